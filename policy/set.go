@@ -1,0 +1,107 @@
+package policy
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// Set is the policies of one method, compiled. The zero Set admits everything.
+type Set struct {
+	// Effective is the merged policy the Set was compiled from; never nil after
+	// Compile. What is not a decision (json, status, limits, timeouts) is read from
+	// it when the schema loads.
+	Effective *transomv1.Policy
+	// Timeout and IdleTimeout are those of Effective; zero means none was set.
+	Timeout, IdleTimeout time.Duration
+
+	policies []Policy
+	messages []MessagePolicy
+	replies  []ReplyPolicy
+	headers  []HeaderPolicy
+}
+
+// NewSet orders policies as given.
+func NewSet(effective *transomv1.Policy, policies ...Policy) *Set {
+	s := &Set{Effective: effective, policies: policies}
+	s.Timeout = effective.GetTimeout().AsDuration()
+	s.IdleTimeout = effective.GetIdleTimeout().AsDuration()
+	for _, p := range policies {
+		if m, ok := p.(MessagePolicy); ok {
+			s.messages = append(s.messages, m)
+		}
+		if m, ok := p.(ReplyPolicy); ok {
+			s.replies = append(s.replies, m)
+		}
+		if m, ok := p.(HeaderPolicy); ok {
+			s.headers = append(s.headers, m)
+		}
+	}
+	return s
+}
+
+// Policies lists the policies in the order in which they admit.
+func (s *Set) Policies() []Policy { return s.policies }
+
+// Admit asks each policy in turn. Where one refuses, those that had admitted
+// the call are told its end by Done, which the caller owes in either case.
+func (s *Set) Admit(ctx context.Context, r *Request) (context.Context, error) {
+	for _, p := range s.policies {
+		next, done, err := p.Admit(ctx, r)
+		if err != nil {
+			return ctx, err
+		}
+		if done != nil {
+			r.dones = append(r.dones, done)
+		}
+		ctx = next
+	}
+	return ctx, nil
+}
+
+// ReadsMessages tells whether any policy looks at the client's messages.
+func (s *Set) ReadsMessages() bool { return len(s.messages) > 0 }
+
+// Message shows one message of the client to the policies that look at them.
+func (s *Set) Message(ctx context.Context, r *Request, message []byte) error {
+	for _, p := range s.messages {
+		if err := p.Message(ctx, r, message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadsReply tells whether any policy looks at the answer.
+func (s *Set) ReadsReply() bool { return len(s.replies) > 0 }
+
+// Reply shows the answer to the policies that look at it, the last one first.
+func (s *Set) Reply(ctx context.Context, r *Request, message []byte) ([]byte, error) {
+	for i := len(s.replies) - 1; i >= 0; i-- {
+		var err error
+		if message, err = s.replies[i].Reply(ctx, r, message); err != nil {
+			return nil, err
+		}
+	}
+	return message, nil
+}
+
+// ResponseHeader lets the policies change the header of the HTTP answer, the
+// last one first.
+func (s *Set) ResponseHeader(r *Request, header http.Header) {
+	for i := len(s.headers) - 1; i >= 0; i-- {
+		s.headers[i].ResponseHeader(r, header)
+	}
+}
+
+// Done tells the policies that admitted the call how it ended, the last one
+// first.
+func (s *Set) Done(r *Request, o *Outcome) {
+	for i := len(r.dones) - 1; i >= 0; i-- {
+		r.dones[i](o)
+	}
+	clear(r.dones)
+	r.dones = r.dones[:0]
+}
