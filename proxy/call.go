@@ -4,14 +4,17 @@ import (
 	"context"
 
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 )
 
 // Downstream is the client's half of a call, whatever protocol the client
-// speaks. One goroutine calls Recv, one calls the rest; Finish is called
-// exactly once, last, by the goroutine that called Send, and never at the same
-// time as Recv.
+// speaks. One goroutine calls Recv, another may call the rest; Finish is called
+// exactly once, last, when no Recv is under way.
 type Downstream interface {
+	// Open begins the exchange once the call is admitted: it upgrades a
+	// WebSocket and may derive a context that ends when the client goes away.
+	// It is not called for a call that is refused. The error is a gRPC status
+	// error.
+	Open(ctx context.Context) (context.Context, error)
 	// Recv returns the client's next message; the caller owns it. io.EOF is the
 	// client's half-close and nothing else. Any other error is a gRPC status
 	// error that says what is wrong with what the client sent (it ends the call
@@ -19,17 +22,21 @@ type Downstream interface {
 	Recv() (Frame, error)
 	// Header gives the backend's response metadata. It is called at most once,
 	// before the first Send; without it the backend sent trailers only.
-	Header(metadata.MD)
+	Header(header metadata.MD)
 	// Send writes one message to the client and takes the frame over. It returns
-	// when the client's transport has taken the message: no queue. An error means
-	// the client is gone or its answer cannot be written; the call is cancelled.
-	Send(Frame) error
-	// Finish ends the answer with the call's status and trailing metadata; st is
-	// never nil. It frees what the Downstream holds.
-	Finish(st *status.Status, trailer metadata.MD)
+	// when the client's transport has taken the message: no queue. The error is a
+	// gRPC status error: the client is gone, or its answer cannot be written.
+	Send(f Frame) error
+	// Flush is called after Send when no further message is waiting.
+	Flush()
 	// Unblock makes a Recv that is waiting return soon with CANCELED. It may be
 	// called from any goroutine, more than once; the answer can still be written.
 	Unblock()
+	// Finish ends the answer. A nil err is status OK; else it is a gRPC status
+	// error, and where it has a method HTTPStatus() int, that is the status of an
+	// HTTP answer in place of the table's. Finish before Open answers a refusal.
+	// It frees what the Downstream holds.
+	Finish(err error, trailer metadata.MD)
 }
 
 // Backend is what the relay sees of an upstream. A Backend is safe for

@@ -1,0 +1,118 @@
+// Package proxy carries a call to a backend and its answer back. It knows
+// messages in wire format, metadata and gRPC status; it knows no JSON, no
+// routes and no options.
+//
+//	result := proxy.Relay(ctx, &proxy.Call{Downstream: client, Backend: conn, Method: "/pkg.Service/Method"})
+//
+// One relay carries all four shapes of RPC. Unary is a stream of one with a
+// short way through that starts no goroutine.
+package proxy
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// Call is one call on its way: both halves and what is done to messages
+// between them.
+type Call struct {
+	// Downstream is the client, already open.
+	Downstream Downstream
+	// Backend is where the call goes.
+	Backend Backend
+	// Method is the path, "/package.Service/Method".
+	Method string
+	// Shape says which sides are streams.
+	Shape Shape
+	// Header is the metadata for the backend.
+	Header Metadata
+	// IdleTimeout ends a stream that is silent in both directions for so long;
+	// zero means never. Unary calls have no idle time.
+	IdleTimeout time.Duration
+	// OnRequest is shown each message of the client before it is sent on; an
+	// error ends the call. Nil for nothing to do.
+	OnRequest func(ctx context.Context, f *Frame) error
+	// OnReply is shown the answer of a unary call, with its metadata, and may
+	// replace it; an error takes the place of the answer. Nil for nothing to do.
+	OnReply func(ctx context.Context, f *Frame) error
+}
+
+// Result is how a call ended.
+type Result struct {
+	// Err is nil for status OK, else a gRPC status error.
+	Err error
+	// Trailer is the backend's trailing metadata.
+	Trailer metadata.MD
+	// Counts of the messages that crossed, and their bytes in wire format.
+	RequestMessages, ResponseMessages int
+	RequestBytes, ResponseBytes       int64
+}
+
+// Relay carries the call through and returns when both halves have ended and
+// no goroutine of the call is left. It leaves Finish to the caller.
+func Relay(ctx context.Context, c *Call) Result {
+	if c.Shape.Unary() {
+		return relayUnary(ctx, c)
+	}
+	return relayStream(ctx, c)
+}
+
+func relayUnary(ctx context.Context, c *Call) (r Result) {
+	request, err := c.receiveOnly(ctx)
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	r.RequestMessages, r.RequestBytes = 1, int64(request.Len())
+	reply, err := c.Backend.Call(ctx, c.Method, c.Header, request)
+	r.Trailer = reply.Trailer
+	if len(reply.Header) > 0 {
+		c.Downstream.Header(reply.Header)
+	}
+	if err != nil {
+		r.Err = expired(ctx, err)
+		return r
+	}
+	if c.OnReply != nil {
+		if err := c.OnReply(ctx, &reply.Message); err != nil {
+			reply.Message.Free()
+			r.Err = err
+			return r
+		}
+	}
+	r.ResponseMessages, r.ResponseBytes = 1, int64(reply.Message.Len())
+	r.Err = c.Downstream.Send(reply.Message)
+	return r
+}
+
+// receiveOnly returns the one message of a client that does not stream.
+func (c *Call) receiveOnly(ctx context.Context) (Frame, error) {
+	request, err := c.Downstream.Recv()
+	if err == io.EOF {
+		return Frame{}, status.Error(codes.Unimplemented, "the request has no message; a unary call takes exactly one")
+	}
+	if err != nil {
+		return Frame{}, err
+	}
+	if c.OnRequest != nil {
+		if err := c.OnRequest(ctx, &request); err != nil {
+			request.Free()
+			return Frame{}, err
+		}
+	}
+	return request, nil
+}
+
+// expired makes DEADLINE_EXCEEDED of whatever was reported once the call's time
+// was over (SEMANTICS 32).
+func expired(ctx context.Context, err error) error {
+	if ctx.Err() != context.DeadlineExceeded || status.Code(err) == codes.DeadlineExceeded {
+		return err
+	}
+	return status.Error(codes.DeadlineExceeded, "the call's time is over")
+}
