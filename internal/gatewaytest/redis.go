@@ -1,0 +1,118 @@
+package gatewaytest
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// redisPatience bounds how long a server may take to answer its first PING; a
+// loaded machine needs more than an idle one.
+const redisPatience = 30 * time.Second
+
+// Redis is a redis-server of the test's own, on a unix socket in a directory of
+// its own. What was written survives Kill and Restart.
+type Redis struct {
+	// URL is what a configuration's stores.redis.url holds.
+	URL string
+
+	t       testing.TB
+	binary  string
+	dir     string
+	socket  string
+	process *exec.Cmd
+}
+
+// StartRedis starts a server that ends with the test. Where no redis-server is
+// installed the test fails and says what to install.
+func StartRedis(t testing.TB) *Redis {
+	t.Helper()
+	binary, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Fatal("this test needs a real redis-server: install Debian's package redis-server (apt-get install redis-server)")
+	}
+	// A socket's path may have 107 bytes at most: t.TempDir is too long for it.
+	dir, err := os.MkdirTemp("", "redis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s")
+	r := &Redis{URL: "unix://" + socket, t: t, binary: binary, dir: dir, socket: socket}
+	t.Cleanup(func() {
+		r.Kill()
+		_ = os.RemoveAll(dir)
+	})
+	r.Restart()
+	return r
+}
+
+// Restart starts the server again, after Kill or not, and waits until it
+// answers.
+func (r *Redis) Restart() {
+	r.t.Helper()
+	r.Kill()
+	// The append-only file is written before a command is answered; without a
+	// sync that outlives the process, if not the machine.
+	r.process = exec.Command(r.binary, "--port", "0", "--unixsocket", r.socket, "--dir", r.dir,
+		"--save", "", "--appendonly", "yes", "--appendfsync", "no", "--daemonize", "no", "--loglevel", "warning",
+		"--logfile", filepath.Join(r.dir, "log"))
+	if err := r.process.Start(); err != nil {
+		r.process = nil
+		r.t.Fatalf("redis-server does not start: %v", err)
+	}
+	for deadline := time.Now().Add(redisPatience); !r.answers(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			log, _ := os.ReadFile(filepath.Join(r.dir, "log"))
+			r.t.Fatalf("redis-server does not answer within %v; its log:\n%s", redisPatience, log)
+		}
+	}
+}
+
+// Kill ends the server as a crash does.
+func (r *Redis) Kill() {
+	if r.process == nil {
+		return
+	}
+	_ = r.process.Process.Kill()
+	_ = r.process.Wait() // "signal: killed" is what was asked for
+	r.process = nil
+	_ = os.Remove(r.socket)
+}
+
+// Pause stops the server so that connections stand open and nothing is
+// answered, as behind a network that swallows packets. Kill works on a paused
+// server.
+func (r *Redis) Pause() { r.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused server go on.
+func (r *Redis) Resume() { r.signal(syscall.SIGCONT) }
+
+func (r *Redis) signal(s syscall.Signal) {
+	r.t.Helper()
+	if r.process == nil {
+		r.t.Fatal("redis-server is not running")
+	}
+	if err := r.process.Process.Signal(s); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// answers tells whether the server has loaded its data and serves commands.
+func (r *Redis) answers() bool {
+	conn, err := net.DialTimeout("unix", r.socket, time.Second)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return false
+	}
+	answer := make([]byte, 7)
+	n, err := conn.Read(answer)
+	return err == nil && string(answer[:n]) == "+PONG\r\n"
+}
