@@ -1,0 +1,73 @@
+package policy
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// build is the compilation of one Target. Each policy's file has a method of
+// it that reads b.policy, adds problems with b.refuse and returns what it made.
+type build struct {
+	*Compiler
+	target Target
+	// policy is the merged one, never nil.
+	policy *transomv1.Policy
+	// origin is the index in target.Layers that each field of policy came from, by
+	// proto name.
+	origin   map[protoreflect.Name]int
+	problems Problems
+}
+
+func newBuild(c *Compiler, t Target) *build {
+	b := &build{Compiler: c, target: t}
+	b.policy, b.origin = merge(t.Layers)
+	return b
+}
+
+// refuse notes a problem at a field of the policy, by a path of proto names
+// such as "rate_limit[0].cel".
+func (b *build) refuse(path, format string, args ...any) {
+	b.problems = append(b.problems, problemAt(b.where(path), fmt.Sprintf(format, args...)))
+}
+
+// where is the place of a field of the merged policy: "file:line:column".
+func (b *build) where(path string) string {
+	i, ok := b.origin[topField(path)]
+	if !ok {
+		return ""
+	}
+	return b.target.Layers[i].at(path)
+}
+
+// exact tells whether a field of the policy was set for this one method.
+func (b *build) exact(field protoreflect.Name) bool {
+	i, ok := b.origin[field]
+	return ok && b.target.Layers[i].Exact
+}
+
+// extensions finds the extensions of the target's schema; it may be nil.
+func (b *build) extensions() Extensions {
+	if b.target.Extensions != nil {
+		return b.target.Extensions
+	}
+	return b.env.Extensions
+}
+
+// stream tells whether either side of the method streams; a plain HTTP route
+// does not.
+func (b *build) stream() bool {
+	m := b.target.Method
+	return m != nil && (m.IsStreamingClient() || m.IsStreamingServer())
+}
+
+// requiresIdentity tells whether an anonymous caller is refused.
+func (b *build) requiresIdentity() bool {
+	switch b.policy.GetAuth().GetMechanism().(type) {
+	case *transomv1.Auth_Jwt, *transomv1.Auth_Session, *transomv1.Auth_Mixed:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,107 @@
+package policy
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// StateOptions are the outside of a State.
+type StateOptions struct {
+	// Log is the application log. Nil: slog.Default().
+	Log *slog.Logger
+	// HTTP fetches key sets. Nil: a client of the State's own, which follows no
+	// redirect to cleartext.
+	HTTP *http.Client
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+}
+
+// State is what outlives a reload: buckets, keys, sessions, connections to
+// stores. Each thing is kept under a key that says what it is about, is counted
+// by the generations that use it, and is closed when the last one lets go. It is
+// safe for concurrent use.
+type State struct {
+	log  *slog.Logger
+	http *http.Client
+	now  func() time.Time
+
+	mu     sync.Mutex
+	kept   map[any]*kept
+	closed bool
+}
+
+// kept is one thing and how many use it.
+type kept struct {
+	key   any
+	value io.Closer
+	users int
+}
+
+// NewState makes an empty State.
+func NewState(o StateOptions) *State {
+	s := &State{log: o.Log, http: o.HTTP, now: o.Now, kept: map[any]*kept{}}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.http == nil {
+		s.http = &http.Client{Timeout: 10 * time.Second}
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s
+}
+
+// Close ends everything, used or not. Call it after the last call has ended.
+func (s *State) Close() error {
+	s.mu.Lock()
+	all := s.kept
+	s.kept, s.closed = nil, true
+	s.mu.Unlock()
+	var first error
+	for _, k := range all {
+		if err := k.value.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// acquire counts one more user of a thing, which it opens if it is not there.
+func (s *State) acquire(key any, open func() (io.Closer, error)) (*kept, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errStateClosed
+	}
+	k := s.kept[key]
+	if k == nil {
+		value, err := open()
+		if err != nil {
+			return nil, err
+		}
+		k = &kept{key: key, value: value}
+		s.kept[key] = k
+	}
+	k.users++
+	return k, nil
+}
+
+// release counts one user less and closes what nobody uses.
+func (s *State) release(k *kept) {
+	s.mu.Lock()
+	k.users--
+	last := k.users == 0 && !s.closed
+	if last {
+		delete(s.kept, k.key)
+	}
+	s.mu.Unlock()
+	if last {
+		if err := k.value.Close(); err != nil {
+			s.log.Warn("closing the state of a policy", "error", err)
+		}
+	}
+}
