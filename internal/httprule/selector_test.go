@@ -1,0 +1,60 @@
+package httprule
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestSelector(t *testing.T) {
+	tests := []struct {
+		selector, name string
+		match          bool
+		specificity    int
+	}{
+		{"*", "a.B.C", true, 0},
+		{"a.*", "a.B.C", true, 1},
+		{"a.*", "ab.C", false, 1},
+		{"a.*", "a", false, 1},
+		{"a.B.*", "a.B.C", true, 2},
+		{"a.B.*", "a.B", false, 2},
+		{"a.B.C", "a.B.C", true, 3},
+		{"a.B.C", "a.B.CD", false, 3},
+		{"a.B_1.c2", "a.B_1.c2", true, 3},
+	}
+	for _, test := range tests {
+		s, err := ParseSelector(test.selector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Match(test.name) != test.match || s.Specificity() != test.specificity || s.String() != test.selector {
+			t.Errorf("%s: Match(%s) = %v, Specificity() = %d", s, test.name, s.Match(test.name), s.Specificity())
+		}
+	}
+}
+
+// Semantics 9: the asterisk stands as the whole last component only.
+func TestParseSelectorRefuses(t *testing.T) {
+	tests := []struct{ selector, want string }{
+		{"", `column 1: found the end, expected a name or "*"`},
+		{".a", `column 1: found ".", expected a name or "*"`},
+		{"a..b", `column 3: found ".", expected a name or "*"`},
+		{"a.", `column 3: found the end, expected a name or "*"`},
+		{"*.a", `column 1: found "*", expected an asterisk as the whole last component only`},
+		{"a.*.b", `column 3: found "*", expected an asterisk as the whole last component only`},
+		{"a.B*", `column 4: found "*", expected an asterisk as the whole last component only`},
+		{"a.**", `column 3: found "*", expected an asterisk as the whole last component only`},
+		{"a.1", `column 3: found '1', expected a name`},
+		{"a/b", `column 2: found '/', expected a letter, a digit, "_" or "."`},
+		{"a.B, a.C", `column 4: found ',', expected a letter, a digit, "_" or "."`},
+	}
+	for _, test := range tests {
+		t.Run("Semantics 9: "+test.selector, func(t *testing.T) {
+			_, err := ParseSelector(test.selector)
+			var e *SelectorError
+			if !errors.As(err, &e) || !strings.HasSuffix(err.Error(), test.want) {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
