@@ -94,8 +94,17 @@ type Request struct {
 	Protocol string
 	// Identity is who calls, set by auth; nil for nobody.
 	Identity *Identity
+	// RefusedBy names the policy that refused the call or one of its messages,
+	// set by Set, for logs and metrics; empty if none did.
+	RefusedBy string
 
 	dones []Done
+}
+
+// Reset empties the request for the next call and keeps its memory.
+func (r *Request) Reset() {
+	clear(r.dones)
+	*r = Request{dones: r.dones[:0]}
 }
 
 // Identity is an authenticated caller.
