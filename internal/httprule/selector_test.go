@@ -58,3 +58,21 @@ func TestParseSelectorRefuses(t *testing.T) {
 		})
 	}
 }
+
+// FuzzParseSelector holds that no input makes the parser panic, and that an
+// accepted selector without an asterisk names itself.
+func FuzzParseSelector(f *testing.F) {
+	for _, s := range []string{"*", "a.*", "a.B.C", "", "..", "a.*.b", "a\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ParseSelector(text)
+		var e *SelectorError
+		switch {
+		case err != nil && (!errors.As(err, &e) || e.Column < 1 || e.Column > len(text)+1):
+			t.Fatalf("%#v", err)
+		case err == nil && !s.Match(strings.ReplaceAll(text, "*", "x")):
+			t.Fatalf("%q does not match its own name", text)
+		}
+	})
+}
