@@ -51,6 +51,7 @@ func (s *Set) Admit(ctx context.Context, r *Request) (context.Context, error) {
 	for _, p := range s.policies {
 		next, done, err := p.Admit(ctx, r)
 		if err != nil {
+			r.RefusedBy = p.Name()
 			return ctx, err
 		}
 		if done != nil {
@@ -68,6 +69,7 @@ func (s *Set) ReadsMessages() bool { return len(s.messages) > 0 }
 func (s *Set) Message(ctx context.Context, r *Request, message []byte) error {
 	for _, p := range s.messages {
 		if err := p.Message(ctx, r, message); err != nil {
+			r.RefusedBy = p.Name()
 			return err
 		}
 	}
@@ -82,6 +84,7 @@ func (s *Set) Reply(ctx context.Context, r *Request, message []byte) ([]byte, er
 	for i := len(s.replies) - 1; i >= 0; i-- {
 		var err error
 		if message, err = s.replies[i].Reply(ctx, r, message); err != nil {
+			r.RefusedBy = s.replies[i].Name()
 			return nil, err
 		}
 	}
