@@ -1,0 +1,103 @@
+package observe
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/policy"
+)
+
+// Bounds of what a client says of itself, in bytes: a line of the log must not
+// grow as a request does.
+const (
+	maxLoggedPath  = 2048
+	maxLoggedAgent = 256
+)
+
+// log writes the call's line. The query is left out whole, for it may hold
+// tokens; slog quotes what would break a line.
+func (c *call) log(now time.Time, took time.Duration, o *policy.Outcome) {
+	level := levelOfCode(o.Code)
+	ctx := context.Background() // the handlers do not look at it
+	if !c.route.access.Enabled(ctx, level) {
+		return
+	}
+	r := c.request
+	record := slog.NewRecord(now, level, "request", 0)
+	var buf [18]slog.Attr
+	attrs := append(buf[:0],
+		slog.String("request_id", r.RequestID),
+		slog.String("client_ip", r.ClientIP.String()),
+		slog.String("method", clip(r.HTTP.Method, maxLoggedAgent)),
+		slog.String("path", clip(r.HTTP.URL.EscapedPath(), maxLoggedPath)),
+		slog.String("protocol", r.Protocol),
+		slog.String("code", codeName(o.Code)),
+		slog.Int("status", o.HTTPStatus),
+		slog.Float64("duration_ms", math.Round(float64(took)/1e3)/1e3),
+		slog.Int64("request_bytes", o.RequestBytes),
+		slog.Int64("response_bytes", o.ResponseBytes),
+		slog.Int("request_messages", o.RequestMessages),
+		slog.Int("response_messages", o.ResponseMessages),
+	)
+	if id := c.traceID(); id != "" {
+		attrs = append(attrs, slog.String("trace_id", id))
+	}
+	if r.Identity != nil {
+		attrs = append(attrs, slog.String("principal", clip(r.Identity.Principal, maxLoggedAgent)))
+	}
+	if r.RefusedBy != "" {
+		attrs = append(attrs, slog.String("refused_by", r.RefusedBy))
+	}
+	if agent := r.HTTP.Header["User-Agent"]; len(agent) > 0 {
+		attrs = append(attrs, slog.String("user_agent", clip(agent[0], maxLoggedAgent)))
+	}
+	record.AddAttrs(attrs...)
+	_ = c.route.access.Handle(ctx, record) // there is nowhere to report it to
+}
+
+// traceID is the trace that the call belongs to, "" for none.
+func (c *call) traceID() string {
+	if c.span != nil {
+		return c.span.SpanContext().TraceID().String()
+	}
+	return TraceID(c.request.HTTP.Header)
+}
+
+// levelOfCode lets "level: WARN" leave only the calls that the gateway or the
+// backend failed.
+func levelOfCode(code codes.Code) slog.Level {
+	if serverFault(code) {
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// serverFault tells the codes that are not the client's doing.
+func serverFault(code codes.Code) bool {
+	switch code {
+	case codes.Unknown, codes.DeadlineExceeded, codes.Unimplemented, codes.Internal, codes.Unavailable, codes.DataLoss:
+		return true
+	}
+	return code > codes.Unauthenticated
+}
+
+// codeName spells codes as gRPC does, and those above 16 as numbers.
+func codeName(code codes.Code) string {
+	if code < numCodes-1 {
+		return codeNames[code]
+	}
+	return code.String() // "Code(5002)"
+}
+
+// clip cuts s to at most n bytes, not within a character.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}

@@ -1,0 +1,51 @@
+package observe
+
+import (
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+func benchmark(b *testing.B, config *transomv1.Telemetry) {
+	telemetry := setup(b, config, io.Discard)
+	method := routes(telemetry)
+	method.Behind = []string{"auth", "rate_limit"}
+	set := policy.NewSet(nil, telemetry.Policies(method)...)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		r := request("/v1/shelves/1/books/2")
+		r.HTTP.Header.Set("User-Agent", "benchmark/1.0")
+		o := &policy.Outcome{HTTPStatus: 200, RequestBytes: 20, ResponseBytes: 300}
+		ctx := b.Context()
+		for pb.Next() {
+			_, _ = set.Admit(ctx, r)
+			set.Done(r, o)
+		}
+	})
+}
+
+// What metrics cost a call.
+func BenchmarkMetrics(b *testing.B) {
+	off := false
+	benchmark(b, &transomv1.Telemetry{Log: &transomv1.Log{Access: &off}})
+}
+
+// What metrics and a line of the access log cost a call, without the write.
+func BenchmarkAccessLogJSON(b *testing.B) {
+	benchmark(b, &transomv1.Telemetry{Log: &transomv1.Log{Format: transomv1.Log_JSON}})
+}
+
+func BenchmarkAccessLogText(b *testing.B) {
+	benchmark(b, &transomv1.Telemetry{Log: &transomv1.Log{Format: transomv1.Log_TEXT}})
+}
+
+func BenchmarkRequestID(b *testing.B) {
+	b.ReportAllocs()
+	h := http.Header{}
+	for b.Loop() {
+		RequestID(h)
+	}
+}

@@ -1,0 +1,165 @@
+package observe
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/transom-gateway/transom/policy"
+)
+
+// Method says what the calls of one Set belong to.
+type Method struct {
+	// RPC is "package.Service/Method"; empty for a plain HTTP route.
+	RPC string
+	// Routes are those that lead to the Set; a call belongs to the one whose
+	// template is its Request.Route, else to the first. None means Unmatched.
+	Routes []*RouteMetrics
+	// Behind are the names of the policies that follow in the Set, in their
+	// order, whose decisions are counted.
+	Behind []string
+}
+
+// Policies returns what stands in front of a method's policies and sees every
+// call that reaches the Set, also the refused ones.
+func (t *Telemetry) Policies(m Method) []policy.Policy {
+	p := &observer{telemetry: t, rpc: valid(m.RPC)}
+	routes := m.Routes
+	if len(routes) == 0 {
+		routes = []*RouteMetrics{t.Metrics.Unmatched()}
+	}
+	for _, r := range routes {
+		o := observed{template: r.key.route, metrics: r}
+		if t.access != nil {
+			o.access = t.access.WithAttrs([]slog.Attr{slog.String("route", r.key.route), slog.String("rpc", r.key.rpc)})
+		}
+		p.routes = append(p.routes, o)
+	}
+	for _, name := range m.Behind {
+		p.behind = append(p.behind, t.Metrics.decision(name, p.rpc))
+	}
+	return []policy.Policy{p}
+}
+
+// observer is logs, metrics and traces as one policy, so that a call pays for
+// one.
+type observer struct {
+	telemetry *Telemetry
+	rpc       string
+	routes    []observed // at least one
+	behind    []decision
+}
+
+var _ policy.Policy = (*observer)(nil)
+
+// observed is what a route's calls are recorded with.
+type observed struct {
+	template string
+	metrics  *RouteMetrics
+	access   slog.Handler // nil: no access log
+}
+
+// decision counts what one policy decided on one RPC.
+type decision struct {
+	name              string
+	admitted, refused prometheus.Counter
+}
+
+func (m *Metrics) decision(name, rpc string) decision {
+	return decision{
+		name:     name,
+		admitted: m.decisions.WithLabelValues(valid(name), rpc, "admitted"),
+		refused:  m.decisions.WithLabelValues(valid(name), rpc, "refused"),
+	}
+}
+
+// Name implements policy.Policy.
+func (*observer) Name() string { return "telemetry" }
+
+// Admit implements policy.Policy: it notes the start of a call and refuses
+// nothing.
+func (p *observer) Admit(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
+	c := newCall()
+	c.observer, c.request, c.start = p, r, time.Now()
+	c.route = &p.routes[0]
+	for i := 1; i < len(p.routes); i++ {
+		if p.routes[i].template == r.Route {
+			c.route = &p.routes[i]
+			break
+		}
+	}
+	c.metrics = c.route.metrics.protocol(r.Protocol)
+	c.metrics.inFlight.Inc()
+	if p.telemetry.tracer != nil {
+		ctx, c.span = p.telemetry.startSpan(ctx, r, c.route.template)
+	}
+	return ctx, c.done, nil
+}
+
+// call is one call under way. Calls are pooled, each with the function that
+// ends it, so that a call allocates nothing here.
+type call struct {
+	observer *observer
+	route    *observed
+	request  *policy.Request
+	metrics  *protocolMetrics
+	start    time.Time
+	span     trace.Span // nil without tracing
+
+	done policy.Done // c.end
+}
+
+var calls sync.Pool
+
+func newCall() *call {
+	if c, ok := calls.Get().(*call); ok {
+		return c
+	}
+	c := new(call)
+	c.done = c.end
+	return c
+}
+
+// end records how the call ended and gives c back.
+func (c *call) end(o *policy.Outcome) {
+	now := time.Now()
+	took := now.Sub(c.start)
+	m := c.metrics
+	m.inFlight.Dec()
+	byCode := m.code(o.Code)
+	byCode.requests.Inc()
+	byCode.duration.Observe(took.Seconds())
+	m.requestBytes.Observe(float64(o.RequestBytes))
+	m.responseBytes.Observe(float64(o.ResponseBytes))
+	if c.request.Stream {
+		m.up.Add(float64(o.RequestMessages))
+		m.down.Add(float64(o.ResponseMessages))
+	}
+	c.decide()
+	if c.route.access != nil {
+		c.log(now, took, o)
+	}
+	if c.span != nil {
+		endSpan(c.span, c.request, o)
+	}
+	done := c.done
+	*c = call{done: done}
+	calls.Put(c)
+}
+
+// decide counts the decisions of the policies behind: all before the one that
+// refused have admitted the call, those after it were not asked.
+func (c *call) decide() {
+	for i := range c.observer.behind {
+		d := &c.observer.behind[i]
+		if d.name == c.request.RefusedBy {
+			d.refused.Inc()
+			return
+		}
+		d.admitted.Inc()
+	}
+}
