@@ -1,0 +1,127 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/internal/httprule"
+	"github.com/transom-gateway/transom/transcoder"
+)
+
+// match is what finding a route finds out.
+type match struct {
+	path     httprule.Match
+	protocol transcoder.Protocol
+}
+
+func (m *match) reset() {
+	clear(m.path.Values)
+	m.path = httprule.Match{Values: m.path.Values[:0]}
+	m.protocol = 0
+}
+
+// Route is one binding with its method's policies and backend.
+type Route struct {
+	Binding *transcoder.Binding
+	method  *Method
+	// where the rule stands, for people.
+	where string
+}
+
+// find returns the route of a request. An error beside a route is what the
+// route must refuse the request with; without one it is why there is none.
+func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
+	m.protocol = transcoder.Detect(r)
+	if err := checkConnectionHeaders(r); err != nil {
+		return nil, err
+	}
+	path := r.URL.EscapedPath()
+	if route := s.findPath(r, path, m); route != nil {
+		return route, nil
+	}
+	if m.protocol.RPC() {
+		return nil, status.Errorf(codes.Unimplemented, "unknown method %s", clip(path))
+	}
+	if m.protocol == transcoder.WebSocket {
+		return s.findWebSocket(path, m)
+	}
+	method := r.Method
+	if s.rest.methodOverride && method == http.MethodPost {
+		if v := r.Header.Get("X-Http-Method-Override"); v != "" {
+			method = strings.ToUpper(v)
+		}
+	}
+	if route, ok := s.tree.Match(method, path, &m.path); ok {
+		return route, nil
+	}
+	if s.rest.formMethodOverride && isFormPost(r) {
+		if route, ok := s.tree.Match(http.MethodGet, path, &m.path); ok {
+			return route, nil
+		}
+	}
+	if m.path.Failure == httprule.BadEscape {
+		return nil, errBadEscape
+	}
+	return nil, nil
+}
+
+// findPath finds a method by its own path, "/package.Service/Method".
+func (s *Snapshot) findPath(r *http.Request, path string, m *match) *Route {
+	route := s.paths[path]
+	if route == nil {
+		return nil
+	}
+	protocol, ok := route.Binding.Method.PathProtocol(r, m.protocol)
+	if !ok || s.rest.onlyRules && !protocol.RPC() {
+		return nil
+	}
+	m.protocol = protocol
+	return route
+}
+
+// findWebSocket matches whatever the rule's HTTP method is; a rule of its own,
+// custom { kind: "websocket" }, goes first (SEMANTICS 38).
+func (s *Snapshot) findWebSocket(path string, m *match) (*Route, error) {
+	own := func(method string, _ *Route) bool { return strings.EqualFold(method, "websocket") }
+	if route, ok := s.tree.MatchFunc(path, &m.path, own); ok {
+		return route, nil
+	}
+	streams := func(_ string, r *Route) bool { return !r.method.Shape.Unary() }
+	if route, ok := s.tree.MatchFunc(path, &m.path, streams); ok {
+		return route, nil
+	}
+	return nil, nil
+}
+
+func isFormPost(r *http.Request) bool {
+	return r.Method == http.MethodPost &&
+		strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
+}
+
+// checkConnectionHeaders refuses what HTTP/2 and HTTP/3 forbid and net/http lets
+// through (RFC 9113, 8.2.2; SEMANTICS 52).
+func checkConnectionHeaders(r *http.Request) error {
+	if r.ProtoMajor < 2 {
+		return nil
+	}
+	for _, name := range [...]string{"Connection", "Proxy-Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade"} {
+		if _, ok := r.Header[name]; ok {
+			return httpError(http.StatusBadRequest, codes.InvalidArgument,
+				"the header "+strings.ToLower(name)+" is forbidden in HTTP/2")
+		}
+	}
+	if te, ok := r.Header["Te"]; ok && (len(te) != 1 || !strings.EqualFold(te[0], "trailers")) {
+		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the header te may only be trailers in HTTP/2")
+	}
+	return nil
+}
+
+func clip(s string) string {
+	if len(s) > 200 {
+		return s[:200] + "…"
+	}
+	return s
+}

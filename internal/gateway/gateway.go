@@ -1,0 +1,248 @@
+// Package gateway assembles the parts: it builds an immutable Snapshot of
+// everything that comes from files, swaps it in, and serves requests by it. It
+// knows neither the command line nor how files are watched.
+//
+//	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry})
+//	change, err := g.Reload(ctx)       // at the start, and whenever inputs change
+//	http.Serve(listener, g)
+//
+// A request goes through ServeHTTP: find the route, ask the policies, open the
+// client's edge, relay, answer.
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder"
+)
+
+// Options are what a Gateway needs.
+type Options struct {
+	// Load reads the configuration anew; it is called at each reload.
+	Load func() (*config.File, error)
+	// Telemetry is where the gateway reports; never nil.
+	Telemetry *observe.Telemetry
+	// Version is the program's, for what it says of itself.
+	Version string
+}
+
+// Gateway is an http.Handler that serves the latest good Snapshot.
+type Gateway struct {
+	options Options
+	state   *policy.State
+	pool    *proxy.Pool
+	sources *sources
+
+	current atomic.Pointer[Snapshot]
+	// draining ends the streams of a gateway that shuts down.
+	draining context.Context
+	drain    context.CancelFunc
+
+	reload struct {
+		sync.Mutex
+		generation int
+		last       ReloadStatus
+	}
+	last atomic.Pointer[ReloadStatus]
+}
+
+var _ http.Handler = (*Gateway)(nil)
+
+// New makes a gateway that serves nothing until its first Reload.
+func New(o Options) *Gateway {
+	g := &Gateway{
+		options: o,
+		state:   policy.NewState(policy.StateOptions{}),
+		pool:    proxy.NewPool(),
+		sources: newSources(),
+	}
+	g.draining, g.drain = context.WithCancel(context.Background())
+	return g
+}
+
+// Drain ends the streams in flight with UNAVAILABLE; unary calls go on.
+func (g *Gateway) Drain() { g.drain() }
+
+// Close gives back what the gateway holds. No request may be in flight.
+func (g *Gateway) Close() {
+	g.drain()
+	if s := g.current.Swap(nil); s != nil {
+		s.release()
+	}
+	g.sources.close()
+	g.state.Close()
+}
+
+// call is the memory of one request; it is kept for the next one.
+type call struct {
+	match   match
+	request policy.Request
+	relay   proxy.Call
+	outcome policy.Outcome
+	set     *policy.Set
+	// The functions below are made once, not per call.
+	beforeHeader func(http.Header)
+	onRequest    func(context.Context, *proxy.Frame) error
+	onReply      func(context.Context, *proxy.Frame) error
+}
+
+var calls = sync.Pool{New: func() any {
+	c := new(call)
+	c.beforeHeader = func(h http.Header) { c.set.ResponseHeader(&c.request, h) }
+	c.onRequest = c.checkMessage
+	c.onReply = c.changeReply
+	return c
+}}
+
+// ServeHTTP implements http.Handler.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	snapshot := g.acquire()
+	if snapshot == nil {
+		http.Error(w, "the gateway has no configuration yet", http.StatusServiceUnavailable)
+		return
+	}
+	defer snapshot.release()
+	c, ok := calls.Get().(*call)
+	if !ok {
+		return // the pool holds nothing else
+	}
+	defer c.recycle()
+	route, err := snapshot.find(r, &c.match)
+	if route == nil {
+		g.unmatched(snapshot, w, r, c, err)
+		return
+	}
+	g.serve(snapshot, route, w, r, c, err)
+}
+
+// serve carries one request on a route through. err is what finding the route
+// found wrong with the request already.
+func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *http.Request, c *call, err error) {
+	m := route.method
+	c.set = m.set
+	c.prepare(s, route, w, r)
+	x := transcoder.Exchange{W: w, R: r, Values: c.match.path.Values}
+	if m.changesHeader {
+		x.BeforeHeader = c.beforeHeader
+	}
+	client := route.Binding.Downstream(x, c.match.protocol)
+
+	ctx, admitted := r.Context(), false
+	if err == nil {
+		err = s.requestMetadata(&c.request, c.match.protocol)
+	}
+	if err == nil {
+		ctx, err = m.set.Admit(ctx, &c.request)
+		admitted = err == nil
+	}
+	var result proxy.Result
+	if admitted {
+		var cancel context.CancelFunc
+		if ctx, cancel, err = g.bound(ctx, m, r.Header); err == nil {
+			defer cancel()
+			ctx, err = client.Open(ctx)
+		}
+	}
+	if err == nil {
+		c.fillRelay(m, client)
+		result = proxy.Relay(ctx, &c.relay)
+		err = g.ended(ctx, result.Err)
+	}
+	httpStatus := client.Finish(err, result.Trailer)
+	c.outcome = outcome(err, httpStatus, &result)
+	m.set.Done(&c.request, &c.outcome)
+}
+
+// fillRelay describes the call for the relay.
+func (c *call) fillRelay(m *Method, client proxy.Downstream) {
+	c.relay = proxy.Call{
+		Downstream:  client,
+		Backend:     m.backend,
+		Method:      m.Path,
+		Shape:       m.Shape,
+		Header:      c.request.Metadata,
+		IdleTimeout: m.idleTimeout,
+	}
+	if m.set.ReadsMessages() {
+		c.relay.OnRequest = c.onRequest
+	}
+	if m.set.ReadsReply() {
+		c.relay.OnReply = c.onReply
+	}
+}
+
+// recycle gives the call's memory back, without what belonged to the request.
+func (c *call) recycle() {
+	metadata := c.request.Metadata
+	clear(metadata)
+	c.request.Reset()
+	c.request.Metadata = metadata[:0]
+	c.relay = proxy.Call{}
+	c.outcome = policy.Outcome{}
+	c.set = nil
+	c.match.reset()
+	calls.Put(c)
+}
+
+func (c *call) checkMessage(ctx context.Context, f *proxy.Frame) error {
+	return c.set.Message(ctx, &c.request, f.Bytes())
+}
+
+func (c *call) changeReply(ctx context.Context, f *proxy.Frame) error {
+	before := f.Bytes()
+	after, err := c.set.Reply(ctx, &c.request, before)
+	if err != nil {
+		return err
+	}
+	if len(after) != len(before) || len(after) > 0 && &after[0] != &before[0] {
+		f.Free()
+		*f = proxy.WrapFrame(after)
+	}
+	return nil
+}
+
+// bound gives the call its deadline: the shorter of the client's and the
+// policy's.
+func (g *Gateway) bound(ctx context.Context, m *Method, h http.Header) (context.Context, context.CancelFunc, error) {
+	timeout, limited, err := transcoder.ClientTimeout(h)
+	if err != nil {
+		return ctx, nil, err
+	}
+	if m.timeout > 0 && (!limited || m.timeout < timeout) {
+		timeout, limited = m.timeout, true
+	}
+	if !m.Shape.Unary() {
+		return g.boundStream(ctx, timeout, limited)
+	}
+	if !limited {
+		return ctx, func() {}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return ctx, cancel, nil
+}
+
+// boundStream also ends a stream when the gateway shuts down.
+func (g *Gateway) boundStream(parent context.Context, timeout time.Duration, limited bool) (context.Context, context.CancelFunc, error) {
+	ctx, cancel := context.WithCancelCause(parent)
+	stop := context.AfterFunc(g.draining, func() { cancel(errDraining) })
+	release := func() {
+		stop()
+		cancel(nil)
+	}
+	if !limited {
+		return ctx, release, nil
+	}
+	ctx, cancelTimeout := context.WithTimeout(ctx, timeout)
+	return ctx, func() {
+		cancelTimeout()
+		release()
+	}, nil
+}

@@ -1,0 +1,62 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// errDraining is the cause of streams that end because the gateway does.
+var errDraining = errors.New("the gateway is shutting down")
+
+// ShuttingDown is the error of a stream that ends with the gateway; a WebSocket
+// closes with 1012 for it.
+type ShuttingDown struct{}
+
+// Error implements error.
+func (ShuttingDown) Error() string { return errDraining.Error() }
+
+// GRPCStatus is UNAVAILABLE.
+func (ShuttingDown) GRPCStatus() *status.Status {
+	return status.New(codes.Unavailable, errDraining.Error())
+}
+
+// WebSocketClose is "service restart" of the WebSocket close code registry.
+func (ShuttingDown) WebSocketClose() int { return 1012 }
+
+// ended puts the gateway's own reason in place of the cancellation it caused.
+func (g *Gateway) ended(ctx context.Context, err error) error {
+	if err != nil && context.Cause(ctx) == errDraining && status.Code(err) == codes.Canceled {
+		return ShuttingDown{}
+	}
+	return err
+}
+
+func outcome(err error, httpStatus int, r *proxy.Result) policy.Outcome {
+	o := policy.Outcome{
+		HTTPStatus:       httpStatus,
+		RequestMessages:  r.RequestMessages,
+		ResponseMessages: r.ResponseMessages,
+		RequestBytes:     r.RequestBytes,
+		ResponseBytes:    r.ResponseBytes,
+	}
+	if err != nil {
+		st := status.Convert(err)
+		o.Code, o.Message = st.Code(), st.Message()
+	}
+	return o
+}
+
+// notFound, and its like, refuse requests that no route takes.
+func httpError(httpStatus int, code codes.Code, message string) error {
+	return policy.WithHTTPStatus(status.Error(code, message), httpStatus)
+}
+
+var errBadEscape = httpError(http.StatusBadRequest, codes.InvalidArgument,
+	"the path holds a % that is not followed by two hexadecimal digits")

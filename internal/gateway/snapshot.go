@@ -1,0 +1,97 @@
+package gateway
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/httprule"
+	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder"
+)
+
+// Snapshot is everything that comes from files, compiled. It never changes; a
+// reload builds another one.
+type Snapshot struct {
+	// Generation counts the snapshots of this process from 1.
+	Generation int
+	// Built is when, and how long it took.
+	Built    time.Time
+	BuildFor time.Duration
+	// Config is what it was built from.
+	Config *config.File
+	// Problems are warnings: parts that were left out.
+	Problems Problems
+
+	paths   map[string]*Route // by "/package.Service/Method"
+	tree    *httprule.Tree[*Route]
+	routes  []*Route // all, in the order of the listing
+	errors  *transcoder.ErrorWriter
+	headers *transcoder.HeaderRules
+	rest    restSettings
+	proxies proxies
+
+	policies *policy.Compiler
+	conns    map[string]*proxy.Conn // by upstream name
+
+	// refs counts the requests that use the snapshot and the gateway itself. At
+	// zero it is closed.
+	refs atomic.Int64
+}
+
+// restSettings are the settings of Rest that routing needs.
+type restSettings struct {
+	onlyRules                 bool
+	methodOverride            bool
+	formMethodOverride        bool
+	unknownRouteUnimplemented bool
+}
+
+// Method is one RPC with what the gateway knows of it.
+type Method struct {
+	*transcoder.Method
+	set         *policy.Set
+	backend     proxy.Backend
+	upstream    string
+	timeout     time.Duration
+	idleTimeout time.Duration
+	// changesHeader: some policy changes the header of the answer.
+	changesHeader bool
+}
+
+// acquire takes the current snapshot for one request; nil before the first.
+func (g *Gateway) acquire() *Snapshot {
+	for {
+		s := g.current.Load()
+		if s == nil {
+			return nil
+		}
+		for n := s.refs.Load(); n >= 1; n = s.refs.Load() {
+			if s.refs.CompareAndSwap(n, n+1) {
+				return s
+			}
+		}
+		// It was swapped out and closed since it was loaded; there is a newer one.
+	}
+}
+
+// release gives the snapshot back; the last one closes it.
+func (s *Snapshot) release() {
+	if s.refs.Add(-1) > 0 {
+		return
+	}
+	s.policies.Close()
+	for _, c := range s.conns {
+		c.Release()
+	}
+}
+
+func (s *Snapshot) requestID(h http.Header) string { return observe.RequestID(h) }
+
+func statusCode(err error) codes.Code { return status.Code(err) }

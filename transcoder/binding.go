@@ -1,0 +1,244 @@
+package transcoder
+
+import (
+	"fmt"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/httprule"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+)
+
+// Binding is one HTTP rule of a method, compiled: which path it answers and how
+// path, query and body become the request.
+type Binding struct {
+	// Method is the RPC that is called.
+	Method *Method
+	// HTTPMethod is the verb of the request, "*" for any.
+	HTTPMethod string
+	// Template is the path.
+	Template *httprule.Template
+
+	variables []*jsonwire.Field
+	body      body
+	query     *query
+	answer    answer
+}
+
+// body says what becomes of a request's body.
+type body struct {
+	// kind is how the body maps to the message.
+	kind bodyKind
+	// field is the field it maps to, for bodyField.
+	field *jsonwire.Field
+	// raw: the body is a google.api.HttpBody and taken as bytes.
+	raw bool
+	// mask is the request's FieldMask that a PATCH fills from the body's keys
+	// (SEMANTICS 23); nil for none.
+	mask *jsonwire.Field
+	// plan is that of the message the body maps to; nil where it is no message.
+	plan *jsonwire.Plan
+}
+
+type bodyKind uint8
+
+const (
+	bodyNone bodyKind = iota
+	bodyAll
+	bodyField
+)
+
+// answer says how the reply becomes the answer's body.
+type answer struct {
+	// field is the rule's response_body; nil for the whole message.
+	field *jsonwire.Field
+	// raw: the answer is a google.api.HttpBody and written as bytes.
+	raw bool
+}
+
+const httpBodyName protoreflect.FullName = "google.api.HttpBody"
+
+// Bind compiles a rule and its additional bindings. The error says which part
+// of the rule is wrong; the caller knows where the rule stands.
+func (m *Method) Bind(rule *annotations.HttpRule, plans *jsonwire.Plans) ([]*Binding, error) {
+	first, err := m.bindOne(rule, plans)
+	if err != nil {
+		return nil, err
+	}
+	bindings := []*Binding{first}
+	for i, additional := range rule.GetAdditionalBindings() {
+		if len(additional.GetAdditionalBindings()) > 0 {
+			return nil, fmt.Errorf("additional_bindings[%d] has additional_bindings of its own; they may stand one level deep", i)
+		}
+		b, err := m.bindOne(additional, plans)
+		if err != nil {
+			return nil, fmt.Errorf("additional_bindings[%d]: %w", i, err)
+		}
+		bindings = append(bindings, b)
+	}
+	return bindings, nil
+}
+
+// BindPath is the method's own path, with the whole message as its body.
+func (m *Method) BindPath(plans *jsonwire.Plans) (*Binding, error) {
+	return m.bindOne(&annotations.HttpRule{Pattern: &annotations.HttpRule_Post{Post: m.Path}, Body: "*"}, plans)
+}
+
+func (m *Method) bindOne(rule *annotations.HttpRule, plans *jsonwire.Plans) (*Binding, error) {
+	httpMethod, path, err := pattern(rule)
+	if err != nil {
+		return nil, err
+	}
+	template, err := httprule.Parse(path)
+	if err != nil {
+		return nil, err
+	}
+	b := &Binding{Method: m, HTTPMethod: httpMethod, Template: template}
+	for _, v := range template.Variables {
+		field, err := m.variable(v.FieldPath)
+		if err != nil {
+			return nil, err
+		}
+		b.variables = append(b.variables, field)
+	}
+	if err := b.bindBody(rule.GetBody(), plans); err != nil {
+		return nil, err
+	}
+	if err := b.bindAnswer(rule.GetResponseBody()); err != nil {
+		return nil, err
+	}
+	b.query = newQuery(b)
+	return b, nil
+}
+
+// pattern returns the HTTP method and the path of a rule.
+func pattern(rule *annotations.HttpRule) (httpMethod, path string, err error) {
+	switch p := rule.GetPattern().(type) {
+	case *annotations.HttpRule_Get:
+		return "GET", p.Get, nil
+	case *annotations.HttpRule_Put:
+		return "PUT", p.Put, nil
+	case *annotations.HttpRule_Post:
+		return "POST", p.Post, nil
+	case *annotations.HttpRule_Delete:
+		return "DELETE", p.Delete, nil
+	case *annotations.HttpRule_Patch:
+		return "PATCH", p.Patch, nil
+	case *annotations.HttpRule_Custom:
+		kind := p.Custom.GetKind()
+		if kind != "*" && !isToken(kind) {
+			return "", "", fmt.Errorf("custom.kind %q is no HTTP method; expected a token such as HEAD, or * for any", kind)
+		}
+		return kind, p.Custom.GetPath(), nil
+	}
+	return "", "", fmt.Errorf("the rule has no pattern; expected one of get, put, post, delete, patch, custom")
+}
+
+// isToken tells whether s is a token of RFC 9110, 5.6.2.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// variable finds the field of a path variable and checks that text can fill it
+// (SEMANTICS 18).
+func (m *Method) variable(path string) (*jsonwire.Field, error) {
+	field, err := m.input.Field(path)
+	if err != nil {
+		return nil, fmt.Errorf("path variable {%s}: %w", path, err)
+	}
+	d := field.Descriptor()
+	switch {
+	case d.IsMap():
+		return nil, fmt.Errorf("path variable {%s} is a map; expected a field that text can fill", path)
+	case d.IsList() && !m.Settings.RepeatedPathValues:
+		return nil, fmt.Errorf("path variable {%s} is a repeated field; expected a single one", path)
+	case d.Message() != nil && !textual(d.Message().FullName()):
+		return nil, fmt.Errorf("path variable {%s} is a message (%s); expected a scalar, an enum, a wrapper or a Timestamp", path, d.Message().FullName())
+	}
+	return field, nil
+}
+
+// textual tells whether a message is written as plain text in JSON.
+func textual(name protoreflect.FullName) bool {
+	switch name {
+	case "google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask",
+		"google.protobuf.DoubleValue", "google.protobuf.FloatValue", "google.protobuf.Int64Value",
+		"google.protobuf.UInt64Value", "google.protobuf.Int32Value", "google.protobuf.UInt32Value",
+		"google.protobuf.BoolValue", "google.protobuf.StringValue", "google.protobuf.BytesValue":
+		return true
+	}
+	return false
+}
+
+func (b *Binding) bindBody(name string, plans *jsonwire.Plans) error {
+	input := b.Method.Descriptor.Input()
+	switch name {
+	case "":
+		return nil
+	case "*":
+		b.body = body{kind: bodyAll, raw: input.FullName() == httpBodyName, plan: b.Method.input}
+		return nil
+	}
+	field, err := b.Method.input.Field(name)
+	if err != nil {
+		return fmt.Errorf("body %q: %w", name, err)
+	}
+	d := field.Descriptor()
+	b.body = body{kind: bodyField, field: field}
+	if message := d.Message(); message != nil && !d.IsList() && !d.IsMap() {
+		b.body.raw = message.FullName() == httpBodyName
+		b.body.plan = plans.Message(message)
+		if b.HTTPMethod == "PATCH" && !b.body.raw {
+			b.body.mask = onlyMask(b.Method)
+		}
+	}
+	return nil
+}
+
+// onlyMask returns the request's FieldMask if it has exactly one.
+func onlyMask(m *Method) *jsonwire.Field {
+	var found protoreflect.FieldDescriptor
+	fields := m.Descriptor.Input().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if f.Message() == nil || f.IsList() || f.Message().FullName() != "google.protobuf.FieldMask" {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = f
+	}
+	if found == nil {
+		return nil
+	}
+	field, err := m.input.Field(string(found.Name()))
+	if err != nil {
+		return nil
+	}
+	return field
+}
+
+func (b *Binding) bindAnswer(name string) error {
+	if name == "" {
+		b.answer.raw = b.Method.Descriptor.Output().FullName() == httpBodyName
+		return nil
+	}
+	field, err := b.Method.output.Field(name)
+	if err != nil {
+		return fmt.Errorf("response_body %q: %w", name, err)
+	}
+	d := field.Descriptor()
+	b.answer.field = field
+	b.answer.raw = d.Message() != nil && !d.IsList() && !d.IsMap() && d.Message().FullName() == httpBodyName
+	return nil
+}

@@ -1,0 +1,97 @@
+package transcoder
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// readBody reads the whole body into raw, decompressed and bounded.
+func (c *restCall) readBody() error {
+	limit := c.binding.Method.Settings.MaxBody
+	if c.r.ContentLength > limit && first(c.r.Header, "Content-Encoding") == "" {
+		return tooLarge(limit)
+	}
+	if c.r.Body == nil || c.r.Body == http.NoBody {
+		c.raw = c.raw[:0]
+		return nil
+	}
+	body, err := decompressed(c.r)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	c.raw, err = appendAll(c.raw[:0], body, limit, c.r.ContentLength)
+	return bodyError(err, limit)
+}
+
+// errTooLarge is returned by appendAll alone.
+var errTooLarge = errors.New("too large")
+
+// appendAll reads r to its end, at most limit bytes. expected is a hint of how
+// many there are; it comes from the client and buys no more memory than a
+// small buffer.
+func appendAll(dst []byte, r io.Reader, limit, expected int64) ([]byte, error) {
+	if expected > int64(cap(dst)) && expected <= min(limit, maxKept) {
+		dst = make([]byte, 0, expected+1)
+	}
+	for {
+		if len(dst) == cap(dst) {
+			dst = append(dst, 0)[:len(dst)]
+		}
+		n, err := r.Read(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		if int64(len(dst)) > limit {
+			return dst, errTooLarge
+		}
+		if err == io.EOF {
+			return dst, nil
+		}
+		if err != nil {
+			return dst, err
+		}
+	}
+}
+
+func tooLarge(limit int64) error {
+	return NewStatusError(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
+		"the body is larger than %d bytes", limit)
+}
+
+// bodyError says in gRPC's terms why a body could not be read.
+func bodyError(err error, limit int64) error {
+	if err == nil {
+		return nil
+	}
+	var own *StatusError
+	var maxBytes *http.MaxBytesError
+	switch {
+	case errors.As(err, &own):
+		return err
+	case errors.Is(err, errTooLarge), errors.As(err, &maxBytes):
+		return tooLarge(limit)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return badRequest("the body ended before it was complete")
+	}
+	return status.Error(codes.Canceled, "the client went away while its body was read")
+}
+
+// decompressed returns the body with its Content-Encoding taken off. Close
+// gives its memory back and leaves the request's own body to the server.
+func decompressed(r *http.Request) (io.ReadCloser, error) {
+	name := strings.ToLower(strings.TrimSpace(first(r.Header, "Content-Encoding")))
+	if name == "" || name == "identity" {
+		return io.NopCloser(r.Body), nil
+	}
+	for _, e := range encodings {
+		if e.name == name && e.newReader != nil {
+			return e.newReader(r.Body)
+		}
+	}
+	return nil, NewStatusError(http.StatusUnsupportedMediaType, codes.InvalidArgument,
+		"Content-Encoding %q: expected gzip, zstd or identity", clip(name))
+}

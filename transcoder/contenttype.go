@@ -1,0 +1,124 @@
+package transcoder
+
+import (
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+)
+
+const (
+	contentTypeJSON   = "application/json"
+	contentTypeForm   = "application/x-www-form-urlencoded"
+	contentTypeBinary = "application/octet-stream"
+)
+
+// Header values that are set again and again, so that they are not allocated.
+var jsonHeader = []string{contentTypeJSON}
+
+func setContentType(h http.Header, contentType string) {
+	if contentType == contentTypeJSON {
+		h["Content-Type"] = jsonHeader
+		return
+	}
+	h["Content-Type"] = []string{contentType}
+}
+
+// bodyFormat is how a request's body is written.
+type bodyFormat uint8
+
+const (
+	formatJSON bodyFormat = iota
+	formatForm
+	formatProto
+	formatUnknown
+)
+
+// formatOf reads a Content-Type (SEMANTICS 22). None is JSON.
+func formatOf(h http.Header) (bodyFormat, error) {
+	v := first(h, "Content-Type")
+	if v == "" || v == contentTypeJSON {
+		return formatJSON, nil
+	}
+	media, _, err := mime.ParseMediaType(v)
+	if err != nil && media == "" {
+		return formatUnknown, NewStatusError(http.StatusUnsupportedMediaType, codes.InvalidArgument,
+			"Content-Type %q: %v", clip(v), err)
+	}
+	switch {
+	case media == contentTypeJSON, strings.HasSuffix(media, "+json"):
+		return formatJSON, nil
+	case media == contentTypeForm:
+		return formatForm, nil
+	case isProtoType(media):
+		return formatProto, nil
+	}
+	return formatUnknown, NewStatusError(http.StatusUnsupportedMediaType, codes.InvalidArgument,
+		"Content-Type %q: expected application/json, %s or application/x-protobuf", clip(v), contentTypeForm)
+}
+
+func isProtoType(media string) bool {
+	return media == "application/x-protobuf" || media == "application/proto" || media == "application/protobuf"
+}
+
+// wantsBinary tells whether the client prefers the message in wire format, and
+// under which name.
+func wantsBinary(h http.Header) (bool, string) {
+	accept := h["Accept"]
+	if len(accept) == 0 || accept[0] == "*/*" {
+		if v := first(h, "Content-Type"); len(v) > len("application/p") && isProtoType(v) {
+			return true, v
+		}
+		return false, ""
+	}
+	best, name := 0.0, ""
+	other := 0.0
+	for _, line := range accept {
+		for item := range strings.SplitSeq(line, ",") {
+			media, q := acceptItem(item)
+			switch {
+			case isProtoType(media):
+				if q > best {
+					best, name = q, media
+				}
+			case media == contentTypeJSON || media == "application/*" || media == "*/*":
+				other = max(other, q)
+			}
+		}
+	}
+	return best > 0 && best >= other, name
+}
+
+// acceptItem splits one item of an Accept header into its media type and its
+// weight.
+func acceptItem(item string) (media string, q float64) {
+	media, parameters, _ := strings.Cut(item, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	q = 1
+	for p := range strings.SplitSeq(parameters, ";") {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(p), "q="); ok {
+			parsed, err := strconv.ParseFloat(v, 64)
+			if err != nil || !(parsed >= 0 && parsed <= 1) {
+				return media, 0
+			}
+			q = parsed
+		}
+	}
+	return media, q
+}
+
+// addVary adds a name to Vary, once.
+func addVary(h http.Header, name string) {
+	for _, line := range h["Vary"] {
+		for item := range strings.SplitSeq(line, ",") {
+			if item = strings.TrimSpace(item); item == "*" || strings.EqualFold(item, name) {
+				return
+			}
+		}
+	}
+	h["Vary"] = append(h["Vary"], name)
+}
+
+func toValidUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -1,0 +1,84 @@
+package transcoder
+
+import (
+	"net/http"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+)
+
+// Exchange is one HTTP request on its way through an edge.
+type Exchange struct {
+	// W and R are the server's.
+	W http.ResponseWriter
+	R *http.Request
+	// Values are what the path's variables bind, in the template's order, decoded.
+	Values []string
+	// BeforeHeader is called once, just before the answer's header is written,
+	// and may change it. Nil for nothing to do.
+	BeforeHeader func(http.Header)
+}
+
+// restCall is what the REST edges of unary and streaming calls share.
+type restCall struct {
+	binding *Binding
+	w       http.ResponseWriter
+	r       *http.Request
+	values  []string
+	// BeforeHeader is the exchange's.
+	BeforeHeader func(http.Header)
+
+	// raw is the request's body, wire the request in wire form, scratch the
+	// answer. They are kept between calls.
+	raw, wire, scratch []byte
+
+	binaryAnswer bool   // the client wants the message in wire format
+	binaryType   string // and calls it so
+}
+
+func (c *restCall) begin(b *Binding, x Exchange) {
+	c.binding, c.w, c.r, c.values, c.BeforeHeader = b, x.W, x.R, x.Values, x.BeforeHeader
+	c.binaryAnswer, c.binaryType = wantsBinary(x.R.Header)
+}
+
+// release drops what belongs to the request and keeps the buffers, if they are
+// not too large.
+func (c *restCall) release() {
+	*c = restCall{raw: keep(c.raw), wire: keep(c.wire), scratch: keep(c.scratch)}
+}
+
+func keep(b []byte) []byte {
+	if cap(b) > maxKept {
+		return nil
+	}
+	return b[:0]
+}
+
+// appendStatus writes a status as the JSON of google.rpc.Status. A detail whose
+// type is unknown never loses the error (SEMANTICS 26).
+func appendStatus(dst []byte, plan *jsonwire.Plan, st *status.Status) []byte {
+	message := st.Proto()
+	if message == nil {
+		message = &spb.Status{}
+	}
+	wire, err := proto.Marshal(message)
+	if err == nil {
+		var out []byte
+		if out, err = plan.AppendJSON(dst, wire, jsonwire.Output{LenientAny: true}); err == nil {
+			return out
+		}
+	}
+	// Only text that is no UTF-8 gets here; say what can be said.
+	wire, err = proto.Marshal(&spb.Status{Code: message.GetCode(), Message: toValidUTF8(message.GetMessage())})
+	if err != nil {
+		return append(dst, `{"code":13,"message":"","details":[]}`...)
+	}
+	out, err := plan.AppendJSON(dst, wire, jsonwire.Output{})
+	if err != nil {
+		return append(dst, `{"code":13,"message":"","details":[]}`...)
+	}
+	return out
+}

@@ -1,0 +1,206 @@
+package transcoder
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/textproto"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// HeaderRules says which HTTP headers cross as gRPC metadata and back
+// (SEMANTICS 31). It is built when a configuration loads.
+type HeaderRules struct {
+	// request maps canonical header names to metadata names.
+	request map[string]string
+	// requestPrefixes are canonical prefixes of further headers that cross.
+	requestPrefixes []string
+	// response maps metadata names to canonical header names.
+	response map[string]string
+	// responsePrefix stands before the name of all other response metadata;
+	// empty leaves them out. trailerPrefix likewise for trailers.
+	responsePrefix, trailerPrefix string
+}
+
+// HeaderOptions are the settings of HeaderRules.
+type HeaderOptions struct {
+	// Request and Response name further headers, "name" or "prefix-*" (request
+	// only), in any case.
+	Request, Response []string
+	// ResponsePrefix and TrailerPrefix: see the configuration's metadata.
+	ResponsePrefix, TrailerPrefix string
+}
+
+// DefaultResponsePrefix stands before response metadata that has no header of
+// its own.
+const DefaultResponsePrefix = "Grpc-Metadata-"
+
+// requestDefaults cross under their own names. The X-Forwarded family is
+// written by the gateway. grpc-go has a User-Agent of its own.
+var requestDefaults = []string{
+	"authorization", "accept-language", "traceparent", "tracestate", "baggage",
+	"x-request-id", "last-event-id", "idempotency-key",
+}
+
+var responseDefaults = []string{
+	"cache-control", "content-disposition", "content-language", "etag", "last-modified", "retry-after", "x-request-id",
+}
+
+// metadataPrefix marks request headers that cross without it.
+const metadataPrefix = "Grpc-Metadata-"
+
+// NewHeaderRules builds the tables.
+func NewHeaderRules(o HeaderOptions) *HeaderRules {
+	rules := &HeaderRules{
+		request:        map[string]string{"User-Agent": "x-forwarded-user-agent"},
+		response:       map[string]string{},
+		responsePrefix: o.ResponsePrefix,
+		trailerPrefix:  o.TrailerPrefix,
+	}
+	for _, name := range append(requestDefaults[:len(requestDefaults):len(requestDefaults)], o.Request...) {
+		if prefix, ok := strings.CutSuffix(name, "*"); ok {
+			rules.requestPrefixes = append(rules.requestPrefixes, textproto.CanonicalMIMEHeaderKey(prefix))
+		} else if !neverCrosses(strings.ToLower(name)) {
+			rules.request[textproto.CanonicalMIMEHeaderKey(name)] = strings.ToLower(name)
+		}
+	}
+	for _, name := range append(responseDefaults[:len(responseDefaults):len(responseDefaults)], o.Response...) {
+		rules.response[strings.ToLower(name)] = textproto.CanonicalMIMEHeaderKey(name)
+	}
+	return rules
+}
+
+// hopByHop are the headers of one connection (RFC 9110, 7.6.1) and those that
+// say how a message is framed or written.
+var hopByHop = map[string]bool{
+	"connection": true, "proxy-connection": true, "keep-alive": true, "proxy-authenticate": true,
+	"proxy-authorization": true, "te": true, "trailer": true, "transfer-encoding": true, "upgrade": true,
+	"content-length": true, "content-type": true, "content-encoding": true, "accept-encoding": true, "host": true,
+	"http2-settings": true,
+}
+
+// neverCrosses tells whether a lower-case name is the connection's, gRPC's or
+// the gateway's own.
+func neverCrosses(name string) bool {
+	return hopByHop[name] || strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, ":") ||
+		strings.HasPrefix(name, "x-transom-") || strings.IndexByte(name, '_') >= 0 || name == "user-agent"
+}
+
+// Request appends the request's headers as metadata. all passes every header
+// that may cross, for clients that speak gRPC's metadata themselves. The error
+// is INVALID_ARGUMENT.
+func (rules *HeaderRules) Request(md *proxy.Metadata, h http.Header, all bool) error {
+	for name, values := range h {
+		to, known := rules.request[name]
+		if !known {
+			if to = rules.requestName(name, all); to == "" {
+				continue
+			}
+		}
+		for _, value := range values {
+			if err := appendMetadata(md, to, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// requestName returns the metadata name of a header without an entry of its
+// own, "" if it stays here.
+func (rules *HeaderRules) requestName(name string, all bool) string {
+	if rest, ok := strings.CutPrefix(name, metadataPrefix); ok && rest != "" {
+		if rest = strings.ToLower(rest); !neverCrosses(rest) {
+			return rest
+		}
+		return ""
+	}
+	crosses := all && !strings.HasPrefix(name, "X-Forwarded-")
+	for _, prefix := range rules.requestPrefixes {
+		crosses = crosses || strings.HasPrefix(name, prefix)
+	}
+	if !crosses {
+		return ""
+	}
+	if lower := strings.ToLower(name); !neverCrosses(lower) {
+		return lower
+	}
+	return ""
+}
+
+// appendMetadata adds a value; "-bin" values are base64 in HTTP. Values that
+// gRPC cannot carry are left out: it takes printable ASCII alone.
+func appendMetadata(md *proxy.Metadata, name, value string) error {
+	if strings.HasSuffix(name, "-bin") {
+		raw, err := decodeBase64(value)
+		if err != nil {
+			return status.Errorf(codes.InvalidArgument, "header %s: expected base64: %v", name, err)
+		}
+		md.Add(name, string(raw))
+		return nil
+	}
+	if printable(value) {
+		md.Add(name, value)
+	}
+	return nil
+}
+
+// decodeBase64 takes standard base64, padded or not.
+func decodeBase64(s string) ([]byte, error) {
+	return base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
+}
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+// Response sets the backend's metadata as headers of the HTTP answer. own names
+// further metadata that may cross under its own name; nil for none.
+func (rules *HeaderRules) Response(h http.Header, md metadata.MD, own map[string]bool) {
+	for name, values := range md {
+		to := rules.response[name]
+		if to == "" && own[name] {
+			to = textproto.CanonicalMIMEHeaderKey(name)
+		}
+		if to == "" {
+			if rules.responsePrefix == "" || neverCrosses(name) {
+				continue
+			}
+			to = textproto.CanonicalMIMEHeaderKey(rules.responsePrefix + name)
+		}
+		setValues(h, to, name, values)
+	}
+}
+
+// Trailer sets trailing metadata where the rules name a prefix for it.
+func (rules *HeaderRules) Trailer(h http.Header, md metadata.MD) {
+	if rules.trailerPrefix == "" {
+		return
+	}
+	for name, values := range md {
+		if !neverCrosses(name) {
+			setValues(h, textproto.CanonicalMIMEHeaderKey(rules.trailerPrefix+name), name, values)
+		}
+	}
+}
+
+func setValues(h http.Header, to, name string, values []string) {
+	for _, value := range values {
+		if strings.HasSuffix(name, "-bin") {
+			value = base64.RawStdEncoding.EncodeToString([]byte(value))
+		} else if !printable(value) {
+			continue
+		}
+		h[to] = append(h[to], value)
+	}
+}

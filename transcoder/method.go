@@ -1,0 +1,112 @@
+package transcoder
+
+import (
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+)
+
+// Default bounds of what is read, in bytes.
+const (
+	DefaultMaxBody    = 4 << 20
+	DefaultMaxMessage = 4 << 20
+)
+
+// Settings say how one method's requests are read and its answers written.
+// They are fixed when the schema loads.
+type Settings struct {
+	// JSON is the form of a REST answer, ConnectJSON that of a Connect answer.
+	JSON, ConnectJSON jsonwire.Output
+	// Input is how JSON requests are read.
+	Input jsonwire.Input
+	// MaxBody bounds a unary request's body, MaxMessage one message of a stream,
+	// both in bytes after decompression. Zero means the defaults.
+	MaxBody, MaxMessage int64
+	// Status maps codes to HTTP statuses in place of the table's.
+	Status map[codes.Code]int
+	// StatusFromMetadata lets x-http-code in the response metadata set the HTTP
+	// status.
+	StatusFromMetadata bool
+	// OwnHeaders is response metadata that becomes headers of the same name;
+	// lower-case.
+	OwnHeaders map[string]bool
+	// Headers says what else crosses; never nil.
+	Headers *HeaderRules
+	// IgnoreUnknownQuery ignores query parameters that the message does not have;
+	// IgnoredQuery only those named.
+	IgnoreUnknownQuery bool
+	IgnoredQuery       map[string]bool
+	// RepeatedPathValues lets a path variable bind a repeated field, split at
+	// commas.
+	RepeatedPathValues bool
+	// StreamEnvelope writes streams as {"result": …} and {"error": …} lines under
+	// application/json, as grpc-gateway does.
+	StreamEnvelope bool
+}
+
+// Method is one RPC, compiled: everything that its edges look up at a request.
+type Method struct {
+	// Descriptor is the method's own.
+	Descriptor protoreflect.MethodDescriptor
+	// RPC is "package.Service/Method", Path the same with a slash in front.
+	RPC, Path string
+	// Shape says which sides stream.
+	Shape proxy.Shape
+	// NoSideEffects and Idempotent are the method's idempotency_level.
+	NoSideEffects, Idempotent bool
+	// Settings are the method's own.
+	Settings Settings
+
+	input, output *jsonwire.Plan
+	errors        *jsonwire.Plan
+}
+
+// NewMethod compiles a method with the plans of its schema.
+func NewMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Plans, s Settings) *Method {
+	if s.MaxBody <= 0 {
+		s.MaxBody = DefaultMaxBody
+	}
+	if s.MaxMessage <= 0 {
+		s.MaxMessage = DefaultMaxMessage
+	}
+	rpc := string(d.Parent().FullName()) + "/" + string(d.Name())
+	m := &Method{
+		Descriptor: d,
+		RPC:        rpc,
+		Path:       "/" + rpc,
+		Shape:      proxy.Shape{ClientStreams: d.IsStreamingClient(), ServerStreams: d.IsStreamingServer()},
+		Settings:   s,
+		input:      plans.Message(d.Input()),
+		output:     plans.Message(d.Output()),
+		errors:     plans.Message((&spb.Status{}).ProtoReflect().Descriptor()),
+	}
+	if options, ok := d.Options().(*descriptorpb.MethodOptions); ok {
+		switch options.GetIdempotencyLevel() {
+		case descriptorpb.MethodOptions_NO_SIDE_EFFECTS:
+			m.NoSideEffects, m.Idempotent = true, true
+		case descriptorpb.MethodOptions_IDEMPOTENT:
+			m.Idempotent = true
+		case descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN:
+		}
+	}
+	return m
+}
+
+// Stream names the method's shape: unary, client_streaming, server_streaming or
+// bidi_streaming.
+func (m *Method) Stream() string {
+	switch m.Shape {
+	case proxy.Shape{ClientStreams: true}:
+		return "client_streaming"
+	case proxy.Shape{ServerStreams: true}:
+		return "server_streaming"
+	case proxy.Shape{ClientStreams: true, ServerStreams: true}:
+		return "bidi_streaming"
+	}
+	return "unary"
+}

@@ -1,0 +1,144 @@
+package transcoder
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// Protocol is how a client speaks.
+type Protocol uint8
+
+// The protocols.
+const (
+	// REST is JSON, a form or a message in an HTTP body, and the streams over HTTP:
+	// SSE, NDJSON and JSON arrays.
+	REST Protocol = iota
+	// WebSocket is RFC 6455.
+	WebSocket
+	// GRPC is gRPC over HTTP/2.
+	GRPC
+	// GRPCWeb is gRPC-Web in binary, GRPCWebText in base64.
+	GRPCWeb
+	GRPCWebText
+	// ConnectUnary is Connect's unary POST, ConnectGet its GET, ConnectStream its
+	// streams.
+	ConnectUnary
+	ConnectGet
+	ConnectStream
+)
+
+// RPC tells whether the protocol calls methods by their own path alone and has
+// a form of its own for errors and metadata.
+func (p Protocol) RPC() bool { return p >= GRPC }
+
+// String names the protocol for logs and metrics.
+func (p Protocol) String() string {
+	switch p {
+	case WebSocket:
+		return "websocket"
+	case GRPC:
+		return "grpc"
+	case GRPCWeb, GRPCWebText:
+		return "grpc-web"
+	case ConnectUnary, ConnectGet, ConnectStream:
+		return "connect"
+	case REST:
+	}
+	return "rest"
+}
+
+// Detect tells by its headers which protocol a request speaks.
+func Detect(r *http.Request) Protocol {
+	contentType := first(r.Header, "Content-Type")
+	switch r.Method {
+	case http.MethodPost:
+		return detectPost(r, contentType)
+	case http.MethodGet:
+		if isWebSocket(r) {
+			return WebSocket
+		}
+		if strings.Contains(r.URL.RawQuery, "connect=v1") {
+			return ConnectGet
+		}
+	case http.MethodConnect:
+		if r.Header.Get(":protocol") == "websocket" {
+			return WebSocket
+		}
+	}
+	return REST
+}
+
+func detectPost(r *http.Request, contentType string) Protocol {
+	const application = "application/"
+	rest, ok := strings.CutPrefix(contentType, application)
+	if !ok {
+		return REST
+	}
+	switch {
+	case rest == "json":
+		if first(r.Header, "Connect-Protocol-Version") != "" {
+			return ConnectUnary
+		}
+	case strings.HasPrefix(rest, "grpc-web-text"):
+		return GRPCWebText
+	case strings.HasPrefix(rest, "grpc-web"):
+		return GRPCWeb
+	case rest == "grpc", strings.HasPrefix(rest, "grpc+"), strings.HasPrefix(rest, "grpc;"):
+		return GRPC
+	case strings.HasPrefix(rest, "connect+"):
+		return ConnectStream
+	case first(r.Header, "Connect-Protocol-Version") != "" && (strings.HasPrefix(rest, "json") || strings.HasPrefix(rest, "proto")):
+		return ConnectUnary
+	}
+	return REST
+}
+
+// isWebSocket tells whether a GET asks for an upgrade (RFC 6455, 4.2.1).
+func isWebSocket(r *http.Request) bool {
+	if _, ok := r.Header["Upgrade"]; !ok {
+		return false
+	}
+	return hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
+}
+
+func hasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(item), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// PathProtocol settles the protocol of a request for the method's own path,
+// "/package.Service/Method". A unary POST of JSON is Connect's unary form even
+// without its version header (SEMANTICS 10). False where the path does not take
+// the request.
+func (m *Method) PathProtocol(r *http.Request, detected Protocol) (Protocol, bool) {
+	switch {
+	case detected == WebSocket || detected.RPC() && detected != ConnectGet:
+		return detected, true
+	case detected == ConnectGet:
+		return detected, m.NoSideEffects && m.Shape.Unary()
+	case r.Method != http.MethodPost:
+		return detected, false
+	case m.Shape.Unary():
+		return ConnectUnary, true
+	}
+	return REST, true
+}
+
+// Downstream makes the client's half of a call on this binding. Nothing is read
+// or written yet.
+func (b *Binding) Downstream(x Exchange, p Protocol) proxy.Downstream {
+	return b.openUnary(x)
+}
+
+// ErrorWriter answers requests that no binding takes.
+type ErrorWriter struct {
+	method *Method
+}

@@ -1,0 +1,182 @@
+package transcoder
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// restUnary is the edge of a unary RPC called as REST: one HTTP request is one
+// message, one HTTP answer the other.
+type restUnary struct {
+	restCall
+	// reply is the answer's body, out its content type.
+	reply       proxy.Frame
+	body        []byte // the answer's body: JSON in the call's scratch, or bytes of the reply
+	contentType string
+	replied     bool
+	received    bool
+	statusCode  int // from x-http-code; 0 for the usual one
+}
+
+var _ proxy.Downstream = (*restUnary)(nil)
+
+var restUnaries = sync.Pool{New: func() any { return new(restUnary) }}
+
+// maxKept bounds the scratch memory that a pooled call keeps.
+const maxKept = 64 << 10
+
+func (b *Binding) openUnary(x Exchange) proxy.Downstream {
+	c := restUnaries.Get().(*restUnary)
+	c.begin(b, x)
+	return c
+}
+
+// Open implements proxy.Downstream.
+func (c *restUnary) Open(ctx context.Context) (context.Context, error) { return ctx, nil }
+
+// Recv implements proxy.Downstream.
+func (c *restUnary) Recv() (proxy.Frame, error) {
+	if c.received {
+		return proxy.Frame{}, io.EOF
+	}
+	c.received = true
+	message, err := c.request()
+	if err != nil {
+		return proxy.Frame{}, err
+	}
+	return proxy.NewFrame(message), nil
+}
+
+// Header implements proxy.Downstream.
+func (c *restUnary) Header(md metadata.MD) {
+	s := &c.binding.Method.Settings
+	s.Headers.Response(c.w.Header(), md, s.OwnHeaders)
+	if s.StatusFromMetadata {
+		if v := md["x-http-code"]; len(v) == 1 {
+			if code, err := strconv.Atoi(v[0]); err == nil && code >= 200 && code <= 599 {
+				c.statusCode = code
+			}
+		}
+	}
+}
+
+// Send implements proxy.Downstream. The answer waits for Finish, when the
+// status is known.
+func (c *restUnary) Send(f proxy.Frame) error {
+	c.reply, c.replied = f, true
+	var err error
+	c.body, c.contentType, err = c.encode(&c.reply)
+	return err
+}
+
+// encode turns a reply into an answer's body. The body lives as long as the
+// frame and the call.
+func (c *restCall) encode(f *proxy.Frame) (body []byte, contentType string, err error) {
+	a := &c.binding.answer
+	wire := f.Bytes()
+	switch {
+	case a.raw:
+		part := wire
+		if a.field != nil {
+			part = a.field.Last(wire)
+		}
+		raw, err := parseHTTPBody(part)
+		if err != nil {
+			return nil, "", err
+		}
+		return raw.data, raw.contentTypeOrDefault(), nil
+	case c.binaryAnswer && a.field == nil:
+		return wire, c.binaryType, nil
+	}
+	m := c.binding.Method
+	if a.field != nil {
+		c.scratch, err = a.field.AppendJSON(c.scratch[:0], wire, m.Settings.JSON)
+	} else {
+		c.scratch, err = m.output.AppendJSON(c.scratch[:0], wire, m.Settings.JSON)
+	}
+	if err != nil {
+		return nil, "", status.Errorf(codes.Internal, "the backend's answer is not a valid %s: %v", m.Descriptor.Output().FullName(), err)
+	}
+	return c.scratch, contentTypeJSON, nil
+}
+
+// Flush implements proxy.Downstream; a unary answer leaves whole.
+func (c *restUnary) Flush() {}
+
+// Unblock implements proxy.Downstream; a unary Recv ends with the body.
+func (c *restUnary) Unblock() {}
+
+// Finish implements proxy.Downstream.
+func (c *restUnary) Finish(err error, trailer metadata.MD) int {
+	c.binding.Method.Settings.Headers.Trailer(c.w.Header(), trailer)
+	var httpStatus int
+	switch {
+	case err != nil:
+		httpStatus = c.writeError(err)
+	default:
+		httpStatus = http.StatusOK
+		if c.statusCode != 0 {
+			httpStatus = c.statusCode
+		}
+		c.write(httpStatus, c.contentType, c.body)
+	}
+	c.reply.Free()
+	c.release()
+	body := c.restCall
+	*c = restUnary{restCall: body}
+	restUnaries.Put(c)
+	return httpStatus
+}
+
+// write sends a whole answer.
+func (c *restCall) write(httpStatus int, contentType string, body []byte) {
+	h := c.w.Header()
+	if c.BeforeHeader != nil {
+		c.BeforeHeader(h)
+	}
+	if httpStatus == http.StatusNoContent || httpStatus == http.StatusNotModified {
+		c.w.WriteHeader(httpStatus)
+		return
+	}
+	setContentType(h, contentType)
+	if len(body) >= minCompressed && h["Content-Encoding"] == nil {
+		addVary(h, "Accept-Encoding")
+		if encoding := acceptedEncoding(c.r.Header); encoding != nil {
+			h["Content-Encoding"] = encoding.header
+			c.w.WriteHeader(httpStatus)
+			if c.r.Method != http.MethodHead {
+				// An error means that the client is gone; nobody is left to tell.
+				_ = encoding.write(c.w, body)
+			}
+			return
+		}
+	}
+	if len(body) > 2<<10 { // below, net/http counts itself
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
+	if httpStatus != http.StatusOK {
+		c.w.WriteHeader(httpStatus)
+	}
+	_, _ = c.w.Write(body) // an error means that the client is gone
+}
+
+// writeError sends an error as a google.rpc.Status.
+func (c *restCall) writeError(err error) int {
+	m := c.binding.Method
+	st, httpStatus := statusOf(err, m.Settings.Status)
+	c.scratch = appendStatus(c.scratch[:0], m.errors, st)
+	if httpStatus < 200 {
+		httpStatus = http.StatusInternalServerError
+	}
+	c.write(httpStatus, contentTypeJSON, c.scratch)
+	return httpStatus
+}

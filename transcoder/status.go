@@ -1,0 +1,124 @@
+package transcoder
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// httpStatusOf is google/rpc/code.proto's table, by code (SEMANTICS 25).
+var httpStatusOf = [...]int{
+	codes.OK:                 http.StatusOK,
+	codes.Canceled:           499, // client closed request
+	codes.Unknown:            http.StatusInternalServerError,
+	codes.InvalidArgument:    http.StatusBadRequest,
+	codes.DeadlineExceeded:   http.StatusGatewayTimeout,
+	codes.NotFound:           http.StatusNotFound,
+	codes.AlreadyExists:      http.StatusConflict,
+	codes.PermissionDenied:   http.StatusForbidden,
+	codes.ResourceExhausted:  http.StatusTooManyRequests,
+	codes.FailedPrecondition: http.StatusBadRequest,
+	codes.Aborted:            http.StatusConflict,
+	codes.OutOfRange:         http.StatusBadRequest,
+	codes.Unimplemented:      http.StatusNotImplemented,
+	codes.Internal:           http.StatusInternalServerError,
+	codes.Unavailable:        http.StatusServiceUnavailable,
+	codes.DataLoss:           http.StatusInternalServerError,
+	codes.Unauthenticated:    http.StatusUnauthorized,
+}
+
+// HTTPStatus returns the HTTP status of a gRPC code; 500 for one that is not in
+// the table.
+func HTTPStatus(code codes.Code) int {
+	if int(code) < len(httpStatusOf) {
+		return httpStatusOf[code]
+	}
+	return http.StatusInternalServerError
+}
+
+// codeNames are the names of google/rpc/code.proto, by code.
+var codeNames = [...]string{
+	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+	"ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
+	"OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+}
+
+// CodeName returns the name of a code as google/rpc/code.proto has it, or its
+// number.
+func CodeName(code codes.Code) string {
+	if int(code) < len(codeNames) {
+		return codeNames[code]
+	}
+	return strconv.FormatUint(uint64(code), 10)
+}
+
+// ParseCode reads a code by name ("NOT_FOUND") or number ("5002").
+func ParseCode(text string) (codes.Code, error) {
+	for i, name := range codeNames {
+		if strings.EqualFold(text, name) {
+			return codes.Code(i), nil
+		}
+	}
+	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return codes.Code(n), nil
+	}
+	return 0, fmt.Errorf("%q is no status code; expected a name such as NOT_FOUND or a number", text)
+}
+
+// StatusError is a gRPC status with an HTTP status that the table would not
+// give it, for example 413 for a body that is too large.
+type StatusError struct {
+	Status *status.Status
+	HTTP   int
+}
+
+// NewStatusError builds a StatusError like status.Errorf does.
+func NewStatusError(httpStatus int, code codes.Code, format string, args ...any) *StatusError {
+	return &StatusError{Status: status.Newf(code, format, args...), HTTP: httpStatus}
+}
+
+// Error implements error.
+func (e *StatusError) Error() string { return e.Status.String() }
+
+// GRPCStatus lets the status package see the status.
+func (e *StatusError) GRPCStatus() *status.Status { return e.Status }
+
+// HTTPStatus is the status of an HTTP answer.
+func (e *StatusError) HTTPStatus() int { return e.HTTP }
+
+// statusOf splits an error into its gRPC status and HTTP status: the error's
+// own, the method's mapping, or the table's.
+func statusOf(err error, mapping map[codes.Code]int) (*status.Status, int) {
+	st := status.Convert(err)
+	var own interface{ HTTPStatus() int }
+	if errors.As(err, &own) {
+		return st, own.HTTPStatus()
+	}
+	if mapped, ok := mapping[st.Code()]; ok {
+		return st, mapped
+	}
+	return st, HTTPStatus(st.Code())
+}
+
+// codeOfHTTP is the gRPC code of an HTTP answer without a grpc-status, by
+// gRPC's own table (SEMANTICS 27).
+func codeOfHTTP(httpStatus int) codes.Code {
+	switch httpStatus {
+	case http.StatusBadRequest:
+		return codes.Internal
+	case http.StatusUnauthorized:
+		return codes.Unauthenticated
+	case http.StatusForbidden:
+		return codes.PermissionDenied
+	case http.StatusNotFound:
+		return codes.Unimplemented
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return codes.Unavailable
+	}
+	return codes.Unknown
+}

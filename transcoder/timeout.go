@@ -1,0 +1,96 @@
+package transcoder
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// ClientTimeout returns the time that the client gives the call (SEMANTICS 32),
+// false if it says nothing. The error is INVALID_ARGUMENT.
+func ClientTimeout(h http.Header) (time.Duration, bool, error) {
+	if v := first(h, "Grpc-Timeout"); v != "" {
+		return grpcTimeout(v)
+	}
+	if v := first(h, "Connect-Timeout-Ms"); v != "" {
+		return connectTimeout(v)
+	}
+	for _, name := range [...]string{"X-Request-Timeout", "Request-Timeout"} {
+		if v := first(h, name); v != "" {
+			return secondsTimeout(name, v)
+		}
+	}
+	return 0, false, nil
+}
+
+// first returns the first value of a canonical header name.
+func first(h http.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+var timeoutUnits = map[byte]time.Duration{
+	'H': time.Hour, 'M': time.Minute, 'S': time.Second,
+	'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
+}
+
+// grpcTimeout reads 1 to 8 digits and a unit (gRPC over HTTP/2, Requests).
+func grpcTimeout(v string) (time.Duration, bool, error) {
+	digits := v[:len(v)-1]
+	unit, known := timeoutUnits[v[len(v)-1]]
+	if !known || len(digits) < 1 || len(digits) > 8 || !allDigits(digits) {
+		return 0, false, status.Errorf(codes.InvalidArgument,
+			"grpc-timeout %q: expected 1 to 8 digits and one of H M S m u n", clip(v))
+	}
+	n, _ := strconv.ParseInt(digits, 10, 64) // eight digits always fit
+	if n > int64(math.MaxInt64/unit) {
+		return math.MaxInt64, true, nil
+	}
+	return time.Duration(n) * unit, true, nil
+}
+
+// connectTimeout reads up to 10 digits of milliseconds (Connect protocol).
+func connectTimeout(v string) (time.Duration, bool, error) {
+	if len(v) > 10 || !allDigits(v) {
+		return 0, false, status.Errorf(codes.InvalidArgument,
+			"Connect-Timeout-Ms %q: expected at most 10 digits", clip(v))
+	}
+	n, _ := strconv.ParseInt(v, 10, 64) // ten digits always fit
+	return time.Duration(n) * time.Millisecond, true, nil
+}
+
+// secondsTimeout reads seconds, with or without a fraction.
+func secondsTimeout(name, v string) (time.Duration, bool, error) {
+	seconds, err := strconv.ParseFloat(v, 64)
+	if err != nil || len(v) > 20 || !(seconds >= 0) || math.IsInf(seconds, 0) {
+		return 0, false, status.Errorf(codes.InvalidArgument,
+			"%s %q: expected seconds, for example 2 or 0.5", name, clip(v))
+	}
+	if seconds > math.MaxInt64/float64(2*time.Second) {
+		return math.MaxInt64, true, nil
+	}
+	return time.Duration(seconds * float64(time.Second)), true, nil
+}
+
+func allDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// clip shortens what a client sent before it stands in an error.
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "…"
+	}
+	return s
+}
