@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 
+	"cel.dev/cel-go/cel"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -79,6 +80,9 @@ type Layer struct {
 type Compiler struct {
 	env    Environment
 	leases []*kept
+	// cel and celInputs are the environments of expressions, made when needed.
+	cel       *cel.Env
+	celInputs map[protoreflect.MessageDescriptor]*cel.Env
 }
 
 // New begins a generation. The problems are those of Config's own parts (auth,

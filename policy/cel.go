@@ -1,0 +1,232 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/ext"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
+)
+
+const (
+	// expressionCost bounds what one evaluation may do: some milliseconds.
+	expressionCost = 100_000
+	// expressionBytes bounds an expression's text.
+	expressionBytes = 16 << 10
+	// expressionCheck is how many steps pass between looks at the context.
+	expressionCheck = 128
+)
+
+// expression is a compiled CEL expression over a call: claims, principal,
+// roles, headers, method and request.
+type expression struct {
+	// readsRequest tells that evaluate needs a message.
+	readsRequest bool
+
+	program cel.Program
+	input   protoreflect.MessageDescriptor
+}
+
+// expression compiles the source that stands at the path of the policy; its
+// result is of the type. A problem is noted and nil returned.
+func (b *build) expression(path, source string, want *cel.Type) *expression {
+	e, err := b.compileExpression(source, want)
+	if err != nil {
+		b.refuse(path, "%s: %v", path, err)
+		return nil
+	}
+	return e
+}
+
+func (b *build) compileExpression(source string, want *cel.Type) (*expression, error) {
+	env, err := b.celBase()
+	if err != nil {
+		return nil, err
+	}
+	parsed, issues := env.Parse(source)
+	if issues.Err() != nil {
+		return nil, celProblem(issues)
+	}
+	e := &expression{readsRequest: mentions(parsed, "request")}
+	if e.readsRequest {
+		if b.target.Method == nil {
+			return nil, fmt.Errorf("found `request`, but a plain HTTP route has no message; use headers, claims, principal, roles or method")
+		}
+		e.input = b.target.Method.Input()
+		if env, err = b.celWith(env, e.input); err != nil {
+			return nil, err
+		}
+	}
+	checked, issues := env.Check(parsed)
+	if issues.Err() != nil {
+		return nil, celProblem(issues)
+	}
+	if got := checked.OutputType(); !got.IsExactType(want) && !got.IsExactType(cel.DynType) {
+		return nil, fmt.Errorf("the expression gives %s, expected %s", got, want)
+	}
+	e.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize),
+		cel.CostLimit(expressionCost), cel.InterruptCheckFrequency(expressionCheck))
+	return e, err
+}
+
+// evaluate answers for one call; message is only read by expressions with
+// readsRequest. The error is a gRPC status error: INVALID_ARGUMENT for a message
+// that is none, CANCELED or DEADLINE_EXCEEDED for a call that ended, else
+// PERMISSION_DENIED: an expression without an answer admits nobody.
+func (e *expression) evaluate(ctx context.Context, r *Request, message []byte) (ref.Val, error) {
+	vars := &callVariables{r: r}
+	if e.readsRequest {
+		m := dynamicpb.NewMessage(e.input)
+		if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(message, m); err != nil {
+			return nil, status.Error(codes.InvalidArgument, "the request is not a valid message of its type")
+		}
+		vars.message = m
+	}
+	value, _, err := e.program.ContextEval(ctx, vars)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, status.FromContextError(ctx.Err()).Err()
+		}
+		return nil, status.Error(codes.PermissionDenied, "a rule of this method does not apply to the request")
+	}
+	return value, nil
+}
+
+// callVariables makes each variable when the expression reads it.
+type callVariables struct {
+	r       *Request
+	message *dynamicpb.Message
+}
+
+var _ cel.Activation = (*callVariables)(nil)
+
+// Parent tells that there are no further variables.
+func (v *callVariables) Parent() cel.Activation { return nil }
+
+// ResolveName finds a variable.
+func (v *callVariables) ResolveName(name string) (any, bool) {
+	switch name {
+	case "claims":
+		if v.r.Identity == nil || v.r.Identity.Claims == nil {
+			return map[string]any{}, true
+		}
+		return v.r.Identity.Claims, true
+	case "principal":
+		if v.r.Identity == nil {
+			return "", true
+		}
+		return v.r.Identity.Principal, true
+	case "roles":
+		if v.r.Identity == nil || v.r.Identity.Roles == nil {
+			return []string{}, true
+		}
+		return v.r.Identity.Roles, true
+	case "headers":
+		return lowerHeaders(v.r.HTTP.Header), true
+	case "method":
+		return v.r.RPC, true
+	case "request":
+		return v.message, v.message != nil
+	}
+	return nil, false
+}
+
+// lowerHeaders joins the values of one name as RFC 9110 5.3 does.
+func lowerHeaders(h http.Header) map[string]string {
+	m := make(map[string]string, len(h))
+	for name, values := range h {
+		m[strings.ToLower(name)] = strings.Join(values, ", ")
+	}
+	return m
+}
+
+// celBase is the environment of expressions without `request`.
+func (c *Compiler) celBase() (*cel.Env, error) {
+	if c.cel == nil {
+		env, err := cel.NewEnv(
+			cel.Variable("claims", cel.MapType(cel.StringType, cel.DynType)),
+			cel.Variable("principal", cel.StringType),
+			cel.Variable("roles", cel.ListType(cel.StringType)),
+			cel.Variable("headers", cel.MapType(cel.StringType, cel.StringType)),
+			cel.Variable("method", cel.StringType),
+			cel.ParserExpressionSizeLimit(expressionBytes),
+			ext.Strings(),
+		)
+		if err != nil {
+			return nil, err
+		}
+		c.cel = env
+	}
+	return c.cel, nil
+}
+
+// celWith adds `request`; environments are kept, for they are large.
+func (c *Compiler) celWith(base *cel.Env, input protoreflect.MessageDescriptor) (*cel.Env, error) {
+	if env := c.celInputs[input]; env != nil {
+		return env, nil
+	}
+	files := closure(input.ParentFile(), map[string]bool{}, nil)
+	env, err := base.Extend(cel.TypeDescs(files...), cel.Variable("request", cel.ObjectType(string(input.FullName()))))
+	if err != nil {
+		return nil, err
+	}
+	if c.celInputs == nil {
+		c.celInputs = map[protoreflect.MessageDescriptor]*cel.Env{}
+	}
+	c.celInputs[input] = env
+	return env, nil
+}
+
+// closure lists a file and all it imports.
+func closure(file protoreflect.FileDescriptor, seen map[string]bool, files []any) []any {
+	if seen[file.Path()] || file.IsPlaceholder() {
+		return files
+	}
+	seen[file.Path()] = true
+	for i := range file.Imports().Len() {
+		files = closure(file.Imports().Get(i).FileDescriptor, seen, files)
+	}
+	return append(files, schemaFile{file})
+}
+
+// schemaFile gives a file a path that no file linked into this binary has: CEL
+// takes the linked one where the paths are equal, whatever is in it. The
+// well-known types keep theirs, for CEL has its own idea of them.
+type schemaFile struct{ protoreflect.FileDescriptor }
+
+func (f schemaFile) Path() string {
+	if path := f.FileDescriptor.Path(); strings.HasPrefix(path, "google/protobuf/") {
+		return path
+	}
+	return "schema:" + f.FileDescriptor.Path()
+}
+
+// mentions tells whether a name stands in the expression.
+func mentions(parsed *cel.Ast, name string) bool {
+	found := false
+	ast.PostOrderVisit(parsed.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		found = found || e.Kind() == ast.IdentKind && e.AsIdent() == name
+	}))
+	return found
+}
+
+// celProblem puts the first of CEL's findings on one line. Columns count from
+// 1, in characters of the expression.
+func celProblem(issues *cel.Issues) error {
+	all := issues.Errors()
+	if len(all) == 0 {
+		return issues.Err()
+	}
+	first := all[0]
+	return fmt.Errorf("the expression is wrong at %d:%d: %s", first.Location.Line(), first.Location.Column()+1,
+		strings.ReplaceAll(first.Message, "\n", " "))
+}
