@@ -49,3 +49,16 @@ func BenchmarkRequestID(b *testing.B) {
 		RequestID(h)
 	}
 }
+
+// What metrics and a span cost a call; the endpoint does not answer.
+func BenchmarkTracing(b *testing.B) {
+	for name, ratio := range map[string]float64{"sampled": 1, "unsampled": 0} {
+		b.Run(name, func(b *testing.B) {
+			off := false
+			benchmark(b, &transomv1.Telemetry{
+				Log:  &transomv1.Log{Access: &off, Level: transomv1.Log_ERROR},
+				Otlp: &transomv1.Otlp{Endpoint: "grpc://127.0.0.1:1", SampleRatio: &ratio},
+			})
+		})
+	}
+}

@@ -1,0 +1,264 @@
+package observe
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel/trace"
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/proxy"
+)
+
+const (
+	parentTrace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	sampled     = "00-" + parentTrace + "-00f067aa0ba902b7-01"
+	unsampled   = "00-" + parentTrace + "-00f067aa0ba902b7-00"
+)
+
+// receiver is an OTLP collector that keeps what it gets.
+type receiver struct {
+	collector.UnimplementedTraceServiceServer
+	requests chan *collector.ExportTraceServiceRequest
+}
+
+func newReceiver() *receiver {
+	return &receiver{requests: make(chan *collector.ExportTraceServiceRequest, 8)}
+}
+
+func (r *receiver) Export(_ context.Context, request *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+	r.requests <- request
+	return &collector.ExportTraceServiceResponse{}, nil
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	body, err := io.ReadAll(q.Body)
+	if err == nil && q.Header.Get("Content-Encoding") == "gzip" {
+		var z *gzip.Reader
+		if z, err = gzip.NewReader(bytes.NewReader(body)); err == nil {
+			body, err = io.ReadAll(z)
+		}
+	}
+	var request collector.ExportTraceServiceRequest
+	if err == nil {
+		err = proto.Unmarshal(body, &request)
+	}
+	if err != nil || q.URL.Path != "/v1/traces" {
+		http.Error(w, "not an export", http.StatusBadRequest)
+		return
+	}
+	r.requests <- &request
+}
+
+// spans are all that arrived; the sender has shut down.
+func (r *receiver) spans() (spans []*tracev1.Span) {
+	close(r.requests)
+	for request := range r.requests {
+		for _, rs := range request.ResourceSpans {
+			for _, ss := range rs.ScopeSpans {
+				spans = append(spans, ss.Spans...)
+			}
+		}
+	}
+	return spans
+}
+
+// overHTTP and overGRPC start a collector and return its endpoint.
+func overHTTP(t *testing.T, r *receiver) string {
+	server := httptest.NewServer(r)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func overGRPC(t *testing.T, r *receiver) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	collector.RegisterTraceServiceServer(server, r)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	return "grpc://" + listener.Addr().String()
+}
+
+func TestSpansAreExported(t *testing.T) {
+	for name, start := range map[string]func(*testing.T, *receiver) string{"http": overHTTP, "grpc": overGRPC} {
+		t.Run(name, func(t *testing.T) {
+			r := newReceiver()
+			off := false
+			telemetry := setup(t, &transomv1.Telemetry{
+				Log:  &transomv1.Log{Access: &off},
+				Otlp: &transomv1.Otlp{Endpoint: start(t, r)},
+			}, t.Output())
+			set := policy.NewSet(nil, telemetry.Policies(routes(telemetry))...)
+			q := request("/v1/shelves/1/books/2?access_token=hunter2")
+			q.HTTP.Header.Set("Traceparent", sampled)
+			q.HTTP.Header.Add("Tracestate", "a=1")
+			q.HTTP.Header.Add("Tracestate", "b=2")
+			q.Metadata = proxy.Metadata{"traceparent", sampled, "tracestate", "a=1"}
+			ctx := play(t, set, q, &policy.Outcome{Code: codes.Unavailable, HTTPStatus: 503})
+			if err := telemetry.Shutdown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			spans := r.spans()
+			if len(spans) != 1 {
+				t.Fatalf("%d spans arrived, want 1", len(spans))
+			}
+			checkSpan(t, ctx, q, spans[0])
+		})
+	}
+}
+
+func checkSpan(t *testing.T, ctx context.Context, q *policy.Request, span *tracev1.Span) {
+	t.Helper()
+	own := trace.SpanContextFromContext(ctx)
+	if got := own.TraceID().String(); got != parentTrace {
+		t.Errorf("the span is of trace %s, want the client's %s", got, parentTrace)
+	}
+	if got, want := q.Metadata.Get("traceparent"), "00-"+parentTrace+"-"+own.SpanID().String()+"-01"; got != want {
+		t.Errorf("the backend gets traceparent %q, want %q", got, want)
+	}
+	if got := q.Metadata.Get("tracestate"); got != "a=1,b=2" {
+		t.Errorf("the backend gets tracestate %q, want a=1,b=2", got)
+	}
+	if len(q.Metadata) != 4 {
+		t.Errorf("metadata twice: %q", q.Metadata)
+	}
+	if span.Name != testRPC || span.Status.GetCode() != tracev1.Status_STATUS_CODE_ERROR || len(span.ParentSpanId) == 0 {
+		t.Errorf("got %v, want a failed %s with a parent", span, testRPC)
+	}
+	want := map[string]string{
+		"http.route": testRoute, "url.path": "/v1/shelves/1/books/2", "rpc.method": testRPC,
+		"rpc.response.status_code": "UNAVAILABLE", "client.address": "192.0.2.7",
+	}
+	for _, a := range span.Attributes {
+		if v, ok := want[a.Key]; ok && v == a.Value.GetStringValue() {
+			delete(want, a.Key)
+		}
+		if strings.Contains(a.Value.GetStringValue(), "hunter2") {
+			t.Errorf("a secret is in the span: %v", a)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("attributes are missing: %v", want)
+	}
+}
+
+func TestSampling(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		ratio  *float64
+		env    string // OTEL_TRACES_SAMPLER
+		parent string
+		want   int
+	}{
+		{name: "everything by default", want: 1},
+		{name: "nothing", ratio: proto.Float64(0), want: 0},
+		{name: "the client decides to", ratio: proto.Float64(0), parent: sampled, want: 1},
+		{name: "the client decides not to", ratio: proto.Float64(1), parent: unsampled, want: 0},
+		{name: "the environment", env: "always_off", want: 0},
+		{name: "the configuration before the environment", ratio: proto.Float64(1), env: "always_off", want: 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Setenv("OTEL_TRACES_SAMPLER", test.env)
+			r := newReceiver()
+			telemetry := setup(t, &transomv1.Telemetry{Otlp: &transomv1.Otlp{Endpoint: overHTTP(t, r), SampleRatio: test.ratio}}, io.Discard)
+			q := request("/v1/x")
+			if test.parent != "" {
+				q.HTTP.Header.Set("Traceparent", test.parent)
+			}
+			play(t, policy.NewSet(nil, telemetry.Policies(routes(telemetry))...), q, &policy.Outcome{})
+			if err := telemetry.Shutdown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := len(r.spans()); got != test.want {
+				t.Errorf("%d spans arrived, want %d", got, test.want)
+			}
+			if got := q.Metadata.Get("traceparent"); got == "" || strings.HasSuffix(got, "-01") != (test.want == 1) {
+				t.Errorf("the backend gets traceparent %q, want the decision in it", got)
+			}
+		})
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		env     map[string]string
+		tracing bool
+		err     string
+	}{
+		{"nothing", nil, false, ""},
+		{"an endpoint", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, true, ""},
+		{"an endpoint for traces", map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, true, ""},
+		{"grpc", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, true, ""},
+		{"disabled", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_SDK_DISABLED": "true"}, false, ""},
+		{"no exporter", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_TRACES_EXPORTER": "none"}, false, ""},
+		{"another exporter", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_TRACES_EXPORTER": "zipkin"}, false, `OTEL_TRACES_EXPORTER is "zipkin"; expected otlp or none`},
+		{"another protocol", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, false, `OTEL_EXPORTER_OTLP_PROTOCOL is "http/json"; expected http/protobuf or grpc`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for k, v := range test.env {
+				t.Setenv(k, v)
+			}
+			telemetry, err := Setup(nil, "", io.Discard)
+			if test.err != "" {
+				if err == nil || err.Error() != test.err {
+					t.Errorf("got %v, want %s", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := telemetry.tracer != nil; got != test.tracing {
+				t.Errorf("tracing is %t, want %t", got, test.tracing)
+			}
+			if err := telemetry.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestTraceparentPassesUntouchedWithoutTracing(t *testing.T) {
+	telemetry := quiet(t)
+	q := request("/v1/x")
+	q.HTTP.Header.Set("Traceparent", unsampled)
+	q.Metadata = proxy.Metadata{"traceparent", unsampled}
+	ctx := play(t, policy.NewSet(nil, telemetry.Policies(routes(telemetry))...), q, &policy.Outcome{})
+	if want := []string{"traceparent", unsampled}; !slices.Equal(q.Metadata, want) {
+		t.Errorf("metadata is %q, want %q", q.Metadata, want)
+	}
+	if ctx != t.Context() {
+		t.Error("the context is not the one that came in")
+	}
+}
+
+func TestCarriers(t *testing.T) {
+	h := incoming{}
+	h.Set("traceparent", "x")
+	if got := h.Keys(); h.Get("traceparent") != "x" || !slices.Equal(got, []string{"Traceparent"}) {
+		t.Errorf("got %v", h)
+	}
+	m := outgoing{"a", "1"}
+	m.Set("b", "2")
+	if got := m.Keys(); m.Get("b") != "2" || !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("got %v", m)
+	}
+}
