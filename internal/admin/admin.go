@@ -1,0 +1,113 @@
+// Package admin is the operator's HTTP server, meant for a loopback address:
+// health, metrics, routes, reload and profiles. It knows the gateway only by
+// what it is handed in Options, and it neither listens nor configures anything.
+//
+//	handler := admin.New(admin.Options{Version: version, Gateway: gateway, Metrics: metrics.Handler()})
+//	server := &http.Server{Handler: handler}
+//
+// Browsers are kept honest: a request that another site caused changes nothing,
+// and a name that merely resolves to the address is not answered.
+package admin
+
+import (
+	"context"
+	"net/http"
+	"net/http/pprof"
+	"time"
+)
+
+// Gateway is what is administered. It is safe for concurrent use.
+type Gateway interface {
+	// Ready tells whether requests should be sent here: a snapshot is in service
+	// and the process is not draining. Else reason says why not, for people.
+	Ready() (ready bool, reason string)
+	// Status describes the snapshot in service and the last reload.
+	Status() Status
+	// Routes lists all routes in the order in which they are to be shown.
+	Routes() []Route
+	// Reload reads everything anew. Without problems changed says what is
+	// different, for people; with problems the last good snapshot is in service.
+	Reload(ctx context.Context) (changed string, problems []Problem)
+}
+
+// Status is the state of a gateway.
+type Status struct {
+	// Generation counts the snapshots; 0 means that none is in service.
+	Generation uint64
+	// LoadedAt is when the snapshot came into service.
+	LoadedAt time.Time
+	// FailedAt is when the last reload failed; zero if it worked.
+	FailedAt time.Time
+	// Problems are those of the last reload.
+	Problems []Problem
+	// Upstreams in the order in which they are to be shown.
+	Upstreams []Upstream
+}
+
+// Upstream is a backend and how its connections are.
+type Upstream struct {
+	Name   string
+	Target string
+	// State is one word, for example READY.
+	State string
+}
+
+// Problem is one thing wrong with the input of a load.
+type Problem struct {
+	// File is empty where the problem is in no file; Line and Column count from 1
+	// and are 0 where they are not known.
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Message string `json:"message"`
+}
+
+// Route is one route as /routes and the page show it.
+type Route struct {
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	RPC    string `json:"rpc,omitempty"`
+	// Stream is unary, client_streaming, server_streaming or bidi_streaming.
+	Stream   string   `json:"stream,omitempty"`
+	Upstream string   `json:"upstream,omitempty"`
+	Policies []string `json:"policies"`
+}
+
+// Options says what to administer.
+type Options struct {
+	// Version of the gateway, for the page.
+	Version string
+	// Gateway is required.
+	Gateway Gateway
+	// Metrics answers /metrics; nil means that there are none.
+	Metrics http.Handler
+	// Hosts are names that requests may be addressed to, besides localhost and IP
+	// addresses; without ports.
+	Hosts []string
+}
+
+// server answers the operator.
+type server struct {
+	Options
+	mux *http.ServeMux
+}
+
+// New returns the handler of all admin paths.
+func New(o Options) http.Handler {
+	s := &server{Options: o, mux: http.NewServeMux()}
+	s.mux.HandleFunc("GET /{$}", s.page)
+	s.mux.HandleFunc("GET /healthz", s.healthz)
+	s.mux.HandleFunc("GET /readyz", s.readyz)
+	s.mux.HandleFunc("GET /routes", s.routes)
+	s.mux.HandleFunc("POST /reload", s.reload)
+	if o.Metrics != nil {
+		s.mux.Handle("GET /metrics", o.Metrics)
+	}
+	s.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	s.mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	s.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	s.mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	s.mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
+	s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return s.guard(http.NewCrossOriginProtection().Handler(s.mux))
+}

@@ -1,0 +1,232 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fakeGateway is a gateway with a function for each question that a test asks.
+type fakeGateway struct {
+	ready  string // empty for ready, else why not
+	status Status
+	routes []Route
+	reload func() (string, []Problem)
+}
+
+var _ Gateway = (*fakeGateway)(nil)
+
+func (g *fakeGateway) Ready() (bool, string)                      { return g.ready == "", g.ready }
+func (g *fakeGateway) Status() Status                             { return g.status }
+func (g *fakeGateway) Routes() []Route                            { return g.routes }
+func (g *fakeGateway) Reload(context.Context) (string, []Problem) { return g.reload() }
+
+var noon = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+func newGateway() *fakeGateway {
+	return &fakeGateway{
+		status: Status{
+			Generation: 3, LoadedAt: noon,
+			Upstreams: []Upstream{{"books", "dns:///books:50051", "READY"}},
+		},
+		routes: []Route{
+			{Method: "GET", Path: "/v1/{name=shelves/*}", RPC: "bookstore.v1.BookstoreService/GetShelf", Stream: "unary", Upstream: "books", Policies: []string{"auth"}},
+			{Method: "GET", Path: "/legacy/", Upstream: "legacy"},
+		},
+		reload: func() (string, []Problem) { return "+3 routes, −1, ~2", nil },
+	}
+}
+
+var broken = []Problem{
+	{File: "a.proto", Line: 3, Column: 7, Message: "unknown type <Book>"},
+	{File: "transom.yaml", Line: 9, Message: "unknown upstream"},
+	{Message: "nothing to serve"},
+}
+
+// ask sends one request to a server on a real connection.
+func ask(t *testing.T, g Gateway, method, path string, header ...string) (*http.Response, string) {
+	t.Helper()
+	server := httptest.NewServer(New(Options{
+		Version: "1.2.3<", Gateway: g, Hosts: []string{"gateway.internal"},
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
+	}))
+	defer server.Close()
+	r, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	r.Host = r.Header.Get("Host")
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}
+
+func TestAnswers(t *testing.T) {
+	failed := newGateway()
+	failed.status.Problems, failed.status.FailedAt = broken, noon.Add(time.Hour)
+	draining := &fakeGateway{ready: "draining"}
+	for _, test := range []struct {
+		name, path string
+		gateway    Gateway
+		code       int
+		body       string
+	}{
+		{"alive", "/healthz", draining, 200, "ok\n"},
+		{"ready", "/readyz", newGateway(), 200, "ready\n"},
+		{"not ready", "/readyz", draining, 503, "not ready: draining\n"},
+		{"the reason stays on its line", "/readyz", &fakeGateway{ready: "a\nready"}, 503, "not ready: a ready\n"},
+		{"verbose", "/readyz?verbose", newGateway(), 200, "ready\nsnapshot: 3, loaded 2026-11-01T12:00:00Z\nlast reload: ok\nupstream books dns:///books:50051: READY\n"},
+		{"verbose before the first snapshot", "/readyz?verbose=1", draining, 503, "not ready: draining\nsnapshot: none\nlast reload: ok\n"},
+		{"Semantics 50: a failed reload keeps the snapshot and says where", "/readyz?verbose", failed, 200, "ready\nsnapshot: 3, loaded 2026-11-01T12:00:00Z\nlast reload: failed 2026-11-01T13:00:00Z\n" +
+			"  a.proto:3:7: unknown type <Book>\n  transom.yaml:9: unknown upstream\n  nothing to serve\nupstream books dns:///books:50051: READY\n"},
+		{"metrics", "/metrics", newGateway(), 200, "up 1\n"},
+		{"elsewhere", "/nothing", newGateway(), 404, "404 page not found\n"},
+		{"GET does not reload", "/reload", newGateway(), 405, "Method Not Allowed\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			response, body := ask(t, test.gateway, "GET", test.path)
+			if response.StatusCode != test.code || body != test.body {
+				t.Errorf("got %d %q, want %d %q", response.StatusCode, body, test.code, test.body)
+			}
+			for _, name := range []string{"Content-Security-Policy", "X-Frame-Options", "X-Content-Type-Options"} {
+				if response.Header.Get(name) == "" {
+					t.Errorf("%s is missing", name)
+				}
+			}
+		})
+	}
+}
+
+func wantJSON(t *testing.T, got, want string) {
+	t.Helper()
+	var g, w any
+	if err := json.Unmarshal([]byte(got), &g); err != nil {
+		t.Fatalf("%v in %s", err, got)
+	}
+	if err := json.Unmarshal([]byte(want), &w); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(g, w) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	_, body := ask(t, newGateway(), "GET", "/routes")
+	wantJSON(t, body, `{"routes": [
+		{"method": "GET", "path": "/v1/{name=shelves/*}", "rpc": "bookstore.v1.BookstoreService/GetShelf", "stream": "unary", "upstream": "books", "policies": ["auth"]},
+		{"method": "GET", "path": "/legacy/", "upstream": "legacy", "policies": []}]}`)
+	_, body = ask(t, &fakeGateway{}, "GET", "/routes")
+	wantJSON(t, body, `{"routes": []}`)
+}
+
+func TestReload(t *testing.T) {
+	g := newGateway()
+	response, body := ask(t, g, "POST", "/reload")
+	if response.StatusCode != 200 {
+		t.Errorf("got %d, want 200", response.StatusCode)
+	}
+	wantJSON(t, body, `{"changed": "+3 routes, −1, ~2", "generation": 3}`)
+
+	g.reload = func() (string, []Problem) { return "", broken }
+	response, body = ask(t, g, "POST", "/reload")
+	if response.StatusCode != 422 || response.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("got %d %s, want 422 application/json", response.StatusCode, response.Header.Get("Content-Type"))
+	}
+	wantJSON(t, body, `{"problems": [
+		{"file": "a.proto", "line": 3, "column": 7, "message": "unknown type <Book>"},
+		{"file": "transom.yaml", "line": 9, "message": "unknown upstream"},
+		{"message": "nothing to serve"}]}`)
+
+	response, _ = ask(t, g, "POST", "/reload", "Accept", "text/html,application/xhtml+xml")
+	if response.StatusCode != 303 || response.Header.Get("Location") != "/" {
+		t.Errorf("the page's form gets %d to %q, want 303 to /", response.StatusCode, response.Header.Get("Location"))
+	}
+}
+
+func TestOtherSitesChangeNothing(t *testing.T) {
+	g := newGateway()
+	g.reload = func() (string, []Problem) {
+		t.Error("another site caused a reload")
+		return "", nil
+	}
+	for _, header := range [][]string{
+		{"Sec-Fetch-Site", "cross-site"},
+		{"Sec-Fetch-Site", "same-site"},
+		{"Origin", "https://evil.example"},
+		{"Origin", "null"},
+	} {
+		if response, _ := ask(t, g, "POST", "/reload", header...); response.StatusCode != 403 {
+			t.Errorf("%q: got %d, want 403", header, response.StatusCode)
+		}
+	}
+}
+
+func TestHostNames(t *testing.T) {
+	for _, test := range []struct {
+		host, path string
+		want       int
+	}{
+		{"localhost:9901", "/", 200},
+		{"LOCALHOST.", "/", 200},
+		{"transom.localhost:9901", "/", 200},
+		{"127.0.0.1", "/", 200},
+		{"[::1]:9901", "/", 200},
+		{"[::1]", "/", 200},
+		{"10.1.2.3:9901", "/", 200},
+		{"gateway.internal:9901", "/", 200},
+		{"evil.example", "/", 421},
+		{"evil.example:9901", "/routes", 421},
+		{"127.0.0.1.evil.example", "/debug/pprof/heap", 421},
+		{"localhost.evil.example", "/readyz?verbose", 421},
+		{"pod.default.svc", "/readyz", 200},
+		{"pod.default.svc:9901", "/metrics", 200},
+		{"pod.default.svc", "/healthz", 200},
+	} {
+		if response, _ := ask(t, newGateway(), "GET", test.path, "Host", test.host); response.StatusCode != test.want {
+			t.Errorf("%s%s: got %d, want %d", test.host, test.path, response.StatusCode, test.want)
+		}
+	}
+}
+
+func TestPage(t *testing.T) {
+	g := newGateway()
+	g.status.Problems, g.status.FailedAt, g.ready = broken, noon, "draining <b>"
+	response, body := ask(t, g, "GET", "/")
+	if got := response.Header.Get("Content-Type"); got != "text/html; charset=utf-8" {
+		t.Errorf("content type is %s", got)
+	}
+	for _, want := range []string{
+		"1.2.3&lt;", "Not ready: draining &lt;b&gt;", "Snapshot 3 is in service", "2 routes",
+		"a.proto:3:7: unknown type &lt;Book&gt;", "<td>/v1/{name=shelves/*}", "<td>READY", `href="/metrics"`, "<td>auth",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/heap", "/debug/pprof/cmdline"} {
+		if response, body := ask(t, newGateway(), "GET", path); response.StatusCode != 200 || body == "" {
+			t.Errorf("%s: got %d", path, response.StatusCode)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package admin
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// healthz answers as long as the process does.
+func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
+	text(w, http.StatusOK, "ok\n")
+}
+
+// readyz answers 503 while no requests should be sent here.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+	ready, reason := s.Gateway.Ready()
+	code, body := http.StatusOK, "ready\n"
+	if !ready {
+		code, body = http.StatusServiceUnavailable, "not ready: "+line(reason)+"\n"
+	}
+	if r.URL.Query().Has("verbose") {
+		body += s.Gateway.Status().String()
+	}
+	text(w, code, body)
+}
+
+// String lists the status, one fact a line.
+func (s Status) String() string {
+	var b strings.Builder
+	if s.Generation == 0 {
+		b.WriteString("snapshot: none\n")
+	} else {
+		fmt.Fprintf(&b, "snapshot: %d, loaded %s\n", s.Generation, s.LoadedAt.UTC().Format(time.RFC3339))
+	}
+	if len(s.Problems) == 0 {
+		b.WriteString("last reload: ok\n")
+	} else {
+		fmt.Fprintf(&b, "last reload: failed %s\n", s.FailedAt.UTC().Format(time.RFC3339))
+	}
+	for _, p := range s.Problems {
+		b.WriteString("  " + line(p.String()) + "\n")
+	}
+	for _, u := range s.Upstreams {
+		b.WriteString("upstream " + line(u.Name+" "+u.Target+": "+u.State) + "\n")
+	}
+	return b.String()
+}
+
+// String is "file:line:col: message", as compilers write it.
+func (p Problem) String() string {
+	if p.File == "" {
+		return p.Message
+	}
+	position := p.File
+	if p.Line > 0 {
+		position += ":" + strconv.Itoa(p.Line)
+		if p.Column > 0 {
+			position += ":" + strconv.Itoa(p.Column)
+		}
+	}
+	return position + ": " + p.Message
+}
+
+// line keeps what comes from files on its line.
+func line(s string) string { return strings.Join(strings.FieldsFunc(s, newline), " ") }
+
+func newline(r rune) bool { return r == '\n' || r == '\r' }
+
+func text(w http.ResponseWriter, code int, body string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, body) // the client is gone
+}

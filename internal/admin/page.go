@@ -1,0 +1,88 @@
+package admin
+
+import (
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// head is everything before the facts. Packages for templates are not linked:
+// they keep the linker from leaving unused methods out of the binary.
+const head = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Transom</title>
+<style>
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
+body { margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
+h1 small { font-weight: normal; opacity: .6 }
+nav a { margin-right: 1rem }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8884; vertical-align: top }
+code, pre { font: .9em ui-monospace, monospace }
+pre { overflow-x: auto; border-left: 4px solid #c33; padding-left: 1rem }
+.bad { color: #c33 }
+</style>
+`
+
+// links are what the page leads to.
+var links = []string{"healthz", "readyz?verbose", "metrics", "routes", "debug/pprof/"}
+
+// page is the state of the gateway for people.
+func (s *server) page(w http.ResponseWriter, _ *http.Request) {
+	var b strings.Builder
+	b.WriteString(head)
+	fmt.Fprintf(&b, "<h1>Transom <small>%s</small></h1>\n<nav>", html.EscapeString(s.Version))
+	for _, link := range links {
+		fmt.Fprintf(&b, `<a href="/%s">%s</a>`, link, link)
+	}
+	b.WriteString("</nav>\n")
+	s.writeStatus(&b)
+	s.writeRoutes(&b)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = io.WriteString(w, b.String()) // the client is gone
+}
+
+func (s *server) writeStatus(b *strings.Builder) {
+	if ready, reason := s.Gateway.Ready(); !ready {
+		fmt.Fprintf(b, "<p class=bad>Not ready: %s</p>\n", html.EscapeString(reason))
+	}
+	status := s.Gateway.Status()
+	if status.Generation > 0 {
+		fmt.Fprintf(b, "<p>Snapshot %d is in service since %s.</p>\n", status.Generation, status.LoadedAt.UTC().Format(time.RFC3339))
+	}
+	b.WriteString("<form method=post action=/reload><button>Reload</button></form>\n")
+	if len(status.Problems) > 0 {
+		fmt.Fprintf(b, "<h2 class=bad>The reload at %s failed</h2>\n<pre>", status.FailedAt.UTC().Format(time.RFC3339))
+		for _, p := range status.Problems {
+			b.WriteString(html.EscapeString(p.String()) + "\n")
+		}
+		b.WriteString("</pre>\n")
+	}
+	b.WriteString("<h2>Upstreams</h2>\n<table><tr><th>Name<th>Target<th>State\n")
+	for _, u := range status.Upstreams {
+		row(b, u.Name, u.Target, u.State)
+	}
+	b.WriteString("</table>\n")
+}
+
+func (s *server) writeRoutes(b *strings.Builder) {
+	routes := s.Gateway.Routes()
+	fmt.Fprintf(b, "<h2>%d routes</h2>\n<table><tr><th>Method<th>Path<th>RPC<th>Stream<th>Upstream<th>Policies\n", len(routes))
+	for _, r := range routes {
+		row(b, r.Method, r.Path, r.RPC, r.Stream, r.Upstream, strings.Join(r.Policies, ", "))
+	}
+	b.WriteString("</table>\n")
+}
+
+func row(b *strings.Builder, cells ...string) {
+	b.WriteString("<tr>")
+	for _, cell := range cells {
+		b.WriteString("<td>" + html.EscapeString(cell))
+	}
+	b.WriteString("\n")
+}
