@@ -1,0 +1,273 @@
+package policy
+
+import (
+	"fmt"
+	"io"
+	"net/textproto"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/cel"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/net/http/httpguts"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+const (
+	// maxPer is the longest time a quota may be for: a year and a day.
+	maxPer = 366 * 24 * time.Hour
+	// maxWindow is how long a bucket may take to fill; above it the arithmetic
+	// would be near its end.
+	maxWindow = 10 * 366 * 24 * time.Hour
+)
+
+// Keys of what State keeps for rate limits.
+type (
+	bucketsKey struct{}
+	healthKey  struct{ client redis.UniversalClient }
+)
+
+// Close implements io.Closer for State; there is nothing to close.
+func (b *buckets) Close() error { return nil }
+
+var _, _ io.Closer = (*buckets)(nil), (*storeHealth)(nil)
+
+// rateLimits splits the limits: early ones are keyed by the client's address
+// alone and run before auth, so that guessing credentials is limited too.
+// Without auth they stay together, for one round trip.
+func (b *build) rateLimits() (early, late []Policy) {
+	var before, after []limit
+	names := map[string]int{}
+	for i, rule := range b.policy.GetRateLimit() {
+		l, ok := b.rateLimit(i, rule)
+		if !ok {
+			continue
+		}
+		names[l.name]++
+		if n := names[l.name]; n > 1 {
+			l.name = fmt.Sprintf("%s-%d", l.name, n)
+		}
+		l.quoted = quote(l.name)
+		if l.key == transomv1.RateLimit_CLIENT_IP && b.policy.GetAuth() != nil {
+			before = append(before, l)
+		} else {
+			after = append(after, l)
+		}
+	}
+	return b.limitPolicy(before), b.limitPolicy(after)
+}
+
+// limitPolicy makes one policy of limits that are asked together.
+func (b *build) limitPolicy(limits []limit) []Policy {
+	var admission, first, each []limit
+	for _, l := range limits {
+		if l.value != nil && l.value.readsRequest {
+			first = append(first, l)
+		} else {
+			admission = append(admission, l)
+		}
+		if l.perMessage && b.target.Method != nil && b.target.Method.IsStreamingClient() {
+			each = append(each, l)
+		}
+	}
+	p := rateLimits{admission: b.limiter(admission)}
+	switch {
+	case len(limits) == 0:
+		return nil
+	case len(first) == 0 && len(each) == 0:
+		return []Policy{&p}
+	}
+	return []Policy{&messageLimits{rateLimits: p, first: b.limiter(first), each: b.limiter(each)}}
+}
+
+// limiter puts the limits of this process before those in Redis.
+func (b *build) limiter(limits []limit) *limiter {
+	if len(limits) == 0 {
+		return nil
+	}
+	l := &limiter{rpc: b.target.RPC, observer: b.env.Observer}
+	for _, at := range limits {
+		if !at.shared() {
+			l.limits = append(l.limits, at)
+		}
+	}
+	l.local = len(l.limits)
+	for _, at := range limits {
+		if at.shared() {
+			l.limits = append(l.limits, at)
+		}
+	}
+	l.policy = policyLine(l.limits)
+	var err error
+	if l.buckets, err = b.buckets(); err != nil {
+		b.refuse("rate_limit", "%v", err)
+	}
+	if l.local < len(l.limits) {
+		if l.shared, err = b.sharedBuckets(); err != nil {
+			b.refuse("rate_limit", "%v", err)
+		}
+	}
+	return l
+}
+
+func (c *Compiler) buckets() (*buckets, error) {
+	return lease(c, bucketsKey{}, func() (*buckets, error) { return newBuckets(maxBuckets, c.env.State.now), nil })
+}
+
+func (c *Compiler) sharedBuckets() (*sharedBuckets, error) {
+	store, err := c.redis()
+	if err != nil {
+		return nil, err
+	}
+	health, err := lease(c, healthKey{store.client}, func() (*storeHealth, error) { return &storeHealth{now: c.env.State.now}, nil })
+	return &sharedBuckets{redisStore: store, health: health}, err
+}
+
+// rateLimit compiles one rule.
+func (b *build) rateLimit(i int, rule *transomv1.RateLimit) (limit, bool) {
+	before := len(b.problems)
+	refuse := func(field, format string, args ...any) {
+		path := fmt.Sprintf("rate_limit[%d].%s", i, field)
+		b.refuse(path, "%s %s", path, fmt.Sprintf(format, args...))
+	}
+	l := limit{
+		requests: rule.GetRequests(), burst: rule.GetBurst(), per: time.Second,
+		key: rule.GetKey(), header: textproto.CanonicalMIMEHeaderKey(rule.GetHeader()),
+		unavailable: rule.GetOnUnavailable(), perMessage: rule.GetPerMessage(),
+	}
+	if l.key == transomv1.RateLimit_KEY_UNSPECIFIED {
+		l.key = transomv1.RateLimit_CLIENT_IP
+	}
+	if l.burst == 0 {
+		l.burst = l.requests
+	}
+	if rule.GetPer() != nil {
+		l.per = rule.GetPer().AsDuration()
+		if l.per <= 0 || l.per > maxPer {
+			refuse("per", "is %v; expected a time above 0 and up to 366 days", l.per)
+			return l, false
+		}
+	}
+	if l.requests == 0 {
+		refuse("requests", "is 0; expected at least 1 call")
+		return l, false
+	}
+	l.interval = l.per / time.Duration(l.requests)
+	if l.interval == 0 {
+		refuse("requests", "is %d in %v, more than one a nanosecond; expected fewer", l.requests, l.per)
+		return l, false
+	}
+	if float64(l.interval)*float64(l.burst) > float64(maxWindow) {
+		refuse("burst", "is %d: at %d per %s the bucket would take more than ten years to fill; expected less", l.burst, l.requests, words(l.per))
+		return l, false
+	}
+	l.window = l.interval * time.Duration(l.burst)
+	b.limitKey(i, &l, rule, refuse)
+	b.limitName(&l, rule, refuse)
+	identity := limitIdentity(b.target.RPC, rule, &l)
+	b.limitStore(&l, rule, identity, refuse)
+	return l, len(b.problems) == before
+}
+
+// refuser notes a problem at a field of one entry of a list.
+type refuser func(field, format string, args ...any)
+
+// limitKey checks what calls are counted by.
+func (b *build) limitKey(i int, l *limit, rule *transomv1.RateLimit, refuse refuser) {
+	switch l.key {
+	case transomv1.RateLimit_CLIENT_IP, transomv1.RateLimit_PRINCIPAL, transomv1.RateLimit_ROUTE,
+		transomv1.RateLimit_HEADER, transomv1.RateLimit_CEL:
+	default:
+		refuse("key", "is %d; expected CLIENT_IP, PRINCIPAL, HEADER, ROUTE or CEL", l.key)
+		return
+	}
+	switch isHeader := l.key == transomv1.RateLimit_HEADER; {
+	case isHeader && !httpguts.ValidHeaderFieldName(rule.GetHeader()):
+		refuse("header", "is %q; expected the name of a header, for key HEADER", rule.GetHeader())
+	case !isHeader && rule.GetHeader() != "":
+		refuse("header", "is set, but key is %v; expected key HEADER, or no header", l.key)
+	}
+	switch isCEL := l.key == transomv1.RateLimit_CEL; {
+	case isCEL && rule.GetCel() == "":
+		refuse("cel", "is empty; expected an expression with a string as its value, for key CEL")
+	case isCEL:
+		l.value = b.expression(fmt.Sprintf("rate_limit[%d].cel", i), rule.GetCel(), cel.StringType)
+	case rule.GetCel() != "":
+		refuse("cel", "is set, but key is %v; expected key CEL, or no cel", l.key)
+	}
+}
+
+// limitName finds the words by which clients know the limit.
+func (b *build) limitName(l *limit, rule *transomv1.RateLimit, refuse refuser) {
+	l.name = rule.GetName()
+	if l.name == "" {
+		l.name = strings.ToLower(l.key.String())
+	}
+	for _, c := range []byte(l.name) {
+		if c < ' ' || c > '~' {
+			refuse("name", "is %q; expected printable ASCII, for it stands in a header", l.name)
+			return
+		}
+	}
+	if len(l.name) > 64 {
+		refuse("name", "has %d bytes; expected at most 64", len(l.name))
+	}
+	l.text = fmt.Sprintf("%d per %s", l.requests, words(l.per))
+	if l.burst != l.requests {
+		l.text += fmt.Sprintf(", %d at once", l.burst)
+	}
+}
+
+// limitStore decides where the buckets are.
+func (b *build) limitStore(l *limit, rule *transomv1.RateLimit, identity string, refuse refuser) {
+	all, err := b.buckets()
+	if err != nil {
+		b.refuse("rate_limit", "%v", err)
+		return
+	}
+	l.number = all.limit(identity)
+	switch rule.GetStore() {
+	case transomv1.RateLimit_STORE_UNSPECIFIED:
+		if b.hasRedis() {
+			l.digest = limitDigest(identity)
+		}
+	case transomv1.RateLimit_MEMORY:
+	case transomv1.RateLimit_REDIS:
+		if !b.hasRedis() {
+			refuse("store", "is REDIS, but the configuration names none; expected stores.redis.url, or store MEMORY")
+			return
+		}
+		l.digest = limitDigest(identity)
+	default:
+		refuse("store", "is %d; expected MEMORY or REDIS", rule.GetStore())
+	}
+	if _, known := transomv1.RateLimit_OnUnavailable_name[int32(rule.GetOnUnavailable())]; !known {
+		refuse("on_unavailable", "is %d; expected ALLOW, DENY or LOCAL", rule.GetOnUnavailable())
+	}
+}
+
+// limitIdentity says what a limit is about: its buckets survive a reload that
+// leaves it as it is, and begin anew where its figures change.
+func limitIdentity(rpc string, rule *transomv1.RateLimit, l *limit) string {
+	scope := "rpc " + rpc
+	if rule.GetName() != "" {
+		scope = "name " + rule.GetName()
+	}
+	return fmt.Sprintf("%q %d/%d/%d %d %q %q", scope, l.requests, l.per, l.burst, l.key, rule.GetHeader(), rule.GetCel())
+}
+
+// words writes a time as people say it after "per".
+func words(d time.Duration) string {
+	switch d {
+	case time.Second:
+		return "second"
+	case time.Minute:
+		return "minute"
+	case time.Hour:
+		return "hour"
+	case 24 * time.Hour:
+		return "day"
+	}
+	return d.String()
+}
