@@ -4,6 +4,7 @@ import (
 	"iter"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,7 +48,7 @@ type Metrics struct {
 // process.
 func NewMetrics(version string) *Metrics {
 	byRoute := []string{"rpc", "route", "protocol"}
-	byCode := append(byRoute[:3:3], "code")
+	byCode := slices.Concat(byRoute, []string{"code"})
 	m := &Metrics{registry: prometheus.NewRegistry(), routes: map[routeKey]*RouteMetrics{}}
 	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "transom_requests_total", Help: "Calls that ended, by gRPC code.",
@@ -66,7 +67,7 @@ func NewMetrics(version string) *Metrics {
 	}, byRoute)
 	m.messages = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "transom_stream_messages_total", Help: "Messages of streams that ended, by direction: up to the backend, down to the client.",
-	}, append(byRoute[:3:3], "direction"))
+	}, slices.Concat(byRoute, []string{"direction"}))
 	m.decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "transom_policy_decisions_total", Help: "Decisions of policies: admitted or refused.",
 	}, []string{"policy", "rpc", "result"})

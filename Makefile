@@ -1,0 +1,87 @@
+# Everything a developer of Transom types. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The version that `transom version` prints.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# How long `make fuzz` gives each target.
+FUZZTIME ?= 30s
+# More flags for the tests, such as TESTFLAGS='-run Reload -v'.
+TESTFLAGS ?=
+# What `make bench` hands to the comparison.
+BENCHFLAGS ?=
+
+# grpcnotrace keeps templates out of the binary: they would keep the linker
+# from leaving out methods that nobody calls.
+TAGS := grpcnotrace
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# Modules beside the root's, those that exist.
+MODULES := $(patsubst %/go.mod,%,$(wildcard bench/go.mod interop/go.mod))
+LINT := $(CURDIR)/bin/golangci-lint
+
+.PHONY: help
+help: ## List what make can do
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Build bin/transom, static and stripped
+	CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/transom ./cmd/transom
+
+.PHONY: run
+run: build ## Start the example service and the gateway on :8080
+	bin/transom demo
+
+.PHONY: test
+test: test-packages ## Run all tests with the race detector, in every module
+	go test -race -timeout 20m $(TESTFLAGS) ./...
+	@for module in $(MODULES); do \
+		echo "module $$module"; \
+		(cd $$module && go vet ./... && go test -race -timeout 20m $(TESTFLAGS) ./...); \
+	done
+
+.PHONY: test-packages
+test-packages: ## Install the programs that tests start, or name them
+	@scripts/install-test-packages.sh
+
+.PHONY: lint
+lint: $(LINT) ## Check format, vet and the linters, in every module
+	@stale=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go' | xargs -r ls -d 2>/dev/null)); \
+	if [ -n "$$stale" ]; then echo "gofmt would change:"; echo "$$stale"; exit 1; fi
+	go vet ./...
+	$(LINT) run ./...
+	@for module in $(MODULES); do \
+		echo "module $$module"; \
+		(cd $$module && go vet ./... && $(LINT) run --config $(CURDIR)/.golangci.yml ./...); \
+	done
+
+# The linter's version is pinned in a module of its own, so that what it needs
+# never meets what Transom needs.
+$(LINT): tools/golangci/go.mod tools/golangci/go.sum
+	cd tools/golangci && CGO_ENABLED=0 go build -trimpath -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZTIME
+	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u | while read -r dir; do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | cut -d' ' -f2 | sort -u); do \
+			echo "$$dir $$target"; \
+			(cd $$dir && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .); \
+		done; \
+	done
+
+.PHONY: bench
+bench: build ## Compare Transom with its peers on the same work
+	cd bench && go run . $(BENCHFLAGS)
+
+.PHONY: generate
+generate: ## Write the Go code of the .proto files
+	go run ./internal/generate
+
+.PHONY: check-generated
+check-generated: ## Fail where generated code is stale
+	go run ./internal/generate -check
+
+.PHONY: clean
+clean: ## Remove what make built
+	rm -rf bin dist bench/bin

@@ -1,0 +1,210 @@
+// Package architecture holds the layout together: who may import whom, and why.
+// It knows no code, only import lines.
+package architecture
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/transom-gateway/transom"
+
+// rule is what the code of one folder, tests aside, may import.
+type rule struct {
+	// ours are the folders it may import; "x/..." is x and all below.
+	ours []string
+	// never are packages of others that it must not import, by prefix.
+	never []string
+	// reason is what a broken rule would cost.
+	reason string
+}
+
+// Layers from below. Each may import what stands above it here.
+var (
+	base  = []string{"proto/transom/v1"}
+	parts = slices.Concat(base, []string{"proxy", "internal/schema", "internal/httprule", "internal/config"})
+	edges = slices.Concat(parts, []string{"transcoder/...", "policy/...", "events", "internal/observe"})
+)
+
+// protobuf and its JSON, for those who must not know it.
+var (
+	protobuf = []string{"google.golang.org/protobuf", "google.golang.org/genproto", "github.com/bufbuild/protocompile"}
+	jsons    = []string{"encoding/json", "google.golang.org/protobuf/encoding/protojson", "gopkg.in/yaml"}
+)
+
+// rules has one entry for each folder with code. The longest match decides;
+// "x/..." is x and all below.
+var rules = map[string]rule{
+	"proto/...": {reason: "users import the options; they must not get the gateway with them"},
+
+	"internal/httprule": {never: protobuf, reason: "templates and their matching are fuzzed and measured without descriptors"},
+	"internal/schema":   {ours: base, never: []string{"net/http"}, reason: "descriptors come before any protocol that serves them"},
+	"internal/config":   {ours: []string{"proto/transom/v1", "internal/httprule"}, reason: "the file is checked before anything is built of it"},
+	"proxy":             {never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
+
+	"transcoder/jsonwire": {ours: base, never: []string{"net/http"}, reason: "a codec: messages in, messages out, for any edge"},
+	"transcoder/...":      {ours: slices.Concat(parts, []string{"transcoder/..."}), reason: "an edge must not know who may call it: policies hold for all edges alike"},
+	"policy/...":          {ours: slices.Concat(parts, []string{"policy/..."}), reason: "a policy must not know the client's protocol: it holds for all alike"},
+	"events":              {ours: slices.Concat(parts, []string{"policy"}), reason: "the bus is for any caller; sinks are plugged in from above"},
+	"events/kafka":        {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
+	"events/nats":         {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
+	"internal/observe":    {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
+
+	"internal/gateway/...": {ours: slices.Concat(edges, []string{"internal/gateway/..."}), reason: "the assembly knows the parts, not who starts it"},
+	"internal/watch":       {ours: []string{"internal/gateway"}, reason: "it says that something changed, not what to do"},
+	"internal/admin":       {reason: "the operator's server knows the gateway by its own interface, and is tested without one"},
+
+	"cmd/...":      {ours: []string{"..."}, reason: "the only place that knows every package"},
+	"examples/...": {ours: []string{"proto/transom/v1", "examples/..."}, reason: "an example shows what a user can write"},
+
+	"internal/generate":     {reason: "it must build when nothing else does"},
+	"internal/architecture": {reason: "it reads the code and links none"},
+}
+
+// helpers serve tests only and may import anything.
+var helpers = []string{"internal/gatewaytest/...", "internal/redistest/..."}
+
+// TestImportDirection holds the table of the design: imports go one way.
+func TestImportDirection(t *testing.T) {
+	imports := productionImports(t, filepath.Join("..", ".."))
+	for _, dir := range slices.Sorted(maps.Keys(imports)) {
+		if slices.ContainsFunc(helpers, func(h string) bool { return covers(h, dir) }) {
+			continue
+		}
+		r, ok := ruleFor(dir)
+		if !ok {
+			t.Errorf("%s has no rule; add one here, with its reason", dir)
+			continue
+		}
+		for _, imported := range imports[dir] {
+			if !r.allows(dir, imported) {
+				t.Errorf("%s imports %s; the rule is: %s", dir, imported, r.reason)
+			}
+		}
+	}
+}
+
+func (r rule) allows(dir, imported string) bool {
+	own, isOurs := strings.CutPrefix(imported, module+"/")
+	if !isOurs {
+		return !slices.ContainsFunc(r.never, func(p string) bool {
+			return imported == p || strings.HasPrefix(imported, p+"/") || strings.HasPrefix(imported, p+".")
+		})
+	}
+	if own == dir {
+		return true
+	}
+	if slices.ContainsFunc(helpers, func(h string) bool { return covers(h, own) }) {
+		return false
+	}
+	return slices.ContainsFunc(r.ours, func(o string) bool { return covers(o, own) })
+}
+
+func ruleFor(dir string) (rule, bool) {
+	best, found := "", false
+	for pattern := range rules {
+		if covers(pattern, dir) && len(pattern) > len(best) {
+			best, found = pattern, true
+		}
+	}
+	return rules[best], found
+}
+
+// covers tells whether the pattern names the folder.
+func covers(pattern, dir string) bool {
+	if pattern == "..." {
+		return true
+	}
+	root, below := strings.CutSuffix(pattern, "/...")
+	return dir == root || below && strings.HasPrefix(dir, root+"/")
+}
+
+// productionImports maps each folder of the root module to what its code, tests
+// aside, imports.
+func productionImports(t *testing.T, root string) map[string][]string {
+	t.Helper()
+	imports := map[string][]string{}
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return skip(root, file, d)
+		}
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, filepath.Dir(file))
+		if err != nil {
+			return err
+		}
+		dir := path.Clean(filepath.ToSlash(rel))
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			imports[dir] = append(imports[dir], imported)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return imports
+}
+
+// skip leaves out other modules, test data and hidden folders.
+func skip(root, dir string, d fs.DirEntry) error {
+	if dir == root {
+		return nil
+	}
+	if strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" {
+		return fs.SkipDir
+	}
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		return fs.SkipDir
+	}
+	return nil
+}
+
+func TestRulesAreToldApart(t *testing.T) {
+	for _, test := range []struct {
+		dir, imported string
+		want          bool
+	}{
+		{"policy", module + "/transcoder", false},
+		{"transcoder", module + "/policy", false},
+		{"transcoder", module + "/transcoder/jsonwire", true},
+		{"transcoder/jsonwire", module + "/proxy", false},
+		{"proxy", "encoding/json", false},
+		{"proxy", module + "/proto/transom/v1", false},
+		{"internal/httprule", "google.golang.org/protobuf/proto", false},
+		{"internal/schema", "net/http", false},
+		{"internal/gateway", module + "/internal/admin", false},
+		{"internal/gateway", module + "/internal/gatewaytest", false},
+		{"internal/gateway", module + "/events/kafka", false},
+		{"cmd/transom", module + "/events/kafka", true},
+	} {
+		r, ok := ruleFor(test.dir)
+		if !ok {
+			t.Fatalf("%s has no rule", test.dir)
+		}
+		if got := r.allows(test.dir, test.imported); got != test.want {
+			t.Errorf("%s → %s: allowed is %t, want %t", test.dir, test.imported, got, test.want)
+		}
+	}
+}

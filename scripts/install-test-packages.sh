@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs the programs that tests start, where the system's package manager may
+# be used; else names what is missing and fails. A test never passes because its
+# counterpart is absent.
+set -euo pipefail
+
+# program=Debian package
+wanted=(
+	redis-server=redis-server
+	chromium=chromium
+	curl=curl
+)
+
+missing=()
+for entry in "${wanted[@]}"; do
+	command -v "${entry%%=*}" >/dev/null || missing+=("${entry#*=}")
+done
+((${#missing[@]})) || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	echo "installing for the tests: ${missing[*]}"
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+	exit 0
+fi
+echo "the tests need programs that are not here; install the packages: ${missing[*]}" >&2
+exit 1
