@@ -1,0 +1,189 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/transom-gateway/transom/internal/httprule"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// checker finds what is wrong with a configuration beyond its form. What the
+// policies within it say is checked where they are compiled.
+type checker struct {
+	file     *File
+	problems Problems
+	// broken are the paths that could not be read; nothing more is said of them.
+	broken []string
+}
+
+// fail notes a problem of the value at path, unless it could not be read.
+func (c *checker) fail(path, format string, args ...any) {
+	if len(c.problems) >= maxProblems {
+		return
+	}
+	for _, b := range c.broken {
+		if within(b, path) || within(path, b) {
+			return
+		}
+	}
+	c.problems = append(c.problems, c.file.problem(path, format, args...))
+}
+
+// within tells whether path is outer or leads through it.
+func within(path, outer string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && (rest == "" || outer == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+func (c *checker) config(config *transomv1.Config) {
+	c.listeners(config)
+	c.schemas(config)
+	c.upstreams(config)
+	c.httpRules(config.HttpRules)
+	c.policies(config.Policies)
+	if len(config.Routes) > 0 {
+		c.fail("routes", "plain HTTP routes have no effect in this version yet; remove them")
+	}
+	c.auth(config.Auth)
+	c.stores(config.Stores)
+	if config.Events != nil {
+		c.fail("events", "events have no effect in this version yet; remove them")
+	}
+	c.telemetry(config.Telemetry)
+	c.headerNames("metadata.request_headers", config.Metadata.GetRequestHeaders())
+	c.headerNames("metadata.response_headers", config.Metadata.GetResponseHeaders())
+	for i, text := range config.TrustedProxies {
+		if _, err := netip.ParsePrefix(text); err != nil {
+			c.fail(join("trusted_proxies", i), "found %q, expected an address range such as %q%s", text, "10.0.0.0/8", asRange(text))
+		}
+	}
+	c.notNegative("shutdown_timeout", config.ShutdownTimeout)
+}
+
+// asRange suggests the range of a single address.
+func asRange(text string) string {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return fmt.Sprintf("; did you mean %q?", netip.PrefixFrom(a, a.BitLen()))
+	}
+	return ""
+}
+
+func (c *checker) schemas(config *transomv1.Config) {
+	if len(config.Schemas) == 0 {
+		c.fail("schemas", "found none, expected at least one of directory, descriptor_set, reflection")
+	}
+	for i, s := range config.Schemas {
+		path := join("schemas", i)
+		switch source := s.Source.(type) {
+		case *transomv1.SchemaSource_Directory:
+			c.directory(join(path, "directory"), source.Directory)
+		case *transomv1.SchemaSource_DescriptorSet:
+			c.regular(join(path, "descriptor_set"), source.DescriptorSet)
+		case *transomv1.SchemaSource_Reflection:
+			c.reflection(join(path, "reflection"), source.Reflection, config)
+		default:
+			c.fail(path, "found no source, expected one of directory, descriptor_set, reflection")
+		}
+	}
+}
+
+func (c *checker) reflection(path string, r *transomv1.Reflection, config *transomv1.Config) {
+	c.positive(join(path, "poll"), r.Poll)
+	c.knownUpstream(join(path, "upstream"), r.Upstream, config)
+}
+
+// knownUpstream holds that name is an upstream.
+func (c *checker) knownUpstream(path, name string, config *transomv1.Config) {
+	if _, ok := config.Upstreams[name]; ok {
+		return
+	}
+	if len(config.Upstreams) == 0 {
+		c.fail(path, "found %q, expected the name of an upstream; there are none", name)
+		return
+	}
+	known := upstreamNames(config)
+	hint := ""
+	if near := nearest(name, known); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	c.fail(path, "found %q, expected the name of an upstream: %s%s", name, strings.Join(known, ", "), hint)
+}
+
+func upstreamNames(config *transomv1.Config) []string {
+	var known []string
+	for name := range config.Upstreams {
+		known = append(known, name)
+	}
+	slices.Sort(known)
+	return known
+}
+
+func (c *checker) policies(rules []*transomv1.PolicyRule) {
+	for i, rule := range rules {
+		path := join("policies", i)
+		c.selector(join(path, "selector"), rule.Selector)
+		if rule.Policy == nil {
+			c.fail(join(path, "policy"), "found none, expected what holds for the selector's methods")
+		}
+	}
+}
+
+// selector holds that a selector is one.
+func (c *checker) selector(path, text string) bool {
+	if text == "" {
+		c.fail(path, `found none, expected a full name, "package.*" or "*"`)
+		return false
+	}
+	if _, err := httprule.ParseSelector(text); err != nil {
+		c.fail(path, "%v", err)
+		return false
+	}
+	return true
+}
+
+// directory holds that a folder is there.
+func (c *checker) directory(path, name string) {
+	if name == "" {
+		c.fail(path, "found no name, expected a folder")
+		return
+	}
+	switch info, err := os.Stat(c.file.Resolve(name)); {
+	case err != nil:
+		c.fail(path, "%v", err)
+	case !info.IsDir():
+		c.fail(path, "%s is a file, expected a folder", c.file.Resolve(name))
+	}
+}
+
+// regular holds that a file is there.
+func (c *checker) regular(path, name string) {
+	if name == "" {
+		c.fail(path, "found no name, expected a file")
+		return
+	}
+	switch info, err := os.Stat(c.file.Resolve(name)); {
+	case err != nil:
+		c.fail(path, "%v", err)
+	case info.IsDir():
+		c.fail(path, "%s is a folder, expected a file", c.file.Resolve(name))
+	}
+}
+
+// positive holds that a duration, if it is set, is more than zero.
+func (c *checker) positive(path string, d *durationpb.Duration) {
+	if d != nil && d.AsDuration() <= 0 {
+		c.fail(path, "found %s, expected more than 0s", d.AsDuration())
+	}
+}
+
+func (c *checker) notNegative(path string, d *durationpb.Duration) {
+	if d.AsDuration() < 0 {
+		c.fail(path, "found %s, expected at least 0s", d.AsDuration())
+	}
+}

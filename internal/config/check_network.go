@@ -1,0 +1,173 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// maxConnections is the most connections to one target that make sense: far
+// above, somebody meant something else.
+const maxConnections = 1024
+
+func (c *checker) listeners(config *transomv1.Config) {
+	seen := map[string]string{}
+	for i, l := range config.Listeners {
+		path := join("listeners", i)
+		c.address(join(path, "address"), l.Address, true, seen)
+		if l.Http3 {
+			c.fail(join(path, "http3"), "HTTP/3 has no effect in this version yet; remove it")
+		}
+		if l.Tls == nil {
+			continue
+		}
+		c.regular(join(path, "tls.certificate"), l.Tls.Certificate)
+		c.regular(join(path, "tls.key"), l.Tls.Key)
+		if l.Tls.ClientCa != "" {
+			c.regular(join(path, "tls.client_ca"), l.Tls.ClientCa)
+		}
+	}
+	if config.Admin.GetAddress() != NoAdmin {
+		c.address("admin.address", config.Admin.GetAddress(), false, seen)
+	}
+}
+
+// address holds that one can listen at an address, and that nobody else does.
+func (c *checker) address(path, address string, socket bool, seen map[string]string) {
+	expected := `expected "host:port" or ":port"`
+	if socket {
+		expected = `expected "host:port", ":port" or "unix:/path"`
+	}
+	if name, ok := strings.CutPrefix(address, "unix:"); ok && socket {
+		if name == "" {
+			c.fail(path, "found %q, %s", address, expected)
+			return
+		}
+	} else if _, port, err := net.SplitHostPort(address); err != nil {
+		c.fail(path, "found %q, %s%s", address, expected, portHint(address))
+		return
+	} else if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		c.fail(path, "found port %q, expected a number from 0 to 65535", port)
+		return
+	} else if n == 0 {
+		return
+	}
+	if other, ok := seen[address]; ok {
+		c.fail(path, "found %q, which is the address of %s, too", address, other)
+	}
+	seen[address] = path
+}
+
+// portHint suggests the address for a bare port or host.
+func portHint(address string) string {
+	if _, err := strconv.ParseUint(address, 10, 16); err == nil {
+		return `; did you mean ":` + address + `"?`
+	}
+	return ""
+}
+
+func (c *checker) upstreams(config *transomv1.Config) {
+	patterns := map[string]string{}
+	for _, name := range upstreamNames(config) {
+		path, u := join("upstreams", name), config.Upstreams[name]
+		switch kind := u.Kind.(type) {
+		case *transomv1.Upstream_Grpc:
+			c.grpcUpstream(join(path, "grpc"), kind.Grpc)
+		case *transomv1.Upstream_Http:
+			c.fail(join(path, "http"), "plain HTTP upstreams have no effect in this version yet; remove it")
+		default:
+			c.fail(path, "found no kind, expected one of grpc, http")
+		}
+		if len(u.Services) == 0 && u.GetGrpc() != nil {
+			c.fail(join(path, "services"), `found none, expected which services live here, as there is more than one gRPC upstream: "package.Service", "package.*" or "*"`)
+		}
+		for i, pattern := range u.Services {
+			c.service(join(join(path, "services"), i), pattern, patterns)
+		}
+	}
+}
+
+// service holds that a pattern is one, and of one upstream only.
+func (c *checker) service(path, pattern string, seen map[string]string) {
+	if !c.selector(path, pattern) {
+		return
+	}
+	if other, ok := seen[pattern]; ok {
+		c.fail(path, "found %q, which is said at %s, too", pattern, other)
+		return
+	}
+	seen[pattern] = path
+}
+
+func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
+	if g.Target == "" {
+		c.fail(join(path, "target"), `found none, expected "host:port", "dns:///host:port" or "unix:/path"`)
+	}
+	if g.Connections > maxConnections {
+		c.fail(join(path, "connections"), "found %d, expected at most %d", g.Connections, maxConnections)
+	}
+	c.positive(join(path, "keepalive"), g.Keepalive)
+	if g.Tls == nil {
+		return
+	}
+	path = join(path, "tls")
+	if g.Tls.Ca != "" {
+		c.regular(join(path, "ca"), g.Tls.Ca)
+	}
+	if g.Tls.Certificate != "" || g.Tls.Key != "" {
+		c.regular(join(path, "certificate"), g.Tls.Certificate)
+		c.regular(join(path, "key"), g.Tls.Key)
+	}
+}
+
+func (c *checker) stores(s *transomv1.Stores) {
+	r := s.GetRedis()
+	if r == nil {
+		return
+	}
+	c.positive("stores.redis.timeout", r.Timeout)
+	if !hasScheme(r.Url, "redis", "rediss", "unix") {
+		c.fail("stores.redis.url", `found another value, expected "redis://host:port", "rediss://host:port" or "unix:///path"`)
+	}
+}
+
+func (c *checker) telemetry(t *transomv1.Telemetry) {
+	o := t.GetOtlp()
+	if o == nil {
+		return
+	}
+	if o.Endpoint != "" && !hasScheme(o.Endpoint, "http", "https", "grpc") {
+		c.fail("telemetry.otlp.endpoint", `found %q, expected "http://host:4318" or "grpc://host:4317"`, o.Endpoint)
+	}
+	if r := o.GetSampleRatio(); r < 0 || r > 1 {
+		c.fail("telemetry.otlp.sample_ratio", "found %v, expected 0 to 1", r)
+	}
+}
+
+// headerNames holds that each is the name of a header, or a prefix: "x-*".
+func (c *checker) headerNames(path string, all []string) {
+	for i, name := range all {
+		bare := strings.ToLower(strings.TrimSuffix(name, "*"))
+		if bare == "" || strings.Trim(bare, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
+			c.fail(join(path, i), `found %q, expected the name of a header, or "prefix-*"`, name)
+		}
+	}
+}
+
+// hasScheme tells whether text is a URL with one of the schemes and something
+// behind it.
+func hasScheme(text string, schemes ...string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" && u.Path == "" {
+		return false
+	}
+	for _, scheme := range schemes {
+		if u.Scheme == scheme && (u.Host != "" || scheme == "unix") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,149 @@
+// Package config reads transom.yaml, the YAML form of transom.v1.Config, and
+// finds everything in it that is wrong, each problem with its place. It opens
+// the files that the configuration refers to only to see that they are there or
+// to read a secret; what stands in protos, keys and certificates it leaves to
+// those who use them.
+//
+//	file, problems := config.Load("transom.yaml")
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// maxFile is the largest configuration and the largest file that a file:
+// reference may name, in bytes.
+const maxFile = 4 << 20
+
+// File is a configuration and where its parts stand.
+type File struct {
+	// Config has environment variables and file: references replaced and the
+	// defaults of its own messages filled in, as far as ForFlags documents them.
+	// It holds secrets in the clear.
+	Config *transomv1.Config
+	// Path is the file's name as it was given; "" for a configuration that is not
+	// from a file.
+	Path string
+	// Directory is what relative names in the configuration start from; "" is the
+	// working directory.
+	Directory string
+	// References are the files that file: references named: a change of one is a
+	// change of the configuration.
+	References []string
+
+	places places
+}
+
+// Load reads the file at path and the process's environment. With problems the
+// File must not be served; it is nil if nothing of it could be read.
+func Load(path string) (*File, Problems) {
+	data, err := readBounded(path)
+	if err != nil {
+		return nil, Problems{{Message: fmt.Sprintf("cannot read the configuration: %v", err)}}
+	}
+	return Parse(path, data, os.LookupEnv)
+}
+
+// Parse is Load for the content of a file. name is for problems, and its folder
+// is what relative names start from. env looks up a variable; nil is an empty
+// environment.
+func Parse(name string, data []byte, env func(string) (string, bool)) (*File, Problems) {
+	f := &File{Config: &transomv1.Config{}, Path: name, Directory: filepath.Dir(name), places: places{}}
+	root, problem := parseYAML(name, data)
+	if problem != nil {
+		return nil, Problems{*problem}
+	}
+	if env == nil {
+		env = func(string) (string, bool) { return "", false }
+	}
+	d := &decoder{file: f, env: env, budget: maxNodes, open: map[*yaml.Node]bool{}}
+	if root != nil {
+		d.message("", root, f.Config.ProtoReflect())
+	}
+	fillDefaults(f.Config)
+	c := &checker{file: f, broken: d.broken}
+	c.config(f.Config)
+	problems := append(d.problems, c.problems...)
+	problems.sort()
+	return f, problems
+}
+
+// Check looks for what is wrong with f.Config beyond its form, as Parse does.
+func (f *File) Check() Problems {
+	c := &checker{file: f}
+	c.config(f.Config)
+	c.problems.sort()
+	return c.problems
+}
+
+// Resolve gives a file name of the configuration as seen from the working
+// directory.
+func (f *File) Resolve(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(f.Directory, name)
+}
+
+// parseYAML gives the root of the only document; nil for an empty one.
+func parseYAML(name string, data []byte) (*yaml.Node, *Problem) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var document, second yaml.Node
+	err := decoder.Decode(&document)
+	if errors.Is(err, io.EOF) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, syntaxProblem(name, err)
+	}
+	if err := decoder.Decode(&second); err == nil {
+		return nil, &Problem{File: name, Line: second.Line, Column: 1, Message: "found a second YAML document, expected one"}
+	} else if !errors.Is(err, io.EOF) {
+		return nil, syntaxProblem(name, err)
+	}
+	if len(document.Content) == 0 {
+		return nil, nil
+	}
+	return document.Content[0], nil
+}
+
+var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s:(.*))$`)
+
+// syntaxProblem gives the YAML parser's error, which knows lines only, a place.
+func syntaxProblem(name string, err error) *Problem {
+	p := &Problem{File: name, Line: 1, Column: 1, Message: "not YAML: " + err.Error()}
+	if m := yamlError.FindStringSubmatch(err.Error()); m != nil {
+		if line, err := strconv.Atoi(m[1]); err == nil {
+			p.Line = line
+		}
+		p.Message = "not YAML: " + m[2]
+	}
+	return p
+}
+
+// readBounded reads a file of at most maxFile bytes.
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	}
+	return data, nil
+}

@@ -1,0 +1,288 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// update rewrites what the scenarios expect.
+var update = os.Getenv("TRANSOM_UPDATE") != ""
+
+func testEnv(name string) (string, bool) {
+	value, ok := map[string]string{"PORT": "8080", "EMPTY": ""}[name]
+	return value, ok
+}
+
+func load(t *testing.T, path string) (*File, Problems, []byte) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, problems := Parse(path, data, testEnv)
+	return f, problems, data
+}
+
+// TestBad plays testdata/bad: each file ends with the problems it has, as
+// comments. TRANSOM_UPDATE=1 writes them.
+func TestBad(t *testing.T) {
+	paths, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatal(paths, err)
+	}
+	const mark = "# problems:\n"
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			_, problems, data := load(t, path)
+			if strings.Contains(problems.Error(), "hunter2") {
+				t.Errorf("a secret stands in the problems:\n%v", problems)
+			}
+			got := mark
+			for _, p := range problems {
+				p.File = filepath.Base(p.File)
+				got += "#   " + p.String() + "\n"
+			}
+			input, want, _ := strings.Cut(string(data), mark)
+			if update {
+				if err := os.WriteFile(path, []byte(input+got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if len(problems) == 0 {
+				t.Error("no problems")
+			}
+			if d := cmp.Diff(mark+want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// TestGood plays testdata/good: each file has its Config as JSON beside it.
+// TRANSOM_UPDATE=1 writes it.
+func TestGood(t *testing.T) {
+	paths, err := filepath.Glob("testdata/good/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatal(paths, err)
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			f, problems, _ := load(t, path)
+			if err := problems.Err(); err != nil {
+				t.Fatal(err)
+			}
+			compact, err := protojson.Marshal(f.Config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got bytes.Buffer
+			if err := json.Indent(&got, compact, "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			golden := strings.TrimSuffix(path, ".yaml") + ".json"
+			if update {
+				if err := os.WriteFile(golden, append(got.Bytes(), '\n'), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(string(want), got.String()+"\n"); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestPositions(t *testing.T) {
+	f, problems, data := load(t, "testdata/good/everything.yaml")
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(data), "\n")
+	tests := []struct {
+		path []any
+		want string // what stands there
+	}{
+		{[]any{"admin", "address"}, `"-"`},
+		{[]any{"listeners", 0, "address"}, `":${PORT}"`},
+		{[]any{"listeners", 1, "tls", "client_ca"}, "../files/cert.pem, clientCa"},
+		{[]any{"upstreams", "shelves", "grpc", "keepalive"}, "30s"},
+		{[]any{"policies", 0, "policy"}, "{ timeout: 3s"},
+		{[]any{"policies", 0, "policy", "timeout"}, "3s"},
+		{[]any{"policies", 0, "policy", "rate_limit", 0, "key"}, "PRINCIPAL"},
+		{[]any{"policies", 0, "policy", "rate_limit", 0, "cel"}, "{ requests"}, // not there: what is around it
+		{[]any{"http_rules", 1, "additional_bindings", 0, "custom", "path"}, "/v3/book"},
+	}
+	for _, test := range tests {
+		line, column := f.Position(test.path...)
+		if line == 0 {
+			t.Errorf("%v has no place", test.path)
+			continue
+		}
+		if got := lines[line-1][column-1:]; !strings.HasPrefix(got, strings.Split(test.want, ", ")[0]) {
+			t.Errorf("%v stands at %q, want %q", test.path, got, test.want)
+		}
+	}
+	if got, want := f.Where("auth.jwt[1].secret"), "testdata/good/everything.yaml:45:"; !strings.HasPrefix(got, want) {
+		t.Errorf("Where = %s, want %s…", got, want)
+	}
+}
+
+func TestReferences(t *testing.T) {
+	f, problems, _ := load(t, "testdata/good/everything.yaml")
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"testdata/files/secret", "testdata/files/key.pem", "testdata/files/redis"}
+	if d := cmp.Diff(want, f.References); d != "" {
+		t.Error(d)
+	}
+	if got := f.Config.Auth.Jwt[1].GetSecret(); got != "a-secret-of-thirty-two-bytes-or-more" {
+		t.Errorf("secret %q", got)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	if _, problems := Load("testdata/none.yaml"); len(problems) != 1 || !strings.Contains(problems.Error(), "testdata/none.yaml: no such file") {
+		t.Error(problems)
+	}
+	if f, problems := Load("testdata/good/minimal.yaml"); problems.Err() != nil || f.Directory != "testdata/good" {
+		t.Error(problems)
+	}
+	large := filepath.Join(t.TempDir(), "large.yaml")
+	if err := os.WriteFile(large, make([]byte, maxFile+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, problems := Load(large); len(problems) != 1 || !strings.Contains(problems.Error(), "larger than") {
+		t.Error(problems)
+	}
+}
+
+// TestDesignExample reads the example of the design page, without the parts
+// that are refused until they have an effect.
+func TestDesignExample(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"cert.pem", "key.pem", "api.binpb"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "jwt"), []byte(strings.Repeat("x", minSecret)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "protos"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	example := `
+listeners:
+  - address: ":8080"                     # HTTP/1.1 and cleartext HTTP/2 on one port
+  - address: ":8443"
+    tls: { certificate: cert.pem, key: key.pem }   # reloaded when the files change
+    http3: true
+admin: { address: "127.0.0.1:9901" }
+schemas:
+  - directory: ./protos                  # watched; a change is one atomic swap
+  - descriptor_set: api.binpb
+  - reflection: { upstream: books }
+upstreams:
+  books:  { grpc: { target: "dns:///books:50051" }, services: ["bookstore.v1.*"] }
+  legacy: { http: { servers: ["10.0.0.5:3000", "10.0.0.6:3000"], health_check: { path: /healthz } } }
+http_rules:                              # google.api.http rules for protos you cannot edit
+  - { selector: bookstore.v1.BookstoreService.GetBook, get: "/v2/{name=shelves/*/books/*}" }
+policies:                                # the same Policy message as in the options, for protos you cannot edit
+  - selector: bookstore.v1.BookstoreService.*
+    policy: { timeout: 3s, rate_limit: [{ requests: 100, per: 60s, burst: 20, key: PRINCIPAL }] }
+routes:                                  # plain HTTP upstreams
+  - match: { path_prefix: /legacy/ }
+    upstream: legacy
+    rewrite: { strip_prefix: /legacy }
+    policy: { auth: { jwt: {} } }
+auth:
+  jwt:                                   # keys: one of jwks_url, jwks_file, public_key (PEM), secret (HMAC); any value may be file:PATH
+    - { issuer: "https://id.example", audience: bookstore, jwks_url: "https://id.example/keys" }
+    - { issuer: internal, audience: bookstore, secret: "file:` + dir + `/jwt" }
+  session: { cookie: session_id, ttl: 1h }
+stores: { redis: { url: "redis://127.0.0.1:6379/0" } }   # without it: in memory
+events: { kafka: { brokers: ["localhost:9092"] }, nats: { url: "nats://localhost" } }
+telemetry: { log: {}, otlp: {} }
+compatibility: NONE                      # or GRPC_GATEWAY, ENVOY: SEMANTICS.md 56
+`
+	path := filepath.Join(dir, "transom.yaml")
+	_, problems := Parse(path, []byte(example), nil)
+	want := Problems{
+		{path, 6, 12, "listeners[1].http3: HTTP/3 has no effect in this version yet; remove it"},
+		{path, 14, 19, "upstreams.legacy.http: plain HTTP upstreams have no effect in this version yet; remove it"},
+		{path, 21, 3, "routes: plain HTTP routes have no effect in this version yet; remove them"},
+		{path, 31, 9, "events: events have no effect in this version yet; remove them"},
+	}
+	if d := cmp.Diff(want, problems); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestForFlags(t *testing.T) {
+	f := ForFlags([]string{"testdata/files/protos"}, []string{"testdata/files/api.binpb"}, true, "localhost:50051", "", "")
+	if err := f.Check().Err(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := protojson.Marshal(f.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, got); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"listeners":[{"address":":8080"}],"admin":{"address":"127.0.0.1:9901"},"schemas":[{"directory":"testdata/files/protos"},` +
+		`{"descriptorSet":"testdata/files/api.binpb"},{"reflection":{"upstream":"default","poll":"30s"}}],` +
+		`"upstreams":{"default":{"grpc":{"target":"localhost:50051","connections":1},"services":["*"]}},"shutdownTimeout":"30s"}`
+	if d := cmp.Diff(want, compact.String()); d != "" {
+		t.Error(d)
+	}
+	f = ForFlags([]string{"testdata/none"}, nil, false, "", "nowhere", "-")
+	want = "listeners[0].address: found \"nowhere\", expected \"host:port\", \":port\" or \"unix:/path\"\n" +
+		"schemas[0].directory: stat testdata/none: no such file or directory"
+	if d := cmp.Diff(want, f.Check().Error()); d != "" {
+		t.Error(d)
+	}
+}
+
+// FuzzParse holds that no input makes Parse panic or hang, that each problem has
+// a place in it, and that nothing of a secret stands in one.
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/good/*.yaml", "testdata/bad/*.yaml"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, problems := Parse("testdata/good/fuzz.yaml", data, testEnv)
+		if file == nil && len(problems) == 0 {
+			t.Fatal("neither a file nor a problem")
+		}
+		for _, p := range problems {
+			if p.Line < 1 || p.Column < 1 || p.Message == "" {
+				t.Fatalf("%+v", p)
+			}
+		}
+	})
+}

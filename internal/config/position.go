@@ -1,0 +1,78 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// places holds where each value stands, by its path in proto names:
+// "policies[0].policy.timeout", "upstreams.books.grpc".
+type places map[string]place
+
+type place struct{ line, column int }
+
+// join makes a path longer by a field, a key or an index.
+func join(path string, element any) string {
+	switch e := element.(type) {
+	case string:
+		if path == "" {
+			return e
+		}
+		return path + "." + e
+	default:
+		return fmt.Sprintf("%s[%d]", path, e)
+	}
+}
+
+// parent is the path without its last element.
+func parent(path string) string {
+	return path[:max(0, strings.LastIndexAny(path, ".["))]
+}
+
+// Position gives the line and column, from 1, of a value, by the names of
+// fields, keys of maps and indices of lists that lead to it: "policies", 0,
+// "policy". A value that is not written down has the place of the nearest thing
+// around it that is; 0, 0 without a file.
+func (f *File) Position(path ...any) (line, column int) {
+	whole := ""
+	for _, element := range path {
+		whole = join(whole, element)
+	}
+	p := f.place(whole)
+	return p.line, p.column
+}
+
+// Where is Position as "file:line:column", by a path such as
+// "auth.jwt[0].secret"; "" without a file.
+func (f *File) Where(path string) string {
+	p := f.place(path)
+	if f.Path == "" || p.line == 0 {
+		return f.Path
+	}
+	return fmt.Sprintf("%s:%d:%d", f.Path, p.line, p.column)
+}
+
+func (f *File) place(path string) place {
+	for {
+		if p, ok := f.places[path]; ok {
+			return p
+		}
+		if path == "" {
+			if f.Path == "" {
+				return place{}
+			}
+			return place{1, 1}
+		}
+		path = parent(path)
+	}
+}
+
+// problem makes a Problem of the value at path.
+func (f *File) problem(path, format string, args ...any) Problem {
+	p := f.place(path)
+	message := fmt.Sprintf(format, args...)
+	if path != "" {
+		message = path + ": " + message
+	}
+	return Problem{File: f.Path, Line: p.line, Column: p.column, Message: message}
+}

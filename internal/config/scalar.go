@@ -1,0 +1,92 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// scalar reads a text as a value of the field's type.
+func scalar(text string, field protoreflect.FieldDescriptor) (protoreflect.Value, bool) {
+	switch field.Kind() {
+	case protoreflect.StringKind:
+		return protoreflect.ValueOfString(text), utf8.ValidString(text)
+	case protoreflect.BoolKind:
+		return protoreflect.ValueOfBool(text == "true"), text == "true" || text == "false"
+	case protoreflect.Uint32Kind:
+		n, err := strconv.ParseUint(text, 10, 32)
+		return protoreflect.ValueOfUint32(uint32(n)), err == nil
+	case protoreflect.Uint64Kind:
+		n, err := strconv.ParseUint(text, 10, 64)
+		return protoreflect.ValueOfUint64(n), err == nil
+	case protoreflect.DoubleKind:
+		x, err := strconv.ParseFloat(text, 64)
+		return protoreflect.ValueOfFloat64(x), err == nil && !math.IsNaN(x) && !math.IsInf(x, 0)
+	case protoreflect.EnumKind:
+		return enum(text, field.Enum())
+	case protoreflect.MessageKind:
+		t, err := time.ParseDuration(text)
+		return protoreflect.ValueOfMessage(durationpb.New(t).ProtoReflect()), err == nil
+	}
+	panic("transom.v1.Config has a field of a kind that this package does not read: " + field.FullName())
+}
+
+// enum reads the name of a value, or the number of a known one.
+func enum(text string, e protoreflect.EnumDescriptor) (protoreflect.Value, bool) {
+	v := e.Values().ByName(protoreflect.Name(text))
+	if n, err := strconv.ParseInt(text, 10, 32); v == nil && err == nil {
+		v = e.Values().ByNumber(protoreflect.EnumNumber(n))
+	}
+	if v == nil {
+		return protoreflect.Value{}, false
+	}
+	return protoreflect.ValueOfEnum(v.Number()), true
+}
+
+// expectation says what a scalar field takes, for people.
+func expectation(field protoreflect.FieldDescriptor) string {
+	switch field.Kind() {
+	case protoreflect.BoolKind:
+		return "true or false"
+	case protoreflect.Uint32Kind:
+		return fmt.Sprintf("a whole number from 0 to %d", uint32(math.MaxUint32))
+	case protoreflect.Uint64Kind:
+		return "a whole number from 0"
+	case protoreflect.DoubleKind:
+		return "a number"
+	case protoreflect.EnumKind:
+		return "one of " + strings.Join(enumNames(field.Enum()), ", ")
+	case protoreflect.MessageKind:
+		return `a duration such as "1h", "30s" or "250ms"`
+	}
+	return "a text"
+}
+
+func enumNames(e protoreflect.EnumDescriptor) []string {
+	all := make([]string, e.Values().Len())
+	for i := range all {
+		all[i] = string(e.Values().Get(i).Name())
+	}
+	return all
+}
+
+// hint names the value that was probably meant.
+func hint(text string, field protoreflect.FieldDescriptor) string {
+	switch field.Kind() {
+	case protoreflect.EnumKind:
+		if near := nearest(text, enumNames(field.Enum())); near != "" {
+			return fmt.Sprintf("; did you mean %s?", near)
+		}
+	case protoreflect.MessageKind:
+		if _, err := strconv.ParseUint(text, 10, 32); err == nil {
+			return fmt.Sprintf("; did you mean %q?", text+"s")
+		}
+	}
+	return ""
+}
