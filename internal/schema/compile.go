@@ -1,0 +1,170 @@
+package schema
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/bufbuild/protocompile/experimental/fdp"
+	"github.com/bufbuild/protocompile/experimental/incremental"
+	"github.com/bufbuild/protocompile/experimental/incremental/queries"
+	"github.com/bufbuild/protocompile/experimental/ir"
+	"github.com/bufbuild/protocompile/experimental/report"
+	"github.com/bufbuild/protocompile/experimental/seq"
+	"github.com/bufbuild/protocompile/experimental/source"
+	"github.com/bufbuild/protocompile/experimental/source/length"
+	"google.golang.org/protobuf/types/descriptorpb"
+)
+
+// This file is all that knows the compiler. Another one fits in its place if it
+// turns texts into file descriptors with source information, and reports all
+// problems of all files at once.
+
+// sourceText is one .proto file to compile.
+type sourceText struct {
+	path string // as other files import it
+	file string // as the user typed it
+	text string
+}
+
+// compiled is what the compiler made.
+type compiled struct {
+	files    []*descriptorpb.FileDescriptorProto // in the order of the texts
+	imported []*descriptorpb.FileDescriptorProto // built-in ones that are not linked into the binary
+}
+
+// compile compiles the texts, which may import each other and the built-in
+// files. With a problem that is no warning there are no files.
+func compile(ctx context.Context, texts []sourceText) (result compiled, problems Problems) {
+	defer func() {
+		// A defect of the compiler must not end the gateway: the schema in
+		// service stays.
+		if panicked := recover(); panicked != nil {
+			result, problems = compiled{}, Problems{{Message: fmt.Sprintf("the proto compiler failed; this is a defect of it, not of your files: %v", panicked)}}
+		}
+	}()
+	opener := &sourceOpener{files: make(map[string]*source.File, len(texts))}
+	paths := make([]string, len(texts))
+	for i, text := range texts {
+		paths[i] = text.path
+		opener.files[text.path] = source.NewFile(text.file, text.text)
+	}
+	results, found, err := incremental.Run(ctx, incremental.New(), queries.Link{
+		Opener:    opener,
+		Session:   new(ir.Session),
+		Workspace: source.NewWorkspace(paths...),
+	})
+	if err != nil {
+		return compiled{}, Problems{{Message: fmt.Sprintf("compiling stopped: %v", err)}}
+	}
+	problems = opener.problems(found)
+	if problems.Err() != nil {
+		return compiled{}, problems
+	}
+	if results[0].Fatal != nil {
+		return compiled{}, append(problems, Problem{Message: fmt.Sprintf("the proto compiler failed: %v", results[0].Fatal)})
+	}
+	result, err = descriptors(results[0].Value)
+	if err != nil {
+		return compiled{}, append(problems, Problem{Message: fmt.Sprintf("the proto compiler made a malformed descriptor; this is a defect of it, not of your files: %v", err)})
+	}
+	return result, problems
+}
+
+// sourceOpener gives the compiler the user's files, then the built-in ones.
+type sourceOpener struct {
+	files map[string]*source.File
+}
+
+// Open implements the compiler's interface.
+func (o *sourceOpener) Open(path string) (*source.File, error) {
+	if file, ok := o.files[path]; ok {
+		return file, nil
+	}
+	if strings.HasPrefix(path, "google/protobuf/") {
+		// The compiler's own copies: with comments, and newer than what is
+		// linked in.
+		return source.WKTs().Open(path)
+	}
+	if text, ok := wellKnownText(path); ok {
+		return source.NewFile("<built-in>/"+path, text), nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+// descriptors makes file descriptors of what the compiler understood, with the
+// options in the types that the binary knows.
+func descriptors(files []*ir.File) (compiled, error) {
+	var result compiled
+	own := make(map[string]bool, len(files))
+	for _, file := range files {
+		own[file.Path()] = true
+	}
+	others := make(map[string]*ir.File)
+	for _, file := range files {
+		made, err := descriptor(file, true)
+		if err != nil {
+			return compiled{}, err
+		}
+		result.files = append(result.files, made)
+		for imported := range seq.Values(file.TransitiveImports()) {
+			if path := imported.Path(); !own[path] && wellKnownFile(path) == nil {
+				others[path] = imported.File
+			}
+		}
+	}
+	for _, file := range others {
+		made, err := descriptor(file, false)
+		if err != nil {
+			return compiled{}, err
+		}
+		result.imported = append(result.imported, made)
+	}
+	return result, nil
+}
+
+// descriptor makes one file descriptor. The compiler writes options as bytes of
+// unknown fields: read again, they come in their types.
+func descriptor(file *ir.File, withSource bool) (*descriptorpb.FileDescriptorProto, error) {
+	wire, err := fdp.DescriptorProtoBytes(file,
+		fdp.IncludeSourceCodeInfo(withSource),
+		fdp.GenerateExtraOptionLocations(withSource),
+	)
+	if err != nil {
+		return nil, err
+	}
+	made := new(descriptorpb.FileDescriptorProto)
+	return made, unmarshalKnown(wire, made)
+}
+
+// problems turns the compiler's report into ours.
+func (o *sourceOpener) problems(found *report.Report) Problems {
+	var problems Problems
+	for i := range found.Diagnostics {
+		diagnostic := &found.Diagnostics[i]
+		if diagnostic.Level() > report.Warning {
+			continue
+		}
+		problem := Problem{
+			File:    diagnostic.File(),
+			Message: o.message(diagnostic),
+			Warning: diagnostic.Level() == report.Warning,
+		}
+		if at := diagnostic.Primary(); !at.IsZero() {
+			start := at.Location(at.Start, length.Runes)
+			problem.Line, problem.Column = start.Line, start.Column
+		}
+		problems = append(problems, problem)
+	}
+	return problems.sorted()
+}
+
+// message is the whole of what the compiler has to say, in one line.
+func (o *sourceOpener) message(diagnostic *report.Diagnostic) string {
+	parts := append([]string{diagnostic.Message()}, diagnostic.Help()...)
+	if diagnostic.Level() == report.ICE {
+		parts = append(parts, "this is a defect of the proto compiler, not of your file")
+	}
+	return strings.Join(parts, "; ")
+}
