@@ -21,14 +21,14 @@ const (
 
 // log writes the call's line. The query is left out whole, for it may hold
 // tokens; slog quotes what would break a line.
-func (c *call) log(now time.Time, took time.Duration, o *policy.Outcome) {
+func (c *call) log(took time.Duration, o *policy.Outcome) {
 	level := levelOfCode(o.Code)
 	ctx := context.Background() // the handlers do not look at it
 	if !c.route.access.Enabled(ctx, level) {
 		return
 	}
 	r := c.request
-	record := slog.NewRecord(now, level, "request", 0)
+	record := slog.NewRecord(c.start.Add(took), level, "request", 0)
 	var buf [18]slog.Attr
 	attrs := append(buf[:0],
 		slog.String("request_id", r.RequestID),

@@ -126,8 +126,7 @@ func newCall() *call {
 
 // end records how the call ended and gives c back.
 func (c *call) end(o *policy.Outcome) {
-	now := time.Now()
-	took := now.Sub(c.start)
+	took := time.Since(c.start) // cheaper than time.Now: the monotonic clock alone
 	m := c.metrics
 	m.inFlight.Dec()
 	byCode := m.code(o.Code)
@@ -141,7 +140,7 @@ func (c *call) end(o *policy.Outcome) {
 	}
 	c.decide()
 	if c.route.access != nil {
-		c.log(now, took, o)
+		c.log(took, o)
 	}
 	if c.span != nil {
 		endSpan(c.span, c.request, o)
