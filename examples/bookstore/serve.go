@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
+
+	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
 )
 
 // grace is how long calls in flight may go on once a server is to stop.
@@ -30,7 +32,9 @@ func Serve(ctx context.Context, addr string) error {
 func ServeListener(ctx context.Context, listener net.Listener) error {
 	server := grpc.NewServer()
 	NewServer().Register(server)
-	healthpb.RegisterHealthServer(server, health.NewServer())
+	checks := health.NewServer()
+	checks.SetServingStatus(pb.BookstoreService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	healthpb.RegisterHealthServer(server, checks)
 	reflection.Register(server)
 	stopped := make(chan struct{})
 	release := context.AfterFunc(ctx, func() {
