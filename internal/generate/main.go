@@ -45,6 +45,7 @@ type job struct {
 var jobs = []job{
 	{Root: "proto"},
 	{Root: "examples/bookstore/protos", Roots: []string{"proto"}, GRPC: true},
+	{Root: "bench/proto", GRPC: true},
 }
 
 // plugins are run with `go tool`, at the versions of go.mod.
