@@ -74,7 +74,7 @@ type limiter struct {
 	buckets  *buckets
 	shared   *sharedBuckets
 	observer Observer
-	policy   string // the RateLimit-Policy header
+	policy   []string // the RateLimit-Policy header; shared by all answers
 }
 
 // maxOnStack is how many limits of a method cost no allocation.
@@ -155,18 +155,15 @@ func (l *limiter) takeShared(ctx context.Context, callers []caller, verdicts []v
 		at := &l.limits[i]
 		requests = append(requests, bucketsRequest{rate: at.rate, limit: at.digest, caller: callers[i]})
 	}
-	if err := l.shared.take(ctx, requests, verdicts[l.local:]); err != nil {
+	answers, err := l.shared.take(ctx, requests)
+	if err != nil {
 		if ctx.Err() != nil {
 			return false, status.FromContextError(ctx.Err()).Err()
 		}
 		return l.withoutStore(callers, verdicts)
 	}
-	for _, v := range verdicts[l.local:] {
-		if v.refused {
-			return false, nil
-		}
-	}
-	return true, nil
+	copy(verdicts[l.local:], answers)
+	return !anyRefused(answers), nil
 }
 
 // withoutStore decides for the limits in Redis, which is away.

@@ -98,7 +98,7 @@ func (b *build) limiter(limits []limit) *limiter {
 			l.limits = append(l.limits, at)
 		}
 	}
-	l.policy = policyLine(l.limits)
+	l.policy = []string{policyLine(l.limits)}
 	var err error
 	if l.buckets, err = b.buckets(); err != nil {
 		b.refuse("rate_limit", "%v", err)

@@ -38,7 +38,11 @@ func (l *limiter) announce(h http.Header, verdicts []verdict) {
 	// Two lines of a list are one list, so limits before and after auth need not
 	// know each other.
 	h[rateLimitHeader] = append(h[rateLimitHeader], string(line))
-	h[rateLimitPolicyHeader] = append(h[rateLimitPolicyHeader], l.policy)
+	if h[rateLimitPolicyHeader] == nil {
+		h[rateLimitPolicyHeader] = l.policy[:1:1]
+	} else {
+		h[rateLimitPolicyHeader] = append(h[rateLimitPolicyHeader], l.policy[0])
+	}
 }
 
 // policyLine is the RateLimit-Policy of the limits. The draft has no word for a

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,7 +44,7 @@ if refused then return answer end
 for i, key in ipairs(KEYS) do
   local interval = tonumber(ARGV[2 * i - 1])
   local tat = tats[i] + interval
-  redis.call('SET', key, string.format('%.17g', tat), 'PX', math.ceil((tat - now) / 1000))
+  redis.call('SET', key, string.format('%.17g', tat), 'PX', math.max(math.ceil((tat - now) / 1000), 1))
   answer[3 * i - 1] = math.max(answer[3 * i - 1] - 1, 0)
   answer[3 * i] = math.ceil(tat - now)
 end
@@ -96,29 +98,28 @@ func (s *sharedBuckets) key(r bucketsRequest) string {
 // give a token each, or none does. In a cluster, where the buckets live on
 // different servers, each is asked for itself, all at the same time, and where
 // one refuses the others are refunded.
-func (s *sharedBuckets) take(ctx context.Context, requests []bucketsRequest, verdicts []verdict) error {
+func (s *sharedBuckets) take(ctx context.Context, requests []bucketsRequest) ([]verdict, error) {
 	if !s.health.ask(s.probe) {
-		return errStoreAway
+		return nil, errStoreAway
 	}
 	bounded, cancel := s.bound(ctx)
 	defer cancel()
-	var err error
+	take := s.takeAll
 	if _, cluster := s.client.(*redis.ClusterClient); cluster && len(requests) > 1 {
-		err = s.takeEach(bounded, requests, verdicts)
-	} else {
-		err = s.takeAll(bounded, requests, verdicts)
+		take = s.takeEach
 	}
+	verdicts, err := take(bounded, requests)
 	if err == nil {
-		return nil
+		return verdicts, nil
 	}
 	if ctx.Err() != nil {
-		return ctx.Err() // the client went away; that says nothing about the store
+		return nil, ctx.Err() // the client went away; that says nothing about the store
 	}
 	s.health.failed()
-	return err
+	return nil, err
 }
 
-func (s *sharedBuckets) takeAll(ctx context.Context, requests []bucketsRequest, verdicts []verdict) error {
+func (s *sharedBuckets) takeAll(ctx context.Context, requests []bucketsRequest) ([]verdict, error) {
 	keys := make([]string, len(requests))
 	args := make([]any, 0, 2*len(requests))
 	for i, r := range requests {
@@ -127,11 +128,12 @@ func (s *sharedBuckets) takeAll(ctx context.Context, requests []bucketsRequest, 
 	}
 	answer, err := takeScript.Run(ctx, s.client, keys, args...).Int64Slice()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(answer) != 3*len(requests) {
-		return fmt.Errorf("found %d numbers in the store's answer, expected %d", len(answer), 3*len(requests))
+		return nil, fmt.Errorf("found %d numbers in the store's answer, expected %d", len(answer), 3*len(requests))
 	}
+	verdicts := make([]verdict, len(requests))
 	for i := range verdicts {
 		wait, remaining, reset := answer[3*i], answer[3*i+1], answer[3*i+2]
 		verdicts[i] = verdict{
@@ -142,32 +144,37 @@ func (s *sharedBuckets) takeAll(ctx context.Context, requests []bucketsRequest, 
 			reset:     time.Duration(reset) * time.Microsecond,
 		}
 	}
-	return nil
+	return verdicts, nil
 }
 
 // takeEach asks each bucket for itself.
-func (s *sharedBuckets) takeEach(ctx context.Context, requests []bucketsRequest, verdicts []verdict) error {
-	failures := make(chan error, len(requests))
+func (s *sharedBuckets) takeEach(ctx context.Context, requests []bucketsRequest) ([]verdict, error) {
+	verdicts, failures := make([]verdict, len(requests)), make([]error, len(requests))
+	var all sync.WaitGroup
 	for i := range requests {
-		go func() { failures <- s.takeAll(ctx, requests[i:i+1], verdicts[i:i+1]) }()
+		all.Go(func() {
+			one, err := s.takeAll(ctx, requests[i:i+1])
+			if failures[i] = err; err == nil {
+				verdicts[i] = one[0]
+			}
+		})
 	}
-	var err error
-	for range requests {
-		err = errors.Join(err, <-failures)
-	}
-	refused := false
-	for _, v := range verdicts {
-		refused = refused || v.refused
-	}
-	if err != nil || !refused {
-		return err
+	all.Wait()
+	err := errors.Join(failures...)
+	if err == nil && !anyRefused(verdicts) {
+		return verdicts, nil
 	}
 	for i, v := range verdicts {
-		if !v.refused {
+		if v.known && !v.refused {
 			s.refund(ctx, requests[i])
+			verdicts[i].remaining++
 		}
 	}
-	return nil
+	return verdicts, err
+}
+
+func anyRefused(verdicts []verdict) bool {
+	return slices.ContainsFunc(verdicts, func(v verdict) bool { return v.refused })
 }
 
 // refundScript gives one token back, to a bucket that is still there.

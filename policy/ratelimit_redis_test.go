@@ -1,0 +1,353 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/internal/gatewaytest"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// process is what one gateway process has of its own.
+func process(t testing.TB, server *gatewaytest.Redis) *bench {
+	b := newBench(t, StateOptions{})
+	b.config = &transomv1.Config{Stores: &transomv1.Stores{Redis: &transomv1.RedisStore{Url: server.URL}}}
+	return b
+}
+
+// calls reads how often the server was asked to run a script.
+func calls(t testing.TB, server *gatewaytest.Redis) int {
+	t.Helper()
+	options, err := redis.ParseURL(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer func() { _ = client.Close() }()
+	info, err := client.Info(context.Background(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, found := range regexp.MustCompile(`cmdstat_(?:eval|evalsha):calls=(\d+)`).FindAllStringSubmatch(info, -1) {
+		count, _ := strconv.Atoi(found[1])
+		n += count
+	}
+	return n
+}
+
+const perHour = `rate_limit { requests: 50 per { seconds: 3600 } }`
+
+func TestProcessesShareALimitInRedis(t *testing.T) {
+	server := gatewaytest.StartRedis(t)
+	one, two := process(t, server).set(perHour), process(t, server).set(perHour)
+	call := func() *Request { return request("192.0.2.1") }
+	var wg sync.WaitGroup
+	admitted := make([]int, 8)
+	for i := range admitted {
+		wg.Go(func() { admitted[i] = countAdmitted([]*Set{one, two}[i%2], 20, call) })
+	}
+	wg.Wait()
+	sum := 0
+	for _, n := range admitted {
+		sum += n
+	}
+	if sum != 50 {
+		t.Errorf("two processes admitted %v, %d together, want 50", admitted, sum)
+	}
+	// The server dies and comes back with its data: the limit holds.
+	server.Kill()
+	server.Restart()
+	waitForStore(t, one)
+	if n := countAdmitted(one, 5, call) + countAdmitted(two, 5, call); n != 0 {
+		t.Errorf("after a restart %d more calls were admitted, want 0", n)
+	}
+}
+
+// waitForStore makes calls of a client of its own until Redis answers again.
+func waitForStore(t testing.TB, s *Set) {
+	t.Helper()
+	var last *limiter
+	for _, p := range s.Policies() {
+		if p, ok := p.(*rateLimits); ok {
+			last = p.admission
+		}
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		_, err := last.shared.take(context.Background(), []bucketsRequest{{rate: rate{interval: 1, window: 1}, limit: "probe"}})
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Redis is not back: %v", err)
+		}
+	}
+}
+
+func TestRedisIsAskedOnceForAllLimitsOfACall(t *testing.T) {
+	server := gatewaytest.StartRedis(t)
+	s := process(t, server).set(`
+		rate_limit { requests: 100 per { seconds: 3600 } key: CLIENT_IP }
+		rate_limit { requests: 1000 per { seconds: 3600 } key: ROUTE }
+		rate_limit { requests: 10 per { seconds: 1 } key: HEADER header: "x-key" }`)
+	if err := admit(s, request("192.0.2.1")); err != nil { // teaches Redis the script
+		t.Fatal(err)
+	}
+	before := calls(t, server)
+	for range 5 {
+		r := request("192.0.2.1", "X-Key: k")
+		if err := admit(s, r); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.ResponseHeader.Get("RateLimit"); strings.Count(got, ";r=") != 3 {
+			t.Errorf("RateLimit: %s, want three limits", got)
+		}
+	}
+	if n := calls(t, server) - before; n != 5 {
+		t.Errorf("5 calls asked Redis %d times, want once each", n)
+	}
+}
+
+func TestRedisChargesAllOrNone(t *testing.T) {
+	server := gatewaytest.StartRedis(t)
+	s := process(t, server).set(`
+		rate_limit { requests: 10 per { seconds: 3600 } name: "wide" }
+		rate_limit { requests: 2 per { seconds: 3600 } name: "narrow" }`)
+	countAdmitted(s, 6, func() *Request { return request("192.0.2.1") })
+	r := request("192.0.2.1")
+	if err := admit(s, r); status.Code(err) != codes.ResourceExhausted {
+		t.Fatalf("found %v, want RESOURCE_EXHAUSTED", err)
+	}
+	if got := r.ResponseHeader.Get("RateLimit"); !strings.HasPrefix(got, `"wide";r=8;`) || !strings.Contains(got, `"narrow";r=0;`) {
+		t.Errorf("RateLimit: %s, want 8 left of the wide limit", got)
+	}
+	if got, _ := strconv.Atoi(r.ResponseHeader.Get("Retry-After")); got < 1700 || got > 1800 {
+		t.Errorf("Retry-After: %d, want about half an hour", got)
+	}
+}
+
+// The script and the Go code are one algorithm.
+func TestRedisCountsAsMemoryDoes(t *testing.T) {
+	server := gatewaytest.StartRedis(t)
+	for _, figures := range []string{
+		"requests: 1 per { seconds: 3600 }", "requests: 7 per { seconds: 3600 }", "requests: 3 per { seconds: 86400 } burst: 10",
+		"requests: 1000 per { seconds: 31536000 } burst: 333", "requests: 11 per { seconds: 3600 } burst: 1",
+	} {
+		shared := process(t, server).set(`rate_limit { ` + figures + ` }`)
+		own := newBench(t, StateOptions{}).set(`rate_limit { ` + figures + ` }`)
+		for i := range 400 {
+			a, b := request("192.0.2.1"), request("192.0.2.1")
+			errA, errB := admit(shared, a), admit(own, b)
+			if (errA == nil) != (errB == nil) {
+				t.Fatalf("%s, call %d: Redis says %v, memory %v", figures, i, errA, errB)
+			}
+			remaining := func(r *Request) string { s, _, _ := strings.Cut(r.ResponseHeader.Get("RateLimit"), ";t="); return s }
+			if remaining(a) != remaining(b) {
+				t.Fatalf("%s, call %d: Redis says %s, memory %s", figures, i, remaining(a), remaining(b))
+			}
+		}
+	}
+}
+
+func TestRedisAway(t *testing.T) {
+	for _, test := range []struct {
+		choice   string
+		admitted int
+		code     codes.Code
+	}{
+		{"ALLOW", 10, codes.OK},
+		{"DENY", 0, codes.Unavailable},
+		{"LOCAL", 3, codes.ResourceExhausted},
+		{"ON_UNAVAILABLE_UNSPECIFIED", 3, codes.ResourceExhausted},
+	} {
+		t.Run(test.choice, func(t *testing.T) {
+			server := gatewaytest.StartRedis(t)
+			b := process(t, server)
+			seen := &decisions{}
+			b.observer = seen
+			s := b.set(`rate_limit { requests: 3 per { seconds: 3600 } on_unavailable: ` + test.choice + ` }`)
+			server.Kill()
+			if n := countAdmitted(s, 10, func() *Request { return request("192.0.2.1") }); n != test.admitted {
+				t.Errorf("admitted %d of 10, want %d", n, test.admitted)
+			}
+			r := request("192.0.2.1")
+			if err := admit(s, r); status.Code(err) != test.code {
+				t.Errorf("found %v, want %v", err, test.code)
+			} else if err != nil && r.ResponseHeader.Get("Retry-After") == "" {
+				t.Error("the client is not told when to come back")
+			}
+			if seen.count("rate_limit grpc.testing.TestService/UnaryCall unavailable_store") == 0 {
+				t.Error("nobody was told that the store is away")
+			}
+			server.Restart()
+			waitForStore(t, s)
+			if n := countAdmitted(s, 10, func() *Request { return request("192.0.2.1") }); n != 3 {
+				t.Errorf("with Redis back %d of 10 were admitted, want 3", n)
+			}
+		})
+	}
+}
+
+// decisions is an Observer that remembers.
+type decisions struct {
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (d *decisions) Decision(policy, rpc, result string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.seen == nil {
+		d.seen = map[string]int{}
+	}
+	d.seen[policy+" "+rpc+" "+result]++
+}
+
+func (d *decisions) count(line string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.seen[line]
+}
+
+// A server that swallows everything is the worst case: each call would wait.
+func TestNoCallWaitsLongerThanTheTimeout(t *testing.T) {
+	server := gatewaytest.StartRedis(t)
+	s := process(t, server).set(`rate_limit { requests: 1000000 per { seconds: 3600 } on_unavailable: ALLOW }`)
+	if err := admit(s, request("192.0.2.1")); err != nil {
+		t.Fatal(err)
+	}
+	server.Pause()
+	var mu sync.Mutex
+	var longest, sum time.Duration
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				start := time.Now()
+				if err := admit(s, request("192.0.2.1")); err != nil {
+					t.Error(err)
+				}
+				took := time.Since(start)
+				mu.Lock()
+				longest, sum = max(longest, took), sum+took
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	// The machine's own delays come on top of the 50 ms, so the bound is wide; what
+	// it excludes is a second timeout, and a wait for each call.
+	if longest > 50*time.Millisecond+slack {
+		t.Errorf("a call waited %v, want at most 50ms", longest)
+	}
+	if average := sum / 800; average > 10*time.Millisecond+slack/10 {
+		t.Errorf("calls waited %v on average, want all but the first not to wait", average)
+	}
+	t.Logf("the longest wait was %v, the average %v", longest, sum/800)
+	server.Resume()
+	waitForStore(t, s)
+}
+
+// slack is what a busy machine may add to a measured time.
+const slack = 200 * time.Millisecond
+
+func TestAClientThatWentAwaySaysNothingOfTheStore(t *testing.T) {
+	server := gatewaytest.StartRedis(t)
+	s := process(t, server).set(perHour)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := s.Admit(ctx, request("192.0.2.1")); status.Code(err) != codes.Canceled {
+		t.Errorf("found %v, want CANCELED", err)
+	}
+	p := s.Policies()[0].(*rateLimits)
+	if p.admission.shared.health.away.Load() {
+		t.Error("the store counts as away")
+	}
+}
+
+func TestOneProbeAtATime(t *testing.T) {
+	now := newClock()
+	h := &storeHealth{now: now.Now}
+	h.failed()
+	started, release := make(chan struct{}, 100), make(chan bool)
+	probe := func() bool { started <- struct{}{}; return <-release }
+	if h.ask(probe) || len(started) > 0 {
+		t.Error("asked before the pause was over")
+	}
+	now.Add(storePause)
+	for range 10 {
+		if h.ask(probe) {
+			t.Error("a store that is away was asked")
+		}
+	}
+	<-started
+	if len(started) > 0 {
+		t.Error("a second probe was started beside the first")
+	}
+	release <- false
+	for h.probing.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	if h.ask(probe); len(started) > 0 {
+		t.Error("probed again without a pause")
+	}
+	now.Add(storePause)
+	h.ask(probe)
+	<-started
+	release <- true
+	for h.away.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	if !h.ask(probe) {
+		t.Error("a store that is back was not asked")
+	}
+}
+
+func TestKeysInRedisHoldNothingOfTheCaller(t *testing.T) {
+	server := gatewaytest.StartRedis(t)
+	s := process(t, server).set(`rate_limit { requests: 5 per { seconds: 3600 } key: HEADER header: "x-api-key" name: "api" }`)
+	if err := admit(s, request("192.0.2.1", "X-Api-Key: top-secret")); err != nil {
+		t.Fatal(err)
+	}
+	options, _ := redis.ParseURL(server.URL)
+	client := redis.NewClient(options)
+	defer func() { _ = client.Close() }()
+	keys, err := client.Keys(context.Background(), "*").Result()
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("keys %v, %v, want one", keys, err)
+	}
+	if !regexp.MustCompile(`^transom:rate:\{[0-9a-f]{16}:t[0-9a-f]+\.[0-9a-f]+\}$`).MatchString(keys[0]) {
+		t.Errorf("the key is %q", keys[0])
+	}
+	if ttl := client.PTTL(context.Background(), keys[0]).Val(); ttl <= 0 || ttl > 720*time.Second {
+		t.Errorf("the key lives %v more, want as long as its bucket fills: 12 minutes", ttl)
+	}
+}
+
+func BenchmarkRedisLimit(b *testing.B) {
+	server := gatewaytest.StartRedis(b)
+	for _, limits := range []int{1, 3} {
+		b.Run(fmt.Sprint(limits, " limits"), func(b *testing.B) {
+			s := process(b, server).set(strings.Repeat(`rate_limit { requests: 1000000 per { seconds: 1 } }`, limits))
+			b.ReportAllocs()
+			b.SetParallelism(8)
+			b.RunParallel(func(pb *testing.PB) {
+				r := request("192.0.2.1")
+				for pb.Next() {
+					clear(r.ResponseHeader)
+					_ = admit(s, r)
+				}
+			})
+		})
+	}
+}

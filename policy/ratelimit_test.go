@@ -1,0 +1,280 @@
+package policy
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+func TestRateLimitRefusesAndTellsTheClient(t *testing.T) {
+	now := newClock()
+	b := newBench(t, StateOptions{Now: now.Now})
+	s := b.set(`rate_limit { requests: 3 per { seconds: 60 } }`)
+	for i := range 3 {
+		r := request("192.0.2.1")
+		if err := admit(s, r); err != nil {
+			t.Fatal(err)
+		}
+		want := `"client_ip";r=` + strconv.Itoa(2-i) + `;t=` + strconv.Itoa(20*(i+1))
+		if got := r.ResponseHeader.Get("RateLimit"); got != want {
+			t.Errorf("call %d: RateLimit: %s, want %s", i, got, want)
+		}
+		if got, want := r.ResponseHeader.Get("RateLimit-Policy"), `"client_ip";q=3;w=60`; got != want {
+			t.Errorf("RateLimit-Policy: %s, want %s", got, want)
+		}
+	}
+	now.Add(500 * time.Millisecond)
+	r := request("192.0.2.1")
+	err := admit(s, r)
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Fatalf("the fourth call: %v, want RESOURCE_EXHAUSTED", err)
+	}
+	if r.RefusedBy != "rate_limit" {
+		t.Errorf("refused by %q", r.RefusedBy)
+	}
+	if got := r.ResponseHeader.Get("Retry-After"); got != "20" {
+		t.Errorf("Retry-After: %s, want 19.5 seconds rounded up", got)
+	}
+	if got := r.ResponseHeader.Get("RateLimit"); got != `"client_ip";r=0;t=60` {
+		t.Errorf("RateLimit: %s", got)
+	}
+	var retry *errdetails.RetryInfo
+	var quota *errdetails.QuotaFailure
+	for _, detail := range status.Convert(err).Details() {
+		switch d := detail.(type) {
+		case *errdetails.RetryInfo:
+			retry = d
+		case *errdetails.QuotaFailure:
+			quota = d
+		}
+	}
+	if retry.GetRetryDelay().AsDuration() != 19500*time.Millisecond {
+		t.Errorf("retry in %v, want 19.5 s", retry.GetRetryDelay().AsDuration())
+	}
+	if v := quota.GetViolations(); len(v) != 1 || v[0].Subject != "client_ip" || v[0].Description != "3 per minute" {
+		t.Errorf("quota failure %v", v)
+	}
+	if err := admit(s, request("192.0.2.2")); err != nil {
+		t.Errorf("another client: %v", err)
+	}
+	now.Add(19500 * time.Millisecond)
+	if err := admit(s, request("192.0.2.1")); err != nil {
+		t.Errorf("after the time of Retry-After: %v", err)
+	}
+}
+
+func TestRateLimitKeys(t *testing.T) {
+	as := func(principal string, r *Request) *Request {
+		r.Identity = &Identity{Principal: principal, Mechanism: "jwt", Claims: map[string]any{"tenant": principal[:1]}}
+		return r
+	}
+	for _, test := range []struct {
+		name, rule string
+		calls      []*Request // each is let in, or not
+		want       string
+	}{
+		{"client address", "key: CLIENT_IP", []*Request{request("192.0.2.1"), request("192.0.2.1"), request("192.0.2.9")}, "yny"},
+		{"IPv6 by /64", "", []*Request{request("2001:db8::1"), request("2001:db8::2"), request("2001:db8:0:1::1")}, "yny"},
+		{"principal", "key: PRINCIPAL", []*Request{
+			as("ann", request("192.0.2.1")), as("ann", request("192.0.2.2")), as("bob", request("192.0.2.1")),
+			request("192.0.2.1"), request("192.0.2.1"),
+		}, "ynyyn"},
+		{"header", `key: HEADER header: "x-api-key"`, []*Request{
+			request("192.0.2.1", "X-Api-Key: a"), request("192.0.2.2", "X-Api-Key: a"), request("192.0.2.1", "X-Api-Key: b"),
+			request("192.0.2.1"), request("192.0.2.1"), request("192.0.2.2"),
+		}, "ynyyny"},
+		{"route", "key: ROUTE", []*Request{request("192.0.2.1"), request("192.0.2.2")}, "yn"},
+		{"CEL", `key: CEL cel: "'tenant' in claims ? claims.tenant : 'none'"`, []*Request{
+			as("ann", request("192.0.2.1")), as("abe", request("192.0.2.2")), as("bob", request("192.0.2.1")), request("192.0.2.1"),
+		}, "ynyy"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t, StateOptions{Now: newClock().Now})
+			s := b.set(`rate_limit { requests: 1 per { seconds: 60 } ` + test.rule + ` }`)
+			got := ""
+			for _, r := range test.calls {
+				if admit(s, r) == nil {
+					got += "y"
+				} else {
+					got += "n"
+				}
+			}
+			if got != test.want {
+				t.Errorf("admitted %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestARefusalChargesNoOtherLimit(t *testing.T) {
+	now := newClock()
+	b := newBench(t, StateOptions{Now: now.Now})
+	s := b.set(`
+		rate_limit { requests: 10 per { seconds: 3600 } name: "wide" }
+		rate_limit { requests: 1 per { seconds: 1 } name: "narrow" }`)
+	for range 5 {
+		_ = admit(s, request("192.0.2.1"))
+	}
+	now.Add(time.Second)
+	r := request("192.0.2.1")
+	if err := admit(s, r); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.ResponseHeader.Get("RateLimit"); !strings.HasPrefix(got, `"wide";r=8;`) {
+		t.Errorf("RateLimit: %s; four refused calls must cost nothing of the wide limit", got)
+	}
+}
+
+func TestLimitsByAddressComeBeforeAuth(t *testing.T) {
+	b := newBench(t, StateOptions{})
+	s := b.set(`
+		auth { anonymous {} }
+		rate_limit { requests: 1 key: CLIENT_IP }
+		rate_limit { requests: 5 key: PRINCIPAL }`)
+	if n := len(s.Policies()); n < 2 {
+		t.Fatalf("%d policies, want one before and one after auth", n)
+	}
+	r := request("192.0.2.1")
+	if err := admit(s, r); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(r.ResponseHeader.Values("RateLimit"), " | "); !strings.HasPrefix(got, `"client_ip";r=0`) || !strings.Contains(got, ` | "principal";r=4`) {
+		t.Errorf("RateLimit: %s", got)
+	}
+}
+
+func TestBucketsSurviveAReload(t *testing.T) {
+	b := newBench(t, StateOptions{Now: newClock().Now})
+	same := `rate_limit { requests: 2 per { seconds: 60 } }`
+	_ = admit(b.set(same), request("192.0.2.1"))
+	s := b.set(same)
+	if n := countAdmitted(s, 5, func() *Request { return request("192.0.2.1") }); n != 1 {
+		t.Errorf("after a reload %d more calls were admitted, want 1", n)
+	}
+	s = b.set(`rate_limit { requests: 3 per { seconds: 60 } }`)
+	if n := countAdmitted(s, 5, func() *Request { return request("192.0.2.1") }); n != 3 {
+		t.Errorf("a limit with new figures admitted %d, want 3", n)
+	}
+}
+
+func TestANameSharesBucketsBetweenMethods(t *testing.T) {
+	b := newBench(t, StateOptions{Now: newClock().Now})
+	one := b.set(`rate_limit { requests: 2 name: "api" }`)
+	own := b.set(`rate_limit { requests: 2 }`)
+	b.method = testMethod("EmptyCall")
+	two := b.set(`rate_limit { requests: 2 name: "api" }`)
+	other := b.set(`rate_limit { requests: 2 }`)
+	call := func() *Request { return request("192.0.2.1") }
+	if n := countAdmitted(one, 1, call) + countAdmitted(two, 5, call); n != 2 {
+		t.Errorf("two methods with one name admitted %d, want 2 together", n)
+	}
+	if n := countAdmitted(own, 5, call) + countAdmitted(other, 5, call); n != 4 {
+		t.Errorf("two methods without a name admitted %d, want 2 each", n)
+	}
+}
+
+func TestMessagesOfAStreamAreCounted(t *testing.T) {
+	now := newClock()
+	b := newBench(t, StateOptions{Now: now.Now})
+	b.method = testMethod("StreamingInputCall")
+	s := b.set(`rate_limit { requests: 3 per { seconds: 60 } per_message: true }`)
+	r := request("192.0.2.1")
+	r.Stream = true
+	ctx, err := s.Admit(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(r.ResponseHeader)
+	for i := range 3 {
+		err = s.Message(ctx, r, nil)
+		if want := i == 2; (err != nil) != want {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("found %v, want RESOURCE_EXHAUSTED", err)
+	}
+	if len(r.ResponseHeader) > 0 {
+		t.Errorf("the header %v was changed while the stream's answer may be on its way", r.ResponseHeader)
+	}
+	b.method = testMethod("UnaryCall")
+	if s := b.set(`rate_limit { requests: 3 per_message: true }`); s.ReadsMessages() {
+		t.Error("a unary method reads its message for per_message")
+	}
+}
+
+func TestAKeyInTheRequestWaitsForTheMessage(t *testing.T) {
+	b := newBench(t, StateOptions{Now: newClock().Now})
+	s := b.set(`rate_limit { requests: 1 per { seconds: 60 } key: CEL cel: "string(request.response_size)" }`)
+	call := func(size int32) (*Request, error) {
+		message, err := proto.Marshal(&grpc_testing.SimpleRequest{ResponseSize: size})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := request("192.0.2.1")
+		ctx, err := s.Admit(context.Background(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r, s.Message(ctx, r, message)
+	}
+	for i, test := range []struct {
+		size int32
+		want codes.Code
+	}{{1, codes.OK}, {2, codes.OK}, {1, codes.ResourceExhausted}} {
+		r, err := call(test.size)
+		if status.Code(err) != test.want {
+			t.Errorf("call %d: %v, want %v", i, err, test.want)
+		}
+		if r.ResponseHeader.Get("RateLimit") == "" {
+			t.Errorf("call %d: the client is not told", i)
+		}
+	}
+	r := request("192.0.2.1")
+	ctx, _ := s.Admit(context.Background(), r)
+	if err := s.Message(ctx, r, []byte{0xff}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("broken bytes: %v, want INVALID_ARGUMENT", err)
+	}
+}
+
+func TestWrongRateLimits(t *testing.T) {
+	b := newBench(t, StateOptions{})
+	b.refused(`rate_limit {}`, "rate_limit[0].requests", "at least 1")
+	b.refused(`rate_limit { requests: 1 } rate_limit { requests: 1 per { seconds: -1 } }`, "rate_limit[1].per", "-1s")
+	b.refused(`rate_limit { requests: 1 per { seconds: 999999999 } }`, "366 days")
+	b.refused(`rate_limit { requests: 4000000000 }`, "one a nanosecond")
+	b.refused(`rate_limit { requests: 1 per { seconds: 86400 } burst: 4000000000 }`, "rate_limit[0].burst", "ten years")
+	b.refused(`rate_limit { requests: 1 key: HEADER }`, "rate_limit[0].header", "name of a header")
+	b.refused(`rate_limit { requests: 1 key: HEADER header: "a b" }`, "rate_limit[0].header")
+	b.refused(`rate_limit { requests: 1 header: "x" }`, "rate_limit[0].header", "CLIENT_IP")
+	b.refused(`rate_limit { requests: 1 key: CEL }`, "rate_limit[0].cel", "empty")
+	b.refused(`rate_limit { requests: 1 key: CEL cel: "1" }`, "rate_limit[0].cel", "string")
+	b.refused(`rate_limit { requests: 1 key: CEL cel: "request.nothing" }`, "rate_limit[0].cel", "nothing")
+	b.refused(`rate_limit { requests: 1 cel: "'a'" }`, "rate_limit[0].cel", "key CEL")
+	b.refused(`rate_limit { requests: 1 key: 99 }`, "rate_limit[0].key")
+	b.refused(`rate_limit { requests: 1 store: REDIS }`, "rate_limit[0].store", "stores.redis.url")
+	b.refused(`rate_limit { requests: 1 store: 99 }`, "rate_limit[0].store")
+	b.refused(`rate_limit { requests: 1 on_unavailable: 99 }`, "rate_limit[0].on_unavailable")
+	b.refused(`rate_limit { requests: 1 name: "a\nb" }`, "rate_limit[0].name", "ASCII")
+	b.refused(`rate_limit { requests: 1 name: "`+strings.Repeat("x", 65)+`" }`, "65 bytes")
+}
+
+func BenchmarkRateLimitAdmit(b *testing.B) {
+	set := newBench(b, StateOptions{}).set(`rate_limit { requests: 1000000000 burst: 1000 }`)
+	r := request("192.0.2.1")
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(r.ResponseHeader)
+		if err := admit(set, r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
