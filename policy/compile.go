@@ -83,6 +83,12 @@ type Compiler struct {
 	// cel and celInputs are the environments of expressions, made when needed.
 	cel       *cel.Env
 	celInputs map[protoreflect.MessageDescriptor]*cel.Env
+	// What auth is made of. A token that an older generation verified is verified
+	// again: its issuer may have been taken away.
+	issuers  []*tokenIssuer
+	tokens   *tokenCache
+	sessions *sessions
+	origins  *originGuard
 }
 
 // New begins a generation. The problems are those of Config's own parts (auth,
@@ -95,7 +101,9 @@ func New(env Environment) (*Compiler, Problems) {
 	if env.Log == nil {
 		env.Log = slog.Default()
 	}
-	return &Compiler{env: env}, nil
+	c := &Compiler{env: env, tokens: newTokenCache()}
+	problems := c.compileIssuers()
+	return c, append(problems, c.compileSessions()...)
 }
 
 // Close gives back what the Compiler's Sets use of the State. Call it when no
@@ -118,7 +126,7 @@ func (c *Compiler) Compile(t Target) (*Set, Problems) {
 		b.headers(),
 		b.limits(),
 		early,
-		// auth and authorisation
+		b.auth(),
 		late,
 		b.concurrency(),
 		b.validate(),

@@ -13,10 +13,13 @@ type StateOptions struct {
 	// Log is the application log. Nil: slog.Default().
 	Log *slog.Logger
 	// HTTP fetches key sets. Nil: a client of the State's own, which follows no
-	// redirect to cleartext.
+	// redirect from https to http.
 	HTTP *http.Client
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
+	// Offline keeps the State from starting anything: no key set is fetched. It is
+	// for commands that compile policies and serve nothing.
+	Offline bool
 }
 
 // State is what outlives a reload: buckets, keys, sessions, connections to
@@ -24,13 +27,17 @@ type StateOptions struct {
 // by the generations that use it, and is closed when the last one lets go. It is
 // safe for concurrent use.
 type State struct {
-	log  *slog.Logger
-	http *http.Client
-	now  func() time.Time
+	log     *slog.Logger
+	http    *http.Client
+	now     func() time.Time
+	offline bool
 
 	mu     sync.Mutex
 	kept   map[any]*kept
 	closed bool
+	// memory keeps the sessions of this process. They stay though no method asks
+	// for one meanwhile: a slip in the configuration must not log everybody out.
+	memory *memorySessions
 }
 
 // kept is one thing and how many use it.
@@ -42,16 +49,17 @@ type kept struct {
 
 // NewState makes an empty State.
 func NewState(o StateOptions) *State {
-	s := &State{log: o.Log, http: o.HTTP, now: o.Now, kept: map[any]*kept{}}
+	s := &State{log: o.Log, http: o.HTTP, now: o.Now, offline: o.Offline, kept: map[any]*kept{}}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
 	if s.http == nil {
-		s.http = &http.Client{Timeout: 10 * time.Second}
+		s.http = keyClient()
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.memory = newMemorySessions(s.now)
 	return s
 }
 

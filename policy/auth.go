@@ -1,0 +1,158 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// What a caller without a good credential is told. No more: whoever tries
+// tokens out learns nothing from the answer.
+var (
+	errNoCredentials  = status.Error(codes.Unauthenticated, "the call needs credentials")
+	errBadCredentials = status.Error(codes.Unauthenticated, "the credentials are not valid")
+	errIssuerAway     = status.Error(codes.Unavailable, "the credentials cannot be checked at the moment")
+	errCrossSite      = status.Error(codes.PermissionDenied, "the request comes from another site")
+)
+
+// The values of WWW-Authenticate (RFC 6750 3).
+const (
+	askBearer = `Bearer realm="transom"`
+	badBearer = `Bearer realm="transom", error="invalid_token"`
+)
+
+// authPolicy finds out who calls.
+type authPolicy struct {
+	// tokens is nil where no token is accepted, sessions where no session is.
+	tokens   *tokenAuth
+	sessions *sessionAuth
+	// ask is the challenge for a caller who sent nothing.
+	ask string
+	log *slog.Logger
+	now func() time.Time
+}
+
+var _ Policy = (*authPolicy)(nil)
+
+// Name is "auth".
+func (*authPolicy) Name() string { return "auth" }
+
+// Summary says what is demanded.
+func (p *authPolicy) Summary() string {
+	switch {
+	case p.sessions == nil:
+		return p.tokens.summary()
+	case p.tokens == nil:
+		return p.sessions.summary()
+	}
+	return p.tokens.summary() + ", else " + p.sessions.summary()
+}
+
+// Admit sets r.Identity and tells the backend, or refuses. A token that was
+// sent decides alone: a bad one is not mended by a session.
+func (p *authPolicy) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
+	dropIdentity(&r.Metadata)
+	if p.tokens != nil {
+		token, from := p.tokens.find(r)
+		if from != nowhere {
+			return ctx, nil, p.admitToken(ctx, r, token, from)
+		}
+	}
+	if p.sessions != nil {
+		found, err := p.sessions.admit(ctx, r)
+		if err != nil || found {
+			if status.Code(err) == codes.Unauthenticated {
+				r.ResponseHeader.Set("WWW-Authenticate", p.ask)
+			}
+			return ctx, nil, err
+		}
+	}
+	r.ResponseHeader.Set("WWW-Authenticate", p.ask)
+	return ctx, nil, errNoCredentials
+}
+
+func (p *authPolicy) admitToken(ctx context.Context, r *Request, token string, from tokenPlace) error {
+	v, err := p.tokens.check(ctx, token, p.now())
+	if errors.Is(err, errKeysAway) {
+		return errIssuerAway
+	}
+	if err != nil {
+		p.log.Debug("a token was refused", "rpc", r.RPC, "request", r.RequestID, "reason", err)
+		r.ResponseHeader.Set("WWW-Authenticate", badBearer)
+		return errBadCredentials
+	}
+	// A browser sends cookies whoever asks it to: so does it with a token in one.
+	if from == inCookie {
+		if err := p.tokens.origins.check(r); err != nil {
+			return err
+		}
+	}
+	r.Identity = v.identity
+	r.Metadata = append(r.Metadata, v.metadata...)
+	return nil
+}
+
+// auth makes the policies of the field auth: who calls, then whether they may.
+func (b *build) auth() []Policy {
+	auth := b.policy.GetAuth()
+	if auth == nil {
+		return nil
+	}
+	p := &authPolicy{log: b.env.Log, now: b.env.State.now}
+	switch m := auth.GetMechanism().(type) {
+	case *transomv1.Auth_Jwt:
+		p.tokens, p.ask = b.tokenAuth("auth.jwt", m.Jwt), askBearer
+	case *transomv1.Auth_Session:
+		p.sessions = b.sessionAuth("auth.session")
+		p.ask = p.sessions.challenge()
+	case *transomv1.Auth_Mixed:
+		p.tokens, p.sessions, p.ask = b.tokenAuth("auth.mixed.jwt", m.Mixed.GetJwt()), b.sessionAuth("auth.mixed"), askBearer
+	default:
+		b.refuseOpen(auth)
+		return nil
+	}
+	policies := []Policy{p}
+	if may := b.authorize(auth); may != nil {
+		policies = append(policies, may)
+	}
+	return policies
+}
+
+// refuseOpen refuses demands on callers of whom nothing is known.
+func (b *build) refuseOpen(auth *transomv1.Auth) {
+	why := "auth names no mechanism: add jwt, session or mixed, for a field set here replaces the wider one whole"
+	if _, ok := auth.GetMechanism().(*transomv1.Auth_Anonymous); ok {
+		why = "the method is anonymous, so nothing is known of the caller: remove one of the two"
+	} else if len(auth.GetRoles()) == 0 && len(auth.GetScopes()) == 0 && auth.GetAllow() == "" {
+		b.refuse("auth", "auth is empty; expected jwt, session, mixed or anonymous")
+	}
+	if len(auth.GetRoles()) > 0 {
+		b.refuse("auth.roles", "auth.roles demands one of %s, but %s", strings.Join(auth.GetRoles(), ", "), why)
+	}
+	if len(auth.GetScopes()) > 0 {
+		b.refuse("auth.scopes", "auth.scopes demands %s, but %s", strings.Join(auth.GetScopes(), ", "), why)
+	}
+	if auth.GetAllow() != "" {
+		b.refuse("auth.allow", "auth.allow demands something of the caller, but %s", why)
+	}
+}
+
+// missingIssuer words the refusal of an issuer that is not configured.
+func (c *Compiler) missingIssuer(name string) string {
+	if len(c.env.Config.GetAuth().GetJwt()) == 0 {
+		return fmt.Sprintf("found the issuer %q, but the configuration has no auth.jwt", name)
+	}
+	names := make([]string, len(c.issuers))
+	for n, i := range c.issuers {
+		names[n] = i.name
+	}
+	return fmt.Sprintf("found the issuer %q, expected one of the configuration's auth.jwt: %s", name, strings.Join(names, ", "))
+}

@@ -1,0 +1,111 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// The metadata by which a backend learns who calls. Values are percent-encoded
+// where they hold anything but visible ASCII and spaces, or a percent sign; in a
+// list of roles commas are encoded too. No client can send these names.
+const (
+	principalMetadata   = "x-transom-principal"
+	rolesMetadata       = "x-transom-roles"
+	claimMetadataPrefix = "x-transom-claim-"
+)
+
+// forwardedClaim is a claim that backends are told.
+type forwardedClaim struct {
+	claim string // its name or dotted path
+	name  string // of the metadata
+}
+
+// forwardClaim checks that a claim's name can be that of metadata.
+func forwardClaim(claim string) (forwardedClaim, error) {
+	name := strings.ToLower(claim)
+	for i := range len(name) {
+		if c := name[i]; !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return forwardedClaim{}, fmt.Errorf("found the claim %q, expected letters, digits, '-', '_' and '.', "+
+				"for it becomes the metadata %sNAME", claim, claimMetadataPrefix)
+		}
+	}
+	if name == "" || strings.HasSuffix(name, "-bin") {
+		return forwardedClaim{}, fmt.Errorf("the claim %q cannot be the name of metadata", claim)
+	}
+	return forwardedClaim{claim: claim, name: claimMetadataPrefix + name}, nil
+}
+
+// identityMetadata is what a backend is told of an identity.
+func identityMetadata(id *Identity, forward []forwardedClaim) []string {
+	m := proxy.Metadata{principalMetadata, metadataValue(id.Principal, false)}
+	if len(id.Roles) > 0 {
+		roles := make([]string, len(id.Roles))
+		for i, role := range id.Roles {
+			roles[i] = metadataValue(role, true)
+		}
+		m.Add(rolesMetadata, strings.Join(roles, ","))
+	}
+	for _, f := range forward {
+		if value, ok := claimAt(id.Claims, f.claim); ok {
+			m.Add(f.name, metadataValue(claimText(value), false))
+		}
+	}
+	return m
+}
+
+// dropIdentity takes away what only the gateway may say.
+func dropIdentity(m *proxy.Metadata) {
+	m.DelFunc(func(name string) bool {
+		const common = "x-transom-"
+		return strings.HasPrefix(name, common) &&
+			(name == principalMetadata || name == rolesMetadata || strings.HasPrefix(name, claimMetadataPrefix))
+	})
+}
+
+// claimText writes strings, numbers and booleans as they are, all else as
+// JSON.
+func claimText(value any) string {
+	switch v := value.(type) {
+	case string:
+		return v
+	case bool:
+		return strconv.FormatBool(v)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	case nil:
+		return ""
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// metadataValue percent-encodes what must not or cannot stand in metadata.
+func metadataValue(s string, element bool) string {
+	plain := func(c byte) bool { return c >= ' ' && c <= '~' && c != '%' && !(element && c == ',') }
+	i := 0
+	for i < len(s) && plain(s[i]) {
+		i++
+	}
+	if i == len(s) && strings.TrimSpace(s) == s {
+		return s
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		// White space at the ends does not survive HTTP.
+		if c := s[i]; plain(c) && (c != ' ' || i > 0 && i < len(s)-1) {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}

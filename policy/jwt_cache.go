@@ -1,0 +1,87 @@
+package policy
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// tokenCacheSets × tokenCacheWays is how many tokens are remembered.
+	tokenCacheSets, tokenCacheWays = 4096, 4
+	// tokenCacheBytes bounds the memory of what is remembered, roughly.
+	tokenCacheBytes = 64 << 20
+)
+
+// tokenCache remembers verified tokens. A token has tokenCacheWays places that
+// it may stand at, found by its hash: looking one up takes no lock and no
+// memory. A full place gives way to a new token, the expired and the unused
+// ones first.
+type tokenCache struct {
+	seed  maphash.Seed
+	slots [tokenCacheSets * tokenCacheWays]atomic.Pointer[verified]
+	bytes atomic.Int64
+	hand  atomic.Uint64
+	limit int64
+}
+
+func newTokenCache() *tokenCache {
+	return &tokenCache{seed: maphash.MakeSeed(), limit: tokenCacheBytes}
+}
+
+// get finds a token that has not expired and whose issuer has the same keys as
+// when it was verified.
+func (c *tokenCache) get(token string, now time.Time) *verified {
+	hash := maphash.String(c.seed, token)
+	first := hash % tokenCacheSets * tokenCacheWays
+	for i := first; i < first+tokenCacheWays; i++ {
+		v := c.slots[i].Load()
+		if v == nil || v.hash != hash || v.token != token {
+			continue
+		}
+		if !now.Before(v.until) || v.keys != v.issuer.current() {
+			if c.slots[i].CompareAndSwap(v, nil) {
+				c.bytes.Add(-v.size)
+			}
+			return nil
+		}
+		if !v.used.Load() {
+			v.used.Store(true)
+		}
+		return v
+	}
+	return nil
+}
+
+// put remembers a token.
+func (c *tokenCache) put(v *verified, now time.Time) {
+	v.hash = maphash.String(c.seed, v.token)
+	first := v.hash % tokenCacheSets * tokenCacheWays
+	victim := first + c.hand.Add(1)%tokenCacheWays
+	for i := first; i < first+tokenCacheWays; i++ {
+		old := c.slots[i].Load()
+		if old == nil || !now.Before(old.until) {
+			victim = i
+			break
+		}
+		if !old.used.Swap(false) {
+			victim = i
+		}
+	}
+	c.swap(victim, v)
+	// Too many bytes: empty one place after the other.
+	for n := 0; c.bytes.Load() > c.limit && n < len(c.slots); n++ {
+		if i := c.hand.Add(1) % uint64(len(c.slots)); i != victim {
+			c.swap(i, nil)
+		}
+	}
+}
+
+func (c *tokenCache) swap(i uint64, v *verified) {
+	if v != nil {
+		c.bytes.Add(v.size)
+	}
+	if old := c.slots[i].Swap(v); old != nil {
+		c.bytes.Add(-old.size)
+	}
+}

@@ -1,0 +1,170 @@
+package policy
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// farFuture is the last second of the year 9999: no honest date lies beyond.
+const farFuture = 253402300799
+
+// readClaims checks the claims of a token whose signature is good, and makes
+// the identity of them.
+func (i *tokenIssuer) readClaims(claims map[string]any, v *verified) error {
+	for _, name := range []string{"exp", "nbf", "iat"} {
+		if value, there := claims[name]; there && !isDate(value) {
+			return errors.New(name + " is no date")
+		}
+	}
+	var err error
+	if v.audiences, err = audiencesOf(claims); err != nil {
+		return err
+	}
+	validator := jwt.NewValidator(jwt.WithIssuer(i.name), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+		jwt.WithLeeway(i.leeway), jwt.WithTimeFunc(i.now))
+	if err := validator.Validate(jwt.MapClaims(claims)); err != nil {
+		return err
+	}
+	expires, err := jwt.MapClaims(claims).GetExpirationTime()
+	if err != nil {
+		return err
+	}
+	v.until = expires.Add(i.leeway)
+	v.identity, err = i.identify(claims)
+	if err != nil {
+		return err
+	}
+	v.metadata = identityMetadata(v.identity, i.forward)
+	return nil
+}
+
+func isDate(value any) bool {
+	n, ok := value.(json.Number)
+	if !ok {
+		return false
+	}
+	f, err := n.Float64()
+	return err == nil && f >= 0 && f <= farFuture
+}
+
+// identify reads who the token is about.
+func (i *tokenIssuer) identify(claims map[string]any) (*Identity, error) {
+	value, _ := claimAt(claims, i.principalClaim)
+	principal, ok := value.(string)
+	if !ok || !isPrincipal(principal) {
+		return nil, errors.New("no principal")
+	}
+	id := &Identity{Principal: principal, Mechanism: "jwt", Claims: claims}
+	var err error
+	if roles, there := claimAt(claims, i.rolesClaim); there {
+		if id.Roles, err = oneOrMore(roles); err != nil {
+			return nil, errors.New("the roles are no strings")
+		}
+	}
+	if id.Scopes, err = tokenScopes(claims); err != nil {
+		return nil, err
+	}
+	plainNumbers(claims)
+	return id, nil
+}
+
+// isPrincipal refuses names that cannot be told apart or written down.
+func isPrincipal(s string) bool {
+	return s != "" && !strings.ContainsRune(s, utf8.RuneError) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// tokenScopes reads `scope` (RFC 8693 4.2), a list or one string with spaces,
+// or `scp`, its older name.
+func tokenScopes(claims map[string]any) ([]string, error) {
+	value, there := claims["scope"]
+	if !there {
+		value, there = claims["scp"]
+	}
+	if !there {
+		return nil, nil
+	}
+	if text, ok := value.(string); ok {
+		return strings.Fields(text), nil
+	}
+	return oneOrMore(value)
+}
+
+// claimAt finds a claim by its name, or by a dotted path where no claim has
+// the whole as its name.
+func claimAt(claims map[string]any, path string) (any, bool) {
+	if value, ok := claims[path]; ok {
+		return value, true
+	}
+	first, rest, ok := strings.Cut(path, ".")
+	if !ok {
+		return nil, false
+	}
+	inner, ok := claims[first].(map[string]any)
+	if !ok {
+		return nil, false
+	}
+	return claimAt(inner, rest)
+}
+
+func audiencesOf(claims map[string]any) ([]string, error) {
+	value, there := claims["aud"]
+	if !there {
+		return nil, nil
+	}
+	list, err := oneOrMore(value)
+	if err != nil {
+		return nil, errors.New("aud is no string and no list of strings")
+	}
+	return list, nil
+}
+
+// oneOrMore reads one string or a list of strings.
+func oneOrMore(value any) ([]string, error) {
+	switch v := value.(type) {
+	case string:
+		return []string{v}, nil
+	case []any:
+		list := make([]string, len(v))
+		for i, element := range v {
+			s, ok := element.(string)
+			if !ok {
+				return nil, errors.New("expected strings")
+			}
+			list[i] = s
+		}
+		return list, nil
+	}
+	return nil, errors.New("expected a string or a list of strings")
+}
+
+// plainNumbers turns json.Number into int64 where it fits, else float64, so
+// that expressions can count with it.
+func plainNumbers(value any) any {
+	switch v := value.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		f, _ := v.Float64() // what overflows is infinite
+		return f
+	case map[string]any:
+		for name, element := range v {
+			v[name] = plainNumbers(element)
+		}
+	case []any:
+		for i, element := range v {
+			v[i] = plainNumbers(element)
+		}
+	}
+	return value
+}
+
+// tokenLifetime is how long tokens that login issues are valid where the
+// policy says nothing.
+const tokenLifetime = 15 * time.Minute

@@ -1,0 +1,278 @@
+package policy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// defaultKeyRefresh is how often a URL is fetched without being asked to.
+	defaultKeyRefresh = 15 * time.Minute
+	// keyFileRefresh is how often a file is looked at.
+	keyFileRefresh = 2 * time.Second
+	// keyFetchTimeout bounds one fetch.
+	keyFetchTimeout = 10 * time.Second
+	// keyWait bounds how long a call waits for keys it does not know.
+	keyWait = 5 * time.Second
+	// Unknown `kid`s ask for a fetch as often as this: keyAskBurst at once, then
+	// one each keyAskEvery. Whoever makes tokens up cannot make us fetch more.
+	keyAskBurst = 3
+	keyAskEvery = 10 * time.Second
+)
+
+// keySource keeps the key set of a URL or a file: it reads it in the
+// background, keeps the last good one, and reads it before its time when a
+// token names an unknown key. It lives in the State.
+type keySource struct {
+	name      string
+	read      func(context.Context) ([]byte, error)
+	symmetric bool
+	every     time.Duration
+	log       *slog.Logger
+	now       func() time.Time
+
+	current atomic.Pointer[keySet]
+	last    []byte // what current was made of; the loop's own
+	ask     chan struct{}
+	stop    context.CancelFunc
+	stopped chan struct{}
+
+	mu      sync.Mutex
+	attempt chan struct{} // closed when the attempt that is under way, or the next, has ended
+	reading bool
+	tried   bool
+	asks    float64 // how many more asks are granted
+	asked   time.Time
+}
+
+var _ io.Closer = (*keySource)(nil)
+
+// startKeySource begins to read; offline it never does, and has the keys that
+// it was made with.
+func startKeySource(s *keySource, offline bool) *keySource {
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(context.Background())
+	s.ask, s.stopped, s.attempt = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	s.asks, s.asked = keyAskBurst, s.now()
+	if offline {
+		s.tried, s.asks = true, 0
+		close(s.stopped)
+		return s
+	}
+	go s.run(ctx)
+	return s
+}
+
+// Close stops reading and waits for it.
+func (s *keySource) Close() error {
+	s.stop()
+	<-s.stopped
+	return nil
+}
+
+func (s *keySource) run(ctx context.Context) {
+	defer close(s.stopped)
+	failures := 0
+	for {
+		if s.readOnce(ctx) {
+			failures = 0
+		} else {
+			failures++
+		}
+		timer := time.NewTimer(s.pause(failures))
+		select {
+		case <-timer.C:
+		case <-s.ask:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// pause is the time until the next read: the interval give or take a tenth, so
+// that gateways do not ask in step; after a failure a second, doubled each time
+// up to a minute.
+func (s *keySource) pause(failures int) time.Duration {
+	if failures == 0 {
+		return s.every - s.every/10 + rand.N(s.every/5+1)
+	}
+	return min(time.Second<<min(failures-1, 6), time.Minute, s.every)
+}
+
+// readOnce reads the keys and tells those who wait.
+func (s *keySource) readOnce(ctx context.Context) bool {
+	s.mu.Lock()
+	s.reading = true
+	s.mu.Unlock()
+	err := s.refresh(ctx)
+	s.mu.Lock()
+	close(s.attempt)
+	s.attempt, s.reading, s.tried = make(chan struct{}), false, true
+	s.mu.Unlock()
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("the keys of a token issuer cannot be read; the last good ones stay in use", "keys", s.name, "error", err)
+	}
+	return err == nil
+}
+
+func (s *keySource) refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, keyFetchTimeout)
+	defer cancel()
+	data, err := s.read(ctx)
+	if err != nil {
+		return err
+	}
+	if s.current.Load() != nil && bytes.Equal(data, s.last) {
+		return nil
+	}
+	set, err := parseKeySet(data, s.symmetric)
+	if err != nil {
+		return err
+	}
+	s.last = data
+	s.current.Store(set)
+	return nil
+}
+
+// keys gives the current set; where none has been read yet it waits for the
+// first attempt. Nil: there never were any.
+func (s *keySource) keys(ctx context.Context) *keySet {
+	if set := s.current.Load(); set != nil {
+		return set
+	}
+	s.mu.Lock()
+	attempt, tried := s.attempt, s.tried
+	s.mu.Unlock()
+	if !tried {
+		waitFor(ctx, attempt)
+	}
+	return s.current.Load()
+}
+
+// keysWith gives a set that knows the key, if a fetch can bring one; else the
+// current one.
+func (s *keySource) keysWith(ctx context.Context, kid string) *keySet {
+	set := s.keys(ctx)
+	// An attempt under way may have begun before the key was published: it is
+	// worth a second one.
+	for range 2 {
+		if set == nil || set.knows(kid) {
+			return set
+		}
+		attempt := s.nextAttempt()
+		if attempt == nil {
+			return set
+		}
+		waitFor(ctx, attempt)
+		set = s.current.Load()
+	}
+	return set
+}
+
+// nextAttempt gives the end of the attempt under way, or asks for one; nil if
+// that has been asked too often.
+func (s *keySource) nextAttempt() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading {
+		return s.attempt
+	}
+	now := s.now()
+	s.asks = min(keyAskBurst, s.asks+float64(now.Sub(s.asked))/float64(keyAskEvery))
+	s.asked = now
+	if s.asks < 1 {
+		return nil
+	}
+	s.asks--
+	select {
+	case s.ask <- struct{}{}:
+	default: // asked already
+	}
+	return s.attempt
+}
+
+func waitFor(ctx context.Context, done <-chan struct{}) {
+	timer := time.NewTimer(keyWait)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// fetchKeys reads a URL, keySetBytes at most.
+func fetchKeys(client *http.Client, address string) func(context.Context) ([]byte, error) {
+	return func(ctx context.Context) ([]byte, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+		if err != nil {
+			return nil, err
+		}
+		request.Header.Set("Accept", "application/jwk-set+json, application/json")
+		response, err := client.Do(request)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = response.Body.Close() }()
+		if response.StatusCode != http.StatusOK {
+			return nil, fmt.Errorf("the server answers %s, expected 200", response.Status)
+		}
+		return readKeys(response.Body)
+	}
+}
+
+// readKeyFile reads a file, keySetBytes at most.
+func readKeyFile(name string) func(context.Context) ([]byte, error) {
+	return func(context.Context) ([]byte, error) {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = file.Close() }()
+		return readKeys(file)
+	}
+}
+
+func readKeys(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, keySetBytes+1))
+	if err == nil && len(data) > keySetBytes {
+		err = fmt.Errorf("the key set has more than %d bytes", keySetBytes)
+	}
+	return data, err
+}
+
+// keyClient fetches keys: few redirects, never from https to http.
+func keyClient() *http.Client {
+	return &http.Client{Timeout: keyFetchTimeout, CheckRedirect: func(next *http.Request, via []*http.Request) error {
+		if len(via) > 3 {
+			return errors.New("more than 3 redirects")
+		}
+		if via[0].URL.Scheme == "https" && next.URL.Scheme != "https" {
+			return errors.New("a redirect from https to cleartext")
+		}
+		return nil
+	}}
+}
+
+// checkKeyURL tells what is wrong with the URL of a key set.
+func checkKeyURL(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return errors.New("found no URL of a key set, expected https://host/path")
+	}
+	return nil
+}
