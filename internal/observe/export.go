@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
@@ -26,6 +27,9 @@ func (t *Telemetry) setupTracing(config *transomv1.Otlp, version string) error {
 	if config != nil && config.SampleRatio != nil && !(config.GetSampleRatio() >= 0 && config.GetSampleRatio() <= 1) {
 		return fmt.Errorf("telemetry.otlp: sample_ratio is %v; expected a number from 0 to 1", config.GetSampleRatio())
 	}
+	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
+		return nil
+	}
 	ctx := context.Background()
 	exporter, err := newExporter(ctx, config.GetEndpoint())
 	if err != nil || exporter == nil {
@@ -41,7 +45,8 @@ func (t *Telemetry) setupTracing(config *transomv1.Otlp, version string) error {
 	if config != nil && config.SampleRatio != nil || os.Getenv("OTEL_TRACES_SAMPLER") == "" {
 		options = append(options, sdktrace.WithSampler(sampler(config)))
 	}
-	// The SDK reports a failed export to a handler of the whole process only.
+	// The SDK has one logger and one handler of errors for the whole process.
+	otel.SetLogger(logr.FromSlogHandler(t.Log.Handler()))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		t.Log.Warn("spans are lost", "error", err.Error())
 	}))
@@ -77,9 +82,9 @@ func newExporter(ctx context.Context, endpoint string) (sdktrace.SpanExporter, e
 		}
 		return otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(u.String()))
 	case "grpc":
-		return otlptracegrpc.New(ctx, otlptracegrpc.WithEndpoint(u.Host), otlptracegrpc.WithInsecure())
+		return otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL("http://"+u.Host))
 	case "grpcs":
-		return otlptracegrpc.New(ctx, otlptracegrpc.WithEndpoint(u.Host))
+		return otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL("https://"+u.Host))
 	}
 	return nil, badEndpoint(endpoint)
 }
@@ -99,7 +104,7 @@ func redacted(endpoint string) string {
 // exporterFromEnv obeys the variables of OpenTelemetry's specification; the
 // exporters read the rest (headers, certificates, timeouts) themselves.
 func exporterFromEnv(ctx context.Context) (sdktrace.SpanExporter, error) {
-	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
+	if os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
 		return nil, nil
 	}
 	if os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -34,11 +33,8 @@ type Metrics struct {
 	messages      *prometheus.CounterVec
 	decisions     *prometheus.CounterVec
 
-	reloads        *prometheus.CounterVec
-	reloadWorked   prometheus.Gauge
-	reloadSuccess  prometheus.Gauge
-	reloadDuration prometheus.Gauge
-	upstreams      atomic.Pointer[iter.Seq2[string, string]]
+	reload    reloadMetrics
+	upstreams atomic.Pointer[iter.Seq2[string, string]]
 
 	mu     sync.Mutex
 	routes map[routeKey]*RouteMetrics // guarded by mu
@@ -71,7 +67,7 @@ func NewMetrics(version string) *Metrics {
 	m.decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "transom_policy_decisions_total", Help: "Decisions of policies: admitted or refused.",
 	}, []string{"policy", "rpc", "result"})
-	m.newReloadMetrics()
+	m.reload = newReloadMetrics(m.registry)
 
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "transom_build_info", Help: "Always 1.",
@@ -79,26 +75,9 @@ func NewMetrics(version string) *Metrics {
 	})
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions,
-		m.reloads, m.reloadWorked, m.reloadSuccess, m.reloadDuration, upstreamCollector{m}, info,
+		upstreamCollector{m}, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
-}
-
-func (m *Metrics) newReloadMetrics() {
-	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "transom_reloads_total", Help: "Reloads, the first load among them, by result.",
-	}, []string{"result"})
-	m.reloads.WithLabelValues("success")
-	m.reloads.WithLabelValues("failure")
-	m.reloadWorked = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "transom_reload_last_successful", Help: "1 if the last reload worked, 0 if it failed and the one before is in service.",
-	})
-	m.reloadSuccess = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "transom_reload_last_success_timestamp_seconds", Help: "When the last reload that worked ended, in seconds since 1970.",
-	})
-	m.reloadDuration = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "transom_reload_last_duration_seconds", Help: "How long the last reload took, whether it worked or not.",
-	})
 }
 
 // Registry is where other packages register collectors of their own.
@@ -107,19 +86,4 @@ func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 // Handler answers a scrape.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
-}
-
-// ReloadSucceeded counts a reload that began at the given time and ended now.
-func (m *Metrics) ReloadSucceeded(began time.Time) {
-	m.reloads.WithLabelValues("success").Inc()
-	m.reloadWorked.Set(1)
-	m.reloadSuccess.SetToCurrentTime()
-	m.reloadDuration.Set(time.Since(began).Seconds())
-}
-
-// ReloadFailed counts a reload that began at the given time and failed now.
-func (m *Metrics) ReloadFailed(began time.Time) {
-	m.reloads.WithLabelValues("failure").Inc()
-	m.reloadWorked.Set(0)
-	m.reloadDuration.Set(time.Since(began).Seconds())
 }

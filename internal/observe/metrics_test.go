@@ -221,12 +221,20 @@ func TestReloadMetrics(t *testing.T) {
 	wantLine(t, m, `transom_reloads_total{result="failure"} 0`)
 	m.ReloadSucceeded(time.Now().Add(-2 * time.Second))
 	wantLine(t, m, `transom_reload_last_successful 1`)
-	m.ReloadFailed(time.Now())
+	m.ReloadFailed(time.Now(), Place{"a.proto", 3, 7}, Place{"a.proto", 3, 7}, Place{File: "b.proto"})
 	wantLine(t, m, `transom_reloads_total{result="success"} 1`)
 	wantLine(t, m, `transom_reloads_total{result="failure"} 1`)
 	wantLine(t, m, `transom_reload_last_successful 0`)
+	// Semantics 50: file, line and column stand in the metrics too.
+	wantLine(t, m, `transom_reload_problems{column="7",file="a.proto",line="3"} 2`)
+	wantLine(t, m, `transom_reload_problems{column="0",file="b.proto",line="0"} 1`)
 	if got := scrape(t, m, "transom_reload_last_success_timestamp_seconds 1."); len(got) != 1 {
 		t.Errorf("no time of this century: %v", scrape(t, m, "timestamp"))
+	}
+	m.ReloadFailed(time.Now(), make([]Place, 1000)...)
+	m.ReloadSucceeded(time.Now())
+	if got := scrape(t, m, "transom_reload_problems"); len(got) > 0 {
+		t.Errorf("problems are left after a reload that worked: %v", got)
 	}
 }
 

@@ -236,6 +236,29 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+func TestOTelCanBeDisabledWhole(t *testing.T) {
+	t.Setenv("OTEL_SDK_DISABLED", "true")
+	telemetry := setup(t, &transomv1.Telemetry{Otlp: &transomv1.Otlp{Endpoint: "grpc://127.0.0.1:1"}}, io.Discard)
+	if telemetry.tracer != nil {
+		t.Error("tracing is on")
+	}
+}
+
+func TestLostSpansAreLogged(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	off := false
+	var out bytes.Buffer
+	telemetry := setup(t, &transomv1.Telemetry{
+		Log: &transomv1.Log{Access: &off}, Otlp: &transomv1.Otlp{Endpoint: server.URL},
+	}, &out)
+	play(t, policy.NewSet(nil, telemetry.Policies(routes(telemetry))...), request("/v1/x"), &policy.Outcome{})
+	_ = telemetry.Shutdown(t.Context()) // the error is in the log, too
+	if !strings.Contains(out.String(), "spans are lost") {
+		t.Errorf("got %q, want a line that says so", out.String())
+	}
+}
+
 func TestTraceparentPassesUntouchedWithoutTracing(t *testing.T) {
 	telemetry := quiet(t)
 	q := request("/v1/x")
