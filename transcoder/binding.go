@@ -24,8 +24,13 @@ type Binding struct {
 	variables []*jsonwire.Field
 	body      body
 	query     *query
+	form      *query // of a form body; nil where the body is no message
 	answer    answer
+	rule      string // as the operator wrote it, for people
 }
+
+// String is the rule in one line: method, path, body and response_body.
+func (b *Binding) String() string { return b.rule }
 
 // body says what becomes of a request's body.
 type body struct {
@@ -110,6 +115,8 @@ func (m *Method) bindOne(rule *annotations.HttpRule, plans *jsonwire.Plans) (*Bi
 		return nil, err
 	}
 	b.query = newQuery(b)
+	b.form = newForm(b)
+	b.rule = strings.TrimSpace(fmt.Sprintf("%s %s body=%q response_body=%q", httpMethod, path, rule.GetBody(), rule.GetResponseBody()))
 	return b, nil
 }
 
@@ -192,6 +199,9 @@ func (b *Binding) bindBody(name string, plans *jsonwire.Plans) error {
 	if err != nil {
 		return fmt.Errorf("body %q: %w", name, err)
 	}
+	if strings.Contains(name, ".") {
+		return fmt.Errorf("body %q: expected a field of %s itself, not one below it", name, input.FullName())
+	}
 	d := field.Descriptor()
 	b.body = body{kind: bodyField, field: field}
 	if message := d.Message(); message != nil && !d.IsList() && !d.IsMap() {
@@ -236,6 +246,9 @@ func (b *Binding) bindAnswer(name string) error {
 	field, err := b.Method.output.Field(name)
 	if err != nil {
 		return fmt.Errorf("response_body %q: %w", name, err)
+	}
+	if strings.Contains(name, ".") {
+		return fmt.Errorf("response_body %q: expected a field of %s itself, not one below it", name, b.Method.Descriptor.Output().FullName())
 	}
 	d := field.Descriptor()
 	b.answer.field = field

@@ -1,6 +1,7 @@
 package transcoder
 
 import (
+	"iter"
 	"mime"
 	"net/http"
 	"strconv"
@@ -122,3 +123,15 @@ func addVary(h http.Header, name string) {
 }
 
 func toValidUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+func splitComma(line string) iter.Seq[string] { return strings.SplitSeq(line, ",") }
+
+// isNDJSON tells whether a Content-Type is one of the names of JSON lines.
+func isNDJSON(contentType string) bool {
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	switch strings.TrimSpace(media) {
+	case contentTypeNDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines":
+		return true
+	}
+	return false
+}

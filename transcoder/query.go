@@ -23,10 +23,9 @@ type query struct {
 	// bound are the proto paths that the path or the body fills already.
 	bound []string
 	// closed: the body is the whole message and there are no parameters.
-	closed       bool
-	ignoreAll    bool
-	ignored      map[string]bool
-	placeOfBound string
+	closed    bool
+	ignoreAll bool
+	ignored   map[string]bool
 }
 
 func newQuery(b *Binding) *query {
@@ -43,7 +42,32 @@ func newQuery(b *Binding) *query {
 	if b.body.kind == bodyField {
 		q.bound = append(q.bound, b.body.field.Path())
 	}
-	fields := b.Method.Descriptor.Input().Fields()
+	q.addFields(b.Method.Descriptor.Input())
+	return q
+}
+
+// newForm is the query of a form body: its parameters are those of the message
+// that the body maps to.
+func newForm(b *Binding) *query {
+	if b.body.plan == nil || b.body.raw {
+		return nil
+	}
+	q := &query{
+		input:     b.body.plan,
+		fields:    map[string]*jsonwire.Field{},
+		ignoreAll: b.query.ignoreAll,
+		ignored:   b.query.ignored,
+	}
+	message := b.Method.Descriptor.Input()
+	if b.body.kind == bodyField {
+		message = b.body.field.Descriptor().Message()
+	}
+	q.addFields(message)
+	return q
+}
+
+func (q *query) addFields(message protoreflect.MessageDescriptor) {
+	fields := message.Fields()
 	for i := range fields.Len() {
 		d := fields.Get(i)
 		field, err := q.input.Field(string(d.Name()))
@@ -53,7 +77,27 @@ func newQuery(b *Binding) *query {
 		q.fields[string(d.Name())] = field
 		q.fields[d.JSONName()] = field
 	}
-	return q
+}
+
+// names tells whether a raw query has a parameter for the path or below it.
+func (q *query) names(raw, path string) bool {
+	for raw != "" {
+		var pair string
+		pair, raw, _ = strings.Cut(raw, "&")
+		name, _, err := unescapePair(pair)
+		if err != nil {
+			continue // appendTo refuses it
+		}
+		name, _, _ = mapKey(name)
+		field := q.fields[name]
+		if field == nil {
+			field, _ = q.input.Field(name)
+		}
+		if field != nil && (field.Path() == path || strings.HasPrefix(field.Path(), path+".")) {
+			return true
+		}
+	}
+	return false
 }
 
 // seen remembers which singular fields and oneofs a query has filled.

@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"strings"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
-// request builds the request message: the body first, then the path's
-// variables, then the query, so that what stands later on the wire wins
-// (SEMANTICS 13). The result lives in the call's memory.
+// request builds the request message: the body first, then the query, then the
+// path's variables, so that what stands later on the wire wins (SEMANTICS 13;
+// a query parameter never meets a variable, SEMANTICS 14). The result lives in the call's memory.
 func (c *restCall) request() ([]byte, error) {
 	b := c.binding
 	c.wire = c.wire[:0]
@@ -22,16 +21,22 @@ func (c *restCall) request() ([]byte, error) {
 			return nil, err
 		}
 	}
-	if err := c.appendVariables(); err != nil {
+	if err := c.appendPathAndQuery(); err != nil {
 		return nil, err
 	}
+	return c.wire, nil
+}
+
+// appendPathAndQuery appends what path and query set; the path has the last
+// word, as authorisation may have been decided on it.
+func (c *restCall) appendPathAndQuery() error {
 	if raw := c.r.URL.RawQuery; raw != "" {
 		var err error
-		if c.wire, err = b.query.appendTo(c.wire, raw); err != nil {
-			return nil, err
+		if c.wire, err = c.binding.query.appendTo(c.wire, raw); err != nil {
+			return err
 		}
 	}
-	return c.wire, nil
+	return c.appendVariables()
 }
 
 // appendVariables appends what the path binds.
@@ -61,7 +66,7 @@ func (c *restCall) appendVariables() error {
 func (c *restCall) appendBody() error {
 	b := &c.binding.body
 	if b.raw {
-		return c.appendRawBody()
+		return c.appendRaw(first(c.r.Header, "Content-Type"))
 	}
 	format, err := formatOf(c.r.Header)
 	if err != nil {
@@ -79,14 +84,8 @@ func (c *restCall) appendBody() error {
 	if len(bytes.TrimLeft(c.raw, " \t\r\n")) == 0 {
 		return nil // an empty body is an empty message (SEMANTICS 19)
 	}
-	m := c.binding.Method
-	if b.kind == bodyAll {
-		c.wire, err = m.input.AppendWire(c.wire, c.raw, m.Settings.Input)
-	} else {
-		c.wire, err = b.field.AppendWire(c.wire, c.raw, m.Settings.Input)
-	}
-	if err != nil {
-		return badRequest("body: %v", err)
+	if err := c.appendJSON(c.raw); err != nil {
+		return err
 	}
 	if b.mask != nil {
 		return c.appendMask()
@@ -94,34 +93,48 @@ func (c *restCall) appendBody() error {
 	return nil
 }
 
-// appendRawBody wraps the body, as it is, into a google.api.HttpBody.
-func (c *restCall) appendRawBody() error {
-	contentType := first(c.r.Header, "Content-Type")
+// appendJSON appends one JSON value as the body.
+func (c *restCall) appendJSON(value []byte) error {
+	m := c.binding.Method
+	var err error
+	if c.binding.body.kind == bodyAll {
+		c.wire, err = m.input.AppendWire(c.wire, value, m.Settings.Input)
+	} else {
+		c.wire, err = c.binding.body.field.AppendWire(c.wire, value, m.Settings.Input)
+	}
+	if err != nil {
+		return badRequest("body: %v", err)
+	}
+	return nil
+}
+
+// appendRaw wraps the body, as it is, into a google.api.HttpBody.
+func (c *restCall) appendRaw(contentType string) error {
 	if c.binding.body.kind == bodyAll {
 		c.wire = appendHTTPBody(c.wire, contentType, c.raw)
 		return nil
 	}
-	message := appendHTTPBody(nil, contentType, c.raw)
-	var err error
-	c.wire, err = c.binding.body.field.AppendMessage(c.wire, message)
-	return err
+	c.wire = appendSubmessage(c.wire, c.binding.body.field.Descriptor(), appendHTTPBody(nil, contentType, c.raw))
+	return nil
 }
 
 // appendForm maps a form like a query (SEMANTICS 22).
 func (c *restCall) appendForm() error {
 	b := c.binding
-	q := b.query.forForm(b)
-	var err error
+	if b.form == nil {
+		return badRequest("body: a field of this kind cannot be sent as a form; send JSON")
+	}
 	if b.body.kind == bodyAll {
-		c.wire, err = q.appendTo(c.wire, string(c.raw))
+		var err error
+		c.wire, err = b.form.appendTo(c.wire, string(c.raw))
 		return err
 	}
-	message, err := q.appendTo(nil, string(c.raw))
+	message, err := b.form.appendTo(nil, string(c.raw))
 	if err != nil {
 		return err
 	}
-	c.wire, err = b.body.field.AppendMessage(c.wire, message)
-	return err
+	c.wire = appendSubmessage(c.wire, b.body.field.Descriptor(), message)
+	return nil
 }
 
 // appendProto takes a message in wire format.
@@ -130,16 +143,17 @@ func (c *restCall) appendProto() error {
 	if b.plan == nil {
 		return badRequest("body: a field of this kind cannot be sent in wire format; send JSON")
 	}
-	if err := b.plan.CheckWire(c.raw); err != nil {
+	// Writing it as JSON is the whole check: structure, UTF-8, required fields.
+	var err error
+	if c.scratch, err = b.plan.AppendJSON(c.scratch[:0], c.raw, jsonwire.Output{OmitDefaults: true, LenientAny: true}); err != nil {
 		return badRequest("body: not a valid message in wire format: %v", err)
 	}
 	if b.kind == bodyAll {
 		c.wire = append(c.wire, c.raw...)
 		return nil
 	}
-	var err error
-	c.wire, err = b.field.AppendMessage(c.wire, c.raw)
-	return err
+	c.wire = appendSubmessage(c.wire, b.field.Descriptor(), c.raw)
+	return nil
 }
 
 // appendMask fills an unset FieldMask of a PATCH from the body's keys
@@ -153,9 +167,6 @@ func (c *restCall) appendMask() error {
 	if err != nil {
 		return badRequest("body: %v", err)
 	}
-	c.wire, err = b.mask.AppendMaskPaths(c.wire, paths)
-	if err != nil {
-		return status.Error(codes.Internal, err.Error())
-	}
+	c.wire = appendMaskPaths(c.wire, b.mask.Descriptor(), paths)
 	return nil
 }

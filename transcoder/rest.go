@@ -85,11 +85,7 @@ func (c *restCall) encode(f *proxy.Frame) (body []byte, contentType string, err 
 	wire := f.Bytes()
 	switch {
 	case a.raw:
-		part := wire
-		if a.field != nil {
-			part = a.field.Last(wire)
-		}
-		raw, err := parseHTTPBody(part)
+		raw, err := parseHTTPBody(c.rawPart(wire))
 		if err != nil {
 			return nil, "", err
 		}
@@ -107,6 +103,14 @@ func (c *restCall) encode(f *proxy.Frame) (body []byte, contentType string, err 
 		return nil, "", status.Errorf(codes.Internal, "the backend's answer is not a valid %s: %v", m.Descriptor.Output().FullName(), err)
 	}
 	return c.scratch, contentTypeJSON, nil
+}
+
+// rawPart returns the google.api.HttpBody of a reply.
+func (c *restCall) rawPart(wire []byte) []byte {
+	if field := c.binding.answer.field; field != nil {
+		return submessage(wire, field.Descriptor().Number())
+	}
+	return wire
 }
 
 // Flush implements proxy.Downstream; a unary answer leaves whole.

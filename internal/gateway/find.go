@@ -23,14 +23,6 @@ func (m *match) reset() {
 	m.protocol = 0
 }
 
-// Route is one binding with its method's policies and backend.
-type Route struct {
-	Binding *transcoder.Binding
-	method  *Method
-	// where the rule stands, for people.
-	where string
-}
-
 // find returns the route of a request. An error beside a route is what the
 // route must refuse the request with; without one it is why there is none.
 func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {

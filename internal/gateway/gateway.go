@@ -12,6 +12,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -46,10 +47,12 @@ type Gateway struct {
 	draining context.Context
 	drain    context.CancelFunc
 
+	// inFlight counts the requests, for the end.
+	inFlight atomic.Int64
+
 	reload struct {
 		sync.Mutex
 		generation int
-		last       ReloadStatus
 	}
 	last atomic.Pointer[ReloadStatus]
 }
@@ -71,6 +74,20 @@ func New(o Options) *Gateway {
 // Drain ends the streams in flight with UNAVAILABLE; unary calls go on.
 func (g *Gateway) Drain() { g.drain() }
 
+// Wait returns when no request is in flight, hijacked connections included.
+func (g *Gateway) Wait(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for g.inFlight.Load() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%d calls were still in flight: %w", g.inFlight.Load(), context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
 // Close gives back what the gateway holds. No request may be in flight.
 func (g *Gateway) Close() {
 	g.drain()
@@ -78,7 +95,9 @@ func (g *Gateway) Close() {
 		s.release()
 	}
 	g.sources.close()
-	g.state.Close()
+	if err := g.state.Close(); err != nil {
+		g.options.Telemetry.Log.Warn("closing the policies' state", "error", err)
+	}
 }
 
 // call is the memory of one request; it is kept for the next one.
@@ -104,6 +123,8 @@ var calls = sync.Pool{New: func() any {
 
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.inFlight.Add(1)
+	defer g.inFlight.Add(-1)
 	snapshot := g.acquire()
 	if snapshot == nil {
 		http.Error(w, "the gateway has no configuration yet", http.StatusServiceUnavailable)
@@ -159,6 +180,9 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	httpStatus := client.Finish(err, result.Trailer)
 	c.outcome = outcome(err, httpStatus, &result)
 	m.set.Done(&c.request, &c.outcome)
+	if httpStatus == proxy.Aborted {
+		panic(http.ErrAbortHandler) // the client must not take what it has for the whole
+	}
 }
 
 // fillRelay describes the call for the relay.

@@ -11,8 +11,10 @@ import (
 
 // ReloadStatus says how the last reload went.
 type ReloadStatus struct {
-	// At is when it ended.
-	At time.Time
+	// LoadedAt is when the snapshot in service came into service.
+	LoadedAt time.Time
+	// FailedAt is when the last reload failed; zero if it worked.
+	FailedAt time.Time
 	// Problems are those of the last reload; fatal ones mean that the snapshot
 	// before it is still in service.
 	Problems Problems
@@ -41,11 +43,15 @@ func (g *Gateway) Reload(ctx context.Context) (Change, error) {
 	next, problems := g.build(ctx)
 	metrics, log := g.options.Telemetry.Metrics, g.options.Telemetry.Log
 	if fatal := problems.Fatal(); len(fatal) > 0 {
-		metrics.ReloadFailed()
+		metrics.ReloadFailed(start)
 		for _, p := range fatal {
 			log.Error("reload: "+p.Message, "file", p.File, "line", p.Line, "column", p.Column)
 		}
-		g.setStatus(problems, Change{})
+		failed := ReloadStatus{FailedAt: time.Now(), Problems: problems, Generation: g.reload.generation}
+		if last := g.last.Load(); last != nil {
+			failed.LoadedAt, failed.Change = last.LoadedAt, last.Change
+		}
+		g.last.Store(&failed)
 		return Change{}, fatal
 	}
 	for _, p := range problems {
@@ -56,20 +62,15 @@ func (g *Gateway) Reload(ctx context.Context) (Change, error) {
 	next.refs.Store(1)
 	old := g.current.Swap(next)
 	change := difference(old, next)
-	g.setStatus(problems, change)
+	g.last.Store(&ReloadStatus{LoadedAt: next.Built, Problems: problems, Generation: next.Generation, Change: change})
 	g.retainMetrics(next)
 	if old != nil {
 		old.release()
 	}
-	metrics.ReloadSucceeded(next.Built, next.BuildFor)
+	metrics.ReloadSucceeded(start)
 	log.Info("in service: "+change.String(), "generation", next.Generation, "routes", len(next.routes),
 		"took", next.BuildFor.Round(time.Millisecond).String())
 	return change, nil
-}
-
-func (g *Gateway) setStatus(p Problems, c Change) {
-	s := &ReloadStatus{At: time.Now(), Problems: p, Generation: g.reload.generation, Change: c}
-	g.last.Store(s)
 }
 
 // Status says how the last reload went; nil before the first.
@@ -89,13 +90,13 @@ func (g *Gateway) Ready() (ready bool, reason string) {
 
 // difference compares the routes of two snapshots.
 func difference(old, next *Snapshot) Change {
-	before := old.fingerprints()
+	before := old.byName()
 	var c Change
-	for key, print := range next.fingerprints() {
+	for key, route := range next.byName() {
 		switch was, ok := before[key]; {
 		case !ok:
 			c.Added = append(c.Added, key)
-		case was != print:
+		case !was.same(route):
 			c.Changed = append(c.Changed, key)
 		}
 		delete(before, key)
@@ -107,18 +108,6 @@ func difference(old, next *Snapshot) Change {
 		slices.Sort(list)
 	}
 	return c
-}
-
-// Check builds everything and puts nothing in service.
-func (g *Gateway) Check(ctx context.Context) Problems {
-	g.reload.Lock()
-	defer g.reload.Unlock()
-	next, problems := g.build(ctx)
-	if next != nil {
-		next.refs.Store(1)
-		next.release()
-	}
-	return problems
 }
 
 // joinProblems makes Problems of the errors of other packages.

@@ -37,8 +37,10 @@ type Snapshot struct {
 	rest    restSettings
 	proxies proxies
 
-	policies *policy.Compiler
-	conns    map[string]*proxy.Conn // by upstream name
+	// unmatched observes the requests that no route takes.
+	unmatched *policy.Set
+	policies  *policy.Compiler
+	conns     map[string]*proxy.Conn // by upstream name
 
 	// refs counts the requests that use the snapshot and the gateway itself. At
 	// zero it is closed.

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/transom-gateway/transom/internal/admin"
+	"github.com/transom-gateway/transom/internal/gateway"
+)
+
+// administered shows a gateway to the admin listener.
+type administered struct{ server *server }
+
+var _ admin.Gateway = administered{}
+
+func (a administered) Ready() (bool, string) {
+	if a.server.draining.Load() {
+		return false, "the gateway is shutting down"
+	}
+	return a.server.gateway.Ready()
+}
+
+func (a administered) Status() admin.Status {
+	g := a.server.gateway
+	var s admin.Status
+	if last := g.Status(); last != nil {
+		s.Generation = uint64(last.Generation)
+		s.LoadedAt = last.LoadedAt
+		s.FailedAt = last.FailedAt
+		s.Problems = adminProblems(last.Problems)
+	}
+	for _, u := range g.Upstreams() {
+		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: u.Name, Target: u.Target, State: u.State})
+	}
+	slices.SortFunc(s.Upstreams, func(a, b admin.Upstream) int { return strings.Compare(a.Name, b.Name) })
+	return s
+}
+
+func (a administered) Routes() []admin.Route {
+	var routes []admin.Route
+	for _, r := range a.server.gateway.Routes() {
+		routes = append(routes, admin.Route(r))
+	}
+	return routes
+}
+
+func (a administered) Reload(ctx context.Context) (string, []admin.Problem) {
+	change, err := a.server.gateway.Reload(ctx)
+	if err == nil {
+		return change.String(), nil
+	}
+	var problems gateway.Problems
+	if !errors.As(err, &problems) {
+		return "", []admin.Problem{{Message: err.Error()}}
+	}
+	return "", adminProblems(problems)
+}
+
+func adminProblems(problems gateway.Problems) []admin.Problem {
+	var list []admin.Problem
+	for _, p := range problems {
+		list = append(list, admin.Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message})
+	}
+	return list
+}
+
+// httpLog takes what net/http has to say, which is mostly about clients.
+func httpLog(l *slog.Logger) *log.Logger {
+	return slog.NewLogLogger(l.Handler(), slog.LevelDebug)
+}

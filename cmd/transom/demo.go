@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/transom-gateway/transom/examples/bookstore"
+)
+
+func newDemo(s streams) *cobra.Command {
+	in := input{}
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the bookstore example and a gateway in one process",
+		Long: `Demo starts a real gRPC server, the bookstore, and a gateway in front of it. It
+writes the bookstore's protos into a new folder that the gateway watches: edit
+them and see the API change.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return demo(c.Context(), in, s, nil) },
+	}
+	in.listenFlags(c)
+	return c
+}
+
+// demo runs the example until ctx ends.
+func demo(ctx context.Context, in input, s streams, started func(*server)) (err error) {
+	folder, err := os.MkdirTemp("", "transom-demo-")
+	if err != nil {
+		return problem(err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	if err := writeProtos(folder); err != nil {
+		return problem(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return problem(err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	backend := make(chan error, 1)
+	go func() {
+		backend <- bookstore.ServeListener(ctx, l)
+		cancel()
+	}()
+	in.folders = []string{folder}
+	in.upstream = l.Addr().String()
+	err = serve(ctx, in.load, s, func(server *server) {
+		printTour(s, server, folder)
+		if started != nil {
+			started(server)
+		}
+	})
+	cancel()
+	return errors.Join(err, <-backend)
+}
+
+func writeProtos(folder string) error {
+	protos, err := fs.Sub(bookstore.Protos, "protos")
+	if err != nil {
+		return err
+	}
+	return os.CopyFS(folder, protos)
+}
+
+// printTour says what to try.
+func printTour(s streams, server *server, folder string) {
+	base := "http://" + browsable(server.listeners[0].Addr())
+	_, _ = fmt.Fprintf(s.out, "\nThe bookstore is served at %s. Try:\n\n", base)
+	for _, line := range bookstore.Tour(base) {
+		_, _ = fmt.Fprintf(s.out, "  %s\n", line)
+	}
+	_, _ = fmt.Fprintf(s.out, "\nIts protos are in %s:\nedit one and see the API change.", filepath.Clean(folder))
+	if server.admin != nil {
+		_, _ = fmt.Fprintf(s.out, " Routes, metrics, health: http://%s", server.admin.Addr())
+	}
+	_, _ = fmt.Fprint(s.out, "\n\n")
+}
+
+// browsable makes an address that a client can use of one to listen on.
+func browsable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

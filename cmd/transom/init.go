@@ -1,0 +1,53 @@
+package main
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+// template is the folder that init writes.
+//
+//go:embed all:template
+var template embed.FS
+
+func newInit(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "init DIR",
+		Short: "Write a folder to start from: transom.yaml, protos/, README",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return problem(initFolder(s, args[0]))
+		},
+	}
+}
+
+// initFolder writes the template into dir. It overwrites nothing.
+func initFolder(s streams, dir string) error {
+	root, err := fs.Sub(template, "template")
+	if err != nil {
+		return err
+	}
+	err = fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if _, err := os.Lstat(filepath.Join(dir, path)); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is there already; init overwrites nothing", filepath.Join(dir, path))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(dir, root); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "%s is ready:\n  cd %s\n  transom check\n  transom serve\n", dir, dir)
+	return err
+}

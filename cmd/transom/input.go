@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/gateway"
+	"github.com/transom-gateway/transom/internal/observe"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// streams are the process's own, or a test's.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// input is what serve, check, routes, explain and openapi take: where the
+// schemas, the upstreams and the configuration are.
+type input struct {
+	config         string
+	descriptorSets []string
+	reflect        bool
+	upstream       string
+	listen, admin  string
+	folders        []string
+}
+
+// flags declares the flags of the input.
+func (in *input) flags(c *cobra.Command) {
+	c.Flags().StringVar(&in.config, "config", "", "configuration `file` (transom.yaml)")
+	c.Flags().StringArrayVar(&in.descriptorSets, "descriptor-set", nil, "FileDescriptorSet or buf image `file`, binary or .json; may repeat")
+	c.Flags().BoolVar(&in.reflect, "reflect", false, "ask the upstream's reflection service for its descriptors")
+	c.Flags().StringVar(&in.upstream, "upstream", "", "gRPC server `target`: host:port, dns:///host:port or unix:/path")
+	_ = c.MarkFlagFilename("config", "yaml", "yml")
+	_ = c.MarkFlagFilename("descriptor-set")
+	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return nil, cobra.ShellCompDirectiveFilterDirs
+	}
+}
+
+// listenFlags declares the flags of commands that listen.
+func (in *input) listenFlags(c *cobra.Command) {
+	c.Flags().StringVar(&in.listen, "listen", "", "`address` to listen on (default \":8080\")")
+	c.Flags().StringVar(&in.admin, "admin", "", "`address` of the admin listener, \"-\" for none (default \"127.0.0.1:9901\")")
+}
+
+// check refuses combinations that say nothing or two things.
+func (in *input) check(folders []string) error {
+	in.folders = folders
+	flags := len(folders) > 0 || len(in.descriptorSets) > 0 || in.reflect
+	switch {
+	case in.config != "" && (flags || in.upstream != ""):
+		return errors.New("--config goes alone: put folders, descriptor sets, reflection and upstreams into the file")
+	case in.config == "" && !flags:
+		if _, err := os.Stat("transom.yaml"); err == nil {
+			in.config = "transom.yaml"
+			return nil
+		}
+		return errors.New("nothing to serve: name a folder of .proto files, --descriptor-set, --reflect --upstream or --config")
+	case in.reflect && in.upstream == "":
+		return errors.New("--reflect needs --upstream: which server is to be asked?")
+	}
+	return nil
+}
+
+// load reads the configuration, or makes it of the flags.
+func (in *input) load() (*config.File, error) {
+	if in.config == "" {
+		file := config.ForFlags(in.folders, in.descriptorSets, in.reflect, in.upstream, in.listen, in.admin)
+		return file, file.Check().Err()
+	}
+	file, problems := config.Load(in.config)
+	if err := problems.Err(); err != nil {
+		return file, err
+	}
+	if in.listen != "" {
+		file.Config.Listeners = []*transomv1.Listener{{Address: in.listen}}
+	}
+	if in.admin != "" {
+		file.Config.Admin = &transomv1.Admin{Address: in.admin}
+	}
+	return file, nil
+}
+
+// once builds a gateway that serves nobody, for commands that only look at it.
+// Warnings go to standard error.
+func (in *input) once(ctx context.Context, s streams) (*gateway.Gateway, error) {
+	telemetry, err := quietTelemetry()
+	if err != nil {
+		return nil, err
+	}
+	g := gateway.New(gateway.Options{Load: in.load, Telemetry: telemetry, Version: version})
+	if _, err := g.Reload(ctx); err != nil {
+		g.Close()
+		return nil, problem(err)
+	}
+	for _, p := range g.Status().Problems {
+		_, _ = io.WriteString(s.err, p.String()+"\n")
+	}
+	return g, nil
+}
+
+// quietTelemetry reports nothing: what is wrong is printed instead.
+func quietTelemetry() (*observe.Telemetry, error) {
+	off := false
+	t, err := observe.Setup(&transomv1.Telemetry{Log: &transomv1.Log{Access: &off}}, version, io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	t.Log = slog.New(slog.DiscardHandler)
+	return t, nil
+}

@@ -1,0 +1,92 @@
+// Command transom is the gateway: one binary that serves gRPC services as
+// REST/JSON, gRPC, gRPC-Web and Connect from their descriptors.
+//
+//	transom serve ./protos --upstream localhost:50051
+//	transom demo
+//
+// Exit codes: 0, 1 for a problem in the input, 2 for wrong usage.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Exit codes of the command line.
+const (
+	exitProblem = 1
+	exitUsage   = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+}
+
+// run runs one command line and returns its exit code.
+func run(ctx context.Context, args []string, s streams) int {
+	root := newRoot(s)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var problem *problemError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &problem):
+		if text := strings.TrimRight(err.Error(), "\n"); text != "" {
+			_, _ = fmt.Fprintln(s.err, text)
+		}
+		return exitProblem
+	}
+	_, _ = fmt.Fprintf(s.err, "transom: %v\nSee 'transom --help'.\n", err)
+	return exitUsage
+}
+
+// problemError is a problem in the input, told from wrong usage.
+type problemError struct{ err error }
+
+func (e *problemError) Error() string { return e.err.Error() }
+func (e *problemError) Unwrap() error { return e.err }
+
+// problem marks an error as a problem in the input.
+func problem(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &problemError{err}
+}
+
+func newRoot(s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "transom",
+		Short: "A gateway that serves gRPC services as REST/JSON, gRPC, gRPC-Web and Connect",
+		Long: `Transom reads protobuf descriptors at run time and lets anything that speaks
+HTTP call gRPC services. Nothing is generated and nothing is restarted.
+
+  transom demo                                         an example to play with
+  transom serve ./protos --upstream localhost:50051    no configuration
+  transom serve --config transom.yaml                  everything else`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version,
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetVersionTemplate("transom {{.Version}}\n")
+	root.AddCommand(
+		newServe(s), newDemo(s), newInit(s), newCheck(s), newRoutes(s), newExplain(s), newVersion(s),
+	)
+	return root
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/transom-gateway/transom/internal/admin"
+	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/gateway"
+	"github.com/transom-gateway/transom/internal/observe"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+const (
+	maxHeaderBytes    = 64 << 10
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	// settle is the time for a load balancer to see that we are not ready, and for
+	// requests that were accepted but not read.
+	settle = 300 * time.Millisecond
+)
+
+// server is the listeners of one process.
+type server struct {
+	listeners []*listener
+	admin     net.Listener
+	gateway   *gateway.Gateway
+	draining  atomic.Bool
+
+	http      []*http.Server
+	adminHTTP *http.Server
+	failed    chan error
+	running   sync.WaitGroup
+}
+
+// listener is one address of the gateway.
+type listener struct {
+	net.Listener
+	tls *tls.Config
+}
+
+// listen opens all listeners, or none.
+func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry) (*server, error) {
+	s := &server{gateway: g, failed: make(chan error, 1)}
+	var errs []error
+	for i, c := range file.Config.GetListeners() {
+		l, err := openListener(c, file)
+		if err != nil {
+			errs = append(errs, at(file, fmt.Sprintf("listeners[%d]", i), err))
+			continue
+		}
+		s.listeners = append(s.listeners, l)
+		s.http = append(s.http, newHTTPServer(g, l.tls, t))
+	}
+	if address := file.Config.GetAdmin().GetAddress(); address != config.NoAdmin {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			errs = append(errs, at(file, "admin", fmt.Errorf("admin: %w", err)))
+		} else {
+			s.admin = l
+			s.adminHTTP = newAdmin(s, file, t)
+		}
+	}
+	if len(errs) > 0 {
+		s.closeListeners()
+		return nil, errors.Join(errs...)
+	}
+	return s, nil
+}
+
+// at puts the place in the configuration in front of an error.
+func at(file *config.File, path string, err error) error {
+	if where := file.Where(path); where != "" {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	return err
+}
+
+func openListener(c *transomv1.Listener, file *config.File) (*listener, error) {
+	network, address := "tcp", c.GetAddress()
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, address = "unix", path
+	}
+	var config *tls.Config
+	if c.GetTls() != nil {
+		var err error
+		if config, err = serverTLS(c.GetTls(), file); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{Listener: l, tls: config}, nil
+}
+
+// serverTLS reads the certificate anew when its file changes.
+func serverTLS(c *transomv1.ServerTls, file *config.File) (*tls.Config, error) {
+	pair := &certificate{cert: file.Resolve(c.GetCertificate()), key: file.Resolve(c.GetKey())}
+	if _, err := pair.get(nil); err != nil {
+		return nil, err
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get}
+	if ca := c.GetClientCa(); ca != "" {
+		pem, err := os.ReadFile(file.Resolve(ca))
+		if err != nil {
+			return nil, fmt.Errorf("client_ca: %w", err)
+		}
+		config.ClientCAs = x509.NewCertPool()
+		if !config.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("client_ca: %s holds no PEM certificate", ca)
+		}
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return config, nil
+}
+
+// certificate is a key pair in files.
+type certificate struct {
+	cert, key string
+
+	mu    sync.Mutex
+	times [2]time.Time
+	pair  *tls.Certificate
+}
+
+// get returns the pair as it is on disk; the last good one while the files do
+// not fit together.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	times := [2]time.Time{modified(c.cert), modified(c.key)}
+	if c.pair != nil && times == c.times {
+		return c.pair, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	if err != nil {
+		if c.pair != nil {
+			return c.pair, nil
+		}
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	c.pair, c.times = &pair, times
+	return c.pair, nil
+}
+
+func modified(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+func newHTTPServer(h http.Handler, tls *tls.Config, t *observe.Telemetry) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           h,
+		TLSConfig:         tls,
+		Protocols:         protocols,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          httpLog(t.Log),
+	}
+}
+
+func newAdmin(s *server, file *config.File, t *observe.Telemetry) *http.Server {
+	handler := admin.New(admin.Options{Version: version, Gateway: administered{s}, Metrics: t.Metrics.Handler()})
+	return &http.Server{Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: httpLog(t.Log)}
+}
+
+// start serves on all listeners.
+func (s *server) start() {
+	for i, l := range s.listeners {
+		s.run(func() error {
+			if l.tls != nil {
+				return s.http[i].ServeTLS(l, "", "")
+			}
+			return s.http[i].Serve(l)
+		})
+	}
+	if s.admin != nil {
+		s.run(func() error { return s.adminHTTP.Serve(s.admin) })
+	}
+}
+
+func (s *server) run(serve func() error) {
+	s.running.Go(func() {
+		if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			select {
+			case s.failed <- err:
+			default: // one is enough
+			}
+		}
+	})
+}
+
+// wait returns when ctx ends or a listener fails.
+func (s *server) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.failed:
+		return problem(err)
+	}
+}
+
+// shutdown ends the server without losing a request that was accepted: not
+// ready, no more keep-alive, no more connections, then the calls in flight.
+func (s *server) shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	for _, h := range s.http {
+		h.SetKeepAlivesEnabled(false)
+	}
+	for _, l := range s.listeners {
+		_ = l.Close() // it is only closed once more by Shutdown
+	}
+	select {
+	case <-time.After(settle):
+	case <-ctx.Done():
+	}
+	s.gateway.Drain()
+	var errs []error
+	for _, h := range s.http {
+		if err := h.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, fmt.Errorf("calls were still in flight: %w", err), ignoreClosed(h.Close()))
+		}
+	}
+	errs = append(errs, s.gateway.Wait(ctx))
+	if s.adminHTTP != nil {
+		errs = append(errs, ignoreClosed(s.adminHTTP.Close()))
+	}
+	s.running.Wait()
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (s *server) closeListeners() {
+	for _, l := range s.listeners {
+		_ = l.Close() // nothing was served yet
+	}
+	if s.admin != nil {
+		_ = s.admin.Close()
+	}
+}

@@ -1,0 +1,192 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/httprule"
+	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/schema"
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+)
+
+// builder makes one Snapshot.
+type builder struct {
+	gateway   *Gateway
+	file      *config.File
+	snapshot  *Snapshot
+	problems  Problems
+	upstreams upstreams
+	settings  settings
+	rules     httpRules
+	// services remembers which source a service came from.
+	services map[protoreflect.FullName]string
+}
+
+// build reads all inputs and compiles them. The snapshot is nil beside fatal
+// problems; else it has no reference yet.
+func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
+	file, err := g.options.Load()
+	if err != nil {
+		return nil, configProblems(err)
+	}
+	b := &builder{
+		gateway:  g,
+		file:     file,
+		snapshot: &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]*proxy.Conn{}},
+		services: map[protoreflect.FullName]string{},
+	}
+	b.settings = newSettings(file.Config)
+	b.connect()
+	b.prepare()
+	registries, problems := g.sources.load(ctx, file, b.snapshot.conns)
+	b.problems = append(b.problems, problems...)
+	for _, r := range registries {
+		b.addRegistry(r)
+	}
+	b.rules.unused(b)
+	b.problems = b.problems.sort()
+	if len(b.problems.Fatal()) > 0 {
+		b.snapshot.refs.Store(1)
+		b.snapshot.release()
+		return nil, b.problems
+	}
+	b.finish()
+	return b.snapshot, b.problems
+}
+
+func configProblems(err error) Problems {
+	found, ok := err.(config.Problems)
+	if !ok {
+		return joinProblems(err)
+	}
+	var problems Problems
+	for _, p := range found {
+		problems = append(problems, Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message})
+	}
+	return problems.sort()
+}
+
+// refuse notes a problem at a place of the configuration file.
+func (b *builder) refuse(message string, path ...any) {
+	line, column := b.file.Position(path...)
+	b.problems = append(b.problems, Problem{File: b.file.Path, Line: line, Column: column, Message: message})
+}
+
+// prepare makes the parts of the snapshot that no schema is needed for.
+func (b *builder) prepare() {
+	s := b.snapshot
+	s.rest = b.settings.routing
+	s.headers = b.settings.headers
+	s.tree = httprule.NewTree[*Route](httprule.Options{AcceptTrailingSlash: b.settings.trailingSlash})
+	s.errors = transcoder.NewErrorWriter(b.settings.headers)
+	for i, text := range b.file.Config.GetTrustedProxies() {
+		prefix, err := parsePrefix(text)
+		if err != nil {
+			b.refuse(fmt.Sprintf("trusted_proxies: %q is no address range; expected CIDR such as 10.0.0.0/8", text), "trusted_proxies", i)
+			continue
+		}
+		s.proxies = append(s.proxies, prefix)
+	}
+	var problems policy.Problems
+	s.policies, problems = policy.New(policy.Environment{
+		Config:    b.file.Config,
+		Position:  b.configPosition,
+		Directory: b.file.Directory,
+		State:     b.gateway.state,
+		Log:       b.gateway.options.Telemetry.Log,
+	})
+	b.addPolicyProblems(problems)
+	b.rules = b.newHTTPRules()
+}
+
+func parsePrefix(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	return netip.ParsePrefix(text)
+}
+
+func (b *builder) addPolicyProblems(problems policy.Problems) {
+	for _, p := range problems {
+		b.problems = append(b.problems, Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message})
+	}
+}
+
+// configPosition gives the place of a field of the configuration, by a path
+// such as "auth.jwt[0].secret".
+func (b *builder) configPosition(path string) string { return b.file.Where(path) }
+
+// addRegistry adds all services of one schema source.
+func (b *builder) addRegistry(r *schema.Registry) {
+	plans := b.gateway.sources.plansOf(r)
+	for _, service := range r.Services() {
+		name := service.FullName()
+		if before, taken := b.services[name]; taken {
+			b.problemAt(r, service, fmt.Sprintf("the service %s is also in %s; a service may come from one source only", name, before))
+			continue
+		}
+		b.services[name] = r.Source()
+		methods := service.Methods()
+		for i := range methods.Len() {
+			b.addMethod(r, plans, methods.Get(i))
+		}
+	}
+}
+
+// problemAt notes a problem at a place of a proto file.
+func (b *builder) problemAt(r *schema.Registry, d protoreflect.Descriptor, message string, option ...int32) {
+	file, line, column := r.Position(d, option...)
+	b.problems = append(b.problems, Problem{File: file, Line: line, Column: column, Message: message})
+}
+
+// addMethod compiles one method and adds its routes.
+func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protoreflect.MethodDescriptor) {
+	rpc := string(d.Parent().FullName()) + "/" + string(d.Name())
+	set, problems := b.snapshot.policies.Compile(policy.Target{
+		Method: d, RPC: rpc, Layers: b.layers(r, d), Extensions: resolver{r},
+	})
+	b.addPolicyProblems(problems)
+	if len(problems) > 0 {
+		set = policy.NewSet(nil)
+	}
+	upstream, err := b.upstreams.of(string(d.Parent().FullName()))
+	if err != nil {
+		b.problemAt(r, d.Parent(), err.Error())
+	}
+	m := &Method{
+		Method:      transcoder.NewMethod(d, plans, b.settings.of(set.Effective)),
+		set:         set,
+		backend:     upstream.backend(set.Effective.GetLimits().GetMaxResponseBytes()),
+		upstream:    upstream.name,
+		timeout:     set.Timeout,
+		idleTimeout: b.settings.idleTimeout(set),
+	}
+	b.addRoutes(r, plans, m)
+}
+
+// finish does what needs all routes.
+func (b *builder) finish() {
+	t := b.gateway.options.Telemetry
+	byMethod := map[*Method][]*observe.RouteMetrics{}
+	for _, route := range b.snapshot.routes {
+		route.metrics = t.Metrics.Route(route.method.RPC, route.template)
+		byMethod[route.method] = append(byMethod[route.method], route.metrics)
+	}
+	for m, routes := range byMethod {
+		var behind []string
+		for _, p := range m.set.Policies() {
+			behind = append(behind, p.Name())
+		}
+		m.set.Prepend(t.Policies(observe.Method{RPC: m.RPC, Routes: routes, Behind: behind})...)
+		m.changesHeader = m.set.ChangesHeader()
+	}
+	b.snapshot.unmatched = policy.NewSet(nil, t.Policies(observe.Method{})...)
+}

@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Explain says which route a request takes, what its variables bind and which
+// policies it meets, in the form of a short report. False where no route takes
+// it; then the report says why.
+func (g *Gateway) Explain(r *http.Request) (report string, found bool) {
+	s := g.acquire()
+	if s == nil {
+		return "no configuration has been loaded yet\n", false
+	}
+	defer s.release()
+	var m match
+	var b strings.Builder
+	route, err := s.find(r, &m)
+	if route == nil {
+		if allowed := s.allowed(r, r.URL.EscapedPath()); allowed != nil && err == nil {
+			fmt.Fprintf(&b, "the path has routes, but none for %s; allowed: %s\n", r.Method, strings.Join(allowed, ", "))
+			return b.String(), false
+		}
+		if err != nil {
+			fmt.Fprintf(&b, "%v\n", err)
+		}
+		return b.String(), false
+	}
+	route.explain(&b, &m)
+	return b.String(), true
+}
+
+func (r *Route) explain(b *strings.Builder, m *match) {
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("route", "%s", r.Binding)
+	row("rule", "%s", r.where())
+	row("rpc", "%s (%s)", r.method.RPC, r.method.Stream())
+	row("upstream", "%s", dash(r.method.upstream))
+	for i, v := range r.Binding.Template.Variables {
+		if i < len(m.path.Values) {
+			row("variable", "%s = %q", v.FieldPath, m.path.Values[i])
+		}
+	}
+	if t := r.method.timeout; t > 0 {
+		row("timeout", "%s", t)
+	}
+	explained := r.method.set.Explain()
+	if len(explained) == 0 {
+		row("policies", "none")
+	}
+	for i, e := range explained {
+		name := "policies"
+		if i > 0 {
+			name = ""
+		}
+		row(name, "%d. %s: %s (%s)", i+1, e.Name, e.Summary, dash(e.Where))
+	}
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/schema"
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// layers lists what is said of a method, the widest first (DESIGN 1).
+func (b *builder) layers(r *schema.Registry, d protoreflect.MethodDescriptor) []policy.Layer {
+	service, ok := d.Parent().(protoreflect.ServiceDescriptor)
+	if !ok {
+		return nil // a method's parent is a service
+	}
+	layers := []policy.Layer{{
+		Policy:   b.file.Config.GetDefaults(),
+		Where:    b.configPosition("defaults"),
+		Position: func(path string) string { return b.configPosition("defaults." + path) },
+	}}
+	if p := schema.ServicePolicy(service); p != nil {
+		layers = append(layers, protoLayer(r, service, schema.ServiceOption, policy.Layer{Policy: p}))
+	}
+	if p := schema.MethodPolicy(d); p != nil {
+		layers = append(layers, protoLayer(r, d, schema.MethodOption, policy.Layer{Policy: p, Exact: true}))
+	}
+	rules := b.file.Config.GetPolicies()
+	for _, i := range policy.Matching(rules, d.FullName()) {
+		path := fmt.Sprintf("policies[%d].policy", i)
+		layers = append(layers, policy.Layer{
+			Policy:   rules[i].GetPolicy(),
+			Where:    b.configPosition(path),
+			Exact:    !strings.Contains(rules[i].GetSelector(), "*"),
+			Position: func(field string) string { return b.configPosition(path + "." + field) },
+		})
+	}
+	return layers
+}
+
+func protoLayer(r *schema.Registry, d protoreflect.Descriptor, option int32, l policy.Layer) policy.Layer {
+	at := func(path ...int32) string {
+		file, line, column := r.Position(d, path...)
+		return fmt.Sprintf("%s:%d:%d", file, line, column)
+	}
+	l.Where = at(option)
+	l.Position = func(field string) string { return at(append([]int32{option}, fieldNumbers(field)...)...) }
+	return l
+}
+
+// fieldNumbers makes the path of numbers of a path of names in Policy, such as
+// "rate_limit[0].cel", as far as it knows them.
+func fieldNumbers(path string) []int32 {
+	var numbers []int32
+	message := (&transomv1.Policy{}).ProtoReflect().Descriptor()
+	for part := range strings.SplitSeq(path, ".") {
+		name, index, indexed := strings.Cut(strings.TrimSuffix(part, "]"), "[")
+		if message == nil {
+			return numbers
+		}
+		field := message.Fields().ByName(protoreflect.Name(name))
+		if field == nil {
+			return numbers
+		}
+		numbers = append(numbers, int32(field.Number()))
+		if indexed {
+			i, err := strconv.ParseInt(index, 10, 32)
+			if err != nil {
+				return numbers
+			}
+			numbers = append(numbers, int32(i))
+		}
+		message = field.Message()
+	}
+	return numbers
+}

@@ -1,0 +1,116 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/schema"
+	"github.com/transom-gateway/transom/transcoder"
+)
+
+// Route is one binding with its method's policies and backend.
+type Route struct {
+	Binding *transcoder.Binding
+
+	method   *Method
+	template string // as the operator wrote it
+	registry *schema.Registry
+	inConfig string // where the rule stands in the configuration, if it does
+	metrics  *observe.RouteMetrics
+}
+
+// where the route's rule stands, for people.
+func (r *Route) where() string {
+	if r.inConfig != "" {
+		return r.inConfig
+	}
+	file, line, column := r.registry.Position(r.method.Descriptor, schema.HTTPOption)
+	return fmt.Sprintf("%s:%d:%d", file, line, column)
+}
+
+// Listed is a route as `transom routes` and the admin listener show it.
+type Listed struct {
+	Method   string   `json:"method"`
+	Path     string   `json:"path"`
+	RPC      string   `json:"rpc"`
+	Stream   string   `json:"stream"`
+	Upstream string   `json:"upstream"`
+	Policies []string `json:"policies"`
+}
+
+// Routes lists all routes, by path and then method; nil before the first
+// Reload.
+func (g *Gateway) Routes() []Listed {
+	s := g.acquire()
+	if s == nil {
+		return nil
+	}
+	defer s.release()
+	list := make([]Listed, 0, len(s.routes))
+	for _, r := range s.routes {
+		list = append(list, r.listed())
+	}
+	slices.SortFunc(list, func(a, b Listed) int {
+		if c := strings.Compare(a.Path, b.Path); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Method, b.Method)
+	})
+	return list
+}
+
+func (r *Route) listed() Listed {
+	policies := []string{}
+	for _, p := range r.method.set.Policies() {
+		if p.Name() != "telemetry" {
+			policies = append(policies, p.Name())
+		}
+	}
+	return Listed{
+		Method: r.Binding.HTTPMethod, Path: r.template, RPC: r.method.RPC,
+		Stream: r.method.Stream(), Upstream: r.method.upstream, Policies: policies,
+	}
+}
+
+// byName indexes the routes by method and path.
+func (s *Snapshot) byName() map[string]*Route {
+	routes := map[string]*Route{}
+	if s == nil {
+		return routes
+	}
+	for _, r := range s.routes {
+		routes[r.Binding.HTTPMethod+" "+r.template] = r
+	}
+	return routes
+}
+
+// same tells whether two routes of one name do the same.
+func (r *Route) same(o *Route) bool {
+	return r.Binding.String() == o.Binding.String() && r.method.RPC == o.method.RPC &&
+		r.method.upstream == o.method.upstream &&
+		proto.Equal(r.method.set.Effective, o.method.set.Effective) &&
+		(r.registry == o.registry || sameShape(r.method.Descriptor, o.method.Descriptor))
+}
+
+// sameShape compares the messages of two methods, their own fields alone.
+func sameShape(a, b protoreflect.MethodDescriptor) bool {
+	same := func(a, b protoreflect.MessageDescriptor) bool {
+		return proto.Equal(protodesc.ToDescriptorProto(a), protodesc.ToDescriptorProto(b))
+	}
+	return a.IsStreamingClient() == b.IsStreamingClient() && a.IsStreamingServer() == b.IsStreamingServer() &&
+		same(a.Input(), b.Input()) && same(a.Output(), b.Output())
+}
+
+func (g *Gateway) retainMetrics(s *Snapshot) {
+	keep := make([]*observe.RouteMetrics, 0, len(s.routes))
+	for _, r := range s.routes {
+		keep = append(keep, r.metrics)
+	}
+	g.options.Telemetry.Metrics.Retain(keep)
+}

@@ -1,0 +1,126 @@
+package gateway
+
+import (
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+)
+
+// settings are what the configuration says of requests and answers, with
+// compatibility's defaults filled in.
+type settings struct {
+	routing       restSettings
+	trailingSlash bool
+	headers       *transcoder.HeaderRules
+	// base is what every method starts from.
+	base transcoder.Settings
+}
+
+func newSettings(c *transomv1.Config) settings {
+	rest, metadata, json := compatible(c)
+	s := settings{
+		routing: restSettings{
+			onlyRules:                 rest.GetOnlyRules(),
+			methodOverride:            rest.GetMethodOverride(),
+			formMethodOverride:        rest.GetFormMethodOverride(),
+			unknownRouteUnimplemented: rest.GetUnknownRouteUnimplemented(),
+		},
+		trailingSlash: rest.GetAcceptTrailingSlash(),
+	}
+	prefix := transcoder.DefaultResponsePrefix
+	if metadata.ResponsePrefix != nil {
+		prefix = metadata.GetResponsePrefix()
+	}
+	s.headers = transcoder.NewHeaderRules(transcoder.HeaderOptions{
+		Request: metadata.GetRequestHeaders(), Response: metadata.GetResponseHeaders(),
+		ResponsePrefix: prefix, TrailerPrefix: metadata.GetTrailerPrefix(),
+	})
+	s.base = transcoder.Settings{
+		JSON:               json,
+		ConnectJSON:        jsonwire.Output{OmitDefaults: true},
+		Input:              jsonwire.Input{IgnoreUnknown: rest.GetIgnoreUnknownFields(), AllowTrailing: rest.GetIgnoreTrailingJson()},
+		Headers:            s.headers,
+		IgnoreUnknownQuery: rest.GetIgnoreUnknownQuery(),
+		IgnoredQuery:       setOf(rest.GetIgnoredQuery()),
+		RepeatedPathValues: rest.GetRepeatedPathValues(),
+		StreamEnvelope:     rest.GetStreamEnvelope(),
+	}
+	return s
+}
+
+func setOf(names []string) map[string]bool {
+	set := map[string]bool{}
+	for _, n := range names {
+		set[n] = true
+	}
+	return set
+}
+
+// of returns the settings of a method by its effective policy.
+func (s settings) of(p *transomv1.Policy) transcoder.Settings {
+	own := s.base
+	applyJSON(&own.JSON, p.GetJson())
+	applyJSON(&own.ConnectJSON, p.GetJson())
+	if j := p.GetJson(); j != nil && j.IgnoreUnknownFields != nil {
+		own.Input.IgnoreUnknown = j.GetIgnoreUnknownFields()
+	}
+	own.MaxBody = int64(min(p.GetLimits().GetMaxBodyBytes(), 1<<40))
+	own.MaxMessage = int64(min(p.GetLimits().GetMaxMessageBytes(), 1<<40))
+	for _, m := range p.GetStatus() {
+		if code, err := transcoder.ParseCode(m.GetCode()); err == nil { // policy refuses the others
+			if own.Status == nil {
+				own.Status = map[codes.Code]int{}
+			}
+			own.Status[code] = int(m.GetHttpStatus())
+		}
+	}
+	own.StatusFromMetadata = p.GetResponseMetadata().GetHttpStatus()
+	own.OwnHeaders = setOf(p.GetResponseMetadata().GetHeaders())
+	return own
+}
+
+func applyJSON(o *jsonwire.Output, j *transomv1.Json) {
+	set := func(to *bool, from *bool) {
+		if from != nil {
+			*to = *from
+		}
+	}
+	if j == nil {
+		return
+	}
+	set(&o.OmitDefaults, j.OmitDefaults)
+	set(&o.UnsetAsNull, j.UnsetMessagesAsNull)
+	set(&o.ProtoNames, j.ProtoNames)
+	set(&o.EnumNumbers, j.EnumsAsNumbers)
+	set(&o.Int64Numbers, j.Int64AsNumbers)
+}
+
+// idleTimeout is the policy's; streams have a default (SEMANTICS 42).
+func (s settings) idleTimeout(set *policy.Set) time.Duration {
+	if set.IdleTimeout > 0 {
+		return set.IdleTimeout
+	}
+	return defaultIdle
+}
+
+// compatible lays the configuration's own settings over the defaults of the
+// gateway it is to be compatible with (SEMANTICS 56).
+func compatible(c *transomv1.Config) (*transomv1.Rest, *transomv1.Metadata, jsonwire.Output) {
+	rest, metadata, json := &transomv1.Rest{}, &transomv1.Metadata{}, jsonwire.Output{}
+	switch c.GetCompatibility() {
+	case transomv1.Config_GRPC_GATEWAY:
+		rest, metadata = grpcGatewayRest(), grpcGatewayMetadata()
+		json.UnsetAsNull = true
+	case transomv1.Config_ENVOY:
+		rest, metadata, json = envoyRest(), envoyMetadata(), jsonwire.Output{OmitDefaults: true}
+	case transomv1.Config_NONE:
+	}
+	overlay(rest, c.GetRest())
+	overlay(metadata, c.GetMetadata())
+	return rest, metadata, json
+}

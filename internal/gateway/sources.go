@@ -1,0 +1,146 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/schema"
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// sources remembers what a schema source gave last, so that a reload whose
+// inputs are the same need not compile plans again.
+type sources struct {
+	mu         sync.Mutex
+	reflectors map[string]*schema.Reflector // by upstream name and target
+	plans      map[*schema.Registry]*jsonwire.Plans
+	registries map[string]*schema.Registry // by source name
+}
+
+func newSources() *sources {
+	return &sources{
+		reflectors: map[string]*schema.Reflector{},
+		plans:      map[*schema.Registry]*jsonwire.Plans{},
+		registries: map[string]*schema.Registry{},
+	}
+}
+
+func (s *sources) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reflectors, s.plans, s.registries = nil, nil, nil
+}
+
+// load reads all schema sources of a configuration. Those that are as they were
+// keep their registry and its plans.
+func (s *sources) load(ctx context.Context, file *config.File, conns map[string]*proxy.Conn) ([]*schema.Registry, Problems) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*schema.Registry
+	var problems Problems
+	for i, source := range file.Config.GetSchemas() {
+		from, err := s.source(source, file, conns)
+		if err != nil {
+			line, column := file.Position("schemas", i)
+			problems = append(problems, Problem{File: file.Path, Line: line, Column: column, Message: err.Error()})
+			continue
+		}
+		registry, found := from.Load(ctx)
+		for _, p := range found {
+			problems = append(problems, Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message, Warning: p.Warning})
+		}
+		if registry == nil {
+			continue
+		}
+		if before := s.registries[from.Name()]; before != nil && before.Digest() == registry.Digest() {
+			registry = before
+		}
+		s.registries[from.Name()] = registry
+		all = append(all, registry)
+	}
+	s.forget(all)
+	return all, problems
+}
+
+// plansOf returns the plans of a registry in use.
+func (s *sources) plansOf(r *schema.Registry) *jsonwire.Plans {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plans[r]
+}
+
+// forget drops the plans of registries that are not used any more.
+func (s *sources) forget(used []*schema.Registry) {
+	plans := map[*schema.Registry]*jsonwire.Plans{}
+	for _, r := range used {
+		if plans[r] = s.plans[r]; plans[r] == nil {
+			plans[r] = jsonwire.NewPlans(resolver{r})
+		}
+	}
+	s.plans = plans
+}
+
+func (s *sources) source(c *transomv1.SchemaSource, file *config.File, conns map[string]*proxy.Conn) (schema.Source, error) {
+	switch source := c.GetSource().(type) {
+	case *transomv1.SchemaSource_Directory:
+		return schema.Directory(inDirectory(file.Directory, source.Directory)), nil
+	case *transomv1.SchemaSource_DescriptorSet:
+		return schema.DescriptorSet(inDirectory(file.Directory, source.DescriptorSet)), nil
+	case *transomv1.SchemaSource_Reflection:
+		name := source.Reflection.GetUpstream()
+		conn := conns[name]
+		if conn == nil {
+			return nil, fmt.Errorf("reflection: there is no gRPC upstream %q", name)
+		}
+		key := name + " " + conn.Target().Address
+		if s.reflectors[key] == nil {
+			s.reflectors[key] = schema.Reflection(name, conn)
+		}
+		return s.reflectors[key], nil
+	}
+	return nil, fmt.Errorf("the schema source is empty; expected directory, descriptor_set or reflection")
+}
+
+func inDirectory(directory, path string) string {
+	if filepath.IsAbs(path) || directory == "" {
+		return path
+	}
+	return filepath.Join(directory, path)
+}
+
+// resolver finds descriptors in a registry.
+type resolver struct{ *schema.Registry }
+
+var _ jsonwire.Resolver = resolver{}
+
+func (r resolver) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageDescriptor, error) {
+	t, err := r.Registry.FindMessageByName(name)
+	if err != nil {
+		return nil, err
+	}
+	return t.Descriptor(), nil
+}
+
+func (r resolver) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionDescriptor, error) {
+	t, err := r.Registry.FindExtensionByName(name)
+	if err != nil {
+		return nil, err
+	}
+	return t.TypeDescriptor(), nil
+}
+
+func (r resolver) FindExtensionByNumber(message protoreflect.FullName, field protoreflect.FieldNumber) (protoreflect.ExtensionDescriptor, error) {
+	t, err := r.Registry.FindExtensionByNumber(message, field)
+	if err != nil {
+		return nil, err
+	}
+	return t.TypeDescriptor(), nil
+}

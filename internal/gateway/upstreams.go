@@ -1,0 +1,166 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// defaultMaxResponse bounds one message of a backend, in bytes.
+const defaultMaxResponse = 16 << 20
+
+// upstreams finds the backend of a service.
+type upstreams []upstream
+
+// upstream is one backend and which services live there.
+type upstream struct {
+	name     string
+	services []string
+	conn     *proxy.Conn // nil: there is none
+}
+
+// connect opens the configuration's upstreams. Connections that are as they
+// were are shared with the snapshot before.
+func (b *builder) connect() {
+	all := b.file.Config.GetUpstreams()
+	for name, u := range all {
+		grpc := u.GetGrpc()
+		if grpc == nil {
+			continue // config refuses the kinds that there are none of
+		}
+		conn, err := b.gateway.pool.Get(target(grpc, b.file.Directory))
+		if err != nil {
+			b.refuse(fmt.Sprintf("upstreams.%s: %v", name, err), "upstreams", name)
+			continue
+		}
+		conn.Connect()
+		b.snapshot.conns[name] = conn
+		services := u.GetServices()
+		if len(services) == 0 && len(all) == 1 {
+			services = []string{"*"}
+		}
+		b.upstreams = append(b.upstreams, upstream{name: name, services: services, conn: conn})
+	}
+	slices.SortFunc(b.upstreams, func(a, c upstream) int { return strings.Compare(a.name, c.name) })
+}
+
+func target(u *transomv1.GrpcUpstream, directory string) proxy.Target {
+	t := proxy.Target{
+		Address:       u.GetTarget(),
+		Authority:     u.GetAuthority(),
+		Connections:   int(u.GetConnections()),
+		LoadBalancing: u.GetLoadBalancingPolicy(),
+		Keepalive:     u.GetKeepalive().AsDuration(),
+	}
+	if c := u.GetTls(); c != nil {
+		file := func(path string) string {
+			if path == "" {
+				return ""
+			}
+			return inDirectory(directory, path)
+		}
+		t.TLS = &proxy.TLS{
+			CA: file(c.GetCa()), Certificate: file(c.GetCertificate()), Key: file(c.GetKey()),
+			ServerName: c.GetServerName(), InsecureSkipVerify: c.GetInsecureSkipVerify(),
+		}
+	}
+	return t
+}
+
+// of returns the upstream whose pattern names the service most exactly.
+func (u upstreams) of(service string) (upstream, error) {
+	best, length := upstream{}, -1
+	for _, candidate := range u {
+		for _, pattern := range candidate.services {
+			if n := matchService(pattern, service); n > length {
+				best, length = candidate, n
+			}
+		}
+	}
+	if length < 0 && len(u) > 0 {
+		names := make([]string, len(u))
+		for i := range u {
+			names[i] = u[i].name
+		}
+		return best, fmt.Errorf("no upstream serves %s; name it in the services of one of: %s", service, strings.Join(names, ", "))
+	}
+	return best, nil
+}
+
+// matchService returns how many characters of a pattern name the service, -1
+// for none.
+func matchService(pattern, service string) int {
+	if pattern == "*" {
+		return 0
+	}
+	if prefix, ok := strings.CutSuffix(pattern, ".*"); ok {
+		if strings.HasPrefix(service, prefix+".") {
+			return len(prefix)
+		}
+		return -1
+	}
+	if pattern == service {
+		return len(pattern) + 1
+	}
+	return -1
+}
+
+func (u upstream) backend(maxResponse uint64) proxy.Backend {
+	if u.conn == nil {
+		return noUpstream{}
+	}
+	if maxResponse == 0 || maxResponse > 1<<31-1 {
+		maxResponse = defaultMaxResponse
+	}
+	return proxy.NewGRPC(u.conn, int(maxResponse))
+}
+
+// noUpstream answers for methods of a gateway without any upstream, as `check`
+// and `routes` build it.
+type noUpstream struct{}
+
+var _ proxy.Backend = noUpstream{}
+
+var errNoUpstream = status.Error(codes.Unavailable, "no upstream is configured for this service")
+
+func (noUpstream) Call(_ context.Context, _ string, _ proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
+	request.Free()
+	return proxy.Reply{}, errNoUpstream
+}
+
+func (noUpstream) Open(context.Context, string, proxy.Metadata, proxy.Shape) (proxy.Stream, error) {
+	return nil, errNoUpstream
+}
+
+// UpstreamStatus is a backend as the admin listener shows it.
+type UpstreamStatus struct {
+	Name, Target string
+	// State is gRPC's word for the connection, for example READY.
+	State string
+}
+
+// Upstreams lists the backends, by name.
+func (g *Gateway) Upstreams() []UpstreamStatus {
+	s := g.acquire()
+	if s == nil {
+		return nil
+	}
+	defer s.release()
+	var list []UpstreamStatus
+	for name, conn := range s.conns {
+		list = append(list, UpstreamStatus{Name: name, Target: conn.Target().Address, State: conn.State().String()})
+	}
+	slices.SortFunc(list, func(a, b UpstreamStatus) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// defaultIdle is how long a stream may be silent where no policy says.
+const defaultIdle = 5 * time.Minute

@@ -1,0 +1,149 @@
+package transcoder
+
+import (
+	"net/http"
+	"strconv"
+
+	"google.golang.org/grpc/codes"
+)
+
+// streamFormat is how the messages of a server stream are written
+// (SEMANTICS 33–35).
+type streamFormat uint8
+
+const (
+	formatNDJSON streamFormat = iota
+	formatSSE
+	formatArray
+	formatEnvelope // {"result": …} lines, as grpc-gateway writes them
+	formatRaw      // google.api.HttpBody
+)
+
+// Content types of streams.
+const (
+	contentTypeSSE    = "text/event-stream"
+	contentTypeNDJSON = "application/x-ndjson"
+)
+
+// acceptedStream picks the format by Accept; without a preference NDJSON.
+func acceptedStream(h http.Header, s *Settings) streamFormat {
+	best, bestQ := formatNDJSON, -1.0
+	for _, line := range h["Accept"] {
+		for item := range splitComma(line) {
+			media, q := acceptItem(item)
+			var f streamFormat
+			switch media {
+			case contentTypeSSE:
+				f = formatSSE
+			case contentTypeNDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines":
+				f = formatNDJSON
+			case contentTypeJSON:
+				f = formatArray
+			default:
+				continue
+			}
+			if q > bestQ && q > 0 {
+				best, bestQ = f, q
+			}
+		}
+	}
+	if s.StreamEnvelope && best != formatSSE && (best == formatArray || bestQ < 0) {
+		return formatEnvelope
+	}
+	return best
+}
+
+func (f streamFormat) contentType() string {
+	switch f {
+	case formatSSE:
+		return contentTypeSSE
+	case formatNDJSON:
+		return contentTypeNDJSON
+	case formatArray, formatEnvelope, formatRaw:
+	}
+	return contentTypeJSON
+}
+
+// protocolName is the format's name in logs and metrics.
+func (f streamFormat) protocolName() string {
+	switch f {
+	case formatSSE:
+		return "sse"
+	case formatNDJSON, formatEnvelope:
+		return "ndjson"
+	case formatArray, formatRaw:
+	}
+	return "rest"
+}
+
+// appendOpen and appendClose write what stands around a message, the nth from
+// 0.
+func (f streamFormat) appendOpen(dst []byte, n int) []byte {
+	switch f {
+	case formatSSE:
+		dst = append(dst, "id: "...)
+		dst = strconv.AppendInt(dst, int64(n)+1, 10)
+		dst = append(dst, "\ndata: "...)
+	case formatArray:
+		if n == 0 {
+			return append(dst, '[')
+		}
+		dst = append(dst, ',')
+	case formatEnvelope:
+		dst = append(dst, `{"result":`...)
+	case formatNDJSON, formatRaw:
+	}
+	return dst
+}
+
+func (f streamFormat) appendClose(dst []byte) []byte {
+	switch f {
+	case formatSSE:
+		return append(dst, "\n\n"...)
+	case formatNDJSON:
+		return append(dst, '\n')
+	case formatEnvelope:
+		return append(dst, "}\n"...)
+	case formatArray, formatRaw:
+	}
+	return dst
+}
+
+// lastEventEnd is the id of the event that ends a stream; an EventSource that
+// comes back with it has seen the end (SEMANTICS 35).
+const lastEventEnd = "end"
+
+// appendEnd writes the normal end of a stream of n messages.
+func (f streamFormat) appendEnd(dst []byte, n int) []byte {
+	switch f {
+	case formatSSE:
+		return append(dst, "id: "+lastEventEnd+"\nevent: end\ndata: {}\n\n"...)
+	case formatArray:
+		if n == 0 {
+			dst = append(dst, '[')
+		}
+		return append(dst, ']')
+	case formatNDJSON, formatEnvelope, formatRaw:
+	}
+	return dst
+}
+
+// appendError writes an error after the first message; false where the format
+// has no place for one and the answer must be broken off.
+func (f streamFormat) appendError(dst []byte, m *Method, err error) ([]byte, bool) {
+	st, _ := statusOf(err, m.Settings.Status)
+	switch f {
+	case formatSSE:
+		dst = append(dst, "event: error\ndata: "...)
+		return append(appendStatus(dst, m.errors, st), "\n\n"...), true
+	case formatNDJSON, formatEnvelope:
+		dst = append(dst, `{"error":`...)
+		return append(appendStatus(dst, m.errors, st), "}\n"...), true
+	case formatArray, formatRaw:
+	}
+	return dst, false
+}
+
+// errStreamEnded answers an EventSource that reconnects after the end; 204 is
+// how HTML tells it to stop.
+var errStreamEnded = NewStatusError(http.StatusNoContent, codes.OutOfRange, "the stream has ended")
