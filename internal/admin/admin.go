@@ -38,7 +38,8 @@ type Status struct {
 	LoadedAt time.Time
 	// FailedAt is when the last reload failed; zero if it worked.
 	FailedAt time.Time
-	// Problems are those of the last reload.
+	// Problems are those of the last reload. One that worked may have some too:
+	// what it had to leave out.
 	Problems []Problem
 	// Upstreams in the order in which they are to be shown.
 	Upstreams []Upstream

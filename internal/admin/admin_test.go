@@ -81,6 +81,8 @@ func ask(t *testing.T, g Gateway, method, path string, header ...string) (*http.
 func TestAnswers(t *testing.T) {
 	failed := newGateway()
 	failed.status.Problems, failed.status.FailedAt = broken, noon.Add(time.Hour)
+	leftOut := newGateway()
+	leftOut.status.Problems = broken[:1]
 	draining := &fakeGateway{ready: "draining"}
 	for _, test := range []struct {
 		name, path string
@@ -96,6 +98,8 @@ func TestAnswers(t *testing.T) {
 		{"verbose before the first snapshot", "/readyz?verbose=1", draining, 503, "not ready: draining\nsnapshot: none\nlast reload: ok\n"},
 		{"Semantics 50: a failed reload keeps the snapshot and says where", "/readyz?verbose", failed, 200, "ready\nsnapshot: 3, loaded 2026-11-01T12:00:00Z\nlast reload: failed 2026-11-01T13:00:00Z\n" +
 			"  a.proto:3:7: unknown type <Book>\n  transom.yaml:9: unknown upstream\n  nothing to serve\nupstream books dns:///books:50051: READY\n"},
+		{"Semantics 53: a reload that left a file out", "/readyz?verbose", leftOut, 200, "ready\nsnapshot: 3, loaded 2026-11-01T12:00:00Z\nlast reload: ok, but for\n" +
+			"  a.proto:3:7: unknown type <Book>\nupstream books dns:///books:50051: READY\n"},
 		{"metrics", "/metrics", newGateway(), 200, "up 1\n"},
 		{"elsewhere", "/nothing", newGateway(), 404, "404 page not found\n"},
 		{"GET does not reload", "/reload", newGateway(), 405, "Method Not Allowed\n"},
@@ -144,6 +148,10 @@ func TestReload(t *testing.T) {
 		t.Errorf("got %d, want 200", response.StatusCode)
 	}
 	wantJSON(t, body, `{"changed": "+3 routes, −1, ~2", "generation": 3}`)
+
+	g.status.Problems = broken[2:]
+	_, body = ask(t, g, "POST", "/reload")
+	wantJSON(t, body, `{"changed": "+3 routes, −1, ~2", "generation": 3, "problems": [{"message": "nothing to serve"}]}`)
 
 	g.reload = func() (string, []Problem) { return "", broken }
 	response, body = ask(t, g, "POST", "/reload")
@@ -213,8 +221,12 @@ func TestPage(t *testing.T) {
 	if got := response.Header.Get("Content-Type"); got != "text/html; charset=utf-8" {
 		t.Errorf("content type is %s", got)
 	}
+	g.status.FailedAt = time.Time{}
+	if _, body := ask(t, g, "GET", "/"); !strings.Contains(body, "Left out") || strings.Contains(body, "failed") {
+		t.Errorf("a reload that worked is shown as one that did not:\n%s", body)
+	}
 	for _, want := range []string{
-		"1.2.3&lt;", "Not ready: draining &lt;b&gt;", "Snapshot 3 is in service", "2 routes",
+		"1.2.3&lt;", "The reload at 2026-11-01T12:00:00Z failed", "Not ready: draining &lt;b&gt;", "Snapshot 3 is in service", "2 routes",
 		"a.proto:3:7: unknown type &lt;Book&gt;", "<td>/v1/{name=shelves/*}", "<td>READY", `href="/metrics"`, "<td>auth",
 	} {
 		if !strings.Contains(body, want) {

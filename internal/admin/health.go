@@ -35,10 +35,13 @@ func (s Status) String() string {
 	} else {
 		fmt.Fprintf(&b, "snapshot: %d, loaded %s\n", s.Generation, s.LoadedAt.UTC().Format(time.RFC3339))
 	}
-	if len(s.Problems) == 0 {
-		b.WriteString("last reload: ok\n")
-	} else {
+	switch {
+	case !s.FailedAt.IsZero():
 		fmt.Fprintf(&b, "last reload: failed %s\n", s.FailedAt.UTC().Format(time.RFC3339))
+	case len(s.Problems) > 0:
+		b.WriteString("last reload: ok, but for\n")
+	default:
+		b.WriteString("last reload: ok\n")
 	}
 	for _, p := range s.Problems {
 		b.WriteString("  " + line(p.String()) + "\n")

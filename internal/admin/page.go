@@ -56,8 +56,13 @@ func (s *server) writeStatus(b *strings.Builder) {
 		fmt.Fprintf(b, "<p>Snapshot %d is in service since %s.</p>\n", status.Generation, status.LoadedAt.UTC().Format(time.RFC3339))
 	}
 	b.WriteString("<form method=post action=/reload><button>Reload</button></form>\n")
+	if !status.FailedAt.IsZero() {
+		fmt.Fprintf(b, "<h2 class=bad>The reload at %s failed</h2>\n", status.FailedAt.UTC().Format(time.RFC3339))
+	} else if len(status.Problems) > 0 {
+		b.WriteString("<h2>Left out</h2>\n")
+	}
 	if len(status.Problems) > 0 {
-		fmt.Fprintf(b, "<h2 class=bad>The reload at %s failed</h2>\n<pre>", status.FailedAt.UTC().Format(time.RFC3339))
+		b.WriteString("<pre>")
 		for _, p := range status.Problems {
 			b.WriteString(html.EscapeString(p.String()) + "\n")
 		}

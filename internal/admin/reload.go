@@ -22,8 +22,8 @@ func (s *server) routes(w http.ResponseWriter, _ *http.Request) {
 	}{out})
 }
 
-// reload answers 200 with what changed, or 422 with the problems. The page's
-// form is sent back to the page, which shows either.
+// reload answers 200 with what changed and what was left out, or 422 with the
+// problems. The page's form is sent back to the page, which shows either.
 func (s *server) reload(w http.ResponseWriter, r *http.Request) {
 	// A client that goes away must not leave half a reload.
 	changed, problems := s.Gateway.Reload(context.WithoutCancel(r.Context()))
@@ -37,10 +37,12 @@ func (s *server) reload(w http.ResponseWriter, r *http.Request) {
 		}{problems})
 		return
 	}
+	status := s.Gateway.Status()
 	answer(w, http.StatusOK, struct {
-		Changed    string `json:"changed"`
-		Generation uint64 `json:"generation"`
-	}{changed, s.Gateway.Status().Generation})
+		Changed    string    `json:"changed"`
+		Generation uint64    `json:"generation"`
+		Problems   []Problem `json:"problems,omitempty"`
+	}{changed, status.Generation, status.Problems})
 }
 
 func answer(w http.ResponseWriter, code int, body any) {
