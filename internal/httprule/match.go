@@ -33,6 +33,13 @@ type Match struct {
 	scratch []byte
 }
 
+// Reset lets go of the path and the template and keeps the memory, so that a
+// Match may wait for its next use.
+func (m *Match) Reset() {
+	clear(m.Values[:cap(m.Values)])
+	m.Template, m.Values, m.Failure = nil, m.Values[:0], None
+}
+
 // Match finds the route for a method and a path as the client escaped it
 // (url.URL.EscapedPath). In each segment a literal goes before "*" and that
 // before "**"; a template whose routes have other methods does not count. HEAD

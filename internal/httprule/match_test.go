@@ -141,6 +141,21 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+func TestMatchReset(t *testing.T) {
+	tree := newTree(t, Options{}, "GET /{a}/{b=x%20y}/{c}")
+	var m Match
+	for range 2 {
+		if _, ok := tree.Match("GET", "/1/x%20y/%33", &m); !ok || strings.Join(m.Values, "|") != "1|x y|3" {
+			t.Fatalf("found %v, values %q", ok, m.Values)
+		}
+		values := m.Values
+		m.Reset()
+		if m.Template != nil || len(m.Values) != 0 || strings.Join(values, "") != "" {
+			t.Errorf("left behind: %v %q", m.Template, values)
+		}
+	}
+}
+
 func TestMatchFunc(t *testing.T) {
 	tree := newTree(t, Options{}, "POST /chat/{room}", "GET /chat/lobby")
 	var m Match
