@@ -107,6 +107,10 @@ func parseToken(raw string) (*parsedToken, error) {
 	if len(raw) > tokenBytes {
 		return nil, errors.New("too long")
 	}
+	// Decoders skip line breaks: one token would have many spellings.
+	if strings.ContainsAny(raw, "\r\n") {
+		return nil, errors.New("a line break")
+	}
 	head, rest, _ := strings.Cut(raw, ".")
 	payload, signature, _ := strings.Cut(rest, ".")
 	if head == "" || payload == "" || signature == "" || strings.Contains(signature, ".") {
