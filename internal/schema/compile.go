@@ -10,10 +10,8 @@ import (
 	"github.com/bufbuild/protocompile/experimental/incremental"
 	"github.com/bufbuild/protocompile/experimental/incremental/queries"
 	"github.com/bufbuild/protocompile/experimental/ir"
-	"github.com/bufbuild/protocompile/experimental/report"
 	"github.com/bufbuild/protocompile/experimental/seq"
 	"github.com/bufbuild/protocompile/experimental/source"
-	"github.com/bufbuild/protocompile/experimental/source/length"
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
@@ -36,7 +34,7 @@ type compiled struct {
 
 // compile compiles the texts, which may import each other and the built-in
 // files. With a problem that is no warning there are no files.
-func compile(ctx context.Context, texts []sourceText) (result compiled, problems Problems) {
+func compile(ctx context.Context, root string, texts []sourceText) (result compiled, problems Problems) {
 	defer func() {
 		// A defect of the compiler must not end the gateway: the schema in
 		// service stays.
@@ -58,7 +56,7 @@ func compile(ctx context.Context, texts []sourceText) (result compiled, problems
 	if err != nil {
 		return compiled{}, Problems{{Message: fmt.Sprintf("compiling stopped: %v", err)}}
 	}
-	problems = opener.problems(found)
+	problems = diagnose(root, opener, found, results[0].Value)
 	if problems.Err() != nil {
 		return compiled{}, problems
 	}
@@ -136,35 +134,4 @@ func descriptor(file *ir.File, withSource bool) (*descriptorpb.FileDescriptorPro
 	}
 	made := new(descriptorpb.FileDescriptorProto)
 	return made, unmarshalKnown(wire, made)
-}
-
-// problems turns the compiler's report into ours.
-func (o *sourceOpener) problems(found *report.Report) Problems {
-	var problems Problems
-	for i := range found.Diagnostics {
-		diagnostic := &found.Diagnostics[i]
-		if diagnostic.Level() > report.Warning {
-			continue
-		}
-		problem := Problem{
-			File:    diagnostic.File(),
-			Message: o.message(diagnostic),
-			Warning: diagnostic.Level() == report.Warning,
-		}
-		if at := diagnostic.Primary(); !at.IsZero() {
-			start := at.Location(at.Start, length.Runes)
-			problem.Line, problem.Column = start.Line, start.Column
-		}
-		problems = append(problems, problem)
-	}
-	return problems.sorted()
-}
-
-// message is the whole of what the compiler has to say, in one line.
-func (o *sourceOpener) message(diagnostic *report.Diagnostic) string {
-	parts := append([]string{diagnostic.Message()}, diagnostic.Help()...)
-	if diagnostic.Level() == report.ICE {
-		parts = append(parts, "this is a defect of the proto compiler, not of your file")
-	}
-	return strings.Join(parts, "; ")
 }

@@ -33,12 +33,13 @@ func (d directory) Load(ctx context.Context) (*Registry, Problems) {
 	if len(read.texts) == 0 {
 		return nil, Problems{{File: d.root, Message: "no .proto files in this folder or below it: give the folder that imports are relative to"}}
 	}
-	made, problems := compile(ctx, read.texts)
+	made, problems := compile(ctx, d.root, read.texts)
 	if problems.Err() != nil {
 		return nil, d.placed(problems)
 	}
 	registry, more := link(linkInput{
 		source:   d.root,
+		strict:   true,
 		display:  d.display,
 		files:    made.files,
 		imported: made.imported,

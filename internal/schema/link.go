@@ -27,6 +27,10 @@ type linkInput struct {
 	// schema, but whose services are not.
 	imported []*descriptorpb.FileDescriptorProto
 
+	// strict refuses a file whose imports are not all there, even if nothing but
+	// options needs them, without a word more than what is said of the import.
+	strict bool
+
 	// services restricts the services to these; nil stands for all.
 	services []protoreflect.FullName
 
@@ -38,6 +42,7 @@ type linkInput struct {
 // what is good, the problems name the rest.
 func link(in linkInput) (*Registry, Problems) {
 	l := &linker{
+		strict:  in.strict,
 		display: in.display,
 		pending: make(map[string]*descriptorpb.FileDescriptorProto, len(in.files)+len(in.imported)),
 		state:   make(map[string]linkState, len(in.files)+len(in.imported)),
@@ -83,6 +88,7 @@ const (
 
 // linker links the files of one source in the order of their imports.
 type linker struct {
+	strict   bool
 	display  func(path string) string
 	pending  map[string]*descriptorpb.FileDescriptorProto
 	state    map[string]linkState
@@ -166,6 +172,9 @@ func (l *linker) linkOwn(file *descriptorpb.FileDescriptorProto) linkState {
 			absent = append(absent, i)
 		}
 	}
+	if l.strict && len(absent) > 0 {
+		return failed
+	}
 	d, err := l.build(without(file, absent))
 	if err != nil {
 		l.report(file, false, "%s", l.reason(file, absent, err))
@@ -218,11 +227,8 @@ func plain(err error) string {
 
 // register adds a linked file, unless it declares what another one declared.
 func (l *linker) register(file protoreflect.FileDescriptor) linkState {
-	if name, other := l.conflict(file); other != "" {
-		l.problems = append(l.problems, Problem{
-			File:    l.display(file.Path()),
-			Message: fmt.Sprintf("%s is already declared in %s: leave one of the two files out", name, l.display(other)),
-		})
+	if d, other := l.conflict(file); d != nil {
+		l.problems = append(l.problems, l.declaredTwice(d, other))
 		return failed
 	}
 	if err := l.files.RegisterFile(file); err != nil {
@@ -232,20 +238,36 @@ func (l *linker) register(file protoreflect.FileDescriptor) linkState {
 	return linked
 }
 
-// conflict finds a top-level name that is taken, and the file that has it.
-func (l *linker) conflict(file protoreflect.FileDescriptor) (protoreflect.FullName, string) {
-	taken := func(name protoreflect.FullName) string {
-		if d, err := l.files.FindDescriptorByName(name); err == nil {
-			return d.ParentFile().Path()
-		}
-		return ""
-	}
-	for name := range topLevelNames(file) {
-		if other := taken(name); other != "" {
-			return name, other
+// conflict finds a top-level declaration whose name is taken, and what took it.
+func (l *linker) conflict(file protoreflect.FileDescriptor) (d, other protoreflect.Descriptor) {
+	for d := range topLevel(file) {
+		if other, err := l.files.FindDescriptorByName(d.FullName()); err == nil {
+			return d, other
 		}
 	}
-	return "", ""
+	return nil, nil
+}
+
+// declaredTwice blames the later one of two declarations, but never a built-in
+// file, which the user cannot change.
+func (l *linker) declaredTwice(d, other protoreflect.Descriptor) Problem {
+	if isLinkedIn(d.ParentFile()) {
+		d, other = other, d
+	}
+	problem := Problem{File: l.display(d.ParentFile().Path())}
+	problem.Line, problem.Column = position(d, nil)
+	path := other.ParentFile().Path()
+	if isLinkedIn(other.ParentFile()) {
+		problem.Message = fmt.Sprintf("%s is already declared in the built-in %s: move this file to %[2]s to replace it, or leave it out", d.FullName(), path)
+	} else {
+		problem.Message = fmt.Sprintf("%s is already declared in %s: leave one of the two files out", d.FullName(), l.display(path))
+	}
+	return problem
+}
+
+// isLinkedIn tells whether a file is a built-in one as the binary has it.
+func isLinkedIn(file protoreflect.FileDescriptor) bool {
+	return wellKnownFile(file.Path()) == file
 }
 
 // report adds a problem of a file as a whole.

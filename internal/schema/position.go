@@ -27,23 +27,26 @@ func (r *Registry) Position(d protoreflect.Descriptor, option ...int32) (file st
 	if parent == nil {
 		return r.source, 0, 0
 	}
-	file = r.display(parent.Path())
-	path := sourcePath(d)
-	locations := parent.SourceLocations()
+	line, column = position(d, option)
+	return r.display(parent.Path()), line, column
+}
+
+// position finds the line and column of a descriptor, or of an option of it.
+func position(d protoreflect.Descriptor, option []int32) (line, column int) {
+	locations := d.ParentFile().SourceLocations()
 	if locations.Len() == 0 {
-		return file, 0, 0
+		return 0, 0
 	}
-	if len(option) > 0 {
-		for path := optionPath(path, d, option); len(path) > 0 && len(option) > 0; path, option = path[:len(path)-1], option[:len(option)-1] {
-			if at, ok := locate(locations, path); ok {
-				return file, at.StartLine + 1, at.StartColumn + 1
-			}
+	path := sourcePath(d)
+	for ; len(option) > 0; option = option[:len(option)-1] {
+		if at, ok := locate(locations, optionPath(path, d, option)); ok {
+			return at.StartLine + 1, at.StartColumn + 1
 		}
 	}
 	if at, ok := locate(locations, path); ok {
-		return file, at.StartLine + 1, at.StartColumn + 1
+		return at.StartLine + 1, at.StartColumn + 1
 	}
-	return file, 0, 0
+	return 0, 0
 }
 
 // locate finds the location of a path, or else the first of those below it: an
@@ -139,35 +142,41 @@ func either(condition bool, yes, no int32) int32 {
 	return no
 }
 
-// topLevelNames yields the names that a file adds to its package: declarations,
-// and the values of its enums, which stand beside them.
-func topLevelNames(file protoreflect.FileDescriptor) iter.Seq[protoreflect.FullName] {
-	return func(yield func(protoreflect.FullName) bool) {
+// topLevel yields what a file adds to its package: declarations, and the values
+// of its enums, which stand beside them.
+func topLevel(file protoreflect.FileDescriptor) iter.Seq[protoreflect.Descriptor] {
+	return func(yield func(protoreflect.Descriptor) bool) {
 		for i := range file.Messages().Len() {
-			if !yield(file.Messages().Get(i).FullName()) {
+			if !yield(file.Messages().Get(i)) {
 				return
 			}
 		}
 		for i := range file.Services().Len() {
-			if !yield(file.Services().Get(i).FullName()) {
+			if !yield(file.Services().Get(i)) {
 				return
 			}
 		}
 		for i := range file.Extensions().Len() {
-			if !yield(file.Extensions().Get(i).FullName()) {
+			if !yield(file.Extensions().Get(i)) {
 				return
 			}
 		}
 		for i := range file.Enums().Len() {
-			enum := file.Enums().Get(i)
-			if !yield(enum.FullName()) {
+			if !yieldEnum(file.Enums().Get(i), yield) {
 				return
-			}
-			for j := range enum.Values().Len() {
-				if !yield(enum.Values().Get(j).FullName()) {
-					return
-				}
 			}
 		}
 	}
+}
+
+func yieldEnum(enum protoreflect.EnumDescriptor, yield func(protoreflect.Descriptor) bool) bool {
+	if !yield(enum) {
+		return false
+	}
+	for i := range enum.Values().Len() {
+		if !yield(enum.Values().Get(i)) {
+			return false
+		}
+	}
+	return true
 }

@@ -1,0 +1,77 @@
+package schema
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/ulikunitz/xz"
+)
+
+// googleapis writes the descriptor set of all of googleapis into a folder of the
+// test and returns its name.
+func googleapis(t testing.TB) string {
+	t.Helper()
+	packed, err := os.Open(filepath.Join("..", "..", "..", "shared", "data", "googleapis.binpb.xz"))
+	if err != nil {
+		t.Fatalf("the descriptor set of googleapis has to stand in shared/data beside the checkout: %v", err)
+	}
+	defer func() { _ = packed.Close() }()
+	reader, err := xz.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "googleapis.binpb")
+	plain, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(plain, reader); err != nil {
+		t.Fatal(err)
+	}
+	if err := plain.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// TestGoogleapis loads a set of 7,234 files and looks at all of its methods.
+func TestGoogleapis(t *testing.T) {
+	name := googleapis(t)
+	before := heap()
+	start := time.Now()
+	registry, problems := DescriptorSet(name).Load(t.Context())
+	took := time.Since(start)
+	for _, problem := range problems {
+		t.Error(problem)
+	}
+	if registry == nil {
+		t.Fatal("no registry")
+	}
+	methods, bindings := 0, 0
+	for _, service := range registry.Services() {
+		for i := range service.Methods().Len() {
+			methods++
+			if rule := HTTPRule(service.Methods().Get(i)); rule != nil {
+				bindings += 1 + len(rule.GetAdditionalBindings())
+			}
+		}
+	}
+	t.Logf("%d files, %d services, %d methods, %d bindings in %v; the registry holds %d MB",
+		registry.Files().NumFiles(), len(registry.Services()), methods, bindings, took, (heap()-before)>>20)
+	if registry.Files().NumFiles() < 7234 {
+		t.Errorf("%d files, want 7234", registry.Files().NumFiles())
+	}
+	runtime.KeepAlive(registry)
+}
+
+// heap is the live heap in bytes.
+func heap() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}

@@ -1,0 +1,175 @@
+package schema
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+)
+
+// suggestImport says what may have been meant by an import path that is nowhere:
+// the same file under another folder, a path that is nearly the same, or what to
+// do about it.
+func suggestImport(path, root string, paths []string) string {
+	paths = append(slices.Clone(paths), wellKnownPaths()...)
+	slices.Sort(paths)
+	for _, known := range paths {
+		if strings.HasSuffix(known, "/"+path) {
+			return fmt.Sprintf("imports are relative to %s, so write %q, or give the folder %q instead",
+				root, known, root+"/"+strings.TrimSuffix(known, "/"+path))
+		}
+	}
+	for _, known := range paths {
+		if strings.HasSuffix(path, "/"+known) {
+			return fmt.Sprintf("imports are relative to %s, so write %q", root, known)
+		}
+	}
+	if near := nearest(path, paths); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return fmt.Sprintf("copy the file to %s/%s", root, path)
+}
+
+// symbolIndex knows which file declares a name.
+type symbolIndex struct {
+	files map[string]string // full name → import path
+	names []string
+}
+
+func newSymbolIndex() *symbolIndex {
+	return &symbolIndex{files: make(map[string]string)}
+}
+
+func (x *symbolIndex) add(name, file string) {
+	if _, known := x.files[name]; !known {
+		x.names = append(x.names, name)
+	}
+	x.files[name] = file
+}
+
+// suggest says what may have been meant by a name, given as the full names that
+// it may stand for, in a file with the given imports.
+func (x *symbolIndex) suggest(candidates []string, imported map[string]bool) string {
+	for _, name := range candidates {
+		if file := x.declaredIn(name); file != "" && !imported[file] {
+			return fmt.Sprintf("; %q declares it: add an import of it", file)
+		}
+	}
+	slices.Sort(x.names)
+	if len(candidates) == 0 {
+		return ""
+	}
+	for _, name := range candidates {
+		if near := nearest(name, x.names); near != "" {
+			return fmt.Sprintf("; did you mean `%s`%s?", near, x.from(near, imported))
+		}
+	}
+	// The last candidate is the name as it was written, or nearly: somebody
+	// else's package may have it.
+	written := candidates[len(candidates)-1]
+	if near := nearest(written, wellKnownNames()); near != "" {
+		return fmt.Sprintf("; did you mean `%s`%s?", near, x.from(near, imported))
+	}
+	if others := x.elsewhere(written); len(others) > 0 {
+		return fmt.Sprintf("; did you mean `%s`%s?", others[0], x.from(others[0], imported))
+	}
+	return ""
+}
+
+// from names the file to import for a name, if it is not imported.
+func (x *symbolIndex) from(name string, imported map[string]bool) string {
+	if file := x.declaredIn(name); file != "" && !imported[file] {
+		return fmt.Sprintf(" of %q", file)
+	}
+	return ""
+}
+
+// elsewhere are the full names with the same last part.
+func (x *symbolIndex) elsewhere(name string) []string {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	var found []string
+	for _, known := range x.names {
+		if strings.HasSuffix(known, "."+last) {
+			found = append(found, known)
+		}
+	}
+	return found
+}
+
+// declaredIn is the import path of the file that declares a name, or empty.
+func (x *symbolIndex) declaredIn(name string) string {
+	if file, ok := x.files[name]; ok {
+		return file
+	}
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+	if err != nil || !isWellKnown(d.ParentFile().Path()) {
+		return ""
+	}
+	return d.ParentFile().Path()
+}
+
+// wellKnownNames are the messages, enums and extensions at the top level of the
+// built-in files.
+func wellKnownNames() []string {
+	var names []string
+	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		if isWellKnown(file.Path()) {
+			for d := range topLevel(file) {
+				names = append(names, string(d.FullName()))
+			}
+		}
+		return true
+	})
+	slices.Sort(names)
+	return names
+}
+
+// nearest is the name that differs least from a text, or empty if none is near
+// enough to be a slip of the finger.
+func nearest(text string, names []string) string {
+	best, least := "", min(3, len(text)/4)+1
+	for _, name := range names {
+		if d := distance(text, name, least); d > 0 && d < least {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to add, remove or replace to make one text of the
+// other; anything from limit on is as good as limit.
+func distance(a, b string, limit int) int {
+	if abs(len(a)-len(b)) >= limit {
+		return limit
+	}
+	above, row := make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range above {
+		above[j] = j
+	}
+	for i := range len(a) {
+		row[0] = i + 1
+		least := row[0]
+		for j := range len(b) {
+			replaced := above[j]
+			if a[i] != b[j] {
+				replaced++
+			}
+			row[j+1] = min(replaced, above[j+1]+1, row[j]+1)
+			least = min(least, row[j+1])
+		}
+		if least >= limit {
+			return limit
+		}
+		above, row = row, above
+	}
+	return above[len(b)]
+}
+
+func abs(n int) int {
+	if n < 0 {
+		return -n
+	}
+	return n
+}
