@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -258,8 +259,8 @@ func TestForFlags(t *testing.T) {
 	}
 }
 
-// FuzzParse holds that no input makes Parse panic or hang, that each problem has
-// a place in it, and that nothing of a secret stands in one.
+// FuzzParse holds that no input makes Parse panic or hang, and that each problem
+// has a place in it.
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"testdata/good/*.yaml", "testdata/bad/*.yaml"} {
 		paths, err := filepath.Glob(pattern)
@@ -285,4 +286,69 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestBounds holds that a hostile file costs no more than a large one, and that
+// the list of problems ends.
+func TestBounds(t *testing.T) {
+	var bomb strings.Builder
+	bomb.WriteString("trusted_proxies: &a0 [10.0.0.0/8]\nhttp_rules:\n- &b0 { selector: a.B.C, get: /a }\n")
+	for i := range 40 { // each names the one before it twice
+		fmt.Fprintf(&bomb, "- &b%d { additional_bindings: [*b%d, *b%d] }\n", i+1, i, i)
+	}
+	tests := []struct {
+		name, input, want string
+	}{
+		{"aliases of aliases", bomb.String(), "found more than 100000 values"},
+		{"many problems", "trusted_proxies: [" + strings.Repeat("x, ", 50_000) + "]", `found "x", expected an address range`},
+		{"many broken values", "trusted_proxies: [" + strings.Repeat("[], ", 50_000) + "]", "found a list, expected a text"},
+		{"deep", "defaults: " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000), "found a list, expected a mapping"},
+		{"deeper than the parser goes", strings.Repeat("[", 20_000), "not YAML: exceeded max depth"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, problems := Parse("a.yaml", []byte(test.input), nil)
+			if len(problems) > 2*maxProblems || !strings.Contains(problems.Error(), test.want) {
+				t.Errorf("%d problems, the first %.300s", len(problems), problems.Error())
+			}
+		})
+	}
+}
+
+func TestNearest(t *testing.T) {
+	names := []string{"listeners", "admin", "schemas", "upstreams", "http_rules", "auth"}
+	for text, want := range map[string]string{
+		"listener": "listeners", "Admin": "admin", "httpRules": "http_rules", "aut": "auth",
+		"upstraems": "upstreams", "xyz": "", "": "", strings.Repeat("a", 1000): "",
+	} {
+		if got := nearest(text, names); got != want {
+			t.Errorf("nearest(%.20q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestExpand(t *testing.T) {
+	env := func(name string) (string, bool) {
+		value, ok := map[string]string{"A": "1", "_b2": "two", "EMPTY": ""}[name]
+		return value, ok
+	}
+	tests := []struct{ text, want, err string }{
+		{text: "plain", want: "plain"},
+		{text: "${A}-${_b2}", want: "1-two"},
+		{text: "${EMPTY}", want: ""},
+		{text: "${EMPTY:-x}${NONE:-y}${A:-z}", want: "xy1"},
+		{text: "${NONE:-}", want: ""},
+		{text: "${NONE:-a:-b}", want: "a:-b"},
+		{text: "$$ $${A} $a a$ $", want: "$ ${A} $a a$ $"},
+		{text: "${A", err: `"${" without "}"`},
+		{text: "${1}", err: "no name of a variable"},
+		{text: "${A.B}", err: "no name of a variable"},
+		{text: "${NONE}", err: "NONE is not set"},
+	}
+	for _, test := range tests {
+		got, err := expand(test.text, env, func(string) bool { return false })
+		if got != test.want || (err != nil) != (test.err != "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("expand(%q) = %q, %v", test.text, got, err)
+		}
+	}
 }
