@@ -242,3 +242,12 @@ func TestProfiles(t *testing.T) {
 		}
 	}
 }
+
+func TestPageIsBounded(t *testing.T) {
+	g := newGateway()
+	g.routes = make([]Route, 20000)
+	_, body := ask(t, g, "GET", "/")
+	if len(body) > 100<<10 || !strings.Contains(body, "20000 routes") || !strings.Contains(body, "The first 500 are shown") {
+		t.Errorf("the page has %d bytes", len(body))
+	}
+}

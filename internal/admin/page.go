@@ -32,6 +32,9 @@ pre { overflow-x: auto; border-left: 4px solid #c33; padding-left: 1rem }
 // links are what the page leads to.
 var links = []string{"healthz", "readyz?verbose", "metrics", "routes", "debug/pprof/"}
 
+// maxShown bounds the rows of the page; /routes lists all.
+const maxShown = 500
+
 // page is the state of the gateway for people.
 func (s *server) page(w http.ResponseWriter, _ *http.Request) {
 	var b strings.Builder
@@ -78,10 +81,13 @@ func (s *server) writeStatus(b *strings.Builder) {
 func (s *server) writeRoutes(b *strings.Builder) {
 	routes := s.Gateway.Routes()
 	fmt.Fprintf(b, "<h2>%d routes</h2>\n<table><tr><th>Method<th>Path<th>RPC<th>Stream<th>Upstream<th>Policies\n", len(routes))
-	for _, r := range routes {
+	for _, r := range routes[:min(len(routes), maxShown)] {
 		row(b, r.Method, r.Path, r.RPC, r.Stream, r.Upstream, strings.Join(r.Policies, ", "))
 	}
 	b.WriteString("</table>\n")
+	if len(routes) > maxShown {
+		fmt.Fprintf(b, "<p>The first %d are shown; <a href=/routes>routes</a> lists all.</p>\n", maxShown)
+	}
 }
 
 func row(b *strings.Builder, cells ...string) {
