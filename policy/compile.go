@@ -83,6 +83,9 @@ type Compiler struct {
 	// cel and celInputs are the environments of expressions, made when needed.
 	cel       *cel.Env
 	celInputs map[protoreflect.MessageDescriptor]*cel.Env
+	// validators are made when needed, as is what is known of named rate limits.
+	validators validators
+	named      map[string]namedLimit
 	// What auth is made of. A token that an older generation verified is verified
 	// again: its issuer may have been taken away.
 	issuers  []*tokenIssuer
@@ -130,7 +133,8 @@ func (c *Compiler) Compile(t Target) (*Set, Problems) {
 		late,
 		b.concurrency(),
 		b.validate(),
-		// login, logout
+		b.login(),
+		b.logout(),
 	} {
 		all = append(all, some...)
 	}

@@ -6,8 +6,6 @@ package policy
 // returns the policies it made (nil for none). A policy may have a method
 // Summary() string, one line for explain.
 
-func (b *build) validate() []Policy { return nil }
-
 func (b *build) cors() []Policy { return nil }
 
 // headers makes the header transforms and the security headers.

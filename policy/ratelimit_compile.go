@@ -166,6 +166,7 @@ func (b *build) rateLimit(i int, rule *transomv1.RateLimit) (limit, bool) {
 	b.limitKey(i, &l, rule, refuse)
 	b.limitName(&l, rule, refuse)
 	identity := limitIdentity(b.target.RPC, rule, &l)
+	b.limitAgrees(i, rule.GetName(), identity, refuse)
 	b.limitStore(&l, rule, identity, refuse)
 	return l, len(b.problems) == before
 }
@@ -216,6 +217,28 @@ func (b *build) limitName(l *limit, rule *transomv1.RateLimit, refuse refuser) {
 	l.text = fmt.Sprintf("%d per %s", l.requests, words(l.per))
 	if l.burst != l.requests {
 		l.text += fmt.Sprintf(", %d at once", l.burst)
+	}
+}
+
+// namedLimit is the first use of a name: its figures, and where they stand.
+type namedLimit struct{ identity, where string }
+
+// limitAgrees refuses a name that stands for two different limits: their
+// buckets would not be shared, as the name promises.
+func (b *build) limitAgrees(i int, name, identity string, refuse refuser) {
+	if name == "" {
+		return
+	}
+	first, ok := b.named[name]
+	if !ok {
+		if b.named == nil {
+			b.named = map[string]namedLimit{}
+		}
+		b.named[name] = namedLimit{identity, b.where(fmt.Sprintf("rate_limit[%d]", i))}
+		return
+	}
+	if first.identity != identity {
+		refuse("name", "%q stands for a limit with other figures at %s; expected the same requests, per, burst and key, or another name", name, first.where)
 	}
 }
 

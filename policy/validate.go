@@ -1,0 +1,122 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/transom-gateway/transom/internal/schema"
+)
+
+const (
+	// thoroughBytes is the size up to which all violations of a message are looked
+	// for; a larger one is answered with the first. A violation takes some 600 bytes,
+	// and one byte of a message can be one.
+	thoroughBytes = 16 << 10
+	// maxViolations bounds the details of a refusal: they travel in a header.
+	maxViolations = 20
+	// maxViolationText bounds each text in bytes; paths hold keys of the client's.
+	maxViolationText = 200
+)
+
+// validation checks the protovalidate rules of a method's requests. A method
+// whose request has no rules has no validation.
+type validation struct {
+	rpc       string
+	input     protoreflect.MessageDescriptor
+	validator protovalidate.Validator
+	log       *slog.Logger
+}
+
+var _ MessagePolicy = (*validation)(nil)
+
+// Name implements Policy.
+func (p *validation) Name() string { return "validate" }
+
+// Admit implements Policy: there is nothing to see yet.
+func (p *validation) Admit(ctx context.Context, _ *Request) (context.Context, Done, error) {
+	return ctx, nil, nil
+}
+
+// Message implements MessagePolicy.
+func (p *validation) Message(_ context.Context, _ *Request, message []byte) error {
+	if len(message) > freeMessages && tooManyMessages(p.input, message) {
+		return status.Error(codes.ResourceExhausted, "the request consists of too many empty messages")
+	}
+	m := dynamicpb.NewMessage(p.input)
+	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(message, m); err != nil {
+		return status.Errorf(codes.InvalidArgument, "the request is not a valid %s message", p.input.FullName())
+	}
+	var err error
+	if len(message) > thoroughBytes {
+		err = p.validator.Validate(m, protovalidate.WithFailFast())
+	} else {
+		err = p.validator.Validate(m)
+	}
+	if err == nil {
+		return nil
+	}
+	var invalid *protovalidate.ValidationError
+	if errors.As(err, &invalid) {
+		return violated(invalid.Violations)
+	}
+	// The error may quote the request, which is none of the log's business.
+	p.log.Warn("a validation rule cannot be evaluated; the request is refused", "rpc", p.rpc, "message", p.input.FullName())
+	return status.Error(codes.Internal, "a rule of the request cannot be evaluated")
+}
+
+// violated makes the refusal: what is wrong in words, and each violation with
+// its field and the id of its rule.
+func violated(violations []*protovalidate.Violation) error {
+	detail := &errdetails.BadRequest{}
+	for _, v := range violations[:min(len(violations), maxViolations)] {
+		detail.FieldViolations = append(detail.FieldViolations, &errdetails.BadRequest_FieldViolation{
+			Field:       shorten(protovalidate.FieldPathString(v.Proto.GetField())),
+			Description: shorten(violationText(v)),
+			Reason:      v.Proto.GetRuleId(),
+		})
+	}
+	text := "the request is not valid"
+	if len(detail.FieldViolations) > 0 {
+		first := detail.FieldViolations[0]
+		if text = first.Description; first.Field != "" {
+			text = first.Field + ": " + text
+		}
+	}
+	if more := len(violations) - 1; more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	return refusal(codes.InvalidArgument, text, detail)
+}
+
+// violationText is the rule's message; that of a sensitive field might quote it.
+func violationText(v *protovalidate.Violation) string {
+	if v.FieldDescriptor != nil && schema.FieldOptions(v.FieldDescriptor).GetSensitive() {
+		return "the value is not valid"
+	}
+	if text := v.Proto.GetMessage(); text != "" {
+		return text
+	}
+	return "does not fit the rule " + v.Proto.GetRuleId()
+}
+
+// shorten cuts a text at a character's end.
+func shorten(s string) string {
+	if len(s) <= maxViolationText {
+		return s
+	}
+	cut := maxViolationText
+	for cut > 0 && s[cut]&0xc0 == 0x80 {
+		cut--
+	}
+	return s[:cut] + "…"
+}

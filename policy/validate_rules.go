@@ -1,0 +1,177 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	"buf.build/go/protovalidate"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/transom-gateway/transom/internal/schema"
+)
+
+// validate compiles the rules of the method's request. Nothing is left to do
+// where neither the request nor anything below it has rules.
+func (b *build) validate() []Policy {
+	if b.target.Method == nil || b.policy.GetValidate().GetDisabled() {
+		return nil
+	}
+	input := b.target.Method.Input()
+	reached := reachable(input)
+	ruled := false
+	for _, m := range reached {
+		ruled = ruled || hasRules(m)
+	}
+	if !ruled {
+		return nil
+	}
+	validator, err := b.validator(b.extensions())
+	if err != nil {
+		b.refuse("validate", "%v", err)
+		return nil
+	}
+	for _, m := range reached {
+		b.problems = append(b.problems, brokenRules(validator, m)...)
+	}
+	return []Policy{&validation{rpc: b.target.RPC, input: input, validator: validator, log: b.env.Log}}
+}
+
+// validators are the validators of one generation, one for each schema: they
+// share what they compile.
+type validators map[Extensions]protovalidate.Validator
+
+// validator finds or makes the validator for a schema's extensions.
+func (c *Compiler) validator(extensions Extensions) (protovalidate.Validator, error) {
+	keyed := extensions == nil || reflect.TypeOf(extensions).Comparable()
+	if keyed && c.validators[extensions] != nil {
+		return c.validators[extensions], nil
+	}
+	v, err := protovalidate.New(protovalidate.WithExtensionTypeResolver(ruleExtensions{extensions}))
+	if err == nil && keyed {
+		if c.validators == nil {
+			c.validators = validators{}
+		}
+		c.validators[extensions] = v
+	}
+	return v, err
+}
+
+// ruleExtensions finds predefined rules: the schema's own, then those that the
+// binary knows.
+type ruleExtensions struct{ schema Extensions }
+
+var _ protoregistry.ExtensionTypeResolver = ruleExtensions{}
+
+// FindExtensionByName implements protoregistry.ExtensionTypeResolver.
+func (e ruleExtensions) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
+	if e.schema != nil {
+		if d, err := e.schema.FindExtensionByName(name); err == nil {
+			return extensionType(d), nil
+		}
+	}
+	return protoregistry.GlobalTypes.FindExtensionByName(name)
+}
+
+// FindExtensionByNumber implements protoregistry.ExtensionTypeResolver.
+func (e ruleExtensions) FindExtensionByNumber(message protoreflect.FullName, field protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
+	if e.schema != nil {
+		if d, err := e.schema.FindExtensionByNumber(message, field); err == nil {
+			return extensionType(d), nil
+		}
+	}
+	return protoregistry.GlobalTypes.FindExtensionByNumber(message, field)
+}
+
+func extensionType(d protoreflect.ExtensionDescriptor) protoreflect.ExtensionType {
+	if typed, ok := d.(protoreflect.ExtensionTypeDescriptor); ok {
+		return typed.Type()
+	}
+	return dynamicpb.NewExtensionType(d)
+}
+
+// reachable lists a message and all that its fields lead to.
+func reachable(root protoreflect.MessageDescriptor) []protoreflect.MessageDescriptor {
+	found := []protoreflect.MessageDescriptor{root}
+	seen := map[protoreflect.FullName]bool{root.FullName(): true}
+	for i := 0; i < len(found); i++ {
+		fields := found[i].Fields()
+		for j := range fields.Len() {
+			m := fields.Get(j).Message()
+			if m != nil && !m.IsPlaceholder() && !seen[m.FullName()] {
+				seen[m.FullName()] = true
+				found = append(found, m)
+			}
+		}
+	}
+	return found
+}
+
+// hasRules tells whether a message, its fields or its oneofs have rules.
+func hasRules(m protoreflect.MessageDescriptor) bool {
+	if schema.Option(m, validate.E_Message) != nil {
+		return true
+	}
+	for i := range m.Oneofs().Len() {
+		if schema.Option(m.Oneofs().Get(i), validate.E_Oneof) != nil {
+			return true
+		}
+	}
+	for i := range m.Fields().Len() {
+		if schema.Option(m.Fields().Get(i), validate.E_Field) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// brokenRules lists the rules of a message that do not compile. protovalidate
+// keeps such an error until a message is checked, so each part is checked once,
+// for itself, on an empty message.
+func brokenRules(validator protovalidate.Validator, m protoreflect.MessageDescriptor) Problems {
+	var problems Problems
+	empty := dynamicpb.NewMessage(m)
+	check := func(part protoreflect.Descriptor) bool {
+		only := protovalidate.WithFilter(protovalidate.FilterFunc(
+			func(_ protoreflect.Message, d protoreflect.Descriptor) bool { return d == part }))
+		var broken *protovalidate.CompilationError
+		if !errors.As(validator.Validate(empty, only), &broken) {
+			return true
+		}
+		problems = append(problems, Problem{Message: fmt.Sprintf("the validation rules of %s are wrong: %s", part.FullName(), ruleProblem(broken))}.at(part))
+		return false
+	}
+	if !check(m) {
+		return problems
+	}
+	for i := range m.Fields().Len() {
+		if field := m.Fields().Get(i); schema.Option(field, validate.E_Field) != nil {
+			check(field)
+		}
+	}
+	return problems
+}
+
+// ruleProblem is the first line of what protovalidate says: the others draw the
+// expression.
+func ruleProblem(err error) string {
+	text, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "compilation error: "), "\n")
+	return text
+}
+
+// at gives a problem the place of what it is about, where the schema knows it.
+func (p Problem) at(d protoreflect.Descriptor) Problem {
+	file := d.ParentFile()
+	if file == nil {
+		return p
+	}
+	p.File = file.Path()
+	if where := file.SourceLocations().ByDescriptor(d); len(where.Path) > 0 || where.EndLine > 0 {
+		p.Line, p.Column = where.StartLine+1, where.StartColumn+1
+	}
+	return p
+}
