@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -74,7 +75,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*File, Pr
 	fillDefaults(f.Config)
 	c := &checker{file: f, broken: d.broken}
 	c.config(f.Config)
-	problems := append(d.problems, c.problems...)
+	problems := slices.Concat(d.problems, c.problems)
 	problems.sort()
 	return f, problems
 }

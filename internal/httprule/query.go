@@ -95,7 +95,7 @@ func (q *query[T]) child(n *node[T], segment string) *node[T] {
 
 // pick chooses among the routes of one node.
 func (q *query[T]) pick(routes []*route[T]) *route[T] {
-	var any *route[T]
+	var whatever *route[T]
 	for _, r := range routes {
 		if q.accept != nil {
 			if q.accept(r.method, r.value) {
@@ -107,9 +107,9 @@ func (q *query[T]) pick(routes []*route[T]) *route[T] {
 			return r
 		}
 		if r.method == AnyMethod {
-			any = r
+			whatever = r
 		}
 	}
 	q.seen = q.seen || len(routes) > 0
-	return any
+	return whatever
 }

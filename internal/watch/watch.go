@@ -113,8 +113,10 @@ func (w *Watcher) run() {
 			if !passing(filepath.Base(e.Name)) {
 				timer.Reset(b.event(time.Now()))
 			}
-		case <-lost:
-			timer.Reset(b.event(time.Now()))
+		case err := <-lost:
+			if err != nil { // whatever it is, events may be missing
+				timer.Reset(b.event(time.Now()))
+			}
 		case <-timer.C:
 			b = burst{timing: w.timing}
 			if w.changed() {
