@@ -2,15 +2,14 @@ package config
 
 import (
 	"errors"
-	"strings"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 
 	"github.com/transom-gateway/transom/internal/httprule"
 )
 
-// httpRules holds that each rule names one method, once, and has templates.
-// Whether the methods are there is known only with the schema.
+// httpRules holds that each rule has a selector of its own and templates. Which
+// methods are there is known only with the schema.
 func (c *checker) httpRules(rules []*annotations.HttpRule) {
 	seen := map[string]string{}
 	for i, rule := range rules {
@@ -32,10 +31,6 @@ func (c *checker) httpRules(rules []*annotations.HttpRule) {
 
 func (c *checker) httpSelector(path, selector string, seen map[string]string) {
 	if !c.selector(path, selector) {
-		return
-	}
-	if strings.HasSuffix(selector, "*") || !strings.Contains(selector, ".") {
-		c.fail(path, `found %q, expected one method: "package.Service.Method"`, selector)
 		return
 	}
 	if other, ok := seen[selector]; ok {

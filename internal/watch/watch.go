@@ -105,17 +105,22 @@ func (w *Watcher) run() {
 	b := burst{timing: w.timing}
 	timer := time.NewTimer(w.pause())
 	defer timer.Stop()
+	wake := func() {
+		if wait := b.event(time.Now()); wait > 0 {
+			timer.Reset(wait)
+		}
+	}
 	for {
 		select {
 		case <-w.stop:
 			return
 		case e := <-events:
 			if !passing(filepath.Base(e.Name)) {
-				timer.Reset(b.event(time.Now()))
+				wake()
 			}
 		case err := <-lost:
 			if err != nil { // whatever it is, events may be missing
-				timer.Reset(b.event(time.Now()))
+				wake()
 			}
 		case <-timer.C:
 			b = burst{timing: w.timing}
@@ -153,7 +158,8 @@ type burst struct {
 	first  time.Time
 }
 
-// event takes note of one more and tells how long to wait before looking.
+// event takes note of one more and tells how long to wait before looking; 0 is
+// no longer than was told before.
 func (b *burst) event(now time.Time) time.Duration {
 	if b.first.IsZero() {
 		b.first = now
