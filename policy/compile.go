@@ -122,6 +122,8 @@ func (c *Compiler) Close() {
 // Compile makes the Set of a target. Without problems the Set is never nil.
 func (c *Compiler) Compile(t Target) (*Set, Problems) {
 	b := newBuild(c, t)
+	b.refuseNotYet()
+	b.checkValues()
 	early, late := b.rateLimits()
 	var all []Policy
 	for _, some := range [][]Policy{
@@ -141,7 +143,12 @@ func (c *Compiler) Compile(t Target) (*Set, Problems) {
 	if len(b.problems) > 0 {
 		return nil, b.problems
 	}
-	return NewSet(b.policy, all...), nil
+	set := NewSet(b.policy, all...)
+	set.explained, set.observer = b.explain(all), c.env.Observer
+	if b.stream() && !b.exact("timeout") {
+		set.Timeout = 0 // a wider timeout is meant for calls, not for streams
+	}
+	return set, nil
 }
 
 // lease finds or opens what outlives this generation, and holds it until the

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -164,7 +163,3 @@ func plainNumbers(value any) any {
 	}
 	return value
 }
-
-// tokenLifetime is how long tokens that login issues are valid where the
-// policy says nothing.
-const tokenLifetime = 15 * time.Minute

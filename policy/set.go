@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"google.golang.org/grpc/status"
+
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -21,6 +23,9 @@ type Set struct {
 	messages []MessagePolicy
 	replies  []ReplyPolicy
 	headers  []HeaderPolicy
+
+	explained []Explained
+	observer  Observer
 }
 
 // NewSet orders policies as given.
@@ -45,11 +50,22 @@ func NewSet(effective *transomv1.Policy, policies ...Policy) *Set {
 // Policies lists the policies in the order in which they admit.
 func (s *Set) Policies() []Policy { return s.policies }
 
+// Prepend puts policies in front of the others. Only before the first call.
+func (s *Set) Prepend(front ...Policy) {
+	s.policies = append(front[:len(front):len(front)], s.policies...)
+}
+
+// ChangesHeader tells whether any policy changes the header of the answer.
+func (s *Set) ChangesHeader() bool { return len(s.headers) > 0 }
+
 // Admit asks each policy in turn. Where one refuses, those that had admitted
 // the call are told its end by Done, which the caller owes in either case.
 func (s *Set) Admit(ctx context.Context, r *Request) (context.Context, error) {
 	for _, p := range s.policies {
 		next, done, err := p.Admit(ctx, r)
+		if s.observer != nil {
+			s.observer.Decision(p.Name(), r.RPC, resultOf(err))
+		}
 		if err != nil {
 			r.RefusedBy = p.Name()
 			return ctx, err
@@ -62,6 +78,25 @@ func (s *Set) Admit(ctx context.Context, r *Request) (context.Context, error) {
 	return ctx, nil
 }
 
+// refused notes who refused a message or an answer.
+func (s *Set) refused(r *Request, by Policy, err error) {
+	r.RefusedBy = by.Name()
+	if s.observer != nil {
+		s.observer.Decision(by.Name(), r.RPC, resultOf(err))
+	}
+}
+
+// resultOf is what an Observer is told.
+func resultOf(err error) string {
+	if err == nil {
+		return "allow"
+	}
+	if name, ok := codeText[status.Code(err)]; ok {
+		return name
+	}
+	return "unknown"
+}
+
 // ReadsMessages tells whether any policy looks at the client's messages.
 func (s *Set) ReadsMessages() bool { return len(s.messages) > 0 }
 
@@ -69,7 +104,7 @@ func (s *Set) ReadsMessages() bool { return len(s.messages) > 0 }
 func (s *Set) Message(ctx context.Context, r *Request, message []byte) error {
 	for _, p := range s.messages {
 		if err := p.Message(ctx, r, message); err != nil {
-			r.RefusedBy = p.Name()
+			s.refused(r, p, err)
 			return err
 		}
 	}
@@ -84,7 +119,7 @@ func (s *Set) Reply(ctx context.Context, r *Request, message []byte) ([]byte, er
 	for i := len(s.replies) - 1; i >= 0; i-- {
 		var err error
 		if message, err = s.replies[i].Reply(ctx, r, message); err != nil {
-			r.RefusedBy = s.replies[i].Name()
+			s.refused(r, s.replies[i], err)
 			return nil, err
 		}
 	}

@@ -1,0 +1,133 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// notYet are fields of the policy that this version does nothing with. Silence
+// would be worse than a refusal: a method would be thought protected.
+var notYet = []protoreflect.Name{"retry", "idempotency_key", "circuit_breaker", "cache", "events"}
+
+// refuseNotYet refuses what has no effect.
+func (b *build) refuseNotYet() {
+	for _, field := range notYet {
+		if _, ok := b.origin[field]; ok {
+			b.refuse(string(field), "found %s, which this version of Transom does not have: remove it", field)
+		}
+	}
+}
+
+// checkValues checks the fields that are no decisions and that others apply.
+func (b *build) checkValues() {
+	b.checkDuration("timeout", b.policy.GetTimeout())
+	b.checkDuration("idle_timeout", b.policy.GetIdleTimeout())
+	b.checkStatus()
+	for n, name := range b.policy.GetResponseMetadata().GetHeaders() {
+		if problem := responseHeaderProblem(name); problem != "" {
+			b.refuse(fmt.Sprintf("response_metadata.headers[%d]", n), "response_metadata.headers: found %q, %s", name, problem)
+		}
+	}
+}
+
+// checkDuration refuses a duration that is set and not positive, or that no
+// time.Duration can hold.
+func (b *build) checkDuration(path string, d *durationpb.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	value := d.AsDuration()
+	if d.CheckValid() != nil || value <= 0 || value.Seconds() > 365*24*3600 {
+		b.refuse(path, "%s: found %v, expected a time above 0s and up to a year", path, value)
+	}
+	return value
+}
+
+func (b *build) checkStatus() {
+	seen := map[uint32]bool{}
+	for n, mapping := range b.policy.GetStatus() {
+		path := fmt.Sprintf("status[%d]", n)
+		code, ok := statusCode(mapping.GetCode())
+		switch {
+		case !ok:
+			b.refuse(path+".code", "%s.code: found %q, expected a gRPC code, %s, or a number above 16", path, mapping.GetCode(), strings.Join(codeNames(), ", "))
+		case seen[code]:
+			b.refuse(path+".code", "%s.code: %q stands here a second time", path, mapping.GetCode())
+		}
+		seen[code] = ok || seen[code]
+		if s := mapping.GetHttpStatus(); s < 200 || s > 599 {
+			b.refuse(path+".http_status", "%s.http_status: found %d, expected 200 to 599", path, s)
+		}
+	}
+}
+
+// grpcCodes are the codes of gRPC by the names that the protocol gives them.
+var grpcCodes = map[string]codes.Code{
+	"OK": codes.OK, "CANCELLED": codes.Canceled, "UNKNOWN": codes.Unknown, "INVALID_ARGUMENT": codes.InvalidArgument,
+	"DEADLINE_EXCEEDED": codes.DeadlineExceeded, "NOT_FOUND": codes.NotFound, "ALREADY_EXISTS": codes.AlreadyExists,
+	"PERMISSION_DENIED": codes.PermissionDenied, "RESOURCE_EXHAUSTED": codes.ResourceExhausted,
+	"FAILED_PRECONDITION": codes.FailedPrecondition, "ABORTED": codes.Aborted, "OUT_OF_RANGE": codes.OutOfRange,
+	"UNIMPLEMENTED": codes.Unimplemented, "INTERNAL": codes.Internal, "UNAVAILABLE": codes.Unavailable,
+	"DATA_LOSS": codes.DataLoss, "UNAUTHENTICATED": codes.Unauthenticated,
+}
+
+// codeText holds the same names by number, in lower case, for metrics.
+var codeText = func() map[codes.Code]string {
+	m := make(map[codes.Code]string, len(grpcCodes))
+	for name, code := range grpcCodes {
+		m[code] = strings.ToLower(name)
+	}
+	return m
+}()
+
+func codeNames() []string { return slices.Sorted(maps.Keys(grpcCodes)) }
+
+// statusCode reads a code by name or number.
+func statusCode(text string) (uint32, bool) {
+	if code, ok := grpcCodes[text]; ok {
+		return uint32(code), true
+	}
+	if text == "CANCELED" {
+		return uint32(codes.Canceled), true
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	return uint32(n), err == nil
+}
+
+// hopHeaders never cross (SEMANTICS 31).
+var hopHeaders = []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade",
+	"content-length", "content-type", "content-encoding", "proxy-authenticate", "proxy-authorization"}
+
+// responseHeaderProblem tells why response metadata of this name cannot become
+// a header; empty if it can.
+func responseHeaderProblem(name string) string {
+	lower := strings.ToLower(name)
+	switch {
+	case !isToken(name):
+		return "expected the name of a header"
+	case slices.Contains(hopHeaders, lower):
+		return "which the gateway sets itself"
+	case strings.HasPrefix(lower, "grpc-"):
+		return "which belongs to gRPC"
+	}
+	return ""
+}
+
+// isToken tells whether s is a token of RFC 9110 5.6.2.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
