@@ -1,0 +1,106 @@
+// Package load makes the load of the benchmark with wrk and h2load, programs
+// that cost far less than what they measure. It knows requests and counts; it
+// reads no clocks and compares nothing.
+//
+//	done, err := load.Wrk(ctx, "http://127.0.0.1:8080", load.Request{Path: "/v1/items"}, load.Options{Time: time.Second})
+package load
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Request is what is sent, over and over.
+type Request struct {
+	// Method defaults to GET.
+	Method string
+	// Path starts with a slash and may have a query.
+	Path string
+	// Headers by name.
+	Headers map[string]string
+	// Body is sent as it is.
+	Body []byte
+}
+
+// Options say how.
+type Options struct {
+	// Time is how long to send; whole seconds for wrk.
+	Time time.Duration
+	// Connections that send at the same time. Default: 32.
+	Connections int
+	// Streams are the requests under way on each HTTP/2 connection. Default: 1.
+	Streams int
+}
+
+func (o Options) connections() int {
+	if o.Connections == 0 {
+		return 32
+	}
+	return o.Connections
+}
+
+// patience is how long past its time a program may run.
+const patience = 15 * time.Second
+
+// Tool is Wrk or H2load: it sends requests to base ("http://host:port") and
+// returns how many were answered with success. Any other answer is an error.
+type Tool func(ctx context.Context, base string, r Request, o Options) (requests int64, err error)
+
+// Missing returns the Debian packages of the programs in paths that cannot be
+// found; paths are names such as "wrk".
+func Missing(paths ...string) []string {
+	packages := map[string]string{"wrk": "wrk", "h2load": "nghttp2-client", "nginx": "nginx-light"}
+	var missing []string
+	for _, path := range paths {
+		if _, err := exec.LookPath(path); err != nil {
+			missing = append(missing, packages[path])
+		}
+	}
+	return missing
+}
+
+// run runs a program of this package and returns what it printed.
+func run(ctx context.Context, o Options, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.Time+patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out.String())
+	}
+	return out.String(), nil
+}
+
+// headerNames returns the names in a stable order.
+func (r Request) headerNames() []string {
+	var names []string
+	for name := range r.Headers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// inFile writes data to a file of its own, calls use with its path, and
+// removes it.
+func inFile(name string, data []byte, use func(path string) error) (err error) {
+	dir, err := os.MkdirTemp("", "transom-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		return err
+	}
+	return use(path)
+}

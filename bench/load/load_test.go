@@ -1,0 +1,72 @@
+package load
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestReports(t *testing.T) {
+	for name, tc := range map[string]struct {
+		parse  func(string) (int64, error)
+		report string
+		want   int64
+		err    string
+	}{
+		"wrk":            {parseWrk, "Running 1s test\n  4321 requests in 1.10s, 0.94MB read\nRequests/sec: 3928.18\n", 4321, ""},
+		"wrk, refused":   {parseWrk, "  10 requests in 1.10s, 0.94MB read\n  Non-2xx or 3xx responses: 10\n", 0, "Non-2xx or 3xx responses: 10"},
+		"wrk, reset":     {parseWrk, "  10 requests in 1.10s\n  Socket errors: connect 0, read 3, write 0, timeout 0\n", 0, "read 3"},
+		"wrk, none":      {parseWrk, "  0 requests in 1.10s, 0B read\n", 0, "no answer at all"},
+		"wrk, odd":       {parseWrk, "unable to connect", 0, "no line"},
+		"h2load":         {parseH2load, "finished in 1.00s\nrequests: 90 total, 91 started, 90 done, 90 succeeded, 0 failed, 0 errored, 0 timeout\n", 90, ""},
+		"h2load, failed": {parseH2load, "requests: 90 total, 91 started, 90 done, 80 succeeded, 10 failed, 0 errored, 0 timeout\n", 0, "10 failed"},
+		"h2load, none":   {parseH2load, "requests: 0 total, 0 started, 0 done, 0 succeeded, 0 failed, 0 errored, 0 timeout\n", 0, "no answer at all"},
+		"h2load, odd":    {parseH2load, "", 0, "no line"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := tc.parse(tc.report)
+			if got != tc.want || (err == nil) != (tc.err == "") || (err != nil && !strings.Contains(err.Error(), tc.err)) {
+				t.Errorf("got %d, %v; want %d, %q", got, err, tc.want, tc.err)
+			}
+		})
+	}
+}
+
+// Both programs send what they are told, and count what was answered.
+func TestTools(t *testing.T) {
+	if missing := Missing("wrk", "h2load"); missing != nil {
+		t.Fatalf("install %v: bench/install.sh", missing)
+	}
+	for name, tool := range map[string]Tool{"wrk": Wrk, "h2load": H2load} {
+		t.Run(name, func(t *testing.T) {
+			var served, wrong atomic.Int64
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				served.Add(1)
+				body, err := io.ReadAll(r.Body)
+				if err != nil || string(body) != "a \"body\"\n\x00" || r.Method != http.MethodPost ||
+					r.Header.Get("X-Told") != "yes" || r.URL.RequestURI() != "/path?a=b" {
+					wrong.Add(1)
+				}
+			}))
+			server.Config.Protocols = new(http.Protocols)
+			server.Config.Protocols.SetHTTP1(true)
+			server.Config.Protocols.SetUnencryptedHTTP2(true)
+			server.Start()
+			defer server.Close()
+			done, err := tool(context.Background(), server.URL, Request{
+				Method: "POST", Path: "/path?a=b", Headers: map[string]string{"X-Told": "yes"}, Body: []byte("a \"body\"\n\x00"),
+			}, Options{Time: time.Second, Connections: 2, Streams: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if wrong.Load() != 0 || done <= 0 || done > served.Load() {
+				t.Errorf("%d of %d requests were wrong; counted %d", wrong.Load(), served.Load(), done)
+			}
+		})
+	}
+}

@@ -1,0 +1,78 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Interface guard.
+var _ Tool = Wrk
+
+// Wrk sends over HTTP/1.1 from one thread. A script is used only where there
+// is a body.
+func Wrk(ctx context.Context, base string, r Request, o Options) (requests int64, err error) {
+	args := []string{
+		"-t1",
+		"-c" + strconv.Itoa(o.connections()),
+		fmt.Sprintf("-d%ds", max(1, int64(o.Time.Round(time.Second)/time.Second))),
+	}
+	for _, name := range r.headerNames() {
+		args = append(args, "-H", name+": "+r.Headers[name])
+	}
+	once := func(args ...string) error {
+		out, err := run(ctx, o, "wrk", append(args, base+r.Path)...)
+		if err != nil {
+			return err
+		}
+		requests, err = parseWrk(out)
+		return err
+	}
+	if r.Method == "" && r.Body == nil {
+		return requests, once(args...)
+	}
+	err = inFile("request.lua", wrkScript(r), func(path string) error {
+		return once(append(args, "-s", path)...)
+	})
+	return requests, err
+}
+
+// wrkScript sets the method and the body.
+func wrkScript(r Request) []byte {
+	return fmt.Appendf(nil, "wrk.method = %s\nwrk.body = %s\n", luaString(r.Method), luaString(string(r.Body)))
+}
+
+// luaString writes every byte as a decimal escape, which needs no care.
+func luaString(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, c := range []byte(s) {
+		fmt.Fprintf(&b, `\%03d`, c)
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+var (
+	wrkRequests = regexp.MustCompile(`(?m)^\s*(\d+) requests in `)
+	wrkErrors   = regexp.MustCompile(`(?m)^\s*(Non-2xx or 3xx responses: .*|Socket errors: .*)$`)
+)
+
+// parseWrk reads wrk's report. Any failed request makes an error.
+func parseWrk(report string) (int64, error) {
+	if m := wrkErrors.FindStringSubmatch(report); m != nil {
+		return 0, fmt.Errorf("wrk: %s", m[1])
+	}
+	m := wrkRequests.FindStringSubmatch(report)
+	if m == nil {
+		return 0, fmt.Errorf("wrk's report has no line \"N requests in …\":\n%s", report)
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("wrk had no answer at all:\n%s", report)
+	}
+	return n, err
+}
