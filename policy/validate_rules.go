@@ -36,7 +36,7 @@ func (b *build) validate() []Policy {
 		return nil
 	}
 	for _, m := range reached {
-		b.problems = append(b.problems, brokenRules(validator, m)...)
+		b.problems = append(b.problems, brokenRules(validator, ruleExtensions{b.extensions()}, m)...)
 	}
 	return []Policy{&validation{rpc: b.target.RPC, input: input, validator: validator, log: b.env.Log}}
 }
@@ -132,7 +132,7 @@ func hasRules(m protoreflect.MessageDescriptor) bool {
 // brokenRules lists the rules of a message that do not compile. protovalidate
 // keeps such an error until a message is checked, so each part is checked once,
 // for itself, on an empty message.
-func brokenRules(validator protovalidate.Validator, m protoreflect.MessageDescriptor) Problems {
+func brokenRules(validator protovalidate.Validator, extensions ruleExtensions, m protoreflect.MessageDescriptor) Problems {
 	var problems Problems
 	empty := dynamicpb.NewMessage(m)
 	check := func(part protoreflect.Descriptor) bool {
@@ -142,7 +142,8 @@ func brokenRules(validator protovalidate.Validator, m protoreflect.MessageDescri
 		if !errors.As(validator.Validate(empty, only), &broken) {
 			return true
 		}
-		problems = append(problems, Problem{Message: fmt.Sprintf("the validation rules of %s are wrong: %s", part.FullName(), ruleProblem(broken))}.at(part))
+		problems = append(problems, extensions.problem(part,
+			fmt.Sprintf("the validation rules of %s are wrong: %s", part.FullName(), ruleProblem(broken))))
 		return false
 	}
 	if !check(m) {
@@ -163,15 +164,23 @@ func ruleProblem(err error) string {
 	return text
 }
 
-// at gives a problem the place of what it is about, where the schema knows it.
-func (p Problem) at(d protoreflect.Descriptor) Problem {
-	file := d.ParentFile()
-	if file == nil {
-		return p
-	}
-	p.File = file.Path()
-	if where := file.SourceLocations().ByDescriptor(d); len(where.Path) > 0 || where.EndLine > 0 {
-		p.Line, p.Column = where.StartLine+1, where.StartColumn+1
+// sources is what Extensions may know besides: where an option of a descriptor
+// was written. *schema.Registry does.
+type sources interface {
+	Position(d protoreflect.Descriptor, option ...int32) (file string, line, column int)
+}
+
+// ruleOption is the number of the (buf.validate.*) options.
+var ruleOption = int32(validate.E_Field.TypeDescriptor().Number())
+
+// problem is a problem at the rules of a descriptor, with its place as far as
+// the schema knows it.
+func (e ruleExtensions) problem(d protoreflect.Descriptor, message string) Problem {
+	p := Problem{Message: message}
+	if known, ok := e.schema.(sources); ok {
+		p.File, p.Line, p.Column = known.Position(d, ruleOption)
+	} else if file := d.ParentFile(); file != nil {
+		p.File = file.Path()
 	}
 	return p
 }

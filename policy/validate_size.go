@@ -23,31 +23,37 @@ type scope struct {
 	rest    int // how many bytes of the input remain where it ends; -1 for a group
 }
 
-// tooManyMessages counts the messages inside a message without making them. It
-// reads each byte once. Bytes that are no message are not too many: they are for
-// the decoder to refuse.
+// tooManyMessages tells whether looking into a message would cost more than its
+// size allows.
 func tooManyMessages(root protoreflect.MessageDescriptor, b []byte) bool {
 	limit := freeMessages + len(b)/messageBytes
+	return countInside(root, b, limit) > limit
+}
+
+// countInside counts the messages inside a message without making them, up to
+// one more than the limit. It reads each byte once. It stops where the bytes are
+// no message: that is for the decoder to refuse.
+func countInside(root protoreflect.MessageDescriptor, b []byte, limit int) (count int) {
 	stack := []scope{{message: root}}
-	for count := 0; ; {
+	for count <= limit {
 		top := stack[len(stack)-1]
 		if top.rest >= 0 && len(b) <= top.rest {
 			if len(stack) == 1 {
-				return false
+				return count
 			}
 			stack = stack[:len(stack)-1]
 			continue
 		}
 		number, kind, n := protowire.ConsumeTag(b)
 		if n < 0 || len(stack) > maxDepth {
-			return false
+			return count
 		}
 		b = b[n:]
 		inside := fieldMessage(top.message, number)
 		switch {
 		case kind == protowire.EndGroupType:
 			if top.rest >= 0 {
-				return false
+				return count
 			}
 			stack = stack[:len(stack)-1]
 			continue
@@ -56,23 +62,22 @@ func tooManyMessages(root protoreflect.MessageDescriptor, b []byte) bool {
 		case kind == protowire.BytesType && inside != nil:
 			size, n := protowire.ConsumeVarint(b)
 			if n < 0 || size > uint64(len(b)-n) {
-				return false
+				return count
 			}
 			b = b[n:]
 			stack = append(stack, scope{message: inside, rest: len(b) - int(size)})
 		default:
 			if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
-				return false
+				return count
 			}
 			b = b[n:]
 			continue
 		}
 		if inside != nil {
-			if count++; count > limit {
-				return true
-			}
+			count++
 		}
 	}
+	return count
 }
 
 // fieldMessage is what a field holds, nil for scalars and unknown fields. An
