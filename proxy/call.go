@@ -35,9 +35,15 @@ type Downstream interface {
 	// Finish ends the answer. A nil err is status OK; else it is a gRPC status
 	// error, and where it has a method HTTPStatus() int, that is the status of an
 	// HTTP answer in place of the table's. Finish before Open answers a refusal.
-	// It frees what the Downstream holds.
-	Finish(err error, trailer metadata.MD)
+	// It frees what the Downstream holds, which must not be used afterwards.
+	// It returns the status that stood in the status line, 0 if none did, or
+	// Aborted.
+	Finish(err error, trailer metadata.MD) (httpStatus int)
 }
+
+// Aborted is what Finish returns where the answer can only be broken off: the
+// caller panics with http.ErrAbortHandler once it has recorded the call.
+const Aborted = -1
 
 // Backend is what the relay sees of an upstream. A Backend is safe for
 // concurrent use.

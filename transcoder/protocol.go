@@ -135,6 +135,12 @@ func (m *Method) PathProtocol(r *http.Request, detected Protocol) (Protocol, boo
 // Downstream makes the client's half of a call on this binding. Nothing is read
 // or written yet.
 func (b *Binding) Downstream(x Exchange, p Protocol) proxy.Downstream {
+	switch {
+	case p == WebSocket:
+		return b.openWebSocket(x)
+	case !b.Method.Shape.Unary():
+		return b.openStream(x)
+	}
 	return b.openUnary(x)
 }
 

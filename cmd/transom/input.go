@@ -86,7 +86,7 @@ func (in *input) load() (*config.File, error) {
 	if in.admin != "" {
 		file.Config.Admin = &transomv1.Admin{Address: in.admin}
 	}
-	return file, nil
+	return file, file.Check().Err()
 }
 
 // once builds a gateway that serves nobody, for commands that only look at it.

@@ -59,9 +59,7 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	if err != nil {
 		return problem(err)
 	}
-	reloads, stop := startReloads(ctx, g, telemetry)
-	defer stop()
-	_ = reloads
+	defer startReloads(ctx, g, telemetry)()
 	server.start()
 	for _, l := range server.listeners {
 		telemetry.Log.Info("listening", "address", l.Addr().String(), "tls", l.tls != nil)
@@ -80,7 +78,7 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 
 // startReloads reloads on SIGHUP, when files change and when a server's
 // reflection does. stop waits for the last one.
-func startReloads(ctx context.Context, g *gateway.Gateway, t *observe.Telemetry) (chan<- struct{}, func()) {
+func startReloads(ctx context.Context, g *gateway.Gateway, t *observe.Telemetry) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -110,7 +108,7 @@ func startReloads(ctx context.Context, g *gateway.Gateway, t *observe.Telemetry)
 			}
 		}
 	}()
-	return wanted, func() {
+	return func() {
 		signal.Stop(hup)
 		cancel()
 		<-done
@@ -132,6 +130,7 @@ func watchFiles(g *gateway.Gateway, t *observe.Telemetry, want func()) *watched 
 	if w.watch, err = watch.New(w.paths, want); err != nil {
 		t.Log.Error("files are not watched; reload by SIGHUP or POST /reload", "error", err)
 	}
+	want() // what changed between reading the files and watching them was not seen
 	return w
 }
 

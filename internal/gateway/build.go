@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
@@ -86,7 +87,7 @@ func (b *builder) prepare() {
 	s.rest = b.settings.routing
 	s.headers = b.settings.headers
 	s.tree = httprule.NewTree[*Route](httprule.Options{AcceptTrailingSlash: b.settings.trailingSlash})
-	s.errors = transcoder.NewErrorWriter(b.settings.headers)
+	s.errors = transcoder.NewErrorWriter(jsonwire.NewPlans(resolver{protoregistry.GlobalTypes}))
 	for i, text := range b.file.Config.GetTrustedProxies() {
 		prefix, err := parsePrefix(text)
 		if err != nil {
@@ -144,7 +145,7 @@ func (b *builder) addRegistry(r *schema.Registry) {
 // problemAt notes a problem at a place of a proto file.
 func (b *builder) problemAt(r *schema.Registry, d protoreflect.Descriptor, message string, option ...int32) {
 	file, line, column := r.Position(d, option...)
-	b.problems = append(b.problems, Problem{File: file, Line: line, Column: column, Message: message})
+	b.problems = append(b.problems, Problem{File: file, Line: line, Column: column, Message: message, Warning: b.gateway.sources.isTolerant(r)})
 }
 
 // addMethod compiles one method and adds its routes.

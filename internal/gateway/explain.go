@@ -19,7 +19,7 @@ func (g *Gateway) Explain(r *http.Request) (report string, found bool) {
 	var b strings.Builder
 	route, err := s.find(r, &m)
 	if route == nil {
-		if allowed := s.allowed(r, r.URL.EscapedPath()); allowed != nil && err == nil {
+		if allowed := s.allowed(r.URL.EscapedPath()); allowed != nil && err == nil {
 			fmt.Fprintf(&b, "the path has routes, but none for %s; allowed: %s\n", r.Method, strings.Join(allowed, ", "))
 			return b.String(), false
 		}

@@ -18,8 +18,7 @@ type match struct {
 }
 
 func (m *match) reset() {
-	clear(m.path.Values)
-	m.path = httprule.Match{Values: m.path.Values[:0]}
+	m.path.Reset()
 	m.protocol = 0
 }
 
@@ -84,6 +83,9 @@ func (s *Snapshot) findWebSocket(path string, m *match) (*Route, error) {
 	streams := func(_ string, r *Route) bool { return !r.method.Shape.Unary() }
 	if route, ok := s.tree.MatchFunc(path, &m.path, streams); ok {
 		return route, nil
+	}
+	if m.path.Failure == httprule.BadEscape {
+		return nil, errBadEscape
 	}
 	return nil, nil
 }

@@ -29,6 +29,11 @@ func (g *Gateway) Files() []string {
 			files = append(files, s.Config.Resolve(source.DescriptorSet))
 		}
 	}
+	for _, issuer := range s.Config.Config.GetAuth().GetJwt() {
+		if jwks := issuer.GetJwksFile(); jwks != "" {
+			files = append(files, s.Config.Resolve(jwks))
+		}
+	}
 	slices.Sort(files)
 	return slices.Compact(files)
 }

@@ -24,10 +24,10 @@ func (b *builder) layers(r *schema.Registry, d protoreflect.MethodDescriptor) []
 		Position: func(path string) string { return b.configPosition("defaults." + path) },
 	}}
 	if p := schema.ServicePolicy(service); p != nil {
-		layers = append(layers, protoLayer(r, service, schema.ServiceOption, policy.Layer{Policy: p}))
+		layers = append(layers, protoLayer(r, service, schema.PolicyOption, policy.Layer{Policy: p}))
 	}
 	if p := schema.MethodPolicy(d); p != nil {
-		layers = append(layers, protoLayer(r, d, schema.MethodOption, policy.Layer{Policy: p, Exact: true}))
+		layers = append(layers, protoLayer(r, d, schema.PolicyOption, policy.Layer{Policy: p, Exact: true}))
 	}
 	rules := b.file.Config.GetPolicies()
 	for _, i := range policy.Matching(rules, d.FullName()) {

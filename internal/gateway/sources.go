@@ -3,10 +3,10 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
-
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/schema"
@@ -23,6 +23,7 @@ type sources struct {
 	reflectors map[string]*schema.Reflector // by upstream name and target
 	plans      map[*schema.Registry]*jsonwire.Plans
 	registries map[string]*schema.Registry // by source name
+	tolerant   map[*schema.Registry]bool   // a bad method costs itself alone
 }
 
 func newSources() *sources {
@@ -30,6 +31,7 @@ func newSources() *sources {
 		reflectors: map[string]*schema.Reflector{},
 		plans:      map[*schema.Registry]*jsonwire.Plans{},
 		registries: map[string]*schema.Registry{},
+		tolerant:   map[*schema.Registry]bool{},
 	}
 }
 
@@ -64,10 +66,33 @@ func (s *sources) load(ctx context.Context, file *config.File, conns map[string]
 			registry = before
 		}
 		s.registries[from.Name()] = registry
+		// A folder can be mended; a set or a server is somebody else's.
+		_, mine := source.GetSource().(*transomv1.SchemaSource_Directory)
+		s.tolerant[registry] = !mine
 		all = append(all, registry)
 	}
 	s.forget(all)
 	return all, problems
+}
+
+// changed asks the reflection services in use whether they have something new.
+func (s *sources) changed(ctx context.Context) bool {
+	s.mu.Lock()
+	reflectors := slices.Collect(maps.Values(s.reflectors))
+	s.mu.Unlock()
+	for _, r := range reflectors {
+		if r.Changed(ctx) {
+			return true
+		}
+	}
+	return false
+}
+
+// isTolerant tells whether the registry's source cannot be mended by its user.
+func (s *sources) isTolerant(r *schema.Registry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tolerant[r]
 }
 
 // plansOf returns the plans of a registry in use.
@@ -80,6 +105,7 @@ func (s *sources) plansOf(r *schema.Registry) *jsonwire.Plans {
 // forget drops the plans of registries that are not used any more.
 func (s *sources) forget(used []*schema.Registry) {
 	plans := map[*schema.Registry]*jsonwire.Plans{}
+	maps.DeleteFunc(s.tolerant, func(r *schema.Registry, _ bool) bool { return !slices.Contains(used, r) })
 	for _, r := range used {
 		if plans[r] = s.plans[r]; plans[r] == nil {
 			plans[r] = jsonwire.NewPlans(resolver{r})
@@ -114,33 +140,4 @@ func inDirectory(directory, path string) string {
 		return path
 	}
 	return filepath.Join(directory, path)
-}
-
-// resolver finds descriptors in a registry.
-type resolver struct{ *schema.Registry }
-
-var _ jsonwire.Resolver = resolver{}
-
-func (r resolver) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageDescriptor, error) {
-	t, err := r.Registry.FindMessageByName(name)
-	if err != nil {
-		return nil, err
-	}
-	return t.Descriptor(), nil
-}
-
-func (r resolver) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionDescriptor, error) {
-	t, err := r.Registry.FindExtensionByName(name)
-	if err != nil {
-		return nil, err
-	}
-	return t.TypeDescriptor(), nil
-}
-
-func (r resolver) FindExtensionByNumber(message protoreflect.FullName, field protoreflect.FieldNumber) (protoreflect.ExtensionDescriptor, error) {
-	t, err := r.Registry.FindExtensionByNumber(message, field)
-	if err != nil {
-		return nil, err
-	}
-	return t.TypeDescriptor(), nil
 }

@@ -7,34 +7,41 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
 )
 
 // unmatched answers a request that no route takes: a preflight, an OPTIONS, 405
 // with Allow, or 404.
 func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request, c *call, err error) {
-	path := r.URL.EscapedPath()
-	var allowed []string
+	q := &c.request
+	q.HTTP, q.ResponseHeader, q.Protocol = r, w.Header(), c.match.protocol.String()
+	q.ClientIP, _ = s.proxies.client(r)
+	q.RequestID = s.requestID(r.Header)
+	_, refused := s.unmatched.Admit(r.Context(), q) // observers refuse nothing
 	if err == nil {
-		if allowed = s.allowed(r, path); allowed != nil {
-			if r.Method == http.MethodOptions {
-				s.options(w, r, allowed)
-				g.options.Telemetry.Unmatched(r, http.StatusNoContent, codes.OK)
-				return
-			}
-			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			err = httpError(http.StatusMethodNotAllowed, codes.Unimplemented,
-				"the method "+clip(r.Method)+" is not allowed here; allowed: "+strings.Join(allowed, ", "))
+		err = refused
+	}
+	httpStatus := http.StatusNoContent
+	if err != nil || !s.options(w, r) {
+		if err == nil {
+			err = s.noRoute(w, r)
 		}
+		httpStatus = s.errors.Write(w, r, c.match.protocol, err)
 	}
-	if err == nil {
-		err = s.noRoute(path)
-	}
-	httpStatus := s.errors.Write(w, r, c.match.protocol, err)
-	g.options.Telemetry.Unmatched(r, httpStatus, statusCode(err))
+	c.outcome = outcome(err, httpStatus, &proxy.Result{})
+	s.unmatched.Done(q, &c.outcome)
 }
 
-func (s *Snapshot) noRoute(path string) error {
+// noRoute is 405 with Allow where the path has routes for other methods, else
+// 404.
+func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request) error {
+	path := r.URL.EscapedPath()
+	if allowed := s.allowed(path); allowed != nil {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		return httpError(http.StatusMethodNotAllowed, codes.Unimplemented,
+			"the method "+clip(r.Method)+" is not allowed here; allowed: "+strings.Join(allowed, ", "))
+	}
 	if s.rest.unknownRouteUnimplemented {
 		return httpError(http.StatusNotImplemented, codes.Unimplemented, "no route for "+clip(path))
 	}
@@ -42,7 +49,7 @@ func (s *Snapshot) noRoute(path string) error {
 }
 
 // allowed lists the HTTP methods that the path has routes for; nil for none.
-func (s *Snapshot) allowed(r *http.Request, path string) []string {
+func (s *Snapshot) allowed(path string) []string {
 	methods := s.tree.Allowed(path)
 	if route := s.paths[path]; route != nil && !s.rest.onlyRules {
 		methods = append(methods, http.MethodPost, http.MethodOptions)
@@ -56,29 +63,35 @@ func (s *Snapshot) allowed(r *http.Request, path string) []string {
 }
 
 // options answers OPTIONS where no rule does: a CORS preflight by the policy of
-// the route that the page asks for, and Allow.
-func (s *Snapshot) options(w http.ResponseWriter, r *http.Request, allowed []string) {
+// the route that the page asks for, and Allow. False where the path has no route.
+func (s *Snapshot) options(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodOptions {
+		return false
+	}
+	allowed := s.allowed(r.URL.EscapedPath())
+	if allowed == nil {
+		return false
+	}
 	h := w.Header()
 	if wanted := r.Header.Get("Access-Control-Request-Method"); wanted != "" && r.Header.Get("Origin") != "" {
-		if cors := s.corsOf(r, wanted); cors != nil {
-			cors.Preflight(r, h, allowed)
+		if set := s.preflighted(r, wanted); set != nil && set.Cors() != nil {
+			set.Cors().Preflight(r, h, allowed)
 		}
 	}
 	h.Set("Allow", strings.Join(allowed, ", "))
 	w.WriteHeader(http.StatusNoContent)
+	return true
 }
 
-// corsOf returns the CORS policy of the route that a preflight asks for.
-func (s *Snapshot) corsOf(r *http.Request, method string) *corsPolicy {
-	var m match
+// preflighted returns the policies of the route that a preflight asks for.
+func (s *Snapshot) preflighted(r *http.Request, method string) *policy.Set {
 	path := r.URL.EscapedPath()
 	if route := s.paths[path]; route != nil && (method == http.MethodPost || method == http.MethodGet) {
-		return route.method.set.Cors()
+		return route.method.set
 	}
+	var m match
 	if route, ok := s.tree.Match(method, path, &m.path); ok {
-		return route.method.set.Cors()
+		return route.method.set
 	}
 	return nil
 }
-
-var _ = transcoder.REST
