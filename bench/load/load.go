@@ -54,17 +54,26 @@ const patience = 15 * time.Second
 // returns how many were answered with success. Any other answer is an error.
 type Tool func(ctx context.Context, base string, r Request, o Options) (requests int64, err error)
 
-// Missing returns the Debian packages of the programs in paths that cannot be
-// found; paths are names such as "wrk".
-func Missing(paths ...string) []string {
+// Missing returns the Debian packages of the programs among names that cannot be
+// found; names are such as "wrk".
+func Missing(names ...string) []string {
 	packages := map[string]string{"wrk": "wrk", "h2load": "nghttp2-client", "nginx": "nginx-light"}
 	var missing []string
-	for _, path := range paths {
-		if _, err := exec.LookPath(path); err != nil {
-			missing = append(missing, packages[path])
+	for _, name := range names {
+		if _, err := exec.LookPath(Path(name)); err != nil {
+			missing = append(missing, packages[name])
 		}
 	}
 	return missing
+}
+
+// Path returns where a program is: as it is called, or in the folder that
+// Debian puts servers into and only root's PATH has.
+func Path(name string) string {
+	if _, err := exec.LookPath(name); err != nil {
+		return filepath.Join("/usr/sbin", name)
+	}
+	return name
 }
 
 // run runs a program of this package and returns what it printed.

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"runtime"
+	"strings"
+)
+
+// row is one line of the table. NaN stands for "does not apply".
+type row struct {
+	label     string
+	figure    float64 // In the scenario's unit.
+	allocs    float64 // Heap allocations per request or message.
+	ratio     float64 // The subject's figure to this one's, median of the rounds.
+	low, high float64 // The smallest and the largest of them.
+	goal      float64 // The ratio to reach; for a row without ratio, the figure. Zero: none.
+}
+
+// met reports whether the goal, if there is one, is reached.
+func (r row) met() bool {
+	switch {
+	case r.goal == 0:
+		return true
+	case math.IsNaN(r.ratio):
+		return r.figure <= r.goal
+	default:
+		return r.ratio <= r.goal
+	}
+}
+
+// writeHead says what was run where.
+func writeHead(out io.Writer, s settings) error {
+	note := ""
+	if s.subject == subjectSelf {
+		note = " grpc-gateway stands in Transom's place: this tries the harness, every ratio to it should be 1."
+	}
+	_, err := fmt.Fprintf(out, "%d CPUs (%s), %s. Medians of %d rounds of %v; in brackets the smallest and largest round.%s\n",
+		runtime.NumCPU(), cpuModel(), runtime.Version(), s.rounds, s.time, note)
+	return err
+}
+
+// writeRows writes the table of a scenario, or why there is none.
+func writeRows(out io.Writer, sc scenario, rows []row, failure error) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n### %s: %s\n\n", sc.name, sc.title)
+	if failure != nil {
+		fmt.Fprintf(&b, "Failed: %v\n", failure)
+	} else {
+		fmt.Fprintf(&b, "| | %s | allocations | %s ÷ this | goal |\n| --- | ---: | ---: | ---: | ---: |\n", sc.unit, rows[0].label)
+		for _, r := range rows {
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.label, number(r.figure), number(r.allocs), r.ratioText(), r.goalText())
+		}
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func (r row) ratioText() string {
+	if math.IsNaN(r.ratio) {
+		return ""
+	}
+	return fmt.Sprintf("%.2f (%.2f–%.2f)", r.ratio, r.low, r.high)
+}
+
+func (r row) goalText() string {
+	switch {
+	case r.goal == 0:
+		return ""
+	case r.met():
+		return fmt.Sprintf("≤ %v reached", r.goal)
+	default:
+		return fmt.Sprintf("≤ %v **missed**", r.goal)
+	}
+}
+
+// number writes three digits that count.
+func number(f float64) string {
+	switch {
+	case math.IsNaN(f):
+		return ""
+	case f < 10:
+		return fmt.Sprintf("%.2f", f)
+	case f < 100:
+		return fmt.Sprintf("%.1f", f)
+	default:
+		return fmt.Sprintf("%.0f", f)
+	}
+}
+
+// missed returns an error for every goal of a scenario that was not reached.
+func missed(sc scenario, rows []row) []error {
+	var errs []error
+	for _, r := range rows {
+		if !r.met() {
+			errs = append(errs, fmt.Errorf("%s: goal missed at %q: %s", sc.name, r.label, r.goalText()))
+		}
+	}
+	return errs
+}
+
+// cpuModel returns what the system calls its processor.
+func cpuModel() string {
+	file, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return "unknown"
+	}
+	defer func() { _ = file.Close() }()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if name, value, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
+}

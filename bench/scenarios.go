@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/transom-gateway/transom/bench/load"
+	"github.com/transom-gateway/transom/bench/peers"
+	benchv1 "github.com/transom-gateway/transom/bench/proto/bench/v1"
+)
+
+// scenario is one piece of work and those that do it.
+type scenario struct {
+	name  string // For -only.
+	title string // For the table.
+	unit  string // What the first column of figures counts.
+	// peers are the names in the fleet that must run.
+	peers []string
+	// transomOnly: nothing else can stand in Transom's place.
+	transomOnly bool
+	run         func(context.Context, *fleet, settings) ([]row, error)
+}
+
+// contender is one row of a scenario.
+type contender struct {
+	label string
+	peer  string
+	// request is sent instead of the scenario's, where it has a path.
+	request load.Request
+	// goal is the largest ratio of the subject's cost to this one's; zero: none.
+	goal float64
+}
+
+// The peers, by their names in the fleet.
+const (
+	transom        = "transom"
+	transomAgain   = "transom-again"
+	transomLogged  = "transom-logged"
+	transomSecured = "transom-secured"
+	transomIdle    = "transom-idle"
+	grpcGateway    = "grpc-gateway"
+	reverseProxy   = "reverse-proxy"
+	nginx          = "nginx"
+	grpcProxy      = "grpc-proxy"
+)
+
+// ticks is how many messages the stream scenario sends.
+const ticks = 1000
+
+// scenarios is the whole table.
+func scenarios() []scenario {
+	return []scenario{
+		timed{
+			name: "get-small", title: "small GET (0.3 KB), HTTP/1.1, 32 connections",
+			tool: load.Wrk, request: load.Request{Path: "/v1/items/item-1"}, form: jsonForm,
+			contenders: append(rest(0.60), contender{label: "Transom with its access log on", peer: transomLogged}),
+		}.scenario(),
+		timed{
+			name: "post", title: "POST of 1 KB, HTTP/1.1, 32 connections",
+			tool: load.Wrk, request: postRequest(), form: jsonForm,
+			contenders: rest(0.42),
+		}.scenario(),
+		timed{
+			name: "list", title: "list of 50 KB, HTTP/1.1, 32 connections",
+			tool: load.Wrk, request: load.Request{Path: "/v1/items?filter=brass&pageSize=50"}, form: jsonForm,
+			contenders: rest(0.12),
+		}.scenario(),
+		timed{
+			name: "get-http2", title: "small GET, HTTP/2, 4 connections of 8 streams",
+			tool: load.H2load, request: load.Request{Path: "/v1/items/item-1"}, form: jsonForm, http2: true,
+			options: load.Options{Connections: 4, Streams: 8},
+			contenders: []contender{
+				{label: "Transom", peer: transom},
+				{label: "Transom again (noise)", peer: transomAgain},
+				{label: "grpc-gateway", peer: grpcGateway},
+				{label: "httputil.ReverseProxy", peer: reverseProxy},
+			},
+		}.scenario(),
+		timed{
+			name: "stream", title: "NDJSON stream of 1,000 small messages, HTTP/1.1, 32 connections",
+			tool: load.Wrk, form: streamForm, messages: ticks,
+			request: load.Request{
+				Path:    "/v1/items:watch?count=1000",
+				Headers: map[string]string{"Accept": "application/x-ndjson"},
+			},
+			contenders: []contender{
+				{label: "Transom", peer: transom},
+				{label: "Transom again (noise)", peer: transomAgain},
+				{label: "grpc-gateway", peer: grpcGateway, goal: 0.18},
+			},
+		}.scenario(),
+		timed{
+			name: "grpc", title: "gRPC passthrough, unary, 4 connections of 8 streams", transomOnly: true,
+			tool: load.H2load, request: grpcRequest(), form: grpcForm, http2: true,
+			options: load.Options{Connections: 4, Streams: 8},
+			contenders: []contender{
+				{label: "Transom", peer: transom},
+				{label: "Transom again (noise)", peer: transomAgain},
+				{label: "grpc-go UnknownServiceHandler proxy", peer: grpcProxy, goal: 1.2},
+			},
+		}.scenario(),
+		timed{
+			name: "secured", title: "small GET behind JWT, role and rate limit, HTTP/1.1, 32 connections", transomOnly: true,
+			tool: load.Wrk, form: jsonForm,
+			contenders: []contender{
+				{label: "Transom, secured", peer: transomSecured, request: securedRequest()},
+				{label: "Transom, secured, again (noise)", peer: transomSecured, request: securedRequest()},
+				{label: "Transom, bare method", peer: transomSecured, goal: 1.15, request: bareRequest()},
+			},
+		}.scenario(),
+		idleScenario(),
+	}
+}
+
+// rest are those who serve JSON; the goal is against grpc-gateway.
+func rest(goal float64) []contender {
+	return []contender{
+		{label: "Transom", peer: transom},
+		{label: "Transom again (noise)", peer: transomAgain},
+		{label: "grpc-gateway", peer: grpcGateway, goal: goal},
+		{label: "httputil.ReverseProxy (JSON backend)", peer: reverseProxy},
+		{label: "nginx (JSON backend)", peer: nginx},
+	}
+}
+
+func postRequest() load.Request {
+	body, err := protojson.Marshal(peers.LargeItem(1))
+	if err != nil {
+		panic(err) // A constant message.
+	}
+	return load.Request{
+		Method:  "POST",
+		Path:    "/v1/items",
+		Headers: map[string]string{"Content-Type": "application/json"},
+		Body:    body,
+	}
+}
+
+// grpcRequest is one uncompressed message in gRPC's framing.
+func grpcRequest() load.Request {
+	message, err := proto.Marshal(&benchv1.GetItemRequest{Id: "item-1"})
+	if err != nil {
+		panic(err) // A constant message.
+	}
+	frame := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
+	return load.Request{
+		Method:  "POST",
+		Path:    benchv1.ItemService_GetItem_FullMethodName,
+		Headers: map[string]string{"Content-Type": "application/grpc", "Te": "trailers"},
+		Body:    append(frame, message...),
+	}
+}
+
+func securedRequest() load.Request {
+	return load.Request{
+		Path:    "/v1/secured/item-1",
+		Headers: map[string]string{"Authorization": "Bearer " + benchToken()},
+	}
+}
+
+// bareRequest carries the token too, so that both requests are of one size.
+func bareRequest() load.Request {
+	r := securedRequest()
+	r.Path = "/v1/items/item-1"
+	return r
+}
