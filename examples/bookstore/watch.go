@@ -60,7 +60,7 @@ func (s *Server) WatchBooks(r *pb.WatchBooksRequest, stream grpc.ServerStreaming
 		}
 	}
 	if r.GetFailCode() != 0 {
-		return status.Error(codes.Code(r.GetFailCode()), "the watch was told to fail") //nolint:gosec // Any number is wanted.
+		return status.Error(codes.Code(r.GetFailCode()), "the watch was told to fail") // Any number is wanted.
 	}
 	return nil
 }
