@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/bufbuild/protocompile/experimental/fdp"
 	"github.com/bufbuild/protocompile/experimental/incremental"
 	"github.com/bufbuild/protocompile/experimental/incremental/queries"
 	"github.com/bufbuild/protocompile/experimental/ir"
+	"github.com/bufbuild/protocompile/experimental/report"
 	"github.com/bufbuild/protocompile/experimental/seq"
 	"github.com/bufbuild/protocompile/experimental/source"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -48,26 +50,58 @@ func compile(ctx context.Context, root string, texts []sourceText) (result compi
 		paths[i] = text.path
 		opener.files[text.path] = source.NewFile(text.file, text.text)
 	}
-	results, found, err := incremental.Run(ctx, incremental.New(), queries.Link{
+	executor, session := incremental.New(), new(ir.Session)
+	results, found, err := incremental.Run(ctx, executor, queries.Link{
 		Opener:    opener,
-		Session:   new(ir.Session),
+		Session:   session,
 		Workspace: source.NewWorkspace(paths...),
 	})
 	if err != nil {
 		return compiled{}, Problems{{Message: fmt.Sprintf("compiling stopped: %v", err)}}
 	}
-	problems = diagnose(root, opener, found, results[0].Value)
-	if problems.Err() != nil {
-		return compiled{}, problems
+	if hasErrors(found) {
+		files, err := understood(ctx, executor, session, opener, paths)
+		if err != nil {
+			return compiled{}, Problems{{Message: fmt.Sprintf("compiling stopped: %v", err)}}
+		}
+		return compiled{}, diagnose(root, opener, found, files)
 	}
 	if results[0].Fatal != nil {
-		return compiled{}, append(problems, Problem{Message: fmt.Sprintf("the proto compiler failed: %v", results[0].Fatal)})
+		return compiled{}, Problems{{Message: fmt.Sprintf("the proto compiler failed; this is a defect of it, not of your files: %v", results[0].Fatal)}}
 	}
 	result, err = descriptors(results[0].Value)
 	if err != nil {
-		return compiled{}, append(problems, Problem{Message: fmt.Sprintf("the proto compiler made a malformed descriptor; this is a defect of it, not of your files: %v", err)})
+		return compiled{}, Problems{{Message: fmt.Sprintf("the proto compiler made a malformed descriptor; this is a defect of it, not of your files: %v", err)}}
 	}
-	return result, problems
+	return result, nil
+}
+
+// hasErrors tells whether the compiler found an error. What it warns of is style,
+// and the business of a linter.
+func hasErrors(found *report.Report) bool {
+	return slices.ContainsFunc(found.Diagnostics, func(d report.Diagnostic) bool {
+		return d.Level() <= report.Error
+	})
+}
+
+// understood returns the files as far as the compiler understood them; those that
+// it gave up are left out. It computes nothing anew.
+func understood(ctx context.Context, executor *incremental.Executor, session *ir.Session, opener *sourceOpener, paths []string) ([]*ir.File, error) {
+	asked := make([]incremental.Query[*ir.File], len(paths))
+	for i, path := range paths {
+		asked[i] = queries.IR{Opener: opener, Session: session, Path: path}
+	}
+	results, _, err := incremental.Run(ctx, executor, asked...)
+	if err != nil {
+		return nil, err
+	}
+	var files []*ir.File
+	for _, result := range results {
+		if result.Fatal == nil && result.Value != nil {
+			files = append(files, result.Value)
+		}
+	}
+	return files, nil
 }
 
 // sourceOpener gives the compiler the user's files, then the built-in ones.

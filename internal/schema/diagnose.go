@@ -1,8 +1,11 @@
 package schema
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/bufbuild/protocompile/experimental/ir"
 	"github.com/bufbuild/protocompile/experimental/report"
@@ -19,36 +22,71 @@ import (
 type diagnosis struct {
 	root    string
 	opener  *sourceOpener
-	files   []*ir.File              // as far as they could be understood
+	files   []*ir.File              // as far as they were understood
 	byFile  map[string]*source.File // by the name that the user typed
+	imports map[string][]string     // by import path, as they stand in the text
 	symbols *symbolIndex            // of files, made when first needed
+	cyclic  bool                    // files import each other in a circle
 }
 
-// diagnose reports every error of the compiler; what it warns of is style, and
-// the business of a linter.
+// The compiler has no tags for these.
+const (
+	missingImport = "imported file does not exist"
+	importCycle   = "detected cyclic import"
+	unknownField  = "cannot resolve message field name"
+)
+
+// diagnose reports every error of the compiler.
 func diagnose(root string, opener *sourceOpener, found *report.Report, files []*ir.File) Problems {
-	d := diagnosis{root: root, opener: opener, files: files, byFile: make(map[string]*source.File, len(opener.files))}
+	d := diagnosis{
+		root:    root,
+		opener:  opener,
+		files:   files,
+		byFile:  make(map[string]*source.File, len(opener.files)),
+		imports: make(map[string][]string, len(files)),
+	}
 	for _, file := range opener.files {
 		d.byFile[file.Path()] = file
 	}
-	explained := explanations(found)
+	for _, file := range files {
+		for statement := range file.AST().Imports() {
+			d.imports[file.Path()] = append(d.imports[file.Path()], quoted(statement.Span().Text()))
+		}
+	}
+	return d.problems(found)
+}
+
+func (d *diagnosis) problems(found *report.Report) Problems {
 	var problems Problems
+	explained := explanations(found)
+	d.cyclic = slices.ContainsFunc(found.Diagnostics, isCycle)
 	for i := range found.Diagnostics {
 		diagnostic := &found.Diagnostics[i]
-		if diagnostic.Level() > report.Error {
+		if diagnostic.Level() > report.Error || isCycle(*diagnostic) {
 			continue
 		}
-		if d.symbols == nil && diagnostic.Tag() == rtags.UnknownSymbol {
-			d.symbols = indexSymbols(files)
+		if problem, ok := d.problem(diagnostic, explained[i]); ok {
+			problems = append(problems, problem)
 		}
-		problems = append(problems, d.problem(diagnostic, explained[i]))
+	}
+	if d.cyclic {
+		problems = append(problems, d.cycles()...)
+	}
+	if len(problems) == 0 {
+		// Nothing of the above may let a broken schema pass in silence.
+		problems = Problems{{File: d.root, Message: found.Diagnostics[0].Message()}}
 	}
 	return problems.sorted()
 }
 
-// problem says one thing the compiler found.
-func (d *diagnosis) problem(diagnostic *report.Diagnostic, explained []explanation) Problem {
-	problem := Problem{File: diagnostic.File(), Message: diagnostic.Message()}
+func isCycle(diagnostic report.Diagnostic) bool {
+	return strings.HasPrefix(diagnostic.Message(), importCycle)
+}
+
+// problem says one thing the compiler found; ok is false if it is no more than
+// what another problem leads to.
+func (d *diagnosis) problem(diagnostic *report.Diagnostic, explained []explanation) (problem Problem, ok bool) {
+	problem = Problem{File: diagnostic.File(), Message: diagnostic.Message()}
 	at := diagnostic.Primary()
 	if !at.IsZero() {
 		start := at.Location(at.Start, length.Runes)
@@ -57,19 +95,86 @@ func (d *diagnosis) problem(diagnostic *report.Diagnostic, explained []explanati
 	switch {
 	case diagnostic.Level() == report.ICE:
 		problem.Message += " (a defect of the proto compiler, not of your file)"
-	case diagnostic.Message() == missingImport:
+	case problem.Message == missingImport:
 		problem.Message = d.missingImport(at.Text())
 	case diagnostic.Tag() == rtags.UnknownSymbol:
-		problem.Message += d.symbols.suggest(candidates(diagnostic), d.imports(at.File))
+		names := candidates(diagnostic)
+		if d.cyclic && d.imported(names, at.File) {
+			return problem, false // the compiler cut the circle at this import
+		}
+		problem.Message += cmp.Or(d.index().suggest(names, d.importedBy(at.File)), d.related(diagnostic, explained))
+	case strings.HasPrefix(problem.Message, unknownField):
+		problem.Message = d.unknownField(quotedName(problem.Message), at.Text())
 	default:
 		problem.Message += d.explain(explained) + hints(diagnostic)
 	}
-	return problem
+	return problem, true
 }
 
-// missingImport is what the compiler calls an import of a file that is nowhere.
-// It has no tag for it.
-const missingImport = "imported file does not exist"
+// imported tells whether a file declares one of the names that is imported.
+func (d *diagnosis) imported(names []string, by *source.File) bool {
+	paths := d.importedBy(by)
+	return slices.ContainsFunc(names, func(name string) bool { return paths[d.index().files[name]] })
+}
+
+// related is what the compiler knows of a name that the rules of lookup hide.
+func (d *diagnosis) related(diagnostic *report.Diagnostic, explained []explanation) string {
+	others := slices.DeleteFunc(slices.Clone(explained), func(e explanation) bool { return e.primary })
+	text := d.explain(others)
+	for _, note := range diagnostic.Notes() {
+		text += "; " + note
+	}
+	return text
+}
+
+// unknownField says what may have been meant by the name of a field in an option.
+func (d *diagnosis) unknownField(message, written string) string {
+	name := strings.TrimSpace(written)
+	if end := strings.IndexFunc(name, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }); end >= 0 {
+		name = name[:end]
+	}
+	fields := d.index().fields(message)
+	text := fmt.Sprintf("`%s` has no field `%s`", message, name)
+	if near := nearest(name, fields); near != "" {
+		return fmt.Sprintf("%s; did you mean `%s`?", text, near)
+	}
+	if len(fields) == 0 {
+		return text
+	}
+	return fmt.Sprintf("%s; it has %s", text, strings.Join(fields, ", "))
+}
+
+// cycles names the files that import each other in a circle. Where the compiler
+// cuts such a circle is a matter of chance.
+func (d *diagnosis) cycles() Problems {
+	var problems Problems
+	for _, cycle := range importCycles(d.imports) {
+		next := cycle[1%len(cycle)]
+		problem := Problem{
+			File:    d.opener.files[cycle[0]].Path(),
+			Message: "import cycle: " + strings.Join(append(cycle, cycle[0]), " imports "),
+		}
+		problem.Line, problem.Column = d.importStatement(cycle[0], next)
+		problems = append(problems, problem)
+	}
+	return problems
+}
+
+// importStatement is the place where one file imports another.
+func (d *diagnosis) importStatement(path, imported string) (line, column int) {
+	for _, file := range d.files {
+		if file.Path() != path {
+			continue
+		}
+		for statement := range file.AST().Imports() {
+			if span := statement.Span(); quoted(span.Text()) == imported {
+				at := span.Location(span.Start, length.Runes)
+				return at.Line, at.Column
+			}
+		}
+	}
+	return 0, 0
+}
 
 // missingImport says what may have been meant by an import statement.
 func (d *diagnosis) missingImport(statement string) string {
@@ -186,34 +291,36 @@ func (d *diagnosis) explain(explained []explanation) string {
 	return b.String()
 }
 
-// imports are the paths that a file imports, its own among them.
-func (d *diagnosis) imports(of *source.File) map[string]bool {
+// importedBy are the paths that a file imports, its own among them.
+func (d *diagnosis) importedBy(file *source.File) map[string]bool {
 	paths := make(map[string]bool)
-	for _, file := range d.files {
-		if file == nil || d.opener.files[file.Path()] != of {
+	for path, imported := range d.imports {
+		if d.opener.files[path] != file {
 			continue
 		}
-		paths[file.Path()] = true
-		for imported := range seq.Values(file.Imports()) {
-			paths[imported.Path()] = true
+		paths[path] = true
+		for _, path := range imported {
+			paths[path] = true
 		}
 	}
 	return paths
 }
 
-// indexSymbols collects what the user's files declare, as far as the compiler
-// understood them.
-func indexSymbols(files []*ir.File) *symbolIndex {
-	index := newSymbolIndex()
-	for _, file := range files {
-		if file == nil {
-			continue
-		}
-		for symbol := range seq.Values(file.ExportedSymbols()) {
-			if symbol.Kind().IsType() || symbol.Kind() == ir.SymbolKindExtension {
-				index.add(string(symbol.FullName()), file.Path())
+// index knows what the user's files declare.
+func (d *diagnosis) index() *symbolIndex {
+	if d.symbols == nil {
+		d.symbols = newSymbolIndex()
+		for _, file := range d.files {
+			for symbol := range seq.Values(file.ExportedSymbols()) {
+				kind := symbol.Kind()
+				switch {
+				case kind == ir.SymbolKindField:
+					d.symbols.addField(string(symbol.FullName()))
+				case kind == ir.SymbolKindMessage, kind == ir.SymbolKindEnum, kind == ir.SymbolKindExtension:
+					d.symbols.add(string(symbol.FullName()), file.Path())
+				}
 			}
 		}
 	}
-	return index
+	return d.symbols
 }

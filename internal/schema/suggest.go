@@ -34,12 +34,13 @@ func suggestImport(path, root string, paths []string) string {
 
 // symbolIndex knows which file declares a name.
 type symbolIndex struct {
-	files map[string]string // full name → import path
-	names []string
+	files    map[string]string   // full name → import path
+	names    []string            // the keys of files
+	messages map[string][]string // full name of a message → names of its fields
 }
 
 func newSymbolIndex() *symbolIndex {
-	return &symbolIndex{files: make(map[string]string)}
+	return &symbolIndex{files: make(map[string]string), messages: make(map[string][]string)}
 }
 
 func (x *symbolIndex) add(name, file string) {
@@ -47,6 +48,27 @@ func (x *symbolIndex) add(name, file string) {
 		x.names = append(x.names, name)
 	}
 	x.files[name] = file
+}
+
+func (x *symbolIndex) addField(name string) {
+	if dot := strings.LastIndexByte(name, '.'); dot > 0 {
+		x.messages[name[:dot]] = append(x.messages[name[:dot]], name[dot+1:])
+	}
+}
+
+// fields are the names of the fields of a message, sorted; none if it is not
+// known.
+func (x *symbolIndex) fields(message string) []string {
+	names := slices.Clone(x.messages[message])
+	if d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(message)); err == nil && len(names) == 0 {
+		if known, ok := d.(protoreflect.MessageDescriptor); ok && isWellKnown(d.ParentFile().Path()) {
+			for i := range known.Fields().Len() {
+				names = append(names, string(known.Fields().Get(i).Name()))
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // suggest says what may have been meant by a name, given as the full names that
