@@ -132,19 +132,33 @@ func (m *Method) PathProtocol(r *http.Request, detected Protocol) (Protocol, boo
 	return REST, true
 }
 
+// ProtocolName is the protocol of a request on this binding, for logs and
+// metrics: Protocol's own name, or that of the form of a stream over HTTP.
+func (b *Binding) ProtocolName(h http.Header, p Protocol) string {
+	if p == REST && b.Method.Shape.ServerStreams {
+		return b.streamFormat(h).protocolName()
+	}
+	return p.String()
+}
+
 // Downstream makes the client's half of a call on this binding. Nothing is read
 // or written yet.
 func (b *Binding) Downstream(x Exchange, p Protocol) proxy.Downstream {
-	switch {
-	case p == WebSocket:
+	switch p {
+	case WebSocket:
 		return b.openWebSocket(x)
-	case !b.Method.Shape.Unary():
-		return b.openStream(x)
+	case GRPC:
+		return b.openGRPC(x)
+	case GRPCWeb, GRPCWebText:
+		return b.openGRPCWeb(x, p == GRPCWebText)
+	case ConnectUnary, ConnectGet:
+		return b.openConnectUnary(x, p == ConnectGet)
+	case ConnectStream:
+		return b.openConnectStream(x)
+	case REST:
 	}
-	return b.openUnary(x)
-}
-
-// ErrorWriter answers requests that no binding takes.
-type ErrorWriter struct {
-	method *Method
+	if b.Method.Shape.Unary() {
+		return b.openUnary(x)
+	}
+	return b.openStream(x)
 }

@@ -1,0 +1,50 @@
+package transcoder
+
+import (
+	"encoding/base64"
+	"net/url"
+	"strings"
+)
+
+// connectGet is what the query of a Connect GET says.
+type connectGet struct {
+	encoding, compression string
+	message               string // decoded of base64
+}
+
+// parseConnectGet reads the query. Parameters that it does not know are
+// someone else's.
+func parseConnectGet(raw string) (q connectGet, err error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return q, badRequest("the query cannot be read: %v", err)
+	}
+	for _, name := range [...]string{"connect", "encoding", "compression", "message", "base64"} {
+		if len(values[name]) > 1 {
+			return q, badRequest("query parameter %s stands there %d times; expected once", name, len(values[name]))
+		}
+	}
+	if v := values.Get("connect"); v != "v1" {
+		return q, badRequest("query parameter connect %q: expected v1", clip(v))
+	}
+	if !values.Has("message") {
+		return q, badRequest("query parameter message is missing")
+	}
+	q.encoding, q.compression, q.message = values.Get("encoding"), values.Get("compression"), values.Get("message")
+	switch v := values.Get("base64"); v {
+	case "", "0":
+	case "1":
+		if q.message, err = decodeURLBase64(q.message); err != nil {
+			return q, badRequest("query parameter message: expected URL-safe base64: %v", err)
+		}
+	default:
+		return q, badRequest("query parameter base64 %q: expected 1 or 0", clip(v))
+	}
+	return q, nil
+}
+
+// decodeURLBase64 takes the URL-safe alphabet, padded or not.
+func decodeURLBase64(s string) (string, error) {
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(s, "="))
+	return string(b), err
+}

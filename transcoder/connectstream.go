@@ -1,0 +1,149 @@
+package transcoder
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// connectStream is the edge of a streaming call in the Connect protocol.
+// Whatever becomes of the call, the HTTP status is 200; the end stands in the
+// last envelope.
+type connectStream struct {
+	envelopeCall
+	json        bool
+	contentType []string
+	refused     int // the HTTP status of a request that is no Connect stream; 0 for none
+
+	count     int    // messages of the client
+	wire      []byte // of the client's message; kept between calls
+	converted []byte // of the backend's; kept between calls
+}
+
+var _ proxy.Downstream = (*connectStream)(nil)
+
+var connectStreams = sync.Pool{New: func() any { return new(connectStream) }}
+
+const connectType = "application/connect"
+
+var (
+	connectJSONHeader  = []string{connectType + "+json"}
+	connectProtoHeader = []string{connectType + "+proto"}
+)
+
+func (b *Binding) openConnectStream(x Exchange) proxy.Downstream {
+	c, ok := connectStreams.Get().(*connectStream)
+	if !ok {
+		panic("the pool of Connect streams holds something else") // its New is above
+	}
+	c.start(b.Method, x, codes.InvalidArgument)
+	c.json = subtype(first(x.R.Header, "Content-Type"), connectType) == "json"
+	c.contentType = connectProtoHeader
+	if c.json {
+		c.contentType = connectJSONHeader
+	}
+	return c
+}
+
+// Open implements proxy.Downstream.
+func (c *connectStream) Open(ctx context.Context) (context.Context, error) {
+	sub := subtype(first(c.r.Header, "Content-Type"), connectType)
+	if c.method.Shape.Unary() {
+		c.refused = http.StatusUnsupportedMediaType
+		return ctx, wrongContentType(c.w.Header(), c.r.Header, "application/json, application/proto")
+	}
+	if sub != "json" && sub != "proto" {
+		c.refused = http.StatusUnsupportedMediaType
+		return ctx, wrongContentType(c.w.Header(), c.r.Header, "application/connect+json, application/connect+proto")
+	}
+	if err := checkConnectVersion(c.r.Header); err != nil {
+		return ctx, err
+	}
+	if err := c.setMessageEncoding("Connect-Content-Encoding"); err != nil {
+		c.w.Header()["Connect-Accept-Encoding"] = gzipHeader
+		return ctx, err
+	}
+	c.out.zip = listsToken(c.r.Header["Connect-Accept-Encoding"], "gzip")
+	c.fullDuplex()
+	return ctx, nil
+}
+
+// Recv implements proxy.Downstream.
+func (c *connectStream) Recv() (proxy.Frame, error) {
+	f, err := c.envelopeCall.Recv()
+	if err != nil || !c.json {
+		return f, err
+	}
+	defer f.Free()
+	settings := &c.method.Settings
+	if c.wire, err = c.method.input.AppendWire(c.wire[:0], f.Bytes(), settings.Input); err != nil {
+		return proxy.Frame{}, badRequest("message %d: %v", c.count, err)
+	}
+	c.count++
+	return proxy.NewFrame(c.wire), nil
+}
+
+// Header implements proxy.Downstream. The client may wait for it.
+func (c *connectStream) Header(md metadata.MD) {
+	setMetadata(c.w.Header(), "", md)
+	c.beginAnswer()
+	c.Flush()
+}
+
+func (c *connectStream) beginAnswer() {
+	h := c.w.Header()
+	h["Content-Type"] = c.contentType
+	if c.out.zip {
+		h["Connect-Content-Encoding"] = gzipHeader
+	}
+	c.writeHeader(http.StatusOK)
+}
+
+// Send implements proxy.Downstream.
+func (c *connectStream) Send(f proxy.Frame) error {
+	defer f.Free()
+	if c.json {
+		var err error
+		if c.converted, err = c.method.output.AppendJSON(c.converted[:0], f.Bytes(), c.method.Settings.ConnectJSON); err != nil {
+			return brokenAnswer(c.method, err)
+		}
+	}
+	if !c.begun {
+		c.beginAnswer()
+	}
+	if c.json {
+		c.extendDeadline(len(c.converted))
+		return c.out.bytes(c.converted)
+	}
+	c.extendDeadline(f.Len())
+	return c.out.frame(f)
+}
+
+// Finish implements proxy.Downstream.
+func (c *connectStream) Finish(err error, trailer metadata.MD) int {
+	httpStatus := http.StatusOK
+	if c.refused != 0 {
+		httpStatus = c.refused
+		h := c.w.Header()
+		h["Content-Type"] = jsonHeader
+		c.writeHeader(httpStatus)
+		_, _ = c.w.Write(newConnectError(c.method.errors, status.Convert(err)).append(nil)) // an error means that the client is gone
+	} else {
+		if !c.begun {
+			c.beginAnswer()
+		}
+		c.converted = newConnectEnd(c.method.errors, err, trailer).append(c.converted[:0])
+		_ = c.out.raw(flagConnectEnd, c.converted) // an error means that the client is gone
+	}
+	c.clearDeadline()
+	c.release()
+	*c = connectStream{envelopeCall: c.envelopeCall, wire: keep(c.wire), converted: keep(c.converted)}
+	connectStreams.Put(c)
+	return httpStatus
+}

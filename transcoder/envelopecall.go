@@ -1,0 +1,153 @@
+package transcoder
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// envelopeCall is what the edges share whose messages stand in envelopes: gRPC,
+// gRPC-Web and Connect's streams. Its Recv may run beside the rest.
+type envelopeCall struct {
+	method *Method
+	w      http.ResponseWriter
+	r      *http.Request
+	// beforeHeader is the exchange's BeforeHeader.
+	beforeHeader func(http.Header)
+
+	in       envelopeReader
+	received bool // the only message of a client that does not stream
+
+	out      envelopeWriter
+	headed   bool      // the backend sent metadata ahead of its messages
+	begun    bool      // the header is written
+	deadline time.Time // of the writes
+}
+
+func (c *envelopeCall) start(m *Method, x Exchange, malformed codes.Code) {
+	c.method, c.w, c.r, c.beforeHeader = m, x.W, x.R, x.BeforeHeader
+	c.in.begin(x.R.Body, m.Settings.MaxMessage, malformed)
+	c.out.begin(x.W)
+}
+
+// release drops what belongs to the request and keeps the memory.
+func (c *envelopeCall) release() {
+	c.in.begin(nil, 0, 0)
+	c.out.begin(nil)
+	c.method, c.w, c.r, c.beforeHeader = nil, nil, nil, nil
+	c.received, c.headed, c.begun, c.deadline = false, false, false, time.Time{}
+}
+
+// fullDuplex lets an HTTP/1.1 answer begin before the request has ended.
+func (c *envelopeCall) fullDuplex() {
+	if c.r.ProtoMajor == 1 && c.method.Shape.ClientStreams {
+		// Not every server can; then the answer waits for the whole body.
+		_ = http.NewResponseController(c.w).EnableFullDuplex()
+	}
+}
+
+// Open implements proxy.Downstream where there is nothing to check.
+func (c *envelopeCall) Open(ctx context.Context) (context.Context, error) { return ctx, nil }
+
+// Recv implements proxy.Downstream for messages in wire format.
+func (c *envelopeCall) Recv() (proxy.Frame, error) {
+	if c.method.Shape.ClientStreams {
+		return c.in.next()
+	}
+	if c.received {
+		return proxy.Frame{}, io.EOF
+	}
+	c.received = true
+	f, err := c.in.next()
+	if err != nil {
+		return proxy.Frame{}, err
+	}
+	if err := c.in.close(); err != nil {
+		f.Free()
+		return proxy.Frame{}, err
+	}
+	return f, nil
+}
+
+// Flush implements proxy.Downstream. The answer to a client that does not
+// stream leaves whole, with its end.
+func (c *envelopeCall) Flush() {
+	if c.begun {
+		_ = http.NewResponseController(c.w).Flush() // the next Send notices a client that is gone
+	}
+}
+
+// Unblock implements proxy.Downstream.
+func (c *envelopeCall) Unblock() {
+	if c.method.Shape.ClientStreams {
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) // unsupported only by recorders, which do not block
+	}
+}
+
+// writeHeader writes the header of the answer, once.
+func (c *envelopeCall) writeHeader(httpStatus int) {
+	c.begun = true
+	if c.beforeHeader != nil {
+		c.beforeHeader(c.w.Header())
+	}
+	c.w.WriteHeader(httpStatus)
+}
+
+// longAnswer is the size from which on a unary answer may have to wait for a
+// client that does not read.
+const longAnswer = 32 << 10
+
+// extendDeadline gives the next write of so many bytes its time. It is moved
+// rarely, as it costs more than a small message.
+func (c *envelopeCall) extendDeadline(size int) {
+	if !c.method.Shape.ServerStreams && size < longAnswer {
+		return
+	}
+	now := time.Now()
+	if c.deadline.Sub(now) > writeTimeout/2 {
+		return
+	}
+	c.deadline = now.Add(writeTimeout)
+	_ = http.NewResponseController(c.w).SetWriteDeadline(c.deadline) // where it is not supported, the server's own holds
+}
+
+// clearDeadline leaves an HTTP/1.1 connection as it was found.
+func (c *envelopeCall) clearDeadline() {
+	if !c.deadline.IsZero() && c.r.ProtoMajor == 1 {
+		_ = http.NewResponseController(c.w).SetWriteDeadline(time.Time{}) // as above
+	}
+}
+
+// listsToken tells whether a comma-separated header has the item, in any case.
+func listsToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(item), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// setMessageEncoding reads how the client compresses its messages and whether
+// it takes compressed ones. The names of the headers differ; the rules are the
+// same.
+func (c *envelopeCall) setMessageEncoding(encodingHeader string) error {
+	switch name := first(c.r.Header, encodingHeader); name {
+	case "", "identity":
+		return nil
+	case "gzip":
+		c.in.zipped = true
+		return nil
+	default:
+		return status.Errorf(codes.Unimplemented, "the message encoding %q is not supported; expected gzip or identity", clip(name))
+	}
+}

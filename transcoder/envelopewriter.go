@@ -1,0 +1,102 @@
+package transcoder
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// envelopeWriter puts messages into envelopes. It is used by one goroutine.
+type envelopeWriter struct {
+	dst io.Writer
+	// zip compresses messages that are worth it.
+	zip bool
+
+	prefix [envelopePrefix]byte
+	zipped bytes.Buffer // kept between calls
+}
+
+// begin prepares for a new answer and keeps the memory.
+func (e *envelopeWriter) begin(dst io.Writer) {
+	e.dst, e.zip = dst, false
+	if e.zipped.Cap() > maxKept {
+		e.zipped = bytes.Buffer{}
+	}
+}
+
+// frame writes one message, which stays the caller's.
+func (e *envelopeWriter) frame(f proxy.Frame) error {
+	size := f.Len()
+	if e.zip && size >= minCompressed {
+		return e.compressed(f.Bytes())
+	}
+	if err := e.head(0, size); err != nil {
+		return err
+	}
+	for _, b := range f.Buffers() {
+		if _, err := e.dst.Write(b.ReadOnlyData()); err != nil {
+			return errNotReading
+		}
+	}
+	return nil
+}
+
+// bytes writes one message.
+func (e *envelopeWriter) bytes(message []byte) error {
+	if e.zip && len(message) >= minCompressed {
+		return e.compressed(message)
+	}
+	return e.raw(0, message)
+}
+
+func (e *envelopeWriter) compressed(message []byte) error {
+	e.zipped.Reset()
+	if err := gzipEncoding.write(&e.zipped, message); err != nil {
+		return status.Errorf(codes.Internal, "compressing a message: %v", err)
+	}
+	return e.raw(flagCompressed, e.zipped.Bytes())
+}
+
+// raw writes an envelope with the flags as they are.
+func (e *envelopeWriter) raw(flags byte, b []byte) error {
+	if err := e.head(flags, len(b)); err != nil {
+		return err
+	}
+	if _, err := e.dst.Write(b); err != nil {
+		return errNotReading
+	}
+	return nil
+}
+
+func (e *envelopeWriter) head(flags byte, size int) error {
+	if uint64(size) > 1<<32-1 {
+		return status.Errorf(codes.ResourceExhausted, "a message of %d bytes does not fit an envelope", size)
+	}
+	e.prefix[0] = flags
+	binary.BigEndian.PutUint32(e.prefix[1:], uint32(size)) //nolint:gosec // checked above
+	if _, err := e.dst.Write(e.prefix[:]); err != nil {
+		return errNotReading
+	}
+	return nil
+}
+
+// errNotReading ends the call of a client that takes no more of its answer.
+var errNotReading = status.Error(codes.Canceled, "the client went away or stopped reading")
+
+// gzipEncoding is the one encoding of messages that all clients know.
+var gzipEncoding = encodingNamed("gzip")
+
+// encodingNamed returns an encoding of the table, nil if it is not there.
+func encodingNamed(name string) *encoding {
+	for _, e := range encodings {
+		if e.name == name {
+			return e
+		}
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package transcoder
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// grpcCall is the edge of a gRPC client, for all four shapes. Messages pass as
+// they are; only their envelopes are taken off and put on.
+type grpcCall struct {
+	envelopeCall
+	contentType []string
+	refused     int // the HTTP status of a request that is no gRPC; 0 for none
+}
+
+var _ proxy.Downstream = (*grpcCall)(nil)
+
+var grpcCalls = sync.Pool{New: func() any { return new(grpcCall) }}
+
+// Header values that are set again and again, so that they are not allocated.
+var (
+	grpcHeader         = []string{"application/grpc"}
+	grpcProtoHeader    = []string{"application/grpc+proto"}
+	gzipHeader         = []string{"gzip"}
+	acceptedGzipHeader = []string{"identity,gzip"}
+)
+
+func (b *Binding) openGRPC(x Exchange) proxy.Downstream {
+	c, ok := grpcCalls.Get().(*grpcCall)
+	if !ok {
+		panic("the pool of gRPC calls holds something else") // its New is above
+	}
+	c.start(b.Method, x, codes.Internal)
+	c.contentType = grpcHeader
+	return c
+}
+
+// Open implements proxy.Downstream.
+func (c *grpcCall) Open(ctx context.Context) (context.Context, error) {
+	if c.r.ProtoMajor < 2 {
+		c.refused = http.StatusHTTPVersionNotSupported
+		return ctx, status.Error(codes.Unimplemented, "gRPC needs HTTP/2; over HTTP/1.1 use gRPC-Web or Connect")
+	}
+	switch subtype(first(c.r.Header, "Content-Type"), grpcHeader[0]) {
+	case "":
+	case "proto":
+		c.contentType = grpcProtoHeader
+	default:
+		c.refused = http.StatusUnsupportedMediaType
+		return ctx, status.Errorf(codes.Unimplemented, "Content-Type %q: expected application/grpc or application/grpc+proto",
+			clip(first(c.r.Header, "Content-Type")))
+	}
+	return ctx, c.openEncoding()
+}
+
+// openEncoding settles the encodings of the messages, as gRPC names them. Like
+// grpc-go, the answer is compressed when the request is.
+func (c *envelopeCall) openEncoding() error {
+	if err := c.setMessageEncoding("Grpc-Encoding"); err != nil {
+		c.w.Header()["Grpc-Accept-Encoding"] = acceptedGzipHeader
+		return err
+	}
+	if c.in.zipped {
+		accepted := c.r.Header["Grpc-Accept-Encoding"]
+		c.out.zip = len(accepted) == 0 || listsToken(accepted, "gzip")
+	}
+	return nil
+}
+
+// subtype returns what follows a media type and its plus sign, without
+// parameters: "" for the media type itself, "?" for something else.
+func subtype(contentType, media string) string {
+	if contentType == media {
+		return ""
+	}
+	contentType, _, _ = strings.Cut(contentType, ";")
+	rest, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(contentType)), media)
+	if !ok {
+		return "?"
+	}
+	if rest == "" {
+		return ""
+	}
+	sub, ok := strings.CutPrefix(rest, "+")
+	if !ok || sub == "" {
+		return "?"
+	}
+	return sub
+}
+
+// Header implements proxy.Downstream. A stream's client may wait for it.
+func (c *grpcCall) Header(md metadata.MD) {
+	c.headed = true
+	setMetadata(c.w.Header(), "", md)
+	if !c.method.Shape.Unary() {
+		c.beginAnswer()
+		c.Flush()
+	}
+}
+
+// beginAnswer writes the header of an answer that is more than a status.
+func (c *grpcCall) beginAnswer() {
+	h := c.w.Header()
+	if c.out.zip {
+		h["Grpc-Encoding"] = gzipHeader
+	}
+	c.writeGRPCHeader(h)
+}
+
+// writeGRPCHeader leaves out what gRPC clients have no use for and net/http
+// would spend time on.
+func (c *grpcCall) writeGRPCHeader(h http.Header) {
+	h["Content-Type"] = c.contentType
+	h["Date"] = nil
+	h["Content-Length"] = nil
+	c.writeHeader(http.StatusOK)
+}
+
+// Send implements proxy.Downstream.
+func (c *grpcCall) Send(f proxy.Frame) error {
+	if !c.begun {
+		c.beginAnswer()
+	}
+	c.extendDeadline(f.Len())
+	err := c.out.frame(f)
+	f.Free()
+	return err
+}
+
+// Finish implements proxy.Downstream. Where nothing was sent, the status stands
+// in the header ("trailers-only").
+func (c *grpcCall) Finish(err error, trailer metadata.MD) int {
+	httpStatus := http.StatusOK
+	switch h := c.w.Header(); {
+	case c.refused != 0:
+		httpStatus = c.refused
+		setStatus(h, status.Convert(err))
+		c.writeHeader(httpStatus)
+	case c.begun || c.headed:
+		if !c.begun {
+			c.beginAnswer()
+		}
+		setMetadata(h, http.TrailerPrefix, trailer)
+		setStatusTrailer(h, status.Convert(err))
+	default:
+		setMetadata(h, "", trailer)
+		setStatus(h, status.Convert(err))
+		c.writeGRPCHeader(h)
+	}
+	c.release()
+	c.refused, c.contentType = 0, nil
+	grpcCalls.Put(c)
+	return httpStatus
+}

@@ -1,0 +1,194 @@
+package transcoder
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// grpcWebCall is the edge of a gRPC-Web client, binary or text: gRPC whose
+// trailer is the last envelope of the body, over any version of HTTP.
+type grpcWebCall struct {
+	envelopeCall
+	contentType []string
+	refused     int // the HTTP status of a request that is no gRPC-Web; 0 for none
+
+	textIn  base64Reader
+	textOut base64Writer
+	text    bool         // the answer is base64
+	trailer bytes.Buffer // kept between calls
+}
+
+var _ proxy.Downstream = (*grpcWebCall)(nil)
+
+var grpcWebCalls = sync.Pool{New: func() any { return new(grpcWebCall) }}
+
+const (
+	grpcWebType     = "application/grpc-web"
+	grpcWebTextType = "application/grpc-web-text"
+)
+
+var (
+	grpcWebHeader          = []string{grpcWebType}
+	grpcWebProtoHeader     = []string{grpcWebType + "+proto"}
+	grpcWebTextHeader      = []string{grpcWebTextType}
+	grpcWebTextProtoHeader = []string{grpcWebTextType + "+proto"}
+)
+
+func (b *Binding) openGRPCWeb(x Exchange, text bool) proxy.Downstream {
+	c, ok := grpcWebCalls.Get().(*grpcWebCall)
+	if !ok {
+		panic("the pool of gRPC-Web calls holds something else") // its New is above
+	}
+	c.start(b.Method, x, codes.Internal)
+	if text {
+		c.textIn.begin(x.R.Body)
+		c.in.src = &c.textIn
+	}
+	c.text = text || acceptsText(x.R.Header["Accept"])
+	c.contentType = grpcWebProtoHeader
+	if c.text {
+		c.contentType = grpcWebTextProtoHeader
+		c.textOut.begin(x.W)
+		c.out.dst = &c.textOut
+	}
+	return c
+}
+
+// acceptsText tells whether a client that sends binary wants a text answer.
+func acceptsText(accept []string) bool {
+	for _, line := range accept {
+		if strings.HasPrefix(line, grpcWebTextType) {
+			return true
+		}
+	}
+	return false
+}
+
+// Open implements proxy.Downstream.
+func (c *grpcWebCall) Open(ctx context.Context) (context.Context, error) {
+	contentType := first(c.r.Header, "Content-Type")
+	media := grpcWebType
+	if strings.HasPrefix(contentType, grpcWebTextType) {
+		media = grpcWebTextType
+	}
+	switch subtype(contentType, media) {
+	case "proto":
+	case "":
+		c.contentType = grpcWebHeader
+		if c.text {
+			c.contentType = grpcWebTextHeader
+		}
+	default:
+		c.refused = http.StatusUnsupportedMediaType
+		return ctx, status.Errorf(codes.Unimplemented,
+			"Content-Type %q: expected application/grpc-web or application/grpc-web-text, with +proto or without", clip(contentType))
+	}
+	c.fullDuplex()
+	return ctx, c.openEncoding()
+}
+
+// Header implements proxy.Downstream. A stream's client may wait for it.
+func (c *grpcWebCall) Header(md metadata.MD) {
+	c.headed = true
+	setMetadata(c.w.Header(), "", md)
+	if !c.method.Shape.Unary() {
+		c.beginAnswer()
+		c.Flush()
+	}
+}
+
+func (c *grpcWebCall) beginAnswer() {
+	h := c.w.Header()
+	if c.out.zip {
+		h["Grpc-Encoding"] = gzipHeader
+	}
+	h["Content-Type"] = c.contentType
+	c.writeHeader(http.StatusOK)
+}
+
+// Send implements proxy.Downstream.
+func (c *grpcWebCall) Send(f proxy.Frame) error {
+	if !c.begun {
+		c.beginAnswer()
+	}
+	c.extendDeadline(f.Len())
+	err := c.out.frame(f)
+	f.Free()
+	if err == nil {
+		err = c.endText()
+	}
+	return err
+}
+
+// endText pads the base64 of an envelope, so that it can be read before the
+// next one comes.
+func (c *grpcWebCall) endText() error {
+	if !c.text {
+		return nil
+	}
+	if c.textOut.end() != nil {
+		return errNotReading
+	}
+	return nil
+}
+
+// Finish implements proxy.Downstream. Where nothing was sent, the status stands
+// in the header.
+func (c *grpcWebCall) Finish(err error, trailer metadata.MD) int {
+	httpStatus := http.StatusOK
+	h, st := c.w.Header(), status.Convert(err)
+	switch {
+	case c.begun || c.headed:
+		if !c.begun {
+			c.beginAnswer()
+		}
+		c.sendTrailer(st, trailer)
+	default:
+		if c.refused != 0 {
+			httpStatus = c.refused
+		}
+		setMetadata(h, "", trailer)
+		setStatus(h, st)
+		h["Content-Type"] = c.contentType
+		c.writeHeader(httpStatus)
+	}
+	c.clearDeadline()
+	c.release()
+	if c.trailer.Cap() > maxKept {
+		c.trailer = bytes.Buffer{}
+	}
+	c.refused, c.contentType, c.text = 0, nil, false
+	c.textIn.begin(nil)
+	c.textOut.begin(nil)
+	grpcWebCalls.Put(c)
+	return httpStatus
+}
+
+// sendTrailer writes the trailer as the last envelope: lines as in HTTP/1.1,
+// with lower-case names.
+func (c *grpcWebCall) sendTrailer(st *status.Status, trailer metadata.MD) {
+	c.trailer.Reset()
+	h := http.Header{}
+	setMetadata(h, "", trailer)
+	setStatus(h, st)
+	for name, values := range h {
+		for _, value := range values {
+			c.trailer.WriteString(strings.ToLower(name))
+			c.trailer.WriteByte(':')
+			c.trailer.WriteString(value)
+			c.trailer.WriteString("\r\n")
+		}
+	}
+	if c.out.raw(flagWebTrailer, c.trailer.Bytes()) == nil {
+		_ = c.endText() // an error means that the client is gone
+	}
+}
