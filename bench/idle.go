@@ -140,6 +140,7 @@ func (s *socket) greet(p *peer) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		body, _ := io.ReadAll(io.LimitReader(response.Body, 1000)) // For the message alone.
 		return fmt.Errorf("the upgrade was answered %s\n%s", response.Status, body)

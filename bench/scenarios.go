@@ -81,7 +81,8 @@ func scenarios() []scenario {
 		}.scenario(),
 		timed{
 			name: "stream", title: "NDJSON stream of 1,000 small messages, HTTP/1.1, 32 connections",
-			tool: load.Wrk, form: streamForm, messages: ticks,
+			tool: load.H2load, form: streamForm, messages: ticks,
+			options: load.Options{HTTP1: true, Requests: 192},
 			request: load.Request{
 				Path:    "/v1/items:watch?count=1000",
 				Headers: map[string]string{"Accept": "application/x-ndjson"},

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
-	"time"
 )
 
 // Interface guard.
 var _ Tool = H2load
 
-// H2load sends over cleartext HTTP/2, with prior knowledge, from one thread.
+// H2load sends over cleartext HTTP/2, with prior knowledge, from one thread,
+// or over HTTP/1.1.
 // With a body it always sends POST. It judges by the HTTP status: whether a
 // gRPC call succeeded stands in the trailers, which it does not look at.
 func H2load(ctx context.Context, base string, r Request, o Options) (requests int64, err error) {
@@ -19,7 +19,14 @@ func H2load(ctx context.Context, base string, r Request, o Options) (requests in
 		"-t1",
 		"-c" + strconv.Itoa(o.connections()),
 		"-m" + strconv.Itoa(max(1, o.Streams)),
-		fmt.Sprintf("--duration=%d", max(1, int64(o.Time.Round(time.Second)/time.Second))),
+	}
+	if o.Requests > 0 {
+		args = append(args, "-n"+strconv.Itoa(o.Requests*o.seconds()))
+	} else {
+		args = append(args, fmt.Sprintf("--duration=%d", o.seconds()))
+	}
+	if o.HTTP1 {
+		args = append(args, "--h1")
 	}
 	for _, name := range r.headerNames() {
 		args = append(args, "-H", name+": "+r.Headers[name])

@@ -38,6 +38,16 @@ type Options struct {
 	Connections int
 	// Streams are the requests under way on each HTTP/2 connection. Default: 1.
 	Streams int
+	// Requests to send in each second of Time, however long they take, where a
+	// request is so long that those cut off at the end would count. H2load only.
+	Requests int
+	// HTTP1 makes H2load send over HTTP/1.1.
+	HTTP1 bool
+}
+
+// seconds returns Time in whole seconds, at least one.
+func (o Options) seconds() int {
+	return max(1, int(o.Time.Round(time.Second)/time.Second))
 }
 
 func (o Options) connections() int {

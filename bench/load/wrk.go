@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Interface guard.
@@ -18,7 +17,7 @@ func Wrk(ctx context.Context, base string, r Request, o Options) (requests int64
 	args := []string{
 		"-t1",
 		"-c" + strconv.Itoa(o.connections()),
-		fmt.Sprintf("-d%ds", max(1, int64(o.Time.Round(time.Second)/time.Second))),
+		fmt.Sprintf("-d%ds", o.seconds()),
 	}
 	for _, name := range r.headerNames() {
 		args = append(args, "-H", name+": "+r.Headers[name])

@@ -45,7 +45,7 @@ func LargeItem(n int) *benchv1.Item {
 	item := smallItem()
 	item.Id = fmt.Sprintf("item-%d", 1000+n)
 	item.Title = fmt.Sprintf("Brass hinge, model %d, \"Harbour\" line", n)
-	item.Description = strings.Repeat("Cast, turned and polished by hand; fits doors of two to four centimetres. ", 4)
+	item.Description = strings.Repeat("Cast, turned and polished by hand; fits doors of two to four centimetres. ", 7)
 	item.Price = 4.75 + float64(n)/4
 	item.Tags = []string{"brass", "hinge", "door", "harbour", "handmade"}
 	item.Ratings = []int32{5, 4, 5, 3, 5, 4}

@@ -14,7 +14,7 @@ import (
 // measure connecting).
 func serveReverseProxy(ctx context.Context, listener net.Listener, backends Backends) error {
 	target := &url.URL{Scheme: "http", Host: backends.JSON}
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // net/http documents it.
+	transport := http.DefaultTransport.(*http.Transport).Clone() // As net/http documents.
 	transport.MaxIdleConnsPerHost = 256
 	defer transport.CloseIdleConnections()
 	proxy := &httputil.ReverseProxy{

@@ -45,7 +45,8 @@ func checkID(field, id string) error {
 
 // parentOf returns the name of the shelf of a book whose name was checked.
 func parentOf(book string) string {
-	return book[:strings.Index(book, "/books/")]
+	shelf, _, _ := strings.Cut(book, "/books/")
+	return shelf
 }
 
 // idOf returns the last part of a name.
