@@ -128,10 +128,10 @@ func (c *Compiler) Compile(t Target) (*Set, Problems) {
 	var all []Policy
 	for _, some := range [][]Policy{
 		b.cors(),
-		b.headers(),
 		b.limits(),
 		early,
 		b.auth(),
+		b.headers(), // its values may tell who calls
 		late,
 		b.concurrency(),
 		b.validate(),

@@ -10,6 +10,9 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 )
 
+// errorDomain is the domain of the gateway's own google.rpc.ErrorInfo.
+const errorDomain = "transom"
+
 // refusal makes a gRPC status error with details. A detail that cannot be
 // packed is left out: the refusal matters more.
 func refusal(code codes.Code, message string, details ...protoadapt.MessageV1) error {

@@ -23,6 +23,7 @@ type Set struct {
 	messages []MessagePolicy
 	replies  []ReplyPolicy
 	headers  []HeaderPolicy
+	cors     *Cors
 
 	explained []Explained
 	observer  Observer
@@ -43,9 +44,15 @@ func NewSet(effective *transomv1.Policy, policies ...Policy) *Set {
 		if m, ok := p.(HeaderPolicy); ok {
 			s.headers = append(s.headers, m)
 		}
+		if c, ok := p.(*Cors); ok {
+			s.cors = c
+		}
 	}
 	return s
 }
+
+// Cors returns the CORS policy, nil for none.
+func (s *Set) Cors() *Cors { return s.cors }
 
 // Policies lists the policies in the order in which they admit.
 func (s *Set) Policies() []Policy { return s.policies }

@@ -1,0 +1,272 @@
+package policy
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// What the protocols need beyond the headers that the Fetch standard always
+// lets through, in lower case: gRPC-Web, Connect, tracing, and what Transom
+// itself reads and writes.
+var (
+	defaultAllowedHeaders = []string{
+		"authorization", "connect-accept-encoding", "connect-content-encoding", "connect-protocol-version",
+		"connect-timeout-ms", "content-encoding", "content-type", "grpc-accept-encoding", "grpc-encoding", "grpc-timeout",
+		"idempotency-key", "if-none-match", "last-event-id", "request-timeout", "traceparent", "tracestate",
+		"x-grpc-web", "x-request-id", "x-request-timeout", "x-user-agent",
+	}
+	defaultExposedHeaders = []string{
+		"connect-content-encoding", "etag", "grpc-encoding", "grpc-message", "grpc-status", "grpc-status-details-bin",
+		"location", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id",
+	}
+)
+
+const (
+	// defaultMaxAge is how long a browser keeps the answer to a preflight.
+	defaultMaxAge = 10 * time.Minute
+	// maxRequestHeaders bounds Access-Control-Request-Headers, in bytes.
+	maxRequestHeaders = 4 << 10
+)
+
+// Header fields of the Fetch standard, in Go's canonical form.
+const (
+	originHeader         = "Origin"
+	allowOriginHeader    = "Access-Control-Allow-Origin"
+	allowCredentials     = "Access-Control-Allow-Credentials"
+	allowMethodsHeader   = "Access-Control-Allow-Methods"
+	allowHeadersHeader   = "Access-Control-Allow-Headers"
+	allowPrivateNetwork  = "Access-Control-Allow-Private-Network"
+	exposeHeadersHeader  = "Access-Control-Expose-Headers"
+	maxAgeHeader         = "Access-Control-Max-Age"
+	requestMethodHeader  = "Access-Control-Request-Method"
+	requestHeadersHeader = "Access-Control-Request-Headers"
+	requestPrivate       = "Access-Control-Request-Private-Network"
+)
+
+// Cors lets pages of other origins call, by the Fetch standard. It tells
+// browsers what they may do and refuses nothing: a call that a browser would not
+// make is any other client's right.
+type Cors struct {
+	origins     origins
+	credentials bool
+	methods     []string // nil: those of the routes
+	anyHeader   bool
+	headers     map[string]bool // in lower case
+	headerList  []string        // the value of Access-Control-Allow-Headers
+	exposed     []string        // the value of Access-Control-Expose-Headers
+	maxAge      []string
+	private     bool
+	summary     string
+}
+
+var (
+	_ HeaderPolicy = (*Cors)(nil)
+
+	anyOrigin   = []string{"*"}
+	trueValue   = []string{"true"}
+	varyOrigin  = "Origin"
+	varyRequest = requestMethodHeader + ", " + requestHeadersHeader
+)
+
+// Name implements Policy.
+func (c *Cors) Name() string { return "cors" }
+
+// Summary is one line for explain.
+func (c *Cors) Summary() string { return c.summary }
+
+// AllowsOrigin tells whether pages of an origin, as the Origin header has it,
+// may call.
+func (c *Cors) AllowsOrigin(origin string) bool { return c.origins.match(origin) }
+
+// Admit implements Policy: a refusal of the policies behind it must be readable
+// for the page, too.
+func (c *Cors) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
+	c.answer(r.HTTP, r.ResponseHeader)
+	return ctx, nil, nil
+}
+
+// ResponseHeader implements HeaderPolicy: what a backend says of origins gives
+// way to the policy.
+func (c *Cors) ResponseHeader(r *Request, h http.Header) {
+	delete(h, allowOriginHeader)
+	delete(h, allowCredentials)
+	delete(h, exposeHeadersHeader)
+	c.answer(r.HTTP, h)
+}
+
+// answer writes what an ordinary answer has.
+func (c *Cors) answer(r *http.Request, h http.Header) {
+	addVary(h, varyOrigin)
+	allowed := c.allowed(r)
+	if allowed == nil {
+		return
+	}
+	h[allowOriginHeader] = allowed
+	if c.credentials {
+		h[allowCredentials] = trueValue
+	}
+	if c.exposed != nil {
+		h[exposeHeadersHeader] = c.exposed
+	}
+}
+
+// allowed is the value of Access-Control-Allow-Origin, nil for none.
+func (c *Cors) allowed(r *http.Request) []string {
+	values := r.Header[originHeader]
+	switch {
+	case len(values) != 1 || !c.origins.match(values[0]):
+		return nil
+	case c.origins.any:
+		return anyOrigin
+	}
+	return values[:1:1]
+}
+
+// Preflight answers the question whether a page may send a request, before
+// there is one. It tells whether r asks that, and writes the answer's header
+// into h: the status is the caller's, 204 for a yes and a no alike, for a no is
+// told by what is not there. allowedMethods are those of the routes at the path.
+func (c *Cors) Preflight(r *http.Request, h http.Header, allowedMethods []string) (handled bool) {
+	method := r.Header.Get(requestMethodHeader)
+	if r.Method != http.MethodOptions || method == "" || len(r.Header[originHeader]) == 0 {
+		return false
+	}
+	addVary(h, varyOrigin)
+	addVary(h, varyRequest)
+	if c.private {
+		addVary(h, requestPrivate)
+	}
+	allowed := c.allowed(r)
+	if allowed == nil || len(method) > 64 || !httpguts.ValidHeaderFieldName(method) {
+		return true
+	}
+	names, ok := c.allowedHeaders(r.Header[requestHeadersHeader])
+	if !ok {
+		return true
+	}
+	h[allowOriginHeader] = allowed
+	if c.credentials {
+		h[allowCredentials] = trueValue
+	}
+	h[allowMethodsHeader] = []string{c.allowedMethods(method, allowedMethods)}
+	if len(names) > 0 {
+		h[allowHeadersHeader] = names
+	}
+	if c.private && r.Header.Get(requestPrivate) == "true" {
+		h[allowPrivateNetwork] = trueValue
+	}
+	h[maxAgeHeader] = c.maxAge
+	return true
+}
+
+// allowedMethods lists the methods; one that is asked for under "*" is named,
+// for with credentials a browser takes "*" by its word.
+func (c *Cors) allowedMethods(asked string, routes []string) string {
+	methods := c.methods
+	if methods == nil {
+		methods = routes
+	}
+	if slices.Contains(c.methods, "*") {
+		return asked
+	}
+	return strings.Join(methods, ", ")
+}
+
+// allowedHeaders is the value of Access-Control-Allow-Headers, and whether all
+// that the page wants to send is allowed.
+func (c *Cors) allowedHeaders(asked []string) ([]string, bool) {
+	if len(asked) == 0 {
+		return nil, true
+	}
+	line := strings.Join(asked, ",")
+	if len(line) > maxRequestHeaders {
+		return nil, false
+	}
+	for name := range strings.SplitSeq(line, ",") {
+		name = strings.ToLower(strings.Trim(name, " \t"))
+		if name != "" && !c.headers[name] && !(c.anyHeader && httpguts.ValidHeaderFieldName(name)) {
+			return nil, false
+		}
+	}
+	if c.anyHeader {
+		return []string{line}, true
+	}
+	return c.headerList, true
+}
+
+// addVary names a field that the answer depends on, once.
+func addVary(h http.Header, name string) {
+	for _, line := range h["Vary"] {
+		if line == name || line == "*" || slices.ContainsFunc(strings.Split(line, ","), func(s string) bool {
+			return strings.EqualFold(strings.TrimSpace(s), name)
+		}) {
+			return
+		}
+	}
+	h["Vary"] = append(h["Vary"], name)
+}
+
+// cors compiles the policy. An empty one closes a method of a service that
+// lets pages call.
+func (b *build) cors() []Policy {
+	rule := b.policy.GetCors()
+	if rule == nil || rule.ProtoReflect().IsValid() && emptyMessage(rule.ProtoReflect()) {
+		return nil
+	}
+	c := &Cors{credentials: rule.GetAllowCredentials(), private: rule.GetAllowPrivateNetwork()}
+	c.origins = b.corsOrigins(rule.GetAllowedOrigins())
+	if c.credentials && (c.origins.any || c.origins.null) {
+		b.refuse("cors.allow_credentials", `cors.allow_credentials with the origin "*" or "null" would let any page act for its visitors; expected the origins by name`)
+	}
+	for i, method := range rule.GetAllowedMethods() {
+		if !httpguts.ValidHeaderFieldName(method) {
+			b.refuse(index("cors.allowed_methods", i), "%s is %q; expected an HTTP method", index("cors.allowed_methods", i), method)
+		}
+	}
+	c.methods = rule.GetAllowedMethods()
+	allowed := b.corsHeaders("cors.allowed_headers", rule.GetAllowedHeaders(), defaultAllowedHeaders)
+	c.anyHeader = slices.Contains(allowed, "*")
+	c.headers = map[string]bool{}
+	for _, name := range allowed {
+		c.headers[name] = true
+	}
+	c.headerList = []string{strings.Join(allowed, ", ")}
+	if exposed := b.corsHeaders("cors.exposed_headers", rule.GetExposedHeaders(), defaultExposedHeaders); len(exposed) > 0 {
+		c.exposed = []string{strings.Join(exposed, ", ")}
+	}
+	age := defaultMaxAge
+	if rule.GetMaxAge() != nil {
+		if age = rule.GetMaxAge().AsDuration(); age < 0 {
+			b.refuse("cors.max_age", "cors.max_age is %v; expected 0 or more", age)
+		}
+	}
+	c.maxAge = []string{strconv.FormatInt(int64(age/time.Second), 10)}
+	c.summary = "pages of " + strings.Join(rule.GetAllowedOrigins(), ", ") + " may call"
+	if c.credentials {
+		c.summary += ", with credentials"
+	}
+	return []Policy{c}
+}
+
+// corsHeaders checks a list of names and gives it in lower case.
+func (b *build) corsHeaders(path string, names, otherwise []string) []string {
+	if len(names) == 0 {
+		return otherwise
+	}
+	lower := make([]string, len(names))
+	for i, name := range names {
+		if !httpguts.ValidHeaderFieldName(name) {
+			b.refuse(index(path, i), "%s is %q; expected the name of a header", index(path, i), name)
+		}
+		lower[i] = strings.ToLower(name)
+	}
+	return lower
+}
+
+func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

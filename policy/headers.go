@@ -1,0 +1,207 @@
+package policy
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// headers changes what goes to the backend and what goes to the client. It
+// stands behind auth, so that it knows the caller.
+type headers struct {
+	request  transform // names in lower case
+	response transform // names in canonical form
+	security []securityHeader
+	hsts     []string // for TLS only
+	summary  string
+}
+
+var _ HeaderPolicy = (*headers)(nil)
+
+// transform is applied in the order remove, set, add.
+type transform struct {
+	remove   []string
+	set, add []headerValue
+}
+
+func (t *transform) empty() bool { return len(t.remove)+len(t.set)+len(t.add) == 0 }
+
+// headerValue is a header to write. A value that comes out empty is not
+// written; where it was to replace others, they are gone all the same.
+type headerValue struct {
+	name  string
+	value template
+}
+
+// Name implements Policy.
+func (p *headers) Name() string { return "headers" }
+
+// Summary is one line for explain.
+func (p *headers) Summary() string { return p.summary }
+
+// Admit implements Policy: it changes the metadata.
+func (p *headers) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
+	t := &p.request
+	if t.empty() {
+		return ctx, nil, nil
+	}
+	for _, name := range t.remove {
+		r.Metadata.Del(name)
+	}
+	for i := range t.set {
+		value := t.set[i].value.expand(r)
+		r.Metadata.Del(t.set[i].name)
+		if value != "" {
+			r.Metadata.Add(t.set[i].name, value)
+		}
+	}
+	for i := range t.add {
+		if value := t.add[i].value.expand(r); value != "" {
+			r.Metadata.Add(t.add[i].name, value)
+		}
+	}
+	return ctx, nil, nil
+}
+
+// ResponseHeader implements HeaderPolicy: first the security headers, which the
+// transforms may still change.
+func (p *headers) ResponseHeader(r *Request, h http.Header) {
+	for _, s := range p.security {
+		if _, there := h[s.name]; s.replace || !there {
+			h[s.name] = s.value
+		}
+	}
+	if p.hsts != nil && r.HTTP.TLS != nil {
+		h[hstsHeader] = p.hsts
+	}
+	t := &p.response
+	for _, name := range t.remove {
+		delete(h, name)
+	}
+	for i := range t.set {
+		delete(h, t.set[i].name)
+		if value := t.set[i].value.expand(r); value != "" {
+			h[t.set[i].name] = []string{value}
+		}
+	}
+	for i := range t.add {
+		if value := t.add[i].value.expand(r); value != "" {
+			h[t.add[i].name] = append(h[t.add[i].name], value)
+		}
+	}
+}
+
+// headers makes the header transforms and the security headers.
+func (b *build) headers() []Policy {
+	rule := b.policy.GetHeaders()
+	if rule == nil {
+		return nil
+	}
+	p := &headers{
+		request:  b.transform("headers.request", rule.GetRequest(), strings.ToLower),
+		response: b.transform("headers.response", rule.GetResponse(), http.CanonicalHeaderKey),
+	}
+	if rule.GetSecurity() != nil {
+		p.security = b.securityHeaders(rule.GetSecurity())
+		p.hsts = b.hsts(rule.GetSecurity().GetHsts())
+	}
+	if p.request.empty() && p.response.empty() && len(p.security) == 0 && p.hsts == nil {
+		return nil
+	}
+	p.summary = p.describe()
+	return []Policy{p}
+}
+
+// transform compiles one direction.
+func (b *build) transform(path string, rule *transomv1.HeaderTransform, form func(string) string) transform {
+	var t transform
+	toBackend := path == "headers.request"
+	for i, name := range rule.GetRemove() {
+		at := index(path+".remove", i)
+		if problem := headerProblem(name, toBackend); problem != "" {
+			b.refuse(at, "%s is %q, %s", at, name, problem)
+			continue
+		}
+		t.remove = append(t.remove, form(name))
+	}
+	t.set = b.headerValues(path+".set", rule.GetSet(), toBackend, form)
+	t.add = b.headerValues(path+".add", rule.GetAdd(), toBackend, form)
+	return t
+}
+
+// headerValues compiles a map of headers, in the order of their names.
+func (b *build) headerValues(path string, rules map[string]string, toBackend bool, form func(string) string) []headerValue {
+	var values []headerValue
+	seen := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		problem := headerProblem(name, toBackend)
+		if problem == "" && strings.HasSuffix(strings.ToLower(name), "-bin") {
+			problem = "which holds bytes, not text; expected another name"
+		}
+		if problem == "" && seen[form(name)] {
+			problem = "which is there in another spelling, too; expected it once"
+		}
+		if problem != "" {
+			b.refuse(path, "%s has %q, %s", path, name, problem)
+			continue
+		}
+		seen[form(name)] = true
+		value, err := parseTemplate(rules[name])
+		if err != nil {
+			b.refuse(path, "%s[%q]: %v", path, name, err)
+			continue
+		}
+		values = append(values, headerValue{form(name), value})
+	}
+	return values
+}
+
+// headerProblem tells why no policy may touch a header; empty if it may.
+func headerProblem(name string, toBackend bool) string {
+	lower := strings.ToLower(name)
+	switch {
+	case !httpguts.ValidHeaderFieldName(name):
+		return "which is no name of a header"
+	case strings.HasPrefix(lower, "grpc-"):
+		return "which belongs to gRPC; expected another name"
+	case slices.Contains(hopHeaders, lower) || lower == "content-type" || lower == "host":
+		return "which the gateway sets itself; expected another name"
+	case toBackend && strings.HasPrefix(lower, "x-transom-"):
+		return "which tells backends who calls; only auth may set it"
+	}
+	return ""
+}
+
+// describe is the summary: the names, not the values.
+func (p *headers) describe() string {
+	var parts []string
+	for _, side := range []struct {
+		name string
+		t    *transform
+	}{{"request", &p.request}, {"response", &p.response}} {
+		for _, list := range []struct {
+			verb   string
+			values []headerValue
+		}{{"sets", side.t.set}, {"adds", side.t.add}} {
+			for _, v := range list.values {
+				parts = append(parts, side.name+" "+list.verb+" "+strings.ToLower(v.name))
+			}
+		}
+		for _, name := range side.t.remove {
+			parts = append(parts, side.name+" removes "+strings.ToLower(name))
+		}
+	}
+	for _, s := range p.security {
+		parts = append(parts, strings.ToLower(s.name))
+	}
+	if p.hsts != nil {
+		parts = append(parts, strings.ToLower(hstsHeader))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,55 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+)
+
+// headerLimit bounds the request's header. Bodies and messages are bounded
+// where they are read, by the edges.
+type headerLimit struct {
+	max     uint64
+	summary string // of all limits
+}
+
+var _ Policy = (*headerLimit)(nil)
+
+// Name implements Policy.
+func (p *headerLimit) Name() string { return "limits" }
+
+// Summary is one line for explain.
+func (p *headerLimit) Summary() string { return p.summary }
+
+// Admit implements Policy.
+func (p *headerLimit) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
+	if size := headerSize(r.HTTP); size > p.max {
+		err := refusal(codes.ResourceExhausted, fmt.Sprintf("the request's header has %d bytes; at most %d are taken", size, p.max),
+			&errdetails.ErrorInfo{Reason: "HEADER_TOO_LARGE", Domain: errorDomain})
+		return ctx, nil, WithHTTPStatus(err, http.StatusRequestHeaderFieldsTooLarge)
+	}
+	return ctx, nil, nil
+}
+
+// headerSize counts the header as HTTP/1.1 writes it: "name: value" and a line
+// end each, whatever the protocol compressed it to.
+func headerSize(r *http.Request) uint64 {
+	n := len("host: ") + len(r.Host) + 2
+	for name, values := range r.Header {
+		for _, value := range values {
+			n += len(name) + len(value) + 4
+		}
+	}
+	return uint64(n)
+}
+
+// limits compiles max_header_bytes.
+func (b *build) limits() []Policy {
+	if n := b.policy.GetLimits().GetMaxHeaderBytes(); n > 0 {
+		return []Policy{&headerLimit{max: n, summary: messageText(b.policy.GetLimits())}}
+	}
+	return nil
+}
