@@ -14,19 +14,19 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/redistest"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 // process is what one gateway process has of its own.
-func process(t testing.TB, server *gatewaytest.Redis) *bench {
+func process(t testing.TB, server *redistest.Redis) *bench {
 	b := newBench(t, StateOptions{})
 	b.config = &transomv1.Config{Stores: &transomv1.Stores{Redis: &transomv1.RedisStore{Url: server.URL}}}
 	return b
 }
 
 // calls reads how often the server was asked to run a script.
-func calls(t testing.TB, server *gatewaytest.Redis) int {
+func calls(t testing.TB, server *redistest.Redis) int {
 	t.Helper()
 	options, err := redis.ParseURL(server.URL)
 	if err != nil {
@@ -49,7 +49,7 @@ func calls(t testing.TB, server *gatewaytest.Redis) int {
 const perHour = `rate_limit { requests: 50 per { seconds: 3600 } }`
 
 func TestProcessesShareALimitInRedis(t *testing.T) {
-	server := gatewaytest.StartRedis(t)
+	server := redistest.Start(t)
 	one, two := process(t, server).set(perHour), process(t, server).set(perHour)
 	call := func() *Request { return request("192.0.2.1") }
 	var wg sync.WaitGroup
@@ -95,7 +95,7 @@ func waitForStore(t testing.TB, s *Set) {
 }
 
 func TestRedisIsAskedOnceForAllLimitsOfACall(t *testing.T) {
-	server := gatewaytest.StartRedis(t)
+	server := redistest.Start(t)
 	s := process(t, server).set(`
 		rate_limit { requests: 100 per { seconds: 3600 } key: CLIENT_IP }
 		rate_limit { requests: 1000 per { seconds: 3600 } key: ROUTE }
@@ -119,7 +119,7 @@ func TestRedisIsAskedOnceForAllLimitsOfACall(t *testing.T) {
 }
 
 func TestRedisChargesAllOrNone(t *testing.T) {
-	server := gatewaytest.StartRedis(t)
+	server := redistest.Start(t)
 	s := process(t, server).set(`
 		rate_limit { requests: 10 per { seconds: 3600 } name: "wide" }
 		rate_limit { requests: 2 per { seconds: 3600 } name: "narrow" }`)
@@ -138,7 +138,7 @@ func TestRedisChargesAllOrNone(t *testing.T) {
 
 // The script and the Go code are one algorithm.
 func TestRedisCountsAsMemoryDoes(t *testing.T) {
-	server := gatewaytest.StartRedis(t)
+	server := redistest.Start(t)
 	for _, figures := range []string{
 		"requests: 1 per { seconds: 3600 }", "requests: 7 per { seconds: 3600 }", "requests: 3 per { seconds: 86400 } burst: 10",
 		"requests: 1000 per { seconds: 31536000 } burst: 333", "requests: 11 per { seconds: 3600 } burst: 1",
@@ -171,7 +171,7 @@ func TestRedisAway(t *testing.T) {
 		{"ON_UNAVAILABLE_UNSPECIFIED", 3, codes.ResourceExhausted},
 	} {
 		t.Run(test.choice, func(t *testing.T) {
-			server := gatewaytest.StartRedis(t)
+			server := redistest.Start(t)
 			b := process(t, server)
 			seen := &decisions{}
 			b.observer = seen
@@ -221,7 +221,7 @@ func (d *decisions) count(line string) int {
 
 // A server that swallows everything is the worst case: each call would wait.
 func TestNoCallWaitsLongerThanTheTimeout(t *testing.T) {
-	server := gatewaytest.StartRedis(t)
+	server := redistest.Start(t)
 	s := process(t, server).set(`rate_limit { requests: 1000000 per { seconds: 3600 } on_unavailable: ALLOW }`)
 	if err := admit(s, request("192.0.2.1")); err != nil {
 		t.Fatal(err)
@@ -262,7 +262,7 @@ func TestNoCallWaitsLongerThanTheTimeout(t *testing.T) {
 const slack = 200 * time.Millisecond
 
 func TestAClientThatWentAwaySaysNothingOfTheStore(t *testing.T) {
-	server := gatewaytest.StartRedis(t)
+	server := redistest.Start(t)
 	s := process(t, server).set(perHour)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -314,7 +314,7 @@ func TestOneProbeAtATime(t *testing.T) {
 }
 
 func TestKeysInRedisHoldNothingOfTheCaller(t *testing.T) {
-	server := gatewaytest.StartRedis(t)
+	server := redistest.Start(t)
 	s := process(t, server).set(`rate_limit { requests: 5 per { seconds: 3600 } key: HEADER header: "x-api-key" name: "api" }`)
 	if err := admit(s, request("192.0.2.1", "X-Api-Key: top-secret")); err != nil {
 		t.Fatal(err)
@@ -335,7 +335,7 @@ func TestKeysInRedisHoldNothingOfTheCaller(t *testing.T) {
 }
 
 func BenchmarkRedisLimit(b *testing.B) {
-	server := gatewaytest.StartRedis(b)
+	server := redistest.Start(b)
 	for _, limits := range []int{1, 3} {
 		b.Run(fmt.Sprint(limits, " limits"), func(b *testing.B) {
 			s := process(b, server).set(strings.Repeat(`rate_limit { requests: 1000000 per { seconds: 1 } }`, limits))

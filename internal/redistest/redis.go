@@ -1,4 +1,10 @@
-package gatewaytest
+// Package redistest starts a real redis-server for a test, on a unix socket of the
+// test's own. It knows Redis and nothing of Transom, so that any package's tests
+// may import it.
+//
+//	server := redistest.Start(t)
+//	client := redis.NewClient(…server.URL…)
+package redistest
 
 import (
 	"net"
@@ -27,9 +33,9 @@ type Redis struct {
 	process *exec.Cmd
 }
 
-// StartRedis starts a server that ends with the test. Where no redis-server is
+// Start runs a server that ends with the test. Where no redis-server is
 // installed the test fails and says what to install.
-func StartRedis(t testing.TB) *Redis {
+func Start(t testing.TB) *Redis {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {

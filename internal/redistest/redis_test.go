@@ -1,4 +1,4 @@
-package gatewaytest_test
+package redistest_test
 
 import (
 	"context"
@@ -6,11 +6,11 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/redistest"
 )
 
 func TestRedisKeepsDataOverRestart(t *testing.T) {
-	server := gatewaytest.StartRedis(t)
+	server := redistest.Start(t)
 	options, err := redis.ParseURL(server.URL)
 	if err != nil {
 		t.Fatal(err)
