@@ -42,7 +42,14 @@ func TestTools(t *testing.T) {
 	if missing := Missing("wrk", "h2load"); missing != nil {
 		t.Fatalf("install %v: bench/install.sh", missing)
 	}
-	for name, tool := range map[string]Tool{"wrk": Wrk, "h2load": H2load} {
+	for name, tc := range map[string]struct {
+		tool    Tool
+		options Options
+	}{
+		"wrk":              {Wrk, Options{Time: time.Second, Connections: 2}},
+		"h2load":           {H2load, Options{Time: time.Second, Connections: 2, Streams: 2}},
+		"h2load by number": {H2load, Options{Time: 2 * time.Second, Connections: 2, Requests: 50, HTTP1: true}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			var served, wrong atomic.Int64
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -58,14 +65,17 @@ func TestTools(t *testing.T) {
 			server.Config.Protocols.SetUnencryptedHTTP2(true)
 			server.Start()
 			defer server.Close()
-			done, err := tool(context.Background(), server.URL, Request{
+			done, err := tc.tool(context.Background(), server.URL, Request{
 				Method: "POST", Path: "/path?a=b", Headers: map[string]string{"X-Told": "yes"}, Body: []byte("a \"body\"\n\x00"),
-			}, Options{Time: time.Second, Connections: 2, Streams: 2})
+			}, tc.options)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if wrong.Load() != 0 || done <= 0 || done > served.Load() {
 				t.Errorf("%d of %d requests were wrong; counted %d", wrong.Load(), served.Load(), done)
+			}
+			if n := tc.options.Requests; n > 0 && done != int64(2*n) {
+				t.Errorf("%d requests were answered, want %d in each of two seconds", done, n)
 			}
 		})
 	}
