@@ -51,6 +51,7 @@ type keySource struct {
 	mu      sync.Mutex
 	attempt chan struct{} // closed when the attempt that is under way, or the next, has ended
 	reading bool
+	pending bool // asked, but not yet begun
 	tried   bool
 	asks    float64 // how many more asks are granted
 	asked   time.Time
@@ -116,7 +117,7 @@ func (s *keySource) pause(failures int) time.Duration {
 // readOnce reads the keys and tells those who wait.
 func (s *keySource) readOnce(ctx context.Context) bool {
 	s.mu.Lock()
-	s.reading = true
+	s.reading, s.pending = true, false
 	s.mu.Unlock()
 	err := s.refresh(ctx)
 	s.mu.Lock()
@@ -188,7 +189,7 @@ func (s *keySource) keysWith(ctx context.Context, kid string) *keySet {
 func (s *keySource) nextAttempt() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.reading {
+	if s.reading || s.pending {
 		return s.attempt
 	}
 	now := s.now()
@@ -198,6 +199,7 @@ func (s *keySource) nextAttempt() <-chan struct{} {
 		return nil
 	}
 	s.asks--
+	s.pending = true
 	select {
 	case s.ask <- struct{}{}:
 	default: // asked already

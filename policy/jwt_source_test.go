@@ -1,0 +1,381 @@
+package policy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// keyServer serves a key set over HTTP.
+type keyServer struct {
+	*httptest.Server
+	set     atomic.Pointer[[]byte]
+	status  atomic.Int32
+	fetches atomic.Int32
+}
+
+func newKeyServer(t testing.TB, set []byte) *keyServer {
+	s := &keyServer{}
+	s.status.Store(http.StatusOK)
+	s.set.Store(&set)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.fetches.Add(1)
+		w.WriteHeader(int(s.status.Load()))
+		_, _ = w.Write(*s.set.Load())
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *keyServer) serve(set []byte) { s.set.Store(&set) }
+
+func urlBench(t testing.TB, address string) *authBench {
+	t.Helper()
+	return newAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{jwtIssuer(func(i *transomv1.JwtIssuer) {
+		i.Keys = &transomv1.JwtIssuer_JwksUrl{JwksUrl: address}
+	})}}})
+}
+
+// eventually polls, for what happens in the background.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not happen", what)
+		}
+	}
+}
+
+// TestKeysRotateUnderLoad replaces the keys again and again while calls come in
+// with tokens of the newest one: none of them may fail.
+func TestKeysRotateUnderLoad(t *testing.T) {
+	k := testKeys()
+	secretOf := func(n int) (string, any, any, jwt.SigningMethod) {
+		kid := fmt.Sprintf("key-%d", n)
+		switch n % 3 {
+		case 0:
+			return kid, k.rsa, &k.rsa.PublicKey, jwt.SigningMethodRS256
+		case 1:
+			return kid, k.p256, &k.p256.PublicKey, jwt.SigningMethodES256
+		}
+		return kid, k.ed, k.ed.Public(), jwt.SigningMethodEdDSA
+	}
+	publish := func(n int) []byte {
+		kid, _, public, _ := secretOf(n)
+		before, _, old, _ := secretOf(n + 2) // the kind of the last but one
+		return keySetJSON(publicJWK(public, kid, nil), publicJWK(old, before+"-old", nil))
+	}
+	server := newKeyServer(t, publish(0))
+	b := urlBench(t, server.URL)
+	set := b.set(t, jwtPolicy(nil))
+
+	var current atomic.Pointer[string]
+	issue := func(n int) {
+		kid, private, _, method := secretOf(n)
+		tok := token(t, method, private, map[string]any{"kid": kid}, goodClaims(map[string]any{"jti": kid}))
+		current.Store(&tok)
+	}
+	issue(0)
+	ctx, stop := context.WithCancel(context.Background())
+	var callers sync.WaitGroup
+	var calls atomic.Int64
+	for range 4 {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				tok := current.Load()
+				if err := letIn(set, withToken(*tok)); err != nil && tok == current.Load() {
+					t.Errorf("a token of the newest key was refused: %v", err)
+					return
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	for n := 1; n <= 12; n++ {
+		server.serve(publish(n))
+		b.clock.advance(keyAskEvery) // time enough to be granted one more fetch
+		issue(n)
+		from := calls.Load()
+		eventually(t, "a hundred calls with the new key", func() bool { return calls.Load() > from+100 || t.Failed() })
+	}
+	stop()
+	callers.Wait()
+	if got := server.fetches.Load(); got > 2*12+2 {
+		t.Errorf("%d fetches for 12 rotations", got)
+	}
+}
+
+func TestUnknownKeysAskForFewFetches(t *testing.T) {
+	k := testKeys()
+	server := newKeyServer(t, keySetJSON(publicJWK(k.ed.Public(), "ed", nil)))
+	b := urlBench(t, server.URL)
+	set := b.set(t, jwtPolicy(nil))
+	for n := range 200 {
+		tok := token(t, jwt.SigningMethodEdDSA, k.ed, map[string]any{"kid": fmt.Sprintf("made-up-%d", n)}, goodClaims(nil))
+		wantCode(t, letIn(set, withToken(tok)), codes.Unauthenticated)
+	}
+	if got := server.fetches.Load(); got > 1+keyAskBurst {
+		t.Errorf("200 made-up keys made %d fetches, want %d at most", got, 1+keyAskBurst)
+	}
+	wantCode(t, letIn(set, withToken(token(t, jwt.SigningMethodEdDSA, k.ed, map[string]any{"kid": "ed"}, goodClaims(nil)))), codes.OK)
+}
+
+// TestLastGoodKeysStay breaks the server in every way, and looks whether the
+// old keys still hold.
+func TestLastGoodKeysStay(t *testing.T) {
+	k := testKeys()
+	good := keySetJSON(publicJWK(k.ed.Public(), "ed", nil))
+	server := newKeyServer(t, good)
+	b := urlBench(t, server.URL)
+	set := b.set(t, jwtPolicy(nil))
+	tok := func(n int) string {
+		return token(t, jwt.SigningMethodEdDSA, k.ed, map[string]any{"kid": "ed"}, goodClaims(map[string]any{"jti": n}))
+	}
+	other := token(t, jwt.SigningMethodEdDSA, k.ed, map[string]any{"kid": "new"}, goodClaims(nil))
+	wantCode(t, letIn(set, withToken(tok(0))), codes.OK)
+	for n, broken := range []struct {
+		status int
+		body   string
+	}{
+		{500, string(good)}, {200, ""}, {200, "<html>"}, {200, `{"keys":[]}`}, {200, `{"keys":7}`},
+		{200, `{"keys":[{"kty":"oct","kid":"new","k":"` + strings.Repeat("A", 64) + `"}]}`},
+		{200, `{"keys":[` + strings.Repeat(" ", keySetBytes) + `]}`}, {204, ""}, {304, ""},
+	} {
+		server.status.Store(int32(broken.status))
+		server.serve([]byte(broken.body))
+		b.clock.advance(10 * keyAskEvery)
+		from := server.fetches.Load()
+		wantCode(t, letIn(set, withToken(other)), codes.Unauthenticated)
+		eventually(t, "a fetch", func() bool { return server.fetches.Load() > from })
+		wantCode(t, letIn(set, withToken(tok(n+1))), codes.OK)
+		wantCode(t, letIn(set, withToken(tok(0))), codes.OK)
+	}
+}
+
+func TestKeysThatWereNeverReadAreUnavailable(t *testing.T) {
+	k := testKeys()
+	server := newKeyServer(t, nil)
+	server.status.Store(http.StatusServiceUnavailable)
+	b := urlBench(t, server.URL)
+	set := b.set(t, jwtPolicy(nil))
+	tok := token(t, jwt.SigningMethodEdDSA, k.ed, map[string]any{"kid": "ed"}, goodClaims(nil))
+	wantCode(t, letIn(set, withToken(tok)), codes.Unavailable)
+	wantCode(t, letIn(set, newCall(nil)), codes.Unauthenticated)
+
+	server.serve(keySetJSON(publicJWK(k.ed.Public(), "ed", nil)))
+	server.status.Store(http.StatusOK)
+	eventually(t, "the keys' coming back", func() bool { return letIn(set, withToken(tok)) == nil })
+}
+
+func TestRotationTakesOldTokensAway(t *testing.T) {
+	k := testKeys()
+	file := filepath.Join(t.TempDir(), "keys.json")
+	write := func(set []byte) {
+		if err := os.WriteFile(file+".new", set, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(keySetJSON(publicJWK(k.ed.Public(), "ed", nil)))
+	b := newAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{jwtIssuer(func(i *transomv1.JwtIssuer) {
+		i.Keys = &transomv1.JwtIssuer_JwksFile{JwksFile: file}
+	})}}})
+	set := b.set(t, jwtPolicy(nil))
+	tok := token(t, jwt.SigningMethodEdDSA, k.ed, map[string]any{"kid": "ed"}, goodClaims(nil))
+	wantCode(t, letIn(set, withToken(tok)), codes.OK)
+	write(keySetJSON(publicJWK(&k.p256.PublicKey, "ec", nil)))
+	eventually(t, "the end of a token whose key was taken away", func() bool {
+		return status.Code(letIn(set, withToken(tok))) == codes.Unauthenticated
+	})
+}
+
+func TestReloadKeepsKeysAndOfflineFetchesNone(t *testing.T) {
+	k := testKeys()
+	server := newKeyServer(t, keySetJSON(publicJWK(k.ed.Public(), "ed", nil)))
+	config := &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{jwtIssuer(func(i *transomv1.JwtIssuer) {
+		i.Keys = &transomv1.JwtIssuer_JwksUrl{JwksUrl: server.URL}
+	})}}}
+	state := NewState(StateOptions{Now: (&testClock{at: noon}).now, Log: slog.New(slog.DiscardHandler)})
+	defer func() { _ = state.Close() }()
+	tok := token(t, jwt.SigningMethodEdDSA, k.ed, map[string]any{"kid": "ed"}, goodClaims(nil))
+	var before *Compiler
+	for range 20 {
+		c, problems := New(Environment{Config: config, State: state})
+		if len(problems) > 0 {
+			t.Fatal(problems.Error())
+		}
+		if before != nil {
+			before.Close()
+		}
+		before = c
+		set := mustCompile(t, c, Target{Layers: []Layer{{Policy: jwtPolicy(nil)}}})
+		wantCode(t, letIn(set, withToken(tok)), codes.OK)
+	}
+	before.Close()
+	if got := server.fetches.Load(); got != 1 {
+		t.Errorf("20 reloads made %d fetches, want 1", got)
+	}
+	if len(state.kept) != 0 {
+		t.Errorf("%d things are kept though nobody uses them", len(state.kept))
+	}
+
+	offline := NewState(StateOptions{Offline: true})
+	defer func() { _ = offline.Close() }()
+	c, problems := New(Environment{Config: config, State: offline})
+	if len(problems) > 0 {
+		t.Fatal(problems.Error())
+	}
+	c.Close()
+	if got := server.fetches.Load(); got != 1 {
+		t.Errorf("an offline state fetched keys")
+	}
+}
+
+func TestKeyClientRefusesCleartext(t *testing.T) {
+	plain := newKeyServer(t, keySetJSON())
+	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL, http.StatusFound))
+	t.Cleanup(secure.Close)
+	client := keyClient()
+	client.Transport = secure.Client().Transport
+	if _, err := fetchKeys(client, secure.URL)(context.Background()); err == nil || !strings.Contains(err.Error(), "cleartext") {
+		t.Errorf("a redirect from https to http gave %v", err)
+	}
+	loop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/again", http.StatusFound)
+	}))
+	t.Cleanup(loop.Close)
+	if _, err := fetchKeys(keyClient(), loop.URL)(context.Background()); err == nil || !strings.Contains(err.Error(), "redirects") {
+		t.Errorf("endless redirects gave %v", err)
+	}
+}
+
+func TestParseKeySet(t *testing.T) {
+	k := testKeys()
+	big := bytes.Repeat([]byte{0xff}, maxRSABits/8+1)
+	good := publicJWK(k.ed.Public(), "good", nil)
+	for name, left := range map[string]map[string]any{
+		"for encryption":       publicJWK(k.ed.Public(), "k", map[string]any{"use": "enc"}),
+		"not for verification": publicJWK(k.ed.Public(), "k", map[string]any{"key_ops": []string{"sign"}}),
+		"another algorithm":    publicJWK(k.ed.Public(), "k", map[string]any{"alg": "RS256"}),
+		"alg none":             publicJWK(k.ed.Public(), "k", map[string]any{"alg": "none"}),
+		"HS256 on RSA":         publicJWK(&k.rsa.PublicKey, "k", map[string]any{"alg": "HS256"}),
+		"a short secret":       publicJWK([]byte("short"), "k", nil),
+		"an unknown kind":      {"kty": "LMS", "kid": "k"},
+		"an unknown curve":     publicJWK(&k.p256.PublicKey, "k", map[string]any{"crv": "secp256k1"}),
+		"X25519":               publicJWK(k.ed.Public(), "k", map[string]any{"crv": "X25519"}),
+		"off the curve":        publicJWK(&k.p256.PublicKey, "k", map[string]any{"x": publicJWK(&k.p256.PublicKey, "", nil)["y"]}),
+		"a short coordinate":   publicJWK(&k.p256.PublicKey, "k", map[string]any{"x": "AQ"}),
+		"a small modulus":      publicJWK(&k.rsa.PublicKey, "k", map[string]any{"n": "AQAB"}),
+		"a huge modulus":       publicJWK(&k.rsa.PublicKey, "k", map[string]any{"n": b64(string(big))}),
+		"exponent 1":           publicJWK(&k.rsa.PublicKey, "k", map[string]any{"e": "AQ"}),
+		"an even exponent":     publicJWK(&k.rsa.PublicKey, "k", map[string]any{"e": "AQAA"}),
+		"a huge exponent":      publicJWK(&k.rsa.PublicKey, "k", map[string]any{"e": b64(string(big))}),
+		"wrong types":          {"kty": 1, "kid": []int{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set, err := parseKeySet(keySetJSON(left, good), true)
+			if err != nil || len(set.keys) != 1 || set.keys[0].id != "good" {
+				t.Errorf("got %v, %v, want the good key alone", set, err)
+			}
+		})
+	}
+	many := make([]map[string]any, keySetKeys+1)
+	for i := range many {
+		many[i] = good
+	}
+	if _, err := parseKeySet(keySetJSON(many...), true); err == nil {
+		t.Errorf("%d keys were taken", len(many))
+	}
+	secret := publicJWK([]byte(k.secret), "s", nil)
+	if _, err := parseKeySet(keySetJSON(secret), false); err == nil {
+		t.Error("a secret that everyone can fetch was taken")
+	}
+	if set, err := parseKeySet(keySetJSON(secret), true); err != nil || len(set.find("s", "HS256")) != 1 {
+		t.Errorf("a secret in a file: %v, %v", set, err)
+	}
+}
+
+func FuzzParseKeySet(f *testing.F) {
+	k := testKeys()
+	f.Add(keySetJSON(publicJWK(&k.rsa.PublicKey, "rsa", nil), publicJWK(&k.p384.PublicKey, "ec", nil)))
+	f.Add(keySetJSON(publicJWK(k.ed.Public(), "ed", nil), publicJWK([]byte(k.secret), "s", nil)))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		set, err := parseKeySet(data, true)
+		if err != nil {
+			return
+		}
+		for _, key := range set.keys {
+			if len(key.algorithms) == 0 {
+				t.Error("a key for nothing")
+			}
+			for _, a := range key.algorithms {
+				if err := jwt.GetSigningMethod(a).Verify("a.b", []byte("no signature"), key.key); err == nil || errors.Is(err, jwt.ErrInvalidKeyType) {
+					t.Errorf("%s with %T: %v", a, key.key, err)
+				}
+			}
+		}
+	})
+}
+
+func FuzzToken(f *testing.F) {
+	secret := testKeys().secret
+	f.Add(secretToken(f, nil))
+	f.Add(rawHS256(`{"alg":"HS256"}`, `{"iss":"https://id.test","exp":1e9}`, []byte(secret)))
+	f.Add("..")
+	b := secretBench(f, nil)
+	tokens := b.set(f, jwtPolicy(nil)).policies[0].(*authPolicy).tokens
+	f.Fuzz(func(t *testing.T, raw string) {
+		v, err := tokens.check(context.Background(), raw, noon)
+		if err == nil && (v.identity.Principal == "" || v.token != raw) {
+			t.Errorf("an accepted token without a principal: %q", raw)
+		}
+		if err != nil && !errors.Is(err, errToken) {
+			t.Errorf("an error that is not about the token: %v", err)
+		}
+	})
+}
+
+// FuzzClaims signs what it is given: claims of any shape are refused or make a
+// sane identity.
+func FuzzClaims(f *testing.F) {
+	secret := testKeys().secret
+	f.Add(`{"iss":"https://id.test","aud":"bookstore","sub":"ada","exp":1795435200,"roles":["a"],"scope":"x y"}`)
+	f.Add(`{"iss":"https://id.test","aud":["bookstore"],"sub":"a","exp":1.795435200e9,"roles":"a","scp":["x"],"n":{"m":[1,2.5,1e400]}}`)
+	b := secretBench(f, func(i *transomv1.JwtIssuer) { i.ForwardClaims = []string{"n", "scope", "x"} })
+	tokens := b.set(f, jwtPolicy(nil)).policies[0].(*authPolicy).tokens
+	f.Fuzz(func(t *testing.T, payload string) {
+		v, err := tokens.check(context.Background(), rawHS256(`{"alg":"HS256"}`, payload, []byte(secret)), noon)
+		if err != nil {
+			return
+		}
+		if !isPrincipal(v.identity.Principal) {
+			t.Errorf("principal %q", v.identity.Principal)
+		}
+		for _, value := range v.metadata {
+			for i := range len(value) {
+				if c := value[i]; c < ' ' || c > '~' {
+					t.Errorf("metadata %q", value)
+				}
+			}
+		}
+	})
+}
