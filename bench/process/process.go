@@ -111,13 +111,14 @@ func (p *Process) Resident() (int64, error) {
 	return 0, fmt.Errorf("/proc/%d/status of %s has no VmRSS", p.cmd.Process.Pid, p.Name)
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of what is written to it: at least maxTail bytes, at most
+// twice as many, so that a busy log is not moved with every line.
 type tail struct {
 	mu   sync.Mutex
 	last []byte
 }
 
-// maxTail is how much is kept, in bytes.
+// maxTail is how much is told, in bytes.
 const maxTail = 8 << 10
 
 // Write never fails.
@@ -125,8 +126,8 @@ func (t *tail) Write(data []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.last = append(t.last, data...)
-	if n := len(t.last) - maxTail; n > 0 {
-		t.last = append(t.last[:0], t.last[n:]...)
+	if len(t.last) > 2*maxTail {
+		t.last = append(t.last[:0], t.last[len(t.last)-maxTail:]...)
 	}
 	return len(data), nil
 }
@@ -134,5 +135,5 @@ func (t *tail) Write(data []byte) (int, error) {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return string(t.last)
+	return string(t.last[max(0, len(t.last)-maxTail):])
 }
