@@ -43,6 +43,8 @@ func cause(err error) string {
 		return "there is no such file or folder"
 	case errors.Is(err, fs.ErrPermission):
 		return "permission denied"
+	case errors.Is(err, syscall.EISDIR):
+		return "it is a folder, and a file is expected"
 	case errors.Is(err, syscall.ENOTDIR):
 		return "it is a file, and a folder is expected"
 	}
