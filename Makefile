@@ -44,6 +44,7 @@ test: test-packages ## Run all tests with the race detector, in every module
 .PHONY: test-packages
 test-packages: ## Install the programs that tests start, or name them
 	@scripts/install-test-packages.sh
+	@for module in $(MODULES); do test ! -x $$module/install.sh || $$module/install.sh; done
 
 .PHONY: lint
 lint: $(LINT) ## Check format, vet and the linters, in every module
@@ -61,6 +62,15 @@ lint: $(LINT) ## Check format, vet and the linters, in every module
 $(LINT): tools/golangci/go.mod tools/golangci/go.sum
 	cd tools/golangci && CGO_ENABLED=0 go build -trimpath -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
+# What the binary may weigh, in bytes, and that the linker still leaves out the
+# methods that nobody calls: one use of reflection by name keeps them all.
+SIZE_LIMIT := 40000000
+.PHONY: check-size
+check-size: build ## Fail where the binary has grown past its budget
+	@size=$$(wc -c < bin/transom); echo "bin/transom has $$size bytes of $(SIZE_LIMIT)"; test $$size -le $(SIZE_LIMIT)
+	@found=$$(CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS) -dumpdep' -o /dev/null ./cmd/transom 2>&1 | grep ReflectMethod || true); \
+	if [ -n "$$found" ]; then echo "methods are reached by reflection:"; echo "$$found"; exit 1; fi
+
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME
 	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u | while read -r dir; do \
@@ -71,7 +81,8 @@ fuzz: ## Fuzz each target for FUZZTIME
 	done
 
 .PHONY: bench
-bench: build ## Compare Transom with its peers on the same work
+bench: ## Compare Transom with its peers on the same work
+	bench/install.sh
 	cd bench && go run . $(BENCHFLAGS)
 
 .PHONY: generate
