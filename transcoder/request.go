@@ -121,6 +121,9 @@ func (c *restCall) appendRaw(contentType string) error {
 // appendForm maps a form like a query (SEMANTICS 22).
 func (c *restCall) appendForm() error {
 	b := c.binding
+	if looksLikeJSON(c.raw) {
+		return badRequest("body: this is JSON, but the Content-Type says it is a form; send Content-Type: application/json (curl: --json, or -H)")
+	}
 	if b.form == nil {
 		return badRequest("body: a field of this kind cannot be sent as a form; send JSON")
 	}
@@ -169,4 +172,10 @@ func (c *restCall) appendMask() error {
 	}
 	c.wire = appendMaskPaths(c.wire, b.mask.Descriptor(), paths)
 	return nil
+}
+
+// looksLikeJSON tells what curl -d sends when nobody says what it is.
+func looksLikeJSON(body []byte) bool {
+	body = bytes.TrimLeft(body, " \t\r\n")
+	return len(body) > 0 && (body[0] == '{' || body[0] == '[')
 }

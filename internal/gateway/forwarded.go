@@ -63,7 +63,7 @@ func (c *call) prepare(s *Snapshot, route *Route, w http.ResponseWriter, r *http
 	q.ResponseHeader = w.Header()
 	q.Stream = !m.Shape.Unary()
 	q.WebSocket = c.match.protocol == transcoder.WebSocket
-	q.Protocol = c.match.protocol.String()
+	q.Protocol = route.Binding.ProtocolName(r.Header, c.match.protocol)
 	q.ClientIP, _ = s.proxies.client(r)
 	q.RequestID = s.requestID(r.Header)
 }

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// command runs one command line in this process.
+func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), args, streams{in: strings.NewReader(""), out: &out, err: &err})
+	return code, out.String(), err.String()
+}
+
+// folder writes files into a new folder.
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+const goodProto = `syntax = "proto3";
+package p.v1;
+import "google/api/annotations.proto";
+service S {
+  rpc Get(Message) returns (Message) { option (google.api.http) = { get: "/v1/{name=things/*}" }; }
+  rpc List(Message) returns (stream Message) { option (google.api.http) = { get: "/v1/things" }; }
+}
+message Message { string name = 1; int32 n = 2; repeated string list = 3; }
+`
+
+func TestVersion(t *testing.T) {
+	if code, out, _ := command(t, "version"); code != 0 || !strings.HasPrefix(out, "transom ") {
+		t.Errorf("%d %q", code, out)
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	for _, args := range [][]string{
+		{"nothing"}, {"serve", "--nothing"}, {"serve", "./protos"}, {"check", "--reflect"},
+		{"check", "--config", "a.yaml", "./protos"}, {"explain", "GET"}, {"init"},
+	} {
+		if code, _, err := command(t, args...); code != exitUsage || !strings.Contains(err, "transom") {
+			t.Errorf("%v: exit code %d, %q", args, code, err)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	good := folder(t, map[string]string{"p.proto": goodProto})
+	if code, out, err := command(t, "check", good); code != 0 || out != "ok: 2 routes\n" {
+		t.Errorf("%d %q %q", code, out, err)
+	}
+	bad := folder(t, map[string]string{
+		"a.proto": strings.Replace(goodProto, "{name=things/*}", "{nam=things/*}", 1),
+		"b.proto": "syntax = \"proto3\";\npackage q;\nmessage M { Missing m = 1; }\n",
+		"c.proto": "syntax = \"proto3\";\nimport \"nowhere.proto\";\n",
+	})
+	code, _, err := command(t, "check", bad)
+	if code != exitProblem {
+		t.Errorf("exit code %d", code)
+	}
+	for _, want := range []string{`b\.proto:3:\d+: .*Missing`, `c\.proto:2:\d+: .*nowhere\.proto`} {
+		if !regexp.MustCompile(want).MatchString(err) {
+			t.Errorf("no %q in\n%s", want, err)
+		}
+	}
+}
+
+func TestCheckRules(t *testing.T) {
+	for name, c := range map[string]struct{ from, to, want string }{
+		"a variable that is no field": {"{name=things/*}", "{nam=things/*}", `p\.proto:5:\d+: .*\{nam\}`},
+		"a variable that repeats":     {"{name=things/*}", "{list=things/*}", `p\.proto:5:\d+: .*\{list\} is a repeated field`},
+		"a malformed template":        {"/v1/{name=things/*}", "/v1//x", `p\.proto:5:\d+: .*`},
+		"two methods on one route":    {"/v1/{name=things/*}", "/v1/things", `p\.proto:6:\d+: GET /v1/things of p\.v1\.S\.List .* of p\.v1\.S\.Get`},
+	} {
+		t.Run("Semantics 9: "+name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"p.proto": strings.Replace(goodProto, c.from, c.to, 1)})
+			code, _, err := command(t, "check", dir)
+			if code != exitProblem || !regexp.MustCompile(c.want).MatchString(err) {
+				t.Errorf("exit code %d, no %q in\n%s", code, c.want, err)
+			}
+		})
+	}
+}
+
+func TestCheckConfig(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"protos/p.proto": goodProto,
+		"transom.yaml": `schemas: [{ directory: ./protos }]
+upstreams:
+  a: { grpc: { target: "localhost:1" }, services: ["other.*"] }
+http_rules:
+  - { selector: p.v1.S.Gone, get: "/x" }
+policies:
+  - selector: p.v1.S.*
+    policy: { retry: { max_attempts: 3 } }
+`,
+	})
+	code, _, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
+	if code != exitProblem {
+		t.Errorf("exit code %d", code)
+	}
+	for _, want := range []string{
+		`p\.proto:4:\d+: no upstream serves p\.v1\.S`,
+		`transom\.yaml:5:\d+: .*there is no method p\.v1\.S\.Gone`,
+		`transom\.yaml:8:\d+: .*retry`,
+	} {
+		if !regexp.MustCompile(want).MatchString(err) {
+			t.Errorf("no %q in\n%s", want, err)
+		}
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	dir := folder(t, map[string]string{"p.proto": goodProto})
+	_, out, _ := command(t, "routes", dir)
+	if !strings.Contains(out, "/v1/{name=things/*}") || !strings.Contains(out, "server_streaming") {
+		t.Error(out)
+	}
+	_, out, _ = command(t, "routes", "--json", dir)
+	if !strings.Contains(out, `"rpc": "p.v1.S/Get"`) || !strings.Contains(out, `"policies": []`) {
+		t.Error(out)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	dir := folder(t, map[string]string{"p.proto": goodProto})
+	code, out, _ := command(t, "explain", "GET", "/v1/things/a%2Fb", dir)
+	if code != 0 || !strings.Contains(out, `name = "things/a%2Fb"`) || !strings.Contains(out, "p.proto:5:") {
+		t.Errorf("%d\n%s", code, out)
+	}
+	code, out, _ = command(t, "explain", "DELETE", "/v1/things", dir)
+	if code != exitProblem || !strings.Contains(out, "allowed: GET") {
+		t.Errorf("%d\n%s", code, out)
+	}
+}
+
+func TestInit(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	if code, _, err := command(t, "init", dir); code != 0 {
+		t.Fatal(err)
+	}
+	if code, out, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml")); code != 0 {
+		t.Error(out, err)
+	}
+	if code, _, err := command(t, "init", dir); code != exitProblem || !strings.Contains(err, "overwrites nothing") {
+		t.Errorf("%d %s", code, err)
+	}
+}
+
+// running is a command that serves in the background.
+type running struct {
+	url, admin string
+	stop       func() int
+	log        *locked
+}
+
+// locked is a buffer that several goroutines write.
+type locked struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// startDemo runs the demo until stop or the end of the test.
+func startDemo(t *testing.T) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{log: &locked{}}
+	up := make(chan *server, 1)
+	done := make(chan error, 1)
+	go func() {
+		in := input{listen: "127.0.0.1:0", admin: "127.0.0.1:0"}
+		done <- demo(ctx, in, streams{out: r.log, err: r.log}, func(s *server) { up <- s })
+	}()
+	var once sync.Once
+	var failed error
+	r.stop = func() int {
+		once.Do(func() {
+			cancel()
+			failed = <-done
+		})
+		if failed != nil {
+			t.Error(failed)
+			return 1
+		}
+		return 0
+	}
+	t.Cleanup(func() { r.stop() })
+	select {
+	case s := <-up:
+		r.url = "http://" + s.listeners[0].Addr().String()
+		r.admin = "http://" + s.admin.Addr().String()
+	case err := <-done:
+		done <- err
+		t.Fatal(err, r.log.String())
+	}
+	return r
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+func TestDemo(t *testing.T) {
+	demo := startDemo(t)
+	if code, body := get(t, demo.url+"/v1/shelves/1/books/1"); code != 200 || !strings.Contains(body, "Lighthouse") {
+		t.Errorf("%d %s", code, body)
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/routes"} {
+		if code, body := get(t, demo.admin+path); code != 200 {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	_, metrics := get(t, demo.admin+"/metrics")
+	if !strings.Contains(metrics, `rpc="bookstore.v1.BookstoreService/GetBook"`) || strings.Contains(metrics, "shelves/1/books/1\"") {
+		t.Error("metrics are not by RPC and route")
+	}
+	if code := demo.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	demo := startDemo(t)
+	dir := folder(t, map[string]string{"p.proto": goodProto})
+	code, _, err := command(t, "serve", dir, "--upstream", "localhost:1", "--listen", strings.TrimPrefix(demo.url, "http://"), "--admin", "-")
+	if code != exitProblem || !strings.Contains(err, "address already in use") {
+		t.Errorf("%d %s", code, err)
+	}
+}

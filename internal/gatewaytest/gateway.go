@@ -1,0 +1,222 @@
+// Package gatewaytest starts real parts for tests: a gateway in front of the
+// bookstore, a Redis server. What it starts ends with the test.
+//
+//	g := gatewaytest.Start(t, gatewaytest.Options{})
+//	response := g.Do(t, "GET", "/v1/shelves/1", nil)
+package gatewaytest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/transom-gateway/transom/examples/bookstore"
+	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/gateway"
+	"github.com/transom-gateway/transom/internal/observe"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// Options describe a gateway.
+type Options struct {
+	// Config is added to the end of the transom.yaml that names the bookstore's
+	// protos and its server.
+	Config string
+	// Backend is the server's address; empty starts a bookstore.
+	Backend string
+	// Protos are further files of the folder of protos, by name.
+	Protos map[string]string
+	// NoBookstore leaves the bookstore's protos out.
+	NoBookstore bool
+	// Log receives the log; nil drops it.
+	Log io.Writer
+}
+
+// Gateway is a gateway that listens on loopback.
+type Gateway struct {
+	*gateway.Gateway
+	// URL is "http://127.0.0.1:PORT", Addr the same without the scheme.
+	URL, Addr string
+	// Backend is the address of the gRPC server.
+	Backend string
+	// Folder is that of the protos, Config the file transom.yaml.
+	Folder, Config string
+	// Telemetry is the gateway's.
+	Telemetry *observe.Telemetry
+	// Client is an HTTP/1.1 client, HTTP2 one for cleartext HTTP/2. Neither
+	// follows redirects nor decompresses.
+	Client, HTTP2 *http.Client
+	// Server is the one in front.
+	Server *http.Server
+}
+
+// Start starts a gateway and fails the test where that does not work.
+func Start(t testing.TB, o Options) *Gateway {
+	t.Helper()
+	g := &Gateway{Backend: o.Backend, Folder: filepath.Join(t.TempDir(), "protos")}
+	if g.Backend == "" {
+		g.Backend = StartBookstore(t)
+	}
+	g.Config = filepath.Join(filepath.Dir(g.Folder), "transom.yaml")
+	writeProtos(t, g.Folder, o)
+	text := "schemas: [{ directory: ./protos }]\n" +
+		"upstreams: { backend: { grpc: { target: \"" + g.Backend + "\" } } }\n" + o.Config
+	write(t, g.Config, text)
+
+	log := o.Log
+	if log == nil {
+		log = io.Discard
+	}
+	var err error
+	if g.Telemetry, err = observe.Setup(&transomv1.Telemetry{}, "test", log); err != nil {
+		t.Fatal(err)
+	}
+	g.Gateway = gateway.New(gateway.Options{Load: g.load, Telemetry: g.Telemetry, Version: "test"})
+	if _, err := g.Reload(t.Context()); err != nil {
+		g.Close()
+		t.Fatalf("loading the gateway:\n%v", err)
+	}
+	g.listen(t)
+	return g
+}
+
+func (g *Gateway) load() (*config.File, error) {
+	file, problems := config.Load(g.Config)
+	return file, problems.Err()
+}
+
+func (g *Gateway) listen(t testing.TB) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Addr = l.Addr().String()
+	g.URL = "http://" + g.Addr
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	g.Server = &http.Server{Handler: g.Gateway, Protocols: protocols}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = g.Server.Serve(l) // it ends by Close
+	}()
+	g.Client, g.HTTP2 = newClient(false), newClient(true)
+	t.Cleanup(func() {
+		g.Client.CloseIdleConnections()
+		g.HTTP2.CloseIdleConnections()
+		g.Drain()
+		_ = g.Server.Close()
+		<-served
+		if err := g.Wait(context.Background()); err != nil {
+			t.Error(err)
+		}
+		g.Close()
+	})
+}
+
+func newClient(http2 bool) *http.Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!http2)
+	protocols.SetUnencryptedHTTP2(http2)
+	return &http.Client{
+		Transport:     &http.Transport{Protocols: protocols, DisableCompression: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// StartBookstore starts a bookstore server and returns its address.
+func StartBookstore(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- bookstore.ServeListener(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String()
+}
+
+func writeProtos(t testing.TB, folder string, o Options) {
+	t.Helper()
+	if o.NoBookstore {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	} else if err := os.CopyFS(filepath.Dir(folder), bookstore.Protos); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range o.Protos {
+		write(t, filepath.Join(folder, name), text)
+	}
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Answer is an HTTP answer, read to its end.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Do sends one HTTP/1.1 request. Headers are name, value pairs; a body without a
+// Content-Type is sent as JSON.
+func (g *Gateway) Do(t testing.TB, method, path, body string, headers ...string) Answer {
+	t.Helper()
+	return g.DoWith(t, g.Client, method, path, body, headers...)
+}
+
+// DoWith is Do with a client of the caller's choice.
+func (g *Gateway) DoWith(t testing.TB, client *http.Client, method, path, body string, headers ...string) Answer {
+	t.Helper()
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, g.URL+path, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		if headers[i+1] == "" {
+			request.Header.Del(headers[i])
+		} else {
+			request.Header.Set(headers[i], headers[i+1])
+		}
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var text bytes.Buffer
+	if _, err := text.ReadFrom(response.Body); err != nil {
+		t.Fatal(err)
+	}
+	return Answer{Status: response.StatusCode, Header: response.Header, Body: text.String()}
+}
