@@ -19,14 +19,14 @@ import (
 )
 
 // process is what one gateway process has of its own.
-func process(t testing.TB, server *redistest.Redis) *bench {
+func process(t testing.TB, server *redistest.Server) *bench {
 	b := newBench(t, StateOptions{})
 	b.config = &transomv1.Config{Stores: &transomv1.Stores{Redis: &transomv1.RedisStore{Url: server.URL}}}
 	return b
 }
 
 // calls reads how often the server was asked to run a script.
-func calls(t testing.TB, server *redistest.Redis) int {
+func calls(t testing.TB, server *redistest.Server) int {
 	t.Helper()
 	options, err := redis.ParseURL(server.URL)
 	if err != nil {

@@ -20,9 +20,9 @@ import (
 // loaded machine needs more than an idle one.
 const redisPatience = 30 * time.Second
 
-// Redis is a redis-server of the test's own, on a unix socket in a directory of
+// Server is a redis-server of the test's own, on a unix socket in a directory of
 // its own. What was written survives Kill and Restart.
-type Redis struct {
+type Server struct {
 	// URL is what a configuration's stores.redis.url holds.
 	URL string
 
@@ -35,7 +35,7 @@ type Redis struct {
 
 // Start runs a server that ends with the test. Where no redis-server is
 // installed the test fails and says what to install.
-func Start(t testing.TB) *Redis {
+func Start(t testing.TB) *Server {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -47,7 +47,7 @@ func Start(t testing.TB) *Redis {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(dir, "s")
-	r := &Redis{URL: "unix://" + socket, t: t, binary: binary, dir: dir, socket: socket}
+	r := &Server{URL: "unix://" + socket, t: t, binary: binary, dir: dir, socket: socket}
 	t.Cleanup(func() {
 		r.Kill()
 		_ = os.RemoveAll(dir)
@@ -58,7 +58,7 @@ func Start(t testing.TB) *Redis {
 
 // Restart starts the server again, after Kill or not, and waits until it
 // answers.
-func (r *Redis) Restart() {
+func (r *Server) Restart() {
 	r.t.Helper()
 	r.Kill()
 	// The append-only file is written before a command is answered; without a
@@ -79,7 +79,7 @@ func (r *Redis) Restart() {
 }
 
 // Kill ends the server as a crash does.
-func (r *Redis) Kill() {
+func (r *Server) Kill() {
 	if r.process == nil {
 		return
 	}
@@ -92,12 +92,12 @@ func (r *Redis) Kill() {
 // Pause stops the server so that connections stand open and nothing is
 // answered, as behind a network that swallows packets. Kill works on a paused
 // server.
-func (r *Redis) Pause() { r.signal(syscall.SIGSTOP) }
+func (r *Server) Pause() { r.signal(syscall.SIGSTOP) }
 
 // Resume lets a paused server go on.
-func (r *Redis) Resume() { r.signal(syscall.SIGCONT) }
+func (r *Server) Resume() { r.signal(syscall.SIGCONT) }
 
-func (r *Redis) signal(s syscall.Signal) {
+func (r *Server) signal(s syscall.Signal) {
 	r.t.Helper()
 	if r.process == nil {
 		r.t.Fatal("redis-server is not running")
@@ -108,7 +108,7 @@ func (r *Redis) signal(s syscall.Signal) {
 }
 
 // answers tells whether the server has loaded its data and serves commands.
-func (r *Redis) answers() bool {
+func (r *Server) answers() bool {
 	conn, err := net.DialTimeout("unix", r.socket, time.Second)
 	if err != nil {
 		return false
