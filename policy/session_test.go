@@ -1,0 +1,546 @@
+package policy
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/transom-gateway/transom/internal/redistest"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// loginText is the policy of the login method in the tests of sessions.
+func loginPolicyOf(grant *transomv1.Login) *transomv1.Policy {
+	grant.Subject, grant.Roles = "user.id", "user.roles"
+	if grant.Claims == nil {
+		grant.Claims = map[string]string{"email": "user.email", "number": "user.number"}
+	}
+	if grant.Grant == nil {
+		grant.Grant = &transomv1.Login_Session{Session: &transomv1.SessionGrant{}}
+	}
+	return &transomv1.Policy{Login: grant}
+}
+
+func sessionPolicy() *transomv1.Policy {
+	return &transomv1.Policy{Auth: &transomv1.Auth{Mechanism: &transomv1.Auth_Session{Session: &transomv1.SessionAuth{}}}}
+}
+
+func mixedPolicy() *transomv1.Policy {
+	return &transomv1.Policy{Auth: &transomv1.Auth{Mechanism: &transomv1.Auth_Mixed{Mixed: &transomv1.MixedAuth{}}}}
+}
+
+const adaReply = `user { id: "ada" roles: "reader" roles: "admin" email: "ada@x" number: 9007199254740993 } count: 1`
+
+// sessionSets are the methods that sessions go through.
+type sessionSets struct {
+	login, call, logout, logoutAll *Set
+}
+
+func compileSessionSets(t testing.TB, c *Compiler) sessionSets {
+	t.Helper()
+	compile := func(p *transomv1.Policy) *Set { return mustCompile(t, c, shopTarget("Login", p)) }
+	return sessionSets{
+		login:     compile(loginPolicyOf(&transomv1.Login{})),
+		call:      compile(sessionPolicy()),
+		logout:    compile(&transomv1.Policy{Logout: &transomv1.Logout{}}),
+		logoutAll: compile(&transomv1.Policy{Logout: &transomv1.Logout{All: true}, Auth: sessionPolicy().Auth}),
+	}
+}
+
+// through runs a unary call: admission, then the backend's answer.
+func through(set *Set, r *Request, reply []byte) ([]byte, error) {
+	ctx, err := set.Admit(context.Background(), r)
+	defer set.Done(r, &Outcome{})
+	if err != nil {
+		return nil, err
+	}
+	return set.Reply(ctx, r, reply)
+}
+
+// logIn opens a session and gives its cookie as a browser keeps it.
+func (s sessionSets) logIn(t testing.TB, reply string, cookies ...*http.Cookie) *http.Cookie {
+	t.Helper()
+	r := withCookies(cookies...)
+	if _, err := through(s.login, r, wireOf(t, "LoginReply", reply)); err != nil {
+		t.Fatal(err)
+	}
+	set := (&http.Response{Header: r.ResponseHeader}).Cookies()
+	if len(set) != 1 {
+		t.Fatalf("the login sets the cookies %v, want one", set)
+	}
+	return set[0]
+}
+
+func withCookies(cookies ...*http.Cookie) *Request {
+	return newCall(func(r *Request) {
+		for _, c := range cookies {
+			r.HTTP.AddCookie(c)
+		}
+	})
+}
+
+// eachStore runs a test with sessions in memory and in Redis.
+func eachStore(t *testing.T, test func(t *testing.T, b *authBench, config *transomv1.Config)) {
+	t.Run("memory", func(t *testing.T) {
+		config := &transomv1.Config{Auth: &transomv1.AuthConfig{Session: &transomv1.SessionConfig{}}}
+		test(t, newAuthBench(t, config), config)
+	})
+	t.Run("redis", func(t *testing.T) {
+		config := redisConfig(redistest.Start(t))
+		test(t, newAuthBench(t, config), config)
+	})
+}
+
+// redisConfig gives commands more time than users would: the machine is busy.
+func redisConfig(server *redistest.Server) *transomv1.Config {
+	return &transomv1.Config{
+		Auth:   &transomv1.AuthConfig{Session: &transomv1.SessionConfig{}},
+		Stores: &transomv1.Stores{Redis: &transomv1.RedisStore{Url: server.URL, Timeout: durationpb.New(5 * time.Second)}},
+	}
+}
+
+func TestSessionLifecycle(t *testing.T) {
+	eachStore(t, func(t *testing.T, b *authBench, _ *transomv1.Config) {
+		s := compileSessionSets(t, b.Compiler)
+		cookie := s.logIn(t, adaReply)
+		if cookie.Name != "__Host-transom-session" || !cookie.Secure || !cookie.HttpOnly || cookie.Path != "/" || cookie.Domain != "" ||
+			cookie.SameSite != http.SameSiteLaxMode || len(cookie.Value) != 43 {
+			t.Errorf("the cookie is %v", cookie)
+		}
+		r := withCookies(cookie)
+		r.Metadata.Add("x-transom-claim-email", "forged")
+		if err := letIn(s.call, r); err != nil {
+			t.Fatal(err)
+		}
+		if id := r.Identity; id.Principal != "ada" || id.Mechanism != "session" || !slices.Equal(id.Roles, []string{"reader", "admin"}) ||
+			id.Claims["number"] != int64(9007199254740993) {
+			t.Errorf("identity %+v", id)
+		}
+		want := []string{"x-transom-principal", "ada", "x-transom-roles", "reader,admin",
+			"x-transom-claim-email", "ada@x", "x-transom-claim-number", "9007199254740993"}
+		if !slices.Equal(r.Metadata, want) {
+			t.Errorf("metadata %q, want %q", r.Metadata, want)
+		}
+
+		// Rotation: a login with a session ends that one.
+		second := s.logIn(t, adaReply, cookie)
+		if second.Value == cookie.Value {
+			t.Error("the login keeps the session's id")
+		}
+		wantCode(t, letIn(s.call, withCookies(cookie)), codes.Unauthenticated)
+		wantCode(t, letIn(s.call, withCookies(second)), codes.OK)
+
+		// Logout of one.
+		third := s.logIn(t, adaReply)
+		r = withCookies(second)
+		if _, err := through(s.logout, r, nil); err != nil {
+			t.Fatal(err)
+		}
+		if gone := (&http.Response{Header: r.ResponseHeader}).Cookies(); len(gone) != 1 || gone[0].MaxAge >= 0 || gone[0].Value != "" {
+			t.Errorf("the logout sets %v", gone)
+		}
+		wantCode(t, letIn(s.call, withCookies(second)), codes.Unauthenticated)
+		wantCode(t, letIn(s.call, withCookies(third)), codes.OK)
+
+		// Logout of all.
+		fourth, eve := s.logIn(t, adaReply), s.logIn(t, `user { id: "eve" }`)
+		if _, err := through(s.logoutAll, withCookies(third), nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []*http.Cookie{third, fourth} {
+			wantCode(t, letIn(s.call, withCookies(c)), codes.Unauthenticated)
+		}
+		wantCode(t, letIn(s.call, withCookies(eve)), codes.OK)
+		if _, err := through(s.logout, newCall(nil), nil); err != nil {
+			t.Errorf("a logout without a session: %v", err)
+		}
+	})
+}
+
+func TestSessionExpiry(t *testing.T) {
+	// Redis has a clock of its own: what its expiry does is in TestRedisSessionTTL.
+	config := &transomv1.Config{Auth: &transomv1.AuthConfig{Session: &transomv1.SessionConfig{
+		Ttl: durationpb.New(10 * time.Minute), MaxTtl: durationpb.New(time.Hour)}}}
+	b := newAuthBench(t, config)
+	s := compileSessionSets(t, b.Compiler)
+	cookie := s.logIn(t, adaReply)
+	if cookie.MaxAge != 3600 {
+		t.Errorf("the cookie lives for %d s, want 3600", cookie.MaxAge)
+	}
+	for range 6 { // sliding: used every 9 minutes, it outlives its 10
+		b.clock.advance(9 * time.Minute)
+		wantCode(t, letIn(s.call, withCookies(cookie)), codes.OK)
+	}
+	b.clock.advance(6 * time.Minute) // absolute: one hour has passed
+	wantCode(t, letIn(s.call, withCookies(cookie)), codes.Unauthenticated)
+
+	idle := s.logIn(t, adaReply)
+	b.clock.advance(10 * time.Minute)
+	wantCode(t, letIn(s.call, withCookies(idle)), codes.Unauthenticated)
+	if n := b.state.memory.used.Len(); n != 0 {
+		t.Errorf("%d sessions are left", n)
+	}
+}
+
+func TestRedisSessionTTL(t *testing.T) {
+	server := redistest.Start(t)
+	config := redisConfig(server)
+	config.Auth.Session = &transomv1.SessionConfig{Ttl: durationpb.New(10 * time.Minute), MaxTtl: durationpb.New(time.Hour)}
+	b := newAuthBench(t, config)
+	s := compileSessionSets(t, b.Compiler)
+	cookie := s.logIn(t, adaReply)
+
+	options, err := redis.ParseURL(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer func() { _ = client.Close() }()
+	ctx := context.Background()
+	ttl := func(pattern string) time.Duration {
+		t.Helper()
+		keys, err := client.Keys(ctx, pattern).Result()
+		if err != nil || len(keys) != 1 {
+			t.Fatalf("keys %q, %v, want one", keys, err)
+		}
+		if strings.Contains(keys[0], cookie.Value) {
+			t.Error("the session's id stands in the store")
+		}
+		d, err := client.PTTL(ctx, keys[0]).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	near := func(got, want time.Duration) {
+		t.Helper()
+		if got > want || got < want-time.Minute {
+			t.Errorf("it lives for %v, want about %v", got, want)
+		}
+	}
+	near(ttl("transom:session:*"), 10*time.Minute)
+	b.clock.advance(55 * time.Minute)
+	wantCode(t, letIn(s.call, withCookies(cookie)), codes.OK)
+	near(ttl("transom:session:*"), 5*time.Minute) // what is left of the hour
+	b.clock.advance(5 * time.Minute)
+	wantCode(t, letIn(s.call, withCookies(cookie)), codes.Unauthenticated)
+	if n, _ := client.Keys(ctx, "transom:session:*").Result(); len(n) != 0 {
+		t.Errorf("%q are left", n)
+	}
+}
+
+// TestSessionsAreShared: two gateways with one Redis know each other's
+// sessions, and both survive its restart.
+func TestSessionsAreShared(t *testing.T) {
+	server := redistest.Start(t)
+	one, two := newAuthBench(t, redisConfig(server)), newAuthBench(t, redisConfig(server))
+	first, second := compileSessionSets(t, one.Compiler), compileSessionSets(t, two.Compiler)
+	cookie := first.logIn(t, adaReply)
+	wantCode(t, letIn(second.call, withCookies(cookie)), codes.OK)
+
+	server.Kill()
+	for _, s := range []sessionSets{first, second} {
+		wantCode(t, letIn(s.call, withCookies(cookie)), codes.Unavailable)
+	}
+	_, err := through(first.logout, withCookies(cookie), nil)
+	wantCode(t, err, codes.Unavailable) // it must not look like a logout
+	r := newCall(nil)
+	_, err = through(first.login, r, wireOf(t, "LoginReply", adaReply))
+	wantCode(t, err, codes.Unavailable)
+	if r.ResponseHeader.Get("Set-Cookie") != "" {
+		t.Error("a cookie for a session that was not stored")
+	}
+	server.Restart()
+	for _, s := range []sessionSets{first, second} {
+		eventually(t, "the session's coming back", func() bool { return letIn(s.call, withCookies(cookie)) == nil })
+	}
+	if _, err := through(second.logoutAll, withCookies(cookie), nil); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, letIn(first.call, withCookies(cookie)), codes.Unauthenticated)
+}
+
+// TestRedisThatHangs: no call waits longer than the limit for a store that
+// swallows what it is sent.
+func TestRedisThatHangs(t *testing.T) {
+	server := redistest.Start(t)
+	config := redisConfig(server)
+	config.Stores.Redis.Timeout = durationpb.New(100 * time.Millisecond)
+	b := newAuthBench(t, config)
+	s := compileSessionSets(t, b.Compiler)
+	var cookie *http.Cookie
+	eventually(t, "a login", func() bool {
+		r := newCall(nil)
+		_, err := through(s.login, r, wireOf(t, "LoginReply", adaReply))
+		if err == nil {
+			cookie = (&http.Response{Header: r.ResponseHeader}).Cookies()[0]
+		}
+		return err == nil
+	})
+	server.Pause()
+	start := time.Now()
+	wantCode(t, letIn(s.call, withCookies(cookie)), codes.Unavailable)
+	if waited := time.Since(start); waited > 5*time.Second {
+		t.Errorf("the call waited %v", waited)
+	}
+	server.Resume()
+	eventually(t, "the session's coming back", func() bool { return letIn(s.call, withCookies(cookie)) == nil })
+}
+
+func TestSessionsOfOnePrincipalAreBounded(t *testing.T) {
+	eachStore(t, func(t *testing.T, b *authBench, _ *transomv1.Config) {
+		s := compileSessionSets(t, b.Compiler)
+		var cookies []*http.Cookie
+		for range sessionsPerPrincipal + 2 {
+			cookies = append(cookies, s.logIn(t, adaReply))
+			b.clock.advance(time.Second)
+		}
+		for i, c := range cookies {
+			want := codes.OK
+			if i < 2 {
+				want = codes.Unauthenticated
+			}
+			wantCode(t, letIn(s.call, withCookies(c)), want)
+		}
+	})
+}
+
+func TestSessionsInMemoryAreBounded(t *testing.T) {
+	m := newMemorySessions((&testClock{at: noon}).now)
+	m.max = 10
+	ctx := context.Background()
+	var keys []sessionKey
+	for i := range 12 {
+		_, key := newSessionID()
+		keys = append(keys, key)
+		s := &session{Principal: string(rune('a' + i)), Ends: noon.Add(time.Hour)}
+		if err := m.create(ctx, key, s, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.use(ctx, keys[0], time.Hour); err != nil { // the first one stays in use
+			t.Fatal(err)
+		}
+	}
+	for i, key := range keys {
+		s, _ := m.use(ctx, key, time.Hour)
+		if gone := s == nil; gone != (i == 1 || i == 2) {
+			t.Errorf("session %d: gone is %v", i, gone)
+		}
+	}
+	if len(m.byKey) != 10 || m.used.Len() != 10 || len(m.byPrincipal) != 10 {
+		t.Errorf("%d, %d, %d are left, want 10", len(m.byKey), m.used.Len(), len(m.byPrincipal))
+	}
+}
+
+func TestSessionSurvivesReload(t *testing.T) {
+	eachStore(t, func(t *testing.T, b *authBench, config *transomv1.Config) {
+		cookie := compileSessionSets(t, b.Compiler).logIn(t, adaReply)
+		for range 3 {
+			next, problems := New(Environment{Config: config, State: b.state})
+			if len(problems) > 0 {
+				t.Fatal(problems.Error())
+			}
+			b.Close()
+			b.Compiler = next
+			wantCode(t, letIn(compileSessionSets(t, next).call, withCookies(cookie)), codes.OK)
+		}
+		b.Close()
+		b.Compiler, _ = New(Environment{Config: config, State: b.state})
+	})
+}
+
+func TestBadSessionCookies(t *testing.T) {
+	b := newAuthBench(t, &transomv1.Config{})
+	s := compileSessionSets(t, b.Compiler)
+	good := s.logIn(t, adaReply)
+	for name, line := range map[string]string{
+		"empty":            good.Name + "=",
+		"too short":        good.Name + "=" + good.Value[:42],
+		"too long":         good.Name + "=" + good.Value + "A",
+		"another one":      good.Name + "=" + strings.Repeat("A", 43),
+		"not base64":       good.Name + "=" + strings.Repeat("!", 43),
+		"of a loose bit":   good.Name + "=" + looseBits(good.Value),
+		"a hundred KB":     good.Name + "=" + strings.Repeat("A", 100<<10),
+		"twice":            good.Name + "=" + good.Value + "; " + good.Name + "=" + good.Value,
+		"of another name":  "x" + good.Name + "=" + good.Value,
+		"in other letters": strings.ToUpper(good.Name) + "=" + good.Value,
+		"none":             "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newCall(func(r *Request) { r.HTTP.Header.Set("Cookie", line) })
+			wantCode(t, letIn(s.call, r), codes.Unauthenticated)
+			if got := r.ResponseHeader.Get("WWW-Authenticate"); got != `Cookie realm="transom", cookie-name="__Host-transom-session"` {
+				t.Errorf("WWW-Authenticate: %s", got)
+			}
+		})
+	}
+}
+
+func TestOtherSitesCannotUseSessions(t *testing.T) {
+	config := &transomv1.Config{Auth: &transomv1.AuthConfig{Session: &transomv1.SessionConfig{TrustedOrigins: []string{"https://app.test"}}}}
+	b := newAuthBench(t, config)
+	s := compileSessionSets(t, b.Compiler)
+	cookie := s.logIn(t, adaReply)
+	for _, test := range []struct {
+		name, method, site, origin string
+		socket                     bool
+		want                       codes.Code
+	}{
+		{"no browser", "POST", "", "", false, codes.OK},
+		{"same origin", "POST", "same-origin", "https://books.test", false, codes.OK},
+		{"typed in", "POST", "none", "", false, codes.OK},
+		{"another site", "POST", "cross-site", "https://evil.test", false, codes.PermissionDenied},
+		{"another site, DELETE", "DELETE", "cross-site", "https://evil.test", false, codes.PermissionDenied},
+		{"a sister site", "POST", "same-site", "https://evil.books.test", false, codes.PermissionDenied},
+		{"an old browser, another site", "POST", "", "https://evil.test", false, codes.PermissionDenied},
+		{"an old browser, same origin", "POST", "", "https://books.test", false, codes.OK},
+		{"origin null", "POST", "", "null", false, codes.PermissionDenied},
+		{"a trusted origin", "POST", "cross-site", "https://app.test", false, codes.OK},
+		{"a link", "GET", "cross-site", "", false, codes.OK},
+		{"a WebSocket of another site", "GET", "cross-site", "https://evil.test", true, codes.PermissionDenied},
+		{"a WebSocket, old browser", "GET", "", "https://evil.test", true, codes.PermissionDenied},
+		{"a WebSocket, same origin", "GET", "same-origin", "https://books.test", true, codes.OK},
+		{"a WebSocket, trusted origin", "GET", "cross-site", "https://app.test", true, codes.OK},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			edit := func(r *Request) *Request {
+				r.HTTP.Method, r.WebSocket = test.method, test.socket
+				for name, value := range map[string]string{"Sec-Fetch-Site": test.site, "Origin": test.origin} {
+					if value != "" {
+						r.HTTP.Header.Set(name, value)
+					}
+				}
+				return r
+			}
+			wantCode(t, letIn(s.call, edit(withCookies(cookie))), test.want)
+			wantCode(t, letIn(s.login, edit(newCall(nil))), test.want) // a forced login
+			wantCode(t, letIn(s.logout, edit(withCookies(cookie))), test.want)
+		})
+	}
+}
+
+func TestMixed(t *testing.T) {
+	b := secretBench(t, nil)
+	s := compileSessionSets(t, b.Compiler)
+	mixed := b.set(t, mixedPolicy())
+	cookie := s.logIn(t, adaReply)
+	both := func(token string) *Request {
+		r := withCookies(cookie)
+		r.HTTP.Header.Set("Authorization", "Bearer "+token)
+		return r
+	}
+	for name, test := range map[string]struct {
+		r         *Request
+		want      codes.Code
+		mechanism string
+	}{
+		"a token":                      {withToken(secretToken(t, nil)), codes.OK, "jwt"},
+		"a session":                    {withCookies(cookie), codes.OK, "session"},
+		"a token and a session":        {both(secretToken(t, nil)), codes.OK, "jwt"},
+		"a bad token and a session":    {both("x.y.z"), codes.Unauthenticated, ""},
+		"nothing":                      {newCall(nil), codes.Unauthenticated, ""},
+		"a bad session":                {withCookies(&http.Cookie{Name: cookie.Name, Value: "x"}), codes.Unauthenticated, ""},
+		"another scheme and a session": {func() *Request { r := both(""); r.HTTP.Header.Set("Authorization", "Basic x"); return r }(), codes.OK, "session"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantCode(t, letIn(mixed, test.r), test.want)
+			if test.want == codes.OK && test.r.Identity.Mechanism != test.mechanism {
+				t.Errorf("by %s, want %s", test.r.Identity.Mechanism, test.mechanism)
+			}
+		})
+	}
+}
+
+func TestSessionConfig(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		config *transomv1.SessionConfig
+		want   string // in the problem; empty: it is good
+		cookie string // how Set-Cookie begins or what it holds
+	}{
+		{"default", nil, "", "__Host-transom-session="},
+		{"a name", &transomv1.SessionConfig{Cookie: "sid"}, "", "sid="},
+		{"insecure", &transomv1.SessionConfig{Insecure: true}, "", "transom-session="},
+		{"strict", &transomv1.SessionConfig{SameSite: transomv1.SessionConfig_STRICT}, "", "SameSite=Strict"},
+		{"cross site", &transomv1.SessionConfig{SameSite: transomv1.SessionConfig_CROSS_SITE}, "", "SameSite=None"},
+		{"ttl above the default of max_ttl", &transomv1.SessionConfig{Ttl: durationpb.New(48 * time.Hour)}, "", "Max-Age=172800"},
+		{"insecure __Host-", &transomv1.SessionConfig{Insecure: true, Cookie: "__host-x"}, "auth.session.insecure: browsers refuse", ""},
+		{"insecure __Secure-", &transomv1.SessionConfig{Insecure: true, Cookie: "__Secure-x"}, "auth.session.insecure: browsers refuse", ""},
+		{"insecure cross site", &transomv1.SessionConfig{Insecure: true, SameSite: transomv1.SessionConfig_CROSS_SITE}, "auth.session.same_site:", ""},
+		{"an unknown same_site", &transomv1.SessionConfig{SameSite: 9}, "auth.session.same_site: found 9", ""},
+		{"a bad name", &transomv1.SessionConfig{Cookie: "a b"}, `auth.session.cookie: found "a b"`, ""},
+		{"a negative ttl", &transomv1.SessionConfig{Ttl: durationpb.New(-1)}, "auth.session.ttl: found", ""},
+		{"max_ttl below ttl", &transomv1.SessionConfig{MaxTtl: durationpb.New(time.Minute)}, "auth.session.max_ttl: found 1m0s, expected ttl (1h0m0s)", ""},
+		{"an origin with a path", &transomv1.SessionConfig{TrustedOrigins: []string{"https://a", "https://a/b"}}, "auth.session.trusted_origins[1]:", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			state := NewState(StateOptions{Log: slog.New(slog.DiscardHandler)})
+			defer func() { _ = state.Close() }()
+			c, problems := New(Environment{Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Session: test.config}}, State: state,
+				Position: func(path string) string { return "transom.yaml:3:5" }})
+			defer c.Close()
+			if test.want != "" {
+				if len(problems) != 1 || !strings.HasPrefix(problems.Error(), "transom.yaml:3:5: "+test.want) {
+					t.Errorf("got %q, want %q", problems, test.want)
+				}
+				return
+			}
+			if len(problems) > 0 {
+				t.Fatal(problems.Error())
+			}
+			r := newCall(nil)
+			if _, err := through(compileSessionSets(t, c).login, r, wireOf(t, "LoginReply", adaReply)); err != nil {
+				t.Fatal(err)
+			}
+			got := r.ResponseHeader.Get("Set-Cookie")
+			if !strings.Contains(got, test.cookie) || strings.Contains(got, "Secure") == test.config.GetInsecure() {
+				t.Errorf("Set-Cookie %s, want %s", got, test.cookie)
+			}
+		})
+	}
+}
+
+func TestSessionIDs(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		id, key := newSessionID()
+		if seen[id] {
+			t.Fatal("an id came twice")
+		}
+		seen[id] = true
+		if again, ok := keyOfSession(id); !ok || again != key {
+			t.Fatal("the id does not lead to its key")
+		}
+	}
+	data, err := json.Marshal(&session{Principal: "p"})
+	if err != nil || strings.Contains(string(data), "metadata") {
+		t.Errorf("%s, %v", data, err)
+	}
+}
+
+func FuzzCookieValue(f *testing.F) {
+	f.Add("a=b; c=d", "c")
+	f.Add(`x="y";x=z`, "x")
+	f.Fuzz(func(t *testing.T, line, name string) {
+		h := http.Header{"Cookie": {line}}
+		value, ok := cookieValue(h, name)
+		if !ok && value != "" {
+			t.Errorf("%q without a cookie", value)
+		}
+		// The standard library is stricter: what it finds once, we find too.
+		if all := (&http.Request{Header: h}).CookiesNamed(name); len(all) == 1 && name != "" && strings.Count(line, name+"=") == 1 {
+			if !ok || value != all[0].Value {
+				t.Errorf("found %q, %v, want %q", value, ok, all[0].Value)
+			}
+		}
+	})
+}
