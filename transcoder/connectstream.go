@@ -122,7 +122,7 @@ func (c *connectStream) Send(f proxy.Frame) error {
 		return c.out.bytes(c.converted)
 	}
 	c.extendDeadline(f.Len())
-	return c.out.frame(f)
+	return c.out.frame(&f)
 }
 
 // Finish implements proxy.Downstream.

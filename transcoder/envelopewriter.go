@@ -30,7 +30,7 @@ func (e *envelopeWriter) begin(dst io.Writer) {
 }
 
 // frame writes one message, which stays the caller's.
-func (e *envelopeWriter) frame(f proxy.Frame) error {
+func (e *envelopeWriter) frame(f *proxy.Frame) error {
 	size := f.Len()
 	if e.zip && size >= minCompressed {
 		return e.compressed(f.Bytes())

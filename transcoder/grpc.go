@@ -130,7 +130,7 @@ func (c *grpcCall) Send(f proxy.Frame) error {
 		c.beginAnswer()
 	}
 	c.extendDeadline(f.Len())
-	err := c.out.frame(f)
+	err := c.out.frame(&f)
 	f.Free()
 	return err
 }

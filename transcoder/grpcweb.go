@@ -121,7 +121,7 @@ func (c *grpcWebCall) Send(f proxy.Frame) error {
 		c.beginAnswer()
 	}
 	c.extendDeadline(f.Len())
-	err := c.out.frame(f)
+	err := c.out.frame(&f)
 	f.Free()
 	if err == nil {
 		err = c.endText()
