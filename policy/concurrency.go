@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -63,6 +64,15 @@ func (b *build) concurrency() []Policy {
 
 // Name implements Policy.
 func (p *concurrency) Name() string { return "concurrency" }
+
+// Summary is one line for explain.
+func (p *concurrency) Summary() string {
+	text := fmt.Sprintf("at most %d at once", p.max)
+	if p.queue > 0 {
+		text += fmt.Sprintf(", %d more wait up to %v", p.queue, p.timeout)
+	}
+	return text
+}
 
 // Admit implements Policy.
 func (p *concurrency) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {

@@ -3,6 +3,7 @@ package policy
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -209,6 +210,26 @@ func TestCorsSetting(t *testing.T) {
 	if !slices.IsSorted(defaultAllowedHeaders) || !slices.IsSorted(defaultExposedHeaders) {
 		t.Error("the lists of headers are not in order; the Fetch standard wants them so")
 	}
+}
+
+func FuzzOrigin(f *testing.F) {
+	for _, seed := range []string{
+		"https://a.example.com", "https://example.com", "https://evil.net/.example.com", "https://a.example.com:443", "null",
+		"https://[::1].example.com", "https://a@b.example.com", "https://%61.example.com", "https://a.example.com.", "https://é.example.com",
+	} {
+		f.Add(seed)
+	}
+	c := newBench(f, StateOptions{}).set(`cors { allowed_origins: "https://*.example.com" }`).Cors()
+	f.Fuzz(func(t *testing.T, origin string) {
+		if !c.AllowsOrigin(origin) {
+			return
+		}
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme != "https" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" ||
+			u.Port() != "" || !strings.HasSuffix(u.Hostname(), ".example.com") {
+			t.Errorf("%q is allowed, but names another host: %v, %v", origin, u, err)
+		}
+	})
 }
 
 func BenchmarkCors(b *testing.B) {

@@ -208,6 +208,7 @@ func (l *limiter) refuse(r *Request, verdicts []verdict, announce bool) error {
 // rateLimits is the policy of limits that are asked at admission.
 type rateLimits struct {
 	admission *limiter // nil for none
+	summary   string
 }
 
 var _ Policy = (*rateLimits)(nil)
@@ -224,6 +225,9 @@ func (p *rateLimits) Admit(ctx context.Context, r *Request) (context.Context, Do
 	}
 	return ctx, nil, nil
 }
+
+// Summary is one line for explain.
+func (p *rateLimits) Summary() string { return p.summary }
 
 // messageLimits is the policy of limits of which some look at messages: those
 // whose key is read from the request wait for the first one, and those of

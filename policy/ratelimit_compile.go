@@ -71,7 +71,7 @@ func (b *build) limitPolicy(limits []limit) []Policy {
 			each = append(each, l)
 		}
 	}
-	p := rateLimits{admission: b.limiter(admission)}
+	p := rateLimits{admission: b.limiter(admission), summary: limitsSummary(limits)}
 	switch {
 	case len(limits) == 0:
 		return nil
@@ -79,6 +79,22 @@ func (b *build) limitPolicy(limits []limit) []Policy {
 		return []Policy{&p}
 	}
 	return []Policy{&messageLimits{rateLimits: p, first: b.limiter(first), each: b.limiter(each)}}
+}
+
+// limitsSummary says how often whom, and where that is counted.
+func limitsSummary(limits []limit) string {
+	lines := make([]string, len(limits))
+	for i := range limits {
+		l := &limits[i]
+		lines[i] = l.text + " by " + strings.ToLower(l.key.String())
+		if l.shared() {
+			lines[i] += " in Redis"
+		}
+		if l.perMessage {
+			lines[i] += ", messages too"
+		}
+	}
+	return strings.Join(lines, "; ")
 }
 
 // limiter puts the limits of this process before those in Redis.

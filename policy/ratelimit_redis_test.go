@@ -221,14 +221,37 @@ func (d *decisions) count(line string) int {
 
 // A server that swallows everything is the worst case: each call would wait.
 func TestNoCallWaitsLongerThanTheTimeout(t *testing.T) {
-	server := redistest.Start(t)
-	s := process(t, server).set(`rate_limit { requests: 1000000 per { seconds: 3600 } on_unavailable: ALLOW }`)
-	if err := admit(s, request("192.0.2.1")); err != nil {
-		t.Fatal(err)
+	for name, away := range map[string]struct{ leave, back func(*redistest.Server) }{
+		"swallows everything": {(*redistest.Server).Pause, (*redistest.Server).Resume},
+		"is dead":             {(*redistest.Server).Kill, (*redistest.Server).Restart},
+	} {
+		t.Run("a server that "+name, func(t *testing.T) {
+			server := redistest.Start(t)
+			s := process(t, server).set(`rate_limit { requests: 1000000 per { seconds: 3600 } on_unavailable: ALLOW }`)
+			if err := admit(s, request("192.0.2.1")); err != nil {
+				t.Fatal(err)
+			}
+			away.leave(server)
+			longest, average := waits(t, s)
+			// The machine's own delays come on top of the 50 ms, so the bound is wide;
+			// what it excludes is a second timeout, and a wait for each call.
+			if longest > 50*time.Millisecond+slack {
+				t.Errorf("a call waited %v, want at most 50ms", longest)
+			}
+			if average > 10*time.Millisecond+slack/10 {
+				t.Errorf("calls waited %v on average, want all but the first not to wait", average)
+			}
+			t.Logf("the longest wait was %v, the average %v", longest, average)
+			away.back(server)
+			waitForStore(t, s)
+		})
 	}
-	server.Pause()
+}
+
+// waits makes 800 calls, 8 at a time, and measures them.
+func waits(t *testing.T, s *Set) (longest, average time.Duration) {
 	var mu sync.Mutex
-	var longest, sum time.Duration
+	var sum time.Duration
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -245,17 +268,7 @@ func TestNoCallWaitsLongerThanTheTimeout(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// The machine's own delays come on top of the 50 ms, so the bound is wide; what
-	// it excludes is a second timeout, and a wait for each call.
-	if longest > 50*time.Millisecond+slack {
-		t.Errorf("a call waited %v, want at most 50ms", longest)
-	}
-	if average := sum / 800; average > 10*time.Millisecond+slack/10 {
-		t.Errorf("calls waited %v on average, want all but the first not to wait", average)
-	}
-	t.Logf("the longest wait was %v, the average %v", longest, sum/800)
-	server.Resume()
-	waitForStore(t, s)
+	return longest, sum / 800
 }
 
 // slack is what a busy machine may add to a measured time.
@@ -310,6 +323,34 @@ func TestOneProbeAtATime(t *testing.T) {
 	}
 	if !h.ask(probe) {
 		t.Error("a store that is back was not asked")
+	}
+}
+
+// In a cluster each bucket is asked for itself; the answer must be the same.
+func TestBucketsOnDifferentServersChargeAllOrNone(t *testing.T) {
+	server := redistest.Start(t)
+	s := process(t, server).set(perHour)
+	shared := s.Policies()[0].(*rateLimits).admission.shared
+	requests := []bucketsRequest{
+		{rate: rate{interval: time.Minute, window: 10 * time.Minute}, limit: "wide"},
+		{rate: rate{interval: time.Hour, window: 2 * time.Hour}, limit: "narrow"},
+	}
+	ctx := context.Background()
+	for i := range 6 {
+		verdicts, err := shared.takeEach(ctx, requests)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := i >= 2; verdicts[1].refused != want || verdicts[0].refused {
+			t.Fatalf("call %d: %+v, want the narrow one to refuse: %t", i, verdicts, want)
+		}
+		if want := int64(10 - min(i+1, 2)); verdicts[0].remaining != want {
+			t.Errorf("call %d: %d remain of the wide one, want %d", i, verdicts[0].remaining, want)
+		}
+	}
+	verdicts, err := shared.takeAll(ctx, requests[:1])
+	if err != nil || verdicts[0].remaining != 7 {
+		t.Errorf("after the refunds: %+v, %v, want 7 left of the wide one", verdicts, err)
 	}
 }
 

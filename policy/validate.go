@@ -42,6 +42,9 @@ var _ MessagePolicy = (*validation)(nil)
 // Name implements Policy.
 func (p *validation) Name() string { return "validate" }
 
+// Summary is one line for explain.
+func (p *validation) Summary() string { return "the rules of " + string(p.input.FullName()) }
+
 // Admit implements Policy: there is nothing to see yet.
 func (p *validation) Admit(ctx context.Context, _ *Request) (context.Context, Done, error) {
 	return ctx, nil, nil
