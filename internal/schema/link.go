@@ -161,7 +161,7 @@ func (l *linker) own(path string) bool {
 // linkOwn links the imports of a file, then the file. An import that is missing
 // or bad is left out if nothing but options needs it.
 func (l *linker) linkOwn(file *descriptorpb.FileDescriptorProto) linkState {
-	var absent []int
+	absent := make(map[int]bool)
 	for i, dependency := range file.GetDependency() {
 		switch l.link(dependency) {
 		case linked:
@@ -169,7 +169,7 @@ func (l *linker) linkOwn(file *descriptorpb.FileDescriptorProto) linkState {
 			l.report(file, false, "import cycle: %q is imported by what it imports itself", dependency)
 			return failed
 		default:
-			absent = append(absent, i)
+			absent[i] = true
 		}
 	}
 	if l.strict && len(absent) > 0 {
@@ -177,10 +177,13 @@ func (l *linker) linkOwn(file *descriptorpb.FileDescriptorProto) linkState {
 	}
 	d, err := l.build(without(file, absent))
 	if err != nil {
-		l.report(file, false, "%s", l.reason(file, absent, err))
+		l.problems = append(l.problems, place(file, err, Problem{
+			File:    l.display(file.GetName()),
+			Message: l.reason(file, absent, err),
+		}))
 		return failed
 	}
-	for _, i := range absent {
+	for i := range absent {
 		l.report(file, true, "%s; only options can need it, so they are unknown and the rest is served", l.absence(file.GetDependency()[i]))
 	}
 	return l.register(d)
@@ -197,16 +200,21 @@ func (l *linker) build(file *descriptorpb.FileDescriptorProto) (d protoreflect.F
 	return protodesc.NewFile(file, l.files)
 }
 
+// maxCauses bounds how many absent imports one problem names.
+const maxCauses = 8
+
 // reason says why a file could not be linked: what it lacks, if it lacks
 // something, else what is wrong with itself.
-func (l *linker) reason(file *descriptorpb.FileDescriptorProto, absent []int, err error) string {
+func (l *linker) reason(file *descriptorpb.FileDescriptorProto, absent map[int]bool, err error) string {
 	cause := plain(err)
 	if len(absent) == 0 {
 		return cause
 	}
-	causes := make([]string, len(absent))
-	for i, dependency := range absent {
-		causes[i] = l.absence(file.GetDependency()[dependency])
+	var causes []string
+	for i, dependency := range file.GetDependency() {
+		if absent[i] && len(causes) < maxCauses {
+			causes = append(causes, l.absence(dependency))
+		}
 	}
 	return fmt.Sprintf("%s (%s)", strings.Join(causes, "; "), cause)
 }
@@ -279,16 +287,16 @@ func (l *linker) report(file *descriptorpb.FileDescriptorProto, warning bool, fo
 	})
 }
 
-// without returns a file without some of its imports, given by index in
-// ascending order; the file itself is not changed.
-func without(file *descriptorpb.FileDescriptorProto, absent []int) *descriptorpb.FileDescriptorProto {
+// without returns a file without some of its imports, given by index; the file
+// itself is not changed.
+func without(file *descriptorpb.FileDescriptorProto, absent map[int]bool) *descriptorpb.FileDescriptorProto {
 	if len(absent) == 0 {
 		return file
 	}
 	moved := make(map[int32]int32, len(file.Dependency))
 	var kept []string
 	for i, dependency := range file.Dependency {
-		if slices.Contains(absent, i) {
+		if absent[i] {
 			continue
 		}
 		moved[int32(i)] = int32(len(kept))

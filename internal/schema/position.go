@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"iter"
 	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -55,6 +54,9 @@ func locate(locations protoreflect.SourceLocations, path protoreflect.SourcePath
 	if at := locations.ByPath(path); at.Path != nil {
 		return at, true
 	}
+	if locations.Len() > maxScan {
+		return protoreflect.SourceLocation{}, false
+	}
 	var first protoreflect.SourceLocation
 	for i := range locations.Len() {
 		at := locations.Get(i)
@@ -67,6 +69,10 @@ func locate(locations protoreflect.SourceLocations, path protoreflect.SourcePath
 	}
 	return first, first.Path != nil
 }
+
+// maxScan bounds the locations of a file that are gone through for one position.
+// The largest file of googleapis has some 60,000.
+const maxScan = 200_000
 
 func before(a, b protoreflect.SourceLocation) bool {
 	if a.StartLine != b.StartLine {
@@ -140,43 +146,4 @@ func either(condition bool, yes, no int32) int32 {
 		return yes
 	}
 	return no
-}
-
-// topLevel yields what a file adds to its package: declarations, and the values
-// of its enums, which stand beside them.
-func topLevel(file protoreflect.FileDescriptor) iter.Seq[protoreflect.Descriptor] {
-	return func(yield func(protoreflect.Descriptor) bool) {
-		for i := range file.Messages().Len() {
-			if !yield(file.Messages().Get(i)) {
-				return
-			}
-		}
-		for i := range file.Services().Len() {
-			if !yield(file.Services().Get(i)) {
-				return
-			}
-		}
-		for i := range file.Extensions().Len() {
-			if !yield(file.Extensions().Get(i)) {
-				return
-			}
-		}
-		for i := range file.Enums().Len() {
-			if !yieldEnum(file.Enums().Get(i), yield) {
-				return
-			}
-		}
-	}
-}
-
-func yieldEnum(enum protoreflect.EnumDescriptor, yield func(protoreflect.Descriptor) bool) bool {
-	if !yield(enum) {
-		return false
-	}
-	for i := range enum.Values().Len() {
-		if !yield(enum.Values().Get(i)) {
-			return false
-		}
-	}
-	return true
 }

@@ -77,7 +77,11 @@ func (ps Problems) Err() error {
 	return real
 }
 
-// sorted puts the problems in order and drops those said twice.
+// maxProblems bounds how much one load has to say.
+const maxProblems = 1000
+
+// sorted puts the problems in order, drops those said twice and counts those that
+// are too many to read.
 func (ps Problems) sorted() Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(
@@ -87,5 +91,14 @@ func (ps Problems) sorted() Problems {
 			strings.Compare(a.Message, b.Message),
 		)
 	})
-	return slices.Compact(ps)
+	ps = slices.Compact(ps)
+	if len(ps) <= maxProblems {
+		return ps
+	}
+	rest := ps[maxProblems:]
+	return append(ps[:maxProblems:maxProblems], Problem{
+		File:    rest[0].File,
+		Message: fmt.Sprintf("and %d more problems, here and in the files after it", len(rest)),
+		Warning: rest.Err() == nil,
+	})
 }

@@ -117,6 +117,19 @@ func (r *Registry) FindExtensionByNumber(message protoreflect.FullName, number p
 	return nil, err
 }
 
+// RangeExtensionsByMessage calls a function for each extension of a message that
+// the linked files declare, until it returns false.
+func (r *Registry) RangeExtensionsByMessage(message protoreflect.FullName, each func(protoreflect.ExtensionType) bool) {
+	r.files.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		for extension := range allExtensions(file) {
+			if extension.ContainingMessage().FullName() == message && !each(dynamicpb.NewExtensionType(extension)) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // ownServices are the services of the given files, sorted, without those that
 // belong to a server and not to an API.
 func ownServices(files []protoreflect.FileDescriptor) []protoreflect.ServiceDescriptor {

@@ -1,7 +1,9 @@
 package schema
 
 import (
+	"cmp"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -18,7 +20,7 @@ func suggestImport(path, root string, paths []string) string {
 	for _, known := range paths {
 		if strings.HasSuffix(known, "/"+path) {
 			return fmt.Sprintf("imports are relative to %s, so write %q, or give the folder %q instead",
-				root, known, root+"/"+strings.TrimSuffix(known, "/"+path))
+				root, known, filepath.Join(root, strings.TrimSuffix(known, "/"+path)))
 		}
 	}
 	for _, known := range paths {
@@ -29,7 +31,7 @@ func suggestImport(path, root string, paths []string) string {
 	if near := nearest(path, paths); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
-	return fmt.Sprintf("copy the file to %s/%s", root, path)
+	return fmt.Sprintf("copy the file to %s", filepath.Join(root, path))
 }
 
 // symbolIndex knows which file declares a name.
@@ -72,32 +74,33 @@ func (x *symbolIndex) fields(message string) []string {
 }
 
 // suggest says what may have been meant by a name, given as the full names that
-// it may stand for, in a file with the given imports.
+// it may stand for, the last of them as it was written, in a file with the given
+// imports.
 func (x *symbolIndex) suggest(candidates []string, imported map[string]bool) string {
+	if len(candidates) == 0 {
+		return ""
+	}
 	for _, name := range candidates {
 		if file := x.declaredIn(name); file != "" && !imported[file] {
 			return fmt.Sprintf("; %q declares it: add an import of it", file)
 		}
 	}
+	written := candidates[len(candidates)-1]
+	if x.declaredIn(written) != "" {
+		return fmt.Sprintf("; a package that this file is in or imports hides it: write `.%s`", written)
+	}
 	slices.Sort(x.names)
-	if len(candidates) == 0 {
+	wellKnown := wellKnownNames()
+	near := cmp.Or(
+		nearestOf(candidates, x.names),
+		nearestOf(candidates[len(candidates)-1:], wellKnown),
+		sameLast(written, x.names),
+		sameLast(written, wellKnown),
+	)
+	if near == "" {
 		return ""
 	}
-	for _, name := range candidates {
-		if near := nearest(name, x.names); near != "" {
-			return fmt.Sprintf("; did you mean `%s`%s?", near, x.from(near, imported))
-		}
-	}
-	// The last candidate is the name as it was written, or nearly: somebody
-	// else's package may have it.
-	written := candidates[len(candidates)-1]
-	if near := nearest(written, wellKnownNames()); near != "" {
-		return fmt.Sprintf("; did you mean `%s`%s?", near, x.from(near, imported))
-	}
-	if others := x.elsewhere(written); len(others) > 0 {
-		return fmt.Sprintf("; did you mean `%s`%s?", others[0], x.from(others[0], imported))
-	}
-	return ""
+	return fmt.Sprintf("; did you mean `%s`%s?", near, x.from(near, imported))
 }
 
 // from names the file to import for a name, if it is not imported.
@@ -108,16 +111,15 @@ func (x *symbolIndex) from(name string, imported map[string]bool) string {
 	return ""
 }
 
-// elsewhere are the full names with the same last part.
-func (x *symbolIndex) elsewhere(name string) []string {
-	last := name[strings.LastIndexByte(name, '.')+1:]
-	var found []string
-	for _, known := range x.names {
-		if strings.HasSuffix(known, "."+last) {
-			found = append(found, known)
+// sameLast is the first full name with the same last part.
+func sameLast(name string, names []string) string {
+	last := "." + name[strings.LastIndexByte(name, '.')+1:]
+	for _, known := range names {
+		if strings.HasSuffix(known, last) {
+			return known
 		}
 	}
-	return found
+	return ""
 }
 
 // declaredIn is the import path of the file that declares a name, or empty.
@@ -146,52 +148,4 @@ func wellKnownNames() []string {
 	})
 	slices.Sort(names)
 	return names
-}
-
-// nearest is the name that differs least from a text, or empty if none is near
-// enough to be a slip of the finger.
-func nearest(text string, names []string) string {
-	best, least := "", min(3, len(text)/4)+1
-	for _, name := range names {
-		if d := distance(text, name, least); d > 0 && d < least {
-			best, least = name, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to add, remove or replace to make one text of the
-// other; anything from limit on is as good as limit.
-func distance(a, b string, limit int) int {
-	if abs(len(a)-len(b)) >= limit {
-		return limit
-	}
-	above, row := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range above {
-		above[j] = j
-	}
-	for i := range len(a) {
-		row[0] = i + 1
-		least := row[0]
-		for j := range len(b) {
-			replaced := above[j]
-			if a[i] != b[j] {
-				replaced++
-			}
-			row[j+1] = min(replaced, above[j+1]+1, row[j]+1)
-			least = min(least, row[j+1])
-		}
-		if least >= limit {
-			return limit
-		}
-		above, row = row, above
-	}
-	return above[len(b)]
-}
-
-func abs(n int) int {
-	if n < 0 {
-		return -n
-	}
-	return n
 }

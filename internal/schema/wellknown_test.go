@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bufbuild/protocompile/experimental/source"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -99,6 +100,17 @@ func TestOwnCopyOfBuiltIn(t *testing.T) {
 		if err != nil || extension.(protoreflect.FieldDescriptor).Message() != rule {
 			t.Errorf("the built-in annotations.proto does not use the user's http.proto: %v", err)
 		}
+		if got := HTTPRule(registry.Services()[0].Methods().Get(0)).GetGet(); got != "/v1/a" {
+			t.Errorf("rule %q", got)
+		}
+	})
+	t.Run("Semantics 48: descriptor.proto too", func(t *testing.T) {
+		descriptor, err := source.WKTs().Open("google/protobuf/descriptor.proto")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["google/protobuf/descriptor.proto"] = descriptor.Text()
+		registry := loadGood(t, write(t, files))
 		if got := HTTPRule(registry.Services()[0].Methods().Get(0)).GetGet(); got != "/v1/a" {
 			t.Errorf("rule %q", got)
 		}

@@ -1,0 +1,74 @@
+package schema
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestProblem(t *testing.T) {
+	tests := map[string]Problem{
+		"a.proto:3:7: broken":         {File: "a.proto", Line: 3, Column: 7, Message: "broken"},
+		"a.proto:3: broken":           {File: "a.proto", Line: 3, Message: "broken"},
+		"a.proto: broken":             {File: "a.proto", Column: 7, Message: "broken"},
+		"broken":                      {Message: "broken"},
+		"a.proto:3:7: warning: so so": {File: "a.proto", Line: 3, Column: 7, Message: "so so", Warning: true},
+	}
+	for want, problem := range tests {
+		if got := problem.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestProblems(t *testing.T) {
+	warning := Problem{File: "a", Message: "w", Warning: true}
+	if (Problems{warning}).Err() != nil || Problems(nil).Err() != nil {
+		t.Error("an error out of warnings")
+	}
+	all := Problems{{File: "b", Message: "2"}, warning, {File: "a", Line: 2, Message: "1"}, {File: "b", Message: "2"}}.sorted()
+	if got := all.Error(); got != "a: warning: w\na:2: 1\nb: 2" {
+		t.Errorf("sorted:\n%s", got)
+	}
+	if got := all.Err().Error(); got != "a:2: 1\nb: 2" {
+		t.Errorf("errors:\n%s", got)
+	}
+	var many Problems
+	for i := range maxProblems + 10 {
+		many = append(many, Problem{File: "a", Line: i + 1, Message: fmt.Sprint(i), Warning: i < maxProblems+5})
+	}
+	many = many.sorted()
+	if last := many[len(many)-1]; len(many) != maxProblems+1 || last.Message != "and 10 more problems, here and in the files after it" || last.Warning {
+		t.Errorf("%d problems, the last is %v", len(many), last)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	names := []string{"get", "put", "additional_bindings", "response_body"}
+	tests := map[string]string{
+		"gett":                "get",
+		"upt":                 "",
+		"addtional_bindings":  "additional_bindings",
+		"response_bdoy":       "response_body",
+		"get":                 "",
+		"nothing_like_it":     "",
+		"":                    "",
+		"additional_bindingz": "additional_bindings",
+	}
+	for text, want := range tests {
+		if got := nearest(text, names); got != want {
+			t.Errorf("nearest to %q: %q, want %q", text, got, want)
+		}
+	}
+	distances := []struct {
+		a, b  string
+		limit int
+		want  int
+	}{
+		{"", "", 3, 0}, {"abc", "acb", 3, 1}, {"abc", "bc", 3, 1}, {"abc", "xyz", 9, 3}, {"abc", "xyz", 2, 2}, {"a", "abcd", 2, 2}, {"kitten", "sitting", 9, 3},
+	}
+	for _, d := range distances {
+		if got := distance(d.a, d.b, d.limit); got != d.want {
+			t.Errorf("distance(%q, %q, %d) = %d, want %d", d.a, d.b, d.limit, got, d.want)
+		}
+	}
+}
