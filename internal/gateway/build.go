@@ -49,6 +49,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 	b.prepare()
 	registries, problems := g.sources.load(ctx, file, b.snapshot.conns)
 	b.problems = append(b.problems, problems...)
+	b.snapshot.registries = registries
 	for _, r := range registries {
 		b.addRegistry(r)
 	}

@@ -41,6 +41,7 @@ type Gateway struct {
 	state   *policy.State
 	pool    *proxy.Pool
 	sources *sources
+	own     *services
 
 	current atomic.Pointer[Snapshot]
 	// draining ends the streams of a gateway that shuts down.
@@ -68,11 +69,15 @@ func New(o Options) *Gateway {
 		sources: newSources(),
 	}
 	g.draining, g.drain = context.WithCancel(context.Background())
+	g.own = g.newServices()
 	return g
 }
 
 // Drain ends the streams in flight with UNAVAILABLE; unary calls go on.
-func (g *Gateway) Drain() { g.drain() }
+func (g *Gateway) Drain() {
+	g.own.health.Shutdown()
+	g.drain()
+}
 
 // Wait returns when no request is in flight, hijacked connections included.
 func (g *Gateway) Wait(ctx context.Context) error {
@@ -94,6 +99,7 @@ func (g *Gateway) Close() {
 	if s := g.current.Swap(nil); s != nil {
 		s.release()
 	}
+	g.own.server.Stop()
 	g.sources.close()
 	if err := g.state.Close(); err != nil {
 		g.options.Telemetry.Log.Warn("closing the policies' state", "error", err)
@@ -138,6 +144,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.recycle()
 	route, err := snapshot.find(r, &c.match)
 	if route == nil {
+		if g.own.serves(r, c.match.protocol) {
+			g.own.server.ServeHTTP(w, r)
+			return
+		}
 		g.unmatched(snapshot, w, r, c, err)
 		return
 	}

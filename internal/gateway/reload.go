@@ -64,6 +64,7 @@ func (g *Gateway) Reload(ctx context.Context) (Change, error) {
 	change := difference(old, next)
 	g.last.Store(&ReloadStatus{LoadedAt: next.Built, Problems: problems, Generation: next.Generation, Change: change})
 	g.retainMetrics(next)
+	g.own.update(old, next)
 	if old != nil {
 		old.release()
 	}

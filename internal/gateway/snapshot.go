@@ -11,6 +11,7 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
@@ -40,7 +41,9 @@ type Snapshot struct {
 	// unmatched observes the requests that no route takes.
 	unmatched *policy.Set
 	policies  *policy.Compiler
-	conns     map[string]*proxy.Conn // by upstream name
+	// registries are the schema sources, in the configuration's order.
+	registries []*schema.Registry
+	conns      map[string]*proxy.Conn // by upstream name
 
 	// refs counts the requests that use the snapshot and the gateway itself. At
 	// zero it is closed.

@@ -1,0 +1,168 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/transom-gateway/transom/internal/schema"
+	"github.com/transom-gateway/transom/transcoder"
+)
+
+// services are the gRPC services that the gateway answers itself, for what it
+// serves: health and server reflection (SEMANTICS 45).
+type services struct {
+	server *grpc.Server
+	health *health.Server
+}
+
+// newServices makes them for whatever snapshot is in service when they are
+// asked.
+func (g *Gateway) newServices() *services {
+	s := &services{server: grpc.NewServer(), health: health.NewServer()}
+	healthv1.RegisterHealthServer(s.server, s.health)
+	options := reflection.ServerOptions{Services: served{g}, DescriptorResolver: described{g}, ExtensionResolver: described{g}}
+	reflectionv1.RegisterServerReflectionServer(s.server, reflection.NewServerV1(options))
+	reflectionv1alpha.RegisterServerReflectionServer(s.server, reflection.NewServer(options))
+	return s
+}
+
+// ownPaths are the services' paths, without the method.
+var ownPaths = []string{"/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"}
+
+// serves tells whether a request is for one of the gateway's own services.
+func (s *services) serves(r *http.Request, p transcoder.Protocol) bool {
+	return p == transcoder.GRPC && slices.ContainsFunc(ownPaths, func(prefix string) bool {
+		return strings.HasPrefix(r.URL.Path, prefix)
+	})
+}
+
+// update reports the health of the services that a snapshot serves.
+func (s *services) update(old, next *Snapshot) {
+	names := next.serviceNames()
+	for _, name := range names {
+		s.health.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
+	}
+	if old == nil {
+		return
+	}
+	for _, name := range old.serviceNames() {
+		if !slices.Contains(names, name) {
+			s.health.SetServingStatus(name, healthv1.HealthCheckResponse_SERVICE_UNKNOWN)
+		}
+	}
+}
+
+func (s *Snapshot) serviceNames() []string {
+	var names []string
+	for _, r := range s.registries {
+		for _, service := range r.Services() {
+			names = append(names, string(service.FullName()))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// served lists the services for reflection.
+type served struct{ gateway *Gateway }
+
+// GetServiceInfo implements reflection.ServiceInfoProvider, of which reflection
+// reads the names.
+func (s served) GetServiceInfo() map[string]grpc.ServiceInfo {
+	info := map[string]grpc.ServiceInfo{}
+	for _, prefix := range ownPaths {
+		info[strings.Trim(prefix, "/")] = grpc.ServiceInfo{}
+	}
+	snapshot := s.gateway.acquire()
+	if snapshot == nil {
+		return info
+	}
+	defer snapshot.release()
+	for _, name := range snapshot.serviceNames() {
+		info[name] = grpc.ServiceInfo{}
+	}
+	return info
+}
+
+// described finds descriptors in the registries of the snapshot in service.
+type described struct{ gateway *Gateway }
+
+// search asks each registry in turn, and the types linked into the program
+// last.
+func search[T any](d described, find func(*schema.Registry) (T, error), linked func() (T, error)) (T, error) {
+	snapshot := d.gateway.acquire()
+	if snapshot != nil {
+		defer snapshot.release()
+		for _, r := range snapshot.registries {
+			if found, err := find(r); err == nil {
+				return found, nil
+			}
+		}
+	}
+	return linked()
+}
+
+// FindFileByPath implements protodesc.Resolver.
+func (d described) FindFileByPath(path string) (protoreflect.FileDescriptor, error) {
+	return search(d,
+		func(r *schema.Registry) (protoreflect.FileDescriptor, error) { return r.FindFileByPath(path) },
+		func() (protoreflect.FileDescriptor, error) { return protoregistry.GlobalFiles.FindFileByPath(path) })
+}
+
+// FindDescriptorByName implements protodesc.Resolver.
+func (d described) FindDescriptorByName(name protoreflect.FullName) (protoreflect.Descriptor, error) {
+	return search(d,
+		func(r *schema.Registry) (protoreflect.Descriptor, error) { return r.FindDescriptorByName(name) },
+		func() (protoreflect.Descriptor, error) { return protoregistry.GlobalFiles.FindDescriptorByName(name) })
+}
+
+// FindExtensionByName implements reflection.ExtensionResolver.
+func (d described) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
+	return search(d,
+		func(r *schema.Registry) (protoreflect.ExtensionType, error) { return r.FindExtensionByName(name) },
+		func() (protoreflect.ExtensionType, error) { return protoregistry.GlobalTypes.FindExtensionByName(name) })
+}
+
+// FindExtensionByNumber implements reflection.ExtensionResolver.
+func (d described) FindExtensionByNumber(message protoreflect.FullName, field protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
+	return search(d,
+		func(r *schema.Registry) (protoreflect.ExtensionType, error) {
+			return r.FindExtensionByNumber(message, field)
+		},
+		func() (protoreflect.ExtensionType, error) {
+			return protoregistry.GlobalTypes.FindExtensionByNumber(message, field)
+		})
+}
+
+// RangeExtensionsByMessage implements reflection.ExtensionResolver.
+func (d described) RangeExtensionsByMessage(message protoreflect.FullName, f func(protoreflect.ExtensionType) bool) {
+	snapshot := d.gateway.acquire()
+	if snapshot == nil {
+		return
+	}
+	defer snapshot.release()
+	seen := map[protoreflect.FieldNumber]bool{}
+	for _, r := range snapshot.registries {
+		more := true
+		r.RangeExtensionsByMessage(message, func(t protoreflect.ExtensionType) bool {
+			if n := t.TypeDescriptor().Number(); !seen[n] {
+				seen[n] = true
+				more = f(t)
+			}
+			return more
+		})
+		if !more {
+			return
+		}
+	}
+}
