@@ -1,0 +1,397 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+func policyOf(t testing.TB, text string) *transomv1.Policy {
+	t.Helper()
+	p := &transomv1.Policy{}
+	if err := prototext.Unmarshal([]byte(text), p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// layersOf makes layers of texts, the widest first, each at a line of its own.
+func layersOf(t testing.TB, texts ...string) []Layer {
+	t.Helper()
+	var layers []Layer
+	for n, text := range texts {
+		layers = append(layers, Layer{Policy: policyOf(t, text), Where: fmt.Sprintf("layer.yaml:%d:1", n+1)})
+	}
+	return layers
+}
+
+func TestPrecedence(t *testing.T) {
+	b := secretBench(t, nil)
+	set := mustCompile(t, b.Compiler, Target{Layers: layersOf(t,
+		`timeout { seconds: 1 } idle_timeout { seconds: 10 } auth { jwt {} roles: "a" roles: "b" } json { proto_names: true }`, // defaults
+		`timeout { seconds: 2 } auth { jwt { required_claims: "x" } }`,                                                         // service
+		``,                       // a method without an option
+		`timeout { seconds: 3 }`, // configuration, "a.*"
+		`json { enums_as_numbers: true } status { code: "NOT_FOUND" http_status: 410 }`, // configuration, the method
+	)})
+	if set.Timeout != 3*time.Second || set.IdleTimeout != 10*time.Second {
+		t.Errorf("timeouts %v, %v", set.Timeout, set.IdleTimeout)
+	}
+	if auth := set.Effective.GetAuth(); len(auth.GetRoles()) != 0 || len(auth.GetJwt().GetRequiredClaims()) != 1 {
+		t.Errorf("a narrower auth must replace the wider one whole, got %v", auth)
+	}
+	if j := set.Effective.GetJson(); j.GetProtoNames() || !j.GetEnumsAsNumbers() {
+		t.Errorf("a narrower json must replace the wider one whole, got %v", j)
+	}
+	want := []Explained{
+		{"auth", "a token of https://id.test with the claims x", "layer.yaml:2:1"},
+		{"timeout", "3s", "layer.yaml:4:1"},
+		{"idle_timeout", "10s", "layer.yaml:1:1"},
+		{"json", `{"enums_as_numbers":true}`, "layer.yaml:5:1"},
+		{"status", `{"code":"NOT_FOUND","http_status":410}`, "layer.yaml:5:1"},
+	}
+	if got := set.Explain(); !slices.Equal(got, want) {
+		t.Errorf("explained as\n%+v, want\n%+v", got, want)
+	}
+}
+
+func TestAnonymousOpensOneMethod(t *testing.T) {
+	b := secretBench(t, nil)
+	closed := mustCompile(t, b.Compiler, Target{Layers: layersOf(t, `auth { jwt {} roles: "admin" }`, ``)})
+	open := mustCompile(t, b.Compiler, Target{Layers: layersOf(t, `auth { jwt {} roles: "admin" }`, `auth { anonymous {} }`)})
+	wantCode(t, letIn(closed, newCall(nil)), codes.Unauthenticated)
+	wantCode(t, letIn(open, newCall(nil)), codes.OK)
+	if got := open.Explain(); len(got) != 1 || got[0] != (Explained{"auth", "anonymous: anybody may call", "layer.yaml:2:1"}) {
+		t.Errorf("explained as %+v", got)
+	}
+	reclosed := mustCompile(t, b.Compiler, Target{Layers: layersOf(t, ``, `auth { anonymous {} }`, `auth { jwt {} }`)})
+	wantCode(t, letIn(reclosed, newCall(nil)), codes.Unauthenticated) // the operator has the last word
+}
+
+func TestMatching(t *testing.T) {
+	selectors := []string{"a.b.S.M", "*", "a.b.*", "a.*", "a.b.S.*", "a.b.S.N", "a.b.S", "a.b.S*", "a.b.Sx.*", "x.*", "", "*.M", "a.b.*"}
+	var rules []*transomv1.PolicyRule
+	for _, s := range selectors {
+		rules = append(rules, &transomv1.PolicyRule{Selector: s})
+	}
+	if got, want := Matching(rules, "a.b.S.M"), []int{1, 3, 2, 12, 4, 0}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestTimeoutsOfStreams(t *testing.T) {
+	b := newAuthBench(t, &transomv1.Config{})
+	wide := Layer{Policy: &transomv1.Policy{Timeout: durationpb.New(time.Second)}}
+	own := wide
+	own.Exact = true
+	for _, test := range []struct {
+		name   string
+		target Target
+		want   time.Duration
+	}{
+		{"Semantics 42: a stream has no timeout of its service", Target{Method: shopMethod("Watch"), Layers: []Layer{wide}}, 0},
+		{"a stream's own", Target{Method: shopMethod("Watch"), Layers: []Layer{wide, own}}, time.Second},
+		{"a unary method's service", Target{Method: shopMethod("Buy"), Layers: []Layer{wide}}, time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := mustCompile(t, b.Compiler, test.target).Timeout; got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestWhatIsRefused(t *testing.T) {
+	for _, test := range []struct{ policy, want string }{
+		{`retry {}`, "found retry, which this version of Transom does not have: remove it"},
+		{`idempotency_key {}`, "found idempotency_key, which this version"},
+		{`circuit_breaker {}`, "found circuit_breaker, which this version"},
+		{`cache {}`, "found cache, which this version"},
+		{`events { type: "x" }`, "found events, which this version"},
+		{`timeout {}`, "timeout: found 0s, expected a time above 0s"},
+		{`timeout { seconds: -1 }`, "timeout: found -1s"},
+		{`timeout { seconds: 1 nanos: -1 }`, "timeout: found"},
+		{`idle_timeout { seconds: 315576000000 }`, "idle_timeout: found"},
+		{`status { code: "NOTFOUND" http_status: 404 }`, `status[0].code: found "NOTFOUND", expected a gRPC code, ABORTED, `},
+		{`status { code: "-1" http_status: 404 }`, `status[0].code: found "-1"`},
+		{`status { code: "NOT_FOUND" http_status: 404 } status { code: "5" http_status: 404 }`, `status[1].code: "5" stands here a second time`},
+		{`status { code: "NOT_FOUND" http_status: 199 }`, "status[0].http_status: found 199, expected 200 to 599"},
+		{`status { code: "5002" http_status: 600 }`, "status[0].http_status: found 600"},
+		{`response_metadata { headers: "location" headers: "a b" }`, `response_metadata.headers: found "a b", expected the name of a header`},
+		{`response_metadata { headers: "Transfer-Encoding" }`, `found "Transfer-Encoding", which the gateway sets itself`},
+		{`response_metadata { headers: "grpc-status" }`, `found "grpc-status", which belongs to gRPC`},
+		{`auth {}`, "auth is empty; expected jwt, session, mixed or anonymous"},
+		{`auth { anonymous {} roles: "a" roles: "b" }`, "auth.roles demands one of a, b, but the method is anonymous"},
+		{`auth { anonymous {} scopes: "a" }`, "auth.scopes demands a, but the method is anonymous"},
+		{`auth { anonymous {} allow: "true" }`, "auth.allow demands something of the caller, but the method is anonymous"},
+		{`auth { roles: "a" }`, "auth.roles demands one of a, but auth names no mechanism: add jwt, session or mixed"},
+		{`auth { jwt { issuers: "x" } }`, `auth.jwt: found the issuer "x", expected one of the configuration's auth.jwt: https://id.test`},
+		{`auth { mixed { jwt { issuers: "x" } } }`, `auth.mixed.jwt: found the issuer "x"`},
+		{`auth { jwt { cookie: "a;b" } }`, `auth.jwt.cookie: found "a;b"`},
+		{`auth { jwt {} roles: "" }`, `auth.roles: found "", expected a name`},
+		{`auth { jwt {} scopes: "a b" }`, `auth.scopes: found "a b", expected a name`},
+		{`auth { session {} scopes: "a" }`, "auth.scopes demands a, but sessions have no scopes: use roles"},
+		{`auth { jwt {} allow: "1" }`, "auth.allow: the expression gives int, expected bool"},
+		{`rate_limit { requests: 1 store: REDIS }`, "redis"},
+	} {
+		t.Run(test.policy, func(t *testing.T) {
+			b := secretBench(t, nil)
+			asked := ""
+			set, problems := b.Compile(Target{Layers: []Layer{{Policy: policyOf(t, test.policy), Where: "x.proto:1:1",
+				Position: func(path string) string { asked = path; return "x.proto:12:3" }}}})
+			if set != nil || len(problems) != 1 {
+				t.Fatalf("got %v, %q, want one problem", set, problems)
+			}
+			p := problems[0]
+			if p.File != "x.proto" || p.Line != 12 || p.Column != 3 || !strings.Contains(strings.ToLower(p.Message), strings.ToLower(test.want)) {
+				t.Errorf("got %q, want %q", p, test.want)
+			}
+			if field := string(topField(asked)); !strings.HasPrefix(test.policy, field) {
+				t.Errorf("the position of %q was asked", asked)
+			}
+		})
+	}
+}
+
+func TestRefusedWithoutIssuers(t *testing.T) {
+	b := newAuthBench(t, &transomv1.Config{})
+	for policy, want := range map[string]string{
+		`auth { jwt {} }`:               "auth.jwt demands a token, but the configuration has no auth.jwt",
+		`auth { mixed {} }`:             "auth.mixed.jwt demands a token, but the configuration has no auth.jwt",
+		`auth { jwt { issuers: "x" } }`: `found the issuer "x", but the configuration has no auth.jwt`,
+	} {
+		if _, problems := b.Compile(Target{Layers: layersOf(t, policy)}); len(problems) != 1 || !strings.Contains(problems.Error(), want) {
+			t.Errorf("%s: got %q, want %q", policy, problems, want)
+		}
+	}
+}
+
+func TestAllProblemsAreTold(t *testing.T) {
+	b := newAuthBench(t, &transomv1.Config{})
+	_, problems := b.Compile(Target{Layers: layersOf(t, `retry {}`, `timeout {} auth { anonymous {} roles: "a" }`)})
+	if got, want := problems.Error(), strings.Join([]string{
+		"layer.yaml:1:1: found retry, which this version of Transom does not have: remove it",
+		"layer.yaml:2:1: timeout: found 0s, expected a time above 0s and up to a year",
+		"layer.yaml:2:1: auth.roles demands one of a, but the method is anonymous, so nothing is known of the caller: remove one of the two",
+	}, "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestIssuersThatAreRefused(t *testing.T) {
+	k := testKeys()
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("secret", k.secret+"\n")
+	write("empty.json", `{"keys":[]}`)
+	write("keys.json", string(keySetJSON(publicJWK(k.ed.Public(), "ed", nil))))
+	secret := func(s string) func(*transomv1.JwtIssuer) {
+		return func(i *transomv1.JwtIssuer) { i.Keys = &transomv1.JwtIssuer_Secret{Secret: s} }
+	}
+	public := func(s string) func(*transomv1.JwtIssuer) {
+		return func(i *transomv1.JwtIssuer) { i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: s} }
+	}
+	file := func(s string) func(*transomv1.JwtIssuer) {
+		return func(i *transomv1.JwtIssuer) { i.Keys = &transomv1.JwtIssuer_JwksFile{JwksFile: s} }
+	}
+	address := func(s string) func(*transomv1.JwtIssuer) {
+		return func(i *transomv1.JwtIssuer) { i.Keys = &transomv1.JwtIssuer_JwksUrl{JwksUrl: s} }
+	}
+	with := func(edits ...func(*transomv1.JwtIssuer)) func(*transomv1.JwtIssuer) {
+		return func(i *transomv1.JwtIssuer) {
+			for _, edit := range edits {
+				edit(i)
+			}
+		}
+	}
+	for _, test := range []struct {
+		name string
+		edit func(*transomv1.JwtIssuer)
+		want string // empty: it is good
+	}{
+		{"a secret in a file", secret("file:secret"), ""},
+		{"a key file", file("keys.json"), ""},
+		{"no name", with(secret(k.secret), func(i *transomv1.JwtIssuer) { i.Issuer = "" }), "auth.jwt[0].issuer: found nothing"},
+		{"no keys", func(*transomv1.JwtIssuer) {}, "auth.jwt[0]: found no keys, expected one of jwks_url, jwks_file, public_key, secret"},
+		{"a short secret", secret("hunter2"), "auth.jwt[0].secret: found a secret of 7 bytes, expected 32 at least"},
+		{"a missing file", secret("file:nowhere"), "auth.jwt[0].secret: open "},
+		{"an algorithm for public keys", with(secret(k.secret), func(i *transomv1.JwtIssuer) { i.Algorithms = []string{"RS256"} }),
+			"auth.jwt[0].secret: the configured algorithms [RS256] do not fit the key, which can do [HS256 HS384 HS512]"},
+		{"an algorithm for secrets", with(public(publicPEM(t, &k.rsa.PublicKey)), func(i *transomv1.JwtIssuer) { i.Algorithms = []string{"HS256"} }),
+			"auth.jwt[0].public_key: the configured algorithms [HS256] do not fit"},
+		{"alg none", with(secret(k.secret), func(i *transomv1.JwtIssuer) { i.Algorithms = []string{"none"} }), `auth.jwt[0].algorithms: found "none"`},
+		{"no PEM", public("x"), "auth.jwt[0].public_key: found no PEM block"},
+		{"two PEM blocks", public(publicPEM(t, &k.rsa.PublicKey) + publicPEM(t, &k.rsa.PublicKey)), "more than one PEM block"},
+		{"a private key in public", public(privatePEM(t, k.ed)), `found a PEM block "PRIVATE KEY"`},
+		{"an empty key set", file("empty.json"), "auth.jwt[0].jwks_file: the key set has no usable key among 0"},
+		{"a missing key set", file("nowhere.json"), "auth.jwt[0].jwks_file: open "},
+		{"no URL", address("id.test/keys"), "auth.jwt[0].jwks_url: found no URL of a key set"},
+		{"another scheme", address("ftp://id.test/keys"), "auth.jwt[0].jwks_url: found no URL of a key set"},
+		{"a short refresh", with(address("https://127.0.0.1:1/"), func(i *transomv1.JwtIssuer) { i.Refresh = durationpb.New(1) }), "the refresh is 1ns"},
+		{"a negative leeway", with(secret(k.secret), func(i *transomv1.JwtIssuer) { i.Leeway = durationpb.New(-1) }), "auth.jwt[0].leeway: found -1ns"},
+		{"a private key beside a secret", with(secret(k.secret), func(i *transomv1.JwtIssuer) { i.PrivateKey = privatePEM(t, k.ed) }),
+			"auth.jwt[0].private_key: found a private key beside a secret"},
+		{"another private key", with(public(publicPEM(t, &k.rsa.PublicKey)), func(i *transomv1.JwtIssuer) { i.PrivateKey = privatePEM(t, k.otherRSA) }),
+			"auth.jwt[0].private_key: the private key does not belong to public_key"},
+		{"a claim that is no metadata", with(secret(k.secret), func(i *transomv1.JwtIssuer) { i.ForwardClaims = []string{"https://x/y"} }),
+			`auth.jwt[0].forward_claims: found the claim "https://x/y"`},
+		{"two claims of one name", with(secret(k.secret), func(i *transomv1.JwtIssuer) { i.ForwardClaims = []string{"a", "A"} }),
+			"auth.jwt[0].forward_claims: two claims become the metadata x-transom-claim-a"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			state := NewState(StateOptions{Log: slog.New(slog.DiscardHandler), Offline: true})
+			defer func() { _ = state.Close() }()
+			c, problems := New(Environment{State: state, Directory: dir, Position: func(string) string { return "transom.yaml:9:7" },
+				Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{jwtIssuer(test.edit)}}}})
+			defer c.Close()
+			if test.want == "" {
+				if len(problems) != 0 {
+					t.Error(problems.Error())
+				}
+				return
+			}
+			if len(problems) != 1 || !strings.HasPrefix(problems[0].String(), "transom.yaml:9:7: auth.jwt[0]") || !strings.Contains(problems[0].String(), test.want) {
+				t.Errorf("got %q, want %q", problems, test.want)
+			}
+			if strings.Contains(problems.Error(), "hunter2") {
+				t.Error("a problem tells the secret")
+			}
+			// A method that names the issuer is not blamed as well.
+			if _, more := c.Compile(Target{Layers: []Layer{{Policy: jwtPolicy(func(j *transomv1.JwtAuth) { j.Issuers = []string{"https://id.test"} })}}}); len(more) != 0 && test.name != "no name" {
+				t.Errorf("the method is blamed: %q", more)
+			}
+		})
+	}
+	twice := jwtIssuer(secret(k.secret))
+	state := NewState(StateOptions{})
+	defer func() { _ = state.Close() }()
+	c, problems := New(Environment{State: state, Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{twice, twice}}}})
+	defer c.Close()
+	if len(problems) != 1 || !strings.Contains(problems.Error(), `auth.jwt[1].issuer: the issuer "https://id.test" stands here a second time`) {
+		t.Errorf("an issuer given twice: %q", problems)
+	}
+}
+
+func TestProblemPlaces(t *testing.T) {
+	for where, want := range map[string]Problem{
+		"a.proto:12:3":     {File: "a.proto", Line: 12, Column: 3},
+		"a.proto:12":       {File: "a.proto", Line: 12},
+		"a.proto":          {File: "a.proto"},
+		"":                 {},
+		"C:\\a.proto:12:3": {File: "C:\\a.proto", Line: 12, Column: 3},
+		"odd:name:0:3":     {File: "odd:name:0", Line: 3},
+	} {
+		want.Message = "m"
+		got := problemAt(where, "m")
+		if got != want {
+			t.Errorf("%q: got %+v, want %+v", where, got, want)
+		}
+		if text := strings.TrimSuffix(strings.TrimSuffix(got.String(), "m"), ": "); text != where {
+			t.Errorf("%q is written as %q", where, text)
+		}
+	}
+}
+
+// closer counts how often it is closed.
+type closer struct {
+	closed int
+	err    error
+}
+
+func (c *closer) Close() error { c.closed++; return c.err }
+
+func TestStateCountsItsUsers(t *testing.T) {
+	s := NewState(StateOptions{Log: slog.New(slog.DiscardHandler)})
+	type key struct{ name string }
+	thing, opened := &closer{}, 0
+	open := func() (io.Closer, error) { opened++; return thing, nil }
+	one, err := s.acquire(key{"a"}, open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := s.acquire(key{"a"}, open)
+	if err != nil || one != two || opened != 1 {
+		t.Fatalf("the second user got another thing (opened %d times, %v)", opened, err)
+	}
+	s.release(one)
+	if thing.closed != 0 {
+		t.Error("closed while in use")
+	}
+	s.release(two)
+	if thing.closed != 1 {
+		t.Errorf("closed %d times, want once", thing.closed)
+	}
+	failing := errors.New("no")
+	if _, err := s.acquire(key{"b"}, func() (io.Closer, error) { return nil, failing }); !errors.Is(err, failing) {
+		t.Errorf("got %v", err)
+	}
+	left := &closer{err: failing}
+	if _, err := s.acquire(key{"c"}, func() (io.Closer, error) { return left, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); !errors.Is(err, failing) || left.closed != 1 {
+		t.Errorf("Close: %v, closed %d times", err, left.closed)
+	}
+	if _, err := s.acquire(key{"a"}, open); err == nil {
+		t.Error("a closed state gives things out")
+	}
+}
+
+// heard is an Observer that remembers.
+type heard struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (h *heard) Decision(policy, rpc, result string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = append(h.all, policy+" "+rpc+" "+result)
+}
+
+func TestObserverHearsDecisions(t *testing.T) {
+	b := secretBench(t, nil)
+	ear := &heard{}
+	b.env.Observer = ear
+	set := mustCompile(t, b.Compiler, shopTarget("Buy", policyOf(t, `auth { jwt {} roles: "admin" allow: "request.owner == principal" }`)))
+	call := func(claims map[string]any, order string) {
+		r := withToken(secretToken(t, claims))
+		r.RPC = "shop.v1.Shop/Buy"
+		ctx, err := set.Admit(context.Background(), r)
+		if err == nil {
+			_ = set.Message(ctx, r, wireOf(t, "Order", order))
+		}
+	}
+	call(nil, `owner: "ada"`)
+	call(nil, `owner: "eve"`)
+	call(map[string]any{"roles": nil}, ``)
+	call(map[string]any{"iss": "x"}, ``)
+	want := []string{
+		"auth shop.v1.Shop/Buy allow", "auth shop.v1.Shop/Buy allow",
+		"auth shop.v1.Shop/Buy allow", "auth shop.v1.Shop/Buy allow", "auth shop.v1.Shop/Buy permission_denied",
+		"auth shop.v1.Shop/Buy allow", "auth shop.v1.Shop/Buy permission_denied",
+		"auth shop.v1.Shop/Buy unauthenticated",
+	}
+	if !slices.Equal(ear.all, want) {
+		t.Errorf("heard\n%s\nwant\n%s", strings.Join(ear.all, "\n"), strings.Join(want, "\n"))
+	}
+}
