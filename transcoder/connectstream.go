@@ -141,9 +141,10 @@ func (c *connectStream) Finish(err error, trailer metadata.MD) int {
 		c.converted = newConnectEnd(c.method.errors, err, trailer).append(c.converted[:0])
 		_ = c.out.raw(flagConnectEnd, c.converted) // an error means that the client is gone
 	}
-	c.clearDeadline()
+	c.leave()
 	c.release()
-	*c = connectStream{envelopeCall: c.envelopeCall, wire: keep(c.wire), converted: keep(c.converted)}
+	c.json, c.contentType, c.refused, c.count = false, nil, 0, 0
+	c.wire, c.converted = keep(c.wire), keep(c.converted)
 	connectStreams.Put(c)
 	return httpStatus
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -23,7 +24,8 @@ type envelopeCall struct {
 	beforeHeader func(http.Header)
 
 	in       envelopeReader
-	received bool // the only message of a client that does not stream
+	received bool        // the only message of a client that does not stream
+	ended    atomic.Bool // nothing more can be read of the client
 
 	out      envelopeWriter
 	headed   bool      // the backend sent metadata ahead of its messages
@@ -43,6 +45,7 @@ func (c *envelopeCall) release() {
 	c.out.begin(nil)
 	c.method, c.w, c.r, c.beforeHeader = nil, nil, nil, nil
 	c.received, c.headed, c.begun, c.deadline = false, false, false, time.Time{}
+	c.ended.Store(false)
 }
 
 // fullDuplex lets an HTTP/1.1 answer begin before the request has ended.
@@ -59,7 +62,11 @@ func (c *envelopeCall) Open(ctx context.Context) (context.Context, error) { retu
 // Recv implements proxy.Downstream for messages in wire format.
 func (c *envelopeCall) Recv() (proxy.Frame, error) {
 	if c.method.Shape.ClientStreams {
-		return c.in.next()
+		f, err := c.in.next()
+		if err == io.EOF || err == errClientGone {
+			c.ended.Store(true)
+		}
+		return f, err
 	}
 	if c.received {
 		return proxy.Frame{}, io.EOF
@@ -84,10 +91,35 @@ func (c *envelopeCall) Flush() {
 	}
 }
 
+// An HTTP/1.1 client that is still sending when its answer is complete may
+// never read it: it fails on the closed connection first. So a Recv under way
+// gets a moment, and what it leaves is read and dropped, within bounds.
+const (
+	lastRead   = 100 * time.Millisecond
+	drainTime  = 500 * time.Millisecond
+	drainBytes = 256 << 10
+)
+
 // Unblock implements proxy.Downstream.
 func (c *envelopeCall) Unblock() {
-	if c.method.Shape.ClientStreams {
-		_ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) // unsupported only by recorders, which do not block
+	if !c.method.Shape.ClientStreams || c.ended.Load() {
+		return
+	}
+	deadline := time.Unix(1, 0)
+	if c.r.ProtoMajor == 1 {
+		deadline = time.Now().Add(lastRead)
+	}
+	_ = http.NewResponseController(c.w).SetReadDeadline(deadline) // unsupported only by recorders, which do not block
+}
+
+// drain is called when the answer is written.
+func (c *envelopeCall) drain() {
+	if c.r.ProtoMajor != 1 || !c.method.Shape.ClientStreams || c.ended.Load() {
+		return
+	}
+	controller := http.NewResponseController(c.w)
+	if controller.Flush() == nil && controller.SetReadDeadline(time.Now().Add(drainTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c.r.Body, drainBytes) // whatever comes, it is not for us
 	}
 }
 
@@ -118,8 +150,9 @@ func (c *envelopeCall) extendDeadline(size int) {
 	_ = http.NewResponseController(c.w).SetWriteDeadline(c.deadline) // where it is not supported, the server's own holds
 }
 
-// clearDeadline leaves an HTTP/1.1 connection as it was found.
-func (c *envelopeCall) clearDeadline() {
+// leave gives an HTTP/1.1 connection back as it was found.
+func (c *envelopeCall) leave() {
+	c.drain()
 	if !c.deadline.IsZero() && c.r.ProtoMajor == 1 {
 		_ = http.NewResponseController(c.w).SetWriteDeadline(time.Time{}) // as above
 	}

@@ -30,10 +30,8 @@ func (e *ErrorWriter) Write(w http.ResponseWriter, r *http.Request, p Protocol, 
 	switch p {
 	case GRPC:
 		return e.writeGRPC(w, grpcHeader, st)
-	case GRPCWeb:
-		return e.writeGRPC(w, grpcWebProtoHeader, st)
-	case GRPCWebText:
-		return e.writeGRPC(w, grpcWebTextProtoHeader, st)
+	case GRPCWeb, GRPCWebText:
+		return e.writeGRPC(w, grpcWebAnswerType(first(r.Header, "Content-Type"), p == GRPCWebText), st)
 	case ConnectStream:
 		return e.writeConnectStream(w, r, err)
 	case ConnectUnary, ConnectGet:

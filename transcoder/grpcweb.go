@@ -54,13 +54,27 @@ func (b *Binding) openGRPCWeb(x Exchange, text bool) proxy.Downstream {
 		c.in.src = &c.textIn
 	}
 	c.text = text || acceptsText(x.R.Header["Accept"])
-	c.contentType = grpcWebProtoHeader
+	c.contentType = grpcWebAnswerType(first(x.R.Header, "Content-Type"), c.text)
 	if c.text {
-		c.contentType = grpcWebTextProtoHeader
 		c.textOut.begin(x.W)
 		c.out.dst = &c.textOut
 	}
 	return c
+}
+
+// grpcWebAnswerType is the content type of the answer: the request's form, in
+// text or binary.
+func grpcWebAnswerType(contentType string, text bool) []string {
+	named := strings.Contains(contentType, "+proto")
+	switch {
+	case text && named:
+		return grpcWebTextProtoHeader
+	case text:
+		return grpcWebTextHeader
+	case named:
+		return grpcWebProtoHeader
+	}
+	return grpcWebHeader
 }
 
 // acceptsText tells whether a client that sends binary wants a text answer.
@@ -81,19 +95,17 @@ func (c *grpcWebCall) Open(ctx context.Context) (context.Context, error) {
 		media = grpcWebTextType
 	}
 	switch subtype(contentType, media) {
-	case "proto":
-	case "":
-		c.contentType = grpcWebHeader
-		if c.text {
-			c.contentType = grpcWebTextHeader
-		}
+	case "", "proto":
 	default:
 		c.refused = http.StatusUnsupportedMediaType
 		return ctx, status.Errorf(codes.Unimplemented,
 			"Content-Type %q: expected application/grpc-web or application/grpc-web-text, with +proto or without", clip(contentType))
 	}
+	if err := c.openEncoding(); err != nil {
+		return ctx, err
+	}
 	c.fullDuplex()
-	return ctx, c.openEncoding()
+	return ctx, nil
 }
 
 // Header implements proxy.Downstream. A stream's client may wait for it.
@@ -161,7 +173,7 @@ func (c *grpcWebCall) Finish(err error, trailer metadata.MD) int {
 		h["Content-Type"] = c.contentType
 		c.writeHeader(httpStatus)
 	}
-	c.clearDeadline()
+	c.leave()
 	c.release()
 	if c.trailer.Cap() > maxKept {
 		c.trailer = bytes.Buffer{}
