@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,13 +36,13 @@ type compiled struct {
 }
 
 // compile compiles the texts, which may import each other and the built-in
-// files. With a problem that is no warning there are no files.
+// files. With a problem there are no files. The root stands in messages.
 func compile(ctx context.Context, root string, texts []sourceText) (result compiled, problems Problems) {
 	defer func() {
 		// A defect of the compiler must not end the gateway: the schema in
 		// service stays.
 		if panicked := recover(); panicked != nil {
-			result, problems = compiled{}, Problems{{Message: fmt.Sprintf("the proto compiler failed; this is a defect of it, not of your files: %v", panicked)}}
+			result, problems = compiled{}, defect(panicked)
 		}
 	}()
 	opener := &sourceOpener{files: make(map[string]*source.File, len(texts))}
@@ -57,23 +58,36 @@ func compile(ctx context.Context, root string, texts []sourceText) (result compi
 		Workspace: source.NewWorkspace(paths...),
 	})
 	if err != nil {
-		return compiled{}, Problems{{Message: fmt.Sprintf("compiling stopped: %v", err)}}
+		return compiled{}, stopped(err)
 	}
 	if hasErrors(found) {
 		files, err := understood(ctx, executor, session, opener, paths)
 		if err != nil {
-			return compiled{}, Problems{{Message: fmt.Sprintf("compiling stopped: %v", err)}}
+			return compiled{}, stopped(err)
 		}
 		return compiled{}, diagnose(root, opener, found, files)
 	}
 	if results[0].Fatal != nil {
-		return compiled{}, Problems{{Message: fmt.Sprintf("the proto compiler failed; this is a defect of it, not of your files: %v", results[0].Fatal)}}
+		return compiled{}, defect(results[0].Fatal)
 	}
-	result, err = descriptors(results[0].Value)
-	if err != nil {
-		return compiled{}, Problems{{Message: fmt.Sprintf("the proto compiler made a malformed descriptor; this is a defect of it, not of your files: %v", err)}}
+	result, err = descriptors(ctx, results[0].Value)
+	switch {
+	case ctx.Err() != nil:
+		return compiled{}, stopped(ctx.Err())
+	case err != nil:
+		return compiled{}, defect(err)
 	}
 	return result, nil
+}
+
+// stopped is the problem of a compilation that was not let finish.
+func stopped(err error) Problems {
+	return Problems{{Message: fmt.Sprintf("compiling stopped: %v", err)}}
+}
+
+// defect is the problem of a compiler that cannot go on.
+func defect(cause any) Problems {
+	return Problems{{Message: fmt.Sprintf("the proto compiler failed, which is a defect of it and not of your files: %v", cause)}}
 }
 
 // hasErrors tells whether the compiler found an error. What it warns of is style,
@@ -127,33 +141,26 @@ func (o *sourceOpener) Open(path string) (*source.File, error) {
 
 // descriptors makes file descriptors of what the compiler understood, with the
 // options in the types that the binary knows.
-func descriptors(files []*ir.File) (compiled, error) {
-	var result compiled
+func descriptors(ctx context.Context, files []*ir.File) (compiled, error) {
 	own := make(map[string]bool, len(files))
 	for _, file := range files {
 		own[file.Path()] = true
 	}
 	others := make(map[string]*ir.File)
 	for _, file := range files {
-		made, err := descriptor(file, true)
-		if err != nil {
-			return compiled{}, err
-		}
-		result.files = append(result.files, made)
 		for imported := range seq.Values(file.TransitiveImports()) {
 			if path := imported.Path(); !own[path] && wellKnownFile(path) == nil {
 				others[path] = imported.File
 			}
 		}
 	}
-	for _, file := range others {
-		made, err := descriptor(file, false)
-		if err != nil {
-			return compiled{}, err
-		}
-		result.imported = append(result.imported, made)
-	}
-	return result, nil
+	all := append(slices.Clip(files), slices.Collect(maps.Values(others))...)
+	made := make([]*descriptorpb.FileDescriptorProto, len(all))
+	err := inParallel(ctx, len(all), func(i int) (err error) {
+		made[i], err = descriptor(all[i], i < len(files))
+		return err
+	})
+	return compiled{files: made[:len(files)], imported: made[len(files):]}, err
 }
 
 // descriptor makes one file descriptor. The compiler writes options as bytes of

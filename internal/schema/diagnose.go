@@ -312,11 +312,10 @@ func (d *diagnosis) index() *symbolIndex {
 		d.symbols = newSymbolIndex()
 		for _, file := range d.files {
 			for symbol := range seq.Values(file.ExportedSymbols()) {
-				kind := symbol.Kind()
-				switch {
-				case kind == ir.SymbolKindField:
+				switch symbol.Kind() {
+				case ir.SymbolKindField:
 					d.symbols.addField(string(symbol.FullName()))
-				case kind == ir.SymbolKindMessage, kind == ir.SymbolKindEnum, kind == ir.SymbolKindExtension:
+				case ir.SymbolKindMessage, ir.SymbolKindEnum, ir.SymbolKindExtension:
 					d.symbols.add(string(symbol.FullName()), file.Path())
 				}
 			}

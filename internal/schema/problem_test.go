@@ -47,7 +47,7 @@ func TestNearest(t *testing.T) {
 	tests := map[string]string{
 		"gett":                "get",
 		"upt":                 "",
-		"addtional_bindings":  "additional_bindings",
+		"additinal_bindings":  "additional_bindings",
 		"response_bdoy":       "response_body",
 		"get":                 "",
 		"nothing_like_it":     "",

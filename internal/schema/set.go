@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -165,20 +163,13 @@ func splitSet(data []byte) ([][]byte, error) {
 func parseFiles(ctx context.Context, raw [][]byte) (parsedSet, error) {
 	files := make([]*descriptorpb.FileDescriptorProto, len(raw))
 	failures := make([]error, len(raw))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	const chunk = 64
-	for start := 0; start < len(raw); start += chunk {
-		group.Go(func() error {
-			for i := start; i < min(start+chunk, len(raw)); i++ {
-				files[i] = new(descriptorpb.FileDescriptorProto)
-				failures[i] = unmarshalKnown(raw[i], files[i])
-			}
-			return ctx.Err()
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return parsedSet{}, fmt.Errorf("reading stopped: %w", err)
+	err := inParallel(ctx, len(raw), func(i int) error {
+		files[i] = new(descriptorpb.FileDescriptorProto)
+		failures[i] = unmarshalKnown(raw[i], files[i])
+		return nil
+	})
+	if err != nil {
+		return parsedSet{}, fmt.Errorf("could not be read to the end: %w", err)
 	}
 	collected := newSetCollector()
 	for i, file := range files {

@@ -63,6 +63,7 @@ import (
 	_ "google.golang.org/protobuf/types/known/wrapperspb"
 	_ "google.golang.org/protobuf/types/pluginpb"
 
+	// The policy options, likewise.
 	_ "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
