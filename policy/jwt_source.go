@@ -227,7 +227,7 @@ func fetchKeys(client *http.Client, address string) func(context.Context) ([]byt
 		request.Header.Set("Accept", "application/jwk-set+json, application/json")
 		response, err := client.Do(request)
 		if err != nil {
-			return nil, err
+			return nil, withoutURL(err)
 		}
 		defer func() { _ = response.Body.Close() }()
 		if response.StatusCode != http.StatusOK {

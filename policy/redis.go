@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 var errStateClosed = errors.New("the gateway is shutting down")
@@ -49,6 +52,9 @@ func (c *Compiler) redis() (*redisStore, error) {
 	s := &redisStore{timeout: defaultRedisTimeout, prefix: "transom:"}
 	if config.GetTimeout() != nil {
 		s.timeout = config.GetTimeout().AsDuration()
+		if s.timeout < time.Millisecond {
+			return nil, fmt.Errorf("the timeout is %v, expected one millisecond at least", s.timeout)
+		}
 	}
 	if config.GetKeyPrefix() != "" {
 		s.prefix = config.GetKeyPrefix()
@@ -59,30 +65,60 @@ func (c *Compiler) redis() (*redisStore, error) {
 	return s, err
 }
 
+// redisDialTimeout bounds connecting, which goes on in the background when the
+// command that wanted it has given up: a handshake may take longer than a command.
+const redisDialTimeout = 5 * time.Second
+
 // openRedis reads a URL as go-redis does; one with further addresses ("?addr=…")
 // is a cluster.
 func openRedis(address string, timeout time.Duration) (redis.UniversalClient, error) {
+	quietRedis()
 	parsed, err := url.Parse(address)
 	if err != nil {
-		return nil, errors.New("stores.redis.url is no URL; expected redis://host:port/db, rediss:// or unix:///path")
+		return nil, errors.New("found no URL, expected redis://host:port/db, rediss://… or unix:///path")
 	}
+	// One attempt: whoever calls next tries again, and nobody waits meanwhile.
+	const attempts, retries = 1, 1
+	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	if parsed.Query().Has("addr") {
 		o, err := redis.ParseClusterURL(address)
 		if err != nil {
-			return nil, fmt.Errorf("stores.redis.url: %w", err)
+			return nil, fmt.Errorf("found no URL of a cluster: %w", withoutURL(err))
 		}
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = timeout, timeout, timeout, timeout
-		o.ContextTimeoutEnabled = true
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisDialTimeout, timeout, timeout, timeout
+		o.DialerRetries, o.MaxRetries, o.ContextTimeoutEnabled = attempts, retries, true
+		o.DisableIdentity, o.MaintNotificationsConfig = true, quiet
 		return redis.NewClusterClient(o), nil
 	}
 	o, err := redis.ParseURL(address)
 	if err != nil {
-		return nil, fmt.Errorf("stores.redis.url: %w", err)
+		return nil, fmt.Errorf("found no URL of a Redis: %w", withoutURL(err))
 	}
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = timeout, timeout, timeout, timeout
-	o.ContextTimeoutEnabled = true
-	o.MaxRetries = 1
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisDialTimeout, timeout, timeout, timeout
+	o.DialerRetries, o.MaxRetries, o.ContextTimeoutEnabled = attempts, retries, true
+	o.DisableIdentity, o.MaintNotificationsConfig = true, quiet
 	return redis.NewClient(o), nil
+}
+
+// withoutURL takes the URL out of an error: it may hold a password or a token.
+func withoutURL(err error) error {
+	var inner *url.Error
+	if errors.As(err, &inner) {
+		return inner.Err
+	}
+	return err
+}
+
+// quietRedis sends what go-redis says to the log, where it is asked for: it
+// would write to standard error, a line for each attempt to connect.
+var quietRedis = sync.OnceFunc(func() { redis.SetLogger(redisLog{}) })
+
+type redisLog struct{}
+
+func (redisLog) Printf(ctx context.Context, format string, args ...any) {
+	if log := slog.Default(); log.Enabled(ctx, slog.LevelDebug) {
+		log.DebugContext(ctx, fmt.Sprintf(format, args...))
+	}
 }
 
 // bound gives a command its time, retries included.
