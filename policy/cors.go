@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+	"google.golang.org/protobuf/proto"
 )
 
 // What the protocols need beyond the headers that the Fetch standard always
@@ -70,8 +71,9 @@ var (
 
 	anyOrigin   = []string{"*"}
 	trueValue   = []string{"true"}
-	varyOrigin  = "Origin"
-	varyRequest = requestMethodHeader + ", " + requestHeadersHeader
+	varyOrigin  = []string{"Origin"}
+	varyRequest = []string{requestMethodHeader + ", " + requestHeadersHeader}
+	varyPrivate = []string{requestPrivate}
 )
 
 // Name implements Policy.
@@ -140,7 +142,7 @@ func (c *Cors) Preflight(r *http.Request, h http.Header, allowedMethods []string
 	addVary(h, varyOrigin)
 	addVary(h, varyRequest)
 	if c.private {
-		addVary(h, requestPrivate)
+		addVary(h, varyPrivate)
 	}
 	allowed := c.allowed(r)
 	if allowed == nil || len(method) > 64 || !httpguts.ValidHeaderFieldName(method) {
@@ -200,23 +202,29 @@ func (c *Cors) allowedHeaders(asked []string) ([]string, bool) {
 	return c.headerList, true
 }
 
-// addVary names a field that the answer depends on, once.
-func addVary(h http.Header, name string) {
-	for _, line := range h["Vary"] {
-		if line == name || line == "*" || slices.ContainsFunc(strings.Split(line, ","), func(s string) bool {
-			return strings.EqualFold(strings.TrimSpace(s), name)
+// addVary names fields that the answer depends on, once. names has one line,
+// which answers share.
+func addVary(h http.Header, names []string) {
+	lines := h["Vary"]
+	if lines == nil {
+		h["Vary"] = names[:1:1]
+		return
+	}
+	for _, line := range lines {
+		if line == names[0] || line == "*" || slices.ContainsFunc(strings.Split(line, ","), func(s string) bool {
+			return strings.EqualFold(strings.TrimSpace(s), names[0])
 		}) {
 			return
 		}
 	}
-	h["Vary"] = append(h["Vary"], name)
+	h["Vary"] = append(lines, names[0])
 }
 
 // cors compiles the policy. An empty one closes a method of a service that
 // lets pages call.
 func (b *build) cors() []Policy {
 	rule := b.policy.GetCors()
-	if rule == nil || rule.ProtoReflect().IsValid() && emptyMessage(rule.ProtoReflect()) {
+	if proto.Size(rule) == 0 {
 		return nil
 	}
 	c := &Cors{credentials: rule.GetAllowCredentials(), private: rule.GetAllowPrivateNetwork()}

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
-	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // origins are the origins that may call, as browsers write them: lower case,
@@ -27,8 +26,8 @@ type belowOrigin struct {
 	domain string // ".example.com", with the port
 }
 
-// match tells whether an origin is among them. "null", which a page can get at
-// will, is none that "*" means to let in with anything but the "*" itself.
+// match tells whether an origin is among them. "null", which any page can have
+// at will, is let in by name or by "*" only.
 func (o *origins) match(origin string) bool {
 	if o.any {
 		return origin != ""
@@ -133,14 +132,4 @@ func parseOrigin(text string) (*url.URL, error) {
 		u.Host = strings.TrimSuffix(u.Host, ":"+port)
 	}
 	return u, nil
-}
-
-// emptyMessage tells whether nothing is set in a message.
-func emptyMessage(m protoreflect.Message) bool {
-	empty := true
-	m.Range(func(protoreflect.FieldDescriptor, protoreflect.Value) bool {
-		empty = false
-		return false
-	})
-	return empty
 }

@@ -107,6 +107,25 @@ func TestCorsIsReadableBesideARefusal(t *testing.T) {
 	}
 }
 
+func TestVaryIsSaidOnce(t *testing.T) {
+	for before, want := range map[string]string{
+		"": "Origin", "Origin": "Origin", "accept, ORIGIN": "accept, ORIGIN", "*": "*", "Accept": "Accept | Origin",
+	} {
+		h := http.Header{}
+		if before != "" {
+			h.Set("Vary", before)
+		}
+		addVary(h, varyOrigin)
+		addVary(h, varyOrigin)
+		if got := strings.Join(h["Vary"], " | "); got != want {
+			t.Errorf("Vary: %q became %q, want %q", before, got, want)
+		}
+	}
+	if varyOrigin[0] != "Origin" || len(varyOrigin) != 1 {
+		t.Error("an answer changed what all answers share")
+	}
+}
+
 func preflight(origin, method, names string, more ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodOptions, "https://gateway.example/v1/things", nil)
 	for name, value := range map[string]string{

@@ -12,14 +12,21 @@ import (
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// headers changes what goes to the backend and what goes to the client. It
-// stands behind auth, so that it knows the caller.
+// requestHeaders changes what goes to the backend. It stands behind auth, so
+// that it knows the caller.
+type requestHeaders struct {
+	request transform // names in lower case
+	summary string
+}
+
+var _ Policy = (*requestHeaders)(nil)
+
+// headers changes what goes to the client, too.
 type headers struct {
-	request  transform // names in lower case
+	requestHeaders
 	response transform // names in canonical form
 	security []securityHeader
 	hsts     []string // for TLS only
-	summary  string
 }
 
 var _ HeaderPolicy = (*headers)(nil)
@@ -40,13 +47,13 @@ type headerValue struct {
 }
 
 // Name implements Policy.
-func (p *headers) Name() string { return "headers" }
+func (p *requestHeaders) Name() string { return "headers" }
 
 // Summary is one line for explain.
-func (p *headers) Summary() string { return p.summary }
+func (p *requestHeaders) Summary() string { return p.summary }
 
 // Admit implements Policy: it changes the metadata.
-func (p *headers) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
+func (p *requestHeaders) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
 	t := &p.request
 	if t.empty() {
 		return ctx, nil, nil
@@ -103,19 +110,20 @@ func (b *build) headers() []Policy {
 	if rule == nil {
 		return nil
 	}
-	p := &headers{
-		request:  b.transform("headers.request", rule.GetRequest(), strings.ToLower),
-		response: b.transform("headers.response", rule.GetResponse(), http.CanonicalHeaderKey),
-	}
+	p := &headers{response: b.transform("headers.response", rule.GetResponse(), http.CanonicalHeaderKey)}
+	p.request = b.transform("headers.request", rule.GetRequest(), strings.ToLower)
 	if rule.GetSecurity() != nil {
 		p.security = b.securityHeaders(rule.GetSecurity())
 		p.hsts = b.hsts(rule.GetSecurity().GetHsts())
 	}
-	if p.request.empty() && p.response.empty() && len(p.security) == 0 && p.hsts == nil {
-		return nil
-	}
 	p.summary = p.describe()
-	return []Policy{p}
+	switch {
+	case !p.response.empty() || len(p.security) > 0 || p.hsts != nil:
+		return []Policy{p}
+	case !p.request.empty():
+		return []Policy{&p.requestHeaders}
+	}
+	return nil
 }
 
 // transform compiles one direction.

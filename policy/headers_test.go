@@ -189,6 +189,9 @@ func TestHeadersSetting(t *testing.T) {
 	if len(b.set(`headers {}`).Policies()) > 0 {
 		t.Error("an empty headers policy is a policy")
 	}
+	if b.set(`headers { request { remove: "x-a" } }`).ChangesHeader() {
+		t.Error("a policy of requests alone costs the answer something")
+	}
 	b.refused(`headers { request { set { key: "x-a" value: "${princpal}" } } }`, `headers.request.set["x-a"]`, "did you mean ${principal}?")
 	b.refused(`headers { request { remove: "a b" } }`, "headers.request.remove[0]", "no name of a header")
 	b.refused(`headers { request { set { key: "X-Transom-Principal" value: "x" } } }`, "headers.request.set", "only auth may set it")

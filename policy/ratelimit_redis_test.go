@@ -136,6 +136,35 @@ func TestRedisChargesAllOrNone(t *testing.T) {
 	}
 }
 
+// Where Redis refuses, this process's own limits are refunded; where they
+// refuse, Redis is not asked.
+func TestLimitsOfBothStores(t *testing.T) {
+	server := redistest.Start(t)
+	s := process(t, server).set(`
+		rate_limit { requests: 4 per { seconds: 3600 } name: "own" store: MEMORY }
+		rate_limit { requests: 3 per { seconds: 3600 } name: "shared" }
+		rate_limit { requests: 9 per { seconds: 3600 } name: "route" key: ROUTE store: MEMORY }`)
+	call := func() *Request { return request("192.0.2.1") }
+	if n := countAdmitted(s, 5, call); n != 3 {
+		t.Errorf("%d calls were admitted, want 3", n)
+	}
+	r := call()
+	_ = admit(s, r)
+	for _, want := range []string{`"own";r=1;`, `"route";r=6;`, `"shared";r=0;`} {
+		if got := r.ResponseHeader.Get("RateLimit"); !strings.Contains(got, want) {
+			t.Errorf("RateLimit: %s, want %s in it", got, want)
+		}
+	}
+	before := calls(t, server)
+	narrow := process(t, server).set(`
+		rate_limit { requests: 1 per { seconds: 3600 } name: "one" store: MEMORY }
+		rate_limit { requests: 90 per { seconds: 3600 } name: "many" }`)
+	countAdmitted(narrow, 10, call)
+	if n := calls(t, server) - before; n != 1 {
+		t.Errorf("Redis was asked %d times, want for the one call that the other limit let pass", n)
+	}
+}
+
 // The script and the Go code are one algorithm.
 func TestRedisCountsAsMemoryDoes(t *testing.T) {
 	server := redistest.Start(t)

@@ -181,6 +181,72 @@ func TestANameSharesBucketsBetweenMethods(t *testing.T) {
 	}
 }
 
+func TestANameStandsForOneLimit(t *testing.T) {
+	b := newBench(t, StateOptions{})
+	c, _ := New(Environment{State: b.state})
+	t.Cleanup(c.Close)
+	if _, problems := c.Compile(b.target(`rate_limit { requests: 2 name: "api" }`)); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	b.method = testMethod("EmptyCall")
+	if _, problems := c.Compile(b.target(`rate_limit { requests: 2 name: "api" }`)); len(problems) > 0 {
+		t.Errorf("the same figures: %v", problems)
+	}
+	_, problems := c.Compile(b.target(`rate_limit { requests: 3 name: "api" }`))
+	if len(problems) != 1 || !strings.Contains(problems.Error(), `rate_limit[0].name "api"`) || !strings.Contains(problems.Error(), "at test.proto:7:3") {
+		t.Errorf("other figures: found %v, want both places", problems)
+	}
+}
+
+func TestManyLimits(t *testing.T) {
+	b := newBench(t, StateOptions{Now: newClock().Now})
+	policy := ""
+	for i := range 2 * maxOnStack {
+		policy += `rate_limit { requests: ` + strconv.Itoa(5+i) + ` key: ROUTE }`
+	}
+	s := b.set(policy)
+	if n := countAdmitted(s, 20, func() *Request { return request("192.0.2.1") }); n != 5 {
+		t.Errorf("%d calls were admitted, want what the narrowest admits: 5", n)
+	}
+	r := request("192.0.2.1")
+	_ = admit(s, r)
+	if got := r.ResponseHeader.Get("RateLimit"); got != `"route";r=0;t=1` {
+		t.Errorf("RateLimit: %s, want the limit that refused", got)
+	}
+	if got := r.ResponseHeader.Get("RateLimit-Policy"); !strings.HasPrefix(got, `"route";q=5;w=1, "route-2";q=6;w=1, `) {
+		t.Errorf("RateLimit-Policy: %s", got)
+	}
+}
+
+func TestLimitsExplainThemselves(t *testing.T) {
+	b := newBench(t, StateOptions{})
+	b.method = testMethod("StreamingInputCall")
+	s := b.set(`
+		cors { allowed_origins: "https://a.example" allow_credentials: true }
+		rate_limit { requests: 100 per { seconds: 60 } burst: 20 key: PRINCIPAL per_message: true }
+		rate_limit { requests: 5 per { seconds: 90 } key: ROUTE }
+		concurrency { max: 8 queue: 4 }
+		headers { request { set { key: "x-a" value: "b" } remove: "X-B" } security { hsts {} } }
+		limits { max_header_bytes: 500 max_body_bytes: 7 }`)
+	want := map[string]string{
+		"cors":        "pages of https://a.example may call, with credentials",
+		"rate_limit":  "100 per minute, 20 at once by principal, messages too; 5 per 1m30s by route",
+		"concurrency": "at most 8 at once, 4 more wait up to 1s",
+		"headers": "request sets x-a, request removes x-b, x-frame-options, x-content-type-options, referrer-policy, " +
+			"strict-transport-security",
+		"limits": `{"max_body_bytes":"7","max_header_bytes":"500"}`,
+	}
+	for _, line := range s.Explain() {
+		if line.Summary != want[line.Name] {
+			t.Errorf("%s: %q, want %q", line.Name, line.Summary, want[line.Name])
+		}
+		delete(want, line.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("nothing is said of %v", want)
+	}
+}
+
 func TestMessagesOfAStreamAreCounted(t *testing.T) {
 	now := newClock()
 	b := newBench(t, StateOptions{Now: now.Now})
