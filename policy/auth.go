@@ -56,6 +56,14 @@ func (p *authPolicy) Summary() string {
 	return p.tokens.summary() + ", else " + p.sessions.summary()
 }
 
+// queryParameters is access_token where the policy accepts one.
+func (p *authPolicy) queryParameters() []string {
+	if p.tokens != nil && p.tokens.query {
+		return []string{accessToken}
+	}
+	return nil
+}
+
 // Admit sets r.Identity and tells the backend, or refuses. A token that was
 // sent decides alone: a bad one is not mended by a session.
 func (p *authPolicy) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {

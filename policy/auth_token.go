@@ -13,6 +13,9 @@ import (
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
+// accessToken is the query parameter of RFC 6750 2.3.
+const accessToken = "access_token"
+
 // tokenPlace is where a token was found.
 type tokenPlace int
 
@@ -147,10 +150,10 @@ func subprotocolToken(headers []string) (token string, ok bool) {
 
 // queryToken finds the one parameter access_token (RFC 6750 2.3).
 func queryToken(u *url.URL) (string, bool) {
-	if !strings.Contains(u.RawQuery, "access_token") {
+	if !strings.Contains(u.RawQuery, accessToken) {
 		return "", false
 	}
-	values := u.Query()["access_token"]
+	values := u.Query()[accessToken]
 	if len(values) > 1 {
 		return "", true
 	}

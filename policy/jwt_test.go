@@ -82,6 +82,12 @@ func TestTokenSources(t *testing.T) {
 	good, bad := secretToken(t, nil), "x.y.z"
 	plain := b.set(t, jwtPolicy(nil))
 	wide := b.set(t, jwtPolicy(func(j *transomv1.JwtAuth) { j.AllowQuery, j.Cookie = true, "token" }))
+	if got := plain.QueryParameters(); len(got) != 0 {
+		t.Errorf("query parameters %q, want none", got)
+	}
+	if got := wide.QueryParameters(); !slices.Equal(got, []string{"access_token"}) {
+		t.Errorf("query parameters %q", got)
+	}
 	header := func(name, value string) func(*Request) {
 		return func(r *Request) { r.HTTP.Header.Add(name, value) }
 	}

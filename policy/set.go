@@ -65,6 +65,18 @@ func (s *Set) Prepend(front ...Policy) {
 // ChangesHeader tells whether any policy changes the header of the answer.
 func (s *Set) ChangesHeader() bool { return len(s.headers) > 0 }
 
+// QueryParameters lists the query parameters that policies read and that are no
+// part of the request: a REST edge must not look for fields of these names.
+func (s *Set) QueryParameters() []string {
+	var names []string
+	for _, p := range s.policies {
+		if q, ok := p.(interface{ queryParameters() []string }); ok {
+			names = append(names, q.queryParameters()...)
+		}
+	}
+	return names
+}
+
 // Admit asks each policy in turn. Where one refuses, those that had admitted
 // the call are told its end by Done, which the caller owes in either case.
 func (s *Set) Admit(ctx context.Context, r *Request) (context.Context, error) {
