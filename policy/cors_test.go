@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/net/http/httpguts"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -247,6 +248,36 @@ func FuzzOrigin(f *testing.F) {
 		if err != nil || u.Scheme != "https" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" ||
 			u.Port() != "" || !strings.HasSuffix(u.Hostname(), ".example.com") {
 			t.Errorf("%q is allowed, but names another host: %v, %v", origin, u, err)
+		}
+	})
+}
+
+func FuzzPreflight(f *testing.F) {
+	for _, seed := range []string{"", "content-type", "Content-Type, x-other", ",,", "x-a\x00", strings.Repeat("a,", 3000), " \t,authorization\t"} {
+		f.Add("POST", seed)
+	}
+	b := newBench(f, StateOptions{})
+	some := b.set(`cors { allowed_origins: "*" allowed_methods: "*" }`).Cors()
+	all := b.set(`cors { allowed_origins: "*" allowed_methods: "*" allowed_headers: "*" }`).Cors()
+	f.Fuzz(func(t *testing.T, method, names string) {
+		for _, c := range []*Cors{some, all} {
+			r := preflight("https://a.example", "", "")
+			r.Header["Access-Control-Request-Method"] = []string{method}
+			r.Header["Access-Control-Request-Headers"] = []string{names}
+			h := http.Header{}
+			if c.Preflight(r, h, nil) != (method != "") {
+				t.Errorf("%q is a preflight or not", method)
+			}
+			for name, values := range h {
+				for _, value := range values {
+					if !httpguts.ValidHeaderFieldValue(value) {
+						t.Errorf("the answer's %s is %q", name, value)
+					}
+				}
+			}
+			if allowed := h.Get("Access-Control-Allow-Headers"); c == some && allowed != "" && allowed != some.headerList[0] {
+				t.Errorf("%q got %q", names, allowed)
+			}
 		}
 	})
 }

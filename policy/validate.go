@@ -82,10 +82,9 @@ func (p *validation) Message(_ context.Context, _ *Request, message []byte) erro
 func violated(violations []*protovalidate.Violation) error {
 	detail := &errdetails.BadRequest{}
 	for _, v := range violations[:min(len(violations), maxViolations)] {
+		field, text := describeViolation(v)
 		detail.FieldViolations = append(detail.FieldViolations, &errdetails.BadRequest_FieldViolation{
-			Field:       shorten(protovalidate.FieldPathString(v.Proto.GetField())),
-			Description: shorten(violationText(v)),
-			Reason:      v.Proto.GetRuleId(),
+			Field: shorten(field), Description: shorten(text), Reason: v.Proto.GetRuleId(),
 		})
 	}
 	text := "the request is not valid"
@@ -101,15 +100,39 @@ func violated(violations []*protovalidate.Violation) error {
 	return refusal(codes.InvalidArgument, text, detail)
 }
 
-// violationText is the rule's message; that of a sensitive field might quote it.
-func violationText(v *protovalidate.Violation) string {
-	if v.FieldDescriptor != nil && schema.FieldOptions(v.FieldDescriptor).GetSensitive() {
-		return "the value is not valid"
+// describeViolation says where and what. Of a sensitive field neither may quote
+// the request: the rule's message could, and a path holds the keys of maps.
+func describeViolation(v *protovalidate.Violation) (field, text string) {
+	path := v.Proto.GetField()
+	if isSensitive(v.FieldDescriptor) {
+		path = proto.CloneOf(path)
+		if elements := path.GetElements(); len(elements) > 0 {
+			elements[len(elements)-1].ClearSubscript()
+		}
+		return protovalidate.FieldPathString(path), "the value is not valid"
 	}
-	if text := v.Proto.GetMessage(); text != "" {
-		return text
+	if text = v.Proto.GetMessage(); text == "" {
+		text = "does not fit the rule " + v.Proto.GetRuleId()
 	}
-	return "does not fit the rule " + v.Proto.GetRuleId()
+	return protovalidate.FieldPathString(path), text
+}
+
+// isSensitive tells whether a field is marked; the key and the value of a map
+// are what the map is.
+func isSensitive(field protoreflect.FieldDescriptor) bool {
+	if field == nil {
+		return false
+	}
+	entry := field.ContainingMessage()
+	owner, ok := entry.Parent().(protoreflect.MessageDescriptor)
+	if ok && entry.IsMapEntry() {
+		for i := range owner.Fields().Len() {
+			if of := owner.Fields().Get(i); of.Message() == entry {
+				field = of
+			}
+		}
+	}
+	return schema.FieldOptions(field).GetSensitive()
 }
 
 // shorten cuts a text at a character's end.

@@ -51,6 +51,7 @@ message Book {
   map<string, Book> related = 7;
   oneof by { option (buf.validate.oneof).required = true; string author = 8; string editor = 9; }
   repeated Plain plain = 10;
+  map<string, int32> tokens = 11 [(transom.v1.field).sensitive = true, (buf.validate.field).map.values.int32.gt = 0];
 }
 message Plain { string name = 1; Plain plain = 2; repeated Plain more = 3; }
 message Loop { Loop next = 1; Deep deep = 2; }
@@ -157,6 +158,7 @@ func TestValidate(t *testing.T) {
 		{"nested in a map", `{"name": "abc", "slug": "a", "author": "x", "related": {"k": {"name": "a", "slug": "a", "author": "x"}}}`,
 			map[string]string{`related["k"].name`: "string.min_len"}, `related["k"].name: `},
 		{"sensitive", `{"name": "abc", "slug": "a", "author": "x", "secret": "hunter2!"}`, map[string]string{"secret": "secret.long"}, "secret: the value is not valid"},
+		{"sensitive map", `{"name": "abc", "slug": "a", "author": "x", "tokens": {"hunter2": 0}}`, map[string]string{"tokens": "int32.gt"}, "tokens: the value is not valid"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := request("192.0.2.1")
