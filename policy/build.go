@@ -62,12 +62,3 @@ func (b *build) stream() bool {
 	m := b.target.Method
 	return m != nil && (m.IsStreamingClient() || m.IsStreamingServer())
 }
-
-// requiresIdentity tells whether an anonymous caller is refused.
-func (b *build) requiresIdentity() bool {
-	switch b.policy.GetAuth().GetMechanism().(type) {
-	case *transomv1.Auth_Jwt, *transomv1.Auth_Session, *transomv1.Auth_Mixed:
-		return true
-	}
-	return false
-}

@@ -549,3 +549,29 @@ func FuzzCookieValue(f *testing.F) {
 		}
 	})
 }
+
+// TestLogoutAllOfAnOpenMethod: without auth the session tells whose sessions
+// end.
+func TestLogoutAllOfAnOpenMethod(t *testing.T) {
+	eachStore(t, func(t *testing.T, b *authBench, _ *transomv1.Config) {
+		s := compileSessionSets(t, b.Compiler)
+		open := mustCompile(t, b.Compiler, shopTarget("Login", &transomv1.Policy{Logout: &transomv1.Logout{All: true}}))
+		one, two := s.logIn(t, adaReply), s.logIn(t, adaReply)
+		for _, r := range []*Request{newCall(nil), withCookies(&http.Cookie{Name: one.Name, Value: strings.Repeat("A", 43)})} {
+			if _, err := through(open, r, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantCode(t, letIn(s.call, withCookies(two)), codes.OK)
+		r := withCookies(one)
+		r.ResponseHeader.Add("Set-Cookie", one.Name+"=set by the backend")
+		r.ResponseHeader.Add("Set-Cookie", "theme=dark")
+		if _, err := through(open, r, nil); err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, letIn(s.call, withCookies(two)), codes.Unauthenticated)
+		if got := r.ResponseHeader["Set-Cookie"]; len(got) != 2 || got[0] != "theme=dark" || !strings.HasPrefix(got[1], one.Name+"=;") {
+			t.Errorf("cookies %q", got)
+		}
+	})
+}

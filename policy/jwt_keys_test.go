@@ -1,0 +1,110 @@
+package policy
+
+import (
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"strings"
+	"testing"
+)
+
+func pemOf(kind string, der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}
+
+// derOf takes what x509 writes and fails the test for an error.
+func derOf(t *testing.T) func([]byte, error) []byte {
+	return func(der []byte, err error) []byte {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+}
+
+func TestPEMKeys(t *testing.T) {
+	k, der := testKeys(), derOf(t)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certificate := der(x509.CreateCertificate(rand.Reader, template, template, &k.p256.PublicKey, k.p256))
+	x25519, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, text string
+		want       string // in the error; empty: it is good
+		public     crypto.PublicKey
+	}{
+		{"PKIX", publicPEM(t, &k.rsa.PublicKey), "", &k.rsa.PublicKey},
+		{"PKCS #1", pemOf("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&k.rsa.PublicKey)), "", &k.rsa.PublicKey},
+		{"a certificate", pemOf("CERTIFICATE", certificate), "", &k.p256.PublicKey},
+		{"a broken certificate", pemOf("CERTIFICATE", []byte("x")), "x509", nil},
+		{"a broken key", pemOf("PUBLIC KEY", []byte("x")), "asn1", nil},
+		{"another block", pemOf("EC PARAMETERS", nil), `a PEM block "EC PARAMETERS"`, nil},
+		{"text", "MIIB", "no PEM block", nil},
+	} {
+		t.Run("public "+test.name, func(t *testing.T) {
+			key, err := parsePublicKey(test.text)
+			if test.want != "" {
+				if err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("got %v, want %q", err, test.want)
+				}
+				return
+			}
+			if err != nil || !test.public.(interface{ Equal(crypto.PublicKey) bool }).Equal(key) {
+				t.Errorf("got %v, %v", key, err)
+			}
+		})
+	}
+	for _, test := range []struct {
+		name, text, want string
+		public           crypto.PublicKey
+	}{
+		{"PKCS #8", privatePEM(t, k.ed), "", k.ed.Public()},
+		{"PKCS #1", pemOf("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(k.rsa)), "", &k.rsa.PublicKey},
+		{"SEC 1", pemOf("EC PRIVATE KEY", der(x509.MarshalECPrivateKey(k.p384))), "", &k.p384.PublicKey},
+		{"for key agreement", pemOf("PRIVATE KEY", der(x509.MarshalPKCS8PrivateKey(x25519))), "cannot sign", nil},
+		{"a broken key", pemOf("PRIVATE KEY", []byte("x")), "asn1", nil},
+		{"a public key", publicPEM(t, k.ed.Public()), `a PEM block "PUBLIC KEY"`, nil},
+		{"text", "MIIB", "no PEM block", nil},
+	} {
+		t.Run("private "+test.name, func(t *testing.T) {
+			key, err := parsePrivateKey(test.text)
+			if test.want != "" {
+				if err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("got %v, want %q", err, test.want)
+				}
+				return
+			}
+			if err != nil || !test.public.(interface{ Equal(crypto.PublicKey) bool }).Equal(key.Public()) {
+				t.Errorf("got %v, %v", key, err)
+			}
+		})
+	}
+}
+
+func TestWeakKeysAreForNothing(t *testing.T) {
+	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, key := range map[string]any{
+		"P-224":          &p224.PublicKey,
+		"RSA, 1024 bits": &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023), E: 65537},
+		"RSA, huge":      &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), maxRSABits), E: 65537},
+		"31 bytes":       []byte(strings.Repeat("x", 31)),
+		"nothing":        nil,
+		"another kind":   "x",
+	} {
+		if got := algorithmsOf(key); got != nil {
+			t.Errorf("%s is good for %v", name, got)
+		}
+	}
+}
