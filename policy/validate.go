@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"buf.build/go/protovalidate"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -70,7 +72,7 @@ func (p *validation) Message(_ context.Context, _ *Request, message []byte) erro
 	}
 	var invalid *protovalidate.ValidationError
 	if errors.As(err, &invalid) {
-		return violated(invalid.Violations)
+		return violated(p.input, invalid.Violations)
 	}
 	// The error may quote the request, which is none of the log's business.
 	p.log.Warn("a validation rule cannot be evaluated; the request is refused", "rpc", p.rpc, "message", p.input.FullName())
@@ -79,10 +81,10 @@ func (p *validation) Message(_ context.Context, _ *Request, message []byte) erro
 
 // violated makes the refusal: what is wrong in words, and each violation with
 // its field and the id of its rule.
-func violated(violations []*protovalidate.Violation) error {
+func violated(root protoreflect.MessageDescriptor, violations []*protovalidate.Violation) error {
 	detail := &errdetails.BadRequest{}
 	for _, v := range violations[:min(len(violations), maxViolations)] {
-		field, text := describeViolation(v)
+		field, text := describeViolation(root, v)
 		detail.FieldViolations = append(detail.FieldViolations, &errdetails.BadRequest_FieldViolation{
 			Field: shorten(field), Description: shorten(text), Reason: v.Proto.GetRuleId(),
 		})
@@ -100,15 +102,15 @@ func violated(violations []*protovalidate.Violation) error {
 	return refusal(codes.InvalidArgument, text, detail)
 }
 
-// describeViolation says where and what. Of a sensitive field neither may quote
-// the request: the rule's message could, and a path holds the keys of maps.
-func describeViolation(v *protovalidate.Violation) (field, text string) {
+// describeViolation says where and what. At and below a sensitive field neither
+// may quote the request: the rule's message could, and a path holds the keys of
+// maps.
+func describeViolation(root protoreflect.MessageDescriptor, v *protovalidate.Violation) (field, text string) {
 	path := v.Proto.GetField()
-	if isSensitive(v.FieldDescriptor) {
-		path = proto.CloneOf(path)
-		if elements := path.GetElements(); len(elements) > 0 {
-			elements[len(elements)-1].ClearSubscript()
-		}
+	if n := firstSensitive(root, path.GetElements()); n >= 0 {
+		last := proto.CloneOf(path.GetElements()[n])
+		last.ClearSubscript()
+		path = validate.FieldPath_builder{Elements: append(slices.Clone(path.GetElements()[:n]), last)}.Build()
 		return protovalidate.FieldPathString(path), "the value is not valid"
 	}
 	if text = v.Proto.GetMessage(); text == "" {
@@ -117,22 +119,24 @@ func describeViolation(v *protovalidate.Violation) (field, text string) {
 	return protovalidate.FieldPathString(path), text
 }
 
-// isSensitive tells whether a field is marked; the key and the value of a map
-// are what the map is.
-func isSensitive(field protoreflect.FieldDescriptor) bool {
-	if field == nil {
-		return false
-	}
-	entry := field.ContainingMessage()
-	owner, ok := entry.Parent().(protoreflect.MessageDescriptor)
-	if ok && entry.IsMapEntry() {
-		for i := range owner.Fields().Len() {
-			if of := owner.Fields().Get(i); of.Message() == entry {
-				field = of
-			}
+// firstSensitive finds the first sensitive field on a path, -1 for none.
+func firstSensitive(m protoreflect.MessageDescriptor, path []*validate.FieldPathElement) int {
+	for n, element := range path {
+		if m == nil {
+			break
+		}
+		field := m.Fields().ByNumber(protoreflect.FieldNumber(element.GetFieldNumber()))
+		if field == nil {
+			break // an extension, or a oneof, which has no number
+		}
+		if schema.FieldOptions(field).GetSensitive() {
+			return n
+		}
+		if m = field.Message(); field.IsMap() {
+			m = field.MapValue().Message()
 		}
 	}
-	return schema.FieldOptions(field).GetSensitive()
+	return -1
 }
 
 // shorten cuts a text at a character's end.
