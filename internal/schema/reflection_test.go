@@ -21,7 +21,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
@@ -66,13 +65,14 @@ func (o offered) GetServiceInfo() map[string]grpc.ServiceInfo {
 
 // goServer are the reflection services of grpc-go for the folder of good protos.
 func goServer(t testing.TB) reflection.ServerOptions {
+	registry := loadGood(t, "testdata/good")
 	return reflection.ServerOptions{
 		Services: offered{
 			"bookstore.v1.BookstoreService", "mixed.two.OldService",
 			"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.channelz.v1.Channelz",
 		},
-		DescriptorResolver: loadGood(t, "testdata/good"),
-		ExtensionResolver:  protoregistry.GlobalTypes,
+		DescriptorResolver: registry,
+		ExtensionResolver:  registry,
 	}
 }
 
