@@ -383,6 +383,32 @@ func TestBucketsOnDifferentServersChargeAllOrNone(t *testing.T) {
 	}
 }
 
+func TestRateLimitInACluster(t *testing.T) {
+	server := redistest.StartCluster(t)
+	one := process(t, server).set(`
+		rate_limit { requests: 10 per { seconds: 3600 } name: "wide" key: ROUTE }
+		rate_limit { requests: 2 per { seconds: 3600 } name: "narrow" on_unavailable: DENY }`)
+	waitForStore(t, one) // the client learns the cluster's map
+	for address, want := range map[string]string{"192.0.2.1": "yyn", "192.0.2.2": "yyn"} {
+		got := ""
+		for range 3 {
+			if err := admit(one, request(address)); err == nil {
+				got += "y"
+			} else if got += "n"; status.Code(err) != codes.ResourceExhausted {
+				t.Errorf("found %v, want RESOURCE_EXHAUSTED", err)
+			}
+		}
+		if got != want {
+			t.Errorf("%s: admitted %s, want %s", address, got, want)
+		}
+	}
+	r := request("192.0.2.1")
+	_ = admit(one, r)
+	if got := r.ResponseHeader.Get("RateLimit"); !strings.HasPrefix(got, `"wide";r=6;`) {
+		t.Errorf("RateLimit: %s, want 6 left of the wide limit after 4 calls", got)
+	}
+}
+
 func TestKeysInRedisHoldNothingOfTheCaller(t *testing.T) {
 	server := redistest.Start(t)
 	s := process(t, server).set(`rate_limit { requests: 5 per { seconds: 3600 } key: HEADER header: "x-api-key" name: "api" }`)

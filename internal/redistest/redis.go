@@ -7,10 +7,12 @@
 package redistest
 
 import (
+	"bufio"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -30,12 +32,21 @@ type Server struct {
 	binary  string
 	dir     string
 	socket  string
+	more    []string // further arguments
 	process *exec.Cmd
 }
 
 // Start runs a server that ends with the test. Where no redis-server is
 // installed the test fails and says what to install.
 func Start(t testing.TB) *Server {
+	t.Helper()
+	r := newServer(t)
+	r.Restart()
+	return r
+}
+
+// newServer prepares a server that is not yet there.
+func newServer(t testing.TB) *Server {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -52,7 +63,6 @@ func Start(t testing.TB) *Server {
 		r.Kill()
 		_ = os.RemoveAll(dir)
 	})
-	r.Restart()
 	return r
 }
 
@@ -63,9 +73,10 @@ func (r *Server) Restart() {
 	r.Kill()
 	// The append-only file is written before a command is answered; without a
 	// sync that outlives the process, if not the machine.
-	r.process = exec.Command(r.binary, "--port", "0", "--unixsocket", r.socket, "--dir", r.dir,
+	arguments := []string{"--port", "0", "--unixsocket", r.socket, "--dir", r.dir,
 		"--save", "", "--appendonly", "yes", "--appendfsync", "no", "--daemonize", "no", "--loglevel", "warning",
-		"--logfile", filepath.Join(r.dir, "log"))
+		"--logfile", filepath.Join(r.dir, "log")}
+	r.process = exec.Command(r.binary, append(arguments, r.more...)...)
 	if err := r.process.Start(); err != nil {
 		r.process = nil
 		r.t.Fatalf("redis-server does not start: %v", err)
@@ -108,17 +119,20 @@ func (r *Server) signal(s syscall.Signal) {
 }
 
 // answers tells whether the server has loaded its data and serves commands.
-func (r *Server) answers() bool {
+func (r *Server) answers() bool { return r.command("PING") == "+PONG" }
+
+// command sends one command and returns the first line of the answer, empty for
+// none.
+func (r *Server) command(line string) string {
 	conn, err := net.DialTimeout("unix", r.socket, time.Second)
 	if err != nil {
-		return false
+		return ""
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
-		return false
+	if _, err := conn.Write([]byte(line + "\r\n")); err != nil {
+		return ""
 	}
-	answer := make([]byte, 7)
-	n, err := conn.Read(answer)
-	return err == nil && string(answer[:n]) == "+PONG\r\n"
+	answer, _ := bufio.NewReader(conn).ReadString('\n')
+	return strings.TrimSuffix(answer, "\r\n")
 }
