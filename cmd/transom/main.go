@@ -86,7 +86,7 @@ HTTP call gRPC services. Nothing is generated and nothing is restarted.
 	root.SetErr(s.err)
 	root.SetVersionTemplate("transom {{.Version}}\n")
 	root.AddCommand(
-		newServe(s), newDemo(s), newInit(s), newCheck(s), newRoutes(s), newExplain(s), newVersion(s),
+		newServe(s), newDemo(s), newInit(s), newCheck(s), newRoutes(s), newExplain(s), newCall(s), newVersion(s),
 	)
 	return root
 }

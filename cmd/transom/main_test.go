@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/transom-gateway/transom/internal/gatewaytest"
 )
 
 // command runs one command line in this process.
@@ -271,5 +273,30 @@ func TestPortInUse(t *testing.T) {
 	code, _, err := command(t, "serve", dir, "--upstream", "localhost:1", "--listen", strings.TrimPrefix(demo.url, "http://"), "--admin", "-")
 	if code != exitProblem || !strings.Contains(err, "address already in use") {
 		t.Errorf("%d %s", code, err)
+	}
+}
+
+func TestCall(t *testing.T) {
+	backend := gatewaytest.StartBookstore(t)
+	const service = "bookstore.v1.BookstoreService/"
+	for name, c := range map[string]struct {
+		args []string
+		want string
+		code int
+	}{
+		"unary":            {[]string{"GetShelf", "-d", `{"name":"shelves/1"}`}, `"name":"shelves/1"`, 0},
+		"server streaming": {[]string{"WatchBooks", "-d", `{"parent":"shelves/1","count":1}`}, `"sequence":"3"`, 0},
+		"client streaming": {[]string{"ImportBooks", "-d", `{"parent":"shelves/2","book":{"title":"a"}} {"parent":"shelves/2","book":{"title":"b"}}`}, `"names":`, 0},
+		"bidi":             {[]string{"Discuss", "-d", `{"text":"a"}{"text":"b"}`}, "You said: b", 0},
+		"an error":         {[]string{"GetShelf", "-d", `{"name":"shelves/99"}`}, "not_found", exitProblem},
+		"a wrong name":     {[]string{"Getshelf"}, "did you mean bookstore.v1.BookstoreService/GetShelf", exitProblem},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := append([]string{"call", service + c.args[0]}, c.args[1:]...)
+			code, out, err := command(t, append(args, "--upstream", backend)...)
+			if code != c.code || !strings.Contains(strings.ReplaceAll(out+err, ": ", ":"), strings.ReplaceAll(c.want, ": ", ":")) {
+				t.Errorf("exit code %d\n%s%s", code, out, err)
+			}
+		})
 	}
 }

@@ -180,7 +180,11 @@ func newHTTPServer(h http.Handler, tls *tls.Config, t *observe.Telemetry) *http.
 }
 
 func newAdmin(s *server, file *config.File, t *observe.Telemetry) *http.Server {
-	handler := admin.New(admin.Options{Version: version, Gateway: administered{s}, Metrics: t.Metrics.Handler()})
+	options := admin.Options{Version: version, Gateway: administered{s}, Metrics: t.Metrics.Handler()}
+	if host, _, err := net.SplitHostPort(file.Config.GetAdmin().GetAddress()); err == nil && net.ParseIP(host) == nil && host != "" {
+		options.Hosts = []string{host}
+	}
+	handler := admin.New(options)
 	return &http.Server{Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: httpLog(t.Log)}
 }
 

@@ -70,6 +70,13 @@ func New(o Options) *Gateway {
 	}
 	g.draining, g.drain = context.WithCancel(context.Background())
 	g.own = g.newServices()
+	o.Telemetry.Metrics.SetUpstreams(func(yield func(name, state string) bool) {
+		for _, u := range g.Upstreams() {
+			if !yield(u.Name, u.State) {
+				return
+			}
+		}
+	})
 	return g
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/transom-gateway/transom/internal/observe"
 )
 
 // ReloadStatus says how the last reload went.
@@ -43,7 +45,7 @@ func (g *Gateway) Reload(ctx context.Context) (Change, error) {
 	next, problems := g.build(ctx)
 	metrics, log := g.options.Telemetry.Metrics, g.options.Telemetry.Log
 	if fatal := problems.Fatal(); len(fatal) > 0 {
-		metrics.ReloadFailed(start)
+		metrics.ReloadFailed(start, places(fatal)...)
 		for _, p := range fatal {
 			log.Error("reload: "+p.Message, "file", p.File, "line", p.Line, "column", p.Column)
 		}
@@ -109,6 +111,15 @@ func difference(old, next *Snapshot) Change {
 		slices.Sort(list)
 	}
 	return c
+}
+
+// places are where the problems are, for the metrics.
+func places(problems Problems) []observe.Place {
+	var all []observe.Place
+	for _, p := range problems {
+		all = append(all, observe.Place{File: p.File, Line: p.Line, Column: p.Column})
+	}
+	return all
 }
 
 // joinProblems makes Problems of the errors of other packages.

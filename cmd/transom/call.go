@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/transom-gateway/transom/internal/gateway"
+)
+
+// caller is what `transom call` was asked to do.
+type caller struct {
+	input
+	data    string
+	headers []string
+	timeout time.Duration
+}
+
+func newCall(s streams) *cobra.Command {
+	var in caller
+	c := &cobra.Command{
+		Use:   "call PACKAGE.SERVICE/METHOD [FOLDER...]",
+		Short: "Call a method with JSON, as a gateway would",
+		Long: `Call sends JSON to a method and prints its answer as JSON, a message a line.
+Streams are given as several JSON values, one after the other; -d @- reads them
+from standard input as they come, -d @FILE from a file. With --upstream alone the
+server's reflection says what its methods are.`,
+		Example: `  transom call bookstore.v1.BookstoreService/GetBook -d '{"name":"shelves/1/books/2"}' --upstream localhost:50051`,
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 && in.config == "" && len(in.descriptorSets) == 0 && in.upstream != "" {
+				in.reflect = true
+			}
+			if err := in.check(args[1:]); err != nil {
+				return err
+			}
+			return in.run(c.Context(), s, args[0])
+		},
+	}
+	in.flags(c)
+	c.Flags().StringVarP(&in.data, "data", "d", "{}", "request as `JSON`, @FILE, or @- for standard input")
+	c.Flags().StringArrayVarP(&in.headers, "header", "H", nil, "metadata to send, as `'name: value'`; may repeat")
+	c.Flags().DurationVar(&in.timeout, "timeout", 0, "give up after this `time`, for example 3s")
+	return c
+}
+
+func (in *caller) run(ctx context.Context, s streams, method string) error {
+	body, err := in.body(s)
+	if err != nil {
+		return problem(err)
+	}
+	defer func() { _ = body.Close() }()
+	g, err := in.once(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	route, err := methodOf(g, method)
+	if err != nil {
+		return problem(err)
+	}
+	request, err := in.request(ctx, route, body)
+	if err != nil {
+		return err
+	}
+	answer := &terminal{out: s.out, header: http.Header{}, unblock: body.Close}
+	g.ServeHTTP(answer, request)
+	return problem(answer.finish())
+}
+
+// body opens what -d names. Closing it ends a read that waits.
+func (in *caller) body(s streams) (io.ReadCloser, error) {
+	name, isFile := strings.CutPrefix(in.data, "@")
+	switch {
+	case !isFile:
+		return io.NopCloser(strings.NewReader(in.data)), nil
+	case name != "-":
+		return os.Open(name)
+	}
+	// Standard input cannot be interrupted; a pipe in front of it can.
+	r, w := io.Pipe()
+	go func() {
+		_, err := io.Copy(w, s.in)
+		_ = w.CloseWithError(err) // it never fails
+	}()
+	return r, nil
+}
+
+// methodOf finds a method by its full name, written with a slash or a dot.
+func methodOf(g *gateway.Gateway, name string) (gateway.Listed, error) {
+	want := strings.TrimPrefix(name, "/")
+	if i := strings.LastIndexByte(want, '.'); !strings.Contains(want, "/") && i > 0 {
+		want = want[:i] + "/" + want[i+1:]
+	}
+	var near []string
+	for _, r := range g.Routes() {
+		if r.RPC == want {
+			return r, nil
+		}
+		if _, method, _ := strings.Cut(r.RPC, "/"); strings.EqualFold(method, want[strings.LastIndexByte(want, '/')+1:]) {
+			near = append(near, r.RPC)
+		}
+	}
+	if len(near) > 0 {
+		return gateway.Listed{}, fmt.Errorf("there is no method %s; did you mean %s?", name, near[0])
+	}
+	return gateway.Listed{}, fmt.Errorf("there is no method %s; `transom routes` lists them", name)
+}
+
+func (in *caller) request(ctx context.Context, route gateway.Listed, body io.Reader) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://transom/"+route.RPC, body)
+	if err != nil {
+		return nil, err
+	}
+	request.RemoteAddr = "127.0.0.1:0"
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/x-ndjson")
+	for _, h := range in.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return nil, fmt.Errorf("-H %q: expected 'name: value'", h)
+		}
+		// Any metadata is sent as it is.
+		request.Header.Add("Grpc-Metadata-"+strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	if in.timeout > 0 {
+		request.Header.Set("X-Request-Timeout", fmt.Sprint(in.timeout.Seconds()))
+	}
+	return request, nil
+}
+
+// terminal is an http.ResponseWriter that prints the answer.
+type terminal struct {
+	out     io.Writer
+	header  http.Header
+	status  int
+	failed  bytes.Buffer // the body of an error
+	last    byte
+	unblock func() error
+}
+
+// Header implements http.ResponseWriter.
+func (t *terminal) Header() http.Header { return t.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (t *terminal) WriteHeader(status int) {
+	if t.status == 0 {
+		t.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (t *terminal) Write(p []byte) (int, error) {
+	t.WriteHeader(http.StatusOK)
+	if t.status >= http.StatusBadRequest {
+		return t.failed.Write(p)
+	}
+	if len(p) > 0 {
+		t.last = p[len(p)-1]
+	}
+	return t.out.Write(p)
+}
+
+// Flush implements http.Flusher; nothing is held back.
+func (t *terminal) Flush() {}
+
+// SetReadDeadline is how http.ResponseController ends a read of the request.
+func (t *terminal) SetReadDeadline(time.Time) error { return t.unblock() }
+
+// finish ends the line and returns the error of the call.
+func (t *terminal) finish() error {
+	if t.status >= http.StatusBadRequest {
+		return errors.New(t.failed.String())
+	}
+	if t.last != '\n' && t.last != 0 {
+		_, err := io.WriteString(t.out, "\n")
+		return err
+	}
+	return nil
+}
