@@ -120,6 +120,12 @@ func (c *Compiler) Close() {
 }
 
 // Compile makes the Set of a target. Without problems the Set is never nil.
+//
+// The order: what answers browsers (cors) and what shapes headers come first, so
+// that they hold for refusals too; then the cheap bounds. Limits by the client's
+// address stand before auth, for guessing credentials must be limited as well;
+// the others stand behind it, for they may ask who calls, and what is refused
+// there must not use up what others share.
 func (c *Compiler) Compile(t Target) (*Set, Problems) {
 	b := newBuild(c, t)
 	b.refuseNotYet()

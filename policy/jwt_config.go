@@ -197,6 +197,9 @@ func (c *Compiler) compileKeyURL(i *tokenIssuer, value string, config *transomv1
 	if err := checkKeyURL(address); err != nil {
 		return err
 	}
+	if cleartext(address) {
+		c.env.Log.Warn("the keys of a token issuer are fetched without TLS: whoever is on the way can replace them", "issuer", i.name)
+	}
 	every := defaultKeyRefresh
 	if config.GetRefresh() != nil {
 		if every = config.GetRefresh().AsDuration(); every < time.Second {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"sync"
@@ -277,4 +278,14 @@ func checkKeyURL(address string) error {
 		return errors.New("found no URL of a key set, expected https://host/path")
 	}
 	return nil
+}
+
+// cleartext tells whether a URL is fetched without TLS from another machine.
+func cleartext(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback())
 }

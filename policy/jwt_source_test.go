@@ -268,6 +268,17 @@ func TestKeyClientRefusesCleartext(t *testing.T) {
 	}
 }
 
+func TestCleartextKeys(t *testing.T) {
+	for address, want := range map[string]bool{
+		"https://id.test/": false, "http://id.test/": true, "http://localhost:8/": false, "http://127.0.0.1/": false,
+		"http://[::1]:8/": false, "http://10.0.0.1/": true,
+	} {
+		if got := cleartext(address); got != want {
+			t.Errorf("%s: got %v", address, got)
+		}
+	}
+}
+
 func TestParseKeySet(t *testing.T) {
 	k := testKeys()
 	big := bytes.Repeat([]byte{0xff}, maxRSABits/8+1)
