@@ -83,9 +83,10 @@ type Compiler struct {
 	// cel and celInputs are the environments of expressions, made when needed.
 	cel       *cel.Env
 	celInputs map[protoreflect.MessageDescriptor]*cel.Env
-	// validators are made when needed, as is what is known of named rate limits.
-	validators validators
-	named      map[string]namedLimit
+	// rules and named are filled when needed: the rules of validate, the names of
+	// rate limits.
+	rules map[Extensions]*ruleBook
+	named map[string]namedLimit
 	// What auth is made of. A token that an older generation verified is verified
 	// again: its issuer may have been taken away.
 	issuers  []*tokenIssuer

@@ -22,43 +22,69 @@ func (b *build) validate() []Policy {
 		return nil
 	}
 	input := b.target.Method.Input()
-	reached := reachable(input)
-	ruled := false
-	for _, m := range reached {
-		ruled = ruled || hasRules(m)
-	}
-	if !ruled {
-		return nil
-	}
-	validator, err := b.validator(b.extensions())
+	book, err := b.ruleBook(b.extensions())
 	if err != nil {
 		b.refuse("validate", "%v", err)
 		return nil
 	}
-	for _, m := range reached {
-		b.problems = append(b.problems, brokenRules(validator, ruleExtensions{b.extensions()}, m)...)
+	ruled := false
+	for _, m := range reachable(input) {
+		if rules := book.look(m); rules.any {
+			ruled = true
+			b.problems = append(b.problems, rules.broken...)
+		}
 	}
-	return []Policy{&validation{rpc: b.target.RPC, input: input, validator: validator, log: b.env.Log}}
+	if !ruled {
+		return nil
+	}
+	// A request that has no rules of its own, but leads to some, is not compiled
+	// yet. Whether an empty one is valid does not matter.
+	_ = book.validator.Validate(dynamicpb.NewMessage(input))
+	return []Policy{&validation{rpc: b.target.RPC, input: input, validator: book.validator, log: b.env.Log}}
 }
 
-// validators are the validators of one generation, one for each schema: they
-// share what they compile.
-type validators map[Extensions]protovalidate.Validator
+// ruleBook is what one generation knows of the rules of one schema: its methods
+// share what is compiled.
+type ruleBook struct {
+	validator  protovalidate.Validator
+	extensions ruleExtensions
+	messages   map[protoreflect.MessageDescriptor]messageRules
+}
 
-// validator finds or makes the validator for a schema's extensions.
-func (c *Compiler) validator(extensions Extensions) (protovalidate.Validator, error) {
-	keyed := extensions == nil || reflect.TypeOf(extensions).Comparable()
-	if keyed && c.validators[extensions] != nil {
-		return c.validators[extensions], nil
-	}
-	v, err := protovalidate.New(protovalidate.WithExtensionTypeResolver(ruleExtensions{extensions}))
-	if err == nil && keyed {
-		if c.validators == nil {
-			c.validators = validators{}
+// messageRules is what is known of the rules of one message.
+type messageRules struct {
+	any    bool
+	broken Problems
+}
+
+// look finds a message's rules, and checks them when it sees them first.
+func (k *ruleBook) look(m protoreflect.MessageDescriptor) messageRules {
+	rules, known := k.messages[m]
+	if !known {
+		if rules.any = hasRules(m); rules.any {
+			rules.broken = k.brokenRules(m)
 		}
-		c.validators[extensions] = v
+		k.messages[m] = rules
 	}
-	return v, err
+	return rules
+}
+
+// ruleBook finds or makes the book of a schema.
+func (c *Compiler) ruleBook(extensions Extensions) (*ruleBook, error) {
+	keyed := extensions == nil || reflect.TypeOf(extensions).Comparable()
+	if keyed && c.rules[extensions] != nil {
+		return c.rules[extensions], nil
+	}
+	book := &ruleBook{extensions: ruleExtensions{extensions}, messages: map[protoreflect.MessageDescriptor]messageRules{}}
+	var err error
+	book.validator, err = protovalidate.New(protovalidate.WithExtensionTypeResolver(book.extensions))
+	if err == nil && keyed {
+		if c.rules == nil {
+			c.rules = map[Extensions]*ruleBook{}
+		}
+		c.rules[extensions] = book
+	}
+	return book, err
 }
 
 // ruleExtensions finds predefined rules: the schema's own, then those that the
@@ -132,17 +158,17 @@ func hasRules(m protoreflect.MessageDescriptor) bool {
 // brokenRules lists the rules of a message that do not compile. protovalidate
 // keeps such an error until a message is checked, so each part is checked once,
 // for itself, on an empty message.
-func brokenRules(validator protovalidate.Validator, extensions ruleExtensions, m protoreflect.MessageDescriptor) Problems {
+func (k *ruleBook) brokenRules(m protoreflect.MessageDescriptor) Problems {
 	var problems Problems
 	empty := dynamicpb.NewMessage(m)
 	check := func(part protoreflect.Descriptor) bool {
 		only := protovalidate.WithFilter(protovalidate.FilterFunc(
 			func(_ protoreflect.Message, d protoreflect.Descriptor) bool { return d == part }))
 		var broken *protovalidate.CompilationError
-		if !errors.As(validator.Validate(empty, only), &broken) {
+		if !errors.As(k.validator.Validate(empty, only), &broken) {
 			return true
 		}
-		problems = append(problems, extensions.problem(part,
+		problems = append(problems, k.extensions.problem(part,
 			fmt.Sprintf("the validation rules of %s are wrong: %s", part.FullName(), ruleProblem(broken))))
 		return false
 	}
