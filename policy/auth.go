@@ -119,10 +119,10 @@ func (b *build) auth() []Policy {
 	case *transomv1.Auth_Jwt:
 		p.tokens, p.ask = b.tokenAuth("auth.jwt", m.Jwt), askBearer
 	case *transomv1.Auth_Session:
-		p.sessions = b.sessionAuth("auth.session")
+		p.sessions = b.sessionAuth()
 		p.ask = p.sessions.challenge()
 	case *transomv1.Auth_Mixed:
-		p.tokens, p.sessions, p.ask = b.tokenAuth("auth.mixed.jwt", m.Mixed.GetJwt()), b.sessionAuth("auth.mixed"), askBearer
+		p.tokens, p.sessions, p.ask = b.tokenAuth("auth.mixed.jwt", m.Mixed.GetJwt()), b.sessionAuth(), askBearer
 	default:
 		b.refuseOpen(auth)
 		return nil

@@ -12,7 +12,7 @@ type sessionAuth struct {
 }
 
 // sessionAuth compiles a SessionAuth.
-func (b *build) sessionAuth(string) *sessionAuth {
+func (b *build) sessionAuth() *sessionAuth {
 	return &sessionAuth{sessions: b.sessions, origins: b.origins}
 }
 
