@@ -13,13 +13,22 @@ import (
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/transom-gateway/transom/internal/redistest"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// process is what one gateway process has of its own.
+// process is what one gateway process has of its own. It is patient: a machine
+// that is busy with other things must not look like a store that is away.
 func process(t testing.TB, server *redistest.Server) *bench {
+	b := hasty(t, server)
+	b.config.Stores.Redis.Timeout = durationpb.New(10 * time.Second)
+	return b
+}
+
+// hasty is a process with the timeout that gateways have.
+func hasty(t testing.TB, server *redistest.Server) *bench {
 	b := newBench(t, StateOptions{})
 	b.config = &transomv1.Config{Stores: &transomv1.Stores{Redis: &transomv1.RedisStore{Url: server.URL}}}
 	return b
@@ -256,21 +265,21 @@ func TestNoCallWaitsLongerThanTheTimeout(t *testing.T) {
 	} {
 		t.Run("a server that "+name, func(t *testing.T) {
 			server := redistest.Start(t)
-			s := process(t, server).set(`rate_limit { requests: 1000000 per { seconds: 3600 } on_unavailable: ALLOW }`)
-			if err := admit(s, request("192.0.2.1")); err != nil {
-				t.Fatal(err)
-			}
+			s := hasty(t, server).set(`rate_limit { requests: 1000000 per { seconds: 3600 } on_unavailable: ALLOW }`)
+			waitForStore(t, s)
+			failures := &s.Policies()[0].(*rateLimits).admission.shared.health.failures
+			failures.Store(0)
 			away.leave(server)
 			longest, average := waits(t, s)
-			// The machine's own delays come on top of the 50 ms, so the bound is wide;
-			// what it excludes is a second timeout, and a wait for each call.
+			t.Logf("the longest wait was %v, the average %v", longest, average)
+			// A busy machine adds to what a clock shows, so the bound is wide; how many
+			// waited at all is exact: those that were under way when it happened.
 			if longest > 50*time.Millisecond+slack {
 				t.Errorf("a call waited %v, want at most 50ms", longest)
 			}
-			if average > 10*time.Millisecond+slack/10 {
-				t.Errorf("calls waited %v on average, want all but the first not to wait", average)
+			if n := failures.Load(); n < 1 || n > 8 {
+				t.Errorf("%d calls waited for the store, want the first of each of 8 at most", n)
 			}
-			t.Logf("the longest wait was %v, the average %v", longest, average)
 			away.back(server)
 			waitForStore(t, s)
 		})
@@ -301,7 +310,7 @@ func waits(t *testing.T, s *Set) (longest, average time.Duration) {
 }
 
 // slack is what a busy machine may add to a measured time.
-const slack = 200 * time.Millisecond
+const slack = 2 * time.Second
 
 func TestAClientThatWentAwaySaysNothingOfTheStore(t *testing.T) {
 	server := redistest.Start(t)
