@@ -46,6 +46,7 @@ var jobs = []job{
 	{Root: "proto"},
 	{Root: "examples/bookstore/protos", Roots: []string{"proto"}, GRPC: true},
 	{Root: "bench/proto", GRPC: true},
+	{Root: "transcoder/jsonwire/internal/testpb"},
 }
 
 // plugins are run with `go tool`, at the versions of go.mod.

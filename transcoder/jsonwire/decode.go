@@ -1,0 +1,364 @@
+package jsonwire
+
+import (
+	"sync"
+)
+
+// Input says how JSON is read. The zero value is strict.
+type Input struct {
+	// IgnoreUnknown skips unknown fields and unknown names of enums.
+	IgnoreUnknown bool
+	// AllowTrailing ignores what stands after the value.
+	AllowTrailing bool
+	// MaxDepth is how many objects and arrays may be open at once; 0 is 100.
+	MaxDepth int
+}
+
+const defaultDepth = 100
+
+// decoder writes one JSON value as wire data.
+type decoder struct {
+	plans *Plans
+	in    []byte
+	pos   int
+	out   []byte
+	depth int // of open objects and arrays
+	max   int
+	// ignore: unknown fields are skipped.
+	ignore bool
+	// partial: required fields are not checked (inside an Any).
+	partial bool
+	// keep: a zero is written although it is the same as unset.
+	keep bool
+
+	scratch []byte // a string without its escapes
+	sets    keySets
+	words   []uint64
+	marks   []typeMark
+	marked  int  // up to where marks are complete
+	marking bool // objects that are skipped are marked
+}
+
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+func newDecoder(s *Plans, dst, json []byte, in Input) *decoder {
+	d := decoders.Get().(*decoder)
+	d.plans, d.in, d.pos, d.out = s, json, 0, dst
+	d.depth, d.max, d.ignore, d.partial, d.keep = 0, in.MaxDepth, in.IgnoreUnknown, false, false
+	d.marked, d.marking = 0, false
+	if d.max == 0 {
+		d.max = defaultDepth
+	}
+	return d
+}
+
+func (d *decoder) free() {
+	d.plans, d.in, d.out = nil, nil, nil
+	d.sets.shrink()
+	if cap(d.scratch) > maxKept {
+		d.scratch = nil
+	}
+	if cap(d.words) > maxKept/8 {
+		d.words = nil
+	}
+	if cap(d.marks) > maxKept/16 {
+		d.marks = nil
+	}
+	d.words, d.marks = d.words[:0], d.marks[:0]
+	decoders.Put(d)
+}
+
+// AppendWire appends the JSON object as a message in wire format. On an error, of
+// type *[Error], it returns dst as it was.
+func (p *Plan) AppendWire(dst, json []byte, in Input) ([]byte, error) {
+	d := newDecoder(p.plans, dst, json, in)
+	d.space()
+	err := d.message(p)
+	if err == nil && !in.AllowTrailing {
+		err = d.end()
+	}
+	out := d.out
+	d.free()
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// fail makes an error about what stands at the position.
+func (d *decoder) fail(format string, args ...any) error {
+	return newError(d.pos, format, args...)
+}
+
+// failAt makes an error about what stands at an offset.
+func (d *decoder) failAt(at int, format string, args ...any) error {
+	return newError(at, format, args...)
+}
+
+// expected makes an error about a value of another kind.
+func (d *decoder) expected(what string) error {
+	return d.fail("expected %s, found %s", what, d.found())
+}
+
+// found describes the value at the position.
+func (d *decoder) found() string {
+	if d.pos >= len(d.in) {
+		return "the end of the input"
+	}
+	switch c := d.in[d.pos]; {
+	case c == '{':
+		return "an object"
+	case c == '[':
+		return "an array"
+	case c == '"':
+		return "a string"
+	case c == '-' || c >= '0' && c <= '9':
+		return "a number"
+	case c == 't' || c == 'f':
+		return "a boolean"
+	case c == 'n':
+		return "null"
+	default:
+		return "the byte " + quoteByte(c)
+	}
+}
+
+func quoteByte(c byte) string {
+	if c >= 0x20 && c < 0x7f {
+		return "'" + string(rune(c)) + "'"
+	}
+	const hex = "0123456789abcdef"
+	return "0x" + string([]byte{hex[c>>4], hex[c&15]})
+}
+
+// space skips white space and returns the byte after it, 0 at the end.
+func (d *decoder) space() byte {
+	for d.pos < len(d.in) {
+		c := d.in[d.pos]
+		if c > ' ' || c != ' ' && c != '\n' && c != '\t' && c != '\r' {
+			return c
+		}
+		d.pos++
+	}
+	return 0
+}
+
+// end checks that nothing follows.
+func (d *decoder) end() error {
+	if d.space(); d.pos < len(d.in) {
+		return d.fail("unexpected data after the JSON value: %s", d.found())
+	}
+	return nil
+}
+
+// open enters an object or array, whose first byte is at the position.
+func (d *decoder) open() error {
+	if d.depth++; d.depth > d.max {
+		return d.fail("nested more than %d objects and arrays deep", d.max)
+	}
+	d.pos++
+	return nil
+}
+
+// more moves past the comma to the next element of an object or array; it returns
+// false at its end.
+func (d *decoder) more(end byte) (bool, error) {
+	switch c := d.space(); c {
+	case ',':
+		d.pos++
+		if d.space() == end {
+			return false, d.expected("another element after the comma")
+		}
+		return true, nil
+	case end:
+		d.pos++
+		d.depth--
+		return false, nil
+	default:
+		return false, d.expected("',' or '" + string(rune(end)) + "'")
+	}
+}
+
+// literal moves past null, true or false.
+func (d *decoder) literal(word string) bool {
+	end := d.pos + len(word)
+	if end > len(d.in) || string(d.in[d.pos:end]) != word || end < len(d.in) && inWord(d.in[end]) {
+		return false
+	}
+	d.pos = end
+	return true
+}
+
+// message writes the fields of the message at the position.
+func (d *decoder) message(p *Plan) error {
+	if p.kind != plain {
+		return d.special(p)
+	}
+	if d.pos >= len(d.in) || d.in[d.pos] != '{' {
+		return d.expected("an object of " + string(p.desc.FullName()))
+	}
+	if err := d.open(); err != nil {
+		return err
+	}
+	return d.fields(p, noType)
+}
+
+// fields writes the fields of an object up to its end; the position is after its
+// brace. In an Any, typeAt is where the value of "@type" stands that may be met.
+func (d *decoder) fields(p *Plan, typeAt int) error {
+	var few [4]uint64
+	seen := few[:]
+	words := len(d.words)
+	if p.bits > 64*len(few) {
+		seen = d.takeWords((p.bits + 63) / 64)
+	}
+	start := d.pos - 1
+	next := 0
+	more := true
+	var err error
+	if d.space() == '}' {
+		more, err = d.more('}')
+	}
+	for more {
+		at := d.pos
+		f := d.guess(p, &next)
+		if f == nil {
+			if f, err = d.key(p, typeAt); err != nil {
+				return err
+			}
+			if f != nil {
+				next = f.bit + 1
+			}
+		}
+		d.space()
+		if f != nil {
+			if seen, err = d.see(f, at, seen); err != nil {
+				return err
+			}
+			before := len(d.out)
+			if err = d.field(f); err != nil {
+				return below(err, f.desc.JSONName())
+			}
+			if f.required > 0 && len(d.out) > before {
+				seen[f.required>>6] |= 1 << (f.required & 63)
+			}
+		}
+		if d.pos < len(d.in) && d.in[d.pos] == ',' && d.pos+1 < len(d.in) && d.in[d.pos+1] == '"' {
+			d.pos++
+			continue
+		}
+		if more, err = d.more('}'); err != nil {
+			return err
+		}
+	}
+	if len(p.required) > 0 && !d.partial {
+		for _, f := range p.required {
+			if seen[f.required>>6]&(1<<(f.required&63)) == 0 {
+				return d.failAt(start, "required field %s is missing", f.desc.JSONName())
+			}
+		}
+	}
+	d.words = d.words[:words]
+	return nil
+}
+
+// guess moves past the key if it is that of one of the fields declared next.
+func (d *decoder) guess(p *Plan, next *int) *fieldPlan {
+	rest := d.in[d.pos:]
+	for i := *next; i < len(p.fields) && i < *next+2; i++ {
+		f := p.fields[i]
+		if k := f.keys[0]; len(rest) > len(k) && string(rest[:len(k)]) == k {
+			d.pos += len(k)
+			*next = i + 1
+			return f
+		}
+	}
+	return nil
+}
+
+// see notes that a field comes and refuses the second time.
+func (d *decoder) see(f *fieldPlan, at int, seen []uint64) ([]uint64, error) {
+	word, bit := f.bit>>6, uint64(1)<<(f.bit&63)
+	if word >= len(seen) {
+		seen = append(seen, make([]uint64, word+1-len(seen))...) // an extension met since
+	}
+	if seen[word]&bit != 0 {
+		return seen, d.failAt(at, "duplicate field %s", f.desc.JSONName())
+	}
+	if f.oneof >= 0 && !d.isNullFor(f) {
+		oneof := uint64(1) << (f.oneof & 63)
+		if seen[f.oneof>>6]&oneof != 0 {
+			return seen, d.failAt(at, "field %s: another member of the oneof %s is already set", f.desc.JSONName(), f.desc.ContainingOneof().Name())
+		}
+		seen[f.oneof>>6] |= oneof
+	}
+	seen[word] |= bit
+	return seen, nil
+}
+
+// isNullFor tells whether the value at the position is a null that means unset.
+func (d *decoder) isNullFor(f *fieldPlan) bool {
+	return !f.null && d.pos < len(d.in) && d.in[d.pos] == 'n'
+}
+
+func (d *decoder) takeWords(n int) []uint64 {
+	at := len(d.words)
+	for range n {
+		d.words = append(d.words, 0)
+	}
+	return d.words[at : at+n : at+n]
+}
+
+// key reads a key and the colon after it and returns its field; nil after an
+// unknown one whose value is skipped.
+func (d *decoder) key(p *Plan, typeAt int) (*fieldPlan, error) {
+	at := d.pos
+	name, err := d.name()
+	if err != nil {
+		return nil, err
+	}
+	if typeAt != noType && string(name) == "@type" {
+		return nil, d.skipType(at, typeAt)
+	}
+	f := p.names.find(name)
+	if f == nil && len(name) > 2 && name[0] == '[' && name[len(name)-1] == ']' {
+		ok := false
+		if f, ok = p.extension(name[1 : len(name)-1]); !ok {
+			return nil, d.failAt(at, "%s does not extend %s", clip(string(name)), p.desc.FullName())
+		}
+	}
+	if f != nil {
+		return f, nil
+	}
+	if d.ignore {
+		d.space()
+		return nil, d.skip()
+	}
+	return nil, unknownField(p, string(name), at)
+}
+
+// unknownField is the error of a key that names no field.
+func unknownField(p *Plan, name string, at int) error {
+	reason := "unknown field " + quote(name) + " of " + string(p.desc.FullName())
+	if near := p.near(name); near != "" {
+		reason += "; did you mean " + near + "?"
+	}
+	return &Error{Offset: at, Reason: reason}
+}
+
+// name reads a key and the colon after it. The result lives until the next string
+// is read.
+func (d *decoder) name() ([]byte, error) {
+	if d.pos >= len(d.in) || d.in[d.pos] != '"' {
+		return nil, d.expected("a field name in quotes")
+	}
+	name, err := d.string()
+	if err != nil {
+		return nil, err
+	}
+	if d.space() != ':' {
+		return nil, d.expected("':' after the field name")
+	}
+	d.pos++
+	return name, nil
+}

@@ -1,0 +1,237 @@
+package jsonwire_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+)
+
+// types are what the differential tests compare with: the same schema for
+// jsonwire and protojson.
+type types interface {
+	protoregistry.MessageTypeResolver
+	protoregistry.ExtensionTypeResolver
+}
+
+// resolver finds descriptors where protojson finds types.
+type resolver struct{ types types }
+
+func (r resolver) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageDescriptor, error) {
+	t, err := r.types.FindMessageByName(name)
+	if err != nil {
+		return nil, err
+	}
+	return t.Descriptor(), nil
+}
+
+func (r resolver) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionDescriptor, error) {
+	t, err := r.types.FindExtensionByName(name)
+	if err != nil {
+		return nil, err
+	}
+	return t.TypeDescriptor(), nil
+}
+
+func (r resolver) FindExtensionByNumber(m protoreflect.FullName, n protoreflect.FieldNumber) (protoreflect.ExtensionDescriptor, error) {
+	t, err := r.types.FindExtensionByNumber(m, n)
+	if err != nil {
+		return nil, err
+	}
+	return t.TypeDescriptor(), nil
+}
+
+// reference converts through dynamic messages with protojson.
+type reference struct {
+	types types
+	plans *jsonwire.Plans
+}
+
+func newReference(t types) *reference {
+	return &reference{types: t, plans: jsonwire.NewPlans(resolver{t})}
+}
+
+func outputs() []jsonwire.Output {
+	return []jsonwire.Output{
+		{},
+		{OmitDefaults: true},
+		{UnsetAsNull: true},
+		{ProtoNames: true, EnumNumbers: true},
+		{UnsetAsNull: true, EnumNumbers: true, ProtoNames: true},
+	}
+}
+
+// toJSON is what protojson makes of wire data.
+func (r *reference) toJSON(d protoreflect.MessageDescriptor, wire []byte, o jsonwire.Output) ([]byte, error) {
+	m := dynamicpb.NewMessage(d)
+	if err := (proto.UnmarshalOptions{Resolver: r.types}).Unmarshal(wire, m); err != nil {
+		return nil, err
+	}
+	return protojson.MarshalOptions{
+		UseProtoNames:     o.ProtoNames,
+		UseEnumNumbers:    o.EnumNumbers,
+		EmitDefaultValues: !o.OmitDefaults,
+		EmitUnpopulated:   o.UnsetAsNull,
+		Resolver:          r.types,
+	}.Marshal(m)
+}
+
+// compareJSON converts wire data both ways and reports a difference.
+func (r *reference) compareJSON(d protoreflect.MessageDescriptor, wire []byte) error {
+	plan := r.plans.Message(d)
+	for _, o := range outputs() {
+		want, wantErr := r.toJSON(d, wire, o)
+		got, gotErr := plan.AppendJSON([]byte("x"), wire, o)
+		if got[0] != 'x' {
+			return fmt.Errorf("%+v: dst is not kept", o)
+		}
+		got = got[1:]
+		if (wantErr == nil) != (gotErr == nil) {
+			return fmt.Errorf("%+v\n wire %x\n protojson: %s %v\n jsonwire:  %s %v", o, wire, want, wantErr, got, gotErr)
+		}
+		if wantErr == nil && !sameJSON(want, got) {
+			return fmt.Errorf("%+v\n wire %x\n protojson: %s\n jsonwire:  %s", o, wire, want, got)
+		}
+	}
+	return nil
+}
+
+// sameJSON compares as JSON, and refuses an object with a key twice.
+func sameJSON(a, b []byte) bool {
+	x, okA := parsed(a)
+	y, okB := parsed(b)
+	return okA && okB && reflect.DeepEqual(x, y)
+}
+
+func parsed(b []byte) (any, bool) {
+	dec := json.NewDecoder(bytesReader(b))
+	dec.UseNumber()
+	v, err := parseValue(dec)
+	if err != nil || dec.More() {
+		return nil, false
+	}
+	return v, true
+}
+
+func parseValue(dec *json.Decoder) (any, error) {
+	t, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch t {
+	case json.Delim('{'):
+		m := map[string]any{}
+		for dec.More() {
+			k, err := dec.Token()
+			if err != nil {
+				return nil, err
+			}
+			if _, twice := m[k.(string)]; twice {
+				return nil, fmt.Errorf("key %q twice", k)
+			}
+			if m[k.(string)], err = parseValue(dec); err != nil {
+				return nil, err
+			}
+		}
+		_, err := dec.Token()
+		return m, err
+	case json.Delim('['):
+		l := []any{}
+		for dec.More() {
+			v, err := parseValue(dec)
+			if err != nil {
+				return nil, err
+			}
+			l = append(l, v)
+		}
+		_, err := dec.Token()
+		return l, err
+	}
+	return t, nil
+}
+
+// compareWire converts JSON both ways and reports a difference.
+func (r *reference) compareWire(d protoreflect.MessageDescriptor, in []byte, ignore bool) error {
+	want := dynamicpb.NewMessage(d)
+	wantErr := protojson.UnmarshalOptions{Resolver: r.types, DiscardUnknown: ignore}.Unmarshal(in, want)
+	wire, gotErr := r.plans.Message(d).AppendWire([]byte("x"), in, jsonwire.Input{IgnoreUnknown: ignore})
+	if len(wire) == 0 || wire[0] != 'x' {
+		return fmt.Errorf("dst is not kept")
+	}
+	wire = wire[1:]
+	if (wantErr == nil) != (gotErr == nil) {
+		return fmt.Errorf("%s\n protojson: %v\n jsonwire:  %x %v", in, wantErr, wire, gotErr)
+	}
+	if wantErr != nil {
+		return nil
+	}
+	got := dynamicpb.NewMessage(d)
+	if err := (proto.UnmarshalOptions{Resolver: r.types}).Unmarshal(wire, got); err != nil {
+		return fmt.Errorf("%s\n jsonwire: %x does not parse: %v", in, wire, err)
+	}
+	r.canonical(want)
+	r.canonical(got)
+	if !proto.Equal(want, got) {
+		return fmt.Errorf("%s\n protojson: %v\n jsonwire:  %v", in, want, got)
+	}
+	return nil
+}
+
+// canonical writes the contents of all Any messages in m in one order.
+func (r *reference) canonical(m protoreflect.Message) {
+	if m.Descriptor().FullName() == "google.protobuf.Any" {
+		fields := m.Descriptor().Fields()
+		t, err := r.types.FindMessageByURL(m.Get(fields.ByNumber(1)).String())
+		if err != nil {
+			return
+		}
+		inner := dynamicpb.NewMessage(t.Descriptor())
+		options := proto.UnmarshalOptions{Resolver: r.types, AllowPartial: true}
+		if err := options.Unmarshal(m.Get(fields.ByNumber(2)).Bytes(), inner); err != nil {
+			return
+		}
+		r.canonical(inner)
+		b, _ := proto.MarshalOptions{Deterministic: true, AllowPartial: true}.Marshal(inner)
+		if len(b) == 0 {
+			m.Clear(fields.ByNumber(2))
+			return
+		}
+		m.Set(fields.ByNumber(2), protoreflect.ValueOfBytes(b))
+		return
+	}
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.IsMap() && f.MapValue().Message() != nil:
+			v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
+				r.canonical(v.Message())
+				return true
+			})
+		case f.IsMap() || f.Message() == nil:
+		case f.IsList():
+			for i := range v.List().Len() {
+				r.canonical(v.List().Get(i).Message())
+			}
+		default:
+			r.canonical(v.Message())
+		}
+		return true
+	})
+}
+
+func mustAny(t testing.TB, m proto.Message) *anypb.Any {
+	t.Helper()
+	a, err := anypb.New(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}

@@ -1,0 +1,33 @@
+// Package jsonwire converts protobuf messages between JSON and the wire format,
+// straight, with no message object in between.
+//
+// A message descriptor is compiled once into a [Plan]; the plan then turns wire
+// bytes into JSON and JSON into wire bytes, appending to the caller's memory and
+// allocating nothing in steady state. A [Field] is the address of one field below
+// a message: it takes bodies, path variables and query parameters.
+//
+//	plans := jsonwire.NewPlans(resolver)
+//	plan := plans.Message(descriptor)
+//	wire, err := plan.AppendWire(nil, []byte(`{"name":"shelves/1"}`), jsonwire.Input{})
+//	json, err := plan.AppendJSON(nil, wire, jsonwire.Output{})
+//
+// It knows no HTTP, no gRPC and no routes. It needs a [Resolver] only for the
+// contents of google.protobuf.Any and for extensions.
+//
+// # Reference
+//
+// The reference is protojson over the same descriptors: the same answers and the
+// same refusals, held by differential tests and fuzzing. The deliberate
+// differences are:
+//
+//   - JSON may nest 100 objects and arrays deep (protojson: 10,000 messages), wire
+//     data 1,000 messages deep (10,000). Both bound what hostile input costs.
+//   - A number is what RFC 8259 says: 1e, which protojson reads as an integer, is
+//     refused, and so is a number that only an ignored field holds.
+//   - A duration or timestamp, an unknown enum name and the like are refused with
+//     the path and the byte offset of the value.
+//   - Fields come in the order of the wire, defaults after them; protojson sorts
+//     by declaration. An object has no order.
+//   - An Any's value is written in the order of the JSON's keys; protojson
+//     serialises it deterministically.
+package jsonwire

@@ -1,0 +1,444 @@
+package jsonwire
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+	"sync"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Output says how JSON is written. The zero value writes as protojson does with
+// EmitDefaultValues: names of JSON and enums, 64-bit integers as strings, zero
+// scalars and empty lists and maps written out, unset messages absent.
+type Output struct {
+	// OmitDefaults leaves out what is not set or zero, as the proto3 JSON mapping says.
+	OmitDefaults bool
+	// UnsetAsNull writes null for unset messages and proto2 scalars; it outranks
+	// OmitDefaults.
+	UnsetAsNull bool
+	// ProtoNames writes shelf_id, not shelfId.
+	ProtoNames bool
+	// EnumNumbers writes enums as numbers.
+	EnumNumbers bool
+	// Int64Numbers writes 64-bit integers as JSON numbers, which JavaScript rounds.
+	Int64Numbers bool
+	// LenientAny writes an Any whose type is unknown or whose value is broken as
+	// {"@type": …, "value": base64}, where it would be an error.
+	LenientAny bool
+}
+
+// What happens to fields that are not set.
+const (
+	unsetOmitted = iota
+	unsetZero
+	unsetNull
+)
+
+// maxWireDepth bounds how deeply messages may nest in wire data.
+const maxWireDepth = 1000
+
+// encoder writes one message as JSON.
+type encoder struct {
+	plans *Plans
+	wire  []byte // the whole input, to tell offsets
+	names int
+	unset int
+	Output
+	depth int
+	// partial: required fields are not checked (inside an Any).
+	partial bool
+	// exact: the data is normalised; nothing can come twice.
+	exact bool
+	sets  keySets
+	words []uint64
+}
+
+var encoders = sync.Pool{New: func() any { return new(encoder) }}
+
+func newEncoder(s *Plans, wire []byte, o Output) *encoder {
+	e := encoders.Get().(*encoder)
+	e.plans, e.wire, e.Output = s, wire, o
+	e.names, e.unset, e.depth, e.partial, e.exact = 0, unsetZero, 0, false, false
+	if o.ProtoNames {
+		e.names = 1
+	}
+	if o.OmitDefaults {
+		e.unset = unsetOmitted
+	}
+	if o.UnsetAsNull {
+		e.unset = unsetNull
+	}
+	return e
+}
+
+func (e *encoder) free() {
+	e.plans, e.wire = nil, nil
+	e.sets.shrink()
+	if cap(e.words) > maxKept/8 {
+		e.words = nil
+	}
+	e.words = e.words[:0]
+	encoders.Put(e)
+}
+
+// AppendJSON appends the message in wire format as JSON. On an error, of type
+// *[Error], it returns dst as it was.
+func (p *Plan) AppendJSON(dst, wire []byte, o Output) ([]byte, error) {
+	e := newEncoder(p.plans, wire, o)
+	out, err := e.message(dst, p, wire)
+	if err == errAgain {
+		out, err = e.messageExact(dst, p, wire)
+	}
+	e.free()
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// messageExact writes a message whose data is not what serialisers write.
+func (e *encoder) messageExact(dst []byte, p *Plan, wire []byte) ([]byte, error) {
+	e.exact, e.depth, e.partial = true, 0, false
+	e.sets.open, e.words = 0, e.words[:0]
+	normal, err := normalise(p, wire)
+	if err != nil {
+		return dst, err
+	}
+	return e.message(dst, p, normal)
+}
+
+// fail makes an error about what stands at the start of b.
+func (e *encoder) fail(b []byte, format string, args ...any) error {
+	offset := cap(e.wire) - cap(b)
+	if offset < 0 || offset > len(e.wire) || e.exact {
+		offset = -1
+	}
+	return newError(offset, format, args...)
+}
+
+func (e *encoder) malformed(b []byte) error {
+	return e.fail(b, "malformed wire data")
+}
+
+// message appends a whole message.
+func (e *encoder) message(dst []byte, p *Plan, b []byte) ([]byte, error) {
+	if e.depth++; e.depth > maxWireDepth {
+		return dst, e.fail(b, "nested more than %d messages deep", maxWireDepth)
+	}
+	var err error
+	if p.kind == plain {
+		dst = append(dst, '{')
+		if dst, _, err = e.fields(dst, p, b, 0); err == nil {
+			dst = closed(dst, '}')
+		}
+	} else {
+		dst, err = e.special(dst, p, b)
+	}
+	e.depth--
+	return dst, err
+}
+
+// closed ends an object or list whose elements all end with a comma.
+func closed(dst []byte, end byte) []byte {
+	if last := len(dst) - 1; dst[last] == ',' {
+		dst[last] = end
+		return dst
+	}
+	return append(dst, end)
+}
+
+// tagOf splits a tag off b; n is 0 where it is malformed.
+func tagOf(b []byte) (num protowire.Number, typ protowire.Type, n int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return protowire.Number(b[0] >> 3), protowire.Type(b[0] & 7), 1
+	}
+	num, typ, n = protowire.ConsumeTag(b)
+	if n < 0 || num > protowire.MaxValidNumber {
+		return 0, 0, 0
+	}
+	return num, typ, n
+}
+
+// fields appends the fields of a message, each with a comma after it. For a group
+// it returns what stands after the group's end.
+func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) ([]byte, []byte, error) {
+	var few [4]uint64
+	seen := few[:]
+	words := len(e.words)
+	if p.bits > 64*len(few) {
+		seen = e.takeWords((p.bits + 63) / 64)
+	}
+	var err error
+	ended := group == 0
+	for len(b) > 0 {
+		num, typ, n := tagOf(b)
+		if n == 0 || num == 0 {
+			return dst, b, e.malformed(b)
+		}
+		var f *fieldPlan
+		if int(num) < len(p.dense) {
+			f = p.dense[num]
+		} else {
+			f = p.find(num)
+		}
+		if f == nil || typ != f.typ && !(f.packable && typ == protowire.BytesType) {
+			if typ == protowire.EndGroupType && num == group {
+				b, ended = b[n:], true
+				break
+			}
+			m := protowire.ConsumeFieldValue(num, typ, b[n:])
+			if m < 0 {
+				return dst, b, e.malformed(b)
+			}
+			b = b[n+m:]
+			continue
+		}
+		word, bit := f.slot>>6, uint64(1)<<(f.slot&63)
+		if word >= len(seen) {
+			seen = append(seen, make([]uint64, word+1-len(seen))...) // an extension met since
+		}
+		if seen[word]&bit != 0 && !e.exact {
+			return dst, b, errAgain
+		}
+		seen[word] |= bit
+		if f.card == single {
+			at := len(dst)
+			dst = append(dst, f.keys[e.names]...)
+			value := b[n:]
+			if dst, b, err = e.value(dst, f, value); err != nil {
+				return dst, b, below(err, string(f.desc.Name()))
+			}
+			if f.implicit && e.unset == unsetOmitted && e.isZero(f, value, dst[at+len(f.keys[e.names]):]) {
+				dst = dst[:at]
+				continue
+			}
+			dst = append(dst, ',')
+			continue
+		}
+		at := len(dst)
+		dst = append(dst, f.keys[e.names]...)
+		if f.card == list {
+			dst, b, err = e.list(dst, f, b[n:], typ)
+		} else {
+			dst, b, err = e.mapping(dst, f, b[n:])
+		}
+		if err != nil {
+			return dst, b, below(err, string(f.desc.Name()))
+		}
+		if dst[len(dst)-2] == '[' && e.unset == unsetOmitted {
+			dst = dst[:at]
+			continue
+		}
+		dst = append(dst, ',')
+	}
+	if !ended {
+		return dst, b, e.fail(b, "the group %d does not end", group)
+	}
+	if e.unset != unsetOmitted {
+		for _, f := range p.unset {
+			if seen[f.bit>>6]&(1<<(f.bit&63)) == 0 {
+				dst = e.appendUnset(dst, f)
+			}
+		}
+	}
+	if len(p.required) > 0 && !e.partial {
+		for _, f := range p.required {
+			if seen[f.slot>>6]&(1<<(f.slot&63)) == 0 {
+				return dst, b, e.fail(b, "required field %s is not set", f.desc.Name())
+			}
+		}
+	}
+	e.words = e.words[:words]
+	return dst, b, nil
+}
+
+// appendUnset writes a field that is not set.
+func (e *encoder) appendUnset(dst []byte, f *fieldPlan) []byte {
+	text := f.unset[e.unset][e.names]
+	if f.implicit && (e.EnumNumbers && f.op == opEnum || e.Int64Numbers && f.op.is64()) {
+		dst = append(dst, f.keys[e.names]...)
+		return append(dst, '0', ',')
+	}
+	return append(dst, text...)
+}
+
+// takeWords takes zeroed words off the encoder's stack.
+func (e *encoder) takeWords(n int) []uint64 {
+	at := len(e.words)
+	for range n {
+		e.words = append(e.words, 0)
+	}
+	return e.words[at : at+n : at+n]
+}
+
+// isZero tells whether a value just written is the zero that means unset.
+func (e *encoder) isZero(f *fieldPlan, value, text []byte) bool {
+	switch f.op {
+	case opEnum, opNull:
+		v, _ := protowire.ConsumeVarint(value)
+		return int32(v) == 0
+	case opBool:
+		return text[0] == 'f'
+	case opString, opBytes:
+		return len(text) == 2
+	}
+	return string(text) == "0" || string(text) == `"0"`
+}
+
+// bytesIn splits a length and so many bytes off b.
+func bytesIn(b []byte) (value, rest []byte, ok bool) {
+	var size uint64
+	n := 1
+	if len(b) > 0 && b[0] < 0x80 {
+		size = uint64(b[0])
+	} else if size, n = protowire.ConsumeVarint(b); n < 0 {
+		return nil, b, false
+	}
+	if size > uint64(len(b)-n) {
+		return nil, b, false
+	}
+	return b[n : n+int(size)], b[n+int(size):], true
+}
+
+// value appends one value, which stands at the start of b.
+func (e *encoder) value(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, error) {
+	switch {
+	case f.op == opString:
+		s, rest, ok := bytesIn(b)
+		if !ok {
+			return dst, b, e.malformed(b)
+		}
+		if dst, ok = appendString(dst, s); !ok {
+			return dst, b, e.fail(b, "string is not valid UTF-8")
+		}
+		return dst, rest, nil
+	case f.op <= lastVarint:
+		var v uint64
+		n := 1
+		if len(b) > 0 && b[0] < 0x80 {
+			v = uint64(b[0])
+		} else if v, n = protowire.ConsumeVarint(b); n < 0 {
+			return dst, b, e.malformed(b)
+		}
+		return e.varint(dst, f, v), b[n:], nil
+	case f.op == opMessage:
+		m, rest, ok := bytesIn(b)
+		if !ok {
+			return dst, b, e.malformed(b)
+		}
+		dst, err := e.message(dst, f.message(), m)
+		return dst, rest, err
+	case f.op <= opFloat:
+		if len(b) < 4 {
+			return dst, b, e.malformed(b)
+		}
+		return e.fixed32(dst, f, binary.LittleEndian.Uint32(b)), b[4:], nil
+	case f.op <= opDouble:
+		if len(b) < 8 {
+			return dst, b, e.malformed(b)
+		}
+		return e.fixed64(dst, f, binary.LittleEndian.Uint64(b)), b[8:], nil
+	case f.op == opBytes:
+		s, rest, ok := bytesIn(b)
+		if !ok {
+			return dst, b, e.malformed(b)
+		}
+		dst = append(dst, '"')
+		dst = appendBase64(dst, s)
+		return append(dst, '"'), rest, nil
+	}
+	return e.group(dst, f, b)
+}
+
+// group appends a group, or a message written like one.
+func (e *encoder) group(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, error) {
+	p := f.message()
+	if p.kind != plain {
+		m, n := protowire.ConsumeGroup(f.num, b)
+		if n < 0 {
+			return dst, b, e.malformed(b)
+		}
+		dst, err := e.message(dst, p, m)
+		return dst, b[n:], err
+	}
+	if e.depth++; e.depth > maxWireDepth {
+		return dst, b, e.fail(b, "nested more than %d messages deep", maxWireDepth)
+	}
+	dst = append(dst, '{')
+	dst, rest, err := e.fields(dst, p, b, f.num)
+	if err == nil {
+		dst = closed(dst, '}')
+	}
+	e.depth--
+	return dst, rest, err
+}
+
+func (e *encoder) varint(dst []byte, f *fieldPlan, v uint64) []byte {
+	switch f.op {
+	case opBool:
+		if v != 0 {
+			return append(dst, "true"...)
+		}
+		return append(dst, "false"...)
+	case opInt32:
+		return strconv.AppendInt(dst, int64(int32(v)), 10)
+	case opSint32:
+		return strconv.AppendInt(dst, int64(int32(protowire.DecodeZigZag(v&math.MaxUint32))), 10)
+	case opUint32:
+		return strconv.AppendUint(dst, uint64(uint32(v)), 10)
+	case opInt64:
+		return e.int64(dst, int64(v))
+	case opSint64:
+		return e.int64(dst, protowire.DecodeZigZag(v))
+	case opUint64:
+		return e.uint64(dst, v)
+	case opEnum:
+		if !e.EnumNumbers {
+			if name := f.enum.name(int32(v)); name != "" {
+				return append(dst, name...)
+			}
+		}
+		return strconv.AppendInt(dst, int64(int32(v)), 10)
+	}
+	return append(dst, "null"...)
+}
+
+func (e *encoder) fixed32(dst []byte, f *fieldPlan, v uint32) []byte {
+	switch f.op {
+	case opFloat:
+		return appendFloat(dst, float32Of(v), 32)
+	case opFixed32:
+		return strconv.AppendUint(dst, uint64(v), 10)
+	}
+	return strconv.AppendInt(dst, int64(int32(v)), 10)
+}
+
+func (e *encoder) fixed64(dst []byte, f *fieldPlan, v uint64) []byte {
+	switch f.op {
+	case opDouble:
+		return appendFloat(dst, math.Float64frombits(v), 64)
+	case opFixed64:
+		return e.uint64(dst, v)
+	}
+	return e.int64(dst, int64(v))
+}
+
+func (e *encoder) int64(dst []byte, v int64) []byte {
+	if e.Int64Numbers {
+		return strconv.AppendInt(dst, v, 10)
+	}
+	dst = append(dst, '"')
+	dst = strconv.AppendInt(dst, v, 10)
+	return append(dst, '"')
+}
+
+func (e *encoder) uint64(dst []byte, v uint64) []byte {
+	if e.Int64Numbers {
+		return strconv.AppendUint(dst, v, 10)
+	}
+	dst = append(dst, '"')
+	dst = strconv.AppendUint(dst, v, 10)
+	return append(dst, '"')
+}

@@ -1,0 +1,193 @@
+package jsonwire
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// list appends a repeated field as long as its elements follow each other. b
+// stands after the first tag, whose wire type is typ.
+func (e *encoder) list(dst []byte, f *fieldPlan, b []byte, typ protowire.Type) ([]byte, []byte, error) {
+	dst = append(dst, '[')
+	var err error
+	for i := 0; ; {
+		if typ == protowire.BytesType && f.packable {
+			chunk, rest, ok := bytesIn(b)
+			if !ok {
+				return dst, b, e.malformed(b)
+			}
+			for len(chunk) > 0 {
+				if dst, chunk, err = e.value(dst, f, chunk); err != nil {
+					return dst, b, belowIndex(err, i)
+				}
+				dst = append(dst, ',')
+				i++
+			}
+			b = rest
+		} else {
+			if dst, b, err = e.value(dst, f, b); err != nil {
+				return dst, b, belowIndex(err, i)
+			}
+			dst = append(dst, ',')
+			i++
+		}
+		var n int
+		if typ, n = f.next(b); n == 0 {
+			return closed(dst, ']'), b, nil
+		}
+		b = b[n:]
+	}
+}
+
+// next tells whether another element of the field follows: n is the length of its
+// tag, 0 for none.
+func (f *fieldPlan) next(b []byte) (typ protowire.Type, n int) {
+	if n = len(f.tag); len(b) > n && string(b[:n]) == f.tag {
+		return f.typ, n
+	}
+	if n = len(f.packedTag); f.packable && len(b) > n && string(b[:n]) == f.packedTag {
+		return protowire.BytesType, n
+	}
+	return 0, 0
+}
+
+// entry is one entry of a map on the wire.
+type entry struct {
+	key, value       []byte // from where they stand to the end of the entry
+	hasKey, hasValue bool
+}
+
+// entryOf finds key and value of a map entry. again tells that one comes twice.
+func entryOf(f *fieldPlan, b []byte) (en entry, again, ok bool) {
+	for len(b) > 0 {
+		num, typ, n := tagOf(b)
+		if n == 0 || num == 0 {
+			return en, false, false
+		}
+		m := protowire.ConsumeFieldValue(num, typ, b[n:])
+		if m < 0 {
+			return en, false, false
+		}
+		switch {
+		case num == 1 && typ == f.mapKey.typ:
+			again = again || en.hasKey
+			en.key, en.hasKey = b[n:], true
+		case num == 2 && typ == f.mapVal.typ:
+			again = again || en.hasValue
+			en.value, en.hasValue = b[n:], true
+		}
+		b = b[n+m:]
+	}
+	return en, again, true
+}
+
+// mapping appends a map as long as its entries follow each other. b stands after
+// the first tag.
+func (e *encoder) mapping(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, error) {
+	dst = append(dst, '{')
+	keys := e.sets.take()
+	for {
+		body, rest, ok := bytesIn(b)
+		if !ok {
+			return dst, b, e.malformed(b)
+		}
+		en, again, ok := entryOf(f, body)
+		if !ok {
+			return dst, b, e.malformed(body)
+		}
+		if again {
+			return dst, b, errAgain
+		}
+		var key uint64
+		var err error
+		at := len(dst)
+		if dst, key, err = e.mapKey(dst, f.mapKey, en); err != nil {
+			return dst, b, err
+		}
+		if !e.exact && !keys.add(key) {
+			return dst, b, errAgain
+		}
+		end := len(dst)
+		dst = append(dst, ':')
+		if dst, err = e.mapValue(dst, f.mapVal, en); err != nil {
+			if name, unquoteErr := strconv.Unquote(string(dst[at:end])); unquoteErr == nil {
+				err = belowKey(err, name)
+			}
+			return dst, b, err
+		}
+		dst = append(dst, ',')
+		b = rest
+		_, n := f.next(b)
+		if n == 0 {
+			e.sets.release()
+			return closed(dst, '}'), b, nil
+		}
+		b = b[n:]
+	}
+}
+
+// mapKey appends the key of an entry, quoted. The number is its identity.
+func (e *encoder) mapKey(dst []byte, f *fieldPlan, en entry) ([]byte, uint64, error) {
+	if f.op == opString {
+		var s []byte
+		if en.hasKey {
+			s, _, _ = bytesIn(en.key)
+		}
+		dst, ok := appendString(dst, s)
+		if !ok {
+			return dst, 0, e.fail(en.key, "map key is not valid UTF-8")
+		}
+		return dst, hashKey(s), nil
+	}
+	at := len(dst)
+	quoted := f.op.is64() && !e.Int64Numbers
+	if !quoted {
+		dst = append(dst, '"')
+	}
+	if en.hasKey {
+		dst, _, _ = e.value(dst, f, en.key) // well-formed, says entryOf
+	} else {
+		switch {
+		case f.op == opBool:
+			dst = append(dst, "false"...)
+		case quoted:
+			dst = append(dst, `"0"`...)
+		default:
+			dst = append(dst, '0')
+		}
+	}
+	if !quoted {
+		dst = append(dst, '"')
+	}
+	return dst, textKey(dst[at+1 : len(dst)-1]), nil
+}
+
+// textKey is the identity of a key that is a number or a truth value, by its text.
+func textKey(b []byte) uint64 {
+	if len(b) <= 8 {
+		var word [8]byte
+		copy(word[:], b)
+		return binary.LittleEndian.Uint64(word[:])
+	}
+	return hashKey(b)
+}
+
+// mapValue appends the value of an entry.
+func (e *encoder) mapValue(dst []byte, f *fieldPlan, en entry) ([]byte, error) {
+	if en.hasValue {
+		dst, _, err := e.value(dst, f, en.value)
+		return dst, err
+	}
+	if f.op == opMessage {
+		return e.message(dst, f.message(), nil)
+	}
+	if e.EnumNumbers && f.op == opEnum {
+		return strconv.AppendInt(dst, int64(f.desc.Default().Enum()), 10), nil
+	}
+	if e.Int64Numbers && f.op.is64() {
+		return append(dst, '0'), nil
+	}
+	return append(dst, f.zeroText()...), nil
+}

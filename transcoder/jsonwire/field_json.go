@@ -1,0 +1,142 @@
+package jsonwire
+
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// only returns a plan of the same message that knows just one field, written
+// without its key.
+func (p *Plan) only(f *fieldPlan) *Plan {
+	bare := &fieldPlan{
+		op: f.op, card: f.card, typ: f.typ, packed: f.packed, packable: f.packable, utf8: f.utf8,
+		null: f.null, num: f.num, tag: f.tag, packedTag: f.packedTag, endTag: f.endTag, oneof: -1,
+		desc: f.desc, plans: f.plans, enum: f.enum, mapKey: f.mapKey, mapVal: f.mapVal,
+	}
+	q := &Plan{plans: p.plans, desc: p.desc, fields: []*fieldPlan{bare}, bits: 1}
+	q.sparse = map[protowire.Number]*fieldPlan{f.num: bare}
+	q.extensions.Store(&extensionTable{})
+	return q
+}
+
+// AppendJSON appends the bare value that the field has in the whole root message
+// in wire format: what response_body asks for. An empty list is [], an empty map
+// {}, a scalar that is not set its default; a message or optional field that is not
+// set is null. On an error, of type *[Error], it returns dst as it was.
+func (f *Field) AppendJSON(dst, message []byte, o Output) ([]byte, error) {
+	at := f.root
+	for _, parent := range f.parents {
+		var err error
+		if message, err = contents(message, at, parent); err != nil {
+			return dst, below(err, f.path)
+		}
+		at = parent.message()
+	}
+	if f.leaf.oneof >= 0 {
+		replaced, err := isReplaced(message, at, f.leaf)
+		if err != nil {
+			return dst, below(err, f.path)
+		}
+		if replaced {
+			message = nil
+		}
+	}
+	out, err := f.alone.appendFields(dst, message, o)
+	switch {
+	case err != nil:
+		return dst, err
+	case len(out) > len(dst):
+		return out[:len(out)-1], nil // without the comma
+	}
+	return f.appendUnset(dst, o), nil
+}
+
+// appendFields is AppendJSON without braces, and with a comma after each field;
+// fields that are not set are left out.
+func (p *Plan) appendFields(dst, wire []byte, o Output) ([]byte, error) {
+	e := newEncoder(p.plans, wire, o)
+	out, _, err := e.fields(dst, p, wire, 0)
+	if err == errAgain {
+		if wire, err = normalise(p, wire); err == nil {
+			e.exact, e.depth, e.partial = true, 0, false
+			e.sets.open, e.words = 0, e.words[:0]
+			out, _, err = e.fields(dst, p, wire, 0)
+		}
+	}
+	e.free()
+	return out, err
+}
+
+func (f *Field) appendUnset(dst []byte, o Output) []byte {
+	leaf := f.leaf
+	if leaf.card == single && leaf.desc.HasPresence() && !leaf.desc.HasDefault() {
+		return append(dst, "null"...)
+	}
+	if leaf.card == single && (o.EnumNumbers && leaf.op == opEnum || o.Int64Numbers && leaf.op.is64()) {
+		return append(dst, leaf.desc.Default().String()...)
+	}
+	return append(dst, leaf.defaultText()...)
+}
+
+// each calls fn with the wire type and value of each field in b of a number that
+// is in the message.
+func each(b []byte, p *Plan, fn func(f *fieldPlan, value []byte)) error {
+	whole := b
+	for len(b) > 0 {
+		num, typ, n := tagOf(b)
+		length := -1
+		if n > 0 && num > 0 {
+			length = protowire.ConsumeFieldValue(num, typ, b[n:])
+		}
+		if length < 0 {
+			return newError(len(whole)-len(b), "malformed wire data")
+		}
+		value := b[n : n+length]
+		b = b[n+length:]
+		var f *fieldPlan
+		if int(num) < len(p.dense) {
+			f = p.dense[num]
+		} else {
+			f = p.find(num)
+		}
+		if f != nil && f.typ == typ {
+			fn(f, value)
+		}
+	}
+	return nil
+}
+
+// contents returns what the singular message field f of p holds, merged.
+func contents(b []byte, p *Plan, f *fieldPlan) ([]byte, error) {
+	var found []byte
+	times := 0
+	err := each(b, p, func(g *fieldPlan, value []byte) {
+		switch {
+		case g == f:
+			if f.op == opGroup {
+				value, _ = protowire.ConsumeGroup(f.num, value)
+			} else {
+				value, _, _ = bytesIn(value)
+			}
+			times++
+			if times == 1 {
+				found = value
+				return
+			}
+			found = append(found[:len(found):len(found)], value...)
+		case f.oneof >= 0 && g.oneof == f.oneof:
+			found, times = nil, 0
+		}
+	})
+	return found, err
+}
+
+// isReplaced tells whether another member of f's oneof comes after f.
+func isReplaced(b []byte, p *Plan, f *fieldPlan) (bool, error) {
+	replaced := false
+	err := each(b, p, func(g *fieldPlan, _ []byte) {
+		if g.oneof == f.oneof {
+			replaced = g != f
+		}
+	})
+	return replaced, err
+}

@@ -1,0 +1,60 @@
+package jsonwire
+
+// appendCamel appends a path of a field mask in camelCase. It returns false for
+// what is no path or would not come back the same.
+func appendCamel(dst, path []byte) ([]byte, bool) {
+	if !isPath(path) {
+		return dst, false
+	}
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		switch {
+		case c >= 'A' && c <= 'Z':
+			return dst, false
+		case c == '_':
+			i++
+			if i == len(path) || path[i] < 'a' || path[i] > 'z' {
+				return dst, false
+			}
+			dst = append(dst, path[i]-'a'+'A')
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst, true
+}
+
+// appendSnake appends a path in camelCase as a path of proto names. It returns
+// false for what is no path; underscores are for callers that accept proto names.
+func appendSnake(dst, path []byte, underscores bool) ([]byte, bool) {
+	start := len(dst)
+	for _, c := range path {
+		switch {
+		case c >= 'A' && c <= 'Z':
+			dst = append(dst, '_', c-'A'+'a')
+		case c == '_' && !underscores:
+			return dst, false
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst, isPath(dst[start:])
+}
+
+// isPath tells whether b is names of letters, digits and underscores with dots
+// between them.
+func isPath(b []byte) bool {
+	start := true
+	for _, c := range b {
+		switch {
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_':
+			start = false
+		case c >= '0' && c <= '9' && !start:
+		case c == '.' && !start:
+			start = true
+		default:
+			return false
+		}
+	}
+	return !start
+}

@@ -1,0 +1,92 @@
+package jsonwire
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+	"unsafe"
+)
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// unusual marks, in a word of eight bytes, those that a JSON string does not hold
+// as they are: controls, quotes, backslashes; and those that are not ASCII. It is
+// zero exactly when there is none; a mark above the lowest one may be false.
+func unusual(v uint64) uint64 {
+	quote := v ^ ones*'"'
+	slash := v ^ ones*'\\'
+	return ((v - ones*0x20) | (quote - ones) | (slash - ones) | v) & highs
+}
+
+// appendString appends s as a JSON string. It returns false where s is not
+// UTF-8.
+func appendString(dst, s []byte) ([]byte, bool) {
+	dst = append(dst, '"')
+	i := usual(s, 0)
+	if i == len(s) {
+		dst = append(dst, s...)
+		return append(dst, '"'), true
+	}
+	return appendUnusual(dst, s, i)
+}
+
+// usual returns where the run of usual bytes ends that begins at i.
+func usual(b []byte, i int) int {
+	for ; i+8 <= len(b); i += 8 {
+		if unusual(binary.LittleEndian.Uint64(b[i:])) != 0 {
+			break
+		}
+	}
+	for ; i < len(b); i++ {
+		if c := b[i]; c < 0x20 || c == '"' || c == '\\' || c >= 0x80 {
+			break
+		}
+	}
+	return i
+}
+
+// appendUnusual finishes appendString for a string whose byte i is unusual.
+func appendUnusual(dst, b []byte, i int) ([]byte, bool) {
+	const hex = "0123456789abcdef"
+	start := 0
+	for i < len(b) {
+		c := b[i]
+		if c >= 0x80 {
+			_, n := utf8.DecodeRune(b[i:])
+			if n == 1 {
+				return dst, false
+			}
+			i += n
+			if i < len(b) && b[i] < 0x80 {
+				i = usual(b, i)
+			}
+			continue
+		}
+		dst = append(dst, b[start:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\b':
+			dst = append(dst, '\\', 'b')
+		case '\f':
+			dst = append(dst, '\\', 'f')
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		start = i + 1
+		i = usual(b, start)
+	}
+	dst = append(dst, b[start:]...)
+	return append(dst, '"'), true
+}
+
+// stringOf gives bytes as a string for a call that keeps nothing of it.
+func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
