@@ -206,12 +206,8 @@ func (d *decoder) message(p *Plan) error {
 // fields writes the fields of an object up to its end; the position is after its
 // brace. In an Any, typeAt is where the value of "@type" stands that may be met.
 func (d *decoder) fields(p *Plan, typeAt int) error {
-	var few [4]uint64
-	seen := few[:]
+	var seen seenBits
 	words := len(d.words)
-	if p.bits > 64*len(few) {
-		seen = d.takeWords((p.bits + 63) / 64)
-	}
 	start := d.pos - 1
 	next := 0
 	more := true
@@ -221,26 +217,31 @@ func (d *decoder) fields(p *Plan, typeAt int) error {
 	}
 	for more {
 		at := d.pos
-		f := d.guess(p, &next)
+		f := d.guess(p, next)
 		if f == nil {
 			if f, err = d.key(p, typeAt); err != nil {
 				return err
 			}
-			if f != nil {
-				next = f.bit + 1
-			}
 		}
-		d.space()
 		if f != nil {
-			if seen, err = d.see(f, at, seen); err != nil {
+			next = f.bit + 1
+			c := d.space()
+			if f.bit < 64 && f.oneof < 0 && seen.first&(1<<f.bit) == 0 {
+				seen.first |= 1 << f.bit
+			} else if err = d.see(f, at, &seen, p); err != nil {
 				return err
 			}
 			before := len(d.out)
-			if err = d.field(f); err != nil {
+			if c == '"' && f.op == opString && f.card == single {
+				_, err = d.single(f, f.implicit && !d.keep)
+			} else {
+				err = d.field(f)
+			}
+			if err != nil {
 				return below(err, f.desc.JSONName())
 			}
 			if f.required > 0 && len(d.out) > before {
-				seen[f.required>>6] |= 1 << (f.required & 63)
+				d.note(&seen, f.required, p)
 			}
 		}
 		if d.pos < len(d.in) && d.in[d.pos] == ',' && d.pos+1 < len(d.in) && d.in[d.pos+1] == '"' {
@@ -253,7 +254,7 @@ func (d *decoder) fields(p *Plan, typeAt int) error {
 	}
 	if len(p.required) > 0 && !d.partial {
 		for _, f := range p.required {
-			if seen[f.required>>6]&(1<<(f.required&63)) == 0 {
+			if !seen.has(f.required) {
 				return d.failAt(start, "required field %s is missing", f.desc.JSONName())
 			}
 		}
@@ -262,51 +263,55 @@ func (d *decoder) fields(p *Plan, typeAt int) error {
 	return nil
 }
 
-// guess moves past the key if it is that of one of the fields declared next.
-func (d *decoder) guess(p *Plan, next *int) *fieldPlan {
+// guess moves past the key if it is that of one of the two fields declared next.
+func (d *decoder) guess(p *Plan, next int) *fieldPlan {
+	if next >= len(p.fields) {
+		return nil
+	}
 	rest := d.in[d.pos:]
-	for i := *next; i < len(p.fields) && i < *next+2; i++ {
-		f := p.fields[i]
-		if k := f.keys[0]; len(rest) > len(k) && string(rest[:len(k)]) == k {
-			d.pos += len(k)
-			*next = i + 1
-			return f
-		}
+	f := p.fields[next]
+	if k := f.keys[0]; len(rest) > len(k) && string(rest[:len(k)]) == k {
+		d.pos += len(k)
+		return f
+	}
+	if next++; next >= len(p.fields) {
+		return nil
+	}
+	f = p.fields[next]
+	if k := f.keys[0]; len(rest) > len(k) && string(rest[:len(k)]) == k {
+		d.pos += len(k)
+		return f
 	}
 	return nil
 }
 
 // see notes that a field comes and refuses the second time.
-func (d *decoder) see(f *fieldPlan, at int, seen []uint64) ([]uint64, error) {
-	word, bit := f.bit>>6, uint64(1)<<(f.bit&63)
-	if word >= len(seen) {
-		seen = append(seen, make([]uint64, word+1-len(seen))...) // an extension met since
+func (d *decoder) see(f *fieldPlan, at int, seen *seenBits, p *Plan) error {
+	if !d.note(seen, f.bit, p) {
+		return d.failAt(at, "duplicate field %s", f.desc.JSONName())
 	}
-	if seen[word]&bit != 0 {
-		return seen, d.failAt(at, "duplicate field %s", f.desc.JSONName())
+	if f.oneof >= 0 && !d.isNullFor(f) && !d.note(seen, f.oneof, p) {
+		return d.failAt(at, "field %s: another member of the oneof %s is already set", f.desc.JSONName(), f.desc.ContainingOneof().Name())
 	}
-	if f.oneof >= 0 && !d.isNullFor(f) {
-		oneof := uint64(1) << (f.oneof & 63)
-		if seen[f.oneof>>6]&oneof != 0 {
-			return seen, d.failAt(at, "field %s: another member of the oneof %s is already set", f.desc.JSONName(), f.desc.ContainingOneof().Name())
-		}
-		seen[f.oneof>>6] |= oneof
+	return nil
+}
+
+// note notes a place. It returns false the second time.
+func (d *decoder) note(s *seenBits, place int, p *Plan) bool {
+	if place < 64 {
+		fresh := s.first&(1<<place) == 0
+		s.first |= 1 << place
+		return fresh
 	}
-	seen[word] |= bit
-	return seen, nil
+	if s.more == nil {
+		s.more, d.words = takeWords(d.words, p.bits)
+	}
+	return s.see(place)
 }
 
 // isNullFor tells whether the value at the position is a null that means unset.
 func (d *decoder) isNullFor(f *fieldPlan) bool {
 	return !f.null && d.pos < len(d.in) && d.in[d.pos] == 'n'
-}
-
-func (d *decoder) takeWords(n int) []uint64 {
-	at := len(d.words)
-	for range n {
-		d.words = append(d.words, 0)
-	}
-	return d.words[at : at+n : at+n]
 }
 
 // key reads a key and the colon after it and returns its field; nil after an

@@ -17,6 +17,10 @@ func (d *decoder) string() ([]byte, error) {
 	for i+8 <= len(in) {
 		if m := unusual(binary.LittleEndian.Uint64(in[i:])); m != 0 {
 			i += bits.TrailingZeros64(m) >> 3
+			if in[i] == '"' {
+				d.pos = i + 1
+				return in[start:i], nil
+			}
 			break
 		}
 		i += 8

@@ -164,12 +164,8 @@ func tagOf(b []byte) (num protowire.Number, typ protowire.Type, n int) {
 // fields appends the fields of a message, each with a comma after it. For a group
 // it returns what stands after the group's end.
 func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) ([]byte, []byte, error) {
-	var few [4]uint64
-	seen := few[:]
+	var seen seenBits
 	words := len(e.words)
-	if p.bits > 64*len(few) {
-		seen = e.takeWords((p.bits + 63) / 64)
-	}
 	var err error
 	ended := group == 0
 	for len(b) > 0 {
@@ -195,14 +191,14 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 			b = b[n+m:]
 			continue
 		}
-		word, bit := f.slot>>6, uint64(1)<<(f.slot&63)
-		if word >= len(seen) {
-			seen = append(seen, make([]uint64, word+1-len(seen))...) // an extension met since
-		}
-		if seen[word]&bit != 0 && !e.exact {
+		if f.slot < 64 {
+			if seen.first&(1<<f.slot) != 0 && !e.exact {
+				return dst, b, errAgain
+			}
+			seen.first |= 1 << f.slot
+		} else if !e.seeMore(&seen, f.slot, p) && !e.exact {
 			return dst, b, errAgain
 		}
-		seen[word] |= bit
 		if f.card == single {
 			at := len(dst)
 			dst = append(dst, f.keys[e.names]...)
@@ -236,16 +232,16 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 	if !ended {
 		return dst, b, e.fail(b, "the group %d does not end", group)
 	}
-	if e.unset != unsetOmitted {
+	if e.unset != unsetOmitted && (p.bits > 64 || p.unsetBits&^seen.first != 0) {
 		for _, f := range p.unset {
-			if seen[f.bit>>6]&(1<<(f.bit&63)) == 0 {
+			if !seen.has(f.bit) {
 				dst = e.appendUnset(dst, f)
 			}
 		}
 	}
 	if len(p.required) > 0 && !e.partial {
 		for _, f := range p.required {
-			if seen[f.slot>>6]&(1<<(f.slot&63)) == 0 {
+			if !seen.has(f.bit) {
 				return dst, b, e.fail(b, "required field %s is not set", f.desc.Name())
 			}
 		}
@@ -264,13 +260,13 @@ func (e *encoder) appendUnset(dst []byte, f *fieldPlan) []byte {
 	return append(dst, text...)
 }
 
-// takeWords takes zeroed words off the encoder's stack.
-func (e *encoder) takeWords(n int) []uint64 {
-	at := len(e.words)
-	for range n {
-		e.words = append(e.words, 0)
+// seeMore notes the place of a field that is not among the first 64. It returns
+// false the second time.
+func (e *encoder) seeMore(s *seenBits, place int, p *Plan) bool {
+	if s.more == nil {
+		s.more, e.words = takeWords(e.words, p.bits)
 	}
-	return e.words[at : at+n : at+n]
+	return s.see(place)
 }
 
 // isZero tells whether a value just written is the zero that means unset.

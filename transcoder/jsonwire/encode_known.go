@@ -160,6 +160,9 @@ func (e *encoder) anyValue(dst []byte, p *Plan, b []byte) ([]byte, error) {
 
 // secondsAndNanos reads a Timestamp or a Duration.
 func (e *encoder) secondsAndNanos(p *Plan, b []byte) (seconds int64, nanos int32, err error) {
+	if seconds, nanos, ok := usualSeconds(b); ok {
+		return seconds, nanos, nil
+	}
 	c := cursor{rest: b}
 	var seen [3]bool
 	for c.next(p) {
@@ -182,6 +185,26 @@ func (e *encoder) secondsAndNanos(p *Plan, b []byte) (seconds int64, nanos int32
 		return 0, 0, e.malformed(c.rest)
 	}
 	return seconds, nanos, nil
+}
+
+// usualSeconds reads the seconds and perhaps the nanoseconds after them; ok is
+// false for anything else.
+func usualSeconds(b []byte) (seconds int64, nanos int32, ok bool) {
+	if len(b) < 2 || b[0] != 1<<3 {
+		return 0, 0, false
+	}
+	v, n := protowire.ConsumeVarint(b[1:])
+	if n < 0 {
+		return 0, 0, false
+	}
+	if b = b[1+n:]; len(b) == 0 {
+		return int64(v), 0, true
+	}
+	if b[0] != 2<<3 {
+		return 0, 0, false
+	}
+	w, n := protowire.ConsumeVarint(b[1:])
+	return int64(v), int32(w), n == len(b)-1
 }
 
 func (e *encoder) timestamp(dst []byte, p *Plan, b []byte) ([]byte, error) {

@@ -61,6 +61,14 @@ type entry struct {
 
 // entryOf finds key and value of a map entry. again tells that one comes twice.
 func entryOf(f *fieldPlan, b []byte) (en entry, again, ok bool) {
+	if f.mapKey.op == opString && len(b) > 2 && b[0] == 1<<3|byte(protowire.BytesType) {
+		// Nearly always it is a key and a value.
+		if _, rest, ok := bytesIn(b[1:]); ok && len(rest) > 1 && rest[0] == 2<<3|byte(f.mapVal.typ) {
+			if n := protowire.ConsumeFieldValue(2, f.mapVal.typ, rest[1:]); n == len(rest)-1 {
+				return entry{key: b[1:], value: rest[1:], hasKey: true, hasValue: true}, false, true
+			}
+		}
+	}
 	for len(b) > 0 {
 		num, typ, n := tagOf(b)
 		if n == 0 || num == 0 {
@@ -139,7 +147,8 @@ func (e *encoder) mapKey(dst []byte, f *fieldPlan, en entry) ([]byte, uint64, er
 		if !ok {
 			return dst, 0, e.fail(en.key, "map key is not valid UTF-8")
 		}
-		return dst, hashKey(s), nil
+		// A weak hash is enough: where two keys have the same, the exact way decides.
+		return dst, hashName(s), nil
 	}
 	at := len(dst)
 	quoted := f.op.is64() && !e.Int64Numbers
@@ -171,7 +180,7 @@ func textKey(b []byte) uint64 {
 		copy(word[:], b)
 		return binary.LittleEndian.Uint64(word[:])
 	}
-	return hashKey(b)
+	return hashName(b)
 }
 
 // mapValue appends the value of an entry.

@@ -44,6 +44,8 @@ type Plan struct {
 	required []*fieldPlan
 	// unset are the fields that some setting writes although they are not set.
 	unset []*fieldPlan
+	// unsetBits are those of unset that are among the first 64.
+	unsetBits uint64
 
 	extendable bool
 	// extensions are those met so far; replaced, never changed.
@@ -76,6 +78,9 @@ func newPlan(s *Plans, d protoreflect.MessageDescriptor) *Plan {
 		}
 		if f.unset[2][0] != "" {
 			p.unset = append(p.unset, f)
+			if f.bit < 64 {
+				p.unsetBits |= 1 << f.bit
+			}
 		}
 		if f.num < limit {
 			highest = max(highest, f.num)

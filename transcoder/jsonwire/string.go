@@ -2,6 +2,7 @@ package jsonwire
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -35,9 +36,12 @@ func appendString(dst, s []byte) ([]byte, bool) {
 // usual returns where the run of usual bytes ends that begins at i.
 func usual(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
-		if unusual(binary.LittleEndian.Uint64(b[i:])) != 0 {
-			break
+		if m := unusual(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
 		}
+	}
+	if i < len(b) && len(b) >= 8 && unusual(binary.LittleEndian.Uint64(b[len(b)-8:])) == 0 {
+		return len(b) // the last word overlaps what was looked at
 	}
 	for ; i < len(b); i++ {
 		if c := b[i]; c < 0x20 || c == '"' || c == '\\' || c >= 0x80 {

@@ -16,46 +16,41 @@ const (
 // appendTimestamp appends a time in RFC 3339, quoted, with 0, 3, 6 or 9 digits of
 // the second's fraction.
 func appendTimestamp(dst []byte, seconds int64, nanos int32) []byte {
-	days := seconds / 86400
-	rest := int(seconds % 86400)
-	if rest < 0 {
-		days--
-		rest += 86400
-	}
+	since := uint64(seconds - minTimestamp)
+	days, rest := uint32(since/86400), uint32(since%86400)
 	year, month, day := civil(days)
-	dst = append(dst, '"')
-	dst = appendTwo(dst, year/100)
-	dst = appendTwo(dst, year%100)
-	dst = append(dst, '-')
-	dst = appendTwo(dst, month)
-	dst = append(dst, '-')
-	dst = appendTwo(dst, day)
-	dst = append(dst, 'T')
-	dst = appendTwo(dst, rest/3600)
-	dst = append(dst, ':')
-	dst = appendTwo(dst, rest/60%60)
-	dst = append(dst, ':')
-	dst = appendTwo(dst, rest%60)
+	text := [20]byte{0: '"', 5: '-', 8: '-', 11: 'T', 14: ':', 17: ':'}
+	two := func(at int, n uint32) {
+		text[at], text[at+1] = byte('0'+n/10), byte('0'+n%10)
+	}
+	two(1, year/100)
+	two(3, year%100)
+	two(6, month)
+	two(9, day)
+	two(12, rest/3600)
+	two(15, rest/60%60)
+	two(18, rest%60)
+	dst = append(dst, text[:]...)
 	dst = appendNanos(dst, nanos)
 	return append(dst, 'Z', '"')
 }
 
-// civil turns days since 1970 into a date of the Gregorian calendar, in years of
-// 400-year eras that begin in March, so that the leap day comes last.
-func civil(days int64) (year, month, day int) {
+// civil turns days since 0001-01-01 into a date of the Gregorian calendar. It
+// counts in years that begin in March, so that the leap day comes last, and in
+// quarters of days, so that centuries and years have whole lengths.
+func civil(days uint32) (year, month, day uint32) {
 	const (
-		perEra = 146097 // days of 400 years
-		shift  = 719468 // from 0000-03-01 to 1970-01-01
+		perEra = 146097 // days of 400 years, and quarters of days of a century
+		shift  = 306    // from 0000-03-01 to 0001-01-01
 	)
-	days += shift
-	era := days / perEra // days are never negative after the shift: the year is ≥ 1
-	d := int(days - era*perEra)
-	y := (d - d/1460 + d/36524 - d/146096) / 365
-	d -= 365*y + y/4 - y/100
+	quarters := 4*(days+shift) + 3
+	century := quarters / perEra
+	quarters = quarters%perEra | 3
+	year = quarters / 1461
+	d := quarters % 1461 / 4
 	m := (5*d + 2) / 153
 	day = d - (153*m+2)/5 + 1
-	month = m + 3
-	year = y + int(era)*400
+	month, year = m+3, 100*century+year
 	if month > 12 {
 		month -= 12
 		year++
@@ -63,7 +58,7 @@ func civil(days int64) (year, month, day int) {
 	return year, month, day
 }
 
-// daysOf is the inverse of civil.
+// daysOf returns the days from 1970-01-01 to a date.
 func daysOf(year, month, day int) int64 {
 	if month <= 2 {
 		year--
@@ -73,10 +68,6 @@ func daysOf(year, month, day int) int64 {
 	y := year - era*400
 	d := (153*(month-3)+2)/5 + day - 1
 	return int64(era)*146097 + int64(y*365+y/4-y/100+d) - 719468
-}
-
-func appendTwo(dst []byte, n int) []byte {
-	return append(dst, byte('0'+n/10), byte('0'+n%10))
 }
 
 // appendNanos appends the fraction of a second in 0, 3, 6 or 9 digits.
