@@ -3,6 +3,7 @@ package jsonwire
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 	"sync"
 
@@ -199,10 +200,28 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 		} else if !e.seeMore(&seen, f.slot, p) && !e.exact {
 			return dst, b, errAgain
 		}
+		at := len(dst)
+		dst = append(dst, f.opened[e.names]...)
 		if f.card == single {
-			at := len(dst)
-			dst = append(dst, f.keys[e.names]...)
 			value := b[n:]
+			if f.op == opString {
+				var s []byte
+				var ok bool
+				if len(value) > 0 && value[0] < 0x80 && int(value[0]) < len(value) {
+					s, b = value[1:1+value[0]], value[1+value[0]:]
+				} else if s, b, ok = bytesIn(value); !ok {
+					return dst, b, e.malformed(value)
+				}
+				if dst, ok = appendText(dst, s); !ok {
+					return dst, b, e.notUTF8(f, s)
+				}
+				if len(s) == 0 && f.implicit && e.unset == unsetOmitted {
+					dst = dst[:at]
+					continue
+				}
+				dst = append(dst, '"', ',')
+				continue
+			}
 			if dst, b, err = e.value(dst, f, value); err != nil {
 				return dst, b, below(err, string(f.desc.Name()))
 			}
@@ -213,8 +232,6 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 			dst = append(dst, ',')
 			continue
 		}
-		at := len(dst)
-		dst = append(dst, f.keys[e.names]...)
 		if f.card == list {
 			dst, b, err = e.list(dst, f, b[n:], typ)
 		} else {
@@ -232,8 +249,11 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 	if !ended {
 		return dst, b, e.fail(b, "the group %d does not end", group)
 	}
-	if e.unset != unsetOmitted && (p.bits > 64 || p.unsetBits&^seen.first != 0) {
-		for _, f := range p.unset {
+	if e.unset != unsetOmitted {
+		for absent := p.unsetBits &^ seen.first; absent != 0; absent &= absent - 1 {
+			dst = e.appendUnset(dst, p.fields[bits.TrailingZeros64(absent)])
+		}
+		for _, f := range p.unsetMore {
 			if !seen.has(f.bit) {
 				dst = e.appendUnset(dst, f)
 			}
@@ -258,6 +278,11 @@ func (e *encoder) appendUnset(dst []byte, f *fieldPlan) []byte {
 		return append(dst, '0', ',')
 	}
 	return append(dst, text...)
+}
+
+// notUTF8 is the error of a string that JSON cannot hold.
+func (e *encoder) notUTF8(f *fieldPlan, s []byte) error {
+	return below(e.fail(s, "string is not valid UTF-8"), string(f.desc.Name()))
 }
 
 // seeMore notes the place of a field that is not among the first 64. It returns

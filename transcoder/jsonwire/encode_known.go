@@ -88,6 +88,7 @@ func (e *encoder) only(dst []byte, p *Plan, b []byte, empty string) ([]byte, err
 		return append(dst, empty...), nil
 	}
 	var err error
+	dst = append(dst, empty[0])
 	if c.f.card == list {
 		dst, c.rest, err = e.list(dst, c.f, c.rest, c.typ)
 	} else {

@@ -8,9 +8,8 @@ import (
 )
 
 // list appends a repeated field as long as its elements follow each other. b
-// stands after the first tag, whose wire type is typ.
+// stands after the first tag, whose wire type is typ; dst ends with the bracket.
 func (e *encoder) list(dst []byte, f *fieldPlan, b []byte, typ protowire.Type) ([]byte, []byte, error) {
-	dst = append(dst, '[')
 	var err error
 	for i := 0; ; {
 		if typ == protowire.BytesType && f.packable {
@@ -44,6 +43,14 @@ func (e *encoder) list(dst []byte, f *fieldPlan, b []byte, typ protowire.Type) (
 // next tells whether another element of the field follows: n is the length of its
 // tag, 0 for none.
 func (f *fieldPlan) next(b []byte) (typ protowire.Type, n int) {
+	if f.tagByte != 0 {
+		if len(b) > 0 && b[0] == f.tagByte {
+			return f.typ, 1
+		}
+		if !f.packable {
+			return 0, 0
+		}
+	}
 	if n = len(f.tag); len(b) > n && string(b[:n]) == f.tag {
 		return f.typ, n
 	}
@@ -92,9 +99,8 @@ func entryOf(f *fieldPlan, b []byte) (en entry, again, ok bool) {
 }
 
 // mapping appends a map as long as its entries follow each other. b stands after
-// the first tag.
+// the first tag; dst ends with the brace.
 func (e *encoder) mapping(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, error) {
-	dst = append(dst, '{')
 	keys := e.sets.take()
 	for {
 		body, rest, ok := bytesIn(b)

@@ -12,6 +12,14 @@ func (p *Plan) only(f *fieldPlan) *Plan {
 		null: f.null, num: f.num, tag: f.tag, packedTag: f.packedTag, endTag: f.endTag, oneof: -1,
 		desc: f.desc, plans: f.plans, enum: f.enum, mapKey: f.mapKey, mapVal: f.mapVal,
 	}
+	switch {
+	case f.card == list:
+		bare.opened = [2]string{"[", "["}
+	case f.card == mapping:
+		bare.opened = [2]string{"{", "{"}
+	case f.op == opString:
+		bare.opened = [2]string{`"`, `"`}
+	}
 	q := &Plan{plans: p.plans, desc: p.desc, fields: []*fieldPlan{bare}, bits: 1}
 	q.sparse = map[protowire.Number]*fieldPlan{f.num: bare}
 	q.extensions.Store(&extensionTable{})

@@ -80,8 +80,12 @@ type fieldPlan struct {
 	// for other fields.
 	required int
 
-	// keys are the quoted names with a colon: JSON's and proto's.
-	keys [2]string
+	// tagByte is the tag if it is one byte, else 0.
+	tagByte byte
+
+	// keys are the quoted names with a colon: JSON's and proto's. opened are the
+	// same with what every value of the field begins with: a quote, a bracket.
+	keys, opened [2]string
 	// unset is the field as the settings write it when it is not set, with its key
 	// and comma: [omit, defaults, nulls][JSON, proto].
 	unset [3][2]string
@@ -133,6 +137,21 @@ func newFieldPlan(s *Plans, d protoreflect.FieldDescriptor) *fieldPlan {
 	}
 	f.null = f.op == opNull || d.Message() != nil && d.Message().FullName() == "google.protobuf.Value"
 	f.keys = [2]string{quoteKey(d.JSONName()), quoteKey(d.TextName())}
+	if len(f.tag) == 1 {
+		f.tagByte = f.tag[0]
+	}
+	for i, key := range f.keys {
+		switch {
+		case f.card == list:
+			f.opened[i] = key + "["
+		case f.card == mapping:
+			f.opened[i] = key + "{"
+		case f.op == opString:
+			f.opened[i] = key + `"`
+		default:
+			f.opened[i] = key
+		}
+	}
 	if d.ContainingOneof() == nil && !d.IsExtension() {
 		zero := f.zeroText()
 		for i, key := range f.keys {

@@ -42,10 +42,10 @@ type Plan struct {
 	bits int
 	// required fields, in order of declaration.
 	required []*fieldPlan
-	// unset are the fields that some setting writes although they are not set.
-	unset []*fieldPlan
-	// unsetBits are those of unset that are among the first 64.
+	// unsetBits are the fields, of the first 64, that some setting writes although
+	// they are not set; unsetMore those after them.
 	unsetBits uint64
+	unsetMore []*fieldPlan
 
 	extendable bool
 	// extensions are those met so far; replaced, never changed.
@@ -77,9 +77,10 @@ func newPlan(s *Plans, d protoreflect.MessageDescriptor) *Plan {
 			p.bits++
 		}
 		if f.unset[2][0] != "" {
-			p.unset = append(p.unset, f)
 			if f.bit < 64 {
 				p.unsetBits |= 1 << f.bit
+			} else {
+				p.unsetMore = append(p.unsetMore, f)
 			}
 		}
 		if f.num < limit {

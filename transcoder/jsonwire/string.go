@@ -24,13 +24,35 @@ func unusual(v uint64) uint64 {
 // appendString appends s as a JSON string. It returns false where s is not
 // UTF-8.
 func appendString(dst, s []byte) ([]byte, bool) {
-	dst = append(dst, '"')
-	i := usual(s, 0)
-	if i == len(s) {
-		dst = append(dst, s...)
-		return append(dst, '"'), true
+	dst, ok := appendText(append(dst, '"'), s)
+	return append(dst, '"'), ok
+}
+
+// appendText is appendString without the quotes.
+func appendText(dst, s []byte) ([]byte, bool) {
+	n := len(s)
+	switch {
+	case n >= 8:
+		// Words, of which the last overlaps the one before it.
+		for i := 0; i+8 < n; i += 8 {
+			if unusual(binary.LittleEndian.Uint64(s[i:])) != 0 {
+				return appendUnusual(dst, s, usual(s, i))
+			}
+		}
+		if unusual(binary.LittleEndian.Uint64(s[n-8:])) != 0 {
+			return appendUnusual(dst, s, usual(s, (n-1)&^7))
+		}
+	case n >= 4:
+		low, high := binary.LittleEndian.Uint32(s), binary.LittleEndian.Uint32(s[n-4:])
+		if unusual(uint64(low)|uint64(high)<<32) != 0 {
+			return appendUnusual(dst, s, usual(s, 0))
+		}
+	default:
+		if i := usual(s, 0); i < n {
+			return appendUnusual(dst, s, i)
+		}
 	}
-	return appendUnusual(dst, s, i)
+	return append(dst, s...), true
 }
 
 // usual returns where the run of usual bytes ends that begins at i.
@@ -51,7 +73,7 @@ func usual(b []byte, i int) int {
 	return i
 }
 
-// appendUnusual finishes appendString for a string whose byte i is unusual.
+// appendUnusual is appendText for a string whose byte i is unusual.
 func appendUnusual(dst, b []byte, i int) ([]byte, bool) {
 	const hex = "0123456789abcdef"
 	start := 0
@@ -88,8 +110,7 @@ func appendUnusual(dst, b []byte, i int) ([]byte, bool) {
 		start = i + 1
 		i = usual(b, start)
 	}
-	dst = append(dst, b[start:]...)
-	return append(dst, '"'), true
+	return append(dst, b[start:]...), true
 }
 
 // stringOf gives bytes as a string for a call that keeps nothing of it.
