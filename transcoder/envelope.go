@@ -264,11 +264,16 @@ func (e *envelopeReader) broken(format string, args ...any) error {
 
 // readError says in gRPC's terms why the body could not be read. io.EOF stays.
 func (e *envelopeReader) readError(err error) error {
+	if err == io.EOF {
+		return err
+	}
+	return e.bodyError(err)
+}
+
+func (e *envelopeReader) bodyError(err error) error {
 	var own *StatusError
 	var maxBytes *http.MaxBytesError
 	switch {
-	case err == io.EOF:
-		return err
 	case errors.As(err, &maxBytes):
 		return NewStatusError(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
 			"the body is larger than %d bytes", maxBytes.Limit)
