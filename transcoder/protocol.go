@@ -59,7 +59,7 @@ func Detect(r *http.Request) Protocol {
 		if isWebSocket(r) {
 			return WebSocket
 		}
-		if strings.Contains(r.URL.RawQuery, "connect=v1") {
+		if isConnectGet(r.URL.RawQuery) {
 			return ConnectGet
 		}
 	case http.MethodConnect:
@@ -93,6 +93,23 @@ func detectPost(r *http.Request, contentType string) Protocol {
 		return ConnectUnary
 	}
 	return REST
+}
+
+// isConnectGet tells whether a query has the parameter that marks Connect's GET.
+func isConnectGet(query string) bool {
+	const mark = "connect=v1"
+	for rest := query; len(rest) >= len(mark); {
+		i := strings.Index(rest, mark)
+		if i < 0 {
+			return false
+		}
+		after := i + len(mark)
+		if (i == 0 || rest[i-1] == '&') && (after == len(rest) || rest[after] == '&') {
+			return true
+		}
+		rest = rest[after:]
+	}
+	return false
 }
 
 // isWebSocket tells whether a GET asks for an upgrade (RFC 6455, 4.2.1).

@@ -1,0 +1,82 @@
+package transcoder_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+)
+
+func TestDetect(t *testing.T) {
+	plans := jsonwire.NewPlans(nil)
+	methods := testpb.File_grpc_testing_test_proto.Services().ByName("TestService").Methods()
+	unary := transcoder.NewMethod(methods.ByName("UnaryCall"), plans, transcoder.Settings{})
+	cacheable := transcoder.NewMethod(methods.ByName("CacheableUnaryCall"), plans, transcoder.Settings{})
+	cacheable.NoSideEffects = true
+	stream := transcoder.NewMethod(methods.ByName("FullDuplexCall"), plans, transcoder.Settings{})
+	const none = transcoder.Protocol(255)
+	for _, test := range []struct {
+		name, method, query, contentType string
+		headers                          []string
+		want                             transcoder.Protocol
+		// On the path of a unary, a cacheable and a streaming method.
+		unary, cacheable, stream transcoder.Protocol
+	}{
+		{name: "gRPC", method: "POST", contentType: "application/grpc",
+			want: transcoder.GRPC, unary: transcoder.GRPC, cacheable: transcoder.GRPC, stream: transcoder.GRPC},
+		{name: "gRPC, named format", method: "POST", contentType: "application/grpc+proto",
+			want: transcoder.GRPC, unary: transcoder.GRPC, cacheable: transcoder.GRPC, stream: transcoder.GRPC},
+		{name: "gRPC, parameters", method: "POST", contentType: "application/grpc;x=y",
+			want: transcoder.GRPC, unary: transcoder.GRPC, cacheable: transcoder.GRPC, stream: transcoder.GRPC},
+		{name: "gRPC is posted", method: "GET", contentType: "application/grpc",
+			want: transcoder.REST, unary: none, cacheable: none, stream: none},
+		{name: "gRPC-Web", method: "POST", contentType: "application/grpc-web+proto",
+			want: transcoder.GRPCWeb, unary: transcoder.GRPCWeb, cacheable: transcoder.GRPCWeb, stream: transcoder.GRPCWeb},
+		{name: "gRPC-Web text", method: "POST", contentType: "application/grpc-web-text",
+			want: transcoder.GRPCWebText, unary: transcoder.GRPCWebText, cacheable: transcoder.GRPCWebText, stream: transcoder.GRPCWebText},
+		{name: "Connect", method: "POST", contentType: "application/proto", headers: []string{"Connect-Protocol-Version", "1"},
+			want: transcoder.ConnectUnary, unary: transcoder.ConnectUnary, cacheable: transcoder.ConnectUnary, stream: transcoder.ConnectUnary},
+		{name: "Connect stream", method: "POST", contentType: "application/connect+json",
+			want: transcoder.ConnectStream, unary: transcoder.ConnectStream, cacheable: transcoder.ConnectStream, stream: transcoder.ConnectStream},
+		{name: "Semantics 10: just JSON", method: "POST", contentType: "application/json",
+			want: transcoder.REST, unary: transcoder.ConnectUnary, cacheable: transcoder.ConnectUnary, stream: transcoder.REST},
+		{name: "Semantics 44: GET only without side effects", method: "GET", query: "message=%7B%7D&connect=v1",
+			want: transcoder.ConnectGet, unary: none, cacheable: transcoder.ConnectGet, stream: none},
+		{name: "no mark of Connect's GET", method: "GET", query: "disconnect=v1&connect=v12&message=connect=v1&connect=v1%20",
+			want: transcoder.REST, unary: none, cacheable: none, stream: none},
+		{name: "WebSocket", method: "GET", headers: []string{"Connection", "keep-alive, Upgrade", "Upgrade", "websocket"},
+			want: transcoder.WebSocket, unary: transcoder.WebSocket, cacheable: transcoder.WebSocket, stream: transcoder.WebSocket},
+		{name: "PUT", method: "PUT", contentType: "application/json",
+			want: transcoder.REST, unary: none, cacheable: none, stream: none},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequestWithContext(t.Context(), test.method, "/x?"+test.query, http.NoBody)
+			if test.contentType != "" {
+				r.Header.Set("Content-Type", test.contentType)
+			}
+			for i := 0; i+1 < len(test.headers); i += 2 {
+				r.Header.Set(test.headers[i], test.headers[i+1])
+			}
+			detected := transcoder.Detect(r)
+			if detected != test.want {
+				t.Errorf("Detect: got %d %s, want %d", detected, detected, test.want)
+			}
+			for _, on := range []struct {
+				method *transcoder.Method
+				want   transcoder.Protocol
+			}{{unary, test.unary}, {cacheable, test.cacheable}, {stream, test.stream}} {
+				got, ok := on.method.PathProtocol(r, detected)
+				if !ok {
+					got = none
+				}
+				if got != on.want {
+					t.Errorf("on %s: got %d, want %d", on.method.Path, got, on.want)
+				}
+			}
+		})
+	}
+}
