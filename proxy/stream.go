@@ -21,12 +21,16 @@ var (
 // direction to the backend, down the one to the client.
 type streaming struct {
 	*Call
-	upstream Stream
+	ctx      context.Context // ends with the call
 	cancel   context.CancelCauseFunc
+	upstream Stream
 	idle     *time.Timer
+	messages <-chan received // read ahead of the client; nil until then
 
-	// up is written by the goroutine that sends up and read after it has ended.
+	// up is written by the goroutine that sends up and read after it has ended,
+	// err also after it has cancelled with errClient.
 	up struct {
+		done     chan struct{} // nil if no goroutine was started
 		messages int
 		bytes    int64
 		err      error // what the client did wrong, or CANCELED
@@ -34,41 +38,93 @@ type streaming struct {
 }
 
 func relayStream(parent context.Context, c *Call) (r Result) {
-	ctx, cancel := context.WithCancelCause(parent)
-	defer cancel(nil)
-	upstream, err := c.Backend.Open(ctx, c.Method, c.Header, c.Shape)
-	if err != nil {
-		return Result{Err: err}
-	}
-	s := &streaming{Call: c, upstream: upstream, cancel: cancel}
+	s := &streaming{Call: c}
+	s.ctx, s.cancel = context.WithCancelCause(parent)
+	defer s.cancel(nil)
 	if c.IdleTimeout > 0 {
-		s.idle = time.AfterFunc(c.IdleTimeout, func() { cancel(errIdle) })
+		s.idle = time.AfterFunc(c.IdleTimeout, func() { s.cancel(errIdle) })
 		defer s.idle.Stop()
 	}
-	upDone := s.startUp(ctx)
-	err = s.down(ctx, &r)
-	cancel(nil)
-	c.Downstream.Unblock()
-	<-upDone
-	r.RequestMessages, r.RequestBytes = s.up.messages, s.up.bytes
-	r.Trailer = upstream.Trailer()
-	r.Err = s.verdict(ctx, err)
+	unblock := s.unblockWhenOver()
+	r.Err = s.verdict(s.carry(&r))
+	unblock()
+	s.cancel(nil)
+	s.settle(&r)
 	return r
+}
+
+// unblockWhenOver frees whoever waits for the client as soon as the call is
+// over, be it by its deadline. The returned function does so now; after it,
+// the Downstream is left alone.
+func (s *streaming) unblockWhenOver() func() {
+	done := make(chan struct{})
+	stop := context.AfterFunc(s.ctx, func() {
+		defer close(done)
+		s.Downstream.Unblock()
+	})
+	return func() {
+		if stop() {
+			s.Downstream.Unblock()
+			return
+		}
+		<-done
+	}
+}
+
+// carry runs both directions until the one to the client has ended.
+func (s *streaming) carry(r *Result) (err error) {
+	var only Frame
+	if !s.Shape.ClientStreams {
+		// Before the backend hears of the call: it may be refused for its message.
+		if only, err = s.receiveOnly(s.ctx); err != nil {
+			return err
+		}
+	}
+	if s.upstream, err = s.Backend.Open(s.ctx, s.Method, s.Header, s.Shape); err != nil {
+		only.Free()
+		return err
+	}
+	if s.Shape.ClientStreams {
+		s.up.done = make(chan struct{})
+		go func() {
+			defer close(s.up.done)
+			s.failUp(s.sendAll())
+		}()
+	} else {
+		s.sendOnly(only)
+	}
+	return s.down(r)
+}
+
+// settle waits for what the call started and adds up.
+func (s *streaming) settle(r *Result) {
+	if s.messages != nil {
+		for m := range s.messages {
+			m.frame.Free()
+		}
+	}
+	if s.up.done != nil {
+		<-s.up.done
+	}
+	r.RequestMessages, r.RequestBytes = s.up.messages, s.up.bytes
+	if s.upstream != nil {
+		r.Trailer = s.upstream.Trailer()
+	}
 }
 
 // verdict picks the error that came first: what the client did wrong explains
 // the cancellation that the backend half then reports.
-func (s *streaming) verdict(ctx context.Context, down error) error {
-	if down == nil {
+func (s *streaming) verdict(err error) error {
+	if err == nil {
 		return nil
 	}
-	switch context.Cause(ctx) {
+	switch context.Cause(s.ctx) {
 	case errClient:
 		return s.up.err
 	case errIdle:
 		return status.Errorf(codes.DeadlineExceeded, "no message in either direction for %s", s.IdleTimeout)
 	}
-	return expired(ctx, down)
+	return expired(s.ctx, err)
 }
 
 // alive restarts the idle time.
@@ -78,22 +134,6 @@ func (s *streaming) alive() {
 	}
 }
 
-// startUp sends the client's messages up. A client that sends exactly one
-// needs no goroutine of its own.
-func (s *streaming) startUp(ctx context.Context) <-chan struct{} {
-	done := make(chan struct{})
-	if s.Shape.ClientStreams {
-		go func() {
-			defer close(done)
-			s.failUp(s.sendAll(ctx))
-		}()
-		return done
-	}
-	defer close(done)
-	s.failUp(s.sendOne(ctx))
-	return done
-}
-
 func (s *streaming) failUp(err error) {
 	if err != nil {
 		s.up.err = err
@@ -101,16 +141,12 @@ func (s *streaming) failUp(err error) {
 	}
 }
 
-func (s *streaming) sendOne(ctx context.Context) error {
-	request, err := s.receiveOnly(ctx)
-	if err != nil {
-		return err
-	}
+// sendOnly sends the message of a client that does not stream.
+func (s *streaming) sendOnly(request Frame) {
 	s.countUp(request)
 	if s.upstream.Send(request) == nil {
 		_ = s.upstream.CloseSend() // Recv has the reason of a failure
 	}
-	return nil
 }
 
 func (s *streaming) countUp(f Frame) {
@@ -118,7 +154,8 @@ func (s *streaming) countUp(f Frame) {
 	s.up.bytes += int64(f.Len())
 }
 
-func (s *streaming) sendAll(ctx context.Context) error {
+// sendAll sends the client's messages until its half-close.
+func (s *streaming) sendAll() error {
 	for {
 		f, err := s.Downstream.Recv()
 		if err == io.EOF {
@@ -130,7 +167,7 @@ func (s *streaming) sendAll(ctx context.Context) error {
 		}
 		s.alive()
 		if s.OnRequest != nil {
-			if err := s.OnRequest(ctx, &f); err != nil {
+			if err := s.OnRequest(s.ctx, &f); err != nil {
 				f.Free()
 				return err
 			}
@@ -150,7 +187,7 @@ type received struct {
 
 // down brings the backend's messages to the client and returns the status the
 // backend ended with, or why the client could not take them.
-func (s *streaming) down(ctx context.Context, r *Result) error {
+func (s *streaming) down(r *Result) error {
 	header, err := s.upstream.Header()
 	if err != nil {
 		return statusError(err)
@@ -159,17 +196,11 @@ func (s *streaming) down(ctx context.Context, r *Result) error {
 		s.Downstream.Header(header)
 	}
 	if !s.Shape.ServerStreams {
-		return s.downOne(ctx, r)
+		return s.downOne(r)
 	}
-	messages := s.prefetch()
-	defer func() {
-		s.cancel(nil)
-		for m := range messages {
-			m.frame.Free()
-		}
-	}()
+	s.messages = s.prefetch()
 	for {
-		m := s.next(messages, r.ResponseMessages > 0)
+		m := s.next(r.ResponseMessages > 0)
 		if m.err != nil {
 			return endOf(m.err)
 		}
@@ -183,7 +214,7 @@ func (s *streaming) down(ctx context.Context, r *Result) error {
 }
 
 // downOne brings the single answer of a client-streaming call.
-func (s *streaming) downOne(ctx context.Context, r *Result) error {
+func (s *streaming) downOne(r *Result) error {
 	f, err := s.upstream.Recv()
 	if err == io.EOF {
 		return status.Error(codes.Internal, "the backend ended the call without an answer")
@@ -191,15 +222,16 @@ func (s *streaming) downOne(ctx context.Context, r *Result) error {
 	if err != nil {
 		return statusError(err)
 	}
-	if _, err := s.upstream.Recv(); err != io.EOF {
+	if second, err := s.upstream.Recv(); err != io.EOF {
 		f.Free()
 		if err == nil {
+			second.Free()
 			return status.Error(codes.Internal, "the backend sent more than one answer")
 		}
 		return statusError(err)
 	}
 	if s.OnReply != nil {
-		if err := s.OnReply(ctx, &f); err != nil {
+		if err := s.OnReply(s.ctx, &f); err != nil {
 			f.Free()
 			return err
 		}
@@ -227,11 +259,11 @@ func (s *streaming) prefetch() <-chan received {
 
 // next returns the next message. Where none is waiting, what was written is
 // flushed first; the reader gets one chance to run before that.
-func (s *streaming) next(messages <-chan received, written bool) received {
+func (s *streaming) next(written bool) received {
 	if written {
 		for range 2 {
 			select {
-			case m := <-messages:
+			case m := <-s.messages:
 				return m
 			default:
 				runtime.Gosched()
@@ -239,7 +271,7 @@ func (s *streaming) next(messages <-chan received, written bool) received {
 		}
 		s.Downstream.Flush()
 	}
-	return <-messages
+	return <-s.messages
 }
 
 // endOf turns what Recv returned at the end into the call's error.

@@ -165,6 +165,9 @@ func (e *elements) value(c byte) ([]byte, error) {
 			if included {
 				at++
 			}
+			if at == 0 {
+				return nil, badRequest("element %d: found %q, expected a value", e.count, rune(c))
+			}
 			return e.take(at), nil
 		}
 		err := e.fill()

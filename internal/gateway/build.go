@@ -171,6 +171,9 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 		timeout:     set.Timeout,
 		idleTimeout: b.settings.idleTimeout(set),
 	}
+	if cors := set.Cors(); cors != nil {
+		m.allowOrigin = cors.AllowsOrigin
+	}
 	b.addRoutes(r, plans, m)
 }
 

@@ -167,7 +167,7 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	m := route.method
 	c.set = m.set
 	c.prepare(s, route, w, r)
-	x := transcoder.Exchange{W: w, R: r, Values: c.match.path.Values}
+	x := transcoder.Exchange{W: w, R: r, Values: c.match.path.Values, AllowOrigin: m.allowOrigin}
 	if m.changesHeader {
 		x.BeforeHeader = c.beforeHeader
 	}
@@ -184,7 +184,7 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	var result proxy.Result
 	if admitted {
 		var cancel context.CancelFunc
-		if ctx, cancel, err = g.bound(ctx, m, r.Header); err == nil {
+		if ctx, cancel, err = g.bound(ctx, m, r.Header, c.match.protocol); err == nil {
 			defer cancel()
 			ctx, err = client.Open(ctx)
 		}
@@ -234,7 +234,10 @@ func (c *call) recycle() {
 }
 
 func (c *call) checkMessage(ctx context.Context, f *proxy.Frame) error {
-	return c.set.Message(ctx, &c.request, f.Bytes())
+	if err := c.set.Message(ctx, &c.request, f.Bytes()); err != nil {
+		return refusedMessage{err}
+	}
+	return nil
 }
 
 func (c *call) changeReply(ctx context.Context, f *proxy.Frame) error {
@@ -252,7 +255,7 @@ func (c *call) changeReply(ctx context.Context, f *proxy.Frame) error {
 
 // bound gives the call its deadline: the shorter of the client's and the
 // policy's.
-func (g *Gateway) bound(ctx context.Context, m *Method, h http.Header) (context.Context, context.CancelFunc, error) {
+func (g *Gateway) bound(ctx context.Context, m *Method, h http.Header, p transcoder.Protocol) (context.Context, context.CancelFunc, error) {
 	timeout, limited, err := transcoder.ClientTimeout(h)
 	if err != nil {
 		return ctx, nil, err
@@ -260,7 +263,7 @@ func (g *Gateway) bound(ctx context.Context, m *Method, h http.Header) (context.
 	if m.timeout > 0 && (!limited || m.timeout < timeout) {
 		timeout, limited = m.timeout, true
 	}
-	if !m.Shape.Unary() {
+	if !m.Shape.Unary() || p == transcoder.WebSocket { // which may wait for its message
 		return g.boundStream(ctx, timeout, limited)
 	}
 	if !limited {

@@ -30,6 +30,19 @@ func (ShuttingDown) GRPCStatus() *status.Status {
 // WebSocketClose is "service restart" of the WebSocket close code registry.
 func (ShuttingDown) WebSocketClose() int { return 1012 }
 
+// refusedMessage is a policy's no to one of the client's messages; a WebSocket
+// closes with 1008 for it.
+type refusedMessage struct{ error }
+
+// Unwrap gives the policy's error, which may know its HTTP status.
+func (e refusedMessage) Unwrap() error { return e.error }
+
+// GRPCStatus is the policy's.
+func (e refusedMessage) GRPCStatus() *status.Status { return status.Convert(e.error) }
+
+// WebSocketClose is "policy violation" of the WebSocket close code registry.
+func (refusedMessage) WebSocketClose() int { return 1008 }
+
 // ended puts the gateway's own reason in place of the cancellation it caused.
 func (g *Gateway) ended(ctx context.Context, err error) error {
 	if err != nil && context.Cause(ctx) == errDraining && status.Code(err) == codes.Canceled {

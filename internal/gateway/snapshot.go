@@ -68,6 +68,9 @@ type Method struct {
 	idleTimeout time.Duration
 	// changesHeader: some policy changes the header of the answer.
 	changesHeader bool
+	// allowOrigin tells whose pages may open a WebSocket beside our own; nil for
+	// nobody's.
+	allowOrigin func(origin string) bool
 }
 
 // acquire takes the current snapshot for one request; nil before the first.

@@ -1,0 +1,221 @@
+package transcoder
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy"
+)
+
+const (
+	// firstMessageWait is how long the header of a streaming answer waits for the
+	// first message, so that an error before it can still be an ordinary status.
+	// Once the backend has sent its own header, acceptedWait is enough.
+	firstMessageWait = time.Second
+	acceptedWait     = 50 * time.Millisecond
+	// heartbeat is the pause after which an SSE stream is told that it lives.
+	heartbeat = 15 * time.Second
+)
+
+// errHead ends the call of a HEAD request when its header is known.
+var errHead = status.Error(codes.Canceled, "the answer to HEAD has no body")
+
+// Header implements proxy.Downstream.
+func (s *restStream) Header(md metadata.MD) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.begun {
+		return // too late: the answer began before the backend spoke
+	}
+	settings := &s.binding.Method.Settings
+	settings.Headers.Response(s.w.Header(), md, settings.OwnHeaders)
+	if s.timer != nil {
+		s.timer.Reset(acceptedWait)
+		return
+	}
+	if v := md["x-http-code"]; settings.StatusFromMetadata && len(v) == 1 {
+		if code, err := strconv.Atoi(v[0]); err == nil && code >= 200 && code <= 599 {
+			s.statusCode = code
+		}
+	}
+}
+
+// tick is called by the timer. It writes the header if no message came in time
+// and heartbeats afterwards, and it gives up on a client that does not read.
+func (s *restStream) tick() {
+	if !s.mu.TryLock() {
+		s.checkWrite()
+		return
+	}
+	defer s.mu.Unlock()
+	if s.finished {
+		return
+	}
+	if s.format == formatRaw && !s.begun {
+		s.timer.Reset(stallCheck) // the content type comes with the first message
+		return
+	}
+	if !s.begun {
+		s.begin200()
+		s.writer.flush()
+	}
+	s.timer.Reset(s.beat())
+}
+
+// checkWrite is tick while something is being written.
+func (s *restStream) checkWrite() {
+	patience := writeTimeout
+	if s.over.Load() {
+		patience = lastWriteGrace
+	}
+	switch watch := &s.writer.watch; {
+	case watch.stalled(patience):
+		s.writer.giveUp(s.controller)
+	case watch.stalled(0):
+		s.timer.Reset(min(stallCheck, patience))
+	default:
+		s.timer.Reset(acceptedWait) // whoever has the lock is done soon
+	}
+}
+
+// beat writes a heartbeat where one is due and returns the time to the next.
+func (s *restStream) beat() time.Duration {
+	if s.format != formatSSE {
+		return stallCheck
+	}
+	if quiet := time.Since(s.writer.last); quiet < heartbeat {
+		return min(heartbeat-quiet, stallCheck)
+	}
+	if s.writer.write([]byte(": ping\n\n")) == nil { // else Send will notice
+		s.writer.flush()
+	}
+	return stallCheck
+}
+
+// begin200 writes the header of a streaming answer, once.
+func (s *restStream) begin200() {
+	if s.begun {
+		return
+	}
+	s.begun = true
+	h := s.w.Header()
+	contentType := s.format.contentType()
+	if s.format == formatRaw {
+		contentType = s.rawType
+	}
+	setContentType(h, contentType)
+	if s.format == formatSSE {
+		h["Cache-Control"] = []string{"no-store"}
+		h["X-Accel-Buffering"] = []string{"no"}
+	}
+	var e *encoding
+	if s.format != formatRaw {
+		addVary(h, "Accept")
+		addVary(h, "Accept-Encoding")
+		e = acceptedEncoding(s.r.Header)
+	}
+	s.incoming.closeAfter(h)
+	if s.BeforeHeader != nil {
+		s.BeforeHeader(h)
+	}
+	if s.r.Method == http.MethodHead {
+		e = nil
+	}
+	s.writer.begin(s.w, s.controller, e)
+	if s.r.Method == http.MethodHead {
+		s.writer.out = io.Discard
+	}
+}
+
+// Send implements proxy.Downstream.
+func (s *restStream) Send(f proxy.Frame) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.binding.Method.Shape.ServerStreams {
+		// It waits for Finish, when the status is known.
+		var err error
+		s.reply = f
+		s.replyBody, s.replyType, err = s.encode(&s.reply)
+		return err
+	}
+	defer f.Free()
+	write := s.sendJSON
+	if s.format == formatRaw {
+		write = s.sendRaw
+	}
+	if err := write(&f); err != nil {
+		return err
+	}
+	if s.r.Method == http.MethodHead {
+		return errHead
+	}
+	return nil
+}
+
+func (s *restStream) sendJSON(f *proxy.Frame) error {
+	m := s.binding.Method
+	var err error
+	s.scratch = s.format.appendOpen(s.scratch[:0], s.sent)
+	if field := s.binding.answer.field; field != nil {
+		s.scratch, err = field.AppendJSON(s.scratch, f.Bytes(), m.Settings.JSON)
+	} else {
+		s.scratch, err = m.output.AppendJSON(s.scratch, f.Bytes(), m.Settings.JSON)
+	}
+	if err != nil {
+		return status.Errorf(codes.Internal, "the backend's message %d is not a valid %s: %v", s.sent+1, m.Descriptor.Output().FullName(), err)
+	}
+	s.scratch = s.format.appendClose(s.scratch)
+	s.begin200()
+	s.sent++
+	return s.writer.write(s.scratch)
+}
+
+func (s *restStream) sendRaw(f *proxy.Frame) error {
+	b, err := parseHTTPBody(s.rawPart(f.Bytes()))
+	if err != nil {
+		return err
+	}
+	if !s.begun {
+		s.rawType = b.contentTypeOrDefault()
+	}
+	s.begin200()
+	s.sent++
+	return s.writer.write(b.data)
+}
+
+// Flush implements proxy.Downstream.
+func (s *restStream) Flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.begun {
+		s.writer.flush()
+	}
+}
+
+// writeReply writes the single answer of a client stream.
+func (s *restStream) writeReply() int {
+	httpStatus := http.StatusOK
+	if s.statusCode != 0 {
+		httpStatus = s.statusCode
+	}
+	s.incoming.closeAfter(s.w.Header())
+	s.write(httpStatus, s.replyType, s.replyBody)
+	return httpStatus
+}
+
+// writeEnd writes the normal end of a server stream.
+func (s *restStream) writeEnd() {
+	if !s.begun && s.format == formatRaw {
+		s.rawType = contentTypeBinary
+	}
+	s.begin200()
+	if end := s.format.appendEnd(s.scratch[:0], s.sent); len(end) > 0 {
+		_ = s.writer.write(end) // an error means that the client is gone
+	}
+}

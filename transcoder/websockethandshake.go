@@ -1,0 +1,88 @@
+package transcoder
+
+import (
+	"bufio"
+	"encoding/base64"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// The subprotocols, and the prefix of the one that carries a token.
+const (
+	subprotocolJSON  = "transom.json"
+	subprotocolProto = "transom.proto"
+	bearerPrefix     = "bearer."
+)
+
+// webSocketVersion is RFC 6455's.
+const webSocketVersion = "13"
+
+// checkHandshake refuses what is no opening handshake (RFC 6455, 4.2.1), in the
+// form of every other refusal.
+func (s *webSocket) checkHandshake() error {
+	if s.r.Method != http.MethodGet || s.r.ProtoMajor != 1 {
+		return NewStatusError(http.StatusNotImplemented, codes.Unimplemented,
+			"WebSockets are served over HTTP/1.1; found %s by %s", clip(s.r.Method), s.r.Proto)
+	}
+	if v := first(s.r.Header, "Sec-Websocket-Version"); v != webSocketVersion {
+		s.w.Header()["Sec-Websocket-Version"] = []string{webSocketVersion}
+		return NewStatusError(http.StatusUpgradeRequired, codes.InvalidArgument,
+			"Sec-WebSocket-Version is %q, expected %s", clip(v), webSocketVersion)
+	}
+	keys := s.r.Header["Sec-Websocket-Key"]
+	if len(keys) != 1 {
+		return badRequest("Sec-WebSocket-Key is there %d times, expected once", len(keys))
+	}
+	if key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(keys[0])); err != nil || len(key) != 16 {
+		return badRequest("Sec-WebSocket-Key is %q, expected 16 bytes in base64", clip(keys[0]))
+	}
+	return nil
+}
+
+// checkOrigin lets in the pages of this host and those that the policy cors
+// names: browsers send cookies along whatever page opens a WebSocket.
+func (s *webSocket) checkOrigin() error {
+	origins := s.r.Header["Origin"]
+	if len(origins) == 0 {
+		return nil // not a browser
+	}
+	if len(origins) == 1 {
+		if u, err := url.Parse(origins[0]); err == nil && u.Host != "" && strings.EqualFold(u.Host, s.r.Host) {
+			return nil
+		}
+		if s.allowOrigin != nil && s.allowOrigin(origins[0]) {
+			return nil
+		}
+	}
+	return status.Errorf(codes.PermissionDenied, "a page of %q may not open a WebSocket here; the policy cors lists the origins that may", clip(origins[0]))
+}
+
+// chooseSubprotocol picks the one subprotocol to echo. A browser gives up where
+// it offered some and none is echoed.
+func chooseSubprotocol(h http.Header) string {
+	var chosen string
+	for _, line := range h["Sec-Websocket-Protocol"] {
+		for item := range splitComma(line) {
+			item = strings.TrimSpace(item)
+			switch {
+			case item == subprotocolJSON || item == subprotocolProto:
+				return item
+			case chosen == "" || strings.HasPrefix(chosen, bearerPrefix):
+				chosen = item
+			}
+		}
+	}
+	return chosen
+}
+
+// Hijack implements http.Hijacker.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	h.conn = conn
+	return conn, rw, err
+}

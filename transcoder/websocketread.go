@@ -1,0 +1,227 @@
+package transcoder
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy"
+)
+
+const (
+	// tickInterval is how often tick looks after the client; every third time it
+	// pings. pingTimeout is the time for the pong.
+	tickInterval = 10 * time.Second
+	pingEvery    = 3
+	pingTimeout  = 10 * time.Second
+	// firstFrameWait is how long a unary call waits for its message.
+	firstFrameWait = time.Minute
+	// firstRead is the memory for a small frame, in bytes.
+	firstRead = 512
+)
+
+type webSocketFrame struct {
+	text bool
+	data []byte
+	err  error
+}
+
+// read takes the client's frames until the socket ends. It holds one at a time,
+// so that a client cannot send more than the backend takes.
+func (s *webSocket) read() {
+	defer close(s.readerEnd)
+	for {
+		s.reading.Store(true)
+		f := s.readFrame()
+		s.reading.Store(false)
+		if f.err != nil {
+			s.socketEnded(f.err)
+			return
+		}
+		s.seen.Add(1)
+		select {
+		case s.frames <- f:
+		case <-s.unblocked:
+			// The call is over, or needs no more: what comes is dropped, but the
+			// socket is read on, for its close frame and pongs.
+		}
+	}
+}
+
+// readFrame reads one message. One that is too large is left unread, so that
+// the client can still be told.
+func (s *webSocket) readFrame() webSocketFrame {
+	kind, r, err := s.conn.Reader(context.Background()) // ends with the socket
+	if err != nil {
+		return webSocketFrame{err: err}
+	}
+	select {
+	case <-s.unblocked:
+		_, err := io.Copy(io.Discard, r)
+		return webSocketFrame{err: err}
+	default:
+	}
+	data, err := appendAll(make([]byte, 0, firstRead), r, s.binding.Method.Settings.MaxMessage, 0)
+	return webSocketFrame{text: kind == websocket.MessageText, data: data, err: err}
+}
+
+// socketEnded tells a waiting Recv, and cancels a call whose answer nobody can
+// take any more.
+func (s *webSocket) socketEnded(err error) {
+	switch {
+	case errors.Is(err, errTooLarge):
+		err = &webSocketError{NewStatusError(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
+			"frame %d is larger than %d bytes", s.seen.Load()+1, s.binding.Method.Settings.MaxMessage), websocket.StatusMessageTooBig}
+	case s.binding.Method.Shape.ClientStreams && websocket.CloseStatus(err) != -1:
+		time.AfterFunc(closeGrace, s.cancel)
+		err = io.EOF
+	default:
+		err = status.Error(codes.Canceled, "the client closed the WebSocket")
+	}
+	select {
+	case s.frames <- webSocketFrame{err: err}:
+	case <-s.unblocked:
+		s.cancel()
+	}
+}
+
+// webSocketError is a status error with a close code of its own.
+type webSocketError struct {
+	*StatusError
+	code websocket.StatusCode
+}
+
+// WebSocketClose is the close code.
+func (e *webSocketError) WebSocketClose() int { return int(e.code) }
+
+// tick gives up on a client that does not read and on one that does not answer
+// pings.
+func (s *webSocket) tick() {
+	s.giveUpAfter(writeTimeout)
+	if s.ticks++; s.ticks%pingEvery == 0 && !s.alive() {
+		s.cancel()
+	}
+	if !s.finished.Load() {
+		s.timer.Reset(tickInterval)
+	}
+}
+
+// giveUpAfter makes a write fail that has been waiting for so long.
+func (s *webSocket) giveUpAfter(d time.Duration) {
+	if s.watch.stalled(d) {
+		_ = s.net.SetWriteDeadline(time.Unix(1, 0)) // it fails only on a closed connection
+	}
+}
+
+// alive pings the client. While the reader is held up by the backend no pong is
+// seen, and while a write is waiting no ping leaves: then it is not for the ping
+// to say.
+func (s *webSocket) alive() bool {
+	if !s.reading.Load() || s.watch.stalled(0) {
+		return true
+	}
+	seen := s.seen.Load()
+	ctx, cancel := context.WithTimeout(context.Background(), pingTimeout)
+	defer cancel()
+	return s.conn.Ping(ctx) == nil || !s.reading.Load() || s.seen.Load() != seen || s.watch.stalled(0)
+}
+
+// Recv implements proxy.Downstream.
+func (s *webSocket) Recv() (proxy.Frame, error) {
+	streams := s.binding.Method.Shape.ClientStreams
+	switch {
+	case s.halfDone, s.started && !streams:
+		return proxy.Frame{}, io.EOF
+	case !streams && s.binding.body.kind == bodyNone:
+		return s.fromPath()
+	}
+	s.started = true
+	var late <-chan time.Time
+	if s.binding.Method.Shape.Unary() {
+		timer := time.NewTimer(firstFrameWait)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case f := <-s.frames:
+		return s.message(f)
+	case <-s.unblocked:
+		return proxy.Frame{}, errUnblocked
+	case <-s.ctx.Done():
+		return proxy.Frame{}, status.FromContextError(s.ctx.Err()).Err()
+	case <-late:
+		return proxy.Frame{}, status.Errorf(codes.DeadlineExceeded, "no message came within %s", firstFrameWait)
+	}
+}
+
+// fromPath makes the request of a rule without a body; the client need send
+// nothing.
+func (s *webSocket) fromPath() (proxy.Frame, error) {
+	s.started = true
+	s.wire = s.wire[:0]
+	if err := s.appendPathAndQuery(); err != nil {
+		return proxy.Frame{}, err
+	}
+	s.drop()
+	return proxy.NewFrame(s.wire), nil
+}
+
+// message turns a frame into a message.
+func (s *webSocket) message(f webSocketFrame) (proxy.Frame, error) {
+	if f.err != nil {
+		s.drop()
+		return proxy.Frame{}, f.err
+	}
+	s.frame++
+	if s.frame == 1 && !s.fixed {
+		s.binary.Store(!f.text)
+	}
+	streams := s.binding.Method.Shape.ClientStreams
+	if f.text && len(f.data) == 0 && streams {
+		s.halfDone = true
+		s.drop()
+		return proxy.Frame{}, io.EOF
+	}
+	if !streams {
+		s.drop()
+	}
+	s.wire = s.wire[:0]
+	if err := s.appendFrame(f); err != nil {
+		st, httpStatus := statusOf(err, nil)
+		return proxy.Frame{}, NewStatusError(httpStatus, st.Code(), "frame %d: %s", s.frame, st.Message())
+	}
+	return proxy.NewFrame(s.wire), nil
+}
+
+// drop lets the reader read on without anybody who takes the frames.
+func (s *webSocket) drop() { s.unblock.Do(func() { close(s.unblocked) }) }
+
+func (s *webSocket) appendFrame(f webSocketFrame) error {
+	b := &s.binding.body
+	var err error
+	switch {
+	case f.text && len(f.data) == 0, b.kind == bodyNone:
+	case b.raw:
+		contentType := contentTypeBinary
+		if f.text {
+			contentType = "text/plain; charset=utf-8"
+		}
+		s.raw = f.data
+		err = s.appendRaw(contentType)
+	case f.text:
+		err = s.appendJSON(f.data)
+	default:
+		s.raw = f.data
+		err = s.appendProto()
+	}
+	if err != nil {
+		return err
+	}
+	return s.appendPathAndQuery()
+}
