@@ -89,8 +89,8 @@ func (e *encoder) free() {
 func (p *Plan) AppendJSON(dst, wire []byte, o Output) ([]byte, error) {
 	e := newEncoder(p.plans, wire, o)
 	out, err := e.message(dst, p, wire)
-	if err == errAgain {
-		out, err = e.messageExact(dst, p, wire)
+	if err != nil {
+		out, err = e.again(dst, err, wire, p)
 	}
 	e.free()
 	if err != nil {
@@ -99,15 +99,19 @@ func (p *Plan) AppendJSON(dst, wire []byte, o Output) ([]byte, error) {
 	return out, nil
 }
 
-// messageExact writes a message whose data is not what serialisers write.
-func (e *encoder) messageExact(dst []byte, p *Plan, wire []byte) ([]byte, error) {
+// again is the exact way. An error of the fast way counts only where the exact
+// way has one too: what is wrong may be a value that a later one replaces.
+func (e *encoder) again(dst []byte, fast error, wire []byte, p *Plan) ([]byte, error) {
 	e.exact, e.depth, e.partial = true, 0, false
 	e.sets.open, e.words = 0, e.words[:0]
 	normal, err := normalise(p, wire)
-	if err != nil {
-		return dst, err
+	if err == nil {
+		dst, err = e.message(dst, p, normal)
 	}
-	return e.message(dst, p, normal)
+	if err != nil && fast != errAgain {
+		err = fast
+	}
+	return dst, err
 }
 
 // fail makes an error about what stands at the start of b.

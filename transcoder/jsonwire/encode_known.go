@@ -293,8 +293,10 @@ func (e *encoder) any(dst []byte, p *Plan, b []byte) ([]byte, error) {
 	switch {
 	case err == nil:
 		return closed(dst, '}'), nil
-	case err == errAgain || !e.LenientAny:
+	case !e.LenientAny:
 		return dst[:at], err
+	case !e.exact:
+		return dst[:at], errAgain // only the exact way knows whether the value is broken
 	}
 	e.depth, e.words, e.sets.open = state, e.words[:words], open
 	dst = append(dst[:body], `"value":"`...)

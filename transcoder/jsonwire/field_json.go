@@ -63,11 +63,15 @@ func (f *Field) AppendJSON(dst, message []byte, o Output) ([]byte, error) {
 func (p *Plan) appendFields(dst, wire []byte, o Output) ([]byte, error) {
 	e := newEncoder(p.plans, wire, o)
 	out, _, err := e.fields(dst, p, wire, 0)
-	if err == errAgain {
+	if err != nil {
+		fast := err
+		e.exact, e.depth, e.partial = true, 0, false
+		e.sets.open, e.words = 0, e.words[:0]
 		if wire, err = normalise(p, wire); err == nil {
-			e.exact, e.depth, e.partial = true, 0, false
-			e.sets.open, e.words = 0, e.words[:0]
 			out, _, err = e.fields(dst, p, wire, 0)
+		}
+		if err != nil && fast != errAgain {
+			err = fast
 		}
 	}
 	e.free()
