@@ -28,8 +28,8 @@ type backend struct {
 	// cancelled gets a value when a call with the case "block" was cancelled.
 	cancelled chan struct{}
 	calls     atomic.Int32
-	// seen is the metadata of the last call.
-	seen atomic.Pointer[metadata.MD]
+	// stop ends the server and all its calls.
+	stop func()
 }
 
 func startBackend(t testing.TB) (*backend, string) {
@@ -46,10 +46,11 @@ func startBackend(t testing.TB) (*backend, string) {
 		defer close(done)
 		_ = server.Serve(listener)
 	}()
-	t.Cleanup(func() {
+	b.stop = func() {
 		server.Stop()
 		<-done
-	})
+	}
+	t.Cleanup(b.stop)
 	return b, listener.Addr().String()
 }
 
@@ -57,7 +58,6 @@ func startBackend(t testing.TB) (*backend, string) {
 func (b *backend) begin(ctx context.Context) string {
 	b.calls.Add(1)
 	md, _ := metadata.FromIncomingContext(ctx)
-	b.seen.Store(&md)
 	header, trailer := metadata.MD{}, metadata.MD{}
 	for name, values := range md {
 		switch {

@@ -51,12 +51,17 @@ func newEdge(t testing.TB) *edge {
 	t.Cleanup(func() { goleak.VerifyNone(t, ignore, lingers) })
 	b, direct := startBackend(t)
 	e := &edge{backend: b, direct: direct, bindings: map[string]*transcoder.Binding{}}
-	conn := dial(t, direct, grpc.WithIdleTimeout(0))
-	e.upstream = proxy.NewGRPC(conn, 64<<20)
+	e.connect(t, direct)
 	e.headers = transcoder.NewHeaderRules(transcoder.HeaderOptions{ResponsePrefix: transcoder.DefaultResponsePrefix})
 	e.bind(t)
 	e.serve(t)
 	return e
+}
+
+// connect sends the calls from here on to a backend.
+func (e *edge) connect(t testing.TB, address string) {
+	t.Helper()
+	e.upstream = proxy.NewGRPC(dial(t, address, grpc.WithIdleTimeout(0)), 64<<20)
 }
 
 func dial(t testing.TB, address string, options ...grpc.DialOption) *grpc.ClientConn {
