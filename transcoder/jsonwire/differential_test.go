@@ -2,6 +2,7 @@ package jsonwire_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"testing"
@@ -70,8 +71,17 @@ func outputs() []jsonwire.Output {
 	}
 }
 
+// errNoReference says that protobuf-go panicked: dynamic messages do for a map
+// entry whose key comes first rightly and then with another wire type.
+var errNoReference = errors.New("protobuf-go panicked")
+
 // toJSON is what protojson makes of wire data.
-func (r *reference) toJSON(d protoreflect.MessageDescriptor, wire []byte, o jsonwire.Output) ([]byte, error) {
+func (r *reference) toJSON(d protoreflect.MessageDescriptor, wire []byte, o jsonwire.Output) (out []byte, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errNoReference
+		}
+	}()
 	m := dynamicpb.NewMessage(d)
 	if err := (proto.UnmarshalOptions{Resolver: r.types}).Unmarshal(wire, m); err != nil {
 		return nil, err
@@ -95,6 +105,9 @@ func (r *reference) compareJSON(d protoreflect.MessageDescriptor, wire []byte) e
 			return fmt.Errorf("%+v: dst is not kept", o)
 		}
 		got = got[1:]
+		if wantErr == errNoReference {
+			return nil
+		}
 		if (wantErr == nil) != (gotErr == nil) {
 			return fmt.Errorf("%+v\n wire %x\n protojson: %s %v\n jsonwire:  %s %v", o, wire, want, wantErr, got, gotErr)
 		}

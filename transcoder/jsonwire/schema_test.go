@@ -5,8 +5,10 @@ import (
 	"testing"
 
 	"github.com/bufbuild/protocompile"
+	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/transom-gateway/transom/transcoder/jsonwire/internal/testpb"
@@ -22,22 +24,21 @@ func compiled(t testing.TB) (*reference, func(name protoreflect.FullName) protor
 	if err != nil {
 		t.Fatal(err)
 	}
-	registry := new(protoregistry.Files)
-	for _, f := range files {
-		if err := registry.RegisterFile(f); err != nil {
-			t.Fatal(err)
-		}
-	}
+	// Linked again by protobuf-go, which is the reference for all of a descriptor.
+	set := &descriptorpb.FileDescriptorSet{}
 	for _, path := range []string{"any", "duration", "empty", "field_mask", "struct", "timestamp", "wrappers"} {
 		f, err := protoregistry.GlobalFiles.FindFileByPath("google/protobuf/" + path + ".proto")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := registry.RegisterFile(f); err != nil {
-			t.Fatal(err)
-		}
+		set.File = append(set.File, protodesc.ToFileDescriptorProto(f))
 	}
-	if err := registry.RegisterFile(testpb.File_test_proto); err != nil {
+	set.File = append(set.File, protodesc.ToFileDescriptorProto(testpb.File_test_proto))
+	for _, f := range files {
+		set.File = append(set.File, protodesc.ToFileDescriptorProto(f))
+	}
+	registry, err := protodesc.NewFiles(set)
+	if err != nil {
 		t.Fatal(err)
 	}
 	find := func(name protoreflect.FullName) protoreflect.MessageDescriptor {
