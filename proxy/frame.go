@@ -4,10 +4,6 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// pool lends the buffers of all messages. Its buffers are returned when the
-// last reference to a Frame is freed.
-var pool = mem.DefaultBufferPool()
-
 // Frame is one protobuf message in wire format: the one currency between
 // packages. It holds a reference to counted buffers. Whoever holds a Frame owns
 // it, passes it on or calls Free once; the zero Frame is the empty message.

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -183,6 +184,7 @@ func dial(t Target) (*Conn, error) {
 			MinConnectTimeout: 5 * time.Second,
 		}),
 		grpc.WithIdleTimeout(0),
+		experimental.WithBufferPool(pool),
 	}
 	if t.Authority != "" {
 		options = append(options, grpc.WithAuthority(t.Authority))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -55,6 +56,8 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	if _, err := g.Reload(ctx); err != nil {
 		return problem(err)
 	}
+	runtime.GC() // what compiling took is not live any more
+	tuneMemory()
 	server, err := listen(file, g, telemetry)
 	if err != nil {
 		return problem(err)
@@ -104,6 +107,7 @@ func startReloads(ctx context.Context, g *gateway.Gateway, t *observe.Telemetry)
 			case <-wanted:
 			}
 			if _, err := g.Reload(ctx); err == nil {
+				tuneMemory()
 				files = files.follow(g, t, want)
 			}
 		}
