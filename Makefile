@@ -44,6 +44,7 @@ test: test-packages ## Run all tests with the race detector, in every module
 .PHONY: test-packages
 test-packages: ## Install the programs that tests start, or name them
 	@scripts/install-test-packages.sh
+	@bench/install.sh
 	@for module in $(MODULES); do test ! -x $$module/install.sh || $$module/install.sh; done
 
 .PHONY: lint
@@ -83,15 +84,19 @@ fuzz: ## Fuzz each target for FUZZTIME
 .PHONY: bench
 bench: ## Compare Transom with its peers on the same work
 	bench/install.sh
+	bench/install.sh
 	cd bench && go run . $(BENCHFLAGS)
+	go test -run '^$$' -bench . ./transcoder/jsonwire ./internal/httprule
 
 .PHONY: generate
 generate: ## Write the Go code of the .proto files
 	go run ./internal/generate
+	cd bench && go run ./gengateway
 
 .PHONY: check-generated
 check-generated: ## Fail where generated code is stale
 	go run ./internal/generate -check
+	cd bench && go run ./gengateway -check
 
 .PHONY: clean
 clean: ## Remove what make built

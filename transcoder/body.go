@@ -24,7 +24,7 @@ func (c *restCall) readBody() error {
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }() // it has no error of its own
 	c.raw, err = appendAll(c.raw[:0], body, limit, c.r.ContentLength)
 	return bodyError(err, limit)
 }

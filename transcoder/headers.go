@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -87,8 +88,18 @@ var hopByHop = map[string]bool{
 // neverCrosses tells whether a lower-case name is the connection's, gRPC's or
 // the gateway's own.
 func neverCrosses(name string) bool {
-	return hopByHop[name] || strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, ":") ||
-		strings.HasPrefix(name, "x-transom-") || strings.IndexByte(name, '_') >= 0 || name == "user-agent"
+	if hopByHop[name] || strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, ":") ||
+		strings.HasPrefix(name, "x-transom-") || name == "user-agent" {
+		return true
+	}
+	return strings.IndexByte(name, '_') >= 0 && isTwin(strings.ReplaceAll(name, "_", "-"))
+}
+
+// isTwin tells whether a name, its underscores taken as hyphens, is one that
+// backends trust (SEMANTICS 52): many servers cannot tell the two apart.
+func isTwin(name string) bool {
+	return neverCrosses(name) || slices.Contains(requestDefaults, name) || name == "forwarded" ||
+		strings.HasPrefix(name, "x-forwarded-") || strings.HasPrefix(name, "x-real-")
 }
 
 // Request appends the request's headers as metadata. all passes every header

@@ -104,21 +104,3 @@ func statusOf(err error, mapping map[codes.Code]int) (*status.Status, int) {
 	}
 	return st, HTTPStatus(st.Code())
 }
-
-// codeOfHTTP is the gRPC code of an HTTP answer without a grpc-status, by
-// gRPC's own table (SEMANTICS 27).
-func codeOfHTTP(httpStatus int) codes.Code {
-	switch httpStatus {
-	case http.StatusBadRequest:
-		return codes.Internal
-	case http.StatusUnauthorized:
-		return codes.Unauthenticated
-	case http.StatusForbidden:
-		return codes.PermissionDenied
-	case http.StatusNotFound:
-		return codes.Unimplemented
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return codes.Unavailable
-	}
-	return codes.Unknown
-}

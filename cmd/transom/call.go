@@ -58,7 +58,7 @@ func (in *caller) run(ctx context.Context, s streams, method string) error {
 		return problem(err)
 	}
 	defer func() { _ = body.Close() }()
-	g, err := in.once(ctx, s)
+	g, err := in.once(ctx, s, false)
 	if err != nil {
 		return err
 	}

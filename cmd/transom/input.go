@@ -91,12 +91,12 @@ func (in *input) load() (*config.File, error) {
 
 // once builds a gateway that serves nobody, for commands that only look at it.
 // Warnings go to standard error.
-func (in *input) once(ctx context.Context, s streams) (*gateway.Gateway, error) {
+func (in *input) once(ctx context.Context, s streams, offline bool) (*gateway.Gateway, error) {
 	telemetry, err := quietTelemetry()
 	if err != nil {
 		return nil, err
 	}
-	g := gateway.New(gateway.Options{Load: in.load, Telemetry: telemetry, Version: version})
+	g := gateway.New(gateway.Options{Load: in.load, Telemetry: telemetry, Version: version, Offline: offline})
 	if _, err := g.Reload(ctx); err != nil {
 		g.Close()
 		return nil, problem(err)

@@ -34,7 +34,7 @@ func newCheck(s streams) *cobra.Command {
 			if err := in.check(args); err != nil {
 				return err
 			}
-			g, err := in.once(c.Context(), s)
+			g, err := in.once(c.Context(), s, true)
 			if err != nil {
 				return err
 			}
@@ -57,7 +57,7 @@ func newRoutes(s streams) *cobra.Command {
 			if err := in.check(args); err != nil {
 				return err
 			}
-			g, err := in.once(c.Context(), s)
+			g, err := in.once(c.Context(), s, true)
 			if err != nil {
 				return err
 			}
@@ -120,7 +120,7 @@ func newExplain(s streams) *cobra.Command {
 			if err := in.check(folders); err != nil {
 				return err
 			}
-			g, err := in.once(c.Context(), s)
+			g, err := in.once(c.Context(), s, true)
 			if err != nil {
 				return err
 			}

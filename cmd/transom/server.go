@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/admin"
+	"github.com/transom-gateway/transom/internal/coalesce"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/observe"
@@ -97,12 +98,13 @@ func openListener(c *transomv1.Listener, file *config.File) (*listener, error) {
 		if config, err = serverTLS(c.GetTls(), file); err != nil {
 			return nil, err
 		}
+		config.GetConfigForClient = coalesce.ConfigForClient(nil)
 	}
 	l, err := net.Listen(network, address)
 	if err != nil {
 		return nil, err
 	}
-	return &listener{Listener: l, tls: config}, nil
+	return &listener{Listener: coalesce.Listener(l), tls: config}, nil
 }
 
 // serverTLS reads the certificate anew when its file changes.

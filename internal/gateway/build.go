@@ -104,6 +104,7 @@ func (b *builder) prepare() {
 		Directory: b.file.Directory,
 		State:     b.gateway.state,
 		Log:       b.gateway.options.Telemetry.Log,
+		Observer:  b.gateway.options.Telemetry.Metrics,
 	})
 	b.addPolicyProblems(problems)
 	b.rules = b.newHTTPRules()
@@ -164,7 +165,7 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 		b.problemAt(r, d.Parent(), err.Error())
 	}
 	m := &Method{
-		Method:      transcoder.NewMethod(d, plans, b.settings.of(set.Effective)),
+		Method:      transcoder.NewMethod(d, plans, b.settings.of(set)),
 		set:         set,
 		backend:     upstream.backend(set.Effective.GetLimits().GetMaxResponseBytes()),
 		upstream:    upstream.name,

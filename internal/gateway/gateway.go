@@ -31,6 +31,8 @@ type Options struct {
 	Load func() (*config.File, error)
 	// Telemetry is where the gateway reports; never nil.
 	Telemetry *observe.Telemetry
+	// Offline builds without fetching anything, for commands that only look.
+	Offline bool
 	// Version is the program's, for what it says of itself.
 	Version string
 }
@@ -64,7 +66,7 @@ var _ http.Handler = (*Gateway)(nil)
 func New(o Options) *Gateway {
 	g := &Gateway{
 		options: o,
-		state:   policy.NewState(policy.StateOptions{}),
+		state:   policy.NewState(policy.StateOptions{Log: o.Telemetry.Log, Offline: o.Offline}),
 		pool:    proxy.NewPool(),
 		sources: newSources(),
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -61,9 +62,15 @@ func setOf(names []string) map[string]bool {
 	return set
 }
 
-// of returns the settings of a method by its effective policy.
-func (s settings) of(p *transomv1.Policy) transcoder.Settings {
-	own := s.base
+// of returns the settings of a method by its policies.
+func (s settings) of(set *policy.Set) transcoder.Settings {
+	own, p := s.base, set.Effective
+	if read := set.QueryParameters(); len(read) > 0 {
+		own.IgnoredQuery = maps.Clone(own.IgnoredQuery)
+		for _, name := range read {
+			own.IgnoredQuery[name] = true
+		}
+	}
 	applyJSON(&own.JSON, p.GetJson())
 	applyJSON(&own.ConnectJSON, p.GetJson())
 	if j := p.GetJson(); j != nil && j.IgnoreUnknownFields != nil {

@@ -1,0 +1,12 @@
+package observe
+
+// storeAway is what policies report where a shared store did not answer.
+const storeAway = "unavailable_store"
+
+// Decision implements policy.Observer. What a policy decided is counted with
+// the call; here only that it had to decide without its store.
+func (m *Metrics) Decision(policy, rpc, result string) {
+	if result == storeAway {
+		m.decisions.WithLabelValues(valid(policy), valid(rpc), result).Inc()
+	}
+}
