@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -65,8 +66,8 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 }
 
 func configProblems(err error) Problems {
-	found, ok := err.(config.Problems)
-	if !ok {
+	var found config.Problems
+	if !errors.As(err, &found) {
 		return joinProblems(err)
 	}
 	var problems Problems

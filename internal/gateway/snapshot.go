@@ -5,9 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/observe"
@@ -101,5 +98,3 @@ func (s *Snapshot) release() {
 }
 
 func (s *Snapshot) requestID(h http.Header) string { return observe.RequestID(h) }
-
-func statusCode(err error) codes.Code { return status.Code(err) }
