@@ -1,0 +1,170 @@
+package jsonwire_test
+
+import (
+	"bytes"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+	"github.com/transom-gateway/transom/transcoder/jsonwire/internal/testpb"
+)
+
+func everything(t testing.TB) *jsonwire.Plan {
+	t.Helper()
+	return jsonwire.NewPlans(resolver{protoregistry.GlobalTypes}).Message((&testpb.Everything{}).ProtoReflect().Descriptor())
+}
+
+// TestSemantics51AnyBomb nests Any messages 3,200 deep, with the type at the end
+// of each, so that naive decoders look for it again at every level.
+func TestSemantics51AnyBomb(t *testing.T) {
+	const depth = 3200
+	bomb := `{"any":` + strings.Repeat(`{"value":`, depth) + `{}` +
+		strings.Repeat(`,"@type":"type.googleapis.com/google.protobuf.Any"}`, depth) + `}`
+	plan := everything(t)
+	for _, in := range []jsonwire.Input{{}, {IgnoreUnknown: true}} {
+		start := time.Now()
+		_, err := plan.AppendWire(nil, []byte(bomb), in)
+		took := time.Since(start)
+		if err == nil {
+			t.Error("the bomb was accepted")
+		}
+		if took > 100*time.Millisecond {
+			t.Errorf("refusing %d bytes took %v, want at most 100ms", len(bomb), took)
+		}
+	}
+	// As deep as JSON may nest, and large in the middle.
+	big := `{"any":` + strings.Repeat(`{"value":`, 97) + `{"tags":["` + strings.Repeat("x", 1<<20) + `"],"@type":"transom.jsonwire.test.Book"}` +
+		strings.Repeat(`,"@type":"google.protobuf.Any"}`, 97) + `}`
+	start := time.Now()
+	wire, err := plan.AppendWire(nil, []byte(big), jsonwire.Input{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > 500*time.Millisecond {
+		t.Errorf("97 Any messages around 1 MB took %v", took)
+	}
+	if _, err := plan.AppendJSON(nil, wire, jsonwire.Output{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// allocated is the memory that fn takes.
+func allocated(fn func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	fn()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestSemantics51Memory holds the memory of hostile input to 100 times its size.
+func TestSemantics51Memory(t *testing.T) {
+	plan := everything(t)
+	keys := &strings.Builder{}
+	for i := range 100000 {
+		keys.WriteString(`"` + strings.Repeat("k", i%7) + string(rune('a'+i%26)) + `":0,`)
+	}
+	for name, in := range map[string]string{
+		"objects in a Value":    `{"value":[` + strings.Repeat("{},", 1<<20/3) + `{}]}`,
+		"lists in a Value":      `{"value":[` + strings.Repeat("[],", 1<<20/3) + `[]]}`,
+		"numbers":               `{"rInt32":[` + strings.Repeat("1,", 1<<19) + `1]}`,
+		"messages":              `{"children":[` + strings.Repeat("{},", 1<<20/3) + `{}]}`,
+		"keys":                  `{"struct":{` + keys.String() + `"z":0}}`,
+		"escapes":               `{"fString":"` + strings.Repeat(`\n`, 1<<19) + `"}`,
+		"Any after its objects": `{"any":{"fString":"x","value":[` + strings.Repeat("{},", 1<<20/3) + `{}],"@type":"transom.jsonwire.test.Everything"}}`,
+	} {
+		var wire []byte
+		took := allocated(func() { wire, _ = plan.AppendWire(nil, []byte(in), jsonwire.Input{}) })
+		if took > 100*uint64(len(in)) {
+			t.Errorf("%s: %d bytes of JSON took %d bytes of memory", name, len(in), took)
+		}
+		took = allocated(func() { _, _ = plan.AppendJSON(nil, wire, jsonwire.Output{OmitDefaults: true}) })
+		if took > 100*uint64(len(wire)+100) {
+			t.Errorf("%s: %d bytes on the wire took %d bytes of memory", name, len(wire), took)
+		}
+	}
+	// The exact way, with fields that are as small as can be and never together.
+	wire := bytes.Repeat([]byte{0x08, 1, 0x10, 2}, 1<<18)
+	if took := allocated(func() { _, _ = plan.AppendJSON(nil, wire, jsonwire.Output{}) }); took > 100*uint64(len(wire)) {
+		t.Errorf("%d bytes in disorder took %d bytes of memory", len(wire), took)
+	}
+}
+
+// TestSemantics51Time holds the time of nested, disordered data to about its size.
+func TestSemantics51Time(t *testing.T) {
+	plan := everything(t)
+	var wire []byte
+	for range 900 { // children in disorder at each level, and a value that is replaced
+		inner := protowire.AppendBytes(protowire.AppendTag([]byte{0x08, 1, 0x08, 1}, 17, protowire.BytesType), wire)
+		wire = append(inner, protowire.AppendBytes(protowire.AppendTag(nil, 17, protowire.BytesType), nil)...)
+	}
+	start := time.Now()
+	if _, err := plan.AppendJSON(nil, wire, jsonwire.Output{OmitDefaults: true}); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("%d bytes nested 900 deep took %v", len(wire), took)
+	}
+}
+
+// TestSemantics20Depth refuses JSON that nests too deeply, with path and offset.
+func TestSemantics20Depth(t *testing.T) {
+	plan := everything(t)
+	nested := func(n int) []byte {
+		return []byte(`{"value":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}`)
+	}
+	if _, err := plan.AppendWire(nil, nested(100), jsonwire.Input{}); err != nil {
+		t.Error(err)
+	}
+	_, err := plan.AppendWire(nil, nested(101), jsonwire.Input{})
+	var e *jsonwire.Error
+	if !errors.As(err, &e) || e.Offset != 108 || !strings.HasPrefix(e.Path, "value[0]") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := plan.AppendWire(nil, nested(10), jsonwire.Input{MaxDepth: 9}); err == nil {
+		t.Error("MaxDepth has no effect")
+	}
+	deep := []byte(`{"none":` + strings.Repeat("[", 1<<20))
+	if _, err := plan.AppendWire(nil, deep, jsonwire.Input{IgnoreUnknown: true}); err == nil {
+		t.Error("an ignored field may nest without bound")
+	}
+	wire := []byte{}
+	for range 1100 {
+		wire = protowire.AppendBytes(protowire.AppendTag(nil, 17, protowire.BytesType), wire)
+	}
+	if _, err := plan.AppendJSON(nil, wire, jsonwire.Output{}); err == nil {
+		t.Error("wire data may nest without bound")
+	}
+}
+
+// TestNoAllocation converts in steady state without any.
+func TestNoAllocation(t *testing.T) {
+	plans := jsonwire.NewPlans(resolver{protoregistry.GlobalTypes})
+	plan := plans.Message((&testpb.Everything{}).ProtoReflect().Descriptor())
+	in := []byte(`{"fString":"a\nb é","fInt64":"5","rDouble":[1.5,2e10,0.1],"mString":{"a":{},"b":{"fBytes":"aGk="}},
+		"any":{"pages":3,"@type":"transom.jsonwire.test.Book"},"struct":{"a":[1,null,{"b":true}]},"mask":"a,bC",
+		"timestamp":"2020-02-29T12:34:56.5Z","duration":"1.5s","mInt32":{"1":"a","2":"b"},"fEnum":"GENRE_FICTION","wInt64":"3",
+		"mValue":{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":10,"k":11,"l":12,"m":13,"n":14}}`)
+	var wire, out []byte
+	var err error
+	if n := testing.AllocsPerRun(200, func() {
+		if wire, err = plan.AppendWire(wire[:0], in, jsonwire.Input{}); err != nil {
+			t.Fatal(err)
+		}
+	}); n >= 1 {
+		t.Errorf("JSON → wire allocates %v times", n)
+	}
+	if n := testing.AllocsPerRun(200, func() {
+		if out, err = plan.AppendJSON(out[:0], wire, jsonwire.Output{}); err != nil {
+			t.Fatal(err)
+		}
+	}); n >= 1 {
+		t.Errorf("wire → JSON allocates %v times", n)
+	}
+}
