@@ -84,7 +84,6 @@ HTTP call gRPC services. Nothing is generated and nothing is restarted.
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.SetVersionTemplate("transom {{.Version}}\n")
 	root.AddCommand(
 		newServe(s), newDemo(s), newInit(s), newCheck(s), newRoutes(s), newExplain(s), newCall(s), newVersion(s),
 	)
