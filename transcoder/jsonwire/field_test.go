@@ -30,7 +30,7 @@ func wantMessage(t *testing.T, wire []byte, want string) {
 
 // TestFieldText: the text of path variables and query parameters.
 func TestFieldText(t *testing.T) {
-	plan := everything(t)
+	plan := everythingPlan()
 	for _, c := range []struct{ path, text, want string }{
 		{"f_string", "a b%", `{"fString":"a b%"}`},
 		{"fString", "", `{}`},
@@ -105,7 +105,7 @@ func TestFieldText(t *testing.T) {
 // TestSemantics13ZeroWins: a path variable after the body has the last word, also
 // when it is zero.
 func TestSemantics13ZeroWins(t *testing.T) {
-	plan := everything(t)
+	plan := everythingPlan()
 	body := `{"fInt32":5,"child":{"fString":"a","wInt64":"3"},"timestamp":"2020-02-29T12:34:56.5Z"}`
 	wire, err := plan.AppendWire(nil, []byte(body), jsonwire.Input{})
 	if err != nil {
@@ -125,7 +125,7 @@ func TestSemantics13ZeroWins(t *testing.T) {
 
 // TestFieldMapText: map[key]=value.
 func TestFieldMapText(t *testing.T) {
-	plan := everything(t)
+	plan := everythingPlan()
 	var wire []byte
 	for _, c := range [][3]string{{"m_int32", "-1", "a"}, {"child.mSint64", "5", "-6"}, {"m_bool", "true", "x"}, {"m_wrapper", "k", "9"}, {"m_uint64", "3", "GENRE_FICTION"}, {"m_string", "k", `{"fInt32":4}`}, {"m_sfixed64", "-2", "aGk"}} {
 		f, err := plan.Field(c[0])
@@ -151,7 +151,7 @@ func TestFieldMapText(t *testing.T) {
 
 // TestSemantics19BareBody: a body mapped to a field is its bare JSON value.
 func TestSemantics19BareBody(t *testing.T) {
-	plan := everything(t)
+	plan := everythingPlan()
 	for _, c := range [][3]string{
 		{"f_string", `"x"`, `{"fString":"x"}`},
 		{"r_int32", ` [1,2] `, `{"rInt32":[1,2]}`},
@@ -184,7 +184,7 @@ func TestSemantics19BareBody(t *testing.T) {
 
 // TestSemantics28ResponseBody: the bare value of a field.
 func TestSemantics28ResponseBody(t *testing.T) {
-	plan := everything(t)
+	plan := everythingPlan()
 	full := `{"fString":"x","fInt64":"5","rInt32":[1,2],"mInt32":{"1":"a"},"child":{"fEnum":"GENRE_FICTION","rString":["a"]},"cInt32":0}`
 	for _, c := range [][3]string{
 		{"f_string", full, `"x"`}, {"f_int64", full, `"5"`}, {"r_int32", full, `[1,2]`}, {"m_int32", full, `{"1":"a"}`},
@@ -228,7 +228,7 @@ func TestSemantics28ResponseBody(t *testing.T) {
 
 // TestFieldPath: addresses, what they tell, and errors that help.
 func TestFieldPath(t *testing.T) {
-	plan := everything(t)
+	plan := everythingPlan()
 	f, err := plan.Field("child.cMessage.other-Name")
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +258,7 @@ func TestFieldPath(t *testing.T) {
 
 // TestSemantics23MaskPaths: an update mask from the keys of a body.
 func TestSemantics23MaskPaths(t *testing.T) {
-	plan := everything(t)
+	plan := everythingPlan()
 	in := `{"fString":"x","child":{"fInt32":1,"children":[{"fBool":true}],"child":{}},"mInt32":{"1":"a"},"struct":{"a":1},
 		"any":{"@type":"x"},"value":{"b":2},"timestamp":"2020-02-29T12:34:56Z","pBool":null,"snakeCaseName1":"y","unknown":{"a":1}}`
 	got, err := plan.MaskPaths([]byte(in))
@@ -278,7 +278,7 @@ func TestSemantics23MaskPaths(t *testing.T) {
 
 // TestSemantics20Errors: what is wrong, where, and what was expected.
 func TestSemantics20Errors(t *testing.T) {
-	plan := everything(t)
+	plan := everythingPlan()
 	for in, want := range map[string]string{
 		`{"child":{"children":[{},{"mString":{"a":{"fInt32":"x"}}}]}}`: `child.children[1].mString["a"].fInt32: "x" is not a 32-bit integer or out of its range (at byte 51)`,
 		`{"fInt32":1,"f_int32":2}`:                                     `duplicate field fInt32 (at byte 12)`,

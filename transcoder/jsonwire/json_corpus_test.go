@@ -15,7 +15,7 @@ import (
 func bytesReader(b []byte) io.Reader { return bytes.NewReader(b) }
 
 // everythingJSON are objects of testpb.Everything, right and wrong; protojson
-// says which. A # stands for a value in each of the cases of values.
+// says which. Each of the values meets each of the fields.
 func everythingJSON() []string {
 	cases := strings.Split(strings.TrimSpace(jsonCases), "\n")
 	for _, field := range strings.Fields(`fBool fInt32 fSint32 fUint32 fInt64 fSint64 fUint64 fFixed32 fSfixed32
@@ -24,12 +24,12 @@ func everythingJSON() []string {
 		mValue mWrapper cString cInt32 cMessage cNull cValue oBool oBytes pBool pInt64 pString pEnum any timestamp
 		duration mask struct value list null empty wBool wInt32 wInt64 wUint32 wUint64 wFloat wDouble wString wBytes
 		rAny rTimestamp rDuration rValue rNull rWrapper other-Name snakeCaseName1 farAway`) {
-		for _, v := range strings.Split(strings.TrimSpace(values), "\n") {
+		for i, v := range strings.Split(strings.TrimSpace(values), "\n") {
 			cases = append(cases, `{"`+field+`":`+v+`}`)
 			if field[0] == 'r' {
-				cases = append(cases, `{"`+field+`":[`+v+`]}`, `{"`+field+`": [ `+v+` , `+v+` ] }`)
+				cases = append(cases, `{"`+field+`": [ `+v+` , `+v+` ] }`)
 			}
-			if field[0] == 'm' {
+			if field[0] == 'm' && field != "mask" && i%6 == 0 {
 				for _, k := range []string{"1", "true", "a", "-5", "01", "+1", "", "99999999999", "1.0", "\\u0031"} {
 					cases = append(cases, `{"`+field+`":{"`+k+`":`+v+`}}`)
 				}

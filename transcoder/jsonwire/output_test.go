@@ -24,7 +24,7 @@ func appendJSON(t *testing.T, m proto.Message, o jsonwire.Output) (string, error
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := everything(t).AppendJSON(nil, wire, o)
+	out, err := everythingPlan().AppendJSON(nil, wire, o)
 	return string(out), err
 }
 
@@ -72,7 +72,7 @@ func TestSemantics26LenientAny(t *testing.T) {
 // TestFloats compares the text of floats with protojson's.
 func TestFloats(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	for i := range 100000 {
+	for i := range 20000 {
 		var f float64
 		switch i % 5 {
 		case 0:
@@ -95,7 +95,7 @@ func TestFloats(t *testing.T) {
 		if err != nil || strings.ReplaceAll(string(want), " ", "") != got && !sameJSON(want, []byte(got)) {
 			t.Fatalf("%v: got %s, %v, want %s", f, got, err, want)
 		}
-		wire, err := everything(t).AppendWire(nil, []byte(got), jsonwire.Input{})
+		wire, err := everythingPlan().AppendWire(nil, []byte(got), jsonwire.Input{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,13 +106,13 @@ func TestFloats(t *testing.T) {
 	}
 }
 
-// TestTimestamps compares days, seconds and fractions over all years with package
+// TestTimestamps compares seconds and fractions over all years with package
 // time, both ways.
 func TestTimestamps(t *testing.T) {
-	plan := everything(t)
+	plan := everythingPlan()
 	first, last := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
 	nanos := []int32{0, 1, 500000000, 123456000, 999999999, 10000000}
-	for at, i := first, 0; at <= last; at, i = at+86400-1, i+1 {
+	for at, i := first, 0; at <= last; at, i = at+59*86400-1, i+1 {
 		n := nanos[i%len(nanos)]
 		m := &testpb.Everything{Timestamp: &timestamppb.Timestamp{Seconds: at, Nanos: n}}
 		wire, _ := proto.Marshal(m)
