@@ -1,6 +1,7 @@
 package jsonwire
 
 import (
+	"encoding/binary"
 	"sync"
 )
 
@@ -163,6 +164,10 @@ func (d *decoder) open() error {
 // more moves past the comma to the next element of an object or array; it returns
 // false at its end.
 func (d *decoder) more(end byte) (bool, error) {
+	if at := d.pos; at+1 < len(d.in) && d.in[at] == ',' && d.in[at+1] > ' ' && d.in[at+1] != end {
+		d.pos++
+		return true, nil
+	}
 	switch c := d.space(); c {
 	case ',':
 		d.pos++
@@ -233,7 +238,12 @@ func (d *decoder) fields(p *Plan, typeAt int) error {
 			}
 			before := len(d.out)
 			if c == '"' && f.op == opString && f.card == single {
-				_, err = d.single(f, f.implicit && !d.keep)
+				var text []byte
+				if text, err = d.string(); len(text) > 0 || !f.implicit || d.keep {
+					d.out = append(d.out, f.tag...)
+					d.out = appendUvarint(d.out, uint64(len(text)))
+					d.out = append(d.out, text...)
+				}
 			} else {
 				err = d.field(f)
 			}
@@ -269,20 +279,34 @@ func (d *decoder) guess(p *Plan, next int) *fieldPlan {
 		return nil
 	}
 	rest := d.in[d.pos:]
-	f := p.fields[next]
-	if k := f.keys[0]; len(rest) > len(k) && string(rest[:len(k)]) == k {
-		d.pos += len(k)
+	if f := p.fields[next]; f.isKey(rest) {
+		d.pos += len(f.keys[0])
 		return f
 	}
-	if next++; next >= len(p.fields) {
-		return nil
-	}
-	f = p.fields[next]
-	if k := f.keys[0]; len(rest) > len(k) && string(rest[:len(k)]) == k {
-		d.pos += len(k)
-		return f
+	if next++; next < len(p.fields) {
+		if f := p.fields[next]; f.isKey(rest) {
+			d.pos += len(f.keys[0])
+			return f
+		}
 	}
 	return nil
+}
+
+// isKey tells whether b begins with the field's JSON name, quoted and with its
+// colon. It compares words: a call to compare strings takes longer.
+func (f *fieldPlan) isKey(b []byte) bool {
+	n := len(f.keys[0])
+	if len(b) <= n || len(b) < 8 {
+		return false // near the end; a lookup finds it
+	}
+	head := binary.LittleEndian.Uint64(b)
+	switch {
+	case n < 8:
+		return head&(1<<(8*n)-1) == f.head
+	case head != f.head || binary.LittleEndian.Uint64(b[n-8:]) != f.tail:
+		return false
+	}
+	return n <= 16 || string(b[8:n-8]) == f.keys[0][8:n-8]
 }
 
 // see notes that a field comes and refuses the second time.

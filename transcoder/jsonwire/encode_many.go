@@ -26,7 +26,17 @@ func (e *encoder) list(dst []byte, f *fieldPlan, b []byte, typ protowire.Type) (
 			}
 			b = rest
 		} else {
-			if dst, b, err = e.value(dst, f, b); err != nil {
+			if f.op == opMessage {
+				m, rest, ok := bytesIn(b)
+				if !ok {
+					return dst, b, e.malformed(b)
+				}
+				dst, err = e.message(dst, f.message(), m)
+				b = rest
+			} else {
+				dst, b, err = e.value(dst, f, b)
+			}
+			if err != nil {
 				return dst, b, belowIndex(err, i)
 			}
 			dst = append(dst, ',')
@@ -98,6 +108,20 @@ func entryOf(f *fieldPlan, b []byte) (en entry, again, ok bool) {
 	return en, again, true
 }
 
+// textEntry splits an entry of a map of strings that is short, a key and then a
+// value; ok is false for any other.
+func textEntry(b []byte) (key, value []byte, ok bool) {
+	const keyTag, valueTag = 1<<3 | 2, 2<<3 | 2
+	if len(b) < 4 || b[0] != keyTag || b[1] >= 0x80 {
+		return nil, nil, false
+	}
+	at := 2 + int(b[1])
+	if at+1 >= len(b) || b[at] != valueTag || b[at+1] >= 0x80 || at+2+int(b[at+1]) != len(b) {
+		return nil, nil, false
+	}
+	return b[2:at], b[at+2:], true
+}
+
 // mapping appends a map as long as its entries follow each other. b stands after
 // the first tag; dst ends with the brace.
 func (e *encoder) mapping(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, error) {
@@ -106,6 +130,30 @@ func (e *encoder) mapping(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, e
 		body, rest, ok := bytesIn(b)
 		if !ok {
 			return dst, b, e.malformed(b)
+		}
+		at := len(dst)
+		if f.texts {
+			if name, text, ok := textEntry(body); ok {
+				var okKey, okText bool
+				dst, okKey = appendText(append(dst, '"'), name)
+				dst = append(dst, '"', ':', '"')
+				dst, okText = appendText(dst, text)
+				dst = append(dst, '"', ',')
+				if okKey && okText {
+					if !e.exact && !keys.add(hashName(name)) {
+						return dst, b, errAgain
+					}
+					b = rest
+					_, n := f.next(b)
+					if n == 0 {
+						e.sets.release()
+						return closed(dst, '}'), b, nil
+					}
+					b = b[n:]
+					continue
+				}
+				dst = dst[:at] // again, for the error
+			}
 		}
 		en, again, ok := entryOf(f, body)
 		if !ok {
@@ -116,7 +164,6 @@ func (e *encoder) mapping(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, e
 		}
 		var key uint64
 		var err error
-		at := len(dst)
 		if dst, key, err = e.mapKey(dst, f.mapKey, en); err != nil {
 			return dst, b, err
 		}

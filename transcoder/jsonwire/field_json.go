@@ -10,7 +10,7 @@ func (p *Plan) only(f *fieldPlan) *Plan {
 	bare := &fieldPlan{
 		op: f.op, card: f.card, typ: f.typ, packed: f.packed, packable: f.packable, utf8: f.utf8,
 		null: f.null, num: f.num, tag: f.tag, packedTag: f.packedTag, endTag: f.endTag, oneof: -1,
-		desc: f.desc, plans: f.plans, enum: f.enum, mapKey: f.mapKey, mapVal: f.mapVal,
+		desc: f.desc, plans: f.plans, enum: f.enum, mapKey: f.mapKey, mapVal: f.mapVal, texts: f.texts, tagByte: f.tagByte,
 	}
 	switch {
 	case f.card == list:

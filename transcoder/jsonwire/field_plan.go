@@ -2,6 +2,7 @@ package jsonwire
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -86,6 +87,9 @@ type fieldPlan struct {
 	// keys are the quoted names with a colon: JSON's and proto's. opened are the
 	// same with what every value of the field begins with: a quote, a bracket.
 	keys, opened [2]string
+	// head and tail are the first and the last eight bytes of the JSON key, as
+	// little-endian words; of a shorter key head is all.
+	head, tail uint64
 	// unset is the field as the settings write it when it is not set, with its key
 	// and comma: [omit, defaults, nulls][JSON, proto].
 	unset [3][2]string
@@ -96,6 +100,8 @@ type fieldPlan struct {
 	sub    atomic.Pointer[Plan]
 	mapKey *fieldPlan
 	mapVal *fieldPlan
+	// texts tells a map of strings to strings.
+	texts bool
 }
 
 // message returns the plan of the field's message, compiled on first use.
@@ -129,6 +135,7 @@ func newFieldPlan(s *Plans, d protoreflect.FieldDescriptor) *fieldPlan {
 		f.card = mapping
 		f.mapKey = newFieldPlan(s, d.MapKey())
 		f.mapVal = newFieldPlan(s, d.MapValue())
+		f.texts = f.mapKey.op == opString && f.mapVal.op == opString
 	case d.IsList():
 		f.card = list
 	}
@@ -137,6 +144,12 @@ func newFieldPlan(s *Plans, d protoreflect.FieldDescriptor) *fieldPlan {
 	}
 	f.null = f.op == opNull || d.Message() != nil && d.Message().FullName() == "google.protobuf.Value"
 	f.keys = [2]string{quoteKey(d.JSONName()), quoteKey(d.TextName())}
+	var word [8]byte
+	copy(word[:], f.keys[0])
+	f.head = binary.LittleEndian.Uint64(word[:])
+	if n := len(f.keys[0]); n >= 8 {
+		f.tail = binary.LittleEndian.Uint64([]byte(f.keys[0][n-8:]))
+	}
 	if len(f.tag) == 1 {
 		f.tagByte = f.tag[0]
 	}

@@ -21,7 +21,8 @@ func appendTimestamp(dst []byte, seconds int64, nanos int32) []byte {
 	year, month, day := civil(days)
 	text := [20]byte{0: '"', 5: '-', 8: '-', 11: 'T', 14: ':', 17: ':'}
 	two := func(at int, n uint32) {
-		text[at], text[at+1] = byte('0'+n/10), byte('0'+n%10)
+		tens := n * 103 >> 10 // n/10 for n < 100
+		text[at], text[at+1] = byte('0'+tens), byte('0'+n-10*tens)
 	}
 	two(1, year/100)
 	two(3, year%100)
