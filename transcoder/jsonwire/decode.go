@@ -221,40 +221,13 @@ func (d *decoder) fields(p *Plan, typeAt int) error {
 		more, err = d.more('}')
 	}
 	for more {
-		at := d.pos
-		f := d.guess(p, next)
-		if f == nil {
-			if f, err = d.key(p, typeAt); err != nil {
+		var after bool
+		if next, after = d.run(p, next, &seen); !after {
+			if next, err = d.one(p, typeAt, next, &seen); err != nil {
 				return err
 			}
 		}
-		if f != nil {
-			next = f.bit + 1
-			c := d.space()
-			if f.bit < 64 && f.oneof < 0 && seen.first&(1<<f.bit) == 0 {
-				seen.first |= 1 << f.bit
-			} else if err = d.see(f, at, &seen, p); err != nil {
-				return err
-			}
-			before := len(d.out)
-			if c == '"' && f.op == opString && f.card == single {
-				var text []byte
-				if text, err = d.string(); len(text) > 0 || !f.implicit || d.keep {
-					d.out = append(d.out, f.tag...)
-					d.out = appendUvarint(d.out, uint64(len(text)))
-					d.out = append(d.out, text...)
-				}
-			} else {
-				err = d.field(f)
-			}
-			if err != nil {
-				return below(err, f.desc.JSONName())
-			}
-			if f.required > 0 && len(d.out) > before {
-				d.note(&seen, f.required, p)
-			}
-		}
-		if d.pos < len(d.in) && d.in[d.pos] == ',' && d.pos+1 < len(d.in) && d.in[d.pos+1] == '"' {
+		if d.pos+1 < len(d.in) && d.in[d.pos] == ',' && d.in[d.pos+1] == '"' {
 			d.pos++
 			continue
 		}
@@ -271,6 +244,33 @@ func (d *decoder) fields(p *Plan, typeAt int) error {
 	}
 	d.words = d.words[:words]
 	return nil
+}
+
+// one writes one field of any kind, whose key is at the position, and returns the
+// field to expect next.
+func (d *decoder) one(p *Plan, typeAt, next int, seen *seenBits) (int, error) {
+	at := d.pos
+	f := d.guess(p, next)
+	if f == nil {
+		var err error
+		if f, err = d.key(p, typeAt); f == nil {
+			return next, err
+		}
+	}
+	d.space()
+	if f.bit < 64 && f.oneof < 0 && seen.first&(1<<f.bit) == 0 {
+		seen.first |= 1 << f.bit
+	} else if err := d.see(f, at, seen, p); err != nil {
+		return next, err
+	}
+	before := len(d.out)
+	if err := d.field(f); err != nil {
+		return next, below(err, f.desc.JSONName())
+	}
+	if f.required > 0 && len(d.out) > before {
+		d.note(seen, f.required, p)
+	}
+	return f.bit + 1, nil
 }
 
 // guess moves past the key if it is that of one of the two fields declared next.

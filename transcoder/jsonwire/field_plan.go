@@ -100,6 +100,8 @@ type fieldPlan struct {
 	sub    atomic.Pointer[Plan]
 	mapKey *fieldPlan
 	mapVal *fieldPlan
+	// simple tells what decoder.run writes.
+	simple bool
 	// texts tells a map of strings to strings.
 	texts bool
 }

@@ -83,6 +83,8 @@ func newPlan(s *Plans, d protoreflect.MessageDescriptor) *Plan {
 				p.unsetMore = append(p.unsetMore, f)
 			}
 		}
+		f.simple = f.card == single && f.bit < 64 && f.oneof < 0 && f.required == 0 &&
+			(f.op == opString || f.op <= opDouble && f.op != opEnum && f.op != opNull && f.op != opFloat)
 		if f.num < limit {
 			highest = max(highest, f.num)
 		}

@@ -1,0 +1,148 @@
+package jsonwire
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+)
+
+// run writes the fields at the position as long as they are what most JSON is
+// made of: scalars in the order of declaration, with no white space, escapes or
+// other alphabets. It keeps its place in local variables, which is what makes it
+// fast, and leaves everything else to fields. It returns the field to expect next
+// and whether the position is after a value, at another key otherwise.
+func (d *decoder) run(p *Plan, next int, seen *seenBits) (int, bool) {
+	in, pos, out := d.in, d.pos, d.out
+	for next < len(p.fields) {
+		f := p.fields[next]
+		if !f.isKey(in[pos:]) {
+			if next+1 == len(p.fields) {
+				break
+			}
+			if f = p.fields[next+1]; !f.isKey(in[pos:]) {
+				break
+			}
+		}
+		if !f.simple || seen.first&(1<<f.bit) != 0 {
+			break
+		}
+		end := 0
+		if at := pos + len(f.keys[0]); f.op == opString {
+			out, end = appendPlain(out, f, in, at, d.keep)
+		} else {
+			out, end = appendNumber(out, f, in, at, d.keep)
+		}
+		if end == 0 {
+			break
+		}
+		seen.first |= 1 << f.bit
+		next, pos = f.bit+1, end
+		if pos+1 < len(in) && in[pos] == ',' && in[pos+1] == '"' {
+			pos++
+			continue
+		}
+		d.pos, d.out = pos, out
+		return next, true
+	}
+	d.pos, d.out = pos, out
+	return next, false
+}
+
+// appendPlain writes a string field whose value stands at the offset at, and
+// returns the offset after it; 0 where the string is not plain ASCII.
+func appendPlain(out []byte, f *fieldPlan, in []byte, at int, keep bool) ([]byte, int) {
+	end := plainEnd(in, at)
+	if end == 0 {
+		return out, 0
+	}
+	text := in[at+1 : end]
+	if len(text) == 0 && f.implicit && !keep {
+		return out, end + 1
+	}
+	if f.tagByte != 0 {
+		out = append(out, f.tagByte)
+	} else {
+		out = append(out, f.tag...)
+	}
+	out = appendUvarint(out, uint64(len(text)))
+	return append(out, text...), end + 1
+}
+
+// plainEnd returns where the string at the offset at has its closing quote, if it
+// is plain ASCII without escapes; else 0.
+func plainEnd(in []byte, at int) int {
+	if at >= len(in) || in[at] != '"' {
+		return 0
+	}
+	i := at + 1
+	for ; i+8 <= len(in); i += 8 {
+		if m := unusual(binary.LittleEndian.Uint64(in[i:])); m != 0 {
+			if i += bits.TrailingZeros64(m) >> 3; in[i] == '"' {
+				return i
+			}
+			return 0
+		}
+	}
+	for ; i < len(in); i++ {
+		if c := in[i]; c == '"' {
+			return i
+		} else if c < 0x20 || c == '\\' || c >= 0x80 {
+			return 0
+		}
+	}
+	return 0
+}
+
+// appendNumber writes a number or truth value that stands at the offset at, and
+// returns the offset after it; 0 for what is not short and plain.
+func appendNumber(out []byte, f *fieldPlan, in []byte, at int, keep bool) ([]byte, int) {
+	rest := in[at:]
+	var word uint64
+	end := 0
+	switch {
+	case f.op == opBool:
+		switch {
+		case len(rest) > 4 && string(rest[:4]) == "true" && !inWord(rest[4]):
+			word, end = 1, at+4
+		case len(rest) > 5 && string(rest[:5]) == "false" && !inWord(rest[5]):
+			end = at + 5
+		default:
+			return out, 0
+		}
+	case f.op == opDouble:
+		v, n := shortFloat(rest)
+		if n == 0 {
+			return out, 0
+		}
+		word, end = math.Float64bits(v), at+n
+	default:
+		quote := 0
+		if len(rest) > 0 && rest[0] == '"' {
+			quote = 1
+		}
+		neg, magnitude, n := shortInteger(rest[quote:])
+		if n == 0 {
+			return out, 0
+		}
+		if end = at + n; quote == 1 {
+			if end += 2; end > len(in) || in[end-1] != '"' {
+				return out, 0
+			}
+		}
+		var ok bool
+		if word, ok = integerBits(f.op, neg, magnitude); !ok {
+			return out, 0
+		}
+	}
+	if word == 0 && f.implicit && !keep {
+		return out, end
+	}
+	out = append(out, f.tag...)
+	switch f.typ {
+	case 0:
+		return appendUvarint(out, word), end
+	case 1:
+		return binary.LittleEndian.AppendUint64(out, word), end
+	}
+	return binary.LittleEndian.AppendUint32(out, uint32(word)), end
+}
