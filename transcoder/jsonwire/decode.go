@@ -349,7 +349,7 @@ func (d *decoder) key(p *Plan, typeAt int) (*fieldPlan, error) {
 	if typeAt != noType && string(name) == "@type" {
 		return nil, d.skipType(at, typeAt)
 	}
-	f := p.names.find(name)
+	f, _ := p.names.find(name)
 	if f == nil && len(name) > 2 && name[0] == '[' && name[len(name)-1] == ']' {
 		ok := false
 		if f, ok = p.extension(name[1 : len(name)-1]); !ok {

@@ -113,8 +113,10 @@ func (d *decoder) list(f *fieldPlan) error {
 			if ok {
 				d.appendScalar(f, bits)
 			}
-		} else if _, err = d.single(f, false); err != nil {
-			return belowIndex(err, i)
+		} else if f.op != opString || !d.plain(f) {
+			if _, err = d.single(f, false); err != nil {
+				return belowIndex(err, i)
+			}
 		}
 		if more, err = d.more(']'); err != nil {
 			return err
@@ -128,6 +130,16 @@ func (d *decoder) list(f *fieldPlan) error {
 		d.out = closeLength(d.out, at)
 	}
 	return nil
+}
+
+// plain writes a string if it is plain ASCII without escapes.
+func (d *decoder) plain(f *fieldPlan) bool {
+	out, end := appendPlain(d.out, f, d.in, d.pos, true)
+	if end == 0 {
+		return false
+	}
+	d.out, d.pos = out, end
+	return true
 }
 
 // mapping writes a map from the object at the position.
@@ -156,7 +168,10 @@ func (d *decoder) mapping(f *fieldPlan) error {
 			return err
 		}
 		d.space()
-		written, err := d.single(f.mapVal, false)
+		written := f.texts && d.plain(f.mapVal)
+		if !written {
+			written, err = d.single(f.mapVal, false)
+		}
 		if err != nil {
 			return d.belowKeyAt(err, start)
 		}
@@ -443,7 +458,7 @@ func (d *decoder) enum(f *fieldPlan) (uint64, bool, error) {
 		if err != nil {
 			return 0, false, err
 		}
-		if n, ok := f.enum.numbers[string(name)]; ok {
+		if n, ok := f.enum.numbers.find(name); ok {
 			return uint64(n), true, nil
 		}
 		if d.ignore {

@@ -14,19 +14,19 @@ type enumPlan struct {
 	dense  []string
 	sparse map[int32]string
 	// numbers finds numbers by the names that input may use.
-	numbers map[string]int32
+	numbers nameTable[int32]
 }
 
 // maxDense bounds the numbers that get a place in a table.
 const maxDense = 1024
 
 func newEnumPlan(d protoreflect.EnumDescriptor) *enumPlan {
-	e := &enumPlan{desc: d, numbers: map[string]int32{}}
 	values := d.Values()
+	e := &enumPlan{desc: d, numbers: newNameTable[int32](2 * values.Len())}
 	for i := range values.Len() {
 		v := values.Get(i)
 		n := int32(v.Number())
-		e.numbers[string(v.Name())] = n
+		e.numbers.add(string(v.Name()), n)
 		if first := values.ByNumber(v.Number()); first != v && first.Name() != v.Name() {
 			continue // an alias; the first name is the one written
 		}
@@ -44,10 +44,7 @@ func newEnumPlan(d protoreflect.EnumDescriptor) *enumPlan {
 		e.dense[n] = string(quoted)
 	}
 	for i := range values.Len() {
-		name, n := enumName(values.Get(i)), int32(values.Get(i).Number())
-		if values.ByName(protoreflect.Name(name)) == nil {
-			e.numbers[name] = n
-		}
+		e.numbers.add(enumName(values.Get(i)), int32(values.Get(i).Number()))
 	}
 	return e
 }

@@ -38,7 +38,7 @@ func (p *Plan) Field(path string) (*Field, error) {
 	for rest, more := path, true; more; {
 		var segment string
 		segment, rest, more = strings.Cut(rest, ".")
-		leaf := at.names.find([]byte(segment))
+		leaf, _ := at.names.find([]byte(segment))
 		if leaf == nil {
 			leaf = at.byProtoName(segment)
 		}

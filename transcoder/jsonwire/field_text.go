@@ -167,7 +167,7 @@ func textBits(f *fieldPlan, s []byte) (uint64, bool) {
 		}
 		return 0, false
 	case opEnum, opNull:
-		if n, ok := f.enum.numbers[string(s)]; ok {
+		if n, ok := f.enum.numbers.find(s); ok {
 			return uint64(n), true
 		}
 		if f.op == opNull && string(s) == "null" {

@@ -37,7 +37,7 @@ func (d *decoder) maskPaths(p *Plan, parent string, paths []string) ([]string, e
 		if err != nil {
 			return paths, err
 		}
-		f := p.names.find(name)
+		f, _ := p.names.find(name)
 		if f == nil {
 			d.space()
 			if err := d.skip(); err != nil {

@@ -5,20 +5,26 @@ import (
 	"math/bits"
 )
 
-// nameTable finds fields by JSON name or proto name, made once per message.
-type nameTable struct {
-	slots []nameSlot // a power of two, at most half full
+// nameTable finds fields, or values of an enum, by name; made once per type.
+type nameTable[T any] struct {
+	slots []nameSlot[T] // a power of two, at most half full
 	shift uint
 }
 
-type nameSlot struct {
+type nameSlot[T any] struct {
 	name  string
-	field *fieldPlan
+	taken bool
+	value T
 }
 
-func newNameTable(fields []*fieldPlan) nameTable {
-	size := max(4, 1<<bits.Len(uint(4*len(fields))))
-	t := nameTable{slots: make([]nameSlot, size), shift: uint(64 - bits.Len(uint(size-1)))}
+func newNameTable[T any](names int) nameTable[T] {
+	size := max(4, 1<<bits.Len(uint(2*names)))
+	return nameTable[T]{slots: make([]nameSlot[T], size), shift: uint(64 - bits.Len(uint(size-1)))}
+}
+
+// fieldNames finds fields by JSON name or proto name.
+func fieldNames(fields []*fieldPlan) nameTable[*fieldPlan] {
+	t := newNameTable[*fieldPlan](2 * len(fields))
 	for _, f := range fields {
 		t.add(f.desc.JSONName(), f)
 	}
@@ -29,11 +35,11 @@ func newNameTable(fields []*fieldPlan) nameTable {
 }
 
 // add adds a name unless it is taken.
-func (t *nameTable) add(name string, f *fieldPlan) {
+func (t *nameTable[T]) add(name string, value T) {
 	for i := hashName([]byte(name)) >> t.shift; ; i++ {
 		s := &t.slots[i&uint64(len(t.slots)-1)]
-		if s.field == nil {
-			*s = nameSlot{name, f}
+		if !s.taken {
+			*s = nameSlot[T]{name, true, value}
 			return
 		}
 		if s.name == name {
@@ -42,12 +48,12 @@ func (t *nameTable) add(name string, f *fieldPlan) {
 	}
 }
 
-// find returns the field of a name, or nil.
-func (t *nameTable) find(name []byte) *fieldPlan {
+// find returns what a name stands for.
+func (t *nameTable[T]) find(name []byte) (value T, ok bool) {
 	for i := hashName(name) >> t.shift; ; i++ {
 		s := &t.slots[i&uint64(len(t.slots)-1)]
-		if s.field == nil || s.name == string(name) {
-			return s.field
+		if !s.taken || s.name == string(name) {
+			return s.value, s.taken
 		}
 	}
 }

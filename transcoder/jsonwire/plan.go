@@ -37,7 +37,7 @@ type Plan struct {
 	// dense finds fields by number; sparse those with high numbers.
 	dense  []*fieldPlan
 	sparse map[protowire.Number]*fieldPlan
-	names  nameTable
+	names  nameTable[*fieldPlan]
 	// bits is the number of places among the seen fields and oneofs.
 	bits int
 	// required fields, in order of declaration.
@@ -101,7 +101,7 @@ func newPlan(s *Plans, d protoreflect.MessageDescriptor) *Plan {
 		}
 		p.sparse[f.num] = f
 	}
-	p.names = newNameTable(p.fields)
+	p.names = fieldNames(p.fields)
 	p.extensions.Store(&extensionTable{})
 	return p
 }
