@@ -1,7 +1,6 @@
 package jsonwire
 
 import (
-	"encoding/binary"
 	"sync"
 )
 
@@ -221,9 +220,10 @@ func (d *decoder) fields(p *Plan, typeAt int) error {
 		more, err = d.more('}')
 	}
 	for more {
+		var f *fieldPlan
 		var after bool
-		if next, after = d.run(p, next, &seen); !after {
-			if next, err = d.one(p, typeAt, next, &seen); err != nil {
+		if next, f, after = d.run(p, next, &seen); !after {
+			if next, err = d.one(p, f, typeAt, next, &seen); err != nil {
 				return err
 			}
 		}
@@ -246,12 +246,13 @@ func (d *decoder) fields(p *Plan, typeAt int) error {
 	return nil
 }
 
-// one writes one field of any kind, whose key is at the position, and returns the
-// field to expect next.
-func (d *decoder) one(p *Plan, typeAt, next int, seen *seenBits) (int, error) {
+// one writes one field of any kind and returns the field to expect next. Without f
+// the position is at its key, else after it.
+func (d *decoder) one(p *Plan, f *fieldPlan, typeAt, next int, seen *seenBits) (int, error) {
 	at := d.pos
-	f := d.guess(p, next)
-	if f == nil {
+	if f != nil {
+		at -= len(f.keys[0])
+	} else {
 		var err error
 		if f, err = d.key(p, typeAt); f == nil {
 			return next, err
@@ -271,42 +272,6 @@ func (d *decoder) one(p *Plan, typeAt, next int, seen *seenBits) (int, error) {
 		d.note(seen, f.required, p)
 	}
 	return f.bit + 1, nil
-}
-
-// guess moves past the key if it is that of one of the two fields declared next.
-func (d *decoder) guess(p *Plan, next int) *fieldPlan {
-	if next >= len(p.fields) {
-		return nil
-	}
-	rest := d.in[d.pos:]
-	if f := p.fields[next]; f.isKey(rest) {
-		d.pos += len(f.keys[0])
-		return f
-	}
-	if next++; next < len(p.fields) {
-		if f := p.fields[next]; f.isKey(rest) {
-			d.pos += len(f.keys[0])
-			return f
-		}
-	}
-	return nil
-}
-
-// isKey tells whether b begins with the field's JSON name, quoted and with its
-// colon. It compares words: a call to compare strings takes longer.
-func (f *fieldPlan) isKey(b []byte) bool {
-	n := len(f.keys[0])
-	if len(b) <= n || len(b) < 8 {
-		return false // near the end; a lookup finds it
-	}
-	head := binary.LittleEndian.Uint64(b)
-	switch {
-	case n < 8:
-		return head&(1<<(8*n)-1) == f.head
-	case head != f.head || binary.LittleEndian.Uint64(b[n-8:]) != f.tail:
-		return false
-	}
-	return n <= 16 || string(b[8:n-8]) == f.keys[0][8:n-8]
 }
 
 // see notes that a field comes and refuses the second time.

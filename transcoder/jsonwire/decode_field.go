@@ -106,6 +106,7 @@ func (d *decoder) list(f *fieldPlan) error {
 	var err error
 	for i := 0; more; i++ {
 		if f.packed {
+			i += d.shortIntegers(f)
 			bits, ok, err := d.scalar(f)
 			if err != nil {
 				return belowIndex(err, i)

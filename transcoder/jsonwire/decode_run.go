@@ -10,42 +10,68 @@ import (
 // made of: scalars in the order of declaration, with no white space, escapes or
 // other alphabets. It keeps its place in local variables, which is what makes it
 // fast, and leaves everything else to fields. It returns the field to expect next
-// and whether the position is after a value, at another key otherwise.
-func (d *decoder) run(p *Plan, next int, seen *seenBits) (int, bool) {
+// and whether the position is after a value. Where it is not, f is the field whose
+// key the position is after; without f the position is at a key.
+func (d *decoder) run(p *Plan, next int, seen *seenBits) (expect int, f *fieldPlan, after bool) {
 	in, pos, out := d.in, d.pos, d.out
-	for next < len(p.fields) {
-		f := p.fields[next]
-		if !f.isKey(in[pos:]) {
+	for next < len(p.fields) && pos+8 <= len(in) {
+		head := binary.LittleEndian.Uint64(in[pos:])
+		f = p.fields[next]
+		if head&f.mask != f.head {
 			if next+1 == len(p.fields) {
+				f = nil
 				break
 			}
-			if f = p.fields[next+1]; !f.isKey(in[pos:]) {
+			if f = p.fields[next+1]; head&f.mask != f.head {
+				f = nil
 				break
 			}
 		}
+		at := pos + len(f.keys[0])
+		if !f.isKeyTail(in, pos, at) {
+			f = nil
+			break
+		}
 		if !f.simple || seen.first&(1<<f.bit) != 0 {
+			pos = at
 			break
 		}
 		end := 0
-		if at := pos + len(f.keys[0]); f.op == opString {
+		if f.op == opString {
 			out, end = appendPlain(out, f, in, at, d.keep)
 		} else {
 			out, end = appendNumber(out, f, in, at, d.keep)
 		}
 		if end == 0 {
+			pos = at
 			break
 		}
 		seen.first |= 1 << f.bit
 		next, pos = f.bit+1, end
+		f = nil
 		if pos+1 < len(in) && in[pos] == ',' && in[pos+1] == '"' {
 			pos++
 			continue
 		}
 		d.pos, d.out = pos, out
-		return next, true
+		return next, nil, true
 	}
 	d.pos, d.out = pos, out
-	return next, false
+	return next, f, false
+}
+
+// isKeyTail tells whether the field's JSON name, quoted and with its colon, stands
+// between two offsets, where its head was found. It compares words: a call to
+// compare strings takes longer.
+func (f *fieldPlan) isKeyTail(in []byte, pos, end int) bool {
+	n := end - pos
+	if n <= 8 {
+		return true
+	}
+	if end > len(in) || binary.LittleEndian.Uint64(in[end-8:]) != f.tail {
+		return false
+	}
+	return n <= 16 || string(in[pos+8:end-8]) == f.keys[0][8:n-8]
 }
 
 // appendPlain writes a string field whose value stands at the offset at, and
@@ -145,4 +171,29 @@ func appendNumber(out []byte, f *fieldPlan, in []byte, at int, keep bool) ([]byt
 		return binary.LittleEndian.AppendUint64(out, word), end
 	}
 	return binary.LittleEndian.AppendUint32(out, uint32(word)), end
+}
+
+// shortIntegers writes the integers at the position that a comma and another
+// number follow, and returns how many. It leaves the last one.
+func (d *decoder) shortIntegers(f *fieldPlan) int {
+	if f.op == opBool || f.op > opUint64 {
+		return 0
+	}
+	in, pos, out := d.in, d.pos, d.out
+	count := 0
+	for {
+		neg, magnitude, n := shortInteger(in[pos:])
+		if n == 0 || pos+n+1 >= len(in) || in[pos+n] != ',' || in[pos+n+1] != '-' && in[pos+n+1]-'0' > 9 {
+			break
+		}
+		word, ok := integerBits(f.op, neg, magnitude)
+		if !ok {
+			break
+		}
+		out = appendUvarint(out, word)
+		pos += n + 1
+		count++
+	}
+	d.pos, d.out = pos, out
+	return count
 }

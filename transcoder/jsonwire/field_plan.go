@@ -88,8 +88,8 @@ type fieldPlan struct {
 	// same with what every value of the field begins with: a quote, a bracket.
 	keys, opened [2]string
 	// head and tail are the first and the last eight bytes of the JSON key, as
-	// little-endian words; of a shorter key head is all.
-	head, tail uint64
+	// little-endian words; of a shorter key head is all, and mask covers it.
+	head, mask, tail uint64
 	// unset is the field as the settings write it when it is not set, with its key
 	// and comma: [omit, defaults, nulls][JSON, proto].
 	unset [3][2]string
@@ -148,8 +148,10 @@ func newFieldPlan(s *Plans, d protoreflect.FieldDescriptor) *fieldPlan {
 	f.keys = [2]string{quoteKey(d.JSONName()), quoteKey(d.TextName())}
 	var word [8]byte
 	copy(word[:], f.keys[0])
-	f.head = binary.LittleEndian.Uint64(word[:])
-	if n := len(f.keys[0]); n >= 8 {
+	f.head, f.mask = binary.LittleEndian.Uint64(word[:]), math.MaxUint64
+	if n := len(f.keys[0]); n < 8 {
+		f.mask = 1<<(8*n) - 1
+	} else {
 		f.tail = binary.LittleEndian.Uint64([]byte(f.keys[0][n-8:]))
 	}
 	if len(f.tag) == 1 {
