@@ -74,7 +74,7 @@ func buildTransom(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace", "-o", path, "./cmd/transom")
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace", "-pgo", "cmd/transom/load.pgo", "-o", path, "./cmd/transom")
 	cmd.Dir = ".."
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building Transom: %w\n%s", err, out)
