@@ -217,7 +217,9 @@ func (d *decoder) fields(p *Plan, typeAt int) error {
 	more := true
 	var err error
 	if d.space() == '}' {
-		more, err = d.more('}')
+		if more, err = d.more('}'); err != nil {
+			return err
+		}
 	}
 	for more {
 		var f *fieldPlan
@@ -316,7 +318,7 @@ func (d *decoder) key(p *Plan, typeAt int) (*fieldPlan, error) {
 	}
 	f, _ := p.names.find(name)
 	if f == nil && len(name) > 2 && name[0] == '[' && name[len(name)-1] == ']' {
-		ok := false
+		var ok bool
 		if f, ok = p.extension(name[1 : len(name)-1]); !ok {
 			return nil, d.failAt(at, "%s does not extend %s", clip(string(name)), p.desc.FullName())
 		}

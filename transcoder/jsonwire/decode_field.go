@@ -29,8 +29,8 @@ func (d *decoder) field(f *fieldPlan) error {
 // single writes one value with its tag, nothing for a zero that is to be omitted.
 // It returns false for a value to be ignored.
 func (d *decoder) single(f *fieldPlan, omitZero bool) (bool, error) {
-	switch {
-	case f.op == opString:
+	switch f.op {
+	case opString:
 		if d.pos >= len(d.in) || d.in[d.pos] != '"' {
 			return false, d.expected("a string")
 		}
@@ -44,7 +44,7 @@ func (d *decoder) single(f *fieldPlan, omitZero bool) (bool, error) {
 			d.out = append(d.out, s...)
 		}
 		return true, nil
-	case f.op == opMessage:
+	case opMessage:
 		d.out = append(d.out, f.tag...)
 		d.out = append(d.out, 0)
 		at := len(d.out)
@@ -53,12 +53,12 @@ func (d *decoder) single(f *fieldPlan, omitZero bool) (bool, error) {
 		}
 		d.out = closeLength(d.out, at)
 		return true, nil
-	case f.op == opGroup:
+	case opGroup:
 		d.out = append(d.out, f.tag...)
 		err := d.message(f.message())
 		d.out = append(d.out, f.endTag...)
 		return true, err
-	case f.op == opBytes:
+	case opBytes:
 		return true, d.bytes(f, omitZero)
 	}
 	bits, ok, err := d.scalar(f)

@@ -71,7 +71,7 @@ func (d *decoder) appendSeconds(seconds int64, nanos int32) {
 // value writes a google.protobuf.Value.
 func (d *decoder) value(p *Plan) error {
 	const isNull, isNumber, isString, isBool, isStruct, isList = 1, 2, 3, 4, 5, 6
-	kind := 0
+	var kind int
 	c := byte(0)
 	if d.pos < len(d.in) {
 		c = d.in[d.pos]

@@ -36,7 +36,7 @@ func (d *decoder) run(p *Plan, next int, seen *seenBits) (expect int, f *fieldPl
 			pos = at
 			break
 		}
-		end := 0
+		var end int
 		if f.op == opString {
 			out, end = appendPlain(out, f, in, at, d.keep)
 		} else {
@@ -124,9 +124,9 @@ func plainEnd(in []byte, at int) int {
 func appendNumber(out []byte, f *fieldPlan, in []byte, at int, keep bool) ([]byte, int) {
 	rest := in[at:]
 	var word uint64
-	end := 0
-	switch {
-	case f.op == opBool:
+	var end int
+	switch f.op {
+	case opBool:
 		switch {
 		case len(rest) > 4 && string(rest[:4]) == "true" && !inWord(rest[4]):
 			word, end = 1, at+4
@@ -135,7 +135,7 @@ func appendNumber(out []byte, f *fieldPlan, in []byte, at int, keep bool) ([]byt
 		default:
 			return out, 0
 		}
-	case f.op == opDouble:
+	case opDouble:
 		v, n := shortFloat(rest)
 		if n == 0 {
 			return out, 0

@@ -109,7 +109,7 @@ func (r *reference) compareJSON(d protoreflect.MessageDescriptor, wire []byte) e
 			return nil
 		}
 		if (wantErr == nil) != (gotErr == nil) {
-			return fmt.Errorf("%+v\n wire %x\n protojson: %s %v\n jsonwire:  %s %v", o, wire, want, wantErr, got, gotErr)
+			return fmt.Errorf("%+v\n wire %x\n protojson: %s %v\n jsonwire:  %s %v", o, wire, want, text(wantErr), got, text(gotErr))
 		}
 		if wantErr == nil && !sameJSON(want, got) {
 			return fmt.Errorf("%+v\n wire %x\n protojson: %s\n jsonwire:  %s", o, wire, want, got)
@@ -117,6 +117,9 @@ func (r *reference) compareJSON(d protoreflect.MessageDescriptor, wire []byte) e
 	}
 	return nil
 }
+
+// text is an error only to be printed.
+func text(err error) string { return fmt.Sprint(err) }
 
 // sameJSON compares as JSON, and refuses an object with a key twice.
 func sameJSON(a, b []byte) bool {
@@ -182,14 +185,14 @@ func (r *reference) compareWire(d protoreflect.MessageDescriptor, in []byte, ign
 	}
 	wire = wire[1:]
 	if (wantErr == nil) != (gotErr == nil) {
-		return fmt.Errorf("%s\n protojson: %v\n jsonwire:  %x %v", in, wantErr, wire, gotErr)
+		return fmt.Errorf("%s\n protojson: %v\n jsonwire:  %x %v", in, text(wantErr), wire, text(gotErr))
 	}
 	if wantErr != nil {
 		return nil
 	}
 	got := dynamicpb.NewMessage(d)
 	if err := (proto.UnmarshalOptions{Resolver: r.types}).Unmarshal(wire, got); err != nil {
-		return fmt.Errorf("%s\n jsonwire: %x does not parse: %v", in, wire, err)
+		return fmt.Errorf("%s\n jsonwire: %x does not parse: %w", in, wire, err)
 	}
 	r.canonical(want)
 	r.canonical(got)

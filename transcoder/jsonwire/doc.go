@@ -23,11 +23,11 @@
 //   - JSON may nest 100 objects and arrays deep (protojson: 10,000 messages), wire
 //     data 1,000 messages deep (10,000). Both bound what hostile input costs.
 //   - A number is what RFC 8259 says: 1e, which protojson reads as an integer, is
-//     refused, and so is a number that only an ignored field holds.
-//   - A duration or timestamp, an unknown enum name and the like are refused with
-//     the path and the byte offset of the value.
+//     refused, in fields that are ignored too.
 //   - Fields come in the order of the wire, defaults after them; protojson sorts
 //     by declaration. An object has no order.
+//   - Dynamic messages panic on a map entry whose key comes once rightly and once
+//     with another wire type; here the second is unknown and dropped.
 //   - An Any's value is written in the order of the JSON's keys; protojson
 //     serialises it deterministically.
 package jsonwire

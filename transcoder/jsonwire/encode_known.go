@@ -66,18 +66,6 @@ func (c *cursor) next(p *Plan) bool {
 	return false
 }
 
-// skip moves past the value of the current field.
-func (c *cursor) skip() (value []byte, ok bool) {
-	n := protowire.ConsumeFieldValue(c.f.num, c.typ, c.rest)
-	if n < 0 {
-		c.bad = true
-		return nil, false
-	}
-	value = c.rest
-	c.rest = c.rest[n:]
-	return value[:n], true
-}
-
 // only appends the one field of a Struct or a ListValue as the whole message.
 func (e *encoder) only(dst []byte, p *Plan, b []byte, empty string) ([]byte, error) {
 	c := cursor{rest: b}

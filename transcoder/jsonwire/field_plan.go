@@ -186,10 +186,10 @@ func newFieldPlan(s *Plans, d protoreflect.FieldDescriptor) *fieldPlan {
 // zeroText is the JSON of the field's zero, with names of enums and quoted
 // 64-bit integers.
 func (f *fieldPlan) zeroText() string {
-	switch {
-	case f.card == list:
+	switch f.card {
+	case list:
 		return "[]"
-	case f.card == mapping:
+	case mapping:
 		return "{}"
 	}
 	switch f.op {

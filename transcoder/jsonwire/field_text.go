@@ -133,7 +133,7 @@ func (d *decoder) text(f *fieldPlan, s []byte) error {
 func (d *decoder) textMessage(p *Plan, s []byte) error {
 	var seconds int64
 	var nanos int32
-	ok := false
+	var ok bool
 	switch p.kind {
 	case specialWrapper:
 		return d.text(p.fields[0], s)

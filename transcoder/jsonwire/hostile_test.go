@@ -102,8 +102,8 @@ func TestSemantics51Time(t *testing.T) {
 	plan := everythingPlan()
 	var wire []byte
 	for range 900 { // children in disorder at each level, and a value that is replaced
-		inner := protowire.AppendBytes(protowire.AppendTag([]byte{0x08, 1, 0x08, 1}, 17, protowire.BytesType), wire)
-		wire = append(inner, protowire.AppendBytes(protowire.AppendTag(nil, 17, protowire.BytesType), nil)...)
+		wire = protowire.AppendBytes(protowire.AppendTag([]byte{0x08, 1, 0x08, 1}, 17, protowire.BytesType), wire)
+		wire = protowire.AppendBytes(protowire.AppendTag(wire, 17, protowire.BytesType), nil)
 	}
 	start := time.Now()
 	if _, err := plan.AppendJSON(nil, wire, jsonwire.Output{OmitDefaults: true}); err != nil {

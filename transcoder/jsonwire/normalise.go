@@ -125,10 +125,10 @@ func (n *normaliser) value(it *item) []byte { return n.wire[it.start:it.end] }
 // field writes all that came for one field, or for the fields of one oneof.
 func (n *normaliser) field(items []item) error {
 	f := items[len(items)-1].f
-	switch {
-	case f.card == mapping:
+	switch f.card {
+	case mapping:
 		return n.mapping(f, items)
-	case f.card == list:
+	case list:
 		return n.list(f, items)
 	}
 	last := len(items) - 1

@@ -1,9 +1,7 @@
 package jsonwire
 
 import (
-	"cmp"
 	"maps"
-	"slices"
 	"sync/atomic"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -166,13 +164,6 @@ func (p *Plan) extend(d protoreflect.ExtensionDescriptor) *fieldPlan {
 	next.byNumber[f.num], next.byName[string(d.FullName())] = f, f
 	p.extensions.Store(next)
 	return f
-}
-
-// sorted returns the fields by number.
-func (p *Plan) sorted() []*fieldPlan {
-	fields := slices.Clone(p.fields)
-	slices.SortFunc(fields, func(a, b *fieldPlan) int { return cmp.Compare(a.num, b.num) })
-	return fields
 }
 
 func specialOf(d protoreflect.MessageDescriptor) special {

@@ -57,8 +57,7 @@ func (s *Plans) Message(d protoreflect.MessageDescriptor) *Plan {
 	return p
 }
 
-// enum is called while a plan is compiled, under the lock or, for an extension,
-// without it; see lockedEnum.
+// enum is called while a plan is compiled, under the lock.
 func (s *Plans) enum(d protoreflect.EnumDescriptor) *enumPlan {
 	e := s.enums[d]
 	if e == nil {
