@@ -37,6 +37,10 @@ type HeaderOptions struct {
 	ResponsePrefix, TrailerPrefix string
 }
 
+// MaxHeader bounds the names and values of a request's header fields together,
+// in bytes.
+const MaxHeader = 64 << 10
+
 // DefaultResponsePrefix stands before response metadata that has no header of
 // its own.
 const DefaultResponsePrefix = "Grpc-Metadata-"
@@ -104,9 +108,17 @@ func isTwin(name string) bool {
 
 // Request appends the request's headers as metadata. all passes every header
 // that may cross, for clients that speak gRPC's metadata themselves. The error
-// is INVALID_ARGUMENT.
+// is INVALID_ARGUMENT, or RESOURCE_EXHAUSTED (HTTP 431) for a header that is too
+// large.
 func (rules *HeaderRules) Request(md *proxy.Metadata, h http.Header, all bool) error {
+	size := 0
 	for name, values := range h {
+		for _, value := range values {
+			if size += len(name) + len(value); size > MaxHeader {
+				return NewStatusError(http.StatusRequestHeaderFieldsTooLarge, codes.ResourceExhausted,
+					"the header fields are larger than %d bytes", MaxHeader)
+			}
+		}
 		to, known := rules.request[name]
 		if !known {
 			if to = rules.requestName(name, all); to == "" {

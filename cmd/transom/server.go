@@ -20,10 +20,13 @@ import (
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/observe"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/transcoder"
 )
 
 const (
-	maxHeaderBytes    = 64 << 10
+	// maxHeaderBytes is what is read at all. Above transcoder.MaxHeader the gateway
+	// answers 431 in the client's own form; net/http's answer is plain text.
+	maxHeaderBytes    = 4 * transcoder.MaxHeader
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	// settle is the time for a load balancer to see that we are not ready, and for

@@ -255,6 +255,14 @@ func TestHTTPBody(t *testing.T) {
 	}
 }
 
+func TestHeaders(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{})
+	play(t, g, []scenario{
+		{name: "Semantics 31: malformed -bin metadata", method: "GET", path: "/v1/shelves/1", headers: []string{"Grpc-Metadata-X-Bin", "%"}, status: 400, want: `{"code": 3, "message": "~x-bin"}`},
+		{name: "431", method: "GET", path: "/v1/shelves/1", headers: []string{"X-Large", strings.Repeat("a", 70_000)}, status: 431, want: `{"code": 8}`},
+	})
+}
+
 func TestLimits(t *testing.T) {
 	g := gatewaytest.Start(t, gatewaytest.Options{Config: "defaults: { limits: { max_body_bytes: 1000 } }\n"})
 	big := `{"stringValue": "` + strings.Repeat("a", 2000) + `"}`
