@@ -12,7 +12,6 @@ import (
 	"cel.dev/cel-go/ext"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 )
@@ -85,8 +84,8 @@ func (b *build) compileExpression(source string, want *cel.Type) (*expression, e
 func (e *expression) evaluate(ctx context.Context, r *Request, message []byte) (ref.Val, error) {
 	vars := &callVariables{r: r}
 	if e.readsRequest {
-		m := dynamicpb.NewMessage(e.input)
-		if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(message, m); err != nil {
+		m, err := decode(e.input, message)
+		if err != nil {
 			return nil, status.Error(codes.InvalidArgument, "the request is not a valid message of its type")
 		}
 		vars.message = m

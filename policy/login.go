@@ -13,9 +13,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/dynamicpb"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -89,8 +87,8 @@ func (p *loginPolicy) Admit(ctx context.Context, r *Request) (context.Context, D
 // Reply opens what the login grants. An answer without a subject logs nobody
 // in, and passes as it is.
 func (p *loginPolicy) Reply(ctx context.Context, r *Request, message []byte) ([]byte, error) {
-	answer := dynamicpb.NewMessage(p.output)
-	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(message, answer); err != nil {
+	answer, err := decode(p.output, message)
+	if err != nil {
 		p.log.Error("the answer of a login is not a valid message of its type", "rpc", r.RPC, "request", r.RequestID)
 		return nil, errLoginFailed
 	}
@@ -111,7 +109,7 @@ func (p *loginPolicy) Reply(ctx context.Context, r *Request, message []byte) ([]
 	if p.tokens == nil {
 		return message, p.openSession(ctx, r, data)
 	}
-	message, err := p.tokens.grant(r, data, message)
+	message, err = p.tokens.grant(r, data, message)
 	if err != nil {
 		p.log.Error("a token cannot be signed", "rpc", r.RPC, "request", r.RequestID, "error", err)
 		return nil, errLoginFailed

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/transom-gateway/transom/internal/schema"
 )
@@ -57,11 +56,10 @@ func (p *validation) Message(_ context.Context, _ *Request, message []byte) erro
 	if len(message) > freeMessages && tooManyMessages(p.input, message) {
 		return status.Error(codes.ResourceExhausted, "the request consists of too many empty messages")
 	}
-	m := dynamicpb.NewMessage(p.input)
-	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(message, m); err != nil {
+	m, err := decode(p.input, message)
+	if err != nil {
 		return status.Errorf(codes.InvalidArgument, "the request is not a valid %s message", p.input.FullName())
 	}
-	var err error
 	if len(message) > thoroughBytes {
 		err = p.validator.Validate(m, protovalidate.WithFailFast())
 	} else {
