@@ -45,8 +45,10 @@ var (
 		request: func(text string) proto.Message { return &pb.ImportBooksRequest{Parent: text} },
 		reply:   func() proto.Message { return &pb.ImportBooksResponse{} }}
 	bidiShape = &shape{name: "bidi", method: "Discuss", clientStreams: true, serverStreams: true,
-		request: func(text string) proto.Message { return &pb.DiscussRequest{Remark: &pb.DiscussRequest_Text{Text: text}} },
-		reply:   func() proto.Message { return &pb.DiscussResponse{} }}
+		request: func(text string) proto.Message {
+			return &pb.DiscussRequest{Remark: &pb.DiscussRequest_Text{Text: text}}
+		},
+		reply: func() proto.Message { return &pb.DiscussResponse{} }}
 	allShapes = []*shape{unaryShape, serverShape, clientShape, bidiShape}
 )
 
