@@ -89,10 +89,10 @@ func TestCheck(t *testing.T) {
 
 func TestCheckRules(t *testing.T) {
 	for name, c := range map[string]struct{ from, to, want string }{
-		"a variable that is no field": {"{name=things/*}", "{nam=things/*}", `p\.proto:5:\d+: .*\{nam\}`},
-		"a variable that repeats":     {"{name=things/*}", "{list=things/*}", `p\.proto:5:\d+: .*\{list\} is a repeated field`},
-		"a malformed template":        {"/v1/{name=things/*}", "/v1//x", `p\.proto:5:\d+: .*`},
-		"two methods on one route":    {"/v1/{name=things/*}", "/v1/things", `p\.proto:6:\d+: GET /v1/things of p\.v1\.S\.List .* of p\.v1\.S\.Get`},
+		"a variable that is no field":           {"{name=things/*}", "{nam=things/*}", `p\.proto:5:\d+: .*\{nam\}`},
+		"Semantics 18: a variable that repeats": {"{name=things/*}", "{list=things/*}", `p\.proto:5:\d+: .*\{list\} is a repeated field`},
+		"a malformed template":                  {"/v1/{name=things/*}", "/v1//x", `p\.proto:5:\d+: .*`},
+		"two methods on one route":              {"/v1/{name=things/*}", "/v1/things", `p\.proto:6:\d+: GET /v1/things of p\.v1\.S\.List .* of p\.v1\.S\.Get`},
 	} {
 		t.Run("Semantics 9: "+name, func(t *testing.T) {
 			dir := folder(t, map[string]string{"p.proto": strings.Replace(goodProto, c.from, c.to, 1)})

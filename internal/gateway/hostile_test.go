@@ -1,0 +1,161 @@
+package gateway_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
+
+	"github.com/transom-gateway/transom/internal/gatewaytest"
+)
+
+// TestPathHasTheLastWord: what the path says holds, whatever the body says
+// (Semantics 13).
+func TestPathHasTheLastWord(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{})
+	a := g.Do(t, "PATCH", "/v1/shelves/1/books/1", `{"name": "shelves/2/books/1", "pages": 9}`)
+	if a.Status != 200 || contains(a.Body, `{"name": "shelves/1/books/1", "pages": 9}`) != nil {
+		t.Errorf("Semantics 13: %d %s", a.Status, a.Body)
+	}
+}
+
+// http2Request sends raw header fields over cleartext HTTP/2 and returns the
+// status of the answer, "" for a stream that was reset.
+func http2Request(t *testing.T, g *gatewaytest.Gateway, fields ...string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", g.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	framer := http2.NewFramer(conn, conn)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	all := append([]string{":method", "GET", ":scheme", "http", ":authority", g.Addr, ":path", "/v1/shelves/1"}, fields...)
+	for i := 0; i < len(all); i += 2 {
+		if err := encoder.WriteField(hpack.HeaderField{Name: all[i], Value: all[i+1]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			return ""
+		}
+		switch f := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			return f.PseudoValue("status")
+		case *http2.RSTStreamFrame, *http2.GoAwayFrame:
+			return ""
+		}
+	}
+}
+
+func TestConnectionHeadersOnHTTP2(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{})
+	if got := http2Request(t, g); got != "200" {
+		t.Fatalf("a good request: %q", got)
+	}
+	if got := http2Request(t, g, "te", "trailers"); got != "200" {
+		t.Errorf("Semantics 52: te: trailers: %q", got)
+	}
+	for _, field := range [][]string{
+		{"connection", "close"}, {"proxy-connection", "close"}, {"keep-alive", "1"},
+		{"transfer-encoding", "chunked"}, {"upgrade", "h2c"}, {"te", "gzip"}, {"te", "trailers, gzip"},
+	} {
+		if got := http2Request(t, g, field...); got != "400" && got != "" {
+			t.Errorf("Semantics 52: %v: %q, want 400 or a reset stream", field, got)
+		}
+	}
+}
+
+// TestSmuggling sends what two HTTP/1.1 parsers may read in two ways
+// (Semantics 52).
+func TestSmuggling(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{})
+	for name, text := range map[string]string{
+		"two lengths":       "POST /v1/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+		"obs-fold":          "GET /v1/shelves/1 HTTP/1.1\r\nHost: x\r\nX-A: 1\r\n 2\r\n\r\n",
+		"bare CR":           "GET /v1/shelves/1 HTTP/1.1\r\nHost: x\r\nX-A: 1\rX-B: 2\r\n\r\n",
+		"space before ':'":  "GET /v1/shelves/1 HTTP/1.1\r\nHost: x\r\nX-A : 1\r\n\r\n",
+		"unknown encoding":  "POST /v1/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, x\r\n\r\n0\r\n\r\n",
+		"two hosts":         "GET /v1/shelves/1 HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+		"malformed escapes": "GET /v1/shelves/%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		conn, err := net.Dial("tcp", g.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, text); err != nil {
+			t.Fatal(err)
+		}
+		head := make([]byte, 12)
+		_, err = io.ReadFull(conn, head)
+		_ = conn.Close()
+		if status := string(head[9:]); err == nil && status != "400" && status != "501" && name != "obs-fold" {
+			t.Errorf("Semantics 52: %s: %s", name, status)
+		}
+	}
+}
+
+func TestOwnServices(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{})
+	conn, err := grpc.NewClient(g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	const service = "bookstore.v1.BookstoreService"
+	health := healthv1.NewHealthClient(conn)
+	for _, name := range []string{"", service} {
+		answer, err := health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: name})
+		if err != nil || answer.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+			t.Errorf("Semantics 45: health of %q: %v %v", name, answer, err)
+		}
+	}
+	v1, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v1.Send(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_ListServices{}}); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := v1.Recv()
+	if err != nil || !strings.Contains(answer.String(), service) {
+		t.Errorf("Semantics 45: v1 lists %v %v", answer, err)
+	}
+	_ = v1.CloseSend()
+	alpha, err := reflectionv1alpha.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context()) //nolint:staticcheck // old clients still ask it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := alpha.Send(&reflectionv1alpha.ServerReflectionRequest{ //nolint:staticcheck // old clients still ask it
+		MessageRequest: &reflectionv1alpha.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: service}, //nolint:staticcheck // old clients still ask it
+	}); err != nil {
+		t.Fatal(err)
+	}
+	described, err := alpha.Recv()
+	if err != nil || len(described.GetFileDescriptorResponse().GetFileDescriptorProto()) == 0 { //nolint:staticcheck // old clients still ask it
+		t.Errorf("Semantics 45: v1alpha describes %v %v", described, err)
+	}
+	_ = alpha.CloseSend()
+}

@@ -1,0 +1,87 @@
+package transcoder
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/transom-gateway/transom/proxy"
+)
+
+func TestRequestHeaders(t *testing.T) {
+	rules := NewHeaderRules(HeaderOptions{Request: []string{"X-Tenant", "x-app-*"}})
+	for name, c := range map[string]struct {
+		header string
+		all    bool
+		want   string // the metadata's name; "" for none
+	}{
+		"Semantics 31: by default":                  {"Authorization", false, "authorization"},
+		"Semantics 31: named":                       {"X-Tenant", false, "x-tenant"},
+		"Semantics 31: by prefix":                   {"X-App-Version", false, "x-app-version"},
+		"Semantics 31: not named":                   {"X-Other", false, ""},
+		"Semantics 31: for gRPC clients":            {"X-Other", true, "x-other"},
+		"Semantics 31: Grpc-Metadata-":              {"Grpc-Metadata-X-Other", false, "x-other"},
+		"Semantics 31: hop by hop":                  {"Connection", true, ""},
+		"Semantics 31: grpc-":                       {"Grpc-Timeout", true, ""},
+		"Semantics 31: grpc- behind the prefix":     {"Grpc-Metadata-Grpc-Status", true, ""},
+		"the gateway's own":                         {"X-Transom-Principal", true, ""},
+		"the gateway's own behind the prefix":       {"Grpc-Metadata-X-Transom-Principal", false, ""},
+		"who it was forwarded for":                  {"X-Forwarded-For", true, ""},
+		"Semantics 52: an underscore twin":          {"X_transom_principal", true, ""},
+		"Semantics 52: a twin of authorization":     {"X_forwarded_for", true, ""},
+		"Semantics 52: a name with underscores":     {"User_id", true, "user_id"},
+		"Semantics 52: the content length's twin":   {"Content_length", true, ""},
+		"Semantics 31: text that is no ASCII":       {"X-Tenant-Ü", true, "x-tenant-ü"},
+		"Semantics 31: the browser's own is told":   {"User-Agent", false, "x-forwarded-user-agent"},
+		"Semantics 35: where a stream was left off": {"Last-Event-Id", false, "last-event-id"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var md proxy.Metadata
+			if err := rules.Request(&md, http.Header{c.header: {"v"}}, c.all); err != nil {
+				t.Fatal(err)
+			}
+			var want proxy.Metadata
+			if c.want != "" {
+				want = proxy.Metadata{c.want, "v"}
+			}
+			if !slices.Equal(md, want) {
+				t.Errorf("%s became %v, want %v", c.header, md, want)
+			}
+		})
+	}
+}
+
+func TestRequestHeaderValues(t *testing.T) {
+	rules := NewHeaderRules(HeaderOptions{})
+	var md proxy.Metadata
+	if err := rules.Request(&md, http.Header{"Grpc-Metadata-A-Bin": {"AQI"}, "Grpc-Metadata-B": {"ü"}}, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := md.Get("a-bin"); got != "\x01\x02" {
+		t.Errorf("Semantics 31: -bin is %q", got)
+	}
+	if got := md.Get("b"); got != "" {
+		t.Errorf("Semantics 31: a value that is no ASCII crossed: %q", got)
+	}
+	if err := rules.Request(&md, http.Header{"Grpc-Metadata-A-Bin": {"%"}}, false); err == nil {
+		t.Error("Semantics 31: malformed base64 is taken")
+	}
+}
+
+func TestResponseHeaders(t *testing.T) {
+	rules := NewHeaderRules(HeaderOptions{Response: []string{"x-named"}, ResponsePrefix: DefaultResponsePrefix, TrailerPrefix: "Grpc-Trailer-"})
+	h := http.Header{}
+	rules.Response(h, metadata.MD{"x-named": {"1"}, "x-other": {"2"}, "etag": {"3"}, "content-length": {"4"}, "a-bin": {"\x01\x02"}, "location": {"/x"}},
+		map[string]bool{"location": true})
+	rules.Trailer(h, metadata.MD{"x-last": {"5"}, "grpc-status": {"6"}})
+	for name, want := range map[string]string{
+		"X-Named": "1", "Grpc-Metadata-X-Other": "2", "Etag": "3", "Content-Length": "", "Grpc-Metadata-Content-Length": "",
+		"Grpc-Metadata-A-Bin": "AQI", "Location": "/x", "Grpc-Trailer-X-Last": "5", "Grpc-Trailer-Grpc-Status": "",
+	} {
+		if got := h.Get(name); got != want {
+			t.Errorf("Semantics 31: %s is %q, want %q", name, got, want)
+		}
+	}
+}
