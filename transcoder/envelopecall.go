@@ -80,14 +80,23 @@ func (c *envelopeCall) Recv() (proxy.Frame, error) {
 		f.Free()
 		return proxy.Frame{}, err
 	}
+	c.ended.Store(true)
 	return f, nil
 }
 
 // Flush implements proxy.Downstream. The answer to a client that does not
 // stream leaves whole, with its end.
 func (c *envelopeCall) Flush() {
-	if c.begun {
-		_ = http.NewResponseController(c.w).Flush() // the next Send notices a client that is gone
+	if !c.begun {
+		return
+	}
+	controller := http.NewResponseController(c.w)
+	_ = controller.Flush() // the next Send notices a client that is gone
+	if !c.deadline.IsZero() && c.r.ProtoMajor > 1 {
+		// HTTP/2 resets a stream whose deadline passes, also one on which nothing is
+		// being written.
+		c.deadline = time.Time{}
+		_ = controller.SetWriteDeadline(c.deadline) // as in extendDeadline
 	}
 }
 
@@ -102,7 +111,7 @@ const (
 
 // Unblock implements proxy.Downstream.
 func (c *envelopeCall) Unblock() {
-	if !c.method.Shape.ClientStreams || c.ended.Load() {
+	if c.ended.Load() {
 		return
 	}
 	deadline := time.Unix(1, 0)
@@ -126,6 +135,10 @@ func (c *envelopeCall) drain() {
 // writeHeader writes the header of the answer, once.
 func (c *envelopeCall) writeHeader(httpStatus int) {
 	c.begun = true
+	if c.r.ProtoMajor == 1 && c.method.Shape.ClientStreams && !c.ended.Load() {
+		// In full duplex net/http would take the rest of this request for the next one.
+		c.w.Header()["Connection"] = []string{"close"}
+	}
 	if c.beforeHeader != nil {
 		c.beforeHeader(c.w.Header())
 	}
@@ -150,11 +163,12 @@ func (c *envelopeCall) extendDeadline(size int) {
 	_ = http.NewResponseController(c.w).SetWriteDeadline(c.deadline) // where it is not supported, the server's own holds
 }
 
-// leave gives an HTTP/1.1 connection back as it was found.
+// leave bounds the time in which the server sends the rest of the answer; it
+// takes the deadline off for the connection's next request.
 func (c *envelopeCall) leave() {
 	c.drain()
 	if !c.deadline.IsZero() && c.r.ProtoMajor == 1 {
-		_ = http.NewResponseController(c.w).SetWriteDeadline(time.Time{}) // as above
+		_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(writeTimeout)) // as above
 	}
 }
 

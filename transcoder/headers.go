@@ -26,6 +26,8 @@ type HeaderRules struct {
 	// responsePrefix stands before the name of all other response metadata;
 	// empty leaves them out. trailerPrefix likewise for trailers.
 	responsePrefix, trailerPrefix string
+	// dropped is told the names of values that cannot cross.
+	dropped func(name string)
 }
 
 // HeaderOptions are the settings of HeaderRules.
@@ -35,6 +37,9 @@ type HeaderOptions struct {
 	Request, Response []string
 	// ResponsePrefix and TrailerPrefix: see the configuration's metadata.
 	ResponsePrefix, TrailerPrefix string
+	// Dropped is told the name of each value that is left out because it is no
+	// printable ASCII, for the log. Nil for nobody.
+	Dropped func(name string)
 }
 
 // MaxHeader bounds the names and values of a request's header fields together,
@@ -66,6 +71,10 @@ func NewHeaderRules(o HeaderOptions) *HeaderRules {
 		response:       map[string]string{},
 		responsePrefix: o.ResponsePrefix,
 		trailerPrefix:  o.TrailerPrefix,
+		dropped:        o.Dropped,
+	}
+	if rules.dropped == nil {
+		rules.dropped = func(string) {}
 	}
 	for _, name := range append(requestDefaults[:len(requestDefaults):len(requestDefaults)], o.Request...) {
 		if prefix, ok := strings.CutSuffix(name, "*"); ok {
@@ -126,7 +135,7 @@ func (rules *HeaderRules) Request(md *proxy.Metadata, h http.Header, all bool) e
 			}
 		}
 		for _, value := range values {
-			if err := appendMetadata(md, to, value); err != nil {
+			if err := rules.appendMetadata(md, to, value); err != nil {
 				return err
 			}
 		}
@@ -158,7 +167,7 @@ func (rules *HeaderRules) requestName(name string, all bool) string {
 
 // appendMetadata adds a value; "-bin" values are base64 in HTTP. Values that
 // gRPC cannot carry are left out: it takes printable ASCII alone.
-func appendMetadata(md *proxy.Metadata, name, value string) error {
+func (rules *HeaderRules) appendMetadata(md *proxy.Metadata, name, value string) error {
 	if strings.HasSuffix(name, "-bin") {
 		raw, err := decodeBase64(value)
 		if err != nil {
@@ -169,6 +178,8 @@ func appendMetadata(md *proxy.Metadata, name, value string) error {
 	}
 	if printable(value) {
 		md.Add(name, value)
+	} else {
+		rules.dropped(name)
 	}
 	return nil
 }
@@ -201,7 +212,7 @@ func (rules *HeaderRules) Response(h http.Header, md metadata.MD, own map[string
 			}
 			to = textproto.CanonicalMIMEHeaderKey(rules.responsePrefix + name)
 		}
-		setValues(h, to, name, values)
+		rules.setValues(h, to, name, values)
 	}
 }
 
@@ -212,18 +223,29 @@ func (rules *HeaderRules) Trailer(h http.Header, md metadata.MD) {
 	}
 	for name, values := range md {
 		if !neverCrosses(name) {
-			setValues(h, textproto.CanonicalMIMEHeaderKey(rules.trailerPrefix+name), name, values)
+			rules.setValues(h, textproto.CanonicalMIMEHeaderKey(rules.trailerPrefix+name), name, values)
 		}
 	}
 }
 
-func setValues(h http.Header, to, name string, values []string) {
+func (rules *HeaderRules) setValues(h http.Header, to, name string, values []string) {
+	if !setValues(h, to, name, values) {
+		rules.dropped(name)
+	}
+}
+
+// setValues sets metadata as a header; false where a value was left out, as it
+// is no printable ASCII.
+func setValues(h http.Header, to, name string, values []string) bool {
+	all := true
 	for _, value := range values {
 		if strings.HasSuffix(name, "-bin") {
 			value = base64.RawStdEncoding.EncodeToString([]byte(value))
 		} else if !printable(value) {
+			all = false
 			continue
 		}
 		h[to] = append(h[to], value)
 	}
+	return all
 }

@@ -45,6 +45,7 @@ type fakeWriter struct {
 	flushed   int // length of the body at the last flush
 	held      bool
 	writeDone bool // the write deadline has passed
+	deadline  time.Time
 	readDone  bool
 }
 
@@ -84,6 +85,7 @@ func (w *fakeWriter) FlushError() error {
 func (w *fakeWriter) SetWriteDeadline(t time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.deadline = t
 	w.writeDone = w.writeDone || !t.IsZero() && t.Before(time.Now()) // a broken connection stays so
 	w.changed.Broadcast()
 	return nil
@@ -283,4 +285,34 @@ func TestDuplexBody(t *testing.T) {
 			t.Errorf("deadline %t, %v", w.readDone, err)
 		}
 	})
+}
+
+// TestSilentRPC sends a message by gRPC and its like and is then silent: no
+// deadline may run on, as HTTP/2 resets a stream when it passes.
+func TestSilentRPC(t *testing.T) {
+	for name, protocol := range map[string]Protocol{
+		"application/grpc": GRPC, "application/grpc-web+proto": GRPCWeb, "application/connect+proto": ConnectStream,
+	} {
+		t.Run("Semantics 42: "+name, func(t *testing.T) {
+			w := newFakeWriter()
+			r := httptest.NewRequest("POST", "/bookstore.v1.BookstoreService/WatchBooks", strings.NewReader("\x00\x00\x00\x00\x00"))
+			r.ProtoMajor = 2
+			r.Header.Set("Content-Type", name)
+			r.Header.Set("Connect-Protocol-Version", "1")
+			d := bookstoreBinding(t, "WatchBooks", Settings{}).Downstream(Exchange{W: w, R: r}, protocol)
+			if _, err := d.Open(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Recv(); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Send(watched(t, 1)); err != nil {
+				t.Fatal(err)
+			}
+			if d.Flush(); !w.deadline.IsZero() {
+				t.Errorf("the deadline is %s", w.deadline)
+			}
+			d.Finish(nil, nil)
+		})
+	}
 }

@@ -45,7 +45,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 		snapshot: &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]*proxy.Conn{}},
 		services: map[protoreflect.FullName]string{},
 	}
-	b.settings = newSettings(file.Config)
+	b.settings = newSettings(file.Config, g.options.Telemetry.Log)
 	b.connect()
 	b.prepare()
 	registries, problems := g.sources.load(ctx, file, b.snapshot.conns)

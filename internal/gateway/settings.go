@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"log/slog"
 	"maps"
 	"time"
 
@@ -22,7 +23,7 @@ type settings struct {
 	base transcoder.Settings
 }
 
-func newSettings(c *transomv1.Config) settings {
+func newSettings(c *transomv1.Config, log *slog.Logger) settings {
 	rest, metadata, json := compatible(c)
 	s := settings{
 		routing: restSettings{
@@ -40,6 +41,7 @@ func newSettings(c *transomv1.Config) settings {
 	s.headers = transcoder.NewHeaderRules(transcoder.HeaderOptions{
 		Request: metadata.GetRequestHeaders(), Response: metadata.GetResponseHeaders(),
 		ResponsePrefix: prefix, TrailerPrefix: metadata.GetTrailerPrefix(),
+		Dropped: func(name string) { log.Warn("a header value that is no printable ASCII was left out", "header", name) },
 	})
 	s.base = transcoder.Settings{
 		JSON:               json,
