@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -457,5 +458,46 @@ func TestEarlyEnd(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestNextRequest has clients that send on when their answer is complete: over
+// HTTP/1.1 that must never be taken for another request.
+func TestNextRequest(t *testing.T) {
+	g := startStub(t, &stub{discuss: func(stream discussStream) error {
+		if _, err := stream.Recv(); err != nil {
+			return err
+		}
+		return stream.Send(&pb.DiscussResponse{Text: "bye"})
+	}}, "")
+	const smuggled = "GET /v1/shelves HTTP/1.1\r\nHost: x\r\n\r\n"
+	for contentType, message := range map[string]string{
+		"application/json":           "{}",
+		"application/connect+json":   "\x00\x00\x00\x00\x02{}",
+		"application/grpc-web+proto": "\x00\x00\x00\x00\x00",
+	} {
+		t.Run(contentType, func(t *testing.T) {
+			conn, err := net.Dial("tcp", g.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			if _, err := fmt.Fprintf(conn, "POST /bookstore.v1.BookstoreService/Discuss HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n",
+				contentType, len(message), message); err != nil {
+				t.Fatal(err)
+			}
+			r := bufio.NewReader(conn)
+			response, err := http.ReadResponse(r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(body), "bye") || !response.Close {
+				t.Errorf("%q %v, close %t", body, err, response.Close)
+			}
+			_, _ = io.WriteString(conn, smuggled) // it fails where the server has closed already
+			if another, err := http.ReadResponse(r, nil); err == nil {
+				t.Errorf("the rest of the request was answered with %s", another.Status)
+			}
+		})
 	}
 }
