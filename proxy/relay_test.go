@@ -61,15 +61,14 @@ func (c *fakeClient) Recv() (Frame, error) {
 	default:
 	}
 	select {
-	case v, ok := <-c.in:
+	case v := <-c.in:
 		switch v := v.(type) {
 		case string:
 			return NewFrame([]byte(v)), nil
 		case error:
 			return Frame{}, v
 		}
-		_ = ok // the channel is closed
-		return Frame{}, io.EOF
+		return Frame{}, io.EOF // the channel is closed
 	case <-c.unblocked:
 		return Frame{}, errTest(codes.Canceled)
 	}
@@ -231,7 +230,6 @@ func check(t *testing.T, r Result, code codes.Code, up, down int) {
 
 // TestRelayEnds runs calls of all shapes to their ends.
 func TestRelayEnds(t *testing.T) {
-	endOfStream := error(io.EOF)
 	notFound := errTest(codes.NotFound)
 	for _, test := range []struct {
 		name     string
@@ -244,18 +242,18 @@ func TestRelayEnds(t *testing.T) {
 		{"unary", Shape{}, newFakeClient("a").done(), newFakeBackend("x"), codes.OK, 1, 1},
 		{"unary without a message", Shape{}, newFakeClient().done(), newFakeBackend(), codes.Unimplemented, 0, 0},
 		{"unary, the backend fails", Shape{}, newFakeClient("a").done(), newFakeBackend(notFound), codes.NotFound, 1, 0},
-		{"server stream", serverStreams, newFakeClient("a").done(), newFakeBackend("x", "y", endOfStream), codes.OK, 1, 2},
-		{"server stream, empty", serverStreams, newFakeClient("a").done(), newFakeBackend(endOfStream), codes.OK, 1, 0},
+		{"server stream", serverStreams, newFakeClient("a").done(), newFakeBackend("x", "y", io.EOF), codes.OK, 1, 2},
+		{"server stream, empty", serverStreams, newFakeClient("a").done(), newFakeBackend(io.EOF), codes.OK, 1, 0},
 		{"server stream that fails after messages", serverStreams, newFakeClient("a").done(), newFakeBackend("x", notFound), codes.NotFound, 1, 1},
 		{"server stream without a message", serverStreams, newFakeClient().done(), newFakeBackend(), codes.Unimplemented, 0, 0},
 		{"server stream with a bad message", serverStreams, newFakeClient(errTest(codes.InvalidArgument)), newFakeBackend(), codes.InvalidArgument, 0, 0},
-		{"client stream", clientStreams, newFakeClient("a", "b").done(), newFakeBackend("x", endOfStream).waits(), codes.OK, 2, 1},
-		{"client stream without an answer", clientStreams, newFakeClient().done(), newFakeBackend(endOfStream), codes.Internal, 0, 0},
+		{"client stream", clientStreams, newFakeClient("a", "b").done(), newFakeBackend("x", io.EOF).waits(), codes.OK, 2, 1},
+		{"client stream without an answer", clientStreams, newFakeClient().done(), newFakeBackend(io.EOF), codes.Internal, 0, 0},
 		{"client stream with two answers", clientStreams, newFakeClient().done(), newFakeBackend("x", "y"), codes.Internal, 0, 0},
 		{"client stream that fails behind its answer", clientStreams, newFakeClient().done(), newFakeBackend("x", notFound), codes.NotFound, 0, 0},
-		{"Semantics 54: client stream answered early", clientStreams, newFakeClient(), newFakeBackend("x", endOfStream), codes.OK, 0, 1},
+		{"Semantics 54: client stream answered early", clientStreams, newFakeClient(), newFakeBackend("x", io.EOF), codes.OK, 0, 1},
 		{"Semantics 54: bidi ended at once", bidi, newFakeClient(), newFakeBackend(notFound), codes.NotFound, 0, 0},
-		{"bidi", bidi, newFakeClient("a", "b").done(), newFakeBackend("x", "y", "z", endOfStream).waits(), codes.OK, 2, 3},
+		{"bidi", bidi, newFakeClient("a", "b").done(), newFakeBackend("x", "y", "z", io.EOF).waits(), codes.OK, 2, 3},
 		{"an error that is no status", bidi, newFakeClient().done(), newFakeBackend(errors.New("odd")), codes.Unknown, 0, 0},
 		{"the backend cannot be reached", bidi, newFakeClient(), &fakeBackend{open: errTest(codes.Unavailable)}, codes.Unavailable, 0, 0},
 		{"the backend sends no header", bidi, newFakeClient(), &fakeBackend{header: errTest(codes.Unavailable)}, codes.Unavailable, 0, 0},
@@ -339,7 +337,7 @@ func TestHalfClose(t *testing.T) {
 	b := newFakeBackend()
 	b.replies <- func() any {
 		<-b.closed // the answer waits for the half-close
-		b.replies <- error(io.EOF)
+		b.replies <- io.EOF
 		return "x"
 	}
 	check(t, relay(t, t.Context(), &Call{Downstream: newFakeClient("a").done(), Backend: b, Shape: bidi}), codes.OK, 1, 1)
@@ -380,7 +378,7 @@ func TestTimes(t *testing.T) {
 					time.Sleep(idle * 3 / 4)
 					b.replies <- "x"
 				}
-				b.replies <- error(io.EOF)
+				b.replies <- io.EOF
 			}()
 			check(t, relay(t, t.Context(), &Call{Downstream: c, Backend: b, Shape: bidi, IdleTimeout: idle}), codes.OK, 5, 5)
 		})
@@ -490,7 +488,7 @@ func TestFlushes(t *testing.T) {
 			}
 			c.mu.Unlock()
 		}
-		b.replies <- error(io.EOF)
+		b.replies <- io.EOF
 		check(t, <-ended, codes.OK, 1, 3)
 	})
 }
@@ -503,14 +501,14 @@ func TestOnReply(t *testing.T) {
 		return nil
 	}
 	for _, shape := range []Shape{{}, clientStreams} {
-		c, b := newFakeClient("a").done(), newFakeBackend("x", error(io.EOF))
+		c, b := newFakeClient("a").done(), newFakeBackend("x", io.EOF)
 		b.patient = shape.ClientStreams
 		check(t, relay(t, t.Context(), &Call{Downstream: c, Backend: b, Shape: shape, OnReply: upper}), codes.OK, 1, 1)
 		if !slices.Equal(c.got, []string{"X"}) {
 			t.Errorf("%q", c.got)
 		}
 		no := func(context.Context, *Frame) error { return errTest(codes.DataLoss) }
-		r := relay(t, t.Context(), &Call{Downstream: newFakeClient("a").done(), Backend: newFakeBackend("x", error(io.EOF)), Shape: shape, OnReply: no})
+		r := relay(t, t.Context(), &Call{Downstream: newFakeClient("a").done(), Backend: newFakeBackend("x", io.EOF), Shape: shape, OnReply: no})
 		if status.Code(r.Err) != codes.DataLoss || r.ResponseMessages != 0 {
 			t.Errorf("%+v", r)
 		}

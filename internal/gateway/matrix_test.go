@@ -190,7 +190,7 @@ func (b *matrixBackend) start(t testing.TB, config string) *gatewaytest.Gateway 
 	go func() { served <- b.server.Serve(b.conns) }()
 	t.Cleanup(func() {
 		b.server.Stop()
-		<-served
+		_ = <-served // it ends by Close or Stop
 	})
 	return gatewaytest.Start(t, gatewaytest.Options{Backend: l.Addr().String(), Config: config})
 }

@@ -157,7 +157,7 @@ func TestBackendGoesAway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		last := ""
+		var last string
 		if accept == "text/event-stream" {
 			all := events(string(text))
 			last = `{"error": ` + all[len(all)-1].data + `}`

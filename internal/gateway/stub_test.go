@@ -100,7 +100,7 @@ func startStub(t testing.TB, s *stub, config string) *gatewaytest.Gateway {
 	go func() { served <- s.server.Serve(l) }()
 	t.Cleanup(func() {
 		s.server.Stop()
-		<-served
+		_ = <-served // it ends by Close or Stop
 	})
 	return gatewaytest.Start(t, gatewaytest.Options{Backend: l.Addr().String(), Config: config})
 }
