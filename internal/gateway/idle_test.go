@@ -102,11 +102,14 @@ func idleSockets(t testing.TB, n int) (bytesEach int64) {
 	g := startStub(t, s, "")
 	l := newPipes()
 	server := &http.Server{Handler: g}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(l) // it ends by Close or Stop
+	}()
 	defer func() {
 		_ = server.Close()
-		_ = <-served // it ends by Close or Stop
+		<-served
 	}()
 	before := inUse()
 	conns := make([]net.Conn, n)

@@ -186,11 +186,14 @@ func (b *matrixBackend) start(t testing.TB, config string) *gatewaytest.Gateway 
 	b.conns.Listener = l
 	b.server = grpc.NewServer()
 	pb.RegisterBookstoreServiceServer(b.server, b)
-	served := make(chan error, 1)
-	go func() { served <- b.server.Serve(b.conns) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = b.server.Serve(b.conns) // it ends by Close or Stop
+	}()
 	t.Cleanup(func() {
 		b.server.Stop()
-		_ = <-served // it ends by Close or Stop
+		<-served
 	})
 	return gatewaytest.Start(t, gatewaytest.Options{Backend: l.Addr().String(), Config: config})
 }

@@ -96,11 +96,14 @@ func startStub(t testing.TB, s *stub, config string) *gatewaytest.Gateway {
 	}
 	s.server = grpc.NewServer()
 	pb.RegisterBookstoreServiceServer(s.server, s)
-	served := make(chan error, 1)
-	go func() { served <- s.server.Serve(l) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = s.server.Serve(l) // it ends by Close or Stop
+	}()
 	t.Cleanup(func() {
 		s.server.Stop()
-		_ = <-served // it ends by Close or Stop
+		<-served
 	})
 	return gatewaytest.Start(t, gatewaytest.Options{Backend: l.Addr().String(), Config: config})
 }
