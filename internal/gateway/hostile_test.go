@@ -144,7 +144,7 @@ func TestOwnServices(t *testing.T) {
 		t.Errorf("Semantics 45: v1 lists %v %v", answer, err)
 	}
 	_ = v1.CloseSend()
-	alpha, err := reflectionv1alpha.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context()) //nolint:staticcheck // old clients still ask it
+	alpha, err := reflectionv1alpha.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
