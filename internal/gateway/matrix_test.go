@@ -70,26 +70,30 @@ var errTold = status.Error(codes.FailedPrecondition, "told to")
 // matrixBackend does what the text of the first message says.
 type matrixBackend struct {
 	stub
-	running, cancelled chan struct{}
+	// running and cancelled name the blocked calls: one whose time was over early
+	// may be heard of late.
+	running, cancelled chan string
+	blocked            int // how many there were
 	conns              *connections
 }
 
 // do runs the cases that all shapes have; false for those that are the shape's.
 func (b *matrixBackend) do(ctx context.Context, text string) (done bool, err error) {
-	switch text, _, _ = strings.Cut(text, ":"); text {
+	text, name, _ := strings.Cut(text, ":")
+	switch text {
 	case "fail":
 		return true, errTold
 	case "block":
-		b.running <- struct{}{}
+		b.running <- name
 		<-ctx.Done()
-		b.cancelled <- struct{}{}
+		b.cancelled <- name
 		return true, status.FromContextError(ctx.Err()).Err()
 	}
 	return false, nil
 }
 
 func newMatrixBackend() *matrixBackend {
-	b := &matrixBackend{running: make(chan struct{}, 1), cancelled: make(chan struct{}, 1), conns: &connections{}}
+	b := &matrixBackend{running: make(chan string, 1000), cancelled: make(chan string, 1000), conns: &connections{}}
 	b.search = func(ctx context.Context, r *pb.SearchBooksRequest) (*pb.SearchBooksResponse, error) {
 		_, err := b.do(ctx, r.GetQuery())
 		return &pb.SearchBooksResponse{}, err
@@ -289,44 +293,45 @@ func (b *matrixBackend) ends(t *testing.T, g *gatewaytest.Gateway, d driver, s *
 		texts := []string{"fail after", "fail after"}
 		run("an error after messages", want, matrixCall{texts: texts[:len(sent)]})
 	}
-	run("deadline", matrixResult{code: codes.DeadlineExceeded}, matrixCall{texts: []string{"block"}, hold: true, timeout: 100 * time.Millisecond})
-	b.settle(t)
+	run("deadline", matrixResult{code: codes.DeadlineExceeded}, matrixCall{texts: []string{b.block()}, hold: true, timeout: 100 * time.Millisecond})
 	run("a message too large", matrixResult{code: codes.ResourceExhausted}, matrixCall{texts: []string{"ok:" + strings.Repeat("x", 8000)}, hold: true})
 	t.Run("the client goes away", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		ended := make(chan struct{})
+		ended, text := make(chan struct{}), b.block()
 		go func() {
 			defer close(ended)
-			d.call(ctx, t, &matrixCall{shape: s, g: g, gzip: gzip, texts: []string{"block"}, hold: true})
+			d.call(ctx, t, &matrixCall{shape: s, g: g, gzip: gzip, texts: []string{text}, hold: true})
 		}()
-		wait(t, b.running, "the call to reach the backend")
+		await(t, b.running, text)
 		cancel()
-		wait(t, b.cancelled, "the cancellation to reach the backend")
+		await(t, b.cancelled, text)
 		wait(t, ended, "the client")
 	})
 	t.Run("the backend goes away", func(t *testing.T) {
-		got := make(chan matrixResult, 1)
+		got, text := make(chan matrixResult, 1), b.block()
 		go func() {
-			got <- d.call(t.Context(), t, &matrixCall{shape: s, g: g, gzip: gzip, texts: []string{"block"}, hold: true})
+			got <- d.call(t.Context(), t, &matrixCall{shape: s, g: g, gzip: gzip, texts: []string{text}, hold: true})
 		}()
-		wait(t, b.running, "the call to reach the backend")
+		await(t, b.running, text)
 		b.conns.sever()
 		if r := wait(t, got, "the end of the call"); r != (matrixResult{code: codes.Unavailable}) {
 			t.Errorf("%+v", r)
 		}
-		wait(t, b.cancelled, "the backend")
+		await(t, b.cancelled, text)
 	})
 }
 
-// settle takes what a blocked call has told. One whose time was over before it
-// reached the backend tells nothing, and none may come later.
-func (b *matrixBackend) settle(t testing.TB) {
+// block is the text of a message whose call blocks, and no other's.
+func (b *matrixBackend) block() string {
+	b.blocked++
+	return fmt.Sprintf("block:%d", b.blocked)
+}
+
+// await waits until the backend has named the call of the text.
+func await(t testing.TB, c <-chan string, text string) {
 	t.Helper()
-	select {
-	case <-b.running:
-		wait(t, b.cancelled, "the deadline to reach the backend")
-	default:
+	for "block:"+wait(t, c, "the backend to tell of "+text) != text {
 	}
 }
 
