@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -27,8 +28,10 @@ func startEtcd(t *testing.T) (httpURL, grpcAddress string) {
 	t.Helper()
 	config := embed.NewConfig()
 	config.Dir = t.TempDir()
-	config.LogLevel = "error"
-	client, peer := url.URL{Scheme: "http", Host: "127.0.0.1:0"}, url.URL{Scheme: "http", Host: "127.0.0.1:0"}
+	config.LogLevel = "fatal"
+	// etcd's own REST gateway dials the address it was told to listen on, so that
+	// must be a real port.
+	client, peer := url.URL{Scheme: "http", Host: freeAddress(t)}, url.URL{Scheme: "http", Host: freeAddress(t)}
 	config.ListenClientUrls, config.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	config.ListenPeerUrls, config.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	config.InitialCluster = config.InitialClusterFromName(config.Name)
@@ -44,6 +47,17 @@ func startEtcd(t *testing.T) (httpURL, grpcAddress string) {
 	}
 	address := server.Clients[0].Addr().String()
 	return "http://" + address, address
+}
+
+// freeAddress returns an address on loopback that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
 }
 
 // etcdProtos are etcd's own .proto files, as its Go module ships them, under the
@@ -76,6 +90,7 @@ func TestEtcd(t *testing.T) {
 		Config: "defaults: { json: { omit_defaults: true, proto_names: true } }\n",
 	})
 	key := func(s string) string { return jsonBytes(s) }
+	post(t, direct+"/v3/lease/grant", `{"TTL": "600", "ID": "7"}`)
 	for i, step := range []struct{ path, body string }{
 		{"/v3/kv/put", `{"key": ` + key("a") + `, "value": ` + key("1") + `}`},
 		{"/v3/kv/put", `{"key": ` + key("b") + `, "value": ` + key("2") + `, "prev_kv": true}`},
@@ -84,7 +99,7 @@ func TestEtcd(t *testing.T) {
 		{"/v3/kv/range", `{"key": ` + key("a") + `, "range_end": ` + key("z") + `, "count_only": true}`},
 		{"/v3/kv/txn", `{"compare": [{"key": ` + key("a") + `, "target": "VALUE", "result": "EQUAL", "value": ` + key("1") + `}],
 			"success": [{"request_range": {"key": ` + key("b") + `}}], "failure": [{"request_delete_range": {"key": ` + key("b") + `}}]}`},
-		{"/v3/lease/grant", `{"TTL": "600", "ID": "7"}`},
+		{"/v3/lease/grant", `{"TTL": "600"}`},
 		{"/v3/lease/timetolive", `{"ID": "7", "keys": true}`},
 		{"/v3/lease/leases", `{}`},
 		{"/v3/cluster/member/list", `{}`},
