@@ -89,7 +89,7 @@ func TestEtcd(t *testing.T) {
 		// etcd's own gateway leaves defaults out and uses proto names.
 		Config: "defaults: { json: { omit_defaults: true, proto_names: true } }\n",
 	})
-	key := func(s string) string { return jsonBytes(s) }
+	key := jsonBytes
 	post(t, direct+"/v3/lease/grant", `{"TTL": "600", "ID": "7"}`)
 	for i, step := range []struct{ path, body string }{
 		{"/v3/kv/put", `{"key": ` + key("a") + `, "value": ` + key("1") + `}`},
