@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -25,8 +27,33 @@ func (c *restCall) readBody() error {
 		return err
 	}
 	defer func() { _ = body.Close() }() // it has no error of its own
+	unbound := c.boundReading()
 	c.raw, err = appendAll(c.raw[:0], body, limit, c.r.ContentLength)
+	if err == nil {
+		unbound()
+	}
 	return bodyError(err, limit)
+}
+
+// bodyTimeout is how long the body of a unary request may take to arrive.
+const bodyTimeout = time.Minute
+
+// boundReading gives the body until the call's deadline, at most bodyTimeout, to
+// arrive. The function it returns ends that; a body that failed stays bound, as
+// the server reads on at the end of the request.
+func (c *restCall) boundReading() func() {
+	deadline := time.Now().Add(bodyTimeout)
+	if d, ok := c.r.Context().Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	if !c.deadline.IsZero() && c.deadline.Before(deadline) {
+		deadline = c.deadline
+	}
+	controller := http.NewResponseController(c.w)
+	if controller.SetReadDeadline(deadline) != nil {
+		return func() {} // not a connection, as in `transom call`
+	}
+	return func() { _ = controller.SetReadDeadline(time.Time{}) }
 }
 
 // errTooLarge is returned by appendAll alone.
@@ -74,6 +101,8 @@ func bodyError(err error, limit int64) error {
 		return err
 	case errors.Is(err, errTooLarge), errors.As(err, &maxBytes):
 		return tooLarge(limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return NewStatusError(http.StatusRequestTimeout, codes.DeadlineExceeded, "the body did not arrive in time")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return badRequest("the body ended before it was complete")
 	}

@@ -2,6 +2,7 @@ package transcoder
 
 import (
 	"net/http"
+	"time"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/status"
@@ -38,8 +39,9 @@ type restCall struct {
 	// answer. They are kept between calls.
 	raw, wire, scratch []byte
 
-	binaryAnswer bool   // the client wants the message in wire format
-	binaryType   string // and calls it so
+	deadline     time.Time // of the call; zero for none
+	binaryAnswer bool      // the client wants the message in wire format
+	binaryType   string    // and calls it so
 }
 
 func (c *restCall) begin(b *Binding, x Exchange) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -41,7 +42,10 @@ func (b *Binding) openUnary(x Exchange) proxy.Downstream {
 }
 
 // Open implements proxy.Downstream.
-func (c *restUnary) Open(ctx context.Context) (context.Context, error) { return ctx, nil }
+func (c *restUnary) Open(ctx context.Context) (context.Context, error) {
+	c.deadline, _ = ctx.Deadline()
+	return ctx, nil
+}
 
 // Recv implements proxy.Downstream.
 func (c *restUnary) Recv() (proxy.Frame, error) {
@@ -170,8 +174,18 @@ func (c *restCall) write(httpStatus int, contentType string, body []byte) {
 	if httpStatus != http.StatusOK {
 		c.w.WriteHeader(httpStatus)
 	}
+	if len(body) >= largeAnswer {
+		controller := http.NewResponseController(c.w)
+		if controller.SetWriteDeadline(time.Now().Add(writeTimeout+time.Duration(len(body)>>16)*time.Second)) == nil {
+			defer func() { _ = controller.SetWriteDeadline(time.Time{}) }()
+		}
+	}
 	_, _ = c.w.Write(body) // an error means that the client is gone
 }
+
+// largeAnswer is what a connection may not take at once, in bytes; the client of
+// such an answer has writeTimeout, and a second for each 64 KiB, to read it.
+const largeAnswer = 256 << 10
 
 // writeError sends an error as a google.rpc.Status.
 func (c *restCall) writeError(err error) int {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"reflect"
 	"strings"
@@ -373,5 +374,22 @@ func TestTimeouts(t *testing.T) {
 	}
 	if a := g.Do(t, "GET", "/v1/shelves/1", "", "X-Request-Timeout", "30"); a.Status != 200 {
 		t.Errorf("a good one: %d %s", a.Status, a.Body)
+	}
+}
+
+// TestSlowBody: a body that does not arrive ends with the call's deadline.
+func TestSlowBody(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{})
+	conn, err := net.Dial("tcp", g.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "POST /v1/echo HTTP/1.1\r\nHost: x\r\nX-Request-Timeout: 0.05\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	head := make([]byte, 12)
+	if _, err := io.ReadFull(conn, head); err != nil || string(head[9:]) != "408" && string(head[9:]) != "504" {
+		t.Errorf("%q %v", head, err)
 	}
 }
