@@ -102,7 +102,7 @@ func bodyError(err error, limit int64) error {
 	case errors.Is(err, errTooLarge), errors.As(err, &maxBytes):
 		return tooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return NewStatusError(http.StatusRequestTimeout, codes.DeadlineExceeded, "the body did not arrive in time")
+		return status.Error(codes.DeadlineExceeded, "the body did not arrive in time")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return badRequest("the body ended before it was complete")
 	}
