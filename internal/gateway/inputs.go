@@ -5,33 +5,39 @@ import (
 	"slices"
 	"time"
 
+	"github.com/transom-gateway/transom/internal/config"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// Files lists the files and folders that the snapshot in service was built
-// from, to be watched.
+// Files lists the Inputs of the snapshot in service.
 func (g *Gateway) Files() []string {
 	s := g.acquire()
 	if s == nil {
 		return nil
 	}
 	defer s.release()
+	return Inputs(s.Config)
+}
+
+// Inputs lists the files and folders that a gateway of this configuration is
+// built from, the configuration's own included, to be watched. They are sorted.
+func Inputs(c *config.File) []string {
 	var files []string
-	if s.Config.Path != "" {
-		files = append(files, s.Config.Path)
+	if c.Path != "" {
+		files = append(files, c.Path)
 	}
-	files = append(files, s.Config.References...)
-	for _, source := range s.Config.Config.GetSchemas() {
+	files = append(files, c.References...)
+	for _, source := range c.Config.GetSchemas() {
 		switch source := source.GetSource().(type) {
 		case *transomv1.SchemaSource_Directory:
-			files = append(files, s.Config.Resolve(source.Directory))
+			files = append(files, c.Resolve(source.Directory))
 		case *transomv1.SchemaSource_DescriptorSet:
-			files = append(files, s.Config.Resolve(source.DescriptorSet))
+			files = append(files, c.Resolve(source.DescriptorSet))
 		}
 	}
-	for _, issuer := range s.Config.Config.GetAuth().GetJwt() {
+	for _, issuer := range c.Config.GetAuth().GetJwt() {
 		if jwks := issuer.GetJwksFile(); jwks != "" {
-			files = append(files, s.Config.Resolve(jwks))
+			files = append(files, c.Resolve(jwks))
 		}
 	}
 	slices.Sort(files)

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/transom-gateway/transom/internal/gateway"
+	"github.com/transom-gateway/transom/internal/watch"
+)
+
+// reloads keeps a gateway up to date with its inputs: on SIGHUP, when files
+// change and when a server's reflection does.
+type reloads struct {
+	gateway *gateway.Gateway
+	log     *slog.Logger
+	wanted  chan struct{}
+
+	paths []string       // those that are watched
+	files *watch.Watcher // nil while none is
+}
+
+func newReloads(g *gateway.Gateway, log *slog.Logger) *reloads {
+	return &reloads{gateway: g, log: log, wanted: make(chan struct{}, 1)}
+}
+
+// want asks for a reload.
+func (r *reloads) want() {
+	select {
+	case r.wanted <- struct{}{}:
+	default: // one is waiting already
+	}
+}
+
+// watch watches paths instead of those before. Read the files after it: what
+// changes from here on leads to a reload.
+func (r *reloads) watch(paths []string) {
+	r.close()
+	r.paths = paths
+	if len(paths) == 0 {
+		return
+	}
+	var err error
+	if r.files, err = watch.New(paths, r.want); err != nil {
+		r.log.Error("files are not watched; reload by SIGHUP or POST /reload", "error", err)
+	}
+}
+
+// close ends the watch over files.
+func (r *reloads) close() {
+	if r.files != nil {
+		_ = r.files.Close() // the process goes on or ends; there is nothing to do about it
+		r.files = nil
+	}
+}
+
+// start reloads whenever one is wanted. stop waits for the last one.
+func (r *reloads) start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.run(ctx, hup)
+	}()
+	return func() {
+		signal.Stop(hup)
+		cancel()
+		<-done
+	}
+}
+
+func (r *reloads) run(ctx context.Context, hup <-chan os.Signal) {
+	defer r.gateway.PollReflection(ctx, r.want)()
+	for {
+		r.follow()
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		case <-r.wanted:
+		}
+		if _, err := r.gateway.Reload(ctx); err == nil {
+			tuneMemory()
+		}
+	}
+}
+
+// follow watches other files if the configuration in service names others.
+func (r *reloads) follow() {
+	paths := r.gateway.Files()
+	if slices.Equal(paths, r.paths) {
+		return
+	}
+	r.watch(paths)
+	r.want() // they were read before they were watched
+}

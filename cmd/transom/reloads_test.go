@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/transom-gateway/transom/internal/config"
+)
+
+// serving runs serve over a folder; each reading of the configuration is told
+// its number first. lines are those of its log that tell of a reload.
+func serving(t *testing.T, dir string, reading func(n int32)) (lines func(atLeast int) []string, readings func() int32) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	in := input{folders: []string{dir}, upstream: "localhost:1", listen: "127.0.0.1:0", admin: config.NoAdmin}
+	var count atomic.Int32
+	load := func() (*config.File, error) {
+		reading(count.Add(1))
+		return in.load()
+	}
+	log := &locked{}
+	up, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- serve(ctx, load, streams{out: log, err: log}, func(*server) { close(up) }) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-up:
+	case err := <-done:
+		done <- nil
+		t.Fatal(err, log.String())
+	}
+	return func(atLeast int) []string { return reloadLines(t, log, atLeast) }, count.Load
+}
+
+// reloadLines waits until a log tells of so many reloads.
+func reloadLines(t *testing.T, log *locked, atLeast int) []string {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var lines []string
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, "in service: ") {
+				lines = append(lines, line)
+			}
+		}
+		if len(lines) >= atLeast {
+			return lines
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%d reloads, expected %d:\n%s", len(lines), atLeast, log.String())
+		}
+	}
+}
+
+// replace puts a file in the place of another in one step.
+func replace(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path+"~", []byte(text), 0o600); err != nil {
+		t.Error(err)
+	}
+	if err := os.Rename(path+"~", path); err != nil {
+		t.Error(err)
+	}
+}
+
+// moreProto is goodProto with one route more.
+var moreProto = strings.Replace(goodProto, "}\nmessage", `  rpc Add(Message) returns (Message) { option (google.api.http) = { post: "/v1/things" }; }
+}
+message`, 1)
+
+// TestStartReadsOnce holds that a start compiles the schemas once, and that the
+// first change leads to the second time.
+func TestStartReadsOnce(t *testing.T) {
+	dir := folder(t, map[string]string{"p.proto": goodProto})
+	lines, readings := serving(t, dir, func(int32) {})
+	replace(t, filepath.Join(dir, "p.proto"), moreProto)
+	got := lines(2)
+	if len(got) != 2 || !strings.Contains(got[0], "+2 routes") || !strings.Contains(got[1], "+1 routes") {
+		t.Errorf("the reloads were\n%s", strings.Join(got, ""))
+	}
+	if n := readings(); n != 3 { // to listen, to start, and after the change
+		t.Errorf("the configuration was read %d times", n)
+	}
+}
+
+// TestChangeDuringStart holds that files are watched before they are read.
+func TestChangeDuringStart(t *testing.T) {
+	dir := folder(t, map[string]string{"p.proto": goodProto})
+	lines, _ := serving(t, dir, func(n int32) {
+		if n == 2 { // the first reload has begun and not yet read the schemas
+			replace(t, filepath.Join(dir, "p.proto"), moreProto)
+		}
+	})
+	if got := lines(2); !strings.Contains(got[0], "+3 routes") || !strings.Contains(got[1], "+0 routes, -0, ~0") {
+		t.Errorf("the reloads were\n%s", strings.Join(got, ""))
+	}
+}
