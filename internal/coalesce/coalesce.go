@@ -1,9 +1,10 @@
-// Package coalesce joins the small reads and writes of HTTP/2 connections.
-// net/http sends each frame of an answer (header, data, trailer) in a system
-// call of its own and reads each frame in two; here frames to be sent wait for
-// each other as long as the scheduler takes to run a goroutine, and leave
-// together, and reads are buffered. It knows no HTTP beyond the first bytes of
-// a connection, and leaves those of HTTP/1 alone.
+// Package coalesce joins the small reads and writes of HTTP connections.
+// net/http sends each frame of an HTTP/2 answer (header, data, trailer) in a
+// system call of its own and reads each frame in two; here frames to be sent
+// wait for each other as long as the scheduler takes to run a goroutine, and
+// leave together, and reads are buffered. Of a long HTTP/1 answer the first 4 KB
+// wait likewise for the rest. It knows no HTTP beyond the first bytes of a
+// connection.
 //
 //	server.Serve(coalesce.Listener(listener))
 //
@@ -82,7 +83,12 @@ type conn struct {
 	room    sync.Cond
 	pending *[]byte // nil for none
 	sending bool    // a goroutine is sending
-	err     error
+
+	// HTTP/1 alone.
+	held      *held // the first part of an answer; nil for none
+	releasing bool  // a goroutine will send it, or is sending it
+
+	err error
 }
 
 var _ io.ReaderFrom = (*conn)(nil)
@@ -139,11 +145,11 @@ func (c *conn) fill(p []byte) (int, error) {
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
 	if !c.joins.Load() {
-		return c.Conn.Write(p)
+		return c.writeHTTP1(p)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.err == nil && c.pending != nil && len(*c.pending)+len(p) > maxPending {
+	for c.releasing || c.err == nil && c.pending != nil && len(*c.pending)+len(p) > maxPending {
 		c.room.Wait()
 	}
 	if c.err != nil {
@@ -189,9 +195,9 @@ func (c *conn) send() {
 // client takes it soon.
 func (c *conn) Close() error {
 	c.mu.Lock()
-	if c.sending {
+	if c.sending || c.releasing {
 		_ = c.SetWriteDeadline(time.Now().Add(closeTime)) // fails only on a closed connection
-		for c.sending {
+		for c.sending || c.releasing {
 			c.room.Wait()
 		}
 	}
@@ -214,6 +220,15 @@ func (c *conn) CloseWrite() error {
 // network without us.
 func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	if from, ok := c.Conn.(io.ReaderFrom); ok && !c.joins.Load() {
+		c.mu.Lock()
+		for c.releasing {
+			c.room.Wait()
+		}
+		err := c.err
+		c.mu.Unlock()
+		if err != nil {
+			return 0, err
+		}
 		return from.ReadFrom(r)
 	}
 	return io.Copy(struct{ io.Writer }{c}, r)

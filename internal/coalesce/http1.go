@@ -1,0 +1,91 @@
+package coalesce
+
+import (
+	"net"
+	"sync"
+)
+
+// fullBuffer is the size of net/http's buffer before an HTTP/1 connection, in
+// bytes. A write of just that much is nearly always the first part of an answer
+// that does not fit, whose rest follows at once.
+const fullBuffer = 4 << 10
+
+// held is the first part of an answer, which waits for the rest.
+type held struct {
+	first  [fullBuffer]byte
+	vector [2][]byte
+	parts  net.Buffers
+}
+
+var helds = sync.Pool{New: func() any { return new(held) }}
+
+// writeHTTP1 sends p and what is held before it, unless p is itself the first
+// part of something longer: that is held for as long as the scheduler takes to
+// run a goroutine. No lock is kept while the network is waited for, or Close
+// would wait for a client that does not read.
+func (c *conn) writeHTTP1(p []byte) (int, error) {
+	c.mu.Lock()
+	for c.releasing && c.held == nil {
+		c.room.Wait() // what was held is under way
+	}
+	h, err := c.held, c.err
+	if h == nil && err == nil && len(p) == fullBuffer {
+		c.hold(p)
+		c.mu.Unlock()
+		return len(p), nil
+	}
+	if h != nil {
+		c.held, c.releasing = nil, false
+		c.room.Broadcast()
+	}
+	c.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	if h == nil {
+		return c.Conn.Write(p)
+	}
+	return h.send(c.Conn, p)
+}
+
+func (c *conn) hold(p []byte) {
+	h, ok := helds.Get().(*held)
+	if !ok {
+		h = new(held)
+	}
+	copy(h.first[:], p)
+	c.held, c.releasing = h, true
+	go c.release()
+}
+
+// release sends what is held, if no later write has taken it along.
+func (c *conn) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.held
+	if h == nil {
+		return
+	}
+	c.held = nil
+	c.mu.Unlock()
+	_, err := h.send(c.Conn, nil)
+	c.mu.Lock()
+	if err != nil && c.err == nil {
+		c.err = err
+	}
+	c.releasing = false
+	c.room.Broadcast()
+}
+
+// send sends what was held and p after it, of which it tells how much left.
+func (h *held) send(to net.Conn, p []byte) (int, error) {
+	h.vector = [2][]byte{h.first[:], p}
+	h.parts = h.vector[:]
+	if len(p) == 0 {
+		h.parts = h.parts[:1]
+	}
+	n, err := h.parts.WriteTo(to)
+	h.vector, h.parts = [2][]byte{}, nil
+	helds.Put(h)
+	return max(0, int(n)-fullBuffer), err
+}

@@ -1,0 +1,118 @@
+package coalesce
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// first is what net/http's buffer sends when a longer answer fills it.
+var first = strings.Repeat("f", fullBuffer)
+
+func TestHTTP1FirstPart(t *testing.T) {
+	for name, test := range map[string]struct{ writes, want []string }{
+		"the rest follows":   {[]string{first, "rest", "more"}, []string{first, "rest", "more"}},
+		"the rest is as big": {[]string{first, first, "end"}, []string{first, first, "end"}},
+		"nothing follows":    {[]string{first}, []string{first}},
+		"short alone":        {[]string{"a", "b"}, []string{"a", "b"}},
+		"two answers":        {[]string{first, "rest", first, "rest"}, []string{first, "rest", first, "rest"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, r := begin(t, "GET / HTTP/1.1\r\n")
+				for _, s := range test.writes {
+					write(t, c, s)
+				}
+				synctest.Wait()
+				if got := strings.Join(r.writes, ""); got != strings.Join(test.want, "") {
+					t.Errorf("%d bytes arrived, in writes that begin %q", len(got), r.writes)
+				}
+			})
+		})
+	}
+}
+
+// What is held when the rest comes leaves with it, and nothing is left to release.
+func TestHTTP1FirstPartLeavesWithTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, r := begin(t, "GET / HTTP/1.1\r\n")
+		c.mu.Lock()
+		c.hold([]byte(first))
+		c.mu.Unlock()
+		write(t, c, "rest")
+		if c.held != nil || c.releasing || len(r.writes) != 2 || r.writes[1] != "rest" {
+			t.Errorf("held %v, releasing %v, %d writes", c.held != nil, c.releasing, len(r.writes))
+		}
+	})
+}
+
+// A client that does not read must not keep Close from closing.
+func TestHTTP1CloseDoesNotWaitForAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, r := begin(t, "GET / HTTP/1.1\r\n")
+		r.gate = make(chan struct{})
+		written := make(chan error, 1)
+		go func() {
+			_, err := c.Write([]byte("to nobody"))
+			written <- err
+		}()
+		synctest.Wait()
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		close(r.gate)
+		if err := <-written; err != nil {
+			t.Errorf("Write: %v", err)
+		}
+	})
+}
+
+func TestHTTP1CloseSendsTheFirstPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, r := begin(t, "GET / HTTP/1.1\r\n")
+		write(t, c, first)
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.writes) != 1 || r.writes[0] != first || !r.closed {
+			t.Errorf("%d writes, closed: %v", len(r.writes), r.closed)
+		}
+		if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Write after Close: %v", err)
+		}
+	})
+}
+
+func TestHTTP1ErrorsReachTheNextWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, r := begin(t, "GET / HTTP/1.1\r\n")
+		r.fails = io.ErrClosedPipe
+		write(t, c, first)
+		synctest.Wait()
+		if _, err := c.Write([]byte("y")); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := c.ReadFrom(strings.NewReader("z")); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Of what was held and of what came with it, Write counts its own alone.
+func TestHTTP1Count(t *testing.T) {
+	client, server := net.Pipe()
+	defer func() { _, _ = client.Close(), server.Close() }()
+	go func() {
+		_, _ = io.ReadFull(client, make([]byte, fullBuffer+3))
+		_ = client.Close()
+	}()
+	c := newConn(server)
+	write(t, c, first)
+	if n, err := c.Write([]byte("abcdef")); n != 3 || err == nil {
+		// Where the goroutine was first, the second write is alone and tells the same.
+		t.Errorf("got %d, %v", n, err)
+	}
+}
