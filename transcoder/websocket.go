@@ -47,7 +47,9 @@ type webSocket struct {
 	unblocked chan struct{}
 	unblock   sync.Once
 	readerEnd chan struct{}
-	reading   atomic.Bool  // the reader waits for the client, and sees pongs
+	reading   atomic.Bool // the reader waits for the client, and sees pongs
+	readEnd   atomic.Bool // it has seen the socket's end
+	stopGone  func() bool
 	seen      atomic.Int64 // frames the reader has read
 	started   bool         // the message that path and query make was returned
 	frame     int          // counts the client's frames from 1
@@ -95,8 +97,11 @@ func (s *webSocket) Open(ctx context.Context) (context.Context, error) {
 	}
 	s.fixed = chosen == subprotocolJSON || chosen == subprotocolProto
 	s.binary.Store(chosen == subprotocolProto)
-	hijacker := &hijacker{ResponseWriter: s.w}
-	conn, err := websocket.Accept(hijacker, s.r, options)
+	hijacker, r := &hijacker{ResponseWriter: s.w}, s.r
+	if byExtendedConnect(r) {
+		hijacker.ResponseWriter, r = &streamHijacker{s.w, r}, asUpgrade(r)
+	}
+	conn, err := websocket.Accept(hijacker, r, options)
 	if err != nil {
 		// Accept has answered the client.
 		return ctx, &alreadyAnswered{NewStatusError(http.StatusInternalServerError, codes.Internal, "the connection cannot be upgraded: %v", err)}
@@ -104,6 +109,7 @@ func (s *webSocket) Open(ctx context.Context) (context.Context, error) {
 	conn.SetReadLimit(-1) // the reader has a limit of its own
 	s.conn, s.net = conn, hijacker.conn
 	s.ctx, s.cancel = context.WithCancel(ctx)
+	s.stopGone = context.AfterFunc(s.r.Context(), s.gone)
 	go s.read()
 	s.timer = time.AfterFunc(writeTimeout, s.tick)
 	s.timer.Reset(tickInterval) // now that tick sees the timer
@@ -182,6 +188,7 @@ func (s *webSocket) Finish(err error, _ metadata.MD) int {
 		return s.writeError(err)
 	}
 	s.finished.Store(true)
+	s.stopGone()
 	s.timer.Stop()
 	s.drop()
 	// The library waits without end for the rest of a frame that it skips.
@@ -193,6 +200,10 @@ func (s *webSocket) Finish(err error, _ metadata.MD) int {
 	}
 	s.cancel()
 	<-s.readerEnd
+	_ = s.net.Close() // so that no ping still under way writes to what is net/http's again
+	if byExtendedConnect(s.r) {
+		return http.StatusOK
+	}
 	return http.StatusSwitchingProtocols
 }
 

@@ -22,17 +22,21 @@ const (
 // webSocketVersion is RFC 6455's.
 const webSocketVersion = "13"
 
-// checkHandshake refuses what is no opening handshake (RFC 6455, 4.2.1), in the
-// form of every other refusal.
+// checkHandshake refuses what is no opening handshake (RFC 6455, 4.2.1; RFC
+// 8441, 5), in the form of every other refusal.
 func (s *webSocket) checkHandshake() error {
-	if s.r.Method != http.MethodGet || s.r.ProtoMajor != 1 {
+	http2 := byExtendedConnect(s.r)
+	if !http2 && (s.r.Method != http.MethodGet || s.r.ProtoMajor != 1) {
 		return NewStatusError(http.StatusNotImplemented, codes.Unimplemented,
-			"WebSockets are served over HTTP/1.1; found %s by %s", clip(s.r.Method), s.r.Proto)
+			"WebSockets are opened by GET over HTTP/1.1 and by extended CONNECT over HTTP/2; found %s by %s", clip(s.r.Method), s.r.Proto)
 	}
 	if v := first(s.r.Header, "Sec-Websocket-Version"); v != webSocketVersion {
 		s.w.Header()["Sec-Websocket-Version"] = []string{webSocketVersion}
 		return NewStatusError(http.StatusUpgradeRequired, codes.InvalidArgument,
 			"Sec-WebSocket-Version is %q, expected %s", clip(v), webSocketVersion)
+	}
+	if http2 {
+		return nil // its frames cannot be mistaken for another protocol's: no key
 	}
 	keys := s.r.Header["Sec-Websocket-Key"]
 	if len(keys) != 1 {

@@ -39,6 +39,7 @@ func (s *webSocket) read() {
 	for {
 		s.reading.Store(true)
 		f := s.readFrame()
+		s.readEnd.Store(f.err != nil)
 		s.reading.Store(false)
 		if f.err != nil {
 			s.socketEnded(f.err)
@@ -51,6 +52,14 @@ func (s *webSocket) read() {
 			// The call is over, or needs no more: what comes is dropped, but the
 			// socket is read on, for its close frame and pongs.
 		}
+	}
+}
+
+// gone is called when the server knows that the client has gone, as it does over
+// HTTP/2. The reader comes to know it too, unless the backend holds it up.
+func (s *webSocket) gone() {
+	if !s.reading.Load() && !s.readEnd.Load() {
+		s.cancel()
 	}
 }
 

@@ -265,7 +265,12 @@ func (g *Gateway) bound(ctx context.Context, m *Method, h http.Header, p transco
 	if m.timeout > 0 && (!limited || m.timeout < timeout) {
 		timeout, limited = m.timeout, true
 	}
-	if !m.Shape.Unary() || p == transcoder.WebSocket { // which may wait for its message
+	if p == transcoder.WebSocket { // also of a unary method: it may wait for its message
+		// The edge says when the client is gone. Who closes the socket may reset the
+		// stream at once; the call ends in its own time all the same.
+		return g.boundStream(context.WithoutCancel(ctx), timeout, limited)
+	}
+	if !m.Shape.Unary() {
 		return g.boundStream(ctx, timeout, limited)
 	}
 	if !limited {

@@ -230,7 +230,7 @@ func TestSlowReader(t *testing.T) {
 		}
 	}
 	check("WebSocket", func(t *testing.T) func() {
-		s := dial(t, g, watchPath, nil)
+		s := dialer{}.dial(t, g, watchPath, nil)
 		return func() { _ = s.CloseNow() }
 	})
 }

@@ -31,11 +31,30 @@ type socket struct {
 	ctx context.Context
 }
 
+// dialer opens WebSockets; with a client, by it.
+type dialer struct{ client *http.Client }
+
+// overEach runs a test over HTTP/1.1 and over HTTP/2.
+func overEach(t *testing.T, test func(t *testing.T, over dialer)) {
+	t.Helper()
+	t.Run("HTTP/1.1", func(t *testing.T) { test(t, dialer{}) })
+	t.Run("HTTP/2", func(t *testing.T) { test(t, dialer{gatewaytest.ExtendedConnect(t)}) })
+}
+
+func (d dialer) options(o *websocket.DialOptions) *websocket.DialOptions {
+	var copied websocket.DialOptions
+	if o != nil {
+		copied = *o
+	}
+	copied.HTTPClient = d.client
+	return &copied
+}
+
 // dial opens a WebSocket. Options may be nil.
-func dial(t testing.TB, g *gatewaytest.Gateway, path string, o *websocket.DialOptions) socket {
+func (d dialer) dial(t testing.TB, g *gatewaytest.Gateway, path string, o *websocket.DialOptions) socket {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	conn, response, err := websocket.Dial(ctx, "ws://"+g.Addr+path, o)
+	conn, response, err := websocket.Dial(ctx, "ws://"+g.Addr+path, d.options(o))
 	if err != nil {
 		cancel()
 		t.Fatalf("opening %s: %v", path, err)
@@ -52,9 +71,9 @@ func dial(t testing.TB, g *gatewaytest.Gateway, path string, o *websocket.DialOp
 }
 
 // refused tries to open a WebSocket and returns the answer that it gets.
-func refused(t testing.TB, g *gatewaytest.Gateway, path string, o *websocket.DialOptions) (httpStatus int, body string) {
+func (d dialer) refused(t testing.TB, g *gatewaytest.Gateway, path string, o *websocket.DialOptions) (httpStatus int, body string) {
 	t.Helper()
-	conn, response, err := websocket.Dial(t.Context(), "ws://"+g.Addr+path, o)
+	conn, response, err := websocket.Dial(t.Context(), "ws://"+g.Addr+path, d.options(o))
 	if err == nil {
 		_ = conn.CloseNow()
 		t.Fatalf("%s was upgraded", path)
@@ -124,10 +143,12 @@ const uploadRule = `
 http_rules: [{ selector: bookstore.v1.BookstoreService.WriteContent, post: "/v1/{name=shelves/*/books/*}:upload", body: content }]
 `
 
-func TestWebSocketFrames(t *testing.T) {
+func TestWebSocketFrames(t *testing.T) { overEach(t, testWebSocketFrames) }
+
+func testWebSocketFrames(t *testing.T, over dialer) {
 	g := gatewaytest.Start(t, gatewaytest.Options{Config: uploadRule})
 	t.Run("Semantics 38: a text frame is one JSON message", func(t *testing.T) {
-		s := dial(t, g, discussPath, nil)
+		s := over.dial(t, g, discussPath, nil)
 		s.send(`{"text": "a"}`)
 		s.expect(`{"sequence": "1", "text": "You said: a"}`)
 		s.send(`{"monologue": 2}`)
@@ -135,7 +156,7 @@ func TestWebSocketFrames(t *testing.T) {
 		s.expect(`{"sequence": "3"}`)
 	})
 	t.Run("Semantics 38: a binary frame is one protobuf message", func(t *testing.T) {
-		s := dial(t, g, discussPath, nil)
+		s := over.dial(t, g, discussPath, nil)
 		s.sendBinary(&pb.DiscussRequest{Remark: &pb.DiscussRequest_Text{Text: "a"}})
 		var answer pb.DiscussResponse
 		if err := proto.Unmarshal([]byte(s.read(websocket.MessageBinary)), &answer); err != nil || answer.GetText() != "You said: a" {
@@ -147,7 +168,7 @@ func TestWebSocketFrames(t *testing.T) {
 		}
 	})
 	t.Run("Semantics 38: an empty text frame is the half-close", func(t *testing.T) {
-		s := dial(t, g, "/v1/shelves/1/books:import", nil)
+		s := over.dial(t, g, "/v1/shelves/1/books:import", nil)
 		s.send(`{"title": "a"}`)
 		s.send(`{"title": "b"}`)
 		s.send("")
@@ -155,7 +176,7 @@ func TestWebSocketFrames(t *testing.T) {
 		s.closed(1000)
 	})
 	t.Run("Semantics 38: the answers go on after it", func(t *testing.T) {
-		s := dial(t, g, discussPath, nil)
+		s := over.dial(t, g, discussPath, nil)
 		s.send(`{"monologue": 3}`)
 		s.send("")
 		for i := range 3 {
@@ -164,11 +185,11 @@ func TestWebSocketFrames(t *testing.T) {
 		s.closed(1000)
 	})
 	t.Run("Semantics 38: a server stream from the path needs no frame", func(t *testing.T) {
-		s := dial(t, g, "/v1/shelves/1/books:watch?count=1&interval=0s", nil)
+		s := over.dial(t, g, "/v1/shelves/1/books:watch?count=1&interval=0s", nil)
 		s.expect(`{"sequence": "1"}`)
 	})
 	t.Run("Semantics 38: the method's own path, server stream", func(t *testing.T) {
-		s := dial(t, g, "/bookstore.v1.BookstoreService/WatchBooks", nil)
+		s := over.dial(t, g, "/bookstore.v1.BookstoreService/WatchBooks", nil)
 		s.send(`{"parent": "shelves/3", "count": 1, "interval": "0s"}`)
 		for {
 			if kind, _, err := s.Read(s.ctx); err != nil {
@@ -182,13 +203,13 @@ func TestWebSocketFrames(t *testing.T) {
 		}
 	})
 	t.Run("Semantics 38: the method's own path, unary", func(t *testing.T) {
-		s := dial(t, g, "/bookstore.v1.BookstoreService/GetShelf", nil)
+		s := over.dial(t, g, "/bookstore.v1.BookstoreService/GetShelf", nil)
 		s.send(`{"name": "shelves/1"}`)
 		s.expect(`{"name": "shelves/1"}`)
 		s.closed(1000)
 	})
 	t.Run("Semantics 24: an upload, text and binary", func(t *testing.T) {
-		s := dial(t, g, "/v1/shelves/1/books/1:upload", nil)
+		s := over.dial(t, g, "/v1/shelves/1/books/1:upload", nil)
 		s.send("some text, ")
 		if err := s.Write(s.ctx, websocket.MessageBinary, []byte{0, 255}); err != nil {
 			t.Fatal(err)
@@ -199,7 +220,9 @@ func TestWebSocketFrames(t *testing.T) {
 	})
 }
 
-func TestWebSocketSubprotocols(t *testing.T) {
+func TestWebSocketSubprotocols(t *testing.T) { overEach(t, testWebSocketSubprotocols) }
+
+func testWebSocketSubprotocols(t *testing.T, over dialer) {
 	g := gatewaytest.Start(t, gatewaytest.Options{})
 	for _, test := range []struct {
 		offered []string
@@ -213,28 +236,30 @@ func TestWebSocketSubprotocols(t *testing.T) {
 		{[]string{"bearer.abc", "other"}, "other"},
 	} {
 		t.Run(fmt.Sprintf("Semantics 38: of %q one is echoed", test.offered), func(t *testing.T) {
-			s := dial(t, g, discussPath, &websocket.DialOptions{Subprotocols: test.offered})
+			s := over.dial(t, g, discussPath, &websocket.DialOptions{Subprotocols: test.offered})
 			if s.Subprotocol() != test.want {
 				t.Errorf("%q, want %q", s.Subprotocol(), test.want)
 			}
 		})
 	}
 	t.Run("Semantics 38: transom.proto makes answers binary", func(t *testing.T) {
-		s := dial(t, g, discussPath, &websocket.DialOptions{Subprotocols: []string{"transom.proto"}})
+		s := over.dial(t, g, discussPath, &websocket.DialOptions{Subprotocols: []string{"transom.proto"}})
 		s.send(`{"text": "a"}`)
 		s.read(websocket.MessageBinary)
 	})
 	t.Run("Semantics 38: transom.json makes answers text", func(t *testing.T) {
-		s := dial(t, g, discussPath, &websocket.DialOptions{Subprotocols: []string{"transom.json"}})
+		s := over.dial(t, g, discussPath, &websocket.DialOptions{Subprotocols: []string{"transom.json"}})
 		s.sendBinary(&pb.DiscussRequest{Remark: &pb.DiscussRequest_Text{Text: "a"}})
 		s.expect(`{"text": "You said: a"}`)
 	})
 }
 
-func TestWebSocketEnds(t *testing.T) {
+func TestWebSocketEnds(t *testing.T) { overEach(t, testWebSocketEnds) }
+
+func testWebSocketEnds(t *testing.T, over dialer) {
 	g := gatewaytest.Start(t, gatewaytest.Options{Config: "defaults: { limits: { max_message_bytes: 1000 } }\n"})
 	t.Run("Semantics 38: 4000 plus the code", func(t *testing.T) {
-		s := dial(t, g, discussPath, nil)
+		s := over.dial(t, g, discussPath, nil)
 		s.send(`{"failure": {"code": 9, "message": "not now"}}`)
 		s.expect(`{"error": {"code": 9, "message": "not now", "details": []}}`)
 		if reason := s.closed(4009); reason != "not now" {
@@ -242,18 +267,18 @@ func TestWebSocketEnds(t *testing.T) {
 		}
 	})
 	t.Run("Semantics 55: a code of the backend's own", func(t *testing.T) {
-		s := dial(t, g, discussPath, nil)
+		s := over.dial(t, g, discussPath, nil)
 		s.send(`{"failure": {"code": 5002, "message": "odd"}}`)
 		s.expect(`{"error": {"code": 5002}}`)
 		s.closed(4999)
 	})
 	t.Run("Semantics 38: an error before the first message", func(t *testing.T) {
-		s := dial(t, g, "/v1/shelves/99/books:watch", nil)
+		s := over.dial(t, g, "/v1/shelves/99/books:watch", nil)
 		s.expect(`{"error": {"code": 5}}`)
 		s.closed(4005)
 	})
 	t.Run("Semantics 38: the reason is cut between characters", func(t *testing.T) {
-		s := dial(t, g, discussPath, nil)
+		s := over.dial(t, g, discussPath, nil)
 		s.send(`{"failure": {"code": 3, "message": "` + strings.Repeat("é", 200) + `"}}`)
 		s.expect(`{"error": {"code": 3}}`)
 		if reason := s.closed(4003); len(reason) != 122 || !utf8.ValidString(reason) {
@@ -261,7 +286,7 @@ func TestWebSocketEnds(t *testing.T) {
 		}
 	})
 	t.Run("Semantics 38: malformed JSON in frame 3", func(t *testing.T) {
-		s := dial(t, g, discussPath, nil)
+		s := over.dial(t, g, discussPath, nil)
 		s.send(`{"text": "1"}`)
 		s.expect(`{"sequence": "1"}`)
 		s.send(`{"text": "2"}`)
@@ -273,7 +298,7 @@ func TestWebSocketEnds(t *testing.T) {
 		}
 	})
 	t.Run("a broken protobuf message", func(t *testing.T) {
-		s := dial(t, g, discussPath, nil)
+		s := over.dial(t, g, discussPath, nil)
 		if err := s.Write(s.ctx, websocket.MessageBinary, []byte{0x0a, 5}); err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +306,7 @@ func TestWebSocketEnds(t *testing.T) {
 		s.closed(4003)
 	})
 	t.Run("Semantics 38: a frame too large", func(t *testing.T) {
-		s := dial(t, g, discussPath, nil)
+		s := over.dial(t, g, discussPath, nil)
 		s.send(`{"text": "1"}`)
 		s.expect(`{"sequence": "1"}`)
 		s.send(`{"text": "` + strings.Repeat("x", 2000) + `"}`)
@@ -289,21 +314,23 @@ func TestWebSocketEnds(t *testing.T) {
 		s.closed(1009)
 	})
 	t.Run("Semantics 38: a frame too large when inflated", func(t *testing.T) {
-		s := dial(t, g, discussPath, &websocket.DialOptions{CompressionMode: websocket.CompressionContextTakeover})
+		s := over.dial(t, g, discussPath, &websocket.DialOptions{CompressionMode: websocket.CompressionContextTakeover})
 		s.send(`{"text": "` + strings.Repeat("x", 4<<20) + `"}`)
 		s.expect(`{"error": {"code": 8, "message": "~frame 1 "}}`)
 		s.closed(1009)
 	})
 	t.Run("Semantics 38: a path variable that is none", func(t *testing.T) {
-		s := dial(t, g, "/v1/shelves/1/books:watch?count=x", nil)
+		s := over.dial(t, g, "/v1/shelves/1/books:watch?count=x", nil)
 		s.expect(`{"error": {"code": 3}}`)
 		s.closed(4003)
 	})
 }
 
-func TestWebSocketCompression(t *testing.T) {
+func TestWebSocketCompression(t *testing.T) { overEach(t, testWebSocketCompression) }
+
+func testWebSocketCompression(t *testing.T, over dialer) {
 	g := gatewaytest.Start(t, gatewaytest.Options{})
-	s := dial(t, g, discussPath, &websocket.DialOptions{CompressionMode: websocket.CompressionContextTakeover, CompressionThreshold: 1})
+	s := over.dial(t, g, discussPath, &websocket.DialOptions{CompressionMode: websocket.CompressionContextTakeover, CompressionThreshold: 1})
 	for range 3 {
 		text := strings.Repeat(rand.Text(), 500)
 		s.send(`{"text": "` + text + `"}`)
@@ -311,7 +338,9 @@ func TestWebSocketCompression(t *testing.T) {
 	}
 }
 
-func TestWebSocketRefusals(t *testing.T) {
+func TestWebSocketRefusals(t *testing.T) { overEach(t, testWebSocketRefusals) }
+
+func testWebSocketRefusals(t *testing.T, over dialer) {
 	g := gatewaytest.Start(t, gatewaytest.Options{Config: uploadRule + `
 auth: { jwt: [{ issuer: i, secret: "0123456789abcdef0123456789abcdef" }] }
 policies:
@@ -339,19 +368,19 @@ policies:
 		{"a bad timeout", discussPath, &websocket.DialOptions{HTTPHeader: http.Header{"X-Request-Timeout": {"soon"}}}, 400, `{"code": 3}`},
 	} {
 		t.Run("Semantics 38: "+test.name, func(t *testing.T) {
-			if code, body := refused(t, g, test.path, test.options); code != test.status || contains(body, test.want) != nil {
+			if code, body := over.refused(t, g, test.path, test.options); code != test.status || contains(body, test.want) != nil {
 				t.Errorf("%d %q", code, body)
 			}
 		})
 	}
 	t.Run("Semantics 38: 429", func(t *testing.T) {
-		dial(t, g, "/v1/shelves/1/books/1:upload", nil)
-		if code, body := refused(t, g, "/v1/shelves/1/books/1:upload", nil); code != 429 || contains(body, `{"code": 8}`) != nil {
+		over.dial(t, g, "/v1/shelves/1/books/1:upload", nil)
+		if code, body := over.refused(t, g, "/v1/shelves/1/books/1:upload", nil); code != 429 || contains(body, `{"code": 8}`) != nil {
 			t.Errorf("%d %q", code, body)
 		}
 	})
 	for name, o := range map[string]*websocket.DialOptions{"same origin": origin("http://" + g.Addr), "listed origin": origin("https://friend.example")} {
-		t.Run("Semantics 38: "+name, func(t *testing.T) { dial(t, g, discussPath, o) })
+		t.Run("Semantics 38: "+name, func(t *testing.T) { over.dial(t, g, discussPath, o) })
 	}
 	for _, test := range []struct {
 		name    string
@@ -371,7 +400,9 @@ policies:
 	}
 }
 
-func TestWebSocketCancellation(t *testing.T) {
+func TestWebSocketCancellation(t *testing.T) { overEach(t, testWebSocketCancellation) }
+
+func testWebSocketCancellation(t *testing.T, over dialer) {
 	b := newBlocking()
 	g := startStub(t, &b.stub, "")
 	const service = "/bookstore.v1.BookstoreService/"
@@ -392,7 +423,7 @@ func TestWebSocketCancellation(t *testing.T) {
 			"breaks": func(s socket) error { return s.CloseNow() },
 		} {
 			t.Run("Semantics 40: "+test.name+", the client "+how, func(t *testing.T) {
-				s := dial(t, g, test.path, nil)
+				s := over.dial(t, g, test.path, nil)
 				for _, f := range test.frames {
 					s.send(f)
 				}
@@ -407,7 +438,9 @@ func TestWebSocketCancellation(t *testing.T) {
 
 // TestWebSocketHalfClose has a client that closes the socket of a bidi call: the
 // backend sees its half-close before the cancellation.
-func TestWebSocketHalfClose(t *testing.T) {
+func TestWebSocketHalfClose(t *testing.T) { overEach(t, testWebSocketHalfClose) }
+
+func testWebSocketHalfClose(t *testing.T, over dialer) {
 	running, ended := make(chan struct{}), make(chan error, 1)
 	g := startStub(t, &stub{discuss: func(stream discussStream) error {
 		close(running)
@@ -415,7 +448,7 @@ func TestWebSocketHalfClose(t *testing.T) {
 		ended <- err
 		return nil
 	}}, "")
-	s := dial(t, g, discussPath, nil)
+	s := over.dial(t, g, discussPath, nil)
 	wait(t, running, "Semantics 38: the call to start at the upgrade")
 	if err := s.Close(websocket.StatusNormalClosure, ""); err != nil {
 		t.Error(err)
@@ -425,10 +458,12 @@ func TestWebSocketHalfClose(t *testing.T) {
 	}
 }
 
-func TestWebSocketDrain(t *testing.T) {
+func TestWebSocketDrain(t *testing.T) { overEach(t, testWebSocketDrain) }
+
+func testWebSocketDrain(t *testing.T, over dialer) {
 	b := newBlocking()
 	g := startStub(t, &b.stub, "")
-	bidi, unary := dial(t, g, discussPath, nil), dial(t, g, "/bookstore.v1.BookstoreService/SearchBooks", nil)
+	bidi, unary := over.dial(t, g, discussPath, nil), over.dial(t, g, "/bookstore.v1.BookstoreService/SearchBooks", nil)
 	bidi.expect(`{"sequence": "1"}`)
 	wait(t, b.running, "the call to reach the backend")
 	g.Drain()
@@ -439,7 +474,9 @@ func TestWebSocketDrain(t *testing.T) {
 	unary.closed(1012)
 }
 
-func TestWebSocketPolicy(t *testing.T) {
+func TestWebSocketPolicy(t *testing.T) { overEach(t, testWebSocketPolicy) }
+
+func testWebSocketPolicy(t *testing.T, over dialer) {
 	cancelled := make(chan error, 1)
 	g := startStub(t, &stub{discuss: func(stream discussStream) error {
 		for {
@@ -461,7 +498,7 @@ policies: [{ selector: bookstore.v1.BookstoreService.Discuss, policy: { auth: { 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := dial(t, g, discussPath, &websocket.DialOptions{Subprotocols: []string{"transom.json", "bearer." + token}})
+	s := over.dial(t, g, discussPath, &websocket.DialOptions{Subprotocols: []string{"transom.json", "bearer." + token}})
 	s.send(`{"text": "a"}`)
 	s.expect(`{"text": "a"}`)
 	s.send(`{"text": "secret"}`)

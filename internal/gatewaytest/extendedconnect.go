@@ -1,0 +1,84 @@
+package gatewaytest
+
+import (
+	"context"
+	"crypto/sha1"
+	"crypto/tls"
+	"encoding/base64"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+
+	"golang.org/x/net/http2"
+
+	_ "github.com/transom-gateway/transom/internal/extendedconnect" // as the command has it
+)
+
+// ExtendedConnect returns a client that opens WebSockets over cleartext HTTP/2
+// (RFC 8441) for a library that asks for them as over HTTP/1.1. All of them share
+// one connection, which ends with the test.
+func ExtendedConnect(t testing.TB) *http.Client {
+	t.Helper()
+	transport := &http2.Transport{
+		AllowHTTP: true,
+		DialTLSContext: func(ctx context.Context, network, address string, _ *tls.Config) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: extendedConnect{transport}}
+}
+
+// extendedConnect turns a request to upgrade into an extended CONNECT, and what
+// comes back into the answer to the former.
+type extendedConnect struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (c extendedConnect) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, out := io.Pipe()
+	// The socket outlives the request's own context.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	connect := r.Clone(ctx)
+	connect.Method, connect.Body, connect.ContentLength = http.MethodConnect, body, -1
+	key := r.Header.Get("Sec-WebSocket-Key")
+	for _, name := range []string{"Connection", "Upgrade", "Sec-WebSocket-Key"} {
+		connect.Header.Del(name)
+	}
+	connect.Header[":protocol"] = []string{"websocket"}
+	stop := context.AfterFunc(r.Context(), cancel)
+	response, err := c.next.RoundTrip(connect)
+	stop()
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	response.Request = r
+	response.Body = &http2Socket{ReadCloser: response.Body, out: out, cancel: cancel}
+	if response.StatusCode == http.StatusOK {
+		sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+		response.StatusCode = http.StatusSwitchingProtocols
+		response.Header.Set("Connection", "Upgrade")
+		response.Header.Set("Upgrade", "websocket")
+		response.Header.Set("Sec-WebSocket-Accept", base64.StdEncoding.EncodeToString(sum[:]))
+	}
+	return response, nil
+}
+
+// http2Socket is a stream as what the library reads and writes.
+type http2Socket struct {
+	io.ReadCloser
+	out    *io.PipeWriter
+	cancel context.CancelFunc
+}
+
+// Write implements io.Writer.
+func (s *http2Socket) Write(p []byte) (int, error) { return s.out.Write(p) }
+
+// Close implements io.Closer: it resets the stream, unless both have ended it.
+func (s *http2Socket) Close() error {
+	_ = s.out.Close() // it never fails
+	err := s.ReadCloser.Close()
+	s.cancel()
+	return err
+}

@@ -1,0 +1,159 @@
+package transcoder
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// byExtendedConnect tells whether a request opens a WebSocket over HTTP/2 (RFC
+// 8441).
+func byExtendedConnect(r *http.Request) bool {
+	return r.Method == http.MethodConnect && r.ProtoMajor == 2
+}
+
+// asUpgrade dresses an extended CONNECT as the handshake of HTTP/1.1 that the
+// library knows. The key is nobody's: over HTTP/2 there is none.
+func asUpgrade(r *http.Request) *http.Request {
+	upgrade := *r
+	upgrade.Method = http.MethodGet
+	upgrade.Header = r.Header.Clone()
+	upgrade.Header["Connection"] = []string{"Upgrade"}
+	upgrade.Header["Upgrade"] = []string{"websocket"}
+	upgrade.Header["Sec-Websocket-Key"] = []string{"AAAAAAAAAAAAAAAAAAAAAA=="}
+	return &upgrade
+}
+
+// streamHijacker is the ResponseWriter of an extended CONNECT: what the library
+// says to upgrade a connection opens the stream, and the connection that it
+// takes over is the stream.
+type streamHijacker struct {
+	http.ResponseWriter
+	r *http.Request
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (h *streamHijacker) WriteHeader(code int) {
+	if code == http.StatusSwitchingProtocols {
+		code = http.StatusOK
+		for _, name := range [...]string{"Connection", "Upgrade", "Sec-Websocket-Accept"} {
+			delete(h.Header(), name)
+		}
+	}
+	h.ResponseWriter.WriteHeader(code)
+}
+
+// Hijack implements http.Hijacker.
+func (h *streamHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn := &streamConn{w: h.ResponseWriter, controller: http.NewResponseController(h.ResponseWriter), r: h.r}
+	if err := conn.controller.Flush(); err != nil {
+		return nil, nil, err
+	}
+	return conn, bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn)), nil
+}
+
+// streamConn is an HTTP/2 stream as a connection: it reads the request's body and
+// writes the answer's. One goroutine may read and one write; the other methods
+// are for all. A deadline that has passed ends the stream. The stream's own end
+// comes with that of the handler, before which Close must have returned.
+type streamConn struct {
+	w          http.ResponseWriter
+	controller *http.ResponseController
+	r          *http.Request
+
+	// writing is held while w writes: nobody may once the handler has returned.
+	writing sync.Mutex
+	// mu guards closed, and the controller against being used later.
+	mu     sync.Mutex
+	closed bool
+}
+
+var _ net.Conn = (*streamConn)(nil)
+
+// Read implements net.Conn.
+func (c *streamConn) Read(p []byte) (int, error) { return c.r.Body.Read(p) }
+
+// Write implements net.Conn. It returns when the bytes are under way.
+func (c *streamConn) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.isClosed() {
+		return 0, net.ErrClosed
+	}
+	n, err := c.w.Write(p)
+	if err == nil {
+		err = c.controller.Flush()
+	}
+	return n, err
+}
+
+func (c *streamConn) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// Close implements net.Conn. A Read or Write under way fails. When it has
+// returned, by whomever it was called first, nothing touches the stream.
+func (c *streamConn) Close() error {
+	c.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		_ = c.r.Body.Close() // which wakes the reader; it has no error
+		if c.writing.TryLock() {
+			c.writing.Unlock()
+		} else {
+			_ = c.controller.SetWriteDeadline(time.Unix(1, 0)) // it is supported by all HTTP/2 servers
+		}
+	}
+	c.mu.Unlock()
+	c.writing.Lock() // a Write sees closed, or has returned
+	defer c.writing.Unlock()
+	return nil
+}
+
+// SetDeadline implements net.Conn.
+func (c *streamConn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *streamConn) SetReadDeadline(t time.Time) error {
+	return c.whileOpen(func() error { return c.controller.SetReadDeadline(t) })
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *streamConn) SetWriteDeadline(t time.Time) error {
+	return c.whileOpen(func() error { return c.controller.SetWriteDeadline(t) })
+}
+
+func (c *streamConn) whileOpen(do func() error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
+	return do()
+}
+
+// LocalAddr implements net.Conn.
+func (c *streamConn) LocalAddr() net.Addr {
+	if a, ok := c.r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		return a
+	}
+	return streamAddr("")
+}
+
+// RemoteAddr implements net.Conn.
+func (c *streamConn) RemoteAddr() net.Addr { return streamAddr(c.r.RemoteAddr) }
+
+// streamAddr is an address that net/http has only as text.
+type streamAddr string
+
+func (streamAddr) Network() string  { return "tcp" }
+func (a streamAddr) String() string { return string(a) }
