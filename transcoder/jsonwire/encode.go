@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
-	"strconv"
 	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -205,7 +204,7 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 			return dst, b, errAgain
 		}
 		at := len(dst)
-		dst = append(dst, f.opened[e.names]...)
+		dst = f.opened[e.names].appendTo(dst)
 		if f.card == single {
 			value := b[n:]
 			if f.op == opString {
@@ -408,11 +407,11 @@ func (e *encoder) varint(dst []byte, f *fieldPlan, v uint64) []byte {
 		}
 		return append(dst, "false"...)
 	case opInt32:
-		return strconv.AppendInt(dst, int64(int32(v)), 10)
+		return appendInt(dst, int64(int32(v)))
 	case opSint32:
-		return strconv.AppendInt(dst, int64(int32(protowire.DecodeZigZag(v&math.MaxUint32))), 10)
+		return appendInt(dst, int64(int32(protowire.DecodeZigZag(v&math.MaxUint32))))
 	case opUint32:
-		return strconv.AppendUint(dst, uint64(uint32(v)), 10)
+		return appendUint(dst, uint64(uint32(v)))
 	case opInt64:
 		return e.int64(dst, int64(v))
 	case opSint64:
@@ -425,7 +424,7 @@ func (e *encoder) varint(dst []byte, f *fieldPlan, v uint64) []byte {
 				return append(dst, name...)
 			}
 		}
-		return strconv.AppendInt(dst, int64(int32(v)), 10)
+		return appendInt(dst, int64(int32(v)))
 	}
 	return append(dst, "null"...)
 }
@@ -435,9 +434,9 @@ func (e *encoder) fixed32(dst []byte, f *fieldPlan, v uint32) []byte {
 	case opFloat:
 		return appendFloat(dst, float32Of(v), 32)
 	case opFixed32:
-		return strconv.AppendUint(dst, uint64(v), 10)
+		return appendUint(dst, uint64(v))
 	}
-	return strconv.AppendInt(dst, int64(int32(v)), 10)
+	return appendInt(dst, int64(int32(v)))
 }
 
 func (e *encoder) fixed64(dst []byte, f *fieldPlan, v uint64) []byte {
@@ -452,18 +451,18 @@ func (e *encoder) fixed64(dst []byte, f *fieldPlan, v uint64) []byte {
 
 func (e *encoder) int64(dst []byte, v int64) []byte {
 	if e.Int64Numbers {
-		return strconv.AppendInt(dst, v, 10)
+		return appendInt(dst, v)
 	}
 	dst = append(dst, '"')
-	dst = strconv.AppendInt(dst, v, 10)
+	dst = appendInt(dst, v)
 	return append(dst, '"')
 }
 
 func (e *encoder) uint64(dst []byte, v uint64) []byte {
 	if e.Int64Numbers {
-		return strconv.AppendUint(dst, v, 10)
+		return appendUint(dst, v)
 	}
 	dst = append(dst, '"')
-	dst = strconv.AppendUint(dst, v, 10)
+	dst = appendUint(dst, v)
 	return append(dst, '"')
 }

@@ -18,7 +18,9 @@ func (e *encoder) list(dst []byte, f *fieldPlan, b []byte, typ protowire.Type) (
 				return dst, b, e.malformed(b)
 			}
 			for len(chunk) > 0 {
-				if dst, chunk, err = e.value(dst, f, chunk); err != nil {
+				if f.op <= lastVarint && chunk[0] < 0x80 {
+					dst, chunk = e.varint(dst, f, uint64(chunk[0])), chunk[1:]
+				} else if dst, chunk, err = e.value(dst, f, chunk); err != nil {
 					return dst, b, belowIndex(err, i)
 				}
 				dst = append(dst, ',')

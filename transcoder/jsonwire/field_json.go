@@ -14,11 +14,11 @@ func (p *Plan) only(f *fieldPlan) *Plan {
 	}
 	switch {
 	case f.card == list:
-		bare.opened = [2]string{"[", "["}
+		bare.opened = [2]fixedText{newFixedText("["), newFixedText("[")}
 	case f.card == mapping:
-		bare.opened = [2]string{"{", "{"}
+		bare.opened = [2]fixedText{newFixedText("{"), newFixedText("{")}
 	case f.op == opString:
-		bare.opened = [2]string{`"`, `"`}
+		bare.opened = [2]fixedText{newFixedText(`"`), newFixedText(`"`)}
 	}
 	q := &Plan{plans: p.plans, desc: p.desc, fields: []*fieldPlan{bare}, bits: 1}
 	q.sparse = map[protowire.Number]*fieldPlan{f.num: bare}

@@ -86,7 +86,8 @@ type fieldPlan struct {
 
 	// keys are the quoted names with a colon: JSON's and proto's. opened are the
 	// same with what every value of the field begins with: a quote, a bracket.
-	keys, opened [2]string
+	keys   [2]string
+	opened [2]fixedText
 	// head and tail are the first and the last eight bytes of the JSON key, as
 	// little-endian words; of a shorter key head is all, and mask covers it.
 	head, mask, tail uint64
@@ -160,13 +161,13 @@ func newFieldPlan(s *Plans, d protoreflect.FieldDescriptor) *fieldPlan {
 	for i, key := range f.keys {
 		switch {
 		case f.card == list:
-			f.opened[i] = key + "["
+			f.opened[i] = newFixedText(key + "[")
 		case f.card == mapping:
-			f.opened[i] = key + "{"
+			f.opened[i] = newFixedText(key + "{")
 		case f.op == opString:
-			f.opened[i] = key + `"`
+			f.opened[i] = newFixedText(key + `"`)
 		default:
-			f.opened[i] = key
+			f.opened[i] = newFixedText(key)
 		}
 	}
 	if d.ContainingOneof() == nil && !d.IsExtension() {

@@ -37,6 +37,26 @@ func appendFloat(dst []byte, f float64, size int) []byte {
 	return dst
 }
 
+// appendUint appends an integer in decimal. Small ones are frequent.
+func appendUint(dst []byte, v uint64) []byte {
+	switch {
+	case v < 10:
+		return append(dst, byte('0'+v))
+	case v < 100:
+		return append(dst, byte('0'+v/10), byte('0'+v%10))
+	case v < 1000:
+		return append(dst, byte('0'+v/100), byte('0'+v/10%10), byte('0'+v%10))
+	}
+	return strconv.AppendUint(dst, v, 10)
+}
+
+func appendInt(dst []byte, v int64) []byte {
+	if v >= 0 {
+		return appendUint(dst, uint64(v))
+	}
+	return strconv.AppendInt(dst, v, 10)
+}
+
 // appendDecimal appends a float that is a number of few digits: any decimal of at
 // most 15 digits (6 for a float of 32 bits) that reads back as f is the shortest.
 func appendDecimal(dst []byte, f, abs float64, size int) ([]byte, bool) {
@@ -48,7 +68,7 @@ func appendDecimal(dst []byte, f, abs float64, size int) ([]byte, bool) {
 		if f < 0 {
 			dst = append(dst, '-')
 		}
-		return strconv.AppendUint(dst, n, 10), true
+		return appendUint(dst, n), true
 	}
 	const scale = 1e4
 	n = uint64(abs*scale + 0.5)
@@ -65,7 +85,7 @@ func appendDecimal(dst []byte, f, abs float64, size int) ([]byte, bool) {
 	if f < 0 {
 		dst = append(dst, '-')
 	}
-	dst = strconv.AppendUint(dst, n/scale, 10)
+	dst = appendUint(dst, n/scale)
 	rest := n % scale
 	digits := [5]byte{'.', byte('0' + rest/1000), byte('0' + rest/100%10), byte('0' + rest/10%10), byte('0' + rest%10)}
 	end := 5

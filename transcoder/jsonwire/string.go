@@ -15,10 +15,16 @@ const (
 // unusual marks, in a word of eight bytes, those that a JSON string does not hold
 // as they are: controls, quotes, backslashes; and those that are not ASCII. It is
 // zero exactly when there is none; a mark above the lowest one may be false.
-func unusual(v uint64) uint64 {
-	quote := v ^ ones*'"'
+//
+// A quote (0x22) is what becomes a space when its second bit is turned, and no
+// other byte from 0x20 on becomes less than 0x21 by it: so one subtraction finds
+// controls and quotes.
+func unusual(v uint64) uint64 { return marks(v) & highs }
+
+// marks is unusual before the other bits are masked away.
+func marks(v uint64) uint64 {
 	slash := v ^ ones*'\\'
-	return ((v - ones*0x20) | (quote - ones) | (slash - ones) | v) & highs
+	return (v ^ ones*2 - ones*0x21) | (slash - ones) | v
 }
 
 // appendString appends s as a JSON string. It returns false where s is not
@@ -32,25 +38,58 @@ func appendString(dst, s []byte) ([]byte, bool) {
 func appendText(dst, s []byte) ([]byte, bool) {
 	n := len(s)
 	switch {
+	case n > 16:
+		return appendLong(dst, s)
 	case n >= 8:
-		// Words, of which the last overlaps the one before it.
-		for i := 0; i+8 < n; i += 8 {
-			if unusual(binary.LittleEndian.Uint64(s[i:])) != 0 {
-				return appendUnusual(dst, s, usual(s, i))
-			}
+		// Two words that may overlap, looked at and copied.
+		low, high := binary.LittleEndian.Uint64(s), binary.LittleEndian.Uint64(s[n-8:])
+		if (marks(low)|marks(high))&highs != 0 {
+			return appendUnusual(dst, s, usual(s, 0))
 		}
-		if unusual(binary.LittleEndian.Uint64(s[n-8:])) != 0 {
-			return appendUnusual(dst, s, usual(s, (n-1)&^7))
+		if at := len(dst); cap(dst)-at >= n {
+			dst = dst[:at+n]
+			binary.LittleEndian.PutUint64(dst[at:], low)
+			binary.LittleEndian.PutUint64(dst[at+n-8:], high)
+			return dst, true
 		}
 	case n >= 4:
 		low, high := binary.LittleEndian.Uint32(s), binary.LittleEndian.Uint32(s[n-4:])
 		if unusual(uint64(low)|uint64(high)<<32) != 0 {
 			return appendUnusual(dst, s, usual(s, 0))
 		}
+		if at := len(dst); cap(dst)-at >= n {
+			dst = dst[:at+n]
+			binary.LittleEndian.PutUint32(dst[at:], low)
+			binary.LittleEndian.PutUint32(dst[at+n-4:], high)
+			return dst, true
+		}
 	default:
 		if i := usual(s, 0); i < n {
 			return appendUnusual(dst, s, i)
 		}
+	}
+	return append(dst, s...), true
+}
+
+// appendLong is appendText for more than eight bytes.
+func appendLong(dst, s []byte) ([]byte, bool) {
+	n, i := len(s), 0
+	for ; i+32 <= n; i += 32 {
+		w := s[i : i+32]
+		m := marks(binary.LittleEndian.Uint64(w)) | marks(binary.LittleEndian.Uint64(w[8:])) |
+			marks(binary.LittleEndian.Uint64(w[16:])) | marks(binary.LittleEndian.Uint64(w[24:]))
+		if m&highs != 0 {
+			return appendUnusual(dst, s, usual(s, i))
+		}
+	}
+	for ; i+8 < n; i += 8 {
+		if unusual(binary.LittleEndian.Uint64(s[i:])) != 0 {
+			return appendUnusual(dst, s, usual(s, i))
+		}
+	}
+	// The last word overlaps the one before it.
+	if unusual(binary.LittleEndian.Uint64(s[n-8:])) != 0 {
+		return appendUnusual(dst, s, usual(s, (n-1)&^7))
 	}
 	return append(dst, s...), true
 }

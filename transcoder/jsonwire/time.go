@@ -76,6 +76,10 @@ func appendNanos(dst []byte, nanos int32) []byte {
 	if nanos == 0 {
 		return dst
 	}
+	if nanos%1e6 == 0 {
+		n := nanos / 1e6
+		return append(dst, '.', byte('0'+n/100), byte('0'+n/10%10), byte('0'+n%10))
+	}
 	var digits [10]byte
 	digits[0] = '.'
 	n := nanos
@@ -83,10 +87,7 @@ func appendNanos(dst []byte, nanos int32) []byte {
 		digits[i] = byte('0' + n%10)
 		n /= 10
 	}
-	switch {
-	case nanos%1e6 == 0:
-		return append(dst, digits[:4]...)
-	case nanos%1e3 == 0:
+	if nanos%1e3 == 0 {
 		return append(dst, digits[:7]...)
 	}
 	return append(dst, digits[:]...)
