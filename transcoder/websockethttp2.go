@@ -9,7 +9,11 @@ import (
 )
 
 // byExtendedConnect tells whether a request opens a WebSocket over HTTP/2 (RFC
-// 8441).
+// 8441). It does where the server offers that, which net/http does with
+// GODEBUG=http2xconnect=1 only. It should not by default: a browser then takes
+// its HTTP/2 connection for WebSockets, and Chromium (156) keeps back an empty
+// message, our half-close, that follows another at once, until there are more
+// bytes to send.
 func byExtendedConnect(r *http.Request) bool {
 	return r.Method == http.MethodConnect && r.ProtoMajor == 2
 }

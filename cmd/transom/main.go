@@ -17,8 +17,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	_ "github.com/transom-gateway/transom/internal/extendedconnect" // WebSockets over HTTP/2
 )
 
 // version is set by the linker.

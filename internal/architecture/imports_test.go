@@ -66,10 +66,9 @@ var rules = map[string]rule{
 	"cmd/...":      {ours: []string{"..."}, reason: "the only place that knows every package"},
 	"examples/...": {ours: []string{"proto/transom/v1", "examples/..."}, reason: "an example shows what a user can write"},
 
-	"internal/extendedconnect": {never: []string{"net/http"}, reason: "it must be initialised before net/http is"},
-	"internal/coalesce":        {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
-	"internal/generate":        {reason: "it must build when nothing else does"},
-	"internal/architecture":    {reason: "it reads the code and links none"},
+	"internal/coalesce":     {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
+	"internal/generate":     {reason: "it must build when nothing else does"},
+	"internal/architecture": {reason: "it reads the code and links none"},
 }
 
 // helpers serve tests only and may import anything.

@@ -20,6 +20,7 @@ import (
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
 	"github.com/transom-gateway/transom/internal/gatewaytest"
+	_ "github.com/transom-gateway/transom/internal/gatewaytest/http2xconnect" // WebSockets over HTTP/2
 )
 
 const discussPath = "/v1/discuss:stream"

@@ -11,13 +11,39 @@ import (
 	"testing"
 
 	"golang.org/x/net/http2"
-
-	_ "github.com/transom-gateway/transom/internal/extendedconnect" // as the command has it
 )
+
+// OffersExtendedConnect asks a server for the settings of cleartext HTTP/2.
+func OffersExtendedConnect(t testing.TB, address string) bool {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	framer := http2.NewFramer(conn, conn)
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	frame, err := framer.ReadFrame()
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, ok := frame.(*http2.SettingsFrame)
+	if !ok {
+		t.Fatalf("the server's first frame is %v", frame)
+	}
+	value, _ := settings.Value(http2.SettingEnableConnectProtocol)
+	return value == 1
+}
 
 // ExtendedConnect returns a client that opens WebSockets over cleartext HTTP/2
 // (RFC 8441) for a library that asks for them as over HTTP/1.1. All of them share
-// one connection, which ends with the test.
+// one connection, which ends with the test. The test binary must import
+// internal/gatewaytest/http2xconnect.
 func ExtendedConnect(t testing.TB) *http.Client {
 	t.Helper()
 	transport := &http2.Transport{
