@@ -1,0 +1,71 @@
+package walkthrough
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience is the longest one command of a page may take.
+const patience = time.Minute
+
+// Shell runs the commands of a page, each in a bash of its own.
+type Shell struct {
+	// Dir is where they run; files that one writes are there for the next.
+	Dir string
+	// Bin is a folder in front of the PATH; empty for none.
+	Bin string
+	// Replace is pairs of what the page says and what is meant here, for example
+	// "localhost:8080" and the address of a test's own server.
+	Replace []string
+	// Env is further NAME=value pairs.
+	Env []string
+}
+
+// Run runs the steps in order. A command that prints something else, or ends
+// with an error where the page does not show one, fails the test and does not
+// keep the others from running.
+func (s Shell) Run(t testing.TB, steps []Step) {
+	t.Helper()
+	for _, step := range steps {
+		out, err := s.run(t.Context(), step.Command)
+		if err != nil {
+			t.Errorf("line %d: $ %s\n%v\n%s", step.Line, step.Command, err, out)
+		}
+		if !step.Want.MatchString(out) {
+			t.Errorf("line %d: $ %s\nprinted\n%s\nthe page says\n%s", step.Line, step.Command, out, step.Printed)
+		}
+	}
+}
+
+func (s Shell) run(ctx context.Context, command string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	line := strings.NewReplacer(s.Replace...).Replace(command)
+	bash := exec.CommandContext(ctx, "bash", "-c", line)
+	bash.Dir = s.Dir
+	bash.Env = append(os.Environ(), s.Env...)
+	if s.Bin != "" {
+		bash.Env = append(bash.Env, "PATH="+s.Bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	}
+	bash.WaitDelay = time.Second // a child that stays behind must not hold the pipes open
+	out, err := bash.CombinedOutput()
+	// Header lines of HTTP end with a carriage return that no page shows.
+	return strings.ReplaceAll(string(out), "\r\n", "\n"), err
+}
+
+// Build compiles commands into a new folder that lives as long as the test, for
+// Shell.Bin. packages are import paths or folders such as "../../cmd/transom".
+func Build(t testing.TB, packages ...string) string {
+	t.Helper()
+	bin := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", append([]string{"build", "-o", bin}, packages...)...)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building %v: %v\n%s", packages, err, out)
+	}
+	return bin
+}
