@@ -33,8 +33,18 @@ func (w *pipeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.conn, bufio.NewReadWriter(bufio.NewReader(w.conn), bufio.NewWriter(w.conn)), nil
 }
 
-// connected opens the edge of a method on one end of a pipe and returns both.
-func connected(t *testing.T, method protoreflect.Name, s Settings) (proxy.Downstream, context.Context, net.Conn) {
+// connector opens the edge of a method and returns it with the client's end.
+type connector func(*testing.T, protoreflect.Name, Settings) (proxy.Downstream, context.Context, io.ReadWriteCloser)
+
+// overEach runs a test over HTTP/1.1 and over HTTP/2.
+func overEach(t *testing.T, test func(t *testing.T, connected connector)) {
+	t.Helper()
+	t.Run("HTTP/1.1", func(t *testing.T) { test(t, connectedHTTP1) })
+	t.Run("HTTP/2", func(t *testing.T) { test(t, connectedHTTP2) })
+}
+
+// connectedHTTP1 has a pipe for the connection.
+func connectedHTTP1(t *testing.T, method protoreflect.Name, s Settings) (proxy.Downstream, context.Context, io.ReadWriteCloser) {
 	t.Helper()
 	client, server := net.Pipe()
 	r := httptest.NewRequest("GET", "/bookstore.v1.BookstoreService/"+string(method), nil)
@@ -57,12 +67,15 @@ func frame(opcode byte, payload string) string {
 }
 
 const (
-	textFrame = 1
-	pongFrame = 10
+	textFrame  = 1
+	closeFrame = 8
+	pongFrame  = 10
 )
 
 // TestPings has clients that are silent for an hour.
-func TestPings(t *testing.T) {
+func TestPings(t *testing.T) { overEach(t, testPings) }
+
+func testPings(t *testing.T, connected connector) {
 	t.Run("Semantics 38: who does not answer is gone", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d, ctx, client := connected(t, "Discuss", Settings{})
@@ -129,7 +142,9 @@ func TestPings(t *testing.T) {
 
 // TestWebSocketStalls has clients that do not read, or stop in the middle of a
 // frame.
-func TestWebSocketStalls(t *testing.T) {
+func TestWebSocketStalls(t *testing.T) { overEach(t, testWebSocketStalls) }
+
+func testWebSocketStalls(t *testing.T, connected connector) {
 	t.Run("Semantics 39: the write deadline", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d, _, client := connected(t, "WatchBooks", Settings{})
