@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
+	"github.com/transom-gateway/transom/internal/gatewaytest"
 )
 
 // blocking is a stub whose streams send one message, tell that they run, and
@@ -229,10 +230,12 @@ func TestSlowReader(t *testing.T) {
 			})
 		}
 	}
-	check("WebSocket", func(t *testing.T) func() {
-		s := dialer{}.dial(t, g, watchPath, nil)
-		return func() { _ = s.CloseNow() }
-	})
+	for version, over := range map[string]dialer{"HTTP/1.1": {}, "HTTP/2": {gatewaytest.ExtendedConnect(t)}} {
+		check("WebSocket, "+version, func(t *testing.T) func() {
+			s := over.dial(t, g, watchPath, nil)
+			return func() { _ = s.CloseNow() }
+		})
+	}
 }
 
 // TestMessageTooLarge has messages above the limit in both directions.
