@@ -29,6 +29,11 @@ const (
 	maxHeaderBytes    = 4 * transcoder.MaxHeader
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
+	// An HTTP/2 client that is silent for pingAfter is asked whether it is there;
+	// one that does not answer within pingTimeout, be it gone or not reading, loses
+	// its connection and with it the calls that wait to write to it.
+	pingAfter   = 30 * time.Second
+	pingTimeout = 15 * time.Second
 	// settle is the time for a load balancer to see that we are not ready, and for
 	// requests that were accepted but not read.
 	settle = 300 * time.Millisecond
@@ -180,6 +185,7 @@ func newHTTPServer(h http.Handler, tls *tls.Config, t *observe.Telemetry) *http.
 		MaxHeaderBytes:    maxHeaderBytes,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		ErrorLog:          httpLog(t.Log),
 	}
 }
