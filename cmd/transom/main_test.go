@@ -197,37 +197,10 @@ func (l *locked) String() string {
 // startDemo runs the demo until stop or the end of the test.
 func startDemo(t *testing.T) *running {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{log: &locked{}}
-	up := make(chan *server, 1)
-	done := make(chan error, 1)
-	go func() {
-		in := input{listen: "127.0.0.1:0", admin: "127.0.0.1:0"}
-		done <- demo(ctx, in, streams{out: r.log, err: r.log}, func(s *server) { up <- s })
-	}()
-	var once sync.Once
-	var failed error
-	r.stop = func() int {
-		once.Do(func() {
-			cancel()
-			failed = <-done
-		})
-		if failed != nil {
-			t.Error(failed)
-			return 1
-		}
-		return 0
-	}
-	t.Cleanup(func() { r.stop() })
-	select {
-	case s := <-up:
-		r.url = "http://" + s.listeners[0].Addr().String()
-		r.admin = "http://" + s.admin.Addr().String()
-	case err := <-done:
-		done <- err
-		t.Fatal(err, r.log.String())
-	}
-	return r
+	in := input{listen: "127.0.0.1:0", admin: "127.0.0.1:0"}
+	return startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+		return demo(ctx, in, s, started)
+	})
 }
 
 func get(t *testing.T, url string) (int, string) {

@@ -16,7 +16,7 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin := walkthrough.Build(t, ".")
+	bin := commandFolder(t)
 	tours := regexp.MustCompile(`(?s)<!-- tour: (\w+) -->(.*?)<!-- end -->`).FindAllStringSubmatch(string(text), -1)
 	if len(tours) != 2 {
 		t.Fatalf("the README has %d tours, want 2", len(tours))

@@ -33,6 +33,7 @@ func (s Shell) Run(t testing.TB, steps []Step) {
 	t.Helper()
 	for _, step := range steps {
 		out, err := s.run(t.Context(), step.Command)
+		t.Logf("line %d: $ %s\n%s", step.Line, step.Command, out) // -v shows a page's author what to write
 		if err != nil {
 			t.Errorf("line %d: $ %s\n%v\n%s", step.Line, step.Command, err, out)
 		}
