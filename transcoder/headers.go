@@ -61,6 +61,10 @@ var responseDefaults = []string{
 	"cache-control", "content-disposition", "content-language", "etag", "last-modified", "retry-after", "x-request-id",
 }
 
+// statusMetadata tells the gateway the HTTP status of the answer (SEMANTICS
+// 30). It is no news for the client, who has the status.
+const statusMetadata = "x-http-code"
+
 // metadataPrefix marks request headers that cross without it.
 const metadataPrefix = "Grpc-Metadata-"
 
@@ -207,7 +211,7 @@ func (rules *HeaderRules) Response(h http.Header, md metadata.MD, own map[string
 			to = textproto.CanonicalMIMEHeaderKey(name)
 		}
 		if to == "" {
-			if rules.responsePrefix == "" || neverCrosses(name) {
+			if rules.responsePrefix == "" || name == statusMetadata || neverCrosses(name) {
 				continue
 			}
 			to = textproto.CanonicalMIMEHeaderKey(rules.responsePrefix + name)

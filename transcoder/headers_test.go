@@ -76,12 +76,12 @@ func TestRequestHeaderValues(t *testing.T) {
 func TestResponseHeaders(t *testing.T) {
 	rules := NewHeaderRules(HeaderOptions{Response: []string{"x-named"}, ResponsePrefix: DefaultResponsePrefix, TrailerPrefix: "Grpc-Trailer-"})
 	h := http.Header{}
-	rules.Response(h, metadata.MD{"x-named": {"1"}, "x-other": {"2"}, "etag": {"3"}, "content-length": {"4"}, "a-bin": {"\x01\x02"}, "location": {"/x"}},
+	rules.Response(h, metadata.MD{"x-named": {"1"}, "x-other": {"2"}, "etag": {"3"}, "content-length": {"4"}, "a-bin": {"\x01\x02"}, "location": {"/x"}, "x-http-code": {"201"}},
 		map[string]bool{"location": true})
 	rules.Trailer(h, metadata.MD{"x-last": {"5"}, "grpc-status": {"6"}})
 	for name, want := range map[string]string{
 		"X-Named": "1", "Grpc-Metadata-X-Other": "2", "Etag": "3", "Content-Length": "", "Grpc-Metadata-Content-Length": "",
-		"Grpc-Metadata-A-Bin": "AQI", "Location": "/x", "Grpc-Trailer-X-Last": "5", "Grpc-Trailer-Grpc-Status": "",
+		"Grpc-Metadata-A-Bin": "AQI", "Location": "/x", "Grpc-Metadata-X-Http-Code": "", "Grpc-Trailer-X-Last": "5", "Grpc-Trailer-Grpc-Status": "",
 	} {
 		if got := h.Get(name); got != want {
 			t.Errorf("Semantics 31: %s is %q, want %q", name, got, want)

@@ -65,7 +65,7 @@ func (c *restUnary) Header(md metadata.MD) {
 	s := &c.binding.Method.Settings
 	s.Headers.Response(c.w.Header(), md, s.OwnHeaders)
 	if s.StatusFromMetadata {
-		if v := md["x-http-code"]; len(v) == 1 {
+		if v := md[statusMetadata]; len(v) == 1 {
 			if code, err := strconv.Atoi(v[0]); err == nil && code >= 200 && code <= 599 {
 				c.statusCode = code
 			}

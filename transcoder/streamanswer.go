@@ -39,7 +39,7 @@ func (s *restStream) Header(md metadata.MD) {
 		s.timer.Reset(acceptedWait)
 		return
 	}
-	if v := md["x-http-code"]; settings.StatusFromMetadata && len(v) == 1 {
+	if v := md[statusMetadata]; settings.StatusFromMetadata && len(v) == 1 {
 		if code, err := strconv.Atoi(v[0]); err == nil && code >= 200 && code <= 599 {
 			s.statusCode = code
 		}
