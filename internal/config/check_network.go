@@ -129,6 +129,9 @@ func (c *checker) stores(s *transomv1.Stores) {
 		return
 	}
 	c.positive("stores.redis.timeout", r.Timeout)
+	if _, written := c.file.places["stores.redis.url"]; written && r.Url == "" {
+		return // "${REDIS_URL:-}" leaves it to the environment
+	}
 	if !hasScheme(r.Url, "redis", "rediss", "unix") {
 		c.fail("stores.redis.url", `found another value, expected "redis://host:port", "rediss://host:port" or "unix:///path"`)
 	}

@@ -1807,7 +1807,8 @@ func (x *Stores) GetRedis() *RedisStore {
 type RedisStore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "redis://", "rediss://" or "unix://" as go-redis reads it. May be
-	// file:PATH.
+	// file:PATH. Written down and empty, as "${REDIS_URL:-}" is without the
+	// variable: no Redis, all in memory.
 	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
 	// The longest one command may take. Default: 50 ms.
 	Timeout *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
@@ -2333,8 +2334,8 @@ type Metadata struct {
 	RequestHeaders []string `protobuf:"bytes,1,rep,name=request_headers,json=requestHeaders,proto3" json:"request_headers,omitempty"`
 	// Response metadata that becomes HTTP headers of the same name.
 	ResponseHeaders []string `protobuf:"bytes,2,rep,name=response_headers,json=responseHeaders,proto3" json:"response_headers,omitempty"`
-	// The prefix of all other response metadata in HTTP. Default: left out.
-	// grpc-gateway: "Grpc-Metadata-".
+	// The prefix of all other response metadata in HTTP. Default:
+	// "Grpc-Metadata-"; empty leaves it out.
 	ResponsePrefix *string `protobuf:"bytes,3,opt,name=response_prefix,json=responsePrefix,proto3,oneof" json:"response_prefix,omitempty"`
 	// The prefix of trailers in HTTP. grpc-gateway: "Grpc-Trailer-".
 	TrailerPrefix *string `protobuf:"bytes,4,opt,name=trailer_prefix,json=trailerPrefix,proto3,oneof" json:"trailer_prefix,omitempty"`
