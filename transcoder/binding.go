@@ -116,7 +116,13 @@ func (m *Method) bindOne(rule *annotations.HttpRule, plans *jsonwire.Plans) (*Bi
 	}
 	b.query = newQuery(b)
 	b.form = newForm(b)
-	b.rule = strings.TrimSpace(fmt.Sprintf("%s %s body=%q response_body=%q", httpMethod, path, rule.GetBody(), rule.GetResponseBody()))
+	b.rule = httpMethod + " " + path
+	if rule.GetBody() != "" {
+		b.rule += fmt.Sprintf(" body=%q", rule.GetBody())
+	}
+	if rule.GetResponseBody() != "" {
+		b.rule += fmt.Sprintf(" response_body=%q", rule.GetResponseBody())
+	}
 	return b, nil
 }
 

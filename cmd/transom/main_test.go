@@ -147,7 +147,8 @@ func TestRoutes(t *testing.T) {
 func TestExplain(t *testing.T) {
 	dir := folder(t, map[string]string{"p.proto": goodProto})
 	code, out, _ := command(t, "explain", "GET", "/v1/things/a%2Fb", dir)
-	if code != 0 || !strings.Contains(out, `name = "things/a%2Fb"`) || !strings.Contains(out, "p.proto:5:") {
+	if code != 0 || !strings.HasPrefix(out, "route      GET /v1/{name=things/*}\n") ||
+		!strings.Contains(out, `name = "things/a%2Fb"`) || !strings.Contains(out, "p.proto:5:") {
 		t.Errorf("%d\n%s", code, out)
 	}
 	code, out, _ = command(t, "explain", "DELETE", "/v1/things", dir)

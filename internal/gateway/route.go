@@ -68,7 +68,9 @@ func (g *Gateway) Routes() []Listed {
 func (r *Route) listed() Listed {
 	policies := []string{}
 	for _, p := range r.method.set.Policies() {
-		if p.Name() != "telemetry" {
+		// A field of the options may be several policies: auth knows who calls, then
+		// whether they may.
+		if p.Name() != "telemetry" && !slices.Contains(policies, p.Name()) {
 			policies = append(policies, p.Name())
 		}
 	}
