@@ -37,6 +37,10 @@ build: ## Build bin/transom, static and stripped
 run: build ## Start the example service and the gateway on :8080
 	bin/transom demo
 
+.PHONY: run-secured
+run-secured: build ## Start the example with login, roles and limits on :8080
+	go run ./examples/secured/cmd/lending-desk -gateway bin/transom
+
 .PHONY: test
 test: test-packages ## Run all tests with the race detector, in every module
 	go test -race -timeout 20m $(TESTFLAGS) ./...
