@@ -35,7 +35,7 @@ type envelopeCall struct {
 
 func (c *envelopeCall) start(m *Method, x Exchange, malformed codes.Code) {
 	c.method, c.w, c.r, c.beforeHeader = m, x.W, x.R, x.BeforeHeader
-	c.in.begin(x.R.Body, m.Settings.MaxMessage, malformed)
+	c.in.begin(x.R.Body, m.maxRequestMessage(), malformed)
 	c.out.begin(x.W)
 }
 

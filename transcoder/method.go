@@ -24,8 +24,9 @@ type Settings struct {
 	JSON, ConnectJSON jsonwire.Output
 	// Input is how JSON requests are read.
 	Input jsonwire.Input
-	// MaxBody bounds a unary request's body, MaxMessage one message of a stream,
-	// both in bytes after decompression. Zero means the defaults.
+	// MaxBody bounds the body, or the one message, of a client that does not
+	// stream; MaxMessage one message of a client that does, and of any WebSocket.
+	// Both are bytes after decompression; zero means the defaults.
 	MaxBody, MaxMessage int64
 	// Status maps codes to HTTP statuses in place of the table's.
 	Status map[codes.Code]int
@@ -109,4 +110,13 @@ func (m *Method) Stream() string {
 		return "bidi_streaming"
 	}
 	return "unary"
+}
+
+// maxRequestMessage bounds one message in an envelope: over gRPC no more of a
+// unary request gets through than over REST.
+func (m *Method) maxRequestMessage() int64 {
+	if m.Shape.ClientStreams {
+		return m.Settings.MaxMessage
+	}
+	return m.Settings.MaxBody
 }

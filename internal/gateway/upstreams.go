@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -117,10 +118,10 @@ func (u upstream) backend(maxResponse uint64) proxy.Backend {
 	if u.conn == nil {
 		return noUpstream{}
 	}
-	if maxResponse == 0 || maxResponse > 1<<31-1 {
+	if maxResponse == 0 {
 		maxResponse = defaultMaxResponse
 	}
-	return proxy.NewGRPC(u.conn, int(maxResponse))
+	return proxy.NewGRPC(u.conn, int(min(maxResponse, math.MaxInt32)))
 }
 
 // noUpstream answers for methods of a gateway without any upstream, as `check`
