@@ -56,7 +56,7 @@ func (c *restCall) boundReading() func() {
 	return func() { _ = controller.SetReadDeadline(time.Time{}) }
 }
 
-// errTooLarge is returned by appendAll alone.
+// errTooLarge is returned by appendAll and by the guard of a WebSocket's frames.
 var errTooLarge = errors.New("too large")
 
 // appendAll reads r to its end, at most limit bytes. expected is a hint of how

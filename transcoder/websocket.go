@@ -97,7 +97,7 @@ func (s *webSocket) Open(ctx context.Context) (context.Context, error) {
 	}
 	s.fixed = chosen == subprotocolJSON || chosen == subprotocolProto
 	s.binary.Store(chosen == subprotocolProto)
-	hijacker, r := &hijacker{ResponseWriter: s.w}, s.r
+	hijacker, r := &hijacker{ResponseWriter: s.w, s: s}, s.r
 	if byExtendedConnect(r) {
 		hijacker.ResponseWriter, r = &streamHijacker{s.w, r}, asUpgrade(r)
 	}
@@ -116,9 +116,11 @@ func (s *webSocket) Open(ctx context.Context) (context.Context, error) {
 	return s.ctx, nil
 }
 
-// hijacker keeps the connection that Accept takes over.
+// hijacker keeps the connection that Accept takes over, and puts the guard
+// before it.
 type hijacker struct {
 	http.ResponseWriter
+	s    *webSocket
 	conn net.Conn
 }
 

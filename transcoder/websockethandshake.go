@@ -87,6 +87,9 @@ func chooseSubprotocol(h http.Header) string {
 // Hijack implements http.Hijacker.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
 	h.conn = conn
-	return conn, rw, err
+	return guardFrames(conn, rw, h.s.binding.Method.Settings.MaxMessage, h.s.dropping), rw, nil
 }

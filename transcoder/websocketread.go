@@ -63,6 +63,16 @@ func (s *webSocket) gone() {
 	}
 }
 
+// dropping tells whether nobody wants the client's messages any more.
+func (s *webSocket) dropping() bool {
+	select {
+	case <-s.unblocked:
+		return true
+	default:
+		return false
+	}
+}
+
 // readFrame reads one message. One that is too large is left unread, so that
 // the client can still be told.
 func (s *webSocket) readFrame() webSocketFrame {
@@ -70,11 +80,9 @@ func (s *webSocket) readFrame() webSocketFrame {
 	if err != nil {
 		return webSocketFrame{err: err}
 	}
-	select {
-	case <-s.unblocked:
+	if s.dropping() {
 		_, err := io.Copy(io.Discard, r)
 		return webSocketFrame{err: err}
-	default:
 	}
 	data, err := appendAll(make([]byte, 0, firstRead), r, s.binding.Method.Settings.MaxMessage, 0)
 	return webSocketFrame{text: kind == websocket.MessageText, data: data, err: err}
