@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 
@@ -28,13 +29,14 @@ type member struct {
 // an answer does not tell who is one.
 var nobody = newMember(&pb.Member{}, rand.Text())
 
-func seedMembers() map[string]*member {
+// seedMembers hashes the passwords once, for that takes its time.
+var seedMembers = sync.OnceValue(func() map[string]*member {
 	members := map[string]*member{}
 	for _, a := range seedAccounts {
 		members[a.id] = newMember(&pb.Member{Id: a.id, DisplayName: a.name, Roles: a.roles}, a.password)
 	}
 	return members
-}
+})
 
 func newMember(public *pb.Member, password string) *member {
 	m := &member{public: public, salt: make([]byte, saltBytes)}

@@ -121,9 +121,8 @@ func (s *Stack) stop(t testing.TB, p *os.Process, ended <-chan error) {
 			t.Errorf("lending-desk: %v", err)
 		}
 	case <-time.After(patience):
-		t.Error("lending-desk does not end")
 		_ = p.Kill() // there is no better way left
-		<-ended
+		t.Errorf("lending-desk did not end by itself: %v", <-ended)
 	}
 	if t.Failed() {
 		lines := strings.SplitAfter(s.Log(), "\n")
