@@ -83,17 +83,6 @@ func TestAnonymousOpensOneMethod(t *testing.T) {
 	wantCode(t, letIn(reclosed, newCall(nil)), codes.Unauthenticated) // the operator has the last word
 }
 
-func TestMatching(t *testing.T) {
-	selectors := []string{"a.b.S.M", "*", "a.b.*", "a.*", "a.b.S.*", "a.b.S.N", "a.b.S", "a.b.S*", "a.b.Sx.*", "x.*", "", "*.M", "a.b.*"}
-	var rules []*transomv1.PolicyRule
-	for _, s := range selectors {
-		rules = append(rules, &transomv1.PolicyRule{Selector: s})
-	}
-	if got, want := Matching(rules, "a.b.S.M"), []int{1, 3, 2, 12, 4, 0}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-}
-
 func TestTimeoutsOfStreams(t *testing.T) {
 	b := newAuthBench(t, &transomv1.Config{})
 	wide := Layer{Policy: &transomv1.Policy{Timeout: durationpb.New(time.Second)}}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -45,41 +44,4 @@ func topField(path string) protoreflect.Name {
 		path = path[:i]
 	}
 	return protoreflect.Name(path)
-}
-
-// Matching lists the rules whose selector names the method, by their index,
-// the least specific first: "*" before "a.*" before "a.b.*" before the method
-// itself; of equal ones the later wins.
-func Matching(rules []*transomv1.PolicyRule, method protoreflect.FullName) []int {
-	var found []int
-	for i, rule := range rules {
-		if selects(rule.GetSelector(), string(method)) {
-			found = append(found, i)
-		}
-	}
-	slices.SortStableFunc(found, func(a, b int) int {
-		return specificity(rules[a].GetSelector()) - specificity(rules[b].GetSelector())
-	})
-	return found
-}
-
-// selects tells whether a selector names a method: "package.Service.Method",
-// "package.Service.*", "package.*" or "*".
-func selects(selector, method string) bool {
-	if selector == "*" {
-		return true
-	}
-	if prefix, ok := strings.CutSuffix(selector, "*"); ok {
-		return strings.HasSuffix(prefix, ".") && strings.HasPrefix(method, prefix)
-	}
-	return selector == method
-}
-
-// specificity orders selectors of one method: the number of bytes that must
-// match, and a whole name above all.
-func specificity(selector string) int {
-	if strings.HasSuffix(selector, "*") {
-		return len(selector)
-	}
-	return len(selector) + 1<<20
 }

@@ -28,6 +28,7 @@ type builder struct {
 	upstreams upstreams
 	settings  settings
 	rules     httpRules
+	policies  httprule.Selectors // of the configuration's policies
 	// services remembers which source a service came from.
 	services map[protoreflect.FullName]string
 }
@@ -108,7 +109,12 @@ func (b *builder) prepare() {
 		Observer:  b.gateway.options.Telemetry.Metrics,
 	})
 	b.addPolicyProblems(problems)
-	b.rules = b.newHTTPRules()
+	b.rules = httpRules{
+		list:      b.file.Config.GetHttpRules(),
+		selectors: selectors(b, "http_rules", b.file.Config.GetHttpRules()),
+		used:      make([]bool, len(b.file.Config.GetHttpRules())),
+	}
+	b.policies = selectors(b, "policies", b.file.Config.GetPolicies())
 }
 
 func parsePrefix(text string) (netip.Prefix, error) {

@@ -30,12 +30,12 @@ func (b *builder) layers(r *schema.Registry, d protoreflect.MethodDescriptor) []
 		layers = append(layers, protoLayer(r, d, schema.PolicyOption, policy.Layer{Policy: p, Exact: true}))
 	}
 	rules := b.file.Config.GetPolicies()
-	for _, i := range policy.Matching(rules, d.FullName()) {
+	for _, i := range b.policies.Matching(string(d.FullName())) {
 		path := fmt.Sprintf("policies[%d].policy", i)
 		layers = append(layers, policy.Layer{
 			Policy:   rules[i].GetPolicy(),
 			Where:    b.configPosition(path),
-			Exact:    !strings.Contains(rules[i].GetSelector(), "*"),
+			Exact:    b.policies[i].Exact(),
 			Position: func(field string) string { return b.configPosition(path + "." + field) },
 		})
 	}

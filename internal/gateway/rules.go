@@ -16,51 +16,41 @@ import (
 // httpRules are the configuration's http_rules. One replaces the annotation of
 // its method (SEMANTICS 9).
 type httpRules struct {
-	list []httpRule
+	list      []*annotations.HttpRule
+	selectors httprule.Selectors
+	used      []bool
 }
 
-type httpRule struct {
-	rule     *annotations.HttpRule
-	selector httprule.Selector
-	used     bool
-}
-
-func (b *builder) newHTTPRules() httpRules {
-	var rules httpRules
-	for i, rule := range b.file.Config.GetHttpRules() {
-		selector, err := httprule.ParseSelector(rule.GetSelector())
-		if err != nil {
-			b.refuse(fmt.Sprintf("http_rules[%d].selector: %v", i, err), "http_rules", i, "selector")
-			continue
+// selectors reads those of a list of the configuration.
+func selectors[R interface{ GetSelector() string }](b *builder, list string, rules []R) httprule.Selectors {
+	all := make(httprule.Selectors, len(rules))
+	for i, rule := range rules {
+		var err error
+		if all[i], err = httprule.ParseSelector(rule.GetSelector()); err != nil {
+			b.refuse(fmt.Sprintf("%s[%d].selector: %v", list, i, err), list, i, "selector")
 		}
-		rules.list = append(rules.list, httpRule{rule: rule, selector: selector})
 	}
-	return rules
+	return all
 }
 
 // of returns the rule of a method, nil if the configuration has none, and its
 // index.
 func (h *httpRules) of(name protoreflect.FullName) (*annotations.HttpRule, int) {
 	best := -1
-	for i := range h.list {
-		if h.list[i].selector.Match(string(name)) {
-			h.list[i].used = true
-			if best < 0 || h.list[i].selector.Specificity() >= h.list[best].selector.Specificity() {
-				best = i
-			}
-		}
+	for _, i := range h.selectors.Matching(string(name)) {
+		h.used[i], best = true, i
 	}
 	if best < 0 {
 		return nil, -1
 	}
-	return h.list[best].rule, best
+	return h.list[best], best
 }
 
 // unused refuses rules that name no method that is served.
 func (h *httpRules) unused(b *builder) {
-	for i := range h.list {
-		if !h.list[i].used {
-			b.refuse(fmt.Sprintf("http_rules[%d]: there is no method %s", i, h.list[i].rule.GetSelector()), "http_rules", i, "selector")
+	for i, used := range h.used {
+		if !used {
+			b.refuse(fmt.Sprintf("http_rules[%d]: there is no method %s", i, h.list[i].GetSelector()), "http_rules", i, "selector")
 		}
 	}
 }

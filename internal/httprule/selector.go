@@ -2,6 +2,7 @@ package httprule
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -90,4 +91,24 @@ func (s Selector) Specificity() int {
 		return strings.Count(s.prefix, ".")
 	}
 	return strings.Count(s.text, ".") + 1
+}
+
+// Exact tells whether the selector spells out the whole name.
+func (s Selector) Exact() bool { return !s.below }
+
+// Selectors are those of a list of rules, in its order. The zero Selector stands
+// for a rule without one: it names nothing.
+type Selectors []Selector
+
+// Matching lists the selectors that name fullName, by their index, the least
+// specific first; of equal ones the later has the last word.
+func (s Selectors) Matching(fullName string) []int {
+	var found []int
+	for i := range s {
+		if s[i].Match(fullName) {
+			found = append(found, i)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b int) int { return s[a].Specificity() - s[b].Specificity() })
+	return found
 }

@@ -2,6 +2,7 @@ package httprule
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -30,6 +31,17 @@ func TestSelector(t *testing.T) {
 		if s.Match(test.name) != test.match || s.Specificity() != test.specificity || s.String() != test.selector {
 			t.Errorf("%s: Match(%s) = %v, Specificity() = %d", s, test.name, s.Match(test.name), s.Specificity())
 		}
+	}
+}
+
+func TestSelectorsMatching(t *testing.T) {
+	var selectors Selectors
+	for _, text := range []string{"a.b.S.M", "*", "a.b.*", "a.*", "a.b.S.*", "a.b.S.N", "a.b.S", "a.b.Sx.*", "x.*", "", "a.b.*"} {
+		s, _ := ParseSelector(text) // "" is none
+		selectors = append(selectors, s)
+	}
+	if got, want := selectors.Matching("a.b.S.M"), []int{1, 3, 2, 10, 4, 0}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
