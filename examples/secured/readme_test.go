@@ -21,7 +21,7 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin := walkthrough.Build(t, "../../cmd/transom", "./cmd/lending-desk")
+	bin := securedtest.Build(t, "../..")
 	stack := securedtest.Start(t, securedtest.Options{Bin: bin})
 	shell := walkthrough.Shell{Dir: stack.Dir, Bin: bin, Replace: []string{"localhost:8080", stack.Host, "/tmp/", t.TempDir() + "/"}}
 	shell.Run(t, steps(string(page)))

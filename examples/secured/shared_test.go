@@ -9,13 +9,12 @@ import (
 
 	"github.com/transom-gateway/transom/examples/secured/securedtest"
 	"github.com/transom-gateway/transom/internal/redistest"
-	"github.com/transom-gateway/transom/internal/walkthrough"
 )
 
 // TestSharedSessions logs in at one gateway and out at another: with REDIS_URL
 // the same configuration shares sessions and limits.
 func TestSharedSessions(t *testing.T) {
-	bin := walkthrough.Build(t, "../../cmd/transom", "./cmd/lending-desk")
+	bin := securedtest.Build(t, "../..")
 	options := securedtest.Options{Bin: bin, Env: []string{"REDIS_URL=" + redistest.Start(t).URL}}
 	first, second := securedtest.Start(t, options), securedtest.Start(t, options)
 

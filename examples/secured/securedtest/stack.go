@@ -2,7 +2,7 @@
 // program lending-desk with a gateway in front, two processes, in a folder of
 // its own. It knows how to start and to end them, and no method of theirs.
 //
-//	stack := securedtest.Start(t, securedtest.Options{Bin: bin})
+//	stack := securedtest.Start(t, securedtest.Options{Bin: securedtest.Build(t, "../..")})
 //	http.Get(stack.URL + "/v1/tools")
 package securedtest
 
