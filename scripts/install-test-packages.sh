@@ -9,6 +9,7 @@ wanted=(
 	redis-server=redis-server
 	chromium=chromium
 	curl=curl
+	openssl=openssl
 )
 
 missing=()

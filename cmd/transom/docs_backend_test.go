@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,11 +81,11 @@ func account(ctx context.Context, method string, field map[protowire.Number]stri
 		return answer, err
 	case "WhoAmI":
 		md, _ := metadata.FromIncomingContext(ctx)
-		for name, values := range md {
+		for _, name := range slices.Sorted(maps.Keys(md)) {
 			if strings.HasPrefix(name, "x-") && !strings.HasPrefix(name, "x-forwarded-") && name != "x-request-id" {
 				var entry []byte
 				entry = protowire.AppendString(protowire.AppendTag(entry, 1, protowire.BytesType), name)
-				entry = protowire.AppendString(protowire.AppendTag(entry, 2, protowire.BytesType), strings.Join(values, ", "))
+				entry = protowire.AppendString(protowire.AppendTag(entry, 2, protowire.BytesType), strings.Join(md[name], ", "))
 				answer = protowire.AppendBytes(protowire.AppendTag(answer, 1, protowire.BytesType), entry)
 			}
 		}
