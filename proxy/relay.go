@@ -11,7 +11,6 @@ package proxy
 import (
 	"context"
 	"io"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -110,13 +109,10 @@ func (c *Call) receiveOnly(ctx context.Context) (Frame, error) {
 }
 
 // expired makes DEADLINE_EXCEEDED of whatever was reported once the call's time
-// was over (SEMANTICS 32).
+// was over (SEMANTICS 32). It does so of a DEADLINE_EXCEEDED too: gRPC's client
+// words it by what it saw last, such as a reset of its stream.
 func expired(ctx context.Context, err error) error {
 	if ctx.Err() != context.DeadlineExceeded {
-		return err
-	}
-	// gRPC's own client words it as Go does, which says nothing to a caller.
-	if s := status.Convert(err); s.Code() == codes.DeadlineExceeded && !strings.Contains(s.Message(), context.DeadlineExceeded.Error()) {
 		return err
 	}
 	return status.Error(codes.DeadlineExceeded, "the call's time is over")
