@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,7 +41,10 @@ func (t *Telemetry) Policies(m Method) []policy.Policy {
 		p.routes = append(p.routes, o)
 	}
 	for _, name := range m.Behind {
-		p.behind = append(p.behind, t.Metrics.decision(name, p.rpc))
+		// A policy may stand in the Set in two parts; a call is one decision of it.
+		if !slices.ContainsFunc(p.behind, func(d decision) bool { return d.name == name }) {
+			p.behind = append(p.behind, t.Metrics.decision(name, p.rpc))
+		}
 	}
 	return []policy.Policy{p}
 }
