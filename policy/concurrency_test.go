@@ -14,30 +14,31 @@ import (
 )
 
 func TestConcurrencyBoundsWhatRuns(t *testing.T) {
-	b := newBench(t, StateOptions{})
-	s := b.set(`concurrency { max: 3 queue: 100 queue_timeout { seconds: 60 } }`)
-	var running, most atomic.Int32
-	var wg sync.WaitGroup
-	for range 50 {
-		wg.Go(func() {
-			r := request("192.0.2.1")
-			if err := admit(s, r); err != nil {
-				t.Error(err)
-				return
-			}
-			n := running.Add(1)
-			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-			}
-			time.Sleep(time.Duration(rand.IntN(1000)) * time.Microsecond)
-			running.Add(-1)
-			s.Done(r, &Outcome{})
-		})
-	}
-	wg.Wait()
-	if m := most.Load(); m > 3 {
-		t.Errorf("%d calls ran at once, want at most 3", m)
-	}
-	gateIsEmpty(t, s)
+	synctest.Test(t, func(t *testing.T) {
+		s := newBench(t, StateOptions{}).set(`concurrency { max: 3 queue: 100 queue_timeout { seconds: 60 } }`)
+		var running, most atomic.Int32
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				r := request("192.0.2.1")
+				if err := admit(s, r); err != nil {
+					t.Error(err)
+					return
+				}
+				n := running.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				time.Sleep(time.Duration(rand.IntN(1000)) * time.Microsecond)
+				running.Add(-1)
+				s.Done(r, &Outcome{})
+			})
+		}
+		wg.Wait()
+		if m := most.Load(); m != 3 {
+			t.Errorf("%d calls ran at once, want at most 3", m)
+		}
+		gateIsEmpty(t, s)
+	})
 }
 
 func gateIsEmpty(t *testing.T, s *Set) {

@@ -14,12 +14,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/poll"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -51,16 +51,6 @@ func urlBench(t testing.TB, address string) *authBench {
 	return newAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{jwtIssuer(func(i *transomv1.JwtIssuer) {
 		i.Keys = &transomv1.JwtIssuer_JwksUrl{JwksUrl: address}
 	})}}})
-}
-
-// eventually polls, for what happens in the background.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s did not happen", what)
-		}
-	}
 }
 
 // TestKeysRotateUnderLoad replaces the keys again and again while calls come in
@@ -113,7 +103,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 		b.clock.advance(keyAskEvery) // time enough to be granted one more fetch
 		issue(n)
 		from := calls.Load()
-		eventually(t, "a hundred calls with the new key", func() bool { return calls.Load() > from+100 || t.Failed() })
+		poll.Until(t, "a hundred calls with the new key", func() bool { return calls.Load() > from+100 || t.Failed() })
 	}
 	stop()
 	callers.Wait()
@@ -163,7 +153,7 @@ func TestLastGoodKeysStay(t *testing.T) {
 		b.clock.advance(10 * keyAskEvery)
 		from := server.fetches.Load()
 		wantCode(t, letIn(set, withToken(other)), codes.Unauthenticated)
-		eventually(t, "a fetch", func() bool { return server.fetches.Load() > from })
+		poll.Until(t, "a fetch", func() bool { return server.fetches.Load() > from })
 		wantCode(t, letIn(set, withToken(tok(n+1))), codes.OK)
 		wantCode(t, letIn(set, withToken(tok(0))), codes.OK)
 	}
@@ -181,7 +171,7 @@ func TestKeysThatWereNeverReadAreUnavailable(t *testing.T) {
 
 	server.serve(keySetJSON(publicJWK(k.ed.Public(), "ed", nil)))
 	server.status.Store(http.StatusOK)
-	eventually(t, "the keys' coming back", func() bool { return letIn(set, withToken(tok)) == nil })
+	poll.Until(t, "the keys' coming back", func() bool { return letIn(set, withToken(tok)) == nil })
 }
 
 func TestRotationTakesOldTokensAway(t *testing.T) {
@@ -203,7 +193,7 @@ func TestRotationTakesOldTokensAway(t *testing.T) {
 	tok := token(t, jwt.SigningMethodEdDSA, k.ed, map[string]any{"kid": "ed"}, goodClaims(nil))
 	wantCode(t, letIn(set, withToken(tok)), codes.OK)
 	write(keySetJSON(publicJWK(&k.p256.PublicKey, "ec", nil)))
-	eventually(t, "the end of a token whose key was taken away", func() bool {
+	poll.Until(t, "the end of a token whose key was taken away", func() bool {
 		return status.Code(letIn(set, withToken(tok))) == codes.Unauthenticated
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/internal/redistest"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -92,15 +94,10 @@ func waitForStore(t testing.TB, s *Set) {
 			last = p.admission
 		}
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	poll.Until(t, "Redis to be back", func() bool {
 		_, err := last.shared.take(context.Background(), []bucketsRequest{{rate: rate{interval: 1, window: 1}, limit: "probe"}})
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("Redis is not back: %v", err)
-		}
-	}
+		return err == nil
+	})
 }
 
 func TestRedisIsAskedOnceForAllLimitsOfACall(t *testing.T) {
@@ -327,41 +324,39 @@ func TestAClientThatWentAwaySaysNothingOfTheStore(t *testing.T) {
 }
 
 func TestOneProbeAtATime(t *testing.T) {
-	now := newClock()
-	h := &storeHealth{now: now.Now}
-	h.failed()
-	started, release := make(chan struct{}, 100), make(chan bool)
-	probe := func() bool { started <- struct{}{}; return <-release }
-	if h.ask(probe) || len(started) > 0 {
-		t.Error("asked before the pause was over")
-	}
-	now.Add(storePause)
-	for range 10 {
-		if h.ask(probe) {
-			t.Error("a store that is away was asked")
+	synctest.Test(t, func(t *testing.T) {
+		now := newClock()
+		h := &storeHealth{now: now.Now}
+		h.failed()
+		started, release := make(chan struct{}, 100), make(chan bool)
+		probe := func() bool { started <- struct{}{}; return <-release }
+		if h.ask(probe) || len(started) > 0 {
+			t.Error("asked before the pause was over")
 		}
-	}
-	<-started
-	if len(started) > 0 {
-		t.Error("a second probe was started beside the first")
-	}
-	release <- false
-	for h.probing.Load() {
-		time.Sleep(time.Millisecond)
-	}
-	if h.ask(probe); len(started) > 0 {
-		t.Error("probed again without a pause")
-	}
-	now.Add(storePause)
-	h.ask(probe)
-	<-started
-	release <- true
-	for h.away.Load() {
-		time.Sleep(time.Millisecond)
-	}
-	if !h.ask(probe) {
-		t.Error("a store that is back was not asked")
-	}
+		now.Add(storePause)
+		for range 10 {
+			if h.ask(probe) {
+				t.Error("a store that is away was asked")
+			}
+		}
+		<-started
+		if len(started) > 0 {
+			t.Error("a second probe was started beside the first")
+		}
+		release <- false
+		synctest.Wait()
+		if h.ask(probe); len(started) > 0 {
+			t.Error("probed again without a pause")
+		}
+		now.Add(storePause)
+		h.ask(probe)
+		<-started
+		release <- true
+		synctest.Wait()
+		if !h.ask(probe) {
+			t.Error("a store that is back was not asked")
+		}
+	})
 }
 
 // In a cluster each bucket is asked for itself; the answer must be the same.

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/internal/redistest"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -262,7 +263,7 @@ func TestSessionsAreShared(t *testing.T) {
 	}
 	server.Restart()
 	for _, s := range []sessionSets{first, second} {
-		eventually(t, "the session's coming back", func() bool { return letIn(s.call, withCookies(cookie)) == nil })
+		poll.Until(t, "the session's coming back", func() bool { return letIn(s.call, withCookies(cookie)) == nil })
 	}
 	if _, err := through(second.logoutAll, withCookies(cookie), nil); err != nil {
 		t.Fatal(err)
@@ -279,7 +280,7 @@ func TestRedisThatHangs(t *testing.T) {
 	b := newAuthBench(t, config)
 	s := compileSessionSets(t, b.Compiler)
 	var cookie *http.Cookie
-	eventually(t, "a login", func() bool {
+	poll.Until(t, "a login", func() bool {
 		r := newCall(nil)
 		_, err := through(s.login, r, wireOf(t, "LoginReply", adaReply))
 		if err == nil {
@@ -294,7 +295,7 @@ func TestRedisThatHangs(t *testing.T) {
 		t.Errorf("the call waited %v", waited)
 	}
 	server.Resume()
-	eventually(t, "the session's coming back", func() bool { return letIn(s.call, withCookies(cookie)) == nil })
+	poll.Until(t, "the session's coming back", func() bool { return letIn(s.call, withCookies(cookie)) == nil })
 }
 
 func TestSessionsOfOnePrincipalAreBounded(t *testing.T) {

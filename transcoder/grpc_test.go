@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/transom-gateway/transom/internal/poll"
 )
 
 // seen is all that a gRPC client sees of a call.
@@ -194,7 +196,7 @@ func TestGRPCCancellation(t *testing.T) {
 			_, err := client.UnaryCall(ctx, &testpb.SimpleRequest{})
 			done <- err
 		}()
-		eventually(t, func() bool { return e.backend.calls.Load() > before })
+		poll.Until(t, "the call to reach the backend", func() bool { return e.backend.calls.Load() > before })
 		cancel()
 		if err := <-done; status.Code(err) != codes.Canceled {
 			t.Errorf("got %v, want CANCELED", err)
@@ -297,18 +299,6 @@ func TestGRPCRefusals(t *testing.T) {
 			t.Errorf("got %v, want RESOURCE_EXHAUSTED", err)
 		}
 	})
-}
-
-// eventually polls until the condition holds.
-func eventually(t *testing.T, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not happen within 10 s")
-		}
-		time.Sleep(time.Millisecond)
-	}
 }
 
 func receive(t *testing.T, c <-chan struct{}) {

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/poll"
 )
 
 // serving runs serve over a folder; each reading of the configuration is told
@@ -42,27 +42,18 @@ func serving(t *testing.T, dir string, reading func(n int32)) (lines func(atLeas
 }
 
 // reloadLines waits until a log tells of so many reloads.
-func reloadLines(t *testing.T, log *locked, atLeast int) []string {
+func reloadLines(t *testing.T, log *locked, atLeast int) (lines []string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		var lines []string
+	poll.Until(t, "reloads in the log", func() bool {
+		lines = nil
 		for line := range strings.Lines(log.String()) {
 			if strings.Contains(line, "in service: ") {
 				lines = append(lines, line)
 			}
 		}
-		if len(lines) >= atLeast {
-			return lines
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("%d reloads, expected %d:\n%s", len(lines), atLeast, log.String())
-		}
-	}
+		return len(lines) >= atLeast
+	})
+	return lines
 }
 
 // replace puts a file in the place of another in one step.

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
+	"github.com/transom-gateway/transom/internal/poll"
 )
 
 // pipes is a listener whose connections are in memory: ten thousand of them need
@@ -119,7 +120,7 @@ func idleSockets(t testing.TB, n int) (bytesEach int64) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the streams to reach the backend", func() bool { return running.Load() == int64(n) })
+	poll.Until(t, "the streams to reach the backend", func() bool { return running.Load() == int64(n) })
 	bytesEach = (inUse() - before) / int64(n)
 
 	g.Drain()

@@ -167,16 +167,6 @@ func wait[T any](t testing.TB, c <-chan T, what string) (v T) {
 	return v
 }
 
-// eventually polls until ok.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 // jsonLines splits NDJSON and checks each line.
 func jsonLines(t testing.TB, text string) []string {
 	t.Helper()

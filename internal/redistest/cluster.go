@@ -5,7 +5,8 @@ import (
 	"net"
 	"strconv"
 	"testing"
-	"time"
+
+	"github.com/transom-gateway/transom/internal/poll"
 )
 
 // StartCluster starts a cluster of one server. It refuses, as each cluster
@@ -26,10 +27,8 @@ func StartCluster(t testing.TB) *Server {
 		t.Fatalf("the cluster does not take its slots: %s", answer)
 	}
 	// A key is served as soon as the cluster's state is good.
-	for deadline := time.Now().Add(redisPatience); r.command("EXISTS a") != ":0"; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the cluster does not serve keys within %v: %s", redisPatience, r.command("EXISTS a"))
-		}
+	if !poll.Within(redisPatience, func() bool { return r.command("EXISTS a") == ":0" }) {
+		t.Fatalf("the cluster does not serve keys within %v: %s", redisPatience, r.command("EXISTS a"))
 	}
 	return r
 }

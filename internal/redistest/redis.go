@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/transom-gateway/transom/internal/poll"
 )
 
 // redisPatience bounds how long a server may take to answer its first PING; a
@@ -81,11 +83,9 @@ func (r *Server) Restart() {
 		r.process = nil
 		r.t.Fatalf("redis-server does not start: %v", err)
 	}
-	for deadline := time.Now().Add(redisPatience); !r.answers(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			log, _ := os.ReadFile(filepath.Join(r.dir, "log"))
-			r.t.Fatalf("redis-server does not answer within %v; its log:\n%s", redisPatience, log)
-		}
+	if !poll.Within(redisPatience, r.answers) {
+		log, _ := os.ReadFile(filepath.Join(r.dir, "log"))
+		r.t.Fatalf("redis-server does not answer within %v; its log:\n%s", redisPatience, log)
 	}
 }
 
