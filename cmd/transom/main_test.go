@@ -115,6 +115,8 @@ http_rules:
 policies:
   - selector: p.v1.S.*
     policy: { retry: { max_attempts: 3 } }
+  - selector: p.v2.*
+    policy: { auth: { session: {} } }
 `,
 	})
 	code, _, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
@@ -125,6 +127,7 @@ policies:
 		`p\.proto:4:\d+: no upstream serves p\.v1\.S`,
 		`transom\.yaml:5:\d+: .*there is no method p\.v1\.S\.Gone`,
 		`transom\.yaml:8:\d+: .*retry`,
+		`transom\.yaml:9:15: policies\[1\]: no method is p\.v2\.\*; the services are p\.v1\.S\n`,
 	} {
 		if !regexp.MustCompile(want).MatchString(err) {
 			t.Errorf("no %q in\n%s", want, err)
@@ -167,6 +170,22 @@ func TestInit(t *testing.T) {
 	}
 	if code, _, err := command(t, "init", dir); code != exitProblem || !strings.Contains(err, "overwrites nothing") {
 		t.Errorf("%d %s", code, err)
+	}
+}
+
+func TestCheckValidationRules(t *testing.T) {
+	for name, c := range map[string]struct{ from, to, want string }{
+		"of a field":   {"int32 n = 2;", `int32 n = 2 [(buf.validate.field).string.min_len = 1];`, `p\.proto:9:\d+: the validation rules of p\.v1\.Message\.n are wrong`},
+		"of a message": {"int32 n = 2;", "int32 n = 2;\n  option (buf.validate.message).cel = { id: \"x\" expression: \"this.m > 0\" };", `p\.proto:10:\d+: the validation rules of p\.v1\.Message are wrong: .*'m'`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Replace(goodProto, c.from, c.to, 1)
+			text = strings.Replace(text, "import ", "import \"buf/validate/validate.proto\";\nimport ", 1)
+			code, _, err := command(t, "check", folder(t, map[string]string{"p.proto": text}))
+			if code != exitProblem || !regexp.MustCompile(c.want).MatchString(err) {
+				t.Errorf("exit code %d, no %q in\n%s", code, c.want, err)
+			}
+		})
 	}
 }
 

@@ -28,7 +28,7 @@ type builder struct {
 	upstreams upstreams
 	settings  settings
 	rules     httpRules
-	policies  httprule.Selectors // of the configuration's policies
+	policies  policyRules
 	// services remembers which source a service came from.
 	services map[protoreflect.FullName]string
 }
@@ -56,6 +56,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 		b.addRegistry(r)
 	}
 	b.rules.unused(b)
+	b.policies.unused(b)
 	b.problems = b.problems.sort()
 	if len(b.problems.Fatal()) > 0 {
 		b.snapshot.refs.Store(1)
@@ -114,7 +115,11 @@ func (b *builder) prepare() {
 		selectors: selectors(b, "http_rules", b.file.Config.GetHttpRules()),
 		used:      make([]bool, len(b.file.Config.GetHttpRules())),
 	}
-	b.policies = selectors(b, "policies", b.file.Config.GetPolicies())
+	b.policies = policyRules{
+		list:      b.file.Config.GetPolicies(),
+		selectors: selectors(b, "policies", b.file.Config.GetPolicies()),
+		used:      make([]bool, len(b.file.Config.GetPolicies())),
+	}
 }
 
 func parsePrefix(text string) (netip.Prefix, error) {

@@ -2,15 +2,51 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
+
+// policyRules are the configuration's policies.
+type policyRules struct {
+	list      []*transomv1.PolicyRule
+	selectors httprule.Selectors
+	used      []bool
+}
+
+// unused refuses policies that hold for no method: who wrote one believes that
+// something is protected. "*" promises nothing of the kind.
+func (p *policyRules) unused(b *builder) {
+	for i, used := range p.used {
+		if text := p.selectors[i].String(); !used && text != "" && text != "*" {
+			b.refuse(fmt.Sprintf("policies[%d]: no method is %s; the services are %s", i, text, b.serviceNames()), "policies", i, "selector")
+		}
+	}
+}
+
+// serviceNames lists the services for people, the first of them at least.
+func (b *builder) serviceNames() string {
+	const most = 5
+	names := make([]string, 0, len(b.services))
+	for name := range b.services {
+		names = append(names, string(name))
+	}
+	slices.Sort(names)
+	switch {
+	case len(names) == 0:
+		return "none"
+	case len(names) > most:
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
 
 // layers lists what is said of a method, the widest first (DESIGN 1).
 func (b *builder) layers(r *schema.Registry, d protoreflect.MethodDescriptor) []policy.Layer {
@@ -29,13 +65,13 @@ func (b *builder) layers(r *schema.Registry, d protoreflect.MethodDescriptor) []
 	if p := schema.MethodPolicy(d); p != nil {
 		layers = append(layers, protoLayer(r, d, schema.PolicyOption, policy.Layer{Policy: p, Exact: true}))
 	}
-	rules := b.file.Config.GetPolicies()
-	for _, i := range b.policies.Matching(string(d.FullName())) {
+	for _, i := range b.policies.selectors.Matching(string(d.FullName())) {
+		b.policies.used[i] = true
 		path := fmt.Sprintf("policies[%d].policy", i)
 		layers = append(layers, policy.Layer{
-			Policy:   rules[i].GetPolicy(),
+			Policy:   b.policies.list[i].GetPolicy(),
 			Where:    b.configPosition(path),
-			Exact:    b.policies[i].Exact(),
+			Exact:    b.policies.selectors[i].Exact(),
 			Position: func(field string) string { return b.configPosition(path + "." + field) },
 		})
 	}

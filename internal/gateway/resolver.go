@@ -3,6 +3,7 @@ package gateway
 import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
@@ -22,6 +23,15 @@ var (
 	_ jsonwire.Resolver = resolver{}
 	_ policy.Extensions = resolver{}
 )
+
+// Position tells where an option of a descriptor was written, for policies that
+// find a rule wrong; nothing where the types know no files.
+func (r resolver) Position(d protoreflect.Descriptor, option ...int32) (file string, line, column int) {
+	if known, ok := r.types.(*schema.Registry); ok {
+		return known.Position(d, option...)
+	}
+	return d.ParentFile().Path(), 0, 0
+}
 
 // FindMessageByName implements jsonwire.Resolver.
 func (r resolver) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageDescriptor, error) {
