@@ -156,3 +156,21 @@ func startServing(t *testing.T, command func(context.Context, streams, func(*ser
 	}
 	return r
 }
+
+// TestConfigurationPage checks the complete example of docs/configuration.md.
+func TestConfigurationPage(t *testing.T) {
+	page := readPage(t, "../../docs/configuration.md")
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, bookstore.Protos); err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range walkthrough.Blocks(page) {
+		if block.File != "" {
+			write(t, filepath.Join(dir, block.File), block.Text)
+		}
+	}
+	for _, name := range []string{"cert.pem", "key.pem", "secrets/jwt"} { // check looks whether they are there
+		write(t, filepath.Join(dir, name), "a secret for this test, of 32 bytes or more\n")
+	}
+	walkthrough.Shell{Dir: dir, Bin: commandFolder(t)}.Run(t, walkthrough.Steps(page))
+}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/transom-gateway/transom/internal/httprule"
+	"github.com/transom-gateway/transom/internal/nearest"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -56,8 +57,8 @@ func (c *checker) config(config *transomv1.Config) {
 		c.fail("events", "events have no effect in this version yet; remove them")
 	}
 	c.telemetry(config.Telemetry)
-	c.headerNames("metadata.request_headers", config.Metadata.GetRequestHeaders())
-	c.headerNames("metadata.response_headers", config.Metadata.GetResponseHeaders())
+	c.headerNames("metadata.request_headers", config.Metadata.GetRequestHeaders(), true)
+	c.headerNames("metadata.response_headers", config.Metadata.GetResponseHeaders(), false)
 	for i, text := range config.TrustedProxies {
 		if _, err := netip.ParsePrefix(text); err != nil {
 			c.fail(join("trusted_proxies", i), "found %q, expected an address range such as %q%s", text, "10.0.0.0/8", asRange(text))
@@ -109,7 +110,7 @@ func (c *checker) knownUpstream(path, name string, config *transomv1.Config) {
 	}
 	known := upstreamNames(config)
 	hint := ""
-	if near := nearest(name, known); near != "" {
+	if near := nearest.Of(known, name); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
 	c.fail(path, "found %q, expected the name of an upstream: %s%s", name, strings.Join(known, ", "), hint)

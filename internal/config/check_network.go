@@ -150,12 +150,20 @@ func (c *checker) telemetry(t *transomv1.Telemetry) {
 	}
 }
 
-// headerNames holds that each is the name of a header, or a prefix: "x-*".
-func (c *checker) headerNames(path string, all []string) {
+// headerNames holds that each is the name of a header or, where prefixes are
+// taken, begins one: "x-*".
+func (c *checker) headerNames(path string, all []string, prefixes bool) {
+	expected := "expected the name of a header"
+	if prefixes {
+		expected += `, or "prefix-*"`
+	}
 	for i, name := range all {
-		bare := strings.ToLower(strings.TrimSuffix(name, "*"))
+		bare := strings.ToLower(name)
+		if prefixes {
+			bare = strings.TrimSuffix(bare, "*")
+		}
 		if bare == "" || strings.Trim(bare, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
-			c.fail(join(path, i), `found %q, expected the name of a header, or "prefix-*"`, name)
+			c.fail(join(path, i), "found %q, %s", name, expected)
 		}
 	}
 }
