@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/transom-gateway/transom/internal/nearest"
 )
 
 // template is the value of a header with `${…}` of the request in it, parsed
@@ -162,44 +164,18 @@ func isHeaderText(s string) bool {
 	return true
 }
 
-// nearestVariable is the variable that somebody meant who wrote name: one that
-// differs in at most two letters, a third of its length.
+// nearestVariable is the variable that somebody meant who wrote name.
 func nearestVariable(name string) string {
 	kind, argument, dotted := strings.Cut(name, ".")
-	best, near := 3, ""
+	var kinds []string
 	for _, candidate := range variableNames {
-		wanted, _, takes := strings.Cut(candidate, ".")
-		if takes != dotted {
-			continue
+		if wanted, _, takes := strings.Cut(candidate, "."); takes == dotted {
+			kinds = append(kinds, wanted)
 		}
-		if d := letterDistance(strings.ToLower(kind), wanted); d < best && d <= max(len(wanted)/3, 1) {
-			if best, near = d, wanted; dotted {
-				near += "." + argument
-			}
-		}
+	}
+	near := nearest.Of(kinds, kind)
+	if near != "" && dotted {
+		near += "." + argument
 	}
 	return near
-}
-
-// letterDistance counts the letters to insert, remove or replace (Levenshtein).
-func letterDistance(a, b string) int {
-	if len(a) > 64 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }

@@ -315,18 +315,6 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	names := []string{"listeners", "admin", "schemas", "upstreams", "http_rules", "auth"}
-	for text, want := range map[string]string{
-		"listener": "listeners", "Admin": "admin", "httpRules": "http_rules", "aut": "auth",
-		"upstraems": "upstreams", "xyz": "", "": "", strings.Repeat("a", 1000): "",
-	} {
-		if got := nearest(text, names); got != want {
-			t.Errorf("nearest(%.20q) = %q, want %q", text, got, want)
-		}
-	}
-}
-
 func TestExpand(t *testing.T) {
 	env := func(name string) (string, bool) {
 		value, ok := map[string]string{"A": "1", "_b2": "two", "EMPTY": ""}[name]

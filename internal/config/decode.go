@@ -6,6 +6,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/nearest"
 )
 
 // maxNodes bounds the values of a configuration, those of an alias counted each
@@ -122,7 +124,7 @@ func (d *decoder) unknown(path string, key *yaml.Node, m protoreflect.MessageDes
 		d.failAt(child, key, "merge keys are not read; expected an alias for a whole value, or the fields themselves")
 		return
 	}
-	if near := nearest(key.Value, known); near != "" {
+	if near := nearest.Of(known, key.Value); near != "" {
 		d.failAt(child, key, "unknown field; did you mean %q?", near)
 		d.broken = append(d.broken, join(path, near))
 		return

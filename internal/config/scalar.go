@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/transom-gateway/transom/internal/nearest"
 )
 
 // scalar reads a text as a value of the field's type.
@@ -80,7 +82,7 @@ func enumNames(e protoreflect.EnumDescriptor) []string {
 func hint(text string, field protoreflect.FieldDescriptor) string {
 	switch field.Kind() {
 	case protoreflect.EnumKind:
-		if near := nearest(text, enumNames(field.Enum())); near != "" {
+		if near := nearest.Of(enumNames(field.Enum()), text); near != "" {
 			return fmt.Sprintf("; did you mean %s?", near)
 		}
 	case protoreflect.MessageKind:

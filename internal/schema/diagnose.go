@@ -13,6 +13,8 @@ import (
 	"github.com/bufbuild/protocompile/experimental/seq"
 	"github.com/bufbuild/protocompile/experimental/source"
 	"github.com/bufbuild/protocompile/experimental/source/length"
+
+	"github.com/transom-gateway/transom/internal/nearest"
 )
 
 // diagnosis turns the report of the compiler into problems. The compiler draws
@@ -135,7 +137,7 @@ func (d *diagnosis) unknownField(message, written string) string {
 	}
 	fields := d.index().fields(message)
 	text := fmt.Sprintf("`%s` has no field `%s`", message, name)
-	if near := nearest(name, fields); near != "" {
+	if near := nearest.Of(fields, name); near != "" {
 		return fmt.Sprintf("%s; did you mean `%s`?", text, near)
 	}
 	if len(fields) == 0 {

@@ -41,34 +41,3 @@ func TestProblems(t *testing.T) {
 		t.Errorf("%d problems, the last is %v", len(many), last)
 	}
 }
-
-func TestNearest(t *testing.T) {
-	names := []string{"get", "put", "additional_bindings", "response_body"}
-	tests := map[string]string{
-		"gett":                "get",
-		"upt":                 "",
-		"additinal_bindings":  "additional_bindings",
-		"response_bdoy":       "response_body",
-		"get":                 "",
-		"nothing_like_it":     "",
-		"":                    "",
-		"additional_bindingz": "additional_bindings",
-	}
-	for text, want := range tests {
-		if got := nearest(text, names); got != want {
-			t.Errorf("nearest to %q: %q, want %q", text, got, want)
-		}
-	}
-	distances := []struct {
-		a, b  string
-		limit int
-		want  int
-	}{
-		{"", "", 3, 0}, {"abc", "acb", 3, 1}, {"abc", "bc", 3, 1}, {"abc", "xyz", 9, 3}, {"abc", "xyz", 2, 2}, {"a", "abcd", 2, 2}, {"kitten", "sitting", 9, 3},
-	}
-	for _, d := range distances {
-		if got := distance(d.a, d.b, d.limit); got != d.want {
-			t.Errorf("distance(%q, %q, %d) = %d, want %d", d.a, d.b, d.limit, got, d.want)
-		}
-	}
-}

@@ -9,6 +9,8 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/transom-gateway/transom/internal/nearest"
 )
 
 // suggestImport says what may have been meant by an import path that is nowhere:
@@ -28,7 +30,7 @@ func suggestImport(path, root string, paths []string) string {
 			return fmt.Sprintf("imports are relative to %s, so write %q", root, known)
 		}
 	}
-	if near := nearest(path, paths); near != "" {
+	if near := nearest.Of(paths, path); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return fmt.Sprintf("copy the file to %s", filepath.Join(root, path))
@@ -92,8 +94,8 @@ func (x *symbolIndex) suggest(candidates []string, imported map[string]bool) str
 	slices.Sort(x.names)
 	wellKnown := wellKnownNames()
 	near := cmp.Or(
-		nearestOf(candidates, x.names),
-		nearestOf(candidates[len(candidates)-1:], wellKnown),
+		nearest.Of(x.names, candidates...),
+		nearest.Of(wellKnown, written),
 		sameLast(written, x.names),
 		sameLast(written, wellKnown),
 	)
