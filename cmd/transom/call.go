@@ -32,7 +32,11 @@ func newCall(s streams) *cobra.Command {
 		Long: `Call sends JSON to a method and prints its answer as JSON, a message a line.
 Streams are given as several JSON values, one after the other; -d @- reads them
 from standard input as they come, -d @FILE from a file. With --upstream alone the
-server's reflection says what its methods are.`,
+server's reflection says what its methods are.
+
+With --config the policies of the method hold, and -H 'authorization: Bearer …'
+is who calls. Without it the server is called as it is: nothing says then which
+tokens are good.`,
 		Example: `  transom call bookstore.v1.BookstoreService/GetBook -d '{"name":"shelves/1/books/2"}' --upstream localhost:50051`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -42,6 +46,7 @@ server's reflection says what its methods are.`,
 			if err := in.check(args[1:]); err != nil {
 				return err
 			}
+			in.unguarded = in.config == ""
 			return in.run(c.Context(), s, args[0])
 		},
 	}
@@ -128,13 +133,24 @@ func (in *caller) request(ctx context.Context, route gateway.Listed, body io.Rea
 		if !ok {
 			return nil, fmt.Errorf("-H %q: expected 'name: value'", h)
 		}
-		// Any metadata is sent as it is.
-		request.Header.Add("Grpc-Metadata-"+strings.TrimSpace(name), strings.TrimSpace(value))
+		addMetadata(request.Header, strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 	if in.timeout > 0 {
 		request.Header.Set("X-Request-Timeout", fmt.Sprint(in.timeout.Seconds()))
 	}
 	return request, nil
+}
+
+// addMetadata sends any metadata as it is. Policies look for credentials in the
+// headers; of these Authorization reaches the backend as well, Cookie does not.
+func addMetadata(h http.Header, name, value string) {
+	name = http.CanonicalHeaderKey(name)
+	if name == "Authorization" || name == "Cookie" {
+		h.Add(name, value)
+	}
+	if name != "Authorization" {
+		h.Add("Grpc-Metadata-"+name, value)
+	}
 }
 
 // terminal is an http.ResponseWriter that prints the answer.

@@ -30,6 +30,7 @@ type input struct {
 	upstream       string
 	listen, admin  string
 	folders        []string
+	unguarded      bool // no policy holds
 }
 
 // flags declares the flags of the input.
@@ -96,7 +97,7 @@ func (in *input) once(ctx context.Context, s streams, offline bool) (*gateway.Ga
 	if err != nil {
 		return nil, err
 	}
-	g := gateway.New(gateway.Options{Load: in.load, Telemetry: telemetry, Version: version, Offline: offline})
+	g := gateway.New(gateway.Options{Load: in.load, Telemetry: telemetry, Version: version, Offline: offline, Unguarded: in.unguarded})
 	if _, err := g.Reload(ctx); err != nil {
 		g.Close()
 		return nil, problem(err)

@@ -189,6 +189,57 @@ func TestCheckValidationRules(t *testing.T) {
 	}
 }
 
+const guardedProto = `syntax = "proto3";
+package accounts.v1;
+import "google/protobuf/empty.proto";
+import "transom/v1/annotations.proto";
+service AccountService {
+  option (transom.v1.service) = { auth: { mixed: {} } };
+  rpc SignIn(SignInRequest) returns (SignInResponse) {
+    option (transom.v1.method) = { auth: { anonymous: {} } login: { subject: "user" token: { issuer: "us" field: "token" } } };
+  }
+  rpc WhoAmI(google.protobuf.Empty) returns (WhoAmIResponse);
+}
+message SignInRequest { string name = 1; string password = 2; }
+message SignInResponse { string user = 1; repeated string groups = 2; string token = 7; }
+message WhoAmIResponse { map<string, string> metadata = 1; }
+`
+
+// TestCallPolicies calls a method that wants to know who calls: as a gateway
+// where there is a configuration, else the server as it is.
+func TestCallPolicies(t *testing.T) {
+	backend := startAccounts(t)
+	dir := folder(t, map[string]string{
+		"p/p.proto": guardedProto,
+		"transom.yaml": "schemas: [{ directory: p }]\nupstreams: { s: { grpc: { target: \"" + backend + "\" } } }\n" +
+			"auth: { jwt: [{ issuer: us, secret: " + strings.Repeat("s", 32) + " }] }\n",
+	})
+	config := []string{"--config", filepath.Join(dir, "transom.yaml")}
+	call := func(want int, method string, args ...string) string {
+		t.Helper()
+		code, out, err := command(t, append([]string{"call", "accounts.v1.AccountService/" + method}, args...)...)
+		if code != want {
+			t.Errorf("call %s %q: exit code %d\n%s%s", method, args, code, out, err)
+		}
+		return out + err
+	}
+	if out := call(exitProblem, "WhoAmI", config...); !strings.Contains(out, "unauthenticated") {
+		t.Error(out)
+	}
+	signedIn := call(0, "SignIn", append(config, "-d", `{"name":"ada","password":"lighthouse"}`)...)
+	token := regexp.MustCompile(`eyJ[^"]+`).FindString(signedIn)
+	if out := call(0, "WhoAmI", append(config, "-H", "authorization: Bearer "+token, "-H", "x-mine: 7")...); !strings.Contains(out, `"x-transom-principal":"ada"`) ||
+		!strings.Contains(out, `"x-mine":"7"`) {
+		t.Error(out)
+	}
+	if out := call(exitProblem, "WhoAmI", append(config, "-H", "cookie: __Host-transom-session=x")...); !strings.Contains(out, "credentials are not valid") {
+		t.Error(out)
+	}
+	if out := call(0, "WhoAmI", filepath.Join(dir, "p"), "--upstream", backend); strings.Contains(out, "x-transom-principal") {
+		t.Error(out)
+	}
+}
+
 // running is a command that serves in the background.
 type running struct {
 	url, admin string

@@ -33,6 +33,9 @@ type Options struct {
 	Telemetry *observe.Telemetry
 	// Offline builds without fetching anything, for commands that only look.
 	Offline bool
+	// Unguarded holds no call to a policy. It is for somebody who reaches the
+	// backends anyway, and never for a gateway that serves others.
+	Unguarded bool
 	// Version is the program's, for what it says of itself.
 	Version string
 }

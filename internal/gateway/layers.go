@@ -51,7 +51,7 @@ func (b *builder) serviceNames() string {
 // layers lists what is said of a method, the widest first (DESIGN 1).
 func (b *builder) layers(r *schema.Registry, d protoreflect.MethodDescriptor) []policy.Layer {
 	service, ok := d.Parent().(protoreflect.ServiceDescriptor)
-	if !ok {
+	if !ok || b.gateway.options.Unguarded {
 		return nil // a method's parent is a service
 	}
 	layers := []policy.Layer{{
