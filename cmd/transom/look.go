@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,16 +32,10 @@ func newCheck(s streams) *cobra.Command {
 		Short: "Compile protos, rules and policies and name every problem",
 		Long:  "Check compiles protos, HTTP rules and policies as serve does. Each problem is\nprinted as file:line:column: message; exit code 1 where there is one.",
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := in.check(args); err != nil {
+			return in.look(c.Context(), s, args, func(g *gateway.Gateway) error {
+				_, err := fmt.Fprintf(s.out, "ok: %d routes\n", len(g.Routes()))
 				return err
-			}
-			g, err := in.once(c.Context(), s, true)
-			if err != nil {
-				return err
-			}
-			defer g.Close()
-			_, err = fmt.Fprintf(s.out, "ok: %d routes\n", len(g.Routes()))
-			return err
+			})
 		},
 	}
 	in.flags(c)
@@ -54,18 +49,12 @@ func newRoutes(s streams) *cobra.Command {
 		Use:   "routes [FOLDER...]",
 		Short: "List all routes",
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := in.check(args); err != nil {
-				return err
-			}
-			g, err := in.once(c.Context(), s, true)
-			if err != nil {
-				return err
-			}
-			defer g.Close()
-			if asJSON {
-				return printJSON(s.out, map[string]any{"routes": g.Routes()})
-			}
-			return printRoutes(s.out, g.Routes())
+			return in.look(c.Context(), s, args, func(g *gateway.Gateway) error {
+				if asJSON {
+					return printJSON(s.out, map[string]any{"routes": g.Routes()})
+				}
+				return printRoutes(s.out, g.Routes())
+			})
 		},
 	}
 	in.flags(c)
@@ -113,32 +102,40 @@ func newExplain(s streams) *cobra.Command {
 		Example: "  transom explain GET /v1/shelves/1/books/2 ./protos",
 		Args:    cobra.RangeArgs(2, 3),
 		RunE: func(c *cobra.Command, args []string) error {
-			var folders []string
-			if len(args) == 3 {
-				folders = args[2:]
-			}
-			if err := in.check(folders); err != nil {
-				return err
-			}
-			g, err := in.once(c.Context(), s, true)
-			if err != nil {
-				return err
-			}
-			defer g.Close()
-			request, err := http.NewRequestWithContext(c.Context(), strings.ToUpper(args[0]), "http://gateway"+args[1], http.NoBody)
-			if err != nil {
-				return fmt.Errorf("%q is no path: %w", args[1], err)
-			}
-			text, found := g.Explain(request)
-			if _, err := io.WriteString(s.out, text); err != nil {
-				return err
-			}
-			if !found {
-				return problem(fmt.Errorf("no route for %s %s", args[0], args[1]))
-			}
-			return nil
+			return in.look(c.Context(), s, args[2:], func(g *gateway.Gateway) error {
+				return explain(c.Context(), s.out, g, args[0], args[1])
+			})
 		},
 	}
 	in.flags(c)
 	return c
+}
+
+// explain prints what a gateway makes of a request.
+func explain(ctx context.Context, w io.Writer, g *gateway.Gateway, method, path string) error {
+	request, err := http.NewRequestWithContext(ctx, strings.ToUpper(method), "http://gateway"+path, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("%q is no path: %w", path, err)
+	}
+	text, found := g.Explain(request)
+	if _, err := io.WriteString(w, text); err != nil {
+		return err
+	}
+	if !found {
+		return problem(fmt.Errorf("no route for %s %s", method, path))
+	}
+	return nil
+}
+
+// look has a gateway looked at that is built of the input and serves nobody.
+func (in *input) look(ctx context.Context, s streams, folders []string, at func(*gateway.Gateway) error) error {
+	if err := in.check(folders); err != nil {
+		return err
+	}
+	g, err := in.once(ctx, s, true)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	return at(g)
 }

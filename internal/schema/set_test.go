@@ -89,14 +89,7 @@ func TestDescriptorSetForms(t *testing.T) {
 			if problems != "" {
 				t.Fatal(problems)
 			}
-			want := []string{"bookstore.v1.BookstoreService", "mixed.two.OldService"}
-			if got := names(registry.Services()); !slices.Equal(got, want) {
-				t.Errorf("services %v, want %v", got, want)
-			}
-			get := service(t, registry, "bookstore.v1.BookstoreService").Methods().ByName("GetBook")
-			if HTTPRule(get).GetGet() == "" || MethodPolicy(get).GetRetry().GetMaxAttempts() != 3 {
-				t.Error("options are lost")
-			}
+			get := goodMethod(t, registry)
 			if file, line, column := registry.Position(get, HTTPOption, 2); !strings.HasSuffix(file, name+":bookstore/v1/bookstore.proto") || line != 21 || column != 7 {
 				t.Errorf("position %s:%d:%d", file, line, column)
 			}
@@ -109,6 +102,21 @@ func TestDescriptorSetForms(t *testing.T) {
 			}
 		})
 	}
+}
+
+// goodMethod holds that a registry has the services and options of testdata/good,
+// and returns one of the methods.
+func goodMethod(t *testing.T, r *Registry) protoreflect.MethodDescriptor {
+	t.Helper()
+	want := []string{"bookstore.v1.BookstoreService", "mixed.two.OldService"}
+	if got := names(r.Services()); !slices.Equal(got, want) {
+		t.Errorf("services %v, want %v", got, want)
+	}
+	get := service(t, r, "bookstore.v1.BookstoreService").Methods().ByName("GetBook")
+	if HTTPRule(get).GetGet() == "" || MethodPolicy(get).GetRetry().GetMaxAttempts() != 3 {
+		t.Error("options are lost")
+	}
+	return get
 }
 
 func TestNoDescriptorSet(t *testing.T) {
