@@ -1,0 +1,131 @@
+package browser
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// Page is one tab. One goroutine at a time may use it.
+type Page struct {
+	ctx    context.Context
+	closed sync.Once
+
+	mu       sync.Mutex
+	uncaught []string
+}
+
+// Load leaves for another address and waits for its load event. Cookies stay.
+func (p *Page) Load(t testing.TB, address string) {
+	t.Helper()
+	p.do(t, "loading "+address, chromedp.Navigate(address))
+}
+
+// Close closes the page: what it had open, connections too, is gone when Close
+// returns. Closing it again does nothing.
+func (p *Page) Close(t testing.TB) {
+	t.Helper()
+	p.closed.Do(func() {
+		ctx, cancel := context.WithTimeout(p.ctx, patience)
+		defer cancel()
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Errorf("closing the page: %v", err)
+		}
+	})
+}
+
+// Resize makes the page so large, in CSS pixels.
+func (p *Page) Resize(t testing.TB, width, height int64) {
+	t.Helper()
+	p.do(t, "resizing", chromedp.EmulateViewport(width, height))
+}
+
+// Type presses keys, such as "hello" or "\r" for Enter, where the focus is.
+func (p *Page) Type(t testing.TB, keys string) {
+	t.Helper()
+	p.do(t, "typing", chromedp.KeyEvent(keys))
+}
+
+// Click clicks on the first element of a CSS selector as soon as it is visible.
+func (p *Page) Click(t testing.TB, selector string) {
+	t.Helper()
+	p.do(t, "clicking on "+selector, chromedp.Click(chromedp.CSS(selector)))
+}
+
+// Screenshot writes the whole page to a file, as PNG.
+func (p *Page) Screenshot(t testing.TB, file string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err == nil {
+		err = os.WriteFile(file, picture, 0o644)
+	}
+	if err != nil {
+		t.Fatalf("taking a picture of the page: %v", err)
+	}
+}
+
+// Uncaught returns the exceptions that nothing in the page caught so far.
+func (p *Page) Uncaught() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.uncaught)
+}
+
+// note is told all events of the page.
+func (p *Page) note(event any) {
+	thrown, ok := event.(*runtime.EventExceptionThrown)
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	exception := chromedp.ExceptionError{ExceptionDetails: thrown.ExceptionDetails}
+	p.uncaught = append(p.uncaught, exception.Error())
+}
+
+func (p *Page) do(t testing.TB, what string, steps ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// Eval calls a JavaScript function in the page and returns what it returns, by
+// JSON; a promise is awaited, nothing and null are the zero value. Arguments are
+// handed over by JSON. The test fails when the function throws or takes a
+// minute. Functions may share values as properties of `window`.
+func Eval[T any](t testing.TB, p *Page, function string, arguments ...any) T {
+	t.Helper()
+	encoded := make([]string, len(arguments))
+	for i, argument := range arguments {
+		text, err := json.Marshal(argument)
+		if err != nil {
+			t.Fatalf("argument %d: %v", i+1, err)
+		}
+		encoded[i] = string(text)
+	}
+	call := fmt.Sprintf("(async () => JSON.stringify((await (%s)(%s)) ?? null))()", function, strings.Join(encoded, ", "))
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](call, chromedp.EvalAwaitPromise))
+	if err != nil {
+		t.Fatalf("%v\nin %s", err, function)
+	}
+	var result T
+	if err := json.Unmarshal([]byte(text), &result); err != nil {
+		t.Fatalf("the page returned %s: %v\nin %s", text, err, function)
+	}
+	return result
+}
