@@ -21,7 +21,8 @@ import (
 // returns its address. Its service, accounts.v1.AccountService, stands in the
 // pages, each with the methods it is about:
 //
-//	SignIn(name = 1, password = 2) returns (user = 1, groups = 2, team = 3)
+//	SignIn(name = 1, password = 2) returns (user = 1, groups = 2, team = 3);
+//	IssueToken is the same
 //	SignOut() returns ()
 //	WhoAmI() returns (metadata = 1)   what the gateway sent, but for gRPC's own
 //	SignUp(name = 1) returns (name = 1)
@@ -65,7 +66,7 @@ func account(ctx context.Context, method string, field map[protowire.Number]stri
 		answer = protowire.AppendString(protowire.AppendTag(answer, n, protowire.BytesType), value)
 	}
 	switch method {
-	case "SignIn":
+	case "SignIn", "IssueToken":
 		if field[2] != "lighthouse" {
 			return nil, status.Error(codes.Unauthenticated, "the name or the password is wrong")
 		}
