@@ -174,3 +174,10 @@ func TestConfigurationPage(t *testing.T) {
 	}
 	walkthrough.Shell{Dir: dir, Bin: commandFolder(t)}.Run(t, walkthrough.Steps(page))
 }
+
+// TestRestPage runs the examples of docs/rest.md against the demo.
+func TestRestPage(t *testing.T) {
+	page := readPage(t, "../../docs/rest.md")
+	address := strings.TrimPrefix(startDemo(t).url, "http://")
+	walkthrough.Shell{Dir: t.TempDir(), Replace: []string{"localhost:8080", address}}.Run(t, walkthrough.Steps(page))
+}
