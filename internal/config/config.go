@@ -75,17 +75,14 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*File, Pr
 	fillDefaults(f.Config)
 	c := &checker{file: f, broken: d.broken}
 	c.config(f.Config)
-	problems := slices.Concat(d.problems, c.problems)
-	problems.sort()
-	return f, problems
+	return f, slices.Concat(d.problems, c.problems).Sorted()
 }
 
 // Check looks for what is wrong with f.Config beyond its form, as Parse does.
 func (f *File) Check() Problems {
 	c := &checker{file: f}
 	c.config(f.Config)
-	c.problems.sort()
-	return c.problems
+	return c.problems.Sorted()
 }
 
 // Resolve gives a file name of the configuration as seen from the working

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 
@@ -38,7 +37,7 @@ type builder struct {
 func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 	file, err := g.options.Load()
 	if err != nil {
-		return nil, configProblems(err)
+		return nil, joinProblems(err).Sorted()
 	}
 	b := &builder{
 		gateway:  g,
@@ -57,7 +56,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 	}
 	b.rules.unused(b)
 	b.policies.unused(b)
-	b.problems = b.problems.sort()
+	b.problems = b.problems.Sorted()
 	if len(b.problems.Fatal()) > 0 {
 		b.snapshot.refs.Store(1)
 		b.snapshot.release()
@@ -65,18 +64,6 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 	}
 	b.finish()
 	return b.snapshot, b.problems
-}
-
-func configProblems(err error) Problems {
-	var found config.Problems
-	if !errors.As(err, &found) {
-		return joinProblems(err)
-	}
-	var problems Problems
-	for _, p := range found {
-		problems = append(problems, Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message})
-	}
-	return problems.sort()
 }
 
 // refuse notes a problem at a place of the configuration file.
@@ -109,7 +96,7 @@ func (b *builder) prepare() {
 		Log:       b.gateway.options.Telemetry.Log,
 		Observer:  b.gateway.options.Telemetry.Metrics,
 	})
-	b.addPolicyProblems(problems)
+	b.problems = append(b.problems, problems...)
 	b.rules = httpRules{
 		list:      b.file.Config.GetHttpRules(),
 		selectors: selectors(b, "http_rules", b.file.Config.GetHttpRules()),
@@ -127,12 +114,6 @@ func parsePrefix(text string) (netip.Prefix, error) {
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	return netip.ParsePrefix(text)
-}
-
-func (b *builder) addPolicyProblems(problems policy.Problems) {
-	for _, p := range problems {
-		b.problems = append(b.problems, Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message})
-	}
 }
 
 // configPosition gives the place of a field of the configuration, by a path
@@ -168,7 +149,7 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	set, problems := b.snapshot.policies.Compile(policy.Target{
 		Method: d, RPC: rpc, Layers: b.layers(r, d), Extensions: resolver{r},
 	})
-	b.addPolicyProblems(problems)
+	b.problems = append(b.problems, problems...)
 	if len(problems) > 0 {
 		set = policy.NewSet(nil)
 	}

@@ -56,9 +56,7 @@ func (s *sources) load(ctx context.Context, file *config.File, conns map[string]
 			continue
 		}
 		registry, found := from.Load(ctx)
-		for _, p := range found {
-			problems = append(problems, Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message, Warning: p.Warning})
-		}
+		problems = append(problems, found...)
 		if registry == nil {
 			continue
 		}

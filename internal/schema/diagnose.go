@@ -77,7 +77,7 @@ func (d *diagnosis) problems(found *report.Report) Problems {
 		// Nothing of the above may let a broken schema pass in silence.
 		problems = Problems{{File: d.root, Message: found.Diagnostics[0].Message()}}
 	}
-	return problems.sorted()
+	return problems.Sorted()
 }
 
 func isCycle(diagnostic report.Diagnostic) bool {

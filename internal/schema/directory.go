@@ -28,7 +28,7 @@ func (d directory) Load(ctx context.Context) (*Registry, Problems) {
 	read := folderReader{root: d.root}
 	read.folder(ctx, "", nil)
 	if len(read.problems) > 0 {
-		return nil, read.problems.sorted()
+		return nil, read.problems.Sorted()
 	}
 	if len(read.texts) == 0 {
 		return nil, Problems{{File: d.root, Message: "no .proto files in this folder or below it: give the folder that imports are relative to"}}
@@ -45,7 +45,7 @@ func (d directory) Load(ctx context.Context) (*Registry, Problems) {
 		imported: made.imported,
 		digest:   digestTexts(read.texts),
 	})
-	problems = append(problems, more...).sorted()
+	problems = append(problems, more...).Sorted()
 	if problems.Err() != nil {
 		return nil, d.placed(problems)
 	}
@@ -59,7 +59,7 @@ func (d directory) placed(problems Problems) Problems {
 			problems[i].File = d.root
 		}
 	}
-	return problems.sorted()
+	return problems.Sorted()
 }
 
 // display is the name of a file as the user would type it.

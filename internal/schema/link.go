@@ -73,7 +73,7 @@ func link(in linkInput) (*Registry, Problems) {
 		files:    l.files,
 		types:    dynamicpb.NewTypes(l.files),
 		services: services,
-	}, l.problems.sorted()
+	}, l.problems.Sorted()
 }
 
 type linkState int

@@ -71,7 +71,7 @@ func (r *Reflector) Load(ctx context.Context) (*Registry, Problems) {
 		problems = append(problems, Problem{File: r.name, Message: "the server lists no services", Warning: true})
 	}
 	r.digest.Store(&digest)
-	return registry, problems.sorted()
+	return registry, problems.Sorted()
 }
 
 // Changed asks the server whether it would give another registry than the last

@@ -47,7 +47,7 @@ func (s descriptorSet) load(ctx context.Context, data []byte) (*Registry, Proble
 		return nil, s.problem("%v", err)
 	}
 	if len(set.files) == 0 {
-		return nil, append(s.placed(set.problems), s.problem("holds no file descriptor that can be read")...).sorted()
+		return nil, append(s.placed(set.problems), s.problem("holds no file descriptor that can be read")...).Sorted()
 	}
 	registry, problems := link(linkInput{
 		source:   s.path,
@@ -56,7 +56,7 @@ func (s descriptorSet) load(ctx context.Context, data []byte) (*Registry, Proble
 		imported: set.imported,
 		digest:   sha256.Sum256(data),
 	})
-	return registry, append(problems, s.placed(set.problems)...).sorted()
+	return registry, append(problems, s.placed(set.problems)...).Sorted()
 }
 
 // expectsJSON tells whether the name promises JSON.

@@ -1,4 +1,4 @@
-package schema
+package problem
 
 import (
 	"fmt"
@@ -13,31 +13,31 @@ func TestProblem(t *testing.T) {
 		"broken":                      {Message: "broken"},
 		"a.proto:3:7: warning: so so": {File: "a.proto", Line: 3, Column: 7, Message: "so so", Warning: true},
 	}
-	for want, problem := range tests {
-		if got := problem.String(); got != want {
+	for want, p := range tests {
+		if got := p.String(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
 
-func TestProblems(t *testing.T) {
+func TestList(t *testing.T) {
 	warning := Problem{File: "a", Message: "w", Warning: true}
-	if (Problems{warning}).Err() != nil || Problems(nil).Err() != nil {
+	if (List{warning}).Err() != nil || List(nil).Err() != nil {
 		t.Error("an error out of warnings")
 	}
-	all := Problems{{File: "b", Message: "2"}, warning, {File: "a", Line: 2, Message: "1"}, {File: "b", Message: "2"}}.sorted()
+	all := List{{File: "b", Message: "2"}, warning, {File: "a", Line: 2, Message: "1"}, {File: "b", Message: "2"}}.Sorted()
 	if got := all.Error(); got != "a: warning: w\na:2: 1\nb: 2" {
 		t.Errorf("sorted:\n%s", got)
 	}
 	if got := all.Err().Error(); got != "a:2: 1\nb: 2" {
 		t.Errorf("errors:\n%s", got)
 	}
-	var many Problems
-	for i := range maxProblems + 10 {
-		many = append(many, Problem{File: "a", Line: i + 1, Message: fmt.Sprint(i), Warning: i < maxProblems+5})
+	var many List
+	for i := range maxListed + 10 {
+		many = append(many, Problem{File: "a", Line: i + 1, Message: fmt.Sprint(i), Warning: i < maxListed+5})
 	}
-	many = many.sorted()
-	if last := many[len(many)-1]; len(many) != maxProblems+1 || last.Message != "and 10 more problems, here and in the files after it" || last.Warning {
+	many = many.Sorted()
+	if last := many[len(many)-1]; len(many) != maxListed+1 || last.Message != "and 10 more problems, here and in the files after it" || last.Warning {
 		t.Errorf("%d problems, the last is %v", len(many), last)
 	}
 }

@@ -1,0 +1,105 @@
+// Package problem is what is wrong with the gateway's inputs, at the place where
+// a person can put it right. It does not know what the inputs are.
+//
+//	found := problem.List{{File: "transom.yaml", Line: 3, Column: 7, Message: "…"}}
+//	return found.Sorted().Err()
+package problem
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Problem is one thing that is wrong, for people. It never holds a secret.
+type Problem struct {
+	// File is the path as the user would type it, or the name of a source when the
+	// problem belongs to no one file; empty if that is not known.
+	File string `json:"file,omitempty"`
+	// Line and Column count from 1; 0 is unknown. In proto files columns count
+	// characters, in configuration bytes.
+	Line   int `json:"line,omitempty"`
+	Column int `json:"column,omitempty"`
+	// Message says what was found, what was expected and what to do.
+	Message string `json:"message"`
+	// Warning marks a problem that costs only the part that Message names, if
+	// anything: the rest is served all the same.
+	Warning bool `json:"warning,omitempty"`
+}
+
+// String is "file:line:column: message", without the parts that are unknown.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.File != "" && p.Line > 0 {
+		b.WriteString(":" + strconv.Itoa(p.Line))
+		if p.Column > 0 {
+			b.WriteString(":" + strconv.Itoa(p.Column))
+		}
+	}
+	if b.Len() > 0 {
+		b.WriteString(": ")
+	}
+	if p.Warning {
+		b.WriteString("warning: ")
+	}
+	b.WriteString(p.Message)
+	return b.String()
+}
+
+// List is what one load found; empty is nothing. It is an error, but use
+// [List.Err] where an error is wanted.
+type List []Problem
+
+var _ error = List(nil)
+
+// Error is one problem a line.
+func (l List) Error() string {
+	lines := make([]string, len(l))
+	for i := range l {
+		lines[i] = l[i].String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Err returns the problems that are no warnings, or nil if there are none.
+func (l List) Err() error {
+	if fatal := l.Fatal(); len(fatal) > 0 {
+		return fatal
+	}
+	return nil
+}
+
+// Fatal returns the problems that are no warnings.
+func (l List) Fatal() List {
+	return slices.DeleteFunc(slices.Clone(l), func(p Problem) bool { return p.Warning })
+}
+
+// maxListed bounds how much one load has to say: nobody reads on.
+const maxListed = 1000
+
+// Sorted returns the problems by file, line, column and message, each once. What
+// is too much to read is counted.
+func (l List) Sorted() List {
+	l = slices.Clone(l)
+	slices.SortStableFunc(l, func(a, b Problem) int {
+		return cmp.Or(
+			strings.Compare(a.File, b.File),
+			cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Column, b.Column),
+			strings.Compare(a.Message, b.Message),
+		)
+	})
+	l = slices.Compact(l)
+	if len(l) <= maxListed {
+		return l
+	}
+	rest := l[maxListed:]
+	return append(l[:maxListed:maxListed], Problem{
+		File:    rest[0].File,
+		Message: fmt.Sprintf("and %d more problems, here and in the files after it", len(rest)),
+		Warning: rest.Err() == nil,
+	})
+}
