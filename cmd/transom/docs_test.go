@@ -10,6 +10,7 @@ import (
 
 	"github.com/transom-gateway/transom/examples/bookstore"
 	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/redistest"
 	"github.com/transom-gateway/transom/internal/walkthrough"
 )
 
@@ -32,7 +33,7 @@ func commandFolder(t *testing.T) string {
 	}
 	bin := t.TempDir()
 	script := "#!/bin/sh\n" + beTransom + "=1 exec '" + self + "' \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(bin, "transom"), []byte(script), 0o700); err != nil { //nolint:gosec // it is a program
+	if err := os.WriteFile(filepath.Join(bin, "transom"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return bin
@@ -59,6 +60,9 @@ func TestPolicyPages(t *testing.T) {
 		})
 	}
 }
+
+// redisURL is what pages call the Redis that a test starts.
+const redisURL = "redis://localhost:6379"
 
 // policyPages lists docs/policies/*.md.
 func policyPages(t *testing.T) []string {
@@ -100,6 +104,9 @@ upstreams:
 		case block.Language == "proto":
 			patch(t, filepath.Join(dir, "protos/bookstore/v1/bookstore.proto"), block.Text)
 		}
+	}
+	if strings.Contains(config, redisURL) {
+		config = strings.ReplaceAll(config, redisURL, redistest.Start(t).URL)
 	}
 	write(t, filepath.Join(dir, "transom.yaml"), config)
 	return dir
