@@ -74,15 +74,21 @@ func writeProtos(folder string) error {
 // printTour says what to try.
 func printTour(s streams, server *server, folder string) {
 	base := "http://" + browsable(server.listeners[0].Addr())
-	_, _ = fmt.Fprintf(s.out, "\nThe bookstore is served at %s. Try:\n\n", base)
-	for _, line := range bookstore.Tour(base) {
-		_, _ = fmt.Fprintf(s.out, "  %s\n", line)
-	}
+	_, _ = fmt.Fprintf(s.out, "\nThe bookstore is served. Its page: %s/\n", base)
+	printLines(s, "In a terminal", bookstore.Tour(base))
+	printLines(s, "In the console of that page, by EventSource and WebSocket", bookstore.TourInConsole())
 	_, _ = fmt.Fprintf(s.out, "\nIts protos are in %s:\nedit one and see the API change.", filepath.Clean(folder))
 	if server.admin != nil {
 		_, _ = fmt.Fprintf(s.out, " Routes, metrics, health: http://%s", server.admin.Addr())
 	}
 	_, _ = fmt.Fprint(s.out, "\n\n")
+}
+
+func printLines(s streams, where string, lines []string) {
+	_, _ = fmt.Fprintf(s.out, "\n%s:\n\n", where)
+	for _, line := range lines {
+		_, _ = fmt.Fprintf(s.out, "  %s\n", line)
+	}
 }
 
 // browsable makes an address that a client can use of one to listen on.

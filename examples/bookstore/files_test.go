@@ -19,6 +19,17 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// TestWelcomePage checks that the page comes whole and as HTML.
+func TestWelcomePage(t *testing.T) {
+	page, err := bookstore.NewServer().GetWelcomePage(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page.GetContentType() != "text/html; charset=utf-8" || !strings.HasSuffix(strings.TrimSpace(string(page.GetData())), "</html>") {
+		t.Errorf("%s of %d bytes", page.GetContentType(), len(page.GetData()))
+	}
+}
+
 func TestTourHasFiveCommands(t *testing.T) {
 	const base = "http://127.0.0.1:1234"
 	tour := bookstore.Tour(base)

@@ -17,3 +17,12 @@ func Tour(base string) []string {
 		`curl -N -H 'Accept: text/event-stream' '` + base + `/v1/shelves/1/books:watch?count=3'`,
 	}
 }
+
+// TourInConsole returns lines of JavaScript for the console of a browser that
+// shows the bookstore's page, one for each kind of stream that browsers know.
+func TourInConsole() []string {
+	return []string{
+		`new EventSource('/v1/shelves/1/books:watch').onmessage = e => console.log(e.data)`,
+		`s = new WebSocket('/v1/discuss:stream'); s.onmessage = e => console.log(e.data); s.onopen = () => s.send('{"text":"hello"}')`,
+	}
+}

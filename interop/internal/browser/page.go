@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -46,6 +47,17 @@ func (p *Page) Close(t testing.TB) {
 func (p *Page) Resize(t testing.TB, width, height int64) {
 	t.Helper()
 	p.do(t, "resizing", chromedp.EmulateViewport(width, height))
+}
+
+// Prefer sets a preference of the user, such as "prefers-color-scheme" to "dark".
+func (p *Page) Prefer(t testing.TB, feature, value string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: feature, Value: value}}}
+	if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media); err != nil {
+		t.Fatalf("preferring %s: %v", value, err)
+	}
 }
 
 // Type presses keys, such as "hello" or "\r" for Enter, where the focus is.

@@ -93,7 +93,43 @@ func (x WatchBooksResponse_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchBooksResponse_Kind.Descriptor instead.
 func (WatchBooksResponse_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{20, 0}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{21, 0}
+}
+
+type GetWelcomePageRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWelcomePageRequest) Reset() {
+	*x = GetWelcomePageRequest{}
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWelcomePageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWelcomePageRequest) ProtoMessage() {}
+
+func (x *GetWelcomePageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWelcomePageRequest.ProtoReflect.Descriptor instead.
+func (*GetWelcomePageRequest) Descriptor() ([]byte, []int) {
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{0}
 }
 
 type ListShelvesRequest struct {
@@ -108,7 +144,7 @@ type ListShelvesRequest struct {
 
 func (x *ListShelvesRequest) Reset() {
 	*x = ListShelvesRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[0]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -120,7 +156,7 @@ func (x *ListShelvesRequest) String() string {
 func (*ListShelvesRequest) ProtoMessage() {}
 
 func (x *ListShelvesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[0]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -133,7 +169,7 @@ func (x *ListShelvesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShelvesRequest.ProtoReflect.Descriptor instead.
 func (*ListShelvesRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{0}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *ListShelvesRequest) GetPageSize() int32 {
@@ -161,7 +197,7 @@ type ListShelvesResponse struct {
 
 func (x *ListShelvesResponse) Reset() {
 	*x = ListShelvesResponse{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[1]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -173,7 +209,7 @@ func (x *ListShelvesResponse) String() string {
 func (*ListShelvesResponse) ProtoMessage() {}
 
 func (x *ListShelvesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[1]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -186,7 +222,7 @@ func (x *ListShelvesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShelvesResponse.ProtoReflect.Descriptor instead.
 func (*ListShelvesResponse) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{1}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ListShelvesResponse) GetShelves() []*Shelf {
@@ -213,7 +249,7 @@ type GetShelfRequest struct {
 
 func (x *GetShelfRequest) Reset() {
 	*x = GetShelfRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[2]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -225,7 +261,7 @@ func (x *GetShelfRequest) String() string {
 func (*GetShelfRequest) ProtoMessage() {}
 
 func (x *GetShelfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[2]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -238,7 +274,7 @@ func (x *GetShelfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShelfRequest.ProtoReflect.Descriptor instead.
 func (*GetShelfRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{2}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetShelfRequest) GetName() string {
@@ -259,7 +295,7 @@ type CreateShelfRequest struct {
 
 func (x *CreateShelfRequest) Reset() {
 	*x = CreateShelfRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[3]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -271,7 +307,7 @@ func (x *CreateShelfRequest) String() string {
 func (*CreateShelfRequest) ProtoMessage() {}
 
 func (x *CreateShelfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[3]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -284,7 +320,7 @@ func (x *CreateShelfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateShelfRequest.ProtoReflect.Descriptor instead.
 func (*CreateShelfRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{3}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateShelfRequest) GetShelf() *Shelf {
@@ -313,7 +349,7 @@ type DeleteShelfRequest struct {
 
 func (x *DeleteShelfRequest) Reset() {
 	*x = DeleteShelfRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[4]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -325,7 +361,7 @@ func (x *DeleteShelfRequest) String() string {
 func (*DeleteShelfRequest) ProtoMessage() {}
 
 func (x *DeleteShelfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[4]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -338,7 +374,7 @@ func (x *DeleteShelfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteShelfRequest.ProtoReflect.Descriptor instead.
 func (*DeleteShelfRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{4}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DeleteShelfRequest) GetName() string {
@@ -369,7 +405,7 @@ type ListBooksRequest struct {
 
 func (x *ListBooksRequest) Reset() {
 	*x = ListBooksRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[5]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -381,7 +417,7 @@ func (x *ListBooksRequest) String() string {
 func (*ListBooksRequest) ProtoMessage() {}
 
 func (x *ListBooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[5]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -394,7 +430,7 @@ func (x *ListBooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBooksRequest.ProtoReflect.Descriptor instead.
 func (*ListBooksRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{5}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListBooksRequest) GetParent() string {
@@ -429,7 +465,7 @@ type ListBooksResponse struct {
 
 func (x *ListBooksResponse) Reset() {
 	*x = ListBooksResponse{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[6]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +477,7 @@ func (x *ListBooksResponse) String() string {
 func (*ListBooksResponse) ProtoMessage() {}
 
 func (x *ListBooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[6]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +490,7 @@ func (x *ListBooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBooksResponse.ProtoReflect.Descriptor instead.
 func (*ListBooksResponse) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{6}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListBooksResponse) GetBooks() []*Book {
@@ -483,7 +519,7 @@ type GetBookRequest struct {
 
 func (x *GetBookRequest) Reset() {
 	*x = GetBookRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[7]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +531,7 @@ func (x *GetBookRequest) String() string {
 func (*GetBookRequest) ProtoMessage() {}
 
 func (x *GetBookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[7]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +544,7 @@ func (x *GetBookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBookRequest.ProtoReflect.Descriptor instead.
 func (*GetBookRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{7}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetBookRequest) GetName() string {
@@ -540,7 +576,7 @@ type CreateBookRequest struct {
 
 func (x *CreateBookRequest) Reset() {
 	*x = CreateBookRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[8]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +588,7 @@ func (x *CreateBookRequest) String() string {
 func (*CreateBookRequest) ProtoMessage() {}
 
 func (x *CreateBookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[8]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -565,7 +601,7 @@ func (x *CreateBookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBookRequest.ProtoReflect.Descriptor instead.
 func (*CreateBookRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{8}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateBookRequest) GetParent() string {
@@ -610,7 +646,7 @@ type UpdateBookRequest struct {
 
 func (x *UpdateBookRequest) Reset() {
 	*x = UpdateBookRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[9]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +658,7 @@ func (x *UpdateBookRequest) String() string {
 func (*UpdateBookRequest) ProtoMessage() {}
 
 func (x *UpdateBookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[9]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +671,7 @@ func (x *UpdateBookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateBookRequest.ProtoReflect.Descriptor instead.
 func (*UpdateBookRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{9}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UpdateBookRequest) GetBook() *Book {
@@ -669,7 +705,7 @@ type DeleteBookRequest struct {
 
 func (x *DeleteBookRequest) Reset() {
 	*x = DeleteBookRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[10]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +717,7 @@ func (x *DeleteBookRequest) String() string {
 func (*DeleteBookRequest) ProtoMessage() {}
 
 func (x *DeleteBookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[10]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +730,7 @@ func (x *DeleteBookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteBookRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{10}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteBookRequest) GetName() string {
@@ -716,7 +752,7 @@ type MoveBookRequest struct {
 
 func (x *MoveBookRequest) Reset() {
 	*x = MoveBookRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[11]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +764,7 @@ func (x *MoveBookRequest) String() string {
 func (*MoveBookRequest) ProtoMessage() {}
 
 func (x *MoveBookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[11]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +777,7 @@ func (x *MoveBookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveBookRequest.ProtoReflect.Descriptor instead.
 func (*MoveBookRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{11}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MoveBookRequest) GetName() string {
@@ -778,7 +814,7 @@ type SearchBooksRequest struct {
 
 func (x *SearchBooksRequest) Reset() {
 	*x = SearchBooksRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[12]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +826,7 @@ func (x *SearchBooksRequest) String() string {
 func (*SearchBooksRequest) ProtoMessage() {}
 
 func (x *SearchBooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[12]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +839,7 @@ func (x *SearchBooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchBooksRequest.ProtoReflect.Descriptor instead.
 func (*SearchBooksRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{12}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SearchBooksRequest) GetQuery() string {
@@ -859,7 +895,7 @@ type SearchBooksResponse struct {
 
 func (x *SearchBooksResponse) Reset() {
 	*x = SearchBooksResponse{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[13]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +907,7 @@ func (x *SearchBooksResponse) String() string {
 func (*SearchBooksResponse) ProtoMessage() {}
 
 func (x *SearchBooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[13]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +920,7 @@ func (x *SearchBooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchBooksResponse.ProtoReflect.Descriptor instead.
 func (*SearchBooksResponse) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{13}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SearchBooksResponse) GetBooks() []*Book {
@@ -911,7 +947,7 @@ type ListTagsRequest struct {
 
 func (x *ListTagsRequest) Reset() {
 	*x = ListTagsRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[14]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +959,7 @@ func (x *ListTagsRequest) String() string {
 func (*ListTagsRequest) ProtoMessage() {}
 
 func (x *ListTagsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[14]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +972,7 @@ func (x *ListTagsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTagsRequest.ProtoReflect.Descriptor instead.
 func (*ListTagsRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{14}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListTagsRequest) GetName() string {
@@ -955,7 +991,7 @@ type ListTagsResponse struct {
 
 func (x *ListTagsResponse) Reset() {
 	*x = ListTagsResponse{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[15]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +1003,7 @@ func (x *ListTagsResponse) String() string {
 func (*ListTagsResponse) ProtoMessage() {}
 
 func (x *ListTagsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[15]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,7 +1016,7 @@ func (x *ListTagsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTagsResponse.ProtoReflect.Descriptor instead.
 func (*ListTagsResponse) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{15}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListTagsResponse) GetTags() []string {
@@ -1000,7 +1036,7 @@ type GetCoverRequest struct {
 
 func (x *GetCoverRequest) Reset() {
 	*x = GetCoverRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[16]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1048,7 @@ func (x *GetCoverRequest) String() string {
 func (*GetCoverRequest) ProtoMessage() {}
 
 func (x *GetCoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[16]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1061,7 @@ func (x *GetCoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCoverRequest.ProtoReflect.Descriptor instead.
 func (*GetCoverRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{16}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetCoverRequest) GetName() string {
@@ -1046,7 +1082,7 @@ type SetCoverRequest struct {
 
 func (x *SetCoverRequest) Reset() {
 	*x = SetCoverRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[17]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1094,7 @@ func (x *SetCoverRequest) String() string {
 func (*SetCoverRequest) ProtoMessage() {}
 
 func (x *SetCoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[17]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1107,7 @@ func (x *SetCoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCoverRequest.ProtoReflect.Descriptor instead.
 func (*SetCoverRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{17}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetCoverRequest) GetName() string {
@@ -1101,7 +1137,7 @@ type SetCoverResponse struct {
 
 func (x *SetCoverResponse) Reset() {
 	*x = SetCoverResponse{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[18]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1149,7 @@ func (x *SetCoverResponse) String() string {
 func (*SetCoverResponse) ProtoMessage() {}
 
 func (x *SetCoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[18]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1162,7 @@ func (x *SetCoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCoverResponse.ProtoReflect.Descriptor instead.
 func (*SetCoverResponse) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{18}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SetCoverResponse) GetSize() int64 {
@@ -1167,7 +1203,7 @@ type WatchBooksRequest struct {
 
 func (x *WatchBooksRequest) Reset() {
 	*x = WatchBooksRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[19]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1215,7 @@ func (x *WatchBooksRequest) String() string {
 func (*WatchBooksRequest) ProtoMessage() {}
 
 func (x *WatchBooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[19]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1228,7 @@ func (x *WatchBooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBooksRequest.ProtoReflect.Descriptor instead.
 func (*WatchBooksRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{19}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchBooksRequest) GetParent() string {
@@ -1236,7 +1272,7 @@ type WatchBooksResponse struct {
 
 func (x *WatchBooksResponse) Reset() {
 	*x = WatchBooksResponse{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[20]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1284,7 @@ func (x *WatchBooksResponse) String() string {
 func (*WatchBooksResponse) ProtoMessage() {}
 
 func (x *WatchBooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[20]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1297,7 @@ func (x *WatchBooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBooksResponse.ProtoReflect.Descriptor instead.
 func (*WatchBooksResponse) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{20}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchBooksResponse) GetSequence() uint64 {
@@ -1303,7 +1339,7 @@ type ImportBooksRequest struct {
 
 func (x *ImportBooksRequest) Reset() {
 	*x = ImportBooksRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[21]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1351,7 @@ func (x *ImportBooksRequest) String() string {
 func (*ImportBooksRequest) ProtoMessage() {}
 
 func (x *ImportBooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[21]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1364,7 @@ func (x *ImportBooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportBooksRequest.ProtoReflect.Descriptor instead.
 func (*ImportBooksRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{21}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ImportBooksRequest) GetParent() string {
@@ -1356,7 +1392,7 @@ type ImportBooksResponse struct {
 
 func (x *ImportBooksResponse) Reset() {
 	*x = ImportBooksResponse{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[22]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1404,7 @@ func (x *ImportBooksResponse) String() string {
 func (*ImportBooksResponse) ProtoMessage() {}
 
 func (x *ImportBooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[22]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1417,7 @@ func (x *ImportBooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportBooksResponse.ProtoReflect.Descriptor instead.
 func (*ImportBooksResponse) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{22}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ImportBooksResponse) GetCount() int32 {
@@ -1412,7 +1448,7 @@ type DiscussRequest struct {
 
 func (x *DiscussRequest) Reset() {
 	*x = DiscussRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[23]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1460,7 @@ func (x *DiscussRequest) String() string {
 func (*DiscussRequest) ProtoMessage() {}
 
 func (x *DiscussRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[23]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1473,7 @@ func (x *DiscussRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscussRequest.ProtoReflect.Descriptor instead.
 func (*DiscussRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{23}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DiscussRequest) GetRemark() isDiscussRequest_Remark {
@@ -1510,7 +1546,7 @@ type DiscussResponse struct {
 
 func (x *DiscussResponse) Reset() {
 	*x = DiscussResponse{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[24]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1558,7 @@ func (x *DiscussResponse) String() string {
 func (*DiscussResponse) ProtoMessage() {}
 
 func (x *DiscussResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[24]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1571,7 @@ func (x *DiscussResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscussResponse.ProtoReflect.Descriptor instead.
 func (*DiscussResponse) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{24}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DiscussResponse) GetSequence() uint64 {
@@ -1564,7 +1600,7 @@ type ReadContentRequest struct {
 
 func (x *ReadContentRequest) Reset() {
 	*x = ReadContentRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[25]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1612,7 @@ func (x *ReadContentRequest) String() string {
 func (*ReadContentRequest) ProtoMessage() {}
 
 func (x *ReadContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[25]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1625,7 @@ func (x *ReadContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadContentRequest.ProtoReflect.Descriptor instead.
 func (*ReadContentRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{25}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReadContentRequest) GetName() string {
@@ -1617,7 +1653,7 @@ type WriteContentRequest struct {
 
 func (x *WriteContentRequest) Reset() {
 	*x = WriteContentRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[26]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1665,7 @@ func (x *WriteContentRequest) String() string {
 func (*WriteContentRequest) ProtoMessage() {}
 
 func (x *WriteContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[26]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1642,7 +1678,7 @@ func (x *WriteContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteContentRequest.ProtoReflect.Descriptor instead.
 func (*WriteContentRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{26}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WriteContentRequest) GetName() string {
@@ -1674,7 +1710,7 @@ type WriteContentResponse struct {
 
 func (x *WriteContentResponse) Reset() {
 	*x = WriteContentResponse{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[27]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1686,7 +1722,7 @@ func (x *WriteContentResponse) String() string {
 func (*WriteContentResponse) ProtoMessage() {}
 
 func (x *WriteContentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[27]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1699,7 +1735,7 @@ func (x *WriteContentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteContentResponse.ProtoReflect.Descriptor instead.
 func (*WriteContentResponse) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{27}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WriteContentResponse) GetSize() int64 {
@@ -1738,7 +1774,7 @@ type GetStatisticsRequest struct {
 
 func (x *GetStatisticsRequest) Reset() {
 	*x = GetStatisticsRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[28]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1750,7 +1786,7 @@ func (x *GetStatisticsRequest) String() string {
 func (*GetStatisticsRequest) ProtoMessage() {}
 
 func (x *GetStatisticsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[28]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +1799,7 @@ func (x *GetStatisticsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatisticsRequest.ProtoReflect.Descriptor instead.
 func (*GetStatisticsRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{28}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{29}
 }
 
 type GetStatisticsResponse struct {
@@ -1777,7 +1813,7 @@ type GetStatisticsResponse struct {
 
 func (x *GetStatisticsResponse) Reset() {
 	*x = GetStatisticsResponse{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[29]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1789,7 +1825,7 @@ func (x *GetStatisticsResponse) String() string {
 func (*GetStatisticsResponse) ProtoMessage() {}
 
 func (x *GetStatisticsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[29]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1802,7 +1838,7 @@ func (x *GetStatisticsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatisticsResponse.ProtoReflect.Descriptor instead.
 func (*GetStatisticsResponse) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{29}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetStatisticsResponse) GetShelves() int32 {
@@ -1835,7 +1871,7 @@ type EchoRequest struct {
 
 func (x *EchoRequest) Reset() {
 	*x = EchoRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[30]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +1883,7 @@ func (x *EchoRequest) String() string {
 func (*EchoRequest) ProtoMessage() {}
 
 func (x *EchoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[30]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +1896,7 @@ func (x *EchoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EchoRequest.ProtoReflect.Descriptor instead.
 func (*EchoRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{30}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *EchoRequest) GetSpecimen() *Specimen {
@@ -1879,7 +1915,7 @@ type EchoResponse struct {
 
 func (x *EchoResponse) Reset() {
 	*x = EchoResponse{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[31]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +1927,7 @@ func (x *EchoResponse) String() string {
 func (*EchoResponse) ProtoMessage() {}
 
 func (x *EchoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[31]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +1940,7 @@ func (x *EchoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EchoResponse.ProtoReflect.Descriptor instead.
 func (*EchoResponse) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{31}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *EchoResponse) GetSpecimen() *Specimen {
@@ -1929,7 +1965,7 @@ type FailRequest struct {
 
 func (x *FailRequest) Reset() {
 	*x = FailRequest{}
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[32]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +1977,7 @@ func (x *FailRequest) String() string {
 func (*FailRequest) ProtoMessage() {}
 
 func (x *FailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bookstore_v1_bookstore_proto_msgTypes[32]
+	mi := &file_bookstore_v1_bookstore_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +1990,7 @@ func (x *FailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailRequest.ProtoReflect.Descriptor instead.
 func (*FailRequest) Descriptor() ([]byte, []int) {
-	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{32}
+	return file_bookstore_v1_bookstore_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FailRequest) GetCode() int32 {
@@ -1989,7 +2025,8 @@ var File_bookstore_v1_bookstore_proto protoreflect.FileDescriptor
 
 const file_bookstore_v1_bookstore_proto_rawDesc = "" +
 	"\n" +
-	"\x1cbookstore/v1/bookstore.proto\x12\fbookstore.v1\x1a\x17bookstore/v1/book.proto\x1a\x1bbookstore/v1/specimen.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctransom/v1/annotations.proto\"P\n" +
+	"\x1cbookstore/v1/bookstore.proto\x12\fbookstore.v1\x1a\x17bookstore/v1/book.proto\x1a\x1bbookstore/v1/specimen.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctransom/v1/annotations.proto\"\x17\n" +
+	"\x15GetWelcomePageRequest\"P\n" +
 	"\x12ListShelvesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -2118,8 +2155,9 @@ const file_bookstore_v1_bookstore_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
 	"\x04rich\x18\x03 \x01(\bR\x04rich\x12.\n" +
-	"\adetails\x18\x04 \x03(\v2\x14.google.protobuf.AnyR\adetails2\xff\x14\n" +
-	"\x10BookstoreService\x12j\n" +
+	"\adetails\x18\x04 \x03(\v2\x14.google.protobuf.AnyR\adetails2\xda\x15\n" +
+	"\x10BookstoreService\x12Y\n" +
+	"\x0eGetWelcomePage\x12#.bookstore.v1.GetWelcomePageRequest\x1a\x14.google.api.HttpBody\"\f\x82\xd3\xe4\x93\x02\x03\x12\x01/\x90\x02\x01\x12j\n" +
 	"\vListShelves\x12 .bookstore.v1.ListShelvesRequest\x1a!.bookstore.v1.ListShelvesResponse\"\x16\x82\xd3\xe4\x93\x02\r\x12\v/v1/shelves\x90\x02\x01\x12_\n" +
 	"\bGetShelf\x12\x1d.bookstore.v1.GetShelfRequest\x1a\x13.bookstore.v1.Shelf\"\x1f\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=shelves/*}\x90\x02\x01\x12`\n" +
 	"\vCreateShelf\x12 .bookstore.v1.CreateShelfRequest\x1a\x13.bookstore.v1.Shelf\"\x1a\x82\xd3\xe4\x93\x02\x14:\x05shelf\"\v/v1/shelves\x12h\n" +
@@ -2160,128 +2198,131 @@ func file_bookstore_v1_bookstore_proto_rawDescGZIP() []byte {
 }
 
 var file_bookstore_v1_bookstore_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bookstore_v1_bookstore_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_bookstore_v1_bookstore_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_bookstore_v1_bookstore_proto_goTypes = []any{
 	(WatchBooksResponse_Kind)(0),  // 0: bookstore.v1.WatchBooksResponse.Kind
-	(*ListShelvesRequest)(nil),    // 1: bookstore.v1.ListShelvesRequest
-	(*ListShelvesResponse)(nil),   // 2: bookstore.v1.ListShelvesResponse
-	(*GetShelfRequest)(nil),       // 3: bookstore.v1.GetShelfRequest
-	(*CreateShelfRequest)(nil),    // 4: bookstore.v1.CreateShelfRequest
-	(*DeleteShelfRequest)(nil),    // 5: bookstore.v1.DeleteShelfRequest
-	(*ListBooksRequest)(nil),      // 6: bookstore.v1.ListBooksRequest
-	(*ListBooksResponse)(nil),     // 7: bookstore.v1.ListBooksResponse
-	(*GetBookRequest)(nil),        // 8: bookstore.v1.GetBookRequest
-	(*CreateBookRequest)(nil),     // 9: bookstore.v1.CreateBookRequest
-	(*UpdateBookRequest)(nil),     // 10: bookstore.v1.UpdateBookRequest
-	(*DeleteBookRequest)(nil),     // 11: bookstore.v1.DeleteBookRequest
-	(*MoveBookRequest)(nil),       // 12: bookstore.v1.MoveBookRequest
-	(*SearchBooksRequest)(nil),    // 13: bookstore.v1.SearchBooksRequest
-	(*SearchBooksResponse)(nil),   // 14: bookstore.v1.SearchBooksResponse
-	(*ListTagsRequest)(nil),       // 15: bookstore.v1.ListTagsRequest
-	(*ListTagsResponse)(nil),      // 16: bookstore.v1.ListTagsResponse
-	(*GetCoverRequest)(nil),       // 17: bookstore.v1.GetCoverRequest
-	(*SetCoverRequest)(nil),       // 18: bookstore.v1.SetCoverRequest
-	(*SetCoverResponse)(nil),      // 19: bookstore.v1.SetCoverResponse
-	(*WatchBooksRequest)(nil),     // 20: bookstore.v1.WatchBooksRequest
-	(*WatchBooksResponse)(nil),    // 21: bookstore.v1.WatchBooksResponse
-	(*ImportBooksRequest)(nil),    // 22: bookstore.v1.ImportBooksRequest
-	(*ImportBooksResponse)(nil),   // 23: bookstore.v1.ImportBooksResponse
-	(*DiscussRequest)(nil),        // 24: bookstore.v1.DiscussRequest
-	(*DiscussResponse)(nil),       // 25: bookstore.v1.DiscussResponse
-	(*ReadContentRequest)(nil),    // 26: bookstore.v1.ReadContentRequest
-	(*WriteContentRequest)(nil),   // 27: bookstore.v1.WriteContentRequest
-	(*WriteContentResponse)(nil),  // 28: bookstore.v1.WriteContentResponse
-	(*GetStatisticsRequest)(nil),  // 29: bookstore.v1.GetStatisticsRequest
-	(*GetStatisticsResponse)(nil), // 30: bookstore.v1.GetStatisticsResponse
-	(*EchoRequest)(nil),           // 31: bookstore.v1.EchoRequest
-	(*EchoResponse)(nil),          // 32: bookstore.v1.EchoResponse
-	(*FailRequest)(nil),           // 33: bookstore.v1.FailRequest
-	nil,                           // 34: bookstore.v1.SearchBooksRequest.LabelsEntry
-	nil,                           // 35: bookstore.v1.SearchBooksResponse.CountByGenreEntry
-	(*Shelf)(nil),                 // 36: bookstore.v1.Shelf
-	(*Book)(nil),                  // 37: bookstore.v1.Book
-	(*fieldmaskpb.FieldMask)(nil), // 38: google.protobuf.FieldMask
-	(Genre)(0),                    // 39: bookstore.v1.Genre
-	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
-	(*Money)(nil),                 // 41: bookstore.v1.Money
-	(*httpbody.HttpBody)(nil),     // 42: google.api.HttpBody
-	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
-	(*Specimen)(nil),              // 44: bookstore.v1.Specimen
-	(*anypb.Any)(nil),             // 45: google.protobuf.Any
-	(*emptypb.Empty)(nil),         // 46: google.protobuf.Empty
+	(*GetWelcomePageRequest)(nil), // 1: bookstore.v1.GetWelcomePageRequest
+	(*ListShelvesRequest)(nil),    // 2: bookstore.v1.ListShelvesRequest
+	(*ListShelvesResponse)(nil),   // 3: bookstore.v1.ListShelvesResponse
+	(*GetShelfRequest)(nil),       // 4: bookstore.v1.GetShelfRequest
+	(*CreateShelfRequest)(nil),    // 5: bookstore.v1.CreateShelfRequest
+	(*DeleteShelfRequest)(nil),    // 6: bookstore.v1.DeleteShelfRequest
+	(*ListBooksRequest)(nil),      // 7: bookstore.v1.ListBooksRequest
+	(*ListBooksResponse)(nil),     // 8: bookstore.v1.ListBooksResponse
+	(*GetBookRequest)(nil),        // 9: bookstore.v1.GetBookRequest
+	(*CreateBookRequest)(nil),     // 10: bookstore.v1.CreateBookRequest
+	(*UpdateBookRequest)(nil),     // 11: bookstore.v1.UpdateBookRequest
+	(*DeleteBookRequest)(nil),     // 12: bookstore.v1.DeleteBookRequest
+	(*MoveBookRequest)(nil),       // 13: bookstore.v1.MoveBookRequest
+	(*SearchBooksRequest)(nil),    // 14: bookstore.v1.SearchBooksRequest
+	(*SearchBooksResponse)(nil),   // 15: bookstore.v1.SearchBooksResponse
+	(*ListTagsRequest)(nil),       // 16: bookstore.v1.ListTagsRequest
+	(*ListTagsResponse)(nil),      // 17: bookstore.v1.ListTagsResponse
+	(*GetCoverRequest)(nil),       // 18: bookstore.v1.GetCoverRequest
+	(*SetCoverRequest)(nil),       // 19: bookstore.v1.SetCoverRequest
+	(*SetCoverResponse)(nil),      // 20: bookstore.v1.SetCoverResponse
+	(*WatchBooksRequest)(nil),     // 21: bookstore.v1.WatchBooksRequest
+	(*WatchBooksResponse)(nil),    // 22: bookstore.v1.WatchBooksResponse
+	(*ImportBooksRequest)(nil),    // 23: bookstore.v1.ImportBooksRequest
+	(*ImportBooksResponse)(nil),   // 24: bookstore.v1.ImportBooksResponse
+	(*DiscussRequest)(nil),        // 25: bookstore.v1.DiscussRequest
+	(*DiscussResponse)(nil),       // 26: bookstore.v1.DiscussResponse
+	(*ReadContentRequest)(nil),    // 27: bookstore.v1.ReadContentRequest
+	(*WriteContentRequest)(nil),   // 28: bookstore.v1.WriteContentRequest
+	(*WriteContentResponse)(nil),  // 29: bookstore.v1.WriteContentResponse
+	(*GetStatisticsRequest)(nil),  // 30: bookstore.v1.GetStatisticsRequest
+	(*GetStatisticsResponse)(nil), // 31: bookstore.v1.GetStatisticsResponse
+	(*EchoRequest)(nil),           // 32: bookstore.v1.EchoRequest
+	(*EchoResponse)(nil),          // 33: bookstore.v1.EchoResponse
+	(*FailRequest)(nil),           // 34: bookstore.v1.FailRequest
+	nil,                           // 35: bookstore.v1.SearchBooksRequest.LabelsEntry
+	nil,                           // 36: bookstore.v1.SearchBooksResponse.CountByGenreEntry
+	(*Shelf)(nil),                 // 37: bookstore.v1.Shelf
+	(*Book)(nil),                  // 38: bookstore.v1.Book
+	(*fieldmaskpb.FieldMask)(nil), // 39: google.protobuf.FieldMask
+	(Genre)(0),                    // 40: bookstore.v1.Genre
+	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
+	(*Money)(nil),                 // 42: bookstore.v1.Money
+	(*httpbody.HttpBody)(nil),     // 43: google.api.HttpBody
+	(*durationpb.Duration)(nil),   // 44: google.protobuf.Duration
+	(*Specimen)(nil),              // 45: bookstore.v1.Specimen
+	(*anypb.Any)(nil),             // 46: google.protobuf.Any
+	(*emptypb.Empty)(nil),         // 47: google.protobuf.Empty
 }
 var file_bookstore_v1_bookstore_proto_depIdxs = []int32{
-	36, // 0: bookstore.v1.ListShelvesResponse.shelves:type_name -> bookstore.v1.Shelf
-	36, // 1: bookstore.v1.CreateShelfRequest.shelf:type_name -> bookstore.v1.Shelf
-	37, // 2: bookstore.v1.ListBooksResponse.books:type_name -> bookstore.v1.Book
-	38, // 3: bookstore.v1.GetBookRequest.read_mask:type_name -> google.protobuf.FieldMask
-	37, // 4: bookstore.v1.CreateBookRequest.book:type_name -> bookstore.v1.Book
-	37, // 5: bookstore.v1.UpdateBookRequest.book:type_name -> bookstore.v1.Book
-	38, // 6: bookstore.v1.UpdateBookRequest.update_mask:type_name -> google.protobuf.FieldMask
-	39, // 7: bookstore.v1.SearchBooksRequest.genres:type_name -> bookstore.v1.Genre
-	34, // 8: bookstore.v1.SearchBooksRequest.labels:type_name -> bookstore.v1.SearchBooksRequest.LabelsEntry
-	40, // 9: bookstore.v1.SearchBooksRequest.published_after:type_name -> google.protobuf.Timestamp
-	41, // 10: bookstore.v1.SearchBooksRequest.max_price:type_name -> bookstore.v1.Money
-	37, // 11: bookstore.v1.SearchBooksResponse.books:type_name -> bookstore.v1.Book
-	35, // 12: bookstore.v1.SearchBooksResponse.count_by_genre:type_name -> bookstore.v1.SearchBooksResponse.CountByGenreEntry
-	42, // 13: bookstore.v1.SetCoverRequest.cover:type_name -> google.api.HttpBody
-	43, // 14: bookstore.v1.WatchBooksRequest.interval:type_name -> google.protobuf.Duration
+	37, // 0: bookstore.v1.ListShelvesResponse.shelves:type_name -> bookstore.v1.Shelf
+	37, // 1: bookstore.v1.CreateShelfRequest.shelf:type_name -> bookstore.v1.Shelf
+	38, // 2: bookstore.v1.ListBooksResponse.books:type_name -> bookstore.v1.Book
+	39, // 3: bookstore.v1.GetBookRequest.read_mask:type_name -> google.protobuf.FieldMask
+	38, // 4: bookstore.v1.CreateBookRequest.book:type_name -> bookstore.v1.Book
+	38, // 5: bookstore.v1.UpdateBookRequest.book:type_name -> bookstore.v1.Book
+	39, // 6: bookstore.v1.UpdateBookRequest.update_mask:type_name -> google.protobuf.FieldMask
+	40, // 7: bookstore.v1.SearchBooksRequest.genres:type_name -> bookstore.v1.Genre
+	35, // 8: bookstore.v1.SearchBooksRequest.labels:type_name -> bookstore.v1.SearchBooksRequest.LabelsEntry
+	41, // 9: bookstore.v1.SearchBooksRequest.published_after:type_name -> google.protobuf.Timestamp
+	42, // 10: bookstore.v1.SearchBooksRequest.max_price:type_name -> bookstore.v1.Money
+	38, // 11: bookstore.v1.SearchBooksResponse.books:type_name -> bookstore.v1.Book
+	36, // 12: bookstore.v1.SearchBooksResponse.count_by_genre:type_name -> bookstore.v1.SearchBooksResponse.CountByGenreEntry
+	43, // 13: bookstore.v1.SetCoverRequest.cover:type_name -> google.api.HttpBody
+	44, // 14: bookstore.v1.WatchBooksRequest.interval:type_name -> google.protobuf.Duration
 	0,  // 15: bookstore.v1.WatchBooksResponse.kind:type_name -> bookstore.v1.WatchBooksResponse.Kind
-	37, // 16: bookstore.v1.WatchBooksResponse.book:type_name -> bookstore.v1.Book
-	40, // 17: bookstore.v1.WatchBooksResponse.time:type_name -> google.protobuf.Timestamp
-	37, // 18: bookstore.v1.ImportBooksRequest.book:type_name -> bookstore.v1.Book
-	33, // 19: bookstore.v1.DiscussRequest.failure:type_name -> bookstore.v1.FailRequest
-	42, // 20: bookstore.v1.WriteContentRequest.content:type_name -> google.api.HttpBody
-	43, // 21: bookstore.v1.GetStatisticsResponse.uptime:type_name -> google.protobuf.Duration
-	44, // 22: bookstore.v1.EchoRequest.specimen:type_name -> bookstore.v1.Specimen
-	44, // 23: bookstore.v1.EchoResponse.specimen:type_name -> bookstore.v1.Specimen
-	45, // 24: bookstore.v1.FailRequest.details:type_name -> google.protobuf.Any
-	1,  // 25: bookstore.v1.BookstoreService.ListShelves:input_type -> bookstore.v1.ListShelvesRequest
-	3,  // 26: bookstore.v1.BookstoreService.GetShelf:input_type -> bookstore.v1.GetShelfRequest
-	4,  // 27: bookstore.v1.BookstoreService.CreateShelf:input_type -> bookstore.v1.CreateShelfRequest
-	5,  // 28: bookstore.v1.BookstoreService.DeleteShelf:input_type -> bookstore.v1.DeleteShelfRequest
-	6,  // 29: bookstore.v1.BookstoreService.ListBooks:input_type -> bookstore.v1.ListBooksRequest
-	8,  // 30: bookstore.v1.BookstoreService.GetBook:input_type -> bookstore.v1.GetBookRequest
-	9,  // 31: bookstore.v1.BookstoreService.CreateBook:input_type -> bookstore.v1.CreateBookRequest
-	10, // 32: bookstore.v1.BookstoreService.UpdateBook:input_type -> bookstore.v1.UpdateBookRequest
-	11, // 33: bookstore.v1.BookstoreService.DeleteBook:input_type -> bookstore.v1.DeleteBookRequest
-	12, // 34: bookstore.v1.BookstoreService.MoveBook:input_type -> bookstore.v1.MoveBookRequest
-	13, // 35: bookstore.v1.BookstoreService.SearchBooks:input_type -> bookstore.v1.SearchBooksRequest
-	15, // 36: bookstore.v1.BookstoreService.ListTags:input_type -> bookstore.v1.ListTagsRequest
-	17, // 37: bookstore.v1.BookstoreService.GetCover:input_type -> bookstore.v1.GetCoverRequest
-	18, // 38: bookstore.v1.BookstoreService.SetCover:input_type -> bookstore.v1.SetCoverRequest
-	20, // 39: bookstore.v1.BookstoreService.WatchBooks:input_type -> bookstore.v1.WatchBooksRequest
-	22, // 40: bookstore.v1.BookstoreService.ImportBooks:input_type -> bookstore.v1.ImportBooksRequest
-	24, // 41: bookstore.v1.BookstoreService.Discuss:input_type -> bookstore.v1.DiscussRequest
-	26, // 42: bookstore.v1.BookstoreService.ReadContent:input_type -> bookstore.v1.ReadContentRequest
-	27, // 43: bookstore.v1.BookstoreService.WriteContent:input_type -> bookstore.v1.WriteContentRequest
-	29, // 44: bookstore.v1.BookstoreService.GetStatistics:input_type -> bookstore.v1.GetStatisticsRequest
-	31, // 45: bookstore.v1.BookstoreService.Echo:input_type -> bookstore.v1.EchoRequest
-	33, // 46: bookstore.v1.BookstoreService.Fail:input_type -> bookstore.v1.FailRequest
-	2,  // 47: bookstore.v1.BookstoreService.ListShelves:output_type -> bookstore.v1.ListShelvesResponse
-	36, // 48: bookstore.v1.BookstoreService.GetShelf:output_type -> bookstore.v1.Shelf
-	36, // 49: bookstore.v1.BookstoreService.CreateShelf:output_type -> bookstore.v1.Shelf
-	46, // 50: bookstore.v1.BookstoreService.DeleteShelf:output_type -> google.protobuf.Empty
-	7,  // 51: bookstore.v1.BookstoreService.ListBooks:output_type -> bookstore.v1.ListBooksResponse
-	37, // 52: bookstore.v1.BookstoreService.GetBook:output_type -> bookstore.v1.Book
-	37, // 53: bookstore.v1.BookstoreService.CreateBook:output_type -> bookstore.v1.Book
-	37, // 54: bookstore.v1.BookstoreService.UpdateBook:output_type -> bookstore.v1.Book
-	46, // 55: bookstore.v1.BookstoreService.DeleteBook:output_type -> google.protobuf.Empty
-	37, // 56: bookstore.v1.BookstoreService.MoveBook:output_type -> bookstore.v1.Book
-	14, // 57: bookstore.v1.BookstoreService.SearchBooks:output_type -> bookstore.v1.SearchBooksResponse
-	16, // 58: bookstore.v1.BookstoreService.ListTags:output_type -> bookstore.v1.ListTagsResponse
-	42, // 59: bookstore.v1.BookstoreService.GetCover:output_type -> google.api.HttpBody
-	19, // 60: bookstore.v1.BookstoreService.SetCover:output_type -> bookstore.v1.SetCoverResponse
-	21, // 61: bookstore.v1.BookstoreService.WatchBooks:output_type -> bookstore.v1.WatchBooksResponse
-	23, // 62: bookstore.v1.BookstoreService.ImportBooks:output_type -> bookstore.v1.ImportBooksResponse
-	25, // 63: bookstore.v1.BookstoreService.Discuss:output_type -> bookstore.v1.DiscussResponse
-	42, // 64: bookstore.v1.BookstoreService.ReadContent:output_type -> google.api.HttpBody
-	28, // 65: bookstore.v1.BookstoreService.WriteContent:output_type -> bookstore.v1.WriteContentResponse
-	30, // 66: bookstore.v1.BookstoreService.GetStatistics:output_type -> bookstore.v1.GetStatisticsResponse
-	32, // 67: bookstore.v1.BookstoreService.Echo:output_type -> bookstore.v1.EchoResponse
-	46, // 68: bookstore.v1.BookstoreService.Fail:output_type -> google.protobuf.Empty
-	47, // [47:69] is the sub-list for method output_type
-	25, // [25:47] is the sub-list for method input_type
+	38, // 16: bookstore.v1.WatchBooksResponse.book:type_name -> bookstore.v1.Book
+	41, // 17: bookstore.v1.WatchBooksResponse.time:type_name -> google.protobuf.Timestamp
+	38, // 18: bookstore.v1.ImportBooksRequest.book:type_name -> bookstore.v1.Book
+	34, // 19: bookstore.v1.DiscussRequest.failure:type_name -> bookstore.v1.FailRequest
+	43, // 20: bookstore.v1.WriteContentRequest.content:type_name -> google.api.HttpBody
+	44, // 21: bookstore.v1.GetStatisticsResponse.uptime:type_name -> google.protobuf.Duration
+	45, // 22: bookstore.v1.EchoRequest.specimen:type_name -> bookstore.v1.Specimen
+	45, // 23: bookstore.v1.EchoResponse.specimen:type_name -> bookstore.v1.Specimen
+	46, // 24: bookstore.v1.FailRequest.details:type_name -> google.protobuf.Any
+	1,  // 25: bookstore.v1.BookstoreService.GetWelcomePage:input_type -> bookstore.v1.GetWelcomePageRequest
+	2,  // 26: bookstore.v1.BookstoreService.ListShelves:input_type -> bookstore.v1.ListShelvesRequest
+	4,  // 27: bookstore.v1.BookstoreService.GetShelf:input_type -> bookstore.v1.GetShelfRequest
+	5,  // 28: bookstore.v1.BookstoreService.CreateShelf:input_type -> bookstore.v1.CreateShelfRequest
+	6,  // 29: bookstore.v1.BookstoreService.DeleteShelf:input_type -> bookstore.v1.DeleteShelfRequest
+	7,  // 30: bookstore.v1.BookstoreService.ListBooks:input_type -> bookstore.v1.ListBooksRequest
+	9,  // 31: bookstore.v1.BookstoreService.GetBook:input_type -> bookstore.v1.GetBookRequest
+	10, // 32: bookstore.v1.BookstoreService.CreateBook:input_type -> bookstore.v1.CreateBookRequest
+	11, // 33: bookstore.v1.BookstoreService.UpdateBook:input_type -> bookstore.v1.UpdateBookRequest
+	12, // 34: bookstore.v1.BookstoreService.DeleteBook:input_type -> bookstore.v1.DeleteBookRequest
+	13, // 35: bookstore.v1.BookstoreService.MoveBook:input_type -> bookstore.v1.MoveBookRequest
+	14, // 36: bookstore.v1.BookstoreService.SearchBooks:input_type -> bookstore.v1.SearchBooksRequest
+	16, // 37: bookstore.v1.BookstoreService.ListTags:input_type -> bookstore.v1.ListTagsRequest
+	18, // 38: bookstore.v1.BookstoreService.GetCover:input_type -> bookstore.v1.GetCoverRequest
+	19, // 39: bookstore.v1.BookstoreService.SetCover:input_type -> bookstore.v1.SetCoverRequest
+	21, // 40: bookstore.v1.BookstoreService.WatchBooks:input_type -> bookstore.v1.WatchBooksRequest
+	23, // 41: bookstore.v1.BookstoreService.ImportBooks:input_type -> bookstore.v1.ImportBooksRequest
+	25, // 42: bookstore.v1.BookstoreService.Discuss:input_type -> bookstore.v1.DiscussRequest
+	27, // 43: bookstore.v1.BookstoreService.ReadContent:input_type -> bookstore.v1.ReadContentRequest
+	28, // 44: bookstore.v1.BookstoreService.WriteContent:input_type -> bookstore.v1.WriteContentRequest
+	30, // 45: bookstore.v1.BookstoreService.GetStatistics:input_type -> bookstore.v1.GetStatisticsRequest
+	32, // 46: bookstore.v1.BookstoreService.Echo:input_type -> bookstore.v1.EchoRequest
+	34, // 47: bookstore.v1.BookstoreService.Fail:input_type -> bookstore.v1.FailRequest
+	43, // 48: bookstore.v1.BookstoreService.GetWelcomePage:output_type -> google.api.HttpBody
+	3,  // 49: bookstore.v1.BookstoreService.ListShelves:output_type -> bookstore.v1.ListShelvesResponse
+	37, // 50: bookstore.v1.BookstoreService.GetShelf:output_type -> bookstore.v1.Shelf
+	37, // 51: bookstore.v1.BookstoreService.CreateShelf:output_type -> bookstore.v1.Shelf
+	47, // 52: bookstore.v1.BookstoreService.DeleteShelf:output_type -> google.protobuf.Empty
+	8,  // 53: bookstore.v1.BookstoreService.ListBooks:output_type -> bookstore.v1.ListBooksResponse
+	38, // 54: bookstore.v1.BookstoreService.GetBook:output_type -> bookstore.v1.Book
+	38, // 55: bookstore.v1.BookstoreService.CreateBook:output_type -> bookstore.v1.Book
+	38, // 56: bookstore.v1.BookstoreService.UpdateBook:output_type -> bookstore.v1.Book
+	47, // 57: bookstore.v1.BookstoreService.DeleteBook:output_type -> google.protobuf.Empty
+	38, // 58: bookstore.v1.BookstoreService.MoveBook:output_type -> bookstore.v1.Book
+	15, // 59: bookstore.v1.BookstoreService.SearchBooks:output_type -> bookstore.v1.SearchBooksResponse
+	17, // 60: bookstore.v1.BookstoreService.ListTags:output_type -> bookstore.v1.ListTagsResponse
+	43, // 61: bookstore.v1.BookstoreService.GetCover:output_type -> google.api.HttpBody
+	20, // 62: bookstore.v1.BookstoreService.SetCover:output_type -> bookstore.v1.SetCoverResponse
+	22, // 63: bookstore.v1.BookstoreService.WatchBooks:output_type -> bookstore.v1.WatchBooksResponse
+	24, // 64: bookstore.v1.BookstoreService.ImportBooks:output_type -> bookstore.v1.ImportBooksResponse
+	26, // 65: bookstore.v1.BookstoreService.Discuss:output_type -> bookstore.v1.DiscussResponse
+	43, // 66: bookstore.v1.BookstoreService.ReadContent:output_type -> google.api.HttpBody
+	29, // 67: bookstore.v1.BookstoreService.WriteContent:output_type -> bookstore.v1.WriteContentResponse
+	31, // 68: bookstore.v1.BookstoreService.GetStatistics:output_type -> bookstore.v1.GetStatisticsResponse
+	33, // 69: bookstore.v1.BookstoreService.Echo:output_type -> bookstore.v1.EchoResponse
+	47, // 70: bookstore.v1.BookstoreService.Fail:output_type -> google.protobuf.Empty
+	48, // [48:71] is the sub-list for method output_type
+	25, // [25:48] is the sub-list for method input_type
 	25, // [25:25] is the sub-list for extension type_name
 	25, // [25:25] is the sub-list for extension extendee
 	0,  // [0:25] is the sub-list for field type_name
@@ -2294,8 +2335,8 @@ func file_bookstore_v1_bookstore_proto_init() {
 	}
 	file_bookstore_v1_book_proto_init()
 	file_bookstore_v1_specimen_proto_init()
-	file_bookstore_v1_bookstore_proto_msgTypes[12].OneofWrappers = []any{}
-	file_bookstore_v1_bookstore_proto_msgTypes[23].OneofWrappers = []any{
+	file_bookstore_v1_bookstore_proto_msgTypes[13].OneofWrappers = []any{}
+	file_bookstore_v1_bookstore_proto_msgTypes[24].OneofWrappers = []any{
 		(*DiscussRequest_Text)(nil),
 		(*DiscussRequest_Failure)(nil),
 		(*DiscussRequest_Monologue)(nil),
@@ -2306,7 +2347,7 @@ func file_bookstore_v1_bookstore_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bookstore_v1_bookstore_proto_rawDesc), len(file_bookstore_v1_bookstore_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

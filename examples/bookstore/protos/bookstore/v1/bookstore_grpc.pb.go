@@ -25,28 +25,29 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	BookstoreService_ListShelves_FullMethodName   = "/bookstore.v1.BookstoreService/ListShelves"
-	BookstoreService_GetShelf_FullMethodName      = "/bookstore.v1.BookstoreService/GetShelf"
-	BookstoreService_CreateShelf_FullMethodName   = "/bookstore.v1.BookstoreService/CreateShelf"
-	BookstoreService_DeleteShelf_FullMethodName   = "/bookstore.v1.BookstoreService/DeleteShelf"
-	BookstoreService_ListBooks_FullMethodName     = "/bookstore.v1.BookstoreService/ListBooks"
-	BookstoreService_GetBook_FullMethodName       = "/bookstore.v1.BookstoreService/GetBook"
-	BookstoreService_CreateBook_FullMethodName    = "/bookstore.v1.BookstoreService/CreateBook"
-	BookstoreService_UpdateBook_FullMethodName    = "/bookstore.v1.BookstoreService/UpdateBook"
-	BookstoreService_DeleteBook_FullMethodName    = "/bookstore.v1.BookstoreService/DeleteBook"
-	BookstoreService_MoveBook_FullMethodName      = "/bookstore.v1.BookstoreService/MoveBook"
-	BookstoreService_SearchBooks_FullMethodName   = "/bookstore.v1.BookstoreService/SearchBooks"
-	BookstoreService_ListTags_FullMethodName      = "/bookstore.v1.BookstoreService/ListTags"
-	BookstoreService_GetCover_FullMethodName      = "/bookstore.v1.BookstoreService/GetCover"
-	BookstoreService_SetCover_FullMethodName      = "/bookstore.v1.BookstoreService/SetCover"
-	BookstoreService_WatchBooks_FullMethodName    = "/bookstore.v1.BookstoreService/WatchBooks"
-	BookstoreService_ImportBooks_FullMethodName   = "/bookstore.v1.BookstoreService/ImportBooks"
-	BookstoreService_Discuss_FullMethodName       = "/bookstore.v1.BookstoreService/Discuss"
-	BookstoreService_ReadContent_FullMethodName   = "/bookstore.v1.BookstoreService/ReadContent"
-	BookstoreService_WriteContent_FullMethodName  = "/bookstore.v1.BookstoreService/WriteContent"
-	BookstoreService_GetStatistics_FullMethodName = "/bookstore.v1.BookstoreService/GetStatistics"
-	BookstoreService_Echo_FullMethodName          = "/bookstore.v1.BookstoreService/Echo"
-	BookstoreService_Fail_FullMethodName          = "/bookstore.v1.BookstoreService/Fail"
+	BookstoreService_GetWelcomePage_FullMethodName = "/bookstore.v1.BookstoreService/GetWelcomePage"
+	BookstoreService_ListShelves_FullMethodName    = "/bookstore.v1.BookstoreService/ListShelves"
+	BookstoreService_GetShelf_FullMethodName       = "/bookstore.v1.BookstoreService/GetShelf"
+	BookstoreService_CreateShelf_FullMethodName    = "/bookstore.v1.BookstoreService/CreateShelf"
+	BookstoreService_DeleteShelf_FullMethodName    = "/bookstore.v1.BookstoreService/DeleteShelf"
+	BookstoreService_ListBooks_FullMethodName      = "/bookstore.v1.BookstoreService/ListBooks"
+	BookstoreService_GetBook_FullMethodName        = "/bookstore.v1.BookstoreService/GetBook"
+	BookstoreService_CreateBook_FullMethodName     = "/bookstore.v1.BookstoreService/CreateBook"
+	BookstoreService_UpdateBook_FullMethodName     = "/bookstore.v1.BookstoreService/UpdateBook"
+	BookstoreService_DeleteBook_FullMethodName     = "/bookstore.v1.BookstoreService/DeleteBook"
+	BookstoreService_MoveBook_FullMethodName       = "/bookstore.v1.BookstoreService/MoveBook"
+	BookstoreService_SearchBooks_FullMethodName    = "/bookstore.v1.BookstoreService/SearchBooks"
+	BookstoreService_ListTags_FullMethodName       = "/bookstore.v1.BookstoreService/ListTags"
+	BookstoreService_GetCover_FullMethodName       = "/bookstore.v1.BookstoreService/GetCover"
+	BookstoreService_SetCover_FullMethodName       = "/bookstore.v1.BookstoreService/SetCover"
+	BookstoreService_WatchBooks_FullMethodName     = "/bookstore.v1.BookstoreService/WatchBooks"
+	BookstoreService_ImportBooks_FullMethodName    = "/bookstore.v1.BookstoreService/ImportBooks"
+	BookstoreService_Discuss_FullMethodName        = "/bookstore.v1.BookstoreService/Discuss"
+	BookstoreService_ReadContent_FullMethodName    = "/bookstore.v1.BookstoreService/ReadContent"
+	BookstoreService_WriteContent_FullMethodName   = "/bookstore.v1.BookstoreService/WriteContent"
+	BookstoreService_GetStatistics_FullMethodName  = "/bookstore.v1.BookstoreService/GetStatistics"
+	BookstoreService_Echo_FullMethodName           = "/bookstore.v1.BookstoreService/Echo"
+	BookstoreService_Fail_FullMethodName           = "/bookstore.v1.BookstoreService/Fail"
 )
 
 // BookstoreServiceClient is the client API for BookstoreService service.
@@ -55,6 +56,8 @@ const (
 //
 // BookstoreService keeps shelves and books in memory.
 type BookstoreServiceClient interface {
+	// GetWelcomePage returns a page for browsers that shows what the others do.
+	GetWelcomePage(ctx context.Context, in *GetWelcomePageRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error)
 	// ListShelves returns the shelves, page by page.
 	ListShelves(ctx context.Context, in *ListShelvesRequest, opts ...grpc.CallOption) (*ListShelvesResponse, error)
 	// GetShelf returns one shelf.
@@ -111,6 +114,16 @@ type bookstoreServiceClient struct {
 
 func NewBookstoreServiceClient(cc grpc.ClientConnInterface) BookstoreServiceClient {
 	return &bookstoreServiceClient{cc}
+}
+
+func (c *bookstoreServiceClient) GetWelcomePage(ctx context.Context, in *GetWelcomePageRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(httpbody.HttpBody)
+	err := c.cc.Invoke(ctx, BookstoreService_GetWelcomePage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *bookstoreServiceClient) ListShelves(ctx context.Context, in *ListShelvesRequest, opts ...grpc.CallOption) (*ListShelvesResponse, error) {
@@ -366,6 +379,8 @@ func (c *bookstoreServiceClient) Fail(ctx context.Context, in *FailRequest, opts
 //
 // BookstoreService keeps shelves and books in memory.
 type BookstoreServiceServer interface {
+	// GetWelcomePage returns a page for browsers that shows what the others do.
+	GetWelcomePage(context.Context, *GetWelcomePageRequest) (*httpbody.HttpBody, error)
 	// ListShelves returns the shelves, page by page.
 	ListShelves(context.Context, *ListShelvesRequest) (*ListShelvesResponse, error)
 	// GetShelf returns one shelf.
@@ -424,6 +439,9 @@ type BookstoreServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedBookstoreServiceServer struct{}
 
+func (UnimplementedBookstoreServiceServer) GetWelcomePage(context.Context, *GetWelcomePageRequest) (*httpbody.HttpBody, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetWelcomePage not implemented")
+}
 func (UnimplementedBookstoreServiceServer) ListShelves(context.Context, *ListShelvesRequest) (*ListShelvesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListShelves not implemented")
 }
@@ -509,6 +527,24 @@ func RegisterBookstoreServiceServer(s grpc.ServiceRegistrar, srv BookstoreServic
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&BookstoreService_ServiceDesc, srv)
+}
+
+func _BookstoreService_GetWelcomePage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetWelcomePageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BookstoreServiceServer).GetWelcomePage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BookstoreService_GetWelcomePage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BookstoreServiceServer).GetWelcomePage(ctx, req.(*GetWelcomePageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
 }
 
 func _BookstoreService_ListShelves_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
@@ -867,6 +903,10 @@ var BookstoreService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "bookstore.v1.BookstoreService",
 	HandlerType: (*BookstoreServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "GetWelcomePage",
+			Handler:    _BookstoreService_GetWelcomePage_Handler,
+		},
 		{
 			MethodName: "ListShelves",
 			Handler:    _BookstoreService_ListShelves_Handler,
