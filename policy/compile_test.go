@@ -117,6 +117,7 @@ func TestWhatIsRefused(t *testing.T) {
 		{`timeout { seconds: 1 nanos: -1 }`, "timeout: found"},
 		{`idle_timeout { seconds: 315576000000 }`, "idle_timeout: found"},
 		{`status { code: "NOTFOUND" http_status: 404 }`, `status[0].code: found "NOTFOUND", expected a gRPC code, ABORTED, `},
+		{`status { code: "OK" http_status: 201 }`, `status[0].code: found "OK", but errors alone are mapped`},
 		{`status { code: "-1" http_status: 404 }`, `status[0].code: found "-1"`},
 		{`status { code: "NOT_FOUND" http_status: 404 } status { code: "5" http_status: 404 }`, `status[1].code: "5" stands here a second time`},
 		{`status { code: "NOT_FOUND" http_status: 199 }`, "status[0].http_status: found 199, expected 200 to 599"},

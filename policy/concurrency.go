@@ -50,6 +50,8 @@ func (b *build) concurrency() []Policy {
 		p.timeout = rule.GetQueueTimeout().AsDuration()
 		if p.timeout <= 0 {
 			b.refuse("concurrency.queue_timeout", "concurrency.queue_timeout is %v; expected a time above 0, or queue 0 to wait for nothing", p.timeout)
+		} else if p.queue == 0 {
+			b.refuse("concurrency.queue_timeout", "concurrency.queue_timeout is %v, but nothing waits without concurrency.queue: set how many may, or remove it", p.timeout)
 		}
 	}
 	var err error

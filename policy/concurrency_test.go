@@ -157,6 +157,7 @@ func TestWrongConcurrency(t *testing.T) {
 	b.refused(`concurrency { max: 4000000000 }`, "concurrency.max")
 	b.refused(`concurrency { max: 1 queue: 4000000000 }`, "concurrency.queue")
 	b.refused(`concurrency { max: 1 queue_timeout { seconds: -1 } }`, "concurrency.queue_timeout")
+	b.refused(`concurrency { max: 1 queue_timeout { seconds: 1 } }`, "concurrency.queue_timeout", "nothing waits without")
 }
 
 func BenchmarkConcurrency(b *testing.B) {

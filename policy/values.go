@@ -59,6 +59,8 @@ func (b *build) checkStatus() {
 		switch {
 		case !ok:
 			b.refuse(path+".code", "%s.code: found %q, expected a gRPC code, %s, or a number above 16", path, mapping.GetCode(), strings.Join(codeNames(), ", "))
+		case code == uint32(codes.OK):
+			b.refuse(path+".code", "%s.code: found %q, but errors alone are mapped; with response_metadata.http_status the method says its own status", path, mapping.GetCode())
 		case seen[code]:
 			b.refuse(path+".code", "%s.code: %q stands here a second time", path, mapping.GetCode())
 		}
