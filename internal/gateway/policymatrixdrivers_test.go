@@ -1,0 +1,557 @@
+package gateway_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/transcoder"
+)
+
+// dial connects a gRPC client to the gateway.
+func dial(t testing.TB, g *gatewaytest.Gateway) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// doorCall is one call of the policy matrix.
+type doorCall struct {
+	g       *gatewaytest.Gateway
+	service string
+	query   string // without "?"
+	// headers are name, value pairs, subprotocols those of a WebSocket.
+	headers, subprotocols []string
+	// texts are the client's words; of a method that takes one, the first.
+	texts []string
+	// hold: the client does not end its side.
+	hold bool
+}
+
+// doorAnswer is what the client saw, whatever its protocol.
+type doorAnswer struct {
+	status  int // HTTP
+	header  http.Header
+	code    codes.Code
+	message string
+	// fields are those of a BadRequest.
+	fields []string
+	words  []string
+	// midway: the refusal came behind the header of a good answer.
+	midway bool
+	closed websocket.StatusCode
+}
+
+// doorDriver speaks one protocol, and complains where an answer has not the
+// protocol's own form.
+type doorDriver struct {
+	name, method string
+	call         func(t *testing.T, c *doorCall) *doorAnswer
+	// json: an error's HTTP status says its code.
+	json bool
+	// browser: pages use the protocol by themselves.
+	browser bool
+}
+
+// several tells whether the client may send more than one word.
+func (d *doorDriver) several() bool { return d.method == "Talk" }
+
+// streams tells whether either side is a stream.
+func (d *doorDriver) streams() bool { return d.method != "Ask" }
+
+func (d *doorDriver) webSocket() bool { return strings.HasPrefix(d.name, "WebSocket") }
+
+func doorDrivers() []*doorDriver {
+	all := []*doorDriver{
+		{name: "REST", method: "Ask", call: doorREST("POST", "/ask", "application/json", false), json: true, browser: true},
+		{name: "NDJSON", method: "Watch", call: doorREST("GET", "/watch", "application/x-ndjson", false), json: true, browser: true},
+		{name: "JSON array", method: "Watch", call: doorREST("GET", "/watch", "application/json", false), json: true, browser: true},
+		{name: "SSE", method: "Watch", call: doorREST("GET", "/watch", "text/event-stream", false), json: true, browser: true},
+		{name: "NDJSON both ways", method: "Talk", call: doorREST("POST", "/talk", "application/x-ndjson", true), json: true},
+		{name: "WebSocket text", method: "Talk", call: doorWebSocket("/talk", websocket.MessageText), json: true},
+		{name: "WebSocket binary", method: "Talk", call: doorWebSocket("/talk", websocket.MessageBinary), json: true},
+		{name: "WebSocket of a server stream", method: "Watch", call: doorWebSocket("/watch", websocket.MessageText), json: true},
+	}
+	for _, method := range []string{"Ask", "Watch", "Talk"} {
+		all = append(all, &doorDriver{name: "gRPC " + method, method: method, call: doorEnvelopes(method, "application/grpc", "application/grpc")},
+			&doorDriver{name: "Connect proto " + method, method: method, call: doorConnect(method, "proto"), json: method == "Ask", browser: true},
+			&doorDriver{name: "Connect JSON " + method, method: method, call: doorConnect(method, "json"), json: method == "Ask", browser: true})
+		if method != "Talk" {
+			all = append(all,
+				&doorDriver{name: "gRPC-Web " + method, method: method, browser: true,
+					call: doorEnvelopes(method, "application/grpc-web+proto", "application/grpc-web")},
+				&doorDriver{name: "gRPC-Web-text " + method, method: method, browser: true,
+					call: doorEnvelopes(method, "application/grpc-web-text", "application/grpc-web-text")})
+		}
+	}
+	return append(all, &doorDriver{name: "Connect GET", method: "Ask", call: doorConnectGet, json: true, browser: true})
+}
+
+// exchange sends a request. The body stays open where the call is held.
+func (c *doorCall) exchange(t *testing.T, client *http.Client, method, path, contentType string, body []byte) *http.Response {
+	t.Helper()
+	if c.query != "" {
+		sign := map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")]
+		path += sign + c.query
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	var reader io.Reader
+	if method != http.MethodGet {
+		reader = bytes.NewReader(body)
+	}
+	if c.hold && reader != nil {
+		out, in := io.Pipe()
+		go func() { _, _ = in.Write(body) }() // the pipe ends with the call
+		t.Cleanup(func() { _ = in.Close() })
+		reader = out
+	}
+	r, err := http.NewRequestWithContext(ctx, method, c.g.URL+path, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reader != nil {
+		r.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i < len(c.headers); i += 2 {
+		r.Header[textproto.CanonicalMIMEHeaderKey(c.headers[i])] = append(r.Header[textproto.CanonicalMIMEHeaderKey(c.headers[i])], c.headers[i+1])
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	return response
+}
+
+// doorREST speaks JSON by the annotations' routes.
+func doorREST(method, path, accept string, duplex bool) func(*testing.T, *doorCall) *doorAnswer {
+	return func(t *testing.T, c *doorCall) *doorAnswer {
+		client, own, words := c.g.Client, *c, ""
+		if duplex {
+			client = c.g.HTTP2
+		} else {
+			own.hold = false // the method takes one message
+		}
+		for _, text := range c.texts {
+			words += fmt.Sprintf("{\"text\": %q}\n", text)
+		}
+		if method == "GET" {
+			own.query = strings.TrimSuffix("text="+url.QueryEscape(c.texts[0])+"&"+c.query, "&")
+		}
+		own.headers = append([]string{"Accept", accept}, c.headers...)
+		response := own.exchange(t, client, method, "/"+c.service+path, "application/json", []byte(words))
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Errorf("reading the answer: %v", err)
+		}
+		a := &doorAnswer{status: response.StatusCode, header: response.Header}
+		if response.StatusCode != http.StatusOK {
+			a.refusedJSON(t, body)
+			return a
+		}
+		a.readREST(t, accept, body)
+		return a
+	}
+}
+
+// readREST reads a good answer, up to an error in it.
+func (a *doorAnswer) readREST(t *testing.T, accept string, body []byte) {
+	t.Helper()
+	if got := a.header.Get("Content-Type"); got != accept {
+		t.Errorf("Content-Type is %q, want %q", got, accept)
+	}
+	var pieces []string
+	switch accept {
+	case "application/x-ndjson":
+		pieces = jsonLines(t, string(body))
+	case "text/event-stream":
+		for _, e := range events(string(body)) {
+			switch e.kind {
+			case "":
+				pieces = append(pieces, e.data)
+			case "error":
+				pieces = append(pieces, `{"error":`+e.data+`}`)
+			}
+		}
+	default:
+		var list []json.RawMessage
+		if json.Unmarshal(body, &list) != nil {
+			list = []json.RawMessage{body}
+		}
+		for _, word := range list {
+			pieces = append(pieces, string(word))
+		}
+	}
+	for _, piece := range pieces {
+		a.readJSON(t, []byte(piece))
+	}
+}
+
+// readJSON reads a word, or {"error": Status} in its place.
+func (a *doorAnswer) readJSON(t *testing.T, text []byte) {
+	t.Helper()
+	var message struct {
+		Text  string
+		Error json.RawMessage
+	}
+	if err := json.Unmarshal(text, &message); err != nil {
+		t.Errorf("no message: %q: %v", text, err)
+	}
+	if message.Error == nil {
+		a.words = append(a.words, message.Text)
+		return
+	}
+	a.midway = true
+	a.readStatus(t, message.Error)
+}
+
+// refusedJSON reads the refusal of a protocol whose HTTP status speaks.
+func (a *doorAnswer) refusedJSON(t *testing.T, body []byte) {
+	t.Helper()
+	if got := a.header.Get("Content-Type"); got != "application/json" {
+		t.Errorf("a refusal of type %q, want application/json", got)
+	}
+	a.readStatus(t, body)
+	if a.code == codes.OK || strings.Contains(strings.ToLower(string(body)), "127.0.0.1") {
+		t.Errorf("Semantics 26: a refusal that says %s", body)
+	}
+}
+
+// readStatus reads google.rpc.Status as JSON.
+func (a *doorAnswer) readStatus(t *testing.T, text []byte) {
+	t.Helper()
+	var s struct {
+		Code    codes.Code
+		Message string
+		Details []struct {
+			Type            string `json:"@type"`
+			FieldViolations []struct{ Field string }
+		}
+	}
+	var raw struct{ Code uint32 }
+	_ = json.Unmarshal(text, &raw)
+	if err := json.Unmarshal(text, &s); err != nil || raw.Code == 0 {
+		t.Errorf("no google.rpc.Status: %q: %v", text, err)
+	}
+	a.code, a.message = s.Code, s.Message
+	for _, d := range s.Details {
+		if !strings.HasPrefix(d.Type, "type.googleapis.com/google.rpc.") {
+			t.Errorf("a detail of type %q", d.Type)
+		}
+		for _, v := range d.FieldViolations {
+			a.fields = append(a.fields, v.Field)
+		}
+	}
+}
+
+// doorWebSocket speaks frames of one kind.
+func doorWebSocket(path string, kind websocket.MessageType) func(*testing.T, *doorCall) *doorAnswer {
+	return func(t *testing.T, c *doorCall) *doorAnswer {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		o := &websocket.DialOptions{HTTPHeader: http.Header{}, Subprotocols: c.subprotocols}
+		for i := 0; i < len(c.headers); i += 2 {
+			o.HTTPHeader[textproto.CanonicalMIMEHeaderKey(c.headers[i])] = append(o.HTTPHeader[textproto.CanonicalMIMEHeaderKey(c.headers[i])], c.headers[i+1])
+		}
+		query, texts := c.query, c.texts
+		if path == "/watch" { // its message is bound by the path and the query alone
+			query, texts = "text="+url.QueryEscape(c.texts[0])+"&"+c.query, nil
+		}
+		conn, response, err := websocket.Dial(ctx, c.g.URL+"/"+c.service+path+"?"+query, o)
+		if response == nil {
+			t.Fatal(err)
+		}
+		a := &doorAnswer{status: response.StatusCode, header: response.Header}
+		if err != nil {
+			body, _ := io.ReadAll(response.Body) // coder/websocket keeps the first 1024 bytes
+			a.refusedJSON(t, body)
+			return a
+		}
+		defer func() { _ = conn.CloseNow() }()
+		for _, text := range texts {
+			data := []byte(fmt.Sprintf(`{"text": %q}`, text))
+			if kind == websocket.MessageBinary {
+				data = wordWire(text)
+			}
+			if conn.Write(ctx, kind, data) != nil {
+				break // Read has the reason
+			}
+		}
+		if !c.hold {
+			_ = conn.Write(ctx, websocket.MessageText, nil) // as above
+		}
+		for {
+			got, data, err := conn.Read(ctx)
+			if err != nil {
+				a.closed = websocket.CloseStatus(err)
+				return a
+			}
+			switch {
+			case got == websocket.MessageText:
+				a.readJSON(t, data)
+			case kind == websocket.MessageBinary:
+				a.words = append(a.words, wordText(data))
+			default:
+				t.Errorf("a binary frame: %q", data)
+			}
+		}
+	}
+}
+
+// envelope frames a message as gRPC and Connect do.
+func envelope(message []byte) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
+}
+
+// envelopes takes frames apart. What follows the frame with a flag of last is an
+// error.
+func envelopes(t *testing.T, body []byte, last byte) (messages [][]byte, end []byte) {
+	t.Helper()
+	for len(body) > 0 {
+		if len(body) < 5 || len(body)-5 < int(binary.BigEndian.Uint32(body[1:])) || end != nil {
+			t.Errorf("no frames: %q", body)
+			return messages, end
+		}
+		flag, n := body[0], binary.BigEndian.Uint32(body[1:])
+		message := body[5 : 5+n]
+		if body = body[5+n:]; flag == last {
+			end = message
+		} else {
+			messages = append(messages, message)
+		}
+	}
+	return messages, end
+}
+
+// doorEnvelopes speaks gRPC and gRPC-Web.
+func doorEnvelopes(method, contentType, answerType string) func(*testing.T, *doorCall) *doorAnswer {
+	text := strings.HasSuffix(contentType, "-text")
+	return func(t *testing.T, c *doorCall) *doorAnswer {
+		own, client := *c, c.g.HTTP2
+		own.headers = append([]string{"Te", "trailers"}, c.headers...)
+		if own.hold = c.hold && method == "Talk"; contentType != "application/grpc" {
+			own.headers, client = c.headers, c.g.Client
+		}
+		var body []byte
+		for _, word := range c.texts {
+			body = append(body, envelope(wordWire(word))...)
+		}
+		if text {
+			body = []byte(base64.StdEncoding.EncodeToString(body))
+		}
+		response := own.exchange(t, client, "POST", "/door.v1."+c.service+"/"+method, contentType, body)
+		a := &doorAnswer{status: response.StatusCode, header: response.Header}
+		answer, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Errorf("reading the answer: %v", err)
+		}
+		if got := response.Header.Get("Content-Type"); a.status != 200 || !strings.HasPrefix(got, answerType) {
+			t.Errorf("an answer of status %d and type %q, want 200 and %s", a.status, got, answerType)
+		}
+		if text {
+			plain, err := io.ReadAll(&textBody{ReadCloser: io.NopCloser(bytes.NewReader(answer))})
+			if answer = plain; err != nil {
+				t.Errorf("no base64: %v", err)
+			}
+		}
+		a.readEnvelopes(t, answer, response.Trailer, contentType == "application/grpc")
+		return a
+	}
+}
+
+// readEnvelopes reads messages and the status, which stands in the header of
+// an answer without messages, or at the end.
+func (a *doorAnswer) readEnvelopes(t *testing.T, body []byte, trailer http.Header, grpc bool) {
+	t.Helper()
+	messages, end := envelopes(t, body, 0x80)
+	for _, m := range messages {
+		a.words = append(a.words, wordText(m))
+	}
+	at := trailer
+	if !grpc {
+		at = http.Header{}
+		for line := range strings.SplitSeq(strings.TrimSuffix(string(end), "\r\n"), "\r\n") {
+			name, value, _ := strings.Cut(line, ":")
+			if name != strings.ToLower(name) {
+				t.Errorf("Semantics 44: a trailer %q, want lower case", name)
+			}
+			at.Add(name, strings.TrimSpace(value))
+		}
+	}
+	a.midway = a.header.Get("Grpc-Status") == ""
+	if !a.midway {
+		if len(body) > 0 || at.Get("Grpc-Status") != "" {
+			t.Errorf("Semantics 27: behind a status in the header stand %q and %v", body, at)
+		}
+		at = a.header
+	}
+	n, err := strconv.ParseUint(at.Get("Grpc-Status"), 10, 32)
+	if err != nil {
+		t.Errorf("no grpc-status: header %v, trailer %v, body %q", a.header, trailer, body)
+	}
+	a.code, a.midway = codes.Code(n), a.midway && n != 0
+	if a.message, err = url.PathUnescape(at.Get("Grpc-Message")); err != nil {
+		t.Errorf("grpc-message: %v", err)
+	}
+	a.readDetails(t, at.Get("Grpc-Status-Details-Bin"))
+}
+
+func (a *doorAnswer) readDetails(t *testing.T, text string) {
+	t.Helper()
+	raw, err := base64.RawStdEncoding.DecodeString(text)
+	s := &spb.Status{}
+	if err != nil || proto.Unmarshal(raw, s) != nil || text != "" && codes.Code(s.GetCode()) != a.code {
+		t.Errorf("grpc-status-details-bin %q: %v", text, err)
+	}
+	for _, detail := range s.GetDetails() {
+		a.readDetail(detail)
+	}
+}
+
+func (a *doorAnswer) readDetail(detail *anypb.Any) {
+	bad := &errdetails.BadRequest{}
+	if detail.UnmarshalTo(bad) != nil {
+		return // another type
+	}
+	for _, v := range bad.GetFieldViolations() {
+		a.fields = append(a.fields, v.GetField())
+	}
+}
+
+// doorConnect speaks Connect with a codec.
+func doorConnect(method, codec string) func(*testing.T, *doorCall) *doorAnswer {
+	return func(t *testing.T, c *doorCall) *doorAnswer {
+		contentType, body, own := "application/"+codec, []byte(nil), *c
+		own.headers = append([]string{"Connect-Protocol-Version", "1"}, c.headers...)
+		own.hold = c.hold && method == "Talk"
+		if method != "Ask" {
+			contentType = "application/connect+" + codec
+		}
+		for _, text := range c.texts {
+			word := wordWire(text)
+			if codec == "json" {
+				word = []byte(fmt.Sprintf(`{"text": %q}`, text))
+			}
+			if method != "Ask" {
+				word = envelope(word)
+			}
+			body = append(body, word...)
+		}
+		response := own.exchange(t, c.g.HTTP2, "POST", "/door.v1."+c.service+"/"+method, contentType, body)
+		return readConnect(t, response, contentType)
+	}
+}
+
+// doorConnectGet speaks Connect's GET.
+func doorConnectGet(t *testing.T, c *doorCall) *doorAnswer {
+	own := *c
+	own.hold = false
+	path := "/door.v1." + c.service + "/Ask?connect=v1&encoding=json&message=" + url.QueryEscape(fmt.Sprintf(`{"text": %q}`, c.texts[0]))
+	return readConnect(t, own.exchange(t, c.g.Client, "GET", path, "", nil), "application/json")
+}
+
+func readConnect(t *testing.T, response *http.Response, contentType string) *doorAnswer {
+	t.Helper()
+	a := &doorAnswer{status: response.StatusCode, header: response.Header}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Errorf("reading the answer: %v", err)
+	}
+	want := contentType
+	unary := !strings.Contains(contentType, "connect+")
+	if unary && a.status != 200 {
+		want = "application/json"
+	}
+	if got := response.Header.Get("Content-Type"); got != want || !unary && a.status != 200 {
+		t.Errorf("an answer of status %d and type %q, want %s", a.status, got, want)
+	}
+	if unary {
+		if a.status != 200 {
+			a.readConnectError(t, body)
+		} else {
+			a.readWord(t, body, contentType)
+		}
+		return a
+	}
+	messages, last := envelopes(t, body, 2)
+	for _, m := range messages {
+		a.readWord(t, m, contentType)
+	}
+	var end struct{ Error json.RawMessage }
+	if err := json.Unmarshal(last, &end); err != nil {
+		t.Errorf("no end-stream message: %q: %v", body, err)
+	}
+	if end.Error != nil {
+		a.midway = len(messages) > 0
+		a.readConnectError(t, end.Error)
+	}
+	return a
+}
+
+func (a *doorAnswer) readWord(t *testing.T, message []byte, contentType string) {
+	t.Helper()
+	if strings.HasSuffix(contentType, "json") {
+		a.readJSON(t, message)
+		return
+	}
+	a.words = append(a.words, wordText(message))
+}
+
+// connectNames are the Connect protocol's names of codes.
+var connectNames = []string{"", "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
+	"permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented", "internal",
+	"unavailable", "data_loss", "unauthenticated"}
+
+func (a *doorAnswer) readConnectError(t *testing.T, text []byte) {
+	t.Helper()
+	var e struct {
+		Code, Message string
+		Details       []struct{ Type, Value string }
+	}
+	if err := json.Unmarshal(text, &e); err != nil || slices.Index(connectNames, e.Code) < 1 {
+		t.Errorf("no error of Connect: %q: %v", text, err)
+		return
+	}
+	a.code, a.message = codes.Code(slices.Index(connectNames, e.Code)), e.Message
+	for _, d := range e.Details {
+		value, err := base64.RawStdEncoding.DecodeString(d.Value)
+		if err != nil || strings.Contains(d.Type, "/") {
+			t.Errorf("a detail %+v: %v", d, err)
+		}
+		a.readDetail(&anypb.Any{TypeUrl: "type.googleapis.com/" + d.Type, Value: value})
+	}
+}
+
+// tableStatus is what a refusal's HTTP status must be; 413 and 431 say more
+// than the table does.
+func tableStatus(code codes.Code, status int) bool {
+	return transcoder.HTTPStatus(code) == status ||
+		code == codes.ResourceExhausted && (status == http.StatusRequestEntityTooLarge || status == http.StatusRequestHeaderFieldsTooLarge)
+}
