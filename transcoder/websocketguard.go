@@ -34,7 +34,7 @@ type frameGuard struct {
 // it.
 func guardFrames(conn net.Conn, rw *bufio.ReadWriter, limit int64, dropping func() bool) *frameGuard {
 	g := &frameGuard{Conn: conn, from: conn, limit: limit, dropping: dropping}
-	if early, _ := rw.Reader.Peek(rw.Reader.Buffered()); len(early) > 0 { // there are as many
+	if early, _ := rw.Peek(rw.Reader.Buffered()); len(early) > 0 { // there are as many
 		g.from = io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)
 	}
 	rw.Reader.Reset(g)

@@ -31,14 +31,14 @@ func (c readerConn) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 func guarded(t testing.TB, r io.Reader, early string, limit int64, dropping bool) (all []byte, at int) {
 	t.Helper()
 	rw := bufio.NewReadWriter(bufio.NewReader(strings.NewReader(early)), nil)
-	if _, err := rw.Reader.Peek(len(early)); err != nil {
+	if _, err := rw.Peek(len(early)); err != nil {
 		t.Fatal(err)
 	}
 	guardFrames(readerConn{Reader: r}, rw, limit, func() bool { return dropping })
 	at = -1
 	for {
 		var b [100]byte
-		n, err := rw.Reader.Read(b[:])
+		n, err := rw.Read(b[:])
 		all = append(all, b[:n]...)
 		switch {
 		case err == io.EOF:

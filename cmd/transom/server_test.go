@@ -61,7 +61,9 @@ func TestHTTP2ClientThatDoesNotRead(t *testing.T) {
 		}()
 		request(t, client)
 		start := time.Now()
-		<-ended
+		if err := <-ended; err == nil {
+			t.Error("the write ended well")
+		}
 		if waited := time.Since(start); waited > pingAfter+pingTimeout+time.Second {
 			t.Errorf("Semantics 39: the write ended after %s", waited)
 		}

@@ -44,6 +44,8 @@ func OffersExtendedConnect(t testing.TB, address string) bool {
 // (RFC 8441) for a library that asks for them as over HTTP/1.1. All of them share
 // one connection, which ends with the test. The test binary must import
 // internal/gatewaytest/http2xconnect.
+//
+//nolint:staticcheck // net/http's Transport refuses to send the header :protocol
 func ExtendedConnect(t testing.TB) *http.Client {
 	t.Helper()
 	transport := &http2.Transport{

@@ -1,7 +1,7 @@
 // Package nearest guesses which of the names that there are somebody meant who
 // wrote another. It does not know what the names are of.
 //
-//	if near := nearest.Of(fields, "nmae"); near != "" { … "did you mean %q?" … }
+//	if near := nearest.Of(fields, "nam"); near != "" { … "did you mean %q?" … }
 package nearest
 
 const (
