@@ -15,10 +15,19 @@ import (
 
 const securedReadme = "../examples/secured/README.md"
 
-// TestSecuredByGrpcurl plays the part for grpcurl of the secured example's
-// README, with the real program.
-func TestSecuredByGrpcurl(t *testing.T) {
+// TestSecured plays the secured example by the clients that its own test does
+// without.
+func TestSecured(t *testing.T) {
 	bin := securedtest.Build(t, "..")
+	t.Run("grpcurl", func(t *testing.T) { testSecuredByGrpcurl(t, bin) })
+	t.Run("a browser", func(t *testing.T) { testSecuredInABrowser(t, startSecuredPages(t, bin)) })
+	t.Run("a browser and other pages", func(t *testing.T) { testSecuredAgainstOtherPages(t, startSecuredPages(t, bin)) })
+	t.Run("a browser and forms", func(t *testing.T) { testSecuredAgainstForms(t, startSecuredPages(t, bin)) })
+}
+
+// testSecuredByGrpcurl plays the part for grpcurl of the README, with the real
+// program.
+func testSecuredByGrpcurl(t *testing.T, bin string) {
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "github.com/fullstorydev/grpcurl/cmd/grpcurl")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building grpcurl: %v\n%s", err, out)

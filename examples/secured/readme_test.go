@@ -13,15 +13,20 @@ import (
 
 var tours = regexp.MustCompile(`(?s)<!-- tour: curl -->.*?<!-- end -->`)
 
-// TestReadme plays the story of the README with the real programs: the desk,
-// the gateway, curl. The parts for grpcurl and for browsers are played in the
-// module interop.
-func TestReadme(t *testing.T) {
+// TestPrograms plays the example with the real programs: the desk, the gateway,
+// curl. The README's parts for grpcurl and for browsers are played in the module
+// interop.
+func TestPrograms(t *testing.T) {
+	bin := securedtest.Build(t, "../..")
+	t.Run("the README", func(t *testing.T) { testReadme(t, bin) })
+	t.Run("shared sessions", func(t *testing.T) { testSharedSessions(t, bin) })
+}
+
+func testReadme(t *testing.T, bin string) {
 	page, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin := securedtest.Build(t, "../..")
 	stack := securedtest.Start(t, securedtest.Options{Bin: bin})
 	shell := walkthrough.Shell{Dir: stack.Dir, Bin: bin, Replace: []string{"localhost:8080", stack.Host, "/tmp/", t.TempDir() + "/"}}
 	shell.Run(t, steps(string(page)))

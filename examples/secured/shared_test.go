@@ -11,10 +11,9 @@ import (
 	"github.com/transom-gateway/transom/internal/redistest"
 )
 
-// TestSharedSessions logs in at one gateway and out at another: with REDIS_URL
+// testSharedSessions logs in at one gateway and out at another: with REDIS_URL
 // the same configuration shares sessions and limits.
-func TestSharedSessions(t *testing.T) {
-	bin := securedtest.Build(t, "../..")
+func testSharedSessions(t *testing.T, bin string) {
 	options := securedtest.Options{Bin: bin, Env: []string{"REDIS_URL=" + redistest.Start(t).URL}}
 	first, second := securedtest.Start(t, options), securedtest.Start(t, options)
 
