@@ -89,7 +89,7 @@ func (p *authPolicy) Admit(ctx context.Context, r *Request) (context.Context, Do
 
 func (p *authPolicy) admitToken(ctx context.Context, r *Request, token string, from tokenPlace) error {
 	v, err := p.tokens.check(ctx, token, p.now())
-	if errors.Is(err, errKeysAway) {
+	if errors.Is(err, errKeysAway) || errors.Is(err, errRevocationsAway) {
 		return errIssuerAway
 	}
 	if err != nil {

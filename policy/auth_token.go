@@ -37,6 +37,7 @@ type tokenAuth struct {
 	query     bool
 	cookie    string
 	cache     *tokenCache
+	revoked   *revocations
 	origins   *originGuard
 }
 
@@ -44,7 +45,7 @@ type tokenAuth struct {
 func (b *build) tokenAuth(path string, config *transomv1.JwtAuth) *tokenAuth {
 	t := &tokenAuth{
 		issuers: b.issuers, audiences: config.GetAudiences(), required: config.GetRequiredClaims(),
-		query: config.GetAllowQuery(), cookie: config.GetCookie(), cache: b.tokens, origins: b.origins,
+		query: config.GetAllowQuery(), cookie: config.GetCookie(), cache: b.tokens, revoked: b.revoked, origins: b.origins,
 	}
 	if len(config.GetIssuers()) > 0 {
 		t.issuers = nil
@@ -197,6 +198,9 @@ func (t *tokenAuth) check(ctx context.Context, raw string, now time.Time) (*veri
 		return nil, fmt.Errorf("%w: the issuer is not accepted here", errToken)
 	}
 	if err := t.suits(v); err != nil {
+		return nil, err
+	}
+	if err := t.revoked.check(ctx, v, now); err != nil {
 		return nil, err
 	}
 	return v, nil

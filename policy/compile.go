@@ -92,6 +92,7 @@ type Compiler struct {
 	issuers  []*tokenIssuer
 	tokens   *tokenCache
 	sessions *sessions
+	revoked  *revocations
 	origins  *originGuard
 }
 
@@ -107,7 +108,9 @@ func New(env Environment) (*Compiler, Problems) {
 	}
 	c := &Compiler{env: env, tokens: newTokenCache()}
 	problems := c.compileIssuers()
-	return c, append(problems, c.compileSessions()...)
+	problems = append(problems, c.compileSessions()...)
+	c.compileRevocations()
+	return c, problems
 }
 
 // Close gives back what the Compiler's Sets use of the State. Call it when no

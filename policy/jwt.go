@@ -39,7 +39,11 @@ type tokenIssuer struct {
 
 	// signs is set where login may issue tokens.
 	signs *tokenSigner
-	now   func() time.Time
+	// issues tells that a login issues this issuer's tokens, longest for how long:
+	// such tokens can be logged out.
+	issues  bool
+	longest time.Duration
+	now     func() time.Time
 }
 
 // tokenSigner signs the tokens that login issues.
@@ -50,7 +54,7 @@ type tokenSigner struct {
 }
 
 // verified is a token that was found good, with all that follows from it. It
-// is immutable but for used.
+// is immutable but for used and checked.
 type verified struct {
 	token     string
 	issuer    *tokenIssuer
@@ -60,6 +64,11 @@ type verified struct {
 	identity  *Identity
 	// metadata is what the backend learns.
 	metadata []string
+	// name and issued are what a logout is about; checked is when the store of
+	// revoked tokens was asked (see revocations).
+	name    tokenName
+	issued  time.Time
+	checked atomic.Int64
 
 	hash uint64
 	size int64
@@ -184,6 +193,8 @@ func (i *tokenIssuer) verify(ctx context.Context, raw string, t *parsedToken) (*
 	// The token may be part of a longer string; the cache must hold no more.
 	v.token = strings.Clone(raw)
 	v.size = int64(1024 + 10*len(raw))
+	v.name = nameOf(i.name, v.identity.Principal, t.signed)
+	v.identity.token = v
 	return v, nil
 }
 

@@ -53,6 +53,26 @@ func (c *tokenCache) get(token string, now time.Time) *verified {
 	return nil
 }
 
+// drop forgets a token.
+func (c *tokenCache) drop(token string) {
+	first := maphash.String(c.seed, token) % tokenCacheSets * tokenCacheWays
+	for i := first; i < first+tokenCacheWays; i++ {
+		if v := c.slots[i].Load(); v != nil && v.token == token && c.slots[i].CompareAndSwap(v, nil) {
+			c.bytes.Add(-v.size)
+		}
+	}
+}
+
+// recheck makes the next call with a token of this principal ask whether it was
+// revoked.
+func (c *tokenCache) recheck(principal string) {
+	for i := range c.slots {
+		if v := c.slots[i].Load(); v != nil && v.identity.Principal == principal {
+			v.checked.Store(neverChecked)
+		}
+	}
+}
+
 // put remembers a token.
 func (c *tokenCache) put(v *verified, now time.Time) {
 	v.hash = maphash.String(c.seed, v.token)

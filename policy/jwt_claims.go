@@ -35,6 +35,7 @@ func (i *tokenIssuer) readClaims(claims map[string]any, v *verified) error {
 		return err
 	}
 	v.until = expires.Add(i.leeway)
+	v.issued = issuedAt(claims)
 	v.identity, err = i.identify(claims)
 	if err != nil {
 		return err

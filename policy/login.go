@@ -137,7 +137,7 @@ func (g *tokenGrant) grant(r *Request, data *session, message []byte) ([]byte, e
 	claims := jwt.MapClaims{}
 	maps.Copy(claims, data.Claims)
 	claims["iss"], claims["iat"], claims["nbf"], claims["exp"] = g.issuer.name, now.Unix(), now.Unix(), now.Add(g.ttl).Unix()
-	claims["jti"], _ = newSessionID()
+	claims["jti"] = newTokenID(now)
 	if g.issuer.audience != "" {
 		claims["aud"] = g.issuer.audience
 	}
@@ -228,6 +228,9 @@ func (b *build) tokenGrant(config *transomv1.TokenGrant) *tokenGrant {
 		if g.ttl = config.GetTtl().AsDuration(); g.ttl < time.Second {
 			b.refuse("login.token.ttl", "login.token.ttl: found %v, expected one second at least", g.ttl)
 		}
+	}
+	if g.issuer != nil {
+		g.issuer.issues, g.issuer.longest = true, max(g.issuer.longest, g.ttl)
 	}
 	if config.GetField() != "" {
 		g.field = b.fieldPath("login.token.field", config.GetField(), writesString)

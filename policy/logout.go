@@ -2,14 +2,20 @@ package policy
 
 import (
 	"context"
+	"errors"
+	"slices"
 )
 
-// logoutPolicy ends the caller's session when the backend's own logout method
-// answers OK.
+// logoutPolicy ends the caller's session, and the caller's token where login
+// issued it, when the backend's own logout method answers OK.
 type logoutPolicy struct {
 	sessions *sessions
 	origins  *originGuard
-	all      bool
+	// tokens finds a token on a method that asks for none.
+	tokens  *tokenAuth
+	revoked *revocations
+	issuers []*tokenIssuer
+	all     bool
 }
 
 var _ ReplyPolicy = (*logoutPolicy)(nil)
@@ -19,8 +25,14 @@ func (*logoutPolicy) Name() string { return "logout" }
 
 // Summary says what is ended.
 func (p *logoutPolicy) Summary() string {
-	if p.all {
+	tokens := slices.ContainsFunc(p.issuers, func(i *tokenIssuer) bool { return i.signs != nil })
+	switch {
+	case p.all && tokens:
+		return "ends all sessions and tokens of the caller"
+	case p.all:
 		return "ends all sessions of the caller"
+	case tokens:
+		return "ends the session in the cookie " + p.sessions.cookie + ", and the caller's token"
 	}
 	return "ends the session in the cookie " + p.sessions.cookie
 }
@@ -33,11 +45,16 @@ func (p *logoutPolicy) Admit(ctx context.Context, r *Request) (context.Context, 
 	return ctx, nil, p.origins.check(r)
 }
 
-// Reply revokes. A store that is away fails the call, for the session lives.
+// Reply revokes. A store that is away fails the call, for what it should end
+// lives.
 func (p *logoutPolicy) Reply(ctx context.Context, r *Request, message []byte) ([]byte, error) {
 	key, sent, ok := p.sessions.key(r.HTTP.Header)
+	token, err := p.token(ctx, r)
+	if err != nil {
+		return nil, errIssuerAway
+	}
 	if p.all {
-		if err := p.revokeAll(ctx, r, key, ok); err != nil {
+		if err := p.endAll(ctx, r, token, key, ok); err != nil {
 			return nil, errSessionsAway
 		}
 	}
@@ -46,26 +63,56 @@ func (p *logoutPolicy) Reply(ctx context.Context, r *Request, message []byte) ([
 			return nil, errSessionsAway
 		}
 	}
+	if err := p.revoked.revoke(ctx, token); err != nil {
+		return nil, errIssuerAway
+	}
 	if sent {
 		p.sessions.setCookie(r.ResponseHeader, "", -1)
 	}
 	return message, nil
 }
 
-// revokeAll ends the sessions of whoever auth found, or of the session's own
-// principal where the method is open.
-func (p *logoutPolicy) revokeAll(ctx context.Context, r *Request, key sessionKey, ok bool) error {
+// token is the one that auth let in, or on an open method the one in the header
+// if it is good; nil if there is none. The error is one of what is asked about
+// tokens.
+func (p *logoutPolicy) token(ctx context.Context, r *Request) (*verified, error) {
 	if r.Identity != nil {
-		return p.sessions.store.revokeAll(ctx, r.Identity.Principal)
+		return r.Identity.token, nil
 	}
-	if !ok {
+	raw, from := p.tokens.find(r)
+	if from == nowhere {
+		return nil, nil
+	}
+	v, err := p.tokens.check(ctx, raw, p.sessions.now())
+	if errors.Is(err, errKeysAway) || errors.Is(err, errRevocationsAway) {
+		return nil, err
+	}
+	return v, nil
+}
+
+// endAll ends what there is of whoever auth found, or of the principal of the
+// token or the session where the method is open.
+func (p *logoutPolicy) endAll(ctx context.Context, r *Request, token *verified, key sessionKey, ok bool) error {
+	switch {
+	case r.Identity != nil:
+		return p.endAllOf(ctx, r.Identity.Principal)
+	case token != nil:
+		return p.endAllOf(ctx, token.identity.Principal)
+	case !ok:
 		return nil
 	}
 	s, err := p.sessions.store.use(ctx, key, p.sessions.idle)
 	if err != nil || s == nil {
 		return err
 	}
-	return p.sessions.store.revokeAll(ctx, s.Principal)
+	return p.endAllOf(ctx, s.Principal)
+}
+
+func (p *logoutPolicy) endAllOf(ctx context.Context, principal string) error {
+	if err := p.sessions.store.revokeAll(ctx, principal); err != nil {
+		return err
+	}
+	return p.revoked.revokeAll(ctx, p.issuers, principal)
 }
 
 // logout compiles the field logout.
@@ -76,5 +123,8 @@ func (b *build) logout() []Policy {
 	if b.policy.GetLogin() != nil {
 		b.refuse("logout", "the method has both login and logout; expected one of them")
 	}
-	return []Policy{&logoutPolicy{sessions: b.sessions, origins: b.origins, all: b.policy.GetLogout().GetAll()}}
+	b.revoked.used = true
+	tokens := &tokenAuth{issuers: b.issuers, cache: b.tokens, revoked: b.revoked, origins: b.origins}
+	return []Policy{&logoutPolicy{sessions: b.sessions, origins: b.origins, tokens: tokens,
+		revoked: b.revoked, issuers: b.issuers, all: b.policy.GetLogout().GetAll()}}
 }

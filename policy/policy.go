@@ -118,6 +118,9 @@ type Identity struct {
 	Claims map[string]any
 	// Mechanism is "jwt" or "session".
 	Mechanism string
+
+	// token is where the identity comes from; nil for a session.
+	token *verified
 }
 
 // Outcome is how a call ended.

@@ -38,6 +38,8 @@ type State struct {
 	// memory keeps the sessions of this process. They stay though no method asks
 	// for one meanwhile: a slip in the configuration must not log everybody out.
 	memory *memorySessions
+	// revoked are the tokens that were logged out at this process.
+	revoked *memoryRevocations
 }
 
 // kept is one thing and how many use it.
@@ -59,7 +61,7 @@ func NewState(o StateOptions) *State {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.memory = newMemorySessions(s.now)
+	s.memory, s.revoked = newMemorySessions(s.now), newMemoryRevocations(s.now)
 	return s
 }
 

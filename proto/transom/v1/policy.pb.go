@@ -325,7 +325,7 @@ type Policy struct {
 	// session or issues a token.
 	Login *Login `protobuf:"bytes,2,opt,name=login,proto3" json:"login,omitempty"`
 	// Marks the backend's own logout method: a successful call revokes the
-	// caller's session.
+	// caller's session, and the caller's token where login issued it.
 	Logout *Logout `protobuf:"bytes,3,opt,name=logout,proto3" json:"logout,omitempty"`
 	// How often it may be called. Every limit of the list must admit the call.
 	RateLimit []*RateLimit `protobuf:"bytes,4,rep,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
@@ -1112,10 +1112,21 @@ func (x *TokenGrant) GetField() string {
 	return ""
 }
 
-// Logout says what a successful call of the backend's logout method ends.
+// Logout says what a successful call of the backend's logout method ends: the
+// session in the cookie, and the bearer token if a login of this configuration
+// issues tokens of its issuer. A token of another issuer stays valid until it
+// expires.
+//
+// A token that was logged out is remembered until it expires: in stores.redis
+// for all gateways, else in the gateway's memory until it stops. The gateway
+// that the logout went through refuses the token at once, others a second
+// later at most. While Redis is away, tokens that could have been logged out
+// are refused with UNAVAILABLE (HTTP 503), and logouts fail. Streams that run
+// already go on.
 type Logout struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// End all sessions of the principal, not this one alone.
+	// End all sessions of the principal, not this one alone, and all tokens that
+	// login issued until then.
 	All           bool `protobuf:"varint,1,opt,name=all,proto3" json:"all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

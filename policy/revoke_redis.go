@@ -1,0 +1,68 @@
+package policy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// redisRevocations remembers revoked tokens in Redis, for all gateways. Each is
+// a key that expires when its token has; a holder's keys share a hash tag, so
+// that one MGET reads both, in a cluster too.
+type redisRevocations struct {
+	redis *redisStore
+	now   func() time.Time
+}
+
+var _ revocationStore = (*redisRevocations)(nil)
+
+// holderKey has half of the hash, which is enough for nobody to find a second
+// one.
+func (r *redisRevocations) holderKey(holder [sha256.Size]byte) string {
+	return r.redis.prefix + "revoked:{" + hex.EncodeToString(holder[:sha256.Size/2]) + "}"
+}
+
+func (r *redisRevocations) tokenKey(name tokenName) string {
+	return r.holderKey(name.holder) + ":" + hex.EncodeToString(name.token[:])
+}
+
+func (r *redisRevocations) revoke(ctx context.Context, name tokenName, until time.Time) error {
+	return r.set(ctx, r.tokenKey(name), "", until)
+}
+
+func (r *redisRevocations) revokeAll(ctx context.Context, holder [sha256.Size]byte, at, until time.Time) error {
+	return r.set(ctx, r.holderKey(holder), strconv.FormatInt(at.UnixNano(), 10), until)
+}
+
+func (r *redisRevocations) set(ctx context.Context, key, value string, until time.Time) error {
+	ctx, cancel := r.redis.bound(ctx)
+	defer cancel()
+	return r.redis.client.Set(ctx, key, value, max(until.Sub(r.now()), time.Millisecond)).Err()
+}
+
+func (r *redisRevocations) revoked(ctx context.Context, name tokenName, issued time.Time) (bool, error) {
+	ctx, cancel := r.redis.bound(ctx)
+	defer cancel()
+	found, err := r.redis.client.MGet(ctx, r.tokenKey(name), r.holderKey(name.holder)).Result()
+	if err != nil {
+		return false, err
+	}
+	if len(found) != 2 {
+		return false, fmt.Errorf("found %d values in the store's answer, expected 2", len(found))
+	}
+	if found[0] != nil {
+		return true, nil
+	}
+	text, over := found[1].(string)
+	if !over {
+		return false, nil
+	}
+	at, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return false, fmt.Errorf("found %q in the store, expected nanoseconds", text)
+	}
+	return !issued.After(time.Unix(0, at)), nil
+}

@@ -1,0 +1,305 @@
+package policy
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/internal/redistest"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// tokenSets are the methods that tokens go through, from login to logout.
+type tokenSets struct {
+	login, call, mixed, logout, logoutAll, open, openAll *Set
+}
+
+func compileTokenSets(t testing.TB, c *Compiler) tokenSets {
+	t.Helper()
+	compile := func(p *transomv1.Policy) *Set { return mustCompile(t, c, shopTarget("Login", p)) }
+	s := tokenSets{ // the methods that check come first: they must not depend on the order
+		call:   compile(jwtPolicy(nil)),
+		mixed:  compile(mixedPolicy()),
+		logout: compile(&transomv1.Policy{Logout: &transomv1.Logout{}, Auth: jwtPolicy(nil).Auth}),
+		open:   compile(&transomv1.Policy{Logout: &transomv1.Logout{}}),
+	}
+	s.logoutAll = compile(&transomv1.Policy{Logout: &transomv1.Logout{All: true}, Auth: mixedPolicy().Auth})
+	s.openAll = compile(&transomv1.Policy{Logout: &transomv1.Logout{All: true}})
+	s.login = compile(loginPolicyOf(tokenLogin(nil)))
+	return s
+}
+
+// logIn gives a token.
+func (s tokenSets) logIn(t testing.TB, reply string) string {
+	t.Helper()
+	r := newCall(nil)
+	answer, err := through(s.login, r, wireOf(t, "LoginReply", reply))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issued(t, r, answer)
+}
+
+// logOut ends what a token may.
+func logOut(t testing.TB, set *Set, token string) {
+	t.Helper()
+	if _, err := through(set, withToken(token), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tokenConfig has an issuer that login issues from, and one that is somebody
+// else's.
+func tokenConfig(t testing.TB, stores *transomv1.Stores) *transomv1.Config {
+	t.Helper()
+	return &transomv1.Config{Stores: stores, Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{
+		{Issuer: "https://id.test", Audience: "bookstore", Keys: &transomv1.JwtIssuer_Secret{Secret: testKeys().secret}},
+		{Issuer: "https://other.test", Keys: &transomv1.JwtIssuer_PublicKey{PublicKey: publicPEM(t, testKeys().ed.Public())}},
+	}}}
+}
+
+func otherToken(t testing.TB) string {
+	t.Helper()
+	return token(t, jwt.SigningMethodEdDSA, testKeys().ed, nil, goodClaims(map[string]any{"iss": "https://other.test"}))
+}
+
+func eachRevocationStore(t *testing.T, test func(t *testing.T, config *transomv1.Config)) {
+	t.Run("memory", func(t *testing.T) { test(t, tokenConfig(t, nil)) })
+	t.Run("redis", func(t *testing.T) { test(t, tokenConfig(t, redisConfig(redistest.Start(t)).Stores)) })
+	t.Run("cluster", func(t *testing.T) { test(t, tokenConfig(t, redisConfig(redistest.StartCluster(t)).Stores)) })
+}
+
+func TestLogoutEndsIssuedTokens(t *testing.T) {
+	eachRevocationStore(t, func(t *testing.T, config *transomv1.Config) {
+		b := newAuthBench(t, config)
+		s := compileTokenSets(t, b.Compiler)
+		first, second, eve := s.logIn(t, adaReply), s.logIn(t, adaReply), s.logIn(t, `user { id: "eve" }`)
+		for _, token := range []string{first, second, eve} {
+			wantCode(t, letIn(s.call, withToken(token)), codes.OK)
+		}
+		logOut(t, s.logout, first)
+		r := withToken(first)
+		wantCode(t, letIn(s.call, r), codes.Unauthenticated)
+		if got := r.ResponseHeader.Get("WWW-Authenticate"); got != badBearer {
+			t.Errorf("WWW-Authenticate: %s", got)
+		}
+		wantCode(t, letIn(s.mixed, withToken(first)), codes.Unauthenticated)
+		wantCode(t, letIn(s.call, withToken(first)), codes.Unauthenticated) // verified anew, and refused anew
+		wantCode(t, letIn(s.call, withToken(second)), codes.OK)
+
+		// The method may be open; what it is sent then must be good to end anything.
+		logOut(t, s.open, second)
+		wantCode(t, letIn(s.call, withToken(second)), codes.Unauthenticated)
+		logOut(t, s.open, "nonsense")
+		logOut(t, s.open, first)
+
+		// All tokens of one principal, but none that is issued afterwards.
+		for _, all := range []*Set{s.logoutAll, s.openAll} {
+			third, fourth := s.logIn(t, adaReply), s.logIn(t, adaReply)
+			wantCode(t, letIn(s.call, withToken(fourth)), codes.OK)
+			b.clock.advance(time.Millisecond)
+			logOut(t, all, third)
+			wantCode(t, letIn(s.call, withToken(third)), codes.Unauthenticated)
+			wantCode(t, letIn(s.call, withToken(fourth)), codes.Unauthenticated)
+			b.clock.advance(time.Millisecond)
+			wantCode(t, letIn(s.call, withToken(s.logIn(t, adaReply))), codes.OK)
+			wantCode(t, letIn(s.call, withToken(eve)), codes.OK)
+		}
+
+		// Tokens of others are not ours to end.
+		other := otherToken(t)
+		logOut(t, s.logout, other)
+		b.clock.advance(revocationFresh)
+		wantCode(t, letIn(s.call, withToken(other)), codes.OK)
+	})
+}
+
+// TestLogoutOfAllSessionsEndsTokens: who logs out everywhere with a cookie means
+// the tokens too.
+func TestLogoutOfAllSessionsEndsTokens(t *testing.T) {
+	b := newAuthBench(t, tokenConfig(t, nil))
+	s := compileTokenSets(t, b.Compiler)
+	cookie := compileSessionSets(t, b.Compiler).logIn(t, adaReply)
+	token := s.logIn(t, adaReply)
+	if _, err := through(s.logoutAll, withCookies(cookie), nil); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, letIn(s.call, withToken(token)), codes.Unauthenticated)
+}
+
+// TestLogoutHoldsAtOtherGateways has one that knows the token already: it finds
+// out within revocationFresh.
+func TestLogoutHoldsAtOtherGateways(t *testing.T) {
+	config := tokenConfig(t, redisConfig(redistest.Start(t)).Stores)
+	one, two := newAuthBench(t, config), newAuthBench(t, config)
+	first, second := compileTokenSets(t, one.Compiler), compileTokenSets(t, two.Compiler)
+	token, all := first.logIn(t, adaReply), first.logIn(t, `user { id: "eve" }`)
+	wantCode(t, letIn(second.call, withToken(token)), codes.OK)
+	wantCode(t, letIn(second.call, withToken(all)), codes.OK)
+	logOut(t, first.logout, token)
+	logOut(t, first.logoutAll, all)
+	two.clock.advance(revocationFresh)
+	wantCode(t, letIn(second.call, withToken(token)), codes.Unauthenticated)
+	wantCode(t, letIn(second.call, withToken(all)), codes.Unauthenticated)
+	// One that never saw the token asks before it believes it.
+	third := compileTokenSets(t, newAuthBench(t, config).Compiler)
+	wantCode(t, letIn(third.call, withToken(token)), codes.Unauthenticated)
+}
+
+func TestLogoutOfTokensSurvivesReload(t *testing.T) {
+	b := newAuthBench(t, tokenConfig(t, nil))
+	s := compileTokenSets(t, b.Compiler)
+	token := s.logIn(t, adaReply)
+	logOut(t, s.logout, token)
+	next, problems := New(Environment{Config: b.env.Config, State: b.state, Log: slog.New(slog.DiscardHandler)})
+	defer next.Close()
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	wantCode(t, letIn(compileTokenSets(t, next).call, withToken(token)), codes.Unauthenticated)
+}
+
+// TestRevocationStoreAway: without the store nobody can say whether a token was
+// logged out. It is asked about nothing else.
+func TestRevocationStoreAway(t *testing.T) {
+	server := redistest.Start(t)
+	config := tokenConfig(t, redisConfig(server).Stores)
+	b := newAuthBench(t, config)
+	s := compileTokenSets(t, b.Compiler)
+	token := s.logIn(t, adaReply)
+	wantCode(t, letIn(s.call, withToken(token)), codes.OK)
+	server.Kill()
+	wantCode(t, letIn(s.call, withToken(token)), codes.OK) // asked a moment ago
+	b.clock.advance(revocationFresh)
+	wantCode(t, letIn(s.call, withToken(token)), codes.Unavailable)
+	wantCode(t, letIn(s.call, withToken(token)), codes.Unavailable)
+	wantCode(t, letIn(s.call, withToken(s.logIn(t, adaReply))), codes.Unavailable)
+	wantCode(t, letIn(s.call, withToken(otherToken(t))), codes.OK)
+	_, err := through(s.logout, withToken(token), nil)
+	wantCode(t, err, codes.Unavailable)
+	_, err = through(s.open, withToken(token), nil)
+	wantCode(t, err, codes.Unavailable)
+
+	// Without a logout there is nothing to ask.
+	without := newAuthBench(t, config)
+	login := mustCompile(t, without.Compiler, shopTarget("Login", loginPolicyOf(tokenLogin(nil))))
+	wantCode(t, letIn(without.set(t, jwtPolicy(nil)), withToken(tokenSets{login: login}.logIn(t, adaReply))), codes.OK)
+
+	server.Restart()
+	wantCode(t, letIn(s.call, withToken(token)), codes.OK)
+	logOut(t, s.logout, token)
+	server.Restart()
+	b.clock.advance(revocationFresh)
+	wantCode(t, letIn(s.call, withToken(token)), codes.Unauthenticated)
+}
+
+// TestLogoutAmidCalls: once the logout is answered nobody gets in.
+func TestLogoutAmidCalls(t *testing.T) {
+	b := newAuthBench(t, tokenConfig(t, nil))
+	s := compileTokenSets(t, b.Compiler)
+	for range 20 {
+		token := s.logIn(t, adaReply)
+		ended := make(chan struct{})
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for {
+					select {
+					case <-ended:
+						wantCode(t, letIn(s.call, withToken(token)), codes.Unauthenticated)
+						return
+					default:
+						_ = letIn(s.call, withToken(token)) // in or out, both are right now
+					}
+				}
+			})
+		}
+		logOut(t, s.logout, token)
+		close(ended)
+		all.Wait()
+	}
+}
+
+func TestRevocationsInMemoryAreBounded(t *testing.T) {
+	clock := &testClock{at: noon}
+	m := newMemoryRevocations(clock.now)
+	m.max = 3
+	ctx := context.Background()
+	name := func(n byte) tokenName { return tokenName{token: sha256.Sum256([]byte{n})} }
+	for n := range byte(3) {
+		if err := m.revoke(ctx, name(n), noon.Add(time.Duration(n+1)*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.revoke(ctx, name(3), noon.Add(time.Hour)); err == nil {
+		t.Error("a fourth one is remembered")
+	}
+	// The same again takes no place, and lives until its new end.
+	if err := m.revoke(ctx, name(0), noon.Add(90*time.Second)); err != nil {
+		t.Error(err)
+	}
+	clock.advance(time.Minute)
+	if err := m.revoke(ctx, name(3), noon.Add(time.Hour)); err == nil {
+		t.Error("one was forgotten before its end")
+	}
+	clock.advance(time.Minute) // two are over
+	if err := m.revoke(ctx, name(3), noon.Add(time.Hour)); err != nil {
+		t.Error(err)
+	}
+	for n, want := range []bool{false, false, true, true} {
+		if got, _ := m.revoked(ctx, name(byte(n)), noon); got != want {
+			t.Errorf("%d: %t, want %t", n, got, want)
+		}
+	}
+	if len(m.over) != 2 || len(m.ends) != 2 {
+		t.Errorf("%d names and %d ends are left", len(m.over), len(m.ends))
+	}
+}
+
+func TestMomentOfIssue(t *testing.T) {
+	at := noon.Add(123456789 * time.Nanosecond)
+	iat := float64(noon.Unix())
+	for name, test := range map[string]struct {
+		claims jwt.MapClaims
+		want   time.Time
+	}{
+		"ours":                     {jwt.MapClaims{"iat": iat, "jti": newTokenID(at)}, at},
+		"another time in the id":   {jwt.MapClaims{"iat": iat, "jti": newTokenID(at.Add(time.Second))}, noon},
+		"somebody else's id":       {jwt.MapClaims{"iat": iat, "jti": "7"}, noon},
+		"an id that is no string":  {jwt.MapClaims{"iat": iat, "jti": 7.0}, noon},
+		"no id":                    {jwt.MapClaims{"iat": iat}, noon},
+		"no moment, as for others": {jwt.MapClaims{"jti": newTokenID(at)}, time.Time{}},
+	} {
+		if got := issuedAt(test.claims); !got.Equal(test.want) {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+	if newTokenID(at) == newTokenID(at) {
+		t.Error("two tokens have one id")
+	}
+}
+
+// BenchmarkRevocableToken is what a call pays for a token that may be logged
+// out.
+func BenchmarkRevocableToken(b *testing.B) {
+	bench := newAuthBench(b, tokenConfig(b, nil))
+	s := compileTokenSets(b, bench.Compiler)
+	for name, raw := range map[string]string{"issued": s.logIn(b, adaReply), "foreign": otherToken(b)} {
+		b.Run(name, func(b *testing.B) {
+			ctx := context.Background()
+			auth := &tokenAuth{issuers: bench.issuers, cache: bench.tokens, revoked: bench.revoked}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := auth.check(ctx, raw, noon); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
