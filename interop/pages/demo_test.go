@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/examples/bookstore"
+	"github.com/transom-gateway/transom/internal/gatewaytest"
 	"github.com/transom-gateway/transom/interop/internal/browser"
 )
 
@@ -44,7 +45,7 @@ func (d demo) picture(t *testing.T, name string) {
 }
 
 func TestDemo(t *testing.T) {
-	g, chromium, _ := start(t, "")
+	g, chromium, _ := start(t, gatewaytest.Options{})
 	page := demo{chromium.Open(t, g.URL+"/")}
 	page.Resize(t, 1280, 900)
 	const spines, events = "#watch .shelf", "#watch .log"

@@ -18,9 +18,9 @@ import (
 const patience = 20 * time.Second
 
 // start starts a gateway, a browser, and a page of the gateway's own origin.
-func start(t *testing.T, config string) (*gatewaytest.Gateway, *browser.Browser, *browser.Page) {
+func start(t *testing.T, options gatewaytest.Options) (*gatewaytest.Gateway, *browser.Browser, *browser.Page) {
 	t.Helper()
-	g := gatewaytest.Start(t, gatewaytest.Options{Config: config})
+	g := gatewaytest.Start(t, options)
 	chromium := browser.Start(t)
 	return g, chromium, chromium.Open(t, g.URL+"/v1/shelves/1")
 }
