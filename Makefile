@@ -39,7 +39,8 @@ run: build ## Start the example service and the gateway on :8080
 
 .PHONY: run-secured
 run-secured: build ## Start the example with login, roles and limits on :8080
-	go run ./examples/secured/cmd/lending-desk -gateway bin/transom
+	go build -o bin/ ./examples/secured/cmd/lending-desk
+	bin/lending-desk -gateway bin/transom
 
 .PHONY: test
 test: test-packages ## Run all tests with the race detector, in every module
