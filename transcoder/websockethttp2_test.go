@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	_ "github.com/transom-gateway/transom/internal/gatewaytest/http2xconnect" // WebSockets over HTTP/2
+	"github.com/transom-gateway/transom/internal/pipes"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -126,30 +127,10 @@ func (s *clientStream) Write(p []byte) (int, error) {
 // Close implements io.Closer: the whole connection goes.
 func (s *clientStream) Close() error { return errors.Join(s.in.Close(), s.conn.Close()) }
 
-// oneConn is a listener of one connection.
-type oneConn struct {
-	conn   chan net.Conn
-	closed chan struct{}
-}
-
-func (l *oneConn) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conn:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *oneConn) Close() error   { close(l.closed); return nil }
-func (l *oneConn) Addr() net.Addr { return streamAddr("") }
-
 // serveHTTP2 serves one connection with a handler and returns the client's end.
 func serveHTTP2(t *testing.T, handler http.HandlerFunc) net.Conn {
 	t.Helper()
-	client, server := net.Pipe()
-	l := &oneConn{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
-	l.conn <- server
+	l := pipes.Listen()
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	s := &http.Server{Handler: handler, Protocols: protocols, ReadHeaderTimeout: time.Minute}
@@ -162,7 +143,7 @@ func serveHTTP2(t *testing.T, handler http.HandlerFunc) net.Conn {
 		_ = s.Close()
 		<-served
 	})
-	return client
+	return l.Dial()
 }
 
 // whole is a Downstream whose Finish ends the handler.

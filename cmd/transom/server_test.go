@@ -13,25 +13,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/transom-gateway/transom/internal/coalesce"
+	"github.com/transom-gateway/transom/internal/pipes"
 )
-
-// oneConn is a listener of one connection.
-type oneConn struct {
-	conn   chan net.Conn
-	closed chan struct{}
-}
-
-func (l oneConn) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conn:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l oneConn) Close() error   { close(l.closed); return nil }
-func (l oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 
 // TestHTTP2ClientThatDoesNotRead has one that leaves even the bytes of TCP where
 // they are: no deadline of a stream ends a write to it.
@@ -51,14 +34,13 @@ func TestHTTP2ClientThatDoesNotRead(t *testing.T) {
 				}
 			}
 		}), nil, telemetry)
-		client, conn := net.Pipe()
-		l := oneConn{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
-		l.conn <- conn
+		l := pipes.Listen()
 		served := make(chan struct{})
 		go func() {
 			defer close(served)
 			_ = server.Serve(coalesce.Listener(l)) // it ends by Close
 		}()
+		client := l.Dial() // with no buffer that the server could fill
 		request(t, client)
 		start := time.Now()
 		if err := <-ended; err == nil {

@@ -13,40 +13,9 @@ import (
 	"testing"
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
+	"github.com/transom-gateway/transom/internal/pipes"
 	"github.com/transom-gateway/transom/internal/poll"
 )
-
-// pipes is a listener whose connections are in memory: ten thousand of them need
-// no file descriptors.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.closed) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
-
-func (p *pipes) dial() net.Conn {
-	client, server := net.Pipe()
-	p.conns <- server
-	return client
-}
 
 // upgradeRaw opens a WebSocket without a library, which costs the client next to
 // nothing.
@@ -101,7 +70,7 @@ func idleSockets(t testing.TB, n int) (bytesEach int64) {
 		return stream.Context().Err()
 	}}
 	g := startStub(t, s, "")
-	l := newPipes()
+	l := pipes.Listen() // ten thousand connections that need no file descriptors
 	server := &http.Server{Handler: g}
 	served := make(chan struct{})
 	go func() {
@@ -115,7 +84,7 @@ func idleSockets(t testing.TB, n int) (bytesEach int64) {
 	before := inUse()
 	conns := make([]net.Conn, n)
 	for i := range conns {
-		conns[i] = l.dial()
+		conns[i] = l.Dial()
 		if err := upgradeRaw(conns[i], watchPath); err != nil {
 			t.Fatal(err)
 		}
