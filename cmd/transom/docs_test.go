@@ -164,16 +164,17 @@ func startServing(t *testing.T, command func(context.Context, streams, func(*ser
 	return r
 }
 
-// TestConfigurationPage checks the complete example of docs/configuration.md.
+// TestConfigurationPage runs the examples of docs/configuration.md.
 func TestConfigurationPage(t *testing.T) {
 	page := readPage(t, "../../docs/configuration.md")
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, bookstore.Protos); err != nil {
 		t.Fatal(err)
 	}
+	replace := []string{"localhost:50051", gatewaytest.StartBookstore(t), "localhost:50052", startAccounts(t)}
 	for _, block := range walkthrough.Blocks(page) {
 		if block.File != "" {
-			write(t, filepath.Join(dir, block.File), block.Text)
+			write(t, filepath.Join(dir, block.File), strings.NewReplacer(replace...).Replace(block.Text))
 		}
 	}
 	for _, name := range []string{"cert.pem", "key.pem", "secrets/jwt"} { // check looks whether they are there

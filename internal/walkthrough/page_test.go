@@ -3,7 +3,10 @@ package walkthrough
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/transom-gateway/transom/internal/poll"
 )
 
 const page = "# Title\n\n```proto file=a/b.proto\nmessage M {}\n```\n\n" +
@@ -52,4 +55,21 @@ func TestRunTellsWhatDiffers(t *testing.T) {
 			t.Errorf("%s: nobody noticed", name)
 		}
 	}
+}
+
+// TestNobodyStaysBehind has a command that leaves a child in the background,
+// which holds the output open.
+func TestNobodyStaysBehind(t *testing.T) {
+	dir := t.TempDir()
+	steps := Steps("```console\n$ sleep 3600 & echo $! > pid; echo begun\nbegun\n```\n")
+	v := &verdict{TB: t}
+	Shell{Dir: dir}.Run(v, steps) // that it waited in vain for the output is an error
+	pid, err := os.ReadFile(filepath.Join(dir, "pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	poll.Until(t, "the child to end", func() bool {
+		state, err := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(pid)), "stat"))
+		return err != nil || strings.Contains(string(state), ") Z ")
+	})
 }

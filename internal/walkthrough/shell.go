@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -53,8 +54,14 @@ func (s Shell) run(ctx context.Context, command string) (string, error) {
 	if s.Bin != "" {
 		bash.Env = append(bash.Env, "PATH="+s.Bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	}
-	bash.WaitDelay = time.Second // a child that stays behind must not hold the pipes open
+	// What a command starts in the background ends with it, whatever happens.
+	bash.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	bash.Cancel = func() error { return syscall.Kill(-bash.Process.Pid, syscall.SIGKILL) }
+	bash.WaitDelay = time.Second
 	out, err := bash.CombinedOutput()
+	if bash.Process != nil {
+		_ = syscall.Kill(-bash.Process.Pid, syscall.SIGKILL) // mostly nobody is left
+	}
 	// Header lines of HTTP end with a carriage return that no page shows.
 	return strings.ReplaceAll(string(out), "\r\n", "\n"), err
 }
