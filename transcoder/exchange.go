@@ -42,6 +42,7 @@ type restCall struct {
 	deadline     time.Time // of the call; zero for none
 	binaryAnswer bool      // the client wants the message in wire format
 	binaryType   string    // and calls it so
+	lateTrailer  bool      // trailing metadata follows the body
 }
 
 func (c *restCall) begin(b *Binding, x Exchange) {

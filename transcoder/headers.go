@@ -26,17 +26,28 @@ type HeaderRules struct {
 	// responsePrefix stands before the name of all other response metadata;
 	// empty leaves them out. trailerPrefix likewise for trailers.
 	responsePrefix, trailerPrefix string
+	// responseAll: response metadata without an entry crosses under its own name.
+	responseAll bool
+	// httpTrailers sends trailers as such, to clients that ask for them.
+	httpTrailers bool
+	// permanent maps canonical names of HTTP's permanent headers to metadata
+	// names; nil for none.
+	permanent map[string]string
 	// dropped is told the names of values that cannot cross.
 	dropped func(name string)
 }
 
 // HeaderOptions are the settings of HeaderRules.
 type HeaderOptions struct {
-	// Request and Response name further headers, "name" or "prefix-*" (request
-	// only), in any case.
+	// Request and Response name further headers, in any case: "name", "*" for
+	// all, or, in Request, "prefix-*".
 	Request, Response []string
 	// ResponsePrefix and TrailerPrefix: see the configuration's metadata.
 	ResponsePrefix, TrailerPrefix string
+	// HTTPTrailers, PermanentPrefix and PrefixAll: likewise.
+	HTTPTrailers    bool
+	PermanentPrefix string
+	PrefixAll       bool
 	// Dropped is told the name of each value that is left out because it is no
 	// printable ASCII, for the log. Nil for nobody.
 	Dropped func(name string)
@@ -75,6 +86,8 @@ func NewHeaderRules(o HeaderOptions) *HeaderRules {
 		response:       map[string]string{},
 		responsePrefix: o.ResponsePrefix,
 		trailerPrefix:  o.TrailerPrefix,
+		httpTrailers:   o.HTTPTrailers,
+		permanent:      permanentNames(o.PermanentPrefix),
 		dropped:        o.Dropped,
 	}
 	if rules.dropped == nil {
@@ -87,7 +100,15 @@ func NewHeaderRules(o HeaderOptions) *HeaderRules {
 			rules.request[textproto.CanonicalMIMEHeaderKey(name)] = strings.ToLower(name)
 		}
 	}
-	for _, name := range append(responseDefaults[:len(responseDefaults):len(responseDefaults)], o.Response...) {
+	known := responseDefaults
+	if o.PrefixAll {
+		known = nil
+	}
+	for _, name := range append(known[:len(known):len(known)], o.Response...) {
+		if name == "*" {
+			rules.responseAll = true
+			continue
+		}
 		rules.response[strings.ToLower(name)] = textproto.CanonicalMIMEHeaderKey(name)
 	}
 	return rules
@@ -132,6 +153,13 @@ func (rules *HeaderRules) Request(md *proxy.Metadata, h http.Header, all bool) e
 					"the header fields are larger than %d bytes", MaxHeader)
 			}
 		}
+		if to := rules.permanent[name]; to != "" && !all {
+			for _, value := range values {
+				if err := rules.appendMetadata(md, to, value); err != nil {
+					return err
+				}
+			}
+		}
 		to, known := rules.request[name]
 		if !known {
 			if to = rules.requestName(name, all); to == "" {
@@ -158,7 +186,8 @@ func (rules *HeaderRules) requestName(name string, all bool) string {
 	}
 	crosses := all && !strings.HasPrefix(name, "X-Forwarded-")
 	for _, prefix := range rules.requestPrefixes {
-		crosses = crosses || strings.HasPrefix(name, prefix)
+		// "*" leaves the X-Forwarded family to the gateway.
+		crosses = crosses || strings.HasPrefix(name, prefix) && (prefix != "" || !strings.HasPrefix(name, "X-Forwarded-"))
 	}
 	if !crosses {
 		return ""
@@ -211,10 +240,14 @@ func (rules *HeaderRules) Response(h http.Header, md metadata.MD, own map[string
 			to = textproto.CanonicalMIMEHeaderKey(name)
 		}
 		if to == "" {
-			if rules.responsePrefix == "" || name == statusMetadata || neverCrosses(name) {
+			if rules.responsePrefix == "" && !rules.responseAll || name == statusMetadata || neverCrosses(name) {
 				continue
 			}
-			to = textproto.CanonicalMIMEHeaderKey(rules.responsePrefix + name)
+			to = rules.responsePrefix + name
+			if rules.responseAll {
+				to = name
+			}
+			to = textproto.CanonicalMIMEHeaderKey(to)
 		}
 		rules.setValues(h, to, name, values)
 	}

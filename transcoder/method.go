@@ -48,6 +48,21 @@ type Settings struct {
 	// StreamEnvelope writes streams as {"result": …} and {"error": …} lines under
 	// application/json, as grpc-gateway does.
 	StreamEnvelope bool
+	// StreamArray writes server streams as a JSON array where Accept has no
+	// preference.
+	StreamArray bool
+	// IgnoreBoundQuery ignores query parameters for what the path or the body sets.
+	IgnoreBoundQuery bool
+	// LiteralPlus takes "+" in a query as itself, not as a space.
+	LiteralPlus bool
+	// FormQuery reads the form of a POST like the query where the rule has no body.
+	FormQuery bool
+	// AnyContentType reads a body as JSON that is neither a form nor protobuf,
+	// whatever it says it is.
+	AnyContentType bool
+	// StatusHeaders answers an error of the backend with an empty body and
+	// grpc-status, grpc-message and grpc-status-details-bin as headers.
+	StatusHeaders bool
 }
 
 // Method is one RPC, compiled: everything that its edges look up at a request.

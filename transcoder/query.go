@@ -23,9 +23,11 @@ type query struct {
 	// bound are the proto paths that the path or the body fills already.
 	bound []string
 	// closed: the body is the whole message and there are no parameters.
-	closed    bool
-	ignoreAll bool
-	ignored   map[string]bool
+	closed      bool
+	ignoreAll   bool
+	ignoreBound bool // parameters that meet bound, or a body that is the whole message
+	literalPlus bool
+	ignored     map[string]bool
 }
 
 func newQuery(b *Binding) *query {
@@ -35,6 +37,9 @@ func newQuery(b *Binding) *query {
 		closed:    b.body.kind == bodyAll,
 		ignoreAll: b.Method.Settings.IgnoreUnknownQuery,
 		ignored:   b.Method.Settings.IgnoredQuery,
+
+		ignoreBound: b.Method.Settings.IgnoreBoundQuery,
+		literalPlus: b.Method.Settings.LiteralPlus,
 	}
 	for _, v := range b.Template.Variables {
 		q.bound = append(q.bound, v.FieldPath)
@@ -84,7 +89,7 @@ func (q *query) names(raw, path string) bool {
 	for raw != "" {
 		var pair string
 		pair, raw, _ = strings.Cut(raw, "&")
-		name, _, err := unescapePair(pair)
+		name, _, err := q.unescapePair(pair)
 		if err != nil {
 			continue // appendTo refuses it
 		}
@@ -125,7 +130,7 @@ func (q *query) appendTo(dst []byte, raw string) ([]byte, error) {
 		if pair == "" {
 			continue
 		}
-		name, value, err := unescapePair(pair)
+		name, value, err := q.unescapePair(pair)
 		if err != nil {
 			return dst, err
 		}
@@ -136,7 +141,11 @@ func (q *query) appendTo(dst []byte, raw string) ([]byte, error) {
 	return dst, nil
 }
 
-func unescapePair(pair string) (name, value string, err error) {
+func (q *query) unescapePair(pair string) (name, value string, err error) {
+	unescape := unescapeQuery
+	if q.literalPlus {
+		unescape = url.PathUnescape
+	}
 	name, value, _ = strings.Cut(pair, "=")
 	if name, err = unescape(name); err == nil {
 		value, err = unescape(value)
@@ -147,7 +156,7 @@ func unescapePair(pair string) (name, value string, err error) {
 	return name, value, nil
 }
 
-func unescape(s string) (string, error) {
+func unescapeQuery(s string) (string, error) {
 	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
 		return s, nil
 	}
@@ -164,7 +173,7 @@ func (q *query) appendOne(dst []byte, name, value string, s *seen) ([]byte, erro
 	case q.ignored[name]:
 		return dst, nil
 	case q.closed:
-		if q.ignoreAll {
+		if q.ignoreAll || q.ignoreBound {
 			return dst, nil
 		}
 		return dst, badRequest("query parameter %q: the body is the whole message; put it there", clip(name))
@@ -175,6 +184,9 @@ func (q *query) appendOne(dst []byte, name, value string, s *seen) ([]byte, erro
 		return dst, badRequest("unknown query parameter %q: %v", clip(name), err)
 	}
 	if taken := q.takenBy(field.Path()); taken != "" {
+		if q.ignoreBound {
+			return dst, nil
+		}
 		return dst, badRequest("query parameter %q: %s is already set by the path or the body", clip(name), taken)
 	}
 	var err error

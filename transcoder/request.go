@@ -2,6 +2,7 @@ package transcoder
 
 import (
 	"bytes"
+	"net/http"
 	"strings"
 
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
@@ -18,6 +19,10 @@ func (c *restCall) request() ([]byte, error) {
 			return nil, err
 		}
 		if err := c.appendBody(); err != nil {
+			return nil, err
+		}
+	} else if c.hasQueryForm() {
+		if err := c.appendQueryForm(); err != nil {
 			return nil, err
 		}
 	}
@@ -68,12 +73,15 @@ func (c *restCall) appendBody() error {
 	if b.raw {
 		return c.appendRaw(first(c.r.Header, "Content-Type"))
 	}
-	format, err := formatOf(c.r.Header)
+	format, err := c.bodyFormat()
 	if err != nil {
 		if len(c.raw) == 0 {
 			return nil // no body has no type
 		}
 		return err
+	}
+	if format == formatForm && c.binding.Method.Settings.AnyContentType && looksLikeJSON(c.raw) {
+		format = formatJSON
 	}
 	switch format {
 	case formatForm:
@@ -91,6 +99,15 @@ func (c *restCall) appendBody() error {
 		return c.appendMask()
 	}
 	return nil
+}
+
+// bodyFormat is formatOf; what is unknown is JSON where the settings say so.
+func (c *restCall) bodyFormat() (bodyFormat, error) {
+	format, err := formatOf(c.r.Header)
+	if err != nil && c.binding.Method.Settings.AnyContentType {
+		return formatJSON, nil
+	}
+	return format, err
 }
 
 // appendJSON appends one JSON value as the body.
@@ -138,6 +155,25 @@ func (c *restCall) appendForm() error {
 	}
 	c.wire = appendSubmessage(c.wire, b.body.field.Descriptor(), message)
 	return nil
+}
+
+// hasQueryForm tells whether the body is a form that stands for the query.
+func (c *restCall) hasQueryForm() bool {
+	if !c.binding.Method.Settings.FormQuery || c.r.Method != http.MethodPost {
+		return false
+	}
+	format, err := formatOf(c.r.Header)
+	return err == nil && format == formatForm
+}
+
+// appendQueryForm reads a form as the query of a rule without a body.
+func (c *restCall) appendQueryForm() error {
+	if err := c.readBody(); err != nil {
+		return err
+	}
+	var err error
+	c.wire, err = c.binding.query.appendTo(c.wire, string(c.raw))
+	return err
 }
 
 // appendProto takes a message in wire format.

@@ -2,6 +2,7 @@ package transcoder
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -125,7 +126,7 @@ func (c *restUnary) Unblock() {}
 
 // Finish implements proxy.Downstream.
 func (c *restUnary) Finish(err error, trailer metadata.MD) int {
-	c.binding.Method.Settings.Headers.Trailer(c.w.Header(), trailer)
+	c.takeTrailer(trailer)
 	var httpStatus int
 	switch {
 	case err != nil:
@@ -137,6 +138,7 @@ func (c *restUnary) Finish(err error, trailer metadata.MD) int {
 		}
 		c.write(httpStatus, c.contentType, c.body)
 	}
+	c.sendTrailer(trailer)
 	c.reply.Free()
 	c.release()
 	body := c.restCall
@@ -168,7 +170,7 @@ func (c *restCall) write(httpStatus int, contentType string, body []byte) {
 			return
 		}
 	}
-	if len(body) > 2<<10 { // below, net/http counts itself
+	if len(body) > 2<<10 && !c.lateTrailer { // below, net/http counts itself
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	if httpStatus != http.StatusOK {
@@ -191,10 +193,31 @@ const largeAnswer = 256 << 10
 func (c *restCall) writeError(err error) int {
 	m := c.binding.Method
 	st, httpStatus := statusOf(err, m.Settings.Status)
+	if m.Settings.StatusHeaders && !ownError(err) {
+		return c.writeStatusHeaders(httpStatus, st)
+	}
 	c.scratch = appendStatus(c.scratch[:0], m.errors, st)
 	if httpStatus < 200 {
 		httpStatus = http.StatusInternalServerError
 	}
 	c.write(httpStatus, contentTypeJSON, c.scratch)
 	return httpStatus
+}
+
+// writeStatusHeaders sends an error as headers without a body, as Envoy does.
+func (c *restCall) writeStatusHeaders(httpStatus int, st *status.Status) int {
+	httpStatus = errorStatus(httpStatus)
+	h := c.w.Header()
+	setStatus(h, st)
+	if c.BeforeHeader != nil {
+		c.BeforeHeader(h)
+	}
+	c.w.WriteHeader(httpStatus)
+	return httpStatus
+}
+
+// ownError tells whether the gateway itself says what is wrong with a request.
+func ownError(err error) bool {
+	var own *StatusError
+	return errors.As(err, &own)
 }

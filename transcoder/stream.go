@@ -104,17 +104,18 @@ func (s *restStream) Finish(err error, trailer metadata.MD) int {
 	// The call ends in this time; the server takes it off for the next request.
 	_ = s.controller.SetWriteDeadline(time.Now().Add(writeTimeout)) // where it is not supported, the server's own holds
 	if !s.begun {
-		s.binding.Method.Settings.Headers.Trailer(s.w.Header(), trailer)
+		s.takeTrailer(trailer)
+		defer s.sendTrailer(trailer)
 	}
 	switch {
 	case err == nil && !s.binding.Method.Shape.ServerStreams:
 		return s.writeReply()
 	case err == nil || err == errHead:
 		s.writeEnd()
-		return http.StatusOK
+		return s.streamStatus()
 	case !s.begun:
 		s.incoming.closeAfter(s.w.Header())
-		return s.writeError(err)
+		return s.writeEarlyError(err)
 	}
 	last, ok := s.format.appendError(s.scratch[:0], s.binding.Method, err)
 	if !ok {
@@ -122,7 +123,7 @@ func (s *restStream) Finish(err error, trailer metadata.MD) int {
 		return proxy.Aborted
 	}
 	_ = s.writer.write(last) // an error means that the client is gone
-	return http.StatusOK
+	return s.streamStatus()
 }
 
 // end gives back what the stream holds.

@@ -35,15 +35,24 @@ func (s *restStream) Header(md metadata.MD) {
 	}
 	settings := &s.binding.Method.Settings
 	settings.Headers.Response(s.w.Header(), md, settings.OwnHeaders)
-	if s.timer != nil {
-		s.timer.Reset(acceptedWait)
-		return
-	}
 	if v := md[statusMetadata]; settings.StatusFromMetadata && len(v) == 1 {
 		if code, err := strconv.Atoi(v[0]); err == nil && code >= 200 && code <= 599 {
 			s.statusCode = code
 		}
 	}
+	if s.timer != nil {
+		s.timer.Reset(acceptedWait)
+	}
+}
+
+// streamStatus is the status of an answer that streams: 200, or what the backend
+// said, unless that is one of an answer without a body.
+func (s *restStream) streamStatus() int {
+	switch s.statusCode {
+	case 0, http.StatusNoContent, http.StatusResetContent, http.StatusNotModified:
+		return http.StatusOK
+	}
+	return s.statusCode
 }
 
 // tick is called by the timer. It writes the header if no message came in time
@@ -127,7 +136,7 @@ func (s *restStream) begin200() {
 	if s.r.Method == http.MethodHead {
 		e = nil
 	}
-	s.writer.begin(s.w, s.controller, e)
+	s.writer.begin(s.w, s.controller, s.streamStatus(), e)
 	if s.r.Method == http.MethodHead {
 		s.writer.out = io.Discard
 	}
@@ -206,6 +215,21 @@ func (s *restStream) writeReply() int {
 	}
 	s.incoming.closeAfter(s.w.Header())
 	s.write(httpStatus, s.replyType, s.replyBody)
+	return httpStatus
+}
+
+// writeEarlyError answers with an error that came before the first message. In
+// grpc-gateway's envelope is what the backend says, not what is wrong with the
+// request.
+func (s *restStream) writeEarlyError(err error) int {
+	m := s.binding.Method
+	if s.format != formatEnvelope || !m.Shape.ServerStreams || ownError(err) {
+		return s.writeError(err)
+	}
+	_, httpStatus := statusOf(err, m.Settings.Status)
+	httpStatus = errorStatus(httpStatus)
+	s.scratch, _ = formatEnvelope.appendError(s.scratch[:0], m, err)
+	s.write(httpStatus, contentTypeJSON, s.scratch)
 	return httpStatus
 }
 

@@ -50,6 +50,9 @@ func acceptedStream(h http.Header, s *Settings) streamFormat {
 	if s.StreamEnvelope && best != formatSSE && (best == formatArray || bestQ < 0) {
 		return formatEnvelope
 	}
+	if s.StreamArray && bestQ < 0 {
+		return formatArray
+	}
 	return best
 }
 

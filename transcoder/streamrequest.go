@@ -43,11 +43,11 @@ func (s *restStream) openElements() error {
 		return nil
 	}
 	if !isNDJSON(first(s.r.Header, "Content-Type")) {
-		format, err := formatOf(s.r.Header)
+		format, err := s.bodyFormat()
 		if err != nil {
 			return err
 		}
-		if format != formatJSON {
+		if format != formatJSON && !(format == formatForm && b.Method.Settings.AnyContentType) {
 			return NewStatusError(http.StatusUnsupportedMediaType, codes.InvalidArgument,
 				"a stream of messages is sent as JSON; found Content-Type %q", clip(first(s.r.Header, "Content-Type")))
 		}

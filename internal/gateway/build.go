@@ -77,7 +77,7 @@ func (b *builder) prepare() {
 	s := b.snapshot
 	s.rest = b.settings.routing
 	s.headers = b.settings.headers
-	s.tree = httprule.NewTree[*Route](httprule.Options{AcceptTrailingSlash: b.settings.trailingSlash})
+	s.tree = httprule.NewTree[*Route](b.settings.paths)
 	s.errors = transcoder.NewErrorWriter(jsonwire.NewPlans(resolver{protoregistry.GlobalTypes}))
 	for i, text := range b.file.Config.GetTrustedProxies() {
 		prefix, err := parsePrefix(text)

@@ -5,6 +5,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
 // overlay sets what from has in to.
@@ -18,29 +19,60 @@ func overlay(to, from proto.Message) {
 	})
 }
 
-// grpcGatewayRest is what grpc-gateway's default ServeMux does.
+// grpcGatewayRest is what grpc-gateway's default ServeMux does: runtime.NewServeMux
+// of its v2.33, against which interop/grpcgateway_test.go runs.
 func grpcGatewayRest() *transomv1.Rest {
 	return &transomv1.Rest{
-		OnlyRules:                 proto.Bool(true),
-		MethodOverride:            proto.Bool(true),
-		FormMethodOverride:        proto.Bool(true),
-		IgnoreUnknownQuery:        proto.Bool(true),
-		IgnoreTrailingJson:        proto.Bool(true),
-		RepeatedPathValues:        proto.Bool(true),
-		StreamEnvelope:            proto.Bool(true),
-		UnknownRouteUnimplemented: proto.Bool(false),
+		OnlyRules:                proto.Bool(true),
+		FormMethodOverride:       proto.Bool(true),
+		IgnoreUnknownQuery:       proto.Bool(true),
+		IgnoreBoundQuery:         proto.Bool(true),
+		IgnoreUnknownFields:      proto.Bool(true), // DiscardUnknown of its default marshaler
+		AnyContentType:           proto.Bool(true), // its default marshaler is MIMEWildcard's
+		IgnoreTrailingJson:       proto.Bool(true),
+		RepeatedPathValues:       proto.Bool(true),
+		StreamEnvelope:           proto.Bool(true),
+		WrongMethodUnimplemented: proto.Bool(true),
 	}
 }
 
+// grpcGatewayMetadata is what its DefaultHeaderMatcher and AnnotateContext do.
 func grpcGatewayMetadata() *transomv1.Metadata {
-	return &transomv1.Metadata{ResponsePrefix: proto.String("Grpc-Metadata-"), TrailerPrefix: proto.String("Grpc-Trailer-")}
+	return &transomv1.Metadata{
+		ResponsePrefix:  proto.String("Grpc-Metadata-"),
+		PrefixAll:       proto.Bool(true),
+		TrailerPrefix:   proto.String("Grpc-Trailer-"),
+		HttpTrailers:    proto.Bool(true),
+		PermanentPrefix: proto.String("grpcgateway-"),
+	}
 }
 
-// envoyRest is what Envoy's grpc_json_transcoder documents as its defaults.
+// envoyRest is what Envoy's grpc_json_transcoder does with none of its options
+// set. Each line names the option of envoy.extensions.filters.http.
+// grpc_json_transcoder.v3.GrpcJsonTranscoder whose documented default it is.
 func envoyRest() *transomv1.Rest {
-	return &transomv1.Rest{}
+	return &transomv1.Rest{
+		OnlyRules:           proto.Bool(true), // auto_mapping
+		KeepReservedEscapes: proto.Bool(true), // url_unescape_spec
+		LiteralPlus:         proto.Bool(true), // query_param_unescape_plus
+		StatusHeaders:       proto.Bool(true), // convert_grpc_status
+		StreamArray:         proto.Bool(true), // print_options.stream_newline_delimited
+		// No option: "Don't fail the translation if there are unknown fields in
+		// JSON", request_message_translator.cc of grpc-httpjson-transcoding.
+		IgnoreUnknownFields: proto.Bool(true),
+		// Nor for this: all that is not application/grpc is transcoded.
+		AnyContentType: proto.Bool(true),
+	}
 }
 
+// envoyMetadata: an HTTP filter leaves the headers as they are, so that those of
+// the request are metadata and the other way round.
 func envoyMetadata() *transomv1.Metadata {
-	return &transomv1.Metadata{ResponsePrefix: proto.String("")}
+	return &transomv1.Metadata{
+		RequestHeaders:  []string{"*"},
+		ResponseHeaders: []string{"*"},
+	}
 }
+
+// envoyJSON is print_options.always_print_primitive_fields, unset.
+func envoyJSON() jsonwire.Output { return jsonwire.Output{OmitDefaults: true} }

@@ -40,7 +40,8 @@ func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
 		return s.findWebSocket(path, m)
 	}
 	method := r.Method
-	if s.rest.methodOverride && method == http.MethodPost {
+	form := s.rest.formMethodOverride && isFormPost(r)
+	if form || s.rest.methodOverride && method == http.MethodPost {
 		if v := r.Header.Get("X-Http-Method-Override"); v != "" {
 			method = strings.ToUpper(v)
 		}
@@ -48,7 +49,7 @@ func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
 	if route, ok := s.tree.Match(method, path, &m.path); ok {
 		return route, nil
 	}
-	if s.rest.formMethodOverride && isFormPost(r) {
+	if form {
 		if route, ok := s.tree.Match(http.MethodGet, path, &m.path); ok {
 			return route, nil
 		}
@@ -66,7 +67,7 @@ func (s *Snapshot) findPath(r *http.Request, path string, m *match) *Route {
 		return nil
 	}
 	protocol, ok := route.Binding.Method.PathProtocol(r, m.protocol)
-	if !ok || s.rest.onlyRules && !protocol.RPC() {
+	if !ok || s.rest.onlyRules && !m.protocol.RPC() {
 		return nil
 	}
 	m.protocol = protocol

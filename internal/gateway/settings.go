@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/transcoder"
@@ -16,9 +17,9 @@ import (
 // settings are what the configuration says of requests and answers, with
 // compatibility's defaults filled in.
 type settings struct {
-	routing       restSettings
-	trailingSlash bool
-	headers       *transcoder.HeaderRules
+	routing restSettings
+	paths   httprule.Options
+	headers *transcoder.HeaderRules
 	// base is what every method starts from.
 	base transcoder.Settings
 }
@@ -31,8 +32,9 @@ func newSettings(c *transomv1.Config, log *slog.Logger) settings {
 			methodOverride:            rest.GetMethodOverride(),
 			formMethodOverride:        rest.GetFormMethodOverride(),
 			unknownRouteUnimplemented: rest.GetUnknownRouteUnimplemented(),
+			wrongMethodUnimplemented:  rest.GetWrongMethodUnimplemented(),
 		},
-		trailingSlash: rest.GetAcceptTrailingSlash(),
+		paths: httprule.Options{AcceptTrailingSlash: rest.GetAcceptTrailingSlash(), KeepReserved: rest.GetKeepReservedEscapes()},
 	}
 	prefix := transcoder.DefaultResponsePrefix
 	if metadata.ResponsePrefix != nil {
@@ -41,6 +43,7 @@ func newSettings(c *transomv1.Config, log *slog.Logger) settings {
 	s.headers = transcoder.NewHeaderRules(transcoder.HeaderOptions{
 		Request: metadata.GetRequestHeaders(), Response: metadata.GetResponseHeaders(),
 		ResponsePrefix: prefix, TrailerPrefix: metadata.GetTrailerPrefix(),
+		HTTPTrailers: metadata.GetHttpTrailers(), PermanentPrefix: metadata.GetPermanentPrefix(), PrefixAll: metadata.GetPrefixAll(),
 		Dropped: func(name string) { log.Warn("a header value that is no printable ASCII was left out", "header", name) },
 	})
 	s.base = transcoder.Settings{
@@ -52,6 +55,12 @@ func newSettings(c *transomv1.Config, log *slog.Logger) settings {
 		IgnoredQuery:       setOf(rest.GetIgnoredQuery()),
 		RepeatedPathValues: rest.GetRepeatedPathValues(),
 		StreamEnvelope:     rest.GetStreamEnvelope(),
+		StreamArray:        rest.GetStreamArray(),
+		IgnoreBoundQuery:   rest.GetIgnoreBoundQuery(),
+		LiteralPlus:        rest.GetLiteralPlus(),
+		FormQuery:          rest.GetFormMethodOverride(),
+		StatusHeaders:      rest.GetStatusHeaders(),
+		AnyContentType:     rest.GetAnyContentType(),
 	}
 	return s
 }
@@ -126,7 +135,7 @@ func compatible(c *transomv1.Config) (*transomv1.Rest, *transomv1.Metadata, json
 		rest, metadata = grpcGatewayRest(), grpcGatewayMetadata()
 		json.UnsetAsNull = true
 	case transomv1.Config_ENVOY:
-		rest, metadata, json = envoyRest(), envoyMetadata(), jsonwire.Output{OmitDefaults: true}
+		rest, metadata, json = envoyRest(), envoyMetadata(), envoyJSON()
 	case transomv1.Config_NONE:
 	}
 	overlay(rest, c.GetRest())

@@ -53,6 +53,7 @@ type restSettings struct {
 	methodOverride            bool
 	formMethodOverride        bool
 	unknownRouteUnimplemented bool
+	wrongMethodUnimplemented  bool
 }
 
 // Method is one RPC with what the gateway knows of it.

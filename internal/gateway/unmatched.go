@@ -39,7 +39,11 @@ func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request) error {
 	path := r.URL.EscapedPath()
 	if allowed := s.allowed(path); allowed != nil {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		return httpError(http.StatusMethodNotAllowed, codes.Unimplemented,
+		httpStatus := http.StatusMethodNotAllowed
+		if s.rest.wrongMethodUnimplemented {
+			httpStatus = http.StatusNotImplemented
+		}
+		return httpError(httpStatus, codes.Unimplemented,
 			"the method "+clip(r.Method)+" is not allowed here; allowed: "+strings.Join(allowed, ", "))
 	}
 	if s.rest.unknownRouteUnimplemented {

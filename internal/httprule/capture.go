@@ -13,16 +13,16 @@ type capture struct {
 	// toEnd.
 	last  int
 	toEnd bool
-	// multi keeps escaped slashes.
-	multi bool
+	// keep are the characters that stay escaped.
+	keep string
 }
 
 // captures works out where the values of a template's variables stand. As only
 // literals follow "**", a value with wildcards begins at "**" or before it.
-func captures(t *Template) []capture {
+func captures(t *Template, keepReserved bool) []capture {
 	all := make([]capture, len(t.Variables))
 	for i, v := range t.Variables {
-		c := capture{constant: v.Constant, multi: v.Multi, first: v.First, last: v.Last + 1}
+		c := capture{constant: v.Constant, keep: kept(v.Multi, keepReserved), first: v.First, last: v.Last + 1}
 		if t.deep >= 0 && v.Last >= t.deep {
 			c.last, c.toEnd = len(t.Segments)-v.Last-1, true
 		}
@@ -43,25 +43,25 @@ func (q *query[T]) capture(values []string, captures []capture) []string {
 		}
 		begin := q.skip(at, c.first-segment)
 		if c.toEnd {
-			values = append(values, q.value(begin, q.cut(c.last), c.multi))
+			values = append(values, q.value(begin, q.cut(c.last), c.keep))
 			continue
 		}
 		segment, at = c.last, q.skip(begin, c.last-c.first)
-		values = append(values, q.value(begin, at-1, c.multi))
+		values = append(values, q.value(begin, at-1, c.keep))
 	}
 	return values
 }
 
 // value decodes what is between two positions; nothing if they have crossed,
 // as they do for a "**" of no segments.
-func (q *query[T]) value(begin, end int, multi bool) string {
+func (q *query[T]) value(begin, end int, keep string) string {
 	if begin >= end {
 		return ""
 	}
 	if !q.escaped {
 		return q.path[begin:end]
 	}
-	return decode(q.path[begin:end], multi)
+	return decode(q.path[begin:end], keep)
 }
 
 // skip is the position n segments after at.

@@ -36,24 +36,38 @@ func wellEscaped(s string) bool {
 	}
 }
 
-// decode replaces the escapes of s, which are well formed, once. With
-// keepSlash an escaped slash stays as it was written. Without escapes the
+// reserved are the reserved characters of RFC 6570, 2.2.
+const reserved = ":/?#[]@!$&'()*+,;="
+
+// kept returns the characters that stay escaped in a value.
+func kept(multi, keepReserved bool) string {
+	switch {
+	case !multi:
+		return ""
+	case keepReserved:
+		return reserved
+	}
+	return "/"
+}
+
+// decode replaces the escapes of s, which are well formed, once. Those of the
+// characters in keep stay as they were written. Without escapes the
 // answer is s itself.
-func decode(s string, keepSlash bool) string {
+func decode(s, keep string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s
 	}
-	return string(appendDecoded(make([]byte, 0, len(s)), s, keepSlash))
+	return string(appendDecoded(make([]byte, 0, len(s)), s, keep))
 }
 
-func appendDecoded(b []byte, s string, keepSlash bool) []byte {
+func appendDecoded(b []byte, s, keep string) []byte {
 	for {
 		i := strings.IndexByte(s, '%')
 		if i < 0 {
 			return append(b, s...)
 		}
 		b = append(b, s[:i]...)
-		if c, _ := unescape(s, i); c == '/' && keepSlash {
+		if c, _ := unescape(s, i); strings.IndexByte(keep, c) >= 0 {
 			b = append(b, s[i:i+3]...)
 		} else {
 			b = append(b, c)

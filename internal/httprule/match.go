@@ -110,6 +110,6 @@ func (t *Tree[T]) verbRoot(q *query[T], path string) (*node[T], int) {
 	if i < 0 || i == len(last)-1 {
 		return nil, 0
 	}
-	root := t.roots[decode(last[i+1:], false)]
+	root := t.roots[decode(last[i+1:], "")]
 	return root, len(path) - len(last) + i
 }

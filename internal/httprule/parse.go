@@ -168,7 +168,7 @@ func (p *parser) bind(v Variable, value string) {
 	}
 	v.Multi = v.Multi || v.Last > v.First
 	if constant {
-		v.Constant = decode(value, v.Multi)
+		v.Constant = decode(value, kept(v.Multi, false))
 	}
 	p.template.Variables = append(p.template.Variables, v)
 }
@@ -208,7 +208,7 @@ func (p *parser) literal(what string, colonEnds func() bool) (string, error) {
 	if p.at == start {
 		return "", p.unexpected(what)
 	}
-	return decode(p.text[start:p.at], false), nil
+	return decode(p.text[start:p.at], ""), nil
 }
 
 // literalByte passes one byte of a literal, or one escape.

@@ -89,7 +89,7 @@ func (q *query[T]) child(n *node[T], segment string) *node[T] {
 	if !q.escaped {
 		return n.literals[segment]
 	}
-	q.scratch = appendDecoded(q.scratch[:0], segment, false)
+	q.scratch = appendDecoded(q.scratch[:0], segment, "")
 	return n.literals[string(q.scratch)]
 }
 

@@ -14,6 +14,9 @@ const AnyMethod = "*"
 type Options struct {
 	// AcceptTrailingSlash takes "/x/" as "/x" where nothing matches "/x/" itself.
 	AcceptTrailingSlash bool
+	// KeepReserved leaves the reserved characters of RFC 6570 escaped in values of
+	// more than one segment; without it, the slash alone.
+	KeepReserved bool
 }
 
 // Tree finds the value whose template matches a path. It is filled by Add; from
@@ -94,7 +97,7 @@ func (t *Tree[T]) Add(method string, template *Template, value T) error {
 		}
 	}
 	end.routes = append(end.routes, &route[T]{
-		method: method, template: template, value: value, captures: captures(template),
+		method: method, template: template, value: value, captures: captures(template, t.options.KeepReserved),
 	})
 	return nil
 }

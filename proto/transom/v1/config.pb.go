@@ -2198,7 +2198,8 @@ type Rest struct {
 	OnlyRules *bool `protobuf:"varint,2,opt,name=only_rules,json=onlyRules,proto3,oneof" json:"only_rules,omitempty"`
 	// X-HTTP-Method-Override is obeyed on POST.
 	MethodOverride *bool `protobuf:"varint,3,opt,name=method_override,json=methodOverride,proto3,oneof" json:"method_override,omitempty"`
-	// A form POST reaches the GET rule of the same path.
+	// A form POST reaches the GET rule of the same path, or that of the method in
+	// X-HTTP-Method-Override, and its form is read like the query.
 	FormMethodOverride *bool `protobuf:"varint,4,opt,name=form_method_override,json=formMethodOverride,proto3,oneof" json:"form_method_override,omitempty"`
 	// Unknown query parameters are ignored, not refused.
 	IgnoreUnknownQuery *bool `protobuf:"varint,5,opt,name=ignore_unknown_query,json=ignoreUnknownQuery,proto3,oneof" json:"ignore_unknown_query,omitempty"`
@@ -2214,8 +2215,28 @@ type Rest struct {
 	StreamEnvelope *bool `protobuf:"varint,10,opt,name=stream_envelope,json=streamEnvelope,proto3,oneof" json:"stream_envelope,omitempty"`
 	// An unknown route is 501, not 404.
 	UnknownRouteUnimplemented *bool `protobuf:"varint,11,opt,name=unknown_route_unimplemented,json=unknownRouteUnimplemented,proto3,oneof" json:"unknown_route_unimplemented,omitempty"`
-	unknownFields             protoimpl.UnknownFields
-	sizeCache                 protoimpl.SizeCache
+	// A known path with another HTTP method is 501, not 405, as in grpc-gateway's
+	// DefaultRoutingErrorHandler.
+	WrongMethodUnimplemented *bool `protobuf:"varint,12,opt,name=wrong_method_unimplemented,json=wrongMethodUnimplemented,proto3,oneof" json:"wrong_method_unimplemented,omitempty"`
+	// Query parameters for what the path or the body sets are ignored, not refused.
+	IgnoreBoundQuery *bool `protobuf:"varint,13,opt,name=ignore_bound_query,json=ignoreBoundQuery,proto3,oneof" json:"ignore_bound_query,omitempty"`
+	// A server stream is a JSON array where Accept has no preference, not NDJSON.
+	// Envoy: "it returns an array of messages for stream response parameters".
+	StreamArray *bool `protobuf:"varint,14,opt,name=stream_array,json=streamArray,proto3,oneof" json:"stream_array,omitempty"`
+	// "+" in a query is a plus, not a space. Envoy: query_param_unescape_plus unset.
+	LiteralPlus *bool `protobuf:"varint,15,opt,name=literal_plus,json=literalPlus,proto3,oneof" json:"literal_plus,omitempty"`
+	// RFC 6570's reserved characters stay escaped in path variables of several
+	// segments. Envoy: url_unescape_spec ALL_CHARACTERS_EXCEPT_RESERVED.
+	KeepReservedEscapes *bool `protobuf:"varint,16,opt,name=keep_reserved_escapes,json=keepReservedEscapes,proto3,oneof" json:"keep_reserved_escapes,omitempty"`
+	// A service's error is an empty body with the headers grpc-status,
+	// grpc-message and, for details, grpc-status-details-bin. Envoy:
+	// convert_grpc_status unset.
+	StatusHeaders *bool `protobuf:"varint,17,opt,name=status_headers,json=statusHeaders,proto3,oneof" json:"status_headers,omitempty"`
+	// A body that is neither a form nor protobuf is JSON, whatever its
+	// Content-Type; so is a "form" that begins like JSON, as curl -d sends it.
+	AnyContentType *bool `protobuf:"varint,18,opt,name=any_content_type,json=anyContentType,proto3,oneof" json:"any_content_type,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Rest) Reset() {
@@ -2325,6 +2346,55 @@ func (x *Rest) GetUnknownRouteUnimplemented() bool {
 	return false
 }
 
+func (x *Rest) GetWrongMethodUnimplemented() bool {
+	if x != nil && x.WrongMethodUnimplemented != nil {
+		return *x.WrongMethodUnimplemented
+	}
+	return false
+}
+
+func (x *Rest) GetIgnoreBoundQuery() bool {
+	if x != nil && x.IgnoreBoundQuery != nil {
+		return *x.IgnoreBoundQuery
+	}
+	return false
+}
+
+func (x *Rest) GetStreamArray() bool {
+	if x != nil && x.StreamArray != nil {
+		return *x.StreamArray
+	}
+	return false
+}
+
+func (x *Rest) GetLiteralPlus() bool {
+	if x != nil && x.LiteralPlus != nil {
+		return *x.LiteralPlus
+	}
+	return false
+}
+
+func (x *Rest) GetKeepReservedEscapes() bool {
+	if x != nil && x.KeepReservedEscapes != nil {
+		return *x.KeepReservedEscapes
+	}
+	return false
+}
+
+func (x *Rest) GetStatusHeaders() bool {
+	if x != nil && x.StatusHeaders != nil {
+		return *x.StatusHeaders
+	}
+	return false
+}
+
+func (x *Rest) GetAnyContentType() bool {
+	if x != nil && x.AnyContentType != nil {
+		return *x.AnyContentType
+	}
+	return false
+}
+
 // Metadata says which headers cross.
 type Metadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2332,13 +2402,23 @@ type Metadata struct {
 	// accept-language, user-agent, traceparent, tracestate, x-request-id and
 	// x-forwarded-*. "name" or "prefix-*".
 	RequestHeaders []string `protobuf:"bytes,1,rep,name=request_headers,json=requestHeaders,proto3" json:"request_headers,omitempty"`
-	// Response metadata that becomes HTTP headers of the same name.
+	// Response metadata that becomes HTTP headers of the same name; "*" for all.
 	ResponseHeaders []string `protobuf:"bytes,2,rep,name=response_headers,json=responseHeaders,proto3" json:"response_headers,omitempty"`
 	// The prefix of all other response metadata in HTTP. Default:
 	// "Grpc-Metadata-"; empty leaves it out.
 	ResponsePrefix *string `protobuf:"bytes,3,opt,name=response_prefix,json=responsePrefix,proto3,oneof" json:"response_prefix,omitempty"`
 	// The prefix of trailers in HTTP. grpc-gateway: "Grpc-Trailer-".
 	TrailerPrefix *string `protobuf:"bytes,4,opt,name=trailer_prefix,json=trailerPrefix,proto3,oneof" json:"trailer_prefix,omitempty"`
+	// Trailers are sent as HTTP trailers to clients that send TE: trailers, and to
+	// no other; otherwise they are headers. Not on streams. As grpc-gateway does.
+	HttpTrailers *bool `protobuf:"varint,5,opt,name=http_trailers,json=httpTrailers,proto3,oneof" json:"http_trailers,omitempty"`
+	// HTTP's permanent request headers, such as Cookie, User-Agent and Origin,
+	// become metadata with this before their name. Default: "", which leaves them
+	// out. grpc-gateway: "grpcgateway-".
+	PermanentPrefix *string `protobuf:"bytes,6,opt,name=permanent_prefix,json=permanentPrefix,proto3,oneof" json:"permanent_prefix,omitempty"`
+	// All response metadata gets the prefix, also cache-control, etag and the like,
+	// save what response_headers names.
+	PrefixAll     *bool `protobuf:"varint,7,opt,name=prefix_all,json=prefixAll,proto3,oneof" json:"prefix_all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2399,6 +2479,27 @@ func (x *Metadata) GetTrailerPrefix() string {
 		return *x.TrailerPrefix
 	}
 	return ""
+}
+
+func (x *Metadata) GetHttpTrailers() bool {
+	if x != nil && x.HttpTrailers != nil {
+		return *x.HttpTrailers
+	}
+	return false
+}
+
+func (x *Metadata) GetPermanentPrefix() string {
+	if x != nil && x.PermanentPrefix != nil {
+		return *x.PermanentPrefix
+	}
+	return ""
+}
+
+func (x *Metadata) GetPrefixAll() bool {
+	if x != nil && x.PrefixAll != nil {
+		return *x.PrefixAll
+	}
+	return false
 }
 
 var File_transom_v1_config_proto protoreflect.FileDescriptor
@@ -2574,7 +2675,8 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x04Otlp\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12&\n" +
 	"\fsample_ratio\x18\x02 \x01(\x01H\x00R\vsampleRatio\x88\x01\x01B\x0f\n" +
-	"\r_sample_ratio\"\xad\x06\n" +
+	"\r_sample_ratio\"\xa1\n" +
+	"\n" +
 	"\x04Rest\x127\n" +
 	"\x15accept_trailing_slash\x18\x01 \x01(\bH\x00R\x13acceptTrailingSlash\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -2588,7 +2690,15 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x14repeated_path_values\x18\t \x01(\bH\aR\x12repeatedPathValues\x88\x01\x01\x12,\n" +
 	"\x0fstream_envelope\x18\n" +
 	" \x01(\bH\bR\x0estreamEnvelope\x88\x01\x01\x12C\n" +
-	"\x1bunknown_route_unimplemented\x18\v \x01(\bH\tR\x19unknownRouteUnimplemented\x88\x01\x01B\x18\n" +
+	"\x1bunknown_route_unimplemented\x18\v \x01(\bH\tR\x19unknownRouteUnimplemented\x88\x01\x01\x12A\n" +
+	"\x1awrong_method_unimplemented\x18\f \x01(\bH\n" +
+	"R\x18wrongMethodUnimplemented\x88\x01\x01\x121\n" +
+	"\x12ignore_bound_query\x18\r \x01(\bH\vR\x10ignoreBoundQuery\x88\x01\x01\x12&\n" +
+	"\fstream_array\x18\x0e \x01(\bH\fR\vstreamArray\x88\x01\x01\x12&\n" +
+	"\fliteral_plus\x18\x0f \x01(\bH\rR\vliteralPlus\x88\x01\x01\x127\n" +
+	"\x15keep_reserved_escapes\x18\x10 \x01(\bH\x0eR\x13keepReservedEscapes\x88\x01\x01\x12*\n" +
+	"\x0estatus_headers\x18\x11 \x01(\bH\x0fR\rstatusHeaders\x88\x01\x01\x12-\n" +
+	"\x10any_content_type\x18\x12 \x01(\bH\x10R\x0eanyContentType\x88\x01\x01B\x18\n" +
 	"\x16_accept_trailing_slashB\r\n" +
 	"\v_only_rulesB\x12\n" +
 	"\x10_method_overrideB\x17\n" +
@@ -2598,14 +2708,28 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x15_ignore_trailing_jsonB\x17\n" +
 	"\x15_repeated_path_valuesB\x12\n" +
 	"\x10_stream_envelopeB\x1e\n" +
-	"\x1c_unknown_route_unimplemented\"\xdf\x01\n" +
+	"\x1c_unknown_route_unimplementedB\x1d\n" +
+	"\x1b_wrong_method_unimplementedB\x15\n" +
+	"\x13_ignore_bound_queryB\x0f\n" +
+	"\r_stream_arrayB\x0f\n" +
+	"\r_literal_plusB\x18\n" +
+	"\x16_keep_reserved_escapesB\x11\n" +
+	"\x0f_status_headersB\x13\n" +
+	"\x11_any_content_type\"\x93\x03\n" +
 	"\bMetadata\x12'\n" +
 	"\x0frequest_headers\x18\x01 \x03(\tR\x0erequestHeaders\x12)\n" +
 	"\x10response_headers\x18\x02 \x03(\tR\x0fresponseHeaders\x12,\n" +
 	"\x0fresponse_prefix\x18\x03 \x01(\tH\x00R\x0eresponsePrefix\x88\x01\x01\x12*\n" +
-	"\x0etrailer_prefix\x18\x04 \x01(\tH\x01R\rtrailerPrefix\x88\x01\x01B\x12\n" +
+	"\x0etrailer_prefix\x18\x04 \x01(\tH\x01R\rtrailerPrefix\x88\x01\x01\x12(\n" +
+	"\rhttp_trailers\x18\x05 \x01(\bH\x02R\fhttpTrailers\x88\x01\x01\x12.\n" +
+	"\x10permanent_prefix\x18\x06 \x01(\tH\x03R\x0fpermanentPrefix\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"prefix_all\x18\a \x01(\bH\x04R\tprefixAll\x88\x01\x01B\x12\n" +
 	"\x10_response_prefixB\x11\n" +
-	"\x0f_trailer_prefixB?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
+	"\x0f_trailer_prefixB\x10\n" +
+	"\x0e_http_trailersB\x13\n" +
+	"\x11_permanent_prefixB\r\n" +
+	"\v_prefix_allB?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
 
 var (
 	file_transom_v1_config_proto_rawDescOnce sync.Once

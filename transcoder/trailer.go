@@ -1,0 +1,50 @@
+package transcoder
+
+import (
+	"net/http"
+	"net/textproto"
+	"strings"
+
+	"google.golang.org/grpc/metadata"
+)
+
+// takeTrailer is called with the trailing metadata before the header of an
+// answer that is no stream: it goes into the header, or is announced there and
+// follows the body (sendTrailer), or is left out where the client does not take
+// trailers (RFC 9110, 6.5.1).
+func (c *restCall) takeTrailer(md metadata.MD) {
+	rules := c.binding.Method.Settings.Headers
+	if !rules.httpTrailers {
+		rules.Trailer(c.w.Header(), md)
+		return
+	}
+	if len(md) == 0 || rules.trailerPrefix == "" || c.binding.Method.Shape.ServerStreams || !takesTrailers(c.r.Header) {
+		return
+	}
+	c.lateTrailer = true
+	for name := range md {
+		if !neverCrosses(name) {
+			c.w.Header().Add("Trailer", textproto.CanonicalMIMEHeaderKey(rules.trailerPrefix+name))
+		}
+	}
+}
+
+// sendTrailer writes what takeTrailer announced.
+func (c *restCall) sendTrailer(md metadata.MD) {
+	if c.lateTrailer {
+		c.binding.Method.Settings.Headers.Trailer(c.w.Header(), md)
+	}
+}
+
+// takesTrailers tells whether a client sent TE: trailers.
+func takesTrailers(h http.Header) bool {
+	for _, line := range h["Te"] {
+		for item := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(item, ";")
+			if strings.EqualFold(strings.TrimSpace(name), "trailers") {
+				return true
+			}
+		}
+	}
+	return false
+}
