@@ -33,12 +33,12 @@ func (d *Desk) IssueToken(_ context.Context, r *pb.LoginRequest) (*pb.IssueToken
 	return &pb.IssueTokenResponse{Member: m}, nil
 }
 
-// Logout agrees; the gateway ends the session.
+// Logout agrees; the gateway ends the session or the token.
 func (*Desk) Logout(ctx context.Context, _ *emptypb.Empty) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, answerHTTP(ctx, "204")
 }
 
-// LogoutEverywhere agrees; the gateway ends the sessions.
+// LogoutEverywhere agrees; the gateway ends all sessions and tokens.
 func (*Desk) LogoutEverywhere(ctx context.Context, _ *emptypb.Empty) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, answerHTTP(ctx, "204")
 }

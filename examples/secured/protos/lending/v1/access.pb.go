@@ -263,18 +263,18 @@ const file_lending_v1_access_proto_rawDesc = "" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x14\n" +
-	"\x05roles\x18\x03 \x03(\tR\x05roles2\xb2\x05\n" +
-	"\rAccessService\x12\xa7\x01\n" +
-	"\x05Login\x12\x18.lending.v1.LoginRequest\x1a\x19.lending.v1.LoginResponse\"i\xd2\xf8#O\x128\n" +
+	"\x05roles\x18\x03 \x03(\tR\x05roles2\xf4\x05\n" +
+	"\rAccessService\x12\xc8\x01\n" +
+	"\x05Login\x12\x18.lending.v1.LoginRequest\x1a\x19.lending.v1.LoginResponse\"\x89\x01\xd2\xf8#o\x128\n" +
 	"\tmember.id\x12\fmember.roles\x1a\x1b\n" +
 	"\x04name\x12\x13member.display_name\"\x00\"\x13\b\n" +
-	"\x12\x02\b< \x01R\tpasswords\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/session\x12\xcb\x01\n" +
+	"\x12\x02\b< \x01R\tpasswords\"\x1e\b\x1e\x12\x02\b< \x052\frequest.userR\x06member\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/session\x12\xec\x01\n" +
 	"\n" +
-	"IssueToken\x12\x18.lending.v1.LoginRequest\x1a\x1e.lending.v1.IssueTokenResponse\"\x82\x01\xd2\xf8#i\x12R\n" +
+	"IssueToken\x12\x18.lending.v1.LoginRequest\x1a\x1e.lending.v1.IssueTokenResponse\"\xa3\x01\xd2\xf8#\x89\x01\x12R\n" +
 	"\tmember.id\x12\fmember.roles\x1a\x1b\n" +
 	"\x04name\x12\x13member.display_name*\x1a\n" +
 	"\flending-desk\x12\x03\b\x84\a\x1a\x05token\"\x13\b\n" +
-	"\x12\x02\b< \x01R\tpasswords\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
+	"\x12\x02\b< \x01R\tpasswords\"\x1e\b\x1e\x12\x02\b< \x052\frequest.userR\x06member\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
 	"/v1/tokens\x12X\n" +
 	"\x06Logout\x12\x16.google.protobuf.Empty\x1a\x16.google.protobuf.Empty\"\x1e\xd2\xf8#\a\x1a\x00\x9a\x01\x02\b\x01\x82\xd3\xe4\x93\x02\r*\v/v1/session\x12o\n" +
 	"\x10LogoutEverywhere\x12\x16.google.protobuf.Empty\x1a\x16.google.protobuf.Empty\"+\xd2\xf8#\r\n" +

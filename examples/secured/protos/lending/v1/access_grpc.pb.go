@@ -42,9 +42,9 @@ type AccessServiceClient interface {
 	// IssueToken is Login for programs: the gateway signs a token and writes it
 	// into the answer.
 	IssueToken(ctx context.Context, in *LoginRequest, opts ...grpc.CallOption) (*IssueTokenResponse, error)
-	// Logout ends the session of the caller's cookie.
+	// Logout ends the session of the caller's cookie, or the caller's token.
 	Logout(ctx context.Context, in *emptypb.Empty, opts ...grpc.CallOption) (*emptypb.Empty, error)
-	// LogoutEverywhere ends all sessions of the caller.
+	// LogoutEverywhere ends all sessions and tokens of the caller.
 	LogoutEverywhere(ctx context.Context, in *emptypb.Empty, opts ...grpc.CallOption) (*emptypb.Empty, error)
 	// WhoAmI tells what the desk has been told of the caller.
 	WhoAmI(ctx context.Context, in *emptypb.Empty, opts ...grpc.CallOption) (*Member, error)
@@ -119,9 +119,9 @@ type AccessServiceServer interface {
 	// IssueToken is Login for programs: the gateway signs a token and writes it
 	// into the answer.
 	IssueToken(context.Context, *LoginRequest) (*IssueTokenResponse, error)
-	// Logout ends the session of the caller's cookie.
+	// Logout ends the session of the caller's cookie, or the caller's token.
 	Logout(context.Context, *emptypb.Empty) (*emptypb.Empty, error)
-	// LogoutEverywhere ends all sessions of the caller.
+	// LogoutEverywhere ends all sessions and tokens of the caller.
 	LogoutEverywhere(context.Context, *emptypb.Empty) (*emptypb.Empty, error)
 	// WhoAmI tells what the desk has been told of the caller.
 	WhoAmI(context.Context, *emptypb.Empty) (*Member, error)
