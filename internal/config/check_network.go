@@ -150,20 +150,19 @@ func (c *checker) telemetry(t *transomv1.Telemetry) {
 	}
 }
 
-// headerNames holds that each is the name of a header or, where prefixes are
-// taken, begins one: "x-*".
-func (c *checker) headerNames(path string, all []string, prefixes bool) {
-	expected := "expected the name of a header"
-	if prefixes {
-		expected += `, or "prefix-*"`
-	}
+// headerNames holds that each is the name of a header or, with a pattern, what
+// that stands for: "prefix-*" for names that begin so, "*" for all.
+func (c *checker) headerNames(path string, all []string, pattern string) {
 	for i, name := range all {
 		bare := strings.ToLower(name)
-		if prefixes {
+		switch {
+		case pattern == "*" && name == "*":
+			continue
+		case pattern != "*":
 			bare = strings.TrimSuffix(bare, "*")
 		}
 		if bare == "" || strings.Trim(bare, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
-			c.fail(join(path, i), "found %q, %s", name, expected)
+			c.fail(join(path, i), "found %q, expected the name of a header, or %q", name, pattern)
 		}
 	}
 }
