@@ -104,11 +104,7 @@ func (s *sharedBuckets) take(ctx context.Context, requests []bucketsRequest) ([]
 	}
 	bounded, cancel := s.bound(ctx)
 	defer cancel()
-	take := s.takeAll
-	if _, cluster := s.client.(*redis.ClusterClient); cluster && len(requests) > 1 {
-		take = s.takeEach
-	}
-	verdicts, err := take(bounded, requests)
+	verdicts, err := s.takeSome(bounded, requests)
 	if err == nil {
 		return verdicts, nil
 	}
@@ -117,6 +113,18 @@ func (s *sharedBuckets) take(ctx context.Context, requests []bucketsRequest) ([]
 	}
 	s.health.failed()
 	return nil, err
+}
+
+// takeSome asks for all at once where that is possible. One server cannot tell
+// that it belongs to a cluster before it is asked.
+func (s *sharedBuckets) takeSome(ctx context.Context, requests []bucketsRequest) ([]verdict, error) {
+	if len(requests) == 1 || !isCluster(s.client) {
+		verdicts, err := s.takeAll(ctx, requests)
+		if err == nil || !isCrossSlot(err) {
+			return verdicts, err
+		}
+	}
+	return s.takeEach(ctx, requests)
 }
 
 func (s *sharedBuckets) takeAll(ctx context.Context, requests []bucketsRequest) ([]verdict, error) {

@@ -70,7 +70,7 @@ func (c *Compiler) redis() (*redisStore, error) {
 const redisDialTimeout = 5 * time.Second
 
 // openRedis reads a URL as go-redis does; one with further addresses ("?addr=…")
-// is a cluster.
+// is a cluster, as is one of a server that turns out to be a cluster's node.
 func openRedis(address string, timeout time.Duration) (redis.UniversalClient, error) {
 	quietRedis()
 	parsed, err := url.Parse(address)
@@ -97,7 +97,10 @@ func openRedis(address string, timeout time.Duration) (redis.UniversalClient, er
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisDialTimeout, timeout, timeout, timeout
 	o.DialerRetries, o.MaxRetries, o.ContextTimeoutEnabled = attempts, retries, true
 	o.DisableIdentity, o.MaintNotificationsConfig = true, quiet
-	return redis.NewClient(o), nil
+	if o.Network == "unix" {
+		return redis.NewClient(o), nil // a cluster's nodes talk TCP
+	}
+	return newNodeClient(o), nil
 }
 
 // withoutURL takes the URL out of an error: it may hold a password or a token.

@@ -29,6 +29,8 @@ const redisPatience = 30 * time.Second
 type Server struct {
 	// URL is what a configuration's stores.redis.url holds.
 	URL string
+	// NodeURL names one server of a cluster as if there were no other.
+	NodeURL string
 
 	t       testing.TB
 	binary  string

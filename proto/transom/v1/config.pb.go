@@ -1806,8 +1806,9 @@ func (x *Stores) GetRedis() *RedisStore {
 // RedisStore is a Redis server.
 type RedisStore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "redis://", "rediss://" or "unix://" as go-redis reads it. May be
-	// file:PATH. Written down and empty, as "${REDIS_URL:-}" is without the
+	// "redis://", "rediss://" or "unix://" as go-redis reads it. One node of a
+	// cluster is enough: the others are found when it says that it is one; "?addr="
+	// names more nodes to begin with. May be file:PATH. Written down and empty, as "${REDIS_URL:-}" is without the
 	// variable: no Redis, all in memory.
 	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
 	// The longest one command may take. Default: 50 ms.
