@@ -92,11 +92,11 @@ func (e *StatusError) GRPCStatus() *status.Status { return e.Status }
 func (e *StatusError) HTTPStatus() int { return e.HTTP }
 
 // statusOf splits an error into its gRPC status and HTTP status: the error's
-// own, the method's mapping, or the table's.
+// own where that says more than the table, the method's mapping, or the table's.
 func statusOf(err error, mapping map[codes.Code]int) (*status.Status, int) {
 	st := status.Convert(err)
 	var own interface{ HTTPStatus() int }
-	if errors.As(err, &own) {
+	if errors.As(err, &own) && own.HTTPStatus() != HTTPStatus(st.Code()) {
 		return st, own.HTTPStatus()
 	}
 	if mapped, ok := mapping[st.Code()]; ok {

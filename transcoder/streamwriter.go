@@ -59,14 +59,14 @@ type streamWriter struct {
 }
 
 // begin writes the answer's header. e is its encoding, nil for none.
-func (w *streamWriter) begin(to http.ResponseWriter, controller *http.ResponseController, e *encoding) {
+func (w *streamWriter) begin(to http.ResponseWriter, controller *http.ResponseController, httpStatus int, e *encoding) {
 	w.controller, w.out = controller, to
 	if e != nil {
 		to.Header()["Content-Encoding"] = e.header
 		w.zip, w.zipper = e, e.writer(to)
 		w.out = w.zipper
 	}
-	to.WriteHeader(http.StatusOK)
+	to.WriteHeader(httpStatus)
 	w.last = time.Now()
 }
 
