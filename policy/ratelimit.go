@@ -26,6 +26,7 @@ type limit struct {
 	key    transomv1.RateLimit_Key
 	header string      // canonical, for HEADER
 	value  *expression // for CEL
+	by     string      // the key, for people
 
 	number      uint32 // in buckets
 	digest      string // in sharedBuckets; empty where the limit is this process's own

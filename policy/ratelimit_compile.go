@@ -86,7 +86,7 @@ func limitsSummary(limits []limit) string {
 	lines := make([]string, len(limits))
 	for i := range limits {
 		l := &limits[i]
-		lines[i] = l.text + " by " + strings.ToLower(l.key.String())
+		lines[i] = l.text + " by " + l.by
 		if l.shared() {
 			lines[i] += " in Redis"
 		}
@@ -179,6 +179,12 @@ func (b *build) rateLimit(i int, rule *transomv1.RateLimit) (limit, bool) {
 		return l, false
 	}
 	l.window = l.interval * time.Duration(l.burst)
+	switch l.by = strings.ToLower(l.key.String()); l.key {
+	case transomv1.RateLimit_HEADER:
+		l.by = "the header " + l.header
+	case transomv1.RateLimit_CEL:
+		l.by = rule.GetCel()
+	}
 	b.limitKey(i, &l, rule, refuse)
 	b.limitName(&l, rule, refuse)
 	identity := limitIdentity(b.target.RPC, rule, &l)

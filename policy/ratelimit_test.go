@@ -225,12 +225,14 @@ func TestLimitsExplainThemselves(t *testing.T) {
 		cors { allowed_origins: "https://a.example" allow_credentials: true }
 		rate_limit { requests: 100 per { seconds: 60 } burst: 20 key: PRINCIPAL per_message: true }
 		rate_limit { requests: 5 per { seconds: 90 } key: ROUTE }
+		rate_limit { requests: 6 key: HEADER header: "x-team" }
+		rate_limit { requests: 7 key: CEL cel: "headers['a']" }
 		concurrency { max: 8 queue: 4 }
 		headers { request { set { key: "x-a" value: "b" } remove: "X-B" } security { hsts {} } }
 		limits { max_header_bytes: 500 max_body_bytes: 7 }`)
 	want := map[string]string{
 		"cors":        "pages of https://a.example may call, with credentials",
-		"rate_limit":  "100 per minute, 20 at once by principal, messages too; 5 per 1m30s by route",
+		"rate_limit":  "100 per minute, 20 at once by principal, messages too; 5 per 1m30s by route; 6 per second by the header X-Team; 7 per second by headers['a']",
 		"concurrency": "at most 8 at once, 4 more wait up to 1s",
 		"headers": "request sets x-a, request removes x-b, x-frame-options, x-content-type-options, referrer-policy, " +
 			"strict-transport-security",
