@@ -57,8 +57,8 @@ func (c *checker) config(config *transomv1.Config) {
 		c.fail("events", "events have no effect in this version yet; remove them")
 	}
 	c.telemetry(config.Telemetry)
-	c.headerNames("metadata.request_headers", config.Metadata.GetRequestHeaders(), "prefix-*")
-	c.headerNames("metadata.response_headers", config.Metadata.GetResponseHeaders(), "*")
+	c.headerNames("metadata.request_headers", config.Metadata.GetRequestHeaders(), true)
+	c.headerNames("metadata.response_headers", config.Metadata.GetResponseHeaders(), false)
 	for i, text := range config.TrustedProxies {
 		if _, err := netip.ParsePrefix(text); err != nil {
 			c.fail(join("trusted_proxies", i), "found %q, expected an address range such as %q%s", text, "10.0.0.0/8", asRange(text))

@@ -150,19 +150,23 @@ func (c *checker) telemetry(t *transomv1.Telemetry) {
 	}
 }
 
-// headerNames holds that each is the name of a header or, with a pattern, what
-// that stands for: "prefix-*" for names that begin so, "*" for all.
-func (c *checker) headerNames(path string, all []string, pattern string) {
+// headerNames holds that each is the name of a header, "*" for all, or, with
+// prefixes, "prefix-*" for those that begin so.
+func (c *checker) headerNames(path string, all []string, prefixes bool) {
+	expected := `the name of a header, or "*"`
+	if prefixes {
+		expected = `the name of a header, "prefix-*" or "*"`
+	}
 	for i, name := range all {
-		bare := strings.ToLower(name)
-		switch {
-		case pattern == "*" && name == "*":
+		if name == "*" {
 			continue
-		case pattern != "*":
+		}
+		bare := strings.ToLower(name)
+		if prefixes {
 			bare = strings.TrimSuffix(bare, "*")
 		}
 		if bare == "" || strings.Trim(bare, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
-			c.fail(join(path, i), "found %q, expected the name of a header, or %q", name, pattern)
+			c.fail(join(path, i), "found %q, expected %s", name, expected)
 		}
 	}
 }

@@ -58,6 +58,8 @@ func TestMatch(t *testing.T) {
 		{"Semantics 1: ** keeps %2F", Options{}, []string{"GET /s/{a=**}"}, "GET /s/a%2Fb%2fc%20d/e", want{"GET /s/{a=**}", []string{"a%2Fb%2fc d/e"}, None}},
 		{"Semantics 1: more than one segment keeps %2F", Options{}, []string{"GET /{a=s/*}"}, "GET /s/a%2Fb", want{"GET /{a=s/*}", []string{"s/a%2Fb"}, None}},
 		{"Semantics 1: %252F in ** becomes %2F", Options{}, []string{"GET /s/{a=**}"}, "GET /s/%252F", want{"GET /s/{a=**}", []string{"%2F"}, None}},
+		{"Semantics 56: ** keeps what is reserved", Options{KeepReserved: true}, []string{"GET /s/{a=**}"}, "GET /s/%2F%23/%20%2523", want{"GET /s/{a=**}", []string{"%2F%23/ %23"}, None}},
+		{"Semantics 56: a single segment decodes all", Options{KeepReserved: true}, []string{"GET /s/{a}"}, "GET /s/%23", want{"GET /s/{a}", []string{"#"}, None}},
 		{"Semantics 1: an escaped slash does not split", Options{}, []string{"GET /s/{a}/{b}"}, "GET /s/a%2Fb", want{failure: NotFound}},
 		{"Semantics 2: + is literal", Options{}, []string{"GET /s/{a}"}, "GET /s/a+b", want{"GET /s/{a}", []string{"a+b"}, None}},
 

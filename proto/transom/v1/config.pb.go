@@ -2401,7 +2401,7 @@ type Metadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Request headers that become metadata, besides authorization,
 	// accept-language, user-agent, traceparent, tracestate, x-request-id and
-	// x-forwarded-*. "name" or "prefix-*".
+	// x-forwarded-*. "name", "prefix-*", or "*" for all but x-forwarded-*.
 	RequestHeaders []string `protobuf:"bytes,1,rep,name=request_headers,json=requestHeaders,proto3" json:"request_headers,omitempty"`
 	// Response metadata that becomes HTTP headers of the same name; "*" for all.
 	ResponseHeaders []string `protobuf:"bytes,2,rep,name=response_headers,json=responseHeaders,proto3" json:"response_headers,omitempty"`
@@ -2410,8 +2410,8 @@ type Metadata struct {
 	ResponsePrefix *string `protobuf:"bytes,3,opt,name=response_prefix,json=responsePrefix,proto3,oneof" json:"response_prefix,omitempty"`
 	// The prefix of trailers in HTTP. grpc-gateway: "Grpc-Trailer-".
 	TrailerPrefix *string `protobuf:"bytes,4,opt,name=trailer_prefix,json=trailerPrefix,proto3,oneof" json:"trailer_prefix,omitempty"`
-	// Trailers are sent as HTTP trailers to clients that send TE: trailers, and to
-	// no other; otherwise they are headers. Not on streams. As grpc-gateway does.
+	// Trailers are sent as HTTP trailers, to clients that send TE: trailers alone
+	// and not on streams, as grpc-gateway does. Without it they are headers.
 	HttpTrailers *bool `protobuf:"varint,5,opt,name=http_trailers,json=httpTrailers,proto3,oneof" json:"http_trailers,omitempty"`
 	// HTTP's permanent request headers, such as Cookie, User-Agent and Origin,
 	// become metadata with this before their name. Default: "", which leaves them
