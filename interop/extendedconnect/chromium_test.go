@@ -3,8 +3,6 @@
 package extendedconnect
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,12 +10,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"github.com/chromedp/chromedp"
 
 	"github.com/transom-gateway/transom/internal/gatewaytest"
 	_ "github.com/transom-gateway/transom/internal/gatewaytest/http2xconnect" // or Chromium takes HTTP/1.1
+	"github.com/transom-gateway/transom/interop/internal/browser"
 )
 
 // script opens a WebSocket and sends frames. After so many answers it half-closes
@@ -78,7 +74,7 @@ func TestChromium(t *testing.T) {
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	tab := openTab(t, server.URL+"/v1/shelves/1")
+	page := browser.Start(t).Open(t, server.URL+"/v1/shelves/1")
 
 	const discuss = "/v1/discuss:stream"
 	text := func(n int) string { return `{"text":"` + strings.Repeat("x", n) + `"}` }
@@ -98,15 +94,7 @@ func TestChromium(t *testing.T) {
 		{"no such route", "/v1/nothing", nil, 0, "", told{Answers: []int{}, Code: 1006}},
 	} {
 		t.Run("Semantics 38: "+test.name, func(t *testing.T) {
-			frames, err := json.Marshal(append([]string{}, test.frames...))
-			if err != nil {
-				t.Fatal(err)
-			}
-			call := fmt.Sprintf("(%s)(%q, %s, %d, %q)", script, test.path, frames, test.after, test.how)
-			got, err := chromedp.Run(tab, chromedp.Evaluate[told](call, chromedp.EvalAwaitPromise))
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := browser.Eval[told](t, page, script, test.path, append([]string{}, test.frames...), test.after, test.how)
 			if test.want.Code != 1006 {
 				test.want.Protocol = "transom.json"
 			}
@@ -118,20 +106,4 @@ func TestChromium(t *testing.T) {
 			}
 		})
 	}
-}
-
-// openTab starts Chromium and loads a page.
-func openTab(t *testing.T, url string) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.IgnoreCertErrors)
-	allocator, stop := chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(stop)
-	tab, closeTab := chromedp.NewContext(allocator)
-	t.Cleanup(closeTab)
-	if err := chromedp.Do(tab, chromedp.Navigate(url)); err != nil {
-		t.Fatal(err)
-	}
-	return tab
 }

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -70,5 +71,14 @@ func next[T any](t *testing.T, what string, from <-chan T) T {
 	case <-time.After(patience):
 		t.Fatalf("the backend does not see %s", what)
 		panic("not reached")
+	}
+}
+
+// ended waits for the end of a stream at the backend: by an error of its context,
+// or of its own (nil).
+func ended(t *testing.T, b *backend, want error) {
+	t.Helper()
+	if got := next(t, "the end of a stream", b.ended); !errors.Is(got, want) {
+		t.Errorf("the stream's context ended by %v, want %v", got, want)
 	}
 }

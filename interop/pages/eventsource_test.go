@@ -2,7 +2,6 @@ package pages
 
 import (
 	"context"
-	"errors"
 	"net/http/httptest"
 	"testing"
 
@@ -37,9 +36,7 @@ func TestEventSource(t *testing.T) {
 	over := func(t *testing.T, want error) {
 		t.Helper()
 		next(t, "a call", b.begun)
-		if got := next(t, "its end", b.ended); !errors.Is(got, want) {
-			t.Errorf("the call's context ended by %v, want %v", got, want)
-		}
+		ended(t, b, want)
 	}
 	listenTo := func(t *testing.T, path string, closeAtEnd bool) any {
 		t.Helper()
@@ -96,15 +93,30 @@ func TestEventSource(t *testing.T) {
 			t.Errorf("the first call has the last-event-id %v", id)
 		}
 		frail.CloseClientConnections()
-		if got := next(t, "its end", b.ended); !errors.Is(got, context.Canceled) {
-			t.Errorf("the first call ended by %v", got)
-		}
+		ended(t, b, context.Canceled)
 		if id := next(t, "the second call", b.begun).Get("last-event-id"); len(id) != 1 || id[0] != "2" {
 			t.Errorf("the second call has the last-event-id %v", id)
 		}
 		browser.Eval[any](t, other, `() => window.source.close()`)
-		if got := next(t, "the second end", b.ended); !errors.Is(got, context.Canceled) {
-			t.Errorf("the second call ended by %v", got)
+		ended(t, b, context.Canceled)
+	})
+	t.Run("Semantics 33, 35: more sources than HTTP/1.1 has connections for", func(t *testing.T) {
+		secure := httptest.NewUnstartedServer(g)
+		secure.EnableHTTP2 = true
+		secure.StartTLS()
+		t.Cleanup(secure.Close)
+		other := chromium.Open(t, secure.URL+"/v1/shelves/1")
+		if n := browser.Eval[int](t, other, `async path => {
+			const sources = Array.from({ length: 20 }, () => new EventSource(path));
+			await Promise.all(sources.map(source => new Promise(resolve => source.onmessage = resolve)));
+			const open = sources.filter(source => source.readyState === EventSource.OPEN).length;
+			sources.forEach(source => source.close());
+			return open;
+		}`, "/v1/shelves/1/books:watch?interval=3600s"); n != 20 {
+			t.Errorf("%d sources are open at once", n)
+		}
+		for range 20 {
+			over(t, context.Canceled)
 		}
 	})
 	t.Run("Semantics 33: no event stream is asked for", func(t *testing.T) {
