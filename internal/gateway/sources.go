@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/proxy"
@@ -107,6 +109,7 @@ func (s *sources) forget(used []*schema.Registry) {
 	for _, r := range used {
 		if plans[r] = s.plans[r]; plans[r] == nil {
 			plans[r] = jsonwire.NewPlans(resolver{r})
+			plans[r].Hide(func(f protoreflect.FieldDescriptor) bool { return schema.FieldOptions(f).GetSensitive() })
 		}
 	}
 	s.plans = plans

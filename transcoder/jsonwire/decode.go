@@ -268,7 +268,7 @@ func (d *decoder) one(p *Plan, f *fieldPlan, typeAt, next int, seen *seenBits) (
 	}
 	before := len(d.out)
 	if err := d.field(f); err != nil {
-		return next, below(err, f.desc.JSONName())
+		return next, f.below(err, f.desc.JSONName())
 	}
 	if f.required > 0 && len(d.out) > before {
 		d.note(seen, f.required, p)

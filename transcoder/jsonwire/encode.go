@@ -226,7 +226,7 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 				continue
 			}
 			if dst, b, err = e.value(dst, f, value); err != nil {
-				return dst, b, below(err, string(f.desc.Name()))
+				return dst, b, f.below(err, string(f.desc.Name()))
 			}
 			if f.implicit && e.unset == unsetOmitted && e.isZero(f, value, dst[at+len(f.keys[e.names]):]) {
 				dst = dst[:at]
@@ -241,7 +241,7 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 			dst, b, err = e.mapping(dst, f, b[n:])
 		}
 		if err != nil {
-			return dst, b, below(err, string(f.desc.Name()))
+			return dst, b, f.below(err, string(f.desc.Name()))
 		}
 		if dst[len(dst)-2] == '[' && e.unset == unsetOmitted {
 			dst = dst[:at]

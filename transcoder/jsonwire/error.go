@@ -59,6 +59,24 @@ func below(err error, name string) error {
 	return err
 }
 
+// below is the package's below for an error in the value of the field. Of a
+// value that is nobody's business it tells the place alone: neither what was
+// found nor the names and keys within.
+func (f *fieldPlan) below(err error, name string) error {
+	if f.hidden {
+		err = hide(err)
+	}
+	return below(err, name)
+}
+
+// hide takes out of an error what it repeats of its input.
+func hide(err error) error {
+	if e, ok := err.(*Error); ok { //nolint:errorlint // our own errors are never wrapped
+		e.Path, e.Reason = "", "the value is not valid"
+	}
+	return err
+}
+
 // belowIndex is below for an element of a list.
 func belowIndex(err error, i int) error {
 	return below(err, "["+strconv.Itoa(i)+"]")

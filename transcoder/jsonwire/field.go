@@ -2,6 +2,7 @@ package jsonwire
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -142,6 +143,9 @@ func (d *decoder) below(f *Field, write func() error) error {
 	}
 	before := len(d.out)
 	if err := write(); err != nil {
+		if f.leaf.hidden || slices.ContainsFunc(f.parents, func(p *fieldPlan) bool { return p.hidden }) {
+			err = hide(err)
+		}
 		return err
 	}
 	if len(d.out) == before {

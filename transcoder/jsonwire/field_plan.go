@@ -105,6 +105,8 @@ type fieldPlan struct {
 	simple bool
 	// texts tells a map of strings to strings.
 	texts bool
+	// hidden: no error repeats the value.
+	hidden bool
 }
 
 // message returns the plan of the field's message, compiled on first use.
@@ -126,6 +128,7 @@ func newFieldPlan(s *Plans, d protoreflect.FieldDescriptor) *fieldPlan {
 		implicit: !d.HasPresence() && !d.IsList() && !d.IsMap(),
 		utf8:     d.Kind() == protoreflect.StringKind && enforceUTF8(d),
 		oneof:    -1,
+		hidden:   s.hidden != nil && s.hidden(d),
 	}
 	f.typ = wireType(f.op)
 	f.packable = d.IsList() && f.op <= lastNumeric

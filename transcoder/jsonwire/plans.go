@@ -26,6 +26,7 @@ type Resolver interface {
 // use and compile a message when it is first needed.
 type Plans struct {
 	resolver Resolver
+	hidden   func(protoreflect.FieldDescriptor) bool
 
 	mu       sync.Mutex
 	messages map[protoreflect.MessageDescriptor]*Plan
@@ -44,6 +45,10 @@ func NewPlans(r Resolver) *Plans {
 	s.byName.Store(&map[string]*Plan{})
 	return s
 }
+
+// Hide says which fields no error may repeat the values of. It is called before
+// any plan is asked for; hidden is called once for each field.
+func (s *Plans) Hide(hidden func(protoreflect.FieldDescriptor) bool) { s.hidden = hidden }
 
 // Message returns the plan of a message.
 func (s *Plans) Message(d protoreflect.MessageDescriptor) *Plan {
