@@ -1,0 +1,44 @@
+package main
+
+import (
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/transom-gateway/transom/examples/bookstore"
+)
+
+// TestDemoPrints does what the demo tells a newcomer to do, but for the lines for
+// the console of a browser: interop plays those.
+func TestDemoPrints(t *testing.T) {
+	demo := startDemo(t)
+	printed := demo.log.String()
+	page := regexp.MustCompile(`Its page: (\S+)`).FindStringSubmatch(printed)
+	if page == nil {
+		t.Fatalf("no page is named:\n%s", printed)
+	}
+	if code, body := get(t, page[1]); code != 200 || !strings.HasPrefix(body, "<!doctype html>") {
+		t.Errorf("the page: %d %.80s", code, body)
+	}
+	for _, line := range bookstore.TourInConsole() {
+		if !strings.Contains(printed, "  "+line+"\n") {
+			t.Errorf("not printed: %s", line)
+		}
+	}
+	commands := regexp.MustCompile(`(?m)^  (curl .*)$`).FindAllStringSubmatch(printed, -1)
+	if len(commands) != 5 {
+		t.Fatalf("%d commands are printed, want 5:\n%s", len(commands), printed)
+	}
+	for _, c := range commands {
+		t.Run(c[1], func(t *testing.T) {
+			out, err := exec.CommandContext(t.Context(), "bash", "-c", c[1]+" --silent --show-error --fail-with-body").CombinedOutput()
+			if err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+			if stream := strings.Contains(c[1], "text/event-stream"); stream && !strings.Contains(string(out), "\nevent: end\n") {
+				t.Errorf("the stream has no end:\n%s", out)
+			}
+		})
+	}
+}
