@@ -20,7 +20,10 @@ var (
 	errNoCredentials  = status.Error(codes.Unauthenticated, "the call needs credentials")
 	errBadCredentials = status.Error(codes.Unauthenticated, "the credentials are not valid")
 	errIssuerAway     = status.Error(codes.Unavailable, "the credentials cannot be checked at the moment")
-	errCrossSite      = status.Error(codes.PermissionDenied, "the request comes from another site")
+	// errRevokedAway is the store of revoked tokens that does not answer. Its text
+	// is its own, for that is what errors.Is tells statuses apart by.
+	errRevokedAway = status.Error(codes.Unavailable, "whether the credentials were revoked cannot be checked at the moment")
+	errCrossSite   = status.Error(codes.PermissionDenied, "the request comes from another site")
 )
 
 // The values of WWW-Authenticate (RFC 6750 3).
@@ -89,8 +92,11 @@ func (p *authPolicy) Admit(ctx context.Context, r *Request) (context.Context, Do
 
 func (p *authPolicy) admitToken(ctx context.Context, r *Request, token string, from tokenPlace) error {
 	v, err := p.tokens.check(ctx, token, p.now())
-	if errors.Is(err, errKeysAway) || errors.Is(err, errRevocationsAway) {
+	if errors.Is(err, errKeysAway) {
 		return errIssuerAway
+	}
+	if errors.Is(err, errRevocationsAway) {
+		return errRevokedAway
 	}
 	if err != nil {
 		p.log.Debug("a token was refused", "rpc", r.RPC, "request", r.RequestID, "reason", err)

@@ -51,7 +51,7 @@ func (p *logoutPolicy) Reply(ctx context.Context, r *Request, message []byte) ([
 	key, sent, ok := p.sessions.key(r.HTTP.Header)
 	token, err := p.token(ctx, r)
 	if err != nil {
-		return nil, errIssuerAway
+		return nil, err
 	}
 	if p.all {
 		if err := p.endAll(ctx, r, token, key, ok); err != nil {
@@ -64,7 +64,7 @@ func (p *logoutPolicy) Reply(ctx context.Context, r *Request, message []byte) ([
 		}
 	}
 	if err := p.revoked.revoke(ctx, token); err != nil {
-		return nil, errIssuerAway
+		return nil, errRevokedAway
 	}
 	if sent {
 		p.sessions.setCookie(r.ResponseHeader, "", -1)
@@ -73,8 +73,7 @@ func (p *logoutPolicy) Reply(ctx context.Context, r *Request, message []byte) ([
 }
 
 // token is the one that auth let in, or on an open method the one in the header
-// if it is good; nil if there is none. The error is one of what is asked about
-// tokens.
+// if it is good; nil if there is none. The error is for the client.
 func (p *logoutPolicy) token(ctx context.Context, r *Request) (*verified, error) {
 	if r.Identity != nil {
 		return r.Identity.token, nil
@@ -84,8 +83,11 @@ func (p *logoutPolicy) token(ctx context.Context, r *Request) (*verified, error)
 		return nil, nil
 	}
 	v, err := p.tokens.check(ctx, raw, p.sessions.now())
-	if errors.Is(err, errKeysAway) || errors.Is(err, errRevocationsAway) {
-		return nil, err
+	switch {
+	case errors.Is(err, errKeysAway):
+		return nil, errIssuerAway
+	case errors.Is(err, errRevocationsAway):
+		return nil, errRevokedAway
 	}
 	return v, nil
 }

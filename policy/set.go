@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -82,12 +83,12 @@ func (s *Set) QueryParameters() []string {
 func (s *Set) Admit(ctx context.Context, r *Request) (context.Context, error) {
 	for _, p := range s.policies {
 		next, done, err := p.Admit(ctx, r)
-		if s.observer != nil {
-			s.observer.Decision(p.Name(), r.RPC, resultOf(err))
-		}
 		if err != nil {
-			r.RefusedBy = p.Name()
+			s.refused(r, p, err)
 			return ctx, err
+		}
+		if s.observer != nil {
+			s.observer.Decision(p.Name(), r.RPC, resultOf(nil))
 		}
 		if done != nil {
 			r.dones = append(r.dones, done)
@@ -102,6 +103,9 @@ func (s *Set) refused(r *Request, by Policy, err error) {
 	r.RefusedBy = by.Name()
 	if s.observer != nil {
 		s.observer.Decision(by.Name(), r.RPC, resultOf(err))
+		if errors.Is(err, errSessionsAway) || errors.Is(err, errRevokedAway) {
+			s.observer.Decision(by.Name(), r.RPC, "unavailable_store")
+		}
 	}
 }
 

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// processPatience bounds how long a process may take to start, and to end.
+const processPatience = time.Minute
+
+// buildTransom builds the program as its users do.
+func buildTransom(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "transom")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("building transom: %v\n%s", err, out)
+	}
+	return bin
+}
+
+// process is a gateway as a process of its own.
+type process struct {
+	url, admin string
+	log        *locked
+
+	t     *testing.T
+	cmd   *exec.Cmd
+	ended chan error
+	once  sync.Once
+	code  error
+}
+
+// startProcess runs `transom serve` on free ports until stop or the end of the
+// test.
+func startProcess(t *testing.T, bin string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, log: &locked{}, ended: make(chan error, 1)}
+	p.cmd = exec.Command(bin, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan [2]string, 1)
+	go func() {
+		p.follow(stderr, started)
+		p.ended <- p.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		p.stop()
+		if t.Failed() {
+			t.Logf("%s wrote:\n%s", p.url, p.log)
+		}
+	})
+	select {
+	case at := <-started:
+		p.url, p.admin = "http://"+at[0], at[1] // the log has the URL of the one, the address of the other
+	case err := <-p.ended:
+		p.ended <- err
+		t.Fatalf("transom ended: %v\n%s", err, p.log)
+	case <-time.After(processPatience):
+		t.Fatalf("transom does not listen\n%s", p.log)
+	}
+	return p
+}
+
+// follow keeps the log, and finds in it where the process listens.
+func (p *process) follow(stderr io.Reader, started chan<- [2]string) {
+	var at [2]string
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		_, _ = p.log.Write(append(lines.Bytes(), '\n')) // into memory
+		var line struct{ Msg, Address string }
+		switch _ = json.Unmarshal(lines.Bytes(), &line); line.Msg {
+		case "listening":
+			at[0] = line.Address
+		case "admin":
+			at[1] = line.Address
+			started <- at
+		}
+	}
+}
+
+// terminate asks the process to end, as Kubernetes and systemd do.
+func (p *process) terminate() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.t.Error(err)
+	}
+}
+
+// stop ends the process and wants it to end well.
+func (p *process) stop() {
+	p.t.Helper()
+	p.once.Do(func() {
+		p.terminate()
+		select {
+		case p.code = <-p.ended:
+		case <-time.After(processPatience):
+			_ = p.cmd.Process.Kill() // there is no better way left
+			p.code = errors.Join(errors.New("it did not end by itself"), <-p.ended)
+		}
+		if p.code != nil {
+			p.t.Errorf("transom: %v", p.code)
+		}
+	})
+}
