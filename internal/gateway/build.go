@@ -77,6 +77,7 @@ func (b *builder) prepare() {
 	s := b.snapshot
 	s.rest = b.settings.routing
 	s.headers = b.settings.headers
+	s.ownPaths = ownPaths(b.file.Config.GetOwnServices())
 	s.tree = httprule.NewTree[*Route](b.settings.paths)
 	s.errors = transcoder.NewErrorWriter(jsonwire.NewPlans(resolver{protoregistry.GlobalTypes}))
 	for i, text := range b.file.Config.GetTrustedProxies() {
@@ -175,16 +176,20 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 func (b *builder) finish() {
 	t := b.gateway.options.Telemetry
 	byMethod := map[*Method][]*observe.RouteMetrics{}
+	var hidden []*observe.RouteMetrics
 	for _, route := range b.snapshot.routes {
 		route.metrics = t.Metrics.Route(route.method.RPC, route.template)
 		byMethod[route.method] = append(byMethod[route.method], route.metrics)
+		if route.binding.HidesPath() {
+			hidden = append(hidden, route.metrics)
+		}
 	}
 	for m, routes := range byMethod {
 		var behind []string
 		for _, p := range m.set.Policies() {
 			behind = append(behind, p.Name())
 		}
-		m.set.Prepend(t.Policies(observe.Method{RPC: m.RPC, Routes: routes, Behind: behind})...)
+		m.set.Prepend(t.Policies(observe.Method{RPC: m.RPC, Routes: routes, Hidden: hidden, Behind: behind})...)
 		m.changesHeader = m.set.ChangesHeader()
 	}
 	b.snapshot.unmatched = policy.NewSet(nil, t.Policies(observe.Method{})...)

@@ -156,7 +156,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.recycle()
 	route, err := snapshot.find(r, &c.match)
 	if route == nil {
-		if g.own.serves(r, c.match.protocol) {
+		if snapshot.servesItself(r, c.match.protocol) {
 			g.own.server.ServeHTTP(w, r)
 			return
 		}

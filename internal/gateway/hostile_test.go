@@ -10,10 +10,12 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
+	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/gatewaytest"
 )
@@ -114,6 +116,26 @@ func TestSmuggling(t *testing.T) {
 		if status := string(head[9:]); err == nil && status != "400" && status != "501" && name != "obs-fold" {
 			t.Errorf("Semantics 52: %s: %s", name, status)
 		}
+	}
+}
+
+// Who does not want to tell everybody what there is switches reflection off.
+func TestOwnServicesOff(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{Config: "own_services: { reflection: false }\n"})
+	conn, err := grpc.NewClient(g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.Unimplemented {
+		t.Errorf("reflection: %v", err)
+	}
+	if _, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{}); err != nil {
+		t.Errorf("health: %v", err)
 	}
 }
 

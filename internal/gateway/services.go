@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/transom-gateway/transom/internal/schema"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/transcoder"
 )
 
@@ -36,12 +37,21 @@ func (g *Gateway) newServices() *services {
 	return s
 }
 
-// ownPaths are the services' paths, without the method.
-var ownPaths = []string{"/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"}
+// ownPaths returns the paths of those that are on, without the method.
+func ownPaths(o *transomv1.OwnServices) []string {
+	var paths []string
+	if o == nil || o.Health == nil || o.GetHealth() {
+		paths = append(paths, "/grpc.health.v1.Health/")
+	}
+	if o == nil || o.Reflection == nil || o.GetReflection() {
+		paths = append(paths, "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/")
+	}
+	return paths
+}
 
-// serves tells whether a request is for one of the gateway's own services.
-func (s *services) serves(r *http.Request, p transcoder.Protocol) bool {
-	return p == transcoder.GRPC && slices.ContainsFunc(ownPaths, func(prefix string) bool {
+// servesItself tells whether a request is for one of the gateway's own services.
+func (s *Snapshot) servesItself(r *http.Request, p transcoder.Protocol) bool {
+	return p == transcoder.GRPC && slices.ContainsFunc(s.ownPaths, func(prefix string) bool {
 		return strings.HasPrefix(r.URL.Path, prefix)
 	})
 }
@@ -80,14 +90,14 @@ type served struct{ gateway *Gateway }
 // reads the names.
 func (s served) GetServiceInfo() map[string]grpc.ServiceInfo {
 	info := map[string]grpc.ServiceInfo{}
-	for _, prefix := range ownPaths {
-		info[strings.Trim(prefix, "/")] = grpc.ServiceInfo{}
-	}
 	snapshot := s.gateway.acquire()
 	if snapshot == nil {
 		return info
 	}
 	defer snapshot.release()
+	for _, prefix := range snapshot.ownPaths {
+		info[strings.Trim(prefix, "/")] = grpc.ServiceInfo{}
+	}
 	for _, name := range snapshot.serviceNames() {
 		info[name] = grpc.ServiceInfo{}
 	}

@@ -34,6 +34,8 @@ type Snapshot struct {
 	headers *transcoder.HeaderRules
 	rest    restSettings
 	proxies proxies
+	// ownPaths are those of the gateway's own services that are on.
+	ownPaths []string
 
 	// unmatched observes the requests that no route takes.
 	unmatched *policy.Set

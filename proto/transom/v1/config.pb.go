@@ -133,7 +133,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18, 0}
 }
 
 // How a line is written.
@@ -186,7 +186,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25, 0}
 }
 
 // How much is written.
@@ -243,7 +243,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -284,8 +284,10 @@ type Config struct {
 	TrustedProxies []string `protobuf:"bytes,16,rep,name=trusted_proxies,json=trustedProxies,proto3" json:"trusted_proxies,omitempty"`
 	// How long calls in flight may go on after a signal to stop. Default: 30 s.
 	ShutdownTimeout *durationpb.Duration `protobuf:"bytes,17,opt,name=shutdown_timeout,json=shutdownTimeout,proto3" json:"shutdown_timeout,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The gRPC services that the gateway answers itself. No policy guards them.
+	OwnServices   *OwnServices `protobuf:"bytes,18,opt,name=own_services,json=ownServices,proto3" json:"own_services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Config) Reset() {
@@ -437,6 +439,70 @@ func (x *Config) GetShutdownTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *Config) GetOwnServices() *OwnServices {
+	if x != nil {
+		return x.OwnServices
+	}
+	return nil
+}
+
+// OwnServices are the gRPC services that the gateway answers itself for what it
+// serves. One that is off is UNIMPLEMENTED.
+type OwnServices struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Server reflection, v1 and v1alpha: tells anybody the methods and messages.
+	// Default: true.
+	Reflection *bool `protobuf:"varint,1,opt,name=reflection,proto3,oneof" json:"reflection,omitempty"`
+	// grpc.health.v1.Health. Default: true.
+	Health        *bool `protobuf:"varint,2,opt,name=health,proto3,oneof" json:"health,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnServices) Reset() {
+	*x = OwnServices{}
+	mi := &file_transom_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnServices) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnServices) ProtoMessage() {}
+
+func (x *OwnServices) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnServices.ProtoReflect.Descriptor instead.
+func (*OwnServices) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *OwnServices) GetReflection() bool {
+	if x != nil && x.Reflection != nil {
+		return *x.Reflection
+	}
+	return false
+}
+
+func (x *OwnServices) GetHealth() bool {
+	if x != nil && x.Health != nil {
+		return *x.Health
+	}
+	return false
+}
+
 // Listener is one address that serves HTTP/1.1 and HTTP/2.
 type Listener struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -452,7 +518,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_transom_v1_config_proto_msgTypes[1]
+	mi := &file_transom_v1_config_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +530,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[1]
+	mi := &file_transom_v1_config_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +543,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Listener) GetAddress() string {
@@ -516,7 +582,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[2]
+	mi := &file_transom_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +594,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[2]
+	mi := &file_transom_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -541,7 +607,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ServerTls) GetCertificate() string {
@@ -576,7 +642,7 @@ type Admin struct {
 
 func (x *Admin) Reset() {
 	*x = Admin{}
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -588,7 +654,7 @@ func (x *Admin) String() string {
 func (*Admin) ProtoMessage() {}
 
 func (x *Admin) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -601,7 +667,7 @@ func (x *Admin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admin.ProtoReflect.Descriptor instead.
 func (*Admin) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Admin) GetAddress() string {
@@ -627,7 +693,7 @@ type SchemaSource struct {
 
 func (x *SchemaSource) Reset() {
 	*x = SchemaSource{}
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -639,7 +705,7 @@ func (x *SchemaSource) String() string {
 func (*SchemaSource) ProtoMessage() {}
 
 func (x *SchemaSource) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -652,7 +718,7 @@ func (x *SchemaSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaSource.ProtoReflect.Descriptor instead.
 func (*SchemaSource) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SchemaSource) GetSource() isSchemaSource_Source {
@@ -727,7 +793,7 @@ type Reflection struct {
 
 func (x *Reflection) Reset() {
 	*x = Reflection{}
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +805,7 @@ func (x *Reflection) String() string {
 func (*Reflection) ProtoMessage() {}
 
 func (x *Reflection) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +818,7 @@ func (x *Reflection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reflection.ProtoReflect.Descriptor instead.
 func (*Reflection) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Reflection) GetUpstream() string {
@@ -787,7 +853,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +865,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +878,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Upstream) GetKind() isUpstream_Kind {
@@ -887,7 +953,7 @@ type GrpcUpstream struct {
 
 func (x *GrpcUpstream) Reset() {
 	*x = GrpcUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -899,7 +965,7 @@ func (x *GrpcUpstream) String() string {
 func (*GrpcUpstream) ProtoMessage() {}
 
 func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -912,7 +978,7 @@ func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrpcUpstream.ProtoReflect.Descriptor instead.
 func (*GrpcUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GrpcUpstream) GetTarget() string {
@@ -976,7 +1042,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -988,7 +1054,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1001,7 +1067,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -1052,7 +1118,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +1130,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +1143,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -1107,7 +1173,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1119,7 +1185,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1132,7 +1198,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -1162,7 +1228,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1240,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1253,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -1221,7 +1287,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1299,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1312,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -1292,7 +1358,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1370,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1383,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -1354,7 +1420,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1432,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1445,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -1409,7 +1475,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1487,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1500,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -1492,7 +1558,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1570,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1583,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -1687,7 +1753,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +1765,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +1778,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -1768,7 +1834,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1846,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1859,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -1821,7 +1887,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +1899,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +1912,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -1883,7 +1949,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +1961,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +1974,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -1936,7 +2002,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +2014,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +2027,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -1982,7 +2048,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2060,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2073,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -2030,7 +2096,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2042,7 +2108,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2055,7 +2121,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -2085,7 +2151,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2163,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2176,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -2147,7 +2213,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2225,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2238,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -2242,7 +2308,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2320,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2333,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -2426,7 +2492,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +2504,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +2517,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -2508,7 +2574,7 @@ var File_transom_v1_config_proto protoreflect.FileDescriptor
 const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/config.proto\x12\n" +
-	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\xf6\a\n" +
+	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\xb2\b\n" +
 	"\x06Config\x122\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x14.transom.v1.ListenerR\tlisteners\x12'\n" +
 	"\x05admin\x18\x02 \x01(\v2\x11.transom.v1.AdminR\x05admin\x122\n" +
@@ -2528,14 +2594,22 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x04rest\x18\x0e \x01(\v2\x10.transom.v1.RestR\x04rest\x120\n" +
 	"\bmetadata\x18\x0f \x01(\v2\x14.transom.v1.MetadataR\bmetadata\x12'\n" +
 	"\x0ftrusted_proxies\x18\x10 \x03(\tR\x0etrustedProxies\x12D\n" +
-	"\x10shutdown_timeout\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\x0fshutdownTimeout\x1aR\n" +
+	"\x10shutdown_timeout\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\x0fshutdownTimeout\x12:\n" +
+	"\fown_services\x18\x12 \x01(\v2\x17.transom.v1.OwnServicesR\vownServices\x1aR\n" +
 	"\x0eUpstreamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.transom.v1.UpstreamR\x05value:\x028\x01\"6\n" +
 	"\rCompatibility\x12\b\n" +
 	"\x04NONE\x10\x00\x12\x10\n" +
 	"\fGRPC_GATEWAY\x10\x01\x12\t\n" +
-	"\x05ENVOY\x10\x02\"c\n" +
+	"\x05ENVOY\x10\x02\"i\n" +
+	"\vOwnServices\x12#\n" +
+	"\n" +
+	"reflection\x18\x01 \x01(\bH\x00R\n" +
+	"reflection\x88\x01\x01\x12\x1b\n" +
+	"\x06health\x18\x02 \x01(\bH\x01R\x06health\x88\x01\x01B\r\n" +
+	"\v_reflectionB\t\n" +
+	"\a_health\"c\n" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ServerTlsR\x03tls\x12\x14\n" +
@@ -2745,96 +2819,98 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
 	(SessionConfig_SameSite)(0),  // 1: transom.v1.SessionConfig.SameSite
 	(Log_Format)(0),              // 2: transom.v1.Log.Format
 	(Log_Level)(0),               // 3: transom.v1.Log.Level
 	(*Config)(nil),               // 4: transom.v1.Config
-	(*Listener)(nil),             // 5: transom.v1.Listener
-	(*ServerTls)(nil),            // 6: transom.v1.ServerTls
-	(*Admin)(nil),                // 7: transom.v1.Admin
-	(*SchemaSource)(nil),         // 8: transom.v1.SchemaSource
-	(*Reflection)(nil),           // 9: transom.v1.Reflection
-	(*Upstream)(nil),             // 10: transom.v1.Upstream
-	(*GrpcUpstream)(nil),         // 11: transom.v1.GrpcUpstream
-	(*ClientTls)(nil),            // 12: transom.v1.ClientTls
-	(*HttpUpstream)(nil),         // 13: transom.v1.HttpUpstream
-	(*HealthCheck)(nil),          // 14: transom.v1.HealthCheck
-	(*PolicyRule)(nil),           // 15: transom.v1.PolicyRule
-	(*HttpRoute)(nil),            // 16: transom.v1.HttpRoute
-	(*HttpMatch)(nil),            // 17: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 18: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 19: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 20: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 21: transom.v1.SessionConfig
-	(*Stores)(nil),               // 22: transom.v1.Stores
-	(*RedisStore)(nil),           // 23: transom.v1.RedisStore
-	(*Events)(nil),               // 24: transom.v1.Events
-	(*KafkaSink)(nil),            // 25: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 26: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 27: transom.v1.Telemetry
-	(*Log)(nil),                  // 28: transom.v1.Log
-	(*Otlp)(nil),                 // 29: transom.v1.Otlp
-	(*Rest)(nil),                 // 30: transom.v1.Rest
-	(*Metadata)(nil),             // 31: transom.v1.Metadata
-	nil,                          // 32: transom.v1.Config.UpstreamsEntry
-	(*annotations.HttpRule)(nil), // 33: google.api.HttpRule
-	(*Policy)(nil),               // 34: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 35: google.protobuf.Duration
+	(*OwnServices)(nil),          // 5: transom.v1.OwnServices
+	(*Listener)(nil),             // 6: transom.v1.Listener
+	(*ServerTls)(nil),            // 7: transom.v1.ServerTls
+	(*Admin)(nil),                // 8: transom.v1.Admin
+	(*SchemaSource)(nil),         // 9: transom.v1.SchemaSource
+	(*Reflection)(nil),           // 10: transom.v1.Reflection
+	(*Upstream)(nil),             // 11: transom.v1.Upstream
+	(*GrpcUpstream)(nil),         // 12: transom.v1.GrpcUpstream
+	(*ClientTls)(nil),            // 13: transom.v1.ClientTls
+	(*HttpUpstream)(nil),         // 14: transom.v1.HttpUpstream
+	(*HealthCheck)(nil),          // 15: transom.v1.HealthCheck
+	(*PolicyRule)(nil),           // 16: transom.v1.PolicyRule
+	(*HttpRoute)(nil),            // 17: transom.v1.HttpRoute
+	(*HttpMatch)(nil),            // 18: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),          // 19: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),           // 20: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),            // 21: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),        // 22: transom.v1.SessionConfig
+	(*Stores)(nil),               // 23: transom.v1.Stores
+	(*RedisStore)(nil),           // 24: transom.v1.RedisStore
+	(*Events)(nil),               // 25: transom.v1.Events
+	(*KafkaSink)(nil),            // 26: transom.v1.KafkaSink
+	(*NatsSink)(nil),             // 27: transom.v1.NatsSink
+	(*Telemetry)(nil),            // 28: transom.v1.Telemetry
+	(*Log)(nil),                  // 29: transom.v1.Log
+	(*Otlp)(nil),                 // 30: transom.v1.Otlp
+	(*Rest)(nil),                 // 31: transom.v1.Rest
+	(*Metadata)(nil),             // 32: transom.v1.Metadata
+	nil,                          // 33: transom.v1.Config.UpstreamsEntry
+	(*annotations.HttpRule)(nil), // 34: google.api.HttpRule
+	(*Policy)(nil),               // 35: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 36: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	5,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	7,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	8,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	32, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	33, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	34, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	15, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	16, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	19, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	22, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	24, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	27, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	6,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	8,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	9,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	33, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	34, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	35, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	16, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	17, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	20, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	23, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	25, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	28, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	30, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	31, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	35, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	6,  // 16: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	9,  // 17: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	35, // 18: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	11, // 19: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	13, // 20: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	12, // 21: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	35, // 22: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	14, // 23: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	35, // 24: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	34, // 25: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	17, // 26: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	18, // 27: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	34, // 28: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	20, // 29: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	21, // 30: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	35, // 31: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	35, // 32: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	35, // 33: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	35, // 34: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	1,  // 35: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	23, // 36: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	35, // 37: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	25, // 38: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	26, // 39: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	28, // 40: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	29, // 41: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	2,  // 42: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	3,  // 43: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	10, // 44: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	31, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	32, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	36, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	5,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	7,  // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	10, // 18: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	36, // 19: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	12, // 20: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	14, // 21: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	13, // 22: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	36, // 23: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	15, // 24: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	36, // 25: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	35, // 26: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	18, // 27: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	19, // 28: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	35, // 29: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	21, // 30: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	22, // 31: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	36, // 32: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	36, // 33: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	36, // 34: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	36, // 35: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	1,  // 36: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	24, // 37: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	36, // 38: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	26, // 39: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	27, // 40: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	29, // 41: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	30, // 42: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	2,  // 43: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	3,  // 44: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	11, // 45: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -2843,32 +2919,33 @@ func file_transom_v1_config_proto_init() {
 		return
 	}
 	file_transom_v1_policy_proto_init()
-	file_transom_v1_config_proto_msgTypes[4].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[1].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[5].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
 		(*SchemaSource_DescriptorSet)(nil),
 		(*SchemaSource_Reflection)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[6].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[7].OneofWrappers = []any{
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[16].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[17].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[25].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[26].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
