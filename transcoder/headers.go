@@ -96,7 +96,7 @@ func NewHeaderRules(o HeaderOptions) *HeaderRules {
 	for _, name := range append(requestDefaults[:len(requestDefaults):len(requestDefaults)], o.Request...) {
 		if prefix, ok := strings.CutSuffix(name, "*"); ok {
 			rules.requestPrefixes = append(rules.requestPrefixes, textproto.CanonicalMIMEHeaderKey(prefix))
-		} else if !neverCrosses(strings.ToLower(name)) {
+		} else if lower := strings.ToLower(name); !neverCrosses(lower) && !forwardedNames[lower] {
 			rules.request[textproto.CanonicalMIMEHeaderKey(name)] = strings.ToLower(name)
 		}
 	}
@@ -140,6 +140,18 @@ func isTwin(name string) bool {
 		strings.HasPrefix(name, "x-forwarded-") || strings.HasPrefix(name, "x-real-")
 }
 
+// forwardedNames are the names of that kind that the gateway writes itself: two
+// values of one name would leave it to the backend whom to believe.
+var forwardedNames = map[string]bool{
+	"x-forwarded-for": true, "x-forwarded-host": true, "x-forwarded-proto": true, "x-forwarded-user-agent": true,
+}
+
+// saysOrigin tells whether a header of a canonical name says where the request
+// comes from. A client's word for that crosses only where the operator names it.
+func saysOrigin(name string) bool {
+	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Real-") || name == "Forwarded"
+}
+
 // Request appends the request's headers as metadata. all passes every header
 // that may cross, for clients that speak gRPC's metadata themselves. The error
 // is INVALID_ARGUMENT, or RESOURCE_EXHAUSTED (HTTP 431) for a header that is too
@@ -179,20 +191,21 @@ func (rules *HeaderRules) Request(md *proxy.Metadata, h http.Header, all bool) e
 // own, "" if it stays here.
 func (rules *HeaderRules) requestName(name string, all bool) string {
 	if rest, ok := strings.CutPrefix(name, metadataPrefix); ok && rest != "" {
-		if rest = strings.ToLower(rest); !neverCrosses(rest) {
-			return rest
+		if lower := strings.ToLower(rest); !neverCrosses(lower) && !saysOrigin(rest) {
+			return lower
 		}
 		return ""
 	}
-	crosses := all && !strings.HasPrefix(name, "X-Forwarded-")
+	origin := saysOrigin(name)
+	crosses := all && !origin
 	for _, prefix := range rules.requestPrefixes {
-		// "*" leaves the X-Forwarded family to the gateway.
-		crosses = crosses || strings.HasPrefix(name, prefix) && (prefix != "" || !strings.HasPrefix(name, "X-Forwarded-"))
+		// "*" and "x-*" leave the origin to the gateway, "x-forwarded-*" does not.
+		crosses = crosses || strings.HasPrefix(name, prefix) && (!origin || saysOrigin(prefix))
 	}
 	if !crosses {
 		return ""
 	}
-	if lower := strings.ToLower(name); !neverCrosses(lower) {
+	if lower := strings.ToLower(name); !neverCrosses(lower) && !forwardedNames[lower] {
 		return lower
 	}
 	return ""
