@@ -2,6 +2,7 @@ package transcoder
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -28,6 +29,9 @@ type Binding struct {
 	answer    answer
 	rule      string // as the operator wrote it, for people
 }
+
+// HidesPath tells whether a path of the template holds what no log may repeat.
+func (b *Binding) HidesPath() bool { return slices.ContainsFunc(b.variables, (*jsonwire.Field).Hidden) }
 
 // String is the rule in one line: method, path, body and response_body.
 func (b *Binding) String() string { return b.rule }

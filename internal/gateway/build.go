@@ -180,7 +180,7 @@ func (b *builder) finish() {
 	for _, route := range b.snapshot.routes {
 		route.metrics = t.Metrics.Route(route.method.RPC, route.template)
 		byMethod[route.method] = append(byMethod[route.method], route.metrics)
-		if route.binding.HidesPath() {
+		if route.Binding.HidesPath() {
 			hidden = append(hidden, route.metrics)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/poll"
 )
 
 const vaultProto = `syntax = "proto3";
@@ -19,6 +20,7 @@ service Vault {
       post: "/v1/open" body: "*"
       additional_bindings { get: "/v1/open" }
       additional_bindings { get: "/v1/open/{plain}" }
+      additional_bindings { get: "/v1/pins/{pin}" }
       additional_bindings { post: "/v1/card" body: "card" }
     };
   }
@@ -50,6 +52,7 @@ func TestSensitiveFields(t *testing.T) {
 		"an element of a list":      {"POST", "/v1/open", `{"cards":[{"code":"s3cret"}]}`, "body: cards[0].code: the value is not valid"},
 		"the key of a map":          {"POST", "/v1/open", `{"pins":{"s3cret":"x"}}`, "body: pins: the value is not valid"},
 		"a query parameter":         {"GET", "/v1/open?pin=s3cret", "", `"pin": the value is not valid`},
+		"a path variable":           {"GET", "/v1/pins/s3cret", "", "path variable {pin}: the value is not valid"},
 		"a nested one":              {"GET", "/v1/open?card.number=s3cret", "", `"card.number": the value is not valid`},
 		"a body that is one field":  {"POST", "/v1/card", `{"number":"s3cret"}`, "the value is not valid"},
 		"over Connect":              {"POST", "/vault.v1.Vault/Open", `{"pin":"s3cret"}`, "pin: the value is not valid"},
@@ -68,6 +71,7 @@ func TestSensitiveFields(t *testing.T) {
 			}
 		})
 	}
+	poll.Until(t, "the line of the path variable", func() bool { return strings.Contains(log.String(), `"path":"/v1/pins/{pin}"`) })
 	if strings.Contains(strings.ToLower(log.String()), "s3cret") {
 		t.Errorf("the log repeats what was sent:\n%s", log.String())
 	}

@@ -32,9 +32,9 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	var buf [18]slog.Attr
 	attrs := append(buf[:0],
 		slog.String("request_id", r.RequestID),
-		slog.String("client_ip", r.ClientIP.String()),
+		slog.String("client_ip", clientIP(r)),
 		slog.String("method", clip(r.HTTP.Method, maxLoggedAgent)),
-		slog.String("path", clip(r.HTTP.URL.EscapedPath(), maxLoggedPath)),
+		slog.String("path", c.route.path(r)),
 		slog.String("protocol", r.Protocol),
 		slog.String("code", codeName(o.Code)),
 		slog.Int("status", o.HTTPStatus),
@@ -58,6 +58,14 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	}
 	record.AddAttrs(attrs...)
 	_ = c.route.access.Handle(ctx, record) // there is nowhere to report it to
+}
+
+// clientIP is empty for a client that has none, as on a unix socket.
+func clientIP(r *policy.Request) string {
+	if !r.ClientIP.IsValid() {
+		return ""
+	}
+	return r.ClientIP.String()
 }
 
 // traceID is the trace that the call belongs to, "" for none.

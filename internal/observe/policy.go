@@ -20,6 +20,9 @@ type Method struct {
 	// Routes are those that lead to the Set; a call belongs to the one whose
 	// template is its Request.Route, else to the first. None means Unmatched.
 	Routes []*RouteMetrics
+	// Hidden are the routes, among others, whose paths hold what no log and no
+	// trace may repeat: they have the template in its place.
+	Hidden []*RouteMetrics
 	// Behind are the names of the policies that follow in the Set, in their
 	// order, whose decisions are counted.
 	Behind []string
@@ -34,7 +37,7 @@ func (t *Telemetry) Policies(m Method) []policy.Policy {
 		routes = []*RouteMetrics{t.Metrics.Unmatched()}
 	}
 	for _, r := range routes {
-		o := observed{template: r.key.route, metrics: r}
+		o := observed{template: r.key.route, metrics: r, hidden: slices.Contains(m.Hidden, r)}
 		if t.access != nil {
 			o.access = t.access.WithAttrs([]slog.Attr{slog.String("route", r.key.route), slog.String("rpc", r.key.rpc)})
 		}
@@ -64,7 +67,16 @@ var _ policy.Policy = (*observer)(nil)
 type observed struct {
 	template string
 	metrics  *RouteMetrics
+	hidden   bool         // the template stands for the path
 	access   slog.Handler // nil: no access log
+}
+
+// path is what is said of a request's path.
+func (o *observed) path(r *policy.Request) string {
+	if o.hidden {
+		return o.template
+	}
+	return clip(r.HTTP.URL.EscapedPath(), maxLoggedPath)
 }
 
 // decision counts what one policy decided on one RPC.
@@ -99,7 +111,7 @@ func (p *observer) Admit(ctx context.Context, r *policy.Request) (context.Contex
 	c.metrics = c.route.metrics.protocol(r.Protocol)
 	c.metrics.inFlight.Inc()
 	if p.telemetry.tracer != nil {
-		ctx, c.span = p.telemetry.startSpan(ctx, r, c.route.template)
+		ctx, c.span = p.telemetry.startSpan(ctx, r, c.route)
 	}
 	return ctx, c.done, nil
 }

@@ -19,11 +19,11 @@ var w3c propagation.TraceContext
 // startSpan continues the client's trace, or begins one, and tells the backend.
 // Without a tracer nobody comes here: the client's traceparent then reaches the
 // backend as any other header does.
-func (t *Telemetry) startSpan(ctx context.Context, r *policy.Request, route string) (context.Context, trace.Span) {
+func (t *Telemetry) startSpan(ctx context.Context, r *policy.Request, route *observed) (context.Context, trace.Span) {
 	ctx = w3c.Extract(ctx, incoming(r.HTTP.Header))
 	name := r.RPC
 	if name == "" {
-		name = r.HTTP.Method + " " + route
+		name = r.HTTP.Method + " " + route.template
 	}
 	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer))
 	if span.IsRecording() {
@@ -35,13 +35,13 @@ func (t *Telemetry) startSpan(ctx context.Context, r *policy.Request, route stri
 
 // startAttributes follow OpenTelemetry's semantic conventions for HTTP and RPC
 // servers. The query is left out: it may hold tokens.
-func startAttributes(r *policy.Request, route string) []attribute.KeyValue {
+func startAttributes(r *policy.Request, route *observed) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 12)
 	attrs = append(attrs,
 		attribute.String("http.request.method", r.HTTP.Method),
-		attribute.String("http.route", route),
-		attribute.String("url.path", clip(r.HTTP.URL.EscapedPath(), maxLoggedPath)),
-		attribute.String("client.address", r.ClientIP.String()),
+		attribute.String("http.route", route.template),
+		attribute.String("url.path", route.path(r)),
+		attribute.String("client.address", clientIP(r)),
 		attribute.String("transom.protocol", r.Protocol),
 		attribute.String("transom.request_id", r.RequestID),
 	)

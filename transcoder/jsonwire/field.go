@@ -106,6 +106,11 @@ func (f *Field) IsMap() bool { return f.leaf.card == mapping }
 // a member, from the root down.
 func (f *Field) Oneofs() []Member { return f.oneofs }
 
+// Hidden tells whether no error, and no log, may repeat the field's value.
+func (f *Field) Hidden() bool {
+	return f.leaf.hidden || slices.ContainsFunc(f.parents, func(p *fieldPlan) bool { return p.hidden })
+}
+
 // AppendWire appends the message that holds only this field, from a bare JSON
 // value: a scalar, an array, an object. It is to be merged with what else sets the
 // message by standing before or after it. On an error, of type *[Error], it
@@ -143,7 +148,7 @@ func (d *decoder) below(f *Field, write func() error) error {
 	}
 	before := len(d.out)
 	if err := write(); err != nil {
-		if f.leaf.hidden || slices.ContainsFunc(f.parents, func(p *fieldPlan) bool { return p.hidden }) {
+		if f.Hidden() {
 			err = hide(err)
 		}
 		return err
