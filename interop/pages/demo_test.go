@@ -2,6 +2,7 @@ package pages
 
 import (
 	"encoding/json"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -170,4 +171,22 @@ func TestDemo(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDemoReconnects breaks the connection under the page.
+func TestDemoReconnects(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{})
+	frail := httptest.NewServer(g)
+	t.Cleanup(frail.Close)
+	page := demo{browser.Start(t).Open(t, frail.URL+"/")}
+	page.awaits(t, "#watch .state", "connected: message")
+	g.Do(t, "POST", "/v1/shelves/3/books", `{"title":"Before"}`)
+	page.awaits(t, "#watch .shelf", "Before")
+	frail.CloseClientConnections()
+	page.awaits(t, "#watch .state", "connection lost, trying again")
+	g.Do(t, "POST", "/v1/shelves/3/books", `{"title":"Meanwhile"}`)
+	page.awaits(t, "#watch .state", "connected: message")
+	if titles := browser.Eval[string](t, page.Page, `() => document.querySelector('#watch .shelf').textContent`); titles != "BeforeMeanwhile" {
+		t.Errorf("on the shelf: %s", titles)
+	}
 }
