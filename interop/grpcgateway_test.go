@@ -39,19 +39,25 @@ func startExample(t *testing.T) (reference *httptest.Server, g *gatewaytest.Gate
 			t.Error(err)
 		}
 	})
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return startBoth(t, l.Addr().String())
+}
+
+// startBoth starts grpc-gateway and Transom in front of a server.
+func startBoth(t *testing.T, address string) (reference *httptest.Server, g *gatewaytest.Gateway) {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	handler, err := example.Gateway(ctx, conn)
+	handler, err := example.Gateway(t.Context(), conn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	reference = httptest.NewServer(handler)
 	t.Cleanup(reference.Close)
 	g = gatewaytest.Start(t, gatewaytest.Options{
-		Backend: l.Addr().String(), NoBookstore: true, Protos: exampleProtos(t),
+		Backend: address, NoBookstore: true, Protos: exampleProtos(t),
 		Config: "compatibility: GRPC_GATEWAY\n" + notHTTPRules,
 	})
 	return reference, g
