@@ -37,7 +37,7 @@ type builder struct {
 func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 	file, err := g.options.Load()
 	if err != nil {
-		return nil, joinProblems(err).Sorted()
+		return nil, append(joinProblems(err), schemaProblems(ctx, file)...).Sorted()
 	}
 	b := &builder{
 		gateway:  g,
