@@ -18,7 +18,9 @@ func permanentNames(prefix string) map[string]string {
 	}
 	names := make(map[string]string, len(permanentHeaders))
 	for _, name := range permanentHeaders {
-		names[name] = strings.ToLower(prefix + name)
+		if to := strings.ToLower(prefix + name); !neverCrosses(to) && !forwardedNames[to] {
+			names[name] = to
+		}
 	}
 	return names
 }

@@ -59,6 +59,9 @@ func (c *checker) config(config *transomv1.Config) {
 	c.telemetry(config.Telemetry)
 	c.headerNames("metadata.request_headers", config.Metadata.GetRequestHeaders(), true)
 	c.headerNames("metadata.response_headers", config.Metadata.GetResponseHeaders(), false)
+	c.headerPrefix("metadata.response_prefix", config.Metadata.GetResponsePrefix())
+	c.headerPrefix("metadata.trailer_prefix", config.Metadata.GetTrailerPrefix())
+	c.headerPrefix("metadata.permanent_prefix", config.Metadata.GetPermanentPrefix())
 	for i, text := range config.TrustedProxies {
 		if _, err := netip.ParsePrefix(text); err != nil {
 			c.fail(join("trusted_proxies", i), "found %q, expected an address range such as %q%s", text, "10.0.0.0/8", asRange(text))

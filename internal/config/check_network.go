@@ -165,10 +165,24 @@ func (c *checker) headerNames(path string, all []string, prefixes bool) {
 		if prefixes {
 			bare = strings.TrimSuffix(bare, "*")
 		}
-		if bare == "" || strings.Trim(bare, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
+		if bare == "" || !isHeaderName(bare) {
 			c.fail(join(path, i), "found %q, expected %s", name, expected)
 		}
 	}
+}
+
+// headerPrefix holds that what begins with text can be the name of a header, and
+// of metadata.
+func (c *checker) headerPrefix(path, text string) {
+	if !isHeaderName(strings.ToLower(text)) {
+		c.fail(path, "found %q, expected letters, digits, \"-\", \"_\" and \".\"", text)
+	}
+}
+
+// isHeaderName tells whether text, in lower case, holds only what gRPC takes in
+// the name of metadata.
+func isHeaderName(text string) bool {
+	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == ""
 }
 
 // hasScheme tells whether text is a URL with one of the schemes and something
