@@ -115,7 +115,29 @@ func checkConnectionHeaders(r *http.Request) error {
 	if te, ok := r.Header["Te"]; ok && (len(te) != 1 || !strings.EqualFold(te[0], "trailers")) {
 		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the header te may only be trailers in HTTP/2")
 	}
+	if len(r.Header["Content-Length"]) > 1 {
+		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the header content-length stands here more than once")
+	}
+	if !plainHost(r.Host) {
+		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the authority is no host with or without a port")
+	}
 	return nil
+}
+
+// plainHost tells whether an authority holds nothing that ends one: backends are
+// told it as x-forwarded-host, and may make links of it.
+func plainHost(host string) bool {
+	for i := range len(host) {
+		switch c := host[i]; c {
+		case '/', '?', '#', '@', '\\', '"', '<', '>', '^', '`', '{', '|', '}':
+			return false
+		default:
+			if c <= ' ' || c >= 0x7f {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func clip(s string) string {

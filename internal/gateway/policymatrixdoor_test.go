@@ -12,6 +12,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -92,8 +93,8 @@ message Word { string text = 1 [(buf.validate.field).string.not_contains = "inva
 	return b.String()
 }
 
-// doorkeeper is the backend of all doors: it answers each word with the same,
-// counts the calls and remembers what the last one was told.
+// doorkeeper is the backend of all doors: it answers each word with the same, or
+// as the word says, and remembers what each call was told.
 type doorkeeper struct {
 	mu sync.Mutex
 	// told is what each call was told, by the header x-case.
@@ -128,14 +129,18 @@ func (d *doorkeeper) serve(_ any, stream grpc.ServerStream) error {
 		if err := d.answer(stream, word); err != nil {
 			return err
 		}
-		if !strings.HasSuffix(method, "Talk") {
+		if !strings.HasSuffix(method, "Talk") || wordText(word.ProtoReflect().GetUnknown()) == "last" {
 			return nil
 		}
 	}
 }
 
 func (d *doorkeeper) answer(stream grpc.ServerStream, word *emptypb.Empty) error {
-	switch wordText(word.ProtoReflect().GetUnknown()) {
+	switch text := wordText(word.ProtoReflect().GetUnknown()); text {
+	case "fail 9", "fail 5002":
+		var code codes.Code
+		_, _ = fmt.Sscanf(text, "fail %d", &code)
+		return status.Error(code, "as told")
 	case "wait":
 		d.held <- struct{}{}
 		fallthrough

@@ -248,19 +248,17 @@ func (a *doorAnswer) refusedJSON(t *testing.T, body []byte) {
 func (a *doorAnswer) readStatus(t *testing.T, text []byte) {
 	t.Helper()
 	var s struct {
-		Code    codes.Code
+		Code    uint32 // codes.Code takes none above 16
 		Message string
 		Details []struct {
 			Type            string `json:"@type"`
 			FieldViolations []struct{ Field string }
 		}
 	}
-	var raw struct{ Code uint32 }
-	_ = json.Unmarshal(text, &raw)
-	if err := json.Unmarshal(text, &s); err != nil || raw.Code == 0 {
+	if err := json.Unmarshal(text, &s); err != nil || s.Code == 0 {
 		t.Errorf("no google.rpc.Status: %q: %v", text, err)
 	}
-	a.code, a.message = s.Code, s.Message
+	a.code, a.message = codes.Code(s.Code), s.Message
 	for _, d := range s.Details {
 		if !strings.HasPrefix(d.Type, "type.googleapis.com/google.rpc.") {
 			t.Errorf("a detail of type %q", d.Type)
