@@ -112,8 +112,18 @@ func (c *Call) receiveOnly(ctx context.Context) (Frame, error) {
 // was over (SEMANTICS 32). It does so of a DEADLINE_EXCEEDED too: gRPC's client
 // words it by what it saw last, such as a reset of its stream.
 func expired(ctx context.Context, err error) error {
-	if ctx.Err() != context.DeadlineExceeded {
+	if !timeIsOver(ctx) {
 		return err
 	}
 	return status.Error(codes.DeadlineExceeded, "the call's time is over")
+}
+
+// timeIsOver looks at the clock too: gRPC's client does, and reports a deadline
+// before the context's timer has run.
+func timeIsOver(ctx context.Context) bool {
+	if err := ctx.Err(); err != nil {
+		return err == context.DeadlineExceeded
+	}
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }

@@ -46,6 +46,7 @@ func TestPolicyPages(t *testing.T) {
 	bin := commandFolder(t)
 	for _, path := range policyPages(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".md"), func(t *testing.T) {
+			t.Parallel()
 			page := readPage(t, path)
 			steps := walkthrough.Steps(page)
 			if len(steps) == 0 {
