@@ -135,7 +135,7 @@ func (c doorCase) checkAnswer(t *testing.T, d *doorDriver, a *doorAnswer) {
 // upgrade, or with a code that says why (Semantics 38).
 func (c doorCase) checkClose(t *testing.T, a *doorAnswer) {
 	t.Helper()
-	want := websocket.StatusCode(0)
+	var want websocket.StatusCode
 	switch {
 	case !c.inside && !c.called:
 		if a.status == http.StatusSwitchingProtocols {
@@ -165,7 +165,6 @@ func authCases(t *testing.T, session string) []doorCase {
 	bad := map[string]string{"WWW-Authenticate": `Bearer realm="transom", error="invalid_token"`}
 	ada := map[string]string{"x-transom-principal": "ada", "x-transom-roles": "keeper", "x-transom-claim-team": "blue"}
 	grace := map[string]string{"x-transom-principal": "grace", "x-transom-roles": "", "x-transom-claim-team": ""}
-	// The cookie of a session, and a query, are a browser's and a URL's business.
 	return []doorCase{
 		{name: "auth: none is needed", service: "Open", sees: map[string]string{"x-transom-principal": ""}},
 		{name: "jwt: nothing", service: "Jwt", code: refused, header: map[string]string{"WWW-Authenticate": asked}},

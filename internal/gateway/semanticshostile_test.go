@@ -2,10 +2,12 @@ package gateway_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +53,7 @@ func http2Exchange(t *testing.T, g *gatewaytest.Gateway, fields []string, data s
 	}
 	for {
 		frame, err := framer.ReadFrame()
-		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal("no answer")
 		}
 		if err != nil {
