@@ -92,13 +92,13 @@ func TestCheck(t *testing.T) {
 func TestCheckTellsAllAtOnce(t *testing.T) {
 	dir := folder(t, map[string]string{
 		"protos/b.proto": "syntax = \"proto3\";\npackage q;\nmessage M { Missing m = 1; }\n",
-		"transom.yaml":   "schemas: [{ directory: ./protos }]\nlistners: [{ address: \":1\" }]\ntrusted_proxies: [everybody]\n",
+		"transom.yaml":   "schemas: [{ directory: ./protos }]\nlistenerz: [{ address: \":1\" }]\ntrusted_proxies: [everybody]\n",
 	})
 	code, _, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
 	if code != exitProblem {
 		t.Errorf("exit code %d", code)
 	}
-	for _, want := range []string{`transom\.yaml:2:1: .*listners`, `transom\.yaml:3:\d+: .*everybody`, `b\.proto:3:\d+: .*Missing`} {
+	for _, want := range []string{`transom\.yaml:2:1: .*listenerz`, `transom\.yaml:3:\d+: .*everybody`, `b\.proto:3:\d+: .*Missing`} {
 		if !regexp.MustCompile(want).MatchString(err) {
 			t.Errorf("no %q in\n%s", want, err)
 		}
