@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -60,7 +61,9 @@ func startProcess(t *testing.T, bin string, args ...string) *process {
 	t.Cleanup(func() {
 		p.stop()
 		if t.Failed() {
-			t.Logf("%s wrote:\n%s", p.url, p.log)
+			const shown = 20
+			lines := strings.SplitAfter(p.log.String(), "\n")
+			t.Logf("%s wrote at last:\n%s", p.url, strings.Join(lines[max(0, len(lines)-shown):], ""))
 		}
 	})
 	select {

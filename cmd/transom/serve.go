@@ -47,6 +47,7 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 		return problem(err)
 	}
 	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version})
+	g.AwaitServers()
 	defer g.Close()
 	reloads := newReloads(g, telemetry.Log)
 	defer reloads.close()

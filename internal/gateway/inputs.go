@@ -44,21 +44,36 @@ func Inputs(c *config.File) []string {
 	return slices.Compact(files)
 }
 
+// AwaitServers has the gateway start without the servers whose reflection it is to
+// ask and that are away: their methods are served once PollReflection has found
+// them. Call it before the first Reload.
+func (g *Gateway) AwaitServers() { g.sources.patient = true }
+
+// reflectionLook is how long at most it takes to see that a server came back.
+const reflectionLook = time.Second
+
 // PollReflection asks the upstreams' reflection services for changes until the
-// returned function is called, and calls changed when there is one.
+// returned function is called, and calls changed when there is one. It asks as
+// often as the configuration says, and besides while a server has yet to answer
+// and after one came back.
 func (g *Gateway) PollReflection(ctx context.Context, changed func()) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		var quiet time.Duration // since the last question
 		for {
-			timer := time.NewTimer(g.pollInterval())
-			select {
-			case <-ctx.Done():
-				timer.Stop()
+			interval := g.pollInterval()
+			look := min(reflectionLook, interval)
+			returned := g.sources.returned(ctx, look)
+			if ctx.Err() != nil {
 				return
-			case <-timer.C:
 			}
+			quiet += look
+			if !returned && quiet < interval && !g.sources.waiting() {
+				continue
+			}
+			quiet = 0
 			if g.sources.changed(ctx) {
 				changed()
 			}

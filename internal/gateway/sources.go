@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -26,6 +28,7 @@ type sources struct {
 	plans      map[*schema.Registry]*jsonwire.Plans
 	registries map[string]*schema.Registry // by source name
 	tolerant   map[*schema.Registry]bool   // a bad method costs itself alone
+	patient    bool                        // servers may be away at first
 }
 
 func newSources() *sources {
@@ -50,12 +53,16 @@ func (s *sources) load(ctx context.Context, file *config.File, conns map[string]
 	defer s.mu.Unlock()
 	var all []*schema.Registry
 	var problems Problems
+	asked := map[*schema.Reflector]bool{}
 	for i, source := range file.Config.GetSchemas() {
 		from, err := s.source(source, file, conns)
 		if err != nil {
 			line, column := file.Position("schemas", i)
 			problems = append(problems, Problem{File: file.Path, Line: line, Column: column, Message: err.Error()})
 			continue
+		}
+		if r, ok := from.(*schema.Reflector); ok {
+			asked[r] = true
 		}
 		registry, found := from.Load(ctx)
 		problems = append(problems, found...)
@@ -72,7 +79,41 @@ func (s *sources) load(ctx context.Context, file *config.File, conns map[string]
 		all = append(all, registry)
 	}
 	s.forget(all)
+	maps.DeleteFunc(s.reflectors, func(_ string, r *schema.Reflector) bool { return !asked[r] })
 	return all, problems
+}
+
+// waiting tells whether a server has yet to tell its schema.
+func (s *sources) waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.reflectors {
+		if r.Waiting() {
+			return true
+		}
+	}
+	return false
+}
+
+// returned watches for a time whether a server comes back.
+func (s *sources) returned(ctx context.Context, watch time.Duration) bool {
+	s.mu.Lock()
+	reflectors := slices.Collect(maps.Values(s.reflectors))
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, watch)
+	defer cancel()
+	var back atomic.Bool
+	var all sync.WaitGroup
+	for _, r := range reflectors {
+		all.Go(func() {
+			if r.Reconnected(ctx) {
+				back.Store(true)
+			}
+		})
+	}
+	all.Wait()
+	<-ctx.Done()
+	return back.Load()
 }
 
 // changed asks the reflection services in use whether they have something new.
@@ -130,6 +171,9 @@ func (s *sources) source(c *transomv1.SchemaSource, file *config.File, conns map
 		key := name + " " + conn.Target().Address
 		if s.reflectors[key] == nil {
 			s.reflectors[key] = schema.Reflection(name, conn)
+			if s.patient {
+				s.reflectors[key].Await()
+			}
 		}
 		return s.reflectors[key], nil
 	}

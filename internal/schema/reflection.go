@@ -30,8 +30,13 @@ type Reflector struct {
 	// protocol is the index of the version that answered last.
 	protocol atomic.Int32
 
-	// digest is that of the last registry.
+	// last is what was loaded last, digest its digest.
+	last   atomic.Pointer[Registry]
 	digest atomic.Pointer[[32]byte]
+
+	patient atomic.Bool
+	// down tells that the connection was lost since Reconnected last said so.
+	down atomic.Bool
 }
 
 var _ Source = (*Reflector)(nil)
@@ -52,7 +57,7 @@ func (r *Reflector) Name() string { return r.name }
 func (r *Reflector) Load(ctx context.Context) (*Registry, Problems) {
 	found, err := r.fetch(ctx)
 	if err != nil {
-		return nil, Problems{{File: r.name, Message: err.Error()}}
+		return r.without(err)
 	}
 	digest := found.digest()
 	files, problems := found.parse()
@@ -71,6 +76,7 @@ func (r *Reflector) Load(ctx context.Context) (*Registry, Problems) {
 		problems = append(problems, Problem{File: r.name, Message: "the server lists no services", Warning: true})
 	}
 	r.digest.Store(&digest)
+	r.last.Store(registry)
 	return registry, problems.Sorted()
 }
 
@@ -138,8 +144,20 @@ func (r *Reflector) fetch(ctx context.Context) (*reflected, error) {
 	if status.Code(failure) == codes.Unimplemented {
 		return nil, errNoReflection
 	}
-	return nil, fmt.Errorf("the server cannot be asked for its schema: %s", statusText(failure))
+	why := errNotUnderstood
+	switch status.Code(failure) {
+	case codes.Unavailable, codes.DeadlineExceeded:
+		why = errServerAway
+	}
+	return nil, fmt.Errorf("%w: %s", why, statusText(failure))
 }
+
+// A server that does not answer may do so later; one that answers something else
+// than its schema is worth a look. People are told the same.
+var (
+	errServerAway    = errors.New("the server cannot be asked for its schema")
+	errNotUnderstood = errors.New(errServerAway.Error())
+)
 
 // errNoReflection is what a server without the service gets.
 var errNoReflection = errors.New("the server has no reflection service, neither grpc.reflection.v1 nor v1alpha: " +
