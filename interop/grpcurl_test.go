@@ -36,7 +36,7 @@ const (
 // tells, do all that it can do.
 func TestGrpcurl(t *testing.T) {
 	bin := buildGrpcurl(t)
-	g := gatewaytest.Start(t, gatewaytest.Options{Config: "metadata: { request_headers: [\"x-team\"] }\n"})
+	g := gatewaytest.Start(t, gatewaytest.Options{})
 
 	secure := httptest.NewUnstartedServer(g)
 	secure.EnableHTTP2 = true
@@ -80,8 +80,8 @@ func TestGrpcurl(t *testing.T) {
 			"a method that is not there": {nil, []string{service + "/Vanish"}, 1, []string{"does not include a method named \"Vanish\""}},
 			"time that is over": {[]string{"-max-time", "0.2", "-d", `{"parent":"shelves/1","interval":"60s"}`}, []string{service + "/WatchBooks"}, grpcurlTooLate, []string{
 				"Code: DeadlineExceeded"}},
-			"metadata": {[]string{"-H", "x-team: harbour", "-v", "-d", `{"name":"shelves/1"}`}, []string{service + "/GetShelf"}, 0, []string{
-				"Response contents:", "Response trailers received:"}},
+			"metadata": {[]string{"-H", "x-request-id: harbour-7", "-v", "-d", `{"name":"shelves/1"}`}, []string{service + "/GetShelf"}, 0, []string{
+				"x-request-id: harbour-7", "Response contents:", "Response trailers received:"}},
 			"Semantics 45: health":              {nil, []string{"grpc.health.v1.Health/Check"}, 0, []string{`"status": "SERVING"`}},
 			"Semantics 45: health of a service": {[]string{"-d", `{"service":"` + service + `"}`}, []string{"grpc.health.v1.Health/Check"}, 0, []string{`"status": "SERVING"`}},
 		} {

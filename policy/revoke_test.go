@@ -280,7 +280,7 @@ func TestMomentOfIssue(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
-	if newTokenID(at) == newTokenID(at) {
+	if one, two := newTokenID(at), newTokenID(at); one == two {
 		t.Error("two tokens have one id")
 	}
 }
