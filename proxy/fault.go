@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -13,8 +15,50 @@ func (s *grpcStream) failed(err error) error {
 	if err == io.EOF {
 		return err
 	}
-	return backendError(err, s.spoke || len(s.stream.Trailer()) > 0)
+	return s.backend.failed(err, s.spoke || len(s.stream.Trailer()) > 0)
 }
+
+// failed makes an error for the client of what grpc-go returned. spoke tells
+// whether any metadata of the backend arrived.
+func (g *GRPC) failed(err error, spoke bool) error {
+	if tooLarge(status.Convert(err), g.limit) {
+		return &LargeMessageError{Limit: g.limit}
+	}
+	return backendError(err, spoke)
+}
+
+// tooLarge tells grpc-go's refusal of a message that the backend sent from the
+// backend's own refusal of a request, which reads alike: by the limit it names.
+func tooLarge(st *status.Status, limit int) bool {
+	if st.Code() != codes.ResourceExhausted || !strings.HasPrefix(st.Message(), "grpc: ") {
+		return false
+	}
+	_, max, found := strings.Cut(st.Message(), "larger than max ")
+	if _, second, two := strings.Cut(strings.Trim(max, "()"), " vs. "); two {
+		max = second
+	}
+	return found && max == strconv.Itoa(limit)
+}
+
+// LargeMessageError says that the backend sent a message that is larger than the
+// limit: the backend's fault, not the client's, so 502 over HTTP.
+type LargeMessageError struct {
+	// Limit is how many bytes a message of the backend may have.
+	Limit int
+}
+
+// Error implements error.
+func (e *LargeMessageError) Error() string {
+	return fmt.Sprintf("the backend's answer is larger than %d bytes (limits.max_response_bytes)", e.Limit)
+}
+
+// GRPCStatus lets the status package see the status.
+func (e *LargeMessageError) GRPCStatus() *status.Status {
+	return status.New(codes.ResourceExhausted, e.Error())
+}
+
+// HTTPStatus is the status of an HTTP answer.
+func (e *LargeMessageError) HTTPStatus() int { return 502 } // Bad Gateway
 
 // ours are the beginnings of messages that grpc-go writes itself when a
 // connection fails. They hold addresses, which must not reach a client

@@ -11,6 +11,7 @@ import (
 type GRPC struct {
 	conn    grpc.ClientConnInterface
 	options []grpc.CallOption
+	limit   int // of one message of the backend, in bytes
 }
 
 var _ Backend = (*GRPC)(nil)
@@ -18,7 +19,7 @@ var _ Backend = (*GRPC)(nil)
 // NewGRPC makes a backend of a connection. maxMessage bounds one message of
 // the backend in bytes, before it is read.
 func NewGRPC(conn grpc.ClientConnInterface, maxMessage int) *GRPC {
-	return &GRPC{conn: conn, options: []grpc.CallOption{
+	return &GRPC{conn: conn, limit: maxMessage, options: []grpc.CallOption{
 		grpc.ForceCodecV2(passthrough{}),
 		grpc.MaxCallRecvMsgSize(maxMessage),
 	}}
@@ -45,7 +46,7 @@ func (g *GRPC) Call(ctx context.Context, method string, header Metadata, request
 	delete(reply.Header, "content-type")
 	if err != nil {
 		reply.Message.Free()
-		return reply, backendError(err, len(reply.Header)+len(reply.Trailer) > 0)
+		return reply, g.failed(err, len(reply.Header)+len(reply.Trailer) > 0)
 	}
 	return reply, nil
 }
@@ -55,9 +56,9 @@ func (g *GRPC) Open(ctx context.Context, method string, header Metadata, shape S
 	desc := &grpc.StreamDesc{ClientStreams: shape.ClientStreams, ServerStreams: shape.ServerStreams}
 	stream, err := g.conn.NewStream(outgoing(ctx, header), desc, method, g.options...)
 	if err != nil {
-		return nil, backendError(err, false)
+		return nil, g.failed(err, false)
 	}
-	return &grpcStream{stream: stream}, nil
+	return &grpcStream{backend: g, stream: stream}, nil
 }
 
 func outgoing(ctx context.Context, header Metadata) context.Context {
@@ -69,8 +70,9 @@ func outgoing(ctx context.Context, header Metadata) context.Context {
 
 // grpcStream is a Stream on a stock grpc-go stream.
 type grpcStream struct {
-	stream grpc.ClientStream
-	spoke  bool // the backend sent something of its own
+	backend *GRPC
+	stream  grpc.ClientStream
+	spoke   bool // the backend sent something of its own
 }
 
 func (s *grpcStream) Send(f Frame) error {

@@ -270,7 +270,7 @@ func TestMessageTooLarge(t *testing.T) {
 	}, "defaults: { limits: { max_message_bytes: 1000, max_response_bytes: 2000 } }\n")
 	t.Run("of the backend", func(t *testing.T) {
 		lines := jsonLines(t, g.Do(t, "GET", watchPath, "").Body)
-		if len(lines) != 2 || contains(lines[1], `{"error": {"code": 8}}`) != nil {
+		if len(lines) != 2 || contains(lines[1], `{"error": {"code": 8, "message": "the backend's answer is larger than 2000 bytes (limits.max_response_bytes)"}}`) != nil {
 			t.Errorf("%q", lines)
 		}
 	})
@@ -287,5 +287,14 @@ func TestMessageTooLarge(t *testing.T) {
 				t.Errorf("%q", line)
 			}
 		})
+	}
+}
+
+// A backend whose answer is too large is at fault, not the client.
+func TestLargeAnswer(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{Config: "defaults: { limits: { max_response_bytes: 10 } }\n"})
+	answer := g.Do(t, "GET", "/v1/shelves/1", "")
+	if err := contains(answer.Body, `{"code": 8, "message": "the backend's answer is larger than 10 bytes (limits.max_response_bytes)"}`); answer.Status != http.StatusBadGateway || err != nil {
+		t.Errorf("%d %s: %v", answer.Status, answer.Body, err)
 	}
 }
