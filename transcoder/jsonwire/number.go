@@ -60,18 +60,15 @@ func appendInt(dst []byte, v int64) []byte {
 // appendDecimal appends a float that is a number of few digits: any decimal of at
 // most 15 digits (6 for a float of 32 bits) that reads back as f is the shortest.
 func appendDecimal(dst []byte, f, abs float64, size int) ([]byte, bool) {
-	n := uint64(abs)
+	n := int64(abs) // signed: the machine has an instruction for it
 	if float64(n) == abs {
 		if size == 32 && n >= 1e6 || n == 0 && math.Signbit(f) {
 			return dst, false
 		}
-		if f < 0 {
-			dst = append(dst, '-')
-		}
-		return appendUint(dst, n), true
+		return appendUint(appendSign(dst, f), uint64(n)), true
 	}
 	const scale = 1e4
-	n = uint64(abs*scale + 0.5)
+	n = int64(abs*scale + 0.5)
 	if size == 32 {
 		if n >= 1e6 || float32(float64(n)/scale) != float32(abs) {
 			return dst, false
@@ -82,17 +79,20 @@ func appendDecimal(dst []byte, f, abs float64, size int) ([]byte, bool) {
 	if n == 0 {
 		return dst, false
 	}
+	dst = appendUint(appendSign(dst, f), uint64(n/scale))
+	rest := uint32(n % scale)
+	dst = append(dst, '.', byte('0'+rest/1000), byte('0'+rest/100%10), byte('0'+rest/10%10), byte('0'+rest%10))
+	for dst[len(dst)-1] == '0' {
+		dst = dst[:len(dst)-1]
+	}
+	return dst, true
+}
+
+func appendSign(dst []byte, f float64) []byte {
 	if f < 0 {
-		dst = append(dst, '-')
+		return append(dst, '-')
 	}
-	dst = appendUint(dst, n/scale)
-	rest := n % scale
-	digits := [5]byte{'.', byte('0' + rest/1000), byte('0' + rest/100%10), byte('0' + rest/10%10), byte('0' + rest%10)}
-	end := 5
-	for digits[end-1] == '0' {
-		end--
-	}
-	return append(dst, digits[:end]...), true
+	return dst
 }
 
 // number returns the length of the JSON number at the start of b, 0 for none.
