@@ -54,8 +54,11 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 	for _, r := range registries {
 		b.addRegistry(r)
 	}
-	b.rules.unused(b)
-	b.policies.unused(b)
+	if len(problems.Fatal()) == 0 && !g.sources.waiting() {
+		// All methods are known, so what selects none of them is a mistake.
+		b.rules.unused(b)
+		b.policies.unused(b)
+	}
 	b.problems = b.problems.Sorted()
 	if len(b.problems.Fatal()) > 0 {
 		b.snapshot.refs.Store(1)

@@ -22,12 +22,8 @@ type policyRules struct {
 }
 
 // unused refuses policies that hold for no method: who wrote one believes that
-// something is protected. "*" promises nothing of the kind, and while a server
-// has yet to tell its methods nobody knows.
+// something is protected. "*" promises nothing of the kind.
 func (p *policyRules) unused(b *builder) {
-	if b.gateway.sources.waiting() {
-		return
-	}
 	for i, used := range p.used {
 		if text := p.selectors[i].String(); !used && text != "" && text != "*" {
 			b.refuse(fmt.Sprintf("policies[%d]: no method is %s; the services are %s", i, text, b.serviceNames()), "policies", i, "selector")

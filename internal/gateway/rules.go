@@ -46,12 +46,8 @@ func (h *httpRules) of(name protoreflect.FullName) (*annotations.HttpRule, int) 
 	return h.list[best], best
 }
 
-// unused refuses rules that name no method that is served. While a server has
-// yet to tell its methods, nobody knows.
+// unused refuses rules that name no method that is served.
 func (h *httpRules) unused(b *builder) {
-	if b.gateway.sources.waiting() {
-		return
-	}
 	for i, used := range h.used {
 		if !used {
 			b.refuse(fmt.Sprintf("http_rules[%d]: there is no method %s", i, h.list[i].GetSelector()), "http_rules", i, "selector")
