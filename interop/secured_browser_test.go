@@ -8,17 +8,15 @@ import (
 	"net/url"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/transom-gateway/transom/examples/secured/securedtest"
+	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/internal/walkthrough"
 	"github.com/transom-gateway/transom/interop/internal/browser"
 )
-
-// patience bounds the wait for what a program does by itself.
-const patience = 20 * time.Second
 
 // startPages serves an empty page, and returns its address under the name
 // localhost and under the number: two origins, and two sites.
@@ -98,20 +96,15 @@ func (s *securedPages) want(t *testing.T, page *browser.Page, script string) {
 // wantLogged waits for a line of the access log that has all the texts.
 func (s *securedPages) wantLogged(t *testing.T, texts ...string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	poll.Until(t, fmt.Sprintf("a line of the log with %q", texts), func() bool {
 		for line := range strings.Lines(s.Log()) {
-			all := true
-			for _, text := range texts {
-				all = all && strings.Contains(line, text)
-			}
-			if all {
-				return
+			lacks := func(text string) bool { return !strings.Contains(line, text) }
+			if !slices.ContainsFunc(texts, lacks) {
+				return true
 			}
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no line of the log has %q", texts)
-		}
-	}
+		return false
+	})
 }
 
 // testSecuredInABrowser runs the scripts of the README in Chromium, on a page of

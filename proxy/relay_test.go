@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ type fakeClient struct {
 	header  metadata.MD
 	unblock int
 	over    bool // Relay has returned
+	late    bool // Unblock came after that
 }
 
 var _ Downstream = (*fakeClient)(nil)
@@ -98,9 +100,7 @@ func (c *fakeClient) Flush() {
 func (c *fakeClient) Unblock() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
-		panic("Unblock after Relay has returned: Finish may have freed the client")
-	}
+	c.late = c.late || c.over
 	c.unblock++
 	c.once.Do(func() { close(c.unblocked) })
 }
@@ -181,13 +181,14 @@ func (b *fakeBackend) Recv() (Frame, error) {
 		if f, ok := v.(func() any); ok {
 			v = f()
 		}
-		switch v := v.(type) {
-		case string:
-			return NewFrame([]byte(v)), nil
-		case error:
-			return Frame{}, v
+		if text, ok := v.(string); ok {
+			return NewFrame([]byte(text)), nil
 		}
-		panic("no reply")
+		err, ok := v.(error)
+		if !ok {
+			err = fmt.Errorf("the test's reply is a %T, which is none", v)
+		}
+		return Frame{}, err
 	case <-b.ctx.Done():
 		return Frame{}, status.FromContextError(b.ctx.Err()).Err()
 	}
@@ -218,6 +219,13 @@ func relay(t *testing.T, ctx context.Context, call *Call) Result {
 	c.mu.Lock()
 	c.over = true
 	c.mu.Unlock()
+	t.Cleanup(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.late {
+			t.Error("Unblock after Relay has returned: Finish may have freed the client")
+		}
+	})
 	return r
 }
 

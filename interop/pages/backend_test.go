@@ -65,13 +65,13 @@ func (b *backend) tell(ctx context.Context) {
 // next waits for what a channel of the backend tells.
 func next[T any](t *testing.T, what string, from <-chan T) T {
 	t.Helper()
+	var told T
 	select {
-	case told := <-from:
-		return told
+	case told = <-from:
 	case <-time.After(patience):
 		t.Fatalf("the backend does not see %s", what)
-		panic("not reached")
 	}
+	return told
 }
 
 // ended waits for the end of a stream at the backend: by an error of its context,

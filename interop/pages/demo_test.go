@@ -10,6 +10,7 @@ import (
 
 	"github.com/transom-gateway/transom/examples/bookstore"
 	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/interop/internal/browser"
 )
 
@@ -25,7 +26,7 @@ func (d demo) awaits(t *testing.T, selector, text string) {
 			t.Logf("%s is %q", selector, got)
 		}
 	}()
-	within(t, selector+" contains "+text, func() bool {
+	poll.Until(t, selector+" contains "+text, func() bool {
 		got = browser.Eval[string](t, d.Page, `s => document.querySelector(s)?.textContent`, selector)
 		return strings.Contains(got, text)
 	})
@@ -147,7 +148,7 @@ func TestDemo(t *testing.T) {
 			browser.Eval[any](t, page.Page, "() => { "+line+" }")
 		}
 		for _, want := range []string{`"kind":"TICK"`, `{"sequence":"1","text":"You said: hello"}`} {
-			within(t, "the console says "+want, func() bool {
+			poll.Until(t, "the console says "+want, func() bool {
 				return strings.Contains(browser.Eval[string](t, page.Page, `() => window.logged`), want)
 			})
 		}

@@ -48,13 +48,3 @@ func check(t *testing.T, got any, want string) {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}
 }
-
-// within waits until a condition is true.
-func within(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("still not so: %s", what)
-		}
-	}
-}
