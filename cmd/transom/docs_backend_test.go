@@ -29,11 +29,18 @@ import (
 //	MakeReport() returns (), after a minute
 func startAccounts(t *testing.T) string {
 	t.Helper()
+	return startRaw(t, serveAccounts)
+}
+
+// startRaw serves all methods by one handler, which sees messages as bytes, and
+// returns the address.
+func startRaw(t *testing.T, handler grpc.StreamHandler) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := grpc.NewServer(grpc.ForceServerCodecV2(rawCodec{}), grpc.UnknownServiceHandler(serveAccounts))
+	s := grpc.NewServer(grpc.ForceServerCodecV2(rawCodec{}), grpc.UnknownServiceHandler(handler))
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

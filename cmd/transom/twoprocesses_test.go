@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -58,11 +57,7 @@ message SignInResponse { string user = 1; repeated string groups = 2; string tok
 func startWaiting(t *testing.T) (address string, called, let chan struct{}) {
 	t.Helper()
 	called, let = make(chan struct{}, 1), make(chan struct{}, 1)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := grpc.NewServer(grpc.ForceServerCodecV2(rawCodec{}), grpc.UnknownServiceHandler(func(server any, stream grpc.ServerStream) error {
+	address = startRaw(t, func(server any, stream grpc.ServerStream) error {
 		if path, _ := grpc.MethodFromServerStream(stream); strings.HasSuffix(path, "/Wait") {
 			called <- struct{}{}
 			select {
@@ -71,17 +66,8 @@ func startWaiting(t *testing.T) (address string, called, let chan struct{}) {
 			}
 		}
 		return serveAccounts(server, stream)
-	}))
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = s.Serve(l) // it ends by Stop
-	}()
-	t.Cleanup(func() {
-		s.Stop()
-		<-served
 	})
-	return l.Addr().String(), called, let
+	return address, called, let
 }
 
 // shared are two gateways that share a Redis.

@@ -58,16 +58,23 @@ func http2Request(t *testing.T, g *gatewaytest.Gateway, fields ...string) string
 	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
 		t.Fatal(err)
 	}
+	status, _ := answeredStatus(framer) // a connection that broke is a refusal, too
+	return status
+}
+
+// answeredStatus reads the status of the next answer: "" where the stream or the
+// connection was ended instead.
+func answeredStatus(framer *http2.Framer) (string, error) {
 	for {
 		frame, err := framer.ReadFrame()
 		if err != nil {
-			return ""
+			return "", err
 		}
 		switch f := frame.(type) {
 		case *http2.MetaHeadersFrame:
-			return f.PseudoValue("status")
+			return f.PseudoValue("status"), nil
 		case *http2.RSTStreamFrame, *http2.GoAwayFrame:
-			return ""
+			return "", nil
 		}
 	}
 }

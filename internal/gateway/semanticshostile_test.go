@@ -51,21 +51,11 @@ func http2Exchange(t *testing.T, g *gatewaytest.Gateway, fields []string, data s
 	if data != "" {
 		_ = framer.WriteData(1, true, []byte(data)) // it fails where the server has closed already
 	}
-	for {
-		frame, err := framer.ReadFrame()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatal("no answer")
-		}
-		if err != nil {
-			return ""
-		}
-		switch f := frame.(type) {
-		case *http2.MetaHeadersFrame:
-			return f.PseudoValue("status")
-		case *http2.RSTStreamFrame, *http2.GoAwayFrame:
-			return ""
-		}
+	status, err := answeredStatus(framer)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("no answer")
 	}
+	return status
 }
 
 // TestHostileHTTP2 sends header blocks and lengths that RFC 9113 calls
