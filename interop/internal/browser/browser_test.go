@@ -39,6 +39,9 @@ func TestBrowser(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "seen", Value: "yes"})
 		w.Header().Set("Content-Type", "text/html")
+		if r.URL.Path == "/missing" {
+			w.WriteHeader(http.StatusNotFound)
+		}
 		_, _ = fmt.Fprintf(w, "<title>%s</title><p id=cookie>%s</p><button onclick='window.pressed=1; nothing.at.all()'>x</button><input>",
 			r.URL.Path, r.Header.Get("Cookie"))
 	}))
@@ -73,6 +76,13 @@ func TestBrowser(t *testing.T) {
 		if got := browser.Eval[string](t, page, `() => document.querySelector('input').value`); got != "abc" {
 			t.Errorf("typed %q", got)
 		}
+		if got := page.Leave(t, `() => { location.href = '/missing'; }`); got != http.StatusNotFound {
+			t.Errorf("the status behind a link is %d", got)
+		}
+		if got := browser.Eval[string](t, page, `() => location.pathname`); got != "/missing" {
+			t.Errorf("the page left for %q", got)
+		}
+		page.Load(t, server.URL+"/b")
 		page.Resize(t, 300, 200)
 		if got := browser.Eval[int](t, page, `() => innerWidth`); got != 300 {
 			t.Errorf("%d pixels wide", got)

@@ -30,6 +30,25 @@ func (p *Page) Load(t testing.TB, address string) {
 	p.do(t, "loading "+address, chromedp.Navigate(address))
 }
 
+// Leave calls a JavaScript function that makes the page leave for another
+// address, by a form or a link, waits for the load event there, and returns the
+// HTTP status of the answer. To load an address while the page is still leaving
+// is an error of the browser's.
+func (p *Page) Leave(t testing.TB, function string) int64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	leave := func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+		_, err := chromedp.Evaluate[*struct{}]("("+function+")(), null")(ctx, target)
+		return chromedp.Void{}, err
+	}
+	answer, err := chromedp.RunResponse(ctx, leave)
+	if err != nil {
+		t.Fatalf("leaving the page: %v\nby %s", err, function)
+	}
+	return answer.Status
+}
+
 // Close closes the page: what it had open, connections too, is gone when Close
 // returns. Closing it again does nothing.
 func (p *Page) Close(t testing.TB) {
