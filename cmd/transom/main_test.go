@@ -105,6 +105,68 @@ func TestCheckTellsAllAtOnce(t *testing.T) {
 	}
 }
 
+// A file that does not compile keeps nobody from seeing what is wrong with the
+// rules and policies of the others, and makes no mistake of what only it holds.
+func TestCheckLooksPastBrokenFiles(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"protos/broken.proto": `syntax = "proto3";
+package broken.v1;
+import "google/api/annotations.proto";
+message M { Missing m = 1; }
+service Broken { rpc Get(M) returns (M) { option (google.api.http) = { get: "/v1/{nam=x/*}" }; } }
+`,
+		"protos/importer.proto": `syntax = "proto3";
+package importer.v1;
+import "broken.proto";
+import "google/api/annotations.proto";
+service Importer { rpc Get(broken.v1.M) returns (broken.v1.M) { option (google.api.http) = { get: "/v1/{nam=y/*}" }; } }
+`,
+		"protos/policy.proto": `syntax = "proto3";
+package policy.v1;
+import "transom/v1/annotations.proto";
+message M { string name = 1; }
+service Policy {
+  rpc Try(M) returns (M) { option (transom.v1.method) = { retry: { max_attempts: 3 } }; }
+  rpc Ask(M) returns (M) { option (transom.v1.method) = { rate_limit: { requests: 1 per: { seconds: 1 } key: CEL cel: "request.nam" } }; }
+}
+`,
+		"protos/rule.proto": strings.Replace(goodProto, "{name=things/*}", "{nam=things/*}", 1),
+		"transom.yaml": `schemas: [{ directory: ./protos }]
+upstreams:
+  a: { grpc: { target: "localhost:1" }, services: ["p.v1.*", "policy.v1.*"] }
+  b: { grpc: { target: "localhost:2" }, services: ["broken.v1.*", "importer.v1.Importer"] }
+http_rules:
+  - { selector: broken.v1.Broken.Get, get: "/v1/things" }
+  - { selector: p.v1.S.List, get: "/v1/{nothing}" }
+policies:
+  - selector: importer.v1.*
+    policy: { timeout: 3s }
+`,
+	})
+	code, _, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
+	if code != exitProblem {
+		t.Errorf("exit code %d", code)
+	}
+	want := []string{
+		`protos/broken\.proto:4:13: .*Missing.*`,
+		`protos/policy\.proto:6:\d+: .*retry.*`,
+		`protos/policy\.proto:7:\d+: .*nam.*`,
+		`protos/rule\.proto:5:\d+: .*\{nam\}.*`,
+		`transom\.yaml:7:5: .*\{nothing\}.*`,
+	}
+	if lines := strings.Split(strings.TrimSpace(err), "\n"); len(lines) != len(want) {
+		t.Errorf("%d problems, want %d", len(lines), len(want))
+	}
+	for _, want := range want {
+		if !regexp.MustCompile(`(?m)^\S*` + want + `$`).MatchString(err) {
+			t.Errorf("no %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(err)
+	}
+}
+
 func TestCheckRules(t *testing.T) {
 	for name, c := range map[string]struct{ from, to, want string }{
 		"a variable that is no field":           {"{name=things/*}", "{nam=things/*}", `p\.proto:5:\d+: .*\{nam\}`},

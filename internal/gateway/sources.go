@@ -69,10 +69,9 @@ func (s *sources) load(ctx context.Context, file *config.File, conns map[string]
 		if registry == nil {
 			continue
 		}
-		if before := s.registries[from.Name()]; before != nil && before.Digest() == registry.Digest() {
-			registry = before
+		if found.Err() == nil {
+			registry = s.same(from.Name(), registry)
 		}
-		s.registries[from.Name()] = registry
 		// A folder can be mended; a set or a server is somebody else's.
 		_, mine := source.GetSource().(*transomv1.SchemaSource_Directory)
 		s.tolerant[registry] = !mine
@@ -81,6 +80,16 @@ func (s *sources) load(ctx context.Context, file *config.File, conns map[string]
 	s.forget(all)
 	maps.DeleteFunc(s.reflectors, func(_ string, r *schema.Reflector) bool { return !asked[r] })
 	return all, problems
+}
+
+// same returns the registry that a source gave before, if that is the same, else
+// the new one for the next time.
+func (s *sources) same(source string, registry *schema.Registry) *schema.Registry {
+	if before := s.registries[source]; before != nil && before.Digest() == registry.Digest() {
+		return before
+	}
+	s.registries[source] = registry
+	return registry
 }
 
 // waiting tells whether a server has yet to tell its schema.

@@ -33,6 +33,10 @@ type sourceText struct {
 type compiled struct {
 	files    []*descriptorpb.FileDescriptorProto // in the order of the texts
 	imported []*descriptorpb.FileDescriptorProto // built-in ones that are not linked into the binary
+
+	// sound are, beside problems, the texts that have none and that import nothing
+	// that has one.
+	sound []sourceText
 }
 
 // compile compiles the texts, which may import each other and the built-in
@@ -65,7 +69,8 @@ func compile(ctx context.Context, root string, texts []sourceText) (result compi
 		if err != nil {
 			return compiled{}, stopped(err)
 		}
-		return compiled{}, diagnose(root, opener, found, files)
+		d := newDiagnosis(root, opener, files)
+		return compiled{sound: d.sound(found, texts)}, d.problems(found)
 	}
 	if results[0].Fatal != nil {
 		return compiled{}, defect(results[0].Fatal)

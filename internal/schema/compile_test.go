@@ -124,8 +124,9 @@ func TestExtensionsOfAMessage(t *testing.T) {
 	}
 }
 
-// FuzzCompile compiles arbitrary text beside a file that imports it: the answer is
-// descriptors or problems, each with a file.
+// FuzzCompile compiles arbitrary text beside a file that imports it and one that
+// does not: the answer is descriptors or problems, each with a file, and what is
+// said to be sound compiles without the rest.
 func FuzzCompile(f *testing.F) {
 	for _, text := range readFolder(f, "testdata/good") {
 		f.Add(text.text)
@@ -137,10 +138,17 @@ func FuzzCompile(f *testing.F) {
 		texts := []sourceText{
 			{path: "a.proto", file: "folder/a.proto", text: text},
 			{path: "b.proto", file: "folder/b.proto", text: `syntax = "proto3"; package b; import "a.proto"; message B {}`},
+			{path: "c.proto", file: "folder/c.proto", text: `syntax = "proto3"; package c; import "google/api/http.proto"; message C { google.api.HttpRule rule = 1; }`},
 		}
 		made, problems := compile(context.Background(), "folder", texts)
-		if (len(made.files) == 2) != (problems.Err() == nil) {
+		if (len(made.files) == len(texts)) != (problems.Err() == nil) {
 			t.Errorf("%d files, problems %v", len(made.files), problems)
+		}
+		if len(made.sound) > 0 {
+			again, problems := compile(context.Background(), "folder", made.sound)
+			if len(again.files) != len(made.sound) {
+				t.Errorf("the sound files %v have problems: %v", made.sound, problems)
+			}
 		}
 		for _, problem := range problems {
 			if problem.File == "" || problem.Message == "" || strings.Contains(problem.Message, "defect") {

@@ -37,9 +37,8 @@ const (
 	unknownField  = "cannot resolve message field name"
 )
 
-// diagnose reports every error of the compiler.
-func diagnose(root string, opener *sourceOpener, found *report.Report, files []*ir.File) Problems {
-	d := diagnosis{
+func newDiagnosis(root string, opener *sourceOpener, files []*ir.File) *diagnosis {
+	d := &diagnosis{
 		root:    root,
 		opener:  opener,
 		files:   files,
@@ -54,9 +53,10 @@ func diagnose(root string, opener *sourceOpener, found *report.Report, files []*
 			d.imports[file.Path()] = append(d.imports[file.Path()], quoted(statement.Span().Text()))
 		}
 	}
-	return d.problems(found)
+	return d
 }
 
+// problems reports every error of the compiler.
 func (d *diagnosis) problems(found *report.Report) Problems {
 	var problems Problems
 	explained := explanations(found)

@@ -33,9 +33,15 @@ func (d directory) Load(ctx context.Context) (*Registry, Problems) {
 	if len(read.texts) == 0 {
 		return nil, Problems{{File: d.root, Message: "no .proto files in this folder or below it: give the folder that imports are relative to"}}
 	}
-	made, problems := compile(ctx, d.root, read.texts)
+	texts := read.texts
+	made, problems := compile(ctx, d.root, texts)
 	if problems.Err() != nil {
-		return nil, d.placed(problems)
+		// The rest is compiled without the broken files, to be looked at.
+		texts = made.sound
+		var more Problems
+		if made, more = compile(ctx, d.root, texts); len(texts) == 0 || len(more) > 0 {
+			return nil, d.placed(problems)
+		}
 	}
 	registry, more := link(linkInput{
 		source:   d.root,
@@ -43,13 +49,9 @@ func (d directory) Load(ctx context.Context) (*Registry, Problems) {
 		display:  d.display,
 		files:    made.files,
 		imported: made.imported,
-		digest:   digestTexts(read.texts),
+		digest:   digestTexts(texts),
 	})
-	problems = append(problems, more...).Sorted()
-	if problems.Err() != nil {
-		return nil, d.placed(problems)
-	}
-	return registry, problems
+	return registry, d.placed(append(problems, more...))
 }
 
 // placed names the folder where a problem has no file.

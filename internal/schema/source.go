@@ -12,10 +12,11 @@ type Source interface {
 	// Load reads, links and checks the whole source. The problems are sorted
 	// and complete: all of them, not the first one.
 	//
-	// A folder with a real error gives no registry. A descriptor set or a
-	// server may give one beside its problems: what is bad is left out and
-	// named, the rest is there to be served. Cancelling ctx ends the load with a
-	// problem that says so.
+	// Beside a problem that is no warning, the registry is nil or holds what is
+	// good, to be looked at and not to be served: there may be more to mend in it.
+	// Beside warnings alone, as a descriptor set or a server gives, what is bad is
+	// left out and named, and the rest is there to be served. Cancelling ctx ends
+	// the load with a problem that says so.
 	Load(ctx context.Context) (*Registry, Problems)
 }
 
