@@ -12,6 +12,10 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
 	"github.com/transom-gateway/transom/internal/gatewaytest"
 )
 
@@ -164,6 +168,41 @@ policies:
 	}
 	if t.Failed() {
 		t.Log(err)
+	}
+}
+
+// TestBadFileInADescriptorSet: it costs itself and what imports it, is named, and
+// no more.
+func TestBadFileInADescriptorSet(t *testing.T) {
+	set := descriptorSet(pb.File_bookstore_v1_bookstore_proto)
+	set.File = append(set.File,
+		&descriptorpb.FileDescriptorProto{
+			Name: proto.String("twin.proto"), Package: proto.String("bookstore.v1"),
+			MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Shelf")}},
+		},
+		&descriptorpb.FileDescriptorProto{
+			Name: proto.String("after.proto"), Package: proto.String("after"), Dependency: []string{"twin.proto"},
+			MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("M"), Field: []*descriptorpb.FieldDescriptorProto{{
+				Name: proto.String("shelf"), Number: proto.Int32(1), TypeName: proto.String(".bookstore.v1.Shelf"),
+				Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
+			}}}},
+		})
+	wire, err := proto.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := folder(t, map[string]string{"api.binpb": string(wire)})
+	code, out, told := command(t, "routes", "--descriptor-set", filepath.Join(dir, "api.binpb"))
+	if code != 0 || !strings.Contains(out, "bookstore.v1.BookstoreService/GetShelf") {
+		t.Errorf("Semantics 53: the rest is not served: exit code %d\n%s%s", code, out, told)
+	}
+	for _, want := range []string{
+		`api\.binpb:twin\.proto: warning: bookstore\.v1\.Shelf is already declared in `,
+		`api\.binpb:after\.proto: warning: imports "twin\.proto", which could not be loaded`,
+	} {
+		if !regexp.MustCompile(want).MatchString(told) {
+			t.Errorf("Semantics 53: no %q in\n%s", want, told)
+		}
 	}
 }
 

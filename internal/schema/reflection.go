@@ -77,7 +77,7 @@ func (r *Reflector) Load(ctx context.Context) (*Registry, Problems) {
 	}
 	r.digest.Store(&digest)
 	r.last.Store(registry)
-	return registry, problems.Sorted()
+	return registry, tolerated(registry, problems)
 }
 
 // Changed asks the server whether it would give another registry than the last

@@ -260,10 +260,10 @@ func TestReflectionOfOddServers(t *testing.T) {
 			t.Error("the rule is lost")
 		}
 		compareLines(t, problems.Error(),
-			`odd: service odd.Needy is left out: its file could not be loaded`,
-			`odd: service odd.Unknown is left out: the server lists it and does not describe it: never heard of it (NotFound)`,
+			`odd: warning: service odd.Needy is left out: its file could not be loaded`,
+			`odd: warning: service odd.Unknown is left out: the server lists it and does not describe it: never heard of it (NotFound)`,
 			`odd:marked.proto: warning: imports "marks.proto", which is missing; only options can need it, so they are unknown and the rest is served`,
-			`odd:needy.proto: imports "types.proto", which is missing (`)
+			`odd:needy.proto: warning: imports "types.proto", which is missing (`)
 	})
 	t.Run("Semantics 47: a stream that breaks over one service costs no other", func(t *testing.T) {
 		odd := newOddServer(t, []string{"odd.Good", "odd.Marked", "odd.Needy"}, files(t, oddProtos, "good.proto", "marked.proto", "marks.proto", "needy.proto", "types.proto")...)
@@ -275,7 +275,7 @@ func TestReflectionOfOddServers(t *testing.T) {
 		if got := names(registry.Services()); !slices.Equal(got, []string{"odd.Good", "odd.Needy"}) {
 			t.Errorf("services %v", got)
 		}
-		compareLines(t, problems.Error(), `odd: service odd.Marked is left out: the server lists it and does not describe it: something broke (Internal)`)
+		compareLines(t, problems.Error(), `odd: warning: service odd.Marked is left out: the server lists it and does not describe it: something broke (Internal)`)
 	})
 	t.Run("a server that never answers", func(t *testing.T) {
 		odd := newOddServer(t, nil)

@@ -56,7 +56,7 @@ func (s descriptorSet) load(ctx context.Context, data []byte) (*Registry, Proble
 		imported: set.imported,
 		digest:   sha256.Sum256(data),
 	})
-	return registry, append(problems, s.placed(set.problems)...).Sorted()
+	return registry, tolerated(registry, append(problems, s.placed(set.problems)...))
 }
 
 // expectsJSON tells whether the name promises JSON.

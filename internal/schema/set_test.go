@@ -212,8 +212,8 @@ func TestBadFilesInASet(t *testing.T) {
 			},
 			services: []string{"one.A", "two.D"},
 			problems: []string{
-				`set.binpb:b.proto: one.Book is already declared in set.binpb:a.proto: leave one of the two files out`,
-				`set.binpb:c.proto: imports "b.proto", which could not be loaded (`,
+				`set.binpb:b.proto: warning: one.Book is already declared in set.binpb:a.proto: leave one of the two files out`,
+				`set.binpb:c.proto: warning: imports "b.proto", which could not be loaded (`,
 			},
 		},
 		"Semantics 53: a MessageSet": {
@@ -224,8 +224,8 @@ func TestBadFilesInASet(t *testing.T) {
 			},
 			services: []string{"one.C"},
 			problems: []string{
-				`set.binpb:a.proto: message "one.Old" is a MessageSet`,
-				`set.binpb:b.proto: imports "a.proto", which could not be loaded (`,
+				`set.binpb:a.proto: warning: message "one.Old" is a MessageSet`,
+				`set.binpb:b.proto: warning: imports "a.proto", which could not be loaded (`,
 				`set.binpb:c.proto: warning: imports "a.proto", which could not be loaded; only options can need it`,
 			},
 		},
@@ -235,7 +235,7 @@ func TestBadFilesInASet(t *testing.T) {
 				file("b.proto", "one", wellKnown, withService("B", empty)),
 			},
 			services: []string{"one.B"},
-			problems: []string{`set.binpb:a.proto: imports "x.proto", which is missing (`},
+			problems: []string{`set.binpb:a.proto: warning: imports "x.proto", which is missing (`},
 		},
 		"a cycle": {
 			files: []*descriptorpb.FileDescriptorProto{
@@ -247,8 +247,8 @@ func TestBadFilesInASet(t *testing.T) {
 			services: []string{"one.D"},
 			problems: []string{
 				`set.binpb:a.proto: warning: imports "b.proto", which could not be loaded`,
-				`set.binpb:b.proto: import cycle: "a.proto" is imported by what it imports itself`,
-				`set.binpb:c.proto: import cycle: "c.proto" is imported by what it imports itself`,
+				`set.binpb:b.proto: warning: import cycle: "a.proto" is imported by what it imports itself`,
+				`set.binpb:c.proto: warning: import cycle: "c.proto" is imported by what it imports itself`,
 			},
 		},
 		"names": {
@@ -261,8 +261,8 @@ func TestBadFilesInASet(t *testing.T) {
 			},
 			services: []string{"one.A", "one.B"},
 			problems: []string{
-				`set.binpb: a file of the set has no name and is left out`,
-				`set.binpb:b.proto: is in the set twice with different contents; the first one is taken`,
+				`set.binpb: warning: a file of the set has no name and is left out`,
+				`set.binpb:b.proto: warning: is in the set twice with different contents; the first one is taken`,
 			},
 		},
 		"a public import that is missing": {
@@ -286,11 +286,11 @@ func TestBadFilesInASet(t *testing.T) {
 			},
 			services: []string{"one.E"},
 			problems: []string{
-				`set.binpb:a.proto: invalid package`,
+				`set.binpb:a.proto: warning: invalid package`,
 				`set.binpb:b.proto: warning: imports "", which is missing`,
 				`set.binpb:b.proto: warning: imports "b/../c.proto", which is missing`,
-				`set.binpb:c.proto: `,
-				`set.binpb:d.proto: use of edition EDITION_99999_TEST_ONLY not yet supported`,
+				`set.binpb:c.proto: warning: `,
+				`set.binpb:d.proto: warning: use of edition EDITION_99999_TEST_ONLY not yet supported`,
 			},
 		},
 	}
@@ -319,7 +319,7 @@ func TestBadFilesInASet(t *testing.T) {
 		if registry == nil || len(registry.Services()) != 1 {
 			t.Errorf("%v", registry)
 		}
-		compareLines(t, problems, `set.binpb:bad.proto: file 2 of the set is malformed`)
+		compareLines(t, problems, `set.binpb:bad.proto: warning: file 2 of the set is malformed`)
 	})
 }
 

@@ -29,3 +29,15 @@ const (
 	maxFiles       = 50_000    // .proto files in a folder, files in a set
 	maxFolders     = 100_000   // folders below a folder
 )
+
+// tolerated makes warnings of the problems of a source that its user cannot mend:
+// what is bad costs itself and no more (SEMANTICS 53). Where nothing is left to be
+// served they stay what they are.
+func tolerated(registry *Registry, problems Problems) Problems {
+	if len(registry.services) > 0 {
+		for i := range problems {
+			problems[i].Warning = true
+		}
+	}
+	return problems.Sorted()
+}
