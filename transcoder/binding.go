@@ -1,6 +1,7 @@
 package transcoder
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -69,54 +70,57 @@ type answer struct {
 
 const httpBodyName protoreflect.FullName = "google.api.HttpBody"
 
-// Bind compiles a rule and its additional bindings. The error says which part
-// of the rule is wrong; the caller knows where the rule stands.
-func (m *Method) Bind(rule *annotations.HttpRule, plans *jsonwire.Plans) ([]*Binding, error) {
-	first, err := m.bindOne(rule, plans)
-	if err != nil {
-		return nil, err
-	}
+// Bind compiles a rule and its additional bindings: the first of the list is the
+// rule's own, and where one is wrong stands nil. The problems are all there are.
+func (m *Method) Bind(rule *annotations.HttpRule, plans *jsonwire.Plans) ([]*Binding, []RuleProblem) {
+	first, problems := m.bindOne(rule, plans)
 	bindings := []*Binding{first}
 	for i, additional := range rule.GetAdditionalBindings() {
+		b, more := m.bindOne(additional, plans)
 		if len(additional.GetAdditionalBindings()) > 0 {
-			return nil, fmt.Errorf("additional_bindings[%d] has additional_bindings of its own; they may stand one level deep", i)
+			more = append(more, RuleProblem{
+				Path:    []int32{ruleBindings},
+				Message: "it has additional_bindings of its own; they may stand one level deep",
+			})
 		}
-		b, err := m.bindOne(additional, plans)
-		if err != nil {
-			return nil, fmt.Errorf("additional_bindings[%d]: %w", i, err)
+		for _, p := range more {
+			problems = append(problems, p.within(i))
 		}
 		bindings = append(bindings, b)
 	}
-	return bindings, nil
+	return bindings, problems
 }
 
 // BindPath is the method's own path, with the whole message as its body.
 func (m *Method) BindPath(plans *jsonwire.Plans) (*Binding, error) {
-	return m.bindOne(&annotations.HttpRule{Pattern: &annotations.HttpRule_Post{Post: m.Path}, Body: "*"}, plans)
+	b, problems := m.bindOne(&annotations.HttpRule{Pattern: &annotations.HttpRule_Post{Post: m.Path}, Body: "*"}, plans)
+	if len(problems) > 0 {
+		return nil, errors.New(problems[0].Message)
+	}
+	return b, nil
 }
 
-func (m *Method) bindOne(rule *annotations.HttpRule, plans *jsonwire.Plans) (*Binding, error) {
+// bindOne compiles a rule without its additional bindings; nil beside problems.
+func (m *Method) bindOne(rule *annotations.HttpRule, plans *jsonwire.Plans) (*Binding, []RuleProblem) {
+	var problems ruleProblems
 	httpMethod, path, err := pattern(rule)
-	if err != nil {
-		return nil, err
+	problems.note(err, patternPath(rule)...)
+	b := &Binding{Method: m, HTTPMethod: httpMethod}
+	if err == nil {
+		b.Template, err = httprule.Parse(path)
+		problems.note(err, patternPath(rule)...)
 	}
-	template, err := httprule.Parse(path)
-	if err != nil {
-		return nil, err
-	}
-	b := &Binding{Method: m, HTTPMethod: httpMethod, Template: template}
-	for _, v := range template.Variables {
-		field, err := m.variable(v.FieldPath)
-		if err != nil {
-			return nil, err
+	if err == nil {
+		for _, v := range b.Template.Variables {
+			field, err := m.variable(v.FieldPath)
+			problems.note(err, patternPath(rule)...)
+			b.variables = append(b.variables, field)
 		}
-		b.variables = append(b.variables, field)
 	}
-	if err := b.bindBody(rule.GetBody(), plans); err != nil {
-		return nil, err
-	}
-	if err := b.bindAnswer(rule.GetResponseBody()); err != nil {
-		return nil, err
+	problems.note(b.bindBody(rule.GetBody(), plans), ruleBody)
+	problems.note(b.bindAnswer(rule.GetResponseBody()), ruleResponseBody)
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	b.query = newQuery(b)
 	b.form = newForm(b)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 
@@ -156,7 +157,7 @@ policies:
 		`protos/policy\.proto:6:\d+: .*retry.*`,
 		`protos/policy\.proto:7:\d+: .*nam.*`,
 		`protos/rule\.proto:5:\d+: .*\{nam\}.*`,
-		`transom\.yaml:7:5: .*\{nothing\}.*`,
+		`transom\.yaml:7:35: .*\{nothing\}.*`,
 	}
 	if lines := strings.Split(strings.TrimSpace(err), "\n"); len(lines) != len(want) {
 		t.Errorf("%d problems, want %d", len(lines), len(want))
@@ -220,6 +221,64 @@ func TestCheckRules(t *testing.T) {
 				t.Errorf("exit code %d, no %q in\n%s", code, c.want, err)
 			}
 		})
+	}
+}
+
+// Each part of a rule that is wrong is named at its own place.
+func TestCheckTellsAllOfARule(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"protos/p.proto": `syntax = "proto3";
+package p.v1;
+import "google/api/annotations.proto";
+service S {
+  rpc Get(Message) returns (Message) {
+    option (google.api.http) = {
+      get: "/v1/{nam}/{nix}"
+      response_body: "nix"
+      additional_bindings { get: "/v1//x" }
+      additional_bindings {
+        post: "/v1/x"
+        body: "nix"
+      }
+      additional_bindings { get: "/v1/things" }
+    };
+  }
+  rpc List(Message) returns (Message);
+}
+message Message { string name = 1; }
+`,
+		"transom.yaml": `schemas: [{ directory: ./protos }]
+http_rules:
+  - selector: p.v1.S.List
+    post: /v1/{a}
+    additional_bindings:
+      - get: /v1/things
+      - custom: { kind: PURGE, path: "/v1/{c}" }
+        body: nix
+`,
+	})
+	code, _, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
+	if code != exitProblem {
+		t.Errorf("exit code %d", code)
+	}
+	protos := filepath.Join(dir, "protos", "p.proto")
+	var got []string
+	for line := range strings.Lines(err) {
+		got = append(got, strings.TrimPrefix(strings.TrimSpace(line), dir+"/"))
+	}
+	want := []string{
+		`protos/p.proto:7:7: p.v1.S.Get: path variable {nam}: p.v1.Message has no field "nam"; did you mean "name"?`,
+		`protos/p.proto:7:7: p.v1.S.Get: path variable {nix}: p.v1.Message has no field "nix"`,
+		`protos/p.proto:8:7: p.v1.S.Get: response_body "nix": p.v1.Message has no field "nix"`,
+		`protos/p.proto:9:7: p.v1.S.Get: additional_bindings[0]: path template "/v1//x", column 5: found "/", expected a segment`,
+		`protos/p.proto:10:7: p.v1.S.Get: additional_bindings[1]: body "nix": p.v1.Message has no field "nix"`,
+		`transom.yaml:4:11: p.v1.S.List: path variable {a}: p.v1.Message has no field "a"`,
+		`transom.yaml:6:9: GET /v1/things of p.v1.S.List matches the same paths as /v1/things of p.v1.S.Get (` + protos + `:6:12)`,
+		`transom.yaml:7:17: p.v1.S.List: additional_bindings[1]: path variable {c}: p.v1.Message has no field "c"`,
+		`transom.yaml:8:15: p.v1.S.List: additional_bindings[1]: body "nix": p.v1.Message has no field "nix"`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("other problems (-want +got):\n%s", diff)
 	}
 }
 

@@ -71,26 +71,61 @@ func (b *builder) addRoutes(r *schema.Registry, plans *jsonwire.Plans, m *Method
 		b.snapshot.routes = append(b.snapshot.routes, b.snapshot.paths[m.Path])
 		return
 	}
-	bindings, err := m.Bind(rule, plans)
-	if err != nil {
-		b.badRule(r, m, index, fmt.Sprintf("%s: %v", m.Descriptor.FullName(), err))
-		return
+	bindings, problems := m.Bind(rule, plans)
+	for _, p := range problems {
+		b.badRule(r, m, index, fmt.Sprintf("%s: %s", m.Descriptor.FullName(), p.Message), p.Path...)
 	}
-	for _, binding := range bindings {
-		b.addRoute(r, m, binding, index)
+	for i, binding := range bindings {
+		if binding != nil {
+			b.addRoute(r, m, binding, index, bindingPath(i)...)
+		}
 	}
 }
 
-// badRule notes a problem of a rule, where the rule stands.
-func (b *builder) badRule(r *schema.Registry, m *Method, index int, message string) {
+// bindingPath leads from a rule to one of its bindings, as transcoder.RuleProblem
+// says it.
+func bindingPath(i int) []int32 {
+	if i == 0 {
+		return nil
+	}
+	return []int32{additionalBindings, int32(i - 1)} //nolint:gosec // a list of a message has fewer than 1<<31
+}
+
+// additionalBindings is the field's number in google.api.HttpRule.
+const additionalBindings = 11
+
+// badRule notes a problem of a rule, where the rule stands. The path leads to the
+// part of it that is wrong.
+func (b *builder) badRule(r *schema.Registry, m *Method, index int, message string, path ...int32) {
 	if index >= 0 {
-		b.refuse(message, "http_rules", index)
+		b.refuse(message, append([]any{"http_rules", index}, rulePath(path)...)...)
 		return
 	}
-	b.problemAt(r, m.Descriptor, message, schema.HTTPOption)
+	b.problemAt(r, m.Descriptor, message, append([]int32{schema.HTTPOption}, path...)...)
 }
 
-func (b *builder) addRoute(r *schema.Registry, m *Method, binding *transcoder.Binding, index int) {
+// rulePath turns the numbers of fields of google.api.HttpRule into their names.
+func rulePath(path []int32) []any {
+	var names []any
+	message := (&annotations.HttpRule{}).ProtoReflect().Descriptor()
+	for i := 0; i < len(path); i++ {
+		field := message.Fields().ByNumber(protoreflect.FieldNumber(path[i]))
+		if field == nil {
+			break
+		}
+		names = append(names, string(field.Name()))
+		if field.IsList() && i+1 < len(path) {
+			i++
+			names = append(names, int(path[i]))
+		}
+		if message = field.Message(); message == nil {
+			break
+		}
+	}
+	return names
+}
+
+func (b *builder) addRoute(r *schema.Registry, m *Method, binding *transcoder.Binding, index int, path ...int32) {
 	where := ""
 	if index >= 0 {
 		where = b.configPosition(fmt.Sprintf("http_rules[%d]", index))
@@ -102,11 +137,11 @@ func (b *builder) addRoute(r *schema.Registry, m *Method, binding *transcoder.Bi
 		earlier := conflict.EarlierValue
 		b.badRule(r, m, index, fmt.Sprintf("%s %s of %s matches the same paths as %s of %s (%s)",
 			binding.HTTPMethod, binding.Template, m.Descriptor.FullName(),
-			earlier.template, earlier.method.Descriptor.FullName(), earlier.where()))
+			earlier.template, earlier.method.Descriptor.FullName(), earlier.where()), path...)
 		return
 	}
 	if err != nil {
-		b.badRule(r, m, index, err.Error())
+		b.badRule(r, m, index, err.Error(), path...)
 		return
 	}
 	b.snapshot.routes = append(b.snapshot.routes, route)
