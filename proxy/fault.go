@@ -1,44 +1,22 @@
 package proxy
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
-	"io"
-	"strconv"
+	"io/fs"
+	"net"
+	"os"
 	"strings"
+	"syscall"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy/transport"
 )
-
-// failed makes the relay's error of what grpc-go returned on a stream.
-func (s *grpcStream) failed(err error) error {
-	if err == io.EOF {
-		return err
-	}
-	return s.backend.failed(err, s.spoke || len(s.stream.Trailer()) > 0)
-}
-
-// failed makes an error for the client of what grpc-go returned. spoke tells
-// whether any metadata of the backend arrived.
-func (g *GRPC) failed(err error, spoke bool) error {
-	if tooLarge(status.Convert(err), g.limit) {
-		return &LargeMessageError{Limit: g.limit}
-	}
-	return backendError(err, spoke)
-}
-
-// tooLarge tells grpc-go's refusal of a message that the backend sent from the
-// backend's own refusal of a request, which reads alike: by the limit it names.
-func tooLarge(st *status.Status, limit int) bool {
-	if st.Code() != codes.ResourceExhausted || !strings.HasPrefix(st.Message(), "grpc: ") {
-		return false
-	}
-	_, max, found := strings.Cut(st.Message(), "larger than max ")
-	if _, second, two := strings.Cut(strings.Trim(max, "()"), " vs. "); two {
-		max = second
-	}
-	return found && max == strconv.Itoa(limit)
-}
 
 // LargeMessageError says that the backend sent a message that is larger than the
 // limit: the backend's fault, not the client's, so 502 over HTTP.
@@ -60,64 +38,34 @@ func (e *LargeMessageError) GRPCStatus() *status.Status {
 // HTTPStatus is the status of an HTTP answer.
 func (e *LargeMessageError) HTTPStatus() int { return 502 } // Bad Gateway
 
-// ours are the beginnings of messages that grpc-go writes itself when a
-// connection fails. They hold addresses, which must not reach a client
-// (SEMANTICS 26).
-var ours = []string{
-	"connection error: ", "last connection error: ", "last resolver error: ", "name resolver error: ",
-	"transport: ", "error reading from server: ", "the connection is draining", "keepalive ping failed",
-	"closing transport due to: ", "produced zero addresses", "no children to pick from", "balancer is ",
-	"stream terminated by RST_STREAM", "dns: ", "all SubConns are in TransientFailure",
-	"error writing to server: ", "malformed ", "unexpected HTTP status code",
-}
-
-// backendError tells what the backend said from what grpc-go says about the
-// connection, and puts the latter into words without addresses. spoke tells
-// whether any metadata of the backend arrived.
-func backendError(err error, spoke bool) error {
-	st, ok := status.FromError(err)
-	if !ok {
-		return status.FromContextError(err).Err()
+// reason says in plain words why a backend cannot be reached. Addresses must not
+// reach a client (SEMANTICS 26).
+func reason(err error) string {
+	const cannot = "the backend cannot be reached"
+	var certificate *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	var network net.Error
+	var frame http2.ConnectionError
+	switch {
+	case errors.Is(err, errClosed):
+		return err.Error()
+	case errors.Is(err, errNoAddress):
+		return cannot + ": its name has no address"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return cannot + ": no answer in time"
+	case errors.Is(err, errNotHTTP2), errors.As(err, &frame), errors.Is(err, http2.ErrFrameTooLarge), errors.Is(err, transport.ErrPreface):
+		return "the backend does not speak HTTP/2"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return cannot + ": connection refused"
+	case errors.Is(err, fs.ErrNotExist):
+		return cannot + ": its socket does not exist"
+	case errors.As(err, &certificate):
+		return cannot + ": its certificate is not accepted"
+	case errors.As(err, &alert), errors.As(err, &record):
+		return cannot + ": TLS failed"
+	case strings.Contains(err.Error(), "no such host"): // the resolver keeps the text alone
+		return cannot + ": its name is not known"
 	}
-	message := st.Message()
-	if st.Code() != codes.Unavailable && st.Code() != codes.Internal && st.Code() != codes.Unknown {
-		return err
-	}
-	local := false
-	for _, prefix := range ours {
-		if strings.HasPrefix(message, prefix) {
-			local = true
-			break
-		}
-	}
-	if !local {
-		return err
-	}
-	if spoke {
-		return status.Error(st.Code(), "the connection to the backend broke")
-	}
-	return status.Error(st.Code(), reason(message))
-}
-
-// reason says in plain words why a backend cannot be reached.
-func reason(message string) string {
-	for _, r := range []struct{ part, words string }{
-		{"connection refused", "the backend cannot be reached: connection refused"},
-		{"no such host", "the backend cannot be reached: its name is not known"},
-		{"zero addresses", "the backend cannot be reached: its name has no address"},
-		{"no such file", "the backend cannot be reached: its socket does not exist"},
-		{"x509", "the backend cannot be reached: its certificate is not accepted"},
-		{"tls:", "the backend cannot be reached: TLS failed"},
-		{"authentication handshake failed", "the backend cannot be reached: TLS failed"},
-		{"timeout", "the backend cannot be reached: no answer in time"},
-		{"deadline exceeded", "the backend cannot be reached: no answer in time"},
-		{"server preface", "the backend does not speak HTTP/2"},
-		{"HTTP status code", "the backend does not speak gRPC here"},
-		{"RST_STREAM", "the backend reset the call"},
-	} {
-		if strings.Contains(message, r.part) {
-			return r.words
-		}
-	}
-	return "the backend cannot be reached"
+	return cannot
 }

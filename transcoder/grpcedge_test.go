@@ -61,7 +61,12 @@ func newEdge(t testing.TB) *edge {
 // connect sends the calls from here on to a backend.
 func (e *edge) connect(t testing.TB, address string) {
 	t.Helper()
-	e.upstream = proxy.NewGRPC(dial(t, address, grpc.WithIdleTimeout(0)), 64<<20)
+	conn, err := proxy.NewPool().Get(proxy.Target{Address: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Release)
+	e.upstream = proxy.NewGRPC(conn, 64<<20)
 }
 
 func dial(t testing.TB, address string, options ...grpc.DialOption) *grpc.ClientConn {

@@ -42,7 +42,6 @@ func (b *builder) connect() {
 			b.refuse(fmt.Sprintf("upstreams.%s: %v", name, err), "upstreams", name)
 			continue
 		}
-		conn.Connect()
 		b.snapshot.conns[name] = conn
 		services := u.GetServices()
 		if len(services) == 0 && len(all) == 1 {

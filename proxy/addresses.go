@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"errors"
+	"slices"
+
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/serviceconfig"
+)
+
+// addresses is what a Conn is to its resolver.
+type addresses Conn
+
+var _ resolver.ClientConn = (*addresses)(nil)
+
+var errNoAddress = errors.New("the name has no address")
+
+// UpdateState implements resolver.ClientConn. Addresses that stay keep their
+// connections; those of the others end with their last call.
+func (a *addresses) UpdateState(state resolver.State) error {
+	c := (*Conn)(a)
+	groups := groupsOf(state, c.target)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return nil
+	}
+	var kept []*endpoint
+	for _, group := range groups {
+		for i := range max(1, c.target.Connections) {
+			kept = append(kept, c.endpoint(group, i))
+		}
+	}
+	for _, e := range c.endpoints {
+		if !slices.Contains(kept, e) {
+			e.retire()
+		}
+	}
+	c.endpoints = kept
+	c.failure = nil
+	if len(kept) == 0 {
+		c.failure = errNoAddress
+	}
+	c.publish()
+	return c.failure
+}
+
+// endpoint returns the one that there is for these addresses, or a new one.
+// c.mu is held.
+func (c *Conn) endpoint(group []string, index int) *endpoint {
+	for _, e := range c.endpoints {
+		if e.index == index && slices.Equal(e.addresses, group) {
+			return e
+		}
+	}
+	return c.connect(group, index)
+}
+
+// groupsOf returns the addresses, grouped into those of which one connection is
+// enough.
+func groupsOf(state resolver.State, t Target) [][]string {
+	endpoints := state.Endpoints
+	if len(endpoints) == 0 {
+		for _, a := range state.Addresses {
+			endpoints = append(endpoints, resolver.Endpoint{Addresses: []resolver.Address{a}})
+		}
+	}
+	var groups [][]string
+	for _, e := range endpoints {
+		var group []string
+		for _, a := range e.Addresses {
+			group = append(group, a.Addr)
+		}
+		if len(group) > 0 && !slices.ContainsFunc(groups, func(g []string) bool { return slices.Equal(g, group) }) {
+			groups = append(groups, group)
+		}
+	}
+	if t.LoadBalancing == pickFirst && len(groups) > 1 {
+		return [][]string{slices.Concat(groups...)}
+	}
+	return groups
+}
+
+// ReportError implements resolver.ClientConn. What was known stays in use.
+func (a *addresses) ReportError(err error) {
+	c := (*Conn)(a)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.endpoints) == 0 && c.ctx.Err() == nil {
+		c.failure = err
+		c.publish()
+	}
+}
+
+// NewAddress implements resolver.ClientConn, for resolvers of old.
+func (a *addresses) NewAddress(list []resolver.Address) {
+	_ = a.UpdateState(resolver.State{Addresses: list}) // no resolver of old wants to know
+}
+
+// ParseServiceConfig implements resolver.ClientConn. A backend's wishes about
+// retries would act below ours, so they are not heard.
+func (*addresses) ParseServiceConfig(string) *serviceconfig.ParseResult {
+	return &serviceconfig.ParseResult{Err: errors.New("service configs are not used")}
+}

@@ -1,0 +1,145 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/resolver"
+)
+
+// Target says where a backend is and how to talk to it. Equal targets share
+// their connections.
+type Target struct {
+	// Address in gRPC's own syntax: host:port, dns:///host:port, unix:/path.
+	Address string
+	// Authority is the :authority to send; empty for the address's own.
+	Authority string
+	// Connections to each address, over which calls are spread in turn; 0 means 1.
+	Connections int
+	// LoadBalancing is gRPC's policy over the resolved addresses: "round_robin" or
+	// "pick_first"; empty means round_robin.
+	LoadBalancing string
+	// Keepalive pings a quiet connection after so long; 0 means never.
+	Keepalive time.Duration
+	// TLS: nil means cleartext.
+	TLS *TLS
+}
+
+// TLS says how a backend is checked and who we say we are. Files are PEM.
+type TLS struct {
+	CA, Certificate, Key string
+	ServerName           string
+	InsecureSkipVerify   bool
+}
+
+// key tells targets apart. Files are named, not read: a changed certificate is
+// used by connections made after the change.
+func (t Target) key() string {
+	key := fmt.Sprintf("%q %q %d %q %d", t.Address, t.Authority, t.Connections, t.LoadBalancing, t.Keepalive)
+	if t.TLS != nil {
+		key += fmt.Sprintf(" %+q", []string{t.TLS.CA, t.TLS.Certificate, t.TLS.Key, t.TLS.ServerName}) + fmt.Sprint(t.TLS.InsecureSkipVerify)
+	}
+	return key
+}
+
+// LoadBalancing policies, by gRPC's names.
+const (
+	roundRobin = "round_robin"
+	pickFirst  = "pick_first"
+)
+
+// check refuses what cannot be connected to.
+func (t Target) check() error {
+	if t.Address == "" {
+		return errors.New("the target is empty; expected host:port, dns:///host:port or unix:/path")
+	}
+	switch t.LoadBalancing {
+	case "", roundRobin, pickFirst:
+		return nil
+	}
+	return fmt.Errorf("the load balancing policy %q is not known; expected %s or %s", t.LoadBalancing, roundRobin, pickFirst)
+}
+
+// resolver returns grpc-go's resolver of the address's scheme. Without a scheme
+// that it knows, the address is a name for DNS.
+func (t Target) resolver() (resolver.Builder, resolver.Target, error) {
+	if u, err := url.Parse(t.Address); err == nil {
+		if b := resolver.Get(u.Scheme); b != nil {
+			return b, resolver.Target{URL: *u}, nil
+		}
+	}
+	u, err := url.Parse("dns:///" + t.Address)
+	if err != nil {
+		return nil, resolver.Target{}, fmt.Errorf("target %q: %w", t.Address, err)
+	}
+	return resolver.Get("dns"), resolver.Target{URL: *u}, nil
+}
+
+// authority is what :authority says and what a certificate is checked against.
+func (t Target) authority(b resolver.Builder, parsed resolver.Target) string {
+	switch {
+	case t.Authority != "":
+		return t.Authority
+	case t.TLS != nil && t.TLS.ServerName != "":
+		return t.TLS.ServerName
+	}
+	if own, ok := b.(resolver.AuthorityOverrider); ok {
+		return own.OverrideAuthority(parsed)
+	}
+	endpoint := parsed.Endpoint()
+	if strings.HasPrefix(endpoint, ":") {
+		return "localhost" + endpoint
+	}
+	return endpoint
+}
+
+// network is what addresses of the target are dialed on.
+func network(parsed resolver.Target) string {
+	if scheme := parsed.URL.Scheme; scheme == "unix" || scheme == "unix-abstract" {
+		return "unix"
+	}
+	return "tcp"
+}
+
+// config reads the files and makes the TLS of connections; nil for cleartext.
+func (t Target) config() (*tls.Config, error) {
+	if t.TLS == nil {
+		return nil, nil
+	}
+	config := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		NextProtos:         []string{"h2"},
+		ServerName:         t.TLS.ServerName,
+		InsecureSkipVerify: t.TLS.InsecureSkipVerify, //nolint:gosec // the operator asked for it, for tests
+	}
+	if t.TLS.CA != "" {
+		pem, err := os.ReadFile(t.TLS.CA)
+		if err != nil {
+			return nil, fmt.Errorf("ca: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca: %s holds no PEM certificate", t.TLS.CA)
+		}
+	}
+	if (t.TLS.Certificate == "") != (t.TLS.Key == "") {
+		return nil, errors.New("tls: certificate and key go together; only one is set")
+	}
+	if t.TLS.Certificate != "" {
+		// Read at each handshake, so that a renewed certificate is used.
+		if _, err := tls.LoadX509KeyPair(t.TLS.Certificate, t.TLS.Key); err != nil {
+			return nil, fmt.Errorf("certificate: %w", err)
+		}
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(t.TLS.Certificate, t.TLS.Key)
+			return &pair, err
+		}
+	}
+	return config, nil
+}

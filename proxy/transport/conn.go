@@ -1,0 +1,307 @@
+package transport
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// readBuffer is the size of the buffer before the socket.
+	readBuffer = 32 << 10
+	// defaultWindow, defaultMaxFrame are HTTP/2's initial values (RFC 9113, 6.5.2).
+	defaultWindow   = 65535
+	defaultMaxFrame = 16384
+	// connWindow is what the server may send on the connection without hearing
+	// from us. It holds nobody back: streams do.
+	connWindow = 16 << 20
+	// maxHeaderList bounds one header block of the server, in bytes as RFC 9113,
+	// 6.5.2 counts them.
+	maxHeaderList = 1 << 20
+	// maxQueued bounds what is written to a server that does not read.
+	maxQueued = 1 << 20
+	// lastStreamID is the last one to be used: the next ends the numbers.
+	lastStreamID = 1<<31 - 3
+)
+
+// Conn is one connection to a gRPC server. It is safe for concurrent use.
+type Conn struct {
+	net     net.Conn
+	raw     syscall.RawConn // nil: there is no write that does not wait
+	options Options
+
+	// reader's own
+	br     *bufio.Reader
+	framer *http2.Framer
+	hpack  *hpack.Decoder
+	fields fields
+	// received are the bytes of DATA since the last update of the window.
+	received int
+
+	scolded atomic.Bool // the server finds that we ping too often
+	heard   atomic.Bool // a frame came since the last look of keepalive
+	done    chan struct{}
+
+	mu      sync.Mutex
+	streams map[uint32]*Stream
+	nextID  uint32
+	encoder *hpack.Encoder
+	block   bytes.Buffer // the encoder's output
+	window  int64        // what we may send on the connection
+	server  settings
+	blocked map[*Stream]struct{} // senders that wait for a window
+	queue   []chan struct{}      // callers that wait for a stream to end
+	pinged  bool                 // a keepalive ping is not yet answered
+	refused string               // why there are no new streams; empty: there are
+	leaving chan struct{}        // closed when refused is set
+	err     error                // why the connection is closed
+	writer
+}
+
+// settings are the server's (RFC 9113, 6.5.2).
+type settings struct {
+	window     int64 // of a new stream
+	maxFrame   int
+	maxStreams uint32
+	maxHeaders uint32 // of a header list; 0: no limit
+}
+
+// New speaks HTTP/2 on a connection and returns when the server has answered
+// with its settings. It takes the connection over, also when it fails.
+func New(ctx context.Context, conn net.Conn, options Options) (*Conn, error) {
+	if options.Scheme == "" {
+		options.Scheme = "http"
+	}
+	c := &Conn{
+		net:     conn,
+		options: options,
+		br:      bufio.NewReaderSize(conn, readBuffer),
+		done:    make(chan struct{}),
+		leaving: make(chan struct{}),
+		streams: map[uint32]*Stream{},
+		blocked: map[*Stream]struct{}{},
+		nextID:  1,
+		window:  defaultWindow,
+		server:  settings{window: defaultWindow, maxFrame: defaultMaxFrame, maxStreams: 1<<32 - 1},
+	}
+	c.raw = rawConn(conn)
+	c.framer = http2.NewFramer(nil, c.br)
+	c.framer.SetMaxReadFrameSize(defaultMaxFrame)
+	c.framer.SetReuseFrames()
+	c.encoder = hpack.NewEncoder(&c.block)
+	c.hpack = hpack.NewDecoder(4096, c.fields.add)
+	c.hpack.SetMaxStringLength(maxHeaderList)
+	if err := c.greet(ctx); err != nil {
+		_ = conn.Close() // err is the one to report
+		return nil, err
+	}
+	go c.read()
+	if options.Keepalive > 0 {
+		go c.keepAlive()
+	}
+	return c, nil
+}
+
+// greet exchanges settings (RFC 9113, 3.4). The context bounds it.
+func (c *Conn) greet(ctx context.Context) error {
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.net.SetDeadline(time.Unix(1, 0)) // frees the read
+		close(interrupted)
+	})
+	err := c.preface()
+	if !stop() {
+		<-interrupted
+		if err == nil {
+			err = ctx.Err()
+		}
+	}
+	return err
+}
+
+func (c *Conn) preface() error {
+	hello := append([]byte(http2.ClientPreface), 0)[:len(http2.ClientPreface)]
+	hello = appendFrame(hello, http2.FrameSettings, 0, 0, 12)
+	hello = appendSetting(hello, http2.SettingEnablePush, 0)
+	hello = appendSetting(hello, http2.SettingMaxHeaderListSize, maxHeaderList)
+	hello = appendUint32(hello, http2.FrameWindowUpdate, 0, connWindow-defaultWindow)
+	if _, err := c.net.Write(hello); err != nil {
+		return err
+	}
+	frame, err := c.framer.ReadFrame()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrPreface, err)
+	}
+	first, ok := frame.(*http2.SettingsFrame)
+	if !ok || first.IsAck() {
+		return fmt.Errorf("%w: a frame of type %s, want SETTINGS", ErrPreface, frame.Header().Type)
+	}
+	return c.onSettings(first)
+}
+
+// Done is closed when the connection is closed and none of its goroutines reads
+// any more.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Leaving is closed when the connection takes no new calls: the server is
+// leaving, or it is closed.
+func (c *Conn) Leaving() <-chan struct{} { return c.leaving }
+
+// Close ends all calls.
+func (c *Conn) Close() {
+	c.fail(status.Error(codes.Canceled, "the gateway closes the connection to the backend"))
+}
+
+// TooManyPings tells whether the server has closed the connection because it was
+// pinged too often.
+func (c *Conn) TooManyPings() bool { return c.scolded.Load() }
+
+// Leave takes no new calls and closes the connection with the last one.
+func (c *Conn) Leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refuse("the connection to the backend is being left")
+	c.retire()
+}
+
+// fail closes the connection and ends all calls with the error.
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = err
+	c.refuse("the connection to the backend is closed")
+	streams := c.streams
+	c.streams = map[uint32]*Stream{}
+	clear(c.blocked)
+	c.mu.Unlock()
+	_ = c.net.Close() // there is nothing to save
+	for _, s := range streams {
+		s.closeWith(noReset, err)
+	}
+}
+
+// refuse stops new calls. c.mu is held.
+func (c *Conn) refuse(reason string) {
+	if c.refused != "" {
+		return
+	}
+	c.refused = reason
+	close(c.leaving)
+	for _, caller := range c.queue {
+		close(caller)
+	}
+	c.queue = nil
+}
+
+// retire closes a connection that is leaving once its last call has ended.
+// c.mu is held.
+func (c *Conn) retire() {
+	if c.refused != "" && len(c.streams) == 0 && c.err == nil {
+		go c.Close()
+	}
+}
+
+// stream returns the stream of a frame, nil for one that has ended, and an error
+// for one that never was.
+func (c *Conn) stream(id uint32) (*Stream, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[id]; s != nil {
+		return s, nil
+	}
+	if id%2 == 0 || id >= c.nextID {
+		return nil, http2.ConnectionError(http2.ErrCodeProtocol)
+	}
+	return nil, nil
+}
+
+// forget takes a stream off the connection and tells whether it was there.
+// code resets it on the server, unless it is noReset.
+func (c *Conn) forget(s *Stream, code http2.ErrCode) bool {
+	c.mu.Lock()
+	if c.streams[s.id] != s {
+		c.mu.Unlock()
+		return false
+	}
+	c.drop(s)
+	if code == noReset && !s.closed {
+		// The server has ended the call and does not want the rest of the request.
+		code = http2.ErrCodeNo
+	}
+	if code != noReset && c.err == nil {
+		c.out = appendUint32(c.out, http2.FrameRSTStream, s.id, uint32(code))
+		c.flush()
+		return true
+	}
+	c.mu.Unlock()
+	return true
+}
+
+// noReset is no error code: nothing is to be said to the server.
+const noReset = http2.ErrCode(1<<32 - 1)
+
+// drop takes a stream off the connection. c.mu is held.
+func (c *Conn) drop(s *Stream) {
+	delete(c.streams, s.id)
+	delete(c.blocked, s)
+	c.admitNext()
+	c.retire()
+}
+
+// admitNext lets the first of those that wait begin its call, if the server
+// takes it. c.mu is held.
+func (c *Conn) admitNext() {
+	if len(c.queue) > 0 && uint32(len(c.streams)) < c.server.maxStreams {
+		close(c.queue[0])
+		c.queue = c.queue[1:]
+	}
+}
+
+// keepAlive pings a silent connection that has calls (the server counts pings
+// on one without as abuse).
+func (c *Conn) keepAlive() {
+	const patience = 10 * time.Second
+	timer := time.NewTimer(c.options.Keepalive)
+	defer timer.Stop()
+	for {
+		select {
+		case <-c.done:
+			return
+		case <-timer.C:
+		}
+		wait := c.options.Keepalive
+		c.mu.Lock()
+		switch {
+		case c.heard.Swap(false):
+			c.pinged = false
+			c.mu.Unlock()
+		case c.pinged:
+			c.mu.Unlock()
+			c.fail(status.Error(codes.Unavailable, "the backend does not answer"))
+			return
+		case len(c.streams) > 0 && c.err == nil:
+			c.pinged = true
+			wait = patience
+			c.out = appendFrame(c.out, http2.FramePing, 0, 0, 8)
+			c.out = append(c.out, "transom."...)
+			c.flush()
+		default:
+			c.mu.Unlock()
+		}
+		timer.Reset(wait)
+	}
+}

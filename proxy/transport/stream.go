@@ -1,0 +1,323 @@
+package transport
+
+import (
+	"context"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// Stream is one call. One goroutine may send while another receives.
+type Stream struct {
+	conn  *Conn
+	ctx   context.Context
+	id    uint32
+	limit int
+	unary bool // only the end is signalled
+
+	window   int64         // what we may send; guarded by conn.mu
+	closed   bool          // we have ended our half; guarded by conn.mu
+	writable chan struct{} // the windows have changed, or the call has ended
+	stop     func() bool   // of the watch over ctx; nil for unary calls
+
+	wake chan struct{} // something arrived, or the call has ended
+
+	mu       sync.Mutex
+	header   metadata.MD
+	trailer  metadata.MD
+	began    bool   // the header has come; the reader's own
+	encoding string // grpc-encoding; the reader's own
+	answered bool   // the server itself has ended the call
+	ended    bool
+	err      error // of the end; nil for status OK
+	recycle  bool  // nobody but the caller can touch it any more
+	in       incoming
+}
+
+// idle keeps streams of unary calls whose end was seen by both sides.
+var idle = sync.Pool{New: func() any {
+	return &Stream{writable: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+}}
+
+// signal wakes the one that waits, now or next.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Call sends one message and waits for one.
+func (c *Conn) Call(ctx context.Context, r *Request) (Reply, error) {
+	s := idle.Get().(*Stream)
+	s.unary = true
+	if err := c.start(ctx, s, r); err != nil {
+		idle.Put(s)
+		return Reply{}, err
+	}
+	if err := s.send(r.Message, true); err == nil || err == io.EOF {
+		select {
+		case <-s.wake:
+			return s.reply()
+		case <-ctx.Done():
+		}
+	}
+	s.cancel()
+	<-s.wake
+	return s.reply()
+}
+
+// reply takes the answer of a unary call that has ended.
+func (s *Stream) reply() (Reply, error) {
+	s.mu.Lock()
+	reply, err, count := Reply{Header: s.header, Trailer: s.trailer}, s.err, len(s.in.messages)
+	if count > 0 && s.in.messages[0] != nil {
+		reply.Message = mem.BufferSlice{s.in.messages[0]}
+	}
+	recycle := s.recycle
+	s.mu.Unlock()
+	if recycle {
+		s.reset()
+		idle.Put(s)
+	}
+	switch {
+	case err != nil:
+		reply.Message.Free()
+		reply.Message = nil
+	case count == 0:
+		err = status.Error(codes.Internal, "the backend ended the call without an answer")
+	}
+	return reply, err
+}
+
+// reset makes a stream as good as new. Nobody else holds it.
+func (s *Stream) reset() {
+	select {
+	case <-s.writable:
+	default:
+	}
+	*s = Stream{writable: s.writable, wake: s.wake}
+}
+
+// Open begins a stream, which ends with ctx.
+func (c *Conn) Open(ctx context.Context, r *Request) (*Stream, error) {
+	s := &Stream{writable: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	if err := c.start(ctx, s, r); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.flush()
+	stop := context.AfterFunc(ctx, s.cancel)
+	s.mu.Lock()
+	ended := s.ended
+	s.stop = stop
+	s.mu.Unlock()
+	if ended {
+		stop()
+	}
+	return s, nil
+}
+
+// start gives the stream a number and queues its header.
+func (c *Conn) start(ctx context.Context, s *Stream, r *Request) error {
+	size, err := r.check()
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	if err := c.admit(ctx); err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	timeout := ""
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		if left <= 0 {
+			c.mu.Unlock()
+			return status.FromContextError(context.DeadlineExceeded).Err()
+		}
+		timeout = timeoutText(left)
+	}
+	switch {
+	case c.server.maxHeaders > 0 && size > int64(c.server.maxHeaders):
+		limit := c.server.maxHeaders
+		c.mu.Unlock()
+		return status.Errorf(codes.ResourceExhausted, "the metadata has %d bytes, the backend takes %d", size, limit)
+	case len(c.out) > maxQueued:
+		c.mu.Unlock()
+		return status.Error(codes.Unavailable, "the backend does not read")
+	}
+	s.conn, s.ctx, s.limit = c, ctx, r.Limit
+	s.window = c.server.window
+	s.in.window, s.in.target = defaultWindow, defaultWindow
+	s.id = c.nextID
+	if c.nextID += 2; c.nextID > lastStreamID {
+		c.refuse("the connection has no numbers for streams left")
+	}
+	c.streams[s.id] = s
+	c.appendHeaders(s.id, r, timeout)
+	c.mu.Unlock()
+	return nil
+}
+
+// admit waits until the server takes one stream more. c.mu is held.
+func (c *Conn) admit(ctx context.Context) error {
+	for {
+		if c.refused != "" {
+			return &notSeen{c.refused, ErrUnsent}
+		}
+		if uint32(len(c.streams)) < c.server.maxStreams {
+			return nil
+		}
+		turn := make(chan struct{})
+		c.queue = append(c.queue, turn)
+		c.mu.Unlock()
+		select {
+		case <-turn:
+			c.mu.Lock()
+		case <-ctx.Done():
+			c.mu.Lock()
+			c.leaveQueue(turn)
+			return status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+// leaveQueue gives a turn up, or on to the next. c.mu is held.
+func (c *Conn) leaveQueue(turn chan struct{}) {
+	if i := slices.Index(c.queue, turn); i >= 0 {
+		c.queue = slices.Delete(c.queue, i, i+1)
+		return
+	}
+	c.admitNext()
+}
+
+// cancel ends the call from our side.
+func (s *Stream) cancel() {
+	s.closeWith(http2.ErrCodeCancel, status.FromContextError(s.ctx.Err()).Err())
+}
+
+// closeWith ends the call, unless it has ended before. code resets it on the
+// server, unless it is noReset.
+func (s *Stream) closeWith(code http2.ErrCode, err error) { s.close(code, err, false) }
+
+// close ends the call. Where last is set, the reader will not touch the stream
+// again, so that it can be used for another call.
+func (s *Stream) close(code http2.ErrCode, err error, last bool) {
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return
+	}
+	s.ended, s.err = true, err
+	stop := s.stop
+	s.mu.Unlock()
+	// Whoever took it off the connection is the last that can have it.
+	s.recycle = s.conn.forget(s, code) && last
+	if stop != nil {
+		stop()
+	}
+	signal(s.writable)
+	signal(s.wake)
+}
+
+// onFields takes a header block of the server; the reader calls it.
+func (s *Stream) onFields(f *fields) {
+	switch {
+	case f.trouble != "":
+		s.closeWith(http2.ErrCodeCancel, status.Error(codes.Internal, f.trouble))
+	case len(f.status) == 3 && f.status[0] == '1' && !f.ends:
+		// An interim response (RFC 9110, 15.2) says nothing to gRPC.
+	case !s.began && !f.isGRPC() && f.grpcStatus == "":
+		s.closeWith(http2.ErrCodeCancel, f.foreign())
+	case f.ends:
+		s.mu.Lock()
+		s.trailer = f.metadata
+		s.answered = true
+		s.mu.Unlock()
+		err := f.verdict()
+		if err == nil && s.in.within() {
+			err = status.Error(codes.Internal, "the backend ended the call within a message")
+		}
+		s.close(noReset, err, true)
+	case s.began:
+		s.closeWith(http2.ErrCodeProtocol, status.Error(codes.Internal, "the backend sent trailers that do not end the call"))
+	default:
+		s.began = true
+		s.encoding = f.encoding
+		s.mu.Lock()
+		if s.header = f.metadata; s.header == nil && !s.unary {
+			s.header = metadata.MD{}
+		}
+		s.mu.Unlock()
+		if !s.unary {
+			signal(s.wake)
+		}
+	}
+}
+
+// Header waits for the server's header. It is nil where the server sent
+// trailers only.
+func (s *Stream) Header() (metadata.MD, error) {
+	for {
+		s.mu.Lock()
+		header, answered, ended, err := s.header, s.answered, s.ended, s.err
+		s.mu.Unlock()
+		switch {
+		case header != nil:
+			return header, nil
+		case ended && err != nil && !answered:
+			return nil, err
+		case ended:
+			return nil, nil
+		}
+		<-s.wake
+	}
+}
+
+// Recv returns the next message; it is the caller's. io.EOF is the end with
+// status OK.
+func (s *Stream) Recv() (mem.BufferSlice, error) {
+	for {
+		s.mu.Lock()
+		if len(s.in.messages) > 0 {
+			message, credit := s.in.next()
+			s.in.wanted = false
+			s.mu.Unlock()
+			s.widen(credit)
+			if message == nil {
+				return nil, nil
+			}
+			return mem.BufferSlice{message}, nil
+		}
+		if s.ended {
+			err := s.err
+			s.mu.Unlock()
+			signal(s.wake) // for the next Recv
+			if err == nil {
+				err = io.EOF
+			}
+			return nil, err
+		}
+		s.in.wanted = true
+		credit := s.in.grant(s)
+		s.mu.Unlock()
+		s.widen(credit)
+		<-s.wake
+	}
+}
+
+// Trailer returns the server's trailing metadata, once Recv has returned an
+// error.
+func (s *Stream) Trailer() metadata.MD {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trailer
+}

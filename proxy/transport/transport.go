@@ -1,0 +1,97 @@
+// Package transport is the client's half of gRPC over one HTTP/2 connection:
+// frames, header compression and flow control of RFC 9113 and 7541, the framing
+// and status of gRPC over HTTP/2. It carries messages in wire format and decodes
+// none. It knows no names, no addresses and no other connection: package proxy
+// picks and dials.
+//
+//	conn, err := transport.New(ctx, tcp, transport.Options{Authority: "books:9000"})
+//	reply, err := conn.Call(ctx, &transport.Request{Method: "/pkg.Service/Method", Message: frame, Limit: 1 << 20})
+//
+// It exists beside grpc-go because a unary call through it costs a third: the
+// caller's goroutine writes its request itself, in one go with those of others
+// that wait, and is woken once, when the whole answer is there.
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// Options are what a connection needs to know of its owner.
+type Options struct {
+	// Scheme is "http" or "https", for the server's eyes only. Default: http.
+	Scheme string
+	// Authority is what :authority says.
+	Authority string
+	// UserAgent is what user-agent says.
+	UserAgent string
+	// Pool lends the buffers of received messages. Required.
+	Pool mem.BufferPool
+	// Keepalive pings a connection that has calls and was silent for so long, and
+	// closes it where no answer comes within ten seconds. Zero: never.
+	Keepalive time.Duration
+}
+
+// Request is what a call begins with.
+type Request struct {
+	// Method is the path, "/package.Service/Method".
+	Method string
+	// Header is the metadata: pairs of a lower-case name and a value, "-bin" values
+	// as raw bytes. Names that HTTP/2 or gRPC own are left out.
+	Header []string
+	// Limit bounds one received message, in bytes.
+	Limit int
+	// Message is the only message of a unary call. It stays the caller's.
+	Message mem.BufferSlice
+}
+
+// Reply is the answer to a unary call. Header and Trailer are set as far as they
+// arrived, also beside an error.
+type Reply struct {
+	Message         mem.BufferSlice
+	Header, Trailer metadata.MD
+}
+
+// Errors of calls that the server has certainly not looked at, so that they can
+// go to another connection.
+var (
+	// ErrUnprocessed is wrapped where the server says so.
+	ErrUnprocessed = errors.New("the server has not looked at the call")
+	// ErrUnsent is wrapped where the call was not even sent.
+	ErrUnsent = errors.New("the call was not sent")
+)
+
+// ErrPreface is wrapped by the error of New where the server's first bytes are
+// not those of HTTP/2.
+var ErrPreface = errors.New("reading the server's preface")
+
+// notSeen is an error of a call that the server has not looked at.
+type notSeen struct {
+	reason string
+	kind   error // ErrUnprocessed or ErrUnsent
+}
+
+func (n *notSeen) Error() string { return n.reason }
+func (n *notSeen) Unwrap() error { return n.kind }
+
+// GRPCStatus lets the status package see the status.
+func (n *notSeen) GRPCStatus() *status.Status { return status.New(codes.Unavailable, n.reason) }
+
+// TooLargeError says that the server sent a message above the limit.
+type TooLargeError struct{ Size, Limit uint32 }
+
+// Error implements error.
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("the message has %d bytes, the limit is %d", e.Size, e.Limit)
+}
+
+// GRPCStatus lets the status package see the status.
+func (e *TooLargeError) GRPCStatus() *status.Status {
+	return status.New(codes.ResourceExhausted, e.Error())
+}

@@ -1,0 +1,93 @@
+package transport
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http2"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// verdict is the status at the end of a call, nil for OK.
+func (f *fields) verdict() error {
+	code, err := strconv.ParseUint(f.grpcStatus, 10, 31)
+	switch {
+	case f.grpcStatus == "":
+		return status.Error(codes.Unknown, "the backend ended the call without a status")
+	case err != nil:
+		return status.Errorf(codes.Unknown, "the backend ended the call with the status %.40q, want a number", f.grpcStatus)
+	case f.details != "":
+		if raw, err := decodeBinary(f.details); err == nil {
+			var detailed spb.Status
+			if proto.Unmarshal([]byte(raw), &detailed) == nil && detailed.GetCode() == int32(code) && code != 0 {
+				return status.ErrorProto(&detailed)
+			}
+		}
+	}
+	if code == 0 {
+		return nil
+	}
+	return status.Error(codes.Code(code), decodeMessage(f.message))
+}
+
+// foreign is the status for an answer that is not gRPC's, by its HTTP status
+// (gRPC's http-grpc-status-mapping.md).
+func (f *fields) foreign() error {
+	code := codes.Unknown
+	switch f.status {
+	case "400":
+		code = codes.Internal
+	case "401":
+		code = codes.Unauthenticated
+	case "403":
+		code = codes.PermissionDenied
+	case "404":
+		code = codes.Unimplemented
+	case "429", "502", "503", "504":
+		code = codes.Unavailable
+	}
+	return status.Error(code, "the backend does not speak gRPC here")
+}
+
+// decodeMessage undoes the percent-encoding of grpc-message. What is no encoding
+// stays as it is.
+func decodeMessage(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if v, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b = append(b, byte(v))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}
+
+// resetError is the status of a call whose stream the server has reset (gRPC
+// over HTTP/2, "Errors").
+func resetError(code http2.ErrCode) error {
+	reason := "the backend reset the call (" + code.String() + ")"
+	switch code {
+	case http2.ErrCodeRefusedStream:
+		return &notSeen{reason, ErrUnprocessed}
+	case http2.ErrCodeCancel:
+		return status.Error(codes.Canceled, reason)
+	case http2.ErrCodeEnhanceYourCalm:
+		return status.Error(codes.ResourceExhausted, reason)
+	case http2.ErrCodeInadequateSecurity:
+		return status.Error(codes.PermissionDenied, reason)
+	case http2.ErrCodeNo, http2.ErrCodeProtocol, http2.ErrCodeInternal, http2.ErrCodeFlowControl,
+		http2.ErrCodeSettingsTimeout, http2.ErrCodeFrameSize, http2.ErrCodeCompression, http2.ErrCodeConnect:
+		return status.Error(codes.Internal, reason)
+	}
+	return status.Error(codes.Unknown, reason)
+}
