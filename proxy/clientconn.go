@@ -51,7 +51,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		cancel()
 		return nil, err
 	}
-	return &ownStream{Stream: stream, ctx: ctx, cancel: cancel, many: shape.ServerStreams}, nil
+	return &ownStream{Stream: stream, ctx: ctx, cancel: cancel, shape: shape}, nil
 }
 
 // ownMetadata is what a generated client's caller put into the context.
@@ -91,7 +91,7 @@ type ownStream struct {
 	Stream
 	ctx    context.Context
 	cancel context.CancelFunc
-	many   bool // the server streams
+	shape  Shape
 }
 
 var _ grpc.ClientStream = (*ownStream)(nil)
@@ -103,7 +103,10 @@ func (s *ownStream) SendMsg(m any) error {
 	if err != nil {
 		return err
 	}
-	return s.Send(frame)
+	if err = s.Send(frame); err == io.EOF && !s.shape.ClientStreams {
+		_, err = s.Recv() // generated clients look no further
+	}
+	return err
 }
 
 func (s *ownStream) RecvMsg(m any) error {
@@ -114,7 +117,7 @@ func (s *ownStream) RecvMsg(m any) error {
 	}
 	err = unmarshal(frame.Bytes(), m)
 	frame.Free()
-	if err == nil && !s.many {
+	if err == nil && !s.shape.ServerStreams {
 		// The only one: generated clients do not ask for the end.
 		if _, end := s.Recv(); end != io.EOF {
 			err = end

@@ -43,9 +43,9 @@ func (e *LargeMessageError) HTTPStatus() int { return 502 } // Bad Gateway
 func reason(err error) string {
 	const cannot = "the backend cannot be reached"
 	var certificate *tls.CertificateVerificationError
-	var alert tls.AlertError
 	var record tls.RecordHeaderError
 	var network net.Error
+	var alert *net.OpError // crypto/tls reports alerts so, by their sender
 	var frame http2.ConnectionError
 	switch {
 	case errors.Is(err, errClosed):
@@ -54,6 +54,8 @@ func reason(err error) string {
 		return cannot + ": its name has no address"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return cannot + ": no answer in time"
+	case errors.As(err, &record), errors.As(err, &alert) && (alert.Op == "remote error" || alert.Op == "local error"):
+		return cannot + ": TLS failed"
 	case errors.Is(err, errNotHTTP2), errors.As(err, &frame), errors.Is(err, http2.ErrFrameTooLarge), errors.Is(err, transport.ErrPreface):
 		return "the backend does not speak HTTP/2"
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -62,8 +64,6 @@ func reason(err error) string {
 		return cannot + ": its socket does not exist"
 	case errors.As(err, &certificate):
 		return cannot + ": its certificate is not accepted"
-	case errors.As(err, &alert), errors.As(err, &record):
-		return cannot + ": TLS failed"
 	case strings.Contains(err.Error(), "no such host"): // the resolver keeps the text alone
 		return cannot + ": its name is not known"
 	}

@@ -49,7 +49,8 @@ var rules = map[string]rule{
 	"internal/httprule": {never: protobuf, reason: "templates and their matching are fuzzed and measured without descriptors"},
 	"internal/schema":   {ours: base, never: []string{"net/http"}, reason: "descriptors come before any protocol that serves them"},
 	"internal/config":   {ours: slices.Concat(base, []string{"internal/httprule"}), reason: "the file is checked before anything is built of it"},
-	"proxy":             {never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
+	"proxy":             {ours: []string{"proxy/transport"}, never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
+	"proxy/transport":   {never: slices.Concat(jsons, []string{"net/http"}), reason: "one connection, for itself: it is tested and fuzzed frame by frame"},
 
 	"transcoder/jsonwire": {ours: base, never: []string{"net/http"}, reason: "a codec: messages in, messages out, for any edge"},
 	"transcoder/...":      {ours: slices.Concat(parts, []string{"transcoder/..."}), reason: "an edge must not know who may call it: policies hold for all edges alike"},

@@ -1,0 +1,136 @@
+package interop
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/interop"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// TestGRPCInterop runs gRPC's own interoperability tests for clients
+// (doc/interop-test-descriptions.md) over the connections that calls to
+// backends take, against the server that belongs to them: behind grpc-go's
+// HTTP/2, behind net/http's and behind nginx. A test that fails ends the process,
+// with its reason.
+func TestGRPCInterop(t *testing.T) {
+	server := grpc.NewServer()
+	testpb.RegisterTestServiceServer(server, interop.NewTestServer())
+	t.Cleanup(server.Stop)
+	direct := listenLocally(t)
+	go func() { _ = server.Serve(direct) }() // it says that it was stopped
+	for name, target := range map[string]string{
+		"grpc-go":  direct.Addr().String(),
+		"net_http": serveHTTP2(t, server),
+		"nginx":    startNginx(t, direct.Addr().String()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := proxy.NewPool().Get(proxy.Target{Address: target})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(conn.Release)
+			runGRPCInterop(t, conn)
+		})
+	}
+}
+
+func listenLocally(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener
+}
+
+// serveHTTP2 serves a handler over cleartext HTTP/2 by net/http.
+func serveHTTP2(t *testing.T, handler http.Handler) (address string) {
+	t.Helper()
+	listener := listenLocally(t)
+	server := &http.Server{Handler: handler, Protocols: new(http.Protocols), ReadHeaderTimeout: time.Minute}
+	server.Protocols.SetUnencryptedHTTP2(true)
+	go func() { _ = server.Serve(listener) }() // it says that it was closed
+	t.Cleanup(func() { _ = server.Close() })
+	return listener.Addr().String()
+}
+
+// startNginx starts nginx in front of a gRPC server, on a socket in a folder.
+func startNginx(t *testing.T, backend string) (target string) {
+	t.Helper()
+	folder := t.TempDir()
+	config := filepath.Join(folder, "nginx.conf")
+	text := fmt.Sprintf(`
+daemon off;
+pid %[1]s/pid;
+error_log stderr;
+events {}
+http {
+	access_log off;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	server {
+		listen unix:%[1]s/socket http2;
+		keepalive_requests 5; # it leaves often, in the middle of things
+		client_max_body_size 0;
+		location / { grpc_pass grpc://%[2]s; }
+	}
+}
+`, folder, backend)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	program, err := exec.LookPath("nginx")
+	if err != nil {
+		program = "/usr/sbin/nginx" // Debian's, where only root's PATH leads
+	}
+	command := exec.CommandContext(t.Context(), program, "-c", config, "-p", folder, "-e", "stderr")
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	command.Stderr = t.Output()
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = command.Wait() }) // it says that it was stopped
+	socket := filepath.Join(folder, "socket")
+	poll.Until(t, "nginx to listen", func() bool { _, err := os.Stat(socket); return err == nil })
+	return "unix:" + socket
+}
+
+func runGRPCInterop(t *testing.T, conn *proxy.Conn) {
+	t.Helper()
+	client := testpb.NewTestServiceClient(conn)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for name, run := range map[string]func(context.Context, testpb.TestServiceClient, ...grpc.CallOption){
+		"empty_unary":                 interop.DoEmptyUnaryCall,
+		"large_unary":                 interop.DoLargeUnaryCall,
+		"client_streaming":            interop.DoClientStreaming,
+		"server_streaming":            interop.DoServerStreaming,
+		"ping_pong":                   interop.DoPingPong,
+		"empty_stream":                interop.DoEmptyStream,
+		"timeout_on_sleeping_server":  interop.DoTimeoutOnSleepingServer,
+		"cancel_after_begin":          interop.DoCancelAfterBegin,
+		"cancel_after_first_response": interop.DoCancelAfterFirstResponse,
+		"custom_metadata":             interop.DoCustomMetadata,
+		"status_code_and_message":     interop.DoStatusCodeAndMessage,
+		"special_status_message":      interop.DoSpecialStatusMessage,
+	} {
+		t.Run(name, func(*testing.T) { run(ctx, client) })
+	}
+	t.Run("unimplemented_service", func(*testing.T) { interop.DoUnimplementedService(ctx, testpb.NewUnimplementedServiceClient(conn)) })
+}

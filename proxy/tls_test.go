@@ -1,0 +1,116 @@
+package proxy
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+)
+
+// certificate makes a certificate that signs itself, for a name, and returns the
+// files of it and of its key.
+func certificate(t testing.TB, name string) (pair tls.Certificate, certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	write := func(file, kind string, bytes []byte) string {
+		path := filepath.Join(folder, file)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	certFile, keyFile = write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", raw)
+	pair, err = tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair, certFile, keyFile
+}
+
+// startTLS starts a server that wants a client's certificate if clients is set.
+func startTLS(t testing.TB, own tls.Certificate, clients *x509.CertPool) *server {
+	t.Helper()
+	config := &tls.Config{Certificates: []tls.Certificate{own}}
+	if clients != nil {
+		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, clients
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startOn(t, l, grpc.Creds(credentials.NewTLS(config)))
+}
+
+// TestTLS reaches servers with certificates good and bad, ours included.
+func TestTLS(t *testing.T) {
+	own, ownFile, _ := certificate(t, "books.test")
+	us, usFile, usKey := certificate(t, "gateway.test")
+	clients := x509.NewCertPool()
+	clients.AddCert(us.Leaf)
+	open, closed := startTLS(t, own, nil), startTLS(t, own, clients)
+	const unknown = "the backend cannot be reached: its certificate is not accepted"
+	for _, test := range []struct {
+		name   string
+		server *server
+		tls    TLS
+		want   string // empty: it works
+	}{
+		{"a certificate that we trust", open, TLS{CA: ownFile, ServerName: "books.test"}, ""},
+		{"one of nobody's", open, TLS{ServerName: "books.test"}, unknown},
+		{"one of another name", open, TLS{CA: ownFile}, unknown},
+		{"no check", open, TLS{InsecureSkipVerify: true}, ""},
+		{"ours", closed, TLS{CA: ownFile, ServerName: "books.test", Certificate: usFile, Key: usKey}, ""},
+		{"ours is missing", closed, TLS{CA: ownFile, ServerName: "books.test"}, "the backend cannot be reached: TLS failed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			conn := get(t, Target{Address: test.server.address, TLS: &test.tls})
+			_, _, err := ask(t, conn)
+			if test.want == "" && err != nil || test.want != "" && (status.Code(err) != codes.Unavailable || status.Convert(err).Message() != test.want) {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+		})
+	}
+	t.Run("large messages both ways", func(t *testing.T) {
+		conn := get(t, Target{Address: open.address, TLS: &TLS{CA: ownFile, ServerName: "books.test"}})
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		reply, err := testpb.NewTestServiceClient(conn).UnaryCall(ctx, &testpb.SimpleRequest{Payload: &testpb.Payload{Body: make([]byte, 3<<20)}, ResponseSize: 3 << 20})
+		if err != nil || len(reply.GetPayload().GetBody()) != 3<<20 {
+			t.Errorf("%d bytes, %v", len(reply.GetPayload().GetBody()), err)
+		}
+	})
+}
