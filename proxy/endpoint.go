@@ -17,6 +17,9 @@ const (
 	// firstPause and maxPause are how long an endpoint rests after a failure.
 	firstPause = 100 * time.Millisecond
 	maxPause   = 3 * time.Second
+	// minKeepalive is the least silence before a ping: a server takes more of them
+	// for abuse.
+	minKeepalive = 10 * time.Second
 	// userAgent is what backends see of us.
 	userAgent = "transom"
 )
@@ -57,7 +60,9 @@ func (e *endpoint) retire() {
 
 // run connects, and connects again, until the endpoint ends.
 func (e *endpoint) run() {
-	e.keepalive = e.owner.target.Keepalive
+	if e.keepalive = e.owner.target.Keepalive; e.keepalive > 0 {
+		e.keepalive = max(e.keepalive, minKeepalive)
+	}
 	for pause := firstPause; e.ctx.Err() == nil; {
 		conn, err := e.dial()
 		if err != nil {

@@ -25,7 +25,8 @@ type Target struct {
 	// LoadBalancing is gRPC's policy over the resolved addresses: "round_robin" or
 	// "pick_first"; empty means round_robin.
 	LoadBalancing string
-	// Keepalive pings a quiet connection after so long; 0 means never.
+	// Keepalive pings a quiet connection after so long, at least ten seconds; 0
+	// means never.
 	Keepalive time.Duration
 	// TLS: nil means cleartext.
 	TLS *TLS

@@ -938,14 +938,16 @@ type GrpcUpstream struct {
 	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// Use TLS. Without it: cleartext.
 	Tls *ClientTls `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
-	// Connections to the target; calls are spread over them. Default: 1.
+	// Connections to each address; calls are spread over them. Default: 1.
 	Connections uint32 `protobuf:"varint,3,opt,name=connections,proto3" json:"connections,omitempty"`
 	// The :authority to send. Default: the target's.
 	Authority string `protobuf:"bytes,4,opt,name=authority,proto3" json:"authority,omitempty"`
-	// gRPC's load balancing policy over the resolved addresses. Default:
+	// How calls are spread over the resolved addresses, by gRPC's names:
+	// "round_robin", or "pick_first" for the first that answers. Default:
 	// "round_robin".
 	LoadBalancingPolicy string `protobuf:"bytes,5,opt,name=load_balancing_policy,json=loadBalancingPolicy,proto3" json:"load_balancing_policy,omitempty"`
-	// Ping a quiet connection after this long. Default: off.
+	// Ping a quiet connection that has calls after this long, at least 10 s, and
+	// leave it where no answer comes within 10 s. Default: off.
 	Keepalive     *durationpb.Duration `protobuf:"bytes,6,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
