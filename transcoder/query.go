@@ -3,6 +3,7 @@ package transcoder
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -191,6 +192,9 @@ func (q *query) appendOne(dst []byte, name, value string, s *seen) ([]byte, erro
 	}
 	var err error
 	if isMap {
+		if reason := s.fillKey(field, key); reason != "" {
+			return dst, badRequest("query parameter %q: %s", clip(name), reason)
+		}
 		dst, err = field.AppendMapText(dst, key, value)
 	} else {
 		if reason := s.fill(field); reason != "" {
@@ -220,6 +224,17 @@ func (q *query) takenBy(path string) string {
 			return b
 		}
 	}
+	return ""
+}
+
+// fillKey notes that a key of a map is set and says why it must not be. JSON has no
+// key twice either.
+func (s *seen) fillKey(f *jsonwire.Field, key string) string {
+	name := f.Path() + "[" + key + "]"
+	if slices.Contains(s.paths, name) {
+		return "given twice, and a key of a map has one value"
+	}
+	s.paths = append(s.paths, name)
 	return ""
 }
 

@@ -164,6 +164,7 @@ func TestQuery(t *testing.T) {
 		bad("Semantics 17: an empty number", "specimen.int32Value=", "specimen.int32Value"),
 		bad("Semantics 15: unknown", "specimen.nope=1", "specimen.nope"),
 		bad("Semantics 16: given twice", "specimen.int32Value=1&specimen.int32_value=2", "twice"),
+		bad("Semantics 16: a key of a map given twice", "specimen.stringMap[a]=1&specimen.string_map[a]=2", "twice"),
 		bad("Semantics 16: two members of a oneof", "specimen.choiceNumber=1&specimen.choiceText=x", "oneof"),
 		bad("Semantics 14: bound by the path", "specimen.stringValue=x", "already set"),
 		bad("out of range", "specimen.int32Value=3000000000", "specimen.int32Value"),
