@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"strings"
@@ -38,7 +39,7 @@ With --config the policies of the method hold, and -H 'authorization: Bearer …
 is who calls. Without it the server is called as it is: nothing says then which
 tokens are good.`,
 		Example: `  transom call bookstore.v1.BookstoreService/GetBook -d '{"name":"shelves/1/books/2"}' --upstream localhost:50051`,
-		Args:    cobra.MinimumNArgs(1),
+		Args:    takes(1, math.MaxInt, "a method, then folders"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 && in.config == "" && len(in.descriptorSets) == 0 && in.upstream != "" {
 				in.reflect = true

@@ -23,7 +23,7 @@ func newDemo(s streams) *cobra.Command {
 		Long: `Demo starts a real gRPC server, the bookstore, and a gateway in front of it. It
 writes the bookstore's protos into a new folder that the gateway watches: edit
 them and see the API change.`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0, "none"),
 		RunE: func(c *cobra.Command, _ []string) error { return demo(c.Context(), in, s, nil) },
 	}
 	in.listenFlags(c)

@@ -20,7 +20,7 @@ func newInit(s streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "init DIR",
 		Short: "Write a folder to start from: transom.yaml, protos/, README",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1, 1, "the folder to write"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return problem(initFolder(s, args[0]))
 		},

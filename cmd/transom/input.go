@@ -81,12 +81,7 @@ func (in *input) load() (*config.File, error) {
 	if err := problems.Err(); err != nil {
 		return file, err
 	}
-	if in.listen != "" {
-		file.Config.Listeners = []*transomv1.Listener{{Address: in.listen}}
-	}
-	if in.admin != "" {
-		file.Config.Admin = &transomv1.Admin{Address: in.admin}
-	}
+	file.Listen(in.listen, in.admin)
 	return file, file.Check().Err()
 }
 

@@ -17,7 +17,7 @@ import (
 
 func newVersion(s streams) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: takes(0, 0, "none"),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(s.out, "transom %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
@@ -33,13 +33,21 @@ func newCheck(s streams) *cobra.Command {
 		Long:  "Check compiles protos, HTTP rules and policies as serve does. Each problem is\nprinted as file:line:column: message; exit code 1 where there is one.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return in.look(c.Context(), s, args, func(g *gateway.Gateway) error {
-				_, err := fmt.Fprintf(s.out, "ok: %d routes\n", len(g.Routes()))
+				_, err := fmt.Fprintf(s.out, "ok: %s\n", counted(len(g.Routes()), "route"))
 				return err
 			})
 		},
 	}
 	in.flags(c)
 	return c
+}
+
+// counted is a number of things.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func newRoutes(s streams) *cobra.Command {
@@ -100,8 +108,11 @@ func newExplain(s streams) *cobra.Command {
 		Use:     "explain METHOD PATH [FOLDER]",
 		Short:   "Say which route a request takes, what it binds and which policies it meets",
 		Example: "  transom explain GET /v1/shelves/1/books/2 ./protos",
-		Args:    cobra.RangeArgs(2, 3),
+		Args:    takes(2, 3, "a method, a path and at most one folder"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if !strings.HasPrefix(args[1], "/") {
+				return fmt.Errorf("found the path %q, expected one that begins with a slash", args[1])
+			}
 			return in.look(c.Context(), s, args[2:], func(g *gateway.Gateway) error {
 				return explain(c.Context(), s.out, g, args[0], args[1])
 			})

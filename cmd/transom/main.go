@@ -38,7 +38,7 @@ func main() {
 func run(ctx context.Context, args []string, s streams) int {
 	root := newRoot(s)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
 	var problem *problemError
 	switch {
 	case err == nil:
@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, s streams) int {
 		}
 		return exitProblem
 	}
-	_, _ = fmt.Fprintf(s.err, "transom: %v\nSee 'transom --help'.\n", err)
+	_, _ = fmt.Fprintf(s.err, "transom: %v\nSee '%s --help'.\n", err, command.CommandPath())
 	return exitUsage
 }
 
@@ -65,6 +65,16 @@ func problem(err error) error {
 		return nil
 	}
 	return &problemError{err}
+}
+
+// takes holds that a command has from least to most arguments; what says which.
+func takes(least, most int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) >= least && len(args) <= most {
+			return nil
+		}
+		return fmt.Errorf("found %s, expected %s: %s", counted(len(args), "argument"), what, c.UseLine())
+	}
 }
 
 func newRoot(s streams) *cobra.Command {

@@ -61,12 +61,39 @@ func TestVersion(t *testing.T) {
 }
 
 func TestWrongUsage(t *testing.T) {
-	for _, args := range [][]string{
-		{"nothing"}, {"serve", "--nothing"}, {"serve", "./protos"}, {"check", "--reflect"},
-		{"check", "--config", "a.yaml", "./protos"}, {"explain", "GET"}, {"init"},
+	for line, want := range map[string]string{
+		"nothing":                        `transom: unknown command "nothing" for "transom"`,
+		"serve --nothing":                "transom: unknown flag: --nothing\nSee 'transom serve --help'.",
+		"serve ./protos":                 "transom: serve needs --upstream",
+		"check --reflect":                "transom: --reflect needs --upstream",
+		"check --config a.yaml ./protos": "transom: --config goes alone",
+		"explain GET":                    "transom: found 1 argument, expected a method, a path and at most one folder: transom explain METHOD PATH [FOLDER] [flags]",
+		"explain GET v1/x ./protos":      `transom: found the path "v1/x", expected one that begins with a slash`,
+		"init":                           "transom: found 0 arguments, expected the folder to write: transom init DIR",
+		"version now":                    "transom: found 1 argument, expected none: transom version",
+		"call":                           "transom: found 0 arguments, expected a method, then folders: transom call",
 	} {
-		if code, _, err := command(t, args...); code != exitUsage || !strings.Contains(err, "transom") {
-			t.Errorf("%v: exit code %d, %q", args, code, err)
+		if code, _, err := command(t, strings.Fields(line)...); code != exitUsage || !strings.HasPrefix(err, want) {
+			t.Errorf("%s: exit code %d, %q", line, code, err)
+		}
+	}
+}
+
+// What the command line says is named as it was typed, and once.
+func TestWrongFlags(t *testing.T) {
+	dir := folder(t, map[string]string{"p.proto": goodProto, "set.binpb": "x"})
+	none := filepath.Join(dir, "none")
+	for line, want := range map[string]string{
+		"check " + none:                                             none + ": there is no such folder\n",
+		"check " + filepath.Join(dir, "p.proto"):                    filepath.Join(dir, "p.proto") + " is a file, expected a folder\n",
+		"check --descriptor-set " + none:                            "--descriptor-set: " + none + ": there is no such file\n",
+		"check " + dir + " --upstream localhost":                    `--upstream: found "localhost", expected "host:port", "dns:///host:port" or "unix:/path"` + "\n",
+		"serve " + dir + " --upstream a:1 --listen 8080":            `--listen: found "8080", expected "host:port", ":port" or "unix:/path"; did you mean ":8080"?` + "\n",
+		"serve " + dir + " --upstream a:1 --listen :0 --admin here": `--admin: found "here", expected "host:port" or ":port"` + "\n",
+		"serve --config " + filepath.Join(dir, "none.yaml"):         "cannot read the configuration: open " + filepath.Join(dir, "none.yaml") + ": no such file or directory\n",
+	} {
+		if code, _, err := command(t, strings.Fields(line)...); code != exitProblem || err != want {
+			t.Errorf("%s: exit code %d, %q, want %q", line, code, err, want)
 		}
 	}
 }

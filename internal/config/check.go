@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -153,29 +155,29 @@ func (c *checker) selector(path, text string) bool {
 
 // directory holds that a folder is there.
 func (c *checker) directory(path, name string) {
-	if name == "" {
-		c.fail(path, "found no name, expected a folder")
-		return
-	}
-	switch info, err := os.Stat(c.file.Resolve(name)); {
-	case err != nil:
-		c.fail(path, "%v", err)
-	case !info.IsDir():
-		c.fail(path, "%s is a file, expected a folder", c.file.Resolve(name))
-	}
+	c.there(path, name, "folder", fs.FileInfo.IsDir, "is a file, expected a folder")
 }
 
 // regular holds that a file is there.
 func (c *checker) regular(path, name string) {
+	isFile := func(info fs.FileInfo) bool { return !info.IsDir() }
+	c.there(path, name, "file", isFile, "is a folder, expected a file")
+}
+
+// there holds that something of that kind is there.
+func (c *checker) there(path, name, kind string, is func(fs.FileInfo) bool, otherwise string) {
 	if name == "" {
-		c.fail(path, "found no name, expected a file")
+		c.fail(path, "found no name, expected a %s", kind)
 		return
 	}
-	switch info, err := os.Stat(c.file.Resolve(name)); {
+	resolved := c.file.Resolve(name)
+	switch info, err := os.Stat(resolved); {
+	case errors.Is(err, fs.ErrNotExist):
+		c.fail(path, "%s: there is no such %s", resolved, kind)
 	case err != nil:
 		c.fail(path, "%v", err)
-	case info.IsDir():
-		c.fail(path, "%s is a folder, expected a file", c.file.Resolve(name))
+	case !is(info):
+		c.fail(path, "%s %s", resolved, otherwise)
 	}
 }
 

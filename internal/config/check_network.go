@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -103,9 +104,7 @@ func (c *checker) service(path, pattern string, seen map[string]string) {
 }
 
 func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
-	if g.Target == "" {
-		c.fail(join(path, "target"), `found none, expected "host:port", "dns:///host:port" or "unix:/path"`)
-	}
+	c.target(join(path, "target"), g.Target)
 	if g.Connections > maxConnections {
 		c.fail(join(path, "connections"), "found %d, expected at most %d", g.Connections, maxConnections)
 	}
@@ -122,6 +121,27 @@ func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
 		c.regular(join(path, "key"), g.Tls.Key)
 	}
 }
+
+// target holds that text can be the target of a gRPC server. What has a scheme is
+// left to the resolver of that name.
+func (c *checker) target(path, text string) {
+	const expected = `expected "host:port", "dns:///host:port" or "unix:/path"`
+	scheme, _, ok := strings.Cut(text, ":")
+	switch {
+	case text == "":
+		c.fail(path, "found none, "+expected)
+		return
+	case ok && (slices.Contains(resolvers, scheme) || strings.Contains(text, "://")):
+		return
+	}
+	host, port, err := net.SplitHostPort(text)
+	if n, notNumber := strconv.ParseUint(port, 10, 16); err != nil || host == "" || strings.ContainsAny(host, " \t/") || notNumber != nil || n == 0 {
+		c.fail(path, "found %q, "+expected, text)
+	}
+}
+
+// resolvers are the schemes of targets that may stand without slashes behind.
+var resolvers = []string{"unix", "unix-abstract", "dns", "passthrough", "ipv4", "ipv6", "xds", "vsock"}
 
 func (c *checker) stores(s *transomv1.Stores) {
 	r := s.GetRedis()

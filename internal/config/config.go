@@ -44,6 +44,9 @@ type File struct {
 	References []string
 
 	places places
+	// flags names what the command line says, by the path of its value: that is what
+	// people can mend. "" is a value that names itself.
+	flags map[string]string
 }
 
 // Load reads the file at path and the process's environment. With problems the

@@ -251,9 +251,14 @@ func TestForFlags(t *testing.T) {
 	if d := cmp.Diff(want, compact.String()); d != "" {
 		t.Error(d)
 	}
-	f = ForFlags([]string{"testdata/none"}, nil, false, "", "nowhere", "-")
-	want = "listeners[0].address: found \"nowhere\", expected \"host:port\", \":port\" or \"unix:/path\"\n" +
-		"schemas[0].directory: stat testdata/none: no such file or directory"
+	f = ForFlags([]string{"testdata/none"}, []string{"testdata"}, false, "localhost", "nowhere", "elsewhere")
+	want = strings.Join([]string{
+		`--admin: found "elsewhere", expected "host:port" or ":port"`,
+		`--descriptor-set: testdata is a folder, expected a file`,
+		`--listen: found "nowhere", expected "host:port", ":port" or "unix:/path"`,
+		`--upstream: found "localhost", expected "host:port", "dns:///host:port" or "unix:/path"`,
+		`testdata/none: there is no such folder`,
+	}, "\n")
 	if d := cmp.Diff(want, f.Check().Error()); d != "" {
 		t.Error(d)
 	}

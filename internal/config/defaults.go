@@ -33,10 +33,13 @@ const (
 // are those of the packages that use them.
 func ForFlags(dirs, descriptorSets []string, reflect bool, upstream, listen, admin string) *File {
 	c := &transomv1.Config{}
+	f := &File{Config: c, flags: map[string]string{}}
 	for _, dir := range dirs {
+		f.flags[join(join("schemas", len(c.Schemas)), "directory")] = ""
 		c.Schemas = append(c.Schemas, &transomv1.SchemaSource{Source: &transomv1.SchemaSource_Directory{Directory: dir}})
 	}
 	for _, set := range descriptorSets {
+		f.flags[join(join("schemas", len(c.Schemas)), "descriptor_set")] = "--descriptor-set"
 		c.Schemas = append(c.Schemas, &transomv1.SchemaSource{Source: &transomv1.SchemaSource_DescriptorSet{DescriptorSet: set}})
 	}
 	if reflect {
@@ -45,16 +48,30 @@ func ForFlags(dirs, descriptorSets []string, reflect bool, upstream, listen, adm
 		}})
 	}
 	if upstream != "" {
+		f.flags["upstreams."+FlagUpstream+".grpc.target"] = "--upstream"
 		c.Upstreams = map[string]*transomv1.Upstream{FlagUpstream: {Kind: &transomv1.Upstream_Grpc{
 			Grpc: &transomv1.GrpcUpstream{Target: upstream},
 		}}}
 	}
-	if listen != "" {
-		c.Listeners = []*transomv1.Listener{{Address: listen}}
-	}
-	c.Admin = &transomv1.Admin{Address: admin}
+	f.Listen(listen, admin)
 	fillDefaults(c)
-	return &File{Config: c}
+	return f
+}
+
+// Listen has the command line's addresses stand in place of the listeners and the
+// admin listener; "" leaves what there is.
+func (f *File) Listen(listen, admin string) {
+	if f.flags == nil {
+		f.flags = map[string]string{}
+	}
+	if listen != "" {
+		f.flags["listeners[0].address"] = "--listen"
+		f.Config.Listeners = []*transomv1.Listener{{Address: listen}}
+	}
+	if admin != "" {
+		f.flags["admin.address"] = "--admin"
+		f.Config.Admin = &transomv1.Admin{Address: admin}
+	}
 }
 
 // fillDefaults fills in what ForFlags documents.

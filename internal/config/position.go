@@ -69,8 +69,14 @@ func (f *File) place(path string) place {
 
 // problem makes a Problem of the value at path.
 func (f *File) problem(path, format string, args ...any) Problem {
-	p := f.place(path)
 	message := fmt.Sprintf(format, args...)
+	if flag, ok := f.flags[path]; ok {
+		if flag != "" {
+			message = flag + ": " + message
+		}
+		return Problem{Message: message}
+	}
+	p := f.place(path)
 	if path != "" {
 		message = path + ": " + message
 	}

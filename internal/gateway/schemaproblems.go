@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"os"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/schema"
@@ -18,13 +19,17 @@ func schemaProblems(ctx context.Context, file *config.File) Problems {
 	var problems Problems
 	for _, source := range file.Config.GetSchemas() {
 		var files schema.Source
+		folder := false
 		switch s := source.GetSource().(type) {
 		case *transomv1.SchemaSource_Directory:
-			files = schema.Directory(inDirectory(file.Directory, s.Directory))
+			files, folder = schema.Directory(inDirectory(file.Directory, s.Directory)), true
 		case *transomv1.SchemaSource_DescriptorSet:
 			files = schema.DescriptorSet(inDirectory(file.Directory, s.DescriptorSet))
 		default:
 			continue // nobody asks servers by a configuration that is wrong
+		}
+		if info, err := os.Stat(files.Name()); err != nil || info.IsDir() != folder {
+			continue // the configuration's own problems say so
 		}
 		_, found := files.Load(ctx)
 		problems = append(problems, found...)
