@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -359,9 +360,17 @@ func TestExplain(t *testing.T) {
 		!strings.Contains(out, `name = "things/a%2Fb"`) || !strings.Contains(out, "p.proto:5:") {
 		t.Errorf("%d\n%s", code, out)
 	}
-	code, out, _ = command(t, "explain", "DELETE", "/v1/things", dir)
-	if code != exitProblem || !strings.Contains(out, "allowed: GET") {
-		t.Errorf("%d\n%s", code, out)
+	for line, want := range map[string]string{
+		"DELETE /v1/things":  "1 the method DELETE is not allowed here; allowed: GET, HEAD, OPTIONS\n",
+		"OPTIONS /v1/things": "0 no route, and an answer: 204 with Allow: GET, HEAD, OPTIONS\n",
+		"GET /nothing":       "1 ",
+		"GET /p.v1.S/Get":    "1 the method GET is not allowed here; allowed: OPTIONS, POST\n",
+		"POST /p.v1.S/Get":   "0 route      POST /p.v1.S/Get body=\"*\"\nrule       " + dir + "/p.proto:5:3\n",
+	} {
+		args := append([]string{"explain"}, append(strings.Fields(line), dir)...)
+		if code, out, _ := command(t, args...); !strings.HasPrefix(fmt.Sprint(code, " ", out), want) {
+			t.Errorf("%s: %d %s", line, code, out)
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"google.golang.org/grpc/status"
 )
 
 // Explain says which route a request takes, what its variables bind and which
@@ -18,18 +20,22 @@ func (g *Gateway) Explain(r *http.Request) (report string, found bool) {
 	var m match
 	var b strings.Builder
 	route, err := s.find(r, &m)
-	if route == nil {
-		if allowed := s.allowed(r.URL.EscapedPath()); allowed != nil && err == nil {
-			fmt.Fprintf(&b, "the path has routes, but none for %s; allowed: %s\n", r.Method, strings.Join(allowed, ", "))
-			return b.String(), false
-		}
-		if err != nil {
-			fmt.Fprintf(&b, "%v\n", err)
-		}
-		return b.String(), false
+	if route != nil {
+		route.explain(&b, &m)
+		return b.String(), true
 	}
-	route.explain(&b, &m)
-	return b.String(), true
+	allowed := s.allowed(r.URL.EscapedPath())
+	switch {
+	case err == nil && allowed != nil && r.Method == http.MethodOptions:
+		fmt.Fprintf(&b, "no route, and an answer: %d with Allow: %s\n", http.StatusNoContent, strings.Join(allowed, ", "))
+		return b.String(), true
+	case err == nil && allowed != nil:
+		err = s.wrongMethod(r.Method, allowed)
+	}
+	if err != nil {
+		fmt.Fprintln(&b, status.Convert(err).Message())
+	}
+	return b.String(), false
 }
 
 func (r *Route) explain(b *strings.Builder, m *match) {

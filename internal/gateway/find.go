@@ -33,6 +33,9 @@ func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
 	if route := s.findPath(r, path, m); route != nil {
 		return route, nil
 	}
+	if m.protocol == transcoder.ConnectGet && s.paths[path] != nil {
+		return nil, nil // the method is there, and not for GET
+	}
 	if m.protocol.RPC() {
 		return nil, status.Errorf(codes.Unimplemented, "unknown method %s", clip(path))
 	}

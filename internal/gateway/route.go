@@ -30,7 +30,11 @@ func (r *Route) where() string {
 	if r.inConfig != "" {
 		return r.inConfig
 	}
-	file, line, column := r.registry.Position(r.method.Descriptor, schema.HTTPOption)
+	rule := []int32{schema.HTTPOption}
+	if r.template == r.method.Path {
+		rule = nil // no rule says so: it is the method's own path
+	}
+	file, line, column := r.registry.Position(r.method.Descriptor, rule...)
 	return fmt.Sprintf("%s:%d:%d", file, line, column)
 }
 

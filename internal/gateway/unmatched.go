@@ -39,17 +39,27 @@ func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request) error {
 	path := r.URL.EscapedPath()
 	if allowed := s.allowed(path); allowed != nil {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		httpStatus := http.StatusMethodNotAllowed
-		if s.rest.wrongMethodUnimplemented {
-			httpStatus = http.StatusNotImplemented
-		}
-		return httpError(httpStatus, codes.Unimplemented,
-			"the method "+clip(r.Method)+" is not allowed here; allowed: "+strings.Join(allowed, ", "))
+		return s.wrongMethod(r.Method, allowed)
 	}
 	if s.rest.unknownRouteUnimplemented {
 		return httpError(http.StatusNotImplemented, codes.Unimplemented, "no route for "+clip(path))
 	}
 	return httpError(http.StatusNotFound, codes.NotFound, "no route for "+clip(path))
+}
+
+// wrongMethod refuses an HTTP method where others are allowed.
+func (s *Snapshot) wrongMethod(method string, allowed []string) error {
+	if slices.Contains(allowed, method) {
+		// A method's own path takes Connect's GET, and this is a GET of another kind.
+		return httpError(http.StatusBadRequest, codes.InvalidArgument,
+			"a GET here takes the message from the query, as Connect does: ?connect=v1&encoding=json&message={}; a POST takes it as its body")
+	}
+	httpStatus := http.StatusMethodNotAllowed
+	if s.rest.wrongMethodUnimplemented {
+		httpStatus = http.StatusNotImplemented
+	}
+	return httpError(httpStatus, codes.Unimplemented,
+		"the method "+clip(method)+" is not allowed here; allowed: "+strings.Join(allowed, ", "))
 }
 
 // allowed lists the HTTP methods that the path has routes for; nil for none.
