@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -37,7 +38,7 @@ func TestGRPCInterop(t *testing.T) {
 		"nginx":    startNginx(t, direct.Addr().String()),
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn, err := proxy.NewPool().Get(proxy.Target{Address: target})
+			conn, err := proxy.NewPool(slog.New(slog.DiscardHandler)).Get(proxy.Target{Address: target})
 			if err != nil {
 				t.Fatal(err)
 			}

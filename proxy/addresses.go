@@ -19,6 +19,7 @@ var errNoAddress = errors.New("the name has no address")
 // connections; those of the others end with their last call.
 func (a *addresses) UpdateState(state resolver.State) error {
 	c := (*Conn)(a)
+	defer c.report()
 	groups := groupsOf(state, c.target)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,6 +85,7 @@ func groupsOf(state resolver.State, t Target) [][]string {
 // ReportError implements resolver.ClientConn. What was known stays in use.
 func (a *addresses) ReportError(err error) {
 	c := (*Conn)(a)
+	defer c.report()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.endpoints) == 0 && c.ctx.Err() == nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -23,6 +24,7 @@ import (
 // those that are ready.
 type Conn struct {
 	target    Target
+	log       *slog.Logger
 	authority string
 	network   string
 	tls       *tls.Config // nil for cleartext
@@ -40,6 +42,7 @@ type Conn struct {
 	endpoints []*endpoint
 	open      map[*transport.Conn]*endpoint // those in use, and those with calls to be finished
 	failure   error                         // why there are no addresses
+	lamented  bool                          // the log heard that the backend cannot be reached
 
 	pool  *Pool
 	key   string
@@ -48,7 +51,7 @@ type Conn struct {
 
 var errClosed = errors.New("the connection to the backend is closed")
 
-func newConn(t Target) (*Conn, error) {
+func newConn(t Target, log *slog.Logger) (*Conn, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
@@ -60,7 +63,7 @@ func newConn(t Target) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{target: t, network: network(parsed), tls: config, changed: make(chan struct{}), open: map[*transport.Conn]*endpoint{}}
+	c := &Conn{target: t, log: log, network: network(parsed), tls: config, changed: make(chan struct{}), open: map[*transport.Conn]*endpoint{}}
 	c.authority = t.authority(builder, parsed)
 	c.ready.Store(new([]*transport.Conn))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -182,6 +185,36 @@ func (c *Conn) State() connectivity.State {
 		return connectivity.TransientFailure
 	}
 	return connectivity.Connecting
+}
+
+// Failure is why the backend cannot be reached, for the operator: it may hold
+// addresses. It is nil where the state is not TRANSIENT_FAILURE.
+func (c *Conn) Failure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(*c.ready.Load()) > 0 || c.ctx.Err() != nil {
+		return nil
+	}
+	return c.why()
+}
+
+// report tells the log, once, that the backend cannot be reached, and when it is
+// again.
+func (c *Conn) report() {
+	failure := c.Failure()
+	c.mu.Lock()
+	reached := len(*c.ready.Load()) > 0
+	said := c.lamented
+	if failure != nil || reached {
+		c.lamented = failure != nil
+	}
+	c.mu.Unlock()
+	switch {
+	case failure != nil && !said:
+		c.log.Warn("the backend cannot be reached", "target", c.target.Address, "error", failure.Error())
+	case said && reached:
+		c.log.Info("the backend is reached again", "target", c.target.Address)
+	}
 }
 
 // StateChanged waits until something about the connections changes, however

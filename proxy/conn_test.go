@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -76,7 +77,7 @@ func startOn(t testing.TB, l net.Listener, options ...grpc.ServerOption) *server
 
 func get(t testing.TB, target Target) *Conn {
 	t.Helper()
-	conn, err := NewPool().Get(target)
+	conn, err := NewPool(slog.New(slog.DiscardHandler)).Get(target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +216,7 @@ func TestTargets(t *testing.T) {
 		{Target{Address: "dns:///"}, "missing address"},
 		{Target{Address: "unix://host/path"}, "unix://host/path"},
 	} {
-		if _, err := NewPool().Get(test.target); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := NewPool(slog.New(slog.DiscardHandler)).Get(test.target); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v: %v, want %q", test.target, err, test.want)
 		}
 	}
@@ -298,10 +299,64 @@ func TestRestart(t *testing.T) {
 	<-stopped
 }
 
+// lines is what a log has written.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// TestLog: the operator hears once that a backend cannot be reached, and why, and
+// once that it is again.
+func TestLog(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	address := l.Addr().String()
+	lines := &lines{}
+	conn, err := NewPool(slog.New(slog.NewTextHandler(lines, nil))).Get(Target{Address: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	for range 3 {
+		if _, _, err := ask(t, conn); status.Code(err) != codes.Unavailable {
+			t.Error(err)
+		}
+	}
+	if err := conn.Failure(); err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Error(err)
+	}
+	start(t, "tcp", address)
+	poll.Until(t, "the server to be reached", func() bool { return strings.Contains(lines.String(), "reached again") })
+	if err := conn.Failure(); err != nil {
+		t.Error(err)
+	}
+	got := lines.String()
+	for _, want := range []string{`level=WARN msg="the backend cannot be reached" target=` + address, `connect: connection refused`, `level=INFO msg="the backend is reached again"`} {
+		if strings.Count(got, want) != 1 {
+			t.Errorf("%q is not there once in\n%s", want, got)
+		}
+	}
+}
+
 // TestRelease closes a connection with calls under way.
 func TestRelease(t *testing.T) {
 	s := start(t, "tcp", "127.0.0.1:0")
-	pool := NewPool()
+	pool := NewPool(slog.New(slog.DiscardHandler))
 	conn, err := pool.Get(Target{Address: s.address})
 	if err != nil {
 		t.Fatal(err)

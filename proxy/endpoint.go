@@ -124,17 +124,19 @@ func (e *endpoint) use(conn *transport.Conn) bool {
 	})
 	c.publish()
 	c.mu.Unlock()
+	c.report()
 	return true
 }
 
 func (e *endpoint) fail(err error) {
 	c := e.owner
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if e.ctx.Err() == nil {
 		e.failure = err
 		c.publish()
 	}
+	c.mu.Unlock()
+	c.report()
 }
 
 // dial tries the addresses in turn.

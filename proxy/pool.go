@@ -1,16 +1,21 @@
 package proxy
 
-import "sync"
+import (
+	"log/slog"
+	"sync"
+)
 
 // Pool holds the connections to all backends. They outlive a reload: each is
 // keyed by its target, counted, and closed when nobody uses it any more.
 type Pool struct {
+	log   *slog.Logger
 	mu    sync.Mutex
 	conns map[string]*Conn
 }
 
-// NewPool returns an empty pool.
-func NewPool() *Pool { return &Pool{conns: map[string]*Conn{}} }
+// NewPool returns an empty pool. The log hears of backends that cannot be reached,
+// with addresses and all, and when they are again.
+func NewPool(log *slog.Logger) *Pool { return &Pool{log: log, conns: map[string]*Conn{}} }
 
 // Get returns the connection to the target, made now or shared. It does not
 // wait for the backend. The caller owes one Release.
@@ -22,7 +27,7 @@ func (p *Pool) Get(t Target) (*Conn, error) {
 		c.users++
 		return c, nil
 	}
-	c, err := newConn(t)
+	c, err := newConn(t, p.log)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -61,7 +62,7 @@ func newEdge(t testing.TB) *edge {
 // connect sends the calls from here on to a backend.
 func (e *edge) connect(t testing.TB, address string) {
 	t.Helper()
-	conn, err := proxy.NewPool().Get(proxy.Target{Address: address})
+	conn, err := proxy.NewPool(slog.New(slog.DiscardHandler)).Get(proxy.Target{Address: address})
 	if err != nil {
 		t.Fatal(err)
 	}

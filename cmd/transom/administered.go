@@ -34,7 +34,7 @@ func (a administered) Status() admin.Status {
 		s.Problems = adminProblems(last.Problems)
 	}
 	for _, u := range g.Upstreams() {
-		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: u.Name, Target: u.Target, State: u.State})
+		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: u.Name, Target: u.Target, State: u.State, Failure: u.Failure})
 	}
 	slices.SortFunc(s.Upstreams, func(a, b admin.Upstream) int { return strings.Compare(a.Name, b.Name) })
 	return s

@@ -51,6 +51,8 @@ type Upstream struct {
 	Target string
 	// State is one word, for example READY.
 	State string
+	// Failure is why the backend cannot be reached; empty: it can.
+	Failure string
 }
 
 // Problem is one thing wrong with the input of a load.

@@ -33,7 +33,10 @@ func newGateway() *fakeGateway {
 	return &fakeGateway{
 		status: Status{
 			Generation: 3, LoadedAt: noon,
-			Upstreams: []Upstream{{"books", "dns:///books:50051", "READY"}},
+			Upstreams: []Upstream{
+				{Name: "books", Target: "dns:///books:50051", State: "READY"},
+				{Name: "desk", Target: "desk:1", State: "TRANSIENT_FAILURE", Failure: "dial tcp 10.0.0.1:1: refused"},
+			},
 		},
 		routes: []Route{
 			{Method: "GET", Path: "/v1/{name=shelves/*}", RPC: "bookstore.v1.BookstoreService/GetShelf", Stream: "unary", Upstream: "books", Policies: []string{"auth"}},
@@ -94,12 +97,12 @@ func TestAnswers(t *testing.T) {
 		{"ready", "/readyz", newGateway(), 200, "ready\n"},
 		{"not ready", "/readyz", draining, 503, "not ready: draining\n"},
 		{"the reason stays on its line", "/readyz", &fakeGateway{ready: "a\nready"}, 503, "not ready: a ready\n"},
-		{"verbose", "/readyz?verbose", newGateway(), 200, "ready\nsnapshot: 3, loaded 2026-11-01T12:00:00Z\nlast reload: ok\nupstream books dns:///books:50051: READY\n"},
+		{"verbose", "/readyz?verbose", newGateway(), 200, "ready\nsnapshot: 3, loaded 2026-11-01T12:00:00Z\nlast reload: ok\nupstream books dns:///books:50051: READY\nupstream desk desk:1: TRANSIENT_FAILURE: dial tcp 10.0.0.1:1: refused\n"},
 		{"verbose before the first snapshot", "/readyz?verbose=1", draining, 503, "not ready: draining\nsnapshot: none\nlast reload: ok\n"},
 		{"Semantics 50: a failed reload keeps the snapshot and says where", "/readyz?verbose", failed, 200, "ready\nsnapshot: 3, loaded 2026-11-01T12:00:00Z\nlast reload: failed 2026-11-01T13:00:00Z\n" +
-			"  a.proto:3:7: unknown type <Book>\n  transom.yaml:9: unknown upstream\n  nothing to serve\nupstream books dns:///books:50051: READY\n"},
+			"  a.proto:3:7: unknown type <Book>\n  transom.yaml:9: unknown upstream\n  nothing to serve\nupstream books dns:///books:50051: READY\nupstream desk desk:1: TRANSIENT_FAILURE: dial tcp 10.0.0.1:1: refused\n"},
 		{"Semantics 53: a reload that left a file out", "/readyz?verbose", leftOut, 200, "ready\nsnapshot: 3, loaded 2026-11-01T12:00:00Z\nlast reload: ok, but for\n" +
-			"  a.proto:3:7: unknown type <Book>\nupstream books dns:///books:50051: READY\n"},
+			"  a.proto:3:7: unknown type <Book>\nupstream books dns:///books:50051: READY\nupstream desk desk:1: TRANSIENT_FAILURE: dial tcp 10.0.0.1:1: refused\n"},
 		{"metrics", "/metrics", newGateway(), 200, "up 1\n"},
 		{"elsewhere", "/nothing", newGateway(), 404, "404 page not found\n"},
 		{"GET does not reload", "/reload", newGateway(), 405, "Method Not Allowed\n"},

@@ -47,9 +47,17 @@ func (s Status) String() string {
 		b.WriteString("  " + line(p.String()) + "\n")
 	}
 	for _, u := range s.Upstreams {
-		b.WriteString("upstream " + line(u.Name+" "+u.Target+": "+u.State) + "\n")
+		b.WriteString("upstream " + line(u.Name+" "+u.Target+": "+u.words()) + "\n")
 	}
 	return b.String()
+}
+
+// words are the state, and why it is so.
+func (u Upstream) words() string {
+	if u.Failure == "" {
+		return u.State
+	}
+	return u.State + ": " + u.Failure
 }
 
 // String is "file:line:col: message", as compilers write it.

@@ -73,7 +73,7 @@ func (s *server) writeStatus(b *strings.Builder) {
 	}
 	b.WriteString("<h2>Upstreams</h2>\n<table><tr><th>Name<th>Target<th>State\n")
 	for _, u := range status.Upstreams {
-		row(b, u.Name, u.Target, u.State)
+		row(b, u.Name, u.Target, u.words())
 	}
 	b.WriteString("</table>\n")
 }

@@ -70,7 +70,7 @@ func New(o Options) *Gateway {
 	g := &Gateway{
 		options: o,
 		state:   policy.NewState(policy.StateOptions{Log: o.Telemetry.Log, Offline: o.Offline}),
-		pool:    proxy.NewPool(),
+		pool:    proxy.NewPool(o.Telemetry.Log),
 		sources: newSources(),
 	}
 	g.draining, g.drain = context.WithCancel(context.Background())

@@ -145,6 +145,8 @@ type UpstreamStatus struct {
 	Name, Target string
 	// State is gRPC's word for the connection, for example READY.
 	State string
+	// Failure is why the state is TRANSIENT_FAILURE.
+	Failure string
 }
 
 // Upstreams lists the backends, by name.
@@ -156,7 +158,11 @@ func (g *Gateway) Upstreams() []UpstreamStatus {
 	defer s.release()
 	var list []UpstreamStatus
 	for name, conn := range s.conns {
-		list = append(list, UpstreamStatus{Name: name, Target: conn.Target().Address, State: conn.State().String()})
+		u := UpstreamStatus{Name: name, Target: conn.Target().Address, State: conn.State().String()}
+		if err := conn.Failure(); err != nil {
+			u.Failure = err.Error()
+		}
+		list = append(list, u)
 	}
 	slices.SortFunc(list, func(a, b UpstreamStatus) int { return strings.Compare(a.Name, b.Name) })
 	return list
