@@ -18,6 +18,10 @@ const (
 	claimMetadataPrefix = "x-transom-claim-"
 )
 
+// ownHeaderPrefix begins the names that only the gateway may say to a backend.
+// What a client sends under them is nobody's word: no policy may read it.
+const ownHeaderPrefix = "x-transom-"
+
 // forwardedClaim is a claim that backends are told.
 type forwardedClaim struct {
 	claim string // its name or dotted path
@@ -60,8 +64,7 @@ func identityMetadata(id *Identity, forward []forwardedClaim) []string {
 // dropIdentity takes away what only the gateway may say.
 func dropIdentity(m *proxy.Metadata) {
 	m.DelFunc(func(name string) bool {
-		const common = "x-transom-"
-		return strings.HasPrefix(name, common) &&
+		return strings.HasPrefix(name, ownHeaderPrefix) &&
 			(name == principalMetadata || name == rolesMetadata || strings.HasPrefix(name, claimMetadataPrefix))
 	})
 }

@@ -68,6 +68,8 @@ func TestAllow(t *testing.T) {
 		{"a missing claim refuses", `claims.org == 'x'`, "", nil, codes.PermissionDenied},
 		{"a missing claim, asked for", `!has(claims.org)`, "", nil, codes.OK},
 		{"headers in lower case", `headers['x-team'] == 'blue, red'`, "", nil, codes.OK},
+		{"Semantics 52: a header of the gateway's own names is nobody's word", `!('x-transom-principal' in headers) && !('x-transom-claim-org' in headers)`, "", nil, codes.OK},
+		{"Semantics 52: a forged header refuses", `headers['x-transom-roles'] == 'owner'`, "", nil, codes.PermissionDenied},
 		{"method", `method == 'shop.v1.Shop/Buy'`, "", nil, codes.OK},
 		{"an answer that is no bool", `claims.sub`, "", nil, codes.PermissionDenied},
 		{"request", `request.owner == principal`, `owner: "ada"`, nil, codes.OK},
@@ -87,6 +89,9 @@ func TestAllow(t *testing.T) {
 			r := withToken(secretToken(t, test.claims))
 			r.RPC = "shop.v1.Shop/Buy"
 			r.HTTP.Header["X-Team"] = []string{"blue", "red"}
+			for _, name := range []string{"X-Transom-Principal", "X-Transom-Roles", "X-Transom-Claim-Org"} {
+				r.HTTP.Header[name] = []string{"owner"}
+			}
 			ctx, err := set.Admit(context.Background(), r)
 			if set.ReadsMessages() != strings.Contains(test.allow, "request.") {
 				t.Errorf("ReadsMessages is %v", set.ReadsMessages())

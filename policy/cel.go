@@ -139,11 +139,14 @@ func (v *callVariables) ResolveName(name string) (any, bool) {
 	return nil, false
 }
 
-// lowerHeaders joins the values of one name as RFC 9110 5.3 does.
+// lowerHeaders joins the values of one name as RFC 9110 5.3 does. What a client
+// says under the gateway's own names is not there.
 func lowerHeaders(h http.Header) map[string]string {
 	m := make(map[string]string, len(h))
 	for name, values := range h {
-		m[strings.ToLower(name)] = strings.Join(values, ", ")
+		if lower := strings.ToLower(name); !strings.HasPrefix(lower, ownHeaderPrefix) {
+			m[lower] = strings.Join(values, ", ")
+		}
 	}
 	return m
 }

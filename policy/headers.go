@@ -180,7 +180,7 @@ func headerProblem(name string, toBackend bool) string {
 		return "which belongs to gRPC; expected another name"
 	case slices.Contains(hopHeaders, lower) || lower == "content-type" || lower == "host":
 		return "which the gateway sets itself; expected another name"
-	case toBackend && strings.HasPrefix(lower, "x-transom-"):
+	case toBackend && strings.HasPrefix(lower, ownHeaderPrefix):
 		return "which tells backends who calls; only auth may set it"
 	}
 	return ""

@@ -208,6 +208,8 @@ func (b *build) limitKey(i int, l *limit, rule *transomv1.RateLimit, refuse refu
 	switch isHeader := l.key == transomv1.RateLimit_HEADER; {
 	case isHeader && !httpguts.ValidHeaderFieldName(rule.GetHeader()):
 		refuse("header", "is %q; expected the name of a header, for key HEADER", rule.GetHeader())
+	case isHeader && hasPrefixFold(rule.GetHeader(), ownHeaderPrefix):
+		refuse("header", "is %q, which any client could forge; expected another header, or key PRINCIPAL", rule.GetHeader())
 	case !isHeader && rule.GetHeader() != "":
 		refuse("header", "is set, but key is %v; expected key HEADER, or no header", l.key)
 	}

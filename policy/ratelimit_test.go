@@ -322,6 +322,7 @@ func TestWrongRateLimits(t *testing.T) {
 	b.refused(`rate_limit { requests: 1 per { seconds: 86400 } burst: 4000000000 }`, "rate_limit[0].burst", "ten years")
 	b.refused(`rate_limit { requests: 1 key: HEADER }`, "rate_limit[0].header", "name of a header")
 	b.refused(`rate_limit { requests: 1 key: HEADER header: "a b" }`, "rate_limit[0].header")
+	b.refused(`rate_limit { requests: 1 key: HEADER header: "X-Transom-Principal" }`, "rate_limit[0].header", "could forge", "key PRINCIPAL")
 	b.refused(`rate_limit { requests: 1 header: "x" }`, "rate_limit[0].header", "CLIENT_IP")
 	b.refused(`rate_limit { requests: 1 key: CEL }`, "rate_limit[0].cel", "empty")
 	b.refused(`rate_limit { requests: 1 key: CEL cel: "1" }`, "rate_limit[0].cel", "string")

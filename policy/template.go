@@ -99,6 +99,8 @@ func variable(name string) (func(*Request) string, error) {
 	}
 	kind, argument, _ := strings.Cut(name, ".")
 	switch {
+	case kind == "header" && hasPrefixFold(argument, ownHeaderPrefix):
+		return nil, fmt.Errorf("found ${%s}, which any client could forge; expected ${principal} or ${claim.NAME}", name)
 	case kind == "header" && httpguts.ValidHeaderFieldName(argument):
 		argument = http.CanonicalHeaderKey(argument)
 		return func(r *Request) string { return strings.Join(r.HTTP.Header[argument], ", ") }, nil
