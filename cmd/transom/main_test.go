@@ -121,20 +121,64 @@ func TestCheck(t *testing.T) {
 }
 
 // What is wrong with the configuration keeps nobody from seeing what is wrong
-// with the protos.
+// with the protos, and makes no right one look wrong.
 func TestCheckTellsAllAtOnce(t *testing.T) {
-	dir := folder(t, map[string]string{
+	protos := map[string]string{
 		"protos/b.proto": "syntax = \"proto3\";\npackage q;\nmessage M { Missing m = 1; }\n",
-		"transom.yaml":   "schemas: [{ directory: ./protos }]\nlistenerz: [{ address: \":1\" }]\ntrusted_proxies: [everybody]\n",
-	})
-	code, _, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
-	if code != exitProblem {
-		t.Errorf("exit code %d", code)
+		"protos/p.proto": strings.Replace(goodProto, "{name=things/*}", "{nam=things/*}", 1),
+		"protos/r.proto": `syntax = "proto3";
+package r.v1;
+import "transom/v1/annotations.proto";
+message M {}
+service R {
+  rpc Try(M) returns (M) { option (transom.v1.method) = { retry: { max_attempts: 3 } }; }
+  rpc Ask(M) returns (M) { option (transom.v1.method) = { auth: { jwt: {} } }; }
+}
+`,
 	}
-	for _, want := range []string{`transom\.yaml:2:1: .*listenerz`, `transom\.yaml:3:\d+: .*everybody`, `b\.proto:3:\d+: .*Missing`} {
-		if !regexp.MustCompile(want).MatchString(err) {
-			t.Errorf("no %q in\n%s", want, err)
-		}
+	const (
+		schema = "schemas: [{ directory: ./protos }]\n"
+		missed = `protos/b\.proto:3:\d+: .*Missing`
+		rule   = `protos/p\.proto:5:\d+: .*\{nam\}`
+		retry  = `protos/r\.proto:6:\d+: .*retry`
+		noKeys = `protos/r\.proto:7:\d+: .*jwt`
+	)
+	for name, c := range map[string]struct {
+		config string
+		want   []string
+	}{
+		"what has no say in protos": {
+			schema + "listenerz: [{ address: \":1\" }]\ntrusted_proxies: [everybody]\nupstreams: { a: { grpc: {} } }\n",
+			[]string{missed, rule, retry, noKeys, `transom\.yaml:2:1: .*listenerz`, `transom\.yaml:3:\d+: .*everybody`, `transom\.yaml:4:\d+: .*target`},
+		},
+		"keys that may be there": {
+			schema + "auht: { jwt: [] }\n",
+			[]string{missed, `transom\.yaml:2:1: .*auht`},
+		},
+		"a template": {
+			schema + "http_rules: [{ selector: p.v1.S.Get, get: \"/v1//x\" }]\n",
+			[]string{missed, retry, noKeys, `transom\.yaml:2:\d+: .*/v1//x`},
+		},
+		"whose rule it is": {
+			schema + "http_rules: [{ selector: p.*.Get, get: /v1/x }]\n",
+			[]string{missed, `transom\.yaml:2:\d+: .*p\.\*\.Get`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			protos["transom.yaml"] = c.config
+			code, _, err := command(t, "check", "--config", filepath.Join(folder(t, protos), "transom.yaml"))
+			if lines := strings.Count(err, "\n"); code != exitProblem || lines != len(c.want) {
+				t.Errorf("exit code %d, %d problems, want %d", code, lines, len(c.want))
+			}
+			for _, want := range c.want {
+				if !regexp.MustCompile(want).MatchString(err) {
+					t.Errorf("no %q", want)
+				}
+			}
+			if t.Failed() {
+				t.Log(err)
+			}
+		})
 	}
 }
 

@@ -44,6 +44,8 @@ type File struct {
 	References []string
 
 	places places
+	// wrong are the paths of what problems were found in.
+	wrong []string
 	// flags names what the command line says, by the path of its value: that is what
 	// people can mend. "" is a value that names itself.
 	flags map[string]string

@@ -127,6 +127,7 @@ func (d *decoder) unknown(path string, key *yaml.Node, m protoreflect.MessageDes
 	if near := nearest.Of(known, key.Value); near != "" {
 		d.failAt(child, key, "unknown field; did you mean %q?", near)
 		d.broken = append(d.broken, join(path, near))
+		d.file.wrong[len(d.file.wrong)-1] = join(path, near) // what it is meant for
 		return
 	}
 	d.failAt(child, key, "unknown field, expected one of %s", strings.Join(known, ", "))

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 // places holds where each value stands, by its path in proto names:
@@ -69,6 +71,7 @@ func (f *File) place(path string) place {
 
 // problem makes a Problem of the value at path.
 func (f *File) problem(path, format string, args ...any) Problem {
+	f.wrong = append(f.wrong, path)
 	message := fmt.Sprintf(format, args...)
 	if flag, ok := f.flags[path]; ok {
 		if flag != "" {
@@ -81,4 +84,17 @@ func (f *File) problem(path, format string, args ...any) Problem {
 		message = path + ": " + message
 	}
 	return Problem{File: f.Path, Line: p.line, Column: p.column, Message: message}
+}
+
+// Wrong lists the paths of the values that problems were found in, in no order,
+// some more than once. A field that is not known stands there under the name that
+// it may be meant for, if there is one.
+func (f *File) Wrong() []string { return f.wrong }
+
+// With is the file with another configuration in it, whose values stand where
+// those of the same path stood.
+func (f *File) With(config *transomv1.Config) *File {
+	other := *f
+	other.Config = config
+	return &other
 }

@@ -21,6 +21,7 @@ import (
 // builder makes one Snapshot.
 type builder struct {
 	gateway   *Gateway
+	sources   *sources
 	file      *config.File
 	snapshot  *Snapshot
 	problems  Problems
@@ -37,36 +38,54 @@ type builder struct {
 func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 	file, err := g.options.Load()
 	if err != nil {
-		return nil, append(joinProblems(err), schemaProblems(ctx, file)...).Sorted()
+		return nil, append(joinProblems(err), g.look(ctx, file)...).Sorted()
 	}
-	b := &builder{
-		gateway:  g,
-		file:     file,
-		snapshot: &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]*proxy.Conn{}},
-		services: map[protoreflect.FullName]string{},
-	}
-	b.settings = newSettings(file.Config, g.options.Telemetry.Log)
+	b := g.newBuilder(file, g.sources)
 	b.connect()
-	b.prepare()
-	registries, problems := g.sources.load(ctx, file, b.snapshot.conns)
-	b.problems = append(b.problems, problems...)
-	b.snapshot.registries = registries
-	for _, r := range registries {
-		b.addRegistry(r)
-	}
-	if len(problems.Fatal()) == 0 && !g.sources.waiting() {
+	problems := b.read(ctx)
+	if len(problems.Fatal()) == 0 && !b.sources.waiting() {
 		// All methods are known, so what selects none of them is a mistake.
 		b.rules.unused(b)
 		b.policies.unused(b)
 	}
 	b.problems = b.problems.Sorted()
 	if len(b.problems.Fatal()) > 0 {
-		b.snapshot.refs.Store(1)
-		b.snapshot.release()
+		b.discard()
 		return nil, b.problems
 	}
 	b.finish()
 	return b.snapshot, b.problems
+}
+
+// newBuilder makes the builder of one snapshot, with nothing read yet.
+func (g *Gateway) newBuilder(file *config.File, from *sources) *builder {
+	return &builder{
+		gateway:  g,
+		sources:  from,
+		file:     file,
+		snapshot: &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]*proxy.Conn{}},
+		services: map[protoreflect.FullName]string{},
+		settings: newSettings(file.Config, g.options.Telemetry.Log),
+	}
+}
+
+// read reads the schemas and compiles all there is. The problems of the schemas
+// are given once more.
+func (b *builder) read(ctx context.Context) Problems {
+	b.prepare()
+	registries, problems := b.sources.load(ctx, b.file, b.snapshot.conns)
+	b.problems = append(b.problems, problems...)
+	b.snapshot.registries = registries
+	for _, r := range registries {
+		b.addRegistry(r)
+	}
+	return problems
+}
+
+// discard gives back what an unfinished snapshot holds.
+func (b *builder) discard() {
+	b.snapshot.refs.Store(1)
+	b.snapshot.release()
 }
 
 // refuse notes a problem at a place of the configuration file.
@@ -126,7 +145,7 @@ func (b *builder) configPosition(path string) string { return b.file.Where(path)
 
 // addRegistry adds all services of one schema source.
 func (b *builder) addRegistry(r *schema.Registry) {
-	plans := b.gateway.sources.plansOf(r)
+	plans := b.sources.plansOf(r)
 	for _, service := range r.Services() {
 		name := service.FullName()
 		if before, taken := b.services[name]; taken {
@@ -144,7 +163,7 @@ func (b *builder) addRegistry(r *schema.Registry) {
 // problemAt notes a problem at a place of a proto file.
 func (b *builder) problemAt(r *schema.Registry, d protoreflect.Descriptor, message string, option ...int32) {
 	file, line, column := r.Position(d, option...)
-	b.problems = append(b.problems, Problem{File: file, Line: line, Column: column, Message: message, Warning: b.gateway.sources.isTolerant(r)})
+	b.problems = append(b.problems, Problem{File: file, Line: line, Column: column, Message: message, Warning: b.sources.isTolerant(r)})
 }
 
 // addMethod compiles one method and adds its routes.
