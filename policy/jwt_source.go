@@ -175,7 +175,7 @@ func (s *keySource) keysWith(ctx context.Context, kid string) *keySet {
 		if set == nil || set.knows(kid) {
 			return set
 		}
-		attempt := s.nextAttempt()
+		attempt := s.nextAttempt(set)
 		if attempt == nil {
 			return set
 		}
@@ -186,12 +186,16 @@ func (s *keySource) keysWith(ctx context.Context, kid string) *keySet {
 }
 
 // nextAttempt gives the end of the attempt under way, or asks for one; nil if
-// that has been asked too often.
-func (s *keySource) nextAttempt() <-chan struct{} {
+// that has been asked too often. Where another set than the one that was seen
+// has come meanwhile, nothing needs to be asked.
+func (s *keySource) nextAttempt(seen *keySet) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reading || s.pending {
 		return s.attempt
+	}
+	if s.current.Load() != seen {
+		return noWait
 	}
 	now := s.now()
 	s.asks = min(keyAskBurst, s.asks+float64(now.Sub(s.asked))/float64(keyAskEvery))
@@ -207,6 +211,13 @@ func (s *keySource) nextAttempt() <-chan struct{} {
 	}
 	return s.attempt
 }
+
+// noWait is an attempt that has ended.
+var noWait = func() <-chan struct{} {
+	ended := make(chan struct{})
+	close(ended)
+	return ended
+}()
 
 func waitFor(ctx context.Context, done <-chan struct{}) {
 	timer := time.NewTimer(keyWait)

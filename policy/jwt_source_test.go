@@ -54,7 +54,7 @@ func urlBench(t testing.TB, address string) *authBench {
 }
 
 // TestKeysRotateUnderLoad replaces the keys again and again while calls come in
-// with tokens of the newest one: none of them may fail.
+// with tokens of the newest one, or of the one before: none of them may fail.
 func TestKeysRotateUnderLoad(t *testing.T) {
 	k := testKeys()
 	secretOf := func(n int) (string, any, any, jwt.SigningMethod) {
@@ -69,32 +69,38 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	}
 	publish := func(n int) []byte {
 		kid, _, public, _ := secretOf(n)
-		before, _, old, _ := secretOf(n + 2) // the kind of the last but one
-		return keySetJSON(publicJWK(public, kid, nil), publicJWK(old, before+"-old", nil))
+		before, _, old, _ := secretOf(n + 2) // the kind of the one before
+		if n > 0 {
+			before, _, old, _ = secretOf(n - 1)
+		}
+		return keySetJSON(publicJWK(public, kid, nil), publicJWK(old, before, nil))
 	}
 	server := newKeyServer(t, publish(0))
 	b := urlBench(t, server.URL)
 	set := b.set(t, jwtPolicy(nil))
 
-	var current atomic.Pointer[string]
+	type issued struct {
+		number int64
+		token  string
+	}
+	var current atomic.Pointer[issued]
 	issue := func(n int) {
 		kid, private, _, method := secretOf(n)
-		tok := token(t, method, private, map[string]any{"kid": kid}, goodClaims(map[string]any{"jti": kid}))
-		current.Store(&tok)
+		current.Store(&issued{int64(n), token(t, method, private, map[string]any{"kid": kid}, goodClaims(map[string]any{"jti": kid}))})
 	}
 	issue(0)
 	ctx, stop := context.WithCancel(context.Background())
 	var callers sync.WaitGroup
-	var calls atomic.Int64
-	for range 4 {
+	var used [4]atomic.Int64 // the newest token that each caller has used
+	for i := range used {
 		callers.Go(func() {
 			for ctx.Err() == nil {
 				tok := current.Load()
-				if err := letIn(set, withToken(*tok)); err != nil && tok == current.Load() {
-					t.Errorf("a token of the newest key was refused: %v", err)
+				if err := letIn(set, withToken(tok.token)); err != nil {
+					t.Errorf("token %d was refused: %v", tok.number, err)
 					return
 				}
-				calls.Add(1)
+				used[i].Store(tok.number)
 			}
 		})
 	}
@@ -102,13 +108,45 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 		server.serve(publish(n))
 		b.clock.advance(keyAskEvery) // time enough to be granted one more fetch
 		issue(n)
-		from := calls.Load()
-		poll.Until(t, "a hundred calls with the new key", func() bool { return calls.Load() > from+100 || t.Failed() })
+		poll.Until(t, "a call of each caller with the new key", func() bool {
+			behind := false
+			for i := range used {
+				behind = behind || used[i].Load() < int64(n)
+			}
+			return !behind || t.Failed()
+		})
 	}
 	stop()
 	callers.Wait()
 	if got := server.fetches.Load(); got > 2*12+2 {
 		t.Errorf("%d fetches for 12 rotations", got)
+	}
+}
+
+// TestKeysThatCameMeanwhile: of many calls with a new key that wait for one
+// another's fetch, none asks for one more.
+func TestKeysThatCameMeanwhile(t *testing.T) {
+	k := testKeys()
+	server := newKeyServer(t, keySetJSON(publicJWK(k.ed.Public(), "new", nil)))
+	b := urlBench(t, server.URL)
+	wantCode(t, letIn(b.set(t, jwtPolicy(nil)), withToken(token(t, jwt.SigningMethodEdDSA, k.ed, map[string]any{"kid": "new"}, goodClaims(nil)))), codes.OK)
+	source := b.Compiler.issuers[0].source
+	poll.Until(t, "the end of the first fetch", func() bool {
+		source.mu.Lock()
+		defer source.mu.Unlock()
+		return !source.reading
+	})
+	from := server.fetches.Load()
+	old := &keySet{}
+	for range 2 * keyAskBurst {
+		select {
+		case <-source.nextAttempt(old):
+		default:
+			t.Fatal("a call that saw older keys waits, or is turned away")
+		}
+	}
+	if got := server.fetches.Load(); got != from {
+		t.Errorf("%d more fetches for keys that are there", got-from)
 	}
 }
 
