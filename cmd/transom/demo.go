@@ -46,9 +46,12 @@ func demo(ctx context.Context, in input, s streams, started func(*server)) (err 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// The bookstore ends after the gateway, which may still have calls to it.
+	store, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
 	backend := make(chan error, 1)
 	go func() {
-		backend <- bookstore.ServeListener(ctx, l)
+		backend <- bookstore.ServeListener(store, l)
 		cancel()
 	}()
 	in.folders = []string{folder}
@@ -59,7 +62,7 @@ func demo(ctx context.Context, in input, s streams, started func(*server)) (err 
 			started(server)
 		}
 	})
-	cancel()
+	end()
 	return errors.Join(err, <-backend)
 }
 

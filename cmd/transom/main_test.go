@@ -418,6 +418,19 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// A set without source information knows files and no lines.
+func TestExplainWithoutPlaces(t *testing.T) {
+	wire, err := proto.Marshal(descriptorSet(pb.File_bookstore_v1_bookstore_proto))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := filepath.Join(folder(t, map[string]string{"api.binpb": string(wire)}), "api.binpb")
+	code, out, told := command(t, "explain", "GET", "/v1/shelves/1", "--descriptor-set", set)
+	if code != 0 || !strings.Contains(out, "\nrule       "+set+":bookstore/v1/bookstore.proto\n") {
+		t.Errorf("%d\n%s%s", code, out, told)
+	}
+}
+
 func TestInit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
 	if code, _, err := command(t, "init", dir); code != 0 {
@@ -566,6 +579,9 @@ func TestDemo(t *testing.T) {
 	}
 	if code := demo.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+	if log := demo.log.String(); strings.Contains(log, "cannot be reached") {
+		t.Errorf("the bookstore ends before the gateway:\n%s", log)
 	}
 }
 
