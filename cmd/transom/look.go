@@ -126,7 +126,7 @@ func newExplain(s streams) *cobra.Command {
 func explain(ctx context.Context, w io.Writer, g *gateway.Gateway, method, path string) error {
 	request, err := http.NewRequestWithContext(ctx, strings.ToUpper(method), "http://gateway"+path, http.NoBody)
 	if err != nil {
-		return fmt.Errorf("%q is no path: %w", path, err)
+		return fmt.Errorf("%s %s is no request: %w", method, path, err)
 	}
 	text, found := g.Explain(request)
 	if _, err := io.WriteString(w, text); err != nil {

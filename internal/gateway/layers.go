@@ -80,12 +80,19 @@ func (b *builder) layers(r *schema.Registry, d protoreflect.MethodDescriptor) []
 
 func protoLayer(r *schema.Registry, d protoreflect.Descriptor, option int32, l policy.Layer) policy.Layer {
 	at := func(path ...int32) string {
-		file, line, column := r.Position(d, path...)
-		return fmt.Sprintf("%s:%d:%d", file, line, column)
+		return place(r.Position(d, path...))
 	}
 	l.Where = at(option)
 	l.Position = func(field string) string { return at(append([]int32{option}, fieldNumbers(field)...)...) }
 	return l
+}
+
+// place is where something stands, without the line and column that nobody knows.
+func place(file string, line, column int) string {
+	if line == 0 {
+		return file
+	}
+	return fmt.Sprintf("%s:%d:%d", file, line, column)
 }
 
 // fieldNumbers makes the path of numbers of a path of names in Policy, such as

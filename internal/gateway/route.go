@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -34,8 +33,7 @@ func (r *Route) where() string {
 	if r.template == r.method.Path {
 		rule = nil // no rule says so: it is the method's own path
 	}
-	file, line, column := r.registry.Position(r.method.Descriptor, rule...)
-	return fmt.Sprintf("%s:%d:%d", file, line, column)
+	return place(r.registry.Position(r.method.Descriptor, rule...))
 }
 
 // Listed is a route as `transom routes` and the admin listener show it.
