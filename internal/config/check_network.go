@@ -170,41 +170,6 @@ func (c *checker) telemetry(t *transomv1.Telemetry) {
 	}
 }
 
-// headerNames holds that each is the name of a header, "*" for all, or, with
-// prefixes, "prefix-*" for those that begin so.
-func (c *checker) headerNames(path string, all []string, prefixes bool) {
-	expected := `the name of a header, or "*"`
-	if prefixes {
-		expected = `the name of a header, "prefix-*" or "*"`
-	}
-	for i, name := range all {
-		if name == "*" {
-			continue
-		}
-		bare := strings.ToLower(name)
-		if prefixes {
-			bare = strings.TrimSuffix(bare, "*")
-		}
-		if bare == "" || !isHeaderName(bare) {
-			c.fail(join(path, i), "found %q, expected %s", name, expected)
-		}
-	}
-}
-
-// headerPrefix holds that what begins with text can be the name of a header, and
-// of metadata.
-func (c *checker) headerPrefix(path, text string) {
-	if !isHeaderName(strings.ToLower(text)) {
-		c.fail(path, "found %q, expected letters, digits, \"-\", \"_\" and \".\"", text)
-	}
-}
-
-// isHeaderName tells whether text, in lower case, holds only what gRPC takes in
-// the name of metadata.
-func isHeaderName(text string) bool {
-	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == ""
-}
-
 // hasScheme tells whether text is a URL with one of the schemes and something
 // behind it.
 func hasScheme(text string, schemes ...string) bool {

@@ -1,0 +1,73 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// headerNames holds that each is the name of a header that can cross, "*" for
+// all, or, of a request, "prefix-*" for those that begin so.
+func (c *checker) headerNames(path string, all []string, request bool) {
+	expected := `the name of a header, or "*"`
+	if request {
+		expected = `the name of a header, "prefix-*" or "*"`
+	}
+	for i, name := range all {
+		if name == "*" {
+			continue
+		}
+		bare := strings.ToLower(name)
+		if request {
+			bare = strings.TrimSuffix(bare, "*")
+		}
+		if bare == "" || !isHeaderName(bare) {
+			c.fail(join(path, i), "found %q, expected %s", name, expected)
+		} else if why := whyItStays(bare, request); why != "" {
+			c.fail(join(path, i), "found %q, %s: remove it", name, why)
+		}
+	}
+}
+
+// connectionHeaders are those of one connection, or that say how a message is
+// framed or written (SEMANTICS 31).
+var connectionHeaders = []string{
+	"connection", "proxy-connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
+	"transfer-encoding", "upgrade", "content-length", "content-type", "content-encoding", "accept-encoding", "http2-settings",
+}
+
+// whyItStays tells why a header of this lower-case name, or of names that begin
+// so, never crosses; empty if it may. A name without effect would let its author
+// believe that it had one.
+func whyItStays(name string, request bool) string {
+	switch plain := strings.ReplaceAll(name, "_", "-"); {
+	case slices.Contains(connectionHeaders, plain):
+		return "which says how this connection writes messages and never crosses"
+	case strings.HasPrefix(plain, "grpc-"):
+		return "which belongs to gRPC and never crosses"
+	case !request:
+		return ""
+	case plain == "host":
+		return "which backends are told as x-forwarded-host"
+	case plain == "user-agent":
+		return "which backends are told as x-forwarded-user-agent"
+	case strings.HasPrefix(plain, "x-transom-"):
+		return "which only the gateway may say"
+	case plain != name && (plain == "forwarded" || strings.HasPrefix(plain, "x-forwarded-") || strings.HasPrefix(plain, "x-real-")):
+		return "which many servers take for " + plain + " and never crosses"
+	}
+	return ""
+}
+
+// headerPrefix holds that what begins with text can be the name of a header, and
+// of metadata.
+func (c *checker) headerPrefix(path, text string) {
+	if !isHeaderName(strings.ToLower(text)) {
+		c.fail(path, "found %q, expected letters, digits, \"-\", \"_\" and \".\"", text)
+	}
+}
+
+// isHeaderName tells whether text, in lower case, holds only what gRPC takes in
+// the name of metadata.
+func isHeaderName(text string) bool {
+	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == ""
+}
