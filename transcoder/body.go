@@ -105,8 +105,20 @@ func bodyError(err error, limit int64) error {
 		return status.Error(codes.DeadlineExceeded, "the body did not arrive in time")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return badRequest("the body ended before it was complete")
+	case isWrongLength(err):
+		return badRequest("%s", wrongLength)
 	}
 	return status.Error(codes.Canceled, "the client went away while its body was read")
+}
+
+const wrongLength = "the body is not as long as its Content-Length says"
+
+// isWrongLength tells whether a body over HTTP/2 came whole, in another length
+// than it was announced with. net/http has no type for that, only these words.
+func isWrongLength(err error) bool {
+	text := err.Error()
+	return strings.HasPrefix(text, "request declared a Content-Length of ") ||
+		strings.HasPrefix(text, "sender tried to send more than declared Content-Length of ")
 }
 
 // decompressed returns the body with its Content-Encoding taken off. Close

@@ -162,7 +162,7 @@ func (c *connectUnary) Finish(err error, trailer metadata.MD) int {
 	if err != nil {
 		var st *status.Status
 		st, httpStatus = statusOf(err, c.binding.Method.Settings.Status)
-		httpStatus = errorStatus(httpStatus)
+		httpStatus = errorStatus(httpStatus, st.Code())
 		c.scratch = newConnectError(c.binding.Method.errors, st).append(c.scratch[:0])
 		c.write(httpStatus, contentTypeJSON, c.scratch)
 	} else {
@@ -178,11 +178,12 @@ func (c *connectUnary) Finish(err error, trailer metadata.MD) int {
 	return httpStatus
 }
 
-// errorStatus makes sure that an error does not look like a success: Connect's
-// clients tell them apart by the HTTP status alone.
-func errorStatus(httpStatus int) int {
+// errorStatus makes sure that an error does not look like a success, whatever a
+// policy maps its code to: Connect's clients tell them apart by the HTTP status
+// alone. Then the table's status stands in.
+func errorStatus(httpStatus int, code codes.Code) int {
 	if httpStatus < 300 || httpStatus == http.StatusNotModified {
-		return http.StatusInternalServerError
+		return max(HTTPStatus(code), http.StatusBadRequest) // OK is no error's code
 	}
 	return httpStatus
 }

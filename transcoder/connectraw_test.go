@@ -58,6 +58,9 @@ func TestConnectUnaryRaw(t *testing.T) {
 		{"Semantics 21: a bomb", "application/proto", string(gzipped(t, make([]byte, testMaxMessage+1))), gzip, 413, "resource_exhausted"},
 		{"Semantics 32: bad timeout", "application/json", ok, []string{"Connect-Timeout-Ms", "12345678901"}, 400, "invalid_argument"},
 		{"Semantics 32: timeout", "application/json", ok, []string{"Connect-Timeout-Ms", "20", "X-Case", "block"}, 504, "deadline_exceeded"},
+		{"Semantics 32: the longest there is", "application/json", ok, []string{"Grpc-Timeout", "99999999H"}, 200, `"username":"hi"`},
+		{"Semantics 32: longer than that", "application/json", ok, []string{"Request-Timeout", "9e99"}, 200, `"username":"hi"`},
+		{"Semantics 32: no timeout", "application/json", ok, []string{"Grpc-Timeout", ""}, 400, "invalid_argument"},
 		{"Semantics 26: refused", "application/json", ok, []string{"X-Refuse", "1"}, 403, "permission_denied"},
 		{"Semantics 55: a code above 16", "application/json", ok, []string{"X-Case", "fail-5002"}, 500, "unknown"},
 	} {

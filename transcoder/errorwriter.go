@@ -35,12 +35,12 @@ func (e *ErrorWriter) Write(w http.ResponseWriter, r *http.Request, p Protocol, 
 	case ConnectStream:
 		return e.writeConnectStream(w, r, err)
 	case ConnectUnary, ConnectGet:
-		httpStatus = errorStatus(httpStatus)
+		httpStatus = errorStatus(httpStatus, st.Code())
 		h["Content-Type"] = jsonHeader
 		w.WriteHeader(httpStatus)
 		_, _ = w.Write(newConnectError(e.errors, st).append(nil)) // an error means that the client is gone
 	case REST, WebSocket:
-		httpStatus = errorStatus(httpStatus)
+		httpStatus = errorStatus(httpStatus, st.Code())
 		h["Content-Type"] = jsonHeader
 		w.WriteHeader(httpStatus)
 		if r.Method != http.MethodHead {

@@ -211,15 +211,18 @@ func (rules *HeaderRules) requestName(name string, all bool) string {
 	return ""
 }
 
-// appendMetadata adds a value; "-bin" values are base64 in HTTP. Values that
-// gRPC cannot carry are left out: it takes printable ASCII alone.
+// appendMetadata adds a value; "-bin" values are base64 in HTTP, one or several
+// joined by commas. Values that gRPC cannot carry are left out: it takes
+// printable ASCII alone.
 func (rules *HeaderRules) appendMetadata(md *proxy.Metadata, name, value string) error {
 	if strings.HasSuffix(name, "-bin") {
-		raw, err := decodeBase64(value)
-		if err != nil {
-			return status.Errorf(codes.InvalidArgument, "header %s: expected base64: %v", name, err)
+		for part := range splitComma(value) {
+			raw, err := decodeBase64(strings.Trim(part, " \t"))
+			if err != nil {
+				return status.Errorf(codes.InvalidArgument, "header %s: expected base64: %v", name, err)
+			}
+			md.Add(name, string(raw))
 		}
-		md.Add(name, string(raw))
 		return nil
 	}
 	if printable(value) {

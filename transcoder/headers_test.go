@@ -5,7 +5,9 @@ import (
 	"slices"
 	"testing"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/proxy"
 )
@@ -68,8 +70,28 @@ func TestRequestHeaderValues(t *testing.T) {
 	if !slices.Equal(dropped, []string{"b"}) {
 		t.Errorf("Semantics 31: dropped %q, want b", dropped)
 	}
-	if err := rules.Request(&md, http.Header{"Grpc-Metadata-A-Bin": {"%"}}, false); err == nil {
-		t.Error("Semantics 31: malformed base64 is taken")
+}
+
+// gRPC's own document has -bin values padded or not, and joined by commas.
+func TestBinaryRequestHeaders(t *testing.T) {
+	rules := NewHeaderRules(HeaderOptions{})
+	for value, want := range map[string][]string{
+		"": {""}, "AQI": {"\x01\x02"}, "AQI=": {"\x01\x02"}, "AQI=,AwQ": {"\x01\x02", "\x03\x04"}, "AQI, AwQ=": {"\x01\x02", "\x03\x04"},
+		"AQI,,AwQ": {"\x01\x02", "", "\x03\x04"}, "%": nil, "A": nil, "AQI,%": nil, "AQI;AwQ": nil, "A=QI": nil,
+	} {
+		t.Run("Semantics 31: "+value, func(t *testing.T) {
+			var md, expected proxy.Metadata
+			for _, v := range want {
+				expected.Add("a-bin", v)
+			}
+			err := rules.Request(&md, http.Header{"A-Bin": {value}}, true)
+			if want == nil && status.Code(err) != codes.InvalidArgument {
+				t.Errorf("malformed base64 gives %v and %q", err, md)
+			}
+			if want != nil && (err != nil || !slices.Equal(md, expected)) {
+				t.Errorf("got %q %v, want %q", md, err, expected)
+			}
+		})
 	}
 }
 

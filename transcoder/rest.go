@@ -206,7 +206,7 @@ func (c *restCall) writeError(err error) int {
 
 // writeStatusHeaders sends an error as headers without a body, as Envoy does.
 func (c *restCall) writeStatusHeaders(httpStatus int, st *status.Status) int {
-	httpStatus = errorStatus(httpStatus)
+	httpStatus = errorStatus(httpStatus, st.Code())
 	h := c.w.Header()
 	setStatus(h, st)
 	if c.BeforeHeader != nil {

@@ -226,8 +226,8 @@ func (s *restStream) writeEarlyError(err error) int {
 	if s.format != formatEnvelope || !m.Shape.ServerStreams || ownError(err) {
 		return s.writeError(err)
 	}
-	_, httpStatus := statusOf(err, m.Settings.Status)
-	httpStatus = errorStatus(httpStatus)
+	st, httpStatus := statusOf(err, m.Settings.Status)
+	httpStatus = errorStatus(httpStatus, st.Code())
 	s.scratch, _ = formatEnvelope.appendError(s.scratch[:0], m, err)
 	s.write(httpStatus, contentTypeJSON, s.scratch)
 	return httpStatus

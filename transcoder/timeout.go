@@ -13,19 +13,23 @@ import (
 // ClientTimeout returns the time that the client gives the call (SEMANTICS 32),
 // false if it says nothing. The error is INVALID_ARGUMENT.
 func ClientTimeout(h http.Header) (time.Duration, bool, error) {
-	if v := first(h, "Grpc-Timeout"); v != "" {
-		return grpcTimeout(v)
+	if v := h["Grpc-Timeout"]; len(v) > 0 {
+		return grpcTimeout(v[0])
 	}
-	if v := first(h, "Connect-Timeout-Ms"); v != "" {
-		return connectTimeout(v)
+	if v := h["Connect-Timeout-Ms"]; len(v) > 0 {
+		return connectTimeout(v[0])
 	}
 	for _, name := range [...]string{"X-Request-Timeout", "Request-Timeout"} {
-		if v := first(h, name); v != "" {
-			return secondsTimeout(name, v)
+		if v := h[name]; len(v) > 0 {
+			return secondsTimeout(name, v[0])
 		}
 	}
 	return 0, false, nil
 }
+
+// maxTimeout stands for all that is longer, some 146 years: a time so far ahead
+// can still be rounded up without overflow.
+const maxTimeout time.Duration = math.MaxInt64 / 2
 
 // first returns the first value of a canonical header name.
 func first(h http.Header, name string) string {
@@ -42,15 +46,17 @@ var timeoutUnits = map[byte]time.Duration{
 
 // grpcTimeout reads 1 to 8 digits and a unit (gRPC over HTTP/2, Requests).
 func grpcTimeout(v string) (time.Duration, bool, error) {
-	digits := v[:len(v)-1]
-	unit, known := timeoutUnits[v[len(v)-1]]
-	if !known || len(digits) < 1 || len(digits) > 8 || !allDigits(digits) {
+	digits, unit := "", time.Duration(0)
+	if v != "" {
+		digits, unit = v[:len(v)-1], timeoutUnits[v[len(v)-1]]
+	}
+	if unit == 0 || len(digits) > 8 || !allDigits(digits) {
 		return 0, false, status.Errorf(codes.InvalidArgument,
 			"grpc-timeout %q: expected 1 to 8 digits and one of H M S m u n", clip(v))
 	}
 	n, _ := strconv.ParseInt(digits, 10, 64) // eight digits always fit
-	if n > int64(math.MaxInt64/unit) {
-		return math.MaxInt64, true, nil
+	if n > int64(maxTimeout/unit) {
+		return maxTimeout, true, nil
 	}
 	return time.Duration(n) * unit, true, nil
 }
@@ -72,8 +78,8 @@ func secondsTimeout(name, v string) (time.Duration, bool, error) {
 		return 0, false, status.Errorf(codes.InvalidArgument,
 			"%s %q: expected seconds, for example 2 or 0.5", name, clip(v))
 	}
-	if seconds > math.MaxInt64/float64(2*time.Second) {
-		return math.MaxInt64, true, nil
+	if seconds > maxTimeout.Seconds() {
+		return maxTimeout, true, nil
 	}
 	return time.Duration(seconds * float64(time.Second)), true, nil
 }

@@ -38,7 +38,8 @@ type webSocket struct {
 	allowOrigin func(string) bool
 
 	conn   *websocket.Conn
-	net    net.Conn // below conn, for its deadlines
+	net    net.Conn    // below conn, for its deadlines
+	guard  *frameGuard // between the two
 	ctx    context.Context
 	cancel context.CancelFunc
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"sync/atomic"
 )
 
 // frameGuard is a connection that reads the headers of the client's frames as
@@ -24,6 +25,8 @@ type frameGuard struct {
 	payload    int64    // bytes of the frame to come
 	message    int64    // bytes of the message in all its frames so far
 	compressed bool
+
+	failed atomic.Bool // the connection did; also the end of the socket reads
 
 	refused bool   // a message was; nothing is looked at any more
 	told    bool   // the reader knows
@@ -54,6 +57,9 @@ func (g *frameGuard) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	n, err := g.from.Read(p)
+	if err != nil {
+		g.failed.Store(true)
+	}
 	if g.refused {
 		return n, err
 	}

@@ -91,5 +91,6 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	h.conn = conn
-	return guardFrames(conn, rw, h.s.binding.Method.Settings.MaxMessage, h.s.dropping), rw, nil
+	h.s.guard = guardFrames(conn, rw, h.s.binding.Method.Settings.MaxMessage, h.s.dropping)
+	return h.s.guard, rw, nil
 }

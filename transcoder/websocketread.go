@@ -1,9 +1,11 @@
 package transcoder
 
 import (
+	"compress/flate"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -98,14 +100,28 @@ func (s *webSocket) socketEnded(err error) {
 	case s.binding.Method.Shape.ClientStreams && websocket.CloseStatus(err) != -1:
 		time.AfterFunc(closeGrace, s.cancel)
 		err = io.EOF
-	default:
+	case s.guard.failed.Load() || errors.Is(err, net.ErrClosed) || websocket.CloseStatus(err) != -1:
 		err = status.Error(codes.Canceled, "the client closed the WebSocket")
+	default:
+		err = s.brokenFrame(err)
 	}
 	select {
 	case s.frames <- webSocketFrame{err: err}:
 	case <-s.unblocked:
 		s.cancel()
 	}
+}
+
+// brokenFrame is the error of a frame that breaks RFC 6455, of which the library
+// has told the client or not, or whose data cannot be inflated.
+func (s *webSocket) brokenFrame(err error) error {
+	code := websocket.StatusProtocolError
+	var corrupt flate.CorruptInputError
+	if errors.As(err, &corrupt) || errors.Is(err, io.ErrUnexpectedEOF) {
+		code = websocket.StatusInvalidFramePayloadData
+	}
+	return &webSocketError{NewStatusError(http.StatusBadRequest, codes.InvalidArgument,
+		"frame %d cannot be read: %v", s.seen.Load()+1, err), code}
 }
 
 // webSocketError is a status error with a close code of its own.

@@ -216,7 +216,8 @@ func checkShape(t *testing.T, a gatewaytest.Answer, status int, header map[strin
 
 // TestStatusMapping: a policy maps codes, in each form an error has.
 func TestStatusMapping(t *testing.T) {
-	g := startThings(t, shaped(`status: [{ code: NOT_FOUND, http_status: 410 }, { code: "5002", http_status: 422 }, { code: INVALID_ARGUMENT, http_status: 418 }]`))
+	g := startThings(t, shaped(`status: [{ code: NOT_FOUND, http_status: 410 }, { code: "5002", http_status: 422 }, { code: INVALID_ARGUMENT, http_status: 418 },
+    { code: ABORTED, http_status: 202 }, { code: ALREADY_EXISTS, http_status: 304 }]`))
 	for _, test := range []struct{ code, made, bare int }{{5, 410, 404}, {5002, 422, 500}, {7, 403, 403}, {3, 418, 400}, {17, 500, 500}} {
 		t.Run(fmt.Sprintf("Semantics 25: %d", test.code), func(t *testing.T) {
 			body := fmt.Sprintf(`{"code": %d}`, test.code)
@@ -240,6 +241,18 @@ func TestStatusMapping(t *testing.T) {
 			}
 		})
 	}
+	t.Run("Semantics 25: a status of a success", func(t *testing.T) {
+		for code, made := range map[int]int{10: 202, 6: 304} {
+			body := fmt.Sprintf(`{"code": %d}`, code)
+			if a := g.Do(t, "POST", "/v1/things", body); a.Status != made {
+				t.Errorf("REST: %d, want %d", a.Status, made)
+			}
+			// Connect's clients would take the error for the message.
+			if a := g.Do(t, "POST", "/thing.v1.Things/Make", body, "Connect-Protocol-Version", "1"); a.Status != 409 || contains(a.Body, `{"message": "as told"}`) != nil {
+				t.Errorf("Connect: %d %s, want 409", a.Status, a.Body)
+			}
+		}
+	})
 	t.Run("Semantics 25: the gateway's own errors", func(t *testing.T) {
 		if a := g.Do(t, "POST", "/v1/things", `{`); a.Status != 418 {
 			t.Errorf("%d %s", a.Status, a.Body)
