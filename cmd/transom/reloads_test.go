@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/config"
@@ -98,4 +102,59 @@ func TestChangeDuringStart(t *testing.T) {
 	if got := lines(2); !strings.Contains(got[0], "+3 routes") || !strings.Contains(got[1], "+0 routes, -0, ~0") {
 		t.Errorf("the reloads were\n%s", strings.Join(got, ""))
 	}
+}
+
+// TestReloadBySignal: nothing has changed, and SIGHUP reads it all again.
+func TestReloadBySignal(t *testing.T) {
+	// A signal that comes before the gateway wants one must not end the test.
+	mine := make(chan os.Signal, 1)
+	signal.Notify(mine, syscall.SIGHUP)
+	defer signal.Stop(mine)
+	lines, readings := serving(t, folder(t, map[string]string{"p.proto": goodProto}), func(int32) {})
+	before := readings()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(2); !strings.Contains(got[1], "+0 routes, -0, ~0") || readings() != before+1 {
+		t.Errorf("%d readings more, and the reloads were\n%s", readings()-before, strings.Join(got, ""))
+	}
+}
+
+// TestReloadByAdmin: POST /reload answers when all is read, and says what is wrong.
+func TestReloadByAdmin(t *testing.T) {
+	dir := folder(t, map[string]string{"p.proto": goodProto})
+	in := input{folders: []string{dir}, upstream: "localhost:1", listen: "127.0.0.1:0", admin: "127.0.0.1:0"}
+	r := startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+		return serve(ctx, in.load, s, started)
+	})
+	reload := func(status int, want string) {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.admin+"/reload", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.StatusCode != status || !strings.Contains(string(body), want) {
+			t.Errorf("%d %s, %v; want %d %q", response.StatusCode, body, err, status, want)
+		}
+	}
+	reload(http.StatusOK, `"generation": `)
+	replace(t, filepath.Join(dir, "p.proto"), strings.Replace(goodProto, "Get(Message)", "Get(Massage)", 1))
+	reload(http.StatusUnprocessableEntity, "cannot find `Massage`")
+	if code, body := get(t, r.admin+"/readyz?verbose"); code != http.StatusOK || !strings.Contains(body, "p.proto:5:11: cannot find `Massage`") {
+		t.Errorf("Semantics 50: %d %s", code, body)
+	}
+	if code, _ := get(t, r.url+"/v1/things/1"); code != http.StatusServiceUnavailable {
+		t.Errorf("Semantics 50: the last good schema answers %d, want 503 for the backend that is away", code)
+	}
+	if _, metrics := get(t, r.admin+"/metrics"); !strings.Contains(metrics, `p.proto",line="5"} 1`) {
+		t.Error("Semantics 50: no metric names the place")
+	}
+	replace(t, filepath.Join(dir, "p.proto"), moreProto)
+	reload(http.StatusOK, `"generation": `)
 }

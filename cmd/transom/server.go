@@ -159,7 +159,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if c.pair != nil {
 			return c.pair, nil
 		}
-		return nil, fmt.Errorf("tls: %w", err)
+		return nil, fmt.Errorf("certificate %s and key %s: %w", c.cert, c.key, err)
 	}
 	c.pair, c.times = &pair, times
 	return c.pair, nil

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/transom-gateway/transom/internal/gatewaytest"
+)
+
+// keyPair makes a certificate that signs itself, for a name, and its key, both as
+// PEM.
+func keyPair(t *testing.T, name string) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(kind string, bytes []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes}))
+	}
+	return block("CERTIFICATE", der), block("PRIVATE KEY", raw)
+}
+
+// listening serves the bookstore by a configuration with these listeners, beside
+// files of that folder, and returns their addresses.
+func listening(t *testing.T, dir, listeners string) []net.Addr {
+	t.Helper()
+	write(t, filepath.Join(dir, "p.proto"), goodProto)
+	write(t, filepath.Join(dir, "transom.yaml"), "listeners: "+listeners+"\nadmin: { address: \"127.0.0.1:0\" }\nschemas: [{ directory: . }]\n"+
+		"upstreams: { books: { grpc: { target: \""+gatewaytest.StartBookstore(t)+"\" } } }\n")
+	in := input{config: filepath.Join(dir, "transom.yaml")}
+	var addresses []net.Addr
+	startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+		return serve(ctx, in.load, s, func(server *server) {
+			for _, l := range server.listeners {
+				addresses = append(addresses, l.Addr())
+			}
+			started(server)
+		})
+	})
+	return addresses
+}
+
+// hello asks a listener for a path that has no route, with a connection of its
+// own, and returns the answer's body.
+func hello(t *testing.T, config *tls.Config, address net.Addr, http2 bool) (*http.Response, error) {
+	t.Helper()
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!http2)
+	protocols.SetHTTP2(http2)
+	transport := &http.Transport{
+		TLSClientConfig: config, Protocols: protocols,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, address.Network(), address.String())
+		},
+	}
+	defer transport.CloseIdleConnections()
+	scheme := "https"
+	if config == nil {
+		scheme = "http"
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, scheme+"://first.example/nothing", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if err != nil || response.StatusCode != http.StatusNotFound || !strings.Contains(string(text), "no route for /nothing") {
+		t.Errorf("%d %s, %v", response.StatusCode, text, err)
+	}
+	return response, nil
+}
+
+// trusting is a client that trusts a certificate and expects its name.
+func trusting(t *testing.T, cert, name string) *tls.Config {
+	t.Helper()
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(cert)) {
+		t.Fatal("no certificate")
+	}
+	return &tls.Config{RootCAs: pool, ServerName: name, MinVersion: tls.VersionTLS12}
+}
+
+// TestTLS: HTTP/1.1 and HTTP/2 over TLS, with a certificate that is read anew when
+// its files change.
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	changes := 0
+	put := func(cert, key string) {
+		t.Helper()
+		changes++
+		for name, text := range map[string]string{"cert.pem": cert, "key.pem": key} {
+			path := filepath.Join(dir, name)
+			write(t, path, text)
+			// Clocks of file systems may be too coarse for two writes in a test.
+			at := time.Now().Add(time.Duration(changes) * time.Minute)
+			if err := os.Chtimes(path, at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	first, firstKey := keyPair(t, "first.example")
+	put(first, firstKey)
+	at := listening(t, dir, `[{ address: "127.0.0.1:0", tls: { certificate: cert.pem, key: key.pem } }]`)[0]
+	for _, http2 := range []bool{false, true} {
+		response, err := hello(t, trusting(t, first, "first.example"), at, http2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := 1 + map[bool]int{true: 1}[http2]; response.ProtoMajor != want {
+			t.Errorf("%s, want HTTP/%d", response.Proto, want)
+		}
+	}
+	second, secondKey := keyPair(t, "second.example")
+	put(second, secondKey)
+	if _, err := hello(t, trusting(t, second, "second.example"), at, true); err != nil {
+		t.Errorf("after the files have changed: %v", err)
+	}
+	put("", firstKey)
+	if _, err := hello(t, trusting(t, second, "second.example"), at, true); err != nil {
+		t.Errorf("while the files are broken: %v", err)
+	}
+}
+
+// TestClientCertificates: who has none of the authority's is not let in.
+func TestClientCertificates(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := keyPair(t, "first.example")
+	mine, mineKey := keyPair(t, "client.example")
+	write(t, filepath.Join(dir, "cert.pem"), cert)
+	write(t, filepath.Join(dir, "key.pem"), key)
+	write(t, filepath.Join(dir, "ca.pem"), mine)
+	at := listening(t, dir, `[{ address: "127.0.0.1:0", tls: { certificate: cert.pem, key: key.pem, client_ca: ca.pem } }]`)[0]
+	config := trusting(t, cert, "first.example")
+	if response, err := hello(t, config, at, true); err == nil {
+		t.Errorf("without a certificate: %s", response.Status)
+	}
+	pair, err := tls.X509KeyPair([]byte(mine), []byte(mineKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Certificates = []tls.Certificate{pair}
+	if _, err := hello(t, config, at, true); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUnixListener: a gateway behind a proxy of the same machine needs no port.
+func TestUnixListener(t *testing.T) {
+	dir, err := os.MkdirTemp("", "t") // names of sockets are short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	at := listening(t, dir, `[{ address: "unix:`+filepath.Join(dir, "s")+`" }]`)[0]
+	if _, err := hello(t, nil, at, false); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestListenersThatCannot names all of them, each with its place.
+func TestListenersThatCannot(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = taken.Close() })
+	cert, key := keyPair(t, "first.example")
+	_, otherKey := keyPair(t, "second.example")
+	dir := folder(t, map[string]string{
+		"p.proto": goodProto, "cert.pem": cert, "key.pem": key, "other.pem": otherKey, "empty.pem": "",
+		"transom.yaml": `listeners:
+  - address: "` + taken.Addr().String() + `"
+  - { address: "127.0.0.1:0", tls: { certificate: cert.pem, key: other.pem } }
+  - { address: "127.0.0.1:0", tls: { certificate: cert.pem, key: key.pem, client_ca: empty.pem } }
+schemas: [{ directory: . }]
+upstreams: { books: { grpc: { target: "localhost:1" } } }
+`,
+	})
+	config := filepath.Join(dir, "transom.yaml")
+	code, _, told := command(t, "serve", "--config", config, "--admin", "-")
+	if code != exitProblem {
+		t.Errorf("exit code %d", code)
+	}
+	for _, want := range []string{
+		config + ":2:5: listen tcp " + taken.Addr().String() + ": bind: address already in use\n",
+		config + ":3:5: certificate " + filepath.Join(dir, "cert.pem") + " and key " + filepath.Join(dir, "other.pem") + ": tls: private key does not match public key\n",
+		config + ":4:5: client_ca: empty.pem holds no PEM certificate\n",
+	} {
+		if !strings.Contains(told, want) {
+			t.Errorf("no %q in\n%s", want, told)
+		}
+	}
+}
