@@ -200,6 +200,9 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 		err = g.ended(ctx, result.Err)
 	}
 	httpStatus := client.Finish(err, result.Trailer)
+	if err != nil && !m.Shape.ClientStreams {
+		readRest(w, r)
+	}
 	c.outcome = outcome(err, httpStatus, &result)
 	m.set.Done(&c.request, &c.outcome)
 	if httpStatus == proxy.Aborted {

@@ -28,6 +28,7 @@ func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request,
 			err = s.noRoute(w, r)
 		}
 		httpStatus = s.errors.Write(w, r, c.match.protocol, err)
+		readRest(w, r)
 	}
 	c.outcome = outcome(err, httpStatus, &proxy.Result{})
 	s.unmatched.Done(q, &c.outcome)
