@@ -49,6 +49,9 @@ func compile(ctx context.Context, root string, texts []sourceText) (result compi
 			result, problems = compiled{}, defect(panicked)
 		}
 	}()
+	if len(texts) == 0 {
+		return compiled{}, nil
+	}
 	opener := &sourceOpener{files: make(map[string]*source.File, len(texts))}
 	paths := make([]string, len(texts))
 	for i, text := range texts {

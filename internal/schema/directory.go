@@ -27,21 +27,25 @@ func (d directory) Name() string { return d.root }
 func (d directory) Load(ctx context.Context) (*Registry, Problems) {
 	read := folderReader{root: d.root}
 	read.folder(ctx, "", nil)
-	if len(read.problems) > 0 {
+	if read.blind {
 		return nil, read.problems.Sorted()
 	}
-	if len(read.texts) == 0 {
+	if len(read.texts) == 0 && len(read.problems) == 0 {
 		return nil, Problems{{File: d.root, Message: "no .proto files in this folder or below it: give the folder that imports are relative to"}}
 	}
-	texts := read.texts
+	texts := readable(read.texts, read.unread)
 	made, problems := compile(ctx, d.root, texts)
 	if problems.Err() != nil {
 		// The rest is compiled without the broken files, to be looked at.
 		texts = made.sound
-		var more Problems
-		if made, more = compile(ctx, d.root, texts); len(texts) == 0 || len(more) > 0 {
-			return nil, d.placed(problems)
+		var again Problems
+		if made, again = compile(ctx, d.root, texts); len(again) > 0 {
+			texts = nil
 		}
+	}
+	problems = append(problems, read.problems...)
+	if len(texts) == 0 {
+		return nil, d.placed(problems)
 	}
 	registry, more := link(linkInput{
 		source:   d.root,
@@ -88,9 +92,11 @@ type folderReader struct {
 	root     string
 	texts    []sourceText
 	problems Problems
+	unread   map[string]bool // the paths of .proto files that could not be read
 	bytes    int64
 	folders  int
 	full     bool // a bound is reached and said
+	blind    bool // there may be .proto files that nobody knows of
 }
 
 // folder reads one folder, sorted by name. The folders above it are given by
@@ -107,7 +113,7 @@ func (r *folderReader) folder(ctx context.Context, rel string, above []string) {
 	name := filepath.Join(r.root, filepath.FromSlash(rel))
 	actual, err := filepath.EvalSymlinks(name)
 	if err != nil {
-		r.problem(rel, "cannot be read: %v", cause(err))
+		r.cannotLook(rel, err)
 		return
 	}
 	if slices.Contains(above, actual) {
@@ -115,7 +121,7 @@ func (r *folderReader) folder(ctx context.Context, rel string, above []string) {
 	}
 	entries, err := os.ReadDir(name)
 	if err != nil {
-		r.problem(rel, "cannot be read: %v", cause(err))
+		r.cannotLook(rel, err)
 		return
 	}
 	above = append(slices.Clip(above), actual)
@@ -139,12 +145,12 @@ func (r *folderReader) entry(ctx context.Context, rel string, entry os.DirEntry,
 	info, err := os.Stat(filepath.Join(r.root, filepath.FromSlash(rel)))
 	switch {
 	case err != nil && isProto:
-		r.problem(rel, "cannot be read: %v", cause(err))
+		r.cannotRead(rel, "cannot be read: %v", cause(err))
 	case err != nil: // a dead link to something that is no .proto file
 	case info.IsDir():
 		r.folder(ctx, rel, above)
 	case isProto && !info.Mode().IsRegular():
-		r.problem(rel, "is no regular file")
+		r.cannotRead(rel, "is no regular file")
 	case isProto:
 		r.file(rel, info.Size())
 	}
@@ -154,7 +160,7 @@ func (r *folderReader) entry(ctx context.Context, rel string, entry os.DirEntry,
 func (r *folderReader) file(rel string, size int64) {
 	switch {
 	case size > maxFileBytes:
-		r.problem(rel, "is %d bytes long; a .proto file may have %d", size, maxFileBytes)
+		r.cannotRead(rel, "is %d bytes long; a .proto file may have %d", size, maxFileBytes)
 		return
 	case len(r.texts) == maxFiles:
 		r.stop(rel, "more than %d .proto files: give the folder that imports are relative to", maxFiles)
@@ -166,7 +172,7 @@ func (r *folderReader) file(rel string, size int64) {
 	name := filepath.Join(r.root, filepath.FromSlash(rel))
 	text, err := readBounded(name, maxFileBytes)
 	if err != nil {
-		r.problem(rel, "cannot be read: %v", cause(err))
+		r.cannotRead(rel, "cannot be read: %v", cause(err))
 		return
 	}
 	r.bytes += int64(len(text))
@@ -180,10 +186,25 @@ func (r *folderReader) problem(rel, format string, args ...any) {
 	})
 }
 
+// cannotRead is a problem of one .proto file.
+func (r *folderReader) cannotRead(rel, format string, args ...any) {
+	r.problem(rel, format, args...)
+	if r.unread == nil {
+		r.unread = make(map[string]bool)
+	}
+	r.unread[rel] = true
+}
+
+// cannotLook is a problem of a whole folder.
+func (r *folderReader) cannotLook(rel string, err error) {
+	r.problem(rel, "cannot be read: %v", cause(err))
+	r.blind = true
+}
+
 // stop is a problem that ends the reading.
 func (r *folderReader) stop(rel, format string, args ...any) {
 	if !r.full {
 		r.problem(rel, format, args...)
 	}
-	r.full = true
+	r.full, r.blind = true, true
 }

@@ -1,7 +1,9 @@
 package schema
 
 import (
+	"maps"
 	"path"
+	"regexp"
 	"slices"
 
 	"github.com/bufbuild/protocompile/experimental/ir"
@@ -35,14 +37,46 @@ func (d *diagnosis) sound(found *report.Report, texts []sourceText) []sourceText
 		}
 		unsound[at] = true
 	}
-	return slices.DeleteFunc(slices.Clone(texts), func(text sourceText) bool {
-		for imported := range reachable(imports, text.path) {
-			if unsound[imported] {
-				return true
+	return apart(texts, imports, unsound)
+}
+
+// apart leaves out the texts of some paths, and those that import them, however
+// far away. The imports are given by path.
+func apart(texts []sourceText, imports map[string][]string, paths map[string]bool) []sourceText {
+	importers := make(map[string][]string, len(imports))
+	for path, imported := range imports {
+		for _, i := range imported {
+			importers[i] = append(importers[i], path)
+		}
+	}
+	out := maps.Clone(paths)
+	for queue := slices.Collect(maps.Keys(paths)); len(queue) > 0; queue = queue[1:] {
+		for _, importer := range importers[queue[0]] {
+			if !out[importer] {
+				out[importer] = true
+				queue = append(queue, importer)
 			}
 		}
-		return false
-	})
+	}
+	return slices.DeleteFunc(slices.Clone(texts), func(text sourceText) bool { return out[text.path] })
+}
+
+// importLine finds what looks like an import.
+var importLine = regexp.MustCompile(`\bimport\s+(?:[a-z]+\s+)?["']([^"'\n]*)["']`)
+
+// readable leaves out the texts that seem to import what could not be read: the
+// compiler would say that it is not there.
+func readable(texts []sourceText, unread map[string]bool) []sourceText {
+	if len(unread) == 0 {
+		return texts
+	}
+	imports := make(map[string][]string, len(texts))
+	for _, text := range texts {
+		for _, found := range importLine.FindAllStringSubmatch(text.text, -1) {
+			imports[text.path] = append(imports[text.path], path.Clean(found[1]))
+		}
+	}
+	return apart(texts, imports, unread)
 }
 
 // importsOf are the paths that a file imports: those of the compiler, which knows

@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -74,5 +76,27 @@ func TestSoundFiles(t *testing.T) {
 				t.Errorf("services %v, want %v, beside\n%v", got, test.services, problems)
 			}
 		})
+	}
+}
+
+// TestUnreadFile: what is wrong elsewhere is told beside it, and nothing of what
+// imports it.
+func TestUnreadFile(t *testing.T) {
+	folder := write(t, map[string]string{
+		"good.proto":     `syntax = "proto3"; package good; message M {} service Good { rpc Get(M) returns (M); }`,
+		"broken.proto":   `syntax = "proto3"; package broken; message M { Missing m = 1; }`,
+		"importer.proto": `syntax = "proto3"; package importer; import public 'sub/dead.proto'; message M { Missing m = 1; }`,
+		"far.proto":      `syntax = "proto3"; package far; import "./importer.proto"; message M { sub.Dead m = 1; }`,
+		"sub/x.txt":      "",
+	})
+	if err := os.Symlink("nowhere", filepath.Join(folder, "sub", "dead.proto")); err != nil {
+		t.Fatal(err)
+	}
+	registry, problems := Directory(folder).Load(t.Context())
+	compareLines(t, problems.Error(),
+		folder+"/broken.proto:1:48: cannot find `Missing` in this scope",
+		folder+"/sub/dead.proto: cannot be read: there is no such file or folder")
+	if registry == nil || !slices.Equal(names(registry.Services()), []string{"good.Good"}) {
+		t.Errorf("the registry is %v", registry)
 	}
 }
