@@ -27,7 +27,7 @@ func (p proxies) trust(a netip.Addr) bool {
 // that no trusted proxy has.
 func (p proxies) client(r *http.Request) (client, peer netip.Addr) {
 	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		peer = at.Addr().Unmap()
+		peer = plainAddr(at.Addr())
 	}
 	client = peer
 	if len(p) == 0 || !p.trust(peer) {
@@ -42,11 +42,11 @@ func (p proxies) client(r *http.Request) (client, peer netip.Addr) {
 			} else {
 				rest, hop = "", rest
 			}
-			a, err := netip.ParseAddr(strings.TrimSpace(hop))
-			if err != nil {
+			a, ok := hopAddr(strings.Trim(hop, " \t"))
+			if !ok {
 				return client, peer // what stands before is no better
 			}
-			client = a.Unmap()
+			client = a
 			if !p.trust(client) {
 				return client, peer
 			}
@@ -54,6 +54,21 @@ func (p proxies) client(r *http.Request) (client, peer netip.Addr) {
 	}
 	return client, peer
 }
+
+// hopAddr reads one address of X-Forwarded-For; some proxies write its port,
+// too.
+func hopAddr(text string) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
+	if err != nil {
+		at, err := netip.ParseAddrPort(text)
+		return plainAddr(at.Addr()), err == nil
+	}
+	return plainAddr(a), true
+}
+
+// plainAddr takes off what makes one address look like two: an IPv4 address in
+// the form of IPv6, and the zone, which says where a machine heard of it.
+func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 // prepare fills the policies' view of the request.
 func (c *call) prepare(s *Snapshot, route *Route, w http.ResponseWriter, r *http.Request) {
