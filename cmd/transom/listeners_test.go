@@ -178,16 +178,33 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
-// TestUnixListener: a gateway behind a proxy of the same machine needs no port.
+// TestUnixListener: a gateway behind a proxy of the same machine needs no port. A
+// socket that a killed one left is in nobody's way, one in use stays.
 func TestUnixListener(t *testing.T) {
 	dir, err := os.MkdirTemp("", "t") // names of sockets are short
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	at := listening(t, dir, `[{ address: "unix:`+filepath.Join(dir, "s")+`" }]`)[0]
+	socket := filepath.Join(dir, "s")
+	killed, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed.SetUnlinkOnClose(false)
+	if err := killed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	at := listening(t, dir, `[{ address: "unix:`+socket+`" }]`)[0]
 	if _, err := hello(t, nil, at, false); err != nil {
 		t.Error(err)
+	}
+	code, _, told := command(t, "serve", dir, "--upstream", "localhost:1", "--listen", "unix:"+socket, "--admin", "-")
+	if code != exitProblem || !strings.Contains(told, "address already in use") {
+		t.Errorf("a socket in use: %d %s", code, told)
+	}
+	if _, err := hello(t, nil, at, false); err != nil {
+		t.Errorf("after another one wanted the socket: %v", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/transom-gateway/transom/internal/admin"
@@ -109,10 +110,27 @@ func openListener(c *transomv1.Listener, file *config.File) (*listener, error) {
 		config.GetConfigForClient = coalesce.ConfigForClient(nil)
 	}
 	l, err := net.Listen(network, address)
+	if err != nil && network == "unix" && left(address) && os.Remove(address) == nil {
+		l, err = net.Listen(network, address)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &listener{Listener: coalesce.Listener(l), tls: config}, nil
+}
+
+// left tells whether a socket is what a process left that did not end well: nobody
+// takes a connection.
+func left(socket string) bool {
+	info, err := os.Lstat(socket)
+	if err != nil || info.Mode().Type() != os.ModeSocket {
+		return false
+	}
+	conn, err := net.DialTimeout("unix", socket, time.Second)
+	if err == nil {
+		_ = conn.Close() // somebody is there, and that is all there is to know
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // serverTLS reads the certificate anew when its file changes.
