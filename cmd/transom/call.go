@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -78,7 +76,7 @@ func (in *caller) run(ctx context.Context, s streams, method string) error {
 		return err
 	}
 	answer := &terminal{out: s.out, header: http.Header{}, unblock: body.Close}
-	g.ServeHTTP(answer, request)
+	answer.serve(g, request)
 	return problem(answer.finish())
 }
 
@@ -128,7 +126,7 @@ func (in *caller) request(ctx context.Context, route gateway.Listed, body io.Rea
 	}
 	request.RemoteAddr = "127.0.0.1:0"
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Accept", "application/x-ndjson")
+	request.Header.Set("Accept", contentTypeEvents)
 	for _, h := range in.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
@@ -152,54 +150,4 @@ func addMetadata(h http.Header, name, value string) {
 	if name != "Authorization" {
 		h.Add("Grpc-Metadata-"+name, value)
 	}
-}
-
-// terminal is an http.ResponseWriter that prints the answer.
-type terminal struct {
-	out     io.Writer
-	header  http.Header
-	status  int
-	failed  bytes.Buffer // the body of an error
-	last    byte
-	unblock func() error
-}
-
-// Header implements http.ResponseWriter.
-func (t *terminal) Header() http.Header { return t.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (t *terminal) WriteHeader(status int) {
-	if t.status == 0 {
-		t.status = status
-	}
-}
-
-// Write implements http.ResponseWriter.
-func (t *terminal) Write(p []byte) (int, error) {
-	t.WriteHeader(http.StatusOK)
-	if t.status >= http.StatusBadRequest {
-		return t.failed.Write(p)
-	}
-	if len(p) > 0 {
-		t.last = p[len(p)-1]
-	}
-	return t.out.Write(p)
-}
-
-// Flush implements http.Flusher; nothing is held back.
-func (t *terminal) Flush() {}
-
-// SetReadDeadline is how http.ResponseController ends a read of the request.
-func (t *terminal) SetReadDeadline(time.Time) error { return t.unblock() }
-
-// finish ends the line and returns the error of the call.
-func (t *terminal) finish() error {
-	if t.status >= http.StatusBadRequest {
-		return errors.New(t.failed.String())
-	}
-	if t.last != '\n' && t.last != 0 {
-		_, err := io.WriteString(t.out, "\n")
-		return err
-	}
-	return nil
 }

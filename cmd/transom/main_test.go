@@ -602,12 +602,13 @@ func TestCall(t *testing.T) {
 		want string
 		code int
 	}{
-		"unary":            {[]string{"GetShelf", "-d", `{"name":"shelves/1"}`}, `"name":"shelves/1"`, 0},
-		"server streaming": {[]string{"WatchBooks", "-d", `{"parent":"shelves/1","count":1}`}, `"sequence":"3"`, 0},
-		"client streaming": {[]string{"ImportBooks", "-d", `{"parent":"shelves/2","book":{"title":"a"}} {"parent":"shelves/2","book":{"title":"b"}}`}, `"names":`, 0},
-		"bidi":             {[]string{"Discuss", "-d", `{"text":"a"}{"text":"b"}`}, "You said: b", 0},
-		"an error":         {[]string{"GetShelf", "-d", `{"name":"shelves/99"}`}, "not_found", exitProblem},
-		"a wrong name":     {[]string{"Getshelf"}, "did you mean bookstore.v1.BookstoreService/GetShelf", exitProblem},
+		"unary":                   {[]string{"GetShelf", "-d", `{"name":"shelves/1"}`}, `"name":"shelves/1"`, 0},
+		"server streaming":        {[]string{"WatchBooks", "-d", `{"parent":"shelves/1","count":1}`}, `"sequence":"3"`, 0},
+		"client streaming":        {[]string{"ImportBooks", "-d", `{"parent":"shelves/2","book":{"title":"a"}} {"parent":"shelves/2","book":{"title":"b"}}`}, `"names":`, 0},
+		"bidi":                    {[]string{"Discuss", "-d", `{"text":"a"}{"text":"b"}`}, "You said: b", 0},
+		"an error after messages": {[]string{"WatchBooks", "-d", `{"parent":"shelves/3","count":1,"interval":"0s","failCode":7}`}, `{"code":7,"message":"the watch was told to fail"`, exitProblem},
+		"an error":                {[]string{"GetShelf", "-d", `{"name":"shelves/99"}`}, "not_found", exitProblem},
+		"a wrong name":            {[]string{"Getshelf"}, "did you mean bookstore.v1.BookstoreService/GetShelf", exitProblem},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"call", service + c.args[0]}, c.args[1:]...)
