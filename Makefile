@@ -93,7 +93,6 @@ fuzz: ## Fuzz each target for FUZZTIME
 .PHONY: bench
 bench: ## Compare Transom with its peers on the same work
 	bench/install.sh
-	bench/install.sh
 	cd bench && go run . $(BENCHFLAGS)
 	go test -run '^$$' -bench . ./transcoder/jsonwire ./internal/httprule
 
