@@ -105,20 +105,22 @@ func bodyError(err error, limit int64) error {
 		return status.Error(codes.DeadlineExceeded, "the body did not arrive in time")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return badRequest("the body ended before it was complete")
-	case isWrongLength(err):
-		return badRequest("%s", wrongLength)
+	case isMisframed(err):
+		return badRequest(misframed)
 	}
 	return status.Error(codes.Canceled, "the client went away while its body was read")
 }
 
-const wrongLength = "the body is not as long as its Content-Length says"
+const misframed = "the body is not framed as HTTP wants: not as long as its Content-Length, or chunked wrongly"
 
-// isWrongLength tells whether a body over HTTP/2 came whole, in another length
-// than it was announced with. net/http has no type for that, only these words.
-func isWrongLength(err error) bool {
+// isMisframed tells whether what arrived of a body is not what its framing says.
+// net/http has no types for that, only words: two for a length over HTTP/2, some
+// seven for chunks.
+func isMisframed(err error) bool {
 	text := err.Error()
 	return strings.HasPrefix(text, "request declared a Content-Length of ") ||
-		strings.HasPrefix(text, "sender tried to send more than declared Content-Length of ")
+		strings.HasPrefix(text, "sender tried to send more than declared Content-Length of ") ||
+		strings.Contains(text, "chunk") || errors.Is(err, http.ErrLineTooLong)
 }
 
 // decompressed returns the body with its Content-Encoding taken off. Close

@@ -281,8 +281,8 @@ func (e *envelopeReader) bodyError(err error) error {
 		return err
 	case errors.Is(err, errBadBase64):
 		return e.broken("%v", err)
-	case isWrongLength(err):
-		return e.broken("%s", wrongLength)
+	case isMisframed(err):
+		return e.broken(misframed)
 	}
 	return errClientGone
 }

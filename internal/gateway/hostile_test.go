@@ -108,6 +108,11 @@ func TestSmuggling(t *testing.T) {
 		"space before ':'":  "GET /v1/shelves/1 HTTP/1.1\r\nHost: x\r\nX-A : 1\r\n\r\n",
 		"unknown encoding":  "POST /v1/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, x\r\n\r\n0\r\n\r\n",
 		"two hosts":         "GET /v1/shelves/1 HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+		"no chunk":          "POST /v1/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+		"a longer chunk":    "POST /v1/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}x\r\n0\r\n\r\n",
+		"LF after a chunk":  "POST /v1/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\n{}\n0\n\n",
+		"an endless chunk":  "POST /v1/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n11112222333344445\r\n{}\r\n0\r\n\r\n",
+		"a stream's chunk":  "POST /v1/discuss:stream HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
 		"malformed escapes": "GET /v1/shelves/%zz HTTP/1.1\r\nHost: x\r\n\r\n",
 	} {
 		conn, err := net.Dial("tcp", g.Addr)

@@ -125,6 +125,8 @@ func TestUnary(t *testing.T) {
 			want: `{"code": 3, "message": "a GET here takes the message from the query, as Connect does: ?connect=v1&encoding=json&message={}; a POST takes it as its body"}`},
 		{name: "Semantics 44: a GET of a method with side effects", method: "GET", path: "/bookstore.v1.BookstoreService/CreateShelf?connect=v1&encoding=json&message=%7B%7D", status: 405,
 			want: `{"code": "unimplemented", "message": "the method GET is not allowed here; allowed: OPTIONS, POST"}`, header: [2]string{"Allow", "OPTIONS, POST"}},
+		{name: "Semantics 44: a GET of a stream", method: "GET", path: "/bookstore.v1.BookstoreService/WatchBooks?connect=v1&encoding=json&message=%7B%7D", status: 405,
+			want: `{"code": "unimplemented", "message": "the method GET is not allowed here; allowed: OPTIONS, POST"}`, header: [2]string{"Allow", "OPTIONS, POST"}},
 		{name: "Semantics 4: 405 with Allow", method: "DELETE", path: "/v1/books:search", status: 405, want: `{"code": 12}`, header: [2]string{"Allow", "GET, HEAD, OPTIONS, POST"}},
 		{name: "Semantics 7: a trailing slash is 404", method: "GET", path: "/v1/shelves/", status: 404, want: `{"code": 5, "message": "~/v1/shelves/"}`},
 		{name: "Semantics 10: a method without a rule", method: "POST", path: "/bookstore.v1.BookstoreService/GetStatistics", body: `{}`, status: 200},

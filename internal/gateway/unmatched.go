@@ -68,7 +68,7 @@ func (s *Snapshot) allowed(path string) []string {
 	methods := s.tree.Allowed(path)
 	if route := s.paths[path]; route != nil && !s.rest.onlyRules {
 		methods = append(methods, http.MethodPost, http.MethodOptions)
-		if route.method.NoSideEffects {
+		if route.method.NoSideEffects && route.method.Shape.Unary() {
 			methods = append(methods, http.MethodGet)
 		}
 	}
