@@ -48,8 +48,9 @@ type webSocket struct {
 	unblocked chan struct{}
 	unblock   sync.Once
 	readerEnd chan struct{}
-	reading   atomic.Bool // the reader waits for the client, and sees pongs
-	readEnd   atomic.Bool // it has seen the socket's end
+	reading   atomic.Bool                    // the reader waits for the client, and sees pongs
+	readEnd   atomic.Bool                    // it has seen the socket's end
+	broken    atomic.Pointer[webSocketError] // what the client did wrong last, nil for nothing
 	stopGone  func() bool
 	seen      atomic.Int64 // frames the reader has read
 	started   bool         // the message that path and query make was returned
@@ -196,6 +197,9 @@ func (s *webSocket) Finish(err error, _ metadata.MD) int {
 	s.drop()
 	// The library waits without end for the rest of a frame that it skips.
 	_ = s.net.SetDeadline(time.Now().Add(closeWait)) // it fails only on a closed connection
+	if broken := s.broken.Load(); broken != nil && status.Code(err) == codes.Canceled {
+		err = broken // the call was cancelled for it
+	}
 	if err == nil {
 		_ = s.conn.Close(websocket.StatusNormalClosure, "") // an error means that the client is gone
 	} else {

@@ -1,6 +1,7 @@
 package transcoder
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http/httptest"
@@ -11,6 +12,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/proxy"
 )
 
 // TestBrokenFrames has clients that do not keep to RFC 6455 or RFC 7692: that is
@@ -35,19 +39,7 @@ func TestBrokenFrames(t *testing.T) {
 	} {
 		t.Run("Semantics 38: "+name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, server := net.Pipe()
-				r := httptest.NewRequest("GET", "/", nil)
-				for name, value := range map[string]string{
-					"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-					"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Extensions": "permessage-deflate",
-				} {
-					r.Header.Set(name, value)
-				}
-				binding := bookstoreBinding(t, "Discuss", Settings{MaxMessage: 1000})
-				d := binding.Downstream(Exchange{W: &pipeWriter{httptest.NewRecorder(), server}, R: r}, WebSocket)
-				if _, err := d.Open(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				d, _, client := connectedDeflating(t, "Discuss")
 				answer := make(chan string, 1)
 				go func() {
 					all, _ := io.ReadAll(client) // as much as comes
@@ -72,4 +64,47 @@ func TestBrokenFrames(t *testing.T) {
 			})
 		})
 	}
+}
+
+// connectedDeflating has a pipe for the connection of a client that takes
+// permessage-deflate.
+func connectedDeflating(t *testing.T, method protoreflect.Name) (proxy.Downstream, context.Context, net.Conn) {
+	t.Helper()
+	client, server := net.Pipe()
+	r := httptest.NewRequest("GET", "/", nil)
+	for name, value := range map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+		"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Extensions": "permessage-deflate",
+	} {
+		r.Header.Set(name, value)
+	}
+	d := bookstoreBinding(t, method, Settings{MaxMessage: 1000}).Downstream(Exchange{W: &pipeWriter{httptest.NewRecorder(), server}, R: r}, WebSocket)
+	ctx, err := d.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, ctx, client
+}
+
+// TestBrokenFrameDropped has a client that breaks the protocol where its
+// messages are of no interest: the call ends all the same, and says why.
+func TestBrokenFrameDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, ctx, client := connectedDeflating(t, "WatchBooks")
+		answer := make(chan string, 1)
+		go func() {
+			all, _ := io.ReadAll(client) // as much as comes
+			answer <- string(all)
+		}()
+		d.Unblock()
+		if _, err := io.WriteString(client, "\x81\x02{}"); err != nil {
+			t.Fatal(err)
+		}
+		<-ctx.Done()
+		d.Finish(status.FromContextError(ctx.Err()).Err(), nil)
+		if all := <-answer; !strings.Contains(all, `{"error":{"code":3,"message":"frame 1 cannot be read`) || !strings.Contains(all, "\x03\xea") {
+			t.Errorf("Semantics 38: %q", all)
+		}
+		_ = client.Close()
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 	"google.golang.org/grpc/codes"
@@ -103,7 +104,9 @@ func (s *webSocket) socketEnded(err error) {
 	case s.guard.failed.Load() || errors.Is(err, net.ErrClosed) || websocket.CloseStatus(err) != -1:
 		err = status.Error(codes.Canceled, "the client closed the WebSocket")
 	default:
-		err = s.brokenFrame(err)
+		broken := s.brokenFrame(err)
+		s.broken.Store(broken)
+		err = broken
 	}
 	select {
 	case s.frames <- webSocketFrame{err: err}:
@@ -114,7 +117,7 @@ func (s *webSocket) socketEnded(err error) {
 
 // brokenFrame is the error of a frame that breaks RFC 6455, of which the library
 // has told the client or not, or whose data cannot be inflated.
-func (s *webSocket) brokenFrame(err error) error {
+func (s *webSocket) brokenFrame(err error) *webSocketError {
 	code := websocket.StatusProtocolError
 	var corrupt flate.CorruptInputError
 	if errors.As(err, &corrupt) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -226,6 +229,10 @@ func (s *webSocket) message(f webSocketFrame) (proxy.Frame, error) {
 	}
 	s.wire = s.wire[:0]
 	if err := s.appendFrame(f); err != nil {
+		var own *webSocketError
+		if errors.As(err, &own) {
+			return proxy.Frame{}, own
+		}
 		st, httpStatus := statusOf(err, nil)
 		return proxy.Frame{}, NewStatusError(httpStatus, st.Code(), "frame %d: %s", s.frame, st.Message())
 	}
@@ -243,6 +250,10 @@ func (s *webSocket) appendFrame(f webSocketFrame) error {
 	case b.raw:
 		contentType := contentTypeBinary
 		if f.text {
+			if !utf8.Valid(f.data) {
+				return &webSocketError{NewStatusError(http.StatusBadRequest, codes.InvalidArgument,
+					"frame %d: a text frame is UTF-8, and this one is not; bytes go into binary frames", s.frame), websocket.StatusInvalidFramePayloadData}
+			}
 			contentType = "text/plain; charset=utf-8"
 		}
 		s.raw = f.data
