@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/transom-gateway/transom/internal/gateway"
+	"github.com/transom-gateway/transom/internal/nearest"
 )
 
 // caller is what `transom call` was asked to do.
@@ -104,14 +105,18 @@ func methodOf(g *gateway.Gateway, name string) (gateway.Listed, error) {
 	if i := strings.LastIndexByte(want, '.'); !strings.Contains(want, "/") && i > 0 {
 		want = want[:i] + "/" + want[i+1:]
 	}
-	var near []string
+	var near, all []string
 	for _, r := range g.Routes() {
+		all = append(all, r.RPC)
 		if r.RPC == want {
 			return r, nil
 		}
 		if _, method, _ := strings.Cut(r.RPC, "/"); strings.EqualFold(method, want[strings.LastIndexByte(want, '/')+1:]) {
 			near = append(near, r.RPC)
 		}
+	}
+	if meant := nearest.Of(all, want); meant != "" {
+		near = append(near, meant)
 	}
 	if len(near) > 0 {
 		return gateway.Listed{}, fmt.Errorf("there is no method %s; did you mean %s?", name, near[0])

@@ -362,6 +362,7 @@ upstreams:
   a: { grpc: { target: "localhost:1" }, services: ["other.*"] }
 http_rules:
   - { selector: p.v1.S.Gone, get: "/x" }
+  - { selector: p.v1.S.Lsit, get: "/y" }
 policies:
   - selector: p.v1.S.*
     policy: { retry: { max_attempts: 3 } }
@@ -376,8 +377,9 @@ policies:
 	for _, want := range []string{
 		`p\.proto:4:\d+: no upstream serves p\.v1\.S`,
 		`transom\.yaml:5:\d+: .*there is no method p\.v1\.S\.Gone`,
-		`transom\.yaml:8:\d+: .*retry`,
-		`transom\.yaml:9:15: policies\[1\]: no method is p\.v2\.\*; the services are p\.v1\.S\n`,
+		`transom\.yaml:6:\d+: .*there is no method p\.v1\.S\.Lsit; did you mean p\.v1\.S\.List\?`,
+		`transom\.yaml:9:\d+: .*retry`,
+		`transom\.yaml:10:15: policies\[1\]: no method is p\.v2\.\*; the services are p\.v1\.S\n`,
 	} {
 		if !regexp.MustCompile(want).MatchString(err) {
 			t.Errorf("no %q in\n%s", want, err)

@@ -3,11 +3,13 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/httprule"
+	"github.com/transom-gateway/transom/internal/nearest"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
@@ -49,10 +51,25 @@ func (h *httpRules) of(name protoreflect.FullName) (*annotations.HttpRule, int) 
 // unused refuses rules that name no method that is served.
 func (h *httpRules) unused(b *builder) {
 	for i, used := range h.used {
-		if !used {
-			b.refuse(fmt.Sprintf("http_rules[%d]: there is no method %s", i, h.list[i].GetSelector()), "http_rules", i, "selector")
+		if used {
+			continue
 		}
+		hint := ""
+		if near := nearest.Of(b.methodNames(), h.list[i].GetSelector()); near != "" {
+			hint = fmt.Sprintf("; did you mean %s?", near)
+		}
+		b.refuse(fmt.Sprintf("http_rules[%d]: there is no method %s%s", i, h.list[i].GetSelector(), hint), "http_rules", i, "selector")
 	}
+}
+
+// methodNames lists the full names of all methods, sorted.
+func (b *builder) methodNames() []string {
+	names := make([]string, 0, len(b.snapshot.paths))
+	for _, route := range b.snapshot.paths {
+		names = append(names, string(route.method.Descriptor.FullName()))
+	}
+	slices.Sort(names)
+	return names
 }
 
 // addRoutes adds the routes of a method: its rules and its own path.
