@@ -72,6 +72,20 @@ func (c *envelopeCall) Recv() (proxy.Frame, error) {
 		return proxy.Frame{}, io.EOF
 	}
 	c.received = true
+	if !c.method.Shape.Unary() {
+		return c.recvOnly() // the relay looks after streams
+	}
+	reading := watchReading(c.w)
+	f, err := c.recvOnly()
+	if reading.done() {
+		f.Free()
+		return proxy.Frame{}, errLate
+	}
+	return f, err
+}
+
+// recvOnly reads a message and sees to it that it is the only one.
+func (c *envelopeCall) recvOnly() (proxy.Frame, error) {
 	f, err := c.in.next()
 	if err != nil {
 		return proxy.Frame{}, err
