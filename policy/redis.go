@@ -60,7 +60,7 @@ func (c *Compiler) redis() (*redisStore, error) {
 		s.prefix = config.GetKeyPrefix()
 	}
 	s.client, err = lease(c, redisKey{address, s.timeout}, func() (redis.UniversalClient, error) {
-		return openRedis(address, s.timeout)
+		return openRedis(address, &storeLog{log: c.env.State.log, now: c.env.State.now, timeout: s.timeout})
 	})
 	return s, err
 }
@@ -71,7 +71,8 @@ const redisDialTimeout = 5 * time.Second
 
 // openRedis reads a URL as go-redis does; one with further addresses ("?addr=…")
 // is a cluster, as is one of a server that turns out to be a cluster's node.
-func openRedis(address string, timeout time.Duration) (redis.UniversalClient, error) {
+func openRedis(address string, log *storeLog) (redis.UniversalClient, error) {
+	timeout := log.timeout
 	quietRedis()
 	parsed, err := url.Parse(address)
 	if err != nil {
@@ -88,7 +89,9 @@ func openRedis(address string, timeout time.Duration) (redis.UniversalClient, er
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisDialTimeout, timeout, timeout, timeout
 		o.DialerRetries, o.MaxRetries, o.ContextTimeoutEnabled = attempts, retries, true
 		o.DisableIdentity, o.MaintNotificationsConfig = true, quiet
-		return redis.NewClusterClient(o), nil
+		client := redis.NewClusterClient(o)
+		client.AddHook(log)
+		return client, nil
 	}
 	o, err := redis.ParseURL(address)
 	if err != nil {
@@ -98,9 +101,11 @@ func openRedis(address string, timeout time.Duration) (redis.UniversalClient, er
 	o.DialerRetries, o.MaxRetries, o.ContextTimeoutEnabled = attempts, retries, true
 	o.DisableIdentity, o.MaintNotificationsConfig = true, quiet
 	if o.Network == "unix" {
-		return redis.NewClient(o), nil // a cluster's nodes talk TCP
+		client := redis.NewClient(o) // a cluster's nodes talk TCP
+		client.AddHook(log)
+		return client, nil
 	}
-	return newNodeClient(o), nil
+	return newNodeClient(o, log), nil
 }
 
 // withoutURL takes the URL out of an error: it may hold a password or a token.

@@ -21,10 +21,11 @@ type nodeClient struct {
 var _ redis.UniversalClient = (*nodeClient)(nil)
 
 // newNodeClient adds the search for a cluster to a client's options. They must
-// name an address of TCP.
-func newNodeClient(o *redis.Options) *nodeClient {
+// name an address of TCP. The outer hook sees commands as their callers do.
+func newNodeClient(o *redis.Options, outer redis.Hook) *nodeClient {
 	c := &nodeClient{Client: redis.NewClient(o)}
 	c.cluster.options = clusterOptions(o)
+	c.AddHook(outer)
 	c.AddHook(&c.cluster)
 	return c
 }
