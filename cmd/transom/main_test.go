@@ -368,6 +368,8 @@ policies:
     policy: { retry: { max_attempts: 3 } }
   - selector: p.v2.*
     policy: { auth: { session: {} } }
+  - selector: p.v1.S.get
+    policy: { timeout: 3s }
 `,
 	})
 	code, _, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
@@ -380,6 +382,7 @@ policies:
 		`transom\.yaml:6:\d+: .*there is no method p\.v1\.S\.Lsit; did you mean p\.v1\.S\.List\?`,
 		`transom\.yaml:9:\d+: .*retry`,
 		`transom\.yaml:10:15: policies\[1\]: no method is p\.v2\.\*; the services are p\.v1\.S\n`,
+		`transom\.yaml:12:15: policies\[2\]: no method is p\.v1\.S\.get; did you mean p\.v1\.S\.Get\?\n`,
 	} {
 		if !regexp.MustCompile(want).MatchString(err) {
 			t.Errorf("no %q in\n%s", want, err)

@@ -26,7 +26,11 @@ type policyRules struct {
 func (p *policyRules) unused(b *builder) {
 	for i, used := range p.used {
 		if text := p.selectors[i].String(); !used && text != "" && text != "*" {
-			b.refuse(fmt.Sprintf("policies[%d]: no method is %s; the services are %s", i, text, b.serviceNames()), "policies", i, "selector")
+			hint := b.meant(text)
+			if hint == "" {
+				hint = "; the services are " + b.serviceNames()
+			}
+			b.refuse(fmt.Sprintf("policies[%d]: no method is %s%s", i, text, hint), "policies", i, "selector")
 		}
 	}
 }

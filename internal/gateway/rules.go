@@ -54,12 +54,18 @@ func (h *httpRules) unused(b *builder) {
 		if used {
 			continue
 		}
-		hint := ""
-		if near := nearest.Of(b.methodNames(), h.list[i].GetSelector()); near != "" {
-			hint = fmt.Sprintf("; did you mean %s?", near)
-		}
-		b.refuse(fmt.Sprintf("http_rules[%d]: there is no method %s%s", i, h.list[i].GetSelector(), hint), "http_rules", i, "selector")
+		text := h.list[i].GetSelector()
+		b.refuse(fmt.Sprintf("http_rules[%d]: there is no method %s%s", i, text, b.meant(text)), "http_rules", i, "selector")
 	}
+}
+
+// meant suggests a method for a selector that names none.
+func (b *builder) meant(selector string) string {
+	near := nearest.Of(b.methodNames(), selector)
+	if near == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", near)
 }
 
 // methodNames lists the full names of all methods, sorted.
