@@ -104,25 +104,35 @@ func (s *ownStream) SendMsg(m any) error {
 		return err
 	}
 	if err = s.Send(frame); err == io.EOF && !s.shape.ClientStreams {
-		_, err = s.Recv() // generated clients look no further
+		return nil // the status is RecvMsg's to tell, after what came before it
 	}
 	return err
 }
 
 func (s *ownStream) RecvMsg(m any) error {
+	err := s.receive(m)
+	if err != nil || !s.shape.ServerStreams {
+		s.cancel() // generated clients ask no further
+	}
+	return err
+}
+
+func (s *ownStream) receive(m any) error {
 	frame, err := s.Recv()
 	if err != nil {
-		s.cancel()
 		return err
 	}
-	err = unmarshal(frame.Bytes(), m)
-	frame.Free()
-	if err == nil && !s.shape.ServerStreams {
-		// The only one: generated clients do not ask for the end.
-		if _, end := s.Recv(); end != io.EOF {
-			err = end
-		}
-		s.cancel()
+	defer frame.Free()
+	if err := unmarshal(frame.Bytes(), m); err != nil || s.shape.ServerStreams {
+		return err
+	}
+	second, err := s.Recv() // an answer without status OK is none
+	switch err {
+	case io.EOF:
+		return nil
+	case nil:
+		second.Free()
+		return status.Error(codes.Internal, "the backend sent more than one answer")
 	}
 	return err
 }

@@ -201,10 +201,11 @@ func (c *Conn) Failure() error {
 // report tells the log, once, that the backend cannot be reached, and when it is
 // again.
 func (c *Conn) report() {
-	failure := c.Failure()
 	c.mu.Lock()
-	reached := len(*c.ready.Load()) > 0
-	said := c.lamented
+	reached, failure, said := len(*c.ready.Load()) > 0, c.why(), c.lamented
+	if reached || c.ctx.Err() != nil {
+		failure = nil
+	}
 	if failure != nil || reached {
 		c.lamented = failure != nil
 	}

@@ -29,6 +29,15 @@ const (
 	// maxHeaderList bounds one header block of the server, in bytes as RFC 9113,
 	// 6.5.2 counts them.
 	maxHeaderList = 1 << 20
+	// maxHeaderBlock bounds one header block as it comes, in bytes, its frames'
+	// heads included: one that is too large for us is still read, for the sake of
+	// the other calls, one that does not end is not.
+	maxHeaderBlock = 4 * maxHeaderList
+	// frameHead is the size of a frame's head.
+	frameHead = 9
+	// maxFrame bounds our frames where the server takes larger ones, so that calls
+	// take turns.
+	maxFrame = 64 << 10
 	// maxQueued bounds what is written to a server that does not read.
 	maxQueued = 1 << 20
 	// lastStreamID is the last one to be used: the next ends the numbers.
@@ -62,10 +71,12 @@ type Conn struct {
 	server  settings
 	blocked map[*Stream]struct{} // senders that wait for a window
 	queue   []chan struct{}      // callers that wait for a stream to end
-	pinged  bool                 // a keepalive ping is not yet answered
-	refused string               // why there are no new streams; empty: there are
-	leaving chan struct{}        // closed when refused is set
-	err     error                // why the connection is closed
+	// promised are the streams that callers woken from the queue are about to begin.
+	promised int
+	pinged   bool          // a keepalive ping is not yet answered
+	refused  string        // why there are no new streams; empty: there are
+	leaving  chan struct{} // closed when refused is set
+	err      error         // why the connection is closed
 	writer
 }
 
@@ -188,10 +199,10 @@ func (c *Conn) fail(err error) {
 	c.streams = map[uint32]*Stream{}
 	clear(c.blocked)
 	c.mu.Unlock()
-	_ = c.net.Close() // there is nothing to save
 	for _, s := range streams {
 		s.closeWith(noReset, err)
 	}
+	_ = c.net.Close() // last: TLS says goodbye, and waits where the server does not read
 }
 
 // refuse stops new calls. c.mu is held.
@@ -260,15 +271,6 @@ func (c *Conn) drop(s *Stream) {
 	delete(c.blocked, s)
 	c.admitNext()
 	c.retire()
-}
-
-// admitNext lets the first of those that wait begin its call, if the server
-// takes it. c.mu is held.
-func (c *Conn) admitNext() {
-	if len(c.queue) > 0 && uint32(len(c.streams)) < c.server.maxStreams {
-		close(c.queue[0])
-		c.queue = c.queue[1:]
-	}
 }
 
 // keepAlive pings a silent connection that has calls (the server counts pings

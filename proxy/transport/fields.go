@@ -2,9 +2,11 @@ package transport
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strconv"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/metadata"
 )
@@ -15,6 +17,7 @@ type fields struct {
 	id      uint32 // the stream's
 	ends    bool   // it is the last of the stream
 	size    int    // as RFC 9113, 6.5.2 counts
+	block   int    // bytes of the block that have come, with their frames' heads
 	trouble string // what is wrong with it; empty: nothing
 
 	status      string // :status
@@ -57,8 +60,9 @@ func (f *fields) add(field hpack.HeaderField) {
 }
 
 func (f *fields) addMetadata(name, value string) {
-	if strings.HasPrefix(name, ":") {
-		f.trouble = "the backend sent the header " + strconv.Quote(name)
+	if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) || strings.ToLower(name) != name {
+		// Pseudo-headers too, and what would be two lines over HTTP/1.
+		f.trouble = fmt.Sprintf("the backend sent the header %.40q, which its name or its value forbids", name)
 		return
 	}
 	if f.metadata == nil {

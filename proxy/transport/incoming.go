@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"io"
+	"math"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
@@ -155,8 +156,8 @@ func (in *incoming) complete(s *Stream, message mem.Buffer) {
 // grant returns by how much the window has to grow for a message that is larger,
 // once it is the one that is waited for. s.mu is held.
 func (in *incoming) grant(s *Stream) (credit int64) {
-	if (s.unary || in.wanted) && in.missing > in.window {
-		credit = in.missing - in.window
+	if need := min(in.missing, math.MaxInt32); (s.unary || in.wanted) && need > in.window {
+		credit = need - in.window
 		in.window += credit
 	}
 	return credit
@@ -175,7 +176,7 @@ func (in *incoming) next() (message mem.Buffer, credit int64) {
 		in.held -= int64(message.Len())
 	}
 	if in.held == 0 && in.window < in.target/2 && in.target < maxWindow {
-		in.target *= 2 // the network is what this stream waits for
+		in.target = min(2*in.target, maxWindow) // the network is what this stream waits for
 	}
 	if credit = in.target - in.window - in.held; credit < in.target/2 {
 		return message, 0
@@ -193,6 +194,11 @@ func (s *Stream) widen(n int64) {
 	c.mu.Lock()
 	if c.streams[s.id] != s {
 		c.mu.Unlock()
+		return
+	}
+	if len(c.out) > maxQueued {
+		c.mu.Unlock()
+		c.fail(status.Error(codes.Unavailable, "the backend does not read"))
 		return
 	}
 	c.out = appendUint32(c.out, http2.FrameWindowUpdate, s.id, uint32(n))

@@ -42,7 +42,7 @@ func (c *Conn) readFrame() error {
 	frame, err := c.framer.ReadFrameForHeader(head)
 	if err != nil {
 		var one http2.StreamError
-		if errors.As(err, &one) {
+		if errors.As(err, &one) && head.Type != http2.FrameHeaders { // whose block is one of the connection's
 			return c.onStreamError(one)
 		}
 		return err
@@ -121,7 +121,12 @@ func (c *Conn) replenish(n int) {
 	c.flush()
 }
 
+// readHeaderBlock decodes a piece of a header block. One without end is not
+// waited for.
 func (c *Conn) readHeaderBlock(fragment []byte, ends bool) error {
+	if c.fields.block += frameHead + len(fragment); c.fields.block > maxHeaderBlock {
+		return http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
+	}
 	if _, err := c.hpack.Write(fragment); err != nil {
 		return http2.ConnectionError(http2.ErrCodeCompression)
 	}
@@ -156,7 +161,7 @@ func (c *Conn) onReset(frame *http2.RSTStreamFrame) error {
 	c.mu.Lock()
 	s.closed = true // there is nothing to answer a reset with
 	c.mu.Unlock()
-	s.closeWith(noReset, resetError(frame.ErrCode))
+	s.closeWith(noReset, s.resetError(frame.ErrCode))
 	return nil
 }
 
@@ -180,7 +185,7 @@ func (c *Conn) onSettings(frame *http2.SettingsFrame) error {
 				}
 			}
 		case http2.SettingMaxFrameSize:
-			c.server.maxFrame = int(setting.Val)
+			c.server.maxFrame = min(int(setting.Val), maxFrame)
 		case http2.SettingMaxConcurrentStreams:
 			c.server.maxStreams = setting.Val
 		case http2.SettingMaxHeaderListSize:
@@ -195,10 +200,7 @@ func (c *Conn) onSettings(frame *http2.SettingsFrame) error {
 		return err
 	}
 	c.unblock()
-	for _, turn := range c.queue {
-		close(turn) // each looks again
-	}
-	c.queue = nil
+	c.admitNext()
 	c.out = appendFrame(c.out, http2.FrameSettings, http2.FlagSettingsAck, 0, 0)
 	return c.answer()
 }

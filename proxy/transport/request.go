@@ -34,6 +34,7 @@ func (c *Conn) appendHeaders(id uint32, r *Request, timeout string) {
 		if strings.HasSuffix(name, "-bin") {
 			value = base64.RawStdEncoding.EncodeToString([]byte(value))
 		}
+		value = strings.Trim(value, " ") // RFC 9113, 8.2.1
 		c.encode(name, value, false)
 	}
 	kind, flags := http2.FrameHeaders, http2.Flags(0)
@@ -50,8 +51,9 @@ func (c *Conn) appendHeaders(id uint32, r *Request, timeout string) {
 	}
 }
 
-// encode appends a field to the block. Only what is the same in all calls is remembered by both sides: what
-// is unlike in each call, or a secret, has no use or no business in the table.
+// encode appends a field to the block. Only what is the same in all calls is
+// remembered by both sides: what is unlike in each call, or a secret, has no use
+// or no business in the table.
 func (c *Conn) encode(name, value string, constant bool) {
 	field := hpack.HeaderField{Name: name, Value: value, Sensitive: !constant}
 	_ = c.encoder.WriteField(field) // a bytes.Buffer takes all
@@ -62,6 +64,9 @@ func (c *Conn) encode(name, value string, constant bool) {
 func (r *Request) check() (size int64, err error) {
 	for i := 0; i+1 < len(r.Header); i += 2 {
 		name, value := r.Header[i], r.Header[i+1]
+		if name == "" {
+			return 0, status.Error(codes.Internal, "a metadata name is empty")
+		}
 		size += int64(len(name) + len(value) + 32)
 		for j := range len(name) {
 			if !nameByte[name[j]] {
@@ -95,7 +100,7 @@ func owned(name string) bool {
 	switch name {
 	case "content-type", "user-agent", "te",
 		"grpc-message-type", "grpc-encoding", "grpc-message", "grpc-status", "grpc-timeout", "grpc-status-details-bin",
-		"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "host":
+		"grpc-accept-encoding", "content-length", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "host":
 		return true
 	}
 	return false
@@ -113,7 +118,7 @@ func timeoutText(d time.Duration) string {
 			break
 		}
 		// Rounded up: the server must not give up before we do.
-		unit, n = next.unit, int64((d+next.size-1)/next.size)
+		unit, n = next.unit, int64((d-1)/next.size+1)
 	}
 	return string(append(strconv.AppendInt(room[:0], n, 10), unit))
 }

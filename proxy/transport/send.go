@@ -14,11 +14,21 @@ const crowded = 256 << 10
 // Send sends a message, which stays the caller's. It returns when the
 // connection has taken it whole. io.EOF means that the call has ended: Recv has
 // the status.
-func (s *Stream) Send(message mem.BufferSlice) error { return s.send(message, false) }
+func (s *Stream) Send(message mem.BufferSlice) error {
+	if s.ctx.Err() != nil {
+		s.cancel()
+		return io.EOF
+	}
+	return s.send(message, false)
+}
 
 // CloseSend ends our half of the call.
 func (s *Stream) CloseSend() error {
 	c := s.conn
+	if s.ctx.Err() != nil {
+		s.cancel() // now: the server must not take a call for whole that was given up
+		return nil
+	}
 	c.mu.Lock()
 	if c.streams[s.id] != s || s.closed {
 		c.mu.Unlock()

@@ -131,27 +131,29 @@ func (c *Conn) start(ctx context.Context, s *Stream, r *Request) error {
 	if err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return status.FromContextError(err).Err()
+	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if err := c.admit(ctx); err != nil {
-		c.mu.Unlock()
 		return err
 	}
 	timeout := ""
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
 		if left <= 0 {
-			c.mu.Unlock()
+			c.admitNext() // in place of this one
 			return status.FromContextError(context.DeadlineExceeded).Err()
 		}
 		timeout = timeoutText(left)
 	}
-	switch {
-	case c.server.maxHeaders > 0 && size > int64(c.server.maxHeaders):
-		limit := c.server.maxHeaders
-		c.mu.Unlock()
+	switch limit := c.server.maxHeaders; {
+	case limit > 0 && size > int64(limit):
+		c.admitNext()
 		return status.Errorf(codes.ResourceExhausted, "the metadata has %d bytes, the backend takes %d", size, limit)
 	case len(c.out) > maxQueued:
-		c.mu.Unlock()
+		c.admitNext()
 		return status.Error(codes.Unavailable, "the backend does not read")
 	}
 	s.conn, s.ctx, s.limit = c, ctx, r.Limit
@@ -163,40 +165,53 @@ func (c *Conn) start(ctx context.Context, s *Stream, r *Request) error {
 	}
 	c.streams[s.id] = s
 	c.appendHeaders(s.id, r, timeout)
-	c.mu.Unlock()
 	return nil
 }
 
-// admit waits until the server takes one stream more. c.mu is held.
+// admit waits until the server takes one stream more: first come, first served.
+// Who is admitted and then begins no stream owes an admitNext. c.mu is held.
 func (c *Conn) admit(ctx context.Context) error {
-	for {
+	for place := len(c.queue); ; place = 0 { // woken in vain: in front, as before
 		if c.refused != "" {
 			return &notSeen{c.refused, ErrUnsent}
 		}
-		if uint32(len(c.streams)) < c.server.maxStreams {
+		if place == 0 && c.hasRoom() {
 			return nil
 		}
 		turn := make(chan struct{})
-		c.queue = append(c.queue, turn)
+		c.queue = slices.Insert(c.queue, place, turn)
 		c.mu.Unlock()
 		select {
 		case <-turn:
-			c.mu.Lock()
 		case <-ctx.Done():
-			c.mu.Lock()
-			c.leaveQueue(turn)
-			return status.FromContextError(ctx.Err()).Err()
+		}
+		c.mu.Lock()
+		i := slices.Index(c.queue, turn)
+		if i < 0 && c.refused == "" {
+			c.promised--
+		}
+		if err := ctx.Err(); err != nil {
+			if i >= 0 {
+				c.queue = slices.Delete(c.queue, i, i+1)
+			}
+			c.admitNext()
+			return status.FromContextError(err).Err()
 		}
 	}
 }
 
-// leaveQueue gives a turn up, or on to the next. c.mu is held.
-func (c *Conn) leaveQueue(turn chan struct{}) {
-	if i := slices.Index(c.queue, turn); i >= 0 {
-		c.queue = slices.Delete(c.queue, i, i+1)
-		return
+// hasRoom tells whether the server takes a stream that nobody was promised.
+// c.mu is held.
+func (c *Conn) hasRoom() bool { return uint32(len(c.streams)+c.promised) < c.server.maxStreams }
+
+// admitNext lets those that wait longest begin their calls, as far as the server
+// takes them. c.mu is held.
+func (c *Conn) admitNext() {
+	for len(c.queue) > 0 && c.hasRoom() {
+		close(c.queue[0])
+		c.queue = c.queue[1:]
+		c.promised++
 	}
-	c.admitNext()
 }
 
 // cancel ends the call from our side.
@@ -300,7 +315,6 @@ func (s *Stream) Recv() (mem.BufferSlice, error) {
 		if s.ended {
 			err := s.err
 			s.mu.Unlock()
-			signal(s.wake) // for the next Recv
 			if err == nil {
 				err = io.EOF
 			}

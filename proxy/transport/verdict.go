@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http2"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
@@ -74,12 +76,16 @@ func decodeMessage(s string) string {
 
 // resetError is the status of a call whose stream the server has reset (gRPC
 // over HTTP/2, "Errors").
-func resetError(code http2.ErrCode) error {
+func (s *Stream) resetError(code http2.ErrCode) error {
 	reason := "the backend reset the call (" + code.String() + ")"
 	switch code {
 	case http2.ErrCodeRefusedStream:
 		return &notSeen{reason, ErrUnprocessed}
 	case http2.ErrCodeCancel:
+		if deadline, ok := s.ctx.Deadline(); ok && !time.Now().Before(deadline) {
+			// The server's clock rang before ours.
+			return status.FromContextError(context.DeadlineExceeded).Err()
+		}
 		return status.Error(codes.Canceled, reason)
 	case http2.ErrCodeEnhanceYourCalm:
 		return status.Error(codes.ResourceExhausted, reason)

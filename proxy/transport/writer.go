@@ -21,6 +21,10 @@ type writer struct {
 // gather is how little is waiting when a writer lets other callers append first.
 const gather = 1000
 
+// maxRounds is how often a caller writes what others have appended meanwhile,
+// before its own call goes on.
+const maxRounds = 8
+
 // flush writes what is waiting, or leaves it to the goroutine that is writing.
 // It does not wait for the server: what the socket does not take is left to a
 // goroutine. c.mu is held, and is released.
@@ -41,7 +45,12 @@ func (c *Conn) flush() {
 		go c.writeAll()
 		return
 	}
-	for len(c.out) > 0 && c.err == nil {
+	for round := 0; len(c.out) > 0 && c.err == nil; round++ {
+		if round == maxRounds {
+			c.mu.Unlock()
+			go c.writeAll()
+			return
+		}
 		out := c.take()
 		c.mu.Unlock()
 		n, err := c.attempt.write(c.raw, out)
