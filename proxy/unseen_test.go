@@ -1,0 +1,144 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// leaver is a server that leaves its first connection without having looked at
+// the call there, and answers each call of the second with how many bytes of
+// messages it got.
+type leaver struct {
+	t    *testing.T
+	work sync.WaitGroup
+}
+
+func startLeaver(t *testing.T) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &leaver{t: t}
+	s.work.Go(func() {
+		for i := 0; ; i++ {
+			conn, err := l.Accept()
+			if err != nil {
+				return // the test has ended
+			}
+			s.work.Go(func() { s.serve(conn, i == 0) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		s.work.Wait()
+	})
+	return l.Addr().String()
+}
+
+func (s *leaver) serve(conn net.Conn, leaves bool) {
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err != nil {
+		return
+	}
+	fr := http2.NewFramer(conn, conn)
+	_ = fr.WriteSettings()
+	for got := 0; ; {
+		frame, err := fr.ReadFrame()
+		if err != nil {
+			return
+		}
+		data, ok := frame.(*http2.DataFrame)
+		switch {
+		case ok && leaves:
+			_ = fr.WriteGoAway(0, http2.ErrCodeNo, nil)
+			leaves = false // the rest is read and thrown away
+		case ok:
+			_ = fr.WriteWindowUpdate(0, max(data.Length, 1))
+			_ = fr.WriteWindowUpdate(data.StreamID, max(data.Length, 1))
+			if got += int(data.Length); data.StreamEnded() {
+				answer(fr, data.StreamID, fmt.Sprint(got))
+				got = 0
+			}
+		}
+	}
+}
+
+// answer answers a call with a message and status OK.
+func answer(fr *http2.Framer, id uint32, text string) {
+	fields := func(pairs ...string) []byte {
+		var b strings.Builder
+		e := hpack.NewEncoder(&b)
+		for i := 0; i < len(pairs); i += 2 {
+			_ = e.WriteField(hpack.HeaderField{Name: pairs[i], Value: pairs[i+1], Sensitive: true})
+		}
+		return []byte(b.String())
+	}
+	_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, BlockFragment: fields(":status", "200", "content-type", "application/grpc")})
+	_ = fr.WriteData(id, false, append([]byte{0, 0, 0, 0, byte(len(text))}, text...))
+	_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, EndStream: true, BlockFragment: fields("grpc-status", "0")})
+}
+
+// TestUnseen: what a backend has not seen goes to another connection, streams
+// too, as far as their messages are kept.
+func TestUnseen(t *testing.T) {
+	connect := func(t *testing.T) *GRPC {
+		t.Helper()
+		conn, err := NewPool(slog.New(slog.DiscardHandler)).Get(Target{Address: startLeaver(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Release)
+		return NewGRPC(conn, 1000)
+	}
+	t.Run("unary", func(t *testing.T) {
+		reply, err := connect(t).Call(t.Context(), "/test.Test/Unary", nil, WrapFrame([]byte("12345")))
+		if err != nil || string(reply.Message.Bytes()) != "10" {
+			t.Errorf("%q, %v", reply.Message.Bytes(), err)
+		}
+		reply.Message.Free()
+	})
+	for _, test := range []struct {
+		name     string
+		messages []int // sizes
+		want     string
+		code     codes.Code
+	}{
+		{"one message", []int{5}, "10", codes.OK},
+		{"three messages", []int{5, 0, 100}, "120", codes.OK},
+		{"as much as is kept", []int{maxKept - 1, 1}, fmt.Sprint(maxKept + 10), codes.OK},
+		{"more than is kept", []int{5, maxKept}, "", codes.Unavailable},
+	} {
+		t.Run("stream: "+test.name, func(t *testing.T) {
+			stream, err := connect(t).Open(t.Context(), "/test.Test/Stream", nil, Shape{ClientStreams: true, ServerStreams: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, size := range test.messages {
+				if err := stream.Send(WrapFrame(make([]byte, size))); err != nil && (test.code == codes.OK || err != io.EOF) {
+					t.Fatal(err)
+				}
+			}
+			if err := stream.CloseSend(); err != nil {
+				t.Fatal(err)
+			}
+			f, err := stream.Recv()
+			if string(f.Bytes()) != test.want || status.Code(err) != test.code {
+				t.Errorf("%q, %v; want %q, %v", f.Bytes(), err, test.want, test.code)
+			}
+			f.Free()
+		})
+	}
+}
