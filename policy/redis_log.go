@@ -35,8 +35,9 @@ func (*storeLog) DialHook(next redis.DialHook) redis.DialHook { return next }
 // ProcessHook notes how a command ended.
 func (l *storeLog) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
+		begun := l.now()
 		err := next(ctx, cmd)
-		l.note(err)
+		l.note(err, begun)
 		return err
 	}
 }
@@ -44,18 +45,22 @@ func (l *storeLog) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // ProcessPipelineHook notes how commands ended.
 func (l *storeLog) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
+		begun := l.now()
 		err := next(ctx, cmds)
-		l.note(err)
+		l.note(err, begun)
 		return err
 	}
 }
 
-func (l *storeLog) note(err error) {
+func (l *storeLog) note(err error, begun time.Time) {
 	if err == nil {
 		if l.told.Load() && l.told.CompareAndSwap(true, false) {
 			l.log.Info("Redis answers again")
 		}
 		return
+	}
+	if errors.Is(err, context.DeadlineExceeded) && l.now().Sub(begun) < l.timeout/2 {
+		return // the time was the client's
 	}
 	now, next := l.now().UnixNano(), l.next.Load()
 	if isStoreFailure(err) && now >= next && l.next.CompareAndSwap(next, now+int64(storeReminder)) {

@@ -90,6 +90,9 @@ func TestTheLogTellsOfRedis(t *testing.T) {
 			gone, cancel := context.WithCancel(context.Background())
 			cancel()
 			_ = store.client.Ping(gone).Err()
+			late, cancel := context.WithDeadline(context.Background(), time.Unix(0, 0))
+			defer cancel()
+			_ = store.client.Ping(late).Err()
 		}, ""},
 	} {
 		step.do()

@@ -12,11 +12,15 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
@@ -182,14 +186,26 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	if err == nil {
 		err = s.requestMetadata(&c.request, c.match.protocol)
 	}
+	var deadline time.Time
+	var badTimeout error
 	if err == nil {
-		ctx, err = m.set.Admit(ctx, &c.request)
+		// What a call waits for its admission is part of its time.
+		deadline, badTimeout = m.deadline(r.Header)
+		if !deadline.IsZero() {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, deadline)
+			defer cancel()
+		}
+		if ctx, err = m.set.Admit(ctx, &c.request); err != nil {
+			err = lateRefusal(ctx, err)
+		}
 		admitted = err == nil
 	}
 	var result proxy.Result
 	if admitted {
-		var cancel context.CancelFunc
-		if ctx, cancel, err = g.bound(ctx, m, r.Header, c.match.protocol); err == nil {
+		if err = badTimeout; err == nil {
+			var cancel context.CancelFunc
+			ctx, cancel = g.bound(ctx, m, deadline, c.match.protocol)
 			defer cancel()
 			ctx, err = client.Open(ctx)
 		}
@@ -261,45 +277,59 @@ func (c *call) changeReply(ctx context.Context, f *proxy.Frame) error {
 	return nil
 }
 
-// bound gives the call its deadline: the shorter of the client's and the
-// policy's.
-func (g *Gateway) bound(ctx context.Context, m *Method, h http.Header, p transcoder.Protocol) (context.Context, context.CancelFunc, error) {
+// deadline is when the call must have ended: the shorter of the client's time
+// and the policy's. Zero is never. The error is of the client's header.
+func (m *Method) deadline(h http.Header) (time.Time, error) {
 	timeout, limited, err := transcoder.ClientTimeout(h)
 	if err != nil {
-		return ctx, nil, err
+		return time.Time{}, err
 	}
 	if m.timeout > 0 && (!limited || m.timeout < timeout) {
 		timeout, limited = m.timeout, true
 	}
+	if !limited {
+		return time.Time{}, nil
+	}
+	return time.Now().Add(timeout), nil
+}
+
+// lateRefusal is the refusal of a call whose time ran out while a policy asked a
+// store: that the store could not answer says nothing about it.
+func lateRefusal(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && status.Code(err) == codes.Unavailable {
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	return err
+}
+
+// bound makes the context of an admitted call; that of its admission has the
+// deadline already.
+func (g *Gateway) bound(ctx context.Context, m *Method, deadline time.Time, p transcoder.Protocol) (context.Context, context.CancelFunc) {
 	if p == transcoder.WebSocket { // also of a unary method: it may wait for its message
 		// The edge says when the client is gone. Who closes the socket may reset the
 		// stream at once; the call ends in its own time all the same.
-		return g.boundStream(context.WithoutCancel(ctx), timeout, limited)
+		return g.boundStream(context.WithoutCancel(ctx), deadline)
 	}
 	if !m.Shape.Unary() {
-		return g.boundStream(ctx, timeout, limited)
+		return g.boundStream(ctx, time.Time{})
 	}
-	if !limited {
-		return ctx, func() {}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	return ctx, cancel, nil
+	return ctx, func() {}
 }
 
 // boundStream also ends a stream when the gateway shuts down.
-func (g *Gateway) boundStream(parent context.Context, timeout time.Duration, limited bool) (context.Context, context.CancelFunc, error) {
+func (g *Gateway) boundStream(parent context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	stop := context.AfterFunc(g.draining, func() { cancel(errDraining) })
 	release := func() {
 		stop()
 		cancel(nil)
 	}
-	if !limited {
-		return ctx, release, nil
+	if deadline.IsZero() {
+		return ctx, release
 	}
-	ctx, cancelTimeout := context.WithTimeout(ctx, timeout)
+	ctx, cancelDeadline := context.WithDeadline(ctx, deadline)
 	return ctx, func() {
-		cancelTimeout()
+		cancelDeadline()
 		release()
-	}, nil
+	}
 }
