@@ -390,6 +390,32 @@ policies:
 	}
 }
 
+func TestCheckWarns(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"protos/p.proto": goodProto,
+		"transom.yaml": `schemas: [{ directory: ./protos }]
+upstreams:
+  a: { grpc: { target: "localhost:1" }, services: ["p.v1.*", "p.v1.T"] }
+  b: { grpc: { target: "localhost:2" }, services: ["other.*", "*"] }
+`,
+	})
+	code, _, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, want := range []string{
+		`transom.yaml:3:62: warning: upstreams.a: there is no service p.v1.T; did you mean p.v1.S?`,
+		`transom.yaml:4:52: warning: upstreams.b: there is no service other.*`,
+	} {
+		if !strings.Contains(err, want+"\n") {
+			t.Errorf("no %q in\n%s", want, err)
+		}
+	}
+	if strings.Count(err, "warning") != 2 {
+		t.Errorf("others are warned of:\n%s", err)
+	}
+}
+
 func TestRoutes(t *testing.T) {
 	dir := folder(t, map[string]string{"p.proto": goodProto})
 	_, out, _ := command(t, "routes", dir)

@@ -47,6 +47,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 		// All methods are known, so what selects none of them is a mistake.
 		b.rules.unused(b)
 		b.policies.unused(b)
+		b.idlePatterns()
 	}
 	b.problems = b.problems.Sorted()
 	if len(b.problems.Fatal()) > 0 {
@@ -92,6 +93,12 @@ func (b *builder) discard() {
 func (b *builder) refuse(message string, path ...any) {
 	line, column := b.file.Position(path...)
 	b.problems = append(b.problems, Problem{File: b.file.Path, Line: line, Column: column, Message: message})
+}
+
+// warn notes something odd at a place of the configuration file.
+func (b *builder) warn(message string, path ...any) {
+	b.refuse(message, path...)
+	b.problems[len(b.problems)-1].Warning = true
 }
 
 // prepare makes the parts of the snapshot that no schema is needed for.

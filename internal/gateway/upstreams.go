@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/nearest"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
 )
@@ -93,6 +94,31 @@ func (u upstreams) of(service string) (upstream, error) {
 		return best, fmt.Errorf("no upstream serves %s; name it in the services of one of: %s", service, strings.Join(names, ", "))
 	}
 	return best, nil
+}
+
+// idlePatterns warns of services of upstreams that there are none of. It is no
+// error: a pattern may be there before its service is.
+func (b *builder) idlePatterns() {
+	names := slices.Sorted(func(yield func(string) bool) {
+		for name := range b.services {
+			if !yield(string(name)) {
+				return
+			}
+		}
+	})
+	for _, u := range b.upstreams {
+		for i, pattern := range b.file.Config.GetUpstreams()[u.name].GetServices() {
+			matches := func(service string) bool { return matchService(pattern, service) >= 0 }
+			if pattern == "*" || slices.ContainsFunc(names, matches) {
+				continue
+			}
+			message := fmt.Sprintf("upstreams.%s: there is no service %s", u.name, pattern)
+			if near := nearest.Of(names, strings.TrimSuffix(pattern, ".*")); near != "" {
+				message += fmt.Sprintf("; did you mean %s?", near)
+			}
+			b.warn(message, "upstreams", u.name, "services", i)
+		}
+	}
 }
 
 // matchService returns how many characters of a pattern name the service, -1
