@@ -48,6 +48,7 @@ func (b *Binding) openConnectUnary(x Exchange, get bool) proxy.Downstream {
 
 // Open implements proxy.Downstream.
 func (c *connectUnary) Open(ctx context.Context) (context.Context, error) {
+	c.deadline, _ = ctx.Deadline()
 	if err := checkConnectVersion(c.r.Header); err != nil {
 		return ctx, err
 	}

@@ -25,7 +25,8 @@ type envelopeCall struct {
 
 	in       envelopeReader
 	received bool        // the only message of a client that does not stream
-	ended    atomic.Bool // nothing more can be read of the client
+	ended    atomic.Bool // the body was read to its end
+	due      time.Time   // the call's deadline; zero for none
 
 	out      envelopeWriter
 	headed   bool      // the backend sent metadata ahead of its messages
@@ -44,7 +45,7 @@ func (c *envelopeCall) release() {
 	c.in.begin(nil, 0, 0)
 	c.out.begin(nil)
 	c.method, c.w, c.r, c.beforeHeader = nil, nil, nil, nil
-	c.received, c.headed, c.begun, c.deadline = false, false, false, time.Time{}
+	c.received, c.headed, c.begun, c.deadline, c.due = false, false, false, time.Time{}, time.Time{}
 	c.ended.Store(false)
 }
 
@@ -63,7 +64,9 @@ func (c *envelopeCall) Open(ctx context.Context) (context.Context, error) { retu
 func (c *envelopeCall) Recv() (proxy.Frame, error) {
 	if c.method.Shape.ClientStreams {
 		f, err := c.in.next()
-		if err == io.EOF || err == errClientGone {
+		if err == io.EOF {
+			// Nothing else is the end: a read that Unblock broke off leaves the rest of
+			// the body on the connection.
 			c.ended.Store(true)
 		}
 		return f, err
@@ -75,7 +78,7 @@ func (c *envelopeCall) Recv() (proxy.Frame, error) {
 	if !c.method.Shape.Unary() {
 		return c.recvOnly() // the relay looks after streams
 	}
-	reading := watchReading(c.w)
+	reading := watchReading(c.w, c.due)
 	f, err := c.recvOnly()
 	if reading.done() {
 		f.Free()

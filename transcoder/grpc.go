@@ -58,6 +58,7 @@ func (c *grpcCall) Open(ctx context.Context) (context.Context, error) {
 		return ctx, status.Errorf(codes.Unimplemented, "Content-Type %q: expected application/grpc or application/grpc+proto",
 			clip(first(c.r.Header, "Content-Type")))
 	}
+	c.due, _ = ctx.Deadline()
 	return ctx, c.openEncoding()
 }
 

@@ -104,6 +104,7 @@ func (c *grpcWebCall) Open(ctx context.Context) (context.Context, error) {
 	if err := c.openEncoding(); err != nil {
 		return ctx, err
 	}
+	c.due, _ = ctx.Deadline()
 	c.fullDuplex()
 	return ctx, nil
 }

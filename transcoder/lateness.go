@@ -13,7 +13,7 @@ import (
 var errLate = status.Error(codes.DeadlineExceeded, "the body did not arrive in time")
 
 // lateness breaks off the reading of a unary request that takes longer than
-// bodyTimeout. A timer costs less than a read deadline, which over HTTP/2 is two
+// bodyTimeout, or than the call may. A timer costs less than a read deadline, which over HTTP/2 is two
 // messages to the connection's own goroutine.
 type lateness struct {
 	timer *time.Timer
@@ -23,10 +23,15 @@ type lateness struct {
 	late bool
 }
 
-// watchReading begins to watch. done must be called.
-func watchReading(w http.ResponseWriter) *lateness {
+// watchReading begins to watch; due is the call's deadline, zero for none. done
+// must be called.
+func watchReading(w http.ResponseWriter, due time.Time) *lateness {
+	wait := bodyTimeout
+	if !due.IsZero() {
+		wait = min(wait, time.Until(due))
+	}
 	l := &lateness{w: w}
-	l.timer = time.AfterFunc(bodyTimeout, l.breakOff)
+	l.timer = time.AfterFunc(wait, l.breakOff)
 	return l
 }
 

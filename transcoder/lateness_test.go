@@ -1,6 +1,7 @@
 package transcoder
 
 import (
+	"context"
 	"io"
 	"net/http/httptest"
 	"os"
@@ -33,13 +34,17 @@ func TestLateMessage(t *testing.T) {
 	for contentType, protocol := range map[string]Protocol{"application/grpc": GRPC, "application/grpc-web+proto": GRPCWeb} {
 		for name, c := range map[string]struct {
 			sent, rest string
-			after      time.Duration
+			after      time.Duration // what the client waits before the rest
+			deadline   time.Duration // of the call; 0 for none
+			within     time.Duration
 			want       codes.Code
 		}{
-			"nothing":               {"", "", 2 * bodyTimeout, codes.DeadlineExceeded},
-			"half of it":            {message[:6], message[6:], bodyTimeout + 1, codes.DeadlineExceeded},
-			"whole, and no end":     {message, "", bodyTimeout + 1, codes.DeadlineExceeded},
-			"the rest, just before": {message[:6], message[6:], bodyTimeout - 1, codes.OK},
+			"nothing":           {"", "", 2 * bodyTimeout, 0, bodyTimeout, codes.DeadlineExceeded},
+			"half of it":        {message[:6], message[6:], bodyTimeout + 1, 0, bodyTimeout, codes.DeadlineExceeded},
+			"whole, and no end": {message, "", bodyTimeout + 1, 0, bodyTimeout, codes.DeadlineExceeded},
+			"Semantics 32: nothing within the deadline": {"", "", 2 * bodyTimeout, time.Second, time.Second, codes.DeadlineExceeded},
+			"a deadline that is far away":               {"", "", 2 * bodyTimeout, time.Hour, bodyTimeout, codes.DeadlineExceeded},
+			"the rest, just before":                     {message[:6], message[6:], bodyTimeout - 1, 0, bodyTimeout, codes.OK},
 		} {
 			t.Run(contentType+"/"+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -49,7 +54,13 @@ func TestLateMessage(t *testing.T) {
 					r.ProtoMajor = 2
 					r.Header.Set("Content-Type", contentType)
 					d := bookstoreBinding(t, "GetShelf", Settings{}).Downstream(Exchange{W: w, R: r}, protocol)
-					if _, err := d.Open(t.Context()); err != nil {
+					ctx := t.Context()
+					if c.deadline > 0 {
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithTimeout(ctx, c.deadline)
+						defer cancel()
+					}
+					if _, err := d.Open(ctx); err != nil {
 						t.Fatal(err)
 					}
 					go func() {
@@ -61,7 +72,7 @@ func TestLateMessage(t *testing.T) {
 					start := time.Now()
 					f, err := d.Recv()
 					f.Free()
-					if status.Code(err) != c.want || time.Since(start) > bodyTimeout {
+					if status.Code(err) != c.want || time.Since(start) > c.within {
 						t.Errorf("%v after %s, want %s", err, time.Since(start), c.want)
 					}
 					time.Sleep(2 * bodyTimeout)
