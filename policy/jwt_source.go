@@ -24,6 +24,8 @@ const (
 	keyFileRefresh = 2 * time.Second
 	// keyFetchTimeout bounds one fetch.
 	keyFetchTimeout = 10 * time.Second
+	// keyFirstPause bounds the time between two tries at the first keys.
+	keyFirstPause = 5 * time.Second
 	// keyWait bounds how long a call waits for keys it does not know.
 	keyWait = 5 * time.Second
 	// Unknown `kid`s ask for a fetch as often as this: keyAskBurst at once, then
@@ -107,12 +109,17 @@ func (s *keySource) run(ctx context.Context) {
 
 // pause is the time until the next read: the interval give or take a tenth, so
 // that gateways do not ask in step; after a failure a second, doubled each time
-// up to a minute.
+// up to a minute, or to keyFirstPause while there are no keys at all: until then
+// no token is taken.
 func (s *keySource) pause(failures int) time.Duration {
 	if failures == 0 {
 		return s.every - s.every/10 + rand.N(s.every/5+1)
 	}
-	return min(time.Second<<min(failures-1, 6), time.Minute, s.every)
+	longest := time.Minute
+	if s.current.Load() == nil {
+		longest = keyFirstPause
+	}
+	return min(time.Second<<min(failures-1, 6), longest, s.every)
 }
 
 // readOnce reads the keys and tells those who wait.
