@@ -158,6 +158,12 @@ var answers = []struct {
 		code: codes.Unknown, says: "0xabc"},
 	{name: "the connection's end", answer: func(s *rawServer, _ uint32) { _ = s.conn.Close() },
 		code: codes.Unavailable, says: "the connection to the backend broke"},
+	{name: "a header value of two lines", answer: func(s *rawServer, id uint32) {
+		s.headers(id, false, ":status", "200", "content-type", "application/grpc", "x", "a\r\nset-cookie: b")
+	}, code: codes.Internal, says: "the backend sent the header \"x\""},
+	{name: "a header name with a space", answer: func(s *rawServer, id uint32) {
+		s.headers(id, false, ":status", "200", "content-type", "application/grpc", "x y", "z")
+	}, code: codes.Internal, says: "the backend sent the header"},
 	{name: "leaving, unseen", answer: func(s *rawServer, _ uint32) { _ = s.WriteGoAway(0, http2.ErrCodeNo, nil) },
 		code: codes.Unavailable, says: "leaving", theirs: codes.DeadlineExceeded, why: "it tries again by itself"},
 	{name: "leaving, seen", answer: func(s *rawServer, id uint32) {

@@ -279,7 +279,7 @@ func TestKeepalive(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Minute) // no calls, no pings; the bubble's clock
-		_, err = call(t.Context(), conn, "x")
+		err = exchange(t.Context(), conn, &transport.Request{}, "x")
 		if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "does not answer") {
 			t.Error(err)
 		}
