@@ -62,7 +62,7 @@ func (f *fields) add(field hpack.HeaderField) {
 func (f *fields) addMetadata(name, value string) {
 	if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) || strings.ToLower(name) != name {
 		// Pseudo-headers too, and what would be two lines over HTTP/1.
-		f.trouble = fmt.Sprintf("the backend sent the header %.40q, which its name or its value forbids", name)
+		f.trouble = fmt.Sprintf("the backend sent the header %.40q with a character that no header may have", name)
 		return
 	}
 	if f.metadata == nil {
