@@ -7,7 +7,6 @@ import (
 
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
-	"github.com/transom-gateway/transom/transcoder"
 )
 
 // proxies are the address ranges whose X-Forwarded-For is believed.
@@ -70,35 +69,7 @@ func hopAddr(text string) (netip.Addr, bool) {
 // the form of IPv6, and the zone, which says where a machine heard of it.
 func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-// prepare fills the policies' view of the request.
-func (c *call) prepare(s *Snapshot, route *Route, w http.ResponseWriter, r *http.Request) {
-	m := route.method
-	q := &c.request
-	q.HTTP, q.Method, q.RPC, q.Route = r, m.Descriptor, m.RPC, route.template
-	q.ResponseHeader = w.Header()
-	q.Stream = !m.Shape.Unary()
-	q.WebSocket = c.match.protocol == transcoder.WebSocket
-	q.Protocol = route.Binding.ProtocolName(r.Header, c.match.protocol)
-	q.ClientIP, _ = s.proxies.client(r)
-	q.RequestID = s.requestID(r.Header)
-}
-
-// requestMetadata maps the request's headers and says who it was forwarded for.
-// The gateway writes the X-Forwarded family itself; what a client says there is
-// kept only behind a trusted proxy.
-func (s *Snapshot) requestMetadata(q *policy.Request, protocol transcoder.Protocol) error {
-	r := q.HTTP
-	md := &q.Metadata
-	if err := s.headers.Request(md, r.Header, protocol.RPC()); err != nil {
-		return err
-	}
-	if md.Get("x-request-id") != q.RequestID {
-		md.Set("x-request-id", q.RequestID)
-	}
-	s.forwarded(md, r, q)
-	return nil
-}
-
+// forwarded says who the request was forwarded for.
 func (s *Snapshot) forwarded(md *proxy.Metadata, r *http.Request, q *policy.Request) {
 	host, scheme := r.Host, "http"
 	if r.TLS != nil {

@@ -1,0 +1,112 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder"
+)
+
+// call is the memory of one request; it is kept for the next one.
+type call struct {
+	match   match
+	request policy.Request
+	relay   proxy.Call
+	outcome policy.Outcome
+	set     *policy.Set
+	// The functions below are made once, not per call.
+	beforeHeader func(http.Header)
+	onRequest    func(context.Context, *proxy.Frame) error
+	onReply      func(context.Context, *proxy.Frame) error
+}
+
+var calls = sync.Pool{New: func() any {
+	c := new(call)
+	c.beforeHeader = func(h http.Header) { c.set.ResponseHeader(&c.request, h) }
+	c.onRequest = c.checkMessage
+	c.onReply = c.changeReply
+	return c
+}}
+
+// prepare fills the policies' view of the request.
+func (c *call) prepare(s *Snapshot, route *Route, w http.ResponseWriter, r *http.Request) {
+	m := route.method
+	q := &c.request
+	q.HTTP, q.Method, q.RPC, q.Route = r, m.Descriptor, m.RPC, route.template
+	q.ResponseHeader = w.Header()
+	q.Stream = !m.Shape.Unary()
+	q.WebSocket = c.match.protocol == transcoder.WebSocket
+	q.Protocol = route.Binding.ProtocolName(r.Header, c.match.protocol)
+	q.ClientIP, _ = s.proxies.client(r)
+	q.RequestID = s.requestID(r.Header)
+}
+
+// requestMetadata maps the request's headers and says who it was forwarded for.
+// The gateway writes the X-Forwarded family itself; what a client says there is
+// kept only behind a trusted proxy.
+func (s *Snapshot) requestMetadata(q *policy.Request, protocol transcoder.Protocol) error {
+	r := q.HTTP
+	md := &q.Metadata
+	if err := s.headers.Request(md, r.Header, protocol.RPC()); err != nil {
+		return err
+	}
+	if md.Get("x-request-id") != q.RequestID {
+		md.Set("x-request-id", q.RequestID)
+	}
+	s.forwarded(md, r, q)
+	return nil
+}
+
+// fillRelay describes the call for the relay.
+func (c *call) fillRelay(m *Method, client proxy.Downstream) {
+	c.relay = proxy.Call{
+		Downstream:  client,
+		Backend:     m.backend,
+		Method:      m.Path,
+		Shape:       m.Shape,
+		Header:      c.request.Metadata,
+		IdleTimeout: m.idleTimeout,
+	}
+	if m.set.ReadsMessages() {
+		c.relay.OnRequest = c.onRequest
+	}
+	if m.set.ReadsReply() {
+		c.relay.OnReply = c.onReply
+	}
+}
+
+// recycle gives the call's memory back, without what belonged to the request.
+func (c *call) recycle() {
+	metadata := c.request.Metadata
+	clear(metadata)
+	c.request.Reset()
+	c.request.Metadata = metadata[:0]
+	c.relay = proxy.Call{}
+	c.outcome = policy.Outcome{}
+	c.set = nil
+	c.match.reset()
+	calls.Put(c)
+}
+
+func (c *call) checkMessage(ctx context.Context, f *proxy.Frame) error {
+	if err := c.set.Message(ctx, &c.request, f.Bytes()); err != nil {
+		return refusedMessage{err}
+	}
+	return nil
+}
+
+func (c *call) changeReply(ctx context.Context, f *proxy.Frame) error {
+	before := f.Bytes()
+	after, err := c.set.Reply(ctx, &c.request, before)
+	if err != nil {
+		return err
+	}
+	if len(after) != len(before) || len(after) > 0 && &after[0] != &before[0] {
+		f.Free()
+		*f = proxy.WrapFrame(after)
+	}
+	return nil
+}

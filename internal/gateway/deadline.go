@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/transcoder"
+)
+
+// deadline is when the call must have ended: the shorter of the client's time
+// and the policy's. Zero is never. The error is of the client's header.
+func (m *Method) deadline(h http.Header) (time.Time, error) {
+	timeout, limited, err := transcoder.ClientTimeout(h)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if m.timeout > 0 && (!limited || m.timeout < timeout) {
+		timeout, limited = m.timeout, true
+	}
+	if !limited {
+		return time.Time{}, nil
+	}
+	return time.Now().Add(timeout), nil
+}
+
+// lateRefusal is the refusal of a call whose time ran out while a policy asked a
+// store: that the store could not answer says nothing about it.
+func lateRefusal(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && status.Code(err) == codes.Unavailable {
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	return err
+}
+
+// bound makes the context of an admitted call; that of its admission has the
+// deadline already.
+func (g *Gateway) bound(ctx context.Context, m *Method, deadline time.Time, p transcoder.Protocol) (context.Context, context.CancelFunc) {
+	if p == transcoder.WebSocket { // also of a unary method: it may wait for its message
+		// The edge says when the client is gone. Who closes the socket may reset the
+		// stream at once; the call ends in its own time all the same.
+		return g.boundStream(context.WithoutCancel(ctx), deadline)
+	}
+	if !m.Shape.Unary() {
+		return g.boundStream(ctx, time.Time{})
+	}
+	return ctx, func() {}
+}
+
+// boundStream also ends a stream when the gateway shuts down.
+func (g *Gateway) boundStream(parent context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	stop := context.AfterFunc(g.draining, func() { cancel(errDraining) })
+	release := func() {
+		stop()
+		cancel(nil)
+	}
+	if deadline.IsZero() {
+		return ctx, release
+	}
+	ctx, cancelDeadline := context.WithDeadline(ctx, deadline)
+	return ctx, func() {
+		cancelDeadline()
+		release()
+	}
+}

@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder"
+)
+
+// ServeHTTP implements http.Handler.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.inFlight.Add(1)
+	defer g.inFlight.Add(-1)
+	snapshot := g.acquire()
+	if snapshot == nil {
+		http.Error(w, "the gateway has no configuration yet", http.StatusServiceUnavailable)
+		return
+	}
+	defer snapshot.release()
+	c, ok := calls.Get().(*call)
+	if !ok {
+		return // the pool holds nothing else
+	}
+	defer c.recycle()
+	route, err := snapshot.find(r, &c.match)
+	if route == nil {
+		if snapshot.servesItself(r, c.match.protocol) {
+			g.own.server.ServeHTTP(w, r)
+			return
+		}
+		g.unmatched(snapshot, w, r, c, err)
+		return
+	}
+	g.serve(snapshot, route, w, r, c, err)
+}
+
+// serve carries one request on a route through. err is what finding the route
+// found wrong with the request already.
+func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *http.Request, c *call, err error) {
+	m := route.method
+	c.set = m.set
+	c.prepare(s, route, w, r)
+	x := transcoder.Exchange{W: w, R: r, Values: c.match.path.Values, AllowOrigin: m.allowOrigin}
+	if m.changesHeader {
+		x.BeforeHeader = c.beforeHeader
+	}
+	client := route.Binding.Downstream(x, c.match.protocol)
+
+	ctx, admitted := r.Context(), false
+	if err == nil {
+		err = s.requestMetadata(&c.request, c.match.protocol)
+	}
+	var deadline time.Time
+	var badTimeout error
+	if err == nil {
+		// What a call waits for its admission is part of its time.
+		deadline, badTimeout = m.deadline(r.Header)
+		if !deadline.IsZero() {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, deadline)
+			defer cancel()
+		}
+		if ctx, err = m.set.Admit(ctx, &c.request); err != nil {
+			err = lateRefusal(ctx, err)
+		}
+		admitted = err == nil
+	}
+	var result proxy.Result
+	if admitted {
+		if err = badTimeout; err == nil {
+			var cancel context.CancelFunc
+			ctx, cancel = g.bound(ctx, m, deadline, c.match.protocol)
+			defer cancel()
+			ctx, err = client.Open(ctx)
+		}
+	}
+	if err == nil {
+		c.fillRelay(m, client)
+		result = proxy.Relay(ctx, &c.relay)
+		err = g.ended(ctx, result.Err)
+	}
+	httpStatus := client.Finish(err, result.Trailer)
+	if err != nil && !m.Shape.ClientStreams {
+		readRest(w, r)
+	}
+	c.outcome = outcome(err, httpStatus, &result)
+	m.set.Done(&c.request, &c.outcome)
+	if httpStatus == proxy.Aborted {
+		panic(http.ErrAbortHandler) // the client must not take what it has for the whole
+	}
+}
