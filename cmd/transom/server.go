@@ -3,24 +3,18 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/transom-gateway/transom/internal/admin"
-	"github.com/transom-gateway/transom/internal/coalesce"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/observe"
-	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/transcoder"
 )
 
@@ -51,12 +45,6 @@ type server struct {
 	adminHTTP *http.Server
 	failed    chan error
 	running   sync.WaitGroup
-}
-
-// listener is one address of the gateway.
-type listener struct {
-	net.Listener
-	tls *tls.Config
 }
 
 // listen opens all listeners, or none.
@@ -94,101 +82,6 @@ func at(file *config.File, path string, err error) error {
 		return fmt.Errorf("%s: %w", where, err)
 	}
 	return err
-}
-
-func openListener(c *transomv1.Listener, file *config.File) (*listener, error) {
-	network, address := "tcp", c.GetAddress()
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, address = "unix", path
-	}
-	var config *tls.Config
-	if c.GetTls() != nil {
-		var err error
-		if config, err = serverTLS(c.GetTls(), file); err != nil {
-			return nil, err
-		}
-		config.GetConfigForClient = coalesce.ConfigForClient(nil)
-	}
-	l, err := net.Listen(network, address)
-	if err != nil && network == "unix" && left(address) && os.Remove(address) == nil {
-		l, err = net.Listen(network, address)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &listener{Listener: coalesce.Listener(l), tls: config}, nil
-}
-
-// left tells whether a socket is what a process left that did not end well: nobody
-// takes a connection.
-func left(socket string) bool {
-	info, err := os.Lstat(socket)
-	if err != nil || info.Mode().Type() != os.ModeSocket {
-		return false
-	}
-	conn, err := net.DialTimeout("unix", socket, time.Second)
-	if err == nil {
-		_ = conn.Close() // somebody is there, and that is all there is to know
-	}
-	return errors.Is(err, syscall.ECONNREFUSED)
-}
-
-// serverTLS reads the certificate anew when its file changes.
-func serverTLS(c *transomv1.ServerTls, file *config.File) (*tls.Config, error) {
-	pair := &certificate{cert: file.Resolve(c.GetCertificate()), key: file.Resolve(c.GetKey())}
-	if _, err := pair.get(nil); err != nil {
-		return nil, err
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get}
-	if ca := c.GetClientCa(); ca != "" {
-		pem, err := os.ReadFile(file.Resolve(ca))
-		if err != nil {
-			return nil, fmt.Errorf("client_ca: %w", err)
-		}
-		config.ClientCAs = x509.NewCertPool()
-		if !config.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("client_ca: %s holds no PEM certificate", ca)
-		}
-		config.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return config, nil
-}
-
-// certificate is a key pair in files.
-type certificate struct {
-	cert, key string
-
-	mu    sync.Mutex
-	times [2]time.Time
-	pair  *tls.Certificate
-}
-
-// get returns the pair as it is on disk; the last good one while the files do
-// not fit together.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	times := [2]time.Time{modified(c.cert), modified(c.key)}
-	if c.pair != nil && times == c.times {
-		return c.pair, nil
-	}
-	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
-	if err != nil {
-		if c.pair != nil {
-			return c.pair, nil
-		}
-		return nil, fmt.Errorf("certificate %s and key %s: %w", c.cert, c.key, err)
-	}
-	c.pair, c.times = &pair, times
-	return c.pair, nil
-}
-
-func modified(path string) time.Time {
-	info, err := os.Stat(path)
-	if err != nil {
-		return time.Time{}
-	}
-	return info.ModTime()
 }
 
 func newHTTPServer(h http.Handler, tls *tls.Config, t *observe.Telemetry) *http.Server {

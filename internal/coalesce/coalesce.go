@@ -3,7 +3,8 @@
 // system call of its own and reads each frame in two; here frames to be sent
 // wait for each other as long as the scheduler takes to run a goroutine, and
 // leave together, and reads are buffered. Of a long HTTP/1 answer the first 4 KB
-// wait likewise for the rest. It knows no HTTP beyond the first bytes of a
+// wait likewise for the rest. A client that reads nothing loses an HTTP/1
+// connection after a minute. It knows no HTTP beyond the first bytes of a
 // connection.
 //
 //	server.Serve(coalesce.Listener(listener))
@@ -85,8 +86,10 @@ type conn struct {
 	sending bool    // a goroutine is sending
 
 	// HTTP/1 alone.
-	held      *held // the first part of an answer; nil for none
-	releasing bool  // a goroutine will send it, or is sending it
+	held      *held     // the first part of an answer; nil for none
+	releasing bool      // a goroutine will send it, or is sending it
+	until     time.Time // the deadline of writes that we set; zero for none
+	bounded   bool      // our user has set a deadline of its own
 
 	err error
 }
@@ -196,7 +199,7 @@ func (c *conn) send() {
 func (c *conn) Close() error {
 	c.mu.Lock()
 	if c.sending || c.releasing {
-		_ = c.SetWriteDeadline(time.Now().Add(closeTime)) // fails only on a closed connection
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(closeTime)) // fails only on a closed connection
 		for c.sending || c.releasing {
 			c.room.Wait()
 		}

@@ -3,12 +3,18 @@ package coalesce
 import (
 	"net"
 	"sync"
+	"time"
 )
 
 // fullBuffer is the size of net/http's buffer before an HTTP/1 connection, in
 // bytes. A write of just that much is nearly always the first part of an answer
 // that does not fit, whose rest follows at once.
 const fullBuffer = 4 << 10
+
+// patience is how long a write may take where its user has set no deadline. The
+// network takes small answers at once, but not for ever: a client may send request
+// after request and read nothing.
+const patience = time.Minute
 
 // held is the first part of an answer, which waits for the rest.
 type held struct {
@@ -29,6 +35,7 @@ func (c *conn) writeHTTP1(p []byte) (int, error) {
 		c.room.Wait() // what was held is under way
 	}
 	h, err := c.held, c.err
+	c.bound()
 	if h == nil && err == nil && len(p) == fullBuffer {
 		c.hold(p)
 		c.mu.Unlock()
@@ -46,6 +53,34 @@ func (c *conn) writeHTTP1(p []byte) (int, error) {
 		return c.Conn.Write(p)
 	}
 	return h.send(c.Conn, p)
+}
+
+// bound sets the deadline of writes, or renews one that is half used up. c.mu is
+// locked.
+func (c *conn) bound() {
+	if c.bounded {
+		return
+	}
+	if now := time.Now(); c.until.Sub(now) < patience/2 {
+		c.until = now.Add(patience)
+		_ = c.Conn.SetWriteDeadline(c.until) // fails only on a closed connection
+	}
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bounded, c.until = !t.IsZero(), time.Time{}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bounded, c.until = !t.IsZero(), time.Time{}
+	return c.Conn.SetDeadline(t)
 }
 
 func (c *conn) hold(p []byte) {

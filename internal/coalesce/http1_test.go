@@ -4,9 +4,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // first is what net/http's buffer sends when a longer answer fills it.
@@ -114,5 +116,67 @@ func TestHTTP1Count(t *testing.T) {
 	if n, err := c.Write([]byte("abcdef")); n != 3 || err == nil {
 		// Where the goroutine was first, the second write is alone and tells the same.
 		t.Errorf("got %d, %v", n, err)
+	}
+}
+
+// A client that reads nothing must not keep a connection for ever.
+func TestHTTP1UnreadAnswer(t *testing.T) {
+	for name, test := range map[string]struct {
+		before func(*conn)
+		write  string
+		want   time.Duration
+	}{
+		"a small answer":        {func(*conn) {}, "to nobody", patience},
+		"after its user's time": {func(c *conn) { bounded(t, c, time.Hour); bounded(t, c, 0) }, "to nobody", patience},
+		"within its user's":     {func(c *conn) { bounded(t, c, 2*time.Hour) }, "to nobody", 2 * time.Hour},
+		"a first part":          {func(*conn) {}, first, patience},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				defer func() { _ = far.Close() }()
+				c := newConn(near)
+				defer func() { _ = c.Close() }()
+				test.before(c)
+				begun := time.Now()
+				_, err := c.Write([]byte(test.write))
+				if test.write == first {
+					_, err = c.Write([]byte("the rest"))
+				}
+				if took := time.Since(begun); !errors.Is(err, os.ErrDeadlineExceeded) || took != test.want {
+					t.Errorf("%v after %v, want a timeout after %v", err, took, test.want)
+				}
+			})
+		})
+	}
+}
+
+// A client that reads keeps its connection, however long it takes.
+func TestHTTP1ReadAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		c := newConn(near)
+		go func() {
+			_, _ = io.Copy(io.Discard, far)
+			_ = far.Close()
+		}()
+		for range 10 {
+			write(t, c, "to somebody")
+			time.Sleep(patience * 3 / 4) // of the bubble's clock
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func bounded(t *testing.T, c *conn, in time.Duration) {
+	t.Helper()
+	at := time.Time{}
+	if in > 0 {
+		at = time.Now().Add(in)
+	}
+	if err := c.SetDeadline(at); err != nil {
+		t.Error(err)
 	}
 }
