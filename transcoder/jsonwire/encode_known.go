@@ -85,13 +85,18 @@ func (e *encoder) only(dst []byte, p *Plan, b []byte, empty string) ([]byte, err
 	if err != nil {
 		return dst, err
 	}
+	return dst, e.ended(&c, p)
+}
+
+// ended tells what follows the one field of a message that has only that.
+func (e *encoder) ended(c *cursor, p *Plan) error {
 	if c.next(p) {
-		return dst, errAgain
+		return errAgain
 	}
 	if c.bad {
-		return dst, e.malformed(c.rest)
+		return e.malformed(c.rest)
 	}
-	return dst, nil
+	return nil
 }
 
 // wrapper appends the value of a wrapper.
@@ -111,13 +116,7 @@ func (e *encoder) wrapper(dst []byte, p *Plan, b []byte) ([]byte, error) {
 	if dst, c.rest, err = e.value(dst, c.f, c.rest); err != nil {
 		return dst, err
 	}
-	if c.next(p) {
-		return dst, errAgain
-	}
-	if c.bad {
-		return dst, e.malformed(c.rest)
-	}
-	return dst, nil
+	return dst, e.ended(&c, p)
 }
 
 // anyValue appends a google.protobuf.Value.
@@ -138,13 +137,7 @@ func (e *encoder) anyValue(dst []byte, p *Plan, b []byte) ([]byte, error) {
 	if dst, c.rest, err = e.value(dst, c.f, c.rest); err != nil {
 		return dst, err
 	}
-	if c.next(p) {
-		return dst, errAgain
-	}
-	if c.bad {
-		return dst, e.malformed(c.rest)
-	}
-	return dst, nil
+	return dst, e.ended(&c, p)
 }
 
 // secondsAndNanos reads a Timestamp or a Duration.
