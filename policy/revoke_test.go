@@ -10,7 +10,9 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/internal/redistest"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -192,10 +194,11 @@ func TestRevocationStoreAway(t *testing.T) {
 	wantCode(t, letIn(without.set(t, jwtPolicy(nil)), withToken(tokenSets{login: login}.logIn(t, adaReply))), codes.OK)
 
 	server.Restart()
-	wantCode(t, letIn(s.call, withToken(token)), codes.OK)
+	poll.Until(t, "the token's coming back", func() bool { return letIn(s.call, withToken(token)) == nil })
 	logOut(t, s.logout, token)
 	server.Restart()
 	b.clock.advance(revocationFresh)
+	poll.Until(t, "the store's coming back", func() bool { return status.Code(letIn(s.call, withToken(token))) != codes.Unavailable })
 	wantCode(t, letIn(s.call, withToken(token)), codes.Unauthenticated)
 }
 
