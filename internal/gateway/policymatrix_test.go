@@ -208,6 +208,9 @@ func rightCases(t *testing.T) []doorCase {
 	return []doorCase{
 		{name: "roles: nobody", service: "Roles", code: codes.Unauthenticated},
 		{name: "roles: another", service: "Roles", headers: cook, code: refused},
+		{name: "auth: a token of 100 KB", service: "Roles", headers: bearer(good[1] + strings.Repeat("x", 100<<10)), code: codes.Unauthenticated},
+		{name: "auth: a token of 100 KB that nobody asked for", service: "Open", headers: bearer(strings.Repeat("x", 100<<10)), code: codes.ResourceExhausted, status: 431},
+		{name: "auth: a large header beside a good token", service: "Claims", headers: append(good, "X-Long", strings.Repeat("x", 100<<10)), code: codes.ResourceExhausted, status: 431},
 		{name: "roles: another, that says it has the role", service: "Roles", headers: append(cook, "X-Transom-Roles", "keeper"), code: refused},
 		{name: "roles: one of two", service: "Roles", headers: owner, sees: map[string]string{"x-transom-roles": "cook,owner"}},
 		{name: "scopes: one of two", service: "Scopes", headers: half, code: refused, header: challenge},

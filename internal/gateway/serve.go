@@ -49,14 +49,15 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	client := route.Binding.Downstream(x, c.match.protocol)
 
 	ctx, admitted := r.Context(), false
-	if err == nil {
-		err = s.requestMetadata(&c.request, c.match.protocol)
-	}
 	var deadline time.Time
-	var badTimeout error
+	var badHeader error
 	if err == nil {
+		badHeader = s.requestMetadata(&c.request, c.match.protocol)
 		// What a call waits for its admission is part of its time.
-		deadline, badTimeout = m.deadline(r.Header)
+		var badTimeout error
+		if deadline, badTimeout = m.deadline(r.Header); badHeader == nil {
+			badHeader = badTimeout
+		}
 		if !deadline.IsZero() {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithDeadline(ctx, deadline)
@@ -69,7 +70,9 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	}
 	var result proxy.Result
 	if admitted {
-		if err = badTimeout; err == nil {
+		// What is wrong with the header is told to those who may call: a token may be
+		// too large for a header, and is a bad token first.
+		if err = badHeader; err == nil {
 			var cancel context.CancelFunc
 			ctx, cancel = g.bound(ctx, m, deadline, c.match.protocol)
 			defer cancel()
