@@ -107,7 +107,7 @@ func TestGRPCGatewayMetadata(t *testing.T) {
 			theirMetadata := l.take()
 			ours := send(t, g.URL, r)
 			ourMetadata := l.take()
-			if found := compare(theirs, ours, false); found != "" {
+			if found := compare("grpc-gateway", theirs, ours, false); found != "" {
 				t.Error(found)
 			}
 			compareMetadata(t, theirMetadata, ourMetadata)

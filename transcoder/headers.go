@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/proxy"
 )
@@ -219,7 +218,7 @@ func (rules *HeaderRules) appendMetadata(md *proxy.Metadata, name, value string)
 		for part := range splitComma(value) {
 			raw, err := decodeBase64(strings.Trim(part, " \t"))
 			if err != nil {
-				return status.Errorf(codes.InvalidArgument, "header %s: expected base64: %v", name, err)
+				return badRequest("header %s: expected base64: %v", name, err)
 			}
 			md.Add(name, string(raw))
 		}

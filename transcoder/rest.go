@@ -204,11 +204,13 @@ func (c *restCall) writeError(err error) int {
 	return httpStatus
 }
 
-// writeStatusHeaders sends an error as headers without a body, as Envoy does.
+// writeStatusHeaders sends an error as headers without a body, as Envoy does. It
+// passes on what the service sent, whose media type is gRPC's.
 func (c *restCall) writeStatusHeaders(httpStatus int, st *status.Status) int {
 	httpStatus = errorStatus(httpStatus, st.Code())
 	h := c.w.Header()
 	setStatus(h, st)
+	h["Content-Type"] = grpcHeader
 	if c.BeforeHeader != nil {
 		c.BeforeHeader(h)
 	}

@@ -220,15 +220,21 @@ func (s *restStream) writeReply() int {
 
 // writeEarlyError answers with an error that came before the first message. In
 // grpc-gateway's envelope is what the backend says, not what is wrong with the
-// request.
+// request; Envoy's array is empty, and the headers have the status.
 func (s *restStream) writeEarlyError(err error) int {
 	m := s.binding.Method
-	if s.format != formatEnvelope || !m.Shape.ServerStreams || ownError(err) {
+	array := s.format == formatArray && m.Settings.StatusHeaders
+	if s.format != formatEnvelope && !array || !m.Shape.ServerStreams || ownError(err) {
 		return s.writeError(err)
 	}
 	st, httpStatus := statusOf(err, m.Settings.Status)
 	httpStatus = errorStatus(httpStatus, st.Code())
-	s.scratch, _ = formatEnvelope.appendError(s.scratch[:0], m, err)
+	if array {
+		setStatus(s.w.Header(), st)
+		s.scratch = formatArray.appendEnd(s.scratch[:0], 0)
+	} else {
+		s.scratch, _ = formatEnvelope.appendError(s.scratch[:0], m, err)
+	}
 	s.write(httpStatus, contentTypeJSON, s.scratch)
 	return httpStatus
 }

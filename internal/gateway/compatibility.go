@@ -48,7 +48,7 @@ func grpcGatewayMetadata() *transomv1.Metadata {
 }
 
 // envoyRest is what Envoy's grpc_json_transcoder does with none of its options
-// set. Each line names the option of envoy.extensions.filters.http.
+// set; interop/envoy_test.go compares it to Envoy 1.40. Each line names the option of envoy.extensions.filters.http.
 // grpc_json_transcoder.v3.GrpcJsonTranscoder whose documented default it is.
 func envoyRest() *transomv1.Rest {
 	return &transomv1.Rest{
@@ -60,7 +60,11 @@ func envoyRest() *transomv1.Rest {
 		// No option: "Don't fail the translation if there are unknown fields in
 		// JSON", request_message_translator.cc of grpc-httpjson-transcoding.
 		IgnoreUnknownFields: proto.Bool(true),
-		// Nor for this: all that is not application/grpc is transcoded.
+		// but for enums it has "invalid value", interop/envoy_test.go.
+		IgnoreUnknownEnums: proto.Bool(false),
+		// Its path matcher takes a slash at the end off.
+		AcceptTrailingSlash: proto.Bool(true),
+		// Nor is there one for this: all that is not application/grpc is transcoded.
 		AnyContentType: proto.Bool(true),
 	}
 }

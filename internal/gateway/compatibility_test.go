@@ -144,6 +144,15 @@ var envoyPoints = []point{
 		without:  scenario{status: 404, want: `{"code": 5}`},
 	},
 	{
+		setting:  "rest: { accept_trailing_slash: true }",
+		scenario: scenario{name: "a trailing slash", method: "GET", path: "/v1/shelves/", status: 200},
+		without:  scenario{status: 404},
+	},
+	{
+		setting:  "rest: { ignore_unknown_fields: true, ignore_unknown_enums: false }",
+		scenario: scenario{name: "unknown enum values are refused", method: "POST", path: "/v1/echo", body: `{"nothing": 1, "enumValue": "NOTHING"}`, status: 400, want: `{"code": 3}`},
+	},
+	{
 		scenario: scenario{name: "the gateway's own errors are said in JSON", method: "GET", path: "/v1/shelves/1?nothing=1", status: 400, want: `{"code": 3}`},
 	},
 	{

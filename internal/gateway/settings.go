@@ -49,7 +49,7 @@ func newSettings(c *transomv1.Config, log *slog.Logger) settings {
 	s.base = transcoder.Settings{
 		JSON:               json,
 		ConnectJSON:        jsonwire.Output{OmitDefaults: true},
-		Input:              jsonwire.Input{IgnoreUnknown: rest.GetIgnoreUnknownFields(), AllowTrailing: rest.GetIgnoreTrailingJson()},
+		Input:              requestJSON(rest),
 		Headers:            s.headers,
 		IgnoreUnknownQuery: rest.GetIgnoreUnknownQuery(),
 		IgnoredQuery:       setOf(rest.GetIgnoredQuery()),
@@ -63,6 +63,14 @@ func newSettings(c *transomv1.Config, log *slog.Logger) settings {
 		AnyContentType:     rest.GetAnyContentType(),
 	}
 	return s
+}
+
+func requestJSON(rest *transomv1.Rest) jsonwire.Input {
+	return jsonwire.Input{
+		IgnoreUnknown: rest.GetIgnoreUnknownFields(),
+		KnownEnums:    rest.IgnoreUnknownEnums != nil && !rest.GetIgnoreUnknownEnums(),
+		AllowTrailing: rest.GetIgnoreTrailingJson(),
+	}
 }
 
 func setOf(names []string) map[string]bool {

@@ -8,6 +8,8 @@ import (
 type Input struct {
 	// IgnoreUnknown skips unknown fields and unknown names of enums.
 	IgnoreUnknown bool
+	// KnownEnums refuses unknown names of enums also with IgnoreUnknown.
+	KnownEnums bool
 	// AllowTrailing ignores what stands after the value.
 	AllowTrailing bool
 	// MaxDepth is how many objects and arrays may be open at once; 0 is 100.
@@ -26,6 +28,8 @@ type decoder struct {
 	max   int
 	// ignore: unknown fields are skipped.
 	ignore bool
+	// ignoreEnums: unknown names of enums are skipped.
+	ignoreEnums bool
 	// partial: required fields are not checked (inside an Any).
 	partial bool
 	// keep: a zero is written although it is the same as unset.
@@ -45,6 +49,7 @@ func newDecoder(s *Plans, dst, json []byte, in Input) *decoder {
 	d := decoders.Get().(*decoder)
 	d.plans, d.in, d.pos, d.out = s, json, 0, dst
 	d.depth, d.max, d.ignore, d.partial, d.keep = 0, in.MaxDepth, in.IgnoreUnknown, false, false
+	d.ignoreEnums = in.IgnoreUnknown && !in.KnownEnums
 	d.marked, d.marking = 0, false
 	if d.max == 0 {
 		d.max = defaultDepth

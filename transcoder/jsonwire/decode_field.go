@@ -462,7 +462,7 @@ func (d *decoder) enum(f *fieldPlan) (uint64, bool, error) {
 		if n, ok := f.enum.numbers.find(name); ok {
 			return uint64(n), true, nil
 		}
-		if d.ignore {
+		if d.ignoreEnums {
 			return 0, false, nil
 		}
 		return 0, false, d.failAt(start, "%s is not a value of the enum %s", quote(string(name)), f.enum.desc.FullName())

@@ -2304,8 +2304,11 @@ type Rest struct {
 	// A body that is neither a form nor protobuf is JSON, whatever its
 	// Content-Type; so is a "form" that begins like JSON, as curl -d sends it.
 	AnyContentType *bool `protobuf:"varint,18,opt,name=any_content_type,json=anyContentType,proto3,oneof" json:"any_content_type,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Unknown names of enum values are ignored, not refused. Unset, it is as
+	// ignore_unknown_fields.
+	IgnoreUnknownEnums *bool `protobuf:"varint,19,opt,name=ignore_unknown_enums,json=ignoreUnknownEnums,proto3,oneof" json:"ignore_unknown_enums,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Rest) Reset() {
@@ -2460,6 +2463,13 @@ func (x *Rest) GetStatusHeaders() bool {
 func (x *Rest) GetAnyContentType() bool {
 	if x != nil && x.AnyContentType != nil {
 		return *x.AnyContentType
+	}
+	return false
+}
+
+func (x *Rest) GetIgnoreUnknownEnums() bool {
+	if x != nil && x.IgnoreUnknownEnums != nil {
+		return *x.IgnoreUnknownEnums
 	}
 	return false
 }
@@ -2752,7 +2762,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x04Otlp\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12&\n" +
 	"\fsample_ratio\x18\x02 \x01(\x01H\x00R\vsampleRatio\x88\x01\x01B\x0f\n" +
-	"\r_sample_ratio\"\xa1\n" +
+	"\r_sample_ratio\"\xf1\n" +
 	"\n" +
 	"\x04Rest\x127\n" +
 	"\x15accept_trailing_slash\x18\x01 \x01(\bH\x00R\x13acceptTrailingSlash\x88\x01\x01\x12\"\n" +
@@ -2775,7 +2785,8 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\fliteral_plus\x18\x0f \x01(\bH\rR\vliteralPlus\x88\x01\x01\x127\n" +
 	"\x15keep_reserved_escapes\x18\x10 \x01(\bH\x0eR\x13keepReservedEscapes\x88\x01\x01\x12*\n" +
 	"\x0estatus_headers\x18\x11 \x01(\bH\x0fR\rstatusHeaders\x88\x01\x01\x12-\n" +
-	"\x10any_content_type\x18\x12 \x01(\bH\x10R\x0eanyContentType\x88\x01\x01B\x18\n" +
+	"\x10any_content_type\x18\x12 \x01(\bH\x10R\x0eanyContentType\x88\x01\x01\x125\n" +
+	"\x14ignore_unknown_enums\x18\x13 \x01(\bH\x11R\x12ignoreUnknownEnums\x88\x01\x01B\x18\n" +
 	"\x16_accept_trailing_slashB\r\n" +
 	"\v_only_rulesB\x12\n" +
 	"\x10_method_overrideB\x17\n" +
@@ -2792,7 +2803,8 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\r_literal_plusB\x18\n" +
 	"\x16_keep_reserved_escapesB\x11\n" +
 	"\x0f_status_headersB\x13\n" +
-	"\x11_any_content_type\"\x93\x03\n" +
+	"\x11_any_content_typeB\x17\n" +
+	"\x15_ignore_unknown_enums\"\x93\x03\n" +
 	"\bMetadata\x12'\n" +
 	"\x0frequest_headers\x18\x01 \x03(\tR\x0erequestHeaders\x12)\n" +
 	"\x10response_headers\x18\x02 \x03(\tR\x0fresponseHeaders\x12,\n" +
