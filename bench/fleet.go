@@ -119,6 +119,8 @@ func (f *fleet) startPeer(ctx context.Context, name string) (*peer, error) {
 		return f.startTransom(ctx, name)
 	case nginx:
 		return f.startNginx(ctx)
+	case envoy:
+		return f.startEnvoy(ctx)
 	default:
 		return f.startProgram(ctx, name, name)
 	}

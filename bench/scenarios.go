@@ -44,6 +44,7 @@ const (
 	grpcGateway    = "grpc-gateway"
 	reverseProxy   = "reverse-proxy"
 	nginx          = "nginx"
+	envoy          = "envoy"
 	grpcProxy      = "grpc-proxy"
 )
 
@@ -118,13 +119,17 @@ func scenarios() []scenario {
 
 // rest are those who serve JSON; the goal is against grpc-gateway.
 func rest(goal float64) []contender {
-	return []contender{
+	all := []contender{
 		{label: "Transom", peer: transom},
 		{label: "Transom again (noise)", peer: transomAgain},
 		{label: "grpc-gateway", peer: grpcGateway, goal: goal},
 		{label: "httputil.ReverseProxy (JSON backend)", peer: reverseProxy},
 		{label: "nginx (JSON backend)", peer: nginx},
 	}
+	if envoyBinary() != "" {
+		all = append(all, contender{label: "Envoy's grpc_json_transcoder", peer: envoy})
+	}
+	return all
 }
 
 func postRequest() load.Request {
