@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +20,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/loopback"
 )
 
 // startEtcd starts a real etcd with its own REST API beside its gRPC one.
@@ -31,7 +31,7 @@ func startEtcd(t *testing.T) (httpURL, grpcAddress string) {
 	config.LogLevel = "fatal"
 	// etcd's own REST gateway dials the address it was told to listen on, so that
 	// must be a real port.
-	client, peer := url.URL{Scheme: "http", Host: freeAddress(t)}, url.URL{Scheme: "http", Host: freeAddress(t)}
+	client, peer := url.URL{Scheme: "http", Host: loopback.Address(t)}, url.URL{Scheme: "http", Host: loopback.Address(t)}
 	config.ListenClientUrls, config.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	config.ListenPeerUrls, config.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	config.InitialCluster = config.InitialClusterFromName(config.Name)
@@ -47,17 +47,6 @@ func startEtcd(t *testing.T) (httpURL, grpcAddress string) {
 	}
 	address := server.Clients[0].Addr().String()
 	return "http://" + address, address
-}
-
-// freeAddress returns an address on loopback that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // etcdProtos are etcd's own .proto files, as its Go module ships them, under the

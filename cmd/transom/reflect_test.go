@@ -19,6 +19,7 @@ import (
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/transom-gateway/transom/internal/loopback"
 	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/internal/schema"
 )
@@ -217,7 +218,7 @@ func TestReflectProcess(t *testing.T) {
 	bin := buildTransom(t)
 	for name, alpha := range map[string]bool{"Semantics 47: reflection v1": false, "Semantics 47: reflection v1alpha": true} {
 		t.Run(name, func(t *testing.T) {
-			address := freeAddress(t)
+			address := loopback.Address(t)
 			p := startProcess(t, bin, "--reflect", "--upstream", address)
 			if log := p.log.String(); !strings.Contains(log, "its methods are served once it can") {
 				t.Errorf("the log does not say what is waited for:\n%s", log)
@@ -266,22 +267,11 @@ func TestReflectProcess(t *testing.T) {
 	}
 }
 
-// freeAddress finds an address of loopback at which nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 // TestReflectedServerAway keeps the schema of a server that is away while
 // something else is reloaded, and refuses what a policy names only when all
 // servers have told what they have.
 func TestReflectedServerAway(t *testing.T) {
-	address := freeAddress(t)
+	address := loopback.Address(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "transom.yaml")
 	config := `schemas: [{ reflection: { upstream: parts, poll: 0.02s } }]
@@ -309,7 +299,7 @@ metadata: { request_headers: ["x-team"] }
 		return status == 200
 	})
 	// What looks once does not wait.
-	if code, _, text := command(t, "routes", "--reflect", "--upstream", freeAddress(t)); code != exitProblem || !strings.Contains(text, "cannot be asked for its schema") {
+	if code, _, text := command(t, "routes", "--reflect", "--upstream", loopback.Address(t)); code != exitProblem || !strings.Contains(text, "cannot be asked for its schema") {
 		t.Errorf("exit code %d: %s", code, text)
 	}
 }

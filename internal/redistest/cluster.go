@@ -3,10 +3,10 @@ package redistest
 import (
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/transom-gateway/transom/internal/loopback"
 	"github.com/transom-gateway/transom/internal/poll"
 )
 
@@ -26,25 +26,25 @@ func StartClusterOf(t testing.TB, n int) []*Server {
 	t.Helper()
 	// A cluster's servers tell clients their addresses, so it cannot do with a
 	// socket; the second half of the ports are those that its servers talk over.
-	ports := freePorts(t, 2*n)
+	addresses := make([]string, 2*n)
+	for i := range addresses {
+		addresses[i] = loopback.Address(t)
+	}
 	servers := make([]*Server, n)
 	for i := range servers {
 		r := newServer(t)
-		r.NodeURL = fmt.Sprintf("redis://127.0.0.1:%d", ports[i])
-		r.URL = r.NodeURL + "?"
-		for _, port := range ports[:n] {
-			r.URL += fmt.Sprintf("addr=127.0.0.1:%d&", port)
-		}
-		r.URL = r.URL[:len(r.URL)-1]
+		host, port, busPort := parts(t, addresses[i], addresses[n+i])
+		r.NodeURL = "redis://" + addresses[i]
+		r.URL = r.NodeURL + "?addr=" + strings.Join(addresses[:n], "&addr=")
 		r.more = []string{
-			"--port", strconv.Itoa(ports[i]), "--cluster-port", strconv.Itoa(ports[n+i]), "--bind", "127.0.0.1",
-			"--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1",
+			"--port", port, "--cluster-port", busPort, "--bind", host,
+			"--cluster-enabled", "yes", "--cluster-announce-ip", host,
 		}
 		r.Restart()
 		r.must(fmt.Sprintf("CLUSTER SET-CONFIG-EPOCH %d", i+1))
 		r.must(fmt.Sprintf("CLUSTER ADDSLOTSRANGE %d %d", i*slots/n, (i+1)*slots/n-1))
 		if i > 0 {
-			servers[0].must(fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d %d", ports[i], ports[n+i]))
+			servers[0].must(fmt.Sprintf("CLUSTER MEET %s %s %s", host, port, busPort))
 		}
 		servers[i] = r
 	}
@@ -69,17 +69,15 @@ func (r *Server) must(line string) {
 	}
 }
 
-// freePorts finds ports of loopback that nobody uses now.
-func freePorts(t testing.TB, n int) []int {
+// parts are the host of both addresses of a server, and their ports.
+func parts(t testing.TB, serve, bus string) (host, port, busPort string) {
 	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }() // all at the end, so that no two are the same
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	host, port, err := net.SplitHostPort(serve)
+	if err == nil {
+		_, busPort, err = net.SplitHostPort(bus)
 	}
-	return ports
+	if err != nil {
+		t.Fatal(err)
+	}
+	return host, port, busPort
 }
