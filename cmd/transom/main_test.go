@@ -155,6 +155,14 @@ service R {
 			schema + "auht: { jwt: [] }\n",
 			[]string{missed, `transom\.yaml:2:1: .*auht`},
 		},
+		"keys that are wrong": {
+			schema + "auth: { jwt: [{ issuer: x, audience: y, jwks_url: nonsense }], session: { ttl: 3 } }\nrest: { ignored_query: 3 }\ndefaults: { timeout: soon }\n",
+			[]string{missed, rule, retry, `transom\.yaml:2:\d+: .*jwks_url`, `transom\.yaml:2:\d+: .*session\.ttl`, `transom\.yaml:3:\d+: .*ignored_query`, `transom\.yaml:4:\d+: .*timeout`},
+		},
+		"an issuer that signs": {
+			schema + "auth: { jwt: [{ issuer: x, audience: y, jwks_url: nonsense, private_key: p }] }\n",
+			[]string{missed, `transom\.yaml:2:\d+: .*jwks_url`, `transom\.yaml:2:\d+: .*private_key`},
+		},
 		"a template": {
 			schema + "http_rules: [{ selector: p.v1.S.Get, get: \"/v1//x\" }]\n",
 			[]string{missed, retry, noKeys, `transom\.yaml:2:\d+: .*/v1//x`},
