@@ -41,21 +41,23 @@ func TestStreamsEndWithTheDeadline(t *testing.T) {
 	for _, c := range connectCases() {
 		t.Run("Semantics 32: "+c.name, func(t *testing.T) {
 			client := connectClient{http: httpClient(t, c.http2), url: e.url, options: c.options}
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			defer cancel()
-			request := connect.NewRequest(&testpb.StreamingOutputCallRequest{ResponseParameters: sizes(1)})
-			request.Header().Set("X-Case", "block")
-			stream, err := newConnect[testpb.StreamingOutputCallRequest, testpb.StreamingOutputCallResponse](client, "StreamingOutputCall").CallServerStream(ctx, request)
-			for err == nil && stream.Receive() {
-				continue
-			}
-			if err == nil {
-				err = stream.Err()
-				_ = stream.Close()
-			}
-			if connect.CodeOf(err) != connect.CodeDeadlineExceeded {
-				t.Errorf("got %v, want deadline_exceeded", err)
-			}
+			e.backend.untilReached(t, func(timeout time.Duration) {
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				defer cancel()
+				request := connect.NewRequest(&testpb.StreamingOutputCallRequest{ResponseParameters: sizes(1)})
+				request.Header().Set("X-Case", "block")
+				stream, err := newConnect[testpb.StreamingOutputCallRequest, testpb.StreamingOutputCallResponse](client, "StreamingOutputCall").CallServerStream(ctx, request)
+				for err == nil && stream.Receive() {
+					continue
+				}
+				if err == nil {
+					err = stream.Err()
+					_ = stream.Close()
+				}
+				if connect.CodeOf(err) != connect.CodeDeadlineExceeded {
+					t.Errorf("got %v, want deadline_exceeded", err)
+				}
+			})
 			receive(t, e.backend.cancelled)
 		})
 	}

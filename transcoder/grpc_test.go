@@ -219,12 +219,14 @@ func TestGRPCCancellation(t *testing.T) {
 		receive(t, e.backend.cancelled)
 	})
 	t.Run("Semantics 32: the client's deadline", func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(metadata.NewOutgoingContext(t.Context(), block), 50*time.Millisecond)
-		defer cancel()
-		_, err := client.UnaryCall(ctx, &testpb.SimpleRequest{})
-		if status.Code(err) != codes.DeadlineExceeded {
-			t.Errorf("got %v, want DEADLINE_EXCEEDED", err)
-		}
+		e.backend.untilReached(t, func(timeout time.Duration) {
+			ctx, cancel := context.WithTimeout(metadata.NewOutgoingContext(t.Context(), block), timeout)
+			defer cancel()
+			_, err := client.UnaryCall(ctx, &testpb.SimpleRequest{})
+			if status.Code(err) != codes.DeadlineExceeded {
+				t.Errorf("got %v, want DEADLINE_EXCEEDED", err)
+			}
+		})
 		receive(t, e.backend.cancelled)
 	})
 }
@@ -305,7 +307,7 @@ func receive(t *testing.T, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(10 * time.Second):
-		t.Fatal("the backend's call was not cancelled within 10 s")
+	case <-time.After(time.Minute):
+		t.Fatal("the backend's call was not cancelled within a minute")
 	}
 }

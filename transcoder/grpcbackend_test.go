@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -74,6 +75,19 @@ func (b *backend) begin(ctx context.Context) string {
 		_ = grpc.SetTrailer(ctx, trailer)
 	}
 	return strings.Join(md["x-case"], "")
+}
+
+// untilReached makes a call with a timeout, and with a longer one as long as the
+// time of a busy machine passes before the backend hears of the call.
+func (b *backend) untilReached(t *testing.T, call func(timeout time.Duration)) {
+	t.Helper()
+	before := b.calls.Load()
+	for timeout := 50 * time.Millisecond; timeout < time.Minute; timeout *= 4 {
+		if call(timeout); b.calls.Load() > before {
+			return
+		}
+	}
+	t.Fatal("no call reaches the backend within its time")
 }
 
 // failure is the error of the cases that end with one.

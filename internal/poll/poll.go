@@ -11,12 +11,12 @@ import (
 
 const (
 	// patience is more than any machine needs; only a failing test sees its end.
-	patience = 20 * time.Second
+	patience = time.Minute
 	interval = 2 * time.Millisecond
 )
 
 // Until returns when ok says yes, and fails the test if that does not happen
-// within 20 seconds. what is what is waited for.
+// within a minute. what is what is waited for.
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	if !Within(patience, ok) {

@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds the wait for what happens by itself.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // start starts a gateway, a browser, and a page of the gateway's own origin.
 func start(t *testing.T, options gatewaytest.Options) (*gatewaytest.Gateway, *browser.Browser, *browser.Page) {

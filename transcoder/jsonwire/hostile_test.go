@@ -3,6 +3,8 @@ package jsonwire_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -29,30 +31,41 @@ func TestSemantics51AnyBomb(t *testing.T) {
 		strings.Repeat(`,"@type":"type.googleapis.com/google.protobuf.Any"}`, depth) + `}`
 	plan := everythingPlan()
 	for _, in := range []jsonwire.Input{{}, {IgnoreUnknown: true}} {
-		start := time.Now()
-		_, err := plan.AppendWire(nil, []byte(bomb), in)
-		took := time.Since(start)
-		if err == nil {
-			t.Error("the bomb was accepted")
-		}
-		if took > 100*time.Millisecond {
-			t.Errorf("refusing %d bytes took %v, want at most 100ms", len(bomb), took)
-		}
+		wantWithin(t, 100*time.Millisecond, fmt.Sprintf("refusing %d bytes", len(bomb)), func() {
+			if _, err := plan.AppendWire(nil, []byte(bomb), in); err == nil {
+				t.Error("the bomb was accepted")
+			}
+		})
 	}
 	// As deep as JSON may nest, and large in the middle.
 	big := `{"any":` + strings.Repeat(`{"value":`, 97) + `{"tags":["` + strings.Repeat("x", 1<<20) + `"],"@type":"transom.jsonwire.test.Book"}` +
 		strings.Repeat(`,"@type":"google.protobuf.Any"}`, 97) + `}`
-	start := time.Now()
-	wire, err := plan.AppendWire(nil, []byte(big), jsonwire.Input{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if took := time.Since(start); took > 500*time.Millisecond {
-		t.Errorf("97 Any messages around 1 MB took %v", took)
-	}
+	var wire []byte
+	wantWithin(t, 500*time.Millisecond, "97 Any messages around 1 MB", func() {
+		var err error
+		if wire, err = plan.AppendWire(nil, []byte(big), jsonwire.Input{}); err != nil {
+			t.Fatal(err)
+		}
+	})
 	if _, err := plan.AppendJSON(nil, wire, jsonwire.Output{}); err != nil {
 		t.Error(err)
 	}
+}
+
+// wantWithin holds the time that fn needs below a bound. A busy machine takes
+// time of its own, so what counts is the least of some runs: work that grows with
+// the square of its input is never quick.
+func wantWithin(t *testing.T, bound time.Duration, what string, fn func()) {
+	t.Helper()
+	least := time.Duration(math.MaxInt64)
+	for range 10 {
+		start := time.Now()
+		fn()
+		if least = min(least, time.Since(start)); least <= bound {
+			return
+		}
+	}
+	t.Errorf("%s took %v, want at most %v", what, least, bound)
 }
 
 // allocated is the memory that fn takes.
@@ -105,13 +118,11 @@ func TestSemantics51Time(t *testing.T) {
 		wire = protowire.AppendBytes(protowire.AppendTag([]byte{0x08, 1, 0x08, 1}, 17, protowire.BytesType), wire)
 		wire = protowire.AppendBytes(protowire.AppendTag(wire, 17, protowire.BytesType), nil)
 	}
-	start := time.Now()
-	if _, err := plan.AppendJSON(nil, wire, jsonwire.Output{OmitDefaults: true}); err != nil {
-		t.Fatal(err)
-	}
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("%d bytes nested 900 deep took %v", len(wire), took)
-	}
+	wantWithin(t, time.Second, fmt.Sprintf("%d bytes nested 900 deep", len(wire)), func() {
+		if _, err := plan.AppendJSON(nil, wire, jsonwire.Output{OmitDefaults: true}); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // TestSemantics20Depth refuses JSON that nests too deeply, with path and offset.
