@@ -182,5 +182,9 @@ func descriptor(file *ir.File, withSource bool) (*descriptorpb.FileDescriptorPro
 		return nil, err
 	}
 	made := new(descriptorpb.FileDescriptorProto)
-	return made, unmarshalKnown(wire, made)
+	if err := unmarshalKnown(wire, made); err != nil || !withSource {
+		return made, err
+	}
+	placeElements(file, made)
+	return made, nil
 }
