@@ -130,15 +130,16 @@ func filled(template *httprule.Template) string {
 	return b.String()
 }
 
-// TestGoogleapisReloadUnderLoad reloads everything while requests run; none may
-// fail.
+// TestGoogleapisReloadUnderLoad loads everything, twice, in place of a small
+// service while requests run; none may fail.
 func TestGoogleapisReloadUnderLoad(t *testing.T) {
 	backend := startBackend(t)
 	folder := t.TempDir()
 	if err := os.CopyFS(folder, bookstore.Protos); err != nil {
 		t.Fatal(err)
 	}
-	file := config.ForFlags([]string{filepath.Join(folder, "protos")}, []string{inflate(t)}, false, backend, "", "")
+	protos := []string{filepath.Join(folder, "protos")}
+	file := config.ForFlags(protos, nil, false, backend, "", "")
 	telemetry, err := observe.Setup(&transomv1.Telemetry{}, "test", io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -168,9 +169,10 @@ func TestGoogleapisReloadUnderLoad(t *testing.T) {
 			_ = response.Body.Close()
 		}
 	})
+	file = config.ForFlags(protos, []string{inflate(t)}, false, backend, "", "")
 	for range 2 {
 		if _, err := g.Reload(t.Context()); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%.2000s", err.Error())
 		}
 	}
 	cancel()
