@@ -3,6 +3,7 @@ package watch
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -178,30 +179,29 @@ func swapConfigMap(t *testing.T, dir string) {
 }
 
 // TestLater holds that what came after New is watched as what was there before.
+// A look may fall between any two steps of a change, so each step here is one
+// that cannot be seen half done.
 func TestLater(t *testing.T) {
-	dir := t.TempDir()
+	dir, elsewhere := t.TempDir(), t.TempDir()+"/a.proto"
+	write(t, elsewhere, "1")
 	changes := watching(t, dir)
-	for _, folder := range []string{"/a", "/a/b", "/a/b/c"} {
-		must(t, os.Mkdir(dir+folder, 0o700))
+	folders := []string{dir + "/a", dir + "/a/b", dir + "/a/b/c"}
+	for _, folder := range folders {
+		must(t, os.Mkdir(folder, 0o700))
 		wait(t, changes)
 	}
-	write(t, dir+"/a/b/c/a.proto", "1")
+	must(t, os.Rename(elsewhere, dir+"/a/b/c/a.proto"))
 	wait(t, changes)
-	must(t, os.RemoveAll(dir+"/a"))
+	must(t, os.Rename(dir+"/a/b/c/a.proto", elsewhere))
 	wait(t, changes)
-	drain(changes)
+	for _, folder := range slices.Backward(folders) {
+		must(t, os.Remove(folder))
+		wait(t, changes)
+	}
 	must(t, os.Mkdir(dir+"/a", 0o700))
 	wait(t, changes)
-	write(t, dir+"/a/b.proto", "1")
+	must(t, os.Rename(elsewhere, dir+"/a/b.proto"))
 	wait(t, changes)
-}
-
-// drain takes the calls that came already; a change of several steps may have
-// made several.
-func drain(changes <-chan struct{}) {
-	for len(changes) > 0 {
-		<-changes
-	}
 }
 
 // TestWithoutEvents holds that a look now and then sees what no event tells:
