@@ -212,11 +212,16 @@ func (p *peer) ready(ctx context.Context, address string) error {
 func hostOf(p *peer) string { return p.base[len("http://"):] }
 
 // freeAddress returns an address nobody listens at, for programs that cannot
-// tell which one the system gave them.
+// tell which one the system gave them. It is an address of loopback that only
+// this process uses: a free port of 127.0.0.1 may be another's a moment later.
 func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	pid := os.Getpid()
+	host := fmt.Sprintf("127.%d.%d.%d", 1+pid>>16%254, pid>>8&255, pid&255)
+	listener, err := net.Listen("tcp", host+":0")
+	if err != nil { // some systems have but one address of loopback
+		if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return "", err
+		}
 	}
 	return listener.Addr().String(), listener.Close()
 }
