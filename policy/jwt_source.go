@@ -133,7 +133,11 @@ func (s *keySource) readOnce(ctx context.Context) bool {
 	s.attempt, s.reading, s.tried = make(chan struct{}), false, true
 	s.mu.Unlock()
 	if err != nil && ctx.Err() == nil {
-		s.log.Warn("the keys of a token issuer cannot be read; the last good ones stay in use", "keys", s.name, "error", err)
+		until := "the last good ones stay in use"
+		if s.current.Load() == nil {
+			until = "there are none yet, so its tokens cannot be checked and are refused"
+		}
+		s.log.Warn("the keys of a token issuer cannot be read; "+until, "keys", s.name, "error", err)
 	}
 	return err == nil
 }

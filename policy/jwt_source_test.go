@@ -212,6 +212,22 @@ func TestKeysThatWereNeverReadAreUnavailable(t *testing.T) {
 	poll.Until(t, "the keys' coming back", func() bool { return letIn(set, withToken(tok)) == nil })
 }
 
+// The log speaks of the last good keys only where there are some.
+func TestLogOfKeysThatCannotBeRead(t *testing.T) {
+	var log bytes.Buffer
+	s := &keySource{
+		name: "them", log: slog.New(slog.NewTextHandler(&log, nil)), attempt: make(chan struct{}),
+		read: func(context.Context) ([]byte, error) { return nil, errors.New("refused") },
+	}
+	for _, want := range []string{"there are none yet, so its tokens cannot be checked and are refused", "the last good ones stay in use"} {
+		log.Reset()
+		if s.readOnce(t.Context()) || !strings.Contains(log.String(), want) || !strings.Contains(log.String(), "keys=them error=refused") {
+			t.Errorf("the log says %q, expected %q", log.String(), want)
+		}
+		s.current.Store(&keySet{})
+	}
+}
+
 func TestRotationTakesOldTokensAway(t *testing.T) {
 	k := testKeys()
 	file := filepath.Join(t.TempDir(), "keys.json")
