@@ -13,6 +13,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 )
 
@@ -112,5 +113,27 @@ func New(o Options) http.Handler {
 	s.mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	s.mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return s.guard(http.NewCrossOriginProtection().Handler(s.mux))
+	return s.guard(http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.route)))
+}
+
+// route says what there is instead where nothing is to be had.
+func (s *server) route(w http.ResponseWriter, r *http.Request) {
+	if _, pattern := s.mux.Handler(r); pattern != "" {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		other := *r
+		other.Method = method
+		if _, pattern := s.mux.Handler(&other); pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) > 0 {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		http.Error(w, "found "+r.Method+", expected "+strings.Join(allowed, " or ")+" for "+r.URL.Path, http.StatusMethodNotAllowed)
+		return
+	}
+	http.Error(w, "no page is at "+r.URL.Path+"; / names those that there are", http.StatusNotFound)
 }

@@ -104,8 +104,8 @@ func TestAnswers(t *testing.T) {
 		{"Semantics 53: a reload that left a file out", "/readyz?verbose", leftOut, 200, "ready\nsnapshot: 3, loaded 2026-11-01T12:00:00Z\nlast reload: ok, but for\n" +
 			"  a.proto:3:7: unknown type <Book>\nupstream books dns:///books:50051: READY\nupstream desk desk:1: TRANSIENT_FAILURE: dial tcp 10.0.0.1:1: refused\n"},
 		{"metrics", "/metrics", newGateway(), 200, "up 1\n"},
-		{"elsewhere", "/nothing", newGateway(), 404, "404 page not found\n"},
-		{"GET does not reload", "/reload", newGateway(), 405, "Method Not Allowed\n"},
+		{"elsewhere", "/nothing", newGateway(), 404, "no page is at /nothing; / names those that there are\n"},
+		{"GET does not reload", "/reload", newGateway(), 405, "found GET, expected POST for /reload\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			response, body := ask(t, test.gateway, "GET", test.path)
@@ -186,6 +186,25 @@ func TestOtherSitesChangeNothing(t *testing.T) {
 	} {
 		if response, _ := ask(t, g, "POST", "/reload", header...); response.StatusCode != 403 {
 			t.Errorf("%q: got %d, want 403", header, response.StatusCode)
+		}
+	}
+}
+
+func TestAllow(t *testing.T) {
+	for _, test := range []struct {
+		method, path string
+		code         int
+		allow        string
+	}{
+		{"GET", "/reload", 405, "POST"},
+		{"DELETE", "/metrics", 405, "GET, HEAD"},
+		{"PUT", "/debug/pprof/symbol", 405, "GET, HEAD, POST"},
+		{"HEAD", "/healthz", 200, ""},
+		{"POST", "/nothing", 404, ""},
+	} {
+		response, _ := ask(t, newGateway(), test.method, test.path)
+		if got := response.Header.Get("Allow"); response.StatusCode != test.code || got != test.allow {
+			t.Errorf("%s %s: got %d and Allow %q, want %d and %q", test.method, test.path, response.StatusCode, got, test.code, test.allow)
 		}
 	}
 }
