@@ -131,7 +131,9 @@ func (in *caller) request(ctx context.Context, route gateway.Listed, body io.Rea
 	}
 	request.RemoteAddr = "127.0.0.1:0"
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Accept", contentTypeEvents)
+	if route.Stream == "server_streaming" || route.Stream == "bidi_streaming" { // a unary call would tell the service
+		request.Header.Set("Accept", contentTypeEvents)
+	}
 	for _, h := range in.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {

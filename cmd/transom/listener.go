@@ -41,9 +41,22 @@ func openListener(c *transomv1.Listener, file *config.File) (*listener, error) {
 		l, err = net.Listen(network, address)
 	}
 	if err != nil {
-		return nil, err
+		return nil, advised(err)
 	}
 	return &listener{Listener: coalesce.Listener(l), tls: config}, nil
+}
+
+// advised adds to the error of an address where nobody can listen what to do.
+func advised(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w: another program listens there; end it, or choose another address", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w: this machine has no such address; without a host it is all that there are", err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w: choose another address, or run with the right to it (CAP_NET_BIND_SERVICE for ports below 1024)", err)
+	}
+	return err
 }
 
 // left tells whether a socket is what a process left that did not end well: nobody

@@ -233,7 +233,7 @@ upstreams: { books: { grpc: { target: "localhost:1" } } }
 		t.Errorf("exit code %d", code)
 	}
 	for _, want := range []string{
-		config + ":2:5: listen tcp " + taken.Addr().String() + ": bind: address already in use\n",
+		config + ":2:5: listen tcp " + taken.Addr().String() + ": bind: address already in use: another program listens there; end it, or choose another address\n",
 		config + ":3:5: certificate " + filepath.Join(dir, "cert.pem") + " and key " + filepath.Join(dir, "other.pem") + ": tls: private key does not match public key\n",
 		config + ":4:5: client_ca: empty.pem holds no PEM certificate\n",
 	} {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"runtime"
 	"strings"
@@ -105,10 +106,10 @@ func dash(s string) string {
 func newExplain(s streams) *cobra.Command {
 	var in input
 	c := &cobra.Command{
-		Use:     "explain METHOD PATH [FOLDER]",
+		Use:     "explain METHOD PATH [FOLDER...]",
 		Short:   "Say which route a request takes, what it binds and which policies it meets",
 		Example: "  transom explain GET /v1/shelves/1/books/2 ./protos",
-		Args:    takes(2, 3, "a method, a path and at most one folder"),
+		Args:    takes(2, math.MaxInt, "a method, a path, then folders"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if !strings.HasPrefix(args[1], "/") {
 				return fmt.Errorf("found the path %q, expected one that begins with a slash", args[1])

@@ -17,6 +17,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/transom-gateway/transom/internal/nearest"
 )
 
 // version is set by the linker.
@@ -77,6 +80,21 @@ func takes(least, most int, what string) cobra.PositionalArgs {
 	}
 }
 
+// meantFlag adds to the error of a flag that the command does not have the one
+// that was meant, if any is like it.
+func meantFlag(c *cobra.Command, err error) error {
+	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !unknown {
+		return err
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if near := nearest.Of(names, name); near != "" {
+		return fmt.Errorf("%w; did you mean --%s?", err, near)
+	}
+	return err
+}
+
 func newRoot(s streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "transom",
@@ -91,6 +109,7 @@ HTTP call gRPC services. Nothing is generated and nothing is restarted.
 		SilenceErrors: true,
 		Version:       version,
 	}
+	root.SetFlagErrorFunc(meantFlag)
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)

@@ -54,7 +54,7 @@ func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry) (*serve
 	for i, c := range file.Config.GetListeners() {
 		l, err := openListener(c, file)
 		if err != nil {
-			errs = append(errs, at(file, fmt.Sprintf("listeners[%d]", i), err))
+			errs = append(errs, at(file, fmt.Sprintf("listeners[%d]", i), "--listen", err))
 			continue
 		}
 		s.listeners = append(s.listeners, l)
@@ -63,7 +63,7 @@ func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry) (*serve
 	if address := file.Config.GetAdmin().GetAddress(); address != config.NoAdmin {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
-			errs = append(errs, at(file, "admin", fmt.Errorf("admin: %w", err)))
+			errs = append(errs, at(file, "admin", "--admin", advised(err)))
 		} else {
 			s.admin = l
 			s.adminHTTP = newAdmin(s, file, t)
@@ -76,12 +76,13 @@ func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry) (*serve
 	return s, nil
 }
 
-// at puts the place in the configuration in front of an error.
-func at(file *config.File, path string, err error) error {
+// at puts the place in the configuration in front of an error, or the flag that
+// says the same.
+func at(file *config.File, path, flag string, err error) error {
 	if where := file.Where(path); where != "" {
 		return fmt.Errorf("%s: %w", where, err)
 	}
-	return err
+	return fmt.Errorf("%s: %w", flag, err)
 }
 
 func newHTTPServer(h http.Handler, tls *tls.Config, t *observe.Telemetry) *http.Server {

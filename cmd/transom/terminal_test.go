@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/transom-gateway/transom/internal/gateway"
 )
 
 // TestTerminal has answers that come in pieces, fail or break off.
@@ -52,5 +54,20 @@ func TestTerminal(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A service does not hear in which form the command line wants an answer.
+func TestCallAsksForEventsOfStreamsAlone(t *testing.T) {
+	for stream, want := range map[string]string{
+		"unary": "", "client_streaming": "", "server_streaming": contentTypeEvents, "bidi_streaming": contentTypeEvents,
+	} {
+		request, err := new(caller).request(t.Context(), gateway.Listed{RPC: "a.B/C", Stream: stream}, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := request.Header.Get("Accept"); got != want {
+			t.Errorf("%s: asks for %q, want %q", stream, got, want)
+		}
 	}
 }

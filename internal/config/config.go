@@ -12,11 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"go.yaml.in/yaml/v3"
 
@@ -56,7 +58,7 @@ type File struct {
 func Load(path string) (*File, Problems) {
 	data, err := readBounded(path)
 	if err != nil {
-		return nil, Problems{{Message: fmt.Sprintf("cannot read the configuration: %v", err)}}
+		return nil, Problems{{Message: unreadable(path, err)}}
 	}
 	return Parse(path, data, os.LookupEnv)
 }
@@ -133,6 +135,17 @@ func syntaxProblem(name string, err error) *Problem {
 		p.Message = "not YAML: " + m[2]
 	}
 	return p
+}
+
+// unreadable says why the configuration cannot be read.
+func unreadable(path string, err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Sprintf("cannot read the configuration: %s: there is no such file; `transom init DIR` writes one to start from", path)
+	case errors.Is(err, syscall.EISDIR):
+		return fmt.Sprintf("cannot read the configuration: %s is a folder, expected a file", path)
+	}
+	return fmt.Sprintf("cannot read the configuration: %v", err)
 }
 
 // readBounded reads a file of at most maxFile bytes.
