@@ -19,6 +19,8 @@ type build struct {
 	// proto name.
 	origin   map[protoreflect.Name]int
 	problems Problems
+	// unsaid: there is a problem that was not told.
+	unsaid bool
 }
 
 func newBuild(c *Compiler, t Target) *build {
@@ -30,7 +32,16 @@ func newBuild(c *Compiler, t Target) *build {
 // refuse notes a problem at a field of the policy, by a path of proto names
 // such as "rate_limit[0].cel".
 func (b *build) refuse(path, format string, args ...any) {
+	if b.mayNotSay(path) {
+		b.unsaid = true
+		return
+	}
 	b.problems = append(b.problems, problemAt(b.where(path), fmt.Sprintf(format, args...)))
+}
+
+// mayNotSay tells whether problems at a path are to be left unsaid.
+func (b *build) mayNotSay(path string) bool {
+	return b.env.Unsaid != nil && b.env.Unsaid(path)
 }
 
 // where is the place of a field of the merged policy: "file:line:column".

@@ -28,6 +28,10 @@ type Environment struct {
 	Log *slog.Logger
 	// Observer is told each decision. May be nil.
 	Observer Observer
+	// Unsaid tells of which fields of policies nothing is to be said, by a path such
+	// as "auth.jwt", for it may follow from what is wrong in Config. The Sets must not
+	// be used then. Nil: everything is said.
+	Unsaid func(path string) bool
 }
 
 // Extensions finds extension descriptors, for example of one schema source.
@@ -123,7 +127,8 @@ func (c *Compiler) Close() {
 	c.leases = nil
 }
 
-// Compile makes the Set of a target. Without problems the Set is never nil.
+// Compile makes the Set of a target. Without problems the Set is never nil,
+// unless something was left unsaid.
 //
 // The order: what answers browsers (cors) and what shapes headers come first, so
 // that they hold for refusals too; then the cheap bounds. Limits by the client's
@@ -150,7 +155,7 @@ func (c *Compiler) Compile(t Target) (*Set, Problems) {
 	} {
 		all = append(all, some...)
 	}
-	if len(b.problems) > 0 {
+	if len(b.problems) > 0 || b.unsaid {
 		return nil, b.problems
 	}
 	set := NewSet(b.policy, all...)

@@ -18,7 +18,7 @@ import (
 // validate compiles the rules of the method's request. Nothing is left to do
 // where neither the request nor anything below it has rules.
 func (b *build) validate() []Policy {
-	if b.target.Method == nil || b.policy.GetValidate().GetDisabled() {
+	if b.target.Method == nil || b.policy.GetValidate().GetDisabled() || b.mayNotSay("validate") {
 		return nil
 	}
 	input := b.target.Method.Input()

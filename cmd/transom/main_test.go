@@ -155,7 +155,7 @@ service R {
 		},
 		"keys that may be there": {
 			schema + "auht: { jwt: [] }\n",
-			[]string{missed, `transom\.yaml:2:1: .*auht`},
+			[]string{missed, rule, retry, `transom\.yaml:2:1: .*auht`},
 		},
 		"keys that are wrong": {
 			schema + "auth: { jwt: [{ issuer: x, audience: y, jwks_url: nonsense }], session: { ttl: 3 } }\nrest: { ignored_query: 3 }\ndefaults: { timeout: soon }\n",
@@ -163,7 +163,7 @@ service R {
 		},
 		"an issuer that signs": {
 			schema + "auth: { jwt: [{ issuer: x, audience: y, jwks_url: nonsense, private_key: p }] }\n",
-			[]string{missed, `transom\.yaml:2:\d+: .*jwks_url`, `transom\.yaml:2:\d+: .*private_key`},
+			[]string{missed, rule, retry, `transom\.yaml:2:\d+: .*jwks_url`, `transom\.yaml:2:\d+: .*private_key`},
 		},
 		"a template": {
 			schema + "http_rules: [{ selector: p.v1.S.Get, get: \"/v1//x\" }]\n",
@@ -171,7 +171,7 @@ service R {
 		},
 		"whose rule it is": {
 			schema + "http_rules: [{ selector: p.*.Get, get: /v1/x }]\n",
-			[]string{missed, `transom\.yaml:2:\d+: .*p\.\*\.Get`},
+			[]string{missed, retry, noKeys, `transom\.yaml:2:\d+: .*p\.\*\.Get`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,6 +31,8 @@ type builder struct {
 	policies  policyRules
 	// services remembers which source a service came from.
 	services map[protoreflect.FullName]string
+	// doubts are what nothing is said of; nil for a configuration that is right.
+	doubts *doubts
 }
 
 // build reads all inputs and compiles them. The snapshot is nil beside fatal
@@ -117,6 +119,10 @@ func (b *builder) prepare() {
 		}
 		s.proxies = append(s.proxies, prefix)
 	}
+	var unsaid func(path string) bool
+	if b.doubts != nil {
+		unsaid = b.doubts.policy
+	}
 	var problems policy.Problems
 	s.policies, problems = policy.New(policy.Environment{
 		Config:    b.file.Config,
@@ -125,6 +131,7 @@ func (b *builder) prepare() {
 		State:     b.gateway.state,
 		Log:       b.gateway.options.Telemetry.Log,
 		Observer:  b.gateway.options.Telemetry.Metrics,
+		Unsaid:    unsaid,
 	})
 	b.problems = append(b.problems, problems...)
 	b.rules = httpRules{
@@ -180,7 +187,7 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 		Method: d, RPC: rpc, Layers: b.layers(r, d), Extensions: resolver{r},
 	})
 	b.problems = append(b.problems, problems...)
-	if len(problems) > 0 {
+	if set == nil {
 		set = policy.NewSet(nil)
 	}
 	upstream, err := b.upstreams.of(string(d.Parent().FullName()))

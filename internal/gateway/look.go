@@ -13,8 +13,8 @@ import (
 
 // look goes through the schema files of a configuration that is itself wrong, so
 // that people see all there is to mend at once. file is what could be read of it;
-// nil for nothing. What it finds in the configuration is left out: that may follow
-// from what is wrong there.
+// nil for nothing. What may follow from what is wrong in the configuration is left
+// out, as is all that is found there once more.
 func (g *Gateway) look(ctx context.Context, file *config.File) Problems {
 	if file == nil {
 		return nil
@@ -25,52 +25,30 @@ func (g *Gateway) look(ctx context.Context, file *config.File) Problems {
 			reduced.Schemas = append(reduced.Schemas, source)
 		}
 	}
-	auth, ok := standIn(file.Config.GetAuth(), file.Wrong())
-	if !ok || slices.ContainsFunc(file.Wrong(), misleads) {
+	doubts := doubtsOf(file)
+	if doubts.all {
 		_, problems := newSources().load(ctx, file.With(reduced), nil)
 		return problems
 	}
 	whole := file.Config
 	reduced.HttpRules, reduced.Policies, reduced.Defaults = whole.GetHttpRules(), whole.GetPolicies(), whole.GetDefaults()
-	reduced.Auth, reduced.Stores = auth, whole.GetStores()
+	reduced.Auth, reduced.Stores = standIn(whole.GetAuth(), file.Wrong()), whole.GetStores()
 	reduced.Compatibility, reduced.Rest, reduced.Metadata = whole.GetCompatibility(), whole.GetRest(), whole.GetMetadata()
 	b := g.newBuilder(file.With(reduced), newSources())
+	b.doubts = doubts
 	defer b.discard()
 	b.read(ctx)
 	return slices.DeleteFunc(b.problems, func(p Problem) bool { return p.File == file.Path })
 }
 
-// misleads tells whether what is wrong at a path of the configuration can make a
-// right rule or policy of a proto look wrong.
-func misleads(path string) bool {
-	field, inner, inside := strings.Cut(path, ".")
-	field, _, _ = strings.Cut(field, "[")
-	switch field {
-	case "listeners", "admin", "schemas", "upstreams", "routes", "events", "metadata",
-		"telemetry", "trusted_proxies", "shutdown_timeout", "own_services":
-		return false
-	case "http_rules", "policies":
-		// Whose rule it is decides which rule of a proto has no say.
-		return !inside || strings.HasSuffix(path, ".selector")
-	case "rest":
-		return !inside || inner == "repeated_path_values"
-	case "defaults":
-		return !inside || strings.HasPrefix(inner, "auth")
-	case "auth":
-		_, of, _ := strings.Cut(inner, ".") // jwt[0].of, session.of
-		return of == "" || of == "issuer" || of == "private_key" || of == "key_id"
-	}
-	return true
-}
-
 // standIn is auth with nothing wrong in it, as far as protos can see: of an issuer
-// that it is there, and so of sessions. It is false for an issuer that also signs.
-func standIn(auth *transomv1.AuthConfig, wrong []string) (*transomv1.AuthConfig, bool) {
+// that it is there, and so of sessions.
+func standIn(auth *transomv1.AuthConfig, wrong []string) *transomv1.AuthConfig {
 	within := func(path string) bool {
 		return slices.ContainsFunc(wrong, func(w string) bool { return strings.HasPrefix(w, path) })
 	}
 	if !within("auth.") {
-		return auth, true
+		return auth
 	}
 	other := &transomv1.AuthConfig{Session: auth.GetSession()}
 	if auth.Session != nil && within("auth.session.") {
@@ -78,9 +56,6 @@ func standIn(auth *transomv1.AuthConfig, wrong []string) (*transomv1.AuthConfig,
 	}
 	for i, issuer := range auth.GetJwt() {
 		if within(fmt.Sprintf("auth.jwt[%d].", i)) {
-			if issuer.GetPrivateKey() != "" {
-				return nil, false
-			}
 			issuer = &transomv1.JwtIssuer{
 				Issuer: issuer.GetIssuer(), Audience: "anybody",
 				Keys: &transomv1.JwtIssuer_Secret{Secret: strings.Repeat("s", 64)}, // no token is looked at
@@ -88,7 +63,7 @@ func standIn(auth *transomv1.AuthConfig, wrong []string) (*transomv1.AuthConfig,
 		}
 		other.Jwt = append(other.Jwt, issuer)
 	}
-	return other, true
+	return other
 }
 
 // looksThere tells whether a source is a file or folder that can be looked at. The

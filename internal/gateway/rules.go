@@ -124,6 +124,9 @@ func (b *builder) badRule(r *schema.Registry, m *Method, index int, message stri
 		b.refuse(message, append([]any{"http_rules", index}, rulePath(path)...)...)
 		return
 	}
+	if b.doubts != nil && b.doubts.rules {
+		return
+	}
 	b.problemAt(r, m.Descriptor, message, append([]int32{schema.HTTPOption}, path...)...)
 }
 

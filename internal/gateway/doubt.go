@@ -1,0 +1,97 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/config"
+)
+
+// doubts are what cannot be judged in the protos as long as parts of the
+// configuration are wrong: a right rule or policy may look wrong beside them, or a
+// wrong one may have no say.
+type doubts struct {
+	all    bool            // nothing but the schemas can be judged
+	rules  bool            // the HTTP rules
+	fields map[string]bool // fields of a policy; "*" for every one
+	// issuers: which issuers there are, signing: whether one can sign, stores:
+	// whether there is a Redis.
+	issuers, signing, stores bool
+}
+
+// doubtsOf finds them by the paths of what is wrong.
+func doubtsOf(file *config.File) *doubts {
+	d := &doubts{fields: map[string]bool{}}
+	for _, path := range file.Wrong() {
+		section, rest, _ := strings.Cut(path, ".")
+		list, _, _ := strings.Cut(section, "[")
+		switch list {
+		case "listeners", "admin", "schemas", "upstreams", "routes", "events",
+			"telemetry", "trusted_proxies", "shutdown_timeout", "own_services", "metadata":
+		case "auth":
+			_, of, _ := strings.Cut(rest, ".") // jwt[0].of, session.of
+			d.issuers = d.issuers || of == "" || of == "issuer"
+			d.signing = true // a stand-in has a secret, which the issuer may not have
+		case "stores":
+			d.stores = true
+		case "compatibility":
+			d.rules = true
+		case "rest":
+			// One setting alone decides whether a rule is right.
+			d.rules = d.rules || rest == "" || strings.HasPrefix(rest, "repeated_path_values")
+		case "http_rules":
+			// Whose rule it is decides which rule of a proto has no say.
+			d.rules = d.rules || rest == "" || strings.HasSuffix(rest, "selector")
+		case "defaults":
+			// A wrong field of a proto stays wrong, whatever would stand in its place,
+			// but for rules of validate that are switched off.
+			d.fields["validate"] = d.fields["validate"] || rest == "" || strings.HasPrefix(rest, "validate")
+		case "policies":
+			d.policies(file, section, rest)
+		default:
+			d.all = true
+		}
+	}
+	return d
+}
+
+// policies notes the fields that a rule of the configuration would have replaced.
+func (d *doubts) policies(file *config.File, section, rest string) {
+	part, field, _ := strings.Cut(rest, ".")
+	switch {
+	case part == "policy" && field != "":
+		name, _, _ := strings.Cut(field, ".")
+		name, _, _ = strings.Cut(name, "[")
+		d.fields[name] = true
+	case part == "selector":
+		for i, rule := range file.Config.GetPolicies() {
+			if section != fmt.Sprintf("policies[%d]", i) {
+				continue
+			}
+			rule.GetPolicy().ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+				d.fields[string(f.Name())] = true
+				return true
+			})
+		}
+	default:
+		d.fields["*"] = true
+	}
+}
+
+// policy tells whether nothing is to be said of a field of a policy, by its path.
+func (d *doubts) policy(path string) bool {
+	field, _, _ := strings.Cut(path, ".")
+	field, _, _ = strings.Cut(field, "[")
+	if d.fields["*"] || d.fields[field] {
+		return true
+	}
+	if path == "login.token.issuer" {
+		return d.issuers || d.signing
+	}
+	if of, ok := strings.CutPrefix(strings.Replace(path, "auth.mixed.", "auth.", 1), "auth.jwt"); ok && d.issuers {
+		return of == "" || strings.HasPrefix(of, ".issuers")
+	}
+	return d.stores && (path == "rate_limit" || field == "rate_limit" && strings.HasSuffix(path, ".store"))
+}
