@@ -32,7 +32,8 @@ func commandFolder(t *testing.T) string {
 		t.Fatal(err)
 	}
 	bin := t.TempDir()
-	script := "#!/bin/sh\n" + beTransom + "=1 exec '" + self + "' \"$@\"\n"
+	// With the race detector, a program that ends would sleep for a second first.
+	script := "#!/bin/sh\nexport " + beTransom + "=1 GORACE=\"atexit_sleep_ms=20 $GORACE\"\nexec '" + self + "' \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(bin, "transom"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
