@@ -40,7 +40,7 @@ func newServe(s streams) *cobra.Command {
 func serve(ctx context.Context, load func() (*config.File, error), s streams, started func(*server)) error {
 	file, err := load()
 	if err != nil {
-		return problem(err)
+		return problem(allWrong(ctx, load, err))
 	}
 	telemetry, err := observe.Setup(file.Config.GetTelemetry(), version, s.err)
 	if err != nil {
@@ -76,4 +76,19 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), file.Config.GetShutdownTimeout().AsDuration())
 	defer cancel()
 	return errors.Join(err, server.shutdown(shutdown), telemetry.Shutdown(shutdown))
+}
+
+// allWrong adds to what is wrong with the configuration what is wrong with the
+// protos, as check does.
+func allWrong(ctx context.Context, load func() (*config.File, error), wrong error) error {
+	telemetry, err := quietTelemetry()
+	if err != nil {
+		return wrong
+	}
+	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, Offline: true})
+	defer g.Close()
+	if _, all := g.Reload(ctx); all != nil {
+		return all
+	}
+	return wrong // it was mended meanwhile
 }

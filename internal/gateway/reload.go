@@ -37,7 +37,8 @@ func (c Change) String() string {
 }
 
 // Reload reads all inputs anew and swaps the result in, all or nothing. The
-// error is Problems; then what was in service stays there.
+// error is Problems; then what was in service stays there, and the log tells them.
+// Where nothing was in service, that is left to the caller, who cannot go on.
 func (g *Gateway) Reload(ctx context.Context) (Change, error) {
 	g.reload.Lock()
 	defer g.reload.Unlock()
@@ -47,6 +48,9 @@ func (g *Gateway) Reload(ctx context.Context) (Change, error) {
 	if fatal := problems.Fatal(); len(fatal) > 0 {
 		metrics.ReloadFailed(start, places(fatal)...)
 		for _, p := range fatal {
+			if g.current.Load() == nil {
+				break
+			}
 			log.Error("reload: "+p.Message, "file", p.File, "line", p.Line, "column", p.Column)
 		}
 		failed := ReloadStatus{FailedAt: time.Now(), Problems: problems, Generation: g.reload.generation}
