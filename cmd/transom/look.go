@@ -34,7 +34,11 @@ func newCheck(s streams) *cobra.Command {
 		Long:  "Check compiles protos, HTTP rules and policies as serve does. Each problem is\nprinted as file:line:column: message; exit code 1 where there is one.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return in.look(c.Context(), s, args, func(g *gateway.Gateway) error {
-				_, err := fmt.Fprintf(s.out, "ok: %s\n", counted(len(g.Routes()), "route"))
+				found := counted(len(g.Routes()), "route")
+				if len(g.Routes()) == 0 {
+					found += ", so that nothing is served"
+				}
+				_, err := fmt.Fprintf(s.out, "ok: %s\n", found)
 				return err
 			})
 		},

@@ -106,6 +106,10 @@ func TestCheck(t *testing.T) {
 	if code, out, err := command(t, "check", good); code != 0 || out != "ok: 2 routes\n" {
 		t.Errorf("%d %q %q", code, out, err)
 	}
+	messages := folder(t, map[string]string{"p.proto": "syntax = \"proto3\";\npackage q;\nmessage M {}\n"})
+	if code, out, err := command(t, "check", messages); code != 0 || out != "ok: 0 routes, so that nothing is served\n" {
+		t.Errorf("%d %q %q", code, out, err)
+	}
 	bad := folder(t, map[string]string{
 		"a.proto": strings.Replace(goodProto, "{name=things/*}", "{nam=things/*}", 1),
 		"b.proto": "syntax = \"proto3\";\npackage q;\nmessage M { Missing m = 1; }\n",

@@ -20,7 +20,7 @@ const head = `<!doctype html>
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
 body { margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
 h1 small { font-weight: normal; opacity: .6 }
-nav a { margin-right: 1rem }
+nav a { display: inline-block; margin-right: 1rem }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8884; vertical-align: top }
 code, pre { font: .9em ui-monospace, monospace }
