@@ -2,23 +2,32 @@ package interop
 
 import (
 	"encoding/json"
+	"flag"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/gatewaytest"
 )
 
-// envoyAnswers are what Envoy answered. ENVOY=/path/to/envoy go test -run Envoy
-// asks that binary, and writes the file anew.
+// envoyAnswers are what Envoy answered. ENVOY=/path/to/envoy go test -run Envoy .
+// -record asks that binary, and writes the file anew; without -record, Transom is
+// compared to the binary's answers and the file stays as it is.
 const envoyAnswers = "testdata/envoy.json"
+
+var rewrite = flag.Bool("record", false, "write the answers of the Envoy that ENVOY names to "+envoyAnswers)
 
 // recording is the file of answers.
 type recording struct {
 	// Envoy is what the binary says its version is.
-	Envoy   string
+	Envoy string
+	// Date is the day of the recording, 2006-01-02.
+	Date    string
 	Answers map[string]recorded
+	// Metadata are the answers of a service that sends metadata of its own.
+	Metadata map[string]recorded
 }
 
 // recorded is an answer as it stands in the file.
@@ -28,6 +37,8 @@ type recorded struct {
 	Binary  []byte      `json:",omitempty"` // a body that is no text
 	Header  http.Header `json:",omitempty"`
 	Trailer http.Header `json:",omitempty"`
+	// Service is the metadata that the service got, where it was asked.
+	Service map[string][]string `json:",omitempty"`
 }
 
 // wholeAnswers are the rules with response_body, without it: Envoy does not start
@@ -163,13 +174,15 @@ var envoyRequests = []sent{
 	{name: "HttpBody", method: "GET", path: "/"},
 	{name: "HttpBody, binary", method: "GET", path: "/v1/shelves/1/books/1/cover"},
 	{name: "HttpBody of a request", method: "POST", path: "/v1/shelves/2/books/9/cover", body: "GIF89a", headers: []string{"Content-Type", "image/gif"}},
+	{name: "a stream", method: "GET", path: "/v1/shelves/1/books:watch?count=2&interval=0s"},
+	{name: "a stream that fails after messages", method: "GET", path: "/v1/shelves/1/books:watch?count=1&interval=0s&failCode=15", differs: "an array that is not whole is broken off"},
 	{name: "a stream that fails at once", method: "GET", path: "/v1/shelves/99/books:watch?count=1"},
 	{name: "a stream of HttpBody", method: "GET", path: "/v1/shelves/1/books/1:content"},
 	{name: "a client stream", method: "POST", path: "/v1/shelves/9/books:import", body: `[]`},
 	{name: "a bidi stream", method: "POST", path: "/v1/discuss:stream", body: `[{"text":"a"},{"text":"b"}]`},
 	{name: "a bidi stream of nothing", method: "POST", path: "/v1/discuss:stream", body: `[]`},
 	{name: "a bidi stream of no list", method: "POST", path: "/v1/discuss:stream", body: `{"text":"a"}`, differs: "a stream may also be concatenated JSON"},
-	{name: "a bidi stream that breaks", method: "POST", path: "/v1/discuss:stream", body: `[{"text":"a"},{`, ownMessage: true},
+	{name: "a bidi stream that breaks", method: "POST", path: "/v1/discuss:stream", body: `[{"text":"a"`, ownMessage: true},
 	{name: "a bidi stream that fails", method: "POST", path: "/v1/discuss:stream", body: `[{"failure":{"code":5,"message":"gone"}}]`},
 
 	{name: "a deadline", method: "GET", path: "/v1/shelves/1/books:watch?count=5&interval=5s", headers: []string{"Grpc-Timeout", "50m"}, differs: "an array that is not whole is broken off"},
@@ -182,39 +195,72 @@ var envoyRequests = []sent{
 // Envoy whose grpc_json_transcoder has none of its options set. Semantics 56.
 func TestEnvoy(t *testing.T) {
 	backend := gatewaytest.StartBookstore(t)
-	if binary := os.Getenv("ENVOY"); binary != "" {
-		record(t, binary, backend)
-	}
-	var reference recording
-	text, err := os.ReadFile(envoyAnswers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &reference); err != nil {
-		t.Fatal(err)
-	}
+	l, listening := startListener(t)
+	reference := envoyReference(t, backend, l, listening)
 	g := gatewaytest.Start(t, gatewaytest.Options{Backend: backend, Config: "compatibility: ENVOY\n" + wholeAnswers})
 	for _, r := range envoyRequests {
 		t.Run(r.name, func(t *testing.T) {
-			theirs, known := reference.Answers[r.name]
-			if !known {
-				t.Fatalf("%s holds no answer; record it: ENVOY=/path/to/envoy go test -run Envoy", envoyAnswers)
-			}
-			want, got := theirs.answer(), send(t, g.URL, r)
+			want, got := expected(t, reference.Answers, r.name).answer(), send(t, g.URL, r)
+			got.body = withoutClock(got.body)
 			if r.ownMessage { // plain text there, a google.rpc.Status here
 				want, got = answer{status: want.status}, answer{status: got.status}
 			}
-			found := compare("Envoy", want, got, false)
-			switch {
-			case r.differs == "" && found != "":
-				t.Error(found)
-			case r.differs != "" && found == "":
-				t.Errorf("the answers are the same now; take it off the list: %s", r.differs)
-			}
+			verdict(t, r, compare("Envoy", want, got, false))
 		})
 	}
 	if len(reference.Answers) != len(envoyRequests) {
 		t.Errorf("%s holds %d answers to %d requests", envoyAnswers, len(reference.Answers), len(envoyRequests))
+	}
+	compareEnvoyMetadata(t, reference, l, listening)
+}
+
+// envoyReference is the file, or what the Envoy answers that ENVOY names.
+func envoyReference(t *testing.T, backend string, l *listener, listening string) recording {
+	t.Helper()
+	binary := os.Getenv("ENVOY")
+	if binary != "" {
+		live := record(t, binary, backend, l, listening)
+		if *rewrite {
+			write(t, live)
+		}
+		return live
+	}
+	if *rewrite {
+		t.Fatal("-record wants an Envoy: ENVOY=/path/to/envoy")
+	}
+	var kept recording
+	text, err := os.ReadFile(envoyAnswers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &kept); err != nil {
+		t.Fatal(err)
+	}
+	return kept
+}
+
+func expected(t *testing.T, answers map[string]recorded, name string) recorded {
+	t.Helper()
+	theirs, known := answers[name]
+	if !known {
+		t.Fatalf("%s holds no answer; record it: ENVOY=/path/to/envoy go test -run Envoy . -record", envoyAnswers)
+	}
+	return theirs
+}
+
+var clock = regexp.MustCompile(`"time":"[^"]*"`)
+
+// withoutClock makes answers alike whose only difference is when they were given.
+func withoutClock(body string) string { return clock.ReplaceAllString(body, `"time":"now"`) }
+
+// verdict fails the test where what was found does not agree with r.differs.
+func verdict(t *testing.T, r sent, found string) {
+	t.Helper()
+	switch {
+	case r.differs == "" && found != "":
+		t.Error(found)
+	case r.differs != "" && found == "":
+		t.Errorf("the answers are the same now; take it off the list: %s", r.differs)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -24,27 +25,48 @@ import (
 	"github.com/transom-gateway/transom/internal/poll"
 )
 
-// record asks a real Envoy in front of the backend, and keeps its answers.
-func record(t *testing.T, binary, backend string) {
+// record asks a real Envoy in front of the backend, and one in front of the
+// listener.
+func record(t *testing.T, binary, backend string, l *listener, listening string) recording {
 	t.Helper()
 	version, err := exec.Command(binary, "--version").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := recording{Answers: map[string]recorded{}}
+	r := recording{Date: time.Now().UTC().Format(time.DateOnly), Answers: map[string]recorded{}, Metadata: map[string]recorded{}}
 	_, build, _ := strings.Cut(string(version), "version: ")
 	if parts := strings.Split(build, "/"); len(parts) > 1 {
 		r.Envoy = parts[1] // behind the commit
 	}
 	url := startEnvoy(t, binary, backend)
 	for _, request := range envoyRequests {
-		a := send(t, url, request)
-		kept := recorded{Status: a.status, Body: a.body, Header: a.header, Trailer: a.trailer}
-		if !utf8.ValidString(a.body) {
-			kept.Body, kept.Binary = "", []byte(a.body)
-		}
-		r.Answers[request.name] = kept
+		r.Answers[request.name] = kept(send(t, url, request))
 	}
+	url = startEnvoy(t, binary, listening)
+	for _, request := range envoyMetadataRequests {
+		answer := kept(ask(t, url, request))
+		answer.Service = l.take()
+		for name := range notCompared {
+			delete(answer.Service, name)
+			delete(answer.Header, name)
+		}
+		r.Metadata[request.name] = answer
+	}
+	return r
+}
+
+// kept is an answer as the file has it.
+func kept(a answer) recorded {
+	a.body = withoutClock(a.body)
+	r := recorded{Status: a.status, Body: a.body, Header: a.header, Trailer: a.trailer}
+	if !utf8.ValidString(a.body) {
+		r.Body, r.Binary = "", []byte(a.body)
+	}
+	return r
+}
+
+func write(t *testing.T, r recording) {
+	t.Helper()
 	text, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
 		t.Fatal(err)

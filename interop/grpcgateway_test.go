@@ -253,6 +253,14 @@ type answer struct {
 
 func send(t *testing.T, base string, r sent) answer {
 	t.Helper()
+	a := ask(t, base, r)
+	a.header, a.trailer = that(a.header), that(a.trailer)
+	return a
+}
+
+// ask is send that keeps all headers.
+func ask(t *testing.T, base string, r sent) answer {
+	t.Helper()
 	var body io.Reader
 	if r.body != "" {
 		body = strings.NewReader(r.body)
@@ -276,10 +284,7 @@ func send(t *testing.T, base string, r sent) answer {
 	if err != nil {
 		text = append(text, " and breaks off"...)
 	}
-	return answer{
-		status: response.StatusCode, body: string(text),
-		header: that(response.Header), trailer: that(response.Trailer),
-	}
+	return answer{status: response.StatusCode, body: string(text), header: response.Header, trailer: response.Trailer}
 }
 
 // that keeps the headers that matter to a client. Grpc-Metadata-Content-Type is
