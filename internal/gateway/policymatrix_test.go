@@ -160,6 +160,7 @@ func authCases(t *testing.T, session string) []doorCase {
 	expired := doorToken(t, jwt.MapClaims{"exp": 1})
 	notYet := doorToken(t, jwt.MapClaims{"nbf": 1 << 40})
 	foreign := doorToken(t, jwt.MapClaims{"aud": "windows"})
+	long := strings.Repeat("x", 100<<10)
 	none := "eyJhbGciOiJub25lIn0." + strings.Split(good, ".")[1] + "."
 	const refused, asked = codes.Unauthenticated, `Bearer realm="transom"`
 	bad := map[string]string{"WWW-Authenticate": `Bearer realm="transom", error="invalid_token"`}
@@ -184,7 +185,12 @@ func authCases(t *testing.T, session string) []doorCase {
 			in: func(d *doorDriver) bool { return d.webSocket() || !d.json || d.method == "Talk" }}, // REST asks the message for such a field
 		{name: "jwt: by subprotocol", service: "Jwt", subprotocols: []string{"transom.json", "bearer." + good}, sees: ada, in: (*doorDriver).webSocket},
 		{name: "jwt: by a bad subprotocol", service: "Jwt", subprotocols: []string{"transom.json", "bearer.x.y.z"}, code: refused, in: (*doorDriver).webSocket},
+		{name: "jwt: 100 KB by header", service: "Jwt", headers: bearer(good + long), code: refused, header: bad},
+		{name: "jwt: 100 KB by cookie", service: "Jwt", headers: []string{"Cookie", "token=" + good + long}, code: refused, header: bad},
+		{name: "jwt: 100 KB by query", service: "Jwt", query: "access_token=" + good + long, code: refused, header: bad},
+		{name: "jwt: 100 KB by subprotocol", service: "Jwt", subprotocols: []string{"transom.json", "bearer." + good + long}, code: refused, in: (*doorDriver).webSocket},
 		{name: "session: nothing", service: "Session", code: refused},
+		{name: "session: 100 KB", service: "Session", headers: []string{"Cookie", session + long}, code: refused},
 		{name: "session: unknown", service: "Session", headers: []string{"Cookie", "transom-session=" + strings.Repeat("A", 43)}, code: refused},
 		{name: "session: a token in its place", service: "Session", headers: bearer(good), code: refused},
 		{name: "session: by cookie", service: "Session", headers: []string{"Cookie", session}, sees: grace},
@@ -194,6 +200,7 @@ func authCases(t *testing.T, session string) []doorCase {
 			}}, // those read, and a page cannot read the answer
 		{name: "mixed: a session without the role", service: "Mixed", headers: []string{"Cookie", session}, code: codes.PermissionDenied},
 		{name: "mixed: a token", service: "Mixed", headers: append(bearer(good), "Cookie", session), sees: ada},
+		{name: "mixed: 100 KB beside a session", service: "Mixed", headers: append(bearer(good+long), "Cookie", session), code: refused, header: bad},
 		{name: "mixed: a bad token beside a session", service: "Mixed", headers: append(bearer(expired), "Cookie", session), code: refused, header: bad},
 	}
 }
