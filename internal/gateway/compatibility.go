@@ -48,8 +48,9 @@ func grpcGatewayMetadata() *transomv1.Metadata {
 }
 
 // envoyRest is what Envoy's grpc_json_transcoder does with none of its options
-// set; interop/envoy_test.go compares it to Envoy 1.40. Each line names the option of envoy.extensions.filters.http.
-// grpc_json_transcoder.v3.GrpcJsonTranscoder whose documented default it is.
+// set; interop/envoy_test.go compares it to Envoy 1.40. Each line names the option
+// of envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder whose
+// documented default it is.
 func envoyRest() *transomv1.Rest {
 	return &transomv1.Rest{
 		OnlyRules:           proto.Bool(true), // auto_mapping
@@ -60,7 +61,7 @@ func envoyRest() *transomv1.Rest {
 		// No option: "Don't fail the translation if there are unknown fields in
 		// JSON", request_message_translator.cc of grpc-httpjson-transcoding.
 		IgnoreUnknownFields: proto.Bool(true),
-		// but for enums it has "invalid value", interop/envoy_test.go.
+		// But an unknown name of an enum value is "invalid value" there.
 		IgnoreUnknownEnums: proto.Bool(false),
 		// Its path matcher takes a slash at the end off.
 		AcceptTrailingSlash: proto.Bool(true),
