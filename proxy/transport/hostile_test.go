@@ -284,9 +284,14 @@ func TestTurns(t *testing.T) {
 				close(none)
 				<-more
 				_ = s.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 5})
+				var calls []uint32
 				for range 5 {
-					defer s.answer(s.call(), "")
+					calls = append(calls, s.call())
 				}
+				for _, id := range calls {
+					s.answer(id, "")
+				}
+				s.drain() // a pipe that closes while the client writes breaks the calls
 			}, one)
 			var calls sync.WaitGroup
 			calls.Go(func() { succeed(t, conn, "first") })
