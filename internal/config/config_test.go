@@ -155,7 +155,7 @@ func TestReferences(t *testing.T) {
 }
 
 func TestLoad(t *testing.T) {
-	if _, problems := Load("testdata/none.yaml"); len(problems) != 1 || !strings.Contains(problems.Error(), "testdata/none.yaml: no such file") {
+	if _, problems := Load("testdata/none.yaml"); len(problems) != 1 || !strings.Contains(problems.Error(), "testdata/none.yaml: there is no such file") {
 		t.Error(problems)
 	}
 	if f, problems := Load("testdata/good/minimal.yaml"); problems.Err() != nil || f.Directory != "testdata/good" {
