@@ -132,7 +132,7 @@ func (s *ownStream) receive(m any) error {
 		return nil
 	case nil:
 		second.Free()
-		return status.Error(codes.Internal, "the backend sent more than one answer")
+		return errManyAnswers
 	}
 	return err
 }

@@ -38,6 +38,12 @@ func (e *LargeMessageError) GRPCStatus() *status.Status {
 // HTTPStatus is the status of an HTTP answer.
 func (e *LargeMessageError) HTTPStatus() int { return 502 } // Bad Gateway
 
+// What a unary answer must not be, whatever the transport.
+var (
+	errNoAnswer    = transport.ErrNoAnswer
+	errManyAnswers = transport.ErrManyAnswers
+)
+
 // reason says in plain words why a backend cannot be reached. Addresses must not
 // reach a client (SEMANTICS 26).
 func reason(err error) string {

@@ -217,7 +217,7 @@ func (s *streaming) down(r *Result) error {
 func (s *streaming) downOne(r *Result) error {
 	f, err := s.upstream.Recv()
 	if err == io.EOF {
-		return status.Error(codes.Internal, "the backend ended the call without an answer")
+		return errNoAnswer
 	}
 	if err != nil {
 		return statusError(err)
@@ -226,7 +226,7 @@ func (s *streaming) downOne(r *Result) error {
 		f.Free()
 		if err == nil {
 			second.Free()
-			return status.Error(codes.Internal, "the backend sent more than one answer")
+			return errManyAnswers
 		}
 		return statusError(err)
 	}

@@ -76,10 +76,11 @@ func checkConnectVersion(h http.Header) error {
 	return nil
 }
 
-// wrongContentType refuses a request and says what would be taken.
+// wrongContentType refuses a request and says what would be taken. The code is
+// the one that Connect's clients give this HTTP status.
 func wrongContentType(answer, request http.Header, accepted string) error {
 	answer["Accept-Post"] = []string{accepted}
-	return NewStatusError(http.StatusUnsupportedMediaType, codes.InvalidArgument,
+	return NewStatusError(http.StatusUnsupportedMediaType, codes.Unknown,
 		"Content-Type %q: expected one of %s", clip(first(request, "Content-Type")), accepted)
 }
 
@@ -200,7 +201,7 @@ func (c *connectUnary) readQuery() error {
 	case "proto":
 		c.proto, c.contentType = true, contentTypeProto
 	default:
-		return NewStatusError(http.StatusUnsupportedMediaType, codes.InvalidArgument,
+		return NewStatusError(http.StatusUnsupportedMediaType, codes.Unknown,
 			"query parameter encoding %q: expected json or proto", clip(q.encoding))
 	}
 	if err := c.checkEncoding(q.compression); err != nil {

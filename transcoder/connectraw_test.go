@@ -53,7 +53,7 @@ func TestConnectUnaryRaw(t *testing.T) {
 		{"Semantics 20: two values", "application/json", "{}{}", nil, 400, "invalid_argument"},
 		{"no gzip", "application/json", ok, gzip, 400, "invalid_argument"},
 		{"unknown encoding", "application/json", ok, []string{"Content-Encoding", "lzma"}, 501, "unimplemented"},
-		{"form", "application/x-www-form-urlencoded", "a=b", nil, 415, "invalid_argument"},
+		{"form", "application/x-www-form-urlencoded", "a=b", nil, 415, "unknown"},
 		{"Semantics 21: too large", "application/proto", strings.Repeat("x", testMaxMessage+1), nil, 413, "resource_exhausted"},
 		{"Semantics 21: a bomb", "application/proto", string(gzipped(t, make([]byte, testMaxMessage+1))), gzip, 413, "resource_exhausted"},
 		{"Semantics 32: bad timeout", "application/json", ok, []string{"Connect-Timeout-Ms", "12345678901"}, 400, "invalid_argument"},

@@ -17,13 +17,8 @@ import (
 // last envelope.
 type connectStream struct {
 	envelopeCall
-	json        bool
 	contentType []string
 	refused     int // the HTTP status of a request that is no Connect stream; 0 for none
-
-	count     int    // messages of the client
-	wire      []byte // of the client's message; kept between calls
-	converted []byte // of the backend's; kept between calls
 }
 
 var _ proxy.Downstream = (*connectStream)(nil)
@@ -74,21 +69,6 @@ func (c *connectStream) Open(ctx context.Context) (context.Context, error) {
 	return ctx, nil
 }
 
-// Recv implements proxy.Downstream.
-func (c *connectStream) Recv() (proxy.Frame, error) {
-	f, err := c.envelopeCall.Recv()
-	if err != nil || !c.json {
-		return f, err
-	}
-	defer f.Free()
-	settings := &c.method.Settings
-	if c.wire, err = c.method.input.AppendWire(c.wire[:0], f.Bytes(), settings.Input); err != nil {
-		return proxy.Frame{}, badRequest("message %d: %v", c.count, err)
-	}
-	c.count++
-	return proxy.NewFrame(c.wire), nil
-}
-
 // Header implements proxy.Downstream. The client may wait for it.
 func (c *connectStream) Header(md metadata.MD) {
 	setMetadata(c.w.Header(), "", md)
@@ -108,21 +88,13 @@ func (c *connectStream) beginAnswer() {
 // Send implements proxy.Downstream.
 func (c *connectStream) Send(f proxy.Frame) error {
 	defer f.Free()
-	if c.json {
-		var err error
-		if c.converted, err = c.method.output.AppendJSON(c.converted[:0], f.Bytes(), c.method.Settings.ConnectJSON); err != nil {
-			return brokenAnswer(c.method, err)
-		}
+	if err := c.convert(&f); err != nil {
+		return err
 	}
 	if !c.begun {
 		c.beginAnswer()
 	}
-	if c.json {
-		c.extendDeadline(len(c.converted))
-		return c.out.bytes(c.converted)
-	}
-	c.extendDeadline(f.Len())
-	return c.out.frame(&f)
+	return c.write(&f)
 }
 
 // Finish implements proxy.Downstream.
@@ -143,8 +115,7 @@ func (c *connectStream) Finish(err error, trailer metadata.MD) int {
 	}
 	c.leave()
 	c.release()
-	c.json, c.contentType, c.refused, c.count = false, nil, 0, 0
-	c.wire, c.converted = keep(c.wire), keep(c.converted)
+	c.contentType, c.refused = nil, 0
 	connectStreams.Put(c)
 	return httpStatus
 }

@@ -28,6 +28,12 @@ type envelopeCall struct {
 	ended    atomic.Bool // the body was read to its end
 	due      time.Time   // the call's deadline; zero for none
 
+	// json tells that the messages are JSON, not in wire format.
+	json      bool
+	count     int    // messages of the client that were JSON
+	wire      []byte // of the client's message; kept between calls
+	converted []byte // of the backend's; kept between calls
+
 	out      envelopeWriter
 	headed   bool      // the backend sent metadata ahead of its messages
 	begun    bool      // the header is written
@@ -46,6 +52,8 @@ func (c *envelopeCall) release() {
 	c.out.begin(nil)
 	c.method, c.w, c.r, c.beforeHeader = nil, nil, nil, nil
 	c.received, c.headed, c.begun, c.deadline, c.due = false, false, false, time.Time{}, time.Time{}
+	c.json, c.count = false, 0
+	c.wire, c.converted = keep(c.wire), keep(c.converted)
 	c.ended.Store(false)
 }
 
@@ -60,8 +68,22 @@ func (c *envelopeCall) fullDuplex() {
 // Open implements proxy.Downstream where there is nothing to check.
 func (c *envelopeCall) Open(ctx context.Context) (context.Context, error) { return ctx, nil }
 
-// Recv implements proxy.Downstream for messages in wire format.
+// Recv implements proxy.Downstream.
 func (c *envelopeCall) Recv() (proxy.Frame, error) {
+	f, err := c.recvFrame()
+	if err != nil || !c.json {
+		return f, err
+	}
+	defer f.Free()
+	if c.wire, err = c.method.input.AppendWire(c.wire[:0], f.Bytes(), c.method.Settings.Input); err != nil {
+		return proxy.Frame{}, badRequest("message %d: %v", c.count, err)
+	}
+	c.count++
+	return proxy.NewFrame(c.wire), nil
+}
+
+// recvFrame returns the next message as the client wrote it.
+func (c *envelopeCall) recvFrame() (proxy.Frame, error) {
 	if c.method.Shape.ClientStreams {
 		f, err := c.in.next()
 		if err == io.EOF {
@@ -99,6 +121,28 @@ func (c *envelopeCall) recvOnly() (proxy.Frame, error) {
 	}
 	c.ended.Store(true)
 	return f, nil
+}
+
+// convert makes JSON of a message of the backend where the client takes JSON.
+func (c *envelopeCall) convert(f *proxy.Frame) error {
+	if !c.json {
+		return nil
+	}
+	var err error
+	if c.converted, err = c.method.output.AppendJSON(c.converted[:0], f.Bytes(), c.method.Settings.ConnectJSON); err != nil {
+		return brokenAnswer(c.method, err)
+	}
+	return nil
+}
+
+// write sends a message, which was converted before.
+func (c *envelopeCall) write(f *proxy.Frame) error {
+	if c.json {
+		c.extendDeadline(len(c.converted))
+		return c.out.bytes(c.converted)
+	}
+	c.extendDeadline(f.Len())
+	return c.out.frame(f)
 }
 
 // Flush implements proxy.Downstream. The answer to a client that does not

@@ -29,11 +29,14 @@ func (e *ErrorWriter) Write(w http.ResponseWriter, r *http.Request, p Protocol, 
 	h := w.Header()
 	switch p {
 	case GRPC:
-		return e.writeGRPC(w, grpcHeader, st)
+		return e.writeGRPC(w, grpcHeader, st, httpStatus)
 	case GRPCWeb, GRPCWebText:
-		return e.writeGRPC(w, grpcWebAnswerType(first(r.Header, "Content-Type"), p == GRPCWebText), st)
+		return e.writeGRPC(w, grpcWebAnswerType(first(r.Header, "Content-Type"), p == GRPCWebText), st, httpStatus)
 	case ConnectStream:
-		return e.writeConnectStream(w, r, err)
+		if httpStatus != http.StatusMethodNotAllowed {
+			return e.writeConnectStream(w, r, err)
+		}
+		fallthrough
 	case ConnectUnary, ConnectGet:
 		httpStatus = errorStatus(httpStatus, st.Code())
 		h["Content-Type"] = jsonHeader
@@ -50,12 +53,16 @@ func (e *ErrorWriter) Write(w http.ResponseWriter, r *http.Request, p Protocol, 
 	return httpStatus
 }
 
-func (e *ErrorWriter) writeGRPC(w http.ResponseWriter, contentType []string, st *status.Status) int {
+// writeGRPC answers with HTTP's 200, but for a request that cannot be gRPC.
+func (e *ErrorWriter) writeGRPC(w http.ResponseWriter, contentType []string, st *status.Status, httpStatus int) int {
+	if httpStatus != http.StatusMethodNotAllowed {
+		httpStatus = http.StatusOK
+	}
 	h := w.Header()
 	h["Content-Type"] = contentType
 	setStatus(h, st)
-	w.WriteHeader(http.StatusOK)
-	return http.StatusOK
+	w.WriteHeader(httpStatus)
+	return httpStatus
 }
 
 func (e *ErrorWriter) writeConnectStream(w http.ResponseWriter, r *http.Request, err error) int {

@@ -13,8 +13,8 @@ import (
 	"github.com/transom-gateway/transom/proxy"
 )
 
-// grpcCall is the edge of a gRPC client, for all four shapes. Messages pass as
-// they are; only their envelopes are taken off and put on.
+// grpcCall is the edge of a gRPC client, for all four shapes. Messages in wire
+// format pass as they are; only their envelopes are taken off and put on.
 type grpcCall struct {
 	envelopeCall
 	contentType []string
@@ -29,6 +29,7 @@ var grpcCalls = sync.Pool{New: func() any { return new(grpcCall) }}
 var (
 	grpcHeader         = []string{"application/grpc"}
 	grpcProtoHeader    = []string{"application/grpc+proto"}
+	grpcJSONHeader     = []string{"application/grpc+json"}
 	gzipHeader         = []string{"gzip"}
 	acceptedGzipHeader = []string{"identity,gzip"}
 )
@@ -53,9 +54,11 @@ func (c *grpcCall) Open(ctx context.Context) (context.Context, error) {
 	case "":
 	case "proto":
 		c.contentType = grpcProtoHeader
+	case "json":
+		c.json, c.contentType = true, grpcJSONHeader
 	default:
 		c.refused = http.StatusUnsupportedMediaType
-		return ctx, status.Errorf(codes.Unimplemented, "Content-Type %q: expected application/grpc or application/grpc+proto",
+		return ctx, status.Errorf(codes.Unimplemented, "Content-Type %q: expected application/grpc, application/grpc+proto or application/grpc+json",
 			clip(first(c.r.Header, "Content-Type")))
 	}
 	c.due, _ = ctx.Deadline()
@@ -127,13 +130,14 @@ func (c *grpcCall) writeGRPCHeader(h http.Header) {
 
 // Send implements proxy.Downstream.
 func (c *grpcCall) Send(f proxy.Frame) error {
+	defer f.Free()
+	if err := c.convert(&f); err != nil {
+		return err
+	}
 	if !c.begun {
 		c.beginAnswer()
 	}
-	c.extendDeadline(f.Len())
-	err := c.out.frame(&f)
-	f.Free()
-	return err
+	return c.write(&f)
 }
 
 // Finish implements proxy.Downstream. Where nothing was sent, the status stands

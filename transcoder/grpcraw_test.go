@@ -204,10 +204,9 @@ func TestGRPCContentTypes(t *testing.T) {
 		{"gRPC", http2, "application/grpc", 200},
 		{"gRPC+proto", http2, "application/grpc+proto", 200},
 		{"parameters", http2, "application/grpc; charset=utf-8", 200},
-		{"gRPC with JSON", http2, "application/grpc+json", 415},
+		{"gRPC with thrift", http2, "application/grpc+thrift", 415},
 		{"gRPC over HTTP/1.1", http1, "application/grpc", 505},
 		{"gRPC-Web", http1, "application/grpc-web", 200},
-		{"gRPC-Web with JSON", http1, "application/grpc-web+json", 415},
 		{"gRPC-Web with thrift", http1, "application/grpc-web-text+thrift", 415},
 		{"Connect stream on a unary method", http1, "application/connect+proto", 415},
 		{"Connect with another format", http1, "application/connect+xml", 415},
@@ -223,6 +222,51 @@ func TestGRPCContentTypes(t *testing.T) {
 				t.Errorf("Content-Type %q", r.Header.Get("Content-Type"))
 			}
 		})
+	}
+}
+
+// Messages may be JSON in gRPC's envelopes, too ("+json" in PROTOCOL-HTTP2.md).
+func TestGRPCWithJSON(t *testing.T) {
+	e := newEdge(t)
+	http1, http2 := httpClient(t, false), httpClient(t, true)
+	gzip := []string{"Grpc-Encoding", "gzip"}
+	const good = `{"payload":{"body":"eA=="},"fillUsername":true}`
+	long := `{"payload":{"body":"` + strings.Repeat("eHh4", 1000) + `"},"fillUsername":true}`
+	for _, test := range []struct {
+		name, body string
+		headers    []string
+		answer     string // the beginning of the one message
+		status     string
+		says       string
+	}{
+		{"a message", envelope(0, []byte(good)), nil, `{"payload":{},"username":"x"}`, "0", ""},
+		{"gzip", envelope(1, gzipped(t, []byte(long))), gzip, `{"payload":{},"username":"xxx`, "0", ""},
+		{"an unknown field", envelope(0, []byte(`{"color":1}`)), nil, "", "3", "color"},
+		{"no JSON", envelope(0, []byte(`{`)), nil, "", "3", "message 0"},
+		{"a message in wire format", envelope(0, request(t, "x")), nil, "", "3", "message 0"},
+		{"no message", "", nil, "", "12", ""},
+	} {
+		for contentType, client := range map[string]*http.Client{
+			"application/grpc+json": http2, "application/grpc-web+json": http1, "application/grpc-web-text+json": http1,
+		} {
+			t.Run(test.name+" "+contentType, func(t *testing.T) {
+				text, body := strings.Contains(contentType, "text"), test.body
+				if text {
+					body = base64.StdEncoding.EncodeToString([]byte(body))
+				}
+				r := send(t, client, e.url+testService+"UnaryCall", contentType, body, test.headers...)
+				a := readAnswer(t, r, text)
+				if a.httpStatus != 200 || a.status != test.status || !strings.Contains(a.message, test.says) {
+					t.Errorf("got %d, grpc-status %q %q", a.httpStatus, a.status, a.message)
+				}
+				if r.Header.Get("Content-Type") != contentType {
+					t.Errorf("Content-Type %q", r.Header.Get("Content-Type"))
+				}
+				if len(a.messages) > 0 != (test.answer != "") || len(a.messages) > 0 && !strings.HasPrefix(a.messages[0], test.answer) {
+					t.Errorf("got %.100q, want %q", a.messages, test.answer)
+				}
+			})
+		}
 	}
 }
 

@@ -40,7 +40,9 @@ var (
 	grpcWebHeader          = []string{grpcWebType}
 	grpcWebProtoHeader     = []string{grpcWebType + "+proto"}
 	grpcWebTextHeader      = []string{grpcWebTextType}
+	grpcWebJSONHeader      = []string{grpcWebType + "+json"}
 	grpcWebTextProtoHeader = []string{grpcWebTextType + "+proto"}
+	grpcWebTextJSONHeader  = []string{grpcWebTextType + "+json"}
 )
 
 func (b *Binding) openGRPCWeb(x Exchange, text bool) proxy.Downstream {
@@ -65,14 +67,17 @@ func (b *Binding) openGRPCWeb(x Exchange, text bool) proxy.Downstream {
 // grpcWebAnswerType is the content type of the answer: the request's form, in
 // text or binary.
 func grpcWebAnswerType(contentType string, text bool) []string {
-	named := strings.Contains(contentType, "+proto")
-	switch {
-	case text && named:
+	switch proto, json := strings.Contains(contentType, "+proto"), strings.Contains(contentType, "+json"); {
+	case text && proto:
 		return grpcWebTextProtoHeader
+	case text && json:
+		return grpcWebTextJSONHeader
 	case text:
 		return grpcWebTextHeader
-	case named:
+	case proto:
 		return grpcWebProtoHeader
+	case json:
+		return grpcWebJSONHeader
 	}
 	return grpcWebHeader
 }
@@ -96,10 +101,12 @@ func (c *grpcWebCall) Open(ctx context.Context) (context.Context, error) {
 	}
 	switch subtype(contentType, media) {
 	case "", "proto":
+	case "json":
+		c.json = true
 	default:
 		c.refused = http.StatusUnsupportedMediaType
 		return ctx, status.Errorf(codes.Unimplemented,
-			"Content-Type %q: expected application/grpc-web or application/grpc-web-text, with +proto or without", clip(contentType))
+			"Content-Type %q: expected application/grpc-web or application/grpc-web-text, with +proto, +json or neither", clip(contentType))
 	}
 	if err := c.openEncoding(); err != nil {
 		return ctx, err
@@ -130,16 +137,17 @@ func (c *grpcWebCall) beginAnswer() {
 
 // Send implements proxy.Downstream.
 func (c *grpcWebCall) Send(f proxy.Frame) error {
+	defer f.Free()
+	if err := c.convert(&f); err != nil {
+		return err
+	}
 	if !c.begun {
 		c.beginAnswer()
 	}
-	c.extendDeadline(f.Len())
-	err := c.out.frame(&f)
-	f.Free()
-	if err == nil {
-		err = c.endText()
+	if err := c.write(&f); err != nil {
+		return err
 	}
-	return err
+	return c.endText()
 }
 
 // endText pads the base64 of an envelope, so that it can be read before the

@@ -33,6 +33,9 @@ const (
 // a form of its own for errors and metadata.
 func (p Protocol) RPC() bool { return p >= GRPC }
 
+// Connect tells whether the protocol is one of Connect's.
+func (p Protocol) Connect() bool { return p >= ConnectUnary }
+
 // String names the protocol for logs and metrics.
 func (p Protocol) String() string {
 	switch p {
@@ -68,6 +71,12 @@ func Detect(r *http.Request) Protocol {
 		}
 	}
 	return REST
+}
+
+// ErrorProtocol tells whose form an error takes where a method's own path does
+// not take the request's HTTP method: the protocol of its header.
+func ErrorProtocol(r *http.Request) Protocol {
+	return detectPost(r, first(r.Header, "Content-Type"))
 }
 
 func detectPost(r *http.Request, contentType string) Protocol {

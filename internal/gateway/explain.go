@@ -30,7 +30,7 @@ func (g *Gateway) Explain(r *http.Request) (report string, found bool) {
 		fmt.Fprintf(&b, "no route, and an answer: %d with Allow: %s\n", http.StatusNoContent, strings.Join(allowed, ", "))
 		return b.String(), true
 	case err == nil && allowed != nil:
-		err = s.wrongMethod(r.Method, allowed)
+		err = s.wrongMethod(r.Method, allowed, m.protocol)
 	}
 	if err != nil {
 		fmt.Fprintln(&b, status.Convert(err).Message())

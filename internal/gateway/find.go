@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/transcoder"
@@ -37,7 +36,8 @@ func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
 		return nil, nil // the method is there, and not for GET
 	}
 	if m.protocol.RPC() {
-		return nil, status.Errorf(codes.Unimplemented, "unknown method %s", clip(path))
+		// gRPC's clients are told with status 200; Connect's read 404 as "unimplemented".
+		return nil, httpError(http.StatusNotFound, codes.Unimplemented, "unknown method "+clip(path))
 	}
 	if m.protocol == transcoder.WebSocket {
 		return s.findWebSocket(path, m)
@@ -59,6 +59,9 @@ func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
 	}
 	if m.path.Failure == httprule.BadEscape {
 		return nil, errBadEscape
+	}
+	if s.paths[path] != nil && r.Method != http.MethodOptions {
+		m.protocol = transcoder.ErrorProtocol(r)
 	}
 	return nil, nil
 }

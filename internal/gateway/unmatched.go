@@ -9,6 +9,7 @@ import (
 
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder"
 )
 
 // unmatched answers a request that no route takes: a preflight, an OPTIONS, 405
@@ -25,7 +26,7 @@ func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request,
 	httpStatus := http.StatusNoContent
 	if err != nil || !s.options(w, r) {
 		if err == nil {
-			err = s.noRoute(w, r)
+			err = s.noRoute(w, r, c.match.protocol)
 		}
 		httpStatus = s.errors.Write(w, r, c.match.protocol, err)
 		readRest(w, r)
@@ -36,11 +37,11 @@ func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request,
 
 // noRoute is 405 with Allow where the path has routes for other methods, else
 // 404.
-func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request) error {
+func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request, p transcoder.Protocol) error {
 	path := r.URL.EscapedPath()
 	if allowed := s.allowed(path); allowed != nil {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		return s.wrongMethod(r.Method, allowed)
+		return s.wrongMethod(r.Method, allowed, p)
 	}
 	if s.rest.unknownRouteUnimplemented {
 		return httpError(http.StatusNotImplemented, codes.Unimplemented, "no route for "+clip(path))
@@ -49,7 +50,7 @@ func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request) error {
 }
 
 // wrongMethod refuses an HTTP method where others are allowed.
-func (s *Snapshot) wrongMethod(method string, allowed []string) error {
+func (s *Snapshot) wrongMethod(method string, allowed []string, p transcoder.Protocol) error {
 	if slices.Contains(allowed, method) {
 		// A method's own path takes Connect's GET, and this is a GET of another kind.
 		return httpError(http.StatusBadRequest, codes.InvalidArgument,
@@ -59,7 +60,11 @@ func (s *Snapshot) wrongMethod(method string, allowed []string) error {
 	if s.rest.wrongMethodUnimplemented {
 		httpStatus = http.StatusNotImplemented
 	}
-	return httpError(httpStatus, codes.Unimplemented,
+	code := codes.Unimplemented
+	if p.Connect() {
+		code = codes.Unknown // what its clients make of 405
+	}
+	return httpError(httpStatus, code,
 		"the method "+clip(method)+" is not allowed here; allowed: "+strings.Join(allowed, ", "))
 }
 

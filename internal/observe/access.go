@@ -22,7 +22,7 @@ const (
 // log writes the call's line. The query is left out whole, for it may hold
 // tokens; slog quotes what would break a line.
 func (c *call) log(took time.Duration, o *policy.Outcome) {
-	level := levelOfCode(o.Code)
+	level := lineLevel(o)
 	ctx := context.Background() // the handlers do not look at it
 	if !c.route.access.Enabled(ctx, level) {
 		return
@@ -76,10 +76,11 @@ func (c *call) traceID() string {
 	return TraceID(c.request.HTTP.Header)
 }
 
-// levelOfCode lets "level: WARN" leave only the calls that the gateway or the
+// lineLevel lets "level: WARN" leave only the calls that the gateway or the
 // backend failed.
-func levelOfCode(code codes.Code) slog.Level {
-	if serverFault(code) {
+func lineLevel(o *policy.Outcome) slog.Level {
+	refused := o.HTTPStatus >= 400 && o.HTTPStatus < 500
+	if serverFault(o.Code) && !refused {
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo

@@ -50,6 +50,11 @@ var answers = []struct {
 		s.message(id, "")
 		s.end(id)
 	}},
+	{name: "messages in JSON", answer: func(s *rawServer, id uint32) {
+		s.headers(id, false, ":status", "200", "content-type", "application/grpc+json")
+		s.message(id, "{}")
+		s.end(id)
+	}, code: codes.Unknown, says: "does not speak gRPC", theirs: codes.Internal, why: "it leaves that to its codec"},
 	{name: "an interim response", answer: func(s *rawServer, id uint32) {
 		s.headers(id, false, ":status", "103", "link", "</a>")
 		s.answer(id, "")
@@ -84,12 +89,12 @@ var answers = []struct {
 	{name: "no message", answer: func(s *rawServer, id uint32) {
 		s.begin(id)
 		s.end(id)
-	}, code: codes.Internal, says: "without an answer"},
+	}, code: codes.Unimplemented, says: "without an answer", theirs: codes.Internal, why: "it does not follow gRPC's table of codes"},
 	{name: "two messages", answer: func(s *rawServer, id uint32) {
 		s.begin(id)
 		s.message(id, "", "")
 		s.end(id)
-	}, code: codes.Internal, says: "more than one answer"},
+	}, code: codes.Unimplemented, says: "more than one answer", theirs: codes.Internal, why: "it does not follow gRPC's table of codes"},
 	{name: "half a message", answer: func(s *rawServer, id uint32) {
 		s.begin(id)
 		_ = s.WriteData(id, false, []byte{0, 0, 0, 0, 2, 'a'})

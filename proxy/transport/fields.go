@@ -88,8 +88,9 @@ func decodeBinary(value string) (string, error) {
 	return string(raw), err
 }
 
-// isGRPC tells whether an answer is one of gRPC at all.
+// isGRPC tells whether an answer is one of gRPC at all, with messages in wire
+// format: "+proto" and names of a server's own are taken for it, "+json" is not.
 func (f *fields) isGRPC() bool {
 	rest, ok := strings.CutPrefix(f.contentType, "application/grpc")
-	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+	return ok && (rest == "" || rest[0] == ';' || rest[0] == '+' && !strings.HasPrefix(rest, "+json"))
 }

@@ -111,7 +111,7 @@ func (in *incoming) begin(s *Stream) error {
 	case int64(size) > int64(s.limit):
 		return &TooLargeError{Size: size, Limit: uint32(s.limit)}
 	case s.unary && in.count > 0:
-		return status.Error(codes.Internal, "the backend sent more than one answer")
+		return ErrManyAnswers
 	}
 	in.count++
 	in.size, in.filled = int(size), 0

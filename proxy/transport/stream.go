@@ -92,7 +92,7 @@ func (s *Stream) reply() (Reply, error) {
 		reply.Message.Free()
 		reply.Message = nil
 	case count == 0:
-		err = status.Error(codes.Internal, "the backend ended the call without an answer")
+		err = ErrNoAnswer
 	}
 	return reply, err
 }

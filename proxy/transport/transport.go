@@ -67,6 +67,13 @@ var (
 	ErrUnsent = errors.New("the call was not sent")
 )
 
+// The end of a unary call whose backend does not send exactly one message: the
+// code is the one that gRPC's status codes document gives (doc/statuscodes.md).
+var (
+	ErrNoAnswer    = status.Error(codes.Unimplemented, "the backend ended the call without an answer")
+	ErrManyAnswers = status.Error(codes.Unimplemented, "the backend sent more than one answer")
+)
+
 // ErrPreface is wrapped by the error of New where the server's first bytes are
 // not those of HTTP/2.
 var ErrPreface = errors.New("reading the server's preface")
