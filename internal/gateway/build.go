@@ -56,6 +56,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 		b.discard()
 		return nil, b.problems
 	}
+	b.addOwnServices(linkedPlans())
 	b.finish()
 	return b.snapshot, b.problems
 }
@@ -108,9 +109,8 @@ func (b *builder) prepare() {
 	s := b.snapshot
 	s.rest = b.settings.routing
 	s.headers = b.settings.headers
-	s.ownPaths = ownPaths(b.file.Config.GetOwnServices())
 	s.tree = httprule.NewTree[*Route](b.settings.paths)
-	s.errors = transcoder.NewErrorWriter(jsonwire.NewPlans(resolver{protoregistry.GlobalTypes}))
+	s.errors = transcoder.NewErrorWriter(linkedPlans())
 	for i, text := range b.file.Config.GetTrustedProxies() {
 		prefix, err := parsePrefix(text)
 		if err != nil {
@@ -144,6 +144,11 @@ func (b *builder) prepare() {
 		selectors: selectors(b, "policies", b.file.Config.GetPolicies()),
 		used:      make([]bool, len(b.file.Config.GetPolicies())),
 	}
+}
+
+// linkedPlans makes plans of the types that are linked into the program.
+func linkedPlans() *jsonwire.Plans {
+	return jsonwire.NewPlans(resolver{protoregistry.GlobalTypes})
 }
 
 func parsePrefix(text string) (netip.Prefix, error) {

@@ -110,7 +110,6 @@ func (g *Gateway) Close() {
 	if s := g.current.Swap(nil); s != nil {
 		s.release()
 	}
-	g.own.server.Stop()
 	g.sources.close()
 	if err := g.state.Close(); err != nil {
 		g.options.Telemetry.Log.Warn("closing the policies' state", "error", err)

@@ -4,18 +4,10 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"strings"
 	"testing"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
-	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
-	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/gatewaytest"
 )
@@ -129,67 +121,4 @@ func TestSmuggling(t *testing.T) {
 			t.Errorf("Semantics 52: %s: %s", name, status)
 		}
 	}
-}
-
-// Who does not want to tell everybody what there is switches reflection off.
-func TestOwnServicesOff(t *testing.T) {
-	g := gatewaytest.Start(t, gatewaytest.Options{Config: "own_services: { reflection: false }\n"})
-	conn, err := grpc.NewClient(g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.Recv(); status.Code(err) != codes.Unimplemented {
-		t.Errorf("reflection: %v", err)
-	}
-	if _, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{}); err != nil {
-		t.Errorf("health: %v", err)
-	}
-}
-
-func TestOwnServices(t *testing.T) {
-	g := gatewaytest.Start(t, gatewaytest.Options{})
-	conn, err := grpc.NewClient(g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	const service = "bookstore.v1.BookstoreService"
-	health := healthv1.NewHealthClient(conn)
-	for _, name := range []string{"", service} {
-		answer, err := health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: name})
-		if err != nil || answer.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-			t.Errorf("Semantics 45: health of %q: %v %v", name, answer, err)
-		}
-	}
-	v1, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := v1.Send(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_ListServices{}}); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := v1.Recv()
-	if err != nil || !strings.Contains(answer.String(), service) {
-		t.Errorf("Semantics 45: v1 lists %v %v", answer, err)
-	}
-	_ = v1.CloseSend()
-	alpha, err := reflectionv1alpha.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := alpha.Send(&reflectionv1alpha.ServerReflectionRequest{ //nolint:staticcheck // old clients still ask it
-		MessageRequest: &reflectionv1alpha.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: service}, //nolint:staticcheck // old clients still ask it
-	}); err != nil {
-		t.Fatal(err)
-	}
-	described, err := alpha.Recv()
-	if err != nil || len(described.GetFileDescriptorResponse().GetFileDescriptorProto()) == 0 { //nolint:staticcheck // old clients still ask it
-		t.Errorf("Semantics 45: v1alpha describes %v %v", described, err)
-	}
-	_ = alpha.CloseSend()
 }

@@ -26,10 +26,6 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.recycle()
 	route, err := snapshot.find(r, &c.match)
 	if route == nil {
-		if snapshot.servesItself(r, c.match.protocol) {
-			g.own.server.ServeHTTP(w, r)
-			return
-		}
 		g.unmatched(snapshot, w, r, c, err)
 		return
 	}

@@ -1,9 +1,7 @@
 package gateway
 
 import (
-	"net/http"
 	"slices"
-	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -15,45 +13,63 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/transom-gateway/transom/internal/schema"
+	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
 // services are the gRPC services that the gateway answers itself, for what it
-// serves: health and server reflection (SEMANTICS 45).
+// serves: health and server reflection (SEMANTICS 45). Clients of all protocols
+// reach them by their own paths.
 type services struct {
-	server *grpc.Server
-	health *health.Server
+	backend proxy.Services
+	health  *health.Server
 }
 
 // newServices makes them for whatever snapshot is in service when they are
 // asked.
 func (g *Gateway) newServices() *services {
-	s := &services{server: grpc.NewServer(), health: health.NewServer()}
-	healthv1.RegisterHealthServer(s.server, s.health)
+	s := &services{health: health.NewServer()}
+	healthv1.RegisterHealthServer(&s.backend, s.health)
 	options := reflection.ServerOptions{Services: served{g}, DescriptorResolver: described{g}, ExtensionResolver: described{g}}
-	reflectionv1.RegisterServerReflectionServer(s.server, reflection.NewServerV1(options))
-	reflectionv1alpha.RegisterServerReflectionServer(s.server, reflection.NewServer(options))
+	reflectionv1.RegisterServerReflectionServer(&s.backend, reflection.NewServerV1(options))
+	reflectionv1alpha.RegisterServerReflectionServer(&s.backend, reflection.NewServer(options))
 	return s
 }
 
-// ownPaths returns the paths of those that are on, without the method.
-func ownPaths(o *transomv1.OwnServices) []string {
-	var paths []string
+// ownServices are those that are on.
+func ownServices(o *transomv1.OwnServices) []protoreflect.ServiceDescriptor {
+	var on []protoreflect.ServiceDescriptor
 	if o == nil || o.Health == nil || o.GetHealth() {
-		paths = append(paths, "/grpc.health.v1.Health/")
+		on = append(on, healthv1.File_grpc_health_v1_health_proto.Services().ByName("Health"))
 	}
 	if o == nil || o.Reflection == nil || o.GetReflection() {
-		paths = append(paths, "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/")
+		on = append(on,
+			reflectionv1.File_grpc_reflection_v1_reflection_proto.Services().ByName("ServerReflection"),
+			reflectionv1alpha.File_grpc_reflection_v1alpha_reflection_proto.Services().ByName("ServerReflection"))
 	}
-	return paths
+	return on
 }
 
-// servesItself tells whether a request is for one of the gateway's own services.
-func (s *Snapshot) servesItself(r *http.Request, p transcoder.Protocol) bool {
-	return p == transcoder.GRPC && slices.ContainsFunc(s.ownPaths, func(prefix string) bool {
-		return strings.HasPrefix(r.URL.Path, prefix)
-	})
+// addOwnServices adds the paths of the gateway's own services, but for those that
+// a backend has. They are in no listing, and no policy holds for them.
+func (b *builder) addOwnServices(plans *jsonwire.Plans) {
+	none := policy.NewSet(nil)
+	for _, service := range ownServices(b.file.Config.GetOwnServices()) {
+		b.snapshot.own = append(b.snapshot.own, string(service.FullName()))
+		for i := range service.Methods().Len() {
+			m := &Method{
+				Method: transcoder.NewMethod(service.Methods().Get(i), plans, b.settings.of(none)),
+				set:    none, backend: &b.gateway.own.backend,
+			}
+			binding, err := m.BindPath(plans)
+			if _, taken := b.snapshot.paths[m.Path]; !taken && err == nil {
+				b.snapshot.paths[m.Path] = b.newRoute(nil, m, binding, "own_services")
+			}
+		}
+	}
 }
 
 // update reports the health of the services that a snapshot serves.
@@ -95,8 +111,8 @@ func (s served) GetServiceInfo() map[string]grpc.ServiceInfo {
 		return info
 	}
 	defer snapshot.release()
-	for _, prefix := range snapshot.ownPaths {
-		info[strings.Trim(prefix, "/")] = grpc.ServiceInfo{}
+	for _, name := range snapshot.own {
+		info[name] = grpc.ServiceInfo{}
 	}
 	for _, name := range snapshot.serviceNames() {
 		info[name] = grpc.ServiceInfo{}

@@ -34,8 +34,8 @@ type Snapshot struct {
 	headers *transcoder.HeaderRules
 	rest    restSettings
 	proxies proxies
-	// ownPaths are those of the gateway's own services that are on.
-	ownPaths []string
+	// own are the names of the gateway's own services that are on.
+	own []string
 
 	// unmatched observes the requests that no route takes.
 	unmatched *policy.Set
