@@ -359,8 +359,8 @@ func FuzzTooManyMessages(f *testing.F) {
 	f.Add([]byte{10<<3 | 2, 0x7f})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		counted := countInside(m, b, 1<<30)
-		message := dynamicpb.NewMessage(m)
-		if proto.Unmarshal(b, message) != nil {
+		message, err := decode(m, b)
+		if err != nil {
 			return
 		}
 		// What is merged or replaced counts each time it stands there, so the count
