@@ -3,6 +3,7 @@ module github.com/transom-gateway/transom/bench
 go 1.26.7
 
 require (
+	connectrpc.com/vanguard v0.4.0
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0
 	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.49.0
@@ -12,6 +13,7 @@ require (
 )
 
 require (
+	connectrpc.com/connect v1.19.1 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/text v0.43.0 // indirect

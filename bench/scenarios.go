@@ -42,6 +42,7 @@ const (
 	transomSecured = "transom-secured"
 	transomIdle    = "transom-idle"
 	grpcGateway    = "grpc-gateway"
+	vanguard       = "vanguard"
 	reverseProxy   = "reverse-proxy"
 	nginx          = "nginx"
 	envoy          = "envoy"
@@ -123,6 +124,7 @@ func rest(goal float64) []contender {
 		{label: "Transom", peer: transom},
 		{label: "Transom again (noise)", peer: transomAgain},
 		{label: "grpc-gateway", peer: grpcGateway, goal: goal},
+		{label: "vanguard-go", peer: vanguard},
 		{label: "httputil.ReverseProxy (JSON backend)", peer: reverseProxy},
 		{label: "nginx (JSON backend)", peer: nginx},
 	}

@@ -46,6 +46,7 @@ var programs = map[string]serve{
 	"backend":       serveBackend,
 	"json-server":   serveJSON,
 	"grpc-gateway":  serveGRPCGateway,
+	"vanguard":      serveVanguard,
 	"reverse-proxy": serveReverseProxy,
 	"grpc-proxy":    serveGRPCProxy,
 }

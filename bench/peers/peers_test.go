@@ -74,7 +74,7 @@ func TestJSONPeersAgree(t *testing.T) {
 	backends := peers.Backends{GRPC: start(t, "backend", peers.Backends{}).Serve}
 	backends.JSON = start(t, "json-server", peers.Backends{}).Serve
 	bases := map[string]string{"json-server": "http://" + backends.JSON}
-	for _, name := range []string{"grpc-gateway", "reverse-proxy"} {
+	for _, name := range []string{"grpc-gateway", "vanguard", "reverse-proxy"} {
 		bases[name] = "http://" + start(t, name, backends).Serve
 	}
 	post, err := protojson.Marshal(peers.LargeItem(1))
