@@ -22,8 +22,8 @@ const (
 	// GRPCWeb is gRPC-Web in binary, GRPCWebText in base64.
 	GRPCWeb
 	GRPCWebText
-	// ConnectUnary is Connect's unary POST, ConnectGet its GET, ConnectStream its
-	// streams.
+	// ConnectUnary is Connect's unary POST, ConnectGet its GET (and a HEAD of that),
+	// ConnectStream its streams.
 	ConnectUnary
 	ConnectGet
 	ConnectStream
@@ -62,6 +62,10 @@ func Detect(r *http.Request) Protocol {
 		if isWebSocket(r) {
 			return WebSocket
 		}
+		if isConnectGet(r.URL.RawQuery) {
+			return ConnectGet
+		}
+	case http.MethodHead:
 		if isConnectGet(r.URL.RawQuery) {
 			return ConnectGet
 		}

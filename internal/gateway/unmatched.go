@@ -74,7 +74,7 @@ func (s *Snapshot) allowed(path string) []string {
 	if route := s.paths[path]; route != nil && !s.rest.onlyRules {
 		methods = append(methods, http.MethodPost, http.MethodOptions)
 		if route.method.NoSideEffects && route.method.Shape.Unary() {
-			methods = append(methods, http.MethodGet)
+			methods = append(methods, http.MethodGet, http.MethodHead)
 		}
 	}
 	methods = slices.DeleteFunc(methods, func(m string) bool { return strings.EqualFold(m, "websocket") })
