@@ -66,6 +66,9 @@ type answer struct {
 	field *jsonwire.Field
 	// raw: the answer is a google.api.HttpBody and written as bytes.
 	raw bool
+	// binary: clients that want wire format get it. Without it the answer is no
+	// message, or a group, which has no bytes of its own.
+	binary bool
 }
 
 const httpBodyName protoreflect.FullName = "google.api.HttpBody"
@@ -255,6 +258,7 @@ func onlyMask(m *Method) *jsonwire.Field {
 func (b *Binding) bindAnswer(name string) error {
 	if name == "" {
 		b.answer.raw = b.Method.Descriptor.Output().FullName() == httpBodyName
+		b.answer.binary = true
 		return nil
 	}
 	field, err := b.Method.output.Field(name)
@@ -266,6 +270,8 @@ func (b *Binding) bindAnswer(name string) error {
 	}
 	d := field.Descriptor()
 	b.answer.field = field
-	b.answer.raw = d.Message() != nil && !d.IsList() && !d.IsMap() && d.Message().FullName() == httpBodyName
+	message := d.Kind() == protoreflect.MessageKind && !d.IsList() && !d.IsMap()
+	b.answer.raw = message && d.Message().FullName() == httpBodyName
+	b.answer.binary = message
 	return nil
 }

@@ -90,13 +90,13 @@ func (c *restCall) encode(f *proxy.Frame) (body []byte, contentType string, err 
 	wire := f.Bytes()
 	switch {
 	case a.raw:
-		raw, err := parseHTTPBody(c.rawPart(wire))
+		raw, err := parseHTTPBody(c.binding.answerPart(wire))
 		if err != nil {
 			return nil, "", err
 		}
 		return raw.data, raw.contentTypeOrDefault(), nil
-	case c.binaryAnswer && a.field == nil:
-		return wire, c.binaryType, nil
+	case c.binaryAnswer && a.binary:
+		return c.binding.answerPart(wire), c.binaryType, nil
 	}
 	m := c.binding.Method
 	if a.field != nil {
@@ -110,9 +110,10 @@ func (c *restCall) encode(f *proxy.Frame) (body []byte, contentType string, err 
 	return c.scratch, contentTypeJSON, nil
 }
 
-// rawPart returns the google.api.HttpBody of a reply.
-func (c *restCall) rawPart(wire []byte) []byte {
-	if field := c.binding.answer.field; field != nil {
+// answerPart returns the message that the answer is: of a reply, or of its field
+// response_body.
+func (b *Binding) answerPart(wire []byte) []byte {
+	if field := b.answer.field; field != nil {
 		return submessage(wire, field.Descriptor().Number())
 	}
 	return wire

@@ -186,7 +186,7 @@ func (s *restStream) sendJSON(f *proxy.Frame) error {
 }
 
 func (s *restStream) sendRaw(f *proxy.Frame) error {
-	b, err := parseHTTPBody(s.rawPart(f.Bytes()))
+	b, err := parseHTTPBody(s.binding.answerPart(f.Bytes()))
 	if err != nil {
 		return err
 	}

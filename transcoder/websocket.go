@@ -142,7 +142,7 @@ func (s *webSocket) Send(f proxy.Frame) error {
 	switch {
 	case s.binding.answer.raw:
 		var b httpBody
-		b, err = parseHTTPBody(s.rawPart(data))
+		b, err = parseHTTPBody(s.binding.answerPart(data))
 		data = b.data
 	case !s.binary.Load():
 		kind = websocket.MessageText

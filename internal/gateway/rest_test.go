@@ -249,6 +249,14 @@ func TestBinaryBodies(t *testing.T) {
 	if answer.Status != 200 || contains(answer.Body, `{"int32Value": 42}`) != nil {
 		t.Errorf("Semantics 22: binary in, JSON out: %d %s", answer.Status, answer.Body)
 	}
+	answer = g.Do(t, "POST", "/v1/echo", string(wire), "Content-Type", "application/x-protobuf", "Accept", "application/x-protobuf")
+	if answer.Status != 200 || answer.Header.Get("Content-Type") != "application/x-protobuf" || answer.Body != string(wire) {
+		t.Errorf("Semantics 22: response_body in binary: %d %q %q", answer.Status, answer.Header.Get("Content-Type"), answer.Body)
+	}
+	answer = g.Do(t, "GET", "/v1/shelves/1/books/1/tags", "", "Accept", "application/x-protobuf")
+	if answer.Status != 200 || answer.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("a list has no binary form: %d %q %q", answer.Status, answer.Header.Get("Content-Type"), answer.Body)
+	}
 	answer = g.Do(t, "GET", "/v1/shelves/1", "", "Accept", "application/x-protobuf")
 	if answer.Status != 200 || answer.Header.Get("Content-Type") != "application/x-protobuf" || !strings.Contains(answer.Body, "shelves/1") {
 		t.Errorf("Semantics 22: binary out: %d %q %q", answer.Status, answer.Header.Get("Content-Type"), answer.Body)
