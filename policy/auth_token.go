@@ -65,7 +65,7 @@ func (b *build) tokenAuth(path string, config *transomv1.JwtAuth) *tokenAuth {
 	return t
 }
 
-// configured tells whether the configuration names the issuer, though it may
+// configured reports whether the configuration names the issuer, though it may
 // have been refused there.
 func (c *Compiler) configured(name string) bool {
 	return slices.ContainsFunc(c.env.Config.GetAuth().GetJwt(), func(j *transomv1.JwtIssuer) bool { return j.GetIssuer() == name })
@@ -115,7 +115,7 @@ func (t *tokenAuth) find(r *Request) (string, tokenPlace) {
 	return "", nowhere
 }
 
-// bearer takes a value of Authorization apart; ok tells that its scheme is
+// bearer splits a value of Authorization; ok tells that its scheme is
 // Bearer, in any case of letters.
 func bearer(value string) (token string, ok bool) {
 	const scheme = "bearer"

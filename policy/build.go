@@ -19,8 +19,8 @@ type build struct {
 	// proto name.
 	origin   map[protoreflect.Name]int
 	problems Problems
-	// unsaid: there is a problem that was not told.
-	unsaid bool
+	// suppressed reports whether a problem was found and not reported.
+	suppressed bool
 }
 
 func newBuild(c *Compiler, t Target) *build {
@@ -32,16 +32,16 @@ func newBuild(c *Compiler, t Target) *build {
 // refuse notes a problem at a field of the policy, by a path of proto names
 // such as "rate_limit[0].cel".
 func (b *build) refuse(path, format string, args ...any) {
-	if b.mayNotSay(path) {
-		b.unsaid = true
+	if b.suppresses(path) {
+		b.suppressed = true
 		return
 	}
 	b.problems = append(b.problems, problemAt(b.where(path), fmt.Sprintf(format, args...)))
 }
 
-// mayNotSay tells whether problems at a path are to be left unsaid.
-func (b *build) mayNotSay(path string) bool {
-	return b.env.Unsaid != nil && b.env.Unsaid(path)
+// suppresses reports whether problems at a path are not reported.
+func (b *build) suppresses(path string) bool {
+	return b.env.Suppress != nil && b.env.Suppress(path)
 }
 
 // where is the place of a field of the merged policy: "file:line:column".
@@ -53,7 +53,7 @@ func (b *build) where(path string) string {
 	return b.target.Layers[i].at(path)
 }
 
-// exact tells whether a field of the policy was set for this one method.
+// exact reports whether a field of the policy was set for this one method.
 func (b *build) exact(field protoreflect.Name) bool {
 	i, ok := b.origin[field]
 	return ok && b.target.Layers[i].Exact
@@ -67,7 +67,7 @@ func (b *build) extensions() Extensions {
 	return b.env.Extensions
 }
 
-// stream tells whether either side of the method streams; a plain HTTP route
+// stream reports whether either side of the method streams; a plain HTTP route
 // does not.
 func (b *build) stream() bool {
 	m := b.target.Method

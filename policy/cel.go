@@ -212,7 +212,7 @@ func (f schemaFile) Path() string {
 	return "schema:" + f.FileDescriptor.Path()
 }
 
-// mentions tells whether a name stands in the expression.
+// mentions reports whether a name stands in the expression.
 func mentions(parsed *cel.Ast, name string) bool {
 	found := false
 	ast.PostOrderVisit(parsed.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {

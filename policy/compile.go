@@ -28,10 +28,10 @@ type Environment struct {
 	Log *slog.Logger
 	// Observer is told each decision. May be nil.
 	Observer Observer
-	// Unsaid tells of which fields of policies nothing is to be said, by a path such
+	// Suppress reports for which fields of policies problems are not reported, by a path such
 	// as "auth.jwt", for it may follow from what is wrong in Config. The Sets must not
 	// be used then. Nil: everything is said.
-	Unsaid func(path string) bool
+	Suppress func(path string) bool
 }
 
 // Extensions finds extension descriptors, for example of one schema source.
@@ -128,7 +128,7 @@ func (c *Compiler) Close() {
 }
 
 // Compile makes the Set of a target. Without problems the Set is never nil,
-// unless something was left unsaid.
+// unless a problem was suppressed.
 //
 // The order: what answers browsers (cors) and what shapes headers come first, so
 // that they hold for refusals too; then the cheap bounds. Limits by the client's
@@ -155,7 +155,7 @@ func (c *Compiler) Compile(t Target) (*Set, Problems) {
 	} {
 		all = append(all, some...)
 	}
-	if len(b.problems) > 0 || b.unsaid {
+	if len(b.problems) > 0 || b.suppressed {
 		return nil, b.problems
 	}
 	set := NewSet(b.policy, all...)

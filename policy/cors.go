@@ -82,7 +82,7 @@ func (c *Cors) Name() string { return "cors" }
 // Summary is one line for explain.
 func (c *Cors) Summary() string { return c.summary }
 
-// AllowsOrigin tells whether pages of an origin, as the Origin header has it,
+// AllowsOrigin reports whether pages of an origin, as the Origin header has it,
 // may call.
 func (c *Cors) AllowsOrigin(origin string) bool { return c.origins.match(origin) }
 
@@ -131,7 +131,7 @@ func (c *Cors) allowed(r *http.Request) []string {
 }
 
 // Preflight answers the question whether a page may send a request, before
-// there is one. It tells whether r asks that, and writes the answer's header
+// there is one. It reports whether r asks that, and writes the answer's header
 // into h: the status is the caller's, 204 for a yes and a no alike, for a no is
 // told by what is not there. allowedMethods are those of the routes at the path.
 func (c *Cors) Preflight(r *http.Request, h http.Header, allowedMethods []string) (handled bool) {

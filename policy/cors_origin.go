@@ -26,7 +26,7 @@ type belowOrigin struct {
 	domain string // ".example.com", with the port
 }
 
-// match tells whether an origin is among them. "null", which any page can have
+// match reports whether an origin is among them. "null", which any page can have
 // at will, is let in by name or by "*" only.
 func (o *origins) match(origin string) bool {
 	if o.any {
@@ -47,7 +47,7 @@ func (o *origins) match(origin string) bool {
 	return false
 }
 
-// isHostName tells whether a name is one or more labels and nothing else, so
+// isHostName reports whether a name is one or more labels and nothing else, so
 // that no part of a URL can hide in it.
 func isHostName(name string) bool {
 	if name == "" || len(name) > 253 {
@@ -116,7 +116,7 @@ func (o *origins) add(text string) error {
 	return err
 }
 
-// parseOrigin takes an origin apart and gives it the form browsers give it.
+// parseOrigin parses an origin and gives it the form browsers give it.
 func parseOrigin(text string) (*url.URL, error) {
 	u, err := url.Parse(strings.ToLower(text))
 	if err != nil || u.Host == "" || !httpguts.ValidHostHeader(u.Host) {

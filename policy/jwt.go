@@ -91,7 +91,7 @@ func (i *tokenIssuer) keysFor(ctx context.Context, kid string) *keySet {
 	return i.source.keysWith(ctx, kid)
 }
 
-// parsedToken is a token taken apart; nothing of it is believed yet.
+// parsedToken is a token in its parts; nothing of it is believed yet.
 type parsedToken struct {
 	signed    string // header and payload as they were signed
 	signature []byte

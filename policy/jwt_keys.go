@@ -66,7 +66,7 @@ func (s *keySet) find(kid, algorithm string) []tokenKey {
 	return found
 }
 
-// knows tells whether any key has this id.
+// knows reports whether any key has this id.
 func (s *keySet) knows(kid string) bool {
 	return s.single || kid == "" || slices.ContainsFunc(s.keys, func(k tokenKey) bool { return k.id == kid })
 }

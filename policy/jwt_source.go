@@ -302,7 +302,7 @@ func checkKeyURL(address string) error {
 	return nil
 }
 
-// cleartext tells whether a URL is fetched without TLS from another machine.
+// cleartext reports whether a URL is fetched without TLS from another machine.
 func cleartext(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" {

@@ -84,9 +84,9 @@ type Request struct {
 	ClientIP netip.Addr
 	// RequestID identifies the call in logs.
 	RequestID string
-	// Stream tells whether either side streams.
+	// Stream reports whether either side streams.
 	Stream bool
-	// WebSocket tells whether the client asks for an upgrade; browsers cannot set
+	// WebSocket reports whether the client asks for an upgrade; browsers cannot set
 	// headers on it.
 	WebSocket bool
 	// Protocol is the client's: "rest", "sse", "ndjson", "websocket", "grpc",

@@ -14,7 +14,7 @@ type Problem = problem.Problem
 // not against a nil error.
 type Problems = problem.List
 
-// problemAt takes a place of the form "file:line:column" apart.
+// problemAt parses a place of the form "file:line:column".
 func problemAt(where, message string) Problem {
 	p := Problem{File: where, Message: message}
 	rest, last, ok := cutNumber(where)

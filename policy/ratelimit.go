@@ -34,7 +34,7 @@ type limit struct {
 	perMessage  bool
 }
 
-// shared tells whether the buckets are in Redis.
+// shared reports whether the buckets are in Redis.
 func (l *limit) shared() bool { return l.digest != "" }
 
 // caller finds the bucket of a call. message is nil where it is not there yet.

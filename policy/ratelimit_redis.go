@@ -228,7 +228,7 @@ type storeHealth struct {
 // Close implements io.Closer for State; there is nothing to close.
 func (h *storeHealth) Close() error { return nil }
 
-// ask tells whether to ask the store.
+// ask reports whether to ask the store.
 func (h *storeHealth) ask(probe func() bool) bool {
 	if !h.away.Load() {
 		return true

@@ -38,7 +38,7 @@ type redisKey struct {
 	timeout time.Duration
 }
 
-// hasRedis tells whether the configuration names a Redis.
+// hasRedis reports whether the configuration names a Redis.
 func (c *Compiler) hasRedis() bool { return c.env.Config.GetStores().GetRedis().GetUrl() != "" }
 
 // redis connects to stores.redis, lazily: a Redis that is away is found out by

@@ -52,7 +52,7 @@ func clusterOptions(o *redis.Options) *redis.ClusterOptions {
 	}
 }
 
-// isCluster tells whether several keys may live on several servers.
+// isCluster reports whether several keys may live on several servers.
 func isCluster(c redis.UniversalClient) bool {
 	switch c := c.(type) {
 	case *redis.ClusterClient:

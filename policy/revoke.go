@@ -50,7 +50,7 @@ type revocationStore interface {
 	revoke(ctx context.Context, name tokenName, until time.Time) error
 	// revokeAll ends a holder's tokens that were issued at that moment or earlier.
 	revokeAll(ctx context.Context, holder [sha256.Size]byte, at, until time.Time) error
-	// revoked tells whether a token that was issued at that moment is over.
+	// revoked reports whether a token that was issued at that moment is over.
 	revoked(ctx context.Context, name tokenName, issued time.Time) (bool, error)
 }
 

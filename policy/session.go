@@ -219,7 +219,7 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// validCookieName tells whether a name is a token of RFC 9110.
+// validCookieName reports whether a name is a token of RFC 9110.
 func validCookieName(name string) bool {
 	return name != "" && (&http.Cookie{Name: name, Value: "v"}).Valid() == nil
 }

@@ -63,7 +63,7 @@ func (s *Set) Prepend(front ...Policy) {
 	s.policies = append(front[:len(front):len(front)], s.policies...)
 }
 
-// ChangesHeader tells whether any policy changes the header of the answer.
+// ChangesHeader reports whether any policy changes the header of the answer.
 func (s *Set) ChangesHeader() bool { return len(s.headers) > 0 }
 
 // QueryParameters lists the query parameters that policies read and that are no
@@ -120,7 +120,7 @@ func resultOf(err error) string {
 	return "unknown"
 }
 
-// ReadsMessages tells whether any policy looks at the client's messages.
+// ReadsMessages reports whether any policy looks at the client's messages.
 func (s *Set) ReadsMessages() bool { return len(s.messages) > 0 }
 
 // Message shows one message of the client to the policies that look at them.
@@ -134,7 +134,7 @@ func (s *Set) Message(ctx context.Context, r *Request, message []byte) error {
 	return nil
 }
 
-// ReadsReply tells whether any policy looks at the answer.
+// ReadsReply reports whether any policy looks at the answer.
 func (s *Set) ReadsReply() bool { return len(s.replies) > 0 }
 
 // Reply shows the answer to the policies that look at it, the last one first.

@@ -155,7 +155,7 @@ func writeClean(b *strings.Builder, s string) {
 	}
 }
 
-// isHeaderText tells whether a text is printable ASCII: what both a header and
+// isHeaderText reports whether a text is printable ASCII: what both a header and
 // gRPC metadata can hold as it is.
 func isHeaderText(s string) bool {
 	for i := range len(s) {

@@ -18,7 +18,7 @@ import (
 // validate compiles the rules of the method's request. Nothing is left to do
 // where neither the request nor anything below it has rules.
 func (b *build) validate() []Policy {
-	if b.target.Method == nil || b.policy.GetValidate().GetDisabled() || b.mayNotSay("validate") {
+	if b.target.Method == nil || b.policy.GetValidate().GetDisabled() || b.suppresses("validate") {
 		return nil
 	}
 	input := b.target.Method.Input()
@@ -137,7 +137,7 @@ func reachable(root protoreflect.MessageDescriptor) []protoreflect.MessageDescri
 	return found
 }
 
-// hasRules tells whether a message, its fields or its oneofs have rules.
+// hasRules reports whether a message, its fields or its oneofs have rules.
 func hasRules(m protoreflect.MessageDescriptor) bool {
 	if schema.Option(m, validate.E_Message) != nil {
 		return true

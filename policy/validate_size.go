@@ -23,7 +23,7 @@ type scope struct {
 	rest    int // how many bytes of the input remain where it ends; -1 for a group
 }
 
-// tooManyMessages tells whether looking into a message would cost more than its
+// tooManyMessages reports whether looking into a message would cost more than its
 // size allows.
 func tooManyMessages(root protoreflect.MessageDescriptor, b []byte) bool {
 	limit := freeMessages + len(b)/messageBytes

@@ -123,7 +123,7 @@ func responseHeaderProblem(name string) string {
 	return ""
 }
 
-// isToken tells whether s is a token of RFC 9110 5.6.2.
+// isToken reports whether s is a token of RFC 9110 5.6.2.
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]

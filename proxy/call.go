@@ -86,5 +86,5 @@ type Shape struct {
 	ServerStreams bool
 }
 
-// Unary tells whether neither side is a stream.
+// Unary reports whether neither side is a stream.
 func (s Shape) Unary() bool { return !s.ClientStreams && !s.ServerStreams }

@@ -36,13 +36,13 @@ type Conn struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup // endpoints, and connections that are open
 
-	mu        sync.Mutex
-	changed   chan struct{} // closed and replaced when anything below changes
-	resolver  resolver.Resolver
-	endpoints []*endpoint
-	open      map[*transport.Conn]*endpoint // those in use, and those with calls to be finished
-	failure   error                         // why there are no addresses
-	lamented  bool                          // the log heard that the backend cannot be reached
+	mu            sync.Mutex
+	changed       chan struct{} // closed and replaced when anything below changes
+	resolver      resolver.Resolver
+	endpoints     []*endpoint
+	open          map[*transport.Conn]*endpoint // those in use, and those with calls to be finished
+	failure       error                         // why there are no addresses
+	failureLogged bool                          // the log heard that the backend cannot be reached
 
 	pool  *Pool
 	key   string
@@ -202,12 +202,12 @@ func (c *Conn) Failure() error {
 // again.
 func (c *Conn) report() {
 	c.mu.Lock()
-	reached, failure, said := len(*c.ready.Load()) > 0, c.why(), c.lamented
+	reached, failure, said := len(*c.ready.Load()) > 0, c.why(), c.failureLogged
 	if reached || c.ctx.Err() != nil {
 		failure = nil
 	}
 	if failure != nil || reached {
-		c.lamented = failure != nil
+		c.failureLogged = failure != nil
 	}
 	c.mu.Unlock()
 	switch {
@@ -219,7 +219,7 @@ func (c *Conn) report() {
 }
 
 // StateChanged waits until something about the connections changes, however
-// shortly, and tells whether it did before ctx ended.
+// shortly, and reports whether it did before ctx ended.
 func (c *Conn) StateChanged(ctx context.Context) bool {
 	c.mu.Lock()
 	changed := c.changed

@@ -104,7 +104,7 @@ func (e *endpoint) rest(pause time.Duration) {
 	}
 }
 
-// use makes a new connection the endpoint's and tells whether it still wants one.
+// use makes a new connection the endpoint's and reports whether it still wants one.
 func (e *endpoint) use(conn *transport.Conn) bool {
 	c := e.owner
 	c.mu.Lock()

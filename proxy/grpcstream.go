@@ -56,7 +56,7 @@ func (s *grpcStream) Send(f Frame) error {
 	return err
 }
 
-// keep keeps a message that is about to be sent and tells whether it did.
+// keep keeps a message that is about to be sent and reports whether it did.
 func (s *grpcStream) keep(f Frame) (on *transport.Stream, kept bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -31,7 +31,7 @@ type Binding struct {
 	rule      string // as the operator wrote it, for people
 }
 
-// HidesPath tells whether a path of the template holds what no log may repeat.
+// HidesPath reports whether a path of the template holds what no log may repeat.
 func (b *Binding) HidesPath() bool { return slices.ContainsFunc(b.variables, (*jsonwire.Field).Hidden) }
 
 // String is the rule in one line: method, path, body and response_body.
@@ -160,7 +160,7 @@ func pattern(rule *annotations.HttpRule) (httpMethod, path string, err error) {
 	return "", "", fmt.Errorf("the rule has no pattern; expected one of get, put, post, delete, patch, custom")
 }
 
-// isToken tells whether s is a token of RFC 9110, 5.6.2.
+// isToken reports whether s is a token of RFC 9110, 5.6.2.
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -191,7 +191,7 @@ func (m *Method) variable(path string) (*jsonwire.Field, error) {
 	return field, nil
 }
 
-// textual tells whether a message is written as plain text in JSON.
+// textual reports whether a message is written as plain text in JSON.
 func textual(name protoreflect.FullName) bool {
 	switch name {
 	case "google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask",

@@ -113,7 +113,7 @@ func bodyError(err error, limit int64) error {
 
 const misframed = "the body is not framed as HTTP wants: not as long as its Content-Length, or chunked wrongly"
 
-// isMisframed tells whether what arrived of a body is not what its framing says.
+// isMisframed reports whether what arrived of a body is not what its framing says.
 // net/http has no types for that, only words: two for a length over HTTP/2, some
 // seven for chunks.
 func isMisframed(err error) bool {

@@ -115,7 +115,7 @@ func TestConnectUnaryForm(t *testing.T) {
 	})
 }
 
-// connectStreamAnswer is a stream's answer taken apart.
+// connectStreamAnswer is a stream's answer in its parts.
 type connectStreamAnswer struct {
 	messages []string
 	end      struct {

@@ -64,7 +64,7 @@ func isProtoType(media string) bool {
 	return media == "application/x-protobuf" || media == "application/proto" || media == "application/protobuf"
 }
 
-// wantsBinary tells whether the client prefers the message in wire format, and
+// wantsBinary reports whether the client prefers the message in wire format, and
 // under which name.
 func wantsBinary(h http.Header) (bool, string) {
 	accept := h["Accept"]
@@ -126,7 +126,7 @@ func toValidUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 func splitComma(line string) iter.Seq[string] { return strings.SplitSeq(line, ",") }
 
-// isNDJSON tells whether a Content-Type is one of the names of JSON lines.
+// isNDJSON reports whether a Content-Type is one of the names of JSON lines.
 func isNDJSON(contentType string) bool {
 	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
 	switch strings.TrimSpace(media) {

@@ -27,7 +27,7 @@ func split(r io.Reader, limit int64) (values []string, err error) {
 	}
 }
 
-// reference splits with encoding/json; ok tells whether it is valid JSON.
+// reference splits with encoding/json; ok reports whether it is valid JSON.
 func reference(body []byte) (values []string, ok bool) {
 	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '[' {
 		var list []json.RawMessage

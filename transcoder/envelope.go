@@ -43,7 +43,7 @@ type envelopeReader struct {
 	src io.Reader
 	// limit bounds one message in bytes, as it was sent and inflated.
 	limit int64
-	// zipped tells whether messages may be gzip.
+	// zipped reports whether messages may be gzip.
 	zipped bool
 	// malformed is the code for broken framing: gRPC and Connect differ.
 	malformed codes.Code

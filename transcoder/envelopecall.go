@@ -233,7 +233,7 @@ func (c *envelopeCall) leave() {
 	}
 }
 
-// listsToken tells whether a comma-separated header has the item, in any case.
+// listsToken reports whether a comma-separated header has the item, in any case.
 func listsToken(lines []string, token string) bool {
 	for _, line := range lines {
 		for item := range strings.SplitSeq(line, ",") {

@@ -21,7 +21,7 @@ type Exchange struct {
 	// BeforeHeader is called once, just before the answer's header is written,
 	// and may change it. Nil for nothing to do.
 	BeforeHeader func(http.Header)
-	// AllowOrigin tells whether pages of another origin may open a WebSocket. Nil
+	// AllowOrigin reports whether pages of another origin may open a WebSocket. Nil
 	// allows none.
 	AllowOrigin func(origin string) bool
 }

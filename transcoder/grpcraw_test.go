@@ -22,7 +22,7 @@ func request(t testing.TB, text string) []byte {
 	return b
 }
 
-// answer is a gRPC or gRPC-Web answer taken apart.
+// answer is a gRPC or gRPC-Web answer in its parts.
 type answer struct {
 	httpStatus int
 	messages   []string
@@ -32,7 +32,7 @@ type answer struct {
 	header     http.Header
 }
 
-// readAnswer takes an answer apart by the letter of the protocol.
+// readAnswer parses an answer by the letter of the protocol.
 func readAnswer(t testing.TB, r *http.Response, text bool) answer {
 	t.Helper()
 	a := answer{httpStatus: r.StatusCode, header: r.Header}

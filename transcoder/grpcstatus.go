@@ -125,7 +125,7 @@ func setMetadata(h http.Header, prefix string, md metadata.MD) {
 	}
 }
 
-// reservedMetadata tells whether a name in the backend's metadata is of its
+// reservedMetadata reports whether a name in the backend's metadata is of its
 // connection or of gRPC itself (SEMANTICS 31).
 func reservedMetadata(name string) bool {
 	return hopByHop[name] || strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, ":")

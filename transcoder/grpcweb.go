@@ -82,7 +82,7 @@ func grpcWebAnswerType(contentType string, text bool) []string {
 	return grpcWebHeader
 }
 
-// acceptsText tells whether a client that sends binary wants a text answer.
+// acceptsText reports whether a client that sends binary wants a text answer.
 func acceptsText(accept []string) bool {
 	for _, line := range accept {
 		if strings.HasPrefix(line, grpcWebTextType) {

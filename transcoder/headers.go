@@ -122,7 +122,7 @@ var hopByHop = map[string]bool{
 	"http2-settings": true,
 }
 
-// neverCrosses tells whether a lower-case name is the connection's, gRPC's or
+// neverCrosses reports whether a lower-case name is the connection's, gRPC's or
 // the gateway's own.
 func neverCrosses(name string) bool {
 	if hopByHop[name] || strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, ":") ||
@@ -132,7 +132,7 @@ func neverCrosses(name string) bool {
 	return strings.IndexByte(name, '_') >= 0 && isTwin(strings.ReplaceAll(name, "_", "-"))
 }
 
-// isTwin tells whether a name, its underscores taken as hyphens, is one that
+// isTwin reports whether a name, its underscores taken as hyphens, is one that
 // backends trust (SEMANTICS 52): many servers cannot tell the two apart.
 func isTwin(name string) bool {
 	return neverCrosses(name) || slices.Contains(requestDefaults, name) || name == "forwarded" ||
@@ -145,7 +145,7 @@ var forwardedNames = map[string]bool{
 	"x-forwarded-for": true, "x-forwarded-host": true, "x-forwarded-proto": true, "x-forwarded-user-agent": true,
 }
 
-// saysOrigin tells whether a header of a canonical name says where the request
+// saysOrigin reports whether a header of a canonical name says where the request
 // comes from. A client's word for that crosses only where the operator names it.
 func saysOrigin(name string) bool {
 	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Real-") || name == "Forwarded"

@@ -29,11 +29,11 @@ const (
 	ConnectStream
 )
 
-// RPC tells whether the protocol calls methods by their own path alone and has
+// RPC reports whether the protocol calls methods by their own path alone and has
 // a form of its own for errors and metadata.
 func (p Protocol) RPC() bool { return p >= GRPC }
 
-// Connect tells whether the protocol is one of Connect's.
+// Connect reports whether the protocol is one of Connect's.
 func (p Protocol) Connect() bool { return p >= ConnectUnary }
 
 // String names the protocol for logs and metrics.
@@ -108,7 +108,7 @@ func detectPost(r *http.Request, contentType string) Protocol {
 	return REST
 }
 
-// isConnectGet tells whether a query has the parameter that marks Connect's GET.
+// isConnectGet reports whether a query has the parameter that marks Connect's GET.
 func isConnectGet(query string) bool {
 	const mark = "connect=v1"
 	for rest := query; len(rest) >= len(mark); {
@@ -125,7 +125,7 @@ func isConnectGet(query string) bool {
 	return false
 }
 
-// isWebSocket tells whether a GET asks for an upgrade (RFC 6455, 4.2.1).
+// isWebSocket reports whether a GET asks for an upgrade (RFC 6455, 4.2.1).
 func isWebSocket(r *http.Request) bool {
 	if _, ok := r.Header["Upgrade"]; !ok {
 		return false

@@ -85,7 +85,7 @@ func (q *query) addFields(message protoreflect.MessageDescriptor) {
 	}
 }
 
-// names tells whether a raw query has a parameter for the path or below it.
+// names reports whether a raw query has a parameter for the path or below it.
 func (q *query) names(raw, path string) bool {
 	for raw != "" {
 		var pair string

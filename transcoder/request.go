@@ -157,7 +157,7 @@ func (c *restCall) appendForm() error {
 	return nil
 }
 
-// hasQueryForm tells whether the body is a form that stands for the query.
+// hasQueryForm reports whether the body is a form that stands for the query.
 func (c *restCall) hasQueryForm() bool {
 	if !c.binding.Method.Settings.FormQuery || c.r.Method != http.MethodPost {
 		return false

@@ -219,7 +219,7 @@ func (c *restCall) writeStatusHeaders(httpStatus int, st *status.Status) int {
 	return httpStatus
 }
 
-// ownError tells whether the gateway itself says what is wrong with a request.
+// ownError reports whether the gateway itself says what is wrong with a request.
 func ownError(err error) bool {
 	var own *StatusError
 	return errors.As(err, &own)

@@ -40,7 +40,7 @@ func (w *stallWatch) begin() time.Time {
 
 func (w *stallWatch) end() { w.since.Store(0) }
 
-// stalled tells whether a write has been waiting for as long as d.
+// stalled reports whether a write has been waiting for as long as d.
 func (w *stallWatch) stalled(d time.Duration) bool {
 	since := w.since.Load()
 	return since != 0 && int64(time.Since(w.epoch))+1-since >= int64(d)

@@ -36,7 +36,7 @@ func (c *restCall) sendTrailer(md metadata.MD) {
 	}
 }
 
-// takesTrailers tells whether a client sent TE: trailers.
+// takesTrailers reports whether a client sent TE: trailers.
 func takesTrailers(h http.Header) bool {
 	for _, line := range h["Te"] {
 		for item := range strings.SplitSeq(line, ",") {

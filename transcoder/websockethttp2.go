@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// byExtendedConnect tells whether a request opens a WebSocket over HTTP/2 (RFC
+// byExtendedConnect reports whether a request opens a WebSocket over HTTP/2 (RFC
 // 8441). It does where the server offers that, which net/http does with
 // GODEBUG=http2xconnect=1 only. It should not by default: a browser then takes
 // its HTTP/2 connection for WebSockets, and Chromium (156) keeps back an empty

@@ -66,7 +66,7 @@ func (s *webSocket) gone() {
 	}
 }
 
-// dropping tells whether nobody wants the client's messages any more.
+// dropping reports whether nobody wants the client's messages any more.
 func (s *webSocket) dropping() bool {
 	select {
 	case <-s.unblocked:

@@ -213,7 +213,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// hasHeading tells whether a page has a heading with an anchor, as GitHub makes
+// hasHeading reports whether a page has a heading with an anchor, as GitHub makes
 // them.
 func hasHeading(t *testing.T, path, anchor string) bool {
 	t.Helper()

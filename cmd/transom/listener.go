@@ -59,7 +59,7 @@ func advised(err error) error {
 	return err
 }
 
-// left tells whether a socket is what a process left that did not end well: nobody
+// left reports whether a socket is what a process left that did not end well: nobody
 // takes a connection.
 func left(socket string) bool {
 	info, err := os.Lstat(socket)

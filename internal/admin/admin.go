@@ -19,7 +19,7 @@ import (
 
 // Gateway is what is administered. It is safe for concurrent use.
 type Gateway interface {
-	// Ready tells whether requests should be sent here: a snapshot is in service
+	// Ready reports whether requests should be sent here: a snapshot is in service
 	// and the process is not draining. Else reason says why not, for people.
 	Ready() (ready bool, reason string)
 	// Status describes the snapshot in service and the last reload.

@@ -33,7 +33,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// addressed tells whether the Host header names this server and not a name that
+// addressed reports whether the Host header names this server and not a name that
 // somebody made resolve to it.
 func (s *server) addressed(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {

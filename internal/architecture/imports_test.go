@@ -123,7 +123,7 @@ func ruleFor(dir string) (rule, bool) {
 	return rules[best], found
 }
 
-// covers tells whether the pattern names the folder.
+// covers reports whether the pattern names the folder.
 func covers(pattern, dir string) bool {
 	if pattern == "..." {
 		return true

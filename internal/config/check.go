@@ -38,7 +38,7 @@ func (c *checker) fail(path, format string, args ...any) {
 	c.problems = append(c.problems, c.file.problem(path, format, args...))
 }
 
-// within tells whether path is outer or leads through it.
+// within reports whether path is outer or leads through it.
 func within(path, outer string) bool {
 	rest, ok := strings.CutPrefix(path, outer)
 	return ok && (rest == "" || outer == "" || rest[0] == '.' || rest[0] == '[')

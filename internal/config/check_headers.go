@@ -66,7 +66,7 @@ func (c *checker) headerPrefix(path, text string) {
 	}
 }
 
-// isHeaderName tells whether text, in lower case, holds only what gRPC takes in
+// isHeaderName reports whether text, in lower case, holds only what gRPC takes in
 // the name of metadata.
 func isHeaderName(text string) bool {
 	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == ""

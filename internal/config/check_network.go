@@ -170,7 +170,7 @@ func (c *checker) telemetry(t *transomv1.Telemetry) {
 	}
 }
 
-// hasScheme tells whether text is a URL with one of the schemes and something
+// hasScheme reports whether text is a URL with one of the schemes and something
 // behind it.
 func hasScheme(text string, schemes ...string) bool {
 	u, err := url.Parse(text)

@@ -64,7 +64,7 @@ func (d *decoder) readReference(name string) (string, error) {
 	return string(data), nil
 }
 
-// isRequestValue tells whether ${name} is one of HeaderTransform's own.
+// isRequestValue reports whether ${name} is one of HeaderTransform's own.
 func isRequestValue(name string) bool {
 	switch name {
 	case "principal", "method", "path", "client_ip", "request_id":

@@ -11,7 +11,7 @@ import (
 // TestWaitingForAdmissionTakesTime: the time of a call begins when it arrives,
 // so that one that waits for its turn is not served after its end (Semantics 32).
 func TestWaitingForAdmissionTakesTime(t *testing.T) {
-	keeper := &doorkeeper{held: make(chan struct{}, 100), told: map[string][]metadata.MD{}}
+	keeper := &doorBackend{held: make(chan struct{}, 100), told: map[string][]metadata.MD{}}
 	g := gatewaytest.Start(t, gatewaytest.Options{
 		Backend: serveUnknown(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
 		Config: `metadata: { request_headers: [x-case] }

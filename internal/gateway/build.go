@@ -31,8 +31,8 @@ type builder struct {
 	policies  policyRules
 	// services remembers which source a service came from.
 	services map[protoreflect.FullName]string
-	// doubts are what nothing is said of; nil for a configuration that is right.
-	doubts *doubts
+	// undecided are what nothing is said of; nil for a configuration that is right.
+	undecided *undecided
 }
 
 // build reads all inputs and compiles them. The snapshot is nil beside fatal
@@ -119,9 +119,9 @@ func (b *builder) prepare() {
 		}
 		s.proxies = append(s.proxies, prefix)
 	}
-	var unsaid func(path string) bool
-	if b.doubts != nil {
-		unsaid = b.doubts.policy
+	var suppressed func(path string) bool
+	if b.undecided != nil {
+		suppressed = b.undecided.policy
 	}
 	var problems policy.Problems
 	s.policies, problems = policy.New(policy.Environment{
@@ -131,7 +131,7 @@ func (b *builder) prepare() {
 		State:     b.gateway.state,
 		Log:       b.gateway.options.Telemetry.Log,
 		Observer:  b.gateway.options.Telemetry.Metrics,
-		Unsaid:    unsaid,
+		Suppress:  suppressed,
 	})
 	b.problems = append(b.problems, problems...)
 	b.rules = httpRules{

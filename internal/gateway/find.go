@@ -130,7 +130,7 @@ func checkConnectionHeaders(r *http.Request) error {
 	return nil
 }
 
-// plainHost tells whether an authority holds nothing that ends one: backends are
+// plainHost reports whether an authority holds nothing that ends one: backends are
 // told it as x-forwarded-host, and may make links of it.
 func plainHost(host string) bool {
 	for i := range len(host) {

@@ -37,7 +37,7 @@ func forged() []string {
 	return headers
 }
 
-// trusted tells whether a backend that cannot tell hyphens from underscores, or
+// trusted reports whether a backend that cannot tell hyphens from underscores, or
 // that takes grpc-gateway's prefix off, would believe the name.
 func trusted(name string) bool {
 	plain := strings.ReplaceAll(name, "_", "-")
@@ -96,7 +96,7 @@ func checkTold(t *testing.T, md metadata.MD, sees map[string]string) {
 // TestNamedOrigin: what says where a request comes from crosses where the
 // operator names it, but never beside what the gateway itself says.
 func TestNamedOrigin(t *testing.T) {
-	keeper := &doorkeeper{told: map[string][]metadata.MD{}}
+	keeper := &doorBackend{told: map[string][]metadata.MD{}}
 	g := gatewaytest.Start(t, gatewaytest.Options{
 		Backend: serveUnknown(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
 		Config: "metadata: { request_headers: [x-case, x-forwarded-*, x-forwarded-for, X-Forwarded-Host, x-real-ip] }\n",

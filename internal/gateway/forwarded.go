@@ -108,7 +108,7 @@ func peerText(remote string, peer netip.Addr) string {
 	return peer.String()
 }
 
-// plain tells whether a value can be gRPC metadata.
+// plain reports whether a value can be gRPC metadata.
 func plain(s string) bool {
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] > 0x7e {

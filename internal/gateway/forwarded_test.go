@@ -14,7 +14,7 @@ import (
 // TestClientAddress: X-Forwarded-For is believed from its end, as far as trusted
 // proxies wrote it, and no farther (Semantics 31).
 func TestClientAddress(t *testing.T) {
-	keeper := &doorkeeper{told: map[string][]metadata.MD{}}
+	keeper := &doorBackend{told: map[string][]metadata.MD{}}
 	g := gatewaytest.Start(t, gatewaytest.Options{
 		Backend: serveUnknown(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
 		Config: `metadata: { request_headers: [x-case] }

@@ -25,8 +25,8 @@ func (g *Gateway) look(ctx context.Context, file *config.File) Problems {
 			reduced.Schemas = append(reduced.Schemas, source)
 		}
 	}
-	doubts := doubtsOf(file)
-	if doubts.all {
+	undecided := undecidedBy(file)
+	if undecided.all {
 		_, problems := newSources().load(ctx, file.With(reduced), nil)
 		return problems
 	}
@@ -35,7 +35,7 @@ func (g *Gateway) look(ctx context.Context, file *config.File) Problems {
 	reduced.Auth, reduced.Stores = standIn(whole.GetAuth(), file.Wrong()), whole.GetStores()
 	reduced.Compatibility, reduced.Rest, reduced.Metadata = whole.GetCompatibility(), whole.GetRest(), whole.GetMetadata()
 	b := g.newBuilder(file.With(reduced), newSources())
-	b.doubts = doubts
+	b.undecided = undecided
 	defer b.discard()
 	b.read(ctx)
 	return slices.DeleteFunc(b.problems, func(p Problem) bool { return p.File == file.Path })
@@ -66,7 +66,7 @@ func standIn(auth *transomv1.AuthConfig, wrong []string) *transomv1.AuthConfig {
 	return other
 }
 
-// looksThere tells whether a source is a file or folder that can be looked at. The
+// looksThere reports whether a source is a file or folder that can be looked at. The
 // problems of the configuration name one that is not there, and nobody asks servers
 // by a configuration that is wrong.
 func looksThere(file *config.File, source *transomv1.SchemaSource) bool {

@@ -438,5 +438,5 @@ func restResult(t testing.TB, response *http.Response, c *matrixCall) matrixResu
 	return r
 }
 
-// ended tells whether an error is only the end of a stream.
+// ended reports whether an error is only the end of a stream.
 func ended(err error) bool { return err == nil || errors.Is(err, io.EOF) }

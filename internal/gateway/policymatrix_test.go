@@ -61,7 +61,7 @@ func TestPolicyMatrix(t *testing.T) {
 }
 
 // run makes the call and looks at both ends of it.
-func (c doorCase) run(t *testing.T, keeper *doorkeeper, g *gatewaytest.Gateway, d *doorDriver) *doorAnswer {
+func (c doorCase) run(t *testing.T, keeper *doorBackend, g *gatewaytest.Gateway, d *doorDriver) *doorAnswer {
 	t.Helper()
 	if c.texts == nil {
 		c.texts = []string{"hello"}
@@ -310,7 +310,7 @@ func TestPreflightMatrix(t *testing.T) {
 }
 
 // rateCase: one call an hour, and two messages with their admission.
-func rateCase(t *testing.T, keeper *doorkeeper, g *gatewaytest.Gateway, d *doorDriver) {
+func rateCase(t *testing.T, keeper *doorBackend, g *gatewaytest.Gateway, d *doorDriver) {
 	first := doorCase{name: "first", service: "Rate", header: map[string]string{"RateLimit": `"*`, "RateLimit-Policy": `"*`}}
 	first.run(t, keeper, g, d)
 	second := doorCase{name: "second", service: "Rate", code: codes.ResourceExhausted, status: 429,
@@ -327,7 +327,7 @@ func rateCase(t *testing.T, keeper *doorkeeper, g *gatewaytest.Gateway, d *doorD
 }
 
 // concurrencyCase: a second call while the first one runs.
-func concurrencyCase(t *testing.T, keeper *doorkeeper, g *gatewaytest.Gateway, d *doorDriver) {
+func concurrencyCase(t *testing.T, keeper *doorBackend, g *gatewaytest.Gateway, d *doorDriver) {
 	release := keeper.hold(t, g, "/door.v1.Busy/"+d.method)
 	full := doorCase{service: "Busy", code: codes.Unavailable, status: 503, header: map[string]string{"Retry-After": "1"}}
 	full.run(t, keeper, g, d)

@@ -93,9 +93,9 @@ message Word { string text = 1 [(buf.validate.field).string.not_contains = "inva
 	return b.String()
 }
 
-// doorkeeper is the backend of all doors: it answers each word with the same, or
+// doorBackend is the backend of all doors: it answers each word with the same, or
 // as the word says, and remembers what each call was told.
-type doorkeeper struct {
+type doorBackend struct {
 	mu sync.Mutex
 	// told is what each call was told, by the header x-case.
 	told map[string][]metadata.MD
@@ -106,13 +106,13 @@ type doorkeeper struct {
 
 // of returns what the calls of a case were told. The backend may hear of a call
 // that was broken off when the client has long gone on to the next one.
-func (d *doorkeeper) of(name string) []metadata.MD {
+func (d *doorBackend) of(name string) []metadata.MD {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.told[name]
 }
 
-func (d *doorkeeper) serve(_ any, stream grpc.ServerStream) error {
+func (d *doorBackend) serve(_ any, stream grpc.ServerStream) error {
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	d.mu.Lock()
 	name := strings.Join(md.Get("x-case"), " ")
@@ -135,7 +135,7 @@ func (d *doorkeeper) serve(_ any, stream grpc.ServerStream) error {
 	}
 }
 
-func (d *doorkeeper) answer(stream grpc.ServerStream, word *emptypb.Empty) error {
+func (d *doorBackend) answer(stream grpc.ServerStream, word *emptypb.Empty) error {
 	switch text := wordText(word.ProtoReflect().GetUnknown()); text {
 	case "fail 9", "fail 5002":
 		var code codes.Code
@@ -169,10 +169,10 @@ func wordWire(text string) []byte {
 	return protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), text)
 }
 
-// startDoors starts the doorkeeper and a gateway in front of it.
-func startDoors(t testing.TB) (*doorkeeper, *gatewaytest.Gateway) {
+// startDoors starts the doorBackend and a gateway in front of it.
+func startDoors(t testing.TB) (*doorBackend, *gatewaytest.Gateway) {
 	t.Helper()
-	d := &doorkeeper{held: make(chan struct{}, 100), told: map[string][]metadata.MD{}}
+	d := &doorBackend{held: make(chan struct{}, 100), told: map[string][]metadata.MD{}}
 	return d, gatewaytest.Start(t, gatewaytest.Options{
 		Backend: serveUnknown(t, d.serve), NoBookstore: true, Config: doorConfig(),
 		Protos: map[string]string{"door/v1/door.proto": doorProto()},
@@ -230,7 +230,7 @@ func doorSession(t testing.TB, g *gatewaytest.Gateway) string {
 
 // hold makes a call of a method that lasts until the function it returns is
 // called.
-func (d *doorkeeper) hold(t testing.TB, g *gatewaytest.Gateway, method string) (release func()) {
+func (d *doorBackend) hold(t testing.TB, g *gatewaytest.Gateway, method string) (release func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	conn := dial(t, g)

@@ -79,10 +79,10 @@ type doorDriver struct {
 	browser bool
 }
 
-// several tells whether the client may send more than one word.
+// several reports whether the client may send more than one word.
 func (d *doorDriver) several() bool { return d.method == "Talk" }
 
-// streams tells whether either side is a stream.
+// streams reports whether either side is a stream.
 func (d *doorDriver) streams() bool { return d.method != "Ask" }
 
 func (d *doorDriver) webSocket() bool { return strings.HasPrefix(d.name, "WebSocket") }

@@ -57,7 +57,7 @@ func play(t *testing.T, g *gatewaytest.Gateway, scenarios []scenario) {
 	}
 }
 
-// contains tells whether the JSON want is a part of the JSON have. A string in
+// contains reports whether the JSON want is a part of the JSON have. A string in
 // want that begins with "~" must be a part of the string in have.
 func contains(have, want string) error {
 	var h, w any

@@ -94,7 +94,7 @@ func (s *Snapshot) byName() map[string]*Route {
 	return routes
 }
 
-// same tells whether two routes of one name do the same.
+// same reports whether two routes of one name do the same.
 func (r *Route) same(o *Route) bool {
 	return r.Binding.String() == o.Binding.String() && r.method.RPC == o.method.RPC &&
 		r.method.upstream == o.method.upstream &&

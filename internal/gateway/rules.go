@@ -124,7 +124,7 @@ func (b *builder) badRule(r *schema.Registry, m *Method, index int, message stri
 		b.refuse(message, append([]any{"http_rules", index}, rulePath(path)...)...)
 		return
 	}
-	if b.doubts != nil && b.doubts.rules {
+	if b.undecided != nil && b.undecided.rules {
 		return
 	}
 	b.problemAt(r, m.Descriptor, message, append([]int32{schema.HTTPOption}, path...)...)

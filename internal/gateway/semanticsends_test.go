@@ -66,7 +66,7 @@ func TestEndsOfTheBackend(t *testing.T) {
 // TestStreamsHaveNoTotalDeadline: a timeout for all methods is one of the unary
 // ones.
 func TestStreamsHaveNoTotalDeadline(t *testing.T) {
-	keeper := &doorkeeper{told: map[string][]metadata.MD{}}
+	keeper := &doorBackend{told: map[string][]metadata.MD{}}
 	g := gatewaytest.Start(t, gatewaytest.Options{
 		Backend: serveUnknown(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
 		Config: "defaults: { timeout: 0.05s }\n",

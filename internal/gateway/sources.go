@@ -92,7 +92,7 @@ func (s *sources) same(source string, registry *schema.Registry) *schema.Registr
 	return registry
 }
 
-// waiting tells whether a server has yet to tell its schema.
+// waiting reports whether a server has yet to tell its schema.
 func (s *sources) waiting() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +138,7 @@ func (s *sources) changed(ctx context.Context) bool {
 	return false
 }
 
-// isTolerant tells whether the registry's source cannot be mended by its user.
+// isTolerant reports whether the registry's source cannot be mended by its user.
 func (s *sources) isTolerant(r *schema.Registry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

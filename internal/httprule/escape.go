@@ -22,7 +22,7 @@ func fromHex(c byte) (byte, bool) {
 	return 0, false
 }
 
-// wellEscaped tells whether every % of s begins an escape.
+// wellEscaped reports whether every % of s begins an escape.
 func wellEscaped(s string) bool {
 	for {
 		i := strings.IndexByte(s, '%')

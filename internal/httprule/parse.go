@@ -105,7 +105,7 @@ func (p *parser) segment(inside bool) error {
 	return nil
 }
 
-// verbColon tells whether the colon at hand is the last of the last segment.
+// verbColon reports whether the colon at hand is the last of the last segment.
 func (p *parser) verbColon() bool {
 	return !strings.ContainsAny(p.text[p.at+1:], "/:")
 }
@@ -270,7 +270,7 @@ func identifierStart(c byte) bool {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// isPathByte tells whether c stands for itself in a segment of a path (pchar of
+// isPathByte reports whether c stands for itself in a segment of a path (pchar of
 // RFC 3986, 3.3). The asterisk is left out: in a template it is a wildcard.
 func isPathByte(c byte) bool {
 	return identifierStart(c) || isDigit(c) || strings.IndexByte("-.~!$&'()+,;=:@", c) >= 0

@@ -75,7 +75,7 @@ func badName(name string) (at int, found, expected string) {
 // String is the selector as it was written.
 func (s Selector) String() string { return s.text }
 
-// Match tells whether the selector names fullName.
+// Match reports whether the selector names fullName.
 func (s Selector) Match(fullName string) bool {
 	if !s.below {
 		return fullName == s.text
@@ -93,7 +93,7 @@ func (s Selector) Specificity() int {
 	return strings.Count(s.text, ".") + 1
 }
 
-// Exact tells whether the selector spells out the whole name.
+// Exact reports whether the selector spells out the whole name.
 func (s Selector) Exact() bool { return !s.below }
 
 // Selectors are those of a list of rules, in its order. The zero Selector stands

@@ -44,7 +44,7 @@ func allowed(name string) int {
 // meter measures; its memory is kept between measurements.
 type meter struct{ before, above, row []int }
 
-// closer tells whether case makes one name nearer to a text than another.
+// closer reports whether case makes one name nearer to a text than another.
 func (m *meter) closer(text, name, other string) bool {
 	limit := len(text) + 1
 	return m.distance(text, name, limit, same) < m.distance(text, other, limit, same)

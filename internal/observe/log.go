@@ -58,7 +58,7 @@ func levelOf(level transomv1.Log_Level) (slog.Level, error) {
 	return 0, fmt.Errorf("level %d is not known; expected DEBUG, INFO, WARN or ERROR", level)
 }
 
-// terminal tells whether a person reads w.
+// terminal reports whether a person reads w.
 func terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok || f.Name() == os.DevNull {

@@ -65,7 +65,7 @@ func printable(s string) bool {
 	return true
 }
 
-// hexadecimal tells whether s is lower-case hexadecimal, as the standard wants
+// hexadecimal reports whether s is lower-case hexadecimal, as the standard wants
 // it.
 func hexadecimal(s string) bool {
 	for i := range len(s) {

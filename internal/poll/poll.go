@@ -24,7 +24,7 @@ func Until(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// Within tells whether ok says yes in time. It is asked every two milliseconds,
+// Within reports whether ok says yes in time. It is asked every two milliseconds,
 // and at least once.
 func Within(d time.Duration, ok func() bool) bool {
 	tick, end := time.NewTicker(interval), time.NewTimer(d)

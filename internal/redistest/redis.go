@@ -120,7 +120,7 @@ func (r *Server) signal(s syscall.Signal) {
 	}
 }
 
-// answers tells whether the server has loaded its data and serves commands.
+// answers reports whether the server has loaded its data and serves commands.
 func (r *Server) answers() bool { return r.command("PING") == "+PONG" }
 
 // command sends one command and returns the first line of the answer, empty for

@@ -34,9 +34,9 @@ type compiled struct {
 	files    []*descriptorpb.FileDescriptorProto // in the order of the texts
 	imported []*descriptorpb.FileDescriptorProto // built-in ones that are not linked into the binary
 
-	// sound are, beside problems, the texts that have none and that import nothing
+	// valid are, beside problems, the texts that have none and that import nothing
 	// that has one.
-	sound []sourceText
+	valid []sourceText
 }
 
 // compile compiles the texts, which may import each other and the built-in
@@ -73,7 +73,7 @@ func compile(ctx context.Context, root string, texts []sourceText) (result compi
 			return compiled{}, stopped(err)
 		}
 		d := newDiagnosis(root, opener, files)
-		return compiled{sound: d.sound(found, texts)}, d.problems(found)
+		return compiled{valid: d.valid(found, texts)}, d.problems(found)
 	}
 	if results[0].Fatal != nil {
 		return compiled{}, defect(results[0].Fatal)
@@ -98,7 +98,7 @@ func defect(cause any) Problems {
 	return Problems{{Message: fmt.Sprintf("the proto compiler failed, which is a defect of it and not of your files: %v", cause)}}
 }
 
-// hasErrors tells whether the compiler found an error. What it warns of is style,
+// hasErrors reports whether the compiler found an error. What it warns of is style,
 // and the business of a linter.
 func hasErrors(found *report.Report) bool {
 	return slices.ContainsFunc(found.Diagnostics, func(d report.Diagnostic) bool {

@@ -126,7 +126,7 @@ func TestExtensionsOfAMessage(t *testing.T) {
 
 // FuzzCompile compiles arbitrary text beside a file that imports it and one that
 // does not: the answer is descriptors or problems, each with a file, and what is
-// said to be sound compiles without the rest.
+// said to be valid compiles without the rest.
 func FuzzCompile(f *testing.F) {
 	for _, text := range readFolder(f, "testdata/good") {
 		f.Add(text.text)
@@ -144,10 +144,10 @@ func FuzzCompile(f *testing.F) {
 		if (len(made.files) == len(texts)) != (problems.Err() == nil) {
 			t.Errorf("%d files, problems %v", len(made.files), problems)
 		}
-		if len(made.sound) > 0 {
-			again, problems := compile(context.Background(), "folder", made.sound)
-			if len(again.files) != len(made.sound) {
-				t.Errorf("the sound files %v have problems: %v", made.sound, problems)
+		if len(made.valid) > 0 {
+			again, problems := compile(context.Background(), "folder", made.valid)
+			if len(again.files) != len(made.valid) {
+				t.Errorf("the valid files %v have problems: %v", made.valid, problems)
 			}
 		}
 		for _, problem := range problems {

@@ -46,7 +46,7 @@ func (l *linker) declaredTwice(d, other protoreflect.Descriptor) Problem {
 	return problem
 }
 
-// isLinkedIn tells whether a file is a built-in one as the binary has it.
+// isLinkedIn reports whether a file is a built-in one as the binary has it.
 func isLinkedIn(file protoreflect.FileDescriptor) bool {
 	return wellKnownFile(file.Path()) == file
 }

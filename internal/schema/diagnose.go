@@ -113,7 +113,7 @@ func (d *diagnosis) problem(diagnostic *report.Diagnostic, explained []explanati
 	return problem, true
 }
 
-// imported tells whether a file declares one of the names that is imported.
+// imported reports whether a file declares one of the names that is imported.
 func (d *diagnosis) imported(names []string, by *source.File) bool {
 	paths := d.importedBy(by)
 	return slices.ContainsFunc(names, func(name string) bool { return paths[d.index().files[name]] })

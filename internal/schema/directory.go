@@ -37,7 +37,7 @@ func (d directory) Load(ctx context.Context) (*Registry, Problems) {
 	made, problems := compile(ctx, d.root, texts)
 	if problems.Err() != nil {
 		// The rest is compiled without the broken files, to be looked at.
-		texts = made.sound
+		texts = made.valid
 		var again Problems
 		if made, again = compile(ctx, d.root, texts); len(again) > 0 {
 			texts = nil

@@ -132,7 +132,7 @@ func (l *linker) linkWellKnown(path string) linkState {
 	return l.register(file)
 }
 
-// overridden tells whether the source has its own copy of a file that a built-in
+// overridden reports whether the source has its own copy of a file that a built-in
 // one imports, however far away.
 func (l *linker) overridden(file protoreflect.FileDescriptor, seen map[string]bool) bool {
 	imports := file.Imports()
@@ -149,7 +149,7 @@ func (l *linker) overridden(file protoreflect.FileDescriptor, seen map[string]bo
 	return false
 }
 
-// own tells whether the source has a file of that path, linked or not.
+// own reports whether the source has a file of that path, linked or not.
 func (l *linker) own(path string) bool {
 	if _, waiting := l.pending[path]; waiting {
 		return true

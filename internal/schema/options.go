@@ -68,7 +68,7 @@ func option(d protoreflect.Descriptor, extension protoreflect.ExtensionType) any
 	return proto.GetExtension(typed, extension)
 }
 
-// generated tells whether the option is set, in its generated type.
+// generated reports whether the option is set, in its generated type.
 func generated(options proto.Message, extension protoreflect.ExtensionType) bool {
 	found := false
 	options.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
@@ -79,7 +79,7 @@ func generated(options proto.Message, extension protoreflect.ExtensionType) bool
 	return found
 }
 
-// mayHold tells whether the option can be there in another form, so that most
+// mayHold reports whether the option can be there in another form, so that most
 // descriptors are not marshalled for nothing.
 func mayHold(options proto.Message, extension protoreflect.ExtensionType) bool {
 	message := options.ProtoReflect()

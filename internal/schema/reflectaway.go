@@ -11,10 +11,10 @@ import (
 // answer and has never done so. Without it that is a problem.
 func (r *Reflector) Await() { r.patient.Store(true) }
 
-// Waiting tells whether the server has yet to tell its schema for the first time.
+// Waiting reports whether the server has yet to tell its schema for the first time.
 func (r *Reflector) Waiting() bool { return r.last.Load() == nil }
 
-// Reconnected watches the connection until ctx ends, and tells whether it is
+// Reconnected watches the connection until ctx ends, and reports whether it is
 // ready and was not all the time since the last watch: the server may be another
 // one now. Connections that do not tell their state never come back. One
 // goroutine may ask at a time.

@@ -163,7 +163,7 @@ var (
 var errNoReflection = errors.New("the server has no reflection service, neither grpc.reflection.v1 nor v1alpha: " +
 	"switch it on there, or give the .proto files or a descriptor set instead")
 
-// tryOther tells whether the other version of the protocol may do better. A
+// tryOther reports whether the other version of the protocol may do better. A
 // server that does not know a service should say so; some close the stream or the
 // connection.
 func tryOther(err error) bool {

@@ -207,7 +207,7 @@ func (s *oddServer) answer(question *reflectionv1.ServerReflectionRequest) *refl
 	}}
 }
 
-// declares tells whether a file declares a service.
+// declares reports whether a file declares a service.
 func declares(wire []byte, name string) bool {
 	file := new(descriptorpb.FileDescriptorProto)
 	if proto.Unmarshal(wire, file) != nil {

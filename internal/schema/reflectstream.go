@@ -152,7 +152,7 @@ func (s *reflectionStream) fail(err error) error {
 	return err
 }
 
-// ended tells whether there is no sense in asking anything more: the time is
+// ended reports whether there is no sense in asking anything more: the time is
 // over, or the server is gone, which must not look as if it had lost the services
 // that were still to be asked for. A stream that never answered counts too.
 func (s *reflectionStream) ended() bool {

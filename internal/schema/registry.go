@@ -147,7 +147,7 @@ func ownServices(files []protoreflect.FileDescriptor) []protoreflect.ServiceDesc
 	return services
 }
 
-// belongsToServer tells whether a service describes or watches the server that
+// belongsToServer reports whether a service describes or watches the server that
 // runs it. The gateway has its own.
 func belongsToServer(name protoreflect.FullName) bool {
 	for _, prefix := range []string{"grpc.reflection.", "grpc.health.", "grpc.channelz."} {

@@ -59,7 +59,7 @@ func (s descriptorSet) load(ctx context.Context, data []byte) (*Registry, Proble
 	return registry, tolerated(registry, append(problems, s.placed(set.problems)...))
 }
 
-// expectsJSON tells whether the name promises JSON.
+// expectsJSON reports whether the name promises JSON.
 func (s descriptorSet) expectsJSON() bool {
 	name := strings.TrimSuffix(filepath.Base(s.path), ".gz")
 	return strings.HasSuffix(name, ".json")
@@ -109,7 +109,7 @@ type parsedSet struct {
 var errNoSet = errors.New("is no FileDescriptorSet and no buf image; " +
 	"protoc --include_imports --include_source_info --descriptor_set_out=FILE or buf build -o FILE makes one")
 
-// parseSet takes a set apart, whose form is binary unless it is JSON by name or
+// parseSet parses a set, whose form is binary unless it is JSON by name or
 // by its looks.
 func parseSet(ctx context.Context, data []byte, json bool) (parsedSet, error) {
 	if json {
@@ -222,7 +222,7 @@ const (
 	bufIsImport  = 1
 )
 
-// markedImport tells whether buf marked a file as an import of the others. The
+// markedImport reports whether buf marked a file as an import of the others. The
 // mark is in a field that descriptor.proto does not have.
 func markedImport(file *descriptorpb.FileDescriptorProto) bool {
 	extension := lastField(file.ProtoReflect().GetUnknown(), bufExtension, protowire.BytesType)

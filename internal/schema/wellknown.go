@@ -167,7 +167,7 @@ func (e eitherFiles) FindDescriptorByName(name protoreflect.FullName) (protorefl
 	return e.second.FindDescriptorByName(name)
 }
 
-// isWellKnown tells whether a path is one that users may import without having
+// isWellKnown reports whether a path is one that users may import without having
 // the file. The file need not exist.
 func isWellKnown(path string) bool {
 	for _, folder := range wellKnownFolders {

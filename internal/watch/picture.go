@@ -34,7 +34,7 @@ func look(paths []string, listen func(folder string) bool) picture {
 	return l.picture
 }
 
-// equal tells whether both have seen the same files.
+// equal reports whether both have seen the same files.
 func (p picture) equal(other picture) bool {
 	return maps.EqualFunc(p.files, other.files, func(a, b fs.FileInfo) bool {
 		if a.IsDir() && b.IsDir() {

@@ -167,7 +167,7 @@ func (b *burst) event(now time.Time) time.Duration {
 	return max(0, min(b.timing.quiet, b.timing.longest-now.Sub(b.first)))
 }
 
-// passing tells whether a file of that name is an editor's own: a swap file, a
+// passing reports whether a file of that name is an editor's own: a swap file, a
 // backup, a lock, a trial.
 func passing(name string) bool {
 	switch filepath.Ext(name) {

@@ -12,7 +12,7 @@ import (
 const service = "/bookstore.v1.BookstoreService/"
 
 // frames puts the helpers of the framed protocols into the page: frame makes one
-// of a payload, unframe takes a body apart into [flags, payload] pairs.
+// of a payload, unframe parses a body into [flags, payload] pairs.
 const frames = `() => {
 	window.frame = payload => {
 		const head = new DataView(new ArrayBuffer(5));

@@ -58,9 +58,9 @@ type Conn struct {
 	// received are the bytes of DATA since the last update of the window.
 	received int
 
-	scolded atomic.Bool // the server finds that we ping too often
-	heard   atomic.Bool // a frame came since the last look of keepalive
-	done    chan struct{}
+	pingsTooOften atomic.Bool // the server finds that we ping too often
+	heard         atomic.Bool // a frame came since the last look of keepalive
+	done          chan struct{}
 
 	mu      sync.Mutex
 	streams map[uint32]*Stream
@@ -174,9 +174,9 @@ func (c *Conn) Close() {
 	c.fail(status.Error(codes.Canceled, "the gateway closes the connection to the backend"))
 }
 
-// TooManyPings tells whether the server has closed the connection because it was
+// TooManyPings reports whether the server has closed the connection because it was
 // pinged too often.
-func (c *Conn) TooManyPings() bool { return c.scolded.Load() }
+func (c *Conn) TooManyPings() bool { return c.pingsTooOften.Load() }
 
 // Leave takes no new calls and closes the connection with the last one.
 func (c *Conn) Leave() {
@@ -240,7 +240,7 @@ func (c *Conn) stream(id uint32) (*Stream, error) {
 	return nil, nil
 }
 
-// forget takes a stream off the connection and tells whether it was there.
+// forget takes a stream off the connection and reports whether it was there.
 // code resets it on the server, unless it is noReset.
 func (c *Conn) forget(s *Stream, code http2.ErrCode) bool {
 	c.mu.Lock()

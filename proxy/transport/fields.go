@@ -88,7 +88,7 @@ func decodeBinary(value string) (string, error) {
 	return string(raw), err
 }
 
-// isGRPC tells whether an answer is one of gRPC at all, with messages in wire
+// isGRPC reports whether an answer is one of gRPC at all, with messages in wire
 // format: "+proto" and names of a server's own are taken for it, "+json" is not.
 func (f *fields) isGRPC() bool {
 	rest, ok := strings.CutPrefix(f.contentType, "application/grpc")

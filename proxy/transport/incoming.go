@@ -42,7 +42,7 @@ type incoming struct {
 	count  int // messages
 }
 
-// expect takes a DATA frame into account and tells whether it is wanted.
+// expect takes a DATA frame into account and reports whether it is wanted.
 func (in *incoming) expect(s *Stream, length int64) bool {
 	s.mu.Lock()
 	ended := s.ended
@@ -97,7 +97,7 @@ func (in *incoming) read(s *Stream, br *bufio.Reader, n int) (left int, err erro
 	return 0, nil
 }
 
-// within tells whether a message has begun and not ended.
+// within reports whether a message has begun and not ended.
 func (in *incoming) within() bool { return in.buffer != nil || in.have > 0 }
 
 // begin looks at a message's prefix.

@@ -230,7 +230,7 @@ func (c *Conn) onPing(frame *http2.PingFrame) error {
 // rest can go elsewhere (RFC 9113, 6.8).
 func (c *Conn) onGoAway(frame *http2.GoAwayFrame) error {
 	if frame.ErrCode == http2.ErrCodeEnhanceYourCalm && string(frame.DebugData()) == "too_many_pings" {
-		c.scolded.Store(true)
+		c.pingsTooOften.Store(true)
 	}
 	c.mu.Lock()
 	c.refuse("the backend is leaving")

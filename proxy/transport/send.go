@@ -65,7 +65,7 @@ func (s *Stream) send(message mem.BufferSlice, last bool) error {
 	return io.EOF
 }
 
-// put appends what may be sent now and tells whether that was all. c.mu is held.
+// put appends what may be sent now and reports whether that was all. c.mu is held.
 func (s *Stream) put(m *outgoing, last bool) bool {
 	c := s.conn
 	for m.left > 0 {

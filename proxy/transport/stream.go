@@ -200,7 +200,7 @@ func (c *Conn) admit(ctx context.Context) error {
 	}
 }
 
-// hasRoom tells whether the server takes a stream that nobody was promised.
+// hasRoom reports whether the server takes a stream that nobody was promised.
 // c.mu is held.
 func (c *Conn) hasRoom() bool { return uint32(len(c.streams)+c.promised) < c.server.maxStreams }
 

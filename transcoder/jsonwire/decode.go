@@ -305,7 +305,7 @@ func (d *decoder) note(s *seenBits, place int, p *Plan) bool {
 	return s.see(place)
 }
 
-// isNullFor tells whether the value at the position is a null that means unset.
+// isNullFor reports whether the value at the position is a null that means unset.
 func (d *decoder) isNullFor(f *fieldPlan) bool {
 	return !f.null && d.pos < len(d.in) && d.in[d.pos] == 'n'
 }

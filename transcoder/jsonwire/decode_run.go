@@ -60,7 +60,7 @@ func (d *decoder) run(p *Plan, next int, seen *seenBits) (expect int, f *fieldPl
 	return next, f, false
 }
 
-// isKeyTail tells whether the field's JSON name, quoted and with its colon, stands
+// isKeyTail reports whether the field's JSON name, quoted and with its colon, stands
 // between two offsets, where its head was found. It compares words: a call to
 // compare strings takes longer.
 func (f *fieldPlan) isKeyTail(in []byte, pos, end int) bool {

@@ -297,7 +297,7 @@ func (e *encoder) seeMore(s *seenBits, place int, p *Plan) bool {
 	return s.see(place)
 }
 
-// isZero tells whether a value just written is the zero that means unset.
+// isZero reports whether a value just written is the zero that means unset.
 func (e *encoder) isZero(f *fieldPlan, value, text []byte) bool {
 	switch f.op {
 	case opEnum, opNull:

@@ -52,7 +52,7 @@ func (e *encoder) list(dst []byte, f *fieldPlan, b []byte, typ protowire.Type) (
 	}
 }
 
-// next tells whether another element of the field follows: n is the length of its
+// next reports whether another element of the field follows: n is the length of its
 // tag, 0 for none.
 func (f *fieldPlan) next(b []byte) (typ protowire.Type, n int) {
 	if f.tagByte != 0 {

@@ -106,7 +106,7 @@ func (f *Field) IsMap() bool { return f.leaf.card == mapping }
 // a member, from the root down.
 func (f *Field) Oneofs() []Member { return f.oneofs }
 
-// Hidden tells whether no error, and no log, may repeat the field's value.
+// Hidden reports whether no error, and no log, may repeat the field's value.
 func (f *Field) Hidden() bool {
 	return f.leaf.hidden || slices.ContainsFunc(f.parents, func(p *fieldPlan) bool { return p.hidden })
 }

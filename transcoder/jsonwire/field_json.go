@@ -142,7 +142,7 @@ func contents(b []byte, p *Plan, f *fieldPlan) ([]byte, error) {
 	return found, err
 }
 
-// isReplaced tells whether another member of f's oneof comes after f.
+// isReplaced reports whether another member of f's oneof comes after f.
 func isReplaced(b []byte, p *Plan, f *fieldPlan) (bool, error) {
 	replaced := false
 	err := each(b, p, func(g *fieldPlan, _ []byte) {

@@ -301,7 +301,7 @@ func wireType(o op) protowire.Type {
 	return protowire.BytesType
 }
 
-// enforceUTF8 tells whether a parser refuses other bytes in the field.
+// enforceUTF8 reports whether a parser refuses other bytes in the field.
 func enforceUTF8(d protoreflect.FieldDescriptor) bool {
 	if d.ParentFile().Syntax() == protoreflect.Editions {
 		if e, ok := d.(interface{ EnforceUTF8() bool }); ok {

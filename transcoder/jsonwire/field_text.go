@@ -42,7 +42,7 @@ func (d *decoder) finish(dst []byte, err error) ([]byte, error) {
 	return out, nil
 }
 
-// takesJSON tells whether the whole input is to be read as the JSON of the field.
+// takesJSON reports whether the whole input is to be read as the JSON of the field.
 func (d *decoder) takesJSON(f *fieldPlan) bool {
 	c := d.space()
 	d.pos = 0
@@ -69,7 +69,7 @@ func (f *fieldPlan) isString() bool {
 	return f.op == opMessage && f.message().kind == specialWrapper && f.message().fields[0].op == opString
 }
 
-// hasText tells whether the field's message has a form without quotes.
+// hasText reports whether the field's message has a form without quotes.
 func (f *fieldPlan) hasText() bool {
 	switch f.message().kind {
 	case specialTimestamp, specialDuration, specialWrapper, specialMask:

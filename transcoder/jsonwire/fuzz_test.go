@@ -31,7 +31,7 @@ func FuzzAppendJSON(f *testing.F) {
 	})
 }
 
-// nestedMore tells whether so many groups could be open at once.
+// nestedMore reports whether so many groups could be open at once.
 func nestedMore(wire []byte, depth int) bool {
 	groups := 0
 	for _, c := range wire {
@@ -65,7 +65,7 @@ func FuzzAppendWire(f *testing.F) {
 	})
 }
 
-// oddNumber tells whether the text may hold a number whose exponent has no digits.
+// oddNumber reports whether the text may hold a number whose exponent has no digits.
 func oddNumber(in string) bool {
 	for i := 1; i < len(in); i++ {
 		if in[i]|0x20 != 'e' || in[i-1] < '0' || in[i-1] > '9' {

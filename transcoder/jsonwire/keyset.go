@@ -23,7 +23,7 @@ func hashKey(b []byte) uint64 { return maphash.Bytes(keySeed, b) }
 // few is the number of keys that are compared one by one.
 const few = 12
 
-// add tells whether the key is new.
+// add reports whether the key is new.
 func (s *keySet) add(key uint64) bool {
 	if len(s.keys) < few {
 		for _, k := range s.keys {

@@ -41,7 +41,7 @@ func appendSnake(dst, path []byte, underscores bool) ([]byte, bool) {
 	return dst, isPath(dst[start:])
 }
 
-// isPath tells whether b is names of letters, digits and underscores with dots
+// isPath reports whether b is names of letters, digits and underscores with dots
 // between them.
 func isPath(b []byte) bool {
 	start := true

@@ -140,7 +140,7 @@ func digitsEnd(b []byte, i int) int {
 	return i
 }
 
-// inWord tells whether a byte after a number or literal makes it another word.
+// inWord reports whether a byte after a number or literal makes it another word.
 func inWord(c byte) bool {
 	return c == '-' || c == '+' || c == '.' || c == '_' ||
 		c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'

@@ -28,7 +28,7 @@ func (s *seenBits) see(place int) bool {
 	return true
 }
 
-// has tells whether a place was noted.
+// has reports whether a place was noted.
 func (s *seenBits) has(place int) bool {
 	if place < 64 {
 		return s.first&(1<<place) != 0

@@ -9,10 +9,10 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 )
 
-// doubts are what cannot be judged in the protos as long as parts of the
+// undecided are what cannot be judged in the protos as long as parts of the
 // configuration are wrong: a right rule or policy may look wrong beside them, or a
 // wrong one may have no say.
-type doubts struct {
+type undecided struct {
 	all    bool            // nothing but the schemas can be judged
 	rules  bool            // the HTTP rules
 	fields map[string]bool // fields of a policy; "*" for every one
@@ -21,9 +21,9 @@ type doubts struct {
 	issuers, signing, stores bool
 }
 
-// doubtsOf finds them by the paths of what is wrong.
-func doubtsOf(file *config.File) *doubts {
-	d := &doubts{fields: map[string]bool{}}
+// undecidedBy finds them by the paths of what is wrong.
+func undecidedBy(file *config.File) *undecided {
+	d := &undecided{fields: map[string]bool{}}
 	for _, path := range file.Wrong() {
 		section, rest, _ := strings.Cut(path, ".")
 		list, _, _ := strings.Cut(section, "[")
@@ -58,7 +58,7 @@ func doubtsOf(file *config.File) *doubts {
 }
 
 // policies notes the fields that a rule of the configuration would have replaced.
-func (d *doubts) policies(file *config.File, section, rest string) {
+func (d *undecided) policies(file *config.File, section, rest string) {
 	part, field, _ := strings.Cut(rest, ".")
 	switch {
 	case part == "policy" && field != "":
@@ -80,8 +80,8 @@ func (d *doubts) policies(file *config.File, section, rest string) {
 	}
 }
 
-// policy tells whether nothing is to be said of a field of a policy, by its path.
-func (d *doubts) policy(path string) bool {
+// policy reports whether nothing is to be said of a field of a policy, by its path.
+func (d *undecided) policy(path string) bool {
 	field, _, _ := strings.Cut(path, ".")
 	field, _, _ = strings.Cut(field, "[")
 	if d.fields["*"] || d.fields[field] {

@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// TestCheckSaysNothingDoubtful: beside a configuration that is wrong, what is wrong
+// TestCheckSuppressesUndecided: beside a configuration that is wrong, what is wrong
 // in protos for certain is told, and what may follow from it, or may have no say,
 // is not.
-func TestCheckSaysNothingDoubtful(t *testing.T) {
+func TestCheckSuppressesUndecided(t *testing.T) {
 	const protos = `syntax = "proto3";
 package q.v1;
 import "buf/validate/validate.proto";
@@ -38,8 +38,8 @@ service S {
 	const rules, rule = `7:\d+: .*this > 3`, `12:\d+: .*\{names\}`
 	all := []string{issuers, allow, requests, store, subject, signer, timeout, rules, rule}
 	for name, c := range map[string]struct {
-		config string
-		unsaid []string
+		config     string
+		suppressed []string
 	}{
 		"nothing that matters":               {"shutdown_timeout: -1s\n", nil},
 		"auth":                               {"auth: 7\n", []string{issuers, signer}},
@@ -69,10 +69,10 @@ service S {
 			if code != exitProblem || !strings.Contains(err, "transom.yaml:") {
 				t.Errorf("exit code %d", code)
 			}
-			if n := strings.Count(err, "q.proto:"); n != len(all)-len(c.unsaid) {
-				t.Errorf("%d problems of the proto, want %d", n, len(all)-len(c.unsaid))
+			if n := strings.Count(err, "q.proto:"); n != len(all)-len(c.suppressed) {
+				t.Errorf("%d problems of the proto, want %d", n, len(all)-len(c.suppressed))
 			}
-			for _, problem := range c.unsaid {
+			for _, problem := range c.suppressed {
 				if regexp.MustCompile(`q\.proto:` + problem).MatchString(err) {
 					t.Errorf("says %q", problem)
 				}

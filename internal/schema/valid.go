@@ -11,20 +11,20 @@ import (
 	"github.com/bufbuild/protocompile/experimental/seq"
 )
 
-// sound finds the texts without an error that import no text with one, however
+// valid finds the texts without an error that import no text with one, however
 // far away. They can be compiled again without the others, so that people see
 // what is wrong with their rules and policies, too. There are none where an error
 // belongs to no file: it may be anybody's.
-func (d *diagnosis) sound(found *report.Report, texts []sourceText) []sourceText {
+func (d *diagnosis) valid(found *report.Report, texts []sourceText) []sourceText {
 	named := make(map[string]string, len(texts)) // import paths by what the user typed
-	unsound := make(map[string]bool)
+	invalid := make(map[string]bool)
 	for _, text := range texts {
 		named[text.file] = text.path
-		unsound[text.path] = true // until the compiler is seen to have understood it
+		invalid[text.path] = true // until the compiler is seen to have understood it
 	}
 	imports := make(map[string][]string, len(d.files))
 	for _, file := range d.files {
-		delete(unsound, file.Path())
+		delete(invalid, file.Path())
 		imports[file.Path()] = importsOf(file)
 	}
 	for _, diagnostic := range found.Diagnostics {
@@ -35,14 +35,14 @@ func (d *diagnosis) sound(found *report.Report, texts []sourceText) []sourceText
 		if !known {
 			return nil
 		}
-		unsound[at] = true
+		invalid[at] = true
 	}
-	return apart(texts, imports, unsound)
+	return withoutTexts(texts, imports, invalid)
 }
 
-// apart leaves out the texts of some paths, and those that import them, however
+// withoutTexts leaves out the texts of some paths, and those that import them, however
 // far away. The imports are given by path.
-func apart(texts []sourceText, imports map[string][]string, paths map[string]bool) []sourceText {
+func withoutTexts(texts []sourceText, imports map[string][]string, paths map[string]bool) []sourceText {
 	importers := make(map[string][]string, len(imports))
 	for path, imported := range imports {
 		for _, i := range imported {
@@ -76,7 +76,7 @@ func readable(texts []sourceText, unread map[string]bool) []sourceText {
 			imports[text.path] = append(imports[text.path], path.Clean(found[1]))
 		}
 	}
-	return apart(texts, imports, unread)
+	return withoutTexts(texts, imports, unread)
 }
 
 // importsOf are the paths that a file imports: those of the compiler, which knows
