@@ -23,7 +23,7 @@ type clock struct {
 	now time.Time
 }
 
-func newClock() *clock { return &clock{now: time.Unix(1_800_000_000, 0)} }
+func newClock() *clock { return &clock{now: time.Now()} }
 
 func (c *clock) Now() time.Time {
 	c.mu.Lock()

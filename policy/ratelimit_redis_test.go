@@ -59,8 +59,9 @@ func calls(t testing.TB, server *redistest.Server) int {
 
 const perHour = `rate_limit { requests: 50 per { seconds: 3600 } }`
 
-func TestProcessesShareALimitInRedis(t *testing.T) {
-	server := redistest.Start(t)
+func TestProcessesShareALimitInRedis(t *testing.T) { eachClock(t, testProcessesShareALimitInRedis) }
+
+func testProcessesShareALimitInRedis(t *testing.T, server *redistest.Server) {
 	one, two := process(t, server).set(perHour), process(t, server).set(perHour)
 	call := func() *Request { return request("192.0.2.1") }
 	var wg sync.WaitGroup
@@ -124,8 +125,9 @@ func TestRedisIsAskedOnceForAllLimitsOfACall(t *testing.T) {
 	}
 }
 
-func TestRedisChargesAllOrNone(t *testing.T) {
-	server := redistest.Start(t)
+func TestRedisChargesAllOrNone(t *testing.T) { eachClock(t, testRedisChargesAllOrNone) }
+
+func testRedisChargesAllOrNone(t *testing.T, server *redistest.Server) {
 	s := process(t, server).set(`
 		rate_limit { requests: 10 per { seconds: 3600 } name: "wide" }
 		rate_limit { requests: 2 per { seconds: 3600 } name: "narrow" }`)
@@ -144,8 +146,9 @@ func TestRedisChargesAllOrNone(t *testing.T) {
 
 // Where Redis refuses, this process's own limits are refunded; where they
 // refuse, Redis is not asked.
-func TestLimitsOfBothStores(t *testing.T) {
-	server := redistest.Start(t)
+func TestLimitsOfBothStores(t *testing.T) { eachClock(t, testLimitsOfBothStores) }
+
+func testLimitsOfBothStores(t *testing.T, server *redistest.Server) {
 	s := process(t, server).set(`
 		rate_limit { requests: 4 per { seconds: 3600 } name: "own" store: MEMORY }
 		rate_limit { requests: 3 per { seconds: 3600 } name: "shared" }
@@ -172,8 +175,9 @@ func TestLimitsOfBothStores(t *testing.T) {
 }
 
 // The script and the Go code are one algorithm.
-func TestRedisCountsAsMemoryDoes(t *testing.T) {
-	server := redistest.Start(t)
+func TestRedisCountsAsMemoryDoes(t *testing.T) { eachClock(t, testRedisCountsAsMemoryDoes) }
+
+func testRedisCountsAsMemoryDoes(t *testing.T, server *redistest.Server) {
 	for _, figures := range []string{
 		"requests: 1 per { seconds: 3600 }", "requests: 7 per { seconds: 3600 }", "requests: 3 per { seconds: 86400 } burst: 10",
 		"requests: 1000 per { seconds: 31536000 } burst: 333", "requests: 11 per { seconds: 3600 } burst: 1",
@@ -361,7 +365,10 @@ func TestOneProbeAtATime(t *testing.T) {
 
 // In a cluster each bucket is asked for itself; the answer must be the same.
 func TestBucketsOnDifferentServersChargeAllOrNone(t *testing.T) {
-	server := redistest.Start(t)
+	eachClock(t, testBucketsOnDifferentServersChargeAllOrNone)
+}
+
+func testBucketsOnDifferentServersChargeAllOrNone(t *testing.T, server *redistest.Server) {
 	s := process(t, server).set(perHour)
 	shared := s.Policies()[0].(*rateLimits).admission.shared
 	requests := []bucketsRequest{
@@ -414,7 +421,10 @@ func TestRateLimitInACluster(t *testing.T) {
 }
 
 func TestKeysInRedisHoldNothingOfTheCaller(t *testing.T) {
-	server := redistest.Start(t)
+	eachClock(t, testKeysInRedisHoldNothingOfTheCaller)
+}
+
+func testKeysInRedisHoldNothingOfTheCaller(t *testing.T, server *redistest.Server) {
 	s := process(t, server).set(`rate_limit { requests: 5 per { seconds: 3600 } key: HEADER header: "x-api-key" name: "api" }`)
 	if err := admit(s, request("192.0.2.1", "X-Api-Key: top-secret")); err != nil {
 		t.Fatal(err)
@@ -432,6 +442,32 @@ func TestKeysInRedisHoldNothingOfTheCaller(t *testing.T) {
 	if ttl := client.PTTL(context.Background(), keys[0]).Val(); ttl <= 0 || ttl > 720*time.Second {
 		t.Errorf("the key lives %v more, want as long as its bucket fills: 12 minutes", ttl)
 	}
+}
+
+// TestRedisBucketsFillByItsClock: a bucket fills as the server's time passes.
+func TestRedisBucketsFillByItsClock(t *testing.T) {
+	eachClock(t, func(t *testing.T, server *redistest.Server) {
+		s := process(t, server).set(`rate_limit { requests: 6 per { seconds: 3600 } }`)
+		call := func() *Request { return request("192.0.2.1") }
+		for _, step := range []struct {
+			passes time.Duration
+			want   int
+		}{{0, 6}, {20 * time.Minute, 2}, {time.Hour, 6}} {
+			server.Advance(step.passes)
+			if n := countAdmitted(s, 10, call); n != step.want {
+				t.Errorf("after %v more: %d of 10 calls were admitted, want %d", step.passes, n, step.want)
+			}
+		}
+		// Set back, the clock makes nobody wait longer than for a full bucket's worth.
+		server.Advance(-48 * time.Hour)
+		r := call()
+		if err := admit(s, r); status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("found %v, want RESOURCE_EXHAUSTED", err)
+		}
+		if wait, _ := strconv.Atoi(r.ResponseHeader.Get("Retry-After")); wait < 500 || wait > 600 {
+			t.Errorf("Retry-After: %d, want about ten minutes", wait)
+		}
+	})
 }
 
 func BenchmarkRedisLimit(b *testing.B) {

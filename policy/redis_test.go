@@ -69,3 +69,12 @@ func TestRedisPrefix(t *testing.T) {
 	wantCode(t, letIn(sets["a:"].call, withCookies(cookie)), codes.OK)
 	wantCode(t, letIn(sets["b:"].call, withCookies(cookie)), codes.Unauthenticated)
 }
+
+// eachClock runs a test with a Redis whose clock is right, one whose clock is a
+// year ahead, and one a day behind: the answers are the same.
+func eachClock(t *testing.T, test func(t *testing.T, server *redistest.Server)) {
+	t.Helper()
+	for name, off := range redistest.Clocks {
+		t.Run("clock "+name, func(t *testing.T) { test(t, redistest.StartWithClock(t, off)) })
+	}
+}

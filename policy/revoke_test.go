@@ -73,7 +73,9 @@ func otherToken(t testing.TB) string {
 
 func eachRevocationStore(t *testing.T, test func(t *testing.T, config *transomv1.Config)) {
 	t.Run("memory", func(t *testing.T) { test(t, tokenConfig(t, nil)) })
-	t.Run("redis", func(t *testing.T) { test(t, tokenConfig(t, redisConfig(redistest.Start(t)).Stores)) })
+	t.Run("redis", func(t *testing.T) {
+		eachClock(t, func(t *testing.T, server *redistest.Server) { test(t, tokenConfig(t, redisConfig(server).Stores)) })
+	})
 	t.Run("cluster", func(t *testing.T) { test(t, tokenConfig(t, redisConfig(redistest.StartCluster(t)).Stores)) })
 }
 
@@ -137,8 +139,10 @@ func TestLogoutOfAllSessionsEndsTokens(t *testing.T) {
 
 // TestLogoutHoldsAtOtherGateways has one that knows the token already: it finds
 // out within revocationFresh.
-func TestLogoutHoldsAtOtherGateways(t *testing.T) {
-	config := tokenConfig(t, redisConfig(redistest.Start(t)).Stores)
+func TestLogoutHoldsAtOtherGateways(t *testing.T) { eachClock(t, testLogoutHoldsAtOtherGateways) }
+
+func testLogoutHoldsAtOtherGateways(t *testing.T, server *redistest.Server) {
+	config := tokenConfig(t, redisConfig(server).Stores)
 	one, two := newAuthBench(t, config), newAuthBench(t, config)
 	first, second := compileTokenSets(t, one.Compiler), compileTokenSets(t, two.Compiler)
 	token, all := first.logIn(t, adaReply), first.logIn(t, `user { id: "eve" }`)
@@ -169,8 +173,9 @@ func TestLogoutOfTokensSurvivesReload(t *testing.T) {
 
 // TestRevocationStoreAway: without the store nobody can say whether a token was
 // logged out. It is asked about nothing else.
-func TestRevocationStoreAway(t *testing.T) {
-	server := redistest.Start(t)
+func TestRevocationStoreAway(t *testing.T) { eachClock(t, testRevocationStoreAway) }
+
+func testRevocationStoreAway(t *testing.T, server *redistest.Server) {
 	config := tokenConfig(t, redisConfig(server).Stores)
 	b := newAuthBench(t, config)
 	s := compileTokenSets(t, b.Compiler)
@@ -305,4 +310,21 @@ func BenchmarkRevocableToken(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestRevocationIsKeptUntilTheTokenEnds: Redis forgets a logout when the token
+// has ended, by its own clock.
+func TestRevocationIsKeptUntilTheTokenEnds(t *testing.T) {
+	eachClock(t, func(t *testing.T, server *redistest.Server) {
+		b := newAuthBench(t, tokenConfig(t, redisConfig(server).Stores))
+		s := compileTokenSets(t, b.Compiler)
+		token := s.logIn(t, adaReply)
+		logOut(t, s.logout, token)
+		server.Advance(tokenLifetime) // and the leeway after it
+		wantCode(t, letIn(s.call, withToken(token)), codes.Unauthenticated)
+		server.Advance(time.Minute)
+		if err := letIn(s.call, withToken(token)); err != nil {
+			t.Errorf("after the end of what Redis keeps: %v, want that it is forgotten", err)
+		}
+	})
 }

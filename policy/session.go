@@ -42,8 +42,9 @@ type session struct {
 	Principal string         `json:"p"`
 	Roles     []string       `json:"r,omitempty"`
 	Claims    map[string]any `json:"c,omitempty"`
-	// Ends is when it ends whatever happens.
-	Ends time.Time `json:"e"`
+	// Ends is when it ends whatever happens, by this gateway's clock. A shared store
+	// keeps it by the clock of its own.
+	Ends time.Time `json:"-"`
 
 	identity *Identity
 	metadata []string

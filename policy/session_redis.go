@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -13,9 +14,11 @@ import (
 )
 
 // redisSessions keeps sessions in Redis, shared between gateways. A session is
-// one hash ("d": JSON, "e": its end in Unix milliseconds) that expires by
-// itself; a sorted set per principal lists the keys of its sessions. Each script
-// touches one key, so a cluster can hold them anywhere.
+// one hash ("d": JSON, "e": its end in Unix microseconds) that expires by
+// itself; a sorted set per principal lists the keys of its sessions by their
+// ends. Each script touches one key, so a cluster can hold them anywhere. The
+// clock is the server's: gateways send and are told how long something lasts,
+// never a moment of their own clocks.
 type redisSessions struct {
 	redis *redisStore
 	now   func() time.Time
@@ -23,28 +26,43 @@ type redisSessions struct {
 
 var _ sessionStore = (*redisSessions)(nil)
 
+// serverNow begins the scripts: now is the server's time in microseconds, which
+// a double holds exactly until the year 2255.
+const serverNow = `
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+`
+
+// beginSession stores a session: KEYS[1] the session, ARGV[1] its data, ARGV[2]
+// how long it lives at most, in microseconds, ARGV[3] idle time in milliseconds.
+var beginSession = redis.NewScript(serverNow + `
+redis.call('HSET', KEYS[1], 'd', ARGV[1], 'e', string.format('%.0f', now + ARGV[2]))
+redis.call('PEXPIRE', KEYS[1], math.ceil(math.min(ARGV[2] / 1000, tonumber(ARGV[3]))))
+return 0`)
+
 // useSession reads a session and lets it live on: KEYS[1] the session, ARGV[1]
-// now, ARGV[2] idle time, both in milliseconds.
-var useSession = redis.NewScript(`
+// idle time in milliseconds. It answers the data and how many microseconds are
+// left until the end.
+var useSession = redis.NewScript(serverNow + `
 local s = redis.call('HMGET', KEYS[1], 'd', 'e')
 if not s[1] or not s[2] then return false end
-local left = tonumber(s[2]) - tonumber(ARGV[1])
+local left = tonumber(s[2]) - now
 if left <= 0 then
   redis.call('DEL', KEYS[1])
   return false
 end
-redis.call('PEXPIRE', KEYS[1], math.min(left, tonumber(ARGV[2])))
-return s[1]`)
+redis.call('PEXPIRE', KEYS[1], math.ceil(math.min(left / 1000, tonumber(ARGV[1]))))
+return {s[1], left}`)
 
 // listSession puts a session into its principal's list and returns those that
-// are one too many: KEYS[1] the list, ARGV[1] the session, ARGV[2] its end,
-// ARGV[3] now, ARGV[4] how many may be there.
-var listSession = redis.NewScript(`
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])
-redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+// are one too many: KEYS[1] the list, ARGV[1] the session, ARGV[2] how long it
+// lives at most, in microseconds, ARGV[3] how many may be there.
+var listSession = redis.NewScript(serverNow + `
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
 local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
-redis.call('PEXPIREAT', KEYS[1], math.floor(tonumber(last[2])))
-local much = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[4])
+redis.call('PEXPIRE', KEYS[1], math.ceil((tonumber(last[2]) - now) / 1000))
+local much = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[3])
 if much <= 0 then return {} end
 local old = redis.call('ZRANGE', KEYS[1], 0, much - 1)
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, much - 1)
@@ -66,19 +84,16 @@ func (r *redisSessions) create(ctx context.Context, key sessionKey, s *session, 
 	}
 	ctx, cancel := r.redis.bound(ctx)
 	defer cancel()
-	name, now, client := hex.EncodeToString(key[:]), r.now(), r.redis.client
-	_, err = client.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.HSet(ctx, r.sessionKey(name), "d", data, "e", s.Ends.UnixMilli())
-		p.PExpire(ctx, r.sessionKey(name), min(idle, s.Ends.Sub(now)))
-		return nil
-	})
+	name, client := hex.EncodeToString(key[:]), r.redis.client
+	lasts := max(s.Ends.Sub(r.now()), time.Microsecond).Microseconds()
+	err = beginSession.Run(ctx, client, []string{r.sessionKey(name)}, data, lasts, idle.Milliseconds()).Err()
 	if err != nil {
 		return err
 	}
 	// The list comes second: a session that revokeAll misses is one that began
 	// after it. One that cannot be listed is given to nobody.
 	old, err := listSession.Run(ctx, client, []string{r.principalKey(s.Principal)},
-		name, s.Ends.UnixMilli(), now.UnixMilli(), sessionsPerPrincipal).StringSlice()
+		name, lasts, sessionsPerPrincipal).StringSlice()
 	if err != nil {
 		return err
 	}
@@ -93,15 +108,23 @@ func (r *redisSessions) create(ctx context.Context, key sessionKey, s *session, 
 func (r *redisSessions) use(ctx context.Context, key sessionKey, idle time.Duration) (*session, error) {
 	ctx, cancel := r.redis.bound(ctx)
 	defer cancel()
-	data, err := useSession.Run(ctx, r.redis.client, []string{r.sessionKey(hex.EncodeToString(key[:]))},
-		r.now().UnixMilli(), idle.Milliseconds()).Text()
+	found, err := useSession.Run(ctx, r.redis.client, []string{r.sessionKey(hex.EncodeToString(key[:]))},
+		idle.Milliseconds()).Slice()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	s := &session{}
+	if len(found) != 2 {
+		return nil, fmt.Errorf("found %d values in the store's answer, expected 2", len(found))
+	}
+	data, isText := found[0].(string)
+	left, isNumber := found[1].(int64)
+	if !isText || !isNumber {
+		return nil, fmt.Errorf("found %T and %T in the store's answer, expected a text and a number", found[0], found[1])
+	}
+	s := &session{Ends: r.now().Add(time.Duration(left) * time.Microsecond)}
 	d := json.NewDecoder(strings.NewReader(data))
 	d.UseNumber()
 	if err := d.Decode(s); err != nil {

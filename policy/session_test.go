@@ -90,15 +90,18 @@ func withCookies(cookies ...*http.Cookie) *Request {
 	})
 }
 
-// eachStore runs a test with sessions in memory and in Redis.
+// eachStore runs a test with sessions in memory and in Redis, whatever its clock
+// shows.
 func eachStore(t *testing.T, test func(t *testing.T, b *authBench, config *transomv1.Config)) {
 	t.Run("memory", func(t *testing.T) {
 		config := &transomv1.Config{Auth: &transomv1.AuthConfig{Session: &transomv1.SessionConfig{}}}
 		test(t, newAuthBench(t, config), config)
 	})
 	t.Run("redis", func(t *testing.T) {
-		config := redisConfig(redistest.Start(t))
-		test(t, newAuthBench(t, config), config)
+		eachClock(t, func(t *testing.T, server *redistest.Server) {
+			config := redisConfig(server)
+			test(t, newAuthBench(t, config), config)
+		})
 	})
 }
 
@@ -168,33 +171,49 @@ func TestSessionLifecycle(t *testing.T) {
 	})
 }
 
+// TestSessionExpiry: a session in Redis ends by the clock of Redis, wherever
+// that stands, one in memory by the gateway's.
 func TestSessionExpiry(t *testing.T) {
-	// Redis has a clock of its own: what its expiry does is in TestRedisSessionTTL.
-	config := &transomv1.Config{Auth: &transomv1.AuthConfig{Session: &transomv1.SessionConfig{
-		Ttl: durationpb.New(10 * time.Minute), MaxTtl: durationpb.New(time.Hour)}}}
-	b := newAuthBench(t, config)
+	limits := &transomv1.SessionConfig{Ttl: durationpb.New(10 * time.Minute), MaxTtl: durationpb.New(time.Hour)}
+	t.Run("memory", func(t *testing.T) {
+		b := newAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Session: limits}})
+		testSessionExpiry(t, b, b.clock.advance)
+		if n := b.state.memory.used.Len(); n != 0 {
+			t.Errorf("%d sessions are left", n)
+		}
+	})
+	t.Run("redis", func(t *testing.T) {
+		eachClock(t, func(t *testing.T, server *redistest.Server) {
+			config := redisConfig(server)
+			config.Auth.Session = limits
+			// Redis counts in milliseconds and lets a key live out its last one.
+			advance := func(d time.Duration) { server.Advance(d + time.Millisecond) }
+			testSessionExpiry(t, newAuthBench(t, config), advance)
+		})
+	})
+}
+
+func testSessionExpiry(t *testing.T, b *authBench, advance func(time.Duration)) {
 	s := compileSessionSets(t, b.Compiler)
 	cookie := s.logIn(t, adaReply)
 	if cookie.MaxAge != 3600 {
 		t.Errorf("the cookie lives for %d s, want 3600", cookie.MaxAge)
 	}
 	for range 6 { // sliding: used every 9 minutes, it outlives its 10
-		b.clock.advance(9 * time.Minute)
+		advance(9 * time.Minute)
 		wantCode(t, letIn(s.call, withCookies(cookie)), codes.OK)
 	}
-	b.clock.advance(6 * time.Minute) // absolute: one hour has passed
+	advance(6 * time.Minute) // absolute: one hour has passed
 	wantCode(t, letIn(s.call, withCookies(cookie)), codes.Unauthenticated)
 
 	idle := s.logIn(t, adaReply)
-	b.clock.advance(10 * time.Minute)
+	advance(10 * time.Minute)
 	wantCode(t, letIn(s.call, withCookies(idle)), codes.Unauthenticated)
-	if n := b.state.memory.used.Len(); n != 0 {
-		t.Errorf("%d sessions are left", n)
-	}
 }
 
-func TestRedisSessionTTL(t *testing.T) {
-	server := redistest.Start(t)
+func TestRedisSessionTTL(t *testing.T) { eachClock(t, testRedisSessionTTL) }
+
+func testRedisSessionTTL(t *testing.T, server *redistest.Server) {
 	config := redisConfig(server)
 	config.Auth.Session = &transomv1.SessionConfig{Ttl: durationpb.New(10 * time.Minute), MaxTtl: durationpb.New(time.Hour)}
 	b := newAuthBench(t, config)
@@ -230,20 +249,32 @@ func TestRedisSessionTTL(t *testing.T) {
 		}
 	}
 	near(ttl("transom:session:*"), 10*time.Minute)
-	b.clock.advance(55 * time.Minute)
-	wantCode(t, letIn(s.call, withCookies(cookie)), codes.OK)
-	near(ttl("transom:session:*"), 5*time.Minute) // what is left of the hour
-	b.clock.advance(5 * time.Minute)
+	near(ttl("transom:sessions:*"), time.Hour)
+	for range 6 {
+		server.Advance(9 * time.Minute)
+		wantCode(t, letIn(s.call, withCookies(cookie)), codes.OK)
+	}
+	near(ttl("transom:session:*"), 6*time.Minute) // what is left of the hour
+	near(ttl("transom:sessions:*"), 6*time.Minute)
+	// The gateway knows the end by its own clock, which stood still meanwhile.
+	key, _ := keyOfSession(cookie.Value)
+	found, err := b.sessions.store.use(ctx, key, time.Minute)
+	if err != nil || found == nil {
+		t.Fatalf("%v, %v, want the session", found, err)
+	}
+	near(found.Ends.Sub(b.clock.now()), 6*time.Minute)
+	server.Advance(6 * time.Minute)
 	wantCode(t, letIn(s.call, withCookies(cookie)), codes.Unauthenticated)
-	if n, _ := client.Keys(ctx, "transom:session:*").Result(); len(n) != 0 {
+	if n, _ := client.Keys(ctx, "transom:session*").Result(); len(n) != 0 {
 		t.Errorf("%q are left", n)
 	}
 }
 
 // TestSessionsAreShared: two gateways with one Redis know each other's
 // sessions, and both survive its restart.
-func TestSessionsAreShared(t *testing.T) {
-	server := redistest.Start(t)
+func TestSessionsAreShared(t *testing.T) { eachClock(t, testSessionsAreShared) }
+
+func testSessionsAreShared(t *testing.T, server *redistest.Server) {
 	one, two := newAuthBench(t, redisConfig(server)), newAuthBench(t, redisConfig(server))
 	first, second := compileSessionSets(t, one.Compiler), compileSessionSets(t, two.Compiler)
 	cookie := first.logIn(t, adaReply)

@@ -38,6 +38,12 @@ type Server struct {
 	socket  string
 	more    []string // further arguments
 	process *exec.Cmd
+
+	// Of StartWithClock: the file that holds off, which the server's clock is ahead
+	// of the machine's, and what makes it look there.
+	clock       string
+	off         time.Duration
+	environment []string
 }
 
 // Start runs a server that ends with the test. Where no redis-server is
@@ -81,6 +87,7 @@ func (r *Server) Restart() {
 		"--save", "", "--appendonly", "yes", "--appendfsync", "no", "--daemonize", "no", "--loglevel", "warning",
 		"--logfile", filepath.Join(r.dir, "log")}
 	r.process = exec.Command(r.binary, append(arguments, r.more...)...)
+	r.process.Env = append(os.Environ(), r.environment...)
 	if err := r.process.Start(); err != nil {
 		r.process = nil
 		r.t.Fatalf("redis-server does not start: %v", err)
