@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -45,6 +46,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 	b := g.newBuilder(file, g.sources)
 	b.connect()
 	problems := b.read(ctx)
+	b.addOwnServices(linkedPlans())
 	if len(problems.Fatal()) == 0 && !b.sources.waiting() {
 		// All methods are known, so what selects none of them is a mistake.
 		b.rules.unused(b)
@@ -56,7 +58,6 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 		b.discard()
 		return nil, b.problems
 	}
-	b.addOwnServices(linkedPlans())
 	b.finish()
 	return b.snapshot, b.problems
 }
@@ -199,18 +200,24 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	if err != nil {
 		b.problemAt(r, d.Parent(), err.Error())
 	}
+	m := b.newMethod(d, plans, set, upstream.backend(set.Effective.GetLimits().GetMaxResponseBytes()))
+	m.upstream = upstream.name
+	b.addRoutes(r, plans, m)
+}
+
+// newMethod makes a method of its descriptor, its policies and what answers it.
+func (b *builder) newMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Plans, set *policy.Set, backend proxy.Backend) *Method {
 	m := &Method{
 		Method:      transcoder.NewMethod(d, plans, b.settings.of(set)),
 		set:         set,
-		backend:     upstream.backend(set.Effective.GetLimits().GetMaxResponseBytes()),
-		upstream:    upstream.name,
+		backend:     backend,
 		timeout:     set.Timeout,
 		idleTimeout: b.settings.idleTimeout(set),
 	}
 	if cors := set.Cors(); cors != nil {
 		m.allowOrigin = cors.AllowsOrigin
 	}
-	b.addRoutes(r, plans, m)
+	return m
 }
 
 // finish does what needs all routes.
@@ -218,7 +225,7 @@ func (b *builder) finish() {
 	t := b.gateway.options.Telemetry
 	byMethod := map[*Method][]*observe.RouteMetrics{}
 	var hidden []*observe.RouteMetrics
-	for _, route := range b.snapshot.routes {
+	for _, route := range slices.Concat(b.snapshot.routes, b.snapshot.ownRoutes) {
 		route.metrics = t.Metrics.Route(route.method.RPC, route.template)
 		byMethod[route.method] = append(byMethod[route.method], route.metrics)
 		if route.Binding.HidesPath() {

@@ -113,7 +113,7 @@ func sameShape(a, b protoreflect.MethodDescriptor) bool {
 
 func (g *Gateway) retainMetrics(s *Snapshot) {
 	keep := make([]*observe.RouteMetrics, 0, len(s.routes))
-	for _, r := range s.routes {
+	for _, r := range slices.Concat(s.routes, s.ownRoutes) {
 		keep = append(keep, r.metrics)
 	}
 	g.options.Telemetry.Metrics.Retain(keep)

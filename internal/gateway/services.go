@@ -16,7 +16,6 @@ import (
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
-	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
@@ -54,22 +53,34 @@ func ownServices(o *transomv1.OwnServices) []protoreflect.ServiceDescriptor {
 }
 
 // addOwnServices adds the paths of the gateway's own services, but for those that
-// a backend has. They are in no listing, and no policy holds for them.
+// a backend has. Policies hold for them as for any method (SEMANTICS 330); they are
+// in no listing of routes.
 func (b *builder) addOwnServices(plans *jsonwire.Plans) {
-	none := policy.NewSet(nil)
 	for _, service := range ownServices(b.file.Config.GetOwnServices()) {
 		b.snapshot.own = append(b.snapshot.own, string(service.FullName()))
 		for i := range service.Methods().Len() {
-			m := &Method{
-				Method: transcoder.NewMethod(service.Methods().Get(i), plans, b.settings.of(none)),
-				set:    none, backend: &b.gateway.own.backend,
-			}
-			binding, err := m.BindPath(plans)
-			if _, taken := b.snapshot.paths[m.Path]; !taken && err == nil {
-				b.snapshot.paths[m.Path] = b.newRoute(nil, m, binding, "own_services")
-			}
+			b.addOwnMethod(plans, service.Methods().Get(i))
 		}
 	}
+}
+
+func (b *builder) addOwnMethod(plans *jsonwire.Plans, d protoreflect.MethodDescriptor) {
+	set, problems := b.snapshot.policies.Compile(policy.Target{
+		Method: d, RPC: string(d.Parent().FullName()) + "/" + string(d.Name()),
+		Layers: b.layers(nil, d), Extensions: resolver{protoregistry.GlobalTypes},
+	})
+	b.problems = append(b.problems, problems...)
+	if set == nil {
+		return // a fatal problem said why
+	}
+	m := b.newMethod(d, plans, set, &b.gateway.own.backend)
+	binding, err := m.BindPath(plans)
+	if _, taken := b.snapshot.paths[m.Path]; taken || err != nil {
+		return
+	}
+	route := b.newRoute(nil, m, binding, "own_services")
+	b.snapshot.paths[m.Path] = route
+	b.snapshot.ownRoutes = append(b.snapshot.ownRoutes, route)
 }
 
 // update reports the health of the services that a snapshot serves.

@@ -38,6 +38,56 @@ func TestOwnServicesOff(t *testing.T) {
 	}
 }
 
+// TestOwnServicesTakePolicies: what defaults and policies say holds for health and
+// reflection as for any method (Semantics 330).
+func TestOwnServicesTakePolicies(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{Config: `
+auth: { jwt: [{ issuer: tests, secret: "0123456789abcdef0123456789abcdef" }] }
+policies:
+  - selector: grpc.reflection.v1.ServerReflection.*
+    policy: { auth: { jwt: {} } }
+  - selector: grpc.health.v1.Health.Check
+    policy: { rate_limit: [{ requests: 1, per: 86400s, key: ROUTE }], headers: { response: { set: { x-seen: "yes" } } } }
+`})
+	conn, err := grpc.NewClient(g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("reflection v1 without a token: %v", err)
+	}
+	alpha, err := reflectionv1alpha.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := alpha.Send(&reflectionv1alpha.ServerReflectionRequest{ //nolint:staticcheck // old clients still ask it
+		MessageRequest: &reflectionv1alpha.ServerReflectionRequest_ListServices{}, //nolint:staticcheck // old clients still ask it
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alpha.Recv(); err != nil {
+		t.Errorf("reflection v1alpha, of which no policy speaks: %v", err)
+	}
+	_ = alpha.CloseSend()
+	const check = "/grpc.health.v1.Health/Check"
+	if a := g.Do(t, "POST", check, `{}`); a.Status != 200 || a.Header.Get("X-Seen") != "yes" {
+		t.Errorf("health: %d %s %v", a.Status, a.Body, a.Header)
+	}
+	if a := g.Do(t, "POST", check, `{}`); a.Status != 429 {
+		t.Errorf("health for the second time: %d %s", a.Status, a.Body)
+	}
+	for _, r := range g.Routes() {
+		if strings.HasPrefix(r.RPC, "grpc.") {
+			t.Errorf("the listing has %s", r.RPC)
+		}
+	}
+}
+
 func TestOwnServices(t *testing.T) {
 	g := gatewaytest.Start(t, gatewaytest.Options{})
 	conn, err := grpc.NewClient(g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))

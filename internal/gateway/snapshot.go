@@ -36,6 +36,8 @@ type Snapshot struct {
 	proxies proxies
 	// own are the names of the gateway's own services that are on.
 	own []string
+	// ownRoutes are their routes, which no listing has.
+	ownRoutes []*Route
 
 	// unmatched observes the requests that no route takes.
 	unmatched *policy.Set

@@ -284,7 +284,8 @@ type Config struct {
 	TrustedProxies []string `protobuf:"bytes,16,rep,name=trusted_proxies,json=trustedProxies,proto3" json:"trusted_proxies,omitempty"`
 	// How long calls in flight may go on after a signal to stop. Default: 30 s.
 	ShutdownTimeout *durationpb.Duration `protobuf:"bytes,17,opt,name=shutdown_timeout,json=shutdownTimeout,proto3" json:"shutdown_timeout,omitempty"`
-	// The gRPC services that the gateway answers itself. No policy guards them.
+	// The gRPC services that the gateway answers itself. Policies hold for them as
+	// for any method.
 	OwnServices   *OwnServices `protobuf:"bytes,18,opt,name=own_services,json=ownServices,proto3" json:"own_services,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -450,8 +451,8 @@ func (x *Config) GetOwnServices() *OwnServices {
 // serves. One that is off is UNIMPLEMENTED.
 type OwnServices struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Server reflection, v1 and v1alpha: tells anybody the methods and messages.
-	// Default: true.
+	// Server reflection, v1 and v1alpha, which shows the methods and messages to
+	// those who may call it. Default: true.
 	Reflection *bool `protobuf:"varint,1,opt,name=reflection,proto3,oneof" json:"reflection,omitempty"`
 	// grpc.health.v1.Health. Default: true.
 	Health        *bool `protobuf:"varint,2,opt,name=health,proto3,oneof" json:"health,omitempty"`
