@@ -24,7 +24,9 @@ type Binding struct {
 	Template *httprule.Template
 
 	variables []*jsonwire.Field
+	claims    []*jsonwire.Field // those of variables that set a member of a oneof
 	body      body
+	frame     body // of a WebSocket's frame
 	query     *query
 	form      *query // of a form body; nil where the body is no message
 	answer    answer
@@ -33,6 +35,12 @@ type Binding struct {
 
 // HidesPath reports whether a path of the template holds what no log may repeat.
 func (b *Binding) HidesPath() bool { return slices.ContainsFunc(b.variables, (*jsonwire.Field).Hidden) }
+
+// TakesStream reports whether an HTTP request carries all that the method takes:
+// the rule has a body, or the client of the method does not stream.
+func (b *Binding) TakesStream() bool {
+	return b.body.kind != bodyNone || !b.Method.Shape.ClientStreams
+}
 
 // String is the rule in one line: method, path, body and response_body.
 func (b *Binding) String() string { return b.rule }
@@ -119,8 +127,12 @@ func (m *Method) bindOne(rule *annotations.HttpRule, plans *jsonwire.Plans) (*Bi
 			problems.note(err, patternPath(rule)...)
 			b.variables = append(b.variables, field)
 		}
+		if len(problems) == 0 {
+			problems.note(b.claimVariables(), patternPath(rule)...)
+		}
 	}
 	problems.note(b.bindBody(rule.GetBody(), plans), ruleBody)
+	b.bindFrame()
 	problems.note(b.bindAnswer(rule.GetResponseBody()), ruleResponseBody)
 	if len(problems) > 0 {
 		return nil, problems
@@ -189,6 +201,36 @@ func (m *Method) variable(path string) (*jsonwire.Field, error) {
 		return nil, fmt.Errorf("path variable {%s} is a message (%s); expected a scalar, an enum, a wrapper or a Timestamp", path, d.Message().FullName())
 	}
 	return field, nil
+}
+
+// claimVariables checks that no variable takes what another one sets: the same
+// field by another name, one above or below it, another member of its oneof.
+func (b *Binding) claimVariables() error {
+	var filled jsonwire.Filled
+	for i, field := range b.variables {
+		name := b.Template.Variables[i].FieldPath
+		for j, other := range b.variables[:i] {
+			if field.Overlaps(other) {
+				return fmt.Errorf("path variables {%s} and {%s} set the same field; expected each field once", b.Template.Variables[j].FieldPath, name)
+			}
+		}
+		if reason := filled.Claim(field); reason != "" {
+			return fmt.Errorf("path variable {%s} %s; a message has only one of them, so that the other would be lost", name, reason)
+		}
+		if field.InOneof() {
+			b.claims = append(b.claims, field)
+		}
+	}
+	return nil
+}
+
+// bindFrame says what a frame of a WebSocket is. One of a client that streams is
+// the whole message where the rule has no body (SEMANTICS 313).
+func (b *Binding) bindFrame() {
+	b.frame = b.body
+	if input := b.Method.input; b.body.kind == bodyNone && b.Method.Shape.ClientStreams {
+		b.frame = body{kind: bodyAll, raw: input.Descriptor().FullName() == httpBodyName, plan: input}
+	}
 }
 
 // textual reports whether a message is written as plain text in JSON.
@@ -261,7 +303,7 @@ func (b *Binding) bindAnswer(name string) error {
 		b.answer.binary = true
 		return nil
 	}
-	field, err := b.Method.output.Field(name)
+	field, err := b.Method.output.Answer(name)
 	if err != nil {
 		return fmt.Errorf("response_body %q: %w", name, err)
 	}

@@ -29,6 +29,7 @@ type Exchange struct {
 // restCall is what the REST edges of unary and streaming calls share.
 type restCall struct {
 	binding *Binding
+	body    *body // what becomes of the request's body: the binding's, or its frame
 	w       http.ResponseWriter
 	r       *http.Request
 	values  []string
@@ -38,6 +39,8 @@ type restCall struct {
 	// raw is the request's body, wire the request in wire form, scratch the
 	// answer. They are kept between calls.
 	raw, wire, scratch []byte
+	// filled is what the path and the query set.
+	filled jsonwire.Filled
 
 	deadline     time.Time // of the call; zero for none
 	binaryAnswer bool      // the client wants the message in wire format
@@ -46,14 +49,15 @@ type restCall struct {
 }
 
 func (c *restCall) begin(b *Binding, x Exchange) {
-	c.binding, c.w, c.r, c.values, c.BeforeHeader = b, x.W, x.R, x.Values, x.BeforeHeader
+	c.binding, c.body, c.w, c.r, c.values, c.BeforeHeader = b, &b.body, x.W, x.R, x.Values, x.BeforeHeader
 	c.binaryAnswer, c.binaryType = wantsBinary(x.R.Header)
 }
 
 // release drops what belongs to the request and keeps the buffers, if they are
 // not too large.
 func (c *restCall) release() {
-	*c = restCall{raw: keep(c.raw), wire: keep(c.wire), scratch: keep(c.scratch)}
+	c.filled.Reset()
+	*c = restCall{raw: keep(c.raw), wire: keep(c.wire), scratch: keep(c.scratch), filled: c.filled}
 }
 
 func keep(b []byte) []byte {

@@ -3,7 +3,6 @@ package transcoder
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -21,8 +20,8 @@ type query struct {
 	// fields are the parameters whose names are known at load time: the fields of
 	// the request by proto name and JSON name.
 	fields map[string]*jsonwire.Field
-	// bound are the proto paths that the path or the body fills already.
-	bound []string
+	// bound are the fields that the path or the body fills already.
+	bound []*jsonwire.Field
 	// closed: the body is the whole message and there are no parameters.
 	closed      bool
 	ignoreAll   bool
@@ -42,11 +41,9 @@ func newQuery(b *Binding) *query {
 		ignoreBound: b.Method.Settings.IgnoreBoundQuery,
 		literalPlus: b.Method.Settings.LiteralPlus,
 	}
-	for _, v := range b.Template.Variables {
-		q.bound = append(q.bound, v.FieldPath)
-	}
+	q.bound = append(q.bound, b.variables...)
 	if b.body.kind == bodyField {
-		q.bound = append(q.bound, b.body.field.Path())
+		q.bound = append(q.bound, b.body.field)
 	}
 	q.addFields(b.Method.Descriptor.Input())
 	return q
@@ -85,8 +82,17 @@ func (q *query) addFields(message protoreflect.MessageDescriptor) {
 	}
 }
 
-// names reports whether a raw query has a parameter for the path or below it.
-func (q *query) names(raw, path string) bool {
+// find returns the field that a parameter's name addresses. A name that a field
+// has as it is stands for that field, whatever brackets and dots are in it.
+func (q *query) find(name string) (f *jsonwire.Field, key string, keyed bool, err error) {
+	if f := q.fields[name]; f != nil {
+		return f, "", false, nil
+	}
+	return q.input.Parameter(name)
+}
+
+// names reports whether a raw query has a parameter for the field or below it.
+func (q *query) names(raw string, field *jsonwire.Field) bool {
 	for raw != "" {
 		var pair string
 		pair, raw, _ = strings.Cut(raw, "&")
@@ -94,34 +100,16 @@ func (q *query) names(raw, path string) bool {
 		if err != nil {
 			continue // appendTo refuses it
 		}
-		name, _, _ = mapKey(name)
-		field := q.fields[name]
-		if field == nil {
-			field, _ = q.input.Field(name)
-		}
-		if field != nil && (field.Path() == path || strings.HasPrefix(field.Path(), path+".")) {
+		if named, _, _, err := q.find(name); err == nil && field.Overlaps(named) {
 			return true
 		}
 	}
 	return false
 }
 
-// seen remembers which singular fields and oneofs a query has filled.
-type seen struct {
-	paths  []string
-	oneofs []filledOneof
-}
-
-// filledOneof is a oneof of one message in the tree of the request.
-type filledOneof struct {
-	parent string
-	oneof  protoreflect.OneofDescriptor
-	field  string
-}
-
 // appendTo appends the parameters of a raw query to the request in wire form.
-func (q *query) appendTo(dst []byte, raw string) ([]byte, error) {
-	var s seen
+// filled knows what else sets the request.
+func (q *query) appendTo(dst []byte, raw string, filled *jsonwire.Filled) ([]byte, error) {
 	for n := 0; raw != ""; n++ {
 		if n == maxParameters {
 			return dst, badRequest("the query has more than %d parameters", maxParameters)
@@ -135,7 +123,7 @@ func (q *query) appendTo(dst []byte, raw string) ([]byte, error) {
 		if err != nil {
 			return dst, err
 		}
-		if dst, err = q.appendOne(dst, name, value, &s); err != nil {
+		if dst, err = q.appendOne(dst, name, value, filled); err != nil {
 			return dst, err
 		}
 	}
@@ -164,101 +152,55 @@ func unescapeQuery(s string) (string, error) {
 	return url.QueryUnescape(s)
 }
 
-func (q *query) appendOne(dst []byte, name, value string, s *seen) ([]byte, error) {
-	path, key, isMap := mapKey(name)
-	field := q.fields[path]
-	if field == nil && !q.closed {
-		field, _ = q.input.Field(path)
-	}
-	switch {
-	case q.ignored[name]:
+func (q *query) appendOne(dst []byte, name, value string, filled *jsonwire.Filled) ([]byte, error) {
+	if q.ignored[name] {
 		return dst, nil
-	case q.closed:
+	}
+	if q.closed {
 		if q.ignoreAll || q.ignoreBound {
 			return dst, nil
 		}
 		return dst, badRequest("query parameter %q: the body is the whole message; put it there", clip(name))
-	case field == nil && q.ignoreAll:
-		return dst, nil
-	case field == nil:
-		_, err := q.input.Field(path)
+	}
+	field, key, keyed, err := q.find(name)
+	if err != nil {
+		if q.ignoreAll {
+			return dst, nil
+		}
 		return dst, badRequest("unknown query parameter %q: %v", clip(name), err)
 	}
-	if taken := q.takenBy(field.Path()); taken != "" {
+	if taken := q.takenBy(field); taken != nil {
 		if q.ignoreBound {
 			return dst, nil
 		}
-		return dst, badRequest("query parameter %q: %s is already set by the path or the body", clip(name), taken)
+		return dst, badRequest("query parameter %q: %s is already set by the path or the body", clip(name), taken.Path())
 	}
-	var err error
-	if isMap {
-		if reason := s.fillKey(field, key); reason != "" {
-			return dst, badRequest("query parameter %q: %s", clip(name), reason)
-		}
+	if reason := filled.Set(field); reason != "" {
+		return dst, badRequest("query parameter %q: %s", clip(name), reason)
+	}
+	mark := len(dst)
+	if keyed {
 		dst, err = field.AppendMapText(dst, key, value)
 	} else {
-		if reason := s.fill(field); reason != "" {
-			return dst, badRequest("query parameter %q: %s", clip(name), reason)
-		}
 		dst, err = field.AppendText(dst, value)
 	}
 	if err != nil {
 		return dst, badRequest("query parameter %q: %v", clip(name), err)
 	}
+	if field.IsMap() && !filled.SetKeys(field, dst[mark:]) {
+		return dst, badRequest("query parameter %q: given twice, and a key of a map has one value", clip(name))
+	}
 	return dst, nil
 }
 
-// mapKey splits map[key].
-func mapKey(name string) (path, key string, ok bool) {
-	open := strings.IndexByte(name, '[')
-	if open < 0 || !strings.HasSuffix(name, "]") {
-		return name, "", false
-	}
-	return name[:open], name[open+1 : len(name)-1], true
-}
-
-// takenBy returns the bound path that is the field, above it or below it.
-func (q *query) takenBy(path string) string {
+// takenBy returns the bound field that is the field, above it or below it.
+func (q *query) takenBy(field *jsonwire.Field) *jsonwire.Field {
 	for _, b := range q.bound {
-		if b == path || strings.HasPrefix(path, b+".") || strings.HasPrefix(b, path+".") {
+		if b.Overlaps(field) {
 			return b
 		}
 	}
-	return ""
-}
-
-// fillKey notes that a key of a map is set and says why it must not be. JSON has no
-// key twice either.
-func (s *seen) fillKey(f *jsonwire.Field, key string) string {
-	name := f.Path() + "[" + key + "]"
-	if slices.Contains(s.paths, name) {
-		return "given twice, and a key of a map has one value"
-	}
-	s.paths = append(s.paths, name)
-	return ""
-}
-
-// fill notes that a field is set and says why it must not be.
-func (s *seen) fill(f *jsonwire.Field) string {
-	d := f.Descriptor()
-	path := f.Path()
-	if !d.IsList() && !d.IsMap() {
-		for _, p := range s.paths {
-			if p == path {
-				return "given twice, and it is not a repeated field"
-			}
-		}
-		s.paths = append(s.paths, path)
-	}
-	for _, member := range f.Oneofs() {
-		for _, o := range s.oneofs {
-			if o.oneof == member.Oneof && o.parent == member.Parent && o.field != member.Name {
-				return "sets a second member of the oneof " + string(o.oneof.Name()) + "; " + o.field + " is set already"
-			}
-		}
-		s.oneofs = append(s.oneofs, filledOneof{parent: member.Parent, oneof: member.Oneof, field: member.Name})
-	}
-	return ""
+	return nil
 }
 
 // badRequest is INVALID_ARGUMENT with HTTP 400.

@@ -12,9 +12,9 @@ import (
 // path's variables, so that what stands later on the wire wins (SEMANTICS 13;
 // a query parameter never meets a variable, SEMANTICS 14). The result lives in the call's memory.
 func (c *restCall) request() ([]byte, error) {
-	b := c.binding
 	c.wire = c.wire[:0]
-	if b.body.kind != bodyNone {
+	c.claimVariables()
+	if c.body.kind != bodyNone {
 		if err := c.readBody(); err != nil {
 			return nil, err
 		}
@@ -32,16 +32,41 @@ func (c *restCall) request() ([]byte, error) {
 	return c.wire, nil
 }
 
-// appendPathAndQuery appends what path and query set; the path has the last
-// word, as authorisation may have been decided on it.
+// claimVariables begins to note what sets which field: the path comes first, as
+// it has the last word.
+func (c *restCall) claimVariables() {
+	c.filled.Reset()
+	for _, field := range c.binding.claims {
+		c.filled.Claim(field) // that they get along was checked at load
+	}
+}
+
+// appendPathAndQuery appends what path and query set to the body in c.wire, which
+// must not set what they do (SEMANTICS 300); the path has the last word, as
+// authorisation may have been decided on it.
 func (c *restCall) appendPathAndQuery() error {
+	body := len(c.wire)
 	if raw := c.r.URL.RawQuery; raw != "" {
 		var err error
-		if c.wire, err = c.binding.query.appendTo(c.wire, raw); err != nil {
+		if c.wire, err = c.binding.query.appendTo(c.wire, raw, &c.filled); err != nil {
 			return err
 		}
 	}
+	if err := c.checkBody(c.wire[:body]); err != nil {
+		return err
+	}
 	return c.appendVariables()
+}
+
+// checkBody refuses a message of the body that sets what path and query set.
+func (c *restCall) checkBody(message []byte) error {
+	if c.filled.Empty() || len(message) == 0 || c.body.kind == bodyNone {
+		return nil
+	}
+	if reason := c.filled.Meets(c.binding.Method.input, message); reason != "" {
+		return badRequest("body: %s", reason)
+	}
+	return nil
 }
 
 // appendVariables appends what the path binds.
@@ -69,7 +94,7 @@ func (c *restCall) appendVariables() error {
 
 // appendBody appends the body that was read into raw.
 func (c *restCall) appendBody() error {
-	b := &c.binding.body
+	b := c.body
 	if b.raw {
 		return c.appendRaw(first(c.r.Header, "Content-Type"))
 	}
@@ -114,10 +139,10 @@ func (c *restCall) bodyFormat() (bodyFormat, error) {
 func (c *restCall) appendJSON(value []byte) error {
 	m := c.binding.Method
 	var err error
-	if c.binding.body.kind == bodyAll {
+	if c.body.kind == bodyAll {
 		c.wire, err = m.input.AppendWire(c.wire, value, m.Settings.Input)
 	} else {
-		c.wire, err = c.binding.body.field.AppendWire(c.wire, value, m.Settings.Input)
+		c.wire, err = c.body.field.AppendWire(c.wire, value, m.Settings.Input)
 	}
 	if err != nil {
 		return badRequest("body: %v", err)
@@ -127,17 +152,18 @@ func (c *restCall) appendJSON(value []byte) error {
 
 // appendRaw wraps the body, as it is, into a google.api.HttpBody.
 func (c *restCall) appendRaw(contentType string) error {
-	if c.binding.body.kind == bodyAll {
+	if c.body.kind == bodyAll {
 		c.wire = appendHTTPBody(c.wire, contentType, c.raw)
 		return nil
 	}
-	c.wire = appendSubmessage(c.wire, c.binding.body.field.Descriptor(), appendHTTPBody(nil, contentType, c.raw))
+	c.wire = appendSubmessage(c.wire, c.body.field.Descriptor(), appendHTTPBody(nil, contentType, c.raw))
 	return nil
 }
 
 // appendForm maps a form like a query (SEMANTICS 22).
 func (c *restCall) appendForm() error {
 	b := c.binding
+	var filled jsonwire.Filled
 	if looksLikeJSON(c.raw) {
 		return badRequest("body: this is JSON, but the Content-Type says it is a form; send Content-Type: application/json (curl: --json, or -H)")
 	}
@@ -146,10 +172,10 @@ func (c *restCall) appendForm() error {
 	}
 	if b.body.kind == bodyAll {
 		var err error
-		c.wire, err = b.form.appendTo(c.wire, string(c.raw))
+		c.wire, err = b.form.appendTo(c.wire, string(c.raw), &filled)
 		return err
 	}
-	message, err := b.form.appendTo(nil, string(c.raw))
+	message, err := b.form.appendTo(nil, string(c.raw), &filled)
 	if err != nil {
 		return err
 	}
@@ -172,13 +198,13 @@ func (c *restCall) appendQueryForm() error {
 		return err
 	}
 	var err error
-	c.wire, err = c.binding.query.appendTo(c.wire, string(c.raw))
+	c.wire, err = c.binding.query.appendTo(c.wire, string(c.raw), &c.filled)
 	return err
 }
 
 // appendProto takes a message in wire format.
 func (c *restCall) appendProto() error {
-	b := &c.binding.body
+	b := c.body
 	if b.plan == nil {
 		return badRequest("body: a field of this kind cannot be sent in wire format; send JSON")
 	}
@@ -198,8 +224,8 @@ func (c *restCall) appendProto() error {
 // appendMask fills an unset FieldMask of a PATCH from the body's keys
 // (SEMANTICS 23).
 func (c *restCall) appendMask() error {
-	b := &c.binding.body
-	if c.binding.query.names(c.r.URL.RawQuery, b.mask.Path()) {
+	b := c.body
+	if c.binding.query.names(c.r.URL.RawQuery, b.mask) {
 		return nil
 	}
 	paths, err := b.plan.MaskPaths(c.raw)

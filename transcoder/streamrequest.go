@@ -21,6 +21,7 @@ func (s *restStream) openUpload() error {
 		return err
 	}
 	s.wire = s.wire[:0]
+	s.claimVariables()
 	if err := s.appendPathAndQuery(); err != nil {
 		return err
 	}
@@ -106,7 +107,11 @@ func (s *restStream) recvElement() (proxy.Frame, error) {
 		return proxy.Frame{}, s.streamError(err, s.binding.Method.Settings.MaxMessage)
 	}
 	s.wire = s.wire[:0]
-	if err := s.appendJSON(value); err != nil {
+	err = s.appendJSON(value)
+	if err == nil {
+		err = s.checkBody(s.wire)
+	}
+	if err != nil {
 		return proxy.Frame{}, badRequest("element %d: %s", s.elements.count-1, status.Convert(err).Message())
 	}
 	s.wire = append(s.wire, s.prefix...)
@@ -140,6 +145,9 @@ func (s *restStream) recvChunk() (proxy.Frame, error) {
 	if s.binding.body.kind == bodyField {
 		s.wire = appendSubmessage(s.wire[:0], s.binding.body.field.Descriptor(), message)
 		message = s.wire
+	}
+	if err := s.checkBody(message); err != nil {
+		return proxy.Frame{}, err
 	}
 	return proxy.NewFrame(append(message, s.prefix...)), nil
 }

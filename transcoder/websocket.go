@@ -74,6 +74,7 @@ func (b *Binding) openWebSocket(x Exchange) proxy.Downstream {
 		frames:      make(chan webSocketFrame), unblocked: make(chan struct{}), readerEnd: make(chan struct{}),
 	}
 	s.begin(b, x)
+	s.body = &b.frame
 	return s
 }
 

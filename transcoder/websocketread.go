@@ -174,7 +174,7 @@ func (s *webSocket) Recv() (proxy.Frame, error) {
 	switch {
 	case s.halfDone, s.started && !streams:
 		return proxy.Frame{}, io.EOF
-	case !streams && s.binding.body.kind == bodyNone:
+	case s.body.kind == bodyNone:
 		return s.fromPath()
 	}
 	s.started = true
@@ -201,6 +201,7 @@ func (s *webSocket) Recv() (proxy.Frame, error) {
 func (s *webSocket) fromPath() (proxy.Frame, error) {
 	s.started = true
 	s.wire = s.wire[:0]
+	s.claimVariables()
 	if err := s.appendPathAndQuery(); err != nil {
 		return proxy.Frame{}, err
 	}
@@ -228,6 +229,7 @@ func (s *webSocket) message(f webSocketFrame) (proxy.Frame, error) {
 		s.drop()
 	}
 	s.wire = s.wire[:0]
+	s.claimVariables()
 	if err := s.appendFrame(f); err != nil {
 		var own *webSocketError
 		if errors.As(err, &own) {
@@ -243,10 +245,10 @@ func (s *webSocket) message(f webSocketFrame) (proxy.Frame, error) {
 func (s *webSocket) drop() { s.unblock.Do(func() { close(s.unblocked) }) }
 
 func (s *webSocket) appendFrame(f webSocketFrame) error {
-	b := &s.binding.body
+	b := s.body
 	var err error
 	switch {
-	case f.text && len(f.data) == 0, b.kind == bodyNone:
+	case f.text && len(f.data) == 0:
 	case b.raw:
 		contentType := contentTypeBinary
 		if f.text {

@@ -61,7 +61,7 @@ func (g *Gateway) Reload(ctx context.Context) (Change, error) {
 		return Change{}, fatal
 	}
 	for _, p := range problems {
-		log.Warn("left out: "+p.Message, "file", p.File, "line", p.Line, "column", p.Column)
+		log.Warn("load: "+p.Message, "file", p.File, "line", p.Line, "column", p.Column)
 	}
 	g.reload.generation++
 	next.Generation, next.Built, next.BuildFor, next.Problems = g.reload.generation, time.Now(), time.Since(start), problems

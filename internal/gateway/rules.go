@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -90,7 +91,7 @@ func (b *builder) addRoutes(r *schema.Registry, plans *jsonwire.Plans, m *Method
 	if rule == nil {
 		rule = schema.HTTPRule(m.Descriptor)
 	}
-	if rule.GetPattern() == nil {
+	if rule == nil {
 		b.snapshot.routes = append(b.snapshot.routes, b.snapshot.paths[m.Path])
 		return
 	}
@@ -101,7 +102,22 @@ func (b *builder) addRoutes(r *schema.Registry, plans *jsonwire.Plans, m *Method
 	for i, binding := range bindings {
 		if binding != nil {
 			b.addRoute(r, m, binding, index, bindingPath(i)...)
+			b.warnOfNoBody(r, m, binding, index, bindingPath(i)...)
 		}
+	}
+}
+
+// warnOfNoBody says of a rule that over HTTP it has no room for the stream that
+// its method takes (SEMANTICS 313). By WebSocket each frame is a message.
+func (b *builder) warnOfNoBody(r *schema.Registry, m *Method, binding *transcoder.Binding, index int, path ...int32) {
+	if binding.TakesStream() || strings.EqualFold(binding.HTTPMethod, "websocket") {
+		return
+	}
+	before := len(b.problems)
+	b.badRule(r, m, index, fmt.Sprintf("%s: the method takes a stream, and the rule has no body: over HTTP the one message is made of path and query, "+
+		"and a body is ignored; set body, or have custom { kind: \"websocket\" } for WebSockets alone", m.Descriptor.FullName()), path...)
+	for i := range b.problems[before:] {
+		b.problems[before+i].Warning = true
 	}
 }
 

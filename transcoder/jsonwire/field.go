@@ -1,7 +1,6 @@
 package jsonwire
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -14,69 +13,22 @@ type Field struct {
 	root    *Plan
 	parents []*fieldPlan // singular messages, from the root down
 	leaf    *fieldPlan
-	path    string
-	oneofs  []Member
-	// alone is the leaf's message with no other field, for AppendJSON.
+	// alone is the leaf's message with no other field, for AppendJSON; nil where
+	// Answer has not made it.
 	alone *Plan
 }
 
-// Member says that setting a field sets a member of a oneof.
-type Member struct {
-	// Parent is the proto path of the message that has the oneof, "" for the root.
-	Parent string
-	// Oneof is the oneof; a proto3 optional is none.
-	Oneof protoreflect.OneofDescriptor
-	// Name is the member's proto name.
-	Name string
-}
-
-// Field returns the field at a dotted path of proto names or JSON names. The
-// parents on the way must be singular messages. The error names the segment that
-// is wrong and names near it.
-func (p *Plan) Field(path string) (*Field, error) {
-	f := &Field{root: p}
-	at := p
-	for rest, more := path, true; more; {
-		var segment string
-		segment, rest, more = strings.Cut(rest, ".")
-		leaf, _ := at.names.find([]byte(segment))
-		if leaf == nil {
-			leaf = at.byProtoName(segment)
+// Answer is [Plan.Field] for a field that [Field.AppendJSON] is to be called on.
+func (p *Plan) Answer(path string) (*Field, error) {
+	f, err := p.Field(path)
+	if err == nil {
+		holder := f.root
+		if n := len(f.parents); n > 0 {
+			holder = f.parents[n-1].message()
 		}
-		if leaf == nil {
-			if near := at.near(segment); near != "" {
-				return nil, fmt.Errorf("%s has no field %q; did you mean %q?", at.desc.FullName(), clip(segment), near)
-			}
-			return nil, fmt.Errorf("%s has no field %q", at.desc.FullName(), clip(segment))
-		}
-		name := string(leaf.desc.Name())
-		if leaf.oneof >= 0 {
-			f.oneofs = append(f.oneofs, Member{Parent: f.path, Oneof: leaf.desc.ContainingOneof(), Name: name})
-		}
-		if f.path != "" {
-			name = f.path + "." + name
-		}
-		f.path = name
-		if !more {
-			f.leaf = leaf
-			f.alone = at.only(leaf)
-			break
-		}
-		if leaf.card != single || leaf.op != opMessage && leaf.op != opGroup {
-			return nil, fmt.Errorf("%s is %s, so nothing can stand below it; the path goes on with %q", f.path, leaf.kindName(), clip(rest))
-		}
-		f.parents = append(f.parents, leaf)
-		at = leaf.message()
+		f.alone = holder.only(f.leaf)
 	}
-	return f, nil
-}
-
-// byProtoName finds a field by its name, which is not its text name for a group.
-func (p *Plan) byProtoName(name string) *fieldPlan {
-	if d := p.desc.Fields().ByName(protoreflect.Name(name)); d != nil {
-		return p.fields[d.Index()]
-	}
-	return nil
+	return f, err
 }
 
 // kindName names the field's kind for a person.
@@ -94,17 +46,53 @@ func (f *fieldPlan) kindName() string {
 func (f *Field) Descriptor() protoreflect.FieldDescriptor { return f.leaf.desc }
 
 // Path returns the path in proto names.
-func (f *Field) Path() string { return f.path }
+func (f *Field) Path() string {
+	var path strings.Builder
+	for _, parent := range f.parents {
+		path.WriteString(string(parent.desc.Name()))
+		path.WriteByte('.')
+	}
+	path.WriteString(string(f.leaf.desc.Name()))
+	return path.String()
+}
+
+// Overlaps reports whether the fields, which are of one root, are the same or one
+// lies below the other.
+func (f *Field) Overlaps(g *Field) bool {
+	for i := range max(len(f.parents), len(g.parents)) + 1 {
+		a, b := f.step(i), g.step(i)
+		if a == nil || b == nil {
+			return true
+		}
+		if a != b {
+			return false
+		}
+	}
+	return true
+}
+
+// step is the field at a place of the path, nil behind its end.
+func (f *Field) step(i int) *fieldPlan {
+	switch {
+	case i < len(f.parents):
+		return f.parents[i]
+	case i == len(f.parents):
+		return f.leaf
+	}
+	return nil
+}
+
+// InOneof reports whether the field, or a message on the way to it, is a member of
+// a oneof; a proto3 optional is none.
+func (f *Field) InOneof() bool {
+	return f.leaf.oneof >= 0 || slices.ContainsFunc(f.parents, func(p *fieldPlan) bool { return p.oneof >= 0 })
+}
 
 // IsRepeated tells a repeated field; a map is none.
 func (f *Field) IsRepeated() bool { return f.leaf.card == list }
 
 // IsMap tells a map.
 func (f *Field) IsMap() bool { return f.leaf.card == mapping }
-
-// Oneofs returns the oneofs of which the field, or a message on the way to it, is
-// a member, from the root down.
-func (f *Field) Oneofs() []Member { return f.oneofs }
 
 // Hidden reports whether no error, and no log, may repeat the field's value.
 func (f *Field) Hidden() bool {

@@ -29,26 +29,31 @@ func (p *Plan) only(f *fieldPlan) *Plan {
 // AppendJSON appends the bare value that the field has in the whole root message
 // in wire format: what response_body asks for. An empty list is [], an empty map
 // {}, a scalar that is not set its default; a message or optional field that is not
-// set is null. On an error, of type *[Error], it returns dst as it was.
+// set is null. A field of [Plan.Answer] is ready for it; another one is
+// prepared each time. On an error, of type *[Error], it returns dst as it was.
 func (f *Field) AppendJSON(dst, message []byte, o Output) ([]byte, error) {
 	at := f.root
 	for _, parent := range f.parents {
 		var err error
 		if message, err = contents(message, at, parent); err != nil {
-			return dst, below(err, f.path)
+			return dst, below(err, f.Path())
 		}
 		at = parent.message()
 	}
 	if f.leaf.oneof >= 0 {
 		replaced, err := isReplaced(message, at, f.leaf)
 		if err != nil {
-			return dst, below(err, f.path)
+			return dst, below(err, f.Path())
 		}
 		if replaced {
 			message = nil
 		}
 	}
-	out, err := f.alone.appendFields(dst, message, o)
+	alone := f.alone
+	if alone == nil {
+		alone = at.only(f.leaf)
+	}
+	out, err := alone.appendFields(dst, message, o)
 	switch {
 	case err != nil:
 		return dst, err

@@ -236,10 +236,10 @@ func TestFieldPath(t *testing.T) {
 	if f.Path() != "child.c_message.renamed" || f.IsRepeated() || f.IsMap() || f.Descriptor().Kind() != protoreflect.StringKind {
 		t.Errorf("got %s", f.Path())
 	}
-	if o := f.Oneofs(); len(o) != 1 || o[0].Parent != "child" || o[0].Oneof.Name() != "choice" || o[0].Name != "c_message" {
-		t.Errorf("got %v", o)
+	if !f.InOneof() {
+		t.Error("c_message is a member of a oneof")
 	}
-	if f, _ := plan.Field("p_bool"); len(f.Oneofs()) != 0 {
+	if f, _ := plan.Field("p_bool"); f.InOneof() {
 		t.Error("a proto3 optional is no oneof")
 	}
 	for path, want := range map[string]string{

@@ -15,7 +15,7 @@ import (
 func (f *Field) AppendText(dst []byte, text string) ([]byte, error) {
 	value := []byte(text)
 	d := newDecoder(f.root.plans, dst, value, Input{})
-	d.keep = true
+	d.keep, d.depth = true, len(f.parents)
 	err := d.below(f, func() error {
 		if d.takesJSON(f.leaf) {
 			d.space()
@@ -54,11 +54,12 @@ func (d *decoder) takesJSON(f *fieldPlan) bool {
 			return true
 		}
 		// An element may begin with a bracket; only an array of strings is taken as one.
+		depth := d.depth
 		err := d.skip()
 		if err == nil {
 			err = d.end()
 		}
-		d.pos, d.depth = 0, 0
+		d.pos, d.depth = 0, depth
 		return err == nil
 	}
 	return f.card == single && (f.op == opMessage || f.op == opGroup) && !f.hasText()
@@ -195,11 +196,11 @@ func textBits(f *fieldPlan, s []byte) (uint64, bool) {
 func (f *Field) AppendMapText(dst []byte, key, value string) ([]byte, error) {
 	leaf := f.leaf
 	if leaf.card != mapping {
-		return dst, newError(-1, "%s is not a map, so it has no key %s", f.path, strconv.Quote(clip(key)))
+		return dst, newError(-1, "%s is not a map, so it has no key %s", f.Path(), strconv.Quote(clip(key)))
 	}
 	text := []byte(value)
 	d := newDecoder(f.root.plans, dst, text, Input{})
-	d.keep = true
+	d.keep, d.depth = true, len(f.parents)
 	err := d.below(f, func() error {
 		d.out = openLength(append(d.out, leaf.tag...))
 		at := len(d.out)

@@ -36,6 +36,8 @@ type Plan struct {
 	dense  []*fieldPlan
 	sparse map[protowire.Number]*fieldPlan
 	names  nameTable[*fieldPlan]
+	// longest is the length of the longest name of a field, in bytes.
+	longest int
 	// bits is the number of places among the seen fields and oneofs.
 	bits int
 	// required fields, in order of declaration.
@@ -100,6 +102,9 @@ func newPlan(s *Plans, d protoreflect.MessageDescriptor) *Plan {
 		p.sparse[f.num] = f
 	}
 	p.names = fieldNames(p.fields)
+	for _, f := range p.fields {
+		p.longest = max(p.longest, len(f.desc.JSONName()), len(f.desc.TextName()), len(f.desc.Name()))
+	}
 	p.extensions.Store(&extensionTable{})
 	return p
 }
