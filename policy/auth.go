@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,8 +40,10 @@ type authPolicy struct {
 	sessions *sessionAuth
 	// ask is the challenge for a caller who sent nothing.
 	ask string
-	log *slog.Logger
-	now func() time.Time
+	// unverified are the names of metadata that repeat the header Authorization.
+	unverified []string
+	log        *slog.Logger
+	now        func() time.Time
 }
 
 var _ Policy = (*authPolicy)(nil)
@@ -68,7 +71,8 @@ func (p *authPolicy) queryParameters() []string {
 }
 
 // Admit sets r.Identity and tells the backend, or refuses. A token that was
-// sent decides alone: a bad one is not mended by a session.
+// sent decides alone: a bad one is not mended by a session. Authorization that was
+// not what let the caller in goes no further (Semantics 305).
 func (p *authPolicy) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
 	dropIdentity(&r.Metadata)
 	if p.tokens != nil {
@@ -79,6 +83,9 @@ func (p *authPolicy) Admit(ctx context.Context, r *Request) (context.Context, Do
 	}
 	if p.sessions != nil {
 		found, err := p.sessions.admit(ctx, r)
+		if found {
+			p.dropUnverified(r)
+		}
 		if err != nil || found {
 			if status.Code(err) == codes.Unauthenticated {
 				r.ResponseHeader.Set("WWW-Authenticate", p.ask)
@@ -109,9 +116,20 @@ func (p *authPolicy) admitToken(ctx context.Context, r *Request, token string, f
 			return err
 		}
 	}
+	if from != inHeader {
+		p.dropUnverified(r)
+	}
 	r.Identity = v.identity
 	r.Metadata = append(r.Metadata, v.metadata...)
 	return nil
+}
+
+// dropUnverified takes away an Authorization that nobody has looked at.
+func (p *authPolicy) dropUnverified(r *Request) {
+	r.unverified = true
+	if _, ok := r.HTTP.Header["Authorization"]; ok {
+		r.Metadata.DelFunc(func(name string) bool { return name == "authorization" || slices.Contains(p.unverified, name) })
+	}
 }
 
 // auth makes the policies of the field auth: who calls, then whether they may.
@@ -120,7 +138,7 @@ func (b *build) auth() []Policy {
 	if auth == nil {
 		return nil
 	}
-	p := &authPolicy{log: b.env.Log, now: b.env.State.now}
+	p := &authPolicy{log: b.env.Log, now: b.env.State.now, unverified: b.env.Authorization}
 	switch m := auth.GetMechanism().(type) {
 	case *transomv1.Auth_Jwt:
 		p.tokens, p.ask = b.tokenAuth("auth.jwt", m.Jwt), askBearer

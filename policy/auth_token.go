@@ -61,6 +61,8 @@ func (b *build) tokenAuth(path string, config *transomv1.JwtAuth) *tokenAuth {
 	}
 	if t.cookie != "" && !validCookieName(t.cookie) {
 		b.refuse(path+".cookie", "%s.cookie: found %q, expected the name of a cookie (RFC 6265)", path, t.cookie)
+	} else if t.cookie != "" {
+		b.cookies.add(t.cookie)
 	}
 	return t
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"io"
 	"log/slog"
+	"slices"
 
 	"cel.dev/cel-go/cel"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -24,6 +25,9 @@ type Environment struct {
 	// Extensions finds the extensions of the method's own schema; the rules of
 	// validate may be among them. May be nil. A Target may bring its own.
 	Extensions Extensions
+	// Authorization names the metadata, besides "authorization", by which backends
+	// are told the header of that name.
+	Authorization []string
 	// Log is the application log. Nil: slog.Default().
 	Log *slog.Logger
 	// Observer is told each decision. May be nil.
@@ -98,7 +102,23 @@ type Compiler struct {
 	sessions *sessions
 	revoked  *revocations
 	origins  *originGuard
+	// cookies are those that hold credentials.
+	cookies *hiddenCookies
 }
+
+// hiddenCookies are the names of cookies that no backend may see. Methods add to
+// them while they are compiled.
+type hiddenCookies struct{ names []string }
+
+func (h *hiddenCookies) add(name string) {
+	if !slices.Contains(h.names, name) {
+		h.names = append(h.names, name)
+	}
+}
+
+// HiddenCookies names the cookies that hold credentials of the gateway, once all
+// methods are compiled: no backend may see them (Semantics 306).
+func (c *Compiler) HiddenCookies() []string { return c.cookies.names }
 
 // New begins a generation. The problems are those of Config's own parts (auth,
 // stores); with problems the Compiler still finds those of the methods, but
@@ -110,7 +130,7 @@ func New(env Environment) (*Compiler, Problems) {
 	if env.Log == nil {
 		env.Log = slog.Default()
 	}
-	c := &Compiler{env: env, tokens: newTokenCache()}
+	c := &Compiler{env: env, tokens: newTokenCache(), cookies: &hiddenCookies{}}
 	problems := c.compileIssuers()
 	problems = append(problems, c.compileSessions()...)
 	c.compileRevocations()

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/transom-gateway/transom/internal/field"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -17,6 +18,7 @@ import (
 type requestHeaders struct {
 	request transform // names in lower case
 	summary string
+	cookies *hiddenCookies
 }
 
 var _ Policy = (*requestHeaders)(nil)
@@ -58,12 +60,13 @@ func (p *requestHeaders) Admit(ctx context.Context, r *Request) (context.Context
 	if t.empty() {
 		return ctx, nil, nil
 	}
+	r.hidden = p.cookies.names
 	for _, name := range t.remove {
-		r.Metadata.Del(name)
+		deleteHeader(r, name)
 	}
 	for i := range t.set {
 		value := t.set[i].value.expand(r)
-		r.Metadata.Del(t.set[i].name)
+		deleteHeader(r, t.set[i].name)
 		if value != "" {
 			r.Metadata.Add(t.set[i].name, value)
 		}
@@ -74,6 +77,13 @@ func (p *requestHeaders) Admit(ctx context.Context, r *Request) (context.Context
 		}
 	}
 	return ctx, nil, nil
+}
+
+// deleteHeader takes a header of the client away, however it is spelt: what the
+// gateway says must not have a twin (Semantics 305).
+func deleteHeader(r *Request, name string) {
+	folded := field.Fold(name)
+	r.Metadata.DelFunc(func(n string) bool { return field.Same(n, folded) })
 }
 
 // ResponseHeader implements HeaderPolicy: first the security headers, which the
@@ -110,7 +120,7 @@ func (b *build) headers() []Policy {
 	if rule == nil {
 		return nil
 	}
-	p := &headers{response: b.transform("headers.response", rule.GetResponse(), http.CanonicalHeaderKey)}
+	p := &headers{requestHeaders: requestHeaders{cookies: b.cookies}, response: b.transform("headers.response", rule.GetResponse(), http.CanonicalHeaderKey)}
 	p.request = b.transform("headers.request", rule.GetRequest(), strings.ToLower)
 	if rule.GetSecurity() != nil {
 		p.security = b.securityHeaders(rule.GetSecurity())

@@ -128,6 +128,28 @@ func TestRequestHeaders(t *testing.T) {
 	}
 }
 
+// TestSetHeaderHasNoTwin: what the operator sets or removes goes in every spelling
+// of the client's (Semantics 305).
+func TestSetHeaderHasNoTwin(t *testing.T) {
+	s := newBench(t, StateOptions{}).set(`headers { request {
+		remove: "X-Drop"
+		set { key: "X-User" value: "${principal}" }
+		set { key: "x-cookie" value: "${header.cookie}" }
+		set { key: "x-token" value: "${header.authorization}" }
+	} }`)
+	r := knownCaller()
+	r.HTTP.Header["Cookie"] = []string{"theme=dark; __Host-transom-session=secret"}
+	r.HTTP.Header["Authorization"] = []string{"Bearer forged"}
+	r.unverified = true
+	r.Metadata = proxy.Metadata{"x_user", "forged", "x.user", "forged", "grpcgateway-x-user", "forged", "x_drop", "1", "x-keep", "k"}
+	if err := admit(s, r); err != nil {
+		t.Fatal(err)
+	}
+	if want := (proxy.Metadata{"x-keep", "k", "x-user", "ann", "x-cookie", "theme=dark"}); !reflect.DeepEqual(r.Metadata, want) {
+		t.Errorf("the backend gets %q, want %q", r.Metadata, want)
+	}
+}
+
 func TestResponseHeaders(t *testing.T) {
 	s := newBench(t, StateOptions{}).set(`headers { response {
 		remove: "server"

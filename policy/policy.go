@@ -98,7 +98,12 @@ type Request struct {
 	// set by Set, for logs and metrics; empty if none did.
 	RefusedBy string
 
-	dones []Done
+	// unverified tells that auth has let the caller in by something else than the
+	// header Authorization.
+	unverified bool
+	// hidden are the cookies that no backend may see.
+	hidden []string
+	dones  []Done
 }
 
 // Reset empties the request for the next call and keeps its memory.

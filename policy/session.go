@@ -168,6 +168,7 @@ func (c *Compiler) compileSessions() Problems {
 	if !validCookieName(s.cookie) {
 		refuse("cookie", "found %q, expected the name of a cookie (RFC 6265)", s.cookie)
 	}
+	c.cookies.add(s.cookie)
 	if s.insecure && (hasPrefixFold(s.cookie, "__Host-") || hasPrefixFold(s.cookie, "__Secure-")) {
 		refuse("insecure", "browsers refuse the cookie %q without Secure: choose another name, or remove insecure", s.cookie)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/internal/nearest"
 )
 
@@ -102,8 +103,7 @@ func variable(name string) (func(*Request) string, error) {
 	case kind == "header" && hasPrefixFold(argument, ownHeaderPrefix):
 		return nil, fmt.Errorf("found ${%s}, which any client could forge; expected ${principal} or ${claim.NAME}", name)
 	case kind == "header" && httpguts.ValidHeaderFieldName(argument):
-		argument = http.CanonicalHeaderKey(argument)
-		return func(r *Request) string { return strings.Join(r.HTTP.Header[argument], ", ") }, nil
+		return headerVariable(http.CanonicalHeaderKey(argument)), nil
 	case kind == "header":
 		return nil, fmt.Errorf("found ${%s}, expected the name of a header behind the dot", name)
 	case kind == "claim" && argument != "":
@@ -121,6 +121,25 @@ func variable(name string) (func(*Request) string, error) {
 		return nil, fmt.Errorf("found ${%s}, which is no value of a request; did you mean ${%s}?", name, near)
 	}
 	return nil, fmt.Errorf("found ${%s}, which is no value of a request; expected one of ${%s}", name, strings.Join(variableNames, "}, ${"))
+}
+
+// headerVariable is a header of the client's request. A cookie with a credential,
+// and an Authorization that auth has not looked at, go on by no name.
+func headerVariable(name string) func(*Request) string {
+	switch name {
+	case "Authorization":
+		return func(r *Request) string {
+			if r.unverified {
+				return ""
+			}
+			return strings.Join(r.HTTP.Header[name], ", ")
+		}
+	case "Cookie":
+		return func(r *Request) string {
+			return field.WithoutCookies(strings.Join(r.HTTP.Header[name], "; "), r.hidden)
+		}
+	}
+	return func(r *Request) string { return strings.Join(r.HTTP.Header[name], ", ") }
 }
 
 // expand fills the template in for one call. What came from outside is cleaned:

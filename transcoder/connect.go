@@ -63,7 +63,7 @@ func (c *connectUnary) Open(ctx context.Context) (context.Context, error) {
 		return ctx, wrongContentType(c.w.Header(), c.r.Header, "application/json, application/proto")
 	case format == formatProto:
 		c.proto = true
-		c.contentType = first(c.r.Header, "Content-Type")
+		c.contentType = contentType(c.r.Header)
 	}
 	return ctx, c.checkEncoding(first(c.r.Header, "Content-Encoding"))
 }

@@ -27,6 +27,31 @@ func setContentType(h http.Header, contentType string) {
 	h["Content-Type"] = []string{contentType}
 }
 
+// contentType returns a message's Content-Type with its media type in lower case,
+// in which types are compared (Semantics 326). What a parameter says stays as it is.
+func contentType(h http.Header) string {
+	v := first(h, "Content-Type")
+	for i := 0; i < len(v) && v[i] != ';'; i++ {
+		if v[i] >= 'A' && v[i] <= 'Z' {
+			media, _, _ := strings.Cut(v, ";")
+			return strings.ToLower(media) + v[len(media):]
+		}
+	}
+	return v
+}
+
+// mediaType returns the type alone, in lower case.
+func mediaType(h http.Header) string {
+	v := contentType(h)
+	if i := strings.IndexByte(v, ';'); i >= 0 {
+		v = v[:i]
+	}
+	return strings.TrimSpace(v)
+}
+
+// IsForm reports whether the body is what a page's form sends.
+func IsForm(h http.Header) bool { return mediaType(h) == contentTypeForm }
+
 // bodyFormat is how a request's body is written.
 type bodyFormat uint8
 
@@ -39,7 +64,7 @@ const (
 
 // formatOf reads a Content-Type (SEMANTICS 22). None is JSON.
 func formatOf(h http.Header) (bodyFormat, error) {
-	v := first(h, "Content-Type")
+	v := contentType(h)
 	if v == "" || v == contentTypeJSON {
 		return formatJSON, nil
 	}
@@ -69,7 +94,7 @@ func isProtoType(media string) bool {
 func wantsBinary(h http.Header) (bool, string) {
 	accept := h["Accept"]
 	if len(accept) == 0 || accept[0] == "*/*" {
-		if v := first(h, "Content-Type"); len(v) > len("application/p") && isProtoType(v) {
+		if v := contentType(h); len(v) > len("application/p") && isProtoType(v) {
 			return true, v
 		}
 		return false, ""

@@ -31,7 +31,7 @@ func (e *ErrorWriter) Write(w http.ResponseWriter, r *http.Request, p Protocol, 
 	case GRPC:
 		return e.writeGRPC(w, grpcHeader, st, httpStatus)
 	case GRPCWeb, GRPCWebText:
-		return e.writeGRPC(w, grpcWebAnswerType(first(r.Header, "Content-Type"), p == GRPCWebText), st, httpStatus)
+		return e.writeGRPC(w, grpcWebAnswerType(contentType(r.Header), p == GRPCWebText), st, httpStatus)
 	case ConnectStream:
 		if httpStatus != http.StatusMethodNotAllowed {
 			return e.writeConnectStream(w, r, err)

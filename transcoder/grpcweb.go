@@ -56,7 +56,7 @@ func (b *Binding) openGRPCWeb(x Exchange, text bool) proxy.Downstream {
 		c.in.src = &c.textIn
 	}
 	c.text = text || acceptsText(x.R.Header["Accept"])
-	c.contentType = grpcWebAnswerType(first(x.R.Header, "Content-Type"), c.text)
+	c.contentType = grpcWebAnswerType(contentType(x.R.Header), c.text)
 	if c.text {
 		c.textOut.begin(x.W)
 		c.out.dst = &c.textOut
@@ -94,7 +94,7 @@ func acceptsText(accept []string) bool {
 
 // Open implements proxy.Downstream.
 func (c *grpcWebCall) Open(ctx context.Context) (context.Context, error) {
-	contentType := first(c.r.Header, "Content-Type")
+	contentType := contentType(c.r.Header)
 	media := grpcWebType
 	if strings.HasPrefix(contentType, grpcWebTextType) {
 		media = grpcWebTextType

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -32,6 +33,10 @@ type HeaderRules struct {
 	// permanent maps canonical names of HTTP's permanent headers to metadata
 	// names; nil for none.
 	permanent map[string]string
+	// prefixes are those of permanent, in field.Fold's form.
+	prefixes []string
+	// hidden are the cookies that never cross.
+	hidden []string
 	// dropped is told the names of values that cannot cross.
 	dropped func(name string)
 }
@@ -60,13 +65,6 @@ const MaxHeader = 64 << 10
 // its own.
 const DefaultResponsePrefix = "Grpc-Metadata-"
 
-// requestDefaults cross under their own names. The X-Forwarded family is
-// written by the gateway. grpc-go has a User-Agent of its own.
-var requestDefaults = []string{
-	"authorization", "accept-language", "traceparent", "tracestate", "baggage",
-	"x-request-id", "last-event-id", "idempotency-key",
-}
-
 var responseDefaults = []string{
 	"cache-control", "content-disposition", "content-language", "etag", "last-modified", "retry-after", "x-request-id",
 }
@@ -89,10 +87,13 @@ func NewHeaderRules(o HeaderOptions) *HeaderRules {
 		permanent:      permanentNames(o.PermanentPrefix),
 		dropped:        o.Dropped,
 	}
+	if o.PermanentPrefix != "" {
+		rules.prefixes = []string{field.Fold(o.PermanentPrefix)}
+	}
 	if rules.dropped == nil {
 		rules.dropped = func(string) {}
 	}
-	for _, name := range append(requestDefaults[:len(requestDefaults):len(requestDefaults)], o.Request...) {
+	for _, name := range slices.Concat(field.Defaults, o.Request) {
 		if prefix, ok := strings.CutSuffix(name, "*"); ok {
 			rules.requestPrefixes = append(rules.requestPrefixes, textproto.CanonicalMIMEHeaderKey(prefix))
 		} else if lower := strings.ToLower(name); !neverCrosses(lower) && !forwardedNames[lower] {
@@ -122,34 +123,30 @@ var hopByHop = map[string]bool{
 	"http2-settings": true,
 }
 
-// neverCrosses reports whether a lower-case name is the connection's, gRPC's or
-// the gateway's own.
+// neverCrosses reports whether a lower-case name is the connection's, a
+// protocol's or the gateway's own, or may be taken for a name that backends trust
+// (SEMANTICS 52): many servers cannot tell the spellings apart.
 func neverCrosses(name string) bool {
-	if hopByHop[name] || strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, ":") ||
-		strings.HasPrefix(name, "x-transom-") || name == "user-agent" {
+	if hopByHop[name] || field.Protocol(name) || strings.HasPrefix(name, field.OwnPrefix) || name == "user-agent" {
 		return true
 	}
-	return strings.IndexByte(name, '_') >= 0 && isTwin(strings.ReplaceAll(name, "_", "-"))
-}
-
-// isTwin reports whether a name, its underscores taken as hyphens, is one that
-// backends trust (SEMANTICS 52): many servers cannot tell the two apart.
-func isTwin(name string) bool {
-	return neverCrosses(name) || slices.Contains(requestDefaults, name) || name == "forwarded" ||
-		strings.HasPrefix(name, "x-forwarded-") || strings.HasPrefix(name, "x-real-")
+	folded := field.Fold(name)
+	return folded != name && (hopByHop[folded] || field.Protocol(folded) || field.Reserved(folded) || folded == "cookie")
 }
 
 // forwardedNames are the names of that kind that the gateway writes itself: two
 // values of one name would leave it to the backend whom to believe.
 var forwardedNames = map[string]bool{
-	"x-forwarded-for": true, "x-forwarded-host": true, "x-forwarded-proto": true, "x-forwarded-user-agent": true,
+	"x-forwarded-for": true, "x-forwarded-host": true, "x-forwarded-proto": true, "x-forwarded-port": true, "x-forwarded-user-agent": true,
 }
 
 // saysOrigin reports whether a header of a canonical name says where the request
 // comes from. A client's word for that crosses only where the operator names it.
-func saysOrigin(name string) bool {
-	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Real-") || name == "Forwarded"
-}
+func saysOrigin(name string) bool { return field.Origin(strings.ToLower(name)) }
+
+// HideCookies names cookies that are credentials of the gateway: they never cross
+// (Semantics 306). Only before the first request.
+func (rules *HeaderRules) HideCookies(names []string) { rules.hidden = names }
 
 // Request appends the request's headers as metadata. all passes every header
 // that may cross, for clients that speak gRPC's metadata themselves. The error
@@ -187,10 +184,11 @@ func (rules *HeaderRules) Request(md *proxy.Metadata, h http.Header, all bool) e
 }
 
 // requestName returns the metadata name of a header without an entry of its
-// own, "" if it stays here.
+// own, "" if it stays here. What the gateway verifies, sets or names itself has an
+// entry, or crosses under none (Semantics 305).
 func (rules *HeaderRules) requestName(name string, all bool) string {
 	if rest, ok := strings.CutPrefix(name, metadataPrefix); ok && rest != "" {
-		if lower := strings.ToLower(rest); !neverCrosses(lower) && !saysOrigin(rest) {
+		if lower := strings.ToLower(rest); !neverCrosses(lower) && !field.Reserved(lower, rules.prefixes...) {
 			return lower
 		}
 		return ""
@@ -204,10 +202,11 @@ func (rules *HeaderRules) requestName(name string, all bool) string {
 	if !crosses {
 		return ""
 	}
-	if lower := strings.ToLower(name); !neverCrosses(lower) && !forwardedNames[lower] {
-		return lower
+	lower := strings.ToLower(name)
+	if neverCrosses(lower) || forwardedNames[lower] || !origin && field.Reserved(lower, rules.prefixes...) {
+		return ""
 	}
-	return ""
+	return lower
 }
 
 // appendMetadata adds a value; "-bin" values are base64 in HTTP, one or several
@@ -223,6 +222,11 @@ func (rules *HeaderRules) appendMetadata(md *proxy.Metadata, name, value string)
 			md.Add(name, string(raw))
 		}
 		return nil
+	}
+	if strings.HasSuffix(name, "cookie") && field.Bare(name, rules.prefixes...) == "cookie" {
+		if value = field.WithoutCookies(value, rules.hidden); value == "" {
+			return nil
+		}
 	}
 	if printable(value) {
 		md.Add(name, value)

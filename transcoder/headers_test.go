@@ -36,6 +36,16 @@ func TestRequestHeaders(t *testing.T) {
 		"Semantics 52: a name with underscores":     {"User_id", true, "user_id"},
 		"Semantics 52: the content length's twin":   {"Content_length", true, ""},
 		"Semantics 31: the browser's own is told":   {"User-Agent", false, "x-forwarded-user-agent"},
+		"Semantics 326: Connect's own":              {"Connect-Timeout-Ms", true, ""},
+		"Semantics 326: Connect's own, prefixed":    {"Grpc-Metadata-Connect-Protocol-Version", false, ""},
+		"Semantics 326: gRPC-Web's own":             {"X-Grpc-Web", true, ""},
+		"Semantics 326: a gRPC-Web client's own":    {"X-User-Agent", true, ""},
+		"Semantics 326: the handshake's own":        {"Sec-Websocket-Protocol", true, ""},
+		"Semantics 305: behind the prefix":          {"Grpc-Metadata-Authorization", false, ""},
+		"Semantics 305: behind it, for gRPC":        {"Grpc-Metadata-Traceparent", true, ""},
+		"Semantics 305: another gateway's prefix":   {"Grpcgateway-Authorization", true, ""},
+		"Semantics 305: with dots":                  {"X.request.id", true, ""},
+		"Semantics 305: a name with dots":           {"X.tenant", true, "x.tenant"},
 		"Semantics 35: where a stream was left off": {"Last-Event-Id", false, "last-event-id"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -54,10 +54,9 @@ func (p Protocol) String() string {
 
 // Detect tells by its headers which protocol a request speaks.
 func Detect(r *http.Request) Protocol {
-	contentType := first(r.Header, "Content-Type")
 	switch r.Method {
 	case http.MethodPost:
-		return detectPost(r, contentType)
+		return detectPost(r)
 	case http.MethodGet:
 		if isWebSocket(r) {
 			return WebSocket
@@ -80,12 +79,12 @@ func Detect(r *http.Request) Protocol {
 // ErrorProtocol tells whose form an error takes where a method's own path does
 // not take the request's HTTP method: the protocol of its header.
 func ErrorProtocol(r *http.Request) Protocol {
-	return detectPost(r, first(r.Header, "Content-Type"))
+	return detectPost(r)
 }
 
-func detectPost(r *http.Request, contentType string) Protocol {
+func detectPost(r *http.Request) Protocol {
 	const application = "application/"
-	rest, ok := strings.CutPrefix(contentType, application)
+	rest, ok := strings.CutPrefix(mediaType(r.Header), application)
 	if !ok {
 		return REST
 	}
@@ -98,7 +97,7 @@ func detectPost(r *http.Request, contentType string) Protocol {
 		return GRPCWebText
 	case strings.HasPrefix(rest, "grpc-web"):
 		return GRPCWeb
-	case rest == "grpc", strings.HasPrefix(rest, "grpc+"), strings.HasPrefix(rest, "grpc;"):
+	case rest == "grpc", strings.HasPrefix(rest, "grpc+"):
 		return GRPC
 	case strings.HasPrefix(rest, "connect+"):
 		return ConnectStream

@@ -30,7 +30,7 @@ type rule struct {
 
 // Layers from below. Each may import what stands above it here.
 var (
-	base  = []string{"proto/transom/v1", "internal/nearest", "internal/problem"}
+	base  = []string{"proto/transom/v1", "internal/field", "internal/nearest", "internal/problem"}
 	parts = slices.Concat(base, []string{"proxy", "internal/schema", "internal/httprule", "internal/config"})
 	edges = slices.Concat(parts, []string{"transcoder/...", "policy/...", "events", "internal/observe"})
 )
@@ -67,6 +67,7 @@ var rules = map[string]rule{
 	"cmd/...":      {ours: []string{"..."}, reason: "the only place that knows every package"},
 	"examples/...": {ours: []string{"proto/transom/v1", "examples/..."}, reason: "an example shows what a user can write"},
 
+	"internal/field":        {reason: "names of header fields, for edges and policies alike, which never see each other"},
 	"internal/nearest":      {reason: "it compares texts"},
 	"internal/problem":      {reason: "every input's problems look alike, so it knows none of them"},
 	"internal/coalesce":     {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},

@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"github.com/transom-gateway/transom/internal/field"
 )
 
 // headerNames holds that each is the name of a header that can cross, "*" for
@@ -52,6 +54,8 @@ func whyItStays(name string, request bool) string {
 		return "which backends are told as x-forwarded-user-agent"
 	case strings.HasPrefix(plain, "x-transom-"):
 		return "which only the gateway may say"
+	case field.Protocol(plain):
+		return "which belongs to the client's protocol and never crosses"
 	case plain != name && (plain == "forwarded" || strings.HasPrefix(plain, "x-forwarded-") || strings.HasPrefix(plain, "x-real-")):
 		return "which many servers take for " + plain + " and never crosses"
 	}

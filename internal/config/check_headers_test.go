@@ -21,6 +21,7 @@ func TestHeadersThatCannotCross(t *testing.T) {
 		{"request_headers", "connection", "never crosses"},
 		{"request_headers", "Content-Type", "never crosses"},
 		{"request_headers", "content_length", "never crosses"},
+		{"request_headers", "Connect-Timeout-Ms", "belongs to the client's protocol"},
 		{"request_headers", "grpc-timeout", "belongs to gRPC"},
 		{"request_headers", "grpc-*", "belongs to gRPC"},
 		{"request_headers", "X-Transom-Principal", "only the gateway"},

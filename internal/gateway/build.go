@@ -133,6 +133,8 @@ func (b *builder) prepare() {
 		Log:       b.gateway.options.Telemetry.Log,
 		Observer:  b.gateway.options.Telemetry.Metrics,
 		Suppress:  suppressed,
+
+		Authorization: b.settings.authorization,
 	})
 	b.problems = append(b.problems, problems...)
 	b.rules = httpRules{
@@ -223,6 +225,7 @@ func (b *builder) newMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Pla
 // finish does what needs all routes.
 func (b *builder) finish() {
 	t := b.gateway.options.Telemetry
+	b.snapshot.headers.HideCookies(b.snapshot.policies.HiddenCookies())
 	byMethod := map[*Method][]*observe.RouteMetrics{}
 	var hidden []*observe.RouteMetrics
 	for _, route := range slices.Concat(b.snapshot.routes, b.snapshot.ownRoutes) {

@@ -102,8 +102,7 @@ func (s *Snapshot) findWebSocket(path string, m *match) (*Route, error) {
 }
 
 func isFormPost(r *http.Request) bool {
-	return r.Method == http.MethodPost &&
-		strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
+	return r.Method == http.MethodPost && transcoder.IsForm(r.Header)
 }
 
 // checkConnectionHeaders refuses what HTTP/2 and HTTP/3 forbid and net/http lets

@@ -3,6 +3,7 @@ package gateway
 import (
 	"log/slog"
 	"maps"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -20,6 +21,8 @@ type settings struct {
 	routing restSettings
 	paths   httprule.Options
 	headers *transcoder.HeaderRules
+	// authorization names the metadata that repeats the header Authorization.
+	authorization []string
 	// base is what every method starts from.
 	base transcoder.Settings
 }
@@ -46,6 +49,9 @@ func newSettings(c *transomv1.Config, log *slog.Logger) settings {
 		HTTPTrailers: metadata.GetHttpTrailers(), PermanentPrefix: metadata.GetPermanentPrefix(), PrefixAll: metadata.GetPrefixAll(),
 		Dropped: func(name string) { log.Warn("a header value that is no printable ASCII was left out", "header", name) },
 	})
+	if p := metadata.GetPermanentPrefix(); p != "" {
+		s.authorization = []string{strings.ToLower(p) + "authorization"}
+	}
 	s.base = transcoder.Settings{
 		JSON:               json,
 		ConnectJSON:        jsonwire.Output{OmitDefaults: true},
