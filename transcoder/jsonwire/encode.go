@@ -3,7 +3,6 @@ package jsonwire
 import (
 	"encoding/binary"
 	"math"
-	"math/bits"
 	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -27,6 +26,11 @@ type Output struct {
 	// LenientAny writes an Any whose type is unknown or whose value is broken as
 	// {"@type": …, "value": base64}, where it would be an error.
 	LenientAny bool
+	// OpaqueAny writes every Any so, whatever it holds.
+	OpaqueAny bool
+	// MaxBytes bounds the JSON; 0 is no bound. A message that has more is a
+	// *[TooLargeError].
+	MaxBytes int
 }
 
 // What happens to fields that are not set.
@@ -45,12 +49,20 @@ type encoder struct {
 	wire  []byte // the whole input, to tell offsets
 	names int
 	unset int
+	// early is unset, or unsetOmitted where fields that are not set come after the
+	// others, since the data has the others not in the order of their numbers.
+	early int
 	Output
 	depth int
 	// partial: required fields are not checked (inside an Any).
 	partial bool
 	// exact: the data is normalised; nothing can come twice.
 	exact bool
+	// scanned counts the bytes of groups that were looked through ahead of time.
+	scanned int
+	// field is what is written of the message, nil for all of it.
+	field *Field
+	text
 	sets  keySets
 	words []uint64
 }
@@ -60,7 +72,7 @@ var encoders = sync.Pool{New: func() any { return new(encoder) }}
 func newEncoder(s *Plans, wire []byte, o Output) *encoder {
 	e := encoders.Get().(*encoder)
 	e.plans, e.wire, e.Output = s, wire, o
-	e.names, e.unset, e.depth, e.partial, e.exact = 0, unsetZero, 0, false, false
+	e.names, e.unset, e.depth, e.partial, e.exact, e.scanned = 0, unsetZero, 0, false, false, 0
 	if o.ProtoNames {
 		e.names = 1
 	}
@@ -70,47 +82,18 @@ func newEncoder(s *Plans, wire []byte, o Output) *encoder {
 	if o.UnsetAsNull {
 		e.unset = unsetNull
 	}
+	e.early = e.unset
 	return e
 }
 
 func (e *encoder) free() {
-	e.plans, e.wire = nil, nil
+	e.plans, e.wire, e.field, e.to = nil, nil, nil, nil
 	e.sets.shrink()
 	if cap(e.words) > maxKept/8 {
 		e.words = nil
 	}
 	e.words = e.words[:0]
 	encoders.Put(e)
-}
-
-// AppendJSON appends the message in wire format as JSON. On an error, of type
-// *[Error], it returns dst as it was.
-func (p *Plan) AppendJSON(dst, wire []byte, o Output) ([]byte, error) {
-	e := newEncoder(p.plans, wire, o)
-	out, err := e.message(dst, p, wire)
-	if err != nil {
-		out, err = e.again(dst, err, wire, p)
-	}
-	e.free()
-	if err != nil {
-		return dst, err
-	}
-	return out, nil
-}
-
-// again is the exact way. An error of the fast way counts only where the exact
-// way has one too: what is wrong may be a value that a later one replaces.
-func (e *encoder) again(dst []byte, fast error, wire []byte, p *Plan) ([]byte, error) {
-	e.exact, e.depth, e.partial = true, 0, false
-	e.sets.open, e.words = 0, e.words[:0]
-	normal, err := normalise(p, wire)
-	if err == nil {
-		dst, err = e.message(dst, p, normal)
-	}
-	if err != nil && fast != errAgain {
-		err = fast
-	}
-	return dst, err
 }
 
 // fail makes an error about what stands at the start of b.
@@ -132,6 +115,11 @@ func (e *encoder) message(dst []byte, p *Plan, b []byte) ([]byte, error) {
 		return dst, e.fail(b, "nested more than %d messages deep", maxWireDepth)
 	}
 	var err error
+	if len(dst) > e.room {
+		if dst, err = e.overflow(dst); err != nil {
+			return dst, err
+		}
+	}
 	if p.kind == plain {
 		dst = append(dst, '{')
 		if dst, _, err = e.fields(dst, p, b, 0); err == nil {
@@ -168,8 +156,10 @@ func tagOf(b []byte) (num protowire.Number, typ protowire.Type, n int) {
 // fields appends the fields of a message, each with a comma after it. For a group
 // it returns what stands after the group's end.
 func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) ([]byte, []byte, error) {
-	var seen seenBits
+	seen := farSlots // and the near slots of the fields that came
+	var r rare
 	words := len(e.words)
+	unset := p.unsetBits[e.early]
 	var err error
 	ended := group == 0
 	for len(b) > 0 {
@@ -180,29 +170,30 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 		var f *fieldPlan
 		if int(num) < len(p.dense) {
 			f = p.dense[num]
-		} else {
-			f = p.find(num)
 		}
-		if f == nil || typ != f.typ && !(f.packable && typ == protowire.BytesType) {
-			if typ == protowire.EndGroupType && num == group {
-				b, ended = b[n:], true
-				break
+		if !f.takes(typ) {
+			if f == nil {
+				f = p.find(num)
 			}
-			m := protowire.ConsumeFieldValue(num, typ, b[n:])
-			if m < 0 {
-				return dst, b, e.malformed(b)
+			if !f.takes(typ) {
+				if typ == protowire.EndGroupType && num == group {
+					b, ended = b[n:], true
+					break
+				}
+				m := protowire.ConsumeFieldValue(num, typ, b[n:])
+				if m < 0 {
+					return dst, b, e.malformed(b)
+				}
+				b = b[n+m:]
+				continue
 			}
-			b = b[n+m:]
-			continue
 		}
-		if f.slot < 64 {
-			if seen.first&(1<<f.slot) != 0 && !e.exact {
-				return dst, b, errAgain
+		if seen&f.mark|unset&^seen&f.before != 0 {
+			if dst, seen, err = e.odd(dst, p, f, b, seen, &r); err != nil {
+				return dst, b, err
 			}
-			seen.first |= 1 << f.slot
-		} else if !e.seeMore(&seen, f.slot, p) && !e.exact {
-			return dst, b, errAgain
 		}
+		seen |= f.mark
 		at := len(dst)
 		dst = f.opened[e.names].appendTo(dst)
 		if f.card == single {
@@ -215,8 +206,12 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 				} else if s, b, ok = bytesIn(value); !ok {
 					return dst, b, e.malformed(value)
 				}
-				if dst, ok = appendText(dst, s); !ok {
-					return dst, b, e.notUTF8(f, s)
+				if len(s) > longText {
+					if dst, err = e.longText(dst, s); err != nil {
+						return dst, b, f.below(err, string(f.desc.Name()))
+					}
+				} else if dst, ok = appendText(dst, s); !ok {
+					return dst, b, f.below(e.notUTF8(s), string(f.desc.Name()))
 				}
 				if len(s) == 0 && f.implicit && e.unset == unsetOmitted {
 					dst = dst[:at]
@@ -228,7 +223,7 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 			if dst, b, err = e.value(dst, f, value); err != nil {
 				return dst, b, f.below(err, string(f.desc.Name()))
 			}
-			if f.implicit && e.unset == unsetOmitted && e.isZero(f, value, dst[at+len(f.keys[e.names]):]) {
+			if f.implicit && e.unset == unsetOmitted && e.isZero(f, value, dst[min(at+len(f.keys[e.names]), len(dst)):]) {
 				dst = dst[:at]
 				continue
 			}
@@ -243,7 +238,7 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 		if err != nil {
 			return dst, b, f.below(err, string(f.desc.Name()))
 		}
-		if dst[len(dst)-2] == '[' && e.unset == unsetOmitted {
+		if dst[len(dst)-2] == '[' && f.unset[e.unset][e.names] == nil {
 			dst = dst[:at]
 			continue
 		}
@@ -252,50 +247,22 @@ func (e *encoder) fields(dst []byte, p *Plan, b []byte, group protowire.Number) 
 	if !ended {
 		return dst, b, e.fail(b, "the group %d does not end", group)
 	}
-	if e.unset != unsetOmitted {
-		for absent := p.unsetBits &^ seen.first; absent != 0; absent &= absent - 1 {
-			dst = e.appendUnset(dst, p.fields[bits.TrailingZeros64(absent)])
-		}
-		for _, f := range p.unsetMore {
-			if !seen.has(f.bit) {
-				dst = e.appendUnset(dst, f)
+	if len(p.required) > 0 && !e.partial {
+		for _, f := range p.required {
+			if !r.has(seen, f) {
+				return dst, b, e.missing(f, b)
 			}
 		}
 	}
-	if len(p.required) > 0 && !e.partial {
-		for _, f := range p.required {
-			if !seen.has(f.bit) {
-				return dst, b, e.fail(b, "required field %s is not set", f.desc.Name())
-			}
-		}
+	if absent := p.unsetBits[e.unset] &^ seen; absent != 0 || len(p.unsetMore) > 0 && e.unset != unsetOmitted {
+		dst = e.unsetAfter(dst, p, absent, &r)
 	}
 	e.words = e.words[:words]
 	return dst, b, nil
 }
 
-// appendUnset writes a field that is not set.
-func (e *encoder) appendUnset(dst []byte, f *fieldPlan) []byte {
-	text := f.unset[e.unset][e.names]
-	if f.implicit && (e.EnumNumbers && f.op == opEnum || e.Int64Numbers && f.op.is64()) {
-		dst = append(dst, f.keys[e.names]...)
-		return append(dst, '0', ',')
-	}
-	return append(dst, text...)
-}
-
 // notUTF8 is the error of a string that JSON cannot hold.
-func (e *encoder) notUTF8(f *fieldPlan, s []byte) error {
-	return below(e.fail(s, "string is not valid UTF-8"), string(f.desc.Name()))
-}
-
-// seeMore notes the place of a field that is not among the first 64. It returns
-// false the second time.
-func (e *encoder) seeMore(s *seenBits, place int, p *Plan) bool {
-	if s.more == nil {
-		s.more, e.words = takeWords(e.words, p.bits)
-	}
-	return s.see(place)
-}
+func (e *encoder) notUTF8(s []byte) error { return e.fail(s, "string is not valid UTF-8") }
 
 // isZero reports whether a value just written is the zero that means unset.
 func (e *encoder) isZero(f *fieldPlan, value, text []byte) bool {
@@ -305,8 +272,9 @@ func (e *encoder) isZero(f *fieldPlan, value, text []byte) bool {
 		return int32(v) == 0
 	case opBool:
 		return text[0] == 'f'
-	case opString, opBytes:
-		return len(text) == 2
+	case opBytes:
+		s, _, _ := bytesIn(value)
+		return len(s) == 0
 	}
 	return string(text) == "0" || string(text) == `"0"`
 }
@@ -326,6 +294,12 @@ func bytesIn(b []byte) (value, rest []byte, ok bool) {
 	return b[n : n+int(size)], b[n+int(size):], true
 }
 
+// takes reports whether a value of the wire type is one of the field; of no field
+// none is.
+func (f *fieldPlan) takes(typ protowire.Type) bool {
+	return f != nil && (typ == f.typ || f.packable && typ == protowire.BytesType)
+}
+
 // value appends one value, which stands at the start of b.
 func (e *encoder) value(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, error) {
 	switch {
@@ -334,8 +308,12 @@ func (e *encoder) value(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, err
 		if !ok {
 			return dst, b, e.malformed(b)
 		}
+		if len(s) > longText {
+			dst, err := e.longText(append(dst, '"'), s)
+			return append(dst, '"'), rest, err
+		}
 		if dst, ok = appendString(dst, s); !ok {
-			return dst, b, e.fail(b, "string is not valid UTF-8")
+			return dst, b, e.notUTF8(s)
 		}
 		return dst, rest, nil
 	case f.op <= lastVarint:
@@ -369,9 +347,8 @@ func (e *encoder) value(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, err
 		if !ok {
 			return dst, b, e.malformed(b)
 		}
-		dst = append(dst, '"')
-		dst = appendBase64(dst, s)
-		return append(dst, '"'), rest, nil
+		dst, err := e.base64(append(dst, '"'), s)
+		return append(dst, '"'), rest, err
 	}
 	return e.group(dst, f, b)
 }
@@ -389,6 +366,12 @@ func (e *encoder) group(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, err
 	}
 	if e.depth++; e.depth > maxWireDepth {
 		return dst, b, e.fail(b, "nested more than %d messages deep", maxWireDepth)
+	}
+	if len(dst) > e.room {
+		var err error
+		if dst, err = e.overflow(dst); err != nil {
+			return dst, b, err
+		}
 	}
 	dst = append(dst, '{')
 	dst, rest, err := e.fields(dst, p, b, f.num)

@@ -214,7 +214,8 @@ func (e *encoder) duration(dst []byte, p *Plan, b []byte) ([]byte, error) {
 	return appendDuration(dst, seconds, nanos), nil
 }
 
-// mask appends a FieldMask: its paths in camelCase with commas between them.
+// mask appends a FieldMask: its paths in camelCase with commas between them. A path
+// that has no such form is written as it is.
 func (e *encoder) mask(dst []byte, p *Plan, b []byte) ([]byte, error) {
 	c := cursor{rest: b}
 	dst = append(dst, '"')
@@ -227,9 +228,17 @@ func (e *encoder) mask(dst []byte, p *Plan, b []byte) ([]byte, error) {
 			dst = append(dst, ',')
 		}
 		if dst, ok = appendCamel(dst, path); !ok {
-			return dst, e.fail(c.rest, "the path %q of a field mask has no JSON form", clip(string(path)))
+			var err error
+			if dst, err = e.longText(dst, path); err != nil {
+				return dst, err
+			}
 		}
-		c.rest = rest
+		if c.rest = rest; len(dst) > e.room {
+			var err error
+			if dst, err = e.overflow(dst); err != nil {
+				return dst, err
+			}
+		}
 	}
 	if c.bad {
 		return dst, e.malformed(c.rest)
@@ -269,20 +278,22 @@ func (e *encoder) any(dst []byte, p *Plan, b []byte) ([]byte, error) {
 	}
 	dst = append(dst, ',')
 	body := len(dst)
-	dst, err := e.anyBody(dst, url, value, b)
-	e.partial = partial
-	switch {
-	case err == nil:
-		return closed(dst, '}'), nil
-	case !e.LenientAny:
-		return dst[:at], err
-	case !e.exact:
-		return dst[:at], errAgain // only the exact way knows whether the value is broken
+	if !e.OpaqueAny {
+		var err error
+		dst, err = e.anyBody(dst, url, value, b)
+		e.partial = partial
+		switch {
+		case err == nil:
+			return closed(dst, '}'), nil
+		case !e.LenientAny || isTooLarge(err):
+			return dst, err
+		case !e.exact:
+			return dst[:at], errAgain // only the exact way knows whether the value is broken
+		}
+		e.depth, e.words, e.sets.open = state, e.words[:words], open
 	}
-	e.depth, e.words, e.sets.open = state, e.words[:words], open
-	dst = append(dst[:body], `"value":"`...)
-	dst = appendBase64(dst, value)
-	return append(dst, '"', '}'), nil
+	dst, err := e.base64(append(dst[:body], `"value":"`...), value)
+	return append(dst, '"', '}'), err
 }
 
 // anyBody appends what is in an Any, without braces.

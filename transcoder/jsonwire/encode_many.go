@@ -25,6 +25,11 @@ func (e *encoder) list(dst []byte, f *fieldPlan, b []byte, typ protowire.Type) (
 				}
 				dst = append(dst, ',')
 				i++
+				if len(dst) > e.room {
+					if dst, err = e.overflow(dst); err != nil {
+						return dst, b, err
+					}
+				}
 			}
 			b = rest
 		} else {
@@ -43,6 +48,11 @@ func (e *encoder) list(dst []byte, f *fieldPlan, b []byte, typ protowire.Type) (
 			}
 			dst = append(dst, ',')
 			i++
+			if len(dst) > e.room {
+				if dst, err = e.overflow(dst); err != nil {
+					return dst, b, err
+				}
+			}
 		}
 		var n int
 		if typ, n = f.next(b); n == 0 {
@@ -128,7 +138,13 @@ func textEntry(b []byte) (key, value []byte, ok bool) {
 // the first tag; dst ends with the brace.
 func (e *encoder) mapping(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, error) {
 	keys := e.sets.take()
+	var err error
 	for {
+		if len(dst) > e.room {
+			if dst, err = e.overflow(dst); err != nil {
+				return dst, b, err
+			}
+		}
 		body, rest, ok := bytesIn(b)
 		if !ok {
 			return dst, b, e.malformed(b)
@@ -165,20 +181,15 @@ func (e *encoder) mapping(dst []byte, f *fieldPlan, b []byte) ([]byte, []byte, e
 			return dst, b, errAgain
 		}
 		var key uint64
-		var err error
 		if dst, key, err = e.mapKey(dst, f.mapKey, en); err != nil {
 			return dst, b, err
 		}
 		if !e.exact && !keys.add(key) {
 			return dst, b, errAgain
 		}
-		end := len(dst)
 		dst = append(dst, ':')
 		if dst, err = e.mapValue(dst, f.mapVal, en); err != nil {
-			if name, unquoteErr := strconv.Unquote(string(dst[at:end])); unquoteErr == nil {
-				err = belowKey(err, name)
-			}
-			return dst, b, err
+			return dst, b, belowKey(err, e.keyName(f.mapKey, en))
 		}
 		dst = append(dst, ',')
 		b = rest
@@ -197,6 +208,10 @@ func (e *encoder) mapKey(dst []byte, f *fieldPlan, en entry) ([]byte, uint64, er
 		var s []byte
 		if en.hasKey {
 			s, _, _ = bytesIn(en.key)
+		}
+		if len(s) > longText {
+			dst, err := e.longText(append(dst, '"'), s)
+			return append(dst, '"'), hashName(s), err
 		}
 		dst, ok := appendString(dst, s)
 		if !ok {
@@ -226,6 +241,22 @@ func (e *encoder) mapKey(dst []byte, f *fieldPlan, en entry) ([]byte, uint64, er
 		dst = append(dst, '"')
 	}
 	return dst, textKey(dst[at+1 : len(dst)-1]), nil
+}
+
+// keyName is the key of an entry for an error.
+func (e *encoder) keyName(f *fieldPlan, en entry) string {
+	if f.op == opString {
+		if !en.hasKey {
+			return ""
+		}
+		s, _, _ := bytesIn(en.key)
+		return string(s[:min(len(s), maxPath)])
+	}
+	text, _, err := e.mapKey(nil, f, en)
+	if err != nil || len(text) < 2 {
+		return ""
+	}
+	return string(text[1 : len(text)-1])
 }
 
 // textKey is the identity of a key that is a number or a truth value, by its text.

@@ -9,16 +9,16 @@ import (
 func (p *Plan) only(f *fieldPlan) *Plan {
 	bare := &fieldPlan{
 		op: f.op, card: f.card, typ: f.typ, packed: f.packed, packable: f.packable, utf8: f.utf8,
-		null: f.null, num: f.num, tag: f.tag, packedTag: f.packedTag, endTag: f.endTag, oneof: -1,
+		null: f.null, num: f.num, tag: f.tag, packedTag: f.packedTag, endTag: f.endTag, oneof: -1, mark: 1,
 		desc: f.desc, plans: f.plans, enum: f.enum, mapKey: f.mapKey, mapVal: f.mapVal, texts: f.texts, tagByte: f.tagByte,
 	}
 	switch {
 	case f.card == list:
-		bare.opened = [2]fixedText{newFixedText("["), newFixedText("[")}
+		bare.opened = [2]fixedText{*newFixedText("["), *newFixedText("[")}
 	case f.card == mapping:
-		bare.opened = [2]fixedText{newFixedText("{"), newFixedText("{")}
+		bare.opened = [2]fixedText{*newFixedText("{"), *newFixedText("{")}
 	case f.op == opString:
-		bare.opened = [2]fixedText{newFixedText(`"`), newFixedText(`"`)}
+		bare.opened = [2]fixedText{*newFixedText(`"`), *newFixedText(`"`)}
 	}
 	q := &Plan{plans: p.plans, desc: p.desc, fields: []*fieldPlan{bare}, bits: 1}
 	q.sparse = map[protowire.Number]*fieldPlan{f.num: bare}
@@ -29,58 +29,54 @@ func (p *Plan) only(f *fieldPlan) *Plan {
 // AppendJSON appends the bare value that the field has in the whole root message
 // in wire format: what response_body asks for. An empty list is [], an empty map
 // {}, a scalar that is not set its default; a message or optional field that is not
-// set is null. A field of [Plan.Answer] is ready for it; another one is
-// prepared each time. On an error, of type *[Error], it returns dst as it was.
+// set is null. A field of [Plan.Answer] is ready for it; another one is prepared
+// each time. On an error, of type *[Error] or *[TooLargeError], it returns dst as it
+// was.
 func (f *Field) AppendJSON(dst, message []byte, o Output) ([]byte, error) {
+	message, alone, err := f.holder(message)
+	if err != nil {
+		return dst, err
+	}
+	e := newEncoder(f.root.plans, message, o)
+	e.field = f
+	return e.whole(dst, alone)
+}
+
+// Convert is AppendJSON for a value of any length, as [Plan.Convert] is.
+func (f *Field) Convert(dst, message []byte, o Output) ([]byte, *Long, error) {
+	message, alone, err := f.holder(message)
+	if err != nil {
+		return dst, nil, err
+	}
+	e := newEncoder(f.root.plans, message, o)
+	e.field = f
+	return e.measured(dst, alone)
+}
+
+// holder returns the message, in the whole root message, that holds the field, and
+// its plan with that field alone.
+func (f *Field) holder(message []byte) ([]byte, *Plan, error) {
 	at := f.root
 	for _, parent := range f.parents {
 		var err error
 		if message, err = contents(message, at, parent); err != nil {
-			return dst, below(err, f.Path())
+			return nil, nil, below(err, f.Path())
 		}
 		at = parent.message()
 	}
 	if f.leaf.oneof >= 0 {
 		replaced, err := isReplaced(message, at, f.leaf)
 		if err != nil {
-			return dst, below(err, f.Path())
+			return nil, nil, below(err, f.Path())
 		}
 		if replaced {
 			message = nil
 		}
 	}
-	alone := f.alone
-	if alone == nil {
-		alone = at.only(f.leaf)
+	if f.alone != nil {
+		return message, f.alone, nil
 	}
-	out, err := alone.appendFields(dst, message, o)
-	switch {
-	case err != nil:
-		return dst, err
-	case len(out) > len(dst):
-		return out[:len(out)-1], nil // without the comma
-	}
-	return f.appendUnset(dst, o), nil
-}
-
-// appendFields is AppendJSON without braces, and with a comma after each field;
-// fields that are not set are left out.
-func (p *Plan) appendFields(dst, wire []byte, o Output) ([]byte, error) {
-	e := newEncoder(p.plans, wire, o)
-	out, _, err := e.fields(dst, p, wire, 0)
-	if err != nil {
-		fast := err
-		e.exact, e.depth, e.partial = true, 0, false
-		e.sets.open, e.words = 0, e.words[:0]
-		if wire, err = normalise(p, wire); err == nil {
-			out, _, err = e.fields(dst, p, wire, 0)
-		}
-		if err != nil && fast != errAgain {
-			err = fast
-		}
-	}
-	e.free()
-	return out, err
+	return message, at.only(f.leaf), nil
 }
 
 func (f *Field) appendUnset(dst []byte, o Output) []byte {
@@ -109,13 +105,7 @@ func each(b []byte, p *Plan, fn func(f *fieldPlan, value []byte)) error {
 		}
 		value := b[n : n+length]
 		b = b[n+length:]
-		var f *fieldPlan
-		if int(num) < len(p.dense) {
-			f = p.dense[num]
-		} else {
-			f = p.find(num)
-		}
-		if f != nil && f.typ == typ {
+		if f := p.field(num); f != nil && f.typ == typ {
 			fn(f, value)
 		}
 	}

@@ -72,9 +72,21 @@ type fieldPlan struct {
 	// tag, packedTag and endTag are encoded tags.
 	tag, packedTag, endTag string
 
-	// bit is the field's place among the seen fields of its message; slot the same
-	// for the data on the wire, where the members of a oneof share one.
+	// bit is the field's place among the seen fields of its message, in the order
+	// of declaration; slot the same for the data on the wire, in the order of
+	// numbers, where the members of a oneof share one after all fields.
 	bit, slot int
+	// place is where the field belongs in the order of numbers: the members of a
+	// oneof share the lowest of theirs, as most serialisers write them there.
+	place protowire.Number
+	// mark is the bit of the slot. before are the near slots of the fields that
+	// belong before this one. Of a loose field they are all: where it stands says
+	// little.
+	mark, before uint64
+	// loose: serialisers may write the field at another place than its number's.
+	// Some write the member of a oneof where its first member belongs or after all
+	// other fields, and extensions before these.
+	loose bool
 	// oneof is the place of the field's real oneof among the seen ones, or -1.
 	oneof int
 	// required is the place where JSON input notes that a required field is set, 0
@@ -92,8 +104,8 @@ type fieldPlan struct {
 	// little-endian words; of a shorter key head is all, and mask covers it.
 	head, mask, tail uint64
 	// unset is the field as the settings write it when it is not set, with its key
-	// and comma: [omit, defaults, nulls][JSON, proto].
-	unset [3][2]string
+	// and comma, nil for not at all: [omit, defaults, nulls][JSON, proto].
+	unset [3][2]*fixedText
 
 	desc   protoreflect.FieldDescriptor
 	plans  *Plans
@@ -164,24 +176,28 @@ func newFieldPlan(s *Plans, d protoreflect.FieldDescriptor) *fieldPlan {
 	for i, key := range f.keys {
 		switch {
 		case f.card == list:
-			f.opened[i] = newFixedText(key + "[")
+			f.opened[i] = *newFixedText(key + "[")
 		case f.card == mapping:
-			f.opened[i] = newFixedText(key + "{")
+			f.opened[i] = *newFixedText(key + "{")
 		case f.op == opString:
-			f.opened[i] = newFixedText(key + `"`)
+			f.opened[i] = *newFixedText(key + `"`)
 		default:
-			f.opened[i] = newFixedText(key)
+			f.opened[i] = *newFixedText(key)
 		}
 	}
 	if d.ContainingOneof() == nil && !d.IsExtension() {
 		zero := f.zeroText()
 		for i, key := range f.keys {
-			if !d.HasPresence() {
-				f.unset[1][i] = key + zero + ","
-				f.unset[2][i] = key + zero + ","
-			} else {
-				f.unset[2][i] = key + "null,"
+			if i > 0 && key == f.keys[0] {
+				f.unset[unsetZero][i], f.unset[unsetNull][i] = f.unset[unsetZero][0], f.unset[unsetNull][0]
+				continue
 			}
+			if d.HasPresence() {
+				f.unset[unsetNull][i] = newFixedText(key + "null,")
+				continue
+			}
+			text := newFixedText(key + zero + ",")
+			f.unset[unsetZero][i], f.unset[unsetNull][i] = text, text
 		}
 	}
 	return f

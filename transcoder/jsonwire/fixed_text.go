@@ -10,8 +10,8 @@ type fixedText struct {
 	padded [shortText]byte // the text again, if it fits
 }
 
-func newFixedText(s string) fixedText {
-	t := fixedText{text: s}
+func newFixedText(s string) *fixedText {
+	t := &fixedText{text: s}
 	copy(t.padded[:], s)
 	return t
 }

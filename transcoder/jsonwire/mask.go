@@ -6,15 +6,16 @@ func appendCamel(dst, path []byte) ([]byte, bool) {
 	if !isPath(path) {
 		return dst, false
 	}
+	start := len(dst)
 	for i := 0; i < len(path); i++ {
 		c := path[i]
 		switch {
 		case c >= 'A' && c <= 'Z':
-			return dst, false
+			return dst[:start], false
 		case c == '_':
 			i++
 			if i == len(path) || path[i] < 'a' || path[i] > 'z' {
-				return dst, false
+				return dst[:start], false
 			}
 			dst = append(dst, path[i]-'a'+'A')
 		default:
@@ -42,16 +43,21 @@ func appendSnake(dst, path []byte, underscores bool) ([]byte, bool) {
 }
 
 // isPath reports whether b is names of letters, digits and underscores with dots
-// between them.
+// between them. A name may be an asterisk, for all fields or elements there
+// (AIP-134, AIP-157, AIP-161).
 func isPath(b []byte) bool {
-	start := true
+	start, asterisk := true, false
 	for _, c := range b {
 		switch {
+		case c == '.' && !start:
+			start, asterisk = true, false
+		case asterisk:
+			return false
+		case c == '*' && start:
+			start, asterisk = false, true
 		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_':
 			start = false
 		case c >= '0' && c <= '9' && !start:
-		case c == '.' && !start:
-			start = true
 		default:
 			return false
 		}

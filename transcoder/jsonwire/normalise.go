@@ -63,14 +63,14 @@ func (n *normaliser) message(p *Plan, parts [][]byte) error {
 	}
 	items := n.items[base:]
 	slices.SortFunc(items, func(a, b item) int {
-		if c := cmp.Compare(a.f.slot, b.f.slot); c != 0 {
+		if c := cmp.Compare(a.f.place, b.f.place); c != 0 {
 			return c
 		}
 		return cmp.Compare(a.order, b.order)
 	})
 	for len(items) > 0 {
 		end := 1
-		for end < len(items) && items[end].f.slot == items[0].f.slot {
+		for end < len(items) && items[end].f.place == items[0].f.place {
 			end++
 		}
 		if err := n.field(items[:end]); err != nil {
@@ -95,12 +95,7 @@ func (n *normaliser) collect(p *Plan, b []byte, base int) error {
 		if length < 0 {
 			return n.malformed(b)
 		}
-		var f *fieldPlan
-		if int(num) < len(p.dense) {
-			f = p.dense[num]
-		} else {
-			f = p.find(num)
-		}
+		f := p.field(num)
 		b = value[length:]
 		if f == nil || typ != f.typ && !(f.packable && typ == protowire.BytesType) {
 			continue

@@ -1,7 +1,10 @@
 package jsonwire
 
 import (
+	"cmp"
 	"maps"
+	"math"
+	"slices"
 	"sync/atomic"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -42,10 +45,15 @@ type Plan struct {
 	bits int
 	// required fields, in order of declaration.
 	required []*fieldPlan
-	// unsetBits are the fields, of the first 64, that some setting writes although
-	// they are not set; unsetMore those after them.
-	unsetBits uint64
+	// byNumber are the fields in the order of their numbers.
+	byNumber []*fieldPlan
+	// unsetBits are the near slots whose fields a setting writes
+	// although they are not set: [omit, defaults, nulls]. unsetMore are the fields of
+	// far slots, for any setting.
+	unsetBits [3]uint64
 	unsetMore []*fieldPlan
+	// requiredBits are the near slots of required fields.
+	requiredBits uint64
 
 	extendable bool
 	// extensions are those met so far; replaced, never changed.
@@ -66,22 +74,14 @@ func newPlan(s *Plans, d protoreflect.MessageDescriptor) *Plan {
 	limit := protowire.Number(16*fields.Len() + 128)
 	for i := range fields.Len() {
 		f := newFieldPlan(s, fields.Get(i))
-		f.bit, f.slot = i, i
+		f.bit = i
 		if o := f.desc.ContainingOneof(); o != nil && !o.IsSynthetic() {
 			f.oneof = fields.Len() + o.Index()
-			f.slot = f.oneof
 		}
 		if f.desc.Cardinality() == protoreflect.Required {
 			p.required = append(p.required, f)
 			f.required = p.bits
 			p.bits++
-		}
-		if f.unset[2][0] != "" {
-			if f.bit < 64 {
-				p.unsetBits |= 1 << f.bit
-			} else {
-				p.unsetMore = append(p.unsetMore, f)
-			}
 		}
 		f.simple = f.card == single && f.bit < 64 && f.oneof < 0 && f.required == 0 &&
 			(f.op == opString || f.op <= opDouble && f.op != opEnum && f.op != opNull && f.op != opFloat)
@@ -106,14 +106,69 @@ func newPlan(s *Plans, d protoreflect.MessageDescriptor) *Plan {
 		p.longest = max(p.longest, len(f.desc.JSONName()), len(f.desc.TextName()), len(f.desc.Name()))
 	}
 	p.extensions.Store(&extensionTable{})
+	p.order()
 	return p
+}
+
+// setSlot sets the slot of a field and its mark. The slot after the near ones is
+// left out, as its bit stands for all that follow.
+func (f *fieldPlan) setSlot(slot int) {
+	if slot >= nearSlots {
+		slot++
+	}
+	f.slot, f.mark = slot, 1<<min(slot, nearSlots)
+}
+
+// order gives each field its place in the order of numbers.
+func (p *Plan) order() {
+	p.byNumber = slices.Clone(p.fields)
+	slices.SortFunc(p.byNumber, func(a, b *fieldPlan) int { return cmp.Compare(a.num, b.num) })
+	first := map[int]protowire.Number{} // the lowest number of each oneof's members
+	for i, f := range p.byNumber {
+		f.place, f.before = f.num, math.MaxUint64
+		f.setSlot(i)
+		if f.oneof >= 0 {
+			if first[f.oneof] == 0 {
+				first[f.oneof] = f.num
+			}
+			f.place, f.loose = first[f.oneof], true
+			f.setSlot(f.oneof)
+			continue
+		}
+		if i >= nearSlots {
+			if f.unset[unsetNull][0] != nil {
+				p.unsetMore = append(p.unsetMore, f)
+			}
+			continue
+		}
+		f.before = 1<<i - 1
+		if f.required > 0 {
+			p.requiredBits |= 1 << i
+		}
+		for setting := range p.unsetBits {
+			if f.unset[setting][0] != nil {
+				p.unsetBits[setting] |= 1 << i
+			}
+		}
+	}
 }
 
 // Descriptor returns the message that the plan is of.
 func (p *Plan) Descriptor() protoreflect.MessageDescriptor { return p.desc }
 
-// find returns the field of a number that is not in the dense table; nil for an
-// unknown one.
+// field returns the field of a number, nil for an unknown one.
+func (p *Plan) field(num protowire.Number) *fieldPlan {
+	if int(num) < len(p.dense) {
+		if f := p.dense[num]; f != nil {
+			return f
+		}
+	}
+	return p.find(num)
+}
+
+// find returns the field of a number that the dense table does not have; nil for
+// an unknown one. Extensions may have any number, also one below the highest of
+// the message's own fields.
 func (p *Plan) find(num protowire.Number) *fieldPlan {
 	if f := p.sparse[num]; f != nil {
 		return f
@@ -161,7 +216,8 @@ func (p *Plan) extend(d protoreflect.ExtensionDescriptor) *fieldPlan {
 	}
 	f := newFieldPlan(p.plans, d)
 	f.bit = p.bits + len(old.byNumber)
-	f.slot = f.bit
+	f.place, f.before, f.loose = f.num, math.MaxUint64, true
+	f.setSlot(f.bit)
 	next := &extensionTable{byNumber: maps.Clone(old.byNumber), byName: maps.Clone(old.byName)}
 	if next.byNumber == nil {
 		next.byNumber, next.byName = map[protowire.Number]*fieldPlan{}, map[string]*fieldPlan{}

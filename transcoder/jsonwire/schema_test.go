@@ -20,7 +20,7 @@ func compiled(t testing.TB) (*reference, func(name protoreflect.FullName) protor
 	compiler := protocompile.Compiler{Resolver: protocompile.WithStandardImports(&protocompile.SourceResolver{
 		ImportPaths: []string{"testdata/protos"},
 	})}
-	files, err := compiler.Compile(context.Background(), "two.proto", "edition.proto", "many.proto")
+	files, err := compiler.Compile(context.Background(), "two.proto", "edition.proto", "many.proto", "between.proto")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,6 @@
 package jsonwire
 
-import (
-	"strconv"
-	"strings"
-	"time"
-)
+import "strconv"
 
 const (
 	minTimestamp = -62135596800
@@ -104,28 +100,11 @@ func appendDuration(dst []byte, seconds int64, nanos int32) []byte {
 	return append(dst, 's', '"')
 }
 
-// parseTimestamp reads a time in RFC 3339.
+// parseTimestamp reads a time in RFC 3339, as the JSON mapping has it: with a
+// capital T and Z, at most nine digits after a point, an offset of at most 23:59,
+// and no leap second, as a Timestamp has none.
 func parseTimestamp(s []byte) (seconds int64, nanos int32, ok bool) {
-	if seconds, nanos, ok = parseUTC(s); ok {
-		return seconds, nanos, seconds >= minTimestamp
-	}
-	text := string(s)
-	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		return 0, 0, false
-	}
-	point, zone := strings.LastIndexByte(text, '.'), strings.LastIndexAny(text, "Z-+")
-	if point >= 0 && zone-point > len(".999999999") {
-		return 0, 0, false
-	}
-	seconds = t.Unix()
-	return seconds, int32(t.Nanosecond()), seconds >= minTimestamp && seconds <= maxTimestamp
-}
-
-// parseUTC reads the usual form, 2006-01-02T15:04:05.999999999Z; ok is false for
-// any other, right or wrong.
-func parseUTC(s []byte) (seconds int64, nanos int32, ok bool) {
-	if len(s) < 20 || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[len(s)-1] != 'Z' {
+	if len(s) < len("2006-01-02T15:04:05Z") || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' {
 		return 0, 0, false
 	}
 	century, a := two(s, 0)
@@ -136,14 +115,40 @@ func parseUTC(s []byte) (seconds int64, nanos int32, ok bool) {
 	minute, f := two(s, 14)
 	second, g := two(s, 17)
 	year += 100 * century
-	if !(a && b && c && d && e && f && g) || year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) ||
+	if !(a && b && c && d && e && f && g) || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) ||
 		hour > 23 || minute > 59 || second > 59 {
 		return 0, 0, false
 	}
-	if nanos, ok = fraction(s[19 : len(s)-1]); !ok {
+	end, offset := len(s)-1, 0
+	if s[end] != 'Z' {
+		if end = len(s) - len("+00:00"); end < 19 {
+			return 0, 0, false
+		}
+		if offset, ok = parseOffset(s[end:]); !ok {
+			return 0, 0, false
+		}
+	}
+	if nanos, ok = fraction(s[19:end]); !ok {
 		return 0, 0, false
 	}
-	return daysOf(year, month, day)*86400 + int64(hour*3600+minute*60+second), nanos, true
+	seconds = daysOf(year, month, day)*86400 + int64(hour*3600+minute*60+second-offset)
+	return seconds, nanos, seconds >= minTimestamp && seconds <= maxTimestamp
+}
+
+// parseOffset reads the six bytes of an offset from UTC as seconds.
+func parseOffset(s []byte) (int, bool) {
+	hour, a := two(s, 1)
+	minute, b := two(s, 4)
+	if !a || !b || hour > 23 || minute > 59 || s[3] != ':' {
+		return 0, false
+	}
+	switch offset := hour*3600 + minute*60; s[0] {
+	case '+':
+		return offset, true
+	case '-':
+		return -offset, true
+	}
+	return 0, false
 }
 
 func two(s []byte, i int) (int, bool) {
@@ -185,27 +190,26 @@ func fraction(s []byte) (int32, bool) {
 	return nanos, true
 }
 
-// parseDuration reads seconds with an s after them, such as 3.5s, -.1s or 1.s.
+// parseDuration reads seconds with an s after them, such as 3.5s or -0.1s, as the
+// JSON mapping writes them: digits before the point and after it, and no plus.
 func parseDuration(s []byte) (seconds int64, nanos int32, ok bool) {
 	if len(s) < 2 || s[len(s)-1] != 's' {
 		return 0, 0, false
 	}
 	s = s[:len(s)-1]
 	neg := s[0] == '-'
-	if neg || s[0] == '+' {
+	if neg {
 		s = s[1:]
 	}
 	end := digitsEnd(s, 0)
-	if len(s) == 0 || end == 0 && s[0] != '.' || end > 1 && s[0] == '0' || end > 12 {
+	if end == 0 || end > 1 && s[0] == '0' || end > 12 {
 		return 0, 0, false
 	}
 	for _, c := range s[:end] {
 		seconds = seconds*10 + int64(c-'0')
 	}
-	if s = s[end:]; len(s) != 1 || s[0] != '.' {
-		if nanos, ok = fraction(s); !ok {
-			return 0, 0, false
-		}
+	if nanos, ok = fraction(s[end:]); !ok {
+		return 0, 0, false
 	}
 	if neg {
 		seconds, nanos = -seconds, -nanos

@@ -15,7 +15,24 @@ import (
 // in any order and as often as it likes.
 type random struct {
 	*rand.Rand
-	exts []protoreflect.ExtensionDescriptor
+	// exts are the extensions of each message.
+	exts map[protoreflect.FullName][]protoreflect.ExtensionDescriptor
+}
+
+func newRandom(t *testing.T, ref *reference) *random {
+	r := &random{Rand: rand.New(rand.NewPCG(1, 2)), exts: map[protoreflect.FullName][]protoreflect.ExtensionDescriptor{}}
+	for _, name := range []protoreflect.FullName{
+		"two.extra", "two.extras", "two.extra_two", "two.extragroup", "two.extra_packed", "two.Holder.held",
+		"between.lowest", "between.ten", "between.twelve", "between.twenty", "between.inner", "between.highest", "between.in_part",
+	} {
+		x, err := ref.types.FindExtensionByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		of := x.TypeDescriptor().ContainingMessage().FullName()
+		r.exts[of] = append(r.exts[of], x.TypeDescriptor())
+	}
+	return r
 }
 
 func (r *random) message(out []byte, d protoreflect.MessageDescriptor, depth int) []byte {
@@ -30,8 +47,8 @@ func (r *random) message(out []byte, d protoreflect.MessageDescriptor, depth int
 			continue
 		}
 		f := fields.Get(r.IntN(fields.Len()))
-		if len(r.exts) > 0 && d.FullName() == "two.Two" && r.IntN(5) == 0 {
-			f = r.exts[r.IntN(len(r.exts))]
+		if exts := r.exts[d.FullName()]; len(exts) > 0 && r.IntN(5) < 2 {
+			f = exts[r.IntN(len(exts))]
 		}
 		for range 1 + r.IntN(2) {
 			out = r.field(out, f, depth)
@@ -52,7 +69,9 @@ func (r *random) varint() uint64 {
 
 var texts = []string{"", "a", "b", "plain text of some length", "é€😀", "\x00\"\\\n\x1f\x7f", "\xff", "fooBar", "foo_bar.baz", "long enough to need é twice over 012345678901234567890123456789"}
 
-var urls = []string{"x/transom.jsonwire.test.Book", "google.protobuf.Duration", "google.protobuf.Any", "two.Two", "none", "google.protobuf.Empty", "x/transom.jsonwire.test.Everything", "google.protobuf.Value"}
+var maskPaths = []string{"foo_bar.baz", "foo", "foo_bar.baz", "a.b_c.d", "*", "fooBar", "a__b"}
+
+var urls = []string{"x/transom.jsonwire.test.Book", "google.protobuf.Duration", "google.protobuf.Any", "two.Two", "none", "google.protobuf.Empty", "x/transom.jsonwire.test.Everything", "google.protobuf.Value", "between.Between"}
 
 func (r *random) field(out []byte, f protoreflect.FieldDescriptor, depth int) []byte {
 	n := f.Number()
@@ -70,7 +89,7 @@ func (r *random) field(out []byte, f protoreflect.FieldDescriptor, depth int) []
 			return protowire.AppendString(out, urls[r.IntN(len(urls))])
 		}
 		if f.FullName() == "google.protobuf.FieldMask.paths" {
-			return protowire.AppendString(out, texts[len(texts)-2])
+			return protowire.AppendString(out, maskPaths[r.IntN(len(maskPaths))])
 		}
 		text := texts[r.IntN(len(texts))]
 		if text == "\xff" && r.IntN(8) > 0 {
@@ -118,7 +137,8 @@ func (r *random) scalar(out []byte, f protoreflect.FieldDescriptor) []byte {
 var differentialNames = []protoreflect.FullName{
 	"transom.jsonwire.test.Everything", "transom.jsonwire.test.Book", "two.Two", "edition.Edition", "many.Many",
 	"google.protobuf.Struct", "google.protobuf.Any", "google.protobuf.Value", "google.protobuf.Timestamp",
-	"google.protobuf.FieldMask", "google.protobuf.Int64Value", "google.protobuf.ListValue",
+	"google.protobuf.FieldMask", "google.protobuf.Int64Value", "google.protobuf.ListValue", "between.Between",
+	"between.Shuffled",
 }
 
 // TestWireDifferential compares wire → JSON with protojson on data in any order,
@@ -126,14 +146,7 @@ var differentialNames = []protoreflect.FullName{
 // keys of a map, unknown fields, missing required ones.
 func TestWireDifferential(t *testing.T) {
 	ref, find := compiled(t)
-	r := &random{Rand: rand.New(rand.NewPCG(1, 2))}
-	for _, name := range []protoreflect.FullName{"two.extra", "two.extras", "two.extra_two", "two.extragroup", "two.extra_packed", "two.Holder.held"} {
-		x, err := ref.types.FindExtensionByName(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.exts = append(r.exts, x.TypeDescriptor())
-	}
+	r := newRandom(t, ref)
 	accepted := 0
 	for _, name := range differentialNames {
 		d := find(name)
