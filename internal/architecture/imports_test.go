@@ -76,7 +76,7 @@ var rules = map[string]rule{
 }
 
 // helpers serve tests only and may import anything.
-var helpers = []string{"internal/gatewaytest/...", "internal/redistest/...", "internal/loopback", "internal/walkthrough", "internal/pipes", "internal/poll"}
+var helpers = []string{"internal/gatewaytest/...", "internal/redistest/...", "internal/googleapis", "internal/loopback", "internal/walkthrough", "internal/pipes", "internal/poll"}
 
 // TestImportDirection holds the table of the design: imports go one way.
 func TestImportDirection(t *testing.T) {

@@ -16,48 +16,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ulikunitz/xz"
-
 	"github.com/transom-gateway/transom/examples/bookstore"
 	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/googleapis"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/observe"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// googleapis is the descriptor set of all public Google APIs, 7,234 files.
-const googleapis = "../../../shared/data/googleapis.binpb.xz"
-
-// inflate writes the set, uncompressed, into a file of the test.
-func inflate(t testing.TB) string {
-	t.Helper()
-	packed, err := os.Open(googleapis)
-	if err != nil {
-		t.Fatalf("this test needs the googleapis descriptor set: %v", err)
-	}
-	defer func() { _ = packed.Close() }()
-	r, err := xz.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "googleapis.binpb")
-	out, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(out, r); err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // TestGoogleapis loads every public Google API: each binding's own template,
 // filled in, finds its method, or the conflict is named.
 func TestGoogleapis(t *testing.T) {
-	file := config.ForFlags(nil, []string{inflate(t)}, false, "localhost:1", "", "")
+	file := config.ForFlags(nil, []string{googleapis.File(t)}, false, "localhost:1", "", "")
 	telemetry, err := observe.Setup(&transomv1.Telemetry{}, "test", io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +139,7 @@ func TestGoogleapisReloadUnderLoad(t *testing.T) {
 			_ = response.Body.Close()
 		}
 	})
-	file = config.ForFlags(protos, []string{inflate(t)}, false, backend, "", "")
+	file = config.ForFlags(protos, []string{googleapis.File(t)}, false, backend, "", "")
 	for range 2 {
 		if _, err := g.Reload(t.Context()); err != nil {
 			t.Fatalf("%.2000s", err.Error())

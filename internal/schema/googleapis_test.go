@@ -1,46 +1,16 @@
 package schema
 
 import (
-	"io"
-	"os"
-	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
 
-	"github.com/ulikunitz/xz"
+	"github.com/transom-gateway/transom/internal/googleapis"
 )
-
-// googleapis writes the descriptor set of all of googleapis into a folder of the
-// test and returns its name.
-func googleapis(t testing.TB) string {
-	t.Helper()
-	packed, err := os.Open(filepath.Join("..", "..", "..", "shared", "data", "googleapis.binpb.xz"))
-	if err != nil {
-		t.Fatalf("the descriptor set of googleapis has to stand in shared/data beside the checkout: %v", err)
-	}
-	defer func() { _ = packed.Close() }()
-	reader, err := xz.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := filepath.Join(t.TempDir(), "googleapis.binpb")
-	plain, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(plain, reader); err != nil {
-		t.Fatal(err)
-	}
-	if err := plain.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
 
 // TestGoogleapis loads a set of 7,234 files and looks at all of its methods.
 func TestGoogleapis(t *testing.T) {
-	name := googleapis(t)
+	name := googleapis.File(t)
 	before := heap()
 	start := time.Now()
 	registry, problems := DescriptorSet(name).Load(t.Context())
@@ -70,7 +40,7 @@ func TestGoogleapis(t *testing.T) {
 
 // BenchmarkGoogleapis loads the same set again and again.
 func BenchmarkGoogleapis(b *testing.B) {
-	source := DescriptorSet(googleapis(b))
+	source := DescriptorSet(googleapis.File(b))
 	for b.Loop() {
 		if registry, problems := source.Load(b.Context()); registry == nil || len(problems) > 0 {
 			b.Fatal(problems)
