@@ -43,12 +43,8 @@ run-secured: build ## Start the example with login, roles and limits on :8080
 	bin/lending-desk -gateway bin/transom
 
 .PHONY: test
-test: test-packages ## Run all tests with the race detector, in every module
-	go test -race -timeout 20m $(TESTFLAGS) ./...
-	@for module in $(MODULES); do \
-		echo "module $$module"; \
-		(cd $$module && go vet ./... && go test -race -timeout 20m $(TESTFLAGS) ./...); \
-	done
+test: test-packages ## Run all tests of every module, and name all that fail
+	@scripts/test.sh $(TESTFLAGS)
 
 .PHONY: test-packages
 test-packages: ## Install the programs that tests start, or name them
@@ -60,12 +56,12 @@ test-packages: ## Install the programs that tests start, or name them
 lint: $(LINT) ## Check format, vet and the linters, in every module
 	@stale=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go' | xargs -r ls -d 2>/dev/null)); \
 	if [ -n "$$stale" ]; then echo "gofmt would change:"; echo "$$stale"; exit 1; fi
-	go vet ./...
-	$(LINT) run ./...
-	@for module in $(MODULES); do \
+	@failed=; for module in . $(MODULES); do \
 		echo "module $$module"; \
-		(cd $$module && go vet ./... && $(LINT) run --config $(CURDIR)/.golangci.yml ./...); \
-	done
+		(cd $$module && go vet ./...) || failed="$$failed $$module:vet"; \
+		(cd $$module && $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || failed="$$failed $$module:golangci-lint"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
 # The linter's version is pinned in a module of its own, so that what it needs
 # never meets what Transom needs.

@@ -113,6 +113,8 @@ func TestBucketsAdmitExactlyTheBurstInParallel(t *testing.T) {
 }
 
 // A bucket's size is what the stated bound of memory rests on.
+//
+//transom:norace
 func TestAMillionBucketsFitInFiftyMegabytes(t *testing.T) {
 	if size := unsafe.Sizeof(bucket{}); size+8 != bucketBytes {
 		t.Errorf("a bucket has %d bytes and up to 8 in the index, want %d together", size, bucketBytes)

@@ -299,6 +299,8 @@ func TestEmptyMessagesAreCountedBeforeTheyAreMade(t *testing.T) {
 }
 
 // Semantics 51, measured: the worst that is let through.
+//
+//transom:norace
 func TestLookingIntoARequestIsBounded(t *testing.T) {
 	registry := load(t, rulesProto)
 	set, _ := rulesSet(t, registry, "Put")

@@ -26,6 +26,8 @@ import (
 
 // TestGoogleapis loads every public Google API: each binding's own template,
 // filled in, finds its method, or the conflict is named.
+//
+//transom:norace
 func TestGoogleapis(t *testing.T) {
 	file := config.ForFlags(nil, []string{googleapis.File(t)}, false, "localhost:1", "", "")
 	telemetry, err := observe.Setup(&transomv1.Telemetry{}, "test", io.Discard)
@@ -102,6 +104,8 @@ func filled(template *httprule.Template) string {
 
 // TestGoogleapisReloadUnderLoad loads everything, twice, in place of a small
 // service while requests run; none may fail.
+//
+//transom:norace
 func TestGoogleapisReloadUnderLoad(t *testing.T) {
 	backend := startBackend(t)
 	folder := t.TempDir()

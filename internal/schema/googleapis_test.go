@@ -9,6 +9,8 @@ import (
 )
 
 // TestGoogleapis loads a set of 7,234 files and looks at all of its methods.
+//
+//transom:norace
 func TestGoogleapis(t *testing.T) {
 	name := googleapis.File(t)
 	before := heap()

@@ -14,6 +14,8 @@ import (
 )
 
 // TestNoAllocation converts in steady state without any.
+//
+//transom:norace
 func TestNoAllocation(t *testing.T) {
 	plans := jsonwire.NewPlans(resolver{protoregistry.GlobalTypes})
 	plan := plans.Message((&testpb.Everything{}).ProtoReflect().Descriptor())

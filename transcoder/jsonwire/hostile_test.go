@@ -78,6 +78,8 @@ func allocated(fn func()) uint64 {
 }
 
 // TestSemantics51Memory holds the memory of hostile input to 100 times its size.
+//
+//transom:norace
 func TestSemantics51Memory(t *testing.T) {
 	plan := everythingPlan()
 	keys := &strings.Builder{}

@@ -56,6 +56,8 @@ func TestJSONDifferential(t *testing.T) {
 
 // TestRoundDifferential takes what the JSON corpus gives as wire data back to
 // JSON in all settings.
+//
+//transom:norace
 func TestRoundDifferential(t *testing.T) {
 	r := newReference(protoregistry.GlobalTypes)
 	d := (&testpb.Everything{}).ProtoReflect().Descriptor()

@@ -70,6 +70,8 @@ func TestSemantics26LenientAny(t *testing.T) {
 }
 
 // TestFloats compares the text of floats with protojson's.
+//
+//transom:norace
 func TestFloats(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for i := range 20000 {
@@ -108,6 +110,8 @@ func TestFloats(t *testing.T) {
 
 // TestTimestamps compares seconds and fractions over all years with package
 // time, both ways.
+//
+//transom:norace
 func TestTimestamps(t *testing.T) {
 	plan := everythingPlan()
 	first, last := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()

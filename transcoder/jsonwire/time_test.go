@@ -6,6 +6,8 @@ import (
 )
 
 // TestCivil compares each day of the years 1 to 9999 with package time.
+//
+//transom:norace
 func TestCivil(t *testing.T) {
 	at := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
 	for days := uint32(0); at.Year() < 10000; days++ {

@@ -144,6 +144,8 @@ var differentialNames = []protoreflect.FullName{
 // TestWireDifferential compares wire → JSON with protojson on data in any order,
 // with fields that come twice, interleaved lists, several members of a oneof and
 // keys of a map, unknown fields, missing required ones.
+//
+//transom:norace
 func TestWireDifferential(t *testing.T) {
 	ref, find := compiled(t)
 	r := newRandom(t, ref)
