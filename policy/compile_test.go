@@ -118,6 +118,8 @@ func TestWhatIsRefused(t *testing.T) {
 		{`idle_timeout { seconds: 315576000000 }`, "idle_timeout: found"},
 		{`status { code: "NOTFOUND" http_status: 404 }`, `status[0].code: found "NOTFOUND", expected a gRPC code, ABORTED, `},
 		{`status { code: "OK" http_status: 201 }`, `status[0].code: found "OK", but errors alone are mapped`},
+		{`status { code: "canceled" http_status: 404 }`, `status[0].code: found "canceled"`},
+		{`status { code: "CANCELED" http_status: 404 } status { code: "CANCELLED" http_status: 405 }`, `status[1].code: "CANCELLED" stands here a second time`},
 		{`status { code: "-1" http_status: 404 }`, `status[0].code: found "-1"`},
 		{`status { code: "NOT_FOUND" http_status: 404 } status { code: "5" http_status: 404 }`, `status[1].code: "5" stands here a second time`},
 		{`status { code: "NOT_FOUND" http_status: 199 }`, "status[0].http_status: found 199, expected 200 to 599"},

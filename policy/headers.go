@@ -186,6 +186,8 @@ func headerProblem(name string, toBackend bool) string {
 	switch {
 	case !httpguts.ValidHeaderFieldName(name):
 		return "which is no name of a header"
+	case toBackend && strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "":
+		return "which gRPC cannot carry to the backend; expected letters, digits, \"-\", \"_\" and \".\""
 	case strings.HasPrefix(lower, "grpc-"):
 		return "which belongs to gRPC; expected another name"
 	case slices.Contains(hopHeaders, lower) || lower == "content-type" || lower == "host":

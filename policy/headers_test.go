@@ -217,6 +217,7 @@ func TestHeadersSetting(t *testing.T) {
 	}
 	b.refused(`headers { request { set { key: "x-a" value: "${princpal}" } } }`, `headers.request.set["x-a"]`, "did you mean ${principal}?")
 	b.refused(`headers { request { remove: "a b" } }`, "headers.request.remove[0]", "no name of a header")
+	b.refused(`headers { request { set { key: "a!b" value: "x" } } }`, "headers.request.set", "which gRPC cannot carry")
 	b.refused(`headers { request { set { key: "X-Transom-Principal" value: "x" } } }`, "headers.request.set", "only auth may set it")
 	b.refused(`headers { request { remove: "x-transom-principal" } }`, "only auth may set it")
 	b.refused(`headers { request { add { key: "x-Key-Bin" value: "x" } } }`, "headers.request.add", "bytes")

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/rpccode"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -114,7 +115,7 @@ func resultOf(err error) string {
 	if err == nil {
 		return "allow"
 	}
-	if name, ok := codeText[status.Code(err)]; ok {
+	if name, ok := rpccode.LowerName(status.Code(err)); ok {
 		return name
 	}
 	return "unknown"

@@ -2,15 +2,15 @@ package policy
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/transom-gateway/transom/internal/rpccode"
 )
 
 // notYet are fields of the policy that this version does nothing with. Silence
@@ -52,14 +52,14 @@ func (b *build) checkDuration(path string, d *durationpb.Duration) time.Duration
 }
 
 func (b *build) checkStatus() {
-	seen := map[uint32]bool{}
+	seen := map[codes.Code]bool{}
 	for n, mapping := range b.policy.GetStatus() {
 		path := fmt.Sprintf("status[%d]", n)
-		code, ok := statusCode(mapping.GetCode())
+		code, ok := rpccode.Parse(mapping.GetCode())
 		switch {
 		case !ok:
-			b.refuse(path+".code", "%s.code: found %q, expected a gRPC code, %s, or a number above 16", path, mapping.GetCode(), strings.Join(codeNames(), ", "))
-		case code == uint32(codes.OK):
+			b.refuse(path+".code", "%s.code: found %q, expected a gRPC code, %s, or a number above 16", path, mapping.GetCode(), strings.Join(slices.Sorted(slices.Values(rpccode.Names())), ", "))
+		case code == codes.OK:
 			b.refuse(path+".code", "%s.code: found %q, but errors alone are mapped; with response_metadata.http_status the method says its own status", path, mapping.GetCode())
 		case seen[code]:
 			b.refuse(path+".code", "%s.code: %q stands here a second time", path, mapping.GetCode())
@@ -69,39 +69,6 @@ func (b *build) checkStatus() {
 			b.refuse(path+".http_status", "%s.http_status: found %d, expected 200 to 599", path, s)
 		}
 	}
-}
-
-// grpcCodes are the codes of gRPC by the names that the protocol gives them.
-var grpcCodes = map[string]codes.Code{
-	"OK": codes.OK, "CANCELLED": codes.Canceled, "UNKNOWN": codes.Unknown, "INVALID_ARGUMENT": codes.InvalidArgument,
-	"DEADLINE_EXCEEDED": codes.DeadlineExceeded, "NOT_FOUND": codes.NotFound, "ALREADY_EXISTS": codes.AlreadyExists,
-	"PERMISSION_DENIED": codes.PermissionDenied, "RESOURCE_EXHAUSTED": codes.ResourceExhausted,
-	"FAILED_PRECONDITION": codes.FailedPrecondition, "ABORTED": codes.Aborted, "OUT_OF_RANGE": codes.OutOfRange,
-	"UNIMPLEMENTED": codes.Unimplemented, "INTERNAL": codes.Internal, "UNAVAILABLE": codes.Unavailable,
-	"DATA_LOSS": codes.DataLoss, "UNAUTHENTICATED": codes.Unauthenticated,
-}
-
-// codeText holds the same names by number, in lower case, for metrics.
-var codeText = func() map[codes.Code]string {
-	m := make(map[codes.Code]string, len(grpcCodes))
-	for name, code := range grpcCodes {
-		m[code] = strings.ToLower(name)
-	}
-	return m
-}()
-
-func codeNames() []string { return slices.Sorted(maps.Keys(grpcCodes)) }
-
-// statusCode reads a code by name or number.
-func statusCode(text string) (uint32, bool) {
-	if code, ok := grpcCodes[text]; ok {
-		return uint32(code), true
-	}
-	if text == "CANCELED" {
-		return uint32(codes.Canceled), true
-	}
-	n, err := strconv.ParseUint(text, 10, 32)
-	return uint32(n), err == nil
 }
 
 // hopHeaders never cross (SEMANTICS 31).

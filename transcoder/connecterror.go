@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/transom-gateway/transom/internal/rpccode"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
@@ -37,13 +38,14 @@ type connectEnd struct {
 // connectCode names a code as the Connect protocol does. It has no name for
 // codes above 16.
 func connectCode(code codes.Code) string {
+	name, ok := rpccode.LowerName(code)
 	switch {
 	case code == codes.Canceled:
 		return "canceled" // the one that google/rpc/code.proto spells otherwise
-	case code == codes.OK || int(code) >= len(codeNames):
+	case code == codes.OK || !ok:
 		return "unknown"
 	}
-	return strings.ToLower(codeNames[code])
+	return name
 }
 
 // newConnectError makes the Connect form of a status. plan is that of

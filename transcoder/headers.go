@@ -37,8 +37,9 @@ type HeaderRules struct {
 	prefixes []string
 	// hidden are the cookies that never cross.
 	hidden []string
-	// dropped is told the names of values that cannot cross.
-	dropped func(name string)
+	// dropped is told the names of values that cannot cross, droppedName names
+	// that cannot.
+	dropped, droppedName func(name string)
 }
 
 // HeaderOptions are the settings of HeaderRules.
@@ -55,6 +56,9 @@ type HeaderOptions struct {
 	// Dropped is told the name of each value that is left out because it is no
 	// printable ASCII, for the log. Nil for nobody.
 	Dropped func(name string)
+	// DroppedName is told the name of each request header that would cross but has
+	// a character that gRPC's metadata does not take. Nil for nobody.
+	DroppedName func(name string)
 }
 
 // MaxHeader bounds the names and values of a request's header fields together,
@@ -86,12 +90,16 @@ func NewHeaderRules(o HeaderOptions) *HeaderRules {
 		httpTrailers:   o.HTTPTrailers,
 		permanent:      permanentNames(o.PermanentPrefix),
 		dropped:        o.Dropped,
+		droppedName:    o.DroppedName,
 	}
 	if o.PermanentPrefix != "" {
 		rules.prefixes = []string{field.Fold(o.PermanentPrefix)}
 	}
 	if rules.dropped == nil {
 		rules.dropped = func(string) {}
+	}
+	if rules.droppedName == nil {
+		rules.droppedName = func(string) {}
 	}
 	for _, name := range slices.Concat(field.Defaults, o.Request) {
 		if prefix, ok := strings.CutSuffix(name, "*"); ok {
@@ -173,6 +181,10 @@ func (rules *HeaderRules) Request(md *proxy.Metadata, h http.Header, all bool) e
 			if to = rules.requestName(name, all); to == "" {
 				continue
 			}
+			if !isMetadataName(to) {
+				rules.droppedName(name) // (SEMANTICS 307)
+				continue
+			}
 		}
 		for _, value := range values {
 			if err := rules.appendMetadata(md, to, value); err != nil {
@@ -207,6 +219,18 @@ func (rules *HeaderRules) requestName(name string, all bool) string {
 		return ""
 	}
 	return lower
+}
+
+// isMetadataName reports whether gRPC can carry metadata of a lower-case name. HTTP
+// takes more characters.
+func isMetadataName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return name != ""
 }
 
 // appendMetadata adds a value; "-bin" values are base64 in HTTP, one or several

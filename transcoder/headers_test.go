@@ -64,6 +64,26 @@ func TestRequestHeaders(t *testing.T) {
 	}
 }
 
+// TestSemantics307: a name that gRPC cannot carry stays here, whatever would let it
+// cross, and costs the request nothing.
+func TestSemantics307(t *testing.T) {
+	for _, c := range "!#$%&'*+^`|~" {
+		for name, all := range map[string]bool{"Grpc-Metadata-A" + string(c) + "b": false, "X" + string(c): true, "X-" + string(c) + "y": false} {
+			t.Run("Semantics 307: "+name, func(t *testing.T) {
+				var dropped []string
+				rules := NewHeaderRules(HeaderOptions{Request: []string{"*"}, DroppedName: func(name string) { dropped = append(dropped, name) }})
+				var md proxy.Metadata
+				if err := rules.Request(&md, http.Header{name: {"v"}, "X-Good": {"w"}}, all); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(md, proxy.Metadata{"x-good", "w"}) || !slices.Equal(dropped, []string{name}) {
+					t.Errorf("got %v, dropped %v", md, dropped)
+				}
+			})
+		}
+	}
+}
+
 func TestRequestHeaderValues(t *testing.T) {
 	var dropped []string
 	rules := NewHeaderRules(HeaderOptions{Dropped: func(name string) { dropped = append(dropped, name) }})

@@ -2,10 +2,7 @@ package transcoder
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -39,35 +36,6 @@ func HTTPStatus(code codes.Code) int {
 		return httpStatusOf[code]
 	}
 	return http.StatusInternalServerError
-}
-
-// codeNames are the names of google/rpc/code.proto, by code.
-var codeNames = [...]string{
-	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
-	"ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
-	"OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
-}
-
-// CodeName returns the name of a code as google/rpc/code.proto has it, or its
-// number.
-func CodeName(code codes.Code) string {
-	if int(code) < len(codeNames) {
-		return codeNames[code]
-	}
-	return strconv.FormatUint(uint64(code), 10)
-}
-
-// ParseCode reads a code by name ("NOT_FOUND") or number ("5002").
-func ParseCode(text string) (codes.Code, error) {
-	for i, name := range codeNames {
-		if strings.EqualFold(text, name) {
-			return codes.Code(i), nil
-		}
-	}
-	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
-		return codes.Code(n), nil
-	}
-	return 0, fmt.Errorf("%q is no status code; expected a name such as NOT_FOUND or a number", text)
 }
 
 // StatusError is a gRPC status with an HTTP status that the table would not

@@ -30,7 +30,7 @@ type rule struct {
 
 // Layers from below. Each may import what stands above it here.
 var (
-	base  = []string{"proto/transom/v1", "internal/field", "internal/nearest", "internal/problem"}
+	base  = []string{"proto/transom/v1", "internal/field", "internal/nearest", "internal/problem", "internal/rpccode"}
 	parts = slices.Concat(base, []string{"proxy", "internal/schema", "internal/httprule", "internal/config"})
 	edges = slices.Concat(parts, []string{"transcoder/...", "policy/...", "events", "internal/observe"})
 )
@@ -69,6 +69,7 @@ var rules = map[string]rule{
 
 	"internal/field":        {reason: "names of header fields, for edges and policies alike, which never see each other"},
 	"internal/nearest":      {reason: "it compares texts"},
+	"internal/rpccode":      {reason: "every part names codes alike, so it knows none of them"},
 	"internal/problem":      {reason: "every input's problems look alike, so it knows none of them"},
 	"internal/coalesce":     {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
 	"internal/generate":     {reason: "it must build when nothing else does"},

@@ -217,8 +217,8 @@ func checkShape(t *testing.T, a gatewaytest.Answer, status int, header map[strin
 // TestStatusMapping: a policy maps codes, in each form an error has.
 func TestStatusMapping(t *testing.T) {
 	g := startThings(t, shaped(`status: [{ code: NOT_FOUND, http_status: 410 }, { code: "5002", http_status: 422 }, { code: INVALID_ARGUMENT, http_status: 418 },
-    { code: ABORTED, http_status: 202 }, { code: ALREADY_EXISTS, http_status: 304 }]`))
-	for _, test := range []struct{ code, made, bare int }{{5, 410, 404}, {5002, 422, 500}, {7, 403, 403}, {3, 418, 400}, {17, 500, 500}} {
+    { code: ABORTED, http_status: 202 }, { code: ALREADY_EXISTS, http_status: 304 }, { code: CANCELED, http_status: 460 }, { code: "14", http_status: 521 }]`))
+	for _, test := range []struct{ code, made, bare int }{{5, 410, 404}, {5002, 422, 500}, {7, 403, 403}, {3, 418, 400}, {17, 500, 500}, {1, 460, 499}, {14, 521, 503}} {
 		t.Run(fmt.Sprintf("Semantics 25: %d", test.code), func(t *testing.T) {
 			body := fmt.Sprintf(`{"code": %d}`, test.code)
 			query := fmt.Sprintf("?code=%d", test.code)

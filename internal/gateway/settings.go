@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/transom-gateway/transom/internal/httprule"
+	"github.com/transom-gateway/transom/internal/rpccode"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/transcoder"
@@ -48,6 +49,9 @@ func newSettings(c *transomv1.Config, log *slog.Logger) settings {
 		ResponsePrefix: prefix, TrailerPrefix: metadata.GetTrailerPrefix(),
 		HTTPTrailers: metadata.GetHttpTrailers(), PermanentPrefix: metadata.GetPermanentPrefix(), PrefixAll: metadata.GetPrefixAll(),
 		Dropped: func(name string) { log.Warn("a header value that is no printable ASCII was left out", "header", name) },
+		DroppedName: func(name string) {
+			log.Debug("a header whose name gRPC cannot carry was left out", "header", name)
+		},
 	})
 	if p := metadata.GetPermanentPrefix(); p != "" {
 		s.authorization = []string{strings.ToLower(p) + "authorization"}
@@ -104,7 +108,7 @@ func (s settings) of(set *policy.Set) transcoder.Settings {
 	own.MaxBody = int64(min(p.GetLimits().GetMaxBodyBytes(), 1<<40))
 	own.MaxMessage = int64(min(p.GetLimits().GetMaxMessageBytes(), 1<<40))
 	for _, m := range p.GetStatus() {
-		if code, err := transcoder.ParseCode(m.GetCode()); err == nil { // policy refuses the others
+		if code, ok := rpccode.Parse(m.GetCode()); ok { // policy refuses the others
 			if own.Status == nil {
 				own.Status = map[codes.Code]int{}
 			}

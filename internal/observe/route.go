@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/internal/rpccode"
 )
 
 // Unmatched is the route label of requests that no route took. Their paths are
@@ -43,11 +45,7 @@ func protocolIndex(protocol string) int {
 const numCodes = 18
 
 // codeNames are the values of the code label, as gRPC spells them.
-var codeNames = [numCodes]string{
-	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-	"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED", "OTHER",
-}
+var codeNames = append(rpccode.Names(), "OTHER")
 
 func codeIndex(code codes.Code) int { return int(min(code, numCodes-1)) }
 
