@@ -86,6 +86,13 @@ func (f *File) problem(path, format string, args ...any) Problem {
 	return Problem{File: f.Path, Line: p.line, Column: p.column, Message: message}
 }
 
+// Written reports whether the file has a value at a path such as
+// "metadata.request_headers", be it empty.
+func (f *File) Written(path string) bool {
+	_, ok := f.places[path]
+	return ok
+}
+
 // Wrong lists the paths of the values that problems were found in, in no order,
 // some more than once. A field that is not known stands there under the name that
 // it may be meant for, if there is one.

@@ -70,7 +70,7 @@ func (g *Gateway) newBuilder(file *config.File, from *sources) *builder {
 		file:     file,
 		snapshot: &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]*proxy.Conn{}},
 		services: map[protoreflect.FullName]string{},
-		settings: newSettings(file.Config, g.options.Telemetry.Log),
+		settings: newSettings(file, g.options.Telemetry.Log),
 	}
 }
 

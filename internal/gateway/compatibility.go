@@ -4,9 +4,53 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/transom-gateway/transom/internal/config"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
+
+// compatible lays the configuration's own settings over the defaults of the
+// gateway it is to be compatible with (SEMANTICS 56). What is written wins, always
+// (SEMANTICS 327); json is a policy's, whose settings are laid over these later.
+func compatible(f *config.File) (*transomv1.Rest, *transomv1.Metadata, jsonwire.Output) {
+	rest, metadata, json := &transomv1.Rest{}, &transomv1.Metadata{}, jsonwire.Output{}
+	switch f.Config.GetCompatibility() {
+	case transomv1.Config_GRPC_GATEWAY:
+		rest, metadata = grpcGatewayRest(), grpcGatewayMetadata()
+		json.UnsetAsNull = true
+	case transomv1.Config_ENVOY:
+		rest, metadata, json = envoyRest(), envoyMetadata(), envoyJSON()
+	case transomv1.Config_NONE:
+	}
+	yieldRest(rest, f.Config.GetRest())
+	yieldMetadata(metadata, f)
+	overlay(rest, f.Config.GetRest())
+	overlay(metadata, f.Config.GetMetadata())
+	return rest, metadata, json
+}
+
+// yieldRest takes back what a mode sets where it would keep something that is
+// written from having an effect: a stream has one form.
+func yieldRest(mode, written *transomv1.Rest) {
+	if written.GetStreamArray() {
+		mode.StreamEnvelope = nil
+	}
+	if written.GetStreamEnvelope() {
+		mode.StreamArray = nil
+	}
+}
+
+// yieldMetadata is the same for metadata. A list that is written and empty is
+// known by its place alone.
+func yieldMetadata(mode *transomv1.Metadata, f *config.File) {
+	written := f.Config.GetMetadata()
+	if f.Written("metadata.request_headers") {
+		mode.RequestHeaders = nil
+	}
+	if f.Written("metadata.response_headers") || written.GetResponsePrefix() != "" || written.GetPrefixAll() {
+		mode.ResponseHeaders = nil // all names would cross as they are, and no prefix be seen
+	}
+}
 
 // overlay sets what from has in to.
 func overlay(to, from proto.Message) {

@@ -193,6 +193,23 @@ func TestCompatibility(t *testing.T) {
 	}
 }
 
+// TestSemantics327 writes beside the word what it sets otherwise, and asks.
+func TestSemantics327(t *testing.T) {
+	backend := gatewaytest.StartBookstore(t)
+	for config, s := range map[string]scenario{
+		"compatibility: GRPC_GATEWAY\ndefaults: { json: { omit_defaults: true } }": {method: "GET", path: "/v1/echo/x?specimen.int32Value=0", status: 200, want: `{"stringValue": "x", "int32Value": "absent"}`},
+		"compatibility: GRPC_GATEWAY\nrest: { ignore_unknown_query: false }":       {method: "GET", path: "/v1/shelves/1?nothing=1", status: 400},
+		"compatibility: GRPC_GATEWAY\nrest: { stream_array: true }":                {method: "GET", path: "/v1/shelves/nope/books:watch", status: 404, want: `{"code": 5}`},
+		"compatibility: ENVOY\ndefaults: { json: { omit_defaults: false } }":       {method: "GET", path: "/v1/echo/x", status: 200, want: `{"int32Value": 0}`},
+		"compatibility: ENVOY\nrest: { status_headers: false }":                    {method: "GET", path: "/v1/shelves/nope", status: 404, want: `{"code": 5}`},
+		"rest: { ignore_unknown_enums: true }":                                     {method: "POST", path: "/v1/echo", body: `{"enumValue": "NOTHING", "int32Value": 2}`, status: 200, want: `{"int32Value": 2}`},
+	} {
+		t.Run("Semantics 327: "+config, func(t *testing.T) {
+			s.check(t, gatewaytest.Start(t, gatewaytest.Options{Backend: backend, Config: config}))
+		})
+	}
+}
+
 func (s scenario) check(t *testing.T, g *gatewaytest.Gateway) {
 	t.Helper()
 	a := g.Do(t, s.method, s.path, s.body, s.headers...)

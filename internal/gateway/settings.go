@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/rpccode"
 	"github.com/transom-gateway/transom/policy"
@@ -28,8 +29,8 @@ type settings struct {
 	base transcoder.Settings
 }
 
-func newSettings(c *transomv1.Config, log *slog.Logger) settings {
-	rest, metadata, json := compatible(c)
+func newSettings(f *config.File, log *slog.Logger) settings {
+	rest, metadata, json := compatible(f)
 	s := settings{
 		routing: restSettings{
 			onlyRules:                 rest.GetOnlyRules(),
@@ -78,6 +79,7 @@ func newSettings(c *transomv1.Config, log *slog.Logger) settings {
 func requestJSON(rest *transomv1.Rest) jsonwire.Input {
 	return jsonwire.Input{
 		IgnoreUnknown: rest.GetIgnoreUnknownFields(),
+		IgnoreEnums:   rest.GetIgnoreUnknownEnums(),
 		KnownEnums:    rest.IgnoreUnknownEnums != nil && !rest.GetIgnoreUnknownEnums(),
 		AllowTrailing: rest.GetIgnoreTrailingJson(),
 	}
@@ -129,6 +131,9 @@ func applyJSON(o *jsonwire.Output, j *transomv1.Json) {
 	if j == nil {
 		return
 	}
+	if j.GetOmitDefaults() {
+		o.UnsetAsNull = false // it may be compatibility's, and would outrank what is written here
+	}
 	set(&o.OmitDefaults, j.OmitDefaults)
 	set(&o.UnsetAsNull, j.UnsetMessagesAsNull)
 	set(&o.ProtoNames, j.ProtoNames)
@@ -142,21 +147,4 @@ func (s settings) idleTimeout(set *policy.Set) time.Duration {
 		return set.IdleTimeout
 	}
 	return defaultIdle
-}
-
-// compatible lays the configuration's own settings over the defaults of the
-// gateway it is to be compatible with (SEMANTICS 56).
-func compatible(c *transomv1.Config) (*transomv1.Rest, *transomv1.Metadata, jsonwire.Output) {
-	rest, metadata, json := &transomv1.Rest{}, &transomv1.Metadata{}, jsonwire.Output{}
-	switch c.GetCompatibility() {
-	case transomv1.Config_GRPC_GATEWAY:
-		rest, metadata = grpcGatewayRest(), grpcGatewayMetadata()
-		json.UnsetAsNull = true
-	case transomv1.Config_ENVOY:
-		rest, metadata, json = envoyRest(), envoyMetadata(), envoyJSON()
-	case transomv1.Config_NONE:
-	}
-	overlay(rest, c.GetRest())
-	overlay(metadata, c.GetMetadata())
-	return rest, metadata, json
 }

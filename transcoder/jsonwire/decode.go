@@ -8,6 +8,8 @@ import (
 type Input struct {
 	// IgnoreUnknown skips unknown fields and unknown names of enums.
 	IgnoreUnknown bool
+	// IgnoreEnums skips unknown names of enums alone.
+	IgnoreEnums bool
 	// KnownEnums refuses unknown names of enums also with IgnoreUnknown.
 	KnownEnums bool
 	// AllowTrailing ignores what stands after the value.
@@ -49,7 +51,7 @@ func newDecoder(s *Plans, dst, json []byte, in Input) *decoder {
 	d := decoders.Get().(*decoder)
 	d.plans, d.in, d.pos, d.out = s, json, 0, dst
 	d.depth, d.max, d.ignore, d.partial, d.keep = 0, in.MaxDepth, in.IgnoreUnknown, false, false
-	d.ignoreEnums = in.IgnoreUnknown && !in.KnownEnums
+	d.ignoreEnums = in.IgnoreEnums || in.IgnoreUnknown && !in.KnownEnums
 	d.marked, d.marking = 0, false
 	if d.max == 0 {
 		d.max = defaultDepth

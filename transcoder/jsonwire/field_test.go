@@ -67,6 +67,8 @@ func TestFieldText(t *testing.T) {
 		{"m_int32", `{"1":"a"}`, `{"mInt32":{"1":"a"}}`},
 		{"value", `[1,null]`, `{"value":[1,null]}`},
 		{"struct", `{"a":1}`, `{"struct":{"a":1}}`},
+		{"empty", "", `{"empty":{}}`},
+		{"empty", "{}", `{"empty":{}}`},
 		{"null", "NULL_VALUE", `{}`},
 		{"other-Name", "x", `{"other-Name":"x"}`},
 	} {
@@ -86,7 +88,7 @@ func TestFieldText(t *testing.T) {
 		{"f_int32", ""}, {"f_int32", "2147483648"}, {"f_int32", " 1"}, {"f_int32", "1.5"}, {"f_uint32", "-1"},
 		{"f_bool", "yes"}, {"f_double", ""}, {"f_double", "1e400"}, {"f_enum", "NOPE"}, {"f_bytes", "a"}, {"f_string", "\xff"},
 		{"timestamp", "now"}, {"duration", "5"}, {"mask", "a..b"}, {"child", "{"}, {"child", "{}x"}, {"m_int32", "x"},
-		{"r_int32", "[1"}, {"w_bool", "x"}, {"value", ""},
+		{"r_int32", "[1"}, {"w_bool", "x"}, {"value", ""}, {"empty", "x"}, {"child", ""},
 	} {
 		t.Run("Semantics 17: refuses "+c.path+"="+c.text, func(t *testing.T) {
 			f, err := plan.Field(c.path)

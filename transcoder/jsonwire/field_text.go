@@ -9,11 +9,11 @@ import (
 // AppendText appends the message that holds only this field, from the text of a
 // path variable or query parameter: numbers, true, false, 1 and 0, names or
 // numbers of enums, bytes in standard or URL base64, the JSON forms of wrappers,
-// Timestamp, Duration and FieldMask without their quotes. For a repeated field it
+// Timestamp, Duration and FieldMask without their quotes, nothing for an Empty. For a repeated field it
 // appends one element. A repeated field, a map or another message takes one JSON
 // value.
 func (f *Field) AppendText(dst []byte, text string) ([]byte, error) {
-	value := []byte(text)
+	value := f.leaf.ofText(text)
 	d := newDecoder(f.root.plans, dst, value, Input{})
 	d.keep, d.depth = true, len(f.parents)
 	err := d.below(f, func() error {
@@ -27,6 +27,15 @@ func (f *Field) AppendText(dst []byte, text string) ([]byte, error) {
 		return d.text(f.leaf, value)
 	})
 	return d.finish(dst, err)
+}
+
+// ofText is the text that a value is read from. An Empty has nothing that a text
+// could say: to name it sets it, as in grpc-gateway.
+func (f *fieldPlan) ofText(text string) []byte {
+	if text == "" && f.op == opMessage && f.card != mapping && f.message().kind == specialEmpty {
+		return []byte("{}")
+	}
+	return []byte(text)
 }
 
 // finish frees the decoder of a text and returns its result.
@@ -198,7 +207,7 @@ func (f *Field) AppendMapText(dst []byte, key, value string) ([]byte, error) {
 	if leaf.card != mapping {
 		return dst, newError(-1, "%s is not a map, so it has no key %s", f.Path(), strconv.Quote(clip(key)))
 	}
-	text := []byte(value)
+	text := leaf.mapVal.ofText(value)
 	d := newDecoder(f.root.plans, dst, text, Input{})
 	d.keep, d.depth = true, len(f.parents)
 	err := d.below(f, func() error {
