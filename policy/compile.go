@@ -157,6 +157,8 @@ func (c *Compiler) Close() {
 // there must not use up what others share.
 func (c *Compiler) Compile(t Target) (*Set, Problems) {
 	b := newBuild(c, t)
+	b.takeBack()
+	b.leaveInapplicable()
 	b.refuseNotYet()
 	b.checkValues()
 	early, late := b.rateLimits()

@@ -1,0 +1,111 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// disabledText says of a policy that a wider place's is taken back.
+func disabledText(field protoreflect.FieldDescriptor) string {
+	if field.Message().FullName() == "google.protobuf.Duration" {
+		return string(field.Name()) + " {}"
+	}
+	return string(field.Name()) + " { disabled: true }"
+}
+
+// TestSemantics329TakeBack takes back each policy that a service has, at one of its
+// methods.
+func TestSemantics329TakeBack(t *testing.T) {
+	wide := map[protoreflect.Name]string{
+		"auth":              `auth { jwt {} }`,
+		"login":             `login { subject: "user" session {} }`,
+		"logout":            `logout { all: true }`,
+		"rate_limit":        `rate_limit { requests: 1 } rate_limit { requests: 2 key: ROUTE }`,
+		"concurrency":       `concurrency { max: 1 }`,
+		"timeout":           `timeout { seconds: 1 }`,
+		"idle_timeout":      `idle_timeout { seconds: 1 }`,
+		"limits":            `limits { max_header_bytes: 100 }`,
+		"cors":              `cors { allowed_origins: "*" }`,
+		"headers":           `headers { security {} }`,
+		"json":              `json { proto_names: true }`,
+		"status":            `status { code: "NOT_FOUND" http_status: 410 } status { code: "ABORTED" http_status: 410 }`,
+		"response_metadata": `response_metadata { http_status: true }`,
+	}
+	fields := (&transomv1.Policy{}).ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		if field.Name() == "validate" { // its rules hold where nothing is said
+			continue
+		}
+		if slices.Contains(notYet, field.Name()) {
+			continue
+		}
+		text := wide[field.Name()]
+		if text == "" {
+			t.Errorf("%s: say here what it is taken back from", field.Name())
+		}
+		t.Run("Semantics 329: "+string(field.Name()), func(t *testing.T) {
+			b := secretBench(t, nil)
+			set := mustCompile(t, b.Compiler, Target{Layers: layersOf(t, text, disabledText(field))})
+			if set.Effective.ProtoReflect().Has(field) || len(set.Policies()) > 0 || len(set.Explain()) > 0 {
+				t.Errorf("%v holds, explained as %v", set.Effective, set.Explain())
+			}
+			again := Target{Layers: layersOf(t, text, disabledText(field), text)}
+			if field.Name() == "login" || field.Name() == "logout" {
+				return // it needs a method
+			}
+			if set := mustCompile(t, b.Compiler, again); !set.Effective.ProtoReflect().Has(field) {
+				t.Error("a narrower place cannot set it again")
+			}
+		})
+	}
+	for _, c := range []struct{ policy, want string }{
+		{`concurrency { max: 1 disabled: true }`, "concurrency: found disabled: true beside other fields"},
+		{`rate_limit { requests: 1 } rate_limit { disabled: true }`, "rate_limit: found disabled: true beside others"},
+		{`status { code: "NOT_FOUND" disabled: true }`, "status: found disabled: true beside others"},
+	} {
+		t.Run("Semantics 329: "+c.policy, func(t *testing.T) {
+			b := secretBench(t, nil)
+			if _, problems := b.Compile(Target{Layers: layersOf(t, c.policy)}); len(problems) != 1 || !strings.Contains(problems.Error(), c.want) {
+				t.Errorf("got %v", problems)
+			}
+		})
+	}
+}
+
+// TestSemantics329Applies: what cannot hold for a method is refused where it is
+// written for it, and without effect where it is inherited.
+func TestSemantics329Applies(t *testing.T) {
+	for _, c := range []struct {
+		name, policy string
+		method       protoreflect.Name
+		want         string
+	}{
+		{"login", `login { subject: "user" session {} }`, "Watch", "login"},
+		{"logout", `logout {}`, "Watch", "logout"},
+		{"idle_timeout", `idle_timeout { seconds: 1 }`, "Buy", "idle_timeout: the method does not stream"},
+	} {
+		t.Run("Semantics 329: "+c.name, func(t *testing.T) {
+			b := secretBench(t, nil)
+			layers := layersOf(t, c.policy)
+			set := mustCompile(t, b.Compiler, Target{Method: shopMethod(c.method), Layers: layers})
+			for _, p := range set.Policies() {
+				if p.Name() == c.name {
+					t.Errorf("an inherited %s holds", c.name)
+				}
+			}
+			if set.IdleTimeout != 0 || set.ReadsMessages() {
+				t.Errorf("an inherited %s has an effect", c.name)
+			}
+			layers[0].Exact = true
+			if _, problems := b.Compile(Target{Method: shopMethod(c.method), Layers: layers}); len(problems) != 1 || !strings.Contains(problems.Error(), c.want) {
+				t.Errorf("written for the method: %v", problems)
+			}
+		})
+	}
+}
