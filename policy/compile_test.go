@@ -174,10 +174,10 @@ func TestRefusedWithoutIssuers(t *testing.T) {
 
 func TestAllProblemsAreTold(t *testing.T) {
 	b := newAuthBench(t, &transomv1.Config{})
-	_, problems := b.Compile(Target{Layers: layersOf(t, `retry {}`, `timeout {} auth { anonymous {} roles: "a" }`)})
+	_, problems := b.Compile(Target{Layers: layersOf(t, `retry {}`, `timeout { seconds: -1 } auth { anonymous {} roles: "a" }`)})
 	if got, want := problems.Error(), strings.Join([]string{
 		"layer.yaml:1:1: found retry, which this version of Transom does not have: remove it",
-		"layer.yaml:2:1: timeout: found 0s, expected a time above 0s and up to a year",
+		"layer.yaml:2:1: timeout: found -1s, expected a time above 0s and up to a year",
 		"layer.yaml:2:1: auth.roles demands one of a, but the method is anonymous, so nothing is known of the caller: remove one of the two",
 	}, "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
