@@ -84,10 +84,10 @@ func encodingWeight(lines []string, name string) float64 {
 }
 
 // write compresses body into w.
-func (e *encoding) write(w io.Writer, body []byte) error {
+func (e *encoding) write(w io.Writer, body *text) error {
 	z := e.writer(w)
 	defer e.put(z)
-	if _, err := z.Write(body); err != nil {
+	if err := body.writeTo(z); err != nil {
 		return err
 	}
 	return z.Close()

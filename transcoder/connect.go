@@ -26,7 +26,7 @@ type connectUnary struct {
 
 	received bool
 	reply    proxy.Frame
-	body     []byte // the answer: JSON in the call's scratch, or bytes of the reply
+	body     text // the answer: JSON in the call's scratch or of the reply, or bytes of the reply
 }
 
 var _ proxy.Downstream = (*connectUnary)(nil)
@@ -134,20 +134,16 @@ func (c *connectUnary) Send(f proxy.Frame) error {
 	c.reply = f
 	wire := c.reply.Bytes()
 	if c.proto {
-		c.body = wire
+		c.body.short = wire
 		return nil
 	}
 	m := c.binding.Method
 	var err error
-	if c.scratch, err = m.output.AppendJSON(c.scratch[:0], wire, m.Settings.ConnectJSON); err != nil {
-		return brokenAnswer(m, err)
+	if c.scratch, c.body.long, err = m.output.Convert(c.scratch[:0], wire, m.Settings.ConnectJSON); err != nil {
+		return brokenAnswer(m, "the backend's answer", err)
 	}
-	c.body = c.scratch
+	c.body.short = c.scratch
 	return nil
-}
-
-func brokenAnswer(m *Method, err error) error {
-	return status.Errorf(codes.Internal, "the backend's answer is not a valid %s: %v", m.Descriptor.Output().FullName(), err)
 }
 
 // Flush implements proxy.Downstream; a unary answer leaves whole.
@@ -171,7 +167,7 @@ func (c *connectUnary) Finish(err error, trailer metadata.MD) int {
 		if c.get {
 			addVary(h, "Accept-Encoding")
 		}
-		c.write(httpStatus, c.contentType, c.body)
+		c.writeText(httpStatus, c.contentType, &c.body)
 	}
 	c.reply.Free()
 	c.release()

@@ -79,7 +79,8 @@ func connectDebug(plan *jsonwire.Plan, st *status.Status, n int) []json.RawMessa
 	var written struct {
 		Details []map[string]json.RawMessage `json:"details"`
 	}
-	if json.Unmarshal(appendStatus(nil, plan, st), &written) != nil || len(written.Details) != n {
+	text, err := appendDetails(nil, plan, st.Proto(), jsonwire.Output{LenientAny: true, MaxBytes: maxStatus})
+	if err != nil || json.Unmarshal(text, &written) != nil || len(written.Details) != n {
 		return debug
 	}
 	for i, detail := range written.Details {

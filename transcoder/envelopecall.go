@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
 // envelopeCall is what the edges share whose messages stand in envelopes: gRPC,
@@ -30,9 +31,10 @@ type envelopeCall struct {
 
 	// json tells that the messages are JSON, not in wire format.
 	json      bool
-	count     int    // messages of the client that were JSON
-	wire      []byte // of the client's message; kept between calls
-	converted []byte // of the backend's; kept between calls
+	count     int            // messages of the client that were JSON
+	wire      []byte         // of the client's message; kept between calls
+	converted []byte         // of the backend's; kept between calls
+	long      *jsonwire.Long // in its place
 
 	out      envelopeWriter
 	headed   bool      // the backend sent metadata ahead of its messages
@@ -52,7 +54,7 @@ func (c *envelopeCall) release() {
 	c.out.begin(nil)
 	c.method, c.w, c.r, c.beforeHeader = nil, nil, nil, nil
 	c.received, c.headed, c.begun, c.deadline, c.due = false, false, false, time.Time{}, time.Time{}
-	c.json, c.count = false, 0
+	c.json, c.count, c.long = false, 0, nil
 	c.wire, c.converted = keep(c.wire), keep(c.converted)
 	c.ended.Store(false)
 }
@@ -129,8 +131,8 @@ func (c *envelopeCall) convert(f *proxy.Frame) error {
 		return nil
 	}
 	var err error
-	if c.converted, err = c.method.output.AppendJSON(c.converted[:0], f.Bytes(), c.method.Settings.ConnectJSON); err != nil {
-		return brokenAnswer(c.method, err)
+	if c.converted, c.long, err = c.method.output.Convert(c.converted[:0], f.Bytes(), c.method.Settings.ConnectJSON); err != nil {
+		return brokenAnswer(c.method, "the backend's answer", err)
 	}
 	return nil
 }
@@ -138,8 +140,12 @@ func (c *envelopeCall) convert(f *proxy.Frame) error {
 // write sends a message, which was converted before.
 func (c *envelopeCall) write(f *proxy.Frame) error {
 	if c.json {
-		c.extendDeadline(len(c.converted))
-		return c.out.bytes(c.converted)
+		message := text{c.converted, c.long}
+		c.extendDeadline(message.size())
+		if c.long != nil {
+			c.out.each = c.extendDeadline
+		}
+		return c.out.text(&message)
 	}
 	c.extendDeadline(f.Len())
 	return c.out.frame(f)

@@ -17,13 +17,17 @@ type envelopeWriter struct {
 	// zip compresses messages that are worth it.
 	zip bool
 
+	// each is called before each piece of a long message with its size. Nil for
+	// nothing to do.
+	each func(size int)
+
 	prefix [envelopePrefix]byte
 	zipped bytes.Buffer // kept between calls
 }
 
 // begin prepares for a new answer and keeps the memory.
 func (e *envelopeWriter) begin(dst io.Writer) {
-	e.dst, e.zip = dst, false
+	e.dst, e.zip, e.each = dst, false, nil
 	if e.zipped.Cap() > maxKept {
 		e.zipped = bytes.Buffer{}
 	}
@@ -33,7 +37,7 @@ func (e *envelopeWriter) begin(dst io.Writer) {
 func (e *envelopeWriter) frame(f *proxy.Frame) error {
 	size := f.Len()
 	if e.zip && size >= minCompressed {
-		return e.compressed(f.Bytes())
+		return e.compressed(&text{short: f.Bytes()})
 	}
 	if err := e.head(0, size); err != nil {
 		return err
@@ -46,15 +50,35 @@ func (e *envelopeWriter) frame(f *proxy.Frame) error {
 	return nil
 }
 
-// bytes writes one message.
-func (e *envelopeWriter) bytes(message []byte) error {
-	if e.zip && len(message) >= minCompressed {
+// text writes one message.
+func (e *envelopeWriter) text(message *text) error {
+	if e.zip && message.size() >= minCompressed {
 		return e.compressed(message)
 	}
-	return e.raw(0, message)
+	if message.long == nil {
+		return e.raw(0, message.short)
+	}
+	if err := e.head(0, message.size()); err != nil {
+		return err
+	}
+	return message.writeTo(envelopePieces{e})
 }
 
-func (e *envelopeWriter) compressed(message []byte) error {
+// envelopePieces writes the pieces of a long message.
+type envelopePieces struct{ e *envelopeWriter }
+
+// Write implements io.Writer.
+func (p envelopePieces) Write(b []byte) (int, error) {
+	if p.e.each != nil {
+		p.e.each(len(b))
+	}
+	if _, err := p.e.dst.Write(b); err != nil {
+		return 0, errNotReading
+	}
+	return len(b), nil
+}
+
+func (e *envelopeWriter) compressed(message *text) error {
 	e.zipped.Reset()
 	if err := gzipEncoding.write(&e.zipped, message); err != nil {
 		return status.Errorf(codes.Internal, "compressing a message: %v", err)

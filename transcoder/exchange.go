@@ -67,6 +67,18 @@ func keep(b []byte) []byte {
 	return b[:0]
 }
 
+// maxStatus bounds a status as JSON, in bytes. Its details come in a header and are
+// short, but their JSON may be many times as long.
+const maxStatus = 1 << 20
+
+func appendDetails(dst []byte, plan *jsonwire.Plan, message *spb.Status, o jsonwire.Output) ([]byte, error) {
+	wire, err := proto.Marshal(message)
+	if err != nil {
+		return dst, err
+	}
+	return plan.AppendJSON(dst, wire, o)
+}
+
 // appendStatus writes a status as the JSON of google.rpc.Status. A detail whose
 // type is unknown never loses the error (SEMANTICS 26).
 func appendStatus(dst []byte, plan *jsonwire.Plan, st *status.Status) []byte {
@@ -74,15 +86,15 @@ func appendStatus(dst []byte, plan *jsonwire.Plan, st *status.Status) []byte {
 	if message == nil {
 		message = &spb.Status{}
 	}
-	wire, err := proto.Marshal(message)
-	if err == nil {
-		var out []byte
-		if out, err = plan.AppendJSON(dst, wire, jsonwire.Output{LenientAny: true}); err == nil {
-			return out
-		}
+	if out, err := appendDetails(dst, plan, message, jsonwire.Output{LenientAny: true, MaxBytes: maxStatus}); err == nil {
+		return out
+	}
+	// Too long: the details stay as they came.
+	if out, err := appendDetails(dst, plan, message, jsonwire.Output{LenientAny: true, OpaqueAny: true}); err == nil {
+		return out
 	}
 	// Only text that is no UTF-8 gets here; say what can be said.
-	wire, err = proto.Marshal(&spb.Status{Code: message.GetCode(), Message: toValidUTF8(message.GetMessage())})
+	wire, err := proto.Marshal(&spb.Status{Code: message.GetCode(), Message: toValidUTF8(message.GetMessage())})
 	if err != nil {
 		return append(dst, `{"code":13,"message":"","details":[]}`...)
 	}

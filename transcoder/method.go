@@ -20,7 +20,8 @@ const (
 // Settings say how one method's requests are read and its answers written.
 // They are fixed when the schema loads.
 type Settings struct {
-	// JSON is the form of a REST answer, ConnectJSON that of a Connect answer.
+	// JSON is the form of a REST answer, ConnectJSON that of a Connect answer. Their
+	// MaxBytes is DefaultMaxJSON where it is zero.
 	JSON, ConnectJSON jsonwire.Output
 	// Input is how JSON requests are read.
 	Input jsonwire.Input
@@ -89,6 +90,12 @@ func NewMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Plans, s Setting
 	}
 	if s.MaxMessage <= 0 {
 		s.MaxMessage = DefaultMaxMessage
+	}
+	if s.JSON.MaxBytes <= 0 {
+		s.JSON.MaxBytes = DefaultMaxJSON
+	}
+	if s.ConnectJSON.MaxBytes <= 0 {
+		s.ConnectJSON.MaxBytes = DefaultMaxJSON
 	}
 	rpc := string(d.Parent().FullName()) + "/" + string(d.Name())
 	m := &Method{

@@ -208,9 +208,7 @@ func (c *restCall) appendProto() error {
 	if b.plan == nil {
 		return badRequest("body: a field of this kind cannot be sent in wire format; send JSON")
 	}
-	// Writing it as JSON is the whole check: structure, UTF-8, required fields.
-	var err error
-	if c.scratch, err = b.plan.AppendJSON(c.scratch[:0], c.raw, jsonwire.Output{OmitDefaults: true, LenientAny: true}); err != nil {
+	if err := b.plan.Check(c.raw); err != nil {
 		return badRequest("body: not a valid message in wire format: %v", err)
 	}
 	if b.kind == bodyAll {

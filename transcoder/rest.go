@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -22,7 +21,7 @@ type restUnary struct {
 	restCall
 	// reply is the answer's body, out its content type.
 	reply       proxy.Frame
-	body        []byte // the answer's body: JSON in the call's scratch, or bytes of the reply
+	body        text // the answer's body: JSON in the call's scratch or of the reply, or bytes of the reply
 	contentType string
 	replied     bool
 	received    bool
@@ -85,29 +84,24 @@ func (c *restUnary) Send(f proxy.Frame) error {
 
 // encode turns a reply into an answer's body. The body lives as long as the
 // frame and the call.
-func (c *restCall) encode(f *proxy.Frame) (body []byte, contentType string, err error) {
+func (c *restCall) encode(f *proxy.Frame) (body text, contentType string, err error) {
 	a := &c.binding.answer
 	wire := f.Bytes()
 	switch {
 	case a.raw:
 		raw, err := parseHTTPBody(c.binding.answerPart(wire))
 		if err != nil {
-			return nil, "", err
+			return text{}, "", err
 		}
-		return raw.data, raw.contentTypeOrDefault(), nil
+		return text{short: raw.data}, raw.contentTypeOrDefault(), nil
 	case c.binaryAnswer && a.binary:
-		return c.binding.answerPart(wire), c.binaryType, nil
+		return text{short: c.binding.answerPart(wire)}, c.binaryType, nil
 	}
-	m := c.binding.Method
-	if a.field != nil {
-		c.scratch, err = a.field.AppendJSON(c.scratch[:0], wire, m.Settings.JSON)
-	} else {
-		c.scratch, err = m.output.AppendJSON(c.scratch[:0], wire, m.Settings.JSON)
+	if c.scratch, body.long, err = c.binding.convert(c.scratch[:0], wire); err != nil {
+		return text{}, "", brokenAnswer(c.binding.Method, "the backend's answer", err)
 	}
-	if err != nil {
-		return nil, "", status.Errorf(codes.Internal, "the backend's answer is not a valid %s: %v", m.Descriptor.Output().FullName(), err)
-	}
-	return c.scratch, contentTypeJSON, nil
+	body.short = c.scratch
+	return body, contentTypeJSON, nil
 }
 
 // answerPart returns the message that the answer is: of a reply, or of its field
@@ -137,7 +131,7 @@ func (c *restUnary) Finish(err error, trailer metadata.MD) int {
 		if c.statusCode != 0 {
 			httpStatus = c.statusCode
 		}
-		c.write(httpStatus, c.contentType, c.body)
+		c.writeText(httpStatus, c.contentType, &c.body)
 	}
 	c.sendTrailer(trailer)
 	c.reply.Free()
@@ -150,6 +144,12 @@ func (c *restUnary) Finish(err error, trailer metadata.MD) int {
 
 // write sends a whole answer.
 func (c *restCall) write(httpStatus int, contentType string, body []byte) {
+	c.writeText(httpStatus, contentType, &text{short: body})
+}
+
+// writeText is write for an answer that may be long.
+func (c *restCall) writeText(httpStatus int, contentType string, body *text) {
+	size := body.size()
 	h := c.w.Header()
 	if c.BeforeHeader != nil {
 		c.BeforeHeader(h)
@@ -159,7 +159,7 @@ func (c *restCall) write(httpStatus int, contentType string, body []byte) {
 		return
 	}
 	setContentType(h, contentType)
-	if len(body) >= minCompressed && h["Content-Encoding"] == nil {
+	if size >= minCompressed && h["Content-Encoding"] == nil {
 		addVary(h, "Accept-Encoding")
 		if encoding := acceptedEncoding(c.r.Header); encoding != nil {
 			h["Content-Encoding"] = encoding.header
@@ -171,19 +171,22 @@ func (c *restCall) write(httpStatus int, contentType string, body []byte) {
 			return
 		}
 	}
-	if len(body) > 2<<10 && !c.lateTrailer { // below, net/http counts itself
-		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if size > 2<<10 && !c.lateTrailer { // below, net/http counts itself
+		h["Content-Length"] = []string{strconv.Itoa(size)}
 	}
 	if httpStatus != http.StatusOK {
 		c.w.WriteHeader(httpStatus)
 	}
-	if len(body) >= largeAnswer {
+	if size >= largeAnswer {
 		controller := http.NewResponseController(c.w)
-		if controller.SetWriteDeadline(time.Now().Add(writeTimeout+time.Duration(len(body)>>16)*time.Second)) == nil {
+		if controller.SetWriteDeadline(time.Now().Add(writeTimeout+time.Duration(size>>16)*time.Second)) == nil {
 			defer func() { _ = controller.SetWriteDeadline(time.Time{}) }()
 		}
 	}
-	_, _ = c.w.Write(body) // an error means that the client is gone
+	if c.r.Method == http.MethodHead && body.long != nil {
+		return
+	}
+	_ = body.writeTo(c.w) // an error means that the client is gone
 }
 
 // largeAnswer is what a connection may not take at once, in bytes; the client of

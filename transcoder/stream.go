@@ -34,7 +34,7 @@ type restStream struct {
 	finished   bool
 	sent       int
 	reply      proxy.Frame // the one answer of a client stream
-	replyBody  []byte      // reply, as it is written
+	replyBody  text        // reply, as it is written
 	replyType  string
 	statusCode int    // from x-http-code; 0 for the usual one
 	rawType    string // content type of an HttpBody stream

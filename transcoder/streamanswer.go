@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
 const (
@@ -168,20 +169,24 @@ func (s *restStream) Send(f proxy.Frame) error {
 }
 
 func (s *restStream) sendJSON(f *proxy.Frame) error {
-	m := s.binding.Method
 	var err error
+	var long *jsonwire.Long
 	s.scratch = s.format.appendOpen(s.scratch[:0], s.sent)
-	if field := s.binding.answer.field; field != nil {
-		s.scratch, err = field.AppendJSON(s.scratch, f.Bytes(), m.Settings.JSON)
-	} else {
-		s.scratch, err = m.output.AppendJSON(s.scratch, f.Bytes(), m.Settings.JSON)
+	if s.scratch, long, err = s.binding.convert(s.scratch, f.Bytes()); err != nil {
+		return brokenAnswer(s.binding.Method, "the backend's message "+strconv.Itoa(s.sent+1), err)
 	}
-	if err != nil {
-		return status.Errorf(codes.Internal, "the backend's message %d is not a valid %s: %v", s.sent+1, m.Descriptor.Output().FullName(), err)
-	}
-	s.scratch = s.format.appendClose(s.scratch)
 	s.begin200()
 	s.sent++
+	if long != nil {
+		if err := s.writer.write(s.scratch); err != nil {
+			return err
+		}
+		if _, err := long.WriteTo(streamPieces{&s.writer}); err != nil {
+			return err
+		}
+		s.scratch = s.scratch[:0]
+	}
+	s.scratch = s.format.appendClose(s.scratch)
 	return s.writer.write(s.scratch)
 }
 
@@ -214,7 +219,7 @@ func (s *restStream) writeReply() int {
 		httpStatus = s.statusCode
 	}
 	s.incoming.closeAfter(s.w.Header())
-	s.write(httpStatus, s.replyType, s.replyBody)
+	s.writeText(httpStatus, s.replyType, &s.replyBody)
 	return httpStatus
 }
 

@@ -81,6 +81,18 @@ func (w *streamWriter) write(b []byte) error {
 	return nil
 }
 
+// streamPieces writes long JSON by a streamWriter, which looks at each piece how
+// long it waits.
+type streamPieces struct{ w *streamWriter }
+
+// Write implements io.Writer.
+func (p streamPieces) Write(b []byte) (int, error) {
+	if err := p.w.write(b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
 // flush sends the client what was written.
 func (w *streamWriter) flush() {
 	w.watch.begin()

@@ -3,6 +3,7 @@ package transcoder
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
 const (
@@ -137,8 +139,8 @@ func (s *webSocket) Header(metadata.MD) {}
 // Send implements proxy.Downstream.
 func (s *webSocket) Send(f proxy.Frame) error {
 	defer f.Free()
-	m := s.binding.Method
 	kind, data := websocket.MessageBinary, f.Bytes()
+	var long *jsonwire.Long
 	var err error
 	switch {
 	case s.binding.answer.raw:
@@ -147,15 +149,14 @@ func (s *webSocket) Send(f proxy.Frame) error {
 		data = b.data
 	case !s.binary.Load():
 		kind = websocket.MessageText
-		if field := s.binding.answer.field; field != nil {
-			s.scratch, err = field.AppendJSON(s.scratch[:0], data, m.Settings.JSON)
-		} else {
-			s.scratch, err = m.output.AppendJSON(s.scratch[:0], data, m.Settings.JSON)
-		}
+		s.scratch, long, err = s.binding.convert(s.scratch[:0], data)
 		data = s.scratch
 	}
 	if err != nil {
-		return status.Errorf(codes.Internal, "the backend's message is not a valid %s: %v", m.Descriptor.Output().FullName(), err)
+		return brokenAnswer(s.binding.Method, "the backend's message", err)
+	}
+	if long != nil {
+		return s.writeLong(long)
 	}
 	return s.writeFrame(kind, data)
 }
@@ -169,6 +170,36 @@ func (s *webSocket) writeFrame(kind websocket.MessageType, data []byte) error {
 		return status.Error(codes.Canceled, "the client went away or stopped reading")
 	}
 	return nil
+}
+
+// writeLong writes a message in several frames.
+func (s *webSocket) writeLong(long *jsonwire.Long) error {
+	w, err := s.conn.Writer(context.Background(), websocket.MessageText)
+	if err == nil {
+		if _, err = long.WriteTo(framePieces{s, w}); err == nil {
+			s.watch.begin()
+			err = w.Close()
+			s.watch.end()
+		}
+	}
+	if err != nil {
+		_ = s.conn.CloseNow() // there is no way to end a message that is not whole
+		return status.Error(codes.Canceled, "the client went away or stopped reading")
+	}
+	return nil
+}
+
+// framePieces writes the pieces of a message; tick looks how long each waits.
+type framePieces struct {
+	s *webSocket
+	w io.Writer
+}
+
+// Write implements io.Writer.
+func (p framePieces) Write(b []byte) (int, error) {
+	p.s.watch.begin()
+	defer p.s.watch.end()
+	return p.w.Write(b)
 }
 
 // Flush implements proxy.Downstream; each frame leaves at once.

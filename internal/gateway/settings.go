@@ -3,6 +3,7 @@ package gateway
 import (
 	"log/slog"
 	"maps"
+	"math"
 	"strings"
 	"time"
 
@@ -109,6 +110,8 @@ func (s settings) of(set *policy.Set) transcoder.Settings {
 	}
 	own.MaxBody = int64(min(p.GetLimits().GetMaxBodyBytes(), 1<<40))
 	own.MaxMessage = int64(min(p.GetLimits().GetMaxMessageBytes(), 1<<40))
+	own.JSON.MaxBytes = int(min(p.GetLimits().GetMaxJsonBytes(), math.MaxInt32))
+	own.ConnectJSON.MaxBytes = own.JSON.MaxBytes
 	for _, m := range p.GetStatus() {
 		if code, ok := rpccode.Parse(m.GetCode()); ok { // policy refuses the others
 			if own.Status == nil {

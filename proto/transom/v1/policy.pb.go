@@ -1679,6 +1679,9 @@ type Limits struct {
 	MaxHeaderBytes uint64 `protobuf:"varint,3,opt,name=max_header_bytes,json=maxHeaderBytes,proto3" json:"max_header_bytes,omitempty"`
 	// One message of the backend. Default: 16 MiB.
 	MaxResponseBytes uint64 `protobuf:"varint,4,opt,name=max_response_bytes,json=maxResponseBytes,proto3" json:"max_response_bytes,omitempty"`
+	// One message of the backend once it is JSON, up to 2 GiB. Default: 64 MiB.
+	// Above: RESOURCE_EXHAUSTED, HTTP 502.
+	MaxJsonBytes uint64 `protobuf:"varint,5,opt,name=max_json_bytes,json=maxJsonBytes,proto3" json:"max_json_bytes,omitempty"`
 	// Takes back what a wider place says of it; nothing stands beside it.
 	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1739,6 +1742,13 @@ func (x *Limits) GetMaxHeaderBytes() uint64 {
 func (x *Limits) GetMaxResponseBytes() uint64 {
 	if x != nil {
 		return x.MaxResponseBytes
+	}
+	return 0
+}
+
+func (x *Limits) GetMaxJsonBytes() uint64 {
+	if x != nil {
+		return x.MaxJsonBytes
 	}
 	return 0
 }
@@ -2706,12 +2716,13 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\tmin_calls\x18\x03 \x01(\rR\bminCalls\x121\n" +
 	"\x06window\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06window\x124\n" +
 	"\bopen_for\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\aopenFor\x12\x16\n" +
-	"\x06probes\x18\x06 \x01(\rR\x06probes\"\xce\x01\n" +
+	"\x06probes\x18\x06 \x01(\rR\x06probes\"\xf4\x01\n" +
 	"\x06Limits\x12$\n" +
 	"\x0emax_body_bytes\x18\x01 \x01(\x04R\fmaxBodyBytes\x12*\n" +
 	"\x11max_message_bytes\x18\x02 \x01(\x04R\x0fmaxMessageBytes\x12(\n" +
 	"\x10max_header_bytes\x18\x03 \x01(\x04R\x0emaxHeaderBytes\x12,\n" +
-	"\x12max_response_bytes\x18\x04 \x01(\x04R\x10maxResponseBytes\x12\x1a\n" +
+	"\x12max_response_bytes\x18\x04 \x01(\x04R\x10maxResponseBytes\x12$\n" +
+	"\x0emax_json_bytes\x18\x05 \x01(\x04R\fmaxJsonBytes\x12\x1a\n" +
 	"\bdisabled\x18d \x01(\bR\bdisabled\"&\n" +
 	"\bValidate\x12\x1a\n" +
 	"\bdisabled\x18\x01 \x01(\bR\bdisabled\"\xdb\x02\n" +

@@ -1,0 +1,75 @@
+package transcoder
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+)
+
+// DefaultMaxJSON bounds the JSON of one message of the backend, in bytes.
+const DefaultMaxJSON = 64 << 20
+
+// text is what an answer consists of: bytes, or, in their place, JSON that is too
+// long to be held.
+type text struct {
+	short []byte
+	long  *jsonwire.Long
+}
+
+// size returns how many bytes writeTo writes.
+func (t *text) size() int {
+	if t.long != nil {
+		return t.long.Len()
+	}
+	return len(t.short)
+}
+
+// writeTo writes the text; long JSON in pieces.
+func (t *text) writeTo(w io.Writer) error {
+	if t.long != nil {
+		_, err := t.long.WriteTo(w)
+		return err
+	}
+	_, err := w.Write(t.short)
+	return err
+}
+
+// convert appends a reply's JSON to dst. Where it is long, dst stays as it is.
+func (b *Binding) convert(dst, wire []byte) ([]byte, *jsonwire.Long, error) {
+	m := b.Method
+	if field := b.answer.field; field != nil {
+		return field.Convert(dst, wire, m.Settings.JSON)
+	}
+	return m.output.Convert(dst, wire, m.Settings.JSON)
+}
+
+// brokenAnswer is the error of an answer that cannot be converted; what names it.
+func brokenAnswer(m *Method, what string, err error) error {
+	var large *jsonwire.TooLargeError
+	if errors.As(err, &large) {
+		return &largeJSONError{large.Max}
+	}
+	return status.Errorf(codes.Internal, "%s is not a valid %s: %v", what, m.Descriptor.Output().FullName(), err)
+}
+
+// largeJSONError says that an answer is too large once it is JSON: the backend's
+// fault, not the client's, so 502 over HTTP.
+type largeJSONError struct{ max int }
+
+// Error implements error.
+func (e *largeJSONError) Error() string {
+	return fmt.Sprintf("the backend's answer is larger than %d bytes as JSON (limits.max_json_bytes)", e.max)
+}
+
+// GRPCStatus lets the status package see the status.
+func (e *largeJSONError) GRPCStatus() *status.Status {
+	return status.New(codes.ResourceExhausted, e.Error())
+}
+
+// HTTPStatus is the status of an HTTP answer.
+func (e *largeJSONError) HTTPStatus() int { return 502 } // Bad Gateway
