@@ -87,6 +87,11 @@ func (e *endpoint) run() {
 		}
 		e.owner.resolveAgain()
 		pause = firstPause
+		if conn.Flooded() {
+			e.fail(transport.ErrFlood)
+			e.rest(maxPause)
+			continue
+		}
 		if lived := time.Since(began); lived < firstPause {
 			e.rest(firstPause - lived) // it takes connections and drops them
 		}

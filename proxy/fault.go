@@ -54,7 +54,7 @@ func reason(err error) string {
 	var alert *net.OpError // crypto/tls reports alerts so, by their sender
 	var frame http2.ConnectionError
 	switch {
-	case errors.Is(err, errClosed):
+	case errors.Is(err, errClosed), errors.Is(err, transport.ErrFlood):
 		return err.Error()
 	case errors.Is(err, errNoAddress):
 		return cannot + ": its name has no address"

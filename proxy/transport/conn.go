@@ -57,8 +57,10 @@ type Conn struct {
 	fields fields
 	// received are the bytes of DATA since the last update of the window.
 	received int
+	control  controlFrames
 
 	pingsTooOften atomic.Bool // the server finds that we ping too often
+	flooded       atomic.Bool // the server sent too many control frames
 	heard         atomic.Bool // a frame came since the last look of keepalive
 	done          chan struct{}
 
@@ -68,6 +70,7 @@ type Conn struct {
 	encoder *hpack.Encoder
 	block   bytes.Buffer // the encoder's output
 	window  int64        // what we may send on the connection
+	sent    int          // frames of calls, since the reader last looked
 	server  settings
 	blocked map[*Stream]struct{} // senders that wait for a window
 	queue   []chan struct{}      // callers that wait for a stream to end
@@ -104,6 +107,7 @@ func New(ctx context.Context, conn net.Conn, options Options) (*Conn, error) {
 		blocked: map[*Stream]struct{}{},
 		nextID:  1,
 		window:  defaultWindow,
+		control: controlFrames{allowed: controlBurst, since: time.Now()},
 		server:  settings{window: defaultWindow, maxFrame: defaultMaxFrame, maxStreams: 1<<32 - 1},
 	}
 	c.raw = rawConn(conn)

@@ -14,7 +14,10 @@ func (c *Conn) read() {
 	defer close(c.done)
 	for {
 		if err := c.readFrame(); err != nil {
-			c.fail(status.Error(codes.Unavailable, readError(err)))
+			if !errors.Is(err, ErrFlood) {
+				err = status.Error(codes.Unavailable, readError(err))
+			}
+			c.fail(err)
 			return
 		}
 		if !c.heard.Load() {
@@ -43,9 +46,17 @@ func (c *Conn) readFrame() error {
 	if err != nil {
 		var one http2.StreamError
 		if errors.As(err, &one) && head.Type != http2.FrameHeaders { // whose block is one of the connection's
+			if err := c.count(); err != nil {
+				return err
+			}
 			return c.onStreamError(one)
 		}
 		return err
+	}
+	if head.Type != http2.FrameHeaders { // which are counted where the block ends
+		if err := c.count(); err != nil {
+			return err
+		}
 	}
 	switch frame := frame.(type) {
 	case *http2.HeadersFrame:
@@ -86,6 +97,13 @@ func (c *Conn) readData(head http2.FrameHeader) error {
 		padding = int(pad)
 		if length -= padding; length < 0 {
 			return http2.ConnectionError(http2.ErrCodeProtocol)
+		}
+	}
+	if s != nil && length > 0 {
+		c.control.called()
+	} else if length < smallFrame {
+		if err := c.count(); err != nil {
+			return err
 		}
 	}
 	if s != nil && !s.began {
@@ -137,9 +155,13 @@ func (c *Conn) readHeaderBlock(fragment []byte, ends bool) error {
 		return http2.ConnectionError(http2.ErrCodeCompression)
 	}
 	s, err := c.stream(c.fields.id)
-	if err != nil || s == nil {
+	if err != nil {
 		return err
 	}
+	if s == nil {
+		return c.count()
+	}
+	c.control.called()
 	s.onFields(&c.fields)
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 // a long one needs. c.mu is held.
 func (c *Conn) appendHeaders(id uint32, r *Request, timeout string) {
 	c.block.Reset()
+	c.sent++
 	c.encode(":method", "POST", true)
 	c.encode(":scheme", c.options.Scheme, true)
 	c.encode(":path", r.Method, true)

@@ -82,6 +82,7 @@ func (s *Stream) put(m *outgoing, last bool) bool {
 			flags = http2.FlagDataEndStream
 		}
 		c.out = m.appendTo(appendFrame(c.out, http2.FrameData, flags, s.id, n), n)
+		c.sent++
 		c.window -= int64(n)
 		s.window -= int64(n)
 	}
