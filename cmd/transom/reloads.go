@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/transom-gateway/transom/internal/gateway"
+	"github.com/transom-gateway/transom/internal/heap"
 	"github.com/transom-gateway/transom/internal/watch"
 )
 
@@ -84,9 +85,8 @@ func (r *reloads) run(ctx context.Context, hup <-chan os.Signal) {
 		case <-hup:
 		case <-r.wanted:
 		}
-		if _, err := r.gateway.Reload(ctx); err == nil {
-			tuneMemory()
-		}
+		_, _ = r.gateway.Reload(ctx) // which logs what is wrong
+		heap.Limit(os.DirFS("/"))    // the cgroup's may be another one by now
 	}
 }
 

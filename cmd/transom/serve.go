@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"runtime"
 
 	"github.com/spf13/cobra"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
+	"github.com/transom-gateway/transom/internal/heap"
 	"github.com/transom-gateway/transom/internal/observe"
 )
 
@@ -56,7 +58,10 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 		return problem(err)
 	}
 	runtime.GC() // what compiling took is not live any more
-	tuneMemory()
+	defer heap.Pace(heap.Floor)()
+	if limit := heap.Limit(os.DirFS("/")); limit > 0 {
+		telemetry.Log.Info("memory limit from the cgroup", "bytes", limit)
+	}
 	server, err := listen(file, g, telemetry)
 	if err != nil {
 		return problem(err)

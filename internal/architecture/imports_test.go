@@ -68,6 +68,7 @@ var rules = map[string]rule{
 	"examples/...": {ours: []string{"proto/transom/v1", "examples/..."}, reason: "an example shows what a user can write"},
 
 	"internal/field":        {reason: "names of header fields, for edges and policies alike, which never see each other"},
+	"internal/heap":         {reason: "it knows the runtime and the kernel; what fills the memory is others' matter"},
 	"internal/nearest":      {reason: "it compares texts"},
 	"internal/rpccode":      {reason: "every part names codes alike, so it knows none of them"},
 	"internal/problem":      {reason: "every input's problems look alike, so it knows none of them"},

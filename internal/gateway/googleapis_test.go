@@ -130,7 +130,10 @@ func TestGoogleapisReloadUnderLoad(t *testing.T) {
 	var requests, failed atomic.Int64
 	var client sync.WaitGroup
 	client.Go(func() {
-		for ctx.Err() == nil {
+		// As fast as it can, it would take the time that loading needs.
+		pace := time.NewTicker(2 * time.Millisecond)
+		defer pace.Stop()
+		for ; ctx.Err() == nil; <-pace.C {
 			response, err := http.Get(server.URL + "/v1/shelves/1") //nolint:noctx // a request in flight is to end
 			requests.Add(1)
 			if err != nil {

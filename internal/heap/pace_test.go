@@ -1,0 +1,70 @@
+package heap
+
+import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"testing"
+
+	"github.com/transom-gateway/transom/internal/poll"
+)
+
+func TestPercent(t *testing.T) {
+	for _, test := range []struct {
+		scanned uint64
+		want    int
+	}{
+		{0, 2400}, {1 << 20, 2400}, {6 << 20, 1600}, {48 << 20, 200}, {96 << 20, 100}, {1 << 30, 100}, {1 << 50, 100},
+	} {
+		if got := percentFor(test.scanned, 96<<20); got != test.want {
+			t.Errorf("%d bytes: %d %%, want %d", test.scanned, got, test.want)
+		}
+	}
+}
+
+// room is how far the heap may grow from what is live now until the next
+// collection.
+func room() (live, room uint64) {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/goal:bytes"}}
+	metrics.Read(samples)
+	live = samples[0].Value.Uint64()
+	return live, samples[1].Value.Uint64() - min(live, samples[1].Value.Uint64())
+}
+
+// Semantics 304: the room above the live heap stays the floor as the heap grows
+// and shrinks; a ratio that was right at the start would let it grow with it.
+func TestPaceFollowsTheLiveHeap(t *testing.T) {
+	t.Setenv("GOGC", "")
+	const floor = 64 << 20
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	runtime.GC()
+	stop := Pace(floor)
+	defer stop()
+	for _, holds := range []int{0, 8 << 20, 32 << 20, 56 << 20, 160 << 20, 8 << 20, 0} {
+		held := make([]byte, holds)
+		// More than one collection may pass before the cleanup has run.
+		poll.Until(t, "the room above the live heap to be what it should", func() bool {
+			runtime.GC()
+			live, free := room()
+			want := max(floor, live)
+			return live >= uint64(holds) && free > want-want/8 && free < want+want/4+leastHeap
+		})
+		runtime.KeepAlive(held)
+	}
+	stop()
+	if got := debug.SetGCPercent(100); got != 100 {
+		t.Errorf("stop left %d %%, want the 100 of before", got)
+	}
+}
+
+// Semantics 304: who sets GOGC knows better.
+func TestPaceLeavesGOGC(t *testing.T) {
+	t.Setenv("GOGC", "50")
+	before := debug.SetGCPercent(50)
+	defer debug.SetGCPercent(before)
+	defer Pace(64 << 20)()
+	if got := debug.SetGCPercent(50); got != 50 {
+		t.Errorf("GOGC is %d, want the 50 that was set", got)
+	}
+}
