@@ -115,12 +115,12 @@ const misframed = "the body is not framed as HTTP wants: not as long as its Cont
 
 // isMisframed reports whether what arrived of a body is not what its framing says.
 // net/http has no types for that, only words: two for a length over HTTP/2, some
-// seven for chunks.
+// seven for chunks and trailers.
 func isMisframed(err error) bool {
 	text := err.Error()
 	return strings.HasPrefix(text, "request declared a Content-Length of ") ||
 		strings.HasPrefix(text, "sender tried to send more than declared Content-Length of ") ||
-		strings.Contains(text, "chunk") || errors.Is(err, http.ErrLineTooLong)
+		strings.Contains(text, "chunk") || strings.Contains(text, "trailer") || errors.Is(err, http.ErrLineTooLong)
 }
 
 // decompressed returns the body with its Content-Encoding taken off. Close

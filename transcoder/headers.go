@@ -162,12 +162,16 @@ func (rules *HeaderRules) HideCookies(names []string) { rules.hidden = names }
 // large.
 func (rules *HeaderRules) Request(md *proxy.Metadata, h http.Header, all bool) error {
 	size := 0
+	ofConnection := connectionFields(h["Connection"])
 	for name, values := range h {
 		for _, value := range values {
 			if size += len(name) + len(value); size > MaxHeader {
 				return NewStatusError(http.StatusRequestHeaderFieldsTooLarge, codes.ResourceExhausted,
 					"the header fields are larger than %d bytes", MaxHeader)
 			}
+		}
+		if ofConnection[name] {
+			continue
 		}
 		if to := rules.permanent[name]; to != "" && !all {
 			for _, value := range values {
@@ -292,9 +296,15 @@ func (rules *HeaderRules) Response(h http.Header, md metadata.MD, own map[string
 			}
 			to = textproto.CanonicalMIMEHeaderKey(to)
 		}
+		if to == requestIDHeader && h[to] != nil {
+			continue // the gateway's own, by which the log knows the request (Semantics 321)
+		}
 		rules.setValues(h, to, name, values)
 	}
 }
+
+// requestIDHeader identifies a request in logs.
+const requestIDHeader = "X-Request-Id"
 
 // Trailer sets trailing metadata where the rules name a prefix for it.
 func (rules *HeaderRules) Trailer(h http.Header, md metadata.MD) {

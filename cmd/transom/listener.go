@@ -14,6 +14,8 @@ import (
 
 	"github.com/transom-gateway/transom/internal/coalesce"
 	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/http1head"
+	"github.com/transom-gateway/transom/internal/observe"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -44,6 +46,16 @@ func openListener(c *transomv1.Listener, file *config.File) (*listener, error) {
 		return nil, advised(err)
 	}
 	return &listener{Listener: coalesce.Listener(l), tls: config}, nil
+}
+
+// check has what comes over the listener's connections checked, by HTTP/1, before it
+// is served.
+func (l *listener) check(heads http1head.Options, t *observe.Telemetry) {
+	if l.tls == nil {
+		l.Listener = http1head.Listener(l.Listener, heads)
+		return
+	}
+	l.Listener = newHandshakes(l.Listener, l.tls, heads, httpLog(t.Log))
 }
 
 // advised adds to the error of an address where nobody can listen what to do.
@@ -79,7 +91,7 @@ func serverTLS(c *transomv1.ServerTls, file *config.File) (*tls.Config, error) {
 	if _, err := pair.get(nil); err != nil {
 		return nil, err
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get, NextProtos: []string{"h2", "http/1.1"}}
 	if ca := c.GetClientCa(); ca != "" {
 		pem, err := os.ReadFile(file.Resolve(ca))
 		if err != nil {

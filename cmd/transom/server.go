@@ -57,6 +57,7 @@ func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry) (*serve
 			errs = append(errs, at(file, fmt.Sprintf("listeners[%d]", i), "--listen", err))
 			continue
 		}
+		l.check(headOptions(g), t)
 		s.listeners = append(s.listeners, l)
 		s.http = append(s.http, newHTTPServer(g, l.tls, t))
 	}
@@ -99,6 +100,8 @@ func newHTTPServer(h http.Handler, tls *tls.Config, t *observe.Telemetry) *http.
 		IdleTimeout:       idleTimeout,
 		HTTP2:             &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		ErrorLog:          httpLog(t.Log),
+		// OPTIONS * is answered as every other request.
+		DisableGeneralOptionsHandler: true,
 	}
 }
 
@@ -115,9 +118,6 @@ func newAdmin(s *server, file *config.File, t *observe.Telemetry) *http.Server {
 func (s *server) start() {
 	for i, l := range s.listeners {
 		s.run(func() error {
-			if l.tls != nil {
-				return s.http[i].ServeTLS(l, "", "")
-			}
 			return s.http[i].Serve(l)
 		})
 	}

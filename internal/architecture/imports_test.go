@@ -60,7 +60,7 @@ var rules = map[string]rule{
 	"events/nats":         {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
 	"internal/observe":    {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
 
-	"internal/gateway/...": {ours: slices.Concat(edges, []string{"internal/gateway/..."}), reason: "the assembly knows the parts, not who starts it"},
+	"internal/gateway/...": {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head"}), reason: "the assembly knows the parts, not who starts it"},
 	"internal/watch":       {ours: []string{"internal/gateway"}, reason: "it says that something changed, not what to do"},
 	"internal/admin":       {reason: "the operator's server knows the gateway by its own interface, and is tested without one"},
 
@@ -73,6 +73,7 @@ var rules = map[string]rule{
 	"internal/rpccode":      {reason: "every part names codes alike, so it knows none of them"},
 	"internal/problem":      {reason: "every input's problems look alike, so it knows none of them"},
 	"internal/coalesce":     {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
+	"internal/http1head":    {never: protobuf, reason: "it is fuzzed beside net/http; what to answer is its caller's"},
 	"internal/generate":     {reason: "it must build when nothing else does"},
 	"internal/architecture": {reason: "it reads the code and links none"},
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
@@ -41,7 +42,19 @@ func (c *call) prepare(s *Snapshot, route *Route, w http.ResponseWriter, r *http
 	q.WebSocket = c.match.protocol == transcoder.WebSocket
 	q.Protocol = route.Binding.ProtocolName(r.Header, c.match.protocol)
 	q.ClientIP, _ = s.proxies.client(r)
-	q.RequestID = s.requestID(r.Header)
+	c.identify(r, w.Header())
+}
+
+// identify says by what id the request is found in the logs, to the policies as to
+// the client (Semantics 321).
+func (c *call) identify(r *http.Request, answer http.Header) {
+	id := observe.RequestID(r.Header)
+	c.request.RequestID = id
+	if said := r.Header["X-Request-Id"]; len(said) == 1 && said[0] == id {
+		answer["X-Request-Id"] = said // the client's own needs no copy
+	} else {
+		answer["X-Request-Id"] = []string{id}
+	}
 }
 
 // requestMetadata maps the request's headers and says who it was forwarded for.

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/transom-gateway/transom/internal/http1head"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/transcoder"
 )
@@ -123,26 +124,10 @@ func checkConnectionHeaders(r *http.Request) error {
 	if len(r.Header["Content-Length"]) > 1 {
 		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the header content-length stands here more than once")
 	}
-	if !plainHost(r.Host) {
+	if r.Host != "" && !http1head.ValidHost(r.Host) { // backends are told it, and may make links of it
 		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the authority is no host with or without a port")
 	}
 	return nil
-}
-
-// plainHost reports whether an authority holds nothing that ends one: backends are
-// told it as x-forwarded-host, and may make links of it.
-func plainHost(host string) bool {
-	for i := range len(host) {
-		switch c := host[i]; c {
-		case '/', '?', '#', '@', '\\', '"', '<', '>', '^', '`', '{', '|', '}':
-			return false
-		default:
-			if c <= ' ' || c >= 0x7f {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 func clip(s string) string {

@@ -1,13 +1,11 @@
 package gateway
 
 import (
-	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
-	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
@@ -101,5 +99,3 @@ func (s *Snapshot) release() {
 		c.Release()
 	}
 }
-
-func (s *Snapshot) requestID(h http.Header) string { return observe.RequestID(h) }

@@ -15,11 +15,7 @@ import (
 // unmatched answers a request that no route takes: a preflight, an OPTIONS, 405
 // with Allow, or 404.
 func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request, c *call, err error) {
-	q := &c.request
-	q.HTTP, q.ResponseHeader, q.Protocol = r, w.Header(), c.match.protocol.String()
-	q.ClientIP, _ = s.proxies.client(r)
-	q.RequestID = s.requestID(r.Header)
-	_, refused := s.unmatched.Admit(r.Context(), q) // observers refuse nothing
+	refused := s.observe(w, r, c) // observers refuse nothing
 	if err == nil {
 		err = refused
 	}
@@ -32,7 +28,7 @@ func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request,
 		readRest(w, r)
 	}
 	c.outcome = outcome(err, httpStatus, &proxy.Result{})
-	s.unmatched.Done(q, &c.outcome)
+	s.unmatched.Done(&c.request, &c.outcome)
 }
 
 // noRoute is 405 with Allow where the path has routes for other methods, else
@@ -87,6 +83,10 @@ func (s *Snapshot) allowed(path string) []string {
 func (s *Snapshot) options(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodOptions {
 		return false
+	}
+	if r.RequestURI == "*" { // of the gateway as a whole (RFC 9110, 9.3.7)
+		w.WriteHeader(http.StatusNoContent)
+		return true
 	}
 	allowed := s.allowed(r.URL.EscapedPath())
 	if allowed == nil {

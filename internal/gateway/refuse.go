@@ -1,0 +1,54 @@
+package gateway
+
+import (
+	"net/http"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder"
+)
+
+// Refuse answers a request whose head was bad, as any other that no route takes: in
+// the form of its protocol, counted and logged. r is what could be read of it. w must
+// keep to httpStatus, where the protocol of itself would say 200.
+func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, httpStatus int, message string) {
+	snapshot := g.acquire()
+	if snapshot == nil {
+		http.Error(w, message, httpStatus)
+		return
+	}
+	defer snapshot.release()
+	c, ok := calls.Get().(*call)
+	if !ok {
+		return // the pool holds nothing else
+	}
+	defer c.recycle()
+	c.match.protocol = transcoder.ErrorProtocol(r)
+	snapshot.observe(w, r, c)
+	err := httpError(httpStatus, refusalCode(httpStatus), message)
+	snapshot.errors.Write(w, r, c.match.protocol, err)
+	c.outcome = outcome(err, httpStatus, &proxy.Result{})
+	snapshot.unmatched.Done(&c.request, &c.outcome)
+}
+
+// observe begins to record a request that no route takes.
+func (s *Snapshot) observe(w http.ResponseWriter, r *http.Request, c *call) (refused error) {
+	q := &c.request
+	q.HTTP, q.ResponseHeader, q.Protocol = r, w.Header(), c.match.protocol.String()
+	q.ClientIP, _ = s.proxies.client(r)
+	c.identify(r, w.Header())
+	_, refused = s.unmatched.Admit(r.Context(), q)
+	return refused
+}
+
+// refusalCode is the code of a bad head.
+func refusalCode(httpStatus int) codes.Code {
+	switch httpStatus {
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return codes.ResourceExhausted
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+		return codes.Unimplemented
+	}
+	return codes.InvalidArgument
+}

@@ -1,0 +1,218 @@
+package http1head
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// lingerTime and lingerBytes bound what is still read of a client that was refused,
+	// so that it gets to read why: closing on unread bytes would reset the connection.
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 256 << 10
+	// answerTime is how long a client may take to receive the refusal.
+	answerTime = 5 * time.Second
+)
+
+// Options are what a Conn needs.
+type Options struct {
+	// MaxHead bounds a request's head, in bytes.
+	MaxHead int
+	// Answer makes the answer to a refused request, status line, header and body, which
+	// says that the connection is closed. It is called at most once a connection.
+	Answer func(c net.Conn, r Refusal) []byte
+}
+
+// Listener checks what comes over the connections it accepts.
+func Listener(l net.Listener, o Options) net.Listener { return &listener{l, o} }
+
+type listener struct {
+	net.Listener
+	options Options
+}
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return newConn(c, l.options, true), nil
+}
+
+// TLS checks what comes over a connection whose handshake is done, and which did not
+// agree on HTTP/2.
+func TLS(c *tls.Conn, o Options) net.Conn { return &tlsConn{newConn(c, o, false), c} }
+
+// tlsConn tells net/http that it is one of TLS.
+type tlsConn struct {
+	*conn
+	tls *tls.Conn
+}
+
+// ConnectionState is what net/http puts into Request.TLS.
+func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
+
+// mode is what the answers have made of a connection.
+type mode = int32
+
+const (
+	requests  mode = iota // it carries requests
+	undecided             // the last one asked for another protocol
+	through               // it carries another protocol
+	refused               // it is about to be closed
+)
+
+// conn is a connection that passes on sound requests alone.
+type conn struct {
+	net.Conn
+	options Options
+	mode    atomic.Int32
+
+	// The reader's alone.
+	scan   Scanner
+	held   []byte // what came behind a request that asked for another protocol
+	fault  *Fault // found, and to be answered when the answers before it are complete
+	broken error  // what every Read returns
+}
+
+func newConn(c net.Conn, o Options, preface bool) *conn {
+	return &conn{Conn: c, options: o, scan: NewScanner(o.MaxHead, preface)}
+}
+
+// errRefused is wrapped so that net/http closes the connection without a word.
+var errRefused = errors.New("the request was refused")
+
+// Read implements net.Conn. net/http reads in three ways: the next head, when the
+// answer before it has left; a body; and while it waits for a handler one byte of what
+// comes behind the body, to see whether the client is there. Only in the first may a
+// refusal be sent.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.mode.Load() == through {
+		return c.readThrough(p)
+	}
+	if c.broken != nil {
+		return 0, c.broken
+	}
+	if c.fault != nil {
+		return c.refuse(p)
+	}
+	inHead := c.scan.InHead()
+	n, err := c.next(p)
+	if c.mode.Load() == through || n == 0 && (err != io.EOF || !c.scan.Begun() || len(p) == 1) {
+		return n, err
+	}
+	if n == 0 {
+		c.fault = bad("the request ended within its head")
+		return c.refuse(p)
+	}
+	sound, fault := c.scan.Scan(p[:n])
+	switch {
+	case fault == nil && c.scan.Passing():
+		c.mode.Store(through)
+		return n, nil
+	case fault == nil:
+		c.awaitUpgrade(p[sound:n])
+		return sound, nil // an error beside data comes again with the next read
+	case !c.scan.InHead():
+		c.broken = &BodyError{*fault}
+		if sound > 0 {
+			return sound, nil
+		}
+		return 0, c.broken
+	}
+	c.fault = fault
+	switch {
+	case len(p) == 1:
+		return c.refuse(p)
+	case sound > 0 || !inHead:
+		return sound, nil
+	}
+	return c.refuse(p)
+}
+
+// next reads what was held back first.
+func (c *conn) next(p []byte) (int, error) {
+	if len(c.held) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.held)
+	if c.held = c.held[n:]; len(c.held) == 0 {
+		c.held = nil
+	}
+	return n, nil
+}
+
+func (c *conn) readThrough(p []byte) (int, error) {
+	c.fault = nil // what looked like a bad head was none
+	return c.next(p)
+}
+
+// awaitUpgrade keeps what came behind a request that asked for another protocol, until
+// the answer says how to read it.
+func (c *conn) awaitUpgrade(rest []byte) {
+	if c.scan.Upgrade() && c.scan.Between() {
+		c.mode.CompareAndSwap(requests, undecided)
+	}
+	if len(rest) > 0 {
+		c.held = append(append([]byte(nil), rest...), c.held...)
+	}
+}
+
+// refuse answers a bad head, if this is the time for it.
+func (c *conn) refuse(p []byte) (int, error) {
+	if len(p) == 1 {
+		// A handler may still be at work. What net/http gets ends no line, so that it
+		// asks for more when it wants the next head.
+		p[0] = 0
+		return 1, nil
+	}
+	answer := c.options.Answer(c.Conn, c.scan.Refusal(c.fault))
+	_ = c.SetWriteDeadline(time.Now().Add(answerTime)) // these fail on a closed connection alone
+	_, _ = c.Conn.Write(answer)
+	c.mode.Store(refused)
+	c.broken = &net.OpError{Op: "read", Net: "tcp", Err: errRefused}
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+		for read := 0; read < lingerBytes; {
+			n, err := c.Conn.Read(p)
+			if read += n; err != nil {
+				break
+			}
+		}
+	}
+	return 0, c.broken
+}
+
+// switched is how the answer begins that changes the protocol.
+const switched = "HTTP/1.1 101"
+
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (int, error) {
+	switch c.mode.Load() {
+	case undecided:
+		if len(p) < len(switched) || string(p[:7]) != switched[:7] {
+			break
+		}
+		if string(p[:len(switched)]) == switched {
+			c.mode.Store(through)
+		} else if p[9] != '1' {
+			c.mode.Store(requests)
+		}
+	case refused:
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(p)
+}
+
+// CloseWrite lets net/http end a connection in the gentle way.
+func (c *conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}
