@@ -58,6 +58,8 @@ type webSocket struct {
 	started   bool         // the message that path and query make was returned
 	frame     int          // counts the client's frames from 1
 	halfDone  bool
+	prefix    []byte // what path and query set, in every message
+	prefixed  bool   // prefix was made
 
 	// The answer.
 	binary   atomic.Bool // answers are binary

@@ -229,7 +229,6 @@ func (s *webSocket) message(f webSocketFrame) (proxy.Frame, error) {
 		s.drop()
 	}
 	s.wire = s.wire[:0]
-	s.claimVariables()
 	if err := s.appendFrame(f); err != nil {
 		var own *webSocketError
 		if errors.As(err, &own) {
@@ -269,5 +268,26 @@ func (s *webSocket) appendFrame(f webSocketFrame) error {
 	if err != nil {
 		return err
 	}
-	return s.appendPathAndQuery()
+	return s.appendPrefix()
+}
+
+// appendPrefix appends what path and query set to the frame's message. They are
+// read once: a long query costs nothing at each of many small frames.
+func (s *webSocket) appendPrefix() error {
+	if !s.prefixed {
+		message := s.wire
+		s.wire = nil
+		s.claimVariables()
+		err := s.appendPathAndQuery()
+		s.prefix, s.wire = s.wire, message
+		if err != nil {
+			return err
+		}
+		s.prefixed = true
+	}
+	if err := s.checkBody(s.wire); err != nil {
+		return err
+	}
+	s.wire = append(s.wire, s.prefix...)
+	return nil
 }
