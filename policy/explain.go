@@ -61,6 +61,9 @@ func settingText(p *transomv1.Policy, field protoreflect.FieldDescriptor) string
 		}
 		return text.String()
 	}
+	if field.Message() == nil {
+		return value.String()
+	}
 	m := value.Message().Interface()
 	if auth, ok := m.(*transomv1.Auth); ok && auth.GetAnonymous() != nil {
 		return "anonymous: anybody may call"

@@ -31,6 +31,7 @@ var pagesOf = map[protoreflect.Name][]string{
 	"json":              {"json.md"},
 	"status":            {"status.md"},
 	"response_metadata": {"response-metadata.md"},
+	"hidden":            {"hidden.md"},
 }
 
 // TestPolicyFieldsAreDocumented compares the tables of the pages with the

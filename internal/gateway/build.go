@@ -175,10 +175,15 @@ func (b *builder) addRegistry(r *schema.Registry) {
 			continue
 		}
 		b.services[name] = r.Source()
+		if !b.offers(r, service) {
+			b.snapshot.hide(service)
+			continue
+		}
 		methods := service.Methods()
 		for i := range methods.Len() {
 			b.addMethod(r, plans, methods.Get(i))
 		}
+		b.snapshot.hideEmpty(service)
 	}
 }
 
@@ -197,6 +202,10 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	b.problems = append(b.problems, problems...)
 	if set == nil {
 		set = policy.NewSet(nil)
+	}
+	if set.Effective.GetHidden() {
+		b.snapshot.hide(d)
+		return
 	}
 	upstream, err := b.upstreams.of(string(d.Parent().FullName()))
 	if err != nil {
@@ -224,6 +233,7 @@ func (b *builder) newMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Pla
 
 // finish does what needs all routes.
 func (b *builder) finish() {
+	b.snapshot.publish()
 	t := b.gateway.options.Telemetry
 	b.snapshot.headers.HideCookies(b.snapshot.policies.HiddenCookies())
 	byMethod := map[*Method][]*observe.RouteMetrics{}

@@ -57,9 +57,11 @@ func ownServices(o *transomv1.OwnServices) []protoreflect.ServiceDescriptor {
 // in no listing of routes.
 func (b *builder) addOwnServices(plans *jsonwire.Plans) {
 	for _, service := range ownServices(b.file.Config.GetOwnServices()) {
-		b.snapshot.own = append(b.snapshot.own, string(service.FullName()))
 		for i := range service.Methods().Len() {
 			b.addOwnMethod(plans, service.Methods().Get(i))
+		}
+		if methods := service.Methods(); slices.ContainsFunc(b.snapshot.ownRoutes, func(r *Route) bool { return r.method.Descriptor == methods.Get(0) }) {
+			b.snapshot.own = append(b.snapshot.own, string(service.FullName()))
 		}
 	}
 }
@@ -70,8 +72,8 @@ func (b *builder) addOwnMethod(plans *jsonwire.Plans, d protoreflect.MethodDescr
 		Layers: b.layers(nil, d), Extensions: resolver{protoregistry.GlobalTypes},
 	})
 	b.problems = append(b.problems, problems...)
-	if set == nil {
-		return // a fatal problem said why
+	if set == nil || set.Effective.GetHidden() {
+		return // a fatal problem said why, or nobody is to know of it
 	}
 	m := b.newMethod(d, plans, set, &b.gateway.own.backend)
 	binding, err := m.BindPath(plans)
@@ -101,7 +103,7 @@ func (s *services) update(old, next *Snapshot) {
 
 func (s *Snapshot) serviceNames() []string {
 	var names []string
-	for _, r := range s.registries {
+	for _, r := range s.public {
 		for _, service := range r.Services() {
 			names = append(names, string(service.FullName()))
 		}
@@ -136,11 +138,15 @@ type described struct{ gateway *Gateway }
 
 // search asks each registry in turn, and the types linked into the program
 // last.
-func search[T any](d described, find func(*schema.Registry) (T, error), linked func() (T, error)) (T, error) {
+func search[T any](d described, find func(*schema.Registry) (T, error), linked func() (T, error), withheld func(*Snapshot) error) (T, error) {
 	snapshot := d.gateway.acquire()
 	if snapshot != nil {
 		defer snapshot.release()
-		for _, r := range snapshot.registries {
+		if err := withheld(snapshot); err != nil {
+			var none T
+			return none, err
+		}
+		for _, r := range snapshot.public {
 			if found, err := find(r); err == nil {
 				return found, nil
 			}
@@ -153,21 +159,24 @@ func search[T any](d described, find func(*schema.Registry) (T, error), linked f
 func (d described) FindFileByPath(path string) (protoreflect.FileDescriptor, error) {
 	return search(d,
 		func(r *schema.Registry) (protoreflect.FileDescriptor, error) { return r.FindFileByPath(path) },
-		func() (protoreflect.FileDescriptor, error) { return protoregistry.GlobalFiles.FindFileByPath(path) })
+		func() (protoreflect.FileDescriptor, error) { return protoregistry.GlobalFiles.FindFileByPath(path) },
+		func(s *Snapshot) error { return s.withheldFile(path) })
 }
 
 // FindDescriptorByName implements protodesc.Resolver.
 func (d described) FindDescriptorByName(name protoreflect.FullName) (protoreflect.Descriptor, error) {
 	return search(d,
 		func(r *schema.Registry) (protoreflect.Descriptor, error) { return r.FindDescriptorByName(name) },
-		func() (protoreflect.Descriptor, error) { return protoregistry.GlobalFiles.FindDescriptorByName(name) })
+		func() (protoreflect.Descriptor, error) { return protoregistry.GlobalFiles.FindDescriptorByName(name) },
+		func(s *Snapshot) error { return s.withheldName(name) })
 }
 
 // FindExtensionByName implements reflection.ExtensionResolver.
 func (d described) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
 	return search(d,
 		func(r *schema.Registry) (protoreflect.ExtensionType, error) { return r.FindExtensionByName(name) },
-		func() (protoreflect.ExtensionType, error) { return protoregistry.GlobalTypes.FindExtensionByName(name) })
+		func() (protoreflect.ExtensionType, error) { return protoregistry.GlobalTypes.FindExtensionByName(name) },
+		func(s *Snapshot) error { return s.withheldName(name) })
 }
 
 // FindExtensionByNumber implements reflection.ExtensionResolver.
@@ -178,7 +187,8 @@ func (d described) FindExtensionByNumber(message protoreflect.FullName, field pr
 		},
 		func() (protoreflect.ExtensionType, error) {
 			return protoregistry.GlobalTypes.FindExtensionByNumber(message, field)
-		})
+		},
+		func(s *Snapshot) error { return s.withheldName(message) })
 }
 
 // RangeExtensionsByMessage implements reflection.ExtensionResolver.
@@ -189,7 +199,7 @@ func (d described) RangeExtensionsByMessage(message protoreflect.FullName, f fun
 	}
 	defer snapshot.release()
 	seen := map[protoreflect.FieldNumber]bool{}
-	for _, r := range snapshot.registries {
+	for _, r := range snapshot.public {
 		more := true
 		r.RangeExtensionsByMessage(message, func(t protoreflect.ExtensionType) bool {
 			if n := t.TypeDescriptor().Number(); !seen[n] {

@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/schema"
@@ -42,7 +44,10 @@ type Snapshot struct {
 	policies  *policy.Compiler
 	// registries are the schema sources, in the configuration's order.
 	registries []*schema.Registry
-	conns      map[string]*proxy.Conn // by upstream name
+	// public are these without what is hidden.
+	public []*schema.Registry
+	hidden map[protoreflect.FullName]bool // services and methods
+	conns  map[string]*proxy.Conn         // by upstream name
 
 	// refs counts the requests that use the snapshot and the gateway itself. At
 	// zero it is closed.

@@ -28,7 +28,8 @@ type sources struct {
 	plans      map[*schema.Registry]*jsonwire.Plans
 	registries map[string]*schema.Registry // by source name
 	tolerant   map[*schema.Registry]bool   // a bad method costs itself alone
-	patient    bool                        // servers may be away at first
+	offered    map[*schema.Registry][]offered
+	patient    bool // servers may be away at first
 }
 
 func newSources() *sources {
@@ -37,6 +38,7 @@ func newSources() *sources {
 		plans:      map[*schema.Registry]*jsonwire.Plans{},
 		registries: map[string]*schema.Registry{},
 		tolerant:   map[*schema.Registry]bool{},
+		offered:    map[*schema.Registry][]offered{},
 	}
 }
 
@@ -54,8 +56,15 @@ func (s *sources) load(ctx context.Context, file *config.File, conns map[string]
 	var all []*schema.Registry
 	var problems Problems
 	asked := map[*schema.Reflector]bool{}
+	folders := foldersOf(file)
 	for i, source := range file.Config.GetSchemas() {
 		from, err := s.source(source, file, conns)
+		if _, folder := source.GetSource().(*transomv1.SchemaSource_Directory); folder {
+			if folders == nil {
+				continue // loaded with the first of them
+			}
+			from, folders = schema.Directories(folders...), nil
+		}
 		if err != nil {
 			line, column := file.Position("schemas", i)
 			problems = append(problems, Problem{File: file.Path, Line: line, Column: column, Message: err.Error()})
@@ -75,11 +84,47 @@ func (s *sources) load(ctx context.Context, file *config.File, conns map[string]
 		// A folder can be mended; a set or a server is somebody else's.
 		_, mine := source.GetSource().(*transomv1.SchemaSource_Directory)
 		s.tolerant[registry] = !mine
+		s.offered[registry] = offeredOf(file, i)
 		all = append(all, registry)
 	}
 	s.forget(all)
 	maps.DeleteFunc(s.reflectors, func(_ string, r *schema.Reflector) bool { return !asked[r] })
 	return all, problems
+}
+
+// foldersOf are the folders of a configuration. They are one source: their files may
+// import each other.
+func foldersOf(file *config.File) []string {
+	var folders []string
+	for _, source := range file.Config.GetSchemas() {
+		if s, ok := source.GetSource().(*transomv1.SchemaSource_Directory); ok {
+			folders = append(folders, inDirectory(file.Directory, s.Directory))
+		}
+	}
+	return folders
+}
+
+// offeredOf says what a source of a configuration offers; a folder, what all of them
+// do.
+func offeredOf(file *config.File, index int) []offered {
+	all := file.Config.GetSchemas()
+	if _, folder := all[index].GetSource().(*transomv1.SchemaSource_Directory); !folder {
+		return []offered{newOffered(index, "", all[index])}
+	}
+	var list []offered
+	for i, source := range all {
+		if s, ok := source.GetSource().(*transomv1.SchemaSource_Directory); ok {
+			list = append(list, newOffered(i, inDirectory(file.Directory, s.Directory), source))
+		}
+	}
+	return list
+}
+
+// offeredBy says which services of a registry in use are served.
+func (s *sources) offeredBy(r *schema.Registry) []offered {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.offered[r]
 }
 
 // same returns the registry that a source gave before, if that is the same, else
@@ -155,6 +200,7 @@ func (s *sources) plansOf(r *schema.Registry) *jsonwire.Plans {
 // forget drops the plans of registries that are not used any more.
 func (s *sources) forget(used []*schema.Registry) {
 	plans := map[*schema.Registry]*jsonwire.Plans{}
+	maps.DeleteFunc(s.offered, func(r *schema.Registry, _ []offered) bool { return !slices.Contains(used, r) })
 	maps.DeleteFunc(s.tolerant, func(r *schema.Registry, _ bool) bool { return !slices.Contains(used, r) })
 	for _, r := range used {
 		if plans[r] = s.plans[r]; plans[r] == nil {

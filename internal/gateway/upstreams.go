@@ -106,6 +106,7 @@ func (b *builder) idlePatterns() {
 			}
 		}
 	})
+	b.idleOffers(names)
 	for _, u := range b.upstreams {
 		for i, pattern := range b.file.Config.GetUpstreams()[u.name].GetServices() {
 			matches := func(service string) bool { return matchService(pattern, service) >= 0 }

@@ -26,6 +26,7 @@ import (
 type sourceText struct {
 	path string // as other files import it
 	file string // as the user typed it
+	root string // the folder it comes from
 	text string
 }
 
@@ -37,11 +38,27 @@ type compiled struct {
 	// valid are, beside problems, the texts that have none and that import nothing
 	// that has one.
 	valid []sourceText
+
+	// again are, beside problems, the texts with the names of groups in the
+	// compiler's spelling, if that was a problem.
+	again []sourceText
 }
 
 // compile compiles the texts, which may import each other and the built-in
-// files. With a problem there are no files. The root stands in messages.
-func compile(ctx context.Context, root string, texts []sourceText) (result compiled, problems Problems) {
+// files. With a problem that is no warning there are no files. The root stands in
+// messages.
+func compile(ctx context.Context, root string, texts []sourceText) (compiled, Problems) {
+	for range maxGroupPasses {
+		result, problems := compileOnce(ctx, root, texts)
+		if result.again == nil {
+			return result, problems
+		}
+		texts = result.again
+	}
+	return compileOnce(ctx, root, texts)
+}
+
+func compileOnce(ctx context.Context, root string, texts []sourceText) (result compiled, problems Problems) {
 	defer func() {
 		// A defect of the compiler must not end the gateway: the schema in
 		// service stays.
@@ -67,13 +84,15 @@ func compile(ctx context.Context, root string, texts []sourceText) (result compi
 	if err != nil {
 		return compiled{}, stopped(err)
 	}
+	warnings := downgrade(found, opener)
 	if hasErrors(found) {
 		files, err := understood(ctx, executor, session, opener, paths)
 		if err != nil {
 			return compiled{}, stopped(err)
 		}
 		d := newDiagnosis(root, opener, files)
-		return compiled{valid: d.valid(found, texts)}, d.problems(found)
+		d.texts = texts
+		return compiled{valid: d.valid(found, texts), again: d.spellGroups(found, texts)}, append(d.problems(found), warnings...)
 	}
 	if results[0].Fatal != nil {
 		return compiled{}, defect(results[0].Fatal)
@@ -85,7 +104,7 @@ func compile(ctx context.Context, root string, texts []sourceText) (result compi
 	case err != nil:
 		return compiled{}, defect(err)
 	}
-	return result, nil
+	return result, warnings
 }
 
 // stopped is the problem of a compilation that was not let finish.

@@ -28,6 +28,8 @@ type diagnosis struct {
 	imports map[string][]string     // by import path, as they stand in the text
 	symbols *symbolIndex            // of files, made when first needed
 	cyclic  bool                    // files import each other in a circle
+	texts   []sourceText            // what was compiled
+	missing map[string][]string     // by import path, the imports that are nowhere
 }
 
 // The compiler has no tags for these.
@@ -61,15 +63,23 @@ func (d *diagnosis) problems(found *report.Report) Problems {
 	var problems Problems
 	explained := explanations(found)
 	d.cyclic = slices.ContainsFunc(found.Diagnostics, isCycle)
+	d.findMissing(found)
+	imports := missingImports{}
 	for i := range found.Diagnostics {
 		diagnostic := &found.Diagnostics[i]
 		if diagnostic.Level() > report.Error || isCycle(*diagnostic) {
 			continue
 		}
-		if problem, ok := d.problem(diagnostic, explained[i]); ok {
+		problem, ok := d.problem(diagnostic, explained[i])
+		switch {
+		case !ok:
+		case diagnostic.Message() == missingImport:
+			imports.add(quoted(diagnostic.Primary().Text()), problem)
+		default:
 			problems = append(problems, problem)
 		}
 	}
+	problems = append(problems, imports.problems()...)
 	if d.cyclic {
 		problems = append(problems, d.cycles()...)
 	}
@@ -104,6 +114,9 @@ func (d *diagnosis) problem(diagnostic *report.Diagnostic, explained []explanati
 		if d.cyclic && d.imported(names, at.File) {
 			return problem, false // the compiler cut the circle at this import
 		}
+		if d.mayBeMissing(names, at.File) {
+			return problem, false
+		}
 		problem.Message += cmp.Or(d.index().suggest(names, d.importedBy(at.File)), d.related(diagnostic, explained))
 	case strings.HasPrefix(problem.Message, unknownField):
 		problem.Message = d.unknownField(quotedName(problem.Message), at.Text())
@@ -131,10 +144,7 @@ func (d *diagnosis) related(diagnostic *report.Diagnostic, explained []explanati
 
 // unknownField says what may have been meant by the name of a field in an option.
 func (d *diagnosis) unknownField(message, written string) string {
-	name := strings.TrimSpace(written)
-	if end := strings.IndexFunc(name, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }); end >= 0 {
-		name = name[:end]
-	}
+	name := identifier(written)
 	fields := d.index().fields(message)
 	text := fmt.Sprintf("`%s` has no field `%s`", message, name)
 	if near := nearest.Of(fields, name); near != "" {
@@ -144,6 +154,15 @@ func (d *diagnosis) unknownField(message, written string) string {
 		return text
 	}
 	return fmt.Sprintf("%s; it has %s", text, strings.Join(fields, ", "))
+}
+
+// identifier is the name that a text begins with.
+func identifier(text string) string {
+	name := strings.TrimSpace(text)
+	if end := strings.IndexFunc(name, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }); end >= 0 {
+		name = name[:end]
+	}
+	return name
 }
 
 // cycles names the files that import each other in a circle. Where the compiler
@@ -184,11 +203,7 @@ func (d *diagnosis) missingImport(statement string) string {
 	if path == "" {
 		return "imports a file that does not exist"
 	}
-	paths := make([]string, 0, len(d.opener.files))
-	for path := range d.opener.files {
-		paths = append(paths, path)
-	}
-	return fmt.Sprintf("imports %q, which is neither in %s nor built in: %s", path, d.root, suggestImport(path, d.root, paths))
+	return fmt.Sprintf("imports %q, which is neither in %s nor built in: %s", path, d.root, suggestImport(path, d.root, d.texts))
 }
 
 // quoted is the text between the first and the last quote.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/bufbuild/protocompile/experimental/report"
+	"github.com/bufbuild/protocompile/experimental/source"
 	"github.com/bufbuild/protocompile/experimental/source/length"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -64,15 +65,17 @@ func valueOf(message protoreflect.Message, field protoreflect.Name) protoreflect
 
 // explain adds what the compiler wrote under the place itself, and the other
 // places that it points to.
-func (d *diagnosis) explain(explained []explanation) string {
+func (d *diagnosis) explain(explained []explanation) string { return explain(d.byFile, explained) }
+
+func explain(files map[string]*source.File, explained []explanation) string {
 	var b strings.Builder
 	for _, e := range explained {
 		switch {
 		case e.message == "" || e.edits:
 		case e.primary:
 			fmt.Fprintf(&b, ": %s", e.message)
-		case d.byFile[e.file] != nil:
-			at := d.byFile[e.file].Location(e.start, length.Runes)
+		case files[e.file] != nil:
+			at := files[e.file].Location(e.start, length.Runes)
 			fmt.Fprintf(&b, "; %s:%d:%d: %s", e.file, at.Line, at.Column, e.message)
 		}
 	}

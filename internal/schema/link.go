@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,6 +20,9 @@ type linkInput struct {
 
 	// display turns an import path into the file as the user knows it.
 	display func(path string) string
+
+	// folders are the folders of the files, by import path, if the source has any.
+	folders map[string]string
 
 	// files are the source's own, in any order, each with a name of its own.
 	files []*descriptorpb.FileDescriptorProto
@@ -70,6 +74,7 @@ func link(in linkInput) (*Registry, Problems) {
 		source:   in.source,
 		display:  in.display,
 		digest:   in.digest,
+		folders:  in.folders,
 		files:    l.files,
 		types:    dynamicpb.NewTypes(l.files),
 		services: services,
@@ -172,14 +177,22 @@ func (l *linker) linkOwn(file *descriptorpb.FileDescriptorProto) linkState {
 			absent[i] = true
 		}
 	}
+	if l.strict && len(absent) > 0 && l.problems.Err() != nil {
+		return failed // what is wrong with the import is said
+	}
 	if l.strict && len(absent) > 0 {
+		l.report(file, true, "%s; it is left out", l.absence(file.GetDependency()[slices.Min(slices.Collect(maps.Keys(absent)))]))
 		return failed
 	}
 	d, err := l.build(without(file, absent))
+	if err == nil {
+		err = reservedJSONName(file)
+	}
 	if err != nil {
 		l.problems = append(l.problems, place(file, err, Problem{
 			File:    l.display(file.GetName()),
 			Message: l.reason(file, absent, err),
+			Warning: isMessageSet(err),
 		}))
 		return failed
 	}

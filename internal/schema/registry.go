@@ -21,6 +21,7 @@ type Registry struct {
 	source   string
 	display  func(path string) string
 	digest   [32]byte
+	folders  map[string]string
 	files    *protoregistry.Files
 	types    *dynamicpb.Types
 	services []protoreflect.ServiceDescriptor
@@ -38,6 +39,10 @@ func (r *Registry) Source() string { return r.source }
 // Digest changes when what the source holds changes, comments included. Equal
 // sources have equal digests.
 func (r *Registry) Digest() [32]byte { return r.digest }
+
+// Folder returns the folder that a file of the source comes from, as it was given
+// to [Directories]; empty for other sources.
+func (r *Registry) Folder(file protoreflect.FileDescriptor) string { return r.folders[file.Path()] }
 
 // Services returns the services that the source itself declares, sorted by full
 // name; neither those of built-in imports nor the reflection, health and

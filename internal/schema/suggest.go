@@ -3,7 +3,6 @@ package schema
 import (
 	"cmp"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -12,29 +11,6 @@ import (
 
 	"github.com/transom-gateway/transom/internal/nearest"
 )
-
-// suggestImport says what may have been meant by an import path that is nowhere:
-// the same file under another folder, a path that is nearly the same, or what to
-// do about it.
-func suggestImport(path, root string, paths []string) string {
-	paths = append(slices.Clone(paths), wellKnownPaths()...)
-	slices.Sort(paths)
-	for _, known := range paths {
-		if strings.HasSuffix(known, "/"+path) {
-			return fmt.Sprintf("imports are relative to %s, so write %q, or give the folder %q instead",
-				root, known, filepath.Join(root, strings.TrimSuffix(known, "/"+path)))
-		}
-	}
-	for _, known := range paths {
-		if strings.HasSuffix(path, "/"+known) {
-			return fmt.Sprintf("imports are relative to %s, so write %q", root, known)
-		}
-	}
-	if near := nearest.Of(paths, path); near != "" {
-		return fmt.Sprintf("did you mean %q?", near)
-	}
-	return fmt.Sprintf("copy the file to %s", filepath.Join(root, path))
-}
 
 // symbolIndex knows which file declares a name.
 type symbolIndex struct {

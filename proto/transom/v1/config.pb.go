@@ -678,7 +678,8 @@ func (x *Admin) GetAddress() string {
 	return ""
 }
 
-// SchemaSource is one place that descriptors come from. Each source has a
+// SchemaSource is one place that descriptors come from. All folders are one
+// source, whose files may import each other. Each set and each server has a
 // registry of its own: two may hold different files of one name.
 type SchemaSource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -687,7 +688,12 @@ type SchemaSource struct {
 	//	*SchemaSource_Directory
 	//	*SchemaSource_DescriptorSet
 	//	*SchemaSource_Reflection
-	Source        isSchemaSource_Source `protobuf_oneof:"source"`
+	Source isSchemaSource_Source `protobuf_oneof:"source"`
+	// Which services of it are served: full names, "package.*" for a package and
+	// all below it, or "*". Empty: all.
+	Services []string `protobuf:"bytes,4,rep,name=services,proto3" json:"services,omitempty"`
+	// Which of these are not, by the same patterns.
+	Exclude       []string `protobuf:"bytes,5,rep,name=exclude,proto3" json:"exclude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -752,6 +758,20 @@ func (x *SchemaSource) GetReflection() *Reflection {
 		if x, ok := x.Source.(*SchemaSource_Reflection); ok {
 			return x.Reflection
 		}
+	}
+	return nil
+}
+
+func (x *SchemaSource) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *SchemaSource) GetExclude() []string {
+	if x != nil {
+		return x.Exclude
 	}
 	return nil
 }
@@ -2632,13 +2652,15 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1b\n" +
 	"\tclient_ca\x18\x03 \x01(\tR\bclientCa\"!\n" +
 	"\x05Admin\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\"\x9b\x01\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\"\xd1\x01\n" +
 	"\fSchemaSource\x12\x1e\n" +
 	"\tdirectory\x18\x01 \x01(\tH\x00R\tdirectory\x12'\n" +
 	"\x0edescriptor_set\x18\x02 \x01(\tH\x00R\rdescriptorSet\x128\n" +
 	"\n" +
 	"reflection\x18\x03 \x01(\v2\x16.transom.v1.ReflectionH\x00R\n" +
-	"reflectionB\b\n" +
+	"reflection\x12\x1a\n" +
+	"\bservices\x18\x04 \x03(\tR\bservices\x12\x18\n" +
+	"\aexclude\x18\x05 \x03(\tR\aexcludeB\b\n" +
 	"\x06source\"W\n" +
 	"\n" +
 	"Reflection\x12\x1a\n" +

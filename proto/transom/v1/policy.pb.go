@@ -365,8 +365,11 @@ type Policy struct {
 	Status []*StatusMapping `protobuf:"bytes,18,rep,name=status,proto3" json:"status,omitempty"`
 	// What the method may say of its HTTP answer in its response metadata.
 	ResponseMetadata *ResponseMetadata `protobuf:"bytes,19,opt,name=response_metadata,json=responseMetadata,proto3" json:"response_metadata,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Keeps the method off every protocol, gRPC reflection, health and the list of
+	// routes: calling it is like calling a method that does not exist.
+	Hidden        *bool `protobuf:"varint,20,opt,name=hidden,proto3,oneof" json:"hidden,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Policy) Reset() {
@@ -530,6 +533,13 @@ func (x *Policy) GetResponseMetadata() *ResponseMetadata {
 		return x.ResponseMetadata
 	}
 	return nil
+}
+
+func (x *Policy) GetHidden() bool {
+	if x != nil && x.Hidden != nil {
+		return *x.Hidden
+	}
+	return false
 }
 
 // Auth says who may call. Without it a method is open.
@@ -2594,7 +2604,7 @@ var File_transom_v1_policy_proto protoreflect.FileDescriptor
 const file_transom_v1_policy_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/policy.proto\x12\n" +
-	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\"\xc9\a\n" +
+	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\"\xf1\a\n" +
 	"\x06Policy\x12$\n" +
 	"\x04auth\x18\x01 \x01(\v2\x10.transom.v1.AuthR\x04auth\x12'\n" +
 	"\x05login\x18\x02 \x01(\v2\x11.transom.v1.LoginR\x05login\x12*\n" +
@@ -2616,7 +2626,9 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x06events\x18\x10 \x03(\v2\x15.transom.v1.EventRuleR\x06events\x12$\n" +
 	"\x04json\x18\x11 \x01(\v2\x10.transom.v1.JsonR\x04json\x121\n" +
 	"\x06status\x18\x12 \x03(\v2\x19.transom.v1.StatusMappingR\x06status\x12I\n" +
-	"\x11response_metadata\x18\x13 \x01(\v2\x1c.transom.v1.ResponseMetadataR\x10responseMetadata\"\xbb\x02\n" +
+	"\x11response_metadata\x18\x13 \x01(\v2\x1c.transom.v1.ResponseMetadataR\x10responseMetadata\x12\x1b\n" +
+	"\x06hidden\x18\x14 \x01(\bH\x00R\x06hidden\x88\x01\x01B\t\n" +
+	"\a_hidden\"\xbb\x02\n" +
 	"\x04Auth\x12'\n" +
 	"\x03jwt\x18\x01 \x01(\v2\x13.transom.v1.JwtAuthH\x00R\x03jwt\x123\n" +
 	"\asession\x18\x02 \x01(\v2\x17.transom.v1.SessionAuthH\x00R\asession\x12-\n" +
@@ -2923,6 +2935,7 @@ func file_transom_v1_policy_proto_init() {
 	if File_transom_v1_policy_proto != nil {
 		return
 	}
+	file_transom_v1_policy_proto_msgTypes[0].OneofWrappers = []any{}
 	file_transom_v1_policy_proto_msgTypes[1].OneofWrappers = []any{
 		(*Auth_Jwt)(nil),
 		(*Auth_Session)(nil),
