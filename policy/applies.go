@@ -44,6 +44,8 @@ func (b *build) isTakenBack(field protoreflect.FieldDescriptor, value protorefle
 			return true
 		}
 		return false
+	case field.Message() == nil:
+		return false // hidden: false says it itself
 	case field.Message().FullName() == (&durationpb.Duration{}).ProtoReflect().Descriptor().FullName():
 		return countSet(value.Message()) == 0 // 0s
 	case !isDisabled(value.Message()):
