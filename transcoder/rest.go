@@ -159,6 +159,13 @@ func (c *restCall) writeText(httpStatus int, contentType string, body *text) {
 		return
 	}
 	setContentType(h, contentType)
+	if size >= largeAnswer || size >= longAnswer && c.r.ProtoMajor > 1 {
+		controller := http.NewResponseController(c.w)
+		err := controller.SetWriteDeadline(time.Now().Add(writeTimeout + time.Duration(size>>16)*time.Second))
+		if err == nil && c.r.ProtoMajor == 1 { // over HTTP/2 it is the stream's, whose last bytes the server writes later
+			defer func() { _ = controller.SetWriteDeadline(time.Time{}) }()
+		}
+	}
 	if size >= minCompressed && h["Content-Encoding"] == nil {
 		addVary(h, "Accept-Encoding")
 		if encoding := acceptedEncoding(c.r.Header); encoding != nil {
@@ -177,12 +184,6 @@ func (c *restCall) writeText(httpStatus int, contentType string, body *text) {
 	if httpStatus != http.StatusOK {
 		c.w.WriteHeader(httpStatus)
 	}
-	if size >= largeAnswer {
-		controller := http.NewResponseController(c.w)
-		if controller.SetWriteDeadline(time.Now().Add(writeTimeout+time.Duration(size>>16)*time.Second)) == nil {
-			defer func() { _ = controller.SetWriteDeadline(time.Time{}) }()
-		}
-	}
 	if c.r.Method == http.MethodHead && body.long != nil {
 		return
 	}
@@ -190,7 +191,8 @@ func (c *restCall) writeText(httpStatus int, contentType string, body *text) {
 }
 
 // largeAnswer is what a connection may not take at once, in bytes; the client of
-// such an answer has writeTimeout, and a second for each 64 KiB, to read it.
+// such an answer has writeTimeout, and a second for each 64 KiB, to read it. Over
+// HTTP/2, where the client says how much is taken, longAnswer is enough for that.
 const largeAnswer = 256 << 10
 
 // writeError sends an error as a google.rpc.Status.

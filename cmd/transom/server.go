@@ -59,7 +59,9 @@ func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry) (*serve
 		}
 		l.check(headOptions(g), t)
 		s.listeners = append(s.listeners, l)
-		s.http = append(s.http, newHTTPServer(g, l.tls, t))
+		h := newHTTPServer(g, l.tls, t)
+		limitConnections(h, c)
+		s.http = append(s.http, h)
 	}
 	if address := file.Config.GetAdmin().GetAddress(); address != config.NoAdmin {
 		l, err := net.Listen("tcp", address)

@@ -14,6 +14,12 @@ import (
 // above, somebody meant something else.
 const maxConnections = 1024
 
+// maxStreams and maxWaiting are where a limit of a listener's connections is none.
+const (
+	maxStreams = 100_000
+	maxWaiting = 1 << 40
+)
+
 func (c *checker) listeners(config *transomv1.Config) {
 	seen := map[string]string{}
 	for i, l := range config.Listeners {
@@ -21,6 +27,12 @@ func (c *checker) listeners(config *transomv1.Config) {
 		c.address(join(path, "address"), l.Address, true, seen)
 		if l.Http3 {
 			c.fail(join(path, "http3"), "HTTP/3 has no effect in this version yet; remove it")
+		}
+		if l.MaxStreams > maxStreams {
+			c.fail(join(path, "max_streams"), "is %d; expected at most %d", l.MaxStreams, maxStreams)
+		}
+		if l.MaxWaitingBytes > maxWaiting {
+			c.fail(join(path, "max_waiting_bytes"), "is %d; expected at most %d (1 TiB)", l.MaxWaitingBytes, uint64(maxWaiting))
 		}
 		if l.Tls == nil {
 			continue

@@ -27,11 +27,12 @@ const (
 type incoming struct {
 	messages []mem.Buffer // nil stands for an empty message
 	room     [2]mem.Buffer
-	held     int64 // bytes in messages
-	window   int64 // what the server may still send
-	target   int64 // what window and held should add up to
-	missing  int64 // bytes of the message that is arriving
-	wanted   bool  // somebody waits for a message
+	held     int64  // bytes in messages
+	window   int64  // what the server may still send
+	target   int64  // what window and held should add up to
+	missing  int64  // bytes of the message that is arriving
+	wanted   bool   // somebody waits for a message
+	claim    *claim // the room of the message that is arriving, nil for none
 
 	// reader's own
 	prefix [prefixSize]byte
@@ -84,7 +85,7 @@ func (in *incoming) read(s *Stream, br *bufio.Reader, n int) (left int, err erro
 		}
 		n -= k
 		if in.filled += k; in.filled == in.size {
-			in.complete(s, mem.NewBuffer(in.buffer, s.conn.options.Pool))
+			in.complete(s, mem.NewBuffer(in.buffer, s.bufferPool()))
 		}
 	}
 	if in.buffer != nil {
@@ -119,7 +120,13 @@ func (in *incoming) begin(s *Stream) error {
 		in.complete(s, nil)
 		return nil
 	}
-	in.buffer = s.conn.options.Pool.Get(min(in.size, trusted))
+	first := trusted
+	if in.size > freeMessage {
+		if s.claim(in.size); s.waitsForRoom() {
+			first = defaultMaxFrame
+		}
+	}
+	in.buffer = s.conn.options.Pool.Get(min(in.size, first))
 	return nil
 }
 
@@ -135,14 +142,15 @@ func (in *incoming) grow(s *Stream) {
 func (in *incoming) complete(s *Stream, message mem.Buffer) {
 	in.buffer, in.have = nil, 0
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	in.missing = 0
 	if s.ended {
+		s.mu.Unlock()
 		if message != nil {
-			message.Free()
+			message.Free() // without the lock: it may make room for other streams
 		}
 		return
 	}
+	defer s.mu.Unlock()
 	if in.messages == nil {
 		in.messages = in.room[:0]
 	}
@@ -156,6 +164,9 @@ func (in *incoming) complete(s *Stream, message mem.Buffer) {
 // grant returns by how much the window has to grow for a message that is larger,
 // once it is the one that is waited for. s.mu is held.
 func (in *incoming) grant(s *Stream) (credit int64) {
+	if in.claim != nil && in.claim.waiting {
+		return 0
+	}
 	if need := min(in.missing, math.MaxInt32); (s.unary || in.wanted) && need > in.window {
 		credit = need - in.window
 		in.window += credit

@@ -38,6 +38,7 @@ type Stream struct {
 	ended    bool
 	err      error // of the end; nil for status OK
 	recycle  bool  // nobody but the caller can touch it any more
+	claimed  bool  // a claim may still know it
 	in       incoming
 }
 
@@ -81,7 +82,7 @@ func (s *Stream) reply() (Reply, error) {
 	if count > 0 && s.in.messages[0] != nil {
 		reply.Message = mem.BufferSlice{s.in.messages[0]}
 	}
-	recycle := s.recycle
+	recycle := s.recycle && !s.claimed
 	s.mu.Unlock()
 	if recycle {
 		s.reset()
@@ -232,8 +233,10 @@ func (s *Stream) close(code http2.ErrCode, err error, last bool) {
 		return
 	}
 	s.ended, s.err = true, err
-	stop := s.stop
+	stop, claim := s.stop, s.in.claim
+	s.in.claim = nil
 	s.mu.Unlock()
+	claim.drop()
 	// Whoever took it off the connection is the last that can have it.
 	s.recycle = s.conn.forget(s, code) && last
 	if stop != nil {

@@ -512,9 +512,15 @@ type Listener struct {
 	// Serve TLS. Without it: cleartext HTTP/1.1 and HTTP/2 on one port.
 	Tls *ServerTls `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
 	// Serve HTTP/3 on the same UDP port; needs tls.
-	Http3         bool `protobuf:"varint,3,opt,name=http3,proto3" json:"http3,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Http3 bool `protobuf:"varint,3,opt,name=http3,proto3" json:"http3,omitempty"`
+	// How many requests a client may have open at a time on one HTTP/2 connection;
+	// it is told so (SETTINGS_MAX_CONCURRENT_STREAMS). Default: 100.
+	MaxStreams uint32 `protobuf:"varint,16,opt,name=max_streams,json=maxStreams,proto3" json:"max_streams,omitempty"`
+	// How many bytes the backends' messages may hold together that wait for one
+	// client's connection; messages up to 64 KiB do not count. Default: 16 MiB.
+	MaxWaitingBytes uint64 `protobuf:"varint,17,opt,name=max_waiting_bytes,json=maxWaitingBytes,proto3" json:"max_waiting_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Listener) Reset() {
@@ -566,6 +572,20 @@ func (x *Listener) GetHttp3() bool {
 		return x.Http3
 	}
 	return false
+}
+
+func (x *Listener) GetMaxStreams() uint32 {
+	if x != nil {
+		return x.MaxStreams
+	}
+	return 0
+}
+
+func (x *Listener) GetMaxWaitingBytes() uint64 {
+	if x != nil {
+		return x.MaxWaitingBytes
+	}
+	return 0
 }
 
 // ServerTls is a listener's certificate.
@@ -2642,11 +2662,14 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"reflection\x88\x01\x01\x12\x1b\n" +
 	"\x06health\x18\x02 \x01(\bH\x01R\x06health\x88\x01\x01B\r\n" +
 	"\v_reflectionB\t\n" +
-	"\a_health\"c\n" +
+	"\a_health\"\xb0\x01\n" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ServerTlsR\x03tls\x12\x14\n" +
-	"\x05http3\x18\x03 \x01(\bR\x05http3\"\\\n" +
+	"\x05http3\x18\x03 \x01(\bR\x05http3\x12\x1f\n" +
+	"\vmax_streams\x18\x10 \x01(\rR\n" +
+	"maxStreams\x12*\n" +
+	"\x11max_waiting_bytes\x18\x11 \x01(\x04R\x0fmaxWaitingBytes\"\\\n" +
 	"\tServerTls\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1b\n" +
