@@ -112,7 +112,7 @@ func (p *Plan) Check(wire []byte) error {
 	e.pass(nil, 0, pieceSize, nil)
 	out, err := e.top((*b)[:0], p)
 	if err != nil {
-		out, err = e.again((*b)[:0], p, err)
+		out, err = e.again(out[:0], p, err)
 	}
 	freePiece(b, out)
 	e.free()
@@ -124,7 +124,7 @@ func (e *encoder) whole(dst []byte, p *Plan) ([]byte, error) {
 	e.keepAll(dst, e.MaxBytes)
 	out, err := e.top(dst, p)
 	if err != nil {
-		out, err = e.again(dst, p, err)
+		out, err = e.again(out[:len(dst)], p, err) // in the memory there is by now
 	}
 	if err == nil && len(out) > e.room {
 		err = e.check(out)
@@ -145,7 +145,7 @@ func (e *encoder) measured(dst []byte, p *Plan) ([]byte, *Long, error) {
 	e.pass(dst, e.MaxBytes, convertedAtOnce, nil)
 	out, err := e.top(dst, p)
 	if err != nil {
-		out, err = e.again(dst, p, err)
+		out, err = e.again(out[:len(dst)], p, err) // in the memory there is by now
 	}
 	if err == nil {
 		err = e.check(out)
@@ -228,6 +228,7 @@ func (e *encoder) again(dst []byte, p *Plan, fast error) ([]byte, error) {
 		if out, fast = e.top(dst, p); fast == nil {
 			return out, nil
 		}
+		dst = out[:len(dst)]
 	}
 	if isTooLarge(fast) {
 		return dst, fast
@@ -260,7 +261,7 @@ func (e *encoder) top(dst []byte, p *Plan) ([]byte, error) {
 	out, _, err := e.fields(dst, p, e.wire, 0)
 	switch {
 	case err != nil:
-		return dst, err
+		return out, err
 	case e.gone == 0 && len(out) == len(dst):
 		return e.field.appendUnset(dst, e.Output), nil
 	}
