@@ -156,7 +156,7 @@ func (e *encoder) measured(dst []byte, p *Plan) ([]byte, *Long, error) {
 			plan: p, field: e.field, wire: e.wire, output: e.Output, exact: e.exact, early: e.early,
 			size: e.gone + len(out) - e.start,
 		}
-		out = out[:e.start]
+		out = dst // what it grew to is not held while the JSON is written
 	}
 	e.free()
 	if err != nil {
