@@ -16,45 +16,77 @@ var _ resolver.ClientConn = (*addresses)(nil)
 var errNoAddress = errors.New("the name has no address")
 
 // UpdateState implements resolver.ClientConn. Addresses that stay keep their
-// connections; those of the others end with their last call.
+// connections; those of the others end with their last call, once one of the
+// addresses that are left or new is connected.
 func (a *addresses) UpdateState(state resolver.State) error {
 	c := (*Conn)(a)
-	defer c.report()
 	groups := groupsOf(state, c.target)
+	if len(groups) == 0 {
+		a.ReportError(errNoAddress)
+		return errNoAddress
+	}
+	defer c.report()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() != nil {
 		return nil
 	}
+	known := slices.Concat(c.endpoints, c.vanished)
 	var kept []*endpoint
 	for _, group := range groups {
 		for i := range max(1, c.target.Connections) {
-			kept = append(kept, c.endpoint(group, i))
+			kept = append(kept, c.endpoint(known, group, i))
 		}
 	}
-	for _, e := range c.endpoints {
-		if !slices.Contains(kept, e) {
-			e.retire()
-		}
-	}
-	c.endpoints = kept
-	c.failure = nil
-	if len(kept) == 0 {
-		c.failure = errNoAddress
-	}
+	c.vanished = slices.DeleteFunc(known, func(e *endpoint) bool { return slices.Contains(kept, e) })
+	c.endpoints, c.failure, c.unresolved = kept, nil, nil
+	c.retireVanished()
 	c.publish()
-	return c.failure
+	return nil
 }
 
 // endpoint returns the one that there is for these addresses, or a new one.
 // c.mu is held.
-func (c *Conn) endpoint(group []string, index int) *endpoint {
-	for _, e := range c.endpoints {
-		if e.index == index && slices.Equal(e.addresses, group) {
+func (c *Conn) endpoint(known []*endpoint, group []string, index int) *endpoint {
+	for _, e := range known {
+		if e.index == index && e.fits(group, c.target.LoadBalancing) {
 			return e
 		}
 	}
 	return c.connect(group, index)
+}
+
+// fits reports whether the endpoint can stay where a resolver gives these
+// addresses. owner.mu is held.
+func (e *endpoint) fits(group []string, policy string) bool {
+	if slices.Equal(e.addresses, group) {
+		return true
+	}
+	if policy != pickFirst {
+		return false
+	}
+	// DNS gives the addresses of a name in another order each time.
+	if slices.Equal(slices.Sorted(slices.Values(e.addresses)), slices.Sorted(slices.Values(group))) {
+		return true
+	}
+	if e.conn == nil || !slices.Contains(group, e.address) {
+		return false
+	}
+	e.addresses = group
+	return true
+}
+
+// retireVanished ends the endpoints whose addresses are gone, except those that
+// are all there is to make calls on. c.mu is held.
+func (c *Conn) retireVanished() {
+	replaced := slices.ContainsFunc(c.endpoints, func(e *endpoint) bool { return e.conn != nil })
+	c.vanished = slices.DeleteFunc(c.vanished, func(e *endpoint) bool {
+		if e.conn != nil && !replaced {
+			return false
+		}
+		e.retire()
+		return true
+	})
 }
 
 // groupsOf returns the addresses, grouped into those of which one connection is
@@ -82,16 +114,28 @@ func groupsOf(state resolver.State, t Target) [][]string {
 	return groups
 }
 
-// ReportError implements resolver.ClientConn. What was known stays in use.
+// ReportError implements resolver.ClientConn. What was known stays in use; where
+// the name is known to have no address any more, as long as one of them connects:
+// they may be somebody else's by now.
 func (a *addresses) ReportError(err error) {
 	c := (*Conn)(a)
 	defer c.report()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.endpoints) == 0 && c.ctx.Err() == nil {
-		c.failure = err
-		c.publish()
+	if c.ctx.Err() != nil {
+		return
 	}
+	c.unresolved = err
+	if errors.Is(err, errNoAddress) && !c.reached() && c.why() != nil {
+		for _, e := range c.endpoints {
+			e.retire()
+		}
+		c.endpoints = nil
+	}
+	if len(c.endpoints) == 0 {
+		c.failure = err
+	}
+	c.publish()
 }
 
 // NewAddress implements resolver.ClientConn, for resolvers of old.

@@ -31,6 +31,7 @@ type Conn struct {
 
 	ready atomic.Pointer[[]*transport.Conn] // what calls are spread over; never changed
 	next  atomic.Uint32
+	line  line
 
 	ctx    context.Context // ends with the Conn
 	cancel context.CancelFunc
@@ -40,9 +41,12 @@ type Conn struct {
 	changed       chan struct{} // closed and replaced when anything below changes
 	resolver      resolver.Resolver
 	endpoints     []*endpoint
+	vanished      []*endpoint                   // in use though their addresses are gone, until others are connected
 	open          map[*transport.Conn]*endpoint // those in use, and those with calls to be finished
 	failure       error                         // why there are no addresses
+	unresolved    error                         // why the last question for the addresses had no answer
 	failureLogged bool                          // the log heard that the backend cannot be reached
+	staleLogged   bool                          // the log heard that its name is not resolved any more
 
 	pool  *Pool
 	key   string
@@ -83,10 +87,10 @@ func (c *Conn) close() {
 	c.cancel()
 	c.resolver.Close()
 	c.mu.Lock()
-	for _, e := range c.endpoints {
+	for _, e := range slices.Concat(c.endpoints, c.vanished) {
 		e.conn = nil
 	}
-	c.endpoints, c.failure = nil, errClosed
+	c.endpoints, c.vanished, c.failure = nil, nil, errClosed
 	c.publish()
 	open := slices.Collect(maps.Keys(c.open))
 	c.mu.Unlock()
@@ -102,7 +106,7 @@ func (c *Conn) Target() Target { return c.target }
 // publish makes known what has changed. c.mu is held.
 func (c *Conn) publish() {
 	ready := make([]*transport.Conn, 0, len(c.endpoints))
-	for _, e := range c.endpoints {
+	for _, e := range slices.Concat(c.endpoints, c.vanished) {
 		if e.conn != nil {
 			ready = append(ready, e.conn)
 		}
@@ -110,36 +114,84 @@ func (c *Conn) publish() {
 	if !slices.Equal(ready, *c.ready.Load()) {
 		c.ready.Store(&ready)
 	}
+	if len(ready) == 0 {
+		c.line.dissolve() // there is nothing to wait for
+	}
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
 
-// pick returns a connection that is ready. It waits for one that is being made,
-// and fails where the last attempt at each address has.
-func (c *Conn) pick(ctx context.Context) (*transport.Conn, error) {
+// reached reports whether there is a connection.
+func (c *Conn) reached() bool { return len(*c.ready.Load()) > 0 }
+
+// pick returns a connection that is ready and whose server takes one call more,
+// and whether it keeps a stream for this one. It waits for a connection that is
+// being made, or for room, and fails where the last attempt at each address has. t
+// is the same for all picks of a call.
+func (c *Conn) pick(ctx context.Context, t *turn) (conn *transport.Conn, reserved bool, err error) {
 	for {
-		if ready := *c.ready.Load(); len(ready) == 1 {
-			return ready[0], nil
-		} else if len(ready) > 1 {
-			return ready[c.next.Add(1)%uint32(len(ready))], nil
+		if c.line.waiting.Load() == 0 {
+			if conn := c.withRoom(); conn != nil {
+				return conn, false, nil
+			}
 		}
 		c.mu.Lock()
 		err := c.why()
 		changed := c.changed
-		nothing := len(*c.ready.Load()) == 0
+		reached := c.reached()
 		c.mu.Unlock()
 		switch {
-		case !nothing:
+		case reached:
+			if conn, err := c.await(ctx, t); conn != nil || err != nil {
+				return conn, true, err
+			}
 			continue
 		case err != nil:
-			return nil, status.Error(codes.Unavailable, reason(err))
+			return nil, false, status.Error(codes.Unavailable, reason(err))
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, status.FromContextError(ctx.Err()).Err()
+			return nil, false, status.FromContextError(ctx.Err()).Err()
 		}
 	}
+}
+
+// await waits in line until a connection keeps a stream for the call. It returns
+// nil where there is none any more.
+func (c *Conn) await(ctx context.Context, t *turn) (*transport.Conn, error) {
+	w, err := c.line.join(t, c.log.With("target", c.target.Address))
+	if err != nil {
+		return nil, err
+	}
+	if conn := c.withRoom(); conn != nil {
+		conn.Offer() // there is since before we joined, maybe for another one in line
+	}
+	if !c.reached() {
+		c.line.dissolve()
+	}
+	return c.line.wait(ctx, t, w)
+}
+
+// withRoom returns the next connection that takes a call, nil where there is none.
+func (c *Conn) withRoom() *transport.Conn {
+	ready := *c.ready.Load()
+	if len(ready) == 1 {
+		if ready[0].Full() {
+			return nil
+		}
+		return ready[0]
+	}
+	if len(ready) == 0 {
+		return nil
+	}
+	n := uint32(len(ready))
+	for first, i := c.next.Add(1)%n, uint32(0); i < n; i++ {
+		if conn := ready[(first+i)%n]; !conn.Full() {
+			return conn
+		}
+	}
+	return nil
 }
 
 // why is the reason that there is no connection and that none is about to be.
@@ -162,9 +214,10 @@ func (c *Conn) why() error {
 func (c *Conn) lost(conn *transport.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, e := range c.endpoints {
+	for _, e := range slices.Concat(c.endpoints, c.vanished) {
 		if e.conn == conn {
 			e.conn = nil
+			c.retireVanished()
 			c.publish()
 		}
 	}
@@ -187,36 +240,29 @@ func (c *Conn) State() connectivity.State {
 	return connectivity.Connecting
 }
 
-// Failure is why the backend cannot be reached, for the operator: it may hold
-// addresses. It is nil where the state is not TRANSIENT_FAILURE.
+// Failure is what is wrong, for the operator: it may hold addresses. In the state
+// TRANSIENT_FAILURE it is why the backend cannot be reached, in the state READY why
+// its name could not be resolved again, or that calls wait for room.
 func (c *Conn) Failure() error {
+	waiting, _, _ := c.line.counts()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(*c.ready.Load()) > 0 || c.ctx.Err() != nil {
+	switch {
+	case c.ctx.Err() != nil:
 		return nil
+	case !c.reached():
+		return c.why()
+	case c.unresolved != nil:
+		return fmt.Errorf("the addresses known so far are in use: %w", c.unresolved)
+	case waiting > 0:
+		return fmt.Errorf("%d calls wait: the connections have all the streams that the backend allows", waiting)
 	}
-	return c.why()
+	return nil
 }
 
-// report tells the log, once, that the backend cannot be reached, and when it is
-// again.
-func (c *Conn) report() {
-	c.mu.Lock()
-	reached, failure, said := len(*c.ready.Load()) > 0, c.why(), c.failureLogged
-	if reached || c.ctx.Err() != nil {
-		failure = nil
-	}
-	if failure != nil || reached {
-		c.failureLogged = failure != nil
-	}
-	c.mu.Unlock()
-	switch {
-	case failure != nil && !said:
-		c.log.Warn("the backend cannot be reached", "target", c.target.Address, "error", failure.Error())
-	case said && reached:
-		c.log.Info("the backend is reached again", "target", c.target.Address)
-	}
-}
+// Waiting is how many calls wait because the backend takes no more at once, how
+// many have waited so far, and how many of them in vain.
+func (c *Conn) Waiting() (now int, total, refused uint64) { return c.line.counts() }
 
 // StateChanged waits until something about the connections changes, however
 // shortly, and reports whether it did before ctx ended.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"math/rand/v2"
 	"net"
 	"time"
 
@@ -28,15 +27,16 @@ const (
 // turn.
 type endpoint struct {
 	owner     *Conn
-	addresses []string
 	index     int // among those with the same addresses
 	ctx       context.Context
 	cancel    context.CancelFunc
 	keepalive time.Duration // doubled where the backend finds it too short
 
 	// guarded by owner.mu
-	conn    *transport.Conn // nil: none that takes calls
-	failure error           // of the last attempt; nil: none has failed since the last success
+	addresses []string
+	address   string          // the one of conn
+	conn      *transport.Conn // nil: none that takes calls
+	failure   error           // of the last attempt; nil: none has failed since the last success
 }
 
 // connect starts an endpoint. c.mu is held.
@@ -64,7 +64,7 @@ func (e *endpoint) run() {
 		e.keepalive = max(e.keepalive, minKeepalive)
 	}
 	for pause := firstPause; e.ctx.Err() == nil; {
-		conn, err := e.dial()
+		conn, address, err := e.dial()
 		if err != nil {
 			e.fail(err)
 			e.owner.resolveAgain()
@@ -73,7 +73,7 @@ func (e *endpoint) run() {
 			continue
 		}
 		began := time.Now()
-		if !e.use(conn) {
+		if !e.use(conn, address) {
 			return
 		}
 		select {
@@ -98,10 +98,9 @@ func (e *endpoint) run() {
 	}
 }
 
-// rest waits, longer or shorter by a fifth, so that gateways do not come back
-// all at once.
+// rest waits, longer or shorter by a fifth.
 func (e *endpoint) rest(pause time.Duration) {
-	timer := time.NewTimer(time.Duration(float64(pause) * (0.8 + 0.4*rand.Float64()))) //nolint:gosec // no secret
+	timer := time.NewTimer(scattered(pause))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -110,7 +109,7 @@ func (e *endpoint) rest(pause time.Duration) {
 }
 
 // use makes a new connection the endpoint's and reports whether it still wants one.
-func (e *endpoint) use(conn *transport.Conn) bool {
+func (e *endpoint) use(conn *transport.Conn, address string) bool {
 	c := e.owner
 	c.mu.Lock()
 	if e.ctx.Err() != nil {
@@ -119,7 +118,7 @@ func (e *endpoint) use(conn *transport.Conn) bool {
 		<-conn.Done()
 		return false
 	}
-	e.conn, e.failure = conn, nil
+	e.conn, e.address, e.failure = conn, address, nil
 	c.open[conn] = e
 	c.work.Go(func() {
 		<-conn.Done()
@@ -127,8 +126,10 @@ func (e *endpoint) use(conn *transport.Conn) bool {
 		delete(c.open, conn)
 		c.mu.Unlock()
 	})
+	c.retireVanished()
 	c.publish()
 	c.mu.Unlock()
+	conn.Offer()
 	c.report()
 	return true
 }
@@ -145,13 +146,16 @@ func (e *endpoint) fail(err error) {
 }
 
 // dial tries the addresses in turn.
-func (e *endpoint) dial() (conn *transport.Conn, err error) {
-	for _, address := range e.addresses {
+func (e *endpoint) dial() (conn *transport.Conn, address string, err error) {
+	e.owner.mu.Lock()
+	addresses := e.addresses
+	e.owner.mu.Unlock()
+	for _, address = range addresses {
 		if conn, err = e.dialOne(address); err == nil {
-			return conn, nil
+			return conn, address, nil
 		}
 	}
-	return nil, err
+	return nil, "", err
 }
 
 func (e *endpoint) dialOne(address string) (*transport.Conn, error) {
@@ -163,7 +167,7 @@ func (e *endpoint) dialOne(address string) (*transport.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := transport.Options{Authority: c.authority, UserAgent: userAgent, Pool: pool, Keepalive: e.keepalive}
+	options := transport.Options{Authority: c.authority, UserAgent: userAgent, Pool: pool, Keepalive: e.keepalive, Room: c.line.take}
 	if c.tls != nil {
 		options.Scheme = "https"
 		if conn, err = handshake(ctx, conn, c.tls, c.authority); err != nil {

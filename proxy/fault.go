@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"strings"
 	"syscall"
 
 	"golang.org/x/net/http2"
@@ -51,6 +50,7 @@ func reason(err error) string {
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var network net.Error
+	var name *net.DNSError
 	var alert *net.OpError // crypto/tls reports alerts so, by their sender
 	var frame http2.ConnectionError
 	switch {
@@ -58,6 +58,11 @@ func reason(err error) string {
 		return err.Error()
 	case errors.Is(err, errNoAddress):
 		return cannot + ": its name has no address"
+	case errors.As(err, &name):
+		if name.IsNotFound {
+			return cannot + ": its name is not known"
+		}
+		return cannot + ": its name cannot be resolved"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return cannot + ": no answer in time"
 	case errors.As(err, &record), errors.As(err, &alert) && (alert.Op == "remote error" || alert.Op == "local error"):
@@ -70,8 +75,6 @@ func reason(err error) string {
 		return cannot + ": its socket does not exist"
 	case errors.As(err, &certificate):
 		return cannot + ": its certificate is not accepted"
-	case strings.Contains(err.Error(), "no such host"): // the resolver keeps the text alone
-		return cannot + ": its name is not known"
 	}
 	return cannot
 }

@@ -25,16 +25,20 @@ func NewGRPC(conn *Conn, maxMessage int) *GRPC { return &GRPC{conn: conn, limit:
 func (g *GRPC) Call(ctx context.Context, method string, header Metadata, request Frame) (Reply, error) {
 	defer request.Free()
 	r := transport.Request{Method: method, Header: header, Limit: g.limit, Message: request.buffers}
+	var t turn
 	for sent := false; ; {
-		conn, err := g.conn.pick(ctx)
+		conn, reserved, err := g.conn.pick(ctx, &t)
 		if err != nil {
 			return Reply{}, err
 		}
+		r.Reserved = reserved
 		reply, err := conn.Call(ctx, &r)
 		if err == nil {
 			return Reply{Message: Frame{buffers: reply.Message}, Header: reply.Header, Trailer: reply.Trailer}, nil
 		}
 		switch {
+		case err == transport.ErrFull:
+			continue // somebody was faster
 		case errors.Is(err, transport.ErrUnsent):
 			g.conn.lost(conn)
 			continue

@@ -31,13 +31,18 @@ type grpcStream struct {
 
 // open opens the stream on a connection that takes it.
 func (s *grpcStream) open() (*transport.Stream, error) {
+	var t turn
 	for {
-		conn, err := s.backend.conn.pick(s.ctx)
+		conn, reserved, err := s.backend.conn.pick(s.ctx, &t)
 		if err != nil {
 			return nil, err
 		}
+		s.request.Reserved = reserved
 		stream, err := conn.Open(s.ctx, &s.request)
-		if errors.Is(err, transport.ErrUnsent) {
+		switch {
+		case err == transport.ErrFull:
+			continue // somebody was faster
+		case errors.Is(err, transport.ErrUnsent):
 			s.backend.conn.lost(conn)
 			continue
 		}

@@ -25,6 +25,9 @@ type Target struct {
 	// LoadBalancing is gRPC's policy over the resolved addresses: "round_robin" or
 	// "pick_first"; empty means round_robin.
 	LoadBalancing string
+	// ResolveInterval is how often DNS is asked for the addresses again; 0 means
+	// DefaultResolveInterval.
+	ResolveInterval time.Duration
 	// Keepalive pings a quiet connection after so long, at least ten seconds; 0
 	// means never.
 	Keepalive time.Duration
@@ -42,7 +45,7 @@ type TLS struct {
 // key tells targets apart. Files are named, not read: a changed certificate is
 // used by connections made after the change.
 func (t Target) key() string {
-	key := fmt.Sprintf("%q %q %d %q %d", t.Address, t.Authority, t.Connections, t.LoadBalancing, t.Keepalive)
+	key := fmt.Sprintf("%q %q %d %q %d %d", t.Address, t.Authority, t.Connections, t.LoadBalancing, t.Keepalive, t.ResolveInterval)
 	if t.TLS != nil {
 		key += fmt.Sprintf(" %+q", []string{t.TLS.CA, t.TLS.Certificate, t.TLS.Key, t.TLS.ServerName}) + fmt.Sprint(t.TLS.InsecureSkipVerify)
 	}
@@ -67,11 +70,15 @@ func (t Target) check() error {
 	return fmt.Errorf("the load balancing policy %q is not known; expected %s or %s", t.LoadBalancing, roundRobin, pickFirst)
 }
 
-// resolver returns grpc-go's resolver of the address's scheme. Without a scheme
-// that it knows, the address is a name for DNS.
+// resolver returns the resolver of the address's scheme: our own for DNS, grpc-go's
+// for others. Without a scheme that it knows, the address is a name for DNS.
 func (t Target) resolver() (resolver.Builder, resolver.Target, error) {
+	dns := dnsBuilder{interval: t.ResolveInterval}
 	if u, err := url.Parse(t.Address); err == nil {
-		if b := resolver.Get(u.Scheme); b != nil {
+		switch b := resolver.Get(u.Scheme); {
+		case u.Scheme == dns.Scheme():
+			return dns, resolver.Target{URL: *u}, nil
+		case b != nil:
 			return b, resolver.Target{URL: *u}, nil
 		}
 	}
@@ -79,7 +86,7 @@ func (t Target) resolver() (resolver.Builder, resolver.Target, error) {
 	if err != nil {
 		return nil, resolver.Target{}, fmt.Errorf("target %q: %w", t.Address, err)
 	}
-	return resolver.Get("dns"), resolver.Target{URL: *u}, nil
+	return dns, resolver.Target{URL: *u}, nil
 }
 
 // authority is what :authority says and what a certificate is checked against.

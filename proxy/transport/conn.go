@@ -59,27 +59,26 @@ type Conn struct {
 	received int
 	control  controlFrames
 
+	full          atomic.Bool // there are as many streams as the server allows; mu guards changes
 	pingsTooOften atomic.Bool // the server finds that we ping too often
 	flooded       atomic.Bool // the server sent too many control frames
 	heard         atomic.Bool // a frame came since the last look of keepalive
 	done          chan struct{}
 
-	mu      sync.Mutex
-	streams map[uint32]*Stream
-	nextID  uint32
-	encoder *hpack.Encoder
-	block   bytes.Buffer // the encoder's output
-	window  int64        // what we may send on the connection
-	sent    int          // frames of calls, since the reader last looked
-	server  settings
-	blocked map[*Stream]struct{} // senders that wait for a window
-	queue   []chan struct{}      // callers that wait for a stream to end
-	// promised are the streams that callers woken from the queue are about to begin.
-	promised int
-	pinged   bool          // a keepalive ping is not yet answered
-	refused  string        // why there are no new streams; empty: there are
-	leaving  chan struct{} // closed when refused is set
-	err      error         // why the connection is closed
+	mu       sync.Mutex
+	streams  map[uint32]*Stream
+	nextID   uint32
+	encoder  *hpack.Encoder
+	block    bytes.Buffer // the encoder's output
+	window   int64        // what we may send on the connection
+	sent     int          // frames of calls, since the reader last looked
+	server   settings
+	blocked  map[*Stream]struct{} // senders that wait for a window
+	pinged   bool                 // a keepalive ping is not yet answered
+	promised int                  // streams that are kept for calls that waited
+	refused  string               // why there are no new streams; empty: there are
+	leaving  chan struct{}        // closed when refused is set
+	err      error                // why the connection is closed
 	writer
 }
 
@@ -216,10 +215,6 @@ func (c *Conn) refuse(reason string) {
 	}
 	c.refused = reason
 	close(c.leaving)
-	for _, caller := range c.queue {
-		close(caller)
-	}
-	c.queue = nil
 }
 
 // retire closes a connection that is leaving once its last call has ended.
@@ -273,8 +268,43 @@ const noReset = http2.ErrCode(1<<32 - 1)
 func (c *Conn) drop(s *Stream) {
 	delete(c.streams, s.id)
 	delete(c.blocked, s)
-	c.admitNext()
+	c.offer()
 	c.retire()
+}
+
+// Full reports whether the server takes no call more.
+func (c *Conn) Full() bool { return c.full.Load() }
+
+// Offer gives streams to those that wait, as far as the server takes them.
+func (c *Conn) Offer() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offer()
+}
+
+// Return gives back a stream that was kept for a call.
+func (c *Conn) Return() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.promised--
+	c.offer()
+}
+
+// offer is Offer, and keeps full up to date: call it whenever there are fewer
+// streams than before, or the server takes more. c.mu is held.
+func (c *Conn) offer() {
+	c.updateFull()
+	for c.refused == "" && !c.full.Load() && c.options.Room != nil && c.options.Room(c) {
+		c.promised++
+		c.updateFull()
+	}
+}
+
+// updateFull keeps full up to date. c.mu is held.
+func (c *Conn) updateFull() {
+	if full := uint64(len(c.streams)+c.promised) >= uint64(c.server.maxStreams); full != c.full.Load() {
+		c.full.Store(full)
+	}
 }
 
 // keepAlive pings a silent connection that has calls (the server counts pings

@@ -180,3 +180,9 @@ func TestControlFrames(t *testing.T) {
 		})
 	})
 }
+
+func succeed(t *testing.T, conn *transport.Conn, text string) {
+	if err := exchange(t.Context(), conn, &transport.Request{}, text); err != nil {
+		t.Errorf("%s: %v", text, err)
+	}
+}

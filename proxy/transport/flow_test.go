@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,7 +185,8 @@ func TestLargeMessages(t *testing.T) {
 	}
 }
 
-// TestMaxStreams has a server take one call at a time.
+// TestMaxStreams: Traffic 169: a server takes one call at a time. Another one is
+// not sent; who waits is given the stream that the end of a call makes room for.
 func TestMaxStreams(t *testing.T) {
 	first := make(chan struct{})
 	proceed := make(chan struct{})
@@ -195,25 +197,52 @@ func TestMaxStreams(t *testing.T) {
 		<-proceed
 		s.answer(id, "1")
 		s.answer(s.request(), "2")
+		s.answer(s.request(), "3")
 		s.drain()
 	})
-	conn := connect(t, address)
-	var calls sync.WaitGroup
-	begin := func(ctx context.Context, want string, code codes.Code) {
-		calls.Go(func() {
-			if got, err := call(ctx, conn, "x"); got != want || status.Code(err) != code {
-				t.Errorf("%q, %v; want %q, %v", got, err, want, code)
-			}
-		})
+	var waits atomic.Bool
+	kept := make(chan struct{}, 1)
+	conn := connectWith(t, address, func(*transport.Conn) bool {
+		taken := waits.Swap(false)
+		if taken {
+			kept <- struct{}{}
+		}
+		return taken
+	})
+	expect := func(r *transport.Request, want string, wanted error) {
+		t.Helper()
+		if got, err := callWith(t.Context(), conn, r, "x"); got != want || err != wanted {
+			t.Errorf("%q, %v; want %q, %v", got, err, want, wanted)
+		}
 	}
-	begin(t.Context(), "1", codes.OK)
+	var calls sync.WaitGroup
+	calls.Go(func() { expect(&transport.Request{}, "1", nil) })
 	wait(t, "the first call", first)
+	if !conn.Full() {
+		t.Error("the connection is not full")
+	}
+	expect(&transport.Request{}, "", transport.ErrFull)
+	waits.Store(true)
+	close(proceed)
+	<-kept
+	calls.Wait()
+	expect(&transport.Request{}, "", transport.ErrFull) // the stream is kept for another one
+	waits.Store(true)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	begin(ctx, "", codes.Canceled)
-	begin(t.Context(), "2", codes.OK)
-	close(proceed)
-	calls.Wait()
+	if _, err := callWith(ctx, conn, &transport.Request{Reserved: true}, "x"); status.Code(err) != codes.Canceled {
+		t.Error(err)
+	}
+	<-kept // for the next one
+	expect(&transport.Request{Reserved: true}, "2", nil)
+	waits.Store(true)
+	conn.Offer()
+	<-kept
+	conn.Return()
+	if conn.Full() {
+		t.Error("the connection is still full")
+	}
+	expect(&transport.Request{}, "3", nil)
 }
 
 // TestEndOfContext has calls end with their contexts, and the server hear of it.

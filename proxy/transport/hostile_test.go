@@ -3,7 +3,6 @@ package transport_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -170,7 +169,7 @@ func TestLeavingTwice(t *testing.T) {
 	last := make(chan struct{})
 	conn := connect(t, listen(t, func(s *rawServer) {
 		s.greet()
-		first, _ := s.request(), s.request()
+		first := s.requests(2)[0]
 		<-leave
 		_ = s.WriteGoAway(1<<31-1, http2.ErrCodeNo, nil)
 		<-last
@@ -210,110 +209,6 @@ func TestLeavingTwice(t *testing.T) {
 		t.Errorf("%d seen, %d not", seen, unseen)
 	}
 	wait(t, "the connection's end", conn.Done())
-}
-
-// TestTurns has a server take one call at a time, and callers that wait for it
-// give up or come back.
-func TestTurns(t *testing.T) {
-	one := http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 1}
-	t.Run("a turn that is not taken goes to the next", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			proceed := make(chan struct{})
-			conn := connectPipe(t, func(s *rawServer) {
-				id := s.request()
-				<-proceed
-				s.answer(id, "")
-				s.answer(s.request(), "")
-				s.drain()
-			}, one, http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: 1000})
-			var calls sync.WaitGroup
-			calls.Go(func() { succeed(t, conn, "first") })
-			synctest.Wait()
-			calls.Go(func() {
-				err := exchange(t.Context(), conn, &transport.Request{Header: []string{"x", strings.Repeat("y", 2000)}}, "second")
-				if status.Code(err) != codes.ResourceExhausted {
-					t.Error(err)
-				}
-			})
-			synctest.Wait()
-			calls.Go(func() { succeed(t, conn, "third") })
-			synctest.Wait()
-			close(proceed)
-			calls.Wait()
-		})
-	})
-	t.Run("first come, first served", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			proceed := make(chan struct{})
-			var order []string
-			conn := connectPipe(t, func(s *rawServer) {
-				for range 6 {
-					id := s.call()
-					data, ok := s.await(http2.FrameData).(*http2.DataFrame)
-					if !ok {
-						return
-					}
-					order = append(order, string(data.Data()[5:]))
-					<-proceed
-					s.answer(id, "")
-				}
-				s.drain()
-			}, one)
-			var calls sync.WaitGroup
-			for i := range 3 {
-				calls.Go(func() {
-					succeed(t, conn, fmt.Sprint(i))
-					succeed(t, conn, fmt.Sprint(i, " again"))
-				})
-				synctest.Wait()
-			}
-			close(proceed)
-			calls.Wait()
-			if got := strings.Join(order, ", "); got != "0, 1, 2, 0 again, 1 again, 2 again" {
-				t.Error(got)
-			}
-		})
-	})
-	t.Run("settings with less, then more room", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			none, more := make(chan struct{}), make(chan struct{})
-			conn := connectPipe(t, func(s *rawServer) {
-				id := s.request()
-				_ = s.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
-				s.answer(id, "")
-				close(none)
-				<-more
-				_ = s.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 5})
-				var calls []uint32
-				for range 5 {
-					calls = append(calls, s.call())
-				}
-				for _, id := range calls {
-					s.answer(id, "")
-				}
-				s.drain() // a pipe that closes while the client writes breaks the calls
-			}, one)
-			var calls sync.WaitGroup
-			calls.Go(func() { succeed(t, conn, "first") })
-			<-none
-			for range 5 {
-				calls.Go(func() { succeed(t, conn, "x") })
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			if err := exchange(ctx, conn, &transport.Request{}, "x"); status.Code(err) != codes.DeadlineExceeded {
-				t.Error(err)
-			}
-			close(more)
-			calls.Wait()
-		})
-	})
-}
-
-func succeed(t *testing.T, conn *transport.Conn, text string) {
-	if err := exchange(t.Context(), conn, &transport.Request{}, text); err != nil {
-		t.Errorf("%s: %v", text, err)
-	}
 }
 
 // exchange is a call as a stream. In bubbles of synctest it stands in for Call,

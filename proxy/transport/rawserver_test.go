@@ -98,6 +98,26 @@ func (s *rawServer) request() uint32 {
 	return id
 }
 
+// requests reads n calls whole, whose frames may be mixed, and returns their
+// streams' numbers in order.
+func (s *rawServer) requests(n int) (ids []uint32) {
+	for ended := 0; ended < n; {
+		frame, err := s.ReadFrame()
+		if err != nil {
+			return make([]uint32, n)
+		}
+		switch frame := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			ids = append(ids, frame.StreamID)
+		case *http2.DataFrame:
+			if frame.StreamEnded() {
+				ended++
+			}
+		}
+	}
+	return ids
+}
+
 // drain reads until the connection ends.
 func (s *rawServer) drain() {
 	for {
@@ -159,7 +179,13 @@ func messages(texts ...string) []byte {
 // connect connects to an address; the connection ends with the test.
 func connect(t testing.TB, address string) *transport.Conn {
 	t.Helper()
-	conn, err := dial(t, address)
+	return connectWith(t, address, nil)
+}
+
+// connectWith is connect with a function that is told of room.
+func connectWith(t testing.TB, address string, room func(*transport.Conn) bool) *transport.Conn {
+	t.Helper()
+	conn, err := dialWith(t, address, room)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,13 +194,18 @@ func connect(t testing.TB, address string) *transport.Conn {
 
 func dial(t testing.TB, address string) (*transport.Conn, error) {
 	t.Helper()
+	return dialWith(t, address, nil)
+}
+
+func dialWith(t testing.TB, address string, room func(*transport.Conn) bool) (*transport.Conn, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tcp, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := transport.New(ctx, tcp, transport.Options{Authority: "test", UserAgent: "test", Pool: mem.DefaultBufferPool()})
+	conn, err := transport.New(ctx, tcp, transport.Options{Authority: "test", UserAgent: "test", Pool: mem.DefaultBufferPool(), Room: room})
 	if err == nil {
 		t.Cleanup(func() {
 			conn.Close()
@@ -188,9 +219,13 @@ const testLimit = 100_000
 
 // call makes a unary call and returns the answer's text.
 func call(ctx context.Context, conn *transport.Conn, text string) (string, error) {
-	reply, err := conn.Call(ctx, &transport.Request{
-		Method: "/test.Test/Unary", Limit: testLimit, Message: mem.BufferSlice{mem.SliceBuffer(text)},
-	})
+	return callWith(ctx, conn, &transport.Request{}, text)
+}
+
+// callWith is call with a request that is filled in.
+func callWith(ctx context.Context, conn *transport.Conn, r *transport.Request, text string) (string, error) {
+	r.Method, r.Limit, r.Message = "/test.Test/Unary", testLimit, mem.BufferSlice{mem.SliceBuffer(text)}
+	reply, err := conn.Call(ctx, r)
 	defer reply.Message.Free()
 	return string(reply.Message.Materialize()), err
 }

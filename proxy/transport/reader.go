@@ -222,7 +222,7 @@ func (c *Conn) onSettings(frame *http2.SettingsFrame) error {
 		return err
 	}
 	c.unblock()
-	c.admitNext()
+	c.offer()
 	c.out = appendFrame(c.out, http2.FrameSettings, http2.FlagSettingsAck, 0, 0)
 	return c.answer()
 }

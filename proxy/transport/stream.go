@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"io"
-	"slices"
 	"sync"
 	"time"
 
@@ -129,32 +128,45 @@ func (c *Conn) Open(ctx context.Context, r *Request) (*Stream, error) {
 // start gives the stream a number and queues its header.
 func (c *Conn) start(ctx context.Context, s *Stream, r *Request) error {
 	size, err := r.check()
-	if err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return status.FromContextError(err).Err()
+	if err == nil {
+		err = status.FromContextError(ctx.Err()).Err()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.admit(ctx); err != nil {
-		return err
+	if r.Reserved {
+		c.promised--
+		c.updateFull()
+	}
+	if err == nil {
+		err = c.begin(ctx, s, r, size)
+	}
+	if err != nil && r.Reserved {
+		c.offer() // to the next one
+	}
+	return err
+}
+
+// begin begins a stream for a request whose metadata has so many bytes. c.mu is
+// held.
+func (c *Conn) begin(ctx context.Context, s *Stream, r *Request, size int64) error {
+	switch {
+	case c.refused != "":
+		return &notSeen{c.refused, ErrUnsent}
+	case c.full.Load():
+		return ErrFull
 	}
 	timeout := ""
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
 		if left <= 0 {
-			c.admitNext() // in place of this one
 			return status.FromContextError(context.DeadlineExceeded).Err()
 		}
 		timeout = timeoutText(left)
 	}
 	switch limit := c.server.maxHeaders; {
 	case limit > 0 && size > int64(limit):
-		c.admitNext()
 		return status.Errorf(codes.ResourceExhausted, "the metadata has %d bytes, the backend takes %d", size, limit)
 	case len(c.out) > maxQueued:
-		c.admitNext()
 		return status.Error(codes.Unavailable, "the backend does not read")
 	}
 	s.conn, s.ctx, s.limit = c, ctx, r.Limit
@@ -165,54 +177,9 @@ func (c *Conn) start(ctx context.Context, s *Stream, r *Request) error {
 		c.refuse("the connection has no numbers for streams left")
 	}
 	c.streams[s.id] = s
+	c.updateFull()
 	c.appendHeaders(s.id, r, timeout)
 	return nil
-}
-
-// admit waits until the server takes one stream more: first come, first served.
-// Who is admitted and then begins no stream owes an admitNext. c.mu is held.
-func (c *Conn) admit(ctx context.Context) error {
-	for place := len(c.queue); ; place = 0 { // woken in vain: in front, as before
-		if c.refused != "" {
-			return &notSeen{c.refused, ErrUnsent}
-		}
-		if place == 0 && c.hasRoom() {
-			return nil
-		}
-		turn := make(chan struct{})
-		c.queue = slices.Insert(c.queue, place, turn)
-		c.mu.Unlock()
-		select {
-		case <-turn:
-		case <-ctx.Done():
-		}
-		c.mu.Lock()
-		i := slices.Index(c.queue, turn)
-		if i < 0 && c.refused == "" {
-			c.promised--
-		}
-		if err := ctx.Err(); err != nil {
-			if i >= 0 {
-				c.queue = slices.Delete(c.queue, i, i+1)
-			}
-			c.admitNext()
-			return status.FromContextError(err).Err()
-		}
-	}
-}
-
-// hasRoom reports whether the server takes a stream that nobody was promised.
-// c.mu is held.
-func (c *Conn) hasRoom() bool { return uint32(len(c.streams)+c.promised) < c.server.maxStreams }
-
-// admitNext lets those that wait longest begin their calls, as far as the server
-// takes them. c.mu is held.
-func (c *Conn) admitNext() {
-	for len(c.queue) > 0 && c.hasRoom() {
-		close(c.queue[0])
-		c.queue = c.queue[1:]
-		c.promised++
-	}
 }
 
 // cancel ends the call from our side.

@@ -36,6 +36,11 @@ type Options struct {
 	// Keepalive pings a connection that has calls and was silent for so long, and
 	// closes it where no answer comes within ten seconds. Zero: never.
 	Keepalive time.Duration
+	// Room is called where the server takes one call more, and reports whether
+	// somebody has waited for it: then a stream is kept for a call with
+	// Request.Reserved, or until Return. It must not wait, nor use the connection.
+	// Nil: nobody waits.
+	Room func(*Conn) bool
 }
 
 // Request is what a call begins with.
@@ -47,6 +52,8 @@ type Request struct {
 	Header []string
 	// Limit bounds one received message, in bytes.
 	Limit int
+	// Reserved is set where the connection keeps a stream for the call (Options.Room).
+	Reserved bool
 	// Message is the only message of a unary call. It stays the caller's.
 	Message mem.BufferSlice
 }
@@ -65,6 +72,9 @@ var (
 	ErrUnprocessed = errors.New("the server has not looked at the call")
 	// ErrUnsent is wrapped where the call was not even sent.
 	ErrUnsent = errors.New("the call was not sent")
+	// ErrFull is returned where the connection has all the streams that the server
+	// allows (SETTINGS_MAX_CONCURRENT_STREAMS). Nothing was sent. It is no status.
+	ErrFull = errors.New("the connection is full")
 )
 
 // The end of a unary call whose backend does not send exactly one message: the

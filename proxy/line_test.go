@@ -1,0 +1,382 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/proxy/transport"
+)
+
+// scripted is a server behind a pipe that a test writes by hand.
+type scripted struct {
+	*http2.Framer
+	t *testing.T
+}
+
+// call reads up to the end of a request and returns its number and its text.
+func (s scripted) call() (id uint32, text string) {
+	for {
+		frame, err := s.ReadFrame()
+		if err != nil {
+			return 0, ""
+		}
+		if data, ok := frame.(*http2.DataFrame); ok {
+			if len(data.Data()) > 5 {
+				text = string(data.Data()[5:])
+			}
+			if data.StreamEnded() {
+				return data.StreamID, text
+			}
+		}
+	}
+}
+
+func (s scripted) drain() {
+	for {
+		if _, err := s.ReadFrame(); err != nil {
+			return
+		}
+	}
+}
+
+// servePipe connects c to a server, for bubbles of synctest.
+func servePipe(t *testing.T, c *Conn, script func(s scripted), settings ...http2.Setting) {
+	t.Helper()
+	near, far := net.Pipe()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		s := scripted{http2.NewFramer(far, far), t}
+		_, _ = io.ReadFull(far, make([]byte, len(http2.ClientPreface)))
+		for range 2 {
+			_, _ = s.ReadFrame()
+		}
+		_ = s.WriteSettings(settings...)
+		script(s)
+		s.drain()
+	}()
+	conn, err := transport.New(t.Context(), near, transport.Options{Pool: pool, Room: c.line.take})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := append(slices.Clone(*c.ready.Load()), conn)
+	c.ready.Store(&ready)
+	t.Cleanup(func() {
+		conn.Close()
+		<-conn.Done()
+		_ = far.Close()
+		<-served
+	})
+}
+
+// unresolvedConn is a Conn whose connections a test makes.
+func unresolvedConn(log *slog.Logger) *Conn {
+	c := &Conn{log: log, ctx: context.Background(), changed: make(chan struct{})}
+	c.ready.Store(new([]*transport.Conn))
+	return c
+}
+
+// exchange sends a message on a stream and waits for the end. In bubbles of synctest
+// it stands in for Call, whose streams, and channels, go from one bubble to another.
+func exchange(ctx context.Context, c *Conn, header Metadata, text string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := NewGRPC(c, 1<<20).Open(ctx, "/test.Test/Stream", header, Shape{})
+	if err != nil {
+		return err
+	}
+	if stream.Send(NewFrame([]byte(text))) == nil {
+		_ = stream.CloseSend()
+	}
+	for {
+		f, err := stream.Recv()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		f.Free()
+	}
+}
+
+// TestTurns: Traffic 169: a server takes one call at a time; callers wait for it,
+// give up or come back.
+func TestTurns(t *testing.T) {
+	one := http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 1}
+	succeed := func(t *testing.T, c *Conn, text string) {
+		if err := exchange(t.Context(), c, nil, text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	bubble := func(t *testing.T, script func(s scripted), test func(t *testing.T, c *Conn), settings ...http2.Setting) {
+		synctest.Test(t, func(t *testing.T) {
+			c := unresolvedConn(slog.New(slog.DiscardHandler))
+			servePipe(t, c, script, settings...)
+			test(t, c)
+			if n, _, _ := c.Waiting(); n != 0 {
+				t.Errorf("%d calls still wait", n)
+			}
+		})
+	}
+	t.Run("a turn that is not taken goes to the next", func(t *testing.T) {
+		var proceed chan struct{} // the bubble's
+		bubble(t, func(s scripted) {
+			id, _ := s.call()
+			<-proceed
+			answer(s.Framer, id, "")
+			id, _ = s.call()
+			answer(s.Framer, id, "")
+		}, func(t *testing.T, c *Conn) {
+			proceed = make(chan struct{})
+			var calls sync.WaitGroup
+			calls.Go(func() { succeed(t, c, "first") })
+			synctest.Wait()
+			calls.Go(func() {
+				err := exchange(t.Context(), c, Metadata{"x", strings.Repeat("y", 2000)}, "second")
+				if status.Code(err) != codes.ResourceExhausted {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+			calls.Go(func() { succeed(t, c, "third") })
+			synctest.Wait()
+			close(proceed)
+			calls.Wait()
+		}, one, http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: 1000})
+	})
+	t.Run("first come, first served", func(t *testing.T) {
+		var proceed chan struct{}
+		var order []string
+		bubble(t, func(s scripted) {
+			for range 6 {
+				id, text := s.call()
+				order = append(order, text)
+				<-proceed
+				answer(s.Framer, id, "")
+			}
+		}, func(t *testing.T, c *Conn) {
+			proceed = make(chan struct{})
+			var calls sync.WaitGroup
+			for i := range 3 {
+				calls.Go(func() {
+					succeed(t, c, fmt.Sprint(i))
+					succeed(t, c, fmt.Sprint(i, " again"))
+				})
+				synctest.Wait()
+			}
+			for range 6 {
+				proceed <- struct{}{}
+				synctest.Wait()
+			}
+			calls.Wait()
+			if got := strings.Join(order, ", "); got != "0, 1, 2, 0 again, 1 again, 2 again" {
+				t.Error(got)
+			}
+		}, one)
+	})
+	t.Run("settings with less, then more room", func(t *testing.T) {
+		var none, more chan struct{}
+		bubble(t, func(s scripted) {
+			id, _ := s.call()
+			_ = s.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
+			answer(s.Framer, id, "")
+			close(none)
+			<-more
+			_ = s.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 5})
+			var ids []uint32
+			for range 5 {
+				id, _ := s.call()
+				ids = append(ids, id)
+			}
+			for _, id := range ids {
+				answer(s.Framer, id, "")
+			}
+		}, func(t *testing.T, c *Conn) {
+			none, more = make(chan struct{}), make(chan struct{})
+			var calls sync.WaitGroup
+			calls.Go(func() { succeed(t, c, "first") })
+			<-none
+			for range 5 {
+				calls.Go(func() { succeed(t, c, "x") })
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := exchange(ctx, c, nil, "x"); status.Code(err) != codes.DeadlineExceeded {
+				t.Error(err)
+			}
+			close(more)
+			calls.Wait()
+		}, one)
+	})
+	t.Run("one that gave up is not called", func(t *testing.T) {
+		var proceed chan struct{}
+		bubble(t, func(s scripted) {
+			id, _ := s.call()
+			<-proceed
+			answer(s.Framer, id, "")
+			if id, text := s.call(); text == "last" {
+				answer(s.Framer, id, "")
+			}
+		}, func(t *testing.T, c *Conn) {
+			proceed = make(chan struct{})
+			var calls sync.WaitGroup
+			calls.Go(func() { succeed(t, c, "first") })
+			synctest.Wait()
+			ctx, cancel := context.WithCancel(t.Context())
+			calls.Go(func() {
+				if err := exchange(ctx, c, nil, "given up"); status.Code(err) != codes.Canceled {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+			calls.Go(func() { succeed(t, c, "last") })
+			synctest.Wait()
+			cancel()
+			synctest.Wait()
+			close(proceed)
+			calls.Wait()
+		}, one)
+	})
+}
+
+// TestFull: Traffic 169: a connection that has all the streams that its server
+// allows is not picked while another has room; where all are full, calls wait for a
+// bounded time, in a bounded number, and the log hears of it.
+func TestFull(t *testing.T) {
+	one := http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 1}
+	silent := func(scripted) {}
+	t.Run("another connection has room", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := unresolvedConn(slog.New(slog.DiscardHandler))
+			servePipe(t, c, silent, one)
+			go func() { _ = exchange(t.Context(), c, nil, "held") }()
+			synctest.Wait()
+			servePipe(t, c, func(s scripted) {
+				for range 8 {
+					id, _ := s.call()
+					answer(s.Framer, id, "")
+				}
+			}, one)
+			for range 8 {
+				if err := exchange(t.Context(), c, nil, "x"); err != nil {
+					t.Error(err)
+				}
+			}
+			if _, waited, _ := c.Waiting(); waited != 0 {
+				t.Errorf("%d calls waited", waited)
+			}
+		})
+	})
+	t.Run("all are full", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			lines := &lines{}
+			c := unresolvedConn(slog.New(slog.NewTextHandler(lines, nil)))
+			servePipe(t, c, silent, one)
+			servePipe(t, c, silent, one)
+			for range 2 {
+				go func() { _ = exchange(t.Context(), c, nil, "held") }()
+			}
+			synctest.Wait()
+			for i := range 3 {
+				began := time.Now()
+				err := exchange(t.Context(), c, nil, "x")
+				if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "takes no more calls at once") {
+					t.Error(err)
+				}
+				if waited := time.Since(began); waited != maxWait {
+					t.Errorf("waited %s, want %s", waited, maxWait)
+				}
+				if _, total, refused := c.Waiting(); total != uint64(i+1) || refused != total {
+					t.Errorf("%d waited, %d in vain", total, refused)
+				}
+			}
+			if n := strings.Count(lines.String(), "level=WARN"); n != 1 {
+				t.Errorf("%d warnings within a minute:\n%s", n, lines)
+			}
+			time.Sleep(time.Minute)
+			_ = exchange(t.Context(), c, nil, "x")
+			if n := strings.Count(lines.String(), "level=WARN"); n != 2 {
+				t.Errorf("%d warnings in two minutes:\n%s", n, lines)
+			}
+		})
+	})
+	t.Run("the line is full", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := unresolvedConn(slog.New(slog.DiscardHandler))
+			servePipe(t, c, silent, one)
+			go func() { _ = exchange(t.Context(), c, nil, "held") }()
+			synctest.Wait()
+			var calls sync.WaitGroup
+			for range maxWaiting {
+				calls.Go(func() {
+					if err := exchange(t.Context(), c, nil, "x"); status.Code(err) != codes.Unavailable {
+						t.Error(err)
+					}
+				})
+			}
+			synctest.Wait()
+			if err := c.Failure(); err == nil || !strings.Contains(err.Error(), "1000 calls wait") {
+				t.Error(err)
+			}
+			if err := exchange(t.Context(), c, nil, "x"); status.Code(err) != codes.ResourceExhausted {
+				t.Error(err)
+			}
+			calls.Wait()
+		})
+	})
+	t.Run("a server of grpc-go", func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := startOn(t, l, grpc.MaxConcurrentStreams(1))
+		conn := get(t, Target{Address: s.address, Connections: 2})
+		poll.Until(t, "two connections", func() bool { return len(*conn.ready.Load()) == 2 })
+		client := testpb.NewTestServiceClient(conn)
+		watch := func() testpb.TestService_StreamingOutputCallClient {
+			stream, err := client.StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-s.begun
+			return stream
+		}
+		first := watch()
+		for range 8 {
+			if _, _, err := ask(t, conn); err != nil {
+				t.Error("beside one watcher:", err)
+			}
+		}
+		watch()
+		answered := make(chan error)
+		go func() {
+			_, _, err := ask(t, conn)
+			answered <- err
+		}()
+		poll.Until(t, "a call that waits", func() bool { n, _, _ := conn.Waiting(); return n == 1 })
+		close(s.hold)
+		for err == nil {
+			_, err = first.Recv()
+		}
+		if err := <-answered; err != nil {
+			t.Error("after the watchers:", err)
+		}
+	})
+}
