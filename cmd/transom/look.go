@@ -109,36 +109,80 @@ func dash(s string) string {
 
 func newExplain(s streams) *cobra.Command {
 	var in input
+	var ask asked
 	c := &cobra.Command{
 		Use:     "explain METHOD PATH [FOLDER...]",
 		Short:   "Say which route a request takes, what it binds and which policies it meets",
-		Example: "  transom explain GET /v1/shelves/1/books/2 ./protos",
+		Long:    "Explain reads a request as serve does and says which route it takes, what its\nvariables bind and which policies it meets, or why it is refused; then the exit\ncode is 1. METHOD is an HTTP method, or websocket.",
+		Example: "  transom explain GET /v1/shelves/1/books/2 ./protos\n  transom explain websocket /bookstore.v1.BookstoreService/Discuss ./protos",
 		Args:    takes(2, math.MaxInt, "a method, a path, then folders"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if !strings.HasPrefix(args[1], "/") {
 				return fmt.Errorf("found the path %q, expected one that begins with a slash", args[1])
 			}
 			return in.look(c.Context(), s, args[2:], func(g *gateway.Gateway) error {
-				return explain(c.Context(), s.out, g, args[0], args[1])
+				ask.method, ask.path = args[0], args[1]
+				return ask.explain(c.Context(), s.out, g)
 			})
 		},
 	}
 	in.flags(c)
+	c.Flags().StringVarP(&ask.data, "data", "d", "", "`body` of the request")
+	c.Flags().StringArrayVarP(&ask.headers, "header", "H", nil, "header of the request, as `'name: value'`; may repeat")
 	return c
 }
 
-// explain prints what a gateway makes of a request.
-func explain(ctx context.Context, w io.Writer, g *gateway.Gateway, method, path string) error {
-	request, err := http.NewRequestWithContext(ctx, strings.ToUpper(method), "http://gateway"+path, http.NoBody)
-	if err != nil {
-		return fmt.Errorf("%s %s is no request: %w", method, path, err)
+// asked is a request to explain.
+type asked struct {
+	method, path, data string
+	headers            []string
+}
+
+// request makes the request. The method "websocket" stands for a GET that opens a
+// WebSocket.
+func (a asked) request(ctx context.Context) (*http.Request, error) {
+	method := strings.ToUpper(a.method)
+	socket := method == "WEBSOCKET"
+	if socket {
+		method = http.MethodGet
 	}
-	text, found := g.Explain(request)
-	if _, err := io.WriteString(w, text); err != nil {
+	request, err := http.NewRequestWithContext(ctx, method, "http://gateway"+a.path, strings.NewReader(a.data))
+	if err != nil {
+		return nil, fmt.Errorf("%s %s is no request: %w", a.method, a.path, err)
+	}
+	request.RemoteAddr = "127.0.0.1:0"
+	for _, h := range a.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return nil, fmt.Errorf("-H %q: expected 'name: value'", h)
+		}
+		request.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	if contentType := request.Header.Get("Content-Type"); contentType == "application/grpc" || strings.HasPrefix(contentType, "application/grpc+") {
+		request.Proto, request.ProtoMajor, request.ProtoMinor = "HTTP/2.0", 2, 0
+	}
+	if socket {
+		for name, value := range map[string]string{
+			"Connection": "Upgrade", "Upgrade": "websocket", "Sec-Websocket-Version": "13", "Sec-Websocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+		} {
+			request.Header.Set(name, value)
+		}
+	}
+	return request, nil
+}
+
+// explain prints what a gateway makes of a request.
+func (a asked) explain(ctx context.Context, w io.Writer, g *gateway.Gateway) error {
+	request, err := a.request(ctx)
+	if err != nil {
 		return err
 	}
-	if !found {
-		return problem(fmt.Errorf("no route for %s %s", method, path))
+	verdict := g.Explain(request)
+	if _, err := io.WriteString(w, verdict.Report); err != nil {
+		return err
+	}
+	if !verdict.Accepted {
+		return problem(fmt.Errorf("%s %s is refused", a.method, a.path))
 	}
 	return nil
 }

@@ -450,10 +450,10 @@ func TestExplain(t *testing.T) {
 		t.Errorf("%d\n%s", code, out)
 	}
 	for line, want := range map[string]string{
-		"DELETE /v1/things":  "1 the method DELETE is not allowed here; allowed: GET, HEAD, OPTIONS\n",
+		"DELETE /v1/things":  "1 refused    405 UNIMPLEMENTED: the method DELETE is not allowed here; allowed: GET, HEAD, OPTIONS\n",
 		"OPTIONS /v1/things": "0 no route, and an answer: 204 with Allow: GET, HEAD, OPTIONS\n",
 		"GET /nothing":       "1 ",
-		"GET /p.v1.S/Get":    "1 the method GET is not allowed here; allowed: OPTIONS, POST\n",
+		"GET /p.v1.S/Get":    "1 refused    405 UNIMPLEMENTED: the method GET is not allowed here; allowed: OPTIONS, POST\n",
 		"POST /p.v1.S/Get":   "0 route      POST /p.v1.S/Get body=\"*\"\nrule       " + dir + "/p.proto:5:3\n",
 	} {
 		args := append([]string{"explain"}, append(strings.Fields(line), dir)...)

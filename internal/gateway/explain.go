@@ -1,42 +1,155 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
+	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder"
 )
 
-// Explain says which route a request takes, what its variables bind and which
-// policies it meets, in the form of a short report. False where no route takes
-// it; then the report says why.
-func (g *Gateway) Explain(r *http.Request) (report string, found bool) {
+// Verdict is what the gateway makes of a request.
+type Verdict struct {
+	// Report says which route the request takes, what its variables bind and which
+	// policies it meets, and why it is refused, if it is.
+	Report string
+	// Accepted says that the request would go to the backend if its policies admit
+	// it, or has an answer of the gateway that is no error.
+	Accepted bool
+	// Status is the HTTP status of a refusal; with gRPC's protocols it may be 200.
+	Status int
+}
+
+// Explain gives the verdict on a request by the code that serves it: the route is
+// found, the header and the message are read as for a call. No policy is asked and
+// no backend called.
+func (g *Gateway) Explain(r *http.Request) Verdict {
 	s := g.acquire()
 	if s == nil {
-		return "no configuration has been loaded yet\n", false
+		return Verdict{Report: "no configuration has been loaded yet\n", Status: http.StatusServiceUnavailable}
 	}
 	defer s.release()
-	var m match
-	var b strings.Builder
-	route, err := s.find(r, &m)
-	if route != nil {
-		route.explain(&b, &m)
-		return b.String(), true
+	c, ok := calls.Get().(*call)
+	if !ok {
+		return Verdict{} // the pool holds nothing else
 	}
-	allowed := s.allowed(r.URL.EscapedPath())
-	switch {
-	case err == nil && allowed != nil && r.Method == http.MethodOptions:
-		fmt.Fprintf(&b, "no route, and an answer: %d with Allow: %s\n", http.StatusNoContent, strings.Join(allowed, ", "))
-		return b.String(), true
-	case err == nil && allowed != nil:
-		err = s.wrongMethod(r.Method, allowed, m.protocol)
+	defer c.recycle()
+	answer := &answerRecorder{header: http.Header{}}
+	route, err := s.find(r, &c.match)
+	if route == nil {
+		return s.explainUnmatched(answer, r, c, err)
+	}
+	var b strings.Builder
+	route.explain(&b, &c.match)
+	if err = s.try(answer, route, r, c, err); err != nil {
+		st := status.Convert(err)
+		fmt.Fprintf(&b, "%-10s %d %s: %s\n", "refused", answer.status, codeName(st.Code()), st.Message())
+	}
+	return Verdict{Report: b.String(), Accepted: err == nil, Status: answer.status}
+}
+
+// explainUnmatched is the verdict where no route takes the request.
+func (s *Snapshot) explainUnmatched(w *answerRecorder, r *http.Request, c *call, err error) Verdict {
+	if err == nil && s.options(w, r) {
+		report := fmt.Sprintf("no route, and an answer: %d with Allow: %s\n", w.status, w.header.Get("Allow"))
+		return Verdict{Report: report, Accepted: true, Status: w.status}
+	}
+	if err == nil {
+		err = s.noRoute(w, r, c.match.protocol)
+	}
+	s.errors.Write(w, r, c.match.protocol, err)
+	st := status.Convert(err)
+	return Verdict{Report: fmt.Sprintf("%-10s %d %s: %s\n", "refused", w.status, codeName(st.Code()), st.Message()), Status: w.status}
+}
+
+// try reads a request as for a call, and writes the refusal, if it is one. A
+// WebSocket sends its messages later: its request alone is looked at.
+func (s *Snapshot) try(w *answerRecorder, route *Route, r *http.Request, c *call, err error) error {
+	m := route.method
+	c.set = m.set
+	c.prepare(s, route, w, r)
+	protocol := c.match.protocol
+	client := route.Binding.Downstream(transcoder.Exchange{W: w, R: r, Values: c.match.path.Values, AllowOrigin: m.allowOrigin}, protocol)
+	if err == nil {
+		err = s.requestMetadata(&c.request, protocol)
+	}
+	if err == nil {
+		_, err = m.deadline(r.Header)
+	}
+	if err != nil || protocol == transcoder.WebSocket {
+		if err != nil {
+			client.Finish(err, nil)
+		}
+		return err
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	_, err = client.Open(ctx)
+	for err == nil {
+		var frame proxy.Frame
+		if frame, err = client.Recv(); err == nil {
+			frame.Free()
+			if !m.Shape.ClientStreams {
+				break
+			}
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
 	}
 	if err != nil {
-		fmt.Fprintln(&b, status.Convert(err).Message())
+		client.Finish(err, nil)
+		return err
 	}
-	return b.String(), false
+	client.Finish(errExplained, nil)
+	w.status = 0 // nobody reads that answer
+	return nil
 }
+
+var errExplained = status.Error(codes.Canceled, "the call is explained and not made")
+
+// codeName is gRPC's word for a code.
+func codeName(c codes.Code) string { return code.Code(c).String() } //nolint:gosec // codes are small
+
+// answerRecorder keeps the status of an answer.
+type answerRecorder struct {
+	header http.Header
+	status int
+}
+
+// Header implements http.ResponseWriter.
+func (a *answerRecorder) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answerRecorder) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (a *answerRecorder) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return len(p), nil
+}
+
+// Flush, SetReadDeadline and SetWriteDeadline are for http.ResponseController.
+func (a *answerRecorder) Flush() {}
+
+// SetReadDeadline does nothing: the request is here.
+func (a *answerRecorder) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing, too.
+func (a *answerRecorder) SetWriteDeadline(time.Time) error { return nil }
 
 func (r *Route) explain(b *strings.Builder, m *match) {
 	row := func(name, format string, args ...any) {
