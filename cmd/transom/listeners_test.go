@@ -57,7 +57,13 @@ func listening(t *testing.T, dir, listeners string) []net.Addr {
 	write(t, filepath.Join(dir, "p.proto"), goodProto)
 	write(t, filepath.Join(dir, "transom.yaml"), "listeners: "+listeners+"\nadmin: { address: \"127.0.0.1:0\" }\nschemas: [{ directory: . }]\n"+
 		"upstreams: { books: { grpc: { target: \""+gatewaytest.StartBookstore(t)+"\" } } }\n")
-	in := input{config: filepath.Join(dir, "transom.yaml")}
+	return served(t, filepath.Join(dir, "transom.yaml"))
+}
+
+// served serves by a configuration and returns the addresses of its listeners.
+func served(t *testing.T, config string) []net.Addr {
+	t.Helper()
+	in := input{config: config}
 	var addresses []net.Addr
 	startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
 		return serve(ctx, in.load, s, func(server *server) {
