@@ -56,6 +56,26 @@ func (c *restCall) boundReading() func() {
 	return func() { _ = controller.SetReadDeadline(time.Time{}) }
 }
 
+// dropBody reads a body that nobody wants, within the bounds of one that somebody does:
+// only behind the body does net/http see that a client of HTTP/1.1 goes away
+// (Semantics 311).
+func (c *restCall) dropBody() error {
+	if c.r.ProtoMajor != 1 || c.r.ContentLength == 0 || c.r.Body == nil || c.r.Body == http.NoBody {
+		return nil
+	}
+	limit := c.binding.Method.Settings.MaxBody
+	unbound := c.boundReading()
+	switch _, err := io.CopyN(io.Discard, c.r.Body, limit+1); err {
+	case io.EOF:
+		unbound()
+		return nil
+	case nil:
+		return tooLarge(limit)
+	default:
+		return bodyError(err, limit)
+	}
+}
+
 // errTooLarge is returned by appendAll and by the guard of a WebSocket's frames.
 var errTooLarge = errors.New("too large")
 

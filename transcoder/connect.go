@@ -105,7 +105,9 @@ func (c *connectUnary) Recv() (proxy.Frame, error) {
 	c.received = true
 	var err error
 	if c.get {
-		err = c.readQuery()
+		if err = c.readQuery(); err == nil {
+			err = c.dropBody()
+		}
 	} else {
 		err = c.readBody()
 	}

@@ -54,6 +54,9 @@ func (c *restUnary) Recv() (proxy.Frame, error) {
 	}
 	c.received = true
 	message, err := c.request()
+	if err == nil && c.binding.body.kind == bodyNone {
+		err = c.dropBody()
+	}
 	if err != nil {
 		return proxy.Frame{}, err
 	}

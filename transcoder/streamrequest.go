@@ -86,12 +86,8 @@ func (s *restStream) recvOnly() (proxy.Frame, error) {
 		return proxy.Frame{}, err
 	}
 	if s.binding.body.kind == bodyNone {
-		// Only behind the body does net/http see a client that goes away.
-		limit := s.binding.Method.Settings.MaxBody
-		if _, err := io.CopyN(io.Discard, s.incoming, limit+1); err == nil {
-			return proxy.Frame{}, tooLarge(limit)
-		} else if err != io.EOF {
-			return proxy.Frame{}, bodyError(err, limit)
+		if err := s.dropBody(); err != nil {
+			return proxy.Frame{}, err
 		}
 	}
 	s.waitForFirst()

@@ -80,6 +80,9 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 		result = proxy.Relay(ctx, &c.relay)
 		err = g.ended(ctx, result.Err)
 	}
+	if err != nil && (!admitted || !m.Shape.ClientStreams) {
+		boundRest(w, r)
+	}
 	httpStatus := client.Finish(err, result.Trailer)
 	if err != nil && !m.Shape.ClientStreams {
 		readRest(w, r)

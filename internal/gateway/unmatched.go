@@ -15,6 +15,7 @@ import (
 // unmatched answers a request that no route takes: a preflight, an OPTIONS, 405
 // with Allow, or 404.
 func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request, c *call, err error) {
+	boundRest(w, r)
 	refused := s.observe(w, r, c) // observers refuse nothing
 	if err == nil {
 		err = refused

@@ -6,12 +6,22 @@ import (
 	"time"
 )
 
-// What a client is still sending when it is refused over HTTP/2 gets so much
-// time, and may have so many bytes.
+// What a client is still sending when it is refused gets so much time, and over HTTP/2
+// may have so many bytes.
 const (
 	unreadTime  = time.Second
 	unreadBytes = 64 << 10
 )
+
+// boundRest gives what a client of HTTP/1.1 is still sending when it is answered so
+// much time. net/http reads it before it writes the answer, so that a client that sends
+// first and reads then gets to see it, and closes the connection where it does not
+// come (Semantics 311).
+func boundRest(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 && r.ContentLength != 0 && r.Body != http.NoBody {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTime)) // unsupported only by recorders
+	}
+}
 
 // readRest reads what a refused client is still sending. net/http would reset
 // the stream behind the answer, and though that is no error (RFC 9113, 8.1), curl

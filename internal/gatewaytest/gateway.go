@@ -101,7 +101,7 @@ func (g *Gateway) listen(t testing.TB) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	g.Server = &http.Server{Handler: g.Gateway, Protocols: protocols}
+	g.Server = &http.Server{Handler: g.Gateway, Protocols: protocols, DisableGeneralOptionsHandler: true}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
