@@ -1,8 +1,10 @@
 package transcoder
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"google.golang.org/grpc/codes"
 )
@@ -137,6 +139,12 @@ func (f streamFormat) appendError(dst []byte, m *Method, err error) ([]byte, boo
 	st, _ := statusOf(err, m.Settings.Status)
 	switch f {
 	case formatSSE:
+		var again interface{ RetryAfter() time.Duration }
+		if errors.As(err, &again) { // for a stream that goes on elsewhere
+			dst = append(dst, "retry: "...)
+			dst = strconv.AppendInt(dst, again.RetryAfter().Milliseconds(), 10)
+			dst = append(dst, '\n')
+		}
 		dst = append(dst, "event: error\ndata: "...)
 		return append(appendStatus(dst, m.errors, st), "\n\n"...), true
 	case formatNDJSON, formatEnvelope:

@@ -32,6 +32,9 @@ const (
 	// settle is the time for a load balancer to see that we are not ready, and for
 	// requests that were accepted but not read.
 	settle = 300 * time.Millisecond
+	// lastWords is the part of shutdown_timeout that is left to calls that did not end
+	// in time, to be told so.
+	lastWords = time.Second
 )
 
 // server is the listeners of one process.
@@ -59,7 +62,7 @@ func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry) (*serve
 		}
 		l.check(headOptions(g), t)
 		s.listeners = append(s.listeners, l)
-		h := newHTTPServer(g, l.tls, t)
+		h := newHTTPServer(g.Context(), g, l.tls, t)
 		limitConnections(h, c)
 		s.http = append(s.http, h)
 	}
@@ -88,7 +91,7 @@ func at(file *config.File, path, flag string, err error) error {
 	return fmt.Errorf("%s: %w", flag, err)
 }
 
-func newHTTPServer(h http.Handler, tls *tls.Config, t *observe.Telemetry) *http.Server {
+func newHTTPServer(ending context.Context, h http.Handler, tls *tls.Config, t *observe.Telemetry) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -102,6 +105,7 @@ func newHTTPServer(h http.Handler, tls *tls.Config, t *observe.Telemetry) *http.
 		IdleTimeout:       idleTimeout,
 		HTTP2:             &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		ErrorLog:          httpLog(t.Log),
+		BaseContext:       func(net.Listener) context.Context { return ending },
 		// OPTIONS * is answered as every other request.
 		DisableGeneralOptionsHandler: true,
 	}
@@ -164,6 +168,11 @@ func (s *server) shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.gateway.Drain()
+	if due, ok := ctx.Deadline(); ok {
+		left := time.Until(due)
+		stop := time.AfterFunc(left-min(lastWords, left/5), s.gateway.EndCalls)
+		defer stop.Stop()
+	}
 	var errs []error
 	for _, h := range s.http {
 		if err := h.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {

@@ -25,7 +25,7 @@ func TestHTTP2ClientThatDoesNotRead(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)
-		server := newHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		server := newHTTPServer(t.Context(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			chunk := make([]byte, 1<<10)
 			for {
 				if _, err := w.Write(chunk); err != nil {

@@ -39,22 +39,27 @@ func lateRefusal(ctx context.Context, err error) error {
 
 // bound makes the context of an admitted call; that of its admission has the
 // deadline already.
-func (g *Gateway) bound(ctx context.Context, m *Method, deadline time.Time, p transcoder.Protocol) (context.Context, context.CancelFunc) {
-	if p == transcoder.WebSocket { // also of a unary method: it may wait for its message
+func (g *Gateway) bound(ctx context.Context, m *Method, deadline time.Time, c *call) (context.Context, context.CancelFunc) {
+	if c.match.protocol == transcoder.WebSocket { // also of a unary method: it may wait for its message
 		// The edge says when the client is gone. Who closes the socket may reset the
 		// stream at once; the call ends in its own time all the same.
-		return g.boundStream(context.WithoutCancel(ctx), deadline)
+		return g.boundStream(context.WithoutCancel(ctx), deadline, g.draining)
 	}
-	if !m.Shape.Unary() {
-		return g.boundStream(ctx, time.Time{})
+	switch {
+	case m.Shape.Unary():
+	case c.request.Protocol == "sse":
+		return g.boundStream(ctx, time.Time{}, g.draining)
+	default:
+		return g.boundStream(ctx, time.Time{}, g.ending)
 	}
 	return ctx, func() {}
 }
 
-// boundStream also ends a stream when the gateway shuts down.
-func (g *Gateway) boundStream(parent context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+// boundStream also ends a stream when until does: at once for one without an end when
+// the gateway shuts down, for the others when shutdown_timeout is over.
+func (g *Gateway) boundStream(parent context.Context, deadline time.Time, until context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
-	stop := context.AfterFunc(g.draining, func() { cancel(errDraining) })
+	stop := context.AfterFunc(until, func() { cancel(errDraining) })
 	release := func() {
 		stop()
 		cancel(nil)

@@ -48,9 +48,11 @@ type Gateway struct {
 	own     *services
 
 	current atomic.Pointer[Snapshot]
-	// draining ends the streams of a gateway that shuts down.
-	draining context.Context
-	drain    context.CancelFunc
+	// draining ends the streams without an end of a gateway that shuts down, and
+	// ending, of which it is a child, all calls.
+	draining, ending context.Context
+	drain            context.CancelFunc
+	end              context.CancelCauseFunc
 
 	// inFlight counts the requests, for the end.
 	inFlight atomic.Int64
@@ -72,7 +74,8 @@ func New(o Options) *Gateway {
 		pool:    proxy.NewPool(o.Telemetry.Log),
 		sources: newSources(),
 	}
-	g.draining, g.drain = context.WithCancel(context.Background())
+	g.ending, g.end = context.WithCancelCause(context.Background())
+	g.draining, g.drain = context.WithCancel(g.ending)
 	g.own = g.newServices()
 	o.Telemetry.Metrics.SetUpstreams(func(yield func(name, state string) bool) {
 		for _, u := range g.Upstreams() {
@@ -84,10 +87,23 @@ func New(o Options) *Gateway {
 	return g
 }
 
-// Drain ends the streams in flight with UNAVAILABLE; unary calls go on.
+// Context is the parent of all requests' contexts: a server's BaseContext. It ends with
+// EndCalls.
+func (g *Gateway) Context() context.Context { return g.ending }
+
+// Drain asks the clients of streams without an end (SSE and WebSockets) to connect to
+// another gateway; all other calls go on (Semantics 320).
 func (g *Gateway) Drain() {
 	g.own.health.Shutdown()
 	g.drain()
+}
+
+// EndCalls ends all calls in flight with UNAVAILABLE: their time is over.
+func (g *Gateway) EndCalls() {
+	if n := g.inFlight.Load(); n > 0 {
+		g.options.Telemetry.Log.Warn("calls in flight are ended, as shutdown_timeout is over", "calls", n)
+	}
+	g.end(errDraining)
 }
 
 // Wait returns when no request is in flight, hijacked connections included.
@@ -106,7 +122,7 @@ func (g *Gateway) Wait(ctx context.Context) error {
 
 // Close gives back what the gateway holds. No request may be in flight.
 func (g *Gateway) Close() {
-	g.drain()
+	g.end(errDraining)
 	if s := g.current.Swap(nil); s != nil {
 		s.release()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -29,6 +30,10 @@ func (ShuttingDown) GRPCStatus() *status.Status {
 
 // WebSocketClose is "service restart" of the WebSocket close code registry.
 func (ShuttingDown) WebSocketClose() int { return 1012 }
+
+// RetryAfter asks an EventSource to come back soon, and the clients of one gateway not
+// all at once with those of the next.
+func (ShuttingDown) RetryAfter() time.Duration { return time.Second }
 
 // refusedMessage is a policy's no to one of the client's messages; a WebSocket
 // closes with 1008 for it.

@@ -70,7 +70,7 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 		// too large for a header, and is a bad token first.
 		if err = badHeader; err == nil {
 			var cancel context.CancelFunc
-			ctx, cancel = g.bound(ctx, m, deadline, c.match.protocol)
+			ctx, cancel = g.bound(ctx, m, deadline, c)
 			defer cancel()
 			ctx, err = client.Open(ctx)
 		}
@@ -78,8 +78,9 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	if err == nil {
 		c.fillRelay(m, client)
 		result = proxy.Relay(ctx, &c.relay)
-		err = g.ended(ctx, result.Err)
+		err = result.Err
 	}
+	err = g.ended(ctx, err)
 	if err != nil && (!admitted || !m.Shape.ClientStreams) {
 		boundRest(w, r)
 	}
