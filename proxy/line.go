@@ -86,12 +86,12 @@ func (l *line) join(t *turn, log *slog.Logger) (*waiter, error) {
 	defer l.mu.Unlock()
 	if t.number == 0 {
 		l.tell(log)
+		l.total++
 		if len(l.waiters) >= maxWaiting {
 			l.refused++
 			return nil, errLongLine
 		}
 		l.last++
-		l.total++
 		*t = turn{number: l.last, until: time.Now().Add(maxWait)}
 	}
 	w := &waiter{number: t.number, called: make(chan struct{})}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -121,6 +122,9 @@ func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
 		c.fail(join(path, "connections"), "found %d, expected at most %d", g.Connections, maxConnections)
 	}
 	c.positive(join(path, "keepalive"), g.Keepalive)
+	if d := g.ResolveInterval; d != nil && d.AsDuration() < time.Second {
+		c.fail(join(path, "resolve_interval"), "found %s, expected at least 1s", d.AsDuration())
+	}
 	if g.Tls == nil {
 		return
 	}

@@ -135,7 +135,7 @@ func TestPositions(t *testing.T) {
 			t.Errorf("%v stands at %q, want %q", test.path, got, test.want)
 		}
 	}
-	if got, want := f.Where("auth.jwt[1].secret"), "testdata/good/everything.yaml:45:"; !strings.HasPrefix(got, want) {
+	if got, want := f.Where("auth.jwt[1].secret"), "testdata/good/everything.yaml:46:"; !strings.HasPrefix(got, want) {
 		t.Errorf("Where = %s, want %s…", got, want)
 	}
 }

@@ -77,9 +77,9 @@ func New(o Options) *Gateway {
 	g.ending, g.end = context.WithCancelCause(context.Background())
 	g.draining, g.drain = context.WithCancel(g.ending)
 	g.own = g.newServices()
-	o.Telemetry.Metrics.SetUpstreams(func(yield func(name, state string) bool) {
+	o.Telemetry.Metrics.SetUpstreams(func(yield func(string, observe.Upstream) bool) {
 		for _, u := range g.Upstreams() {
-			if !yield(u.Name, u.State) {
+			if !yield(u.Name, u.Upstream) {
 				return
 			}
 		}

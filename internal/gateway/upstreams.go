@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/nearest"
+	"github.com/transom-gateway/transom/internal/observe"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
 )
@@ -60,6 +61,8 @@ func target(u *transomv1.GrpcUpstream, directory string) proxy.Target {
 		Connections:   int(u.GetConnections()),
 		LoadBalancing: u.GetLoadBalancingPolicy(),
 		Keepalive:     u.GetKeepalive().AsDuration(),
+
+		ResolveInterval: u.GetResolveInterval().AsDuration(),
 	}
 	if c := u.GetTls(); c != nil {
 		file := func(path string) string {
@@ -170,8 +173,7 @@ func (noUpstream) Open(context.Context, string, proxy.Metadata, proxy.Shape) (pr
 // UpstreamStatus is a backend as the admin listener shows it.
 type UpstreamStatus struct {
 	Name, Target string
-	// State is gRPC's word for the connection, for example READY.
-	State string
+	observe.Upstream
 	// Failure is why the state is TRANSIENT_FAILURE.
 	Failure string
 }
@@ -185,7 +187,9 @@ func (g *Gateway) Upstreams() []UpstreamStatus {
 	defer s.release()
 	var list []UpstreamStatus
 	for name, conn := range s.conns {
-		u := UpstreamStatus{Name: name, Target: conn.Target().Address, State: conn.State().String()}
+		u := UpstreamStatus{Name: name, Target: conn.Target().Address}
+		u.State = conn.State().String()
+		u.Waiting, u.Waited, u.Refused = conn.Waiting()
 		if err := conn.Failure(); err != nil {
 			u.Failure = err.Error()
 		}

@@ -34,7 +34,7 @@ type Metrics struct {
 	decisions     *prometheus.CounterVec
 
 	reload    reloadMetrics
-	upstreams atomic.Pointer[iter.Seq2[string, string]]
+	upstreams atomic.Pointer[iter.Seq2[string, Upstream]]
 
 	mu     sync.Mutex
 	routes map[routeKey]*RouteMetrics // guarded by mu

@@ -244,8 +244,13 @@ func TestUpstreams(t *testing.T) {
 		t.Errorf("states of no upstreams: %v", got)
 	}
 	state := "READY"
-	m.SetUpstreams(func(yield func(string, string) bool) { yield("books", state) })
+	m.SetUpstreams(func(yield func(string, Upstream) bool) {
+		yield("books", Upstream{State: state, Waiting: 2, Waited: 7, Refused: 1})
+	})
 	wantLine(t, m, `transom_upstream_state{state="READY",upstream="books"} 1`)
+	wantLine(t, m, `transom_upstream_calls_waiting{upstream="books"} 2`)
+	wantLine(t, m, `transom_upstream_calls_waited_total{result="served",upstream="books"} 4`)
+	wantLine(t, m, `transom_upstream_calls_waited_total{result="refused",upstream="books"} 1`)
 	state = "TRANSIENT_FAILURE"
 	wantLine(t, m, `transom_upstream_state{state="TRANSIENT_FAILURE",upstream="books"} 1`)
 }

@@ -6,14 +6,30 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// SetUpstreams says where to find the upstreams and their connection states:
-// pairs of a name and one of gRPC's state names (IDLE, CONNECTING, READY,
-// TRANSIENT_FAILURE, SHUTDOWN) or any other word. It is asked at each scrape,
+// Upstream is what metrics say of the connections to one backend.
+type Upstream struct {
+	// State is one of gRPC's state names (IDLE, CONNECTING, READY, TRANSIENT_FAILURE,
+	// SHUTDOWN) or any other word.
+	State string
+	// Waiting is how many calls wait because the connections have all the streams that
+	// the backend allows; Waited and Refused how many have waited, and in vain.
+	Waiting         int
+	Waited, Refused uint64
+}
+
+// SetUpstreams says where to find the upstreams, by name. It is asked at each scrape,
 // possibly several at once. Names must be unique.
-func (m *Metrics) SetUpstreams(states iter.Seq2[string, string]) { m.upstreams.Store(&states) }
+func (m *Metrics) SetUpstreams(all iter.Seq2[string, Upstream]) { m.upstreams.Store(&all) }
 
 var upstreamState = prometheus.NewDesc("transom_upstream_state",
 	"1 for the state that an upstream's connections are in.", []string{"upstream", "state"}, nil)
+
+var (
+	upstreamWaiting = prometheus.NewDesc("transom_upstream_calls_waiting",
+		"Calls that wait because the connections have all the streams that the backend allows.", []string{"upstream"}, nil)
+	upstreamWaited = prometheus.NewDesc("transom_upstream_calls_waited_total",
+		"Calls that had to wait for a stream, by what became of it: served or refused.", []string{"upstream", "result"}, nil)
+)
 
 // upstreamCollector asks for states only when somebody looks.
 type upstreamCollector struct{ metrics *Metrics }
@@ -21,15 +37,24 @@ type upstreamCollector struct{ metrics *Metrics }
 var _ prometheus.Collector = upstreamCollector{}
 
 // Describe implements prometheus.Collector.
-func (upstreamCollector) Describe(to chan<- *prometheus.Desc) { to <- upstreamState }
+func (upstreamCollector) Describe(to chan<- *prometheus.Desc) {
+	to <- upstreamState
+	to <- upstreamWaiting
+	to <- upstreamWaited
+}
 
 // Collect implements prometheus.Collector.
 func (c upstreamCollector) Collect(to chan<- prometheus.Metric) {
-	states := c.metrics.upstreams.Load()
-	if states == nil {
+	all := c.metrics.upstreams.Load()
+	if all == nil {
 		return
 	}
-	for name, state := range *states {
-		to <- prometheus.MustNewConstMetric(upstreamState, prometheus.GaugeValue, 1, valid(name), valid(state))
+	for name, u := range *all {
+		name = valid(name)
+		to <- prometheus.MustNewConstMetric(upstreamState, prometheus.GaugeValue, 1, name, valid(u.State))
+		to <- prometheus.MustNewConstMetric(upstreamWaiting, prometheus.GaugeValue, float64(u.Waiting), name)
+		served := u.Waited - min(u.Waited, u.Refused+uint64(u.Waiting))
+		to <- prometheus.MustNewConstMetric(upstreamWaited, prometheus.CounterValue, float64(served), name, "served")
+		to <- prometheus.MustNewConstMetric(upstreamWaited, prometheus.CounterValue, float64(u.Refused), name, "refused")
 	}
 }

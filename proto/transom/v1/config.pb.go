@@ -989,9 +989,13 @@ type GrpcUpstream struct {
 	LoadBalancingPolicy string `protobuf:"bytes,5,opt,name=load_balancing_policy,json=loadBalancingPolicy,proto3" json:"load_balancing_policy,omitempty"`
 	// Ping a quiet connection that has calls after this long, at least 10 s, and
 	// leave it where no answer comes within 10 s. Default: off.
-	Keepalive     *durationpb.Duration `protobuf:"bytes,6,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Keepalive *durationpb.Duration `protobuf:"bytes,6,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
+	// How often DNS is asked for the addresses of the target again, give or take a
+	// fifth, at least 1 s; it is also asked soon after a connection has failed.
+	// Default: 30 s.
+	ResolveInterval *durationpb.Duration `protobuf:"bytes,7,opt,name=resolve_interval,json=resolveInterval,proto3" json:"resolve_interval,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GrpcUpstream) Reset() {
@@ -1062,6 +1066,13 @@ func (x *GrpcUpstream) GetLoadBalancingPolicy() string {
 func (x *GrpcUpstream) GetKeepalive() *durationpb.Duration {
 	if x != nil {
 		return x.Keepalive
+	}
+	return nil
+}
+
+func (x *GrpcUpstream) GetResolveInterval() *durationpb.Duration {
+	if x != nil {
+		return x.ResolveInterval
 	}
 	return nil
 }
@@ -2693,14 +2704,15 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x04grpc\x18\x01 \x01(\v2\x18.transom.v1.GrpcUpstreamH\x00R\x04grpc\x12.\n" +
 	"\x04http\x18\x02 \x01(\v2\x18.transom.v1.HttpUpstreamH\x00R\x04http\x12\x1a\n" +
 	"\bservices\x18\x03 \x03(\tR\bservicesB\x06\n" +
-	"\x04kind\"\xfc\x01\n" +
+	"\x04kind\"\xc2\x02\n" +
 	"\fGrpcUpstream\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ClientTlsR\x03tls\x12 \n" +
 	"\vconnections\x18\x03 \x01(\rR\vconnections\x12\x1c\n" +
 	"\tauthority\x18\x04 \x01(\tR\tauthority\x122\n" +
 	"\x15load_balancing_policy\x18\x05 \x01(\tR\x13loadBalancingPolicy\x127\n" +
-	"\tkeepalive\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\tkeepalive\"\xa2\x01\n" +
+	"\tkeepalive\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\tkeepalive\x12D\n" +
+	"\x10resolve_interval\x18\a \x01(\v2\x19.google.protobuf.DurationR\x0fresolveInterval\"\xa2\x01\n" +
 	"\tClientTls\x12\x0e\n" +
 	"\x02ca\x18\x01 \x01(\tR\x02ca\x12 \n" +
 	"\vcertificate\x18\x02 \x01(\tR\vcertificate\x12\x10\n" +
@@ -2944,33 +2956,34 @@ var file_transom_v1_config_proto_depIdxs = []int32{
 	14, // 21: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
 	13, // 22: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
 	36, // 23: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	15, // 24: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	36, // 25: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	35, // 26: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	18, // 27: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	19, // 28: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	35, // 29: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	21, // 30: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	22, // 31: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	36, // 32: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	36, // 33: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	36, // 34: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	36, // 35: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	1,  // 36: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	24, // 37: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	36, // 38: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	26, // 39: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	27, // 40: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	29, // 41: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	30, // 42: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	2,  // 43: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	3,  // 44: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	11, // 45: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	36, // 24: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	15, // 25: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	36, // 26: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	35, // 27: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	18, // 28: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	19, // 29: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	35, // 30: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	21, // 31: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	22, // 32: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	36, // 33: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	36, // 34: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	36, // 35: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	36, // 36: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	1,  // 37: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	24, // 38: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	36, // 39: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	26, // 40: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	27, // 41: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	29, // 42: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	30, // 43: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	2,  // 44: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	3,  // 45: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	11, // 46: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
