@@ -1,10 +1,12 @@
 package transcoder
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,18 +24,41 @@ func (c *restCall) readBody() error {
 		c.raw = c.raw[:0]
 		return nil
 	}
-	body, err := decompressed(c.r)
+	newReader, err := contentDecoder(c.r.Header)
+	if err != nil {
+		return err
+	}
+	unbound := c.boundReading()
+	if newReader == nil {
+		c.raw, err = appendAll(c.raw[:0], c.r.Body, limit, c.r.ContentLength)
+	} else {
+		c.scratch, err = appendAll(c.scratch[:0], c.r.Body, mostCompressed(limit), c.r.ContentLength)
+	}
+	if err == nil {
+		unbound()
+		if newReader != nil {
+			return c.inflate(newReader, bytes.NewReader(c.scratch))
+		}
+	}
+	return bodyError(err, limit)
+}
+
+// inflate reads a body into raw that has come whole: a client that sends no more
+// must not hold a decompressor, whose window may have megabytes.
+func (c *restCall) inflate(newReader func(io.Reader) (io.ReadCloser, error), from io.Reader) error {
+	limit := c.binding.Method.Settings.MaxBody
+	body, err := newReader(from)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = body.Close() }() // it has no error of its own
-	unbound := c.boundReading()
-	c.raw, err = appendAll(c.raw[:0], body, limit, c.r.ContentLength)
-	if err == nil {
-		unbound()
-	}
+	c.raw, err = appendAll(c.raw[:0], body, limit, 0)
 	return bodyError(err, limit)
 }
+
+// mostCompressed bounds what inflates to at most limit bytes: what cannot be
+// compressed becomes a little longer.
+func mostCompressed(limit int64) int64 { return limit + limit/64 + 1<<10 }
 
 // bodyTimeout is how long the body of a unary request may take to arrive.
 const bodyTimeout = time.Minute
@@ -88,7 +113,9 @@ func appendAll(dst []byte, r io.Reader, limit, expected int64) ([]byte, error) {
 	}
 	for {
 		if len(dst) == cap(dst) {
-			dst = append(dst, 0)[:len(dst)]
+			// Doubled: append would grow it in many more steps, and leave all of them
+			// to the collector.
+			dst = slices.Grow(dst, int(min(int64(max(len(dst), firstRead)), limit+1-int64(len(dst)))))
 		}
 		n, err := r.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
@@ -146,13 +173,25 @@ func isMisframed(err error) bool {
 // decompressed returns the body with its Content-Encoding taken off. Close
 // gives its memory back and leaves the request's own body to the server.
 func decompressed(r *http.Request) (io.ReadCloser, error) {
-	name := strings.ToLower(strings.TrimSpace(first(r.Header, "Content-Encoding")))
-	if name == "" || name == "identity" {
+	newReader, err := contentDecoder(r.Header)
+	switch {
+	case err != nil:
+		return nil, err
+	case newReader == nil:
 		return io.NopCloser(r.Body), nil
+	}
+	return newReader(r.Body)
+}
+
+// contentDecoder is what takes the Content-Encoding off, nil for nothing to do.
+func contentDecoder(h http.Header) (func(io.Reader) (io.ReadCloser, error), error) {
+	name := strings.ToLower(strings.TrimSpace(first(h, "Content-Encoding")))
+	if name == "" || name == "identity" {
+		return nil, nil
 	}
 	for _, e := range encodings {
 		if e.name == name && e.newReader != nil {
-			return e.newReader(r.Body)
+			return e.newReader, nil
 		}
 	}
 	return nil, NewStatusError(http.StatusUnsupportedMediaType, codes.InvalidArgument,
