@@ -33,6 +33,7 @@ func (a administered) Status() admin.Status {
 		s.FailedAt = last.FailedAt
 		s.Problems = adminProblems(last.Problems)
 	}
+	s.NotReloaded = a.server.not.list()
 	for _, u := range g.Upstreams() {
 		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: u.Name, Target: u.Target, State: u.State, Failure: u.Failure})
 	}
@@ -50,6 +51,7 @@ func (a administered) Routes() []admin.Route {
 
 func (a administered) Reload(ctx context.Context) (string, []admin.Problem) {
 	change, err := a.server.gateway.Reload(ctx)
+	a.server.compare(a.server.gateway.Config())
 	if err == nil {
 		return change.String(), nil
 	}

@@ -179,8 +179,9 @@ func TestConfigurationPage(t *testing.T) {
 			write(t, filepath.Join(dir, block.File), strings.NewReplacer(replace...).Replace(block.Text))
 		}
 	}
-	for _, name := range []string{"cert.pem", "key.pem", "secrets/jwt"} { // check looks whether they are there
-		write(t, filepath.Join(dir, name), "a secret for this test, of 32 bytes or more\n")
+	cert, key := keyPair(t, "localhost")
+	for name, text := range map[string]string{"cert.pem": cert, "key.pem": key, "secrets/jwt": "a secret for this test, of 32 bytes or more\n"} { // check reads them
+		write(t, filepath.Join(dir, name), text)
 	}
 	walkthrough.Shell{Dir: dir, Bin: commandFolder(t)}.Run(t, walkthrough.Steps(page))
 }

@@ -26,13 +26,19 @@ import (
 // PEM.
 func keyPair(t *testing.T, name string) (cert, key string) {
 	t.Helper()
+	return keyPairUntil(t, name, time.Now().Add(time.Hour))
+}
+
+// keyPairUntil is keyPair for a certificate that ends at that time.
+func keyPairUntil(t *testing.T, name string, end time.Time) (cert, key string) {
+	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: end,
 		IsCA: true, BasicConstraintsValid: true,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}

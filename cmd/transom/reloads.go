@@ -8,6 +8,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/heap"
 	"github.com/transom-gateway/transom/internal/watch"
@@ -19,6 +20,8 @@ type reloads struct {
 	gateway *gateway.Gateway
 	log     *slog.Logger
 	wanted  chan struct{}
+	// reloaded is told the configuration in service after each reload; nil for nobody.
+	reloaded func(*config.File)
 
 	paths []string       // those that are watched
 	files *watch.Watcher // nil while none is
@@ -86,7 +89,10 @@ func (r *reloads) run(ctx context.Context, hup <-chan os.Signal) {
 		case <-r.wanted:
 		}
 		_, _ = r.gateway.Reload(ctx) // which logs what is wrong
-		heap.Limit(os.DirFS("/"))    // the cgroup's may be another one by now
+		if r.reloaded != nil {
+			r.reloaded(r.gateway.Config())
+		}
+		heap.Limit(os.DirFS("/")) // the cgroup's may be another one by now
 	}
 }
 

@@ -66,6 +66,7 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	if err != nil {
 		return problem(err)
 	}
+	reloads.reloaded = server.compare
 	defer reloads.start(ctx)()
 	server.start()
 	for _, l := range server.listeners {

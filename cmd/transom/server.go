@@ -42,6 +42,8 @@ type server struct {
 	listeners []*listener
 	admin     net.Listener
 	gateway   *gateway.Gateway
+	file      *config.File // of the start
+	not       *notReloaded
 	draining  atomic.Bool
 
 	http      []*http.Server
@@ -52,7 +54,7 @@ type server struct {
 
 // listen opens all listeners, or none.
 func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry) (*server, error) {
-	s := &server{gateway: g, failed: make(chan error, 1)}
+	s := &server{gateway: g, file: file, not: newNotReloaded(t), failed: make(chan error, 1)}
 	var errs []error
 	for i, c := range file.Config.GetListeners() {
 		l, err := openListener(c, file)
@@ -61,6 +63,9 @@ func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry) (*serve
 			continue
 		}
 		l.check(headOptions(g), t)
+		if l.pair != nil {
+			l.pair.reported(func(why string) { s.not.set(fmt.Sprintf("listeners[%d].tls", i), why) })
+		}
 		s.listeners = append(s.listeners, l)
 		h := newHTTPServer(g.Context(), g, l.tls, t)
 		limitConnections(h, c)

@@ -42,6 +42,9 @@ type Status struct {
 	// Problems are those of the last reload. One that worked may have some too:
 	// what it had to leave out.
 	Problems []Problem
+	// NotReloaded is what has changed and takes effect at the next start alone, or could
+	// not be used, one text each.
+	NotReloaded []string
 	// Upstreams in the order in which they are to be shown.
 	Upstreams []Upstream
 }

@@ -46,6 +46,9 @@ func (s Status) String() string {
 	for _, p := range s.Problems {
 		b.WriteString("  " + line(p.String()) + "\n")
 	}
+	for _, text := range s.NotReloaded {
+		b.WriteString("not reloaded: " + line(text) + "\n")
+	}
 	for _, u := range s.Upstreams {
 		b.WriteString("upstream " + line(u.Name+" "+u.Target+": "+u.words()) + "\n")
 	}

@@ -19,6 +19,16 @@ func (g *Gateway) Files() []string {
 	return Inputs(s.Config)
 }
 
+// Config is the configuration of the snapshot in service; nil before the first.
+func (g *Gateway) Config() *config.File {
+	s := g.acquire()
+	if s == nil {
+		return nil
+	}
+	defer s.release()
+	return s.Config
+}
+
 // Inputs lists the files and folders that a gateway of this configuration is
 // built from, the configuration's own included, to be watched. They are sorted.
 func Inputs(c *config.File) []string {
@@ -38,6 +48,13 @@ func Inputs(c *config.File) []string {
 	for _, issuer := range c.Config.GetAuth().GetJwt() {
 		if jwks := issuer.GetJwksFile(); jwks != "" {
 			files = append(files, c.Resolve(jwks))
+		}
+	}
+	for _, l := range c.Config.GetListeners() {
+		for _, name := range []string{l.GetTls().GetCertificate(), l.GetTls().GetKey(), l.GetTls().GetClientCa()} {
+			if name != "" {
+				files = append(files, c.Resolve(name))
+			}
 		}
 	}
 	slices.Sort(files)

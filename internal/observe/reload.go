@@ -24,6 +24,7 @@ type reloadMetrics struct {
 	success  prometheus.Gauge
 	duration prometheus.Gauge
 	problems *prometheus.GaugeVec
+	not      *prometheus.GaugeVec
 }
 
 func newReloadMetrics(registry *prometheus.Registry) reloadMetrics {
@@ -44,9 +45,12 @@ func newReloadMetrics(registry *prometheus.Registry) reloadMetrics {
 			Name: "transom_reload_problems", Help: "Problems of the last reload, by place; the log says what they are.",
 		}, []string{"file", "line", "column"}),
 	}
+	m.not = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "transom_not_reloaded", Help: "1 for a setting whose change takes effect at the next start alone, or could not be used.",
+	}, []string{"setting"})
 	m.total.WithLabelValues("success")
 	m.total.WithLabelValues("failure")
-	registry.MustRegister(m.total, m.worked, m.success, m.duration, m.problems)
+	registry.MustRegister(m.total, m.worked, m.success, m.duration, m.problems, m.not)
 	return m
 }
 
@@ -69,4 +73,13 @@ func (m *Metrics) ReloadFailed(began time.Time, places ...Place) {
 	for _, p := range places[:min(len(places), maxPlaces)] {
 		m.reload.problems.WithLabelValues(valid(p.File), strconv.Itoa(p.Line), strconv.Itoa(p.Column)).Inc()
 	}
+}
+
+// NotReloaded says whether the change of a setting is not in effect.
+func (m *Metrics) NotReloaded(setting string, is bool) {
+	if !is {
+		m.reload.not.DeleteLabelValues(valid(setting))
+		return
+	}
+	m.reload.not.WithLabelValues(valid(setting)).Set(1)
 }

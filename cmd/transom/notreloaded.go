@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/observe"
+)
+
+// notReloaded is what has changed and could not be taken over while running: the last
+// good one stays. It is told by the log, a metric and /readyz?verbose (Semantics 322).
+type notReloaded struct {
+	log     *slog.Logger
+	metrics *observe.Metrics
+
+	mu  sync.Mutex
+	why map[string]string // by what
+}
+
+func newNotReloaded(t *observe.Telemetry) *notReloaded {
+	return &notReloaded{log: t.Log, metrics: t.Metrics, why: map[string]string{}}
+}
+
+// set says why something was not taken over; "" for what is in effect.
+func (n *notReloaded) set(what, why string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before := n.why[what]
+	if why == before {
+		return
+	}
+	n.metrics.NotReloaded(what, why != "")
+	if why == "" {
+		delete(n.why, what)
+		n.log.Info("in effect again", "setting", what)
+		return
+	}
+	n.why[what] = why
+	n.log.Warn("not reloaded: "+why, "setting", what)
+}
+
+// list is everything of the kind, one text each.
+func (n *notReloaded) list() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var all []string
+	for _, what := range slices.Sorted(maps.Keys(n.why)) {
+		all = append(all, what+": "+n.why[what])
+	}
+	return all
+}
+
+// fixed are the settings that take effect at the start alone.
+func fixed(f *config.File) map[string]proto.Message {
+	c := f.Config
+	settings := map[string]proto.Message{
+		"admin": c.GetAdmin(), "telemetry": c.GetTelemetry(), "shutdown_timeout": c.GetShutdownTimeout(),
+	}
+	for i, l := range c.GetListeners() {
+		settings[fmt.Sprintf("listeners[%d]", i)] = l
+	}
+	return settings
+}
+
+// compare looks for settings that are others than at the start, and for files of
+// certificates that cannot be used.
+func (s *server) compare(now *config.File) {
+	if now == nil {
+		return
+	}
+	before, after := fixed(s.file), fixed(now)
+	for what := range maps.Keys(before) {
+		if _, ok := after[what]; !ok {
+			after[what] = nil
+		}
+	}
+	for what, value := range after {
+		why := ""
+		if was, ok := before[what]; !ok || value == nil || !proto.Equal(was, value) {
+			why = "it is another one in the configuration now; restart to have it take effect"
+		}
+		s.not.set(what, why)
+	}
+	for i, l := range s.listeners {
+		if l.pair != nil {
+			_, _ = l.pair.get(nil) // which reports what is wrong, and has the last good one
+			s.not.set(fmt.Sprintf("listeners[%d].tls.client_ca", i), l.pair.otherCA())
+		}
+	}
+}
