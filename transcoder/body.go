@@ -170,19 +170,6 @@ func isMisframed(err error) bool {
 		strings.Contains(text, "chunk") || strings.Contains(text, "trailer") || errors.Is(err, http.ErrLineTooLong)
 }
 
-// decompressed returns the body with its Content-Encoding taken off. Close
-// gives its memory back and leaves the request's own body to the server.
-func decompressed(r *http.Request) (io.ReadCloser, error) {
-	newReader, err := contentDecoder(r.Header)
-	switch {
-	case err != nil:
-		return nil, err
-	case newReader == nil:
-		return io.NopCloser(r.Body), nil
-	}
-	return newReader(r.Body)
-}
-
 // contentDecoder is what takes the Content-Encoding off, nil for nothing to do.
 func contentDecoder(h http.Header) (func(io.Reader) (io.ReadCloser, error), error) {
 	name := strings.ToLower(strings.TrimSpace(first(h, "Content-Encoding")))
