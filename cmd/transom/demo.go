@@ -13,10 +13,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/transom-gateway/transom/examples/bookstore"
+	"github.com/transom-gateway/transom/internal/config"
 )
 
 func newDemo(s streams) *cobra.Command {
 	in := input{}
+	overTLS := false
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the bookstore example and a gateway in one process",
@@ -24,14 +26,15 @@ func newDemo(s streams) *cobra.Command {
 writes the bookstore's protos into a new folder that the gateway watches: edit
 them and see the API change.`,
 		Args: takes(0, 0, "none"),
-		RunE: func(c *cobra.Command, _ []string) error { return demo(c.Context(), in, s, nil) },
+		RunE: func(c *cobra.Command, _ []string) error { return demo(c.Context(), in, s, overTLS, nil) },
 	}
 	in.listenFlags(c)
+	c.Flags().BoolVar(&overTLS, "tls", false, "serve TLS, with a certificate that is made at start")
 	return c
 }
 
 // demo runs the example until ctx ends.
-func demo(ctx context.Context, in input, s streams, started func(*server)) (err error) {
+func demo(ctx context.Context, in input, s streams, overTLS bool, started func(*server)) (err error) {
 	folder, err := os.MkdirTemp("", "transom-demo-")
 	if err != nil {
 		return problem(err)
@@ -39,6 +42,19 @@ func demo(ctx context.Context, in input, s streams, started func(*server)) (err 
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	if err := writeProtos(folder); err != nil {
 		return problem(err)
+	}
+	load, certificate := func() (*config.File, error) { return in.load() }, ""
+	if overTLS {
+		secrets, err := os.MkdirTemp("", "transom-demo-tls-")
+		if err != nil {
+			return problem(err)
+		}
+		defer func() { _ = os.RemoveAll(secrets) }() // a temporary folder
+		files, err := demoCertificate(secrets, in.listen)
+		if err != nil {
+			return problem(err)
+		}
+		load, certificate = withTLS(load, files), files.GetCertificate()
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,8 +72,8 @@ func demo(ctx context.Context, in input, s streams, started func(*server)) (err 
 	}()
 	in.folders = []string{folder}
 	in.upstream = l.Addr().String()
-	err = serve(ctx, in.load, s, func(server *server) {
-		printTour(s, server, folder)
+	err = serve(ctx, load, s, func(server *server) {
+		printTour(s, server, folder, certificate)
 		if started != nil {
 			started(server)
 		}
@@ -75,10 +91,19 @@ func writeProtos(folder string) error {
 }
 
 // printTour says what to try.
-func printTour(s streams, server *server, folder string) {
+func printTour(s streams, server *server, folder, certificate string) {
 	base := "http://" + browsable(server.listeners[0].Addr())
+	if certificate != "" {
+		base = "https://" + browsable(server.listeners[0].Addr())
+	}
 	_, _ = fmt.Fprintf(s.out, "\nThe bookstore is served. Its page: %s/\n", base)
-	printLines(s, "In a terminal", bookstore.Tour(base))
+	tour := bookstore.Tour(base)
+	for i, line := range tour {
+		if certificate != "" {
+			tour[i] = strings.Replace(line, "curl ", "curl --cacert "+certificate+" ", 1)
+		}
+	}
+	printLines(s, "In a terminal", tour)
 	printLines(s, "In the console of that page, by EventSource and WebSocket", bookstore.TourInConsole())
 	_, _ = fmt.Fprintf(s.out, "\nIts protos are in %s:\nedit one and see the API change.", filepath.Clean(folder))
 	if server.admin != nil {

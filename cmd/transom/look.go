@@ -87,7 +87,7 @@ func printJSON(w io.Writer, v any) error {
 
 func printRoutes(w io.Writer, routes []gateway.Listed) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{{"METHOD", "PATH", "RPC", "STREAM", "UPSTREAM", "POLICIES"}}, rows(routes)...) {
+	for _, row := range append([][]string{{"METHOD", "PATH", "RPC", "REQUEST", "RESPONSE", "STREAM", "UPSTREAM", "POLICIES"}}, rows(routes)...) {
 		if _, err := fmt.Fprintln(t, strings.Join(row, "\t")); err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func printRoutes(w io.Writer, routes []gateway.Listed) error {
 func rows(routes []gateway.Listed) [][]string {
 	var rows [][]string
 	for _, r := range routes {
-		rows = append(rows, []string{r.Method, r.Path, r.RPC, r.Stream, dash(r.Upstream), dash(strings.Join(r.Policies, " "))})
+		rows = append(rows, []string{r.Method, r.Path, r.RPC, r.Request, r.Response, r.Stream, dash(r.Upstream), dash(strings.Join(r.Policies, " "))})
 	}
 	return rows
 }

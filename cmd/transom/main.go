@@ -114,7 +114,7 @@ HTTP call gRPC services. Nothing is generated and nothing is restarted.
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.AddCommand(
-		newServe(s), newDemo(s), newInit(s), newCheck(s), newRoutes(s), newExplain(s), newCall(s), newVersion(s),
+		newServe(s), newDemo(s), newInit(s), newCheck(s), newRoutes(s), newDescribe(s), newExplain(s), newCall(s), newVersion(s),
 	)
 	return root
 }

@@ -586,7 +586,7 @@ func startDemo(t *testing.T) *running {
 	t.Helper()
 	in := input{listen: "127.0.0.1:0", admin: "127.0.0.1:0"}
 	return startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
-		return demo(ctx, in, s, started)
+		return demo(ctx, in, s, false, started)
 	})
 }
 

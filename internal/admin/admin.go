@@ -74,6 +74,9 @@ type Route struct {
 	Method string `json:"method"`
 	Path   string `json:"path"`
 	RPC    string `json:"rpc,omitempty"`
+	// Request and Response are the full names of the messages.
+	Request  string `json:"request,omitempty"`
+	Response string `json:"response,omitempty"`
 	// Stream is unary, client_streaming, server_streaming or bidi_streaming.
 	Stream   string   `json:"stream,omitempty"`
 	Upstream string   `json:"upstream,omitempty"`

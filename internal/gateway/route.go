@@ -41,6 +41,8 @@ type Listed struct {
 	Method   string   `json:"method"`
 	Path     string   `json:"path"`
 	RPC      string   `json:"rpc"`
+	Request  string   `json:"request"`
+	Response string   `json:"response"`
 	Stream   string   `json:"stream"`
 	Upstream string   `json:"upstream"`
 	Policies []string `json:"policies"`
@@ -78,6 +80,7 @@ func (r *Route) listed() Listed {
 	}
 	return Listed{
 		Method: r.Binding.HTTPMethod, Path: r.template, RPC: r.method.RPC,
+		Request: string(r.method.Descriptor.Input().FullName()), Response: string(r.method.Descriptor.Output().FullName()),
 		Stream: r.method.Stream(), Upstream: r.method.upstream, Policies: policies,
 	}
 }
