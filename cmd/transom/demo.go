@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/transom-gateway/transom/examples/bookstore"
-	"github.com/transom-gateway/transom/internal/config"
 )
 
 func newDemo(s streams) *cobra.Command {
@@ -43,7 +42,7 @@ func demo(ctx context.Context, in input, s streams, overTLS bool, started func(*
 	if err := writeProtos(folder); err != nil {
 		return problem(err)
 	}
-	load, certificate := func() (*config.File, error) { return in.load() }, ""
+	load, certificate := in.load, ""
 	if overTLS {
 		secrets, err := os.MkdirTemp("", "transom-demo-tls-")
 		if err != nil {

@@ -91,7 +91,7 @@ func (d *diagnosis) spellGroups(found *report.Report, texts []sourceText) []sour
 		if !d.index().isGroup(message, name) {
 			continue
 		}
-		file := at.File.Path()
+		file := at.Path()
 		if edits[file] == nil {
 			edits[file] = []byte(at.File.Text())
 		}
