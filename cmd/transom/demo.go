@@ -53,7 +53,7 @@ func demo(ctx context.Context, in input, s streams, overTLS bool, started func(*
 		if err != nil {
 			return problem(err)
 		}
-		load, certificate = withTLS(load, files), files.GetCertificate()
+		load, certificate = withCertificate(load, files), files.GetCertificate()
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

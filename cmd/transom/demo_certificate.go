@@ -58,8 +58,8 @@ func writePEM(name, kind string, der []byte) error {
 	return os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }
 
-// withTLS loads a configuration whose listeners have a certificate.
-func withTLS(load func() (*config.File, error), certificate *transomv1.ServerTls) func() (*config.File, error) {
+// withCertificate loads a configuration whose listeners have a certificate.
+func withCertificate(load func() (*config.File, error), certificate *transomv1.ServerTls) func() (*config.File, error) {
 	return func() (*config.File, error) {
 		file, err := load()
 		if file != nil {
