@@ -133,6 +133,8 @@ type Outcome struct {
 	// Code and Message are the status as the client saw it.
 	Code    codes.Code
 	Message string
+	// Own reports whether the gateway itself gave the status, and no backend.
+	Own bool
 	// HTTPStatus is what stood in the status line; 0 if nothing was written.
 	HTTPStatus int
 	// Messages and bytes of the messages in wire format, each way.

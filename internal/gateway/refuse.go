@@ -29,6 +29,7 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, httpStatus int,
 	err := httpError(httpStatus, refusalCode(httpStatus), message)
 	snapshot.errors.Write(w, r, c.match.protocol, err)
 	c.outcome = outcome(err, httpStatus, &proxy.Result{})
+	c.outcome.Own = true
 	snapshot.unmatched.Done(&c.request, &c.outcome)
 }
 

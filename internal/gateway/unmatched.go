@@ -29,6 +29,7 @@ func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request,
 		readRest(w, r)
 	}
 	c.outcome = outcome(err, httpStatus, &proxy.Result{})
+	c.outcome.Own = true
 	s.unmatched.Done(&c.request, &c.outcome)
 }
 

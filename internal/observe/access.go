@@ -53,6 +53,9 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	if r.RefusedBy != "" {
 		attrs = append(attrs, slog.String("refused_by", r.RefusedBy))
 	}
+	if o.Own && o.Message != "" {
+		attrs = append(attrs, slog.String("reason", clip(o.Message, maxLoggedAgent)))
+	}
 	if agent := r.HTTP.Header["User-Agent"]; len(agent) > 0 {
 		attrs = append(attrs, slog.String("user_agent", clip(agent[0], maxLoggedAgent)))
 	}
