@@ -47,7 +47,7 @@ func (g *Gateway) bound(ctx context.Context, m *Method, deadline time.Time, c *c
 	}
 	switch {
 	case m.Shape.Unary():
-	case c.request.Protocol == "sse":
+	case m.endless, c.request.Protocol == "sse":
 		return g.boundStream(ctx, time.Time{}, g.draining)
 	default:
 		return g.boundStream(ctx, time.Time{}, g.ending)

@@ -76,6 +76,9 @@ func (b *builder) addOwnMethod(plans *jsonwire.Plans, d protoreflect.MethodDescr
 		return // a fatal problem said why, or nobody is to know of it
 	}
 	m := b.newMethod(d, plans, set, &b.gateway.own.backend)
+	// Who watches the health hears nothing for days, and must not hold a shutdown up.
+	m.endless = true
+	m.idleTimeout = set.IdleTimeout
 	binding, err := m.BindPath(plans)
 	if _, taken := b.snapshot.paths[m.Path]; taken || err != nil {
 		return

@@ -71,6 +71,9 @@ type Method struct {
 	upstream    string
 	timeout     time.Duration
 	idleTimeout time.Duration
+	// endless: its streams go on as long as the gateway does, and end when that shuts
+	// down, not shutdown_timeout later.
+	endless bool
 	// changesHeader: some policy changes the header of the answer.
 	changesHeader bool
 	// allowOrigin tells whose pages may open a WebSocket beside our own; nil for
