@@ -30,6 +30,10 @@ func (s *webSocket) checkHandshake() error {
 		return NewStatusError(http.StatusNotImplemented, codes.Unimplemented,
 			"WebSockets are opened by GET over HTTP/1.1 and by extended CONNECT over HTTP/2; found %s by %s", clip(s.r.Method), s.r.Proto)
 	}
+	if !s.r.ProtoAtLeast(1, 1) {
+		return NewStatusError(http.StatusUpgradeRequired, codes.InvalidArgument,
+			"WebSockets are opened over HTTP/1.1; found %s", s.r.Proto)
+	}
 	if v := first(s.r.Header, "Sec-Websocket-Version"); v != webSocketVersion {
 		s.w.Header()["Sec-Websocket-Version"] = []string{webSocketVersion}
 		return NewStatusError(http.StatusUpgradeRequired, codes.InvalidArgument,

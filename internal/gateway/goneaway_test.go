@@ -120,3 +120,13 @@ func TestUnwantedBodyHasATime(t *testing.T) {
 		}
 	}
 }
+
+// TestWebSocketOverHTTP10 is refused in the form of every other refusal (Semantics 26).
+func TestWebSocketOverHTTP10(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{})
+	c := dialRaw(t, g.Addr, "GET /v1/shelves/1/books:watch HTTP/1.0\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+	answer, err := io.ReadAll(c)
+	if err != nil || !strings.Contains(string(answer), " 426 ") || !strings.Contains(string(answer), `{"code":3,"message":"WebSockets are opened over HTTP/1.1`) {
+		t.Errorf("%q, %v", answer, err)
+	}
+}

@@ -25,7 +25,7 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, httpStatus int,
 	}
 	defer c.recycle()
 	c.match.protocol = transcoder.ErrorProtocol(r)
-	snapshot.observe(w, r, c)
+	_ = snapshot.observe(w, r, c) // observers refuse nothing
 	err := httpError(httpStatus, refusalCode(httpStatus), message)
 	snapshot.errors.Write(w, r, c.match.protocol, err)
 	c.outcome = outcome(err, httpStatus, &proxy.Result{})
