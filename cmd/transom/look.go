@@ -98,9 +98,18 @@ func printRoutes(w io.Writer, routes []gateway.Listed) error {
 func rows(routes []gateway.Listed) [][]string {
 	var rows [][]string
 	for _, r := range routes {
-		rows = append(rows, []string{r.Method, r.Path, r.RPC, r.Request, r.Response, r.Stream, dash(r.Upstream), dash(strings.Join(r.Policies, " "))})
+		rows = append(rows, []string{r.Method, r.Path, r.RPC, local(r.Request, r.RPC), local(r.Response, r.RPC), r.Stream, dash(r.Upstream), dash(strings.Join(r.Policies, " "))})
 	}
 	return rows
+}
+
+// local leaves out the package of a message where it is the method's own.
+func local(message, rpc string) string {
+	service, _, _ := strings.Cut(rpc, "/")
+	if i := strings.LastIndexByte(service, '.'); i >= 0 {
+		return strings.TrimPrefix(message, service[:i+1])
+	}
+	return message
 }
 
 func dash(s string) string {
