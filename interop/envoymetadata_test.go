@@ -33,6 +33,7 @@ var notCompared = map[string]string{
 	"x-envoy-original-path":          "Envoy's own",
 	"x-envoy-expected-rq-timeout-ms": "Envoy's own",
 
+	"X-Request-Id":                  "is the gateway's, as in its log, whatever the service sends",
 	"Server":                        "Envoy's own",
 	"Date":                          "changes",
 	"X-Envoy-Upstream-Service-Time": "Envoy's own, and changes",
