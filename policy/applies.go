@@ -9,7 +9,7 @@ import (
 const disabledField protoreflect.Name = "disabled"
 
 // takeBack takes out of the merged policy what is disabled at the narrowest place
-// that speaks of it (SEMANTICS 329).
+// that speaks of it (Semantics 329).
 func (b *build) takeBack() {
 	merged := b.policy.ProtoReflect()
 	merged.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
@@ -74,7 +74,7 @@ func countSet(m protoreflect.Message) int {
 
 // leaveInapplicable takes out of the merged policy what was inherited and cannot
 // hold for the method. What was written for this very method stays, for it is
-// refused (SEMANTICS 329).
+// refused (Semantics 329).
 func (b *build) leaveInapplicable() {
 	if b.target.Method == nil {
 		return

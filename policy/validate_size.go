@@ -11,7 +11,7 @@ const (
 	freeMessages = 10_000
 	// messageBytes is how many bytes there must be, on average, for each message
 	// beyond that. Looked at, an empty message of two bytes takes some 220; with
-	// three no request takes 100 times its size (SEMANTICS 51).
+	// three no request takes 100 times its size (Semantics 51).
 	messageBytes = 3
 	// maxDepth is where protobuf itself stops.
 	maxDepth = 10_000

@@ -71,7 +71,7 @@ func (b *build) checkStatus() {
 	}
 }
 
-// hopHeaders never cross (SEMANTICS 31).
+// hopHeaders never cross (Semantics 31).
 var hopHeaders = []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade",
 	"content-length", "content-type", "content-encoding", "proxy-authenticate", "proxy-authorization"}
 

@@ -44,7 +44,7 @@ var (
 )
 
 // reason says in plain words why a backend cannot be reached. Addresses must not
-// reach a client (SEMANTICS 26).
+// reach a client (Semantics 26).
 func reason(err error) string {
 	const cannot = "the backend cannot be reached"
 	var certificate *tls.CertificateVerificationError

@@ -109,7 +109,7 @@ func (c *Call) receiveOnly(ctx context.Context) (Frame, error) {
 }
 
 // expired makes DEADLINE_EXCEEDED of whatever was reported once the call's time
-// was over (SEMANTICS 32). It does so of a DEADLINE_EXCEEDED too: gRPC's client
+// was over (Semantics 32). It does so of a DEADLINE_EXCEEDED too: gRPC's client
 // words it by what it saw last, such as a reset of its stream.
 func expired(ctx context.Context, err error) error {
 	if !timeIsOver(ctx) {

@@ -54,7 +54,7 @@ type body struct {
 	// raw: the body is a google.api.HttpBody and taken as bytes.
 	raw bool
 	// mask is the request's FieldMask that a PATCH fills from the body's keys
-	// (SEMANTICS 23); nil for none.
+	// (Semantics 23); nil for none.
 	mask *jsonwire.Field
 	// plan is that of the message the body maps to; nil where it is no message.
 	plan *jsonwire.Plan
@@ -185,7 +185,7 @@ func isToken(s string) bool {
 }
 
 // variable finds the field of a path variable and checks that text can fill it
-// (SEMANTICS 18).
+// (Semantics 18).
 func (m *Method) variable(path string) (*jsonwire.Field, error) {
 	field, err := m.input.Field(path)
 	if err != nil {
@@ -225,7 +225,7 @@ func (b *Binding) claimVariables() error {
 }
 
 // bindFrame says what a frame of a WebSocket is. One of a client that streams is
-// the whole message where the rule has no body (SEMANTICS 313).
+// the whole message where the rule has no body (Semantics 313).
 func (b *Binding) bindFrame() {
 	b.frame = b.body
 	if input := b.Method.input; b.body.kind == bodyNone && b.Method.Shape.ClientStreams {

@@ -17,7 +17,7 @@ import (
 
 // connectUnary is the edge of a unary call in the Connect protocol, by POST or
 // GET: one HTTP body is one message. It also serves clients that just post JSON
-// to the method's path (SEMANTICS 10).
+// to the method's path (Semantics 10).
 type connectUnary struct {
 	restCall
 	get         bool
@@ -119,7 +119,7 @@ func (c *connectUnary) Recv() (proxy.Frame, error) {
 	}
 	m := c.binding.Method
 	if len(bytes.TrimLeft(c.raw, " \t\r\n")) == 0 {
-		return proxy.Frame{}, nil // an empty body is an empty message (SEMANTICS 19)
+		return proxy.Frame{}, nil // an empty body is an empty message (Semantics 19)
 	}
 	if c.wire, err = m.input.AppendWire(c.wire[:0], c.raw, m.Settings.Input); err != nil {
 		return proxy.Frame{}, badRequest("the message: %v", err)

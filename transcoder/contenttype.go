@@ -62,7 +62,7 @@ const (
 	formatUnknown
 )
 
-// formatOf reads a Content-Type (SEMANTICS 22). None is JSON.
+// formatOf reads a Content-Type (Semantics 22). None is JSON.
 func formatOf(h http.Header) (bodyFormat, error) {
 	v := contentType(h)
 	if v == "" || v == contentTypeJSON {

@@ -7,7 +7,7 @@ import (
 
 // elements splits the body of a client stream into JSON values: one a line,
 // one after the other, or the elements of one array, told apart by the first
-// byte (SEMANTICS 36). It finds where values end; whether they are valid is for
+// byte (Semantics 36). It finds where values end; whether they are valid is for
 // their decoder to say.
 type elements struct {
 	r   io.Reader

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrorWriter answers requests that no binding takes, in the form of their
-// protocol (SEMANTICS 26). It is safe for concurrent use.
+// protocol (Semantics 26). It is safe for concurrent use.
 type ErrorWriter struct {
 	errors *jsonwire.Plan
 }

@@ -80,7 +80,7 @@ func appendDetails(dst []byte, plan *jsonwire.Plan, message *spb.Status, o jsonw
 }
 
 // appendStatus writes a status as the JSON of google.rpc.Status. A detail whose
-// type is unknown never loses the error (SEMANTICS 26).
+// type is unknown never loses the error (Semantics 26).
 func appendStatus(dst []byte, plan *jsonwire.Plan, st *status.Status) []byte {
 	message := st.Proto()
 	if message == nil {

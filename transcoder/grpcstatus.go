@@ -33,7 +33,7 @@ var statusValues = func() (values [codes.Unauthenticated + 1][]string) {
 }()
 
 // statusValue is a code as a header value. Codes above 16 pass as they are
-// (SEMANTICS 55).
+// (Semantics 55).
 func statusValue(code codes.Code) []string {
 	if int(code) < len(statusValues) {
 		return statusValues[code]
@@ -126,7 +126,7 @@ func setMetadata(h http.Header, prefix string, md metadata.MD) {
 }
 
 // reservedMetadata reports whether a name in the backend's metadata is of its
-// connection or of gRPC itself (SEMANTICS 31).
+// connection or of gRPC itself (Semantics 31).
 func reservedMetadata(name string) bool {
 	return hopByHop[name] || strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, ":")
 }

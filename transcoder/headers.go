@@ -15,7 +15,7 @@ import (
 )
 
 // HeaderRules says which HTTP headers cross as gRPC metadata and back
-// (SEMANTICS 31). It is built when a configuration loads.
+// (Semantics 31). It is built when a configuration loads.
 type HeaderRules struct {
 	// request maps canonical header names to metadata names.
 	request map[string]string
@@ -133,7 +133,7 @@ var hopByHop = map[string]bool{
 
 // neverCrosses reports whether a lower-case name is the connection's, a
 // protocol's or the gateway's own, or may be taken for a name that backends trust
-// (SEMANTICS 52): many servers cannot tell the spellings apart.
+// (Semantics 52): many servers cannot tell the spellings apart.
 func neverCrosses(name string) bool {
 	if hopByHop[name] || field.Protocol(name) || strings.HasPrefix(name, field.OwnPrefix) || name == "user-agent" {
 		return true
@@ -186,7 +186,7 @@ func (rules *HeaderRules) Request(md *proxy.Metadata, h http.Header, all bool) e
 				continue
 			}
 			if !isMetadataName(to) {
-				rules.droppedName(name) // (SEMANTICS 307)
+				rules.droppedName(name) // (Semantics 307)
 				continue
 			}
 		}

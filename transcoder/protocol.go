@@ -145,7 +145,7 @@ func hasToken(lines []string, token string) bool {
 
 // PathProtocol settles the protocol of a request for the method's own path,
 // "/package.Service/Method". A unary POST of JSON is Connect's unary form even
-// without its version header (SEMANTICS 10). False where the path does not take
+// without its version header (Semantics 10). False where the path does not take
 // the request.
 func (m *Method) PathProtocol(r *http.Request, detected Protocol) (Protocol, bool) {
 	switch {

@@ -14,7 +14,7 @@ import (
 // maxParameters bounds the parameters of one query or form.
 const maxParameters = 1000
 
-// query turns query parameters into fields of the request (SEMANTICS 14–17).
+// query turns query parameters into fields of the request (Semantics 14–17).
 type query struct {
 	input *jsonwire.Plan
 	// fields are the parameters whose names are known at load time: the fields of

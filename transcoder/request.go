@@ -9,8 +9,8 @@ import (
 )
 
 // request builds the request message: the body first, then the query, then the
-// path's variables, so that what stands later on the wire wins (SEMANTICS 13;
-// a query parameter never meets a variable, SEMANTICS 14). The result lives in the call's memory.
+// path's variables, so that what stands later on the wire wins (Semantics 13;
+// a query parameter never meets a variable, Semantics 14). The result lives in the call's memory.
 func (c *restCall) request() ([]byte, error) {
 	c.wire = c.wire[:0]
 	c.claimVariables()
@@ -42,7 +42,7 @@ func (c *restCall) claimVariables() {
 }
 
 // appendPathAndQuery appends what path and query set to the body in c.wire, which
-// must not set what they do (SEMANTICS 300); the path has the last word, as
+// must not set what they do (Semantics 300); the path has the last word, as
 // authorisation may have been decided on it.
 func (c *restCall) appendPathAndQuery() error {
 	body := len(c.wire)
@@ -115,7 +115,7 @@ func (c *restCall) appendBody() error {
 		return c.appendProto()
 	}
 	if len(bytes.TrimLeft(c.raw, " \t\r\n")) == 0 {
-		return nil // an empty body is an empty message (SEMANTICS 19)
+		return nil // an empty body is an empty message (Semantics 19)
 	}
 	if err := c.appendJSON(c.raw); err != nil {
 		return err
@@ -160,7 +160,7 @@ func (c *restCall) appendRaw(contentType string) error {
 	return nil
 }
 
-// appendForm maps a form like a query (SEMANTICS 22).
+// appendForm maps a form like a query (Semantics 22).
 func (c *restCall) appendForm() error {
 	b := c.binding
 	var filled jsonwire.Filled
@@ -220,7 +220,7 @@ func (c *restCall) appendProto() error {
 }
 
 // appendMask fills an unset FieldMask of a PATCH from the body's keys
-// (SEMANTICS 23).
+// (Semantics 23).
 func (c *restCall) appendMask() error {
 	b := c.body
 	if c.binding.query.names(c.r.URL.RawQuery, b.mask) {

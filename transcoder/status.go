@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// httpStatusOf is google/rpc/code.proto's table, by code (SEMANTICS 25).
+// httpStatusOf is google/rpc/code.proto's table, by code (Semantics 25).
 var httpStatusOf = [...]int{
 	codes.OK:                 http.StatusOK,
 	codes.Canceled:           499, // client closed request

@@ -10,7 +10,7 @@ import (
 )
 
 // streamFormat is how the messages of a server stream are written
-// (SEMANTICS 33–35).
+// (Semantics 33–35).
 type streamFormat uint8
 
 const (
@@ -115,7 +115,7 @@ func (f streamFormat) appendClose(dst []byte) []byte {
 }
 
 // lastEventEnd is the id of the event that ends a stream; an EventSource that
-// comes back with it has seen the end (SEMANTICS 35).
+// comes back with it has seen the end (Semantics 35).
 const lastEventEnd = "end"
 
 // appendEnd writes the normal end of a stream of n messages.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ClientTimeout returns the time that the client gives the call (SEMANTICS 32),
+// ClientTimeout returns the time that the client gives the call (Semantics 32),
 // false if it says nothing. The error is INVALID_ARGUMENT.
 func ClientTimeout(h http.Header) (time.Duration, bool, error) {
 	if v := h["Grpc-Timeout"]; len(v) > 0 {

@@ -32,7 +32,7 @@ const (
 	maxCloseReason = 123
 )
 
-// webSocket is the edge of an RPC called over a WebSocket (SEMANTICS 38): a text
+// webSocket is the edge of an RPC called over a WebSocket (Semantics 38): a text
 // frame is one JSON message, a binary frame one protobuf message. What it reads
 // is in websocketread.go.
 type webSocket struct {

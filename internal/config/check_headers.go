@@ -31,7 +31,7 @@ func (c *checker) headerNames(path string, all []string, request bool) {
 }
 
 // connectionHeaders are those of one connection, or that say how a message is
-// framed or written (SEMANTICS 31).
+// framed or written (Semantics 31).
 var connectionHeaders = []string{
 	"connection", "proxy-connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
 	"transfer-encoding", "upgrade", "content-length", "content-type", "content-encoding", "accept-encoding", "http2-settings",

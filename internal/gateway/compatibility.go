@@ -10,8 +10,8 @@ import (
 )
 
 // compatible lays the configuration's own settings over the defaults of the
-// gateway it is to be compatible with (SEMANTICS 56). What is written wins, always
-// (SEMANTICS 327); json is a policy's, whose settings are laid over these later.
+// gateway it is to be compatible with (Semantics 56). What is written wins, always
+// (Semantics 327); json is a policy's, whose settings are laid over these later.
 func compatible(f *config.File) (*transomv1.Rest, *transomv1.Metadata, jsonwire.Output) {
 	rest, metadata, json := &transomv1.Rest{}, &transomv1.Metadata{}, jsonwire.Output{}
 	switch f.Config.GetCompatibility() {

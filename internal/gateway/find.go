@@ -82,7 +82,7 @@ func (s *Snapshot) findPath(r *http.Request, path string, m *match) *Route {
 }
 
 // findWebSocket matches whatever the rule's HTTP method is; a rule of its own,
-// custom { kind: "websocket" }, goes first (SEMANTICS 38).
+// custom { kind: "websocket" }, goes first (Semantics 38).
 func (s *Snapshot) findWebSocket(path string, m *match) (*Route, error) {
 	own := func(method string, _ *Route) bool { return strings.EqualFold(method, "websocket") }
 	if route, ok := s.tree.MatchFunc(path, &m.path, own); ok {
@@ -107,7 +107,7 @@ func isFormPost(r *http.Request) bool {
 }
 
 // checkConnectionHeaders refuses what HTTP/2 and HTTP/3 forbid and net/http lets
-// through (RFC 9113, 8.2.2; SEMANTICS 52).
+// through (RFC 9113, 8.2.2; Semantics 52).
 func checkConnectionHeaders(r *http.Request) error {
 	if r.ProtoMajor < 2 {
 		return nil

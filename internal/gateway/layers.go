@@ -52,7 +52,7 @@ func (b *builder) serviceNames() string {
 	return strings.Join(names, ", ")
 }
 
-// layers lists what is said of a method, the widest first (DESIGN 1).
+// layers lists what is said of a method, the widest first.
 func (b *builder) layers(r *schema.Registry, d protoreflect.MethodDescriptor) []policy.Layer {
 	service, ok := d.Parent().(protoreflect.ServiceDescriptor)
 	if !ok || b.gateway.options.Unguarded {

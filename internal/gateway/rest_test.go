@@ -360,7 +360,7 @@ func zstded(t *testing.T, s string) string {
 
 func TestErrors(t *testing.T) {
 	g := gatewaytest.Start(t, gatewaytest.Options{})
-	// SEMANTICS 25, by code.
+	// Semantics 25, by code.
 	for code, want := range []int{0, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401} {
 		if code == 0 {
 			continue

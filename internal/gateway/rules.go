@@ -17,7 +17,7 @@ import (
 )
 
 // httpRules are the configuration's http_rules. One replaces the annotation of
-// its method (SEMANTICS 9).
+// its method (Semantics 9).
 type httpRules struct {
 	list      []*annotations.HttpRule
 	selectors httprule.Selectors
@@ -108,7 +108,7 @@ func (b *builder) addRoutes(r *schema.Registry, plans *jsonwire.Plans, m *Method
 }
 
 // warnOfNoBody says of a rule that over HTTP it has no room for the stream that
-// its method takes (SEMANTICS 313). By WebSocket each frame is a message.
+// its method takes (Semantics 313). By WebSocket each frame is a message.
 func (b *builder) warnOfNoBody(r *schema.Registry, m *Method, binding *transcoder.Binding, index int, path ...int32) {
 	if binding.TakesStream() || strings.EqualFold(binding.HTTPMethod, "websocket") {
 		return

@@ -20,7 +20,7 @@ import (
 )
 
 // services are the gRPC services that the gateway answers itself, for what it
-// serves: health and server reflection (SEMANTICS 45). Clients of all protocols
+// serves: health and server reflection (Semantics 45). Clients of all protocols
 // reach them by their own paths.
 type services struct {
 	backend proxy.Services
@@ -53,7 +53,7 @@ func ownServices(o *transomv1.OwnServices) []protoreflect.ServiceDescriptor {
 }
 
 // addOwnServices adds the paths of the gateway's own services, but for those that
-// a backend has. Policies hold for them as for any method (SEMANTICS 330); they are
+// a backend has. Policies hold for them as for any method (Semantics 330); they are
 // in no listing of routes.
 func (b *builder) addOwnServices(plans *jsonwire.Plans) {
 	for _, service := range ownServices(b.file.Config.GetOwnServices()) {

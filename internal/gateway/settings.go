@@ -144,7 +144,7 @@ func applyJSON(o *jsonwire.Output, j *transomv1.Json) {
 	set(&o.Int64Numbers, j.Int64AsNumbers)
 }
 
-// idleTimeout is the policy's; streams have a default (SEMANTICS 42).
+// idleTimeout is the policy's; streams have a default (Semantics 42).
 func (s settings) idleTimeout(set *policy.Set) time.Duration {
 	if set.IdleTimeout > 0 {
 		return set.IdleTimeout

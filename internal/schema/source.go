@@ -31,7 +31,7 @@ const (
 )
 
 // tolerated makes warnings of the problems of a source that its user cannot mend:
-// what is bad costs itself and no more (SEMANTICS 53). Where nothing is left to be
+// what is bad costs itself and no more (Semantics 53). Where nothing is left to be
 // served they stay what they are.
 func tolerated(registry *Registry, problems Problems) Problems {
 	if len(registry.services) > 0 {
