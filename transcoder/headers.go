@@ -73,7 +73,7 @@ var responseDefaults = []string{
 	"cache-control", "content-disposition", "content-language", "etag", "last-modified", "retry-after", "x-request-id",
 }
 
-// statusMetadata tells the gateway the HTTP status of the answer (SEMANTICS
+// statusMetadata tells the gateway the HTTP status of the answer (Semantics
 // 30). It is no news for the client, who has the status.
 const statusMetadata = "x-http-code"
 

@@ -217,7 +217,7 @@ auth:
 stores: { redis: { url: "redis://127.0.0.1:6379/0" } }   # without it: in memory
 events: { kafka: { brokers: ["localhost:9092"] }, nats: { url: "nats://localhost" } }
 telemetry: { log: {}, otlp: {} }
-compatibility: NONE                      # or GRPC_GATEWAY, ENVOY: SEMANTICS.md 56
+compatibility: NONE                      # or GRPC_GATEWAY, ENVOY
 `
 	path := filepath.Join(dir, "transom.yaml")
 	_, problems := Parse(path, []byte(example), nil)
