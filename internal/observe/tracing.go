@@ -37,21 +37,44 @@ func (t *Telemetry) startSpan(ctx context.Context, r *policy.Request, route *obs
 // servers. The query is left out: it may hold tokens.
 func startAttributes(r *policy.Request, route *observed) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 12)
+	attrs = append(attrs, requestMethod(r.HTTP.Method)...)
 	attrs = append(attrs,
-		attribute.String("http.request.method", r.HTTP.Method),
 		attribute.String("http.route", route.template),
 		attribute.String("url.path", route.path(r)),
+		attribute.String("url.scheme", scheme(r)),
 		attribute.String("client.address", clientIP(r)),
 		attribute.String("transom.protocol", r.Protocol),
 		attribute.String("transom.request_id", r.RequestID),
 	)
 	if r.RPC != "" {
-		attrs = append(attrs, attribute.String("rpc.system", "grpc"), attribute.String("rpc.method", r.RPC))
+		attrs = append(attrs, attribute.String("rpc.system.name", "grpc"), attribute.String("rpc.method", r.RPC))
 	}
 	if agent := r.HTTP.Header["User-Agent"]; len(agent) > 0 {
 		attrs = append(attrs, attribute.String("user_agent.original", clip(agent[0], maxLoggedAgent)))
 	}
 	return attrs
+}
+
+// requestMethod has the methods that HTTP knows stand for themselves, so that no
+// client invents values, and others beside "_OTHER".
+func requestMethod(method string) []attribute.KeyValue {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace, "QUERY":
+		return []attribute.KeyValue{attribute.String("http.request.method", method)}
+	}
+	return []attribute.KeyValue{
+		attribute.String("http.request.method", "_OTHER"),
+		attribute.String("http.request.method_original", clip(method, maxLoggedAgent)),
+	}
+}
+
+// scheme is that of the connection.
+func scheme(r *policy.Request) string {
+	if r.HTTP.TLS != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // endSpan says how the call ended.
@@ -67,6 +90,7 @@ func endSpan(span trace.Span, r *policy.Request, o *policy.Outcome) {
 			span.SetAttributes(attribute.String("transom.refused_by", r.RefusedBy))
 		}
 		if serverFault(o.Code) {
+			span.SetAttributes(attribute.String("error.type", codeName(o.Code)))
 			span.SetStatus(otelcodes.Error, codeName(o.Code))
 		}
 	}

@@ -145,8 +145,12 @@ func checkSpan(t *testing.T, ctx context.Context, q *policy.Request, span *trace
 	want := map[string]string{
 		"http.route": testRoute, "url.path": "/v1/shelves/1/books/2", "rpc.method": testRPC,
 		"rpc.response.status_code": "UNAVAILABLE", "client.address": "192.0.2.7",
+		"rpc.system.name": "grpc", "url.scheme": "http", "error.type": "UNAVAILABLE", "http.request.method": "GET",
 	}
 	for _, a := range span.Attributes {
+		if a.Key == "rpc.system" || a.Key == "rpc.service" {
+			t.Errorf("%s is a name of older conventions", a.Key)
+		}
 		if v, ok := want[a.Key]; ok && v == a.Value.GetStringValue() {
 			delete(want, a.Key)
 		}
@@ -283,5 +287,19 @@ func TestCarriers(t *testing.T) {
 	m.Set("b", "2")
 	if got := m.Keys(); m.Get("b") != "2" || !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("got %v", m)
+	}
+}
+
+// TestRequestMethod follows the semantic conventions for HTTP: a method that HTTP
+// does not know is "_OTHER".
+func TestRequestMethod(t *testing.T) {
+	for method, want := range map[string]string{"GET": "GET", "PATCH": "PATCH", "QUERY": "QUERY", "get": "_OTHER", "BREW": "_OTHER"} {
+		attributes := requestMethod(method)
+		if got := attributes[0].Value.AsString(); string(attributes[0].Key) != "http.request.method" || got != want {
+			t.Errorf("%s is told as %v", method, attributes)
+		}
+		if want == "_OTHER" && (len(attributes) != 2 || attributes[1].Value.AsString() != method) {
+			t.Errorf("%s is told as %v", method, attributes)
+		}
 	}
 }
