@@ -192,11 +192,6 @@ func connectWith(t testing.TB, address string, room func(*transport.Conn) bool) 
 	return conn
 }
 
-func dial(t testing.TB, address string) (*transport.Conn, error) {
-	t.Helper()
-	return dialWith(t, address, nil)
-}
-
 func dialWith(t testing.TB, address string, room func(*transport.Conn) bool) (*transport.Conn, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
