@@ -26,6 +26,7 @@ var notCompared = map[string]string{
 	"x-forwarded-user-agent":         "see there",
 	"x-forwarded-for":                "Envoy adds it where use_remote_address is set",
 	"x-forwarded-host":               "the service may want it",
+	"x-forwarded-port":               "belongs to it",
 	"accept-encoding":                "is between the client and the gateway",
 	"grpc-metadata-x-meta":           "a client's Grpc-* never cross",
 	"x-meta":                         "Grpc-Metadata-* of a request is metadata without the prefix",

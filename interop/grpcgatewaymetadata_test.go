@@ -76,6 +76,7 @@ var added = map[string]string{
 	"traceparent":            "a trace is to go on",
 	"x-request-id":           "each call has one",
 	"x-forwarded-proto":      "belongs to x-forwarded-host",
+	"x-forwarded-port":       "likewise",
 	"x-forwarded-user-agent": "user-agent is grpc-go's",
 	"idempotency-key":        "the service may want it",
 	"x-meta":                 "Grpc-Metadata-* crosses, as with grpc-gateway's LegacyHeaderMatcher",

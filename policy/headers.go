@@ -94,7 +94,7 @@ func (p *headers) ResponseHeader(r *Request, h http.Header) {
 			h[s.name] = s.value
 		}
 	}
-	if p.hsts != nil && r.HTTP.TLS != nil {
+	if p.hsts != nil && r.secure() {
 		h[hstsHeader] = p.hsts
 	}
 	t := &p.response

@@ -82,6 +82,9 @@ type Request struct {
 	// ClientIP is the client's address, X-Forwarded-For considered behind
 	// trusted proxies only.
 	ClientIP netip.Addr
+	// Host and Scheme ("http", "https") are what the client asked for, X-Forwarded-*
+	// of trusted proxies considered. Empty: what HTTP says.
+	Host, Scheme string
 	// RequestID identifies the call in logs.
 	RequestID string
 	// Stream reports whether either side streams.
@@ -104,6 +107,19 @@ type Request struct {
 	// hidden are the cookies that no backend may see.
 	hidden []string
 	dones  []Done
+}
+
+// host is what the client asked for.
+func (r *Request) host() string {
+	if r.Host == "" {
+		return r.HTTP.Host
+	}
+	return r.Host
+}
+
+// secure reports whether the client speaks TLS, be it with a proxy before us.
+func (r *Request) secure() bool {
+	return r.Scheme == "https" || r.Scheme == "" && r.HTTP.TLS != nil
 }
 
 // Reset empties the request for the next call and keeps its memory.

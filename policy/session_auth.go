@@ -3,6 +3,9 @@ package policy
 import (
 	"context"
 	"net/http"
+	"strings"
+
+	"github.com/transom-gateway/transom/internal/field"
 )
 
 // sessionAuth lets the callers of live sessions in.
@@ -61,10 +64,18 @@ func (g *originGuard) trust(origin string) error { return g.protection.AddTruste
 // does not hold: it counts as unsafe.
 func (g *originGuard) check(r *Request) error {
 	request := r.HTTP
-	if r.WebSocket {
-		unsafe := *request
-		unsafe.Method = http.MethodPost
-		request = &unsafe
+	host := request.Host
+	if origins := request.Header[originHeader]; len(origins) == 1 && field.SameHost(origins[0], r.host()) {
+		_, host, _ = strings.Cut(origins[0], "://")
+	} else if r.Host != "" {
+		host = r.Host
+	}
+	if r.WebSocket || host != request.Host {
+		seen := *request
+		if seen.Host = host; r.WebSocket {
+			seen.Method = http.MethodPost
+		}
+		request = &seen
 	}
 	if g.protection.Check(request) != nil {
 		return errCrossSite

@@ -37,6 +37,7 @@ const (
 // is in websocketread.go.
 type webSocket struct {
 	restCall
+	host        string
 	allowOrigin func(string) bool
 
 	conn   *websocket.Conn
@@ -74,8 +75,11 @@ var _ proxy.Downstream = (*webSocket)(nil)
 
 func (b *Binding) openWebSocket(x Exchange) proxy.Downstream {
 	s := &webSocket{
-		allowOrigin: x.AllowOrigin,
-		frames:      make(chan webSocketFrame), unblocked: make(chan struct{}), readerEnd: make(chan struct{}),
+		host: x.Host, allowOrigin: x.AllowOrigin,
+		frames: make(chan webSocketFrame), unblocked: make(chan struct{}), readerEnd: make(chan struct{}),
+	}
+	if s.host == "" {
+		s.host = x.R.Host
 	}
 	s.begin(b, x)
 	s.body = &b.frame

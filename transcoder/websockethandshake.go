@@ -5,11 +5,12 @@ import (
 	"encoding/base64"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/internal/field"
 )
 
 // The subprotocols, and the prefix of the one that carries a token.
@@ -60,7 +61,7 @@ func (s *webSocket) checkOrigin() error {
 		return nil // not a browser
 	}
 	if len(origins) == 1 {
-		if u, err := url.Parse(origins[0]); err == nil && u.Host != "" && strings.EqualFold(u.Host, s.r.Host) {
+		if field.SameHost(origins[0], s.host) {
 			return nil
 		}
 		if s.allowOrigin != nil && s.allowOrigin(origins[0]) {

@@ -65,8 +65,8 @@ func (c *checker) config(config *transomv1.Config) {
 	c.headerPrefix("metadata.trailer_prefix", config.Metadata.GetTrailerPrefix())
 	c.headerPrefix("metadata.permanent_prefix", config.Metadata.GetPermanentPrefix())
 	for i, text := range config.TrustedProxies {
-		if _, err := netip.ParsePrefix(text); err != nil {
-			c.fail(join("trusted_proxies", i), "found %q, expected an address range such as %q%s", text, "10.0.0.0/8", asRange(text))
+		if _, err := netip.ParsePrefix(text); err != nil && text != "unix" {
+			c.fail(join("trusted_proxies", i), "found %q, expected an address range such as %q, or \"unix\"%s", text, "10.0.0.0/8", asRange(text))
 		}
 	}
 	c.notNegative("shutdown_timeout", config.ShutdownTimeout)

@@ -113,12 +113,9 @@ func (b *builder) prepare() {
 	s.tree = httprule.NewTree[*Route](b.settings.paths)
 	s.errors = transcoder.NewErrorWriter(linkedPlans())
 	for i, text := range b.file.Config.GetTrustedProxies() {
-		prefix, err := parsePrefix(text)
-		if err != nil {
-			b.refuse(fmt.Sprintf("trusted_proxies: %q is no address range; expected CIDR such as 10.0.0.0/8", text), "trusted_proxies", i)
-			continue
+		if s.proxies.add(text) != nil {
+			b.refuse(fmt.Sprintf("trusted_proxies: %q is no address range; expected CIDR such as 10.0.0.0/8, or %s", text, trustUnix), "trusted_proxies", i)
 		}
-		s.proxies = append(s.proxies, prefix)
 	}
 	var suppressed func(path string) bool
 	if b.undecided != nil {

@@ -14,6 +14,7 @@ import (
 // call is the memory of one request; it is kept for the next one.
 type call struct {
 	match   match
+	origin  origin
 	request policy.Request
 	relay   proxy.Call
 	outcome policy.Outcome
@@ -41,7 +42,7 @@ func (c *call) prepare(s *Snapshot, route *Route, w http.ResponseWriter, r *http
 	q.Stream = !m.Shape.Unary()
 	q.WebSocket = c.match.protocol == transcoder.WebSocket
 	q.Protocol = route.Binding.ProtocolName(r.Header, c.match.protocol)
-	q.ClientIP, _ = s.proxies.client(r)
+	c.findOrigin(s, r)
 	c.identify(r, w.Header())
 }
 
@@ -57,19 +58,25 @@ func (c *call) identify(r *http.Request, answer http.Header) {
 	}
 }
 
+// findOrigin tells the policies where the request comes from.
+func (c *call) findOrigin(s *Snapshot, r *http.Request) {
+	c.origin = s.proxies.origin(r)
+	c.request.ClientIP, c.request.Host, c.request.Scheme = c.origin.client, c.origin.host, c.origin.scheme
+}
+
 // requestMetadata maps the request's headers and says who it was forwarded for.
 // The gateway writes the X-Forwarded family itself; what a client says there is
 // kept only behind a trusted proxy.
-func (s *Snapshot) requestMetadata(q *policy.Request, protocol transcoder.Protocol) error {
-	r := q.HTTP
+func (c *call) requestMetadata(s *Snapshot) error {
+	q := &c.request
 	md := &q.Metadata
-	if err := s.headers.Request(md, r.Header, protocol.RPC()); err != nil {
+	if err := s.headers.Request(md, q.HTTP.Header, c.match.protocol.RPC()); err != nil {
 		return err
 	}
 	if md.Get("x-request-id") != q.RequestID {
 		md.Set("x-request-id", q.RequestID)
 	}
-	s.forwarded(md, r, q)
+	c.origin.tell(md)
 	return nil
 }
 
@@ -100,6 +107,7 @@ func (c *call) recycle() {
 	c.relay = proxy.Call{}
 	c.outcome = policy.Outcome{}
 	c.set = nil
+	c.origin = origin{}
 	c.match.reset()
 	calls.Put(c)
 }

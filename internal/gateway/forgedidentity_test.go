@@ -56,15 +56,16 @@ func trusted(name string) bool {
 func TestForgedIdentity(t *testing.T) {
 	keeper, g := startDoors(t)
 	token := bearer(doorToken(t, nil))
+	_, port, _ := strings.Cut(g.Addr, ":")
 	for _, d := range doorDrivers() {
 		for _, test := range []struct {
 			service string
 			headers []string
 			sees    map[string]string
 		}{
-			{"Open", nil, map[string]string{"x-forwarded-for": "127.0.0.1", "x-forwarded-host": g.Addr, "x-forwarded-proto": "http"}},
+			{"Open", nil, map[string]string{"x-forwarded-for": "127.0.0.1", "x-forwarded-host": g.Addr, "x-forwarded-proto": "http", "x-forwarded-port": port}},
 			{"Jwt", token, map[string]string{"x-transom-principal": "ada", "x-transom-roles": "keeper", "x-transom-claim-team": "blue",
-				"x-forwarded-for": "127.0.0.1", "x-forwarded-host": g.Addr, "x-forwarded-proto": "http"}},
+				"x-forwarded-for": "127.0.0.1", "x-forwarded-host": g.Addr, "x-forwarded-proto": "http", "x-forwarded-port": port}},
 		} {
 			t.Run("Semantics 52: "+d.name+", "+test.service, func(t *testing.T) {
 				headers := slices.Concat(test.headers, forged())

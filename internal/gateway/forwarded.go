@@ -1,19 +1,40 @@
 package gateway
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 
-	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/internal/field"
+	"github.com/transom-gateway/transom/internal/http1head"
 	"github.com/transom-gateway/transom/proxy"
 )
 
-// proxies are the address ranges whose X-Forwarded-For is believed.
-type proxies []netip.Prefix
+// trustUnix is the entry of trusted_proxies for whoever comes by a unix socket.
+const trustUnix = "unix"
 
-func (p proxies) trust(a netip.Addr) bool {
-	for _, prefix := range p {
+// proxies are the peers whose X-Forwarded-* is believed.
+type proxies struct {
+	ranges []netip.Prefix
+	unix   bool // those of a unix socket
+}
+
+func (p *proxies) add(text string) error {
+	if text == trustUnix {
+		p.unix = true
+		return nil
+	}
+	prefix, err := parsePrefix(text)
+	if err == nil {
+		p.ranges = append(p.ranges, prefix)
+	}
+	return err
+}
+
+func (p *proxies) trust(a netip.Addr) bool {
+	for _, prefix := range p.ranges {
 		if prefix.Contains(a) {
 			return true
 		}
@@ -21,18 +42,54 @@ func (p proxies) trust(a netip.Addr) bool {
 	return false
 }
 
-// client returns the address of the client and of its direct peer. Where the
-// peer is a trusted proxy, the client is the last address of X-Forwarded-For
-// that no trusted proxy has.
-func (p proxies) client(r *http.Request) (client, peer netip.Addr) {
+// trustPeer reports whether the direct peer, whose address is invalid where it has
+// none, is a trusted proxy.
+func (p *proxies) trustPeer(r *http.Request, peer netip.Addr) bool {
+	if peer.IsValid() {
+		return p.trust(peer)
+	}
+	if !p.unix {
+		return false
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return ok && local.Network() == "unix"
+}
+
+// origin is where a request comes from: what the trusted proxies say, as far as
+// they wrote it, else what the connection says (Semantics 309).
+type origin struct {
+	client netip.Addr // invalid for a unix socket's peer of which nothing is said
+	// hops are the client's address and those of the trusted proxies, for backends.
+	hops         string
+	host, scheme string
+}
+
+// origin finds out where a request comes from.
+func (p *proxies) origin(r *http.Request) origin {
+	o := origin{host: r.Host, scheme: "http"}
+	if r.TLS != nil {
+		o.scheme = "https"
+	}
+	var peer netip.Addr
 	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		peer = plainAddr(at.Addr())
 	}
-	client = peer
-	if len(p) == 0 || !p.trust(peer) {
-		return client, peer
+	o.client = peer
+	if !p.trustPeer(r, peer) {
+		o.hops = peerText(r.RemoteAddr, peer)
+		return o
 	}
-	lines := r.Header["X-Forwarded-For"]
+	hops := p.walk(r.Header["X-Forwarded-For"], peer)
+	o.client, o.hops = hops[len(hops)-1], hopsText(hops)
+	o.believe(r.Header, max(1, len(hops)-1))
+	return o
+}
+
+// walk lists the hops from the direct peer to the client, which is the first, from
+// the right, that is no trusted proxy. What cannot be read ends the walk: what
+// stands before it is no better.
+func (p *proxies) walk(lines []string, peer netip.Addr) []netip.Addr {
+	hops := append(make([]netip.Addr, 0, 4), peer)
 	for i := len(lines) - 1; i >= 0; i-- {
 		for rest := lines[i]; rest != ""; {
 			var hop string
@@ -43,15 +100,72 @@ func (p proxies) client(r *http.Request) (client, peer netip.Addr) {
 			}
 			a, ok := hopAddr(strings.Trim(hop, " \t"))
 			if !ok {
-				return client, peer // what stands before is no better
+				return hops
 			}
-			client = a
-			if !p.trust(client) {
-				return client, peer
+			if hops = append(hops, a); !p.trust(a) {
+				return hops
 			}
 		}
 	}
-	return client, peer
+	return hops
+}
+
+// hopsText writes the hops from the client on. Nothing that a client made up
+// stands in it.
+func hopsText(hops []netip.Addr) string {
+	var b strings.Builder
+	for i := len(hops) - 1; i >= 0; i-- {
+		if !hops[i].IsValid() {
+			continue // a unix socket's peer
+		}
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(hops[i].String())
+	}
+	return b.String()
+}
+
+// believe takes host and scheme from the headers of trusted proxies, of which
+// there are so many.
+func (o *origin) believe(h http.Header, trusted int) {
+	switch strings.ToLower(writtenBy(h["X-Forwarded-Proto"], trusted)) {
+	case "https", "wss":
+		o.scheme = "https"
+	case "http", "ws":
+		o.scheme = "http"
+	}
+	host := writtenBy(h["X-Forwarded-Host"], trusted)
+	said := host != "" && http1head.ValidHost(host)
+	if said {
+		o.host = host
+	}
+	n, err := strconv.ParseUint(writtenBy(h["X-Forwarded-Port"], trusted), 10, 16)
+	if err != nil || n == 0 {
+		return
+	}
+	without, port := field.Port(o.host)
+	if said && port != "" {
+		return // the browser named it
+	}
+	if o.host = without; strconv.FormatUint(n, 10) != field.DefaultPort(o.scheme) {
+		o.host += ":" + strconv.FormatUint(n, 10)
+	}
+}
+
+// writtenBy picks, of the values of a header that each proxy adds to or passes on,
+// the one by the trusted proxy that is farthest away.
+func writtenBy(lines []string, trusted int) string {
+	switch len(lines) {
+	case 0:
+		return ""
+	case 1:
+		if strings.IndexByte(lines[0], ',') < 0 {
+			return strings.TrimSpace(lines[0])
+		}
+	}
+	all := strings.Split(strings.Join(lines, ","), ",")
+	return strings.TrimSpace(all[max(0, len(all)-trusted)])
 }
 
 // hopAddr reads one address of X-Forwarded-For; some proxies write its port,
@@ -69,32 +183,22 @@ func hopAddr(text string) (netip.Addr, bool) {
 // the form of IPv6, and the zone, which says where a machine heard of it.
 func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-// forwarded says who the request was forwarded for.
-func (s *Snapshot) forwarded(md *proxy.Metadata, r *http.Request, q *policy.Request) {
-	host, scheme := r.Host, "http"
-	if r.TLS != nil {
-		scheme = "https"
+// tell says who the request was forwarded for.
+func (o *origin) tell(md *proxy.Metadata) {
+	if o.hops != "" {
+		md.Add("x-forwarded-for", o.hops)
 	}
-	_, peer := s.proxies.client(r)
-	hops := peerText(r.RemoteAddr, peer)
-	if len(s.proxies) > 0 && s.proxies.trust(peer) {
-		if before := strings.Join(r.Header["X-Forwarded-For"], ", "); before != "" && plain(before) {
-			hops = before + ", " + hops
-		}
-		if v := r.Header.Get("X-Forwarded-Host"); v != "" && plain(v) {
-			host = v
-		}
-		if v := r.Header.Get("X-Forwarded-Proto"); v == "http" || v == "https" {
-			scheme = v
-		}
+	if plain(o.host) {
+		md.Add("x-forwarded-host", o.host)
 	}
-	if hops != "" {
-		md.Add("x-forwarded-for", hops)
+	md.Add("x-forwarded-proto", o.scheme)
+	_, port := field.Port(o.host)
+	if port == "" {
+		port = field.DefaultPort(o.scheme)
 	}
-	if plain(host) {
-		md.Add("x-forwarded-host", host)
+	if plain(port) {
+		md.Add("x-forwarded-port", port)
 	}
-	md.Add("x-forwarded-proto", scheme)
 }
 
 // peerText is the peer's address as it stands in RemoteAddr, without a copy.

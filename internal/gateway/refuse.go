@@ -37,7 +37,7 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, httpStatus int,
 func (s *Snapshot) observe(w http.ResponseWriter, r *http.Request, c *call) (refused error) {
 	q := &c.request
 	q.HTTP, q.ResponseHeader, q.Protocol = r, w.Header(), c.match.protocol.String()
-	q.ClientIP, _ = s.proxies.client(r)
+	c.findOrigin(s, r)
 	c.identify(r, w.Header())
 	_, refused = s.unmatched.Admit(r.Context(), q)
 	return refused

@@ -38,7 +38,7 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	m := route.method
 	c.set = m.set
 	c.prepare(s, route, w, r)
-	x := transcoder.Exchange{W: w, R: r, Values: c.match.path.Values, AllowOrigin: m.allowOrigin}
+	x := transcoder.Exchange{W: w, R: r, Values: c.match.path.Values, Host: c.origin.host, AllowOrigin: m.allowOrigin}
 	if m.changesHeader {
 		x.BeforeHeader = c.beforeHeader
 	}
@@ -48,7 +48,7 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	var deadline time.Time
 	var badHeader error
 	if err == nil {
-		badHeader = s.requestMetadata(&c.request, c.match.protocol)
+		badHeader = c.requestMetadata(s)
 		// What a call waits for its admission is part of its time.
 		var badTimeout error
 		if deadline, badTimeout = m.deadline(r.Header); badHeader == nil {

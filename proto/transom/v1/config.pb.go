@@ -280,7 +280,8 @@ type Config struct {
 	Rest *Rest `protobuf:"bytes,14,opt,name=rest,proto3" json:"rest,omitempty"`
 	// Which headers cross as gRPC metadata.
 	Metadata *Metadata `protobuf:"bytes,15,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// Address ranges (CIDR) of proxies whose X-Forwarded-For is believed.
+	// Address ranges (CIDR) of proxies whose X-Forwarded-For, -Host, -Proto and
+	// -Port are believed; "unix" is whoever comes by a listener's unix socket.
 	TrustedProxies []string `protobuf:"bytes,16,rep,name=trusted_proxies,json=trustedProxies,proto3" json:"trusted_proxies,omitempty"`
 	// How long calls in flight may go on after a signal to stop. Default: 30 s.
 	ShutdownTimeout *durationpb.Duration `protobuf:"bytes,17,opt,name=shutdown_timeout,json=shutdownTimeout,proto3" json:"shutdown_timeout,omitempty"`
