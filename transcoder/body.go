@@ -24,20 +24,20 @@ func (c *restCall) readBody() error {
 		c.raw = c.raw[:0]
 		return nil
 	}
-	newReader, err := contentDecoder(c.r.Header)
+	encoding, err := contentEncoding(c.w.Header(), c.r.Header, false)
 	if err != nil {
 		return err
 	}
 	unbound := c.boundReading()
-	if newReader == nil {
+	if encoding == nil {
 		c.raw, err = appendAll(c.raw[:0], c.r.Body, limit, c.r.ContentLength)
 	} else {
 		c.scratch, err = appendAll(c.scratch[:0], c.r.Body, mostCompressed(limit), c.r.ContentLength)
 	}
 	if err == nil {
 		unbound()
-		if newReader != nil {
-			return c.inflate(newReader, bytes.NewReader(c.scratch))
+		if encoding != nil {
+			return c.inflate(encoding, bytes.NewReader(c.scratch))
 		}
 	}
 	return bodyError(err, limit)
@@ -45,9 +45,9 @@ func (c *restCall) readBody() error {
 
 // inflate reads a body into raw that has come whole: a client that sends no more
 // must not hold a decompressor, whose window may have megabytes.
-func (c *restCall) inflate(newReader func(io.Reader) (io.ReadCloser, error), from io.Reader) error {
+func (c *restCall) inflate(e *encoding, from io.Reader) error {
 	limit := c.binding.Method.Settings.MaxBody
-	body, err := newReader(from)
+	body, err := e.newReader(from)
 	if err != nil {
 		return err
 	}
@@ -168,19 +168,4 @@ func isMisframed(err error) bool {
 	return strings.HasPrefix(text, "request declared a Content-Length of ") ||
 		strings.HasPrefix(text, "sender tried to send more than declared Content-Length of ") ||
 		strings.Contains(text, "chunk") || strings.Contains(text, "trailer") || errors.Is(err, http.ErrLineTooLong)
-}
-
-// contentDecoder is what takes the Content-Encoding off, nil for nothing to do.
-func contentDecoder(h http.Header) (func(io.Reader) (io.ReadCloser, error), error) {
-	name := strings.ToLower(strings.TrimSpace(first(h, "Content-Encoding")))
-	if name == "" || name == "identity" {
-		return nil, nil
-	}
-	for _, e := range encodings {
-		if e.name == name && e.newReader != nil {
-			return e.newReader, nil
-		}
-	}
-	return nil, NewStatusError(http.StatusUnsupportedMediaType, codes.InvalidArgument,
-		"Content-Encoding %q: expected gzip, zstd or identity", clip(name))
 }

@@ -14,12 +14,17 @@ import (
 // minCompressed is the smallest answer that is worth compressing, in bytes.
 const minCompressed = 1 << 10
 
-// encoding is one Content-Encoding (RFC 9110, 8.4.1).
+// encoding is one Content-Encoding (RFC 9110, 8.4.1), and one of messages in
+// gRPC, gRPC-Web and Connect.
 type encoding struct {
-	name      string
-	header    []string
-	newReader func(io.Reader) (io.ReadCloser, error) // nil: answers only
-	writers   sync.Pool                              // of resettableWriter
+	name   string
+	header []string
+	// open decompresses what it reads. It may read at once.
+	open func(io.Reader) (io.ReadCloser, error)
+	// whole: only what has come whole is decompressed, as the decompressor allocates
+	// by what the client says, not by what it sends.
+	whole   bool
+	writers sync.Pool // of resettableWriter
 }
 
 type resettableWriter interface {
@@ -30,17 +35,17 @@ type resettableWriter interface {
 
 // encodings in order of preference where the client has none.
 var encodings = []*encoding{
-	{name: "zstd", header: []string{"zstd"}, newReader: newZstdReader, writers: sync.Pool{New: func() any {
+	{name: "zstd", header: []string{"zstd"}, open: openZstd, writers: sync.Pool{New: func() any {
 		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(256<<10))
 		if err != nil {
 			panic(err) // the options above are constants that zstd accepts
 		}
 		return w
 	}}},
-	{name: "br", header: []string{"br"}, writers: sync.Pool{New: func() any {
+	{name: "br", header: []string{"br"}, open: openBrotli, whole: true, writers: sync.Pool{New: func() any {
 		return brotli.NewWriterLevel(nil, 3)
 	}}},
-	{name: "gzip", header: []string{"gzip"}, newReader: newGzipReader, writers: sync.Pool{New: func() any {
+	{name: "gzip", header: []string{"gzip"}, open: openGzip, writers: sync.Pool{New: func() any {
 		w, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
 		if err != nil {
 			panic(err) // the level above is a constant that gzip accepts
@@ -105,68 +110,4 @@ func (e *encoding) writer(w io.Writer) resettableWriter {
 func (e *encoding) put(z resettableWriter) {
 	z.Reset(io.Discard)
 	e.writers.Put(z)
-}
-
-// pooledReader gives its decompressor back when it is closed.
-type pooledReader struct {
-	io.Reader
-	back func()
-}
-
-func (p *pooledReader) Close() error {
-	if p.back != nil {
-		p.back()
-		p.back, p.Reader = nil, nil
-	}
-	return nil
-}
-
-// Read reports what is wrong with compressed data as the client's fault.
-func (p *pooledReader) Read(b []byte) (int, error) {
-	n, err := p.Reader.Read(b)
-	if err != nil && err != io.EOF {
-		err = badRequest("the body cannot be decompressed: %v", err)
-	}
-	return n, err
-}
-
-var gzipReaders = sync.Pool{New: func() any { return new(gzip.Reader) }}
-
-func newGzipReader(r io.Reader) (io.ReadCloser, error) {
-	z, ok := gzipReaders.Get().(*gzip.Reader)
-	if !ok {
-		z = new(gzip.Reader)
-	}
-	if err := z.Reset(r); err != nil {
-		gzipReaders.Put(z)
-		return nil, badRequest("the body is not gzip: %v", err)
-	}
-	return &pooledReader{Reader: z, back: func() { gzipReaders.Put(z) }}, nil
-}
-
-// maxZstdWindow bounds what a frame header can make the decoder allocate; RFC
-// 8878 recommends to support 8 MiB.
-const maxZstdWindow = 8 << 20
-
-var zstdReaders = sync.Pool{New: func() any {
-	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxZstdWindow))
-	if err != nil {
-		panic(err) // the options above are constants that zstd accepts
-	}
-	return z
-}}
-
-func newZstdReader(r io.Reader) (io.ReadCloser, error) {
-	z, ok := zstdReaders.Get().(*zstd.Decoder)
-	if !ok {
-		panic("the pool of zstd decoders holds something else") // its New is above
-	}
-	if err := z.Reset(r); err != nil {
-		zstdReaders.Put(z)
-		return nil, badRequest("the body is not zstd: %v", err)
-	}
-	return &pooledReader{Reader: z, back: func() {
-		_ = z.Reset(nil) // reports only that there is no input, which is what we want
-		zstdReaders.Put(z)
-	}}, nil
 }

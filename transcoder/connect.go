@@ -90,11 +90,11 @@ func (c *connectUnary) checkEncoding(name string) error {
 	if name == "" || name == "identity" {
 		return nil
 	}
-	if e := encodingNamed(name); e != nil && e.newReader != nil {
+	if e := encodingNamed(name); e != nil {
 		return nil
 	}
-	c.w.Header()["Accept-Encoding"] = []string{"gzip, zstd"}
-	return status.Errorf(codes.Unimplemented, "the encoding %q is not supported; expected gzip, zstd or identity", clip(name))
+	c.w.Header()["Accept-Encoding"] = acceptedBodies
+	return status.Errorf(codes.Unimplemented, "the encoding %q is not supported; expected %s", clip(name), anyEncoding)
 }
 
 // Recv implements proxy.Downstream.
@@ -213,11 +213,5 @@ func (c *connectUnary) readQuery() error {
 		}
 		return nil
 	}
-	body, err := encodingNamed(q.compression).newReader(strings.NewReader(q.message))
-	if err != nil {
-		return err
-	}
-	c.raw, err = appendAll(c.raw[:0], body, limit, 0)
-	_ = body.Close() // it has no error of its own
-	return bodyError(err, limit)
+	return c.inflate(encodingNamed(q.compression), strings.NewReader(q.message))
 }

@@ -61,10 +61,10 @@ func (c *connectStream) Open(ctx context.Context) (context.Context, error) {
 		return ctx, err
 	}
 	if err := c.setMessageEncoding("Connect-Content-Encoding"); err != nil {
-		c.w.Header()["Connect-Accept-Encoding"] = gzipHeader
+		c.w.Header()["Connect-Accept-Encoding"] = acceptedBodies
 		return ctx, err
 	}
-	c.out.zip = listsToken(c.r.Header["Connect-Accept-Encoding"], "gzip")
+	c.out.zip = c.answerEncoding(c.r.Header["Connect-Accept-Encoding"])
 	c.fullDuplex()
 	return ctx, nil
 }
@@ -79,8 +79,8 @@ func (c *connectStream) Header(md metadata.MD) {
 func (c *connectStream) beginAnswer() {
 	h := c.w.Header()
 	h["Content-Type"] = c.contentType
-	if c.out.zip {
-		h["Connect-Content-Encoding"] = gzipHeader
+	if c.out.zip != nil {
+		h["Connect-Content-Encoding"] = c.out.zip.header
 	}
 	c.writeHeader(http.StatusOK)
 }

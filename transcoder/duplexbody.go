@@ -3,7 +3,6 @@ package transcoder
 import (
 	"io"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -101,20 +100,6 @@ type lazyBody struct {
 	encoding *encoding // nil for none
 	raw      io.Reader
 	open     io.ReadCloser
-}
-
-func newLazyBody(h http.Header, raw io.Reader) (*lazyBody, error) {
-	name := strings.ToLower(strings.TrimSpace(first(h, "Content-Encoding")))
-	if name == "" || name == "identity" {
-		return &lazyBody{raw: raw}, nil
-	}
-	for _, e := range encodings {
-		if e.name == name && e.newReader != nil {
-			return &lazyBody{encoding: e, raw: raw}, nil
-		}
-	}
-	return nil, NewStatusError(http.StatusUnsupportedMediaType, codes.InvalidArgument,
-		"Content-Encoding %q: expected gzip, zstd or identity", clip(name))
 }
 
 // Read implements io.Reader.

@@ -1,12 +1,12 @@
 package transcoder
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net/http"
 
-	"github.com/klauspost/compress/gzip"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
@@ -43,8 +43,8 @@ type envelopeReader struct {
 	src io.Reader
 	// limit bounds one message in bytes, as it was sent and inflated.
 	limit int64
-	// zipped reports whether messages may be gzip.
-	zipped bool
+	// zip is what messages may be compressed with. Nil for nothing.
+	zip *encoding
 	// malformed is the code for broken framing: gRPC and Connect differ.
 	malformed codes.Code
 
@@ -78,7 +78,7 @@ func (e *envelopeReader) next() (proxy.Frame, error) {
 	switch {
 	case flags&^flagCompressed != 0:
 		return proxy.Frame{}, e.broken("a message's flags are 0x%02x; expected 0 or 1", flags)
-	case flags != 0 && !e.zipped:
+	case flags != 0 && e.zip == nil:
 		return proxy.Frame{}, status.Error(codes.Internal, "a message is flagged as compressed, but the request names no encoding")
 	case size > e.limit:
 		return proxy.Frame{}, messageTooLarge(e.limit)
@@ -188,17 +188,17 @@ func (e *envelopeReader) inflate(size int64) (proxy.Frame, error) {
 	if size == 0 {
 		return proxy.Frame{}, nil // nothing is nothing, compressed or not
 	}
-	z, ok := gzipReaders.Get().(*gzip.Reader)
-	if !ok {
-		z = new(gzip.Reader)
+	from := io.Reader(&e.message)
+	if e.zip.whole {
+		f, err := e.take(int(size))
+		if err != nil {
+			return proxy.Frame{}, err
+		}
+		defer f.Free()
+		from, size = bytes.NewReader(f.Bytes()), 0
 	}
-	defer gzipReaders.Put(z)
 	e.message = io.LimitedReader{R: e, N: size}
-	err := z.Reset(&e.message)
-	var pieces mem.BufferSlice
-	if err == nil {
-		pieces, err = readPieces(z, e.limit)
-	}
+	pieces, err := e.zip.pieces(from, e.limit)
 	switch {
 	case err == nil && e.message.N == 0:
 		return proxy.FrameOf(pieces), nil
@@ -213,6 +213,16 @@ func (e *envelopeReader) inflate(size int64) (proxy.Frame, error) {
 	}
 	pieces.Free()
 	return proxy.Frame{}, err
+}
+
+// pieces decompresses r, to at most limit bytes.
+func (e *encoding) pieces(r io.Reader, limit int64) (mem.BufferSlice, error) {
+	z, err := e.open(r)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = z.Close() }() // it has no error of its own
+	return readPieces(z, limit)
 }
 
 // readPieces reads r to its end, at most limit bytes. Beside an error there are

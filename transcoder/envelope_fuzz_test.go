@@ -10,7 +10,9 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -23,9 +25,9 @@ import (
 
 // naiveEnvelopes reads a body in the simplest way there is: the messages up to
 // the first thing that is wrong, and whether all was right.
-func naiveEnvelopes(body []byte, limit int, zipped bool) (messages [][]byte, whole bool) {
+func naiveEnvelopes(body []byte, limit int, coding string) (messages [][]byte, whole bool) {
 	for len(body) > 0 {
-		if len(body) < 5 || body[0] > 1 || body[0] == 1 && !zipped {
+		if len(body) < 5 || body[0] > 1 || body[0] == 1 && coding == "" {
 			return messages, false
 		}
 		size := binary.BigEndian.Uint32(body[1:])
@@ -34,7 +36,7 @@ func naiveEnvelopes(body []byte, limit int, zipped bool) (messages [][]byte, who
 		}
 		message := body[5 : 5+size]
 		if body[0] == 1 && size > 0 {
-			z, err := gzip.NewReader(bytes.NewReader(message))
+			z, err := naiveReader(coding, message)
 			if err != nil {
 				return messages, false
 			}
@@ -48,12 +50,23 @@ func naiveEnvelopes(body []byte, limit int, zipped bool) (messages [][]byte, who
 	return messages, true
 }
 
+// naiveReader decompresses a message with the packages as they are.
+func naiveReader(coding string, message []byte) (io.Reader, error) {
+	switch coding {
+	case "gzip":
+		return gzip.NewReader(bytes.NewReader(message))
+	case "zstd":
+		return zstd.NewReader(bytes.NewReader(message), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
+	}
+	return brotli.NewReader(bytes.NewReader(message)), nil
+}
+
 // readEnvelopes does the same with the reader that is tested.
-func readEnvelopes(t *testing.T, src io.Reader, limit int, zipped bool) (messages [][]byte, whole bool) {
+func readEnvelopes(t *testing.T, src io.Reader, limit int, coding string) (messages [][]byte, whole bool) {
 	t.Helper()
 	var e envelopeReader
 	e.begin(src, int64(limit), codes.Internal)
-	e.zipped = zipped
+	e.zip = encodingNamed(coding)
 	for {
 		f, err := e.next()
 		if err == io.EOF {
@@ -96,14 +109,27 @@ func FuzzEnvelope(f *testing.F) {
 	_, _ = z.Write(make([]byte, 100_000)) // a buffer takes all
 	_ = z.Close()
 	f.Add(append(binary.BigEndian.AppendUint32([]byte{1}, uint32(zipped.Len())), zipped.Bytes()...), true)
+	for _, name := range []string{"zstd", "br"} {
+		zipped.Reset()
+		if err := encodingNamed(name).write(&zipped, &text{short: farBack(50_000)}); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(append(binary.BigEndian.AppendUint32([]byte{1}, uint32(zipped.Len())), zipped.Bytes()...), true)
+	}
 	f.Fuzz(func(t *testing.T, body []byte, zipped bool) {
 		const limit = 1 << 16
-		want, whole := naiveEnvelopes(body, limit, zipped)
-		got, gotWhole := readEnvelopes(t, bytes.NewReader(body), limit, zipped)
-		compareMessages(t, want, got, whole, gotWhole)
-		if len(body) < 1<<12 {
-			got, gotWhole = readEnvelopes(t, iotest.OneByteReader(bytes.NewReader(body)), limit, zipped)
+		codings := []string{""}
+		if zipped {
+			codings = []string{"gzip", "zstd", "br"}
+		}
+		for _, coding := range codings {
+			want, whole := naiveEnvelopes(body, limit, coding)
+			got, gotWhole := readEnvelopes(t, bytes.NewReader(body), limit, coding)
 			compareMessages(t, want, got, whole, gotWhole)
+			if len(body) < 1<<12 {
+				got, gotWhole = readEnvelopes(t, iotest.OneByteReader(bytes.NewReader(body)), limit, coding)
+				compareMessages(t, want, got, whole, gotWhole)
+			}
 		}
 	})
 }

@@ -40,7 +40,7 @@ func TestEnvelopeBodyFails(t *testing.T) {
 	for _, body := range []string{"", "\x00\x00", "\x00\x00\x00\x00\x05ab", "\x01\x00\x00\x00\x20\x1f\x8b\x08"} {
 		var e envelopeReader
 		e.begin(io.MultiReader(strings.NewReader(body), broken{}), 1<<20, codes.Internal)
-		e.zipped = true
+		e.zip = encodingNamed("gzip")
 		if _, err := e.next(); err != errClientGone {
 			t.Errorf("%q: got %v, want CANCELED", body, err)
 		}

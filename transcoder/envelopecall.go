@@ -251,17 +251,33 @@ func listsToken(lines []string, token string) bool {
 	return false
 }
 
-// setMessageEncoding reads how the client compresses its messages and whether
-// it takes compressed ones. The names of the headers differ; the rules are the
-// same.
+// answerEncoding is what the messages of an answer are compressed with: what those
+// of the request are, if the client takes that, or else the first of its list that
+// is known here. Nil for nothing.
+func (c *envelopeCall) answerEncoding(accepted []string) *encoding {
+	if c.in.zip != nil && listsToken(accepted, c.in.zip.name) {
+		return c.in.zip
+	}
+	for _, line := range accepted {
+		for item := range strings.SplitSeq(line, ",") {
+			if e := encodingNamed(strings.ToLower(strings.TrimSpace(item))); e != nil {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+// setMessageEncoding reads how the client compresses its messages. The names of
+// the headers differ; the rules are the same.
 func (c *envelopeCall) setMessageEncoding(encodingHeader string) error {
 	switch name := first(c.r.Header, encodingHeader); name {
 	case "", "identity":
 		return nil
-	case "gzip":
-		c.in.zipped = true
-		return nil
 	default:
-		return status.Errorf(codes.Unimplemented, "the message encoding %q is not supported; expected gzip or identity", clip(name))
+		if c.in.zip = encodingNamed(name); c.in.zip != nil {
+			return nil
+		}
+		return status.Errorf(codes.Unimplemented, "the message encoding %q is not supported; expected %s", clip(name), anyEncoding)
 	}
 }

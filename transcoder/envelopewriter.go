@@ -14,8 +14,8 @@ import (
 // envelopeWriter puts messages into envelopes. It is used by one goroutine.
 type envelopeWriter struct {
 	dst io.Writer
-	// zip compresses messages that are worth it.
-	zip bool
+	// zip compresses messages that are worth it. Nil for none.
+	zip *encoding
 
 	// each is called before each piece of a long message with its size. Nil for
 	// nothing to do.
@@ -27,7 +27,7 @@ type envelopeWriter struct {
 
 // begin prepares for a new answer and keeps the memory.
 func (e *envelopeWriter) begin(dst io.Writer) {
-	e.dst, e.zip, e.each = dst, false, nil
+	e.dst, e.zip, e.each = dst, nil, nil
 	if e.zipped.Cap() > maxKept {
 		e.zipped = bytes.Buffer{}
 	}
@@ -36,7 +36,7 @@ func (e *envelopeWriter) begin(dst io.Writer) {
 // frame writes one message, which stays the caller's.
 func (e *envelopeWriter) frame(f *proxy.Frame) error {
 	size := f.Len()
-	if e.zip && size >= minCompressed {
+	if e.zip != nil && size >= minCompressed {
 		return e.compressed(&text{short: f.Bytes()})
 	}
 	if err := e.head(0, size); err != nil {
@@ -52,7 +52,7 @@ func (e *envelopeWriter) frame(f *proxy.Frame) error {
 
 // text writes one message.
 func (e *envelopeWriter) text(message *text) error {
-	if e.zip && message.size() >= minCompressed {
+	if e.zip != nil && message.size() >= minCompressed {
 		return e.compressed(message)
 	}
 	if message.long == nil {
@@ -80,7 +80,7 @@ func (p envelopePieces) Write(b []byte) (int, error) {
 
 func (e *envelopeWriter) compressed(message *text) error {
 	e.zipped.Reset()
-	if err := gzipEncoding.write(&e.zipped, message); err != nil {
+	if err := e.zip.write(&e.zipped, message); err != nil {
 		return status.Errorf(codes.Internal, "compressing a message: %v", err)
 	}
 	return e.raw(flagCompressed, e.zipped.Bytes())
@@ -111,16 +111,3 @@ func (e *envelopeWriter) head(flags byte, size int) error {
 
 // errNotReading ends the call of a client that takes no more of its answer.
 var errNotReading = status.Error(codes.Canceled, "the client went away or stopped reading")
-
-// gzipEncoding is the one encoding of messages that all clients know.
-var gzipEncoding = encodingNamed("gzip")
-
-// encodingNamed returns an encoding of the table, nil if it is not there.
-func encodingNamed(name string) *encoding {
-	for _, e := range encodings {
-		if e.name == name {
-			return e
-		}
-	}
-	return nil
-}

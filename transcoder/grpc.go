@@ -27,11 +27,9 @@ var grpcCalls = sync.Pool{New: func() any { return new(grpcCall) }}
 
 // Header values that are set again and again, so that they are not allocated.
 var (
-	grpcHeader         = []string{"application/grpc"}
-	grpcProtoHeader    = []string{"application/grpc+proto"}
-	grpcJSONHeader     = []string{"application/grpc+json"}
-	gzipHeader         = []string{"gzip"}
-	acceptedGzipHeader = []string{"identity,gzip"}
+	grpcHeader      = []string{"application/grpc"}
+	grpcProtoHeader = []string{"application/grpc+proto"}
+	grpcJSONHeader  = []string{"application/grpc+json"}
 )
 
 func (b *Binding) openGRPC(x Exchange) proxy.Downstream {
@@ -69,12 +67,15 @@ func (c *grpcCall) Open(ctx context.Context) (context.Context, error) {
 // grpc-go, the answer is compressed when the request is.
 func (c *envelopeCall) openEncoding() error {
 	if err := c.setMessageEncoding("Grpc-Encoding"); err != nil {
-		c.w.Header()["Grpc-Accept-Encoding"] = acceptedGzipHeader
+		c.w.Header()["Grpc-Accept-Encoding"] = acceptedMessages
 		return err
 	}
-	if c.in.zipped {
-		accepted := c.r.Header["Grpc-Accept-Encoding"]
-		c.out.zip = len(accepted) == 0 || listsToken(accepted, "gzip")
+	if c.in.zip != nil {
+		if accepted := c.r.Header["Grpc-Accept-Encoding"]; len(accepted) > 0 {
+			c.out.zip = c.answerEncoding(accepted)
+		} else {
+			c.out.zip = c.in.zip
+		}
 	}
 	return nil
 }
@@ -113,8 +114,8 @@ func (c *grpcCall) Header(md metadata.MD) {
 // beginAnswer writes the header of an answer that is more than a status.
 func (c *grpcCall) beginAnswer() {
 	h := c.w.Header()
-	if c.out.zip {
-		h["Grpc-Encoding"] = gzipHeader
+	if c.out.zip != nil {
+		h["Grpc-Encoding"] = c.out.zip.header
 	}
 	c.writeGRPCHeader(h)
 }

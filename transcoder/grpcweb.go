@@ -128,8 +128,8 @@ func (c *grpcWebCall) Header(md metadata.MD) {
 
 func (c *grpcWebCall) beginAnswer() {
 	h := c.w.Header()
-	if c.out.zip {
-		h["Grpc-Encoding"] = gzipHeader
+	if c.out.zip != nil {
+		h["Grpc-Encoding"] = c.out.zip.header
 	}
 	h["Content-Type"] = c.contentType
 	c.writeHeader(http.StatusOK)

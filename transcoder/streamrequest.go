@@ -35,10 +35,11 @@ func (s *restStream) openElements() error {
 	if b.body.kind == bodyNone {
 		return nil
 	}
-	var err error
-	if s.body, err = newLazyBody(s.r.Header, s.incoming); err != nil {
+	encoding, err := contentEncoding(s.w.Header(), s.r.Header, true)
+	if err != nil {
 		return err
 	}
+	s.body = &lazyBody{encoding: encoding, raw: s.incoming}
 	if b.body.raw {
 		s.chunk = make([]byte, uploadChunk)
 		return nil

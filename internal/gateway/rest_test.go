@@ -293,7 +293,7 @@ func TestLimits(t *testing.T) {
 	if a := g.Do(t, "POST", "/v1/echo", big); a.Status != 413 || contains(a.Body, `{"code": 8}`) != nil {
 		t.Errorf("Semantics 21: %d %s", a.Status, a.Body)
 	}
-	for name, packed := range map[string]string{"gzip": gzipped(t, big), "zstd": zstded(t, big)} {
+	for name, packed := range map[string]string{"gzip": gzipped(t, big), "zstd": zstded(t, big), "br": brotlied(t, big)} {
 		if a := g.Do(t, "POST", "/v1/echo", packed, "Content-Encoding", name); a.Status != 413 {
 			t.Errorf("Semantics 21: %s of %d bytes: %d %s", name, len(packed), a.Status, a.Body)
 		}
@@ -304,7 +304,7 @@ func TestCompression(t *testing.T) {
 	g := gatewaytest.Start(t, gatewaytest.Options{})
 	text := strings.Repeat("compress me ", 500)
 	body := `{"stringValue": "` + text + `"}`
-	for name, packed := range map[string]string{"gzip": gzipped(t, body), "zstd": zstded(t, body)} {
+	for name, packed := range map[string]string{"gzip": gzipped(t, body), "zstd": zstded(t, body), "br": brotlied(t, body)} {
 		if a := g.Do(t, "POST", "/v1/echo", packed, "Content-Encoding", name); a.Status != 200 || !strings.Contains(a.Body, text) {
 			t.Errorf("%s in: %d", name, a.Status)
 		}
@@ -333,12 +333,33 @@ func TestCompression(t *testing.T) {
 	if a := g.Do(t, "POST", "/v1/echo", "no gzip", "Content-Encoding", "gzip"); a.Status != 400 {
 		t.Errorf("not gzip: %d %s", a.Status, a.Body)
 	}
+	for path, want := range map[string]string{"/v1/echo": "gzip, zstd, br", "/v1/discuss:stream": "gzip, zstd"} {
+		if a := g.Do(t, "POST", path, body, "Content-Encoding", "compress"); a.Status != 415 || a.Header.Get("Accept-Encoding") != want {
+			t.Errorf("%s: an unknown encoding: %d %v", path, a.Status, a.Header)
+		}
+	}
+	if a := g.Do(t, "POST", "/v1/discuss:stream", brotlied(t, body), "Content-Encoding", "br"); a.Status != 415 {
+		t.Errorf("a stream in br: %d %s", a.Status, a.Body)
+	}
 }
 
 func gzipped(t *testing.T, s string) string {
 	t.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
+	if _, err := io.WriteString(w, s); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func brotlied(t *testing.T, s string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := brotli.NewWriter(&b)
 	if _, err := io.WriteString(w, s); err != nil {
 		t.Fatal(err)
 	}
