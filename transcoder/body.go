@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -115,7 +114,8 @@ func appendAll(dst []byte, r io.Reader, limit, expected int64) ([]byte, error) {
 		if len(dst) == cap(dst) {
 			// Doubled: append would grow it in many more steps, and leave all of them
 			// to the collector.
-			dst = slices.Grow(dst, int(min(int64(max(len(dst), firstRead)), limit+1-int64(len(dst)))))
+			more := min(int64(max(len(dst), firstRead)), limit+1-int64(len(dst)))
+			dst = append(make([]byte, 0, int64(len(dst))+more), dst...)
 		}
 		n, err := r.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
