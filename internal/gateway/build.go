@@ -59,6 +59,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 		return nil, b.problems
 	}
 	b.finish()
+	b.snapshot.unready = b.unready(problems)
 	return b.snapshot, b.problems
 }
 
@@ -85,6 +86,24 @@ func (b *builder) read(ctx context.Context) Problems {
 		b.addRegistry(r)
 	}
 	return problems
+}
+
+// unready says why a gateway that asks servers for their schemas serves no route.
+// One that was given nothing to serve does what it was told.
+func (b *builder) unready(problems Problems) string {
+	if len(b.snapshot.routes) > 0 {
+		return ""
+	}
+	for _, source := range b.file.Config.GetSchemas() {
+		if source.GetReflection() == nil {
+			continue
+		}
+		if len(problems) == 0 {
+			return "no route is served: the server that was asked for its schema has no method to serve"
+		}
+		return "no route is served: " + problems[0].String()
+	}
+	return ""
 }
 
 // discard gives back what an unfinished snapshot holds.

@@ -62,9 +62,13 @@ func Inputs(c *config.File) []string {
 }
 
 // AwaitServers has the gateway start without the servers whose reflection it is to
-// ask and that are away: their methods are served once PollReflection has found
+// ask and that are away, silent or answer nonsense: their methods are served once PollReflection has found
 // them. Call it before the first Reload.
-func (g *Gateway) AwaitServers() { g.sources.patient = true }
+func (g *Gateway) AwaitServers() { g.sources.patience = reflectionPatience }
+
+// reflectionPatience is how long a start or a reload waits for a server that is
+// silent. All are asked at once.
+const reflectionPatience = 3 * time.Second
 
 // reflectionLook is how long at most it takes to see that a server came back.
 const reflectionLook = time.Second
@@ -87,7 +91,7 @@ func (g *Gateway) PollReflection(ctx context.Context, changed func()) (stop func
 				return
 			}
 			quiet += look
-			if !returned && quiet < interval && !g.sources.waiting() {
+			if !returned && quiet < interval && !g.sources.away() {
 				continue
 			}
 			quiet = 0

@@ -83,14 +83,17 @@ func (g *Gateway) Reload(ctx context.Context) (Change, error) {
 // Status says how the last reload went; nil before the first.
 func (g *Gateway) Status() *ReloadStatus { return g.last.Load() }
 
-// Ready says whether a snapshot is in service and the gateway is not shutting
-// down, and if not, why.
+// Ready says whether a snapshot is in service that serves something, or was told
+// to serve nothing, and the gateway is not shutting down, and if not, why.
 func (g *Gateway) Ready() (ready bool, reason string) {
+	current := g.current.Load()
 	switch {
 	case g.draining.Err() != nil:
 		return false, errDraining.Error()
-	case g.current.Load() == nil:
+	case current == nil:
 		return false, "no configuration has been loaded yet"
+	case current.unready != "":
+		return false, current.unready
 	}
 	return true, ""
 }

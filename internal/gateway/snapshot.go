@@ -47,7 +47,9 @@ type Snapshot struct {
 	// public are these without what is hidden.
 	public []*schema.Registry
 	hidden map[protoreflect.FullName]bool // services and methods
-	conns  map[string]*proxy.Conn         // by upstream name
+	// unready says why nothing can be served yet; "" where something can.
+	unready string
+	conns   map[string]*proxy.Conn // by upstream name
 
 	// refs counts the requests that use the snapshot and the gateway itself. At
 	// zero it is closed.

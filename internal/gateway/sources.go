@@ -29,7 +29,9 @@ type sources struct {
 	registries map[string]*schema.Registry // by source name
 	tolerant   map[*schema.Registry]bool   // a bad method costs itself alone
 	offered    map[*schema.Registry][]offered
-	patient    bool // servers may be away at first
+	// patience is how long to wait for a server where the start goes on without it;
+	// 0 where it does not.
+	patience time.Duration
 }
 
 func newSources() *sources {
@@ -53,15 +55,60 @@ func (s *sources) close() {
 func (s *sources) load(ctx context.Context, file *config.File, conns map[string]*proxy.Conn) ([]*schema.Registry, Problems) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []*schema.Registry
-	var problems Problems
+	opened, problems := s.open(file, conns)
 	asked := map[*schema.Reflector]bool{}
+	var loading sync.WaitGroup
+	for _, o := range opened {
+		if r, ok := o.from.(*schema.Reflector); ok {
+			asked[r] = true
+			loading.Go(func() { o.registry, o.problems = r.Load(ctx) }) // none delays another
+		}
+	}
+	for _, o := range opened {
+		if _, ok := o.from.(*schema.Reflector); !ok {
+			o.registry, o.problems = o.from.Load(ctx)
+		}
+	}
+	loading.Wait()
+	var all []*schema.Registry
+	for _, o := range opened {
+		problems = append(problems, o.problems...)
+		if o.registry == nil {
+			continue
+		}
+		registry := o.registry
+		if o.problems.Err() == nil {
+			registry = s.same(o.from.Name(), registry)
+		}
+		// A folder can be mended; a set or a server is somebody else's.
+		_, mine := file.Config.GetSchemas()[o.index].GetSource().(*transomv1.SchemaSource_Directory)
+		s.tolerant[registry] = !mine
+		s.offered[registry] = offeredOf(file, o.index)
+		all = append(all, registry)
+	}
+	s.forget(all)
+	maps.DeleteFunc(s.reflectors, func(_ string, r *schema.Reflector) bool { return !asked[r] })
+	return all, problems
+}
+
+// opened is one source of a configuration and what it gave.
+type opened struct {
+	index    int // in the configuration
+	from     schema.Source
+	registry *schema.Registry
+	problems Problems
+}
+
+// open makes the sources of a configuration. All folders are one.
+func (s *sources) open(file *config.File, conns map[string]*proxy.Conn) ([]*opened, Problems) {
+	var all []*opened
+	var problems Problems
 	folders := foldersOf(file)
 	for i, source := range file.Config.GetSchemas() {
 		from, err := s.source(source, file, conns)
 		if _, folder := source.GetSource().(*transomv1.SchemaSource_Directory); folder {
 			if folders == nil {
-				continue // loaded with the first of them
+				continue // opened with the first of them
 			}
 			from, folders = schema.Directories(folders...), nil
 		}
@@ -70,25 +117,11 @@ func (s *sources) load(ctx context.Context, file *config.File, conns map[string]
 			problems = append(problems, Problem{File: file.Path, Line: line, Column: column, Message: err.Error()})
 			continue
 		}
-		if r, ok := from.(*schema.Reflector); ok {
-			asked[r] = true
+		if slices.ContainsFunc(all, func(o *opened) bool { return o.from == from }) {
+			continue // one server that is named twice
 		}
-		registry, found := from.Load(ctx)
-		problems = append(problems, found...)
-		if registry == nil {
-			continue
-		}
-		if found.Err() == nil {
-			registry = s.same(from.Name(), registry)
-		}
-		// A folder can be mended; a set or a server is somebody else's.
-		_, mine := source.GetSource().(*transomv1.SchemaSource_Directory)
-		s.tolerant[registry] = !mine
-		s.offered[registry] = offeredOf(file, i)
-		all = append(all, registry)
+		all = append(all, &opened{index: i, from: from})
 	}
-	s.forget(all)
-	maps.DeleteFunc(s.reflectors, func(_ string, r *schema.Reflector) bool { return !asked[r] })
 	return all, problems
 }
 
@@ -149,6 +182,18 @@ func (s *sources) waiting() bool {
 	return false
 }
 
+// away reports whether a server has yet to tell its schema and may any moment.
+func (s *sources) away() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.reflectors {
+		if r.Waiting() && r.Away() {
+			return true
+		}
+	}
+	return false
+}
+
 // returned watches for a time whether a server comes back.
 func (s *sources) returned(ctx context.Context, watch time.Duration) bool {
 	s.mu.Lock()
@@ -175,12 +220,20 @@ func (s *sources) changed(ctx context.Context) bool {
 	s.mu.Lock()
 	reflectors := slices.Collect(maps.Values(s.reflectors))
 	s.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var changed atomic.Bool
+	var all sync.WaitGroup
 	for _, r := range reflectors {
-		if r.Changed(ctx) {
-			return true
-		}
+		all.Go(func() {
+			if r.Changed(ctx) {
+				changed.Store(true)
+				cancel() // no silent one delays what another has
+			}
+		})
 	}
-	return false
+	all.Wait()
+	return changed.Load()
 }
 
 // isTolerant reports whether the registry's source cannot be mended by its user.
@@ -226,9 +279,7 @@ func (s *sources) source(c *transomv1.SchemaSource, file *config.File, conns map
 		key := name + " " + conn.Target().Address
 		if s.reflectors[key] == nil {
 			s.reflectors[key] = schema.Reflection(name, conn)
-			if s.patient {
-				s.reflectors[key].Await()
-			}
+			s.reflectors[key].Await(s.patience)
 		}
 		return s.reflectors[key], nil
 	}

@@ -17,6 +17,7 @@ type reflected struct {
 	refused  map[protoreflect.FullName]error // services that it does not describe
 	files    map[string][]byte               // by name
 	parsed   map[string]*descriptorpb.FileDescriptorProto
+	imports  []string // of files that are new since missing was asked
 	problems Problems
 	bytes    int
 }
@@ -116,13 +117,12 @@ func (f *reflected) fetchImports(talk *reflectionStream) error {
 // yet and that are not built in, in a stable order.
 func (f *reflected) missing(asked map[string]bool) []string {
 	var paths []string
-	for _, file := range f.parsed {
-		for _, path := range file.GetDependency() {
-			if f.files[path] == nil && !asked[path] && wellKnownFile(path) == nil {
-				paths = append(paths, path)
-			}
+	for _, path := range f.imports {
+		if f.files[path] == nil && !asked[path] && wellKnownFile(path) == nil {
+			paths = append(paths, path)
 		}
 	}
+	f.imports = nil
 	slices.Sort(paths)
 	return slices.Compact(paths)
 }
@@ -149,6 +149,7 @@ func (f *reflected) add(files [][]byte) error {
 		}
 		f.files[name] = wire
 		f.parsed[name] = file
+		f.imports = append(f.imports, file.GetDependency()...)
 	}
 	return nil
 }

@@ -34,7 +34,11 @@ type Reflector struct {
 	last   atomic.Pointer[Registry]
 	digest atomic.Pointer[[32]byte]
 
-	patient atomic.Bool
+	patience atomic.Int64 // a time.Duration; 0 for one who does not go on without
+	away     atomic.Bool
+	// next is what Changed was told, for the Load that follows: a server that is slow
+	// is not asked twice.
+	next atomic.Pointer[reflected]
 	// down tells that the connection was lost since Reconnected last said so.
 	down atomic.Bool
 }
@@ -55,7 +59,7 @@ func (r *Reflector) Name() string { return r.name }
 // not know are filled in from the built-in files, or left out when nothing but
 // options needs them. A service that cannot be had costs no other.
 func (r *Reflector) Load(ctx context.Context) (*Registry, Problems) {
-	found, err := r.fetch(ctx)
+	found, err := r.ask(ctx)
 	if err != nil {
 		return r.without(err)
 	}
@@ -76,8 +80,25 @@ func (r *Reflector) Load(ctx context.Context) (*Registry, Problems) {
 		problems = append(problems, Problem{File: r.name, Message: "the server lists no services", Warning: true})
 	}
 	r.digest.Store(&digest)
+	problems = tolerated(registry, problems)
+	if problems.Err() != nil {
+		return r.useless(problems)
+	}
 	r.last.Store(registry)
-	return registry, tolerated(registry, problems)
+	return registry, problems
+}
+
+// ask is what the server tells, or told Changed.
+func (r *Reflector) ask(ctx context.Context) (*reflected, error) {
+	if found := r.next.Swap(nil); found != nil {
+		return found, nil
+	}
+	if patience := r.patience.Load(); patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(patience))
+		defer cancel()
+	}
+	return r.fetch(ctx)
 }
 
 // Changed asks the server whether it would give another registry than the last
@@ -88,8 +109,11 @@ func (r *Reflector) Changed(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	last := r.digest.Load()
-	return last == nil || *last != found.digest()
+	if last := r.digest.Load(); last != nil && *last == found.digest() {
+		return false
+	}
+	r.next.Store(found)
+	return true
 }
 
 // display names a file of the server.
@@ -119,7 +143,12 @@ func (r *Reflector) absent(found *reflected, registry *Registry) Problems {
 
 // fetch has the whole conversation, in the version of the protocol that the
 // server knows.
-func (r *Reflector) fetch(ctx context.Context) (*reflected, error) {
+func (r *Reflector) fetch(ctx context.Context) (found *reflected, err error) {
+	defer func(asking context.Context) {
+		if !errors.Is(asking.Err(), context.Canceled) { // else nothing was learnt
+			r.away.Store(errors.Is(err, errServerAway))
+		}
+	}(ctx)
 	ctx, cancel := context.WithTimeout(ctx, reflectionTimeout)
 	defer cancel()
 	var failure error
