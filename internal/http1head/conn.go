@@ -75,7 +75,9 @@ type conn struct {
 
 	// The reader's alone.
 	scan   Scanner
-	held   []byte // what came behind a request that asked for another protocol
+	asked  uint64 // heads so far that asked for another protocol
+	kept   []byte // what a read took beyond the end of a request
+	held   []byte // the rest of kept, still to be read
 	fault  *Fault // found, and to be answered when the answers before it are complete
 	broken error  // what every Read returns
 }
@@ -101,7 +103,6 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.fault != nil {
 		return c.refuse(p)
 	}
-	inHead := c.scan.InHead()
 	n, err := c.next(p)
 	if c.mode.Load() == through || n == 0 && (err != io.EOF || !c.scan.Begun() || len(p) == 1) {
 		return n, err
@@ -116,7 +117,8 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.mode.Store(through)
 		return n, nil
 	case fault == nil:
-		c.awaitUpgrade(p[sound:n])
+		c.awaitUpgrade()
+		c.hold(p[sound:n])
 		return sound, nil // an error beside data comes again with the next read
 	case !c.scan.InHead():
 		c.broken = &BodyError{*fault}
@@ -126,25 +128,32 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, c.broken
 	}
 	c.fault = fault
-	switch {
-	case len(p) == 1:
-		return c.refuse(p)
-	case sound > 0 || !inHead:
-		return sound, nil
-	}
 	return c.refuse(p)
 }
 
 // next reads what was held back first.
 func (c *conn) next(p []byte) (int, error) {
 	if len(c.held) == 0 {
+		c.kept = nil
 		return c.Conn.Read(p)
 	}
 	n := copy(p, c.held)
-	if c.held = c.held[n:]; len(c.held) == 0 {
-		c.held = nil
-	}
+	c.held = c.held[n:]
 	return n, nil
+}
+
+// hold keeps the end of what next has just returned for the next read. net/http gets
+// the bytes of one request at a time, so that the answers before are complete when the
+// head of a request passes.
+func (c *conn) hold(rest []byte) {
+	switch {
+	case len(rest) == 0:
+	case c.kept == nil:
+		c.kept = append([]byte(nil), rest...)
+		c.held = c.kept
+	default: // it came from there
+		c.held = c.kept[len(c.kept)-len(c.held)-len(rest):]
+	}
 }
 
 func (c *conn) readThrough(p []byte) (int, error) {
@@ -152,14 +161,12 @@ func (c *conn) readThrough(p []byte) (int, error) {
 	return c.next(p)
 }
 
-// awaitUpgrade keeps what came behind a request that asked for another protocol, until
-// the answer says how to read it.
-func (c *conn) awaitUpgrade(rest []byte) {
-	if c.scan.Upgrade() && c.scan.Between() {
+// awaitUpgrade has the next answer decide on the protocol, where a head has asked for
+// another one.
+func (c *conn) awaitUpgrade() {
+	if n := c.scan.Upgrades(); n != c.asked {
+		c.asked = n
 		c.mode.CompareAndSwap(requests, undecided)
-	}
-	if len(rest) > 0 {
-		c.held = append(append([]byte(nil), rest...), c.held...)
 	}
 }
 

@@ -46,6 +46,7 @@ type Scanner struct {
 
 	head     head
 	lastPost bool // the request before was a POST
+	upgrades uint64
 }
 
 // NewScanner returns a Scanner for a connection. Where preface is false, HTTP/2 is
@@ -69,16 +70,14 @@ func (s *Scanner) Begun() bool {
 // Passing reports whether the connection speaks another protocol.
 func (s *Scanner) Passing() bool { return s.state == passing }
 
-// Upgrade reports whether the last request asked for another protocol.
-func (s *Scanner) Upgrade() bool { return s.head.upgrade }
+// Upgrades is how many heads that asked for another protocol were passed.
+func (s *Scanner) Upgrades() uint64 { return s.upgrades }
 
 // Scan reads on. It returns how many bytes of p are sound. Without a fault these are
-// all, but for what follows a request that asked for another protocol: that is to be
-// scanned when it was refused. A fault of a head leaves out the whole head, as far as
-// it is in p, and one of a body the line where it was found. After a fault the Scanner
-// must not be used any more.
+// all, up to the end of a request: what is behind it is to be scanned by itself. A
+// fault of a head leaves out the whole head, as far as it is in p, and one of a body
+// the line where it was found. After a fault the Scanner must not be used any more.
 func (s *Scanner) Scan(p []byte) (sound int, fault *Fault) {
-	start := 0 // of the message under way, or 0
 	for i := 0; i < len(p); {
 		switch s.state {
 		case passing:
@@ -86,7 +85,7 @@ func (s *Scanner) Scan(p []byte) (sound int, fault *Fault) {
 		case atPreface:
 			n, fault := s.scanPreface(p[i:])
 			if fault != nil {
-				return start, fault
+				return 0, fault
 			}
 			i += n
 		case inBody, inChunk:
@@ -104,18 +103,15 @@ func (s *Scanner) Scan(p []byte) (sound int, fault *Fault) {
 			n, fault := s.scanLine(p[i:])
 			if fault != nil {
 				if !s.InHead() {
-					start = i
+					return i, fault
 				}
 				s.glean(p[i+n:])
-				return start, fault
+				return 0, fault
 			}
 			i += n
 		}
-		if s.state == atRequestLine && s.partial == nil {
-			start = i
-			if s.head.upgrade {
-				return i, nil
-			}
+		if i > 0 && s.Between() {
+			return i, nil
 		}
 	}
 	return len(p), nil
@@ -228,6 +224,9 @@ func (s *Scanner) endOfHead() *Fault {
 		return fault
 	}
 	s.size, s.excess = 0, 0
+	if s.head.upgrade {
+		s.upgrades++
+	}
 	switch {
 	case s.head.chunked:
 		s.state = atChunk

@@ -185,7 +185,7 @@ func TestPreface(t *testing.T) {
 func TestUpgradeHoldsBack(t *testing.T) {
 	head := crlf("GET / HTTP/1.1\nHost: x\nConnection: upgrade\nUpgrade: websocket\n\n")
 	s := NewScanner(maxHead, true)
-	if sound, fault := s.Scan([]byte(head + "\x81\n")); fault != nil || sound != len(head) || !s.Upgrade() || !s.Between() {
+	if sound, fault := s.Scan([]byte(head + "\x81\n")); fault != nil || sound != len(head) || s.Upgrades() != 1 || !s.Between() {
 		t.Errorf("%d bytes, %v", sound, fault)
 	}
 }
@@ -198,7 +198,12 @@ func TestRefusal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := NewScanner(maxHead, true)
-			_, fault := s.Scan([]byte(crlf("GET / HTTP/1.1\nHost: x\nX-Request-Id: other\n\nPOST /a?b HTTP/1.1\nHost: x\n" + fields)))
+			first := crlf("GET / HTTP/1.1\nHost: x\nX-Request-Id: other\n\n")
+			text := first + crlf("POST /a?b HTTP/1.1\nHost: x\n"+fields)
+			if sound, fault := s.Scan([]byte(text)); fault != nil || sound != len(first) {
+				t.Fatalf("%d bytes of the first request, %v", sound, fault)
+			}
+			_, fault := s.Scan([]byte(text[len(first):]))
 			if fault == nil {
 				t.Fatal("it passed")
 			}
