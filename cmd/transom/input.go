@@ -28,6 +28,8 @@ type input struct {
 	descriptorSets []string
 	reflect        bool
 	upstream       string
+	upstreamTLS    bool
+	upstreamCA     string
 	listen, admin  string
 	folders        []string
 	unguarded      bool // no policy holds
@@ -39,6 +41,9 @@ func (in *input) flags(c *cobra.Command) {
 	c.Flags().StringArrayVar(&in.descriptorSets, "descriptor-set", nil, "FileDescriptorSet or buf image `file`, binary or .json; may repeat")
 	c.Flags().BoolVar(&in.reflect, "reflect", false, "ask the upstream's reflection service for its descriptors")
 	c.Flags().StringVar(&in.upstream, "upstream", "", "gRPC server `target`: host:port, dns:///host:port or unix:/path")
+	c.Flags().BoolVar(&in.upstreamTLS, "upstream-tls", false, "speak TLS with the upstream")
+	c.Flags().StringVar(&in.upstreamCA, "upstream-ca", "", "PEM `file` of the authorities that the upstream's certificate is checked with; implies --upstream-tls")
+	_ = c.MarkFlagFilename("upstream-ca")
 	_ = c.MarkFlagFilename("config", "yaml", "yml")
 	_ = c.MarkFlagFilename("descriptor-set")
 	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -59,6 +64,8 @@ func (in *input) check(folders []string) error {
 	switch {
 	case in.config != "" && (flags || in.upstream != ""):
 		return errors.New("--config goes alone: put folders, descriptor sets, reflection and upstreams into the file")
+	case in.upstream == "" && (in.upstreamTLS || in.upstreamCA != ""):
+		return errors.New("--upstream-tls and --upstream-ca need --upstream; in a configuration file they are tls and tls.ca of the upstream")
 	case in.config == "" && !flags:
 		if _, err := os.Stat("transom.yaml"); err == nil {
 			in.config = "transom.yaml"
@@ -75,6 +82,9 @@ func (in *input) check(folders []string) error {
 func (in *input) load() (*config.File, error) {
 	if in.config == "" {
 		file := config.ForFlags(in.folders, in.descriptorSets, in.reflect, in.upstream, in.listen, in.admin)
+		if in.upstreamTLS || in.upstreamCA != "" {
+			file.UpstreamTLS(in.upstreamCA)
+		}
 		return file, file.Check().Err()
 	}
 	file, problems := config.Load(in.config)

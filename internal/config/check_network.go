@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/url"
 	"slices"
@@ -147,6 +148,10 @@ func (c *checker) target(path, text string) {
 	case text == "":
 		c.fail(path, "found none, "+expected)
 		return
+	case ok && slices.Contains(urlSchemes, scheme) && strings.Contains(text, "://"):
+		_, address, _ := strings.Cut(text, "://")
+		c.fail(path, "found the URL %q, "+expected+"; %s", text, insteadOfURL(scheme, strings.TrimRight(address, "/")))
+		return
 	case ok && (slices.Contains(resolvers, scheme) || strings.Contains(text, "://")):
 		return
 	}
@@ -154,6 +159,17 @@ func (c *checker) target(path, text string) {
 	if n, notNumber := strconv.ParseUint(port, 10, 16); err != nil || host == "" || strings.ContainsAny(host, " \t/") || notNumber != nil || n == 0 {
 		c.fail(path, "found %q, "+expected, text)
 	}
+}
+
+// urlSchemes are those of URLs that people give for a target. No resolver has them.
+var urlSchemes = []string{"http", "https", "grpc", "grpcs", "h2c"}
+
+// insteadOfURL says what to write for a URL.
+func insteadOfURL(scheme, address string) string {
+	if scheme == "https" || scheme == "grpcs" {
+		return fmt.Sprintf("write %q with `tls: {}` beside it, or --upstream-tls on the command line", address)
+	}
+	return fmt.Sprintf("write %q", address)
 }
 
 // resolvers are the schemes of targets that may stand without slashes behind.

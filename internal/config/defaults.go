@@ -58,6 +58,17 @@ func ForFlags(dirs, descriptorSets []string, reflect bool, upstream, listen, adm
 	return f
 }
 
+// UpstreamTLS has the upstream of ForFlags speak TLS. Its certificate is checked
+// with a PEM file of authorities; with those of the system where that is "".
+func (f *File) UpstreamTLS(ca string) {
+	u := f.Config.GetUpstreams()[FlagUpstream].GetGrpc()
+	if u == nil {
+		return
+	}
+	f.flags["upstreams."+FlagUpstream+".grpc.tls.ca"] = "--upstream-ca"
+	u.Tls = &transomv1.ClientTls{Ca: ca}
+}
+
 // Listen has the command line's addresses stand in place of the listeners and the
 // admin listener; "" leaves what there is.
 func (f *File) Listen(listen, admin string) {
