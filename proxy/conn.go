@@ -251,7 +251,7 @@ func (c *Conn) Failure() error {
 	case c.ctx.Err() != nil:
 		return nil
 	case !c.reached():
-		return c.why()
+		return withTLSAdvice(c.why())
 	case c.unresolved != nil:
 		return fmt.Errorf("the addresses known so far are in use: %w", c.unresolved)
 	case waiting > 0:
