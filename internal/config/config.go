@@ -133,6 +133,9 @@ func syntaxProblem(name string, err error) *Problem {
 			p.Line = line
 		}
 		p.Message = "not YAML: " + m[2]
+		if strings.Contains(m[2], "cannot start any token") {
+			p.Message += "; indent with spaces, not tabs, and quote text that begins with @, % or `"
+		}
 	}
 	return p
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -35,6 +36,14 @@ func TestUpstreamTLS(t *testing.T) {
 	}
 	f.UpstreamTLS("testdata/none.pem")
 	if err := f.Check().Err(); err == nil || !strings.Contains(err.Error(), "--upstream-ca: ") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestTabInYAML has the error say what to do.
+func TestTabInYAML(t *testing.T) {
+	err := syntaxProblem("transom.yaml", errors.New("yaml: line 2: found character that cannot start any token"))
+	if err.Line != 2 || !strings.Contains(err.Message, "indent with spaces, not tabs") {
 		t.Errorf("%v", err)
 	}
 }
