@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -309,6 +311,41 @@ func TestKeyClientRefusesCleartext(t *testing.T) {
 	t.Cleanup(loop.Close)
 	if _, err := fetchKeys(keyClient(), loop.URL)(context.Background()); err == nil || !strings.Contains(err.Error(), "redirects") {
 		t.Errorf("endless redirects gave %v", err)
+	}
+}
+
+// TestKeysInflate: net/http inflates what it is sent; the bound of a key set is that
+// of the inflated one (Semantics 303).
+func TestKeysInflate(t *testing.T) {
+	serve := func(set []byte) string {
+		var zipped bytes.Buffer
+		z := gzip.NewWriter(&zipped)
+		if _, err := z.Write(set); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(zipped.Bytes())
+		}))
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	if set, err := fetchKeys(keyClient(), serve(keySetJSON()))(context.Background()); err != nil || !bytes.Equal(set, keySetJSON()) {
+		t.Errorf("got %q, %v", set, err)
+	}
+	address := serve(make([]byte, 200*keySetBytes))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := fetchKeys(keyClient(), address)(context.Background())
+	runtime.ReadMemStats(&after)
+	if err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes") {
+		t.Errorf("a bomb gave %v", err)
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 20*keySetBytes {
+		t.Errorf("a bomb costs %d KiB", got>>10)
 	}
 }
 

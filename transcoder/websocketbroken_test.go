@@ -39,7 +39,7 @@ func TestBrokenFrames(t *testing.T) {
 	} {
 		t.Run("Semantics 38: "+name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d, _, client := connectedDeflating(t, "Discuss")
+				d, _, client := connectedDeflating(t, "Discuss", 1000)
 				answer := make(chan string, 1)
 				go func() {
 					all, _ := io.ReadAll(client) // as much as comes
@@ -68,7 +68,7 @@ func TestBrokenFrames(t *testing.T) {
 
 // connectedDeflating has a pipe for the connection of a client that takes
 // permessage-deflate.
-func connectedDeflating(t *testing.T, method protoreflect.Name) (proxy.Downstream, context.Context, net.Conn) {
+func connectedDeflating(t *testing.T, method protoreflect.Name, maxMessage int64) (proxy.Downstream, context.Context, net.Conn) {
 	t.Helper()
 	client, server := net.Pipe()
 	r := httptest.NewRequest("GET", "/", nil)
@@ -78,7 +78,7 @@ func connectedDeflating(t *testing.T, method protoreflect.Name) (proxy.Downstrea
 	} {
 		r.Header.Set(name, value)
 	}
-	d := bookstoreBinding(t, method, Settings{MaxMessage: 1000}).Downstream(Exchange{W: &pipeWriter{httptest.NewRecorder(), server}, R: r}, WebSocket)
+	d := bookstoreBinding(t, method, Settings{MaxMessage: maxMessage}).Downstream(Exchange{W: &pipeWriter{httptest.NewRecorder(), server}, R: r}, WebSocket)
 	ctx, err := d.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func connectedDeflating(t *testing.T, method protoreflect.Name) (proxy.Downstrea
 // messages are of no interest: the call ends all the same, and says why.
 func TestBrokenFrameDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, ctx, client := connectedDeflating(t, "WatchBooks")
+		d, ctx, client := connectedDeflating(t, "WatchBooks", 1000)
 		answer := make(chan string, 1)
 		go func() {
 			all, _ := io.ReadAll(client) // as much as comes

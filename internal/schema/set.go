@@ -34,7 +34,7 @@ func (s descriptorSet) Load(ctx context.Context) (*Registry, Problems) {
 	if err != nil {
 		return nil, s.problem("cannot be read: %s", cause(err))
 	}
-	if data, err = inflate(data); err != nil {
+	if data, err = inflate(data, maxSourceBytes); err != nil {
 		return nil, s.problem("cannot be inflated: %v", err)
 	}
 	return s.load(ctx, data)
@@ -86,8 +86,8 @@ func (s descriptorSet) placed(problems Problems) Problems {
 	return problems
 }
 
-// inflate undoes gzip, which its first bytes give away.
-func inflate(data []byte) ([]byte, error) {
+// inflate undoes gzip, which its first bytes give away, to at most limit bytes.
+func inflate(data []byte, limit int64) ([]byte, error) {
 	if !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
 		return data, nil
 	}
@@ -95,7 +95,7 @@ func inflate(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readAll(reader, maxSourceBytes)
+	return readAll(reader, limit)
 }
 
 // parsedSet is the content of a descriptor set.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -117,6 +118,25 @@ func goodMethod(t *testing.T, r *Registry) protoreflect.MethodDescriptor {
 		t.Error("options are lost")
 	}
 	return get
+}
+
+// TestSetInflates: the bound of a set is that of the inflated one (Semantics 303).
+func TestSetInflates(t *testing.T) {
+	const limit = 1 << 20
+	if data, err := inflate(gzipped(t, make([]byte, limit)), limit); err != nil || len(data) != limit {
+		t.Errorf("got %d bytes, %v", len(data), err)
+	}
+	bomb := gzipped(t, make([]byte, 100*limit))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := inflate(bomb, limit)
+	runtime.ReadMemStats(&after)
+	if err == nil {
+		t.Error("a bomb is taken")
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 20*limit {
+		t.Errorf("a bomb costs %d KiB", got>>10)
+	}
 }
 
 func TestNoDescriptorSet(t *testing.T) {
