@@ -50,19 +50,6 @@ func (c *coder) pack(t testing.TB, b []byte) string {
 	return out.String()
 }
 
-func (c *coder) unpack(t testing.TB, s string) string {
-	t.Helper()
-	r, err := c.reader(strings.NewReader(s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
 // connectOptions teach connect-go's client to send so and to take it.
 func (c *coder) connectOptions() []connect.ClientOption {
 	return []connect.ClientOption{

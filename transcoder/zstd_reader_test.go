@@ -48,8 +48,8 @@ func farBack(size int) []byte {
 
 // The windows grow without anybody noticing.
 func TestZstdReader(t *testing.T) {
-	for _, window := range []int{1 << 10, 64 << 10, 256 << 10, 1 << 20, 8 << 20} {
-		for _, size := range []int{0, 1, 1000, 100_000, 1 << 20, 7 << 20} {
+	for _, window := range []int{1 << 10, 256 << 10, 8 << 20} {
+		for _, size := range []int{0, 1, 1000, 100_000, 1 << 20, 5 << 20} {
 			want := farBack(size)
 			whole := zstdFrame(t, window, want[:size/3], want[size/3:])
 			two := append(append(bytes.Clone(whole), "\x5f\x2a\x4d\x18\x03\x00\x00\x00abc"...), whole...)
@@ -127,7 +127,7 @@ func TestZstdReaderHolds(t *testing.T) {
 				}
 			}
 			open = append(open, z)
-			t.Cleanup(func() { <-done })
+			t.Cleanup(func() { _ = <-done })
 		}
 		if held := (liveBytes() - before) / readers; held > int64(sent.most) {
 			t.Errorf("%s: a reader holds %d KiB", name, held>>10)

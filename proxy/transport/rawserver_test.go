@@ -86,12 +86,19 @@ func (s *rawServer) call() uint32 {
 	return 0
 }
 
-// request reads the next call whole.
+// request reads the next call whole. Calls at the same time are for requests: their
+// frames may be mixed.
 func (s *rawServer) request() uint32 {
 	id := s.call()
 	for id != 0 {
-		frame := s.await(http2.FrameData)
-		if frame == nil || frame.(*http2.DataFrame).StreamEnded() {
+		frame, err := s.ReadFrame()
+		if err != nil {
+			break
+		}
+		if frame.Header().Type == http2.FrameHeaders {
+			s.t.Errorf("call %d came before the end of call %d; read them with requests", frame.Header().StreamID, id)
+		}
+		if data, ok := frame.(*http2.DataFrame); ok && data.StreamEnded() {
 			break
 		}
 	}
