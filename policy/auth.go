@@ -42,8 +42,10 @@ type authPolicy struct {
 	ask string
 	// unverified are the names of metadata that repeat the header Authorization.
 	unverified []string
-	log        *slog.Logger
-	now        func() time.Time
+	// open watches the credentials of streams; nil where streams outlive them.
+	open *credentialWatch
+	log  *slog.Logger
+	now  func() time.Time
 }
 
 var _ Policy = (*authPolicy)(nil)
@@ -53,13 +55,19 @@ func (*authPolicy) Name() string { return "auth" }
 
 // Summary says what is demanded.
 func (p *authPolicy) Summary() string {
+	summary := ""
 	switch {
 	case p.sessions == nil:
-		return p.tokens.summary()
+		summary = p.tokens.summary()
 	case p.tokens == nil:
-		return p.sessions.summary()
+		summary = p.sessions.summary()
+	default:
+		summary = p.tokens.summary() + ", else " + p.sessions.summary()
 	}
-	return p.tokens.summary() + ", else " + p.sessions.summary()
+	if p.open == nil {
+		summary += "; streams outlive it"
+	}
+	return summary
 }
 
 // queryParameters is access_token where the policy accepts one.
@@ -85,6 +93,9 @@ func (p *authPolicy) Admit(ctx context.Context, r *Request) (context.Context, Do
 		found, err := p.sessions.admit(ctx, r)
 		if found {
 			p.dropUnverified(r)
+			if key, _, ok := p.sessions.sessions.key(r.HTTP.Header); ok && p.watches(r) {
+				r.Credential = &Credential{watch: p.open, sessions: p.sessions.sessions.store, key: key}
+			}
 		}
 		if err != nil || found {
 			if status.Code(err) == codes.Unauthenticated {
@@ -121,8 +132,15 @@ func (p *authPolicy) admitToken(ctx context.Context, r *Request, token string, f
 	}
 	r.Identity = v.identity
 	r.Metadata = append(r.Metadata, v.metadata...)
+	if p.watches(r) {
+		r.Credential = &Credential{watch: p.open, token: v, revoked: p.tokens.revoked}
+	}
 	return nil
 }
+
+// watches reports whether the call ends with its credential. A unary call is over
+// before that matters, but for one whose client takes its time over a WebSocket.
+func (p *authPolicy) watches(r *Request) bool { return p.open != nil && (r.Stream || r.WebSocket) }
 
 // dropUnverified takes away an Authorization that nobody has looked at.
 func (p *authPolicy) dropUnverified(r *Request) {
@@ -139,6 +157,9 @@ func (b *build) auth() []Policy {
 		return nil
 	}
 	p := &authPolicy{log: b.env.Log, now: b.env.State.now, unverified: b.env.Authorization}
+	if auth.GetOnExpiry() != transomv1.Auth_KEEP {
+		p.open = b.env.State.credentials
+	}
 	switch m := auth.GetMechanism().(type) {
 	case *transomv1.Auth_Jwt:
 		p.tokens, p.ask = b.tokenAuth("auth.jwt", m.Jwt), askBearer

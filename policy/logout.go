@@ -16,6 +16,8 @@ type logoutPolicy struct {
 	revoked *revocations
 	issuers []*tokenIssuer
 	all     bool
+	// open are the credentials of open streams, some of which have ended then.
+	open *credentialWatch
 }
 
 var _ ReplyPolicy = (*logoutPolicy)(nil)
@@ -66,6 +68,7 @@ func (p *logoutPolicy) Reply(ctx context.Context, r *Request, message []byte) ([
 	if err := p.revoked.revoke(ctx, token); err != nil {
 		return nil, errRevokedAway
 	}
+	p.open.look()
 	if sent {
 		p.sessions.setCookie(r.ResponseHeader, "", -1)
 	}
@@ -128,5 +131,5 @@ func (b *build) logout() []Policy {
 	b.revoked.used = true
 	tokens := &tokenAuth{issuers: b.issuers, cache: b.tokens, revoked: b.revoked, origins: b.origins}
 	return []Policy{&logoutPolicy{sessions: b.sessions, origins: b.origins, tokens: tokens,
-		revoked: b.revoked, issuers: b.issuers, all: b.policy.GetLogout().GetAll()}}
+		revoked: b.revoked, issuers: b.issuers, open: b.env.State.credentials, all: b.policy.GetLogout().GetAll()}}
 }

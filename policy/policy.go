@@ -97,6 +97,9 @@ type Request struct {
 	Protocol string
 	// Identity is who calls, set by auth; nil for nobody.
 	Identity *Identity
+	// Credential is what let the caller of a stream or WebSocket in, which ends with it;
+	// nil where it does not.
+	Credential *Credential
 	// RefusedBy names the policy that refused the call or one of its messages,
 	// set by Set, for logs and metrics; empty if none did.
 	RefusedBy string

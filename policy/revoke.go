@@ -52,6 +52,8 @@ type revocationStore interface {
 	revokeAll(ctx context.Context, holder [sha256.Size]byte, at, until time.Time) error
 	// revoked reports whether a token that was issued at that moment is over.
 	revoked(ctx context.Context, name tokenName, issued time.Time) (bool, error)
+	// revokedOf is revoked for many tokens at once.
+	revokedOf(ctx context.Context, names []tokenName, issued []time.Time) ([]bool, error)
 }
 
 // revocations are the tokens that logout has ended. Only tokens of issuers that

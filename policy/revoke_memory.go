@@ -89,6 +89,14 @@ func (m *memoryRevocations) revoked(_ context.Context, name tokenName, issued ti
 	return over && !issued.After(r.at), nil
 }
 
+func (m *memoryRevocations) revokedOf(ctx context.Context, names []tokenName, issued []time.Time) ([]bool, error) {
+	over := make([]bool, len(names))
+	for i, name := range names {
+		over[i], _ = m.revoked(ctx, name, issued[i]) // memory is always in reach
+	}
+	return over, nil
+}
+
 // ending is when a name may be forgotten.
 type ending struct {
 	until time.Time

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // redisRevocations remembers revoked tokens in Redis, for all gateways. Each is
@@ -44,12 +46,36 @@ func (r *redisRevocations) set(ctx context.Context, key, value string, until tim
 }
 
 func (r *redisRevocations) revoked(ctx context.Context, name tokenName, issued time.Time) (bool, error) {
-	ctx, cancel := r.redis.bound(ctx)
-	defer cancel()
-	found, err := r.redis.client.MGet(ctx, r.tokenKey(name), r.holderKey(name.holder)).Result()
+	over, err := r.revokedOf(ctx, []tokenName{name}, []time.Time{issued})
 	if err != nil {
 		return false, err
 	}
+	return over[0], nil
+}
+
+func (r *redisRevocations) revokedOf(ctx context.Context, names []tokenName, issued []time.Time) ([]bool, error) {
+	ctx, cancel := r.redis.bound(ctx)
+	defer cancel()
+	found, err := r.redis.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, name := range names {
+			p.MGet(ctx, r.tokenKey(name), r.holderKey(name.holder))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	over := make([]bool, len(names))
+	for i, answer := range found {
+		if over[i], err = isRevoked(answer.(*redis.SliceCmd).Val(), issued[i]); err != nil {
+			return nil, err
+		}
+	}
+	return over, nil
+}
+
+// isRevoked reads what the store has of a token and of its holder.
+func isRevoked(found []any, issued time.Time) (bool, error) {
 	if len(found) != 2 {
 		return false, fmt.Errorf("found %d values in the store's answer, expected 2", len(found))
 	}

@@ -70,6 +70,8 @@ type sessionStore interface {
 	// use finds a live session and lets it live for idle from now on, but not
 	// beyond its end. Nil: there is none.
 	use(ctx context.Context, key sessionKey, idle time.Duration) (*session, error)
+	// ended reports for each session whether it has ended. It is no use of them.
+	ended(ctx context.Context, keys []sessionKey) ([]bool, error)
 	// revoke ends a session, if it is there.
 	revoke(ctx context.Context, key sessionKey) error
 	// revokeAll ends all sessions of a principal.

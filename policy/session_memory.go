@@ -86,6 +86,18 @@ func (m *memorySessions) use(_ context.Context, key sessionKey, idle time.Durati
 	return live.session, nil
 }
 
+func (m *memorySessions) ended(_ context.Context, keys []sessionKey) ([]bool, error) {
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	over := make([]bool, len(keys))
+	for i, key := range keys {
+		e := m.byKey[key]
+		over[i] = e == nil || !now.Before(e.Value.(*liveSession).until)
+	}
+	return over, nil
+}
+
 func (m *memorySessions) revoke(_ context.Context, key sessionKey) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

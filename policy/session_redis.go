@@ -135,6 +135,25 @@ func (r *redisSessions) use(ctx context.Context, key sessionKey, idle time.Durat
 	return s, nil
 }
 
+func (r *redisSessions) ended(ctx context.Context, keys []sessionKey) ([]bool, error) {
+	ctx, cancel := r.redis.bound(ctx)
+	defer cancel()
+	there, err := r.redis.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, key := range keys {
+			p.Exists(ctx, r.sessionKey(hex.EncodeToString(key[:])))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	over := make([]bool, len(keys))
+	for i, answer := range there {
+		over[i] = answer.(*redis.IntCmd).Val() == 0
+	}
+	return over, nil
+}
+
 func (r *redisSessions) revoke(ctx context.Context, key sessionKey) error {
 	ctx, cancel := r.redis.bound(ctx)
 	defer cancel()

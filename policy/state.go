@@ -40,6 +40,8 @@ type State struct {
 	memory *memorySessions
 	// revoked are the tokens that were logged out at this process.
 	revoked *memoryRevocations
+	// credentials are those of the open streams.
+	credentials *credentialWatch
 }
 
 // kept is one thing and how many use it.
@@ -62,6 +64,7 @@ func NewState(o StateOptions) *State {
 		s.now = time.Now
 	}
 	s.memory, s.revoked = newMemorySessions(s.now), newMemoryRevocations(s.now)
+	s.credentials = newCredentialWatch(s.now)
 	return s
 }
 
@@ -71,6 +74,7 @@ func (s *State) Close() error {
 	all := s.kept
 	s.kept, s.closed = nil, true
 	s.mu.Unlock()
+	s.credentials.stop()
 	var first error
 	for _, k := range all {
 		if err := k.value.Close(); err != nil && first == nil {

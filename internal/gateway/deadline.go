@@ -43,24 +43,30 @@ func (g *Gateway) bound(ctx context.Context, m *Method, deadline time.Time, c *c
 	if c.match.protocol == transcoder.WebSocket { // also of a unary method: it may wait for its message
 		// The edge says when the client is gone. Who closes the socket may reset the
 		// stream at once; the call ends in its own time all the same.
-		return g.boundStream(context.WithoutCancel(ctx), g.draining, deadline)
+		return c.boundStream(context.WithoutCancel(ctx), g.draining, deadline)
 	}
 	switch {
 	case m.Shape.Unary():
 	case m.endless, c.request.Protocol == "sse":
-		return g.boundStream(ctx, g.draining, time.Time{})
+		return c.boundStream(ctx, g.draining, time.Time{})
 	default:
-		return g.boundStream(ctx, g.ending, time.Time{})
+		return c.boundStream(ctx, g.ending, time.Time{})
 	}
 	return ctx, func() {}
 }
 
-// boundStream also ends a stream when until does: at once for one without an end when
-// the gateway shuts down, for the others when shutdown_timeout is over.
-func (g *Gateway) boundStream(parent, until context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+// boundStream also ends a stream with the credential that opened it, and when until
+// does: at once for one without an end when the gateway shuts down, for the others when
+// shutdown_timeout is over.
+func (c *call) boundStream(parent, until context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	stop := context.AfterFunc(until, func() { cancel(errDraining) })
+	unwatch := func() {}
+	if c.request.Credential != nil {
+		unwatch = c.request.Credential.Watch(cancel)
+	}
 	release := func() {
+		unwatch()
 		stop()
 		cancel(nil)
 	}

@@ -50,8 +50,14 @@ func (refusedMessage) WebSocketClose() int { return 1008 }
 
 // ended puts the gateway's own reason in place of the cancellation it caused.
 func (g *Gateway) ended(ctx context.Context, err error) error {
-	if err != nil && context.Cause(ctx) == errDraining && status.Code(err) == codes.Canceled {
+	if err == nil || status.Code(err) != codes.Canceled {
+		return err
+	}
+	switch cause := context.Cause(ctx); cause {
+	case errDraining:
 		return ShuttingDown{}
+	case policy.ErrExpired:
+		return cause
 	}
 	return err
 }

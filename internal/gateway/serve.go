@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
 )
@@ -90,6 +91,9 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	}
 	c.outcome = outcome(err, httpStatus, &result)
 	_, ending := err.(ShuttingDown) //nolint:errorlint // it is never wrapped
+	if err == policy.ErrExpired {   //nolint:errorlint // neither is this
+		ending, c.request.RefusedBy = true, "auth"
+	}
 	c.outcome.Own = ending || err != nil && (result.Err == nil || result.RequestMessages == 0)
 	m.set.Done(&c.request, &c.outcome)
 	if httpStatus == proxy.Aborted {

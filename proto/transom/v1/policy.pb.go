@@ -32,6 +32,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// OnExpiry is what becomes of a stream whose credential has ended.
+type Auth_OnExpiry int32
+
+const (
+	Auth_ON_EXPIRY_UNSPECIFIED Auth_OnExpiry = 0
+	// It ends with UNAUTHENTICATED.
+	Auth_END Auth_OnExpiry = 1
+	// It goes on.
+	Auth_KEEP Auth_OnExpiry = 2
+)
+
+// Enum value maps for Auth_OnExpiry.
+var (
+	Auth_OnExpiry_name = map[int32]string{
+		0: "ON_EXPIRY_UNSPECIFIED",
+		1: "END",
+		2: "KEEP",
+	}
+	Auth_OnExpiry_value = map[string]int32{
+		"ON_EXPIRY_UNSPECIFIED": 0,
+		"END":                   1,
+		"KEEP":                  2,
+	}
+)
+
+func (x Auth_OnExpiry) Enum() *Auth_OnExpiry {
+	p := new(Auth_OnExpiry)
+	*p = x
+	return p
+}
+
+func (x Auth_OnExpiry) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Auth_OnExpiry) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_policy_proto_enumTypes[0].Descriptor()
+}
+
+func (Auth_OnExpiry) Type() protoreflect.EnumType {
+	return &file_transom_v1_policy_proto_enumTypes[0]
+}
+
+func (x Auth_OnExpiry) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Auth_OnExpiry.Descriptor instead.
+func (Auth_OnExpiry) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{1, 0}
+}
+
 // What calls are counted by.
 type RateLimit_Key int32
 
@@ -82,11 +134,11 @@ func (x RateLimit_Key) String() string {
 }
 
 func (RateLimit_Key) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[0].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[1].Descriptor()
 }
 
 func (RateLimit_Key) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[0]
+	return &file_transom_v1_policy_proto_enumTypes[1]
 }
 
 func (x RateLimit_Key) Number() protoreflect.EnumNumber {
@@ -139,11 +191,11 @@ func (x RateLimit_OnUnavailable) String() string {
 }
 
 func (RateLimit_OnUnavailable) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[1].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[2].Descriptor()
 }
 
 func (RateLimit_OnUnavailable) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[1]
+	return &file_transom_v1_policy_proto_enumTypes[2]
 }
 
 func (x RateLimit_OnUnavailable) Number() protoreflect.EnumNumber {
@@ -192,11 +244,11 @@ func (x RateLimit_Store) String() string {
 }
 
 func (RateLimit_Store) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[2].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[3].Descriptor()
 }
 
 func (RateLimit_Store) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[2]
+	return &file_transom_v1_policy_proto_enumTypes[3]
 }
 
 func (x RateLimit_Store) Number() protoreflect.EnumNumber {
@@ -249,11 +301,11 @@ func (x EventRule_Moment) String() string {
 }
 
 func (EventRule_Moment) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[3].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[4].Descriptor()
 }
 
 func (EventRule_Moment) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[3]
+	return &file_transom_v1_policy_proto_enumTypes[4]
 }
 
 func (x EventRule_Moment) Number() protoreflect.EnumNumber {
@@ -302,11 +354,11 @@ func (x EventRule_Delivery) String() string {
 }
 
 func (EventRule_Delivery) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[4].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[5].Descriptor()
 }
 
 func (EventRule_Delivery) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[4]
+	return &file_transom_v1_policy_proto_enumTypes[5]
 }
 
 func (x EventRule_Delivery) Number() protoreflect.EnumNumber {
@@ -562,6 +614,9 @@ type Auth struct {
 	// (string), `roles` (list), `headers` (map of lower-case names to strings),
 	// `method` ("package.Service/Method") and `request` (the message).
 	Allow string `protobuf:"bytes,7,opt,name=allow,proto3" json:"allow,omitempty"`
+	// What becomes of a stream or WebSocket when the token or session that opened it
+	// expires or is logged out. Default: END.
+	OnExpiry Auth_OnExpiry `protobuf:"varint,8,opt,name=on_expiry,json=onExpiry,proto3,enum=transom.v1.Auth_OnExpiry" json:"on_expiry,omitempty"`
 	// Takes back what a wider place says of it; nothing stands beside it.
 	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -660,6 +715,13 @@ func (x *Auth) GetAllow() string {
 		return x.Allow
 	}
 	return ""
+}
+
+func (x *Auth) GetOnExpiry() Auth_OnExpiry {
+	if x != nil {
+		return x.OnExpiry
+	}
+	return Auth_ON_EXPIRY_UNSPECIFIED
 }
 
 func (x *Auth) GetDisabled() bool {
@@ -2628,7 +2690,7 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x06status\x18\x12 \x03(\v2\x19.transom.v1.StatusMappingR\x06status\x12I\n" +
 	"\x11response_metadata\x18\x13 \x01(\v2\x1c.transom.v1.ResponseMetadataR\x10responseMetadata\x12\x1b\n" +
 	"\x06hidden\x18\x14 \x01(\bH\x00R\x06hidden\x88\x01\x01B\t\n" +
-	"\a_hidden\"\xbb\x02\n" +
+	"\a_hidden\"\xad\x03\n" +
 	"\x04Auth\x12'\n" +
 	"\x03jwt\x18\x01 \x01(\v2\x13.transom.v1.JwtAuthH\x00R\x03jwt\x123\n" +
 	"\asession\x18\x02 \x01(\v2\x17.transom.v1.SessionAuthH\x00R\asession\x12-\n" +
@@ -2636,8 +2698,13 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\tanonymous\x18\x04 \x01(\v2\x19.transom.v1.AnonymousAuthH\x00R\tanonymous\x12\x14\n" +
 	"\x05roles\x18\x05 \x03(\tR\x05roles\x12\x16\n" +
 	"\x06scopes\x18\x06 \x03(\tR\x06scopes\x12\x14\n" +
-	"\x05allow\x18\a \x01(\tR\x05allow\x12\x1a\n" +
-	"\bdisabled\x18d \x01(\bR\bdisabledB\v\n" +
+	"\x05allow\x18\a \x01(\tR\x05allow\x126\n" +
+	"\ton_expiry\x18\b \x01(\x0e2\x19.transom.v1.Auth.OnExpiryR\bonExpiry\x12\x1a\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabled\"8\n" +
+	"\bOnExpiry\x12\x19\n" +
+	"\x15ON_EXPIRY_UNSPECIFIED\x10\x00\x12\a\n" +
+	"\x03END\x10\x01\x12\b\n" +
+	"\x04KEEP\x10\x02B\v\n" +
 	"\tmechanism\"\xa3\x01\n" +
 	"\aJwtAuth\x12\x18\n" +
 	"\aissuers\x18\x01 \x03(\tR\aissuers\x12\x1c\n" +
@@ -2830,104 +2897,106 @@ func file_transom_v1_policy_proto_rawDescGZIP() []byte {
 	return file_transom_v1_policy_proto_rawDescData
 }
 
-var file_transom_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_transom_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
 var file_transom_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_transom_v1_policy_proto_goTypes = []any{
-	(RateLimit_Key)(0),           // 0: transom.v1.RateLimit.Key
-	(RateLimit_OnUnavailable)(0), // 1: transom.v1.RateLimit.OnUnavailable
-	(RateLimit_Store)(0),         // 2: transom.v1.RateLimit.Store
-	(EventRule_Moment)(0),        // 3: transom.v1.EventRule.Moment
-	(EventRule_Delivery)(0),      // 4: transom.v1.EventRule.Delivery
-	(*Policy)(nil),               // 5: transom.v1.Policy
-	(*Auth)(nil),                 // 6: transom.v1.Auth
-	(*JwtAuth)(nil),              // 7: transom.v1.JwtAuth
-	(*SessionAuth)(nil),          // 8: transom.v1.SessionAuth
-	(*MixedAuth)(nil),            // 9: transom.v1.MixedAuth
-	(*AnonymousAuth)(nil),        // 10: transom.v1.AnonymousAuth
-	(*Login)(nil),                // 11: transom.v1.Login
-	(*SessionGrant)(nil),         // 12: transom.v1.SessionGrant
-	(*TokenGrant)(nil),           // 13: transom.v1.TokenGrant
-	(*Logout)(nil),               // 14: transom.v1.Logout
-	(*RateLimit)(nil),            // 15: transom.v1.RateLimit
-	(*Concurrency)(nil),          // 16: transom.v1.Concurrency
-	(*Retry)(nil),                // 17: transom.v1.Retry
-	(*IdempotencyKey)(nil),       // 18: transom.v1.IdempotencyKey
-	(*CircuitBreaker)(nil),       // 19: transom.v1.CircuitBreaker
-	(*Limits)(nil),               // 20: transom.v1.Limits
-	(*Validate)(nil),             // 21: transom.v1.Validate
-	(*Cors)(nil),                 // 22: transom.v1.Cors
-	(*Headers)(nil),              // 23: transom.v1.Headers
-	(*HeaderTransform)(nil),      // 24: transom.v1.HeaderTransform
-	(*SecurityHeaders)(nil),      // 25: transom.v1.SecurityHeaders
-	(*Hsts)(nil),                 // 26: transom.v1.Hsts
-	(*Cache)(nil),                // 27: transom.v1.Cache
-	(*EventRule)(nil),            // 28: transom.v1.EventRule
-	(*Json)(nil),                 // 29: transom.v1.Json
-	(*StatusMapping)(nil),        // 30: transom.v1.StatusMapping
-	(*ResponseMetadata)(nil),     // 31: transom.v1.ResponseMetadata
-	nil,                          // 32: transom.v1.Login.ClaimsEntry
-	nil,                          // 33: transom.v1.HeaderTransform.SetEntry
-	nil,                          // 34: transom.v1.HeaderTransform.AddEntry
-	(*durationpb.Duration)(nil),  // 35: google.protobuf.Duration
+	(Auth_OnExpiry)(0),           // 0: transom.v1.Auth.OnExpiry
+	(RateLimit_Key)(0),           // 1: transom.v1.RateLimit.Key
+	(RateLimit_OnUnavailable)(0), // 2: transom.v1.RateLimit.OnUnavailable
+	(RateLimit_Store)(0),         // 3: transom.v1.RateLimit.Store
+	(EventRule_Moment)(0),        // 4: transom.v1.EventRule.Moment
+	(EventRule_Delivery)(0),      // 5: transom.v1.EventRule.Delivery
+	(*Policy)(nil),               // 6: transom.v1.Policy
+	(*Auth)(nil),                 // 7: transom.v1.Auth
+	(*JwtAuth)(nil),              // 8: transom.v1.JwtAuth
+	(*SessionAuth)(nil),          // 9: transom.v1.SessionAuth
+	(*MixedAuth)(nil),            // 10: transom.v1.MixedAuth
+	(*AnonymousAuth)(nil),        // 11: transom.v1.AnonymousAuth
+	(*Login)(nil),                // 12: transom.v1.Login
+	(*SessionGrant)(nil),         // 13: transom.v1.SessionGrant
+	(*TokenGrant)(nil),           // 14: transom.v1.TokenGrant
+	(*Logout)(nil),               // 15: transom.v1.Logout
+	(*RateLimit)(nil),            // 16: transom.v1.RateLimit
+	(*Concurrency)(nil),          // 17: transom.v1.Concurrency
+	(*Retry)(nil),                // 18: transom.v1.Retry
+	(*IdempotencyKey)(nil),       // 19: transom.v1.IdempotencyKey
+	(*CircuitBreaker)(nil),       // 20: transom.v1.CircuitBreaker
+	(*Limits)(nil),               // 21: transom.v1.Limits
+	(*Validate)(nil),             // 22: transom.v1.Validate
+	(*Cors)(nil),                 // 23: transom.v1.Cors
+	(*Headers)(nil),              // 24: transom.v1.Headers
+	(*HeaderTransform)(nil),      // 25: transom.v1.HeaderTransform
+	(*SecurityHeaders)(nil),      // 26: transom.v1.SecurityHeaders
+	(*Hsts)(nil),                 // 27: transom.v1.Hsts
+	(*Cache)(nil),                // 28: transom.v1.Cache
+	(*EventRule)(nil),            // 29: transom.v1.EventRule
+	(*Json)(nil),                 // 30: transom.v1.Json
+	(*StatusMapping)(nil),        // 31: transom.v1.StatusMapping
+	(*ResponseMetadata)(nil),     // 32: transom.v1.ResponseMetadata
+	nil,                          // 33: transom.v1.Login.ClaimsEntry
+	nil,                          // 34: transom.v1.HeaderTransform.SetEntry
+	nil,                          // 35: transom.v1.HeaderTransform.AddEntry
+	(*durationpb.Duration)(nil),  // 36: google.protobuf.Duration
 }
 var file_transom_v1_policy_proto_depIdxs = []int32{
-	6,  // 0: transom.v1.Policy.auth:type_name -> transom.v1.Auth
-	11, // 1: transom.v1.Policy.login:type_name -> transom.v1.Login
-	14, // 2: transom.v1.Policy.logout:type_name -> transom.v1.Logout
-	15, // 3: transom.v1.Policy.rate_limit:type_name -> transom.v1.RateLimit
-	16, // 4: transom.v1.Policy.concurrency:type_name -> transom.v1.Concurrency
-	17, // 5: transom.v1.Policy.retry:type_name -> transom.v1.Retry
-	18, // 6: transom.v1.Policy.idempotency_key:type_name -> transom.v1.IdempotencyKey
-	19, // 7: transom.v1.Policy.circuit_breaker:type_name -> transom.v1.CircuitBreaker
-	35, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
-	35, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
-	20, // 10: transom.v1.Policy.limits:type_name -> transom.v1.Limits
-	21, // 11: transom.v1.Policy.validate:type_name -> transom.v1.Validate
-	22, // 12: transom.v1.Policy.cors:type_name -> transom.v1.Cors
-	23, // 13: transom.v1.Policy.headers:type_name -> transom.v1.Headers
-	27, // 14: transom.v1.Policy.cache:type_name -> transom.v1.Cache
-	28, // 15: transom.v1.Policy.events:type_name -> transom.v1.EventRule
-	29, // 16: transom.v1.Policy.json:type_name -> transom.v1.Json
-	30, // 17: transom.v1.Policy.status:type_name -> transom.v1.StatusMapping
-	31, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
-	7,  // 19: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
-	8,  // 20: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
-	9,  // 21: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
-	10, // 22: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
-	7,  // 23: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
-	8,  // 24: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
-	32, // 25: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
-	12, // 26: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
-	13, // 27: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
-	35, // 28: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
-	35, // 29: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
-	0,  // 30: transom.v1.RateLimit.key:type_name -> transom.v1.RateLimit.Key
-	1,  // 31: transom.v1.RateLimit.on_unavailable:type_name -> transom.v1.RateLimit.OnUnavailable
-	2,  // 32: transom.v1.RateLimit.store:type_name -> transom.v1.RateLimit.Store
-	35, // 33: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
-	35, // 34: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	35, // 35: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
-	35, // 36: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
-	35, // 37: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
-	35, // 38: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
-	35, // 39: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
-	35, // 40: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
-	35, // 41: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	24, // 42: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
-	24, // 43: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
-	25, // 44: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
-	33, // 45: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
-	34, // 46: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
-	26, // 47: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
-	35, // 48: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
-	35, // 49: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
-	3,  // 50: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
-	4,  // 51: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	7,  // 0: transom.v1.Policy.auth:type_name -> transom.v1.Auth
+	12, // 1: transom.v1.Policy.login:type_name -> transom.v1.Login
+	15, // 2: transom.v1.Policy.logout:type_name -> transom.v1.Logout
+	16, // 3: transom.v1.Policy.rate_limit:type_name -> transom.v1.RateLimit
+	17, // 4: transom.v1.Policy.concurrency:type_name -> transom.v1.Concurrency
+	18, // 5: transom.v1.Policy.retry:type_name -> transom.v1.Retry
+	19, // 6: transom.v1.Policy.idempotency_key:type_name -> transom.v1.IdempotencyKey
+	20, // 7: transom.v1.Policy.circuit_breaker:type_name -> transom.v1.CircuitBreaker
+	36, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
+	36, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
+	21, // 10: transom.v1.Policy.limits:type_name -> transom.v1.Limits
+	22, // 11: transom.v1.Policy.validate:type_name -> transom.v1.Validate
+	23, // 12: transom.v1.Policy.cors:type_name -> transom.v1.Cors
+	24, // 13: transom.v1.Policy.headers:type_name -> transom.v1.Headers
+	28, // 14: transom.v1.Policy.cache:type_name -> transom.v1.Cache
+	29, // 15: transom.v1.Policy.events:type_name -> transom.v1.EventRule
+	30, // 16: transom.v1.Policy.json:type_name -> transom.v1.Json
+	31, // 17: transom.v1.Policy.status:type_name -> transom.v1.StatusMapping
+	32, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
+	8,  // 19: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
+	9,  // 20: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
+	10, // 21: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
+	11, // 22: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
+	0,  // 23: transom.v1.Auth.on_expiry:type_name -> transom.v1.Auth.OnExpiry
+	8,  // 24: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
+	9,  // 25: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
+	33, // 26: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
+	13, // 27: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
+	14, // 28: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
+	36, // 29: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
+	36, // 30: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	1,  // 31: transom.v1.RateLimit.key:type_name -> transom.v1.RateLimit.Key
+	2,  // 32: transom.v1.RateLimit.on_unavailable:type_name -> transom.v1.RateLimit.OnUnavailable
+	3,  // 33: transom.v1.RateLimit.store:type_name -> transom.v1.RateLimit.Store
+	36, // 34: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
+	36, // 35: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	36, // 36: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
+	36, // 37: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	36, // 38: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
+	36, // 39: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
+	36, // 40: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
+	36, // 41: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
+	36, // 42: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	25, // 43: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
+	25, // 44: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
+	26, // 45: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
+	34, // 46: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
+	35, // 47: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
+	27, // 48: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
+	36, // 49: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
+	36, // 50: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
+	4,  // 51: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
+	5,  // 52: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_policy_proto_init() }
@@ -2952,7 +3021,7 @@ func file_transom_v1_policy_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_policy_proto_rawDesc), len(file_transom_v1_policy_proto_rawDesc)),
-			NumEnums:      5,
+			NumEnums:      6,
 			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
