@@ -257,6 +257,9 @@ func (z *zstdReader) more() error {
 	if z.last && z.checksum {
 		size += 4
 	}
+	if size == 0 {
+		return nil
+	}
 	buf := bytes.NewBuffer(z.input)
 	n, err := io.CopyN(buf, z.src, int64(size)) // grows with what comes
 	z.input = buf.Bytes()
