@@ -73,6 +73,7 @@ var badHeads = []struct {
 	{"NUL", "GET /v1/shelves HTTP/1.1\nHost: x\nX-A: \x00\n\n", 400},
 	{"no request", "\x16\x03garbage\n\n", 400},
 	{"a bad escape", "GET /v1/%zz HTTP/1.1\nHost: x\n\n", 400},
+	{"the beginning of HTTP/2", "PRI * HTTP/1.1\nHost: x\n\n", 400},
 	{"another version", "GET /v1/shelves HTTP/3.0\nHost: x\n\n", 505},
 	{"another encoding", "POST /v1/shelves HTTP/1.1\nHost: x\nTransfer-Encoding: gzip, chunked\n\n0\n\n", 501},
 	{"another expectation", "POST /v1/shelves HTTP/1.1\nHost: x\nExpect: pie\nContent-Length: 2\n\n{}", 417},

@@ -198,12 +198,7 @@ func (c *conn) send() {
 // client takes it soon.
 func (c *conn) Close() error {
 	c.mu.Lock()
-	if c.sending || c.releasing {
-		_ = c.Conn.SetWriteDeadline(time.Now().Add(closeTime)) // fails only on a closed connection
-		for c.sending || c.releasing {
-			c.room.Wait()
-		}
-	}
+	c.drain()
 	if c.err == nil {
 		c.err = net.ErrClosed
 	}
@@ -211,8 +206,24 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite lets net/http end an HTTP/1 connection in the gentle way.
+// drain waits until what was written before has left, if the client takes it soon.
+// c.mu is locked.
+func (c *conn) drain() {
+	if !c.sending && !c.releasing {
+		return
+	}
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(closeTime)) // fails only on a closed connection
+	for c.sending || c.releasing {
+		c.room.Wait()
+	}
+}
+
+// CloseWrite lets net/http end an HTTP/1 connection in the gentle way. What was
+// written before leaves first.
 func (c *conn) CloseWrite() error {
+	c.mu.Lock()
+	c.drain()
+	c.mu.Unlock()
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
 	}

@@ -221,3 +221,33 @@ func TestServer(t *testing.T) {
 		}
 	}
 }
+
+// halfClosing is a recorder that can be closed for writing, and notes when.
+type halfClosing struct{ *recorder }
+
+func (h halfClosing) CloseWrite() error {
+	_, err := h.recorder.Write([]byte("END"))
+	return err
+}
+
+// What was written before leaves before the end, be it joined or a first part.
+func TestCloseWriteSendsTheRest(t *testing.T) {
+	for name, test := range map[string]struct{ input, text string }{
+		"joined":       {"PRI * HT", "an answer"},
+		"a first part": {"GET / HTTP/1.1\r\n", strings.Repeat("a", fullBuffer)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, r := begin(t, test.input)
+			c.Conn = halfClosing{r}
+			write(t, c, test.text)
+			if err := c.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if got := strings.Join(r.writes, ""); got != test.text+"END" {
+				t.Errorf("%.40q… of %d bytes", got, len(got))
+			}
+		})
+	}
+}
