@@ -226,7 +226,7 @@ func TestServer(t *testing.T) {
 type halfClosing struct{ *recorder }
 
 func (h halfClosing) CloseWrite() error {
-	_, err := h.recorder.Write([]byte("END"))
+	_, err := h.Write([]byte("END"))
 	return err
 }
 

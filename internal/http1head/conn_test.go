@@ -22,8 +22,11 @@ func serve(t *testing.T, handler http.HandlerFunc) net.Conn {
 	options := Options{MaxHead: maxHead, Answer: func(net.Conn, Refusal) []byte {
 		return []byte(crlf("HTTP/1.1 400 Bad Request\nConnection: close\nContent-Length: 0\n\n"))
 	}}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(Listener(l, options)) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(Listener(l, options)) // until it is closed
+	}()
 	t.Cleanup(func() {
 		_ = server.Close()
 		<-done
