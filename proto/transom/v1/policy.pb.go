@@ -1213,8 +1213,7 @@ func (x *TokenGrant) GetField() string {
 // for all gateways, else in the gateway's memory until it stops. The gateway
 // that the logout went through refuses the token at once, others a second
 // later at most. While Redis is away, tokens that could have been logged out
-// are refused with UNAVAILABLE (HTTP 503), and logouts fail. Streams that run
-// already go on.
+// are refused with UNAVAILABLE (HTTP 503), logouts fail, and streams go on.
 type Logout struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// End all sessions of the principal, not this one alone, and all tokens that
