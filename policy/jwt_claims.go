@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -143,13 +144,20 @@ func oneOrMore(value any) ([]string, error) {
 	return nil, errors.New("expected a string or a list of strings")
 }
 
-// plainNumbers turns json.Number into int64 where it fits, else float64, so
-// that expressions can count with it.
+// plainNumbers turns json.Number into what expressions can count with: int64 or uint64
+// where an integer fits, float64 for what has a fraction or an exponent. A longer
+// integer stays a string of its digits: nothing compares it wrongly.
 func plainNumbers(value any) any {
 	switch v := value.(type) {
 	case json.Number:
 		if n, err := v.Int64(); err == nil {
 			return n
+		}
+		if n, err := strconv.ParseUint(v.String(), 10, 64); err == nil {
+			return n
+		}
+		if !strings.ContainsAny(v.String(), ".eE") {
+			return v.String()
 		}
 		f, _ := v.Float64() // what overflows is infinite
 		return f

@@ -60,6 +60,11 @@ type tokenGrant struct {
 
 var _ ReplyPolicy = (*loginPolicy)(nil)
 
+// errLoginByWebSocket refuses what would open a session that nobody receives: the
+// header of the answer is sent before the backend has answered.
+var errLoginByWebSocket = status.Error(codes.FailedPrecondition,
+	"a login cannot be made over a WebSocket, which has no header for its answer; send an ordinary request")
+
 // Name is "login".
 func (*loginPolicy) Name() string { return "login" }
 
@@ -76,8 +81,12 @@ func (p *loginPolicy) Summary() string {
 }
 
 // Admit refuses a login that another site's page sends with this browser: it
-// would make the browser's user somebody else.
+// would make the browser's user somebody else. It also refuses one whose session or
+// token has no header of an answer to stand in.
 func (p *loginPolicy) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
+	if r.WebSocket && (p.tokens == nil || len(p.tokens.field) == 0) {
+		return ctx, nil, errLoginByWebSocket
+	}
 	if p.sessions == nil {
 		return ctx, nil, nil
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	fileconfig "github.com/transom-gateway/transom/internal/config"
 )
 
 var errStateClosed = errors.New("the gateway is shutting down")
@@ -147,5 +149,5 @@ func (c *Compiler) secret(value string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return strings.TrimSpace(string(data)), nil
+	return fileconfig.SecretText(data), nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -47,7 +49,8 @@ func (d *decoder) text(value string, field protoreflect.FieldDescriptor) (string
 	return d.readReference(name)
 }
 
-// readReference is the content of a file without the newline at its end.
+// readReference is the content of a file: text without the line end after it, or any
+// other bytes as they are.
 func (d *decoder) readReference(name string) (string, error) {
 	if name == "" {
 		return "", errors.New(`found no file name after "file:", expected one`)
@@ -58,10 +61,20 @@ func (d *decoder) readReference(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot read the file it refers to: %w", err)
 	}
-	if data, found := bytes.CutSuffix(data, []byte("\n")); found {
-		return string(bytes.TrimSuffix(data, []byte("\r"))), nil
+	return SecretText(data), nil
+}
+
+// SecretText is what the file of a secret holds: text without one line end after it, or
+// other bytes as they are.
+func SecretText(data []byte) string {
+	control := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' }
+	if !utf8.Valid(data) || bytes.ContainsFunc(data, control) {
+		return string(data)
 	}
-	return string(data), nil
+	if text, found := bytes.CutSuffix(data, []byte("\n")); found {
+		data = bytes.TrimSuffix(text, []byte("\r"))
+	}
+	return string(data)
 }
 
 // isRequestValue reports whether ${name} is one of HeaderTransform's own.

@@ -14,6 +14,7 @@ import (
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
@@ -269,5 +270,24 @@ func (b *builder) finish() {
 		m.set.Prepend(t.Policies(observe.Method{RPC: m.RPC, Routes: routes, Hidden: hidden, Behind: behind})...)
 		m.changesHeader = m.set.ChangesHeader()
 	}
-	b.snapshot.unmatched = policy.NewSet(nil, t.Policies(observe.Method{})...)
+	unmatched := t.Policies(observe.Method{})
+	if b.snapshot.cors = b.defaultCors(); b.snapshot.cors != nil {
+		unmatched = append(unmatched, b.snapshot.cors)
+	}
+	b.snapshot.unmatched = policy.NewSet(nil, unmatched...)
+}
+
+// defaultCors is the policy cors of defaults, for the router's own answers (Semantics
+// 310): a page must be able to read that there is no such route. Its problems are told
+// with those of the methods.
+func (b *builder) defaultCors() *policy.Cors {
+	cors := b.file.Config.GetDefaults().GetCors()
+	if cors == nil {
+		return nil
+	}
+	set, _ := b.snapshot.policies.Compile(policy.Target{Layers: []policy.Layer{{Policy: &transomv1.Policy{Cors: cors}}}})
+	if set == nil {
+		return nil
+	}
+	return set.Cors()
 }

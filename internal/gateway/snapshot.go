@@ -39,8 +39,10 @@ type Snapshot struct {
 	// ownRoutes are their routes, which no listing has.
 	ownRoutes []*Route
 
-	// unmatched observes the requests that no route takes.
+	// unmatched observes the requests that no route takes, and cors tells pages about
+	// them; nil for none.
 	unmatched *policy.Set
+	cors      *policy.Cors
 	policies  *policy.Compiler
 	// registries are the schema sources, in the configuration's order.
 	registries []*schema.Registry

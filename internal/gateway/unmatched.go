@@ -92,7 +92,12 @@ func (s *Snapshot) options(w http.ResponseWriter, r *http.Request) bool {
 	}
 	allowed := s.allowed(r.URL.EscapedPath())
 	if allowed == nil {
-		return false
+		// Behind a preflight that fails no page would see that there is no route.
+		if s.cors == nil || !s.cors.Preflight(r, w.Header(), []string{r.Header.Get("Access-Control-Request-Method")}) {
+			return false
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return true
 	}
 	h := w.Header()
 	if wanted := r.Header.Get("Access-Control-Request-Method"); wanted != "" && r.Header.Get("Origin") != "" {
