@@ -61,6 +61,9 @@ func (d *decoder) readReference(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot read the file it refers to: %w", err)
 	}
+	if !utf8.Valid(data) {
+		return "file:" + path, nil // the field holds text: who uses the secret reads it
+	}
 	return SecretText(data), nil
 }
 
