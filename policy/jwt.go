@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"crypto/rsa"
 	"encoding/base64"
 	"errors"
 	"slices"
@@ -202,7 +203,7 @@ func (i *tokenIssuer) checkSignature(keys *keySet, t *parsedToken) error {
 	if len(i.algorithms) > 0 && !slices.Contains(i.algorithms, t.algorithm) {
 		return errors.New("an algorithm that is not configured")
 	}
-	method := jwt.GetSigningMethod(t.algorithm)
+	method := verifyingMethod(t.algorithm)
 	found := keys.find(t.kid, t.algorithm)
 	if method == nil || len(found) == 0 {
 		return errors.New("no key for this kid and algorithm")
@@ -213,6 +214,27 @@ func (i *tokenIssuer) checkSignature(keys *keySet, t *parsedToken) error {
 		}
 	}
 	return errors.New("the signature does not fit")
+}
+
+// pssMethods check RSASSA-PSS with a salt as long as the hash, which is the only
+// length that RFC 7518 3.5 allows: the library's own methods take any.
+var pssMethods = map[string]jwt.SigningMethod{
+	"PS256": hashLongSalt(jwt.SigningMethodPS256),
+	"PS384": hashLongSalt(jwt.SigningMethodPS384),
+	"PS512": hashLongSalt(jwt.SigningMethodPS512),
+}
+
+func hashLongSalt(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
+	options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+	return &jwt.SigningMethodRSAPSS{SigningMethodRSA: m.SigningMethodRSA, Options: options, VerifyOptions: options}
+}
+
+// verifyingMethod checks signatures of an algorithm; nil if there is none.
+func verifyingMethod(algorithm string) jwt.SigningMethod {
+	if m := pssMethods[algorithm]; m != nil {
+		return m
+	}
+	return jwt.GetSigningMethod(algorithm)
 }
 
 // sign makes a token.

@@ -167,19 +167,28 @@ func parsePrivateKey(text string) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// jwk is one key of a set (RFC 7517, 7518, 8037).
-type jwk struct {
-	Kty string   `json:"kty"`
-	Kid string   `json:"kid"`
-	Alg string   `json:"alg"`
-	Use string   `json:"use"`
-	Ops []string `json:"key_ops"`
-	Crv string   `json:"crv"`
-	N   string   `json:"n"`
-	E   string   `json:"e"`
-	X   string   `json:"x"`
-	Y   string   `json:"y"`
-	K   string   `json:"k"`
+// jwk is one key of a set (RFC 7517, 7518, 8037): its parameters by their exact
+// names.
+type jwk map[string]any
+
+// text is a parameter that is a string; empty where it is not there.
+func (j jwk) text(name string) string {
+	s, _ := j[name].(string)
+	return s
+}
+
+// verifies reports whether the key says that it is for verifying signatures,
+// or says nothing of its purpose. What it says and cannot be understood is a no.
+func (j jwk) verifies() bool {
+	if use, there := j["use"]; there && use != "sig" {
+		return false
+	}
+	value, there := j["key_ops"]
+	if !there {
+		return true
+	}
+	operations, ok := value.([]any)
+	return ok && slices.Contains(operations, any("verify"))
 }
 
 // parseKeySet reads a JSON Web Key Set. Keys that are not for signatures, of
@@ -190,64 +199,72 @@ func parseKeySet(data []byte, symmetric bool) (*keySet, error) {
 	if len(data) > keySetBytes {
 		return nil, fmt.Errorf("the key set has more than %d bytes", keySetBytes)
 	}
-	var document struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
+	var document map[string]json.RawMessage // a struct would take names in any case
 	if err := json.Unmarshal(data, &document); err != nil {
 		return nil, fmt.Errorf("no JSON Web Key Set: %w", err)
 	}
-	if len(document.Keys) > keySetKeys {
-		return nil, fmt.Errorf("the key set has %d keys, expected %d at most", len(document.Keys), keySetKeys)
+	var keys []json.RawMessage
+	if list, there := document["keys"]; there {
+		if err := json.Unmarshal(list, &keys); err != nil {
+			return nil, fmt.Errorf("no JSON Web Key Set: keys: %w", err)
+		}
+	}
+	if len(keys) > keySetKeys {
+		return nil, fmt.Errorf("the key set has %d keys, expected %d at most", len(keys), keySetKeys)
 	}
 	set := &keySet{}
-	for _, raw := range document.Keys {
+	for _, raw := range keys {
 		if k, ok := parseKey(raw, symmetric); ok {
 			set.keys = append(set.keys, k)
 		}
 	}
 	if len(set.keys) == 0 {
-		return nil, fmt.Errorf("the key set has no usable key among %d", len(document.Keys))
+		return nil, fmt.Errorf("the key set has no usable key among %d", len(keys))
 	}
 	return set, nil
 }
 
 func parseKey(raw []byte, symmetric bool) (tokenKey, bool) {
-	var j jwk
-	if json.Unmarshal(raw, &j) != nil || j.Use != "" && j.Use != "sig" || len(j.Ops) > 0 && !slices.Contains(j.Ops, "verify") {
+	object, err := strictObject(raw)
+	j := jwk(object)
+	if err != nil || !j.verifies() {
 		return tokenKey{}, false
 	}
-	k := tokenKey{id: j.Kid, key: j.public(symmetric)}
+	k := tokenKey{id: j.text("kid"), key: j.public(symmetric)}
+	if kid, there := j["kid"]; there && kid != any(k.id) {
+		return tokenKey{}, false
+	}
 	k.algorithms = algorithmsOf(k.key)
-	if j.Alg != "" {
-		if !slices.Contains(k.algorithms, j.Alg) {
+	if _, there := j["alg"]; there {
+		if !slices.Contains(k.algorithms, j.text("alg")) {
 			return tokenKey{}, false
 		}
-		k.algorithms = []string{j.Alg}
+		k.algorithms = []string{j.text("alg")}
 	}
 	return k, len(k.algorithms) > 0
 }
 
 // public makes the key; nil if it is not one.
-func (j *jwk) public(symmetric bool) any {
-	switch j.Kty {
+func (j jwk) public(symmetric bool) any {
+	switch j.text("kty") {
 	case "RSA":
 		return j.rsa()
 	case "EC":
 		return j.ecdsa()
 	case "OKP":
-		if x := number(j.X); j.Crv == "Ed25519" && len(x) == ed25519.PublicKeySize {
+		if x := number(j.text("x")); j.text("crv") == "Ed25519" && len(x) == ed25519.PublicKeySize {
 			return ed25519.PublicKey(x)
 		}
 	case "oct":
 		if symmetric {
-			return number(j.K)
+			return number(j.text("k"))
 		}
 	}
 	return nil
 }
 
-func (j *jwk) rsa() any {
-	n, e := number(j.N), number(j.E)
+func (j jwk) rsa() any {
+	n, e := number(j.text("n")), number(j.text("e"))
 	if len(n) > maxRSABits/8 || len(e) == 0 || len(e) > 4 {
 		return nil
 	}
@@ -261,14 +278,14 @@ func (j *jwk) rsa() any {
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: exponent}
 }
 
-func (j *jwk) ecdsa() any {
+func (j jwk) ecdsa() any {
 	curves := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}
-	curve := curves[j.Crv]
+	curve := curves[j.text("crv")]
 	if curve == nil {
 		return nil
 	}
 	size := (curve.Params().BitSize + 7) / 8
-	x, y := number(j.X), number(j.Y)
+	x, y := number(j.text("x")), number(j.text("y"))
 	if len(x) != size || len(y) != size {
 		return nil
 	}
