@@ -70,11 +70,12 @@ func TestLoginByWebSocket(t *testing.T) {
 		"a token in a header":   {tokenLogin(nil), codes.FailedPrecondition},
 		"a token in the answer": {tokenLogin(func(g *transomv1.TokenGrant) { g.Field = "token" }), codes.OK},
 	} {
-		set := mustCompile(t, b.Compiler, shopTarget("Login", loginPolicyOf(test.login)))
-		r := newCall(nil)
-		r.WebSocket = true
-		_, err := set.Admit(t.Context(), r)
-		wantCode(t, err, test.want)
-		_ = name
+		t.Run(name, func(t *testing.T) {
+			set := mustCompile(t, b.Compiler, shopTarget("Login", loginPolicyOf(test.login)))
+			r := newCall(nil)
+			r.WebSocket = true
+			_, err := set.Admit(t.Context(), r)
+			wantCode(t, err, test.want)
+		})
 	}
 }
