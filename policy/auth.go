@@ -55,7 +55,7 @@ func (*authPolicy) Name() string { return "auth" }
 
 // Summary says what is demanded.
 func (p *authPolicy) Summary() string {
-	summary := ""
+	var summary string
 	switch {
 	case p.sessions == nil:
 		summary = p.tokens.summary()

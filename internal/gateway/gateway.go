@@ -22,6 +22,7 @@ import (
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder"
 )
 
 // Options are what a Gateway needs.
@@ -46,6 +47,7 @@ type Gateway struct {
 	pool    *proxy.Pool
 	sources *sources
 	own     *services
+	errors  *transcoder.ErrorWriter // for as long as there is no snapshot
 
 	current atomic.Pointer[Snapshot]
 	// draining ends the streams without an end of a gateway that shuts down, and
@@ -73,6 +75,7 @@ func New(o Options) *Gateway {
 		state:   policy.NewState(policy.StateOptions{Log: o.Telemetry.Log, Offline: o.Offline}),
 		pool:    proxy.NewPool(o.Telemetry.Log),
 		sources: newSources(),
+		errors:  transcoder.NewErrorWriter(linkedPlans()),
 	}
 	g.ending, g.end = context.WithCancelCause(context.Background())
 	g.draining, g.drain = context.WithCancel(g.ending)

@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
 )
@@ -15,7 +16,7 @@ import (
 func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, httpStatus int, message string) {
 	snapshot := g.acquire()
 	if snapshot == nil {
-		http.Error(w, message, httpStatus)
+		g.answerWithout(w, r, httpStatus, message)
 		return
 	}
 	defer snapshot.release()
@@ -41,6 +42,17 @@ func (s *Snapshot) observe(w http.ResponseWriter, r *http.Request, c *call) (ref
 	c.identify(r, w.Header())
 	_, refused = s.unmatched.Admit(r.Context(), q)
 	return refused
+}
+
+// answerWithout refuses a request in the form of its protocol while there is no
+// snapshot yet.
+func (g *Gateway) answerWithout(w http.ResponseWriter, r *http.Request, httpStatus int, message string) {
+	w.Header()["X-Request-Id"] = []string{observe.RequestID(r.Header)}
+	code := refusalCode(httpStatus)
+	if httpStatus == http.StatusServiceUnavailable {
+		code = codes.Unavailable
+	}
+	g.errors.Write(w, r, transcoder.ErrorProtocol(r), httpError(httpStatus, code, message))
 }
 
 // refusalCode is the code of a bad head.

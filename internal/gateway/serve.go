@@ -16,7 +16,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.inFlight.Add(-1)
 	snapshot := g.acquire()
 	if snapshot == nil {
-		http.Error(w, "the gateway has no configuration yet", http.StatusServiceUnavailable)
+		g.answerWithout(w, r, http.StatusServiceUnavailable, "the gateway has no configuration yet")
 		return
 	}
 	defer snapshot.release()
@@ -91,7 +91,7 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	}
 	c.outcome = outcome(err, httpStatus, &result)
 	_, ending := err.(ShuttingDown) //nolint:errorlint // it is never wrapped
-	if err == policy.ErrExpired {   //nolint:errorlint // neither is this
+	if err == policy.ErrExpired {   // bare, as ended gives it
 		ending, c.request.RefusedBy = true, "auth"
 	}
 	c.outcome.Own = ending || err != nil && (result.Err == nil || result.RequestMessages == 0)
