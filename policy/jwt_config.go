@@ -182,7 +182,8 @@ func (c *Compiler) compileKeyFile(i *tokenIssuer, name string) error {
 		return err
 	}
 	i.source, err = lease(c, keySourceKey{"file", name, keyFileRefresh}, func() (*keySource, error) {
-		s := &keySource{name: name, read: read, symmetric: true, every: keyFileRefresh, last: data, log: c.env.State.log, now: c.env.State.now}
+		s := &keySource{name: name, read: read, symmetric: true, every: keyFileRefresh, last: data,
+			log: c.env.State.log, report: c.env.State.keysRead, now: c.env.State.now}
 		s.current.Store(set)
 		return startKeySource(s, c.env.State.offline), nil
 	})
@@ -208,7 +209,7 @@ func (c *Compiler) compileKeyURL(i *tokenIssuer, value string, config *transomv1
 	}
 	i.source, err = lease(c, keySourceKey{"url", address, every}, func() (*keySource, error) {
 		return startKeySource(&keySource{name: config.GetIssuer(), read: fetchKeys(c.env.State.http, address), every: every,
-			log: c.env.State.log, now: c.env.State.now}, c.env.State.offline), nil
+			log: c.env.State.log, report: c.env.State.keysRead, now: c.env.State.now}, c.env.State.offline), nil
 	})
 	return err
 }

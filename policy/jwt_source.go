@@ -43,6 +43,7 @@ type keySource struct {
 	symmetric bool
 	every     time.Duration
 	log       *slog.Logger
+	report    func(issuer, why string) // nil for nobody; why is "" where all is well
 	now       func() time.Time
 
 	current atomic.Pointer[keySet]
@@ -82,6 +83,9 @@ func startKeySource(s *keySource, offline bool) *keySource {
 func (s *keySource) Close() error {
 	s.stop()
 	<-s.stopped
+	if s.report != nil {
+		s.report(s.name, "") // nobody needs the keys any more
+	}
 	return nil
 }
 
@@ -132,14 +136,27 @@ func (s *keySource) readOnce(ctx context.Context) bool {
 	close(s.attempt)
 	s.attempt, s.reading, s.tried = make(chan struct{}), false, true
 	s.mu.Unlock()
-	if err != nil && ctx.Err() == nil {
+	if ctx.Err() == nil {
+		s.tell(err)
+	}
+	return err == nil
+}
+
+// tell says how the last read ended.
+func (s *keySource) tell(err error) {
+	why := ""
+	if err != nil {
 		until := "the last good ones stay in use"
 		if s.current.Load() == nil {
 			until = "there are none yet, so its tokens cannot be checked and are refused"
 		}
-		s.log.Warn("the keys of a token issuer cannot be read; "+until, "keys", s.name, "error", err)
+		why = "the keys of a token issuer cannot be read; " + until
+		s.log.Warn(why, "keys", s.name, "error", err)
+		why += ": " + err.Error()
 	}
-	return err == nil
+	if s.report != nil {
+		s.report(s.name, why)
+	}
 }
 
 func (s *keySource) refresh(ctx context.Context) error {

@@ -20,6 +20,10 @@ type StateOptions struct {
 	// Offline keeps the State from starting anything: no key set is fetched. It is
 	// for commands that compile policies and serve nothing.
 	Offline bool
+	// KeysRead is told after each attempt to read an issuer's keys, and when nobody
+	// needs them any more: why they could not be read, "" for nothing to say. Nil:
+	// nobody is told. It may be called from several goroutines at once.
+	KeysRead func(issuer, why string)
 }
 
 // State is what outlives a reload: buckets, keys, sessions, connections to
@@ -27,10 +31,11 @@ type StateOptions struct {
 // by the generations that use it, and is closed when the last one lets go. It is
 // safe for concurrent use.
 type State struct {
-	log     *slog.Logger
-	http    *http.Client
-	now     func() time.Time
-	offline bool
+	log      *slog.Logger
+	http     *http.Client
+	now      func() time.Time
+	offline  bool
+	keysRead func(issuer, why string)
 
 	mu     sync.Mutex
 	kept   map[any]*kept
@@ -53,7 +58,7 @@ type kept struct {
 
 // NewState makes an empty State.
 func NewState(o StateOptions) *State {
-	s := &State{log: o.Log, http: o.HTTP, now: o.Now, offline: o.Offline, kept: map[any]*kept{}}
+	s := &State{log: o.Log, http: o.HTTP, now: o.Now, offline: o.Offline, keysRead: o.KeysRead, kept: map[any]*kept{}}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
