@@ -81,8 +81,10 @@ func claimText(value any) string {
 		return strconv.FormatInt(v, 10)
 	case uint64:
 		return strconv.FormatUint(v, 10)
-	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64)
+	case float64: // a fraction, of which even the least is written in some 330 bytes
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case longNumber:
+		return string(v)
 	case nil:
 		return ""
 	}

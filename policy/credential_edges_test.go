@@ -2,14 +2,18 @@ package policy
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
-	"google.golang.org/grpc/codes"
-
+	"cel.dev/cel-go/cel"
 	"github.com/golang-jwt/jwt/v5"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -56,6 +60,187 @@ func TestLargeClaims(t *testing.T) {
 			t.Errorf("%s is forwarded as %s", digits, got)
 		}
 	}
+}
+
+// TestNumbersOfClaims: what a number says decides, not how it is written: to
+// expressions, in what is forwarded, in headers and in keys of limits.
+func TestNumbersOfClaims(t *testing.T) {
+	b := secretBench(t, func(i *transomv1.JwtIssuer) { i.ForwardClaims = []string{"n", "deep"} })
+	for _, test := range []struct{ written, allow, want string }{
+		{"1e6", `claims.n == 1000000 && type(claims.n) == int`, "1000000"},
+		{"1.0", `type(claims.n) == int`, "1"},
+		{"-0.0", `claims.n == 0`, "0"},
+		{"0e99999999999999999999", `claims.n == 0`, "0"},
+		{"0.000e-7", `claims.n == 0`, "0"},
+		{"1.5e9", `claims.n == 1500000000`, "1500000000"},
+		{"150e-1", `claims.n == 15`, "15"},
+		{"0.0012e4", `claims.n == 12`, "12"},
+		{"100e-3", `claims.n == 0.1`, "0.1"},
+		{"1.5", `claims.n == 1.5`, "1.5"},
+		{"1e-7", `claims.n == 0.0000001`, "0.0000001"},
+		{"-9.223372036854775808E+18", `claims.n == -9223372036854775808`, "-9223372036854775808"},
+		{"9.223372036854775808e18", `claims.n == 9223372036854775808u`, "9223372036854775808"},
+		{"1.8446744073709551615e19", `claims.n == 18446744073709551615u`, "18446744073709551615"},
+		{"1e20", `claims.n == "100000000000000000000"`, "100000000000000000000"},
+		{"123456789012345678901.0", `claims.n == "123456789012345678901"`, "123456789012345678901"},
+		{"1e400", `claims.n == "1e400"`, "1e400"},
+		{"-1e400", `claims.n == "-1e400"`, "-1e400"},
+		{"1e-400", `claims.n == 0`, "0"},
+		{"1e99999999999999999999", `claims.n == "1e99999999999999999999"`, "1e99999999999999999999"},
+	} {
+		t.Run(test.written, func(t *testing.T) {
+			n := json.Number(test.written)
+			r := withToken(secretToken(t, map[string]any{"n": n, "deep": map[string]any{"n": []any{n}}}))
+			p := jwtPolicy(nil)
+			p.Auth.Allow = test.allow
+			if err := letIn(b.set(t, p), r); err != nil {
+				t.Error(err)
+			}
+			if got := r.Metadata.Get("x-transom-claim-n"); got != test.want {
+				t.Errorf("it is forwarded as %s, want %s", got, test.want)
+			}
+			if test.want != "0.0000001" {
+				if got, want := r.Metadata.Get("x-transom-claim-deep"), `{"n":[`+test.want+`]}`; got != want {
+					t.Errorf("within an object it is forwarded as %s, want %s", got, want)
+				}
+			}
+			written, err := parseTemplate("${claim.n} ${claim.deep.n}")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Fields(written.expand(r))[0]; got != test.want {
+				t.Errorf("a header has %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// TestNumbersAsKeys: one number is one caller, however it is written, and two that
+// differ in their last digit are two.
+func TestNumbersAsKeys(t *testing.T) {
+	key := func(written string) string {
+		e, err := (&build{Compiler: &Compiler{}}).compileExpression("claims.n", cel.DynType)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newCall(func(r *Request) { r.Identity = &Identity{Claims: map[string]any{"n": plainNumber(written)}} })
+		value, err := e.evaluate(t.Context(), r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keyText(value.Value())
+	}
+	for _, same := range [][]string{
+		{"1000000", "1e6", "1000000.0"},
+		{"9223372036854775808", "9223372036854775808.0", "9.223372036854775808e18"},
+		{"100000000000000000000", "1e20"},
+		{"0.5", "5e-1"},
+	} {
+		for _, written := range same {
+			if got := key(written); got != same[0] {
+				t.Errorf("%s is the key %s, want %s", written, got, same[0])
+			}
+		}
+	}
+	if one, two := key("9223372036854775808"), key("9223372036854775809"); one == two {
+		t.Errorf("two callers share the key %s", one)
+	}
+}
+
+// TestDatesOfTokens: a date may be written with an exponent or a fraction, and is
+// refused where no calendar has it.
+func TestDatesOfTokens(t *testing.T) {
+	b := secretBench(t, nil)
+	set := b.set(t, jwtPolicy(nil))
+	exponent := func(at time.Time) json.Number {
+		return json.Number(strconv.FormatFloat(float64(at.Unix()), 'e', -1, 64))
+	}
+	later, earlier := noon.Add(time.Hour), noon.Add(-time.Hour)
+	for _, test := range []struct {
+		claim string
+		value json.Number
+		want  codes.Code
+	}{
+		{"exp", exponent(later), codes.OK},
+		{"exp", exponent(earlier), codes.Unauthenticated},
+		{"exp", "1e9", codes.Unauthenticated},
+		{"exp", "1.5e9", codes.Unauthenticated},
+		{"exp", "253402300799", codes.OK},
+		{"exp", "2.53402300799e11", codes.OK},
+		{"exp", "253402300800", codes.Unauthenticated},
+		{"exp", "9223372036854775807", codes.Unauthenticated},
+		{"exp", "9223372036854775808", codes.Unauthenticated},
+		{"exp", "18446744073709551616", codes.Unauthenticated},
+		{"exp", "1e308", codes.Unauthenticated},
+		{"exp", "1e400", codes.Unauthenticated},
+		{"exp", "-1", codes.Unauthenticated},
+		{"exp", "-1e400", codes.Unauthenticated},
+		{"exp", "0", codes.Unauthenticated},
+		{"iat", exponent(earlier), codes.OK},
+		{"iat", json.Number(strconv.FormatInt(earlier.Unix(), 10) + ".75"), codes.OK},
+		{"iat", exponent(later), codes.Unauthenticated},
+		{"iat", "1e9", codes.OK},
+		{"iat", "1e400", codes.Unauthenticated},
+		{"iat", "-1", codes.Unauthenticated},
+		{"nbf", "1.5e9", codes.OK},
+		{"nbf", exponent(later), codes.Unauthenticated},
+		{"nbf", "9223372036854775808", codes.Unauthenticated},
+		{"nbf", "1e99999", codes.Unauthenticated},
+	} {
+		if got := status.Code(letIn(set, withToken(secretToken(t, map[string]any{test.claim: test.value})))); got != test.want {
+			t.Errorf("%s %s: %v, want %v", test.claim, test.value, got, test.want)
+		}
+	}
+}
+
+// TestNumbersOfSessions: a number that a login remembers is the same from memory
+// and from Redis.
+func TestNumbersOfSessions(t *testing.T) {
+	for written, want := range map[float64]any{
+		2: int64(2), 1e6: int64(1000000), 0.5: 0.5, 1e20: longNumber("100000000000000000000"),
+		math.Inf(1): "Infinity", math.Inf(-1): "-Infinity", -1 << 63: int64(-1 << 63),
+	} {
+		got := plainFloat(written)
+		if got != want {
+			t.Errorf("%v is remembered as %T %v, want %T %v", written, got, got, want, want)
+		}
+		text, err := json.Marshal(map[string]any{"n": got})
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := strictObject(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plainNumbers(back); back["n"] != got {
+			t.Errorf("%v comes back as %T %v", written, back["n"], back["n"])
+		}
+	}
+	if got := plainFloat(math.NaN()); got != "NaN" {
+		t.Errorf("NaN is %v", got)
+	}
+}
+
+// FuzzPlainNumber has each number keep its value, and one that is whole no point
+// and no exponent.
+func FuzzPlainNumber(f *testing.F) {
+	for _, text := range []string{"0", "-0.0", "1e6", "1.5", "12.50e1", "1e400", "1e-400", "18446744073709551616", "0.1e1", "1e309", "100e-2", "0.0e9"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if len(text) > 100 || !json.Valid([]byte(text)) || strings.Trim(text, "-0123456789.eE+") != "" {
+			return
+		}
+		number := plainNumber(text)
+		said := claimText(number)
+		if again := plainNumber(said); again != number {
+			t.Fatalf("%s is %v, which is %v when read again", text, number, again)
+		}
+		want, err := strconv.ParseFloat(text, 64)
+		if got, gotErr := strconv.ParseFloat(said, 64); got != want || (err == nil) != (gotErr == nil) {
+			t.Errorf("%s became %s", text, said)
+		}
+	})
 }
 
 // TestLoginByWebSocket: a login whose session or token has no header to stand in is

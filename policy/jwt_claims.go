@@ -3,7 +3,6 @@ package policy
 import (
 	"encoding/json"
 	"errors"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -144,23 +143,12 @@ func oneOrMore(value any) ([]string, error) {
 	return nil, errors.New("expected a string or a list of strings")
 }
 
-// plainNumbers turns json.Number into what expressions can count with: int64 or uint64
-// where an integer fits, float64 for what has a fraction or an exponent. A longer
-// integer stays a string of its digits: nothing compares it wrongly.
+// plainNumbers turns each json.Number into what expressions can count with: see
+// plainNumber.
 func plainNumbers(value any) any {
 	switch v := value.(type) {
 	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return n
-		}
-		if n, err := strconv.ParseUint(v.String(), 10, 64); err == nil {
-			return n
-		}
-		if !strings.ContainsAny(v.String(), ".eE") {
-			return v.String()
-		}
-		f, _ := v.Float64() // what overflows is infinite
-		return f
+		return plainNumber(v.String())
 	case map[string]any:
 		for name, element := range v {
 			v[name] = plainNumbers(element)

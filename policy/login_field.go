@@ -152,9 +152,9 @@ func scalarText(field protoreflect.FieldDescriptor, value protoreflect.Value) st
 	return value.String()
 }
 
-// value reads the field as a claim: strings, int64, float64, bool, or a list of
-// them; nil if it is not set. Numbers above an int64 become strings, bytes
-// base64.
+// value reads the field as a claim: a string, a bool, a number as plainNumber has
+// it, or a list of them; nil if it is not set. Integers above an int64 become
+// strings, bytes base64.
 func (p fieldPath) value(m protoreflect.Message) any {
 	m, last, ok := p.find(m)
 	if !ok || last.HasPresence() && !m.Has(last) {
@@ -173,7 +173,7 @@ func (p fieldPath) value(m protoreflect.Message) any {
 
 func scalarClaim(field protoreflect.FieldDescriptor, value protoreflect.Value) any {
 	switch v := value.Interface().(type) {
-	case bool, string, int64, float64:
+	case bool, string, int64:
 		return v
 	case int32:
 		return int64(v)
@@ -185,7 +185,9 @@ func scalarClaim(field protoreflect.FieldDescriptor, value protoreflect.Value) a
 		}
 		return strconv.FormatUint(v, 10)
 	case float32:
-		return float64(v)
+		return plainFloat(float64(v))
+	case float64:
+		return plainFloat(v)
 	case []byte:
 		return base64.StdEncoding.EncodeToString(v)
 	}

@@ -142,7 +142,7 @@ func TestLoginReadsFields(t *testing.T) {
 		claims                      map[string]any
 	}{
 		{"a string", "user.id", "user.roles", adaReply, "ada", []string{"reader", "admin"},
-			map[string]any{"level": "NONE", "score": 0.0, "blob": "", "count": int64(1), "roles2": []any{"reader", "admin"}}},
+			map[string]any{"level": "NONE", "score": int64(0), "blob": "", "count": int64(1), "roles2": []any{"reader", "admin"}}},
 		{"a number", "user.number", "user.level", `user { number: -7 level: ADMIN score: 0.5 } blob: "\xff\x00"`, "-7", []string{"ADMIN"},
 			map[string]any{"level": "ADMIN", "score": 0.5, "blob": base64.StdEncoding.EncodeToString([]byte{0xff, 0}), "count": int64(0), "roles2": []any{}}},
 		{"an enum", "user.level", "user.level", `user { level: READER }`, "READER", []string{"READER"}, nil},

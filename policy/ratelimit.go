@@ -55,9 +55,19 @@ func (l *limit) caller(ctx context.Context, r *Request, message []byte) (caller,
 		if err != nil {
 			return caller{}, err
 		}
-		return callerOfText(fmt.Sprint(value.Value())), nil // a claim may be a number
+		return callerOfText(keyText(value.Value())), nil
 	}
 	return callerOfAddress(r.ClientIP), nil
+}
+
+// keyText writes what a key's expression gave: a claim may be a number, and one
+// number is one caller, however a token writes it.
+func keyText(value any) string {
+	switch value.(type) {
+	case string, bool, int64, uint64, float64:
+		return claimText(value)
+	}
+	return fmt.Sprint(value)
 }
 
 // limiter asks the limits of one moment of a call: its admission, its first
