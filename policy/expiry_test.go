@@ -81,7 +81,11 @@ func testCredentialsEnd(t *testing.T, server *redistest.Server) {
 		t.Run("a token, revoked in "+name, func(t *testing.T) {
 			revoked := &revocations{store: store, now: time.Now, used: true}
 			watch := func(id string) (*verified, <-chan error) {
-				v := &verified{issuer: &tokenIssuer{issues: true}, until: time.Now().Add(time.Hour), issued: time.Now(),
+				at, err := store.moment(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				v := &verified{issuer: &tokenIssuer{issues: true}, until: time.Now().Add(time.Hour), issued: at,
 					name: tokenName{sha256.Sum256([]byte(name + "holder")), sha256.Sum256([]byte(id))}}
 				return v, watchedCredential(t, &Credential{watch: b.state.credentials, token: v, revoked: revoked})
 			}
@@ -96,7 +100,7 @@ func testCredentialsEnd(t *testing.T, server *redistest.Server) {
 				t.Errorf("another token ended with %v", err)
 			default:
 			}
-			if err := store.revokeAll(context.Background(), other.name.holder, time.Now(), other.until); err != nil {
+			if err := store.revokeAll(context.Background(), other.name.holder, other.until); err != nil {
 				t.Fatal(err)
 			}
 			wantEnd(t, goesOn, "a logout of all")

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -56,9 +57,15 @@ type tokenGrant struct {
 	issuer *tokenIssuer
 	ttl    time.Duration
 	field  fieldPath // empty: the header authorization
+	// revoked says when the token is issued, as a logout of all will ask.
+	revoked *revocations
 }
 
 var _ ReplyPolicy = (*loginPolicy)(nil)
+
+// errLoginAway refuses a login whose token could not be told from those before a
+// logout of all, for the store that knows the time of it does not answer.
+var errLoginAway = status.Error(codes.Unavailable, "a login cannot be made at the moment")
 
 // errLoginByWebSocket refuses what would open a session that nobody receives: the
 // header of the answer is sent before the backend has answered.
@@ -118,7 +125,10 @@ func (p *loginPolicy) Reply(ctx context.Context, r *Request, message []byte) ([]
 	if p.tokens == nil {
 		return message, p.openSession(ctx, r, data)
 	}
-	message, err = p.tokens.grant(r, data, message)
+	message, err = p.tokens.grant(ctx, r, data, message)
+	if errors.Is(err, errRevocationsAway) {
+		return nil, errLoginAway
+	}
 	if err != nil {
 		p.log.Error("a token cannot be signed", "rpc", r.RPC, "request", r.RequestID, "error", err)
 		return nil, errLoginFailed
@@ -141,12 +151,16 @@ func (p *loginPolicy) openSession(ctx context.Context, r *Request, data *session
 }
 
 // grant signs a token and puts it where the policy says.
-func (g *tokenGrant) grant(r *Request, data *session, message []byte) ([]byte, error) {
+func (g *tokenGrant) grant(ctx context.Context, r *Request, data *session, message []byte) ([]byte, error) {
 	now := g.issuer.now()
+	at, err := g.revoked.moment(ctx)
+	if err != nil {
+		return nil, errors.Join(errRevocationsAway, err)
+	}
 	claims := jwt.MapClaims{}
 	maps.Copy(claims, data.Claims)
 	claims["iss"], claims["iat"], claims["nbf"], claims["exp"] = g.issuer.name, now.Unix(), now.Unix(), now.Add(g.ttl).Unix()
-	claims["jti"] = newTokenID(now)
+	claims["jti"] = newTokenID(at)
 	if g.issuer.audience != "" {
 		claims["aud"] = g.issuer.audience
 	}
@@ -224,7 +238,7 @@ var registeredClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
 
 // tokenGrant compiles login.token.
 func (b *build) tokenGrant(config *transomv1.TokenGrant) *tokenGrant {
-	g := &tokenGrant{issuer: b.issuer(config.GetIssuer()), ttl: tokenLifetime}
+	g := &tokenGrant{issuer: b.issuer(config.GetIssuer()), ttl: tokenLifetime, revoked: b.revoked}
 	switch {
 	case config.GetIssuer() == "":
 		b.refuse("login.token.issuer", "login.token.issuer: found nothing, expected an issuer of the configuration's auth.jwt")

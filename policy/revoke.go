@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -48,8 +49,11 @@ type revocationStore interface {
 	// revoke ends one token. It may be forgotten at until, when the token has
 	// expired.
 	revoke(ctx context.Context, name tokenName, until time.Time) error
-	// revokeAll ends a holder's tokens that were issued at that moment or earlier.
-	revokeAll(ctx context.Context, holder [sha256.Size]byte, at, until time.Time) error
+	// moment is what the id of a token that is issued now says of its issue, by the
+	// store's clock: gateways that share a store need not agree on the time.
+	moment(ctx context.Context) (time.Time, error)
+	// revokeAll ends a holder's tokens that were issued until now, by the store's clock.
+	revokeAll(ctx context.Context, holder [sha256.Size]byte, until time.Time) error
 	// revoked reports whether a token that was issued at that moment is over.
 	revoked(ctx context.Context, name tokenName, issued time.Time) (bool, error)
 	// revokedOf is revoked for many tokens at once.
@@ -122,12 +126,20 @@ func (r *revocations) revokeAll(ctx context.Context, issuers []*tokenIssuer, pri
 			continue
 		}
 		until := now.Add(max(revokedAllKept, i.longest+i.leeway))
-		if err := r.store.revokeAll(ctx, holderOf(i.name, principal), now, until); err != nil {
+		if err := r.store.revokeAll(ctx, holderOf(i.name, principal), until); err != nil {
 			return err
 		}
 	}
 	r.cache.recheck(principal)
 	return nil
+}
+
+// moment is when a token that is issued now was issued, as revokeAll will ask.
+func (r *revocations) moment(ctx context.Context) (time.Time, error) {
+	if !r.used {
+		return r.now(), nil
+	}
+	return r.store.moment(ctx)
 }
 
 // forget takes a token out of the cache and marks it for the calls that hold
@@ -147,16 +159,23 @@ func nameOf(issuer, principal, signed string) tokenName {
 	return tokenName{holderOf(issuer, principal), sha256.Sum256([]byte("token:" + signed))}
 }
 
-// tokenIDTime is how many bytes of a token's id are the moment of its issue in
-// nanoseconds; the rest is random.
-const tokenIDTime = 8
+// A token's id has the moment of its issue in nanoseconds, random bytes, and a sum
+// of both by which it is known as one of newTokenID's.
+const (
+	tokenIDTime  = 8
+	tokenIDBytes = 32
+	tokenIDSum   = tokenIDBytes - 8
+)
 
-// newTokenID makes the `jti` of a token. `iat` counts seconds: a login after a
-// logout of all, in the same second, is told from one before it by this.
-func newTokenID(now time.Time) string {
-	var id [sessionBytes]byte
-	binary.BigEndian.PutUint64(id[:], uint64(now.UnixNano()))
-	_, _ = rand.Read(id[tokenIDTime:]) // never fails: it crashes the process instead
+// newTokenID makes the `jti` of a token. `iat` counts seconds, of the gateway's
+// clock: a login after a logout of all, in the same second or by another gateway,
+// is told from one before it by this.
+func newTokenID(at time.Time) string {
+	var id [tokenIDBytes]byte
+	binary.BigEndian.PutUint64(id[:], uint64(at.UnixNano()))
+	_, _ = rand.Read(id[tokenIDTime:tokenIDSum]) // never fails: it crashes the process instead
+	sum := sha256.Sum256(id[:tokenIDSum])
+	copy(id[tokenIDSum:], sum[:])
 	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
@@ -169,14 +188,14 @@ func issuedAt(claims jwt.MapClaims) time.Time {
 	}
 	jti, _ := claims["jti"].(string)
 	id, err := base64.RawURLEncoding.DecodeString(jti)
-	if err != nil || len(id) != sessionBytes {
+	if err != nil || len(id) != tokenIDBytes {
 		return iat.Time
 	}
-	at := time.Unix(0, int64(binary.BigEndian.Uint64(id)))
-	if at.Unix() != iat.Unix() {
+	sum := sha256.Sum256(id[:tokenIDSum])
+	if !bytes.Equal(id[tokenIDSum:], sum[:tokenIDBytes-tokenIDSum]) {
 		return iat.Time // somebody else's id
 	}
-	return at
+	return time.Unix(0, int64(binary.BigEndian.Uint64(id)))
 }
 
 // compileRevocations chooses where revoked tokens are remembered.

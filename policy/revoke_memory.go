@@ -47,8 +47,10 @@ func (m *memoryRevocations) revoke(_ context.Context, name tokenName, until time
 	return m.add(name.token, revocation{until: until})
 }
 
-func (m *memoryRevocations) revokeAll(_ context.Context, holder [sha256.Size]byte, at, until time.Time) error {
-	return m.add(holder, revocation{at, until})
+func (m *memoryRevocations) moment(context.Context) (time.Time, error) { return m.now(), nil }
+
+func (m *memoryRevocations) revokeAll(_ context.Context, holder [sha256.Size]byte, until time.Time) error {
+	return m.add(holder, revocation{m.now(), until})
 }
 
 func (m *memoryRevocations) add(name [sha256.Size]byte, r revocation) error {

@@ -32,17 +32,31 @@ func (r *redisRevocations) tokenKey(name tokenName) string {
 }
 
 func (r *redisRevocations) revoke(ctx context.Context, name tokenName, until time.Time) error {
-	return r.set(ctx, r.tokenKey(name), "", until)
-}
-
-func (r *redisRevocations) revokeAll(ctx context.Context, holder [sha256.Size]byte, at, until time.Time) error {
-	return r.set(ctx, r.holderKey(holder), strconv.FormatInt(at.UnixNano(), 10), until)
-}
-
-func (r *redisRevocations) set(ctx context.Context, key, value string, until time.Time) error {
 	ctx, cancel := r.redis.bound(ctx)
 	defer cancel()
-	return r.redis.client.Set(ctx, key, value, max(until.Sub(r.now()), time.Millisecond)).Err()
+	return r.redis.client.Set(ctx, r.tokenKey(name), "", r.lasts(until)).Err()
+}
+
+// lasts is how long the server is to keep what is over at a moment of our clock.
+func (r *redisRevocations) lasts(until time.Time) time.Duration {
+	return max(until.Sub(r.now()), time.Millisecond)
+}
+
+func (r *redisRevocations) moment(ctx context.Context) (time.Time, error) {
+	ctx, cancel := r.redis.bound(ctx)
+	defer cancel()
+	return r.redis.client.Time(ctx).Result()
+}
+
+// revokeUntilNow writes the server's time in nanoseconds, which a double does not
+// hold: KEYS[1] the holder, ARGV[1] for how many milliseconds.
+var revokeUntilNow = redis.NewScript(serverNow + `
+return redis.call('SET', KEYS[1], string.format('%.0f', now) .. '000', 'PX', ARGV[1])`)
+
+func (r *redisRevocations) revokeAll(ctx context.Context, holder [sha256.Size]byte, until time.Time) error {
+	ctx, cancel := r.redis.bound(ctx)
+	defer cancel()
+	return revokeUntilNow.Run(ctx, r.redis.client, []string{r.holderKey(holder)}, r.lasts(until).Milliseconds()).Err()
 }
 
 func (r *redisRevocations) revoked(ctx context.Context, name tokenName, issued time.Time) (bool, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -158,6 +159,26 @@ func testLogoutHoldsAtOtherGateways(t *testing.T, server *redistest.Server) {
 	wantCode(t, letIn(third.call, withToken(token)), codes.Unauthenticated)
 }
 
+// TestLogoutOfAllGoesByTheStoresClock has a token issued by a gateway whose clock is
+// ahead and ended by one whose clock is right, then the other way round.
+func TestLogoutOfAllGoesByTheStoresClock(t *testing.T) {
+	eachClock(t, func(t *testing.T, server *redistest.Server) {
+		config := tokenConfig(t, redisConfig(server).Stores)
+		one, two := newAuthBench(t, config), newAuthBench(t, config)
+		two.clock.advance(20 * time.Second) // within the leeway
+		first, second := compileTokenSets(t, one.Compiler), compileTokenSets(t, two.Compiler)
+		for _, pair := range [][2]tokenSets{{first, second}, {second, first}} {
+			issues, ends := pair[0], pair[1]
+			before := issues.logIn(t, adaReply)
+			logOut(t, ends.logoutAll, ends.logIn(t, adaReply))
+			wantCode(t, letIn(ends.call, withToken(before)), codes.Unauthenticated)
+			after := issues.logIn(t, adaReply)
+			wantCode(t, letIn(ends.call, withToken(after)), codes.OK)
+			wantCode(t, letIn(issues.call, withToken(after)), codes.OK)
+		}
+	})
+}
+
 func TestLogoutOfTokensSurvivesReload(t *testing.T) {
 	b := newAuthBench(t, tokenConfig(t, nil))
 	s := compileTokenSets(t, b.Compiler)
@@ -180,15 +201,18 @@ func testRevocationStoreAway(t *testing.T, server *redistest.Server) {
 	b := newAuthBench(t, config)
 	s := compileTokenSets(t, b.Compiler)
 	token := s.logIn(t, adaReply)
+	unused := s.logIn(t, adaReply)
 	wantCode(t, letIn(s.call, withToken(token)), codes.OK)
 	server.Kill()
 	wantCode(t, letIn(s.call, withToken(token)), codes.OK) // asked a moment ago
 	b.clock.advance(revocationFresh)
 	wantCode(t, letIn(s.call, withToken(token)), codes.Unavailable)
 	wantCode(t, letIn(s.call, withToken(token)), codes.Unavailable)
-	wantCode(t, letIn(s.call, withToken(s.logIn(t, adaReply))), codes.Unavailable)
+	wantCode(t, letIn(s.call, withToken(unused)), codes.Unavailable)
 	wantCode(t, letIn(s.call, withToken(otherToken(t))), codes.OK)
-	_, err := through(s.logout, withToken(token), nil)
+	_, err := through(s.login, newCall(nil), wireOf(t, "LoginReply", adaReply))
+	wantCode(t, err, codes.Unavailable)
+	_, err = through(s.logout, withToken(token), nil)
 	wantCode(t, err, codes.Unavailable)
 	_, err = through(s.open, withToken(token), nil)
 	wantCode(t, err, codes.Unavailable)
@@ -278,8 +302,9 @@ func TestMomentOfIssue(t *testing.T) {
 		want   time.Time
 	}{
 		"ours":                     {jwt.MapClaims{"iat": iat, "jti": newTokenID(at)}, at},
-		"another time in the id":   {jwt.MapClaims{"iat": iat, "jti": newTokenID(at.Add(time.Second))}, noon},
+		"the store's clock":        {jwt.MapClaims{"iat": iat, "jti": newTokenID(at.AddDate(1, 0, 0))}, at.AddDate(1, 0, 0)},
 		"somebody else's id":       {jwt.MapClaims{"iat": iat, "jti": "7"}, noon},
+		"one as long as ours":      {jwt.MapClaims{"iat": iat, "jti": strings.Repeat("A", 43)}, noon},
 		"an id that is no string":  {jwt.MapClaims{"iat": iat, "jti": 7.0}, noon},
 		"no id":                    {jwt.MapClaims{"iat": iat}, noon},
 		"no moment, as for others": {jwt.MapClaims{"jti": newTokenID(at)}, time.Time{}},

@@ -104,7 +104,7 @@ func (s *Set) refused(r *Request, by Policy, err error) {
 	r.RefusedBy = by.Name()
 	if s.observer != nil {
 		s.observer.Decision(by.Name(), r.RPC, resultOf(err))
-		if errors.Is(err, errSessionsAway) || errors.Is(err, errRevokedAway) {
+		if errors.Is(err, errSessionsAway) || errors.Is(err, errRevokedAway) || errors.Is(err, errLoginAway) {
 			s.observer.Decision(by.Name(), r.RPC, "unavailable_store")
 		}
 	}
