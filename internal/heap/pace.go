@@ -20,30 +20,32 @@ import (
 // would be collected hundreds of times a second under load.
 const Floor = 96 << 20
 
-// leastPercent is Go's own: a heap above the floor may double.
-const leastPercent = 100
-
 // leastHeap is what Go takes a smaller heap for, times GOGC.
 const leastHeap = 4 << 20
 
-// percentFor is the GOGC by which a heap grows by floor bytes, or by as much as
-// there is. Go counts it from what was live and what else it scans.
-func percentFor(scanned, floor uint64) int {
-	return int(max(leastPercent, floor*100/max(scanned, leastHeap)))
+// percentFor is the GOGC by which a heap grows by floor bytes, or by as many as a
+// collection has to look through. Go counts it from all that was live.
+func percentFor(found collection, floor uint64) int {
+	return int(max(1, max(floor, found.pointers)*100/max(found.live, leastHeap)))
 }
 
 // Pace lets the heap grow by the floor, in bytes, above what was live at the last
-// collection, or double, whichever is more, until stop. GOGC is a ratio, so it is
-// reckoned anew after each collection: one that was set for a small heap would
-// let a large one grow without measure.
+// collection, until stop. Where the live heap has more than that in objects with
+// pointers, it may grow by their size: a collection's work is to look through
+// these, so with Go's own 100 % it does no more of it for each byte that is
+// allocated. Bytes without pointers, such as messages, cost a collection nothing
+// and let the heap grow no further, however many they are.
+//
+// GOGC is a ratio, so it is reckoned anew after each collection: one that was set
+// for a small heap would let a large one grow without measure.
 func Pace(floor uint64) (stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
 	}
 	p := &pace{floor: floor, samples: []metrics.Sample{
-		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"},
+		{Name: "/gc/scan/heap:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"},
 	}}
-	p.percent = percentFor(p.scanned(), floor)
+	p.percent = percentFor(p.last(), floor)
 	before := debug.SetGCPercent(p.percent)
 	p.await()
 	return func() {
@@ -74,7 +76,7 @@ func (p *pace) collected() {
 	if p.stopped.Load() {
 		return
 	}
-	percent := percentFor(p.scanned(), p.floor)
+	percent := percentFor(p.last(), p.floor)
 	if difference := percent - p.percent; max(difference, -difference) > p.percent/16 {
 		p.percent = percent
 		debug.SetGCPercent(percent)
@@ -82,15 +84,22 @@ func (p *pace) collected() {
 	p.await()
 }
 
-// scanned is what the last collection found live in the heap, and the stacks
-// and variables that it looked through.
-func (p *pace) scanned() uint64 {
+// collection is what the last collection found, in bytes.
+type collection struct {
+	live     uint64 // in the heap, and the stacks and variables that it looked through
+	pointers uint64 // of the heap, in objects up to their last pointer
+}
+
+func (p *pace) last() (found collection) {
 	metrics.Read(p.samples)
-	sum := uint64(0)
-	for _, s := range p.samples {
-		if s.Value.Kind() == metrics.KindUint64 {
-			sum += s.Value.Uint64()
+	for i, s := range p.samples {
+		switch {
+		case s.Value.Kind() != metrics.KindUint64:
+		case i == 0:
+			found.pointers = s.Value.Uint64()
+		default:
+			found.live += s.Value.Uint64()
 		}
 	}
-	return sum
+	return found
 }

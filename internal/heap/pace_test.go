@@ -9,15 +9,18 @@ import (
 	"github.com/transom-gateway/transom/internal/poll"
 )
 
+// Semantics 304: the growth is a number of bytes, whatever is live; only what a
+// collection has work with raises it.
 func TestPercent(t *testing.T) {
 	for _, test := range []struct {
-		scanned uint64
-		want    int
+		live, pointers uint64
+		want           int
 	}{
-		{0, 2400}, {1 << 20, 2400}, {6 << 20, 1600}, {48 << 20, 200}, {96 << 20, 100}, {1 << 30, 100}, {1 << 50, 100},
+		{0, 0, 2400}, {1 << 20, 1 << 20, 2400}, {6 << 20, 2 << 20, 1600}, {48 << 20, 48 << 20, 200}, {96 << 20, 9 << 20, 100},
+		{192 << 20, 0, 50}, {1200 << 20, 50 << 20, 8}, {1 << 30, 1 << 30, 100}, {1 << 30, 1 << 29, 50}, {1 << 50, 0, 1},
 	} {
-		if got := percentFor(test.scanned, 96<<20); got != test.want {
-			t.Errorf("%d bytes: %d %%, want %d", test.scanned, got, test.want)
+		if got := percentFor(collection{live: test.live, pointers: test.pointers}, 96<<20); got != test.want {
+			t.Errorf("%d bytes, %d with pointers: %d %%, want %d", test.live, test.pointers, got, test.want)
 		}
 	}
 }
@@ -41,16 +44,24 @@ func TestPaceFollowsTheLiveHeap(t *testing.T) {
 	runtime.GC()
 	stop := Pace(floor)
 	defer stop()
-	for _, holds := range []int{0, 8 << 20, 32 << 20, 56 << 20, 160 << 20, 8 << 20, 0} {
-		held := make([]byte, holds)
+	for _, holds := range []struct {
+		plain, pointers int // bytes of objects without and with pointers
+		want            int // how far the heap may grow
+	}{
+		{0, 0, floor}, {8 << 20, 0, floor}, {32 << 20, 16 << 20, floor}, {56 << 20, 0, floor},
+		{160 << 20, 0, floor}, {400 << 20, 0, floor}, {8 << 20, 0, floor},
+		{0, 160 << 20, 160 << 20}, {160 << 20, 160 << 20, 160 << 20}, {0, 0, floor},
+	} {
+		held, more := make([]byte, holds.plain), make([]*byte, holds.pointers/8)
 		// More than one collection may pass before the cleanup has run.
 		poll.Until(t, "the room above the live heap to be what it should", func() bool {
 			runtime.GC()
 			live, free := room()
-			want := max(floor, live)
-			return live >= uint64(holds) && free > want-want/8 && free < want+want/4+leastHeap
+			want := uint64(holds.want)
+			return live >= uint64(holds.plain+holds.pointers) && free > want-want/8 && free < want+want/4+leastHeap
 		})
 		runtime.KeepAlive(held)
+		runtime.KeepAlive(more)
 	}
 	stop()
 	if got := debug.SetGCPercent(100); got != 100 {
