@@ -18,15 +18,9 @@ type Exchange struct {
 	R *http.Request
 	// Values are what the path's variables bind, in the template's order, decoded.
 	Values []string
-	// Host is the host that the client asked, behind trusted proxies too, with or
-	// without a port. Empty: R's.
-	Host string
 	// BeforeHeader is called once, just before the answer's header is written,
 	// and may change it. Nil for nothing to do.
 	BeforeHeader func(http.Header)
-	// AllowOrigin reports whether pages of another origin may open a WebSocket. Nil
-	// allows none.
-	AllowOrigin func(origin string) bool
 }
 
 // restCall is what the REST edges of unary and streaming calls share.

@@ -37,8 +37,6 @@ const (
 // is in websocketread.go.
 type webSocket struct {
 	restCall
-	host        string
-	allowOrigin func(string) bool
 
 	conn   *websocket.Conn
 	net    net.Conn    // below conn, for its deadlines
@@ -75,11 +73,7 @@ var _ proxy.Downstream = (*webSocket)(nil)
 
 func (b *Binding) openWebSocket(x Exchange) proxy.Downstream {
 	s := &webSocket{
-		host: x.Host, allowOrigin: x.AllowOrigin,
 		frames: make(chan webSocketFrame), unblocked: make(chan struct{}), readerEnd: make(chan struct{}),
-	}
-	if s.host == "" {
-		s.host = x.R.Host
 	}
 	s.begin(b, x)
 	s.body = &b.frame
@@ -89,9 +83,6 @@ func (b *Binding) openWebSocket(x Exchange) proxy.Downstream {
 // Open implements proxy.Downstream: it upgrades the connection.
 func (s *webSocket) Open(ctx context.Context) (context.Context, error) {
 	if err := s.checkHandshake(); err != nil {
-		return ctx, err
-	}
-	if err := s.checkOrigin(); err != nil {
 		return ctx, err
 	}
 	chosen := chooseSubprotocol(s.r.Header)

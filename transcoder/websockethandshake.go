@@ -53,18 +53,20 @@ func (s *webSocket) checkHandshake() error {
 	return nil
 }
 
-// checkOrigin lets in the pages of this host and those that the policy cors
-// names: browsers send cookies along whatever page opens a WebSocket.
-func (s *webSocket) checkOrigin() error {
-	origins := s.r.Header["Origin"]
+// CheckOrigin lets in to a WebSocket the pages of the host that was asked, which may
+// have a port, and those that allow, which may be nil, names: browsers send cookies
+// along whatever page opens one. It is for the caller to ask before anything else of
+// the call is.
+func CheckOrigin(request http.Header, host string, allow func(origin string) bool) error {
+	origins := request["Origin"]
 	if len(origins) == 0 {
 		return nil // not a browser
 	}
 	if len(origins) == 1 {
-		if field.SameHost(origins[0], s.host) {
+		if field.SameHost(origins[0], host) {
 			return nil
 		}
-		if s.allowOrigin != nil && s.allowOrigin(origins[0]) {
+		if allow != nil && allow(origins[0]) {
 			return nil
 		}
 	}

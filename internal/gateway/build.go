@@ -235,17 +235,13 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 
 // newMethod makes a method of its descriptor, its policies and what answers it.
 func (b *builder) newMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Plans, set *policy.Set, backend proxy.Backend) *Method {
-	m := &Method{
+	return &Method{
 		Method:      transcoder.NewMethod(d, plans, b.settings.of(set)),
 		set:         set,
 		backend:     backend,
 		timeout:     set.Timeout,
 		idleTimeout: b.settings.idleTimeout(set),
 	}
-	if cors := set.Cors(); cors != nil {
-		m.allowOrigin = cors.AllowsOrigin
-	}
-	return m
 }
 
 // finish does what needs all routes.
@@ -267,6 +263,7 @@ func (b *builder) finish() {
 		for _, p := range m.set.Policies() {
 			behind = append(behind, p.Name())
 		}
+		m.set.Prepend(newPageOrigin(m.set))
 		m.set.Prepend(t.Policies(observe.Method{RPC: m.RPC, Routes: routes, Hidden: hidden, Behind: behind})...)
 		m.changesHeader = m.set.ChangesHeader()
 	}

@@ -78,7 +78,7 @@ func (s *Snapshot) try(w *answerRecorder, route *Route, r *http.Request, c *call
 	c.set = m.set
 	c.prepare(s, route, w, r)
 	protocol := c.match.protocol
-	client := route.Binding.Downstream(transcoder.Exchange{W: w, R: r, Values: c.match.path.Values, Host: c.origin.host, AllowOrigin: m.allowOrigin}, protocol)
+	client := route.Binding.Downstream(transcoder.Exchange{W: w, R: r, Values: c.match.path.Values}, protocol)
 	if err == nil {
 		err = c.requestMetadata(s)
 	}

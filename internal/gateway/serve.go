@@ -39,7 +39,7 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	m := route.method
 	c.set = m.set
 	c.prepare(s, route, w, r)
-	x := transcoder.Exchange{W: w, R: r, Values: c.match.path.Values, Host: c.origin.host, AllowOrigin: m.allowOrigin}
+	x := transcoder.Exchange{W: w, R: r, Values: c.match.path.Values}
 	if m.changesHeader {
 		x.BeforeHeader = c.beforeHeader
 	}

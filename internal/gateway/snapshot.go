@@ -80,9 +80,6 @@ type Method struct {
 	endless bool
 	// changesHeader: some policy changes the header of the answer.
 	changesHeader bool
-	// allowOrigin tells whose pages may open a WebSocket beside our own; nil for
-	// nobody's.
-	allowOrigin func(origin string) bool
 }
 
 // acquire takes the current snapshot for one request; nil before the first.

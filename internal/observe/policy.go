@@ -167,11 +167,16 @@ func (c *call) end(o *policy.Outcome) {
 }
 
 // decide counts the decisions of the policies behind: all before the one that
-// refused have admitted the call, those after it were not asked.
+// refused have admitted the call, those after it were not asked. None was where the
+// one that refused is not among them: it stands before them all.
 func (c *call) decide() {
+	by := c.request.RefusedBy
+	if by != "" && !slices.ContainsFunc(c.observer.behind, func(d decision) bool { return d.name == by }) {
+		return
+	}
 	for i := range c.observer.behind {
 		d := &c.observer.behind[i]
-		if d.name == c.request.RefusedBy {
+		if d.name == by {
 			d.refused.Inc()
 			return
 		}
