@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +26,7 @@ type Conn struct {
 	log       *slog.Logger
 	authority string
 	network   string
-	tls       *tls.Config // nil for cleartext
+	tls       *security // nil for cleartext
 
 	ready atomic.Pointer[[]*transport.Conn] // what calls are spread over; never changed
 	next  atomic.Uint32
@@ -45,7 +44,7 @@ type Conn struct {
 	open          map[*transport.Conn]*endpoint // those in use, and those with calls to be finished
 	failure       error                         // why there are no addresses
 	unresolved    error                         // why the last question for the addresses had no answer
-	failureLogged bool                          // the log heard that the backend cannot be reached
+	failureLogged string                        // the log heard that the backend cannot be reached for this reason; "" if it can
 	staleLogged   bool                          // the log heard that its name is not resolved any more
 
 	pool  *Pool
@@ -59,7 +58,7 @@ func newConn(t Target, log *slog.Logger) (*Conn, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	config, err := t.config()
+	secure, err := newSecurity(t.TLS)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +66,7 @@ func newConn(t Target, log *slog.Logger) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{target: t, log: log, network: network(parsed), tls: config, changed: make(chan struct{}), open: map[*transport.Conn]*endpoint{}}
+	c := &Conn{target: t, log: log, network: network(parsed), tls: secure, changed: make(chan struct{}), open: map[*transport.Conn]*endpoint{}}
 	c.authority = t.authority(builder, parsed)
 	c.ready.Store(new([]*transport.Conn))
 	c.ctx, c.cancel = context.WithCancel(context.Background())

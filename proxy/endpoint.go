@@ -170,7 +170,7 @@ func (e *endpoint) dialOne(address string) (*transport.Conn, error) {
 	options := transport.Options{Authority: c.authority, UserAgent: userAgent, Pool: pool, Keepalive: e.keepalive, Room: c.line.take}
 	if c.tls != nil {
 		options.Scheme = "https"
-		if conn, err = handshake(ctx, conn, c.tls, c.authority); err != nil {
+		if conn, err = handshake(ctx, conn, c.tls.current(), c.authority); err != nil {
 			return nil, err
 		}
 	}

@@ -9,8 +9,8 @@ type news struct {
 	err   error // nil: none
 }
 
-// report tells the log, once, that the backend cannot be reached, or that its name
-// is not resolved any more, and when it is again.
+// report tells the log, once for each reason, that the backend cannot be reached, or
+// that its name is not resolved any more, and when it is again.
 func (c *Conn) report() {
 	c.mu.Lock()
 	all := c.news()
@@ -30,12 +30,12 @@ func (c *Conn) news() (all []news) {
 		return nil
 	}
 	switch failure := c.why(); {
-	case c.reached() && c.failureLogged:
-		c.failureLogged = false
+	case c.reached() && c.failureLogged != "":
+		c.failureLogged = ""
 		all = append(all, news{slog.LevelInfo, "the backend is reached again", nil})
-	case !c.reached() && failure != nil && !c.failureLogged:
-		c.failureLogged = true
-		all = append(all, news{slog.LevelWarn, "the backend cannot be reached", failure})
+	case !c.reached() && failure != nil && reason(failure) != c.failureLogged:
+		c.failureLogged = reason(failure)
+		all = append(all, news{slog.LevelWarn, "the backend cannot be reached", withTLSAdvice(failure)})
 	}
 	switch stale := c.unresolved != nil && len(c.endpoints) > 0; {
 	case stale && !c.staleLogged:

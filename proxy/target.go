@@ -1,12 +1,9 @@
 package proxy
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -113,41 +110,4 @@ func network(parsed resolver.Target) string {
 		return "unix"
 	}
 	return "tcp"
-}
-
-// config reads the files and makes the TLS of connections; nil for cleartext.
-func (t Target) config() (*tls.Config, error) {
-	if t.TLS == nil {
-		return nil, nil
-	}
-	config := &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		NextProtos:         []string{"h2"},
-		ServerName:         t.TLS.ServerName,
-		InsecureSkipVerify: t.TLS.InsecureSkipVerify, //nolint:gosec // the operator asked for it, for tests
-	}
-	if t.TLS.CA != "" {
-		pem, err := os.ReadFile(t.TLS.CA)
-		if err != nil {
-			return nil, fmt.Errorf("ca: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca: %s holds no PEM certificate", t.TLS.CA)
-		}
-	}
-	if (t.TLS.Certificate == "") != (t.TLS.Key == "") {
-		return nil, errors.New("tls: certificate and key go together; only one is set")
-	}
-	if t.TLS.Certificate != "" {
-		// Read at each handshake, so that a renewed certificate is used.
-		if _, err := tls.LoadX509KeyPair(t.TLS.Certificate, t.TLS.Key); err != nil {
-			return nil, fmt.Errorf("certificate: %w", err)
-		}
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(t.TLS.Certificate, t.TLS.Key)
-			return &pair, err
-		}
-	}
-	return config, nil
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -27,17 +26,17 @@ func (c *restCall) readBody() error {
 	if err != nil {
 		return err
 	}
-	unbound := c.boundReading()
+	reading := watchReading(c.r.Context(), c.w, c.deadline)
 	if encoding == nil {
 		c.raw, err = appendAll(c.raw[:0], c.r.Body, limit, c.r.ContentLength)
 	} else {
 		c.scratch, err = appendAll(c.scratch[:0], c.r.Body, mostCompressed(limit), c.r.ContentLength)
 	}
-	if err == nil {
-		unbound()
-		if encoding != nil {
-			return c.inflate(encoding, bytes.NewReader(c.scratch))
-		}
+	if late := reading.done(); late != nil {
+		return late
+	}
+	if err == nil && encoding != nil {
+		return c.inflate(encoding, bytes.NewReader(c.scratch))
 	}
 	return bodyError(err, limit)
 }
@@ -59,27 +58,6 @@ func (c *restCall) inflate(e *encoding, from io.Reader) error {
 // compressed becomes a little longer.
 func mostCompressed(limit int64) int64 { return limit + limit/64 + 1<<10 }
 
-// bodyTimeout is how long the body of a unary request may take to arrive.
-const bodyTimeout = time.Minute
-
-// boundReading gives the body until the call's deadline, at most bodyTimeout, to
-// arrive. The function it returns ends that; a body that failed stays bound, as
-// the server reads on at the end of the request.
-func (c *restCall) boundReading() func() {
-	deadline := time.Now().Add(bodyTimeout)
-	if d, ok := c.r.Context().Deadline(); ok && d.Before(deadline) {
-		deadline = d
-	}
-	if !c.deadline.IsZero() && c.deadline.Before(deadline) {
-		deadline = c.deadline
-	}
-	controller := http.NewResponseController(c.w)
-	if controller.SetReadDeadline(deadline) != nil {
-		return func() {} // not a connection, as in `transom call`
-	}
-	return func() { _ = controller.SetReadDeadline(time.Time{}) }
-}
-
 // dropBody reads a body that nobody wants, within the bounds of one that somebody does:
 // only behind the body does net/http see that a client of HTTP/1.1 goes away
 // (Semantics 311).
@@ -88,10 +66,13 @@ func (c *restCall) dropBody() error {
 		return nil
 	}
 	limit := c.binding.Method.Settings.MaxBody
-	unbound := c.boundReading()
-	switch _, err := io.CopyN(io.Discard, c.r.Body, limit+1); err {
+	reading := watchReading(c.r.Context(), c.w, c.deadline)
+	_, err := io.CopyN(io.Discard, c.r.Body, limit+1)
+	if late := reading.done(); late != nil {
+		return late
+	}
+	switch err {
 	case io.EOF:
-		unbound()
 		return nil
 	case nil:
 		return tooLarge(limit)

@@ -102,11 +102,11 @@ func (c *envelopeCall) recvFrame() (proxy.Frame, error) {
 	if !c.method.Shape.Unary() {
 		return c.recvOnly() // the relay looks after streams
 	}
-	reading := watchReading(c.w, c.due)
+	reading := watchReading(c.r.Context(), c.w, c.due)
 	f, err := c.recvOnly()
-	if reading.done() {
+	if late := reading.done(); late != nil {
 		f.Free()
-		return proxy.Frame{}, errLate
+		return proxy.Frame{}, late
 	}
 	return f, err
 }

@@ -1,6 +1,8 @@
 package transcoder
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -9,48 +11,70 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// errLate ends a unary call whose message does not come.
+const (
+	// bodyTimeout is how long the body of a unary request may take to arrive.
+	bodyTimeout = time.Minute
+	// readingLook is how often a body that is slow to arrive is looked at.
+	readingLook = 250 * time.Millisecond
+)
+
+// errLate ends a unary call whose body does not come.
 var errLate = status.Error(codes.DeadlineExceeded, "the body did not arrive in time")
 
 // lateness breaks off the reading of a unary request that takes longer than
-// bodyTimeout, or than the call may. A timer costs less than a read deadline, which over HTTP/2 is two
-// messages to the connection's own goroutine.
+// bodyTimeout, or than the call may, or that still goes on when the gateway ends its
+// calls (Semantics 311, 320). Looking from time to time costs a request less than a
+// read deadline, which over HTTP/2 is two messages to the connection's own goroutine,
+// and than waiting for its context, and nothing where the body is there.
 type lateness struct {
-	timer *time.Timer
+	ctx context.Context
+	due time.Time
 
-	mu   sync.Mutex
-	w    http.ResponseWriter // nil when the reading is over
-	late bool
+	mu    sync.Mutex
+	timer *time.Timer
+	w     http.ResponseWriter // nil when the reading is over
+	why   error               // it was broken off
 }
 
-// watchReading begins to watch; due is the call's deadline, zero for none. done
-// must be called.
-func watchReading(w http.ResponseWriter, due time.Time) *lateness {
-	wait := bodyTimeout
-	if !due.IsZero() {
-		wait = min(wait, time.Until(due))
+// watchReading begins to watch. ctx is the request's own; due is the call's deadline,
+// zero for none. done must be called.
+func watchReading(ctx context.Context, w http.ResponseWriter, due time.Time) *lateness {
+	now := time.Now()
+	l := &lateness{ctx: ctx, w: w, due: now.Add(bodyTimeout)}
+	if !due.IsZero() && due.Before(l.due) {
+		l.due = due
 	}
-	l := &lateness{w: w}
-	l.timer = time.AfterFunc(wait, l.breakOff)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer = time.AfterFunc(min(readingLook, l.due.Sub(now)), l.look)
 	return l
 }
 
-func (l *lateness) breakOff() {
+func (l *lateness) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.w == nil {
 		return
 	}
-	l.late = true
+	left := time.Until(l.due)
+	switch err := l.ctx.Err(); {
+	case left <= 0, errors.Is(err, context.DeadlineExceeded):
+		l.why = errLate
+	case err != nil:
+		l.why = status.FromContextError(err).Err()
+	default:
+		l.timer.Reset(min(readingLook, left))
+		return
+	}
 	_ = http.NewResponseController(l.w).SetReadDeadline(time.Unix(1, 0)) // unsupported only by recorders, which do not block
 }
 
-// done ends the watch, for the ResponseWriter must not be used after the call;
-// true if the reading was broken off.
-func (l *lateness) done() (late bool) {
-	l.timer.Stop()
+// done ends the watch, for the ResponseWriter must not be used after the call; it says
+// why the reading was broken off, nil if it was not.
+func (l *lateness) done() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.timer.Stop()
 	l.w = nil
-	return l.late
+	return l.why
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/nearest"
@@ -63,6 +65,9 @@ func (in *caller) run(ctx context.Context, s streams, method string) error {
 		return problem(err)
 	}
 	defer func() { _ = body.Close() }()
+	if in.metadata, err = in.sent(); err != nil {
+		return err
+	}
 	g, err := in.once(ctx, s, false)
 	if err != nil {
 		return err
@@ -78,7 +83,18 @@ func (in *caller) run(ctx context.Context, s streams, method string) error {
 	}
 	answer := &terminal{out: s.out, header: http.Header{}, unblock: body.Close}
 	answer.serve(g, request)
-	return problem(answer.finish())
+	return problem(unreached(g, route.Upstream, answer.finish()))
+}
+
+// unreached puts in place of a call's error why its upstream could not be reached, if
+// that is so: who calls is who can mend it.
+func unreached(g *gateway.Gateway, upstream string, err error) error {
+	for _, u := range g.Upstreams() {
+		if err != nil && u.Name == upstream && u.State == connectivity.TransientFailure.String() && u.Failure != "" {
+			return fmt.Errorf("%s: the server cannot be reached: %s", u.Target, u.Failure)
+		}
+	}
+	return err
 }
 
 // body opens what -d names. Closing it ends a read that waits.
@@ -134,17 +150,28 @@ func (in *caller) request(ctx context.Context, route gateway.Listed, body io.Rea
 	if route.Stream == "server_streaming" || route.Stream == "bidi_streaming" { // a unary call would tell the service
 		request.Header.Set("Accept", contentTypeEvents)
 	}
-	for _, h := range in.headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok {
-			return nil, fmt.Errorf("-H %q: expected 'name: value'", h)
+	for name, values := range in.metadata {
+		for _, value := range values {
+			addMetadata(request.Header, name, value)
 		}
-		addMetadata(request.Header, strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 	if in.timeout > 0 {
 		request.Header.Set("X-Request-Timeout", fmt.Sprint(in.timeout.Seconds()))
 	}
 	return request, nil
+}
+
+// sent is the metadata that the flags name; values of binary ones are in base64.
+func (in *caller) sent() (metadata.MD, error) {
+	sent := metadata.MD{}
+	for _, h := range in.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return nil, fmt.Errorf("-H %q: expected 'name: value'", h)
+		}
+		sent.Append(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	return sent, nil
 }
 
 // addMetadata sends any metadata as it is. Policies look for credentials in the

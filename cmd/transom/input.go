@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
@@ -32,7 +35,8 @@ type input struct {
 	upstreamCA     string
 	listen, admin  string
 	folders        []string
-	unguarded      bool // no policy holds
+	unguarded      bool        // no policy holds
+	metadata       metadata.MD // for servers that are asked for their schemas
 }
 
 // flags declares the flags of the input.
@@ -102,7 +106,7 @@ func (in *input) once(ctx context.Context, s streams, offline bool) (*gateway.Ga
 	if err != nil {
 		return nil, err
 	}
-	g := gateway.New(gateway.Options{Load: in.load, Telemetry: telemetry, Version: version, Offline: offline, Unguarded: in.unguarded})
+	g := gateway.New(gateway.Options{Load: in.load, Telemetry: telemetry, Version: version, Offline: offline, Unguarded: in.unguarded, Metadata: in.asking()})
 	if _, err := g.Reload(ctx); err != nil {
 		g.Close()
 		return nil, problem(err)
@@ -111,6 +115,23 @@ func (in *input) once(ctx context.Context, s streams, offline bool) (*gateway.Ga
 		_, _ = io.WriteString(s.err, p.String()+"\n")
 	}
 	return g, nil
+}
+
+// asking is the metadata for servers that are asked for their schemas, as it goes over
+// the wire.
+func (in *input) asking() metadata.MD {
+	raw := in.metadata.Copy()
+	for name, values := range raw {
+		if !strings.HasSuffix(name, "-bin") {
+			continue
+		}
+		for i, value := range values {
+			if decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(value, "=")); err == nil {
+				values[i] = string(decoded)
+			}
+		}
+	}
+	return raw
 }
 
 // quietTelemetry reports nothing: what is wrong is printed instead.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -17,14 +16,16 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/http1head"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/tlsfiles"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 // listener is one address of the gateway.
 type listener struct {
 	net.Listener
-	tls  *tls.Config
-	pair *certificate // nil without TLS
+	tls  *tls.Config // nil for cleartext
+	pair *tlsfiles.Kept[*tls.Certificate]
+	ca   *tlsfiles.Kept[*x509.CertPool] // of the clients; nil where they need no certificate
 }
 
 func openListener(c *transomv1.Listener, file *config.File) (*listener, error) {
@@ -32,14 +33,11 @@ func openListener(c *transomv1.Listener, file *config.File) (*listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		network, address = "unix", path
 	}
-	var config *tls.Config
-	var pair *certificate
+	opened := new(listener)
 	if c.GetTls() != nil {
-		var err error
-		if config, pair, err = serverTLS(c.GetTls(), file); err != nil {
+		if err := opened.serveTLS(c.GetTls(), file); err != nil {
 			return nil, err
 		}
-		config.GetConfigForClient = coalesce.ConfigForClient(nil)
 	}
 	l, err := net.Listen(network, address)
 	if err != nil && network == "unix" && left(address) && os.Remove(address) == nil {
@@ -48,7 +46,8 @@ func openListener(c *transomv1.Listener, file *config.File) (*listener, error) {
 	if err != nil {
 		return nil, advised(err)
 	}
-	return &listener{Listener: coalesce.Listener(l), tls: config, pair: pair}, nil
+	opened.Listener = coalesce.Listener(l)
+	return opened, nil
 }
 
 // check has what comes over the listener's connections checked, by HTTP/1, before it
@@ -88,136 +87,68 @@ func left(socket string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// serverTLS reads the certificate anew when its file changes.
-func serverTLS(c *transomv1.ServerTls, file *config.File) (*tls.Config, *certificate, error) {
-	pair := &certificate{cert: file.Resolve(c.GetCertificate()), key: file.Resolve(c.GetKey())}
-	if _, err := pair.get(nil); err != nil {
-		return nil, nil, err
+// serveTLS reads the listener's certificate and the authorities of its clients, and
+// does so again when their files change.
+func (l *listener) serveTLS(c *transomv1.ServerTls, file *config.File) (err error) {
+	if l.pair, err = tlsfiles.Pair(file.Resolve(c.GetCertificate()), file.Resolve(c.GetKey())); err != nil {
+		return err
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get, NextProtos: []string{"h2", "http/1.1"}}
-	if ca := c.GetClientCa(); ca != "" {
-		pem, err := os.ReadFile(file.Resolve(ca))
-		if err != nil {
-			return nil, nil, fmt.Errorf("client_ca: %w", err)
+	own := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return l.pair.Get(), nil }
+	l.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: own, NextProtos: []string{"h2", "http/1.1"}}
+	var forClient func(*tls.ClientHelloInfo) (*tls.Config, error)
+	if name := c.GetClientCa(); name != "" {
+		if l.ca, err = tlsfiles.Authorities(file.Resolve(name), name); err != nil {
+			return fmt.Errorf("client_ca: %w", err)
 		}
-		config.ClientCAs = x509.NewCertPool()
-		if !config.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, nil, fmt.Errorf("client_ca: %s holds no PEM certificate", ca)
-		}
-		config.ClientAuth = tls.RequireAndVerifyClientCert
-		pair.caFile, pair.ca = file.Resolve(ca), pem
+		l.tls.ClientAuth = tls.RequireAndVerifyClientCert
+		forClient = clientsOf(l.tls.Clone(), l.ca)
 	}
-	return config, pair, nil
-}
-
-// certificate is a key pair in files.
-type certificate struct {
-	cert, key string
-	caFile    string // of the clients; "" for none
-	ca        []byte // what it held at the start
-
-	mu     sync.Mutex
-	times  [2]time.Time // of the files as they were last read
-	pair   *tls.Certificate
-	report func(why string) // nil for nobody
-}
-
-// get returns the pair as it is on disk; the last good one while the files cannot be
-// used.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	times := [2]time.Time{modified(c.cert), modified(c.key)}
-	if c.pair != nil && times == c.times {
-		return c.pair, nil
-	}
-	c.times = times
-	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
-	if err == nil && c.pair != nil && within(c.pair) == nil {
-		err = within(&pair) // a good one is not given up for one that no client takes
-	}
-	if err != nil {
-		err = fmt.Errorf("certificate %s and key %s: %w", c.cert, c.key, err)
-		if c.pair == nil {
-			return nil, err
-		}
-		c.tell(err.Error() + "; the one before stays in service")
-		return c.pair, nil
-	}
-	c.pair = &pair
-	c.tell("")
-	return c.pair, nil
-}
-
-// reported has what is wrong with the files told to somebody from now on.
-func (c *certificate) reported(report func(why string)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.report = report
-	if err := within(c.pair); err != nil {
-		c.tell(fmt.Sprintf("certificate %s: %v", c.cert, err))
-	}
-}
-
-func (c *certificate) tell(why string) {
-	if c.report != nil {
-		c.report(why)
-	}
-}
-
-// otherCA says why the authority of the clients' certificates is not that of its file;
-// "" where it is.
-func (c *certificate) otherCA() string {
-	if c.caFile == "" {
-		return ""
-	}
-	pem, err := os.ReadFile(c.caFile)
-	switch {
-	case err != nil:
-		return fmt.Sprintf("client_ca: %v; the one before stays in service", err)
-	case !bytes.Equal(pem, c.ca):
-		return "client_ca: " + c.caFile + " has changed; restart to have it take effect"
-	}
-	return ""
-}
-
-// within says why clients refuse a certificate at this time; nil where they do not.
-func within(pair *tls.Certificate) error {
-	switch now := time.Now(); {
-	case pair.Leaf == nil:
-		return nil
-	case now.After(pair.Leaf.NotAfter):
-		return fmt.Errorf("it expired on %s", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
-	case now.Before(pair.Leaf.NotBefore):
-		return fmt.Errorf("it is valid from %s only", pair.Leaf.NotBefore.UTC().Format(time.RFC3339))
-	}
+	l.tls.GetConfigForClient = coalesce.ConfigForClient(forClient)
 	return nil
 }
 
-// checkListeners looks at the files of the listeners as serve would, without listening.
-func checkListeners(file *config.File) error {
-	var errs []error
-	for i, c := range file.Config.GetListeners() {
-		if c.GetTls() == nil {
-			continue
+// clientsOf makes a tls.Config.GetConfigForClient that checks clients by the latest
+// authorities. A session that began with others is not resumed: crypto/tls looks for
+// them.
+func clientsOf(base *tls.Config, authorities *tlsfiles.Kept[*x509.CertPool]) func(*tls.ClientHelloInfo) (*tls.Config, error) {
+	var mu sync.Mutex
+	base.ClientCAs = authorities.Get()
+	return func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		now := authorities.Get()
+		mu.Lock()
+		defer mu.Unlock()
+		if base.ClientCAs != now {
+			base = base.Clone()
+			base.ClientCAs = now
 		}
-		_, pair, err := serverTLS(c.GetTls(), file)
-		if err == nil {
-			if err = within(pair.pair); err != nil {
-				err = fmt.Errorf("certificate %s: %w", pair.cert, err)
-			}
-		}
-		if err != nil {
-			errs = append(errs, at(file, fmt.Sprintf("listeners[%d]", i), "--listen", err))
-		}
+		return base, nil
 	}
-	return errors.Join(errs...)
 }
 
-func modified(path string) time.Time {
-	info, err := os.Stat(path)
-	if err != nil {
-		return time.Time{}
+// report has what is wrong with the listener's files told to somebody from now on.
+func (l *listener) report(tell func(what, why string)) {
+	if l.pair != nil {
+		l.pair.Report(func(why string) { tell("", why) })
 	}
-	return info.ModTime()
+	if l.ca != nil {
+		l.ca.Report(func(why string) { tell(".client_ca", clientCA(why)) })
+	}
+}
+
+// review reads the listener's files again if they have changed.
+func (l *listener) review() {
+	if l.pair != nil {
+		l.pair.Get()
+	}
+	if l.ca != nil {
+		l.ca.Get()
+	}
+}
+
+// clientCA says of what is wrong that it is so with client_ca.
+func clientCA(why string) string {
+	if why == "" {
+		return ""
+	}
+	return "client_ca: " + why
 }

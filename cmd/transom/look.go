@@ -34,7 +34,7 @@ func newCheck(s streams) *cobra.Command {
 		Long:  "Check compiles protos, HTTP rules and policies as serve does. Each problem is\nprinted as file:line:column: message; exit code 1 where there is one.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return in.look(c.Context(), s, args, func(g *gateway.Gateway) error {
-				if err := checkListeners(g.Config()); err != nil {
+				if err := checkFiles(g); err != nil {
 					return problem(err)
 				}
 				found := counted(len(g.Routes()), "route")

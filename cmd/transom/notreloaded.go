@@ -69,7 +69,7 @@ func fixed(f *config.File) map[string]proto.Message {
 }
 
 // compare looks for settings that are others than at the start, and for files of
-// certificates that cannot be used.
+// listeners that cannot be used.
 func (s *server) compare(now *config.File) {
 	if now == nil {
 		return
@@ -87,10 +87,7 @@ func (s *server) compare(now *config.File) {
 		}
 		s.not.set(what, why)
 	}
-	for i, l := range s.listeners {
-		if l.pair != nil {
-			_, _ = l.pair.get(nil) // which reports what is wrong, and has the last good one
-			s.not.set(fmt.Sprintf("listeners[%d].tls.client_ca", i), l.pair.otherCA())
-		}
+	for _, l := range s.listeners {
+		l.review()
 	}
 }

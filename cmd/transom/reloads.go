@@ -86,9 +86,10 @@ func (r *reloads) run(ctx context.Context, hup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hup:
+			_, _ = r.gateway.Reload(ctx) // which logs what is wrong
 		case <-r.wanted:
+			_, _ = r.gateway.Follow(ctx) // as above
 		}
-		_, _ = r.gateway.Reload(ctx) // which logs what is wrong
 		if r.reloaded != nil {
 			r.reloaded(r.gateway.Config())
 		}

@@ -48,7 +48,8 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	if err != nil {
 		return problem(err)
 	}
-	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version})
+	not := newNotReloaded(telemetry)
+	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, NotReloaded: not.set})
 	g.AwaitServers()
 	defer g.Close()
 	reloads := newReloads(g, telemetry.Log)
@@ -62,10 +63,11 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	if limit := heap.Limit(os.DirFS("/")); limit > 0 {
 		telemetry.Log.Info("memory limit from the cgroup", "bytes", limit)
 	}
-	server, err := listen(file, g, telemetry)
+	server, err := listen(file, g, telemetry, not)
 	if err != nil {
 		return problem(err)
 	}
+	g.LogInService()
 	reloads.reloaded = server.compare
 	defer reloads.start(ctx)()
 	server.start()

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -44,6 +45,7 @@ type server struct {
 	gateway   *gateway.Gateway
 	file      *config.File // of the start
 	not       *notReloaded
+	log       *slog.Logger
 	draining  atomic.Bool
 
 	http      []*http.Server
@@ -53,8 +55,8 @@ type server struct {
 }
 
 // listen opens all listeners, or none.
-func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry) (*server, error) {
-	s := &server{gateway: g, file: file, not: newNotReloaded(t), failed: make(chan error, 1)}
+func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry, not *notReloaded) (*server, error) {
+	s := &server{gateway: g, file: file, not: not, log: t.Log, failed: make(chan error, 1)}
 	var errs []error
 	for i, c := range file.Config.GetListeners() {
 		l, err := openListener(c, file)
@@ -63,9 +65,7 @@ func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry) (*serve
 			continue
 		}
 		l.check(headOptions(g), t)
-		if l.pair != nil {
-			l.pair.reported(func(why string) { s.not.set(fmt.Sprintf("listeners[%d].tls", i), why) })
-		}
+		l.report(func(what, why string) { s.not.set(fmt.Sprintf("listeners[%d].tls%s", i, what), why) })
 		s.listeners = append(s.listeners, l)
 		h := newHTTPServer(g.Context(), g, l.tls, t)
 		limitConnections(h, c)
@@ -161,7 +161,11 @@ func (s *server) wait(ctx context.Context) error {
 // shutdown ends the server without losing a request that was accepted: not
 // ready, no more keep-alive, no more connections, then the calls in flight.
 func (s *server) shutdown(ctx context.Context) error {
+	start := time.Now()
 	s.draining.Store(true)
+	all, streams := s.gateway.InFlight()
+	s.log.Info("draining: the gateway is shutting down", "calls", all-streams, "streams", streams,
+		"limit", s.file.Config.GetShutdownTimeout().AsDuration().String())
 	for _, h := range s.http {
 		h.SetKeepAlivesEnabled(false)
 	}
@@ -189,6 +193,8 @@ func (s *server) shutdown(ctx context.Context) error {
 		errs = append(errs, ignoreClosed(s.adminHTTP.Close()))
 	}
 	s.running.Wait()
+	all, streams = s.gateway.InFlight()
+	s.log.Info("stopped", "took", time.Since(start).Round(time.Millisecond).String(), "calls", all-streams, "streams", streams)
 	return errors.Join(errs...)
 }
 

@@ -49,7 +49,7 @@ var rules = map[string]rule{
 	"internal/httprule": {never: protobuf, reason: "templates and their matching are fuzzed and measured without descriptors"},
 	"internal/schema":   {ours: base, never: []string{"net/http"}, reason: "descriptors come before any protocol that serves them"},
 	"internal/config":   {ours: slices.Concat(base, []string{"internal/httprule"}), reason: "the file is checked before anything is built of it"},
-	"proxy":             {ours: []string{"proxy/transport"}, never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
+	"proxy":             {ours: []string{"proxy/transport", "internal/tlsfiles"}, never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
 	"proxy/transport":   {never: slices.Concat(jsons, []string{"net/http"}), reason: "one connection, for itself: it is tested and fuzzed frame by frame"},
 
 	"transcoder/jsonwire": {ours: base, never: []string{"net/http"}, reason: "a codec: messages in, messages out, for any edge"},
@@ -72,6 +72,7 @@ var rules = map[string]rule{
 	"internal/nearest":      {reason: "it compares texts"},
 	"internal/rpccode":      {reason: "every part names codes alike, so it knows none of them"},
 	"internal/problem":      {reason: "every input's problems look alike, so it knows none of them"},
+	"internal/tlsfiles":     {reason: "files of listeners and of upstreams are kept alike, so it knows neither"},
 	"internal/coalesce":     {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
 	"internal/http1head":    {never: protobuf, reason: "it is fuzzed beside net/http; what to answer is its caller's"},
 	"internal/generate":     {reason: "it must build when nothing else does"},

@@ -35,6 +35,10 @@ type builder struct {
 	services map[protoreflect.FullName]string
 	// undecided are what nothing is said of; nil for a configuration that is right.
 	undecided *undecided
+	// wrong are servers whose own options are wrong, and how. They are left out of a
+	// second attempt, which is incomplete then.
+	wrong      map[*schema.Registry]Problems
+	incomplete bool
 }
 
 // build reads all inputs and compiles them. The snapshot is nil beside fatal
@@ -47,8 +51,11 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 	b := g.newBuilder(file, g.sources)
 	b.connect()
 	problems := b.read(ctx)
+	if len(b.wrong) > 0 {
+		b, problems = b.withoutWrong(problems)
+	}
 	b.addOwnServices(linkedPlans())
-	if len(problems.Fatal()) == 0 && !b.sources.waiting() {
+	if len(problems.Fatal()) == 0 && !b.incomplete && !b.sources.waiting() {
 		// All methods are known, so what selects none of them is a mistake.
 		b.rules.unused(b)
 		b.policies.unused(b)
@@ -81,36 +88,35 @@ func (g *Gateway) newBuilder(file *config.File, from *sources) *builder {
 func (b *builder) read(ctx context.Context) Problems {
 	b.prepare()
 	registries, problems := b.sources.load(ctx, b.file, b.snapshot.conns)
+	b.compile(registries, problems)
+	return problems
+}
+
+// compile adds all services of the schemas, of which problems tell.
+func (b *builder) compile(registries []*schema.Registry, problems Problems) {
 	b.problems = append(b.problems, problems...)
 	b.snapshot.registries = registries
 	for _, r := range registries {
 		b.addRegistry(r)
 	}
-	return problems
 }
 
-// unready says why a gateway that asks servers for their schemas serves no route.
-// One that was given nothing to serve does what it was told.
+// unready says why a gateway serves no route though it has schemas. problems are theirs.
 func (b *builder) unready(problems Problems) string {
-	if len(b.snapshot.routes) > 0 {
+	switch {
+	case len(b.snapshot.routes) > 0 || len(b.file.Config.GetSchemas()) == 0:
 		return ""
-	}
-	for _, source := range b.file.Config.GetSchemas() {
-		if source.GetReflection() == nil {
-			continue
-		}
-		if len(problems) == 0 {
-			return "no route is served: the server that was asked for its schema has no method to serve"
-		}
+	case len(problems) > 0:
 		return "no route is served: " + problems[0].String()
+	case slices.ContainsFunc(b.file.Config.GetSchemas(), func(s *transomv1.SchemaSource) bool { return s.GetReflection() != nil }):
+		return "no route is served: the server that was asked for its schema has no method to serve"
 	}
-	return ""
+	return "no route is served: the schemas have no method, or none that is served"
 }
 
 // discard gives back what an unfinished snapshot holds.
 func (b *builder) discard() {
-	b.snapshot.refs.Store(1)
-	b.snapshot.release()
+	b.snapshot.discard()
 }
 
 // refuse notes a problem at a place of the configuration file.
@@ -216,7 +222,7 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	set, problems := b.snapshot.policies.Compile(policy.Target{
 		Method: d, RPC: rpc, Layers: b.layers(r, d), Extensions: resolver{r},
 	})
-	b.problems = append(b.problems, problems...)
+	b.policyProblems(r, problems)
 	if set == nil {
 		set = policy.NewSet(nil)
 	}

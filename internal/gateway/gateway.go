@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/metadata"
+
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
@@ -36,8 +38,14 @@ type Options struct {
 	// Unguarded holds no call to a policy. It is for somebody who reaches the
 	// backends anyway, and never for a gateway that serves others.
 	Unguarded bool
+	// Metadata is sent to servers that are asked for their schemas.
+	Metadata metadata.MD
 	// Version is the program's, for what it says of itself.
 	Version string
+	// NotReloaded is told why something is not in effect as its files or its address
+	// now have it, and with "" that it is again. Nil: nobody is told. It may be called
+	// from several goroutines at once.
+	NotReloaded func(what, why string)
 }
 
 // Gateway is an http.Handler that serves the latest good Snapshot.
@@ -58,6 +66,8 @@ type Gateway struct {
 
 	// inFlight counts the requests, for the end.
 	inFlight atomic.Int64
+	streams  atomic.Int64 // those of them that are streams
+	grace    time.Duration
 
 	reload struct {
 		sync.Mutex
@@ -72,11 +82,15 @@ var _ http.Handler = (*Gateway)(nil)
 func New(o Options) *Gateway {
 	g := &Gateway{
 		options: o,
-		state:   policy.NewState(policy.StateOptions{Log: o.Telemetry.Log, Offline: o.Offline}),
 		pool:    proxy.NewPool(o.Telemetry.Log),
 		sources: newSources(),
 		errors:  transcoder.NewErrorWriter(linkedPlans()),
+		grace:   graceOfVanished,
 	}
+	g.state = policy.NewState(policy.StateOptions{Log: o.Telemetry.Log, Offline: o.Offline, KeysRead: func(issuer, why string) {
+		g.notReloaded("keys of "+issuer, why)
+	}})
+	g.sources.metadata = o.Metadata
 	g.ending, g.end = context.WithCancelCause(context.Background())
 	g.draining, g.drain = context.WithCancel(g.ending)
 	g.own = g.newServices()
@@ -90,6 +104,13 @@ func New(o Options) *Gateway {
 	return g
 }
 
+// notReloaded tells why something is not in effect as it should be, "" for what is.
+func (g *Gateway) notReloaded(what, why string) {
+	if g.options.NotReloaded != nil {
+		g.options.NotReloaded(what, why)
+	}
+}
+
 // Context is the parent of all requests' contexts: a server's BaseContext. It ends with
 // EndCalls.
 func (g *Gateway) Context() context.Context { return g.ending }
@@ -99,6 +120,11 @@ func (g *Gateway) Context() context.Context { return g.ending }
 func (g *Gateway) Drain() {
 	g.own.health.Shutdown()
 	g.drain()
+}
+
+// InFlight is how many requests are being served, and how many of them are streams.
+func (g *Gateway) InFlight() (all, streams int) {
+	return int(g.inFlight.Load()), int(g.streams.Load())
 }
 
 // EndCalls ends all calls in flight with UNAVAILABLE: their time is over.

@@ -57,6 +57,14 @@ func Inputs(c *config.File) []string {
 			}
 		}
 	}
+	for _, u := range c.Config.GetUpstreams() {
+		t := u.GetGrpc().GetTls()
+		for _, name := range []string{t.GetCa(), t.GetCertificate(), t.GetKey()} {
+			if name != "" {
+				files = append(files, c.Resolve(name))
+			}
+		}
+	}
 	slices.Sort(files)
 	return slices.Compact(files)
 }

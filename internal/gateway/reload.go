@@ -44,24 +44,19 @@ func (g *Gateway) Reload(ctx context.Context) (Change, error) {
 	defer g.reload.Unlock()
 	start := time.Now()
 	next, problems := g.build(ctx)
+	return g.swap(start, next, problems)
+}
+
+// swap puts a snapshot into service; where problems are fatal, there is none.
+func (g *Gateway) swap(start time.Time, next *Snapshot, problems Problems) (Change, error) {
 	metrics, log := g.options.Telemetry.Metrics, g.options.Telemetry.Log
 	if fatal := problems.Fatal(); len(fatal) > 0 {
 		metrics.ReloadFailed(start, places(fatal)...)
-		for _, p := range fatal {
-			if g.current.Load() == nil {
-				break
-			}
-			log.Error("reload: "+p.Message, "file", p.File, "line", p.Line, "column", p.Column)
-		}
-		failed := ReloadStatus{FailedAt: time.Now(), Problems: problems, Generation: g.reload.generation}
-		if last := g.last.Load(); last != nil {
-			failed.LoadedAt, failed.Change = last.LoadedAt, last.Change
-		}
-		g.last.Store(&failed)
+		g.refused(problems)
 		return Change{}, fatal
 	}
 	for _, p := range problems {
-		log.Warn("load: "+p.Message, "file", p.File, "line", p.Line, "column", p.Column)
+		log.Warn("load: "+p.Message, placed(p)...)
 	}
 	g.reload.generation++
 	next.Generation, next.Built, next.BuildFor, next.Problems = g.reload.generation, time.Now(), time.Since(start), problems
@@ -71,20 +66,79 @@ func (g *Gateway) Reload(ctx context.Context) (Change, error) {
 	g.last.Store(&ReloadStatus{LoadedAt: next.Built, Problems: problems, Generation: next.Generation, Change: change})
 	g.retainMetrics(next)
 	g.own.update(old, next)
+	g.reviewUpstreams(old)
+	metrics.ReloadSucceeded(start)
 	if old != nil {
 		old.release()
+		g.LogInService()
 	}
-	metrics.ReloadSucceeded(start)
-	log.Info("in service: "+change.String(), "generation", next.Generation, "routes", len(next.routes),
-		"took", next.BuildFor.Round(time.Millisecond).String())
 	return change, nil
+}
+
+// refused notes the problems of a reload that failed.
+func (g *Gateway) refused(problems Problems) {
+	if g.current.Load() != nil {
+		for _, p := range problems.Fatal() {
+			g.options.Telemetry.Log.Error("reload: "+p.Message, placed(p)...)
+		}
+	}
+	failed := ReloadStatus{FailedAt: time.Now(), Problems: problems, Generation: g.reload.generation}
+	if last := g.last.Load(); last != nil {
+		failed.LoadedAt, failed.Change = last.LoadedAt, last.Change
+	}
+	g.last.Store(&failed)
+	g.reviewUpstreams(nil)
+}
+
+// LogInService logs what is in service. Reload does so for all but the first snapshot,
+// which is in service only when its caller listens.
+func (g *Gateway) LogInService() {
+	last, current := g.last.Load(), g.current.Load()
+	if last == nil || current == nil {
+		return
+	}
+	log := g.options.Telemetry.Log
+	log.Info("in service: "+last.Change.String(), "generation", current.Generation, "routes", len(current.routes),
+		"took", current.BuildFor.Round(time.Millisecond).String())
+	if current.unready != "" {
+		log.Warn(current.unready)
+	}
+}
+
+// placed is where a problem is, as attributes of a line of the log.
+func placed(p Problem) []any {
+	if p.File == "" {
+		return nil
+	}
+	if p.Line == 0 {
+		return []any{"file", p.File}
+	}
+	return []any{"file", p.File, "line", p.Line, "column", p.Column}
+}
+
+// reviewUpstreams tells of upstreams whose files cannot be used (Semantics 322). old is
+// the snapshot before, whose upstreams may not be there any more; nil for none.
+func (g *Gateway) reviewUpstreams(old *Snapshot) {
+	setting := func(name string) string { return "upstreams." + name + ".grpc.tls" }
+	now := map[string]bool{}
+	for _, u := range g.Upstreams() {
+		now[u.Name] = true
+		g.notReloaded(setting(u.Name), u.NotReloaded)
+	}
+	if old == nil {
+		return
+	}
+	for name := range old.conns {
+		if !now[name] {
+			g.notReloaded(setting(name), "")
+		}
+	}
 }
 
 // Status says how the last reload went; nil before the first.
 func (g *Gateway) Status() *ReloadStatus { return g.last.Load() }
 
-// Ready says whether a snapshot is in service that serves something, or was told
-// to serve nothing, and the gateway is not shutting down, and if not, why.
+// Ready reports whether a snapshot is in service that serves something, and the gateway is not shutting down, and if not, why.
 func (g *Gateway) Ready() (ready bool, reason string) {
 	current := g.current.Load()
 	switch {

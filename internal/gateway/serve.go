@@ -37,6 +37,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // found wrong with the request already.
 func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *http.Request, c *call, err error) {
 	m := route.method
+	if !m.Shape.Unary() {
+		g.streams.Add(1)
+		defer g.streams.Add(-1)
+	}
 	c.set = m.set
 	c.prepare(s, route, w, r)
 	x := transcoder.Exchange{W: w, R: r, Values: c.match.path.Values}

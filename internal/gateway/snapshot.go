@@ -108,3 +108,11 @@ func (s *Snapshot) release() {
 		c.Release()
 	}
 }
+
+// discard closes a snapshot that never was in service; nil is none.
+func (s *Snapshot) discard() {
+	if s != nil {
+		s.refs.Store(1)
+		s.release()
+	}
+}

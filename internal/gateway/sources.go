@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/config"
@@ -28,10 +29,12 @@ type sources struct {
 	plans      map[*schema.Registry]*jsonwire.Plans
 	registries map[string]*schema.Registry // by source name
 	tolerant   map[*schema.Registry]bool   // a bad method costs itself alone
+	servers    map[*schema.Registry]bool   // it is what a server told
 	offered    map[*schema.Registry][]offered
 	// patience is how long to wait for a server where the start goes on without it;
 	// 0 where it does not.
 	patience time.Duration
+	metadata metadata.MD // for servers that are asked
 }
 
 func newSources() *sources {
@@ -40,6 +43,7 @@ func newSources() *sources {
 		plans:      map[*schema.Registry]*jsonwire.Plans{},
 		registries: map[string]*schema.Registry{},
 		tolerant:   map[*schema.Registry]bool{},
+		servers:    map[*schema.Registry]bool{},
 		offered:    map[*schema.Registry][]offered{},
 	}
 }
@@ -81,8 +85,10 @@ func (s *sources) load(ctx context.Context, file *config.File, conns map[string]
 			registry = s.same(o.from.Name(), registry)
 		}
 		// A folder can be mended; a set or a server is somebody else's.
-		_, mine := file.Config.GetSchemas()[o.index].GetSource().(*transomv1.SchemaSource_Directory)
+		source := file.Config.GetSchemas()[o.index]
+		_, mine := source.GetSource().(*transomv1.SchemaSource_Directory)
 		s.tolerant[registry] = !mine
+		s.servers[registry] = source.GetReflection() != nil
 		s.offered[registry] = offeredOf(file, o.index)
 		all = append(all, registry)
 	}
@@ -99,26 +105,23 @@ type opened struct {
 	problems Problems
 }
 
-// open makes the sources of a configuration. All folders are one.
+// open makes the sources of a configuration. All folders are one, and what is named
+// twice is one.
 func (s *sources) open(file *config.File, conns map[string]*proxy.Conn) ([]*opened, Problems) {
 	var all []*opened
 	var problems Problems
-	folders := foldersOf(file)
 	for i, source := range file.Config.GetSchemas() {
+		if slices.ContainsFunc(file.Config.GetSchemas()[:i], func(before *transomv1.SchemaSource) bool { return sameSource(before, source) }) {
+			continue // opened with the first of them
+		}
 		from, err := s.source(source, file, conns)
 		if _, folder := source.GetSource().(*transomv1.SchemaSource_Directory); folder {
-			if folders == nil {
-				continue // opened with the first of them
-			}
-			from, folders = schema.Directories(folders...), nil
+			from = schema.Directories(foldersOf(file)...)
 		}
 		if err != nil {
 			line, column := file.Position("schemas", i)
 			problems = append(problems, Problem{File: file.Path, Line: line, Column: column, Message: err.Error()})
 			continue
-		}
-		if slices.ContainsFunc(all, func(o *opened) bool { return o.from == from }) {
-			continue // one server that is named twice
 		}
 		all = append(all, &opened{index: i, from: from})
 	}
@@ -137,18 +140,36 @@ func foldersOf(file *config.File) []string {
 	return folders
 }
 
-// offeredOf says what a source of a configuration offers; a folder, what all of them
-// do.
+// sameSource reports whether two schemas of a configuration are read as one.
+func sameSource(a, b *transomv1.SchemaSource) bool {
+	switch a := a.GetSource().(type) {
+	case *transomv1.SchemaSource_Directory:
+		_, ok := b.GetSource().(*transomv1.SchemaSource_Directory)
+		return ok
+	case *transomv1.SchemaSource_DescriptorSet:
+		b, ok := b.GetSource().(*transomv1.SchemaSource_DescriptorSet)
+		return ok && a.DescriptorSet == b.DescriptorSet
+	case *transomv1.SchemaSource_Reflection:
+		b, ok := b.GetSource().(*transomv1.SchemaSource_Reflection)
+		return ok && a.Reflection.GetUpstream() == b.Reflection.GetUpstream()
+	}
+	return false
+}
+
+// offeredOf says what a source of a configuration offers: what all schemas do that are
+// read as one with it.
 func offeredOf(file *config.File, index int) []offered {
 	all := file.Config.GetSchemas()
-	if _, folder := all[index].GetSource().(*transomv1.SchemaSource_Directory); !folder {
-		return []offered{newOffered(index, "", all[index])}
-	}
 	var list []offered
 	for i, source := range all {
-		if s, ok := source.GetSource().(*transomv1.SchemaSource_Directory); ok {
-			list = append(list, newOffered(i, inDirectory(file.Directory, s.Directory), source))
+		if !sameSource(source, all[index]) {
+			continue
 		}
+		folder := ""
+		if s, ok := source.GetSource().(*transomv1.SchemaSource_Directory); ok {
+			folder = inDirectory(file.Directory, s.Directory)
+		}
+		list = append(list, newOffered(i, folder, source))
 	}
 	return list
 }
@@ -243,6 +264,33 @@ func (s *sources) isTolerant(r *schema.Registry) bool {
 	return s.tolerant[r]
 }
 
+// isServers reports whether the registry is what a server told.
+func (s *sources) isServers(r *schema.Registry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.servers[r]
+}
+
+// replace puts other registries in the place of some that load gave; nil stands for
+// none.
+func (s *sources) replace(all []*schema.Registry, by map[*schema.Registry]*schema.Registry) []*schema.Registry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*schema.Registry
+	for _, r := range all {
+		other, replaced := by[r]
+		switch {
+		case !replaced:
+			list = append(list, r)
+		case other != nil:
+			s.tolerant[other], s.servers[other], s.offered[other] = s.tolerant[r], s.servers[r], s.offered[r]
+			list = append(list, other)
+		}
+	}
+	s.forget(list)
+	return list
+}
+
 // plansOf returns the plans of a registry in use.
 func (s *sources) plansOf(r *schema.Registry) *jsonwire.Plans {
 	s.mu.Lock()
@@ -254,6 +302,7 @@ func (s *sources) plansOf(r *schema.Registry) *jsonwire.Plans {
 func (s *sources) forget(used []*schema.Registry) {
 	plans := map[*schema.Registry]*jsonwire.Plans{}
 	maps.DeleteFunc(s.offered, func(r *schema.Registry, _ []offered) bool { return !slices.Contains(used, r) })
+	maps.DeleteFunc(s.servers, func(r *schema.Registry, _ bool) bool { return !slices.Contains(used, r) })
 	maps.DeleteFunc(s.tolerant, func(r *schema.Registry, _ bool) bool { return !slices.Contains(used, r) })
 	for _, r := range used {
 		if plans[r] = s.plans[r]; plans[r] == nil {
@@ -278,8 +327,12 @@ func (s *sources) source(c *transomv1.SchemaSource, file *config.File, conns map
 		}
 		key := name + " " + conn.Target().Address
 		if s.reflectors[key] == nil {
+			if file.Path == "" {
+				name = conn.Target().Address // who gave flags gave no name
+			}
 			s.reflectors[key] = schema.Reflection(name, conn)
 			s.reflectors[key].Await(s.patience)
+			s.reflectors[key].Send(s.metadata)
 		}
 		return s.reflectors[key], nil
 	}

@@ -176,6 +176,8 @@ type UpstreamStatus struct {
 	observe.Upstream
 	// Failure is why the state is TRANSIENT_FAILURE.
 	Failure string
+	// NotReloaded is why the files of its TLS are not in effect as they are now.
+	NotReloaded string
 }
 
 // Upstreams lists the backends, by name.
@@ -193,6 +195,7 @@ func (g *Gateway) Upstreams() []UpstreamStatus {
 		if err := conn.Failure(); err != nil {
 			u.Failure = err.Error()
 		}
+		u.NotReloaded = conn.NotReloaded()
 		list = append(list, u)
 	}
 	slices.SortFunc(list, func(a, b UpstreamStatus) int { return strings.Compare(a.Name, b.Name) })

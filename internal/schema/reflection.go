@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -24,8 +26,9 @@ const (
 // Reflector is the source of a running server that answers the gRPC reflection
 // service, v1 or v1alpha. It is safe for concurrent use.
 type Reflector struct {
-	name string
-	conn grpc.ClientConnInterface
+	name     string
+	conn     grpc.ClientConnInterface
+	metadata metadata.MD
 
 	// protocol is the index of the version that answered last.
 	protocol atomic.Int32
@@ -50,6 +53,9 @@ var _ Source = (*Reflector)(nil)
 func Reflection(name string, conn grpc.ClientConnInterface) *Reflector {
 	return &Reflector{name: name, conn: conn}
 }
+
+// Send has the server be sent metadata with each question. Call it before the first.
+func (r *Reflector) Send(md metadata.MD) { r.metadata = md }
 
 // Name implements [Source].
 func (r *Reflector) Name() string { return r.name }
@@ -118,7 +124,7 @@ func (r *Reflector) Changed(ctx context.Context) bool {
 
 // display names a file of the server.
 func (r *Reflector) display(importPath string) string {
-	return r.name + ":" + importPath
+	return r.name + ":" + shortened(importPath)
 }
 
 // absent names the services that the server lists and the registry lacks.
@@ -132,9 +138,9 @@ func (r *Reflector) absent(found *reflected, registry *Registry) Problems {
 		if have[name] {
 			continue
 		}
-		message := fmt.Sprintf("service %s is left out: its file could not be loaded", name)
+		message := fmt.Sprintf("service %s is left out: its file could not be loaded", shortened(string(name)))
 		if reason := found.refused[name]; reason != nil {
-			message = fmt.Sprintf("service %s is left out: the server lists it and does not describe it: %s", name, statusText(reason))
+			message = fmt.Sprintf("service %s is left out: the server lists it and does not describe it: %s", shortened(string(name)), statusText(reason))
 		}
 		problems = append(problems, Problem{File: r.name, Message: message})
 	}
@@ -151,6 +157,9 @@ func (r *Reflector) fetch(ctx context.Context) (found *reflected, err error) {
 	}(ctx)
 	ctx, cancel := context.WithTimeout(ctx, reflectionTimeout)
 	defer cancel()
+	if len(r.metadata) > 0 {
+		ctx = metadata.NewOutgoingContext(ctx, r.metadata)
+	}
 	var failure error
 	first := int(r.protocol.Load())
 	for i := range reflectionMethods {
@@ -178,7 +187,19 @@ func (r *Reflector) fetch(ctx context.Context) (found *reflected, err error) {
 	case codes.Unavailable, codes.DeadlineExceeded:
 		why = errServerAway
 	}
-	return nil, fmt.Errorf("%w: %s", why, statusText(failure))
+	return nil, fmt.Errorf("%w: %s%s", why, statusText(failure), r.advice())
+}
+
+// advice is what the connection knows to do about its failure, for people.
+func (r *Reflector) advice() string {
+	conn, ok := r.conn.(interface{ Advice() string })
+	if !ok {
+		return ""
+	}
+	if advice := conn.Advice(); advice != "" {
+		return ": " + advice
+	}
+	return ""
 }
 
 // A server that does not answer may do so later; one that answers something else
@@ -209,5 +230,16 @@ func statusText(err error) string {
 	if !ok {
 		return err.Error()
 	}
-	return fmt.Sprintf("%s (%v)", s.Message(), s.Code())
+	return fmt.Sprintf("%s (%v)", shortened(s.Message()), s.Code())
+}
+
+// maxShown bounds what a server's name or text has in a message, in bytes.
+const maxShown = 200
+
+// shortened is a server's text for people.
+func shortened(s string) string {
+	if len(s) <= maxShown {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxShown], "") + "…"
 }
