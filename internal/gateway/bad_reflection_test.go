@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
@@ -195,8 +197,14 @@ func startAsking(t *testing.T, patience time.Duration, addresses map[string]stri
 		fmt.Fprintf(&schemas, "  - reflection: { upstream: %s }\n", name)
 		fmt.Fprintf(&upstreams, "  %s: { services: [bad.%s], grpc: { target: %q } }\n", name, name, address)
 	}
+	return startConfigured(t, patience, "schemas:\n"+schemas.String()+"upstreams:\n"+upstreams.String())
+}
+
+// startConfigured starts a gateway of a configuration that waits for servers no longer.
+func startConfigured(t *testing.T, patience time.Duration, text string) *Gateway {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "transom.yaml")
-	if err := os.WriteFile(path, []byte("schemas:\n"+schemas.String()+"upstreams:\n"+upstreams.String()), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	telemetry, err := observe.Setup(&transomv1.Telemetry{}, "test", io.Discard)
@@ -243,6 +251,120 @@ func TestBadReflection(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// guarded is a file of the service bad.NAME with a policy in its own options.
+func guarded(path, name string, policy *transomv1.Policy) []byte {
+	file := new(descriptorpb.FileDescriptorProto)
+	if err := proto.Unmarshal(badFile(path, name, "transom/v1/annotations.proto"), file); err != nil {
+		panic(err)
+	}
+	options := new(descriptorpb.ServiceOptions)
+	proto.SetExtension(options, transomv1.E_Service, policy)
+	file.Service[0].Options = options
+	wire, err := proto.Marshal(file)
+	if err != nil {
+		panic(err)
+	}
+	return wire
+}
+
+// TestWrongOptionsOfAServer pins Semantics 323: a policy that is wrong in a server's own
+// descriptors takes out that server alone, and one that it gave before stays in service.
+func TestWrongOptionsOfAServer(t *testing.T) {
+	wrong := guarded("s.proto", "S", &transomv1.Policy{Timeout: durationpb.New(-time.Second)})
+	var wrongNow atomic.Bool
+	wrongNow.Store(true)
+	script := answering(func(q *question) *answer {
+		if q.GetListServices() != "" {
+			return listed("bad.S")
+		}
+		if wrongNow.Load() {
+			return sent(wrong)
+		}
+		return sent(badFile("s.proto", "S"))
+	})
+	g := startAsking(t, time.Minute, map[string]string{"S": serveReflection(t, script), "Sound": serveReflection(t, soundReflection)})
+	warned := func(meanwhile string) {
+		t.Helper()
+		for _, p := range g.Status().Problems {
+			if p.Warning && strings.HasPrefix(p.File, "S:s.proto") && strings.Contains(p.Message, "timeout") && strings.HasSuffix(p.Message, meanwhile) {
+				return
+			}
+		}
+		t.Errorf("nothing tells %q: %v", meanwhile, g.Status().Problems)
+	}
+	if knows(g, "bad.S/Get") || !knows(g, "bad.Sound/Get") {
+		t.Errorf("the routes are %v", g.Routes())
+	}
+	warned("none of the server's methods is served until it is mended")
+	wrongNow.Store(false)
+	if _, err := g.Reload(t.Context()); err != nil || !knows(g, "bad.S/Get") {
+		t.Errorf("mended: %v", err)
+	}
+	wrongNow.Store(true)
+	for range 2 {
+		if _, err := g.Reload(t.Context()); err != nil || !knows(g, "bad.S/Get") || !knows(g, "bad.Sound/Get") {
+			t.Errorf("wrong again: %v", err)
+		}
+		warned("what the server gave before stays in service")
+	}
+}
+
+// TestOneServerTwice: each of its schemas adds what it selects.
+func TestOneServerTwice(t *testing.T) {
+	both := answering(func(q *question) *answer {
+		switch {
+		case q.GetListServices() != "":
+			return listed("bad.A", "bad.B", "bad.C")
+		default:
+			name := strings.TrimPrefix(q.GetFileContainingSymbol(), "bad.")
+			return sent(badFile(name+".proto", name))
+		}
+	})
+	g := startConfigured(t, time.Minute, "schemas:\n  - { reflection: { upstream: u }, services: [bad.A] }\n"+
+		"  - { reflection: { upstream: u }, services: [bad.B] }\nupstreams: { u: { grpc: { target: \""+serveReflection(t, both)+"\" } } }\n")
+	if !knows(g, "bad.A/Get") || !knows(g, "bad.B/Get") || knows(g, "bad.C/Get") {
+		t.Errorf("the routes are %v", g.Routes())
+	}
+	if problems := g.Status().Problems; len(problems) > 0 {
+		t.Error(problems)
+	}
+}
+
+// TestHugeNameIsShortened: nobody reads a megabyte.
+func TestHugeNameIsShortened(t *testing.T) {
+	g := startAsking(t, time.Minute, map[string]string{"S": serveReflection(t, badReflection["a huge name"])})
+	for _, p := range g.Status().Problems {
+		if len(p.String()) > 1000 {
+			t.Errorf("a problem of %d bytes", len(p.String()))
+		}
+	}
+	if len(g.Status().Problems) == 0 {
+		t.Error("nobody is told")
+	}
+}
+
+// TestSilentBesideSound pins Semantics 323: who does not answer keeps nobody else's
+// methods from being served when the patience is over.
+func TestSilentBesideSound(t *testing.T) {
+	silent := func(stream questions) error {
+		<-stream.Context().Done()
+		return nil
+	}
+	g := startAsking(t, 100*time.Millisecond, map[string]string{"S": serveReflection(t, silent), "Sound": serveReflection(t, soundReflection)})
+	// The sound one may be slow to answer on a busy machine: then it is followed.
+	defer g.PollReflection(t.Context(), func() { _, _ = g.Reload(t.Context()) })()
+	poll.Until(t, "the sound server to be served", func() bool { return knows(g, "bad.Sound/Get") })
+	if ready, reason := g.Ready(); !ready {
+		t.Error(reason)
+	}
+	told := func(p Problem) bool {
+		return p.Warning && p.File == "S" && strings.Contains(p.Message, "its methods are served once it can")
+	}
+	if problems := g.Status().Problems; !slices.ContainsFunc(problems, told) {
+		t.Errorf("nobody is told of the silent one: %v", problems)
 	}
 }
 
