@@ -18,7 +18,8 @@ import (
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/transom-gateway/transom/internal/poll"
-	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/attempt"
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // TestGRPCInterop runs gRPC's own interoperability tests for clients
@@ -38,12 +39,12 @@ func TestGRPCInterop(t *testing.T) {
 		"nginx":    startNginx(t, direct.Addr().String()),
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn, err := proxy.NewPool(slog.New(slog.DiscardHandler)).Get(proxy.Target{Address: target})
+			conn, err := upstream.NewPool(slog.New(slog.DiscardHandler)).Get(upstream.Target{Address: target})
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(conn.Release)
-			runGRPCInterop(t, conn)
+			runGRPCInterop(t, attempt.NewClient(conn))
 		})
 	}
 }
@@ -112,7 +113,7 @@ http {
 	return "unix:" + socket
 }
 
-func runGRPCInterop(t *testing.T, conn *proxy.Conn) {
+func runGRPCInterop(t *testing.T, conn grpc.ClientConnInterface) {
 	t.Helper()
 	client := testpb.NewTestServiceClient(conn)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -7,9 +7,9 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// pool lends the buffers of all messages, those that grpc-go reads into
+// Buffers lends the buffers of all messages, those that grpc-go reads into
 // included. Its buffers come back when the last reference to a Frame is freed.
-var pool mem.BufferPool = new(buffers)
+var Buffers mem.BufferPool = new(buffers)
 
 const (
 	minShift = 8  // 256 bytes

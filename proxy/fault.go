@@ -1,16 +1,8 @@
 package proxy
 
 import (
-	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
-	"io/fs"
-	"net"
-	"os"
-	"syscall"
 
-	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -42,39 +34,3 @@ var (
 	errNoAnswer    = transport.ErrNoAnswer
 	errManyAnswers = transport.ErrManyAnswers
 )
-
-// reason says in plain words why a backend cannot be reached. Addresses must not
-// reach a client (Semantics 26).
-func reason(err error) string {
-	const cannot = "the backend cannot be reached"
-	var certificate *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	var network net.Error
-	var name *net.DNSError
-	var alert *net.OpError // crypto/tls reports alerts so, by their sender
-	var frame http2.ConnectionError
-	switch {
-	case errors.Is(err, errClosed), errors.Is(err, transport.ErrFlood):
-		return err.Error()
-	case errors.Is(err, errNoAddress):
-		return cannot + ": its name has no address"
-	case errors.As(err, &name):
-		if name.IsNotFound {
-			return cannot + ": its name is not known"
-		}
-		return cannot + ": its name cannot be resolved"
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		return cannot + ": no answer in time"
-	case errors.As(err, &record), errors.As(err, &alert) && (alert.Op == "remote error" || alert.Op == "local error"):
-		return cannot + ": TLS failed"
-	case errors.Is(err, errNotHTTP2), errors.As(err, &frame), errors.Is(err, http2.ErrFrameTooLarge), errors.Is(err, transport.ErrPreface):
-		return "the backend does not speak HTTP/2"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return cannot + ": connection refused"
-	case errors.Is(err, fs.ErrNotExist):
-		return cannot + ": its socket does not exist"
-	case errors.As(err, &certificate):
-		return cannot + ": its certificate is not accepted"
-	}
-	return cannot
-}

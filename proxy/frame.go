@@ -16,7 +16,7 @@ func NewFrame(b []byte) Frame {
 	if len(b) == 0 {
 		return Frame{}
 	}
-	return Frame{buffers: mem.BufferSlice{mem.Copy(b, pool)}}
+	return Frame{buffers: mem.BufferSlice{mem.Copy(b, Buffers)}}
 }
 
 // WrapFrame takes b as it is. The caller must not change b any more; nobody
@@ -46,7 +46,7 @@ func (f *Frame) Bytes() []byte {
 	case 1:
 		return f.buffers[0].ReadOnlyData()
 	}
-	joined := f.buffers.MaterializeToBuffer(pool)
+	joined := f.buffers.MaterializeToBuffer(Buffers)
 	f.buffers.Free()
 	f.buffers = mem.BufferSlice{joined}
 	return joined.ReadOnlyData()

@@ -58,7 +58,7 @@ func (s *Services) Call(ctx context.Context, method string, _ Metadata, request 
 	if err != nil {
 		return Reply{}, statusError(err)
 	}
-	message, err := marshal(answer)
+	message, err := Marshal(answer)
 	if err != nil {
 		return Reply{}, status.Error(codes.Internal, err.Error())
 	}
@@ -85,7 +85,7 @@ func unknownMethod(method string) error {
 }
 
 func decodeRequest(f Frame, m any) error {
-	if err := unmarshal(f.Bytes(), m); err != nil {
+	if err := Unmarshal(f.Bytes(), m); err != nil {
 		return status.Error(codes.Internal, "the request's message is malformed")
 	}
 	return nil
@@ -182,7 +182,7 @@ func (h handlerStream) SetTrailer(md metadata.MD) {
 }
 
 func (h handlerStream) SendMsg(m any) error {
-	f, err := marshal(m)
+	f, err := Marshal(m)
 	if err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}

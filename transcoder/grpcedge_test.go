@@ -20,6 +20,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/attempt"
+	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
@@ -33,7 +35,7 @@ type edge struct {
 
 	bindings map[string]*transcoder.Binding
 	errors   *transcoder.ErrorWriter
-	upstream *proxy.GRPC
+	upstream *attempt.GRPC
 	headers  *transcoder.HeaderRules
 }
 
@@ -62,12 +64,12 @@ func newEdge(t testing.TB) *edge {
 // connect sends the calls from here on to a backend.
 func (e *edge) connect(t testing.TB, address string) {
 	t.Helper()
-	conn, err := proxy.NewPool(slog.New(slog.DiscardHandler)).Get(proxy.Target{Address: address})
+	conn, err := upstream.NewPool(slog.New(slog.DiscardHandler)).Get(upstream.Target{Address: address})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Release)
-	e.upstream = proxy.NewGRPC(conn, 64<<20)
+	e.upstream = attempt.NewGRPC(conn, 64<<20)
 }
 
 func dial(t testing.TB, address string, options ...grpc.DialOption) *grpc.ClientConn {

@@ -31,7 +31,7 @@ type rule struct {
 // Layers from below. Each may import what stands above it here.
 var (
 	base  = []string{"proto/transom/v1", "internal/field", "internal/nearest", "internal/problem", "internal/rpccode"}
-	parts = slices.Concat(base, []string{"proxy", "internal/schema", "internal/httprule", "internal/config"})
+	parts = slices.Concat(base, []string{"proxy/...", "internal/schema", "internal/httprule", "internal/config"})
 	edges = slices.Concat(parts, []string{"transcoder/...", "policy/...", "events", "internal/observe"})
 )
 
@@ -49,7 +49,9 @@ var rules = map[string]rule{
 	"internal/httprule": {never: protobuf, reason: "templates and their matching are fuzzed and measured without descriptors"},
 	"internal/schema":   {ours: base, never: []string{"net/http"}, reason: "descriptors come before any protocol that serves them"},
 	"internal/config":   {ours: slices.Concat(base, []string{"internal/httprule"}), reason: "the file is checked before anything is built of it"},
-	"proxy":             {ours: []string{"proxy/transport", "internal/tlsfiles"}, never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
+	"proxy":             {ours: []string{"proxy/transport"}, never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
+	"proxy/upstream":    {ours: []string{"proxy", "proxy/transport", "internal/tlsfiles"}, never: jsons, reason: "a choice among addresses knows neither the call's method nor its messages"},
+	"proxy/attempt":     {ours: []string{"proxy", "proxy/transport", "proxy/upstream"}, never: jsons, reason: "attempts stand between the relay and the upstream, and know bytes only"},
 	"proxy/transport":   {never: slices.Concat(jsons, []string{"net/http"}), reason: "one connection, for itself: it is tested and fuzzed frame by frame"},
 
 	"transcoder/jsonwire": {ours: base, never: []string{"net/http"}, reason: "a codec: messages in, messages out, for any edge"},
@@ -80,7 +82,7 @@ var rules = map[string]rule{
 }
 
 // helpers serve tests only and may import anything.
-var helpers = []string{"internal/gatewaytest/...", "internal/redistest/...", "internal/googleapis", "internal/loopback", "internal/walkthrough", "internal/pipes", "internal/poll"}
+var helpers = []string{"internal/testing/...", "internal/gatewaytest/...", "internal/redistest/...", "internal/googleapis", "internal/loopback", "internal/walkthrough", "internal/pipes", "internal/poll"}
 
 // TestImportDirection holds the table of the design: imports go one way.
 func TestImportDirection(t *testing.T) {

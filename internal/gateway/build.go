@@ -16,6 +16,7 @@ import (
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
@@ -77,7 +78,7 @@ func (g *Gateway) newBuilder(file *config.File, from *sources) *builder {
 		gateway:  g,
 		sources:  from,
 		file:     file,
-		snapshot: &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]*proxy.Conn{}},
+		snapshot: &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]*upstream.Conn{}},
 		services: map[protoreflect.FullName]string{},
 		settings: newSettings(file, g.options.Telemetry.Log),
 	}
@@ -230,12 +231,12 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 		b.snapshot.hide(d)
 		return
 	}
-	upstream, err := b.upstreams.of(string(d.Parent().FullName()))
+	to, err := b.upstreams.of(string(d.Parent().FullName()))
 	if err != nil {
 		b.problemAt(r, d.Parent(), err.Error())
 	}
-	m := b.newMethod(d, plans, set, upstream.backend(set.Effective.GetLimits().GetMaxResponseBytes()))
-	m.upstream = upstream.name
+	m := b.newMethod(d, plans, set, to.backend(set.Effective.GetLimits().GetMaxResponseBytes()))
+	m.upstream = to.name
 	b.addRoutes(r, plans, m)
 }
 

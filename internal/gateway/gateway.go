@@ -23,7 +23,7 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
-	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/transcoder"
 )
 
@@ -52,7 +52,7 @@ type Options struct {
 type Gateway struct {
 	options Options
 	state   *policy.State
-	pool    *proxy.Pool
+	pool    *upstream.Pool
 	sources *sources
 	own     *services
 	errors  *transcoder.ErrorWriter // for as long as there is no snapshot
@@ -82,7 +82,7 @@ var _ http.Handler = (*Gateway)(nil)
 func New(o Options) *Gateway {
 	g := &Gateway{
 		options: o,
-		pool:    proxy.NewPool(o.Telemetry.Log),
+		pool:    upstream.NewPool(o.Telemetry.Log),
 		sources: newSources(),
 		errors:  transcoder.NewErrorWriter(linkedPlans()),
 		grace:   graceOfVanished,

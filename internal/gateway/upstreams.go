@@ -15,19 +15,21 @@ import (
 	"github.com/transom-gateway/transom/internal/observe"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/attempt"
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // defaultMaxResponse bounds one message of a backend, in bytes.
 const defaultMaxResponse = 16 << 20
 
 // upstreams finds the backend of a service.
-type upstreams []upstream
+type upstreams []namedUpstream
 
-// upstream is one backend and which services live there.
-type upstream struct {
+// namedUpstream is one backend and which services live there.
+type namedUpstream struct {
 	name     string
 	services []string
-	conn     *proxy.Conn // nil: there is none
+	conn     *upstream.Conn // nil: there is none
 }
 
 // connect opens the configuration's upstreams. Connections that are as they
@@ -49,13 +51,13 @@ func (b *builder) connect() {
 		if len(services) == 0 && len(all) == 1 {
 			services = []string{"*"}
 		}
-		b.upstreams = append(b.upstreams, upstream{name: name, services: services, conn: conn})
+		b.upstreams = append(b.upstreams, namedUpstream{name: name, services: services, conn: conn})
 	}
-	slices.SortFunc(b.upstreams, func(a, c upstream) int { return strings.Compare(a.name, c.name) })
+	slices.SortFunc(b.upstreams, func(a, c namedUpstream) int { return strings.Compare(a.name, c.name) })
 }
 
-func target(u *transomv1.GrpcUpstream, directory string) proxy.Target {
-	t := proxy.Target{
+func target(u *transomv1.GrpcUpstream, directory string) upstream.Target {
+	t := upstream.Target{
 		Address:       u.GetTarget(),
 		Authority:     u.GetAuthority(),
 		Connections:   int(u.GetConnections()),
@@ -71,7 +73,7 @@ func target(u *transomv1.GrpcUpstream, directory string) proxy.Target {
 			}
 			return inDirectory(directory, path)
 		}
-		t.TLS = &proxy.TLS{
+		t.TLS = &upstream.TLS{
 			CA: file(c.GetCa()), Certificate: file(c.GetCertificate()), Key: file(c.GetKey()),
 			ServerName: c.GetServerName(), InsecureSkipVerify: c.GetInsecureSkipVerify(),
 		}
@@ -80,8 +82,8 @@ func target(u *transomv1.GrpcUpstream, directory string) proxy.Target {
 }
 
 // of returns the upstream whose pattern names the service most exactly.
-func (u upstreams) of(service string) (upstream, error) {
-	best, length := upstream{}, -1
+func (u upstreams) of(service string) (namedUpstream, error) {
+	best, length := namedUpstream{}, -1
 	for _, candidate := range u {
 		for _, pattern := range candidate.services {
 			if n := matchService(pattern, service); n > length {
@@ -143,14 +145,14 @@ func matchService(pattern, service string) int {
 	return -1
 }
 
-func (u upstream) backend(maxResponse uint64) proxy.Backend {
+func (u namedUpstream) backend(maxResponse uint64) proxy.Backend {
 	if u.conn == nil {
 		return noUpstream{}
 	}
 	if maxResponse == 0 {
 		maxResponse = defaultMaxResponse
 	}
-	return proxy.NewGRPC(u.conn, int(min(maxResponse, math.MaxInt32)))
+	return attempt.NewGRPC(u.conn, int(min(maxResponse, math.MaxInt32)))
 }
 
 // noUpstream answers for methods of a gateway without any upstream, as `check`

@@ -1,4 +1,4 @@
-package proxy
+package upstream_test
 
 import (
 	"io"
@@ -11,6 +11,9 @@ import (
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // TestFlood has a backend flood its connections with SETTINGS: its calls are
@@ -37,8 +40,8 @@ func TestFlood(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	log := new(lines)
-	conn, err := NewPool(slog.New(slog.NewTextHandler(log, nil))).Get(Target{Address: l.Addr().String()})
+	log := new(logtext.Text)
+	conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(log, nil))).Get(upstream.Target{Address: l.Addr().String()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package proxy
+package upstream_test
 
 import (
 	"context"
@@ -21,6 +21,9 @@ import (
 	"google.golang.org/grpc/credentials"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy/attempt"
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // certificate makes a certificate that signs itself, for a name, and returns the
@@ -86,18 +89,18 @@ func TestTLS(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		server *server
-		tls    TLS
+		tls    upstream.TLS
 		want   string // empty: it works
 	}{
-		{"a certificate that we trust", open, TLS{CA: ownFile, ServerName: "books.test"}, ""},
-		{"one of nobody's", open, TLS{ServerName: "books.test"}, unknown},
-		{"one of another name", open, TLS{CA: ownFile}, unknown},
-		{"no check", open, TLS{InsecureSkipVerify: true}, ""},
-		{"ours", closed, TLS{CA: ownFile, ServerName: "books.test", Certificate: usFile, Key: usKey}, ""},
-		{"ours is missing", closed, TLS{CA: ownFile, ServerName: "books.test"}, "the backend cannot be reached: TLS failed"},
+		{"a certificate that we trust", open, upstream.TLS{CA: ownFile, ServerName: "books.test"}, ""},
+		{"one of nobody's", open, upstream.TLS{ServerName: "books.test"}, unknown},
+		{"one of another name", open, upstream.TLS{CA: ownFile}, unknown},
+		{"no check", open, upstream.TLS{InsecureSkipVerify: true}, ""},
+		{"ours", closed, upstream.TLS{CA: ownFile, ServerName: "books.test", Certificate: usFile, Key: usKey}, ""},
+		{"ours is missing", closed, upstream.TLS{CA: ownFile, ServerName: "books.test"}, "the backend cannot be reached: TLS failed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			conn := get(t, Target{Address: test.server.address, TLS: &test.tls})
+			conn := get(t, upstream.Target{Address: test.server.address, TLS: &test.tls})
 			_, _, err := ask(t, conn)
 			if test.want == "" && err != nil || test.want != "" && (status.Code(err) != codes.Unavailable || status.Convert(err).Message() != test.want) {
 				t.Errorf("%v, want %q", err, test.want)
@@ -105,10 +108,10 @@ func TestTLS(t *testing.T) {
 		})
 	}
 	t.Run("large messages both ways", func(t *testing.T) {
-		conn := get(t, Target{Address: open.address, TLS: &TLS{CA: ownFile, ServerName: "books.test"}})
+		conn := get(t, upstream.Target{Address: open.address, TLS: &upstream.TLS{CA: ownFile, ServerName: "books.test"}})
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
-		reply, err := testpb.NewTestServiceClient(conn).UnaryCall(ctx, &testpb.SimpleRequest{Payload: &testpb.Payload{Body: make([]byte, 3<<20)}, ResponseSize: 3 << 20})
+		reply, err := testpb.NewTestServiceClient(attempt.NewClient(conn)).UnaryCall(ctx, &testpb.SimpleRequest{Payload: &testpb.Payload{Body: make([]byte, 3<<20)}, ResponseSize: 3 << 20})
 		if err != nil || len(reply.GetPayload().GetBody()) != 3<<20 {
 			t.Errorf("%d bytes, %v", len(reply.GetPayload().GetBody()), err)
 		}

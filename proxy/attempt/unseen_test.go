@@ -1,19 +1,21 @@
-package proxy
+package attempt
 
 import (
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/internal/testing/rawgrpc"
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // leaver is a server that leaves its first connection without having looked at
@@ -69,26 +71,11 @@ func (s *leaver) serve(conn net.Conn, leaves bool) {
 			_ = fr.WriteWindowUpdate(0, max(data.Length, 1))
 			_ = fr.WriteWindowUpdate(data.StreamID, max(data.Length, 1))
 			if got += int(data.Length); data.StreamEnded() {
-				answer(fr, data.StreamID, fmt.Sprint(got))
+				rawgrpc.Answer(fr, data.StreamID, fmt.Sprint(got))
 				got = 0
 			}
 		}
 	}
-}
-
-// answer answers a call with a message and status OK.
-func answer(fr *http2.Framer, id uint32, text string) {
-	fields := func(pairs ...string) []byte {
-		var b strings.Builder
-		e := hpack.NewEncoder(&b)
-		for i := 0; i < len(pairs); i += 2 {
-			_ = e.WriteField(hpack.HeaderField{Name: pairs[i], Value: pairs[i+1], Sensitive: true})
-		}
-		return []byte(b.String())
-	}
-	_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, BlockFragment: fields(":status", "200", "content-type", "application/grpc")})
-	_ = fr.WriteData(id, false, append([]byte{0, 0, 0, 0, byte(len(text))}, text...))
-	_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, EndStream: true, BlockFragment: fields("grpc-status", "0")})
 }
 
 // TestUnseen: what a backend has not seen goes to another connection, streams
@@ -96,7 +83,7 @@ func answer(fr *http2.Framer, id uint32, text string) {
 func TestUnseen(t *testing.T) {
 	connect := func(t *testing.T) *GRPC {
 		t.Helper()
-		conn, err := NewPool(slog.New(slog.DiscardHandler)).Get(Target{Address: startLeaver(t)})
+		conn, err := upstream.NewPool(slog.New(slog.DiscardHandler)).Get(upstream.Target{Address: startLeaver(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +91,7 @@ func TestUnseen(t *testing.T) {
 		return NewGRPC(conn, 1000)
 	}
 	t.Run("unary", func(t *testing.T) {
-		reply, err := connect(t).Call(t.Context(), "/test.Test/Unary", nil, WrapFrame([]byte("12345")))
+		reply, err := connect(t).Call(t.Context(), "/test.Test/Unary", nil, proxy.WrapFrame([]byte("12345")))
 		if err != nil || string(reply.Message.Bytes()) != "10" {
 			t.Errorf("%q, %v", reply.Message.Bytes(), err)
 		}
@@ -122,12 +109,12 @@ func TestUnseen(t *testing.T) {
 		{"more than is kept", []int{5, maxKept}, "", codes.Unavailable},
 	} {
 		t.Run("stream: "+test.name, func(t *testing.T) {
-			stream, err := connect(t).Open(t.Context(), "/test.Test/Stream", nil, Shape{ClientStreams: true, ServerStreams: true})
+			stream, err := connect(t).Open(t.Context(), "/test.Test/Stream", nil, proxy.Shape{ClientStreams: true, ServerStreams: true})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, size := range test.messages {
-				if err := stream.Send(WrapFrame(make([]byte, size))); err != nil && (test.code == codes.OK || err != io.EOF) {
+				if err := stream.Send(proxy.WrapFrame(make([]byte, size))); err != nil && (test.code == codes.OK || err != io.EOF) {
 					t.Fatal(err)
 				}
 			}

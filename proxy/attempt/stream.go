@@ -1,4 +1,4 @@
-package proxy
+package attempt
 
 import (
 	"context"
@@ -8,53 +8,35 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
+	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/transport"
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // maxKept bounds what a stream keeps of its messages, in bytes, to send them
 // again where the backend has not seen the stream.
 const maxKept = 64 << 10
 
-// grpcStream is a Stream of a GRPC.
+// grpcStream is a proxy.Stream of a GRPC.
 type grpcStream struct {
 	backend *GRPC
 	ctx     context.Context
 	request transport.Request
+	turn    upstream.Turn
 
 	mu     sync.Mutex // held while the messages are sent again, so that others wait
 	stream *transport.Stream
-	again  bool    // it can go to another connection: nothing came, and all that was sent is kept
-	kept   []Frame // what was sent, while again is set
-	bytes  int     // in kept
-	closed bool    // our half has ended
+	again  bool          // it can go to another connection: nothing came, and all that was sent is kept
+	kept   []proxy.Frame // what was sent, while again is set
+	bytes  int           // in kept
+	closed bool          // our half has ended
 }
 
-// open opens the stream on a connection that takes it.
-func (s *grpcStream) open() (*transport.Stream, error) {
-	var t turn
-	for {
-		conn, reserved, err := s.backend.conn.pick(s.ctx, &t)
-		if err != nil {
-			return nil, err
-		}
-		s.request.Reserved = reserved
-		stream, err := conn.Open(s.ctx, &s.request)
-		switch {
-		case err == transport.ErrFull:
-			continue // somebody was faster
-		case errors.Is(err, transport.ErrUnsent):
-			s.backend.conn.lost(conn)
-			continue
-		}
-		return stream, err
-	}
-}
-
-// Send implements Stream.
-func (s *grpcStream) Send(f Frame) error {
+// Send implements proxy.Stream.
+func (s *grpcStream) Send(f proxy.Frame) error {
 	defer f.Free()
 	stream, kept := s.keep(f)
-	err := stream.Send(f.buffers)
+	err := stream.Send(f.Buffers())
 	if err == io.EOF && kept {
 		return nil // Recv sends it again, or has the status
 	}
@@ -62,7 +44,7 @@ func (s *grpcStream) Send(f Frame) error {
 }
 
 // keep keeps a message that is about to be sent and reports whether it did.
-func (s *grpcStream) keep(f Frame) (on *transport.Stream, kept bool) {
+func (s *grpcStream) keep(f proxy.Frame) (on *transport.Stream, kept bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bytes += f.Len(); s.bytes > maxKept {
@@ -83,7 +65,7 @@ func (s *grpcStream) settle() {
 	s.kept = nil
 }
 
-// CloseSend implements Stream.
+// CloseSend implements proxy.Stream.
 func (s *grpcStream) CloseSend() error {
 	s.mu.Lock()
 	s.closed = true
@@ -92,8 +74,8 @@ func (s *grpcStream) CloseSend() error {
 	return stream.CloseSend()
 }
 
-// Recv implements Stream.
-func (s *grpcStream) Recv() (Frame, error) {
+// Recv implements proxy.Stream.
+func (s *grpcStream) Recv() (proxy.Frame, error) {
 	message, err := s.current().Recv()
 	if s.retry(err) {
 		message, err = s.current().Recv()
@@ -101,10 +83,10 @@ func (s *grpcStream) Recv() (Frame, error) {
 	if err != nil && err != io.EOF {
 		err = s.backend.failed(err)
 	}
-	return Frame{buffers: message}, err
+	return proxy.FrameOf(message), err
 }
 
-// Header implements Stream.
+// Header implements proxy.Stream.
 func (s *grpcStream) Header() (metadata.MD, error) {
 	header, err := s.current().Header()
 	if s.retry(err) {
@@ -113,7 +95,7 @@ func (s *grpcStream) Header() (metadata.MD, error) {
 	return header, err
 }
 
-// Trailer implements Stream.
+// Trailer implements proxy.Stream.
 func (s *grpcStream) Trailer() metadata.MD { return s.current().Trailer() }
 
 func (s *grpcStream) current() *transport.Stream {
@@ -134,13 +116,13 @@ func (s *grpcStream) retry(err error) bool {
 	if !errors.Is(err, transport.ErrUnprocessed) {
 		return false
 	}
-	stream, err := s.open()
+	stream, err := s.backend.conn.Open(s.ctx, &s.turn, &s.request)
 	if err != nil {
 		return false // the first reason is the better one
 	}
 	s.stream = stream
 	for _, f := range s.kept {
-		if stream.Send(f.buffers) != nil {
+		if stream.Send(f.Buffers()) != nil {
 			return true // Recv has the reason
 		}
 	}

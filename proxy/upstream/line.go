@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"context"
@@ -52,8 +52,8 @@ type waiter struct {
 	conn   *transport.Conn // keeps a stream for it; nil: it is to look anew
 }
 
-// turn is a call's place in the line. The zero turn has not waited yet.
-type turn struct {
+// Turn is a call's place in the line. The zero Turn has not waited yet.
+type Turn struct {
 	number uint64
 	until  time.Time
 }
@@ -61,7 +61,7 @@ type turn struct {
 // wait returns the connection that keeps a stream for the call when it is its
 // turn, or nil where there is no connection any more. A call that waits again does
 // so at its old place.
-func (l *line) wait(ctx context.Context, t *turn, w *waiter) (*transport.Conn, error) {
+func (l *line) wait(ctx context.Context, t *Turn, w *waiter) (*transport.Conn, error) {
 	timer := time.NewTimer(time.Until(t.until))
 	defer timer.Stop()
 	select {
@@ -81,7 +81,7 @@ func (l *line) wait(ctx context.Context, t *turn, w *waiter) (*transport.Conn, e
 }
 
 // join puts a call into the line.
-func (l *line) join(t *turn, log *slog.Logger) (*waiter, error) {
+func (l *line) join(t *Turn, log *slog.Logger) (*waiter, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if t.number == 0 {
@@ -92,7 +92,7 @@ func (l *line) join(t *turn, log *slog.Logger) (*waiter, error) {
 			return nil, errLongLine
 		}
 		l.last++
-		*t = turn{number: l.last, until: time.Now().Add(maxWait)}
+		*t = Turn{number: l.last, until: time.Now().Add(maxWait)}
 	}
 	w := &waiter{number: t.number, called: make(chan struct{})}
 	i, _ := slices.BinarySearchFunc(l.waiters, w.number, func(w *waiter, number uint64) int {

@@ -1,4 +1,4 @@
-package proxy
+package upstream_test
 
 import (
 	"context"
@@ -21,6 +21,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/proxy/attempt"
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // server is a real gRPC server that says which one it is.
@@ -75,9 +78,9 @@ func startOn(t testing.TB, l net.Listener, options ...grpc.ServerOption) *server
 	return s
 }
 
-func get(t testing.TB, target Target) *Conn {
+func get(t testing.TB, target upstream.Target) *upstream.Conn {
 	t.Helper()
-	conn, err := NewPool(slog.New(slog.DiscardHandler)).Get(target)
+	conn, err := upstream.NewPool(slog.New(slog.DiscardHandler)).Get(target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,11 +89,11 @@ func get(t testing.TB, target Target) *Conn {
 }
 
 // ask makes a call and returns who answered, and from which address we called.
-func ask(t testing.TB, conn *Conn) (server, client string, err error) {
+func ask(t testing.TB, conn *upstream.Conn) (server, client string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	reply, err := testpb.NewTestServiceClient(conn).UnaryCall(ctx, &testpb.SimpleRequest{})
+	reply, err := testpb.NewTestServiceClient(attempt.NewClient(conn)).UnaryCall(ctx, &testpb.SimpleRequest{})
 	return reply.GetUsername(), reply.GetOauthScope(), err
 }
 
@@ -115,7 +118,7 @@ func state(addresses ...string) resolver.State {
 // they change.
 func TestBalancing(t *testing.T) {
 	a, b, c := start(t, "tcp", "127.0.0.1:0"), start(t, "tcp", "127.0.0.1:0"), start(t, "tcp", "127.0.0.1:0")
-	seen := func(conn *Conn) map[string]int {
+	seen := func(conn *upstream.Conn) map[string]int {
 		counts := map[string]int{}
 		for range 30 {
 			name, _, err := ask(t, conn)
@@ -128,7 +131,7 @@ func TestBalancing(t *testing.T) {
 	}
 	t.Run("round robin", func(t *testing.T) {
 		r, target := names(t, a.address, b.address)
-		conn := get(t, Target{Address: target})
+		conn := get(t, upstream.Target{Address: target})
 		poll.Until(t, "calls to both", func() bool { return len(seen(conn)) == 2 })
 		if counts := seen(conn); counts[a.address] != 15 || counts[b.address] != 15 {
 			t.Errorf("%v", counts)
@@ -136,7 +139,7 @@ func TestBalancing(t *testing.T) {
 		// A stream to an address that goes away may end in peace.
 		stream := []testpb.TestService_StreamingOutputCallClient{}
 		for range 2 {
-			s, err := testpb.NewTestServiceClient(conn).StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
+			s, err := testpb.NewTestServiceClient(attempt.NewClient(conn)).StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +160,7 @@ func TestBalancing(t *testing.T) {
 		b.Stop()
 		poll.Until(t, "calls to the one that is left", func() bool {
 			name, _, err := ask(t, conn)
-			return err == nil && name == c.address && len(*conn.ready.Load()) == 1
+			return err == nil && name == c.address && upstream.Connections(conn) == 1
 		})
 	})
 	t.Run("pick first", func(t *testing.T) {
@@ -167,7 +170,7 @@ func TestBalancing(t *testing.T) {
 		}
 		_ = dead.Close()
 		_, target := names(t, dead.Addr().String(), a.address, c.address)
-		conn := get(t, Target{Address: target, LoadBalancing: "pick_first"})
+		conn := get(t, upstream.Target{Address: target, LoadBalancing: "pick_first"})
 		if counts := seen(conn); counts[a.address] != 30 {
 			t.Errorf("%v, want all to %s", counts, a.address)
 		}
@@ -175,8 +178,8 @@ func TestBalancing(t *testing.T) {
 		poll.Until(t, "calls to the next", func() bool { name, _, _ := ask(t, conn); return name == c.address })
 	})
 	t.Run("several connections", func(t *testing.T) {
-		conn := get(t, Target{Address: c.address, Connections: 3})
-		poll.Until(t, "three connections", func() bool { return len(*conn.ready.Load()) == 3 })
+		conn := get(t, upstream.Target{Address: c.address, Connections: 3})
+		poll.Until(t, "three connections", func() bool { return upstream.Connections(conn) == 3 })
 		clients := map[string]int{}
 		for range 30 {
 			_, client, err := ask(t, conn)
@@ -191,7 +194,7 @@ func TestBalancing(t *testing.T) {
 	})
 	t.Run("no addresses", func(t *testing.T) {
 		_, target := names(t)
-		if _, _, err := ask(t, get(t, Target{Address: target})); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "its name has no address") {
+		if _, _, err := ask(t, get(t, upstream.Target{Address: target})); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "its name has no address") {
 			t.Error(err)
 		}
 	})
@@ -203,20 +206,20 @@ func TestTargets(t *testing.T) {
 	start(t, "unix", socket)
 	tcp := start(t, "tcp", "127.0.0.1:0")
 	for _, address := range []string{tcp.address, "dns:///" + tcp.address, "passthrough:///" + tcp.address, "unix://" + socket, "unix:" + socket} {
-		if _, _, err := ask(t, get(t, Target{Address: address})); err != nil {
+		if _, _, err := ask(t, get(t, upstream.Target{Address: address})); err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
 	for _, test := range []struct {
-		target Target
+		target upstream.Target
 		want   string
 	}{
-		{Target{}, "the target is empty"},
-		{Target{Address: "a:1", LoadBalancing: "best"}, `the load balancing policy "best" is not known; expected round_robin or pick_first`},
-		{Target{Address: "dns:///"}, "missing address"},
-		{Target{Address: "unix://host/path"}, "unix://host/path"},
+		{upstream.Target{}, "the target is empty"},
+		{upstream.Target{Address: "a:1", LoadBalancing: "best"}, `the load balancing policy "best" is not known; expected round_robin or pick_first`},
+		{upstream.Target{Address: "dns:///"}, "missing address"},
+		{upstream.Target{Address: "unix://host/path"}, "unix://host/path"},
 	} {
-		if _, err := NewPool(slog.New(slog.DiscardHandler)).Get(test.target); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := upstream.NewPool(slog.New(slog.DiscardHandler)).Get(test.target); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v: %v, want %q", test.target, err, test.want)
 		}
 	}
@@ -252,14 +255,14 @@ func TestUnreachable(t *testing.T) {
 	_ = dead.Close()
 	plain := start(t, "tcp", "127.0.0.1:0")
 	for _, test := range []struct {
-		target Target
+		target upstream.Target
 		want   string
 	}{
-		{Target{Address: dead.Addr().String()}, "the backend cannot be reached: connection refused"},
-		{Target{Address: "unix:" + filepath.Join(t.TempDir(), "none")}, "the backend cannot be reached: its socket does not exist"},
-		{Target{Address: "dns:///nowhere.invalid:1"}, "the backend cannot be reached: its name has no address"},
-		{Target{Address: web.Addr().String()}, "the backend does not speak HTTP/2"},
-		{Target{Address: plain.address, TLS: &TLS{}}, "the backend cannot be reached: TLS failed"},
+		{upstream.Target{Address: dead.Addr().String()}, "the backend cannot be reached: connection refused"},
+		{upstream.Target{Address: "unix:" + filepath.Join(t.TempDir(), "none")}, "the backend cannot be reached: its socket does not exist"},
+		{upstream.Target{Address: "dns:///nowhere.invalid:1"}, "the backend cannot be reached: its name has no address"},
+		{upstream.Target{Address: web.Addr().String()}, "the backend does not speak HTTP/2"},
+		{upstream.Target{Address: plain.address, TLS: &upstream.TLS{}}, "the backend cannot be reached: TLS failed"},
 	} {
 		conn := get(t, test.target)
 		_, _, err := ask(t, conn)
@@ -276,8 +279,8 @@ func TestUnreachable(t *testing.T) {
 // another one at its address.
 func TestRestart(t *testing.T) {
 	first := start(t, "tcp", "127.0.0.1:0")
-	conn := get(t, Target{Address: first.address})
-	stream, err := testpb.NewTestServiceClient(conn).StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
+	conn := get(t, upstream.Target{Address: first.address})
+	stream, err := testpb.NewTestServiceClient(attempt.NewClient(conn)).StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,24 +302,6 @@ func TestRestart(t *testing.T) {
 	<-stopped
 }
 
-// lines is what a log has written.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // TestLog: the operator hears once that a backend cannot be reached, and why, and
 // once that it is again.
 func TestLog(t *testing.T) {
@@ -326,8 +311,8 @@ func TestLog(t *testing.T) {
 	}
 	_ = l.Close()
 	address := l.Addr().String()
-	lines := &lines{}
-	conn, err := NewPool(slog.New(slog.NewTextHandler(lines, nil))).Get(Target{Address: address})
+	lines := &logtext.Text{}
+	conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(lines, nil))).Get(upstream.Target{Address: address})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,15 +341,15 @@ func TestLog(t *testing.T) {
 // TestRelease closes a connection with calls under way.
 func TestRelease(t *testing.T) {
 	s := start(t, "tcp", "127.0.0.1:0")
-	pool := NewPool(slog.New(slog.DiscardHandler))
-	conn, err := pool.Get(Target{Address: s.address})
+	pool := upstream.NewPool(slog.New(slog.DiscardHandler))
+	conn, err := pool.Get(upstream.Target{Address: s.address})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := pool.Get(Target{Address: s.address}); err != nil || again != conn {
+	if again, err := pool.Get(upstream.Target{Address: s.address}); err != nil || again != conn {
 		t.Fatal("equal targets share no connection:", err)
 	}
-	stream, err := testpb.NewTestServiceClient(conn).StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
+	stream, err := testpb.NewTestServiceClient(attempt.NewClient(conn)).StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -388,8 +373,8 @@ func TestRelease(t *testing.T) {
 func TestBusy(t *testing.T) {
 	s := start(t, "tcp", "127.0.0.1:0")
 	close(s.hold)
-	conn := get(t, Target{Address: s.address, Connections: 2})
-	client := testpb.NewTestServiceClient(conn)
+	conn := get(t, upstream.Target{Address: s.address, Connections: 2})
+	client := testpb.NewTestServiceClient(attempt.NewClient(conn))
 	var work sync.WaitGroup
 	var mu sync.Mutex
 	seen := map[codes.Code]error{}

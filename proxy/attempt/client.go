@@ -1,31 +1,37 @@
-package proxy
+package attempt
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
+
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/transport"
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // maxOwnMessage bounds a message of calls that the gateway makes of itself, in
 // bytes.
 const maxOwnMessage = 64 << 20
 
-var _ grpc.ClientConnInterface = (*Conn)(nil)
+// Client makes calls of the gateway's own through generated clients.
+type Client struct{ conn *upstream.Conn }
+
+var _ grpc.ClientConnInterface = Client{}
+
+// NewClient makes a client of a connection, which must outlive it.
+func NewClient(conn *upstream.Conn) Client { return Client{conn} }
 
 // Invoke makes a unary call of the gateway's own, for generated clients. Of the
 // options, Header and Trailer are heard.
-func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, options ...grpc.CallOption) error {
-	request, err := marshal(args)
+func (c Client) Invoke(ctx context.Context, method string, args, reply any, options ...grpc.CallOption) error {
+	request, err := proxy.Marshal(args)
 	if err != nil {
 		return err
 	}
-	answer, err := NewGRPC(c, maxOwnMessage).Call(ctx, method, ownMetadata(ctx), request)
+	answer, err := NewGRPC(c.conn, maxOwnMessage).Call(ctx, method, ownMetadata(ctx), request)
 	defer answer.Message.Free()
 	for _, option := range options {
 		switch option := option.(type) {
@@ -38,15 +44,15 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, optio
 	if err != nil {
 		return err
 	}
-	return unmarshal(answer.Message.Bytes(), reply)
+	return proxy.Unmarshal(answer.Message.Bytes(), reply)
 }
 
 // NewStream opens a stream of the gateway's own, for generated clients. The
 // options are not heard.
-func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
-	shape := Shape{ClientStreams: desc.ClientStreams, ServerStreams: desc.ServerStreams}
+func (c Client) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+	shape := proxy.Shape{ClientStreams: desc.ClientStreams, ServerStreams: desc.ServerStreams}
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := NewGRPC(c, maxOwnMessage).Open(ctx, method, ownMetadata(ctx), shape)
+	stream, err := NewGRPC(c.conn, maxOwnMessage).Open(ctx, method, ownMetadata(ctx), shape)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -55,9 +61,9 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 }
 
 // ownMetadata is what a generated client's caller put into the context.
-func ownMetadata(ctx context.Context) Metadata {
+func ownMetadata(ctx context.Context) proxy.Metadata {
 	md, _ := metadata.FromOutgoingContext(ctx)
-	var m Metadata
+	var m proxy.Metadata
 	for name, values := range md {
 		for _, v := range values {
 			m.Add(name, v)
@@ -66,32 +72,12 @@ func ownMetadata(ctx context.Context) Metadata {
 	return m
 }
 
-func marshal(v any) (Frame, error) {
-	message, ok := v.(proto.Message)
-	if !ok {
-		return Frame{}, fmt.Errorf("cannot send a %T, want a protobuf message", v)
-	}
-	wire, err := proto.Marshal(message)
-	return WrapFrame(wire), err
-}
-
-func unmarshal(wire []byte, v any) error {
-	message, ok := v.(proto.Message)
-	if !ok {
-		return fmt.Errorf("cannot receive into a %T, want a protobuf message", v)
-	}
-	if err := proto.Unmarshal(wire, message); err != nil {
-		return status.Errorf(codes.Internal, "the backend's message is malformed: %v", err)
-	}
-	return nil
-}
-
-// ownStream is a Stream for generated clients.
+// ownStream is a proxy.Stream for generated clients.
 type ownStream struct {
-	Stream
+	proxy.Stream
 	ctx    context.Context
 	cancel context.CancelFunc
-	shape  Shape
+	shape  proxy.Shape
 }
 
 var _ grpc.ClientStream = (*ownStream)(nil)
@@ -99,7 +85,7 @@ var _ grpc.ClientStream = (*ownStream)(nil)
 func (s *ownStream) Context() context.Context { return s.ctx }
 
 func (s *ownStream) SendMsg(m any) error {
-	frame, err := marshal(m)
+	frame, err := proxy.Marshal(m)
 	if err != nil {
 		return err
 	}
@@ -123,7 +109,7 @@ func (s *ownStream) receive(m any) error {
 		return err
 	}
 	defer frame.Free()
-	if err := unmarshal(frame.Bytes(), m); err != nil || s.shape.ServerStreams {
+	if err := proxy.Unmarshal(frame.Bytes(), m); err != nil || s.shape.ServerStreams {
 		return err
 	}
 	second, err := s.Recv() // an answer without status OK is none
@@ -132,7 +118,7 @@ func (s *ownStream) receive(m any) error {
 		return nil
 	case nil:
 		second.Free()
-		return errManyAnswers
+		return transport.ErrManyAnswers
 	}
 	return err
 }

@@ -1,4 +1,6 @@
-package proxy
+// Package upstream keeps what calls are made on: the addresses of a backend as a
+// resolver gives them, the connections to each, and the choice among them.
+package upstream
 
 import (
 	"context"
@@ -127,7 +129,7 @@ func (c *Conn) reached() bool { return len(*c.ready.Load()) > 0 }
 // and whether it keeps a stream for this one. It waits for a connection that is
 // being made, or for room, and fails where the last attempt at each address has. t
 // is the same for all picks of a call.
-func (c *Conn) pick(ctx context.Context, t *turn) (conn *transport.Conn, reserved bool, err error) {
+func (c *Conn) pick(ctx context.Context, t *Turn) (conn *transport.Conn, reserved bool, err error) {
 	for {
 		if c.line.waiting.Load() == 0 {
 			if conn := c.withRoom(); conn != nil {
@@ -158,7 +160,7 @@ func (c *Conn) pick(ctx context.Context, t *turn) (conn *transport.Conn, reserve
 
 // await waits in line until a connection keeps a stream for the call. It returns
 // nil where there is none any more.
-func (c *Conn) await(ctx context.Context, t *turn) (*transport.Conn, error) {
+func (c *Conn) await(ctx context.Context, t *Turn) (*transport.Conn, error) {
 	w, err := c.line.join(t, c.log.With("target", c.target.Address))
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/transport"
 )
 
@@ -167,7 +168,7 @@ func (e *endpoint) dialOne(address string) (*transport.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := transport.Options{Authority: c.authority, UserAgent: userAgent, Pool: pool, Keepalive: e.keepalive, Room: c.line.take}
+	options := transport.Options{Authority: c.authority, UserAgent: userAgent, Pool: proxy.Buffers, Keepalive: e.keepalive, Room: c.line.take}
 	if c.tls != nil {
 		options.Scheme = "https"
 		if conn, err = handshake(ctx, conn, c.tls.current(), c.authority); err != nil {

@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"context"
@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/rawgrpc"
+	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/transport"
 )
 
@@ -71,7 +72,7 @@ func servePipe(t *testing.T, c *Conn, script func(s scripted), settings ...http2
 		script(s)
 		s.drain()
 	}()
-	conn, err := transport.New(t.Context(), near, transport.Options{Pool: pool, Room: c.line.take})
+	conn, err := transport.New(t.Context(), near, transport.Options{Pool: proxy.Buffers, Room: c.line.take})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,14 +95,14 @@ func unresolvedConn(log *slog.Logger) *Conn {
 
 // exchange sends a message on a stream and waits for the end. In bubbles of synctest
 // it stands in for Call, whose streams, and channels, go from one bubble to another.
-func exchange(ctx context.Context, c *Conn, header Metadata, text string) error {
+func exchange(ctx context.Context, c *Conn, header []string, text string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := NewGRPC(c, 1<<20).Open(ctx, "/test.Test/Stream", header, Shape{})
+	stream, err := c.Open(ctx, new(Turn), &transport.Request{Method: "/test.Test/Stream", Header: header, Limit: 1 << 20})
 	if err != nil {
 		return err
 	}
-	if stream.Send(NewFrame([]byte(text))) == nil {
+	if stream.Send(mem.BufferSlice{mem.SliceBuffer(text)}) == nil {
 		_ = stream.CloseSend()
 	}
 	for {
@@ -140,16 +141,16 @@ func TestTurns(t *testing.T) {
 		bubble(t, func(s scripted) {
 			id, _ := s.call()
 			<-proceed
-			answer(s.Framer, id, "")
+			rawgrpc.Answer(s.Framer, id, "")
 			id, _ = s.call()
-			answer(s.Framer, id, "")
+			rawgrpc.Answer(s.Framer, id, "")
 		}, func(t *testing.T, c *Conn) {
 			proceed = make(chan struct{})
 			var calls sync.WaitGroup
 			calls.Go(func() { succeed(t, c, "first") })
 			synctest.Wait()
 			calls.Go(func() {
-				err := exchange(t.Context(), c, Metadata{"x", strings.Repeat("y", 2000)}, "second")
+				err := exchange(t.Context(), c, []string{"x", strings.Repeat("y", 2000)}, "second")
 				if status.Code(err) != codes.ResourceExhausted {
 					t.Error(err)
 				}
@@ -169,7 +170,7 @@ func TestTurns(t *testing.T) {
 				id, text := s.call()
 				order = append(order, text)
 				<-proceed
-				answer(s.Framer, id, "")
+				rawgrpc.Answer(s.Framer, id, "")
 			}
 		}, func(t *testing.T, c *Conn) {
 			proceed = make(chan struct{})
@@ -196,7 +197,7 @@ func TestTurns(t *testing.T) {
 		bubble(t, func(s scripted) {
 			id, _ := s.call()
 			_ = s.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
-			answer(s.Framer, id, "")
+			rawgrpc.Answer(s.Framer, id, "")
 			close(none)
 			<-more
 			_ = s.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 5})
@@ -206,7 +207,7 @@ func TestTurns(t *testing.T) {
 				ids = append(ids, id)
 			}
 			for _, id := range ids {
-				answer(s.Framer, id, "")
+				rawgrpc.Answer(s.Framer, id, "")
 			}
 		}, func(t *testing.T, c *Conn) {
 			none, more = make(chan struct{}), make(chan struct{})
@@ -230,9 +231,9 @@ func TestTurns(t *testing.T) {
 		bubble(t, func(s scripted) {
 			id, _ := s.call()
 			<-proceed
-			answer(s.Framer, id, "")
+			rawgrpc.Answer(s.Framer, id, "")
 			if id, text := s.call(); text == "last" {
-				answer(s.Framer, id, "")
+				rawgrpc.Answer(s.Framer, id, "")
 			}
 		}, func(t *testing.T, c *Conn) {
 			proceed = make(chan struct{})
@@ -271,7 +272,7 @@ func TestFull(t *testing.T) {
 			servePipe(t, c, func(s scripted) {
 				for range 8 {
 					id, _ := s.call()
-					answer(s.Framer, id, "")
+					rawgrpc.Answer(s.Framer, id, "")
 				}
 			}, one)
 			began := time.Now()
@@ -287,7 +288,7 @@ func TestFull(t *testing.T) {
 	})
 	t.Run("all are full", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			lines := &lines{}
+			lines := &logtext.Text{}
 			c := unresolvedConn(slog.New(slog.NewTextHandler(lines, nil)))
 			servePipe(t, c, silent, one)
 			servePipe(t, c, silent, one)
@@ -341,43 +342,5 @@ func TestFull(t *testing.T) {
 			}
 			calls.Wait()
 		})
-	})
-	t.Run("a server of grpc-go", func(t *testing.T) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := startOn(t, l, grpc.MaxConcurrentStreams(1))
-		conn := get(t, Target{Address: s.address, Connections: 2})
-		poll.Until(t, "two connections", func() bool { return len(*conn.ready.Load()) == 2 })
-		client := testpb.NewTestServiceClient(conn)
-		watch := func() testpb.TestService_StreamingOutputCallClient {
-			stream, err := client.StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			<-s.begun
-			return stream
-		}
-		first := watch()
-		for range 8 {
-			if _, _, err := ask(t, conn); err != nil {
-				t.Error("beside one watcher:", err)
-			}
-		}
-		watch()
-		answered := make(chan error)
-		go func() {
-			_, _, err := ask(t, conn)
-			answered <- err
-		}()
-		poll.Until(t, "a call that waits", func() bool { n, _, _ := conn.Waiting(); return n == 1 })
-		close(s.hold)
-		for err == nil {
-			_, err = first.Recv()
-		}
-		if err := <-answered; err != nil {
-			t.Error("after the watchers:", err)
-		}
 	})
 }

@@ -1,4 +1,4 @@
-package proxy
+package upstream_test
 
 import (
 	"bytes"
@@ -14,11 +14,15 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/transport"
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // startEcho is a backend that answers with what it is told.
-func startEcho(t *testing.T) *GRPC {
+func startEcho(t *testing.T) *attempt.GRPC {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -35,27 +39,17 @@ func startEcho(t *testing.T) *GRPC {
 		s.Stop()
 		<-done
 	})
-	return NewGRPC(get(t, Target{Address: l.Addr().String()}), 16<<20)
+	return attempt.NewGRPC(get(t, upstream.Target{Address: l.Addr().String()}), 16<<20)
 }
 
 // echoed makes a call whose answer has so many bytes and some.
-func echoed(ctx context.Context, t *testing.T, backend *GRPC, size int) (Reply, error) {
+func echoed(ctx context.Context, t *testing.T, backend *attempt.GRPC, size int) (proxy.Reply, error) {
 	t.Helper()
 	wire, err := proto.Marshal(&testpb.SimpleRequest{Payload: &testpb.Payload{Body: bytes.Repeat([]byte("x"), size)}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return backend.Call(ctx, "/grpc.testing.TestService/UnaryCall", nil, WrapFrame(wire))
-}
-
-// until polls for what happens elsewhere.
-func until(t *testing.T, what string, reached func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !reached(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited for %s in vain", what)
-		}
-	}
+	return backend.Call(ctx, "/grpc.testing.TestService/UnaryCall", nil, proxy.WrapFrame(wire))
 }
 
 // TestRoom has the answers of one client's connection share its room: a large one
@@ -63,10 +57,10 @@ func until(t *testing.T, what string, reached func() bool) {
 func TestRoom(t *testing.T) {
 	backend := startEcho(t)
 	const size, limit, calls = 400 << 10, 1 << 20, 20
-	ctx, cancel := context.WithTimeout(WithRoom(t.Context(), limit), 30*time.Second)
+	ctx, cancel := context.WithTimeout(proxy.WithRoom(t.Context(), limit), 30*time.Second)
 	defer cancel()
 	room := transport.RoomOf(ctx)
-	answers := make(chan Reply, calls)
+	answers := make(chan proxy.Reply, calls)
 	var work sync.WaitGroup
 	for range calls {
 		work.Go(func() {
@@ -94,7 +88,7 @@ func TestRoom(t *testing.T) {
 // one beside it.
 func TestRoomOfOneLargeAnswer(t *testing.T) {
 	backend := startEcho(t)
-	ctx := WithRoom(t.Context(), 1<<20)
+	ctx := proxy.WithRoom(t.Context(), 1<<20)
 	large, err := echoed(ctx, t, backend, 3<<20)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +108,7 @@ func TestRoomOfOneLargeAnswer(t *testing.T) {
 // and is in nobody's way.
 func TestRoomOfCancelledCalls(t *testing.T) {
 	backend := startEcho(t)
-	ctx := WithRoom(t.Context(), 1<<20)
+	ctx := proxy.WithRoom(t.Context(), 1<<20)
 	first, err := echoed(ctx, t, backend, 900<<10)
 	if err != nil {
 		t.Fatal(err)
@@ -130,5 +124,5 @@ func TestRoomOfCancelledCalls(t *testing.T) {
 	}
 	second.Message.Free()
 	first.Message.Free()
-	until(t, "the room to be free", func() bool { return transport.RoomOf(ctx).Held() == 0 })
+	poll.Until(t, "the room to be free", func() bool { return transport.RoomOf(ctx).Held() == 0 })
 }

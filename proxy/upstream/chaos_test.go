@@ -1,4 +1,4 @@
-package proxy
+package upstream_test
 
 import (
 	"context"
@@ -18,6 +18,9 @@ import (
 	"google.golang.org/grpc/credentials"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy/attempt"
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // echo is a real gRPC server that says what it is told.
@@ -142,12 +145,12 @@ func TestRoughNetwork(t *testing.T) {
 	pair, ca, _ := certificate(t, "localhost")
 	for name, test := range map[string]struct {
 		options []grpc.ServerOption
-		tls     *TLS
+		tls     *upstream.TLS
 	}{
 		"cleartext": {options: []grpc.ServerOption{grpc.MaxConcurrentStreams(7)}},
 		"TLS": {
 			options: []grpc.ServerOption{grpc.Creds(credentials.NewServerTLSFromCert(&pair))},
-			tls:     &TLS{CA: ca, ServerName: "localhost"},
+			tls:     &upstream.TLS{CA: ca, ServerName: "localhost"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -167,8 +170,8 @@ func TestRoughNetwork(t *testing.T) {
 				<-served
 			}()
 			n := newRoughNetwork(t, l.Addr().String())
-			conn := get(t, Target{Address: n.l.Addr().String(), Connections: 2, TLS: test.tls})
-			client := testpb.NewTestServiceClient(conn)
+			conn := get(t, upstream.Target{Address: n.l.Addr().String(), Connections: 2, TLS: test.tls})
+			client := testpb.NewTestServiceClient(attempt.NewClient(conn))
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			var calls sync.WaitGroup
