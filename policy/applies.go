@@ -10,24 +10,24 @@ const disabledField protoreflect.Name = "disabled"
 
 // takeBack takes out of the merged policy what is disabled at the narrowest place
 // that speaks of it (Semantics 329).
-func (b *build) takeBack() {
-	merged := b.policy.ProtoReflect()
+func (s *Scope) takeBack() {
+	merged := s.Policy.ProtoReflect()
 	merged.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		if b.isTakenBack(field, value) {
-			b.drop(field)
+		if s.isTakenBack(field, value) {
+			s.drop(field)
 		}
 		return true
 	})
 }
 
 // drop takes a field out of the merged policy.
-func (b *build) drop(field protoreflect.FieldDescriptor) {
-	b.policy.ProtoReflect().Clear(field)
-	delete(b.origin, field.Name())
+func (s *Scope) drop(field protoreflect.FieldDescriptor) {
+	s.Policy.ProtoReflect().Clear(field)
+	delete(s.origin, field.Name())
 }
 
 // isTakenBack reports whether a field's value says that nothing holds.
-func (b *build) isTakenBack(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+func (s *Scope) isTakenBack(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 	name := string(field.Name())
 	switch {
 	case name == "validate":
@@ -39,7 +39,7 @@ func (b *build) isTakenBack(field protoreflect.FieldDescriptor, value protorefle
 				continue
 			}
 			if list.Len() > 1 || countSet(list.Get(i).Message()) > 1 {
-				b.refuse(name, "%s: found disabled: true beside others; expected it alone, as it takes the whole list back", name)
+				s.Refuse(name, "%s: found disabled: true beside others; expected it alone, as it takes the whole list back", name)
 			}
 			return true
 		}
@@ -52,7 +52,7 @@ func (b *build) isTakenBack(field protoreflect.FieldDescriptor, value protorefle
 		return false
 	}
 	if countSet(value.Message()) > 1 {
-		b.refuse(name+".disabled", "%s: found disabled: true beside other fields; expected it alone, as it takes all of %s back", name, name)
+		s.Refuse(name+".disabled", "%s: found disabled: true beside other fields; expected it alone, as it takes all of %s back", name, name)
 	}
 	return true
 }
@@ -75,22 +75,22 @@ func countSet(m protoreflect.Message) int {
 // leaveInapplicable takes out of the merged policy what was inherited and cannot
 // hold for the method. What was written for this very method stays, for it is
 // refused (Semantics 329).
-func (b *build) leaveInapplicable() {
-	if b.target.Method == nil {
+func (s *Scope) leaveInapplicable() {
+	if s.Method == nil {
 		return
 	}
 	for _, name := range []protoreflect.Name{"login", "logout", "idle_timeout"} {
 		unary := name != "idle_timeout"
-		if unary != b.stream() {
+		if unary != s.Stream() {
 			continue
 		}
-		field := b.policy.ProtoReflect().Descriptor().Fields().ByName(name)
+		field := s.Policy.ProtoReflect().Descriptor().Fields().ByName(name)
 		switch {
-		case !b.policy.ProtoReflect().Has(field):
-		case !b.exact(name):
-			b.drop(field)
+		case !s.Policy.ProtoReflect().Has(field):
+		case !s.exact(name):
+			s.drop(field)
 		case name == "idle_timeout":
-			b.refuse("idle_timeout", "idle_timeout: the method does not stream, so that it is never idle; timeout bounds how long it may take")
+			s.Refuse("idle_timeout", "idle_timeout: the method does not stream, so that it is never idle; timeout bounds how long it may take")
 		}
 	}
 }

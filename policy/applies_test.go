@@ -55,7 +55,7 @@ func TestSemantics329TakeBack(t *testing.T) {
 		t.Run("Semantics 329: "+string(field.Name()), func(t *testing.T) {
 			b := secretBench(t, nil)
 			set := mustCompile(t, b.Compiler, Target{Layers: layersOf(t, text, disabledText(field))})
-			if set.Effective.ProtoReflect().Has(field) || len(set.Policies()) > 0 || len(set.Explain()) > 0 {
+			if set.Effective.ProtoReflect().Has(field) || len(set.Parts()) > 0 || len(set.Explain()) > 0 {
 				t.Errorf("%v holds, explained as %v", set.Effective, set.Explain())
 			}
 			again := Target{Layers: layersOf(t, text, disabledText(field), text)}
@@ -97,7 +97,7 @@ func TestSemantics329Applies(t *testing.T) {
 			b := secretBench(t, nil)
 			layers := layersOf(t, c.policy)
 			set := mustCompile(t, b.Compiler, Target{Method: shopMethod(c.method), Layers: layers})
-			for _, p := range set.Policies() {
+			for _, p := range set.Parts() {
 				if p.Name() == c.name {
 					t.Errorf("an inherited %s holds", c.name)
 				}

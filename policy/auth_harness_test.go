@@ -164,8 +164,9 @@ func goodClaims(more map[string]any) map[string]any {
 // bench is a compiler with its surroundings.
 type authBench struct {
 	*Compiler
-	clock *testClock
-	state *State
+	clock      *testClock
+	state      *State
+	generation *Generation
 }
 
 // newAuthBench compiles a configuration that must be good.
@@ -178,12 +179,14 @@ func newAuthBench(t testing.TB, config *transomv1.Config) *authBench {
 			t.Error(err)
 		}
 	})
-	c, problems := New(Environment{Config: config, State: state, Log: slog.New(slog.DiscardHandler), Directory: t.TempDir()})
+	b := &authBench{clock: clock, state: state}
+	c, problems := New(append(Kinds(), generationOf(&b.generation)), Environment{Config: config, State: state, Log: slog.New(slog.DiscardHandler), Directory: t.TempDir()})
 	t.Cleanup(c.Close)
 	if len(problems) > 0 {
 		t.Fatal(problems.Error())
 	}
-	return &authBench{Compiler: c, clock: clock, state: state}
+	b.Compiler = c
+	return b
 }
 
 // set compiles one policy that must be good.

@@ -1,11 +1,10 @@
 package policy
 
 import (
-	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 
+	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -17,10 +16,6 @@ const (
 	rolesMetadata       = "x-transom-roles"
 	claimMetadataPrefix = "x-transom-claim-"
 )
-
-// ownHeaderPrefix begins the names that only the gateway may say to a backend.
-// What a client sends under them is nobody's word: no policy may read it.
-const ownHeaderPrefix = "x-transom-"
 
 // forwardedClaim is a claim that backends are told.
 type forwardedClaim struct {
@@ -64,35 +59,9 @@ func identityMetadata(id *Identity, forward []forwardedClaim) []string {
 // dropIdentity takes away what only the gateway may say.
 func dropIdentity(m *proxy.Metadata) {
 	m.DelFunc(func(name string) bool {
-		return strings.HasPrefix(name, ownHeaderPrefix) &&
+		return strings.HasPrefix(name, field.OwnPrefix) &&
 			(name == principalMetadata || name == rolesMetadata || strings.HasPrefix(name, claimMetadataPrefix))
 	})
-}
-
-// claimText writes strings, numbers and booleans as they are, all else as
-// JSON.
-func claimText(value any) string {
-	switch v := value.(type) {
-	case string:
-		return v
-	case bool:
-		return strconv.FormatBool(v)
-	case int64:
-		return strconv.FormatInt(v, 10)
-	case uint64:
-		return strconv.FormatUint(v, 10)
-	case float64: // a fraction, of which even the least is written in some 330 bytes
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	case longNumber:
-		return string(v)
-	case nil:
-		return ""
-	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		return ""
-	}
-	return string(text)
 }
 
 // metadataValue percent-encodes what must not or cannot stand in metadata.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -27,55 +29,138 @@ const (
 	inQuery
 )
 
+var _ authenticator = (*tokenAuth)(nil)
+
+// badToken is the WWW-Authenticate for a token that is not good (RFC 6750 3).
+const badToken = `Bearer realm="transom", error="invalid_token"`
+
+var (
+	errIssuerAway = status.Error(codes.Unavailable, "the credentials cannot be checked at the moment")
+	// errRevokedAway is the store of revoked tokens that does not answer.
+	errRevokedAway = StoreAway("whether the credentials were revoked cannot be checked at the moment")
+)
+
 // tokenAuth is what a method demands of a token.
 type tokenAuth struct {
-	// issuers are the accepted ones.
-	issuers []*tokenIssuer
+	// accepted are those that the method takes, of issuers.
+	accepted []*tokenIssuer
+	issuers  *issuers
 	// audiences, if any, take the place of the issuer's own.
 	audiences []string
 	required  []string
 	query     bool
 	cookie    string
-	cache     *tokenCache
-	revoked   *revocations
 	origins   *originGuard
+	log       *slog.Logger
 }
 
-// tokenAuth compiles a JwtAuth that stands at the path; nil is an empty one.
-func (b *build) tokenAuth(path string, config *transomv1.JwtAuth) *tokenAuth {
+// tokenMechanism is auth by token.
+func tokenMechanism() mechanism {
+	return mechanism{open: func(g *Generation) { issuersOf(g) }, compile: newTokenAuth}
+}
+
+// newTokenAuth compiles a JwtAuth.
+func newTokenAuth(s *Scope, auth *transomv1.Auth) authenticator {
+	switch m := auth.GetMechanism().(type) {
+	case *transomv1.Auth_Jwt:
+		return newTokenAuthAt(s, "auth.jwt", m.Jwt)
+	case *transomv1.Auth_Mixed:
+		return newTokenAuthAt(s, "auth.mixed.jwt", m.Mixed.GetJwt())
+	}
+	return nil
+}
+
+// newTokenAuthAt compiles a JwtAuth that stands at the path; nil is an empty one.
+func newTokenAuthAt(s *Scope, path string, config *transomv1.JwtAuth) *tokenAuth {
+	all := issuersOf(s.Generation)
 	t := &tokenAuth{
-		issuers: b.issuers, audiences: config.GetAudiences(), required: config.GetRequiredClaims(),
-		query: config.GetAllowQuery(), cookie: config.GetCookie(), cache: b.tokens, revoked: b.revoked, origins: b.origins,
+		accepted: all.list, audiences: config.GetAudiences(), required: config.GetRequiredClaims(),
+		query: config.GetAllowQuery(), cookie: config.GetCookie(), issuers: all, origins: originGuardOf(s.Generation), log: s.Log,
 	}
 	if len(config.GetIssuers()) > 0 {
-		t.issuers = nil
+		t.accepted = nil
 		for n, name := range config.GetIssuers() {
-			if issuer := b.issuer(name); issuer != nil {
-				t.issuers = append(t.issuers, issuer)
-			} else if !b.configured(name) {
-				b.refuse(fmt.Sprintf("%s.issuers[%d]", path, n), "%s: %s", path, b.missingIssuer(name))
+			if issuer := all.find(name); issuer != nil {
+				t.accepted = append(t.accepted, issuer)
+			} else if !all.configured(name) {
+				s.Refuse(fmt.Sprintf("%s.issuers[%d]", path, n), "%s: %s", path, all.missing(name))
 			}
 		}
-	} else if len(b.env.Config.GetAuth().GetJwt()) == 0 {
-		b.refuse(path, "%s demands a token, but the configuration has no auth.jwt: name an issuer and its keys there", path)
+	} else if len(s.Config.GetAuth().GetJwt()) == 0 {
+		s.Refuse(path, "%s demands a token, but the configuration has no auth.jwt: name an issuer and its keys there", path)
 	}
 	if t.cookie != "" && !validCookieName(t.cookie) {
-		b.refuse(path+".cookie", "%s.cookie: found %q, expected the name of a cookie (RFC 6265)", path, t.cookie)
+		s.Refuse(path+".cookie", "%s.cookie: found %q, expected the name of a cookie (RFC 6265)", path, t.cookie)
 	} else if t.cookie != "" {
-		b.cookies.add(t.cookie)
+		s.HideCookie(t.cookie)
 	}
 	return t
 }
 
-// configured reports whether the configuration names the issuer, though it may
-// have been refused there.
-func (c *Compiler) configured(name string) bool {
-	return slices.ContainsFunc(c.env.Config.GetAuth().GetJwt(), func(j *transomv1.JwtIssuer) bool { return j.GetIssuer() == name })
+// QueryParameters is access_token where the method accepts one.
+func (t *tokenAuth) QueryParameters() []string {
+	if t.query {
+		return []string{accessToken}
+	}
+	return nil
+}
+
+// challenge is for callers without a token.
+func (*tokenAuth) challenge() string { return bearerChallenge }
+
+// authenticate checks the token that was sent.
+func (t *tokenAuth) authenticate(ctx context.Context, r *Request) (proof, error) {
+	token, from := t.find(r)
+	if from == nowhere {
+		return noProof, nil
+	}
+	v, err := t.check(ctx, token)
+	if errors.Is(err, errKeysAway) || errors.Is(err, errRevocationsAway) {
+		return noProof, unavailable(err)
+	}
+	if err != nil {
+		t.log.Debug("a token was refused", "rpc", r.RPC, "request", r.RequestID, "reason", err)
+		r.ResponseHeader.Set("WWW-Authenticate", badToken)
+		return noProof, errBadCredentials
+	}
+	// A browser sends cookies whoever asks it to: so does it with a token in one.
+	if from == inCookie {
+		if err := t.origins.check(r); err != nil {
+			return noProof, err
+		}
+	}
+	r.Identity = v.identity
+	r.Metadata = append(r.Metadata, v.metadata...)
+	if from == inHeader {
+		return proofInHeader, nil
+	}
+	return proofElsewhere, nil
+}
+
+// unavailable is what a client is told of a token that cannot be checked.
+func unavailable(err error) error {
+	if errors.Is(err, errKeysAway) {
+		return errIssuerAway
+	}
+	return errRevokedAway
+}
+
+// ending is a token's `exp` plus leeway, or its logout.
+func (t *tokenAuth) ending(r *Request) ending {
+	v, ok := r.Identity.Source.(*verified)
+	if !ok {
+		return ending{}
+	}
+	e := ending{at: v.until, key: v}
+	if t.issuers.revoked.used && v.issuer.issues {
+		e.store = tokenEndings{t.issuers.revoked.store}
+	}
+	return e
 }
 
 func (t *tokenAuth) summary() string {
-	names := make([]string, len(t.issuers))
-	for n, i := range t.issuers {
+	names := make([]string, len(t.accepted))
+	for n, i := range t.accepted {
 		names[n] = i.name
 	}
 	s := "a token of " + strings.Join(names, " or ")
@@ -166,43 +251,26 @@ func queryToken(u *url.URL) (string, bool) {
 	return values[0], true
 }
 
-// cookieValue finds a cookie without taking memory for the others. Two of one
-// name are as good as a bad one: somebody may have planted the second.
-func cookieValue(h http.Header, name string) (value string, ok bool) {
-	for _, line := range h["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
-			key, val, is := strings.Cut(strings.Trim(pair, " \t"), "=")
-			if !is || key != name {
-				continue
-			}
-			if ok {
-				return "", true
-			}
-			value, ok = strings.Trim(val, `"`), true
-		}
-	}
-	return value, ok
-}
-
 // check finds out whether a token is good here.
-func (t *tokenAuth) check(ctx context.Context, raw string, now time.Time) (*verified, error) {
+func (t *tokenAuth) check(ctx context.Context, raw string) (*verified, error) {
+	now := t.issuers.now()
 	if raw == "" || len(raw) > tokenBytes {
 		return nil, errToken
 	}
-	v := t.cache.get(raw, now)
+	v := t.issuers.cache.get(raw, now)
 	if v == nil {
 		var err error
 		if v, err = t.verify(ctx, raw); err != nil {
 			return nil, err
 		}
-		t.cache.put(v, now)
-	} else if !slices.Contains(t.issuers, v.issuer) {
+		t.issuers.cache.put(v, now)
+	} else if !slices.Contains(t.accepted, v.issuer) {
 		return nil, fmt.Errorf("%w: the issuer is not accepted here", errToken)
 	}
 	if err := t.suits(v); err != nil {
 		return nil, err
 	}
-	if err := t.revoked.check(ctx, v, now); err != nil {
+	if err := t.issuers.revoked.check(ctx, v, now); err != nil {
 		return nil, err
 	}
 	return v, nil
@@ -213,7 +281,7 @@ func (t *tokenAuth) verify(ctx context.Context, raw string) (*verified, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errToken, err)
 	}
-	for _, issuer := range t.issuers {
+	for _, issuer := range t.accepted {
 		if issuer.name != parsed.issuer {
 			continue
 		}

@@ -26,25 +26,33 @@ type authorizePolicy struct {
 	source     string
 }
 
-var _ Policy = (*authorizePolicy)(nil)
+var _ Admitter = (*authorizePolicy)(nil)
 
 // authorizeMessagePolicy is an authorizePolicy whose expression reads the
 // messages.
 type authorizeMessagePolicy struct{ *authorizePolicy }
 
-var _ MessagePolicy = authorizeMessagePolicy{}
+var _ MessageChecker = authorizeMessagePolicy{}
 
-// authorize compiles roles, scopes and allow; nil if there are none.
-func (b *build) authorize(auth *transomv1.Auth) Policy {
-	p := &authorizePolicy{roles: auth.GetRoles(), scopes: auth.GetScopes(), source: auth.GetAllow()}
-	b.checkNames("auth.roles", p.roles, "")
-	b.checkNames("auth.scopes", p.scopes, " \"\\")
-	if _, only := auth.GetMechanism().(*transomv1.Auth_Session); only && len(p.scopes) > 0 {
-		b.refuse("auth.scopes", "auth.scopes demands %s, but sessions have no scopes: use roles", strings.Join(p.scopes, ", "))
+// authorizeKind decides whether a caller whom callersKind knows may call.
+func authorizeKind() Kind { return Kind{Field: "auth", Compile: compileAuthorize} }
+
+// compileAuthorize compiles roles, scopes and allow; nil if there are none.
+func compileAuthorize(s *Scope) Part {
+	auth := s.Policy.GetAuth()
+	switch auth.GetMechanism().(type) {
+	case nil, *transomv1.Auth_Anonymous:
+		return nil // callersKind refuses demands on nobody
 	}
-	p.scopeError = fmt.Sprintf(`%s, error="insufficient_scope", scope="%s"`, askBearer, strings.Join(p.scopes, " "))
+	p := &authorizePolicy{roles: auth.GetRoles(), scopes: auth.GetScopes(), source: auth.GetAllow()}
+	checkNames(s, "auth.roles", p.roles, "")
+	checkNames(s, "auth.scopes", p.scopes, " \"\\")
+	if _, only := auth.GetMechanism().(*transomv1.Auth_Session); only && len(p.scopes) > 0 {
+		s.Refuse("auth.scopes", "auth.scopes demands %s, but sessions have no scopes: use roles", strings.Join(p.scopes, ", "))
+	}
+	p.scopeError = fmt.Sprintf(`%s, error="insufficient_scope", scope="%s"`, bearerChallenge, strings.Join(p.scopes, " "))
 	if p.source != "" {
-		p.allow = b.expression("auth.allow", p.source, cel.BoolType)
+		p.allow = newExpression(s, "auth.allow", p.source, cel.BoolType)
 	}
 	switch {
 	case p.allow != nil && p.allow.readsRequest:
@@ -56,10 +64,10 @@ func (b *build) authorize(auth *transomv1.Auth) Policy {
 }
 
 // checkNames refuses names that no credential can have.
-func (b *build) checkNames(path string, names []string, forbidden string) {
+func checkNames(s *Scope, path string, names []string, forbidden string) {
 	for n, name := range names {
 		if name == "" || forbidden != "" && strings.ContainsAny(name, forbidden) {
-			b.refuse(fmt.Sprintf("%s[%d]", path, n), "%s: found %q, expected a name", path, name)
+			s.Refuse(fmt.Sprintf("%s[%d]", path, n), "%s: found %q, expected a name", path, name)
 		}
 	}
 }

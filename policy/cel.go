@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/transom-gateway/transom/internal/field"
 )
 
 const (
@@ -35,19 +37,20 @@ type expression struct {
 	input   protoreflect.MessageDescriptor
 }
 
-// expression compiles the source that stands at the path of the policy; its
+// newExpression compiles the source that stands at the path of the policy; its
 // result is of the type. A problem is noted and nil returned.
-func (b *build) expression(path, source string, want *cel.Type) *expression {
-	e, err := b.compileExpression(source, want)
+func newExpression(s *Scope, path, source string, want *cel.Type) *expression {
+	e, err := compileExpression(s, source, want)
 	if err != nil {
-		b.refuse(path, "%s: %v", path, err)
+		s.Refuse(path, "%s: %v", path, err)
 		return nil
 	}
 	return e
 }
 
-func (b *build) compileExpression(source string, want *cel.Type) (*expression, error) {
-	env, err := b.celBase()
+func compileExpression(s *Scope, source string, want *cel.Type) (*expression, error) {
+	environments := Shared(s.Generation, newEnvironments)
+	env, err := environments.base()
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +60,11 @@ func (b *build) compileExpression(source string, want *cel.Type) (*expression, e
 	}
 	e := &expression{readsRequest: mentions(parsed, "request")}
 	if e.readsRequest {
-		if b.target.Method == nil {
+		if s.Method == nil {
 			return nil, fmt.Errorf("found `request`, but a plain HTTP route has no message; use headers, claims, principal, roles or method")
 		}
-		e.input = b.target.Method.Input()
-		if env, err = b.celWith(env, e.input); err != nil {
+		e.input = s.Method.Input()
+		if env, err = environments.with(env, e.input); err != nil {
 			return nil, err
 		}
 	}
@@ -144,16 +147,27 @@ func (v *callVariables) ResolveName(name string) (any, bool) {
 func lowerHeaders(h http.Header) map[string]string {
 	m := make(map[string]string, len(h))
 	for name, values := range h {
-		if lower := strings.ToLower(name); !strings.HasPrefix(lower, ownHeaderPrefix) {
+		if lower := strings.ToLower(name); !strings.HasPrefix(lower, field.OwnPrefix) {
 			m[lower] = strings.Join(values, ", ")
 		}
 	}
 	return m
 }
 
-// celBase is the environment of expressions without `request`.
-func (c *Compiler) celBase() (*cel.Env, error) {
-	if c.cel == nil {
+// environments are those of the expressions of one generation, made when needed.
+type environments struct {
+	plain *cel.Env
+	// inputs are those with `request`.
+	inputs map[protoreflect.MessageDescriptor]*cel.Env
+}
+
+func newEnvironments(*Generation) *environments {
+	return &environments{inputs: map[protoreflect.MessageDescriptor]*cel.Env{}}
+}
+
+// base is the environment of expressions without `request`.
+func (e *environments) base() (*cel.Env, error) {
+	if e.plain == nil {
 		env, err := cel.NewEnv(
 			cel.Variable("claims", cel.MapType(cel.StringType, cel.DynType)),
 			cel.Variable("principal", cel.StringType),
@@ -166,14 +180,14 @@ func (c *Compiler) celBase() (*cel.Env, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.cel = env
+		e.plain = env
 	}
-	return c.cel, nil
+	return e.plain, nil
 }
 
-// celWith adds `request`; environments are kept, for they are large.
-func (c *Compiler) celWith(base *cel.Env, input protoreflect.MessageDescriptor) (*cel.Env, error) {
-	if env := c.celInputs[input]; env != nil {
+// with adds `request`; environments are kept, for they are large.
+func (e *environments) with(base *cel.Env, input protoreflect.MessageDescriptor) (*cel.Env, error) {
+	if env := e.inputs[input]; env != nil {
 		return env, nil
 	}
 	files := closure(input.ParentFile(), map[string]bool{}, nil)
@@ -181,10 +195,7 @@ func (c *Compiler) celWith(base *cel.Env, input protoreflect.MessageDescriptor) 
 	if err != nil {
 		return nil, err
 	}
-	if c.celInputs == nil {
-		c.celInputs = map[protoreflect.MessageDescriptor]*cel.Env{}
-	}
-	c.celInputs[input] = env
+	e.inputs[input] = env
 	return env, nil
 }
 

@@ -1,11 +1,9 @@
 package policy
 
 import (
-	"io"
 	"log/slog"
-	"slices"
+	"reflect"
 
-	"cel.dev/cel-go/cel"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -86,116 +84,60 @@ type Layer struct {
 // Compiler makes Sets for one generation of the configuration. It holds what
 // its Sets use of the State until Close. It is not safe for concurrent use.
 type Compiler struct {
-	env    Environment
-	leases []*kept
-	// cel and celInputs are the environments of expressions, made when needed.
-	cel       *cel.Env
-	celInputs map[protoreflect.MessageDescriptor]*cel.Env
-	// rules and named are filled when needed: the rules of validate, the names of
-	// rate limits.
-	rules map[Extensions]*ruleBook
-	named map[string]namedLimit
-	// What auth is made of. A token that an older generation verified is verified
-	// again: its issuer may have been taken away.
-	issuers  []*tokenIssuer
-	tokens   *tokenCache
-	sessions *sessions
-	revoked  *revocations
-	origins  *originGuard
-	// cookies are those that hold credentials.
-	cookies *hiddenCookies
+	kinds      []Kind
+	generation *Generation
 }
 
-// hiddenCookies are the names of cookies that no backend may see. Methods add to
-// them while they are compiled.
-type hiddenCookies struct{ names []string }
-
-func (h *hiddenCookies) add(name string) {
-	if !slices.Contains(h.names, name) {
-		h.names = append(h.names, name)
-	}
-}
-
-// HiddenCookies names the cookies that hold credentials of the gateway, once all
-// methods are compiled: no backend may see them (Semantics 306).
-func (c *Compiler) HiddenCookies() []string { return c.cookies.names }
-
-// New begins a generation. The problems are those of Config's own parts (auth,
-// stores); with problems the Compiler still finds those of the methods, but
-// its Sets must not be used. Close it in either case.
-func New(env Environment) (*Compiler, Problems) {
+// New begins a generation of the kinds, which admit calls in the order given. The
+// problems are those of Config's own parts (auth, stores); with problems the
+// Compiler still finds those of the methods, but its Sets must not be used. Close it
+// in either case.
+func New(kinds []Kind, env Environment) (*Compiler, Problems) {
 	if env.Config == nil {
 		env.Config = &transomv1.Config{}
 	}
 	if env.Log == nil {
 		env.Log = slog.Default()
 	}
-	c := &Compiler{env: env, tokens: newTokenCache(), cookies: &hiddenCookies{}}
-	problems := c.compileIssuers()
-	problems = append(problems, c.compileSessions()...)
-	c.compileRevocations()
-	return c, problems
+	c := &Compiler{kinds: kinds, generation: &Generation{Environment: env, shared: map[reflect.Type]any{}}}
+	for _, k := range kinds {
+		if k.Open != nil {
+			k.Open(c.generation)
+		}
+	}
+	return c, c.generation.problems
 }
+
+// HiddenCookies names the cookies that hold credentials of the gateway, once all
+// methods are compiled: no backend may see them (Semantics 306).
+func (c *Compiler) HiddenCookies() []string { return c.generation.HiddenCookies() }
 
 // Close gives back what the Compiler's Sets use of the State. Call it when no
 // call uses them any more and a newer generation stands: what both use
 // survives.
-func (c *Compiler) Close() {
-	for _, k := range c.leases {
-		c.env.State.release(k)
-	}
-	c.leases = nil
-}
+func (c *Compiler) Close() { c.generation.release() }
 
 // Compile makes the Set of a target. Without problems the Set is never nil,
 // unless a problem was suppressed.
-//
-// The order: what answers browsers (cors) and what shapes headers come first, so
-// that they hold for refusals too; then the cheap bounds. Limits by the client's
-// address stand before auth, for guessing credentials must be limited as well;
-// the others stand behind it, for they may ask who calls, and what is refused
-// there must not use up what others share.
 func (c *Compiler) Compile(t Target) (*Set, Problems) {
-	b := newBuild(c, t)
-	b.takeBack()
-	b.leaveInapplicable()
-	b.refuseNotYet()
-	b.checkValues()
-	early, late := b.rateLimits()
-	var all []Policy
-	for _, some := range [][]Policy{
-		b.cors(),
-		b.limits(),
-		early,
-		b.auth(),
-		b.headers(), // its values may tell who calls
-		late,
-		b.concurrency(),
-		b.validate(),
-		b.login(),
-		b.logout(),
-	} {
-		all = append(all, some...)
+	s := newScope(c.generation, t)
+	s.takeBack()
+	s.leaveInapplicable()
+	s.refuseNotYet()
+	s.checkValues()
+	var parts []Part
+	for _, k := range c.kinds {
+		if part := k.Compile(s); part != nil {
+			parts = append(parts, part)
+		}
 	}
-	if len(b.problems) > 0 || b.suppressed {
-		return nil, b.problems
+	if len(s.problems) > 0 || s.suppressed {
+		return nil, s.problems
 	}
-	set := NewSet(b.policy, all...)
-	set.explained, set.observer = b.explain(all), c.env.Observer
-	if b.stream() && !b.exact("timeout") {
+	set := NewSet(s.Policy, parts...)
+	set.explained, set.observer = s.explain(parts), s.Observer
+	if s.Stream() && !s.exact("timeout") {
 		set.Timeout = 0 // a wider timeout is meant for calls, not for streams
 	}
 	return set, nil
-}
-
-// lease finds or opens what outlives this generation, and holds it until the
-// Compiler is closed. The key is a comparable value of a type of its own.
-func lease[T io.Closer](c *Compiler, key any, open func() (T, error)) (T, error) {
-	k, err := c.env.State.acquire(key, func() (io.Closer, error) { return open() })
-	if err != nil {
-		var none T
-		return none, err
-	}
-	c.leases = append(c.leases, k)
-	return k.value.(T), nil
 }

@@ -251,7 +251,7 @@ func TestIssuersThatAreRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			state := NewState(StateOptions{Log: slog.New(slog.DiscardHandler), Offline: true})
 			defer func() { _ = state.Close() }()
-			c, problems := New(Environment{State: state, Directory: dir, Position: func(string) string { return "transom.yaml:9:7" },
+			c, problems := New(Kinds(), Environment{State: state, Directory: dir, Position: func(string) string { return "transom.yaml:9:7" },
 				Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{jwtIssuer(test.edit)}}}})
 			defer c.Close()
 			if test.want == "" {
@@ -275,7 +275,7 @@ func TestIssuersThatAreRefused(t *testing.T) {
 	twice := jwtIssuer(secret(k.secret))
 	state := NewState(StateOptions{})
 	defer func() { _ = state.Close() }()
-	c, problems := New(Environment{State: state, Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{twice, twice}}}})
+	c, problems := New(Kinds(), Environment{State: state, Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{twice, twice}}}})
 	defer c.Close()
 	if len(problems) != 1 || !strings.Contains(problems.Error(), `auth.jwt[1].issuer: the issuer "https://id.test" stands here a second time`) {
 		t.Errorf("an issuer given twice: %q", problems)
@@ -362,7 +362,7 @@ func (h *heard) Decision(policy, rpc, result string) {
 func TestObserverHearsDecisions(t *testing.T) {
 	b := secretBench(t, nil)
 	ear := &heard{}
-	b.env.Observer = ear
+	b.generation.Observer = ear
 	set := mustCompile(t, b.Compiler, shopTarget("Buy", policyOf(t, `auth { jwt {} roles: "admin" allow: "request.owner == principal" }`)))
 	call := func(claims map[string]any, order string) {
 		r := withToken(secretToken(t, claims))

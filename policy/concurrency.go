@@ -29,42 +29,45 @@ type concurrency struct {
 	done       Done // of every call
 }
 
-var _ Policy = (*concurrency)(nil)
+var _ Admitter = (*concurrency)(nil)
 
 // concurrencyKey is the key of a method's gate in State.
 type concurrencyKey struct{ rpc string }
 
-func (b *build) concurrency() []Policy {
-	rule := b.policy.GetConcurrency()
+// concurrencyKind is the policy concurrency.
+func concurrencyKind() Kind { return Kind{Field: "concurrency", Compile: compileConcurrency} }
+
+func compileConcurrency(s *Scope) Part {
+	rule := s.Policy.GetConcurrency()
 	if rule == nil {
 		return nil
 	}
 	p := &concurrency{max: int(rule.GetMax()), queue: int(rule.GetQueue()), timeout: defaultQueueTimeout}
 	if p.max < 1 || p.max > maxQueue {
-		b.refuse("concurrency.max", "concurrency.max is %d; expected 1 to %d calls", p.max, maxQueue)
+		s.Refuse("concurrency.max", "concurrency.max is %d; expected 1 to %d calls", p.max, maxQueue)
 	}
 	if p.queue > maxQueue {
-		b.refuse("concurrency.queue", "concurrency.queue is %d; expected at most %d calls", p.queue, maxQueue)
+		s.Refuse("concurrency.queue", "concurrency.queue is %d; expected at most %d calls", p.queue, maxQueue)
 	}
 	if rule.GetQueueTimeout() != nil {
 		p.timeout = rule.GetQueueTimeout().AsDuration()
 		if p.timeout <= 0 {
-			b.refuse("concurrency.queue_timeout", "concurrency.queue_timeout is %v; expected a time above 0, or queue 0 to wait for nothing", p.timeout)
+			s.Refuse("concurrency.queue_timeout", "concurrency.queue_timeout is %v; expected a time above 0, or queue 0 to wait for nothing", p.timeout)
 		} else if p.queue == 0 {
-			b.refuse("concurrency.queue_timeout", "concurrency.queue_timeout is %v, but nothing waits without concurrency.queue: set how many may, or remove it", p.timeout)
+			s.Refuse("concurrency.queue_timeout", "concurrency.queue_timeout is %v, but nothing waits without concurrency.queue: set how many may, or remove it", p.timeout)
 		}
 	}
 	var err error
-	p.gate, err = lease(b.Compiler, concurrencyKey{b.target.RPC}, func() (*gate, error) { return &gate{}, nil })
+	p.gate, err = Lease(s.Generation, concurrencyKey{s.RPC}, func() (*gate, error) { return &gate{}, nil })
 	if err != nil {
-		b.refuse("concurrency", "%v", err)
+		s.Refuse("concurrency", "%v", err)
 		return nil
 	}
 	p.done = p.gate.done
-	return []Policy{p}
+	return p
 }
 
-// Name implements Policy.
+// Name implements Part.
 func (p *concurrency) Name() string { return "concurrency" }
 
 // Summary is one line for explain.
@@ -76,14 +79,14 @@ func (p *concurrency) Summary() string {
 	return text
 }
 
-// Admit implements Policy.
+// Admit implements Admitter.
 func (p *concurrency) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
 	switch err := p.gate.enter(ctx, p.max, p.queue, p.timeout); err {
 	case nil:
 		return ctx, p.done, nil
 	case errFull:
-		retryAfter(r.ResponseHeader, time.Second)
-		return ctx, nil, refusal(codes.Unavailable, "too many calls of this method are running; try again soon",
+		RetryAfter(r.ResponseHeader, time.Second)
+		return ctx, nil, Refusal(codes.Unavailable, "too many calls of this method are running; try again soon",
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)})
 	default:
 		return ctx, nil, status.FromContextError(err).Err()

@@ -43,7 +43,7 @@ func TestConcurrencyBoundsWhatRuns(t *testing.T) {
 
 func gateIsEmpty(t *testing.T, s *Set) {
 	t.Helper()
-	g := s.Policies()[0].(*concurrency).gate
+	g := s.Parts()[0].(*concurrency).gate
 	if g.running != 0 || g.waiting != 0 || g.oldest != nil || g.newest != nil {
 		t.Errorf("the gate is not empty: %d run, %d wait", g.running, g.waiting)
 	}

@@ -67,7 +67,7 @@ type Cors struct {
 }
 
 var (
-	_ HeaderPolicy = (*Cors)(nil)
+	_ HeaderChanger = (*Cors)(nil)
 
 	anyOrigin   = []string{"*"}
 	trueValue   = []string{"true"}
@@ -76,7 +76,7 @@ var (
 	varyPrivate = []string{requestPrivate}
 )
 
-// Name implements Policy.
+// Name implements Part.
 func (c *Cors) Name() string { return "cors" }
 
 // Summary is one line for explain.
@@ -86,14 +86,14 @@ func (c *Cors) Summary() string { return c.summary }
 // may call.
 func (c *Cors) AllowsOrigin(origin string) bool { return c.origins.match(origin) }
 
-// Admit implements Policy: a refusal of the policies behind it must be readable
+// Admit implements Admitter: a refusal of the policies behind it must be readable
 // for the page, too.
 func (c *Cors) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
 	c.answer(r.HTTP, r.ResponseHeader)
 	return ctx, nil, nil
 }
 
-// ResponseHeader implements HeaderPolicy: what a backend says of origins gives
+// ResponseHeader implements HeaderChanger: what a backend says of origins gives
 // way to the policy.
 func (c *Cors) ResponseHeader(r *Request, h http.Header) {
 	delete(h, allowOriginHeader)
@@ -220,38 +220,41 @@ func addVary(h http.Header, names []string) {
 	h["Vary"] = append(lines, names[0])
 }
 
-// cors compiles the policy. An empty one closes a method of a service that
+// corsKind is the policy cors.
+func corsKind() Kind { return Kind{Field: "cors", Compile: compileCors} }
+
+// compileCors compiles the policy. An empty one closes a method of a service that
 // lets pages call.
-func (b *build) cors() []Policy {
-	rule := b.policy.GetCors()
+func compileCors(s *Scope) Part {
+	rule := s.Policy.GetCors()
 	if proto.Size(rule) == 0 {
 		return nil
 	}
 	c := &Cors{credentials: rule.GetAllowCredentials(), private: rule.GetAllowPrivateNetwork()}
-	c.origins = b.corsOrigins(rule.GetAllowedOrigins())
+	c.origins = corsOrigins(s, rule.GetAllowedOrigins())
 	if c.credentials && (c.origins.any || c.origins.null) {
-		b.refuse("cors.allow_credentials", `cors.allow_credentials with the origin "*" or "null" would let any page act for its visitors; expected the origins by name`)
+		s.Refuse("cors.allow_credentials", `cors.allow_credentials with the origin "*" or "null" would let any page act for its visitors; expected the origins by name`)
 	}
 	for i, method := range rule.GetAllowedMethods() {
 		if !httpguts.ValidHeaderFieldName(method) {
-			b.refuse(index("cors.allowed_methods", i), "%s is %q; expected an HTTP method", index("cors.allowed_methods", i), method)
+			s.Refuse(Index("cors.allowed_methods", i), "%s is %q; expected an HTTP method", Index("cors.allowed_methods", i), method)
 		}
 	}
 	c.methods = rule.GetAllowedMethods()
-	allowed := b.corsHeaders("cors.allowed_headers", rule.GetAllowedHeaders(), defaultAllowedHeaders)
+	allowed := corsHeaders(s, "cors.allowed_headers", rule.GetAllowedHeaders(), defaultAllowedHeaders)
 	c.anyHeader = slices.Contains(allowed, "*")
 	c.headers = map[string]bool{}
 	for _, name := range allowed {
 		c.headers[name] = true
 	}
 	c.headerList = []string{strings.Join(allowed, ", ")}
-	if exposed := b.corsHeaders("cors.exposed_headers", rule.GetExposedHeaders(), defaultExposedHeaders); len(exposed) > 0 {
+	if exposed := corsHeaders(s, "cors.exposed_headers", rule.GetExposedHeaders(), defaultExposedHeaders); len(exposed) > 0 {
 		c.exposed = []string{strings.Join(exposed, ", ")}
 	}
 	age := defaultMaxAge
 	if rule.GetMaxAge() != nil {
 		if age = rule.GetMaxAge().AsDuration(); age < 0 {
-			b.refuse("cors.max_age", "cors.max_age is %v; expected 0 or more", age)
+			s.Refuse("cors.max_age", "cors.max_age is %v; expected 0 or more", age)
 		}
 	}
 	c.maxAge = []string{strconv.FormatInt(int64(age/time.Second), 10)}
@@ -259,22 +262,20 @@ func (b *build) cors() []Policy {
 	if c.credentials {
 		c.summary += ", with credentials"
 	}
-	return []Policy{c}
+	return c
 }
 
 // corsHeaders checks a list of names and gives it in lower case.
-func (b *build) corsHeaders(path string, names, otherwise []string) []string {
+func corsHeaders(s *Scope, path string, names, otherwise []string) []string {
 	if len(names) == 0 {
 		return otherwise
 	}
 	lower := make([]string, len(names))
 	for i, name := range names {
 		if !httpguts.ValidHeaderFieldName(name) {
-			b.refuse(index(path, i), "%s is %q; expected the name of a header", index(path, i), name)
+			s.Refuse(Index(path, i), "%s is %q; expected the name of a header", Index(path, i), name)
 		}
 		lower[i] = strings.ToLower(name)
 	}
 	return lower
 }
-
-func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

@@ -64,19 +64,19 @@ func isHostName(name string) bool {
 }
 
 // corsOrigins compiles the list.
-func (b *build) corsOrigins(list []string) origins {
+func corsOrigins(s *Scope, list []string) origins {
 	o := origins{exact: map[string]bool{}}
 	if len(list) == 0 {
-		b.refuse("cors.allowed_origins", `cors.allowed_origins is empty; expected origins such as "https://example.com", or "*"`)
+		s.Refuse("cors.allowed_origins", `cors.allowed_origins is empty; expected origins such as "https://example.com", or "*"`)
 	}
 	for i, text := range list {
-		path := index("cors.allowed_origins", i)
+		path := Index("cors.allowed_origins", i)
 		if err := o.add(text); err != nil {
-			b.refuse(path, "%s is %q: %v", path, text, err)
+			s.Refuse(path, "%s is %q: %v", path, text, err)
 		}
 	}
 	if o.any && len(list) > 1 {
-		b.refuse("cors.allowed_origins", `cors.allowed_origins has "*" and others; expected "*" alone, for it means all`)
+		s.Refuse("cors.allowed_origins", `cors.allowed_origins has "*" and others; expected "*" alone, for it means all`)
 	}
 	return o
 }

@@ -50,7 +50,7 @@ func TestOrigins(t *testing.T) {
 		{"*", "null", true},
 		{"*", "", false},
 	} {
-		c := newBench(t, StateOptions{}).set(`cors { allowed_origins: "` + test.allowed + `" }`).Cors()
+		c := corsOf(newBench(t, StateOptions{}).set(`cors { allowed_origins: "` + test.allowed + `" }`))
 		if got := c.AllowsOrigin(test.origin); got != test.want {
 			t.Errorf("%s allows %q: %t, want %t", test.allowed, test.origin, got, test.want)
 		}
@@ -182,7 +182,7 @@ func TestPreflight(t *testing.T) {
 			map[string]string{"Access-Control-Max-Age": "5"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := newBench(t, StateOptions{}).set(`cors { ` + test.policy + ` }`).Cors()
+			c := corsOf(newBench(t, StateOptions{}).set(`cors { ` + test.policy + ` }`))
 			h := http.Header{}
 			if !c.Preflight(test.request, h, []string{"DELETE", "GET"}) {
 				t.Fatal("a preflight was not taken for one")
@@ -194,7 +194,7 @@ func TestPreflight(t *testing.T) {
 			}
 		})
 	}
-	c := newBench(t, StateOptions{}).set(`cors { allowed_origins: "*" }`).Cors()
+	c := corsOf(newBench(t, StateOptions{}).set(`cors { allowed_origins: "*" }`))
 	post := preflight("https://a.example", "POST", "")
 	post.Method = http.MethodPost
 	for name, r := range map[string]*http.Request{
@@ -208,7 +208,7 @@ func TestPreflight(t *testing.T) {
 
 func TestCorsSetting(t *testing.T) {
 	b := newBench(t, StateOptions{})
-	if b.set(``).Cors() != nil || b.set(`cors {}`).Cors() != nil {
+	if corsOf(b.set(``)) != nil || corsOf(b.set(`cors {}`)) != nil {
 		t.Error("a method without cors, or with an empty one, has a policy")
 	}
 	b.refused(`cors { allow_private_network: true }`, "cors.allowed_origins", "empty")
@@ -239,7 +239,7 @@ func FuzzOrigin(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	c := newBench(f, StateOptions{}).set(`cors { allowed_origins: "https://*.example.com" }`).Cors()
+	c := corsOf(newBench(f, StateOptions{}).set(`cors { allowed_origins: "https://*.example.com" }`))
 	f.Fuzz(func(t *testing.T, origin string) {
 		if !c.AllowsOrigin(origin) {
 			return
@@ -257,8 +257,8 @@ func FuzzPreflight(f *testing.F) {
 		f.Add("POST", seed)
 	}
 	b := newBench(f, StateOptions{})
-	some := b.set(`cors { allowed_origins: "*" allowed_methods: "*" }`).Cors()
-	all := b.set(`cors { allowed_origins: "*" allowed_methods: "*" allowed_headers: "*" }`).Cors()
+	some := corsOf(b.set(`cors { allowed_origins: "*" allowed_methods: "*" }`))
+	all := corsOf(b.set(`cors { allowed_origins: "*" allowed_methods: "*" allowed_headers: "*" }`))
 	f.Fuzz(func(t *testing.T, method, names string) {
 		for _, c := range []*Cors{some, all} {
 			r := preflight("https://a.example", "", "")
@@ -292,4 +292,10 @@ func BenchmarkCors(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// corsOf finds the policy in a Set; nil for none.
+func corsOf(s *Set) *Cors {
+	c, _ := Find[*Cors](s)
+	return c
 }

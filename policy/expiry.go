@@ -4,45 +4,48 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // expiryInterval is how often the credentials of open streams are looked at.
 const expiryInterval = time.Second
 
-// ErrExpired ends a stream whose credential has ended (Semantics 308).
-var ErrExpired = status.Error(codes.Unauthenticated, "the credentials have expired or were revoked")
-
-// Credential is what let the caller of a stream in: a token or a session.
-type Credential struct {
-	watch *credentialWatch
-	// token and what knows of its logout; nil for a session.
-	token   *verified
-	revoked *revocations
-	// sessions and the key of the session; nil for a token.
-	sessions sessionStore
-	key      sessionKey
+// ending is when a credential ends.
+type ending struct {
+	// at is the moment, at the latest; zero: the store alone knows.
+	at time.Time
+	// store knows whether the credential of the key has ended before that; nil: nothing
+	// ends it.
+	store endingStore
+	key   any
 }
 
-// Watch calls end with ErrExpired when the credential ends: a token at its `exp` plus
-// leeway, a session at its end, both at logout. It is called once at most, by another
-// goroutine, and not after stop has returned.
-func (c *Credential) Watch(end context.CancelCauseFunc) (stop func()) {
-	s := &watchedStream{Credential: c, end: end}
+// endingStore knows which credentials have ended. It is comparable: what is equal is
+// asked for all at once.
+type endingStore interface {
+	// endedOf reports for each key whether its credential has ended. Errors mean that
+	// the store cannot be reached.
+	endedOf(ctx context.Context, keys []any) ([]bool, error)
+}
+
+// credential is what let the caller of a stream in.
+type credential struct {
+	watch *credentialWatch
+	ending
+}
+
+var _ Credential = (*credential)(nil)
+
+// Watch implements Credential: a token ends at its `exp` plus leeway, a session at
+// its end, both at logout.
+func (c *credential) Watch(end context.CancelCauseFunc) (stop func()) {
+	s := &watchedStream{ending: c.ending, end: end}
 	c.watch.add(s)
 	return func() { c.watch.remove(s) }
 }
 
-// revocable reports whether a store is to be asked for the token.
-func (c *Credential) revocable() bool {
-	return c.token != nil && c.revoked.used && c.token.issuer.issues
-}
-
 // watchedStream is one stream and what ends it.
 type watchedStream struct {
-	*Credential
+	ending
 	end context.CancelCauseFunc
 }
 
@@ -57,22 +60,34 @@ type credentialWatch struct {
 	running bool
 	logout  chan struct{} // somebody logged out
 
-	ctx   context.Context
-	close context.CancelFunc
-	work  sync.WaitGroup
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
 }
 
 func newCredentialWatch(now func() time.Time) *credentialWatch {
 	w := &credentialWatch{now: now, streams: map[*watchedStream]struct{}{}, logout: make(chan struct{}, 1)}
-	w.ctx, w.close = context.WithCancel(context.Background())
+	w.ctx, w.cancel = context.WithCancel(context.Background())
 	return w
 }
 
-// stop ends the watch. No stream may be watched any more.
-func (w *credentialWatch) stop() {
-	w.close()
-	w.work.Wait()
+// watchKey is the key of the watch in State.
+type watchKey struct{}
+
+// credentialWatchOf is the watch of all generations.
+func credentialWatchOf(g *Generation) (*credentialWatch, error) {
+	return Lease(g, watchKey{}, func() (*credentialWatch, error) { return newCredentialWatch(g.State.Now), nil })
 }
+
+// Close ends the watch. No stream may be watched any more.
+func (w *credentialWatch) Close() error {
+	w.cancel()
+	w.work.Wait()
+	return nil
+}
+
+// credential is one whose end is watched.
+func (w *credentialWatch) credential(e ending) Credential { return &credential{watch: w, ending: e} }
 
 func (w *credentialWatch) add(s *watchedStream) {
 	w.mu.Lock()
@@ -135,46 +150,30 @@ func (w *credentialWatch) all() []*watchedStream {
 // nothing is known, and its streams go on.
 func (w *credentialWatch) check(streams []*watchedStream) {
 	now := w.now()
-	bySessions := map[sessionStore]map[sessionKey][]*watchedStream{}
-	byTokens := map[revocationStore]map[*verified][]*watchedStream{}
+	byStore := map[endingStore]map[any][]*watchedStream{}
 	for _, s := range streams {
 		switch {
-		case s.token != nil && !now.Before(s.token.until):
+		case !s.at.IsZero() && !now.Before(s.at):
 			w.expire(s)
-		case s.sessions != nil:
-			put(bySessions, s.sessions, s.key, s)
-		case s.revocable():
-			put(byTokens, s.revoked.store, s.token, s)
+		case s.store != nil:
+			if byStore[s.store] == nil {
+				byStore[s.store] = map[any][]*watchedStream{}
+			}
+			byStore[s.store][s.key] = append(byStore[s.store][s.key], s)
 		}
 	}
-	for store, keys := range bySessions {
-		askInParts(w, keys, store.ended)
+	for store, keys := range byStore {
+		w.askInParts(store, keys)
 	}
-	for store, tokens := range byTokens {
-		askInParts(w, tokens, func(ctx context.Context, all []*verified) ([]bool, error) {
-			names, issued := make([]tokenName, len(all)), make([]time.Time, len(all))
-			for i, v := range all {
-				names[i], issued[i] = v.name, v.issued
-			}
-			return store.revokedOf(ctx, names, issued)
-		})
-	}
-}
-
-func put[S, K comparable](m map[S]map[K][]*watchedStream, store S, key K, s *watchedStream) {
-	if m[store] == nil {
-		m[store] = map[K][]*watchedStream{}
-	}
-	m[store][key] = append(m[store][key], s)
 }
 
 // askInParts asks a store which of the credentials have ended, a few at a time, as one
 // command has only so long.
-func askInParts[K comparable](w *credentialWatch, of map[K][]*watchedStream, ended func(context.Context, []K) ([]bool, error)) {
+func (w *credentialWatch) askInParts(store endingStore, of map[any][]*watchedStream) {
 	const part = 200
-	keys := make([]K, 0, min(len(of), part))
+	keys := make([]any, 0, min(len(of), part))
 	ask := func() {
-		over, err := ended(w.ctx, keys)
+		over, err := store.endedOf(w.ctx, keys)
 		for i := 0; err == nil && i < len(over); i++ {
 			if over[i] {
 				for _, s := range of[keys[i]] {

@@ -13,7 +13,7 @@ import (
 )
 
 // watchedCredential watches a credential and returns the channel that is told of its end.
-func watchedCredential(t *testing.T, c *Credential) <-chan error {
+func watchedCredential(t *testing.T, c Credential) <-chan error {
 	t.Helper()
 	ended := make(chan error, 1)
 	t.Cleanup(c.Watch(func(err error) { ended <- err }))
@@ -37,7 +37,8 @@ func wantEnd(t *testing.T, ended <-chan error, what string) {
 func TestCredentialsEnd(t *testing.T) { eachClock(t, testCredentialsEnd) }
 
 func testCredentialsEnd(t *testing.T, server *redistest.Server) {
-	b := newBench(t, StateOptions{})
+	watch := newCredentialWatch(time.Now)
+	t.Cleanup(func() { _ = watch.Close() })
 	options, err := redis.ParseURL(server.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +47,7 @@ func testCredentialsEnd(t *testing.T, server *redistest.Server) {
 	t.Cleanup(func() { _ = client.Close() })
 	shared := &redisStore{client: client, timeout: 5 * time.Second, prefix: "expiry:"}
 	for name, store := range map[string]sessionStore{
-		"memory": b.state.memory, "Redis": &redisSessions{redis: shared, now: time.Now},
+		"memory": newMemorySessions(time.Now), "Redis": &redisSessions{redis: shared, now: time.Now},
 	} {
 		t.Run("a session in "+name, func(t *testing.T) {
 			open := func(idle time.Duration) sessionKey {
@@ -59,10 +60,10 @@ func testCredentialsEnd(t *testing.T, server *redistest.Server) {
 				return key
 			}
 			short, out, live := open(300*time.Millisecond), open(time.Hour), open(time.Hour)
-			watch := func(key sessionKey) <-chan error {
-				return watchedCredential(t, &Credential{watch: b.state.credentials, sessions: store, key: key})
+			follow := func(key sessionKey) <-chan error {
+				return watchedCredential(t, watch.credential(ending{store: sessionEndings{store}, key: key}))
 			}
-			idle, loggedOut, goesOn := watch(short), watch(out), watch(live)
+			idle, loggedOut, goesOn := follow(short), follow(out), follow(live)
 			if err := store.revoke(t.Context(), out); err != nil {
 				t.Fatal(err)
 			}
@@ -76,21 +77,21 @@ func testCredentialsEnd(t *testing.T, server *redistest.Server) {
 		})
 	}
 	for name, store := range map[string]revocationStore{
-		"memory": b.state.revoked, "Redis": &redisRevocations{redis: shared, now: time.Now},
+		"memory": newMemoryRevocations(time.Now), "Redis": &redisRevocations{redis: shared, now: time.Now},
 	} {
 		t.Run("a token, revoked in "+name, func(t *testing.T) {
-			revoked := &revocations{store: store, now: time.Now, used: true}
-			watch := func(id string) (*verified, <-chan error) {
+			auth := &tokenAuth{issuers: &issuers{revoked: &revocations{store: store, now: time.Now, used: true}}}
+			follow := func(id string) (*verified, <-chan error) {
 				at, err := store.moment(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
 				v := &verified{issuer: &tokenIssuer{issues: true}, until: time.Now().Add(time.Hour), issued: at,
 					name: tokenName{sha256.Sum256([]byte(name + "holder")), sha256.Sum256([]byte(id))}}
-				return v, watchedCredential(t, &Credential{watch: b.state.credentials, token: v, revoked: revoked})
+				return v, watchedCredential(t, watch.credential(auth.ending(&Request{Identity: &Identity{Source: v}})))
 			}
-			one, ended := watch("one")
-			other, goesOn := watch("other")
+			one, ended := follow("one")
+			other, goesOn := follow("other")
 			if err := store.revoke(t.Context(), one.name, one.until); err != nil {
 				t.Fatal(err)
 			}

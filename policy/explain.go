@@ -28,23 +28,23 @@ type Explained struct {
 // settings that are no decisions.
 func (s *Set) Explain() []Explained { return s.explained }
 
-// explain describes what the build made.
-func (b *build) explain(policies []Policy) []Explained {
+// explain describes what was made.
+func (s *Scope) explain(parts []Part) []Explained {
 	var lines []Explained
 	done := map[string]bool{}
-	for _, p := range policies {
+	for _, p := range parts {
 		summary := ""
-		if s, ok := p.(interface{ Summary() string }); ok {
-			summary = s.Summary()
+		if d, ok := p.(interface{ Summary() string }); ok {
+			summary = d.Summary()
 		}
-		lines = append(lines, Explained{p.Name(), summary, b.where(p.Name())})
+		lines = append(lines, Explained{p.Name(), summary, s.Where(p.Name())})
 		done[p.Name()] = true
 	}
-	fields := b.policy.ProtoReflect().Descriptor().Fields()
+	fields := s.Policy.ProtoReflect().Descriptor().Fields()
 	for i := range fields.Len() {
 		field := fields.Get(i)
-		if _, set := b.origin[field.Name()]; set && !done[string(field.Name())] {
-			lines = append(lines, Explained{string(field.Name()), settingText(b.policy, field), b.where(string(field.Name()))})
+		if _, set := s.origin[field.Name()]; set && !done[string(field.Name())] {
+			lines = append(lines, Explained{string(field.Name()), settingText(s.Policy, field), s.Where(string(field.Name()))})
 		}
 	}
 	return lines
@@ -57,7 +57,7 @@ func settingText(p *transomv1.Policy, field protoreflect.FieldDescriptor) string
 	if field.IsList() {
 		var text bytes.Buffer
 		for i := range value.List().Len() {
-			text.WriteString([]string{"", ", "}[min(i, 1)] + messageText(value.List().Get(i).Message().Interface()))
+			text.WriteString([]string{"", ", "}[min(i, 1)] + Text(value.List().Get(i).Message().Interface()))
 		}
 		return text.String()
 	}
@@ -71,10 +71,11 @@ func settingText(p *transomv1.Policy, field protoreflect.FieldDescriptor) string
 	if d, ok := m.(*durationpb.Duration); ok {
 		return d.AsDuration().String()
 	}
-	return messageText(m)
+	return Text(m)
 }
 
-func messageText(m proto.Message) string {
+// Text writes a message as JSON on one line, for a summary.
+func Text(m proto.Message) string {
 	loose, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
 		return strconv.Quote(err.Error())

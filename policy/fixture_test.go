@@ -64,7 +64,7 @@ func testMethod(name protoreflect.Name) protoreflect.MethodDescriptor {
 // compile makes the Set of a policy in text form.
 func (b *bench) compile(policy string) (*Set, Problems) {
 	b.t.Helper()
-	c, problems := New(Environment{Config: b.config, State: b.state, Observer: b.observer})
+	c, problems := New(Kinds(), Environment{Config: b.config, State: b.state, Observer: b.observer})
 	b.t.Cleanup(c.Close)
 	if len(problems) > 0 {
 		return nil, problems
@@ -110,6 +110,21 @@ func (b *bench) refused(policy string, words ...string) {
 	if p := problems[0]; p.File != "test.proto" || p.Line != 7 || p.Column != 3 {
 		b.t.Errorf("%s: the problem %q has no place", policy, p)
 	}
+}
+
+// generationOf is a Kind that hands out the generation it is opened for.
+func generationOf(g **Generation) Kind {
+	return Kind{Field: "test", Open: func(opened *Generation) { *g = opened }, Compile: func(*Scope) Part { return nil }}
+}
+
+// scopeOf is the scope of a plain HTTP route without policies.
+func scopeOf(t testing.TB) (scope *Scope) {
+	t.Helper()
+	b := newBench(t, StateOptions{})
+	c, _ := New([]Kind{{Compile: func(s *Scope) Part { scope = s; return nil }}}, Environment{State: b.state})
+	t.Cleanup(c.Close)
+	_, _ = c.Compile(Target{})
+	return scope
 }
 
 // request is a call from an address with headers, "name: value" each.

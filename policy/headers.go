@@ -18,10 +18,9 @@ import (
 type requestHeaders struct {
 	request transform // names in lower case
 	summary string
-	cookies *hiddenCookies
 }
 
-var _ Policy = (*requestHeaders)(nil)
+var _ Admitter = (*requestHeaders)(nil)
 
 // headers changes what goes to the client, too.
 type headers struct {
@@ -31,7 +30,7 @@ type headers struct {
 	hsts     []string // for TLS only
 }
 
-var _ HeaderPolicy = (*headers)(nil)
+var _ HeaderChanger = (*headers)(nil)
 
 // transform is applied in the order remove, set, add.
 type transform struct {
@@ -48,19 +47,18 @@ type headerValue struct {
 	value template
 }
 
-// Name implements Policy.
+// Name implements Part.
 func (p *requestHeaders) Name() string { return "headers" }
 
 // Summary is one line for explain.
 func (p *requestHeaders) Summary() string { return p.summary }
 
-// Admit implements Policy: it changes the metadata.
+// Admit implements Admitter: it changes the metadata.
 func (p *requestHeaders) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
 	t := &p.request
 	if t.empty() {
 		return ctx, nil, nil
 	}
-	r.hidden = p.cookies.names
 	for _, name := range t.remove {
 		deleteHeader(r, name)
 	}
@@ -86,7 +84,7 @@ func deleteHeader(r *Request, name string) {
 	r.Metadata.DelFunc(func(n string) bool { return field.Same(n, folded) })
 }
 
-// ResponseHeader implements HeaderPolicy: first the security headers, which the
+// ResponseHeader implements HeaderChanger: first the security headers, which the
 // transforms may still change.
 func (p *headers) ResponseHeader(r *Request, h http.Header) {
 	for _, s := range p.security {
@@ -94,7 +92,7 @@ func (p *headers) ResponseHeader(r *Request, h http.Header) {
 			h[s.name] = s.value
 		}
 	}
-	if p.hsts != nil && r.secure() {
+	if p.hsts != nil && r.Secure() {
 		h[hstsHeader] = p.hsts
 	}
 	t := &p.response
@@ -114,47 +112,50 @@ func (p *headers) ResponseHeader(r *Request, h http.Header) {
 	}
 }
 
-// headers makes the header transforms and the security headers.
-func (b *build) headers() []Policy {
-	rule := b.policy.GetHeaders()
+// headersKind is the policy headers.
+func headersKind() Kind { return Kind{Field: "headers", Compile: compileHeaders} }
+
+// compileHeaders makes the header transforms and the security headers.
+func compileHeaders(s *Scope) Part {
+	rule := s.Policy.GetHeaders()
 	if rule == nil {
 		return nil
 	}
-	p := &headers{requestHeaders: requestHeaders{cookies: b.cookies}, response: b.transform("headers.response", rule.GetResponse(), http.CanonicalHeaderKey)}
-	p.request = b.transform("headers.request", rule.GetRequest(), strings.ToLower)
+	p := &headers{response: newTransform(s, "headers.response", rule.GetResponse(), http.CanonicalHeaderKey)}
+	p.request = newTransform(s, "headers.request", rule.GetRequest(), strings.ToLower)
 	if rule.GetSecurity() != nil {
-		p.security = b.securityHeaders(rule.GetSecurity())
-		p.hsts = b.hsts(rule.GetSecurity().GetHsts())
+		p.security = securityHeaders(s, rule.GetSecurity())
+		p.hsts = newHSTS(s, rule.GetSecurity().GetHsts())
 	}
 	p.summary = p.describe()
 	switch {
 	case !p.response.empty() || len(p.security) > 0 || p.hsts != nil:
-		return []Policy{p}
+		return p
 	case !p.request.empty():
-		return []Policy{&p.requestHeaders}
+		return &p.requestHeaders
 	}
 	return nil
 }
 
 // transform compiles one direction.
-func (b *build) transform(path string, rule *transomv1.HeaderTransform, form func(string) string) transform {
+func newTransform(s *Scope, path string, rule *transomv1.HeaderTransform, form func(string) string) transform {
 	var t transform
 	toBackend := path == "headers.request"
 	for i, name := range rule.GetRemove() {
-		at := index(path+".remove", i)
+		at := Index(path+".remove", i)
 		if problem := headerProblem(name, toBackend); problem != "" {
-			b.refuse(at, "%s is %q, %s", at, name, problem)
+			s.Refuse(at, "%s is %q, %s", at, name, problem)
 			continue
 		}
 		t.remove = append(t.remove, form(name))
 	}
-	t.set = b.headerValues(path+".set", rule.GetSet(), toBackend, form)
-	t.add = b.headerValues(path+".add", rule.GetAdd(), toBackend, form)
+	t.set = headerValues(s, path+".set", rule.GetSet(), toBackend, form)
+	t.add = headerValues(s, path+".add", rule.GetAdd(), toBackend, form)
 	return t
 }
 
 // headerValues compiles a map of headers, in the order of their names.
-func (b *build) headerValues(path string, rules map[string]string, toBackend bool, form func(string) string) []headerValue {
+func headerValues(s *Scope, path string, rules map[string]string, toBackend bool, form func(string) string) []headerValue {
 	var values []headerValue
 	seen := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(rules)) {
@@ -166,13 +167,13 @@ func (b *build) headerValues(path string, rules map[string]string, toBackend boo
 			problem = "which is there in another spelling, too; expected it once"
 		}
 		if problem != "" {
-			b.refuse(path, "%s has %q, %s", path, name, problem)
+			s.Refuse(path, "%s has %q, %s", path, name, problem)
 			continue
 		}
 		seen[form(name)] = true
-		value, err := parseTemplate(rules[name])
+		value, err := parseTemplate(rules[name], s.HiddenCookies)
 		if err != nil {
-			b.refuse(path, "%s[%q]: %v", path, name, err)
+			s.Refuse(path, "%s[%q]: %v", path, name, err)
 			continue
 		}
 		values = append(values, headerValue{form(name), value})
@@ -190,9 +191,9 @@ func headerProblem(name string, toBackend bool) string {
 		return "which gRPC cannot carry to the backend; expected letters, digits, \"-\", \"_\" and \".\""
 	case strings.HasPrefix(lower, "grpc-"):
 		return "which belongs to gRPC; expected another name"
-	case slices.Contains(hopHeaders, lower) || lower == "content-type" || lower == "host":
+	case Hop(lower) || lower == "content-type" || lower == "host":
 		return "which the gateway sets itself; expected another name"
-	case toBackend && strings.HasPrefix(lower, ownHeaderPrefix):
+	case toBackend && strings.HasPrefix(lower, field.OwnPrefix):
 		return "which tells backends who calls; only auth may set it"
 	}
 	return ""

@@ -16,6 +16,9 @@ import (
 )
 
 // caller is a request of somebody known.
+// noCookies are the hidden ones of templates that name none.
+func noCookies() []string { return nil }
+
 func knownCaller() *Request {
 	r := request("2001:db8::1", "X-Tag: one", "X-Tag: two", "X-Evil: a\r\nSet-Cookie: b=1\x00")
 	r.Identity = &Identity{Principal: "ann", Claims: map[string]any{
@@ -45,7 +48,7 @@ func TestTemplates(t *testing.T) {
 		{"${header.x-evil}", "aSet-Cookie: b=1"},
 		{"  ${principal} ", "ann"},
 	} {
-		parsed, err := parseTemplate(test.text)
+		parsed, err := parseTemplate(test.text, noCookies)
 		if err != nil {
 			t.Errorf("%q: %v", test.text, err)
 			continue
@@ -56,7 +59,7 @@ func TestTemplates(t *testing.T) {
 	}
 	anybody := request("192.0.2.1")
 	for _, text := range []string{"${principal}", "${claim.tenant}"} {
-		parsed, _ := parseTemplate(text)
+		parsed, _ := parseTemplate(text, noCookies)
 		if got := parsed.expand(anybody); got != "" {
 			t.Errorf("%q of nobody gives %q", text, got)
 		}
@@ -83,7 +86,7 @@ func TestWrongTemplates(t *testing.T) {
 		"${principal}\x00":          "control character",
 		strings.Repeat("x", 9000):   "9000 bytes",
 	} {
-		if _, err := parseTemplate(text); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parseTemplate(text, noCookies); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: found %v, want %q", text, err, want)
 		}
 	}
@@ -94,7 +97,7 @@ func FuzzTemplate(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		parsed, err := parseTemplate(text)
+		parsed, err := parseTemplate(text, noCookies)
 		if err != nil {
 			return
 		}
@@ -140,7 +143,7 @@ func TestSetHeaderHasNoTwin(t *testing.T) {
 	r := knownCaller()
 	r.HTTP.Header["Cookie"] = []string{"theme=dark; __Host-transom-session=secret"}
 	r.HTTP.Header["Authorization"] = []string{"Bearer forged"}
-	r.unverified = true
+	r.Unverified = true
 	r.Metadata = proxy.Metadata{"x_user", "forged", "x.user", "forged", "grpcgateway-x-user", "forged", "x_drop", "1", "x-keep", "k"}
 	if err := admit(s, r); err != nil {
 		t.Fatal(err)
@@ -209,7 +212,7 @@ func TestSecurityHeaders(t *testing.T) {
 
 func TestHeadersSetting(t *testing.T) {
 	b := newBench(t, StateOptions{})
-	if len(b.set(`headers {}`).Policies()) > 0 {
+	if len(b.set(`headers {}`).Parts()) > 0 {
 		t.Error("an empty headers policy is a policy")
 	}
 	if b.set(`headers { request { remove: "x-a" } }`).ChangesHeader() {
@@ -253,7 +256,7 @@ func TestHeaderLimit(t *testing.T) {
 	if info, ok := details[0].(*errdetails.ErrorInfo); !ok || info.Reason != "HEADER_TOO_LARGE" {
 		t.Errorf("found details %v", details)
 	}
-	if len(newBench(t, StateOptions{}).set(`limits { max_body_bytes: 5 }`).Policies()) > 0 {
+	if len(newBench(t, StateOptions{}).set(`limits { max_body_bytes: 5 }`).Parts()) > 0 {
 		t.Error("limits of bodies are a policy; they are the edges' business")
 	}
 }

@@ -47,13 +47,6 @@ type tokenIssuer struct {
 	now     func() time.Time
 }
 
-// tokenSigner signs the tokens that login issues.
-type tokenSigner struct {
-	method jwt.SigningMethod
-	key    any
-	keyID  string
-}
-
 // verified is a token that was found good, with all that follows from it. It
 // is immutable but for used and checked.
 type verified struct {
@@ -81,7 +74,7 @@ func (i *tokenIssuer) current() *keySet {
 	if i.fixed != nil {
 		return i.fixed
 	}
-	return i.source.current.Load()
+	return i.source.set()
 }
 
 // keysFor is the generation that a token with this `kid` is checked against.
@@ -195,7 +188,7 @@ func (i *tokenIssuer) verify(ctx context.Context, raw string, t *parsedToken) (*
 	v.token = strings.Clone(raw)
 	v.size = int64(1024 + 10*len(raw))
 	v.name = nameOf(i.name, v.identity.Principal, t.signed)
-	v.identity.token = v
+	v.identity.Source = v
 	return v, nil
 }
 
@@ -235,13 +228,4 @@ func verifyingMethod(algorithm string) jwt.SigningMethod {
 		return m
 	}
 	return jwt.GetSigningMethod(algorithm)
-}
-
-// sign makes a token.
-func (s *tokenSigner) sign(claims jwt.MapClaims) (string, error) {
-	token := jwt.NewWithClaims(s.method, claims)
-	if s.keyID != "" {
-		token.Header["kid"] = s.keyID
-	}
-	return token.SignedString(s.key)
 }

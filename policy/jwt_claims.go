@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -74,11 +72,6 @@ func (i *tokenIssuer) identify(claims map[string]any) (*Identity, error) {
 	return id, nil
 }
 
-// isPrincipal refuses names that cannot be told apart or written down.
-func isPrincipal(s string) bool {
-	return s != "" && !strings.ContainsRune(s, utf8.RuneError) && !strings.ContainsFunc(s, unicode.IsControl)
-}
-
 // tokenScopes reads `scope` (RFC 8693 4.2), a list or one string with spaces,
 // or `scp`, its older name.
 func tokenScopes(claims map[string]any) ([]string, error) {
@@ -93,23 +86,6 @@ func tokenScopes(claims map[string]any) ([]string, error) {
 		return strings.Fields(text), nil
 	}
 	return oneOrMore(value)
-}
-
-// claimAt finds a claim by its name, or by a dotted path where no claim has
-// the whole as its name.
-func claimAt(claims map[string]any, path string) (any, bool) {
-	if value, ok := claims[path]; ok {
-		return value, true
-	}
-	first, rest, ok := strings.Cut(path, ".")
-	if !ok {
-		return nil, false
-	}
-	inner, ok := claims[first].(map[string]any)
-	if !ok {
-		return nil, false
-	}
-	return claimAt(inner, rest)
 }
 
 func audiencesOf(claims map[string]any) ([]string, error) {
@@ -141,22 +117,4 @@ func oneOrMore(value any) ([]string, error) {
 		return list, nil
 	}
 	return nil, errors.New("expected a string or a list of strings")
-}
-
-// plainNumbers turns each json.Number into what expressions can count with: see
-// plainNumber.
-func plainNumbers(value any) any {
-	switch v := value.(type) {
-	case json.Number:
-		return plainNumber(v.String())
-	case map[string]any:
-		for name, element := range v {
-			v[name] = plainNumbers(element)
-		}
-	case []any:
-		for i, element := range v {
-			v[i] = plainNumbers(element)
-		}
-	}
-	return value
 }

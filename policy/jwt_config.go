@@ -1,11 +1,10 @@
 package policy
 
 import (
-	"context"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -16,44 +15,47 @@ import (
 // defaultLeeway is the tolerance for clocks.
 const defaultLeeway = 30 * time.Second
 
-// keySourceKey is what a key source is about; generations share it.
-type keySourceKey struct {
-	kind, address string
-	every         time.Duration
+// issuers are the configuration's auth.jwt, with what remembers their tokens. A token
+// that an older generation verified is verified again: its issuer may have been
+// taken away.
+type issuers struct {
+	list    []*tokenIssuer
+	config  []*transomv1.JwtIssuer
+	cache   *tokenCache
+	revoked *revocations
+	now     func() time.Time
 }
 
-// compileIssuers reads the configuration's auth.jwt. Problems are noted at the
+// issuersOf are the issuers of a generation.
+func issuersOf(g *Generation) *issuers { return Shared(g, openIssuers) }
+
+// openIssuers reads the configuration's auth.jwt. Problems are noted at the
 // configuration's own fields.
-func (c *Compiler) compileIssuers() Problems {
-	var problems Problems
-	for n, config := range c.env.Config.GetAuth().GetJwt() {
+func openIssuers(g *Generation) *issuers {
+	all := &issuers{config: g.Config.GetAuth().GetJwt(), cache: newTokenCache(), now: g.State.Now}
+	for n, config := range all.config {
 		path := fmt.Sprintf("auth.jwt[%d]", n)
-		issuer, field, err := c.compileIssuer(config)
+		issuer, field, err := newIssuer(g, config)
 		if err != nil {
-			problems = append(problems, c.configProblem(path+field, err))
+			g.RefuseConfig(path+field, err)
 			continue
 		}
-		if c.issuer(issuer.name) != nil {
-			problems = append(problems, c.configProblem(path+".issuer", fmt.Errorf("the issuer %q stands here a second time", issuer.name)))
+		if all.find(issuer.name) != nil {
+			g.RefuseConfig(path+".issuer", fmt.Errorf("the issuer %q stands here a second time", issuer.name))
 			continue
 		}
-		c.issuers = append(c.issuers, issuer)
+		all.list = append(all.list, issuer)
 	}
-	return problems
+	var err error
+	if all.revoked, err = openRevocations(g, all.cache); err != nil {
+		g.RefuseConfig("auth.jwt", err)
+	}
+	return all
 }
 
-// configProblem is a problem at a field of the configuration.
-func (c *Compiler) configProblem(path string, err error) Problem {
-	where := ""
-	if c.env.Position != nil {
-		where = c.env.Position(path)
-	}
-	return problemAt(where, path+": "+err.Error())
-}
-
-// issuer finds an issuer; nil if it is not configured.
-func (c *Compiler) issuer(name string) *tokenIssuer {
-	for _, i := range c.issuers {
+// find finds an issuer; nil if it is not configured.
+func (all *issuers) find(name string) *tokenIssuer {
+	for _, i := range all.list {
 		if i.name == name {
 			return i
 		}
@@ -61,12 +63,30 @@ func (c *Compiler) issuer(name string) *tokenIssuer {
 	return nil
 }
 
-// compileIssuer makes one issuer; field is where the error belongs, with a dot
+// configured reports whether the configuration names the issuer, though it may
+// have been refused there.
+func (all *issuers) configured(name string) bool {
+	return slices.ContainsFunc(all.config, func(j *transomv1.JwtIssuer) bool { return j.GetIssuer() == name })
+}
+
+// missing words the refusal of an issuer that is not configured.
+func (all *issuers) missing(name string) string {
+	if len(all.config) == 0 {
+		return fmt.Sprintf("found the issuer %q, but the configuration has no auth.jwt", name)
+	}
+	names := make([]string, len(all.list))
+	for n, i := range all.list {
+		names[n] = i.name
+	}
+	return fmt.Sprintf("found the issuer %q, expected one of the configuration's auth.jwt: %s", name, strings.Join(names, ", "))
+}
+
+// newIssuer makes one issuer; field is where the error belongs, with a dot
 // in front.
-func (c *Compiler) compileIssuer(config *transomv1.JwtIssuer) (_ *tokenIssuer, field string, _ error) {
+func newIssuer(g *Generation, config *transomv1.JwtIssuer) (_ *tokenIssuer, field string, _ error) {
 	i := &tokenIssuer{
 		name: config.GetIssuer(), audience: config.GetAudience(), algorithms: config.GetAlgorithms(),
-		leeway: defaultLeeway, principalClaim: "sub", rolesClaim: "roles", now: c.env.State.now,
+		leeway: defaultLeeway, principalClaim: "sub", rolesClaim: "roles", now: g.State.Now,
 	}
 	if i.name == "" {
 		return nil, ".issuer", fmt.Errorf("found nothing, expected the exact value of the claim iss")
@@ -86,11 +106,11 @@ func (c *Compiler) compileIssuer(config *transomv1.JwtIssuer) (_ *tokenIssuer, f
 	if err := i.forwardClaims(config.GetForwardClaims()); err != nil {
 		return nil, ".forward_claims", err
 	}
-	if field, err := c.compileKeys(i, config); err != nil {
+	if field, err := i.readKeys(g, config); err != nil {
 		return nil, field, err
 	}
 	if config.GetPrivateKey() != "" {
-		if err := c.compileSigner(i, config); err != nil {
+		if err := i.readSigner(g, config); err != nil {
 			return nil, ".private_key", err
 		}
 	}
@@ -111,7 +131,7 @@ func (i *tokenIssuer) forwardClaims(claims []string) error {
 	return nil
 }
 
-func (c *Compiler) compileKeys(i *tokenIssuer, config *transomv1.JwtIssuer) (field string, err error) {
+func (i *tokenIssuer) readKeys(g *Generation, config *transomv1.JwtIssuer) (field string, err error) {
 	known := slices.Concat(hmacAlgorithms, rsaAlgorithms, []string{"ES256", "ES384", "ES512", "EdDSA"})
 	for _, a := range i.algorithms {
 		if !slices.Contains(known, a) {
@@ -120,9 +140,9 @@ func (c *Compiler) compileKeys(i *tokenIssuer, config *transomv1.JwtIssuer) (fie
 	}
 	switch keys := config.GetKeys().(type) {
 	case *transomv1.JwtIssuer_Secret:
-		return ".secret", c.compileSecret(i, keys.Secret, config.GetKeyId())
+		return ".secret", i.readSecret(g, keys.Secret, config.GetKeyId())
 	case *transomv1.JwtIssuer_PublicKey:
-		text, err := c.secret(keys.PublicKey)
+		text, err := g.Secret(keys.PublicKey)
 		if err != nil {
 			return ".public_key", err
 		}
@@ -132,9 +152,11 @@ func (c *Compiler) compileKeys(i *tokenIssuer, config *transomv1.JwtIssuer) (fie
 		}
 		return ".public_key", i.fix(key)
 	case *transomv1.JwtIssuer_JwksFile:
-		return ".jwks_file", c.compileKeyFile(i, keys.JwksFile)
+		i.source, err = openKeyFile(g, g.Path(keys.JwksFile))
+		return ".jwks_file", err
 	case *transomv1.JwtIssuer_JwksUrl:
-		return ".jwks_url", c.compileKeyURL(i, keys.JwksUrl, config)
+		i.source, err = openConfiguredURL(g, keys.JwksUrl, config)
+		return ".jwks_url", err
 	}
 	return "", fmt.Errorf("found no keys, expected one of jwks_url, jwks_file, public_key, secret")
 }
@@ -153,8 +175,8 @@ func (i *tokenIssuer) fix(key any) error {
 	return nil
 }
 
-func (c *Compiler) compileSecret(i *tokenIssuer, value, keyID string) error {
-	text, err := c.secret(value)
+func (i *tokenIssuer) readSecret(g *Generation, value, keyID string) error {
+	text, err := g.Secret(value)
 	if err != nil {
 		return err
 	}
@@ -168,58 +190,33 @@ func (c *Compiler) compileSecret(i *tokenIssuer, value, keyID string) error {
 	return nil
 }
 
-func (c *Compiler) compileKeyFile(i *tokenIssuer, name string) error {
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(c.env.Directory, name)
-	}
-	read := readKeyFile(name)
-	data, err := read(context.Background())
+// openConfiguredURL opens the key set of jwks_url.
+func openConfiguredURL(g *Generation, value string, config *transomv1.JwtIssuer) (*keySource, error) {
+	address, err := g.Secret(value)
 	if err != nil {
-		return err
-	}
-	set, err := parseKeySet(data, true)
-	if err != nil {
-		return err
-	}
-	i.source, err = lease(c, keySourceKey{"file", name, keyFileRefresh}, func() (*keySource, error) {
-		s := &keySource{name: name, read: read, symmetric: true, every: keyFileRefresh, last: data,
-			log: c.env.State.log, report: c.env.State.keysRead, now: c.env.State.now}
-		s.current.Store(set)
-		return startKeySource(s, c.env.State.offline), nil
-	})
-	return err
-}
-
-func (c *Compiler) compileKeyURL(i *tokenIssuer, value string, config *transomv1.JwtIssuer) error {
-	address, err := c.secret(value)
-	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkKeyURL(address); err != nil {
-		return err
+		return nil, err
 	}
 	if cleartext(address) {
-		c.env.Log.Warn("the keys of a token issuer are fetched without TLS: whoever is on the way can replace them", "issuer", i.name)
+		g.Log.Warn("the keys of a token issuer are fetched without TLS: whoever is on the way can replace them", "issuer", config.GetIssuer())
 	}
 	every := defaultKeyRefresh
 	if config.GetRefresh() != nil {
 		if every = config.GetRefresh().AsDuration(); every < time.Second {
-			return fmt.Errorf("the refresh is %v, expected one second at least", every)
+			return nil, fmt.Errorf("the refresh is %v, expected one second at least", every)
 		}
 	}
-	i.source, err = lease(c, keySourceKey{"url", address, every}, func() (*keySource, error) {
-		return startKeySource(&keySource{name: config.GetIssuer(), read: fetchKeys(c.env.State.http, address), every: every,
-			log: c.env.State.log, report: c.env.State.keysRead, now: c.env.State.now}, c.env.State.offline), nil
-	})
-	return err
+	return openKeyURL(g, config.GetIssuer(), address, every)
 }
 
-// compileSigner reads the private key that login signs with.
-func (c *Compiler) compileSigner(i *tokenIssuer, config *transomv1.JwtIssuer) error {
+// readSigner reads the private key that login signs with.
+func (i *tokenIssuer) readSigner(g *Generation, config *transomv1.JwtIssuer) error {
 	if _, ok := config.GetKeys().(*transomv1.JwtIssuer_Secret); ok {
 		return fmt.Errorf("found a private key beside a secret; tokens are signed with the secret: remove it")
 	}
-	text, err := c.secret(config.GetPrivateKey())
+	text, err := g.Secret(config.GetPrivateKey())
 	if err != nil {
 		return err
 	}

@@ -63,6 +63,43 @@ type keySource struct {
 
 var _ io.Closer = (*keySource)(nil)
 
+// keySourceKey is what a key source is about; generations share it.
+type keySourceKey struct {
+	kind, address string
+	every         time.Duration
+}
+
+// openKeyFile reads a file and goes on to look at it; an error is one of its own.
+func openKeyFile(g *Generation, name string) (*keySource, error) {
+	read := readKeyFile(name)
+	data, err := read(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	set, err := parseKeySet(data, true)
+	if err != nil {
+		return nil, err
+	}
+	return Lease(g, keySourceKey{"file", name, keyFileRefresh}, func() (*keySource, error) {
+		s := &keySource{name: name, read: read, symmetric: true, every: keyFileRefresh, last: data,
+			log: g.State.Log, report: g.State.KeysRead, now: g.State.Now}
+		s.current.Store(set)
+		return startKeySource(s, g.State.Offline), nil
+	})
+}
+
+// openKeyURL begins to fetch a URL; name is who it is of, for the log.
+func openKeyURL(g *Generation, name, address string, every time.Duration) (*keySource, error) {
+	return Lease(g, keySourceKey{"url", address, every}, func() (*keySource, error) {
+		client := g.State.HTTP
+		if client == nil {
+			client = keyClient()
+		}
+		return startKeySource(&keySource{name: name, read: fetchKeys(client, address), every: every,
+			log: g.State.Log, report: g.State.KeysRead, now: g.State.Now}, g.State.Offline), nil
+	})
+}
+
 // startKeySource begins to read; offline it never does, and has the keys that
 // it was made with.
 func startKeySource(s *keySource, offline bool) *keySource {
@@ -177,6 +214,9 @@ func (s *keySource) refresh(ctx context.Context) error {
 	s.current.Store(set)
 	return nil
 }
+
+// set is the current set; nil if there is none yet.
+func (s *keySource) set() *keySet { return s.current.Load() }
 
 // keys gives the current set; where none has been read yet it waits for the
 // first attempt. Nil: there never were any.

@@ -132,7 +132,7 @@ func TestKeysThatCameMeanwhile(t *testing.T) {
 	server := newKeyServer(t, keySetJSON(publicJWK(k.ed.Public(), "new", nil)))
 	b := urlBench(t, server.URL)
 	wantCode(t, letIn(b.set(t, jwtPolicy(nil)), withToken(token(t, jwt.SigningMethodEdDSA, k.ed, map[string]any{"kid": "new"}, goodClaims(nil)))), codes.OK)
-	source := b.Compiler.issuers[0].source
+	source := issuersOf(b.generation).list[0].source
 	poll.Until(t, "the end of the first fetch", func() bool {
 		source.mu.Lock()
 		defer source.mu.Unlock()
@@ -269,7 +269,7 @@ func TestReloadKeepsKeysAndOfflineFetchesNone(t *testing.T) {
 	tok := token(t, jwt.SigningMethodEdDSA, k.ed, map[string]any{"kid": "ed"}, goodClaims(nil))
 	var before *Compiler
 	for range 20 {
-		c, problems := New(Environment{Config: config, State: state})
+		c, problems := New(Kinds(), Environment{Config: config, State: state})
 		if len(problems) > 0 {
 			t.Fatal(problems.Error())
 		}
@@ -290,7 +290,7 @@ func TestReloadKeepsKeysAndOfflineFetchesNone(t *testing.T) {
 
 	offline := NewState(StateOptions{Offline: true})
 	defer func() { _ = offline.Close() }()
-	c, problems := New(Environment{Config: config, State: offline})
+	c, problems := New(Kinds(), Environment{Config: config, State: offline})
 	if len(problems) > 0 {
 		t.Fatal(problems.Error())
 	}
@@ -438,9 +438,9 @@ func FuzzToken(f *testing.F) {
 	f.Add(rawHS256(`{"alg":"HS256"}`, `{"iss":"https://id.test","exp":1e9}`, []byte(secret)))
 	f.Add("..")
 	b := secretBench(f, nil)
-	tokens := b.set(f, jwtPolicy(nil)).policies[0].(*authPolicy).tokens
+	tokens := tokensOf(b.set(f, jwtPolicy(nil)))
 	f.Fuzz(func(t *testing.T, raw string) {
-		v, err := tokens.check(context.Background(), raw, noon)
+		v, err := tokens.check(context.Background(), raw)
 		if err == nil && (v.identity.Principal == "" || v.token != raw) {
 			t.Errorf("an accepted token without a principal: %q", raw)
 		}
@@ -457,9 +457,9 @@ func FuzzClaims(f *testing.F) {
 	f.Add(`{"iss":"https://id.test","aud":"bookstore","sub":"ada","exp":1795435200,"roles":["a"],"scope":"x y"}`)
 	f.Add(`{"iss":"https://id.test","aud":["bookstore"],"sub":"a","exp":1.795435200e9,"roles":"a","scp":["x"],"n":{"m":[1,2.5,1e400]}}`)
 	b := secretBench(f, func(i *transomv1.JwtIssuer) { i.ForwardClaims = []string{"n", "scope", "x"} })
-	tokens := b.set(f, jwtPolicy(nil)).policies[0].(*authPolicy).tokens
+	tokens := tokensOf(b.set(f, jwtPolicy(nil)))
 	f.Fuzz(func(t *testing.T, payload string) {
-		v, err := tokens.check(context.Background(), rawHS256(`{"alg":"HS256"}`, payload, []byte(secret)), noon)
+		v, err := tokens.check(context.Background(), rawHS256(`{"alg":"HS256"}`, payload, []byte(secret)))
 		if err != nil {
 			return
 		}

@@ -16,19 +16,19 @@ type headerLimit struct {
 	summary string // of all limits
 }
 
-var _ Policy = (*headerLimit)(nil)
+var _ Admitter = (*headerLimit)(nil)
 
-// Name implements Policy.
+// Name implements Part.
 func (p *headerLimit) Name() string { return "limits" }
 
 // Summary is one line for explain.
 func (p *headerLimit) Summary() string { return p.summary }
 
-// Admit implements Policy.
+// Admit implements Admitter.
 func (p *headerLimit) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
 	if size := headerSize(r.HTTP); size > p.max {
-		err := refusal(codes.ResourceExhausted, fmt.Sprintf("the request's header has %d bytes; at most %d are taken", size, p.max),
-			&errdetails.ErrorInfo{Reason: "HEADER_TOO_LARGE", Domain: errorDomain})
+		err := Refusal(codes.ResourceExhausted, fmt.Sprintf("the request's header has %d bytes; at most %d are taken", size, p.max),
+			&errdetails.ErrorInfo{Reason: "HEADER_TOO_LARGE", Domain: ErrorDomain})
 		return ctx, nil, WithHTTPStatus(err, http.StatusRequestHeaderFieldsTooLarge)
 	}
 	return ctx, nil, nil
@@ -46,10 +46,13 @@ func headerSize(r *http.Request) uint64 {
 	return uint64(n)
 }
 
-// limits compiles max_header_bytes.
-func (b *build) limits() []Policy {
-	if n := b.policy.GetLimits().GetMaxHeaderBytes(); n > 0 {
-		return []Policy{&headerLimit{max: n, summary: messageText(b.policy.GetLimits())}}
+// limitsKind is the policy limits, as far as it is not the edges'.
+func limitsKind() Kind { return Kind{Field: "limits", Compile: compileLimits} }
+
+// compileLimits compiles max_header_bytes.
+func compileLimits(s *Scope) Part {
+	if n := s.Policy.GetLimits().GetMaxHeaderBytes(); n > 0 {
+		return &headerLimit{max: n, summary: Text(s.Policy.GetLimits())}
 	}
 	return nil
 }

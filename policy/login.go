@@ -8,10 +8,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -57,15 +55,15 @@ type tokenGrant struct {
 	issuer *tokenIssuer
 	ttl    time.Duration
 	field  fieldPath // empty: the header authorization
-	// revoked says when the token is issued, as a logout of all will ask.
-	revoked *revocations
+	// issuers say when the token is issued, as a logout of all will ask.
+	issuers *issuers
 }
 
-var _ ReplyPolicy = (*loginPolicy)(nil)
+var _ ReplyChanger = (*loginPolicy)(nil)
 
 // errLoginAway refuses a login whose token could not be told from those before a
 // logout of all, for the store that knows the time of it does not answer.
-var errLoginAway = status.Error(codes.Unavailable, "a login cannot be made at the moment")
+var errLoginAway = StoreAway("a login cannot be made at the moment")
 
 // errLoginByWebSocket refuses what would open a session that nobody receives: the
 // header of the answer is sent before the backend has answered.
@@ -126,7 +124,7 @@ func (p *loginPolicy) Reply(ctx context.Context, r *Request, message []byte) ([]
 		return message, p.openSession(ctx, r, data)
 	}
 	message, err = p.tokens.grant(ctx, r, data, message)
-	if errors.Is(err, errRevocationsAway) {
+	if errors.Is(err, errLoginAway) {
 		return nil, errLoginAway
 	}
 	if err != nil {
@@ -152,24 +150,11 @@ func (p *loginPolicy) openSession(ctx context.Context, r *Request, data *session
 
 // grant signs a token and puts it where the policy says.
 func (g *tokenGrant) grant(ctx context.Context, r *Request, data *session, message []byte) ([]byte, error) {
-	now := g.issuer.now()
-	at, err := g.revoked.moment(ctx)
+	at, err := g.issuers.moment(ctx)
 	if err != nil {
-		return nil, errors.Join(errRevocationsAway, err)
+		return nil, errors.Join(errLoginAway, err)
 	}
-	claims := jwt.MapClaims{}
-	maps.Copy(claims, data.Claims)
-	claims["iss"], claims["iat"], claims["nbf"], claims["exp"] = g.issuer.name, now.Unix(), now.Unix(), now.Add(g.ttl).Unix()
-	claims["jti"] = newTokenID(at)
-	if g.issuer.audience != "" {
-		claims["aud"] = g.issuer.audience
-	}
-	claims["sub"] = data.Principal
-	setClaim(claims, g.issuer.principalClaim, data.Principal)
-	if len(data.Roles) > 0 {
-		setClaim(claims, g.issuer.rolesClaim, data.Roles)
-	}
-	token, err := g.issuer.signs.sign(claims)
+	token, err := g.issuer.issue(at, g.ttl, data.Principal, data.Roles, data.Claims)
 	if err != nil {
 		return nil, err
 	}
@@ -181,31 +166,18 @@ func (g *tokenGrant) grant(ctx context.Context, r *Request, data *session, messa
 	return g.field.appendString(message, token), nil
 }
 
-// setClaim writes to the place that claimAt reads from.
-func setClaim(claims map[string]any, path string, value any) {
-	first, rest, nested := strings.Cut(path, ".")
-	if !nested || strings.Contains(path, "/") { // a name such as "https://id.example/roles"
-		claims[path] = value
-		return
-	}
-	inner, ok := claims[first].(map[string]any)
-	if !ok {
-		inner = map[string]any{}
-		claims[first] = inner
-	}
-	setClaim(inner, rest, value)
-}
+// loginKind is the policy login.
+func loginKind() Kind { return Kind{Field: "login", Compile: compileLogin} }
 
-// login compiles the field login.
-func (b *build) login() []Policy {
-	config := b.policy.GetLogin()
-	if config == nil || !b.unaryMethod("login") {
+func compileLogin(s *Scope) Part {
+	config := s.Policy.GetLogin()
+	if config == nil || !s.UnaryMethod("login") {
 		return nil
 	}
-	p := &loginPolicy{output: b.target.Method.Output(), origins: b.origins, log: b.env.Log}
-	p.subject = b.fieldPath("login.subject", config.GetSubject(), readsText|needsOne)
+	p := &loginPolicy{output: s.Method.Output(), origins: originGuardOf(s.Generation), log: s.Log}
+	p.subject = newFieldPath(s, "login.subject", config.GetSubject(), readsText|needsOne)
 	if config.GetRoles() != "" {
-		p.roles = b.fieldPath("login.roles", config.GetRoles(), readsText)
+		p.roles = newFieldPath(s, "login.roles", config.GetRoles(), readsText)
 	}
 	seen := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(config.GetClaims())) {
@@ -213,64 +185,48 @@ func (b *build) login() []Policy {
 		forward, err := forwardClaim(name)
 		switch {
 		case err != nil:
-			b.refuse(at, "login.claims: %v", err)
-		case slices.Contains(registeredClaims, name):
-			b.refuse(at, "login.claims: found %q, which the gateway sets itself: choose another name", name)
+			s.Refuse(at, "login.claims: %v", err)
+		case isRegisteredClaim(name):
+			s.Refuse(at, "login.claims: found %q, which the gateway sets itself: choose another name", name)
 		case seen[forward.name]:
-			b.refuse(at, "login.claims: two claims become the metadata %s", forward.name)
+			s.Refuse(at, "login.claims: two claims become the metadata %s", forward.name)
 		}
 		seen[forward.name] = true
-		p.claims = append(p.claims, loginClaim{name, b.fieldPath(at, config.GetClaims()[name], readsScalar)})
+		p.claims = append(p.claims, loginClaim{name, newFieldPath(s, at, config.GetClaims()[name], readsScalar)})
 	}
 	switch grant := config.GetGrant().(type) {
 	case *transomv1.Login_Session:
-		p.sessions = b.sessions
+		p.sessions = sessionsOf(s.Generation)
 	case *transomv1.Login_Token:
-		p.tokens = b.tokenGrant(grant.Token)
+		p.tokens = newTokenGrant(s, grant.Token)
 	default:
-		b.refuse("login", "login grants nothing; expected session: {} or token: { issuer: … }")
+		s.Refuse("login", "login grants nothing; expected session: {} or token: { issuer: … }")
 	}
-	return []Policy{p}
+	return p
 }
 
-// registeredClaims are those that a login cannot set (RFC 7519 4.1).
-var registeredClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
-
-// tokenGrant compiles login.token.
-func (b *build) tokenGrant(config *transomv1.TokenGrant) *tokenGrant {
-	g := &tokenGrant{issuer: b.issuer(config.GetIssuer()), ttl: tokenLifetime, revoked: b.revoked}
+// newTokenGrant compiles login.token.
+func newTokenGrant(s *Scope, config *transomv1.TokenGrant) *tokenGrant {
+	all := issuersOf(s.Generation)
+	g := &tokenGrant{issuers: all, issuer: all.find(config.GetIssuer()), ttl: tokenLifetime}
 	switch {
 	case config.GetIssuer() == "":
-		b.refuse("login.token.issuer", "login.token.issuer: found nothing, expected an issuer of the configuration's auth.jwt")
-	case g.issuer == nil && !b.configured(config.GetIssuer()):
-		b.refuse("login.token.issuer", "login.token.issuer: %s", b.missingIssuer(config.GetIssuer()))
-	case g.issuer != nil && g.issuer.signs == nil:
-		b.refuse("login.token.issuer", "login.token.issuer: the issuer %q has no secret and no private_key to sign with", config.GetIssuer())
+		s.Refuse("login.token.issuer", "login.token.issuer: found nothing, expected an issuer of the configuration's auth.jwt")
+	case g.issuer == nil && !all.configured(config.GetIssuer()):
+		s.Refuse("login.token.issuer", "login.token.issuer: %s", all.missing(config.GetIssuer()))
+	case g.issuer != nil && !g.issuer.canSign():
+		s.Refuse("login.token.issuer", "login.token.issuer: the issuer %q has no secret and no private_key to sign with", config.GetIssuer())
 	}
 	if config.GetTtl() != nil {
 		if g.ttl = config.GetTtl().AsDuration(); g.ttl < time.Second {
-			b.refuse("login.token.ttl", "login.token.ttl: found %v, expected one second at least", g.ttl)
+			s.Refuse("login.token.ttl", "login.token.ttl: found %v, expected one second at least", g.ttl)
 		}
 	}
 	if g.issuer != nil {
-		g.issuer.issues, g.issuer.longest = true, max(g.issuer.longest, g.ttl)
+		g.issuer.willIssue(g.ttl)
 	}
 	if config.GetField() != "" {
-		g.field = b.fieldPath("login.token.field", config.GetField(), writesString)
+		g.field = newFieldPath(s, "login.token.field", config.GetField(), writesString)
 	}
 	return g
-}
-
-// unaryMethod refuses a policy that looks at the one answer of a method where
-// there is none.
-func (b *build) unaryMethod(field string) bool {
-	if b.target.Method == nil {
-		b.refuse(field, "%s looks at the answer of a gRPC method; a plain HTTP route has none", field)
-		return false
-	}
-	if b.stream() {
-		b.refuse(field, "%s needs a unary method, but %s streams", field, b.target.Method.FullName())
-		return false
-	}
-	return true
 }

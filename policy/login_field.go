@@ -30,21 +30,21 @@ const (
 
 // fieldPath resolves a dotted path of proto names in the method's answer, where
 // it stands at the place `at` of the policy. Nil: it was refused.
-func (b *build) fieldPath(at, path string, use fieldUse) fieldPath {
+func newFieldPath(s *Scope, at, path string, use fieldUse) fieldPath {
 	if path == "" {
-		b.refuse(at, "%s: found nothing, expected a field of %s", at, b.target.Method.Output().FullName())
+		s.Refuse(at, "%s: found nothing, expected a field of %s", at, s.Method.Output().FullName())
 		return nil
 	}
 	var found fieldPath
-	message := b.target.Method.Output()
+	message := s.Method.Output()
 	for name := range strings.SplitSeq(path, ".") {
 		if message == nil {
-			b.refuse(at, "%s: %q goes beyond %s, which is no single message", at, path, found[len(found)-1].FullName())
+			s.Refuse(at, "%s: %q goes beyond %s, which is no single message", at, path, found[len(found)-1].FullName())
 			return nil
 		}
 		field := message.Fields().ByName(protoreflect.Name(name))
 		if field == nil {
-			b.refuse(at, "%s: found %q, but %s has no field %q; it has %s", at, path, message.FullName(), name, fieldNames(message))
+			s.Refuse(at, "%s: found %q, but %s has no field %q; it has %s", at, path, message.FullName(), name, fieldNames(message))
 			return nil
 		}
 		found = append(found, field)
@@ -53,7 +53,7 @@ func (b *build) fieldPath(at, path string, use fieldUse) fieldPath {
 		}
 	}
 	if problem := unfit(found[len(found)-1], use); problem != "" {
-		b.refuse(at, "%s: %q is %s", at, path, problem)
+		s.Refuse(at, "%s: %q is %s", at, path, problem)
 		return nil
 	}
 	return found

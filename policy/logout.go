@@ -1,33 +1,26 @@
 package policy
 
-import (
-	"context"
-	"errors"
-	"slices"
-)
+import "context"
 
 // logoutPolicy ends the caller's session, and the caller's token where login
 // issued it, when the backend's own logout method answers OK.
 type logoutPolicy struct {
 	sessions *sessions
 	origins  *originGuard
-	// tokens finds a token on a method that asks for none.
-	tokens  *tokenAuth
-	revoked *revocations
-	issuers []*tokenIssuer
-	all     bool
+	tokens   *issuers
+	all      bool
 	// open are the credentials of open streams, some of which have ended then.
 	open *credentialWatch
 }
 
-var _ ReplyPolicy = (*logoutPolicy)(nil)
+var _ ReplyChanger = (*logoutPolicy)(nil)
 
 // Name is "logout".
 func (*logoutPolicy) Name() string { return "logout" }
 
 // Summary says what is ended.
 func (p *logoutPolicy) Summary() string {
-	tokens := slices.ContainsFunc(p.issuers, func(i *tokenIssuer) bool { return i.signs != nil })
+	tokens := p.tokens.canSign()
 	switch {
 	case p.all && tokens:
 		return "ends all sessions and tokens of the caller"
@@ -65,7 +58,7 @@ func (p *logoutPolicy) Reply(ctx context.Context, r *Request, message []byte) ([
 			return nil, errSessionsAway
 		}
 	}
-	if err := p.revoked.revoke(ctx, token); err != nil {
+	if err := p.tokens.revoke(ctx, token); err != nil {
 		return nil, errRevokedAway
 	}
 	p.open.look()
@@ -79,20 +72,10 @@ func (p *logoutPolicy) Reply(ctx context.Context, r *Request, message []byte) ([
 // if it is good; nil if there is none. The error is for the client.
 func (p *logoutPolicy) token(ctx context.Context, r *Request) (*verified, error) {
 	if r.Identity != nil {
-		return r.Identity.token, nil
+		v, _ := r.Identity.Source.(*verified)
+		return v, nil
 	}
-	raw, from := p.tokens.find(r)
-	if from == nowhere {
-		return nil, nil
-	}
-	v, err := p.tokens.check(ctx, raw, p.sessions.now())
-	switch {
-	case errors.Is(err, errKeysAway):
-		return nil, errIssuerAway
-	case errors.Is(err, errRevocationsAway):
-		return nil, errRevokedAway
-	}
-	return v, nil
+	return p.tokens.sent(ctx, r)
 }
 
 // endAll ends what there is of whoever auth found, or of the principal of the
@@ -102,7 +85,7 @@ func (p *logoutPolicy) endAll(ctx context.Context, r *Request, token *verified, 
 	case r.Identity != nil:
 		return p.endAllOf(ctx, r.Identity.Principal)
 	case token != nil:
-		return p.endAllOf(ctx, token.identity.Principal)
+		return p.endAllOf(ctx, token.principal())
 	case !ok:
 		return nil
 	}
@@ -117,19 +100,25 @@ func (p *logoutPolicy) endAllOf(ctx context.Context, principal string) error {
 	if err := p.sessions.store.revokeAll(ctx, principal); err != nil {
 		return err
 	}
-	return p.revoked.revokeAll(ctx, p.issuers, principal)
+	return p.tokens.revokeAll(ctx, principal)
 }
 
-// logout compiles the field logout.
-func (b *build) logout() []Policy {
-	if b.policy.GetLogout() == nil || !b.unaryMethod("logout") {
+// logoutKind is the policy logout.
+func logoutKind() Kind { return Kind{Field: "logout", Compile: compileLogout} }
+
+func compileLogout(s *Scope) Part {
+	if s.Policy.GetLogout() == nil || !s.UnaryMethod("logout") {
 		return nil
 	}
-	if b.policy.GetLogin() != nil {
-		b.refuse("logout", "the method has both login and logout; expected one of them")
+	if s.Policy.GetLogin() != nil {
+		s.Refuse("logout", "the method has both login and logout; expected one of them")
 	}
-	b.revoked.used = true
-	tokens := &tokenAuth{issuers: b.issuers, cache: b.tokens, revoked: b.revoked, origins: b.origins}
-	return []Policy{&logoutPolicy{sessions: b.sessions, origins: b.origins, tokens: tokens,
-		revoked: b.revoked, issuers: b.issuers, open: b.env.State.credentials, all: b.policy.GetLogout().GetAll()}}
+	p := &logoutPolicy{sessions: sessionsOf(s.Generation), origins: originGuardOf(s.Generation),
+		tokens: issuersOf(s.Generation), all: s.Policy.GetLogout().GetAll()}
+	p.tokens.willRevoke()
+	var err error
+	if p.open, err = credentialWatchOf(s.Generation); err != nil {
+		s.Refuse("logout", "%v", err)
+	}
+	return p
 }

@@ -1,14 +1,19 @@
-// Package policy decides who may call a method, how often and within what
-// bounds. Options are compiled once, when a schema loads, into one ordered Set
-// per method; a call walks the Set's flat list:
+// Package policy is the contract between a gateway and its policies: who may call a
+// method, how often and within what bounds. Each Kind of policy stands in a package
+// of its own below this one, and package kinds lists them all. When a schema loads,
+// a Compiler has them make the Parts of each method, one ordered Set; a call walks
+// the Set's flat lists:
+//
+//	compiler, problems := policy.New(kinds.All(), policy.Environment{Config: config, State: state})
+//	set, problems := compiler.Compile(policy.Target{Method: method, Layers: layers})
 //
 //	ctx, err := set.Admit(ctx, request)   // a refusal is answered at once
 //	…                                     // the call
 //	set.Done(request, outcome)            // in reverse order
 //
-// It knows descriptors, headers and metadata, but neither routes nor JSON nor
-// how a client's bytes become messages. State that outlives a reload (buckets,
-// keys, sessions) lives in State, keyed by what it is about.
+// It knows descriptors, headers and metadata, but no single policy, and neither
+// routes nor JSON nor how a client's bytes become messages. What outlives a reload
+// (buckets, keys, sessions) lives in State, keyed by what it is about.
 package policy
 
 import (
@@ -17,50 +22,11 @@ import (
 	"net/netip"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/proxy"
 )
-
-// Policy decides on calls of the method it was compiled for. It is immutable
-// and safe for concurrent use.
-type Policy interface {
-	// Name is the policy's field in transom.v1.Policy; it labels metrics and logs.
-	Name() string
-	// Admit lets a call in or refuses it with a gRPC status error. What the client
-	// should know besides (Retry-After, WWW-Authenticate) goes into
-	// r.ResponseHeader, what the backend should know into r.Metadata. done may be
-	// nil; if not, it is called exactly once when the call has ended, unless err is
-	// not nil. The returned context is the call's from here on.
-	Admit(ctx context.Context, r *Request) (_ context.Context, done Done, err error)
-}
-
-// Done is told how an admitted call ended.
-type Done func(*Outcome)
-
-// MessagePolicy is a Policy that also looks at each message of the client.
-type MessagePolicy interface {
-	Policy
-	// Message checks one message in wire format, which is valid during the call
-	// only. The error is a gRPC status error and ends the call.
-	Message(ctx context.Context, r *Request, message []byte) error
-}
-
-// ReplyPolicy is a Policy that looks at the answer of a unary method before it
-// is sent, and may change it.
-type ReplyPolicy interface {
-	Policy
-	// Reply gets the answer in wire format and returns it, or a new one. It is
-	// called only for status OK. The error is a gRPC status error.
-	Reply(ctx context.Context, r *Request, message []byte) ([]byte, error)
-}
-
-// HeaderPolicy is a Policy that changes the header of the HTTP answer, whatever
-// the call's status; it is called once, just before the header is written.
-type HeaderPolicy interface {
-	Policy
-	ResponseHeader(r *Request, header http.Header)
-}
 
 // Request is what the policies of one call see. It lives as long as the call
 // and is used by one goroutine at a time, except that Message may run beside
@@ -99,29 +65,27 @@ type Request struct {
 	Identity *Identity
 	// Credential is what let the caller of a stream or WebSocket in, which ends with it;
 	// nil where it does not.
-	Credential *Credential
+	Credential Credential
+	// Unverified tells that auth has let the caller in by something else than the
+	// header Authorization, which nobody has looked at then.
+	Unverified bool
 	// RefusedBy names the policy that refused the call or one of its messages,
 	// set by Set, for logs and metrics; empty if none did.
 	RefusedBy string
 
-	// unverified tells that auth has let the caller in by something else than the
-	// header Authorization.
-	unverified bool
-	// hidden are the cookies that no backend may see.
-	hidden []string
-	dones  []Done
+	dones []Done
 }
 
-// host is what the client asked for.
-func (r *Request) host() string {
+// Authority is the host that the client asked for.
+func (r *Request) Authority() string {
 	if r.Host == "" {
 		return r.HTTP.Host
 	}
 	return r.Host
 }
 
-// secure reports whether the client speaks TLS, be it with a proxy before us.
-func (r *Request) secure() bool {
+// Secure reports whether the client speaks TLS, be it with a proxy before us.
+func (r *Request) Secure() bool {
 	return r.Scheme == "https" || r.Scheme == "" && r.HTTP.TLS != nil
 }
 
@@ -142,10 +106,19 @@ type Identity struct {
 	Claims map[string]any
 	// Mechanism is "jwt" or "session".
 	Mechanism string
-
-	// token is where the identity comes from; nil for a session.
-	token *verified
+	// Source is what the mechanism itself knows of the credential; nil for nothing.
+	Source any
 }
+
+// Credential is what let the caller of a stream in.
+type Credential interface {
+	// Watch calls end with ErrExpired when the credential ends. It is called once at
+	// most, by another goroutine, and not after stop has returned.
+	Watch(end context.CancelCauseFunc) (stop func())
+}
+
+// ErrExpired ends a stream whose credential has ended (Semantics 308).
+var ErrExpired = status.Error(codes.Unauthenticated, "the credentials have expired or were revoked")
 
 // Outcome is how a call ended.
 type Outcome struct {

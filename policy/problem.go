@@ -14,6 +14,9 @@ type Problem = problem.Problem
 // not against a nil error.
 type Problems = problem.List
 
+// Index is the path of an element of a list.
+func Index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
 // problemAt parses a place of the form "file:line:column".
 func problemAt(where, message string) Problem {
 	p := Problem{File: where, Message: message}

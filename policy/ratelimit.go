@@ -121,7 +121,7 @@ func (l *limiter) take(ctx context.Context, r *Request, message []byte, announce
 	switch {
 	case err != nil:
 		if announce {
-			retryAfter(r.ResponseHeader, time.Second)
+			RetryAfter(r.ResponseHeader, time.Second)
 		}
 		return err
 	case !ok:
@@ -185,7 +185,7 @@ func (l *limiter) withoutStore(callers []caller, verdicts []verdict) (bool, erro
 	clear(verdicts[l.local:])
 	for i := l.local; i < len(l.limits); i++ {
 		if l.limits[i].unavailable == transomv1.RateLimit_DENY {
-			return false, refusal(codes.Unavailable, "calls cannot be counted at the moment; try again soon",
+			return false, Refusal(codes.Unavailable, "calls cannot be counted at the moment; try again soon",
 				&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)})
 		}
 	}
@@ -208,10 +208,10 @@ func (l *limiter) refuse(r *Request, verdicts []verdict, announce bool) error {
 	}
 	at, wait := &l.limits[worst], verdicts[worst].wait
 	if announce {
-		retryAfter(r.ResponseHeader, wait)
+		RetryAfter(r.ResponseHeader, wait)
 	}
-	return refusal(codes.ResourceExhausted,
-		fmt.Sprintf("too many calls: the limit is %s; try again in %d s", at.text, ceilSeconds(wait)),
+	return Refusal(codes.ResourceExhausted,
+		fmt.Sprintf("too many calls: the limit is %s; try again in %d s", at.text, Seconds(wait)),
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)},
 		&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: at.name, Description: at.text}}})
 }
@@ -222,12 +222,12 @@ type rateLimits struct {
 	summary   string
 }
 
-var _ Policy = (*rateLimits)(nil)
+var _ Admitter = (*rateLimits)(nil)
 
-// Name implements Policy.
+// Name implements Part.
 func (p *rateLimits) Name() string { return "rate_limit" }
 
-// Admit implements Policy.
+// Admit implements Admitter.
 func (p *rateLimits) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
 	if p.admission != nil {
 		if err := p.admission.take(ctx, r, nil, true); err != nil {
@@ -249,12 +249,12 @@ type messageLimits struct {
 	each  *limiter // nil for none
 }
 
-var _ MessagePolicy = (*messageLimits)(nil)
+var _ MessageChecker = (*messageLimits)(nil)
 
 // sawFirst is the context's key of whether the first message was counted.
 type sawFirst struct{}
 
-// Admit implements Policy.
+// Admit implements Admitter.
 func (p *messageLimits) Admit(ctx context.Context, r *Request) (context.Context, Done, error) {
 	ctx, _, err := p.rateLimits.Admit(ctx, r)
 	if err == nil && p.first != nil {
@@ -263,7 +263,7 @@ func (p *messageLimits) Admit(ctx context.Context, r *Request) (context.Context,
 	return ctx, nil, err
 }
 
-// Message implements MessagePolicy. The header of a stream's answer may be on
+// Message implements MessageChecker. The header of a stream's answer may be on
 // its way already, so only a unary call is told more than the error.
 func (p *messageLimits) Message(ctx context.Context, r *Request, message []byte) error {
 	if p.first != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/transom-gateway/transom/internal/field"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -33,33 +34,66 @@ func (b *buckets) Close() error { return nil }
 
 var _, _ io.Closer = (*buckets)(nil), (*storeHealth)(nil)
 
-// rateLimits splits the limits: early ones are keyed by the client's address
-// alone and run before auth, so that guessing credentials is limited too.
-// Without auth they stay together, for one round trip.
-func (b *build) rateLimits() (early, late []Policy) {
-	var before, after []limit
-	names := map[string]int{}
-	for i, rule := range b.policy.GetRateLimit() {
-		l, ok := b.rateLimit(i, rule)
+// earlyLimits are the limits by the client's address of methods with auth. They
+// stand before it, so that guessing credentials is limited too.
+func earlyLimits() Kind {
+	return Kind{Field: "rate_limit", Compile: func(s *Scope) Part { return compileLimitsOf(s, true) }}
+}
+
+// lateLimits are all others. Without auth all stay together, for one round trip.
+func lateLimits() Kind {
+	return Kind{Field: "rate_limit", Compile: func(s *Scope) Part { return compileLimitsOf(s, false) }}
+}
+
+// compileLimitsOf compiles the early limits or the others.
+func compileLimitsOf(s *Scope, early bool) Part {
+	var limits []limit
+	for i, rule := range s.Policy.GetRateLimit() {
+		if (limitKeyOf(rule) == transomv1.RateLimit_CLIENT_IP && s.Policy.GetAuth() != nil) != early {
+			continue
+		}
+		l, ok := newLimit(s, i, rule)
 		if !ok {
 			continue
 		}
-		names[l.name]++
-		if n := names[l.name]; n > 1 {
-			l.name = fmt.Sprintf("%s-%d", l.name, n)
+		if n := sameNames(s.Policy.GetRateLimit()[:i], rule); n > 0 {
+			l.name = fmt.Sprintf("%s-%d", l.name, n+1)
 		}
 		l.quoted = quote(l.name)
-		if l.key == transomv1.RateLimit_CLIENT_IP && b.policy.GetAuth() != nil {
-			before = append(before, l)
-		} else {
-			after = append(after, l)
+		limits = append(limits, l)
+	}
+	return limitPolicy(s, limits)
+}
+
+// limitKeyOf is what a rule counts by.
+func limitKeyOf(rule *transomv1.RateLimit) transomv1.RateLimit_Key {
+	if rule.GetKey() == transomv1.RateLimit_KEY_UNSPECIFIED {
+		return transomv1.RateLimit_CLIENT_IP
+	}
+	return rule.GetKey()
+}
+
+// nameOfLimit is the name that a rule has or gets.
+func nameOfLimit(rule *transomv1.RateLimit) string {
+	if rule.GetName() != "" {
+		return rule.GetName()
+	}
+	return strings.ToLower(limitKeyOf(rule).String())
+}
+
+// sameNames counts the rules that have the name of another one.
+func sameNames(rules []*transomv1.RateLimit, as *transomv1.RateLimit) int {
+	n := 0
+	for _, rule := range rules {
+		if nameOfLimit(rule) == nameOfLimit(as) {
+			n++
 		}
 	}
-	return b.limitPolicy(before), b.limitPolicy(after)
+	return n
 }
 
 // limitPolicy makes one policy of limits that are asked together.
-func (b *build) limitPolicy(limits []limit) []Policy {
+func limitPolicy(s *Scope, limits []limit) Part {
 	var admission, first, each []limit
 	for _, l := range limits {
 		if l.value != nil && l.value.readsRequest {
@@ -67,18 +101,18 @@ func (b *build) limitPolicy(limits []limit) []Policy {
 		} else {
 			admission = append(admission, l)
 		}
-		if l.perMessage && b.target.Method != nil && b.target.Method.IsStreamingClient() {
+		if l.perMessage && s.Method != nil && s.Method.IsStreamingClient() {
 			each = append(each, l)
 		}
 	}
-	p := rateLimits{admission: b.limiter(admission), summary: limitsSummary(limits)}
+	p := rateLimits{admission: newLimiter(s, admission), summary: limitsSummary(limits)}
 	switch {
 	case len(limits) == 0:
 		return nil
 	case len(first) == 0 && len(each) == 0:
-		return []Policy{&p}
+		return &p
 	}
-	return []Policy{&messageLimits{rateLimits: p, first: b.limiter(first), each: b.limiter(each)}}
+	return &messageLimits{rateLimits: p, first: newLimiter(s, first), each: newLimiter(s, each)}
 }
 
 // limitsSummary says how often whom, and where that is counted.
@@ -98,11 +132,11 @@ func limitsSummary(limits []limit) string {
 }
 
 // limiter puts the limits of this process before those in Redis.
-func (b *build) limiter(limits []limit) *limiter {
+func newLimiter(s *Scope, limits []limit) *limiter {
 	if len(limits) == 0 {
 		return nil
 	}
-	l := &limiter{rpc: b.target.RPC, observer: b.env.Observer}
+	l := &limiter{rpc: s.RPC, observer: s.Observer}
 	for _, at := range limits {
 		if !at.shared() {
 			l.limits = append(l.limits, at)
@@ -116,44 +150,41 @@ func (b *build) limiter(limits []limit) *limiter {
 	}
 	l.policy = []string{policyLine(l.limits)}
 	var err error
-	if l.buckets, err = b.buckets(); err != nil {
-		b.refuse("rate_limit", "%v", err)
+	if l.buckets, err = bucketsOf(s.Generation); err != nil {
+		s.Refuse("rate_limit", "%v", err)
 	}
 	if l.local < len(l.limits) {
-		if l.shared, err = b.sharedBuckets(); err != nil {
-			b.refuse("rate_limit", "%v", err)
+		if l.shared, err = sharedBucketsOf(s.Generation); err != nil {
+			s.Refuse("rate_limit", "%v", err)
 		}
 	}
 	return l
 }
 
-func (c *Compiler) buckets() (*buckets, error) {
-	return lease(c, bucketsKey{}, func() (*buckets, error) { return newBuckets(maxBuckets, c.env.State.now), nil })
+func bucketsOf(g *Generation) (*buckets, error) {
+	return Lease(g, bucketsKey{}, func() (*buckets, error) { return newBuckets(maxBuckets, g.State.Now), nil })
 }
 
-func (c *Compiler) sharedBuckets() (*sharedBuckets, error) {
-	store, err := c.redis()
+func sharedBucketsOf(g *Generation) (*sharedBuckets, error) {
+	store, err := redisOf(g)
 	if err != nil {
 		return nil, err
 	}
-	health, err := lease(c, healthKey{store.client}, func() (*storeHealth, error) { return &storeHealth{now: c.env.State.now}, nil })
+	health, err := Lease(g, healthKey{store.client}, func() (*storeHealth, error) { return &storeHealth{now: g.State.Now}, nil })
 	return &sharedBuckets{redisStore: store, health: health}, err
 }
 
 // rateLimit compiles one rule.
-func (b *build) rateLimit(i int, rule *transomv1.RateLimit) (limit, bool) {
-	before := len(b.problems)
+func newLimit(s *Scope, i int, rule *transomv1.RateLimit) (limit, bool) {
+	before := s.Noted()
 	refuse := func(field, format string, args ...any) {
 		path := fmt.Sprintf("rate_limit[%d].%s", i, field)
-		b.refuse(path, "%s %s", path, fmt.Sprintf(format, args...))
+		s.Refuse(path, "%s %s", path, fmt.Sprintf(format, args...))
 	}
 	l := limit{
 		requests: rule.GetRequests(), burst: rule.GetBurst(), per: time.Second,
-		key: rule.GetKey(), header: textproto.CanonicalMIMEHeaderKey(rule.GetHeader()),
+		key: limitKeyOf(rule), header: textproto.CanonicalMIMEHeaderKey(rule.GetHeader()),
 		unavailable: rule.GetOnUnavailable(), perMessage: rule.GetPerMessage(),
-	}
-	if l.key == transomv1.RateLimit_KEY_UNSPECIFIED {
-		l.key = transomv1.RateLimit_CLIENT_IP
 	}
 	if l.burst == 0 {
 		l.burst = l.requests
@@ -185,19 +216,19 @@ func (b *build) rateLimit(i int, rule *transomv1.RateLimit) (limit, bool) {
 	case transomv1.RateLimit_CEL:
 		l.by = rule.GetCel()
 	}
-	b.limitKey(i, &l, rule, refuse)
-	b.limitName(&l, rule, refuse)
-	identity := limitIdentity(b.target.RPC, rule, &l)
-	b.limitAgrees(i, rule.GetName(), identity, refuse)
-	b.limitStore(&l, rule, identity, refuse)
-	return l, len(b.problems) == before
+	limitKey(s, i, &l, rule, refuse)
+	limitName(&l, rule, refuse)
+	identity := limitIdentity(s.RPC, rule, &l)
+	limitAgrees(s, i, rule.GetName(), identity, refuse)
+	limitStore(s, &l, rule, identity, refuse)
+	return l, s.Noted() == before
 }
 
 // refuser notes a problem at a field of one entry of a list.
 type refuser func(field, format string, args ...any)
 
 // limitKey checks what calls are counted by.
-func (b *build) limitKey(i int, l *limit, rule *transomv1.RateLimit, refuse refuser) {
+func limitKey(s *Scope, i int, l *limit, rule *transomv1.RateLimit, refuse refuser) {
 	switch l.key {
 	case transomv1.RateLimit_CLIENT_IP, transomv1.RateLimit_PRINCIPAL, transomv1.RateLimit_ROUTE,
 		transomv1.RateLimit_HEADER, transomv1.RateLimit_CEL:
@@ -208,7 +239,7 @@ func (b *build) limitKey(i int, l *limit, rule *transomv1.RateLimit, refuse refu
 	switch isHeader := l.key == transomv1.RateLimit_HEADER; {
 	case isHeader && !httpguts.ValidHeaderFieldName(rule.GetHeader()):
 		refuse("header", "is %q; expected the name of a header, for key HEADER", rule.GetHeader())
-	case isHeader && hasPrefixFold(rule.GetHeader(), ownHeaderPrefix):
+	case isHeader && field.HasPrefixFold(rule.GetHeader(), field.OwnPrefix):
 		refuse("header", "is %q, which any client could forge; expected another header, or key PRINCIPAL", rule.GetHeader())
 	case !isHeader && rule.GetHeader() != "":
 		refuse("header", "is set, but key is %v; expected key HEADER, or no header", l.key)
@@ -217,18 +248,15 @@ func (b *build) limitKey(i int, l *limit, rule *transomv1.RateLimit, refuse refu
 	case isCEL && rule.GetCel() == "":
 		refuse("cel", "is empty; expected an expression with a string as its value, for key CEL")
 	case isCEL:
-		l.value = b.expression(fmt.Sprintf("rate_limit[%d].cel", i), rule.GetCel(), cel.StringType)
+		l.value = newExpression(s, fmt.Sprintf("rate_limit[%d].cel", i), rule.GetCel(), cel.StringType)
 	case rule.GetCel() != "":
 		refuse("cel", "is set, but key is %v; expected key CEL, or no cel", l.key)
 	}
 }
 
 // limitName finds the words by which clients know the limit.
-func (b *build) limitName(l *limit, rule *transomv1.RateLimit, refuse refuser) {
-	l.name = rule.GetName()
-	if l.name == "" {
-		l.name = strings.ToLower(l.key.String())
-	}
+func limitName(l *limit, rule *transomv1.RateLimit, refuse refuser) {
+	l.name = nameOfLimit(rule)
 	for _, c := range []byte(l.name) {
 		if c < ' ' || c > '~' {
 			refuse("name", "is %q; expected printable ASCII, for it stands in a header", l.name)
@@ -244,21 +272,22 @@ func (b *build) limitName(l *limit, rule *transomv1.RateLimit, refuse refuser) {
 	}
 }
 
+// namedLimits are the limits of one generation that have a name.
+type namedLimits map[string]namedLimit
+
 // namedLimit is the first use of a name: its figures, and where they stand.
 type namedLimit struct{ identity, where string }
 
 // limitAgrees refuses a name that stands for two different limits: their
 // buckets would not be shared, as the name promises.
-func (b *build) limitAgrees(i int, name, identity string, refuse refuser) {
+func limitAgrees(s *Scope, i int, name, identity string, refuse refuser) {
 	if name == "" {
 		return
 	}
-	first, ok := b.named[name]
+	named := *Shared(s.Generation, func(*Generation) *namedLimits { return &namedLimits{} })
+	first, ok := named[name]
 	if !ok {
-		if b.named == nil {
-			b.named = map[string]namedLimit{}
-		}
-		b.named[name] = namedLimit{identity, b.where(fmt.Sprintf("rate_limit[%d]", i))}
+		named[name] = namedLimit{identity, s.Where(fmt.Sprintf("rate_limit[%d]", i))}
 		return
 	}
 	if first.identity != identity {
@@ -267,21 +296,21 @@ func (b *build) limitAgrees(i int, name, identity string, refuse refuser) {
 }
 
 // limitStore decides where the buckets are.
-func (b *build) limitStore(l *limit, rule *transomv1.RateLimit, identity string, refuse refuser) {
-	all, err := b.buckets()
+func limitStore(s *Scope, l *limit, rule *transomv1.RateLimit, identity string, refuse refuser) {
+	all, err := bucketsOf(s.Generation)
 	if err != nil {
-		b.refuse("rate_limit", "%v", err)
+		s.Refuse("rate_limit", "%v", err)
 		return
 	}
 	l.number = all.limit(identity)
 	switch rule.GetStore() {
 	case transomv1.RateLimit_STORE_UNSPECIFIED:
-		if b.hasRedis() {
+		if hasRedis(s.Generation) {
 			l.digest = limitDigest(identity)
 		}
 	case transomv1.RateLimit_MEMORY:
 	case transomv1.RateLimit_REDIS:
-		if !b.hasRedis() {
+		if !hasRedis(s.Generation) {
 			refuse("store", "is REDIS, but the configuration names none; expected stores.redis.url, or store MEMORY")
 			return
 		}

@@ -30,7 +30,7 @@ func (l *limiter) announce(h http.Header, verdicts []verdict) {
 		line = append(line, ";r="...)
 		line = strconv.AppendInt(line, v.remaining, 10)
 		line = append(line, ";t="...)
-		line = strconv.AppendInt(line, ceilSeconds(v.reset), 10)
+		line = strconv.AppendInt(line, Seconds(v.reset), 10)
 	}
 	if len(line) == 0 {
 		return

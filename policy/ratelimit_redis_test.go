@@ -90,7 +90,7 @@ func testProcessesShareALimitInRedis(t *testing.T, server *redistest.Server) {
 func waitForStore(t testing.TB, s *Set) {
 	t.Helper()
 	var last *limiter
-	for _, p := range s.Policies() {
+	for _, p := range s.Parts() {
 		if p, ok := p.(*rateLimits); ok {
 			last = p.admission
 		}
@@ -268,7 +268,7 @@ func TestNoCallWaitsLongerThanTheTimeout(t *testing.T) {
 			server := redistest.Start(t)
 			s := hasty(t, server).set(`rate_limit { requests: 1000000 per { seconds: 3600 } on_unavailable: ALLOW }`)
 			waitForStore(t, s)
-			shared := s.Policies()[0].(*rateLimits).admission.shared
+			shared := s.Parts()[0].(*rateLimits).admission.shared
 			failures := &shared.health.failures
 			failures.Store(0)
 			deadlines := &deadlineHook{limit: 50 * time.Millisecond}
@@ -309,7 +309,7 @@ func TestAClientThatWentAwaySaysNothingOfTheStore(t *testing.T) {
 	if _, err := s.Admit(ctx, request("192.0.2.1")); status.Code(err) != codes.Canceled {
 		t.Errorf("found %v, want CANCELED", err)
 	}
-	p := s.Policies()[0].(*rateLimits)
+	p := s.Parts()[0].(*rateLimits)
 	if p.admission.shared.health.away.Load() {
 		t.Error("the store counts as away")
 	}
@@ -358,7 +358,7 @@ func TestBucketsOnDifferentServersChargeAllOrNone(t *testing.T) {
 
 func testBucketsOnDifferentServersChargeAllOrNone(t *testing.T, server *redistest.Server) {
 	s := process(t, server).set(perHour)
-	shared := s.Policies()[0].(*rateLimits).admission.shared
+	shared := s.Parts()[0].(*rateLimits).admission.shared
 	requests := []bucketsRequest{
 		{rate: rate{interval: time.Minute, window: 10 * time.Minute}, limit: "wide"},
 		{rate: rate{interval: time.Hour, window: 2 * time.Hour}, limit: "narrow"},

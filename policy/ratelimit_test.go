@@ -139,7 +139,7 @@ func TestLimitsByAddressComeBeforeAuth(t *testing.T) {
 		auth { anonymous {} }
 		rate_limit { requests: 1 key: CLIENT_IP }
 		rate_limit { requests: 5 key: PRINCIPAL }`)
-	if n := len(s.Policies()); n < 2 {
+	if n := len(s.Parts()); n < 2 {
 		t.Fatalf("%d policies, want one before and one after auth", n)
 	}
 	r := request("192.0.2.1")
@@ -183,7 +183,7 @@ func TestANameSharesBucketsBetweenMethods(t *testing.T) {
 
 func TestANameStandsForOneLimit(t *testing.T) {
 	b := newBench(t, StateOptions{})
-	c, _ := New(Environment{State: b.state})
+	c, _ := New(Kinds(), Environment{State: b.state})
 	t.Cleanup(c.Close)
 	if _, problems := c.Compile(b.target(`rate_limit { requests: 2 name: "api" }`)); len(problems) > 0 {
 		t.Fatal(problems)

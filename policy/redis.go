@@ -6,19 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
-
-	fileconfig "github.com/transom-gateway/transom/internal/config"
 )
-
-var errStateClosed = errors.New("the gateway is shutting down")
 
 // defaultRedisTimeout is the longest one command may take where the
 // configuration says nothing.
@@ -41,13 +34,13 @@ type redisKey struct {
 }
 
 // hasRedis reports whether the configuration names a Redis.
-func (c *Compiler) hasRedis() bool { return c.env.Config.GetStores().GetRedis().GetUrl() != "" }
+func hasRedis(g *Generation) bool { return g.Config.GetStores().GetRedis().GetUrl() != "" }
 
-// redis connects to stores.redis, lazily: a Redis that is away is found out by
+// redisOf connects to stores.redis, lazily: a Redis that is away is found out by
 // commands. The error is one of the configuration.
-func (c *Compiler) redis() (*redisStore, error) {
-	config := c.env.Config.GetStores().GetRedis()
-	address, err := c.secret(config.GetUrl())
+func redisOf(g *Generation) (*redisStore, error) {
+	config := g.Config.GetStores().GetRedis()
+	address, err := g.Secret(config.GetUrl())
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +54,8 @@ func (c *Compiler) redis() (*redisStore, error) {
 	if config.GetKeyPrefix() != "" {
 		s.prefix = config.GetKeyPrefix()
 	}
-	s.client, err = lease(c, redisKey{address, s.timeout}, func() (redis.UniversalClient, error) {
-		return openRedis(address, &storeLog{log: c.env.State.log, now: c.env.State.now, timeout: s.timeout})
+	s.client, err = Lease(g, redisKey{address, s.timeout}, func() (redis.UniversalClient, error) {
+		return openRedis(address, &storeLog{log: g.State.Log, now: g.State.Now, timeout: s.timeout})
 	})
 	return s, err
 }
@@ -131,23 +124,10 @@ func (redisLog) Printf(ctx context.Context, format string, args ...any) {
 	}
 }
 
+// isCluster reports whether several keys may live on several servers.
+func (s *redisStore) isCluster() bool { return isCluster(s.client) }
+
 // bound gives a command its time, retries included.
 func (s *redisStore) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, s.timeout)
-}
-
-// secret reads a value of the configuration that may be "file:PATH".
-func (c *Compiler) secret(value string) (string, error) {
-	name, ok := strings.CutPrefix(value, "file:")
-	if !ok {
-		return value, nil
-	}
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(c.env.Directory, name)
-	}
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return "", err
-	}
-	return fileconfig.SecretText(data), nil
 }

@@ -43,7 +43,7 @@ func TestRedisConfig(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			state := NewState(StateOptions{Log: slog.New(slog.DiscardHandler)})
 			defer func() { _ = state.Close() }()
-			c, problems := New(Environment{State: state, Directory: dir, Config: &transomv1.Config{
+			c, problems := New(Kinds(), Environment{State: state, Directory: dir, Config: &transomv1.Config{
 				Stores: &transomv1.Stores{Redis: &transomv1.RedisStore{Url: test.url, Timeout: durationpb.New(test.timeout)}}}})
 			defer c.Close()
 			if test.want == "" && len(problems) > 0 || test.want != "" && (len(problems) != 1 || !strings.HasPrefix(problems.Error(), test.want)) {

@@ -3,7 +3,6 @@ package policy
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -159,26 +158,6 @@ func nameOf(issuer, principal, signed string) tokenName {
 	return tokenName{holderOf(issuer, principal), sha256.Sum256([]byte("token:" + signed))}
 }
 
-// A token's id has the moment of its issue in nanoseconds, random bytes, and a sum
-// of both by which it is known as one of newTokenID's.
-const (
-	tokenIDTime  = 8
-	tokenIDBytes = 32
-	tokenIDSum   = tokenIDBytes - 8
-)
-
-// newTokenID makes the `jti` of a token. `iat` counts seconds, of the gateway's
-// clock: a login after a logout of all, in the same second or by another gateway,
-// is told from one before it by this.
-func newTokenID(at time.Time) string {
-	var id [tokenIDBytes]byte
-	binary.BigEndian.PutUint64(id[:], uint64(at.UnixNano()))
-	_, _ = rand.Read(id[tokenIDTime:tokenIDSum]) // never fails: it crashes the process instead
-	sum := sha256.Sum256(id[:tokenIDSum])
-	copy(id[tokenIDSum:], sum[:])
-	return base64.RawURLEncoding.EncodeToString(id[:])
-}
-
 // issuedAt is when a token was issued; with no id of newTokenID the beginning
 // of the second, without `iat` the beginning of time.
 func issuedAt(claims jwt.MapClaims) time.Time {
@@ -198,11 +177,38 @@ func issuedAt(claims jwt.MapClaims) time.Time {
 	return time.Unix(0, int64(binary.BigEndian.Uint64(id)))
 }
 
-// compileRevocations chooses where revoked tokens are remembered.
-func (c *Compiler) compileRevocations() {
-	c.revoked = &revocations{cache: c.tokens, now: c.env.State.now, store: c.env.State.revoked}
-	// The problems of the store are those of the sessions, which have been told.
-	if s, ok := c.sessions.store.(*redisSessions); ok {
-		c.revoked.store = &redisRevocations{redis: s.redis, now: c.env.State.now}
+// memoryRevocationsKey is the key of what was logged out at this process in State.
+type memoryRevocationsKey struct{}
+
+// openRevocations chooses where revoked tokens are remembered. Those of this process
+// are held in either case, as a token must not come back by a slip in the
+// configuration. The problems of Redis are told by the sessions.
+func openRevocations(g *Generation, cache *tokenCache) (*revocations, error) {
+	memory, err := Lease(g, memoryRevocationsKey{}, func() (*memoryRevocations, error) { return newMemoryRevocations(g.State.Now), nil })
+	if err != nil {
+		return nil, err
 	}
+	r := &revocations{cache: cache, now: g.State.Now, store: memory}
+	if hasRedis(g) {
+		if shared, err := redisOf(g); err == nil {
+			r.store = &redisRevocations{redis: shared, now: g.State.Now}
+		}
+	}
+	return r, nil
+}
+
+// tokenEndings asks a store which tokens have been logged out.
+type tokenEndings struct{ revocationStore }
+
+var _ endingStore = tokenEndings{}
+
+// endedOf implements endingStore.
+func (e tokenEndings) endedOf(ctx context.Context, keys []any) ([]bool, error) {
+	names, issued := make([]tokenName, len(keys)), make([]time.Time, len(keys))
+	for i, key := range keys {
+		if v, ok := key.(*verified); ok {
+			names[i], issued[i] = v.name, v.issued
+		}
+	}
+	return e.revokedOf(ctx, names, issued)
 }

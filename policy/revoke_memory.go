@@ -26,7 +26,7 @@ type memoryRevocations struct {
 	mu   sync.RWMutex
 	over map[[sha256.Size]byte]revocation
 	// ends has the name that may be forgotten next in front, each name once.
-	ends endings
+	ends endsOfNames
 }
 
 // revocation is what is known of one name.
@@ -42,6 +42,9 @@ var _ revocationStore = (*memoryRevocations)(nil)
 func newMemoryRevocations(now func() time.Time) *memoryRevocations {
 	return &memoryRevocations{now: now, max: memoryRevocationsMax, over: map[[sha256.Size]byte]revocation{}}
 }
+
+// Close implements io.Closer for State; there is nothing to close.
+func (m *memoryRevocations) Close() error { return nil }
 
 func (m *memoryRevocations) revoke(_ context.Context, name tokenName, until time.Time) error {
 	return m.add(name.token, revocation{until: until})
@@ -61,7 +64,7 @@ func (m *memoryRevocations) add(name [sha256.Size]byte, r revocation) error {
 		if len(m.over) >= m.max {
 			return errRevocationsFull
 		}
-		heap.Push(&m.ends, ending{r.until, name})
+		heap.Push(&m.ends, endOfName{r.until, name})
 	}
 	m.over[name] = r
 	return nil
@@ -72,9 +75,9 @@ func (m *memoryRevocations) add(name [sha256.Size]byte, r revocation) error {
 func (m *memoryRevocations) sweep() {
 	now := m.now()
 	for len(m.ends) > 0 && !now.Before(m.ends[0].until) {
-		e := heap.Pop(&m.ends).(ending)
+		e := heap.Pop(&m.ends).(endOfName)
 		if until := m.over[e.name].until; now.Before(until) {
-			heap.Push(&m.ends, ending{until, e.name})
+			heap.Push(&m.ends, endOfName{until, e.name})
 		} else {
 			delete(m.over, e.name)
 		}
@@ -99,23 +102,23 @@ func (m *memoryRevocations) revokedOf(ctx context.Context, names []tokenName, is
 	return over, nil
 }
 
-// ending is when a name may be forgotten.
-type ending struct {
+// endOfName is when a name may be forgotten.
+type endOfName struct {
 	until time.Time
 	name  [sha256.Size]byte
 }
 
-// endings is a heap, the earliest first.
-type endings []ending
+// endsOfNames is a heap, the earliest first.
+type endsOfNames []endOfName
 
-var _ heap.Interface = (*endings)(nil)
+var _ heap.Interface = (*endsOfNames)(nil)
 
-func (e endings) Len() int           { return len(e) }
-func (e endings) Less(i, j int) bool { return e[i].until.Before(e[j].until) }
-func (e endings) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-func (e *endings) Push(x any)        { *e = append(*e, x.(ending)) }
+func (e endsOfNames) Len() int           { return len(e) }
+func (e endsOfNames) Less(i, j int) bool { return e[i].until.Before(e[j].until) }
+func (e endsOfNames) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+func (e *endsOfNames) Push(x any)        { *e = append(*e, x.(endOfName)) }
 
-func (e *endings) Pop() any {
+func (e *endsOfNames) Pop() any {
 	last := (*e)[len(*e)-1]
 	*e = (*e)[:len(*e)-1]
 	return last

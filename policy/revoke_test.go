@@ -91,7 +91,7 @@ func TestLogoutEndsIssuedTokens(t *testing.T) {
 		logOut(t, s.logout, first)
 		r := withToken(first)
 		wantCode(t, letIn(s.call, r), codes.Unauthenticated)
-		if got := r.ResponseHeader.Get("WWW-Authenticate"); got != badBearer {
+		if got := r.ResponseHeader.Get("WWW-Authenticate"); got != badToken {
 			t.Errorf("WWW-Authenticate: %s", got)
 		}
 		wantCode(t, letIn(s.mixed, withToken(first)), codes.Unauthenticated)
@@ -184,7 +184,7 @@ func TestLogoutOfTokensSurvivesReload(t *testing.T) {
 	s := compileTokenSets(t, b.Compiler)
 	token := s.logIn(t, adaReply)
 	logOut(t, s.logout, token)
-	next, problems := New(Environment{Config: b.env.Config, State: b.state, Log: slog.New(slog.DiscardHandler)})
+	next, problems := New(Kinds(), Environment{Config: b.generation.Config, State: b.state, Log: slog.New(slog.DiscardHandler)})
 	defer next.Close()
 	if len(problems) > 0 {
 		t.Fatal(problems)
@@ -326,10 +326,10 @@ func BenchmarkRevocableToken(b *testing.B) {
 	for name, raw := range map[string]string{"issued": s.logIn(b, adaReply), "foreign": otherToken(b)} {
 		b.Run(name, func(b *testing.B) {
 			ctx := context.Background()
-			auth := &tokenAuth{issuers: bench.issuers, cache: bench.tokens, revoked: bench.revoked}
+			auth := &tokenAuth{accepted: issuersOf(bench.generation).list, issuers: issuersOf(bench.generation)}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := auth.check(ctx, raw, noon); err != nil {
+				if _, err := auth.check(ctx, raw); err != nil {
 					b.Fatal(err)
 				}
 			}

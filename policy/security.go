@@ -30,7 +30,7 @@ var referrerPolicies = []string{
 }
 
 // securityHeaders compiles all but HSTS.
-func (b *build) securityHeaders(rule *transomv1.SecurityHeaders) []securityHeader {
+func securityHeaders(s *Scope, rule *transomv1.SecurityHeaders) []securityHeader {
 	var list []securityHeader
 	for _, h := range []struct {
 		field, name, value, otherwise string
@@ -52,11 +52,11 @@ func (b *build) securityHeaders(rule *transomv1.SecurityHeaders) []securityHeade
 		}
 		path := "headers.security." + h.field
 		if !isHeaderText(value) {
-			b.refuse(path, "%s has a control character or one outside ASCII; expected what a header can hold", path)
+			s.Refuse(path, "%s has a control character or one outside ASCII; expected what a header can hold", path)
 		}
 		for word := range strings.SplitSeq(value, ",") {
 			if word = strings.TrimSpace(word); h.words != nil && !slices.Contains(h.words, word) {
-				b.refuse(path, `%s is %q; expected %s, or "-" to leave it out`, path, word, strings.Join(h.words, ", "))
+				s.Refuse(path, `%s is %q; expected %s, or "-" to leave it out`, path, word, strings.Join(h.words, ", "))
 			}
 		}
 		list = append(list, securityHeader{h.name, []string{value}, h.value != ""})
@@ -65,14 +65,14 @@ func (b *build) securityHeaders(rule *transomv1.SecurityHeaders) []securityHeade
 }
 
 // hsts compiles Strict-Transport-Security; nil for none.
-func (b *build) hsts(rule *transomv1.Hsts) []string {
+func newHSTS(s *Scope, rule *transomv1.Hsts) []string {
 	if rule == nil {
 		return nil
 	}
 	age := aYear
 	if rule.GetMaxAge() != nil {
 		if age = rule.GetMaxAge().AsDuration(); age < 0 {
-			b.refuse("headers.security.hsts.max_age", "headers.security.hsts.max_age is %v; expected 0, which ends it, or more", age)
+			s.Refuse("headers.security.hsts.max_age", "headers.security.hsts.max_age is %v; expected 0, which ends it, or more", age)
 		}
 	}
 	value := "max-age=" + strconv.FormatInt(int64(age/time.Second), 10)
@@ -81,7 +81,7 @@ func (b *build) hsts(rule *transomv1.Hsts) []string {
 	}
 	if rule.GetPreload() {
 		if age < aYear || !rule.GetIncludeSubdomains() {
-			b.refuse("headers.security.hsts.preload", "headers.security.hsts.preload needs include_subdomains and a max_age of a year or more: browsers' lists take no others")
+			s.Refuse("headers.security.hsts.preload", "headers.security.hsts.preload needs include_subdomains and a max_age of a year or more: browsers' lists take no others")
 		}
 		value += "; preload"
 	}

@@ -12,9 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
+	"github.com/transom-gateway/transom/internal/field"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -31,7 +29,7 @@ const (
 
 // errSessionsAway is what a call gets when sessions cannot be read or written: to
 // let it in would be a guess.
-var errSessionsAway = status.Error(codes.Unavailable, "sessions cannot be reached at the moment")
+var errSessionsAway = StoreAway("sessions cannot be reached at the moment")
 
 // sessionKey is the SHA-256 of a session's id. Stores know no ids: who reads a
 // store cannot use what stands there.
@@ -146,20 +144,17 @@ func (s *sessions) setCookie(header http.Header, value string, maxAge int) {
 	header.Set("Cache-Control", "no-store")
 }
 
-// compileSessions reads the configuration's auth.session.
-func (c *Compiler) compileSessions() Problems {
-	config := c.env.Config.GetAuth().GetSession()
+// sessionsOf are the sessions of a generation.
+func sessionsOf(g *Generation) *sessions { return Shared(g, openSessions) }
+
+// openSessions reads the configuration's auth.session.
+func openSessions(g *Generation) *sessions {
+	config := g.Config.GetAuth().GetSession()
 	s := &sessions{cookie: config.GetCookie(), idle: defaultSessionTTL, longest: defaultSessionMaxTTL,
-		insecure: config.GetInsecure(), now: c.env.State.now}
-	c.sessions, c.origins = s, newOriginGuard()
-	var problems Problems
+		insecure: config.GetInsecure(), now: g.State.Now}
+	originGuardOf(g)
 	refuse := func(field string, format string, args ...any) {
-		problems = append(problems, c.configProblem("auth.session."+field, fmt.Errorf(format, args...)))
-	}
-	for n, origin := range config.GetTrustedOrigins() {
-		if err := c.origins.trust(origin); err != nil {
-			refuse(fmt.Sprintf("trusted_origins[%d]", n), "%v", err)
-		}
+		g.RefuseConfig("auth.session."+field, fmt.Errorf(format, args...))
 	}
 	if s.cookie == "" {
 		s.cookie = "__Host-transom-session"
@@ -170,10 +165,26 @@ func (c *Compiler) compileSessions() Problems {
 	if !validCookieName(s.cookie) {
 		refuse("cookie", "found %q, expected the name of a cookie (RFC 6265)", s.cookie)
 	}
-	c.cookies.add(s.cookie)
-	if s.insecure && (hasPrefixFold(s.cookie, "__Host-") || hasPrefixFold(s.cookie, "__Secure-")) {
+	g.HideCookie(s.cookie)
+	if s.insecure && (field.HasPrefixFold(s.cookie, "__Host-") || field.HasPrefixFold(s.cookie, "__Secure-")) {
 		refuse("insecure", "browsers refuse the cookie %q without Secure: choose another name, or remove insecure", s.cookie)
 	}
+	s.readTimes(config, refuse)
+	var ok bool
+	if s.sameSite, ok = sameSites[config.GetSameSite()]; !ok {
+		refuse("same_site", "found %v, expected LAX, STRICT or CROSS_SITE", config.GetSameSite())
+	}
+	if s.sameSite == http.SameSiteNoneMode && s.insecure {
+		refuse("same_site", "browsers refuse a CROSS_SITE cookie without Secure: remove one of same_site and insecure")
+	}
+	if err := s.openStore(g); err != nil {
+		g.RefuseConfig("stores.redis.url", err)
+	}
+	return s
+}
+
+// readTimes reads how long sessions last.
+func (s *sessions) readTimes(config *transomv1.SessionConfig, refuse func(field, format string, args ...any)) {
 	if config.GetTtl() != nil {
 		if s.idle = config.GetTtl().AsDuration(); s.idle < time.Second {
 			refuse("ttl", "found %v, expected one second at least", s.idle)
@@ -185,17 +196,6 @@ func (c *Compiler) compileSessions() Problems {
 			refuse("max_ttl", "found %v, expected ttl (%v) at least", s.longest, s.idle)
 		}
 	}
-	var ok bool
-	if s.sameSite, ok = sameSites[config.GetSameSite()]; !ok {
-		refuse("same_site", "found %v, expected LAX, STRICT or CROSS_SITE", config.GetSameSite())
-	}
-	if s.sameSite == http.SameSiteNoneMode && s.insecure {
-		refuse("same_site", "browsers refuse a CROSS_SITE cookie without Secure: remove one of same_site and insecure")
-	}
-	if err := c.openSessionStore(); err != nil {
-		problems = append(problems, c.configProblem("stores.redis.url", err))
-	}
-	return problems
 }
 
 var sameSites = map[transomv1.SessionConfig_SameSite]http.SameSite{
@@ -205,25 +205,25 @@ var sameSites = map[transomv1.SessionConfig_SameSite]http.SameSite{
 	transomv1.SessionConfig_CROSS_SITE:            http.SameSiteNoneMode,
 }
 
-// openSessionStore chooses Redis where the configuration names one.
-func (c *Compiler) openSessionStore() error {
-	if !c.hasRedis() {
-		c.sessions.store = c.env.State.memory
-		return nil
-	}
-	r, err := c.redis()
+// openStore chooses Redis where the configuration names one. The sessions of this
+// process are held in either case: a slip in the configuration must not log
+// everybody out.
+func (s *sessions) openStore(g *Generation) error {
+	memory, err := Lease(g, memorySessionsKey{}, func() (*memorySessions, error) { return newMemorySessions(g.State.Now), nil })
 	if err != nil {
 		return err
 	}
-	c.sessions.store = &redisSessions{redis: r, now: c.env.State.now}
+	s.store = memory
+	if !hasRedis(g) {
+		return nil
+	}
+	r, err := redisOf(g)
+	if err != nil {
+		return err
+	}
+	s.store = &redisSessions{redis: r, now: g.State.Now}
 	return nil
 }
 
-func hasPrefixFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
-}
-
-// validCookieName reports whether a name is a token of RFC 9110.
-func validCookieName(name string) bool {
-	return name != "" && (&http.Cookie{Name: name, Value: "v"}).Valid() == nil
-}
+// memorySessionsKey is the key of this process's sessions in State.
+type memorySessionsKey struct{}

@@ -2,10 +2,8 @@ package policy
 
 import (
 	"context"
-	"net/http"
-	"strings"
 
-	"github.com/transom-gateway/transom/internal/field"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 // sessionAuth lets the callers of live sessions in.
@@ -14,9 +12,20 @@ type sessionAuth struct {
 	origins  *originGuard
 }
 
-// sessionAuth compiles a SessionAuth.
-func (b *build) sessionAuth() *sessionAuth {
-	return &sessionAuth{sessions: b.sessions, origins: b.origins}
+var _ authenticator = (*sessionAuth)(nil)
+
+// sessionMechanism is auth by session.
+func sessionMechanism() mechanism {
+	return mechanism{open: func(g *Generation) { sessionsOf(g) }, compile: newSessionAuth}
+}
+
+// newSessionAuth compiles a SessionAuth.
+func newSessionAuth(s *Scope, auth *transomv1.Auth) authenticator {
+	switch auth.GetMechanism().(type) {
+	case *transomv1.Auth_Session, *transomv1.Auth_Mixed:
+		return &sessionAuth{sessions: sessionsOf(s.Generation), origins: originGuardOf(s.Generation)}
+	}
+	return nil
 }
 
 func (a *sessionAuth) summary() string { return "a session in the cookie " + a.sessions.cookie }
@@ -27,58 +36,46 @@ func (a *sessionAuth) challenge() string {
 	return `Cookie realm="transom", cookie-name="` + a.sessions.cookie + `"`
 }
 
-// admit sets r.Identity; false is a request that names no session.
-func (a *sessionAuth) admit(ctx context.Context, r *Request) (bool, error) {
+// authenticate sets r.Identity.
+func (a *sessionAuth) authenticate(ctx context.Context, r *Request) (proof, error) {
 	key, sent, ok := a.sessions.key(r.HTTP.Header)
 	if !sent {
-		return false, nil
+		return noProof, nil
 	}
 	if !ok {
-		return false, errBadCredentials
+		return noProof, errBadCredentials
 	}
 	if err := a.origins.check(r); err != nil {
-		return false, err
+		return noProof, err
 	}
 	s, err := a.sessions.store.use(ctx, key, a.sessions.idle)
 	if err != nil {
-		return false, errSessionsAway
+		return noProof, errSessionsAway
 	}
 	if s == nil {
-		return false, errBadCredentials
+		return noProof, errBadCredentials
 	}
 	r.Identity = s.identity
 	r.Metadata = append(r.Metadata, s.metadata...)
-	return true, nil
+	return proofElsewhere, nil
 }
 
-// originGuard keeps other sites from using the cookies of a browser.
-type originGuard struct{ protection *http.CrossOriginProtection }
+// ending is known to the store alone.
+func (a *sessionAuth) ending(r *Request) ending {
+	key, _, _ := a.sessions.key(r.HTTP.Header) // it was let in by it
+	return ending{store: sessionEndings{a.sessions.store}, key: key}
+}
 
-func newOriginGuard() *originGuard { return &originGuard{http.NewCrossOriginProtection()} }
+// sessionEndings asks a store which sessions have ended.
+type sessionEndings struct{ sessionStore }
 
-// trust lets an origin, "https://host[:port]", send unsafe requests.
-func (g *originGuard) trust(origin string) error { return g.protection.AddTrustedOrigin(origin) }
+var _ endingStore = sessionEndings{}
 
-// check refuses an unsafe request that a browser sent for another site. An
-// upgrade to WebSocket is a GET, but opens a channel that the same-origin policy
-// does not hold: it counts as unsafe.
-func (g *originGuard) check(r *Request) error {
-	request := r.HTTP
-	host := request.Host
-	if origins := request.Header[originHeader]; len(origins) == 1 && field.SameHost(origins[0], r.host()) {
-		_, host, _ = strings.Cut(origins[0], "://")
-	} else if r.Host != "" {
-		host = r.Host
+// endedOf implements endingStore.
+func (e sessionEndings) endedOf(ctx context.Context, keys []any) ([]bool, error) {
+	sessions := make([]sessionKey, len(keys))
+	for i, key := range keys {
+		sessions[i], _ = key.(sessionKey)
 	}
-	if r.WebSocket || host != request.Host {
-		seen := *request
-		if seen.Host = host; r.WebSocket {
-			seen.Method = http.MethodPost
-		}
-		request = &seen
-	}
-	if g.protection.Check(request) != nil {
-		return errCrossSite
-	}
-	return nil
+	return e.ended(ctx, sessions)
 }

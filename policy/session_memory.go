@@ -40,6 +40,9 @@ func newMemorySessions(now func() time.Time) *memorySessions {
 		byKey: map[sessionKey]*list.Element{}, byPrincipal: map[string][]sessionKey{}}
 }
 
+// Close implements io.Closer for State; there is nothing to close.
+func (m *memorySessions) Close() error { return nil }
+
 func (m *memorySessions) create(_ context.Context, key sessionKey, s *session, idle time.Duration) error {
 	now := m.now()
 	m.mu.Lock()

@@ -178,7 +178,7 @@ func TestSessionExpiry(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		b := newAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Session: limits}})
 		testSessionExpiry(t, b, b.clock.advance)
-		if n := b.state.memory.used.Len(); n != 0 {
+		if n := sessionsOf(b.generation).store.(*memorySessions).used.Len(); n != 0 {
 			t.Errorf("%d sessions are left", n)
 		}
 	})
@@ -260,7 +260,7 @@ func testRedisSessionTTL(t *testing.T, server *redistest.Server) {
 	near(ttl("transom:sessions:*"), 6*time.Hour)
 	// The gateway knows the end by its own clock, which stood still meanwhile.
 	key, _ := keyOfSession(cookie.Value)
-	found, err := b.sessions.store.use(ctx, key, time.Hour)
+	found, err := sessionsOf(b.generation).store.use(ctx, key, time.Hour)
 	if err != nil || found == nil {
 		t.Fatalf("%v, %v, want the session", found, err)
 	}
@@ -322,7 +322,7 @@ func TestRedisThatHangs(t *testing.T) {
 		return err == nil
 	})
 	deadlines := &deadlineHook{limit: 100 * time.Millisecond}
-	b.sessions.store.(*redisSessions).redis.client.AddHook(deadlines)
+	sessionsOf(b.generation).store.(*redisSessions).redis.client.AddHook(deadlines)
 	server.Pause()
 	wantCode(t, letIn(s.call, withCookies(cookie)), codes.Unavailable)
 	deadlines.check(t)
@@ -379,7 +379,7 @@ func TestSessionSurvivesReload(t *testing.T) {
 	eachStore(t, func(t *testing.T, b *authBench, config *transomv1.Config) {
 		cookie := compileSessionSets(t, b.Compiler).logIn(t, adaReply)
 		for range 3 {
-			next, problems := New(Environment{Config: config, State: b.state})
+			next, problems := New(Kinds(), Environment{Config: config, State: b.state})
 			if len(problems) > 0 {
 				t.Fatal(problems.Error())
 			}
@@ -388,7 +388,7 @@ func TestSessionSurvivesReload(t *testing.T) {
 			wantCode(t, letIn(compileSessionSets(t, next).call, withCookies(cookie)), codes.OK)
 		}
 		b.Close()
-		b.Compiler, _ = New(Environment{Config: config, State: b.state})
+		b.Compiler, _ = New(Kinds(), Environment{Config: config, State: b.state})
 	})
 }
 
@@ -523,7 +523,7 @@ func TestSessionConfig(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			state := NewState(StateOptions{Log: slog.New(slog.DiscardHandler)})
 			defer func() { _ = state.Close() }()
-			c, problems := New(Environment{Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Session: test.config}}, State: state,
+			c, problems := New(Kinds(), Environment{Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Session: test.config}}, State: state,
 				Position: func(path string) string { return "transom.yaml:3:5" }})
 			defer c.Close()
 			if test.want != "" {

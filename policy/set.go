@@ -21,59 +21,76 @@ type Set struct {
 	// Timeout and IdleTimeout are those of Effective; zero means none was set.
 	Timeout, IdleTimeout time.Duration
 
-	policies []Policy
-	messages []MessagePolicy
-	replies  []ReplyPolicy
-	headers  []HeaderPolicy
-	cors     *Cors
+	parts    []Part
+	admit    []Admitter
+	messages []MessageChecker
+	replies  []ReplyChanger
+	headers  []HeaderChanger
 
 	explained []Explained
 	observer  Observer
 }
 
-// NewSet orders policies as given.
-func NewSet(effective *transomv1.Policy, policies ...Policy) *Set {
-	s := &Set{Effective: effective, policies: policies}
+// NewSet orders parts as given.
+func NewSet(effective *transomv1.Policy, parts ...Part) *Set {
+	s := &Set{Effective: effective}
 	s.Timeout = effective.GetTimeout().AsDuration()
 	s.IdleTimeout = effective.GetIdleTimeout().AsDuration()
-	for _, p := range policies {
-		if m, ok := p.(MessagePolicy); ok {
-			s.messages = append(s.messages, m)
-		}
-		if m, ok := p.(ReplyPolicy); ok {
-			s.replies = append(s.replies, m)
-		}
-		if m, ok := p.(HeaderPolicy); ok {
-			s.headers = append(s.headers, m)
-		}
-		if c, ok := p.(*Cors); ok {
-			s.cors = c
-		}
-	}
+	s.add(parts)
 	return s
 }
 
-// Cors returns the CORS policy, nil for none.
-func (s *Set) Cors() *Cors { return s.cors }
+// add sorts parts into the lists that calls walk.
+func (s *Set) add(parts []Part) {
+	s.parts = append(s.parts, parts...)
+	for _, p := range parts {
+		if a, ok := p.(Admitter); ok {
+			s.admit = append(s.admit, a)
+		}
+		if m, ok := p.(MessageChecker); ok {
+			s.messages = append(s.messages, m)
+		}
+		if m, ok := p.(ReplyChanger); ok {
+			s.replies = append(s.replies, m)
+		}
+		if m, ok := p.(HeaderChanger); ok {
+			s.headers = append(s.headers, m)
+		}
+	}
+}
 
-// Policies lists the policies in the order in which they admit.
-func (s *Set) Policies() []Policy { return s.policies }
+// Find returns the first part of a Set that is a T: a caller's own interface, for
+// what it needs to know when the schema loads.
+func Find[T any](s *Set) (part T, ok bool) {
+	for _, p := range s.parts {
+		if part, ok = p.(T); ok {
+			return part, true
+		}
+	}
+	return part, false
+}
 
-// Prepend puts policies in front of the others. Only before the first call.
-func (s *Set) Prepend(front ...Policy) {
-	s.policies = append(front[:len(front):len(front)], s.policies...)
+// Parts lists the parts in their order.
+func (s *Set) Parts() []Part { return s.parts }
+
+// Prepend puts parts in front of the others. Only before the first call.
+func (s *Set) Prepend(front ...Part) {
+	before := s.parts
+	s.parts, s.admit, s.messages, s.replies, s.headers = nil, nil, nil, nil, nil
+	s.add(front)
+	s.add(before)
 }
 
 // ChangesHeader reports whether any policy changes the header of the answer.
 func (s *Set) ChangesHeader() bool { return len(s.headers) > 0 }
 
-// QueryParameters lists the query parameters that policies read and that are no
-// part of the request: a REST edge must not look for fields of these names.
+// QueryParameters lists the query parameters that parts read and that are no part
+// of the request.
 func (s *Set) QueryParameters() []string {
 	var names []string
-	for _, p := range s.policies {
-		if q, ok := p.(interface{ queryParameters() []string }); ok {
-			names = append(names, q.queryParameters()...)
+	for _, p := range s.parts {
+		if q, ok := p.(QueryReader); ok {
+			names = append(names, q.QueryParameters()...)
 		}
 	}
 	return names
@@ -82,7 +99,7 @@ func (s *Set) QueryParameters() []string {
 // Admit asks each policy in turn. Where one refuses, those that had admitted
 // the call are told its end by Done, which the caller owes in either case.
 func (s *Set) Admit(ctx context.Context, r *Request) (context.Context, error) {
-	for _, p := range s.policies {
+	for _, p := range s.admit {
 		next, done, err := p.Admit(ctx, r)
 		if err != nil {
 			s.refused(r, p, err)
@@ -100,11 +117,11 @@ func (s *Set) Admit(ctx context.Context, r *Request) (context.Context, error) {
 }
 
 // refused notes who refused a message or an answer.
-func (s *Set) refused(r *Request, by Policy, err error) {
+func (s *Set) refused(r *Request, by Part, err error) {
 	r.RefusedBy = by.Name()
 	if s.observer != nil {
 		s.observer.Decision(by.Name(), r.RPC, resultOf(err))
-		if errors.Is(err, errSessionsAway) || errors.Is(err, errRevokedAway) || errors.Is(err, errLoginAway) {
+		if errors.Is(err, ErrStoreAway) {
 			s.observer.Decision(by.Name(), r.RPC, "unavailable_store")
 		}
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -12,12 +13,11 @@ import (
 type StateOptions struct {
 	// Log is the application log. Nil: slog.Default().
 	Log *slog.Logger
-	// HTTP fetches key sets. Nil: a client of the State's own, which follows no
-	// redirect from https to http.
+	// HTTP fetches what Kinds need from servers. Nil: clients of their own.
 	HTTP *http.Client
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
-	// Offline keeps the State from starting anything: no key set is fetched. It is
+	// Offline keeps Kinds from starting anything: nothing is fetched. It is
 	// for commands that compile policies and serve nothing.
 	Offline bool
 	// KeysRead is told after each attempt to read an issuer's keys, and when nobody
@@ -31,22 +31,12 @@ type StateOptions struct {
 // by the generations that use it, and is closed when the last one lets go. It is
 // safe for concurrent use.
 type State struct {
-	log      *slog.Logger
-	http     *http.Client
-	now      func() time.Time
-	offline  bool
-	keysRead func(issuer, why string)
+	// StateOptions with nothing left out but HTTP; read only.
+	StateOptions
 
 	mu     sync.Mutex
 	kept   map[any]*kept
 	closed bool
-	// memory keeps the sessions of this process. They stay though no method asks
-	// for one meanwhile: a slip in the configuration must not log everybody out.
-	memory *memorySessions
-	// revoked are the tokens that were logged out at this process.
-	revoked *memoryRevocations
-	// credentials are those of the open streams.
-	credentials *credentialWatch
 }
 
 // kept is one thing and how many use it.
@@ -56,21 +46,18 @@ type kept struct {
 	users int
 }
 
+// errStateClosed is what a Lease gets that comes too late.
+var errStateClosed = errors.New("the gateway is shutting down")
+
 // NewState makes an empty State.
 func NewState(o StateOptions) *State {
-	s := &State{log: o.Log, http: o.HTTP, now: o.Now, offline: o.Offline, keysRead: o.KeysRead, kept: map[any]*kept{}}
-	if s.log == nil {
-		s.log = slog.Default()
+	if o.Log == nil {
+		o.Log = slog.Default()
 	}
-	if s.http == nil {
-		s.http = keyClient()
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	if s.now == nil {
-		s.now = time.Now
-	}
-	s.memory, s.revoked = newMemorySessions(s.now), newMemoryRevocations(s.now)
-	s.credentials = newCredentialWatch(s.now)
-	return s
+	return &State{StateOptions: o, kept: map[any]*kept{}}
 }
 
 // Close ends everything, used or not. Call it after the last call has ended.
@@ -79,7 +66,6 @@ func (s *State) Close() error {
 	all := s.kept
 	s.kept, s.closed = nil, true
 	s.mu.Unlock()
-	s.credentials.stop()
 	var first error
 	for _, k := range all {
 		if err := k.value.Close(); err != nil && first == nil {
@@ -120,7 +106,7 @@ func (s *State) release(k *kept) {
 	s.mu.Unlock()
 	if last {
 		if err := k.value.Close(); err != nil {
-			s.log.Warn("closing the state of a policy", "error", err)
+			s.Log.Warn("closing the state of a policy", "error", err)
 		}
 	}
 }

@@ -47,9 +47,9 @@ var variableNames = []string{"principal", "method", "path", "client_ip", "reques
 // maxTemplate bounds a template's text in bytes.
 const maxTemplate = 8 << 10
 
-// parseTemplate reads a value. `$${` is a `${` that stands for itself; a `$`
+// parseTemplate reads a value; hidden names the cookies that no backend may see. `$${` is a `${` that stands for itself; a `$`
 // without a brace always does.
-func parseTemplate(text string) (template, error) {
+func parseTemplate(text string, hidden func() []string) (template, error) {
 	if len(text) > maxTemplate {
 		return nil, fmt.Errorf("found %d bytes, expected at most %d", len(text), maxTemplate)
 	}
@@ -76,7 +76,7 @@ func parseTemplate(text string) (template, error) {
 		if !closed {
 			return nil, fmt.Errorf("found ${%s without }; expected ${NAME}, or $${ for the characters themselves", name)
 		}
-		value, err := variable(name)
+		value, err := variable(name, hidden)
 		if err != nil {
 			return nil, err
 		}
@@ -94,16 +94,16 @@ func parseTemplate(text string) (template, error) {
 }
 
 // variable finds what `${name}` stands for.
-func variable(name string) (func(*Request) string, error) {
+func variable(name string, hidden func() []string) (func(*Request) string, error) {
 	if value := plainVariables[name]; value != nil {
 		return value, nil
 	}
 	kind, argument, _ := strings.Cut(name, ".")
 	switch {
-	case kind == "header" && hasPrefixFold(argument, ownHeaderPrefix):
+	case kind == "header" && field.HasPrefixFold(argument, field.OwnPrefix):
 		return nil, fmt.Errorf("found ${%s}, which any client could forge; expected ${principal} or ${claim.NAME}", name)
 	case kind == "header" && httpguts.ValidHeaderFieldName(argument):
-		return headerVariable(http.CanonicalHeaderKey(argument)), nil
+		return headerVariable(http.CanonicalHeaderKey(argument), hidden), nil
 	case kind == "header":
 		return nil, fmt.Errorf("found ${%s}, expected the name of a header behind the dot", name)
 	case kind == "claim" && argument != "":
@@ -125,18 +125,18 @@ func variable(name string) (func(*Request) string, error) {
 
 // headerVariable is a header of the client's request. A cookie with a credential,
 // and an Authorization that auth has not looked at, go on by no name.
-func headerVariable(name string) func(*Request) string {
+func headerVariable(name string, hidden func() []string) func(*Request) string {
 	switch name {
 	case "Authorization":
 		return func(r *Request) string {
-			if r.unverified {
+			if r.Unverified {
 				return ""
 			}
 			return strings.Join(r.HTTP.Header[name], ", ")
 		}
 	case "Cookie":
 		return func(r *Request) string {
-			return field.WithoutCookies(strings.Join(r.HTTP.Header[name], "; "), r.hidden)
+			return field.WithoutCookies(strings.Join(r.HTTP.Header[name], "; "), hidden())
 		}
 	}
 	return func(r *Request) string { return strings.Join(r.HTTP.Header[name], ", ") }

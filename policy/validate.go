@@ -38,20 +38,20 @@ type validation struct {
 	log       *slog.Logger
 }
 
-var _ MessagePolicy = (*validation)(nil)
+var _ MessageChecker = (*validation)(nil)
 
-// Name implements Policy.
+// Name implements Part.
 func (p *validation) Name() string { return "validate" }
 
 // Summary is one line for explain.
 func (p *validation) Summary() string { return "the rules of " + string(p.input.FullName()) }
 
-// Admit implements Policy: there is nothing to see yet.
+// Admit implements Admitter: there is nothing to see yet.
 func (p *validation) Admit(ctx context.Context, _ *Request) (context.Context, Done, error) {
 	return ctx, nil, nil
 }
 
-// Message implements MessagePolicy.
+// Message implements MessageChecker.
 func (p *validation) Message(_ context.Context, _ *Request, message []byte) error {
 	if len(message) > freeMessages && tooManyMessages(p.input, message) {
 		return status.Error(codes.ResourceExhausted, "the request consists of too many empty messages")
@@ -97,7 +97,7 @@ func violated(root protoreflect.MessageDescriptor, violations []*protovalidate.V
 	if more := len(violations) - 1; more > 0 {
 		text += fmt.Sprintf(" (and %d more)", more)
 	}
-	return refusal(codes.InvalidArgument, text, detail)
+	return Refusal(codes.InvalidArgument, text, detail)
 }
 
 // describeViolation says where and what. At and below a sensitive field neither

@@ -15,23 +15,26 @@ import (
 	"github.com/transom-gateway/transom/internal/schema"
 )
 
-// validate compiles the rules of the method's request. Nothing is left to do
+// validateKind is the policy validate.
+func validateKind() Kind { return Kind{Field: "validate", Compile: compileValidate} }
+
+// compileValidate compiles the rules of the method's request. Nothing is left to do
 // where neither the request nor anything below it has rules.
-func (b *build) validate() []Policy {
-	if b.target.Method == nil || b.policy.GetValidate().GetDisabled() || b.suppresses("validate") {
+func compileValidate(s *Scope) Part {
+	if s.Method == nil || s.Policy.GetValidate().GetDisabled() || s.Suppresses("validate") {
 		return nil
 	}
-	input := b.target.Method.Input()
-	book, err := b.ruleBook(b.extensions())
+	input := s.Method.Input()
+	book, err := ruleBookOf(s.Generation, s.SchemaExtensions())
 	if err != nil {
-		b.refuse("validate", "%v", err)
+		s.Refuse("validate", "%v", err)
 		return nil
 	}
 	ruled := false
 	for _, m := range reachable(input) {
 		if rules := book.look(m); rules.any {
 			ruled = true
-			b.problems = append(b.problems, rules.broken...)
+			s.Note(rules.broken...)
 		}
 	}
 	if !ruled {
@@ -40,7 +43,7 @@ func (b *build) validate() []Policy {
 	// A request that has no rules of its own, but leads to some, is not compiled
 	// yet. Whether an empty one is valid does not matter.
 	_ = book.validator.Validate(dynamicpb.NewMessage(input))
-	return []Policy{&validation{rpc: b.target.RPC, input: input, validator: book.validator, log: b.env.Log}}
+	return &validation{rpc: s.RPC, input: input, validator: book.validator, log: s.Log}
 }
 
 // ruleBook is what one generation knows of the rules of one schema: its methods
@@ -69,20 +72,21 @@ func (k *ruleBook) look(m protoreflect.MessageDescriptor) messageRules {
 	return rules
 }
 
-// ruleBook finds or makes the book of a schema.
-func (c *Compiler) ruleBook(extensions Extensions) (*ruleBook, error) {
+// ruleBooks are those of one generation, by the extensions of their schemas.
+type ruleBooks map[Extensions]*ruleBook
+
+// ruleBookOf finds or makes the book of a schema.
+func ruleBookOf(g *Generation, extensions Extensions) (*ruleBook, error) {
+	books := *Shared(g, func(*Generation) *ruleBooks { return &ruleBooks{} })
 	keyed := extensions == nil || reflect.TypeOf(extensions).Comparable()
-	if keyed && c.rules[extensions] != nil {
-		return c.rules[extensions], nil
+	if keyed && books[extensions] != nil {
+		return books[extensions], nil
 	}
 	book := &ruleBook{extensions: ruleExtensions{extensions}, messages: map[protoreflect.MessageDescriptor]messageRules{}}
 	var err error
 	book.validator, err = protovalidate.New(protovalidate.WithExtensionTypeResolver(book.extensions))
 	if err == nil && keyed {
-		if c.rules == nil {
-			c.rules = map[Extensions]*ruleBook{}
-		}
-		c.rules[extensions] = book
+		books[extensions] = book
 	}
 	return book, err
 }

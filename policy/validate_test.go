@@ -102,7 +102,7 @@ func rulesSet(t testing.TB, registry *schema.Registry, method protoreflect.Name)
 	t.Helper()
 	b := newBench(t, StateOptions{})
 	b.method = registry.Services()[0].Methods().ByName(method)
-	c, problems := New(Environment{State: b.state, Extensions: schemaExtensions{registry}})
+	c, problems := New(Kinds(), Environment{State: b.state, Extensions: schemaExtensions{registry}})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -198,7 +198,7 @@ func TestValidateCostsNothingWithoutRules(t *testing.T) {
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		if set.ReadsMessages() != want || (len(set.Policies()) > 0) != want {
+		if set.ReadsMessages() != want || (len(set.Parts()) > 0) != want {
 			t.Errorf("%s: reads messages %t, want %t", method, set.ReadsMessages(), want)
 		}
 	}

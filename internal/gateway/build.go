@@ -149,7 +149,7 @@ func (b *builder) prepare() {
 		suppressed = b.undecided.policy
 	}
 	var problems policy.Problems
-	s.policies, problems = policy.New(policy.Environment{
+	s.policies, problems = policy.New(policy.Kinds(), policy.Environment{
 		Config:    b.file.Config,
 		Position:  b.configPosition,
 		Directory: b.file.Directory,
@@ -267,7 +267,7 @@ func (b *builder) finish() {
 	}
 	for m, routes := range byMethod {
 		var behind []string
-		for _, p := range m.set.Policies() {
+		for _, p := range m.set.Parts() {
 			behind = append(behind, p.Name())
 		}
 		m.set.Prepend(newPageOrigin(m.set))
@@ -284,7 +284,7 @@ func (b *builder) finish() {
 // defaultCors is the policy cors of defaults, for the router's own answers (Semantics
 // 310): a page must be able to read that there is no such route. Its problems are told
 // with those of the methods.
-func (b *builder) defaultCors() *policy.Cors {
+func (b *builder) defaultCors() pagePolicy {
 	cors := b.file.Config.GetDefaults().GetCors()
 	if cors == nil {
 		return nil
@@ -293,5 +293,6 @@ func (b *builder) defaultCors() *policy.Cors {
 	if set == nil {
 		return nil
 	}
-	return set.Cors()
+	found, _ := policy.Find[pagePolicy](set)
+	return found
 }

@@ -15,20 +15,20 @@ type pageOrigin struct {
 	allow func(origin string) bool
 }
 
-var _ policy.Policy = pageOrigin{}
+var _ policy.Admitter = pageOrigin{}
 
 // newPageOrigin makes the check of a method with these policies.
 func newPageOrigin(set *policy.Set) pageOrigin {
-	if cors := set.Cors(); cors != nil {
+	if cors, ok := policy.Find[pagePolicy](set); ok {
 		return pageOrigin{cors.AllowsOrigin}
 	}
 	return pageOrigin{}
 }
 
-// Name implements policy.Policy.
+// Name implements policy.Part.
 func (pageOrigin) Name() string { return "cors" }
 
-// Admit implements policy.Policy.
+// Admit implements policy.Admitter.
 func (p pageOrigin) Admit(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
 	if !r.WebSocket {
 		return ctx, nil, nil

@@ -71,7 +71,7 @@ func (g *Gateway) Routes() []Listed {
 
 func (r *Route) listed() Listed {
 	policies := []string{}
-	for _, p := range r.method.set.Policies() {
+	for _, p := range r.method.set.Parts() {
 		// A field of the options may be several policies: auth knows who calls, then
 		// whether they may.
 		if p.Name() != "telemetry" && !slices.Contains(policies, p.Name()) {

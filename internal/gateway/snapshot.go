@@ -43,7 +43,7 @@ type Snapshot struct {
 	// unmatched observes the requests that no route takes, and cors tells pages about
 	// them; nil for none.
 	unmatched *policy.Set
-	cors      *policy.Cors
+	cors      pagePolicy
 	policies  *policy.Compiler
 	// registries are the schema sources, in the configuration's order.
 	registries []*schema.Registry

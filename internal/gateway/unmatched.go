@@ -12,6 +12,17 @@ import (
 	"github.com/transom-gateway/transom/transcoder"
 )
 
+// pagePolicy is the part of a method's policies that speaks to the pages of other
+// origins.
+type pagePolicy interface {
+	policy.Part
+	// AllowsOrigin reports whether pages of an origin may call.
+	AllowsOrigin(origin string) bool
+	// Preflight reports whether r asks whether a page may send a request, and writes the
+	// header of the answer into h. allowedMethods are those of the routes at the path.
+	Preflight(r *http.Request, h http.Header, allowedMethods []string) (handled bool)
+}
+
 // unmatched answers a request that no route takes: a preflight, an OPTIONS, 405
 // with Allow, or 404.
 func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request, c *call, err error) {
@@ -101,8 +112,10 @@ func (s *Snapshot) options(w http.ResponseWriter, r *http.Request) bool {
 	}
 	h := w.Header()
 	if wanted := r.Header.Get("Access-Control-Request-Method"); wanted != "" && r.Header.Get("Origin") != "" {
-		if set := s.preflighted(r, wanted); set != nil && set.Cors() != nil {
-			set.Cors().Preflight(r, h, allowed)
+		if set := s.preflighted(r, wanted); set != nil {
+			if cors, ok := policy.Find[pagePolicy](set); ok {
+				cors.Preflight(r, h, allowed)
+			}
 		}
 	}
 	h.Set("Allow", strings.Join(allowed, ", "))

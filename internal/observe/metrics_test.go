@@ -195,7 +195,7 @@ func (f fake) Admit(ctx context.Context, _ *policy.Request) (context.Context, po
 
 func TestDecisions(t *testing.T) {
 	telemetry := quiet(t)
-	behind := []policy.Policy{fake{name: "auth"}, fake{name: "auth"}, fake{"rate_limit", status.Error(codes.ResourceExhausted, "")}, fake{name: "validate"}}
+	behind := []policy.Part{fake{name: "auth"}, fake{name: "auth"}, fake{"rate_limit", status.Error(codes.ResourceExhausted, "")}, fake{name: "validate"}}
 	method := routes(telemetry)
 	for _, p := range behind {
 		method.Behind = append(method.Behind, p.Name())

@@ -30,7 +30,7 @@ type Method struct {
 
 // Policies returns what stands in front of a method's policies and sees every
 // call that reaches the Set, also the refused ones.
-func (t *Telemetry) Policies(m Method) []policy.Policy {
+func (t *Telemetry) Policies(m Method) []policy.Part {
 	p := &observer{telemetry: t, rpc: valid(m.RPC)}
 	routes := m.Routes
 	if len(routes) == 0 {
@@ -49,7 +49,7 @@ func (t *Telemetry) Policies(m Method) []policy.Policy {
 			p.behind = append(p.behind, t.Metrics.decision(name, p.rpc))
 		}
 	}
-	return []policy.Policy{p}
+	return []policy.Part{p}
 }
 
 // observer is logs, metrics and traces as one policy, so that a call pays for
@@ -61,7 +61,7 @@ type observer struct {
 	behind    []decision
 }
 
-var _ policy.Policy = (*observer)(nil)
+var _ policy.Admitter = (*observer)(nil)
 
 // observed is what a route's calls are recorded with.
 type observed struct {
@@ -93,10 +93,10 @@ func (m *Metrics) decision(name, rpc string) decision {
 	}
 }
 
-// Name implements policy.Policy.
+// Name implements policy.Part.
 func (*observer) Name() string { return "telemetry" }
 
-// Admit implements policy.Policy: it notes the start of a call and refuses
+// Admit implements policy.Admitter: it notes the start of a call and refuses
 // nothing.
 func (p *observer) Admit(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
 	c := newCall()

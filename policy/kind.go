@@ -1,0 +1,73 @@
+package policy
+
+import (
+	"context"
+	"net/http"
+)
+
+// Kind is one kind of policy: a field of transom.v1.Policy and what it makes of it.
+// A field may have more than one Kind, where it does its work at more than one place.
+type Kind struct {
+	// Field is the field's name.
+	Field string
+	// Open checks what the Kind reads of the configuration, be it used by a method or
+	// not, and notes problems with RefuseConfig. Nil: it reads nothing.
+	Open func(*Generation)
+	// Compile makes the Part of one method; nil where there is nothing to do. It notes
+	// problems with Refuse, and may return anything then.
+	Compile func(*Scope) Part
+}
+
+// Part is what a Kind does for the calls of one method. It is immutable and safe
+// for concurrent use. What it does it says by the interfaces that it has besides:
+// Admitter, MessageChecker, ReplyChanger, HeaderChanger, QueryReader; with a method
+// Summary() string it describes itself to people.
+type Part interface {
+	// Name is the Kind's field; it labels metrics and logs.
+	Name() string
+}
+
+// Admitter is a Part that decides on calls before they begin.
+type Admitter interface {
+	Part
+	// Admit lets a call in or refuses it with a gRPC status error. What the client
+	// should know besides (Retry-After, WWW-Authenticate) goes into
+	// r.ResponseHeader, what the backend should know into r.Metadata. done may be
+	// nil; if not, it is called exactly once when the call has ended, unless err is
+	// not nil. The returned context is the call's from here on.
+	Admit(ctx context.Context, r *Request) (_ context.Context, done Done, err error)
+}
+
+// Done is told how an admitted call ended.
+type Done func(*Outcome)
+
+// MessageChecker is a Part that looks at each message of the client.
+type MessageChecker interface {
+	Part
+	// Message checks one message in wire format, which is valid during the call
+	// only. The error is a gRPC status error and ends the call.
+	Message(ctx context.Context, r *Request, message []byte) error
+}
+
+// ReplyChanger is a Part that looks at the answer of a unary method before it
+// is sent, and may change it.
+type ReplyChanger interface {
+	Part
+	// Reply gets the answer in wire format and returns it, or a new one. It is
+	// called only for status OK. The error is a gRPC status error.
+	Reply(ctx context.Context, r *Request, message []byte) ([]byte, error)
+}
+
+// HeaderChanger is a Part that changes the header of the HTTP answer, whatever
+// the call's status; it is called once, just before the header is written.
+type HeaderChanger interface {
+	Part
+	ResponseHeader(r *Request, header http.Header)
+}
+
+// QueryReader is a Part that reads query parameters which are no part of the
+// request: a REST edge must not look for fields of these names.
+type QueryReader interface {
+	Part
+	QueryParameters() []string
+}

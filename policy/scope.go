@@ -1,0 +1,97 @@
+package policy
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// Scope is what Kinds compile the policy of one method in. It is theirs during
+// Compile; what they make must not keep it.
+type Scope struct {
+	*Generation
+	// Method is the method; nil for a plain HTTP route.
+	Method protoreflect.MethodDescriptor
+	// RPC is "package.Service/Method", or the name of a plain HTTP route.
+	RPC string
+	// Policy is the merged one, never nil and read only.
+	Policy *transomv1.Policy
+
+	target Target
+	// origin is the index in target.Layers that each field of Policy came from, by
+	// proto name.
+	origin   map[protoreflect.Name]int
+	problems Problems
+	// suppressed reports whether a problem was found and not reported.
+	suppressed bool
+}
+
+func newScope(g *Generation, t Target) *Scope {
+	s := &Scope{Generation: g, Method: t.Method, RPC: t.RPC, target: t}
+	s.Policy, s.origin = merge(t.Layers)
+	return s
+}
+
+// Refuse notes a problem at a field of the policy, by a path of proto names
+// such as "rate_limit[0].cel".
+func (s *Scope) Refuse(path, format string, args ...any) {
+	if s.Suppresses(path) {
+		s.suppressed = true
+		return
+	}
+	s.problems = append(s.problems, problemAt(s.Where(path), fmt.Sprintf(format, args...)))
+}
+
+// Note notes problems whose places are known.
+func (s *Scope) Note(problems ...Problem) { s.problems = append(s.problems, problems...) }
+
+// Noted counts the problems that were noted so far.
+func (s *Scope) Noted() int { return len(s.problems) }
+
+// Suppresses reports whether problems at a path are not reported.
+func (s *Scope) Suppresses(path string) bool { return s.Suppress != nil && s.Suppress(path) }
+
+// Where is the place of a field of the policy: "file:line:column".
+func (s *Scope) Where(path string) string {
+	i, ok := s.origin[topField(path)]
+	if !ok {
+		return ""
+	}
+	return s.target.Layers[i].at(path)
+}
+
+// exact reports whether a field of the policy was set for this one method.
+func (s *Scope) exact(field protoreflect.Name) bool {
+	i, ok := s.origin[field]
+	return ok && s.target.Layers[i].Exact
+}
+
+// SchemaExtensions finds the extensions of the method's schema; it may be nil.
+func (s *Scope) SchemaExtensions() Extensions {
+	if s.target.Extensions != nil {
+		return s.target.Extensions
+	}
+	return s.Extensions
+}
+
+// Stream reports whether either side of the method streams; a plain HTTP route
+// does not.
+func (s *Scope) Stream() bool {
+	return s.Method != nil && (s.Method.IsStreamingClient() || s.Method.IsStreamingServer())
+}
+
+// UnaryMethod refuses a field that looks at the one answer of a method where there
+// is none, and reports whether there is one.
+func (s *Scope) UnaryMethod(field string) bool {
+	if s.Method == nil {
+		s.Refuse(field, "%s looks at the answer of a gRPC method; a plain HTTP route has none", field)
+		return false
+	}
+	if s.Stream() {
+		s.Refuse(field, "%s needs a unary method, but %s streams", field, s.Method.FullName())
+		return false
+	}
+	return true
+}
