@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -102,6 +105,9 @@ func (in *caller) body(s streams) (io.ReadCloser, error) {
 	name, isFile := strings.CutPrefix(in.data, "@")
 	switch {
 	case !isFile:
+		if err := checkJSON(in.data); err != nil {
+			return nil, err
+		}
 		return io.NopCloser(strings.NewReader(in.data)), nil
 	case name != "-":
 		return os.Open(name)
@@ -113,6 +119,32 @@ func (in *caller) body(s streams) (io.ReadCloser, error) {
 		_ = w.CloseWithError(err) // it never fails
 	}()
 	return r, nil
+}
+
+// checkJSON holds that -d is JSON: often it is the name of a file.
+func checkJSON(data string) error {
+	for d := json.NewDecoder(strings.NewReader(data)); ; {
+		var value json.RawMessage
+		err := d.Decode(&value)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err == nil:
+			continue
+		}
+		if info, e := os.Stat(data); e == nil && info.Mode().IsRegular() {
+			return fmt.Errorf("-d: found %q, expected JSON; for the file of that name write -d @%s", data, data)
+		}
+		return fmt.Errorf("-d: found %s, expected JSON such as '{\"name\": \"value\"}', @FILE, or @- for standard input: %w", clipped(data), err)
+	}
+}
+
+// clipped is a text of the command line, quoted, for an error.
+func clipped(text string) string {
+	if len(text) > 80 {
+		return fmt.Sprintf("%.80q…", text)
+	}
+	return strconv.Quote(text)
 }
 
 // methodOf finds a method by its full name, written with a slash or a dot.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -48,6 +49,19 @@ func initFolder(s streams, dir string) error {
 	if err := os.CopyFS(dir, root); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "%s is ready:\n  cd %s\n  transom check\n  transom serve\n", dir, dir)
+	_, err = fmt.Fprintf(s.out, "%s is ready:\n  cd %s\n  transom check\n  transom serve\n", dir, shellQuoted(dir))
 	return err
+}
+
+// shellQuoted is a text as a shell takes it for one word.
+func shellQuoted(text string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./,:@%+=-"
+	quoted := text
+	if text == "" || strings.Trim(text, plain) != "" {
+		quoted = "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	if strings.HasPrefix(text, "-") {
+		return "-- " + quoted
+	}
+	return quoted
 }

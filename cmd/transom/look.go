@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -31,15 +32,15 @@ func newCheck(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check [FOLDER...]",
 		Short: "Compile protos, rules and policies and name every problem",
-		Long:  "Check compiles protos, HTTP rules and policies as serve does. Each problem is\nprinted as file:line:column: message; exit code 1 where there is one.",
+		Long:  "Check compiles protos, HTTP rules and policies as serve does. Each problem is\nprinted as file:line:column: message; exit code 1 where there is one that is no\nwarning.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return in.look(c.Context(), s, args, func(g *gateway.Gateway) error {
 				if err := checkFiles(g); err != nil {
 					return problem(err)
 				}
 				found := counted(len(g.Routes()), "route")
-				if len(g.Routes()) == 0 {
-					found += ", so that nothing is served"
+				if warnings := len(g.Status().Problems); warnings > 0 {
+					found += ", " + counted(warnings, "warning")
 				}
 				_, err := fmt.Fprintf(s.out, "ok: %s\n", found)
 				return err
@@ -183,6 +184,9 @@ func (a asked) request(ctx context.Context) (*http.Request, error) {
 	return request, nil
 }
 
+// errSaid ends a command that has printed what is wrong.
+var errSaid = errors.New("")
+
 // explain prints what a gateway makes of a request.
 func (a asked) explain(ctx context.Context, w io.Writer, g *gateway.Gateway) error {
 	request, err := a.request(ctx)
@@ -194,7 +198,7 @@ func (a asked) explain(ctx context.Context, w io.Writer, g *gateway.Gateway) err
 		return err
 	}
 	if !verdict.Accepted {
-		return problem(fmt.Errorf("%s %s is refused", a.method, a.path))
+		return problem(errSaid)
 	}
 	return nil
 }

@@ -116,5 +116,25 @@ HTTP call gRPC services. Nothing is generated and nothing is restarted.
 	root.AddCommand(
 		newServe(s), newDemo(s), newInit(s), newCheck(s), newRoutes(s), newDescribe(s), newExplain(s), newCall(s), newVersion(s),
 	)
+	root.InitDefaultCompletionCmd()
+	if c, _, err := root.Find([]string{"completion"}); err == nil {
+		c.Args, c.RunE = nil, needsShell
+	}
 	return root
+}
+
+// needsShell is the error of `transom completion` without one of its shells.
+func needsShell(c *cobra.Command, args []string) error {
+	var shells []string
+	for _, shell := range c.Commands() {
+		shells = append(shells, shell.Name())
+	}
+	expected := "expected a shell: " + strings.Join(shells, ", ")
+	if len(args) == 0 {
+		return errors.New("found no argument, " + expected)
+	}
+	if near := nearest.Of(shells, args[0]); near != "" {
+		return fmt.Errorf("found %q, %s; did you mean %s?", args[0], expected, near)
+	}
+	return fmt.Errorf("found %q, %s", args[0], expected)
 }

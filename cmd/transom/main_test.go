@@ -91,7 +91,7 @@ func TestWrongFlags(t *testing.T) {
 		"check --descriptor-set " + none:                            "--descriptor-set: " + none + ": there is no such file\n",
 		"check " + dir + " --upstream localhost":                    `--upstream: found "localhost", expected "host:port", "dns:///host:port" or "unix:/path"` + "\n",
 		"serve " + dir + " --upstream a:1 --listen 8080":            `--listen: found "8080", expected "host:port", ":port" or "unix:/path"; did you mean ":8080"?` + "\n",
-		"serve " + dir + " --upstream a:1 --listen :0 --admin here": `--admin: found "here", expected "host:port" or ":port"` + "\n",
+		"serve " + dir + " --upstream a:1 --listen :0 --admin here": `--admin: found "here", expected "host:port", such as "127.0.0.1:9901"` + "\n",
 		"serve --config " + filepath.Join(dir, "none.yaml"):         "cannot read the configuration: " + filepath.Join(dir, "none.yaml") + ": there is no such file; `transom init DIR` writes one to start from\n",
 		"check --config " + dir:                                     "cannot read the configuration: " + dir + " is a folder, expected a file\n",
 	} {
@@ -107,7 +107,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%d %q %q", code, out, err)
 	}
 	messages := folder(t, map[string]string{"p.proto": "syntax = \"proto3\";\npackage q;\nmessage M {}\n"})
-	if code, out, err := command(t, "check", messages); code != 0 || out != "ok: 0 routes, so that nothing is served\n" {
+	if code, out, err := command(t, "check", messages); code != 0 || out != "ok: 0 routes, 1 warning\n" || !strings.Contains(err, "warning: nothing is served: no .proto file of the schemas declares a service") {
 		t.Errorf("%d %q %q", code, out, err)
 	}
 	bad := folder(t, map[string]string{

@@ -36,17 +36,25 @@ func (c *checker) auth(a *transomv1.AuthConfig) {
 	c.session(a.GetSession())
 }
 
+// foundSecret says what was found where the value must not be told.
+func foundSecret(value string) string {
+	if value == "" {
+		return "none"
+	}
+	return "another value"
+}
+
 func (c *checker) issuerKeys(path string, issuer *transomv1.JwtIssuer) {
 	switch keys := issuer.Keys.(type) {
 	case *transomv1.JwtIssuer_JwksUrl:
 		if !hasScheme(keys.JwksUrl, "http", "https") {
-			c.fail(join(path, "jwks_url"), `found another value, expected "https://host/path"`)
+			c.fail(join(path, "jwks_url"), `found %s, expected "https://host/path"`, foundSecret(keys.JwksUrl))
 		}
 	case *transomv1.JwtIssuer_JwksFile:
 		c.regular(join(path, "jwks_file"), keys.JwksFile)
 	case *transomv1.JwtIssuer_PublicKey:
 		if !strings.Contains(keys.PublicKey, "-----BEGIN ") {
-			c.fail(join(path, "public_key"), "found another value, expected a public key in PEM, or file: and its name")
+			c.fail(join(path, "public_key"), "found %s, expected a public key in PEM, or file: and its name", foundSecret(keys.PublicKey))
 		}
 	case *transomv1.JwtIssuer_Secret:
 		// A reference that is left is to bytes that are no text, which policy reads.

@@ -52,9 +52,9 @@ func (c *checker) listeners(config *transomv1.Config) {
 
 // address holds that one can listen at an address, and that nobody else does.
 func (c *checker) address(path, address string, socket bool, seen map[string]string) {
-	expected := `expected "host:port" or ":port"`
+	expected, host := `expected "host:port", such as "127.0.0.1:9901"`, "127.0.0.1" // who is admin is not asked
 	if socket {
-		expected = `expected "host:port", ":port" or "unix:/path"`
+		expected, host = `expected "host:port", ":port" or "unix:/path"`, ""
 	}
 	if name, ok := strings.CutPrefix(address, "unix:"); ok && socket {
 		if name == "" {
@@ -62,7 +62,7 @@ func (c *checker) address(path, address string, socket bool, seen map[string]str
 			return
 		}
 	} else if _, port, err := net.SplitHostPort(address); err != nil {
-		c.fail(path, "found %q, %s%s", address, expected, portHint(address))
+		c.fail(path, "found %q, %s%s", address, expected, portHint(host, address))
 		return
 	} else if n, err := strconv.ParseUint(port, 10, 16); err != nil {
 		c.fail(path, "found port %q, expected a number from 0 to 65535", port)
@@ -76,10 +76,10 @@ func (c *checker) address(path, address string, socket bool, seen map[string]str
 	seen[address] = path
 }
 
-// portHint suggests the address for a bare port or host.
-func portHint(address string) string {
-	if _, err := strconv.ParseUint(address, 10, 16); err == nil {
-		return `; did you mean ":` + address + `"?`
+// portHint suggests the address for a bare port.
+func portHint(host, port string) string {
+	if _, err := strconv.ParseUint(port, 10, 16); err == nil {
+		return `; did you mean "` + host + ":" + port + `"?`
 	}
 	return ""
 }
@@ -157,8 +157,19 @@ func (c *checker) target(path, text string) {
 	}
 	host, port, err := net.SplitHostPort(text)
 	if n, notNumber := strconv.ParseUint(port, 10, 16); err != nil || host == "" || strings.ContainsAny(host, " \t/") || notNumber != nil || n == 0 {
-		c.fail(path, "found %q, "+expected, text)
+		c.fail(path, "found %q, "+expected+"%s", text, targetHint(host, text, port))
 	}
+}
+
+// targetHint suggests the server on this machine for a port alone.
+func targetHint(host, text, port string) string {
+	switch {
+	case host != "":
+		return ""
+	case port == "":
+		return portHint("localhost", text)
+	}
+	return portHint("localhost", port)
 }
 
 // urlSchemes are those of URLs that people give for a target. No resolver has them.
@@ -185,7 +196,7 @@ func (c *checker) stores(s *transomv1.Stores) {
 		return // "${REDIS_URL:-}" leaves it to the environment
 	}
 	if !hasScheme(r.Url, "redis", "rediss", "unix") {
-		c.fail("stores.redis.url", `found another value, expected "redis://host:port", "rediss://host:port" or "unix:///path"`)
+		c.fail("stores.redis.url", `found %s, expected "redis://host:port", "rediss://host:port" or "unix:///path"`, foundSecret(r.Url))
 	}
 }
 

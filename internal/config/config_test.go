@@ -253,7 +253,7 @@ func TestForFlags(t *testing.T) {
 	}
 	f = ForFlags([]string{"testdata/none"}, []string{"testdata"}, false, "localhost", "nowhere", "elsewhere")
 	want = strings.Join([]string{
-		`--admin: found "elsewhere", expected "host:port" or ":port"`,
+		`--admin: found "elsewhere", expected "host:port", such as "127.0.0.1:9901"`,
 		`--descriptor-set: testdata is a folder, expected a file`,
 		`--listen: found "nowhere", expected "host:port", ":port" or "unix:/path"`,
 		`--upstream: found "localhost", expected "host:port", "dns:///host:port" or "unix:/path"`,

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/nearest"
 )
 
 // headerTransform has values with ${…} of its own, which a request fills in.
@@ -34,7 +36,11 @@ func (d *decoder) text(value string, field protoreflect.FieldDescriptor) (string
 		keep = isRequestValue
 	}
 	value, err := expand(value, d.env, keep)
-	if err != nil {
+	var unknown *variableError
+	switch {
+	case errors.As(err, &unknown) && keep("principal"):
+		return "", fmt.Errorf("%w%s", err, meantRequestValue(unknown.name))
+	case err != nil:
 		return "", err
 	}
 	name, isReference := strings.CutPrefix(value, "file:")
@@ -78,6 +84,28 @@ func SecretText(data []byte) string {
 		data = bytes.TrimSuffix(text, []byte("\r"))
 	}
 	return string(data)
+}
+
+// variableError is the error of a ${…} that stands for nothing.
+type variableError struct{ name, message string }
+
+func (e *variableError) Error() string { return e.message }
+
+// meantRequestValue says which value of a request may have been meant, if any.
+func meantRequestValue(name string) string {
+	before, argument, dotted := strings.Cut(name, ".")
+	values := []string{"principal", "method", "path", "client_ip", "request_id"}
+	if dotted {
+		values = []string{"header", "claim"}
+	}
+	near := nearest.Of(values, before)
+	switch {
+	case near == "":
+		return ""
+	case dotted:
+		near += "." + argument
+	}
+	return fmt.Sprintf("; did you mean ${%s}?", near)
 }
 
 // isRequestValue reports whether ${name} is one of HeaderTransform's own.
@@ -133,14 +161,14 @@ func expand(text string, env func(string) (string, bool), keep func(string) bool
 func lookUp(inside string, env func(string) (string, bool)) (string, error) {
 	name, fallback, hasDefault := strings.Cut(inside, ":-")
 	if !isVariable(name) {
-		return "", errors.New("found ${…} with no name of a variable in it, expected ${NAME} or ${NAME:-default}; a dollar sign is written $$")
+		return "", &variableError{inside, "found ${…} with no name of a variable in it, expected ${NAME} or ${NAME:-default}; a dollar sign is written $$"}
 	}
 	value, ok := env(name)
 	switch {
 	case hasDefault && value == "":
 		return fallback, nil
 	case !ok:
-		return "", fmt.Errorf("the environment variable %s is not set; set it, or give a default: ${%s:-default}", name, name)
+		return "", &variableError{name, fmt.Sprintf("the environment variable %s is not set; set it, or give a default: ${%s:-default}", name, name)}
 	}
 	return value, nil
 }

@@ -70,19 +70,36 @@ func expectation(field protoreflect.FieldDescriptor) string {
 	return "a text"
 }
 
+// enumNames lists the values that one may write. The one that stands for "not said"
+// is none of them.
 func enumNames(e protoreflect.EnumDescriptor) []string {
-	all := make([]string, e.Values().Len())
-	for i := range all {
-		all[i] = string(e.Values().Get(i).Name())
+	var all []string
+	for i := range e.Values().Len() {
+		if name := string(e.Values().Get(i).Name()); !strings.HasSuffix(name, "_UNSPECIFIED") {
+			all = append(all, name)
+		}
 	}
 	return all
+}
+
+// nearestValue is the value that was probably meant. Values are written without the
+// name of their type before them, which some expect.
+func nearestValue(e protoreflect.EnumDescriptor, text string) string {
+	all := enumNames(e)
+	upper := strings.ToUpper(text)
+	for _, name := range all {
+		if strings.HasSuffix(upper, "_"+name) {
+			return name
+		}
+	}
+	return nearest.Of(all, text)
 }
 
 // hint names the value that was probably meant.
 func hint(text string, field protoreflect.FieldDescriptor) string {
 	switch field.Kind() {
 	case protoreflect.EnumKind:
-		if near := nearest.Of(enumNames(field.Enum()), text); near != "" {
+		if near := nearestValue(field.Enum(), text); near != "" {
 			return fmt.Sprintf("; did you mean %s?", near)
 		}
 	case protoreflect.MessageKind:

@@ -40,6 +40,7 @@ type builder struct {
 	// second attempt, which is incomplete then.
 	wrong      map[*schema.Registry]Problems
 	incomplete bool
+	suspicions suspicions
 }
 
 // build reads all inputs and compiles them. The snapshot is nil beside fatal
@@ -61,6 +62,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 		b.rules.unused(b)
 		b.policies.unused(b)
 		b.idlePatterns()
+		b.warnOfSuspicions()
 	}
 	b.problems = b.problems.Sorted()
 	if len(b.problems.Fatal()) > 0 {
@@ -220,10 +222,9 @@ func (b *builder) problemAt(r *schema.Registry, d protoreflect.Descriptor, messa
 // addMethod compiles one method and adds its routes.
 func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protoreflect.MethodDescriptor) {
 	rpc := string(d.Parent().FullName()) + "/" + string(d.Name())
-	set, problems := b.snapshot.policies.Compile(policy.Target{
-		Method: d, RPC: rpc, Layers: b.layers(r, d), Extensions: resolver{r},
-	})
-	b.policyProblems(r, problems)
+	layers := b.layers(r, d)
+	set, problems := b.snapshot.policies.Compile(policy.Target{Method: d, RPC: rpc, Layers: layers, Extensions: resolver{r}})
+	b.policyProblems(r, append(problems, b.countsMessages(d, layers)...))
 	if set == nil {
 		set = policy.NewSet(nil)
 	}
@@ -231,6 +232,7 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 		b.snapshot.hide(d)
 		return
 	}
+	b.suspect(layers, set)
 	to, err := b.upstreams.of(string(d.Parent().FullName()))
 	if err != nil {
 		b.problemAt(r, d.Parent(), err.Error())

@@ -48,25 +48,66 @@ func (s *Snapshot) declared(name protoreflect.FullName) protoreflect.Descriptor 
 
 // unknownSymbol says what may have been meant.
 func (s *Snapshot) unknownSymbol(symbol, name string) error {
-	var names []string
-	for _, r := range s.registries {
-		for _, service := range r.Services() {
-			names = append(names, string(service.FullName()))
-			for i := range service.Methods().Len() {
-				m := service.Methods().Get(i)
-				names = append(names, string(m.FullName()), string(m.Input().FullName()), string(m.Output().FullName()))
-			}
-		}
-	}
-	last := "." + name[strings.LastIndexByte(name, '.')+1:]
+	names := s.symbols()
 	meant := nearest.Of(names, name)
-	if i := slices.IndexFunc(names, func(n string) bool { return strings.HasSuffix(n, last) }); meant == "" && i >= 0 {
-		meant = names[i]
+	if meant == "" {
+		meant = sameLast(names, name)
+	}
+	if meant == "" {
+		meant = nearestLast(names, name)
 	}
 	if meant == "" {
 		return fmt.Errorf("there is no %s; `transom describe` lists the services", symbol)
 	}
 	return fmt.Errorf("there is no %s; did you mean %s?", symbol, meant)
+}
+
+// nearestLast is the name whose last part is like that of another one; "" for none.
+func nearestLast(names []string, name string) string {
+	byLast := make(map[string]string, len(names))
+	var parts []string
+	for _, n := range names {
+		last := n[strings.LastIndexByte(n, '.')+1:]
+		if byLast[last] == "" {
+			byLast[last] = n
+			parts = append(parts, last)
+		}
+	}
+	return byLast[nearest.Of(parts, name[strings.LastIndexByte(name, '.')+1:])]
+}
+
+// symbols lists the full names of services, methods, messages and enums, sorted, those
+// of the services first.
+func (s *Snapshot) symbols() []string {
+	var services, types []string
+	for _, r := range s.registries {
+		for _, service := range r.Services() {
+			services = append(services, string(service.FullName()))
+			for i := range service.Methods().Len() {
+				services = append(services, string(service.Methods().Get(i).FullName()))
+			}
+		}
+		r.Files().RangeFiles(func(file protoreflect.FileDescriptor) bool {
+			types = appendTypes(types, file.Messages(), file.Enums())
+			return true
+		})
+	}
+	slices.Sort(services)
+	slices.Sort(types)
+	return append(services, types...)
+}
+
+// appendTypes appends the names of messages and enums and of those within them.
+func appendTypes(names []string, messages protoreflect.MessageDescriptors, enums protoreflect.EnumDescriptors) []string {
+	for i := range enums.Len() {
+		names = append(names, string(enums.Get(i).FullName()))
+	}
+	for i := range messages.Len() {
+		if m := messages.Get(i); !m.IsMapEntry() {
+			names = appendTypes(append(names, string(m.FullName())), m.Messages(), m.Enums())
+		}
+	}
+	return names
 }
 
 // describer writes one description.
@@ -171,7 +212,7 @@ func (d *describer) method(indent int, m protoreflect.MethodDescriptor) {
 	if len(routes) == 0 {
 		return
 	}
-	for _, e := range routes[0].method.set.Explain() {
+	for _, e := range routes[0].method.explained() {
 		d.line(indent+1, "policy  %s: %s (%s)", e.Name, e.Summary, dash(e.Where))
 	}
 }

@@ -167,7 +167,7 @@ func (r *Route) explain(b *strings.Builder, m *match) {
 	if t := r.method.timeout; t > 0 {
 		row("timeout", "%s", t)
 	}
-	explained := r.method.set.Explain()
+	explained := r.method.explained()
 	if len(explained) == 0 {
 		row("policies", "none")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/schema"
+	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/transcoder"
 )
 
@@ -71,11 +72,11 @@ func (g *Gateway) Routes() []Listed {
 
 func (r *Route) listed() Listed {
 	policies := []string{}
-	for _, p := range r.method.set.Parts() {
+	for _, e := range r.method.explained() {
 		// A field of the options may be several policies: auth knows who calls, then
 		// whether they may.
-		if p.Name() != "telemetry" && !slices.Contains(policies, p.Name()) {
-			policies = append(policies, p.Name())
+		if !slices.Contains(policies, e.Name) {
+			policies = append(policies, e.Name)
 		}
 	}
 	return Listed{
@@ -83,6 +84,26 @@ func (r *Route) listed() Listed {
 		Request: string(r.method.Descriptor.Input().FullName()), Response: string(r.method.Descriptor.Output().FullName()),
 		Stream: r.method.Stream(), Upstream: r.method.upstream, Policies: policies,
 	}
+}
+
+// explained lists the policies that hold for the method: those that decide, in their
+// order, then the settings.
+func (m *Method) explained() []policy.Explained {
+	decides := map[string]bool{}
+	for _, p := range m.set.Parts() {
+		decides[p.Name()] = true
+	}
+	return slices.DeleteFunc(slices.Clone(m.set.Explain()), func(e policy.Explained) bool {
+		switch e.Name {
+		case "timeout":
+			return m.set.Timeout == 0 // a wider one does not hold for streams
+		case "validate":
+			return !decides["validate"] // disabled
+		case "hidden":
+			return true // what is listed is not hidden
+		}
+		return false
+	})
 }
 
 // byName indexes the routes by method and path.

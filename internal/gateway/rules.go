@@ -62,11 +62,30 @@ func (h *httpRules) unused(b *builder) {
 
 // meant suggests a method for a selector that names none.
 func (b *builder) meant(selector string) string {
-	near := nearest.Of(b.methodNames(), selector)
+	names := b.methodNames()
+	near := nearest.Of(names, selector)
+	if near == "" {
+		near = sameLast(names, selector)
+	}
 	if near == "" {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %s?", near)
+}
+
+// sameLast is the first name with the last part of another one, whatever stands
+// before it; "" for none.
+func sameLast(names []string, name string) string {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	if last == "*" {
+		return ""
+	}
+	for _, n := range names {
+		if strings.EqualFold(n[strings.LastIndexByte(n, '.')+1:], last) {
+			return n
+		}
+	}
+	return ""
 }
 
 // methodNames lists the full names of all methods, sorted.

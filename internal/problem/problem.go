@@ -27,6 +27,33 @@ type Problem struct {
 	// Warning marks a problem that costs only the part that Message names, if
 	// anything: the rest is served all the same.
 	Warning bool `json:"warning,omitempty"`
+
+	// more is how many problems this one stands for, which are not listed.
+	more int
+}
+
+// At is a problem at a place of the form "file:line:column", "file:line" or "file".
+func At(where, message string) Problem {
+	p := Problem{File: where, Message: message}
+	rest, last, ok := cutNumber(where)
+	if !ok {
+		return p
+	}
+	if file, line, ok := cutNumber(rest); ok {
+		p.File, p.Line, p.Column = file, line, last
+		return p
+	}
+	p.File, p.Line = rest, last
+	return p
+}
+
+func cutNumber(s string) (rest string, n int, ok bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return s, 0, false
+	}
+	n, err := strconv.Atoi(s[i+1:])
+	return s[:i], n, err == nil && n > 0
 }
 
 // String is "file:line:column: message", without the parts that are unknown.
@@ -86,6 +113,7 @@ func (l List) Sorted() List {
 	l = slices.Clone(l)
 	slices.SortStableFunc(l, func(a, b Problem) int {
 		return cmp.Or(
+			cmp.Compare(a.more, b.more),
 			strings.Compare(a.File, b.File),
 			cmp.Compare(a.Line, b.Line),
 			cmp.Compare(a.Column, b.Column),
@@ -93,13 +121,22 @@ func (l List) Sorted() List {
 		)
 	})
 	l = slices.Compact(l)
-	if len(l) <= maxListed {
+	listed := min(maxListed, len(l))
+	for listed > 0 && l[listed-1].more > 0 {
+		listed-- // of a list that was too long already
+	}
+	rest := l[listed:]
+	if len(rest) == 0 {
 		return l
 	}
-	rest := l[maxListed:]
-	return append(l[:maxListed:maxListed], Problem{
+	more := 0
+	for _, p := range rest {
+		more += max(1, p.more)
+	}
+	return append(l[:listed:listed], Problem{
 		File:    rest[0].File,
-		Message: fmt.Sprintf("and %d more problems, here and in the files after it", len(rest)),
+		Message: fmt.Sprintf("and %d more problems, here and in the files after it", more),
 		Warning: rest.Err() == nil,
+		more:    more,
 	})
 }

@@ -40,4 +40,19 @@ func TestList(t *testing.T) {
 	if last := many[len(many)-1]; len(many) != maxListed+1 || last.Message != "and 10 more problems, here and in the files after it" || last.Warning {
 		t.Errorf("%d problems, the last is %v", len(many), last)
 	}
+	again := append(many, Problem{File: "b", Message: "x"}).Sorted()
+	if last := again[len(again)-1]; len(again) != maxListed+1 || last.Message != "and 11 more problems, here and in the files after it" {
+		t.Errorf("sorted again: %d problems, the last is %v", len(again), last)
+	}
+}
+
+func TestAt(t *testing.T) {
+	for where, want := range map[string]Problem{
+		"a.proto:3:7": {File: "a.proto", Line: 3, Column: 7}, "a.proto:3": {File: "a.proto", Line: 3},
+		"a.proto": {File: "a.proto"}, "": {}, "c:x:1": {File: "c:x", Line: 1}, "a.proto:0:1": {File: "a.proto:0", Line: 1},
+	} {
+		if want.Message = "m"; At(where, "m") != want {
+			t.Errorf("%q: %+v", where, At(where, "m"))
+		}
+	}
 }

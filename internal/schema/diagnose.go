@@ -60,17 +60,18 @@ func newDiagnosis(root string, opener *sourceOpener, files []*ir.File) *diagnosi
 
 // problems reports every error of the compiler.
 func (d *diagnosis) problems(found *report.Report) Problems {
-	var problems Problems
+	found, texts, problems := worthwhile(found)
 	explained := explanations(found)
 	d.cyclic = slices.ContainsFunc(found.Diagnostics, isCycle)
 	d.findMissing(found)
 	imports := missingImports{}
 	for i := range found.Diagnostics {
 		diagnostic := &found.Diagnostics[i]
-		if diagnostic.Level() > report.Error || isCycle(*diagnostic) {
+		if isCycle(*diagnostic) {
 			continue
 		}
 		problem, ok := d.problem(diagnostic, explained[i])
+		problem.Message = cmp.Or(texts[i], problem.Message)
 		switch {
 		case !ok:
 		case diagnostic.Message() == missingImport:

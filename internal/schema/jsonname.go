@@ -7,33 +7,32 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// reservedJSONName returns an error for the first field whose json_name cannot be
-// one, as protoc does: "[…]" is how JSON names an extension.
-func reservedJSONName(file *descriptorpb.FileDescriptorProto) error {
+// reservedJSONNames returns an error for each field whose json_name cannot be one, as
+// protoc does: "[…]" is how JSON names an extension.
+func reservedJSONNames(file *descriptorpb.FileDescriptorProto) []error {
+	var errs []error
 	for _, message := range file.GetMessageType() {
-		if err := reservedIn(message, file.GetPackage()); err != nil {
-			return err
-		}
+		errs = reservedIn(errs, message, file.GetPackage())
 	}
-	return nil
+	return errs
 }
 
-func reservedIn(message *descriptorpb.DescriptorProto, scope string) error {
+func reservedIn(errs []error, message *descriptorpb.DescriptorProto, scope string) []error {
 	full := strings.TrimPrefix(scope+"."+message.GetName(), ".")
 	for _, field := range message.GetField() {
 		switch name := field.GetJsonName(); {
+		case len(errs) >= maxErrorsPerFile:
+			return errs
 		case strings.HasPrefix(name, "[") && strings.HasSuffix(name, "]"):
-			return fmt.Errorf("the field %q has the json_name %q, which is invalid: in JSON a name in brackets is that of an extension", full+"."+field.GetName(), name)
+			errs = append(errs, fmt.Errorf("the field %q has the json_name %q, which is invalid: in JSON a name in brackets is that of an extension", full+"."+field.GetName(), name))
 		case strings.Contains(name, "\x00"):
-			return fmt.Errorf("the field %q has a json_name with a NUL character, which is invalid", full+"."+field.GetName())
+			errs = append(errs, fmt.Errorf("the field %q has a json_name with a NUL character, which is invalid", full+"."+field.GetName()))
 		}
 	}
 	for _, nested := range message.GetNestedType() {
-		if err := reservedIn(nested, full); err != nil {
-			return err
-		}
+		errs = reservedIn(errs, nested, full)
 	}
-	return nil
+	return errs
 }
 
 // isMessageSet reports whether the runtime refused a file for a MessageSet. protoc

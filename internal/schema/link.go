@@ -185,15 +185,18 @@ func (l *linker) linkOwn(file *descriptorpb.FileDescriptorProto) linkState {
 		return failed
 	}
 	d, err := l.build(without(file, absent))
+	errs := []error{err}
 	if err == nil {
-		err = reservedJSONName(file)
+		errs = reservedJSONNames(file)
 	}
-	if err != nil {
+	for _, err := range errs {
 		l.problems = append(l.problems, place(file, err, Problem{
 			File:    l.display(file.GetName()),
 			Message: l.reason(file, absent, err),
 			Warning: isMessageSet(err),
 		}))
+	}
+	if len(errs) > 0 {
 		return failed
 	}
 	for i := range absent {

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const warnedProto = `syntax = "proto3";
+package w.v1;
+import "transom/v1/annotations.proto";
+message M { string name = 1; }
+service S {
+  rpc Get(M) returns (M);
+  rpc Send(stream M) returns (M);
+  rpc Watch(M) returns (stream M);
+}
+`
+
+// TestCheckWarnsOfConfiguration: what works otherwise than its author may think is named at its
+// place, and the exit code stays 0.
+func TestCheckWarnsOfConfiguration(t *testing.T) {
+	const upstream = "upstreams: { a: { grpc: { target: \"localhost:1\" } } }\n"
+	for name, test := range map[string]struct{ config, want string }{
+		"nothing":               {upstream, ""},
+		"no upstream":           {"", `:1:1: warning: upstreams: found none, so that every call is answered with 503;`},
+		"host bits":             {upstream + `trusted_proxies: ["10.0.0.0/8", "10.0.0.1/8"]`, `:3:33: warning: trusted_proxies[1]: found "10.0.0.1/8", which stands for all of 10.0.0.0/8: write that, or "10.0.0.1/32"`},
+		"host bits in IPv6":     {upstream + `trusted_proxies: ["fd00::1/8"]`, `which stands for all of fd00::/8`},
+		"no login":              {upstream + "auth: { session: {} }\ndefaults: { auth: { session: {} } }", `:3:18: warning: auth.session: no method opens a session`},
+		"a login":               {upstream + "auth: { session: {} }\npolicies: [{ selector: w.v1.S.Get, policy: { login: { subject: name, session: {} } } }, { selector: w.v1.S.Send, policy: { auth: { session: {} } } }]", ""},
+		"nobody's name":         {upstream + "defaults: { headers: { request: { set: { a: \"x ${principal}\" } } } }", `:3:11: warning: headers: ${principal} is empty here`},
+		"nobody's claim":        {upstream + "policies: [{ selector: w.v1.S.Get, policy: { headers: { response: { add: { a: \"${claim.a}\" } } } } }]", `warning: headers: ${claim.a} is empty here`},
+		"somebody's name":       {upstream + "auth: { session: {} }\ndefaults: { headers: { request: { set: { a: \"${principal}\" } } } }\npolicies: [{ selector: w.v1.S.Get, policy: { login: { subject: name, session: {} } } }, { selector: w.v1.S.Send, policy: { auth: { session: {} } } }]", ""},
+		"twins":                 {upstream + "policies: [{ selector: w.v1.*, policy: { timeout: 1s } }, { selector: w.v1.S.Get, policy: { timeout: 1s } }, { selector: w.v1.*, policy: { timeout: 2s } }]", `warning: policies[2]: w.v1.* has an entry at `},
+		"messages, inherited":   {upstream + "policies: [{ selector: w.v1.*, policy: { rate_limit: [{ requests: 1, per: 1s, per_message: true }] } }]", ""},
+		"messages, of a stream": {upstream + "policies: [{ selector: w.v1.S.Send, policy: { rate_limit: [{ requests: 1, per: 1s, per_message: true }] } }]", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"protos/w.proto": warnedProto, "transom.yaml": "schemas: [{ directory: protos }]\n" + test.config})
+			code, out, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
+			if code != 0 || !strings.Contains(err, test.want) || (err == "") != (test.want == "") || strings.Contains(out, "warning") != (test.want != "") {
+				t.Errorf("%d %q %q, want %q", code, out, err, test.want)
+			}
+		})
+	}
+}
+
+// TestSemantics329Messages: a limit of messages that is written for a method that takes
+// one is an error at its place (Semantics 329).
+func TestSemantics329Messages(t *testing.T) {
+	for name, test := range map[string]struct{ option, config, want string }{
+		"an option":    {" { option (transom.v1.method) = { rate_limit: { requests: 1 per: { seconds: 1 } per_message: true } }; }", "", "w.proto:6:"},
+		"a policy":     {";", "policies: [{ selector: w.v1.S.Watch, policy: { rate_limit: [{ requests: 1, per: 1s, per_message: true }] } }]", "transom.yaml:3:98"},
+		"not the last": {" { option (transom.v1.method) = { rate_limit: { requests: 1 per: { seconds: 1 } per_message: true } }; }", "policies: [{ selector: w.v1.S.Get, policy: { rate_limit: [{ disabled: true }] } }]", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Replace(warnedProto, "Get(M) returns (M);", "Get(M) returns (M)"+test.option, 1)
+			dir := folder(t, map[string]string{"protos/w.proto": text,
+				"transom.yaml": "schemas: [{ directory: protos }]\nupstreams: { a: { grpc: { target: \"localhost:1\" } } }\n" + test.config})
+			code, _, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
+			if (code == 0) != (test.want == "") || !strings.Contains(err, test.want) || (test.want != "") != strings.Contains(err, "rate_limit[0].per_message: w.v1.S.") {
+				t.Errorf("%d %s, want %s", code, err, test.want)
+			}
+		})
+	}
+}
+
+// TestListsWhatHolds: `routes`, `explain` and `describe` list what holds for a method:
+// an inherited timeout does not hold for streams.
+func TestListsWhatHolds(t *testing.T) {
+	dir := folder(t, map[string]string{"protos/w.proto": strings.Replace(warnedProto, "service S {",
+		"service S {\n  option (transom.v1.service) = { hidden: false validate: { disabled: true } timeout: { seconds: 3 } json: { proto_names: true } limits: { max_body_bytes: 100 } status: { code: \"NOT_FOUND\" http_status: 410 } };", 1)})
+	_, out, _ := command(t, "routes", dir)
+	for _, want := range []string{"unary             -         timeout limits json status\n", "server_streaming  -         limits json status\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("routes:\n%s\nlacks %s", out, want)
+		}
+	}
+	for _, args := range [][]string{{"explain", "POST", "/w.v1.S/Watch", dir, "-d", "{}"}, {"describe", "w.v1.S/Watch", dir}} {
+		if _, out, _ := command(t, args...); strings.Contains(out, "timeout") || !strings.Contains(out, "limits: ") {
+			t.Errorf("%q:\n%s", args, out)
+		}
+	}
+	if _, out, err := command(t, "explain", "GET", "/nowhere", dir); strings.Count(out+err, "\n") != 1 || !strings.HasPrefix(out, "refused    404 NOT_FOUND: ") {
+		t.Errorf("a refusal: %q %q", out, err)
+	}
+}
+
+// TestMeant: names that are nearly right are told.
+func TestMeant(t *testing.T) {
+	dir := folder(t, map[string]string{"w.proto": warnedProto + "message Order { enum Kind { A = 0; } }\n"})
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("request.json", []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"describe w.v1.Oder " + dir:                      "there is no w.v1.Oder; did you mean w.v1.Order?",
+		"describe Order " + dir:                          "there is no Order; did you mean w.v1.Order?",
+		"describe Kynd " + dir:                           "there is no Kynd; did you mean w.v1.Order.Kind?",
+		"describe w.v2.S/Got " + dir:                     "did you mean w.v1.S.Get?",
+		"completion bsh":                                 `transom: found "bsh", expected a shell: bash, fish, powershell, zsh; did you mean bash?`,
+		"completion":                                     "transom: found no argument, expected a shell: bash,",
+		"call w.v1.S/Get -d nope --upstream localhost:1": `-d: found "nope", expected JSON such as '{"name": "value"}', @FILE, or @- for standard input`,
+		"call w.v1.S/Get -d request.json " + dir:         `-d: found "request.json", expected JSON; for the file of that name write -d @request.json`,
+		"serve " + dir + " --upstream 50051":             `--upstream: found "50051", expected "host:port", "dns:///host:port" or "unix:/path"; did you mean "localhost:50051"?`,
+		"serve " + dir + " --upstream a:1 --admin 9901":  `--admin: found "9901", expected "host:port", such as "127.0.0.1:9901"; did you mean "127.0.0.1:9901"?`,
+	} {
+		if code, _, err := command(t, strings.Fields(line)...); code == 0 || !strings.Contains(err, want) {
+			t.Errorf("%s: %d %q, want %q", line, code, err, want)
+		}
+	}
+}
+
+// TestInitQuotes: the lines that init prints can be pasted, whatever the folder's name.
+func TestInitQuotes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for dir, want := range map[string]string{"plain": "cd plain\n", "with spaces": "cd 'with spaces'\n", "it's": `cd 'it'\''s'` + "\n"} {
+		if code, out, err := command(t, "init", dir); code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%s: %d %q %q", dir, code, out, err)
+		}
+	}
+}

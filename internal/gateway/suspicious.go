@@ -1,0 +1,177 @@
+package gateway
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/problem"
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// suspicions collects, while the methods are compiled, what no single method shows
+// and what works otherwise than its author may think.
+type suspicions struct {
+	// nobody are the places whose headers name the caller, with the variable that
+	// does; "" where one of their methods knows its callers.
+	nobody map[string]string
+	// sessions reports whether a method takes sessions, logins whether one opens them.
+	sessions, logins bool
+	// sessionMethod is a place where a session is demanded.
+	sessionMethod string
+}
+
+// suspect notes what is odd about the policies of one method.
+func (b *builder) suspect(layers []policy.Layer, set *policy.Set) {
+	s, auth := &b.suspicions, set.Effective.GetAuth()
+	if auth.GetSession() != nil || auth.GetMixed() != nil {
+		if at := written(layers, "auth"); !s.sessions && at != nil {
+			s.sessionMethod = at.Where
+		}
+		s.sessions = true
+	}
+	s.logins = s.logins || set.Effective.GetLogin().GetSession() != nil
+	variable := callerVariable(set.Effective.GetHeaders())
+	at := written(layers, "headers")
+	if variable == "" || at == nil {
+		return
+	}
+	if s.nobody == nil {
+		s.nobody = map[string]string{}
+	}
+	known := auth.GetJwt() != nil || auth.GetSession() != nil || auth.GetMixed() != nil
+	switch before, seen := s.nobody[at.Where]; {
+	case known:
+		s.nobody[at.Where] = ""
+	case !seen || before != "":
+		s.nobody[at.Where] = variable
+	}
+}
+
+// countsMessages refuses a rate limit of messages that is written for a method that
+// takes one message; where it is inherited it has no effect (Semantics 329).
+func (b *builder) countsMessages(d protoreflect.MethodDescriptor, layers []policy.Layer) (problems Problems) {
+	at := written(layers, "rate_limit")
+	if d.IsStreamingClient() || at == nil || !at.Exact || b.undecided != nil && b.undecided.policy("rate_limit") {
+		return nil
+	}
+	for i, limit := range at.Policy.GetRateLimit() {
+		if limit.GetPerMessage() {
+			path := fmt.Sprintf("rate_limit[%d].per_message", i)
+			where := at.Where
+			if at.Position != nil && at.Position(path) != "" {
+				where = at.Position(path)
+			}
+			problems = append(problems, problem.At(where,
+				fmt.Sprintf("%s: %s takes one message, so that there are no further ones to count: remove it", path, d.FullName())))
+		}
+	}
+	return problems
+}
+
+// written is the layer that has the last word on a field of the policy; nil for none.
+func written(layers []policy.Layer, field protoreflect.Name) *policy.Layer {
+	for i := range slices.Backward(layers) {
+		p := layers[i].Policy.ProtoReflect()
+		if p.Has(p.Descriptor().Fields().ByName(field)) {
+			return &layers[i]
+		}
+	}
+	return nil
+}
+
+// callerVariable is a variable of the headers that names the caller; "" for none.
+func callerVariable(h *transomv1.Headers) string {
+	for _, t := range []*transomv1.HeaderTransform{h.GetRequest(), h.GetResponse()} {
+		for _, values := range []map[string]string{t.GetSet(), t.GetAdd()} {
+			for _, value := range values {
+				if i := strings.Index(value, "${claim."); i >= 0 {
+					name, _, _ := strings.Cut(value[i:], "}")
+					return name + "}"
+				}
+				if strings.Contains(value, "${principal}") {
+					return "${principal}"
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// warnOfSuspicions says what was collected, once all methods are known.
+func (b *builder) warnOfSuspicions() {
+	s := &b.suspicions
+	for where, variable := range s.nobody {
+		if variable == "" {
+			continue
+		}
+		b.warnAt(where, fmt.Sprintf("headers: %s is empty here: the method has no auth.jwt, auth.session or auth.mixed, so that nobody is known; add one, or remove the header", variable))
+	}
+	if s.sessions && !s.logins {
+		where := s.sessionMethod
+		if b.file.Written("auth.session") {
+			where = b.configPosition("auth.session")
+		}
+		b.warnAt(where, "auth.session: no method opens a session, so that every call without a token is refused; give the backend's login method "+
+			"login: { subject: FIELD, session: {} }, unless another gateway with the same Redis opens them")
+	}
+	if len(b.snapshot.routes) == 0 && b.snapshotWithoutReflection() {
+		b.warn(b.noRoutes(), "schemas")
+	}
+	if b.file.Path != "" && len(b.file.Config.GetUpstreams()) == 0 && len(b.snapshot.routes) > 0 {
+		b.warn(`upstreams: found none, so that every call is answered with 503; name the server, for example upstreams: { books: { grpc: { target: "localhost:50051" } } }`, "upstreams")
+	}
+	b.warnOfHostBits()
+	b.warnOfTwins()
+}
+
+// snapshotWithoutReflection reports whether all schemas come from files: what a
+// server that is asked has, or has not, readiness tells.
+func (b *builder) snapshotWithoutReflection() bool {
+	return !slices.ContainsFunc(b.file.Config.GetSchemas(), func(s *transomv1.SchemaSource) bool { return s.GetReflection() != nil })
+}
+
+// noRoutes says why nothing is served and what to do.
+func (b *builder) noRoutes() string {
+	if len(b.services) == 0 {
+		return "nothing is served: no .proto file of the schemas declares a service; name the folder that has the services, or add one"
+	}
+	return "nothing is served: all methods are hidden, or the services have none; remove hidden: true from what is to be public"
+}
+
+// warnOfHostBits says which range an address with bits behind its prefix stands for.
+func (b *builder) warnOfHostBits() {
+	for i, text := range b.file.Config.GetTrustedProxies() {
+		p, err := netip.ParsePrefix(text)
+		if err == nil && p != p.Masked() {
+			b.warn(fmt.Sprintf("trusted_proxies[%d]: found %q, which stands for all of %s: write that, or %q for the one address",
+				i, text, p.Masked(), netip.PrefixFrom(p.Addr(), p.Addr().BitLen())), "trusted_proxies", i)
+		}
+	}
+}
+
+// warnOfTwins names policies with the same selector. Both hold, field by field, and
+// of a field that both have the later one.
+func (b *builder) warnOfTwins() {
+	seen := map[string]int{}
+	for i, rule := range b.file.Config.GetPolicies() {
+		first, twice := seen[rule.GetSelector()]
+		if !twice {
+			seen[rule.GetSelector()] = i
+			continue
+		}
+		b.warn(fmt.Sprintf("policies[%d]: %s has an entry at %s already; of a field that both have, the later one holds: make one entry of the two",
+			i, rule.GetSelector(), b.configPosition(fmt.Sprintf("policies[%d]", first))), "policies", i, "selector")
+	}
+}
+
+// warnAt is warn at a place of the form "file:line:column".
+func (b *builder) warnAt(where, message string) {
+	p := problem.At(where, message)
+	p.Warning = true
+	b.problems = append(b.problems, p)
+}
