@@ -15,7 +15,7 @@ const (
 	// bodyTimeout is how long the body of a unary request may take to arrive.
 	bodyTimeout = time.Minute
 	// readingLook is how often a body that is slow to arrive is looked at.
-	readingLook = 250 * time.Millisecond
+	readingLook = 100 * time.Millisecond
 )
 
 // errLate ends a unary call whose body does not come.
