@@ -1,24 +1,33 @@
 package upstream
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"syscall"
+
+	"golang.org/x/net/http2"
+
+	"github.com/transom-gateway/transom/proxy/transport"
 )
 
 // tlsAdvice says what to set where one side seems to speak TLS and the other does not;
-// "" for all else. An error's text is all there is to tell by: crypto/tls says that a
-// record is none, and the HTTP/2 reader takes a TLS alert for a huge frame.
+// "" for all else. crypto/tls says that a record is none. A server that speaks TLS ends
+// a connection in cleartext, with an alert, which the HTTP/2 reader takes for a frame
+// that it cannot be, or without a word.
 func tlsAdvice(err error) string {
 	if err == nil {
 		return ""
 	}
-	switch text := err.Error(); {
-	case strings.Contains(text, "first record does not look like a TLS handshake"):
+	var record tls.RecordHeaderError
+	switch preface := errors.Is(err, transport.ErrPreface); {
+	case errors.As(err, &record), strings.Contains(err.Error(), "first record does not look like a TLS handshake"):
 		return "the server seems not to speak TLS: remove tls from the upstream, or --upstream-tls"
-	case strings.Contains(text, "error reading server preface: http2: frame too large"),
-		strings.Contains(text, "error reading server preface: http2: failed reading the frame payload"):
+	case preface && (errors.Is(err, http2.ErrFrameTooLarge) || errors.Is(err, io.ErrUnexpectedEOF)):
 		return "the server seems to speak TLS: set tls in the upstream, or --upstream-tls"
-	case strings.Contains(text, "error reading server preface: EOF"):
+	case preface && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
 		return "the server ended the connection before it said anything; it may speak TLS: set tls in the upstream, or --upstream-tls"
 	}
 	return ""

@@ -1,47 +1,76 @@
-package upstream
+package upstream_test
 
 import (
-	"errors"
+	"bytes"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
+	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
-// TestTLSAdvice asks servers in the wrong way, as gRPC does.
+// syncedLog is a log that is read while it is written.
+type syncedLog struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *syncedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *syncedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// TestTLSAdvice calls servers in the wrong way: what to set is told to the operator, in
+// the log once, and to no client.
 func TestTLSAdvice(t *testing.T) {
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(secure.Close)
+	own, _, _ := certificate(t, "books.test")
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
 	for _, test := range []struct {
 		name, address string
-		with          credentials.TransportCredentials
+		tls           *upstream.TLS
 		want          string
 	}{
-		{"cleartext to a TLS server", secure.Listener.Addr().String(), insecure.NewCredentials(), "speak TLS: set tls in the upstream, or --upstream-tls"},
-		{"TLS to a cleartext server", plain.Listener.Addr().String(), credentials.NewTLS(nil), "seems not to speak TLS: remove tls"},
+		{"cleartext to a TLS server", secure.Listener.Addr().String(), nil, "speak TLS: set tls in the upstream, or --upstream-tls"},
+		{"cleartext to a TLS server of grpc-go", startTLS(t, own, nil).address, nil, "speak TLS: set tls in the upstream, or --upstream-tls"},
+		{"TLS to a cleartext server", plain.Listener.Addr().String(), &upstream.TLS{}, "seems not to speak TLS: remove tls from the upstream, or --upstream-tls"},
+		{"TLS to a cleartext server of grpc-go", start(t, "tcp", "127.0.0.1:0").address, &upstream.TLS{}, "seems not to speak TLS: remove tls from the upstream, or --upstream-tls"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			conn, err := grpc.NewClient(test.address, grpc.WithTransportCredentials(test.with))
+			log := new(syncedLog)
+			conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(log, nil))).Get(upstream.Target{Address: test.address, TLS: test.tls})
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = conn.Close() }()
-			err = conn.Invoke(t.Context(), "/a.B/C", nil, nil)
-			if _, streamErr := conn.NewStream(t.Context(), &grpc.StreamDesc{}, "/a.B/C"); streamErr != nil {
-				err = streamErr
+			defer conn.Release()
+			for range 3 {
+				if _, _, err := ask(t, conn); err == nil || strings.Contains(err.Error(), "--upstream-tls") {
+					t.Errorf("the client is told %v", err)
+				}
 			}
-			if err := withTLSAdvice(err); err == nil || !strings.Contains(err.Error(), test.want) {
+			if advice := conn.Advice(); !strings.Contains(advice, test.want) {
+				t.Errorf("%q, want %q; the failure is %v", advice, test.want, conn.Failure())
+			}
+			if err := conn.Failure(); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v, want %q", err, test.want)
 			}
+			poll.Until(t, "the log to tell it", func() bool { return strings.Contains(log.String(), test.want) })
+			if n := strings.Count(log.String(), test.want); n != 1 {
+				t.Errorf("the log tells it %d times: %s", n, log)
+			}
 		})
-	}
-	if other := errors.New("connection refused"); !errors.Is(withTLSAdvice(other), other) || withTLSAdvice(other).Error() != other.Error() {
-		t.Error("another failure is changed")
 	}
 }
