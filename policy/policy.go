@@ -132,4 +132,8 @@ type Outcome struct {
 	// Messages and bytes of the messages in wire format, each way.
 	RequestMessages, ResponseMessages int
 	RequestBytes, ResponseBytes       int64
+	// RequestBody and ResponseBody are the bytes of the bodies as they came and went by
+	// HTTP: with what frames the messages, and compressed. Of a WebSocket they are
+	// those of its frames.
+	RequestBody, ResponseBody int64
 }
