@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 
 	"google.golang.org/grpc/codes"
@@ -28,6 +29,13 @@ func (e *LargeMessageError) GRPCStatus() *status.Status {
 
 // HTTPStatus is the status of an HTTP answer.
 func (e *LargeMessageError) HTTPStatus() int { return 502 } // Bad Gateway
+
+// FromBackend reports whether a call's error is the status that the backend itself gave
+// it, and not the gateway's word for what went wrong on the way.
+func FromBackend(err error) bool {
+	var told *transport.ToldError
+	return errors.As(err, &told)
+}
 
 // What a unary answer must not be, whatever the transport.
 var (

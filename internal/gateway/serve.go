@@ -94,11 +94,10 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 		readRest(w, r)
 	}
 	c.outcome = outcome(err, httpStatus, &result)
-	_, ending := err.(ShuttingDown) //nolint:errorlint // it is never wrapped
-	if err == policy.ErrExpired {   // bare, as ended gives it
-		ending, c.request.RefusedBy = true, "auth"
+	c.outcome.Own = err != nil && !proxy.FromBackend(err)
+	if err == policy.ErrExpired { // bare, as ended gives it
+		c.request.RefusedBy = "auth"
 	}
-	c.outcome.Own = ending || err != nil && (result.Err == nil || result.RequestMessages == 0)
 	m.set.Done(&c.request, &c.outcome)
 	if httpStatus == proxy.Aborted {
 		panic(http.ErrAbortHandler) // the client must not take what it has for the whole

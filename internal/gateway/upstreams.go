@@ -193,7 +193,7 @@ func (g *Gateway) Upstreams() []UpstreamStatus {
 	for name, conn := range s.conns {
 		u := UpstreamStatus{Name: name, Target: conn.Target().Address}
 		u.State = conn.State().String()
-		u.Waiting, u.Waited, u.Refused = conn.Waiting()
+		u.Waiting, u.Served, u.Refused = conn.Waiting()
 		if err := conn.Failure(); err != nil {
 			u.Failure = err.Error()
 		}

@@ -245,7 +245,7 @@ func TestUpstreams(t *testing.T) {
 	}
 	state := "READY"
 	m.SetUpstreams(func(yield func(string, Upstream) bool) {
-		yield("books", Upstream{State: state, Waiting: 2, Waited: 7, Refused: 1})
+		yield("books", Upstream{State: state, Waiting: 2, Served: 4, Refused: 1})
 	})
 	wantLine(t, m, `transom_upstream_state{state="READY",upstream="books"} 1`)
 	wantLine(t, m, `transom_upstream_calls_waiting{upstream="books"} 2`)

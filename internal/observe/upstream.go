@@ -12,9 +12,10 @@ type Upstream struct {
 	// SHUTDOWN) or any other word.
 	State string
 	// Waiting is how many calls wait because the connections have all the streams that
-	// the backend allows; Waited and Refused how many have waited, and in vain.
+	// the backend allows; Served and Refused how many have waited and then were sent, and
+	// how many in vain.
 	Waiting         int
-	Waited, Refused uint64
+	Served, Refused uint64
 }
 
 // SetUpstreams says where to find the upstreams, by name. It is asked at each scrape,
@@ -53,8 +54,7 @@ func (c upstreamCollector) Collect(to chan<- prometheus.Metric) {
 		name = valid(name)
 		to <- prometheus.MustNewConstMetric(upstreamState, prometheus.GaugeValue, 1, name, valid(u.State))
 		to <- prometheus.MustNewConstMetric(upstreamWaiting, prometheus.GaugeValue, float64(u.Waiting), name)
-		served := u.Waited - min(u.Waited, u.Refused+uint64(u.Waiting))
-		to <- prometheus.MustNewConstMetric(upstreamWaited, prometheus.CounterValue, float64(served), name, "served")
+		to <- prometheus.MustNewConstMetric(upstreamWaited, prometheus.CounterValue, float64(u.Served), name, "served")
 		to <- prometheus.MustNewConstMetric(upstreamWaited, prometheus.CounterValue, float64(u.Refused), name, "refused")
 	}
 }

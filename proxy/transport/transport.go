@@ -100,6 +100,16 @@ func (n *notSeen) Unwrap() error { return n.kind }
 // GRPCStatus lets the status package see the status.
 func (n *notSeen) GRPCStatus() *status.Status { return status.New(codes.Unavailable, n.reason) }
 
+// ToldError is the status that the server itself gave a call. All other errors are this
+// side's own words for what happened.
+type ToldError struct{ told *status.Status }
+
+// Error implements error.
+func (e *ToldError) Error() string { return e.told.Err().Error() }
+
+// GRPCStatus lets the status package see the status.
+func (e *ToldError) GRPCStatus() *status.Status { return e.told }
+
 // TooLargeError says that the server sent a message above the limit.
 type TooLargeError struct{ Size, Limit uint32 }
 

@@ -25,14 +25,14 @@ func (f *fields) verdict() error {
 		if raw, err := decodeBinary(f.details); err == nil {
 			var detailed spb.Status
 			if proto.Unmarshal([]byte(raw), &detailed) == nil && detailed.GetCode() == int32(code) && code != 0 {
-				return status.ErrorProto(&detailed)
+				return &ToldError{status.FromProto(&detailed)}
 			}
 		}
 	}
 	if code == 0 {
 		return nil
 	}
-	return status.Error(codes.Code(code), decodeMessage(f.message))
+	return &ToldError{status.New(codes.Code(code), decodeMessage(f.message))}
 }
 
 // foreign is the status for an answer that is not gRPC's, by its HTTP status

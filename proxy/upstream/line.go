@@ -40,8 +40,9 @@ type line struct {
 	mu      sync.Mutex
 	waiters []*waiter // by their numbers
 	last    uint64    // number given out
-	refused uint64    // calls that waited in vain
 	total   uint64    // calls that waited
+	served  uint64    // those of them for which there was room in the end
+	refused uint64    // those that waited in vain
 	logged  time.Time // when the log heard last
 }
 
@@ -54,8 +55,9 @@ type waiter struct {
 
 // Turn is a call's place in the line. The zero Turn has not waited yet.
 type Turn struct {
-	number uint64
-	until  time.Time
+	number  uint64
+	until   time.Time
+	counted bool // what became of it
 }
 
 // wait returns the connection that keeps a stream for the call when it is its
@@ -111,10 +113,26 @@ func (l *line) leave(w *waiter) bool {
 	if i < 0 {
 		return false
 	}
-	l.refused++
 	l.waiters = slices.Delete(l.waiters, i, i+1)
 	l.waiting.Store(int32(len(l.waiters)))
 	return true
+}
+
+// end counts what became of a call that waited; it is nothing for others. A call
+// whose connection broke before it could be sent waits on, or fails: that it was
+// called once says nothing yet.
+func (l *line) end(t *Turn, served bool) {
+	if t.number == 0 || t.counted {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t.counted = true
+	if served {
+		l.served++
+	} else {
+		l.refused++
+	}
 }
 
 // take gives a stream of the connection to the first in line and reports whether
@@ -159,9 +177,9 @@ func (l *line) tell(log *slog.Logger) {
 	}
 }
 
-// counts are how many calls wait, have waited, and have waited in vain.
-func (l *line) counts() (waiting int, total, refused uint64) {
+// counts are how many calls wait, have waited and found room, and have waited in vain.
+func (l *line) counts() (waiting int, served, refused uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.waiters), l.total, l.refused
+	return len(l.waiters), l.served, l.refused
 }

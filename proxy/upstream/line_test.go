@@ -305,8 +305,8 @@ func TestFull(t *testing.T) {
 				if waited := time.Since(began); waited != maxWait {
 					t.Errorf("waited %s, want %s", waited, maxWait)
 				}
-				if _, total, refused := c.Waiting(); total != uint64(i+1) || refused != total {
-					t.Errorf("%d waited, %d in vain", total, refused)
+				if _, served, refused := c.Waiting(); served != 0 || refused != uint64(i+1) {
+					t.Errorf("%d were served, %d waited in vain", served, refused)
 				}
 			}
 			if n := strings.Count(lines.String(), "level=WARN"); n != 1 {
@@ -317,6 +317,43 @@ func TestFull(t *testing.T) {
 			if n := strings.Count(lines.String(), "level=WARN"); n != 2 {
 				t.Errorf("%d warnings in two minutes:\n%s", n, lines)
 			}
+		})
+	})
+	t.Run("one is served, and the backend goes away for the others", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := unresolvedConn(slog.New(slog.DiscardHandler))
+			proceed := make(chan struct{})
+			servePipe(t, c, func(s scripted) {
+				id, _ := s.call()
+				<-proceed
+				rawgrpc.Answer(s.Framer, id, "")
+			}, one)
+			var calls sync.WaitGroup
+			for i := range 4 {
+				calls.Go(func() {
+					err := exchange(t.Context(), c, nil, "x")
+					if want := []codes.Code{codes.OK, codes.Canceled, codes.Unavailable, codes.Unavailable}[i]; status.Code(err) != want {
+						t.Errorf("call %d: %v, want %v", i, err, want)
+					}
+				})
+				synctest.Wait()
+			}
+			close(proceed)
+			synctest.Wait()
+			if waiting, served, refused := c.Waiting(); waiting != 2 || served != 1 || refused != 0 {
+				t.Errorf("%d wait, %d were served, %d waited in vain", waiting, served, refused)
+			}
+			gone := (*c.ready.Load())[0]
+			c.mu.Lock()
+			c.failure = errNoAddress
+			c.publish() // without the connection, which is no endpoint's
+			c.mu.Unlock()
+			synctest.Wait()
+			if waiting, served, refused := c.Waiting(); waiting != 0 || served != 1 || refused != 2 {
+				t.Errorf("%d wait, %d were served, %d waited in vain", waiting, served, refused)
+			}
+			gone.Close()
+			calls.Wait()
 		})
 	})
 	t.Run("the line is full", func(t *testing.T) {

@@ -262,8 +262,8 @@ func (c *Conn) Failure() error {
 }
 
 // Waiting is how many calls wait because the backend takes no more at once, how
-// many have waited so far, and how many of them in vain.
-func (c *Conn) Waiting() (now int, total, refused uint64) { return c.line.counts() }
+// many have waited so far and were sent, and how many waited in vain.
+func (c *Conn) Waiting() (now int, served, refused uint64) { return c.line.counts() }
 
 // StateChanged waits until something about the connections changes, however
 // shortly, and reports whether it did before ctx ended.
