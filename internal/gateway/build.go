@@ -267,7 +267,10 @@ func (b *builder) finish() {
 			hidden = append(hidden, route.metrics)
 		}
 	}
+	b.snapshot.hidesPaths = len(hidden) > 0
 	for m, routes := range byMethod {
+		_, pages := policy.Find[pagePolicy](m.set)
+		b.snapshot.anyCors = b.snapshot.anyCors || pages
 		var behind []string
 		for _, p := range m.set.Parts() {
 			behind = append(behind, p.Name())
@@ -276,10 +279,11 @@ func (b *builder) finish() {
 		m.set.Prepend(t.Policies(observe.Method{RPC: m.RPC, Routes: routes, Hidden: hidden, Behind: behind})...)
 		m.changesHeader = m.set.ChangesHeader()
 	}
-	unmatched := t.Policies(observe.Method{})
+	unmatched := t.Policies(observe.Method{Hidden: hidden})
 	if b.snapshot.cors = b.defaultCors(); b.snapshot.cors != nil {
 		unmatched = append(unmatched, b.snapshot.cors)
 	}
+	b.snapshot.anyCors = b.snapshot.anyCors || b.snapshot.cors != nil
 	b.snapshot.unmatched = policy.NewSet(nil, unmatched...)
 }
 

@@ -19,6 +19,7 @@ type call struct {
 	relay   proxy.Call
 	outcome policy.Outcome
 	set     *policy.Set
+	size    trueSize
 	// The functions below are made once, not per call.
 	beforeHeader func(http.Header)
 	onRequest    func(context.Context, *proxy.Frame) error
@@ -100,6 +101,7 @@ func (c *call) fillRelay(m *Method, client proxy.Downstream) {
 
 // recycle gives the call's memory back, without what belonged to the request.
 func (c *call) recycle() {
+	c.size.reset()
 	metadata := c.request.Metadata
 	clear(metadata)
 	c.request.Reset()

@@ -59,7 +59,7 @@ func (g *Gateway) Explain(r *http.Request) Verdict {
 
 // explainUnmatched is the verdict where no route takes the request.
 func (s *Snapshot) explainUnmatched(w *answerRecorder, r *http.Request, c *call, err error) Verdict {
-	if err == nil && s.options(w, r) {
+	if err == nil && s.options(w, r, s.preflighted(r)) {
 		report := fmt.Sprintf("no route, and an answer: %d with Allow: %s\n", w.status, w.header.Get("Allow"))
 		return Verdict{Report: report, Accepted: true, Status: w.status}
 	}

@@ -97,7 +97,7 @@ func (s *Snapshot) findWebSocket(path string, m *match) (*Route, error) {
 	}
 	if s.tree.Allowed(path) != nil {
 		return nil, httpError(http.StatusNotFound, codes.NotFound,
-			"no stream at "+clip(path)+"; a WebSocket takes the routes of streaming methods, and /package.Service/Method of all")
+			"no stream here; a WebSocket takes the routes of streaming methods, and /package.Service/Method of all")
 	}
 	return nil, nil
 }

@@ -62,19 +62,21 @@ func (g *Gateway) ended(ctx context.Context, err error) error {
 	return err
 }
 
-func outcome(err error, httpStatus int, r *proxy.Result) policy.Outcome {
-	o := policy.Outcome{
+// record fills in how the call ended.
+func (c *call) record(err error, httpStatus int, r *proxy.Result) {
+	c.outcome = policy.Outcome{
 		HTTPStatus:       httpStatus,
 		RequestMessages:  r.RequestMessages,
 		ResponseMessages: r.ResponseMessages,
 		RequestBytes:     r.RequestBytes,
 		ResponseBytes:    r.ResponseBytes,
 	}
+	c.outcome.RequestBody, c.outcome.ResponseBody = c.size.sizes()
 	if err != nil {
 		st := status.Convert(err)
-		o.Code, o.Message = st.Code(), st.Message()
+		c.outcome.Code, c.outcome.Message = st.Code(), st.Message()
+		c.outcome.Own = !proxy.FromBackend(err)
 	}
-	return o
 }
 
 // notFound, and its like, refuse requests that no route takes.

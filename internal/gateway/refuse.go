@@ -25,12 +25,13 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, httpStatus int,
 		return // the pool holds nothing else
 	}
 	defer c.recycle()
+	w = c.size.begin(w, r)
 	c.match.protocol = transcoder.ErrorProtocol(r)
+	c.request.Route = snapshot.near(r, nil)
 	_ = snapshot.observe(w, r, c) // observers refuse nothing
 	err := httpError(httpStatus, refusalCode(httpStatus), message)
 	snapshot.errors.Write(w, r, c.match.protocol, err)
-	c.outcome = outcome(err, httpStatus, &proxy.Result{})
-	c.outcome.Own = true
+	c.record(err, httpStatus, &proxy.Result{})
 	snapshot.unmatched.Done(&c.request, &c.outcome)
 }
 

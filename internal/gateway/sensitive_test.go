@@ -72,6 +72,13 @@ func TestSensitiveFields(t *testing.T) {
 		})
 	}
 	poll.Until(t, "the line of the path variable", func() bool { return strings.Contains(log.String(), `"path":"/v1/pins/{pin}"`) })
+	for _, other := range [][]string{
+		{"OPTIONS", "Origin", "https://p.example", "Access-Control-Request-Method", "GET"}, {"OPTIONS"}, {"DELETE"}, {"GET", "Connection", "Upgrade", "Upgrade", "websocket"},
+	} {
+		before := strings.Count(log.String(), `"path":"/v1/pins/{pin}"`)
+		g.Do(t, other[0], "/v1/pins/s3cret", "", other[1:]...)
+		poll.Until(t, "the line of "+other[0], func() bool { return strings.Count(log.String(), `"path":"/v1/pins/{pin}"`) > before })
+	}
 	if strings.Contains(strings.ToLower(log.String()), "s3cret") {
 		t.Errorf("the log repeats what was sent:\n%s", log.String())
 	}

@@ -25,6 +25,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the pool holds nothing else
 	}
 	defer c.recycle()
+	w = c.size.begin(w, r)
 	route, err := snapshot.find(r, &c.match)
 	if route == nil {
 		g.unmatched(snapshot, w, r, c, err)
@@ -93,8 +94,7 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	if err != nil && !m.Shape.ClientStreams {
 		readRest(w, r)
 	}
-	c.outcome = outcome(err, httpStatus, &result)
-	c.outcome.Own = err != nil && !proxy.FromBackend(err)
+	c.record(err, httpStatus, &result)
 	if err == policy.ErrExpired { // bare, as ended gives it
 		c.request.RefusedBy = "auth"
 	}

@@ -44,7 +44,10 @@ type Snapshot struct {
 	// them; nil for none.
 	unmatched *policy.Set
 	cors      pagePolicy
-	policies  *policy.Compiler
+	anyCors   bool // some method or defaults has the policy
+	// hidesPaths: some route's path may hold what no log may repeat.
+	hidesPaths bool
+	policies   *policy.Compiler
 	// registries are the schema sources, in the configuration's order.
 	registries []*schema.Registry
 	// public are these without what is hidden.

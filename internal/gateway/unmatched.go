@@ -27,20 +27,21 @@ type pagePolicy interface {
 // with Allow, or 404.
 func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request, c *call, err error) {
 	boundRest(w, r)
+	wanted := s.preflighted(r)
+	c.request.Route = s.near(r, wanted)
 	refused := s.observe(w, r, c) // observers refuse nothing
 	if err == nil {
 		err = refused
 	}
 	httpStatus := http.StatusNoContent
-	if err != nil || !s.options(w, r) {
+	if err != nil || !s.options(w, r, wanted) {
 		if err == nil {
 			err = s.noRoute(w, r, c.match.protocol)
 		}
 		httpStatus = s.errors.Write(w, r, c.match.protocol, err)
 		readRest(w, r)
 	}
-	c.outcome = outcome(err, httpStatus, &proxy.Result{})
-	c.outcome.Own = true
+	c.record(err, httpStatus, &proxy.Result{})
 	s.unmatched.Done(&c.request, &c.outcome)
 }
 
@@ -92,8 +93,9 @@ func (s *Snapshot) allowed(path string) []string {
 }
 
 // options answers OPTIONS where no rule does: a CORS preflight by the policy of
-// the route that the page asks for, and Allow. False where the path has no route.
-func (s *Snapshot) options(w http.ResponseWriter, r *http.Request) bool {
+// the route that the page asks for, which is nil for none, and Allow. False where the
+// path has no route.
+func (s *Snapshot) options(w http.ResponseWriter, r *http.Request, wanted *Route) bool {
 	if r.Method != http.MethodOptions {
 		return false
 	}
@@ -111,27 +113,70 @@ func (s *Snapshot) options(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	h := w.Header()
-	if wanted := r.Header.Get("Access-Control-Request-Method"); wanted != "" && r.Header.Get("Origin") != "" {
-		if set := s.preflighted(r, wanted); set != nil {
-			if cors, ok := policy.Find[pagePolicy](set); ok {
-				cors.Preflight(r, h, allowed)
-			}
-		}
+	if isPreflight(r) {
+		s.preflight(r, h, wanted, allowed)
 	}
 	h.Set("Allow", strings.Join(allowed, ", "))
 	w.WriteHeader(http.StatusNoContent)
 	return true
 }
 
-// preflighted returns the policies of the route that a preflight asks for.
-func (s *Snapshot) preflighted(r *http.Request, method string) *policy.Set {
-	path := r.URL.EscapedPath()
+// isPreflight reports whether a page asks whether it may send a request.
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" && r.Header.Get("Origin") != ""
+}
+
+// preflight writes the answer to a preflight for the route, nil for a method that the
+// path has no route for. Without the policy the answer says nothing, but that other
+// preflights may have another one.
+func (s *Snapshot) preflight(r *http.Request, h http.Header, wanted *Route, allowed []string) {
+	// What defaults let pages read of the router's own answers is not said of a route.
+	for _, name := range [...]string{"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers"} {
+		delete(h, name)
+	}
+	cors := s.cors
+	if wanted != nil {
+		cors, _ = policy.Find[pagePolicy](wanted.method.set)
+	}
+	switch {
+	case cors != nil:
+		cors.Preflight(r, h, allowed)
+	case s.anyCors:
+		h["Vary"] = []string{"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"}
+	}
+}
+
+// preflighted returns the route that a preflight asks for; nil for none, or where the
+// request is no preflight.
+func (s *Snapshot) preflighted(r *http.Request) *Route {
+	if !isPreflight(r) {
+		return nil
+	}
+	path, method := r.URL.EscapedPath(), r.Header.Get("Access-Control-Request-Method")
 	if route := s.paths[path]; route != nil && (method == http.MethodPost || method == http.MethodGet) {
-		return route.method.set
+		return route
 	}
 	var m match
 	if route, ok := s.tree.Match(method, path, &m.path); ok {
-		return route.method.set
+		return route
 	}
 	return nil
+}
+
+// near is the template that the log names of a request that no route takes: that of
+// the route that a preflight asks for, or one that keeps the path out of the log.
+// Empty for none.
+func (s *Snapshot) near(r *http.Request, wanted *Route) string {
+	if wanted != nil {
+		return wanted.template
+	}
+	if !s.hidesPaths {
+		return ""
+	}
+	var m match
+	hides := func(_ string, route *Route) bool { return route.Binding.HidesPath() }
+	if route, ok := s.tree.MatchFunc(r.URL.EscapedPath(), &m.path, hides); ok {
+		return route.template
+	}
+	return ""
 }

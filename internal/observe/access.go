@@ -29,7 +29,7 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	}
 	r := c.request
 	record := slog.NewRecord(c.start.Add(took), level, "request", 0)
-	var buf [18]slog.Attr
+	var buf [20]slog.Attr
 	attrs := append(buf[:0],
 		slog.String("request_id", r.RequestID),
 		slog.String("client_ip", clientIP(r)),
@@ -41,6 +41,8 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 		slog.Float64("duration_ms", math.Round(float64(took)/1e3)/1e3),
 		slog.Int64("request_bytes", o.RequestBytes),
 		slog.Int64("response_bytes", o.ResponseBytes),
+		slog.Int64("request_body_bytes", o.RequestBody),
+		slog.Int64("response_body_bytes", o.ResponseBody),
 		slog.Int("request_messages", o.RequestMessages),
 		slog.Int("response_messages", o.ResponseMessages),
 	)

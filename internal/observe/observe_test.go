@@ -70,7 +70,7 @@ func TestAccessLog(t *testing.T) {
 	r.Identity = &policy.Identity{Principal: "alice"}
 	play(t, set, r, &policy.Outcome{
 		Code: codes.NotFound, Message: "no such book", HTTPStatus: 404,
-		RequestMessages: 1, RequestBytes: 20, ResponseMessages: 0,
+		RequestMessages: 1, RequestBytes: 20, ResponseMessages: 0, RequestBody: 25, ResponseBody: 70,
 	})
 
 	if strings.Count(out.String(), "\n") != 1 {
@@ -93,6 +93,7 @@ func TestAccessLog(t *testing.T) {
 		"level": "INFO", "msg": "request", "route": testRoute, "rpc": testRPC, "request_id": "req-1",
 		"client_ip": "192.0.2.7", "method": "GET", "path": "/v1/shelves/1/books/2", "protocol": "rest",
 		"code": "NOT_FOUND", "status": 404., "request_bytes": 20., "response_bytes": 0.,
+		"request_body_bytes": 25., "response_body_bytes": 70.,
 		"request_messages": 1., "response_messages": 0., "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
 		"principal": "alice", "user_agent": "evil\n{\"level\":\"forged\"}\x1b[31m",
 	}

@@ -18,7 +18,8 @@ type Method struct {
 	// RPC is "package.Service/Method"; empty for a plain HTTP route.
 	RPC string
 	// Routes are those that lead to the Set; a call belongs to the one whose
-	// template is its Request.Route, else to the first. None means Unmatched.
+	// template is its Request.Route, else to the first. None means Unmatched: the
+	// log and traces then name the Request.Route that there is, as a preflight has.
 	Routes []*RouteMetrics
 	// Hidden are the routes, among others, whose paths hold what no log and no
 	// trace may repeat: they have the template in its place.
@@ -35,12 +36,14 @@ func (t *Telemetry) Policies(m Method) []policy.Part {
 	routes := m.Routes
 	if len(routes) == 0 {
 		routes = []*RouteMetrics{t.Metrics.Unmatched()}
+		p.near = map[string]*observed{}
+		for _, r := range m.Hidden {
+			p.near[r.key.route] = &observed{template: r.key.route, metrics: routes[0], hidden: true, access: t.named(r.key.route, "")}
+		}
 	}
 	for _, r := range routes {
 		o := observed{template: r.key.route, metrics: r, hidden: slices.Contains(m.Hidden, r)}
-		if t.access != nil {
-			o.access = t.access.WithAttrs([]slog.Attr{slog.String("route", r.key.route), slog.String("rpc", r.key.rpc)})
-		}
+		o.access = t.named(r.key.route, r.key.rpc)
 		p.routes = append(p.routes, o)
 	}
 	for _, name := range m.Behind {
@@ -52,13 +55,24 @@ func (t *Telemetry) Policies(m Method) []policy.Part {
 	return []policy.Part{p}
 }
 
+// named is the access log for the calls of a route; nil for none.
+func (t *Telemetry) named(route, rpc string) slog.Handler {
+	if t.access == nil {
+		return nil
+	}
+	return t.access.WithAttrs([]slog.Attr{slog.String("route", route), slog.String("rpc", rpc)})
+}
+
 // observer is logs, metrics and traces as one policy, so that a call pays for
 // one.
 type observer struct {
 	telemetry *Telemetry
 	rpc       string
 	routes    []observed // at least one
-	behind    []decision
+	// near are the routes, by their templates, whose paths are hidden also where they
+	// do not take the request. Nil where the observer has routes of its own.
+	near   map[string]*observed
+	behind []decision
 }
 
 var _ policy.Admitter = (*observer)(nil)
@@ -101,19 +115,30 @@ func (*observer) Name() string { return "telemetry" }
 func (p *observer) Admit(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
 	c := newCall()
 	c.observer, c.request, c.start = p, r, time.Now()
-	c.route = &p.routes[0]
-	for i := 1; i < len(p.routes); i++ {
-		if p.routes[i].template == r.Route {
-			c.route = &p.routes[i]
-			break
-		}
-	}
+	c.route = p.routeOf(r)
 	c.metrics = c.route.metrics.protocol(r.Protocol)
 	c.metrics.inFlight.Inc()
 	if p.telemetry.tracer != nil {
 		ctx, c.span = p.telemetry.startSpan(ctx, r, c.route)
 	}
 	return ctx, c.done, nil
+}
+
+// routeOf is what a call is recorded with.
+func (p *observer) routeOf(r *policy.Request) *observed {
+	for i := 1; i < len(p.routes); i++ {
+		if p.routes[i].template == r.Route {
+			return &p.routes[i]
+		}
+	}
+	first := &p.routes[0]
+	if p.near == nil || r.Route == "" {
+		return first
+	}
+	if o := p.near[r.Route]; o != nil {
+		return o
+	}
+	return &observed{template: r.Route, metrics: first.metrics, access: p.telemetry.named(r.Route, "")}
 }
 
 // call is one call under way. Calls are pooled, each with the function that

@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+)
+
+// trueSize counts the bytes of a request's bodies on the level of HTTP, whatever the
+// protocol makes of them (Semantics 321). It is part of a call's memory.
+type trueSize struct {
+	in  countedBody
+	out countedWriter
+}
+
+// countedBody is a request's body. One goroutine may read while another asks.
+type countedBody struct {
+	io.ReadCloser
+	n atomic.Int64
+}
+
+// Read implements io.Reader.
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.n.Add(int64(n))
+	return n, err
+}
+
+// countedWriter is the server's ResponseWriter. What else that can do is found by
+// http.ResponseController.
+type countedWriter struct {
+	http.ResponseWriter
+	n    atomic.Int64
+	head bool         // the server drops the body
+	conn *countedConn // in place of the body; nil without an upgrade
+}
+
+var _ http.Hijacker = (*countedWriter)(nil)
+
+// Write implements io.Writer.
+func (w *countedWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	if !w.head {
+		w.n.Add(int64(n))
+	}
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *countedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Hijack implements http.Hijacker: the bytes of the connection are counted from then on.
+func (w *countedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.conn = &countedConn{Conn: conn}
+	early, _ := rw.Peek(rw.Reader.Buffered()) // there are as many
+	w.conn.in.Store(int64(len(early)))
+	rw.Writer.Reset(w.conn) // it holds nothing yet
+	return w.conn, rw, nil
+}
+
+// countedConn is what an upgrade made of the request. It may outlive the call.
+type countedConn struct {
+	net.Conn
+	in, out atomic.Int64
+}
+
+// Read implements io.Reader.
+func (c *countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.in.Add(int64(n))
+	return n, err
+}
+
+// Write implements io.Writer.
+func (c *countedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.out.Add(int64(n))
+	return n, err
+}
+
+// begin has the request's bodies counted and returns the writer of its answer.
+func (s *trueSize) begin(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+	s.out.ResponseWriter, s.out.head = w, r.Method == http.MethodHead
+	if r.Body != nil && r.Body != http.NoBody {
+		s.in.ReadCloser = r.Body
+		r.Body = &s.in
+	}
+	return &s.out
+}
+
+// sizes are how many bytes came and went.
+func (s *trueSize) sizes() (in, out int64) {
+	if c := s.out.conn; c != nil {
+		return c.in.Load(), c.out.Load()
+	}
+	return s.in.n.Load(), s.out.n.Load()
+}
+
+// reset drops what belonged to the request.
+func (s *trueSize) reset() {
+	s.in.ReadCloser, s.out.ResponseWriter, s.out.conn, s.out.head = nil, nil, nil, false
+	s.in.n.Store(0)
+	s.out.n.Store(0)
+}
