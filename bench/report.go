@@ -18,6 +18,8 @@ type row struct {
 	ratio     float64 // The subject's figure to this one's, median of the rounds.
 	low, high float64 // The smallest and the largest of them.
 	goal      float64 // The ratio to reach; for a row without ratio, the figure. Zero: none.
+	// cells stand in place of all but the goal where the scenario has its own head.
+	cells string
 }
 
 // met reports whether the goal, if there is one, is reached.
@@ -47,9 +49,15 @@ func writeHead(out io.Writer, s settings) error {
 func writeRows(out io.Writer, sc scenario, rows []row, failure error) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n### %s: %s\n\n", sc.name, sc.title)
-	if failure != nil {
+	switch {
+	case failure != nil:
 		fmt.Fprintf(&b, "Failed: %v\n", failure)
-	} else {
+	case sc.head != "":
+		b.WriteString(sc.head)
+		for _, r := range rows {
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", r.label, r.cells, r.goalText())
+		}
+	default:
 		fmt.Fprintf(&b, "| | %s | allocations | %s ÷ this | goal |\n| --- | ---: | ---: | ---: | ---: |\n", sc.unit, rows[0].label)
 		for _, r := range rows {
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.label, number(r.figure), number(r.allocs), r.ratioText(), r.goalText())

@@ -22,6 +22,8 @@ type scenario struct {
 	// transomOnly: nothing else can stand in Transom's place.
 	transomOnly bool
 	run         func(context.Context, *fleet, settings) ([]row, error)
+	// head is that of a table whose rows have cells of their own.
+	head string
 }
 
 // contender is one row of a scenario.
@@ -115,6 +117,7 @@ func scenarios() []scenario {
 			},
 		}.scenario(),
 		idleScenario(),
+		bombsScenario(),
 	}
 }
 

@@ -97,18 +97,31 @@ func (p *Process) CPU() (time.Duration, error) {
 }
 
 // Resident returns the memory of the process that is in RAM, in bytes.
-func (p *Process) Resident() (int64, error) {
+func (p *Process) Resident() (int64, error) { return p.status("VmRSS") }
+
+// Peak returns the most that Resident would have returned since the start, or
+// since ForgetPeak.
+func (p *Process) Peak() (int64, error) { return p.status("VmHWM") }
+
+// ForgetPeak lets Peak begin anew.
+func (p *Process) ForgetPeak() error {
+	const resetPeak = "5" // proc(5)
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte(resetPeak), 0)
+}
+
+// status reads a size of /proc/PID/status.
+func (p *Process) status(name string) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
 			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
 			return kb << 10, err
 		}
 	}
-	return 0, fmt.Errorf("/proc/%d/status of %s has no VmRSS", p.cmd.Process.Pid, p.Name)
+	return 0, fmt.Errorf("/proc/%d/status of %s has no %s", p.cmd.Process.Pid, p.Name, name)
 }
 
 // tail keeps the end of what is written to it: at least maxTail bytes, at most
