@@ -212,9 +212,10 @@ func (c *envelopeCall) writeHeader(httpStatus int) {
 	c.w.WriteHeader(httpStatus)
 }
 
-// longAnswer is the size from which on a unary answer may have to wait for a
-// client that does not read.
-const longAnswer = 32 << 10
+// longAnswer is the size from which on a unary answer has to wait, over HTTP/2, for a
+// client that gives its stream no window: net/http keeps less until the call has
+// ended.
+const longAnswer = 4 << 10
 
 // extendDeadline gives the next write of so many bytes its time. It is moved
 // rarely, as it costs more than a small message.
