@@ -52,6 +52,11 @@ test-packages: ## Install the programs that tests start, or name them
 	@bench/install.sh
 	@for module in $(MODULES); do test ! -x $$module/install.sh || $$module/install.sh; done
 
+# Ten years on, certificates, tokens and fixed dates of tests have ended.
+.PHONY: test-future
+test-future: test-packages ## Run the tests that have to do with dates as in ten years
+	scripts/test-future.sh 10 ./policy ./internal/gateway ./cmd/transom $(TESTFLAGS)
+
 .PHONY: lint
 lint: $(LINT) ## Check format, vet and the linters, in every module
 	@stale=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go' | xargs -r ls -d 2>/dev/null)); \
