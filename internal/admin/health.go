@@ -31,9 +31,9 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 func (s Status) String() string {
 	var b strings.Builder
 	if s.Generation == 0 {
-		b.WriteString("snapshot: none\n")
+		b.WriteString("generation: none\n")
 	} else {
-		fmt.Fprintf(&b, "snapshot: %d, loaded %s\n", s.Generation, s.LoadedAt.UTC().Format(time.RFC3339))
+		fmt.Fprintf(&b, "generation: %d, loaded %s\n", s.Generation, s.LoadedAt.UTC().Format(time.RFC3339))
 	}
 	switch {
 	case !s.FailedAt.IsZero():

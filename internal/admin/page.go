@@ -56,7 +56,7 @@ func (s *server) writeStatus(b *strings.Builder) {
 	}
 	status := s.Gateway.Status()
 	if status.Generation > 0 {
-		fmt.Fprintf(b, "<p>Snapshot %d is in service since %s.</p>\n", status.Generation, status.LoadedAt.UTC().Format(time.RFC3339))
+		fmt.Fprintf(b, "<p>Generation %d is in service since %s.</p>\n", status.Generation, status.LoadedAt.UTC().Format(time.RFC3339))
 	}
 	b.WriteString("<form method=post action=/reload><button>Reload</button></form>\n")
 	if !status.FailedAt.IsZero() {
