@@ -32,6 +32,7 @@ func (g *GRPC) Call(ctx context.Context, method string, header proxy.Metadata, r
 	var t upstream.Turn
 	reply, err := g.conn.Call(ctx, &t, &r)
 	if errors.Is(err, transport.ErrUnprocessed) {
+		t.Elsewhere()
 		reply, err = g.conn.Call(ctx, &t, &r)
 	}
 	if err != nil {

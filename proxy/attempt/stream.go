@@ -116,6 +116,7 @@ func (s *grpcStream) retry(err error) bool {
 	if !errors.Is(err, transport.ErrUnprocessed) {
 		return false
 	}
+	s.turn.Elsewhere()
 	stream, err := s.backend.conn.Open(s.ctx, &s.turn, &s.request)
 	if err != nil {
 		return false // the first reason is the better one

@@ -78,7 +78,7 @@ func (s *leaver) serve(conn net.Conn, leaves bool) {
 	}
 }
 
-// TestUnseen: what a backend has not seen goes to another connection, streams
+// TestUnseen: Traffic 58: what a backend has not seen goes to another connection, streams
 // too, as far as their messages are kept.
 func TestUnseen(t *testing.T) {
 	connect := func(t *testing.T) *GRPC {

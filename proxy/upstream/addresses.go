@@ -32,13 +32,11 @@ func (a *addresses) UpdateState(state resolver.State) error {
 		return nil
 	}
 	known := slices.Concat(c.endpoints, c.vanished)
-	var kept []*endpoint
+	var kept []*Endpoint
 	for _, group := range groups {
-		for i := range max(1, c.target.Connections) {
-			kept = append(kept, c.endpoint(known, group, i))
-		}
+		kept = append(kept, c.endpoint(known, group))
 	}
-	c.vanished = slices.DeleteFunc(known, func(e *endpoint) bool { return slices.Contains(kept, e) })
+	c.vanished = slices.DeleteFunc(known, func(e *Endpoint) bool { return slices.Contains(kept, e) })
 	c.endpoints, c.failure, c.unresolved = kept, nil, nil
 	c.retireVanished()
 	c.publish()
@@ -47,46 +45,13 @@ func (a *addresses) UpdateState(state resolver.State) error {
 
 // endpoint returns the one that there is for these addresses, or a new one.
 // c.mu is held.
-func (c *Conn) endpoint(known []*endpoint, group []string, index int) *endpoint {
+func (c *Conn) endpoint(known []*Endpoint, group []string) *Endpoint {
 	for _, e := range known {
-		if e.index == index && e.fits(group, c.target.LoadBalancing) {
+		if c.fits(e, group) {
 			return e
 		}
 	}
-	return c.connect(group, index)
-}
-
-// fits reports whether the endpoint can stay where a resolver gives these
-// addresses. owner.mu is held.
-func (e *endpoint) fits(group []string, policy string) bool {
-	if slices.Equal(e.addresses, group) {
-		return true
-	}
-	if policy != pickFirst {
-		return false
-	}
-	// DNS gives the addresses of a name in another order each time.
-	if slices.Equal(slices.Sorted(slices.Values(e.addresses)), slices.Sorted(slices.Values(group))) {
-		return true
-	}
-	if e.conn == nil || !slices.Contains(group, e.address) {
-		return false
-	}
-	e.addresses = group
-	return true
-}
-
-// retireVanished ends the endpoints whose addresses are gone, except those that
-// are all there is to make calls on. c.mu is held.
-func (c *Conn) retireVanished() {
-	replaced := slices.ContainsFunc(c.endpoints, func(e *endpoint) bool { return e.conn != nil })
-	c.vanished = slices.DeleteFunc(c.vanished, func(e *endpoint) bool {
-		if e.conn != nil && !replaced {
-			return false
-		}
-		e.retire()
-		return true
-	})
+	return c.newEndpoint(group)
 }
 
 // groupsOf returns the addresses, grouped into those of which one connection is

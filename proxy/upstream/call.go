@@ -14,13 +14,13 @@ func (c *Conn) Call(ctx context.Context, t *Turn, r *transport.Request) (transpo
 	for {
 		conn, reserved, err := c.pick(ctx, t)
 		if err != nil {
-			c.line.end(t, false)
+			c.line.end(&t.line, false)
 			return transport.Reply{}, err
 		}
 		r.Reserved = reserved
 		reply, err := conn.Call(ctx, r)
 		if err == nil || !c.unsent(conn, err) {
-			c.line.end(t, true)
+			c.line.end(&t.line, true)
 			return reply, err
 		}
 	}
@@ -31,13 +31,13 @@ func (c *Conn) Open(ctx context.Context, t *Turn, r *transport.Request) (*transp
 	for {
 		conn, reserved, err := c.pick(ctx, t)
 		if err != nil {
-			c.line.end(t, false)
+			c.line.end(&t.line, false)
 			return nil, err
 		}
 		r.Reserved = reserved
 		stream, err := conn.Open(ctx, r)
 		if err == nil || !c.unsent(conn, err) {
-			c.line.end(t, true)
+			c.line.end(&t.line, true)
 			return stream, err
 		}
 	}

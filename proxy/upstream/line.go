@@ -53,8 +53,9 @@ type waiter struct {
 	conn   *transport.Conn // keeps a stream for it; nil: it is to look anew
 }
 
-// Turn is a call's place in the line. The zero Turn has not waited yet.
-type Turn struct {
+// place is a call's place in the line. The zero place is that of a call that has not
+// waited yet.
+type place struct {
 	number  uint64
 	until   time.Time
 	counted bool // what became of it
@@ -63,8 +64,8 @@ type Turn struct {
 // wait returns the connection that keeps a stream for the call when it is its
 // turn, or nil where there is no connection any more. A call that waits again does
 // so at its old place.
-func (l *line) wait(ctx context.Context, t *Turn, w *waiter) (*transport.Conn, error) {
-	timer := time.NewTimer(time.Until(t.until))
+func (l *line) wait(ctx context.Context, p *place, w *waiter) (*transport.Conn, error) {
+	timer := time.NewTimer(time.Until(p.until))
 	defer timer.Stop()
 	select {
 	case <-w.called:
@@ -83,10 +84,10 @@ func (l *line) wait(ctx context.Context, t *Turn, w *waiter) (*transport.Conn, e
 }
 
 // join puts a call into the line.
-func (l *line) join(t *Turn, log *slog.Logger) (*waiter, error) {
+func (l *line) join(p *place, log *slog.Logger) (*waiter, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if t.number == 0 {
+	if p.number == 0 {
 		l.tell(log)
 		l.total++
 		if len(l.waiters) >= maxWaiting {
@@ -94,9 +95,9 @@ func (l *line) join(t *Turn, log *slog.Logger) (*waiter, error) {
 			return nil, errLongLine
 		}
 		l.last++
-		*t = Turn{number: l.last, until: time.Now().Add(maxWait)}
+		*p = place{number: l.last, until: time.Now().Add(maxWait)}
 	}
-	w := &waiter{number: t.number, called: make(chan struct{})}
+	w := &waiter{number: p.number, called: make(chan struct{})}
 	i, _ := slices.BinarySearchFunc(l.waiters, w.number, func(w *waiter, number uint64) int {
 		return int(int64(w.number - number))
 	})
@@ -121,13 +122,13 @@ func (l *line) leave(w *waiter) bool {
 // end counts what became of a call that waited; it is nothing for others. A call
 // whose connection broke before it could be sent waits on, or fails: that it was
 // called once says nothing yet.
-func (l *line) end(t *Turn, served bool) {
-	if t.number == 0 || t.counted {
+func (l *line) end(p *place, served bool) {
+	if p.number == 0 || p.counted {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t.counted = true
+	p.counted = true
 	if served {
 		l.served++
 	} else {

@@ -76,8 +76,9 @@ func servePipe(t *testing.T, c *Conn, script func(s scripted), settings ...http2
 	if err != nil {
 		t.Fatal(err)
 	}
-	ready := append(slices.Clone(*c.ready.Load()), conn)
-	c.ready.Store(&ready)
+	e := new(Endpoint)
+	e.ready.Store(&[]*transport.Conn{conn})
+	c.choose(append(slices.Clone(c.choice.Load().endpoints), e))
 	t.Cleanup(func() {
 		conn.Close()
 		<-conn.Done()
@@ -88,8 +89,8 @@ func servePipe(t *testing.T, c *Conn, script func(s scripted), settings ...http2
 
 // unresolvedConn is a Conn whose connections a test makes.
 func unresolvedConn(log *slog.Logger) *Conn {
-	c := &Conn{log: log, ctx: context.Background(), changed: make(chan struct{})}
-	c.ready.Store(new([]*transport.Conn))
+	c := &Conn{log: log, ctx: context.Background(), balancer: new(roundRobin), changed: make(chan struct{})}
+	c.choice.Store(new(choice))
 	return c
 }
 
@@ -343,7 +344,7 @@ func TestFull(t *testing.T) {
 			if waiting, served, refused := c.Waiting(); waiting != 2 || served != 1 || refused != 0 {
 				t.Errorf("%d wait, %d were served, %d waited in vain", waiting, served, refused)
 			}
-			gone := (*c.ready.Load())[0]
+			gone := (*c.choice.Load().endpoints[0].ready.Load())[0]
 			c.mu.Lock()
 			c.failure = errNoAddress
 			c.publish() // without the connection, which is no endpoint's

@@ -24,103 +24,93 @@ const (
 	userAgent = "transom"
 )
 
-// endpoint keeps one connection to one of its addresses, which are tried in
-// turn.
-type endpoint struct {
+// link keeps one connection to an endpoint, whose addresses are tried in turn.
+type link struct {
 	owner     *Conn
-	index     int // among those with the same addresses
+	endpoint  *Endpoint
 	ctx       context.Context
 	cancel    context.CancelFunc
 	keepalive time.Duration // doubled where the backend finds it too short
 
 	// guarded by owner.mu
-	addresses []string
-	address   string          // the one of conn
-	conn      *transport.Conn // nil: none that takes calls
-	failure   error           // of the last attempt; nil: none has failed since the last success
+	address string          // the one of conn
+	conn    *transport.Conn // nil: none that takes calls
+	failure error           // of the last attempt; nil: none has failed since the last success
 }
 
-// connect starts an endpoint. c.mu is held.
-func (c *Conn) connect(group []string, index int) *endpoint {
-	e := &endpoint{owner: c, addresses: group, index: index}
-	e.ctx, e.cancel = context.WithCancel(c.ctx)
-	c.work.Go(e.run)
-	return e
-}
-
-// retire ends the endpoint; its calls may finish. owner.mu is held.
-func (e *endpoint) retire() {
-	e.cancel()
-	for conn, owner := range e.owner.open {
-		if owner == e {
+// retire ends the link; its calls may finish. owner.mu is held.
+func (l *link) retire() {
+	l.cancel()
+	for conn, owner := range l.owner.open {
+		if owner == l {
 			conn.Leave()
 		}
 	}
-	e.conn = nil
+	l.conn = nil
 }
 
-// run connects, and connects again, until the endpoint ends.
-func (e *endpoint) run() {
-	if e.keepalive = e.owner.target.Keepalive; e.keepalive > 0 {
-		e.keepalive = max(e.keepalive, minKeepalive)
+// run connects, and connects again, until the link ends.
+func (l *link) run() {
+	if l.keepalive = l.owner.target.Keepalive; l.keepalive > 0 {
+		l.keepalive = max(l.keepalive, minKeepalive)
 	}
-	for pause := firstPause; e.ctx.Err() == nil; {
-		conn, address, err := e.dial()
+	for pause := firstPause; l.ctx.Err() == nil; {
+		conn, address, err := l.dial()
 		if err != nil {
-			e.fail(err)
-			e.owner.resolveAgain()
-			e.rest(pause)
+			l.fail(err)
+			l.owner.resolveAgain()
+			l.rest(pause)
 			pause = min(maxPause, pause*8/5)
 			continue
 		}
 		began := time.Now()
-		if !e.use(conn, address) {
+		if !l.use(conn, address) {
 			return
 		}
 		select {
 		case <-conn.Leaving():
-		case <-e.ctx.Done():
+		case <-l.ctx.Done():
 			return
 		}
-		e.owner.lost(conn)
+		l.owner.lost(conn)
 		if conn.TooManyPings() {
-			e.keepalive *= 2
+			l.keepalive *= 2
 		}
-		e.owner.resolveAgain()
+		l.owner.resolveAgain()
 		pause = firstPause
 		if conn.Flooded() {
-			e.fail(transport.ErrFlood)
-			e.rest(maxPause)
+			l.fail(transport.ErrFlood)
+			l.rest(maxPause)
 			continue
 		}
 		if lived := time.Since(began); lived < firstPause {
-			e.rest(firstPause - lived) // it takes connections and drops them
+			l.rest(firstPause - lived) // it takes connections and drops them
 		}
 	}
 }
 
 // rest waits, longer or shorter by a fifth.
-func (e *endpoint) rest(pause time.Duration) {
+func (l *link) rest(pause time.Duration) {
 	timer := time.NewTimer(scattered(pause))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-e.ctx.Done():
+	case <-l.ctx.Done():
 	}
 }
 
-// use makes a new connection the endpoint's and reports whether it still wants one.
-func (e *endpoint) use(conn *transport.Conn, address string) bool {
-	c := e.owner
+// use makes a new connection the link's and reports whether it still wants one.
+func (l *link) use(conn *transport.Conn, address string) bool {
+	c := l.owner
 	c.mu.Lock()
-	if e.ctx.Err() != nil {
+	if l.ctx.Err() != nil {
 		c.mu.Unlock()
 		conn.Close()
 		<-conn.Done()
 		return false
 	}
-	e.conn, e.address, e.failure = conn, address, nil
-	c.open[conn] = e
+	l.conn, l.address, l.failure = conn, address, nil
+	c.open[conn] = l
 	c.work.Go(func() {
 		<-conn.Done()
 		c.mu.Lock()
@@ -135,11 +125,11 @@ func (e *endpoint) use(conn *transport.Conn, address string) bool {
 	return true
 }
 
-func (e *endpoint) fail(err error) {
-	c := e.owner
+func (l *link) fail(err error) {
+	c := l.owner
 	c.mu.Lock()
-	if e.ctx.Err() == nil {
-		e.failure = err
+	if l.ctx.Err() == nil {
+		l.failure = err
 		c.publish()
 	}
 	c.mu.Unlock()
@@ -147,28 +137,28 @@ func (e *endpoint) fail(err error) {
 }
 
 // dial tries the addresses in turn.
-func (e *endpoint) dial() (conn *transport.Conn, address string, err error) {
-	e.owner.mu.Lock()
-	addresses := e.addresses
-	e.owner.mu.Unlock()
+func (l *link) dial() (conn *transport.Conn, address string, err error) {
+	l.owner.mu.Lock()
+	addresses := l.endpoint.addresses
+	l.owner.mu.Unlock()
 	for _, address = range addresses {
-		if conn, err = e.dialOne(address); err == nil {
+		if conn, err = l.dialOne(address); err == nil {
 			return conn, address, nil
 		}
 	}
 	return nil, "", err
 }
 
-func (e *endpoint) dialOne(address string) (*transport.Conn, error) {
-	ctx, cancel := context.WithTimeout(e.ctx, dialTime)
+func (l *link) dialOne(address string) (*transport.Conn, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, dialTime)
 	defer cancel()
-	c := e.owner
+	c := l.owner
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, c.network, address)
 	if err != nil {
 		return nil, err
 	}
-	options := transport.Options{Authority: c.authority, UserAgent: userAgent, Pool: proxy.Buffers, Keepalive: e.keepalive, Room: c.line.take}
+	options := transport.Options{Authority: c.authority, UserAgent: userAgent, Pool: proxy.Buffers, Keepalive: l.keepalive, Room: c.line.take}
 	if c.tls != nil {
 		options.Scheme = "https"
 		if conn, err = handshake(ctx, conn, c.tls.current(), c.authority); err != nil {

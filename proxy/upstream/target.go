@@ -51,9 +51,13 @@ func (t Target) key() string {
 
 // LoadBalancing policies, by gRPC's names.
 const (
-	roundRobin = "round_robin"
-	pickFirst  = "pick_first"
+	roundRobinName = "round_robin"
+	pickFirst      = "pick_first"
 )
+
+// balancer spreads calls over the endpoints of the target. Of pick_first there is one
+// endpoint only.
+func (Target) balancer() balancer { return new(roundRobin) }
 
 // check refuses what cannot be connected to.
 func (t Target) check() error {
@@ -61,10 +65,10 @@ func (t Target) check() error {
 		return errors.New("the target is empty; expected host:port, dns:///host:port or unix:/path")
 	}
 	switch t.LoadBalancing {
-	case "", roundRobin, pickFirst:
+	case "", roundRobinName, pickFirst:
 		return nil
 	}
-	return fmt.Errorf("the load balancing policy %q is not known; expected %s or %s", t.LoadBalancing, roundRobin, pickFirst)
+	return fmt.Errorf("the load balancing policy %q is not known; expected %s or %s", t.LoadBalancing, roundRobinName, pickFirst)
 }
 
 // resolver returns the resolver of the address's scheme: our own for DNS, grpc-go's

@@ -30,9 +30,9 @@ type Conn struct {
 	network   string
 	tls       *security // nil for cleartext
 
-	ready atomic.Pointer[[]*transport.Conn] // what calls are spread over; never changed
-	next  atomic.Uint32
-	line  line
+	choice   atomic.Pointer[choice] // what calls are spread over
+	balancer balancer
+	line     line
 
 	ctx    context.Context // ends with the Conn
 	cancel context.CancelFunc
@@ -41,13 +41,13 @@ type Conn struct {
 	mu            sync.Mutex
 	changed       chan struct{} // closed and replaced when anything below changes
 	resolver      resolver.Resolver
-	endpoints     []*endpoint
-	vanished      []*endpoint                   // in use though their addresses are gone, until others are connected
-	open          map[*transport.Conn]*endpoint // those in use, and those with calls to be finished
-	failure       error                         // why there are no addresses
-	unresolved    error                         // why the last question for the addresses had no answer
-	failureLogged string                        // the log heard that the backend cannot be reached for this reason; "" if it can
-	staleLogged   bool                          // the log heard that its name is not resolved any more
+	endpoints     []*Endpoint
+	vanished      []*Endpoint               // in use though their addresses are gone, until others are connected
+	open          map[*transport.Conn]*link // those in use, and those with calls to be finished
+	failure       error                     // why there are no addresses
+	unresolved    error                     // why the last question for the addresses had no answer
+	failureLogged string                    // the log heard that the backend cannot be reached for this reason; "" if it can
+	staleLogged   bool                      // the log heard that its name is not resolved any more
 
 	pool  *Pool
 	key   string
@@ -68,9 +68,9 @@ func newConn(t Target, log *slog.Logger) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{target: t, log: log, network: network(parsed), tls: secure, changed: make(chan struct{}), open: map[*transport.Conn]*endpoint{}}
+	c := &Conn{target: t, log: log, network: network(parsed), tls: secure, balancer: t.balancer(), changed: make(chan struct{}), open: map[*transport.Conn]*link{}}
 	c.authority = t.authority(builder, parsed)
-	c.ready.Store(new([]*transport.Conn))
+	c.choice.Store(new(choice))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	found, err := builder.Build(parsed, (*addresses)(c), resolver.BuildOptions{DisableServiceConfig: true, Authority: c.authority})
 	if err != nil {
@@ -89,7 +89,10 @@ func (c *Conn) close() {
 	c.resolver.Close()
 	c.mu.Lock()
 	for _, e := range slices.Concat(c.endpoints, c.vanished) {
-		e.conn = nil
+		for _, l := range e.links {
+			l.conn = nil
+		}
+		e.publish()
 	}
 	c.endpoints, c.vanished, c.failure = nil, nil, errClosed
 	c.publish()
@@ -106,24 +109,34 @@ func (c *Conn) Target() Target { return c.target }
 
 // publish makes known what has changed. c.mu is held.
 func (c *Conn) publish() {
-	ready := make([]*transport.Conn, 0, len(c.endpoints))
+	var connected []*Endpoint
 	for _, e := range slices.Concat(c.endpoints, c.vanished) {
-		if e.conn != nil {
-			ready = append(ready, e.conn)
+		e.publish()
+		if e.connected() {
+			connected = append(connected, e)
 		}
 	}
-	if !slices.Equal(ready, *c.ready.Load()) {
-		c.ready.Store(&ready)
+	if !slices.Equal(connected, c.choice.Load().endpoints) {
+		c.choose(connected)
 	}
-	if len(ready) == 0 {
+	if len(connected) == 0 {
 		c.line.dissolve() // there is nothing to wait for
 	}
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
 
+// choose has calls spread over the endpoints.
+func (c *Conn) choose(endpoints []*Endpoint) {
+	next := &choice{endpoints: endpoints}
+	if len(endpoints) > 1 {
+		next.picker = c.balancer.picker(endpoints)
+	}
+	c.choice.Store(next)
+}
+
 // reached reports whether there is a connection.
-func (c *Conn) reached() bool { return len(*c.ready.Load()) > 0 }
+func (c *Conn) reached() bool { return len(c.choice.Load().endpoints) > 0 }
 
 // pick returns a connection that is ready and whose server takes one call more,
 // and whether it keeps a stream for this one. It waits for a connection that is
@@ -132,7 +145,7 @@ func (c *Conn) reached() bool { return len(*c.ready.Load()) > 0 }
 func (c *Conn) pick(ctx context.Context, t *Turn) (conn *transport.Conn, reserved bool, err error) {
 	for {
 		if c.line.waiting.Load() == 0 {
-			if conn := c.withRoom(); conn != nil {
+			if conn := c.withRoom(t); conn != nil {
 				return conn, false, nil
 			}
 		}
@@ -161,38 +174,32 @@ func (c *Conn) pick(ctx context.Context, t *Turn) (conn *transport.Conn, reserve
 // await waits in line until a connection keeps a stream for the call. It returns
 // nil where there is none any more.
 func (c *Conn) await(ctx context.Context, t *Turn) (*transport.Conn, error) {
-	w, err := c.line.join(t, c.log.With("target", c.target.Address))
+	w, err := c.line.join(&t.line, c.log.With("target", c.target.Address))
 	if err != nil {
 		return nil, err
 	}
-	if conn := c.withRoom(); conn != nil {
+	if conn := c.withRoom(t); conn != nil {
 		conn.Offer() // there is since before we joined, maybe for another one in line
 	}
 	if !c.reached() {
 		c.line.dissolve()
 	}
-	return c.line.wait(ctx, t, w)
+	conn, err := c.line.wait(ctx, &t.line, w)
+	t.last = c.endpointOf(conn)
+	return conn, err
 }
 
-// withRoom returns the next connection that takes a call, nil where there is none.
-func (c *Conn) withRoom() *transport.Conn {
-	ready := *c.ready.Load()
-	if len(ready) == 1 {
-		if ready[0].Full() {
-			return nil
-		}
-		return ready[0]
-	}
-	if len(ready) == 0 {
+// withRoom returns a connection that takes a call, nil where there is none.
+func (c *Conn) withRoom(t *Turn) *transport.Conn {
+	e := c.choice.Load().pick(t.tried)
+	if e == nil {
 		return nil
 	}
-	n := uint32(len(ready))
-	for first, i := c.next.Add(1)%n, uint32(0); i < n; i++ {
-		if conn := ready[(first+i)%n]; !conn.Full() {
-			return conn
-		}
+	conn := e.conn()
+	if conn != nil {
+		t.last = e
 	}
-	return nil
+	return conn
 }
 
 // why is the reason that there is no connection and that none is about to be.
@@ -203,8 +210,10 @@ func (c *Conn) why() error {
 	}
 	var err error
 	for _, e := range c.endpoints {
-		if err = e.failure; err == nil {
-			return nil
+		for _, l := range e.links {
+			if err = l.failure; err == nil {
+				return nil
+			}
 		}
 	}
 	return err
@@ -216,10 +225,12 @@ func (c *Conn) lost(conn *transport.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range slices.Concat(c.endpoints, c.vanished) {
-		if e.conn == conn {
-			e.conn = nil
-			c.retireVanished()
-			c.publish()
+		for _, l := range e.links {
+			if l.conn == conn {
+				l.conn = nil
+				c.retireVanished()
+				c.publish()
+			}
 		}
 	}
 }
@@ -227,7 +238,7 @@ func (c *Conn) lost(conn *transport.Conn) {
 // State tells how the backend can be reached: READY by at least one connection,
 // TRANSIENT_FAILURE by none.
 func (c *Conn) State() connectivity.State {
-	if len(*c.ready.Load()) > 0 {
+	if c.reached() {
 		return connectivity.Ready
 	}
 	c.mu.Lock()

@@ -1,0 +1,161 @@
+package upstream
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+
+	"github.com/transom-gateway/transom/proxy/transport"
+)
+
+// Endpoint is one server of a backend: the addresses that lead to it, of which one
+// is enough, and the connections that are kept to it.
+type Endpoint struct {
+	ready atomic.Pointer[[]*transport.Conn] // those that take calls; never changed
+	next  atomic.Uint32                     // over ready
+
+	// guarded by the mu of the Conn
+	addresses []string
+	links     []*link
+}
+
+// newEndpoint starts to connect. c.mu is held.
+func (c *Conn) newEndpoint(addresses []string) *Endpoint {
+	e := &Endpoint{addresses: addresses}
+	e.ready.Store(new([]*transport.Conn))
+	for range max(1, c.target.Connections) {
+		e.links = append(e.links, c.connect(e))
+	}
+	return e
+}
+
+// Full reports whether none of the connections takes a call more.
+func (e *Endpoint) Full() bool {
+	for _, conn := range *e.ready.Load() {
+		if !conn.Full() {
+			return false
+		}
+	}
+	return true
+}
+
+// conn returns the next connection that takes a call, nil where there is none.
+func (e *Endpoint) conn() *transport.Conn {
+	ready := *e.ready.Load()
+	if len(ready) == 1 {
+		if ready[0].Full() {
+			return nil
+		}
+		return ready[0]
+	}
+	if len(ready) == 0 {
+		return nil
+	}
+	n := uint32(len(ready))
+	for first, i := e.next.Add(1)%n, uint32(0); i < n; i++ {
+		if conn := ready[(first+i)%n]; !conn.Full() {
+			return conn
+		}
+	}
+	return nil
+}
+
+// publish makes known which connections take calls. The mu of the Conn is held.
+func (e *Endpoint) publish() {
+	var ready []*transport.Conn
+	for _, l := range e.links {
+		if l.conn != nil {
+			ready = append(ready, l.conn)
+		}
+	}
+	if !slices.Equal(ready, *e.ready.Load()) {
+		e.ready.Store(&ready)
+	}
+}
+
+// connected reports whether there is a connection. The mu of the Conn is held.
+func (e *Endpoint) connected() bool {
+	return slices.ContainsFunc(e.links, func(l *link) bool { return l.conn != nil })
+}
+
+// retire ends the links; their calls may finish. The mu of the Conn is held.
+func (e *Endpoint) retire() {
+	for _, l := range e.links {
+		l.retire()
+	}
+	e.publish()
+}
+
+// fits reports whether the endpoint can stay where a resolver gives these addresses,
+// which it has from then on. c.mu is held.
+func (c *Conn) fits(e *Endpoint, group []string) bool {
+	if slices.Equal(e.addresses, group) {
+		return true
+	}
+	if c.target.LoadBalancing != pickFirst {
+		return false
+	}
+	// DNS gives the addresses of a name in another order each time.
+	if slices.Equal(slices.Sorted(slices.Values(e.addresses)), slices.Sorted(slices.Values(group))) {
+		return true
+	}
+	stays := func(l *link) bool { return l.conn != nil && slices.Contains(group, l.address) }
+	if !slices.ContainsFunc(e.links, stays) {
+		return false
+	}
+	e.addresses = group
+	for i, l := range e.links {
+		if !stays(l) {
+			l.retire()
+			e.links[i] = c.connect(e)
+		}
+	}
+	return true
+}
+
+// Turn is what the attempts of one call share: where it was tried, and its place
+// among those that wait for room. The zero Turn is that of a call that begins.
+type Turn struct {
+	line  place
+	last  *Endpoint   // of the attempt that is under way
+	tried []*Endpoint // by the attempts before
+}
+
+// Elsewhere has the next attempt avoid the endpoint of the last one, while another
+// one is ready.
+func (t *Turn) Elsewhere() {
+	if t.last != nil {
+		t.tried = append(t.tried, t.last)
+	}
+}
+
+// retireVanished ends the endpoints whose addresses are gone, except those that
+// are all there is to make calls on. c.mu is held.
+func (c *Conn) retireVanished() {
+	replaced := slices.ContainsFunc(c.endpoints, (*Endpoint).connected)
+	c.vanished = slices.DeleteFunc(c.vanished, func(e *Endpoint) bool {
+		if e.connected() && !replaced {
+			return false
+		}
+		e.retire()
+		return true
+	})
+}
+
+// endpointOf returns the endpoint of a connection in use, nil for none.
+func (c *Conn) endpointOf(conn *transport.Conn) *Endpoint {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.open[conn]; l != nil {
+		return l.endpoint
+	}
+	return nil
+}
+
+// connect starts a link. c.mu is held.
+func (c *Conn) connect(e *Endpoint) *link {
+	l := &link{owner: c, endpoint: e}
+	l.ctx, l.cancel = context.WithCancel(c.ctx)
+	c.work.Go(l.run)
+	return l
+}

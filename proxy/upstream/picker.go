@@ -1,0 +1,72 @@
+package upstream
+
+import (
+	"slices"
+	"sync/atomic"
+)
+
+// Picker chooses among the endpoints it was made of, at least two, each of them
+// connected. It is used by all calls at once, and takes no lock and no memory
+// (Traffic 163).
+type Picker interface {
+	// Pick returns an endpoint that has room, one that was not tried while there is one;
+	// nil where all are full.
+	Pick(tried []*Endpoint) *Endpoint
+}
+
+// balancer makes pickers: a new one each time that the endpoints change. What it
+// keeps outlives them.
+type balancer interface {
+	picker(endpoints []*Endpoint) Picker
+}
+
+// choice is what calls choose from; never changed.
+type choice struct {
+	endpoints []*Endpoint // those with a connection
+	picker    Picker      // nil for fewer than two
+}
+
+// pick returns the endpoint for a call, nil where all are full or there is none.
+func (c *choice) pick(tried []*Endpoint) *Endpoint {
+	switch len(c.endpoints) {
+	case 0:
+		return nil
+	case 1:
+		return c.endpoints[0]
+	}
+	return c.picker.Pick(tried)
+}
+
+// firstFrom returns the first endpoint from index i on, around the end, that has room
+// and was not tried; where all that have room were tried, the first of them.
+func firstFrom(endpoints []*Endpoint, i int, tried []*Endpoint) *Endpoint {
+	var second *Endpoint
+	for range endpoints {
+		switch e := endpoints[i]; {
+		case e.Full():
+		case len(tried) == 0 || !slices.Contains(tried, e):
+			return e
+		case second == nil:
+			second = e
+		}
+		if i++; i == len(endpoints) {
+			i = 0
+		}
+	}
+	return second
+}
+
+// roundRobin takes the endpoints in turn.
+type roundRobin struct{ next atomic.Uint32 }
+
+func (r *roundRobin) picker(endpoints []*Endpoint) Picker { return inTurn{r, endpoints} }
+
+type inTurn struct {
+	*roundRobin
+	endpoints []*Endpoint
+}
+
+// Pick implements Picker.
+func (p inTurn) Pick(tried []*Endpoint) *Endpoint {
+	return firstFrom(p.endpoints, int(p.next.Add(1)%uint32(len(p.endpoints))), tried)
+}
