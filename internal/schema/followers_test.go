@@ -9,7 +9,7 @@ import (
 )
 
 // TestManyErrors: of a file with thousands of wrong lines the first errors are told,
-// and how many more there are (Semantics 18).
+// and how many more there are (Semantics 316).
 func TestManyErrors(t *testing.T) {
 	const n = 3000
 	for name, line := range map[string]string{
