@@ -3,6 +3,7 @@ package transcoder
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -35,6 +36,12 @@ type Binding struct {
 
 // HidesPath reports whether a path of the template holds what no log may repeat.
 func (b *Binding) HidesPath() bool { return slices.ContainsFunc(b.variables, (*jsonwire.Field).Hidden) }
+
+// DropsBody reports whether the request's body is nothing to the rule.
+func (b *Binding) DropsBody(r *http.Request) bool {
+	call := restCall{binding: b, r: r}
+	return b.body.kind == bodyNone && !call.hasQueryForm()
+}
 
 // TakesStream reports whether an HTTP request carries all that the method takes:
 // the rule has a body, or the client of the method does not stream.

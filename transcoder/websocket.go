@@ -42,7 +42,7 @@ type webSocket struct {
 	net    net.Conn    // below conn, for its deadlines
 	guard  *frameGuard // between the two
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 
 	// The client's half.
 	frames    chan webSocketFrame // what the reader read, one at a time
@@ -57,8 +57,10 @@ type webSocket struct {
 	started   bool         // the message that path and query make was returned
 	frame     int          // counts the client's frames from 1
 	halfDone  bool
-	prefix    []byte // what path and query set, in every message
-	prefixed  bool   // prefix was made
+	complete  atomic.Bool // it has sent all that the method takes
+	over      atomic.Bool // the call is; nobody cares for what comes
+	prefix    []byte      // what path and query set, in every message
+	prefixed  bool        // prefix was made
 
 	// The answer.
 	binary   atomic.Bool // answers are binary
@@ -110,7 +112,7 @@ func (s *webSocket) Open(ctx context.Context) (context.Context, error) {
 	}
 	conn.SetReadLimit(-1) // the reader has a limit of its own
 	s.conn, s.net = conn, hijacker.conn
-	s.ctx, s.cancel = context.WithCancel(ctx)
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.stopGone = context.AfterFunc(s.r.Context(), s.gone)
 	go s.read()
 	s.timer = time.AfterFunc(writeTimeout, s.tick)
@@ -204,6 +206,7 @@ func (s *webSocket) Flush() {}
 
 // Unblock implements proxy.Downstream.
 func (s *webSocket) Unblock() {
+	s.over.Store(true)
 	s.drop()
 	if s.watch.stalled(0) {
 		// Send waits for a client that does not read: it gets a moment.
@@ -221,6 +224,7 @@ func (s *webSocket) Finish(err error, _ metadata.MD) int {
 		return s.writeError(err)
 	}
 	s.finished.Store(true)
+	s.over.Store(true)
 	s.stopGone()
 	s.timer.Stop()
 	s.drop()
@@ -234,7 +238,7 @@ func (s *webSocket) Finish(err error, _ metadata.MD) int {
 	} else {
 		s.closeWith(err)
 	}
-	s.cancel()
+	s.stop()
 	<-s.readerEnd
 	_ = s.net.Close() // so that no ping still under way writes to what is net/http's again
 	if byExtendedConnect(s.r) {

@@ -48,7 +48,7 @@ func FuzzWebSocketFrame(f *testing.F) {
 			unmarshal = protojson.Unmarshal
 		}
 		if reference := unmarshal(data, &want); err != nil {
-			if st := status.Convert(err); st.Code() != codes.InvalidArgument || !strings.HasPrefix(st.Message(), "frame 1: ") {
+			if st := status.Convert(err); st.Code() != codes.InvalidArgument || !strings.HasPrefix(st.Message(), "message 1: ") {
 				t.Fatalf("%q: %v", data, err)
 			}
 			if reference == nil && !text {

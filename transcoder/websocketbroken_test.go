@@ -52,7 +52,7 @@ func TestBrokenFrames(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, err := d.Recv()
-				if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "frame 2 cannot be read: ") {
+				if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "message 2 cannot be read: ") {
 					t.Errorf("%v", err)
 				}
 				d.Finish(err, metadata.MD{})
@@ -102,7 +102,7 @@ func TestBrokenFrameDropped(t *testing.T) {
 		}
 		<-ctx.Done()
 		d.Finish(status.FromContextError(ctx.Err()).Err(), nil)
-		if all := <-answer; !strings.Contains(all, `{"error":{"code":3,"message":"frame 1 cannot be read`) || !strings.Contains(all, "\x03\xea") {
+		if all := <-answer; !strings.Contains(all, `{"error":{"code":3,"message":"message 1 cannot be read`) || !strings.Contains(all, "\x03\xea") {
 			t.Errorf("Semantics 38: %q", all)
 		}
 		_ = client.Close()

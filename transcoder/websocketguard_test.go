@@ -159,7 +159,7 @@ func testFrameTooLargeByItsHeader(t *testing.T, connected connector) {
 				if d.Finish(err, metadata.MD{}); time.Since(start) > closeWait {
 					t.Errorf("the end took %s", time.Since(start))
 				}
-				if all := <-answer; !strings.Contains(all, `{"error":{"code":8`) || !strings.Contains(all, "\x88\"\x03\xf1") {
+				if all := <-answer; !strings.Contains(all, `{"error":{"code":8`) || !strings.Contains(all, "\x88$\x03\xf1") {
 					t.Errorf("%q", all)
 				}
 				_ = client.Close()

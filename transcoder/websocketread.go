@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -52,8 +53,11 @@ func (s *webSocket) read() {
 		select {
 		case s.frames <- f:
 		case <-s.unblocked:
-			// The call is over, or needs no more: what comes is dropped, but the
-			// socket is read on, for its close frame and pongs.
+			// The call is over, or needs no more: the socket is read on, for its close
+			// frame and pongs.
+			if len(f.data) > 0 {
+				s.refuseExtra(s.seen.Load())
+			}
 		}
 	}
 }
@@ -62,7 +66,7 @@ func (s *webSocket) read() {
 // HTTP/2. The reader comes to know it too, unless the backend holds it up.
 func (s *webSocket) gone() {
 	if !s.reading.Load() && !s.readEnd.Load() {
-		s.cancel()
+		s.stop()
 	}
 }
 
@@ -84,11 +88,39 @@ func (s *webSocket) readFrame() webSocketFrame {
 		return webSocketFrame{err: err}
 	}
 	if s.dropping() {
-		_, err := io.Copy(io.Discard, r)
+		var first [1]byte
+		n, err := io.ReadFull(r, first[:])
+		if n > 0 {
+			s.refuseExtra(s.seen.Load() + 1)
+			_, err = io.Copy(io.Discard, r)
+		} else if err == io.EOF {
+			err = nil // an empty one
+		}
 		return webSocketFrame{err: err}
 	}
 	data, err := appendAll(make([]byte, 0, firstRead), r, s.binding.Method.Settings.MaxMessage, 0)
 	return webSocketFrame{text: kind == websocket.MessageText, data: data, err: err}
+}
+
+// stop cancels the call.
+func (s *webSocket) stop() { s.cancel(nil) }
+
+// refuseExtra ends a call whose client sends on behind all that the method takes. An
+// empty message is a half-close, and says nothing new (Semantics 313).
+func (s *webSocket) refuseExtra(number int64) {
+	if !s.complete.Load() || s.over.Load() {
+		return
+	}
+	text := "the call takes one message of the client, and has it"
+	switch {
+	case s.binding.Method.Shape.ClientStreams:
+		text = "the empty message before it has ended the client's half"
+	case s.body.kind == bodyNone:
+		text = "the call takes none of the client: path and query say it all"
+	}
+	extra := &webSocketError{NewStatusError(http.StatusBadRequest, codes.InvalidArgument, "message %d: %s", number, text), websocket.StatusPolicyViolation}
+	s.broken.CompareAndSwap(nil, extra)
+	s.cancel(extra)
 }
 
 // socketEnded tells a waiting Recv, and cancels a call whose answer nobody can
@@ -97,9 +129,9 @@ func (s *webSocket) socketEnded(err error) {
 	switch {
 	case errors.Is(err, errTooLarge):
 		err = &webSocketError{NewStatusError(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
-			"frame %d is larger than %d bytes", s.seen.Load()+1, s.binding.Method.Settings.MaxMessage), websocket.StatusMessageTooBig}
+			"message %d is larger than %d bytes", s.seen.Load()+1, s.binding.Method.Settings.MaxMessage), websocket.StatusMessageTooBig}
 	case s.binding.Method.Shape.ClientStreams && websocket.CloseStatus(err) != -1:
-		time.AfterFunc(closeGrace, s.cancel)
+		time.AfterFunc(closeGrace, s.stop)
 		err = io.EOF
 	case s.guard.failed.Load() || errors.Is(err, net.ErrClosed) || websocket.CloseStatus(err) != -1:
 		err = status.Error(codes.Canceled, "the client closed the WebSocket")
@@ -111,7 +143,7 @@ func (s *webSocket) socketEnded(err error) {
 	select {
 	case s.frames <- webSocketFrame{err: err}:
 	case <-s.unblocked:
-		s.cancel()
+		s.cancel(err)
 	}
 }
 
@@ -124,7 +156,7 @@ func (s *webSocket) brokenFrame(err error) *webSocketError {
 		code = websocket.StatusInvalidFramePayloadData
 	}
 	return &webSocketError{NewStatusError(http.StatusBadRequest, codes.InvalidArgument,
-		"frame %d cannot be read: %v", s.seen.Load()+1, err), code}
+		"message %d cannot be read: %v", s.seen.Load()+1, err), code}
 }
 
 // webSocketError is a status error with a close code of its own.
@@ -141,7 +173,7 @@ func (e *webSocketError) WebSocketClose() int { return int(e.code) }
 func (s *webSocket) tick() {
 	s.giveUpAfter(writeTimeout)
 	if s.ticks++; s.ticks%pingEvery == 0 && !s.alive() {
-		s.cancel()
+		s.stop()
 	}
 	if !s.finished.Load() {
 		s.timer.Reset(tickInterval)
@@ -205,6 +237,7 @@ func (s *webSocket) fromPath() (proxy.Frame, error) {
 	if err := s.appendPathAndQuery(); err != nil {
 		return proxy.Frame{}, err
 	}
+	s.complete.Store(true)
 	s.drop()
 	return proxy.NewFrame(s.wire), nil
 }
@@ -222,10 +255,12 @@ func (s *webSocket) message(f webSocketFrame) (proxy.Frame, error) {
 	streams := s.binding.Method.Shape.ClientStreams
 	if f.text && len(f.data) == 0 && streams {
 		s.halfDone = true
+		s.complete.Store(true)
 		s.drop()
 		return proxy.Frame{}, io.EOF
 	}
 	if !streams {
+		s.complete.Store(true)
 		s.drop()
 	}
 	s.wire = s.wire[:0]
@@ -235,7 +270,7 @@ func (s *webSocket) message(f webSocketFrame) (proxy.Frame, error) {
 			return proxy.Frame{}, own
 		}
 		st, httpStatus := statusOf(err, nil)
-		return proxy.Frame{}, NewStatusError(httpStatus, st.Code(), "frame %d: %s", s.frame, st.Message())
+		return proxy.Frame{}, NewStatusError(httpStatus, st.Code(), "message %d: %s", s.frame, strings.TrimPrefix(st.Message(), "body: "))
 	}
 	return proxy.NewFrame(s.wire), nil
 }
@@ -253,7 +288,7 @@ func (s *webSocket) appendFrame(f webSocketFrame) error {
 		if f.text {
 			if !utf8.Valid(f.data) {
 				return &webSocketError{NewStatusError(http.StatusBadRequest, codes.InvalidArgument,
-					"frame %d: a text frame is UTF-8, and this one is not; bytes go into binary frames", s.frame), websocket.StatusInvalidFramePayloadData}
+					"message %d: a text frame is UTF-8, and this one is not; bytes go into binary frames", s.frame), websocket.StatusInvalidFramePayloadData}
 			}
 			contentType = "text/plain; charset=utf-8"
 		}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -50,11 +51,26 @@ func (g *Gateway) Explain(r *http.Request) Verdict {
 	}
 	var b strings.Builder
 	route.explain(&b, &c.match)
+	if route.drops(r, c.match.protocol) {
+		fmt.Fprintf(&b, "%-10s %s\n", "body", "dropped: the rule takes none; all that counts is in path and query")
+	}
 	if err = s.try(answer, route, r, c, err); err != nil {
 		st := status.Convert(err)
 		fmt.Fprintf(&b, "%-10s %d %s: %s\n", "refused", answer.status, codeName(st.Code()), st.Message())
 	}
 	return Verdict{Report: b.String(), Accepted: err == nil, Status: answer.status}
+}
+
+// drops reports whether the request has a body that is nothing to the route
+// (Semantics 311).
+func (r *Route) drops(request *http.Request, p transcoder.Protocol) bool {
+	if p.RPC() || p == transcoder.WebSocket || request.Body == nil || !r.Binding.DropsBody(request) {
+		return false
+	}
+	body := bufio.NewReader(request.Body)
+	_, err := body.Peek(1)
+	request.Body = io.NopCloser(body)
+	return err == nil
 }
 
 // explainUnmatched is the verdict where no route takes the request.

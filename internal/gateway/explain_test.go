@@ -90,3 +90,29 @@ message Question { int32 id = 1; string text = 2; }
 		})
 	}
 }
+
+// TestExplainDroppedBody: Semantics 311: a body that the rule does not take is dropped,
+// and explain says so.
+func TestExplainDroppedBody(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{})
+	for _, test := range []struct {
+		method, target, body string
+		dropped              bool
+	}{
+		{"GET", "/v1/shelves/1", `{"name":"shelves/2"}`, true},
+		{"GET", "/v1/shelves/1", "", false},
+		{"GET", "/v1/shelves/1/books:watch", "{}", true},
+		{"POST", "/v1/shelves", `{"theme":"x"}`, false},
+		{"POST", "/bookstore.v1.BookstoreService/GetShelf", `{"name":"shelves/1"}`, false},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), test.method, g.URL+test.target, strings.NewReader(test.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.RequestURI = test.target
+		if v := g.Explain(request); !v.Accepted || strings.Contains(v.Report, "body       dropped: the rule takes none") != test.dropped {
+			t.Errorf("%s %s with %q: accepted %v\n%s", test.method, test.target, test.body, v.Accepted, v.Report)
+		}
+	}
+}

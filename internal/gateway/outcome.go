@@ -58,6 +58,11 @@ func (g *Gateway) ended(ctx context.Context, err error) error {
 		return ShuttingDown{}
 	case policy.ErrExpired:
 		return cause
+	default:
+		// What the edge knows better: the client broke the protocol's rules.
+		if st, ok := status.FromError(cause); ok && st.Code() != codes.OK && st.Code() != codes.Canceled {
+			return cause
+		}
 	}
 	return err
 }

@@ -233,7 +233,7 @@ func TestSemantics313(t *testing.T) {
 		s.send(`{"userId": "v", "a.b": "x"}`)
 		s.expect(`{"userId": "u", "a.b": "x"}`) // Semantics 13
 		s.send(`{"email": "e"}`)
-		s.expect(`{"error": {"code": 3, "message": "~frame 2: body: email is a second member of the oneof id"}}`)
+		s.expect(`{"error": {"code": 3, "message": "~message 2: email is a second member of the oneof id"}}`)
 		s.closed(4003)
 
 		s = over.dial(t, g, "/chat?user_text=x", nil)

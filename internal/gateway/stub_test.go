@@ -90,6 +90,12 @@ func (s *stub) Discuss(stream discussStream) error {
 // startStub starts a stub and a gateway in front of it.
 func startStub(t testing.TB, s *stub, config string) *gatewaytest.Gateway {
 	t.Helper()
+	return startStubWith(t, s, gatewaytest.Options{Config: config})
+}
+
+// startStubWith is startStub with more to choose.
+func startStubWith(t testing.TB, s *stub, o gatewaytest.Options) *gatewaytest.Gateway {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +111,8 @@ func startStub(t testing.TB, s *stub, config string) *gatewaytest.Gateway {
 		s.server.Stop()
 		<-served
 	})
-	return gatewaytest.Start(t, gatewaytest.Options{Backend: l.Addr().String(), Config: config})
+	o.Backend = l.Addr().String()
+	return gatewaytest.Start(t, o)
 }
 
 // send sends watch messages of the numbers from 1 to n.

@@ -51,7 +51,7 @@ func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request, p transcoder.
 	path := r.URL.EscapedPath()
 	if allowed := s.allowed(path); allowed != nil {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		return s.wrongMethod(r.Method, allowed, p)
+		return s.wrongMethod(r.Method, allowed, p, s.upgradeHint(r.Method, path))
 	}
 	if s.rest.unknownRouteUnimplemented {
 		return httpError(http.StatusNotImplemented, codes.Unimplemented, "no route for "+clip(path))
@@ -59,8 +59,17 @@ func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request, p transcoder.
 	return httpError(http.StatusNotFound, codes.NotFound, "no route for "+clip(path))
 }
 
-// wrongMethod refuses an HTTP method where others are allowed.
-func (s *Snapshot) wrongMethod(method string, allowed []string, p transcoder.Protocol) error {
+// upgradeHint tells the client of a GET where a WebSocket would open.
+func (s *Snapshot) upgradeHint(method, path string) string {
+	var m match
+	if route, _ := s.findWebSocket(path, &m); route == nil || method != http.MethodGet {
+		return ""
+	}
+	return "; a GET with Upgrade: websocket opens a WebSocket here"
+}
+
+// wrongMethod refuses an HTTP method where others are allowed. hint follows.
+func (s *Snapshot) wrongMethod(method string, allowed []string, p transcoder.Protocol, hint string) error {
 	if slices.Contains(allowed, method) {
 		// A method's own path takes Connect's GET, and this is a GET of another kind.
 		return httpError(http.StatusBadRequest, codes.InvalidArgument,
@@ -75,7 +84,7 @@ func (s *Snapshot) wrongMethod(method string, allowed []string, p transcoder.Pro
 		code = codes.Unknown // what its clients make of 405
 	}
 	return httpError(httpStatus, code,
-		"the method "+clip(method)+" is not allowed here; allowed: "+strings.Join(allowed, ", "))
+		"the method "+clip(method)+" is not allowed here; allowed: "+strings.Join(allowed, ", ")+hint)
 }
 
 // allowed lists the HTTP methods that the path has routes for; nil for none.

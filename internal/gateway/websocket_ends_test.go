@@ -43,15 +43,15 @@ func testWebSocketEnds(t *testing.T, over dialer) {
 			t.Errorf("%d bytes: %q", len(reason), reason)
 		}
 	})
-	t.Run("Semantics 38: malformed JSON in frame 3", func(t *testing.T) {
+	t.Run("Semantics 38: malformed JSON in message 3", func(t *testing.T) {
 		s := over.dial(t, g, discussPath, nil)
 		s.send(`{"text": "1"}`)
 		s.expect(`{"sequence": "1"}`)
 		s.send(`{"text": "2"}`)
 		s.expect(`{"sequence": "2"}`)
 		s.send(`{"text": `)
-		s.expect(`{"error": {"code": 3, "message": "~frame 3: "}}`)
-		if reason := s.closed(4003); !strings.Contains(reason, "frame 3") {
+		s.expect(`{"error": {"code": 3, "message": "~message 3: "}}`)
+		if reason := s.closed(4003); !strings.Contains(reason, "message 3") {
 			t.Errorf("reason %q", reason)
 		}
 	})
@@ -60,7 +60,7 @@ func testWebSocketEnds(t *testing.T, over dialer) {
 		if err := s.Write(s.ctx, websocket.MessageBinary, []byte{0x0a, 5}); err != nil {
 			t.Fatal(err)
 		}
-		s.expect(`{"error": {"code": 3, "message": "~frame 1: "}}`)
+		s.expect(`{"error": {"code": 3, "message": "~message 1: "}}`)
 		s.closed(4003)
 	})
 	t.Run("Semantics 38: a frame too large", func(t *testing.T) {
@@ -68,13 +68,13 @@ func testWebSocketEnds(t *testing.T, over dialer) {
 		s.send(`{"text": "1"}`)
 		s.expect(`{"sequence": "1"}`)
 		s.send(`{"text": "` + strings.Repeat("x", 2000) + `"}`)
-		s.expect(`{"error": {"code": 8, "message": "~frame 2 "}}`)
+		s.expect(`{"error": {"code": 8, "message": "~message 2 "}}`)
 		s.closed(1009)
 	})
 	t.Run("Semantics 38: a frame too large when inflated", func(t *testing.T) {
 		s := over.dial(t, g, discussPath, &websocket.DialOptions{CompressionMode: websocket.CompressionContextTakeover})
 		s.send(`{"text": "` + strings.Repeat("x", 4<<20) + `"}`)
-		s.expect(`{"error": {"code": 8, "message": "~frame 1 "}}`)
+		s.expect(`{"error": {"code": 8, "message": "~message 1 "}}`)
 		s.closed(1009)
 	})
 	t.Run("Semantics 38: a path variable that is none", func(t *testing.T) {

@@ -211,7 +211,7 @@ func testWebSocketFrames(t *testing.T, over dialer) {
 	t.Run("Semantics 38: text that is no UTF-8", func(t *testing.T) {
 		s := over.dial(t, g, "/v1/shelves/1/books/1:upload", nil)
 		s.send("text\xff")
-		s.expect(`{"error": {"code": 3, "message": "frame 1: a text frame is UTF-8, and this one is not; bytes go into binary frames"}}`)
+		s.expect(`{"error": {"code": 3, "message": "message 1: a text frame is UTF-8, and this one is not; bytes go into binary frames"}}`)
 		s.closed(1007)
 	})
 	t.Run("Semantics 24: an upload, text and binary", func(t *testing.T) {

@@ -90,7 +90,7 @@ func TestChromium(t *testing.T) {
 		{"long messages", discuss, []string{text(60_000), text(90_000)}, 2, "empty", told{Answers: []int{answer + 60_000, answer + 90_000}, Code: 1000, Clean: true}},
 		{"the page closes", discuss, []string{text(1)}, 1, "close", told{Answers: []int{answer + 1}, Code: 1000, Reason: "enough", Clean: true}},
 		{"an error", discuss, []string{`{"failure":{"code":9,"message":"not now"}}`}, 0, "", told{Answers: []int{len(`{"error":{"code":9,"message":"not now","details":[]}}`)}, Code: 4009, Reason: "not now", Clean: true}},
-		{"a frame too large", discuss, []string{text(200_000)}, 0, "", told{Answers: []int{len(`{"error":{"code":8,"message":"frame 1 is larger than 100000 bytes","details":[]}}`)}, Code: 1009, Reason: "frame 1 is larger than 100000 bytes", Clean: true}},
+		{"a frame too large", discuss, []string{text(200_000)}, 0, "", told{Answers: []int{len(`{"error":{"code":8,"message":"message 1 is larger than 100000 bytes","details":[]}}`)}, Code: 1009, Reason: "message 1 is larger than 100000 bytes", Clean: true}},
 		{"no such route", "/v1/nothing", nil, 0, "", told{Answers: []int{}, Code: 1006}},
 	} {
 		t.Run("Semantics 38: "+test.name, func(t *testing.T) {

@@ -116,7 +116,7 @@ func TestWebSocket(t *testing.T) {
 		{"a long reason is cut", conversation{Path: discuss, Frames: []any{`{"failure":{"code":5,"message":"` + strings.Repeat("ä", 100) + `"}}`}},
 			conversed{Answers: []any{`{"error":{"code":5,"message":"` + strings.Repeat("ä", 100) + `","details":[]}}`}, Code: 4005, Reason: strings.Repeat("ä", 61)}},
 		{"a message too large", conversation{Path: discuss, Frames: []any{`{"text":"` + strings.Repeat("y", 100_000) + `"}`}},
-			conversed{Answers: []any{`{"error":{"code":8,"message":"frame 1 is larger than 100000 bytes","details":[]}}`}, Code: 1009, Reason: "frame 1 is larger than 100000 bytes"}},
+			conversed{Answers: []any{`{"error":{"code":8,"message":"message 1 is larger than 100000 bytes","details":[]}}`}, Code: 1009, Reason: "message 1 is larger than 100000 bytes"}},
 		{"a long message, compressed both ways", conversation{Path: discuss, Frames: []any{`{"text":"` + long + `"}`}, After: 1, Then: closed},
 			conversed{Answers: []any{`{"sequence":"1","text":"You said: ` + long + `"}`}, Code: 1000}},
 		{"a page that closes", conversation{Path: discuss, Frames: []any{textHi}, After: 1, Then: "close"},
@@ -133,7 +133,7 @@ func TestWebSocket(t *testing.T) {
 	}
 	t.Run("Semantics 38: a frame that is no message", func(t *testing.T) {
 		got := browser.Eval[conversed](t, page, converse, conversation{Path: discuss, Frames: []any{textHi, `{"text":`}})
-		if last := got.Answers[len(got.Answers)-1].(string); got.Code != 4003 || !strings.Contains(last, `{"error":{"code":3,"message":"frame 2`) {
+		if last := got.Answers[len(got.Answers)-1].(string); got.Code != 4003 || !strings.Contains(last, `{"error":{"code":3,"message":"message 2`) {
 			t.Errorf("%+v", got)
 		}
 	})
