@@ -42,3 +42,25 @@ func TestDemoPrints(t *testing.T) {
 		})
 	}
 }
+
+func TestDemo(t *testing.T) {
+	demo := startDemo(t)
+	if code, body := get(t, demo.url+"/v1/shelves/1/books/1"); code != 200 || !strings.Contains(body, "Lighthouse") {
+		t.Errorf("%d %s", code, body)
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/routes"} {
+		if code, body := get(t, demo.admin+path); code != 200 {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	_, metrics := get(t, demo.admin+"/metrics")
+	if !strings.Contains(metrics, `rpc="bookstore.v1.BookstoreService/GetBook"`) || strings.Contains(metrics, "shelves/1/books/1\"") {
+		t.Error("metrics are not by RPC and route")
+	}
+	if code := demo.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if log := demo.log.String(); strings.Contains(log, "cannot be reached") {
+		t.Errorf("the bookstore ends before the gateway:\n%s", log)
+	}
+}

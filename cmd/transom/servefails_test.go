@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,5 +36,36 @@ func TestServeTellsOnceWhyItDoesNotStart(t *testing.T) {
 				t.Errorf("exit code %d, told %q, and %q, want %q", code, out, told, want)
 			}
 		})
+	}
+}
+
+// TestServeThatCannotListenIsNotInService: nobody is told that a gateway is in service
+// that could not listen.
+func TestServeThatCannotListenIsNotInService(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = taken.Close() })
+	dir := folder(t, map[string]string{"p.proto": goodProto})
+	code, _, told := command(t, "serve", dir, "--upstream", "localhost:1", "--listen", "127.0.0.1:0", "--admin", taken.Addr().String())
+	if code != exitProblem || strings.Contains(told, "in service") || !strings.Contains(told, "address already in use") {
+		t.Errorf("%d %s", code, told)
+	}
+}
+
+// TestLogHasNoEmptyPlace: what is wrong at no place has none in the log.
+func TestLogHasNoEmptyPlace(t *testing.T) {
+	in := input{reflect: true, upstream: "127.0.0.1:1", listen: "127.0.0.1:0", admin: "127.0.0.1:0"}
+	r := startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+		return serve(ctx, in.load, s, started)
+	})
+	log := r.log.String()
+	if !strings.Contains(log, `"msg":"load: the server cannot be asked for its schema: `) || !strings.Contains(log, `"file":"127.0.0.1:1"`) ||
+		strings.Contains(log, `"file":""`) || strings.Contains(log, `"line":0`) {
+		t.Error(log)
+	}
+	if strings.Count(log, "in service: ") != 1 || !strings.Contains(log, `"level":"WARN","msg":"no route is served: 127.0.0.1:1: `) {
+		t.Error(log)
 	}
 }
