@@ -88,7 +88,7 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	}
 	err = g.ended(ctx, err)
 	if err != nil && (!admitted || !m.Shape.ClientStreams) {
-		boundRest(w, r)
+		g.boundRest(w, r)
 	}
 	httpStatus := client.Finish(err, result.Trailer)
 	if err != nil && !m.Shape.ClientStreams {

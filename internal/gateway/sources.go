@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -313,6 +314,13 @@ func (s *sources) forget(used []*schema.Registry) {
 	}
 	s.plans = plans
 }
+
+// A Reflector watches its connection and asks it for advice, where it can.
+var _ interface {
+	State() connectivity.State
+	StateChanged(ctx context.Context) bool
+	Advice() string
+} = attempt.Client{}
 
 func (s *sources) source(c *transomv1.SchemaSource, file *config.File, conns map[string]*upstream.Conn) (schema.Source, error) {
 	switch source := c.GetSource().(type) {

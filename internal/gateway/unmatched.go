@@ -26,7 +26,7 @@ type pagePolicy interface {
 // unmatched answers a request that no route takes: a preflight, an OPTIONS, 405
 // with Allow, or 404.
 func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request, c *call, err error) {
-	boundRest(w, r)
+	g.boundRest(w, r)
 	wanted := s.preflighted(r)
 	c.request.Route = s.near(r, wanted)
 	refused := s.observe(w, r, c) // observers refuse nothing

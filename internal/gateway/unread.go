@@ -9,7 +9,9 @@ import (
 // What a client is still sending when it is refused gets so much time, and over HTTP/2
 // may have so many bytes.
 const (
-	unreadTime  = time.Second
+	unreadTime = time.Second
+	// endingTime is unreadTime for a gateway whose calls end: it has little left.
+	endingTime  = 200 * time.Millisecond
 	unreadBytes = 64 << 10
 )
 
@@ -17,9 +19,13 @@ const (
 // much time. net/http reads it before it writes the answer, so that a client that sends
 // first and reads then gets to see it, and closes the connection where it does not
 // come (Semantics 311).
-func boundRest(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) boundRest(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 1 && r.ContentLength != 0 && r.Body != http.NoBody {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTime)) // unsupported only by recorders
+		give := unreadTime
+		if g.ending.Err() != nil {
+			give = endingTime
+		}
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(give)) // unsupported only by recorders
 	}
 }
 

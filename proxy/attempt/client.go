@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/transom-gateway/transom/proxy"
@@ -46,6 +47,16 @@ func (c Client) Invoke(ctx context.Context, method string, args, reply any, opti
 	}
 	return proxy.Unmarshal(answer.Message.Bytes(), reply)
 }
+
+// State is the connection's.
+func (c Client) State() connectivity.State { return c.conn.State() }
+
+// StateChanged waits until something about the connection changes, and reports whether it
+// did before ctx ended.
+func (c Client) StateChanged(ctx context.Context) bool { return c.conn.StateChanged(ctx) }
+
+// Advice is the connection's: what to set where the backend cannot be reached.
+func (c Client) Advice() string { return c.conn.Advice() }
 
 // NewStream opens a stream of the gateway's own, for generated clients. The
 // options are not heard.
