@@ -38,7 +38,16 @@ func (c *restCall) readBody() error {
 	if err == nil && encoding != nil {
 		return c.inflate(encoding, bytes.NewReader(c.scratch))
 	}
+	c.closeAfter(err)
 	return bodyError(err, limit)
+}
+
+// closeAfter ends the connection of a client of HTTP/1 whose body is broken: where the
+// next request begins is not known (Semantics 312).
+func (c *restCall) closeAfter(err error) {
+	if err != nil && err != errTooLarge && c.r.ProtoMajor == 1 {
+		c.w.Header()["Connection"] = []string{"close"}
+	}
 }
 
 // inflate reads a body into raw that has come whole: a client that sends no more
@@ -77,6 +86,7 @@ func (c *restCall) dropBody() error {
 	case nil:
 		return tooLarge(limit)
 	default:
+		c.closeAfter(err)
 		return bodyError(err, limit)
 	}
 }
