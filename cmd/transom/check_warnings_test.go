@@ -121,3 +121,31 @@ func TestInitQuotes(t *testing.T) {
 		}
 	}
 }
+
+// TestSemantics329Disabled: disabled: true takes a policy back wherever it stands, in
+// the options of a service or method, in defaults and in policies (Semantics 329).
+func TestSemantics329Disabled(t *testing.T) {
+	text := strings.Replace(warnedProto, "service S {", `service S {
+  option (transom.v1.service) = { headers: { disabled: true } auth: { disabled: true } rate_limit: { disabled: true } };`, 1)
+	text = strings.Replace(text, "Get(M) returns (M);", `Get(M) returns (M) {
+    option (transom.v1.method) = { json: { disabled: true } cors: { disabled: true } timeout: {} };
+  }`, 1)
+	dir := folder(t, map[string]string{"protos/w.proto": text, "transom.yaml": `schemas: [{ directory: protos }]
+upstreams: { a: { grpc: { target: "localhost:1" } } }
+defaults:
+  headers: { security: {} }
+  rate_limit: [{ requests: 1, per: 1s }]
+  cors: { allowed_origins: ["*"] }
+  json: { proto_names: true }
+  timeout: 3s
+  concurrency: { disabled: true }
+policies:
+  - { selector: w.v1.S.Watch, policy: { cors: { disabled: true }, json: { disabled: true } } }
+`})
+	code, out, err := command(t, "routes", "--config", filepath.Join(dir, "transom.yaml"))
+	for _, want := range []string{"unary             a         -\n", "server_streaming  a         -\n", "client_streaming  a         cors json\n"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%d %s\n%s\nlacks %s", code, err, out, want)
+		}
+	}
+}

@@ -27,9 +27,9 @@ type Problem struct {
 	// Warning marks a problem that costs only the part that Message names, if
 	// anything: the rest is served all the same.
 	Warning bool `json:"warning,omitempty"`
-
-	// more is how many problems this one stands for, which are not listed.
-	more int
+	// More is how many problems this one stands for, which are not listed; 0 for one
+	// that stands for itself.
+	More int `json:"more,omitempty"`
 }
 
 // At is a problem at a place of the form "file:line:column", "file:line" or "file".
@@ -113,7 +113,7 @@ func (l List) Sorted() List {
 	l = slices.Clone(l)
 	slices.SortStableFunc(l, func(a, b Problem) int {
 		return cmp.Or(
-			cmp.Compare(a.more, b.more),
+			cmp.Compare(a.More, b.More),
 			strings.Compare(a.File, b.File),
 			cmp.Compare(a.Line, b.Line),
 			cmp.Compare(a.Column, b.Column),
@@ -122,7 +122,7 @@ func (l List) Sorted() List {
 	})
 	l = slices.Compact(l)
 	listed := min(maxListed, len(l))
-	for listed > 0 && l[listed-1].more > 0 {
+	for listed > 0 && l[listed-1].More > 0 {
 		listed-- // of a list that was too long already
 	}
 	rest := l[listed:]
@@ -131,12 +131,12 @@ func (l List) Sorted() List {
 	}
 	more := 0
 	for _, p := range rest {
-		more += max(1, p.more)
+		more += max(1, p.More)
 	}
 	return append(l[:listed:listed], Problem{
 		File:    rest[0].File,
 		Message: fmt.Sprintf("and %d more problems, here and in the files after it", more),
 		Warning: rest.Err() == nil,
-		more:    more,
+		More:    more,
 	})
 }
