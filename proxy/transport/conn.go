@@ -59,10 +59,11 @@ type Conn struct {
 	received int
 	control  controlFrames
 
-	full          atomic.Bool // there are as many streams as the server allows; mu guards changes
-	pingsTooOften atomic.Bool // the server finds that we ping too often
-	flooded       atomic.Bool // the server sent too many control frames
-	heard         atomic.Bool // a frame came since the last look of keepalive
+	active        atomic.Int32 // streams that are open or promised; mu guards changes
+	full          atomic.Bool  // there are as many streams as the server allows; mu guards changes
+	pingsTooOften atomic.Bool  // the server finds that we ping too often
+	flooded       atomic.Bool  // the server sent too many control frames
+	heard         atomic.Bool  // a frame came since the last look of keepalive
 	done          chan struct{}
 
 	mu       sync.Mutex
@@ -275,6 +276,10 @@ func (c *Conn) drop(s *Stream) {
 // Full reports whether the server takes no call more.
 func (c *Conn) Full() bool { return c.full.Load() }
 
+// Active is how many streams are open, those that are kept for calls that waited
+// included.
+func (c *Conn) Active() int { return int(c.active.Load()) }
+
 // Offer gives streams to those that wait, as far as the server takes them.
 func (c *Conn) Offer() {
 	c.mu.Lock()
@@ -300,9 +305,11 @@ func (c *Conn) offer() {
 	}
 }
 
-// updateFull keeps full up to date. c.mu is held.
+// updateFull keeps active and full up to date. c.mu is held.
 func (c *Conn) updateFull() {
-	if full := uint64(len(c.streams)+c.promised) >= uint64(c.server.maxStreams); full != c.full.Load() {
+	active := len(c.streams) + c.promised
+	c.active.Store(int32(active))
+	if full := uint64(active) >= uint64(c.server.maxStreams); full != c.full.Load() {
 		c.full.Store(full)
 	}
 }

@@ -11,6 +11,8 @@ import (
 // Endpoint is one server of a backend: the addresses that lead to it, of which one
 // is enough, and the connections that are kept to it.
 type Endpoint struct {
+	weight uint32 // of its share of calls, at least 1
+
 	ready atomic.Pointer[[]*transport.Conn] // those that take calls; never changed
 	next  atomic.Uint32                     // over ready
 
@@ -21,7 +23,7 @@ type Endpoint struct {
 
 // newEndpoint starts to connect. c.mu is held.
 func (c *Conn) newEndpoint(addresses []string) *Endpoint {
-	e := &Endpoint{addresses: addresses}
+	e := &Endpoint{addresses: addresses, weight: 1}
 	e.ready.Store(new([]*transport.Conn))
 	for range max(1, c.target.Connections) {
 		e.links = append(e.links, c.connect(e))
@@ -37,6 +39,14 @@ func (e *Endpoint) Full() bool {
 		}
 	}
 	return true
+}
+
+// Active is how many calls and streams are under way on connections that take more.
+func (e *Endpoint) Active() (n int) {
+	for _, conn := range *e.ready.Load() {
+		n += conn.Active()
+	}
+	return n
 }
 
 // conn returns the next connection that takes a call, nil where there is none.

@@ -1,9 +1,6 @@
 package upstream
 
-import (
-	"slices"
-	"sync/atomic"
-)
+import "slices"
 
 // Picker chooses among the endpoints it was made of, at least two, each of them
 // connected. It is used by all calls at once, and takes no lock and no memory
@@ -54,19 +51,4 @@ func firstFrom(endpoints []*Endpoint, i int, tried []*Endpoint) *Endpoint {
 		}
 	}
 	return second
-}
-
-// roundRobin takes the endpoints in turn.
-type roundRobin struct{ next atomic.Uint32 }
-
-func (r *roundRobin) picker(endpoints []*Endpoint) Picker { return inTurn{r, endpoints} }
-
-type inTurn struct {
-	*roundRobin
-	endpoints []*Endpoint
-}
-
-// Pick implements Picker.
-func (p inTurn) Pick(tried []*Endpoint) *Endpoint {
-	return firstFrom(p.endpoints, int(p.next.Add(1)%uint32(len(p.endpoints))), tried)
 }

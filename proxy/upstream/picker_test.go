@@ -1,7 +1,11 @@
 package upstream
 
 import (
+	"fmt"
+	"math"
 	"net"
+	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -82,15 +86,111 @@ func TestPick(t *testing.T) {
 	}
 }
 
-// BenchmarkPick measures a pick among ten endpoints.
-func BenchmarkPick(b *testing.B) {
-	var endpoints []*Endpoint
-	for range 10 {
-		endpoints = append(endpoints, connectedEndpoint(b, 100))
+// TestWeights: Traffic 165: each endpoint gets its share, and not many times in a row.
+func TestWeights(t *testing.T) {
+	for _, test := range []struct {
+		weights []uint32
+		order   string // of round_robin; "" for any
+	}{
+		{[]uint32{1, 1, 1}, "abcabcabcabc"},
+		{[]uint32{7, 7}, "abababababab"},
+		{[]uint32{5, 1, 1}, "aabacaaaabac"},
+		{[]uint32{200, 100}, "abaabaabaaba"},
+		{[]uint32{math.MaxUint32, 1}, ""},
+		{[]uint32{1000, 999, 998}, ""},
+	} {
+		var endpoints []*Endpoint
+		total := 0.0
+		for _, w := range test.weights {
+			e := connectedEndpoint(t, 10)
+			e.weight = w
+			endpoints = append(endpoints, e)
+			total += float64(w)
+		}
+		t.Run(fmt.Sprint("round robin ", test.weights), func(t *testing.T) {
+			r := new(roundRobin)
+			r.next.Store(math.MaxUint32) // the first is 0
+			p := r.picker(endpoints)
+			var order strings.Builder
+			for range 12 {
+				order.WriteByte("abc"[slices.Index(endpoints, p.Pick(nil))])
+			}
+			if test.order != "" && order.String() != test.order {
+				t.Errorf("picked %s, want %s", order.String(), test.order)
+			}
+		})
+		for name, b := range map[string]balancer{"round robin": new(roundRobin), "random": random{}} {
+			t.Run(fmt.Sprint(name, "'s shares ", test.weights), func(t *testing.T) {
+				const picks = 120_000
+				p := b.picker(endpoints)
+				got := map[*Endpoint]int{}
+				for range picks {
+					got[p.Pick(nil)]++
+				}
+				for i, e := range endpoints {
+					want := float64(test.weights[i]) / total
+					if share := float64(got[e]) / picks; math.Abs(share-want) > 0.01 {
+						t.Errorf("endpoint %d has %.3f of the calls, want %.3f", i, share, want)
+					}
+				}
+			})
+		}
 	}
-	p := new(roundRobin).picker(endpoints)
-	b.ReportAllocs()
-	for b.Loop() {
-		p.Pick(nil)
+}
+
+// TestLeastRequest: Traffic 164: of two, the one with fewer calls for its weight.
+func TestLeastRequest(t *testing.T) {
+	idle, busy, heavy := connectedEndpoint(t, 100), connectedEndpoint(t, 100), connectedEndpoint(t, 100)
+	idle.weight, busy.weight, heavy.weight = 1, 1, 10
+	hold := func(e *Endpoint, n int) {
+		for range n {
+			if _, err := e.conn().Open(t.Context(), &transport.Request{Method: "/test.Test/Stream", Limit: 1 << 20}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	hold(busy, 3)
+	hold(heavy, 3)
+	for _, test := range []struct {
+		name      string
+		endpoints []*Endpoint
+		want      *Endpoint
+	}{
+		{"fewer calls", []*Endpoint{busy, idle}, idle},
+		{"more weight", []*Endpoint{idle, heavy}, heavy},
+		{"more weight, as many calls", []*Endpoint{heavy, busy}, heavy},
+	} {
+		p := leastRequest{}.picker(test.endpoints)
+		for range 20 {
+			if p.Pick(nil) != test.want {
+				t.Errorf("%s: the other one was picked", test.name)
+			}
+		}
+		if p.Pick([]*Endpoint{test.want}) == test.want {
+			t.Errorf("%s: one that was tried is picked again", test.name)
+		}
+	}
+}
+
+// BenchmarkPick measures a pick.
+func BenchmarkPick(b *testing.B) {
+	for _, n := range []int{2, 10, 1000} {
+		var endpoints []*Endpoint
+		one := connectedEndpoint(b, 100)
+		for range n {
+			e := new(Endpoint)
+			e.ready.Store(one.ready.Load())
+			e.weight = 1
+			endpoints = append(endpoints, e)
+		}
+		for name, balancer := range map[string]balancer{"round_robin": new(roundRobin), "least_request": leastRequest{}, "random": random{}} {
+			b.Run(fmt.Sprint(name, "/", n), func(b *testing.B) {
+				p := balancer.picker(endpoints)
+				b.ReportAllocs()
+				for b.Loop() {
+					p.Pick(nil)
+				}
+			})
+		}
 	}
 }

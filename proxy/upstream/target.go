@@ -19,8 +19,8 @@ type Target struct {
 	Authority string
 	// Connections to each address, over which calls are spread in turn; 0 means 1.
 	Connections int
-	// LoadBalancing is gRPC's policy over the resolved addresses: "round_robin" or
-	// "pick_first"; empty means round_robin.
+	// LoadBalancing is the policy over the resolved addresses: "least_request",
+	// "round_robin", "random" or "pick_first"; empty means least_request.
 	LoadBalancing string
 	// ResolveInterval is how often DNS is asked for the addresses again; 0 means
 	// DefaultResolveInterval.
@@ -49,26 +49,27 @@ func (t Target) key() string {
 	return key
 }
 
-// LoadBalancing policies, by gRPC's names.
-const (
-	roundRobinName = "round_robin"
-	pickFirst      = "pick_first"
-)
+// pickFirst is the policy that has all addresses as one endpoint.
+const pickFirst = "pick_first"
 
-// balancer spreads calls over the endpoints of the target. Of pick_first there is one
-// endpoint only.
-func (Target) balancer() balancer { return new(roundRobin) }
+// balancers make the policies of load balancing by their names.
+var balancers = map[string]func() balancer{
+	"":              func() balancer { return leastRequest{} },
+	"least_request": func() balancer { return leastRequest{} },
+	"round_robin":   func() balancer { return new(roundRobin) },
+	"random":        func() balancer { return random{} },
+	pickFirst:       func() balancer { return leastRequest{} }, // of one endpoint
+}
 
 // check refuses what cannot be connected to.
 func (t Target) check() error {
 	if t.Address == "" {
 		return errors.New("the target is empty; expected host:port, dns:///host:port or unix:/path")
 	}
-	switch t.LoadBalancing {
-	case "", roundRobinName, pickFirst:
-		return nil
+	if balancers[t.LoadBalancing] == nil {
+		return fmt.Errorf("the load balancing policy %q is not known; expected least_request, round_robin, random or pick_first", t.LoadBalancing)
 	}
-	return fmt.Errorf("the load balancing policy %q is not known; expected %s or %s", t.LoadBalancing, roundRobinName, pickFirst)
+	return nil
 }
 
 // resolver returns the resolver of the address's scheme: our own for DNS, grpc-go's

@@ -68,7 +68,7 @@ func newConn(t Target, log *slog.Logger) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{target: t, log: log, network: network(parsed), tls: secure, balancer: t.balancer(), changed: make(chan struct{}), open: map[*transport.Conn]*link{}}
+	c := &Conn{target: t, log: log, network: network(parsed), tls: secure, balancer: balancers[t.LoadBalancing](), changed: make(chan struct{}), open: map[*transport.Conn]*link{}}
 	c.authority = t.authority(builder, parsed)
 	c.choice.Store(new(choice))
 	c.ctx, c.cancel = context.WithCancel(context.Background())

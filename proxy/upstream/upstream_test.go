@@ -131,7 +131,7 @@ func TestBalancing(t *testing.T) {
 	}
 	t.Run("round robin", func(t *testing.T) {
 		r, target := names(t, a.address, b.address)
-		conn := get(t, upstream.Target{Address: target})
+		conn := get(t, upstream.Target{Address: target, LoadBalancing: "round_robin"})
 		poll.Until(t, "calls to both", func() bool { return len(seen(conn)) == 2 })
 		if counts := seen(conn); counts[a.address] != 15 || counts[b.address] != 15 {
 			t.Errorf("%v", counts)
@@ -215,7 +215,7 @@ func TestTargets(t *testing.T) {
 		want   string
 	}{
 		{upstream.Target{}, "the target is empty"},
-		{upstream.Target{Address: "a:1", LoadBalancing: "best"}, `the load balancing policy "best" is not known; expected round_robin or pick_first`},
+		{upstream.Target{Address: "a:1", LoadBalancing: "best"}, `the load balancing policy "best" is not known; expected least_request, round_robin, random or pick_first`},
 		{upstream.Target{Address: "dns:///"}, "missing address"},
 		{upstream.Target{Address: "unix://host/path"}, "unix://host/path"},
 	} {

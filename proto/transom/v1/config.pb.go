@@ -984,9 +984,9 @@ type GrpcUpstream struct {
 	Connections uint32 `protobuf:"varint,3,opt,name=connections,proto3" json:"connections,omitempty"`
 	// The :authority to send. Default: the target's.
 	Authority string `protobuf:"bytes,4,opt,name=authority,proto3" json:"authority,omitempty"`
-	// How calls are spread over the resolved addresses, by gRPC's names:
-	// "round_robin", or "pick_first" for the first that answers. Default:
-	// "round_robin".
+	// How calls are spread over the resolved addresses: "least_request" takes the one
+	// with fewer calls under way of two at random, "round_robin" each in turn, "random"
+	// any, "pick_first" the first that answers. Default: "least_request".
 	LoadBalancingPolicy string `protobuf:"bytes,5,opt,name=load_balancing_policy,json=loadBalancingPolicy,proto3" json:"load_balancing_policy,omitempty"`
 	// Ping a quiet connection that has calls after this long, at least 10 s, and
 	// leave it where no answer comes within 10 s. Default: off.
