@@ -65,15 +65,21 @@ func TestNoRoom(t *testing.T) {
 			}
 		})
 		ctx := transport.WithRoom(t.Context(), testLimit)
-		request := func() *transport.Request {
-			return &transport.Request{Method: "/test.Test/Unary", Limit: testLimit, Message: mem.BufferSlice{mem.SliceBuffer("x")}}
+		call := func() (mem.BufferSlice, error) { // Call takes streams, and channels, of other bubbles
+			stream, err := conn.Open(ctx, &transport.Request{Method: "/test.Test/Unary", Limit: testLimit})
+			if err != nil {
+				return nil, err
+			}
+			_ = stream.Send(mem.BufferSlice{mem.SliceBuffer("x")})
+			_ = stream.CloseSend()
+			return stream.Recv()
 		}
-		held, err := conn.Call(ctx, request())
+		held, err := call()
 		if err != nil {
 			t.Fatal(err)
 		}
 		begun := time.Now()
-		if _, err = conn.Call(ctx, request()); err != transport.ErrNoRoom {
+		if _, err = call(); err != transport.ErrNoRoom {
 			t.Errorf("the second call ended with %v", err)
 		}
 		if waited := time.Since(begun); waited != 30*time.Second {
@@ -82,7 +88,7 @@ func TestNoRoom(t *testing.T) {
 		if got := <-reset; got != http2.ErrCodeCancel {
 			t.Errorf("the backend is told %v", got)
 		}
-		held.Message.Free()
+		held.Free()
 		if n := transport.RoomOf(ctx).Held(); n != 0 {
 			t.Errorf("%d bytes are held at the end", n)
 		}
