@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -170,7 +171,7 @@ type authBench struct {
 }
 
 // newAuthBench compiles a configuration that must be good.
-func newAuthBench(t testing.TB, config *transomv1.Config) *authBench {
+func newAuthBench(t testing.TB, config *transomv1.Config, kinds ...Kind) *authBench {
 	t.Helper()
 	clock := &testClock{at: noon}
 	state := NewState(StateOptions{Log: slog.New(slog.DiscardHandler), Now: clock.now})
@@ -180,7 +181,7 @@ func newAuthBench(t testing.TB, config *transomv1.Config) *authBench {
 		}
 	})
 	b := &authBench{clock: clock, state: state}
-	c, problems := New(append(Kinds(), generationOf(&b.generation)), Environment{Config: config, State: state, Log: slog.New(slog.DiscardHandler), Directory: t.TempDir()})
+	c, problems := New(append(slices.Clone(kinds), generationOf(&b.generation)), Environment{Config: config, State: state, Log: slog.New(slog.DiscardHandler), Directory: t.TempDir()})
 	t.Cleanup(c.Close)
 	if len(problems) > 0 {
 		t.Fatal(problems.Error())

@@ -38,6 +38,11 @@ func forwardClaim(claim string) (forwardedClaim, error) {
 	return forwardedClaim{claim: claim, name: claimMetadataPrefix + name}, nil
 }
 
+// forwardAs is a claim whose name forwardClaim has found good.
+func forwardAs(claim string) forwardedClaim {
+	return forwardedClaim{claim: claim, name: claimMetadataPrefix + strings.ToLower(claim)}
+}
+
 // identityMetadata is what a backend is told of an identity.
 func identityMetadata(id *Identity, forward []forwardedClaim) []string {
 	m := proxy.Metadata{principalMetadata, metadataValue(id.Principal, false)}

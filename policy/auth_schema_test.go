@@ -12,6 +12,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 // authSchema is a service with a login of its own. Its file has the path of
@@ -94,3 +96,8 @@ func messageOf(t testing.TB, name protoreflect.Name, data []byte) *dynamicpb.Mes
 
 // notWire is no message of any type.
 var notWire = protowire.AppendTag(nil, 1, protowire.BytesType)
+
+func shopTarget(method protoreflect.Name, p *transomv1.Policy) Target {
+	return Target{Method: shopMethod(method), RPC: "shop.v1.Shop/" + string(method),
+		Layers: []Layer{{Policy: p, Where: "shop.proto:3:7", Exact: true}}}
+}

@@ -123,7 +123,7 @@ func (c *Compiler) Compile(t Target) (*Set, Problems) {
 	s := newScope(c.generation, t)
 	s.takeBack()
 	s.leaveInapplicable()
-	s.refuseNotYet()
+	s.refuseUnknown(c.kinds)
 	s.checkValues()
 	var parts []Part
 	for _, k := range c.kinds {

@@ -15,7 +15,7 @@ import (
 
 func TestConcurrencyBoundsWhatRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newBench(t, StateOptions{}).set(`concurrency { max: 3 queue: 100 queue_timeout { seconds: 60 } }`)
+		s := newBench(t, StateOptions{}, concurrencyKind()).set(`concurrency { max: 3 queue: 100 queue_timeout { seconds: 60 } }`)
 		var running, most atomic.Int32
 		var wg sync.WaitGroup
 		for range 50 {
@@ -51,7 +51,7 @@ func gateIsEmpty(t *testing.T, s *Set) {
 
 func TestConcurrencyQueueIsFirstInFirstOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newBench(t, StateOptions{}).set(`concurrency { max: 1 queue: 5 queue_timeout { seconds: 60 } }`)
+		s := newBench(t, StateOptions{}, concurrencyKind()).set(`concurrency { max: 1 queue: 5 queue_timeout { seconds: 60 } }`)
 		first := request("192.0.2.1")
 		if err := admit(s, first); err != nil {
 			t.Fatal(err)
@@ -85,7 +85,7 @@ func TestConcurrencyQueueIsFirstInFirstOut(t *testing.T) {
 
 func TestConcurrencyQueueEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newBench(t, StateOptions{}).set(`concurrency { max: 1 queue: 2 queue_timeout { seconds: 2 } }`)
+		s := newBench(t, StateOptions{}, concurrencyKind()).set(`concurrency { max: 1 queue: 2 queue_timeout { seconds: 2 } }`)
 		first := request("192.0.2.1")
 		if err := admit(s, first); err != nil {
 			t.Fatal(err)
@@ -123,7 +123,7 @@ func TestConcurrencyQueueEnds(t *testing.T) {
 
 func TestConcurrencySurvivesAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, StateOptions{})
+		b := newBench(t, StateOptions{}, concurrencyKind())
 		before := b.set(`concurrency { max: 2 }`)
 		one, two := request("192.0.2.1"), request("192.0.2.1")
 		if admit(before, one) != nil || admit(before, two) != nil {
@@ -152,7 +152,7 @@ func TestConcurrencySurvivesAReload(t *testing.T) {
 }
 
 func TestWrongConcurrency(t *testing.T) {
-	b := newBench(t, StateOptions{})
+	b := newBench(t, StateOptions{}, concurrencyKind())
 	b.refused(`concurrency {}`, "concurrency.max", "1 to")
 	b.refused(`concurrency { max: 4000000000 }`, "concurrency.max")
 	b.refused(`concurrency { max: 1 queue: 4000000000 }`, "concurrency.queue")
@@ -161,7 +161,7 @@ func TestWrongConcurrency(t *testing.T) {
 }
 
 func BenchmarkConcurrency(b *testing.B) {
-	s := newBench(b, StateOptions{}).set(`concurrency { max: 100 }`)
+	s := newBench(b, StateOptions{}, concurrencyKind()).set(`concurrency { max: 100 }`)
 	r := request("192.0.2.1")
 	b.ReportAllocs()
 	for b.Loop() {

@@ -3,7 +3,6 @@ package policy
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"testing"
 	"time"
 
@@ -12,31 +11,11 @@ import (
 	"github.com/transom-gateway/transom/internal/redistest"
 )
 
-// watchedCredential watches a credential and returns the channel that is told of its end.
-func watchedCredential(t *testing.T, c Credential) <-chan error {
-	t.Helper()
-	ended := make(chan error, 1)
-	t.Cleanup(c.Watch(func(err error) { ended <- err }))
-	return ended
-}
-
-func wantEnd(t *testing.T, ended <-chan error, what string) {
-	t.Helper()
-	select {
-	case err := <-ended:
-		if !errors.Is(err, ErrExpired) {
-			t.Errorf("%s: it ended with %v", what, err)
-		}
-	case <-time.After(time.Minute):
-		t.Errorf("%s: it did not end", what)
-	}
-}
-
-// TestCredentialsEnd: Semantics 308: a stream's credential ends at its end and at
+// TestTokensEnd: Semantics 308: a stream's credential ends at its end and at
 // logout, whatever store knows of it and whatever that store's clock says.
-func TestCredentialsEnd(t *testing.T) { eachClock(t, testCredentialsEnd) }
+func TestTokensEnd(t *testing.T) { eachClock(t, testTokensEnd) }
 
-func testCredentialsEnd(t *testing.T, server *redistest.Server) {
+func testTokensEnd(t *testing.T, server *redistest.Server) {
 	watch := newCredentialWatch(time.Now)
 	t.Cleanup(func() { _ = watch.Close() })
 	options, err := redis.ParseURL(server.URL)
@@ -46,36 +25,6 @@ func testCredentialsEnd(t *testing.T, server *redistest.Server) {
 	client := redis.NewClient(options)
 	t.Cleanup(func() { _ = client.Close() })
 	shared := &redisStore{client: client, timeout: 5 * time.Second, prefix: "expiry:"}
-	for name, store := range map[string]sessionStore{
-		"memory": newMemorySessions(time.Now), "Redis": &redisSessions{redis: shared, now: time.Now},
-	} {
-		t.Run("a session in "+name, func(t *testing.T) {
-			open := func(idle time.Duration) sessionKey {
-				_, key := newSessionID()
-				s := &session{Principal: "ada", Ends: time.Now().Add(time.Hour)}
-				s.prepare()
-				if err := store.create(t.Context(), key, s, idle); err != nil {
-					t.Fatal(err)
-				}
-				return key
-			}
-			short, out, live := open(300*time.Millisecond), open(time.Hour), open(time.Hour)
-			follow := func(key sessionKey) <-chan error {
-				return watchedCredential(t, watch.credential(ending{store: sessionEndings{store}, key: key}))
-			}
-			idle, loggedOut, goesOn := follow(short), follow(out), follow(live)
-			if err := store.revoke(t.Context(), out); err != nil {
-				t.Fatal(err)
-			}
-			wantEnd(t, loggedOut, "a logout")
-			wantEnd(t, idle, "a session that is not used")
-			select {
-			case err := <-goesOn:
-				t.Errorf("a live session ended with %v", err)
-			default:
-			}
-		})
-	}
 	for name, store := range map[string]revocationStore{
 		"memory": newMemoryRevocations(time.Now), "Redis": &redisRevocations{redis: shared, now: time.Now},
 	} {
@@ -112,17 +61,17 @@ func testCredentialsEnd(t *testing.T, server *redistest.Server) {
 // TestKeepStreams: Semantics 308: with on_expiry: KEEP nothing watches, nor for a
 // unary call.
 func TestKeepStreams(t *testing.T) {
-	b := secretBench(t, nil)
-	for policy, streams := range map[string]bool{`auth { jwt {} }`: true, `auth { jwt {} on_expiry: END }`: true, `auth { jwt {} on_expiry: KEEP }`: false} {
+	b := secretBench(t, nil, tokenKinds()...)
+	for text, streams := range map[string]bool{`auth { jwt {} }`: true, `auth { jwt {} on_expiry: END }`: true, `auth { jwt {} on_expiry: KEEP }`: false} {
 		for _, stream := range []bool{true, false} {
-			set := mustCompile(t, b.Compiler, Target{Layers: layersOf(t, policy)})
+			set := mustCompile(t, b.Compiler, Target{Layers: layersOf(t, text)})
 			r := withToken(secretToken(t, nil))
 			r.Stream = stream
 			if _, err := set.Admit(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}
 			if watched := r.Credential != nil; watched != (streams && stream) {
-				t.Errorf("%s, a stream: %v: watched: %v", policy, stream, watched)
+				t.Errorf("%s, a stream: %v: watched: %v", text, stream, watched)
 			}
 		}
 	}

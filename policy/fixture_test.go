@@ -44,9 +44,11 @@ type bench struct {
 	config   *transomv1.Config
 	method   protoreflect.MethodDescriptor
 	observer Observer
+	kinds    []Kind
 }
 
-func newBench(t testing.TB, options StateOptions) *bench {
+// newBench makes the bench of some kinds.
+func newBench(t testing.TB, options StateOptions, kinds ...Kind) *bench {
 	t.Helper()
 	state := NewState(options)
 	t.Cleanup(func() {
@@ -54,7 +56,7 @@ func newBench(t testing.TB, options StateOptions) *bench {
 			t.Error(err)
 		}
 	})
-	return &bench{t: t, state: state, config: &transomv1.Config{}, method: testMethod("UnaryCall")}
+	return &bench{t: t, state: state, config: &transomv1.Config{}, method: testMethod("UnaryCall"), kinds: kinds}
 }
 
 func testMethod(name protoreflect.Name) protoreflect.MethodDescriptor {
@@ -62,20 +64,20 @@ func testMethod(name protoreflect.Name) protoreflect.MethodDescriptor {
 }
 
 // compile makes the Set of a policy in text form.
-func (b *bench) compile(policy string) (*Set, Problems) {
+func (b *bench) compile(text string) (*Set, Problems) {
 	b.t.Helper()
-	c, problems := New(Kinds(), Environment{Config: b.config, State: b.state, Observer: b.observer})
+	c, problems := New(b.kinds, Environment{Config: b.config, State: b.state, Observer: b.observer})
 	b.t.Cleanup(c.Close)
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	return c.Compile(b.target(policy))
+	return c.Compile(b.target(text))
 }
 
-func (b *bench) target(policy string) Target {
+func (b *bench) target(text string) Target {
 	b.t.Helper()
 	p := &transomv1.Policy{}
-	if err := prototext.Unmarshal([]byte(policy), p); err != nil {
+	if err := prototext.Unmarshal([]byte(text), p); err != nil {
 		b.t.Fatal(err)
 	}
 	t := Target{Method: b.method, RPC: "plain", Layers: []Layer{{Policy: p, Where: "test.proto:7:3", Exact: true}}}
@@ -85,9 +87,9 @@ func (b *bench) target(policy string) Target {
 	return t
 }
 
-func (b *bench) set(policy string) *Set {
+func (b *bench) set(text string) *Set {
 	b.t.Helper()
-	s, problems := b.compile(policy)
+	s, problems := b.compile(text)
 	if len(problems) > 0 {
 		b.t.Fatalf("the policy does not compile:\n%v", problems)
 	}
@@ -95,20 +97,20 @@ func (b *bench) set(policy string) *Set {
 }
 
 // refused compiles what must not compile, and looks for words in the problems.
-func (b *bench) refused(policy string, words ...string) {
+func (b *bench) refused(text string, words ...string) {
 	b.t.Helper()
-	_, problems := b.compile(policy)
+	_, problems := b.compile(text)
 	if len(problems) == 0 {
-		b.t.Errorf("%s compiled, want a problem about %q", policy, words)
+		b.t.Errorf("%s compiled, want a problem about %q", text, words)
 		return
 	}
 	for _, word := range words {
 		if !strings.Contains(problems.Error(), word) {
-			b.t.Errorf("%s: found the problem %q, want words %q", policy, problems, word)
+			b.t.Errorf("%s: found the problem %q, want words %q", text, problems, word)
 		}
 	}
 	if p := problems[0]; p.File != "test.proto" || p.Line != 7 || p.Column != 3 {
-		b.t.Errorf("%s: the problem %q has no place", policy, p)
+		b.t.Errorf("%s: the problem %q has no place", text, p)
 	}
 }
 

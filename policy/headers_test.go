@@ -114,7 +114,7 @@ func FuzzTemplate(f *testing.F) {
 }
 
 func TestRequestHeaders(t *testing.T) {
-	s := newBench(t, StateOptions{}).set(`headers { request {
+	s := newBench(t, StateOptions{}, headersKind(), limitsKind()).set(`headers { request {
 		remove: "X-Drop"
 		set { key: "X-User" value: "${principal}" }
 		set { key: "x-nobody" value: "${header.absent}" }
@@ -131,10 +131,15 @@ func TestRequestHeaders(t *testing.T) {
 	}
 }
 
+// hidingKind keeps a cookie from backends, as kinds with credentials do.
+func hidingKind(cookie string) Kind {
+	return Kind{Field: "auth", Open: func(g *Generation) { g.HideCookie(cookie) }, Compile: func(*Scope) Part { return nil }}
+}
+
 // TestSetHeaderHasNoTwin: what the operator sets or removes goes in every spelling
 // of the client's (Semantics 305).
 func TestSetHeaderHasNoTwin(t *testing.T) {
-	s := newBench(t, StateOptions{}).set(`headers { request {
+	s := newBench(t, StateOptions{}, headersKind(), hidingKind("__Host-transom-session")).set(`headers { request {
 		remove: "X-Drop"
 		set { key: "X-User" value: "${principal}" }
 		set { key: "x-cookie" value: "${header.cookie}" }
@@ -154,7 +159,7 @@ func TestSetHeaderHasNoTwin(t *testing.T) {
 }
 
 func TestResponseHeaders(t *testing.T) {
-	s := newBench(t, StateOptions{}).set(`headers { response {
+	s := newBench(t, StateOptions{}, headersKind(), limitsKind()).set(`headers { response {
 		remove: "server"
 		set { key: "x-request-id" value: "${request_id}" }
 		add { key: "link" value: "<${path}>; rel=self" }
@@ -192,7 +197,7 @@ func TestSecurityHeaders(t *testing.T) {
 			http.Header{"X-Frame-Options": {"SAMEORIGIN"}}, http.Header{"X-Frame-Options": {"DENY"}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := newBench(t, StateOptions{}).set(`headers { security { ` + test.policy + ` } }`)
+			s := newBench(t, StateOptions{}, headersKind(), limitsKind()).set(`headers { security { ` + test.policy + ` } }`)
 			r := request("192.0.2.1")
 			r.HTTP.TLS = &tls.ConnectionState{}
 			if test.cleartext {
@@ -211,7 +216,7 @@ func TestSecurityHeaders(t *testing.T) {
 }
 
 func TestHeadersSetting(t *testing.T) {
-	b := newBench(t, StateOptions{})
+	b := newBench(t, StateOptions{}, headersKind(), limitsKind())
 	if len(b.set(`headers {}`).Parts()) > 0 {
 		t.Error("an empty headers policy is a policy")
 	}
@@ -238,7 +243,7 @@ func TestHeadersSetting(t *testing.T) {
 }
 
 func TestHeaderLimit(t *testing.T) {
-	s := newBench(t, StateOptions{}).set(`limits { max_header_bytes: 100 }`)
+	s := newBench(t, StateOptions{}, headersKind(), limitsKind()).set(`limits { max_header_bytes: 100 }`)
 	small := request("192.0.2.1", "X-A: "+strings.Repeat("x", 100-len("host: gateway.example\r\nX-A: \r\n")))
 	if err := admit(s, small); err != nil {
 		t.Errorf("a header of 100 bytes: %v", err)
@@ -256,17 +261,7 @@ func TestHeaderLimit(t *testing.T) {
 	if info, ok := details[0].(*errdetails.ErrorInfo); !ok || info.Reason != "HEADER_TOO_LARGE" {
 		t.Errorf("found details %v", details)
 	}
-	if len(newBench(t, StateOptions{}).set(`limits { max_body_bytes: 5 }`).Parts()) > 0 {
+	if len(newBench(t, StateOptions{}, headersKind(), limitsKind()).set(`limits { max_body_bytes: 5 }`).Parts()) > 0 {
 		t.Error("limits of bodies are a policy; they are the edges' business")
-	}
-}
-
-func TestWithHTTPStatus(t *testing.T) {
-	if WithHTTPStatus(nil, 431) != nil {
-		t.Error("no error became one")
-	}
-	err := WithHTTPStatus(status.Error(codes.NotFound, "gone"), 410)
-	if s, ok := status.FromError(err); !ok || s.Code() != codes.NotFound || s.Message() != "gone" {
-		t.Errorf("found %v, want the status", s)
 	}
 }

@@ -138,11 +138,11 @@ func (i *tokenIssuer) readKeys(g *Generation, config *transomv1.JwtIssuer) (fiel
 			return ".algorithms", fmt.Errorf("found %q, expected some of %v", a, known)
 		}
 	}
-	switch keys := config.GetKeys().(type) {
+	switch k := config.GetKeys().(type) {
 	case *transomv1.JwtIssuer_Secret:
-		return ".secret", i.readSecret(g, keys.Secret, config.GetKeyId())
+		return ".secret", i.readSecret(g, k.Secret, config.GetKeyId())
 	case *transomv1.JwtIssuer_PublicKey:
-		text, err := g.Secret(keys.PublicKey)
+		text, err := g.Secret(k.PublicKey)
 		if err != nil {
 			return ".public_key", err
 		}
@@ -152,10 +152,10 @@ func (i *tokenIssuer) readKeys(g *Generation, config *transomv1.JwtIssuer) (fiel
 		}
 		return ".public_key", i.fix(key)
 	case *transomv1.JwtIssuer_JwksFile:
-		i.source, err = openKeyFile(g, g.Path(keys.JwksFile))
+		i.source, err = openKeyFile(g, g.Path(k.JwksFile))
 		return ".jwks_file", err
 	case *transomv1.JwtIssuer_JwksUrl:
-		i.source, err = openConfiguredURL(g, keys.JwksUrl, config)
+		i.source, err = openConfiguredURL(g, k.JwksUrl, config)
 		return ".jwks_url", err
 	}
 	return "", fmt.Errorf("found no keys, expected one of jwks_url, jwks_file, public_key, secret")

@@ -8,7 +8,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -106,5 +109,57 @@ func TestWeakKeysAreForNothing(t *testing.T) {
 		if got := algorithmsOf(key); got != nil {
 			t.Errorf("%s is good for %v", name, got)
 		}
+	}
+}
+
+// TestKeyPurposeObeyed: Semantics 325: what a key says of its use, operations and algorithm is obeyed,
+// by the exact names.
+func TestKeyPurposeObeyed(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		more string
+		want bool
+	}{
+		{``, true},
+		{`,"use":"sig"`, true},
+		{`,"use":""`, false},
+		{`,"use":"enc"`, false},
+		{`,"use":"SIG"`, false},
+		{`,"use":null`, false},
+		{`,"use":["sig"]`, false},
+		{`,"USE":"enc"`, true},
+		{`,"Use":"sig","use":"enc"`, false},
+		{`,"use":"enc","Use":"sig"`, false},
+		{`,"use":"enc","use":"sig"`, false},
+		{`,"key_ops":[]`, false},
+		{`,"key_ops":null`, false},
+		{`,"key_ops":"verify"`, false},
+		{`,"key_ops":["sign"]`, false},
+		{`,"key_ops":["Verify"]`, false},
+		{`,"key_ops":["sign","verify"]`, true},
+		{`,"key_ops":["verify"],"use":"enc"`, false},
+		{`,"alg":"PS256"`, true},
+		{`,"alg":""`, false},
+		{`,"alg":null`, false},
+		{`,"alg":"ps256"`, false},
+		{`,"alg":"ES256"`, false},
+		{`,"kid":7`, false},
+		{`,"kid":null`, false},
+	} {
+		n, err := json.Marshal(base64.RawURLEncoding.EncodeToString(key.N.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = parseKeySet(fmt.Appendf(nil, `{"keys":[{"kty":"RSA","e":"AQAB","n":%s%s}]}`, n, c.more), false)
+		if (err == nil) != c.want {
+			t.Errorf("a key with %s: usable %t, expected %t", c.more, err == nil, c.want)
+		}
+	}
+	if _, err := parseKeySet(fmt.Appendf(nil, `{"Keys":[{"kty":"RSA","e":"AQAB","n":%q}]}`,
+		base64.RawURLEncoding.EncodeToString(key.N.Bytes())), false); err == nil {
+		t.Error("the member Keys was taken for keys")
 	}
 }

@@ -16,29 +16,6 @@ import (
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// secretBench accepts tokens of one issuer with a secret.
-func secretBench(t testing.TB, edit func(*transomv1.JwtIssuer)) *authBench {
-	t.Helper()
-	return newAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{jwtIssuer(func(i *transomv1.JwtIssuer) {
-		i.Keys = &transomv1.JwtIssuer_Secret{Secret: testKeys().secret}
-		if edit != nil {
-			edit(i)
-		}
-	})}}})
-}
-
-func secretToken(t testing.TB, claims map[string]any) string {
-	t.Helper()
-	return token(t, jwt.SigningMethodHS256, []byte(testKeys().secret), nil, goodClaims(claims))
-}
-
-func wantCode(t testing.TB, err error, want codes.Code) {
-	t.Helper()
-	if got := status.Code(err); got != want {
-		t.Errorf("got %v (%v), want %v", got, err, want)
-	}
-}
-
 func TestEveryAlgorithmIsVerified(t *testing.T) {
 	k := testKeys()
 	for _, test := range []struct {
@@ -64,7 +41,7 @@ func TestEveryAlgorithmIsVerified(t *testing.T) {
 				if test.public != nil {
 					i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: publicPEM(t, test.public)}
 				}
-			})
+			}, tokenKinds()...)
 			r := withToken(token(t, test.method, test.private, map[string]any{"kid": "whatever"}, goodClaims(nil)))
 			if err := letIn(b.set(t, jwtPolicy(nil)), r); err != nil {
 				t.Fatal(err)
@@ -78,7 +55,7 @@ func TestEveryAlgorithmIsVerified(t *testing.T) {
 }
 
 func TestTokenSources(t *testing.T) {
-	b := secretBench(t, nil)
+	b := secretBench(t, nil, tokenKinds()...)
 	good, bad := secretToken(t, nil), "x.y.z"
 	plain := b.set(t, jwtPolicy(nil))
 	wide := b.set(t, jwtPolicy(func(j *transomv1.JwtAuth) { j.AllowQuery, j.Cookie = true, "token" }))
@@ -154,7 +131,7 @@ func TestWhatAMethodDemandsOfTokens(t *testing.T) {
 	b := newAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{
 		{Issuer: "a", Audience: "books", Keys: &transomv1.JwtIssuer_Secret{Secret: testKeys().secret}},
 		{Issuer: "b", Keys: &transomv1.JwtIssuer_Secret{Secret: strings.Repeat("b", 32)}, PrincipalClaim: "email", RolesClaim: "realm_access.roles"},
-	}}})
+	}}}, tokenKinds()...)
 	a := func(more map[string]any) string {
 		claims := goodClaims(map[string]any{"iss": "a", "aud": "books"})
 		for n, v := range more {
@@ -199,7 +176,7 @@ func TestWhatAMethodDemandsOfTokens(t *testing.T) {
 }
 
 func TestCachedTokenExpires(t *testing.T) {
-	b := secretBench(t, nil)
+	b := secretBench(t, nil, tokenKinds()...)
 	set := b.set(t, jwtPolicy(nil))
 	tok := secretToken(t, map[string]any{"exp": noon.Add(time.Minute).Unix()})
 	wantCode(t, letIn(set, withToken(tok)), codes.OK)
@@ -212,7 +189,7 @@ func TestCachedTokenExpires(t *testing.T) {
 func TestIdentityReachesTheBackend(t *testing.T) {
 	b := secretBench(t, func(i *transomv1.JwtIssuer) {
 		i.ForwardClaims = []string{"email", "age", "admin", "org", "Big", "address.city", "missing"}
-	})
+	}, tokenKinds()...)
 	set := b.set(t, jwtPolicy(nil))
 	r := withToken(secretToken(t, map[string]any{
 		"sub": "Zoë 100%", "roles": []string{"a,b", "c"}, "email": "zoë@x", "age": 41, "admin": true, "Big": 9007199254740993,
@@ -267,7 +244,7 @@ func TestTokenCacheIsBounded(t *testing.T) {
 }
 
 func BenchmarkCachedTokenAndRoles(b *testing.B) {
-	bench := secretBench(b, nil)
+	bench := secretBench(b, nil, tokenKinds()...)
 	policy := jwtPolicy(nil)
 	policy.Auth.Roles = []string{"admin"}
 	set := bench.set(b, policy)
@@ -283,20 +260,22 @@ func BenchmarkCachedTokenAndRoles(b *testing.B) {
 	}
 }
 
-// tokensOf is what a method demands of tokens.
-func tokensOf(s *Set) *tokenAuth {
-	p, _ := Find[*authPolicy](s)
-	return p.authenticators[0].(*tokenAuth)
+// tokenKinds are auth by tokens alone.
+func tokenKinds() []Kind { return []Kind{callersKind(tokenMechanism()), authorizeKind()} }
+
+// tokensOf is what a method demands of tokens that takes those of all issuers.
+func tokensOf(b *authBench) *tokenAuth {
+	all := issuersOf(b.generation)
+	return &tokenAuth{accepted: all.list, issuers: all}
 }
 
 func BenchmarkColdRS256(b *testing.B) {
 	k := testKeys()
 	bench := secretBench(b, func(i *transomv1.JwtIssuer) {
 		i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: publicPEM(b, &k.rsa.PublicKey)}
-	})
-	set := bench.set(b, jwtPolicy(nil))
+	}, tokenKinds()...)
 	raw := token(b, jwt.SigningMethodRS256, k.rsa, nil, goodClaims(nil))
-	tokens := tokensOf(set)
+	tokens := tokensOf(bench)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := tokens.verify(context.Background(), raw); err != nil {

@@ -44,12 +44,12 @@ func (p *logoutPolicy) Admit(ctx context.Context, r *Request) (context.Context, 
 // lives.
 func (p *logoutPolicy) Reply(ctx context.Context, r *Request, message []byte) ([]byte, error) {
 	key, sent, ok := p.sessions.key(r.HTTP.Header)
-	token, err := p.token(ctx, r)
+	named, err := p.token(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	if p.all {
-		if err := p.endAll(ctx, r, token, key, ok); err != nil {
+		if err := p.endAll(ctx, r, named, key, ok); err != nil {
 			return nil, errSessionsAway
 		}
 	}
@@ -58,7 +58,7 @@ func (p *logoutPolicy) Reply(ctx context.Context, r *Request, message []byte) ([
 			return nil, errSessionsAway
 		}
 	}
-	if err := p.tokens.revoke(ctx, token); err != nil {
+	if err := p.tokens.revoke(ctx, named); err != nil {
 		return nil, errRevokedAway
 	}
 	p.open.look()

@@ -40,7 +40,7 @@ func TestWhatARefusedCallUsesUp(t *testing.T) {
 		{"good", "ada", `{"name": "long", "slug": "long", "author": "x", "last": 1}`, codes.OK, "", "r=99", "r=99", "r=99"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := secretBench(t, nil).Compiler
+			c := secretBench(t, nil, Kinds()...).Compiler
 			set := mustCompile(t, c, Target{Method: method, RPC: "rules.v1.Rules/Put", Extensions: schemaExtensions{registry},
 				Layers: []Layer{{Policy: p, Where: "rules.proto:1:1"}}})
 			r := newCall(nil)

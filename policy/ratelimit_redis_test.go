@@ -31,7 +31,7 @@ func process(t testing.TB, server *redistest.Server) *bench {
 
 // hasty is a process with the timeout that gateways have.
 func hasty(t testing.TB, server *redistest.Server) *bench {
-	b := newBench(t, StateOptions{})
+	b := newBench(t, StateOptions{}, earlyLimits(), lateLimits())
 	b.config = &transomv1.Config{Stores: &transomv1.Stores{Redis: &transomv1.RedisStore{Url: server.URL}}}
 	return b
 }
@@ -183,7 +183,7 @@ func testRedisCountsAsMemoryDoes(t *testing.T, server *redistest.Server) {
 		"requests: 1000 per { seconds: 31536000 } burst: 333", "requests: 11 per { seconds: 3600 } burst: 1",
 	} {
 		shared := process(t, server).set(`rate_limit { ` + figures + ` }`)
-		own := newBench(t, StateOptions{}).set(`rate_limit { ` + figures + ` }`)
+		own := newBench(t, StateOptions{}, earlyLimits(), lateLimits()).set(`rate_limit { ` + figures + ` }`)
 		for i := range 400 {
 			a, b := request("192.0.2.1"), request("192.0.2.1")
 			errA, errB := admit(shared, a), admit(own, b)

@@ -16,7 +16,7 @@ import (
 
 func TestRateLimitRefusesAndTellsTheClient(t *testing.T) {
 	now := newClock()
-	b := newBench(t, StateOptions{Now: now.Now})
+	b := newBench(t, StateOptions{Now: now.Now}, earlyLimits(), lateLimits())
 	s := b.set(`rate_limit { requests: 3 per { seconds: 60 } }`)
 	for i := range 3 {
 		r := request("192.0.2.1")
@@ -97,7 +97,7 @@ func TestRateLimitKeys(t *testing.T) {
 		}, "ynyy"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := newBench(t, StateOptions{Now: newClock().Now})
+			b := newBench(t, StateOptions{Now: newClock().Now}, earlyLimits(), lateLimits())
 			s := b.set(`rate_limit { requests: 1 per { seconds: 60 } ` + test.rule + ` }`)
 			got := ""
 			for _, r := range test.calls {
@@ -116,7 +116,7 @@ func TestRateLimitKeys(t *testing.T) {
 
 func TestARefusalChargesNoOtherLimit(t *testing.T) {
 	now := newClock()
-	b := newBench(t, StateOptions{Now: now.Now})
+	b := newBench(t, StateOptions{Now: now.Now}, earlyLimits(), lateLimits())
 	s := b.set(`
 		rate_limit { requests: 10 per { seconds: 3600 } name: "wide" }
 		rate_limit { requests: 1 per { seconds: 1 } name: "narrow" }`)
@@ -133,26 +133,8 @@ func TestARefusalChargesNoOtherLimit(t *testing.T) {
 	}
 }
 
-func TestLimitsByAddressComeBeforeAuth(t *testing.T) {
-	b := newBench(t, StateOptions{})
-	s := b.set(`
-		auth { anonymous {} }
-		rate_limit { requests: 1 key: CLIENT_IP }
-		rate_limit { requests: 5 key: PRINCIPAL }`)
-	if n := len(s.Parts()); n < 2 {
-		t.Fatalf("%d policies, want one before and one after auth", n)
-	}
-	r := request("192.0.2.1")
-	if err := admit(s, r); err != nil {
-		t.Fatal(err)
-	}
-	if got := strings.Join(r.ResponseHeader.Values("RateLimit"), " | "); !strings.HasPrefix(got, `"client_ip";r=0`) || !strings.Contains(got, ` | "principal";r=4`) {
-		t.Errorf("RateLimit: %s", got)
-	}
-}
-
 func TestBucketsSurviveAReload(t *testing.T) {
-	b := newBench(t, StateOptions{Now: newClock().Now})
+	b := newBench(t, StateOptions{Now: newClock().Now}, earlyLimits(), lateLimits())
 	same := `rate_limit { requests: 2 per { seconds: 60 } }`
 	_ = admit(b.set(same), request("192.0.2.1"))
 	s := b.set(same)
@@ -166,7 +148,7 @@ func TestBucketsSurviveAReload(t *testing.T) {
 }
 
 func TestANameSharesBucketsBetweenMethods(t *testing.T) {
-	b := newBench(t, StateOptions{Now: newClock().Now})
+	b := newBench(t, StateOptions{Now: newClock().Now}, earlyLimits(), lateLimits())
 	one := b.set(`rate_limit { requests: 2 name: "api" }`)
 	own := b.set(`rate_limit { requests: 2 }`)
 	b.method = testMethod("EmptyCall")
@@ -182,8 +164,8 @@ func TestANameSharesBucketsBetweenMethods(t *testing.T) {
 }
 
 func TestANameStandsForOneLimit(t *testing.T) {
-	b := newBench(t, StateOptions{})
-	c, _ := New(Kinds(), Environment{State: b.state})
+	b := newBench(t, StateOptions{}, earlyLimits(), lateLimits())
+	c, _ := New([]Kind{earlyLimits(), lateLimits()}, Environment{State: b.state})
 	t.Cleanup(c.Close)
 	if _, problems := c.Compile(b.target(`rate_limit { requests: 2 name: "api" }`)); len(problems) > 0 {
 		t.Fatal(problems)
@@ -199,12 +181,12 @@ func TestANameStandsForOneLimit(t *testing.T) {
 }
 
 func TestManyLimits(t *testing.T) {
-	b := newBench(t, StateOptions{Now: newClock().Now})
-	policy := ""
+	b := newBench(t, StateOptions{Now: newClock().Now}, earlyLimits(), lateLimits())
+	text := ""
 	for i := range 2 * maxOnStack {
-		policy += `rate_limit { requests: ` + strconv.Itoa(5+i) + ` key: ROUTE }`
+		text += `rate_limit { requests: ` + strconv.Itoa(5+i) + ` key: ROUTE }`
 	}
-	s := b.set(policy)
+	s := b.set(text)
 	if n := countAdmitted(s, 20, func() *Request { return request("192.0.2.1") }); n != 5 {
 		t.Errorf("%d calls were admitted, want what the narrowest admits: 5", n)
 	}
@@ -218,40 +200,9 @@ func TestManyLimits(t *testing.T) {
 	}
 }
 
-func TestLimitsExplainThemselves(t *testing.T) {
-	b := newBench(t, StateOptions{})
-	b.method = testMethod("StreamingInputCall")
-	s := b.set(`
-		cors { allowed_origins: "https://a.example" allow_credentials: true }
-		rate_limit { requests: 100 per { seconds: 60 } burst: 20 key: PRINCIPAL per_message: true }
-		rate_limit { requests: 5 per { seconds: 90 } key: ROUTE }
-		rate_limit { requests: 6 key: HEADER header: "x-team" }
-		rate_limit { requests: 7 key: CEL cel: "headers['a']" }
-		concurrency { max: 8 queue: 4 }
-		headers { request { set { key: "x-a" value: "b" } remove: "X-B" } security { hsts {} } }
-		limits { max_header_bytes: 500 max_body_bytes: 7 }`)
-	want := map[string]string{
-		"cors":        "pages of https://a.example may call, with credentials",
-		"rate_limit":  "100 per minute, 20 at once by principal, messages too; 5 per 1m30s by route; 6 per second by the header X-Team; 7 per second by headers['a']",
-		"concurrency": "at most 8 at once, 4 more wait up to 1s",
-		"headers": "request sets x-a, request removes x-b, x-frame-options, x-content-type-options, referrer-policy, " +
-			"strict-transport-security",
-		"limits": `{"max_body_bytes":"7","max_header_bytes":"500"}`,
-	}
-	for _, line := range s.Explain() {
-		if line.Summary != want[line.Name] {
-			t.Errorf("%s: %q, want %q", line.Name, line.Summary, want[line.Name])
-		}
-		delete(want, line.Name)
-	}
-	if len(want) > 0 {
-		t.Errorf("nothing is said of %v", want)
-	}
-}
-
 func TestMessagesOfAStreamAreCounted(t *testing.T) {
 	now := newClock()
-	b := newBench(t, StateOptions{Now: now.Now})
+	b := newBench(t, StateOptions{Now: now.Now}, earlyLimits(), lateLimits())
 	b.method = testMethod("StreamingInputCall")
 	s := b.set(`rate_limit { requests: 3 per { seconds: 60 } per_message: true }`)
 	r := request("192.0.2.1")
@@ -280,7 +231,7 @@ func TestMessagesOfAStreamAreCounted(t *testing.T) {
 }
 
 func TestAKeyInTheRequestWaitsForTheMessage(t *testing.T) {
-	b := newBench(t, StateOptions{Now: newClock().Now})
+	b := newBench(t, StateOptions{Now: newClock().Now}, earlyLimits(), lateLimits())
 	s := b.set(`rate_limit { requests: 1 per { seconds: 60 } key: CEL cel: "string(request.response_size)" }`)
 	call := func(size int32) (*Request, error) {
 		message, err := proto.Marshal(&grpc_testing.SimpleRequest{ResponseSize: size})
@@ -314,7 +265,7 @@ func TestAKeyInTheRequestWaitsForTheMessage(t *testing.T) {
 }
 
 func TestWrongRateLimits(t *testing.T) {
-	b := newBench(t, StateOptions{})
+	b := newBench(t, StateOptions{}, earlyLimits(), lateLimits())
 	b.refused(`rate_limit {}`, "rate_limit[0].requests", "at least 1")
 	b.refused(`rate_limit { requests: 1 } rate_limit { requests: 1 per { seconds: -1 } }`, "rate_limit[1].per", "-1s")
 	b.refused(`rate_limit { requests: 1 per { seconds: 999999999 } }`, "366 days")
@@ -337,7 +288,7 @@ func TestWrongRateLimits(t *testing.T) {
 }
 
 func BenchmarkRateLimitAdmit(b *testing.B) {
-	set := newBench(b, StateOptions{}).set(`rate_limit { requests: 1000000000 burst: 1000 }`)
+	set := newBench(b, StateOptions{}, earlyLimits(), lateLimits()).set(`rate_limit { requests: 1000000000 burst: 1000 }`)
 	r := request("192.0.2.1")
 	b.ReportAllocs()
 	for b.Loop() {

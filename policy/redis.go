@@ -60,6 +60,13 @@ func redisOf(g *Generation) (*redisStore, error) {
 	return s, err
 }
 
+// serverNow begins scripts that go by its clock: now is the server's time in microseconds, which
+// a double holds exactly until the year 2255.
+const serverNow = `
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+`
+
 // redisDialTimeout bounds connecting, which goes on in the background when the
 // command that wanted it has given up: a handshake may take longer than a command.
 const redisDialTimeout = 5 * time.Second

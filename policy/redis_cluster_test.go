@@ -25,8 +25,8 @@ func nodeConfig(node *redistest.Server) *transomv1.Config {
 // either one: half of the keys live at the other.
 func TestSessionsThroughOneNodeOfACluster(t *testing.T) {
 	nodes := redistest.StartClusterOf(t, 2)
-	one := compileSessionSets(t, newAuthBench(t, nodeConfig(nodes[0])).Compiler)
-	two := compileSessionSets(t, newAuthBench(t, nodeConfig(nodes[1])).Compiler)
+	one := compileSessionSets(t, newAuthBench(t, nodeConfig(nodes[0]), Kinds()...).Compiler)
+	two := compileSessionSets(t, newAuthBench(t, nodeConfig(nodes[1]), Kinds()...).Compiler)
 	for range 20 { // each session has a slot of its own
 		cookie := one.logIn(t, adaReply)
 		wantCode(t, letIn(two.call, withCookies(cookie)), codes.OK)
@@ -46,7 +46,7 @@ func TestSessionsThroughOneNodeOfACluster(t *testing.T) {
 // it belongs to a cluster: all of them are answered.
 func TestClusterIsFoundOnce(t *testing.T) {
 	nodes := redistest.StartClusterOf(t, 2)
-	s := compileSessionSets(t, newAuthBench(t, nodeConfig(nodes[1])).Compiler)
+	s := compileSessionSets(t, newAuthBench(t, nodeConfig(nodes[1]), Kinds()...).Compiler)
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
@@ -67,7 +67,7 @@ func TestRateLimitThroughOneNodeOfACluster(t *testing.T) {
 		"of two servers": redistest.StartClusterOf(t, 2),
 	} {
 		t.Run(name, func(t *testing.T) {
-			one := newAuthBench(t, nodeConfig(nodes[0]))
+			one := newAuthBench(t, nodeConfig(nodes[0]), Kinds()...)
 			limit := func(requests uint32, key transomv1.RateLimit_Key) *transomv1.RateLimit {
 				return &transomv1.RateLimit{Requests: requests, Key: key, OnUnavailable: transomv1.RateLimit_DENY,
 					Name: fmt.Sprint("limit of ", requests)}

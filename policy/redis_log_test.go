@@ -47,7 +47,7 @@ func storeOf(t *testing.T, url string, now func() time.Time) (*redisStore, *logT
 	state := NewState(StateOptions{Log: slog.New(slog.NewTextHandler(text, nil)), Now: now})
 	t.Cleanup(func() { _ = state.Close() })
 	var g *Generation
-	c, problems := New(append(Kinds(), generationOf(&g)), Environment{State: state, Config: &transomv1.Config{
+	c, problems := New([]Kind{generationOf(&g)}, Environment{State: state, Config: &transomv1.Config{
 		Stores: &transomv1.Stores{Redis: &transomv1.RedisStore{Url: url, Timeout: durationpb.New(10 * time.Second)}}}})
 	t.Cleanup(c.Close)
 	if len(problems) > 0 {

@@ -55,7 +55,7 @@ func (s *session) prepare() {
 	s.identity = &Identity{Principal: s.Principal, Roles: s.Roles, Claims: s.Claims, Mechanism: "session"}
 	var forward []forwardedClaim
 	for _, claim := range slices.Sorted(maps.Keys(s.Claims)) {
-		forward = append(forward, forwardedClaim{claim, claimMetadataPrefix + strings.ToLower(claim)})
+		forward = append(forward, forwardAs(claim))
 	}
 	s.metadata = identityMetadata(s.identity, forward)
 }

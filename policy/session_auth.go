@@ -20,8 +20,8 @@ func sessionMechanism() mechanism {
 }
 
 // newSessionAuth compiles a SessionAuth.
-func newSessionAuth(s *Scope, auth *transomv1.Auth) authenticator {
-	switch auth.GetMechanism().(type) {
+func newSessionAuth(s *Scope, demand *transomv1.Auth) authenticator {
+	switch demand.GetMechanism().(type) {
 	case *transomv1.Auth_Session, *transomv1.Auth_Mixed:
 		return &sessionAuth{sessions: sessionsOf(s.Generation), origins: originGuardOf(s.Generation)}
 	}

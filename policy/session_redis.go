@@ -26,13 +26,6 @@ type redisSessions struct {
 
 var _ sessionStore = (*redisSessions)(nil)
 
-// serverNow begins the scripts: now is the server's time in microseconds, which
-// a double holds exactly until the year 2255.
-const serverNow = `
-local t = redis.call('TIME')
-local now = t[1] * 1000000 + t[2]
-`
-
 // beginSession stores a session: KEYS[1] the session, ARGV[1] its data, ARGV[2]
 // how long it lives at most, in microseconds, ARGV[3] idle time in milliseconds.
 var beginSession = redis.NewScript(serverNow + `

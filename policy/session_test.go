@@ -2,14 +2,12 @@ package policy
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-	"unicode"
 
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc/codes"
@@ -20,97 +18,19 @@ import (
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// loginText is the policy of the login method in the tests of sessions.
-func loginPolicyOf(grant *transomv1.Login) *transomv1.Policy {
-	grant.Subject, grant.Roles = "user.id", "user.roles"
-	if grant.Claims == nil {
-		grant.Claims = map[string]string{"email": "user.email", "number": "user.number"}
-	}
-	if grant.Grant == nil {
-		grant.Grant = &transomv1.Login_Session{Session: &transomv1.SessionGrant{}}
-	}
-	return &transomv1.Policy{Login: grant}
-}
-
-func sessionPolicy() *transomv1.Policy {
-	return &transomv1.Policy{Auth: &transomv1.Auth{Mechanism: &transomv1.Auth_Session{Session: &transomv1.SessionAuth{}}}}
-}
-
-func mixedPolicy() *transomv1.Policy {
-	return &transomv1.Policy{Auth: &transomv1.Auth{Mechanism: &transomv1.Auth_Mixed{Mixed: &transomv1.MixedAuth{}}}}
-}
-
-const adaReply = `user { id: "ada" roles: "reader" roles: "admin" email: "ada@x" number: 9007199254740993 } count: 1`
-
-// sessionSets are the methods that sessions go through.
-type sessionSets struct {
-	login, call, logout, logoutAll *Set
-}
-
-func compileSessionSets(t testing.TB, c *Compiler) sessionSets {
-	t.Helper()
-	compile := func(p *transomv1.Policy) *Set { return mustCompile(t, c, shopTarget("Login", p)) }
-	return sessionSets{
-		login:     compile(loginPolicyOf(&transomv1.Login{})),
-		call:      compile(sessionPolicy()),
-		logout:    compile(&transomv1.Policy{Logout: &transomv1.Logout{}}),
-		logoutAll: compile(&transomv1.Policy{Logout: &transomv1.Logout{All: true}, Auth: sessionPolicy().Auth}),
-	}
-}
-
-// through runs a unary call: admission, then the backend's answer.
-func through(set *Set, r *Request, reply []byte) ([]byte, error) {
-	ctx, err := set.Admit(context.Background(), r)
-	defer set.Done(r, &Outcome{})
-	if err != nil {
-		return nil, err
-	}
-	return set.Reply(ctx, r, reply)
-}
-
-// logIn opens a session and gives its cookie as a browser keeps it.
-func (s sessionSets) logIn(t testing.TB, reply string, cookies ...*http.Cookie) *http.Cookie {
-	t.Helper()
-	r := withCookies(cookies...)
-	if _, err := through(s.login, r, wireOf(t, "LoginReply", reply)); err != nil {
-		t.Fatal(err)
-	}
-	set := (&http.Response{Header: r.ResponseHeader}).Cookies()
-	if len(set) != 1 {
-		t.Fatalf("the login sets the cookies %v, want one", set)
-	}
-	return set[0]
-}
-
-func withCookies(cookies ...*http.Cookie) *Request {
-	return newCall(func(r *Request) {
-		for _, c := range cookies {
-			r.HTTP.AddCookie(c)
-		}
-	})
-}
-
 // eachStore runs a test with sessions in memory and in Redis, whatever its clock
 // shows.
 func eachStore(t *testing.T, test func(t *testing.T, b *authBench, config *transomv1.Config)) {
 	t.Run("memory", func(t *testing.T) {
 		config := &transomv1.Config{Auth: &transomv1.AuthConfig{Session: &transomv1.SessionConfig{}}}
-		test(t, newAuthBench(t, config), config)
+		test(t, newAuthBench(t, config, Kinds()...), config)
 	})
 	t.Run("redis", func(t *testing.T) {
 		eachClock(t, func(t *testing.T, server *redistest.Server) {
 			config := redisConfig(server)
-			test(t, newAuthBench(t, config), config)
+			test(t, newAuthBench(t, config, Kinds()...), config)
 		})
 	})
-}
-
-// redisConfig gives commands more time than users would: the machine is busy.
-func redisConfig(server *redistest.Server) *transomv1.Config {
-	return &transomv1.Config{
-		Auth:   &transomv1.AuthConfig{Session: &transomv1.SessionConfig{}},
-		Stores: &transomv1.Stores{Redis: &transomv1.RedisStore{Url: server.URL, Timeout: durationpb.New(time.Minute)}},
-	}
 }
 
 func TestSessionLifecycle(t *testing.T) {
@@ -176,9 +96,9 @@ func TestSessionLifecycle(t *testing.T) {
 func TestSessionExpiry(t *testing.T) {
 	limits := &transomv1.SessionConfig{Ttl: durationpb.New(10 * time.Minute), MaxTtl: durationpb.New(time.Hour)}
 	t.Run("memory", func(t *testing.T) {
-		b := newAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Session: limits}})
+		b := newAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Session: limits}}, Kinds()...)
 		testSessionExpiry(t, b, b.clock.advance)
-		if n := sessionsOf(b.generation).store.(*memorySessions).used.Len(); n != 0 {
+		if n := sessionsOf(b.generation).inMemory(); n != 0 {
 			t.Errorf("%d sessions are left", n)
 		}
 	})
@@ -188,7 +108,7 @@ func TestSessionExpiry(t *testing.T) {
 			config.Auth.Session = limits
 			// Redis counts in milliseconds and lets a key live out its last one.
 			advance := func(d time.Duration) { server.Advance(d + time.Millisecond) }
-			testSessionExpiry(t, newAuthBench(t, config), advance)
+			testSessionExpiry(t, newAuthBench(t, config, Kinds()...), advance)
 		})
 	})
 }
@@ -216,7 +136,7 @@ func TestRedisSessionTTL(t *testing.T) { eachClock(t, testRedisSessionTTL) }
 func testRedisSessionTTL(t *testing.T, server *redistest.Server) {
 	config := redisConfig(server)
 	config.Auth.Session = &transomv1.SessionConfig{Ttl: durationpb.New(10 * time.Hour), MaxTtl: durationpb.New(60 * time.Hour)}
-	b := newAuthBench(t, config)
+	b := newAuthBench(t, config, Kinds()...)
 	s := compileSessionSets(t, b.Compiler)
 	cookie := s.logIn(t, adaReply)
 
@@ -259,7 +179,7 @@ func testRedisSessionTTL(t *testing.T, server *redistest.Server) {
 	near(ttl("transom:session:*"), 6*time.Hour) // what is left of the 60
 	near(ttl("transom:sessions:*"), 6*time.Hour)
 	// The gateway knows the end by its own clock, which stood still meanwhile.
-	key, _ := keyOfSession(cookie.Value)
+	key, _, _ := sessionsOf(b.generation).key(withCookies(cookie).HTTP.Header)
 	found, err := sessionsOf(b.generation).store.use(ctx, key, time.Hour)
 	if err != nil || found == nil {
 		t.Fatalf("%v, %v, want the session", found, err)
@@ -277,7 +197,7 @@ func testRedisSessionTTL(t *testing.T, server *redistest.Server) {
 func TestSessionsAreShared(t *testing.T) { eachClock(t, testSessionsAreShared) }
 
 func testSessionsAreShared(t *testing.T, server *redistest.Server) {
-	one, two := newAuthBench(t, redisConfig(server)), newAuthBench(t, redisConfig(server))
+	one, two := newAuthBench(t, redisConfig(server), Kinds()...), newAuthBench(t, redisConfig(server), Kinds()...)
 	first, second := compileSessionSets(t, one.Compiler), compileSessionSets(t, two.Compiler)
 	cookie := first.logIn(t, adaReply)
 	wantCode(t, letIn(second.call, withCookies(cookie)), codes.OK)
@@ -310,7 +230,7 @@ func TestRedisThatHangs(t *testing.T) {
 	server := redistest.Start(t)
 	config := redisConfig(server)
 	config.Stores.Redis.Timeout = durationpb.New(100 * time.Millisecond)
-	b := newAuthBench(t, config)
+	b := newAuthBench(t, config, Kinds()...)
 	s := compileSessionSets(t, b.Compiler)
 	var cookie *http.Cookie
 	poll.Until(t, "a login", func() bool {
@@ -322,7 +242,11 @@ func TestRedisThatHangs(t *testing.T) {
 		return err == nil
 	})
 	deadlines := &deadlineHook{limit: 100 * time.Millisecond}
-	sessionsOf(b.generation).store.(*redisSessions).redis.client.AddHook(deadlines)
+	shared, err := redisOf(b.generation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared.client.AddHook(deadlines)
 	server.Pause()
 	wantCode(t, letIn(s.call, withCookies(cookie)), codes.Unavailable)
 	deadlines.check(t)
@@ -334,7 +258,7 @@ func TestSessionsOfOnePrincipalAreBounded(t *testing.T) {
 	eachStore(t, func(t *testing.T, b *authBench, _ *transomv1.Config) {
 		s := compileSessionSets(t, b.Compiler)
 		var cookies []*http.Cookie
-		for range sessionsPerPrincipal + 2 {
+		for range perPrincipal + 2 {
 			cookies = append(cookies, s.logIn(t, adaReply))
 			b.clock.advance(time.Second)
 		}
@@ -346,33 +270,6 @@ func TestSessionsOfOnePrincipalAreBounded(t *testing.T) {
 			wantCode(t, letIn(s.call, withCookies(c)), want)
 		}
 	})
-}
-
-func TestSessionsInMemoryAreBounded(t *testing.T) {
-	m := newMemorySessions((&testClock{at: noon}).now)
-	m.max = 10
-	ctx := context.Background()
-	var keys []sessionKey
-	for i := range 12 {
-		_, key := newSessionID()
-		keys = append(keys, key)
-		s := &session{Principal: string(rune('a' + i)), Ends: noon.Add(time.Hour)}
-		if err := m.create(ctx, key, s, time.Hour); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := m.use(ctx, keys[0], time.Hour); err != nil { // the first one stays in use
-			t.Fatal(err)
-		}
-	}
-	for i, key := range keys {
-		s, _ := m.use(ctx, key, time.Hour)
-		if gone := s == nil; gone != (i == 1 || i == 2) {
-			t.Errorf("session %d: gone is %v", i, gone)
-		}
-	}
-	if len(m.byKey) != 10 || m.used.Len() != 10 || len(m.byPrincipal) != 10 {
-		t.Errorf("%d, %d, %d are left, want 10", len(m.byKey), m.used.Len(), len(m.byPrincipal))
-	}
 }
 
 func TestSessionSurvivesReload(t *testing.T) {
@@ -393,7 +290,7 @@ func TestSessionSurvivesReload(t *testing.T) {
 }
 
 func TestBadSessionCookies(t *testing.T) {
-	b := newAuthBench(t, &transomv1.Config{})
+	b := newAuthBench(t, &transomv1.Config{}, Kinds()...)
 	s := compileSessionSets(t, b.Compiler)
 	good := s.logIn(t, adaReply)
 	for name, line := range map[string]string{
@@ -421,7 +318,7 @@ func TestBadSessionCookies(t *testing.T) {
 
 func TestOtherSitesCannotUseSessions(t *testing.T) {
 	config := &transomv1.Config{Auth: &transomv1.AuthConfig{Session: &transomv1.SessionConfig{TrustedOrigins: []string{"https://app.test"}}}}
-	b := newAuthBench(t, config)
+	b := newAuthBench(t, config, Kinds()...)
 	s := compileSessionSets(t, b.Compiler)
 	cookie := s.logIn(t, adaReply)
 	for _, test := range []struct {
@@ -467,7 +364,7 @@ func TestOtherSitesCannotUseSessions(t *testing.T) {
 }
 
 func TestMixed(t *testing.T) {
-	b := secretBench(t, nil)
+	b := secretBench(t, nil, Kinds()...)
 	s := compileSessionSets(t, b.Compiler)
 	mixed := b.set(t, mixedPolicy())
 	cookie := s.logIn(t, adaReply)
@@ -545,47 +442,6 @@ func TestSessionConfig(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestSessionIDs(t *testing.T) {
-	seen := map[string]bool{}
-	for range 1000 {
-		id, key := newSessionID()
-		if seen[id] {
-			t.Fatal("an id came twice")
-		}
-		seen[id] = true
-		if again, ok := keyOfSession(id); !ok || again != key {
-			t.Fatal("the id does not lead to its key")
-		}
-	}
-	data, err := json.Marshal(&session{Principal: "p"})
-	if err != nil || strings.Contains(string(data), "metadata") {
-		t.Errorf("%s, %v", data, err)
-	}
-}
-
-func FuzzCookieValue(f *testing.F) {
-	f.Add("a=b; c=d", "c")
-	f.Add(`x="y";x=z`, "x")
-	f.Fuzz(func(t *testing.T, line, name string) {
-		h := http.Header{"Cookie": {line}}
-		value, ok := cookieValue(h, name)
-		if !ok && value != "" {
-			t.Errorf("%q without a cookie", value)
-		}
-		// The standard library is stricter: what it finds once, we find too. Control
-		// characters do not come through HTTP. To it "x" is a cookie without a value,
-		// too, which is nothing to us.
-		if strings.ContainsFunc(line, unicode.IsControl) {
-			return
-		}
-		if all := (&http.Request{Header: h}).CookiesNamed(name); len(all) == 1 && all[0].Value != "" && name != "" && strings.Count(line, name+"=") == 1 {
-			if !ok || value != all[0].Value {
-				t.Errorf("found %q, %v, want %q", value, ok, all[0].Value)
-			}
-		}
-	})
 }
 
 // TestLogoutAllOfAnOpenMethod: without auth the session tells whose sessions

@@ -75,6 +75,13 @@ func (s *State) Close() error {
 	return first
 }
 
+// Len is how many things are kept.
+func (s *State) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.kept)
+}
+
 // acquire counts one more user of a thing, which it opens if it is not there.
 func (s *State) acquire(key any, open func() (io.Closer, error)) (*kept, error) {
 	s.mu.Lock()

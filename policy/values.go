@@ -13,16 +13,21 @@ import (
 	"github.com/transom-gateway/transom/internal/rpccode"
 )
 
-// notYet are fields of the policy that this version does nothing with. Silence
-// would be worse than a refusal: a method would be thought protected.
-var notYet = []protoreflect.Name{"retry", "idempotency_key", "circuit_breaker", "cache", "events"}
+// settings are the fields of a policy that are no Kind's: those who carry a call read
+// them from Set.Effective.
+var settings = []protoreflect.Name{"timeout", "idle_timeout", "json", "status", "response_metadata", "hidden"}
 
-// refuseNotYet refuses what has no effect.
-func (s *Scope) refuseNotYet() {
-	for _, field := range notYet {
-		if _, ok := s.origin[field]; ok {
-			s.Refuse(string(field), "found %s, which this version of Transom does not have: remove it", field)
+// refuseUnknown refuses what has no effect, for there is no Kind of it. Silence
+// would be worse: a method would be thought protected.
+func (s *Scope) refuseUnknown(kinds []Kind) {
+	fields := s.Policy.ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		name := fields.Get(i).Name()
+		_, set := s.origin[name]
+		if !set || slices.Contains(settings, name) || slices.ContainsFunc(kinds, func(k Kind) bool { return k.Field == string(name) }) {
+			continue
 		}
+		s.Refuse(string(name), "found %s, which this version of Transom does not have: remove it", name)
 	}
 }
 
