@@ -48,13 +48,16 @@ func (c *testClock) advance(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// testKeys are made once: RSA keys take long.
-var testKeys = sync.OnceValue(func() (k struct {
+// keyring are keys of all kinds.
+type keyring struct {
 	rsa, otherRSA *rsa.PrivateKey
 	p256, p384    *ecdsa.PrivateKey
 	ed            ed25519.PrivateKey
 	secret        string
-}) {
+}
+
+// testKeys are made once: RSA keys take long.
+var testKeys = sync.OnceValue(func() (k keyring) {
 	must := func(err error) {
 		if err != nil {
 			panic(err)

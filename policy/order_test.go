@@ -41,7 +41,7 @@ func TestWhatARefusedCallUsesUp(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := secretBench(t, nil, Kinds()...).Compiler
-			set := mustCompile(t, c, Target{Method: method, RPC: "rules.v1.Rules/Put", Extensions: schemaExtensions{registry},
+			set := mustCompile(t, c, Target{Method: method, RPC: "rules.v1.Rules/Put", Extensions: schemaExtensions{Registry: registry},
 				Layers: []Layer{{Policy: p, Where: "rules.proto:1:1"}}})
 			r := newCall(nil)
 			if test.token != "" {

@@ -23,7 +23,7 @@ func rulesSet(t testing.TB, registry *schema.Registry, method protoreflect.Name)
 	t.Helper()
 	b := newBench(t, StateOptions{}, validateKind())
 	b.method = registry.Services()[0].Methods().ByName(method)
-	c, problems := New([]Kind{validateKind()}, Environment{State: b.state, Extensions: schemaExtensions{registry}})
+	c, problems := New([]Kind{validateKind()}, Environment{State: b.state, Extensions: schemaExtensions{Registry: registry}})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
