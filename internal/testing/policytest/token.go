@@ -1,0 +1,105 @@
+package policytest
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// TokenConfig has an issuer that login issues from, and one that is somebody
+// else's.
+func TokenConfig(t testing.TB, stores *transomv1.Stores) *transomv1.Config {
+	t.Helper()
+	return &transomv1.Config{Stores: stores, Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{
+		{Issuer: "https://id.test", Audience: "bookstore", Keys: &transomv1.JwtIssuer_Secret{Secret: TestKeys().Secret}},
+		{Issuer: "https://other.test", Keys: &transomv1.JwtIssuer_PublicKey{PublicKey: PublicPEM(t, TestKeys().Ed.Public())}},
+	}}}
+}
+
+func TokenLogin(edit func(*transomv1.TokenGrant)) *transomv1.Login {
+	g := &transomv1.TokenGrant{Issuer: "https://id.test"}
+	if edit != nil {
+		edit(g)
+	}
+	return &transomv1.Login{Grant: &transomv1.Login_Token{Token: g}}
+}
+
+// Issued finds the token that a login gave out.
+func Issued(t testing.TB, r *policy.Request, reply []byte) string {
+	t.Helper()
+	m := MessageOf(t, "LoginReply", reply)
+	if token := m.Get(m.Descriptor().Fields().ByName("token")).String(); token != "" {
+		return token
+	}
+	token, ok := strings.CutPrefix(r.ResponseHeader.Get("Authorization"), "Bearer ")
+	if !ok {
+		t.Fatalf("no token: %v, %v", r.ResponseHeader, m)
+	}
+	return token
+}
+
+// SecretBench accepts tokens of one issuer with a secret.
+func SecretBench(t testing.TB, edit func(*transomv1.JwtIssuer), kinds ...policy.Kind) *AuthBench {
+	t.Helper()
+	return NewAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{JwtIssuer(func(i *transomv1.JwtIssuer) {
+		i.Keys = &transomv1.JwtIssuer_Secret{Secret: TestKeys().Secret}
+		if edit != nil {
+			edit(i)
+		}
+	})}}}, kinds...)
+}
+
+func SecretToken(t testing.TB, claims map[string]any) string {
+	t.Helper()
+	return Token(t, jwt.SigningMethodHS256, []byte(TestKeys().Secret), nil, GoodClaims(claims))
+}
+
+func WantCode(t testing.TB, err error, want codes.Code) {
+	t.Helper()
+	if got := status.Code(err); got != want {
+		t.Errorf("got %v (%v), want %v", got, err, want)
+	}
+}
+
+// keyServer serves a key set over HTTP.
+type keyServer struct {
+	*httptest.Server
+	set     atomic.Pointer[[]byte]
+	Status  atomic.Int32
+	Fetches atomic.Int32
+}
+
+func NewKeyServer(t testing.TB, set []byte) *keyServer {
+	s := &keyServer{}
+	s.Status.Store(http.StatusOK)
+	s.set.Store(&set)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.Fetches.Add(1)
+		w.WriteHeader(int(s.Status.Load()))
+		_, _ = w.Write(*s.set.Load())
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *keyServer) Serve(set []byte) { s.set.Store(&set) }
+
+// LooseBits changes bits of the last letter that decoders ignore unless they
+// are strict: the same token in another spelling.
+func LooseBits(token string) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := strings.IndexByte(letters, token[len(token)-1])
+	return token[:len(token)-1] + letters[last^1:last^1+1]
+}
+
+func B64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }

@@ -1,0 +1,202 @@
+package keys
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/policytest"
+)
+
+// TestKeysThatCameMeanwhile: of many calls with a new key that wait for one
+// another's fetch, none asks for one more.
+func TestKeysThatCameMeanwhile(t *testing.T) {
+	k := policytest.TestKeys()
+	server := policytest.NewKeyServer(t, policytest.KeySetJSON(policytest.PublicJWK(k.Ed.Public(), "new", nil)))
+	source, err := OpenURL(policytest.NewAuthBench(t, nil).Generation, "https://id.test", server.URL, DefaultRefresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set := source.KeysWith(t.Context(), "new"); set == nil || !set.knows("new") {
+		t.Fatalf("found %v, want the new key", set)
+	}
+	poll.Until(t, "the end of the first fetch", func() bool {
+		source.mu.Lock()
+		defer source.mu.Unlock()
+		return !source.reading
+	})
+	from := server.Fetches.Load()
+	old := &Set{}
+	for range 2 * AskBurst {
+		select {
+		case <-source.nextAttempt(old):
+		default:
+			t.Fatal("a call that saw older keys waits, or is turned away")
+		}
+	}
+	if got := server.Fetches.Load(); got != from {
+		t.Errorf("%d more fetches for keys that are there", got-from)
+	}
+}
+
+// The log speaks of the last good keys only where there are some.
+func TestLogOfKeysThatCannotBeRead(t *testing.T) {
+	var log bytes.Buffer
+	var reported string
+	s := &Source{
+		name: "them", report: func(issuer, why string) { reported = issuer + ": " + why }, log: slog.New(slog.NewTextHandler(&log, nil)), attempt: make(chan struct{}),
+		read: func(context.Context) ([]byte, error) { return nil, errors.New("refused") },
+	}
+	for _, want := range []string{"there are none yet, so its tokens cannot be checked and are refused", "the last good ones stay in use"} {
+		log.Reset()
+		if s.readOnce(t.Context()) || !strings.Contains(log.String(), want) || !strings.Contains(log.String(), "keys=them error=refused") {
+			t.Errorf("the log says %q, expected %q", log.String(), want)
+		}
+		if !strings.HasPrefix(reported, "them: the keys of a token issuer cannot be read; "+want) || !strings.HasSuffix(reported, ": refused") {
+			t.Errorf("reported: %q", reported)
+		}
+		s.current.Store(&Set{})
+	}
+}
+
+func TestKeyClientRefusesCleartext(t *testing.T) {
+	plain := policytest.NewKeyServer(t, policytest.KeySetJSON())
+	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL, http.StatusFound))
+	t.Cleanup(secure.Close)
+	client := newClient()
+	client.Transport = secure.Client().Transport
+	if _, err := fetch(client, secure.URL)(context.Background()); err == nil || !strings.Contains(err.Error(), "cleartext") {
+		t.Errorf("a redirect from https to http gave %v", err)
+	}
+	loop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/again", http.StatusFound)
+	}))
+	t.Cleanup(loop.Close)
+	if _, err := fetch(newClient(), loop.URL)(context.Background()); err == nil || !strings.Contains(err.Error(), "redirects") {
+		t.Errorf("endless redirects gave %v", err)
+	}
+}
+
+// TestKeysInflate: net/http inflates what it is sent; the bound of a key set is that
+// of the inflated one (Semantics 303).
+func TestKeysInflate(t *testing.T) {
+	serve := func(set []byte) string {
+		var zipped bytes.Buffer
+		z := gzip.NewWriter(&zipped)
+		if _, err := z.Write(set); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(zipped.Bytes())
+		}))
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	if set, err := fetch(newClient(), serve(policytest.KeySetJSON()))(context.Background()); err != nil || !bytes.Equal(set, policytest.KeySetJSON()) {
+		t.Errorf("got %q, %v", set, err)
+	}
+	address := serve(make([]byte, 200*SetBytes))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := fetch(newClient(), address)(context.Background())
+	runtime.ReadMemStats(&after)
+	if err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes") {
+		t.Errorf("a bomb gave %v", err)
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 20*SetBytes {
+		t.Errorf("a bomb costs %d KiB", got>>10)
+	}
+}
+
+func TestCleartextKeys(t *testing.T) {
+	for address, want := range map[string]bool{
+		"https://id.test/": false, "http://id.test/": true, "http://localhost:8/": false, "http://127.0.0.1/": false,
+		"http://[::1]:8/": false, "http://10.0.0.1/": true,
+	} {
+		if got := Cleartext(address); got != want {
+			t.Errorf("%s: got %v", address, got)
+		}
+	}
+}
+
+func TestParseKeySet(t *testing.T) {
+	k := policytest.TestKeys()
+	big := bytes.Repeat([]byte{0xff}, MaxRSABits/8+1)
+	good := policytest.PublicJWK(k.Ed.Public(), "good", nil)
+	for name, left := range map[string]map[string]any{
+		"for encryption":       policytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"use": "enc"}),
+		"not for verification": policytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"key_ops": []string{"sign"}}),
+		"another algorithm":    policytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"alg": "RS256"}),
+		"alg none":             policytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"alg": "none"}),
+		"HS256 on RSA":         policytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"alg": "HS256"}),
+		"a short secret":       policytest.PublicJWK([]byte("short"), "k", nil),
+		"an unknown kind":      {"kty": "LMS", "kid": "k"},
+		"an unknown curve":     policytest.PublicJWK(&k.P256.PublicKey, "k", map[string]any{"crv": "secp256k1"}),
+		"X25519":               policytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"crv": "X25519"}),
+		"off the curve":        policytest.PublicJWK(&k.P256.PublicKey, "k", map[string]any{"x": policytest.PublicJWK(&k.P256.PublicKey, "", nil)["y"]}),
+		"a short coordinate":   policytest.PublicJWK(&k.P256.PublicKey, "k", map[string]any{"x": "AQ"}),
+		"a small modulus":      policytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"n": "AQAB"}),
+		"a huge modulus":       policytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"n": policytest.B64(string(big))}),
+		"exponent 1":           policytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"e": "AQ"}),
+		"an even exponent":     policytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"e": "AQAA"}),
+		"a huge exponent":      policytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"e": policytest.B64(string(big))}),
+		"wrong types":          {"kty": 1, "kid": []int{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set, err := ParseSet(policytest.KeySetJSON(left, good), true)
+			if err != nil || len(set.Keys) != 1 || set.Keys[0].id != "good" {
+				t.Errorf("got %v, %v, want the good key alone", set, err)
+			}
+		})
+	}
+	many := make([]map[string]any, setKeys+1)
+	for i := range many {
+		many[i] = good
+	}
+	if _, err := ParseSet(policytest.KeySetJSON(many...), true); err == nil {
+		t.Errorf("%d keys were taken", len(many))
+	}
+	secret := policytest.PublicJWK([]byte(k.Secret), "s", nil)
+	if _, err := ParseSet(policytest.KeySetJSON(secret), false); err == nil {
+		t.Error("a secret that everyone can fetch was taken")
+	}
+	if set, err := ParseSet(policytest.KeySetJSON(secret), true); err != nil || len(set.Find("s", "HS256")) != 1 {
+		t.Errorf("a secret in a file: %v, %v", set, err)
+	}
+}
+
+func FuzzParseKeySet(f *testing.F) {
+	k := policytest.TestKeys()
+	f.Add(policytest.KeySetJSON(policytest.PublicJWK(&k.RSA.PublicKey, "rsa", nil), policytest.PublicJWK(&k.P384.PublicKey, "ec", nil)))
+	f.Add(policytest.KeySetJSON(policytest.PublicJWK(k.Ed.Public(), "ed", nil), policytest.PublicJWK([]byte(k.Secret), "s", nil)))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		set, err := ParseSet(data, true)
+		if err != nil {
+			return
+		}
+		for _, key := range set.Keys {
+			if len(key.Algorithms) == 0 {
+				t.Error("a key for nothing")
+			}
+			for _, a := range key.Algorithms {
+				if err := jwt.GetSigningMethod(a).Verify("a.b", []byte("no signature"), key.Key); err == nil || errors.Is(err, jwt.ErrInvalidKeyType) {
+					t.Errorf("%s with %T: %v", a, key.Key, err)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,208 @@
+package concurrency
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/transom-gateway/transom/policy"
+)
+
+// defaultQueueTimeout is how long a call waits for its turn where the policy
+// says nothing.
+const defaultQueueTimeout = time.Second
+
+// maxQueue bounds what a policy may set as max and queue.
+const maxQueue = 1 << 20
+
+// admission lets so many calls of a method run at once and so many more wait.
+type admission struct {
+	gate *gate
+	// max and queue belong to the policy, not the gate: the gate outlives reloads,
+	// and each call brings the figures it came under.
+	max, queue int
+	timeout    time.Duration
+	done       policy.Done // of every call
+}
+
+var _ policy.Admitter = (*admission)(nil)
+
+// concurrencyKey is the key of a method's gate in State.
+type concurrencyKey struct{ rpc string }
+
+// Kind is the policy concurrency.
+func Kind() policy.Kind { return policy.Kind{Field: "concurrency", Compile: compileConcurrency} }
+
+func compileConcurrency(s *policy.Scope) policy.Part {
+	rule := s.Policy.GetConcurrency()
+	if rule == nil {
+		return nil
+	}
+	p := &admission{max: int(rule.GetMax()), queue: int(rule.GetQueue()), timeout: defaultQueueTimeout}
+	if p.max < 1 || p.max > maxQueue {
+		s.Refuse("concurrency.max", "concurrency.max is %d; expected 1 to %d calls", p.max, maxQueue)
+	}
+	if p.queue > maxQueue {
+		s.Refuse("concurrency.queue", "concurrency.queue is %d; expected at most %d calls", p.queue, maxQueue)
+	}
+	if rule.GetQueueTimeout() != nil {
+		p.timeout = rule.GetQueueTimeout().AsDuration()
+		if p.timeout <= 0 {
+			s.Refuse("concurrency.queue_timeout", "concurrency.queue_timeout is %v; expected a time above 0, or queue 0 to wait for nothing", p.timeout)
+		} else if p.queue == 0 {
+			s.Refuse("concurrency.queue_timeout", "concurrency.queue_timeout is %v, but nothing waits without concurrency.queue: set how many may, or remove it", p.timeout)
+		}
+	}
+	var err error
+	p.gate, err = policy.Lease(s.Generation, concurrencyKey{s.RPC}, func() (*gate, error) { return &gate{}, nil })
+	if err != nil {
+		s.Refuse("concurrency", "%v", err)
+		return nil
+	}
+	p.done = p.gate.done
+	return p
+}
+
+// Name implements Part.
+func (p *admission) Name() string { return "concurrency" }
+
+// Summary is one line for explain.
+func (p *admission) Summary() string {
+	text := fmt.Sprintf("at most %d at once", p.max)
+	if p.queue > 0 {
+		text += fmt.Sprintf(", %d more wait up to %v", p.queue, p.timeout)
+	}
+	return text
+}
+
+// Admit implements Admitter.
+func (p *admission) Admit(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
+	switch err := p.gate.enter(ctx, p.max, p.queue, p.timeout); err {
+	case nil:
+		return ctx, p.done, nil
+	case errFull:
+		policy.RetryAfter(r.ResponseHeader, time.Second)
+		return ctx, nil, policy.Refusal(codes.Unavailable, "too many calls of this method are running; try again soon",
+			&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)})
+	default:
+		return ctx, nil, status.FromContextError(err).Err()
+	}
+}
+
+// gate counts the calls of one method that run, and keeps those that wait in
+// the order of their arrival. It survives reloads.
+type gate struct {
+	mu             sync.Mutex
+	max            int // of the call that came last: a new policy holds at once
+	running        int
+	waiting        int
+	oldest, newest *waiter
+}
+
+// waiter is a call in the queue.
+type waiter struct {
+	turn         chan struct{} // closed when the call may run
+	before, next *waiter
+	gone         bool // it no longer waits: its turn came, or it gave up
+}
+
+type gateError string
+
+func (e gateError) Error() string { return string(e) }
+
+const errFull = gateError("full")
+
+// Close implements io.Closer for State; there is nothing to close.
+func (g *gate) Close() error { return nil }
+
+// enter waits for a place. The error is errFull or the context's.
+func (g *gate) enter(ctx context.Context, limit, queue int, timeout time.Duration) error {
+	g.mu.Lock()
+	g.max = limit
+	g.wake() // a larger max than before has places for those who wait
+	if g.running < g.max && g.waiting == 0 {
+		g.running++
+		g.mu.Unlock()
+		return nil
+	}
+	if g.waiting >= queue {
+		g.mu.Unlock()
+		return errFull
+	}
+	w := &waiter{turn: make(chan struct{})}
+	g.push(w)
+	g.mu.Unlock()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	var err error
+	select {
+	case <-w.turn:
+		return nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+		err = errFull
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if w.gone { // its turn came at the same moment: give the place on
+		g.leave()
+		return err
+	}
+	g.remove(w)
+	return err
+}
+
+// done is the Done of an admitted call.
+func (g *gate) done(*policy.Outcome) {
+	g.mu.Lock()
+	g.leave()
+	g.mu.Unlock()
+}
+
+// leave gives a place on; mu is held.
+func (g *gate) leave() {
+	g.running--
+	g.wake()
+}
+
+// wake lets the oldest waiters run as far as there are places; mu is held.
+func (g *gate) wake() {
+	for w := g.oldest; w != nil && g.running < g.max; w = g.oldest {
+		g.remove(w)
+		g.running++
+		close(w.turn)
+	}
+}
+
+func (g *gate) push(w *waiter) {
+	g.waiting++
+	w.before = g.newest
+	if g.newest == nil {
+		g.oldest = w
+	} else {
+		g.newest.next = w
+	}
+	g.newest = w
+}
+
+func (g *gate) remove(w *waiter) {
+	g.waiting--
+	w.gone = true
+	if w.before == nil {
+		g.oldest = w.next
+	} else {
+		w.before.next = w.next
+	}
+	if w.next == nil {
+		g.newest = w.before
+	} else {
+		w.next.before = w.before
+	}
+}

@@ -1,0 +1,37 @@
+package kinds
+
+import (
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/auth"
+	"github.com/transom-gateway/transom/policy/auth/login"
+	"github.com/transom-gateway/transom/policy/auth/session"
+	"github.com/transom-gateway/transom/policy/auth/token"
+	"github.com/transom-gateway/transom/policy/concurrency"
+	"github.com/transom-gateway/transom/policy/cors"
+	"github.com/transom-gateway/transom/policy/headers"
+	"github.com/transom-gateway/transom/policy/ratelimit"
+	"github.com/transom-gateway/transom/policy/validate"
+)
+
+// All are all kinds in the order in which they admit calls.
+//
+// What answers browsers (cors) and what shapes headers come first, so that they hold
+// for refusals too; then the cheap bounds. Limits by the client's address stand before
+// auth, for guessing credentials must be limited as well; the others stand behind it,
+// for they may ask who calls, and what is refused there must not use up what others
+// share.
+func All() []policy.Kind {
+	return []policy.Kind{
+		cors.Kind(),
+		headers.Limits(),
+		ratelimit.Early(),
+		auth.Callers(token.Mechanism(), session.Mechanism()),
+		auth.Authorize(),
+		headers.Kind(), // its values may tell who calls
+		ratelimit.Late(),
+		concurrency.Kind(),
+		validate.Kind(),
+		login.Login(),
+		login.Logout(),
+	}
+}

@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// storeReminder is how often the log repeats that a store is away.
+const storeReminder = time.Minute
+
+// storeLog is the outermost hook of a Redis client: it says in the log why the
+// store cannot be used, each storeReminder at most, and when it can be again.
+// Clients are told neither.
+type storeLog struct {
+	log     *slog.Logger
+	now     func() time.Time
+	timeout time.Duration
+	told    atomic.Bool  // the log's last word is that it is away
+	next    atomic.Int64 // silence until then, in nanoseconds of the clock
+}
+
+var _ redis.Hook = (*storeLog)(nil)
+
+// DialHook changes nothing.
+func (*storeLog) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook notes how a command ended.
+func (l *storeLog) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		begun := l.now()
+		err := next(ctx, cmd)
+		l.note(err, begun)
+		return err
+	}
+}
+
+// ProcessPipelineHook notes how commands ended.
+func (l *storeLog) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		begun := l.now()
+		err := next(ctx, cmds)
+		l.note(err, begun)
+		return err
+	}
+}
+
+func (l *storeLog) note(err error, begun time.Time) {
+	if err == nil {
+		if l.told.Load() && l.told.CompareAndSwap(true, false) {
+			l.log.Info("Redis answers again")
+		}
+		return
+	}
+	if errors.Is(err, context.DeadlineExceeded) && l.now().Sub(begun) < l.timeout/2 {
+		return // the time was the client's
+	}
+	now, next := l.now().UnixNano(), l.next.Load()
+	if isStoreFailure(err) && now >= next && l.next.CompareAndSwap(next, now+int64(storeReminder)) {
+		l.told.Store(true)
+		l.log.Warn("Redis cannot be used: sessions and logouts fail, limits do as their on_unavailable says", "error", l.reason(err))
+	}
+}
+
+// reason words what a person can act on.
+func (l *storeLog) reason(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Sprintf("no answer within stores.redis.timeout, %v", l.timeout)
+	}
+	return WithoutURL(err).Error()
+}
+
+// isStoreFailure tells an answer that is none from those that belong to a
+// store's daily work, and from a client that went away.
+func isStoreFailure(err error) bool {
+	if errors.Is(err, redis.Nil) || errors.Is(err, context.Canceled) || errors.Is(err, redis.ErrClosed) || isMoved(err) || IsCrossSlot(err) {
+		return false
+	}
+	return !strings.HasPrefix(err.Error(), "NOSCRIPT ")
+}

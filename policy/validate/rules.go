@@ -1,0 +1,217 @@
+package validate
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	"buf.build/go/protovalidate"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/transom-gateway/transom/internal/schema"
+	"github.com/transom-gateway/transom/policy"
+)
+
+// Kind is the policy validate.
+func Kind() policy.Kind { return policy.Kind{Field: "validate", Compile: compileValidate} }
+
+// compileValidate compiles the rules of the method's request. Nothing is left to do
+// where neither the request nor anything below it has rules.
+func compileValidate(s *policy.Scope) policy.Part {
+	if s.Method == nil || s.Policy.GetValidate().GetDisabled() || s.Suppresses("validate") {
+		return nil
+	}
+	input := s.Method.Input()
+	book, err := ruleBookOf(s.Generation, s.SchemaExtensions())
+	if err != nil {
+		s.Refuse("validate", "%v", err)
+		return nil
+	}
+	ruled := false
+	for _, m := range reachable(input) {
+		if rules := book.look(m); rules.any {
+			ruled = true
+			s.Note(rules.broken...)
+		}
+	}
+	if !ruled {
+		return nil
+	}
+	// A request that has no rules of its own, but leads to some, is not compiled
+	// yet. Whether an empty one is valid does not matter.
+	_ = book.validator.Validate(dynamicpb.NewMessage(input))
+	return &validation{rpc: s.RPC, input: input, validator: book.validator, log: s.Log}
+}
+
+// ruleBook is what one generation knows of the rules of one schema: its methods
+// share what is compiled.
+type ruleBook struct {
+	validator  protovalidate.Validator
+	extensions ruleExtensions
+	messages   map[protoreflect.MessageDescriptor]messageRules
+}
+
+// messageRules is what is known of the rules of one message.
+type messageRules struct {
+	any    bool
+	broken policy.Problems
+}
+
+// look finds a message's rules, and checks them when it sees them first.
+func (k *ruleBook) look(m protoreflect.MessageDescriptor) messageRules {
+	rules, known := k.messages[m]
+	if !known {
+		if rules.any = hasRules(m); rules.any {
+			rules.broken = k.brokenRules(m)
+		}
+		k.messages[m] = rules
+	}
+	return rules
+}
+
+// ruleBooks are those of one generation, by the extensions of their schemas.
+type ruleBooks map[policy.Extensions]*ruleBook
+
+// ruleBookOf finds or makes the book of a schema.
+func ruleBookOf(g *policy.Generation, extensions policy.Extensions) (*ruleBook, error) {
+	books := *policy.Shared(g, func(*policy.Generation) *ruleBooks { return &ruleBooks{} })
+	keyed := extensions == nil || reflect.TypeOf(extensions).Comparable()
+	if keyed && books[extensions] != nil {
+		return books[extensions], nil
+	}
+	book := &ruleBook{extensions: ruleExtensions{extensions}, messages: map[protoreflect.MessageDescriptor]messageRules{}}
+	var err error
+	book.validator, err = protovalidate.New(protovalidate.WithExtensionTypeResolver(book.extensions))
+	if err == nil && keyed {
+		books[extensions] = book
+	}
+	return book, err
+}
+
+// ruleExtensions finds predefined rules: the schema's own, then those that the
+// binary knows.
+type ruleExtensions struct{ schema policy.Extensions }
+
+var _ protoregistry.ExtensionTypeResolver = ruleExtensions{}
+
+// FindExtensionByName implements protoregistry.ExtensionTypeResolver.
+func (e ruleExtensions) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
+	if e.schema != nil {
+		if d, err := e.schema.FindExtensionByName(name); err == nil {
+			return extensionType(d), nil
+		}
+	}
+	return protoregistry.GlobalTypes.FindExtensionByName(name)
+}
+
+// FindExtensionByNumber implements protoregistry.ExtensionTypeResolver.
+func (e ruleExtensions) FindExtensionByNumber(message protoreflect.FullName, field protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
+	if e.schema != nil {
+		if d, err := e.schema.FindExtensionByNumber(message, field); err == nil {
+			return extensionType(d), nil
+		}
+	}
+	return protoregistry.GlobalTypes.FindExtensionByNumber(message, field)
+}
+
+func extensionType(d protoreflect.ExtensionDescriptor) protoreflect.ExtensionType {
+	if typed, ok := d.(protoreflect.ExtensionTypeDescriptor); ok {
+		return typed.Type()
+	}
+	return dynamicpb.NewExtensionType(d)
+}
+
+// reachable lists a message and all that its fields lead to.
+func reachable(root protoreflect.MessageDescriptor) []protoreflect.MessageDescriptor {
+	found := []protoreflect.MessageDescriptor{root}
+	seen := map[protoreflect.FullName]bool{root.FullName(): true}
+	for i := 0; i < len(found); i++ {
+		fields := found[i].Fields()
+		for j := range fields.Len() {
+			m := fields.Get(j).Message()
+			if m != nil && !m.IsPlaceholder() && !seen[m.FullName()] {
+				seen[m.FullName()] = true
+				found = append(found, m)
+			}
+		}
+	}
+	return found
+}
+
+// hasRules reports whether a message, its fields or its oneofs have rules.
+func hasRules(m protoreflect.MessageDescriptor) bool {
+	if schema.Option(m, validate.E_Message) != nil {
+		return true
+	}
+	for i := range m.Oneofs().Len() {
+		if schema.Option(m.Oneofs().Get(i), validate.E_Oneof) != nil {
+			return true
+		}
+	}
+	for i := range m.Fields().Len() {
+		if schema.Option(m.Fields().Get(i), validate.E_Field) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// brokenRules lists the rules of a message that do not compile. protovalidate
+// keeps such an error until a message is checked, so each part is checked once,
+// for itself, on an empty message.
+func (k *ruleBook) brokenRules(m protoreflect.MessageDescriptor) policy.Problems {
+	var problems policy.Problems
+	empty := dynamicpb.NewMessage(m)
+	check := func(part protoreflect.Descriptor) bool {
+		only := protovalidate.WithFilter(protovalidate.FilterFunc(
+			func(_ protoreflect.Message, d protoreflect.Descriptor) bool { return d == part }))
+		var broken *protovalidate.CompilationError
+		if !errors.As(k.validator.Validate(empty, only), &broken) {
+			return true
+		}
+		problems = append(problems, k.extensions.problem(part,
+			fmt.Sprintf("the validation rules of %s are wrong: %s", part.FullName(), ruleProblem(broken))))
+		return false
+	}
+	if !check(m) {
+		return problems
+	}
+	for i := range m.Fields().Len() {
+		if field := m.Fields().Get(i); schema.Option(field, validate.E_Field) != nil {
+			check(field)
+		}
+	}
+	return problems
+}
+
+// ruleProblem is the first line of what protovalidate says: the others draw the
+// expression.
+func ruleProblem(err error) string {
+	text, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "compilation error: "), "\n")
+	return text
+}
+
+// sources is what Extensions may know besides: where an option of a descriptor
+// was written. *schema.Registry does.
+type sources interface {
+	Position(d protoreflect.Descriptor, option ...int32) (file string, line, column int)
+}
+
+// ruleOption is the number of the (buf.validate.*) options.
+var ruleOption = int32(validate.E_Field.TypeDescriptor().Number())
+
+// problem is a problem at the rules of a descriptor, with its place as far as
+// the schema knows it.
+func (e ruleExtensions) problem(d protoreflect.Descriptor, message string) policy.Problem {
+	p := policy.Problem{Message: message}
+	if known, ok := e.schema.(sources); ok {
+		p.File, p.Line, p.Column = known.Position(d, ruleOption)
+	} else if file := d.ParentFile(); file != nil {
+		p.File = file.Path()
+	}
+	return p
+}
