@@ -32,7 +32,7 @@ type rule struct {
 var (
 	base  = []string{"proto/transom/v1", "internal/field", "internal/nearest", "internal/problem", "internal/rpccode"}
 	parts = slices.Concat(base, []string{"proxy/...", "internal/schema", "internal/httprule", "internal/config"})
-	edges = slices.Concat(parts, []string{"transcoder/...", "policy/...", "events", "internal/observe"})
+	edges = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "internal/observe"})
 )
 
 // protobuf and its JSON, for those who must not know it.
@@ -56,7 +56,15 @@ var rules = map[string]rule{
 
 	"transcoder/jsonwire": {ours: base, never: []string{"net/http"}, reason: "a codec: messages in, messages out, for any edge"},
 	"transcoder/...":      {ours: slices.Concat(parts, []string{"transcoder/..."}), reason: "an edge must not know who may call it: policies hold for all edges alike"},
-	"policy/...":          {ours: slices.Concat(parts, []string{"policy/..."}), reason: "a policy must not know the client's protocol: it holds for all alike"},
+	"policy":              {ours: parts, reason: "the contract knows no single policy, so that one more changes nothing in it"},
+	"policy/...":          {ours: slices.Concat(parts, []string{"policy", "policy/expr", "policy/store", "policy/auth"}), reason: "a policy must not know the client's protocol, for it holds for all alike, nor other policies, so that each stands and falls alone"},
+	"policy/store":        {ours: slices.Concat(base, []string{"policy"}), reason: "policies share it, so it knows none of them"},
+	"policy/expr":         {ours: slices.Concat(base, []string{"policy"}), reason: "policies share it, so it knows none of them"},
+	"policy/auth":         {ours: slices.Concat(base, []string{"policy", "policy/expr", "proxy"}), reason: "identities are the same whatever mechanism found them"},
+	"policy/auth/token":   {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/auth/token/..."}), reason: "a mechanism knows what all share, not the others"},
+	"policy/auth/session": {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/store"}), reason: "a mechanism knows what all share, not the others"},
+	"policy/auth/login":   {ours: slices.Concat(base, []string{"policy", "policy/expr", "policy/auth/..."}), reason: "it opens and ends what mechanisms look for, so it alone knows them"},
+	"policy/kinds":        {ours: []string{"policy/..."}, reason: "the one list of all policies"},
 	"events":              {ours: slices.Concat(parts, []string{"policy"}), reason: "the bus is for any caller; sinks are plugged in from above"},
 	"events/kafka":        {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
 	"events/nats":         {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
@@ -198,6 +206,13 @@ func TestRulesAreToldApart(t *testing.T) {
 		want          bool
 	}{
 		{"policy", module + "/transcoder", false},
+		{"policy", module + "/policy/cors", false},
+		{"policy/cors", module + "/policy/headers", false},
+		{"policy/headers", module + "/policy/auth", true},
+		{"policy/ratelimit", module + "/policy/auth/token", false},
+		{"policy/auth/token", module + "/policy/auth/session", false},
+		{"policy/auth/login", module + "/policy/auth/session", true},
+		{"policy/kinds", module + "/policy/auth/login", true},
 		{"transcoder", module + "/policy", false},
 		{"transcoder", module + "/transcoder/jsonwire", true},
 		{"transcoder/jsonwire", module + "/proxy", false},

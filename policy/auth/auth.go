@@ -1,3 +1,7 @@
+// Package auth is the field auth: it finds out who calls, by Mechanisms such as tokens
+// and sessions that it does not know itself, and whether the caller may. What all
+// mechanisms share stands here: identities and what backends learn of them, the guard
+// against other sites, and the Watch that ends streams with their credentials.
 package auth
 
 import (
@@ -52,8 +56,11 @@ type Authenticator interface {
 type Proof int
 
 const (
-	NoProof  Proof = iota // nothing was sent
-	InHeader              // the header Authorization
+	// NoProof is a request without a credential.
+	NoProof Proof = iota
+	// InHeader is the header Authorization.
+	InHeader
+	// Elsewhere is a cookie, the query or a subprotocol.
 	Elsewhere
 )
 

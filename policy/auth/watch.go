@@ -67,6 +67,7 @@ type Watch struct {
 	work   sync.WaitGroup
 }
 
+// NewWatch makes a watch that goes by a clock.
 func NewWatch(now func() time.Time) *Watch {
 	w := &Watch{now: now, streams: map[*watchedStream]struct{}{}, logout: make(chan struct{}, 1)}
 	w.ctx, w.cancel = context.WithCancel(context.Background())

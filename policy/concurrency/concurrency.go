@@ -1,3 +1,5 @@
+// Package concurrency is the field concurrency: so many calls of a method run at once,
+// and so many more wait.
 package concurrency
 
 import (

@@ -1,3 +1,4 @@
+// Package cors is the field cors: pages of other origins may call, by the Fetch standard.
 package cors
 
 import (

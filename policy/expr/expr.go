@@ -1,3 +1,5 @@
+// Package expr compiles the CEL expressions of policies over a call: its claims,
+// principal, roles, headers, method and message.
 package expr
 
 import (
@@ -49,6 +51,7 @@ func New(s *policy.Scope, path, source string, want *cel.Type) *Expression {
 	return e
 }
 
+// Compile compiles a source in a scope; its result is of the type.
 func Compile(s *policy.Scope, source string, want *cel.Type) (*Expression, error) {
 	environments := policy.Shared(s.Generation, newEnvironments)
 	env, err := environments.base()

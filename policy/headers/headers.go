@@ -1,3 +1,5 @@
+// Package headers is the field headers, which changes headers both ways and tells browsers
+// to be careful, and what of the field limits bounds a request's header.
 package headers
 
 import (

@@ -1,3 +1,5 @@
+// Package ratelimit is the field rate_limit: tokens per time and burst, for each caller,
+// counted in this process or in Redis.
 package ratelimit
 
 import (

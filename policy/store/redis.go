@@ -1,3 +1,6 @@
+// Package store is the Redis that policies share: one client for each URL and generation
+// of the configuration, which finds out by itself that it speaks to a cluster, and a log
+// that says when it cannot be used.
 package store
 
 import (
@@ -132,9 +135,6 @@ func (redisLog) Printf(ctx context.Context, format string, args ...any) {
 		log.DebugContext(ctx, fmt.Sprintf(format, args...))
 	}
 }
-
-// IsCluster reports whether several keys may live on several servers.
-func (s *Redis) isCluster() bool { return IsCluster(s.Client) }
 
 // Bound gives a command its time, retries included.
 func (s *Redis) Bound(ctx context.Context) (context.Context, context.CancelFunc) {

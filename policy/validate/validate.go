@@ -1,3 +1,5 @@
+// Package validate is the field validate: it checks the protovalidate rules of a method's
+// requests, so that the backend never sees what breaks them.
 package validate
 
 import (

@@ -37,12 +37,14 @@ type TestClock struct {
 	At time.Time
 }
 
+// Now is the time of the clock.
 func (c *TestClock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.At
 }
 
+// Advance moves the clock.
 func (c *TestClock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,6 +81,7 @@ var TestKeys = sync.OnceValue(func() (k Keyring) {
 	return k
 })
 
+// PublicPEM writes a public key as a PEM block.
 func PublicPEM(t testing.TB, key crypto.PublicKey) string {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key)
@@ -88,6 +91,7 @@ func PublicPEM(t testing.TB, key crypto.PublicKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
+// PrivatePEM writes a private key as a PEM block.
 func PrivatePEM(t testing.TB, key crypto.Signer) string {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
@@ -122,6 +126,7 @@ func PublicJWK(key any, kid string, more map[string]any) map[string]any {
 	return j
 }
 
+// KeySetJSON is a JSON Web Key Set.
 func KeySetJSON(keys ...map[string]any) []byte {
 	data, err := json.Marshal(map[string]any{"keys": keys})
 	if err != nil {
@@ -166,7 +171,7 @@ func GoodClaims(more map[string]any) map[string]any {
 	return c
 }
 
-// bench is a compiler with its surroundings.
+// AuthBench is a compiler with its surroundings.
 type AuthBench struct {
 	*policy.Compiler
 	Clock      *TestClock
@@ -200,6 +205,7 @@ func (b *AuthBench) Set(t testing.TB, p *transomv1.Policy) *policy.Set {
 	return MustCompile(t, b.Compiler, policy.Target{RPC: "test.v1.Service/Method", Layers: []policy.Layer{{Policy: p, Where: "test.proto:1:1"}}})
 }
 
+// MustCompile compiles a target that must be good.
 func MustCompile(t testing.TB, c *policy.Compiler, target policy.Target) *policy.Set {
 	t.Helper()
 	set, problems := c.Compile(target)
@@ -223,6 +229,7 @@ func NewCall(edit func(*policy.Request)) *policy.Request {
 	return r
 }
 
+// WithToken is a call with a token in its header.
 func WithToken(token string) *policy.Request {
 	return NewCall(func(r *policy.Request) { r.HTTP.Header.Set("Authorization", "Bearer "+token) })
 }
@@ -234,12 +241,14 @@ func LetIn(set *policy.Set, r *policy.Request) error {
 	return err
 }
 
+// JwtIssuer is the issuer of GoodClaims, edited.
 func JwtIssuer(edit func(*transomv1.JwtIssuer)) *transomv1.JwtIssuer {
 	i := &transomv1.JwtIssuer{Issuer: "https://id.test", Audience: "bookstore"}
 	edit(i)
 	return i
 }
 
+// JwtPolicy demands a token; edit may be nil.
 func JwtPolicy(edit func(*transomv1.JwtAuth)) *transomv1.Policy {
 	j := &transomv1.JwtAuth{}
 	if edit != nil {

@@ -1,3 +1,6 @@
+// Package policytest helps to test policies: benches that compile policies of the
+// kinds a test names, requests, and the tokens, sessions and schemas that many tests
+// need. It knows no kind, so that the packages of all of them can use it.
 package policytest
 
 import (
@@ -18,21 +21,24 @@ import (
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// clock is a clock that stands still until it is moved.
-type clock struct {
+// Clock is a clock that stands still until it is moved.
+type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-func NewClock() *clock { return &clock{now: time.Now()} }
+// NewClock is a clock that shows the time at which it was made.
+func NewClock() *Clock { return &Clock{now: time.Now()} }
 
-func (c *clock) Now() time.Time {
+// Now is the time of the clock.
+func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-func (c *clock) Add(d time.Duration) {
+// Add moves the clock.
+func (c *Clock) Add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
@@ -60,6 +66,7 @@ func NewBench(t testing.TB, options policy.StateOptions, kinds ...policy.Kind) *
 	return &Bench{t: t, State: state, Config: &transomv1.Config{}, Method: TestMethod("UnaryCall"), kinds: kinds}
 }
 
+// TestMethod is a method of gRPC's own test service.
 func TestMethod(name protoreflect.Name) protoreflect.MethodDescriptor {
 	return grpc_testing.File_grpc_testing_test_proto.Services().ByName("TestService").Methods().ByName(name)
 }
@@ -75,6 +82,7 @@ func (b *Bench) compile(text string) (*policy.Set, policy.Problems) {
 	return c.Compile(b.Target(text))
 }
 
+// Target is the bench's method with a policy in text form.
 func (b *Bench) Target(text string) policy.Target {
 	b.t.Helper()
 	p := &transomv1.Policy{}
@@ -88,6 +96,7 @@ func (b *Bench) Target(text string) policy.Target {
 	return t
 }
 
+// Set compiles a policy in text form that must be good.
 func (b *Bench) Set(text string) *policy.Set {
 	b.t.Helper()
 	s, problems := b.compile(text)

@@ -10,6 +10,7 @@ import (
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
+// PolicyOf reads a policy in text form.
 func PolicyOf(t testing.TB, text string) *transomv1.Policy {
 	t.Helper()
 	p := &transomv1.Policy{}

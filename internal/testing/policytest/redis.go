@@ -34,8 +34,10 @@ type DeadlineHook struct {
 
 var _ redis.Hook = (*DeadlineHook)(nil)
 
+// DialHook implements redis.Hook.
 func (*DeadlineHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
+// ProcessHook implements redis.Hook.
 func (h *DeadlineHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		h.look(ctx, cmd.Name())
@@ -43,6 +45,7 @@ func (h *DeadlineHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
+// ProcessPipelineHook implements redis.Hook.
 func (h *DeadlineHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		h.look(ctx, "a pipeline")

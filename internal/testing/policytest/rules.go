@@ -72,6 +72,7 @@ func Load(t testing.TB, source string) *schema.Registry {
 // SchemaExtensions makes Extensions of a registry, as the gateway does.
 type SchemaExtensions struct{ *schema.Registry }
 
+// FindExtensionByName implements policy.Extensions.
 func (r SchemaExtensions) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionDescriptor, error) {
 	x, err := r.Registry.FindExtensionByName(name)
 	if err != nil {
@@ -80,6 +81,7 @@ func (r SchemaExtensions) FindExtensionByName(name protoreflect.FullName) (proto
 	return x.TypeDescriptor(), nil
 }
 
+// FindExtensionByNumber implements policy.Extensions.
 func (r SchemaExtensions) FindExtensionByNumber(message protoreflect.FullName, field protoreflect.FieldNumber) (protoreflect.ExtensionDescriptor, error) {
 	x, err := r.Registry.FindExtensionByNumber(message, field)
 	if err != nil {

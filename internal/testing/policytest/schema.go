@@ -67,6 +67,7 @@ service { name: "Shop"
   method { name: "Watch" input_type: ".shop.v1.Order" output_type: ".shop.v1.Order" client_streaming: true server_streaming: true }
 }`
 
+// ShopMethod is a method of the schema.
 func ShopMethod(name protoreflect.Name) protoreflect.MethodDescriptor {
 	return authSchema().Services().ByName("Shop").Methods().ByName(name)
 }
@@ -98,6 +99,7 @@ func MessageOf(t testing.TB, name protoreflect.Name, data []byte) *dynamicpb.Mes
 // NotWire is no message of any type.
 var NotWire = protowire.AppendTag(nil, 1, protowire.BytesType)
 
+// ShopTarget is a method of the schema with a policy.
 func ShopTarget(method protoreflect.Name, p *transomv1.Policy) policy.Target {
 	return policy.Target{Method: ShopMethod(method), RPC: "shop.v1.Shop/" + string(method),
 		Layers: []policy.Layer{{Policy: p, Where: "shop.proto:3:7", Exact: true}}}

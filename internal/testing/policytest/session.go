@@ -13,7 +13,7 @@ import (
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// loginText is the policy of the login method in the tests of sessions.
+// LoginPolicyOf is the policy of the login method in the tests of sessions.
 func LoginPolicyOf(grant *transomv1.Login) *transomv1.Policy {
 	grant.Subject, grant.Roles = "user.id", "user.roles"
 	if grant.Claims == nil {
@@ -25,14 +25,17 @@ func LoginPolicyOf(grant *transomv1.Login) *transomv1.Policy {
 	return &transomv1.Policy{Login: grant}
 }
 
+// SessionPolicy demands a session.
 func SessionPolicy() *transomv1.Policy {
 	return &transomv1.Policy{Auth: &transomv1.Auth{Mechanism: &transomv1.Auth_Session{Session: &transomv1.SessionAuth{}}}}
 }
 
+// MixedPolicy demands a token or a session.
 func MixedPolicy() *transomv1.Policy {
 	return &transomv1.Policy{Auth: &transomv1.Auth{Mechanism: &transomv1.Auth_Mixed{Mixed: &transomv1.MixedAuth{}}}}
 }
 
+// AdaReply is the answer of a login that lets Ada in.
 const AdaReply = `user { id: "ada" roles: "reader" roles: "admin" email: "ada@x" number: 9007199254740993 } count: 1`
 
 // SessionSets are the methods that sessions go through.
@@ -40,6 +43,7 @@ type SessionSets struct {
 	Login, Call, Logout, LogoutAll *policy.Set
 }
 
+// CompileSessionSets compiles them.
 func CompileSessionSets(t testing.TB, c *policy.Compiler) SessionSets {
 	t.Helper()
 	compile := func(p *transomv1.Policy) *policy.Set { return MustCompile(t, c, ShopTarget("Login", p)) }
@@ -75,6 +79,7 @@ func (s SessionSets) LogIn(t testing.TB, reply string, cookies ...*http.Cookie) 
 	return set[0]
 }
 
+// WithCookies is a call with cookies.
 func WithCookies(cookies ...*http.Cookie) *policy.Request {
 	return NewCall(func(r *policy.Request) {
 		for _, c := range cookies {

@@ -26,6 +26,7 @@ func TokenConfig(t testing.TB, stores *transomv1.Stores) *transomv1.Config {
 	}}}
 }
 
+// TokenLogin grants a token; edit may be nil.
 func TokenLogin(edit func(*transomv1.TokenGrant)) *transomv1.Login {
 	g := &transomv1.TokenGrant{Issuer: "https://id.test"}
 	if edit != nil {
@@ -59,11 +60,13 @@ func SecretBench(t testing.TB, edit func(*transomv1.JwtIssuer), kinds ...policy.
 	})}}}, kinds...)
 }
 
+// SecretToken is a token that SecretBench accepts; claims are laid over GoodClaims.
 func SecretToken(t testing.TB, claims map[string]any) string {
 	t.Helper()
 	return Token(t, jwt.SigningMethodHS256, []byte(TestKeys().Secret), nil, GoodClaims(claims))
 }
 
+// WantCode compares the code of an error.
 func WantCode(t testing.TB, err error, want codes.Code) {
 	t.Helper()
 	if got := status.Code(err); got != want {
@@ -71,16 +74,17 @@ func WantCode(t testing.TB, err error, want codes.Code) {
 	}
 }
 
-// keyServer serves a key set over HTTP.
-type keyServer struct {
+// KeyServer serves a key set over HTTP.
+type KeyServer struct {
 	*httptest.Server
 	set     atomic.Pointer[[]byte]
 	Status  atomic.Int32
 	Fetches atomic.Int32
 }
 
-func NewKeyServer(t testing.TB, set []byte) *keyServer {
-	s := &keyServer{}
+// NewKeyServer serves a key set until the test ends.
+func NewKeyServer(t testing.TB, set []byte) *KeyServer {
+	s := &KeyServer{}
 	s.Status.Store(http.StatusOK)
 	s.set.Store(&set)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -92,7 +96,8 @@ func NewKeyServer(t testing.TB, set []byte) *keyServer {
 	return s
 }
 
-func (s *keyServer) Serve(set []byte) { s.set.Store(&set) }
+// Serve serves another key set from now on.
+func (s *KeyServer) Serve(set []byte) { s.set.Store(&set) }
 
 // LooseBits changes bits of the last letter that decoders ignore unless they
 // are strict: the same token in another spelling.
@@ -102,4 +107,5 @@ func LooseBits(token string) string {
 	return token[:len(token)-1] + letters[last^1:last^1+1]
 }
 
+// B64 encodes base64url.
 func B64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }

@@ -16,6 +16,7 @@ func WatchedCredential(t *testing.T, c policy.Credential) <-chan error {
 	return ended
 }
 
+// WantEnd waits for the end of a watched credential.
 func WantEnd(t *testing.T, ended <-chan error, what string) {
 	t.Helper()
 	select {

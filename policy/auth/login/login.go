@@ -1,3 +1,5 @@
+// Package login is the fields login and logout: the backend's own login method opens a
+// session or issues a token, and its logout method ends them.
 package login
 
 import (

@@ -71,6 +71,7 @@ func (m *memorySessions) sweep(now time.Time) {
 	}
 }
 
+// Use implements Store.
 func (m *memorySessions) Use(_ context.Context, key Key, idle time.Duration) (*Session, error) {
 	now := m.now()
 	m.mu.Lock()
@@ -101,6 +102,7 @@ func (m *memorySessions) ended(_ context.Context, keys []Key) ([]bool, error) {
 	return over, nil
 }
 
+// Revoke implements Store.
 func (m *memorySessions) Revoke(_ context.Context, key Key) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -110,6 +112,7 @@ func (m *memorySessions) Revoke(_ context.Context, key Key) error {
 	return nil
 }
 
+// RevokeAll implements Store.
 func (m *memorySessions) RevokeAll(_ context.Context, principal string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

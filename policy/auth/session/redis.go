@@ -101,6 +101,7 @@ func (r *redisSessions) create(ctx context.Context, key Key, s *Session, idle ti
 	return nil
 }
 
+// Use implements Store.
 func (r *redisSessions) Use(ctx context.Context, key Key, idle time.Duration) (*Session, error) {
 	ctx, cancel := r.redis.Bound(ctx)
 	defer cancel()
@@ -150,6 +151,7 @@ func (r *redisSessions) ended(ctx context.Context, keys []Key) ([]bool, error) {
 	return over, nil
 }
 
+// Revoke implements Store.
 func (r *redisSessions) Revoke(ctx context.Context, key Key) error {
 	ctx, cancel := r.redis.Bound(ctx)
 	defer cancel()
@@ -158,6 +160,7 @@ func (r *redisSessions) Revoke(ctx context.Context, key Key) error {
 	return r.redis.Client.Del(ctx, r.sessionKey(hex.EncodeToString(key[:]))).Err()
 }
 
+// RevokeAll implements Store.
 func (r *redisSessions) RevokeAll(ctx context.Context, principal string) error {
 	ctx, cancel := r.redis.Bound(ctx)
 	defer cancel()

@@ -1,3 +1,5 @@
+// Package session is auth by sessions: an opaque id in a cookie, and what is known of
+// its caller in this process or in Redis.
 package session
 
 import (

@@ -135,7 +135,7 @@ func (i *Issuer) forwardClaims(claims []string) error {
 }
 
 func (i *Issuer) readKeys(g *policy.Generation, config *transomv1.JwtIssuer) (field string, err error) {
-	known := slices.Concat(keys.HmacAlgorithms, keys.RsaAlgorithms, []string{"ES256", "ES384", "ES512", "EdDSA"})
+	known := slices.Concat(keys.HMACAlgorithms, keys.RSAAlgorithms, []string{"ES256", "ES384", "ES512", "EdDSA"})
 	for _, a := range i.algorithms {
 		if !slices.Contains(known, a) {
 			return ".algorithms", fmt.Errorf("found %q, expected some of %v", a, known)

@@ -12,6 +12,7 @@ import (
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/auth"
+	"github.com/transom-gateway/transom/policy/auth/token/revocation"
 	"github.com/transom-gateway/transom/policy/store"
 )
 
@@ -29,23 +30,23 @@ func testTokensEnd(t *testing.T, server *redistest.Server) {
 	client := redis.NewClient(options)
 	t.Cleanup(func() { _ = client.Close() })
 	shared := &store.Redis{Client: client, Timeout: 5 * time.Second, Prefix: "expiry:"}
-	for name, store := range map[string]revocationStore{
-		"memory": newMemoryRevocations(time.Now), "Redis": &redisRevocations{redis: shared, now: time.Now},
+	for name, store := range map[string]revocation.Store{
+		"memory": revocation.NewMemory(time.Now), "Redis": revocation.NewShared(shared, time.Now),
 	} {
 		t.Run("a token, revoked in "+name, func(t *testing.T) {
 			auth := &authenticator{issuers: &Issuers{revoked: &revocations{store: store, now: time.Now, used: true}}}
 			follow := func(id string) (*Verified, <-chan error) {
-				at, err := store.moment(t.Context())
+				at, err := store.Moment(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
 				v := &Verified{issuer: &Issuer{issues: true}, until: time.Now().Add(time.Hour), issued: at,
-					name: tokenName{sha256.Sum256([]byte(name + "holder")), sha256.Sum256([]byte(id))}}
+					name: revocation.Name{Holder: sha256.Sum256([]byte(name + "holder")), Token: sha256.Sum256([]byte(id))}}
 				return v, policytest.WatchedCredential(t, watch.Credential(auth.Ending(&policy.Request{Identity: &policy.Identity{Source: v}})))
 			}
 			one, ended := follow("one")
 			other, goesOn := follow("other")
-			if err := store.revoke(t.Context(), one.name, one.until); err != nil {
+			if err := store.Revoke(t.Context(), one.name, one.until); err != nil {
 				t.Fatal(err)
 			}
 			policytest.WantEnd(t, ended, "a logout")
@@ -54,7 +55,7 @@ func testTokensEnd(t *testing.T, server *redistest.Server) {
 				t.Errorf("another token ended with %v", err)
 			default:
 			}
-			if err := store.revokeAll(context.Background(), other.name.holder, other.until); err != nil {
+			if err := store.RevokeAll(context.Background(), other.name.Holder, other.until); err != nil {
 				t.Fatal(err)
 			}
 			policytest.WantEnd(t, goesOn, "a logout of all")

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -94,4 +95,23 @@ func newTokenID(at time.Time) string {
 	sum := sha256.Sum256(id[:tokenIDSum])
 	copy(id[tokenIDSum:], sum[:])
 	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// issuedAt is when a token was issued; with no id of newTokenID the beginning
+// of the second, without `iat` the beginning of time.
+func issuedAt(claims jwt.MapClaims) time.Time {
+	iat, err := claims.GetIssuedAt()
+	if err != nil || iat == nil {
+		return time.Time{}
+	}
+	jti, _ := claims["jti"].(string)
+	id, err := base64.RawURLEncoding.DecodeString(jti)
+	if err != nil || len(id) != tokenIDBytes {
+		return iat.Time
+	}
+	sum := sha256.Sum256(id[:tokenIDSum])
+	if !bytes.Equal(id[tokenIDSum:], sum[:tokenIDBytes-tokenIDSum]) {
+		return iat.Time // somebody else's id
+	}
+	return time.Unix(0, int64(binary.BigEndian.Uint64(id)))
 }

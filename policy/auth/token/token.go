@@ -1,3 +1,7 @@
+// Package token is auth by JSON Web Tokens: it finds the token of a request, verifies it
+// by the keys of its issuer, and makes an identity of its claims. It issues tokens for
+// logins, too, and ends them at logouts. Keys are kept by package keys, and which tokens
+// are over by package revocation.
 package token
 
 import (
@@ -15,6 +19,7 @@ import (
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/auth"
 	"github.com/transom-gateway/transom/policy/auth/token/keys"
+	"github.com/transom-gateway/transom/policy/auth/token/revocation"
 )
 
 // tokenBytes is the longest token that is looked at.
@@ -64,7 +69,7 @@ type Verified struct {
 	metadata []string
 	// name and issued are what a logout is about; checked is when the store of
 	// revoked tokens was asked (see revocations).
-	name    tokenName
+	name    revocation.Name
 	issued  time.Time
 	checked atomic.Int64
 
@@ -191,7 +196,7 @@ func (i *Issuer) verify(ctx context.Context, raw string, t *parsedToken) (*Verif
 	// The token may be part of a longer string; the cache must hold no more.
 	v.token = strings.Clone(raw)
 	v.size = int64(1024 + 10*len(raw))
-	v.name = nameOf(i.Name, v.identity.Principal, t.signed)
+	v.name = revocation.NameOf(i.Name, v.identity.Principal, t.signed)
 	v.identity.Source = v
 	return v, nil
 }

@@ -1,3 +1,5 @@
+// Package keys reads the keys that tokens are verified with: PEM, and JSON Web Key Sets
+// from files and URLs, which it keeps fresh. It knows nothing of tokens.
 package keys
 
 import (
@@ -24,13 +26,16 @@ const (
 	setKeys = 256
 	// MinSecretBytes is RFC 7518 3.2 for HS256.
 	MinSecretBytes = 32
-	// MinRSABits is RFC 7518 3.3; MaxRSABits bounds what one check may cost.
-	MinRSABits, MaxRSABits = 2048, 8192
+	// MinRSABits is RFC 7518 3.3.
+	MinRSABits = 2048
+	// MaxRSABits bounds what one check may cost.
+	MaxRSABits = 8192
 )
 
+// The algorithms of secrets and of RSA keys.
 var (
-	HmacAlgorithms = []string{"HS256", "HS384", "HS512"}
-	RsaAlgorithms  = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+	HMACAlgorithms = []string{"HS256", "HS384", "HS512"}
+	RSAAlgorithms  = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
 )
 
 // Key is a key that signatures are checked with, and the algorithms it
@@ -92,11 +97,11 @@ func AlgorithmsOf(key any) []string {
 	switch k := key.(type) {
 	case []byte:
 		if len(k) >= MinSecretBytes {
-			return HmacAlgorithms
+			return HMACAlgorithms
 		}
 	case *rsa.PublicKey:
 		if n := k.N.BitLen(); n >= MinRSABits && n <= MaxRSABits {
-			return RsaAlgorithms
+			return RSAAlgorithms
 		}
 	case *ecdsa.PublicKey:
 		switch k.Curve {

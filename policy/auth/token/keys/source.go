@@ -31,9 +31,10 @@ const (
 	keyFirstPause = 5 * time.Second
 	// keyWait bounds how long a call waits for keys it does not know.
 	keyWait = 5 * time.Second
-	// Unknown `kid`s ask for a fetch as often as this: AskBurst at once, then
-	// one each AskEvery. Whoever makes tokens up cannot make us fetch more.
+	// AskBurst is how often unknown `kid`s ask for a fetch at once: whoever makes tokens
+	// up cannot make us fetch more.
 	AskBurst = 3
+	// AskEvery is how often they do from there on.
 	AskEvery = 10 * time.Second
 )
 

@@ -1,4 +1,4 @@
-package token
+package revocation
 
 import (
 	"context"
@@ -13,38 +13,45 @@ import (
 	"github.com/transom-gateway/transom/policy/store"
 )
 
-// redisRevocations remembers revoked tokens in Redis, for all gateways. Each is
+// Shared remembers revoked tokens in Redis, for all gateways. Each is
 // a key that expires when its token has; a holder's keys share a hash tag, so
 // that one MGET reads both, in a cluster too.
-type redisRevocations struct {
+type Shared struct {
 	redis *store.Redis
 	now   func() time.Time
 }
 
-var _ revocationStore = (*redisRevocations)(nil)
+var _ Store = (*Shared)(nil)
+
+// NewShared keeps them in a store.
+func NewShared(redis *store.Redis, now func() time.Time) *Shared {
+	return &Shared{redis: redis, now: now}
+}
 
 // holderKey has half of the hash, which is enough for nobody to find a second
 // one.
-func (r *redisRevocations) holderKey(holder [sha256.Size]byte) string {
+func (r *Shared) holderKey(holder [sha256.Size]byte) string {
 	return r.redis.Prefix + "revoked:{" + hex.EncodeToString(holder[:sha256.Size/2]) + "}"
 }
 
-func (r *redisRevocations) tokenKey(name tokenName) string {
-	return r.holderKey(name.holder) + ":" + hex.EncodeToString(name.token[:])
+func (r *Shared) tokenKey(name Name) string {
+	return r.holderKey(name.Holder) + ":" + hex.EncodeToString(name.Token[:])
 }
 
-func (r *redisRevocations) revoke(ctx context.Context, name tokenName, until time.Time) error {
+// Revoke implements Store.
+func (r *Shared) Revoke(ctx context.Context, name Name, until time.Time) error {
 	ctx, cancel := r.redis.Bound(ctx)
 	defer cancel()
 	return r.redis.Client.Set(ctx, r.tokenKey(name), "", r.lasts(until)).Err()
 }
 
 // lasts is how long the server is to keep what is over at a moment of our clock.
-func (r *redisRevocations) lasts(until time.Time) time.Duration {
+func (r *Shared) lasts(until time.Time) time.Duration {
 	return max(until.Sub(r.now()), time.Millisecond)
 }
 
-func (r *redisRevocations) moment(ctx context.Context) (time.Time, error) {
+// Moment implements Store.
+func (r *Shared) Moment(ctx context.Context) (time.Time, error) {
 	ctx, cancel := r.redis.Bound(ctx)
 	defer cancel()
 	return r.redis.Client.Time(ctx).Result()
@@ -55,26 +62,29 @@ func (r *redisRevocations) moment(ctx context.Context) (time.Time, error) {
 var revokeUntilNow = redis.NewScript(store.ServerNow + `
 return redis.call('SET', KEYS[1], string.format('%.0f', now) .. '000', 'PX', ARGV[1])`)
 
-func (r *redisRevocations) revokeAll(ctx context.Context, holder [sha256.Size]byte, until time.Time) error {
+// RevokeAll implements Store.
+func (r *Shared) RevokeAll(ctx context.Context, holder [sha256.Size]byte, until time.Time) error {
 	ctx, cancel := r.redis.Bound(ctx)
 	defer cancel()
 	return revokeUntilNow.Run(ctx, r.redis.Client, []string{r.holderKey(holder)}, r.lasts(until).Milliseconds()).Err()
 }
 
-func (r *redisRevocations) revoked(ctx context.Context, name tokenName, issued time.Time) (bool, error) {
-	over, err := r.revokedOf(ctx, []tokenName{name}, []time.Time{issued})
+// Revoked implements Store.
+func (r *Shared) Revoked(ctx context.Context, name Name, issued time.Time) (bool, error) {
+	over, err := r.RevokedOf(ctx, []Name{name}, []time.Time{issued})
 	if err != nil {
 		return false, err
 	}
 	return over[0], nil
 }
 
-func (r *redisRevocations) revokedOf(ctx context.Context, names []tokenName, issued []time.Time) ([]bool, error) {
+// RevokedOf implements Store.
+func (r *Shared) RevokedOf(ctx context.Context, names []Name, issued []time.Time) ([]bool, error) {
 	ctx, cancel := r.redis.Bound(ctx)
 	defer cancel()
 	found, err := r.redis.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, name := range names {
-			p.MGet(ctx, r.tokenKey(name), r.holderKey(name.holder))
+			p.MGet(ctx, r.tokenKey(name), r.holderKey(name.Holder))
 		}
 		return nil
 	})

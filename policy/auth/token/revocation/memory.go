@@ -1,4 +1,4 @@
-package token
+package revocation
 
 import (
 	"container/heap"
@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// memoryRevocationsMax bounds what this process remembers; each takes some 150
+// memoryMax bounds what this process remembers; each takes some 150
 // bytes.
-const memoryRevocationsMax = 1 << 18
+const memoryMax = 1 << 18
 
 // errRevocationsFull refuses a logout: to forget an older one would bring its
 // token back.
 var errRevocationsFull = errors.New("too many tokens have been logged out before they expired")
 
-// memoryRevocations remembers revoked tokens in this process. It lives in the
+// Memory remembers revoked tokens in this process. It lives in the
 // State.
-type memoryRevocations struct {
+type Memory struct {
 	now func() time.Time
 	max int
 
@@ -37,26 +37,30 @@ type revocation struct {
 	until time.Time
 }
 
-var _ revocationStore = (*memoryRevocations)(nil)
+var _ Store = (*Memory)(nil)
 
-func newMemoryRevocations(now func() time.Time) *memoryRevocations {
-	return &memoryRevocations{now: now, max: memoryRevocationsMax, over: map[[sha256.Size]byte]revocation{}}
+// NewMemory makes an empty one.
+func NewMemory(now func() time.Time) *Memory {
+	return &Memory{now: now, max: memoryMax, over: map[[sha256.Size]byte]revocation{}}
 }
 
 // Close implements io.Closer for State; there is nothing to close.
-func (m *memoryRevocations) Close() error { return nil }
+func (m *Memory) Close() error { return nil }
 
-func (m *memoryRevocations) revoke(_ context.Context, name tokenName, until time.Time) error {
-	return m.add(name.token, revocation{until: until})
+// Revoke implements Store.
+func (m *Memory) Revoke(_ context.Context, name Name, until time.Time) error {
+	return m.add(name.Token, revocation{until: until})
 }
 
-func (m *memoryRevocations) moment(context.Context) (time.Time, error) { return m.now(), nil }
+// Moment implements Store.
+func (m *Memory) Moment(context.Context) (time.Time, error) { return m.now(), nil }
 
-func (m *memoryRevocations) revokeAll(_ context.Context, holder [sha256.Size]byte, until time.Time) error {
+// RevokeAll implements Store.
+func (m *Memory) RevokeAll(_ context.Context, holder [sha256.Size]byte, until time.Time) error {
 	return m.add(holder, revocation{m.now(), until})
 }
 
-func (m *memoryRevocations) add(name [sha256.Size]byte, r revocation) error {
+func (m *Memory) add(name [sha256.Size]byte, r revocation) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sweep()
@@ -72,7 +76,7 @@ func (m *memoryRevocations) add(name [sha256.Size]byte, r revocation) error {
 
 // sweep forgets what is over. A name that was added again since has another end
 // by now.
-func (m *memoryRevocations) sweep() {
+func (m *Memory) sweep() {
 	now := m.now()
 	for len(m.ends) > 0 && !now.Before(m.ends[0].until) {
 		e := heap.Pop(&m.ends).(endOfName)
@@ -84,20 +88,22 @@ func (m *memoryRevocations) sweep() {
 	}
 }
 
-func (m *memoryRevocations) revoked(_ context.Context, name tokenName, issued time.Time) (bool, error) {
+// Revoked implements Store.
+func (m *Memory) Revoked(_ context.Context, name Name, issued time.Time) (bool, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if _, over := m.over[name.token]; over {
+	if _, over := m.over[name.Token]; over {
 		return true, nil
 	}
-	r, over := m.over[name.holder]
+	r, over := m.over[name.Holder]
 	return over && !issued.After(r.at), nil
 }
 
-func (m *memoryRevocations) revokedOf(ctx context.Context, names []tokenName, issued []time.Time) ([]bool, error) {
+// RevokedOf implements Store.
+func (m *Memory) RevokedOf(ctx context.Context, names []Name, issued []time.Time) ([]bool, error) {
 	over := make([]bool, len(names))
 	for i, name := range names {
-		over[i], _ = m.revoked(ctx, name, issued[i]) // memory is always in reach
+		over[i], _ = m.Revoked(ctx, name, issued[i]) // memory is always in reach
 	}
 	return over, nil
 }
@@ -113,11 +119,19 @@ type endsOfNames []endOfName
 
 var _ heap.Interface = (*endsOfNames)(nil)
 
-func (e endsOfNames) Len() int           { return len(e) }
-func (e endsOfNames) Less(i, j int) bool { return e[i].until.Before(e[j].until) }
-func (e endsOfNames) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-func (e *endsOfNames) Push(x any)        { *e = append(*e, x.(endOfName)) }
+// Len implements Store.
+func (e endsOfNames) Len() int { return len(e) }
 
+// Less implements Store.
+func (e endsOfNames) Less(i, j int) bool { return e[i].until.Before(e[j].until) }
+
+// Swap implements Store.
+func (e endsOfNames) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+
+// Push implements Store.
+func (e *endsOfNames) Push(x any) { *e = append(*e, x.(endOfName)) }
+
+// Pop implements Store.
 func (e *endsOfNames) Pop() any {
 	last := (*e)[len(*e)-1]
 	*e = (*e)[:len(*e)-1]
