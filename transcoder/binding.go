@@ -39,7 +39,7 @@ func (b *Binding) HidesPath() bool { return slices.ContainsFunc(b.variables, (*j
 
 // DropsBody reports whether the request's body is nothing to the rule.
 func (b *Binding) DropsBody(r *http.Request) bool {
-	call := restCall{binding: b, r: r}
+	call := restCall{binding: b, x: Exchange{R: r}}
 	return b.body.kind == bodyNone && !call.hasQueryForm()
 }
 

@@ -15,22 +15,22 @@ import (
 // readBody reads the whole body into raw, decompressed and bounded.
 func (c *restCall) readBody() error {
 	limit := c.binding.Method.Settings.MaxBody
-	if c.r.ContentLength > limit && first(c.r.Header, "Content-Encoding") == "" {
+	if c.x.R.ContentLength > limit && first(c.x.R.Header, "Content-Encoding") == "" {
 		return tooLarge(limit)
 	}
-	if c.r.Body == nil || c.r.Body == http.NoBody {
+	if c.x.NoBody() {
 		c.raw = c.raw[:0]
 		return nil
 	}
-	encoding, err := contentEncoding(c.w.Header(), c.r.Header, false)
+	encoding, err := contentEncoding(c.x.Header(), c.x.R.Header, false)
 	if err != nil {
 		return err
 	}
-	reading := watchReading(c.r.Context(), c.w, c.deadline)
+	reading := watchReading(&c.x, c.deadline)
 	if encoding == nil {
-		c.raw, err = appendAll(c.raw[:0], c.r.Body, limit, c.r.ContentLength)
+		c.raw, err = appendAll(c.raw[:0], c.x.R.Body, limit, c.x.R.ContentLength)
 	} else {
-		c.scratch, err = appendAll(c.scratch[:0], c.r.Body, mostCompressed(limit), c.r.ContentLength)
+		c.scratch, err = appendAll(c.scratch[:0], c.x.R.Body, mostCompressed(limit), c.x.R.ContentLength)
 	}
 	if late := reading.done(); late != nil {
 		return late
@@ -45,8 +45,8 @@ func (c *restCall) readBody() error {
 // closeAfter ends the connection of a client of HTTP/1 whose body is broken: where the
 // next request begins is not known (Semantics 312).
 func (c *restCall) closeAfter(err error) {
-	if err != nil && err != errTooLarge && c.r.ProtoMajor == 1 {
-		c.w.Header()["Connection"] = []string{"close"}
+	if err != nil && err != errTooLarge && c.x.HTTP1() {
+		c.x.CloseConnection()
 	}
 }
 
@@ -71,12 +71,12 @@ func mostCompressed(limit int64) int64 { return limit + limit/64 + 1<<10 }
 // only behind the body does net/http see that a client of HTTP/1.1 goes away
 // (Semantics 311).
 func (c *restCall) dropBody() error {
-	if c.r.ProtoMajor != 1 || c.r.ContentLength == 0 || c.r.Body == nil || c.r.Body == http.NoBody {
+	if !c.x.HTTP1() || c.x.R.ContentLength == 0 || c.x.NoBody() {
 		return nil
 	}
 	limit := c.binding.Method.Settings.MaxBody
-	reading := watchReading(c.r.Context(), c.w, c.deadline)
-	_, err := io.CopyN(io.Discard, c.r.Body, limit+1)
+	reading := watchReading(&c.x, c.deadline)
+	_, err := io.CopyN(io.Discard, c.x.R.Body, limit+1)
 	if late := reading.done(); late != nil {
 		return late
 	}

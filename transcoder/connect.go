@@ -40,7 +40,7 @@ func (b *Binding) openConnectUnary(x Exchange, get bool) proxy.Downstream {
 	if !ok {
 		panic("the pool of Connect calls holds something else") // its New is above
 	}
-	c.binding, c.w, c.r, c.BeforeHeader = b, x.W, x.R, x.BeforeHeader
+	c.binding, c.x = b, x
 	c.get = get
 	c.contentType = contentTypeJSON
 	return c
@@ -49,23 +49,23 @@ func (b *Binding) openConnectUnary(x Exchange, get bool) proxy.Downstream {
 // Open implements proxy.Downstream.
 func (c *connectUnary) Open(ctx context.Context) (context.Context, error) {
 	c.deadline, _ = ctx.Deadline()
-	if err := checkConnectVersion(c.r.Header); err != nil {
+	if err := checkConnectVersion(c.x.R.Header); err != nil {
 		return ctx, err
 	}
 	if c.get {
 		return ctx, nil
 	}
 	if !c.binding.Method.Shape.Unary() {
-		return ctx, wrongContentType(c.w.Header(), c.r.Header, "application/connect+json, application/connect+proto")
+		return ctx, wrongContentType(c.x.Header(), c.x.R.Header, "application/connect+json, application/connect+proto")
 	}
-	switch format, err := formatOf(c.r.Header); {
+	switch format, err := formatOf(c.x.R.Header); {
 	case err != nil || format == formatForm:
-		return ctx, wrongContentType(c.w.Header(), c.r.Header, "application/json, application/proto")
+		return ctx, wrongContentType(c.x.Header(), c.x.R.Header, "application/json, application/proto")
 	case format == formatProto:
 		c.proto = true
-		c.contentType = contentType(c.r.Header)
+		c.contentType = contentType(c.x.R.Header)
 	}
-	return ctx, c.checkEncoding(first(c.r.Header, "Content-Encoding"))
+	return ctx, c.checkEncoding(first(c.x.R.Header, "Content-Encoding"))
 }
 
 // checkConnectVersion takes the one version there is, or none.
@@ -93,7 +93,7 @@ func (c *connectUnary) checkEncoding(name string) error {
 	if e := encodingNamed(name); e != nil {
 		return nil
 	}
-	c.w.Header()["Accept-Encoding"] = acceptedBodies
+	c.x.Header()["Accept-Encoding"] = acceptedBodies
 	return status.Errorf(codes.Unimplemented, "the encoding %q is not supported; expected %s", clip(name), anyEncoding)
 }
 
@@ -128,7 +128,7 @@ func (c *connectUnary) Recv() (proxy.Frame, error) {
 }
 
 // Header implements proxy.Downstream.
-func (c *connectUnary) Header(md metadata.MD) { setMetadata(c.w.Header(), "", md) }
+func (c *connectUnary) Header(md metadata.MD) { setMetadata(c.x.Header(), "", md) }
 
 // Send implements proxy.Downstream. The answer waits for Finish, when the
 // status and the trailer are known.
@@ -156,7 +156,7 @@ func (c *connectUnary) Unblock() {}
 
 // Finish implements proxy.Downstream.
 func (c *connectUnary) Finish(err error, trailer metadata.MD) int {
-	h := c.w.Header()
+	h := c.x.Header()
 	setMetadata(h, "Trailer-", trailer)
 	httpStatus := http.StatusOK
 	if err != nil {
@@ -190,7 +190,7 @@ func errorStatus(httpStatus int, code codes.Code) int {
 
 // readQuery reads the message of a GET into raw.
 func (c *connectUnary) readQuery() error {
-	q, err := parseConnectGet(c.r.URL.RawQuery)
+	q, err := parseConnectGet(c.x.R.URL.RawQuery)
 	if err != nil {
 		return err
 	}

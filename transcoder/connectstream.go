@@ -48,36 +48,36 @@ func (b *Binding) openConnectStream(x Exchange) proxy.Downstream {
 
 // Open implements proxy.Downstream.
 func (c *connectStream) Open(ctx context.Context) (context.Context, error) {
-	sub := subtype(first(c.r.Header, "Content-Type"), connectType)
+	sub := subtype(first(c.x.R.Header, "Content-Type"), connectType)
 	if c.method.Shape.Unary() {
 		c.refused = http.StatusUnsupportedMediaType
-		return ctx, wrongContentType(c.w.Header(), c.r.Header, "application/json, application/proto")
+		return ctx, wrongContentType(c.x.Header(), c.x.R.Header, "application/json, application/proto")
 	}
 	if sub != "json" && sub != "proto" {
 		c.refused = http.StatusUnsupportedMediaType
-		return ctx, wrongContentType(c.w.Header(), c.r.Header, "application/connect+json, application/connect+proto")
+		return ctx, wrongContentType(c.x.Header(), c.x.R.Header, "application/connect+json, application/connect+proto")
 	}
-	if err := checkConnectVersion(c.r.Header); err != nil {
+	if err := checkConnectVersion(c.x.R.Header); err != nil {
 		return ctx, err
 	}
 	if err := c.setMessageEncoding("Connect-Content-Encoding"); err != nil {
-		c.w.Header()["Connect-Accept-Encoding"] = acceptedBodies
+		c.x.Header()["Connect-Accept-Encoding"] = acceptedBodies
 		return ctx, err
 	}
-	c.out.zip = c.answerEncoding(c.r.Header["Connect-Accept-Encoding"])
+	c.out.zip = c.answerEncoding(c.x.R.Header["Connect-Accept-Encoding"])
 	c.fullDuplex()
 	return ctx, nil
 }
 
 // Header implements proxy.Downstream. The client may wait for it.
 func (c *connectStream) Header(md metadata.MD) {
-	setMetadata(c.w.Header(), "", md)
+	setMetadata(c.x.Header(), "", md)
 	c.beginAnswer()
 	c.Flush()
 }
 
 func (c *connectStream) beginAnswer() {
-	h := c.w.Header()
+	h := c.x.Header()
 	h["Content-Type"] = c.contentType
 	if c.out.zip != nil {
 		h["Connect-Content-Encoding"] = c.out.zip.header
@@ -102,10 +102,10 @@ func (c *connectStream) Finish(err error, trailer metadata.MD) int {
 	httpStatus := http.StatusOK
 	if c.refused != 0 {
 		httpStatus = c.refused
-		h := c.w.Header()
+		h := c.x.Header()
 		h["Content-Type"] = jsonHeader
 		c.writeHeader(httpStatus)
-		_, _ = c.w.Write(newConnectError(c.method.errors, status.Convert(err)).append(nil)) // an error means that the client is gone
+		_, _ = c.x.Write(newConnectError(c.method.errors, status.Convert(err)).append(nil)) // an error means that the client is gone
 	} else {
 		if !c.begun {
 			c.beginAnswer()

@@ -19,9 +19,8 @@ const lingerTime = 500 * time.Millisecond
 // Read give up, and sees to it that what an HTTP/1.1 client goes on sending is
 // never taken for its next request: net/http would.
 type duplexBody struct {
-	body       io.Reader
-	controller *http.ResponseController
-	http1      bool
+	body io.Reader
+	x    *Exchange
 	// duplex: net/http leaves the rest of the request alone.
 	duplex bool
 
@@ -31,9 +30,9 @@ type duplexBody struct {
 	interrupted atomic.Bool // a Read may have been broken off
 }
 
-func newDuplexBody(r *http.Request, controller *http.ResponseController) *duplexBody {
-	d := &duplexBody{body: r.Body, controller: controller, http1: r.ProtoMajor == 1}
-	d.done.Store(r.Body == nil || r.Body == http.NoBody)
+func newDuplexBody(x *Exchange) *duplexBody {
+	d := &duplexBody{body: x.R.Body, x: x}
+	d.done.Store(x.NoBody())
 	return d
 }
 
@@ -67,30 +66,29 @@ func (d *duplexBody) Unblock() {
 	// Beside the end of the body: see closeAfter.
 	d.interrupted.Store(true)
 	if !d.done.Load() {
-		_ = d.controller.SetReadDeadline(time.Unix(1, 0)) // unsupported only by recorders, which do not block
+		d.x.InterruptRead()
 	}
 }
 
 // fullDuplex lets an HTTP/1.1 answer begin before the request has ended.
 func (d *duplexBody) fullDuplex() {
-	if d.http1 {
-		// Not every server can; then the answer waits for the whole body.
-		d.duplex = d.controller.EnableFullDuplex() == nil
+	if d.x.HTTP1() {
+		d.duplex = d.x.FullDuplex()
 	}
 }
 
 // closeAfter is called before the answer's header is written. A connection
 // whose request is not at its end then cannot serve another one.
-func (d *duplexBody) closeAfter(h http.Header) {
-	if d.http1 && (d.duplex && !d.done.Load() || d.interrupted.Load()) {
-		h["Connection"] = []string{"close"}
+func (d *duplexBody) closeAfter() {
+	if d.x.HTTP1() && (d.duplex && !d.done.Load() || d.interrupted.Load()) {
+		d.x.CloseConnection()
 	}
 }
 
 // linger bounds the time in which the server reads the rest of the request.
 func (d *duplexBody) linger() {
-	if d.http1 && !d.done.Load() {
-		_ = d.controller.SetReadDeadline(time.Now().Add(lingerTime)) // as above
+	if d.x.HTTP1() && !d.done.Load() {
+		_ = d.x.SetReadDeadline(time.Now().Add(lingerTime)) // it fails for recorders only
 	}
 }
 

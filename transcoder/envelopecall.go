@@ -3,7 +3,6 @@ package transcoder
 import (
 	"context"
 	"io"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,10 +18,7 @@ import (
 // gRPC-Web and Connect's streams. Its Recv may run beside the rest.
 type envelopeCall struct {
 	method *Method
-	w      http.ResponseWriter
-	r      *http.Request
-	// beforeHeader is the exchange's BeforeHeader.
-	beforeHeader func(http.Header)
+	x      Exchange
 
 	in       envelopeReader
 	received bool        // the only message of a client that does not stream
@@ -43,16 +39,16 @@ type envelopeCall struct {
 }
 
 func (c *envelopeCall) start(m *Method, x Exchange, malformed codes.Code) {
-	c.method, c.w, c.r, c.beforeHeader = m, x.W, x.R, x.BeforeHeader
+	c.method, c.x = m, x
 	c.in.begin(x.R.Body, m.maxRequestMessage(), malformed)
-	c.out.begin(x.W)
+	c.out.begin(&c.x)
 }
 
 // release drops what belongs to the request and keeps the memory.
 func (c *envelopeCall) release() {
 	c.in.begin(nil, 0, 0)
 	c.out.begin(nil)
-	c.method, c.w, c.r, c.beforeHeader = nil, nil, nil, nil
+	c.method, c.x = nil, Exchange{}
 	c.received, c.headed, c.begun, c.deadline, c.due = false, false, false, time.Time{}, time.Time{}
 	c.json, c.count, c.long = false, 0, nil
 	c.wire, c.converted = keep(c.wire), keep(c.converted)
@@ -61,9 +57,8 @@ func (c *envelopeCall) release() {
 
 // fullDuplex lets an HTTP/1.1 answer begin before the request has ended.
 func (c *envelopeCall) fullDuplex() {
-	if c.r.ProtoMajor == 1 && c.method.Shape.ClientStreams {
-		// Not every server can; then the answer waits for the whole body.
-		_ = http.NewResponseController(c.w).EnableFullDuplex()
+	if c.x.HTTP1() && c.method.Shape.ClientStreams {
+		c.x.FullDuplex()
 	}
 }
 
@@ -102,7 +97,7 @@ func (c *envelopeCall) recvFrame() (proxy.Frame, error) {
 	if !c.method.Shape.Unary() {
 		return c.recvOnly() // the relay looks after streams
 	}
-	reading := watchReading(c.r.Context(), c.w, c.due)
+	reading := watchReading(&c.x, c.due)
 	f, err := c.recvOnly()
 	if late := reading.done(); late != nil {
 		f.Free()
@@ -157,13 +152,12 @@ func (c *envelopeCall) Flush() {
 	if !c.begun {
 		return
 	}
-	controller := http.NewResponseController(c.w)
-	_ = controller.Flush() // the next Send notices a client that is gone
-	if !c.deadline.IsZero() && c.r.ProtoMajor > 1 {
+	_ = c.x.Flush() // the next Send notices a client that is gone
+	if !c.deadline.IsZero() && c.x.Multiplexed() {
 		// HTTP/2 resets a stream whose deadline passes, also one on which nothing is
 		// being written.
 		c.deadline = time.Time{}
-		_ = controller.SetWriteDeadline(c.deadline) // as in extendDeadline
+		_ = c.x.SetWriteDeadline(c.deadline) // as in extendDeadline
 	}
 }
 
@@ -182,34 +176,31 @@ func (c *envelopeCall) Unblock() {
 		return
 	}
 	deadline := time.Unix(1, 0)
-	if c.r.ProtoMajor == 1 {
+	if c.x.HTTP1() {
 		deadline = time.Now().Add(lastRead)
 	}
-	_ = http.NewResponseController(c.w).SetReadDeadline(deadline) // unsupported only by recorders, which do not block
+	_ = c.x.SetReadDeadline(deadline) // unsupported only by recorders, which do not block
 }
 
 // drain is called when the answer is written.
 func (c *envelopeCall) drain() {
-	if c.r.ProtoMajor != 1 || !c.method.Shape.ClientStreams || c.ended.Load() {
+	if !c.x.HTTP1() || !c.method.Shape.ClientStreams || c.ended.Load() {
 		return
 	}
-	controller := http.NewResponseController(c.w)
-	if controller.Flush() == nil && controller.SetReadDeadline(time.Now().Add(drainTime)) == nil {
-		_, _ = io.CopyN(io.Discard, c.r.Body, drainBytes) // whatever comes, it is not for us
+	if c.x.Flush() == nil && c.x.SetReadDeadline(time.Now().Add(drainTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c.x.R.Body, drainBytes) // whatever comes, it is not for us
 	}
 }
 
 // writeHeader writes the header of the answer, once.
 func (c *envelopeCall) writeHeader(httpStatus int) {
 	c.begun = true
-	if c.r.ProtoMajor == 1 && c.method.Shape.ClientStreams && !c.ended.Load() {
+	if c.x.HTTP1() && c.method.Shape.ClientStreams && !c.ended.Load() {
 		// In full duplex net/http would take the rest of this request for the next one.
-		c.w.Header()["Connection"] = []string{"close"}
+		c.x.CloseConnection()
 	}
-	if c.beforeHeader != nil {
-		c.beforeHeader(c.w.Header())
-	}
-	c.w.WriteHeader(httpStatus)
+	c.x.Announce()
+	c.x.WriteHeader(httpStatus)
 }
 
 // longAnswer is the size from which on a unary answer has to wait, over HTTP/2, for a
@@ -228,15 +219,15 @@ func (c *envelopeCall) extendDeadline(size int) {
 		return
 	}
 	c.deadline = now.Add(writeTimeout)
-	_ = http.NewResponseController(c.w).SetWriteDeadline(c.deadline) // where it is not supported, the server's own holds
+	_ = c.x.SetWriteDeadline(c.deadline) // where it is not supported, the server's own holds
 }
 
 // leave bounds the time in which the server sends the rest of the answer; it
 // takes the deadline off for the connection's next request.
 func (c *envelopeCall) leave() {
 	c.drain()
-	if !c.deadline.IsZero() && c.r.ProtoMajor == 1 {
-		_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(writeTimeout)) // as above
+	if !c.deadline.IsZero() && c.x.HTTP1() {
+		_ = c.x.SetWriteDeadline(time.Now().Add(writeTimeout)) // as above
 	}
 }
 
@@ -272,7 +263,7 @@ func (c *envelopeCall) answerEncoding(accepted []string) *encoding {
 // setMessageEncoding reads how the client compresses its messages. The names of
 // the headers differ; the rules are the same.
 func (c *envelopeCall) setMessageEncoding(encodingHeader string) error {
-	switch name := first(c.r.Header, encodingHeader); name {
+	switch name := first(c.x.R.Header, encodingHeader); name {
 	case "", "identity":
 		return nil
 	default:

@@ -21,17 +21,15 @@ type Exchange struct {
 	// BeforeHeader is called once, just before the answer's header is written,
 	// and may change it. Nil for nothing to do.
 	BeforeHeader func(http.Header)
+	// Readings are the gateway's. Nil for a gateway of this one request.
+	Readings *Readings
 }
 
 // restCall is what the REST edges of unary and streaming calls share.
 type restCall struct {
 	binding *Binding
 	body    *body // what becomes of the request's body: the binding's, or its frame
-	w       http.ResponseWriter
-	r       *http.Request
-	values  []string
-	// BeforeHeader is the exchange's.
-	BeforeHeader func(http.Header)
+	x       Exchange
 
 	// raw is the request's body, wire the request in wire form, scratch the
 	// answer. They are kept between calls.
@@ -46,7 +44,7 @@ type restCall struct {
 }
 
 func (c *restCall) begin(b *Binding, x Exchange) {
-	c.binding, c.body, c.w, c.r, c.values, c.BeforeHeader = b, &b.body, x.W, x.R, x.Values, x.BeforeHeader
+	c.binding, c.body, c.x = b, &b.body, x
 	c.binaryAnswer, c.binaryType = wantsBinary(x.R.Header)
 }
 

@@ -44,11 +44,11 @@ func (b *Binding) openGRPC(x Exchange) proxy.Downstream {
 
 // Open implements proxy.Downstream.
 func (c *grpcCall) Open(ctx context.Context) (context.Context, error) {
-	if c.r.ProtoMajor < 2 {
+	if !c.x.Multiplexed() {
 		c.refused = http.StatusHTTPVersionNotSupported
 		return ctx, status.Error(codes.Unimplemented, "gRPC needs HTTP/2; over HTTP/1.1 use gRPC-Web or Connect")
 	}
-	switch subtype(first(c.r.Header, "Content-Type"), grpcHeader[0]) {
+	switch subtype(first(c.x.R.Header, "Content-Type"), grpcHeader[0]) {
 	case "":
 	case "proto":
 		c.contentType = grpcProtoHeader
@@ -57,7 +57,7 @@ func (c *grpcCall) Open(ctx context.Context) (context.Context, error) {
 	default:
 		c.refused = http.StatusUnsupportedMediaType
 		return ctx, status.Errorf(codes.Unimplemented, "Content-Type %q: expected application/grpc, application/grpc+proto or application/grpc+json",
-			clip(first(c.r.Header, "Content-Type")))
+			clip(first(c.x.R.Header, "Content-Type")))
 	}
 	c.due, _ = ctx.Deadline()
 	return ctx, c.openEncoding()
@@ -67,11 +67,11 @@ func (c *grpcCall) Open(ctx context.Context) (context.Context, error) {
 // grpc-go, the answer is compressed when the request is.
 func (c *envelopeCall) openEncoding() error {
 	if err := c.setMessageEncoding("Grpc-Encoding"); err != nil {
-		c.w.Header()["Grpc-Accept-Encoding"] = acceptedMessages
+		c.x.Header()["Grpc-Accept-Encoding"] = acceptedMessages
 		return err
 	}
 	if c.in.zip != nil {
-		if accepted := c.r.Header["Grpc-Accept-Encoding"]; len(accepted) > 0 {
+		if accepted := c.x.R.Header["Grpc-Accept-Encoding"]; len(accepted) > 0 {
 			c.out.zip = c.answerEncoding(accepted)
 		} else {
 			c.out.zip = c.in.zip
@@ -104,7 +104,7 @@ func subtype(contentType, media string) string {
 // Header implements proxy.Downstream. A stream's client may wait for it.
 func (c *grpcCall) Header(md metadata.MD) {
 	c.headed = true
-	setMetadata(c.w.Header(), "", md)
+	setMetadata(c.x.Header(), "", md)
 	if !c.method.Shape.Unary() {
 		c.beginAnswer()
 		c.Flush()
@@ -113,7 +113,7 @@ func (c *grpcCall) Header(md metadata.MD) {
 
 // beginAnswer writes the header of an answer that is more than a status.
 func (c *grpcCall) beginAnswer() {
-	h := c.w.Header()
+	h := c.x.Header()
 	if c.out.zip != nil {
 		h["Grpc-Encoding"] = c.out.zip.header
 	}
@@ -145,7 +145,7 @@ func (c *grpcCall) Send(f proxy.Frame) error {
 // in the header ("trailers-only").
 func (c *grpcCall) Finish(err error, trailer metadata.MD) int {
 	httpStatus := http.StatusOK
-	switch h := c.w.Header(); {
+	switch h := c.x.Header(); {
 	case c.refused != 0:
 		httpStatus = c.refused
 		setStatus(h, status.Convert(err))
@@ -154,7 +154,7 @@ func (c *grpcCall) Finish(err error, trailer metadata.MD) int {
 		if !c.begun {
 			c.beginAnswer()
 		}
-		setMetadata(h, http.TrailerPrefix, trailer)
+		setMetadata(h, TrailerPrefix, trailer)
 		setStatusTrailer(h, status.Convert(err))
 	default:
 		setMetadata(h, "", trailer)

@@ -18,9 +18,9 @@ const (
 	messageHeader = "Grpc-Message"
 	detailsHeader = "Grpc-Status-Details-Bin"
 
-	statusTrailer  = http.TrailerPrefix + statusHeader
-	messageTrailer = http.TrailerPrefix + messageHeader
-	detailsTrailer = http.TrailerPrefix + detailsHeader
+	statusTrailer  = TrailerPrefix + statusHeader
+	messageTrailer = TrailerPrefix + messageHeader
+	detailsTrailer = TrailerPrefix + detailsHeader
 )
 
 // statusValues are header values of the usual codes, by code, so that they are

@@ -58,7 +58,7 @@ func (b *Binding) openGRPCWeb(x Exchange, text bool) proxy.Downstream {
 	c.text = text || acceptsText(x.R.Header["Accept"])
 	c.contentType = grpcWebAnswerType(contentType(x.R.Header), c.text)
 	if c.text {
-		c.textOut.begin(x.W)
+		c.textOut.begin(&c.x)
 		c.out.dst = &c.textOut
 	}
 	return c
@@ -94,7 +94,7 @@ func acceptsText(accept []string) bool {
 
 // Open implements proxy.Downstream.
 func (c *grpcWebCall) Open(ctx context.Context) (context.Context, error) {
-	contentType := contentType(c.r.Header)
+	contentType := contentType(c.x.R.Header)
 	media := grpcWebType
 	if strings.HasPrefix(contentType, grpcWebTextType) {
 		media = grpcWebTextType
@@ -119,7 +119,7 @@ func (c *grpcWebCall) Open(ctx context.Context) (context.Context, error) {
 // Header implements proxy.Downstream. A stream's client may wait for it.
 func (c *grpcWebCall) Header(md metadata.MD) {
 	c.headed = true
-	setMetadata(c.w.Header(), "", md)
+	setMetadata(c.x.Header(), "", md)
 	if !c.method.Shape.Unary() {
 		c.beginAnswer()
 		c.Flush()
@@ -127,7 +127,7 @@ func (c *grpcWebCall) Header(md metadata.MD) {
 }
 
 func (c *grpcWebCall) beginAnswer() {
-	h := c.w.Header()
+	h := c.x.Header()
 	if c.out.zip != nil {
 		h["Grpc-Encoding"] = c.out.zip.header
 	}
@@ -166,7 +166,7 @@ func (c *grpcWebCall) endText() error {
 // in the header.
 func (c *grpcWebCall) Finish(err error, trailer metadata.MD) int {
 	httpStatus := http.StatusOK
-	h, st := c.w.Header(), status.Convert(err)
+	h, st := c.x.Header(), status.Convert(err)
 	switch {
 	case c.begun || c.headed:
 		if !c.begun {

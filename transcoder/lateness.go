@@ -3,7 +3,6 @@ package transcoder
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync"
 	"time"
 
@@ -21,39 +20,60 @@ const (
 // errLate ends a unary call whose body does not come.
 var errLate = status.Error(codes.DeadlineExceeded, "the body did not arrive in time")
 
-// lateness breaks off the reading of a unary request that takes longer than
-// bodyTimeout, or than the call may, or that still goes on when the gateway ends its
-// calls (Semantics 311, 320). Looking from time to time costs a request less than a
-// read deadline, which over HTTP/2 is two messages to the connection's own goroutine,
-// and than waiting for its context, and nothing where the body is there.
-type lateness struct {
-	ctx context.Context
-	due time.Time
+// Readings watches the reading of the bodies of one gateway's unary requests, for
+// those that take longer than bodyTimeout, or than the call may, or that still go on
+// when the gateway ends its calls (Semantics 311, 320). Looking from time to time costs a
+// request less than a read deadline, which over HTTP/2 is two messages to the
+// connection's own goroutine, and than waiting for its context, and nothing where the
+// body is there. The zero value is ready; a nil one works too, and keeps no memory.
+type Readings struct {
+	pool sync.Pool // of *reading, each with its timer
+}
+
+// reading is one body that is read.
+type reading struct {
+	of *Readings
 
 	mu    sync.Mutex
 	timer *time.Timer
-	w     http.ResponseWriter // nil when the reading is over
-	why   error               // it was broken off
+	x     *Exchange // nil when the reading is over
+	ctx   context.Context
+	due   time.Time
+	why   error // it was broken off
 }
 
-// watchReading begins to watch. ctx is the request's own; due is the call's deadline,
-// zero for none. done must be called.
-func watchReading(ctx context.Context, w http.ResponseWriter, due time.Time) *lateness {
+// watchReading begins to watch the body of an exchange. due is the call's deadline, zero
+// for none. done must be called.
+func watchReading(x *Exchange, due time.Time) *reading {
 	now := time.Now()
-	l := &lateness{ctx: ctx, w: w, due: now.Add(bodyTimeout)}
-	if !due.IsZero() && due.Before(l.due) {
-		l.due = due
+	var l *reading
+	if x.Readings != nil {
+		l, _ = x.Readings.pool.Get().(*reading)
+	}
+	if l == nil {
+		l = &reading{of: x.Readings}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.timer = time.AfterFunc(min(readingLook, l.due.Sub(now)), l.look)
+	l.x, l.ctx, l.due, l.why = x, x.R.Context(), now.Add(bodyTimeout), nil
+	if !due.IsZero() && due.Before(l.due) {
+		l.due = due
+	}
+	first := min(readingLook, l.due.Sub(now))
+	if l.timer == nil {
+		l.timer = time.AfterFunc(first, l.look)
+	} else {
+		l.timer.Reset(first)
+	}
 	return l
 }
 
-func (l *lateness) look() {
+// look is called by the timer. One that fired as the reading before ended may call it
+// too early, which does no harm.
+func (l *reading) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.w == nil {
+	if l.x == nil || l.why != nil {
 		return
 	}
 	left := time.Until(l.due)
@@ -66,15 +86,19 @@ func (l *lateness) look() {
 		l.timer.Reset(min(readingLook, left))
 		return
 	}
-	_ = http.NewResponseController(l.w).SetReadDeadline(time.Unix(1, 0)) // unsupported only by recorders, which do not block
+	l.x.InterruptRead()
 }
 
-// done ends the watch, for the ResponseWriter must not be used after the call; it says
-// why the reading was broken off, nil if it was not.
-func (l *lateness) done() error {
+// done ends the watch, for the exchange must not be used after the call; it says why the
+// reading was broken off, nil if it was not.
+func (l *reading) done() error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.timer.Stop()
-	l.w = nil
-	return l.why
+	why := l.why
+	l.x, l.ctx, l.why = nil, nil, nil
+	l.mu.Unlock()
+	if l.of != nil {
+		l.of.pool.Put(l)
+	}
+	return why
 }

@@ -46,7 +46,7 @@ func (c *restCall) claimVariables() {
 // authorisation may have been decided on it.
 func (c *restCall) appendPathAndQuery() error {
 	body := len(c.wire)
-	if raw := c.r.URL.RawQuery; raw != "" {
+	if raw := c.x.R.URL.RawQuery; raw != "" {
 		var err error
 		if c.wire, err = c.binding.query.appendTo(c.wire, raw, &c.filled); err != nil {
 			return err
@@ -72,18 +72,18 @@ func (c *restCall) checkBody(message []byte) error {
 // appendVariables appends what the path binds.
 func (c *restCall) appendVariables() error {
 	for i, field := range c.binding.variables {
-		if i >= len(c.values) {
+		if i >= len(c.x.Values) {
 			break
 		}
 		var err error
 		if field.Descriptor().IsList() {
-			for value := range strings.SplitSeq(c.values[i], ",") {
+			for value := range strings.SplitSeq(c.x.Values[i], ",") {
 				if c.wire, err = field.AppendText(c.wire, value); err != nil {
 					break
 				}
 			}
 		} else {
-			c.wire, err = field.AppendText(c.wire, c.values[i])
+			c.wire, err = field.AppendText(c.wire, c.x.Values[i])
 		}
 		if err != nil {
 			return badRequest("path variable {%s}: %v", c.binding.Template.Variables[i].FieldPath, err)
@@ -96,7 +96,7 @@ func (c *restCall) appendVariables() error {
 func (c *restCall) appendBody() error {
 	b := c.body
 	if b.raw {
-		return c.appendRaw(first(c.r.Header, "Content-Type"))
+		return c.appendRaw(first(c.x.R.Header, "Content-Type"))
 	}
 	format, err := c.bodyFormat()
 	if err != nil {
@@ -128,7 +128,7 @@ func (c *restCall) appendBody() error {
 
 // bodyFormat is formatOf; what is unknown is JSON where the settings say so.
 func (c *restCall) bodyFormat() (bodyFormat, error) {
-	format, err := formatOf(c.r.Header)
+	format, err := formatOf(c.x.R.Header)
 	if err != nil && c.binding.Method.Settings.AnyContentType {
 		return formatJSON, nil
 	}
@@ -185,10 +185,10 @@ func (c *restCall) appendForm() error {
 
 // hasQueryForm reports whether the body is a form that stands for the query.
 func (c *restCall) hasQueryForm() bool {
-	if !c.binding.Method.Settings.FormQuery || c.r.Method != http.MethodPost {
+	if !c.binding.Method.Settings.FormQuery || c.x.R.Method != http.MethodPost {
 		return false
 	}
-	format, err := formatOf(c.r.Header)
+	format, err := formatOf(c.x.R.Header)
 	return err == nil && format == formatForm
 }
 
@@ -223,7 +223,7 @@ func (c *restCall) appendProto() error {
 // (Semantics 23).
 func (c *restCall) appendMask() error {
 	b := c.body
-	if c.binding.query.names(c.r.URL.RawQuery, b.mask) {
+	if c.binding.query.names(c.x.R.URL.RawQuery, b.mask) {
 		return nil
 	}
 	paths, err := b.plan.MaskPaths(c.raw)

@@ -66,7 +66,7 @@ func (c *restUnary) Recv() (proxy.Frame, error) {
 // Header implements proxy.Downstream.
 func (c *restUnary) Header(md metadata.MD) {
 	s := &c.binding.Method.Settings
-	s.Headers.Response(c.w.Header(), md, s.OwnHeaders)
+	s.Headers.Response(c.x.Header(), md, s.OwnHeaders)
 	if s.StatusFromMetadata {
 		if v := md[statusMetadata]; len(v) == 1 {
 			if code, err := strconv.Atoi(v[0]); err == nil && code >= 200 && code <= 599 {
@@ -153,30 +153,27 @@ func (c *restCall) write(httpStatus int, contentType string, body []byte) {
 // writeText is write for an answer that may be long.
 func (c *restCall) writeText(httpStatus int, contentType string, body *text) {
 	size := body.size()
-	h := c.w.Header()
-	if c.BeforeHeader != nil {
-		c.BeforeHeader(h)
-	}
+	h := c.x.Header()
+	c.x.Announce()
 	if httpStatus == http.StatusNoContent || httpStatus == http.StatusNotModified {
-		c.w.WriteHeader(httpStatus)
+		c.x.WriteHeader(httpStatus)
 		return
 	}
 	setContentType(h, contentType)
-	if size >= largeAnswer || size >= longAnswer && c.r.ProtoMajor > 1 {
-		controller := http.NewResponseController(c.w)
-		err := controller.SetWriteDeadline(time.Now().Add(writeTimeout + time.Duration(size>>16)*time.Second))
-		if err == nil && c.r.ProtoMajor == 1 { // over HTTP/2 it is the stream's, whose last bytes the server writes later
-			defer func() { _ = controller.SetWriteDeadline(time.Time{}) }()
+	if size >= largeAnswer || size >= longAnswer && c.x.Multiplexed() {
+		err := c.x.SetWriteDeadline(time.Now().Add(writeTimeout + time.Duration(size>>16)*time.Second))
+		if err == nil && c.x.HTTP1() { // over HTTP/2 it is the stream's, whose last bytes the server writes later
+			defer func() { _ = c.x.SetWriteDeadline(time.Time{}) }()
 		}
 	}
 	if size >= minCompressed && h["Content-Encoding"] == nil {
 		addVary(h, "Accept-Encoding")
-		if encoding := acceptedEncoding(c.r.Header); encoding != nil {
+		if encoding := acceptedEncoding(c.x.R.Header); encoding != nil {
 			h["Content-Encoding"] = encoding.header
-			c.w.WriteHeader(httpStatus)
-			if c.r.Method != http.MethodHead {
+			c.x.WriteHeader(httpStatus)
+			if c.x.R.Method != http.MethodHead {
 				// An error means that the client is gone; nobody is left to tell.
-				_ = encoding.write(c.w, body)
+				_ = encoding.write(&c.x, body)
 			}
 			return
 		}
@@ -185,12 +182,12 @@ func (c *restCall) writeText(httpStatus int, contentType string, body *text) {
 		h["Content-Length"] = []string{strconv.Itoa(size)}
 	}
 	if httpStatus != http.StatusOK {
-		c.w.WriteHeader(httpStatus)
+		c.x.WriteHeader(httpStatus)
 	}
-	if c.r.Method == http.MethodHead && body.long != nil {
+	if c.x.R.Method == http.MethodHead && body.long != nil {
 		return
 	}
-	_ = body.writeTo(c.w) // an error means that the client is gone
+	_ = body.writeTo(&c.x) // an error means that the client is gone
 }
 
 // largeAnswer is what a connection may not take at once, in bytes; the client of
@@ -217,13 +214,11 @@ func (c *restCall) writeError(err error) int {
 // passes on what the service sent, whose media type is gRPC's.
 func (c *restCall) writeStatusHeaders(httpStatus int, st *status.Status) int {
 	httpStatus = errorStatus(httpStatus, st.Code())
-	h := c.w.Header()
+	h := c.x.Header()
 	setStatus(h, st)
 	h["Content-Type"] = grpcHeader
-	if c.BeforeHeader != nil {
-		c.BeforeHeader(h)
-	}
-	c.w.WriteHeader(httpStatus)
+	c.x.Announce()
+	c.x.WriteHeader(httpStatus)
 	return httpStatus
 }
 

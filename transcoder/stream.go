@@ -16,8 +16,7 @@ import (
 // reads is in streamrequest.go, what it writes in streamanswer.go.
 type restStream struct {
 	restCall
-	format     streamFormat
-	controller *http.ResponseController
+	format streamFormat
 
 	// The client's half.
 	incoming *duplexBody
@@ -46,10 +45,10 @@ type restStream struct {
 var _ proxy.Downstream = (*restStream)(nil)
 
 func (b *Binding) openStream(x Exchange) proxy.Downstream {
-	s := &restStream{controller: http.NewResponseController(x.W)}
+	s := &restStream{}
 	s.begin(b, x)
 	s.format = b.streamFormat(x.R.Header)
-	s.incoming = newDuplexBody(x.R, s.controller)
+	s.incoming = newDuplexBody(&s.x)
 	return s
 }
 
@@ -62,7 +61,7 @@ func (b *Binding) streamFormat(h http.Header) streamFormat {
 
 // Open implements proxy.Downstream.
 func (s *restStream) Open(ctx context.Context) (context.Context, error) {
-	if s.format == formatSSE && first(s.r.Header, "Last-Event-Id") == lastEventEnd {
+	if s.format == formatSSE && first(s.x.R.Header, "Last-Event-Id") == lastEventEnd {
 		return ctx, errStreamEnded
 	}
 	if !s.binding.Method.Shape.ClientStreams {
@@ -102,7 +101,7 @@ func (s *restStream) Finish(err error, trailer metadata.MD) int {
 	}
 	defer s.end()
 	// The call ends in this time; the server takes it off for the next request.
-	_ = s.controller.SetWriteDeadline(time.Now().Add(writeTimeout)) // where it is not supported, the server's own holds
+	_ = s.x.SetWriteDeadline(time.Now().Add(writeTimeout)) // where it is not supported, the server's own holds
 	if !s.begun {
 		s.takeTrailer(trailer)
 		defer s.sendTrailer(trailer)
@@ -114,7 +113,7 @@ func (s *restStream) Finish(err error, trailer metadata.MD) int {
 		s.writeEnd()
 		return s.streamStatus()
 	case !s.begun:
-		s.incoming.closeAfter(s.w.Header())
+		s.incoming.closeAfter()
 		return s.writeEarlyError(err)
 	}
 	last, ok := s.format.appendError(s.scratch[:0], s.binding.Method, err)

@@ -264,22 +264,23 @@ func TestDuplexBody(t *testing.T) {
 			if test.http2 {
 				r.ProtoMajor = 2
 			}
-			d := newDuplexBody(r, http.NewResponseController(newFakeWriter()))
+			w := newFakeWriter()
+			d := newDuplexBody(&Exchange{W: w, R: r})
 			d.duplex = test.duplex
 			if test.done {
 				if _, err := io.ReadAll(d); err != nil {
 					t.Fatal(err)
 				}
 			}
-			h := http.Header{}
-			if d.closeAfter(h); h.Get("Connection") != test.want {
+			h := w.Header()
+			if d.closeAfter(); h.Get("Connection") != test.want {
 				t.Errorf("Connection: %q, want %q", h.Get("Connection"), test.want)
 			}
 		})
 	}
 	t.Run("Unblock leaves a body alone that nobody reads", func(t *testing.T) {
 		w := newFakeWriter()
-		d := newDuplexBody(httptest.NewRequest("POST", "/", strings.NewReader("body")), http.NewResponseController(w))
+		d := newDuplexBody(&Exchange{W: w, R: httptest.NewRequest("POST", "/", strings.NewReader("body"))})
 		d.Unblock()
 		if _, err := d.Read(make([]byte, 1)); w.readDone || status.Code(err) != codes.Canceled {
 			t.Errorf("deadline %t, %v", w.readDone, err)

@@ -35,7 +35,7 @@ func (s *restStream) Header(md metadata.MD) {
 		return // too late: the answer began before the backend spoke
 	}
 	settings := &s.binding.Method.Settings
-	settings.Headers.Response(s.w.Header(), md, settings.OwnHeaders)
+	settings.Headers.Response(s.x.Header(), md, settings.OwnHeaders)
 	if v := md[statusMetadata]; settings.StatusFromMetadata && len(v) == 1 {
 		if code, err := strconv.Atoi(v[0]); err == nil && code >= 200 && code <= 599 {
 			s.statusCode = code
@@ -86,7 +86,7 @@ func (s *restStream) checkWrite() {
 	}
 	switch watch := &s.writer.watch; {
 	case watch.stalled(patience):
-		s.writer.giveUp(s.controller)
+		s.x.InterruptWrite() // so the write that waits fails, and all that follow
 	case watch.stalled(0):
 		s.timer.Reset(min(stallCheck, patience))
 	default:
@@ -114,7 +114,7 @@ func (s *restStream) begin200() {
 		return
 	}
 	s.begun = true
-	h := s.w.Header()
+	h := s.x.Header()
 	contentType := s.format.contentType()
 	if s.format == formatRaw {
 		contentType = s.rawType
@@ -128,17 +128,15 @@ func (s *restStream) begin200() {
 	if s.format != formatRaw {
 		addVary(h, "Accept")
 		addVary(h, "Accept-Encoding")
-		e = acceptedEncoding(s.r.Header)
+		e = acceptedEncoding(s.x.R.Header)
 	}
-	s.incoming.closeAfter(h)
-	if s.BeforeHeader != nil {
-		s.BeforeHeader(h)
-	}
-	if s.r.Method == http.MethodHead {
+	s.incoming.closeAfter()
+	s.x.Announce()
+	if s.x.R.Method == http.MethodHead {
 		e = nil
 	}
-	s.writer.begin(s.w, s.controller, s.streamStatus(), e)
-	if s.r.Method == http.MethodHead {
+	s.writer.begin(&s.x, s.streamStatus(), e)
+	if s.x.R.Method == http.MethodHead {
 		s.writer.out = io.Discard
 	}
 }
@@ -162,7 +160,7 @@ func (s *restStream) Send(f proxy.Frame) error {
 	if err := write(&f); err != nil {
 		return err
 	}
-	if s.r.Method == http.MethodHead {
+	if s.x.R.Method == http.MethodHead {
 		return errHead
 	}
 	return nil
@@ -218,7 +216,7 @@ func (s *restStream) writeReply() int {
 	if s.statusCode != 0 {
 		httpStatus = s.statusCode
 	}
-	s.incoming.closeAfter(s.w.Header())
+	s.incoming.closeAfter()
 	s.writeText(httpStatus, s.replyType, &s.replyBody)
 	return httpStatus
 }
@@ -235,7 +233,7 @@ func (s *restStream) writeEarlyError(err error) int {
 	st, httpStatus := statusOf(err, m.Settings.Status)
 	httpStatus = errorStatus(httpStatus, st.Code())
 	if array {
-		setStatus(s.w.Header(), st)
+		setStatus(s.x.Header(), st)
 		s.scratch = formatArray.appendEnd(s.scratch[:0], 0)
 	} else {
 		s.scratch, _ = formatEnvelope.appendError(s.scratch[:0], m, err)

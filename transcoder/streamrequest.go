@@ -35,7 +35,7 @@ func (s *restStream) openElements() error {
 	if b.body.kind == bodyNone {
 		return nil
 	}
-	encoding, err := contentEncoding(s.w.Header(), s.r.Header, true)
+	encoding, err := contentEncoding(s.x.Header(), s.x.R.Header, true)
 	if err != nil {
 		return err
 	}
@@ -44,14 +44,14 @@ func (s *restStream) openElements() error {
 		s.chunk = make([]byte, uploadChunk)
 		return nil
 	}
-	if !isNDJSON(first(s.r.Header, "Content-Type")) {
+	if !isNDJSON(first(s.x.R.Header, "Content-Type")) {
 		format, err := s.bodyFormat()
 		if err != nil {
 			return err
 		}
 		if format != formatJSON && !(format == formatForm && b.Method.Settings.AnyContentType) {
 			return NewStatusError(http.StatusUnsupportedMediaType, codes.InvalidArgument,
-				"a stream of messages is sent as JSON; found Content-Type %q", clip(first(s.r.Header, "Content-Type")))
+				"a stream of messages is sent as JSON; found Content-Type %q", clip(first(s.x.R.Header, "Content-Type")))
 		}
 	}
 	s.elements = newElements(s.body, b.Method.Settings.MaxMessage)
@@ -79,8 +79,8 @@ func (s *restStream) Recv() (proxy.Frame, error) {
 func (s *restStream) recvOnly() (proxy.Frame, error) {
 	if !s.incoming.done.Load() {
 		// The server's own request keeps its own body.
-		s.r = s.r.WithContext(s.r.Context())
-		s.r.Body = io.NopCloser(s.incoming)
+		s.x.R = s.x.R.WithContext(s.x.R.Context())
+		s.x.R.Body = io.NopCloser(s.incoming)
 	}
 	message, err := s.request()
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *restStream) recvChunk() (proxy.Frame, error) {
 	}
 	contentType := ""
 	if s.received == 0 {
-		contentType = first(s.r.Header, "Content-Type")
+		contentType = first(s.x.R.Header, "Content-Type")
 	}
 	s.received++
 	s.raw = appendHTTPBody(s.raw[:0], contentType, s.chunk[:n])

@@ -2,7 +2,6 @@ package transcoder
 
 import (
 	"io"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -47,10 +46,10 @@ func (w *stallWatch) stalled(d time.Duration) bool {
 }
 
 // streamWriter writes a streaming answer, compressed where the client takes
-// that. The zero value has written nothing; only its watch and giveUp may be
-// used beside the others.
+// that. The zero value has written nothing; only its watch may be used
+// beside the others.
 type streamWriter struct {
-	controller *http.ResponseController
+	x          *Exchange
 	out        io.Writer
 	zip        *encoding
 	zipper     resettableWriter
@@ -59,8 +58,8 @@ type streamWriter struct {
 }
 
 // begin writes the answer's header. e is its encoding, nil for none.
-func (w *streamWriter) begin(to http.ResponseWriter, controller *http.ResponseController, httpStatus int, e *encoding) {
-	w.controller, w.out = controller, to
+func (w *streamWriter) begin(to *Exchange, httpStatus int, e *encoding) {
+	w.x, w.out = to, to
 	if e != nil {
 		to.Header()["Content-Encoding"] = e.header
 		w.zip, w.zipper = e, e.writer(to)
@@ -100,12 +99,7 @@ func (w *streamWriter) flush() {
 	if w.zipper != nil {
 		_ = w.zipper.Flush() // the next write notices a client that is gone
 	}
-	_ = w.controller.Flush()
-}
-
-// giveUp makes the write that waits fail, and all that follow.
-func (w *streamWriter) giveUp(controller *http.ResponseController) {
-	_ = controller.SetWriteDeadline(time.Unix(1, 0)) // where it is not supported, the server's own holds
+	_ = w.x.Flush()
 }
 
 // close ends the answer.

@@ -15,16 +15,16 @@ import (
 func (c *restCall) takeTrailer(md metadata.MD) {
 	rules := c.binding.Method.Settings.Headers
 	if !rules.httpTrailers {
-		rules.Trailer(c.w.Header(), md)
+		rules.Trailer(c.x.Header(), md)
 		return
 	}
-	if len(md) == 0 || rules.trailerPrefix == "" || c.binding.Method.Shape.ServerStreams || !takesTrailers(c.r.Header) {
+	if len(md) == 0 || rules.trailerPrefix == "" || c.binding.Method.Shape.ServerStreams || !takesTrailers(c.x.R.Header) {
 		return
 	}
 	c.lateTrailer = true
 	for name := range md {
 		if !neverCrosses(name) {
-			c.w.Header().Add("Trailer", textproto.CanonicalMIMEHeaderKey(rules.trailerPrefix+name))
+			c.x.Header().Add("Trailer", textproto.CanonicalMIMEHeaderKey(rules.trailerPrefix+name))
 		}
 	}
 }
@@ -32,7 +32,7 @@ func (c *restCall) takeTrailer(md metadata.MD) {
 // sendTrailer writes what takeTrailer announced.
 func (c *restCall) sendTrailer(md metadata.MD) {
 	if c.lateTrailer {
-		c.binding.Method.Settings.Headers.Trailer(c.w.Header(), md)
+		c.binding.Method.Settings.Headers.Trailer(c.x.Header(), md)
 	}
 }
 

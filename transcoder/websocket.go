@@ -87,10 +87,8 @@ func (s *webSocket) Open(ctx context.Context) (context.Context, error) {
 	if err := s.checkHandshake(); err != nil {
 		return ctx, err
 	}
-	chosen := chooseSubprotocol(s.r.Header)
-	if s.BeforeHeader != nil {
-		s.BeforeHeader(s.w.Header())
-	}
+	chosen := chooseSubprotocol(s.x.R.Header)
+	s.x.Announce()
 	options := &websocket.AcceptOptions{
 		InsecureSkipVerify:   true, // checked above, by the policy's list
 		CompressionMode:      websocket.CompressionNoContextTakeover,
@@ -101,9 +99,9 @@ func (s *webSocket) Open(ctx context.Context) (context.Context, error) {
 	}
 	s.fixed = chosen == subprotocolJSON || chosen == subprotocolProto
 	s.binary.Store(chosen == subprotocolProto)
-	hijacker, r := &hijacker{ResponseWriter: s.w, s: s}, s.r
-	if byExtendedConnect(r) {
-		hijacker.ResponseWriter, r = &streamHijacker{s.w, r}, asUpgrade(r)
+	hijacker, r := &hijacker{ResponseWriter: s.x.W, s: s}, s.x.R
+	if byExtendedConnect(&s.x) {
+		hijacker.ResponseWriter, r = &streamHijacker{s.x.W, s.x}, asUpgrade(r)
 	}
 	conn, err := websocket.Accept(hijacker, r, options)
 	if err != nil {
@@ -113,7 +111,7 @@ func (s *webSocket) Open(ctx context.Context) (context.Context, error) {
 	conn.SetReadLimit(-1) // the reader has a limit of its own
 	s.conn, s.net = conn, hijacker.conn
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	s.stopGone = context.AfterFunc(s.r.Context(), s.gone)
+	s.stopGone = context.AfterFunc(s.x.R.Context(), s.gone)
 	go s.read()
 	s.timer = time.AfterFunc(writeTimeout, s.tick)
 	s.timer.Reset(tickInterval) // now that tick sees the timer
@@ -241,7 +239,7 @@ func (s *webSocket) Finish(err error, _ metadata.MD) int {
 	s.stop()
 	<-s.readerEnd
 	_ = s.net.Close() // so that no ping still under way writes to what is net/http's again
-	if byExtendedConnect(s.r) {
+	if byExtendedConnect(&s.x) {
 		return http.StatusOK
 	}
 	return http.StatusSwitchingProtocols

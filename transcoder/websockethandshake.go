@@ -26,24 +26,24 @@ const webSocketVersion = "13"
 // checkHandshake refuses what is no opening handshake (RFC 6455, 4.2.1; RFC
 // 8441, 5), in the form of every other refusal.
 func (s *webSocket) checkHandshake() error {
-	http2 := byExtendedConnect(s.r)
-	if !http2 && (s.r.Method != http.MethodGet || s.r.ProtoMajor != 1) {
+	http2 := byExtendedConnect(&s.x)
+	if !http2 && (s.x.R.Method != http.MethodGet || !s.x.HTTP1()) {
 		return NewStatusError(http.StatusNotImplemented, codes.Unimplemented,
-			"WebSockets are opened by GET over HTTP/1.1 and by extended CONNECT over HTTP/2; found %s by %s", clip(s.r.Method), s.r.Proto)
+			"WebSockets are opened by GET over HTTP/1.1 and by extended CONNECT over HTTP/2; found %s by %s", clip(s.x.R.Method), s.x.R.Proto)
 	}
-	if !s.r.ProtoAtLeast(1, 1) {
+	if s.x.HTTP10() {
 		return NewStatusError(http.StatusUpgradeRequired, codes.InvalidArgument,
-			"WebSockets are opened over HTTP/1.1; found %s", s.r.Proto)
+			"WebSockets are opened over HTTP/1.1; found %s", s.x.R.Proto)
 	}
-	if v := first(s.r.Header, "Sec-Websocket-Version"); v != webSocketVersion {
-		s.w.Header()["Sec-Websocket-Version"] = []string{webSocketVersion}
+	if v := first(s.x.R.Header, "Sec-Websocket-Version"); v != webSocketVersion {
+		s.x.Header()["Sec-Websocket-Version"] = []string{webSocketVersion}
 		return NewStatusError(http.StatusUpgradeRequired, codes.InvalidArgument,
 			"Sec-WebSocket-Version is %q, expected %s", clip(v), webSocketVersion)
 	}
 	if http2 {
 		return nil // its frames cannot be mistaken for another protocol's: no key
 	}
-	keys := s.r.Header["Sec-Websocket-Key"]
+	keys := s.x.R.Header["Sec-Websocket-Key"]
 	if len(keys) != 1 {
 		return badRequest("Sec-WebSocket-Key is there %d times, expected once", len(keys))
 	}
@@ -93,7 +93,7 @@ func chooseSubprotocol(h http.Header) string {
 
 // Hijack implements http.Hijacker.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	conn, rw, err := (&Exchange{W: h.ResponseWriter}).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}

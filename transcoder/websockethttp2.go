@@ -14,8 +14,8 @@ import (
 // its HTTP/2 connection for WebSockets, and Chromium (156) keeps back an empty
 // message, our half-close, that follows another at once, until there are more
 // bytes to send.
-func byExtendedConnect(r *http.Request) bool {
-	return r.Method == http.MethodConnect && r.ProtoMajor == 2
+func byExtendedConnect(x *Exchange) bool {
+	return x.R.Method == http.MethodConnect && x.Multiplexed()
 }
 
 // asUpgrade dresses an extended CONNECT as the handshake of HTTP/1.1 that the
@@ -35,7 +35,7 @@ func asUpgrade(r *http.Request) *http.Request {
 // takes over is the stream.
 type streamHijacker struct {
 	http.ResponseWriter
-	r *http.Request
+	x Exchange
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -51,8 +51,8 @@ func (h *streamHijacker) WriteHeader(code int) {
 
 // Hijack implements http.Hijacker.
 func (h *streamHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn := &streamConn{w: h.ResponseWriter, controller: http.NewResponseController(h.ResponseWriter), r: h.r}
-	if err := conn.controller.Flush(); err != nil {
+	conn := &streamConn{x: h.x}
+	if err := conn.x.Flush(); err != nil {
 		return nil, nil, err
 	}
 	return conn, bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn)), nil
@@ -63,13 +63,11 @@ func (h *streamHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // are for all. A deadline that has passed ends the stream. The stream's own end
 // comes with that of the handler, before which Close must have returned.
 type streamConn struct {
-	w          http.ResponseWriter
-	controller *http.ResponseController
-	r          *http.Request
+	x Exchange
 
-	// writing is held while w writes: nobody may once the handler has returned.
+	// writing is held while x writes: nobody may once the handler has returned.
 	writing sync.Mutex
-	// mu guards closed, and the controller against being used later.
+	// mu guards closed, and x against being used later.
 	mu     sync.Mutex
 	closed bool
 }
@@ -77,7 +75,7 @@ type streamConn struct {
 var _ net.Conn = (*streamConn)(nil)
 
 // Read implements net.Conn.
-func (c *streamConn) Read(p []byte) (int, error) { return c.r.Body.Read(p) }
+func (c *streamConn) Read(p []byte) (int, error) { return c.x.R.Body.Read(p) }
 
 // Write implements net.Conn. It returns when the bytes are under way.
 func (c *streamConn) Write(p []byte) (int, error) {
@@ -86,9 +84,9 @@ func (c *streamConn) Write(p []byte) (int, error) {
 	if c.isClosed() {
 		return 0, net.ErrClosed
 	}
-	n, err := c.w.Write(p)
+	n, err := c.x.Write(p)
 	if err == nil {
-		err = c.controller.Flush()
+		err = c.x.Flush()
 	}
 	return n, err
 }
@@ -105,11 +103,11 @@ func (c *streamConn) Close() error {
 	c.mu.Lock()
 	if !c.closed {
 		c.closed = true
-		_ = c.r.Body.Close() // which wakes the reader; it has no error
+		_ = c.x.R.Body.Close() // which wakes the reader; it has no error
 		if c.writing.TryLock() {
 			c.writing.Unlock()
 		} else {
-			_ = c.controller.SetWriteDeadline(time.Unix(1, 0)) // it is supported by all HTTP/2 servers
+			c.x.InterruptWrite()
 		}
 	}
 	c.mu.Unlock()
@@ -128,12 +126,12 @@ func (c *streamConn) SetDeadline(t time.Time) error {
 
 // SetReadDeadline implements net.Conn.
 func (c *streamConn) SetReadDeadline(t time.Time) error {
-	return c.whileOpen(func() error { return c.controller.SetReadDeadline(t) })
+	return c.whileOpen(func() error { return c.x.SetReadDeadline(t) })
 }
 
 // SetWriteDeadline implements net.Conn.
 func (c *streamConn) SetWriteDeadline(t time.Time) error {
-	return c.whileOpen(func() error { return c.controller.SetWriteDeadline(t) })
+	return c.whileOpen(func() error { return c.x.SetWriteDeadline(t) })
 }
 
 func (c *streamConn) whileOpen(do func() error) error {
@@ -147,14 +145,14 @@ func (c *streamConn) whileOpen(do func() error) error {
 
 // LocalAddr implements net.Conn.
 func (c *streamConn) LocalAddr() net.Addr {
-	if a, ok := c.r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+	if a, ok := c.x.R.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		return a
 	}
 	return streamAddr("")
 }
 
 // RemoteAddr implements net.Conn.
-func (c *streamConn) RemoteAddr() net.Addr { return streamAddr(c.r.RemoteAddr) }
+func (c *streamConn) RemoteAddr() net.Addr { return streamAddr(c.x.R.RemoteAddr) }
 
 // streamAddr is an address that net/http has only as text.
 type streamAddr string

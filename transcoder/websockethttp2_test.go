@@ -298,7 +298,7 @@ func TestStreamConnAfterwards(t *testing.T) {
 		defer close(done)
 		w.WriteHeader(http.StatusOK)
 		var err error
-		if conn, _, err = (&streamHijacker{w, r}).Hijack(); err != nil {
+		if conn, _, err = (&streamHijacker{w, Exchange{W: w, R: r}}).Hijack(); err != nil {
 			t.Error(err)
 			return
 		}
