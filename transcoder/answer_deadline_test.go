@@ -19,7 +19,7 @@ import (
 // client may give its stream no window; over HTTP/1.1 the connection bounds short ones.
 func TestAnswerDeadline(t *testing.T) {
 	for _, test := range []struct {
-		protocol Protocol
+		protocol *Protocol
 		major    int
 		size     int
 		want     bool
@@ -39,7 +39,7 @@ func TestAnswerDeadline(t *testing.T) {
 			r.Header.Set("Content-Type", "application/json")
 		}
 		watched := &deadlineWriter{fakeWriter: w}
-		d := bookstoreBinding(t, "GetBook", Settings{}).Downstream(Exchange{W: watched, R: r}, test.protocol)
+		d := test.protocol.Open(bookstoreBinding(t, "GetBook", Settings{}), Exchange{W: watched, R: r})
 		if _, err := d.Open(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,33 @@ var connectUnaries = sync.Pool{New: func() any { return new(connectUnary) }}
 
 const contentTypeProto = "application/proto"
 
-func (b *Binding) openConnectUnary(x Exchange, get bool) proxy.Downstream {
+// The two forms of a unary call: by POST, and by GET (and a HEAD of that).
+var (
+	ConnectUnary = &Protocol{
+		Name: "connect", RPC: true, WrongMethod: codes.Unknown,
+		PostedAs: postedUnary,
+		Open:     func(b *Binding, x Exchange) proxy.Downstream { return openConnectUnary(b, x, false) },
+		Refuse:   refuseConnectUnary,
+	}
+	ConnectGet = &Protocol{
+		Name: "connect", RPC: true, WrongMethod: codes.Unknown,
+		Sent: func(r *http.Request) bool {
+			return (r.Method == http.MethodGet || r.Method == http.MethodHead) && isConnectGet(r.URL.RawQuery)
+		},
+		Takes:  func(m *Method) bool { return m.NoSideEffects && m.Shape.Unary() },
+		Open:   func(b *Binding, x Exchange) proxy.Downstream { return openConnectUnary(b, x, true) },
+		Refuse: refuseConnectUnary,
+	}
+)
+
+// postedUnary reports whether a POST is a unary call of Connect. JSON without parameters
+// and the messages of others are asked of first.
+func postedUnary(media string, h http.Header) bool {
+	rest, ok := strings.CutPrefix(media, "application/")
+	return ok && (strings.HasPrefix(rest, "json") || strings.HasPrefix(rest, "proto")) && first(h, "Connect-Protocol-Version") != ""
+}
+
+func openConnectUnary(b *Binding, x Exchange, get bool) proxy.Downstream {
 	c, ok := connectUnaries.Get().(*connectUnary)
 	if !ok {
 		panic("the pool of Connect calls holds something else") // its New is above
@@ -175,16 +201,6 @@ func (c *connectUnary) Finish(err error, trailer metadata.MD) int {
 	c.release()
 	*c = connectUnary{restCall: c.restCall}
 	connectUnaries.Put(c)
-	return httpStatus
-}
-
-// errorStatus makes sure that an error does not look like a success, whatever a
-// policy maps its code to: Connect's clients tell them apart by the HTTP status
-// alone. Then the table's status stands in.
-func errorStatus(httpStatus int, code codes.Code) int {
-	if httpStatus < 300 || httpStatus == http.StatusNotModified {
-		return max(HTTPStatus(code), http.StatusBadRequest) // OK is no error's code
-	}
 	return httpStatus
 }
 

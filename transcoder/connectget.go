@@ -48,3 +48,20 @@ func decodeURLBase64(s string) (string, error) {
 	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(s, "="))
 	return string(b), err
 }
+
+// isConnectGet reports whether a query has the parameter that marks Connect's GET.
+func isConnectGet(query string) bool {
+	const mark = "connect=v1"
+	for rest := query; len(rest) >= len(mark); {
+		i := strings.Index(rest, mark)
+		if i < 0 {
+			return false
+		}
+		after := i + len(mark)
+		if (i == 0 || rest[i-1] == '&') && (after == len(rest) || rest[after] == '&') {
+			return true
+		}
+		rest = rest[after:]
+	}
+	return false
+}

@@ -3,6 +3,7 @@ package transcoder
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 
 	"google.golang.org/grpc/codes"
@@ -17,8 +18,6 @@ import (
 // last envelope.
 type connectStream struct {
 	envelopeCall
-	contentType []string
-	refused     int // the HTTP status of a request that is no Connect stream; 0 for none
 }
 
 var _ proxy.Downstream = (*connectStream)(nil)
@@ -32,14 +31,21 @@ var (
 	connectProtoHeader = []string{connectType + "+proto"}
 )
 
-func (b *Binding) openConnectStream(x Exchange) proxy.Downstream {
+// ConnectStream is the streams of Connect.
+var ConnectStream = &Protocol{
+	Name: "connect", RPC: true, WrongMethod: codes.Unknown,
+	PostedAs: func(media string, _ http.Header) bool { return strings.HasPrefix(media, connectType+"+") },
+	Open:     openConnectStream, Refuse: refuseConnectStream,
+}
+
+func openConnectStream(b *Binding, x Exchange) proxy.Downstream {
 	c, ok := connectStreams.Get().(*connectStream)
 	if !ok {
 		panic("the pool of Connect streams holds something else") // its New is above
 	}
 	c.start(b.Method, x, codes.InvalidArgument)
 	c.json = subtype(first(x.R.Header, "Content-Type"), connectType) == "json"
-	c.contentType = connectProtoHeader
+	c.contentType, c.encodingHeader = connectProtoHeader, "Connect-Content-Encoding"
 	if c.json {
 		c.contentType = connectJSONHeader
 	}
@@ -69,34 +75,6 @@ func (c *connectStream) Open(ctx context.Context) (context.Context, error) {
 	return ctx, nil
 }
 
-// Header implements proxy.Downstream. The client may wait for it.
-func (c *connectStream) Header(md metadata.MD) {
-	setMetadata(c.x.Header(), "", md)
-	c.beginAnswer()
-	c.Flush()
-}
-
-func (c *connectStream) beginAnswer() {
-	h := c.x.Header()
-	h["Content-Type"] = c.contentType
-	if c.out.zip != nil {
-		h["Connect-Content-Encoding"] = c.out.zip.header
-	}
-	c.writeHeader(http.StatusOK)
-}
-
-// Send implements proxy.Downstream.
-func (c *connectStream) Send(f proxy.Frame) error {
-	defer f.Free()
-	if err := c.convert(&f); err != nil {
-		return err
-	}
-	if !c.begun {
-		c.beginAnswer()
-	}
-	return c.write(&f)
-}
-
 // Finish implements proxy.Downstream.
 func (c *connectStream) Finish(err error, trailer metadata.MD) int {
 	httpStatus := http.StatusOK
@@ -107,15 +85,12 @@ func (c *connectStream) Finish(err error, trailer metadata.MD) int {
 		c.writeHeader(httpStatus)
 		_, _ = c.x.Write(newConnectError(c.method.errors, status.Convert(err)).append(nil)) // an error means that the client is gone
 	} else {
-		if !c.begun {
-			c.beginAnswer()
-		}
+		c.beginAnswer()
 		c.converted = newConnectEnd(c.method.errors, err, trailer).append(c.converted[:0])
 		_ = c.out.raw(flagConnectEnd, c.converted) // an error means that the client is gone
 	}
 	c.leave()
 	c.release()
-	c.contentType, c.refused = nil, 0
 	connectStreams.Put(c)
 	return httpStatus
 }

@@ -160,3 +160,15 @@ func isNDJSON(contentType string) bool {
 	}
 	return false
 }
+
+// hasToken reports whether a comma-separated header has the item, in any case.
+func hasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(item), token) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -6,5 +6,5 @@
 //
 //	method := transcoder.NewMethod(descriptor, plans, settings)
 //	bindings, err := method.Bind(rule, plans)
-//	client := bindings[0].Downstream(transcoder.Exchange{W: w, R: r, Values: values}, transcoder.Detect(r))
+//	client := protocols.Table.Detect(r).Open(bindings[0], transcoder.Exchange{W: w, R: r, Values: values})
 package transcoder

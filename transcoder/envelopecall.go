@@ -3,11 +3,13 @@ package transcoder
 import (
 	"context"
 	"io"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/proxy"
@@ -32,6 +34,12 @@ type envelopeCall struct {
 	converted []byte         // of the backend's; kept between calls
 	long      *jsonwire.Long // in its place
 
+	// What the answer's header says; what differs between the protocols is set with them.
+	contentType    []string
+	encodingHeader string // names the encoding of the messages
+	bare           bool   // without what gRPC's clients have no use for and net/http would spend time on
+	refused        int    // the HTTP status of a request that is not of the protocol; 0 for none
+
 	out      envelopeWriter
 	headed   bool      // the backend sent metadata ahead of its messages
 	begun    bool      // the header is written
@@ -49,6 +57,7 @@ func (c *envelopeCall) release() {
 	c.in.begin(nil, 0, 0)
 	c.out.begin(nil)
 	c.method, c.x = nil, Exchange{}
+	c.contentType, c.encodingHeader, c.bare, c.refused = nil, "", false, 0
 	c.received, c.headed, c.begun, c.deadline, c.due = false, false, false, time.Time{}, time.Time{}
 	c.json, c.count, c.long = false, 0, nil
 	c.wire, c.converted = keep(c.wire), keep(c.converted)
@@ -132,6 +141,42 @@ func (c *envelopeCall) convert(f *proxy.Frame) error {
 	return nil
 }
 
+// Header implements proxy.Downstream. A stream's client may wait for it.
+func (c *envelopeCall) Header(md metadata.MD) {
+	c.headed = true
+	setMetadata(c.x.Header(), "", md)
+	if !c.method.Shape.Unary() {
+		c.beginAnswer()
+		c.Flush()
+	}
+}
+
+// beginAnswer writes the header of an answer that is more than a status, once.
+func (c *envelopeCall) beginAnswer() {
+	if c.begun {
+		return
+	}
+	h := c.x.Header()
+	if c.out.zip != nil {
+		h[c.encodingHeader] = c.out.zip.header
+	}
+	h["Content-Type"] = c.contentType
+	c.writeHeader(http.StatusOK)
+}
+
+// Send implements proxy.Downstream.
+func (c *envelopeCall) Send(f proxy.Frame) error {
+	defer f.Free()
+	if err := c.convert(&f); err != nil {
+		return err
+	}
+	c.beginAnswer()
+	if err := c.write(&f); err != nil {
+		return err
+	}
+	return c.out.end()
+}
+
 // write sends a message, which was converted before.
 func (c *envelopeCall) write(f *proxy.Frame) error {
 	if c.json {
@@ -199,6 +244,11 @@ func (c *envelopeCall) writeHeader(httpStatus int) {
 		// In full duplex net/http would take the rest of this request for the next one.
 		c.x.CloseConnection()
 	}
+	if c.bare && c.refused == 0 {
+		h := c.x.Header()
+		h["Date"] = nil
+		h["Content-Length"] = nil
+	}
 	c.x.Announce()
 	c.x.WriteHeader(httpStatus)
 }
@@ -231,23 +281,11 @@ func (c *envelopeCall) leave() {
 	}
 }
 
-// listsToken reports whether a comma-separated header has the item, in any case.
-func listsToken(lines []string, token string) bool {
-	for _, line := range lines {
-		for item := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(item), token) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // answerEncoding is what the messages of an answer are compressed with: what those
 // of the request are, if the client takes that, or else the first of its list that
 // is known here. Nil for nothing.
 func (c *envelopeCall) answerEncoding(accepted []string) *encoding {
-	if c.in.zip != nil && listsToken(accepted, c.in.zip.name) {
+	if c.in.zip != nil && hasToken(accepted, c.in.zip.name) {
 		return c.in.zip
 	}
 	for _, line := range accepted {

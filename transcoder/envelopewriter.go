@@ -21,13 +21,16 @@ type envelopeWriter struct {
 	// nothing to do.
 	each func(size int)
 
+	// base64, if not nil, is dst.
+	base64 *base64Writer
+
 	prefix [envelopePrefix]byte
 	zipped bytes.Buffer // kept between calls
 }
 
 // begin prepares for a new answer and keeps the memory.
 func (e *envelopeWriter) begin(dst io.Writer) {
-	e.dst, e.zip, e.each = dst, nil, nil
+	e.dst, e.zip, e.each, e.base64 = dst, nil, nil, nil
 	if e.zipped.Cap() > maxKept {
 		e.zipped = bytes.Buffer{}
 	}
@@ -92,6 +95,15 @@ func (e *envelopeWriter) raw(flags byte, b []byte) error {
 		return err
 	}
 	if _, err := e.dst.Write(b); err != nil {
+		return errNotReading
+	}
+	return nil
+}
+
+// end is called behind an envelope. It pads the base64, so that the envelope can be read
+// before the next one comes.
+func (e *envelopeWriter) end() error {
+	if e.base64 != nil && e.base64.end() != nil {
 		return errNotReading
 	}
 	return nil

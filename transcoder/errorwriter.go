@@ -21,59 +21,37 @@ func NewErrorWriter(plans *jsonwire.Plans) *ErrorWriter {
 	return &ErrorWriter{errors: plans.Message((&spb.Status{}).ProtoReflect().Descriptor())}
 }
 
+// Refusal is why a request is not served.
+type Refusal struct {
+	// Err is the error as it came, Status the same in gRPC's terms.
+	Err    error
+	Status *status.Status
+	// HTTP is the HTTP status of an answer that says by it what is wrong.
+	HTTP int
+	// Errors is the plan of google.rpc.Status.
+	Errors *jsonwire.Plan
+}
+
 // Write answers the request with the error, a gRPC status error, and returns
 // the HTTP status it used. A method HTTPStatus() int of the error takes the
 // place of the table, as in proxy.Downstream.
-func (e *ErrorWriter) Write(w http.ResponseWriter, r *http.Request, p Protocol, err error) (httpStatus int) {
+func (e *ErrorWriter) Write(w http.ResponseWriter, r *http.Request, p *Protocol, err error) (httpStatus int) {
 	st, httpStatus := statusOf(err, nil)
-	h := w.Header()
-	switch p {
-	case GRPC:
-		return e.writeGRPC(w, grpcHeader, st, httpStatus)
-	case GRPCWeb, GRPCWebText:
-		return e.writeGRPC(w, grpcWebAnswerType(contentType(r.Header), p == GRPCWebText), st, httpStatus)
-	case ConnectStream:
-		if httpStatus != http.StatusMethodNotAllowed {
-			return e.writeConnectStream(w, r, err)
-		}
-		fallthrough
-	case ConnectUnary, ConnectGet:
-		httpStatus = errorStatus(httpStatus, st.Code())
-		h["Content-Type"] = jsonHeader
-		w.WriteHeader(httpStatus)
-		_, _ = w.Write(newConnectError(e.errors, st).append(nil)) // an error means that the client is gone
-	case REST, WebSocket:
-		httpStatus = errorStatus(httpStatus, st.Code())
-		h["Content-Type"] = jsonHeader
-		w.WriteHeader(httpStatus)
-		if r.Method != http.MethodHead {
-			_, _ = w.Write(appendStatus(nil, e.errors, st)) // as above
-		}
+	refusal := Refusal{Err: err, Status: st, HTTP: httpStatus, Errors: e.errors}
+	x := Exchange{W: w, R: r}
+	if p.Refuse != nil {
+		return p.Refuse(&x, &refusal)
 	}
-	return httpStatus
+	return refuseAsJSON(&x, &refusal)
 }
 
-// writeGRPC answers with HTTP's 200, but for a request that cannot be gRPC.
-func (e *ErrorWriter) writeGRPC(w http.ResponseWriter, contentType []string, st *status.Status, httpStatus int) int {
-	if httpStatus != http.StatusMethodNotAllowed {
-		httpStatus = http.StatusOK
+// refuseAsJSON answers with a google.rpc.Status.
+func refuseAsJSON(x *Exchange, e *Refusal) int {
+	httpStatus := errorStatus(e.HTTP, e.Status.Code())
+	x.Header()["Content-Type"] = jsonHeader
+	x.WriteHeader(httpStatus)
+	if x.R.Method != http.MethodHead {
+		_, _ = x.Write(appendStatus(nil, e.Errors, e.Status)) // an error means that the client is gone
 	}
-	h := w.Header()
-	h["Content-Type"] = contentType
-	setStatus(h, st)
-	w.WriteHeader(httpStatus)
 	return httpStatus
-}
-
-func (e *ErrorWriter) writeConnectStream(w http.ResponseWriter, r *http.Request, err error) int {
-	contentType := connectProtoHeader
-	if subtype(first(r.Header, "Content-Type"), connectType) == "json" {
-		contentType = connectJSONHeader
-	}
-	w.Header()["Content-Type"] = contentType
-	w.WriteHeader(http.StatusOK)
-	var out envelopeWriter
-	out.begin(w)
-	_ = out.raw(flagConnectEnd, newConnectEnd(e.errors, err, nil).append(nil)) // an error means that the client is gone
-	return http.StatusOK
 }

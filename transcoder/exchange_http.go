@@ -50,7 +50,9 @@ func (x *Exchange) CloseConnection() { x.W.Header()["Connection"] = []string{"cl
 
 // FullDuplex lets an answer over HTTP/1.1 begin before the request has ended. It reports
 // whether it can; otherwise the answer waits for the whole body.
-func (x *Exchange) FullDuplex() bool { return http.NewResponseController(x.W).EnableFullDuplex() == nil }
+func (x *Exchange) FullDuplex() bool {
+	return http.NewResponseController(x.W).EnableFullDuplex() == nil
+}
 
 // SetReadDeadline bounds the reading of the request's body. Only recorders do not support
 // it, which do not block.

@@ -17,8 +17,6 @@ import (
 // format pass as they are; only their envelopes are taken off and put on.
 type grpcCall struct {
 	envelopeCall
-	contentType []string
-	refused     int // the HTTP status of a request that is no gRPC; 0 for none
 }
 
 var _ proxy.Downstream = (*grpcCall)(nil)
@@ -32,13 +30,20 @@ var (
 	grpcJSONHeader  = []string{"application/grpc+json"}
 )
 
-func (b *Binding) openGRPC(x Exchange) proxy.Downstream {
+// GRPC is gRPC over HTTP/2.
+var GRPC = &Protocol{Name: "grpc", RPC: true, PostedAs: postedGRPC, Open: openGRPC, Refuse: refuseGRPC}
+
+func postedGRPC(media string, _ http.Header) bool {
+	return media == "application/grpc" || strings.HasPrefix(media, "application/grpc+")
+}
+
+func openGRPC(b *Binding, x Exchange) proxy.Downstream {
 	c, ok := grpcCalls.Get().(*grpcCall)
 	if !ok {
 		panic("the pool of gRPC calls holds something else") // its New is above
 	}
 	c.start(b.Method, x, codes.Internal)
-	c.contentType = grpcHeader
+	c.contentType, c.encodingHeader, c.bare = grpcHeader, "Grpc-Encoding", true
 	return c
 }
 
@@ -101,46 +106,6 @@ func subtype(contentType, media string) string {
 	return sub
 }
 
-// Header implements proxy.Downstream. A stream's client may wait for it.
-func (c *grpcCall) Header(md metadata.MD) {
-	c.headed = true
-	setMetadata(c.x.Header(), "", md)
-	if !c.method.Shape.Unary() {
-		c.beginAnswer()
-		c.Flush()
-	}
-}
-
-// beginAnswer writes the header of an answer that is more than a status.
-func (c *grpcCall) beginAnswer() {
-	h := c.x.Header()
-	if c.out.zip != nil {
-		h["Grpc-Encoding"] = c.out.zip.header
-	}
-	c.writeGRPCHeader(h)
-}
-
-// writeGRPCHeader leaves out what gRPC clients have no use for and net/http
-// would spend time on.
-func (c *grpcCall) writeGRPCHeader(h http.Header) {
-	h["Content-Type"] = c.contentType
-	h["Date"] = nil
-	h["Content-Length"] = nil
-	c.writeHeader(http.StatusOK)
-}
-
-// Send implements proxy.Downstream.
-func (c *grpcCall) Send(f proxy.Frame) error {
-	defer f.Free()
-	if err := c.convert(&f); err != nil {
-		return err
-	}
-	if !c.begun {
-		c.beginAnswer()
-	}
-	return c.write(&f)
-}
-
 // Finish implements proxy.Downstream. Where nothing was sent, the status stands
 // in the header ("trailers-only").
 func (c *grpcCall) Finish(err error, trailer metadata.MD) int {
@@ -151,18 +116,16 @@ func (c *grpcCall) Finish(err error, trailer metadata.MD) int {
 		setStatus(h, status.Convert(err))
 		c.writeHeader(httpStatus)
 	case c.begun || c.headed:
-		if !c.begun {
-			c.beginAnswer()
-		}
+		c.beginAnswer()
 		setMetadata(h, TrailerPrefix, trailer)
 		setStatusTrailer(h, status.Convert(err))
 	default:
 		setMetadata(h, "", trailer)
 		setStatus(h, status.Convert(err))
-		c.writeGRPCHeader(h)
+		h["Content-Type"] = c.contentType
+		c.writeHeader(httpStatus)
 	}
 	c.release()
-	c.refused, c.contentType = 0, nil
 	grpcCalls.Put(c)
 	return httpStatus
 }

@@ -158,31 +158,31 @@ func (e *edge) serve(t testing.TB) {
 // ServeHTTP implements http.Handler. It does what internal/gateway does, with
 // no policy but one: the header x-refuse.
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p := transcoder.Detect(r)
+	p := transcoder.Table.Detect(r)
 	binding := e.bindings[r.URL.EscapedPath()]
 	if binding == nil {
 		e.errors.Write(w, r, p, status.Error(codes.Unimplemented, "unknown method"))
 		return
 	}
-	p, ok := binding.Method.PathProtocol(r, p)
+	p, ok := transcoder.Table.OnPath(binding.Method, r, p)
 	if !ok {
 		e.errors.Write(w, r, p, transcoder.NewStatusError(http.StatusMethodNotAllowed, codes.Unimplemented, "not this way"))
 		return
 	}
 	x := transcoder.Exchange{W: w, R: r, BeforeHeader: func(h http.Header) { h.Set("X-Policy", "yes") }}
-	client := binding.Downstream(x, p)
+	client := p.Open(binding, x)
 	result, err := e.call(binding.Method, p, r, client)
 	if client.Finish(err, result.Trailer) == proxy.Aborted {
 		panic(http.ErrAbortHandler)
 	}
 }
 
-func (e *edge) call(m *transcoder.Method, p transcoder.Protocol, r *http.Request, client proxy.Downstream) (proxy.Result, error) {
+func (e *edge) call(m *transcoder.Method, p *transcoder.Protocol, r *http.Request, client proxy.Downstream) (proxy.Result, error) {
 	if r.Header.Get("X-Refuse") != "" {
 		return proxy.Result{}, transcoder.NewStatusError(http.StatusForbidden, codes.PermissionDenied, "not you")
 	}
 	var md proxy.Metadata
-	if err := e.headers.Request(&md, r.Header, p.RPC()); err != nil {
+	if err := e.headers.Request(&md, r.Header, p.RPC); err != nil {
 		return proxy.Result{}, err
 	}
 	ctx := r.Context()

@@ -18,12 +18,9 @@ import (
 // trailer is the last envelope of the body, over any version of HTTP.
 type grpcWebCall struct {
 	envelopeCall
-	contentType []string
-	refused     int // the HTTP status of a request that is no gRPC-Web; 0 for none
 
 	textIn  base64Reader
 	textOut base64Writer
-	text    bool         // the answer is base64
 	trailer bytes.Buffer // kept between calls
 }
 
@@ -45,7 +42,25 @@ var (
 	grpcWebTextJSONHeader  = []string{grpcWebTextType + "+json"}
 )
 
-func (b *Binding) openGRPCWeb(x Exchange, text bool) proxy.Downstream {
+// GRPCWeb is gRPC-Web in binary, GRPCWebText in base64.
+var (
+	GRPCWeb = &Protocol{
+		Name: "grpc-web", RPC: true,
+		PostedAs: func(media string, _ http.Header) bool {
+			return strings.HasPrefix(media, grpcWebType) && !strings.HasPrefix(media, grpcWebTextType)
+		},
+		Open:   func(b *Binding, x Exchange) proxy.Downstream { return openGRPCWeb(b, x, false) },
+		Refuse: func(x *Exchange, e *Refusal) int { return refuseGRPCWeb(x, e, false) },
+	}
+	GRPCWebText = &Protocol{
+		Name: "grpc-web", RPC: true,
+		PostedAs: func(media string, _ http.Header) bool { return strings.HasPrefix(media, grpcWebTextType) },
+		Open:     func(b *Binding, x Exchange) proxy.Downstream { return openGRPCWeb(b, x, true) },
+		Refuse:   func(x *Exchange, e *Refusal) int { return refuseGRPCWeb(x, e, true) },
+	}
+)
+
+func openGRPCWeb(b *Binding, x Exchange, text bool) proxy.Downstream {
 	c, ok := grpcWebCalls.Get().(*grpcWebCall)
 	if !ok {
 		panic("the pool of gRPC-Web calls holds something else") // its New is above
@@ -55,11 +70,11 @@ func (b *Binding) openGRPCWeb(x Exchange, text bool) proxy.Downstream {
 		c.textIn.begin(x.R.Body)
 		c.in.src = &c.textIn
 	}
-	c.text = text || acceptsText(x.R.Header["Accept"])
-	c.contentType = grpcWebAnswerType(contentType(x.R.Header), c.text)
-	if c.text {
+	text = text || acceptsText(x.R.Header["Accept"])
+	c.contentType, c.encodingHeader = grpcWebAnswerType(contentType(x.R.Header), text), "Grpc-Encoding"
+	if text {
 		c.textOut.begin(&c.x)
-		c.out.dst = &c.textOut
+		c.out.dst, c.out.base64 = &c.textOut, &c.textOut
 	}
 	return c
 }
@@ -116,52 +131,6 @@ func (c *grpcWebCall) Open(ctx context.Context) (context.Context, error) {
 	return ctx, nil
 }
 
-// Header implements proxy.Downstream. A stream's client may wait for it.
-func (c *grpcWebCall) Header(md metadata.MD) {
-	c.headed = true
-	setMetadata(c.x.Header(), "", md)
-	if !c.method.Shape.Unary() {
-		c.beginAnswer()
-		c.Flush()
-	}
-}
-
-func (c *grpcWebCall) beginAnswer() {
-	h := c.x.Header()
-	if c.out.zip != nil {
-		h["Grpc-Encoding"] = c.out.zip.header
-	}
-	h["Content-Type"] = c.contentType
-	c.writeHeader(http.StatusOK)
-}
-
-// Send implements proxy.Downstream.
-func (c *grpcWebCall) Send(f proxy.Frame) error {
-	defer f.Free()
-	if err := c.convert(&f); err != nil {
-		return err
-	}
-	if !c.begun {
-		c.beginAnswer()
-	}
-	if err := c.write(&f); err != nil {
-		return err
-	}
-	return c.endText()
-}
-
-// endText pads the base64 of an envelope, so that it can be read before the
-// next one comes.
-func (c *grpcWebCall) endText() error {
-	if !c.text {
-		return nil
-	}
-	if c.textOut.end() != nil {
-		return errNotReading
-	}
-	return nil
-}
-
 // Finish implements proxy.Downstream. Where nothing was sent, the status stands
 // in the header.
 func (c *grpcWebCall) Finish(err error, trailer metadata.MD) int {
@@ -169,9 +138,7 @@ func (c *grpcWebCall) Finish(err error, trailer metadata.MD) int {
 	h, st := c.x.Header(), status.Convert(err)
 	switch {
 	case c.begun || c.headed:
-		if !c.begun {
-			c.beginAnswer()
-		}
+		c.beginAnswer()
 		c.sendTrailer(st, trailer)
 	default:
 		if c.refused != 0 {
@@ -187,7 +154,6 @@ func (c *grpcWebCall) Finish(err error, trailer metadata.MD) int {
 	if c.trailer.Cap() > maxKept {
 		c.trailer = bytes.Buffer{}
 	}
-	c.refused, c.contentType, c.text = 0, nil, false
 	c.textIn.begin(nil)
 	c.textOut.begin(nil)
 	grpcWebCalls.Put(c)
@@ -210,6 +176,6 @@ func (c *grpcWebCall) sendTrailer(st *status.Status, trailer metadata.MD) {
 		}
 	}
 	if c.out.raw(flagWebTrailer, c.trailer.Bytes()) == nil {
-		_ = c.endText() // an error means that the client is gone
+		_ = c.out.end() // an error means that the client is gone
 	}
 }

@@ -36,7 +36,7 @@ func (w interruptedWriter) SetReadDeadline(time.Time) error {
 // is.
 func TestLateMessage(t *testing.T) {
 	const message = "\x00\x00\x00\x00\x02\x0a\x00"
-	for contentType, protocol := range map[string]Protocol{"application/grpc": GRPC, "application/grpc-web+proto": GRPCWeb} {
+	for contentType, protocol := range map[string]*Protocol{"application/grpc": GRPC, "application/grpc-web+proto": GRPCWeb} {
 		for name, c := range map[string]struct {
 			sent, rest string
 			after      time.Duration // what the client waits before the rest
@@ -58,7 +58,7 @@ func TestLateMessage(t *testing.T) {
 					r := httptest.NewRequest("POST", "/", body)
 					r.ProtoMajor = 2
 					r.Header.Set("Content-Type", contentType)
-					d := bookstoreBinding(t, "GetShelf", Settings{}).Downstream(Exchange{W: w, R: r}, protocol)
+					d := protocol.Open(bookstoreBinding(t, "GetShelf", Settings{}), Exchange{W: w, R: r})
 					ctx := t.Context()
 					if c.deadline > 0 {
 						var cancel context.CancelFunc
@@ -111,7 +111,7 @@ func TestLateBody(t *testing.T) {
 	none := &annotations.HttpRule{Pattern: &annotations.HttpRule_Post{Post: "/s"}}
 	for edge, c := range map[string]struct {
 		rule     *annotations.HttpRule
-		protocol Protocol
+		protocol *Protocol
 	}{
 		"REST":                {whole, REST},
 		"REST without a body": {none, REST},
@@ -141,7 +141,7 @@ func TestLateBody(t *testing.T) {
 					defer end()
 					r := httptest.NewRequestWithContext(ctx, "POST", "/s", body)
 					r.Header.Set("Content-Type", "application/json")
-					d := restBinding(t, "GetShelf", c.rule).Downstream(Exchange{W: w, R: r}, c.protocol)
+					d := c.protocol.Open(restBinding(t, "GetShelf", c.rule), Exchange{W: w, R: r})
 					if c2.deadline > 0 {
 						var cancel context.CancelFunc
 						ctx, cancel = context.WithTimeout(ctx, c2.deadline)

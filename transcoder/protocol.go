@@ -2,192 +2,101 @@ package transcoder
 
 import (
 	"net/http"
-	"strings"
+
+	"google.golang.org/grpc/codes"
 
 	"github.com/transom-gateway/transom/proxy"
 )
 
-// Protocol is how a client speaks.
-type Protocol uint8
+// Protocol is how a client speaks: what its requests are recognised by, and its edge.
+// There is one value of each protocol, and its address stands for it.
+type Protocol struct {
+	// Name is for logs and metrics.
+	Name string
+	// NameOn is the name of a request on a binding where that depends on both; nil for
+	// Name.
+	NameOn func(b *Binding, h http.Header) string
+	// RPC: it calls methods by their own path alone and has a form of its own for errors
+	// and metadata.
+	RPC bool
+	// WrongMethod is the code of the error where a path does not take the request's HTTP
+	// method: what its clients make of 405. OK stands for UNIMPLEMENTED.
+	WrongMethod codes.Code
 
-// The protocols.
-const (
-	// REST is JSON, a form or a message in an HTTP body, and the streams over HTTP:
-	// SSE, NDJSON and JSON arrays.
-	REST Protocol = iota
-	// WebSocket is RFC 6455.
-	WebSocket
-	// GRPC is gRPC over HTTP/2.
-	GRPC
-	// GRPCWeb is gRPC-Web in binary, GRPCWebText in base64.
-	GRPCWeb
-	GRPCWebText
-	// ConnectUnary is Connect's unary POST, ConnectGet its GET (and a HEAD of that),
-	// ConnectStream its streams.
-	ConnectUnary
-	ConnectGet
-	ConnectStream
-)
+	// PostedAs reports whether a POST is of the protocol by its header; media is the type
+	// of the body, in lower case and without parameters. Nil for no POST.
+	PostedAs func(media string, h http.Header) bool
+	// Sent reports whether a request of another HTTP method is of the protocol. Nil for
+	// none.
+	Sent func(r *http.Request) bool
+	// Takes reports whether a method takes the protocol on its own path. Nil for all.
+	Takes func(m *Method) bool
 
-// RPC reports whether the protocol calls methods by their own path alone and has
-// a form of its own for errors and metadata.
-func (p Protocol) RPC() bool { return p >= GRPC }
-
-// Connect reports whether the protocol is one of Connect's.
-func (p Protocol) Connect() bool { return p >= ConnectUnary }
-
-// String names the protocol for logs and metrics.
-func (p Protocol) String() string {
-	switch p {
-	case WebSocket:
-		return "websocket"
-	case GRPC:
-		return "grpc"
-	case GRPCWeb, GRPCWebText:
-		return "grpc-web"
-	case ConnectUnary, ConnectGet, ConnectStream:
-		return "connect"
-	case REST:
-	}
-	return "rest"
+	// Open makes the client's half of a call on a binding. Nothing is read or written yet.
+	Open func(b *Binding, x Exchange) proxy.Downstream
+	// Refuse answers a request that no binding takes, and returns the HTTP status it used.
+	// Nil for a google.rpc.Status as JSON.
+	Refuse func(x *Exchange, e *Refusal) int
 }
 
-// Detect tells by its headers which protocol a request speaks.
-func Detect(r *http.Request) Protocol {
-	switch r.Method {
-	case http.MethodPost:
-		return detectPost(r)
-	case http.MethodGet:
-		if isWebSocket(r) {
-			return WebSocket
-		}
-		if isConnectGet(r.URL.RawQuery) {
-			return ConnectGet
-		}
-	case http.MethodHead:
-		if isConnectGet(r.URL.RawQuery) {
-			return ConnectGet
-		}
-	case http.MethodConnect:
-		if r.Header.Get(":protocol") == "websocket" {
-			return WebSocket
-		}
+// String is the protocol's name.
+func (p *Protocol) String() string { return p.Name }
+
+// NameFor is the protocol of a request on a binding, for logs and metrics.
+func (p *Protocol) NameFor(b *Binding, h http.Header) string {
+	if p.NameOn != nil {
+		return p.NameOn(b, h)
 	}
-	return REST
+	return p.Name
 }
 
-// ErrorProtocol tells whose form an error takes where a method's own path does
-// not take the request's HTTP method: the protocol of its header.
-func ErrorProtocol(r *http.Request) Protocol {
-	return detectPost(r)
+// Protocols are the protocols that a gateway speaks. They know nothing of each other.
+type Protocols struct {
+	// Marked are those that requests say they are of. The first that recognises a request
+	// has it.
+	Marked []*Protocol
+	// Other is that of all other requests.
+	Other *Protocol
+	// Posted is that of a POST to the path of a unary method which none of Marked
+	// recognises (Semantics 10).
+	Posted *Protocol
 }
 
-func detectPost(r *http.Request) Protocol {
-	const application = "application/"
-	rest, ok := strings.CutPrefix(mediaType(r.Header), application)
-	if !ok {
-		return REST
+// Detect tells by its head which protocol a request speaks.
+func (ps *Protocols) Detect(r *http.Request) *Protocol {
+	if r.Method == http.MethodPost {
+		return ps.OfHeader(r.Header)
 	}
+	for _, p := range ps.Marked {
+		if p.Sent != nil && p.Sent(r) {
+			return p
+		}
+	}
+	return ps.Other
+}
+
+// OfHeader tells whose form an error takes where a method's own path does not take the
+// request's HTTP method: the protocol of its header, as if it were a POST.
+func (ps *Protocols) OfHeader(h http.Header) *Protocol {
+	media := mediaType(h)
+	for _, p := range ps.Marked {
+		if p.PostedAs != nil && p.PostedAs(media, h) {
+			return p
+		}
+	}
+	return ps.Other
+}
+
+// OnPath settles the protocol of a request for the method's own path,
+// "/package.Service/Method". False where the path does not take the request.
+func (ps *Protocols) OnPath(m *Method, r *http.Request, detected *Protocol) (*Protocol, bool) {
 	switch {
-	case rest == "json":
-		if first(r.Header, "Connect-Protocol-Version") != "" {
-			return ConnectUnary
-		}
-	case strings.HasPrefix(rest, "grpc-web-text"):
-		return GRPCWebText
-	case strings.HasPrefix(rest, "grpc-web"):
-		return GRPCWeb
-	case rest == "grpc", strings.HasPrefix(rest, "grpc+"):
-		return GRPC
-	case strings.HasPrefix(rest, "connect+"):
-		return ConnectStream
-	case first(r.Header, "Connect-Protocol-Version") != "" && (strings.HasPrefix(rest, "json") || strings.HasPrefix(rest, "proto")):
-		return ConnectUnary
-	}
-	return REST
-}
-
-// isConnectGet reports whether a query has the parameter that marks Connect's GET.
-func isConnectGet(query string) bool {
-	const mark = "connect=v1"
-	for rest := query; len(rest) >= len(mark); {
-		i := strings.Index(rest, mark)
-		if i < 0 {
-			return false
-		}
-		after := i + len(mark)
-		if (i == 0 || rest[i-1] == '&') && (after == len(rest) || rest[after] == '&') {
-			return true
-		}
-		rest = rest[after:]
-	}
-	return false
-}
-
-// isWebSocket reports whether a GET asks for an upgrade (RFC 6455, 4.2.1).
-func isWebSocket(r *http.Request) bool {
-	if _, ok := r.Header["Upgrade"]; !ok {
-		return false
-	}
-	return hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
-}
-
-func hasToken(lines []string, token string) bool {
-	for _, line := range lines {
-		for item := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(item), token) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// PathProtocol settles the protocol of a request for the method's own path,
-// "/package.Service/Method". A unary POST of JSON is Connect's unary form even
-// without its version header (Semantics 10). False where the path does not take
-// the request.
-func (m *Method) PathProtocol(r *http.Request, detected Protocol) (Protocol, bool) {
-	switch {
-	case detected == WebSocket || detected.RPC() && detected != ConnectGet:
-		return detected, true
-	case detected == ConnectGet:
-		return detected, m.NoSideEffects && m.Shape.Unary()
+	case detected != ps.Other:
+		return detected, detected.Takes == nil || detected.Takes(m)
 	case r.Method != http.MethodPost:
 		return detected, false
 	case m.Shape.Unary():
-		return ConnectUnary, true
+		return ps.Posted, true
 	}
-	return REST, true
-}
-
-// ProtocolName is the protocol of a request on this binding, for logs and
-// metrics: Protocol's own name, or that of the form of a stream over HTTP.
-func (b *Binding) ProtocolName(h http.Header, p Protocol) string {
-	if p == REST && b.Method.Shape.ServerStreams {
-		return b.streamFormat(h).protocolName()
-	}
-	return p.String()
-}
-
-// Downstream makes the client's half of a call on this binding. Nothing is read
-// or written yet.
-func (b *Binding) Downstream(x Exchange, p Protocol) proxy.Downstream {
-	switch p {
-	case WebSocket:
-		return b.openWebSocket(x)
-	case GRPC:
-		return b.openGRPC(x)
-	case GRPCWeb, GRPCWebText:
-		return b.openGRPCWeb(x, p == GRPCWebText)
-	case ConnectUnary, ConnectGet:
-		return b.openConnectUnary(x, p == ConnectGet)
-	case ConnectStream:
-		return b.openConnectStream(x)
-	case REST:
-	}
-	if b.Method.Shape.Unary() {
-		return b.openUnary(x)
-	}
-	return b.openStream(x)
+	return detected, true
 }

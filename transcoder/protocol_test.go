@@ -18,13 +18,13 @@ func TestDetect(t *testing.T) {
 	cacheable := transcoder.NewMethod(methods.ByName("CacheableUnaryCall"), plans, transcoder.Settings{})
 	cacheable.NoSideEffects = true
 	stream := transcoder.NewMethod(methods.ByName("FullDuplexCall"), plans, transcoder.Settings{})
-	const none = transcoder.Protocol(255)
+	none := &transcoder.Protocol{Name: "none"}
 	for _, test := range []struct {
 		name, method, query, contentType string
 		headers                          []string
-		want                             transcoder.Protocol
+		want                             *transcoder.Protocol
 		// On the path of a unary, a cacheable and a streaming method.
-		unary, cacheable, stream transcoder.Protocol
+		unary, cacheable, stream *transcoder.Protocol
 	}{
 		{name: "gRPC", method: "POST", contentType: "application/grpc",
 			want: transcoder.GRPC, unary: transcoder.GRPC, cacheable: transcoder.GRPC, stream: transcoder.GRPC},
@@ -73,20 +73,20 @@ func TestDetect(t *testing.T) {
 			for i := 0; i+1 < len(test.headers); i += 2 {
 				r.Header.Set(test.headers[i], test.headers[i+1])
 			}
-			detected := transcoder.Detect(r)
+			detected := transcoder.Table.Detect(r)
 			if detected != test.want {
-				t.Errorf("Detect: got %d %s, want %d", detected, detected, test.want)
+				t.Errorf("Detect: got %s, want %s", detected, test.want)
 			}
 			for _, on := range []struct {
 				method *transcoder.Method
-				want   transcoder.Protocol
+				want   *transcoder.Protocol
 			}{{unary, test.unary}, {cacheable, test.cacheable}, {stream, test.stream}} {
-				got, ok := on.method.PathProtocol(r, detected)
+				got, ok := transcoder.Table.OnPath(on.method, r, detected)
 				if !ok {
 					got = none
 				}
 				if got != on.want {
-					t.Errorf("on %s: got %d, want %d", on.method.Path, got, on.want)
+					t.Errorf("on %s: got %s, want %s", on.method.Path, got, on.want)
 				}
 			}
 		})

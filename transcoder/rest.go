@@ -35,7 +35,8 @@ var restUnaries = sync.Pool{New: func() any { return new(restUnary) }}
 // maxKept bounds the scratch memory that a pooled call keeps.
 const maxKept = 64 << 10
 
-func (b *Binding) openUnary(x Exchange) proxy.Downstream {
+// OpenUnary is the edge of a unary call by REST.
+func OpenUnary(b *Binding, x Exchange) proxy.Downstream {
 	c := restUnaries.Get().(*restUnary)
 	c.begin(b, x)
 	return c

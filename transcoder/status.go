@@ -72,3 +72,13 @@ func statusOf(err error, mapping map[codes.Code]int) (*status.Status, int) {
 	}
 	return st, HTTPStatus(st.Code())
 }
+
+// errorStatus makes sure that an error does not look like a success, whatever a
+// policy maps its code to: Connect's clients tell them apart by the HTTP status
+// alone. Then the table's status stands in.
+func errorStatus(httpStatus int, code codes.Code) int {
+	if httpStatus < 300 || httpStatus == http.StatusNotModified {
+		return max(HTTPStatus(code), http.StatusBadRequest) // OK is no error's code
+	}
+	return httpStatus
+}

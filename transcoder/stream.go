@@ -44,15 +44,21 @@ type restStream struct {
 
 var _ proxy.Downstream = (*restStream)(nil)
 
-func (b *Binding) openStream(x Exchange) proxy.Downstream {
+// Open is the edge of a streaming call by REST.
+func Open(b *Binding, x Exchange) proxy.Downstream {
 	s := &restStream{}
 	s.begin(b, x)
-	s.format = b.streamFormat(x.R.Header)
+	s.format = formatOn(b, x.R.Header)
 	s.incoming = newDuplexBody(&s.x)
 	return s
 }
 
-func (b *Binding) streamFormat(h http.Header) streamFormat {
+// NameOn is the protocol's name of a request on the binding of a method that streams, for
+// logs and metrics.
+func NameOn(b *Binding, h http.Header) string { return formatOn(b, h).protocolName() }
+
+// formatOn is how the answer to a request is written.
+func formatOn(b *Binding, h http.Header) streamFormat {
 	if b.answer.raw {
 		return formatRaw
 	}

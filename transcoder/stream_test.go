@@ -109,7 +109,7 @@ func watching(t *testing.T, accept string) (proxy.Downstream, *fakeWriter) {
 	w := newFakeWriter()
 	r := httptest.NewRequest("POST", "/bookstore.v1.BookstoreService/WatchBooks", strings.NewReader("{}"))
 	r.Header.Set("Accept", accept)
-	s := bookstoreBinding(t, "WatchBooks", Settings{}).Downstream(Exchange{W: w, R: r}, REST)
+	s := REST.Open(bookstoreBinding(t, "WatchBooks", Settings{}), Exchange{W: w, R: r})
 	if _, err := s.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func TestDuplexBody(t *testing.T) {
 // TestSilentRPC sends a message by gRPC and its like and is then silent: no
 // deadline may run on, as HTTP/2 resets a stream when it passes.
 func TestSilentRPC(t *testing.T) {
-	for name, protocol := range map[string]Protocol{
+	for name, protocol := range map[string]*Protocol{
 		"application/grpc": GRPC, "application/grpc-web+proto": GRPCWeb, "application/connect+proto": ConnectStream,
 	} {
 		t.Run("Semantics 42: "+name, func(t *testing.T) {
@@ -300,7 +300,7 @@ func TestSilentRPC(t *testing.T) {
 			r.ProtoMajor = 2
 			r.Header.Set("Content-Type", name)
 			r.Header.Set("Connect-Protocol-Version", "1")
-			d := bookstoreBinding(t, "WatchBooks", Settings{}).Downstream(Exchange{W: w, R: r}, protocol)
+			d := protocol.Open(bookstoreBinding(t, "WatchBooks", Settings{}), Exchange{W: w, R: r})
 			if _, err := d.Open(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -49,12 +49,12 @@ func (w *stallWatch) stalled(d time.Duration) bool {
 // that. The zero value has written nothing; only its watch may be used
 // beside the others.
 type streamWriter struct {
-	x          *Exchange
-	out        io.Writer
-	zip        *encoding
-	zipper     resettableWriter
-	last       time.Time // of the last write
-	watch      stallWatch
+	x      *Exchange
+	out    io.Writer
+	zip    *encoding
+	zipper resettableWriter
+	last   time.Time // of the last write
+	watch  stallWatch
 }
 
 // begin writes the answer's header. e is its encoding, nil for none.

@@ -73,7 +73,10 @@ type webSocket struct {
 
 var _ proxy.Downstream = (*webSocket)(nil)
 
-func (b *Binding) openWebSocket(x Exchange) proxy.Downstream {
+// WebSocket is RFC 6455, over HTTP/2 by RFC 8441.
+var WebSocket = &Protocol{Name: "websocket", Sent: opensWebSocket, Open: openWebSocket}
+
+func openWebSocket(b *Binding, x Exchange) proxy.Downstream {
 	s := &webSocket{
 		frames: make(chan webSocketFrame), unblocked: make(chan struct{}), readerEnd: make(chan struct{}),
 	}

@@ -53,7 +53,7 @@ func connectedHTTP1(t *testing.T, method protoreflect.Name, s Settings) (proxy.D
 	} {
 		r.Header.Set(name, value)
 	}
-	d := bookstoreBinding(t, method, s).Downstream(Exchange{W: &pipeWriter{httptest.NewRecorder(), server}, R: r}, WebSocket)
+	d := WebSocket.Open(bookstoreBinding(t, method, s), Exchange{W: &pipeWriter{httptest.NewRecorder(), server}, R: r})
 	ctx, err := d.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)

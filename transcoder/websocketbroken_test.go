@@ -78,7 +78,7 @@ func connectedDeflating(t *testing.T, method protoreflect.Name, maxMessage int64
 	} {
 		r.Header.Set(name, value)
 	}
-	d := bookstoreBinding(t, method, Settings{MaxMessage: maxMessage}).Downstream(Exchange{W: &pipeWriter{httptest.NewRecorder(), server}, R: r}, WebSocket)
+	d := WebSocket.Open(bookstoreBinding(t, method, Settings{MaxMessage: maxMessage}), Exchange{W: &pipeWriter{httptest.NewRecorder(), server}, R: r})
 	ctx, err := d.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)

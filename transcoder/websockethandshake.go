@@ -23,6 +23,25 @@ const (
 // webSocketVersion is RFC 6455's.
 const webSocketVersion = "13"
 
+// opensWebSocket reports whether a request asks for a WebSocket.
+func opensWebSocket(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet:
+		return isWebSocket(r)
+	case http.MethodConnect:
+		return r.Header.Get(":protocol") == "websocket"
+	}
+	return false
+}
+
+// isWebSocket reports whether a GET asks for an upgrade (RFC 6455, 4.2.1).
+func isWebSocket(r *http.Request) bool {
+	if _, ok := r.Header["Upgrade"]; !ok {
+		return false
+	}
+	return hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
+}
+
 // checkHandshake refuses what is no opening handshake (RFC 6455, 4.2.1; RFC
 // 8441, 5), in the form of every other refusal.
 func (s *webSocket) checkHandshake() error {

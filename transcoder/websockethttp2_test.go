@@ -167,7 +167,7 @@ func connectedHTTP2(t *testing.T, method protoreflect.Name, s Settings) (proxy.D
 	}
 	up := make(chan opened, 1)
 	conn := serveHTTP2(t, func(w http.ResponseWriter, r *http.Request) {
-		d := whole{bookstoreBinding(t, method, s).Downstream(Exchange{W: w, R: r}, Detect(r)), make(chan struct{})}
+		d := whole{Table.Detect(r).Open(bookstoreBinding(t, method, s), Exchange{W: w, R: r}), make(chan struct{})}
 		ctx, err := d.Open(context.WithoutCancel(r.Context()))
 		up <- opened{d, ctx, err}
 		<-d.finished
@@ -268,7 +268,7 @@ func TestExtendedConnectHeader(t *testing.T) {
 	} {
 		t.Run("Semantics 38: "+test.name, func(t *testing.T) {
 			conn := serveHTTP2(t, func(w http.ResponseWriter, r *http.Request) {
-				d := bookstoreBinding(t, "Discuss", Settings{}).Downstream(Exchange{W: w, R: r}, Detect(r))
+				d := Table.Detect(r).Open(bookstoreBinding(t, "Discuss", Settings{}), Exchange{W: w, R: r})
 				_, err := d.Open(context.WithoutCancel(r.Context()))
 				if err == nil {
 					_, err = d.Recv()

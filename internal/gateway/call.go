@@ -42,7 +42,7 @@ func (c *call) prepare(s *Snapshot, route *Route, w http.ResponseWriter, r *http
 	q.ResponseHeader = w.Header()
 	q.Stream = !m.Shape.Unary()
 	q.WebSocket = c.match.protocol == transcoder.WebSocket
-	q.Protocol = route.Binding.ProtocolName(r.Header, c.match.protocol)
+	q.Protocol = c.match.protocol.NameFor(route.Binding, r.Header)
 	c.findOrigin(s, r)
 	c.identify(r, w.Header())
 }
@@ -71,7 +71,7 @@ func (c *call) findOrigin(s *Snapshot, r *http.Request) {
 func (c *call) requestMetadata(s *Snapshot) error {
 	q := &c.request
 	md := &q.Metadata
-	if err := s.headers.Request(md, q.HTTP.Header, c.match.protocol.RPC()); err != nil {
+	if err := s.headers.Request(md, q.HTTP.Header, c.match.protocol.RPC); err != nil {
 		return err
 	}
 	if md.Get("x-request-id") != q.RequestID {

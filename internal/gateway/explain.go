@@ -63,8 +63,8 @@ func (g *Gateway) Explain(r *http.Request) Verdict {
 
 // drops reports whether the request has a body that is nothing to the route
 // (Semantics 311).
-func (r *Route) drops(request *http.Request, p transcoder.Protocol) bool {
-	if p.RPC() || p == transcoder.WebSocket || request.Body == nil || !r.Binding.DropsBody(request) {
+func (r *Route) drops(request *http.Request, p *transcoder.Protocol) bool {
+	if p.RPC || p == transcoder.WebSocket || request.Body == nil || !r.Binding.DropsBody(request) {
 		return false
 	}
 	body := bufio.NewReader(request.Body)
@@ -94,7 +94,7 @@ func (s *Snapshot) try(w *answerRecorder, route *Route, r *http.Request, c *call
 	c.set = m.set
 	c.prepare(s, route, w, r)
 	protocol := c.match.protocol
-	client := route.Binding.Downstream(transcoder.Exchange{W: w, R: r, Values: c.match.path.Values}, protocol)
+	client := protocol.Open(route.Binding, transcoder.Exchange{W: w, R: r, Values: c.match.path.Values})
 	if err == nil {
 		err = c.requestMetadata(s)
 	}

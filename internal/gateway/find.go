@@ -14,18 +14,18 @@ import (
 // match is what finding a route finds out.
 type match struct {
 	path     httprule.Match
-	protocol transcoder.Protocol
+	protocol *transcoder.Protocol
 }
 
 func (m *match) reset() {
 	m.path.Reset()
-	m.protocol = 0
+	m.protocol = nil
 }
 
 // find returns the route of a request. An error beside a route is what the
 // route must refuse the request with; without one it is why there is none.
 func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
-	m.protocol = transcoder.Detect(r)
+	m.protocol = transcoder.Table.Detect(r)
 	if err := checkConnectionHeaders(r); err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
 	if m.protocol == transcoder.ConnectGet && s.paths[path] != nil {
 		return nil, nil // the method is there, and not for GET
 	}
-	if m.protocol.RPC() {
+	if m.protocol.RPC {
 		// gRPC's clients are told with status 200; Connect's read 404 as "unimplemented".
 		return nil, httpError(http.StatusNotFound, codes.Unimplemented, "unknown method "+clip(path))
 	}
@@ -62,7 +62,7 @@ func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
 		return nil, errBadEscape
 	}
 	if s.paths[path] != nil && r.Method != http.MethodOptions {
-		m.protocol = transcoder.ErrorProtocol(r)
+		m.protocol = transcoder.Table.OfHeader(r.Header)
 	}
 	return nil, nil
 }
@@ -73,8 +73,8 @@ func (s *Snapshot) findPath(r *http.Request, path string, m *match) *Route {
 	if route == nil {
 		return nil
 	}
-	protocol, ok := route.Binding.Method.PathProtocol(r, m.protocol)
-	if !ok || s.rest.onlyRules && !m.protocol.RPC() {
+	protocol, ok := transcoder.Table.OnPath(route.Binding.Method, r, m.protocol)
+	if !ok || s.rest.onlyRules && !m.protocol.RPC {
 		return nil
 	}
 	m.protocol = protocol

@@ -66,7 +66,8 @@ type Gateway struct {
 
 	// inFlight counts the requests, for the end.
 	inFlight atomic.Int64
-	streams  atomic.Int64 // those of them that are streams
+	streams  atomic.Int64        // those of them that are streams
+	readings transcoder.Readings // of their bodies
 	grace    time.Duration
 
 	reload struct {

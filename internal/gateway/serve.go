@@ -44,11 +44,11 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	}
 	c.set = m.set
 	c.prepare(s, route, w, r)
-	x := transcoder.Exchange{W: w, R: r, Values: c.match.path.Values}
+	x := transcoder.Exchange{W: w, R: r, Values: c.match.path.Values, Readings: &g.readings}
 	if m.changesHeader {
 		x.BeforeHeader = c.beforeHeader
 	}
-	client := route.Binding.Downstream(x, c.match.protocol)
+	client := c.match.protocol.Open(route.Binding, x)
 
 	ctx, admitted := r.Context(), false
 	var deadline time.Time

@@ -47,7 +47,7 @@ func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request,
 
 // noRoute is 405 with Allow where the path has routes for other methods, else
 // 404.
-func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request, p transcoder.Protocol) error {
+func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request, p *transcoder.Protocol) error {
 	path := r.URL.EscapedPath()
 	if allowed := s.allowed(path); allowed != nil {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
@@ -69,7 +69,7 @@ func (s *Snapshot) upgradeHint(method, path string) string {
 }
 
 // wrongMethod refuses an HTTP method where others are allowed. hint follows.
-func (s *Snapshot) wrongMethod(method string, allowed []string, p transcoder.Protocol, hint string) error {
+func (s *Snapshot) wrongMethod(method string, allowed []string, p *transcoder.Protocol, hint string) error {
 	if slices.Contains(allowed, method) {
 		// A method's own path takes Connect's GET, and this is a GET of another kind.
 		return httpError(http.StatusBadRequest, codes.InvalidArgument,
@@ -80,8 +80,8 @@ func (s *Snapshot) wrongMethod(method string, allowed []string, p transcoder.Pro
 		httpStatus = http.StatusNotImplemented
 	}
 	code := codes.Unimplemented
-	if p.Connect() {
-		code = codes.Unknown // what its clients make of 405
+	if p.WrongMethod != codes.OK {
+		code = p.WrongMethod
 	}
 	return httpError(httpStatus, code,
 		"the method "+clip(method)+" is not allowed here; allowed: "+strings.Join(allowed, ", ")+hint)
