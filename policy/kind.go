@@ -3,6 +3,8 @@ package policy
 import (
 	"context"
 	"net/http"
+
+	"github.com/transom-gateway/transom/proxy"
 )
 
 // Kind is one kind of policy: a field of transom.v1.Policy and what it makes of it.
@@ -20,7 +22,7 @@ type Kind struct {
 
 // Part is what a Kind does for the calls of one method. It is immutable and safe
 // for concurrent use. What it does it says by the interfaces that it has besides:
-// Admitter, MessageChecker, ReplyChanger, HeaderChanger, QueryReader; with a method
+// Admitter, MessageChecker, ReplyChanger, HeaderChanger, Wrapper, QueryReader; with a method
 // Summary() string it describes itself to people.
 type Part interface {
 	// Name is the Kind's field; it labels metrics and logs.
@@ -63,6 +65,16 @@ type ReplyChanger interface {
 type HeaderChanger interface {
 	Part
 	ResponseHeader(r *Request, header http.Header)
+}
+
+// Wrapper is a Part that stands between a method's calls and its backend: it may call the
+// backend again, later, elsewhere or not at all. It is where a Part belongs that
+// a call must not pay for which never gets to the backend.
+type Wrapper interface {
+	Part
+	// Wrap makes a Backend that calls next, once for each method when the schema loads.
+	// RequestOf tells it whose call it is; a refusal goes through Request.Refuse.
+	Wrap(next proxy.Backend) proxy.Backend
 }
 
 // QueryReader is a Part that reads query parameters which are no part of the

@@ -73,6 +73,7 @@ type Request struct {
 	// set by Set, for logs and metrics; empty if none did.
 	RefusedBy string
 
+	set   *Set
 	dones []Done
 }
 
@@ -87,6 +88,28 @@ func (r *Request) Authority() string {
 // Secure reports whether the client speaks TLS, be it with a proxy before us.
 func (r *Request) Secure() bool {
 	return r.Scheme == "https" || r.Scheme == "" && r.HTTP.TLS != nil
+}
+
+// Refuse notes that a Wrapper refuses the admitted call with a gRPC status error, and
+// returns that.
+func (r *Request) Refuse(by Part, err error) error {
+	r.set.refused(r, by, err)
+	return err
+}
+
+// requestKey is the key of a call's Request in its context.
+type requestKey struct{}
+
+// NewContext is the context of a call whose backend is wrapped. It must not be used
+// beyond the call.
+func NewContext(ctx context.Context, r *Request) context.Context {
+	return context.WithValue(ctx, requestKey{}, r)
+}
+
+// RequestOf is the Request of a call whose backend is wrapped.
+func RequestOf(ctx context.Context) *Request {
+	r, _ := ctx.Value(requestKey{}).(*Request)
+	return r
 }
 
 // Reset empties the request for the next call and keeps its memory.

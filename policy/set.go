@@ -10,6 +10,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/rpccode"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/proxy"
 )
 
 // Set is the policies of one method, compiled. The zero Set admits everything.
@@ -26,6 +27,7 @@ type Set struct {
 	messages []MessageChecker
 	replies  []ReplyChanger
 	headers  []HeaderChanger
+	wrappers []Wrapper
 
 	explained []Explained
 	observer  Observer
@@ -56,6 +58,9 @@ func (s *Set) add(parts []Part) {
 		if m, ok := p.(HeaderChanger); ok {
 			s.headers = append(s.headers, m)
 		}
+		if w, ok := p.(Wrapper); ok {
+			s.wrappers = append(s.wrappers, w)
+		}
 	}
 }
 
@@ -76,7 +81,7 @@ func (s *Set) Parts() []Part { return s.parts }
 // Prepend puts parts in front of the others. Only before the first call.
 func (s *Set) Prepend(front ...Part) {
 	before := s.parts
-	s.parts, s.admit, s.messages, s.replies, s.headers = nil, nil, nil, nil, nil
+	*s = Set{Effective: s.Effective, Timeout: s.Timeout, IdleTimeout: s.IdleTimeout, explained: s.explained, observer: s.observer}
 	s.add(front)
 	s.add(before)
 }
@@ -96,9 +101,22 @@ func (s *Set) QueryParameters() []string {
 	return names
 }
 
+// Wraps reports whether any part stands between calls and the backend.
+func (s *Set) Wraps() bool { return len(s.wrappers) > 0 }
+
+// Wrap puts the parts that ask for it around a backend, the first one outermost. Calls
+// need the context of NewContext then.
+func (s *Set) Wrap(backend proxy.Backend) proxy.Backend {
+	for i := len(s.wrappers) - 1; i >= 0; i-- {
+		backend = s.wrappers[i].Wrap(backend)
+	}
+	return backend
+}
+
 // Admit asks each policy in turn. Where one refuses, those that had admitted
 // the call are told its end by Done, which the caller owes in either case.
 func (s *Set) Admit(ctx context.Context, r *Request) (context.Context, error) {
+	r.set = s
 	for _, p := range s.admit {
 		next, done, err := p.Admit(ctx, r)
 		if err != nil {
@@ -116,7 +134,7 @@ func (s *Set) Admit(ctx context.Context, r *Request) (context.Context, error) {
 	return ctx, nil
 }
 
-// refused notes who refused a message or an answer.
+// refused notes who refused a call, a message or an answer.
 func (s *Set) refused(r *Request, by Part, err error) {
 	r.RefusedBy = by.Name()
 	if s.observer != nil {

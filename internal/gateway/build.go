@@ -248,7 +248,7 @@ func (b *builder) newMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Pla
 	return &Method{
 		Method:      transcoder.NewMethod(d, plans, b.settings.of(set)),
 		set:         set,
-		backend:     backend,
+		backend:     set.Wrap(backend),
 		timeout:     set.Timeout,
 		idleTimeout: b.settings.idleTimeout(set),
 	}

@@ -83,6 +83,9 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	}
 	if err == nil {
 		c.fillRelay(m, client)
+		if m.set.Wraps() {
+			ctx = policy.NewContext(ctx, &c.request)
+		}
 		result = proxy.Relay(ctx, &c.relay)
 		err = result.Err
 	}

@@ -1,5 +1,6 @@
 // Package concurrency is the field concurrency: so many calls of a method run at once,
-// and so many more wait.
+// and so many more wait. Streams take their places at their admission, unary calls
+// before the backend.
 package concurrency
 
 import (
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
 )
 
 // defaultQueueTimeout is how long a call waits for its turn where the policy
@@ -23,8 +25,8 @@ const defaultQueueTimeout = time.Second
 // maxQueue bounds what a policy may set as max and queue.
 const maxQueue = 1 << 20
 
-// admission lets so many calls of a method run at once and so many more wait.
-type admission struct {
+// places lets so many calls of a method run at once and so many more wait.
+type places struct {
 	gate *gate
 	// max and queue belong to the policy, not the gate: the gate outlives reloads,
 	// and each call brings the figures it came under.
@@ -33,20 +35,46 @@ type admission struct {
 	done       policy.Done // of every call
 }
 
-var _ policy.Admitter = (*admission)(nil)
+// gateKey is the key of a method's gate in State.
+type gateKey struct{ rpc string }
 
-// concurrencyKey is the key of a method's gate in State.
-type concurrencyKey struct{ rpc string }
+// Streams is the policy concurrency of methods that stream, and of plain HTTP routes:
+// they take their place when they are admitted.
+func Streams() policy.Kind {
+	return policy.Kind{Field: "concurrency", Compile: func(s *policy.Scope) policy.Part {
+		if isUnary(s) {
+			return nil
+		}
+		if p := compile(s); p != nil {
+			return &streams{p}
+		}
+		return nil
+	}}
+}
 
-// Kind is the policy concurrency.
-func Kind() policy.Kind { return policy.Kind{Field: "concurrency", Compile: compileConcurrency} }
+// Calls is the policy concurrency of unary methods: a call takes its place before it
+// goes to the backend, so that one which never gets there takes none.
+func Calls() policy.Kind {
+	return policy.Kind{Field: "concurrency", Compile: func(s *policy.Scope) policy.Part {
+		if !isUnary(s) {
+			return nil
+		}
+		if p := compile(s); p != nil {
+			return &calls{p}
+		}
+		return nil
+	}}
+}
 
-func compileConcurrency(s *policy.Scope) policy.Part {
+func isUnary(s *policy.Scope) bool { return s.Method != nil && !s.Stream() }
+
+// compile reads the field; nil where it is not set.
+func compile(s *policy.Scope) *places {
 	rule := s.Policy.GetConcurrency()
 	if rule == nil {
 		return nil
 	}
-	p := &admission{max: int(rule.GetMax()), queue: int(rule.GetQueue()), timeout: defaultQueueTimeout}
+	p := &places{max: int(rule.GetMax()), queue: int(rule.GetQueue()), timeout: defaultQueueTimeout}
 	if p.max < 1 || p.max > maxQueue {
 		s.Refuse("concurrency.max", "concurrency.max is %d; expected 1 to %d calls", p.max, maxQueue)
 	}
@@ -62,7 +90,7 @@ func compileConcurrency(s *policy.Scope) policy.Part {
 		}
 	}
 	var err error
-	p.gate, err = policy.Lease(s.Generation, concurrencyKey{s.RPC}, func() (*gate, error) { return &gate{}, nil })
+	p.gate, err = policy.Lease(s.Generation, gateKey{s.RPC}, func() (*gate, error) { return &gate{}, nil })
 	if err != nil {
 		s.Refuse("concurrency", "%v", err)
 		return nil
@@ -72,10 +100,10 @@ func compileConcurrency(s *policy.Scope) policy.Part {
 }
 
 // Name implements Part.
-func (p *admission) Name() string { return "concurrency" }
+func (p *places) Name() string { return "concurrency" }
 
 // Summary is one line for explain.
-func (p *admission) Summary() string {
+func (p *places) Summary() string {
 	text := fmt.Sprintf("at most %d at once", p.max)
 	if p.queue > 0 {
 		text += fmt.Sprintf(", %d more wait up to %v", p.queue, p.timeout)
@@ -83,18 +111,76 @@ func (p *admission) Summary() string {
 	return text
 }
 
-// Admit implements Admitter.
-func (p *admission) Admit(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
+// take waits for a place, which done gives back. The error is a gRPC status error.
+func (p *places) take(ctx context.Context, r *policy.Request) error {
 	switch err := p.gate.enter(ctx, p.max, p.queue, p.timeout); err {
 	case nil:
-		return ctx, p.done, nil
+		return nil
 	case errFull:
 		policy.RetryAfter(r.ResponseHeader, time.Second)
-		return ctx, nil, policy.Refusal(codes.Unavailable, "too many calls of this method are running; try again soon",
+		return policy.Refusal(codes.Unavailable, "too many calls of this method are running; try again soon",
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)})
 	default:
-		return ctx, nil, status.FromContextError(err).Err()
+		return status.FromContextError(err).Err()
 	}
+}
+
+// admit takes a place at admission.
+func (p *places) admit(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
+	if err := p.take(ctx, r); err != nil {
+		return ctx, nil, err
+	}
+	return ctx, p.done, nil
+}
+
+// streams hold their places from their admission to their end.
+type streams struct{ *places }
+
+var _ policy.Admitter = (*streams)(nil)
+
+// Admit implements Admitter.
+func (p *streams) Admit(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
+	return p.admit(ctx, r)
+}
+
+// calls hold their places while the backend works for them.
+type calls struct{ *places }
+
+var (
+	_ policy.Admitter = (*calls)(nil)
+	_ policy.Wrapper  = (*calls)(nil)
+)
+
+// Admit implements Admitter: a WebSocket takes its place like a stream, for once it is
+// open its client can no longer be told to come again.
+func (p *calls) Admit(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
+	if r.WebSocket {
+		return p.admit(ctx, r)
+	}
+	return ctx, nil, nil
+}
+
+// Wrap implements Wrapper.
+func (p *calls) Wrap(next proxy.Backend) proxy.Backend { return &backend{Backend: next, calls: p} }
+
+// backend is one whose calls wait for their places.
+type backend struct {
+	proxy.Backend
+	calls *calls
+}
+
+// Call implements proxy.Backend.
+func (b *backend) Call(ctx context.Context, method string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
+	r := policy.RequestOf(ctx)
+	if r == nil || r.WebSocket {
+		return b.Backend.Call(ctx, method, header, request)
+	}
+	if err := b.calls.take(ctx, r); err != nil {
+		request.Free()
+		return proxy.Reply{}, r.Refuse(b.calls, err)
+	}
+	defer b.calls.gate.release()
+	return b.Backend.Call(ctx, method, header, request)
 }
 
 // gate counts the calls of one method that run, and keeps those that wait in
@@ -162,7 +248,10 @@ func (g *gate) enter(ctx context.Context, limit, queue int, timeout time.Duratio
 }
 
 // done is the Done of an admitted call.
-func (g *gate) done(*policy.Outcome) {
+func (g *gate) done(*policy.Outcome) { g.release() }
+
+// release gives a place back.
+func (g *gate) release() {
 	g.mu.Lock()
 	g.leave()
 	g.mu.Unlock()

@@ -16,9 +16,16 @@ import (
 	"github.com/transom-gateway/transom/policy"
 )
 
+// streamBench compiles for a method that streams, which takes places at admission.
+func streamBench(t testing.TB) *policytest.Bench {
+	b := policytest.NewBench(t, policy.StateOptions{}, Streams(), Calls())
+	b.Method = policytest.TestMethod("StreamingOutputCall")
+	return b
+}
+
 func TestConcurrencyBoundsWhatRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := policytest.NewBench(t, policy.StateOptions{}, Kind()).Set(`concurrency { max: 3 queue: 100 queue_timeout { seconds: 60 } }`)
+		s := streamBench(t).Set(`concurrency { max: 3 queue: 100 queue_timeout { seconds: 60 } }`)
 		var running, most atomic.Int32
 		var wg sync.WaitGroup
 		for range 50 {
@@ -46,7 +53,7 @@ func TestConcurrencyBoundsWhatRuns(t *testing.T) {
 
 func gateIsEmpty(t *testing.T, s *policy.Set) {
 	t.Helper()
-	g := s.Parts()[0].(*admission).gate
+	g := s.Parts()[0].(*streams).gate
 	if g.running != 0 || g.waiting != 0 || g.oldest != nil || g.newest != nil {
 		t.Errorf("the gate is not empty: %d run, %d wait", g.running, g.waiting)
 	}
@@ -54,7 +61,7 @@ func gateIsEmpty(t *testing.T, s *policy.Set) {
 
 func TestConcurrencyQueueIsFirstInFirstOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := policytest.NewBench(t, policy.StateOptions{}, Kind()).Set(`concurrency { max: 1 queue: 5 queue_timeout { seconds: 60 } }`)
+		s := streamBench(t).Set(`concurrency { max: 1 queue: 5 queue_timeout { seconds: 60 } }`)
 		first := policytest.Request("192.0.2.1")
 		if err := policytest.Admit(s, first); err != nil {
 			t.Fatal(err)
@@ -88,7 +95,7 @@ func TestConcurrencyQueueIsFirstInFirstOut(t *testing.T) {
 
 func TestConcurrencyQueueEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := policytest.NewBench(t, policy.StateOptions{}, Kind()).Set(`concurrency { max: 1 queue: 2 queue_timeout { seconds: 2 } }`)
+		s := streamBench(t).Set(`concurrency { max: 1 queue: 2 queue_timeout { seconds: 2 } }`)
 		first := policytest.Request("192.0.2.1")
 		if err := policytest.Admit(s, first); err != nil {
 			t.Fatal(err)
@@ -126,7 +133,7 @@ func TestConcurrencyQueueEnds(t *testing.T) {
 
 func TestConcurrencySurvivesAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := policytest.NewBench(t, policy.StateOptions{}, Kind())
+		b := streamBench(t)
 		before := b.Set(`concurrency { max: 2 }`)
 		one, two := policytest.Request("192.0.2.1"), policytest.Request("192.0.2.1")
 		if policytest.Admit(before, one) != nil || policytest.Admit(before, two) != nil {
@@ -155,7 +162,7 @@ func TestConcurrencySurvivesAReload(t *testing.T) {
 }
 
 func TestWrongConcurrency(t *testing.T) {
-	b := policytest.NewBench(t, policy.StateOptions{}, Kind())
+	b := streamBench(t)
 	b.Refused(`concurrency {}`, "concurrency.max", "1 to")
 	b.Refused(`concurrency { max: 4000000000 }`, "concurrency.max")
 	b.Refused(`concurrency { max: 1 queue: 4000000000 }`, "concurrency.queue")
@@ -164,7 +171,7 @@ func TestWrongConcurrency(t *testing.T) {
 }
 
 func BenchmarkConcurrency(b *testing.B) {
-	s := policytest.NewBench(b, policy.StateOptions{}, Kind()).Set(`concurrency { max: 100 }`)
+	s := streamBench(b).Set(`concurrency { max: 100 }`)
 	r := policytest.Request("192.0.2.1")
 	b.ReportAllocs()
 	for b.Loop() {

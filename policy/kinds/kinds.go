@@ -21,7 +21,8 @@ import (
 // for refusals too; then the cheap bounds. Limits by the client's address stand before
 // auth, for guessing credentials must be limited as well; the others stand behind it,
 // for they may ask who calls, and what is refused there must not use up what others
-// share.
+// share. The last ones stand between admitted calls and the backend, the first of them
+// outermost.
 func All() []policy.Kind {
 	return []policy.Kind{
 		cors.Kind(),
@@ -31,9 +32,10 @@ func All() []policy.Kind {
 		auth.Authorize(),
 		headers.Kind(), // its values may tell who calls
 		ratelimit.Late(),
-		concurrency.Kind(),
+		concurrency.Streams(),
 		validate.Kind(),
 		login.Login(),
 		login.Logout(),
+		concurrency.Calls(),
 	}
 }
