@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/transom-gateway/transom/internal/coalesce"
+	"github.com/transom-gateway/transom/internal/server/coalesce"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/http1head"
 	"github.com/transom-gateway/transom/internal/observe"

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
-	"github.com/transom-gateway/transom/internal/coalesce"
+	"github.com/transom-gateway/transom/internal/server/coalesce"
 	"github.com/transom-gateway/transom/internal/pipes"
 )
 

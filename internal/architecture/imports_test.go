@@ -83,7 +83,7 @@ var rules = map[string]rule{
 	"internal/rpccode":      {reason: "every part names codes alike, so it knows none of them"},
 	"internal/problem":      {reason: "every input's problems look alike, so it knows none of them"},
 	"internal/tlsfiles":     {reason: "files of listeners and of upstreams are kept alike, so it knows neither"},
-	"internal/coalesce":     {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
+	"internal/server/coalesce":     {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
 	"internal/http1head":    {never: protobuf, reason: "it is fuzzed beside net/http; what to answer is its caller's"},
 	"internal/generate":     {reason: "it must build when nothing else does"},
 	"internal/architecture": {reason: "it reads the code and links none"},
