@@ -17,6 +17,7 @@ import (
 
 	"github.com/transom-gateway/transom/examples/bookstore"
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
+	"github.com/transom-gateway/transom/internal/server"
 )
 
 // startReflected starts the bookstore with its reflection, and returns the port.
@@ -66,7 +67,7 @@ func TestUpstreamTLS(t *testing.T) {
 		t.Errorf("%d %s%s", code, out, told)
 	}
 	in := input{reflect: true, upstream: secure, upstreamCA: ca, listen: "127.0.0.1:0", admin: "127.0.0.1:0"}
-	r := startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+	r := startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
 		return serve(ctx, in.load, s, started)
 	})
 	wantAnswer(t, "GET", r.url+"/v1/shelves/1", "", 200, `"name":"shelves/1"`)
@@ -101,7 +102,7 @@ func TestUpstreamTLS(t *testing.T) {
 func TestServeTellsOfTLS(t *testing.T) {
 	plain := "localhost:" + startReflected(t)
 	in := input{reflect: true, upstream: plain, upstreamTLS: true, listen: "127.0.0.1:0", admin: "127.0.0.1:0"}
-	r := startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+	r := startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
 		return serve(ctx, in.load, s, started)
 	})
 	const advice = "the server seems not to speak TLS: remove tls from the upstream, or --upstream-tls"

@@ -3,15 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
-	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/internal/server"
 )
 
 // checkFiles looks at the files of listeners and upstreams as serve would, without
@@ -20,63 +16,28 @@ func checkFiles(g *gateway.Gateway) error {
 	file := g.Config()
 	var errs []error
 	for i, c := range file.Config.GetListeners() {
-		if err := checkListener(c, file); err != nil {
-			errs = append(errs, at(file, fmt.Sprintf("listeners[%d]", i), "--listen", err))
+		if err := server.CheckListener(c, file); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", where(file, fmt.Sprintf("listeners[%d]", i)), err))
 		}
 	}
 	for _, u := range g.Upstreams() {
 		if u.NotReloaded != "" {
-			errs = append(errs, at(file, "upstreams."+u.Name+".grpc.tls", "--upstream", errors.New(u.NotReloaded)))
+			errs = append(errs, fmt.Errorf("%s: %s", where(file, "upstreams."+u.Name+".grpc.tls"), u.NotReloaded))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func checkListener(c *transomv1.Listener, file *config.File) error {
-	var errs []error
-	if c.GetTls() != nil {
-		l := new(listener)
-		err := l.serveTLS(c.GetTls(), file)
-		if err == nil {
-			l.report(func(_, why string) { err = errors.Join(err, errors.New(why)) })
-		}
-		errs = append(errs, err)
+// where is the place of a setting in the configuration, or the flag that says the same.
+func where(file *config.File, path string) string {
+	if place := file.Where(path); place != "" {
+		return place
 	}
-	if socket, ok := strings.CutPrefix(c.GetAddress(), "unix:"); ok {
-		errs = append(errs, checkSocket(socket))
+	switch section, _, _ := strings.Cut(path, "."); {
+	case section == "admin":
+		return "--admin"
+	case section == "upstreams":
+		return "--upstream"
 	}
-	return errors.Join(errs...)
-}
-
-// maxSocket is how long the path of a socket may be, in bytes: sun_path of unix(7) has
-// 108 with the zero that ends it.
-const maxSocket = 107
-
-// checkSocket looks whether a socket could be made.
-func checkSocket(path string) error {
-	if len(path) > maxSocket {
-		return fmt.Errorf("unix:%s: the path has %d bytes, a socket's may have %d", path, len(path), maxSocket)
-	}
-	folder := filepath.Dir(path)
-	switch info, err := os.Stat(folder); {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("unix:%s: there is no folder %s; make it, or choose another address", path, folder)
-	case err != nil:
-		return fmt.Errorf("unix:%s: %w", path, err)
-	case !info.IsDir():
-		return fmt.Errorf("unix:%s: %s is a file, expected a folder", path, folder)
-	}
-	if err := writable(folder); err != nil {
-		return fmt.Errorf("unix:%s: no socket can be made in the folder %s: %w", path, folder, err)
-	}
-	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("unix:%s: there is something else than a socket already; remove it, or choose another address", path)
-	}
-	return nil
-}
-
-// writable says why this process may not make files in a folder; nil where it may.
-func writable(folder string) error {
-	const write, search = 2, 1 // W_OK and X_OK of access(2)
-	return syscall.Access(folder, write|search)
+	return "--listen"
 }

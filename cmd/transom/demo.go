@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/transom-gateway/transom/examples/bookstore"
+	"github.com/transom-gateway/transom/internal/server"
 )
 
 func newDemo(s streams) *cobra.Command {
@@ -33,7 +34,7 @@ them and see the API change.`,
 }
 
 // demo runs the example until ctx ends.
-func demo(ctx context.Context, in input, s streams, overTLS bool, started func(*server)) (err error) {
+func demo(ctx context.Context, in input, s streams, overTLS bool, started func(*server.Server)) (err error) {
 	folder, err := os.MkdirTemp("", "transom-demo-")
 	if err != nil {
 		return problem(err)
@@ -71,10 +72,10 @@ func demo(ctx context.Context, in input, s streams, overTLS bool, started func(*
 	}()
 	in.folders = []string{folder}
 	in.upstream = l.Addr().String()
-	err = serve(ctx, load, s, func(server *server) {
-		printTour(s, server, folder, certificate)
+	err = serve(ctx, load, s, func(running *server.Server) {
+		printTour(s, running, folder, certificate)
 		if started != nil {
-			started(server)
+			started(running)
 		}
 	})
 	end()
@@ -90,10 +91,10 @@ func writeProtos(folder string) error {
 }
 
 // printTour says what to try.
-func printTour(s streams, server *server, folder, certificate string) {
-	base := "http://" + browsable(server.listeners[0].Addr())
+func printTour(s streams, running *server.Server, folder, certificate string) {
+	base := "http://" + browsable(running.Addresses()[0])
 	if certificate != "" {
-		base = "https://" + browsable(server.listeners[0].Addr())
+		base = "https://" + browsable(running.Addresses()[0])
 	}
 	_, _ = fmt.Fprintf(s.out, "\nThe bookstore is served. Its page: %s/\n", base)
 	tour := bookstore.Tour(base)
@@ -105,8 +106,8 @@ func printTour(s streams, server *server, folder, certificate string) {
 	printLines(s, "In a terminal", tour)
 	printLines(s, "In the console of that page, by EventSource and WebSocket", bookstore.TourInConsole())
 	_, _ = fmt.Fprintf(s.out, "\nIts protos are in %s:\nedit one and see the API change.", filepath.Clean(folder))
-	if server.admin != nil {
-		_, _ = fmt.Fprintf(s.out, " Routes, metrics, health: http://%s", server.admin.Addr())
+	if address := running.Admin(); address != nil {
+		_, _ = fmt.Fprintf(s.out, " Routes, metrics, health: http://%s", address)
 	}
 	_, _ = fmt.Fprint(s.out, "\n\n")
 }

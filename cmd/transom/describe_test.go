@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/transom-gateway/transom/internal/server"
 )
 
 func TestDescribe(t *testing.T) {
@@ -70,7 +72,7 @@ enum Kind {
 // TestDemoOverTLS calls what the demo prints, with its certificate.
 func TestDemoOverTLS(t *testing.T) {
 	in := input{listen: "127.0.0.1:0", admin: "127.0.0.1:0"}
-	demo := startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+	demo := startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
 		return demo(ctx, in, s, true, started)
 	})
 	line := regexp.MustCompile(`(?m)^  (curl --cacert \S+ https://.*)$`).FindStringSubmatch(demo.log.String())

@@ -11,6 +11,7 @@ import (
 	"github.com/transom-gateway/transom/examples/bookstore"
 	"github.com/transom-gateway/transom/internal/gatewaytest"
 	"github.com/transom-gateway/transom/internal/redistest"
+	"github.com/transom-gateway/transom/internal/server"
 	"github.com/transom-gateway/transom/internal/walkthrough"
 )
 
@@ -128,19 +129,19 @@ func write(t *testing.T, path, text string) {
 func startGateway(t *testing.T, in input) *running {
 	t.Helper()
 	in.listen, in.admin = "127.0.0.1:0", "127.0.0.1:0"
-	return startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+	return startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
 		return serve(ctx, in.load, s, started)
 	})
 }
 
 // startServing runs a command that serves until stop or the end of the test.
-func startServing(t *testing.T, command func(context.Context, streams, func(*server)) error) *running {
+func startServing(t *testing.T, command func(context.Context, streams, func(*server.Server)) error) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{log: &locked{}}
-	up := make(chan *server, 1)
+	up := make(chan *server.Server, 1)
 	done := make(chan error, 1)
-	go func() { done <- command(ctx, streams{out: r.log, err: r.log}, func(s *server) { up <- s }) }()
+	go func() { done <- command(ctx, streams{out: r.log, err: r.log}, func(s *server.Server) { up <- s }) }()
 	var once sync.Once
 	var failed error
 	r.stop = func() int {
@@ -157,8 +158,8 @@ func startServing(t *testing.T, command func(context.Context, streams, func(*ser
 	t.Cleanup(func() { r.stop() })
 	select {
 	case s := <-up:
-		r.url = "http://" + s.listeners[0].Addr().String()
-		r.admin = "http://" + s.admin.Addr().String()
+		r.url = "http://" + s.Addresses()[0].String()
+		r.admin = "http://" + s.Admin().String()
 	case err := <-done:
 		done <- err
 		t.Fatal(err, r.log.String())

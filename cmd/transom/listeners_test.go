@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/server"
 )
 
 // keyPair makes a certificate that signs itself, for a name, and its key, both as
@@ -71,12 +72,10 @@ func served(t *testing.T, config string) []net.Addr {
 	t.Helper()
 	in := input{config: config}
 	var addresses []net.Addr
-	startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
-		return serve(ctx, in.load, s, func(server *server) {
-			for _, l := range server.listeners {
-				addresses = append(addresses, l.Addr())
-			}
-			started(server)
+	startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
+		return serve(ctx, in.load, s, func(running *server.Server) {
+			addresses = running.Addresses()
+			started(running)
 		})
 	})
 	return addresses

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/transom-gateway/transom/internal/server"
 )
 
 // command runs one command line in this process.
@@ -134,7 +136,7 @@ func (l *locked) String() string {
 func startDemo(t *testing.T) *running {
 	t.Helper()
 	in := input{listen: "127.0.0.1:0", admin: "127.0.0.1:0"}
-	return startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+	return startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
 		return demo(ctx, in, s, false, started)
 	})
 }

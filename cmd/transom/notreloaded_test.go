@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/server"
 )
 
 const tlsListeners = `[{ address: "127.0.0.1:0" }, { address: "127.0.0.1:0", tls: { certificate: cert.pem, key: key.pem, client_ca: ca.pem } }]`
@@ -68,10 +69,10 @@ func TestNotReloaded(t *testing.T) {
 	withTLS(t, dir, tlsListeners)
 	in := input{config: filepath.Join(dir, "transom.yaml")}
 	var at net.Addr
-	r := startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
-		return serve(ctx, in.load, s, func(server *server) {
-			at = server.listeners[1].Addr()
-			started(server)
+	r := startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
+		return serve(ctx, in.load, s, func(running *server.Server) {
+			at = running.Addresses()[1]
+			started(running)
 		})
 	})
 	told := func(setting, why string) {
@@ -154,7 +155,7 @@ func TestKeysNotReloaded(t *testing.T) {
 	}
 	write(t, path, string(config)+"defaults: { auth: { jwt: {} } }\nauth: { jwt: [{ issuer: them, audience: a, refresh: 1s, jwks_url: \""+issuer.URL+"\" }] }\n")
 	in := input{config: path}
-	r := startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+	r := startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
 		return serve(ctx, in.load, s, started)
 	})
 	const line = "not reloaded: keys of them: the keys of a token issuer cannot be read; the last good ones stay in use: the server answers 502"
@@ -231,7 +232,7 @@ func TestUpstreamFilesNotReloaded(t *testing.T) {
 	}
 	write(t, path, strings.Replace(string(config), `"localhost:1"`, `"localhost:1", tls: { ca: ca.pem, certificate: cert.pem, key: key.pem }`, 1))
 	in := input{config: path}
-	r := startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+	r := startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
 		return serve(ctx, in.load, s, started)
 	})
 	told := func(why string) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/server"
 )
 
 // serving runs serve over a folder; each reading of the configuration is told
@@ -29,7 +30,7 @@ func serving(t *testing.T, dir string, reading func(n int32)) (lines func(atLeas
 	}
 	log := &locked{}
 	up, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- serve(ctx, load, streams{out: log, err: log}, func(*server) { close(up) }) }()
+	go func() { done <- serve(ctx, load, streams{out: log, err: log}, func(*server.Server) { close(up) }) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -124,7 +125,7 @@ func TestReloadBySignal(t *testing.T) {
 func TestReloadByAdmin(t *testing.T) {
 	dir := folder(t, map[string]string{"p.proto": goodProto})
 	in := input{folders: []string{dir}, upstream: "localhost:1", listen: "127.0.0.1:0", admin: "127.0.0.1:0"}
-	r := startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+	r := startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
 		return serve(ctx, in.load, s, started)
 	})
 	reload := func(status int, want string) {

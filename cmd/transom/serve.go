@@ -12,6 +12,7 @@ import (
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/heap"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/server"
 )
 
 func newServe(s streams) *cobra.Command {
@@ -39,7 +40,7 @@ func newServe(s streams) *cobra.Command {
 
 // serve runs a gateway until ctx ends. started, if not nil, is told where it
 // listens once it does.
-func serve(ctx context.Context, load func() (*config.File, error), s streams, started func(*server)) error {
+func serve(ctx context.Context, load func() (*config.File, error), s streams, started func(*server.Server)) error {
 	file, err := load()
 	if err != nil {
 		return problem(allWrong(ctx, load, err))
@@ -48,8 +49,8 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	if err != nil {
 		return problem(err)
 	}
-	not := newNotReloaded(telemetry)
-	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, NotReloaded: not.set})
+	not := server.NewNotReloaded(telemetry)
+	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, NotReloaded: not.Set})
 	g.AwaitServers()
 	defer g.Close()
 	reloads := newReloads(g, telemetry.Log)
@@ -63,27 +64,30 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	if limit := heap.Limit(os.DirFS("/")); limit > 0 {
 		telemetry.Log.Info("memory limit from the cgroup", "bytes", limit)
 	}
-	server, err := listen(file, g, telemetry, not)
+	running, err := server.Listen(server.Options{
+		File: file, Gateway: g, Telemetry: telemetry, NotReloaded: not, Version: version,
+		Where: func(path string) string { return where(file, path) },
+	})
 	if err != nil {
 		return problem(err)
 	}
 	g.LogInService()
-	reloads.reloaded = server.compare
+	reloads.reloaded = running.Compare
 	defer reloads.start(ctx)()
-	server.start()
-	for _, l := range server.listeners {
-		telemetry.Log.Info("listening", "address", l.Addr().String(), "tls", l.tls != nil)
+	running.Start()
+	for i, address := range running.Addresses() {
+		telemetry.Log.Info("listening", "address", address.String(), "tls", file.Config.GetListeners()[i].GetTls() != nil)
 	}
-	if server.admin != nil {
-		telemetry.Log.Info("admin", "address", "http://"+server.admin.Addr().String())
+	if address := running.Admin(); address != nil {
+		telemetry.Log.Info("admin", "address", "http://"+address.String())
 	}
 	if started != nil {
-		started(server)
+		started(running)
 	}
-	err = server.wait(ctx)
+	err = problem(running.Wait(ctx))
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), file.Config.GetShutdownTimeout().AsDuration())
 	defer cancel()
-	return errors.Join(err, server.shutdown(shutdown), telemetry.Shutdown(shutdown))
+	return errors.Join(err, running.Shutdown(shutdown), telemetry.Shutdown(shutdown))
 }
 
 // allWrong adds to what is wrong with the configuration what is wrong with the

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/transom-gateway/transom/internal/server"
 )
 
 // TestServeTellsOnceWhyItDoesNotStart: each problem is one line as check prints it,
@@ -57,7 +59,7 @@ func TestServeThatCannotListenIsNotInService(t *testing.T) {
 // TestLogHasNoEmptyPlace: what is wrong at no place has none in the log.
 func TestLogHasNoEmptyPlace(t *testing.T) {
 	in := input{reflect: true, upstream: "127.0.0.1:1", listen: "127.0.0.1:0", admin: "127.0.0.1:0"}
-	r := startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+	r := startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
 		return serve(ctx, in.load, s, started)
 	})
 	log := r.log.String()

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/server"
 )
 
 const uploadProto = `syntax = "proto3";
@@ -66,7 +67,7 @@ func (u *uploads) call(_ any, stream grpc.ServerStream) error {
 }
 
 // serveUploads is a gateway of uploadProto, and its server.
-func serveUploads(t *testing.T, timeout string) (*running, *server, *uploads) {
+func serveUploads(t *testing.T, timeout string) (*running, *server.Server, *uploads) {
 	t.Helper()
 	u := &uploads{began: make(chan string, 9), goOn: make(chan struct{})}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -88,11 +89,11 @@ func serveUploads(t *testing.T, timeout string) (*running, *server, *uploads) {
 	write(t, filepath.Join(dir, "transom.yaml"), "listeners: [{ address: \"127.0.0.1:0\" }]\nadmin: { address: \"127.0.0.1:0\" }\nschemas: [{ directory: . }]\n"+
 		"shutdown_timeout: "+timeout+"\nupstreams: { u: { grpc: { target: \""+l.Addr().String()+"\" } } }\n")
 	in := input{config: filepath.Join(dir, "transom.yaml")}
-	var own *server
-	r := startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
-		return serve(ctx, in.load, s, func(server *server) {
-			own = server
-			started(server)
+	var own *server.Server
+	r := startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
+		return serve(ctx, in.load, s, func(running *server.Server) {
+			own = running
+			started(running)
 		})
 	})
 	return r, own, u
@@ -232,7 +233,7 @@ func TestShutdownAwaitsFiniteStreams(t *testing.T) {
 					defer close(stopped)
 					r.stop()
 				}()
-				poll.Until(t, "the drain to begin", func() bool { return own.draining.Load() })
+				poll.Until(t, "the drain to begin", func() bool { return own.Draining() })
 				if !late {
 					// It goes on although nothing new is taken any more.
 					poll.Until(t, "the listener to be closed", func() bool {
@@ -291,7 +292,7 @@ func TestShutdownAnswersBodiesThatStillArrive(t *testing.T) {
 			if _, err := writer.Write([]byte{'\x00', 0, 0, 0, 2}); err != nil { // a part of it, for all of them
 				t.Fatal(err)
 			}
-			poll.Until(t, "the call to be in flight", func() bool { all, _ := own.gateway.InFlight(); return all == 1 })
+			poll.Until(t, "the call to be in flight", func() bool { all, _ := own.InFlight(); return all == 1 })
 			go r.stop()
 			got := <-answered
 			if !strings.HasPrefix(got, c.want) {

@@ -12,6 +12,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/transom-gateway/transom/internal/server"
 )
 
 // waiting is a server whose calls wait, the streams after a message, until their client
@@ -74,7 +76,7 @@ func shuttingDown(t *testing.T, w *waiting, timeout string) (r *running, unary c
 	write(t, filepath.Join(dir, "transom.yaml"), "listeners: [{ address: \"127.0.0.1:0\" }]\nadmin: { address: \"127.0.0.1:0\" }\nschemas: [{ directory: . }]\n"+
 		"shutdown_timeout: "+timeout+"\nupstreams: { s: { grpc: { target: \""+w.start(t)+"\" } } }\n")
 	in := input{config: filepath.Join(dir, "transom.yaml")}
-	r = startServing(t, func(ctx context.Context, s streams, started func(*server)) error {
+	r = startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
 		return serve(ctx, in.load, s, started)
 	})
 	bodies = map[string]*bufio.Reader{}

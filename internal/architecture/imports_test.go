@@ -70,9 +70,11 @@ var rules = map[string]rule{
 	"events/nats":         {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
 	"internal/observe":    {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
 
-	"internal/gateway/...": {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head"}), reason: "the assembly knows the parts, not who starts it"},
-	"internal/watch":       {ours: []string{"internal/gateway"}, reason: "it says that something changed, not what to do"},
-	"internal/admin":       {reason: "the operator's server knows the gateway by its own interface, and is tested without one"},
+	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head"}), reason: "the assembly knows the parts, not who starts it"},
+	"internal/watch":           {ours: []string{"internal/gateway"}, reason: "it says that something changed, not what to do"},
+	"internal/server":          {ours: slices.Concat(edges, []string{"internal/gateway", "internal/admin", "internal/http1head", "internal/tlsfiles", "internal/server/..."}), never: []string{"github.com/spf13", "os/signal"}, reason: "tests drive the server that production runs, so it knows no flags, no words of the command and no signals"},
+	"internal/server/coalesce": {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
+	"internal/admin":           {reason: "the operator's server knows the gateway by its own interface, and is tested without one"},
 
 	"cmd/...":      {ours: []string{"..."}, reason: "the only place that knows every package"},
 	"examples/...": {ours: []string{"proto/transom/v1", "examples/..."}, reason: "an example shows what a user can write"},
@@ -83,7 +85,6 @@ var rules = map[string]rule{
 	"internal/rpccode":      {reason: "every part names codes alike, so it knows none of them"},
 	"internal/problem":      {reason: "every input's problems look alike, so it knows none of them"},
 	"internal/tlsfiles":     {reason: "files of listeners and of upstreams are kept alike, so it knows neither"},
-	"internal/server/coalesce":     {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
 	"internal/http1head":    {never: protobuf, reason: "it is fuzzed beside net/http; what to answer is its caller's"},
 	"internal/generate":     {reason: "it must build when nothing else does"},
 	"internal/architecture": {reason: "it reads the code and links none"},

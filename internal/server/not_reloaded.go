@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"fmt"
@@ -13,9 +13,9 @@ import (
 	"github.com/transom-gateway/transom/internal/observe"
 )
 
-// notReloaded is what has changed and could not be taken over while running: the last
+// NotReloaded is what has changed and could not be taken over while running: the last
 // good one stays. It is told by the log, a metric and /readyz?verbose (Semantics 322).
-type notReloaded struct {
+type NotReloaded struct {
 	log     *slog.Logger
 	metrics *observe.Metrics
 
@@ -23,12 +23,12 @@ type notReloaded struct {
 	why map[string]string // by what
 }
 
-func newNotReloaded(t *observe.Telemetry) *notReloaded {
-	return &notReloaded{log: t.Log, metrics: t.Metrics, why: map[string]string{}}
+func NewNotReloaded(t *observe.Telemetry) *NotReloaded {
+	return &NotReloaded{log: t.Log, metrics: t.Metrics, why: map[string]string{}}
 }
 
-// set says why something was not taken over; "" for what is in effect.
-func (n *notReloaded) set(what, why string) {
+// Set says why something was not taken over; "" for what is in effect.
+func (n *NotReloaded) Set(what, why string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	before := n.why[what]
@@ -46,7 +46,7 @@ func (n *notReloaded) set(what, why string) {
 }
 
 // list is everything of the kind, one text each.
-func (n *notReloaded) list() []string {
+func (n *NotReloaded) list() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var all []string
@@ -68,9 +68,9 @@ func fixed(f *config.File) map[string]proto.Message {
 	return settings
 }
 
-// compare looks for settings that are others than at the start, and for files of
+// Compare looks for settings that are others than at the start, and for files of
 // listeners that cannot be used.
-func (s *server) compare(now *config.File) {
+func (s *Server) Compare(now *config.File) {
 	if now == nil {
 		return
 	}
@@ -85,7 +85,7 @@ func (s *server) compare(now *config.File) {
 		if was, ok := before[what]; !ok || value == nil || !proto.Equal(was, value) {
 			why = "it is another one in the configuration now; restart to have it take effect"
 		}
-		s.not.set(what, why)
+		s.not.Set(what, why)
 	}
 	for _, l := range s.listeners {
 		l.review()

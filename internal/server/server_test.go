@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"bytes"
@@ -12,14 +12,15 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
-	"github.com/transom-gateway/transom/internal/server/coalesce"
+	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/pipes"
+	"github.com/transom-gateway/transom/internal/server/coalesce"
 )
 
 // TestHTTP2ClientThatDoesNotRead has one that leaves even the bytes of TCP where
 // they are: no deadline of a stream ends a write to it.
 func TestHTTP2ClientThatDoesNotRead(t *testing.T) {
-	telemetry, err := quietTelemetry()
+	telemetry, err := observe.Setup(nil, "test", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 // administered shows a gateway to the admin listener.
-type administered struct{ server *server }
+type administered struct{ server *Server }
 
 var _ admin.Gateway = administered{}
 
@@ -51,7 +51,7 @@ func (a administered) Routes() []admin.Route {
 
 func (a administered) Reload(ctx context.Context) (string, []admin.Problem) {
 	change, err := a.server.gateway.Reload(ctx)
-	a.server.compare(a.server.gateway.Config())
+	a.server.Compare(a.server.gateway.Config())
 	if err == nil {
 		return change.String(), nil
 	}

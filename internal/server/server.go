@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -38,13 +38,30 @@ const (
 	lastWords = time.Second
 )
 
-// server is the listeners of one process.
-type server struct {
+// Options are what a Server needs; all of them.
+type Options struct {
+	// File is the configuration of the start. Its listeners and its admin stay.
+	File *config.File
+	// Gateway serves the requests.
+	Gateway *gateway.Gateway
+	// Telemetry is the gateway's.
+	Telemetry *observe.Telemetry
+	// NotReloaded is told of files of the listeners that cannot be used.
+	NotReloaded *NotReloaded
+	// Version is the program's.
+	Version string
+	// Where says where a setting stands, by its path in the configuration, for what is
+	// wrong with it.
+	Where func(path string) string
+}
+
+// Server is the listeners of one process.
+type Server struct {
 	listeners []*listener
 	admin     net.Listener
 	gateway   *gateway.Gateway
 	file      *config.File // of the start
-	not       *notReloaded
+	not       *NotReloaded
 	log       *slog.Logger
 	draining  atomic.Bool
 
@@ -54,30 +71,31 @@ type server struct {
 	running   sync.WaitGroup
 }
 
-// listen opens all listeners, or none.
-func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry, not *notReloaded) (*server, error) {
-	s := &server{gateway: g, file: file, not: not, log: t.Log, failed: make(chan error, 1)}
+// Listen opens all listeners, or none.
+func Listen(o Options) (*Server, error) {
+	s := &Server{gateway: o.Gateway, file: o.File, not: o.NotReloaded, log: o.Telemetry.Log, failed: make(chan error, 1)}
 	var errs []error
-	for i, c := range file.Config.GetListeners() {
-		l, err := openListener(c, file)
+	for i, c := range o.File.Config.GetListeners() {
+		path := fmt.Sprintf("listeners[%d]", i)
+		l, err := openListener(c, o.File)
 		if err != nil {
-			errs = append(errs, at(file, fmt.Sprintf("listeners[%d]", i), "--listen", err))
+			errs = append(errs, fmt.Errorf("%s: %w", o.Where(path), err))
 			continue
 		}
-		l.check(headOptions(g), t)
-		l.report(func(what, why string) { s.not.set(fmt.Sprintf("listeners[%d].tls%s", i, what), why) })
+		l.check(headOptions(o.Gateway), o.Telemetry)
+		l.report(func(what, why string) { s.not.Set(path+".tls"+what, why) })
 		s.listeners = append(s.listeners, l)
-		h := newHTTPServer(g.Context(), g, l.tls, t)
+		h := newHTTPServer(o.Gateway.Context(), o.Gateway, l.tls, o.Telemetry)
 		limitConnections(h, c)
 		s.http = append(s.http, h)
 	}
-	if address := file.Config.GetAdmin().GetAddress(); address != config.NoAdmin {
+	if address := o.File.Config.GetAdmin().GetAddress(); address != config.NoAdmin {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
-			errs = append(errs, at(file, "admin", "--admin", advised(err)))
+			errs = append(errs, fmt.Errorf("%s: %w", o.Where("admin"), advised(err)))
 		} else {
 			s.admin = l
-			s.adminHTTP = newAdmin(s, file, t)
+			s.adminHTTP = newAdmin(s, o)
 		}
 	}
 	if len(errs) > 0 {
@@ -87,14 +105,28 @@ func listen(file *config.File, g *gateway.Gateway, t *observe.Telemetry, not *no
 	return s, nil
 }
 
-// at puts the place in the configuration in front of an error, or the flag that
-// says the same.
-func at(file *config.File, path, flag string, err error) error {
-	if where := file.Where(path); where != "" {
-		return fmt.Errorf("%s: %w", where, err)
+// Addresses are where the gateway listens, in the configuration's order.
+func (s *Server) Addresses() []net.Addr {
+	var all []net.Addr
+	for _, l := range s.listeners {
+		all = append(all, l.Addr())
 	}
-	return fmt.Errorf("%s: %w", flag, err)
+	return all
 }
+
+// Admin is where the admin listener is; nil for none.
+func (s *Server) Admin() net.Addr {
+	if s.admin == nil {
+		return nil
+	}
+	return s.admin.Addr()
+}
+
+// Draining reports whether the server is being shut down.
+func (s *Server) Draining() bool { return s.draining.Load() }
+
+// InFlight is how many requests are being served, and how many of them are streams.
+func (s *Server) InFlight() (all, streams int) { return s.gateway.InFlight() }
 
 func newHTTPServer(ending context.Context, h http.Handler, tls *tls.Config, t *observe.Telemetry) *http.Server {
 	protocols := new(http.Protocols)
@@ -116,17 +148,17 @@ func newHTTPServer(ending context.Context, h http.Handler, tls *tls.Config, t *o
 	}
 }
 
-func newAdmin(s *server, file *config.File, t *observe.Telemetry) *http.Server {
-	options := admin.Options{Version: version, Gateway: administered{s}, Metrics: t.Metrics.Handler()}
-	if host, _, err := net.SplitHostPort(file.Config.GetAdmin().GetAddress()); err == nil && net.ParseIP(host) == nil && host != "" {
+func newAdmin(s *Server, o Options) *http.Server {
+	options := admin.Options{Version: o.Version, Gateway: administered{s}, Metrics: o.Telemetry.Metrics.Handler()}
+	if host, _, err := net.SplitHostPort(o.File.Config.GetAdmin().GetAddress()); err == nil && net.ParseIP(host) == nil && host != "" {
 		options.Hosts = []string{host}
 	}
 	handler := admin.New(options)
-	return &http.Server{Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: httpLog(t.Log)}
+	return &http.Server{Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: httpLog(o.Telemetry.Log)}
 }
 
-// start serves on all listeners.
-func (s *server) start() {
+// Start serves on all listeners.
+func (s *Server) Start() {
 	for i, l := range s.listeners {
 		s.run(func() error {
 			return s.http[i].Serve(l)
@@ -137,7 +169,7 @@ func (s *server) start() {
 	}
 }
 
-func (s *server) run(serve func() error) {
+func (s *Server) run(serve func() error) {
 	s.running.Go(func() {
 		if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			select {
@@ -148,19 +180,19 @@ func (s *server) run(serve func() error) {
 	})
 }
 
-// wait returns when ctx ends or a listener fails.
-func (s *server) wait(ctx context.Context) error {
+// Wait returns when ctx ends or a listener fails.
+func (s *Server) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
 	case err := <-s.failed:
-		return problem(err)
+		return err
 	}
 }
 
-// shutdown ends the server without losing a request that was accepted: not
+// Shutdown ends the server without losing a request that was accepted: not
 // ready, no more keep-alive, no more connections, then the calls in flight.
-func (s *server) shutdown(ctx context.Context) error {
+func (s *Server) Shutdown(ctx context.Context) error {
 	start := time.Now()
 	s.draining.Store(true)
 	all, streams := s.gateway.InFlight()
@@ -209,7 +241,7 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-func (s *server) closeListeners() {
+func (s *Server) closeListeners() {
 	for _, l := range s.listeners {
 		_ = l.Close() // nothing was served yet
 	}

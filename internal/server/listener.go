@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"crypto/tls"
@@ -12,10 +12,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/transom-gateway/transom/internal/server/coalesce"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/http1head"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/server/coalesce"
 	"github.com/transom-gateway/transom/internal/tlsfiles"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
