@@ -49,6 +49,9 @@ func (b *Binding) TakesStream() bool {
 	return b.body.kind != bodyNone || !b.Method.Shape.ClientStreams
 }
 
+// AnswersRaw reports whether the reply is a google.api.HttpBody, written as bytes.
+func (b *Binding) AnswersRaw() bool { return b.answer.raw }
+
 // String is the rule in one line: method, path, body and response_body.
 func (b *Binding) String() string { return b.rule }
 

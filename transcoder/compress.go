@@ -88,16 +88,7 @@ func encodingWeight(lines []string, name string) float64 {
 	return star
 }
 
-// write compresses body into w.
-func (e *encoding) write(w io.Writer, body *text) error {
-	z := e.writer(w)
-	defer e.put(z)
-	if err := body.writeTo(z); err != nil {
-		return err
-	}
-	return z.Close()
-}
-
+// writer borrows a compressor that writes to w; put takes it back.
 func (e *encoding) writer(w io.Writer) resettableWriter {
 	z, ok := e.writers.Get().(resettableWriter)
 	if !ok {

@@ -11,7 +11,7 @@ import (
 func connectionFields(lines []string) map[string]bool {
 	var fields map[string]bool
 	for _, line := range lines {
-		for item := range splitComma(line) {
+		for item := range strings.SplitSeq(line, ",") {
 			item = strings.Trim(item, " \t")
 			switch {
 			case item == "", strings.EqualFold(item, "close"), strings.EqualFold(item, "keep-alive"), strings.EqualFold(item, "upgrade"):

@@ -1,10 +1,8 @@
 package transcoder
 
 import (
-	"iter"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -115,60 +113,4 @@ func wantsBinary(h http.Header) (bool, string) {
 		}
 	}
 	return best > 0 && best >= other, name
-}
-
-// acceptItem splits one item of an Accept header into its media type and its
-// weight.
-func acceptItem(item string) (media string, q float64) {
-	media, parameters, _ := strings.Cut(item, ";")
-	media = strings.ToLower(strings.TrimSpace(media))
-	q = 1
-	for p := range strings.SplitSeq(parameters, ";") {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(p), "q="); ok {
-			parsed, err := strconv.ParseFloat(v, 64)
-			if err != nil || !(parsed >= 0 && parsed <= 1) {
-				return media, 0
-			}
-			q = parsed
-		}
-	}
-	return media, q
-}
-
-// addVary adds a name to Vary, once.
-func addVary(h http.Header, name string) {
-	for _, line := range h["Vary"] {
-		for item := range strings.SplitSeq(line, ",") {
-			if item = strings.TrimSpace(item); item == "*" || strings.EqualFold(item, name) {
-				return
-			}
-		}
-	}
-	h["Vary"] = append(h["Vary"], name)
-}
-
-func toValidUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
-
-func splitComma(line string) iter.Seq[string] { return strings.SplitSeq(line, ",") }
-
-// isNDJSON reports whether a Content-Type is one of the names of JSON lines.
-func isNDJSON(contentType string) bool {
-	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
-	switch strings.TrimSpace(media) {
-	case contentTypeNDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines":
-		return true
-	}
-	return false
-}
-
-// hasToken reports whether a comma-separated header has the item, in any case.
-func hasToken(lines []string, token string) bool {
-	for _, line := range lines {
-		for item := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(item), token) {
-				return true
-			}
-		}
-	}
-	return false
 }

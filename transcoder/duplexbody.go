@@ -2,7 +2,6 @@ package transcoder
 
 import (
 	"io"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -70,6 +69,12 @@ func (d *duplexBody) Unblock() {
 	}
 }
 
+// Done reports whether the body was read to its end.
+func (d *duplexBody) Done() bool { return d.done.Load() }
+
+// Over reports whether nobody wants more of the body.
+func (d *duplexBody) Over() bool { return d.over.Load() }
+
 // fullDuplex lets an HTTP/1.1 answer begin before the request has ended.
 func (d *duplexBody) fullDuplex() {
 	if d.x.HTTP1() {
@@ -89,35 +94,5 @@ func (d *duplexBody) closeAfter() {
 func (d *duplexBody) linger() {
 	if d.x.HTTP1() && !d.done.Load() {
 		_ = d.x.SetReadDeadline(time.Now().Add(lingerTime)) // it fails for recorders only
-	}
-}
-
-// lazyBody takes the Content-Encoding off at the first Read: decompressors read
-// the beginning of the data when they are made, and that may be long in coming.
-type lazyBody struct {
-	encoding *encoding // nil for none
-	raw      io.Reader
-	open     io.ReadCloser
-}
-
-// Read implements io.Reader.
-func (b *lazyBody) Read(p []byte) (int, error) {
-	if b.encoding == nil {
-		return b.raw.Read(p)
-	}
-	if b.open == nil {
-		var err error
-		if b.open, err = b.encoding.newReader(b.raw); err != nil {
-			return 0, err
-		}
-	}
-	return b.open.Read(p)
-}
-
-// Close gives the decompressor back.
-func (b *lazyBody) Close() {
-	if b.open != nil {
-		_ = b.open.Close() // it has no error of its own
-		b.open, b.encoding, b.raw = nil, nil, http.NoBody
 	}
 }

@@ -198,7 +198,7 @@ func (e *envelopeReader) inflate(size int64) (proxy.Frame, error) {
 		from, size = bytes.NewReader(f.Bytes()), 0
 	}
 	e.message = io.LimitedReader{R: e, N: size}
-	pieces, err := e.zip.pieces(from, e.limit)
+	pieces, err := inflated(e.zip, from, e.limit)
 	switch {
 	case err == nil && e.message.N == 0:
 		return proxy.FrameOf(pieces), nil
@@ -215,8 +215,8 @@ func (e *envelopeReader) inflate(size int64) (proxy.Frame, error) {
 	return proxy.Frame{}, err
 }
 
-// pieces decompresses r, to at most limit bytes.
-func (e *encoding) pieces(r io.Reader, limit int64) (mem.BufferSlice, error) {
+// inflated decompresses r, to at most limit bytes.
+func inflated(e *encoding, r io.Reader, limit int64) (mem.BufferSlice, error) {
 	z, err := e.open(r)
 	if err != nil {
 		return nil, err

@@ -253,11 +253,6 @@ func (c *envelopeCall) writeHeader(httpStatus int) {
 	c.x.WriteHeader(httpStatus)
 }
 
-// longAnswer is the size from which on a unary answer has to wait, over HTTP/2, for a
-// client that gives its stream no window: net/http keeps less until the call has
-// ended.
-const longAnswer = 4 << 10
-
 // extendDeadline gives the next write of so many bytes its time. It is moved
 // rarely, as it costs more than a small message.
 func (c *envelopeCall) extendDeadline(size int) {

@@ -83,7 +83,7 @@ func (p envelopePieces) Write(b []byte) (int, error) {
 
 func (e *envelopeWriter) compressed(message *text) error {
 	e.zipped.Reset()
-	if err := e.zip.write(&e.zipped, message); err != nil {
+	if err := message.compress(e.zip, &e.zipped); err != nil {
 		return status.Errorf(codes.Internal, "compressing a message: %v", err)
 	}
 	return e.raw(flagCompressed, e.zipped.Bytes())

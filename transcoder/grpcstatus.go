@@ -1,56 +1,16 @@
 package transcoder
 
 import (
-	"encoding/base64"
 	"net/http"
-	"net/textproto"
-	"strconv"
-	"strings"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 const (
-	statusHeader  = "Grpc-Status"
-	messageHeader = "Grpc-Message"
-	detailsHeader = "Grpc-Status-Details-Bin"
-
 	statusTrailer  = TrailerPrefix + statusHeader
 	messageTrailer = TrailerPrefix + messageHeader
 	detailsTrailer = TrailerPrefix + detailsHeader
 )
-
-// statusValues are header values of the usual codes, by code, so that they are
-// not allocated.
-var statusValues = func() (values [codes.Unauthenticated + 1][]string) {
-	for i := range values {
-		values[i] = []string{strconv.Itoa(i)}
-	}
-	return values
-}()
-
-// statusValue is a code as a header value. Codes above 16 pass as they are
-// (Semantics 55).
-func statusValue(code codes.Code) []string {
-	if int(code) < len(statusValues) {
-		return statusValues[code]
-	}
-	return []string{strconv.FormatUint(uint64(code), 10)}
-}
-
-// setStatus writes a status into a header.
-func setStatus(h http.Header, st *status.Status) {
-	h[statusHeader] = statusValue(st.Code())
-	if message := st.Message(); message != "" {
-		h[messageHeader] = []string{encodeMessage(message)}
-	}
-	if details := statusDetails(st); details != "" {
-		h[detailsHeader] = []string{details}
-	}
-}
 
 // setStatusTrailer writes a status into the trailer.
 func setStatusTrailer(h http.Header, st *status.Status) {
@@ -61,72 +21,4 @@ func setStatusTrailer(h http.Header, st *status.Status) {
 	if details := statusDetails(st); details != "" {
 		h[detailsTrailer] = []string{details}
 	}
-}
-
-// statusDetails is grpc-status-details-bin, "" for a status without details.
-func statusDetails(st *status.Status) string {
-	if st.Code() == codes.OK {
-		return ""
-	}
-	message := st.Proto()
-	if len(message.GetDetails()) == 0 {
-		return ""
-	}
-	wire, err := proto.Marshal(message)
-	if err != nil { // the message is no UTF-8: send what can be said
-		message.Message = toValidUTF8(message.GetMessage())
-		if wire, err = proto.Marshal(message); err != nil {
-			return ""
-		}
-	}
-	return base64.RawStdEncoding.EncodeToString(wire)
-}
-
-// encodeMessage percent-encodes a grpc-message: all but printable ASCII, and
-// the percent sign itself.
-func encodeMessage(message string) string {
-	plain := 0
-	for plain < len(message) && plainInMessage(message[plain]) {
-		plain++
-	}
-	if plain == len(message) {
-		return message
-	}
-	const hexadecimal = "0123456789ABCDEF"
-	var b strings.Builder
-	b.Grow(len(message) + 16)
-	for i := range len(message) {
-		if c := message[i]; plainInMessage(c) {
-			b.WriteByte(c)
-		} else {
-			b.WriteByte('%')
-			b.WriteByte(hexadecimal[c>>4])
-			b.WriteByte(hexadecimal[c&15])
-		}
-	}
-	return b.String()
-}
-
-func plainInMessage(c byte) bool { return c >= ' ' && c <= '~' && c != '%' }
-
-// setMetadata sets the backend's metadata as headers, all but what is the
-// connection's or gRPC's own. Clients that speak of metadata get it whole, with
-// no list of what may cross. prefix stands before each name.
-func setMetadata(h http.Header, prefix string, md metadata.MD) {
-	for name, values := range md {
-		if reservedMetadata(name) {
-			continue
-		}
-		key := textproto.CanonicalMIMEHeaderKey(name)
-		if prefix != "" {
-			key = prefix + key
-		}
-		setValues(h, key, name, values)
-	}
-}
-
-// reservedMetadata reports whether a name in the backend's metadata is of its
-// connection or of gRPC itself (Semantics 31).
-func reservedMetadata(name string) bool {
-	return hopByHop[name] || strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, ":")
 }

@@ -242,7 +242,7 @@ func isMetadataName(name string) bool {
 // printable ASCII alone.
 func (rules *HeaderRules) appendMetadata(md *proxy.Metadata, name, value string) error {
 	if strings.HasSuffix(name, "-bin") {
-		for part := range splitComma(value) {
+		for part := range strings.SplitSeq(value, ",") {
 			raw, err := decodeBase64(strings.Trim(part, " \t"))
 			if err != nil {
 				return badRequest("header %s: expected base64: %v", name, err)
@@ -338,4 +338,26 @@ func setValues(h http.Header, to, name string, values []string) bool {
 		h[to] = append(h[to], value)
 	}
 	return all
+}
+
+// setMetadata sets the backend's metadata as headers, all but what is the
+// connection's or gRPC's own. Clients that speak of metadata get it whole, with
+// no list of what may cross. prefix stands before each name.
+func setMetadata(h http.Header, prefix string, md metadata.MD) {
+	for name, values := range md {
+		if reservedMetadata(name) {
+			continue
+		}
+		key := textproto.CanonicalMIMEHeaderKey(name)
+		if prefix != "" {
+			key = prefix + key
+		}
+		setValues(h, key, name, values)
+	}
+}
+
+// reservedMetadata reports whether a name in the backend's metadata is of its
+// connection or of gRPC itself (Semantics 31).
+func reservedMetadata(name string) bool {
+	return hopByHop[name] || strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, ":")
 }

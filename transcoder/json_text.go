@@ -39,6 +39,16 @@ func (t *text) writeTo(w io.Writer) error {
 	return err
 }
 
+// compress writes the text compressed.
+func (t *text) compress(e *encoding, w io.Writer) error {
+	z := e.writer(w)
+	defer e.put(z)
+	if err := t.writeTo(z); err != nil {
+		return err
+	}
+	return z.Close()
+}
+
 // convert appends a reply's JSON to dst. Where it is long, dst stays as it is.
 func (b *Binding) convert(dst, wire []byte) ([]byte, *jsonwire.Long, error) {
 	m := b.Method

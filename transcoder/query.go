@@ -1,11 +1,9 @@
 package transcoder
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
@@ -201,9 +199,4 @@ func (q *query) takenBy(field *jsonwire.Field) *jsonwire.Field {
 		}
 	}
 	return nil
-}
-
-// badRequest is INVALID_ARGUMENT with HTTP 400.
-func badRequest(format string, args ...any) error {
-	return NewStatusError(http.StatusBadRequest, codes.InvalidArgument, format, args...)
 }

@@ -32,9 +32,6 @@ var _ proxy.Downstream = (*restUnary)(nil)
 
 var restUnaries = sync.Pool{New: func() any { return new(restUnary) }}
 
-// maxKept bounds the scratch memory that a pooled call keeps.
-const maxKept = 64 << 10
-
 // OpenUnary is the edge of a unary call by REST.
 func OpenUnary(b *Binding, x Exchange) proxy.Downstream {
 	c := restUnaries.Get().(*restUnary)
@@ -174,7 +171,7 @@ func (c *restCall) writeText(httpStatus int, contentType string, body *text) {
 			c.x.WriteHeader(httpStatus)
 			if c.x.R.Method != http.MethodHead {
 				// An error means that the client is gone; nobody is left to tell.
-				_ = encoding.write(&c.x, body)
+				_ = body.compress(encoding, &c.x)
 			}
 			return
 		}
@@ -217,11 +214,14 @@ func (c *restCall) writeStatusHeaders(httpStatus int, st *status.Status) int {
 	httpStatus = errorStatus(httpStatus, st.Code())
 	h := c.x.Header()
 	setStatus(h, st)
-	h["Content-Type"] = grpcHeader
+	h["Content-Type"] = grpcType
 	c.x.Announce()
 	c.x.WriteHeader(httpStatus)
 	return httpStatus
 }
+
+// grpcType is what Envoy calls an answer that has a status in its header.
+var grpcType = []string{"application/grpc"}
 
 // ownError reports whether the gateway itself says what is wrong with a request.
 func ownError(err error) bool {

@@ -82,3 +82,16 @@ func errorStatus(httpStatus int, code codes.Code) int {
 	}
 	return httpStatus
 }
+
+// badRequest is INVALID_ARGUMENT with HTTP 400.
+func badRequest(format string, args ...any) error {
+	return NewStatusError(http.StatusBadRequest, codes.InvalidArgument, format, args...)
+}
+
+// clip shortens what a client sent before it stands in an error.
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "…"
+	}
+	return s
+}

@@ -59,7 +59,7 @@ func NameOn(b *Binding, h http.Header) string { return formatOn(b, h).protocolNa
 
 // formatOn is how the answer to a request is written.
 func formatOn(b *Binding, h http.Header) streamFormat {
-	if b.answer.raw {
+	if b.AnswersRaw() {
 		return formatRaw
 	}
 	return acceptedStream(h, &b.Method.Settings)

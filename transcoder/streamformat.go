@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -31,7 +32,7 @@ const (
 func acceptedStream(h http.Header, s *Settings) streamFormat {
 	best, bestQ := formatNDJSON, -1.0
 	for _, line := range h["Accept"] {
-		for item := range splitComma(line) {
+		for item := range strings.SplitSeq(line, ",") {
 			media, q := acceptItem(item)
 			var f streamFormat
 			switch media {
@@ -158,3 +159,13 @@ func (f streamFormat) appendError(dst []byte, m *Method, err error) ([]byte, boo
 // errStreamEnded answers an EventSource that reconnects after the end; 204 is
 // how HTML tells it to stop.
 var errStreamEnded = NewStatusError(http.StatusNoContent, codes.OutOfRange, "the stream has ended")
+
+// isNDJSON reports whether a Content-Type is one of the names of JSON lines.
+func isNDJSON(contentType string) bool {
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	switch strings.TrimSpace(media) {
+	case contentTypeNDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines":
+		return true
+	}
+	return false
+}

@@ -77,7 +77,7 @@ func (s *restStream) Recv() (proxy.Frame, error) {
 
 // recvOnly reads the one message of a server stream.
 func (s *restStream) recvOnly() (proxy.Frame, error) {
-	if !s.incoming.done.Load() {
+	if !s.incoming.Done() {
 		// The server's own request keeps its own body.
 		s.x.R = s.x.R.WithContext(s.x.R.Context())
 		s.x.R.Body = io.NopCloser(s.incoming)
@@ -151,7 +151,7 @@ func (s *restStream) recvChunk() (proxy.Frame, error) {
 
 // streamError says in gRPC's terms why a body could not be read on.
 func (s *restStream) streamError(err error, limit int64) error {
-	if s.incoming.over.Load() {
+	if s.incoming.Over() {
 		return errUnblocked
 	}
 	return bodyError(err, limit)

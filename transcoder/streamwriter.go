@@ -2,48 +2,14 @@ package transcoder
 
 import (
 	"io"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
-const (
-	// writeTimeout ends the call of a client that does not read.
-	writeTimeout = 30 * time.Second
-	// lastWriteGrace is what such a client gets when the call is over already.
-	lastWriteGrace = time.Second
-	// stallCheck is how often a write that waits is looked at.
-	stallCheck = writeTimeout / 4
-)
-
-// stallWatch notes since when a write is waiting, for a timer to look at. It
-// takes the place of a write deadline, as HTTP/2 resets a stream whose deadline
-// passes, also one on which nothing is being written. The zero value is ready;
-// stalled may be called beside the others.
-type stallWatch struct {
-	epoch time.Time    // of the first write
-	since atomic.Int64 // when the write under way began, in nanoseconds after epoch, plus 1; 0 for none
-}
-
-// begin is called before a write and returns the time.
-func (w *stallWatch) begin() time.Time {
-	now := time.Now()
-	if w.epoch.IsZero() {
-		w.epoch = now
-	}
-	w.since.Store(int64(now.Sub(w.epoch)) + 1)
-	return now
-}
-
-func (w *stallWatch) end() { w.since.Store(0) }
-
-// stalled reports whether a write has been waiting for as long as d.
-func (w *stallWatch) stalled(d time.Duration) bool {
-	since := w.since.Load()
-	return since != 0 && int64(time.Since(w.epoch))+1-since >= int64(d)
-}
+// stallCheck is how often a write that waits is looked at.
+const stallCheck = writeTimeout / 4
 
 // streamWriter writes a streaming answer, compressed where the client takes
 // that. The zero value has written nothing; only its watch may be used

@@ -28,14 +28,6 @@ func ClientTimeout(h http.Header) (time.Duration, bool, error) {
 // can still be rounded up without overflow.
 const maxTimeout time.Duration = math.MaxInt64 / 2
 
-// first returns the first value of a canonical header name.
-func first(h http.Header, name string) string {
-	if v := h[name]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
-}
-
 var timeoutUnits = map[byte]time.Duration{
 	'H': time.Hour, 'M': time.Minute, 'S': time.Second,
 	'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
@@ -88,12 +80,4 @@ func allDigits(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// clip shortens what a client sent before it stands in an error.
-func clip(s string) string {
-	if len(s) > 64 {
-		return s[:64] + "…"
-	}
-	return s
 }

@@ -143,7 +143,7 @@ func (s *webSocket) Send(f proxy.Frame) error {
 	var long *jsonwire.Long
 	var err error
 	switch {
-	case s.binding.answer.raw:
+	case s.binding.AnswersRaw():
 		var b httpBody
 		b, err = parseHTTPBody(s.binding.answerPart(data))
 		data = b.data

@@ -97,7 +97,7 @@ func CheckOrigin(request http.Header, host string, allow func(origin string) boo
 func chooseSubprotocol(h http.Header) string {
 	var chosen string
 	for _, line := range h["Sec-Websocket-Protocol"] {
-		for item := range splitComma(line) {
+		for item := range strings.SplitSeq(line, ",") {
 			item = strings.TrimSpace(item)
 			switch {
 			case item == subprotocolJSON || item == subprotocolProto:

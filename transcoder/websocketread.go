@@ -26,8 +26,6 @@ const (
 	pingTimeout  = 10 * time.Second
 	// firstFrameWait is how long a unary call waits for its message.
 	firstFrameWait = time.Minute
-	// firstRead is the memory for a small frame, in bytes.
-	firstRead = 512
 )
 
 type webSocketFrame struct {
