@@ -3,7 +3,6 @@ package transcoder
 import (
 	"bytes"
 	"io"
-
 )
 
 // readBody reads the whole body into raw, decompressed and bounded.

@@ -1,107 +1,17 @@
 package transcoder
 
 import (
-	"context"
-	"io"
-	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
-	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
 	"github.com/transom-gateway/transom/proxy"
-	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
-
-// bookstoreBinding is the own path of a method of the bookstore.
-func bookstoreBinding(t testing.TB, method protoreflect.Name, s Settings) *Binding {
-	t.Helper()
-	service := pb.File_bookstore_v1_bookstore_proto.Services().ByName("BookstoreService")
-	s.Headers = NewHeaderRules(HeaderOptions{})
-	plans := jsonwire.NewPlans(nil)
-	b, err := NewMethod(service.Methods().ByName(method), plans, s).BindPath(plans)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// fakeWriter is a server's ResponseWriter without a server. A write waits while
-// it is held, until the write deadline is in the past.
-type fakeWriter struct {
-	mu        sync.Mutex
-	changed   *sync.Cond
-	header    http.Header
-	status    int
-	body      strings.Builder
-	flushed   int // length of the body at the last flush
-	held      bool
-	writeDone bool // the write deadline has passed
-	deadline  time.Time
-	readDone  bool
-}
-
-func newFakeWriter() *fakeWriter {
-	w := &fakeWriter{header: http.Header{}}
-	w.changed = sync.NewCond(&w.mu)
-	return w
-}
-
-func (w *fakeWriter) Header() http.Header { return w.header }
-
-func (w *fakeWriter) WriteHeader(code int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.status = code
-}
-
-func (w *fakeWriter) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for w.held && !w.writeDone {
-		w.changed.Wait()
-	}
-	if w.writeDone {
-		return 0, context.DeadlineExceeded
-	}
-	return w.body.Write(b)
-}
-
-func (w *fakeWriter) FlushError() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.flushed = w.body.Len()
-	return nil
-}
-
-func (w *fakeWriter) SetWriteDeadline(t time.Time) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.deadline = t
-	w.writeDone = w.writeDone || !t.IsZero() && t.Before(time.Now()) // a broken connection stays so
-	w.changed.Broadcast()
-	return nil
-}
-
-func (w *fakeWriter) SetReadDeadline(time.Time) error {
-	w.readDone = true
-	return nil
-}
-
-// visible is what the client has.
-func (w *fakeWriter) visible() (status int, body string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.status, w.body.String()[:w.flushed]
-}
 
 // watching opens a WatchBooks stream on a fakeWriter and takes its request.
 func watching(t *testing.T, accept string) (proxy.Downstream, *fakeWriter) {
@@ -109,7 +19,7 @@ func watching(t *testing.T, accept string) (proxy.Downstream, *fakeWriter) {
 	w := newFakeWriter()
 	r := httptest.NewRequest("POST", "/bookstore.v1.BookstoreService/WatchBooks", strings.NewReader("{}"))
 	r.Header.Set("Accept", accept)
-	s := REST.Open(bookstoreBinding(t, "WatchBooks", Settings{}), Exchange{W: w, R: r})
+	s := Open(bookstoreBinding(t, "WatchBooks", Settings{}), Exchange{W: w, R: r})
 	if _, err := s.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -117,15 +27,6 @@ func watching(t *testing.T, accept string) (proxy.Downstream, *fakeWriter) {
 		t.Fatal(err)
 	}
 	return s, w
-}
-
-func watched(t *testing.T, n uint64) proxy.Frame {
-	t.Helper()
-	wire, err := proto.Marshal(&pb.WatchBooksResponse{Sequence: n})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return proxy.NewFrame(wire)
 }
 
 func TestHeartbeat(t *testing.T) {
@@ -246,74 +147,4 @@ func TestStalledClient(t *testing.T) {
 			s.Finish(nil, nil)
 		})
 	})
-}
-
-// TestDuplexBody checks what happens to a body that is not read to its end.
-func TestDuplexBody(t *testing.T) {
-	for name, test := range map[string]struct {
-		duplex, http2, done bool
-		want                string
-	}{
-		"the rest would be the next request": {duplex: true, want: "close"},
-		"read to its end":                    {duplex: true, done: true},
-		"net/http sees to it":                {},
-		"HTTP/2":                             {http2: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := httptest.NewRequest("POST", "/", strings.NewReader("body"))
-			if test.http2 {
-				r.ProtoMajor = 2
-			}
-			w := newFakeWriter()
-			d := newDuplexBody(&Exchange{W: w, R: r})
-			d.duplex = test.duplex
-			if test.done {
-				if _, err := io.ReadAll(d); err != nil {
-					t.Fatal(err)
-				}
-			}
-			h := w.Header()
-			if d.closeAfter(); h.Get("Connection") != test.want {
-				t.Errorf("Connection: %q, want %q", h.Get("Connection"), test.want)
-			}
-		})
-	}
-	t.Run("Unblock leaves a body alone that nobody reads", func(t *testing.T) {
-		w := newFakeWriter()
-		d := newDuplexBody(&Exchange{W: w, R: httptest.NewRequest("POST", "/", strings.NewReader("body"))})
-		d.Unblock()
-		if _, err := d.Read(make([]byte, 1)); w.readDone || status.Code(err) != codes.Canceled {
-			t.Errorf("deadline %t, %v", w.readDone, err)
-		}
-	})
-}
-
-// TestSilentRPC sends a message by gRPC and its like and is then silent: no
-// deadline may run on, as HTTP/2 resets a stream when it passes.
-func TestSilentRPC(t *testing.T) {
-	for name, protocol := range map[string]*Protocol{
-		"application/grpc": GRPC, "application/grpc-web+proto": GRPCWeb, "application/connect+proto": ConnectStream,
-	} {
-		t.Run("Semantics 42: "+name, func(t *testing.T) {
-			w := newFakeWriter()
-			r := httptest.NewRequest("POST", "/bookstore.v1.BookstoreService/WatchBooks", strings.NewReader("\x00\x00\x00\x00\x00"))
-			r.ProtoMajor = 2
-			r.Header.Set("Content-Type", name)
-			r.Header.Set("Connect-Protocol-Version", "1")
-			d := protocol.Open(bookstoreBinding(t, "WatchBooks", Settings{}), Exchange{W: w, R: r})
-			if _, err := d.Open(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := d.Recv(); err != nil {
-				t.Fatal(err)
-			}
-			if err := d.Send(watched(t, 1)); err != nil {
-				t.Fatal(err)
-			}
-			if d.Flush(); !w.deadline.IsZero() {
-				t.Errorf("the deadline is %s", w.deadline)
-			}
-			d.Finish(nil, nil)
-		})
-	}
 }

@@ -167,7 +167,10 @@ func connectedHTTP2(t *testing.T, method protoreflect.Name, s Settings) (proxy.D
 	}
 	up := make(chan opened, 1)
 	conn := serveHTTP2(t, func(w http.ResponseWriter, r *http.Request) {
-		d := whole{Table.Detect(r).Open(bookstoreBinding(t, method, s), Exchange{W: w, R: r}), make(chan struct{})}
+		if !WebSocket.Sent(r) {
+			t.Error("not recognised as a WebSocket")
+		}
+		d := whole{WebSocket.Open(bookstoreBinding(t, method, s), Exchange{W: w, R: r}), make(chan struct{})}
 		ctx, err := d.Open(context.WithoutCancel(r.Context()))
 		up <- opened{d, ctx, err}
 		<-d.finished
@@ -268,7 +271,10 @@ func TestExtendedConnectHeader(t *testing.T) {
 	} {
 		t.Run("Semantics 38: "+test.name, func(t *testing.T) {
 			conn := serveHTTP2(t, func(w http.ResponseWriter, r *http.Request) {
-				d := Table.Detect(r).Open(bookstoreBinding(t, "Discuss", Settings{}), Exchange{W: w, R: r})
+				if !WebSocket.Sent(r) {
+					t.Error("not recognised as a WebSocket")
+				}
+				d := WebSocket.Open(bookstoreBinding(t, "Discuss", Settings{}), Exchange{W: w, R: r})
 				_, err := d.Open(context.WithoutCancel(r.Context()))
 				if err == nil {
 					_, err = d.Recv()
