@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/httprule"
+	"github.com/transom-gateway/transom/transcoder/exchange"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
@@ -26,8 +27,8 @@ type Binding struct {
 
 	variables []*jsonwire.Field
 	claims    []*jsonwire.Field // those of variables that set a member of a oneof
-	body      body
-	frame     body // of a WebSocket's frame
+	Body      Body
+	Frame     Body // of a WebSocket's frame
 	query     *query
 	form      *query // of a form body; nil where the body is no message
 	answer    answer
@@ -39,14 +40,14 @@ func (b *Binding) HidesPath() bool { return slices.ContainsFunc(b.variables, (*j
 
 // DropsBody reports whether the request's body is nothing to the rule.
 func (b *Binding) DropsBody(r *http.Request) bool {
-	call := restCall{binding: b, x: Exchange{R: r}}
-	return b.body.kind == bodyNone && !call.hasQueryForm()
+	call := Call{Binding: b, X: exchange.Exchange{R: r}}
+	return b.Body.Kind == BodyNone && !call.hasQueryForm()
 }
 
 // TakesStream reports whether an HTTP request carries all that the method takes:
 // the rule has a body, or the client of the method does not stream.
 func (b *Binding) TakesStream() bool {
-	return b.body.kind != bodyNone || !b.Method.Shape.ClientStreams
+	return b.Body.Kind != BodyNone || !b.Method.Shape.ClientStreams
 }
 
 // AnswersRaw reports whether the reply is a google.api.HttpBody, written as bytes.
@@ -55,14 +56,14 @@ func (b *Binding) AnswersRaw() bool { return b.answer.raw }
 // String is the rule in one line: method, path, body and response_body.
 func (b *Binding) String() string { return b.rule }
 
-// body says what becomes of a request's body.
-type body struct {
-	// kind is how the body maps to the message.
-	kind bodyKind
-	// field is the field it maps to, for bodyField.
-	field *jsonwire.Field
-	// raw: the body is a google.api.HttpBody and taken as bytes.
-	raw bool
+// Body says what becomes of a request's body.
+type Body struct {
+	// Kind is how the body maps to the message.
+	Kind BodyKind
+	// Field is the field it maps to, for bodyField.
+	Field *jsonwire.Field
+	// Raw: the body is a google.api.HttpBody and taken as bytes.
+	Raw bool
 	// mask is the request's FieldMask that a PATCH fills from the body's keys
 	// (Semantics 23); nil for none.
 	mask *jsonwire.Field
@@ -70,12 +71,12 @@ type body struct {
 	plan *jsonwire.Plan
 }
 
-type bodyKind uint8
+type BodyKind uint8
 
 const (
-	bodyNone bodyKind = iota
+	BodyNone BodyKind = iota
 	bodyAll
-	bodyField
+	BodyField
 )
 
 // answer says how the reply becomes the answer's body.
@@ -197,7 +198,7 @@ func isToken(s string) bool {
 // variable finds the field of a path variable and checks that text can fill it
 // (Semantics 18).
 func (m *Method) variable(path string) (*jsonwire.Field, error) {
-	field, err := m.input.Field(path)
+	field, err := m.Input.Field(path)
 	if err != nil {
 		return nil, fmt.Errorf("path variable {%s}: %w", path, err)
 	}
@@ -237,9 +238,9 @@ func (b *Binding) claimVariables() error {
 // bindFrame says what a frame of a WebSocket is. One of a client that streams is
 // the whole message where the rule has no body (Semantics 313).
 func (b *Binding) bindFrame() {
-	b.frame = b.body
-	if input := b.Method.input; b.body.kind == bodyNone && b.Method.Shape.ClientStreams {
-		b.frame = body{kind: bodyAll, raw: input.Descriptor().FullName() == httpBodyName, plan: input}
+	b.Frame = b.Body
+	if input := b.Method.Input; b.Body.Kind == BodyNone && b.Method.Shape.ClientStreams {
+		b.Frame = Body{Kind: bodyAll, Raw: input.Descriptor().FullName() == httpBodyName, plan: input}
 	}
 }
 
@@ -261,10 +262,10 @@ func (b *Binding) bindBody(name string, plans *jsonwire.Plans) error {
 	case "":
 		return nil
 	case "*":
-		b.body = body{kind: bodyAll, raw: input.FullName() == httpBodyName, plan: b.Method.input}
+		b.Body = Body{Kind: bodyAll, Raw: input.FullName() == httpBodyName, plan: b.Method.Input}
 		return nil
 	}
-	field, err := b.Method.input.Field(name)
+	field, err := b.Method.Input.Field(name)
 	if err != nil {
 		return fmt.Errorf("body %q: %w", name, err)
 	}
@@ -272,12 +273,12 @@ func (b *Binding) bindBody(name string, plans *jsonwire.Plans) error {
 		return fmt.Errorf("body %q: expected a field of %s itself, not one below it", name, input.FullName())
 	}
 	d := field.Descriptor()
-	b.body = body{kind: bodyField, field: field}
+	b.Body = Body{Kind: BodyField, Field: field}
 	if message := d.Message(); message != nil && !d.IsList() && !d.IsMap() {
-		b.body.raw = message.FullName() == httpBodyName
-		b.body.plan = plans.Message(message)
-		if b.HTTPMethod == "PATCH" && !b.body.raw {
-			b.body.mask = onlyMask(b.Method)
+		b.Body.Raw = message.FullName() == httpBodyName
+		b.Body.plan = plans.Message(message)
+		if b.HTTPMethod == "PATCH" && !b.Body.Raw {
+			b.Body.mask = onlyMask(b.Method)
 		}
 	}
 	return nil
@@ -300,7 +301,7 @@ func onlyMask(m *Method) *jsonwire.Field {
 	if found == nil {
 		return nil
 	}
-	field, err := m.input.Field(string(found.Name()))
+	field, err := m.Input.Field(string(found.Name()))
 	if err != nil {
 		return nil
 	}
@@ -313,7 +314,7 @@ func (b *Binding) bindAnswer(name string) error {
 		b.answer.binary = true
 		return nil
 	}
-	field, err := b.Method.output.Answer(name)
+	field, err := b.Method.Output.Answer(name)
 	if err != nil {
 		return fmt.Errorf("response_body %q: %w", name, err)
 	}

@@ -6,29 +6,32 @@ import (
 	"strings"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/internal/field"
+	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
 
 const (
-	contentTypeJSON   = "application/json"
+	ContentTypeJSON   = "application/json"
 	contentTypeForm   = "application/x-www-form-urlencoded"
-	contentTypeBinary = "application/octet-stream"
+	ContentTypeBinary = "application/octet-stream"
 )
 
 // Header values that are set again and again, so that they are not allocated.
-var jsonHeader = []string{contentTypeJSON}
+var JSONHeader = []string{ContentTypeJSON}
 
-func setContentType(h http.Header, contentType string) {
-	if contentType == contentTypeJSON {
-		h["Content-Type"] = jsonHeader
+func SetContentType(h http.Header, contentType string) {
+	if contentType == ContentTypeJSON {
+		h["Content-Type"] = JSONHeader
 		return
 	}
 	h["Content-Type"] = []string{contentType}
 }
 
-// contentType returns a message's Content-Type with its media type in lower case,
+// ContentType returns a message's Content-Type with its media type in lower case,
 // in which types are compared (Semantics 326). What a parameter says stays as it is.
-func contentType(h http.Header) string {
-	v := first(h, "Content-Type")
+func ContentType(h http.Header) string {
+	v := field.First(h, "Content-Type")
 	for i := 0; i < len(v) && v[i] != ';'; i++ {
 		if v[i] >= 'A' && v[i] <= 'Z' {
 			media, _, _ := strings.Cut(v, ";")
@@ -40,7 +43,7 @@ func contentType(h http.Header) string {
 
 // mediaType returns the type alone, in lower case.
 func mediaType(h http.Header) string {
-	v := contentType(h)
+	v := ContentType(h)
 	if i := strings.IndexByte(v, ';'); i >= 0 {
 		v = v[:i]
 	}
@@ -50,37 +53,37 @@ func mediaType(h http.Header) string {
 // IsForm reports whether the body is what a page's form sends.
 func IsForm(h http.Header) bool { return mediaType(h) == contentTypeForm }
 
-// bodyFormat is how a request's body is written.
-type bodyFormat uint8
+// BodyFormat is how a request's body is written.
+type BodyFormat uint8
 
 const (
-	formatJSON bodyFormat = iota
-	formatForm
-	formatProto
+	FormatJSON BodyFormat = iota
+	FormatForm
+	FormatProto
 	formatUnknown
 )
 
-// formatOf reads a Content-Type (Semantics 22). None is JSON.
-func formatOf(h http.Header) (bodyFormat, error) {
-	v := contentType(h)
-	if v == "" || v == contentTypeJSON {
-		return formatJSON, nil
+// FormatOf reads a Content-Type (Semantics 22). None is JSON.
+func FormatOf(h http.Header) (BodyFormat, error) {
+	v := ContentType(h)
+	if v == "" || v == ContentTypeJSON {
+		return FormatJSON, nil
 	}
 	media, _, err := mime.ParseMediaType(v)
 	if err != nil && media == "" {
-		return formatUnknown, NewStatusError(http.StatusUnsupportedMediaType, codes.InvalidArgument,
-			"Content-Type %q: %v", clip(v), err)
+		return formatUnknown, rpcerror.New(http.StatusUnsupportedMediaType, codes.InvalidArgument,
+			"Content-Type %q: %v", rpcerror.Clip(v), err)
 	}
 	switch {
-	case media == contentTypeJSON, strings.HasSuffix(media, "+json"):
-		return formatJSON, nil
+	case media == ContentTypeJSON, strings.HasSuffix(media, "+json"):
+		return FormatJSON, nil
 	case media == contentTypeForm:
-		return formatForm, nil
+		return FormatForm, nil
 	case isProtoType(media):
-		return formatProto, nil
+		return FormatProto, nil
 	}
-	return formatUnknown, NewStatusError(http.StatusUnsupportedMediaType, codes.InvalidArgument,
-		"Content-Type %q: expected application/json, %s or application/x-protobuf", clip(v), contentTypeForm)
+	return formatUnknown, rpcerror.New(http.StatusUnsupportedMediaType, codes.InvalidArgument,
+		"Content-Type %q: expected application/json, %s or application/x-protobuf", rpcerror.Clip(v), contentTypeForm)
 }
 
 func isProtoType(media string) bool {
@@ -92,7 +95,7 @@ func isProtoType(media string) bool {
 func wantsBinary(h http.Header) (bool, string) {
 	accept := h["Accept"]
 	if len(accept) == 0 || accept[0] == "*/*" {
-		if v := contentType(h); len(v) > len("application/p") && isProtoType(v) {
+		if v := ContentType(h); len(v) > len("application/p") && isProtoType(v) {
 			return true, v
 		}
 		return false, ""
@@ -101,13 +104,13 @@ func wantsBinary(h http.Header) (bool, string) {
 	other := 0.0
 	for _, line := range accept {
 		for item := range strings.SplitSeq(line, ",") {
-			media, q := acceptItem(item)
+			media, q := field.AcceptItem(item)
 			switch {
 			case isProtoType(media):
 				if q > best {
 					best, name = q, media
 				}
-			case media == contentTypeJSON || media == "application/*" || media == "*/*":
+			case media == ContentTypeJSON || media == "application/*" || media == "*/*":
 				other = max(other, q)
 			}
 		}

@@ -6,7 +6,9 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/transcoder/exchange"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
+	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
 
 // ErrorWriter answers requests that no binding takes, in the form of their
@@ -36,9 +38,9 @@ type Refusal struct {
 // the HTTP status it used. A method HTTPStatus() int of the error takes the
 // place of the table, as in proxy.Downstream.
 func (e *ErrorWriter) Write(w http.ResponseWriter, r *http.Request, p *Protocol, err error) (httpStatus int) {
-	st, httpStatus := statusOf(err, nil)
+	st, httpStatus := rpcerror.Of(err, nil)
 	refusal := Refusal{Err: err, Status: st, HTTP: httpStatus, Errors: e.errors}
-	x := Exchange{W: w, R: r}
+	x := exchange.Exchange{W: w, R: r}
 	if p.Refuse != nil {
 		return p.Refuse(&x, &refusal)
 	}
@@ -46,12 +48,12 @@ func (e *ErrorWriter) Write(w http.ResponseWriter, r *http.Request, p *Protocol,
 }
 
 // refuseAsJSON answers with a google.rpc.Status.
-func refuseAsJSON(x *Exchange, e *Refusal) int {
-	httpStatus := errorStatus(e.HTTP, e.Status.Code())
-	x.Header()["Content-Type"] = jsonHeader
+func refuseAsJSON(x *exchange.Exchange, e *Refusal) int {
+	httpStatus := rpcerror.ErrorStatus(e.HTTP, e.Status.Code())
+	x.Header()["Content-Type"] = JSONHeader
 	x.WriteHeader(httpStatus)
 	if x.R.Method != http.MethodHead {
-		_, _ = x.Write(appendStatus(nil, e.Errors, e.Status)) // an error means that the client is gone
+		_, _ = x.Write(rpcerror.AppendJSON(nil, e.Errors, e.Status)) // an error means that the client is gone
 	}
 	return httpStatus
 }

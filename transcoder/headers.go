@@ -12,6 +12,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
 
 // HeaderRules says which HTTP headers cross as gRPC metadata and back
@@ -73,9 +74,9 @@ var responseDefaults = []string{
 	"cache-control", "content-disposition", "content-language", "etag", "last-modified", "retry-after", "x-request-id",
 }
 
-// statusMetadata tells the gateway the HTTP status of the answer (Semantics
+// StatusMetadata tells the gateway the HTTP status of the answer (Semantics
 // 30). It is no news for the client, who has the status.
-const statusMetadata = "x-http-code"
+const StatusMetadata = "x-http-code"
 
 // metadataPrefix marks request headers that cross without it.
 const metadataPrefix = "Grpc-Metadata-"
@@ -166,7 +167,7 @@ func (rules *HeaderRules) Request(md *proxy.Metadata, h http.Header, all bool) e
 	for name, values := range h {
 		for _, value := range values {
 			if size += len(name) + len(value); size > MaxHeader {
-				return NewStatusError(http.StatusRequestHeaderFieldsTooLarge, codes.ResourceExhausted,
+				return rpcerror.New(http.StatusRequestHeaderFieldsTooLarge, codes.ResourceExhausted,
 					"the header fields are larger than %d bytes", MaxHeader)
 			}
 		}
@@ -245,7 +246,7 @@ func (rules *HeaderRules) appendMetadata(md *proxy.Metadata, name, value string)
 		for part := range strings.SplitSeq(value, ",") {
 			raw, err := decodeBase64(strings.Trim(part, " \t"))
 			if err != nil {
-				return badRequest("header %s: expected base64: %v", name, err)
+				return rpcerror.BadRequest("header %s: expected base64: %v", name, err)
 			}
 			md.Add(name, string(raw))
 		}
@@ -256,7 +257,7 @@ func (rules *HeaderRules) appendMetadata(md *proxy.Metadata, name, value string)
 			return nil
 		}
 	}
-	if printable(value) {
+	if Printable(value) {
 		md.Add(name, value)
 	} else {
 		rules.dropped(name)
@@ -269,7 +270,7 @@ func decodeBase64(s string) ([]byte, error) {
 	return base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 }
 
-func printable(s string) bool {
+func Printable(s string) bool {
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] > 0x7e {
 			return false
@@ -287,7 +288,7 @@ func (rules *HeaderRules) Response(h http.Header, md metadata.MD, own map[string
 			to = textproto.CanonicalMIMEHeaderKey(name)
 		}
 		if to == "" {
-			if rules.responsePrefix == "" && !rules.responseAll || name == statusMetadata || neverCrosses(name) {
+			if rules.responsePrefix == "" && !rules.responseAll || name == StatusMetadata || neverCrosses(name) {
 				continue
 			}
 			to = rules.responsePrefix + name
@@ -319,19 +320,19 @@ func (rules *HeaderRules) Trailer(h http.Header, md metadata.MD) {
 }
 
 func (rules *HeaderRules) setValues(h http.Header, to, name string, values []string) {
-	if !setValues(h, to, name, values) {
+	if !SetValues(h, to, name, values) {
 		rules.dropped(name)
 	}
 }
 
-// setValues sets metadata as a header; false where a value was left out, as it
+// SetValues sets metadata as a header; false where a value was left out, as it
 // is no printable ASCII.
-func setValues(h http.Header, to, name string, values []string) bool {
+func SetValues(h http.Header, to, name string, values []string) bool {
 	all := true
 	for _, value := range values {
 		if strings.HasSuffix(name, "-bin") {
 			value = base64.RawStdEncoding.EncodeToString([]byte(value))
-		} else if !printable(value) {
+		} else if !Printable(value) {
 			all = false
 			continue
 		}
@@ -340,24 +341,24 @@ func setValues(h http.Header, to, name string, values []string) bool {
 	return all
 }
 
-// setMetadata sets the backend's metadata as headers, all but what is the
+// SetMetadata sets the backend's metadata as headers, all but what is the
 // connection's or gRPC's own. Clients that speak of metadata get it whole, with
 // no list of what may cross. prefix stands before each name.
-func setMetadata(h http.Header, prefix string, md metadata.MD) {
+func SetMetadata(h http.Header, prefix string, md metadata.MD) {
 	for name, values := range md {
-		if reservedMetadata(name) {
+		if ReservedMetadata(name) {
 			continue
 		}
 		key := textproto.CanonicalMIMEHeaderKey(name)
 		if prefix != "" {
 			key = prefix + key
 		}
-		setValues(h, key, name, values)
+		SetValues(h, key, name, values)
 	}
 }
 
-// reservedMetadata reports whether a name in the backend's metadata is of its
+// ReservedMetadata reports whether a name in the backend's metadata is of its
 // connection or of gRPC itself (Semantics 31).
-func reservedMetadata(name string) bool {
+func ReservedMetadata(name string) bool {
 	return hopByHop[name] || strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, ":")
 }

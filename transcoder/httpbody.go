@@ -12,22 +12,22 @@ const (
 	httpBodyData        protowire.Number = 2
 )
 
-// httpBody is a google.api.HttpBody; it points into the message it was read of.
-type httpBody struct {
+// HTTPBody is a google.api.HttpBody; it points into the message it was read of.
+type HTTPBody struct {
 	contentType string
-	data        []byte
+	Data        []byte
 }
 
-func (b httpBody) contentTypeOrDefault() string {
+func (b HTTPBody) ContentTypeOrDefault() string {
 	if b.contentType == "" {
-		return contentTypeBinary
+		return ContentTypeBinary
 	}
 	return b.contentType
 }
 
-// parseHTTPBody reads a google.api.HttpBody of the backend.
-func parseHTTPBody(wire []byte) (httpBody, error) {
-	var b httpBody
+// ParseHTTPBody reads a google.api.HttpBody of the backend.
+func ParseHTTPBody(wire []byte) (HTTPBody, error) {
+	var b HTTPBody
 	for len(wire) > 0 {
 		number, kind, n := protowire.ConsumeTag(wire)
 		if n < 0 {
@@ -41,7 +41,7 @@ func parseHTTPBody(wire []byte) (httpBody, error) {
 			}
 			wire = wire[n:]
 			if number == httpBodyData {
-				b.data = value
+				b.Data = value
 			} else {
 				b.contentType = headerValue(value)
 			}
@@ -61,14 +61,14 @@ func brokenHTTPBody(n int) error {
 
 // headerValue takes a content type that may stand in a header, "" otherwise.
 func headerValue(v []byte) string {
-	if s := string(v); printable(s) {
+	if s := string(v); Printable(s) {
 		return s
 	}
 	return ""
 }
 
-// appendHTTPBody writes a google.api.HttpBody.
-func appendHTTPBody(dst []byte, contentType string, data []byte) []byte {
+// AppendHTTPBody writes a google.api.HttpBody.
+func AppendHTTPBody(dst []byte, contentType string, data []byte) []byte {
 	if contentType != "" {
 		dst = protowire.AppendTag(dst, httpBodyContentType, protowire.BytesType)
 		dst = protowire.AppendString(dst, contentType)

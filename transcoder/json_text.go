@@ -8,58 +8,59 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/transcoder/compression"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
 // DefaultMaxJSON bounds the JSON of one message of the backend, in bytes.
 const DefaultMaxJSON = 64 << 20
 
-// text is what an answer consists of: bytes, or, in their place, JSON that is too
+// Text is what an answer consists of: bytes, or, in their place, JSON that is too
 // long to be held.
-type text struct {
-	short []byte
-	long  *jsonwire.Long
+type Text struct {
+	Short []byte
+	Long  *jsonwire.Long
 }
 
-// size returns how many bytes writeTo writes.
-func (t *text) size() int {
-	if t.long != nil {
-		return t.long.Len()
+// Size returns how many bytes writeTo writes.
+func (t *Text) Size() int {
+	if t.Long != nil {
+		return t.Long.Len()
 	}
-	return len(t.short)
+	return len(t.Short)
 }
 
-// writeTo writes the text; long JSON in pieces.
-func (t *text) writeTo(w io.Writer) error {
-	if t.long != nil {
-		_, err := t.long.WriteTo(w)
+// CopyTo writes the text; long JSON in pieces.
+func (t *Text) CopyTo(w io.Writer) error {
+	if t.Long != nil {
+		_, err := t.Long.WriteTo(w)
 		return err
 	}
-	_, err := w.Write(t.short)
+	_, err := w.Write(t.Short)
 	return err
 }
 
-// compress writes the text compressed.
-func (t *text) compress(e *encoding, w io.Writer) error {
-	z := e.writer(w)
-	defer e.put(z)
-	if err := t.writeTo(z); err != nil {
+// Compress writes the text compressed.
+func (t *Text) Compress(e *compression.Encoding, w io.Writer) error {
+	z := e.Writer(w)
+	defer e.Put(z)
+	if err := t.CopyTo(z); err != nil {
 		return err
 	}
 	return z.Close()
 }
 
-// convert appends a reply's JSON to dst. Where it is long, dst stays as it is.
-func (b *Binding) convert(dst, wire []byte) ([]byte, *jsonwire.Long, error) {
+// Convert appends a reply's JSON to dst. Where it is long, dst stays as it is.
+func (b *Binding) Convert(dst, wire []byte) ([]byte, *jsonwire.Long, error) {
 	m := b.Method
 	if field := b.answer.field; field != nil {
 		return field.Convert(dst, wire, m.Settings.JSON)
 	}
-	return m.output.Convert(dst, wire, m.Settings.JSON)
+	return m.Output.Convert(dst, wire, m.Settings.JSON)
 }
 
-// brokenAnswer is the error of an answer that cannot be converted; what names it.
-func brokenAnswer(m *Method, what string, err error) error {
+// BrokenAnswer is the error of an answer that cannot be converted; what names it.
+func BrokenAnswer(m *Method, what string, err error) error {
 	var large *jsonwire.TooLargeError
 	if errors.As(err, &large) {
 		return &largeJSONError{large.Max}

@@ -79,8 +79,8 @@ type Method struct {
 	// Settings are the method's own.
 	Settings Settings
 
-	input, output *jsonwire.Plan
-	errors        *jsonwire.Plan
+	Input, Output *jsonwire.Plan
+	Errors        *jsonwire.Plan
 }
 
 // NewMethod compiles a method with the plans of its schema.
@@ -104,9 +104,9 @@ func NewMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Plans, s Setting
 		Path:       "/" + rpc,
 		Shape:      proxy.Shape{ClientStreams: d.IsStreamingClient(), ServerStreams: d.IsStreamingServer()},
 		Settings:   s,
-		input:      plans.Message(d.Input()),
-		output:     plans.Message(d.Output()),
-		errors:     plans.Message((&spb.Status{}).ProtoReflect().Descriptor()),
+		Input:      plans.Message(d.Input()),
+		Output:     plans.Message(d.Output()),
+		Errors:     plans.Message((&spb.Status{}).ProtoReflect().Descriptor()),
 	}
 	if options, ok := d.Options().(*descriptorpb.MethodOptions); ok {
 		switch options.GetIdempotencyLevel() {
@@ -134,9 +134,9 @@ func (m *Method) Stream() string {
 	return "unary"
 }
 
-// maxRequestMessage bounds one message in an envelope: over gRPC no more of a
+// MaxRequestMessage bounds one message in an envelope: over gRPC no more of a
 // unary request gets through than over REST.
-func (m *Method) maxRequestMessage() int64 {
+func (m *Method) MaxRequestMessage() int64 {
 	if m.Shape.ClientStreams {
 		return m.Settings.MaxMessage
 	}

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder/exchange"
 )
 
 // Protocol is how a client speaks: what its requests are recognised by, and its edge.
@@ -33,10 +34,10 @@ type Protocol struct {
 	Takes func(m *Method) bool
 
 	// Open makes the client's half of a call on a binding. Nothing is read or written yet.
-	Open func(b *Binding, x Exchange) proxy.Downstream
+	Open func(b *Binding, x exchange.Exchange) proxy.Downstream
 	// Refuse answers a request that no binding takes, and returns the HTTP status it used.
 	// Nil for a google.rpc.Status as JSON.
-	Refuse func(x *Exchange, e *Refusal) int
+	Refuse func(x *exchange.Exchange, e *Refusal) int
 }
 
 // String is the protocol's name.

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
+	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
 
 // maxParameters bounds the parameters of one query or form.
@@ -30,9 +31,9 @@ type query struct {
 
 func newQuery(b *Binding) *query {
 	q := &query{
-		input:     b.Method.input,
+		input:     b.Method.Input,
 		fields:    map[string]*jsonwire.Field{},
-		closed:    b.body.kind == bodyAll,
+		closed:    b.Body.Kind == bodyAll,
 		ignoreAll: b.Method.Settings.IgnoreUnknownQuery,
 		ignored:   b.Method.Settings.IgnoredQuery,
 
@@ -40,8 +41,8 @@ func newQuery(b *Binding) *query {
 		literalPlus: b.Method.Settings.LiteralPlus,
 	}
 	q.bound = append(q.bound, b.variables...)
-	if b.body.kind == bodyField {
-		q.bound = append(q.bound, b.body.field)
+	if b.Body.Kind == BodyField {
+		q.bound = append(q.bound, b.Body.Field)
 	}
 	q.addFields(b.Method.Descriptor.Input())
 	return q
@@ -50,18 +51,18 @@ func newQuery(b *Binding) *query {
 // newForm is the query of a form body: its parameters are those of the message
 // that the body maps to.
 func newForm(b *Binding) *query {
-	if b.body.plan == nil || b.body.raw {
+	if b.Body.plan == nil || b.Body.Raw {
 		return nil
 	}
 	q := &query{
-		input:     b.body.plan,
+		input:     b.Body.plan,
 		fields:    map[string]*jsonwire.Field{},
 		ignoreAll: b.query.ignoreAll,
 		ignored:   b.query.ignored,
 	}
 	message := b.Method.Descriptor.Input()
-	if b.body.kind == bodyField {
-		message = b.body.field.Descriptor().Message()
+	if b.Body.Kind == BodyField {
+		message = b.Body.Field.Descriptor().Message()
 	}
 	q.addFields(message)
 	return q
@@ -110,7 +111,7 @@ func (q *query) names(raw string, field *jsonwire.Field) bool {
 func (q *query) appendTo(dst []byte, raw string, filled *jsonwire.Filled) ([]byte, error) {
 	for n := 0; raw != ""; n++ {
 		if n == maxParameters {
-			return dst, badRequest("the query has more than %d parameters", maxParameters)
+			return dst, rpcerror.BadRequest("the query has more than %d parameters", maxParameters)
 		}
 		var pair string
 		pair, raw, _ = strings.Cut(raw, "&")
@@ -138,7 +139,7 @@ func (q *query) unescapePair(pair string) (name, value string, err error) {
 		value, err = unescape(value)
 	}
 	if err != nil {
-		return "", "", badRequest("query parameter %q: malformed percent-encoding", clip(pair))
+		return "", "", rpcerror.BadRequest("query parameter %q: malformed percent-encoding", rpcerror.Clip(pair))
 	}
 	return name, value, nil
 }
@@ -158,23 +159,23 @@ func (q *query) appendOne(dst []byte, name, value string, filled *jsonwire.Fille
 		if q.ignoreAll || q.ignoreBound {
 			return dst, nil
 		}
-		return dst, badRequest("query parameter %q: the body is the whole message; put it there", clip(name))
+		return dst, rpcerror.BadRequest("query parameter %q: the body is the whole message; put it there", rpcerror.Clip(name))
 	}
 	field, key, keyed, err := q.find(name)
 	if err != nil {
 		if q.ignoreAll {
 			return dst, nil
 		}
-		return dst, badRequest("unknown query parameter %q: %v", clip(name), err)
+		return dst, rpcerror.BadRequest("unknown query parameter %q: %v", rpcerror.Clip(name), err)
 	}
 	if taken := q.takenBy(field); taken != nil {
 		if q.ignoreBound {
 			return dst, nil
 		}
-		return dst, badRequest("query parameter %q: %s is already set by the path or the body", clip(name), taken.Path())
+		return dst, rpcerror.BadRequest("query parameter %q: %s is already set by the path or the body", rpcerror.Clip(name), taken.Path())
 	}
 	if reason := filled.Set(field); reason != "" {
-		return dst, badRequest("query parameter %q: %s", clip(name), reason)
+		return dst, rpcerror.BadRequest("query parameter %q: %s", rpcerror.Clip(name), reason)
 	}
 	mark := len(dst)
 	if keyed {
@@ -183,10 +184,10 @@ func (q *query) appendOne(dst []byte, name, value string, filled *jsonwire.Fille
 		dst, err = field.AppendText(dst, value)
 	}
 	if err != nil {
-		return dst, badRequest("query parameter %q: %v", clip(name), err)
+		return dst, rpcerror.BadRequest("query parameter %q: %v", rpcerror.Clip(name), err)
 	}
 	if field.IsMap() && !filled.SetKeys(field, dst[mark:]) {
-		return dst, badRequest("query parameter %q: given twice, and a key of a map has one value", clip(name))
+		return dst, rpcerror.BadRequest("query parameter %q: given twice, and a key of a map has one value", rpcerror.Clip(name))
 	}
 	return dst, nil
 }

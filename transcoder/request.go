@@ -5,17 +5,19 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
+	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
 
-// request builds the request message: the body first, then the query, then the
+// Request builds the request message: the body first, then the query, then the
 // path's variables, so that what stands later on the wire wins (Semantics 13;
 // a query parameter never meets a variable, Semantics 14). The result lives in the call's memory.
-func (c *restCall) request() ([]byte, error) {
-	c.wire = c.wire[:0]
-	c.claimVariables()
-	if c.body.kind != bodyNone {
-		if err := c.readBody(); err != nil {
+func (c *Call) Request() ([]byte, error) {
+	c.Wire = c.Wire[:0]
+	c.ClaimVariables()
+	if c.Body.Kind != BodyNone {
+		if err := c.ReadBody(); err != nil {
 			return nil, err
 		}
 		if err := c.appendBody(); err != nil {
@@ -26,98 +28,98 @@ func (c *restCall) request() ([]byte, error) {
 			return nil, err
 		}
 	}
-	if err := c.appendPathAndQuery(); err != nil {
+	if err := c.AppendPathAndQuery(); err != nil {
 		return nil, err
 	}
-	return c.wire, nil
+	return c.Wire, nil
 }
 
-// claimVariables begins to note what sets which field: the path comes first, as
+// ClaimVariables begins to note what sets which field: the path comes first, as
 // it has the last word.
-func (c *restCall) claimVariables() {
+func (c *Call) ClaimVariables() {
 	c.filled.Reset()
-	for _, field := range c.binding.claims {
+	for _, field := range c.Binding.claims {
 		c.filled.Claim(field) // that they get along was checked at load
 	}
 }
 
-// appendPathAndQuery appends what path and query set to the body in c.wire, which
+// AppendPathAndQuery appends what path and query set to the body in c.wire, which
 // must not set what they do (Semantics 300); the path has the last word, as
 // authorisation may have been decided on it.
-func (c *restCall) appendPathAndQuery() error {
-	body := len(c.wire)
-	if raw := c.x.R.URL.RawQuery; raw != "" {
+func (c *Call) AppendPathAndQuery() error {
+	body := len(c.Wire)
+	if raw := c.X.R.URL.RawQuery; raw != "" {
 		var err error
-		if c.wire, err = c.binding.query.appendTo(c.wire, raw, &c.filled); err != nil {
+		if c.Wire, err = c.Binding.query.appendTo(c.Wire, raw, &c.filled); err != nil {
 			return err
 		}
 	}
-	if err := c.checkBody(c.wire[:body]); err != nil {
+	if err := c.CheckBody(c.Wire[:body]); err != nil {
 		return err
 	}
 	return c.appendVariables()
 }
 
-// checkBody refuses a message of the body that sets what path and query set.
-func (c *restCall) checkBody(message []byte) error {
-	if c.filled.Empty() || len(message) == 0 || c.body.kind == bodyNone {
+// CheckBody refuses a message of the body that sets what path and query set.
+func (c *Call) CheckBody(message []byte) error {
+	if c.filled.Empty() || len(message) == 0 || c.Body.Kind == BodyNone {
 		return nil
 	}
-	if reason := c.filled.Meets(c.binding.Method.input, message); reason != "" {
-		return badRequest("body: %s", reason)
+	if reason := c.filled.Meets(c.Binding.Method.Input, message); reason != "" {
+		return rpcerror.BadRequest("body: %s", reason)
 	}
 	return nil
 }
 
 // appendVariables appends what the path binds.
-func (c *restCall) appendVariables() error {
-	for i, field := range c.binding.variables {
-		if i >= len(c.x.Values) {
+func (c *Call) appendVariables() error {
+	for i, field := range c.Binding.variables {
+		if i >= len(c.X.Values) {
 			break
 		}
 		var err error
 		if field.Descriptor().IsList() {
-			for value := range strings.SplitSeq(c.x.Values[i], ",") {
-				if c.wire, err = field.AppendText(c.wire, value); err != nil {
+			for value := range strings.SplitSeq(c.X.Values[i], ",") {
+				if c.Wire, err = field.AppendText(c.Wire, value); err != nil {
 					break
 				}
 			}
 		} else {
-			c.wire, err = field.AppendText(c.wire, c.x.Values[i])
+			c.Wire, err = field.AppendText(c.Wire, c.X.Values[i])
 		}
 		if err != nil {
-			return badRequest("path variable {%s}: %v", c.binding.Template.Variables[i].FieldPath, err)
+			return rpcerror.BadRequest("path variable {%s}: %v", c.Binding.Template.Variables[i].FieldPath, err)
 		}
 	}
 	return nil
 }
 
 // appendBody appends the body that was read into raw.
-func (c *restCall) appendBody() error {
-	b := c.body
-	if b.raw {
-		return c.appendRaw(first(c.x.R.Header, "Content-Type"))
+func (c *Call) appendBody() error {
+	b := c.Body
+	if b.Raw {
+		return c.AppendRaw(field.First(c.X.R.Header, "Content-Type"))
 	}
-	format, err := c.bodyFormat()
+	format, err := c.BodyFormat()
 	if err != nil {
-		if len(c.raw) == 0 {
+		if len(c.Raw) == 0 {
 			return nil // no body has no type
 		}
 		return err
 	}
-	if format == formatForm && c.binding.Method.Settings.AnyContentType && looksLikeJSON(c.raw) {
-		format = formatJSON
+	if format == FormatForm && c.Binding.Method.Settings.AnyContentType && looksLikeJSON(c.Raw) {
+		format = FormatJSON
 	}
 	switch format {
-	case formatForm:
+	case FormatForm:
 		return c.appendForm()
-	case formatProto:
-		return c.appendProto()
+	case FormatProto:
+		return c.AppendProto()
 	}
-	if len(bytes.TrimLeft(c.raw, " \t\r\n")) == 0 {
+	if len(bytes.TrimLeft(c.Raw, " \t\r\n")) == 0 {
 		return nil // an empty body is an empty message (Semantics 19)
 	}
-	if err := c.appendJSON(c.raw); err != nil {
+	if err := c.AppendJSON(c.Raw); err != nil {
 		return err
 	}
 	if b.mask != nil {
@@ -126,111 +128,111 @@ func (c *restCall) appendBody() error {
 	return nil
 }
 
-// bodyFormat is formatOf; what is unknown is JSON where the settings say so.
-func (c *restCall) bodyFormat() (bodyFormat, error) {
-	format, err := formatOf(c.x.R.Header)
-	if err != nil && c.binding.Method.Settings.AnyContentType {
-		return formatJSON, nil
+// BodyFormat is formatOf; what is unknown is JSON where the settings say so.
+func (c *Call) BodyFormat() (BodyFormat, error) {
+	format, err := FormatOf(c.X.R.Header)
+	if err != nil && c.Binding.Method.Settings.AnyContentType {
+		return FormatJSON, nil
 	}
 	return format, err
 }
 
-// appendJSON appends one JSON value as the body.
-func (c *restCall) appendJSON(value []byte) error {
-	m := c.binding.Method
+// AppendJSON appends one JSON value as the body.
+func (c *Call) AppendJSON(value []byte) error {
+	m := c.Binding.Method
 	var err error
-	if c.body.kind == bodyAll {
-		c.wire, err = m.input.AppendWire(c.wire, value, m.Settings.Input)
+	if c.Body.Kind == bodyAll {
+		c.Wire, err = m.Input.AppendWire(c.Wire, value, m.Settings.Input)
 	} else {
-		c.wire, err = c.body.field.AppendWire(c.wire, value, m.Settings.Input)
+		c.Wire, err = c.Body.Field.AppendWire(c.Wire, value, m.Settings.Input)
 	}
 	if err != nil {
-		return badRequest("body: %v", err)
+		return rpcerror.BadRequest("body: %v", err)
 	}
 	return nil
 }
 
-// appendRaw wraps the body, as it is, into a google.api.HttpBody.
-func (c *restCall) appendRaw(contentType string) error {
-	if c.body.kind == bodyAll {
-		c.wire = appendHTTPBody(c.wire, contentType, c.raw)
+// AppendRaw wraps the body, as it is, into a google.api.HttpBody.
+func (c *Call) AppendRaw(contentType string) error {
+	if c.Body.Kind == bodyAll {
+		c.Wire = AppendHTTPBody(c.Wire, contentType, c.Raw)
 		return nil
 	}
-	c.wire = appendSubmessage(c.wire, c.body.field.Descriptor(), appendHTTPBody(nil, contentType, c.raw))
+	c.Wire = AppendSubmessage(c.Wire, c.Body.Field.Descriptor(), AppendHTTPBody(nil, contentType, c.Raw))
 	return nil
 }
 
 // appendForm maps a form like a query (Semantics 22).
-func (c *restCall) appendForm() error {
-	b := c.binding
+func (c *Call) appendForm() error {
+	b := c.Binding
 	var filled jsonwire.Filled
-	if looksLikeJSON(c.raw) {
-		return badRequest("body: this is JSON, but the Content-Type says it is a form; send Content-Type: application/json (curl: --json, or -H)")
+	if looksLikeJSON(c.Raw) {
+		return rpcerror.BadRequest("body: this is JSON, but the Content-Type says it is a form; send Content-Type: application/json (curl: --json, or -H)")
 	}
 	if b.form == nil {
-		return badRequest("body: a field of this kind cannot be sent as a form; send JSON")
+		return rpcerror.BadRequest("body: a field of this kind cannot be sent as a form; send JSON")
 	}
-	if b.body.kind == bodyAll {
+	if b.Body.Kind == bodyAll {
 		var err error
-		c.wire, err = b.form.appendTo(c.wire, string(c.raw), &filled)
+		c.Wire, err = b.form.appendTo(c.Wire, string(c.Raw), &filled)
 		return err
 	}
-	message, err := b.form.appendTo(nil, string(c.raw), &filled)
+	message, err := b.form.appendTo(nil, string(c.Raw), &filled)
 	if err != nil {
 		return err
 	}
-	c.wire = appendSubmessage(c.wire, b.body.field.Descriptor(), message)
+	c.Wire = AppendSubmessage(c.Wire, b.Body.Field.Descriptor(), message)
 	return nil
 }
 
 // hasQueryForm reports whether the body is a form that stands for the query.
-func (c *restCall) hasQueryForm() bool {
-	if !c.binding.Method.Settings.FormQuery || c.x.R.Method != http.MethodPost {
+func (c *Call) hasQueryForm() bool {
+	if !c.Binding.Method.Settings.FormQuery || c.X.R.Method != http.MethodPost {
 		return false
 	}
-	format, err := formatOf(c.x.R.Header)
-	return err == nil && format == formatForm
+	format, err := FormatOf(c.X.R.Header)
+	return err == nil && format == FormatForm
 }
 
 // appendQueryForm reads a form as the query of a rule without a body.
-func (c *restCall) appendQueryForm() error {
-	if err := c.readBody(); err != nil {
+func (c *Call) appendQueryForm() error {
+	if err := c.ReadBody(); err != nil {
 		return err
 	}
 	var err error
-	c.wire, err = c.binding.query.appendTo(c.wire, string(c.raw), &c.filled)
+	c.Wire, err = c.Binding.query.appendTo(c.Wire, string(c.Raw), &c.filled)
 	return err
 }
 
-// appendProto takes a message in wire format.
-func (c *restCall) appendProto() error {
-	b := c.body
+// AppendProto takes a message in wire format.
+func (c *Call) AppendProto() error {
+	b := c.Body
 	if b.plan == nil {
-		return badRequest("body: a field of this kind cannot be sent in wire format; send JSON")
+		return rpcerror.BadRequest("body: a field of this kind cannot be sent in wire format; send JSON")
 	}
-	if err := b.plan.Check(c.raw); err != nil {
-		return badRequest("body: not a valid message in wire format: %v", err)
+	if err := b.plan.Check(c.Raw); err != nil {
+		return rpcerror.BadRequest("body: not a valid message in wire format: %v", err)
 	}
-	if b.kind == bodyAll {
-		c.wire = append(c.wire, c.raw...)
+	if b.Kind == bodyAll {
+		c.Wire = append(c.Wire, c.Raw...)
 		return nil
 	}
-	c.wire = appendSubmessage(c.wire, b.field.Descriptor(), c.raw)
+	c.Wire = AppendSubmessage(c.Wire, b.Field.Descriptor(), c.Raw)
 	return nil
 }
 
 // appendMask fills an unset FieldMask of a PATCH from the body's keys
 // (Semantics 23).
-func (c *restCall) appendMask() error {
-	b := c.body
-	if c.binding.query.names(c.x.R.URL.RawQuery, b.mask) {
+func (c *Call) appendMask() error {
+	b := c.Body
+	if c.Binding.query.names(c.X.R.URL.RawQuery, b.mask) {
 		return nil
 	}
-	paths, err := b.plan.MaskPaths(c.raw)
+	paths, err := b.plan.MaskPaths(c.Raw)
 	if err != nil {
-		return badRequest("body: %v", err)
+		return rpcerror.BadRequest("body: %v", err)
 	}
-	c.wire = appendMaskPaths(c.wire, b.mask.Descriptor(), paths)
+	c.Wire = appendMaskPaths(c.Wire, b.mask.Descriptor(), paths)
 	return nil
 }
 

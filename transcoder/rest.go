@@ -12,16 +12,20 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder/compression"
+	"github.com/transom-gateway/transom/transcoder/exchange"
+	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
 
 // restUnary is the edge of a unary RPC called as REST: one HTTP request is one
 // message, one HTTP answer the other.
 type restUnary struct {
-	restCall
+	Call
 	// reply is the answer's body, out its content type.
 	reply       proxy.Frame
-	body        text // the answer's body: JSON in the call's scratch or of the reply, or bytes of the reply
+	body        Text // the answer's body: JSON in the call's scratch or of the reply, or bytes of the reply
 	contentType string
 	replied     bool
 	received    bool
@@ -33,15 +37,15 @@ var _ proxy.Downstream = (*restUnary)(nil)
 var restUnaries = sync.Pool{New: func() any { return new(restUnary) }}
 
 // OpenUnary is the edge of a unary call by REST.
-func OpenUnary(b *Binding, x Exchange) proxy.Downstream {
+func OpenUnary(b *Binding, x exchange.Exchange) proxy.Downstream {
 	c := restUnaries.Get().(*restUnary)
-	c.begin(b, x)
+	c.Begin(b, x)
 	return c
 }
 
 // Open implements proxy.Downstream.
 func (c *restUnary) Open(ctx context.Context) (context.Context, error) {
-	c.deadline, _ = ctx.Deadline()
+	c.Deadline, _ = ctx.Deadline()
 	return ctx, nil
 }
 
@@ -51,9 +55,9 @@ func (c *restUnary) Recv() (proxy.Frame, error) {
 		return proxy.Frame{}, io.EOF
 	}
 	c.received = true
-	message, err := c.request()
-	if err == nil && c.binding.body.kind == bodyNone {
-		err = c.dropBody()
+	message, err := c.Request()
+	if err == nil && c.Binding.Body.Kind == BodyNone {
+		err = c.DropBody()
 	}
 	if err != nil {
 		return proxy.Frame{}, err
@@ -63,10 +67,10 @@ func (c *restUnary) Recv() (proxy.Frame, error) {
 
 // Header implements proxy.Downstream.
 func (c *restUnary) Header(md metadata.MD) {
-	s := &c.binding.Method.Settings
-	s.Headers.Response(c.x.Header(), md, s.OwnHeaders)
+	s := &c.Binding.Method.Settings
+	s.Headers.Response(c.X.Header(), md, s.OwnHeaders)
 	if s.StatusFromMetadata {
-		if v := md[statusMetadata]; len(v) == 1 {
+		if v := md[StatusMetadata]; len(v) == 1 {
 			if code, err := strconv.Atoi(v[0]); err == nil && code >= 200 && code <= 599 {
 				c.statusCode = code
 			}
@@ -79,35 +83,35 @@ func (c *restUnary) Header(md metadata.MD) {
 func (c *restUnary) Send(f proxy.Frame) error {
 	c.reply, c.replied = f, true
 	var err error
-	c.body, c.contentType, err = c.encode(&c.reply)
+	c.body, c.contentType, err = c.Encode(&c.reply)
 	return err
 }
 
-// encode turns a reply into an answer's body. The body lives as long as the
+// Encode turns a reply into an answer's body. The body lives as long as the
 // frame and the call.
-func (c *restCall) encode(f *proxy.Frame) (body text, contentType string, err error) {
-	a := &c.binding.answer
+func (c *Call) Encode(f *proxy.Frame) (body Text, contentType string, err error) {
+	a := &c.Binding.answer
 	wire := f.Bytes()
 	switch {
 	case a.raw:
-		raw, err := parseHTTPBody(c.binding.answerPart(wire))
+		raw, err := ParseHTTPBody(c.Binding.AnswerPart(wire))
 		if err != nil {
-			return text{}, "", err
+			return Text{}, "", err
 		}
-		return text{short: raw.data}, raw.contentTypeOrDefault(), nil
+		return Text{Short: raw.Data}, raw.ContentTypeOrDefault(), nil
 	case c.binaryAnswer && a.binary:
-		return text{short: c.binding.answerPart(wire)}, c.binaryType, nil
+		return Text{Short: c.Binding.AnswerPart(wire)}, c.binaryType, nil
 	}
-	if c.scratch, body.long, err = c.binding.convert(c.scratch[:0], wire); err != nil {
-		return text{}, "", brokenAnswer(c.binding.Method, "the backend's answer", err)
+	if c.Scratch, body.Long, err = c.Binding.Convert(c.Scratch[:0], wire); err != nil {
+		return Text{}, "", BrokenAnswer(c.Binding.Method, "the backend's answer", err)
 	}
-	body.short = c.scratch
-	return body, contentTypeJSON, nil
+	body.Short = c.Scratch
+	return body, ContentTypeJSON, nil
 }
 
-// answerPart returns the message that the answer is: of a reply, or of its field
+// AnswerPart returns the message that the answer is: of a reply, or of its field
 // response_body.
-func (b *Binding) answerPart(wire []byte) []byte {
+func (b *Binding) AnswerPart(wire []byte) []byte {
 	if field := b.answer.field; field != nil {
 		return submessage(wire, field.Descriptor().Number())
 	}
@@ -122,56 +126,56 @@ func (c *restUnary) Unblock() {}
 
 // Finish implements proxy.Downstream.
 func (c *restUnary) Finish(err error, trailer metadata.MD) int {
-	c.takeTrailer(trailer)
+	c.TakeTrailer(trailer)
 	var httpStatus int
 	switch {
 	case err != nil:
-		httpStatus = c.writeError(err)
+		httpStatus = c.WriteError(err)
 	default:
 		httpStatus = http.StatusOK
 		if c.statusCode != 0 {
 			httpStatus = c.statusCode
 		}
-		c.writeText(httpStatus, c.contentType, &c.body)
+		c.WriteText(httpStatus, c.contentType, &c.body)
 	}
-	c.sendTrailer(trailer)
+	c.SendTrailer(trailer)
 	c.reply.Free()
-	c.release()
-	body := c.restCall
-	*c = restUnary{restCall: body}
+	c.Release()
+	body := c.Call
+	*c = restUnary{Call: body}
 	restUnaries.Put(c)
 	return httpStatus
 }
 
-// write sends a whole answer.
-func (c *restCall) write(httpStatus int, contentType string, body []byte) {
-	c.writeText(httpStatus, contentType, &text{short: body})
+// WriteBytes sends a whole answer.
+func (c *Call) WriteBytes(httpStatus int, contentType string, body []byte) {
+	c.WriteText(httpStatus, contentType, &Text{Short: body})
 }
 
-// writeText is write for an answer that may be long.
-func (c *restCall) writeText(httpStatus int, contentType string, body *text) {
-	size := body.size()
-	h := c.x.Header()
-	c.x.Announce()
+// WriteText is write for an answer that may be long.
+func (c *Call) WriteText(httpStatus int, contentType string, body *Text) {
+	size := body.Size()
+	h := c.X.Header()
+	c.X.Announce()
 	if httpStatus == http.StatusNoContent || httpStatus == http.StatusNotModified {
-		c.x.WriteHeader(httpStatus)
+		c.X.WriteHeader(httpStatus)
 		return
 	}
-	setContentType(h, contentType)
-	if size >= largeAnswer || size >= longAnswer && c.x.Multiplexed() {
-		err := c.x.SetWriteDeadline(time.Now().Add(writeTimeout + time.Duration(size>>16)*time.Second))
-		if err == nil && c.x.HTTP1() { // over HTTP/2 it is the stream's, whose last bytes the server writes later
-			defer func() { _ = c.x.SetWriteDeadline(time.Time{}) }()
+	SetContentType(h, contentType)
+	if size >= largeAnswer || size >= exchange.LongAnswer && c.X.Multiplexed() {
+		err := c.X.SetWriteDeadline(time.Now().Add(exchange.WriteTimeout + time.Duration(size>>16)*time.Second))
+		if err == nil && c.X.HTTP1() { // over HTTP/2 it is the stream's, whose last bytes the server writes later
+			defer func() { _ = c.X.SetWriteDeadline(time.Time{}) }()
 		}
 	}
-	if size >= minCompressed && h["Content-Encoding"] == nil {
-		addVary(h, "Accept-Encoding")
-		if encoding := acceptedEncoding(c.x.R.Header); encoding != nil {
-			h["Content-Encoding"] = encoding.header
-			c.x.WriteHeader(httpStatus)
-			if c.x.R.Method != http.MethodHead {
+	if size >= compression.MinSize && h["Content-Encoding"] == nil {
+		field.AddVary(h, "Accept-Encoding")
+		if encoding := compression.Accepted(c.X.R.Header); encoding != nil {
+			h["Content-Encoding"] = encoding.Header
+			c.X.WriteHeader(httpStatus)
+			if c.X.R.Method != http.MethodHead {
 				// An error means that the client is gone; nobody is left to tell.
-				_ = body.compress(encoding, &c.x)
+				_ = body.Compress(encoding, &c.X)
 			}
 			return
 		}
@@ -180,12 +184,12 @@ func (c *restCall) writeText(httpStatus int, contentType string, body *text) {
 		h["Content-Length"] = []string{strconv.Itoa(size)}
 	}
 	if httpStatus != http.StatusOK {
-		c.x.WriteHeader(httpStatus)
+		c.X.WriteHeader(httpStatus)
 	}
-	if c.x.R.Method == http.MethodHead && body.long != nil {
+	if c.X.R.Method == http.MethodHead && body.Long != nil {
 		return
 	}
-	_ = body.writeTo(&c.x) // an error means that the client is gone
+	_ = body.CopyTo(&c.X) // an error means that the client is gone
 }
 
 // largeAnswer is what a connection may not take at once, in bytes; the client of
@@ -193,38 +197,38 @@ func (c *restCall) writeText(httpStatus int, contentType string, body *text) {
 // HTTP/2, where the client says how much is taken, longAnswer is enough for that.
 const largeAnswer = 256 << 10
 
-// writeError sends an error as a google.rpc.Status.
-func (c *restCall) writeError(err error) int {
-	m := c.binding.Method
-	st, httpStatus := statusOf(err, m.Settings.Status)
-	if m.Settings.StatusHeaders && !ownError(err) {
+// WriteError sends an error as a google.rpc.Status.
+func (c *Call) WriteError(err error) int {
+	m := c.Binding.Method
+	st, httpStatus := rpcerror.Of(err, m.Settings.Status)
+	if m.Settings.StatusHeaders && !OwnError(err) {
 		return c.writeStatusHeaders(httpStatus, st)
 	}
-	c.scratch = appendStatus(c.scratch[:0], m.errors, st)
+	c.Scratch = rpcerror.AppendJSON(c.Scratch[:0], m.Errors, st)
 	if httpStatus < 200 {
 		httpStatus = http.StatusInternalServerError
 	}
-	c.write(httpStatus, contentTypeJSON, c.scratch)
+	c.WriteBytes(httpStatus, ContentTypeJSON, c.Scratch)
 	return httpStatus
 }
 
 // writeStatusHeaders sends an error as headers without a body, as Envoy does. It
 // passes on what the service sent, whose media type is gRPC's.
-func (c *restCall) writeStatusHeaders(httpStatus int, st *status.Status) int {
-	httpStatus = errorStatus(httpStatus, st.Code())
-	h := c.x.Header()
-	setStatus(h, st)
+func (c *Call) writeStatusHeaders(httpStatus int, st *status.Status) int {
+	httpStatus = rpcerror.ErrorStatus(httpStatus, st.Code())
+	h := c.X.Header()
+	rpcerror.SetStatus(h, st)
 	h["Content-Type"] = grpcType
-	c.x.Announce()
-	c.x.WriteHeader(httpStatus)
+	c.X.Announce()
+	c.X.WriteHeader(httpStatus)
 	return httpStatus
 }
 
 // grpcType is what Envoy calls an answer that has a status in its header.
 var grpcType = []string{"application/grpc"}
 
-// ownError reports whether the gateway itself says what is wrong with a request.
-func ownError(err error) bool {
-	var own *StatusError
+// OwnError reports whether the gateway itself says what is wrong with a request.
+func OwnError(err error) bool {
+	var own *rpcerror.StatusError
 	return errors.As(err, &own)
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
 
 // ClientTimeout returns the time that the client gives the call (Semantics 32),
@@ -40,8 +42,8 @@ func grpcTimeout(v string) (time.Duration, bool, error) {
 		digits, unit = v[:len(v)-1], timeoutUnits[v[len(v)-1]]
 	}
 	if unit == 0 || len(digits) > 8 || !allDigits(digits) {
-		return 0, false, badRequest(
-			"grpc-timeout %q: expected 1 to 8 digits and one of H M S m u n", clip(v))
+		return 0, false, rpcerror.BadRequest(
+			"grpc-timeout %q: expected 1 to 8 digits and one of H M S m u n", rpcerror.Clip(v))
 	}
 	n, _ := strconv.ParseInt(digits, 10, 64) // eight digits always fit
 	if n > int64(maxTimeout/unit) {
@@ -53,8 +55,8 @@ func grpcTimeout(v string) (time.Duration, bool, error) {
 // connectTimeout reads up to 10 digits of milliseconds (Connect protocol).
 func connectTimeout(v string) (time.Duration, bool, error) {
 	if len(v) > 10 || !allDigits(v) {
-		return 0, false, badRequest(
-			"Connect-Timeout-Ms %q: expected at most 10 digits", clip(v))
+		return 0, false, rpcerror.BadRequest(
+			"Connect-Timeout-Ms %q: expected at most 10 digits", rpcerror.Clip(v))
 	}
 	n, _ := strconv.ParseInt(v, 10, 64) // ten digits always fit
 	return time.Duration(n) * time.Millisecond, true, nil
@@ -64,8 +66,8 @@ func connectTimeout(v string) (time.Duration, bool, error) {
 func secondsTimeout(name, v string) (time.Duration, bool, error) {
 	seconds, err := strconv.ParseFloat(v, 64)
 	if err != nil || len(v) > 20 || !(seconds >= 0) || math.IsInf(seconds, 0) {
-		return 0, false, badRequest(
-			"%s %q: expected seconds, for example 2 or 0.5", name, clip(v))
+		return 0, false, rpcerror.BadRequest(
+			"%s %q: expected seconds, for example 2 or 0.5", name, rpcerror.Clip(v))
 	}
 	if seconds > maxTimeout.Seconds() {
 		return maxTimeout, true, nil

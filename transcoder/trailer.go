@@ -8,31 +8,31 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// takeTrailer is called with the trailing metadata before the header of an
+// TakeTrailer is called with the trailing metadata before the header of an
 // answer that is no stream: it goes into the header, or is announced there and
 // follows the body (sendTrailer), or is left out where the client does not take
 // trailers (RFC 9110, 6.5.1).
-func (c *restCall) takeTrailer(md metadata.MD) {
-	rules := c.binding.Method.Settings.Headers
+func (c *Call) TakeTrailer(md metadata.MD) {
+	rules := c.Binding.Method.Settings.Headers
 	if !rules.httpTrailers {
-		rules.Trailer(c.x.Header(), md)
+		rules.Trailer(c.X.Header(), md)
 		return
 	}
-	if len(md) == 0 || rules.trailerPrefix == "" || c.binding.Method.Shape.ServerStreams || !takesTrailers(c.x.R.Header) {
+	if len(md) == 0 || rules.trailerPrefix == "" || c.Binding.Method.Shape.ServerStreams || !takesTrailers(c.X.R.Header) {
 		return
 	}
 	c.lateTrailer = true
 	for name := range md {
 		if !neverCrosses(name) {
-			c.x.Header().Add("Trailer", textproto.CanonicalMIMEHeaderKey(rules.trailerPrefix+name))
+			c.X.Header().Add("Trailer", textproto.CanonicalMIMEHeaderKey(rules.trailerPrefix+name))
 		}
 	}
 }
 
-// sendTrailer writes what takeTrailer announced.
-func (c *restCall) sendTrailer(md metadata.MD) {
+// SendTrailer writes what takeTrailer announced.
+func (c *Call) SendTrailer(md metadata.MD) {
 	if c.lateTrailer {
-		c.binding.Method.Settings.Headers.Trailer(c.x.Header(), md)
+		c.Binding.Method.Settings.Headers.Trailer(c.X.Header(), md)
 	}
 }
 

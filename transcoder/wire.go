@@ -5,8 +5,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// appendSubmessage writes a whole message as a field of its parent.
-func appendSubmessage(dst []byte, field protoreflect.FieldDescriptor, message []byte) []byte {
+// AppendSubmessage writes a whole message as a field of its parent.
+func AppendSubmessage(dst []byte, field protoreflect.FieldDescriptor, message []byte) []byte {
 	if field.Kind() == protoreflect.GroupKind {
 		dst = protowire.AppendTag(dst, field.Number(), protowire.StartGroupType)
 		dst = append(dst, message...)
@@ -24,7 +24,7 @@ func appendMaskPaths(dst []byte, field protoreflect.FieldDescriptor, paths []str
 		mask = protowire.AppendTag(mask, pathsNumber, protowire.BytesType)
 		mask = protowire.AppendString(mask, p)
 	}
-	return appendSubmessage(dst, field, mask)
+	return AppendSubmessage(dst, field, mask)
 }
 
 // submessage returns a message field out of its parent's wire form; nil if it is

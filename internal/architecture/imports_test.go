@@ -32,6 +32,9 @@ type rule struct {
 var (
 	base  = []string{"proto/transom/v1", "internal/field", "internal/nearest", "internal/problem", "internal/rpccode"}
 	parts = slices.Concat(base, []string{"proxy/...", "internal/schema", "internal/httprule", "internal/config"})
+	// shared is what the edges of the transcoder have in common, besides its core.
+	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
+
 	edges = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "internal/observe"})
 )
 
@@ -54,21 +57,26 @@ var rules = map[string]rule{
 	"proxy/attempt":     {ours: []string{"proxy", "proxy/transport", "proxy/upstream"}, never: jsons, reason: "attempts stand between the relay and the upstream, and know bytes only"},
 	"proxy/transport":   {never: slices.Concat(jsons, []string{"net/http"}), reason: "one connection, for itself: it is tested and fuzzed frame by frame"},
 
-	"transcoder/jsonwire": {ours: base, never: []string{"net/http"}, reason: "a codec: messages in, messages out, for any edge"},
-	"transcoder/...":      {ours: slices.Concat(parts, []string{"transcoder/..."}), reason: "an edge must not know who may call it: policies hold for all edges alike"},
-	"policy":              {ours: parts, reason: "the contract knows no single policy, so that one more changes nothing in it"},
-	"policy/...":          {ours: slices.Concat(parts, []string{"policy", "policy/expr", "policy/store", "policy/auth"}), reason: "a policy must not know the client's protocol, for it holds for all alike, nor other policies, so that each stands and falls alone"},
-	"policy/store":        {ours: slices.Concat(base, []string{"policy"}), reason: "policies share it, so it knows none of them"},
-	"policy/expr":         {ours: slices.Concat(base, []string{"policy"}), reason: "policies share it, so it knows none of them"},
-	"policy/auth":         {ours: slices.Concat(base, []string{"policy", "policy/expr", "proxy"}), reason: "identities are the same whatever mechanism found them"},
-	"policy/auth/token":   {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/auth/token/..."}), reason: "a mechanism knows what all share, not the others"},
-	"policy/auth/session": {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/store"}), reason: "a mechanism knows what all share, not the others"},
-	"policy/auth/login":   {ours: slices.Concat(base, []string{"policy", "policy/expr", "policy/auth/..."}), reason: "it opens and ends what mechanisms look for, so it alone knows them"},
-	"policy/kinds":        {ours: []string{"policy/..."}, reason: "the one list of all policies"},
-	"events":              {ours: slices.Concat(parts, []string{"policy"}), reason: "the bus is for any caller; sinks are plugged in from above"},
-	"events/kafka":        {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
-	"events/nats":         {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
-	"internal/observe":    {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
+	"transcoder/jsonwire":    {ours: base, never: []string{"net/http"}, reason: "a codec: messages in, messages out, for any edge"},
+	"transcoder":             {ours: slices.Concat(parts, shared), reason: "the core maps HTTP to messages and back: it must not know which edges there are, nor who may call"},
+	"transcoder/...":         {ours: slices.Concat(parts, shared, []string{"transcoder"}), reason: "an edge knows what all edges share, no other edge, and not who may call it: policies hold for all edges alike"},
+	"transcoder/protocols":   {ours: slices.Concat(parts, []string{"transcoder/..."}), reason: "the one list of all protocols"},
+	"transcoder/exchange":    {ours: slices.Concat(base, []string{"transcoder/rpcerror"}), reason: "what a server does for an edge is the same for all edges"},
+	"transcoder/compression": {ours: slices.Concat(base, []string{"transcoder/rpcerror"}), reason: "bodies and messages are compressed alike"},
+	"transcoder/rpcerror":    {ours: slices.Concat(base, []string{"transcoder/jsonwire"}), reason: "every edge tells errors by it, so it knows none"},
+	"policy":                 {ours: parts, reason: "the contract knows no single policy, so that one more changes nothing in it"},
+	"policy/...":             {ours: slices.Concat(parts, []string{"policy", "policy/expr", "policy/store", "policy/auth"}), reason: "a policy must not know the client's protocol, for it holds for all alike, nor other policies, so that each stands and falls alone"},
+	"policy/store":           {ours: slices.Concat(base, []string{"policy"}), reason: "policies share it, so it knows none of them"},
+	"policy/expr":            {ours: slices.Concat(base, []string{"policy"}), reason: "policies share it, so it knows none of them"},
+	"policy/auth":            {ours: slices.Concat(base, []string{"policy", "policy/expr", "proxy"}), reason: "identities are the same whatever mechanism found them"},
+	"policy/auth/token":      {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/auth/token/..."}), reason: "a mechanism knows what all share, not the others"},
+	"policy/auth/session":    {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/store"}), reason: "a mechanism knows what all share, not the others"},
+	"policy/auth/login":      {ours: slices.Concat(base, []string{"policy", "policy/expr", "policy/auth/..."}), reason: "it opens and ends what mechanisms look for, so it alone knows them"},
+	"policy/kinds":           {ours: []string{"policy/..."}, reason: "the one list of all policies"},
+	"events":                 {ours: slices.Concat(parts, []string{"policy"}), reason: "the bus is for any caller; sinks are plugged in from above"},
+	"events/kafka":           {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
+	"events/nats":            {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
+	"internal/observe":       {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
 
 	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head"}), reason: "the assembly knows the parts, not who starts it"},
 	"internal/watch":           {ours: []string{"internal/gateway"}, reason: "it says that something changed, not what to do"},
@@ -217,6 +225,12 @@ func TestRulesAreToldApart(t *testing.T) {
 		{"transcoder", module + "/policy", false},
 		{"transcoder", module + "/transcoder/jsonwire", true},
 		{"transcoder/jsonwire", module + "/proxy", false},
+		{"transcoder", module + "/transcoder/envelope", false},
+		{"transcoder", module + "/transcoder/exchange", true},
+		{"transcoder/envelope", module + "/transcoder", true},
+		{"transcoder/envelope", module + "/transcoder/stream", false},
+		{"transcoder/websocket", module + "/policy", false},
+		{"transcoder/protocols", module + "/transcoder/websocket", true},
 		{"proxy", "encoding/json", false},
 		{"proxy", module + "/proto/transom/v1", false},
 		{"internal/httprule", "google.golang.org/protobuf/proto", false},

@@ -8,7 +8,7 @@ import (
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
-	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
 // call is the memory of one request; it is kept for the next one.
@@ -41,7 +41,7 @@ func (c *call) prepare(s *Snapshot, route *Route, w http.ResponseWriter, r *http
 	q.HTTP, q.Method, q.RPC, q.Route = r, m.Descriptor, m.RPC, route.template
 	q.ResponseHeader = w.Header()
 	q.Stream = !m.Shape.Unary()
-	q.WebSocket = c.match.protocol == transcoder.WebSocket
+	q.WebSocket = c.match.protocol == websocket.Protocol
 	q.Protocol = c.match.protocol.NameFor(route.Binding, r.Header)
 	c.findOrigin(s, r)
 	c.identify(r, w.Header())

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
 // deadline is when the call must have ended: the shorter of the client's time
@@ -40,7 +41,7 @@ func lateRefusal(ctx context.Context, err error) error {
 // bound makes the context of an admitted call; that of its admission has the
 // deadline already.
 func (g *Gateway) bound(ctx context.Context, m *Method, deadline time.Time, c *call) (context.Context, context.CancelFunc) {
-	if c.match.protocol == transcoder.WebSocket { // also of a unary method: it may wait for its message
+	if c.match.protocol == websocket.Protocol { // also of a unary method: it may wait for its message
 		// The edge says when the client is gone. Who closes the socket may reset the
 		// stream at once; the call ends in its own time all the same.
 		return c.boundStream(context.WithoutCancel(ctx), g.draining, deadline)

@@ -16,6 +16,8 @@ import (
 
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/exchange"
+	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
 // Verdict is what the gateway makes of a request.
@@ -64,7 +66,7 @@ func (g *Gateway) Explain(r *http.Request) Verdict {
 // drops reports whether the request has a body that is nothing to the route
 // (Semantics 311).
 func (r *Route) drops(request *http.Request, p *transcoder.Protocol) bool {
-	if p.RPC || p == transcoder.WebSocket || request.Body == nil || !r.Binding.DropsBody(request) {
+	if p.RPC || p == websocket.Protocol || request.Body == nil || !r.Binding.DropsBody(request) {
 		return false
 	}
 	body := bufio.NewReader(request.Body)
@@ -94,14 +96,14 @@ func (s *Snapshot) try(w *answerRecorder, route *Route, r *http.Request, c *call
 	c.set = m.set
 	c.prepare(s, route, w, r)
 	protocol := c.match.protocol
-	client := protocol.Open(route.Binding, transcoder.Exchange{W: w, R: r, Values: c.match.path.Values})
+	client := protocol.Open(route.Binding, exchange.Exchange{W: w, R: r, Values: c.match.path.Values})
 	if err == nil {
 		err = c.requestMetadata(s)
 	}
 	if err == nil {
 		_, err = m.deadline(r.Header)
 	}
-	if err != nil || protocol == transcoder.WebSocket {
+	if err != nil || protocol == websocket.Protocol {
 		if err != nil {
 			client.Finish(err, nil)
 		}

@@ -9,6 +9,9 @@ import (
 	"github.com/transom-gateway/transom/internal/http1head"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/envelope"
+	"github.com/transom-gateway/transom/transcoder/protocols"
+	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
 // match is what finding a route finds out.
@@ -25,7 +28,7 @@ func (m *match) reset() {
 // find returns the route of a request. An error beside a route is what the
 // route must refuse the request with; without one it is why there is none.
 func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
-	m.protocol = transcoder.Table.Detect(r)
+	m.protocol = protocols.Table.Detect(r)
 	if err := checkConnectionHeaders(r); err != nil {
 		return nil, err
 	}
@@ -33,14 +36,14 @@ func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
 	if route := s.findPath(r, path, m); route != nil {
 		return route, nil
 	}
-	if m.protocol == transcoder.ConnectGet && s.paths[path] != nil {
+	if m.protocol == envelope.ConnectGet && s.paths[path] != nil {
 		return nil, nil // the method is there, and not for GET
 	}
 	if m.protocol.RPC {
 		// gRPC's clients are told with status 200; Connect's read 404 as "unimplemented".
 		return nil, httpError(http.StatusNotFound, codes.Unimplemented, "unknown method "+clip(path))
 	}
-	if m.protocol == transcoder.WebSocket {
+	if m.protocol == websocket.Protocol {
 		return s.findWebSocket(path, m)
 	}
 	method := r.Method
@@ -62,7 +65,7 @@ func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
 		return nil, errBadEscape
 	}
 	if s.paths[path] != nil && r.Method != http.MethodOptions {
-		m.protocol = transcoder.Table.OfHeader(r.Header)
+		m.protocol = protocols.Table.OfHeader(r.Header)
 	}
 	return nil, nil
 }
@@ -73,7 +76,7 @@ func (s *Snapshot) findPath(r *http.Request, path string, m *match) *Route {
 	if route == nil {
 		return nil
 	}
-	protocol, ok := transcoder.Table.OnPath(route.Binding.Method, r, m.protocol)
+	protocol, ok := protocols.Table.OnPath(route.Binding.Method, r, m.protocol)
 	if !ok || s.rest.onlyRules && !m.protocol.RPC {
 		return nil
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/exchange"
 )
 
 // Options are what a Gateway needs.
@@ -66,8 +67,8 @@ type Gateway struct {
 
 	// inFlight counts the requests, for the end.
 	inFlight atomic.Int64
-	streams  atomic.Int64        // those of them that are streams
-	readings transcoder.Readings // of their bodies
+	streams  atomic.Int64      // those of them that are streams
+	readings exchange.Readings // of their bodies
 	grace    time.Duration
 
 	reload struct {

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/transom-gateway/transom/policy"
-	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
 // pageOrigin refuses WebSockets to the pages of other hosts. It stands in front of a
@@ -33,5 +33,5 @@ func (p pageOrigin) Admit(ctx context.Context, r *policy.Request) (context.Conte
 	if !r.WebSocket {
 		return ctx, nil, nil
 	}
-	return ctx, nil, transcoder.CheckOrigin(r.HTTP.Header, r.Host, p.allow)
+	return ctx, nil, websocket.CheckOrigin(r.HTTP.Header, r.Host, p.allow)
 }

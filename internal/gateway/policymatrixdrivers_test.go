@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/transom-gateway/transom/internal/gatewaytest"
-	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
 
 // dial connects a gRPC client to the gateway.
@@ -318,6 +318,6 @@ func doorWebSocket(path string, kind websocket.MessageType) func(*testing.T, *do
 // tableStatus is what a refusal's HTTP status must be; 413 and 431 say more
 // than the table does.
 func tableStatus(code codes.Code, status int) bool {
-	return transcoder.HTTPStatus(code) == status ||
+	return rpcerror.HTTPStatus(code) == status ||
 		code == codes.ResourceExhausted && (status == http.StatusRequestEntityTooLarge || status == http.StatusRequestHeaderFieldsTooLarge)
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/proxy"
-	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/protocols"
 )
 
 // Refuse answers a request whose head was bad, as any other that no route takes: in
@@ -26,7 +26,7 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, httpStatus int,
 	}
 	defer c.recycle()
 	w = c.size.begin(w, r)
-	c.match.protocol = transcoder.Table.OfHeader(r.Header)
+	c.match.protocol = protocols.Table.OfHeader(r.Header)
 	c.request.Route = snapshot.near(r, nil)
 	_ = snapshot.observe(w, r, c) // observers refuse nothing
 	err := httpError(httpStatus, refusalCode(httpStatus), message)
@@ -53,7 +53,7 @@ func (g *Gateway) answerWithout(w http.ResponseWriter, r *http.Request, httpStat
 	if httpStatus == http.StatusServiceUnavailable {
 		code = codes.Unavailable
 	}
-	g.errors.Write(w, r, transcoder.Table.OfHeader(r.Header), httpError(httpStatus, code, message))
+	g.errors.Write(w, r, protocols.Table.OfHeader(r.Header), httpError(httpStatus, code, message))
 }
 
 // refusalCode is the code of a bad head.

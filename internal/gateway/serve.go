@@ -7,7 +7,7 @@ import (
 
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
-	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/exchange"
 )
 
 // ServeHTTP implements http.Handler.
@@ -44,7 +44,7 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	}
 	c.set = m.set
 	c.prepare(s, route, w, r)
-	x := transcoder.Exchange{W: w, R: r, Values: c.match.path.Values, Readings: &g.readings}
+	x := exchange.Exchange{W: w, R: r, Values: c.match.path.Values, Readings: &g.readings}
 	if m.changesHeader {
 		x.BeforeHeader = c.beforeHeader
 	}

@@ -1,0 +1,57 @@
+package field
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// First returns the first value of a canonical header name.
+func First(h http.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// HasToken reports whether a comma-separated header has the item, in any case.
+func HasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(item), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// AcceptItem splits one item of an Accept header into its media type and its
+// weight.
+func AcceptItem(item string) (media string, q float64) {
+	media, parameters, _ := strings.Cut(item, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	q = 1
+	for p := range strings.SplitSeq(parameters, ";") {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(p), "q="); ok {
+			parsed, err := strconv.ParseFloat(v, 64)
+			if err != nil || !(parsed >= 0 && parsed <= 1) {
+				return media, 0
+			}
+			q = parsed
+		}
+	}
+	return media, q
+}
+
+// AddVary adds a name to Vary, once.
+func AddVary(h http.Header, name string) {
+	for _, line := range h["Vary"] {
+		for item := range strings.SplitSeq(line, ",") {
+			if item = strings.TrimSpace(item); item == "*" || strings.EqualFold(item, name) {
+				return
+			}
+		}
+	}
+	h["Vary"] = append(h["Vary"], name)
+}

@@ -1,0 +1,19 @@
+package exchange
+
+import (
+	"net/http"
+)
+
+// Exchange is one HTTP request on its way through an edge.
+type Exchange struct {
+	// W and R are the server's.
+	W http.ResponseWriter
+	R *http.Request
+	// Values are what the path's variables bind, in the template's order, decoded.
+	Values []string
+	// BeforeHeader is called once, just before the answer's header is written,
+	// and may change it. Nil for nothing to do.
+	BeforeHeader func(http.Header)
+	// Readings are the gateway's. Nil for a gateway of this one request.
+	Readings *Readings
+}

@@ -1,0 +1,84 @@
+package exchange
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"time"
+)
+
+// What follows is all that the edges know of net/http's peculiarities. Whoever
+// serves by something else writes a ResponseWriter with the methods that
+// http.ResponseController looks for.
+
+// Header is the header of the answer, until it is written.
+func (x *Exchange) Header() http.Header { return x.W.Header() }
+
+// Announce calls BeforeHeader, if there is one.
+func (x *Exchange) Announce() {
+	if x.BeforeHeader != nil {
+		x.BeforeHeader(x.W.Header())
+	}
+}
+
+// WriteHeader writes the header of the answer.
+func (x *Exchange) WriteHeader(httpStatus int) { x.W.WriteHeader(httpStatus) }
+
+// Write implements io.Writer: it writes a piece of the answer's body.
+func (x *Exchange) Write(p []byte) (int, error) { return x.W.Write(p) }
+
+// Flush sends the client what was written.
+func (x *Exchange) Flush() error { return http.NewResponseController(x.W).Flush() }
+
+// HTTP1 reports whether the request came over HTTP/1.0 or HTTP/1.1, whose connection
+// carries one request after the other: what is left of the body stands before the next.
+func (x *Exchange) HTTP1() bool { return x.R.ProtoMajor == 1 }
+
+// HTTP10 reports whether the request came over a version of HTTP before 1.1.
+func (x *Exchange) HTTP10() bool { return !x.R.ProtoAtLeast(1, 1) }
+
+// Multiplexed reports whether the request is one stream of many on its connection, as in
+// HTTP/2: deadlines then are the stream's, and one that passes resets it.
+func (x *Exchange) Multiplexed() bool { return x.R.ProtoMajor > 1 }
+
+// NoBody reports whether the request is known to have no body.
+func (x *Exchange) NoBody() bool { return x.R.Body == nil || x.R.Body == http.NoBody }
+
+// CloseConnection has the server close the connection of HTTP/1 behind the answer. It is
+// called before the header is written.
+func (x *Exchange) CloseConnection() { x.W.Header()["Connection"] = []string{"close"} }
+
+// FullDuplex lets an answer over HTTP/1.1 begin before the request has ended. It reports
+// whether it can; otherwise the answer waits for the whole body.
+func (x *Exchange) FullDuplex() bool {
+	return http.NewResponseController(x.W).EnableFullDuplex() == nil
+}
+
+// SetReadDeadline bounds the reading of the request's body. Only recorders do not support
+// it, which do not block.
+func (x *Exchange) SetReadDeadline(t time.Time) error {
+	return http.NewResponseController(x.W).SetReadDeadline(t)
+}
+
+// InterruptRead makes a read of the body that waits fail, and all that follow. It may be
+// called beside them.
+func (x *Exchange) InterruptRead() { _ = x.SetReadDeadline(time.Unix(1, 0)) }
+
+// SetWriteDeadline bounds the writing of the answer; zero takes the bound off. Where it
+// is not supported, the server's own holds.
+func (x *Exchange) SetWriteDeadline(t time.Time) error {
+	return http.NewResponseController(x.W).SetWriteDeadline(t)
+}
+
+// InterruptWrite makes a write that waits for the client fail, and all that follow. It
+// may be called beside them.
+func (x *Exchange) InterruptWrite() { _ = x.SetWriteDeadline(time.Unix(1, 0)) }
+
+// Hijack takes the connection over from the server.
+func (x *Exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(x.W).Hijack()
+}
+
+// TrailerPrefix stands before the names, in the answer's header, of what follows the body
+// as its trailer.
+const TrailerPrefix = http.TrailerPrefix

@@ -1,0 +1,5 @@
+// Package websocket has the edge of calls over a WebSocket: a frame is a message. The
+// frames are the library's to read and write; what they may cost is watched here.
+//
+//	client := websocket.Protocol.Open(binding, x)
+package websocket
