@@ -60,7 +60,7 @@ func (b *Binding) String() string { return b.rule }
 type Body struct {
 	// Kind is how the body maps to the message.
 	Kind BodyKind
-	// Field is the field it maps to, for bodyField.
+	// Field is the field it maps to, for BodyField.
 	Field *jsonwire.Field
 	// Raw: the body is a google.api.HttpBody and taken as bytes.
 	Raw bool
@@ -71,8 +71,10 @@ type Body struct {
 	plan *jsonwire.Plan
 }
 
+// BodyKind is how a body maps to the request message.
 type BodyKind uint8
 
+// The kinds: no body, the whole message, one field of it.
 const (
 	BodyNone BodyKind = iota
 	bodyAll

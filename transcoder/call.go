@@ -25,6 +25,7 @@ type Call struct {
 	lateTrailer  bool      // trailing metadata follows the body
 }
 
+// Begin prepares for an exchange on a binding.
 func (c *Call) Begin(b *Binding, x exchange.Exchange) {
 	c.Binding, c.Body, c.X = b, &b.Body, x
 	c.binaryAnswer, c.binaryType = wantsBinary(x.R.Header)

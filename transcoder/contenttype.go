@@ -11,15 +11,17 @@ import (
 	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
 
+// Content types.
 const (
 	ContentTypeJSON   = "application/json"
 	contentTypeForm   = "application/x-www-form-urlencoded"
 	ContentTypeBinary = "application/octet-stream"
 )
 
-// Header values that are set again and again, so that they are not allocated.
+// JSONHeader is the header value of JSON, which is set again and again.
 var JSONHeader = []string{ContentTypeJSON}
 
+// SetContentType sets a Content-Type.
 func SetContentType(h http.Header, contentType string) {
 	if contentType == ContentTypeJSON {
 		h["Content-Type"] = JSONHeader
@@ -56,6 +58,7 @@ func IsForm(h http.Header) bool { return mediaType(h) == contentTypeForm }
 // BodyFormat is how a request's body is written.
 type BodyFormat uint8
 
+// The formats.
 const (
 	FormatJSON BodyFormat = iota
 	FormatForm

@@ -18,6 +18,7 @@ type HTTPBody struct {
 	Data        []byte
 }
 
+// ContentTypeOrDefault is the content type, that of bytes where the message has none.
 func (b HTTPBody) ContentTypeOrDefault() string {
 	if b.contentType == "" {
 		return ContentTypeBinary

@@ -128,7 +128,7 @@ func (c *Call) appendBody() error {
 	return nil
 }
 
-// BodyFormat is formatOf; what is unknown is JSON where the settings say so.
+// BodyFormat is FormatOf; what is unknown is JSON where the settings say so.
 func (c *Call) BodyFormat() (BodyFormat, error) {
 	format, err := FormatOf(c.X.R.Header)
 	if err != nil && c.Binding.Method.Settings.AnyContentType {

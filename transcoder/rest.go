@@ -193,8 +193,8 @@ func (c *Call) WriteText(httpStatus int, contentType string, body *Text) {
 }
 
 // largeAnswer is what a connection may not take at once, in bytes; the client of
-// such an answer has writeTimeout, and a second for each 64 KiB, to read it. Over
-// HTTP/2, where the client says how much is taken, longAnswer is enough for that.
+// such an answer has exchange.WriteTimeout, and a second for each 64 KiB, to read it. Over
+// HTTP/2, where the client says how much is taken, exchange.LongAnswer is enough for that.
 const largeAnswer = 256 << 10
 
 // WriteError sends an error as a google.rpc.Status.

@@ -1,16 +1,14 @@
 package transcoder
 
 import (
-	"net/http"
 	"net/textproto"
-	"strings"
 
 	"google.golang.org/grpc/metadata"
 )
 
 // TakeTrailer is called with the trailing metadata before the header of an
 // answer that is no stream: it goes into the header, or is announced there and
-// follows the body (sendTrailer), or is left out where the client does not take
+// follows the body (SendTrailer), or is left out where the client does not take
 // trailers (RFC 9110, 6.5.1).
 func (c *Call) TakeTrailer(md metadata.MD) {
 	rules := c.Binding.Method.Settings.Headers
@@ -18,7 +16,7 @@ func (c *Call) TakeTrailer(md metadata.MD) {
 		rules.Trailer(c.X.Header(), md)
 		return
 	}
-	if len(md) == 0 || rules.trailerPrefix == "" || c.Binding.Method.Shape.ServerStreams || !takesTrailers(c.X.R.Header) {
+	if len(md) == 0 || rules.trailerPrefix == "" || c.Binding.Method.Shape.ServerStreams || !c.X.TakesTrailers() {
 		return
 	}
 	c.lateTrailer = true
@@ -29,22 +27,9 @@ func (c *Call) TakeTrailer(md metadata.MD) {
 	}
 }
 
-// SendTrailer writes what takeTrailer announced.
+// SendTrailer writes what TakeTrailer announced.
 func (c *Call) SendTrailer(md metadata.MD) {
 	if c.lateTrailer {
 		c.Binding.Method.Settings.Headers.Trailer(c.X.Header(), md)
 	}
-}
-
-// takesTrailers reports whether a client sent TE: trailers.
-func takesTrailers(h http.Header) bool {
-	for _, line := range h["Te"] {
-		for item := range strings.SplitSeq(line, ",") {
-			name, _, _ := strings.Cut(item, ";")
-			if strings.EqualFold(strings.TrimSpace(name), "trailers") {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -26,9 +26,10 @@ type Encoding struct {
 	// Whole: only what has come whole is decompressed, as the decompressor allocates
 	// by what the client says, not by what it sends.
 	Whole   bool
-	writers sync.Pool // of resettableWriter
+	writers sync.Pool // of Writer
 }
 
+// Writer compresses. One is used again and again.
 type Writer interface {
 	io.WriteCloser
 	Flush() error
@@ -100,6 +101,7 @@ func (e *Encoding) Writer(w io.Writer) Writer {
 	return z
 }
 
+// Put takes back what Writer lent.
 func (e *Encoding) Put(z Writer) {
 	z.Reset(io.Discard)
 	e.writers.Put(z)

@@ -23,9 +23,10 @@ const (
 )
 
 var (
+	// AcceptedBodies names them in a header, for a body that comes whole.
 	AcceptedBodies  = []string{"gzip, zstd, br"}
 	acceptedStreams = []string{"gzip, zstd"}
-	// gRPC's lists have the encoding that is none.
+	// AcceptedMessages names them as gRPC does, whose lists have the encoding that is none.
 	AcceptedMessages = []string{"identity,gzip,zstd,br"}
 )
 

@@ -285,11 +285,11 @@ func (e *envelopeReader) readError(err error) error {
 
 func (e *envelopeReader) bodyError(err error) error {
 	var own *rpcerror.StatusError
-	var maxBytes *http.MaxBytesError
+	limit, bounded := exchange.ServerLimit(err)
 	switch {
-	case errors.As(err, &maxBytes):
+	case bounded:
 		return rpcerror.New(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
-			"the body is larger than %d bytes", maxBytes.Limit)
+			"the body is larger than %d bytes", limit)
 	case errors.As(err, &own):
 		return err
 	case errors.Is(err, errBadBase64):

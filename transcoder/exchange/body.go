@@ -29,12 +29,14 @@ type Body struct {
 	interrupted atomic.Bool // a Read may have been broken off
 }
 
+// NewBody is the body of the exchange's request as it is now.
 func NewBody(x *Exchange) *Body {
 	d := &Body{body: x.R.Body, x: x}
 	d.done.Store(x.NoBody())
 	return d
 }
 
+// ErrUnblocked ends the reading of a call that is over.
 var ErrUnblocked = status.Error(codes.Canceled, "the call has ended")
 
 // Read implements io.Reader.
@@ -62,7 +64,7 @@ func (d *Body) Unblock() {
 	if d.done.Load() || !d.reading.Load() {
 		return
 	}
-	// Beside the end of the body: see closeAfter.
+	// Beside the end of the body: see CloseAfter.
 	d.interrupted.Store(true)
 	if !d.done.Load() {
 		d.x.InterruptRead()

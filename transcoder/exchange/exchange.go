@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"net/http"
+	"strings"
 )
 
 // Exchange is one HTTP request on its way through an edge.
@@ -16,4 +17,17 @@ type Exchange struct {
 	BeforeHeader func(http.Header)
 	// Readings are the gateway's. Nil for a gateway of this one request.
 	Readings *Readings
+}
+
+// TakesTrailers reports whether the client said TE: trailers (RFC 9110, 10.1.4).
+func (x *Exchange) TakesTrailers() bool {
+	for _, line := range x.R.Header["Te"] {
+		for item := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(item, ";")
+			if strings.EqualFold(strings.TrimSpace(name), "trailers") {
+				return true
+			}
+		}
+	}
+	return false
 }

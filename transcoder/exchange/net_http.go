@@ -2,8 +2,10 @@ package exchange
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -82,3 +84,26 @@ func (x *Exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // TrailerPrefix stands before the names, in the answer's header, of what follows the body
 // as its trailer.
 const TrailerPrefix = http.TrailerPrefix
+
+// ServerLimit reports whether a body could not be read as it is larger than the server
+// lets through, which is the limit in bytes.
+func ServerLimit(err error) (limit int64, ok bool) {
+	var maxBytes *http.MaxBytesError
+	if errors.As(err, &maxBytes) {
+		return maxBytes.Limit, true
+	}
+	return 0, false
+}
+
+// Misframed is what the client is told whose body IsMisframed.
+const Misframed = "the body is not framed as HTTP wants: not as long as its Content-Length, or chunked wrongly"
+
+// IsMisframed reports whether what arrived of a body is not what its framing says.
+// net/http has no types for that, only words: two for a length over HTTP/2, some
+// seven for chunks and trailers.
+func IsMisframed(err error) bool {
+	text := err.Error()
+	return strings.HasPrefix(text, "request declared a Content-Length of ") ||
+		strings.HasPrefix(text, "sender tried to send more than declared Content-Length of ") ||
+		strings.Contains(text, "chunk") || strings.Contains(text, "trailer") || errors.Is(err, http.ErrLineTooLong)
+}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -27,7 +26,7 @@ func Keep(b []byte) []byte {
 // SmallMessage is the memory for a small message, in bytes.
 const SmallMessage = 512
 
-// ErrTooLarge is returned by appendAll and by the guard of a WebSocket's frames.
+// ErrTooLarge is returned by AppendAll and by the guard of a WebSocket's frames.
 var ErrTooLarge = errors.New("too large")
 
 // AppendAll reads r to its end, at most limit bytes. expected is a hint of how
@@ -58,6 +57,7 @@ func AppendAll(dst []byte, r io.Reader, limit, expected int64) ([]byte, error) {
 	}
 }
 
+// TooLarge is the error of a body that is larger than limit, in bytes.
 func TooLarge(limit int64) error {
 	return rpcerror.New(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
 		"the body is larger than %d bytes", limit)
@@ -69,11 +69,11 @@ func BodyError(err error, limit int64) error {
 		return nil
 	}
 	var own *rpcerror.StatusError
-	var maxBytes *http.MaxBytesError
+	_, bounded := ServerLimit(err)
 	switch {
 	case errors.As(err, &own):
 		return err
-	case errors.Is(err, ErrTooLarge), errors.As(err, &maxBytes):
+	case errors.Is(err, ErrTooLarge), bounded:
 		return TooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return status.Error(codes.DeadlineExceeded, "the body did not arrive in time")
@@ -83,16 +83,4 @@ func BodyError(err error, limit int64) error {
 		return rpcerror.BadRequest(Misframed)
 	}
 	return status.Error(codes.Canceled, "the client went away while its body was read")
-}
-
-const Misframed = "the body is not framed as HTTP wants: not as long as its Content-Length, or chunked wrongly"
-
-// IsMisframed reports whether what arrived of a body is not what its framing says.
-// net/http has no types for that, only words: two for a length over HTTP/2, some
-// seven for chunks and trailers.
-func IsMisframed(err error) bool {
-	text := err.Error()
-	return strings.HasPrefix(text, "request declared a Content-Length of ") ||
-		strings.HasPrefix(text, "sender tried to send more than declared Content-Length of ") ||
-		strings.Contains(text, "chunk") || strings.Contains(text, "trailer") || errors.Is(err, http.ErrLineTooLong)
 }

@@ -21,7 +21,7 @@ const (
 var errLate = status.Error(codes.DeadlineExceeded, "the body did not arrive in time")
 
 // Readings watches the reading of the bodies of one gateway's unary requests, for
-// those that take longer than bodyTimeout, or than the call may, or that still go on
+// those that take longer than BodyTimeout, or than the call may, or that still go on
 // when the gateway ends its calls (Semantics 311, 320). Looking from time to time costs a
 // request less than a read deadline, which over HTTP/2 is two messages to the
 // connection's own goroutine, and than waiting for its context, and nothing where the

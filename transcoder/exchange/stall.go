@@ -36,6 +36,7 @@ func (w *StallWatch) Begin() time.Time {
 	return now
 }
 
+// End is called behind the write.
 func (w *StallWatch) End() { w.since.Store(0) }
 
 // Stalled reports whether a write has been waiting for as long as d.

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// The headers, and trailers, in which gRPC has a status.
 const (
 	StatusHeader  = "Grpc-Status"
 	MessageHeader = "Grpc-Message"

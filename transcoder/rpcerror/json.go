@@ -14,6 +14,8 @@ import (
 // short, but their JSON may be many times as long.
 const MaxJSON = 1 << 20
 
+// AppendDetails writes a status as the JSON of google.rpc.Status by its plan; the error
+// is that of a detail that has no such form.
 func AppendDetails(dst []byte, plan *jsonwire.Plan, message *spb.Status, o jsonwire.Output) ([]byte, error) {
 	wire, err := proto.Marshal(message)
 	if err != nil {
@@ -48,4 +50,5 @@ func AppendJSON(dst []byte, plan *jsonwire.Plan, st *status.Status) []byte {
 	return out
 }
 
+// ValidUTF8 puts U+FFFD in place of what is no UTF-8.
 func ValidUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

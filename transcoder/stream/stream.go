@@ -16,7 +16,7 @@ import (
 )
 
 // restStream is the edge of a streaming RPC called over plain HTTP. What it
-// reads is in streamrequest.go, what it writes in streamanswer.go.
+// reads is in request.go, what it writes in answer.go.
 type restStream struct {
 	transcoder.Call
 	format streamFormat

@@ -17,7 +17,7 @@ import (
 	"github.com/transom-gateway/transom/transcoder/exchange"
 )
 
-// watching opens a WatchBooks stream on a fakeWriter and takes its request.
+// watching opens a WatchBooks stream on an answer.Writer and takes its request.
 func watching(t *testing.T, accept string) (proxy.Downstream, *answer.Writer) {
 	t.Helper()
 	w := answer.NewWriter()

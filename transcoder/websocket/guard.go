@@ -46,7 +46,7 @@ func guardFrames(conn net.Conn, rw *bufio.ReadWriter, limit int64, dropping func
 	return g
 }
 
-// Read implements io.Reader. A message too large is errTooLarge, once, between
+// Read implements io.Reader. A message too large is exchange.ErrTooLarge, once, between
 // the header of a frame and its payload; reading may go on.
 func (g *frameGuard) Read(p []byte) (int, error) {
 	switch {

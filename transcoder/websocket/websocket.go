@@ -38,7 +38,7 @@ const (
 
 // webSocket is the edge of an RPC called over a WebSocket (Semantics 38): a text
 // frame is one JSON message, a binary frame one protobuf message. What it reads
-// is in websocketread.go.
+// is in read.go.
 type webSocket struct {
 	transcoder.Call
 

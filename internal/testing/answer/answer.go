@@ -24,20 +24,24 @@ type Writer struct {
 	ReadDone  bool
 }
 
+// NewWriter makes a Writer that holds nothing back.
 func NewWriter() *Writer {
 	w := &Writer{header: http.Header{}}
 	w.Changed = sync.NewCond(&w.Mutex)
 	return w
 }
 
+// Header implements http.ResponseWriter.
 func (w *Writer) Header() http.Header { return w.header }
 
+// WriteHeader implements http.ResponseWriter.
 func (w *Writer) WriteHeader(code int) {
 	w.Mutex.Lock()
 	defer w.Mutex.Unlock()
 	w.Status = code
 }
 
+// Write implements http.ResponseWriter.
 func (w *Writer) Write(b []byte) (int, error) {
 	w.Mutex.Lock()
 	defer w.Mutex.Unlock()
@@ -50,6 +54,7 @@ func (w *Writer) Write(b []byte) (int, error) {
 	return w.Body.Write(b)
 }
 
+// FlushError is what http.ResponseController calls.
 func (w *Writer) FlushError() error {
 	w.Mutex.Lock()
 	defer w.Mutex.Unlock()
@@ -57,6 +62,7 @@ func (w *Writer) FlushError() error {
 	return nil
 }
 
+// SetWriteDeadline is what http.ResponseController calls.
 func (w *Writer) SetWriteDeadline(t time.Time) error {
 	w.Mutex.Lock()
 	defer w.Mutex.Unlock()
@@ -66,6 +72,7 @@ func (w *Writer) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
+// SetReadDeadline is what http.ResponseController calls.
 func (w *Writer) SetReadDeadline(time.Time) error {
 	w.ReadDone = true
 	return nil
