@@ -19,6 +19,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/proxy/attempt"
+	"github.com/transom-gateway/transom/proxy/grpcgo"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
@@ -45,6 +46,14 @@ func TestGRPCInterop(t *testing.T) {
 			}
 			t.Cleanup(conn.Release)
 			runGRPCInterop(t, attempt.NewClient(conn))
+			t.Run("by grpc-go's client", func(t *testing.T) {
+				conn, err := grpcgo.NewPool(slog.New(slog.DiscardHandler)).Get(upstream.Target{Address: target})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(conn.Release)
+				runGRPCInterop(t, attempt.NewClientOf(conn, conn.Backend(attempt.MaxOwnMessage)))
+			})
 		})
 	}
 }

@@ -55,6 +55,7 @@ var rules = map[string]rule{
 	"proxy":             {ours: []string{"proxy/transport"}, never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
 	"proxy/upstream":    {ours: []string{"proxy", "proxy/transport", "internal/tlsfiles"}, never: jsons, reason: "a choice among addresses knows neither the call's method nor its messages"},
 	"proxy/attempt":     {ours: []string{"proxy", "proxy/transport", "proxy/upstream"}, never: jsons, reason: "attempts stand between the relay and the upstream, and know bytes only"},
+	"proxy/grpcgo":      {ours: []string{"proxy", "proxy/transport", "proxy/upstream", "proxy/attempt"}, never: jsons, reason: "another client of gRPC stands where attempts and upstreams do"},
 	"proxy/transport":   {never: slices.Concat(jsons, []string{"net/http"}), reason: "one connection, for itself: it is tested and fuzzed frame by frame"},
 
 	"transcoder/jsonwire":    {ours: base, never: []string{"net/http"}, reason: "a codec: messages in, messages out, for any edge"},

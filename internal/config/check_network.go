@@ -117,10 +117,23 @@ func (c *checker) service(path, pattern string, seen map[string]string) {
 	seen[pattern] = path
 }
 
+// grpcGo refuses what grpc-go's client has not.
+func (c *checker) grpcGo(path string, g *transomv1.GrpcUpstream) {
+	if g.Connections > 1 {
+		c.fail(join(path, "connections"), "found %d, expected at most 1: the client GRPC_GO keeps one connection to each address", g.Connections)
+	}
+	if g.LoadBalancingPolicy == "random" {
+		c.fail(join(path, "load_balancing_policy"), `found "random", expected least_request, round_robin or pick_first: the client GRPC_GO has no other`)
+	}
+}
+
 func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
 	c.target(join(path, "target"), g.Target)
 	if g.Connections > maxConnections {
 		c.fail(join(path, "connections"), "found %d, expected at most %d", g.Connections, maxConnections)
+	}
+	if g.Client == transomv1.GrpcUpstream_GRPC_GO {
+		c.grpcGo(path, g)
 	}
 	c.positive(join(path, "keepalive"), g.Keepalive)
 	if d := g.ResolveInterval; d != nil && d.AsDuration() < time.Second {

@@ -17,7 +17,6 @@ import (
 	"github.com/transom-gateway/transom/policy/kinds"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
-	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
@@ -81,7 +80,7 @@ func (g *Gateway) newBuilder(file *config.File, from *sources) *builder {
 		gateway:  g,
 		sources:  from,
 		file:     file,
-		snapshot: &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]*upstream.Conn{}},
+		snapshot: &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]connection{}},
 		services: map[protoreflect.FullName]string{},
 		settings: newSettings(file, g.options.Telemetry.Log),
 	}

@@ -23,7 +23,6 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
-	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/exchange"
 )
@@ -53,7 +52,7 @@ type Options struct {
 type Gateway struct {
 	options Options
 	state   *policy.State
-	pool    *upstream.Pool
+	pool    pool
 	sources *sources
 	own     *services
 	errors  *transcoder.ErrorWriter // for as long as there is no snapshot
@@ -84,7 +83,7 @@ var _ http.Handler = (*Gateway)(nil)
 func New(o Options) *Gateway {
 	g := &Gateway{
 		options: o,
-		pool:    upstream.NewPool(o.Telemetry.Log),
+		pool:    newPool(o.Telemetry.Log),
 		sources: newSources(),
 		errors:  transcoder.NewErrorWriter(linkedPlans()),
 		grace:   graceOfVanished,

@@ -11,7 +11,6 @@ import (
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
-	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/transcoder"
 )
 
@@ -55,7 +54,7 @@ type Snapshot struct {
 	hidden map[protoreflect.FullName]bool // services and methods
 	// unready says why nothing can be served yet; "" where something can.
 	unready string
-	conns   map[string]*upstream.Conn // by upstream name
+	conns   map[string]connection // by upstream name
 
 	// refs counts the requests that use the snapshot and the gateway itself. At
 	// zero it is closed.

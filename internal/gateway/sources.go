@@ -17,7 +17,6 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/proxy/attempt"
-	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -58,7 +57,7 @@ func (s *sources) close() {
 
 // load reads all schema sources of a configuration. Those that are as they were
 // keep their registry and its plans.
-func (s *sources) load(ctx context.Context, file *config.File, conns map[string]*upstream.Conn) ([]*schema.Registry, Problems) {
+func (s *sources) load(ctx context.Context, file *config.File, conns map[string]connection) ([]*schema.Registry, Problems) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	opened, problems := s.open(file, conns)
@@ -109,7 +108,7 @@ type opened struct {
 
 // open makes the sources of a configuration. All folders are one, and what is named
 // twice is one.
-func (s *sources) open(file *config.File, conns map[string]*upstream.Conn) ([]*opened, Problems) {
+func (s *sources) open(file *config.File, conns map[string]connection) ([]*opened, Problems) {
 	var all []*opened
 	var problems Problems
 	for i, source := range file.Config.GetSchemas() {
@@ -322,7 +321,7 @@ var _ interface {
 	Advice() string
 } = attempt.Client{}
 
-func (s *sources) source(c *transomv1.SchemaSource, file *config.File, conns map[string]*upstream.Conn) (schema.Source, error) {
+func (s *sources) source(c *transomv1.SchemaSource, file *config.File, conns map[string]connection) (schema.Source, error) {
 	switch source := c.GetSource().(type) {
 	case *transomv1.SchemaSource_Directory:
 		return schema.Directory(inDirectory(file.Directory, source.Directory)), nil
@@ -334,12 +333,12 @@ func (s *sources) source(c *transomv1.SchemaSource, file *config.File, conns map
 		if conn == nil {
 			return nil, fmt.Errorf("reflection: there is no gRPC upstream %q", name)
 		}
-		key := name + " " + conn.Target().Address
+		key := fmt.Sprintf("%s %s %T", name, conn.Target().Address, conn)
 		if s.reflectors[key] == nil {
 			if file.Path == "" {
 				name = conn.Target().Address // who gave flags gave no name
 			}
-			s.reflectors[key] = schema.Reflection(name, attempt.NewClient(conn))
+			s.reflectors[key] = schema.Reflection(name, attempt.NewClientOf(conn, conn.Backend(attempt.MaxOwnMessage)))
 			s.reflectors[key].Await(s.patience)
 			s.reflectors[key].Send(s.metadata)
 		}

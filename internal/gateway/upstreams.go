@@ -15,7 +15,6 @@ import (
 	"github.com/transom-gateway/transom/internal/observe"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
-	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
@@ -29,7 +28,7 @@ type upstreams []namedUpstream
 type namedUpstream struct {
 	name     string
 	services []string
-	conn     *upstream.Conn // nil: there is none
+	conn     connection // nil: there is none
 }
 
 // connect opens the configuration's upstreams. Connections that are as they
@@ -41,7 +40,7 @@ func (b *builder) connect() {
 		if grpc == nil {
 			continue // config refuses the kinds that there are none of
 		}
-		conn, err := b.gateway.pool.Get(target(grpc, b.file.Directory))
+		conn, err := b.gateway.pool.get(grpc.GetClient(), target(grpc, b.file.Directory))
 		if err != nil {
 			b.refuse(fmt.Sprintf("upstreams.%s: %v", name, err), "upstreams", name)
 			continue
@@ -152,7 +151,7 @@ func (u namedUpstream) backend(maxResponse uint64) proxy.Backend {
 	if maxResponse == 0 {
 		maxResponse = defaultMaxResponse
 	}
-	return attempt.NewGRPC(u.conn, int(min(maxResponse, math.MaxInt32)))
+	return u.conn.Backend(int(min(maxResponse, math.MaxInt32)))
 }
 
 // noUpstream answers for methods of a gateway without any upstream, as `check`

@@ -65,8 +65,12 @@ func Start(t testing.TB, o Options) *Gateway {
 	}
 	g.Config = filepath.Join(filepath.Dir(g.Folder), "transom.yaml")
 	writeProtos(t, g.Folder, o)
+	client := ""
+	if name := os.Getenv(ClientVariable); name != "" {
+		client = ", client: " + name
+	}
 	text := "schemas: [{ directory: ./protos }]\n" +
-		"upstreams: { backend: { grpc: { target: \"" + g.Backend + "\" } } }\n" + o.Config
+		"upstreams: { backend: { grpc: { target: \"" + g.Backend + "\"" + client + " } } }\n" + o.Config
 	write(t, g.Config, text)
 
 	log := o.Log

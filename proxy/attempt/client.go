@@ -13,17 +13,39 @@ import (
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
-// maxOwnMessage bounds a message of calls that the gateway makes of itself, in
+// MaxOwnMessage bounds a message of calls that the gateway makes of itself, in
 // bytes.
-const maxOwnMessage = 64 << 20
+const MaxOwnMessage = 64 << 20
 
 // Client makes calls of the gateway's own through generated clients.
-type Client struct{ conn *upstream.Conn }
+type Client struct {
+	Connection
+	backend proxy.Backend
+}
 
-var _ grpc.ClientConnInterface = Client{}
+// Connection is what a client knows of the connection to its backend.
+type Connection interface {
+	// State is one of gRPC's.
+	State() connectivity.State
+	// StateChanged waits until something about the connection changes, and reports
+	// whether it did before ctx ended.
+	StateChanged(ctx context.Context) bool
+	// Advice is what to set where the backend cannot be reached; "" for nothing.
+	Advice() string
+}
+
+var (
+	_ grpc.ClientConnInterface = Client{}
+	_ Connection               = (*upstream.Conn)(nil)
+)
 
 // NewClient makes a client of a connection, which must outlive it.
-func NewClient(conn *upstream.Conn) Client { return Client{conn} }
+func NewClient(conn *upstream.Conn) Client {
+	return NewClientOf(conn, NewGRPC(conn, MaxOwnMessage))
+}
+
+// NewClientOf makes a client of any backend and what is known of its connection.
+func NewClientOf(conn Connection, backend proxy.Backend) Client { return Client{conn, backend} }
 
 // Invoke makes a unary call of the gateway's own, for generated clients. Of the
 // options, Header and Trailer are heard.
@@ -32,7 +54,7 @@ func (c Client) Invoke(ctx context.Context, method string, args, reply any, opti
 	if err != nil {
 		return err
 	}
-	answer, err := NewGRPC(c.conn, maxOwnMessage).Call(ctx, method, ownMetadata(ctx), request)
+	answer, err := c.backend.Call(ctx, method, ownMetadata(ctx), request)
 	defer answer.Message.Free()
 	for _, option := range options {
 		switch option := option.(type) {
@@ -48,22 +70,12 @@ func (c Client) Invoke(ctx context.Context, method string, args, reply any, opti
 	return proxy.Unmarshal(answer.Message.Bytes(), reply)
 }
 
-// State is the connection's.
-func (c Client) State() connectivity.State { return c.conn.State() }
-
-// StateChanged waits until something about the connection changes, and reports whether it
-// did before ctx ended.
-func (c Client) StateChanged(ctx context.Context) bool { return c.conn.StateChanged(ctx) }
-
-// Advice is the connection's: what to set where the backend cannot be reached.
-func (c Client) Advice() string { return c.conn.Advice() }
-
 // NewStream opens a stream of the gateway's own, for generated clients. The
 // options are not heard.
 func (c Client) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
 	shape := proxy.Shape{ClientStreams: desc.ClientStreams, ServerStreams: desc.ServerStreams}
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := NewGRPC(c.conn, maxOwnMessage).Open(ctx, method, ownMetadata(ctx), shape)
+	stream, err := c.backend.Open(ctx, method, ownMetadata(ctx), shape)
 	if err != nil {
 		cancel()
 		return nil, err

@@ -29,7 +29,7 @@ func (c *Conn) appendHeaders(id uint32, r *Request, timeout string) {
 	}
 	for i := 0; i+1 < len(r.Header); i += 2 {
 		name, value := r.Header[i], r.Header[i+1]
-		if owned(name) {
+		if Owned(name) {
 			continue
 		}
 		if strings.HasSuffix(name, "-bin") {
@@ -60,11 +60,11 @@ func (c *Conn) encode(name, value string, constant bool) {
 	_ = c.encoder.WriteField(field) // a bytes.Buffer takes all
 }
 
-// check refuses metadata that HTTP/2 or gRPC cannot carry, and returns its size
-// as RFC 9113, 6.5.2 counts.
-func (r *Request) check() (size int64, err error) {
-	for i := 0; i+1 < len(r.Header); i += 2 {
-		name, value := r.Header[i], r.Header[i+1]
+// CheckMetadata refuses pairs of names and values that HTTP/2 or gRPC cannot carry, and
+// returns their size as RFC 9113, 6.5.2 counts.
+func CheckMetadata(header []string) (size int64, err error) {
+	for i := 0; i+1 < len(header); i += 2 {
+		name, value := header[i], header[i+1]
 		if name == "" {
 			return 0, status.Error(codes.Internal, "a metadata name is empty")
 		}
@@ -95,9 +95,9 @@ var nameByte = func() (t [256]bool) {
 	return t
 }()
 
-// owned tells metadata names that belong to gRPC or HTTP/2: they are the
+// Owned reports whether a metadata name belongs to gRPC or HTTP/2: it is the
 // transport's to say.
-func owned(name string) bool {
+func Owned(name string) bool {
 	switch name {
 	case "content-type", "user-agent", "te",
 		"grpc-message-type", "grpc-encoding", "grpc-message", "grpc-status", "grpc-timeout", "grpc-status-details-bin",

@@ -127,7 +127,7 @@ func (c *Conn) Open(ctx context.Context, r *Request) (*Stream, error) {
 
 // start gives the stream a number and queues its header.
 func (c *Conn) start(ctx context.Context, s *Stream, r *Request) error {
-	size, err := r.check()
+	size, err := CheckMetadata(r.Header)
 	if err == nil {
 		err = status.FromContextError(ctx.Err()).Err()
 	}

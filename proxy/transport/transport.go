@@ -104,6 +104,9 @@ func (n *notSeen) GRPCStatus() *status.Status { return status.New(codes.Unavaila
 // side's own words for what happened.
 type ToldError struct{ told *status.Status }
 
+// Told returns the status that a server gave a call to another client than Conn.
+func Told(s *status.Status) *ToldError { return &ToldError{s} }
+
 // Error implements error.
 func (e *ToldError) Error() string { return e.told.Err().Error() }
 

@@ -37,6 +37,10 @@ type dnsBuilder struct{ interval time.Duration }
 
 var _ resolver.Builder = dnsBuilder{}
 
+// DNS returns the builder of resolvers that ask DNS again each interval; 0 means
+// DefaultResolveInterval.
+func DNS(interval time.Duration) resolver.Builder { return dnsBuilder{interval} }
+
 // Scheme implements resolver.Builder.
 func (dnsBuilder) Scheme() string { return "dns" }
 

@@ -161,7 +161,7 @@ func (l *link) dialOne(address string) (*transport.Conn, error) {
 	options := transport.Options{Authority: c.authority, UserAgent: userAgent, Pool: proxy.Buffers, Keepalive: l.keepalive, Room: c.line.take}
 	if c.tls != nil {
 		options.Scheme = "https"
-		if conn, err = handshake(ctx, conn, c.tls.current(), c.authority); err != nil {
+		if conn, err = handshake(ctx, conn, c.tls.Current(), c.authority); err != nil {
 			return nil, err
 		}
 	}

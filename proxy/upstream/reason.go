@@ -14,9 +14,9 @@ import (
 	"github.com/transom-gateway/transom/proxy/transport"
 )
 
-// reason says in plain words why a backend cannot be reached. Addresses must not
+// Reason says in plain words why a backend cannot be reached. Addresses must not
 // reach a client (Semantics 26).
-func reason(err error) string {
+func Reason(err error) string {
 	const cannot = "the backend cannot be reached"
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError

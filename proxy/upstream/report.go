@@ -33,8 +33,8 @@ func (c *Conn) news() (all []news) {
 	case c.reached() && c.failureLogged != "":
 		c.failureLogged = ""
 		all = append(all, news{slog.LevelInfo, "the backend is reached again", nil})
-	case !c.reached() && failure != nil && reason(failure) != c.failureLogged:
-		c.failureLogged = reason(failure)
+	case !c.reached() && failure != nil && Reason(failure) != c.failureLogged:
+		c.failureLogged = Reason(failure)
 		all = append(all, news{slog.LevelWarn, "the backend cannot be reached", withTLSAdvice(failure)})
 	}
 	switch stale := c.unresolved != nil && len(c.endpoints) > 0; {

@@ -13,11 +13,11 @@ import (
 	"github.com/transom-gateway/transom/proxy/transport"
 )
 
-// tlsAdvice says what to set where one side seems to speak TLS and the other does not;
+// TLSAdvice says what to set where one side seems to speak TLS and the other does not;
 // "" for all else. crypto/tls says that a record is none. A server that speaks TLS ends
 // a connection in cleartext, with an alert, which the HTTP/2 reader takes for a frame
 // that it cannot be, or without a word.
-func tlsAdvice(err error) string {
+func TLSAdvice(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -35,7 +35,7 @@ func tlsAdvice(err error) string {
 
 // withTLSAdvice adds the advice to an error.
 func withTLSAdvice(err error) error {
-	if advice := tlsAdvice(err); advice != "" {
+	if advice := TLSAdvice(err); advice != "" {
 		return fmt.Errorf("%w: %s", err, advice)
 	}
 	return err
@@ -49,5 +49,5 @@ func (c *Conn) Advice() string {
 	if c.reached() {
 		return ""
 	}
-	return tlsAdvice(c.why())
+	return TLSAdvice(c.why())
 }

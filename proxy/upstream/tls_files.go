@@ -10,10 +10,10 @@ import (
 	"github.com/transom-gateway/transom/internal/tlsfiles"
 )
 
-// security is the TLS of the connections to a backend. Its files are read again when
+// Security is the TLS of the connections to a backend. Its files are read again when
 // they have changed; while they cannot be used, what they held before stays (Semantics
 // 322).
-type security struct {
+type Security struct {
 	authorities *tlsfiles.Kept[*x509.CertPool]   // nil for the system's
 	own         *tlsfiles.Kept[*tls.Certificate] // nil for none
 
@@ -21,12 +21,12 @@ type security struct {
 	config *tls.Config // replaced, not changed: connections use it
 }
 
-// newSecurity reads the files; nil for cleartext.
-func newSecurity(t *TLS) (*security, error) {
+// NewSecurity reads the files; nil for cleartext.
+func NewSecurity(t *TLS) (*Security, error) {
 	if t == nil {
 		return nil, nil
 	}
-	s := &security{config: &tls.Config{
+	s := &Security{config: &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		NextProtos:         []string{"h2"},
 		ServerName:         t.ServerName,
@@ -53,8 +53,8 @@ func newSecurity(t *TLS) (*security, error) {
 	return s, nil
 }
 
-// current is the TLS of a connection that is made now.
-func (s *security) current() *tls.Config {
+// Current is the TLS of a connection that is made now.
+func (s *Security) Current() *tls.Config {
 	if s.authorities == nil {
 		return s.config
 	}
@@ -68,20 +68,24 @@ func (s *security) current() *tls.Config {
 	return s.config
 }
 
-// NotReloaded says why the files of the connections' TLS are not in effect as they are
-// now, or why a backend will not take our certificate; "" where all is well.
-func (c *Conn) NotReloaded() string {
-	if c.tls == nil {
+// NotReloaded says why the files are not in effect as they are now, or why a backend
+// will not take our certificate; "" where all is well, or there is no TLS.
+func (s *Security) NotReloaded() string {
+	if s == nil {
 		return ""
 	}
 	var why string
-	if c.tls.own != nil {
-		why = c.tls.own.Why()
+	if s.own != nil {
+		why = s.own.Why()
 	}
-	if why == "" && c.tls.authorities != nil {
-		if why = c.tls.authorities.Why(); why != "" {
+	if why == "" && s.authorities != nil {
+		if why = s.authorities.Why(); why != "" {
 			why = "ca: " + why
 		}
 	}
 	return why
 }
+
+// NotReloaded says why the files of the connections' TLS are not in effect as they are
+// now; "" where all is well.
+func (c *Conn) NotReloaded() string { return c.tls.NotReloaded() }

@@ -28,7 +28,7 @@ type Conn struct {
 	log       *slog.Logger
 	authority string
 	network   string
-	tls       *security // nil for cleartext
+	tls       *Security // nil for cleartext
 
 	choice   atomic.Pointer[choice] // what calls are spread over
 	balancer balancer
@@ -60,7 +60,7 @@ func newConn(t Target, log *slog.Logger) (*Conn, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	secure, err := newSecurity(t.TLS)
+	secure, err := NewSecurity(t.TLS)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (c *Conn) pick(ctx context.Context, t *Turn) (conn *transport.Conn, reserve
 			}
 			continue
 		case err != nil:
-			return nil, false, status.Error(codes.Unavailable, reason(err))
+			return nil, false, status.Error(codes.Unavailable, Reason(err))
 		}
 		select {
 		case <-changed:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -19,8 +20,10 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/transom-gateway/transom/internal/gatewaytest"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/attempt"
+	"github.com/transom-gateway/transom/proxy/grpcgo"
 	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/exchange"
@@ -38,7 +41,7 @@ type edge struct {
 
 	bindings map[string]*transcoder.Binding
 	errors   *transcoder.ErrorWriter
-	upstream *attempt.GRPC
+	upstream proxy.Backend
 	headers  *transcoder.HeaderRules
 }
 
@@ -67,12 +70,23 @@ func newEdge(t testing.TB) *edge {
 // connect sends the calls from here on to a backend.
 func (e *edge) connect(t testing.TB, address string) {
 	t.Helper()
-	conn, err := upstream.NewPool(slog.New(slog.DiscardHandler)).Get(upstream.Target{Address: address})
+	const limit = 64 << 20
+	log, target := slog.New(slog.DiscardHandler), upstream.Target{Address: address}
+	if os.Getenv(gatewaytest.ClientVariable) == "GRPC_GO" {
+		conn, err := grpcgo.NewPool(log).Get(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Release)
+		e.upstream = conn.Backend(limit)
+		return
+	}
+	conn, err := upstream.NewPool(log).Get(target)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Release)
-	e.upstream = attempt.NewGRPC(conn, 64<<20)
+	e.upstream = attempt.NewGRPC(conn, limit)
 }
 
 func dial(t testing.TB, address string, options ...grpc.DialOption) *grpc.ClientConn {

@@ -79,6 +79,60 @@ func (Config_Compatibility) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_config_proto_rawDescGZIP(), []int{0, 0}
 }
 
+// Which client speaks with the servers.
+type GrpcUpstream_Client int32
+
+const (
+	// TRANSOM.
+	GrpcUpstream_CLIENT_UNSPECIFIED GrpcUpstream_Client = 0
+	// Transom's own.
+	GrpcUpstream_TRANSOM GrpcUpstream_Client = 1
+	// grpc-go's. It keeps one connection to each address, has no policy "random",
+	// and does not bound what answers hold that clients are slow to read.
+	GrpcUpstream_GRPC_GO GrpcUpstream_Client = 2
+)
+
+// Enum value maps for GrpcUpstream_Client.
+var (
+	GrpcUpstream_Client_name = map[int32]string{
+		0: "CLIENT_UNSPECIFIED",
+		1: "TRANSOM",
+		2: "GRPC_GO",
+	}
+	GrpcUpstream_Client_value = map[string]int32{
+		"CLIENT_UNSPECIFIED": 0,
+		"TRANSOM":            1,
+		"GRPC_GO":            2,
+	}
+)
+
+func (x GrpcUpstream_Client) Enum() *GrpcUpstream_Client {
+	p := new(GrpcUpstream_Client)
+	*p = x
+	return p
+}
+
+func (x GrpcUpstream_Client) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (GrpcUpstream_Client) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[1].Descriptor()
+}
+
+func (GrpcUpstream_Client) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[1]
+}
+
+func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use GrpcUpstream_Client.Descriptor instead.
+func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8, 0}
+}
+
 // SameSite as browsers know it.
 type SessionConfig_SameSite int32
 
@@ -120,11 +174,11 @@ func (x SessionConfig_SameSite) String() string {
 }
 
 func (SessionConfig_SameSite) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[1].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[2].Descriptor()
 }
 
 func (SessionConfig_SameSite) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[1]
+	return &file_transom_v1_config_proto_enumTypes[2]
 }
 
 func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
@@ -173,11 +227,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[2].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[2]
+	return &file_transom_v1_config_proto_enumTypes[3]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -230,11 +284,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[3]
+	return &file_transom_v1_config_proto_enumTypes[4]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -995,8 +1049,10 @@ type GrpcUpstream struct {
 	// fifth, at least 1 s; it is also asked soon after a connection has failed.
 	// Default: 30 s.
 	ResolveInterval *durationpb.Duration `protobuf:"bytes,7,opt,name=resolve_interval,json=resolveInterval,proto3" json:"resolve_interval,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Default: TRANSOM.
+	Client        GrpcUpstream_Client `protobuf:"varint,8,opt,name=client,proto3,enum=transom.v1.GrpcUpstream_Client" json:"client,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GrpcUpstream) Reset() {
@@ -1076,6 +1132,13 @@ func (x *GrpcUpstream) GetResolveInterval() *durationpb.Duration {
 		return x.ResolveInterval
 	}
 	return nil
+}
+
+func (x *GrpcUpstream) GetClient() GrpcUpstream_Client {
+	if x != nil {
+		return x.Client
+	}
+	return GrpcUpstream_CLIENT_UNSPECIFIED
 }
 
 // ClientTls is how a backend's certificate is checked and who we say we are.
@@ -2705,7 +2768,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x04grpc\x18\x01 \x01(\v2\x18.transom.v1.GrpcUpstreamH\x00R\x04grpc\x12.\n" +
 	"\x04http\x18\x02 \x01(\v2\x18.transom.v1.HttpUpstreamH\x00R\x04http\x12\x1a\n" +
 	"\bservices\x18\x03 \x03(\tR\bservicesB\x06\n" +
-	"\x04kind\"\xc2\x02\n" +
+	"\x04kind\"\xb7\x03\n" +
 	"\fGrpcUpstream\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ClientTlsR\x03tls\x12 \n" +
@@ -2713,7 +2776,12 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\tauthority\x18\x04 \x01(\tR\tauthority\x122\n" +
 	"\x15load_balancing_policy\x18\x05 \x01(\tR\x13loadBalancingPolicy\x127\n" +
 	"\tkeepalive\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\tkeepalive\x12D\n" +
-	"\x10resolve_interval\x18\a \x01(\v2\x19.google.protobuf.DurationR\x0fresolveInterval\"\xa2\x01\n" +
+	"\x10resolve_interval\x18\a \x01(\v2\x19.google.protobuf.DurationR\x0fresolveInterval\x127\n" +
+	"\x06client\x18\b \x01(\x0e2\x1f.transom.v1.GrpcUpstream.ClientR\x06client\":\n" +
+	"\x06Client\x12\x16\n" +
+	"\x12CLIENT_UNSPECIFIED\x10\x00\x12\v\n" +
+	"\aTRANSOM\x10\x01\x12\v\n" +
+	"\aGRPC_GO\x10\x02\"\xa2\x01\n" +
 	"\tClientTls\x12\x0e\n" +
 	"\x02ca\x18\x01 \x01(\tR\x02ca\x12 \n" +
 	"\vcertificate\x18\x02 \x01(\tR\vcertificate\x12\x10\n" +
@@ -2891,100 +2959,102 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 	return file_transom_v1_config_proto_rawDescData
 }
 
-var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
-	(SessionConfig_SameSite)(0),  // 1: transom.v1.SessionConfig.SameSite
-	(Log_Format)(0),              // 2: transom.v1.Log.Format
-	(Log_Level)(0),               // 3: transom.v1.Log.Level
-	(*Config)(nil),               // 4: transom.v1.Config
-	(*OwnServices)(nil),          // 5: transom.v1.OwnServices
-	(*Listener)(nil),             // 6: transom.v1.Listener
-	(*ServerTls)(nil),            // 7: transom.v1.ServerTls
-	(*Admin)(nil),                // 8: transom.v1.Admin
-	(*SchemaSource)(nil),         // 9: transom.v1.SchemaSource
-	(*Reflection)(nil),           // 10: transom.v1.Reflection
-	(*Upstream)(nil),             // 11: transom.v1.Upstream
-	(*GrpcUpstream)(nil),         // 12: transom.v1.GrpcUpstream
-	(*ClientTls)(nil),            // 13: transom.v1.ClientTls
-	(*HttpUpstream)(nil),         // 14: transom.v1.HttpUpstream
-	(*HealthCheck)(nil),          // 15: transom.v1.HealthCheck
-	(*PolicyRule)(nil),           // 16: transom.v1.PolicyRule
-	(*HttpRoute)(nil),            // 17: transom.v1.HttpRoute
-	(*HttpMatch)(nil),            // 18: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 19: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 20: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 21: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 22: transom.v1.SessionConfig
-	(*Stores)(nil),               // 23: transom.v1.Stores
-	(*RedisStore)(nil),           // 24: transom.v1.RedisStore
-	(*Events)(nil),               // 25: transom.v1.Events
-	(*KafkaSink)(nil),            // 26: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 27: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 28: transom.v1.Telemetry
-	(*Log)(nil),                  // 29: transom.v1.Log
-	(*Otlp)(nil),                 // 30: transom.v1.Otlp
-	(*Rest)(nil),                 // 31: transom.v1.Rest
-	(*Metadata)(nil),             // 32: transom.v1.Metadata
-	nil,                          // 33: transom.v1.Config.UpstreamsEntry
-	(*annotations.HttpRule)(nil), // 34: google.api.HttpRule
-	(*Policy)(nil),               // 35: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 36: google.protobuf.Duration
+	(GrpcUpstream_Client)(0),     // 1: transom.v1.GrpcUpstream.Client
+	(SessionConfig_SameSite)(0),  // 2: transom.v1.SessionConfig.SameSite
+	(Log_Format)(0),              // 3: transom.v1.Log.Format
+	(Log_Level)(0),               // 4: transom.v1.Log.Level
+	(*Config)(nil),               // 5: transom.v1.Config
+	(*OwnServices)(nil),          // 6: transom.v1.OwnServices
+	(*Listener)(nil),             // 7: transom.v1.Listener
+	(*ServerTls)(nil),            // 8: transom.v1.ServerTls
+	(*Admin)(nil),                // 9: transom.v1.Admin
+	(*SchemaSource)(nil),         // 10: transom.v1.SchemaSource
+	(*Reflection)(nil),           // 11: transom.v1.Reflection
+	(*Upstream)(nil),             // 12: transom.v1.Upstream
+	(*GrpcUpstream)(nil),         // 13: transom.v1.GrpcUpstream
+	(*ClientTls)(nil),            // 14: transom.v1.ClientTls
+	(*HttpUpstream)(nil),         // 15: transom.v1.HttpUpstream
+	(*HealthCheck)(nil),          // 16: transom.v1.HealthCheck
+	(*PolicyRule)(nil),           // 17: transom.v1.PolicyRule
+	(*HttpRoute)(nil),            // 18: transom.v1.HttpRoute
+	(*HttpMatch)(nil),            // 19: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),          // 20: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),           // 21: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),            // 22: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),        // 23: transom.v1.SessionConfig
+	(*Stores)(nil),               // 24: transom.v1.Stores
+	(*RedisStore)(nil),           // 25: transom.v1.RedisStore
+	(*Events)(nil),               // 26: transom.v1.Events
+	(*KafkaSink)(nil),            // 27: transom.v1.KafkaSink
+	(*NatsSink)(nil),             // 28: transom.v1.NatsSink
+	(*Telemetry)(nil),            // 29: transom.v1.Telemetry
+	(*Log)(nil),                  // 30: transom.v1.Log
+	(*Otlp)(nil),                 // 31: transom.v1.Otlp
+	(*Rest)(nil),                 // 32: transom.v1.Rest
+	(*Metadata)(nil),             // 33: transom.v1.Metadata
+	nil,                          // 34: transom.v1.Config.UpstreamsEntry
+	(*annotations.HttpRule)(nil), // 35: google.api.HttpRule
+	(*Policy)(nil),               // 36: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 37: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	6,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	8,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	9,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	33, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	34, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	35, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	16, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	17, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	20, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	23, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	25, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	28, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	7,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	9,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	10, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	34, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	35, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	36, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	17, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	18, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	21, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	24, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	26, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	29, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	31, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	32, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	36, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	5,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
-	7,  // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	10, // 18: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	36, // 19: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	12, // 20: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	14, // 21: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	13, // 22: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	36, // 23: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	36, // 24: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	15, // 25: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	36, // 26: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	35, // 27: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	18, // 28: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	19, // 29: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	35, // 30: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	21, // 31: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	22, // 32: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	36, // 33: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	36, // 34: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	36, // 35: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	36, // 36: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	1,  // 37: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	24, // 38: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	36, // 39: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	26, // 40: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	27, // 41: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	29, // 42: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	30, // 43: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	2,  // 44: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	3,  // 45: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	11, // 46: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	32, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	33, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	37, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	6,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	8,  // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	11, // 18: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	37, // 19: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	13, // 20: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	15, // 21: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	14, // 22: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	37, // 23: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	37, // 24: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	1,  // 25: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	16, // 26: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	37, // 27: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	36, // 28: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	19, // 29: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	20, // 30: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	36, // 31: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	22, // 32: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	23, // 33: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	37, // 34: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	37, // 35: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	37, // 36: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	37, // 37: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	2,  // 38: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	25, // 39: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	37, // 40: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	27, // 41: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	28, // 42: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	30, // 43: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	31, // 44: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	3,  // 45: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	4,  // 46: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	12, // 47: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -3018,7 +3088,7 @@ func file_transom_v1_config_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
