@@ -87,7 +87,7 @@ func (s *Scope) leaveInapplicable() {
 		field := s.Policy.ProtoReflect().Descriptor().Fields().ByName(name)
 		switch {
 		case !s.Policy.ProtoReflect().Has(field):
-		case !s.exact(name):
+		case !s.Exact(name):
 			s.drop(field)
 		case name == "idle_timeout":
 			s.Refuse("idle_timeout", "idle_timeout: the method does not stream, so that it is never idle; timeout bounds how long it may take")

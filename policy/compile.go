@@ -136,7 +136,7 @@ func (c *Compiler) Compile(t Target) (*Set, Problems) {
 	}
 	set := NewSet(s.Policy, parts...)
 	set.explained, set.observer = s.explain(parts), s.Observer
-	if s.Stream() && !s.exact("timeout") {
+	if s.Stream() && !s.Exact("timeout") {
 		set.Timeout = 0 // a wider timeout is meant for calls, not for streams
 	}
 	return set, nil

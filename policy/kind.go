@@ -18,6 +18,17 @@ type Kind struct {
 	// Compile makes the Part of one method; nil where there is nothing to do. It notes
 	// problems with Refuse, and may return anything then.
 	Compile func(*Scope) Part
+	// Needs are what decides in the configuration whether the field is right.
+	Needs []Need
+}
+
+// Need says that a field of a policy cannot be judged while a part of the
+// configuration is wrong. Both are paths without indices.
+type Need struct {
+	// Field is in the policy, such as "rate_limit.store"; fields below it are others.
+	Field string
+	// Config is in the configuration, such as "stores"; all below it is part of it.
+	Config string
 }
 
 // Part is what a Kind does for the calls of one method. It is immutable and safe

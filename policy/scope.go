@@ -62,8 +62,8 @@ func (s *Scope) Where(path string) string {
 	return s.target.Layers[i].at(path)
 }
 
-// exact reports whether a field of the policy was set for this one method.
-func (s *Scope) exact(field protoreflect.Name) bool {
+// Exact reports whether a field of the policy was set for this one method.
+func (s *Scope) Exact(field protoreflect.Name) bool {
 	i, ok := s.origin[field]
 	return ok && s.target.Layers[i].Exact
 }

@@ -224,7 +224,7 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	rpc := string(d.Parent().FullName()) + "/" + string(d.Name())
 	layers := b.layers(r, d)
 	set, problems := b.snapshot.policies.Compile(policy.Target{Method: d, RPC: rpc, Layers: layers, Extensions: resolver{r}})
-	b.policyProblems(r, append(problems, b.countsMessages(d, layers)...))
+	b.policyProblems(r, problems)
 	if set == nil {
 		set = policy.NewSet(nil)
 	}

@@ -2,10 +2,8 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/transom-gateway/transom/internal/config"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -32,38 +30,13 @@ func (g *Gateway) look(ctx context.Context, file *config.File) Problems {
 	}
 	whole := file.Config
 	reduced.HttpRules, reduced.Policies, reduced.Defaults = whole.GetHttpRules(), whole.GetPolicies(), whole.GetDefaults()
-	reduced.Auth, reduced.Stores = standIn(whole.GetAuth(), file.Wrong()), whole.GetStores()
+	reduced.Auth, reduced.Stores = whole.GetAuth(), whole.GetStores()
 	reduced.Compatibility, reduced.Rest, reduced.Metadata = whole.GetCompatibility(), whole.GetRest(), whole.GetMetadata()
 	b := g.newBuilder(file.With(reduced), newSources())
 	b.undecided = undecided
 	defer b.discard()
 	b.read(ctx)
 	return slices.DeleteFunc(b.problems, func(p Problem) bool { return p.File == file.Path })
-}
-
-// standIn is auth with nothing wrong in it, as far as protos can see: of an issuer
-// that it is there, and so of sessions.
-func standIn(auth *transomv1.AuthConfig, wrong []string) *transomv1.AuthConfig {
-	within := func(path string) bool {
-		return slices.ContainsFunc(wrong, func(w string) bool { return strings.HasPrefix(w, path) })
-	}
-	if !within("auth.") {
-		return auth
-	}
-	other := &transomv1.AuthConfig{Session: auth.GetSession()}
-	if auth.Session != nil && within("auth.session.") {
-		other.Session = &transomv1.SessionConfig{}
-	}
-	for i, issuer := range auth.GetJwt() {
-		if within(fmt.Sprintf("auth.jwt[%d].", i)) {
-			issuer = &transomv1.JwtIssuer{
-				Issuer: issuer.GetIssuer(), Audience: "anybody",
-				Keys: &transomv1.JwtIssuer_Secret{Secret: strings.Repeat("s", 64)}, // no token is looked at
-			}
-		}
-		other.Jwt = append(other.Jwt, issuer)
-	}
-	return other
 }
 
 // looksThere reports whether a source is a file or folder that can be looked at. The

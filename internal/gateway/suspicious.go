@@ -52,27 +52,6 @@ func (b *builder) suspect(layers []policy.Layer, set *policy.Set) {
 	}
 }
 
-// countsMessages refuses a rate limit of messages that is written for a method that
-// takes one message; where it is inherited it has no effect (Semantics 329).
-func (b *builder) countsMessages(d protoreflect.MethodDescriptor, layers []policy.Layer) (problems Problems) {
-	at := written(layers, "rate_limit")
-	if d.IsStreamingClient() || at == nil || !at.Exact || b.undecided != nil && b.undecided.policy("rate_limit") {
-		return nil
-	}
-	for i, limit := range at.Policy.GetRateLimit() {
-		if limit.GetPerMessage() {
-			path := fmt.Sprintf("rate_limit[%d].per_message", i)
-			where := at.Where
-			if at.Position != nil && at.Position(path) != "" {
-				where = at.Position(path)
-			}
-			problems = append(problems, problem.At(where,
-				fmt.Sprintf("%s: %s takes one message, so that there are no further ones to count: remove it", path, d.FullName())))
-		}
-	}
-	return problems
-}
-
 // written is the layer that has the last word on a field of the policy; nil for none.
 func written(layers []policy.Layer, field protoreflect.Name) *policy.Layer {
 	for i := range slices.Backward(layers) {

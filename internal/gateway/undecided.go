@@ -7,6 +7,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/kinds"
 )
 
 // undecided are what cannot be judged in the protos as long as parts of the
@@ -16,26 +18,20 @@ type undecided struct {
 	all    bool            // nothing but the schemas can be judged
 	rules  bool            // the HTTP rules
 	fields map[string]bool // fields of a policy; "*" for every one
-	// issuers: which issuers there are, signing: whether one can sign, stores:
-	// whether there is a Redis.
-	issuers, signing, stores bool
+	// needed reports whether a policy needs something that is wrong.
+	needed func(path string) bool
 }
 
 // undecidedBy finds them by the paths of what is wrong.
 func undecidedBy(file *config.File) *undecided {
-	d := &undecided{fields: map[string]bool{}}
+	d := &undecided{fields: map[string]bool{}, needed: policy.Undecided(kinds.All(), file.Wrong())}
 	for _, path := range file.Wrong() {
 		section, rest, _ := strings.Cut(path, ".")
 		list, _, _ := strings.Cut(section, "[")
 		switch list {
 		case "listeners", "admin", "schemas", "upstreams", "routes", "events",
-			"telemetry", "trusted_proxies", "shutdown_timeout", "own_services", "metadata":
-		case "auth":
-			_, of, _ := strings.Cut(rest, ".") // jwt[0].of, session.of
-			d.issuers = d.issuers || of == "" || of == "issuer"
-			d.signing = true // a stand-in has a secret, which the issuer may not have
-		case "stores":
-			d.stores = true
+			"telemetry", "trusted_proxies", "shutdown_timeout", "own_services", "metadata",
+			"auth", "stores", "defaults": // what policies need of them they say themselves
 		case "compatibility":
 			d.rules = true
 		case "rest":
@@ -44,10 +40,6 @@ func undecidedBy(file *config.File) *undecided {
 		case "http_rules":
 			// Whose rule it is decides which rule of a proto has no say.
 			d.rules = d.rules || rest == "" || strings.HasSuffix(rest, "selector")
-		case "defaults":
-			// A wrong field of a proto stays wrong, whatever would stand in its place,
-			// but for rules of validate that are switched off.
-			d.fields["validate"] = d.fields["validate"] || rest == "" || strings.HasPrefix(rest, "validate")
 		case "policies":
 			d.policies(file, section, rest)
 		default:
@@ -84,14 +76,5 @@ func (d *undecided) policies(file *config.File, section, rest string) {
 func (d *undecided) policy(path string) bool {
 	field, _, _ := strings.Cut(path, ".")
 	field, _, _ = strings.Cut(field, "[")
-	if d.fields["*"] || d.fields[field] {
-		return true
-	}
-	if path == "login.token.issuer" {
-		return d.issuers || d.signing
-	}
-	if of, ok := strings.CutPrefix(strings.Replace(path, "auth.mixed.", "auth.", 1), "auth.jwt"); ok && d.issuers {
-		return of == "" || strings.HasPrefix(of, ".issuers")
-	}
-	return d.stores && (path == "rate_limit" || field == "rate_limit" && strings.HasSuffix(path, ".store"))
+	return d.fields["*"] || d.fields[field] || d.needed(path)
 }

@@ -30,6 +30,8 @@ const BearerChallenge = `Bearer realm="transom"`
 // Mechanism is one way in which callers show who they are, such as tokens or
 // sessions.
 type Mechanism struct {
+	// Needs are the Mechanism's part of Kind.Needs.
+	Needs []policy.Need
 	// Open checks the mechanism's part of the configuration.
 	Open func(*policy.Generation)
 	// Compile makes what a method demands of the mechanism; nil where it demands
@@ -149,7 +151,7 @@ func (p *callers) dropUnverified(r *policy.Request) {
 // Callers finds out who calls, by the mechanisms that a method accepts, in the
 // order given.
 func Callers(mechanisms ...Mechanism) policy.Kind {
-	return policy.Kind{
+	k := policy.Kind{
 		Field: "auth",
 		Open: func(g *policy.Generation) {
 			for _, m := range mechanisms {
@@ -158,6 +160,10 @@ func Callers(mechanisms ...Mechanism) policy.Kind {
 		},
 		Compile: func(s *policy.Scope) policy.Part { return compileCallers(s, mechanisms) },
 	}
+	for _, m := range mechanisms {
+		k.Needs = append(k.Needs, m.Needs...)
+	}
+	return k
 }
 
 func compileCallers(s *policy.Scope, mechanisms []Mechanism) policy.Part {

@@ -40,12 +40,20 @@ var _, _ io.Closer = (*buckets)(nil), (*storeHealth)(nil)
 // Early are the limits by the client's address of methods with auth. They
 // stand before it, so that guessing credentials is limited too.
 func Early() policy.Kind {
-	return policy.Kind{Field: "rate_limit", Compile: func(s *policy.Scope) policy.Part { return compileLimitsOf(s, true) }}
+	return kind(true)
 }
 
 // Late are all others. Without auth all stay together, for one round trip.
 func Late() policy.Kind {
-	return policy.Kind{Field: "rate_limit", Compile: func(s *policy.Scope) policy.Part { return compileLimitsOf(s, false) }}
+	return kind(false)
+}
+
+func kind(early bool) policy.Kind {
+	return policy.Kind{
+		Field:   "rate_limit",
+		Compile: func(s *policy.Scope) policy.Part { return compileLimitsOf(s, early) },
+		Needs:   []policy.Need{{Field: "rate_limit", Config: "stores"}, {Field: "rate_limit.store", Config: "stores"}},
+	}
 }
 
 // compileLimitsOf compiles the early limits or the others.
@@ -221,6 +229,7 @@ func newLimit(s *policy.Scope, i int, rule *transomv1.RateLimit) (limit, bool) {
 	}
 	limitKey(s, i, &l, rule, refuse)
 	limitName(&l, rule, refuse)
+	limitMessages(s, i, rule)
 	identity := limitIdentity(s.RPC, rule, &l)
 	limitAgrees(s, i, rule.GetName(), identity, refuse)
 	limitStore(s, &l, rule, identity, refuse)
@@ -254,6 +263,15 @@ func limitKey(s *policy.Scope, i int, l *limit, rule *transomv1.RateLimit, refus
 		l.value = expr.New(s, fmt.Sprintf("rate_limit[%d].cel", i), rule.GetCel(), cel.StringType)
 	case rule.GetCel() != "":
 		refuse("cel", "is set, but key is %v; expected key CEL, or no cel", l.key)
+	}
+}
+
+// limitMessages refuses a limit of messages that is written for a method which takes one
+// message; where it is inherited it has no effect (Semantics 329).
+func limitMessages(s *policy.Scope, i int, rule *transomv1.RateLimit) {
+	if rule.GetPerMessage() && s.Method != nil && !s.Method.IsStreamingClient() && s.Exact("rate_limit") && !s.Suppresses("rate_limit") {
+		path := fmt.Sprintf("rate_limit[%d].per_message", i)
+		s.Refuse(path, "%s: %s takes one message, so that there are no further ones to count: remove it", path, s.Method.FullName())
 	}
 }
 

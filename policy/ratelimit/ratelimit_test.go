@@ -228,9 +228,12 @@ func TestMessagesOfAStreamAreCounted(t *testing.T) {
 		t.Errorf("the header %v was changed while the stream's answer may be on its way", r.ResponseHeader)
 	}
 	b.Method = policytest.TestMethod("UnaryCall")
+	b.Inherited = true
 	if s := b.Set(`rate_limit { requests: 3 per_message: true }`); s.ReadsMessages() {
 		t.Error("a unary method reads its message for per_message")
 	}
+	b.Inherited = false
+	b.Refused(`rate_limit { requests: 3 per_message: true }`, "rate_limit[0].per_message", "takes one message")
 }
 
 func TestAKeyInTheRequestWaitsForTheMessage(t *testing.T) {

@@ -17,7 +17,10 @@ import (
 )
 
 // Kind is the policy validate.
-func Kind() policy.Kind { return policy.Kind{Field: "validate", Compile: compileValidate} }
+func Kind() policy.Kind {
+	// Rules hold unless something wider switches them off.
+	return policy.Kind{Field: "validate", Compile: compileValidate, Needs: []policy.Need{{Field: "validate", Config: "defaults.validate"}}}
+}
 
 // compileValidate compiles the rules of the method's request. Nothing is left to do
 // where neither the request nor anything below it has rules.

@@ -46,6 +46,9 @@ func (c *Clock) Add(d time.Duration) {
 
 // Bench compiles policies for one method, over and over, as reloads do.
 type Bench struct {
+	// Inherited tells that policies stand at a wider place than the method.
+	Inherited bool
+
 	t        testing.TB
 	State    *policy.State
 	Config   *transomv1.Config
@@ -89,7 +92,7 @@ func (b *Bench) Target(text string) policy.Target {
 	if err := prototext.Unmarshal([]byte(text), p); err != nil {
 		b.t.Fatal(err)
 	}
-	t := policy.Target{Method: b.Method, RPC: "plain", Layers: []policy.Layer{{Policy: p, Where: "test.proto:7:3", Exact: true}}}
+	t := policy.Target{Method: b.Method, RPC: "plain", Layers: []policy.Layer{{Policy: p, Where: "test.proto:7:3", Exact: !b.Inherited}}}
 	if b.Method != nil {
 		t.RPC = string(b.Method.Parent().FullName()) + "/" + string(b.Method.Name())
 	}

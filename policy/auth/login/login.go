@@ -174,7 +174,10 @@ func (g *tokenGrant) grant(ctx context.Context, r *policy.Request, data *session
 }
 
 // Login is the policy login.
-func Login() policy.Kind { return policy.Kind{Field: "login", Compile: compileLogin} }
+func Login() policy.Kind {
+	// An issuer can sign if it has the keys for it.
+	return policy.Kind{Field: "login", Compile: compileLogin, Needs: []policy.Need{{Field: "login.token.issuer", Config: "auth"}}}
+}
 
 func compileLogin(s *policy.Scope) policy.Part {
 	config := s.Policy.GetLogin()

@@ -58,7 +58,14 @@ type authenticator struct {
 
 // Mechanism is auth by token.
 func Mechanism() auth.Mechanism {
-	return auth.Mechanism{Open: func(g *policy.Generation) { Of(g) }, Compile: newAuthenticator}
+	return auth.Mechanism{
+		Open:    func(g *policy.Generation) { Of(g) },
+		Compile: newAuthenticator,
+		Needs: []policy.Need{
+			{Field: "auth.jwt", Config: "auth.jwt.issuer"}, {Field: "auth.jwt.issuers", Config: "auth.jwt.issuer"},
+			{Field: "auth.mixed.jwt", Config: "auth.jwt.issuer"}, {Field: "auth.mixed.jwt.issuers", Config: "auth.jwt.issuer"},
+		},
+	}
 }
 
 // newAuthenticator compiles a JwtAuth.

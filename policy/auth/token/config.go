@@ -77,9 +77,11 @@ func (all *Issuers) Missing(name string) string {
 	if len(all.config) == 0 {
 		return fmt.Sprintf("found the issuer %q, but the configuration has no auth.jwt", name)
 	}
-	names := make([]string, len(all.list))
-	for n, i := range all.list {
-		names[n] = i.Name
+	var names []string
+	for _, i := range all.config {
+		if i.GetIssuer() != "" && !slices.Contains(names, i.GetIssuer()) {
+			names = append(names, i.GetIssuer())
+		}
 	}
 	return fmt.Sprintf("found the issuer %q, expected one of the configuration's auth.jwt: %s", name, strings.Join(names, ", "))
 }
