@@ -1,14 +1,11 @@
 package transport
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -47,48 +44,22 @@ const (
 // Conn is one connection to a gRPC server. It is safe for concurrent use.
 type Conn struct {
 	net     net.Conn
-	raw     syscall.RawConn // nil: there is no write that does not wait
 	options Options
+	reader  reader
 
-	// reader's own
-	br     *bufio.Reader
-	framer *http2.Framer
-	hpack  *hpack.Decoder
-	fields fields
-	// received are the bytes of DATA since the last update of the window.
-	received int
-	control  controlFrames
+	pingsTooOften atomic.Bool   // the server finds that we ping too often
+	flooded       atomic.Bool   // the server sent too many control frames
+	heard         atomic.Bool   // a frame came since the last look of keepalive
+	done          chan struct{} // closed when the reader has ended
+	leaving       chan struct{} // closed when refused is set
 
-	active        atomic.Int32 // streams that are open or promised; mu guards changes
-	full          atomic.Bool  // there are as many streams as the server allows; mu guards changes
-	pingsTooOften atomic.Bool  // the server finds that we ping too often
-	flooded       atomic.Bool  // the server sent too many control frames
-	heard         atomic.Bool  // a frame came since the last look of keepalive
-	done          chan struct{}
-
-	mu       sync.Mutex
-	streams  map[uint32]*Stream
-	nextID   uint32
-	encoder  *hpack.Encoder
-	block    bytes.Buffer // the encoder's output
-	window   int64        // what we may send on the connection
-	sent     int          // frames of calls, since the reader last looked
-	server   settings
-	blocked  map[*Stream]struct{} // senders that wait for a window
-	pinged   bool                 // a keepalive ping is not yet answered
-	promised int                  // streams that are kept for calls that waited
-	refused  string               // why there are no new streams; empty: there are
-	leaving  chan struct{}        // closed when refused is set
-	err      error                // why the connection is closed
-	writer
-}
-
-// settings are the server's (RFC 9113, 6.5.2).
-type settings struct {
-	window     int64 // of a new stream
-	maxFrame   int
-	maxStreams uint32
-	maxHeaders uint32 // of a header list; 0: no limit
+	mu      sync.Mutex
+	table   table
+	windows windows
+	writer  writer
+	pinged  bool   // a keepalive ping is not yet answered
+	refused string // why there are no new streams; empty: there are
+	err     error  // why the connection is closed
 }
 
 // New speaks HTTP/2 on a connection and returns when the server has answered
@@ -100,28 +71,19 @@ func New(ctx context.Context, conn net.Conn, options Options) (*Conn, error) {
 	c := &Conn{
 		net:     conn,
 		options: options,
-		br:      bufio.NewReaderSize(conn, readBuffer),
 		done:    make(chan struct{}),
 		leaving: make(chan struct{}),
-		streams: map[uint32]*Stream{},
-		blocked: map[*Stream]struct{}{},
-		nextID:  1,
-		window:  defaultWindow,
-		control: controlFrames{allowed: controlBurst, since: time.Now()},
-		server:  settings{window: defaultWindow, maxFrame: defaultMaxFrame, maxStreams: 1<<32 - 1},
+		table:   table{streams: map[uint32]*Stream{}, next: 1, limit: 1<<32 - 1},
+		windows: windows{connection: defaultWindow, initial: defaultWindow, blocked: map[*Stream]struct{}{}},
+		writer:  writer{raw: rawConn(conn), maxFrame: defaultMaxFrame},
 	}
-	c.raw = rawConn(conn)
-	c.framer = http2.NewFramer(nil, c.br)
-	c.framer.SetMaxReadFrameSize(defaultMaxFrame)
-	c.framer.SetReuseFrames()
-	c.encoder = hpack.NewEncoder(&c.block)
-	c.hpack = hpack.NewDecoder(4096, c.fields.add)
-	c.hpack.SetMaxStringLength(maxHeaderList)
+	c.writer.encoder = hpack.NewEncoder(&c.writer.block)
+	c.reader.start(c)
 	if err := c.greet(ctx); err != nil {
 		_ = conn.Close() // err is the one to report
 		return nil, err
 	}
-	go c.read()
+	go c.reader.read()
 	if options.Keepalive > 0 {
 		go c.keepAlive()
 	}
@@ -154,7 +116,7 @@ func (c *Conn) preface() error {
 	if _, err := c.net.Write(hello); err != nil {
 		return err
 	}
-	frame, err := c.framer.ReadFrame()
+	frame, err := c.reader.framer.ReadFrame()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrPreface, err)
 	}
@@ -162,7 +124,7 @@ func (c *Conn) preface() error {
 	if !ok || first.IsAck() {
 		return fmt.Errorf("%w: a frame of type %s, want SETTINGS", ErrPreface, frame.Header().Type)
 	}
-	return c.onSettings(first)
+	return c.reader.onSettings(first)
 }
 
 // Done is closed when the connection is closed and none of its goroutines reads
@@ -199,9 +161,8 @@ func (c *Conn) fail(err error) {
 	}
 	c.err = err
 	c.refuse("the connection to the backend is closed")
-	streams := c.streams
-	c.streams = map[uint32]*Stream{}
-	clear(c.blocked)
+	streams := c.table.takeAll()
+	clear(c.windows.blocked)
 	c.mu.Unlock()
 	for _, s := range streams {
 		s.closeWith(noReset, err)
@@ -221,7 +182,7 @@ func (c *Conn) refuse(reason string) {
 // retire closes a connection that is leaving once its last call has ended.
 // c.mu is held.
 func (c *Conn) retire() {
-	if c.refused != "" && len(c.streams) == 0 && c.err == nil {
+	if c.refused != "" && len(c.table.streams) == 0 && c.err == nil {
 		go c.Close()
 	}
 }
@@ -231,20 +192,14 @@ func (c *Conn) retire() {
 func (c *Conn) stream(id uint32) (*Stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.streams[id]; s != nil {
-		return s, nil
-	}
-	if id%2 == 0 || id >= c.nextID {
-		return nil, http2.ConnectionError(http2.ErrCodeProtocol)
-	}
-	return nil, nil
+	return c.table.find(id)
 }
 
 // forget takes a stream off the connection and reports whether it was there.
 // code resets it on the server, unless it is noReset.
 func (c *Conn) forget(s *Stream, code http2.ErrCode) bool {
 	c.mu.Lock()
-	if c.streams[s.id] != s {
+	if !c.table.has(s) {
 		c.mu.Unlock()
 		return false
 	}
@@ -253,12 +208,13 @@ func (c *Conn) forget(s *Stream, code http2.ErrCode) bool {
 		// The server has ended the call and does not want the rest of the request.
 		code = http2.ErrCodeNo
 	}
+	turn := notOurs
 	if code != noReset && c.err == nil {
-		c.out = appendUint32(c.out, http2.FrameRSTStream, s.id, uint32(code))
-		c.flush()
-		return true
+		c.writer.number(http2.FrameRSTStream, s.id, uint32(code))
+		turn = c.claim()
 	}
 	c.mu.Unlock()
+	c.flush(turn)
 	return true
 }
 
@@ -267,18 +223,18 @@ const noReset = http2.ErrCode(1<<32 - 1)
 
 // drop takes a stream off the connection. c.mu is held.
 func (c *Conn) drop(s *Stream) {
-	delete(c.streams, s.id)
-	delete(c.blocked, s)
+	c.table.remove(s)
+	delete(c.windows.blocked, s)
 	c.offer()
 	c.retire()
 }
 
 // Full reports whether the server takes no call more.
-func (c *Conn) Full() bool { return c.full.Load() }
+func (c *Conn) Full() bool { return c.table.full.Load() }
 
 // Active is how many streams are open, those that are kept for calls that waited
 // included.
-func (c *Conn) Active() int { return int(c.active.Load()) }
+func (c *Conn) Active() int { return int(c.table.active.Load()) }
 
 // Offer gives streams to those that wait, as far as the server takes them.
 func (c *Conn) Offer() {
@@ -291,60 +247,14 @@ func (c *Conn) Offer() {
 func (c *Conn) Return() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.promised--
+	c.table.promise(-1)
 	c.offer()
 }
 
-// offer is Offer, and keeps full up to date: call it whenever there are fewer
-// streams than before, or the server takes more. c.mu is held.
+// offer is Offer: call it whenever there are fewer streams than before, or the server
+// takes more. c.mu is held.
 func (c *Conn) offer() {
-	c.updateFull()
-	for c.refused == "" && !c.full.Load() && c.options.Room != nil && c.options.Room(c) {
-		c.promised++
-		c.updateFull()
-	}
-}
-
-// updateFull keeps active and full up to date. c.mu is held.
-func (c *Conn) updateFull() {
-	active := len(c.streams) + c.promised
-	c.active.Store(int32(active))
-	if full := uint64(active) >= uint64(c.server.maxStreams); full != c.full.Load() {
-		c.full.Store(full)
-	}
-}
-
-// keepAlive pings a silent connection that has calls (the server counts pings
-// on one without as abuse).
-func (c *Conn) keepAlive() {
-	const patience = 10 * time.Second
-	timer := time.NewTimer(c.options.Keepalive)
-	defer timer.Stop()
-	for {
-		select {
-		case <-c.done:
-			return
-		case <-timer.C:
-		}
-		wait := c.options.Keepalive
-		c.mu.Lock()
-		switch {
-		case c.heard.Swap(false):
-			c.pinged = false
-			c.mu.Unlock()
-		case c.pinged:
-			c.mu.Unlock()
-			c.fail(status.Error(codes.Unavailable, "the backend does not answer"))
-			return
-		case len(c.streams) > 0 && c.err == nil:
-			c.pinged = true
-			wait = patience
-			c.out = appendFrame(c.out, http2.FramePing, 0, 0, 8)
-			c.out = append(c.out, "transom."...)
-			c.flush()
-		default:
-			c.mu.Unlock()
-		}
-		timer.Reset(wait)
+	for c.refused == "" && !c.table.full.Load() && c.options.Room != nil && c.options.Room(c) {
+		c.table.promise(1)
 	}
 }

@@ -40,25 +40,25 @@ func (f *controlFrames) called() { f.allowed = min(f.allowed+controlPerFrame, co
 
 // count takes note of a control frame. Where there were too many, it is the end
 // of the connection.
-func (c *Conn) count() error {
-	f := &c.control
+func (r *reader) count() error {
+	f := &r.control
 	if f.allowed--; f.allowed >= 0 {
 		return nil
 	}
 	now := time.Now()
 	seconds := min(int64(now.Sub(f.since)/time.Second), controlBurst)
-	c.mu.Lock()
-	sent := int64(c.sent)
-	c.sent = 0
-	c.mu.Unlock()
+	r.conn.mu.Lock()
+	sent := int64(r.conn.writer.sent)
+	r.conn.writer.sent = 0
+	r.conn.mu.Unlock()
 	if seconds > 0 {
 		f.since = now
 	}
 	if f.allowed += int(min(seconds*controlPerSecond, controlBurst) + sent*controlPerFrame); f.allowed >= 0 {
 		return nil
 	}
-	c.flooded.Store(true)
-	c.goAway(http2.ErrCodeEnhanceYourCalm)
+	r.conn.flooded.Store(true)
+	r.conn.goAway(http2.ErrCodeEnhanceYourCalm)
 	return floodError{}
 }
 
@@ -70,9 +70,11 @@ func (c *Conn) Flooded() bool { return c.flooded.Load() }
 // it reads.
 func (c *Conn) goAway(code http2.ErrCode) {
 	c.mu.Lock()
-	c.out = appendFrame(c.out, http2.FrameGoAway, 0, 0, 8)
-	c.out = append(c.out, 0, 0, 0, 0, byte(code>>24), byte(code>>16), byte(code>>8), byte(code))
-	c.flush()
+	c.writer.frame(http2.FrameGoAway, 0, 0, 8)
+	c.writer.append(0, 0, 0, 0, byte(code>>24), byte(code>>16), byte(code>>8), byte(code))
+	turn := c.claim()
+	c.mu.Unlock()
+	c.flush(turn)
 }
 
 // floodError is ErrFlood as the status of the connection's calls.

@@ -203,15 +203,17 @@ func (s *Stream) widen(n int64) {
 	}
 	c := s.conn
 	c.mu.Lock()
-	if c.streams[s.id] != s {
+	if !c.table.has(s) {
 		c.mu.Unlock()
 		return
 	}
-	if len(c.out) > maxQueued {
+	if c.writer.stuck() {
 		c.mu.Unlock()
 		c.fail(status.Error(codes.Unavailable, "the backend does not read"))
 		return
 	}
-	c.out = appendUint32(c.out, http2.FrameWindowUpdate, s.id, uint32(n))
-	c.flush()
+	c.writer.number(http2.FrameWindowUpdate, s.id, uint32(n))
+	turn := c.claim()
+	c.mu.Unlock()
+	c.flush(turn)
 }

@@ -1,27 +1,52 @@
 package transport
 
 import (
+	"bufio"
 	"errors"
-	"math"
+	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
+// reader is what the goroutine that reads the server's frames works with; it is that
+// goroutine's own.
+type reader struct {
+	conn     *Conn
+	buffered *bufio.Reader
+	framer   *http2.Framer
+	hpack    *hpack.Decoder
+	fields   fields // of the header block that is arriving
+	received int    // bytes of DATA since the last update of the connection's window
+	control  controlFrames
+}
+
+func (r *reader) start(c *Conn) {
+	r.conn = c
+	r.buffered = bufio.NewReaderSize(c.net, readBuffer)
+	r.framer = http2.NewFramer(nil, r.buffered)
+	r.framer.SetMaxReadFrameSize(defaultMaxFrame)
+	r.framer.SetReuseFrames()
+	r.hpack = hpack.NewDecoder(4096, r.fields.add)
+	r.hpack.SetMaxStringLength(maxHeaderList)
+	r.control = controlFrames{allowed: controlBurst, since: time.Now()}
+}
+
 // read takes the server's frames until the connection ends.
-func (c *Conn) read() {
-	defer close(c.done)
+func (r *reader) read() {
+	defer close(r.conn.done)
 	for {
-		if err := c.readFrame(); err != nil {
+		if err := r.readFrame(); err != nil {
 			if !errors.Is(err, ErrFlood) {
 				err = status.Error(codes.Unavailable, readError(err))
 			}
-			c.fail(err)
+			r.conn.fail(err)
 			return
 		}
-		if !c.heard.Load() {
-			c.heard.Store(true)
+		if !r.conn.heard.Load() {
+			r.conn.heard.Store(true)
 		}
 	}
 }
@@ -34,46 +59,46 @@ func readError(err error) string {
 	return "the connection to the backend broke"
 }
 
-func (c *Conn) readFrame() error {
-	head, err := c.framer.ReadFrameHeader()
+func (r *reader) readFrame() error {
+	head, err := r.framer.ReadFrameHeader()
 	if err != nil {
 		return err
 	}
 	if head.Type == http2.FrameData {
-		return c.readData(head)
+		return r.readData(head)
 	}
-	frame, err := c.framer.ReadFrameForHeader(head)
+	frame, err := r.framer.ReadFrameForHeader(head)
 	if err != nil {
 		var one http2.StreamError
 		if errors.As(err, &one) && head.Type != http2.FrameHeaders { // whose block is one of the connection's
-			if err := c.count(); err != nil {
+			if err := r.count(); err != nil {
 				return err
 			}
-			return c.onStreamError(one)
+			return r.onStreamError(one)
 		}
 		return err
 	}
 	if head.Type != http2.FrameHeaders { // which are counted where the block ends
-		if err := c.count(); err != nil {
+		if err := r.count(); err != nil {
 			return err
 		}
 	}
 	switch frame := frame.(type) {
 	case *http2.HeadersFrame:
-		c.fields.begin(frame.StreamID, frame.StreamEnded())
-		return c.readHeaderBlock(frame.HeaderBlockFragment(), frame.HeadersEnded())
+		r.fields.begin(frame.StreamID, frame.StreamEnded())
+		return r.readHeaderBlock(frame.HeaderBlockFragment(), frame.HeadersEnded())
 	case *http2.ContinuationFrame:
-		return c.readHeaderBlock(frame.HeaderBlockFragment(), frame.HeadersEnded())
+		return r.readHeaderBlock(frame.HeaderBlockFragment(), frame.HeadersEnded())
 	case *http2.RSTStreamFrame:
-		return c.onReset(frame)
+		return r.onReset(frame)
 	case *http2.SettingsFrame:
-		return c.onSettings(frame)
+		return r.onSettings(frame)
 	case *http2.PingFrame:
-		return c.onPing(frame)
+		return r.onPing(frame)
 	case *http2.GoAwayFrame:
-		return c.onGoAway(frame)
+		return r.onGoAway(frame)
 	case *http2.WindowUpdateFrame:
-		return c.onWindowUpdate(frame)
+		return r.onWindowUpdate(frame)
 	case *http2.PushPromiseFrame:
 		return http2.ConnectionError(http2.ErrCodeProtocol) // we forbade it
 	}
@@ -81,15 +106,15 @@ func (c *Conn) readFrame() error {
 }
 
 // readData reads a DATA frame straight into the message that it is a part of.
-func (c *Conn) readData(head http2.FrameHeader) error {
-	s, err := c.stream(head.StreamID)
+func (r *reader) readData(head http2.FrameHeader) error {
+	s, err := r.conn.stream(head.StreamID)
 	if err != nil {
 		return err
 	}
-	c.replenish(int(head.Length))
+	r.replenish(int(head.Length))
 	length, padding := int(head.Length), 0
 	if head.Flags.Has(http2.FlagDataPadded) {
-		pad, err := c.br.ReadByte()
+		pad, err := r.buffered.ReadByte()
 		if err != nil {
 			return err
 		}
@@ -100,9 +125,9 @@ func (c *Conn) readData(head http2.FrameHeader) error {
 		}
 	}
 	if s != nil && length > 0 {
-		c.control.called()
+		r.control.called()
 	} else if length < smallFrame {
-		if err := c.count(); err != nil {
+		if err := r.count(); err != nil {
 			return err
 		}
 	}
@@ -111,13 +136,13 @@ func (c *Conn) readData(head http2.FrameHeader) error {
 	}
 	if s == nil || !s.in.expect(s, int64(head.Length)) {
 		padding += length // of a call that has ended
-	} else if left, err := s.in.read(s, c.br, length); err != nil {
+	} else if left, err := s.in.read(s, r.buffered, length); err != nil {
 		return err
 	} else {
 		padding += left
 	}
 	if padding > 0 {
-		if _, err := c.br.Discard(padding); err != nil {
+		if _, err := r.buffered.Discard(padding); err != nil {
 			return err
 		}
 	}
@@ -128,46 +153,47 @@ func (c *Conn) readData(head http2.FrameHeader) error {
 }
 
 // replenish gives the connection's window back.
-func (c *Conn) replenish(n int) {
-	c.received += n
-	if c.received < connWindow/2 {
+func (r *reader) replenish(n int) {
+	if r.received += n; r.received < connWindow/2 {
 		return
 	}
-	c.mu.Lock()
-	c.out = appendUint32(c.out, http2.FrameWindowUpdate, 0, uint32(c.received))
-	c.received = 0
-	c.flush()
+	r.conn.mu.Lock()
+	r.conn.writer.number(http2.FrameWindowUpdate, 0, uint32(r.received))
+	turn := r.conn.claim()
+	r.conn.mu.Unlock()
+	r.received = 0
+	r.conn.flush(turn)
 }
 
 // readHeaderBlock decodes a piece of a header block. One without end is not
 // waited for.
-func (c *Conn) readHeaderBlock(fragment []byte, ends bool) error {
-	if c.fields.block += frameHead + len(fragment); c.fields.block > maxHeaderBlock {
+func (r *reader) readHeaderBlock(fragment []byte, ends bool) error {
+	if r.fields.block += frameHead + len(fragment); r.fields.block > maxHeaderBlock {
 		return http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
 	}
-	if _, err := c.hpack.Write(fragment); err != nil {
+	if _, err := r.hpack.Write(fragment); err != nil {
 		return http2.ConnectionError(http2.ErrCodeCompression)
 	}
 	if !ends {
 		return nil
 	}
-	if err := c.hpack.Close(); err != nil {
+	if err := r.hpack.Close(); err != nil {
 		return http2.ConnectionError(http2.ErrCodeCompression)
 	}
-	s, err := c.stream(c.fields.id)
+	s, err := r.conn.stream(r.fields.id)
 	if err != nil {
 		return err
 	}
 	if s == nil {
-		return c.count()
+		return r.count()
 	}
-	c.control.called()
-	s.onFields(&c.fields)
+	r.control.called()
+	s.onFields(&r.fields)
 	return nil
 }
 
-func (c *Conn) onStreamError(e http2.StreamError) error {
-	s, err := c.stream(e.StreamID)
+func (r *reader) onStreamError(e http2.StreamError) error {
+	s, err := r.conn.stream(e.StreamID)
 	if err != nil || s == nil {
 		return err
 	}
@@ -175,121 +201,107 @@ func (c *Conn) onStreamError(e http2.StreamError) error {
 	return nil
 }
 
-func (c *Conn) onReset(frame *http2.RSTStreamFrame) error {
-	s, err := c.stream(frame.StreamID)
+func (r *reader) onReset(frame *http2.RSTStreamFrame) error {
+	s, err := r.conn.stream(frame.StreamID)
 	if err != nil || s == nil {
 		return err
 	}
-	c.mu.Lock()
+	r.conn.mu.Lock()
 	s.closed = true // there is nothing to answer a reset with
-	c.mu.Unlock()
+	r.conn.mu.Unlock()
 	s.closeWith(noReset, s.resetError(frame.ErrCode))
 	return nil
 }
 
 // onSettings takes the server's settings over and acknowledges them.
-func (c *Conn) onSettings(frame *http2.SettingsFrame) error {
+func (r *reader) onSettings(frame *http2.SettingsFrame) error {
 	if frame.IsAck() {
 		return nil
 	}
-	c.mu.Lock()
-	err := frame.ForeachSetting(func(setting http2.Setting) error {
-		if err := setting.Valid(); err != nil {
-			return err
-		}
-		switch setting.ID {
-		case http2.SettingInitialWindowSize:
-			grown := int64(setting.Val) - c.server.window
-			c.server.window = int64(setting.Val)
-			for _, s := range c.streams {
-				if s.window += grown; s.window > math.MaxInt32 {
-					return http2.ConnectionError(http2.ErrCodeFlowControl)
-				}
-			}
-		case http2.SettingMaxFrameSize:
-			c.server.maxFrame = min(int(setting.Val), maxFrame)
-		case http2.SettingMaxConcurrentStreams:
-			c.server.maxStreams = setting.Val
-		case http2.SettingMaxHeaderListSize:
-			c.server.maxHeaders = setting.Val
-		case http2.SettingHeaderTableSize:
-			c.encoder.SetMaxDynamicTableSizeLimit(setting.Val)
-		}
-		return nil
-	})
-	if err != nil {
-		c.mu.Unlock()
-		return err
-	}
-	c.unblock()
-	c.offer()
-	c.out = appendFrame(c.out, http2.FrameSettings, http2.FlagSettingsAck, 0, 0)
-	return c.answer()
+	turn, err := r.settle(frame)
+	r.conn.flush(turn)
+	return err
 }
 
-// answer writes what a frame of the server asked for. A server that asks and
-// does not read is left. c.mu is held, and is released.
-func (c *Conn) answer() error {
-	if len(c.out) > maxQueued {
-		c.mu.Unlock()
-		return http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
+func (r *reader) settle(frame *http2.SettingsFrame) (turn, error) {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	if err := frame.ForeachSetting(r.set); err != nil {
+		return notOurs, err
 	}
-	c.flush()
+	r.conn.windows.unblock()
+	r.conn.offer()
+	r.conn.writer.frame(http2.FrameSettings, http2.FlagSettingsAck, 0, 0)
+	return r.answer()
+}
+
+// set takes one setting. r.conn.mu is held.
+func (r *reader) set(setting http2.Setting) error {
+	if err := setting.Valid(); err != nil {
+		return err
+	}
+	switch setting.ID {
+	case http2.SettingInitialWindowSize:
+		return r.conn.windows.begin(setting.Val, r.conn.table.streams)
+	case http2.SettingMaxFrameSize:
+		r.conn.writer.maxFrame = min(int(setting.Val), maxFrame)
+	case http2.SettingMaxConcurrentStreams:
+		r.conn.table.allow(setting.Val)
+	case http2.SettingMaxHeaderListSize:
+		r.conn.writer.maxHeaders = setting.Val
+	case http2.SettingHeaderTableSize:
+		r.conn.writer.encoder.SetMaxDynamicTableSizeLimit(setting.Val)
+	}
 	return nil
 }
 
-func (c *Conn) onPing(frame *http2.PingFrame) error {
+// answer is claim for what a frame of the server asked for. A server that asks and
+// does not read is left. r.conn.mu is held.
+func (r *reader) answer() (turn, error) {
+	if r.conn.writer.stuck() {
+		return notOurs, http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
+	}
+	return r.conn.claim(), nil
+}
+
+func (r *reader) onPing(frame *http2.PingFrame) error {
 	if frame.IsAck() {
 		return nil // that it came is all there is to know
 	}
-	c.mu.Lock()
-	c.out = appendFrame(c.out, http2.FramePing, http2.FlagPingAck, 0, 8)
-	c.out = append(c.out, frame.Data[:]...)
-	return c.answer()
+	r.conn.mu.Lock()
+	r.conn.writer.frame(http2.FramePing, http2.FlagPingAck, 0, 8)
+	r.conn.writer.append(frame.Data[:]...)
+	turn, err := r.answer()
+	r.conn.mu.Unlock()
+	r.conn.flush(turn)
+	return err
 }
 
 // onGoAway leaves a server that is leaving: it answers what it has seen, the
 // rest can go elsewhere (RFC 9113, 6.8).
-func (c *Conn) onGoAway(frame *http2.GoAwayFrame) error {
+func (r *reader) onGoAway(frame *http2.GoAwayFrame) error {
 	if frame.ErrCode == http2.ErrCodeEnhanceYourCalm && string(frame.DebugData()) == "too_many_pings" {
-		c.pingsTooOften.Store(true)
+		r.conn.pingsTooOften.Store(true)
 	}
-	c.mu.Lock()
-	c.refuse("the backend is leaving")
-	var unseen []*Stream
-	for id, s := range c.streams {
-		if id > frame.LastStreamID {
-			unseen = append(unseen, s)
-		}
-	}
-	c.retire()
-	c.mu.Unlock()
+	r.conn.mu.Lock()
+	r.conn.refuse("the backend is leaving")
+	unseen := r.conn.table.after(frame.LastStreamID)
+	r.conn.retire()
+	r.conn.mu.Unlock()
 	for _, s := range unseen {
 		s.closeWith(noReset, &notSeen{"the backend is leaving", ErrUnprocessed})
 	}
 	return nil
 }
 
-func (c *Conn) onWindowUpdate(frame *http2.WindowUpdateFrame) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (r *reader) onWindowUpdate(frame *http2.WindowUpdateFrame) error {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
 	if frame.StreamID == 0 {
-		if c.window += int64(frame.Increment); c.window > math.MaxInt32 {
-			return http2.ConnectionError(http2.ErrCodeFlowControl)
-		}
-		c.unblock()
-		return nil
+		return r.conn.windows.grow(frame.Increment)
 	}
-	s := c.streams[frame.StreamID]
-	if s == nil {
-		return nil
-	}
-	if s.window += int64(frame.Increment); s.window > math.MaxInt32 {
-		return http2.ConnectionError(http2.ErrCodeFlowControl)
-	}
-	if _, waits := c.blocked[s]; waits {
-		delete(c.blocked, s)
-		signal(s.writable)
+	if s := r.conn.table.streams[frame.StreamID]; s != nil {
+		return r.conn.windows.growStream(s, frame.Increment)
 	}
 	return nil
 }

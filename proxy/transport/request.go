@@ -12,20 +12,20 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// appendHeaders appends the HEADERS frame of a call, and the CONTINUATIONs that
-// a long one needs. c.mu is held.
-func (c *Conn) appendHeaders(id uint32, r *Request, timeout string) {
-	c.block.Reset()
-	c.sent++
-	c.encode(":method", "POST", true)
-	c.encode(":scheme", c.options.Scheme, true)
-	c.encode(":path", r.Method, true)
-	c.encode(":authority", c.options.Authority, true)
-	c.encode("content-type", "application/grpc", true)
-	c.encode("user-agent", c.options.UserAgent, true)
-	c.encode("te", "trailers", true)
+// headers appends the HEADERS frame of a call, and the CONTINUATIONs that
+// a long one needs.
+func (w *writer) headers(id uint32, r *Request, o *Options, timeout string) {
+	w.block.Reset()
+	w.sent++
+	w.encode(":method", "POST", true)
+	w.encode(":scheme", o.Scheme, true)
+	w.encode(":path", r.Method, true)
+	w.encode(":authority", o.Authority, true)
+	w.encode("content-type", "application/grpc", true)
+	w.encode("user-agent", o.UserAgent, true)
+	w.encode("te", "trailers", true)
 	if timeout != "" {
-		c.encode("grpc-timeout", timeout, false)
+		w.encode("grpc-timeout", timeout, false)
 	}
 	for i := 0; i+1 < len(r.Header); i += 2 {
 		name, value := r.Header[i], r.Header[i+1]
@@ -36,16 +36,16 @@ func (c *Conn) appendHeaders(id uint32, r *Request, timeout string) {
 			value = base64.RawStdEncoding.EncodeToString([]byte(value))
 		}
 		value = strings.Trim(value, " ") // RFC 9113, 8.2.1
-		c.encode(name, value, false)
+		w.encode(name, value, false)
 	}
 	kind, flags := http2.FrameHeaders, http2.Flags(0)
-	for block := c.block.Bytes(); ; kind = http2.FrameContinuation {
-		n := min(len(block), c.server.maxFrame)
+	for block := w.block.Bytes(); ; kind = http2.FrameContinuation {
+		n := min(len(block), w.maxFrame)
 		if n == len(block) {
 			flags |= http2.FlagHeadersEndHeaders
 		}
-		c.out = appendFrame(c.out, kind, flags, id, n)
-		c.out = append(c.out, block[:n]...)
+		w.frame(kind, flags, id, n)
+		w.append(block[:n]...)
 		if block = block[n:]; len(block) == 0 {
 			return
 		}
@@ -55,9 +55,9 @@ func (c *Conn) appendHeaders(id uint32, r *Request, timeout string) {
 // encode appends a field to the block. Only what is the same in all calls is
 // remembered by both sides: what is unlike in each call, or a secret, has no use
 // or no business in the table.
-func (c *Conn) encode(name, value string, constant bool) {
+func (w *writer) encode(name, value string, constant bool) {
 	field := hpack.HeaderField{Name: name, Value: value, Sensitive: !constant}
-	_ = c.encoder.WriteField(field) // a bytes.Buffer takes all
+	_ = w.encoder.WriteField(field) // a bytes.Buffer takes all
 }
 
 // CheckMetadata refuses pairs of names and values that HTTP/2 or gRPC cannot carry, and

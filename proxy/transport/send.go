@@ -30,13 +30,14 @@ func (s *Stream) CloseSend() error {
 		return nil
 	}
 	c.mu.Lock()
-	if c.streams[s.id] != s || s.closed {
-		c.mu.Unlock()
-		return nil
+	turn := notOurs
+	if c.table.has(s) && !s.closed {
+		s.closed = true
+		c.writer.frame(http2.FrameData, http2.FlagDataEndStream, s.id, 0)
+		turn = c.claim()
 	}
-	s.closed = true
-	c.out = appendFrame(c.out, http2.FrameData, http2.FlagDataEndStream, s.id, 0)
-	c.flush()
+	c.mu.Unlock()
+	c.flush(turn)
 	return nil
 }
 
@@ -45,46 +46,48 @@ func (s *Stream) send(message mem.BufferSlice, last bool) error {
 	m := outgoing{buffers: message, left: message.Len() + prefixSize}
 	binary.BigEndian.PutUint32(m.prefix[1:], uint32(m.left-prefixSize))
 	c := s.conn
-	c.mu.Lock()
-	for c.streams[s.id] == s {
-		if s.put(&m, last) {
+	for {
+		c.mu.Lock()
+		if !c.table.has(s) {
+			c.mu.Unlock()
+			return io.EOF
+		}
+		whole := s.put(&m, last)
+		if whole {
 			s.closed = last
-			c.flush()
+		} else {
+			c.windows.wait(s)
+		}
+		turn := c.claim()
+		c.mu.Unlock()
+		c.flush(turn)
+		if whole {
 			return nil
 		}
-		c.blocked[s] = struct{}{}
-		c.flush()
 		select {
 		case <-s.writable:
 		case <-s.ctx.Done():
 			return io.EOF
 		}
-		c.mu.Lock()
 	}
-	c.mu.Unlock()
-	return io.EOF
 }
 
 // put appends what may be sent now and reports whether that was all. c.mu is held.
 func (s *Stream) put(m *outgoing, last bool) bool {
 	c := s.conn
 	for m.left > 0 {
-		n := int(min(int64(m.left), int64(c.server.maxFrame), c.window, s.window))
-		if n <= 0 {
+		n := c.windows.room(s, min(m.left, c.writer.maxFrame))
+		if n <= 0 || c.writer.full() {
 			return false
 		}
-		if len(c.out) > crowded {
-			c.crowded = true
-			return false
-		}
+		c.windows.spend(s, n)
 		flags := http2.Flags(0)
 		if last && n == m.left {
 			flags = http2.FlagDataEndStream
 		}
-		c.out = m.appendTo(appendFrame(c.out, http2.FrameData, flags, s.id, n), n)
-		c.sent++
-		c.window -= int64(n)
-		s.window -= int64(n)
+		c.writer.frame(http2.FrameData, flags, s.id, n)
+		c.writer.out = m.appendTo(c.writer.out, n)
+		c.writer.sent++
 	}
 	return true
 }

@@ -113,7 +113,9 @@ func (c *Conn) Open(ctx context.Context, r *Request) (*Stream, error) {
 		return nil, err
 	}
 	c.mu.Lock()
-	c.flush()
+	turn := c.claim()
+	c.mu.Unlock()
+	c.flush(turn)
 	stop := context.AfterFunc(ctx, s.cancel)
 	s.mu.Lock()
 	ended := s.ended
@@ -134,8 +136,7 @@ func (c *Conn) start(ctx context.Context, s *Stream, r *Request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r.Reserved {
-		c.promised--
-		c.updateFull()
+		c.table.promise(-1)
 	}
 	if err == nil {
 		err = c.begin(ctx, s, r, size)
@@ -152,7 +153,7 @@ func (c *Conn) begin(ctx context.Context, s *Stream, r *Request, size int64) err
 	switch {
 	case c.refused != "":
 		return &notSeen{c.refused, ErrUnsent}
-	case c.full.Load():
+	case c.table.full.Load():
 		return ErrFull
 	}
 	timeout := ""
@@ -163,22 +164,19 @@ func (c *Conn) begin(ctx context.Context, s *Stream, r *Request, size int64) err
 		}
 		timeout = timeoutText(left)
 	}
-	switch limit := c.server.maxHeaders; {
+	switch limit := c.writer.maxHeaders; {
 	case limit > 0 && size > int64(limit):
 		return status.Errorf(codes.ResourceExhausted, "the metadata has %d bytes, the backend takes %d", size, limit)
-	case len(c.out) > maxQueued:
+	case c.writer.stuck():
 		return status.Error(codes.Unavailable, "the backend does not read")
 	}
 	s.conn, s.ctx, s.limit = c, ctx, r.Limit
-	s.window = c.server.window
+	s.window = c.windows.initial
 	s.in.window, s.in.target = defaultWindow, defaultWindow
-	s.id = c.nextID
-	if c.nextID += 2; c.nextID > lastStreamID {
+	if c.table.add(s) {
 		c.refuse("the connection has no numbers for streams left")
 	}
-	c.streams[s.id] = s
-	c.updateFull()
-	c.appendHeaders(s.id, r, timeout)
+	c.writer.headers(s.id, r, &c.options, timeout)
 	return nil
 }
 

@@ -1,0 +1,88 @@
+package transport
+
+import (
+	"sync/atomic"
+
+	"golang.org/x/net/http2"
+)
+
+// table holds the streams of a connection and how many more the server takes.
+// Conn.mu guards it; active and full can be read without.
+type table struct {
+	active atomic.Int32 // streams that are open or promised
+	full   atomic.Bool  // there are as many as the server allows
+
+	streams  map[uint32]*Stream
+	next     uint32 // number of a stream
+	promised int    // streams that are kept for calls that waited
+	limit    uint32 // of the server
+}
+
+// add gives a stream its number. It reports whether that was the last one.
+func (t *table) add(s *Stream) (last bool) {
+	s.id = t.next
+	t.next += 2
+	t.streams[s.id] = s
+	t.count()
+	return t.next > lastStreamID
+}
+
+// has reports whether the stream has not ended.
+func (t *table) has(s *Stream) bool { return t.streams[s.id] == s }
+
+// find returns the stream of a number, nil for one that has ended, and an error for
+// one that never was.
+func (t *table) find(id uint32) (*Stream, error) {
+	if s := t.streams[id]; s != nil {
+		return s, nil
+	}
+	if id%2 == 0 || id >= t.next {
+		return nil, http2.ConnectionError(http2.ErrCodeProtocol)
+	}
+	return nil, nil
+}
+
+// remove takes a stream off.
+func (t *table) remove(s *Stream) {
+	delete(t.streams, s.id)
+	t.count()
+}
+
+// takeAll takes all streams off. The connection is closed: what is active is of no
+// interest any more.
+func (t *table) takeAll() map[uint32]*Stream {
+	all := t.streams
+	t.streams = map[uint32]*Stream{}
+	return all
+}
+
+// after returns the streams with numbers above one.
+func (t *table) after(id uint32) (unseen []*Stream) {
+	for number, s := range t.streams {
+		if number > id {
+			unseen = append(unseen, s)
+		}
+	}
+	return unseen
+}
+
+// promise keeps n streams more.
+func (t *table) promise(n int) {
+	t.promised += n
+	t.count()
+}
+
+// allow has the server take so many streams.
+func (t *table) allow(limit uint32) {
+	t.limit = limit
+	t.count()
+}
+
+// count keeps active and full up to date.
+func (t *table) count() {
+	active := len(t.streams) + t.promised
+	t.active.Store(int32(active))
+	if full := uint64(active) >= uint64(t.limit); full != t.full.Load() {
+		t.full.Store(full)
+	}
+}
