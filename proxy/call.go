@@ -61,6 +61,17 @@ type Reply struct {
 	Message Frame
 	Header  metadata.MD
 	Trailer metadata.MD
+	Tries   Tries
+}
+
+// Tries tells of the attempts that a call took. The zero Tries is that of a Backend
+// that makes none but the first.
+type Tries struct {
+	// Attempts is how often the call was made.
+	Attempts int
+	// Denied is why there was not one more, where the policy has one: "budget",
+	// "pushback", "deadline", "buffer"; else it is empty.
+	Denied string
 }
 
 // Stream is the backend's half of a call. One goroutine may send while another
@@ -79,6 +90,9 @@ type Stream interface {
 	// Trailer is valid after Recv returned an error.
 	Trailer() metadata.MD
 }
+
+// triedStream is a Stream that counts its attempts.
+type triedStream interface{ Tries() Tries }
 
 // Shape says which sides of an RPC are streams.
 type Shape struct {

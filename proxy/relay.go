@@ -51,6 +51,8 @@ type Result struct {
 	// Counts of the messages that crossed, and their bytes in wire format.
 	RequestMessages, ResponseMessages int
 	RequestBytes, ResponseBytes       int64
+	// Tries tells of the attempts that the call took.
+	Tries Tries
 }
 
 // Relay carries the call through and returns when both halves have ended and
@@ -70,7 +72,7 @@ func relayUnary(ctx context.Context, c *Call) (r Result) {
 	}
 	r.RequestMessages, r.RequestBytes = 1, int64(request.Len())
 	reply, err := c.Backend.Call(ctx, c.Method, c.Header, request)
-	r.Trailer = reply.Trailer
+	r.Trailer, r.Tries = reply.Trailer, reply.Tries
 	if len(reply.Header) > 0 {
 		c.Downstream.Header(reply.Header)
 	}

@@ -109,6 +109,9 @@ func (s *streaming) settle(r *Result) {
 	r.RequestMessages, r.RequestBytes = s.up.messages, s.up.bytes
 	if s.upstream != nil {
 		r.Trailer = s.upstream.Trailer()
+		if tried, ok := s.upstream.(triedStream); ok {
+			r.Tries = tried.Tries()
+		}
 	}
 }
 

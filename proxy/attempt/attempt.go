@@ -1,5 +1,5 @@
-// Package attempt makes calls of an upstream: it is the proxy.Backend of each
-// attempt, and makes another one where the server has certainly not seen the first.
+// Package attempt makes calls of an upstream, and makes them again: where the server
+// has certainly not seen an attempt, always, and by a Retry where a method allows it.
 package attempt
 
 import (
@@ -14,7 +14,8 @@ import (
 // GRPC is a proxy.Backend that speaks gRPC.
 type GRPC struct {
 	conn  *upstream.Conn
-	limit int // of one message of the backend, in bytes
+	limit int    // of one message of the backend, in bytes
+	retry *Retry // nil: none
 }
 
 var _ proxy.Backend = (*GRPC)(nil)
@@ -23,31 +24,41 @@ var _ proxy.Backend = (*GRPC)(nil)
 // the backend in bytes, before it is read.
 func NewGRPC(conn *upstream.Conn, maxMessage int) *GRPC { return &GRPC{conn: conn, limit: maxMessage} }
 
-// Call implements Backend. A call that the backend has certainly not seen goes
-// to another connection once, if the backend says so; what was not even sent is the
-// upstream's to send.
+// Retrying returns a backend that makes calls again as r says.
+func (g *GRPC) Retrying(r *Retry) *GRPC {
+	retrying := *g
+	retrying.retry = r
+	return &retrying
+}
+
+// Call implements proxy.Backend.
 func (g *GRPC) Call(ctx context.Context, method string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
 	defer request.Free()
 	r := transport.Request{Method: method, Header: header, Limit: g.limit, Message: request.Buffers()}
-	var t upstream.Turn
-	reply, err := g.conn.Call(ctx, &t, &r)
-	if errors.Is(err, transport.ErrUnprocessed) {
-		t.Elsewhere()
-		reply, err = g.conn.Call(ctx, &t, &r)
+	t := tries{retry: g.retry, conn: g.conn}
+	for {
+		within, end := t.begin(ctx)
+		reply, err := g.conn.Call(within, &t.turn, &r)
+		if err == nil {
+			end()
+			return proxy.Reply{Message: proxy.FrameOf(reply.Message), Header: reply.Header, Trailer: reply.Trailer, Tries: t.tell()}, nil
+		}
+		err = late(within, err)
+		again := t.again(ctx, within, err, reply.Trailer)
+		end()
+		if !again {
+			return proxy.Reply{Header: reply.Header, Trailer: reply.Trailer, Tries: t.tell()}, g.failed(err)
+		}
+		r.Header = t.header(header)
 	}
-	if err != nil {
-		return proxy.Reply{Header: reply.Header, Trailer: reply.Trailer}, g.failed(err)
-	}
-	return proxy.Reply{Message: proxy.FrameOf(reply.Message), Header: reply.Header, Trailer: reply.Trailer}, nil
 }
 
-// Open implements Backend. As with Call, a stream that the backend has not seen
-// goes to another connection, once.
+// Open implements proxy.Backend.
 func (g *GRPC) Open(ctx context.Context, method string, header proxy.Metadata, _ proxy.Shape) (proxy.Stream, error) {
-	s := &grpcStream{backend: g, ctx: ctx, again: true}
+	s := &grpcStream{backend: g, ctx: ctx, header: header, keeps: true}
+	s.tries = tries{retry: g.retry, conn: g.conn}
 	s.request = transport.Request{Method: method, Header: header, Limit: g.limit}
-	var err error
-	if s.stream, err = g.conn.Open(ctx, &s.turn, &s.request); err != nil {
+	if err := s.open(); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -131,6 +131,9 @@ type Turn struct {
 	tried []*Endpoint // by the attempts before
 }
 
+// Begun reports whether the last attempt had an endpoint.
+func (t *Turn) Begun() bool { return t.last != nil }
+
 // Elsewhere has the next attempt avoid the endpoint of the last one, while another
 // one is ready.
 func (t *Turn) Elsewhere() {

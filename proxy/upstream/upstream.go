@@ -33,6 +33,7 @@ type Conn struct {
 	choice   atomic.Pointer[choice] // what calls are spread over
 	balancer balancer
 	line     line
+	budget   Budget
 
 	ctx    context.Context // ends with the Conn
 	cancel context.CancelFunc
@@ -104,6 +105,9 @@ func (c *Conn) close() {
 	c.work.Wait()
 }
 
+// Budget bounds the retries of all calls to the backend.
+func (c *Conn) Budget() *Budget { return &c.budget }
+
 // Target returns what the connection leads to.
 func (c *Conn) Target() Target { return c.target }
 
@@ -143,6 +147,7 @@ func (c *Conn) reached() bool { return len(c.choice.Load().endpoints) > 0 }
 // being made, or for room, and fails where the last attempt at each address has. t
 // is the same for all picks of a call.
 func (c *Conn) pick(ctx context.Context, t *Turn) (conn *transport.Conn, reserved bool, err error) {
+	t.last = nil
 	for {
 		if c.line.waiting.Load() == 0 {
 			if conn := c.withRoom(t); conn != nil {

@@ -1,0 +1,23 @@
+package attempt
+
+import (
+	"time"
+
+	"google.golang.org/grpc/metadata"
+)
+
+// KeptInAll is what all streams keep, in bytes.
+func KeptInAll() int64 { return keptInAll.Load() }
+
+// Pauses are those of a call whose attempts all end with err and the trailer.
+func Pauses(r *Retry, n int, err error, trailer metadata.MD) (all []time.Duration) {
+	t := tries{retry: r}
+	for range n {
+		pause, ok := t.pause(err, trailer)
+		if !ok {
+			pause = -1
+		}
+		all = append(all, pause)
+	}
+	return all
+}
