@@ -86,6 +86,8 @@ type Wrapper interface {
 	// Wrap makes a Backend that calls next, once for each method when the schema loads.
 	// RequestOf tells it whose call it is; a refusal goes through Request.Refuse.
 	Wrap(next proxy.Backend) proxy.Backend
+	// Decides reports whether it may refuse calls, and needs RequestOf for that.
+	Decides() bool
 }
 
 // QueryReader is a Part that reads query parameters which are no part of the

@@ -159,4 +159,8 @@ type Outcome struct {
 	// HTTP: with what frames the messages, and compressed. Of a WebSocket they are
 	// those of its frames.
 	RequestBody, ResponseBody int64
+	// Attempts is how often the backend was called, and RetryDenied why it was not once
+	// more, where retry would have: "budget", "pushback", "deadline", "buffer".
+	Attempts    int
+	RetryDenied string
 }

@@ -62,6 +62,11 @@ func (s *Scope) Where(path string) string {
 	return s.target.Layers[i].at(path)
 }
 
+// Leave takes an inherited field out of the policy, for it cannot hold for the method.
+func (s *Scope) Leave(field protoreflect.Name) {
+	s.drop(s.Policy.ProtoReflect().Descriptor().Fields().ByName(field))
+}
+
 // Exact reports whether a field of the policy was set for this one method.
 func (s *Scope) Exact(field protoreflect.Name) bool {
 	i, ok := s.origin[field]

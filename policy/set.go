@@ -28,6 +28,8 @@ type Set struct {
 	replies  []ReplyChanger
 	headers  []HeaderChanger
 	wrappers []Wrapper
+	// needsContext is set where one of the wrappers decides.
+	needsContext bool
 
 	explained []Explained
 	observer  Observer
@@ -59,6 +61,7 @@ func (s *Set) add(parts []Part) {
 			s.headers = append(s.headers, m)
 		}
 		if w, ok := p.(Wrapper); ok {
+			s.needsContext = s.needsContext || w.Decides()
 			s.wrappers = append(s.wrappers, w)
 		}
 	}
@@ -101,11 +104,11 @@ func (s *Set) QueryParameters() []string {
 	return names
 }
 
-// Wraps reports whether any part stands between calls and the backend.
-func (s *Set) Wraps() bool { return len(s.wrappers) > 0 }
+// NeedsContext reports whether calls need the context of NewContext, as a part that
+// stands between them and the backend may refuse them.
+func (s *Set) NeedsContext() bool { return s.needsContext }
 
-// Wrap puts the parts that ask for it around a backend, the first one outermost. Calls
-// need the context of NewContext then.
+// Wrap puts the parts that ask for it around a backend, the first one outermost.
 func (s *Set) Wrap(backend proxy.Backend) proxy.Backend {
 	for i := len(s.wrappers) - 1; i >= 0; i-- {
 		backend = s.wrappers[i].Wrap(backend)

@@ -33,8 +33,8 @@ func (s *Scope) refuseUnknown(kinds []Kind) {
 
 // checkValues checks the fields that are no decisions and that others apply.
 func (s *Scope) checkValues() {
-	s.checkDuration("timeout", s.Policy.GetTimeout())
-	s.checkDuration("idle_timeout", s.Policy.GetIdleTimeout())
+	s.CheckDuration("timeout", s.Policy.GetTimeout())
+	s.CheckDuration("idle_timeout", s.Policy.GetIdleTimeout())
 	s.checkStatus()
 	for n, name := range s.Policy.GetResponseMetadata().GetHeaders() {
 		if problem := responseHeaderProblem(name); problem != "" {
@@ -43,9 +43,9 @@ func (s *Scope) checkValues() {
 	}
 }
 
-// checkDuration refuses a duration that is set and not positive, or that no
-// time.Duration can hold.
-func (s *Scope) checkDuration(path string, d *durationpb.Duration) time.Duration {
+// CheckDuration returns a duration, 0 for one that is not set, and refuses one that is
+// not positive, or that no time.Duration can hold.
+func (s *Scope) CheckDuration(path string, d *durationpb.Duration) time.Duration {
 	if d == nil {
 		return 0
 	}

@@ -33,6 +33,9 @@ func TestCheckWarnsOfConfiguration(t *testing.T) {
 		"nobody's claim":        {upstream + "policies: [{ selector: w.v1.S.Get, policy: { headers: { response: { add: { a: \"${claim.a}\" } } } } }]", `warning: headers: ${claim.a} is empty here`},
 		"somebody's name":       {upstream + "auth: { session: {} }\ndefaults: { headers: { request: { set: { a: \"${principal}\" } } } }\npolicies: [{ selector: w.v1.S.Get, policy: { login: { subject: name, session: {} } } }, { selector: w.v1.S.Send, policy: { auth: { session: {} } } }]", ""},
 		"twins":                 {upstream + "policies: [{ selector: w.v1.*, policy: { timeout: 1s } }, { selector: w.v1.S.Get, policy: { timeout: 1s } }, { selector: w.v1.*, policy: { timeout: 2s } }]", `warning: policies[2]: w.v1.* has an entry at `},
+		"retries of nothing":    {upstream + "policies: [{ selector: w.v1.*, policy: { retry: {} } }]", `:3:40: warning: retry: no method here may be called twice`},
+		"retries":               {upstream + "policies: [{ selector: w.v1.*, policy: { retry: { idempotency_level: IDEMPOTENT } } }]", ""},
+		"long attempts":         {upstream + "policies: [{ selector: w.v1.S.Get, policy: { timeout: 1s, retry: { idempotency_level: IDEMPOTENT, per_try_timeout: 1s } } }]", `warning: retry.per_try_timeout: 1s leaves no time for another attempt, as timeout is 1s in all`},
 		"messages, inherited":   {upstream + "policies: [{ selector: w.v1.*, policy: { rate_limit: [{ requests: 1, per: 1s, per_message: true }] } }]", ""},
 		"messages, of a stream": {upstream + "policies: [{ selector: w.v1.S.Send, policy: { rate_limit: [{ requests: 1, per: 1s, per_message: true }] } }]", ""},
 	} {

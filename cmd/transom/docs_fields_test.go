@@ -27,6 +27,7 @@ var pagesOf = map[protoreflect.Name][]string{
 	"limits":            {"limits.md"},
 	"validate":          {"validate.md"},
 	"cors":              {"cors.md"},
+	"retry":             {"retry.md"},
 	"headers":           {"headers.md"},
 	"json":              {"json.md"},
 	"status":            {"status.md"},

@@ -273,6 +273,9 @@ func (b *builder) finish() {
 		b.snapshot.anyCors = b.snapshot.anyCors || pages
 		var behind []string
 		for _, p := range m.set.Parts() {
+			if w, ok := p.(policy.Wrapper); ok && !w.Decides() {
+				continue
+			}
 			behind = append(behind, p.Name())
 		}
 		m.set.Prepend(newPageOrigin(m.set))

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/policy"
@@ -76,12 +78,29 @@ func (c *call) record(err error, httpStatus int, r *proxy.Result) {
 		RequestBytes:     r.RequestBytes,
 		ResponseBytes:    r.ResponseBytes,
 	}
+	c.outcome.Attempts, c.outcome.RetryDenied = r.Tries.Attempts, r.Tries.Denied
 	c.outcome.RequestBody, c.outcome.ResponseBody = c.size.sizes()
 	if err != nil {
 		st := status.Convert(err)
 		c.outcome.Code, c.outcome.Message = st.Code(), st.Message()
 		c.outcome.Own = !proxy.FromBackend(err)
 	}
+}
+
+// askToWait tells the client when to come again, as the backend asked: gRPC's by the
+// trailer, others by the header (Traffic 72).
+func (c *call) askToWait(wait time.Duration, header http.Header, r *proxy.Result) {
+	seconds := strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
+	if !c.match.protocol.RPC() {
+		header["Retry-After"] = []string{seconds}
+		return
+	}
+	trailer := r.Trailer.Copy()
+	if trailer == nil {
+		trailer = metadata.MD{}
+	}
+	trailer["retry-after"] = []string{seconds}
+	r.Trailer = trailer
 }
 
 // notFound, and its like, refuse requests that no route takes.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/transcoder/exchange"
 )
 
@@ -83,7 +84,7 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	}
 	if err == nil {
 		c.fillRelay(m, client)
-		if m.set.Wraps() {
+		if m.set.NeedsContext() {
 			ctx = policy.NewContext(ctx, &c.request)
 		}
 		result = proxy.Relay(ctx, &c.relay)
@@ -92,6 +93,9 @@ func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *htt
 	err = g.ended(ctx, err)
 	if err != nil && (!admitted || !m.Shape.ClientStreams) {
 		g.boundRest(w, r)
+	}
+	if wait := attempt.RetryAfter(err, result.Trailer); wait > 0 {
+		c.askToWait(wait, w.Header(), &result)
 	}
 	httpStatus := client.Finish(err, result.Trailer)
 	if err != nil && !m.Shape.ClientStreams {

@@ -23,6 +23,9 @@ type suspicions struct {
 	sessions, logins bool
 	// sessionMethod is a place where a session is demanded.
 	sessionMethod string
+	// retries are the places that have calls retried, and whether one of their methods
+	// can be.
+	retries map[string]bool
 }
 
 // suspect notes what is odd about the policies of one method.
@@ -35,6 +38,7 @@ func (b *builder) suspect(layers []policy.Layer, set *policy.Set) {
 		s.sessions = true
 	}
 	s.logins = s.logins || set.Effective.GetLogin().GetSession() != nil
+	b.suspectRetry(layers, set)
 	variable := callerVariable(set.Effective.GetHeaders())
 	at := written(layers, "headers")
 	if variable == "" || at == nil {
@@ -49,6 +53,22 @@ func (b *builder) suspect(layers []policy.Layer, set *policy.Set) {
 		s.nobody[at.Where] = ""
 	case !seen || before != "":
 		s.nobody[at.Where] = variable
+	}
+}
+
+// suspectRetry notes whether retries can hold, and whether an attempt has time for another.
+func (b *builder) suspectRetry(layers []policy.Layer, set *policy.Set) {
+	at := written(layers, "retry")
+	if at == nil || at.Policy.GetRetry().GetDisabled() || at.Policy.GetRetry().MaxAttempts != nil && at.Policy.GetRetry().GetMaxAttempts() < 2 {
+		return
+	}
+	if b.suspicions.retries == nil {
+		b.suspicions.retries = map[string]bool{}
+	}
+	holds := set.Effective.GetRetry()
+	b.suspicions.retries[at.Where] = b.suspicions.retries[at.Where] || holds != nil
+	if each := holds.GetPerTryTimeout().AsDuration(); each > 0 && set.Timeout > 0 && each >= set.Timeout {
+		b.warnAt(at.Where, fmt.Sprintf("retry.per_try_timeout: %v leaves no time for another attempt, as timeout is %v in all: make it shorter", each, set.Timeout))
 	}
 }
 
@@ -89,6 +109,12 @@ func (b *builder) warnOfSuspicions() {
 			continue
 		}
 		b.warnAt(where, fmt.Sprintf("headers: %s is empty here: the method has no auth.jwt, auth.session or auth.mixed, so that nobody is known; add one, or remove the header", variable))
+	}
+	for where, holds := range s.retries {
+		if !holds {
+			b.warnAt(where, "retry: no method here may be called twice, so that none is: set the option idempotency_level of those that may to "+
+				"IDEMPOTENT or NO_SIDE_EFFECTS, or retry.idempotency_level")
+		}
 	}
 	if s.sessions && !s.logins {
 		where := s.sessionMethod

@@ -29,7 +29,7 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	}
 	r := c.request
 	record := slog.NewRecord(c.start.Add(took), level, "request", 0)
-	var buf [20]slog.Attr
+	var buf [22]slog.Attr
 	attrs := append(buf[:0],
 		slog.String("request_id", r.RequestID),
 		slog.String("client_ip", clientIP(r)),
@@ -57,6 +57,12 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	}
 	if o.Own && o.Message != "" {
 		attrs = append(attrs, slog.String("reason", clip(o.Message, maxLoggedAgent)))
+	}
+	if o.Attempts > 1 {
+		attrs = append(attrs, slog.Int("attempts", o.Attempts))
+	}
+	if o.RetryDenied != "" {
+		attrs = append(attrs, slog.String("retry_denied", o.RetryDenied))
 	}
 	if agent := r.HTTP.Header["User-Agent"]; len(agent) > 0 {
 		attrs = append(attrs, slog.String("user_agent", clip(agent[0], maxLoggedAgent)))

@@ -32,6 +32,8 @@ type Metrics struct {
 	responseBytes *prometheus.HistogramVec
 	messages      *prometheus.CounterVec
 	decisions     *prometheus.CounterVec
+	retries       *prometheus.CounterVec
+	retriesDenied *prometheus.CounterVec
 
 	reload    reloadMetrics
 	upstreams atomic.Pointer[iter.Seq2[string, Upstream]]
@@ -67,6 +69,12 @@ func NewMetrics(version string) *Metrics {
 	m.decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "transom_policy_decisions_total", Help: "Decisions of policies: admitted or refused.",
 	}, []string{"policy", "rpc", "result"})
+	m.retries = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "transom_retries_total", Help: "Attempts of calls beyond their first.",
+	}, []string{"rpc"})
+	m.retriesDenied = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "transom_retries_denied_total", Help: "Calls that were not tried once more, by reason.",
+	}, []string{"rpc", "reason"})
 	m.reload = newReloadMetrics(m.registry)
 
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -74,7 +82,7 @@ func NewMetrics(version string) *Metrics {
 		ConstLabels: prometheus.Labels{"version": valid(version), "go": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions,
+	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions, m.retries, m.retriesDenied,
 		upstreamCollector{m}, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -124,7 +124,10 @@ func (m *Metrics) Retain(keep []*RouteMetrics) {
 	}
 	for rpc := range gone {
 		if !rpcs[rpc] {
-			m.decisions.DeletePartialMatch(prometheus.Labels{"rpc": rpc})
+			labels := prometheus.Labels{"rpc": rpc}
+			m.decisions.DeletePartialMatch(labels)
+			m.retries.DeletePartialMatch(labels)
+			m.retriesDenied.DeletePartialMatch(labels)
 		}
 	}
 }
@@ -177,6 +180,22 @@ func (p *protocolMetrics) code(code codes.Code) *codeMetrics {
 	}
 	p.codes[i].Store(c)
 	return c
+}
+
+// tried counts the attempts of a call that took more than one, or was denied one.
+func (r *RouteMetrics) tried(attempts int, denied string) {
+	if attempts <= 1 && denied == "" {
+		return
+	}
+	m := r.metrics
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if attempts > 1 {
+		child(r, m.retries, []string{r.key.rpc}).Add(float64(attempts - 1))
+	}
+	if denied != "" {
+		child(r, m.retriesDenied, []string{r.key.rpc, denied}).Inc()
+	}
 }
 
 // vec is what the vectors of client_golang have in common.

@@ -160,6 +160,9 @@ func (p *calls) Admit(ctx context.Context, r *policy.Request) (context.Context, 
 	return ctx, nil, nil
 }
 
+// Decides implements Wrapper.
+func (*calls) Decides() bool { return true }
+
 // Wrap implements Wrapper.
 func (p *calls) Wrap(next proxy.Backend) proxy.Backend { return &backend{Backend: next, calls: p} }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/transom-gateway/transom/policy/cors"
 	"github.com/transom-gateway/transom/policy/headers"
 	"github.com/transom-gateway/transom/policy/ratelimit"
+	"github.com/transom-gateway/transom/policy/retry"
 	"github.com/transom-gateway/transom/policy/validate"
 )
 
@@ -37,5 +38,6 @@ func All() []policy.Kind {
 		login.Login(),
 		login.Logout(),
 		concurrency.Calls(),
+		retry.Kind(),
 	}
 }

@@ -251,7 +251,7 @@ func (s *scripted) summary() string {
 	return strings.Join(words, " ")
 }
 
-// TestRetry compares unary calls and streams with the table.
+// TestRetry compares unary calls and streams with the table: Traffic 59, 60, 61, 64, 65, 67, 68, 70, 71.
 func TestRetry(t *testing.T) {
 	for _, test := range cases {
 		r := usual()

@@ -1483,13 +1483,16 @@ func (x *Concurrency) GetDisabled() bool {
 // never reached the backend.
 type Retry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Attempts in all, the first included.
-	MaxAttempts uint32 `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
-	// The longest one attempt may take.
+	// Attempts in all, the first included, 2 to 10; 0 and 1 switch retries off.
+	// Default: 3.
+	MaxAttempts *uint32 `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
+	// The longest one attempt may take; for streams, until the first message.
 	PerTryTimeout *durationpb.Duration `protobuf:"bytes,2,opt,name=per_try_timeout,json=perTryTimeout,proto3" json:"per_try_timeout,omitempty"`
-	// Further codes to retry on, by name, for example "RESOURCE_EXHAUSTED".
+	// Codes to try again on, besides UNAVAILABLE: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED,
+	// RESOURCE_EXHAUSTED, ABORTED, INTERNAL, DATA_LOSS, or a number above 16.
 	Codes []string `protobuf:"bytes,3,rep,name=codes,proto3" json:"codes,omitempty"`
-	// The first pause. Default: 25 milliseconds.
+	// The pause before the second attempt; each further one is twice as long, give or take
+	// a fifth. Default: 25 milliseconds.
 	InitialBackoff *durationpb.Duration `protobuf:"bytes,4,opt,name=initial_backoff,json=initialBackoff,proto3" json:"initial_backoff,omitempty"`
 	// The longest pause. Default: 250 milliseconds.
 	MaxBackoff *durationpb.Duration `protobuf:"bytes,5,opt,name=max_backoff,json=maxBackoff,proto3" json:"max_backoff,omitempty"`
@@ -1499,8 +1502,14 @@ type Retry struct {
 	// Send a second attempt after this long without an answer (NO_SIDE_EFFECTS
 	// only).
 	HedgeAfter *durationpb.Duration `protobuf:"bytes,7,opt,name=hedge_after,json=hedgeAfter,proto3" json:"hedge_after,omitempty"`
-	// The share of calls that may be retries, in percent. Default: 20.
-	BudgetPercent uint32 `protobuf:"varint,8,opt,name=budget_percent,json=budgetPercent,proto3" json:"budget_percent,omitempty"`
+	// The share of the calls to the backend that may be retries, in percent, beside 10 a
+	// second. Default: 20.
+	BudgetPercent *uint32 `protobuf:"varint,8,opt,name=budget_percent,json=budgetPercent,proto3,oneof" json:"budget_percent,omitempty"`
+	// What is kept of a client's stream for another attempt, in bytes, up to 64 MiB.
+	// Default: 256 KiB.
+	BufferBytes uint64 `protobuf:"varint,9,opt,name=buffer_bytes,json=bufferBytes,proto3" json:"buffer_bytes,omitempty"`
+	// Takes back what a wider place says of it; nothing stands beside it.
+	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1536,8 +1545,8 @@ func (*Retry) Descriptor() ([]byte, []int) {
 }
 
 func (x *Retry) GetMaxAttempts() uint32 {
-	if x != nil {
-		return x.MaxAttempts
+	if x != nil && x.MaxAttempts != nil {
+		return *x.MaxAttempts
 	}
 	return 0
 }
@@ -1585,10 +1594,24 @@ func (x *Retry) GetHedgeAfter() *durationpb.Duration {
 }
 
 func (x *Retry) GetBudgetPercent() uint32 {
-	if x != nil {
-		return x.BudgetPercent
+	if x != nil && x.BudgetPercent != nil {
+		return *x.BudgetPercent
 	}
 	return 0
+}
+
+func (x *Retry) GetBufferBytes() uint64 {
+	if x != nil {
+		return x.BufferBytes
+	}
+	return 0
+}
+
+func (x *Retry) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
 }
 
 // IdempotencyKey keeps the first answer to each Idempotency-Key.
@@ -2773,9 +2796,9 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x03max\x18\x01 \x01(\rR\x03max\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\rR\x05queue\x12>\n" +
 	"\rqueue_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fqueueTimeout\x12\x1a\n" +
-	"\bdisabled\x18d \x01(\bR\bdisabled\"\x93\x03\n" +
-	"\x05Retry\x12!\n" +
-	"\fmax_attempts\x18\x01 \x01(\rR\vmaxAttempts\x12A\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabled\"\x80\x04\n" +
+	"\x05Retry\x12&\n" +
+	"\fmax_attempts\x18\x01 \x01(\rH\x00R\vmaxAttempts\x88\x01\x01\x12A\n" +
 	"\x0fper_try_timeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\rperTryTimeout\x12\x14\n" +
 	"\x05codes\x18\x03 \x03(\tR\x05codes\x12B\n" +
 	"\x0finitial_backoff\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x0einitialBackoff\x12:\n" +
@@ -2783,8 +2806,12 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"maxBackoff\x12+\n" +
 	"\x11idempotency_level\x18\x06 \x01(\tR\x10idempotencyLevel\x12:\n" +
 	"\vhedge_after\x18\a \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"hedgeAfter\x12%\n" +
-	"\x0ebudget_percent\x18\b \x01(\rR\rbudgetPercent\"Y\n" +
+	"hedgeAfter\x12*\n" +
+	"\x0ebudget_percent\x18\b \x01(\rH\x01R\rbudgetPercent\x88\x01\x01\x12!\n" +
+	"\fbuffer_bytes\x18\t \x01(\x04R\vbufferBytes\x12\x1a\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabledB\x0f\n" +
+	"\r_max_attemptsB\x11\n" +
+	"\x0f_budget_percent\"Y\n" +
 	"\x0eIdempotencyKey\x12+\n" +
 	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x1a\n" +
 	"\brequired\x18\x02 \x01(\bR\brequired\"\x8a\x02\n" +
@@ -3014,6 +3041,7 @@ func file_transom_v1_policy_proto_init() {
 		(*Login_Session)(nil),
 		(*Login_Token)(nil),
 	}
+	file_transom_v1_policy_proto_msgTypes[12].OneofWrappers = []any{}
 	file_transom_v1_policy_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
