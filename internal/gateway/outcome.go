@@ -91,7 +91,7 @@ func (c *call) record(err error, httpStatus int, r *proxy.Result) {
 // trailer, others by the header (Traffic 72).
 func (c *call) askToWait(wait time.Duration, header http.Header, r *proxy.Result) {
 	seconds := strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
-	if !c.match.protocol.RPC() {
+	if !c.match.protocol.RPC {
 		header["Retry-After"] = []string{seconds}
 		return
 	}
