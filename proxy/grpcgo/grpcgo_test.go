@@ -2,6 +2,7 @@ package grpcgo_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -137,7 +138,8 @@ func TestTooLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = backend.Call(t.Context(), unary, nil, request)
-	if large, ok := err.(*proxy.LargeMessageError); !ok || large.Limit != 1000 {
+	var large *proxy.LargeMessageError
+	if !errors.As(err, &large) || large.Limit != 1000 {
 		t.Errorf("%v; want a LargeMessageError", err)
 	}
 }

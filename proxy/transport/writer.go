@@ -66,10 +66,10 @@ func (c *Conn) claim() turn {
 // flush writes what is waiting, if it is our turn. It does not wait for the server: what
 // the socket does not take is left to a goroutine.
 func (c *Conn) flush(t turn) {
-	switch {
-	case t == notOurs:
+	switch t {
+	case notOurs:
 		return
-	case t == afterOthers:
+	case afterOthers:
 		runtime.Gosched()
 	}
 	if c.writer.raw == nil {

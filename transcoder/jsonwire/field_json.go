@@ -8,17 +8,12 @@ import (
 // without its key.
 func (p *Plan) only(f *fieldPlan) *Plan {
 	bare := &fieldPlan{
-		op: f.op, card: f.card, typ: f.typ, packed: f.packed, packable: f.packable, utf8: f.utf8,
-		null: f.null, num: f.num, tag: f.tag, packedTag: f.packedTag, endTag: f.endTag, oneof: -1, mark: 1,
-		desc: f.desc, plans: f.plans, enum: f.enum, mapKey: f.mapKey, mapVal: f.mapVal, texts: f.texts, tagByte: f.tagByte,
+		wireForm: f.wireForm, presence: presence{oneof: -1, mark: 1}, jsonForm: jsonForm{null: f.null},
+		desc: f.desc, plans: f.plans, enum: f.enum, mapKey: f.mapKey, mapVal: f.mapVal, texts: f.texts,
 	}
-	switch {
-	case f.card == list:
-		bare.opened = [2]fixedText{*newFixedText("["), *newFixedText("[")}
-	case f.card == mapping:
-		bare.opened = [2]fixedText{*newFixedText("{"), *newFixedText("{")}
-	case f.op == opString:
-		bare.opened = [2]fixedText{*newFixedText(`"`), *newFixedText(`"`)}
+	bare.simple = false
+	if opening := bare.opening(); opening != "" {
+		bare.opened = [2]fixedText{*newFixedText(opening), *newFixedText(opening)}
 	}
 	q := &Plan{plans: p.plans, desc: p.desc, fields: []*fieldPlan{bare}, bits: 1}
 	q.sparse = map[protowire.Number]*fieldPlan{f.num: bare}

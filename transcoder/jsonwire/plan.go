@@ -110,15 +110,6 @@ func newPlan(s *Plans, d protoreflect.MessageDescriptor) *Plan {
 	return p
 }
 
-// setSlot sets the slot of a field and its mark. The slot after the near ones is
-// left out, as its bit stands for all that follow.
-func (f *fieldPlan) setSlot(slot int) {
-	if slot >= nearSlots {
-		slot++
-	}
-	f.slot, f.mark = slot, 1<<min(slot, nearSlots)
-}
-
 // order gives each field its place in the order of numbers.
 func (p *Plan) order() {
 	p.byNumber = slices.Clone(p.fields)
