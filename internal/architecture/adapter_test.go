@@ -48,3 +48,33 @@ func TestOneAdapterOfNetHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestOneAdapterOfTheCompiler: the compiler's packages are experimental, so that one file
+// alone, of all tests too, meets their changes.
+func TestOneAdapterOfTheCompiler(t *testing.T) {
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return skip(root, path, d)
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, filepath.Join("internal", "schema", "compiler.go")) {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			if strings.Contains(spec.Path.Value, "protocompile/experimental") {
+				t.Errorf("%s imports %s; internal/schema/compiler.go is the place for it", path, spec.Path.Value)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -8,13 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bufbuild/protocompile/experimental/fdp"
-	"github.com/bufbuild/protocompile/experimental/incremental"
-	"github.com/bufbuild/protocompile/experimental/incremental/queries"
-	"github.com/bufbuild/protocompile/experimental/ir"
-	"github.com/bufbuild/protocompile/experimental/report"
-	"github.com/bufbuild/protocompile/experimental/seq"
-	"github.com/bufbuild/protocompile/experimental/source"
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
@@ -69,24 +62,20 @@ func compileOnce(ctx context.Context, root string, texts []sourceText) (result c
 	if len(texts) == 0 {
 		return compiled{}, nil
 	}
-	opener := &sourceOpener{files: make(map[string]*source.File, len(texts))}
+	opener := &sourceOpener{files: make(map[string]*sourceFile, len(texts))}
 	paths := make([]string, len(texts))
 	for i, text := range texts {
 		paths[i] = text.path
-		opener.files[text.path] = source.NewFile(text.file, text.text)
+		opener.files[text.path] = newSourceFile(text.file, text.text)
 	}
-	executor, session := incremental.New(), new(ir.Session)
-	results, found, err := incremental.Run(ctx, executor, queries.Link{
-		Opener:    opener,
-		Session:   session,
-		Workspace: source.NewWorkspace(paths...),
-	})
+	compilation := newCompilation(opener, paths)
+	linked, found, fatal, err := compilation.link(ctx)
 	if err != nil {
 		return compiled{}, stopped(err)
 	}
 	warnings := downgrade(found, opener)
 	if hasErrors(found) {
-		files, err := understood(ctx, executor, session, opener, paths)
+		files, err := compilation.understood(ctx)
 		if err != nil {
 			return compiled{}, stopped(err)
 		}
@@ -94,10 +83,10 @@ func compileOnce(ctx context.Context, root string, texts []sourceText) (result c
 		d.texts = texts
 		return compiled{valid: d.valid(found, texts), again: d.spellGroups(found, texts)}, append(d.problems(found), warnings...)
 	}
-	if results[0].Fatal != nil {
-		return compiled{}, defect(results[0].Fatal)
+	if fatal != nil {
+		return compiled{}, defect(fatal)
 	}
-	result, err = descriptors(ctx, results[0].Value)
+	result, err = descriptors(ctx, linked)
 	switch {
 	case ctx.Err() != nil:
 		return compiled{}, stopped(ctx.Err())
@@ -119,63 +108,41 @@ func defect(cause any) Problems {
 
 // hasErrors reports whether the compiler found an error. What it warns of is style,
 // and the business of a linter.
-func hasErrors(found *report.Report) bool {
-	return slices.ContainsFunc(found.Diagnostics, func(d report.Diagnostic) bool {
-		return d.Level() <= report.Error
+func hasErrors(found *findings) bool {
+	return slices.ContainsFunc(found.Diagnostics, func(d finding) bool {
+		return d.Level() <= levelError
 	})
-}
-
-// understood returns the files as far as the compiler understood them; those that
-// it gave up are left out. It computes nothing anew.
-func understood(ctx context.Context, executor *incremental.Executor, session *ir.Session, opener *sourceOpener, paths []string) ([]*ir.File, error) {
-	asked := make([]incremental.Query[*ir.File], len(paths))
-	for i, path := range paths {
-		asked[i] = queries.IR{Opener: opener, Session: session, Path: path}
-	}
-	results, _, err := incremental.Run(ctx, executor, asked...)
-	if err != nil {
-		return nil, err
-	}
-	var files []*ir.File
-	for _, result := range results {
-		if result.Fatal == nil && result.Value != nil {
-			files = append(files, result.Value)
-		}
-	}
-	return files, nil
 }
 
 // sourceOpener gives the compiler the user's files, then the built-in ones.
 type sourceOpener struct {
-	files map[string]*source.File
+	files map[string]*sourceFile
 }
 
 // Open implements the compiler's interface.
-func (o *sourceOpener) Open(path string) (*source.File, error) {
+func (o *sourceOpener) Open(path string) (*sourceFile, error) {
 	if file, ok := o.files[path]; ok {
 		return file, nil
 	}
 	if strings.HasPrefix(path, "google/protobuf/") {
-		// The compiler's own copies: with comments, and newer than what is
-		// linked in.
-		return source.WKTs().Open(path)
+		return builtIn(path)
 	}
 	if text, ok := wellKnownText(path); ok {
-		return source.NewFile("<built-in>/"+path, text), nil
+		return newSourceFile("<built-in>/"+path, text), nil
 	}
 	return nil, fs.ErrNotExist
 }
 
 // descriptors makes file descriptors of what the compiler understood, with the
 // options in the types that the binary knows.
-func descriptors(ctx context.Context, files []*ir.File) (compiled, error) {
+func descriptors(ctx context.Context, files []*understoodFile) (compiled, error) {
 	own := make(map[string]bool, len(files))
 	for _, file := range files {
 		own[file.Path()] = true
 	}
-	others := make(map[string]*ir.File)
+	others := make(map[string]*understoodFile)
 	for _, file := range files {
-		for imported := range seq.Values(file.TransitiveImports()) {
+		for imported := range valuesOf(file.TransitiveImports()) {
 			if path := imported.Path(); !own[path] && wellKnownFile(path) == nil {
 				others[path] = imported.File
 			}
@@ -192,11 +159,8 @@ func descriptors(ctx context.Context, files []*ir.File) (compiled, error) {
 
 // descriptor makes one file descriptor. The compiler writes options as bytes of
 // unknown fields: read again, they come in their types.
-func descriptor(file *ir.File, withSource bool) (*descriptorpb.FileDescriptorProto, error) {
-	wire, err := fdp.DescriptorProtoBytes(file,
-		fdp.IncludeSourceCodeInfo(withSource),
-		fdp.GenerateExtraOptionLocations(withSource),
-	)
+func descriptor(file *understoodFile, withSource bool) (*descriptorpb.FileDescriptorProto, error) {
+	wire, err := descriptorBytes(file, withSource)
 	if err != nil {
 		return nil, err
 	}

@@ -7,13 +7,6 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/bufbuild/protocompile/experimental/ir"
-	"github.com/bufbuild/protocompile/experimental/report"
-	"github.com/bufbuild/protocompile/experimental/report/rtags"
-	"github.com/bufbuild/protocompile/experimental/seq"
-	"github.com/bufbuild/protocompile/experimental/source"
-	"github.com/bufbuild/protocompile/experimental/source/length"
-
 	"github.com/transom-gateway/transom/internal/nearest"
 )
 
@@ -23,13 +16,13 @@ import (
 type diagnosis struct {
 	root    string
 	opener  *sourceOpener
-	files   []*ir.File              // as far as they were understood
-	byFile  map[string]*source.File // by the name that the user typed
-	imports map[string][]string     // by import path, as they stand in the text
-	symbols *symbolIndex            // of files, made when first needed
-	cyclic  bool                    // files import each other in a circle
-	texts   []sourceText            // what was compiled
-	missing map[string][]string     // by import path, the imports that are nowhere
+	files   []*understoodFile      // as far as they were understood
+	byFile  map[string]*sourceFile // by the name that the user typed
+	imports map[string][]string    // by import path, as they stand in the text
+	symbols *symbolIndex           // of files, made when first needed
+	cyclic  bool                   // files import each other in a circle
+	texts   []sourceText           // what was compiled
+	missing map[string][]string    // by import path, the imports that are nowhere
 }
 
 // The compiler has no tags for these.
@@ -39,12 +32,12 @@ const (
 	unknownField  = "cannot resolve message field name"
 )
 
-func newDiagnosis(root string, opener *sourceOpener, files []*ir.File) *diagnosis {
+func newDiagnosis(root string, opener *sourceOpener, files []*understoodFile) *diagnosis {
 	d := &diagnosis{
 		root:    root,
 		opener:  opener,
 		files:   files,
-		byFile:  make(map[string]*source.File, len(opener.files)),
+		byFile:  make(map[string]*sourceFile, len(opener.files)),
 		imports: make(map[string][]string, len(files)),
 	}
 	for _, file := range opener.files {
@@ -59,7 +52,7 @@ func newDiagnosis(root string, opener *sourceOpener, files []*ir.File) *diagnosi
 }
 
 // problems reports every error of the compiler.
-func (d *diagnosis) problems(found *report.Report) Problems {
+func (d *diagnosis) problems(found *findings) Problems {
 	found, texts, problems := worthwhile(found)
 	explained := explanations(found)
 	d.cyclic = slices.ContainsFunc(found.Diagnostics, isCycle)
@@ -91,26 +84,26 @@ func (d *diagnosis) problems(found *report.Report) Problems {
 	return problems.Sorted()
 }
 
-func isCycle(diagnostic report.Diagnostic) bool {
+func isCycle(diagnostic finding) bool {
 	return strings.HasPrefix(diagnostic.Message(), importCycle)
 }
 
 // problem says one thing the compiler found; ok is false if it is no more than
 // what another problem leads to.
-func (d *diagnosis) problem(diagnostic *report.Diagnostic, explained []explanation) (problem Problem, ok bool) {
+func (d *diagnosis) problem(diagnostic *finding, explained []explanation) (problem Problem, ok bool) {
 	// The compiler forgets the file of a few problems.
 	problem = Problem{File: cmp.Or(diagnostic.File(), d.root), Message: diagnostic.Message()}
 	at := diagnostic.Primary()
 	if !at.IsZero() {
-		start := at.Location(at.Start, length.Runes)
+		start := at.Location(at.Start, inRunes)
 		problem.Line, problem.Column = start.Line, start.Column
 	}
 	switch {
-	case diagnostic.Level() == report.ICE:
+	case diagnostic.Level() == levelDefect:
 		problem.Message += " (a defect of the proto compiler, not of your file)"
 	case problem.Message == missingImport:
 		problem.Message = d.missingImport(at.Text())
-	case diagnostic.Tag() == rtags.UnknownSymbol:
+	case diagnostic.Tag() == unknownSymbol:
 		names := candidates(diagnostic)
 		if d.cyclic && d.imported(names, at.File) {
 			return problem, false // the compiler cut the circle at this import
@@ -128,13 +121,13 @@ func (d *diagnosis) problem(diagnostic *report.Diagnostic, explained []explanati
 }
 
 // imported reports whether a file declares one of the names that is imported.
-func (d *diagnosis) imported(names []string, by *source.File) bool {
+func (d *diagnosis) imported(names []string, by *sourceFile) bool {
 	paths := d.importedBy(by)
 	return slices.ContainsFunc(names, func(name string) bool { return paths[d.index().files[name]] })
 }
 
 // related is what the compiler knows of a name that the rules of lookup hide.
-func (d *diagnosis) related(diagnostic *report.Diagnostic, explained []explanation) string {
+func (d *diagnosis) related(diagnostic *finding, explained []explanation) string {
 	others := slices.DeleteFunc(slices.Clone(explained), func(e explanation) bool { return e.primary })
 	text := d.explain(others)
 	for _, note := range diagnostic.Notes() {
@@ -190,7 +183,7 @@ func (d *diagnosis) importStatement(path, imported string) (line, column int) {
 		}
 		for statement := range file.AST().Imports() {
 			if span := statement.Span(); quoted(span.Text()) == imported {
-				at := span.Location(span.Start, length.Runes)
+				at := span.Location(span.Start, inRunes)
 				return at.Line, at.Column
 			}
 		}
@@ -219,7 +212,7 @@ func quoted(statement string) string {
 
 // candidates are the full names that an unknown name may stand for, the innermost
 // scope first. The compiler notes them for its own authors.
-func candidates(diagnostic *report.Diagnostic) []string {
+func candidates(diagnostic *finding) []string {
 	var names []string
 	for _, line := range diagnostic.Debug() {
 		if name, ok := strings.CutPrefix(line, "candidate: `"); ok {
@@ -240,7 +233,7 @@ func quotedName(message string) string {
 }
 
 // importedBy are the paths that a file imports, its own among them.
-func (d *diagnosis) importedBy(file *source.File) map[string]bool {
+func (d *diagnosis) importedBy(file *sourceFile) map[string]bool {
 	paths := make(map[string]bool)
 	for path, imported := range d.imports {
 		if d.opener.files[path] != file {
@@ -259,11 +252,11 @@ func (d *diagnosis) index() *symbolIndex {
 	if d.symbols == nil {
 		d.symbols = newSymbolIndex()
 		for _, file := range d.files {
-			for symbol := range seq.Values(file.ExportedSymbols()) {
+			for symbol := range valuesOf(file.ExportedSymbols()) {
 				switch symbol.Kind() {
-				case ir.SymbolKindField:
+				case fieldSymbol:
 					d.symbols.addField(string(symbol.FullName()))
-				case ir.SymbolKindMessage, ir.SymbolKindEnum, ir.SymbolKindExtension:
+				case messageSymbol, enumSymbol, extensionSymbol:
 					d.symbols.add(string(symbol.FullName()), file.Path())
 				}
 			}

@@ -3,10 +3,6 @@ package schema
 import (
 	"slices"
 
-	"github.com/bufbuild/protocompile/experimental/ast"
-	"github.com/bufbuild/protocompile/experimental/ir"
-	"github.com/bufbuild/protocompile/experimental/seq"
-	"github.com/bufbuild/protocompile/experimental/source"
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
@@ -25,12 +21,12 @@ const maxElementDepth = 16
 
 // placeElements adds the places of what stands within lists to a file's source
 // information.
-func placeElements(file *ir.File, made *descriptorpb.FileDescriptorProto) {
+func placeElements(file *understoodFile, made *descriptorpb.FileDescriptorProto) {
 	e := &elements{at: map[string][]int32{}}
-	for i, service := range seq.All(file.Services()) {
+	for i, service := range numbered(file.Services()) {
 		path := []int32{6, int32(i)}
 		e.options(service.Options(), append(path, 3))
-		for j, method := range seq.All(service.Methods()) {
+		for j, method := range numbered(service.Methods()) {
 			e.options(method.Options(), append(slices.Clip(path), 2, int32(j), 4))
 		}
 	}
@@ -52,10 +48,10 @@ func placeElements(file *ir.File, made *descriptorpb.FileDescriptorProto) {
 }
 
 // options goes through the rule and the policy among some options.
-func (e *elements) options(options ir.MessageValue, path []int32) {
+func (e *elements) options(options messageValue, path []int32) {
 	for value := range options.Fields() {
 		if number := value.Field().Number(); number == HTTPOption || number == PolicyOption {
-			e.message(value.AsMessage(), append(slices.Clip(path), number), ast.ExprDict{}, false)
+			e.message(value.AsMessage(), append(slices.Clip(path), number), messageExpr{}, false)
 		}
 	}
 }
@@ -63,7 +59,7 @@ func (e *elements) options(options ir.MessageValue, path []int32) {
 // message goes through a message. Inside a list the compiler has placed none of
 // its fields; in an array it does not know either what they were made of, but for
 // the literal of the whole.
-func (e *elements) message(m ir.MessageValue, path []int32, literal ast.ExprDict, inside bool) {
+func (e *elements) message(m messageValue, path []int32, literal messageExpr, inside bool) {
 	if len(path) > maxElementDepth {
 		return
 	}
@@ -85,24 +81,24 @@ func (e *elements) message(m ir.MessageValue, path []int32, literal ast.ExprDict
 }
 
 // fieldIn is the field of that name in a literal.
-func fieldIn(literal ast.ExprDict, name string) ast.ExprField {
+func fieldIn(literal messageExpr, name string) fieldExpr {
 	if literal.IsZero() {
-		return ast.ExprField{}
+		return fieldExpr{}
 	}
-	for field := range seq.Values(literal.Elements()) {
+	for field := range valuesOf(literal.Elements()) {
 		if !field.IsZero() && field.Key().Span().Text() == name {
 			return field
 		}
 	}
-	return ast.ExprField{}
+	return fieldExpr{}
 }
 
 // list goes through a list, which may stand in several parts: fields of the same
 // name, each a value or an array of them.
-func (e *elements) list(list ir.Value, path []int32) {
+func (e *elements) list(list optionValue, path []int32) {
 	parts, values := list.OptionSpans(), list.ValueASTs()
 	part, before := -1, 0 // how many elements of the same part came before
-	for i, element := range seq.All(list.Elements()) {
+	for i, element := range numbered(list.Elements()) {
 		if at := element.ValueNodeIndex(); at != part {
 			part, before = at, 0
 		} else {
@@ -120,7 +116,7 @@ func (e *elements) list(list ir.Value, path []int32) {
 
 // written is where an element stands, in an array or as the whole part, and the
 // literal that it is if it is a message.
-func written(part source.Spanner, value ast.ExprAny, index int) (source.Spanner, ast.ExprDict) {
+func written(part spanner, value anyExpr, index int) (spanner, messageExpr) {
 	if array := value.AsArray(); !array.IsZero() && index < array.Elements().Len() {
 		value = array.Elements().At(index)
 		return value, value.AsDict()
@@ -129,7 +125,7 @@ func written(part source.Spanner, value ast.ExprAny, index int) (source.Spanner,
 }
 
 // place notes where a path stands.
-func (e *elements) place(path []int32, at source.Spanner) {
+func (e *elements) place(path []int32, at spanner) {
 	if at == nil || at.Span().IsZero() {
 		return
 	}

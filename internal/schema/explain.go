@@ -4,14 +4,11 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/bufbuild/protocompile/experimental/report"
-	"github.com/bufbuild/protocompile/experimental/source"
-	"github.com/bufbuild/protocompile/experimental/source/length"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // hints are the compiler's suggestions, in one line.
-func hints(diagnostic *report.Diagnostic) string {
+func hints(diagnostic *finding) string {
 	var b strings.Builder
 	for _, help := range diagnostic.Help() {
 		if !strings.Contains(b.String(), help) {
@@ -33,7 +30,7 @@ type explanation struct {
 
 // explanations are those of each diagnostic. The report gives them out only in
 // its protobuf form, whose type is internal to the compiler.
-func explanations(found *report.Report) [][]explanation {
+func explanations(found *findings) [][]explanation {
 	message := found.ToProto().ProtoReflect()
 	paths := listOf(message, "files")
 	diagnostics := listOf(message, "diagnostics")
@@ -67,7 +64,7 @@ func valueOf(message protoreflect.Message, field protoreflect.Name) protoreflect
 // places that it points to.
 func (d *diagnosis) explain(explained []explanation) string { return explain(d.byFile, explained) }
 
-func explain(files map[string]*source.File, explained []explanation) string {
+func explain(files map[string]*sourceFile, explained []explanation) string {
 	var b strings.Builder
 	for _, e := range explained {
 		switch {
@@ -75,7 +72,7 @@ func explain(files map[string]*source.File, explained []explanation) string {
 		case e.primary:
 			fmt.Fprintf(&b, ": %s", e.message)
 		case files[e.file] != nil:
-			at := files[e.file].Location(e.start, length.Runes)
+			at := files[e.file].Location(e.start, inRunes)
 			fmt.Fprintf(&b, "; %s:%d:%d: %s", e.file, at.Line, at.Column, e.message)
 		}
 	}

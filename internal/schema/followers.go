@@ -6,9 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bufbuild/protocompile/experimental/report"
-	"github.com/bufbuild/protocompile/experimental/source/length"
-
 	"github.com/transom-gateway/transom/internal/nearest"
 )
 
@@ -19,14 +16,14 @@ const maxErrorsPerFile = 100
 // worthwhile is the part of a report that people need: of each broken statement the
 // first error, of each file no more than maxErrorsPerFile. texts are other words for
 // some, by index; more says of each file what is left out.
-func worthwhile(found *report.Report) (kept *report.Report, texts map[int]string, more Problems) {
-	kept, texts = &report.Report{Options: found.Options}, map[int]string{}
+func worthwhile(found *findings) (kept *findings, texts map[int]string, more Problems) {
+	kept, texts = &findings{Options: found.Options}, map[int]string{}
 	byFile := map[string][]int{}
 	for i := range found.Diagnostics {
 		d := &found.Diagnostics[i]
 		switch {
-		case d.Level() > report.Error:
-		case d.Level() == report.ICE, d.Message() == missingImport, isCycle(*d), d.Primary().IsZero():
+		case d.Level() > levelError:
+		case d.Level() == levelDefect, d.Message() == missingImport, isCycle(*d), d.Primary().IsZero():
 			kept.Diagnostics = append(kept.Diagnostics, *d)
 		default:
 			byFile[d.Primary().Path()] = append(byFile[d.Primary().Path()], i)
@@ -44,7 +41,7 @@ func worthwhile(found *report.Report) (kept *report.Report, texts map[int]string
 		if len(all) > maxErrorsPerFile {
 			at := found.Diagnostics[all[maxErrorsPerFile].index].Primary()
 			more = append(more, Problem{
-				File: file, Line: at.Location(at.Start, length.Runes).Line,
+				File: file, Line: at.Location(at.Start, inRunes).Line,
 				Message: fmt.Sprintf("and %d more errors from here on; mend the first ones and look again", len(all)-maxErrorsPerFile),
 			})
 		}
@@ -61,7 +58,7 @@ type fileError struct {
 
 // oneOfEach takes the errors of one file, in its order, and leaves one of each
 // statement that the parser does not understand: the others follow from it.
-func oneOfEach(found *report.Report, errors []int) []fileError {
+func oneOfEach(found *findings, errors []int) []fileError {
 	isSyntax := func(i int) bool { return isSyntaxError(&found.Diagnostics[i]) }
 	if !slices.ContainsFunc(errors, isSyntax) {
 		kept := make([]fileError, len(errors))
@@ -113,7 +110,7 @@ func oneOfEach(found *report.Report, errors []int) []fileError {
 }
 
 // isSyntaxError reports whether the parser did not understand a statement.
-func isSyntaxError(d *report.Diagnostic) bool {
+func isSyntaxError(d *finding) bool {
 	return strings.HasPrefix(d.Message(), "unexpected ") || strings.HasPrefix(d.Message(), "missing ") ||
 		strings.Contains(d.Message(), " appears to have ")
 }
@@ -132,7 +129,7 @@ var expectedAt = []struct{ where, expected string }{
 // plainSyntax says what is wrong with a statement in plain words; "" where the
 // compiler's are plain. wholeFile reports whether nothing else in the file can be
 // judged.
-func plainSyntax(found *report.Report, text string, errors []int) (plain string, wholeFile bool) {
+func plainSyntax(found *findings, text string, errors []int) (plain string, wholeFile bool) {
 	word := identifier(text)
 	meant := nearest.Of(declarations, word)
 	where, expected := "", ""

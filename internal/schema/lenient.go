@@ -4,10 +4,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/bufbuild/protocompile/experimental/report"
-	"github.com/bufbuild/protocompile/experimental/source"
-	"github.com/bufbuild/protocompile/experimental/source/length"
 )
 
 // This file makes up for what the compiler refuses and protoc accepts.
@@ -21,17 +17,17 @@ const (
 // downgrade takes from a report the errors that protoc only warns of, and returns
 // them as warnings: a json_name that equals the default JSON name of another field,
 // where the JSON format is a best effort only.
-func downgrade(found *report.Report, opener *sourceOpener) Problems {
-	isConflict := func(d report.Diagnostic) bool { return d.Message() == jsonConflict && d.Level() <= report.Error }
+func downgrade(found *findings, opener *sourceOpener) Problems {
+	isConflict := func(d finding) bool { return d.Message() == jsonConflict && d.Level() <= levelError }
 	if !slices.ContainsFunc(found.Diagnostics, isConflict) {
 		return nil
 	}
-	byFile := make(map[string]*source.File, len(opener.files))
+	byFile := make(map[string]*sourceFile, len(opener.files))
 	for _, file := range opener.files {
 		byFile[file.Path()] = file
 	}
 	var warnings Problems
-	var kept []report.Diagnostic
+	var kept []finding
 	explained := explanations(found)
 	for i, d := range found.Diagnostics {
 		at := d.Primary()
@@ -39,7 +35,7 @@ func downgrade(found *report.Report, opener *sourceOpener) Problems {
 			kept = append(kept, d)
 			continue
 		}
-		place := at.Location(at.Start, length.Runes)
+		place := at.Location(at.Start, inRunes)
 		warnings = append(warnings, Problem{
 			File: d.File(), Line: place.Line, Column: place.Column, Warning: true,
 			Message: d.Message() + explain(byFile, explained[i]),
@@ -80,7 +76,7 @@ const maxGroupPasses = 8
 // spellGroups returns the texts with the names of groups in literals of options as
 // the compiler wants them, in lower case; protoc takes the group's own name. It is
 // nil where there is none.
-func (d *diagnosis) spellGroups(found *report.Report, texts []sourceText) []sourceText {
+func (d *diagnosis) spellGroups(found *findings, texts []sourceText) []sourceText {
 	edits := make(map[string][]byte) // by file
 	for _, diagnostic := range found.Diagnostics {
 		at := diagnostic.Primary()

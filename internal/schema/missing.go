@@ -8,9 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bufbuild/protocompile/experimental/report"
-	"github.com/bufbuild/protocompile/experimental/source"
-
 	"github.com/transom-gateway/transom/internal/nearest"
 )
 
@@ -38,7 +35,7 @@ func (m missingImports) problems() Problems {
 
 // findMissing notes which files have imports that are nowhere, be it by a public
 // import of another file.
-func (d *diagnosis) findMissing(found *report.Report) {
+func (d *diagnosis) findMissing(found *findings) {
 	d.missing = make(map[string][]string)
 	own := make(map[string]string, len(d.texts)) // import paths by what the user typed
 	for _, text := range d.texts {
@@ -82,7 +79,7 @@ func (d *diagnosis) findMissing(found *report.Report) {
 
 // mayBeMissing reports whether a name that was not found may be declared in an
 // import that is missing: then there is nothing to mend but the import.
-func (d *diagnosis) mayBeMissing(names []string, in *source.File) bool {
+func (d *diagnosis) mayBeMissing(names []string, in *sourceFile) bool {
 	var absent []string
 	for path, imports := range d.missing {
 		if d.opener.files[path] == in {

@@ -5,17 +5,13 @@ import (
 	"path"
 	"regexp"
 	"slices"
-
-	"github.com/bufbuild/protocompile/experimental/ir"
-	"github.com/bufbuild/protocompile/experimental/report"
-	"github.com/bufbuild/protocompile/experimental/seq"
 )
 
 // valid finds the texts without an error that import no text with one, however
 // far away. They can be compiled again without the others, so that people see
 // what is wrong with their rules and policies, too. There are none where an error
 // belongs to no file: it may be anybody's.
-func (d *diagnosis) valid(found *report.Report, texts []sourceText) []sourceText {
+func (d *diagnosis) valid(found *findings, texts []sourceText) []sourceText {
 	named := make(map[string]string, len(texts)) // import paths by what the user typed
 	invalid := make(map[string]bool)
 	for _, text := range texts {
@@ -28,7 +24,7 @@ func (d *diagnosis) valid(found *report.Report, texts []sourceText) []sourceText
 		imports[file.Path()] = importsOf(file)
 	}
 	for _, diagnostic := range found.Diagnostics {
-		if diagnostic.Level() > report.Error {
+		if diagnostic.Level() > levelError {
 			continue
 		}
 		at, known := named[diagnostic.File()]
@@ -82,9 +78,9 @@ func readable(texts []sourceText, unread map[string]bool) []sourceText {
 // importsOf are the paths that a file imports: those of the compiler, which knows
 // what the built-in files import, and those of the text, for it leaves out what it
 // does not understand.
-func importsOf(file *ir.File) []string {
+func importsOf(file *understoodFile) []string {
 	var paths []string
-	for imported := range seq.Values(file.TransitiveImports()) {
+	for imported := range valuesOf(file.TransitiveImports()) {
 		paths = append(paths, imported.Path())
 	}
 	for statement := range file.AST().Imports() {

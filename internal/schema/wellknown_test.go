@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bufbuild/protocompile/experimental/source"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -105,7 +104,7 @@ func TestOwnCopyOfBuiltIn(t *testing.T) {
 		}
 	})
 	t.Run("Semantics 48: descriptor.proto too", func(t *testing.T) {
-		descriptor, err := source.WKTs().Open("google/protobuf/descriptor.proto")
+		descriptor, err := builtIn("google/protobuf/descriptor.proto")
 		if err != nil {
 			t.Fatal(err)
 		}
