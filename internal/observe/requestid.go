@@ -3,6 +3,8 @@ package observe
 import (
 	"math/rand/v2"
 	"net/http"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // maxRequestID bounds what a client may have us write into every log line, in
@@ -34,23 +36,27 @@ func TraceID(h http.Header) string {
 }
 
 // traceID reads "00-<32 hex>-<16 hex>-<2 hex>". Versions after 00 may say more
-// behind it; ff is none.
+// behind it; ff is none. OpenTelemetry's propagator is not asked, as it makes a
+// context of each header; its rules for the ids are.
 func traceID(parent string) string {
 	const length = 55
 	if len(parent) < length || parent[2] != '-' || parent[35] != '-' || parent[52] != '-' {
 		return ""
 	}
-	version, trace, span := parent[:2], parent[3:35], parent[36:52]
-	if !hexadecimal(version) || !hexadecimal(trace) || !hexadecimal(span) || !hexadecimal(parent[53:55]) {
+	version, id, span := parent[:2], parent[3:35], parent[36:52]
+	if !hexadecimal(version) || version == "ff" || !hexadecimal(parent[53:55]) {
 		return ""
 	}
-	if version == "ff" || zero(trace) || zero(span) {
+	if _, err := trace.TraceIDFromHex(id); err != nil {
+		return ""
+	}
+	if _, err := trace.SpanIDFromHex(span); err != nil {
 		return ""
 	}
 	if len(parent) > length && (version == "00" || parent[length] != '-') {
 		return ""
 	}
-	return trace
+	return id
 }
 
 func printable(s string) bool {
@@ -70,15 +76,6 @@ func printable(s string) bool {
 func hexadecimal(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
-
-func zero(s string) bool {
-	for i := range len(s) {
-		if s[i] != '0' {
 			return false
 		}
 	}
