@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"log"
-	"log/slog"
 	"slices"
 	"strings"
 
@@ -68,9 +66,4 @@ func adminProblems(problems gateway.Problems) []admin.Problem {
 		list = append(list, admin.Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message})
 	}
 	return list
-}
-
-// httpLog takes what net/http has to say, which is mostly about clients.
-func httpLog(l *slog.Logger) *log.Logger {
-	return slog.NewLogLogger(l.Handler(), slog.LevelDebug)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"os"
 	"strings"
@@ -14,7 +15,6 @@ import (
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/http1head"
-	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/server/coalesce"
 	"github.com/transom-gateway/transom/internal/tlsfiles"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -22,7 +22,7 @@ import (
 
 // listener is one address of the gateway.
 type listener struct {
-	net.Listener
+	served
 	tls  *tls.Config // nil for cleartext
 	pair *tlsfiles.Kept[*tls.Certificate]
 	ca   *tlsfiles.Kept[*x509.CertPool] // of the clients; nil where they need no certificate
@@ -52,12 +52,12 @@ func openListener(c *transomv1.Listener, file *config.File) (*listener, error) {
 
 // check has what comes over the listener's connections checked, by HTTP/1, before it
 // is served.
-func (l *listener) check(heads http1head.Options, t *observe.Telemetry) {
+func (l *listener) check(heads http1head.Options, log *log.Logger) {
 	if l.tls == nil {
 		l.Listener = http1head.Listener(l.Listener, heads)
 		return
 	}
-	l.Listener = newHandshakes(l.Listener, l.tls, heads, httpLog(t.Log))
+	l.Listener = newHandshakes(l.Listener, l.tls, heads, log)
 }
 
 // advised adds to the error of an address where nobody can listen what to do.

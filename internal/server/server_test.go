@@ -26,7 +26,7 @@ func TestHTTP2ClientThatDoesNotRead(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)
-		server := newHTTPServer(t.Context(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		server := newNetHTTP(frontOptions{ending: t.Context(), log: httpLog(telemetry.Log), handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			chunk := make([]byte, 1<<10)
 			for {
 				if _, err := w.Write(chunk); err != nil {
@@ -34,7 +34,7 @@ func TestHTTP2ClientThatDoesNotRead(t *testing.T) {
 					return
 				}
 			}
-		}), nil, telemetry)
+		})})
 		l := pipes.Listen()
 		served := make(chan struct{})
 		go func() {
