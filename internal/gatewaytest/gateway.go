@@ -20,6 +20,7 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/server"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -52,8 +53,8 @@ type Gateway struct {
 	// Client is an HTTP/1.1 client, HTTP2 one for cleartext HTTP/2. Neither
 	// follows redirects nor decompresses.
 	Client, HTTP2 *http.Client
-	// Server is the one in front.
-	Server *http.Server
+	// Server is the one in front, as production has it.
+	Server *server.Server
 }
 
 // Start starts a gateway and fails the test where that does not work.
@@ -81,43 +82,46 @@ func Start(t testing.TB, o Options) *Gateway {
 	if g.Telemetry, err = observe.Setup(&transomv1.Telemetry{}, "test", log); err != nil {
 		t.Fatal(err)
 	}
-	g.Gateway = gateway.New(gateway.Options{Load: g.load, Telemetry: g.Telemetry, Version: "test"})
+	not := server.NewNotReloaded(g.Telemetry)
+	g.Gateway = gateway.New(gateway.Options{Load: g.load, Telemetry: g.Telemetry, Version: "test", NotReloaded: not.Set})
 	if _, err := g.Reload(t.Context()); err != nil {
 		g.Close()
 		t.Fatalf("loading the gateway:\n%v", err)
 	}
-	g.listen(t)
+	g.listen(t, not)
 	return g
 }
 
+// load reads the configuration, of which one listener of our own stands for all.
 func (g *Gateway) load() (*config.File, error) {
 	file, problems := config.Load(g.Config)
-	return file, problems.Err()
+	if err := problems.Err(); err != nil {
+		return file, err
+	}
+	file.Listen("127.0.0.1:0", config.NoAdmin)
+	return file, nil
 }
 
-func (g *Gateway) listen(t testing.TB) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func (g *Gateway) listen(t testing.TB, not *server.NotReloaded) {
+	var err error
+	g.Server, err = server.Listen(server.Options{
+		File: g.Gateway.Config(), Gateway: g.Gateway, Telemetry: g.Telemetry, NotReloaded: not, Version: "test",
+	})
 	if err != nil {
+		g.Close()
 		t.Fatal(err)
 	}
-	g.Addr = l.Addr().String()
+	g.Addr = g.Server.Addresses()[0].String()
 	g.URL = "http://" + g.Addr
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	g.Server = &http.Server{Handler: g.Gateway, Protocols: protocols, DisableGeneralOptionsHandler: true}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = g.Server.Serve(l) // it ends by Close
-	}()
+	g.Server.Start()
 	g.Client, g.HTTP2 = newClient(false), newClient(true)
 	t.Cleanup(func() {
 		g.Client.CloseIdleConnections()
 		g.HTTP2.CloseIdleConnections()
 		g.Drain()
-		_ = g.Server.Close()
-		<-served
+		if err := g.Server.Close(); err != nil {
+			t.Error(err)
+		}
 		if err := g.Wait(context.Background()); err != nil {
 			t.Error(err)
 		}
