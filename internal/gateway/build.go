@@ -263,7 +263,7 @@ func (b *builder) finish() {
 	for _, route := range slices.Concat(b.snapshot.routes, b.snapshot.ownRoutes) {
 		route.metrics = t.Metrics.Route(route.method.RPC, route.template)
 		byMethod[route.method] = append(byMethod[route.method], route.metrics)
-		if route.Binding.HidesPath() {
+		if route.hidesPath {
 			hidden = append(hidden, route.metrics)
 		}
 	}

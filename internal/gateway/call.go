@@ -13,13 +13,23 @@ import (
 
 // call is the memory of one request; it is kept for the next one.
 type call struct {
-	match   match
+	snapshot *Snapshot
+	w        http.ResponseWriter // counts what is sent
+	r        *http.Request
+	match    match
+	route    *Route // nil for none
+	client   proxy.Downstream
+
 	origin  origin
 	request policy.Request
-	relay   proxy.Call
+	rpc     proxy.Call
 	outcome policy.Outcome
-	set     *policy.Set
 	size    trueSize
+
+	admitted  bool
+	badHeader error // what keeps an admitted call from the backend
+	bounds    bounds
+
 	// The functions below are made once, not per call.
 	beforeHeader func(http.Header)
 	onRequest    func(context.Context, *proxy.Frame) error
@@ -28,31 +38,38 @@ type call struct {
 
 var calls = sync.Pool{New: func() any {
 	c := new(call)
-	c.beforeHeader = func(h http.Header) { c.set.ResponseHeader(&c.request, h) }
+	c.beforeHeader = func(h http.Header) { c.route.method.set.ResponseHeader(&c.request, h) }
 	c.onRequest = c.checkMessage
 	c.onReply = c.changeReply
 	return c
 }}
 
+// begin takes a request in.
+func (c *call) begin(s *Snapshot, w http.ResponseWriter, r *http.Request) {
+	c.snapshot, c.r = s, r
+	c.w = c.size.begin(w, r)
+}
+
 // prepare fills the policies' view of the request.
-func (c *call) prepare(s *Snapshot, route *Route, w http.ResponseWriter, r *http.Request) {
-	m := route.method
+func (c *call) prepare() {
+	m := c.route.method
 	q := &c.request
-	q.HTTP, q.Method, q.RPC, q.Route = r, m.Descriptor, m.RPC, route.template
-	q.ResponseHeader = w.Header()
+	q.HTTP, q.Method, q.RPC, q.Route = c.r, m.Descriptor, m.RPC, c.route.template
+	q.ResponseHeader = c.w.Header()
 	q.Stream = !m.Shape.Unary()
 	q.WebSocket = c.match.protocol == websocket.Protocol
-	q.Protocol = c.match.protocol.NameFor(route.Binding, r.Header)
-	c.findOrigin(s, r)
-	c.identify(r, w.Header())
+	q.Protocol = c.route.endpoint.protocolName(c.match.protocol, c.r.Header)
+	c.findOrigin()
+	c.identify()
 }
 
 // identify says by what id the request is found in the logs, to the policies as to
 // the client (Semantics 321).
-func (c *call) identify(r *http.Request, answer http.Header) {
-	id := observe.RequestID(r.Header)
+func (c *call) identify() {
+	answer := c.w.Header()
+	id := observe.RequestID(c.r.Header)
 	c.request.RequestID = id
-	if said := r.Header["X-Request-Id"]; len(said) == 1 && said[0] == id {
+	if said := c.r.Header["X-Request-Id"]; len(said) == 1 && said[0] == id {
 		answer["X-Request-Id"] = said // the client's own needs no copy
 	} else {
 		answer["X-Request-Id"] = []string{id}
@@ -60,18 +77,18 @@ func (c *call) identify(r *http.Request, answer http.Header) {
 }
 
 // findOrigin tells the policies where the request comes from.
-func (c *call) findOrigin(s *Snapshot, r *http.Request) {
-	c.origin = s.proxies.origin(r)
+func (c *call) findOrigin() {
+	c.origin = c.snapshot.proxies.origin(c.r)
 	c.request.ClientIP, c.request.Host, c.request.Scheme = c.origin.client, c.origin.host, c.origin.scheme
 }
 
 // requestMetadata maps the request's headers and says who it was forwarded for.
 // The gateway writes the X-Forwarded family itself; what a client says there is
 // kept only behind a trusted proxy.
-func (c *call) requestMetadata(s *Snapshot) error {
+func (c *call) requestMetadata() error {
 	q := &c.request
 	md := &q.Metadata
-	if err := s.headers.Request(md, q.HTTP.Header, c.match.protocol.RPC); err != nil {
+	if err := c.snapshot.headers.Request(md, q.HTTP.Header, c.match.protocol.RPC); err != nil {
 		return err
 	}
 	if md.Get("x-request-id") != q.RequestID {
@@ -81,24 +98,6 @@ func (c *call) requestMetadata(s *Snapshot) error {
 	return nil
 }
 
-// fillRelay describes the call for the relay.
-func (c *call) fillRelay(m *Method, client proxy.Downstream) {
-	c.relay = proxy.Call{
-		Downstream:  client,
-		Backend:     m.backend,
-		Method:      m.Path,
-		Shape:       m.Shape,
-		Header:      c.request.Metadata,
-		IdleTimeout: m.idleTimeout,
-	}
-	if m.set.ReadsMessages() {
-		c.relay.OnRequest = c.onRequest
-	}
-	if m.set.ReadsReply() {
-		c.relay.OnReply = c.onReply
-	}
-}
-
 // recycle gives the call's memory back, without what belonged to the request.
 func (c *call) recycle() {
 	c.size.reset()
@@ -106,16 +105,17 @@ func (c *call) recycle() {
 	clear(metadata)
 	c.request.Reset()
 	c.request.Metadata = metadata[:0]
-	c.relay = proxy.Call{}
+	c.snapshot, c.w, c.r, c.route, c.client = nil, nil, nil, nil, nil
+	c.rpc = proxy.Call{}
 	c.outcome = policy.Outcome{}
-	c.set = nil
+	c.admitted, c.badHeader, c.bounds = false, nil, bounds{}
 	c.origin = origin{}
 	c.match.reset()
 	calls.Put(c)
 }
 
 func (c *call) checkMessage(ctx context.Context, f *proxy.Frame) error {
-	if err := c.set.Message(ctx, &c.request, f.Bytes()); err != nil {
+	if err := c.route.method.set.Message(ctx, &c.request, f.Bytes()); err != nil {
 		return refusedMessage{err}
 	}
 	return nil
@@ -123,7 +123,7 @@ func (c *call) checkMessage(ctx context.Context, f *proxy.Frame) error {
 
 func (c *call) changeReply(ctx context.Context, f *proxy.Frame) error {
 	before := f.Bytes()
-	after, err := c.set.Reply(ctx, &c.request, before)
+	after, err := c.route.method.set.Reply(ctx, &c.request, before)
 	if err != nil {
 		return err
 	}

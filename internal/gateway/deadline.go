@@ -13,6 +13,23 @@ import (
 	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
+// bounds are what ends a call before its time.
+type bounds struct {
+	deadline time.Time // zero for none
+	// endDeadline and unbind free what the context of the call holds; nil for nothing.
+	endDeadline, unbind context.CancelFunc
+}
+
+// release frees what the context of the call holds.
+func (b *bounds) release() {
+	if b.unbind != nil {
+		b.unbind()
+	}
+	if b.endDeadline != nil {
+		b.endDeadline()
+	}
+}
+
 // deadline is when the call must have ended: the shorter of the client's time
 // and the policy's. Zero is never. The error is of the client's header.
 func (m *Method) deadline(h http.Header) (time.Time, error) {
@@ -40,12 +57,13 @@ func lateRefusal(ctx context.Context, err error) error {
 
 // bound makes the context of an admitted call; that of its admission has the
 // deadline already.
-func (g *Gateway) bound(ctx context.Context, m *Method, deadline time.Time, c *call) (context.Context, context.CancelFunc) {
+func (g *Gateway) bound(ctx context.Context, c *call) (context.Context, context.CancelFunc) {
 	if c.match.protocol == websocket.Protocol { // also of a unary method: it may wait for its message
 		// The edge says when the client is gone. Who closes the socket may reset the
 		// stream at once; the call ends in its own time all the same.
-		return c.boundStream(context.WithoutCancel(ctx), g.draining, deadline)
+		return c.boundStream(context.WithoutCancel(ctx), g.draining, c.bounds.deadline)
 	}
+	m := c.route.method
 	switch {
 	case m.Shape.Unary():
 	case m.endless, c.request.Protocol == "sse":

@@ -207,7 +207,7 @@ func (d *describer) method(indent int, m protoreflect.MethodDescriptor) {
 	d.line(indent, "rpc %s%s", signature(m), d.hiddenMark(m))
 	routes := d.routes[m.FullName()]
 	for _, r := range routes {
-		d.line(indent+1, "route   %s", r.Binding)
+		d.line(indent+1, "route   %s", r.rule)
 	}
 	if len(routes) == 0 {
 		return

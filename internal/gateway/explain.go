@@ -47,16 +47,18 @@ func (g *Gateway) Explain(r *http.Request) Verdict {
 	}
 	defer c.recycle()
 	answer := &answerRecorder{header: http.Header{}}
+	c.snapshot, c.w, c.r = s, answer, r
 	route, err := s.find(r, &c.match)
 	if route == nil {
 		return s.explainUnmatched(answer, r, c, err)
 	}
+	c.route = route
 	var b strings.Builder
 	route.explain(&b, &c.match)
 	if route.drops(r, c.match.protocol) {
 		fmt.Fprintf(&b, "%-10s %s\n", "body", "dropped: the rule takes none; all that counts is in path and query")
 	}
-	if err = s.try(answer, route, r, c, err); err != nil {
+	if err = c.try(answer, err); err != nil {
 		st := status.Convert(err)
 		fmt.Fprintf(&b, "%-10s %d %s: %s\n", "refused", answer.status, codeName(st.Code()), st.Message())
 	}
@@ -66,7 +68,7 @@ func (g *Gateway) Explain(r *http.Request) Verdict {
 // drops reports whether the request has a body that is nothing to the route
 // (Semantics 311).
 func (r *Route) drops(request *http.Request, p *transcoder.Protocol) bool {
-	if p.RPC || p == websocket.Protocol || request.Body == nil || !r.Binding.DropsBody(request) {
+	if request.Body == nil || !r.endpoint.dropsBody(request, p) {
 		return false
 	}
 	body := bufio.NewReader(request.Body)
@@ -91,19 +93,17 @@ func (s *Snapshot) explainUnmatched(w *answerRecorder, r *http.Request, c *call,
 
 // try reads a request as for a call, and writes the refusal, if it is one. A
 // WebSocket sends its messages later: its request alone is looked at.
-func (s *Snapshot) try(w *answerRecorder, route *Route, r *http.Request, c *call, err error) error {
-	m := route.method
-	c.set = m.set
-	c.prepare(s, route, w, r)
-	protocol := c.match.protocol
-	client := protocol.Open(route.Binding, exchange.Exchange{W: w, R: r, Values: c.match.path.Values})
+func (c *call) try(w *answerRecorder, err error) error {
+	m, r := c.route.method, c.r
+	c.prepare()
+	client := c.route.endpoint.downstream(c.match.protocol, exchange.Exchange{W: w, R: r, Values: c.match.path.Values})
 	if err == nil {
-		err = c.requestMetadata(s)
+		err = c.requestMetadata()
 	}
 	if err == nil {
 		_, err = m.deadline(r.Header)
 	}
-	if err != nil || protocol == websocket.Protocol {
+	if err != nil || c.match.protocol == websocket.Protocol {
 		if err != nil {
 			client.Finish(err, nil)
 		}
@@ -173,13 +173,13 @@ func (r *Route) explain(b *strings.Builder, m *match) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("route", "%s", r.Binding)
+	row("route", "%s", r.rule)
 	row("rule", "%s", r.where())
 	row("rpc", "%s (%s)", r.method.RPC, r.method.Stream())
 	row("upstream", "%s", dash(r.method.upstream))
-	for i, v := range r.Binding.Template.Variables {
+	for i, v := range r.variables {
 		if i < len(m.path.Values) {
-			row("variable", "%s = %q", v.FieldPath, m.path.Values[i])
+			row("variable", "%s = %q", v, m.path.Values[i])
 		}
 	}
 	if t := r.method.timeout; t > 0 {

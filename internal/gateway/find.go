@@ -76,7 +76,7 @@ func (s *Snapshot) findPath(r *http.Request, path string, m *match) *Route {
 	if route == nil {
 		return nil
 	}
-	protocol, ok := protocols.Table.OnPath(route.Binding.Method, r, m.protocol)
+	protocol, ok := route.endpoint.accepts(r, m.protocol)
 	if !ok || s.rest.onlyRules && !m.protocol.RPC {
 		return nil
 	}

@@ -25,23 +25,23 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, httpStatus int,
 		return // the pool holds nothing else
 	}
 	defer c.recycle()
-	w = c.size.begin(w, r)
+	c.begin(snapshot, w, r)
 	c.match.protocol = protocols.Table.OfHeader(r.Header)
 	c.request.Route = snapshot.near(r, nil)
-	_ = snapshot.observe(w, r, c) // observers refuse nothing
+	_ = c.observe() // observers refuse nothing
 	err := httpError(httpStatus, refusalCode(httpStatus), message)
-	snapshot.errors.Write(w, r, c.match.protocol, err)
+	snapshot.errors.Write(c.w, r, c.match.protocol, err)
 	c.record(err, httpStatus, &proxy.Result{})
 	snapshot.unmatched.Done(&c.request, &c.outcome)
 }
 
 // observe begins to record a request that no route takes.
-func (s *Snapshot) observe(w http.ResponseWriter, r *http.Request, c *call) (refused error) {
+func (c *call) observe() (refused error) {
 	q := &c.request
-	q.HTTP, q.ResponseHeader, q.Protocol = r, w.Header(), c.match.protocol.String()
-	c.findOrigin(s, r)
-	c.identify(r, w.Header())
-	_, refused = s.unmatched.Admit(r.Context(), q)
+	q.HTTP, q.ResponseHeader, q.Protocol = c.r, c.w.Header(), c.match.protocol.String()
+	c.findOrigin()
+	c.identify()
+	_, refused = c.snapshot.unmatched.Admit(c.r.Context(), q)
 	return refused
 }
 

@@ -11,15 +11,19 @@ import (
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
-	"github.com/transom-gateway/transom/transcoder"
 )
 
-// Route is one binding with its method's policies and backend.
+// Route is one way to an endpoint, with the policies that stand before it.
 type Route struct {
-	Binding *transcoder.Binding
-
+	endpoint endpoint
 	method   *Method
-	template string // as the operator wrote it
+
+	httpMethod string   // "*" for any
+	template   string   // as the operator wrote it
+	rule       string   // in one line, for people
+	variables  []string // of the template
+	hidesPath  bool     // a path of the template may hold what no log may repeat
+
 	registry *schema.Registry
 	inConfig string // where the rule stands in the configuration, if it does
 	metrics  *observe.RouteMetrics
@@ -80,7 +84,7 @@ func (r *Route) listed() Listed {
 		}
 	}
 	return Listed{
-		Method: r.Binding.HTTPMethod, Path: r.template, RPC: r.method.RPC,
+		Method: r.httpMethod, Path: r.template, RPC: r.method.RPC,
 		Request: string(r.method.Descriptor.Input().FullName()), Response: string(r.method.Descriptor.Output().FullName()),
 		Stream: r.method.Stream(), Upstream: r.method.upstream, Policies: policies,
 	}
@@ -113,14 +117,14 @@ func (s *Snapshot) byName() map[string]*Route {
 		return routes
 	}
 	for _, r := range s.routes {
-		routes[r.Binding.HTTPMethod+" "+r.template] = r
+		routes[r.httpMethod+" "+r.template] = r
 	}
 	return routes
 }
 
 // same reports whether two routes of one name do the same.
 func (r *Route) same(o *Route) bool {
-	return r.Binding.String() == o.Binding.String() && r.method.RPC == o.method.RPC &&
+	return r.rule == o.rule && r.method.RPC == o.method.RPC &&
 		r.method.upstream == o.method.upstream &&
 		proto.Equal(r.method.set.Effective, o.method.set.Effective) &&
 		(r.registry == o.registry || sameShape(r.method.Descriptor, o.method.Descriptor))

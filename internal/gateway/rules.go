@@ -105,7 +105,7 @@ func (b *builder) addRoutes(r *schema.Registry, plans *jsonwire.Plans, m *Method
 		b.problemAt(r, m.Descriptor, err.Error())
 		return
 	}
-	b.snapshot.paths[m.Path] = b.newRoute(r, m, own, "")
+	b.snapshot.paths[m.Path] = newRPCRoute(r, m, own, "")
 	rule, index := b.rules.of(m.Descriptor.FullName())
 	if rule == nil {
 		rule = schema.HTTPRule(m.Descriptor)
@@ -191,7 +191,7 @@ func (b *builder) addRoute(r *schema.Registry, m *Method, binding *transcoder.Bi
 	if index >= 0 {
 		where = b.configPosition(fmt.Sprintf("http_rules[%d]", index))
 	}
-	route := b.newRoute(r, m, binding, where)
+	route := newRPCRoute(r, m, binding, where)
 	err := b.snapshot.tree.Add(binding.HTTPMethod, binding.Template, route)
 	var conflict *httprule.ConflictError[*Route]
 	if errors.As(err, &conflict) {
@@ -206,11 +206,4 @@ func (b *builder) addRoute(r *schema.Registry, m *Method, binding *transcoder.Bi
 		return
 	}
 	b.snapshot.routes = append(b.snapshot.routes, route)
-}
-
-func (b *builder) newRoute(r *schema.Registry, m *Method, binding *transcoder.Binding, where string) *Route {
-	return &Route{
-		Binding: binding, method: m, template: binding.Template.String(),
-		registry: r, inConfig: where,
-	}
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
@@ -26,82 +25,96 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the pool holds nothing else
 	}
 	defer c.recycle()
-	w = c.size.begin(w, r)
+	c.begin(snapshot, w, r)
 	route, err := snapshot.find(r, &c.match)
 	if route == nil {
-		g.unmatched(snapshot, w, r, c, err)
+		g.unmatched(c, err)
 		return
 	}
-	g.serve(snapshot, route, w, r, c, err)
+	c.route = route
+	g.serve(c, err)
 }
 
 // serve carries one request on a route through. err is what finding the route
 // found wrong with the request already.
-func (g *Gateway) serve(s *Snapshot, route *Route, w http.ResponseWriter, r *http.Request, c *call, err error) {
-	m := route.method
+func (g *Gateway) serve(c *call, err error) {
+	m := c.route.method
 	if !m.Shape.Unary() {
 		g.streams.Add(1)
 		defer g.streams.Add(-1)
 	}
-	c.set = m.set
-	c.prepare(s, route, w, r)
-	x := exchange.Exchange{W: w, R: r, Values: c.match.path.Values, Readings: &g.readings}
-	if m.changesHeader {
-		x.BeforeHeader = c.beforeHeader
-	}
-	client := c.match.protocol.Open(route.Binding, x)
-
-	ctx, admitted := r.Context(), false
-	var deadline time.Time
-	var badHeader error
+	defer c.bounds.release()
+	c.prepare()
+	c.openEdge(&g.readings)
+	ctx := c.r.Context()
 	if err == nil {
-		badHeader = c.requestMetadata(s)
-		// What a call waits for its admission is part of its time.
-		var badTimeout error
-		if deadline, badTimeout = m.deadline(r.Header); badHeader == nil {
-			badHeader = badTimeout
-		}
-		if !deadline.IsZero() {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, deadline)
-			defer cancel()
-		}
-		if ctx, err = m.set.Admit(ctx, &c.request); err != nil {
-			err = lateRefusal(ctx, err)
-		}
-		admitted = err == nil
+		ctx, err = c.admit(ctx)
+	}
+	if err == nil {
+		ctx, err = g.open(ctx, c)
 	}
 	var result proxy.Result
-	if admitted {
-		// What is wrong with the header is told to those who may call: a token may be
-		// too large for a header, and is a bad token first.
-		if err = badHeader; err == nil {
-			var cancel context.CancelFunc
-			ctx, cancel = g.bound(ctx, m, deadline, c)
-			defer cancel()
-			ctx, err = client.Open(ctx)
-		}
-	}
 	if err == nil {
-		c.fillRelay(m, client)
-		if m.set.NeedsContext() {
-			ctx = policy.NewContext(ctx, &c.request)
-		}
-		result = proxy.Relay(ctx, &c.relay)
+		result = c.route.endpoint.relay(ctx, c)
 		err = result.Err
 	}
-	err = g.ended(ctx, err)
-	if err != nil && (!admitted || !m.Shape.ClientStreams) {
-		g.boundRest(w, r)
+	g.finish(c, g.ended(ctx, err), &result)
+}
+
+// openEdge makes the client's half of the call, which answers it, whatever comes.
+func (c *call) openEdge(readings *exchange.Readings) {
+	x := exchange.Exchange{W: c.w, R: c.r, Values: c.match.path.Values, Readings: readings}
+	if c.route.method.changesHeader {
+		x.BeforeHeader = c.beforeHeader
+	}
+	c.client = c.route.endpoint.downstream(c.match.protocol, x)
+}
+
+// admit asks the policies. The context is the call's from here on.
+func (c *call) admit(ctx context.Context) (context.Context, error) {
+	m := c.route.method
+	c.badHeader = c.requestMetadata()
+	// What a call waits for its admission is part of its time.
+	deadline, badTimeout := m.deadline(c.r.Header)
+	if c.badHeader == nil {
+		c.badHeader = badTimeout
+	}
+	if c.bounds.deadline = deadline; !deadline.IsZero() {
+		ctx, c.bounds.endDeadline = context.WithDeadline(ctx, deadline)
+	}
+	ctx, err := m.set.Admit(ctx, &c.request)
+	if err != nil {
+		return ctx, lateRefusal(ctx, err)
+	}
+	c.admitted = true
+	return ctx, nil
+}
+
+// open bounds an admitted call and begins to read it.
+func (g *Gateway) open(ctx context.Context, c *call) (context.Context, error) {
+	// What is wrong with the header is told to those who may call: a token may be
+	// too large for a header, and is a bad token first.
+	if c.badHeader != nil {
+		return ctx, c.badHeader
+	}
+	ctx, c.bounds.unbind = g.bound(ctx, c)
+	return c.client.Open(ctx)
+}
+
+// finish answers the call, however it ended, and tells of it.
+func (g *Gateway) finish(c *call, err error, result *proxy.Result) {
+	m := c.route.method
+	if err != nil && (!c.admitted || !m.Shape.ClientStreams) {
+		g.boundRest(c.w, c.r)
 	}
 	if wait := attempt.RetryAfter(err, result.Trailer); wait > 0 {
-		c.askToWait(wait, w.Header(), &result)
+		c.askToWait(wait, c.w.Header(), result)
 	}
-	httpStatus := client.Finish(err, result.Trailer)
+	httpStatus := c.client.Finish(err, result.Trailer)
 	if err != nil && !m.Shape.ClientStreams {
-		readRest(w, r)
+		readRest(c.w, c.r)
 	}
-	c.record(err, httpStatus, &result)
+	c.record(err, httpStatus, result)
 	if err == policy.ErrExpired { // bare, as ended gives it
 		c.request.RefusedBy = "auth"
 	}

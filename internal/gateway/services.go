@@ -83,7 +83,7 @@ func (b *builder) addOwnMethod(plans *jsonwire.Plans, d protoreflect.MethodDescr
 	if _, taken := b.snapshot.paths[m.Path]; taken || err != nil {
 		return
 	}
-	route := b.newRoute(nil, m, binding, "own_services")
+	route := newRPCRoute(nil, m, binding, "own_services")
 	b.snapshot.paths[m.Path] = route
 	b.snapshot.ownRoutes = append(b.snapshot.ownRoutes, route)
 }

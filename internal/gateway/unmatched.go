@@ -25,11 +25,12 @@ type pagePolicy interface {
 
 // unmatched answers a request that no route takes: a preflight, an OPTIONS, 405
 // with Allow, or 404.
-func (g *Gateway) unmatched(s *Snapshot, w http.ResponseWriter, r *http.Request, c *call, err error) {
+func (g *Gateway) unmatched(c *call, err error) {
+	s, w, r := c.snapshot, c.w, c.r
 	g.boundRest(w, r)
 	wanted := s.preflighted(r)
 	c.request.Route = s.near(r, wanted)
-	refused := s.observe(w, r, c) // observers refuse nothing
+	refused := c.observe() // observers refuse nothing
 	if err == nil {
 		err = refused
 	}
@@ -183,7 +184,7 @@ func (s *Snapshot) near(r *http.Request, wanted *Route) string {
 		return ""
 	}
 	var m match
-	hides := func(_ string, route *Route) bool { return route.Binding.HidesPath() }
+	hides := func(_ string, route *Route) bool { return route.hidesPath }
 	if route, ok := s.tree.MatchFunc(r.URL.EscapedPath(), &m.path, hides); ok {
 		return route.template
 	}
