@@ -35,13 +35,17 @@ var (
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
 
-	edges = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "internal/observe"})
+	mapped = slices.Concat(base, []string{"proxy", "internal/httprule"}) // what HTTP is mapped to
+	edges  = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "internal/observe"})
 )
 
-// protobuf and its JSON, for those who must not know it.
+// What some must not know: protobuf and the forms of messages for people, and what
+// belongs to the command line.
 var (
 	protobuf = []string{"google.golang.org/protobuf", "google.golang.org/genproto", "github.com/bufbuild/protocompile"}
-	jsons    = []string{"encoding/json", "google.golang.org/protobuf/encoding/protojson", "gopkg.in/yaml"}
+	jsons    = slices.Concat([]string{"encoding/json", "google.golang.org/protobuf/encoding/protojson"}, yamls)
+	yamls    = []string{"go.yaml.in/yaml", "gopkg.in/yaml", "sigs.k8s.io/yaml", "github.com/goccy/go-yaml"}
+	commands = []string{"github.com/spf13", "os/signal", "flag"}
 )
 
 // rules has one entry for each folder with code. The longest match decides;
@@ -49,8 +53,8 @@ var (
 var rules = map[string]rule{
 	"proto/...": {reason: "users import the options; they must not get the gateway with them"},
 
-	"internal/httprule": {never: protobuf, reason: "templates and their matching are fuzzed and measured without descriptors"},
-	"internal/schema":   {ours: base, never: []string{"net/http"}, reason: "descriptors come before any protocol that serves them"},
+	"internal/httprule": {never: slices.Concat(protobuf, yamls), reason: "templates and their matching are fuzzed and measured without descriptors"},
+	"internal/schema":   {ours: base, never: slices.Concat(yamls, []string{"net/http"}), reason: "descriptors come before any protocol that serves them"},
 	"internal/config":   {ours: slices.Concat(base, []string{"internal/httprule"}), reason: "the file is checked before anything is built of it"},
 	"proxy":             {ours: []string{"proxy/transport"}, never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
 	"proxy/upstream":    {ours: []string{"proxy", "proxy/transport", "internal/tlsfiles"}, never: jsons, reason: "a choice among addresses knows neither the call's method nor its messages"},
@@ -59,9 +63,9 @@ var rules = map[string]rule{
 	"proxy/transport":   {never: slices.Concat(jsons, []string{"net/http"}), reason: "one connection, for itself: it is tested and fuzzed frame by frame"},
 
 	"transcoder/jsonwire":    {ours: base, never: []string{"net/http"}, reason: "a codec: messages in, messages out, for any edge"},
-	"transcoder":             {ours: slices.Concat(parts, shared), reason: "the core maps HTTP to messages and back: it must not know which edges there are, nor who may call"},
-	"transcoder/...":         {ours: slices.Concat(parts, shared, []string{"transcoder"}), reason: "an edge knows what all edges share, no other edge, and not who may call it: policies hold for all edges alike"},
-	"transcoder/protocols":   {ours: slices.Concat(parts, []string{"transcoder/..."}), reason: "the one list of all protocols"},
+	"transcoder":             {ours: slices.Concat(mapped, shared), never: yamls, reason: "the core maps HTTP to messages and back: it must not know which edges there are, nor who may call"},
+	"transcoder/...":         {ours: slices.Concat(mapped, shared, []string{"transcoder"}), never: yamls, reason: "an edge knows what all edges share, no other edge, and not who may call it: policies hold for all edges alike"},
+	"transcoder/protocols":   {ours: slices.Concat(mapped, []string{"transcoder/..."}), reason: "the one list of all protocols"},
 	"transcoder/exchange":    {ours: slices.Concat(base, []string{"transcoder/rpcerror"}), reason: "what a server does for an edge is the same for all edges"},
 	"transcoder/compression": {ours: slices.Concat(base, []string{"transcoder/rpcerror"}), reason: "bodies and messages are compressed alike"},
 	"transcoder/rpcerror":    {ours: slices.Concat(base, []string{"transcoder/jsonwire"}), reason: "every edge tells errors by it, so it knows none"},
@@ -79,9 +83,9 @@ var rules = map[string]rule{
 	"events/nats":            {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
 	"internal/observe":       {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
 
-	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head"}), reason: "the assembly knows the parts, not who starts it"},
+	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head"}), never: commands, reason: "the assembly knows the parts, not who starts it"},
 	"internal/watch":           {ours: []string{"internal/gateway"}, reason: "it says that something changed, not what to do"},
-	"internal/server":          {ours: slices.Concat(edges, []string{"internal/gateway", "internal/admin", "internal/http1head", "internal/tlsfiles", "internal/server/..."}), never: []string{"github.com/spf13", "os/signal"}, reason: "tests drive the server that production runs, so it knows no flags, no words of the command and no signals"},
+	"internal/server":          {ours: slices.Concat(base, []string{"internal/config", "internal/observe", "internal/gateway", "internal/admin", "internal/http1head", "internal/tlsfiles", "internal/server/...", "proxy", "transcoder"}), never: slices.Concat(commands, yamls), reason: "tests drive the server that production runs, so it knows no flags, no words of the command and no signals"},
 	"internal/server/coalesce": {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
 	"internal/admin":           {reason: "the operator's server knows the gateway by its own interface, and is tested without one"},
 
@@ -233,11 +237,19 @@ func TestRulesAreToldApart(t *testing.T) {
 		{"transcoder/websocket", module + "/policy", false},
 		{"transcoder/protocols", module + "/transcoder/websocket", true},
 		{"proxy", "encoding/json", false},
+		{"proxy", "go.yaml.in/yaml/v3", false},
+		{"transcoder", "go.yaml.in/yaml/v3", false},
+		{"internal/config", "go.yaml.in/yaml/v3", true},
 		{"proxy", module + "/proto/transom/v1", false},
 		{"internal/httprule", "google.golang.org/protobuf/proto", false},
 		{"internal/schema", "net/http", false},
 		{"internal/gateway", module + "/internal/admin", false},
 		{"internal/gateway", module + "/internal/gatewaytest", false},
+		{"internal/gateway", module + "/internal/server", false},
+		{"internal/gateway", "os/signal", false},
+		{"internal/server", module + "/internal/gateway", true},
+		{"internal/server", module + "/policy/auth", false},
+		{"internal/admin", module + "/internal/server", false},
 		{"internal/gateway", module + "/events/kafka", false},
 		{"cmd/transom", module + "/events/kafka", true},
 	} {
