@@ -79,6 +79,7 @@ type conn struct {
 	kept   []byte // what a read took beyond the end of a request
 	held   []byte // the rest of kept, still to be read
 	fault  *Fault // found, and to be answered when the answers before it are complete
+	spoil  int    // how many bytes still spoil a body
 	broken error  // what every Read returns
 }
 
@@ -86,8 +87,12 @@ func newConn(c net.Conn, o Options, preface bool) *conn {
 	return &conn{Conn: c, options: o, scan: NewScanner(o.MaxHead, preface)}
 }
 
-// errRefused is wrapped so that net/http closes the connection without a word.
-var errRefused = errors.New("the request was refused")
+// errRefused and errBroken are wrapped so that net/http closes the connection without a
+// word.
+var (
+	errRefused = errors.New("the request was refused")
+	errBroken  = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("the request's body is not framed as HTTP wants")}
+)
 
 // Read implements net.Conn. net/http reads in three ways: the next head, when the
 // answer before it has left; a body; and while it waits for a handler one byte of what
@@ -96,6 +101,9 @@ var errRefused = errors.New("the request was refused")
 func (c *conn) Read(p []byte) (int, error) {
 	if c.mode.Load() == through {
 		return c.readThrough(p)
+	}
+	if c.spoil > 0 {
+		return c.spoilBody(p)
 	}
 	if c.broken != nil {
 		return 0, c.broken
@@ -121,11 +129,11 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.hold(p[sound:n])
 		return sound, nil // an error beside data comes again with the next read
 	case !c.scan.InHead():
-		c.broken = &BodyError{*fault}
+		c.spoil, c.broken = spoilt, errBroken
 		if sound > 0 {
 			return sound, nil
 		}
-		return 0, c.broken
+		return c.spoilBody(p)
 	}
 	c.fault = fault
 	return c.refuse(p)
@@ -168,6 +176,20 @@ func (c *conn) awaitUpgrade() {
 		c.asked = n
 		c.mode.CompareAndSwap(requests, undecided)
 	}
+}
+
+// spoilt is how many bytes take the place of what is not framed as HTTP wants: more than
+// net/http's buffer, so that it fails wherever it is in a line of a chunk or a trailer.
+const spoilt = 8 << 10
+
+// spoilBody has net/http fail in a body that is not framed as HTTP wants, so that the
+// handler answers. An error of the connection would tell it that the client is gone,
+// and end the request's context before the handler learns why.
+func (c *conn) spoilBody(p []byte) (int, error) {
+	n := min(len(p), c.spoil)
+	clear(p[:n])
+	c.spoil -= n
+	return n, nil
 }
 
 // refuse answers a bad head, if this is the time for it.

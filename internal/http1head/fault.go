@@ -42,10 +42,3 @@ type Refusal struct {
 	// Connect-Protocol-Version, which say in what form to answer; empty for none.
 	ContentType, RequestID, Connect string
 }
-
-// BodyError is returned by Read for a body that is not framed as HTTP wants. Its head
-// was passed on, so the handler answers.
-type BodyError struct{ Fault }
-
-// Error implements error.
-func (e *BodyError) Error() string { return "chunked body: " + e.Message }
