@@ -97,14 +97,14 @@ func late(within context.Context, err error) error {
 // isLate reports whether an attempt was ended for it took too long.
 func isLate(within context.Context) bool { return context.Cause(within) == errLate }
 
-// toldLate reports whether a server's DEADLINE_EXCEEDED is of the attempt's time, and not
-// of the call's: servers look at the clock before we do, and round.
-func (t *tries) toldLate(ctx, within context.Context) bool {
+// soonLate reports whether a DEADLINE_EXCEEDED is of the attempt's time, and not of the
+// call's: servers look at the clock before we do, and round.
+func (t *tries) soonLate(ctx, within context.Context) bool {
 	due, bounded := within.Deadline()
 	if last, ok := ctx.Deadline(); !bounded || ok && !due.Before(last) {
 		return false
 	}
-	return time.Until(due) < t.retry.PerTry/20
+	return time.Until(due) < t.retry.PerTry/10
 }
 
 // again reports whether the call is to be made again after an attempt that ended with
@@ -155,12 +155,12 @@ func (t *tries) tell() proxy.Tries {
 // attempt.
 func (t *tries) mayHelp(ctx, within context.Context, err error) bool {
 	code := status.Code(err)
+	if isLate(within) || code == codes.DeadlineExceeded && t.soonLate(ctx, within) {
+		return true
+	}
 	var told *transport.ToldError
 	if !errors.As(err, &told) {
-		return code == codes.Unavailable || isLate(within)
-	}
-	if code == codes.DeadlineExceeded && t.toldLate(ctx, within) {
-		return true
+		return code == codes.Unavailable
 	}
 	for _, c := range t.retry.Codes {
 		if c == code {

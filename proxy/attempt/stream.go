@@ -34,15 +34,20 @@ type grpcStream struct {
 	header  proxy.Metadata // of the first attempt
 	first   chan received  // what was read while the header waited; nil: nothing. Recv's own
 
-	mu      sync.Mutex // held while the stream is opened again, so that others wait
+	// sending is held by the one that sends: the caller, or, beside the receiving, who
+	// sends again what was sent before. It is taken before mu.
+	sending sync.Mutex
+
+	mu      sync.Mutex // held while the stream is opened again
 	tries   tries
 	request transport.Request
 	stream  *transport.Stream
 	within  context.Context // of the attempt
 	timer   *time.Timer     // ends the attempt where no message comes; nil: none does
 	keeps   bool            // it can be opened again: no message came, and all that was sent is kept
-	kept    []proxy.Frame   // what was sent, while keeps is set
-	bytes   int             // in kept
+	kept    []proxy.Frame   // what is sent: all of it, while keeps is set, then what is left
+	next    int             // in kept: the first that this attempt has not sent
+	bytes   int             // that kept holds
 	closed  bool            // our half has ended
 }
 
@@ -77,59 +82,121 @@ func (s *grpcStream) stopTimer() {
 	}
 }
 
+// overhead is what a message that is kept costs besides its bytes: an empty one is not
+// free.
+const overhead = 64
+
 // Send implements proxy.Stream.
 func (s *grpcStream) Send(f proxy.Frame) error {
-	defer f.Free()
-	stream, kept := s.keep(f)
-	err := stream.Send(f.Buffers())
-	if err == io.EOF && kept {
-		return nil // Recv sends it again, or has the status
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	if !s.put(f) {
+		defer f.Free()
+		return s.current().Send(f.Buffers())
 	}
-	return err
+	return s.push()
 }
 
-// keep keeps a message that is about to be sent and reports whether it did.
-func (s *grpcStream) keep(f proxy.Frame) (on *transport.Stream, kept bool) {
+// put adds a message to those that are to be sent. It reports false where there is none
+// before it and none is kept: it can be sent as it is. s.sending is held.
+func (s *grpcStream) put(f proxy.Frame) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.keeps {
-		return s.stream, false
+	size := f.Len() + overhead
+	if s.keeps && !s.room(size) {
+		s.tries.deny("buffer")
+		s.settle()
 	}
+	if !s.keeps && len(s.kept) == 0 {
+		return false
+	}
+	s.kept = append(s.kept, f)
+	s.bytes += size
+	keptInAll.Add(int64(size))
+	return true
+}
+
+// room reports whether so many bytes more may be kept. s.mu is held.
+func (s *grpcStream) room(size int) bool {
 	limit := maxKept
 	if s.tries.retry != nil {
 		limit = max(limit, s.tries.retry.Buffer)
 	}
-	if s.bytes+f.Len() > limit || keptInAll.Add(int64(f.Len())) > maxKeptInAll {
-		if s.bytes+f.Len() <= limit {
-			keptInAll.Add(-int64(f.Len()))
+	return s.bytes+size <= limit && keptInAll.Load()+int64(size) <= maxKeptInAll
+}
+
+// push sends what is to be sent on the attempt that stands. s.sending is held.
+func (s *grpcStream) push() error {
+	for {
+		s.mu.Lock()
+		if s.next == len(s.kept) {
+			s.mu.Unlock()
+			return nil
 		}
-		s.tries.deny("buffer")
-		s.settle()
-		return s.stream, false
+		f, stream := s.kept[s.next].Ref(), s.stream
+		if s.next++; !s.keeps {
+			s.release(1)
+		}
+		s.mu.Unlock()
+		err := stream.Send(f.Buffers())
+		f.Free()
+		if err == nil {
+			continue
+		}
+		s.mu.Lock()
+		keeps := s.keeps
+		s.mu.Unlock()
+		if err == io.EOF && keeps {
+			return nil // Recv has it sent again, or has the status
+		}
+		return err
 	}
-	s.bytes += f.Len()
-	s.kept = append(s.kept, f.Ref())
-	return s.stream, true
+}
+
+// release gives up the first n of those that were sent. s.mu is held.
+func (s *grpcStream) release(n int) {
+	size := 0
+	for i := range n {
+		size += s.kept[i].Len() + overhead
+		s.kept[i].Free()
+	}
+	s.kept = s.kept[n:]
+	s.next -= n
+	s.bytes -= size
+	keptInAll.Add(-int64(size))
 }
 
 // settle leaves the stream where it is. s.mu is held.
 func (s *grpcStream) settle() {
 	s.keeps = false
 	s.stopTimer()
-	for i := range s.kept {
-		s.kept[i].Free()
-	}
-	keptInAll.Add(-int64(s.bytes))
-	s.kept, s.bytes = nil, 0
+	s.release(s.next)
 }
 
 // CloseSend implements proxy.Stream.
 func (s *grpcStream) CloseSend() error {
+	s.sending.Lock()
+	defer s.sending.Unlock()
 	s.mu.Lock()
 	s.closed = true
-	stream := s.stream
 	s.mu.Unlock()
-	return stream.CloseSend()
+	_ = s.push() // Recv has the reason
+	return s.current().CloseSend()
+}
+
+// resend sends on a new attempt what was sent on those before.
+func (s *grpcStream) resend() {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	if s.push() != nil {
+		return // Recv has the reason
+	}
+	s.mu.Lock()
+	closed, stream := s.closed, s.stream
+	s.mu.Unlock()
+	if closed {
+		_ = stream.CloseSend() // as above
+	}
 }
 
 // Recv implements proxy.Stream.
@@ -237,7 +304,8 @@ func (s *grpcStream) commitTo(stream *transport.Stream) bool {
 }
 
 // again reports whether the stream was opened again, after an attempt that ended with
-// err before its first message. What was sent is sent again.
+// err before its first message. What was sent is sent again beside: a backend may answer
+// before it has read all, and wait for its answer to be read.
 func (s *grpcStream) again(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,13 +322,7 @@ func (s *grpcStream) again(err error) bool {
 		s.settle()
 		return false // the first reason is the better one
 	}
-	for _, f := range s.kept {
-		if s.stream.Send(f.Buffers()) != nil {
-			return true // Recv has the reason
-		}
-	}
-	if s.closed {
-		_ = s.stream.CloseSend() // as above
-	}
+	s.next = 0
+	go s.resend()
 	return true
 }

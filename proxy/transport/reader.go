@@ -289,7 +289,7 @@ func (r *reader) onGoAway(frame *http2.GoAwayFrame) error {
 	r.conn.retire()
 	r.conn.mu.Unlock()
 	for _, s := range unseen {
-		s.closeWith(noReset, &notSeen{"the backend is leaving", ErrUnprocessed})
+		s.closeWith(noReset, s.unseen("the backend is leaving"))
 	}
 	return nil
 }

@@ -211,6 +211,15 @@ func (s *Stream) close(code http2.ErrCode, err error, last bool) {
 	signal(s.wake)
 }
 
+// unseen is the error of a call that the server says it has not looked at. It has where
+// its answer has begun; then the call must not be made again. The reader calls it.
+func (s *Stream) unseen(reason string) error {
+	if s.began {
+		return status.Error(codes.Unavailable, reason)
+	}
+	return &notSeen{reason, ErrUnprocessed}
+}
+
 // onFields takes a header block of the server; the reader calls it.
 func (s *Stream) onFields(f *fields) {
 	switch {

@@ -80,7 +80,7 @@ func (s *Stream) resetError(code http2.ErrCode) error {
 	reason := "the backend reset the call (" + code.String() + ")"
 	switch code {
 	case http2.ErrCodeRefusedStream:
-		return &notSeen{reason, ErrUnprocessed}
+		return s.unseen(reason)
 	case http2.ErrCodeCancel:
 		if deadline, ok := s.ctx.Deadline(); ok && !time.Now().Before(deadline) {
 			// The server's clock rang before ours.
