@@ -35,6 +35,7 @@ func TestCheckWarnsOfConfiguration(t *testing.T) {
 		"twins":                 {upstream + "policies: [{ selector: w.v1.*, policy: { timeout: 1s } }, { selector: w.v1.S.Get, policy: { timeout: 1s } }, { selector: w.v1.*, policy: { timeout: 2s } }]", `warning: policies[2]: w.v1.* has an entry at `},
 		"retries of nothing":    {upstream + "policies: [{ selector: w.v1.*, policy: { retry: {} } }]", `:3:40: warning: retry: no method here may be called twice`},
 		"retries":               {upstream + "policies: [{ selector: w.v1.*, policy: { retry: { idempotency_level: IDEMPOTENT } } }]", ""},
+		"grpc-go's client":      {"upstreams: { a: { grpc: { target: \"localhost:1\", client: GRPC_GO } } }\npolicies: [{ selector: w.v1.S.Get, policy: { retry: { idempotency_level: IDEMPOTENT } } }]", `warning: retry: it has no effect on the upstream a, whose client is GRPC_GO`},
 		"long attempts":         {upstream + "policies: [{ selector: w.v1.S.Get, policy: { timeout: 1s, retry: { idempotency_level: IDEMPOTENT, per_try_timeout: 1s } } }]", `warning: retry.per_try_timeout: 1s leaves no time for another attempt, as timeout is 1s in all`},
 		"messages, inherited":   {upstream + "policies: [{ selector: w.v1.*, policy: { rate_limit: [{ requests: 1, per: 1s, per_message: true }] } }]", ""},
 		"messages, of a stream": {upstream + "policies: [{ selector: w.v1.S.Send, policy: { rate_limit: [{ requests: 1, per: 1s, per_message: true }] } }]", ""},

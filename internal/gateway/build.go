@@ -237,6 +237,7 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	if err != nil {
 		b.problemAt(r, d.Parent(), err.Error())
 	}
+	b.suspectRetry(layers, set, to)
 	m := b.newMethod(d, plans, set, to.backend(set.Effective.GetLimits().GetMaxResponseBytes()))
 	m.upstream = to.name
 	b.addRoutes(r, plans, m)

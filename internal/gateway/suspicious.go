@@ -11,6 +11,7 @@ import (
 	"github.com/transom-gateway/transom/internal/problem"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/proxy/grpcgo"
 )
 
 // suspicions collects, while the methods are compiled, what no single method shows
@@ -38,7 +39,6 @@ func (b *builder) suspect(layers []policy.Layer, set *policy.Set) {
 		s.sessions = true
 	}
 	s.logins = s.logins || set.Effective.GetLogin().GetSession() != nil
-	b.suspectRetry(layers, set)
 	variable := callerVariable(set.Effective.GetHeaders())
 	at := written(layers, "headers")
 	if variable == "" || at == nil {
@@ -56,8 +56,9 @@ func (b *builder) suspect(layers []policy.Layer, set *policy.Set) {
 	}
 }
 
-// suspectRetry notes whether retries can hold, and whether an attempt has time for another.
-func (b *builder) suspectRetry(layers []policy.Layer, set *policy.Set) {
+// suspectRetry notes whether retries can hold on an upstream, and whether an attempt has
+// time for another.
+func (b *builder) suspectRetry(layers []policy.Layer, set *policy.Set, to namedUpstream) {
 	at := written(layers, "retry")
 	if at == nil || at.Policy.GetRetry().GetDisabled() || at.Policy.GetRetry().MaxAttempts != nil && at.Policy.GetRetry().GetMaxAttempts() < 2 {
 		return
@@ -67,6 +68,9 @@ func (b *builder) suspectRetry(layers []policy.Layer, set *policy.Set) {
 	}
 	holds := set.Effective.GetRetry()
 	b.suspicions.retries[at.Where] = b.suspicions.retries[at.Where] || holds != nil
+	if _, foreign := to.conn.(*grpcgo.Conn); foreign && holds != nil {
+		b.warnAt(at.Where, fmt.Sprintf("retry: it has no effect on the upstream %s, whose client is GRPC_GO: remove client there, or retry here", to.name))
+	}
 	if each := holds.GetPerTryTimeout().AsDuration(); each > 0 && set.Timeout > 0 && each >= set.Timeout {
 		b.warnAt(at.Where, fmt.Sprintf("retry.per_try_timeout: %v leaves no time for another attempt, as timeout is %v in all: make it shorter", each, set.Timeout))
 	}
