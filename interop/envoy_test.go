@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // envoyAnswers are what Envoy answered. ENVOY=/path/to/envoy go test -run Envoy .

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // envoyMetadataRequests go to a service that answers with metadata of its own.

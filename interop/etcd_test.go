@@ -19,8 +19,8 @@ import (
 
 	"go.etcd.io/etcd/server/v3/embed"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
-	"github.com/transom-gateway/transom/internal/loopback"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 )
 
 // startEtcd starts a real etcd with its own REST API beside its gRPC one.

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/interop"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/grpcgo"
 	"github.com/transom-gateway/transom/proxy/upstream"

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // buildGrpcurl builds the real grpcurl, of the version that go.mod names.

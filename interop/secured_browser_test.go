@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/examples/secured/securedtest"
-	"github.com/transom-gateway/transom/internal/poll"
-	"github.com/transom-gateway/transom/internal/walkthrough"
+	"github.com/transom-gateway/transom/internal/testing/poll"
+	"github.com/transom-gateway/transom/internal/testing/walkthrough"
 	"github.com/transom-gateway/transom/interop/internal/browser"
 )
 

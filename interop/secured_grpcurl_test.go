@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/examples/secured/securedtest"
-	"github.com/transom-gateway/transom/internal/walkthrough"
+	"github.com/transom-gateway/transom/internal/testing/walkthrough"
 )
 
 const securedReadme = "../examples/secured/README.md"

@@ -3,7 +3,7 @@ package transcoder_test
 import (
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // TestEdgesByGRPCGo runs the tests of gRPC, gRPC-Web and Connect once more with grpc-go's

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 const guardedProto = `syntax = "proto3";

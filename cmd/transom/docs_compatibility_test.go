@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/examples/bookstore"
-	"github.com/transom-gateway/transom/internal/gatewaytest"
-	"github.com/transom-gateway/transom/internal/walkthrough"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/walkthrough"
 )
 
 // TestCompatibilityPage runs the example of docs/compatibility.md. Semantics 56.

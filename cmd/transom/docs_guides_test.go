@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/transom-gateway/transom/internal/observe"
-	"github.com/transom-gateway/transom/internal/walkthrough"
+	"github.com/transom-gateway/transom/internal/testing/walkthrough"
 )
 
 // TestGuidePages runs the examples of the pages that lead through a task.

@@ -9,10 +9,10 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/examples/bookstore"
-	"github.com/transom-gateway/transom/internal/gatewaytest"
-	"github.com/transom-gateway/transom/internal/redistest"
 	"github.com/transom-gateway/transom/internal/server"
-	"github.com/transom-gateway/transom/internal/walkthrough"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/redis"
+	"github.com/transom-gateway/transom/internal/testing/walkthrough"
 )
 
 // beTransom has a test binary be the command itself.

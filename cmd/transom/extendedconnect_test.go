@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // TestExtendedConnectIsNotOffered: browsers would take it for what works there

@@ -19,8 +19,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
 	"github.com/transom-gateway/transom/internal/server"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // keyPair makes a certificate that signs itself, for a name, and its key, both as

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/internal/server"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 const tlsListeners = `[{ address: "127.0.0.1:0" }, { address: "127.0.0.1:0", tls: { certificate: cert.pem, key: key.pem, client_ca: ca.pem } }]`

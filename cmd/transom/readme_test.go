@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/walkthrough"
+	"github.com/transom-gateway/transom/internal/testing/walkthrough"
 )
 
 // TestReadme runs the commands of the README's tour and compares what they

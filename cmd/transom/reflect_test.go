@@ -19,9 +19,9 @@ import (
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/transom-gateway/transom/internal/loopback"
-	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/internal/schema"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // firstParts is the schema of a server that nobody wrote a configuration for,

@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/config"
-	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/internal/server"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // serving runs serve over a folder; each reading of the configuration is told

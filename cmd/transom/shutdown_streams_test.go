@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/internal/server"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 const uploadProto = `syntax = "proto3";

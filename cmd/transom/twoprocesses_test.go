@@ -13,8 +13,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/transom-gateway/transom/internal/poll"
-	"github.com/transom-gateway/transom/internal/redistest"
+	"github.com/transom-gateway/transom/internal/testing/poll"
+	"github.com/transom-gateway/transom/internal/testing/redis"
 )
 
 const sharedProto = `syntax = "proto3";

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/examples/secured/securedtest"
-	"github.com/transom-gateway/transom/internal/walkthrough"
+	"github.com/transom-gateway/transom/internal/testing/walkthrough"
 )
 
 var tours = regexp.MustCompile(`(?s)<!-- tour: curl -->.*?<!-- end -->`)

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/examples/secured/securedtest"
-	"github.com/transom-gateway/transom/internal/redistest"
+	"github.com/transom-gateway/transom/internal/testing/redis"
 )
 
 // testSharedSessions logs in at one gateway and out at another: with REDIS_URL

@@ -104,7 +104,7 @@ var rules = map[string]rule{
 }
 
 // helpers serve tests only and may import anything.
-var helpers = []string{"internal/testing/...", "internal/gatewaytest/...", "internal/redistest/...", "internal/googleapis", "internal/loopback", "internal/walkthrough", "internal/pipes", "internal/poll"}
+var helpers = []string{"internal/testing/...", "internal/googleapis"}
 
 // TestImportDirection holds the table of the design: imports go one way.
 func TestImportDirection(t *testing.T) {
@@ -244,7 +244,7 @@ func TestRulesAreToldApart(t *testing.T) {
 		{"internal/httprule", "google.golang.org/protobuf/proto", false},
 		{"internal/schema", "net/http", false},
 		{"internal/gateway", module + "/internal/admin", false},
-		{"internal/gateway", module + "/internal/gatewaytest", false},
+		{"internal/gateway", module + "/internal/testing/gateway", false},
 		{"internal/gateway", module + "/internal/server", false},
 		{"internal/gateway", "os/signal", false},
 		{"internal/server", module + "/internal/gateway", true},

@@ -24,7 +24,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 

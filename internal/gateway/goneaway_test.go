@@ -13,7 +13,7 @@ import (
 	"time"
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // rawPatience is how long a test waits for what should come at once.

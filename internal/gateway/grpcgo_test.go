@@ -6,8 +6,8 @@ import (
 	"os"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // TestClientSetting has an upstream reached by grpc-go's client, and by Transom's own

@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
-	"github.com/transom-gateway/transom/internal/pipes"
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/pipes"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // upgradeRaw opens a WebSocket without a library, which costs the client next to

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // TestInflatedBodies: a body that inflates to n bytes costs a few times that, be it

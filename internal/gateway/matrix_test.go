@@ -21,7 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // shape is one of the four kinds of RPC, and the method that stands for it.

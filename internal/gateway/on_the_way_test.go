@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // TestReasonOnTheWay: Semantics 321: what fails on the way to the backend, and what the

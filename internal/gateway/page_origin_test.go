@@ -6,8 +6,8 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // TestPageOriginComesFirst: a WebSocket that is refused for its Origin uses up

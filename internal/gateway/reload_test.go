@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/gateway"
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // edit replaces text in a file of the gateway's protos.

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // bytesCodec passes messages as bytes.

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // TestRouterAnswersHaveCORS: Semantics 310: pages that defaults let in can read the

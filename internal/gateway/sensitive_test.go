@@ -6,8 +6,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 const vaultProto = `syntax = "proto3";

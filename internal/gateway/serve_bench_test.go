@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // BenchmarkServe carries a small unary call through the gateway to the bookstore and

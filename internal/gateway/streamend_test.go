@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
-	"github.com/transom-gateway/transom/internal/gatewaytest"
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // blocking is a stub whose streams send one message, tell that they run, and

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
 // unreadBody counts what was read of a body.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
-	_ "github.com/transom-gateway/transom/internal/gatewaytest/http2xconnect" // WebSockets over HTTP/2
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	_ "github.com/transom-gateway/transom/internal/testing/gateway/http2xconnect" // WebSockets over HTTP/2
 )
 
 func TestWebSocketEnds(t *testing.T) { overEach(t, testWebSocketEnds) }

@@ -18,8 +18,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
-	"github.com/transom-gateway/transom/internal/gatewaytest"
-	_ "github.com/transom-gateway/transom/internal/gatewaytest/http2xconnect" // WebSockets over HTTP/2
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	_ "github.com/transom-gateway/transom/internal/testing/gateway/http2xconnect" // WebSockets over HTTP/2
 )
 
 const discussPath = "/v1/discuss:stream"

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/transom-gateway/transom/internal/observe"
-	"github.com/transom-gateway/transom/internal/pipes"
 	"github.com/transom-gateway/transom/internal/server/coalesce"
+	"github.com/transom-gateway/transom/internal/testing/pipes"
 )
 
 // TestHTTP2ClientThatDoesNotRead has one that leaves even the bytes of TCP where

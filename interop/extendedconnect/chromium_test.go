@@ -11,8 +11,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
-	_ "github.com/transom-gateway/transom/internal/gatewaytest/http2xconnect" // or Chromium takes HTTP/1.1
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	_ "github.com/transom-gateway/transom/internal/testing/gateway/http2xconnect" // or Chromium takes HTTP/1.1
 	"github.com/transom-gateway/transom/interop/internal/browser"
 )
 

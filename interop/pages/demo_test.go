@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/examples/bookstore"
-	"github.com/transom-gateway/transom/internal/gatewaytest"
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/interop/internal/browser"
 )
 

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 	"github.com/transom-gateway/transom/interop/internal/browser"
 )
 

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/transom-gateway/transom/internal/redistest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
+	"github.com/transom-gateway/transom/internal/testing/redis"
 	"github.com/transom-gateway/transom/policy/kinds"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )

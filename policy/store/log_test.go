@@ -11,9 +11,9 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/transom-gateway/transom/internal/poll"
-	"github.com/transom-gateway/transom/internal/redistest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
+	"github.com/transom-gateway/transom/internal/testing/poll"
+	"github.com/transom-gateway/transom/internal/testing/redis"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
 

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/grpcgo"

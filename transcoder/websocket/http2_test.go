@@ -19,9 +19,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	_ "github.com/transom-gateway/transom/internal/gatewaytest/http2xconnect" // WebSockets over HTTP/2
-	"github.com/transom-gateway/transom/internal/pipes"
 	"github.com/transom-gateway/transom/internal/testing/edge"
+	_ "github.com/transom-gateway/transom/internal/testing/gateway/http2xconnect" // WebSockets over HTTP/2
+	"github.com/transom-gateway/transom/internal/testing/pipes"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/exchange"

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/transom-gateway/transom/internal/redistest"
+	"github.com/transom-gateway/transom/internal/testing/redis"
 )
 
 // EachClock runs a test with a Redis whose clock is right, one whose clock is a

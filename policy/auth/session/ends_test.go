@@ -6,8 +6,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/transom-gateway/transom/internal/redistest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
+	"github.com/transom-gateway/transom/internal/testing/redis"
 	"github.com/transom-gateway/transom/policy/auth"
 	"github.com/transom-gateway/transom/policy/store"
 )

@@ -13,9 +13,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/transom-gateway/transom/internal/poll"
-	"github.com/transom-gateway/transom/internal/redistest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
+	"github.com/transom-gateway/transom/internal/testing/poll"
+	"github.com/transom-gateway/transom/internal/testing/redis"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/auth/session"
 	"github.com/transom-gateway/transom/policy/kinds"

@@ -17,8 +17,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/auth"
 	"github.com/transom-gateway/transom/policy/auth/token/keys"

@@ -14,8 +14,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/transom-gateway/transom/internal/poll"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // TestKeysThatCameMeanwhile: of many calls with a new key that wait for one

@@ -5,8 +5,8 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
-	_ "github.com/transom-gateway/transom/internal/gatewaytest/http2xconnect"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	_ "github.com/transom-gateway/transom/internal/testing/gateway/http2xconnect"
 )
 
 // TestOffered holds that a server offers it.

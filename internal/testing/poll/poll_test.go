@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 func TestWithin(t *testing.T) {

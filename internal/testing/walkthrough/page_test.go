@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 const page = "# Title\n\n```proto file=a/b.proto\nmessage M {}\n```\n\n" +

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/loopback"
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // slots is how many slots a cluster has.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/transom-gateway/transom/internal/redistest"
+	"github.com/transom-gateway/transom/internal/testing/redis"
 )
 
 func connect(t *testing.T, server *redistest.Server) *redis.Client {

@@ -43,7 +43,7 @@ func OffersExtendedConnect(t testing.TB, address string) bool {
 // ExtendedConnect returns a client that opens WebSockets over cleartext HTTP/2
 // (RFC 8441) for a library that asks for them as over HTTP/1.1. All of them share
 // one connection, which ends with the test. The test binary must import
-// internal/gatewaytest/http2xconnect.
+// internal/testing/gateway/http2xconnect.
 //
 //nolint:staticcheck // net/http's Transport refuses to send the header :protocol
 func ExtendedConnect(t testing.TB) *http.Client {

@@ -2,7 +2,7 @@
 // CONNECT (RFC 8441), as GODEBUG=http2xconnect=1 does for the gateway. It does
 // not know who answers it.
 //
-//	import _ "github.com/transom-gateway/transom/internal/gatewaytest/http2xconnect"
+//	import _ "github.com/transom-gateway/transom/internal/testing/gateway/http2xconnect"
 package http2xconnect
 
 import "os"

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/transom-gateway/transom/internal/poll"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // redisPatience bounds how long a server may take to answer its first PING; a

@@ -6,7 +6,7 @@ import (
 	"net"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/pipes"
+	"github.com/transom-gateway/transom/internal/testing/pipes"
 )
 
 func TestListener(t *testing.T) {
