@@ -20,10 +20,11 @@ type StateOptions struct {
 	// Offline keeps Kinds from starting anything: nothing is fetched. It is
 	// for commands that compile policies and serve nothing.
 	Offline bool
-	// KeysRead is told after each attempt to read an issuer's keys, and when nobody
-	// needs them any more: why they could not be read, "" for nothing to say. Nil:
-	// nobody is told. It may be called from several goroutines at once.
-	KeysRead func(issuer, why string)
+	// Report is told by Kinds how things are that they keep up to date, such as the
+	// "keys of ISSUER", after each attempt and when nobody needs them any more: why they
+	// could not be read, "" for nothing to say. Nil: nobody is told. It may be called from
+	// several goroutines at once.
+	Report func(what, why string)
 }
 
 // State is what outlives a reload: buckets, keys, sessions, connections to

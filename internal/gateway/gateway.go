@@ -88,9 +88,7 @@ func New(o Options) *Gateway {
 		errors:  transcoder.NewErrorWriter(linkedPlans()),
 		grace:   graceOfVanished,
 	}
-	g.state = policy.NewState(policy.StateOptions{Log: o.Telemetry.Log, Offline: o.Offline, KeysRead: func(issuer, why string) {
-		g.notReloaded("keys of "+issuer, why)
-	}})
+	g.state = policy.NewState(policy.StateOptions{Log: o.Telemetry.Log, Offline: o.Offline, Report: g.notReloaded})
 	g.sources.metadata = o.Metadata
 	g.ending, g.end = context.WithCancelCause(context.Background())
 	g.draining, g.drain = context.WithCancel(g.ending)

@@ -73,7 +73,7 @@ type sessionEndings struct{ Store }
 
 var _ auth.EndingStore = sessionEndings{}
 
-// EndedOf implements endingStore.
+// EndedOf implements auth.EndingStore.
 func (e sessionEndings) EndedOf(ctx context.Context, keys []any) ([]bool, error) {
 	sessions := make([]Key, len(keys))
 	for i, key := range keys {

@@ -130,7 +130,7 @@ type tokenEndings struct{ revocation.Store }
 
 var _ auth.EndingStore = tokenEndings{}
 
-// EndedOf implements endingStore.
+// EndedOf implements auth.EndingStore.
 func (e tokenEndings) EndedOf(ctx context.Context, keys []any) ([]bool, error) {
 	names, issued := make([]revocation.Name, len(keys)), make([]time.Time, len(keys))
 	for i, key := range keys {

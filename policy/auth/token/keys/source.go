@@ -47,7 +47,7 @@ type Source struct {
 	symmetric bool
 	every     time.Duration
 	log       *slog.Logger
-	report    func(issuer, why string) // nil for nobody; why is "" where all is well
+	report    func(what, why string) // nil for nobody; why is "" where all is well
 	now       func() time.Time
 
 	current atomic.Pointer[Set]
@@ -86,7 +86,7 @@ func OpenFile(g *policy.Generation, name string) (*Source, error) {
 	}
 	return policy.Lease(g, keySourceKey{"file", name, keyFileRefresh}, func() (*Source, error) {
 		s := &Source{name: name, read: read, symmetric: true, every: keyFileRefresh, last: data,
-			log: g.State.Log, report: g.State.KeysRead, now: g.State.Now}
+			log: g.State.Log, report: g.State.Report, now: g.State.Now}
 		s.current.Store(set)
 		return startKeySource(s, g.State.Offline), nil
 	})
@@ -100,7 +100,7 @@ func OpenURL(g *policy.Generation, name, address string, every time.Duration) (*
 			client = newClient()
 		}
 		return startKeySource(&Source{name: name, read: fetch(client, address), every: every,
-			log: g.State.Log, report: g.State.KeysRead, now: g.State.Now}, g.State.Offline), nil
+			log: g.State.Log, report: g.State.Report, now: g.State.Now}, g.State.Offline), nil
 	})
 }
 
@@ -125,7 +125,7 @@ func (s *Source) Close() error {
 	s.stop()
 	<-s.stopped
 	if s.report != nil {
-		s.report(s.name, "") // nobody needs the keys any more
+		s.report("keys of "+s.name, "") // nobody needs the keys any more
 	}
 	return nil
 }
@@ -196,7 +196,7 @@ func (s *Source) tell(err error) {
 		why += ": " + err.Error()
 	}
 	if s.report != nil {
-		s.report(s.name, why)
+		s.report("keys of "+s.name, why)
 	}
 }
 

@@ -54,7 +54,7 @@ func TestLogOfKeysThatCannotBeRead(t *testing.T) {
 	var log bytes.Buffer
 	var reported string
 	s := &Source{
-		name: "them", report: func(issuer, why string) { reported = issuer + ": " + why }, log: slog.New(slog.NewTextHandler(&log, nil)), attempt: make(chan struct{}),
+		name: "them", report: func(what, why string) { reported = what + ": " + why }, log: slog.New(slog.NewTextHandler(&log, nil)), attempt: make(chan struct{}),
 		read: func(context.Context) ([]byte, error) { return nil, errors.New("refused") },
 	}
 	for _, want := range []string{"there are none yet, so its tokens cannot be checked and are refused", "the last good ones stay in use"} {
@@ -62,7 +62,7 @@ func TestLogOfKeysThatCannotBeRead(t *testing.T) {
 		if s.readOnce(t.Context()) || !strings.Contains(log.String(), want) || !strings.Contains(log.String(), "keys=them error=refused") {
 			t.Errorf("the log says %q, expected %q", log.String(), want)
 		}
-		if !strings.HasPrefix(reported, "them: the keys of a token issuer cannot be read; "+want) || !strings.HasSuffix(reported, ": refused") {
+		if !strings.HasPrefix(reported, "keys of them: the keys of a token issuer cannot be read; "+want) || !strings.HasSuffix(reported, ": refused") {
 			t.Errorf("reported: %q", reported)
 		}
 		s.current.Store(&Set{})
