@@ -33,10 +33,10 @@ func where(file *config.File, path string) string {
 	if place := file.Where(path); place != "" {
 		return place
 	}
-	switch section, _, _ := strings.Cut(path, "."); {
-	case section == "admin":
+	switch section, _, _ := strings.Cut(path, "."); section {
+	case "admin":
 		return "--admin"
-	case section == "upstreams":
+	case "upstreams":
 		return "--upstream"
 	}
 	return "--listen"

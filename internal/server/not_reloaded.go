@@ -23,6 +23,7 @@ type NotReloaded struct {
 	why map[string]string // by what
 }
 
+// NewNotReloaded tells by the log and the metrics of a telemetry.
 func NewNotReloaded(t *observe.Telemetry) *NotReloaded {
 	return &NotReloaded{log: t.Log, metrics: t.Metrics, why: map[string]string{}}
 }
