@@ -1,6 +1,9 @@
 package gateway_test
 
 import (
+	"bufio"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -91,4 +94,42 @@ http_rules: [{ selector: bookstore.v1.BookstoreService.Discuss, custom: { kind: 
 			t.Errorf("Semantics 38: %s: %d %s", path, a.Status, a.Body)
 		}
 	}
+}
+
+// TestWebSocketWithBody: a handshake that announces a body, and falls silent, is refused
+// in the client's form and holds nothing (Semantics 38).
+func TestWebSocketWithBody(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{})
+	const head = "GET /v1/shelves/1/books:watch HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+	for name, more := range map[string]string{
+		"a length":                   "Content-Length: 5\r\n\r\n",
+		"a part of it":               "Content-Length: 5\r\n\r\nab",
+		"chunks":                     "Transfer-Encoding: chunked\r\n\r\n",
+		"a part of a chunk":          "Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+		"a length that is expected":  "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+		"chunks that are expected":   "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+		"a length beyond all limits": "Content-Length: 9000000000000000000\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dialRaw(t, g.Addr, head+more)
+			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(answer.Body)
+			if err != nil || answer.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), `{"code":3,"message":"a GET that opens a WebSocket has no body`) {
+				t.Errorf("%s %s, %v", answer.Status, body, err)
+			}
+			poll.Until(t, "the call to end", func() bool { all, _ := g.Gateway.InFlight(); return all == 0 })
+		})
+	}
+	t.Run("none, as its length says", func(t *testing.T) {
+		c := dialRaw(t, g.Addr, head+"Content-Length: 0\r\n\r\n")
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+			t.Errorf("%v, %v", answer, err)
+		}
+		_ = c.Close()
+	})
 }

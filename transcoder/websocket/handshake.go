@@ -3,6 +3,7 @@ package websocket
 import (
 	"bufio"
 	"encoding/base64"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -56,6 +57,14 @@ func (s *webSocket) checkHandshake() error {
 		return rpcerror.New(http.StatusUpgradeRequired, codes.InvalidArgument,
 			"WebSockets are opened over HTTP/1.1; found %s", s.X.R.Proto)
 	}
+	if s.X.R.ContentLength != 0 && !http2 {
+		// Who takes over the connection would first have to read the body, for as long
+		// as the client pleases.
+		return rpcerror.BadRequest("a GET that opens a WebSocket has no body (RFC 6455, 4.1); found %s", framing(s.X.R))
+	}
+	if versions := s.X.R.Header["Sec-Websocket-Version"]; len(versions) > 1 {
+		return rpcerror.BadRequest("Sec-WebSocket-Version is there %d times, expected once", len(versions))
+	}
 	if v := field.First(s.X.R.Header, "Sec-Websocket-Version"); v != webSocketVersion {
 		s.X.Header()["Sec-Websocket-Version"] = []string{webSocketVersion}
 		return rpcerror.New(http.StatusUpgradeRequired, codes.InvalidArgument,
@@ -72,6 +81,14 @@ func (s *webSocket) checkHandshake() error {
 		return rpcerror.BadRequest("Sec-WebSocket-Key is %q, expected 16 bytes in base64", rpcerror.Clip(keys[0]))
 	}
 	return nil
+}
+
+// framing says how long a request's body is, as its header has it.
+func framing(r *http.Request) string {
+	if r.ContentLength < 0 {
+		return "Transfer-Encoding: chunked"
+	}
+	return fmt.Sprintf("Content-Length: %d", r.ContentLength)
 }
 
 // CheckOrigin lets in to a WebSocket the pages of the host that was asked, which may

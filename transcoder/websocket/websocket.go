@@ -30,6 +30,8 @@ const (
 	closeGrace = time.Second
 	// closeWait is how long the client has for its half of the closing handshake.
 	closeWait = 5 * time.Second
+	// endingWait is closeWait for a gateway whose calls end: it has little left.
+	endingWait = 200 * time.Millisecond
 	// closeCodeBase plus the gRPC code is the close code of a failed call.
 	closeCodeBase = 4000
 	// maxCloseReason is what a close frame has room for, in bytes.
@@ -235,6 +237,8 @@ func (s *webSocket) Finish(err error, _ metadata.MD) int {
 	s.drop()
 	// The library waits without end for the rest of a frame that it skips.
 	_ = s.net.SetDeadline(time.Now().Add(closeWait)) // it fails only on a closed connection
+	ending := context.AfterFunc(s.X.R.Context(), func() { _ = s.net.SetDeadline(time.Now().Add(endingWait)) })
+	defer ending()
 	if broken := s.broken.Load(); broken != nil && status.Code(err) == codes.Canceled {
 		err = broken // the call was cancelled for it
 	}
