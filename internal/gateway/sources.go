@@ -333,15 +333,18 @@ func (s *sources) source(c *transomv1.SchemaSource, file *config.File, conns map
 		if conn == nil {
 			return nil, fmt.Errorf("reflection: there is no gRPC upstream %q", name)
 		}
-		key := fmt.Sprintf("%s %s %T", name, conn.Target().Address, conn)
-		if s.reflectors[key] == nil {
-			if file.Path == "" {
-				name = conn.Target().Address // who gave flags gave no name
-			}
-			s.reflectors[key] = schema.Reflection(name, attempt.NewClientOf(conn, conn.Backend(attempt.MaxOwnMessage)))
-			s.reflectors[key].Await(s.patience)
-			s.reflectors[key].Send(s.metadata)
+		client := attempt.NewClientOf(conn, conn.Backend(attempt.MaxOwnMessage))
+		key := name + " " + conn.Target().Address
+		if known := s.reflectors[key]; known != nil {
+			known.Ask(client) // the one before may be about to be closed
+			return known, nil
 		}
+		if file.Path == "" {
+			name = conn.Target().Address // who gave flags gave no name
+		}
+		s.reflectors[key] = schema.Reflection(name, client)
+		s.reflectors[key].Await(s.patience)
+		s.reflectors[key].Send(s.metadata)
 		return s.reflectors[key], nil
 	}
 	return nil, fmt.Errorf("the schema source is empty; expected directory, descriptor_set or reflection")

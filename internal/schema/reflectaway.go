@@ -21,7 +21,7 @@ func (r *Reflector) Waiting() bool { return r.last.Load() == nil }
 // one now. Connections that do not tell their state never come back. One
 // goroutine may ask at a time.
 func (r *Reflector) Reconnected(ctx context.Context) bool {
-	conn, ok := r.conn.(interface {
+	conn, ok := (*r.conn.Load()).(interface {
 		State() connectivity.State
 		StateChanged(context.Context) bool
 	})

@@ -27,7 +27,7 @@ const (
 // service, v1 or v1alpha. It is safe for concurrent use.
 type Reflector struct {
 	name     string
-	conn     grpc.ClientConnInterface
+	conn     atomic.Pointer[grpc.ClientConnInterface]
 	metadata metadata.MD
 
 	// protocol is the index of the version that answered last.
@@ -51,8 +51,13 @@ var _ Source = (*Reflector)(nil)
 // Reflection returns the source of the server behind a connection, which stays
 // the caller's to close. The name is for messages.
 func Reflection(name string, conn grpc.ClientConnInterface) *Reflector {
-	return &Reflector{name: name, conn: conn}
+	r := &Reflector{name: name}
+	r.Ask(conn)
+	return r
 }
+
+// Ask has the server be asked over another connection from now on. What it gave stays.
+func (r *Reflector) Ask(conn grpc.ClientConnInterface) { r.conn.Store(&conn) }
 
 // Send has the server be sent metadata with each question. Call it before the first.
 func (r *Reflector) Send(md metadata.MD) { r.metadata = md }
@@ -165,7 +170,7 @@ func (r *Reflector) fetch(ctx context.Context) (found *reflected, err error) {
 	for i := range reflectionMethods {
 		version := (first + i) % len(reflectionMethods)
 		found := newReflected()
-		talk := &reflectionStream{ctx: ctx, conn: r.conn, method: reflectionMethods[version]}
+		talk := &reflectionStream{ctx: ctx, conn: *r.conn.Load(), method: reflectionMethods[version]}
 		err := found.fetch(talk)
 		talk.close()
 		if err == nil {
@@ -192,7 +197,7 @@ func (r *Reflector) fetch(ctx context.Context) (found *reflected, err error) {
 
 // advice is what the connection knows to do about its failure, for people.
 func (r *Reflector) advice() string {
-	conn, ok := r.conn.(interface{ Advice() string })
+	conn, ok := (*r.conn.Load()).(interface{ Advice() string })
 	if !ok {
 		return ""
 	}
