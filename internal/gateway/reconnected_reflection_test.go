@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/gatewaytest"
+	gatewaytest "github.com/transom-gateway/transom/internal/testing/gateway"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
 )
 
