@@ -145,7 +145,7 @@ func TestLateBody(t *testing.T) {
 					defer end()
 					r := httptest.NewRequestWithContext(ctx, "POST", "/s", body)
 					r.Header.Set("Content-Type", "application/json")
-					d := c.protocol.Open(restBinding(t, "GetShelf", c.rule), exchange.Exchange{W: w, R: r})
+					d := c.protocol.Open(restBinding(t, "GetShelf", c.rule), exchange.Exchange{W: w, R: r, Readings: new(exchange.Readings)})
 					if c2.deadline > 0 {
 						var cancel context.CancelFunc
 						ctx, cancel = context.WithTimeout(ctx, c2.deadline)
