@@ -7,22 +7,27 @@ import (
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
-// Call is what the REST edges of unary and streaming calls share.
+// Call is what the edges share that make a message of path, query and body: it is
+// embedded by them, and used by one goroutine unless a method says otherwise.
 type Call struct {
+	// Binding is what the call is on, X the server's side of it.
 	Binding *Binding
-	Body    *Body // what becomes of the request's body: the binding's, or its frame
 	X       exchange.Exchange
+	// Body is what becomes of the request's body: the binding's, or its frame.
+	Body *Body
 
-	// Raw is the request's body, wire the request in wire form, scratch the
+	// Raw is the request's body, Wire the request in wire form, Scratch the
 	// answer. They are kept between calls.
 	Raw, Wire, Scratch []byte
 	// filled is what the path and the query set.
 	filled jsonwire.Filled
 
-	Deadline     time.Time // of the call; zero for none
-	binaryAnswer bool      // the client wants the message in wire format
-	binaryType   string    // and calls it so
-	lateTrailer  bool      // trailing metadata follows the body
+	// Deadline is the call's; zero for none.
+	Deadline time.Time
+
+	binaryAnswer bool   // the client wants the message in wire format
+	binaryType   string // and calls it so
+	lateTrailer  bool   // trailing metadata follows the body
 }
 
 // Begin prepares for an exchange on a binding.

@@ -120,6 +120,6 @@ func (g *Gateway) finish(c *call, err error, result *proxy.Result) {
 	}
 	m.set.Done(&c.request, &c.outcome)
 	if httpStatus == proxy.Aborted {
-		panic(http.ErrAbortHandler) // the client must not take what it has for the whole
+		(&exchange.Exchange{W: c.w, R: c.r}).Abort()
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/transom-gateway/transom/transcoder/exchange"
 )
 
 // What a client is still sending when it is refused gets so much time, and over HTTP/2
@@ -20,12 +22,13 @@ const (
 // first and reads then gets to see it, and closes the connection where it does not
 // come (Semantics 311).
 func (g *Gateway) boundRest(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 1 && r.ContentLength != 0 && r.Body != http.NoBody {
+	x := exchange.Exchange{W: w, R: r}
+	if x.HTTP1() && r.ContentLength != 0 && r.Body != http.NoBody {
 		give := unreadTime
 		if g.ending.Err() != nil {
 			give = endingTime
 		}
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(give)) // unsupported only by recorders
+		_ = x.SetReadDeadline(time.Now().Add(give)) // it fails for recorders only
 	}
 }
 
@@ -34,10 +37,11 @@ func (g *Gateway) boundRest(w http.ResponseWriter, r *http.Request) {
 // 7 for one then forgets the answer. A body that says no length, or a long one, is
 // left alone: its sender may not end before it has its answer.
 func readRest(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor != 2 || r.ContentLength <= 0 || r.ContentLength > unreadBytes {
+	x := exchange.Exchange{W: w, R: r}
+	if !x.Multiplexed() || r.ContentLength <= 0 || r.ContentLength > unreadBytes {
 		return
 	}
-	if http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTime)) == nil {
+	if x.SetReadDeadline(time.Now().Add(unreadTime)) == nil {
 		_, _ = io.CopyN(io.Discard, r.Body, unreadBytes) // whatever comes, it is not for us
 	}
 }

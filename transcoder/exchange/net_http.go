@@ -76,6 +76,10 @@ func (x *Exchange) SetWriteDeadline(t time.Time) error {
 // may be called beside them.
 func (x *Exchange) InterruptWrite() { _ = x.SetWriteDeadline(time.Unix(1, 0)) }
 
+// Abort ends the handler of a call whose answer was broken off, so that the client cannot
+// take what it has for the whole. It does not return.
+func (x *Exchange) Abort() { panic(http.ErrAbortHandler) }
+
 // Hijack takes the connection over from the server.
 func (x *Exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(x.W).Hijack()
