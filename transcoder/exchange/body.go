@@ -20,6 +20,8 @@ const lingerTime = 500 * time.Millisecond
 type Body struct {
 	body io.Reader
 	x    *Exchange
+	// http1 is x.HTTP1, which may not be asked while another body takes the request's place.
+	http1 bool
 	// duplex: net/http leaves the rest of the request alone.
 	duplex bool
 
@@ -31,7 +33,7 @@ type Body struct {
 
 // NewBody is the body of the exchange's request as it is now.
 func NewBody(x *Exchange) *Body {
-	d := &Body{body: x.R.Body, x: x}
+	d := &Body{body: x.R.Body, x: x, http1: x.HTTP1()}
 	d.done.Store(x.NoBody())
 	return d
 }
@@ -79,7 +81,7 @@ func (d *Body) Over() bool { return d.over.Load() }
 
 // FullDuplex lets an HTTP/1.1 answer begin before the request has ended.
 func (d *Body) FullDuplex() {
-	if d.x.HTTP1() {
+	if d.http1 {
 		d.duplex = d.x.FullDuplex()
 	}
 }
@@ -87,14 +89,14 @@ func (d *Body) FullDuplex() {
 // CloseAfter is called before the answer's header is written. A connection
 // whose request is not at its end then cannot serve another one.
 func (d *Body) CloseAfter() {
-	if d.x.HTTP1() && (d.duplex && !d.done.Load() || d.interrupted.Load()) {
+	if d.http1 && (d.duplex && !d.done.Load() || d.interrupted.Load()) {
 		d.x.CloseConnection()
 	}
 }
 
 // Linger bounds the time in which the server reads the rest of the request.
 func (d *Body) Linger() {
-	if d.x.HTTP1() && !d.done.Load() {
+	if d.http1 && !d.done.Load() {
 		_ = d.x.SetReadDeadline(time.Now().Add(lingerTime)) // it fails for recorders only
 	}
 }
