@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	gatewaytest "github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
 )
 
