@@ -126,6 +126,13 @@ func parseYAML(name string, data []byte) (*yaml.Node, *Problem) {
 
 var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s:(.*))$`)
 
+// yamlHints say what to look for, by a part of the YAML parser's words.
+var yamlHints = map[string]string{
+	"cannot start any token":         "indent with spaces, not tabs, and quote text that begins with @, % or `",
+	"mapping values are not allowed": "is this line, or the one above it, indented too far? Text with \": \" in it must be quoted",
+	"did not find expected key":      "is this line, or one above it, indented too far or not enough?",
+}
+
 // syntaxProblem gives the YAML parser's error, which knows lines only, a place.
 func syntaxProblem(name string, err error) *Problem {
 	p := &Problem{File: name, Line: 1, Column: 1, Message: "not YAML: " + err.Error()}
@@ -134,8 +141,10 @@ func syntaxProblem(name string, err error) *Problem {
 			p.Line = line
 		}
 		p.Message = "not YAML: " + m[2]
-		if strings.Contains(m[2], "cannot start any token") {
-			p.Message += "; indent with spaces, not tabs, and quote text that begins with @, % or `"
+		for said, hint := range yamlHints {
+			if strings.Contains(m[2], said) {
+				p.Message += "; " + hint
+			}
 		}
 	}
 	return p

@@ -154,7 +154,7 @@ func (d *decoder) list(path string, n *yaml.Node, list protoreflect.List, field 
 	case n == nil || isNull(n):
 		return
 	case n.Kind != yaml.SequenceNode:
-		d.fail(path, "found %s, expected a list", kindOf(n))
+		d.fail(path, "found %s, expected a list%s", kindOf(n), orList(n, field))
 		return
 	}
 	for i, item := range n.Content {
@@ -270,6 +270,14 @@ func kindOf(n *yaml.Node) string {
 func orEmpty(n *yaml.Node) string {
 	if isNull(n) {
 		return " ({} for an empty one)"
+	}
+	return ""
+}
+
+// orList says how to write the only element of a list.
+func orList(n *yaml.Node, field protoreflect.FieldDescriptor) string {
+	if n.Kind == yaml.MappingNode && field.Message() != nil && len(n.Content) > 0 {
+		return "; did you mean [{ … }]?"
 	}
 	return ""
 }

@@ -103,9 +103,35 @@ func hint(text string, field protoreflect.FieldDescriptor) string {
 			return fmt.Sprintf("; did you mean %s?", near)
 		}
 	case protoreflect.MessageKind:
-		if _, err := strconv.ParseUint(text, 10, 32); err == nil {
-			return fmt.Sprintf("; did you mean %q?", text+"s")
+		if near := nearestDuration(text); near != "" {
+			return fmt.Sprintf("; did you mean %q?", near)
 		}
 	}
 	return ""
+}
+
+// units are what people write for the units of durations.
+var units = map[string]string{
+	"": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "S": "s",
+	"min": "m", "mins": "m", "minute": "m", "minutes": "m", "M": "m",
+	"hr": "h", "hrs": "h", "hour": "h", "hours": "h", "H": "h",
+	"msec": "ms", "msecs": "ms", "millis": "ms", "milliseconds": "ms", "MS": "ms",
+}
+
+// nearestDuration is the duration that was probably meant by a number with another
+// unit, or none; "" where there is none. Days have no unit of their own.
+func nearestDuration(text string) string {
+	end := strings.IndexFunc(text, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
+	if end < 0 {
+		end = len(text)
+	}
+	number, unit := text[:end], strings.TrimSpace(text[end:])
+	if days, err := strconv.ParseUint(number, 10, 16); err == nil && (unit == "d" || unit == "day" || unit == "days") {
+		return fmt.Sprintf("%dh", 24*days)
+	}
+	unit, known := units[unit]
+	if _, err := time.ParseDuration(number + unit); err != nil || !known {
+		return ""
+	}
+	return number + unit
 }

@@ -57,10 +57,10 @@ func (d *diagnosis) problems(found *findings) Problems {
 	explained := explanations(found)
 	d.cyclic = slices.ContainsFunc(found.Diagnostics, isCycle)
 	d.findMissing(found)
-	imports := missingImports{}
+	imports, units := missingImports{}, unitsOfDurations(found, explained)
 	for i := range found.Diagnostics {
 		diagnostic := &found.Diagnostics[i]
-		if isCycle(*diagnostic) {
+		if isCycle(*diagnostic) || units[i] {
 			continue
 		}
 		problem, ok := d.problem(diagnostic, explained[i])
@@ -116,6 +116,9 @@ func (d *diagnosis) problem(diagnostic *finding, explained []explanation) (probl
 		problem.Message = d.unknownField(quotedName(problem.Message), at.Text())
 	default:
 		problem.Message += d.explain(explained) + hints(diagnostic)
+		if isNoDuration(explained) {
+			problem.Message += durationHint(at.Text())
+		}
 	}
 	return problem, true
 }

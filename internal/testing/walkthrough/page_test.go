@@ -73,3 +73,9 @@ func TestNobodyStaysBehind(t *testing.T) {
 		return err != nil || strings.Contains(string(state), ") Z ")
 	})
 }
+
+// TestAFolderStays: what comes after a "cd" alone runs there.
+func TestAFolderStays(t *testing.T) {
+	steps := Steps("```console\n$ mkdir books\n$ cd books\n$ basename \"$PWD\"\nbooks\n```\n")
+	Shell{Dir: t.TempDir()}.Run(t, steps)
+}

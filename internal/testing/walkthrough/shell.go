@@ -33,6 +33,10 @@ type Shell struct {
 func (s Shell) Run(t testing.TB, steps []Step) {
 	t.Helper()
 	for _, step := range steps {
+		if dir, ok := strings.CutPrefix(step.Command, "cd "); ok && !strings.ContainsAny(dir, " \n;&|") {
+			s.Dir = filepath.Join(s.Dir, dir) // for the steps that follow, as in a terminal
+			continue
+		}
 		out, err := s.run(t.Context(), step.Command)
 		t.Logf("line %d: $ %s\n%s", step.Line, step.Command, out) // -v shows a page's author what to write
 		if err != nil {
