@@ -29,11 +29,23 @@ func checkFiles(g *gateway.Gateway) error {
 }
 
 // where is the place of a setting in the configuration, or the flag that says the same.
+// where is the place of a value of the configuration. An address that stands in no file
+// has the name of its key or flag for one.
 func where(file *config.File, path string) string {
+	section, _, _ := strings.Cut(path, ".")
+	if flag := file.Flag(section + ".address"); flag != "" {
+		return flag
+	}
+	if section == "admin" && file.Path != "" && !file.Written("admin.address") {
+		return "admin.address (or --admin)"
+	}
+	if strings.HasPrefix(section, "listeners[") && file.Path != "" && !file.Written(section) {
+		return "listeners (or --listen)"
+	}
 	if place := file.Where(path); place != "" {
 		return place
 	}
-	switch section, _, _ := strings.Cut(path, "."); section {
+	switch section {
 	case "admin":
 		return "--admin"
 	case "upstreams":

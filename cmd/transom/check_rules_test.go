@@ -69,6 +69,7 @@ http_rules:
 		got = append(got, strings.TrimPrefix(strings.TrimSpace(line), dir+"/"))
 	}
 	want := []string{
+		`transom.yaml:1:1: warning: upstreams: found none, so that every call is answered with 503; name the server, for example upstreams: { books: { grpc: { target: "localhost:50051" } } }`,
 		`protos/p.proto:7:7: p.v1.S.Get: path variable {nam}: p.v1.Message has no field "nam"; did you mean "name"?`,
 		`protos/p.proto:7:7: p.v1.S.Get: path variable {nix}: p.v1.Message has no field "nix"`,
 		`protos/p.proto:8:7: p.v1.S.Get: response_body "nix": p.v1.Message has no field "nix"`,

@@ -153,3 +153,22 @@ policies:
 		}
 	}
 }
+
+// TestCheckWarnsBesideErrors: an error hides no warning.
+func TestCheckWarnsBesideErrors(t *testing.T) {
+	dir := folder(t, map[string]string{"protos/w.proto": warnedProto, "transom.yaml": "schemas: [{ directory: protos }]\n" +
+		"upstreams: { a: { grpc: { target: \"localhost:1\" } } }\ntrusted_proxies: [\"10.0.0.1/8\"]\npolicies: [{ selector: w.v1.S.Get, policy: { timeout: -1s } }]\n"})
+	code, _, told := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
+	if code != exitProblem || !strings.Contains(told, "warning: trusted_proxies[0]: ") || !strings.Contains(told, "transom.yaml:4:") {
+		t.Errorf("%d %s", code, told)
+	}
+}
+
+// TestServeOfAServersName: a server in place of a folder is told how servers are named.
+func TestServeOfAServersName(t *testing.T) {
+	for _, args := range [][]string{{"serve", "localhost:50051"}, {"check", "localhost:50051"}} {
+		if code, _, told := command(t, args...); code != exitUsage || !strings.Contains(told, "is named by --upstream localhost:50051") {
+			t.Errorf("%v: %d %s", args, code, told)
+		}
+	}
+}

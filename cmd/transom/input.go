@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,6 +68,9 @@ func (in *input) listenFlags(c *cobra.Command) {
 func (in *input) check(folders []string) error {
 	in.folders = folders
 	flags := len(folders) > 0 || len(in.descriptorSets) > 0 || in.reflect
+	if target := targetAmong(folders); target != "" && in.upstream == "" {
+		return fmt.Errorf("found %q, which is no folder; a gRPC server is named by --upstream %s, beside a folder of protos or --reflect", target, target)
+	}
 	switch {
 	case in.config != "" && (flags || in.upstream != ""):
 		return errors.New("--config goes alone: put folders, descriptor sets, reflection and upstreams into the file")
@@ -80,6 +86,19 @@ func (in *input) check(folders []string) error {
 		return errors.New("--reflect needs --upstream: which server is to be asked?")
 	}
 	return nil
+}
+
+// targetAmong is the first argument that names a server and no folder; "" if there is
+// none.
+func targetAmong(folders []string) string {
+	for _, name := range folders {
+		_, port, err := net.SplitHostPort(name)
+		number, notNumber := strconv.ParseUint(port, 10, 16)
+		if _, missing := os.Stat(name); err == nil && notNumber == nil && number > 0 && missing != nil {
+			return name
+		}
+	}
+	return ""
 }
 
 // load reads the configuration, or makes it of the flags.
@@ -107,12 +126,15 @@ func (in *input) once(ctx context.Context, s streams, offline bool) (*gateway.Ga
 		return nil, err
 	}
 	g := gateway.New(gateway.Options{Load: in.load, Telemetry: telemetry, Version: version, Offline: offline, Unguarded: in.unguarded, Metadata: in.asking()})
-	if _, err := g.Reload(ctx); err != nil {
+	_, err = g.Reload(ctx)
+	for _, p := range g.Status().Problems {
+		if p.Warning {
+			_, _ = io.WriteString(s.err, p.String()+"\n")
+		}
+	}
+	if err != nil {
 		g.Close()
 		return nil, problem(err)
-	}
-	for _, p := range g.Status().Problems {
-		_, _ = io.WriteString(s.err, p.String()+"\n")
 	}
 	return g, nil
 }

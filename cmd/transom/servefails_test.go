@@ -71,3 +71,34 @@ func TestLogHasNoEmptyPlace(t *testing.T) {
 		t.Error(log)
 	}
 }
+
+// TestServeNamesDefaultAddresses: an address that nobody wrote down has no place in the
+// file; its key and its flag are named instead.
+func TestServeNamesDefaultAddresses(t *testing.T) {
+	path := filepath.Join(folder(t, map[string]string{
+		"protos/p.proto": goodProto,
+		"transom.yaml":   "listeners:\n  - address: \"127.0.0.1:0\"\nschemas: [{ directory: ./protos }]\nupstreams: { a: { grpc: { target: \"localhost:1\" } } }\n",
+	}), "transom.yaml")
+	in := input{config: path}
+	file, err := in.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := where(file, "admin"); got != "admin.address (or --admin)" {
+		t.Errorf("the default admin address is at %q", got)
+	}
+	if got := where(file, "listeners[0]"); got != path+":2:5" {
+		t.Errorf("the listener is at %q", got)
+	}
+	in.listen, in.admin = "127.0.0.1:1", "127.0.0.1:1"
+	if _, err := in.load(); err == nil || err.Error() != `--admin: found "127.0.0.1:1", which is the address of --listen, too` {
+		t.Error(err)
+	}
+	in.admin = "127.0.0.1:2"
+	if file, err = in.load(); err != nil {
+		t.Fatal(err)
+	}
+	if listen, admin := where(file, "listeners[0]"), where(file, "admin"); listen != "--listen" || admin != "--admin" {
+		t.Errorf("the flags are at %q and %q", listen, admin)
+	}
+}

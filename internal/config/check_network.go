@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -71,7 +72,7 @@ func (c *checker) address(path, address string, socket bool, seen map[string]str
 		return
 	}
 	if other, ok := seen[address]; ok {
-		c.fail(path, "found %q, which is the address of %s, too", address, other)
+		c.fail(path, "found %q, which is the address of %s, too", address, cmp.Or(c.file.Flag(other), other))
 	}
 	seen[address] = path
 }

@@ -93,6 +93,9 @@ func (f *File) Written(path string) bool {
 	return ok
 }
 
+// Flag is the flag of the command line that a value comes from; "" for none.
+func (f *File) Flag(path string) string { return f.flags[path] }
+
 // Wrong lists the paths of the values that problems were found in, in no order,
 // some more than once. A field that is not known stands there under the name that
 // it may be meant for, if there is one.

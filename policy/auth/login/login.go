@@ -68,9 +68,9 @@ type tokenGrant struct {
 
 var _ policy.ReplyChanger = (*loginPolicy)(nil)
 
-// errLoginAway refuses a login whose token could not be told from those before a
-// logout of all, for the store that knows the time of it does not answer.
-var errLoginAway = policy.StoreAway("a login cannot be made at the moment")
+// errLoginAway refuses a login whose session cannot be kept, or whose token could not be
+// told from those before a logout of all, for the store does not answer.
+var errLoginAway = policy.StoreAway("a login cannot be made at the moment; try again later")
 
 // errLoginByWebSocket refuses what would open a session that nobody receives: the
 // header of the answer is sent before the backend has answered.
@@ -146,11 +146,11 @@ func (p *loginPolicy) Reply(ctx context.Context, r *policy.Request, message []by
 func (p *loginPolicy) openSession(ctx context.Context, r *policy.Request, data *session.Session) error {
 	if before, _, ok := p.sessions.Key(r.HTTP.Header); ok {
 		if err := p.sessions.Store.Revoke(ctx, before); err != nil {
-			return session.ErrAway
+			return errLoginAway
 		}
 	}
 	if err := p.sessions.Open(ctx, r.ResponseHeader, data); err != nil {
-		return session.ErrAway
+		return errLoginAway
 	}
 	return nil
 }

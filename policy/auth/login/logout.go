@@ -47,6 +47,9 @@ func (p *logoutPolicy) Admit(ctx context.Context, r *policy.Request) (context.Co
 	return ctx, nil, p.origins.Check(r)
 }
 
+// errLogoutAway refuses a logout, for the store of what it should end does not answer.
+var errLogoutAway = policy.StoreAway("a logout cannot be made at the moment; try again later")
+
 // Reply revokes. A store that is away fails the call, for what it should end
 // lives.
 func (p *logoutPolicy) Reply(ctx context.Context, r *policy.Request, message []byte) ([]byte, error) {
@@ -57,16 +60,16 @@ func (p *logoutPolicy) Reply(ctx context.Context, r *policy.Request, message []b
 	}
 	if p.all {
 		if err := p.endAll(ctx, r, named, key, ok); err != nil {
-			return nil, session.ErrAway
+			return nil, errLogoutAway
 		}
 	}
 	if ok {
 		if err := p.sessions.Store.Revoke(ctx, key); err != nil {
-			return nil, session.ErrAway
+			return nil, errLogoutAway
 		}
 	}
 	if err := p.tokens.Revoke(ctx, named); err != nil {
-		return nil, token.ErrAway
+		return nil, errLogoutAway
 	}
 	p.open.Look()
 	if sent {

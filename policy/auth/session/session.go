@@ -34,7 +34,7 @@ const (
 
 // ErrAway is what a call gets when sessions cannot be read or written: to
 // let it in would be a guess.
-var ErrAway = policy.StoreAway("sessions cannot be reached at the moment")
+var ErrAway = policy.StoreAway("the session cannot be checked at the moment; try again later")
 
 // Key is the SHA-256 of a session's id. Stores know no ids: who reads a
 // store cannot use what stands there.
