@@ -107,7 +107,8 @@ func (g *Gateway) finish(c *call, err error, result *proxy.Result) {
 	if err != nil && (!c.admitted || !m.Shape.ClientStreams) {
 		g.boundRest(c.w, c.r)
 	}
-	if wait := attempt.RetryAfter(err, result.Trailer); wait > 0 {
+	// A policy that refuses says it itself.
+	if wait := attempt.RetryAfter(err, result.Trailer); wait > 0 && c.w.Header()["Retry-After"] == nil {
 		c.askToWait(wait, c.w.Header(), result)
 	}
 	httpStatus := c.client.Finish(err, result.Trailer)
