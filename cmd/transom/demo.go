@@ -97,6 +97,9 @@ func printTour(s streams, running *server.Server, folder, certificate string) {
 		base = "https://" + browsable(running.Addresses()[0])
 	}
 	_, _ = fmt.Fprintf(s.out, "\nThe bookstore is served. Its page: %s/\n", base)
+	if certificate != "" {
+		_, _ = fmt.Fprint(s.out, "The certificate has signed itself: a browser warns of it, and goes on if you tell it to.\n")
+	}
 	tour := bookstore.Tour(base)
 	for i, line := range tour {
 		if certificate != "" {
@@ -104,6 +107,7 @@ func printTour(s streams, running *server.Server, folder, certificate string) {
 		}
 	}
 	printLines(s, "In a terminal", tour)
+	printLines(s, "By gRPC, on the same port", bookstore.TourByGRPC(browsable(running.Addresses()[0]), certificate))
 	printLines(s, "In the console of that page, by EventSource and WebSocket", bookstore.TourInConsole())
 	_, _ = fmt.Fprintf(s.out, "\nIts protos are in %s:\nedit one and see the API change.", filepath.Clean(folder))
 	if address := running.Admin(); address != nil {

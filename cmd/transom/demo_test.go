@@ -26,6 +26,11 @@ func TestDemoPrints(t *testing.T) {
 			t.Errorf("not printed: %s", line)
 		}
 	}
+	for _, line := range bookstore.TourByGRPC(strings.TrimPrefix(demo.url, "http://"), "") {
+		if !strings.Contains(printed, "  "+line+"\n") {
+			t.Errorf("not printed: %s", line)
+		}
+	}
 	commands := regexp.MustCompile(`(?m)^  (curl .*)$`).FindAllStringSubmatch(printed, -1)
 	if len(commands) != 5 {
 		t.Fatalf("%d commands are printed, want 5:\n%s", len(commands), printed)
@@ -40,6 +45,19 @@ func TestDemoPrints(t *testing.T) {
 				t.Errorf("the stream has no end:\n%s", out)
 			}
 		})
+	}
+}
+
+// TestDemoCalls does what the demo prints for transom call.
+func TestDemoCalls(t *testing.T) {
+	demo := startDemo(t)
+	line := regexp.MustCompile(`(?m)^  transom (call \S+) -d '([^']+)' --upstream (\S+)$`).FindStringSubmatch(demo.log.String())
+	if line == nil {
+		t.Fatalf("no call is printed:\n%s", demo.log.String())
+	}
+	args := append(strings.Fields(line[1]), "-d", line[2], "--upstream", line[3])
+	if code, out, told := command(t, args...); code != 0 || !strings.HasPrefix(out, `{"name":"shelves/1"`) {
+		t.Errorf("%v: %d %s %s", args, code, out, told)
 	}
 }
 

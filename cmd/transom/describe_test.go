@@ -75,7 +75,7 @@ func TestDemoOverTLS(t *testing.T) {
 	demo := startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
 		return demo(ctx, in, s, true, started)
 	})
-	line := regexp.MustCompile(`(?m)^  (curl --cacert \S+ https://.*)$`).FindStringSubmatch(demo.log.String())
+	line := regexp.MustCompile(`(?m)^  (curl --cacert \S+ -s https://.*)$`).FindStringSubmatch(demo.log.String())
 	if line == nil {
 		t.Fatalf("no command is printed:\n%s", demo.log.String())
 	}

@@ -6,15 +6,29 @@ package bookstore
 func Tour(base string) []string {
 	return []string{
 		// A unary call; the path is the resource's name.
-		`curl ` + base + `/v1/shelves/1/books/1`,
+		`curl -s ` + base + `/v1/shelves/1/books/1`,
 		// Query parameters become fields of the request.
-		`curl '` + base + `/v1/books:search?query=sea&inStock=true'`,
+		`curl -s '` + base + `/v1/books:search?query=sea&inStock=true'`,
 		// The body is one field of the request, the shelf comes from the path.
-		`curl --json '{"title":"My first book","authors":[{"displayName":"Me"}]}' ` + base + `/v1/shelves/3/books`,
+		`curl -s --json '{"title":"My first book","authors":[{"displayName":"Me"}]}' ` + base + `/v1/shelves/3/books`,
 		// The keys of the body become the update mask.
-		`curl -X PATCH --json '{"inStock":true,"price":{"currency":"EUR","units":"8"}}' ` + base + `/v1/shelves/1/books/2`,
+		`curl -s -X PATCH --json '{"inStock":true,"price":{"currency":"EUR","units":"8"}}' ` + base + `/v1/shelves/1/books/2`,
 		// A server stream as Server-Sent Events: two books, then three ticks.
-		`curl -N -H 'Accept: text/event-stream' '` + base + `/v1/shelves/1/books:watch?count=3'`,
+		`curl -sN -H 'Accept: text/event-stream' '` + base + `/v1/shelves/1/books:watch?count=3'`,
+	}
+}
+
+// TourByGRPC returns the commands of two gRPC clients for a gateway at an address such as
+// "localhost:8080": of transom itself, and of grpcurl. certificate is the file of the
+// authority that the gateway's certificate is checked with; "" for cleartext.
+func TourByGRPC(address, certificate string) []string {
+	call, grpcurl := "", "-plaintext"
+	if certificate != "" {
+		call, grpcurl = " --upstream-ca "+certificate, "-cacert "+certificate
+	}
+	return []string{
+		`transom call bookstore.v1.BookstoreService/GetShelf -d '{"name":"shelves/1"}' --upstream ` + address + call,
+		`grpcurl ` + grpcurl + ` -d '{"name":"shelves/1"}' ` + address + ` bookstore.v1.BookstoreService/GetShelf`,
 	}
 }
 
