@@ -121,7 +121,7 @@ func TestWebSocketWithBody(t *testing.T) {
 			if err != nil || answer.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), `{"code":3,"message":"a GET that opens a WebSocket has no body`) {
 				t.Errorf("%s %s, %v", answer.Status, body, err)
 			}
-			poll.Until(t, "the call to end", func() bool { all, _ := g.Gateway.InFlight(); return all == 0 })
+			poll.Until(t, "the call to end", func() bool { all, _ := g.InFlight(); return all == 0 })
 		})
 	}
 	t.Run("none, as its length says", func(t *testing.T) {
