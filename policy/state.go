@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -38,6 +40,7 @@ type State struct {
 	mu     sync.Mutex
 	kept   map[any]*kept
 	closed bool
+	away   map[string]string // by store, why it cannot be used
 }
 
 // kept is one thing and how many use it.
@@ -74,6 +77,33 @@ func (s *State) Close() error {
 		}
 	}
 	return first
+}
+
+// StoreAway notes why a store cannot be used; "" for one that can. The name holds no
+// credentials.
+func (s *State) StoreAway(store, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if why == "" {
+		delete(s.away, store)
+		return
+	}
+	if s.away == nil {
+		s.away = map[string]string{}
+	}
+	s.away[store] = why
+}
+
+// AwayStores lists the stores that could not be used when they were asked last, each as
+// "name: why".
+func (s *State) AwayStores() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(s.away)) {
+		all = append(all, name+": "+s.away[name])
+	}
+	return all
 }
 
 // Len is how many things are kept.

@@ -45,6 +45,9 @@ type Status struct {
 	// NotReloaded is what has changed and takes effect at the next start alone, or could
 	// not be used, one text each.
 	NotReloaded []string
+	// Stores are those that could not be used when they were asked last, each as
+	// "name: why".
+	Stores []string
 	// Upstreams in the order in which they are to be shown.
 	Upstreams []Upstream
 }

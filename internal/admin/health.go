@@ -49,6 +49,9 @@ func (s Status) String() string {
 	for _, text := range s.NotReloaded {
 		b.WriteString("not reloaded: " + line(text) + "\n")
 	}
+	for _, text := range s.Stores {
+		b.WriteString(line(text) + "\n")
+	}
 	for _, u := range s.Upstreams {
 		b.WriteString("upstream " + line(u.Name+" "+u.Target+": "+u.words()) + "\n")
 	}

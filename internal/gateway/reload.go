@@ -135,6 +135,10 @@ func (g *Gateway) reviewUpstreams(old *Snapshot) {
 	}
 }
 
+// AwayStores lists the stores of policies that could not be used when they were asked
+// last, each as "name: why".
+func (g *Gateway) AwayStores() []string { return g.state.AwayStores() }
+
 // Status says how the last reload went; nil before the first.
 func (g *Gateway) Status() *ReloadStatus { return g.last.Load() }
 

@@ -32,6 +32,7 @@ func (a administered) Status() admin.Status {
 		s.Problems = adminProblems(last.Problems)
 	}
 	s.NotReloaded = a.server.not.list()
+	s.Stores = g.AwayStores()
 	for _, u := range g.Upstreams() {
 		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: u.Name, Target: u.Target, State: u.State, Failure: u.Failure})
 	}

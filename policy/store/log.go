@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,10 @@ type storeLog struct {
 	timeout time.Duration
 	told    atomic.Bool  // the log's last word is that it is away
 	next    atomic.Int64 // silence until then, in nanoseconds of the clock
+	// report is told why the store cannot be used, and "" when it can be again.
+	report func(why string)
+	away   atomic.Bool // what report was told last
+	mu     sync.Mutex  // of telling it
 }
 
 var _ redis.Hook = (*storeLog)(nil)
@@ -54,6 +59,9 @@ func (l *storeLog) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 
 func (l *storeLog) note(err error, begun time.Time) {
 	if err == nil {
+		if l.away.Load() && l.away.CompareAndSwap(true, false) {
+			l.tell("")
+		}
 		if l.told.Load() && l.told.CompareAndSwap(true, false) {
 			l.log.Info("Redis answers again")
 		}
@@ -62,10 +70,22 @@ func (l *storeLog) note(err error, begun time.Time) {
 	if errors.Is(err, context.DeadlineExceeded) && l.now().Sub(begun) < l.timeout/2 {
 		return // the time was the client's
 	}
+	if isStoreFailure(err) && l.report != nil && l.away.CompareAndSwap(false, true) {
+		l.tell(l.reason(err))
+	}
 	now, next := l.now().UnixNano(), l.next.Load()
 	if isStoreFailure(err) && now >= next && l.next.CompareAndSwap(next, now+int64(storeReminder)) {
 		l.told.Store(true)
 		l.log.Warn("Redis cannot be used: sessions and logouts fail, limits do as their on_unavailable says", "error", l.reason(err))
+	}
+}
+
+// tell reports a change, unless another one has come after it.
+func (l *storeLog) tell(why string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.away.Load() == (why != "") {
+		l.report(why)
 	}
 }
 

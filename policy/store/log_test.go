@@ -45,6 +45,12 @@ func (l *logText) lines() []string {
 // storeOf connects to a URL as a gateway does.
 func storeOf(t *testing.T, url string, now func() time.Time) (*Redis, *logText) {
 	t.Helper()
+	store, text, _ := storeAndStateOf(t, url, now)
+	return store, text
+}
+
+func storeAndStateOf(t *testing.T, url string, now func() time.Time) (*Redis, *logText, *policy.State) {
+	t.Helper()
 	text := &logText{}
 	state := policy.NewState(policy.StateOptions{Log: slog.New(slog.NewTextHandler(text, nil)), Now: now})
 	t.Cleanup(func() { _ = state.Close() })
@@ -59,7 +65,27 @@ func storeOf(t *testing.T, url string, now func() time.Time) (*Redis, *logText) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return store, text
+	return store, text, state
+}
+
+// TestARedisIsAwayUntilItAnswers: what the admin listener shows follows the commands.
+func TestARedisIsAwayUntilItAnswers(t *testing.T) {
+	server := redistest.Start(t)
+	store, _, state := storeAndStateOf(t, server.URL, time.Now)
+	_ = store.Client.Ping(context.Background()).Err()
+	if away := state.AwayStores(); len(away) > 0 {
+		t.Errorf("away are %q, want none", away)
+	}
+	server.Kill()
+	_ = store.Client.Ping(context.Background()).Err()
+	if away := state.AwayStores(); len(away) != 1 || !strings.Contains(away[0], "no such file or directory") {
+		t.Errorf("away are %q, want the one that was killed", away)
+	}
+	server.Restart()
+	poll.Until(t, "an answer", func() bool { return store.Client.Ping(context.Background()).Err() == nil })
+	if away := state.AwayStores(); len(away) > 0 {
+		t.Errorf("away are %q after an answer, want none", away)
+	}
 }
 
 // TestTheLogTellsOfRedis: why it cannot be used stands in the log once a minute,
@@ -110,11 +136,20 @@ func TestTheLogTellsOfRedis(t *testing.T) {
 // password is not.
 func TestTheLogKeepsThePassword(t *testing.T) {
 	server := redistest.Start(t)
-	store, text := storeOf(t, strings.Replace(server.URL, "unix://", "unix://nobody:hunter2@", 1), time.Now)
+	store, text, state := storeAndStateOf(t, strings.Replace(server.URL, "unix://", "unix://nobody:hunter2@", 1), time.Now)
 	_ = store.Client.Ping(context.Background()).Err()
 	lines := text.lines()
 	if len(lines) != 1 || !strings.Contains(lines[0], "WRONGPASS") || strings.Contains(lines[0], "hunter2") {
 		t.Errorf("the log says %q, want one line about WRONGPASS without the password", lines)
+	}
+	away := state.AwayStores()
+	if len(away) != 1 || !strings.HasPrefix(away[0], "redis /") || !strings.Contains(away[0], ": WRONGPASS") || strings.Contains(away[0], "hunter2") {
+		t.Errorf("away are %q, want the socket and WRONGPASS", away)
+	}
+	for url, want := range map[string]string{"redis://u:hunter2@host:6379/0?a=b": "host:6379", "rediss://host": "host", "redis://[::1]:1": "[::1]:1"} {
+		if got := shown(url); got != want {
+			t.Errorf("%s is shown as %q, want %q", url, got, want)
+		}
 	}
 }
 

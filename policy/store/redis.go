@@ -60,9 +60,39 @@ func Of(g *policy.Generation) (*Redis, error) {
 		s.Prefix = config.GetKeyPrefix()
 	}
 	s.Client, err = policy.Lease(g, redisKey{address, s.Timeout}, func() (redis.UniversalClient, error) {
-		return openRedis(address, &storeLog{log: g.State.Log, now: g.State.Now, timeout: s.Timeout})
+		report := func(why string) { g.State.StoreAway("redis "+shown(address), why) }
+		client, err := openRedis(address, &storeLog{log: g.State.Log, now: g.State.Now, timeout: s.Timeout, report: report})
+		if err != nil {
+			return nil, err
+		}
+		return reported{client, report}, nil
 	})
 	return s, err
+}
+
+// reported is a client whose state is told of as long as it is used.
+type reported struct {
+	redis.UniversalClient
+	report func(why string)
+}
+
+// Close closes the client; nothing is said of it any more.
+func (r reported) Close() error {
+	err := r.UniversalClient.Close()
+	r.report("")
+	return err
+}
+
+// shown is the address in a URL of a Redis, without its credentials.
+func shown(address string) string {
+	parsed, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return "(no URL)"
+	case parsed.Host == "":
+		return parsed.Path
+	}
+	return parsed.Host
 }
 
 // ServerNow begins scripts that go by its clock: now is the server's time in microseconds, which
