@@ -1,4 +1,4 @@
-package policy
+package problem
 
 import (
 	"strings"
@@ -15,7 +15,7 @@ func TestProblemPlaces(t *testing.T) {
 		"odd:name:0:3":     {File: "odd:name:0", Line: 3},
 	} {
 		want.Message = "m"
-		got := problemAt(where, "m")
+		got := At(where, "m")
 		if got != want {
 			t.Errorf("%q: got %+v, want %+v", where, got, want)
 		}
