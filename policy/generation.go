@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/problem"
 )
 
 // Generation is one reading of the configuration, as Kinds see it: the Sets that are
@@ -29,7 +30,7 @@ func (g *Generation) RefuseConfig(path string, err error) {
 	if g.Position != nil {
 		where = g.Position(path)
 	}
-	g.problems = append(g.problems, problemAt(where, path+": "+err.Error()))
+	g.problems = append(g.problems, problem.At(where, path+": "+err.Error()))
 }
 
 // Secret reads a value of the configuration that may be "file:PATH".

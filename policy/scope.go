@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/transom-gateway/transom/internal/problem"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -41,7 +42,7 @@ func (s *Scope) Refuse(path, format string, args ...any) {
 		s.suppressed = true
 		return
 	}
-	s.problems = append(s.problems, problemAt(s.Where(path), fmt.Sprintf(format, args...)))
+	s.problems = append(s.problems, problem.At(s.Where(path), fmt.Sprintf(format, args...)))
 }
 
 // Note notes problems whose places are known.
