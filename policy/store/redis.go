@@ -65,7 +65,7 @@ func Of(g *policy.Generation) (*Redis, error) {
 		if err != nil {
 			return nil, err
 		}
-		return reported{client, report}, nil
+		return &reported{client, report}, nil
 	})
 	return s, err
 }
@@ -77,7 +77,7 @@ type reported struct {
 }
 
 // Close closes the client; nothing is said of it any more.
-func (r reported) Close() error {
+func (r *reported) Close() error {
 	err := r.UniversalClient.Close()
 	r.report("")
 	return err
