@@ -284,3 +284,19 @@ func FuzzLoginReply(f *testing.F) {
 		}
 	})
 }
+
+// TestLoginIssuesScopes: a claim "scope" is what auth.scopes asks for.
+func TestLoginIssuesScopes(t *testing.T) {
+	b := policytest.SecretBench(t, func(*transomv1.JwtIssuer) {}, kinds.All()...)
+	p := policytest.LoginPolicyOf(policytest.TokenLogin(func(*transomv1.TokenGrant) {}))
+	p.Login.Claims = map[string]string{"scope": "user.roles"}
+	r := policytest.NewCall(nil)
+	_, err := policytest.Through(policytest.MustCompile(t, b.Compiler, policytest.ShopTarget("Login", p)), r, policytest.WireOf(t, "LoginReply", policytest.AdaReply))
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := policytest.WithToken(strings.TrimPrefix(r.ResponseHeader.Get("Authorization"), "Bearer "))
+	if err := policytest.LetIn(b.Set(t, policytest.JwtPolicy(nil)), call); err != nil || !slices.Equal(call.Identity.Scopes, []string{"reader", "admin"}) {
+		t.Errorf("%v, scopes %q", err, call.Identity.Scopes)
+	}
+}
