@@ -2,7 +2,6 @@ package policy
 
 import (
 	"io"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/problem"
+	"github.com/transom-gateway/transom/internal/regularfile"
 )
 
 // Generation is one reading of the configuration, as Kinds see it: the Sets that are
@@ -33,13 +33,16 @@ func (g *Generation) RefuseConfig(path string, err error) {
 	g.problems = append(g.problems, problem.At(where, path+": "+err.Error()))
 }
 
+// maxSecret is the largest file of a secret, in bytes.
+const maxSecret = 1 << 20
+
 // Secret reads a value of the configuration that may be "file:PATH".
 func (g *Generation) Secret(value string) (string, error) {
 	name, ok := strings.CutPrefix(value, "file:")
 	if !ok {
 		return value, nil
 	}
-	data, err := os.ReadFile(g.Path(name))
+	data, err := regularfile.Read(g.Path(name), maxSecret)
 	if err != nil {
 		return "", err
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/server"
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // keyPair makes a certificate that signs itself, for a name, and its key, both as
@@ -157,9 +158,11 @@ func TestTLS(t *testing.T) {
 	}
 	second, secondKey := keyPair(t, "second.example")
 	put(second, secondKey)
-	if _, err := hello(t, trusting(t, second, "second.example"), at, true); err != nil {
-		t.Errorf("after the files have changed: %v", err)
-	}
+	// A handshake does not wait for the files to be read.
+	poll.Until(t, "the files that have changed to be in effect", func() bool {
+		_, err := hello(t, trusting(t, second, "second.example"), at, true)
+		return err == nil
+	})
 	put("", firstKey)
 	if _, err := hello(t, trusting(t, second, "second.example"), at, true); err != nil {
 		t.Errorf("while the files are broken: %v", err)

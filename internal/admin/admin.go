@@ -122,7 +122,20 @@ func New(o Options) http.Handler {
 	s.mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	s.mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return s.guard(http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.route)))
+	return s.guard(http.NewCrossOriginProtection().Handler(noPageOfOthers(http.HandlerFunc(s.route))))
+}
+
+// noPageOfOthers keeps pages of other origins from having profiles taken, which costs time
+// though the page cannot read them. Browsers alone send the header.
+func noPageOfOthers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from := r.Header.Get("Sec-Fetch-Site")
+		if strings.HasPrefix(r.URL.Path, "/debug/") && (from == "cross-site" || from == "same-site") {
+			http.Error(w, "a page of another origin may not ask for this: open it by itself, or with curl", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // route says what there is instead where nothing is to be had.

@@ -30,7 +30,7 @@ type rule struct {
 
 // Layers from below. Each may import what stands above it here.
 var (
-	base  = []string{"proto/transom/v1", "internal/field", "internal/nearest", "internal/problem", "internal/rpccode"}
+	base  = []string{"proto/transom/v1", "internal/field", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode"}
 	parts = slices.Concat(base, []string{"proxy/...", "internal/schema", "internal/httprule", "internal/config"})
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
@@ -97,7 +97,8 @@ var rules = map[string]rule{
 	"internal/nearest":      {reason: "it compares texts"},
 	"internal/rpccode":      {reason: "every part names codes alike, so it knows none of them"},
 	"internal/problem":      {reason: "every input's problems look alike, so it knows none of them"},
-	"internal/tlsfiles":     {reason: "files of listeners and of upstreams are kept alike, so it knows neither"},
+	"internal/regularfile":  {never: slices.Concat(protobuf, []string{"net/http"}), reason: "configuration, schemas, secrets and certificates are read alike, so it knows none of them"},
+	"internal/tlsfiles":     {ours: []string{"internal/regularfile"}, reason: "files of listeners and of upstreams are kept alike, so it knows neither"},
 	"internal/http1head":    {never: protobuf, reason: "it is fuzzed beside net/http; what to answer is its caller's"},
 	"internal/generate":     {reason: "it must build when nothing else does"},
 	"internal/architecture": {reason: "it reads the code and links none"},

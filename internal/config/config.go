@@ -23,6 +23,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/transom-gateway/transom/internal/regularfile"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -157,22 +158,17 @@ func unreadable(path string, err error) string {
 		return fmt.Sprintf("cannot read the configuration: %s: there is no such file; `transom init DIR` writes one to start from", path)
 	case errors.Is(err, syscall.EISDIR):
 		return fmt.Sprintf("cannot read the configuration: %s is a folder, expected a file", path)
+	case errors.Is(err, regularfile.ErrIrregular):
+		return fmt.Sprintf("cannot read the configuration: %s is no regular file, but a pipe, a socket or a device; write it to a file", path)
 	}
 	return fmt.Sprintf("cannot read the configuration: %v", err)
 }
 
-// readBounded reads a file of at most maxFile bytes.
+// readBounded reads a regular file of at most maxFile bytes.
 func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	if len(data) > maxFile {
+	data, err := regularfile.Read(path, maxFile)
+	if errors.Is(err, regularfile.ErrTooLarge) {
 		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
 	}
-	return data, nil
+	return data, err
 }

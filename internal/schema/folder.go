@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/transom-gateway/transom/internal/regularfile"
 )
 
 // read reads all folders.
@@ -136,7 +138,7 @@ func (r *folderReader) file(rel string, size int64) {
 		r.add(rel, name, forward(strings.TrimPrefix(rel, r.within+"/")))
 		return
 	}
-	text, err := readBounded(name, maxFileBytes)
+	text, err := regularfile.Read(name, maxFileBytes)
 	if err != nil {
 		r.cannotRead(rel, "cannot be read: %v", cause(err))
 		return

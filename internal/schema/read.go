@@ -2,34 +2,11 @@ package schema
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"syscall"
+
+	"github.com/transom-gateway/transom/internal/regularfile"
 )
-
-// readBounded reads a file that may grow, or lie about its size, up to a limit.
-func readBounded(name string, limit int64) ([]byte, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }() // only read
-	return readAll(file, limit)
-}
-
-// readAll reads to the end, or fails past the limit.
-func readAll(r io.Reader, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("more than %d bytes", limit)
-	}
-	return data, nil
-}
 
 // cause is what went wrong with a file, without the path that stands before the
 // message already.
@@ -45,6 +22,8 @@ func cause(err error) string {
 		return "permission denied"
 	case errors.Is(err, syscall.EISDIR):
 		return "it is a folder, and a file is expected"
+	case errors.Is(err, regularfile.ErrIrregular):
+		return "it is no regular file, but a pipe, a socket or a device"
 	case errors.Is(err, syscall.ENOTDIR):
 		return "it is a file, and a folder is expected"
 	}

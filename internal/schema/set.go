@@ -13,6 +13,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/transom-gateway/transom/internal/regularfile"
 )
 
 // DescriptorSet is the source of a file that holds a google.protobuf.FileDescriptorSet
@@ -30,7 +32,7 @@ func (s descriptorSet) Name() string { return s.path }
 // Load implements [Source]. One bad file in the set costs itself and what cannot
 // be without it; the problems name all of them.
 func (s descriptorSet) Load(ctx context.Context) (*Registry, Problems) {
-	data, err := readBounded(s.path, maxSourceBytes)
+	data, err := regularfile.Read(s.path, maxSourceBytes)
 	if err != nil {
 		return nil, s.problem("cannot be read: %s", cause(err))
 	}
@@ -95,7 +97,7 @@ func inflate(data []byte, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readAll(reader, limit)
+	return regularfile.ReadAll(reader, limit)
 }
 
 // parsedSet is the content of a descriptor set.

@@ -138,10 +138,10 @@ func (l *listener) report(tell func(what, why string)) {
 // review reads the listener's files again if they have changed.
 func (l *listener) review() {
 	if l.pair != nil {
-		l.pair.Get()
+		l.pair.Review()
 	}
 	if l.ca != nil {
-		l.ca.Get()
+		l.ca.Review()
 	}
 }
 

@@ -11,11 +11,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/transom-gateway/transom/internal/regularfile"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/store"
 )
@@ -321,16 +321,9 @@ func fetch(client *http.Client, address string) func(context.Context) ([]byte, e
 	}
 }
 
-// readKeyFile reads a file, SetBytes at most.
+// readKeyFile reads a regular file, SetBytes at most.
 func readKeyFile(name string) func(context.Context) ([]byte, error) {
-	return func(context.Context) ([]byte, error) {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = file.Close() }()
-		return readKeys(file)
-	}
+	return func(context.Context) ([]byte, error) { return regularfile.Read(name, SetBytes) }
 }
 
 func readKeys(r io.Reader) ([]byte, error) {
