@@ -190,6 +190,25 @@ func TestOtherSitesChangeNothing(t *testing.T) {
 	}
 }
 
+// TestOtherSitesTakeNoProfile: a page of another origin cannot have the process profiled; a
+// person, a page of the listener's own and curl can.
+func TestOtherSitesTakeNoProfile(t *testing.T) {
+	for _, test := range []struct {
+		site string
+		want int
+	}{{"cross-site", 403}, {"same-site", 403}, {"same-origin", 200}, {"none", 200}, {"", 200}} {
+		for _, path := range []string{"/debug/pprof/cmdline", "/debug/pprof/"} {
+			var header []string
+			if test.site != "" {
+				header = []string{"Sec-Fetch-Site", test.site}
+			}
+			if response, _ := ask(t, newGateway(), "GET", path, header...); response.StatusCode != test.want {
+				t.Errorf("%s from %q: got %d, want %d", path, test.site, response.StatusCode, test.want)
+			}
+		}
+	}
+}
+
 func TestAllow(t *testing.T) {
 	for _, test := range []struct {
 		method, path string
