@@ -26,7 +26,7 @@ type call struct {
 	outcome policy.Outcome
 	size    trueSize
 
-	admitted  bool
+	opened    bool  // the client's half of the call is open
 	badHeader error // what keeps an admitted call from the backend
 	bounds    bounds
 
@@ -108,7 +108,7 @@ func (c *call) recycle() {
 	c.snapshot, c.w, c.r, c.route, c.client = nil, nil, nil, nil, nil
 	c.rpc = proxy.Call{}
 	c.outcome = policy.Outcome{}
-	c.admitted, c.badHeader, c.bounds = false, nil, bounds{}
+	c.opened, c.badHeader, c.bounds = false, nil, bounds{}
 	c.origin = origin{}
 	c.match.reset()
 	calls.Put(c)

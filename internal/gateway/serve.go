@@ -52,6 +52,7 @@ func (g *Gateway) serve(c *call, err error) {
 	}
 	if err == nil {
 		ctx, err = g.open(ctx, c)
+		c.opened = err == nil
 	}
 	var result proxy.Result
 	if err == nil {
@@ -86,7 +87,6 @@ func (c *call) admit(ctx context.Context) (context.Context, error) {
 	if err != nil {
 		return ctx, lateRefusal(ctx, err)
 	}
-	c.admitted = true
 	return ctx, nil
 }
 
@@ -104,7 +104,7 @@ func (g *Gateway) open(ctx context.Context, c *call) (context.Context, error) {
 // finish answers the call, however it ended, and tells of it.
 func (g *Gateway) finish(c *call, err error, result *proxy.Result) {
 	m := c.route.method
-	if err != nil && (!c.admitted || !m.Shape.ClientStreams) {
+	if err != nil && (!c.opened || !m.Shape.ClientStreams) { // the edge of an open stream bounds it
 		g.boundRest(c.w, c.r)
 	}
 	// A policy that refuses says it itself.

@@ -100,7 +100,14 @@ http_rules: [{ selector: bookstore.v1.BookstoreService.Discuss, custom: { kind: 
 // in the client's form and holds nothing (Semantics 38).
 func TestWebSocketWithBody(t *testing.T) {
 	g := gatewaytest.Start(t, gatewaytest.Options{})
-	const head = "GET /v1/shelves/1/books:watch HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+	for _, path := range []string{"/v1/shelves/1/books:watch", "/v1/discuss:stream"} { // a server's stream, and a client's
+		t.Run(path, func(t *testing.T) { refusesBodies(t, g, path) })
+	}
+}
+
+func refusesBodies(t *testing.T, g *gatewaytest.Gateway, path string) {
+	t.Helper()
+	head := "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 	for name, more := range map[string]string{
 		"a length":                   "Content-Length: 5\r\n\r\n",
