@@ -19,6 +19,7 @@ type Endpoint struct {
 	// guarded by the mu of the Conn
 	addresses []string
 	links     []*link
+	bars      bar // why it gets no calls although it is connected
 }
 
 // newEndpoint starts to connect. c.mu is held.

@@ -120,8 +120,8 @@ func (c *Conn) publish() {
 			connected = append(connected, e)
 		}
 	}
-	if !slices.Equal(connected, c.choice.Load().endpoints) {
-		c.choose(connected)
+	if usable := c.usable(connected); !slices.Equal(usable, c.choice.Load().endpoints) {
+		c.choose(usable)
 	}
 	if len(connected) == 0 {
 		c.line.dissolve() // there is nothing to wait for
