@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -45,38 +46,56 @@ func (a *addresses) UpdateState(state resolver.State) error {
 
 // endpoint returns the one that there is for these addresses, or a new one.
 // c.mu is held.
-func (c *Conn) endpoint(known []*Endpoint, group []string) *Endpoint {
+func (c *Conn) endpoint(known []*Endpoint, g group) *Endpoint {
 	for _, e := range known {
-		if c.fits(e, group) {
+		if c.fits(e, g.addresses) {
+			e.share = g.share
 			return e
 		}
 	}
-	return c.newEndpoint(group)
+	return c.newEndpoint(g)
 }
 
-// groupsOf returns the addresses, grouped into those of which one connection is
-// enough.
-func groupsOf(state resolver.State, t Target) [][]string {
+// group is addresses of which one connection is enough.
+type group struct {
+	addresses []string
+	share     Share
+}
+
+// groupsOf returns the groups of addresses that a resolver has found.
+func groupsOf(state resolver.State, t Target) []group {
 	endpoints := state.Endpoints
 	if len(endpoints) == 0 {
 		for _, a := range state.Addresses {
 			endpoints = append(endpoints, resolver.Endpoint{Addresses: []resolver.Address{a}})
 		}
 	}
-	var groups [][]string
+	var groups []group
 	for _, e := range endpoints {
-		var group []string
+		g := group{share: shareOf(e)}
 		for _, a := range e.Addresses {
-			group = append(group, a.Addr)
+			g.addresses = append(g.addresses, a.Addr)
 		}
-		if len(group) > 0 && !slices.ContainsFunc(groups, func(g []string) bool { return slices.Equal(g, group) }) {
-			groups = append(groups, group)
+		known := func(other group) bool { return slices.Equal(other.addresses, g.addresses) }
+		if len(g.addresses) > 0 && !slices.ContainsFunc(groups, known) {
+			groups = append(groups, g)
 		}
 	}
 	if t.LoadBalancing == pickFirst && len(groups) > 1 {
-		return [][]string{slices.Concat(groups...)}
+		return []group{joined(groups)}
 	}
 	return groups
+}
+
+// joined returns all addresses as those of one endpoint, in the order in which their
+// shares would have calls go to them.
+func joined(groups []group) group {
+	all := group{share: fullShare}
+	slices.SortStableFunc(groups, func(a, b group) int { return cmp.Compare(a.share.level(), b.share.level()) })
+	for _, g := range groups {
+		all.addresses = append(all.addresses, g.addresses...)
+	}
+	return all
 }
 
 // ReportError implements resolver.ClientConn. What was known stays in use; where

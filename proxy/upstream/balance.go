@@ -59,7 +59,7 @@ func (p fewer) Pick(tried []*Endpoint) *Endpoint {
 	}
 	a, b := p.endpoints[i], p.endpoints[j]
 	// (active + 1) / weight, without a division
-	if uint64(b.Active()+1)*uint64(a.weight) < uint64(a.Active()+1)*uint64(b.weight) {
+	if uint64(b.Active()+1)*uint64(a.weight.Load()) < uint64(a.Active()+1)*uint64(b.weight.Load()) {
 		a, i = b, j
 	}
 	if len(tried) == 0 && !a.Full() {
@@ -113,19 +113,20 @@ func newSchedule(endpoints []*Endpoint) schedule {
 // weightsOf returns the weights in lowest terms, and small enough for a schedule; nil
 // where all are equal.
 func weightsOf(endpoints []*Endpoint) []int {
+	weights := make([]int, len(endpoints))
 	divisor, total, equal := 0, 0, true
-	for _, e := range endpoints {
-		divisor = gcd(divisor, int(e.weight))
-		total += int(e.weight)
-		equal = equal && e.weight == endpoints[0].weight
+	for i, e := range endpoints {
+		weights[i] = int(e.weight.Load())
+		divisor = gcd(divisor, weights[i])
+		total += weights[i]
+		equal = equal && weights[i] == weights[0]
 	}
 	if equal || len(endpoints) > maxSchedule {
 		return nil
 	}
-	weights := make([]int, len(endpoints))
-	for i, e := range endpoints {
-		if weights[i] = int(e.weight) / divisor; total/divisor > maxSchedule {
-			weights[i] = max(1, int(e.weight)*(maxSchedule-len(endpoints))/total)
+	for i, w := range weights {
+		if weights[i] = w / divisor; total/divisor > maxSchedule {
+			weights[i] = max(1, w*(maxSchedule-len(endpoints))/total)
 		}
 	}
 	return weights

@@ -11,20 +11,21 @@ import (
 // Endpoint is one server of a backend: the addresses that lead to it, of which one
 // is enough, and the connections that are kept to it.
 type Endpoint struct {
-	weight uint32 // of its share of calls, at least 1
+	weight atomic.Uint32 // of its share of calls, at least 1 where it gets calls
 
 	ready atomic.Pointer[[]*transport.Conn] // those that take calls; never changed
 	next  atomic.Uint32                     // over ready
 
 	// guarded by the mu of the Conn
 	addresses []string
+	share     Share // as the resolver says
 	links     []*link
 	bars      bar // why it gets no calls although it is connected
 }
 
 // newEndpoint starts to connect. c.mu is held.
-func (c *Conn) newEndpoint(addresses []string) *Endpoint {
-	e := &Endpoint{addresses: addresses, weight: 1}
+func (c *Conn) newEndpoint(g group) *Endpoint {
+	e := &Endpoint{addresses: g.addresses, share: g.share}
 	e.ready.Store(new([]*transport.Conn))
 	for range max(1, c.target.Connections) {
 		e.links = append(e.links, c.connect(e))

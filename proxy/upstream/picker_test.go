@@ -103,7 +103,7 @@ func TestWeights(t *testing.T) {
 		total := 0.0
 		for _, w := range test.weights {
 			e := connectedEndpoint(t, 10)
-			e.weight = w
+			e.weight.Store(w)
 			endpoints = append(endpoints, e)
 			total += float64(w)
 		}
@@ -141,7 +141,9 @@ func TestWeights(t *testing.T) {
 // TestLeastRequest: Traffic 164: of two, the one with fewer calls for its weight.
 func TestLeastRequest(t *testing.T) {
 	idle, busy, heavy := connectedEndpoint(t, 100), connectedEndpoint(t, 100), connectedEndpoint(t, 100)
-	idle.weight, busy.weight, heavy.weight = 1, 1, 10
+	idle.weight.Store(1)
+	busy.weight.Store(1)
+	heavy.weight.Store(10)
 	hold := func(e *Endpoint, n int) {
 		for range n {
 			if _, err := e.conn().Open(t.Context(), &transport.Request{Method: "/test.Test/Stream", Limit: 1 << 20}); err != nil {
@@ -180,7 +182,7 @@ func BenchmarkPick(b *testing.B) {
 		for range n {
 			e := new(Endpoint)
 			e.ready.Store(one.ready.Load())
-			e.weight = 1
+			e.weight.Store(1)
 			endpoints = append(endpoints, e)
 		}
 		for name, balancer := range map[string]balancer{"round_robin": new(roundRobin), "least_request": leastRequest{}, "random": random{}} {

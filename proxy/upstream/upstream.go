@@ -120,10 +120,11 @@ func (c *Conn) publish() {
 			connected = append(connected, e)
 		}
 	}
-	if usable := c.usable(connected); !slices.Equal(usable, c.choice.Load().endpoints) {
+	none := len(connected) == 0
+	if usable := c.usable(connected); weigh(usable) || !slices.Equal(usable, c.choice.Load().endpoints) {
 		c.choose(usable)
 	}
-	if len(connected) == 0 {
+	if none {
 		c.line.dissolve() // there is nothing to wait for
 	}
 	close(c.changed)

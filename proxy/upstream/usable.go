@@ -1,14 +1,16 @@
 package upstream
 
+import "slices"
+
 // bar is why an endpoint gets no calls although it is connected.
 type bar uint8
 
 const (
-	// barUnhealthy: its checks say that it is not well (Traffic 178, 179).
+	// barUnhealthy: its checks say that it is not well.
 	barUnhealthy bar = 1 << iota
-	// barEjected: too many of its calls failed (Traffic 108).
+	// barEjected: too many of its calls failed.
 	barEjected
-	// barOperator: an operator has taken it out (Traffic 106).
+	// barOperator: an operator has taken it out.
 	barOperator
 )
 
@@ -28,17 +30,21 @@ func (c *Conn) setBar(e *Endpoint, b bar, raised bool) {
 }
 
 // usable returns the endpoints that calls are spread over, of those that are
-// connected: the ones without a bar, and all where none is left (Traffic 110). c.mu
-// is held.
+// connected: the ones without a bar, by their weights and priorities, and all where
+// none is left (Traffic 165). c.mu is held.
 func (c *Conn) usable(connected []*Endpoint) []*Endpoint {
-	var usable []*Endpoint
+	least := uint64(levelBarred)
 	for _, e := range connected {
-		if e.bars == 0 {
-			usable = append(usable, e)
-		}
+		least = min(least, e.level())
 	}
-	if len(usable) == 0 {
-		return connected
+	return slices.DeleteFunc(connected, func(e *Endpoint) bool { return e.level() != least })
+}
+
+// level is that of its share, behind all others where there is a bar. The mu of the
+// Conn is held.
+func (e *Endpoint) level() uint64 {
+	if e.bars != 0 {
+		return levelBarred
 	}
-	return usable
+	return e.share.level()
 }
