@@ -2,12 +2,17 @@ package field
 
 import "strings"
 
-// SameHost reports whether an origin, as the header Origin has it, is of a host
-// with or without a port. A scheme's own port is the same as none (Semantics 309):
-// proxies write it, browsers do not.
-func SameHost(origin, host string) bool {
+// SameOrigin reports whether an origin, as the header Origin has it, is the one of a
+// request for a host with or without a port (RFC 6454, 5). A scheme's own port is the
+// same as none (Semantics 309): proxies write it, browsers do not. Of a request that
+// came by TLS only https is. One in cleartext may have been decrypted by a proxy that
+// does not say so: https and http are both of its origin.
+func SameOrigin(origin, host string, secure bool) bool {
 	scheme, of, ok := strings.Cut(origin, "://")
 	if !ok || of == "" || host == "" {
+		return false
+	}
+	if !strings.EqualFold(scheme, "https") && (secure || !strings.EqualFold(scheme, "http")) {
 		return false
 	}
 	return strings.EqualFold(WithoutDefaultPort(scheme, of), WithoutDefaultPort(scheme, host))

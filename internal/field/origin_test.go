@@ -2,28 +2,44 @@ package field
 
 import "testing"
 
-func TestSameHost(t *testing.T) {
+// TestSameOrigin compares scheme, host and port, as far as they are known (Semantics 309).
+func TestSameOrigin(t *testing.T) {
+	const neither, cleartext, both = 0, 1, 2
 	for _, test := range []struct {
 		origin, host string
-		want         bool
+		want         int
 	}{
-		{"https://api.example", "api.example", true},
-		{"https://api.example", "api.example:443", true},
-		{"https://api.example:443", "api.example", true},
-		{"https://API.example", "api.Example:443", true},
-		{"http://api.example", "api.example:80", true},
-		{"http://api.example", "api.example:443", false},
-		{"https://api.example", "api.example:80", false},
-		{"https://api.example:8443", "api.example:8443", true},
-		{"https://api.example:8443", "api.example", false},
-		{"https://[2001:db8::443]", "[2001:db8::443]:443", true},
-		{"https://[2001:db8::443]", "[2001:db8::443]", true},
-		{"https://api.example", "api.example:1443", false},
-		{"https://api.example.evil", "api.example", false},
-		{"null", "null", false}, {"https://", "", false}, {"", "", false}, {"api.example", "api.example", false},
+		{"https://api.example", "api.example", both},
+		{"https://api.example", "api.example:443", both},
+		{"https://api.example:443", "api.example", both},
+		{"https://API.example", "api.Example:443", both},
+		{"HTTPS://api.example", "api.example", both},
+		{"https://api.example:8443", "api.example:8443", both},
+		{"https://[2001:db8::443]", "[2001:db8::443]:443", both},
+		{"https://[2001:db8::443]", "[2001:db8::443]", both},
+		{"http://api.example", "api.example", cleartext},
+		{"http://api.example", "api.example:80", cleartext},
+		{"http://api.example:8443", "api.example:8443", cleartext},
+		{"http://api.example:443", "api.example:443", cleartext},
+		{"http://api.example", "api.example:443", neither},
+		{"https://api.example", "api.example:80", neither},
+		{"https://api.example:8443", "api.example", neither},
+		{"https://api.example", "api.example:1443", neither},
+		{"https://api.example.evil", "api.example", neither},
+		{"https://user@api.example", "api.example", neither},
+		{"https://api.example/", "api.example", neither},
+		{"ws://api.example", "api.example", neither},
+		{"wss://api.example", "api.example", neither},
+		{"file://api.example", "api.example", neither},
+		{"chrome-extension://api.example", "api.example", neither},
+		{"://api.example", "api.example", neither},
+		{"null", "null", neither}, {"https://", "", neither}, {"", "", neither}, {"api.example", "api.example", neither},
 	} {
-		if got := SameHost(test.origin, test.host); got != test.want {
-			t.Errorf("Semantics 309: %s of %s is %v, want %v", test.origin, test.host, got, test.want)
+		for _, secure := range []bool{false, true} {
+			want := test.want == both || test.want == cleartext && !secure
+			if got := SameOrigin(test.origin, test.host, secure); got != want {
+				t.Errorf("%s of %s by TLS (%v) is %v, want %v", test.origin, test.host, secure, got, want)
+			}
 		}
 	}
 }

@@ -122,6 +122,10 @@ var forwardedCases = []forwardedCase{
 	{"nobody trusts the peer", "192.0.2.1:9", "gateway:7310", "https://api.example", []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "api.example", "X-Forwarded-Port", "443"}, "gateway:7310 http 7310", true},
 	{"a host that is none", "10.0.0.1:9", "api.example", "http://api.example", []string{"X-Forwarded-Host", "evil.example/x", "X-Forwarded-Proto", "gopher", "X-Forwarded-Port", "99999"}, "api.example http 80", false},
 	{"Forwarded is not asked", "10.0.0.1:9", "gateway", "https://api.example", []string{"Forwarded", `host="api.example";proto=https`}, "gateway http 80", true},
+	{"a page in cleartext, and a request by TLS", "10.0.0.1:9", "api.example", "http://api.example", []string{"X-Forwarded-Proto", "https"}, "api.example https 443", true},
+	{"a page by TLS, and a proxy that does not say so", "10.0.0.1:9", "api.example", "https://api.example", nil, "api.example http 80", false},
+	{"a page by TLS, and a proxy nobody trusts", "192.0.2.1:9", "api.example", "https://api.example", nil, "api.example http 80", false},
+	{"a page of no web server", "10.0.0.1:9", "api.example", "chrome-extension://api.example", nil, "api.example http 80", true},
 	{"another site", "10.0.0.1:9", "gateway", "https://evil.example", []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "api.example"}, "api.example https 443", true},
 }
 

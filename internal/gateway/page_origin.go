@@ -7,7 +7,7 @@ import (
 	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
-// pageOrigin refuses WebSockets to the pages of other hosts. It stands in front of a
+// pageOrigin refuses WebSockets to the pages of other origins. It stands in front of a
 // method's policies, in the place of cors, whether the method has that or not: a page
 // that may not ask must use up nothing of what limits count.
 type pageOrigin struct {
@@ -33,5 +33,5 @@ func (p pageOrigin) Admit(ctx context.Context, r *policy.Request) (context.Conte
 	if !r.WebSocket {
 		return ctx, nil, nil
 	}
-	return ctx, nil, websocket.CheckOrigin(r.HTTP.Header, r.Host, p.allow)
+	return ctx, nil, websocket.CheckOrigin(r.HTTP.Header, r.Authority(), r.Secure(), p.allow)
 }

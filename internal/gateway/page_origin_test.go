@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -49,5 +50,39 @@ policies:
 	poll.Until(t, "the line of the access log", func() bool { line = log.of("from-elsewhere"); return line != nil })
 	if line["refused_by"] != "cors" || line["status"] != 403.0 {
 		t.Errorf("logged %v", line)
+	}
+}
+
+// TestSchemeOfPageOrigin: a page that came in cleartext, which anybody on the way can
+// have written, may not open a WebSocket by TLS, unless cors lists it (Semantics 38,
+// Semantics 309).
+func TestSchemeOfPageOrigin(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{Config: `
+policies:
+  - { selector: bookstore.v1.BookstoreService.Discuss, policy: { cors: { allowed_origins: ["http://api.example"] } } }
+`})
+	for _, test := range []struct {
+		url, origin string
+		refused     bool
+	}{
+		{"https://api.example/v1/shelves/1/books:watch", "https://api.example", false},
+		{"https://api.example/v1/shelves/1/books:watch", "http://api.example", true},
+		{"https://api.example/v1/shelves/1/books:watch", "wss://api.example", true},
+		{"http://api.example/v1/shelves/1/books:watch", "http://api.example", false},
+		{"http://api.example/v1/shelves/1/books:watch", "https://api.example", false},
+		{"https://api.example" + discussPath, "http://api.example", false},
+	} {
+		r := httptest.NewRequest("GET", test.url, nil) // of TLS where the URL is of https
+		for name, value := range map[string]string{
+			"Origin": test.origin, "Connection": "Upgrade", "Upgrade": "websocket",
+			"Sec-Websocket-Version": "13", "Sec-Websocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+		} {
+			r.Header.Set(name, value)
+		}
+		w := httptest.NewRecorder() // which cannot be hijacked: what gets as far as that is not refused
+		g.ServeHTTP(w, r)
+		if w.Code == 403 != test.refused {
+			t.Errorf("a page of %s that opens %s is answered %d", test.origin, test.url, w.Code)
+		}
 	}
 }

@@ -22,16 +22,19 @@ func newOrigins() *Origins { return &Origins{http.NewCrossOriginProtection()} }
 // trust lets an origin, "https://host[:port]", send unsafe requests.
 func (g *Origins) trust(origin string) error { return g.protection.AddTrustedOrigin(origin) }
 
+// nobody is a host that no origin has.
+const nobody = "/"
+
 // Check refuses an unsafe request that a browser sent for another site. An
 // upgrade to WebSocket is a GET, but opens a channel that the same-origin policy
 // does not hold: it counts as unsafe.
 func (g *Origins) Check(r *policy.Request) error {
 	request := r.HTTP
 	host := request.Host
-	if origins := request.Header["Origin"]; len(origins) == 1 && field.SameHost(origins[0], r.Authority()) {
+	if origins := request.Header["Origin"]; len(origins) == 1 && field.SameOrigin(origins[0], r.Authority(), r.Secure()) {
 		_, host, _ = strings.Cut(origins[0], "://")
-	} else if r.Host != "" {
-		host = r.Host
+	} else if len(origins) > 0 {
+		host = nobody // the protection compares hosts alone
 	}
 	if r.WebSocket || host != request.Host {
 		seen := *request

@@ -92,16 +92,16 @@ func framing(r *http.Request) string {
 }
 
 // CheckOrigin lets in to a WebSocket the pages of the host that was asked, which may
-// have a port, and those that allow, which may be nil, names: browsers send cookies
-// along whatever page opens one. It is for the caller to ask before anything else of
-// the call is.
-func CheckOrigin(request http.Header, host string, allow func(origin string) bool) error {
+// have a port, by TLS or not, and those that allow, which may be nil, names: browsers
+// send cookies along whatever page opens one. It is for the caller to ask before
+// anything else of the call is.
+func CheckOrigin(request http.Header, host string, secure bool, allow func(origin string) bool) error {
 	origins := request["Origin"]
 	if len(origins) == 0 {
 		return nil // not a browser
 	}
 	if len(origins) == 1 {
-		if field.SameHost(origins[0], host) {
+		if field.SameOrigin(origins[0], host, secure) {
 			return nil
 		}
 		if allow != nil && allow(origins[0]) {

@@ -321,53 +321,6 @@ func TestBadSessionCookies(t *testing.T) {
 	}
 }
 
-func TestOtherSitesCannotUseSessions(t *testing.T) {
-	config := &transomv1.Config{Auth: &transomv1.AuthConfig{Session: &transomv1.SessionConfig{TrustedOrigins: []string{"https://app.test"}}}}
-	b := policytest.NewAuthBench(t, config, kinds.All()...)
-	s := policytest.CompileSessionSets(t, b.Compiler)
-	cookie := s.LogIn(t, policytest.AdaReply)
-	for _, test := range []struct {
-		name, method, site, origin string
-		socket                     bool
-		want                       codes.Code
-	}{
-		{"no browser", "POST", "", "", false, codes.OK},
-		{"same origin", "POST", "same-origin", "https://books.test", false, codes.OK},
-		{"typed in", "POST", "none", "", false, codes.OK},
-		{"another site", "POST", "cross-site", "https://evil.test", false, codes.PermissionDenied},
-		{"another site, DELETE", "DELETE", "cross-site", "https://evil.test", false, codes.PermissionDenied},
-		{"a sister site", "POST", "same-site", "https://evil.books.test", false, codes.PermissionDenied},
-		{"an old browser, another site", "POST", "", "https://evil.test", false, codes.PermissionDenied},
-		{"an old browser, same origin", "POST", "", "https://books.test", false, codes.OK},
-		{"origin null", "POST", "", "null", false, codes.PermissionDenied},
-		{"a trusted origin", "POST", "cross-site", "https://app.test", false, codes.OK},
-		{"a link", "GET", "cross-site", "", false, codes.OK},
-		{"a WebSocket of another site", "GET", "cross-site", "https://evil.test", true, codes.PermissionDenied},
-		{"a WebSocket, old browser", "GET", "", "https://evil.test", true, codes.PermissionDenied},
-		{"a WebSocket, same origin", "GET", "same-origin", "https://books.test", true, codes.OK},
-		{"a WebSocket, trusted origin", "GET", "cross-site", "https://app.test", true, codes.OK},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			edit := func(r *policy.Request) *policy.Request {
-				r.HTTP.Method, r.WebSocket = test.method, test.socket
-				for name, value := range map[string]string{"Sec-Fetch-Site": test.site, "Origin": test.origin} {
-					if value != "" {
-						r.HTTP.Header.Set(name, value)
-					}
-				}
-				return r
-			}
-			policytest.WantCode(t, policytest.LetIn(s.Call, edit(policytest.WithCookies(cookie))), test.want)
-			login := test.want // a forced login
-			if test.socket {
-				login = codes.FailedPrecondition // of any site: see TestLoginByWebSocket
-			}
-			policytest.WantCode(t, policytest.LetIn(s.Login, edit(policytest.NewCall(nil))), login)
-			policytest.WantCode(t, policytest.LetIn(s.Logout, edit(policytest.WithCookies(cookie))), test.want)
-		})
-	}
-}
-
 func TestMixed(t *testing.T) {
 	b := policytest.SecretBench(t, nil, kinds.All()...)
 	s := policytest.CompileSessionSets(t, b.Compiler)
