@@ -17,7 +17,7 @@ import (
 type Generation struct {
 	Environment
 
-	leases   []*kept
+	leases   []any // their keys
 	shared   map[reflect.Type]any
 	hidden   []string
 	problems Problems
@@ -70,8 +70,8 @@ func (g *Generation) HiddenCookies() []string { return g.hidden }
 
 // release gives back what was leased.
 func (g *Generation) release() {
-	for _, k := range g.leases {
-		g.State.release(k)
+	for _, key := range g.leases {
+		g.State.release(key)
 	}
 	g.leases = nil
 }
@@ -92,11 +92,11 @@ func Shared[T any](g *Generation, open func(*Generation) *T) *T {
 // Compiler is closed. The key is a comparable value of a type of the caller's own,
 // which says what the thing is about.
 func Lease[T io.Closer](g *Generation, key any, open func() (T, error)) (T, error) {
-	k, err := g.State.acquire(key, func() (io.Closer, error) { return open() })
+	value, err := g.State.acquire(key, func() (io.Closer, error) { return open() })
 	if err != nil {
 		var none T
 		return none, err
 	}
-	g.leases = append(g.leases, k)
-	return k.value.(T), nil
+	g.leases = append(g.leases, key)
+	return value.(T), nil
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/transom-gateway/transom/internal/counted"
 )
 
 // StateOptions are the outside of a State.
@@ -37,21 +39,11 @@ type State struct {
 	// StateOptions with nothing left out but HTTP; read only.
 	StateOptions
 
-	mu     sync.Mutex
-	kept   map[any]*kept
-	closed bool
-	away   map[string]string // by store, why it cannot be used
-}
+	kept *counted.Pool[any, io.Closer]
 
-// kept is one thing and how many use it.
-type kept struct {
-	key   any
-	value io.Closer
-	users int
+	mu   sync.Mutex
+	away map[string]string // by store, why it cannot be used
 }
-
-// errStateClosed is what a Lease gets that comes too late.
-var errStateClosed = errors.New("the gateway is shutting down")
 
 // NewState makes an empty State.
 func NewState(o StateOptions) *State {
@@ -61,23 +53,11 @@ func NewState(o StateOptions) *State {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &State{StateOptions: o, kept: map[any]*kept{}}
+	return &State{StateOptions: o, kept: counted.NewPool[any](io.Closer.Close)}
 }
 
 // Close ends everything, used or not. Call it after the last call has ended.
-func (s *State) Close() error {
-	s.mu.Lock()
-	all := s.kept
-	s.kept, s.closed = nil, true
-	s.mu.Unlock()
-	var first error
-	for _, k := range all {
-		if err := k.value.Close(); err != nil && first == nil {
-			first = err
-		}
-	}
-	return first
-}
+func (s *State) Close() error { return s.kept.Close() }
 
 // StoreAway notes why a store cannot be used; "" for one that can. The name holds no
 // credentials.
@@ -107,44 +87,20 @@ func (s *State) AwayStores() []string {
 }
 
 // Len is how many things are kept.
-func (s *State) Len() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.kept)
-}
+func (s *State) Len() int { return s.kept.Len() }
 
 // acquire counts one more user of a thing, which it opens if it is not there.
-func (s *State) acquire(key any, open func() (io.Closer, error)) (*kept, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, errStateClosed
+func (s *State) acquire(key any, open func() (io.Closer, error)) (io.Closer, error) {
+	value, err := s.kept.Get(key, open)
+	if errors.Is(err, counted.ErrClosed) {
+		return nil, errors.New("the gateway is shutting down")
 	}
-	k := s.kept[key]
-	if k == nil {
-		value, err := open()
-		if err != nil {
-			return nil, err
-		}
-		k = &kept{key: key, value: value}
-		s.kept[key] = k
-	}
-	k.users++
-	return k, nil
+	return value, err
 }
 
 // release counts one user less and closes what nobody uses.
-func (s *State) release(k *kept) {
-	s.mu.Lock()
-	k.users--
-	last := k.users == 0 && !s.closed
-	if last {
-		delete(s.kept, k.key)
-	}
-	s.mu.Unlock()
-	if last {
-		if err := k.value.Close(); err != nil {
-			s.Log.Warn("closing the state of a policy", "error", err)
-		}
+func (s *State) release(key any) {
+	if err := s.kept.Release(key); err != nil {
+		s.Log.Warn("closing the state of a policy", "error", err)
 	}
 }

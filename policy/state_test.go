@@ -20,11 +20,11 @@ func TestStateCountsItsUsers(t *testing.T) {
 	if err != nil || one != two || opened != 1 {
 		t.Fatalf("the second user got another thing (opened %d times, %v)", opened, err)
 	}
-	s.release(one)
+	s.release(key{"a"})
 	if thing.closed != 0 {
 		t.Error("closed while in use")
 	}
-	s.release(two)
+	s.release(key{"a"})
 	if thing.closed != 1 {
 		t.Errorf("closed %d times, want once", thing.closed)
 	}

@@ -30,7 +30,7 @@ type rule struct {
 
 // Layers from below. Each may import what stands above it here.
 var (
-	base  = []string{"proto/transom/v1", "internal/field", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode"}
+	base  = []string{"proto/transom/v1", "internal/counted", "internal/field", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode"}
 	parts = slices.Concat(base, []string{"proxy/...", "internal/schema", "internal/httprule", "internal/config"})
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
@@ -57,9 +57,9 @@ var rules = map[string]rule{
 	"internal/schema":   {ours: base, never: slices.Concat(yamls, []string{"net/http"}), reason: "descriptors come before any protocol that serves them"},
 	"internal/config":   {ours: slices.Concat(base, []string{"internal/httprule"}), reason: "the file is checked before anything is built of it"},
 	"proxy":             {ours: []string{"proxy/transport"}, never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
-	"proxy/upstream":    {ours: []string{"proxy", "proxy/transport", "internal/tlsfiles"}, never: jsons, reason: "a choice among addresses knows neither the call's method nor its messages"},
+	"proxy/upstream":    {ours: []string{"proxy", "proxy/transport", "internal/counted", "internal/tlsfiles"}, never: jsons, reason: "a choice among addresses knows neither the call's method nor its messages"},
 	"proxy/attempt":     {ours: []string{"proxy", "proxy/transport", "proxy/upstream"}, never: jsons, reason: "attempts stand between the relay and the upstream, and know bytes only"},
-	"proxy/grpcgo":      {ours: []string{"proxy", "proxy/transport", "proxy/upstream", "proxy/attempt"}, never: jsons, reason: "another client of gRPC stands where attempts and upstreams do"},
+	"proxy/grpcgo":      {ours: []string{"proxy", "proxy/transport", "proxy/upstream", "proxy/attempt", "internal/counted"}, never: jsons, reason: "another client of gRPC stands where attempts and upstreams do"},
 	"proxy/transport":   {never: slices.Concat(jsons, []string{"net/http"}), reason: "one connection, for itself: it is tested and fuzzed frame by frame"},
 
 	"transcoder/jsonwire":    {ours: base, never: []string{"net/http"}, reason: "a codec: messages in, messages out, for any edge"},
@@ -92,6 +92,7 @@ var rules = map[string]rule{
 	"cmd/...":      {ours: []string{"..."}, reason: "the only place that knows every package"},
 	"examples/...": {ours: []string{"proto/transom/v1", "examples/..."}, reason: "an example shows what a user can write"},
 
+	"internal/counted":      {never: slices.Concat(protobuf, []string{"net"}), reason: "connections and the state of policies are counted alike, so it knows neither"},
 	"internal/field":        {reason: "names of header fields, for edges and policies alike, which never see each other"},
 	"internal/heap":         {reason: "it knows the runtime and the kernel; what fills the memory is others' matter"},
 	"internal/nearest":      {reason: "it compares texts"},

@@ -47,20 +47,17 @@ type Conn struct {
 	client  *grpc.ClientConn
 	failure atomic.Pointer[error] // of the last attempt; nil: none has failed since the last success
 	watched chan struct{}         // closed when watch has returned
-
-	pool  *Pool
-	key   key
-	users int // guarded by pool.mu
+	pool    *Pool
 }
 
 var _ attempt.Connection = (*Conn)(nil)
 
-func newConn(t upstream.Target, log *slog.Logger) (*Conn, error) {
+func newConn(t upstream.Target, p *Pool) (*Conn, error) {
 	policy, err := balancer(t)
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{target: t, log: log, watched: make(chan struct{})}
+	c := &Conn{target: t, pool: p, log: p.log, watched: make(chan struct{})}
 	if c.tls, err = upstream.NewSecurity(t.TLS); err != nil {
 		return nil, err
 	}

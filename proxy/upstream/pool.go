@@ -2,50 +2,26 @@ package upstream
 
 import (
 	"log/slog"
-	"sync"
+
+	"github.com/transom-gateway/transom/internal/counted"
 )
 
 // Pool holds the connections to all backends. They outlive a reload: each is
 // keyed by its target, counted, and closed when nobody uses it any more.
 type Pool struct {
 	log   *slog.Logger
-	mu    sync.Mutex
-	conns map[string]*Conn
+	conns *counted.Pool[Key, *Conn]
 }
 
 // NewPool returns an empty pool. The log hears of backends that cannot be reached,
 // with addresses and all, and when they are again.
-func NewPool(log *slog.Logger) *Pool { return &Pool{log: log, conns: map[string]*Conn{}} }
+func NewPool(log *slog.Logger) *Pool { return &Pool{log, counted.NewPool[Key]((*Conn).close)} }
 
 // Get returns the connection to the target, made now or shared. It does not
 // wait for the backend. The caller owes one Release.
 func (p *Pool) Get(t Target) (*Conn, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	key := t.key()
-	if c := p.conns[key]; c != nil {
-		c.users++
-		return c, nil
-	}
-	c, err := newConn(t, p.log)
-	if err != nil {
-		return nil, err
-	}
-	c.pool, c.key, c.users = p, key, 1
-	p.conns[key] = c
-	return c, nil
+	return p.conns.Get(t.Key(), func() (*Conn, error) { return newConn(t, p) })
 }
 
 // Release gives the connection back; the last one closes it.
-func (c *Conn) Release() {
-	c.pool.mu.Lock()
-	c.users--
-	last := c.users == 0
-	if last {
-		delete(c.pool.conns, c.key)
-	}
-	c.pool.mu.Unlock()
-	if last {
-		c.close()
-	}
-}
+func (c *Conn) Release() { _ = c.pool.conns.Release(c.target.Key()) } // close never fails

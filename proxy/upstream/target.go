@@ -39,14 +39,23 @@ type TLS struct {
 	InsecureSkipVerify   bool
 }
 
-// key tells targets apart. Files are named, not read: a changed certificate is
-// used by connections made after the change.
-func (t Target) key() string {
-	key := fmt.Sprintf("%q %q %d %q %d %d", t.Address, t.Authority, t.Connections, t.LoadBalancing, t.Keepalive, t.ResolveInterval)
+// Key tells targets apart: those with equal keys are equal. It holds all fields of a
+// Target, so that none can be forgotten here.
+type Key struct {
+	target Target // without TLS
+	secure bool
+	tls    TLS
+}
+
+// Key is the target's. Files are named, not read: a changed certificate is used by
+// connections made after the change.
+func (t Target) Key() Key {
+	k := Key{target: t}
 	if t.TLS != nil {
-		key += fmt.Sprintf(" %+q", []string{t.TLS.CA, t.TLS.Certificate, t.TLS.Key, t.TLS.ServerName}) + fmt.Sprint(t.TLS.InsecureSkipVerify)
+		k.secure, k.tls = true, *t.TLS
 	}
-	return key
+	k.target.TLS = nil
+	return k
 }
 
 // pickFirst is the policy that has all addresses as one endpoint.

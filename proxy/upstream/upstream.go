@@ -50,14 +50,12 @@ type Conn struct {
 	failureLogged string                    // the log heard that the backend cannot be reached for this reason; "" if it can
 	staleLogged   bool                      // the log heard that its name is not resolved any more
 
-	pool  *Pool
-	key   string
-	users int // guarded by pool.mu
+	pool *Pool
 }
 
 var errClosed = errors.New("the connection to the backend is closed")
 
-func newConn(t Target, log *slog.Logger) (*Conn, error) {
+func newConn(t Target, p *Pool) (*Conn, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
@@ -69,7 +67,7 @@ func newConn(t Target, log *slog.Logger) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{target: t, log: log, network: network(parsed), tls: secure, balancer: balancers[t.LoadBalancing](), changed: make(chan struct{}), open: map[*transport.Conn]*link{}}
+	c := &Conn{target: t, pool: p, log: p.log, network: network(parsed), tls: secure, balancer: balancers[t.LoadBalancing](), changed: make(chan struct{}), open: map[*transport.Conn]*link{}}
 	c.authority = t.authority(builder, parsed)
 	c.choice.Store(new(choice))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -84,8 +82,9 @@ func newConn(t Target, log *slog.Logger) (*Conn, error) {
 	return c, nil
 }
 
-// close ends all calls, and returns when nothing of the Conn runs any more.
-func (c *Conn) close() {
+// close ends all calls, and returns when nothing of the Conn runs any more. It never
+// fails.
+func (c *Conn) close() error {
 	c.cancel()
 	c.resolver.Close()
 	c.mu.Lock()
@@ -103,6 +102,7 @@ func (c *Conn) close() {
 		conn.Close()
 	}
 	c.work.Wait()
+	return nil
 }
 
 // Budget bounds the retries of all calls to the backend.
