@@ -67,8 +67,9 @@ type Reply struct {
 // Tries tells of the attempts that a call took. The zero Tries is that of a Backend
 // that makes none but the first.
 type Tries struct {
-	// Attempts is how often the call was made.
-	Attempts int
+	// Attempts is how often the call was made, and Hedged how many of these times beside
+	// an attempt that was under way.
+	Attempts, Hedged int
 	// Denied is why there was not one more, where the policy has one: "budget",
 	// "pushback", "deadline", "buffer"; else it is empty.
 	Denied string

@@ -34,6 +34,9 @@ func (g *GRPC) Retrying(r *Retry) *GRPC {
 // Call implements proxy.Backend.
 func (g *GRPC) Call(ctx context.Context, method string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
 	defer request.Free()
+	if g.retry != nil && g.retry.Hedge != nil {
+		return g.callHedged(ctx, method, header, request)
+	}
 	r := transport.Request{Method: method, Header: header, Limit: g.limit, Message: request.Buffers()}
 	t := tries{retry: g.retry, conn: g.conn}
 	for {
@@ -54,7 +57,10 @@ func (g *GRPC) Call(ctx context.Context, method string, header proxy.Metadata, r
 }
 
 // Open implements proxy.Backend.
-func (g *GRPC) Open(ctx context.Context, method string, header proxy.Metadata, _ proxy.Shape) (proxy.Stream, error) {
+func (g *GRPC) Open(ctx context.Context, method string, header proxy.Metadata, shape proxy.Shape) (proxy.Stream, error) {
+	if g.retry != nil && g.retry.Hedge != nil && !shape.ClientStreams {
+		return g.openHedged(ctx, method, header), nil
+	}
 	s := &grpcStream{backend: g, ctx: ctx, header: header, keeps: true}
 	s.tries = tries{retry: g.retry, conn: g.conn}
 	s.request = transport.Request{Method: method, Header: header, Limit: g.limit}

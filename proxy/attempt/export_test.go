@@ -21,3 +21,6 @@ func Pauses(r *Retry, n int, err error, trailer metadata.MD) (all []time.Duratio
 	}
 	return all
 }
+
+// Record counts an attempt.
+func (l *Latency) Record(took time.Duration) { l.record(took) }

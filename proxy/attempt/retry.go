@@ -43,6 +43,8 @@ type Retry struct {
 	InitialBackoff, MaxBackoff time.Duration
 	// BudgetPercent is the share of the calls to the backend that may be retries.
 	BudgetPercent uint32
+	// Hedge has attempts made side by side. Nil: one after the other.
+	Hedge *Hedge
 	// Buffer bounds the messages of a client's stream that are kept for another attempt,
 	// in bytes.
 	Buffer int
@@ -173,18 +175,30 @@ func (t *tries) mayHelp(ctx, within context.Context, err error) bool {
 // pause returns how long to wait before the next attempt; false where the backend wants
 // none, or none soon (Traffic 69 to 71).
 func (t *tries) pause(err error, trailer metadata.MD) (time.Duration, bool) {
+	asked, exact, ok := t.asked(err, trailer)
+	if !ok {
+		return 0, false
+	}
+	return t.backoff(asked, exact), true
+}
+
+// asked is the pause that the backend asks for, the exact one or the least; false where
+// it wants no attempt more, or none soon.
+func (t *tries) asked(err error, trailer metadata.MD) (pause time.Duration, exact, ok bool) {
 	if said := trailer[pushback]; len(said) > 0 {
 		ms, bad := strconv.ParseUint(said[0], 10, 31)
-		asked := time.Duration(ms) * time.Millisecond
-		if bad != nil || len(said) > 1 || asked > maxAsked {
-			return 0, false
-		}
-		t.grown = 0
-		return asked, true
+		pause = time.Duration(ms) * time.Millisecond
+		return pause, true, bad == nil && len(said) == 1 && pause <= maxAsked
 	}
-	least := retryDelay(err)
-	if least > maxAsked {
-		return 0, false
+	pause = retryDelay(err)
+	return pause, false, pause <= maxAsked
+}
+
+// backoff is the pause before the next attempt, given the one that the backend asks for.
+func (t *tries) backoff(asked time.Duration, exact bool) time.Duration {
+	if exact {
+		t.grown = 0
+		return asked
 	}
 	pause := t.retry.InitialBackoff
 	for n := t.grown; n > 0 && pause < t.retry.MaxBackoff; n-- {
@@ -193,7 +207,7 @@ func (t *tries) pause(err error, trailer metadata.MD) (time.Duration, bool) {
 	t.grown++
 	pause = min(pause, t.retry.MaxBackoff)
 	pause = time.Duration(float64(pause) * (0.8 + 0.4*rand.Float64()))
-	return max(pause, least), true
+	return max(pause, asked)
 }
 
 // retryDelay is what a google.rpc.RetryInfo of the status asks for.

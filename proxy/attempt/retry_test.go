@@ -2,6 +2,7 @@ package attempt_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -33,10 +34,11 @@ import (
 type moment int
 
 const (
-	atOnce       moment = iota // before anything is sent
-	afterHeader                // the header was sent, no message
-	afterMessage               // one message was sent
-	never                      // it waits until the call ends
+	atOnce           moment = iota // before anything is sent
+	afterHeader                    // the header was sent, no message
+	afterMessage                   // one message was sent
+	never                          // it waits until the call ends
+	afterHeaderNever               // the header was sent, and then it waits
 )
 
 // step is what the server does with one attempt.
@@ -54,6 +56,7 @@ type scripted struct {
 	script   []step
 	previous []string    // grpc-previous-rpc-attempts of each arrival, "" for none
 	at       []time.Time // of each arrival
+	under    atomic.Int32
 }
 
 func (s *scripted) next(md metadata.MD) (step, bool) {
@@ -76,6 +79,8 @@ func (s *scripted) arrivals() []string {
 }
 
 func (s *scripted) serve(_ any, stream grpc.ServerStream) error {
+	s.under.Add(1)
+	defer s.under.Add(-1)
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	todo, failing := s.next(md)
 	if failing && todo.when == atOnce {
@@ -98,7 +103,7 @@ func (s *scripted) serve(_ any, stream grpc.ServerStream) error {
 	}
 	if failing {
 		switch todo.when {
-		case never:
+		case never, afterHeaderNever:
 			<-stream.Context().Done()
 			return status.FromContextError(stream.Context().Err()).Err()
 		case afterMessage:
@@ -161,10 +166,13 @@ func connect(t testing.TB, address string) *upstream.Conn {
 
 func triesOf(s proxy.Stream) proxy.Tries { return s.(interface{ Tries() proxy.Tries }).Tries() }
 
+// schemes counts those that were made.
+var schemes atomic.Int64
+
 // names gives a target that is the addresses.
 func names(t testing.TB, addresses ...string) string {
 	t.Helper()
-	r := manual.NewBuilderWithScheme(strings.ToLower(t.Name()))
+	r := manual.NewBuilderWithScheme(fmt.Sprint("names", schemes.Add(1)))
 	var state resolver.State
 	for _, a := range addresses {
 		state.Addresses = append(state.Addresses, resolver.Address{Addr: a})

@@ -125,25 +125,6 @@ func (c *Conn) fits(e *Endpoint, group []string) bool {
 	return true
 }
 
-// Turn is what the attempts of one call share: where it was tried, and its place
-// among those that wait for room. The zero Turn is that of a call that begins.
-type Turn struct {
-	line  place
-	last  *Endpoint   // of the attempt that is under way
-	tried []*Endpoint // by the attempts before
-}
-
-// Begun reports whether the last attempt had an endpoint.
-func (t *Turn) Begun() bool { return t.last != nil }
-
-// Elsewhere has the next attempt avoid the endpoint of the last one, while another
-// one is ready.
-func (t *Turn) Elsewhere() {
-	if t.last != nil {
-		t.tried = append(t.tried, t.last)
-	}
-}
-
 // retireVanished ends the endpoints whose addresses are gone, except those that
 // are all there is to make calls on. c.mu is held.
 func (c *Conn) retireVanished() {

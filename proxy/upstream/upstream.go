@@ -191,7 +191,7 @@ func (c *Conn) await(ctx context.Context, t *Turn) (*transport.Conn, error) {
 		c.line.dissolve()
 	}
 	conn, err := c.line.wait(ctx, &t.line, w)
-	t.last = c.endpointOf(conn)
+	t.took(c.endpointOf(conn))
 	return conn, err
 }
 
@@ -203,7 +203,7 @@ func (c *Conn) withRoom(t *Turn) *transport.Conn {
 	}
 	conn := e.conn()
 	if conn != nil {
-		t.last = e
+		t.took(e)
 	}
 	return conn
 }

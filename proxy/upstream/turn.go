@@ -1,0 +1,71 @@
+package upstream
+
+import (
+	"slices"
+	"sync"
+)
+
+// Turn is what the attempts of one call share: where it was tried, and its place
+// among those that wait for room. The zero Turn is that of a call that begins.
+type Turn struct {
+	line  place
+	last  *Endpoint   // of the attempt that is under way
+	tried []*Endpoint // by the attempts before
+	party *party      // of the attempts that run side by side; nil: there are none
+}
+
+// party is where the attempts of one call are that run side by side.
+type party struct {
+	mu sync.Mutex
+	at []*Endpoint
+}
+
+// Beside returns the turn of an attempt that is made beside those before it, on a
+// goroutine of its own: it avoids their endpoints while another one is ready. The
+// first of them has its turn from the zero Turn, too.
+func (t *Turn) Beside() *Turn {
+	if t.party == nil {
+		t.party = new(party)
+	}
+	t.party.mu.Lock()
+	defer t.party.mu.Unlock()
+	return &Turn{party: t.party, tried: slices.Clone(t.party.at)}
+}
+
+// took notes the endpoint of an attempt.
+func (t *Turn) took(e *Endpoint) {
+	if t.last = e; e == nil || t.party == nil {
+		return
+	}
+	t.party.mu.Lock()
+	defer t.party.mu.Unlock()
+	t.party.at = append(t.party.at, e)
+}
+
+// Ready is how many endpoints calls are spread over.
+func (c *Conn) Ready() int { return len(c.choice.Load().endpoints) }
+
+// Other reports whether an endpoint is ready that no attempt beside t was made at.
+func (c *Conn) Other(t *Turn) bool {
+	endpoints := c.choice.Load().endpoints
+	if len(endpoints) < 2 {
+		return false
+	}
+	if t.party == nil {
+		return true
+	}
+	t.party.mu.Lock()
+	defer t.party.mu.Unlock()
+	return slices.ContainsFunc(endpoints, func(e *Endpoint) bool { return !slices.Contains(t.party.at, e) })
+}
+
+// Begun reports whether the last attempt had an endpoint.
+func (t *Turn) Begun() bool { return t.last != nil }
+
+// Elsewhere has the next attempt avoid the endpoint of the last one, while another
+// one is ready.
+func (t *Turn) Elsewhere() {
+	if t.last != nil {
+		t.tried = append(t.tried, t.last)
+	}
+}
