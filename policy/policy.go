@@ -162,5 +162,6 @@ type Outcome struct {
 	// Attempts is how often the backend was called, and RetryDenied why it was not once
 	// more, where retry would have: "budget", "pushback", "deadline", "buffer".
 	Attempts    int
+	Hedged      int // of the attempts, those beside another one
 	RetryDenied string
 }

@@ -78,7 +78,7 @@ func (c *call) record(err error, httpStatus int, r *proxy.Result) {
 		RequestBytes:     r.RequestBytes,
 		ResponseBytes:    r.ResponseBytes,
 	}
-	c.outcome.Attempts, c.outcome.RetryDenied = r.Tries.Attempts, r.Tries.Denied
+	c.outcome.Attempts, c.outcome.Hedged, c.outcome.RetryDenied = r.Tries.Attempts, r.Tries.Hedged, r.Tries.Denied
 	c.outcome.RequestBody, c.outcome.ResponseBody = c.size.sizes()
 	if err != nil {
 		st := status.Convert(err)

@@ -61,6 +61,9 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	if o.Attempts > 1 {
 		attrs = append(attrs, slog.Int("attempts", o.Attempts))
 	}
+	if o.Hedged > 0 {
+		attrs = append(attrs, slog.Int("hedged", o.Hedged))
+	}
 	if o.RetryDenied != "" {
 		attrs = append(attrs, slog.String("retry_denied", o.RetryDenied))
 	}

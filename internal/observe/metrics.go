@@ -34,6 +34,7 @@ type Metrics struct {
 	decisions     *prometheus.CounterVec
 	retries       *prometheus.CounterVec
 	retriesDenied *prometheus.CounterVec
+	hedges        *prometheus.CounterVec
 
 	reload    reloadMetrics
 	upstreams atomic.Pointer[iter.Seq2[string, Upstream]]
@@ -75,6 +76,9 @@ func NewMetrics(version string) *Metrics {
 	m.retriesDenied = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "transom_retries_denied_total", Help: "Calls that were not tried once more, by reason.",
 	}, []string{"rpc", "reason"})
+	m.hedges = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "transom_hedges_total", Help: "Attempts of calls that were made beside another one.",
+	}, []string{"rpc"})
 	m.reload = newReloadMetrics(m.registry)
 
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -82,7 +86,7 @@ func NewMetrics(version string) *Metrics {
 		ConstLabels: prometheus.Labels{"version": valid(version), "go": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions, m.retries, m.retriesDenied,
+	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions, m.retries, m.retriesDenied, m.hedges,
 		upstreamCollector{m}, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -179,7 +179,7 @@ func (c *call) end(o *policy.Outcome) {
 		m.up.Add(float64(o.RequestMessages))
 		m.down.Add(float64(o.ResponseMessages))
 	}
-	c.route.metrics.tried(o.Attempts, o.RetryDenied)
+	c.route.metrics.tried(o.Attempts, o.Hedged, o.RetryDenied)
 	c.decide()
 	if c.route.access != nil {
 		c.log(took, o)

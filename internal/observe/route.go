@@ -128,6 +128,7 @@ func (m *Metrics) Retain(keep []*RouteMetrics) {
 			m.decisions.DeletePartialMatch(labels)
 			m.retries.DeletePartialMatch(labels)
 			m.retriesDenied.DeletePartialMatch(labels)
+			m.hedges.DeletePartialMatch(labels)
 		}
 	}
 }
@@ -183,7 +184,7 @@ func (p *protocolMetrics) code(code codes.Code) *codeMetrics {
 }
 
 // tried counts the attempts of a call that took more than one, or was denied one.
-func (r *RouteMetrics) tried(attempts int, denied string) {
+func (r *RouteMetrics) tried(attempts, hedged int, denied string) {
 	if attempts <= 1 && denied == "" {
 		return
 	}
@@ -192,6 +193,9 @@ func (r *RouteMetrics) tried(attempts int, denied string) {
 	defer m.mu.Unlock()
 	if attempts > 1 {
 		child(r, m.retries, []string{r.key.rpc}).Add(float64(attempts - 1))
+	}
+	if hedged > 0 {
+		child(r, m.hedges, []string{r.key.rpc}).Add(float64(hedged))
 	}
 	if denied != "" {
 		child(r, m.retriesDenied, []string{r.key.rpc, denied}).Inc()

@@ -51,6 +51,7 @@ func compile(s *policy.Scope) policy.Part {
 	before := s.Noted()
 	r := read(s, rule)
 	level := levelOf(s, rule)
+	hedge(s, rule, level, r)
 	switch {
 	case s.Noted() > before, s.Suppresses("retry"):
 		return nil
@@ -90,9 +91,6 @@ func read(s *policy.Scope, rule *transomv1.Retry) *attempt.Retry {
 	}
 	r.PerTry = s.CheckDuration("retry.per_try_timeout", rule.GetPerTryTimeout())
 	pauses(s, rule, r)
-	if rule.GetHedgeAfter() != nil {
-		s.Refuse("retry.hedge_after", "retry.hedge_after: this version of Transom does not send a second attempt beside the first: remove it")
-	}
 	r.Codes = codesOf(s, rule)
 	return r
 }
@@ -192,8 +190,8 @@ func (p part) Summary() string {
 	for _, code := range p.retry.Codes {
 		names = append(names, rpccode.Name(code))
 	}
-	text := fmt.Sprintf("up to %d attempts on %s, as the method is %s; pauses %v to %v, at most %d %% of the backend's calls",
-		p.retry.Attempts, strings.Join(names, ", "), p.level, p.retry.InitialBackoff, p.retry.MaxBackoff, p.retry.BudgetPercent)
+	text := fmt.Sprintf("up to %d attempts on %s, as the method is %s%s; pauses %v to %v, at most %d %% of the backend's calls",
+		p.retry.Attempts, strings.Join(names, ", "), p.level, hedging(p.retry.Hedge), p.retry.InitialBackoff, p.retry.MaxBackoff, p.retry.BudgetPercent)
 	if p.retry.PerTry > 0 {
 		text += fmt.Sprintf("; %v each", p.retry.PerTry)
 	}

@@ -37,7 +37,7 @@ const (
 	noEffects  = descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 )
 
-// TestCompile: Traffic 59 to 61, 68 to 70, 75: what a policy means, and what is refused.
+// TestCompile: Traffic 59 to 61, 68 to 70, 75, 77, 78: what a policy means, and what is refused.
 func TestCompile(t *testing.T) {
 	for _, test := range []struct {
 		policy string
@@ -64,7 +64,19 @@ func TestCompile(t *testing.T) {
 		{`retry { codes: "OK" }`, idempotent, true, "!retry.codes[0]: another attempt cannot change OK"},
 		{`retry { codes: "ABORTED" codes: "ABORT" }`, idempotent, true, `!retry.codes[1]: found "ABORT", expected a gRPC code, ABORTED, `},
 		{`retry { idempotency_level: "IDEMPOTENCY" }`, idempotent, true, `!retry.idempotency_level: found "IDEMPOTENCY", expected IDEMPOTENT or NO_SIDE_EFFECTS; did you mean IDEMPOTENT?`},
-		{`retry { hedge_after { seconds: 1 } }`, noEffects, true, "!retry.hedge_after"},
+		{`retry { hedge_after { seconds: 1 } }`, noEffects, true,
+			"up to 2 attempts on UNAVAILABLE, as the method is NO_SIDE_EFFECTS; the next beside the last after 1s; pauses 25ms to 250ms, at most 20 % of the backend's calls"},
+		{`retry { hedge_percentile: 95 max_attempts: 4 }`, noEffects, true,
+			"up to 4 attempts on UNAVAILABLE, as the method is NO_SIDE_EFFECTS; the next beside the last after the time of 95 % of its calls; pauses 25ms to 250ms, at most 20 % of the backend's calls"},
+		{`retry { hedge_percentile: 99 hedge_after { nanos: 5000000 } }`, noEffects, true,
+			"up to 2 attempts on UNAVAILABLE, as the method is NO_SIDE_EFFECTS; the next beside the last after the time of 99 % of its calls, at least 5ms; pauses 25ms to 250ms, at most 20 % of the backend's calls"},
+		{`retry { hedge_after { seconds: 1 } }`, idempotent, true, "!retry.hedge_after: attempts side by side need a method without side effects, but p.Books/Get is IDEMPOTENT"},
+		{`retry { hedge_percentile: 95 }`, idempotent, true, "!retry.hedge_percentile: attempts side by side need a method without side effects"},
+		{`retry { hedge_after { seconds: 1 } }`, idempotent, false, "up to 3 attempts on UNAVAILABLE, as the method is IDEMPOTENT; pauses 25ms to 250ms, at most 20 % of the backend's calls"},
+		{`retry { hedge_after {} }`, noEffects, true, "!retry.hedge_after: found 0s"},
+		{`retry { hedge_percentile: 100 }`, noEffects, true, "!retry.hedge_percentile: found 100, expected 50 to 99"},
+		{`retry { hedge_percentile: 49 }`, noEffects, true, "!retry.hedge_percentile: found 49, expected 50 to 99"},
+		{`retry { hedge_percentile: 95 max_attempts: 1 }`, noEffects, true, ""},
 		{`retry { disabled: true }`, idempotent, true, ""},
 	} {
 		t.Run(test.policy, func(t *testing.T) {

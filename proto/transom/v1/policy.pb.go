@@ -1499,8 +1499,9 @@ type Retry struct {
 	// Treat the method as having this idempotency level, whatever its proto
 	// says: "NO_SIDE_EFFECTS" or "IDEMPOTENT".
 	IdempotencyLevel string `protobuf:"bytes,6,opt,name=idempotency_level,json=idempotencyLevel,proto3" json:"idempotency_level,omitempty"`
-	// Send a second attempt after this long without an answer (NO_SIDE_EFFECTS
-	// only).
+	// Make an attempt at another endpoint beside those under way after this long without
+	// an answer, up to `max_attempts` in all, which is 2 then by default. For methods that
+	// are NO_SIDE_EFFECTS and have one request.
 	HedgeAfter *durationpb.Duration `protobuf:"bytes,7,opt,name=hedge_after,json=hedgeAfter,proto3" json:"hedge_after,omitempty"`
 	// The share of the calls to the backend that may be retries, in percent, beside 10 a
 	// second. Default: 20.
@@ -1508,6 +1509,10 @@ type Retry struct {
 	// What is kept of a client's stream for another attempt, in bytes, up to 64 MiB.
 	// Default: 256 KiB.
 	BufferBytes uint64 `protobuf:"varint,9,opt,name=buffer_bytes,json=bufferBytes,proto3" json:"buffer_bytes,omitempty"`
+	// As hedge_after, after the time that so many percent of the method's calls took at
+	// most in the last minute, 50 to 99. None is made while these were fewer than 100.
+	// With hedge_after: not before that.
+	HedgePercentile uint32 `protobuf:"varint,10,opt,name=hedge_percentile,json=hedgePercentile,proto3" json:"hedge_percentile,omitempty"`
 	// Takes back what a wider place says of it; nothing stands beside it.
 	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1603,6 +1608,13 @@ func (x *Retry) GetBudgetPercent() uint32 {
 func (x *Retry) GetBufferBytes() uint64 {
 	if x != nil {
 		return x.BufferBytes
+	}
+	return 0
+}
+
+func (x *Retry) GetHedgePercentile() uint32 {
+	if x != nil {
+		return x.HedgePercentile
 	}
 	return 0
 }
@@ -2796,7 +2808,7 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x03max\x18\x01 \x01(\rR\x03max\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\rR\x05queue\x12>\n" +
 	"\rqueue_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fqueueTimeout\x12\x1a\n" +
-	"\bdisabled\x18d \x01(\bR\bdisabled\"\x80\x04\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabled\"\xab\x04\n" +
 	"\x05Retry\x12&\n" +
 	"\fmax_attempts\x18\x01 \x01(\rH\x00R\vmaxAttempts\x88\x01\x01\x12A\n" +
 	"\x0fper_try_timeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\rperTryTimeout\x12\x14\n" +
@@ -2808,7 +2820,9 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\vhedge_after\x18\a \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"hedgeAfter\x12*\n" +
 	"\x0ebudget_percent\x18\b \x01(\rH\x01R\rbudgetPercent\x88\x01\x01\x12!\n" +
-	"\fbuffer_bytes\x18\t \x01(\x04R\vbufferBytes\x12\x1a\n" +
+	"\fbuffer_bytes\x18\t \x01(\x04R\vbufferBytes\x12)\n" +
+	"\x10hedge_percentile\x18\n" +
+	" \x01(\rR\x0fhedgePercentile\x12\x1a\n" +
 	"\bdisabled\x18d \x01(\bR\bdisabledB\x0f\n" +
 	"\r_max_attemptsB\x11\n" +
 	"\x0f_budget_percent\"Y\n" +
