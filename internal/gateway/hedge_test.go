@@ -65,9 +65,9 @@ func startHedged(t *testing.T) (address string) {
 	return l.Addr().String()
 }
 
-// TestHedge: Traffic 77, 81: a call that its first server does not answer is answered by
+// TestHedgedCalls: Traffic 77, 81: a call that its first server does not answer is answered by
 // another one; the log and the metrics say so.
-func TestHedge(t *testing.T) {
+func TestHedgedCalls(t *testing.T) {
 	r := manual.NewBuilderWithScheme("hedged")
 	r.InitialState(resolver.State{Addresses: []resolver.Address{{Addr: startHedged(t)}, {Addr: startHedged(t)}}})
 	resolver.Register(r)
