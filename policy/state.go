@@ -29,6 +29,9 @@ type StateOptions struct {
 	// could not be read, "" for nothing to say. Nil: nobody is told. It may be called from
 	// several goroutines at once.
 	Report func(what, why string)
+	// ReportNever is told instead of Report why something could not be read that never
+	// was read before, so that nothing of it is in use.
+	ReportNever func(what, why string)
 }
 
 // State is what outlives a reload: buckets, keys, sessions, connections to

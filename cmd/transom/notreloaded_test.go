@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -171,6 +172,48 @@ func TestKeysNotReloaded(t *testing.T) {
 	poll.Until(t, "the keys to be read again", func() bool {
 		return !strings.Contains(body(t, r.admin+"/readyz?verbose"), "not reloaded") && !strings.Contains(body(t, r.admin+"/metrics"), "transom_not_reloaded{")
 	})
+}
+
+// TestKeysNeverRead: of keys that could not be read since the start it is not said that
+// they were not read again, and not that they are in effect again once they are there
+// (Semantics 322).
+func TestKeysNeverRead(t *testing.T) {
+	var mended atomic.Bool
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !mended.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		_, _ = io.WriteString(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`)
+	}))
+	t.Cleanup(issuer.Close)
+	dir := t.TempDir()
+	withTLS(t, dir, `[{ address: "127.0.0.1:0" }]`)
+	path := filepath.Join(dir, "transom.yaml")
+	add(t, path, "defaults: { auth: { jwt: {} } }\nauth: { jwt: [{ issuer: them, audience: a, refresh: 1s, jwks_url: \""+issuer.URL+"\" }] }\n")
+	in := input{config: path}
+	r := startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {
+		return serve(ctx, in.load, s, started)
+	})
+	told := regexp.MustCompile(`(?m)^never read: keys of them: the keys of a token issuer cannot be read since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ; ` +
+		`there are none yet, so its tokens cannot be checked and are refused: the server answers 502 Bad Gateway, expected 200$`)
+	poll.Until(t, "the failure to be told of", func() bool { return told.MatchString(body(t, r.admin+"/readyz?verbose")) })
+	mended.Store(true)
+	poll.Until(t, "the keys to be read", func() bool { return !strings.Contains(body(t, r.admin+"/readyz?verbose"), "keys of them") })
+	if log := r.log.String(); strings.Contains(log, "not reloaded") || !strings.Contains(log, "never read: the keys of a token issuer") ||
+		!strings.Contains(log, `"in effect now","setting":"keys of them"`) {
+		t.Errorf("the log: %s", log)
+	}
+}
+
+// add adds to what a file holds.
+func add(t *testing.T, path, text string) {
+	t.Helper()
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, string(before)+text)
 }
 
 // TestCheckReadsCertificates: check finds what serve would, and what its clients would

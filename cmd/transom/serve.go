@@ -50,7 +50,7 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 		return problem(err)
 	}
 	not := server.NewNotReloaded(telemetry)
-	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, NotReloaded: not.Set})
+	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, NotReloaded: not.Set, NeverRead: not.SetNeverRead})
 	g.AwaitServers()
 	defer g.Close()
 	reloads := newReloads(g, telemetry.Log)

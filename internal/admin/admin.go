@@ -43,7 +43,7 @@ type Status struct {
 	// what it had to leave out.
 	Problems []Problem
 	// NotReloaded is what has changed and takes effect at the next start alone, or could
-	// not be used, one text each.
+	// not be used, one text each that says which: "not reloaded: …", "never read: …".
 	NotReloaded []string
 	// Stores are those that could not be used when they were asked last, each as
 	// "name: why".

@@ -47,7 +47,7 @@ func (s Status) String() string {
 		b.WriteString("  " + line(p.String()) + "\n")
 	}
 	for _, text := range s.NotReloaded {
-		b.WriteString("not reloaded: " + line(text) + "\n")
+		b.WriteString(line(text) + "\n")
 	}
 	for _, text := range s.Stores {
 		b.WriteString(line(text) + "\n")

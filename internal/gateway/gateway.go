@@ -46,6 +46,9 @@ type Options struct {
 	// now have it, and with "" that it is again. Nil: nobody is told. It may be called
 	// from several goroutines at once.
 	NotReloaded func(what, why string)
+	// NeverRead is told instead of NotReloaded why something that never was read cannot
+	// be, so that there is nothing that could be in effect until then.
+	NeverRead func(what, why string)
 }
 
 // Gateway is an http.Handler that serves the latest good Snapshot.
@@ -88,7 +91,7 @@ func New(o Options) *Gateway {
 		errors:  transcoder.NewErrorWriter(linkedPlans()),
 		grace:   graceOfVanished,
 	}
-	g.state = policy.NewState(policy.StateOptions{Log: o.Telemetry.Log, Offline: o.Offline, Report: g.notReloaded})
+	g.state = policy.NewState(policy.StateOptions{Log: o.Telemetry.Log, Offline: o.Offline, Report: g.notReloaded, ReportNever: o.NeverRead})
 	g.sources.metadata = o.Metadata
 	g.ending, g.end = context.WithCancelCause(context.Background())
 	g.draining, g.drain = context.WithCancel(g.ending)

@@ -20,30 +20,53 @@ type NotReloaded struct {
 	metrics *observe.Metrics
 
 	mu  sync.Mutex
-	why map[string]string // by what
+	why map[string]outdated // by what
+}
+
+// outdated is why something is not in effect as it should be.
+type outdated struct {
+	why   string
+	never bool // nothing of it ever was
+}
+
+// head says in two words what is the matter.
+func (o outdated) head() string {
+	if o.never {
+		return "never read"
+	}
+	return "not reloaded"
 }
 
 // NewNotReloaded tells by the log and the metrics of a telemetry.
 func NewNotReloaded(t *observe.Telemetry) *NotReloaded {
-	return &NotReloaded{log: t.Log, metrics: t.Metrics, why: map[string]string{}}
+	return &NotReloaded{log: t.Log, metrics: t.Metrics, why: map[string]outdated{}}
 }
 
 // Set says why something was not taken over; "" for what is in effect.
-func (n *NotReloaded) Set(what, why string) {
+func (n *NotReloaded) Set(what, why string) { n.set(what, outdated{why: why}) }
+
+// SetNeverRead says why something that never was in effect cannot be read.
+func (n *NotReloaded) SetNeverRead(what, why string) { n.set(what, outdated{why, true}) }
+
+func (n *NotReloaded) set(what string, now outdated) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	before := n.why[what]
-	if why == before {
+	if now == before {
 		return
 	}
-	n.metrics.NotReloaded(what, why != "")
-	if why == "" {
+	n.metrics.NotReloaded(what, now.why != "")
+	if now.why == "" {
 		delete(n.why, what)
+		if before.never {
+			n.log.Info("in effect now", "setting", what)
+			return
+		}
 		n.log.Info("in effect again", "setting", what)
 		return
 	}
-	n.why[what] = why
-	n.log.Warn("not reloaded: "+why, "setting", what)
+	n.why[what] = now
+	n.log.Warn(now.head()+": "+now.why, "setting", what)
 }
 
 // list is everything of the kind, one text each.
@@ -52,7 +75,7 @@ func (n *NotReloaded) list() []string {
 	defer n.mu.Unlock()
 	var all []string
 	for _, what := range slices.Sorted(maps.Keys(n.why)) {
-		all = append(all, what+": "+n.why[what])
+		all = append(all, n.why[what].head()+": "+what+": "+n.why[what].why)
 	}
 	return all
 }

@@ -83,7 +83,7 @@ func Start(t testing.TB, o Options) *Gateway {
 		t.Fatal(err)
 	}
 	not := server.NewNotReloaded(g.Telemetry)
-	g.Gateway = gateway.New(gateway.Options{Load: g.load, Telemetry: g.Telemetry, Version: "test", NotReloaded: not.Set})
+	g.Gateway = gateway.New(gateway.Options{Load: g.load, Telemetry: g.Telemetry, Version: "test", NotReloaded: not.Set, NeverRead: not.SetNeverRead})
 	if _, err := g.Reload(t.Context()); err != nil {
 		g.Close()
 		t.Fatalf("loading the gateway:\n%v", err)

@@ -48,10 +48,13 @@ type Source struct {
 	every     time.Duration
 	log       *slog.Logger
 	report    func(what, why string) // nil for nobody; why is "" where all is well
-	now       func() time.Time
+	// reportNever is told instead while there are no keys at all; nil for nobody.
+	reportNever func(what, why string)
+	now         func() time.Time
 
 	current atomic.Pointer[Set]
-	last    []byte // what current was made of; the loop's own
+	last    []byte    // what current was made of; the loop's own
+	failing time.Time // since when there are no keys because they cannot be read; as above
 	ask     chan struct{}
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -86,7 +89,7 @@ func OpenFile(g *policy.Generation, name string) (*Source, error) {
 	}
 	return policy.Lease(g, keySourceKey{"file", name, keyFileRefresh}, func() (*Source, error) {
 		s := &Source{name: name, read: read, symmetric: true, every: keyFileRefresh, last: data,
-			log: g.State.Log, report: g.State.Report, now: g.State.Now}
+			log: g.State.Log, report: g.State.Report, reportNever: g.State.ReportNever, now: g.State.Now}
 		s.current.Store(set)
 		return startKeySource(s, g.State.Offline), nil
 	})
@@ -100,7 +103,7 @@ func OpenURL(g *policy.Generation, name, address string, every time.Duration) (*
 			client = newClient()
 		}
 		return startKeySource(&Source{name: name, read: fetch(client, address), every: every,
-			log: g.State.Log, report: g.State.Report, now: g.State.Now}, g.State.Offline), nil
+			log: g.State.Log, report: g.State.Report, reportNever: g.State.ReportNever, now: g.State.Now}, g.State.Offline), nil
 	})
 }
 
@@ -186,6 +189,7 @@ func (s *Source) readOnce(ctx context.Context) bool {
 // tell says how the last read ended.
 func (s *Source) tell(err error) {
 	why := ""
+	report := s.report
 	if err != nil {
 		until := "the last good ones stay in use"
 		if s.current.Load() == nil {
@@ -193,10 +197,17 @@ func (s *Source) tell(err error) {
 		}
 		why = "the keys of a token issuer cannot be read; " + until
 		s.log.Warn(why, "keys", s.name, "error", err)
+		if s.current.Load() == nil {
+			report = s.reportNever
+			if s.failing.IsZero() {
+				s.failing = s.now()
+			}
+			why = "the keys of a token issuer cannot be read since " + s.failing.UTC().Format(time.RFC3339) + "; " + until
+		}
 		why += ": " + err.Error()
 	}
-	if s.report != nil {
-		s.report("keys of "+s.name, why)
+	if report != nil {
+		report("keys of "+s.name, why)
 	}
 }
 

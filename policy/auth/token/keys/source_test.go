@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -53,19 +54,35 @@ func TestKeysThatCameMeanwhile(t *testing.T) {
 func TestLogOfKeysThatCannotBeRead(t *testing.T) {
 	var log bytes.Buffer
 	var reported string
+	start := time.Now()
+	now := start
 	s := &Source{
-		name: "them", report: func(what, why string) { reported = what + ": " + why }, log: slog.New(slog.NewTextHandler(&log, nil)), attempt: make(chan struct{}),
+		name: "them", report: func(what, why string) { reported = "not reloaded: " + what + ": " + why },
+		reportNever: func(what, why string) { reported = "never read: " + what + ": " + why },
+		now:         func() time.Time { now = now.Add(time.Hour); return now }, log: slog.New(slog.NewTextHandler(&log, nil)), attempt: make(chan struct{}),
 		read: func(context.Context) ([]byte, error) { return nil, errors.New("refused") },
 	}
-	for _, want := range []string{"there are none yet, so its tokens cannot be checked and are refused", "the last good ones stay in use"} {
+	since := " since " + start.Add(time.Hour).UTC().Format(time.RFC3339)
+	const none, some = "there are none yet, so its tokens cannot be checked and are refused", "the last good ones stay in use"
+	for _, test := range []struct {
+		head, since, want string
+		readBefore        bool
+	}{
+		{"never read", since, none, false},
+		{"never read", since, none, false}, // an hour later
+		{"not reloaded", "", some, true},
+	} {
+		want := test.want
+		if test.readBefore {
+			s.current.Store(&Set{})
+		}
 		log.Reset()
 		if s.readOnce(t.Context()) || !strings.Contains(log.String(), want) || !strings.Contains(log.String(), "keys=them error=refused") {
 			t.Errorf("the log says %q, expected %q", log.String(), want)
 		}
-		if !strings.HasPrefix(reported, "keys of them: the keys of a token issuer cannot be read; "+want) || !strings.HasSuffix(reported, ": refused") {
-			t.Errorf("reported: %q", reported)
+		if reported != test.head+": keys of them: the keys of a token issuer cannot be read"+test.since+"; "+want+": refused" {
+			t.Errorf("Semantics 322: reported: %q", reported)
 		}
-		s.current.Store(&Set{})
 	}
 }
 
