@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
@@ -25,6 +27,10 @@ type reloads struct {
 
 	paths []string       // those that are watched
 	files *watch.Watcher // nil while none is
+
+	// abandoned: something still goes on with what is above and with the gateway, and
+	// nobody waits for it. It belongs to the caller of start and await, not to that.
+	abandoned bool
 }
 
 func newReloads(g *gateway.Gateway, log *slog.Logger) *reloads {
@@ -53,7 +59,17 @@ func (r *reloads) watch(paths []string) {
 	}
 }
 
-// close ends the watch over files.
+// end ends the watch over files, then what uses the gateway by end. Nothing is touched that a
+// reload may still use which has been given up.
+func (r *reloads) end(end func()) {
+	if r.abandoned {
+		r.log.Warn("files are still being read that do not come; the process ends without them")
+		return
+	}
+	r.close()
+	end()
+}
+
 func (r *reloads) close() {
 	if r.files != nil {
 		_ = r.files.Close() // the process goes on or ends; there is nothing to do about it
@@ -61,7 +77,42 @@ func (r *reloads) close() {
 	}
 }
 
-// start reloads whenever one is wanted. stop waits for the last one.
+// endPatience is how long the end of the process waits for files that are being read:
+// their file system may be stalled.
+const endPatience = 2 * time.Second
+
+// errAbandoned is the error of awaitFiles where it has left something behind.
+var errAbandoned = errors.New("the process is to end, and files that it starts from do not come: is a file system stalled?")
+
+// awaitFiles returns what f does, which reads files. When ctx ends, and f does not soon after,
+// f is left behind.
+func awaitFiles(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(endPatience)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return errAbandoned
+	}
+}
+
+// await is awaitFiles for what uses the gateway or r.
+func (r *reloads) await(ctx context.Context, f func() error) error {
+	err := awaitFiles(ctx, f)
+	r.abandoned = errors.Is(err, errAbandoned)
+	return err
+}
+
+// start reloads whenever one is wanted. stop waits for the last one, but not for files
+// that do not come.
 func (r *reloads) start(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	hup := make(chan os.Signal, 1)
@@ -74,7 +125,10 @@ func (r *reloads) start(ctx context.Context) (stop func()) {
 	return func() {
 		signal.Stop(hup)
 		cancel()
-		<-done
+		_ = r.await(ctx, func() error { // that it gave up is what end asks for
+			<-done
+			return nil
+		})
 	}
 }
 
@@ -89,6 +143,9 @@ func (r *reloads) run(ctx context.Context, hup <-chan os.Signal) {
 			_, _ = r.gateway.Reload(ctx) // which logs what is wrong
 		case <-r.wanted:
 			_, _ = r.gateway.Follow(ctx) // as above
+		}
+		if ctx.Err() != nil {
+			return
 		}
 		if r.reloaded != nil {
 			r.reloaded(r.gateway.Config())

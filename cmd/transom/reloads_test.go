@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/server"
@@ -158,4 +159,64 @@ func TestReloadByAdmin(t *testing.T) {
 	}
 	replace(t, filepath.Join(dir, "p.proto"), moreProto)
 	reload(http.StatusOK, `"generation": `)
+}
+
+// stallingServe runs serve with a configuration whose stalling reading, counted from 1,
+// does not come before the end of the test, which it signals.
+func stallingServe(t *testing.T, dir string, at int32) (end context.CancelFunc, ended <-chan error, stalled <-chan struct{}, log *locked) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	in := input{folders: []string{dir}, upstream: "localhost:1", listen: "127.0.0.1:0", admin: config.NoAdmin}
+	var count atomic.Int32
+	here, goOn, left := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	load := func() (*config.File, error) {
+		if count.Add(1) == at {
+			close(here)
+			<-goOn
+			defer close(left)
+		}
+		return in.load()
+	}
+	log = &locked{}
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, load, streams{out: log, err: log}, nil) }()
+	t.Cleanup(func() {
+		cancel()
+		close(goOn) // what goes on by itself must not be in the way of anybody
+		<-left
+	})
+	return cancel, done, here, log
+}
+
+// TestEndDuringStalledReading: files that do not come hold up neither the end of a process
+// that serves nor that of one that starts, and what was left behind touches nothing that
+// was given back (Semantics 322).
+func TestEndDuringStalledReading(t *testing.T) {
+	for name, at := range map[string]int32{"before there is a gateway": 1, "at the first load": 2, "at a reload": 3} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"p.proto": goodProto})
+			end, ended, stalled, log := stallingServe(t, dir, at)
+			if at == 3 {
+				poll.Until(t, "a gateway that listens", func() bool { return strings.Contains(log.String(), `"msg":"listening"`) })
+				replace(t, filepath.Join(dir, "p.proto"), moreProto)
+			}
+			select {
+			case <-stalled:
+			case err := <-ended:
+				t.Fatal(err, log)
+			}
+			end()
+			select {
+			case err := <-ended:
+				if at == 3 && (err != nil || !strings.Contains(log.String(), "files are still being read that do not come")) {
+					t.Error(err, log)
+				}
+				if at < 3 && (err == nil || !strings.Contains(err.Error(), "is a file system stalled?")) {
+					t.Error(err)
+				}
+			case <-time.After(processPatience):
+				t.Fatal("it does not end", log)
+			}
+		})
+	}
 }

@@ -41,22 +41,26 @@ func newServe(s streams) *cobra.Command {
 // serve runs a gateway until ctx ends. started, if not nil, is told where it
 // listens once it does.
 func serve(ctx context.Context, load func() (*config.File, error), s streams, started func(*server.Server)) error {
-	file, err := load()
-	if err != nil {
-		return problem(allWrong(ctx, load, err))
-	}
-	telemetry, err := observe.Setup(file.Config.GetTelemetry(), version, s.err)
+	var file *config.File
+	var telemetry *observe.Telemetry
+	err := awaitFiles(ctx, func() (err error) {
+		file, telemetry, err = configured(ctx, load, s)
+		return err
+	})
 	if err != nil {
 		return problem(err)
 	}
 	not := server.NewNotReloaded(telemetry)
 	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, NotReloaded: not.Set, NeverRead: not.SetNeverRead})
 	g.AwaitServers()
-	defer g.Close()
 	reloads := newReloads(g, telemetry.Log)
-	defer reloads.close()
-	reloads.watch(gateway.Inputs(file)) // before they are read: no change falls between
-	if _, err := g.Reload(ctx); err != nil {
+	defer reloads.end(g.Close)
+	err = reloads.await(ctx, func() error {
+		reloads.watch(gateway.Inputs(file)) // before they are read: no change falls between
+		_, err := g.Reload(ctx)
+		return err
+	})
+	if err != nil {
 		return problem(err)
 	}
 	runtime.GC() // what compiling took is not live any more
@@ -64,9 +68,13 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	if limit := heap.Limit(os.DirFS("/")); limit > 0 {
 		telemetry.Log.Info("memory limit from the cgroup", "bytes", limit)
 	}
-	running, err := server.Listen(server.Options{
-		File: file, Gateway: g, Telemetry: telemetry, NotReloaded: not, Version: version,
-		Where: func(path string) string { return where(file, path) },
+	var running *server.Server
+	err = reloads.await(ctx, func() (err error) {
+		running, err = server.Listen(server.Options{
+			File: file, Gateway: g, Telemetry: telemetry, NotReloaded: not, Version: version,
+			Where: func(path string) string { return where(file, path) },
+		})
+		return err
 	})
 	if err != nil {
 		return problem(err)
@@ -88,6 +96,16 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), file.Config.GetShutdownTimeout().AsDuration())
 	defer cancel()
 	return errors.Join(err, running.Shutdown(shutdown), telemetry.Shutdown(shutdown))
+}
+
+// configured reads the configuration, and begins to log as it says.
+func configured(ctx context.Context, load func() (*config.File, error), s streams) (*config.File, *observe.Telemetry, error) {
+	file, err := load()
+	if err != nil {
+		return nil, nil, allWrong(ctx, load, err)
+	}
+	telemetry, err := observe.Setup(file.Config.GetTelemetry(), version, s.err)
+	return file, telemetry, err
 }
 
 // allWrong adds to what is wrong with the configuration what is wrong with the

@@ -84,7 +84,7 @@ var rules = map[string]rule{
 	"internal/observe":       {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
 
 	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head"}), never: commands, reason: "the assembly knows the parts, not who starts it"},
-	"internal/watch":           {ours: []string{"internal/gateway"}, reason: "it says that something changed, not what to do"},
+	"internal/watch":           {ours: []string{"internal/gateway", "internal/regularfile"}, reason: "it says that something changed, not what to do"},
 	"internal/server":          {ours: slices.Concat(base, []string{"internal/config", "internal/observe", "internal/gateway", "internal/admin", "internal/http1head", "internal/tlsfiles", "internal/server/...", "proxy", "transcoder"}), never: slices.Concat(commands, yamls), reason: "tests drive the server that production runs, so it knows no flags, no words of the command and no signals"},
 	"internal/server/coalesce": {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
 	"internal/admin":           {reason: "the operator's server knows the gateway by its own interface, and is tested without one"},

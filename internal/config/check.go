@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/nearest"
+	"github.com/transom-gateway/transom/internal/regularfile"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -171,7 +171,7 @@ func (c *checker) there(path, name, kind string, is func(fs.FileInfo) bool, othe
 		return
 	}
 	resolved := c.file.Resolve(name)
-	switch info, err := os.Stat(resolved); {
+	switch info, err := regularfile.Stat(resolved); {
 	case errors.Is(err, fs.ErrNotExist):
 		c.fail(path, "%s: there is no such %s", resolved, kind)
 	case err != nil:

@@ -2,10 +2,10 @@ package gateway
 
 import (
 	"context"
-	"os"
 	"slices"
 
 	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/regularfile"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -53,6 +53,6 @@ func looksThere(file *config.File, source *transomv1.SchemaSource) bool {
 	if path == "" {
 		return false
 	}
-	info, err := os.Stat(inDirectory(file.Directory, path))
+	info, err := regularfile.Stat(inDirectory(file.Directory, path))
 	return err == nil && info.IsDir() == folder
 }

@@ -1,12 +1,13 @@
 // Package regularfile reads files that others name and others write: what is no
 // regular file is refused before it is opened for good, so that nobody waits for the
-// writer of a pipe, and what is larger than a limit before it is in memory. It knows
-// nothing of what the files hold.
+// writer of a pipe, and what is larger than a limit before it is in memory. Nobody waits
+// for ever for a file system that does not answer. It knows nothing of what the files hold.
 //
 //	data, err := regularfile.Read("cert.pem", 1<<20)
 package regularfile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,15 @@ var ErrTooLarge = errors.New("is larger than it may be")
 // Read returns what a file holds, limit bytes at most. A folder is syscall.EISDIR. An
 // error names the file, but for one of ReadAll.
 func Read(name string, limit int64) ([]byte, error) {
+	return ReadContext(context.Background(), name, limit)
+}
+
+// ReadContext is Read until ctx ends.
+func ReadContext(ctx context.Context, name string, limit int64) ([]byte, error) {
+	return await(ctx, files, "read", name, func(p *progress) ([]byte, error) { return read(p, name, limit) })
+}
+
+func read(p *progress, name string, limit int64) ([]byte, error) {
 	// Before it is opened: that may already do something to a device.
 	info, err := os.Stat(name)
 	if err != nil {
@@ -47,11 +57,23 @@ func Read(name string, limit int64) ([]byte, error) {
 	if info.Size() > limit {
 		return nil, tooLarge(name, limit)
 	}
-	data, err := ReadAll(file, limit)
+	data, err := ReadAll(counted{file, p}, limit)
 	if errors.Is(err, ErrTooLarge) {
 		err = tooLarge(name, limit)
 	}
 	return data, err
+}
+
+// counted is a reader that tells how far it has come.
+type counted struct {
+	io.Reader
+	progress *progress
+}
+
+func (c counted) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.progress.Add(int64(n))
+	return n, err
 }
 
 // unopened says of an error that it came of opening the file, as readers expect.

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -17,7 +18,7 @@ func (d directories) read(ctx context.Context) *folderReader {
 	r := &folderReader{files: make(map[string]int)}
 	roots := make(map[string]string, len(d)) // real path → as the user typed it
 	for _, root := range d {
-		if actual, err := filepath.EvalSymlinks(root); err == nil {
+		if actual, err := regularfile.EvalSymlinks(root); err == nil {
 			if actual, err = filepath.Abs(actual); err == nil {
 				if _, again := roots[actual]; again {
 					continue
@@ -63,7 +64,7 @@ func (r *folderReader) folder(ctx context.Context, rel string, above []string) {
 		return
 	}
 	name := filepath.Join(r.root, filepath.FromSlash(rel))
-	actual, err := filepath.EvalSymlinks(name)
+	actual, err := regularfile.EvalSymlinks(name)
 	if err != nil {
 		r.cannotLook(rel, err)
 		return
@@ -75,7 +76,7 @@ func (r *folderReader) folder(ctx context.Context, rel string, above []string) {
 		r.within = rel
 		defer func() { r.within = "" }()
 	}
-	entries, err := os.ReadDir(name)
+	entries, err := regularfile.ReadDir(name)
 	if err != nil {
 		r.cannotLook(rel, err)
 		return
@@ -98,8 +99,10 @@ func (r *folderReader) entry(ctx context.Context, rel string, entry os.DirEntry,
 	if !isProto && entry.Type().IsRegular() {
 		return
 	}
-	info, err := os.Stat(filepath.Join(r.root, filepath.FromSlash(rel)))
+	info, err := regularfile.Stat(filepath.Join(r.root, filepath.FromSlash(rel)))
 	switch {
+	case errors.Is(err, regularfile.ErrStalled):
+		r.stop(rel, "cannot be read: %v", cause(err))
 	case err != nil && isProto:
 		r.cannotRead(rel, "cannot be read: %v", cause(err))
 	case err != nil: // a dead link to something that is no .proto file
@@ -108,7 +111,7 @@ func (r *folderReader) entry(ctx context.Context, rel string, entry os.DirEntry,
 	case isProto && !info.Mode().IsRegular():
 		r.cannotRead(rel, "is no regular file")
 	case isProto:
-		r.file(rel, info.Size())
+		r.file(ctx, rel, info.Size())
 	}
 }
 
@@ -120,7 +123,7 @@ func (r *folderReader) isRoot(actual string) bool {
 }
 
 // file reads one .proto file.
-func (r *folderReader) file(rel string, size int64) {
+func (r *folderReader) file(ctx context.Context, rel string, size int64) {
 	switch {
 	case size > maxFileBytes:
 		r.cannotRead(rel, "is %d bytes long; a .proto file may have %d", size, maxFileBytes)
@@ -138,7 +141,11 @@ func (r *folderReader) file(rel string, size int64) {
 		r.add(rel, name, forward(strings.TrimPrefix(rel, r.within+"/")))
 		return
 	}
-	text, err := regularfile.Read(name, maxFileBytes)
+	text, err := regularfile.ReadContext(ctx, name, maxFileBytes)
+	if errors.Is(err, regularfile.ErrStalled) {
+		r.stop(rel, "cannot be read: %v", cause(err))
+		return
+	}
 	if err != nil {
 		r.cannotRead(rel, "cannot be read: %v", cause(err))
 		return
@@ -194,6 +201,10 @@ func (r *folderReader) markUnread(rel string) {
 
 // cannotLook is a problem of a whole folder.
 func (r *folderReader) cannotLook(rel string, err error) {
+	if errors.Is(err, regularfile.ErrStalled) {
+		r.stop(rel, "cannot be read: %v", cause(err)) // nor can what else is there
+		return
+	}
 	r.problem(rel, "cannot be read: %v", cause(err))
 	r.blind = true
 }

@@ -1,14 +1,15 @@
 package schema
 
 import (
+	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/transom-gateway/transom/internal/nearest"
+	"github.com/transom-gateway/transom/internal/regularfile"
 )
 
 // missingImports are the imports that are nowhere: one problem each, however many
@@ -171,8 +172,13 @@ func folderNearby(path string, texts []sourceText) string {
 	if !filepath.IsLocal(path) {
 		return ""
 	}
+	stalled := false
 	has := func(folder string) bool {
-		info, err := os.Stat(filepath.Join(folder, filepath.FromSlash(path)))
+		if stalled {
+			return false
+		}
+		info, err := regularfile.Stat(filepath.Join(folder, filepath.FromSlash(path)))
+		stalled = errors.Is(err, regularfile.ErrStalled)
 		return err == nil && info.Mode().IsRegular()
 	}
 	for _, root := range rootsOf(texts) {
@@ -185,7 +191,7 @@ func folderNearby(path string, texts []sourceText) string {
 			if folder = above; has(folder) {
 				return folder
 			}
-			entries, err := os.ReadDir(folder)
+			entries, err := regularfile.ReadDir(folder)
 			if err != nil {
 				break
 			}

@@ -32,7 +32,7 @@ func (s descriptorSet) Name() string { return s.path }
 // Load implements [Source]. One bad file in the set costs itself and what cannot
 // be without it; the problems name all of them.
 func (s descriptorSet) Load(ctx context.Context) (*Registry, Problems) {
-	data, err := regularfile.Read(s.path, maxSourceBytes)
+	data, err := regularfile.ReadContext(ctx, s.path, maxSourceBytes)
 	if err != nil {
 		return nil, s.problem("cannot be read: %s", cause(err))
 	}

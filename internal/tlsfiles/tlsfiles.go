@@ -219,7 +219,11 @@ func (k *Kept[T]) why() string {
 func (k *Kept[T]) stat() []fs.FileInfo {
 	all := make([]fs.FileInfo, len(k.names))
 	for i, name := range k.names {
-		if info, err := os.Stat(name); err == nil {
+		info, err := regularfile.Stat(name)
+		if errors.Is(err, regularfile.ErrStalled) {
+			break // reading will say so
+		}
+		if err == nil {
 			all[i] = info
 		}
 	}

@@ -26,11 +26,13 @@ type Watcher struct {
 	timing   timing
 	onChange func()
 
+	look   func(paths []string, listen func(folder string) bool) picture
 	events *fsnotify.Watcher // nil where the system gives none
 	last   picture
 	stop   chan struct{}
 	once   sync.Once
 	done   chan struct{}
+	closed error // of giving back the events, once done is closed
 }
 
 // timing is how long a Watcher waits.
@@ -61,7 +63,7 @@ func New(paths []string, onChange func()) (*Watcher, error) {
 
 // newWatcher starts a Watcher, which owns events from then on.
 func newWatcher(paths []string, events *fsnotify.Watcher, t timing, onChange func()) (*Watcher, error) {
-	w := &Watcher{events: events, timing: t, onChange: onChange, stop: make(chan struct{}), done: make(chan struct{})}
+	w := &Watcher{look: look, events: events, timing: t, onChange: onChange, stop: make(chan struct{}), done: make(chan struct{})}
 	for _, p := range paths {
 		p, err := filepath.Abs(p)
 		if err != nil {
@@ -74,14 +76,28 @@ func newWatcher(paths []string, events *fsnotify.Watcher, t timing, onChange fun
 	return w, nil
 }
 
+// patience is how long Close waits for a look at files.
+const patience = time.Second
+
+// errLooking is the error of Close where a file system does not answer.
+var errLooking = errors.New("a file system does not answer; what waits for it is left behind")
+
 // Close ends the watch. It waits for a call of onChange to return, so it must
-// not be called from there. The error is the system's on giving back its events.
+// not be called from there, but not for long for a file system that does not answer:
+// then onChange may still be called once. The error is the system's on giving back its
+// events.
 func (w *Watcher) Close() error {
 	var err error
 	w.once.Do(func() {
 		close(w.stop)
-		<-w.done
-		err = w.closeEvents()
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case <-w.done:
+			err = w.closed
+		case <-timer.C:
+			err = errLooking
+		}
 	})
 	return err
 }
@@ -96,7 +112,10 @@ func (w *Watcher) closeEvents() error {
 // run waits for events and looks when a burst of them is over, or none came for
 // long.
 func (w *Watcher) run() {
-	defer close(w.done)
+	defer func() {
+		w.closed = w.closeEvents()
+		close(w.done)
+	}()
 	var events chan fsnotify.Event
 	var lost chan error
 	if w.events != nil {
@@ -140,11 +159,16 @@ func (w *Watcher) pause() time.Duration {
 	return w.timing.look
 }
 
-// changed looks, and compares with the last look.
+// changed looks, and compares with the last look. What a file system holds that did not
+// answer counts as changed once it does: who read it meanwhile has failed.
 func (w *Watcher) changed() bool {
-	before := w.last
-	w.last = look(w.paths, w.listen)
-	return !w.last.equal(before)
+	before, now := w.last, w.look(w.paths, w.listen)
+	if now.stalled {
+		w.last.stalled, w.last.deaf = true, true // look again soon
+		return false
+	}
+	w.last = now
+	return before.stalled || !now.equal(before)
 }
 
 // listen asks for the events of a folder; asking again does no harm.

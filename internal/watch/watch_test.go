@@ -1,9 +1,11 @@
 package watch
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -303,4 +305,69 @@ func TestPassing(t *testing.T) {
 			t.Errorf("passing(%q) = %v", name, !want)
 		}
 	}
+}
+
+// stallable is a Watcher whose looks can be had stall.
+func stallable(t *testing.T, seen func(picture) picture) (*Watcher, <-chan struct{}) {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir+"/a.yaml", "1")
+	changes := make(chan struct{}, 100)
+	w := &Watcher{
+		paths: []string{dir}, timing: timing{quiet: time.Millisecond, longest: time.Millisecond, look: time.Millisecond, poll: time.Millisecond},
+		look: func(paths []string, listen func(string) bool) picture { return seen(look(paths, listen)) },
+		stop: make(chan struct{}), done: make(chan struct{}), onChange: func() { changes <- struct{}{} },
+	}
+	w.changed()
+	go w.run()
+	return w, changes
+}
+
+// TestStalledFiles: what a file system holds that does not answer has not changed, and has
+// once it answers, for what read it meanwhile has failed (Semantics 322).
+func TestStalledFiles(t *testing.T) {
+	var stalled atomic.Bool
+	looks := make(chan struct{})
+	w, changes := stallable(t, func(p picture) picture {
+		select {
+		case looks <- struct{}{}:
+		default:
+		}
+		if stalled.Load() {
+			return picture{stalled: true}
+		}
+		return p
+	})
+	stalled.Store(true)
+	for range 3 {
+		<-looks // one that had begun, and two without an answer
+	}
+	select {
+	case <-changes:
+		t.Error("a file system that does not answer is a change")
+	default:
+	}
+	stalled.Store(false)
+	wait(t, changes)
+	must(t, w.Close())
+}
+
+// TestCloseDuringStalledLook: a look that does not end holds up nobody who closes.
+func TestCloseDuringStalledLook(t *testing.T) {
+	var first atomic.Bool
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	w, _ := stallable(t, func(p picture) picture {
+		if first.CompareAndSwap(false, true) {
+			return p
+		}
+		close(reading)
+		<-goOn
+		return p
+	})
+	<-reading
+	if err := w.Close(); !errors.Is(err, errLooking) {
+		t.Errorf("%v", err)
+	}
+	close(goOn)
+	<-w.done // it ends by itself
 }

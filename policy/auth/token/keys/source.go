@@ -334,7 +334,7 @@ func fetch(client *http.Client, address string) func(context.Context) ([]byte, e
 
 // readKeyFile reads a regular file, SetBytes at most.
 func readKeyFile(name string) func(context.Context) ([]byte, error) {
-	return func(context.Context) ([]byte, error) { return regularfile.Read(name, SetBytes) }
+	return func(ctx context.Context) ([]byte, error) { return regularfile.ReadContext(ctx, name, SetBytes) }
 }
 
 func readKeys(r io.Reader) ([]byte, error) {
