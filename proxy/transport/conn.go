@@ -73,7 +73,7 @@ func New(ctx context.Context, conn net.Conn, options Options) (*Conn, error) {
 		options: options,
 		done:    make(chan struct{}),
 		leaving: make(chan struct{}),
-		table:   table{streams: map[uint32]*Stream{}, next: 1, limit: 1<<32 - 1},
+		table:   table{streams: map[uint32]*Stream{}, next: 1, limit: 1<<32 - 1, loads: options.Loads},
 		windows: windows{connection: defaultWindow, initial: defaultWindow, blocked: map[*Stream]struct{}{}},
 		writer:  writer{raw: rawConn(conn), maxFrame: defaultMaxFrame},
 	}

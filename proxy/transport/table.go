@@ -13,9 +13,10 @@ type table struct {
 	full   atomic.Bool  // there are as many as the server allows
 
 	streams  map[uint32]*Stream
-	next     uint32 // number of a stream
-	promised int    // streams that are kept for calls that waited
-	limit    uint32 // of the server
+	next     uint32          // number of a stream
+	promised int             // streams that are kept for calls that waited
+	limit    uint32          // of the server
+	loads    []*atomic.Int64 // of several connections, this one's streams included
 }
 
 // add gives a stream its number. It reports whether that was the last one.
@@ -53,6 +54,8 @@ func (t *table) remove(s *Stream) {
 func (t *table) takeAll() map[uint32]*Stream {
 	all := t.streams
 	t.streams = map[uint32]*Stream{}
+	t.spread(-int64(t.active.Load()))
+	t.loads = nil
 	return all
 }
 
@@ -81,8 +84,16 @@ func (t *table) allow(limit uint32) {
 // count keeps active and full up to date.
 func (t *table) count() {
 	active := len(t.streams) + t.promised
+	t.spread(int64(active) - int64(t.active.Load()))
 	t.active.Store(int32(active))
 	if full := uint64(active) >= uint64(t.limit); full != t.full.Load() {
 		t.full.Store(full)
+	}
+}
+
+// spread adds n streams to the loads that this connection is a part of.
+func (t *table) spread(n int64) {
+	for _, load := range t.loads {
+		load.Add(n)
 	}
 }

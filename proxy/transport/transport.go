@@ -15,6 +15,7 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -36,6 +37,9 @@ type Options struct {
 	// Keepalive pings a connection that has calls and was silent for so long, and
 	// closes it where no answer comes within ten seconds. Zero: never.
 	Keepalive time.Duration
+	// Loads are counters of the streams of several connections, to which those of this one
+	// are added.
+	Loads []*atomic.Int64
 	// Room is called where the server takes one call more, and reports whether
 	// somebody has waited for it: then a stream is kept for a call with
 	// Request.Reserved, or until Return. It must not wait, nor use the connection.

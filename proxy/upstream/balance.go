@@ -20,7 +20,7 @@ type inTurn struct {
 }
 
 // Pick implements Picker.
-func (p inTurn) Pick(tried []*Endpoint) *Endpoint {
+func (p inTurn) Pick(_ CallKey, tried []*Endpoint) *Endpoint {
 	return firstFrom(p.endpoints, p.at(p.next.Add(1), len(p.endpoints)), tried)
 }
 
@@ -37,7 +37,7 @@ type atRandom struct {
 }
 
 // Pick implements Picker.
-func (p atRandom) Pick(tried []*Endpoint) *Endpoint {
+func (p atRandom) Pick(_ CallKey, tried []*Endpoint) *Endpoint {
 	return firstFrom(p.endpoints, p.at(rand.Uint32(), len(p.endpoints)), tried)
 }
 
@@ -50,10 +50,10 @@ func (leastRequest) picker(endpoints []*Endpoint) Picker { return fewer{endpoint
 type fewer struct{ endpoints []*Endpoint }
 
 // Pick implements Picker.
-func (p fewer) Pick(tried []*Endpoint) *Endpoint {
-	n := uint32(len(p.endpoints))
-	i := rand.Uint32N(n)
-	j := rand.Uint32N(n - 1)
+func (p fewer) Pick(_ CallKey, tried []*Endpoint) *Endpoint {
+	n, r := uint64(len(p.endpoints)), rand.Uint64()
+	i := r >> 32 * n >> 32
+	j := uint64(uint32(r)) * (n - 1) >> 32
 	if j >= i {
 		j++ // another one
 	}

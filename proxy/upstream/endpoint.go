@@ -3,7 +3,9 @@ package upstream
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/transom-gateway/transom/proxy/transport"
 )
@@ -11,7 +13,10 @@ import (
 // Endpoint is one server of a backend: the addresses that lead to it, of which one
 // is enough, and the connections that are kept to it.
 type Endpoint struct {
+	id     uint64        // of its addresses, the same in all processes
 	weight atomic.Uint32 // of its share of calls, at least 1 where it gets calls
+	active atomic.Int64  // calls and streams under way
+	ramp   atomic.Uint32 // how much of its share it has, up to fullRamp
 
 	ready atomic.Pointer[[]*transport.Conn] // those that take calls; never changed
 	next  atomic.Uint32                     // over ready
@@ -20,12 +25,13 @@ type Endpoint struct {
 	addresses []string
 	share     Share // as the resolver says
 	links     []*link
-	bars      bar // why it gets no calls although it is connected
+	bars      bar       // why it gets no calls although it is connected
+	since     time.Time // when it could be used first, without a break; zero: it cannot
 }
 
 // newEndpoint starts to connect. c.mu is held.
 func (c *Conn) newEndpoint(g group) *Endpoint {
-	e := &Endpoint{addresses: g.addresses, share: g.share}
+	e := &Endpoint{id: uint64(CallKeyOf(strings.Join(g.addresses, ","))), addresses: g.addresses, share: g.share}
 	e.ready.Store(new([]*transport.Conn))
 	for range max(1, c.target.Connections) {
 		e.links = append(e.links, c.connect(e))
@@ -43,13 +49,8 @@ func (e *Endpoint) Full() bool {
 	return true
 }
 
-// Active is how many calls and streams are under way on connections that take more.
-func (e *Endpoint) Active() (n int) {
-	for _, conn := range *e.ready.Load() {
-		n += conn.Active()
-	}
-	return n
-}
+// Active is how many calls and streams are under way.
+func (e *Endpoint) Active() int64 { return e.active.Load() }
 
 // conn returns the next connection that takes a call, nil where there is none.
 func (e *Endpoint) conn() *transport.Conn {
@@ -88,6 +89,17 @@ func (e *Endpoint) publish() {
 // connected reports whether there is a connection. The mu of the Conn is held.
 func (e *Endpoint) connected() bool {
 	return slices.ContainsFunc(e.links, func(l *link) bool { return l.conn != nil })
+}
+
+// why is the reason that there is no connection and that none is about to be. The mu of
+// the Conn is held.
+func (e *Endpoint) why() (err error) {
+	for _, l := range e.links {
+		if err = l.failure; err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // retire ends the links; their calls may finish. The mu of the Conn is held.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/transom-gateway/transom/proxy"
@@ -158,7 +159,10 @@ func (l *link) dialOne(address string) (*transport.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := transport.Options{Authority: c.authority, UserAgent: userAgent, Pool: proxy.Buffers, Keepalive: l.keepalive, Room: c.line.take}
+	options := transport.Options{Authority: c.authority, UserAgent: userAgent, Pool: proxy.Buffers, Keepalive: l.keepalive, Room: c.line.take, Loads: []*atomic.Int64{&l.endpoint.active}}
+	if c.target.LoadBalancing == byHash {
+		options.Loads = append(options.Loads, &c.load)
+	}
 	if c.tls != nil {
 		options.Scheme = "https"
 		if conn, err = handshake(ctx, conn, c.tls.Current(), c.authority); err != nil {

@@ -8,7 +8,7 @@ import "slices"
 type Picker interface {
 	// Pick returns an endpoint that has room, one that was not tried while there is one;
 	// nil where all are full.
-	Pick(tried []*Endpoint) *Endpoint
+	Pick(k CallKey, tried []*Endpoint) *Endpoint
 }
 
 // balancer makes pickers: a new one each time that the endpoints change. What it
@@ -24,14 +24,14 @@ type choice struct {
 }
 
 // pick returns the endpoint for a call, nil where all are full or there is none.
-func (c *choice) pick(tried []*Endpoint) *Endpoint {
+func (c *choice) pick(k CallKey, tried []*Endpoint) *Endpoint {
 	switch len(c.endpoints) {
 	case 0:
 		return nil
 	case 1:
 		return c.endpoints[0]
 	}
-	return c.picker.Pick(tried)
+	return c.picker.Pick(k, tried)
 }
 
 // firstFrom returns the first endpoint from index i on, around the end, that has room

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -34,7 +35,8 @@ func connectedEndpoint(t testing.TB, streams uint32) *Endpoint {
 			}
 		}
 	}()
-	conn, err := transport.New(t.Context(), near, transport.Options{Pool: proxy.Buffers})
+	e := new(Endpoint)
+	conn, err := transport.New(t.Context(), near, transport.Options{Pool: proxy.Buffers, Loads: []*atomic.Int64{&e.active}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +46,6 @@ func connectedEndpoint(t testing.TB, streams uint32) *Endpoint {
 		_ = far.Close()
 		<-done
 	})
-	e := new(Endpoint)
 	e.ready.Store(&[]*transport.Conn{conn})
 	return e
 }
@@ -69,7 +70,7 @@ func TestPick(t *testing.T) {
 			p := new(roundRobin).picker(test.endpoints)
 			got := map[*Endpoint]int{}
 			for range 12 {
-				got[p.Pick(test.tried)]++
+				got[p.Pick(0, test.tried)]++
 			}
 			if len(got) != len(test.want) {
 				t.Errorf("%v, want %v", got, test.want)
@@ -79,7 +80,7 @@ func TestPick(t *testing.T) {
 					t.Errorf("picked %d times, want %d", got[e], n)
 				}
 			}
-			if n := testing.AllocsPerRun(100, func() { p.Pick(test.tried) }); n != 0 {
+			if n := testing.AllocsPerRun(100, func() { p.Pick(0, test.tried) }); n != 0 {
 				t.Errorf("%v allocations", n)
 			}
 		})
@@ -113,7 +114,7 @@ func TestWeights(t *testing.T) {
 			p := r.picker(endpoints)
 			var order strings.Builder
 			for range 12 {
-				order.WriteByte("abc"[slices.Index(endpoints, p.Pick(nil))])
+				order.WriteByte("abc"[slices.Index(endpoints, p.Pick(0, nil))])
 			}
 			if test.order != "" && order.String() != test.order {
 				t.Errorf("picked %s, want %s", order.String(), test.order)
@@ -125,7 +126,7 @@ func TestWeights(t *testing.T) {
 				p := b.picker(endpoints)
 				got := map[*Endpoint]int{}
 				for range picks {
-					got[p.Pick(nil)]++
+					got[p.Pick(0, nil)]++
 				}
 				for i, e := range endpoints {
 					want := float64(test.weights[i]) / total
@@ -164,33 +165,29 @@ func TestLeastRequest(t *testing.T) {
 	} {
 		p := leastRequest{}.picker(test.endpoints)
 		for range 20 {
-			if p.Pick(nil) != test.want {
+			if p.Pick(0, nil) != test.want {
 				t.Errorf("%s: the other one was picked", test.name)
 			}
 		}
-		if p.Pick([]*Endpoint{test.want}) == test.want {
+		if p.Pick(0, []*Endpoint{test.want}) == test.want {
 			t.Errorf("%s: one that was tried is picked again", test.name)
 		}
 	}
 }
 
-// BenchmarkPick measures a pick.
+// BenchmarkPick: Traffic 163: a pick takes 20 ns at most at 10 endpoints, 40 ns at 1,000, and
+// no memory.
 func BenchmarkPick(b *testing.B) {
 	for _, n := range []int{2, 10, 1000} {
-		var endpoints []*Endpoint
-		one := connectedEndpoint(b, 100)
-		for range n {
-			e := new(Endpoint)
-			e.ready.Store(one.ready.Load())
-			e.weight.Store(1)
-			endpoints = append(endpoints, e)
-		}
-		for name, balancer := range map[string]balancer{"round_robin": new(roundRobin), "least_request": leastRequest{}, "random": random{}} {
+		endpoints := endpointsOf(connectedEndpoint(b, 100), n)
+		for name, balancer := range map[string]balancer{"round_robin": new(roundRobin), "least_request": leastRequest{}, "random": random{}, "hash": newHashed()} {
 			b.Run(fmt.Sprint(name, "/", n), func(b *testing.B) {
 				p := balancer.picker(endpoints)
+				k := CallKeyOf("user-1")
 				b.ReportAllocs()
 				for b.Loop() {
-					p.Pick(nil)
+					p.Pick(k, nil)
+					k = k*3 + 1
 				}
 			})
 		}

@@ -49,13 +49,3 @@ const (
 	levelDrained = 1 << 32
 	levelBarred  = 1 << 33
 )
-
-// weigh gives the endpoints the weights that calls are spread by, and reports whether
-// they are others than before. The mu of the Conn is held.
-func weigh(endpoints []*Endpoint) (changed bool) {
-	for _, e := range endpoints {
-		w := max(1, e.share.Weight)
-		changed = e.weight.Swap(w) != w || changed
-	}
-	return changed
-}

@@ -20,8 +20,11 @@ type Target struct {
 	// Connections to each address, over which calls are spread in turn; 0 means 1.
 	Connections int
 	// LoadBalancing is the policy over the resolved addresses: "least_request",
-	// "round_robin", "random" or "pick_first"; empty means least_request.
+	// "round_robin", "random", "hash" or "pick_first"; empty means least_request.
 	LoadBalancing string
+	// SlowStart is how long an endpoint has less than its share of the calls once it can
+	// be used; 0 means not at all.
+	SlowStart time.Duration
 	// ResolveInterval is how often DNS is asked for the addresses again; 0 means
 	// DefaultResolveInterval.
 	ResolveInterval time.Duration
@@ -58,16 +61,21 @@ func (t Target) Key() Key {
 	return k
 }
 
-// pickFirst is the policy that has all addresses as one endpoint.
-const pickFirst = "pick_first"
+const (
+	// pickFirst is the policy that has all addresses as one endpoint.
+	pickFirst = "pick_first"
+	// byHash is the one that heeds keys.
+	byHash = "hash"
+)
 
 // balancers make the policies of load balancing by their names.
-var balancers = map[string]func() balancer{
-	"":              func() balancer { return leastRequest{} },
-	"least_request": func() balancer { return leastRequest{} },
-	"round_robin":   func() balancer { return new(roundRobin) },
-	"random":        func() balancer { return random{} },
-	pickFirst:       func() balancer { return leastRequest{} }, // of one endpoint
+var balancers = map[string]func(c *Conn) balancer{
+	"":              func(*Conn) balancer { return leastRequest{} },
+	"least_request": func(*Conn) balancer { return leastRequest{} },
+	"round_robin":   func(*Conn) balancer { return new(roundRobin) },
+	"random":        func(*Conn) balancer { return random{} },
+	byHash:          func(c *Conn) balancer { return &hashed{load: &c.load} },
+	pickFirst:       func(*Conn) balancer { return leastRequest{} }, // of one endpoint
 }
 
 // check refuses what cannot be connected to.
@@ -76,7 +84,7 @@ func (t Target) check() error {
 		return errors.New("the target is empty; expected host:port, dns:///host:port or unix:/path")
 	}
 	if balancers[t.LoadBalancing] == nil {
-		return fmt.Errorf("the load balancing policy %q is not known; expected least_request, round_robin, random or pick_first", t.LoadBalancing)
+		return fmt.Errorf("the load balancing policy %q is not known; expected least_request, round_robin, random, hash or pick_first", t.LoadBalancing)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 // Turn is what the attempts of one call share: where it was tried, and its place
 // among those that wait for room. The zero Turn is that of a call that begins.
 type Turn struct {
+	place Place
 	line  place
 	last  *Endpoint   // of the attempt that is under way
 	tried []*Endpoint // by the attempts before
@@ -29,7 +30,7 @@ func (t *Turn) Beside() *Turn {
 	}
 	t.party.mu.Lock()
 	defer t.party.mu.Unlock()
-	return &Turn{party: t.party, tried: slices.Clone(t.party.at)}
+	return &Turn{place: t.place, party: t.party, tried: slices.Clone(t.party.at)}
 }
 
 // took notes the endpoint of an attempt.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
@@ -32,6 +33,7 @@ type Conn struct {
 
 	choice   atomic.Pointer[choice] // what calls are spread over
 	balancer balancer
+	load     atomic.Int64 // calls under way at all endpoints, where the balancer asks
 	line     line
 	budget   Budget
 
@@ -48,6 +50,7 @@ type Conn struct {
 	failure       error                     // why there are no addresses
 	unresolved    error                     // why the last question for the addresses had no answer
 	failureLogged string                    // the log heard that the backend cannot be reached for this reason; "" if it can
+	growing       *time.Timer               // has the endpoints weighed again, while one is young
 	staleLogged   bool                      // the log heard that its name is not resolved any more
 
 	pool *Pool
@@ -67,7 +70,8 @@ func newConn(t Target, p *Pool) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{target: t, pool: p, log: p.log, network: network(parsed), tls: secure, balancer: balancers[t.LoadBalancing](), changed: make(chan struct{}), open: map[*transport.Conn]*link{}}
+	c := &Conn{target: t, pool: p, log: p.log, network: network(parsed), tls: secure, changed: make(chan struct{}), open: map[*transport.Conn]*link{}}
+	c.balancer = balancers[t.LoadBalancing](c)
 	c.authority = t.authority(builder, parsed)
 	c.choice.Store(new(choice))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -88,6 +92,9 @@ func (c *Conn) close() error {
 	c.cancel()
 	c.resolver.Close()
 	c.mu.Lock()
+	if c.growing != nil {
+		c.growing.Stop()
+	}
 	for _, e := range slices.Concat(c.endpoints, c.vanished) {
 		for _, l := range e.links {
 			l.conn = nil
@@ -114,14 +121,16 @@ func (c *Conn) Target() Target { return c.target }
 // publish makes known what has changed. c.mu is held.
 func (c *Conn) publish() {
 	var connected []*Endpoint
+	now := time.Now()
 	for _, e := range slices.Concat(c.endpoints, c.vanished) {
 		e.publish()
+		e.age(now)
 		if e.connected() {
 			connected = append(connected, e)
 		}
 	}
 	none := len(connected) == 0
-	if usable := c.usable(connected); weigh(usable) || !slices.Equal(usable, c.choice.Load().endpoints) {
+	if usable := c.usable(connected); c.weigh(usable) || !slices.Equal(usable, c.choice.Load().endpoints) {
 		c.choose(usable)
 	}
 	if none {
@@ -197,7 +206,7 @@ func (c *Conn) await(ctx context.Context, t *Turn) (*transport.Conn, error) {
 
 // withRoom returns a connection that takes a call, nil where there is none.
 func (c *Conn) withRoom(t *Turn) *transport.Conn {
-	e := c.choice.Load().pick(t.tried)
+	e := c.choice.Load().pick(t.place.Key, t.tried)
 	if e == nil {
 		return nil
 	}
@@ -216,10 +225,8 @@ func (c *Conn) why() error {
 	}
 	var err error
 	for _, e := range c.endpoints {
-		for _, l := range e.links {
-			if err = l.failure; err == nil {
-				return nil
-			}
+		if err = e.why(); err == nil {
+			return nil
 		}
 	}
 	return err

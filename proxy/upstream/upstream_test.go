@@ -215,7 +215,7 @@ func TestTargets(t *testing.T) {
 		want   string
 	}{
 		{upstream.Target{}, "the target is empty"},
-		{upstream.Target{Address: "a:1", LoadBalancing: "best"}, `the load balancing policy "best" is not known; expected least_request, round_robin, random or pick_first`},
+		{upstream.Target{Address: "a:1", LoadBalancing: "best"}, `the load balancing policy "best" is not known; expected least_request, round_robin, random, hash or pick_first`},
 		{upstream.Target{Address: "dns:///"}, "missing address"},
 		{upstream.Target{Address: "unix://host/path"}, "unix://host/path"},
 	} {
