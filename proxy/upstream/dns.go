@@ -25,8 +25,6 @@ const (
 	maxResolvePause = 30 * time.Second
 	// resolveTime bounds one question.
 	resolveTime = 5 * time.Second
-	// maxAddresses bounds what is taken of one answer: each gets a connection.
-	maxAddresses = 1000
 	// defaultPort is that of targets without one, as in grpc-go.
 	defaultPort = "443"
 )
@@ -54,21 +52,31 @@ func (b dnsBuilder) Build(target resolver.Target, conn resolver.ClientConn, _ re
 	if _, err := netip.ParseAddr(host); err == nil {
 		return fixed{}, conn.UpdateState(stateOf([]string{host}, port))
 	}
-	var system net.Resolver
-	if server := target.URL.Host; server != "" {
-		serverHost, serverPort, err := splitTarget(server, "53")
-		if err != nil {
-			return nil, err
-		}
-		system.PreferGo = true
-		system.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			var dialer net.Dialer
-			return dialer.DialContext(ctx, network, net.JoinHostPort(serverHost, serverPort))
-		}
+	system, err := resolverAt(target.URL.Host)
+	if err != nil {
+		return nil, err
 	}
-	d := &dnsResolver{conn: conn, host: host, port: port, lookup: system.LookupHost, interval: b.interval}
+	d := &dnsResolver{conn: conn, interval: b.interval, ask: func(ctx context.Context) (resolver.State, error) {
+		hosts, err := system.LookupHost(ctx, host)
+		return stateOf(hosts, port), err
+	}}
 	d.start()
 	return d, nil
+}
+
+// resolverAt returns what asks the DNS server at an address; "" for the system's.
+func resolverAt(server string) (*net.Resolver, error) {
+	if server == "" {
+		return new(net.Resolver), nil
+	}
+	host, port, err := splitTarget(server, "53")
+	if err != nil {
+		return nil, err
+	}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, network, net.JoinHostPort(host, port))
+	}}, nil
 }
 
 // splitTarget splits "host:port"; the port may be missing, and the host of ":port"
@@ -98,7 +106,7 @@ func splitTarget(target, port string) (string, string, error) {
 // stateOf is what grpc-go's resolvers say: one endpoint for each address.
 func stateOf(hosts []string, port string) resolver.State {
 	var state resolver.State
-	for _, host := range hosts[:min(len(hosts), maxAddresses)] {
+	for _, host := range hosts {
 		address := resolver.Address{Addr: net.JoinHostPort(host, port)}
 		state.Addresses = append(state.Addresses, address)
 		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{address}})
@@ -120,10 +128,9 @@ func (fixed) Close() {}
 // dnsResolver asks for the addresses of a name: at once, again at each interval,
 // and soon after a connection has failed.
 type dnsResolver struct {
-	conn       resolver.ClientConn
-	host, port string
-	lookup     func(ctx context.Context, host string) ([]string, error)
-	interval   time.Duration
+	conn     resolver.ClientConn
+	ask      func(ctx context.Context) (resolver.State, error)
+	interval time.Duration
 
 	now    chan struct{} // somebody wants to know now
 	cancel context.CancelFunc
@@ -181,7 +188,7 @@ func (d *dnsResolver) run(ctx context.Context) {
 func (d *dnsResolver) resolve(ctx context.Context) error {
 	timely, cancel := context.WithTimeout(ctx, resolveTime)
 	defer cancel()
-	hosts, err := d.lookup(timely, d.host)
+	state, err := d.ask(timely)
 	var failed *net.DNSError
 	switch {
 	case ctx.Err() != nil:
@@ -189,7 +196,7 @@ func (d *dnsResolver) resolve(ctx context.Context) error {
 	case errors.As(err, &failed) && failed.IsNotFound:
 		err = fmt.Errorf("%w: %w", errNoAddress, err)
 	case err == nil:
-		return d.conn.UpdateState(stateOf(hosts, d.port))
+		return d.conn.UpdateState(state)
 	}
 	d.conn.ReportError(err)
 	return err

@@ -35,8 +35,8 @@ func TestResolveTimes(t *testing.T) {
 	run := func(t *testing.T, lookup func() error, test func(d *dnsResolver, c *told)) {
 		synctest.Test(t, func(t *testing.T) {
 			c := &told{began: time.Now()}
-			d := &dnsResolver{conn: c, host: "x", port: "1", lookup: func(context.Context, string) ([]string, error) {
-				return []string{"192.0.2.1"}, lookup()
+			d := &dnsResolver{conn: c, ask: func(context.Context) (resolver.State, error) {
+				return stateOf([]string{"192.0.2.1"}, "1"), lookup()
 			}}
 			d.start()
 			defer d.Close()
