@@ -123,6 +123,9 @@ func (c *checker) grpcGo(path string, g *transomv1.GrpcUpstream) {
 	if g.Connections > 1 {
 		c.fail(join(path, "connections"), "found %d, expected at most 1: the client GRPC_GO keeps one connection to each address", g.Connections)
 	}
+	if scheme, _, ok := strings.Cut(g.Target, ":"); ok && slices.Contains(discoveries, scheme) {
+		c.fail(join(path, "target"), "found %q, expected a name for DNS or an address: the client GRPC_GO has no targets %s:///", g.Target, scheme)
+	}
 	if g.LoadBalancingPolicy == "random" {
 		c.fail(join(path, "load_balancing_policy"), `found "random", expected least_request, round_robin or pick_first: the client GRPC_GO has no other`)
 	}
@@ -142,6 +145,9 @@ func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
 	}
 	if g.Tls == nil {
 		return
+	}
+	if strings.HasPrefix(g.Target, "file:") && g.Authority == "" && g.Tls.ServerName == "" && !g.Tls.InsecureSkipVerify {
+		c.fail(join(path, "tls.server_name"), "found none, expected the name that the servers' certificates are for: a file of addresses has none")
 	}
 	path = join(path, "tls")
 	if g.Tls.Ca != "" {
@@ -166,6 +172,9 @@ func (c *checker) target(path, text string) {
 		_, address, _ := strings.Cut(text, "://")
 		c.fail(path, "found the URL %q, "+expected+"; %s", text, insteadOfURL(scheme, strings.TrimRight(address, "/")))
 		return
+	case ok && slices.Contains(discoveries, scheme):
+		c.discovery(path, scheme, text)
+		return
 	case ok && (slices.Contains(resolvers, scheme) || strings.Contains(text, "://")):
 		return
 	}
@@ -173,6 +182,29 @@ func (c *checker) target(path, text string) {
 	if n, notNumber := strconv.ParseUint(port, 10, 16); err != nil || host == "" || strings.ContainsAny(host, " \t/") || notNumber != nil || n == 0 {
 		c.fail(path, "found %q, "+expected+"%s", text, targetHint(host, text, port))
 	}
+}
+
+// discoveries are the schemes of targets that Transom has itself, besides dns.
+var discoveries = []string{"srv", "file", "k8s"}
+
+// discovery holds that a target of such a scheme has the form of one. What stands in it
+// is checked where it is used.
+func (c *checker) discovery(path, scheme, text string) {
+	rest := strings.TrimPrefix(text, scheme+":")
+	name := strings.TrimLeft(rest, "/")
+	switch {
+	case name == "":
+		c.fail(path, "found %q, expected %s", text, discoveryForms[scheme])
+	case strings.HasPrefix(rest, "///"), scheme == "srv" && strings.HasPrefix(rest, "//") && strings.Contains(name, "/"):
+	default:
+		c.fail(path, "found %q, expected %s; did you mean %q?", text, discoveryForms[scheme], scheme+":///"+name)
+	}
+}
+
+var discoveryForms = map[string]string{
+	"srv":  `a name of SRV records, such as "srv:///_grpc._tcp.books.example"`,
+	"file": `the absolute path of a list of addresses, such as "file:///etc/transom/books.yaml"`,
+	"k8s":  `a service and its port, such as "k8s:///books.shop:grpc"`,
 }
 
 // targetHint suggests the server on this machine for a port alone.

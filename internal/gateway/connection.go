@@ -24,6 +24,8 @@ type connection interface {
 	// NotReloaded says why the files of its TLS are not in effect as they are now; "" where
 	// all is well.
 	NotReloaded() string
+	// ListNotReloaded says the same of a file that lists the addresses.
+	ListNotReloaded() string
 	// Waiting counts the calls for which there is no room, those that waited and were
 	// sent, and those that waited in vain.
 	Waiting() (now int, served, refused uint64)

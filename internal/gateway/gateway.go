@@ -78,6 +78,8 @@ type Gateway struct {
 		generation int
 	}
 	last atomic.Pointer[ReloadStatus]
+
+	reviewing sync.Mutex // what is told of upstreams is what was seen last
 }
 
 var _ http.Handler = (*Gateway)(nil)
@@ -96,6 +98,7 @@ func New(o Options) *Gateway {
 	g.ending, g.end = context.WithCancelCause(context.Background())
 	g.draining, g.drain = context.WithCancel(g.ending)
 	g.own = g.newServices()
+	g.pool.own.OnList(func() { g.reviewUpstreams(nil) })
 	o.Telemetry.Metrics.SetUpstreams(func(yield func(string, observe.Upstream) bool) {
 		for _, u := range g.Upstreams() {
 			if !yield(u.Name, u.Upstream) {

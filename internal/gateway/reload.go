@@ -119,18 +119,22 @@ func placed(p Problem) []any {
 // reviewUpstreams tells of upstreams whose files cannot be used (Semantics 322). old is
 // the snapshot before, whose upstreams may not be there any more; nil for none.
 func (g *Gateway) reviewUpstreams(old *Snapshot) {
-	setting := func(name string) string { return "upstreams." + name + ".grpc.tls" }
+	g.reviewing.Lock()
+	defer g.reviewing.Unlock()
+	setting := func(name, part string) string { return "upstreams." + name + ".grpc." + part }
 	now := map[string]bool{}
 	for _, u := range g.Upstreams() {
 		now[u.Name] = true
-		g.notReloaded(setting(u.Name), u.NotReloaded)
+		g.notReloaded(setting(u.Name, "tls"), u.NotReloaded)
+		g.notReloaded(setting(u.Name, "target"), u.ListNotReloaded)
 	}
 	if old == nil {
 		return
 	}
 	for name := range old.conns {
 		if !now[name] {
-			g.notReloaded(setting(name), "")
+			g.notReloaded(setting(name, "tls"), "")
+			g.notReloaded(setting(name, "target"), "")
 		}
 	}
 }

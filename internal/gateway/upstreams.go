@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -42,7 +43,11 @@ func (b *builder) connect() {
 		}
 		conn, err := b.gateway.pool.get(grpc.GetClient(), target(grpc, b.file.Directory))
 		if err != nil {
-			b.refuse(fmt.Sprintf("upstreams.%s: %v", name, err), "upstreams", name)
+			at := []any{"upstreams", name}
+			if errors.Is(err, upstream.ErrTarget) {
+				at = append(at, "grpc", "target")
+			}
+			b.refuse(fmt.Sprintf("upstreams.%s: %v", name, err), at...)
 			continue
 		}
 		b.snapshot.conns[name] = conn
@@ -179,6 +184,8 @@ type UpstreamStatus struct {
 	Failure string
 	// NotReloaded is why the files of its TLS are not in effect as they are now.
 	NotReloaded string
+	// ListNotReloaded is why the file of its addresses is not in effect as it is now.
+	ListNotReloaded string
 }
 
 // Upstreams lists the backends, by name.
@@ -196,7 +203,7 @@ func (g *Gateway) Upstreams() []UpstreamStatus {
 		if err := conn.Failure(); err != nil {
 			u.Failure = err.Error()
 		}
-		u.NotReloaded = conn.NotReloaded()
+		u.NotReloaded, u.ListNotReloaded = conn.NotReloaded(), conn.ListNotReloaded()
 		list = append(list, u)
 	}
 	slices.SortFunc(list, func(a, b UpstreamStatus) int { return strings.Compare(a.Name, b.Name) })

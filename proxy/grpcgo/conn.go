@@ -188,5 +188,8 @@ func (c *Conn) Advice() string {
 // now; "" where all is well.
 func (c *Conn) NotReloaded() string { return c.tls.NotReloaded() }
 
+// ListNotReloaded is about files of addresses, which this client does not read.
+func (*Conn) ListNotReloaded() string { return "" }
+
 // Waiting is not known of grpc-go's client.
 func (*Conn) Waiting() (now int, served, refused uint64) { return 0, 0, 0 }

@@ -21,12 +21,15 @@ var errNoAddress = errors.New("the name has no address")
 // addresses that are left or new is connected.
 func (a *addresses) UpdateState(state resolver.State) error {
 	c := (*Conn)(a)
+	c.mu.Lock()
+	state = c.bounded(state)
+	c.mu.Unlock()
 	groups := groupsOf(state, c.target)
 	if len(groups) == 0 {
 		a.ReportError(errNoAddress)
 		return errNoAddress
 	}
-	defer c.report()
+	defer c.resolved()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() != nil {
@@ -42,6 +45,14 @@ func (a *addresses) UpdateState(state resolver.State) error {
 	c.retireVanished()
 	c.publish()
 	return nil
+}
+
+// resolved tells of an answer of the resolver.
+func (c *Conn) resolved() {
+	c.report()
+	if c.onList != nil && c.ctx.Err() == nil {
+		c.onList()
+	}
 }
 
 // endpoint returns the one that there is for these addresses, or a new one.
@@ -64,14 +75,8 @@ type group struct {
 
 // groupsOf returns the groups of addresses that a resolver has found.
 func groupsOf(state resolver.State, t Target) []group {
-	endpoints := state.Endpoints
-	if len(endpoints) == 0 {
-		for _, a := range state.Addresses {
-			endpoints = append(endpoints, resolver.Endpoint{Addresses: []resolver.Address{a}})
-		}
-	}
 	var groups []group
-	for _, e := range endpoints {
+	for _, e := range state.Endpoints {
 		g := group{share: shareOf(e)}
 		for _, a := range e.Addresses {
 			g.addresses = append(g.addresses, a.Addr)
@@ -103,7 +108,7 @@ func joined(groups []group) group {
 // they may be somebody else's by now.
 func (a *addresses) ReportError(err error) {
 	c := (*Conn)(a)
-	defer c.report()
+	defer c.resolved()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() != nil {

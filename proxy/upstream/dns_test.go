@@ -27,7 +27,10 @@ type nameServer struct {
 	mu   sync.Mutex
 	code dnsmessage.RCode
 	a    []netip.Addr
-	asks int // for addresses of IPv4
+	srv  []dnsmessage.SRVResource
+	// lost are names of which nothing is known, and broken those that it cannot answer.
+	lost, broken string
+	asks         int // for addresses of IPv4
 }
 
 func startNameServer(t testing.TB) *nameServer {
@@ -73,6 +76,24 @@ func (s *nameServer) answer(question dnsmessage.Message) ([]byte, error) {
 	}
 	if asked.Type == dnsmessage.TypeA {
 		s.asks++
+	}
+	switch asked.Name.String() {
+	case s.lost:
+		answer.RCode = dnsmessage.RCodeNameError
+		return answer.Pack()
+	case s.broken:
+		answer.RCode = dnsmessage.RCodeServerFailure
+		return answer.Pack()
+	}
+	if asked.Type == dnsmessage.TypeSRV {
+		for i := range s.srv {
+			answer.Answers = append(answer.Answers, dnsmessage.Resource{
+				Header: dnsmessage.ResourceHeader{Name: asked.Name, Type: asked.Type, Class: asked.Class},
+				Body:   &s.srv[i],
+			})
+		}
+	}
+	if asked.Type == dnsmessage.TypeA {
 		for _, a := range s.a {
 			answer.Answers = append(answer.Answers, dnsmessage.Resource{
 				Header: dnsmessage.ResourceHeader{Name: asked.Name, Type: asked.Type, Class: asked.Class},

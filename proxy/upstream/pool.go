@@ -9,13 +9,20 @@ import (
 // Pool holds the connections to all backends. They outlive a reload: each is
 // keyed by its target, counted, and closed when nobody uses it any more.
 type Pool struct {
-	log   *slog.Logger
-	conns *counted.Pool[Key, *Conn]
+	log    *slog.Logger
+	listed func() // called when ListNotReloaded of a Conn may have changed
+	conns  *counted.Pool[Key, *Conn]
 }
 
 // NewPool returns an empty pool. The log hears of backends that cannot be reached,
 // with addresses and all, and when they are again.
-func NewPool(log *slog.Logger) *Pool { return &Pool{log, counted.NewPool[Key]((*Conn).close)} }
+func NewPool(log *slog.Logger) *Pool {
+	return &Pool{log, func() {}, counted.NewPool[Key]((*Conn).close)}
+}
+
+// OnList has f called whenever ListNotReloaded of a connection may say something else,
+// from a goroutine of its own. Call it before the first Get.
+func (p *Pool) OnList(f func()) { p.listed = func() { go f() } }
 
 // Get returns the connection to the target, made now or shared. It does not
 // wait for the backend. The caller owes one Release.

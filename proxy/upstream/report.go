@@ -1,12 +1,24 @@
 package upstream
 
-import "log/slog"
+import (
+	"log/slog"
+	"time"
+)
 
 // news is what the log has to hear of a Conn.
 type news struct {
 	level slog.Level
 	text  string
-	err   error // nil: none
+	attrs []any
+}
+
+// reported is what the log has heard of a Conn.
+type reported struct {
+	failure string // that the backend cannot be reached for this reason; "" if it can
+	stale   bool   // that its name is not resolved any more
+	crowd   bool   // that it has more addresses than are used
+
+	failures, names, crowds rarely
 }
 
 // report tells the log, once for each reason, that the backend cannot be reached, or
@@ -15,13 +27,28 @@ func (c *Conn) report() {
 	c.mu.Lock()
 	all := c.news()
 	c.mu.Unlock()
+	c.tell(all)
+}
+
+func (c *Conn) tell(all []news) {
 	for _, n := range all {
-		attrs := []any{"target", c.target.Address}
-		if n.err != nil {
-			attrs = append(attrs, "error", n.err.Error())
-		}
-		c.log.Log(c.ctx, n.level, n.text, attrs...)
+		c.log.Log(c.ctx, n.level, n.text, append([]any{"target", c.target.Address}, n.attrs...)...)
 	}
+}
+
+// add adds news that is not one line too many of its kind.
+func (r *rarely) add(all []news, level slog.Level, text string, err error, attrs ...any) []news {
+	ok, last := r.allow(time.Now())
+	if !ok {
+		return all
+	}
+	if err != nil {
+		attrs = append(attrs, "error", err.Error())
+	}
+	if last {
+		attrs = append(attrs, "note", leftOut)
+	}
+	return append(all, news{level, text, attrs})
 }
 
 // news is what the log has not heard yet. c.mu is held.
@@ -29,21 +56,29 @@ func (c *Conn) news() (all []news) {
 	if c.ctx.Err() != nil {
 		return nil
 	}
+	r := &c.reported
 	switch failure := c.why(); {
-	case c.reached() && c.failureLogged != "":
-		c.failureLogged = ""
-		all = append(all, news{slog.LevelInfo, "the backend is reached again", nil})
-	case !c.reached() && failure != nil && Reason(failure) != c.failureLogged:
-		c.failureLogged = Reason(failure)
-		all = append(all, news{slog.LevelWarn, "the backend cannot be reached", withTLSAdvice(failure)})
+	case c.reached() && r.failure != "":
+		r.failure = ""
+		all = r.failures.add(all, slog.LevelInfo, "the backend is reached again", nil)
+	case !c.reached() && failure != nil && Reason(failure) != r.failure:
+		r.failure = Reason(failure)
+		all = r.failures.add(all, slog.LevelWarn, "the backend cannot be reached", withTLSAdvice(failure))
 	}
 	switch stale := c.unresolved != nil && len(c.endpoints) > 0; {
-	case stale && !c.staleLogged:
-		c.staleLogged = true
-		all = append(all, news{slog.LevelWarn, "the backend's name cannot be resolved; the addresses known so far stay in use", c.unresolved})
-	case c.unresolved == nil && c.staleLogged:
-		c.staleLogged = false
-		all = append(all, news{slog.LevelInfo, "the backend's name is resolved again", nil})
+	case stale && !r.stale:
+		r.stale = true
+		all = r.names.add(all, slog.LevelWarn, "the backend's name cannot be resolved; the addresses known so far stay in use", c.unresolved)
+	case c.unresolved == nil && r.stale:
+		r.stale = false
+		all = r.names.add(all, slog.LevelInfo, "the backend's name is resolved again", nil)
+	}
+	switch crowd := c.crowded(); {
+	case crowd != nil && !r.crowd:
+		r.crowd = true
+		all = r.crowds.add(all, slog.LevelWarn, "the backend has more addresses than are used: those of the lowest priority come first, then those in use already", crowd)
+	case crowd == nil:
+		r.crowd = false
 	}
 	return all
 }

@@ -13,6 +13,8 @@ type Share struct {
 	// Priority is 0 for endpoints that get calls as a rule. Those of a larger one get
 	// them only while no endpoint of a smaller one can take them.
 	Priority uint32
+	// Zone is where it is, for people; "" where nobody says.
+	Zone string
 }
 
 // fullShare is that of endpoints of which a resolver says nothing.

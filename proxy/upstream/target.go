@@ -13,7 +13,8 @@ import (
 // Target says where a backend is and how to talk to it. Equal targets share
 // their connections.
 type Target struct {
-	// Address in gRPC's own syntax: host:port, dns:///host:port, unix:/path.
+	// Address in gRPC's own syntax: host:port, dns:///host:port, unix:/path; or
+	// srv:///name, file:///path, k8s:///service.namespace:port.
 	Address string
 	// Authority is the :authority to send; empty for the address's own.
 	Authority string
@@ -28,6 +29,9 @@ type Target struct {
 	// ResolveInterval is how often DNS is asked for the addresses again; 0 means
 	// DefaultResolveInterval.
 	ResolveInterval time.Duration
+	// ServiceAccount is the folder of the token, the CA and the namespace that
+	// Kubernetes' API is asked with; "" for that of a pod.
+	ServiceAccount string
 	// Keepalive pings a quiet connection after so long, at least ten seconds; 0
 	// means never.
 	Keepalive time.Duration
@@ -89,15 +93,18 @@ func (t Target) check() error {
 	return nil
 }
 
-// resolver returns the resolver of the address's scheme: our own for DNS, grpc-go's
-// for others. Without a scheme that it knows, the address is a name for DNS.
+// resolver returns the resolver of the address's scheme: our own where there is one,
+// grpc-go's for others. Without a scheme that it knows, the address is a name for DNS.
 func (t Target) resolver() (resolver.Builder, resolver.Target, error) {
 	dns := dnsBuilder{interval: t.ResolveInterval}
+	own := []resolver.Builder{dns, srvBuilder{interval: t.ResolveInterval}, fileBuilder{}, kubernetesBuilder{folder: t.ServiceAccount}}
 	if u, err := url.Parse(t.Address); err == nil {
-		switch b := resolver.Get(u.Scheme); {
-		case u.Scheme == dns.Scheme():
-			return dns, resolver.Target{URL: *u}, nil
-		case b != nil:
+		for _, b := range own {
+			if u.Scheme == b.Scheme() {
+				return b, resolver.Target{URL: *u}, nil
+			}
+		}
+		if b := resolver.Get(u.Scheme); b != nil {
 			return b, resolver.Target{URL: *u}, nil
 		}
 	}

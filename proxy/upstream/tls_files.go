@@ -89,3 +89,17 @@ func (s *Security) NotReloaded() string {
 // NotReloaded says why the files of the connections' TLS are not in effect as they are
 // now; "" where all is well.
 func (c *Conn) NotReloaded() string { return c.tls.NotReloaded() }
+
+// ListNotReloaded says why the file that lists the addresses is not in effect as it is
+// now; "" where all is well, and where there is none.
+func (c *Conn) ListNotReloaded() string {
+	if c.onList == nil {
+		return ""
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unresolved == nil {
+		return ""
+	}
+	return c.unresolved.Error()
+}

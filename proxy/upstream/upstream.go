@@ -30,6 +30,7 @@ type Conn struct {
 	authority string
 	network   string
 	tls       *Security // nil for cleartext
+	onList    func()    // hears how a file of addresses is; nil where there is none
 
 	choice   atomic.Pointer[choice] // what calls are spread over
 	balancer balancer
@@ -41,20 +42,23 @@ type Conn struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup // endpoints, and connections that are open
 
-	mu            sync.Mutex
-	changed       chan struct{} // closed and replaced when anything below changes
-	resolver      resolver.Resolver
-	endpoints     []*Endpoint
-	vanished      []*Endpoint               // in use though their addresses are gone, until others are connected
-	open          map[*transport.Conn]*link // those in use, and those with calls to be finished
-	failure       error                     // why there are no addresses
-	unresolved    error                     // why the last question for the addresses had no answer
-	failureLogged string                    // the log heard that the backend cannot be reached for this reason; "" if it can
-	growing       *time.Timer               // has the endpoints weighed again, while one is young
-	staleLogged   bool                      // the log heard that its name is not resolved any more
+	mu         sync.Mutex
+	changed    chan struct{} // closed and replaced when anything below changes
+	resolver   resolver.Resolver
+	endpoints  []*Endpoint
+	vanished   []*Endpoint               // in use though their addresses are gone, until others are connected
+	open       map[*transport.Conn]*link // those in use, and those with calls to be finished
+	failure    error                     // why there are no addresses
+	crowd      int                       // how many addresses the resolver gave last
+	unresolved error                     // why the last question for the addresses had no answer
+	growing    *time.Timer               // has the endpoints weighed again, while one is young
+	reported   reported                  // what the log has heard
 
 	pool *Pool
 }
+
+// ErrTarget is wrapped by errors of a target that cannot be used.
+var ErrTarget = errors.New("target")
 
 var errClosed = errors.New("the connection to the backend is closed")
 
@@ -73,12 +77,15 @@ func newConn(t Target, p *Pool) (*Conn, error) {
 	c := &Conn{target: t, pool: p, log: p.log, network: network(parsed), tls: secure, changed: make(chan struct{}), open: map[*transport.Conn]*link{}}
 	c.balancer = balancers[t.LoadBalancing](c)
 	c.authority = t.authority(builder, parsed)
+	if _, ok := builder.(fileBuilder); ok {
+		c.onList = p.listed
+	}
 	c.choice.Store(new(choice))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	found, err := builder.Build(parsed, (*addresses)(c), resolver.BuildOptions{DisableServiceConfig: true, Authority: c.authority})
 	if err != nil {
 		c.cancel()
-		return nil, fmt.Errorf("target %q: %w", t.Address, err)
+		return nil, fmt.Errorf("%w %q: %w", ErrTarget, t.Address, err)
 	}
 	c.mu.Lock()
 	c.resolver = found
