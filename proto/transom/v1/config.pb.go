@@ -1030,7 +1030,10 @@ func (*Upstream_Http) isUpstream_Kind() {}
 // GrpcUpstream is a target in gRPC's own syntax.
 type GrpcUpstream struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "host:port", "dns:///host:port", "unix:/path", "passthrough:///…". Required.
+	// "host:port", "dns:///host:port", "unix:/path", "passthrough:///…";
+	// "srv:///name" for SRV records, "file:///path" for a list of addresses in YAML or
+	// JSON, "k8s:///service.namespace:port" for the endpoints of a service of Kubernetes.
+	// Required.
 	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// Use TLS. Without it: cleartext.
 	Tls *ClientTls `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
@@ -1045,7 +1048,7 @@ type GrpcUpstream struct {
 	// Ping a quiet connection that has calls after this long, at least 10 s, and
 	// leave it where no answer comes within 10 s. Default: off.
 	Keepalive *durationpb.Duration `protobuf:"bytes,6,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
-	// How often DNS is asked for the addresses of the target again, give or take a
+	// How often DNS is asked for the addresses or SRV records of the target again, give or take a
 	// fifth, at least 1 s; it is also asked soon after a connection has failed.
 	// Default: 30 s.
 	ResolveInterval *durationpb.Duration `protobuf:"bytes,7,opt,name=resolve_interval,json=resolveInterval,proto3" json:"resolve_interval,omitempty"`
