@@ -73,6 +73,10 @@ var badHeads = []struct {
 	{"NUL", "GET /v1/shelves HTTP/1.1\nHost: x\nX-A: \x00\n\n", 400},
 	{"no request", "\x16\x03garbage\n\n", 400},
 	{"a bad escape", "GET /v1/%zz HTTP/1.1\nHost: x\n\n", 400},
+	{"a fragment", "GET /v1/shelves#a HTTP/1.1\nHost: x\n\n", 400},
+	{"a fragment of a URL", "GET http://x?a#b HTTP/1.1\nHost: x\n\n", 400},
+	{"a URL with a user", "GET http://u@x/v1/shelves HTTP/1.1\nHost: x\n\n", 400},
+	{"a thousand empty lines", strings.Repeat("\n", 1000) + "GET /v1/shelves HTTP/1.1\nHost: x\n\n", 400},
 	{"the beginning of HTTP/2", "PRI * HTTP/1.1\nHost: x\n\n", 400},
 	{"another version", "GET /v1/shelves HTTP/3.0\nHost: x\n\n", 505},
 	{"another encoding", "POST /v1/shelves HTTP/1.1\nHost: x\nTransfer-Encoding: gzip, chunked\n\n0\n\n", 501},
@@ -240,6 +244,16 @@ func TestSoundHeads(t *testing.T) {
 		r := bufio.NewReader(c)
 		for range 2 {
 			if response, body := answerOf(t, r); response.StatusCode != 404 {
+				t.Fatalf("%s %s", response.Status, body)
+			}
+		}
+	})
+	t.Run("empty lines", func(t *testing.T) {
+		c := raw(t, at, nil)
+		sends(t, c, lines("\nGET /none HTTP/1.1\nHost: x\n\n\n\nGET http://y HTTP/1.1\nHost: x\n\n"))
+		r := bufio.NewReader(c)
+		for range 2 {
+			if response, body := answerOf(t, r); response.StatusCode != 404 || response.Close {
 				t.Fatalf("%s %s", response.Status, body)
 			}
 		}

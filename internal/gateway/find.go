@@ -29,7 +29,7 @@ func (m *match) reset() {
 // route must refuse the request with; without one it is why there is none.
 func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
 	m.protocol = protocols.Table.Detect(r)
-	if err := checkConnectionHeaders(r); err != nil {
+	if err := checkHTTP2(r); err != nil {
 		return nil, err
 	}
 	path := r.URL.EscapedPath()
@@ -109,11 +109,14 @@ func isFormPost(r *http.Request) bool {
 	return r.Method == http.MethodPost && transcoder.IsForm(r.Header)
 }
 
-// checkConnectionHeaders refuses what HTTP/2 and HTTP/3 forbid and net/http lets
-// through (RFC 9113, 8.2.2; Semantics 52).
-func checkConnectionHeaders(r *http.Request) error {
+// checkHTTP2 refuses what HTTP/2 and HTTP/3 forbid and net/http lets through (RFC 9113,
+// 8.2.2 and 8.3.1; Semantics 52).
+func checkHTTP2(r *http.Request) error {
 	if r.ProtoMajor < 2 {
 		return nil
+	}
+	if err := checkPseudoHeaders(r); err != nil {
+		return err
 	}
 	for _, name := range [...]string{"Connection", "Proxy-Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade"} {
 		if _, ok := r.Header[name]; ok {
@@ -127,10 +130,53 @@ func checkConnectionHeaders(r *http.Request) error {
 	if len(r.Header["Content-Length"]) > 1 {
 		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the header content-length stands here more than once")
 	}
+	return nil
+}
+
+func checkPseudoHeaders(r *http.Request) error {
 	if r.Host != "" && !http1head.ValidHost(r.Host) { // backends are told it, and may make links of it
 		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the authority is no host with or without a port")
 	}
+	for _, host := range r.Header["Host"] {
+		if !strings.EqualFold(host, r.Host) {
+			return httpError(http.StatusBadRequest, codes.InvalidArgument, "the header host is not the authority")
+		}
+	}
+	if !validPath(r) {
+		return httpError(http.StatusBadRequest, codes.InvalidArgument,
+			"the path is no path with or without a query; a space in it is %20, and # is %23")
+	}
 	return nil
+}
+
+// validPath reports whether the target is a path, with a query or without, as over
+// HTTP/1.1, where the listener looks at it.
+func validPath(r *http.Request) bool {
+	target := r.RequestURI
+	switch {
+	case target == "":
+		return true // the request is made by a program
+	case target[0] == '/':
+		return strings.IndexByte(target, '#') < 0 && strings.IndexByte(target, ' ') < 0
+	case r.Method == http.MethodConnect:
+		return r.Header.Get(":protocol") == "" // it is the authority
+	}
+	return r.Method == http.MethodOptions && target == "*"
+}
+
+// completed gives the request for a URL without a path the target that it means: the
+// path "/", and for OPTIONS the gateway as a whole (RFC 9112, 3.2.2 and 3.2.4).
+func completed(r *http.Request) *http.Request {
+	if r.URL.Path != "" || r.URL.Host == "" || r.Method == http.MethodConnect {
+		return r
+	}
+	seen, target := *r, *r.URL
+	target.Path = "/"
+	if r.Method == http.MethodOptions && target.RawQuery == "" && !target.ForceQuery {
+		target.Path, seen.RequestURI = "*", "*"
+	}
+	seen.URL = &target
+	return &seen
 }
 
 func clip(s string) string {

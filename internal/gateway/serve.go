@@ -25,6 +25,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the pool holds nothing else
 	}
 	defer c.recycle()
+	r = completed(r)
 	c.begin(snapshot, w, r)
 	route, err := snapshot.find(r, &c.match)
 	if route == nil {

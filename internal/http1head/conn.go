@@ -111,7 +111,10 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.fault != nil {
 		return c.refuse(p)
 	}
-	n, err := c.next(p)
+	n, err := c.nextLine(p)
+	if c.fault != nil {
+		return c.refuse(p)
+	}
 	if c.mode.Load() == through || n == 0 && (err != io.EOF || !c.scan.Begun() || len(p) == 1) {
 		return n, err
 	}
@@ -137,6 +140,24 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	c.fault = fault
 	return c.refuse(p)
+}
+
+// nextLine is next without the empty lines before a request line. Where the last request
+// asked for another protocol they may be of that: nothing is left out.
+func (c *conn) nextLine(p []byte) (n int, err error) {
+	for {
+		n, err = c.next(p)
+		if n == 0 || c.mode.Load() != requests {
+			return n, err
+		}
+		empty, fault := c.scan.SkipEmptyLines(p[:n])
+		if c.fault = fault; fault != nil || empty == 0 {
+			return n, err
+		}
+		if n = copy(p, p[empty:n]); n > 0 || err != nil {
+			return n, err
+		}
+	}
 }
 
 // next reads what was held back first.

@@ -73,10 +73,17 @@ const (
 // A switch of protocols holds for the connection, however the requests before it came
 // along.
 func TestUpgradeBehindRequests(t *testing.T) {
-	const frames = "\x81\n\r\n A : b\r\n\r\nthe end"
+	type option struct {
+		apart  bool
+		frames string
+	}
 	for name, before := range map[string]int{"first": 0, "behind one": 1, "behind many": 100} {
-		for _, apart := range []bool{false, true} {
-			t.Run(name+", frames apart: "+strconv.FormatBool(apart), func(t *testing.T) {
+		for at, with := range []option{
+			{false, "\x81\n\r\n A : b\r\n\r\nthe end"}, {true, "\x81\n\r\n A : b\r\n\r\nthe end"},
+			{false, "\r\n\r\n\rthe end"}, {true, "\r\n\r\n\rthe end"}, // no empty lines of HTTP
+		} {
+			t.Run(name+", frames "+strconv.Itoa(at), func(t *testing.T) {
+				apart, frames := with.apart, with.frames
 				c := serve(t, upgrading)
 				text := strings.Repeat(plainRequest, before) + "GET /" + upgradeRequest
 				if !apart {

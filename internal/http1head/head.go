@@ -16,7 +16,6 @@ const (
 // head is what is remembered of the head of a request.
 type head struct {
 	old     bool // HTTP/1.0
-	post    bool
 	hosts   int
 	length  int64 // -1 for none said
 	chunked bool
@@ -38,7 +37,7 @@ type kept[A [maxMethod]byte | [maxTarget]byte] struct {
 
 // begin forgets the head before.
 func (h *head) begin() {
-	h.old, h.post, h.hosts, h.length, h.chunked, h.upgrade = false, false, 0, -1, false, false
+	h.old, h.hosts, h.length, h.chunked, h.upgrade = false, 0, -1, false, false
 	h.method.n, h.target.n, h.contentType.n, h.requestID.n, h.connect.n = 0, 0, 0, 0, 0
 }
 
@@ -57,7 +56,6 @@ func (h *head) requestLine(line []byte) *Fault {
 		return bad("the method is %s; expected letters", quoted(method))
 	}
 	h.method.n = copy(h.method.bytes[:], method)
-	h.post = string(method) == http.MethodPost
 	h.target.n = copy(h.target.bytes[:], target)
 	if fault := h.version(version); fault != nil {
 		return fault

@@ -31,6 +31,10 @@ const (
 	maxExcess    = 16 << 10
 )
 
+// maxEmptyLines is how many empty lines before a request line are ignored: more than
+// any client sends by mistake.
+const maxEmptyLines = 8
+
 // Scanner follows the requests of one connection. Its zero value refuses every head,
 // as MaxHead is 0. It is not safe for concurrent use.
 type Scanner struct {
@@ -43,9 +47,10 @@ type Scanner struct {
 	remain  int64   // of the body or chunk
 	excess  int64   // framing of chunks beyond what data excuses
 	partial *[]byte // the beginning of a line whose end is still to come; nil for none
+	empty   int     // empty lines before the request line
+	halfway bool    // in one of them, between CR and LF
 
 	head     head
-	lastPost bool // the request before was a POST
 	upgrades uint64
 }
 
@@ -72,6 +77,32 @@ func (s *Scanner) Passing() bool { return s.state == passing }
 
 // Upgrades is how many heads that asked for another protocol were passed.
 func (s *Scanner) Upgrades() uint64 { return s.upgrades }
+
+// SkipEmptyLines returns how many bytes at the beginning of p are of empty lines before
+// a request line, which a server ignores (RFC 9112, 2.2): Scan must not see them, and
+// whoever reads the request neither. It returns 0 where no request begins.
+func (s *Scanner) SkipEmptyLines(p []byte) (n int, fault *Fault) {
+	if !s.Between() && (s.state != atPreface || s.matched > 0) {
+		return 0, nil
+	}
+	for ; n < len(p); n++ {
+		switch {
+		case s.halfway && p[n] != '\n':
+			return n, bad("a CR stands before the request line without its LF; expected a request line")
+		case s.halfway:
+			if s.empty++; s.empty > maxEmptyLines {
+				return n, bad("more than %d empty lines stand before the request line", maxEmptyLines)
+			}
+			s.halfway = false
+		case p[n] == '\r':
+			s.halfway = true
+			s.state = atRequestLine // of HTTP/1: a preface comes first or not at all
+		default:
+			return n, nil
+		}
+	}
+	return n, nil
+}
 
 // Scan reads on. It returns how many bytes of p are sound. Without a fault these are
 // all, up to the end of a request: what is behind it is to be scanned by itself. A
@@ -188,13 +219,8 @@ func (s *Scanner) tooLarge(limit int) *Fault {
 func (s *Scanner) line(line []byte) *Fault {
 	switch s.state {
 	case atRequestLine:
-		if len(line) == 0 && s.lastPost {
-			s.lastPost = false // what old clients send behind a body (RFC 9112, 2.2)
-			s.size = 0
-			return nil
-		}
 		s.head.begin()
-		s.state = atFields
+		s.state, s.empty = atFields, 0
 		return s.head.requestLine(line)
 	case atFields:
 		if len(line) == 0 {
@@ -240,7 +266,7 @@ func (s *Scanner) endOfHead() *Fault {
 
 // end is the end of a request.
 func (s *Scanner) end() {
-	s.state, s.size, s.lastPost = atRequestLine, 0, s.head.post
+	s.state, s.size = atRequestLine, 0
 }
 
 // chunk reads the line that begins a chunk: its size, and extensions, of which only

@@ -56,7 +56,14 @@ var refusals = []struct {
 	{"a bare LF behind a field", "GET / HTTP/1.1\r\nHost: x\n\r\n", 400, "bare LF"},
 	{"a bare LF at the end", "GET / HTTP/1.1\r\nHost: x\r\n\n", 400, "bare LF"},
 	{"two CRs", "GET / HTTP/1.1\r\nHost: x\r\r\n\r\n", 400, "control character"},
-	{"an empty line first", crlf("\nGET / HTTP/1.1\nHost: x\n\n"), 400, "the request line is"},
+	{"nine empty lines first", crlf(strings.Repeat("\n", 9) + "GET / HTTP/1.1\nHost: x\n\n"), 400, "more than 8 empty lines stand before the request line"},
+	{"nine empty lines behind a request", crlf("GET / HTTP/1.1\nHost: x\n\n" + strings.Repeat("\n", 9) + "GET / HTTP/1.1\nHost: x\n\n"), 400, "more than 8 empty lines"},
+	{"a bare LF first", "\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bare LF"},
+	{"a bare CR first", "\rGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400, "a CR stands before the request line without its LF"},
+	{"a bare CR behind an empty line", "\r\n\r\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400, "a CR stands before the request line without its LF"},
+	{"a field first", crlf("\nHost: x\nGET / HTTP/1.1\n\n"), 400, "the request line is \"Host: x\""},
+	{"a space first", crlf("\n \nGET / HTTP/1.1\nHost: x\n\n"), 400, "the request line is"},
+	{"a preface behind an empty line", crlf("\n") + preface, 505, "expected HTTP/1.1"},
 	{"no version", crlf("GET /\n\n"), 400, "the request line is"},
 	{"two spaces", crlf("GET  / HTTP/1.1\nHost: x\n\n"), 400, "request target"},
 	{"a space in the target", crlf("GET /a b HTTP/1.1\nHost: x\n\n"), 400, "request target"},
@@ -69,6 +76,19 @@ var refusals = []struct {
 	{"a URL with a user", crlf("GET http://u@h/a HTTP/1.1\nHost: x\n\n"), 400, "the host of the request target"},
 	{"a bad escape", crlf("GET /%zz HTTP/1.1\nHost: x\n\n"), 400, "two hexadecimal digits"},
 	{"half an escape", crlf("GET /%a HTTP/1.1\nHost: x\n\n"), 400, "two hexadecimal digits"},
+	{"a fragment", crlf("GET /a#b HTTP/1.1\nHost: x\n\n"), 400, "without a fragment"},
+	{"a fragment in the query", crlf("GET /a?b#c HTTP/1.1\nHost: x\n\n"), 400, "without a fragment"},
+	{"an empty fragment", crlf("GET /# HTTP/1.1\nHost: x\n\n"), 400, "without a fragment"},
+	{"a fragment alone", crlf("GET # HTTP/1.1\nHost: x\n\n"), 400, "without a fragment"},
+	{"a fragment of a URL", crlf("GET http://h/#a HTTP/1.1\nHost: x\n\n"), 400, "without a fragment"},
+	{"a fragment behind a host", crlf("GET http://h#@evil/ HTTP/1.1\nHost: x\n\n"), 400, "without a fragment"},
+	{"a fragment of CONNECT", crlf("CONNECT h:80# HTTP/1.1\nHost: x\n\n"), 400, "without a fragment"},
+	{"a fragment of a star", crlf("OPTIONS *#a HTTP/1.1\nHost: x\n\n"), 400, "without a fragment"},
+	{"a URL with a user and a password", crlf("GET http://u:p@h HTTP/1.1\nHost: x\n\n"), 400, "the host of the request target"},
+	{"a URL with a user alone", crlf("OPTIONS http://u@ HTTP/1.1\nHost: x\n\n"), 400, "the host of the request target"},
+	{"a URL with a query alone", crlf("GET http://?a HTTP/1.1\nHost: x\n\n"), 400, "the host of the request target"},
+	{"a URL with a backslash", crlf("GET http://h\\@evil/ HTTP/1.1\nHost: x\n\n"), 400, "the host of the request target"},
+	{"a URL and no Host", crlf("GET http://h/ HTTP/1.1\nA: x\n\n"), 400, "no Host"},
 	{"CONNECT to a URL", crlf("CONNECT http://a/ HTTP/1.1\nHost: x\n\n"), 400, "a host and a port"},
 	{"HTTP/2.0", crlf("GET / HTTP/2.0\nHost: x\n\n"), 505, "expected HTTP/1.1"},
 	{"HTTP/0.9", crlf("GET / HTTP/0.9\nHost: x\n\n"), 505, "expected HTTP/1.1"},
@@ -103,7 +123,12 @@ var passed = map[string]string{
 	"no host in HTTP/1.0":    crlf("GET / HTTP/1.0\n\n"),
 	"an empty host":          crlf("GET / HTTP/1.1\nHost:\n\n"),
 	"hosts":                  crlf("GET / HTTP/1.1\nHost: a_b.example:8080\n\nGET / HTTP/1.1\nHost: [::1]:80\n\nGET / HTTP/1.1\nHost: %2Frun%2Fx.sock\n\nGET / HTTP/1.1\nHost: 10.0.0.1:\n\n"),
-	"targets":                crlf("GET http://h:80/a?b HTTP/1.1\nHost: x\n\nOPTIONS * HTTP/1.1\nHost: x\n\nCONNECT h:80 HTTP/1.1\nHost: h:80\n\nGET HTTPS://h?q HTTP/1.1\nHost: x\n\nGET //a:b/%2F?%zz# HTTP/1.1\nHost: x\n\nGET /ü HTTP/1.1\nHost: x\n\n"),
+	"targets":                crlf("GET http://h:80/a?b HTTP/1.1\nHost: x\n\nOPTIONS * HTTP/1.1\nHost: x\n\nCONNECT h:80 HTTP/1.1\nHost: h:80\n\nGET HTTPS://h?q HTTP/1.1\nHost: x\n\nGET //a:b/%2F?%zz%23 HTTP/1.1\nHost: x\n\nGET /ü HTTP/1.1\nHost: x\n\n"),
+	"URLs without a path":    crlf("GET http://h HTTP/1.1\nHost: x\n\nOPTIONS http://h:80 HTTP/1.1\nHost: x\n\nGET http://h? HTTP/1.1\nHost: x\n\nPOST http://[::1]?a=/b@c HTTP/1.1\nHost: x\n\n"),
+	"an empty line first":    crlf("\nGET / HTTP/1.1\nHost: x\n\n"),
+	"eight empty lines":      crlf(strings.Repeat(strings.Repeat("\n", 8)+"GET / HTTP/1.1\nHost: x\n\n", 3)),
+	"a line behind a body":   crlf("PUT / HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n1\na\n0\n\n\nGET / HTTP/1.1\nHost: x\n\n"),
+	"a line before P":        crlf("\nPRI / HTTP/1.1\nHost: x\n\n"),
 	"a body of known length": crlf("POST / HTTP/1.1\nHost: x\nContent-Length: 05\n\nab") + "\n\ncPOST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
 	"a body of GET":          crlf("GET / HTTP/1.1\nHost: x\nContent-Length: 2\n\nab"),
 	"chunks":                 crlf("POST / HTTP/1.1\nHost: x\nTransfer-Encoding: Chunked \n\n5\nabc\n\n00a;b=\"c\"\n0123456789\n0\n\nGET / HTTP/1.1\nHost: x\n\n"),
@@ -115,22 +140,32 @@ var passed = map[string]string{
 	"bytes a chunk":          crlf("POST / HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n" + strings.Repeat("1\nx\n", 3000) + "0\n\n"),
 }
 
-// scanBy scans text in pieces of n bytes. It returns where requests end, as far as
-// they were seen to.
-func scanBy(text string, n int) (ends []int, scanned int, fault *Fault) {
+// scanBy scans text in pieces of n bytes. It returns where requests begin, behind empty
+// lines, and end, as far as they were seen to.
+func scanBy(text string, n int) (requests [][2]int, scanned int, fault *Fault) {
 	s := NewScanner(maxHead, true)
+	from := 0
 	for at := 0; at < len(text); {
-		piece := text[at:min(at+n, len(text))]
-		sound, fault := s.Scan([]byte(piece))
+		piece := []byte(text[at:min(at+n, len(text))])
+		empty, fault := s.SkipEmptyLines(piece)
 		if fault != nil {
-			return ends, at + sound, fault
+			return requests, at + empty, fault
 		}
-		at += sound
-		if s.Between() {
-			ends = append(ends, at)
+		if empty > 0 {
+			at += empty
+			from = at
+			continue
+		}
+		sound, fault := s.Scan(piece)
+		if fault != nil {
+			return requests, at + sound, fault
+		}
+		if at += sound; s.Between() {
+			requests = append(requests, [2]int{from, at})
+			from = at
 		}
 	}
-	return ends, len(text), nil
+	return requests, len(text), nil
 }
 
 func TestRefused(t *testing.T) {
@@ -153,9 +188,9 @@ func TestPassed(t *testing.T) {
 	for name, text := range passed {
 		t.Run(name, func(t *testing.T) {
 			for _, n := range []int{1 << 20, 1, 2, 7} {
-				ends, scanned, fault := scanBy(text, n)
-				if fault != nil || scanned != len(text) || len(ends) == 0 || ends[len(ends)-1] != len(text) {
-					t.Errorf("in pieces of %d: %d of %d bytes, requests end at %v; %v", n, scanned, len(text), ends, fault)
+				requests, scanned, fault := scanBy(text, n)
+				if fault != nil || scanned != len(text) || len(requests) == 0 || requests[len(requests)-1][1] != len(text) {
+					t.Errorf("in pieces of %d: %d of %d bytes, requests are at %v; %v", n, scanned, len(text), requests, fault)
 				}
 			}
 			if text := crlf("GET / HTTP/1.1\nHost: x\n\n"); true {

@@ -134,6 +134,8 @@ func checkTarget(connect, options bool, target []byte) *Fault {
 	switch {
 	case bytes.IndexByte(target, ' ') >= 0 || len(target) == 0:
 		return bad("the request target is %s; expected one without spaces", quoted(target))
+	case bytes.IndexByte(target, '#') >= 0:
+		return bad("the request target is %s; expected one without a fragment, or %%23 for the character", quoted(target))
 	case target[0] == '/':
 		return checkPath(target)
 	case connect:
