@@ -125,17 +125,20 @@ func (c *Compiler) Compile(t Target) (*Set, Problems) {
 	s.leaveInapplicable()
 	s.refuseUnknown(c.kinds)
 	s.checkValues()
-	var parts []Part
-	for _, k := range c.kinds {
-		if part := k.Compile(s); part != nil {
-			parts = append(parts, part)
-		}
+	parts := make([]Part, len(c.kinds))
+	for i, k := range c.kinds {
+		parts[i] = k.Compile(s)
 	}
 	if len(s.problems) > 0 || s.suppressed {
 		return nil, s.problems
 	}
-	set := NewSet(s.Policy, parts...)
-	set.explained, set.observer = s.explain(parts), s.Observer
+	set := NewSet(s.Policy)
+	for i, part := range parts {
+		if part != nil {
+			set.add(part, c.kinds[i].Field != "")
+		}
+	}
+	set.explained, set.observer = s.explain(set.parts), s.Observer
 	if s.Stream() && !s.Exact("timeout") {
 		set.Timeout = 0 // a wider timeout is meant for calls, not for streams
 	}

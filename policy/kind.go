@@ -10,7 +10,8 @@ import (
 // Kind is one kind of policy: a field of transom.v1.Policy and what it makes of it.
 // A field may have more than one Kind, where it does its work at more than one place.
 type Kind struct {
-	// Field is the field's name.
+	// Field is the field's name. Empty: the Kind holds for every method, whatever its
+	// policy says; its Parts are in no listing of policies.
 	Field string
 	// Open checks what the Kind reads of the configuration, be it used by a method or
 	// not, and notes problems with RefuseConfig. Nil: it reads nothing.
@@ -33,8 +34,8 @@ type Need struct {
 
 // Part is what a Kind does for the calls of one method. It is immutable and safe
 // for concurrent use. What it does it says by the interfaces that it has besides:
-// Admitter, MessageChecker, ReplyChanger, HeaderChanger, Wrapper, QueryReader; with a method
-// Summary() string it describes itself to people.
+// Admitter, MessageChecker, ReplyChanger, HeaderChanger, Wrapper, QueryReader, Finisher; with
+// a method Summary() string it describes itself to people.
 type Part interface {
 	// Name is the Kind's field; it labels metrics and logs.
 	Name() string
@@ -95,4 +96,20 @@ type Wrapper interface {
 type QueryReader interface {
 	Part
 	QueryParameters() []string
+}
+
+// Finisher is a Part that needs what is known only when all of its method is compiled.
+type Finisher interface {
+	Part
+	// Finish is called once, before the first call, with the Set that the Part is in and
+	// the routes that lead to it. It may change the Part, the last time.
+	Finish(s *Set, routes []Route)
+}
+
+// Route is one way to a method.
+type Route struct {
+	// Template is that of Request.Route.
+	Template string
+	// HidesPath reports whether its paths may hold what no log may repeat.
+	HidesPath bool
 }

@@ -4,8 +4,9 @@
 // a Compiler has them make the Parts of each method, one ordered Set; a call walks
 // the Set's flat lists:
 //
-//	compiler, problems := policy.New(kinds.All(), policy.Environment{Config: config, State: state})
+//	compiler, problems := policy.New(kinds.All(telemetry), policy.Environment{Config: config, State: state})
 //	set, problems := compiler.Compile(policy.Target{Method: method, Layers: layers})
+//	set.Finish(routes)
 //
 //	ctx, err := set.Admit(ctx, request)   // a refusal is answered at once
 //	…                                     // the call

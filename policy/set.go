@@ -22,8 +22,9 @@ type Set struct {
 	// Timeout and IdleTimeout are those of Effective; zero means none was set.
 	Timeout, IdleTimeout time.Duration
 
-	parts    []Part
-	admit    []Admitter
+	all      []Part
+	parts    []Part // those of fields of Effective
+	admit    []admitter
 	messages []MessageChecker
 	replies  []ReplyChanger
 	headers  []HeaderChanger
@@ -35,42 +36,54 @@ type Set struct {
 	observer  Observer
 }
 
+// admitter is an Admitter in its place.
+type admitter struct {
+	Admitter
+	// heard reports whether an Observer is told that it admits: not of what every method
+	// has.
+	heard bool
+}
+
 // NewSet orders parts as given.
 func NewSet(effective *transomv1.Policy, parts ...Part) *Set {
 	s := &Set{Effective: effective}
 	s.Timeout = effective.GetTimeout().AsDuration()
 	s.IdleTimeout = effective.GetIdleTimeout().AsDuration()
-	s.add(parts)
+	for _, p := range parts {
+		s.add(p, true)
+	}
 	return s
 }
 
-// add sorts parts into the lists that calls walk.
-func (s *Set) add(parts []Part) {
-	s.parts = append(s.parts, parts...)
-	for _, p := range parts {
-		if a, ok := p.(Admitter); ok {
-			s.admit = append(s.admit, a)
-		}
-		if m, ok := p.(MessageChecker); ok {
-			s.messages = append(s.messages, m)
-		}
-		if m, ok := p.(ReplyChanger); ok {
-			s.replies = append(s.replies, m)
-		}
-		if m, ok := p.(HeaderChanger); ok {
-			s.headers = append(s.headers, m)
-		}
-		if w, ok := p.(Wrapper); ok {
-			s.needsContext = s.needsContext || w.Decides()
-			s.wrappers = append(s.wrappers, w)
-		}
+// add appends a part to the lists that calls walk. own reports whether it is of a field of
+// Effective.
+func (s *Set) add(p Part, own bool) {
+	s.all = append(s.all, p)
+	if own {
+		s.parts = append(s.parts, p)
+	}
+	if a, ok := p.(Admitter); ok {
+		s.admit = append(s.admit, admitter{a, own})
+	}
+	if m, ok := p.(MessageChecker); ok {
+		s.messages = append(s.messages, m)
+	}
+	if m, ok := p.(ReplyChanger); ok {
+		s.replies = append(s.replies, m)
+	}
+	if m, ok := p.(HeaderChanger); ok {
+		s.headers = append(s.headers, m)
+	}
+	if w, ok := p.(Wrapper); ok {
+		s.needsContext = s.needsContext || w.Decides()
+		s.wrappers = append(s.wrappers, w)
 	}
 }
 
 // Find returns the first part of a Set that is a T: a caller's own interface, for
 // what it needs to know when the schema loads.
 func Find[T any](s *Set) (part T, ok bool) {
-	for _, p := range s.parts {
+	for _, p := range s.all {
 		if part, ok = p.(T); ok {
 			return part, true
 		}
@@ -78,15 +91,18 @@ func Find[T any](s *Set) (part T, ok bool) {
 	return part, false
 }
 
-// Parts lists the parts in their order.
+// Parts lists the parts of the method's own policies in their order, without those that
+// every method has.
 func (s *Set) Parts() []Part { return s.parts }
 
-// Prepend puts parts in front of the others. Only before the first call.
-func (s *Set) Prepend(front ...Part) {
-	before := s.parts
-	*s = Set{Effective: s.Effective, Timeout: s.Timeout, IdleTimeout: s.IdleTimeout, explained: s.explained, observer: s.observer}
-	s.add(front)
-	s.add(before)
+// Finish tells the parts that ask for it which routes lead to the method. Call it once,
+// before the first call.
+func (s *Set) Finish(routes []Route) {
+	for _, p := range s.all {
+		if f, ok := p.(Finisher); ok {
+			f.Finish(s, routes)
+		}
+	}
 }
 
 // ChangesHeader reports whether any policy changes the header of the answer.
@@ -96,7 +112,7 @@ func (s *Set) ChangesHeader() bool { return len(s.headers) > 0 }
 // of the request.
 func (s *Set) QueryParameters() []string {
 	var names []string
-	for _, p := range s.parts {
+	for _, p := range s.all {
 		if q, ok := p.(QueryReader); ok {
 			names = append(names, q.QueryParameters()...)
 		}
@@ -123,10 +139,10 @@ func (s *Set) Admit(ctx context.Context, r *Request) (context.Context, error) {
 	for _, p := range s.admit {
 		next, done, err := p.Admit(ctx, r)
 		if err != nil {
-			s.refused(r, p, err)
+			s.refused(r, p.Admitter, err)
 			return ctx, err
 		}
-		if s.observer != nil {
+		if s.observer != nil && p.heard {
 			s.observer.Decision(p.Name(), r.RPC, resultOf(nil))
 		}
 		if done != nil {

@@ -80,7 +80,7 @@ var rules = map[string]rule{
 	"policy/auth/token":      {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/auth/token/..."}), reason: "a mechanism knows what all share, not the others"},
 	"policy/auth/session":    {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/store"}), reason: "a mechanism knows what all share, not the others"},
 	"policy/auth/login":      {ours: slices.Concat(base, []string{"policy", "policy/expr", "policy/auth/..."}), reason: "it opens and ends what mechanisms look for, so it alone knows them"},
-	"policy/kinds":           {ours: []string{"policy/..."}, reason: "the one list of all policies"},
+	"policy/kinds":           {ours: []string{"policy/...", "internal/observe"}, reason: "the one list of all policies, and of what sees the calls they decide on"},
 	"events":                 {ours: slices.Concat(parts, []string{"policy"}), reason: "the bus is for any caller; sinks are plugged in from above"},
 	"events/kafka":           {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
 	"events/nats":            {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},

@@ -11,7 +11,6 @@ import (
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
-	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/kinds"
@@ -151,7 +150,7 @@ func (b *builder) prepare() {
 		suppressed = b.undecided.policy
 	}
 	var problems policy.Problems
-	s.policies, problems = policy.New(kinds.All(), policy.Environment{
+	s.policies, problems = policy.New(kinds.All(b.gateway.options.Telemetry), policy.Environment{
 		Config:    b.file.Config,
 		Position:  b.configPosition,
 		Directory: b.file.Directory,
@@ -251,44 +250,40 @@ func (b *builder) newMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Pla
 		backend:     set.Wrap(backend),
 		timeout:     set.Timeout,
 		idleTimeout: b.settings.idleTimeout(set),
+
+		changesHeader: set.ChangesHeader(),
 	}
 }
 
 // finish does what needs all routes.
 func (b *builder) finish() {
-	b.snapshot.publish()
-	t := b.gateway.options.Telemetry
-	b.snapshot.headers.HideCookies(b.snapshot.policies.HiddenCookies())
-	byMethod := map[*Method][]*observe.RouteMetrics{}
-	var hidden []*observe.RouteMetrics
-	for _, route := range slices.Concat(b.snapshot.routes, b.snapshot.ownRoutes) {
-		route.metrics = t.Metrics.Route(route.method.RPC, route.template)
-		byMethod[route.method] = append(byMethod[route.method], route.metrics)
-		if route.hidesPath {
-			hidden = append(hidden, route.metrics)
+	s := b.snapshot
+	s.publish()
+	s.headers.HideCookies(s.policies.HiddenCookies())
+	byMethod := map[*Method][]policy.Route{}
+	for _, route := range s.paths {
+		byMethod[route.method] = nil
+	}
+	var hidden []policy.Route
+	for _, route := range slices.Concat(s.routes, s.ownRoutes) {
+		r := policy.Route{Template: route.template, HidesPath: route.hidesPath}
+		byMethod[route.method] = append(byMethod[route.method], r)
+		if r.HidesPath {
+			hidden = append(hidden, r)
 		}
 	}
-	b.snapshot.hidesPaths = len(hidden) > 0
+	s.hidesPaths = len(hidden) > 0
 	for m, routes := range byMethod {
+		m.set.Finish(routes)
 		_, pages := policy.Find[pagePolicy](m.set)
-		b.snapshot.anyCors = b.snapshot.anyCors || pages
-		var behind []string
-		for _, p := range m.set.Parts() {
-			if w, ok := p.(policy.Wrapper); ok && !w.Decides() {
-				continue
-			}
-			behind = append(behind, p.Name())
-		}
-		m.set.Prepend(newPageOrigin(m.set))
-		m.set.Prepend(t.Policies(observe.Method{RPC: m.RPC, Routes: routes, Hidden: hidden, Behind: behind})...)
-		m.changesHeader = m.set.ChangesHeader()
+		s.anyCors = s.anyCors || pages
 	}
-	unmatched := t.Policies(observe.Method{Hidden: hidden})
-	if b.snapshot.cors = b.defaultCors(); b.snapshot.cors != nil {
-		unmatched = append(unmatched, b.snapshot.cors)
+	unmatched := []policy.Part{b.gateway.options.Telemetry.Unmatched(hidden)}
+	if s.cors = b.defaultCors(); s.cors != nil {
+		unmatched = append(unmatched, s.cors)
 	}
-	b.snapshot.anyCors = b.snapshot.anyCors || b.snapshot.cors != nil
-	b.snapshot.unmatched = policy.NewSet(nil, unmatched...)
+	s.anyCors = s.anyCors || s.cors != nil
+	s.unmatched = policy.NewSet(nil, unmatched...)
 }
 
 // defaultCors is the policy cors of defaults, for the router's own answers (Semantics

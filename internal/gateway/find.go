@@ -8,6 +8,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/http1head"
 	"github.com/transom-gateway/transom/internal/httprule"
+	"github.com/transom-gateway/transom/internal/problem"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/envelope"
 	"github.com/transom-gateway/transom/transcoder/protocols"
@@ -179,9 +180,5 @@ func completed(r *http.Request) *http.Request {
 	return &seen
 }
 
-func clip(s string) string {
-	if len(s) > 200 {
-		return s[:200] + "…"
-	}
-	return s
-}
+// clip bounds what an error repeats of a request.
+func clip(s string) string { return problem.Clip(s, 200) }

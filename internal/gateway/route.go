@@ -26,7 +26,6 @@ type Route struct {
 
 	registry *schema.Registry
 	inConfig string // where the rule stands in the configuration, if it does
-	metrics  *observe.RouteMetrics
 }
 
 // where the route's rule stands, for people.
@@ -140,9 +139,10 @@ func sameShape(a, b protoreflect.MethodDescriptor) bool {
 }
 
 func (g *Gateway) retainMetrics(s *Snapshot) {
-	keep := make([]*observe.RouteMetrics, 0, len(s.routes))
+	metrics := g.options.Telemetry.Metrics
+	keep := make([]*observe.RouteMetrics, 0, len(s.routes)+len(s.ownRoutes))
 	for _, r := range slices.Concat(s.routes, s.ownRoutes) {
-		keep = append(keep, r.metrics)
+		keep = append(keep, metrics.Route(r.method.RPC, r.template))
 	}
-	g.options.Telemetry.Metrics.Retain(keep)
+	metrics.Retain(keep)
 }

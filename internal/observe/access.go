@@ -4,11 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"math"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/transom-gateway/transom/internal/problem"
 	"github.com/transom-gateway/transom/policy"
 )
 
@@ -33,7 +33,7 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	attrs := append(buf[:0],
 		slog.String("request_id", r.RequestID),
 		slog.String("client_ip", clientIP(r)),
-		slog.String("method", clip(r.HTTP.Method, maxLoggedAgent)),
+		slog.String("method", problem.Clip(r.HTTP.Method, maxLoggedAgent)),
 		slog.String("path", c.route.path(r)),
 		slog.String("protocol", r.Protocol),
 		slog.String("code", codeName(o.Code)),
@@ -50,13 +50,13 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 		attrs = append(attrs, slog.String("trace_id", id))
 	}
 	if r.Identity != nil {
-		attrs = append(attrs, slog.String("principal", clip(r.Identity.Principal, maxLoggedAgent)))
+		attrs = append(attrs, slog.String("principal", problem.Clip(r.Identity.Principal, maxLoggedAgent)))
 	}
 	if r.RefusedBy != "" {
 		attrs = append(attrs, slog.String("refused_by", r.RefusedBy))
 	}
 	if o.Own && o.Message != "" {
-		attrs = append(attrs, slog.String("reason", clip(o.Message, maxLoggedAgent)))
+		attrs = append(attrs, slog.String("reason", problem.Clip(o.Message, maxLoggedAgent)))
 	}
 	if o.Attempts > 1 {
 		attrs = append(attrs, slog.Int("attempts", o.Attempts))
@@ -68,7 +68,7 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 		attrs = append(attrs, slog.String("retry_denied", o.RetryDenied))
 	}
 	if agent := r.HTTP.Header["User-Agent"]; len(agent) > 0 {
-		attrs = append(attrs, slog.String("user_agent", clip(agent[0], maxLoggedAgent)))
+		attrs = append(attrs, slog.String("user_agent", problem.Clip(agent[0], maxLoggedAgent)))
 	}
 	record.AddAttrs(attrs...)
 	_ = c.route.access.Handle(ctx, record) // there is nowhere to report it to
@@ -115,12 +115,4 @@ func codeName(code codes.Code) string {
 		return codeNames[code]
 	}
 	return code.String() // "Code(5002)"
-}
-
-// clip cuts s to at most n bytes, not within a character.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
 }

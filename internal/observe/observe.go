@@ -3,7 +3,7 @@
 // nor protocols nor reloads; what it should count of those it is told.
 //
 //	t, err := observe.Setup(config.GetTelemetry(), version, os.Stderr)
-//	set := policy.NewSet(effective, append(t.Policies(observe.Method{RPC: rpc, Routes: routes}), policies...)...)
+//	compiler, problems := policy.New(append([]policy.Kind{observe.Kind(t)}, kinds...), environment)
 //
 // Everything that a call needs is resolved when the schema loads: a call adds
 // to counters it already holds and looks nothing up by name.

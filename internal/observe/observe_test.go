@@ -55,6 +55,28 @@ func play(t testing.TB, set *policy.Set, r *policy.Request, o *policy.Outcome) c
 	return ctx
 }
 
+// Method says what the calls of a Set belong to.
+type Method struct {
+	RPC    string
+	Routes []*RouteMetrics // none: Unmatched
+	Behind []string        // the policies whose decisions are counted
+}
+
+// Policies sees the calls of a method.
+func (t *Telemetry) Policies(m Method) []policy.Part {
+	if len(m.Routes) == 0 {
+		return []policy.Part{t.Unmatched(nil)}
+	}
+	p := &observer{telemetry: t, rpc: valid(m.RPC)}
+	for _, r := range m.Routes {
+		p.add(r, false)
+	}
+	for _, name := range m.Behind {
+		p.count(name)
+	}
+	return []policy.Part{p}
+}
+
 func routes(t *Telemetry) Method {
 	return Method{RPC: testRPC, Routes: []*RouteMetrics{t.Metrics.Route(testRPC, testRoute)}}
 }

@@ -10,49 +10,62 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/transom-gateway/transom/internal/problem"
 	"github.com/transom-gateway/transom/policy"
 )
 
-// Method says what the calls of one Set belong to.
-type Method struct {
-	// RPC is "package.Service/Method"; empty for a plain HTTP route.
-	RPC string
-	// Routes are those that lead to the Set; a call belongs to the one whose
-	// template is its Request.Route, else to the first. None means Unmatched: the
-	// log and traces then name the Request.Route that there is, as a preflight has.
-	Routes []*RouteMetrics
-	// Hidden are the routes, among others, whose paths hold what no log and no
-	// trace may repeat: they have the template in its place.
-	Hidden []*RouteMetrics
-	// Behind are the names of the policies that follow in the Set, in their
-	// order, whose decisions are counted.
-	Behind []string
+// Kind is what sees every call that reaches a method's policies, also the refused ones:
+// it belongs in front of them all. A nil Telemetry sees nothing.
+func Kind(t *Telemetry) policy.Kind {
+	return policy.Kind{Compile: func(s *policy.Scope) policy.Part {
+		if t == nil {
+			return nil
+		}
+		return &observer{telemetry: t, rpc: valid(s.RPC)}
+	}}
 }
 
-// Policies returns what stands in front of a method's policies and sees every
-// call that reaches the Set, also the refused ones.
-func (t *Telemetry) Policies(m Method) []policy.Part {
-	p := &observer{telemetry: t, rpc: valid(m.RPC)}
-	routes := m.Routes
-	if len(routes) == 0 {
-		routes = []*RouteMetrics{t.Metrics.Unmatched()}
-		p.near = map[string]*observed{}
-		for _, r := range m.Hidden {
-			p.near[r.key.route] = &observed{template: r.key.route, metrics: routes[0], hidden: true, access: t.named(r.key.route, "")}
-		}
+// Unmatched is what sees the requests that no route takes. The log and traces name the
+// Request.Route that there is, as a preflight has; hidden are the routes whose paths are
+// not to be repeated, wherever a request for one may end.
+func (t *Telemetry) Unmatched(hidden []policy.Route) policy.Part {
+	p := &observer{telemetry: t, near: map[string]*observed{}}
+	p.add(t.Metrics.Unmatched(), false)
+	for _, r := range hidden {
+		template := valid(r.Template)
+		p.near[template] = &observed{template: template, metrics: p.routes[0].metrics, hidden: true, access: t.named(template, "")}
 	}
+	return p
+}
+
+// Finish implements policy.Finisher. A call belongs to the route whose template is its
+// Request.Route, else to the first.
+func (p *observer) Finish(s *policy.Set, routes []policy.Route) {
 	for _, r := range routes {
-		o := observed{template: r.key.route, metrics: r, hidden: slices.Contains(m.Hidden, r)}
-		o.access = t.named(r.key.route, r.key.rpc)
-		p.routes = append(p.routes, o)
+		p.add(p.telemetry.Metrics.Route(p.rpc, r.Template), r.HidesPath)
 	}
-	for _, name := range m.Behind {
-		// A policy may stand in the Set in two parts; a call is one decision of it.
-		if !slices.ContainsFunc(p.behind, func(d decision) bool { return d.name == name }) {
-			p.behind = append(p.behind, t.Metrics.decision(name, p.rpc))
+	if len(routes) == 0 {
+		p.add(p.telemetry.Metrics.Unmatched(), false)
+	}
+	for _, part := range s.Parts() {
+		if w, ok := part.(policy.Wrapper); ok && !w.Decides() {
+			continue
 		}
+		p.count(part.Name())
 	}
-	return []policy.Part{p}
+}
+
+// add is for the calls of a route.
+func (p *observer) add(r *RouteMetrics, hidden bool) {
+	p.routes = append(p.routes, observed{template: r.key.route, metrics: r, hidden: hidden, access: p.telemetry.named(r.key.route, r.key.rpc)})
+}
+
+// count has the decisions of a policy counted. It may stand in the Set in two parts; a
+// call is one decision of it.
+func (p *observer) count(name string) {
+	if !slices.ContainsFunc(p.behind, func(d decision) bool { return d.name == name }) {
+		p.behind = append(p.behind, p.telemetry.Metrics.decision(name, p.rpc))
+	}
 }
 
 // named is the access log for the calls of a route; nil for none.
@@ -71,11 +84,16 @@ type observer struct {
 	routes    []observed // at least one
 	// near are the routes, by their templates, whose paths are hidden also where they
 	// do not take the request. Nil where the observer has routes of its own.
-	near   map[string]*observed
+	near map[string]*observed
+	// behind are the policies that follow in the Set, in their order, whose decisions are
+	// counted.
 	behind []decision
 }
 
-var _ policy.Admitter = (*observer)(nil)
+var (
+	_ policy.Admitter = (*observer)(nil)
+	_ policy.Finisher = (*observer)(nil)
+)
 
 // observed is what a route's calls are recorded with.
 type observed struct {
@@ -90,7 +108,7 @@ func (o *observed) path(r *policy.Request) string {
 	if o.hidden {
 		return o.template
 	}
-	return clip(r.HTTP.URL.EscapedPath(), maxLoggedPath)
+	return problem.Clip(r.HTTP.URL.EscapedPath(), maxLoggedPath)
 }
 
 // decision counts what one policy decided on one RPC.

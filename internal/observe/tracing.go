@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/transom-gateway/transom/internal/problem"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 )
@@ -50,7 +51,7 @@ func startAttributes(r *policy.Request, route *observed) []attribute.KeyValue {
 		attrs = append(attrs, attribute.String("rpc.system.name", "grpc"), attribute.String("rpc.method", r.RPC))
 	}
 	if agent := r.HTTP.Header["User-Agent"]; len(agent) > 0 {
-		attrs = append(attrs, attribute.String("user_agent.original", clip(agent[0], maxLoggedAgent)))
+		attrs = append(attrs, attribute.String("user_agent.original", problem.Clip(agent[0], maxLoggedAgent)))
 	}
 	return attrs
 }
@@ -65,7 +66,7 @@ func requestMethod(method string) []attribute.KeyValue {
 	}
 	return []attribute.KeyValue{
 		attribute.String("http.request.method", "_OTHER"),
-		attribute.String("http.request.method_original", clip(method, maxLoggedAgent)),
+		attribute.String("http.request.method_original", problem.Clip(method, maxLoggedAgent)),
 	}
 }
 

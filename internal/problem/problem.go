@@ -140,3 +140,12 @@ func (l List) Sorted() List {
 		More:    more,
 	})
 }
+
+// Clip cuts what an error repeats of its input to at most so many bytes, not within a
+// character.
+func Clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}

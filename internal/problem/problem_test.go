@@ -56,3 +56,17 @@ func TestAt(t *testing.T) {
 		}
 	}
 }
+
+func TestClip(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		most int
+		want string
+	}{
+		{"", 3, ""}, {"abc", 3, "abc"}, {"abcd", 3, "abc…"}, {"abä", 3, "ab…"}, {"ä\xffä", 4, "ä…"},
+	} {
+		if got := Clip(test.text, test.most); got != test.want {
+			t.Errorf("Clip(%q, %d) = %q, want %q", test.text, test.most, got, test.want)
+		}
+	}
+}

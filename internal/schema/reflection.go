@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +13,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/problem"
 )
 
 // The bounds of one conversation with a server.
@@ -242,9 +243,4 @@ func statusText(err error) string {
 const maxShown = 200
 
 // shortened is a server's text for people.
-func shortened(s string) string {
-	if len(s) <= maxShown {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxShown], "") + "…"
-}
+func shortened(s string) string { return problem.Clip(s, maxShown) }

@@ -3,6 +3,7 @@
 package kinds
 
 import (
+	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/auth"
 	"github.com/transom-gateway/transom/policy/auth/login"
@@ -16,16 +17,20 @@ import (
 	"github.com/transom-gateway/transom/policy/validate"
 )
 
-// All are all kinds in the order in which they admit calls.
+// All are all kinds in the order in which they admit calls. telemetry sees the calls; nil
+// for nobody.
 //
-// What answers browsers (cors) and what shapes headers come first, so that they hold
+// Telemetry comes first, for it sees refusals too, then the check of pages that open
+// WebSockets. What answers browsers (cors) and what shapes headers come first, so that they hold
 // for refusals too; then the cheap bounds. Limits by the client's address stand before
 // auth, for guessing credentials must be limited as well; the others stand behind it,
 // for they may ask who calls, and what is refused there must not use up what others
 // share. The last ones stand between admitted calls and the backend, the first of them
 // outermost.
-func All() []policy.Kind {
+func All(telemetry *observe.Telemetry) []policy.Kind {
 	return []policy.Kind{
+		observe.Kind(telemetry),
+		cors.PageOrigin(),
 		cors.Kind(),
 		headers.Limits(),
 		ratelimit.Early(),

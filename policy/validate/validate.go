@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/transom-gateway/transom/internal/problem"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/expr"
@@ -88,7 +89,7 @@ func violated(root protoreflect.MessageDescriptor, violations []*protovalidate.V
 	for _, v := range violations[:min(len(violations), maxViolations)] {
 		field, text := describeViolation(root, v)
 		detail.FieldViolations = append(detail.FieldViolations, &errdetails.BadRequest_FieldViolation{
-			Field: shorten(field), Description: shorten(text), Reason: v.Proto.GetRuleId(),
+			Field: problem.Clip(field, maxViolationText), Description: problem.Clip(text, maxViolationText), Reason: v.Proto.GetRuleId(),
 		})
 	}
 	text := "the request is not valid"
@@ -139,16 +140,4 @@ func firstSensitive(m protoreflect.MessageDescriptor, path []*validate.FieldPath
 		}
 	}
 	return -1
-}
-
-// shorten cuts a text at a character's end.
-func shorten(s string) string {
-	if len(s) <= maxViolationText {
-		return s
-	}
-	cut := maxViolationText
-	for cut > 0 && s[cut]&0xc0 == 0x80 {
-		cut--
-	}
-	return s[:cut] + "…"
 }

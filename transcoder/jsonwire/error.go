@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/transom-gateway/transom/internal/problem"
 )
 
 // Error says what is wrong with an input and where.
@@ -88,10 +90,4 @@ func belowKey(err error, key string) error {
 }
 
 // clip bounds what an error repeats of its input.
-func clip(s string) string {
-	const most = 64
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "…"
-}
+func clip(s string) string { return problem.Clip(s, 64) }

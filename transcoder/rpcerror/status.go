@@ -6,6 +6,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/internal/problem"
 )
 
 // httpStatusOf is google/rpc/code.proto's table, by code (Semantics 25).
@@ -89,9 +91,4 @@ func BadRequest(format string, args ...any) error {
 }
 
 // Clip shortens what a client sent before it stands in an error.
-func Clip(s string) string {
-	if len(s) > 64 {
-		return s[:64] + "…"
-	}
-	return s
-}
+func Clip(s string) string { return problem.Clip(s, 64) }

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/transcoder/exchange"
@@ -89,26 +88,6 @@ func framing(r *http.Request) string {
 		return "Transfer-Encoding: chunked"
 	}
 	return fmt.Sprintf("Content-Length: %d", r.ContentLength)
-}
-
-// CheckOrigin lets in to a WebSocket the pages of the host that was asked, which may
-// have a port, by TLS or not, and those that allow, which may be nil, names: browsers
-// send cookies along whatever page opens one. It is for the caller to ask before
-// anything else of the call is.
-func CheckOrigin(request http.Header, host string, secure bool, allow func(origin string) bool) error {
-	origins := request["Origin"]
-	if len(origins) == 0 {
-		return nil // not a browser
-	}
-	if len(origins) == 1 {
-		if field.SameOrigin(origins[0], host, secure) {
-			return nil
-		}
-		if allow != nil && allow(origins[0]) {
-			return nil
-		}
-	}
-	return status.Errorf(codes.PermissionDenied, "a page of %q may not open a WebSocket here; the policy cors lists the origins that may", rpcerror.Clip(origins[0]))
 }
 
 // chooseSubprotocol picks the one subprotocol to echo. A browser gives up where

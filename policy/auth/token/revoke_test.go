@@ -83,7 +83,7 @@ func eachRevocationStore(t *testing.T, test func(t *testing.T, config *transomv1
 
 func TestLogoutEndsIssuedTokens(t *testing.T) {
 	eachRevocationStore(t, func(t *testing.T, config *transomv1.Config) {
-		b := policytest.NewAuthBench(t, config, kinds.All()...)
+		b := policytest.NewAuthBench(t, config, kinds.All(nil)...)
 		s := compileTokenSets(t, b.Compiler)
 		first, second, eve := s.logIn(t, policytest.AdaReply), s.logIn(t, policytest.AdaReply), s.logIn(t, `user { id: "eve" }`)
 		for _, token := range []string{first, second, eve} {
@@ -129,7 +129,7 @@ func TestLogoutEndsIssuedTokens(t *testing.T) {
 // TestLogoutOfAllSessionsEndsTokens: who logs out everywhere with a cookie means
 // the tokens too.
 func TestLogoutOfAllSessionsEndsTokens(t *testing.T) {
-	b := policytest.NewAuthBench(t, policytest.TokenConfig(t, nil), kinds.All()...)
+	b := policytest.NewAuthBench(t, policytest.TokenConfig(t, nil), kinds.All(nil)...)
 	s := compileTokenSets(t, b.Compiler)
 	cookie := policytest.CompileSessionSets(t, b.Compiler).LogIn(t, policytest.AdaReply)
 	token := s.logIn(t, policytest.AdaReply)
@@ -147,7 +147,7 @@ func TestLogoutHoldsAtOtherGateways(t *testing.T) {
 
 func testLogoutHoldsAtOtherGateways(t *testing.T, server *redistest.Server) {
 	config := policytest.TokenConfig(t, policytest.RedisConfig(server).Stores)
-	one, two := policytest.NewAuthBench(t, config, kinds.All()...), policytest.NewAuthBench(t, config, kinds.All()...)
+	one, two := policytest.NewAuthBench(t, config, kinds.All(nil)...), policytest.NewAuthBench(t, config, kinds.All(nil)...)
 	first, second := compileTokenSets(t, one.Compiler), compileTokenSets(t, two.Compiler)
 	token, all := first.logIn(t, policytest.AdaReply), first.logIn(t, `user { id: "eve" }`)
 	policytest.WantCode(t, policytest.LetIn(second.call, policytest.WithToken(token)), codes.OK)
@@ -158,7 +158,7 @@ func testLogoutHoldsAtOtherGateways(t *testing.T, server *redistest.Server) {
 	policytest.WantCode(t, policytest.LetIn(second.call, policytest.WithToken(token)), codes.Unauthenticated)
 	policytest.WantCode(t, policytest.LetIn(second.call, policytest.WithToken(all)), codes.Unauthenticated)
 	// One that never saw the token asks before it believes it.
-	third := compileTokenSets(t, policytest.NewAuthBench(t, config, kinds.All()...).Compiler)
+	third := compileTokenSets(t, policytest.NewAuthBench(t, config, kinds.All(nil)...).Compiler)
 	policytest.WantCode(t, policytest.LetIn(third.call, policytest.WithToken(token)), codes.Unauthenticated)
 }
 
@@ -167,7 +167,7 @@ func testLogoutHoldsAtOtherGateways(t *testing.T, server *redistest.Server) {
 func TestLogoutOfAllGoesByTheStoresClock(t *testing.T) {
 	policytest.EachClock(t, func(t *testing.T, server *redistest.Server) {
 		config := policytest.TokenConfig(t, policytest.RedisConfig(server).Stores)
-		one, two := policytest.NewAuthBench(t, config, kinds.All()...), policytest.NewAuthBench(t, config, kinds.All()...)
+		one, two := policytest.NewAuthBench(t, config, kinds.All(nil)...), policytest.NewAuthBench(t, config, kinds.All(nil)...)
 		two.Clock.Advance(20 * time.Second) // within the leeway
 		first, second := compileTokenSets(t, one.Compiler), compileTokenSets(t, two.Compiler)
 		for _, pair := range [][2]tokenSets{{first, second}, {second, first}} {
@@ -183,11 +183,11 @@ func TestLogoutOfAllGoesByTheStoresClock(t *testing.T) {
 }
 
 func TestLogoutOfTokensSurvivesReload(t *testing.T) {
-	b := policytest.NewAuthBench(t, policytest.TokenConfig(t, nil), kinds.All()...)
+	b := policytest.NewAuthBench(t, policytest.TokenConfig(t, nil), kinds.All(nil)...)
 	s := compileTokenSets(t, b.Compiler)
 	token := s.logIn(t, policytest.AdaReply)
 	logOut(t, s.logout, token)
-	next, problems := policy.New(kinds.All(), policy.Environment{Config: b.Generation.Config, State: b.State, Log: slog.New(slog.DiscardHandler)})
+	next, problems := policy.New(kinds.All(nil), policy.Environment{Config: b.Generation.Config, State: b.State, Log: slog.New(slog.DiscardHandler)})
 	defer next.Close()
 	if len(problems) > 0 {
 		t.Fatal(problems)
@@ -201,7 +201,7 @@ func TestRevocationStoreAway(t *testing.T) { policytest.EachClock(t, testRevocat
 
 func testRevocationStoreAway(t *testing.T, server *redistest.Server) {
 	config := policytest.TokenConfig(t, policytest.RedisConfig(server).Stores)
-	b := policytest.NewAuthBench(t, config, kinds.All()...)
+	b := policytest.NewAuthBench(t, config, kinds.All(nil)...)
 	s := compileTokenSets(t, b.Compiler)
 	token := s.logIn(t, policytest.AdaReply)
 	unused := s.logIn(t, policytest.AdaReply)
@@ -221,7 +221,7 @@ func testRevocationStoreAway(t *testing.T, server *redistest.Server) {
 	policytest.WantCode(t, err, codes.Unavailable)
 
 	// Without a logout there is nothing to ask.
-	without := policytest.NewAuthBench(t, config, kinds.All()...)
+	without := policytest.NewAuthBench(t, config, kinds.All(nil)...)
 	login := policytest.MustCompile(t, without.Compiler, policytest.ShopTarget("Login", policytest.LoginPolicyOf(policytest.TokenLogin(nil))))
 	policytest.WantCode(t, policytest.LetIn(without.Set(t, policytest.JwtPolicy(nil)), policytest.WithToken(tokenSets{login: login}.logIn(t, policytest.AdaReply))), codes.OK)
 
@@ -238,7 +238,7 @@ func testRevocationStoreAway(t *testing.T, server *redistest.Server) {
 
 // TestLogoutAmidCalls: once the logout is answered nobody gets in.
 func TestLogoutAmidCalls(t *testing.T) {
-	b := policytest.NewAuthBench(t, policytest.TokenConfig(t, nil), kinds.All()...)
+	b := policytest.NewAuthBench(t, policytest.TokenConfig(t, nil), kinds.All(nil)...)
 	s := compileTokenSets(t, b.Compiler)
 	for range 20 {
 		token := s.logIn(t, policytest.AdaReply)
@@ -266,7 +266,7 @@ func TestLogoutAmidCalls(t *testing.T) {
 // BenchmarkRevocableToken is what a call pays for a token that may be logged
 // out.
 func BenchmarkRevocableToken(b *testing.B) {
-	bench := policytest.NewAuthBench(b, policytest.TokenConfig(b, nil), kinds.All()...)
+	bench := policytest.NewAuthBench(b, policytest.TokenConfig(b, nil), kinds.All(nil)...)
 	s := compileTokenSets(b, bench.Compiler)
 	for name, raw := range map[string]string{"issued": s.logIn(b, policytest.AdaReply), "foreign": otherToken(b)} {
 		b.Run(name, func(b *testing.B) {
@@ -286,7 +286,7 @@ func BenchmarkRevocableToken(b *testing.B) {
 // has ended, by its own clock.
 func TestRevocationIsKeptUntilTheTokenEnds(t *testing.T) {
 	policytest.EachClock(t, func(t *testing.T, server *redistest.Server) {
-		b := policytest.NewAuthBench(t, policytest.TokenConfig(t, policytest.RedisConfig(server).Stores), kinds.All()...)
+		b := policytest.NewAuthBench(t, policytest.TokenConfig(t, policytest.RedisConfig(server).Stores), kinds.All(nil)...)
 		s := compileTokenSets(t, b.Compiler)
 		token := s.logIn(t, policytest.AdaReply)
 		logOut(t, s.logout, token)
