@@ -15,7 +15,6 @@ import (
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/kinds"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
-	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
@@ -190,69 +189,10 @@ func parsePrefix(text string) (netip.Prefix, error) {
 // such as "auth.jwt[0].secret".
 func (b *builder) configPosition(path string) string { return b.file.Where(path) }
 
-// addRegistry adds all services of one schema source.
-func (b *builder) addRegistry(r *schema.Registry) {
-	plans := b.sources.plansOf(r)
-	for _, service := range r.Services() {
-		name := service.FullName()
-		if before, taken := b.services[name]; taken {
-			b.problemAt(r, service, fmt.Sprintf("the service %s is also in %s; a service may come from one source only", name, before))
-			continue
-		}
-		b.services[name] = r.Source()
-		if !b.offers(r, service) {
-			b.snapshot.hide(service)
-			continue
-		}
-		methods := service.Methods()
-		for i := range methods.Len() {
-			b.addMethod(r, plans, methods.Get(i))
-		}
-		b.snapshot.hideEmpty(service)
-	}
-}
-
 // problemAt notes a problem at a place of a proto file.
 func (b *builder) problemAt(r *schema.Registry, d protoreflect.Descriptor, message string, option ...int32) {
 	file, line, column := r.Position(d, option...)
 	b.problems = append(b.problems, Problem{File: file, Line: line, Column: column, Message: message, Warning: b.sources.isTolerant(r)})
-}
-
-// addMethod compiles one method and adds its routes.
-func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protoreflect.MethodDescriptor) {
-	rpc := string(d.Parent().FullName()) + "/" + string(d.Name())
-	layers := b.layers(r, d)
-	set, problems := b.snapshot.policies.Compile(policy.Target{Method: d, RPC: rpc, Layers: layers, Extensions: resolver{r}})
-	b.policyProblems(r, problems)
-	if set == nil {
-		set = policy.NewSet(nil)
-	}
-	if set.Effective.GetHidden() {
-		b.snapshot.hide(d)
-		return
-	}
-	b.suspect(layers, set)
-	to, err := b.upstreams.of(string(d.Parent().FullName()))
-	if err != nil {
-		b.problemAt(r, d.Parent(), err.Error())
-	}
-	b.suspectRetry(layers, set, to)
-	m := b.newMethod(d, plans, set, to.backend(set.Effective.GetLimits().GetMaxResponseBytes()))
-	m.upstream = to.name
-	b.addRoutes(r, plans, m)
-}
-
-// newMethod makes a method of its descriptor, its policies and what answers it.
-func (b *builder) newMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Plans, set *policy.Set, backend proxy.Backend) *Method {
-	return &Method{
-		Method:      transcoder.NewMethod(d, plans, b.settings.of(set)),
-		set:         set,
-		backend:     set.Wrap(backend),
-		timeout:     set.Timeout,
-		idleTimeout: b.settings.idleTimeout(set),
-
-		changesHeader: set.ChangesHeader(),
-	}
 }
 
 // finish does what needs all routes.
@@ -260,22 +200,22 @@ func (b *builder) finish() {
 	s := b.snapshot
 	s.publish()
 	s.headers.HideCookies(s.policies.HiddenCookies())
-	byMethod := map[*Method][]policy.Route{}
+	byGuard := map[*guard][]policy.Route{}
 	for _, route := range s.paths {
-		byMethod[route.method] = nil
+		byGuard[route.guard] = nil
 	}
 	var hidden []policy.Route
 	for _, route := range slices.Concat(s.routes, s.ownRoutes) {
-		r := policy.Route{Template: route.template, HidesPath: route.hidesPath}
-		byMethod[route.method] = append(byMethod[route.method], r)
+		r := policy.Route{Template: route.listing.Path, HidesPath: route.hidesPath}
+		byGuard[route.guard] = append(byGuard[route.guard], r)
 		if r.HidesPath {
 			hidden = append(hidden, r)
 		}
 	}
 	s.hidesPaths = len(hidden) > 0
-	for m, routes := range byMethod {
-		m.set.Finish(routes)
-		_, pages := policy.Find[pagePolicy](m.set)
+	for g, routes := range byGuard {
+		g.set.Finish(routes)
+		_, pages := policy.Find[pagePolicy](g.set)
 		s.anyCors = s.anyCors || pages
 	}
 	unmatched := []policy.Part{b.gateway.options.Telemetry.Unmatched(hidden)}

@@ -22,7 +22,7 @@ type call struct {
 
 	origin  origin
 	request policy.Request
-	rpc     proxy.Call
+	rpc     proxy.Call // of an endpoint that relays frames
 	outcome policy.Outcome
 	size    trueSize
 
@@ -38,7 +38,7 @@ type call struct {
 
 var calls = sync.Pool{New: func() any {
 	c := new(call)
-	c.beforeHeader = func(h http.Header) { c.route.method.set.ResponseHeader(&c.request, h) }
+	c.beforeHeader = func(h http.Header) { c.route.guard.set.ResponseHeader(&c.request, h) }
 	c.onRequest = c.checkMessage
 	c.onReply = c.changeReply
 	return c
@@ -52,11 +52,11 @@ func (c *call) begin(s *Snapshot, w http.ResponseWriter, r *http.Request) {
 
 // prepare fills the policies' view of the request.
 func (c *call) prepare() {
-	m := c.route.method
+	g := c.route.guard
 	q := &c.request
-	q.HTTP, q.Method, q.RPC, q.Route = c.r, m.Descriptor, m.RPC, c.route.template
+	q.HTTP, q.Method, q.RPC, q.Route = c.r, g.descriptor, g.rpc, c.route.listing.Path
 	q.ResponseHeader = c.w.Header()
-	q.Stream = !m.Shape.Unary()
+	q.Stream = !g.shape.Unary()
 	q.WebSocket = c.match.protocol == websocket.Protocol
 	q.Protocol = c.route.endpoint.protocolName(c.match.protocol, c.r.Header)
 	c.findOrigin()
@@ -115,7 +115,7 @@ func (c *call) recycle() {
 }
 
 func (c *call) checkMessage(ctx context.Context, f *proxy.Frame) error {
-	if err := c.route.method.set.Message(ctx, &c.request, f.Bytes()); err != nil {
+	if err := c.route.guard.set.Message(ctx, &c.request, f.Bytes()); err != nil {
 		return refusedMessage{err}
 	}
 	return nil
@@ -123,7 +123,7 @@ func (c *call) checkMessage(ctx context.Context, f *proxy.Frame) error {
 
 func (c *call) changeReply(ctx context.Context, f *proxy.Frame) error {
 	before := f.Bytes()
-	after, err := c.route.method.set.Reply(ctx, &c.request, before)
+	after, err := c.route.guard.set.Reply(ctx, &c.request, before)
 	if err != nil {
 		return err
 	}

@@ -3,13 +3,11 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
@@ -30,22 +28,6 @@ func (b *bounds) release() {
 	}
 }
 
-// deadline is when the call must have ended: the shorter of the client's time
-// and the policy's. Zero is never. The error is of the client's header.
-func (m *Method) deadline(h http.Header) (time.Time, error) {
-	timeout, limited, err := transcoder.ClientTimeout(h)
-	if err != nil {
-		return time.Time{}, err
-	}
-	if m.timeout > 0 && (!limited || m.timeout < timeout) {
-		timeout, limited = m.timeout, true
-	}
-	if !limited {
-		return time.Time{}, nil
-	}
-	return time.Now().Add(timeout), nil
-}
-
 // lateRefusal is the refusal of a call whose time ran out while a policy asked a
 // store: that the store could not answer says nothing about it.
 func lateRefusal(ctx context.Context, err error) error {
@@ -63,10 +45,10 @@ func (g *Gateway) bound(ctx context.Context, c *call) (context.Context, context.
 		// stream at once; the call ends in its own time all the same.
 		return c.boundStream(context.WithoutCancel(ctx), g.draining, c.bounds.deadline)
 	}
-	m := c.route.method
+	guard := c.route.guard
 	switch {
-	case m.Shape.Unary():
-	case m.endless, c.request.Protocol == "sse":
+	case guard.shape.Unary():
+	case guard.endless, c.request.Protocol == "sse":
 		return c.boundStream(ctx, g.draining, time.Time{})
 	default:
 		return c.boundStream(ctx, g.ending, time.Time{})

@@ -20,7 +20,7 @@ func (g *Gateway) Describe(symbol string) (string, error) {
 	defer s.release()
 	d := describer{snapshot: s, routes: map[protoreflect.FullName][]*Route{}}
 	for _, r := range s.routes {
-		name := r.method.Descriptor.FullName()
+		name := r.guard.fullName()
 		d.routes[name] = append(d.routes[name], r)
 	}
 	if symbol == "" {
@@ -212,7 +212,7 @@ func (d *describer) method(indent int, m protoreflect.MethodDescriptor) {
 	if len(routes) == 0 {
 		return
 	}
-	for _, e := range routes[0].method.explained() {
+	for _, e := range routes[0].guard.explained() {
 		d.line(indent+1, "policy  %s: %s (%s)", e.Name, e.Summary, dash(e.Where))
 	}
 }

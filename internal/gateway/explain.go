@@ -94,14 +94,14 @@ func (s *Snapshot) explainUnmatched(w *answerRecorder, r *http.Request, c *call,
 // try reads a request as for a call, and writes the refusal, if it is one. A
 // WebSocket sends its messages later: its request alone is looked at.
 func (c *call) try(w *answerRecorder, err error) error {
-	m, r := c.route.method, c.r
+	guard, r := c.route.guard, c.r
 	c.prepare()
 	client := c.route.endpoint.downstream(c.match.protocol, exchange.Exchange{W: w, R: r, Values: c.match.path.Values})
 	if err == nil {
 		err = c.requestMetadata()
 	}
 	if err == nil {
-		_, err = m.deadline(r.Header)
+		_, err = guard.deadline(r.Header)
 	}
 	if err != nil || c.match.protocol == websocket.Protocol {
 		if err != nil {
@@ -116,7 +116,7 @@ func (c *call) try(w *answerRecorder, err error) error {
 		var frame proxy.Frame
 		if frame, err = client.Recv(); err == nil {
 			frame.Free()
-			if !m.Shape.ClientStreams {
+			if !guard.shape.ClientStreams {
 				break
 			}
 		}
@@ -174,18 +174,20 @@ func (r *Route) explain(b *strings.Builder, m *match) {
 		fmt.Fprintf(b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	row("route", "%s", r.rule)
-	row("rule", "%s", r.where())
-	row("rpc", "%s (%s)", r.method.RPC, r.method.Stream())
-	row("upstream", "%s", dash(r.method.upstream))
+	row("rule", "%s", r.endpoint.where())
+	if l := r.listing; l.RPC != "" {
+		row("rpc", "%s (%s)", l.RPC, l.Stream)
+	}
+	row("upstream", "%s", dash(r.guard.upstream))
 	for i, v := range r.variables {
 		if i < len(m.path.Values) {
 			row("variable", "%s = %q", v, m.path.Values[i])
 		}
 	}
-	if t := r.method.timeout; t > 0 {
+	if t := r.guard.timeout; t > 0 {
 		row("timeout", "%s", t)
 	}
-	explained := r.method.explained()
+	explained := r.guard.explained()
 	if len(explained) == 0 {
 		row("policies", "none")
 	}

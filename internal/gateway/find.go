@@ -92,7 +92,7 @@ func (s *Snapshot) findWebSocket(path string, m *match) (*Route, error) {
 	if route, ok := s.tree.MatchFunc(path, &m.path, own); ok {
 		return route, nil
 	}
-	streams := func(_ string, r *Route) bool { return !r.method.Shape.Unary() }
+	streams := func(_ string, r *Route) bool { return !r.guard.shape.Unary() }
 	if route, ok := s.tree.MatchFunc(path, &m.path, streams); ok {
 		return route, nil
 	}

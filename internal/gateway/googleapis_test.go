@@ -54,7 +54,7 @@ func TestGoogleapis(t *testing.T) {
 	for _, r := range s.routes {
 		if !findsItself(t, s, r) {
 			if lost++; lost < 10 {
-				t.Errorf("%s %s does not find %s", r.httpMethod, r.template, r.method.RPC)
+				t.Errorf("%s %s does not find %s", r.listing.Method, r.listing.Path, r.guard.rpc)
 			}
 		}
 	}
@@ -70,11 +70,11 @@ func TestGoogleapis(t *testing.T) {
 
 func findsItself(t *testing.T, s *Snapshot, r *Route) bool {
 	t.Helper()
-	method := r.httpMethod
+	method := r.listing.Method
 	if method == httprule.AnyMethod {
 		method = http.MethodGet
 	}
-	template, err := httprule.Parse(r.template)
+	template, err := httprule.Parse(r.listing.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func findsItself(t *testing.T, s *Snapshot, r *Route) bool {
 	}
 	var m match
 	found, err := s.find(request, &m)
-	return err == nil && found != nil && found.method == r.method
+	return err == nil && found != nil && found.guard == r.guard
 }
 
 // filled puts words where the template has wildcards.

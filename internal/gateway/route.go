@@ -5,39 +5,21 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/observe"
-	"github.com/transom-gateway/transom/internal/schema"
-	"github.com/transom-gateway/transom/policy"
 )
 
 // Route is one way to an endpoint, with the policies that stand before it.
 type Route struct {
 	endpoint endpoint
-	method   *Method
+	guard    *guard
 
-	httpMethod string   // "*" for any
-	template   string   // as the operator wrote it
-	rule       string   // in one line, for people
-	variables  []string // of the template
-	hidesPath  bool     // a path of the template may hold what no log may repeat
-
-	registry *schema.Registry
-	inConfig string // where the rule stands in the configuration, if it does
-}
-
-// where the route's rule stands, for people.
-func (r *Route) where() string {
-	if r.inConfig != "" {
-		return r.inConfig
-	}
-	rule := []int32{schema.HTTPOption}
-	if r.template == r.method.Path {
-		rule = nil // no rule says so: it is the method's own path
-	}
-	return place(r.registry.Position(r.method.Descriptor, rule...))
+	listing   Listed   // without the policies; its path is as the operator wrote it
+	rule      string   // in one line, for people
+	variables []string // of the template
+	hidesPath bool     // a path of the template may hold what no log may repeat
+	// pathMethods are the HTTP methods that the endpoint's own path takes.
+	pathMethods []string
 }
 
 // Listed is a route as `transom routes` and the admin listener show it.
@@ -75,38 +57,16 @@ func (g *Gateway) Routes() []Listed {
 
 func (r *Route) listed() Listed {
 	policies := []string{}
-	for _, e := range r.method.explained() {
+	for _, e := range r.guard.explained() {
 		// A field of the options may be several policies: auth knows who calls, then
 		// whether they may.
 		if !slices.Contains(policies, e.Name) {
 			policies = append(policies, e.Name)
 		}
 	}
-	return Listed{
-		Method: r.httpMethod, Path: r.template, RPC: r.method.RPC,
-		Request: string(r.method.Descriptor.Input().FullName()), Response: string(r.method.Descriptor.Output().FullName()),
-		Stream: r.method.Stream(), Upstream: r.method.upstream, Policies: policies,
-	}
-}
-
-// explained lists the policies that hold for the method: those that decide, in their
-// order, then the settings.
-func (m *Method) explained() []policy.Explained {
-	decides := map[string]bool{}
-	for _, p := range m.set.Parts() {
-		decides[p.Name()] = true
-	}
-	return slices.DeleteFunc(slices.Clone(m.set.Explain()), func(e policy.Explained) bool {
-		switch e.Name {
-		case "timeout":
-			return m.set.Timeout == 0 // a wider one does not hold for streams
-		case "validate":
-			return !decides["validate"] // disabled
-		case "hidden":
-			return true // what is listed is not hidden
-		}
-		return false
-	})
+	l := r.listing
+	l.Upstream, l.Policies = r.guard.upstream, policies
+	return l
 }
 
 // byName indexes the routes by method and path.
@@ -116,33 +76,23 @@ func (s *Snapshot) byName() map[string]*Route {
 		return routes
 	}
 	for _, r := range s.routes {
-		routes[r.httpMethod+" "+r.template] = r
+		routes[r.listing.Method+" "+r.listing.Path] = r
 	}
 	return routes
 }
 
 // same reports whether two routes of one name do the same.
 func (r *Route) same(o *Route) bool {
-	return r.rule == o.rule && r.method.RPC == o.method.RPC &&
-		r.method.upstream == o.method.upstream &&
-		proto.Equal(r.method.set.Effective, o.method.set.Effective) &&
-		(r.registry == o.registry || sameShape(r.method.Descriptor, o.method.Descriptor))
+	return r.rule == o.rule && r.guard.rpc == o.guard.rpc && r.guard.upstream == o.guard.upstream &&
+		proto.Equal(r.guard.set.Effective, o.guard.set.Effective) && r.endpoint.same(o.endpoint)
 }
 
-// sameShape compares the messages of two methods, their own fields alone.
-func sameShape(a, b protoreflect.MethodDescriptor) bool {
-	same := func(a, b protoreflect.MessageDescriptor) bool {
-		return proto.Equal(protodesc.ToDescriptorProto(a), protodesc.ToDescriptorProto(b))
-	}
-	return a.IsStreamingClient() == b.IsStreamingClient() && a.IsStreamingServer() == b.IsStreamingServer() &&
-		same(a.Input(), b.Input()) && same(a.Output(), b.Output())
-}
-
+// retainMetrics keeps the counters of the snapshot's routes alone.
 func (g *Gateway) retainMetrics(s *Snapshot) {
 	metrics := g.options.Telemetry.Metrics
 	keep := make([]*observe.RouteMetrics, 0, len(s.routes)+len(s.ownRoutes))
 	for _, r := range slices.Concat(s.routes, s.ownRoutes) {
-		keep = append(keep, metrics.Route(r.method.RPC, r.template))
+		keep = append(keep, metrics.Route(r.guard.rpc, r.listing.Path))
 	}
 	metrics.Retain(keep)
 }

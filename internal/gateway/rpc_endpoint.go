@@ -4,6 +4,10 @@ import (
 	"context"
 	"net/http"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
@@ -13,30 +17,20 @@ import (
 	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
-// An endpoint is what a route leads to. Finding the route, admitting the call, telling
-// of it and logging it are the same for all endpoints; how the client's request is read,
-// who answers it and in what form is the endpoint's. One is made when the snapshot is
-// built, and serves many calls at once.
-type endpoint interface {
-	// accepts settles the protocol of a request for the endpoint's own path, which
-	// detected is the first guess of. False where the path does not take the request.
-	accepts(r *http.Request, detected *transcoder.Protocol) (*transcoder.Protocol, bool)
-	// downstream makes the client's half of a call, and reads nothing of it yet. Its
-	// Finish answers a call that was refused, too.
-	downstream(p *transcoder.Protocol, x exchange.Exchange) proxy.Downstream
-	// relay carries a call from its open downstream to the end. Finish is its caller's.
-	relay(ctx context.Context, c *call) proxy.Result
-	// protocolName is the protocol of a request, for logs and metrics.
-	protocolName(p *transcoder.Protocol, h http.Header) string
-	// dropsBody reports whether the endpoint takes no notice of a request's body.
-	dropsBody(r *http.Request, p *transcoder.Protocol) bool
+// rpcMethod is one RPC with what the gateway knows of it.
+type rpcMethod struct {
+	*transcoder.Method
+	guard
+	backend proxy.Backend
 }
 
 // rpcEndpoint is an RPC through the edge of the client's protocol. Its backend is a
 // server, or within the gateway for one of its own services.
 type rpcEndpoint struct {
-	binding *transcoder.Binding
-	method  *Method
+	binding  *transcoder.Binding
+	method   *rpcMethod
+	registry *schema.Registry // nil for the gateway's own services
+	inConfig string           // where the rule stands in the configuration, if it does
 }
 
 var _ endpoint = (*rpcEndpoint)(nil)
@@ -84,16 +78,29 @@ func (e *rpcEndpoint) dropsBody(r *http.Request, p *transcoder.Protocol) bool {
 	return !p.RPC && p != websocket.Protocol && e.binding.DropsBody(r)
 }
 
-// newRPCRoute makes the route of a binding, whose method is of a registry; nil for the
-// gateway's own. where is the place of its rule in the configuration, if it has one.
-func newRPCRoute(r *schema.Registry, m *Method, binding *transcoder.Binding, where string) *Route {
-	route := &Route{
-		method: m, endpoint: &rpcEndpoint{binding, m},
-		httpMethod: binding.HTTPMethod, template: binding.Template.String(), rule: binding.String(),
-		hidesPath: binding.HidesPath(), registry: r, inConfig: where,
+// where implements endpoint.
+func (e *rpcEndpoint) where() string {
+	if e.inConfig != "" {
+		return e.inConfig
 	}
-	for _, v := range binding.Template.Variables {
-		route.variables = append(route.variables, v.FieldPath)
+	rule := []int32{schema.HTTPOption}
+	if e.binding.Template.String() == e.method.Path {
+		rule = nil // no rule says so: it is the method's own path
 	}
-	return route
+	return place(e.registry.Position(e.method.Descriptor, rule...))
+}
+
+// same implements endpoint.
+func (e *rpcEndpoint) same(other endpoint) bool {
+	o, ok := other.(*rpcEndpoint)
+	return ok && (e.registry == o.registry || sameShape(e.method.Descriptor, o.method.Descriptor))
+}
+
+// sameShape compares the messages of two methods, their own fields alone.
+func sameShape(a, b protoreflect.MethodDescriptor) bool {
+	same := func(a, b protoreflect.MessageDescriptor) bool {
+		return proto.Equal(protodesc.ToDescriptorProto(a), protodesc.ToDescriptorProto(b))
+	}
+	return a.IsStreamingClient() == b.IsStreamingClient() && a.IsStreamingServer() == b.IsStreamingServer() &&
+		same(a.Input(), b.Input()) && same(a.Output(), b.Output())
 }

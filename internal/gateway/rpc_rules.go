@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/transom-gateway/transom/internal/nearest"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/transcoder"
-	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
 // httpRules are the configuration's http_rules. One replaces the annotation of
@@ -92,43 +90,15 @@ func sameLast(names []string, name string) string {
 func (b *builder) methodNames() []string {
 	names := make([]string, 0, len(b.snapshot.paths))
 	for _, route := range b.snapshot.paths {
-		names = append(names, string(route.method.Descriptor.FullName()))
+		names = append(names, string(route.guard.fullName()))
 	}
 	slices.Sort(names)
 	return names
 }
 
-// addRoutes adds the routes of a method: its rules and its own path.
-func (b *builder) addRoutes(r *schema.Registry, plans *jsonwire.Plans, m *Method) {
-	own, err := m.BindPath(plans)
-	if err != nil {
-		b.problemAt(r, m.Descriptor, err.Error())
-		return
-	}
-	b.snapshot.paths[m.Path] = newRPCRoute(r, m, own, "")
-	rule, index := b.rules.of(m.Descriptor.FullName())
-	if rule == nil {
-		rule = schema.HTTPRule(m.Descriptor)
-	}
-	if rule == nil {
-		b.snapshot.routes = append(b.snapshot.routes, b.snapshot.paths[m.Path])
-		return
-	}
-	bindings, problems := m.Bind(rule, plans)
-	for _, p := range problems {
-		b.badRule(r, m, index, fmt.Sprintf("%s: %s", m.Descriptor.FullName(), p.Message), p.Path...)
-	}
-	for i, binding := range bindings {
-		if binding != nil {
-			b.addRoute(r, m, binding, index, bindingPath(i)...)
-			b.warnOfNoBody(r, m, binding, index, bindingPath(i)...)
-		}
-	}
-}
-
 // warnOfNoBody says of a rule that over HTTP it has no room for the stream that
 // its method takes (Semantics 313). By WebSocket each frame is a message.
-func (b *builder) warnOfNoBody(r *schema.Registry, m *Method, binding *transcoder.Binding, index int, path ...int32) {
+func (b *builder) warnOfNoBody(r *schema.Registry, m *rpcMethod, binding *transcoder.Binding, index int, path ...int32) {
 	if binding.TakesStream() || strings.EqualFold(binding.HTTPMethod, "websocket") {
 		return
 	}
@@ -154,7 +124,7 @@ const additionalBindings = 11
 
 // badRule notes a problem of a rule, where the rule stands. The path leads to the
 // part of it that is wrong.
-func (b *builder) badRule(r *schema.Registry, m *Method, index int, message string, path ...int32) {
+func (b *builder) badRule(r *schema.Registry, m *rpcMethod, index int, message string, path ...int32) {
 	if index >= 0 {
 		b.refuse(message, append([]any{"http_rules", index}, rulePath(path)...)...)
 		return
@@ -184,26 +154,4 @@ func rulePath(path []int32) []any {
 		}
 	}
 	return names
-}
-
-func (b *builder) addRoute(r *schema.Registry, m *Method, binding *transcoder.Binding, index int, path ...int32) {
-	where := ""
-	if index >= 0 {
-		where = b.configPosition(fmt.Sprintf("http_rules[%d]", index))
-	}
-	route := newRPCRoute(r, m, binding, where)
-	err := b.snapshot.tree.Add(binding.HTTPMethod, binding.Template, route)
-	var conflict *httprule.ConflictError[*Route]
-	if errors.As(err, &conflict) {
-		earlier := conflict.EarlierValue
-		b.badRule(r, m, index, fmt.Sprintf("%s %s of %s matches the same paths as %s of %s (%s)",
-			binding.HTTPMethod, binding.Template, m.Descriptor.FullName(),
-			earlier.template, earlier.method.Descriptor.FullName(), earlier.where()), path...)
-		return
-	}
-	if err != nil {
-		b.badRule(r, m, index, err.Error(), path...)
-		return
-	}
-	b.snapshot.routes = append(b.snapshot.routes, route)
 }

@@ -39,8 +39,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve carries one request on a route through. err is what finding the route
 // found wrong with the request already.
 func (g *Gateway) serve(c *call, err error) {
-	m := c.route.method
-	if !m.Shape.Unary() {
+	if !c.route.guard.shape.Unary() {
 		g.streams.Add(1)
 		defer g.streams.Add(-1)
 	}
@@ -66,7 +65,7 @@ func (g *Gateway) serve(c *call, err error) {
 // openEdge makes the client's half of the call, which answers it, whatever comes.
 func (c *call) openEdge(readings *exchange.Readings) {
 	x := exchange.Exchange{W: c.w, R: c.r, Values: c.match.path.Values, Readings: readings}
-	if c.route.method.changesHeader {
+	if c.route.guard.changesHeader {
 		x.BeforeHeader = c.beforeHeader
 	}
 	c.client = c.route.endpoint.downstream(c.match.protocol, x)
@@ -74,17 +73,17 @@ func (c *call) openEdge(readings *exchange.Readings) {
 
 // admit asks the policies. The context is the call's from here on.
 func (c *call) admit(ctx context.Context) (context.Context, error) {
-	m := c.route.method
+	guard := c.route.guard
 	c.badHeader = c.requestMetadata()
 	// What a call waits for its admission is part of its time.
-	deadline, badTimeout := m.deadline(c.r.Header)
+	deadline, badTimeout := guard.deadline(c.r.Header)
 	if c.badHeader == nil {
 		c.badHeader = badTimeout
 	}
 	if c.bounds.deadline = deadline; !deadline.IsZero() {
 		ctx, c.bounds.endDeadline = context.WithDeadline(ctx, deadline)
 	}
-	ctx, err := m.set.Admit(ctx, &c.request)
+	ctx, err := guard.set.Admit(ctx, &c.request)
 	if err != nil {
 		return ctx, lateRefusal(ctx, err)
 	}
@@ -104,8 +103,8 @@ func (g *Gateway) open(ctx context.Context, c *call) (context.Context, error) {
 
 // finish answers the call, however it ended, and tells of it.
 func (g *Gateway) finish(c *call, err error, result *proxy.Result) {
-	m := c.route.method
-	if err != nil && (!c.opened || !m.Shape.ClientStreams) { // the edge of an open stream bounds it
+	guard := c.route.guard
+	if err != nil && (!c.opened || !guard.shape.ClientStreams) { // the edge of an open stream bounds it
 		g.boundRest(c.w, c.r)
 	}
 	// A policy that refuses says it itself.
@@ -113,14 +112,14 @@ func (g *Gateway) finish(c *call, err error, result *proxy.Result) {
 		c.askToWait(wait, c.w.Header(), result)
 	}
 	httpStatus := c.client.Finish(err, result.Trailer)
-	if err != nil && !m.Shape.ClientStreams {
+	if err != nil && !guard.shape.ClientStreams {
 		readRest(c.w, c.r)
 	}
 	c.record(err, httpStatus, result)
 	if err == policy.ErrExpired { // bare, as ended gives it
 		c.request.RefusedBy = "auth"
 	}
-	m.set.Done(&c.request, &c.outcome)
+	guard.set.Done(&c.request, &c.outcome)
 	if httpStatus == proxy.Aborted {
 		(&exchange.Exchange{W: c.w, R: c.r}).Abort()
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
-	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
 )
 
@@ -27,7 +26,7 @@ type Snapshot struct {
 	// Problems are warnings: parts that were left out.
 	Problems Problems
 
-	paths   map[string]*Route // by "/package.Service/Method"
+	paths   map[string]*Route // by the own path of their endpoint: "/package.Service/Method"
 	tree    *httprule.Tree[*Route]
 	routes  []*Route // all, in the order of the listing
 	errors  *transcoder.ErrorWriter
@@ -68,21 +67,6 @@ type restSettings struct {
 	formMethodOverride        bool
 	unknownRouteUnimplemented bool
 	wrongMethodUnimplemented  bool
-}
-
-// Method is one RPC with what the gateway knows of it.
-type Method struct {
-	*transcoder.Method
-	set         *policy.Set
-	backend     proxy.Backend
-	upstream    string
-	timeout     time.Duration
-	idleTimeout time.Duration
-	// endless: its streams go on as long as the gateway does, and end when that shuts
-	// down, not shutdown_timeout later.
-	endless bool
-	// changesHeader: some policy changes the header of the answer.
-	changesHeader bool
 }
 
 // acquire takes the current snapshot for one request; nil before the first.

@@ -92,10 +92,7 @@ func (s *Snapshot) wrongMethod(method string, allowed []string, p *transcoder.Pr
 func (s *Snapshot) allowed(path string) []string {
 	methods := s.tree.Allowed(path)
 	if route := s.paths[path]; route != nil && !s.rest.onlyRules {
-		methods = append(methods, http.MethodPost, http.MethodOptions)
-		if route.method.NoSideEffects && route.method.Shape.Unary() {
-			methods = append(methods, http.MethodGet, http.MethodHead)
-		}
+		methods = append(methods, route.pathMethods...)
 	}
 	methods = slices.DeleteFunc(methods, func(m string) bool { return strings.EqualFold(m, "websocket") })
 	slices.Sort(methods)
@@ -146,7 +143,7 @@ func (s *Snapshot) preflight(r *http.Request, h http.Header, wanted *Route, allo
 	}
 	cors := s.cors
 	if wanted != nil {
-		cors, _ = policy.Find[pagePolicy](wanted.method.set)
+		cors, _ = policy.Find[pagePolicy](wanted.guard.set)
 	}
 	switch {
 	case cors != nil:
@@ -178,7 +175,7 @@ func (s *Snapshot) preflighted(r *http.Request) *Route {
 // Empty for none.
 func (s *Snapshot) near(r *http.Request, wanted *Route) string {
 	if wanted != nil {
-		return wanted.template
+		return wanted.listing.Path
 	}
 	if !s.hidesPaths {
 		return ""
@@ -186,7 +183,7 @@ func (s *Snapshot) near(r *http.Request, wanted *Route) string {
 	var m match
 	hides := func(_ string, route *Route) bool { return route.hidesPath }
 	if route, ok := s.tree.MatchFunc(r.URL.EscapedPath(), &m.path, hides); ok {
-		return route.template
+		return route.listing.Path
 	}
 	return ""
 }

@@ -1,0 +1,101 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/exchange"
+)
+
+// An endpoint is what a route leads to. Finding the route, admitting the call, telling
+// of it and logging it are the same for all endpoints; how the client's request is read,
+// who answers it and in what form is the endpoint's. One is made when the snapshot is
+// built, and serves many calls at once.
+type endpoint interface {
+	// accepts settles the protocol of a request for the endpoint's own path, which
+	// detected is the first guess of. False where the path does not take the request.
+	accepts(r *http.Request, detected *transcoder.Protocol) (*transcoder.Protocol, bool)
+	// downstream makes the client's half of a call, and reads nothing of it yet. Its
+	// Finish answers a call that was refused, too.
+	downstream(p *transcoder.Protocol, x exchange.Exchange) proxy.Downstream
+	// relay carries a call from its open downstream to the end. Finish is its caller's.
+	relay(ctx context.Context, c *call) proxy.Result
+	// protocolName is the protocol of a request, for logs and metrics.
+	protocolName(p *transcoder.Protocol, h http.Header) string
+	// dropsBody reports whether the endpoint takes no notice of a request's body.
+	dropsBody(r *http.Request, p *transcoder.Protocol) bool
+	// where the route is written, for people.
+	where() string
+	// same reports whether the endpoint of another snapshot does the same, upstreams and
+	// policies aside.
+	same(endpoint) bool
+}
+
+// guard is what stands before an endpoint, whatever that is: its policies, and the bounds
+// of its calls. All routes to one endpoint have the same.
+type guard struct {
+	// rpc is "package.Service/Method", or the name of what is none.
+	rpc string
+	// descriptor is the RPC's, for policies; nil for what is none.
+	descriptor protoreflect.MethodDescriptor
+	// shape tells which sides of a call are streams.
+	shape       proxy.Shape
+	set         *policy.Set
+	upstream    string
+	timeout     time.Duration
+	idleTimeout time.Duration
+	// endless: its streams go on as long as the gateway does, and end when that shuts
+	// down, not shutdown_timeout later.
+	endless bool
+	// changesHeader: some policy changes the header of the answer.
+	changesHeader bool
+}
+
+// fullName is the RPC's name as protobuf has it, with dots alone.
+func (g *guard) fullName() protoreflect.FullName {
+	return protoreflect.FullName(strings.ReplaceAll(g.rpc, "/", "."))
+}
+
+// deadline is when the call must have ended: the shorter of the client's time
+// and the policy's. Zero is never. The error is of the client's header.
+func (g *guard) deadline(h http.Header) (time.Time, error) {
+	timeout, limited, err := transcoder.ClientTimeout(h)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if g.timeout > 0 && (!limited || g.timeout < timeout) {
+		timeout, limited = g.timeout, true
+	}
+	if !limited {
+		return time.Time{}, nil
+	}
+	return time.Now().Add(timeout), nil
+}
+
+// explained lists the policies that hold for the endpoint: those that decide, in their
+// order, then the settings.
+func (g *guard) explained() []policy.Explained {
+	decides := map[string]bool{}
+	for _, p := range g.set.Parts() {
+		decides[p.Name()] = true
+	}
+	return slices.DeleteFunc(slices.Clone(g.set.Explain()), func(e policy.Explained) bool {
+		switch e.Name {
+		case "timeout":
+			return g.set.Timeout == 0 // a wider one does not hold for streams
+		case "validate":
+			return !decides["validate"] // disabled
+		case "hidden":
+			return true // what is listed is not hidden
+		}
+		return false
+	})
+}

@@ -1,0 +1,147 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/httprule"
+	"github.com/transom-gateway/transom/internal/schema"
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+)
+
+// addRegistry adds all services of one schema source.
+func (b *builder) addRegistry(r *schema.Registry) {
+	plans := b.sources.plansOf(r)
+	for _, service := range r.Services() {
+		name := service.FullName()
+		if before, taken := b.services[name]; taken {
+			b.problemAt(r, service, fmt.Sprintf("the service %s is also in %s; a service may come from one source only", name, before))
+			continue
+		}
+		b.services[name] = r.Source()
+		if !b.offers(r, service) {
+			b.snapshot.hide(service)
+			continue
+		}
+		methods := service.Methods()
+		for i := range methods.Len() {
+			b.addMethod(r, plans, methods.Get(i))
+		}
+		b.snapshot.hideEmpty(service)
+	}
+}
+
+// addMethod compiles one method and adds its routes.
+func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protoreflect.MethodDescriptor) {
+	rpc := string(d.Parent().FullName()) + "/" + string(d.Name())
+	layers := b.layers(r, d)
+	set, problems := b.snapshot.policies.Compile(policy.Target{Method: d, RPC: rpc, Layers: layers, Extensions: resolver{r}})
+	b.policyProblems(r, problems)
+	if set == nil {
+		set = policy.NewSet(nil)
+	}
+	if set.Effective.GetHidden() {
+		b.snapshot.hide(d)
+		return
+	}
+	b.suspect(layers, set)
+	to, err := b.upstreams.of(string(d.Parent().FullName()))
+	if err != nil {
+		b.problemAt(r, d.Parent(), err.Error())
+	}
+	b.suspectRetry(layers, set, to)
+	m := b.newMethod(d, plans, set, to.backend(set.Effective.GetLimits().GetMaxResponseBytes()))
+	m.upstream = to.name
+	b.addRoutes(r, plans, m)
+}
+
+// newMethod makes a method of its descriptor, its policies and what answers it.
+func (b *builder) newMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Plans, set *policy.Set, backend proxy.Backend) *rpcMethod {
+	m := transcoder.NewMethod(d, plans, b.settings.of(set))
+	return &rpcMethod{
+		Method: m,
+		guard: guard{
+			rpc: m.RPC, descriptor: d, shape: m.Shape, set: set,
+			timeout: set.Timeout, idleTimeout: b.settings.idleTimeout(set), changesHeader: set.ChangesHeader(),
+		},
+		backend: set.Wrap(backend),
+	}
+}
+
+// addRoutes adds the routes of a method: its rules and its own path.
+func (b *builder) addRoutes(r *schema.Registry, plans *jsonwire.Plans, m *rpcMethod) {
+	own, err := m.BindPath(plans)
+	if err != nil {
+		b.problemAt(r, m.Descriptor, err.Error())
+		return
+	}
+	b.snapshot.paths[m.Path] = newRPCRoute(r, m, own, "")
+	rule, index := b.rules.of(m.Descriptor.FullName())
+	if rule == nil {
+		rule = schema.HTTPRule(m.Descriptor)
+	}
+	if rule == nil {
+		b.snapshot.routes = append(b.snapshot.routes, b.snapshot.paths[m.Path])
+		return
+	}
+	bindings, problems := m.Bind(rule, plans)
+	for _, p := range problems {
+		b.badRule(r, m, index, fmt.Sprintf("%s: %s", m.Descriptor.FullName(), p.Message), p.Path...)
+	}
+	for i, binding := range bindings {
+		if binding != nil {
+			b.addRoute(r, m, binding, index, bindingPath(i)...)
+			b.warnOfNoBody(r, m, binding, index, bindingPath(i)...)
+		}
+	}
+}
+
+// addRoute adds the route of a rule. The path leads to its part in the rule.
+func (b *builder) addRoute(r *schema.Registry, m *rpcMethod, binding *transcoder.Binding, index int, path ...int32) {
+	where := ""
+	if index >= 0 {
+		where = b.configPosition(fmt.Sprintf("http_rules[%d]", index))
+	}
+	route := newRPCRoute(r, m, binding, where)
+	err := b.snapshot.tree.Add(binding.HTTPMethod, binding.Template, route)
+	var conflict *httprule.ConflictError[*Route]
+	if errors.As(err, &conflict) {
+		earlier := conflict.EarlierValue
+		b.badRule(r, m, index, fmt.Sprintf("%s %s of %s matches the same paths as %s of %s (%s)",
+			binding.HTTPMethod, binding.Template, m.Descriptor.FullName(),
+			earlier.listing.Path, earlier.guard.fullName(), earlier.endpoint.where()), path...)
+		return
+	}
+	if err != nil {
+		b.badRule(r, m, index, err.Error(), path...)
+		return
+	}
+	b.snapshot.routes = append(b.snapshot.routes, route)
+}
+
+// newRPCRoute makes the route of a binding, whose method is of a registry; nil for the
+// gateway's own. where is the place of its rule in the configuration, if it has one.
+func newRPCRoute(r *schema.Registry, m *rpcMethod, binding *transcoder.Binding, where string) *Route {
+	route := &Route{
+		endpoint: &rpcEndpoint{binding, m, r, where}, guard: &m.guard,
+		rule: binding.String(), hidesPath: binding.HidesPath(),
+		pathMethods: []string{http.MethodPost, http.MethodOptions},
+		listing: Listed{
+			Method: binding.HTTPMethod, Path: binding.Template.String(), RPC: m.RPC, Stream: m.Stream(),
+			Request: string(m.Descriptor.Input().FullName()), Response: string(m.Descriptor.Output().FullName()),
+		},
+	}
+	if m.NoSideEffects && m.Shape.Unary() {
+		route.pathMethods = append(route.pathMethods, http.MethodGet, http.MethodHead)
+	}
+	for _, v := range binding.Template.Variables {
+		route.variables = append(route.variables, v.FieldPath)
+	}
+	return route
+}
