@@ -42,6 +42,11 @@ run-secured: build ## Start the example with login, roles and limits on :8080
 	go build -o bin/ ./examples/secured/cmd/lending-desk
 	bin/lending-desk -gateway bin/transom
 
+.PHONY: run-resilient
+run-resilient: build ## Start the example with three servers, some of them ill, on :8080
+	go build -o bin/ ./examples/resilient/cmd/tide-stations
+	bin/tide-stations -gateway bin/transom
+
 .PHONY: test
 test: test-packages ## Run all tests of every module, and name all that fail
 	@scripts/test.sh $(TESTFLAGS)
