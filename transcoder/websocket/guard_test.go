@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -34,24 +35,66 @@ func (c readerConn) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 // message; -1 for nowhere.
 func guarded(t testing.TB, r io.Reader, early string, limit int64, dropping bool) (all []byte, at int) {
 	t.Helper()
+	all, at, err := guardedBy(t, r, early, limit, false, dropping)
+	if err != io.EOF && err != errCloseReason {
+		t.Fatal(err)
+	}
+	return all, at
+}
+
+// guardedBy is guarded, with permessage-deflate or not, up to the first error.
+func guardedBy(t testing.TB, r io.Reader, early string, limit int64, inflates, dropping bool) (all []byte, at int, err error) {
+	t.Helper()
 	rw := bufio.NewReadWriter(bufio.NewReader(strings.NewReader(early)), nil)
 	if _, err := rw.Peek(len(early)); err != nil {
 		t.Fatal(err)
 	}
-	guardFrames(readerConn{Reader: r}, rw, limit, func() bool { return dropping })
+	_, rw = guardFrames(readerConn{Reader: r}, rw, limit, inflates, func() bool { return dropping })
 	at = -1
 	for {
 		var b [100]byte
 		n, err := rw.Read(b[:])
 		all = append(all, b[:n]...)
 		switch {
-		case err == io.EOF:
-			return all, at
 		case errors.Is(err, exchange.ErrTooLarge) && at < 0:
 			at = len(all)
 		case err != nil:
-			t.Fatal(err)
+			return all, at, err
 		}
+	}
+}
+
+// passing is how much of the frames passes: a header passes as a whole, and so does a
+// close frame, whose reason has to be UTF-8; behind a message too large all does.
+func passing(b []byte, refused int) int {
+	for at := 0; ; {
+		if at >= refused && refused >= 0 {
+			return len(b)
+		}
+		if len(b)-at < 2 || len(b)-at < headerLength(b[at:]) {
+			return at
+		}
+		h, err := (&frameGuard{in: bufio.NewReader(bytes.NewReader(b[at:]))}).readHeader()
+		if err != nil {
+			return at
+		}
+		n := len(h.bytes)
+		if h.opcode == opClose && h.sound && h.fin() && !h.rsv1() && h.payload < 126 {
+			if int64(len(b)-at-n) < h.payload {
+				return at
+			}
+			reason := bytes.Clone(b[at+n:][:h.payload])
+			for i := range reason {
+				reason[i] ^= h.bytes[n-4+i%4]
+			}
+			if len(reason) > 2 && !utf8.Valid(reason[2:]) {
+				return at
+			}
+		}
+		if at += n; int64(len(b)-at) <= h.payload {
+			return len(b)
+		}
+		at += int(h.payload)
 	}
 }
 
@@ -114,20 +157,24 @@ func FuzzFrameGuard(f *testing.F) {
 			return
 		}
 		want := tooLargeAt(b, limit)
+		passed := b[:passing(b, want)]
+		if want > len(passed) {
+			want = -1 // the guard did not come as far
+		}
 		n := min(int(early), len(b))
 		for name, r := range map[string]io.Reader{
 			"at once": bytes.NewReader(b[n:]), "one byte at a time": iotest.OneByteReader(bytes.NewReader(b[n:])),
 			"an error beside data": iotest.DataErrReader(bytes.NewReader(b[n:])),
 		} {
 			all, at := guarded(t, r, string(b[:n]), limit, false)
-			if !bytes.Equal(all, b) {
-				t.Fatalf("%s: %q became %q", name, b, all)
+			if !bytes.Equal(all, passed) {
+				t.Fatalf("%s: %q became %q", name, passed, all)
 			}
 			if at != want {
 				t.Fatalf("%s: %q is refused at %d, want %d", name, b, at, want)
 			}
 		}
-		if all, at := guarded(t, bytes.NewReader(b[n:]), string(b[:n]), limit, true); at != -1 || !bytes.Equal(all, b) {
+		if all, at := guarded(t, bytes.NewReader(b[n:]), string(b[:n]), limit, true); at != -1 || !bytes.Equal(all, b[:passing(b, -1)]) {
 			t.Fatalf("%q: what is dropped is refused at %d", b, at)
 		}
 	})
@@ -199,12 +246,20 @@ func testDroppedFrames(t *testing.T, connected connector) {
 // BenchmarkFrameGuard goes through 4 KB of small frames.
 func BenchmarkFrameGuard(b *testing.B) {
 	frames := []byte(strings.Repeat(frame(textFrame, strings.Repeat("x", 58)), 64))
-	g := frameGuard{limit: 1 << 20}
+	source := bytes.NewReader(frames)
+	g := frameGuard{limit: 1 << 20, in: bufio.NewReader(source)}
 	b.SetBytes(int64(len(frames)))
 	b.ReportAllocs()
+	var p [4096]byte
 	for b.Loop() {
-		if g.look(frames) != len(frames) {
-			b.Fatal("a frame was refused")
+		source.Reset(frames)
+		g.in.Reset(source)
+		for read := 0; read < len(frames); {
+			n, err := g.Read(p[:])
+			if err != nil {
+				b.Fatal(err)
+			}
+			read += n
 		}
 	}
 }

@@ -108,6 +108,15 @@ func chooseSubprotocol(h http.Header) string {
 	return chosen
 }
 
+// WriteHeader implements http.ResponseWriter. The library says nothing of a window, which
+// the one who offered it wants to be told of.
+func (h *hijacker) WriteHeader(code int) {
+	if agreed := h.Header()["Sec-Websocket-Extensions"]; len(agreed) == 1 && h.window {
+		h.Header()["Sec-Websocket-Extensions"] = []string{agreed[0] + "; " + serverWindow}
+	}
+	h.ResponseWriter.WriteHeader(code)
+}
+
 // Hijack implements http.Hijacker.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := (&exchange.Exchange{W: h.ResponseWriter}).Hijack()
@@ -115,6 +124,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	h.conn = conn
-	h.s.guard = guardFrames(conn, rw, h.s.Binding.Method.Settings.MaxMessage, h.s.dropping)
+	deflates := h.Header()["Sec-Websocket-Extensions"] != nil
+	h.s.guard, rw = guardFrames(conn, rw, h.s.Binding.Method.Settings.MaxMessage, deflates, h.s.dropping)
 	return h.s.guard, rw, nil
 }

@@ -151,6 +151,10 @@ func (s *webSocket) socketEnded(err error) {
 // brokenFrame is the error of a frame that breaks RFC 6455, of which the library
 // has told the client or not, or whose data cannot be inflated.
 func (s *webSocket) brokenFrame(err error) *webSocketError {
+	if errors.Is(err, errCloseReason) {
+		return &webSocketError{rpcerror.New(http.StatusBadRequest, codes.InvalidArgument,
+			"%v; expected UTF-8 behind the code", errCloseReason), websocket.StatusInvalidFramePayloadData}
+	}
 	code := websocket.StatusProtocolError
 	var corrupt flate.CorruptInputError
 	if errors.As(err, &corrupt) || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -108,7 +108,8 @@ func (s *webSocket) Open(ctx context.Context) (context.Context, error) {
 	}
 	s.fixed = chosen == subprotocolJSON || chosen == subprotocolProto
 	s.binary.Store(chosen == subprotocolProto)
-	hijacker, r := &hijacker{ResponseWriter: s.X.W, s: s}, s.X.R
+	r, window := offering(s.X.R)
+	hijacker := &hijacker{ResponseWriter: s.X.W, s: s, window: window}
 	if byExtendedConnect(&s.X) {
 		hijacker.ResponseWriter, r = &streamHijacker{s.X.W, s.X}, asUpgrade(r)
 	}
@@ -131,8 +132,9 @@ func (s *webSocket) Open(ctx context.Context) (context.Context, error) {
 // before it.
 type hijacker struct {
 	http.ResponseWriter
-	s    *webSocket
-	conn net.Conn
+	s      *webSocket
+	window bool // the client wants to be told of the server's window
+	conn   net.Conn
 }
 
 // alreadyAnswered is an error of which the client knows.
