@@ -206,10 +206,20 @@ func writeTests(t *testing.T, lines []string, decisions map[string][]heldBy, tes
 	}
 }
 
-// testsLine keeps those tests of a decision that still hold it, else takes others, test
-// functions before whole files.
+// testsLine keeps those tests of a decision that still hold it, also where they have moved
+// to another file. Where none is left it takes others, test functions before whole files.
 func testsLine(named, holding []heldBy) string {
-	kept := slices.DeleteFunc(slices.Clone(named), func(by heldBy) bool { return !slices.Contains(holding, by) })
+	var kept []heldBy
+	for _, by := range named {
+		if !slices.Contains(holding, by) {
+			moved := slices.IndexFunc(holding, func(h heldBy) bool { return h.name == by.name && !slices.Contains(named, h) })
+			if moved < 0 {
+				continue
+			}
+			by = holding[moved]
+		}
+		kept = append(kept, by)
+	}
 	if len(kept) == 0 {
 		kept = slices.SortedStableFunc(slices.Values(holding), func(a, b heldBy) int {
 			return strings.Compare(fmt.Sprint(strings.HasSuffix(a.name, ".go")), fmt.Sprint(strings.HasSuffix(b.name, ".go")))
@@ -224,4 +234,27 @@ func testsLine(named, holding []heldBy) string {
 		return ""
 	}
 	return "Tests: " + strings.Join(slices.Sorted(maps.Keys(links)), ", ")
+}
+
+func TestTestsLine(t *testing.T) {
+	a, b, c := heldBy{"TestA", "x/a_test.go"}, heldBy{"TestB", "x/b_test.go"}, heldBy{"TestC", "x/c_test.go"}
+	moved := heldBy{"TestB", "y/b_test.go"}
+	file := heldBy{"d_test.go", "x/d_test.go"}
+	for _, test := range []struct {
+		name           string
+		named, holding []heldBy
+		want           string
+	}{
+		{"both are there", []heldBy{a, b}, []heldBy{c, b, a}, "Tests: [TestA](../x/a_test.go), [TestB](../x/b_test.go)"},
+		{"one has moved", []heldBy{a, b}, []heldBy{a, c, moved}, "Tests: [TestA](../x/a_test.go), [TestB](../y/b_test.go)"},
+		{"one is gone", []heldBy{a, b}, []heldBy{a, c}, "Tests: [TestA](../x/a_test.go)"},
+		{"all are gone", []heldBy{b}, []heldBy{file, a, c}, "Tests: [TestA](../x/a_test.go), [TestC](../x/c_test.go)"},
+		{"nobody holds it", []heldBy{b}, nil, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := testsLine(test.named, test.holding); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
 }

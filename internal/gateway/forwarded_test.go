@@ -83,10 +83,11 @@ policies:
 }
 
 // startForwarded starts a gateway that believes 10.0.0.0/8 and unix sockets.
-func startForwarded(t *testing.T) (*doorBackend, *gatewaytest.Gateway) {
+func startForwarded(t *testing.T, listen string) (*doorBackend, *gatewaytest.Gateway) {
 	t.Helper()
 	keeper := &doorBackend{told: map[string][]metadata.MD{}}
 	return keeper, gatewaytest.Start(t, gatewaytest.Options{
+		Listen:  listen,
 		Backend: serveUnknown(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
 		Config: `metadata: { request_headers: [x-case, x-forwarded-port] }
 trusted_proxies: ["10.0.0.0/8", unix]
@@ -147,7 +148,7 @@ func (c *forwardedCase) ask(g *gatewaytest.Gateway, method, path string, more ..
 // TestForwardedHost: behind a trusted proxy its word on host, scheme and port
 // decides wherever the gateway asks for them, and nobody else's does.
 func TestForwardedHost(t *testing.T) {
-	keeper, g := startForwarded(t)
+	keeper, g := startForwarded(t, "")
 	session := doorSession(t, g)
 	for _, c := range forwardedCases {
 		t.Run("Semantics 309: "+c.name, func(t *testing.T) {
@@ -181,26 +182,12 @@ func TestForwardedHost(t *testing.T) {
 // TestUnixPeer: whoever comes by a unix socket is believed where the configuration
 // says unix, and then its clients are told apart (Traffic 193, Semantics 309).
 func TestUnixPeer(t *testing.T) {
-	keeper, g := startForwarded(t)
 	name := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: g.Gateway}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(l) // it ends by Close
-	}()
+	keeper, _ := startForwarded(t, "unix:"+name)
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", name)
 	}}}
-	defer func() {
-		client.CloseIdleConnections()
-		_ = server.Close()
-		<-served
-	}()
+	defer client.CloseIdleConnections()
 	want := []int{200, 200, 200, 429}
 	for i, address := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.1"} {
 		r, err := http.NewRequestWithContext(t.Context(), "POST", "http://gateway.example/Rate/ask", strings.NewReader("{}"))

@@ -4,19 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/transom-gateway/transom/examples/bookstore"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/googleapis"
 	"github.com/transom-gateway/transom/internal/httprule"
@@ -104,81 +97,4 @@ func filled(template *httprule.Template) string {
 		b.WriteString(":" + template.Verb)
 	}
 	return b.String()
-}
-
-// TestGoogleapisReloadUnderLoad loads everything, twice, in place of a small
-// service while requests run; none may fail.
-//
-//transom:norace
-func TestGoogleapisReloadUnderLoad(t *testing.T) {
-	backend := startBackend(t)
-	folder := t.TempDir()
-	if err := os.CopyFS(folder, bookstore.Protos); err != nil {
-		t.Fatal(err)
-	}
-	protos := []string{filepath.Join(folder, "protos")}
-	file := config.ForFlags(protos, nil, false, backend, "", "")
-	telemetry, err := observe.Setup(&transomv1.Telemetry{}, "test", io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := New(Options{Load: func() (*config.File, error) { return file, nil }, Telemetry: telemetry})
-	defer g.Close()
-	if _, err := g.Reload(t.Context()); err != nil {
-		t.Fatalf("%.2000s", err.Error())
-	}
-	server := httptest.NewServer(g)
-	defer server.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var requests, failed atomic.Int64
-	var client sync.WaitGroup
-	client.Go(func() {
-		// As fast as it can, it would take the time that loading needs.
-		pace := time.NewTicker(2 * time.Millisecond)
-		defer pace.Stop()
-		for ; ctx.Err() == nil; <-pace.C {
-			response, err := http.Get(server.URL + "/v1/shelves/1") //nolint:noctx // a request in flight is to end
-			requests.Add(1)
-			if err != nil {
-				failed.Add(1)
-				continue
-			}
-			if response.StatusCode != http.StatusOK {
-				failed.Add(1)
-			}
-			_ = response.Body.Close()
-		}
-	})
-	file = config.ForFlags(protos, []string{googleapis.File(t)}, false, backend, "", "")
-	for range 2 {
-		if _, err := g.Reload(t.Context()); err != nil {
-			t.Fatalf("%.2000s", err.Error())
-		}
-	}
-	cancel()
-	client.Wait()
-	http.DefaultClient.CloseIdleConnections()
-	if requests.Load() == 0 || failed.Load() > 0 {
-		t.Errorf("%d of %d requests failed", failed.Load(), requests.Load())
-	}
-}
-
-// startBackend runs a bookstore until the test ends.
-func startBackend(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- bookstore.ServeListener(ctx, l) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return l.Addr().String()
 }

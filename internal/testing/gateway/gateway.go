@@ -7,6 +7,7 @@ package gatewaytest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -37,6 +38,8 @@ type Options struct {
 	NoBookstore bool
 	// Log receives the log; nil drops it.
 	Log io.Writer
+	// Listen is where the gateway listens; empty is a free port of loopback.
+	Listen string
 }
 
 // Gateway is a gateway that listens on loopback.
@@ -55,12 +58,14 @@ type Gateway struct {
 	Client, HTTP2 *http.Client
 	// Server is the one in front, as production has it.
 	Server *server.Server
+
+	listen string
 }
 
 // Start starts a gateway and fails the test where that does not work.
 func Start(t testing.TB, o Options) *Gateway {
 	t.Helper()
-	g := &Gateway{Backend: o.Backend, Folder: filepath.Join(t.TempDir(), "protos")}
+	g := &Gateway{Backend: o.Backend, Folder: filepath.Join(t.TempDir(), "protos"), listen: cmp.Or(o.Listen, "127.0.0.1:0")}
 	if g.Backend == "" {
 		g.Backend = StartBookstore(t)
 	}
@@ -88,7 +93,7 @@ func Start(t testing.TB, o Options) *Gateway {
 		g.Close()
 		t.Fatalf("loading the gateway:\n%v", err)
 	}
-	g.listen(t, not)
+	g.serve(t, not)
 	return g
 }
 
@@ -98,11 +103,11 @@ func (g *Gateway) load() (*config.File, error) {
 	if err := problems.Err(); err != nil {
 		return file, err
 	}
-	file.Listen("127.0.0.1:0", config.NoAdmin)
+	file.Listen(g.listen, config.NoAdmin)
 	return file, nil
 }
 
-func (g *Gateway) listen(t testing.TB, not *server.NotReloaded) {
+func (g *Gateway) serve(t testing.TB, not *server.NotReloaded) {
 	var err error
 	g.Server, err = server.Listen(server.Options{
 		File: g.Gateway.Config(), Gateway: g.Gateway, Telemetry: g.Telemetry, NotReloaded: not, Version: "test",
