@@ -44,8 +44,14 @@ type process struct {
 // test.
 func startProcess(t *testing.T, bin string, args ...string) *process {
 	t.Helper()
+	return startCommand(t, bin, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
+}
+
+// startCommand runs a command that serves on free ports, as startProcess does.
+func startCommand(t *testing.T, bin string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, log: &locked{}, ended: make(chan error, 1)}
-	p.cmd = exec.Command(bin, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
+	p.cmd = exec.Command(bin, args...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +92,9 @@ func (p *process) follow(stderr io.Reader, started chan<- [2]string) {
 		var line struct{ Msg, Address string }
 		switch _ = json.Unmarshal(lines.Bytes(), &line); line.Msg {
 		case "listening":
-			at[0] = line.Address
+			if at[0] == "" {
+				at[0] = line.Address
+			}
 		case "admin":
 			at[1] = line.Address
 			started <- at

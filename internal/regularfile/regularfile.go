@@ -17,7 +17,7 @@ import (
 )
 
 // ErrIrregular is wrapped by the errors of pipes, sockets and devices.
-var ErrIrregular = errors.New("is no regular file")
+var ErrIrregular = errors.New("is no regular file, but a pipe, a socket or a device")
 
 // ErrTooLarge is wrapped by the errors of files beyond their limit.
 var ErrTooLarge = errors.New("is larger than it may be")
