@@ -59,6 +59,7 @@ var rules = map[string]rule{
 	"proxy":                      {ours: []string{"proxy/transport"}, never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
 	"proxy/upstream":             {ours: []string{"proxy", "proxy/transport", "proxy/upstream/...", "internal/counted", "internal/tlsfiles"}, never: jsons, reason: "a choice among addresses knows neither the call's method nor its messages"},
 	"proxy/upstream/addressfile": {ours: slices.Concat(base, []string{"internal/watch"}), never: slices.Concat(protobuf, []string{"net/http"}), reason: "it reads a file; what connects to the addresses is others' matter"},
+	"proxy/upstream/health":      {ours: []string{"proxy", "proxy/transport"}, never: jsons, reason: "it asks one server how it is; what that means for calls is others' matter"},
 	"proxy/upstream/kubernetes":  {ours: []string{"internal/regularfile", "internal/tlsfiles"}, never: slices.Concat(protobuf, yamls), reason: "it finds addresses; what connects to them is others' matter"},
 
 	"proxy/attempt":   {ours: []string{"proxy", "proxy/transport", "proxy/upstream"}, never: jsons, reason: "attempts stand between the relay and the upstream, and know bytes only"},

@@ -123,6 +123,9 @@ func (c *checker) grpcGo(path string, g *transomv1.GrpcUpstream) {
 	if g.Connections > 1 {
 		c.fail(join(path, "connections"), "found %d, expected at most 1: the client GRPC_GO keeps one connection to each address", g.Connections)
 	}
+	if g.HealthCheck != nil {
+		c.fail(join(path, "health_check"), "has no effect with the client GRPC_GO, which asks no server how it is; remove one of them")
+	}
 	if scheme, _, ok := strings.Cut(g.Target, ":"); ok && slices.Contains(discoveries, scheme) {
 		c.fail(join(path, "target"), "found %q, expected a name for DNS or an address: the client GRPC_GO has no targets %s:///", g.Target, scheme)
 	}
@@ -143,6 +146,7 @@ func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
 	if d := g.ResolveInterval; d != nil && d.AsDuration() < time.Second {
 		c.fail(join(path, "resolve_interval"), "found %s, expected at least 1s", d.AsDuration())
 	}
+	c.health(join(path, "health_check"), g.HealthCheck)
 	if g.Tls == nil {
 		return
 	}

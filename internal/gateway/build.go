@@ -68,6 +68,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 		return nil, b.problems
 	}
 	b.finish()
+	b.snapshot.called = b.servicesOf()
 	b.snapshot.unready = b.unready(problems)
 	return b.snapshot, b.problems
 }

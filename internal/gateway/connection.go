@@ -29,6 +29,9 @@ type connection interface {
 	// Waiting counts the calls for which there is no room, those that waited and were
 	// sent, and those that waited in vain.
 	Waiting() (now int, served, refused uint64)
+	// CheckServices has the health of these services asked for, each by itself, where the
+	// target says so.
+	CheckServices(names []string)
 	// Release gives the connection back.
 	Release()
 }

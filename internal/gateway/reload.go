@@ -66,6 +66,9 @@ func (g *Gateway) swap(start time.Time, next *Snapshot, problems Problems) (Chan
 	g.last.Store(&ReloadStatus{LoadedAt: next.Built, Problems: problems, Generation: next.Generation, Change: change})
 	g.retainMetrics(next)
 	g.own.update(old, next)
+	for conn, services := range next.called {
+		conn.CheckServices(services)
+	}
 	g.reviewUpstreams(old)
 	metrics.ReloadSucceeded(start)
 	if old != nil {

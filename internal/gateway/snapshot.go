@@ -51,6 +51,7 @@ type Snapshot struct {
 	// public are these without what is hidden.
 	public []*schema.Registry
 	hidden map[protoreflect.FullName]bool // services and methods
+	called map[connection][]string        // services, by what leads to them
 	// unready says why nothing can be served yet; "" where something can.
 	unready string
 	conns   map[string]connection // by upstream name

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/upstream"
+	"github.com/transom-gateway/transom/proxy/upstream/health"
 )
 
 // defaultMaxResponse bounds one message of a backend, in bytes.
@@ -51,6 +53,7 @@ func (b *builder) connect() {
 			continue
 		}
 		b.snapshot.conns[name] = conn
+		b.idleSettings(name, grpc)
 		services := u.GetServices()
 		if len(services) == 0 && len(all) == 1 {
 			services = []string{"*"}
@@ -70,6 +73,7 @@ func target(u *transomv1.GrpcUpstream, directory string) upstream.Target {
 
 		ResolveInterval: u.GetResolveInterval().AsDuration(),
 	}
+	t.Health = healthCheck(u.GetHealthCheck())
 	if c := u.GetTls(); c != nil {
 		file := func(path string) string {
 			if path == "" {
@@ -83,6 +87,56 @@ func target(u *transomv1.GrpcUpstream, directory string) upstream.Target {
 		}
 	}
 	return t
+}
+
+// idleSettings warns of settings of an upstream that do nothing beside its others.
+func (b *builder) idleSettings(name string, u *transomv1.GrpcUpstream) {
+	scheme, _, _ := strings.Cut(u.GetTarget(), ":")
+	idle := func(setting, why string) {
+		path := []any{"upstreams", name, "grpc"}
+		for part := range strings.SplitSeq(setting, ".") {
+			path = append(path, part)
+		}
+		b.warn(fmt.Sprintf("upstreams.%s.grpc.%s: has no effect %s; remove it", name, setting, why), path...)
+	}
+	if u.GetResolveInterval() != nil && slices.Contains([]string{"file", "k8s", "unix"}, scheme) {
+		idle("resolve_interval", "with a target "+scheme+":, which is not asked again on a timer")
+	}
+	if u.GetHealthCheck().GetPort() != 0 && scheme == "unix" {
+		idle("health_check.port", "with a unix socket, which has none")
+	}
+	if u.GetHealthCheck() != nil && u.GetLoadBalancingPolicy() == "pick_first" {
+		idle("health_check", "with pick_first, which leaves an address only when its connection ends")
+	}
+}
+
+// healthCheck is how the servers are asked how they are; nil: they are not.
+func healthCheck(h *transomv1.HealthCheck) *health.Check {
+	if h == nil {
+		return nil
+	}
+	var headers []string
+	for _, name := range slices.Sorted(maps.Keys(h.GetHeaders())) {
+		headers = append(headers, name+": "+h.GetHeaders()[name])
+	}
+	c := health.Check{
+		Path: h.GetPath(), Host: h.GetHost(), Headers: strings.Join(headers, "\n"), Expect: h.GetExpect(), Port: uint16(h.GetPort()),
+		Service: h.GetService(), PerService: h.GetPerService(),
+		Interval: h.GetInterval().AsDuration(), Timeout: h.GetTimeout().AsDuration(), Up: int(h.GetUp()), Down: int(h.GetDown()),
+	}.WithDefaults()
+	return &c
+}
+
+// servicesOf lists the services that are called over each connection, which several
+// upstreams may share.
+func (b *builder) servicesOf() map[connection][]string {
+	all := map[connection][]string{}
+	for name := range b.services {
+		if u, err := b.upstreams.of(string(name)); err == nil && u.conn != nil {
+			all[u.conn] = append(all[u.conn], string(name))
+		}
+	}
+	return all
 }
 
 // of returns the upstream whose pattern names the service most exactly.

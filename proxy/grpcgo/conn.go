@@ -188,6 +188,9 @@ func (c *Conn) Advice() string {
 // now; "" where all is well.
 func (c *Conn) NotReloaded() string { return c.tls.NotReloaded() }
 
+// CheckServices does nothing: this client asks no server how it is.
+func (*Conn) CheckServices([]string) {}
+
 // ListNotReloaded is about files of addresses, which this client does not read.
 func (*Conn) ListNotReloaded() string { return "" }
 

@@ -20,6 +20,7 @@ type Stream struct {
 	id    uint32
 	limit int
 	unary bool // only the end is signalled
+	aside bool // it is no load
 
 	window   int64         // what we may send; guarded by conn.mu
 	closed   bool          // we have ended our half; guarded by conn.mu
@@ -170,7 +171,7 @@ func (c *Conn) begin(ctx context.Context, s *Stream, r *Request, size int64) err
 	case c.writer.stuck():
 		return status.Error(codes.Unavailable, "the backend does not read")
 	}
-	s.conn, s.ctx, s.limit = c, ctx, r.Limit
+	s.conn, s.ctx, s.limit, s.aside = c, ctx, r.Limit, r.Aside
 	s.window = c.windows.initial
 	s.in.window, s.in.target = defaultWindow, defaultWindow
 	if c.table.add(s) {

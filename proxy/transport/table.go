@@ -15,6 +15,8 @@ type table struct {
 	streams  map[uint32]*Stream
 	next     uint32          // number of a stream
 	promised int             // streams that are kept for calls that waited
+	asides   int             // streams that are no load
+	load     int64           // what this connection adds to loads
 	limit    uint32          // of the server
 	loads    []*atomic.Int64 // of several connections, this one's streams included
 }
@@ -24,6 +26,9 @@ func (t *table) add(s *Stream) (last bool) {
 	s.id = t.next
 	t.next += 2
 	t.streams[s.id] = s
+	if s.aside {
+		t.asides++
+	}
 	t.count()
 	return t.next > lastStreamID
 }
@@ -45,6 +50,9 @@ func (t *table) find(id uint32) (*Stream, error) {
 
 // remove takes a stream off.
 func (t *table) remove(s *Stream) {
+	if s.aside && t.has(s) {
+		t.asides--
+	}
 	delete(t.streams, s.id)
 	t.count()
 }
@@ -54,7 +62,7 @@ func (t *table) remove(s *Stream) {
 func (t *table) takeAll() map[uint32]*Stream {
 	all := t.streams
 	t.streams = map[uint32]*Stream{}
-	t.spread(-int64(t.active.Load()))
+	t.spread(-t.load)
 	t.loads = nil
 	return all
 }
@@ -84,7 +92,9 @@ func (t *table) allow(limit uint32) {
 // count keeps active and full up to date.
 func (t *table) count() {
 	active := len(t.streams) + t.promised
-	t.spread(int64(active) - int64(t.active.Load()))
+	load := int64(active - t.asides)
+	t.spread(load - t.load)
+	t.load = load
 	t.active.Store(int32(active))
 	if full := uint64(active) >= uint64(t.limit); full != t.full.Load() {
 		t.full.Store(full)

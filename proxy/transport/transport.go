@@ -58,6 +58,8 @@ type Request struct {
 	Limit int
 	// Reserved is set where the connection keeps a stream for the call (Options.Room).
 	Reserved bool
+	// Aside is set for a call of the gateway's own that Options.Loads do not count.
+	Aside bool
 	// Message is the only message of a unary call. It stays the caller's.
 	Message mem.BufferSlice
 }

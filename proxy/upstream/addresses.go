@@ -42,6 +42,7 @@ func (a *addresses) UpdateState(state resolver.State) error {
 	}
 	c.vanished = slices.DeleteFunc(known, func(e *Endpoint) bool { return slices.Contains(kept, e) })
 	c.endpoints, c.failure, c.unresolved = kept, nil, nil
+	c.beginChecks()
 	c.retireVanished()
 	c.publish()
 	return nil

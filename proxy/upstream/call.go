@@ -11,6 +11,7 @@ import (
 // goes to another one, any number of times, until ctx ends. t is the
 // same for all attempts of a call.
 func (c *Conn) Call(ctx context.Context, t *Turn, r *transport.Request) (transport.Reply, error) {
+	c.heed(t, r.Method)
 	for {
 		conn, reserved, err := c.pick(ctx, t)
 		if err != nil {
@@ -28,6 +29,7 @@ func (c *Conn) Call(ctx context.Context, t *Turn, r *transport.Request) (transpo
 
 // Open begins a stream as Call makes a call.
 func (c *Conn) Open(ctx context.Context, t *Turn, r *transport.Request) (*transport.Stream, error) {
+	c.heed(t, r.Method)
 	for {
 		conn, reserved, err := c.pick(ctx, t)
 		if err != nil {

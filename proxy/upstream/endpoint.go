@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/proxy/transport"
+	"github.com/transom-gateway/transom/proxy/upstream/health"
 )
 
 // Endpoint is one server of a backend: the addresses that lead to it, of which one
@@ -25,8 +26,11 @@ type Endpoint struct {
 	addresses []string
 	share     Share // as the resolver says
 	links     []*link
-	bars      bar       // why it gets no calls although it is connected
-	since     time.Time // when it could be used first, without a break; zero: it cannot
+	bars      bar                      // why it gets no calls although it is connected
+	checks    map[string]*health.State // by the service that is asked for
+	checked   context.Context          // in which they are made
+	unchecked context.CancelFunc       // ends them; nil where there are none
+	since     time.Time                // when it could be used first, without a break; zero: it cannot
 }
 
 // newEndpoint starts to connect. c.mu is held.
@@ -36,6 +40,7 @@ func (c *Conn) newEndpoint(g group) *Endpoint {
 	for range max(1, c.target.Connections) {
 		e.links = append(e.links, c.connect(e))
 	}
+	c.startChecks(e)
 	return e
 }
 
@@ -104,6 +109,9 @@ func (e *Endpoint) why() (err error) {
 
 // retire ends the links; their calls may finish. The mu of the Conn is held.
 func (e *Endpoint) retire() {
+	if e.unchecked != nil {
+		e.unchecked()
+	}
 	for _, l := range e.links {
 		l.retire()
 	}

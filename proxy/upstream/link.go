@@ -110,6 +110,7 @@ func (l *link) use(conn *transport.Conn, address string) bool {
 		<-conn.Done()
 		return false
 	}
+	c.connects(l.endpoint)
 	l.conn, l.address, l.failure = conn, address, nil
 	c.open[conn] = l
 	c.work.Go(func() {

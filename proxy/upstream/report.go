@@ -18,7 +18,7 @@ type reported struct {
 	stale   bool   // that its name is not resolved any more
 	crowd   bool   // that it has more addresses than are used
 
-	failures, names, crowds rarely
+	failures, names, crowds, health rarely
 }
 
 // report tells the log, once for each reason, that the backend cannot be reached, or

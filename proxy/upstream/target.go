@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/resolver"
+
+	"github.com/transom-gateway/transom/proxy/upstream/health"
 )
 
 // Target says where a backend is and how to talk to it. Equal targets share
@@ -35,6 +37,9 @@ type Target struct {
 	// Keepalive pings a quiet connection after so long, at least ten seconds; 0
 	// means never.
 	Keepalive time.Duration
+	// Health says how servers are asked how they are; nil: they are not. Equal targets
+	// have equal ones.
+	Health *health.Check
 	// TLS: nil means cleartext.
 	TLS *TLS
 }
@@ -49,9 +54,11 @@ type TLS struct {
 // Key tells targets apart: those with equal keys are equal. It holds all fields of a
 // Target, so that none can be forgotten here.
 type Key struct {
-	target Target // without TLS
-	secure bool
-	tls    TLS
+	target  Target // without TLS and Health
+	secure  bool
+	tls     TLS
+	checked bool
+	health  health.Check
 }
 
 // Key is the target's. Files are named, not read: a changed certificate is used by
@@ -61,7 +68,10 @@ func (t Target) Key() Key {
 	if t.TLS != nil {
 		k.secure, k.tls = true, *t.TLS
 	}
-	k.target.TLS = nil
+	if t.Health != nil {
+		k.checked, k.health = true, *t.Health
+	}
+	k.target.TLS, k.target.Health = nil, nil
 	return k
 }
 

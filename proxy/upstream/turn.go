@@ -8,11 +8,12 @@ import (
 // Turn is what the attempts of one call share: where it was tried, and its place
 // among those that wait for room. The zero Turn is that of a call that begins.
 type Turn struct {
-	place Place
-	line  place
-	last  *Endpoint   // of the attempt that is under way
-	tried []*Endpoint // by the attempts before
-	party *party      // of the attempts that run side by side; nil: there are none
+	place   Place
+	service string // whose call it is, where services are told apart
+	line    place
+	last    *Endpoint   // of the attempt that is under way
+	tried   []*Endpoint // by the attempts before
+	party   *party      // of the attempts that run side by side; nil: there are none
 }
 
 // party is where the attempts of one call are that run side by side.

@@ -32,7 +32,8 @@ type Conn struct {
 	tls       *Security // nil for cleartext
 	onList    func()    // hears how a file of addresses is; nil where there is none
 
-	choice   atomic.Pointer[choice] // what calls are spread over
+	choice   atomic.Pointer[choice]             // what calls are spread over
+	services atomic.Pointer[map[string]*choice] // for those that are not well everywhere; nil: services are not told apart
 	balancer balancer
 	load     atomic.Int64 // calls under way at all endpoints, where the balancer asks
 	line     line
@@ -52,6 +53,7 @@ type Conn struct {
 	crowd      int                       // how many addresses the resolver gave last
 	unresolved error                     // why the last question for the addresses had no answer
 	growing    *time.Timer               // has the endpoints weighed again, while one is young
+	checking   checking                  // of the endpoints' health
 	reported   reported                  // what the log has heard
 
 	pool *Pool
@@ -102,6 +104,7 @@ func (c *Conn) close() error {
 	if c.growing != nil {
 		c.growing.Stop()
 	}
+	c.checking.end()
 	for _, e := range slices.Concat(c.endpoints, c.vanished) {
 		for _, l := range e.links {
 			l.conn = nil
@@ -136,7 +139,11 @@ func (c *Conn) publish() {
 			connected = append(connected, e)
 		}
 	}
+	if c.starts() {
+		connected = nil // calls wait for it
+	}
 	none := len(connected) == 0
+	c.chooseByService(connected)
 	if usable := c.usable(connected); c.weigh(usable) || !slices.Equal(usable, c.choice.Load().endpoints) {
 		c.choose(usable)
 	}
@@ -148,12 +155,15 @@ func (c *Conn) publish() {
 }
 
 // choose has calls spread over the endpoints.
-func (c *Conn) choose(endpoints []*Endpoint) {
+func (c *Conn) choose(endpoints []*Endpoint) { c.choice.Store(c.choiceOf(endpoints)) }
+
+// choiceOf makes a choice of the endpoints.
+func (c *Conn) choiceOf(endpoints []*Endpoint) *choice {
 	next := &choice{endpoints: endpoints}
 	if len(endpoints) > 1 {
 		next.picker = c.balancer.picker(endpoints)
 	}
-	c.choice.Store(next)
+	return next
 }
 
 // reached reports whether there is a connection.
@@ -213,7 +223,7 @@ func (c *Conn) await(ctx context.Context, t *Turn) (*transport.Conn, error) {
 
 // withRoom returns a connection that takes a call, nil where there is none.
 func (c *Conn) withRoom(t *Turn) *transport.Conn {
-	e := c.choice.Load().pick(t.place.Key, t.tried)
+	e := c.choiceFor(t).pick(t.place.Key, t.tried)
 	if e == nil {
 		return nil
 	}

@@ -64,8 +64,26 @@ func start(t testing.TB, network, address string) *server {
 
 func startOn(t testing.TB, l net.Listener, options ...grpc.ServerOption) *server {
 	t.Helper()
+	return startWith(t, l, nil, options...)
+}
+
+// startRegistered starts a server with more services.
+func startRegistered(t testing.TB, address string, register func(grpc.ServiceRegistrar)) *server {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startWith(t, l, register)
+}
+
+func startWith(t testing.TB, l net.Listener, register func(grpc.ServiceRegistrar), options ...grpc.ServerOption) *server {
+	t.Helper()
 	s := &server{Server: grpc.NewServer(options...), address: l.Addr().String(), hold: make(chan struct{}), begun: make(chan struct{}, 10)}
 	testpb.RegisterTestServiceServer(s, s)
+	if register != nil {
+		register(s)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

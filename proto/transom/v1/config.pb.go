@@ -1053,7 +1053,11 @@ type GrpcUpstream struct {
 	// Default: 30 s.
 	ResolveInterval *durationpb.Duration `protobuf:"bytes,7,opt,name=resolve_interval,json=resolveInterval,proto3" json:"resolve_interval,omitempty"`
 	// Default: TRANSOM.
-	Client        GrpcUpstream_Client `protobuf:"varint,8,opt,name=client,proto3,enum=transom.v1.GrpcUpstream_Client" json:"client,omitempty"`
+	Client GrpcUpstream_Client `protobuf:"varint,8,opt,name=client,proto3,enum=transom.v1.GrpcUpstream_Client" json:"client,omitempty"`
+	// How a server's health is found out: `{}` asks for grpc.health.v1.Health over the
+	// connections that calls are made on. Servers that are not healthy get no calls while
+	// another one is. Default: servers are not asked.
+	HealthCheck   *HealthCheck `protobuf:"bytes,13,opt,name=health_check,json=healthCheck,proto3" json:"health_check,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1142,6 +1146,13 @@ func (x *GrpcUpstream) GetClient() GrpcUpstream_Client {
 		return x.Client
 	}
 	return GrpcUpstream_CLIENT_UNSPECIFIED
+}
+
+func (x *GrpcUpstream) GetHealthCheck() *HealthCheck {
+	if x != nil {
+		return x.HealthCheck
+	}
+	return nil
 }
 
 // ClientTls is how a backend's certificate is checked and who we say we are.
@@ -1281,13 +1292,36 @@ func (x *HttpUpstream) GetHealthCheck() *HealthCheck {
 	return nil
 }
 
-// HealthCheck asks a path of each server.
+// HealthCheck asks each server how it is: by GET where there is a path, else by
+// grpc.health.v1.Health.
 type HealthCheck struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The path to GET. Any 2xx is healthy.
+	// The path to GET, with its query. Default: ask by gRPC.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
-	// How often. Default: 10 s.
-	Interval      *durationpb.Duration `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
+	// How often, give or take a fifth, at least 100 ms. By gRPC: where a Watch has ended.
+	// Default: 10 s.
+	Interval *durationpb.Duration `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
+	// The service to ask for by gRPC. Default: the server as a whole.
+	Service string `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	// Ask by gRPC for each service of the upstream's methods by itself: calls of one avoid
+	// the servers where that is not SERVING. Default: false.
+	PerService bool `protobuf:"varint,4,opt,name=per_service,json=perService,proto3" json:"per_service,omitempty"`
+	// The Host of GET. Default: the authority of calls.
+	Host string `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
+	// More headers of GET.
+	Headers map[string]string `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The statuses of GET that are healthy, from 200 to 399: "200", "200,204", "2xx",
+	// "200-399". Default: "2xx".
+	Expect string `protobuf:"bytes,7,opt,name=expect,proto3" json:"expect,omitempty"`
+	// How long an answer may take, at most a minute. Default: 2 s.
+	Timeout *durationpb.Duration `protobuf:"bytes,8,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Successes in a row after which a server gets calls again. Its first one counts at
+	// once. Default: 2.
+	Up uint32 `protobuf:"varint,9,opt,name=up,proto3" json:"up,omitempty"`
+	// Failures in a row after which a server gets no calls. Default: 3.
+	Down uint32 `protobuf:"varint,10,opt,name=down,proto3" json:"down,omitempty"`
+	// The port of GET. Default: that of calls.
+	Port          uint32 `protobuf:"varint,11,opt,name=port,proto3" json:"port,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1334,6 +1368,69 @@ func (x *HealthCheck) GetInterval() *durationpb.Duration {
 		return x.Interval
 	}
 	return nil
+}
+
+func (x *HealthCheck) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *HealthCheck) GetPerService() bool {
+	if x != nil {
+		return x.PerService
+	}
+	return false
+}
+
+func (x *HealthCheck) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *HealthCheck) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *HealthCheck) GetExpect() string {
+	if x != nil {
+		return x.Expect
+	}
+	return ""
+}
+
+func (x *HealthCheck) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *HealthCheck) GetUp() uint32 {
+	if x != nil {
+		return x.Up
+	}
+	return 0
+}
+
+func (x *HealthCheck) GetDown() uint32 {
+	if x != nil {
+		return x.Down
+	}
+	return 0
+}
+
+func (x *HealthCheck) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
 }
 
 // PolicyRule is a policy for the methods that a selector names.
@@ -2771,7 +2868,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x04grpc\x18\x01 \x01(\v2\x18.transom.v1.GrpcUpstreamH\x00R\x04grpc\x12.\n" +
 	"\x04http\x18\x02 \x01(\v2\x18.transom.v1.HttpUpstreamH\x00R\x04http\x12\x1a\n" +
 	"\bservices\x18\x03 \x03(\tR\bservicesB\x06\n" +
-	"\x04kind\"\xb7\x03\n" +
+	"\x04kind\"\xf3\x03\n" +
 	"\fGrpcUpstream\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ClientTlsR\x03tls\x12 \n" +
@@ -2780,7 +2877,8 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x15load_balancing_policy\x18\x05 \x01(\tR\x13loadBalancingPolicy\x127\n" +
 	"\tkeepalive\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\tkeepalive\x12D\n" +
 	"\x10resolve_interval\x18\a \x01(\v2\x19.google.protobuf.DurationR\x0fresolveInterval\x127\n" +
-	"\x06client\x18\b \x01(\x0e2\x1f.transom.v1.GrpcUpstream.ClientR\x06client\":\n" +
+	"\x06client\x18\b \x01(\x0e2\x1f.transom.v1.GrpcUpstream.ClientR\x06client\x12:\n" +
+	"\fhealth_check\x18\r \x01(\v2\x17.transom.v1.HealthCheckR\vhealthCheck\":\n" +
 	"\x06Client\x12\x16\n" +
 	"\x12CLIENT_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aTRANSOM\x10\x01\x12\v\n" +
@@ -2794,10 +2892,24 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x14insecure_skip_verify\x18\x05 \x01(\bR\x12insecureSkipVerify\"d\n" +
 	"\fHttpUpstream\x12\x18\n" +
 	"\aservers\x18\x01 \x03(\tR\aservers\x12:\n" +
-	"\fhealth_check\x18\x02 \x01(\v2\x17.transom.v1.HealthCheckR\vhealthCheck\"X\n" +
+	"\fhealth_check\x18\x02 \x01(\v2\x17.transom.v1.HealthCheckR\vhealthCheck\"\xa8\x03\n" +
 	"\vHealthCheck\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x125\n" +
-	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\"T\n" +
+	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\x12\x18\n" +
+	"\aservice\x18\x03 \x01(\tR\aservice\x12\x1f\n" +
+	"\vper_service\x18\x04 \x01(\bR\n" +
+	"perService\x12\x12\n" +
+	"\x04host\x18\x05 \x01(\tR\x04host\x12>\n" +
+	"\aheaders\x18\x06 \x03(\v2$.transom.v1.HealthCheck.HeadersEntryR\aheaders\x12\x16\n" +
+	"\x06expect\x18\a \x01(\tR\x06expect\x123\n" +
+	"\atimeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x0e\n" +
+	"\x02up\x18\t \x01(\rR\x02up\x12\x12\n" +
+	"\x04down\x18\n" +
+	" \x01(\rR\x04down\x12\x12\n" +
+	"\x04port\x18\v \x01(\rR\x04port\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"T\n" +
 	"\n" +
 	"PolicyRule\x12\x1a\n" +
 	"\bselector\x18\x01 \x01(\tR\bselector\x12*\n" +
@@ -2963,7 +3075,7 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
 	(GrpcUpstream_Client)(0),     // 1: transom.v1.GrpcUpstream.Client
@@ -3000,17 +3112,18 @@ var file_transom_v1_config_proto_goTypes = []any{
 	(*Rest)(nil),                 // 32: transom.v1.Rest
 	(*Metadata)(nil),             // 33: transom.v1.Metadata
 	nil,                          // 34: transom.v1.Config.UpstreamsEntry
-	(*annotations.HttpRule)(nil), // 35: google.api.HttpRule
-	(*Policy)(nil),               // 36: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 37: google.protobuf.Duration
+	nil,                          // 35: transom.v1.HealthCheck.HeadersEntry
+	(*annotations.HttpRule)(nil), // 36: google.api.HttpRule
+	(*Policy)(nil),               // 37: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 38: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
 	7,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
 	9,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
 	10, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
 	34, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	35, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	36, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	36, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	37, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
 	17, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
 	18, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
 	21, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
@@ -3020,44 +3133,47 @@ var file_transom_v1_config_proto_depIdxs = []int32{
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
 	32, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
 	33, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	37, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	38, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
 	6,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	8,  // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
 	11, // 18: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	37, // 19: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	38, // 19: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
 	13, // 20: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
 	15, // 21: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
 	14, // 22: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	37, // 23: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	37, // 24: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	38, // 23: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	38, // 24: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
 	1,  // 25: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	16, // 26: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	37, // 27: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	36, // 28: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	19, // 29: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	20, // 30: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	36, // 31: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	22, // 32: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	23, // 33: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	37, // 34: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	37, // 35: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	37, // 36: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	37, // 37: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	2,  // 38: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	25, // 39: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	37, // 40: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	27, // 41: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	28, // 42: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	30, // 43: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	31, // 44: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	3,  // 45: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	4,  // 46: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	12, // 47: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	16, // 26: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	16, // 27: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	38, // 28: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	35, // 29: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	38, // 30: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	37, // 31: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	19, // 32: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	20, // 33: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	37, // 34: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	22, // 35: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	23, // 36: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	38, // 37: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	38, // 38: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	38, // 39: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	38, // 40: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	2,  // 41: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	25, // 42: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	38, // 43: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	27, // 44: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	28, // 45: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	30, // 46: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	31, // 47: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	3,  // 48: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	4,  // 49: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	12, // 50: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	51, // [51:51] is the sub-list for method output_type
+	51, // [51:51] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -3092,7 +3208,7 @@ func file_transom_v1_config_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,130 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"google.golang.org/grpc/mem"
+
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/transport"
+)
+
+// maxMessage bounds an answer of a server's health service, in bytes.
+const maxMessage = 4096
+
+// Conn is a connection to a server.
+type Conn interface {
+	// Call makes a unary call.
+	Call(ctx context.Context, r *transport.Request) (transport.Reply, error)
+	// Open begins a stream, which ends with ctx.
+	Open(ctx context.Context, r *transport.Request) (*transport.Stream, error)
+	// Leaving is closed when the connection takes no calls any more.
+	Leaving() <-chan struct{}
+}
+
+var _ Conn = (*transport.Conn)(nil)
+
+// Follow asks for a service over a connection until it leaves or ctx ends: by Watch, whose
+// answers are the server's own word, and where a Watch ends by Check at each interval. A
+// server that does not know the one or the other has no such opinion: it is well.
+func Follow(ctx context.Context, conn Conn, c Check, service string, tell func(Report)) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-conn.Leaving():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	g := grpc{conn: conn, check: c, tell: func(r Report) {
+		if r.At = time.Now(); ctx.Err() == nil {
+			tell(r)
+		}
+	}}
+	wire, err := proxy.Marshal(&healthpb.HealthCheckRequest{Service: service})
+	if err != nil {
+		g.tell(Report{Why: err.Error()})
+		return
+	}
+	g.request = wire.Buffers()
+	g.watch(ctx)
+	Each(ctx, c.Interval, func(ctx context.Context) {
+		if !g.ask(ctx) {
+			<-ctx.Done() // it will have no other opinion on this connection
+		}
+	})
+}
+
+type grpc struct {
+	conn    Conn
+	check   Check
+	request mem.BufferSlice
+	tell    func(Report)
+}
+
+// watch tells what Watch answers until it ends. Why it ended is left to Check to tell.
+func (g *grpc) watch(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := g.conn.Open(ctx, &transport.Request{Method: healthpb.Health_Watch_FullMethodName, Limit: maxMessage, Aside: true})
+	if err != nil {
+		return
+	}
+	_ = stream.Send(g.request) // Recv has the reason of a failure
+	_ = stream.CloseSend()     // as above
+	first := time.AfterFunc(g.check.Timeout, cancel)
+	defer first.Stop()
+	for {
+		message, err := stream.Recv()
+		if err != nil {
+			return
+		}
+		first.Stop()
+		g.answer(message, true)
+	}
+}
+
+// ask tells what Check answers, and reports whether it may answer something else later.
+func (g *grpc) ask(ctx context.Context) bool {
+	timely, cancel := context.WithTimeout(ctx, g.check.Timeout)
+	defer cancel()
+	reply, err := g.conn.Call(timely, &transport.Request{Method: healthpb.Health_Check_FullMethodName, Limit: maxMessage, Aside: true, Message: g.request})
+	switch {
+	case err == nil:
+		g.answer(reply.Message, false)
+	case err == transport.ErrFull: // it has enough to do
+	case status.Code(err) == codes.Unimplemented:
+		g.tell(Report{Well: true, Final: true})
+		return false
+	case status.Code(err) == codes.NotFound:
+		g.tell(Report{Why: "the server does not know the service that it is asked for"})
+	case status.Code(err) == codes.DeadlineExceeded:
+		g.tell(Report{Why: fmt.Sprintf("no answer to grpc.health.v1.Health/Check within %s", g.check.Timeout)})
+	default:
+		g.tell(Report{Why: "grpc.health.v1.Health/Check: " + err.Error()})
+	}
+	return true
+}
+
+// answer tells what a message says. final is set for answers that are not counted.
+func (g *grpc) answer(message mem.BufferSlice, final bool) {
+	frame := proxy.FrameOf(message)
+	defer frame.Free()
+	var told healthpb.HealthCheckResponse
+	if err := proxy.Unmarshal(frame.Bytes(), &told); err != nil {
+		g.tell(Report{Why: "grpc.health.v1.Health: " + err.Error()})
+		return
+	}
+	r := Report{Well: told.GetStatus() == healthpb.HealthCheckResponse_SERVING, Final: final}
+	if !r.Well {
+		r.Why = "the server says that it is " + told.GetStatus().String()
+	}
+	g.tell(r)
+}

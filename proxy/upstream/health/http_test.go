@@ -1,0 +1,104 @@
+package health
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestHTTP: Traffic 179: GET with host and headers; what is expected is well, all else
+// says why not; one connection serves all questions.
+func TestHTTP(t *testing.T) {
+	var status atomic.Int32
+	var connections atomic.Int32
+	var seen atomic.Pointer[http.Request]
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen.Store(r.Clone(t.Context()))
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(int(status.Load()))
+	}))
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	address := server.Listener.Addr().String()
+	c := Check{Path: "/ready?deep=1", Host: "books.example", Headers: "x-probe: gateway\nx-more: 1"}.WithDefaults()
+	h := NewHTTP(c, Server{Network: "tcp", Address: func() string { return address }, Authority: "other.example"})
+	defer h.Close()
+	for code, why := range map[int32]string{200: "", 204: "", 302: "found status 302, expected 2xx", 404: "found status 404", 500: "GET /ready?deep=1: found status 500"} {
+		status.Store(code)
+		if r := h.Ask(t.Context()); r.Well != (why == "") || !strings.Contains(r.Why, why) || r.Final || r.At.IsZero() {
+			t.Errorf("status %d: %+v", code, r)
+		}
+	}
+	if r := seen.Load(); r.Host != "books.example" || r.Header.Get("X-Probe") != "gateway" || r.Header.Get("X-More") != "1" || r.URL.RequestURI() != "/ready?deep=1" || r.Method != "GET" {
+		t.Errorf("%s %s of %s with %v", r.Method, r.URL, r.Host, r.Header)
+	}
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status.Store(200)
+	c.Port, c.Expect = uint16(n), "200"
+	other := NewHTTP(c, Server{Network: "tcp", Address: func() string { return "127.0.0.1:1" }, Authority: "x"})
+	defer other.Close()
+	if r := other.Ask(t.Context()); !r.Well {
+		t.Errorf("another port: %+v", r)
+	}
+	server.Close()
+	if r := h.Ask(t.Context()); r.Well || !strings.Contains(r.Why, "refused") {
+		t.Errorf("no server: %+v", r)
+	}
+}
+
+// TestHTTPOverTLS: Traffic 179: the server's certificate is checked as that of calls.
+func TestHTTPOverTLS(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	for authority, well := range map[string]bool{"example.com:443": true, "elsewhere.test": false} {
+		h := NewHTTP(Check{Path: "/"}.WithDefaults(), Server{
+			Network: "tcp", Address: server.Listener.Addr().String, Authority: authority,
+			TLS: func() *tls.Config {
+				return &tls.Config{RootCAs: roots, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12}
+			},
+		})
+		if r := h.Ask(t.Context()); r.Well != well {
+			t.Errorf("%s: %+v", authority, r)
+		}
+		h.Close()
+	}
+}
+
+// TestHTTPSilence: Traffic 179: a server that is silent is not well.
+func TestHTTPSilence(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	c := Check{Path: "/", Timeout: 20 * time.Millisecond}.WithDefaults()
+	h := NewHTTP(c, Server{Network: "tcp", Address: l.Addr().String, Authority: "x"})
+	defer h.Close()
+	if r := h.Ask(t.Context()); r.Well || r.Why != "no answer to GET / within 20ms" {
+		t.Errorf("%+v", r)
+	}
+}
