@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/kinds"
@@ -165,7 +166,7 @@ func TestAllProblemsAreTold(t *testing.T) {
 }
 
 func TestIssuersThatAreRefused(t *testing.T) {
-	k := policytest.TestKeys()
+	k := keytest.TestKeys()
 	dir := t.TempDir()
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -174,7 +175,7 @@ func TestIssuersThatAreRefused(t *testing.T) {
 	}
 	write("secret", k.Secret+"\n")
 	write("empty.json", `{"keys":[]}`)
-	write("keys.json", string(policytest.KeySetJSON(policytest.PublicJWK(k.Ed.Public(), "ed", nil))))
+	write("keys.json", string(keytest.KeySetJSON(keytest.PublicJWK(k.Ed.Public(), "ed", nil))))
 	secret := func(s string) func(*transomv1.JwtIssuer) {
 		return func(i *transomv1.JwtIssuer) { i.Keys = &transomv1.JwtIssuer_Secret{Secret: s} }
 	}
@@ -207,21 +208,21 @@ func TestIssuersThatAreRefused(t *testing.T) {
 		{"a missing file", secret("file:nowhere"), "auth.jwt[0].secret: open "},
 		{"an algorithm for public keys", with(secret(k.Secret), func(i *transomv1.JwtIssuer) { i.Algorithms = []string{"RS256"} }),
 			"auth.jwt[0].secret: the configured algorithms [RS256] do not fit the key, which can do [HS256 HS384 HS512]"},
-		{"an algorithm for secrets", with(public(policytest.PublicPEM(t, &k.RSA.PublicKey)), func(i *transomv1.JwtIssuer) { i.Algorithms = []string{"HS256"} }),
+		{"an algorithm for secrets", with(public(keytest.PublicPEM(t, &k.RSA.PublicKey)), func(i *transomv1.JwtIssuer) { i.Algorithms = []string{"HS256"} }),
 			"auth.jwt[0].public_key: the configured algorithms [HS256] do not fit"},
 		{"alg none", with(secret(k.Secret), func(i *transomv1.JwtIssuer) { i.Algorithms = []string{"none"} }), `auth.jwt[0].algorithms: found "none"`},
 		{"no PEM", public("x"), "auth.jwt[0].public_key: found no PEM block"},
-		{"two PEM blocks", public(policytest.PublicPEM(t, &k.RSA.PublicKey) + policytest.PublicPEM(t, &k.RSA.PublicKey)), "more than one PEM block"},
-		{"a private key in public", public(policytest.PrivatePEM(t, k.Ed)), `found a PEM block "PRIVATE KEY"`},
+		{"two PEM blocks", public(keytest.PublicPEM(t, &k.RSA.PublicKey) + keytest.PublicPEM(t, &k.RSA.PublicKey)), "more than one PEM block"},
+		{"a private key in public", public(keytest.PrivatePEM(t, k.Ed)), `found a PEM block "PRIVATE KEY"`},
 		{"an empty key set", file("empty.json"), "auth.jwt[0].jwks_file: the key set has no usable key among 0"},
 		{"a missing key set", file("nowhere.json"), "auth.jwt[0].jwks_file: open "},
 		{"no URL", address("id.test/keys"), "auth.jwt[0].jwks_url: found no URL of a key set"},
 		{"another scheme", address("ftp://id.test/keys"), "auth.jwt[0].jwks_url: found no URL of a key set"},
 		{"a short refresh", with(address("https://127.0.0.1:1/"), func(i *transomv1.JwtIssuer) { i.Refresh = durationpb.New(1) }), "the refresh is 1ns"},
 		{"a negative leeway", with(secret(k.Secret), func(i *transomv1.JwtIssuer) { i.Leeway = durationpb.New(-1) }), "auth.jwt[0].leeway: found -1ns"},
-		{"a private key beside a secret", with(secret(k.Secret), func(i *transomv1.JwtIssuer) { i.PrivateKey = policytest.PrivatePEM(t, k.Ed) }),
+		{"a private key beside a secret", with(secret(k.Secret), func(i *transomv1.JwtIssuer) { i.PrivateKey = keytest.PrivatePEM(t, k.Ed) }),
 			"auth.jwt[0].private_key: found a private key beside a secret"},
-		{"another private key", with(public(policytest.PublicPEM(t, &k.RSA.PublicKey)), func(i *transomv1.JwtIssuer) { i.PrivateKey = policytest.PrivatePEM(t, k.OtherRSA) }),
+		{"another private key", with(public(keytest.PublicPEM(t, &k.RSA.PublicKey)), func(i *transomv1.JwtIssuer) { i.PrivateKey = keytest.PrivatePEM(t, k.OtherRSA) }),
 			"auth.jwt[0].private_key: the private key does not belong to public_key"},
 		{"a claim that is no metadata", with(secret(k.Secret), func(i *transomv1.JwtIssuer) { i.ForwardClaims = []string{"https://x/y"} }),
 			`auth.jwt[0].forward_claims: found the claim "https://x/y"`},

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy/kinds"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -32,7 +33,7 @@ func TestSecretOfAnyBytes(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := policytest.SecretBench(t, func(i *transomv1.JwtIssuer) { i.Keys = &transomv1.JwtIssuer_Secret{Secret: "file:" + file} }, kinds.All(nil)...)
-			r := policytest.WithToken(policytest.Token(t, jwt.SigningMethodHS256, []byte(secret), nil, policytest.GoodClaims(nil)))
+			r := policytest.WithToken(keytest.Token(t, jwt.SigningMethodHS256, []byte(secret), nil, policytest.GoodClaims(nil)))
 			if err := policytest.LetIn(b.Set(t, policytest.JwtPolicy(nil)), r); err != nil {
 				t.Error(err)
 			}

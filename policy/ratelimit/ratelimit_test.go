@@ -34,7 +34,7 @@ func TestRateLimitRefusesAndTellsTheClient(t *testing.T) {
 			t.Errorf("RateLimit-Policy: %s, want %s", got, want)
 		}
 	}
-	now.Add(500 * time.Millisecond)
+	now.Advance(500 * time.Millisecond)
 	r := policytest.Request("192.0.2.1")
 	err := policytest.Admit(s, r)
 	if status.Code(err) != codes.ResourceExhausted {
@@ -68,7 +68,7 @@ func TestRateLimitRefusesAndTellsTheClient(t *testing.T) {
 	if err := policytest.Admit(s, policytest.Request("192.0.2.2")); err != nil {
 		t.Errorf("another client: %v", err)
 	}
-	now.Add(19500 * time.Millisecond)
+	now.Advance(19500 * time.Millisecond)
 	if err := policytest.Admit(s, policytest.Request("192.0.2.1")); err != nil {
 		t.Errorf("after the time of Retry-After: %v", err)
 	}
@@ -126,7 +126,7 @@ func TestARefusalChargesNoOtherLimit(t *testing.T) {
 	for range 5 {
 		_ = policytest.Admit(s, policytest.Request("192.0.2.1"))
 	}
-	now.Add(time.Second)
+	now.Advance(time.Second)
 	r := policytest.Request("192.0.2.1")
 	if err := policytest.Admit(s, r); err != nil {
 		t.Fatal(err)

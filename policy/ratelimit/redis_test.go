@@ -332,7 +332,7 @@ func TestOneProbeAtATime(t *testing.T) {
 		if h.ask(probe) || len(started) > 0 {
 			t.Error("asked before the pause was over")
 		}
-		now.Add(storePause)
+		now.Advance(storePause)
 		for range 10 {
 			if h.ask(probe) {
 				t.Error("a store that is away was asked")
@@ -347,7 +347,7 @@ func TestOneProbeAtATime(t *testing.T) {
 		if h.ask(probe); len(started) > 0 {
 			t.Error("probed again without a pause")
 		}
-		now.Add(storePause)
+		now.Advance(storePause)
 		h.ask(probe)
 		<-started
 		release <- true

@@ -106,16 +106,16 @@ func TestTheLogTellsOfRedis(t *testing.T) {
 	}{
 		{"what is not there is no failure", func() { ask(3) }, ""},
 		{"away", func() { server.Kill(); ask(2) }, "no such file or directory"},
-		{"still away", func() { clock.Add(storeReminder - 1); ask(1) }, ""},
-		{"a minute later", func() { clock.Add(1); ask(1) }, "no such file or directory"},
+		{"still away", func() { clock.Advance(storeReminder - 1); ask(1) }, ""},
+		{"a minute later", func() { clock.Advance(1); ask(1) }, "no such file or directory"},
 		{"back", func() {
 			server.Restart()
 			poll.Until(t, "an answer", func() bool { return store.Client.Ping(context.Background()).Err() == nil })
 		}, "Redis answers again"},
 		{"away again, too soon to say so", func() { server.Kill(); ask(1) }, ""},
-		{"a minute later again", func() { clock.Add(storeReminder); ask(1) }, "no such file or directory"},
+		{"a minute later again", func() { clock.Advance(storeReminder); ask(1) }, "no such file or directory"},
 		{"a client that goes away says nothing", func() {
-			clock.Add(storeReminder)
+			clock.Advance(storeReminder)
 			gone, cancel := context.WithCancel(context.Background())
 			cancel()
 			_ = store.Client.Ping(gone).Err()

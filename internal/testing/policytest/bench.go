@@ -27,8 +27,8 @@ type Clock struct {
 	now time.Time
 }
 
-// NewClock is a clock that shows the time at which it was made.
-func NewClock() *Clock { return &Clock{now: time.Now()} }
+// NewClock is a clock at Noon.
+func NewClock() *Clock { return &Clock{now: Noon} }
 
 // Now is the time of the clock.
 func (c *Clock) Now() time.Time {
@@ -37,8 +37,8 @@ func (c *Clock) Now() time.Time {
 	return c.now
 }
 
-// Add moves the clock.
-func (c *Clock) Add(d time.Duration) {
+// Advance moves the clock.
+func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)

@@ -1,17 +1,14 @@
 package policytest
 
 import (
-	"encoding/base64"
-	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -21,8 +18,8 @@ import (
 func TokenConfig(t testing.TB, stores *transomv1.Stores) *transomv1.Config {
 	t.Helper()
 	return &transomv1.Config{Stores: stores, Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{
-		{Issuer: "https://id.test", Audience: "bookstore", Keys: &transomv1.JwtIssuer_Secret{Secret: TestKeys().Secret}},
-		{Issuer: "https://other.test", Keys: &transomv1.JwtIssuer_PublicKey{PublicKey: PublicPEM(t, TestKeys().Ed.Public())}},
+		{Issuer: "https://id.test", Audience: "bookstore", Keys: &transomv1.JwtIssuer_Secret{Secret: keytest.TestKeys().Secret}},
+		{Issuer: "https://other.test", Keys: &transomv1.JwtIssuer_PublicKey{PublicKey: keytest.PublicPEM(t, keytest.TestKeys().Ed.Public())}},
 	}}}
 }
 
@@ -53,7 +50,7 @@ func Issued(t testing.TB, r *policy.Request, reply []byte) string {
 func SecretBench(t testing.TB, edit func(*transomv1.JwtIssuer), kinds ...policy.Kind) *AuthBench {
 	t.Helper()
 	return NewAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{JwtIssuer(func(i *transomv1.JwtIssuer) {
-		i.Keys = &transomv1.JwtIssuer_Secret{Secret: TestKeys().Secret}
+		i.Keys = &transomv1.JwtIssuer_Secret{Secret: keytest.TestKeys().Secret}
 		if edit != nil {
 			edit(i)
 		}
@@ -63,7 +60,7 @@ func SecretBench(t testing.TB, edit func(*transomv1.JwtIssuer), kinds ...policy.
 // SecretToken is a token that SecretBench accepts; claims are laid over GoodClaims.
 func SecretToken(t testing.TB, claims map[string]any) string {
 	t.Helper()
-	return Token(t, jwt.SigningMethodHS256, []byte(TestKeys().Secret), nil, GoodClaims(claims))
+	return keytest.Token(t, jwt.SigningMethodHS256, []byte(keytest.TestKeys().Secret), nil, GoodClaims(claims))
 }
 
 // WantCode compares the code of an error.
@@ -73,39 +70,3 @@ func WantCode(t testing.TB, err error, want codes.Code) {
 		t.Errorf("got %v (%v), want %v", got, err, want)
 	}
 }
-
-// KeyServer serves a key set over HTTP.
-type KeyServer struct {
-	*httptest.Server
-	set     atomic.Pointer[[]byte]
-	Status  atomic.Int32
-	Fetches atomic.Int32
-}
-
-// NewKeyServer serves a key set until the test ends.
-func NewKeyServer(t testing.TB, set []byte) *KeyServer {
-	s := &KeyServer{}
-	s.Status.Store(http.StatusOK)
-	s.set.Store(&set)
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		s.Fetches.Add(1)
-		w.WriteHeader(int(s.Status.Load()))
-		_, _ = w.Write(*s.set.Load())
-	}))
-	t.Cleanup(s.Close)
-	return s
-}
-
-// Serve serves another key set from now on.
-func (s *KeyServer) Serve(set []byte) { s.set.Store(&set) }
-
-// LooseBits changes bits of the last letter that decoders ignore unless they
-// are strict: the same token in another spelling.
-func LooseBits(token string) string {
-	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	last := strings.IndexByte(letters, token[len(token)-1])
-	return token[:len(token)-1] + letters[last^1:last^1+1]
-}
-
-// B64 encodes base64url.
-func B64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/kinds"
@@ -22,25 +23,25 @@ import (
 
 // TestLoginIssuesTokens: a token that login issues is one that auth accepts.
 func TestLoginIssuesTokens(t *testing.T) {
-	k := policytest.TestKeys()
+	k := keytest.TestKeys()
 	for name, edit := range map[string]func(*transomv1.JwtIssuer){
 		"secret": nil,
 		"RSA": func(i *transomv1.JwtIssuer) {
-			i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: policytest.PublicPEM(t, &k.RSA.PublicKey)}
-			i.PrivateKey = policytest.PrivatePEM(t, k.RSA)
+			i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: keytest.PublicPEM(t, &k.RSA.PublicKey)}
+			i.PrivateKey = keytest.PrivatePEM(t, k.RSA)
 		},
 		"RSA, PSS": func(i *transomv1.JwtIssuer) {
-			i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: policytest.PublicPEM(t, &k.RSA.PublicKey)}
-			i.PrivateKey, i.Algorithms = policytest.PrivatePEM(t, k.RSA), []string{"PS384"}
+			i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: keytest.PublicPEM(t, &k.RSA.PublicKey)}
+			i.PrivateKey, i.Algorithms = keytest.PrivatePEM(t, k.RSA), []string{"PS384"}
 		},
 		"ECDSA": func(i *transomv1.JwtIssuer) {
-			i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: policytest.PublicPEM(t, &k.P384.PublicKey)}
-			i.PrivateKey = policytest.PrivatePEM(t, k.P384)
+			i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: keytest.PublicPEM(t, &k.P384.PublicKey)}
+			i.PrivateKey = keytest.PrivatePEM(t, k.P384)
 		},
 		"Ed25519 from a key set": func(i *transomv1.JwtIssuer) {
-			server := policytest.NewKeyServer(t, policytest.KeySetJSON(policytest.PublicJWK(k.Ed.Public(), "now", nil), policytest.PublicJWK(&k.RSA.PublicKey, "old", nil)))
+			server := keytest.NewKeyServer(t, keytest.KeySetJSON(keytest.PublicJWK(k.Ed.Public(), "now", nil), keytest.PublicJWK(&k.RSA.PublicKey, "old", nil)))
 			i.Keys = &transomv1.JwtIssuer_JwksUrl{JwksUrl: server.URL}
-			i.PrivateKey, i.KeyId = policytest.PrivatePEM(t, k.Ed), "now"
+			i.PrivateKey, i.KeyId = keytest.PrivatePEM(t, k.Ed), "now"
 		},
 		"claims by path": func(i *transomv1.JwtIssuer) { i.PrincipalClaim, i.RolesClaim = "email_address", "realm_access.roles" },
 		"claims by URL":  func(i *transomv1.JwtIssuer) { i.RolesClaim = "https://id.test/roles" },
@@ -202,8 +203,8 @@ func TestTokenIntoNestedField(t *testing.T) {
 
 func TestLoginThatDoesNotCompile(t *testing.T) {
 	b := policytest.NewAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{
-		{Issuer: "verifies", Keys: &transomv1.JwtIssuer_PublicKey{PublicKey: policytest.PublicPEM(t, policytest.TestKeys().Ed.Public())}},
-		{Issuer: "signs", Keys: &transomv1.JwtIssuer_Secret{Secret: policytest.TestKeys().Secret}},
+		{Issuer: "verifies", Keys: &transomv1.JwtIssuer_PublicKey{PublicKey: keytest.PublicPEM(t, keytest.TestKeys().Ed.Public())}},
+		{Issuer: "signs", Keys: &transomv1.JwtIssuer_Secret{Secret: keytest.TestKeys().Secret}},
 	}}}, kinds.All(nil)...)
 	session := &transomv1.Login_Session{Session: &transomv1.SessionGrant{}}
 	grant := func(g *transomv1.TokenGrant) *transomv1.Login {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestSessionsInMemoryAreBounded(t *testing.T) {
-	m := newMemorySessions((&policytest.TestClock{At: policytest.Noon}).Now)
+	m := newMemorySessions(policytest.NewClock().Now)
 	m.max = 10
 	ctx := context.Background()
 	var keys []Key

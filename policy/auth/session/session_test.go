@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/internal/testing/redis"
@@ -304,7 +305,7 @@ func TestBadSessionCookies(t *testing.T) {
 		"too long":         good.Name + "=" + good.Value + "A",
 		"another one":      good.Name + "=" + strings.Repeat("A", 43),
 		"not base64":       good.Name + "=" + strings.Repeat("!", 43),
-		"of a loose bit":   good.Name + "=" + policytest.LooseBits(good.Value),
+		"of a loose bit":   good.Name + "=" + keytest.LooseBits(good.Value),
 		"a hundred KB":     good.Name + "=" + strings.Repeat("A", 100<<10),
 		"twice":            good.Name + "=" + good.Value + "; " + good.Name + "=" + good.Value,
 		"of another name":  "x" + good.Name + "=" + good.Value,

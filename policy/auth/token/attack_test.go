@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -22,7 +23,7 @@ import (
 
 // raw puts a token together from texts, signed with the HMAC key.
 func rawHS256(header, payload string, key []byte) string {
-	signed := policytest.B64(header) + "." + policytest.B64(payload)
+	signed := keytest.B64(header) + "." + keytest.B64(payload)
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(signed))
 	return signed + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
@@ -31,8 +32,8 @@ func rawHS256(header, payload string, key []byte) string {
 // rawRS256 puts a token together from texts, signed with the test's RSA key.
 func rawRS256(t *testing.T, header, payload string) string {
 	t.Helper()
-	signed := policytest.B64(header) + "." + policytest.B64(payload)
-	signature, err := jwt.SigningMethodRS256.Sign(signed, policytest.TestKeys().RSA)
+	signed := keytest.B64(header) + "." + keytest.B64(payload)
+	signature, err := jwt.SigningMethodRS256.Sign(signed, keytest.TestKeys().RSA)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,14 +53,14 @@ func asJSON(t *testing.T, v any) string {
 // alone, "ec" and "ed".
 func attackBench(t *testing.T) (*policytest.AuthBench, *policy.Set) {
 	t.Helper()
-	k := policytest.TestKeys()
+	k := keytest.TestKeys()
 	file := filepath.Join(t.TempDir(), "keys.json")
-	set := policytest.KeySetJSON(
-		policytest.PublicJWK(&k.RSA.PublicKey, "rsa", map[string]any{"alg": "RS256"}),
-		policytest.PublicJWK(&k.P256.PublicKey, "ec", nil),
-		policytest.PublicJWK(k.Ed.Public(), "ed", nil),
-		policytest.PublicJWK(&k.OtherRSA.PublicKey, "enc", map[string]any{"use": "enc"}),
-		policytest.PublicJWK([]byte(k.Secret), "short", map[string]any{"k": policytest.B64("short")}),
+	set := keytest.KeySetJSON(
+		keytest.PublicJWK(&k.RSA.PublicKey, "rsa", map[string]any{"alg": "RS256"}),
+		keytest.PublicJWK(&k.P256.PublicKey, "ec", nil),
+		keytest.PublicJWK(k.Ed.Public(), "ed", nil),
+		keytest.PublicJWK(&k.OtherRSA.PublicKey, "enc", map[string]any{"use": "enc"}),
+		keytest.PublicJWK([]byte(k.Secret), "short", map[string]any{"k": keytest.B64("short")}),
 	)
 	if err := os.WriteFile(file, set, 0o600); err != nil {
 		t.Fatal(err)
@@ -74,7 +75,7 @@ func attackBench(t *testing.T) (*policytest.AuthBench, *policy.Set) {
 // attacks is the list of tokens that must not be let in, by what is wrong with
 // them.
 func attacks(t *testing.T) map[string]string {
-	k := policytest.TestKeys()
+	k := keytest.TestKeys()
 	kid := map[string]any{"kid": "rsa"}
 	head := func(more map[string]any) map[string]any {
 		h := map[string]any{"kid": "rsa"}
@@ -84,14 +85,14 @@ func attacks(t *testing.T) map[string]string {
 		return h
 	}
 	rs := func(header, claims map[string]any) string {
-		return policytest.Token(t, jwt.SigningMethodRS256, k.RSA, head(header), policytest.GoodClaims(claims))
+		return keytest.Token(t, jwt.SigningMethodRS256, k.RSA, head(header), policytest.GoodClaims(claims))
 	}
 	good := rs(nil, nil)
 	parts := strings.Split(good, ".")
 	payload := asJSON(t, policytest.GoodClaims(nil))
 	rsHeader := `{"alg":"RS256","kid":"rsa","typ":"JWT"}`
-	none := func(alg string) string { return policytest.B64(`{"alg":"`+alg+`","kid":"rsa"}`) + "." + parts[1] + "." }
-	public := []byte(policytest.PublicPEM(t, &k.RSA.PublicKey))
+	none := func(alg string) string { return keytest.B64(`{"alg":"`+alg+`","kid":"rsa"}`) + "." + parts[1] + "." }
+	public := []byte(keytest.PublicPEM(t, &k.RSA.PublicKey))
 	at := func(n int64) int64 { return policytest.Noon.Unix() + n }
 	dup := func(claim string) string { return payload[:len(payload)-1] + "," + claim + "}" }
 
@@ -108,17 +109,17 @@ func attacks(t *testing.T) map[string]string {
 		"signature stripped":                 parts[0] + "." + parts[1] + ".",
 		"signature and dot stripped":         parts[0] + "." + parts[1],
 		"signature cut short":                good[:len(good)-8],
-		"signature of zeros":                 parts[0] + "." + parts[1] + "." + policytest.B64(strings.Repeat("\x00", 256)),
+		"signature of zeros":                 parts[0] + "." + parts[1] + "." + keytest.B64(strings.Repeat("\x00", 256)),
 		"signature of another token":         parts[0] + "." + parts[1] + "." + strings.Split(rs(nil, map[string]any{"sub": "eve"}), ".")[2],
-		"payload changed":                    parts[0] + "." + policytest.B64(asJSON(t, policytest.GoodClaims(map[string]any{"sub": "root"}))) + "." + parts[2],
-		"header changed":                     policytest.B64(`{"alg":"RS256","typ":"JWT","kid":"rsa","x":1}`) + "." + parts[1] + "." + parts[2],
-		"ECDSA signature of zeros":           policytest.B64(`{"alg":"ES256","kid":"ec"}`) + "." + parts[1] + "." + policytest.B64(strings.Repeat("\x00", 64)),
-		"EdDSA signature of zeros":           policytest.B64(`{"alg":"EdDSA","kid":"ed"}`) + "." + parts[1] + "." + policytest.B64(strings.Repeat("\x00", 64)),
+		"payload changed":                    parts[0] + "." + keytest.B64(asJSON(t, policytest.GoodClaims(map[string]any{"sub": "root"}))) + "." + parts[2],
+		"header changed":                     keytest.B64(`{"alg":"RS256","typ":"JWT","kid":"rsa","x":1}`) + "." + parts[1] + "." + parts[2],
+		"ECDSA signature of zeros":           keytest.B64(`{"alg":"ES256","kid":"ec"}`) + "." + parts[1] + "." + keytest.B64(strings.Repeat("\x00", 64)),
+		"EdDSA signature of zeros":           keytest.B64(`{"alg":"EdDSA","kid":"ed"}`) + "." + parts[1] + "." + keytest.B64(strings.Repeat("\x00", 64)),
 		"ECDSA signature in ASN.1":           ecdsaASN1(t, payload),
 		"standard base64 in the signature":   parts[0] + "." + parts[1] + "." + base64.StdEncoding.EncodeToString([]byte("\xfb\xff\xfe")),
 		"padded base64":                      parts[0] + "." + parts[1] + "." + parts[2] + "==",
 		"base64 with a line break":           parts[0] + "." + parts[1] + "." + parts[2][:20] + "\n" + parts[2][20:],
-		"base64 with loose bits at its end":  policytest.LooseBits(good),
+		"base64 with loose bits at its end":  keytest.LooseBits(good),
 		"HMAC for an issuer of public keys":  rawHS256(`{"alg":"HS256","kid":"rsa"}`, payload, []byte(k.Secret)),
 		"HMAC with the public key as secret": rawHS256(`{"alg":"HS256","kid":"rsa"}`, payload, public),
 		"HMAC with the trimmed public key":   rawHS256(`{"alg":"HS256","kid":"rsa"}`, payload, []byte(strings.TrimSpace(string(public)))),
@@ -127,13 +128,13 @@ func attacks(t *testing.T) map[string]string {
 		"HMAC with a short key of the set":   rawHS256(`{"alg":"HS256","kid":"short"}`, payload, []byte("short")),
 
 		// Keys.
-		"another RSA key":                policytest.Token(t, jwt.SigningMethodRS256, k.OtherRSA, kid, policytest.GoodClaims(nil)),
-		"a key for encryption":           policytest.Token(t, jwt.SigningMethodRS256, k.OtherRSA, map[string]any{"kid": "enc"}, policytest.GoodClaims(nil)),
-		"PS256 with a key for RS256":     policytest.Token(t, jwt.SigningMethodPS256, k.RSA, kid, policytest.GoodClaims(nil)),
-		"RS512 with a key for RS256":     policytest.Token(t, jwt.SigningMethodRS512, k.RSA, kid, policytest.GoodClaims(nil)),
-		"ES256 naming the RSA key":       policytest.Token(t, jwt.SigningMethodES256, k.P256, kid, policytest.GoodClaims(nil)),
-		"ES384 naming the P-256 key":     policytest.Token(t, jwt.SigningMethodES384, k.P384, map[string]any{"kid": "ec"}, policytest.GoodClaims(nil)),
-		"EdDSA naming the ECDSA key":     policytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "ec"}, policytest.GoodClaims(nil)),
+		"another RSA key":                keytest.Token(t, jwt.SigningMethodRS256, k.OtherRSA, kid, policytest.GoodClaims(nil)),
+		"a key for encryption":           keytest.Token(t, jwt.SigningMethodRS256, k.OtherRSA, map[string]any{"kid": "enc"}, policytest.GoodClaims(nil)),
+		"PS256 with a key for RS256":     keytest.Token(t, jwt.SigningMethodPS256, k.RSA, kid, policytest.GoodClaims(nil)),
+		"RS512 with a key for RS256":     keytest.Token(t, jwt.SigningMethodRS512, k.RSA, kid, policytest.GoodClaims(nil)),
+		"ES256 naming the RSA key":       keytest.Token(t, jwt.SigningMethodES256, k.P256, kid, policytest.GoodClaims(nil)),
+		"ES384 naming the P-256 key":     keytest.Token(t, jwt.SigningMethodES384, k.P384, map[string]any{"kid": "ec"}, policytest.GoodClaims(nil)),
+		"EdDSA naming the ECDSA key":     keytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "ec"}, policytest.GoodClaims(nil)),
 		"the other issuer's secret":      rawHS256(`{"alg":"HS256","kid":"rsa"}`, payload, []byte(k.Secret)),
 		"kid of nobody":                  rs(map[string]any{"kid": "nobody"}, nil),
 		"kid of a path":                  rawHS256(`{"alg":"HS256","kid":"../../../../dev/null"}`, payload, nil),
@@ -153,7 +154,7 @@ func attacks(t *testing.T) map[string]string {
 		"alg twice":                      rawRS256(t, `{"alg":"none","alg":"RS256","kid":"rsa"}`, payload),
 		"kid twice":                      rawRS256(t, `{"alg":"RS256","kid":"ec","kid":"rsa"}`, payload),
 		"jku":                            rs(map[string]any{"jku": "https://evil.test/keys"}, nil),
-		"jwk":                            policytest.Token(t, jwt.SigningMethodRS256, k.OtherRSA, head(map[string]any{"jwk": policytest.PublicJWK(&k.OtherRSA.PublicKey, "rsa", nil)}), policytest.GoodClaims(nil)),
+		"jwk":                            keytest.Token(t, jwt.SigningMethodRS256, k.OtherRSA, head(map[string]any{"jwk": keytest.PublicJWK(&k.OtherRSA.PublicKey, "rsa", nil)}), policytest.GoodClaims(nil)),
 		"x5u":                            rs(map[string]any{"x5u": "https://evil.test/cert"}, nil),
 		"x5c":                            rs(map[string]any{"x5c": []string{"MIIB"}}, nil),
 		"crit":                           rs(map[string]any{"crit": []string{"exp"}}, nil),
@@ -169,7 +170,7 @@ func attacks(t *testing.T) map[string]string {
 		"header null":                    rawRS256(t, `null`, payload),
 		"header with text after it":      rawRS256(t, rsHeader+"{}", payload),
 		"header not UTF-8":               rawRS256(t, "{\"alg\":\"RS256\",\"kid\":\"rsa\",\"\xff\":1}", payload),
-		"no kid and more keys than one":  policytest.Token(t, jwt.SigningMethodHS256, []byte(k.Secret), nil, policytest.GoodClaims(nil)),
+		"no kid and more keys than one":  keytest.Token(t, jwt.SigningMethodHS256, []byte(k.Secret), nil, policytest.GoodClaims(nil)),
 		"key of another issuer, by name": rs(nil, map[string]any{"iss": "internal"}),
 
 		// Claims.
@@ -242,9 +243,9 @@ func attacks(t *testing.T) map[string]string {
 // ecdsaASN1 signs with the right key, but writes the signature as X.509 does.
 func ecdsaASN1(t *testing.T, payload string) string {
 	t.Helper()
-	signed := policytest.B64(`{"alg":"ES256","kid":"ec"}`) + "." + policytest.B64(payload)
+	signed := keytest.B64(`{"alg":"ES256","kid":"ec"}`) + "." + keytest.B64(payload)
 	sum := sha256.Sum256([]byte(signed))
-	signature, err := policytest.TestKeys().P256.Sign(nil, sum[:], crypto.SHA256)
+	signature, err := keytest.TestKeys().P256.Sign(nil, sum[:], crypto.SHA256)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,8 +254,8 @@ func ecdsaASN1(t *testing.T, payload string) string {
 
 func TestAttackTokens(t *testing.T) {
 	_, set := attackBench(t)
-	k := policytest.TestKeys()
-	good := policytest.Token(t, jwt.SigningMethodRS256, k.RSA, map[string]any{"kid": "rsa"}, policytest.GoodClaims(nil))
+	k := keytest.TestKeys()
+	good := keytest.Token(t, jwt.SigningMethodRS256, k.RSA, map[string]any{"kid": "rsa"}, policytest.GoodClaims(nil))
 	if err := policytest.LetIn(set, policytest.WithToken(good)); err != nil {
 		t.Fatalf("the good token is refused: %v", err)
 	}

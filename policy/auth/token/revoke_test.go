@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/internal/testing/redis"
@@ -66,7 +67,7 @@ func logOut(t testing.TB, set *policy.Set, token string) {
 
 func otherToken(t testing.TB) string {
 	t.Helper()
-	return policytest.Token(t, jwt.SigningMethodEdDSA, policytest.TestKeys().Ed, nil, policytest.GoodClaims(map[string]any{"iss": "https://other.test"}))
+	return keytest.Token(t, jwt.SigningMethodEdDSA, keytest.TestKeys().Ed, nil, policytest.GoodClaims(map[string]any{"iss": "https://other.test"}))
 }
 
 func eachRevocationStore(t *testing.T, test func(t *testing.T, config *transomv1.Config)) {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/policy"
@@ -35,7 +36,7 @@ func urlBench(t testing.TB, address string) *policytest.AuthBench {
 // TestKeysRotateUnderLoad replaces the keys again and again while calls come in
 // with tokens of the newest one, or of the one before: none of them may fail.
 func TestKeysRotateUnderLoad(t *testing.T) {
-	k := policytest.TestKeys()
+	k := keytest.TestKeys()
 	secretOf := func(n int) (string, any, any, jwt.SigningMethod) {
 		kid := fmt.Sprintf("key-%d", n)
 		switch n % 3 {
@@ -52,9 +53,9 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 		if n > 0 {
 			before, _, old, _ = secretOf(n - 1)
 		}
-		return policytest.KeySetJSON(policytest.PublicJWK(public, kid, nil), policytest.PublicJWK(old, before, nil))
+		return keytest.KeySetJSON(keytest.PublicJWK(public, kid, nil), keytest.PublicJWK(old, before, nil))
 	}
-	server := policytest.NewKeyServer(t, publish(0))
+	server := keytest.NewKeyServer(t, publish(0))
 	b := urlBench(t, server.URL)
 	set := b.Set(t, policytest.JwtPolicy(nil))
 
@@ -65,7 +66,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	var current atomic.Pointer[issued]
 	issue := func(n int) {
 		kid, private, _, method := secretOf(n)
-		current.Store(&issued{int64(n), policytest.Token(t, method, private, map[string]any{"kid": kid}, policytest.GoodClaims(map[string]any{"jti": kid}))})
+		current.Store(&issued{int64(n), keytest.Token(t, method, private, map[string]any{"kid": kid}, policytest.GoodClaims(map[string]any{"jti": kid}))})
 	}
 	issue(0)
 	ctx, stop := context.WithCancel(context.Background())
@@ -103,32 +104,32 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 }
 
 func TestUnknownKeysAskForFewFetches(t *testing.T) {
-	k := policytest.TestKeys()
-	server := policytest.NewKeyServer(t, policytest.KeySetJSON(policytest.PublicJWK(k.Ed.Public(), "ed", nil)))
+	k := keytest.TestKeys()
+	server := keytest.NewKeyServer(t, keytest.KeySetJSON(keytest.PublicJWK(k.Ed.Public(), "ed", nil)))
 	b := urlBench(t, server.URL)
 	set := b.Set(t, policytest.JwtPolicy(nil))
 	for n := range 200 {
-		tok := policytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": fmt.Sprintf("made-up-%d", n)}, policytest.GoodClaims(nil))
+		tok := keytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": fmt.Sprintf("made-up-%d", n)}, policytest.GoodClaims(nil))
 		policytest.WantCode(t, policytest.LetIn(set, policytest.WithToken(tok)), codes.Unauthenticated)
 	}
 	if got := server.Fetches.Load(); got > 1+keys.AskBurst {
 		t.Errorf("200 made-up keys made %d fetches, want %d at most", got, 1+keys.AskBurst)
 	}
-	policytest.WantCode(t, policytest.LetIn(set, policytest.WithToken(policytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "ed"}, policytest.GoodClaims(nil)))), codes.OK)
+	policytest.WantCode(t, policytest.LetIn(set, policytest.WithToken(keytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "ed"}, policytest.GoodClaims(nil)))), codes.OK)
 }
 
 // TestLastGoodKeysStay breaks the server in every way, and looks whether the
 // old keys still hold.
 func TestLastGoodKeysStay(t *testing.T) {
-	k := policytest.TestKeys()
-	good := policytest.KeySetJSON(policytest.PublicJWK(k.Ed.Public(), "ed", nil))
-	server := policytest.NewKeyServer(t, good)
+	k := keytest.TestKeys()
+	good := keytest.KeySetJSON(keytest.PublicJWK(k.Ed.Public(), "ed", nil))
+	server := keytest.NewKeyServer(t, good)
 	b := urlBench(t, server.URL)
 	set := b.Set(t, policytest.JwtPolicy(nil))
 	tok := func(n int) string {
-		return policytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "ed"}, policytest.GoodClaims(map[string]any{"jti": n}))
+		return keytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "ed"}, policytest.GoodClaims(map[string]any{"jti": n}))
 	}
-	other := policytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "new"}, policytest.GoodClaims(nil))
+	other := keytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "new"}, policytest.GoodClaims(nil))
 	policytest.WantCode(t, policytest.LetIn(set, policytest.WithToken(tok(0))), codes.OK)
 	for n, broken := range []struct {
 		status int
@@ -150,22 +151,22 @@ func TestLastGoodKeysStay(t *testing.T) {
 }
 
 func TestKeysThatWereNeverReadAreUnavailable(t *testing.T) {
-	k := policytest.TestKeys()
-	server := policytest.NewKeyServer(t, nil)
+	k := keytest.TestKeys()
+	server := keytest.NewKeyServer(t, nil)
 	server.Status.Store(http.StatusServiceUnavailable)
 	b := urlBench(t, server.URL)
 	set := b.Set(t, policytest.JwtPolicy(nil))
-	tok := policytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "ed"}, policytest.GoodClaims(nil))
+	tok := keytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "ed"}, policytest.GoodClaims(nil))
 	policytest.WantCode(t, policytest.LetIn(set, policytest.WithToken(tok)), codes.Unavailable)
 	policytest.WantCode(t, policytest.LetIn(set, policytest.NewCall(nil)), codes.Unauthenticated)
 
-	server.Serve(policytest.KeySetJSON(policytest.PublicJWK(k.Ed.Public(), "ed", nil)))
+	server.Serve(keytest.KeySetJSON(keytest.PublicJWK(k.Ed.Public(), "ed", nil)))
 	server.Status.Store(http.StatusOK)
 	poll.Until(t, "the keys' coming back", func() bool { return policytest.LetIn(set, policytest.WithToken(tok)) == nil })
 }
 
 func TestRotationTakesOldTokensAway(t *testing.T) {
-	k := policytest.TestKeys()
+	k := keytest.TestKeys()
 	file := filepath.Join(t.TempDir(), "keys.json")
 	write := func(set []byte) {
 		if err := os.WriteFile(file+".new", set, 0o600); err != nil {
@@ -175,28 +176,28 @@ func TestRotationTakesOldTokensAway(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(policytest.KeySetJSON(policytest.PublicJWK(k.Ed.Public(), "ed", nil)))
+	write(keytest.KeySetJSON(keytest.PublicJWK(k.Ed.Public(), "ed", nil)))
 	b := policytest.NewAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{policytest.JwtIssuer(func(i *transomv1.JwtIssuer) {
 		i.Keys = &transomv1.JwtIssuer_JwksFile{JwksFile: file}
 	})}}}, tokenKinds()...)
 	set := b.Set(t, policytest.JwtPolicy(nil))
-	tok := policytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "ed"}, policytest.GoodClaims(nil))
+	tok := keytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "ed"}, policytest.GoodClaims(nil))
 	policytest.WantCode(t, policytest.LetIn(set, policytest.WithToken(tok)), codes.OK)
-	write(policytest.KeySetJSON(policytest.PublicJWK(&k.P256.PublicKey, "ec", nil)))
+	write(keytest.KeySetJSON(keytest.PublicJWK(&k.P256.PublicKey, "ec", nil)))
 	poll.Until(t, "the end of a token whose key was taken away", func() bool {
 		return status.Code(policytest.LetIn(set, policytest.WithToken(tok))) == codes.Unauthenticated
 	})
 }
 
 func TestReloadKeepsKeysAndOfflineFetchesNone(t *testing.T) {
-	k := policytest.TestKeys()
-	server := policytest.NewKeyServer(t, policytest.KeySetJSON(policytest.PublicJWK(k.Ed.Public(), "ed", nil)))
+	k := keytest.TestKeys()
+	server := keytest.NewKeyServer(t, keytest.KeySetJSON(keytest.PublicJWK(k.Ed.Public(), "ed", nil)))
 	config := &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{policytest.JwtIssuer(func(i *transomv1.JwtIssuer) {
 		i.Keys = &transomv1.JwtIssuer_JwksUrl{JwksUrl: server.URL}
 	})}}}
-	state := policy.NewState(policy.StateOptions{Now: (&policytest.TestClock{At: policytest.Noon}).Now, Log: slog.New(slog.DiscardHandler)})
+	state := policy.NewState(policy.StateOptions{Now: policytest.NewClock().Now, Log: slog.New(slog.DiscardHandler)})
 	defer func() { _ = state.Close() }()
-	tok := policytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "ed"}, policytest.GoodClaims(nil))
+	tok := keytest.Token(t, jwt.SigningMethodEdDSA, k.Ed, map[string]any{"kid": "ed"}, policytest.GoodClaims(nil))
 	var before *policy.Compiler
 	for range 20 {
 		c, problems := policy.New(tokenKinds(), policy.Environment{Config: config, State: state})
@@ -231,7 +232,7 @@ func TestReloadKeepsKeysAndOfflineFetchesNone(t *testing.T) {
 }
 
 func FuzzToken(f *testing.F) {
-	secret := policytest.TestKeys().Secret
+	secret := keytest.TestKeys().Secret
 	f.Add(policytest.SecretToken(f, nil))
 	f.Add(rawHS256(`{"alg":"HS256"}`, `{"iss":"https://id.test","exp":1e9}`, []byte(secret)))
 	f.Add("..")
@@ -251,7 +252,7 @@ func FuzzToken(f *testing.F) {
 // FuzzClaims signs what it is given: claims of any shape are refused or make a
 // sane identity.
 func FuzzClaims(f *testing.F) {
-	secret := policytest.TestKeys().Secret
+	secret := keytest.TestKeys().Secret
 	f.Add(`{"iss":"https://id.test","aud":"bookstore","sub":"ada","exp":1795435200,"roles":["a"],"scope":"x y"}`)
 	f.Add(`{"iss":"https://id.test","aud":["bookstore"],"sub":"a","exp":1.795435200e9,"roles":"a","scp":["x"],"n":{"m":[1,2.5,1e400]}}`)
 	b := policytest.SecretBench(f, func(i *transomv1.JwtIssuer) { i.ForwardClaims = []string{"n", "scope", "x"} }, tokenKinds()...)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/auth"
@@ -21,7 +22,7 @@ import (
 )
 
 func TestEveryAlgorithmIsVerified(t *testing.T) {
-	k := policytest.TestKeys()
+	k := keytest.TestKeys()
 	for _, test := range []struct {
 		method  jwt.SigningMethod
 		private any
@@ -43,10 +44,10 @@ func TestEveryAlgorithmIsVerified(t *testing.T) {
 		t.Run(test.method.Alg(), func(t *testing.T) {
 			b := policytest.SecretBench(t, func(i *transomv1.JwtIssuer) {
 				if test.public != nil {
-					i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: policytest.PublicPEM(t, test.public)}
+					i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: keytest.PublicPEM(t, test.public)}
 				}
 			}, tokenKinds()...)
-			r := policytest.WithToken(policytest.Token(t, test.method, test.private, map[string]any{"kid": "whatever"}, policytest.GoodClaims(nil)))
+			r := policytest.WithToken(keytest.Token(t, test.method, test.private, map[string]any{"kid": "whatever"}, policytest.GoodClaims(nil)))
 			if err := policytest.LetIn(b.Set(t, policytest.JwtPolicy(nil)), r); err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +134,7 @@ func TestTokenSources(t *testing.T) {
 
 func TestWhatAMethodDemandsOfTokens(t *testing.T) {
 	b := policytest.NewAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{
-		{Issuer: "a", Audience: "books", Keys: &transomv1.JwtIssuer_Secret{Secret: policytest.TestKeys().Secret}},
+		{Issuer: "a", Audience: "books", Keys: &transomv1.JwtIssuer_Secret{Secret: keytest.TestKeys().Secret}},
 		{Issuer: "b", Keys: &transomv1.JwtIssuer_Secret{Secret: strings.Repeat("b", 32)}, PrincipalClaim: "email", RolesClaim: "realm_access.roles"},
 	}}}, tokenKinds()...)
 	a := func(more map[string]any) string {
@@ -141,9 +142,9 @@ func TestWhatAMethodDemandsOfTokens(t *testing.T) {
 		for n, v := range more {
 			claims[n] = v
 		}
-		return policytest.Token(t, jwt.SigningMethodHS256, []byte(policytest.TestKeys().Secret), nil, claims)
+		return keytest.Token(t, jwt.SigningMethodHS256, []byte(keytest.TestKeys().Secret), nil, claims)
 	}
-	bb := policytest.Token(t, jwt.SigningMethodHS256, []byte(strings.Repeat("b", 32)), nil,
+	bb := keytest.Token(t, jwt.SigningMethodHS256, []byte(strings.Repeat("b", 32)), nil,
 		policytest.GoodClaims(map[string]any{"iss": "b", "aud": nil, "email": "ada@id.test", "realm_access": map[string]any{"roles": []string{"x", "y"}}}))
 	for _, test := range []struct {
 		name   string
@@ -274,11 +275,11 @@ func tokensOf(b *policytest.AuthBench) *authenticator {
 }
 
 func BenchmarkColdRS256(b *testing.B) {
-	k := policytest.TestKeys()
+	k := keytest.TestKeys()
 	bench := policytest.SecretBench(b, func(i *transomv1.JwtIssuer) {
-		i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: policytest.PublicPEM(b, &k.RSA.PublicKey)}
+		i.Keys = &transomv1.JwtIssuer_PublicKey{PublicKey: keytest.PublicPEM(b, &k.RSA.PublicKey)}
 	}, tokenKinds()...)
-	raw := policytest.Token(b, jwt.SigningMethodRS256, k.RSA, nil, policytest.GoodClaims(nil))
+	raw := keytest.Token(b, jwt.SigningMethodRS256, k.RSA, nil, policytest.GoodClaims(nil))
 	tokens := tokensOf(bench)
 	b.ReportAllocs()
 	for b.Loop() {

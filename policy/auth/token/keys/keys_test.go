@@ -16,7 +16,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/transom-gateway/transom/internal/testing/policytest"
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 )
 
 func pemOf(kind string, der []byte) string {
@@ -35,7 +35,7 @@ func derOf(t *testing.T) func([]byte, error) []byte {
 }
 
 func TestPEMKeys(t *testing.T) {
-	k, der := policytest.TestKeys(), derOf(t)
+	k, der := keytest.TestKeys(), derOf(t)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
 	certificate := der(x509.CreateCertificate(rand.Reader, template, template, &k.P256.PublicKey, k.P256))
 	x25519, err := ecdh.X25519().GenerateKey(rand.Reader)
@@ -47,7 +47,7 @@ func TestPEMKeys(t *testing.T) {
 		want       string // in the error; empty: it is good
 		public     crypto.PublicKey
 	}{
-		{"PKIX", policytest.PublicPEM(t, &k.RSA.PublicKey), "", &k.RSA.PublicKey},
+		{"PKIX", keytest.PublicPEM(t, &k.RSA.PublicKey), "", &k.RSA.PublicKey},
 		{"PKCS #1", pemOf("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&k.RSA.PublicKey)), "", &k.RSA.PublicKey},
 		{"a certificate", pemOf("CERTIFICATE", certificate), "", &k.P256.PublicKey},
 		{"a broken certificate", pemOf("CERTIFICATE", []byte("x")), "x509", nil},
@@ -72,12 +72,12 @@ func TestPEMKeys(t *testing.T) {
 		name, text, want string
 		public           crypto.PublicKey
 	}{
-		{"PKCS #8", policytest.PrivatePEM(t, k.Ed), "", k.Ed.Public()},
+		{"PKCS #8", keytest.PrivatePEM(t, k.Ed), "", k.Ed.Public()},
 		{"PKCS #1", pemOf("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(k.RSA)), "", &k.RSA.PublicKey},
 		{"SEC 1", pemOf("EC PRIVATE KEY", der(x509.MarshalECPrivateKey(k.P384))), "", &k.P384.PublicKey},
 		{"for key agreement", pemOf("PRIVATE KEY", der(x509.MarshalPKCS8PrivateKey(x25519))), "cannot sign", nil},
 		{"a broken key", pemOf("PRIVATE KEY", []byte("x")), "asn1", nil},
-		{"a public key", policytest.PublicPEM(t, k.Ed.Public()), `a PEM block "PUBLIC KEY"`, nil},
+		{"a public key", keytest.PublicPEM(t, k.Ed.Public()), `a PEM block "PUBLIC KEY"`, nil},
 		{"text", "MIIB", "no PEM block", nil},
 	} {
 		t.Run("private "+test.name, func(t *testing.T) {

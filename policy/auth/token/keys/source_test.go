@@ -15,6 +15,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
@@ -22,8 +23,8 @@ import (
 // TestKeysThatCameMeanwhile: of many calls with a new key that wait for one
 // another's fetch, none asks for one more.
 func TestKeysThatCameMeanwhile(t *testing.T) {
-	k := policytest.TestKeys()
-	server := policytest.NewKeyServer(t, policytest.KeySetJSON(policytest.PublicJWK(k.Ed.Public(), "new", nil)))
+	k := keytest.TestKeys()
+	server := keytest.NewKeyServer(t, keytest.KeySetJSON(keytest.PublicJWK(k.Ed.Public(), "new", nil)))
 	source, err := OpenURL(policytest.NewAuthBench(t, nil).Generation, "https://id.test", server.URL, DefaultRefresh)
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +88,7 @@ func TestLogOfKeysThatCannotBeRead(t *testing.T) {
 }
 
 func TestKeyClientRefusesCleartext(t *testing.T) {
-	plain := policytest.NewKeyServer(t, policytest.KeySetJSON())
+	plain := keytest.NewKeyServer(t, keytest.KeySetJSON())
 	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL, http.StatusFound))
 	t.Cleanup(secure.Close)
 	client := newClient()
@@ -123,7 +124,7 @@ func TestKeysInflate(t *testing.T) {
 		t.Cleanup(server.Close)
 		return server.URL
 	}
-	if set, err := fetch(newClient(), serve(policytest.KeySetJSON()))(context.Background()); err != nil || !bytes.Equal(set, policytest.KeySetJSON()) {
+	if set, err := fetch(newClient(), serve(keytest.KeySetJSON()))(context.Background()); err != nil || !bytes.Equal(set, keytest.KeySetJSON()) {
 		t.Errorf("got %q, %v", set, err)
 	}
 	address := serve(make([]byte, 200*SetBytes))
@@ -151,30 +152,30 @@ func TestCleartextKeys(t *testing.T) {
 }
 
 func TestParseKeySet(t *testing.T) {
-	k := policytest.TestKeys()
+	k := keytest.TestKeys()
 	big := bytes.Repeat([]byte{0xff}, MaxRSABits/8+1)
-	good := policytest.PublicJWK(k.Ed.Public(), "good", nil)
+	good := keytest.PublicJWK(k.Ed.Public(), "good", nil)
 	for name, left := range map[string]map[string]any{
-		"for encryption":       policytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"use": "enc"}),
-		"not for verification": policytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"key_ops": []string{"sign"}}),
-		"another algorithm":    policytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"alg": "RS256"}),
-		"alg none":             policytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"alg": "none"}),
-		"HS256 on RSA":         policytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"alg": "HS256"}),
-		"a short secret":       policytest.PublicJWK([]byte("short"), "k", nil),
+		"for encryption":       keytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"use": "enc"}),
+		"not for verification": keytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"key_ops": []string{"sign"}}),
+		"another algorithm":    keytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"alg": "RS256"}),
+		"alg none":             keytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"alg": "none"}),
+		"HS256 on RSA":         keytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"alg": "HS256"}),
+		"a short secret":       keytest.PublicJWK([]byte("short"), "k", nil),
 		"an unknown kind":      {"kty": "LMS", "kid": "k"},
-		"an unknown curve":     policytest.PublicJWK(&k.P256.PublicKey, "k", map[string]any{"crv": "secp256k1"}),
-		"X25519":               policytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"crv": "X25519"}),
-		"off the curve":        policytest.PublicJWK(&k.P256.PublicKey, "k", map[string]any{"x": policytest.PublicJWK(&k.P256.PublicKey, "", nil)["y"]}),
-		"a short coordinate":   policytest.PublicJWK(&k.P256.PublicKey, "k", map[string]any{"x": "AQ"}),
-		"a small modulus":      policytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"n": "AQAB"}),
-		"a huge modulus":       policytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"n": policytest.B64(string(big))}),
-		"exponent 1":           policytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"e": "AQ"}),
-		"an even exponent":     policytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"e": "AQAA"}),
-		"a huge exponent":      policytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"e": policytest.B64(string(big))}),
+		"an unknown curve":     keytest.PublicJWK(&k.P256.PublicKey, "k", map[string]any{"crv": "secp256k1"}),
+		"X25519":               keytest.PublicJWK(k.Ed.Public(), "k", map[string]any{"crv": "X25519"}),
+		"off the curve":        keytest.PublicJWK(&k.P256.PublicKey, "k", map[string]any{"x": keytest.PublicJWK(&k.P256.PublicKey, "", nil)["y"]}),
+		"a short coordinate":   keytest.PublicJWK(&k.P256.PublicKey, "k", map[string]any{"x": "AQ"}),
+		"a small modulus":      keytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"n": "AQAB"}),
+		"a huge modulus":       keytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"n": keytest.B64(string(big))}),
+		"exponent 1":           keytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"e": "AQ"}),
+		"an even exponent":     keytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"e": "AQAA"}),
+		"a huge exponent":      keytest.PublicJWK(&k.RSA.PublicKey, "k", map[string]any{"e": keytest.B64(string(big))}),
 		"wrong types":          {"kty": 1, "kid": []int{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			set, err := ParseSet(policytest.KeySetJSON(left, good), true)
+			set, err := ParseSet(keytest.KeySetJSON(left, good), true)
 			if err != nil || len(set.Keys) != 1 || set.Keys[0].id != "good" {
 				t.Errorf("got %v, %v, want the good key alone", set, err)
 			}
@@ -184,22 +185,22 @@ func TestParseKeySet(t *testing.T) {
 	for i := range many {
 		many[i] = good
 	}
-	if _, err := ParseSet(policytest.KeySetJSON(many...), true); err == nil {
+	if _, err := ParseSet(keytest.KeySetJSON(many...), true); err == nil {
 		t.Errorf("%d keys were taken", len(many))
 	}
-	secret := policytest.PublicJWK([]byte(k.Secret), "s", nil)
-	if _, err := ParseSet(policytest.KeySetJSON(secret), false); err == nil {
+	secret := keytest.PublicJWK([]byte(k.Secret), "s", nil)
+	if _, err := ParseSet(keytest.KeySetJSON(secret), false); err == nil {
 		t.Error("a secret that everyone can fetch was taken")
 	}
-	if set, err := ParseSet(policytest.KeySetJSON(secret), true); err != nil || len(set.Find("s", "HS256")) != 1 {
+	if set, err := ParseSet(keytest.KeySetJSON(secret), true); err != nil || len(set.Find("s", "HS256")) != 1 {
 		t.Errorf("a secret in a file: %v, %v", set, err)
 	}
 }
 
 func FuzzParseKeySet(f *testing.F) {
-	k := policytest.TestKeys()
-	f.Add(policytest.KeySetJSON(policytest.PublicJWK(&k.RSA.PublicKey, "rsa", nil), policytest.PublicJWK(&k.P384.PublicKey, "ec", nil)))
-	f.Add(policytest.KeySetJSON(policytest.PublicJWK(k.Ed.Public(), "ed", nil), policytest.PublicJWK([]byte(k.Secret), "s", nil)))
+	k := keytest.TestKeys()
+	f.Add(keytest.KeySetJSON(keytest.PublicJWK(&k.RSA.PublicKey, "rsa", nil), keytest.PublicJWK(&k.P384.PublicKey, "ec", nil)))
+	f.Add(keytest.KeySetJSON(keytest.PublicJWK(k.Ed.Public(), "ed", nil), keytest.PublicJWK([]byte(k.Secret), "s", nil)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		set, err := ParseSet(data, true)
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestRevocationsInMemoryAreBounded(t *testing.T) {
-	clock := &policytest.TestClock{At: policytest.Noon}
+	clock := policytest.NewClock()
 	m := NewMemory(clock.Now)
 	m.max = 3
 	ctx := context.Background()
