@@ -87,6 +87,7 @@ func portHint(host, port string) string {
 
 func (c *checker) upstreams(config *transomv1.Config) {
 	patterns := map[string]string{}
+	c.stickyCookies(config)
 	for _, name := range upstreamNames(config) {
 		path, u := join("upstreams", name), config.Upstreams[name]
 		switch kind := u.Kind.(type) {
@@ -129,8 +130,13 @@ func (c *checker) grpcGo(path string, g *transomv1.GrpcUpstream) {
 	if scheme, _, ok := strings.Cut(g.Target, ":"); ok && slices.Contains(discoveries, scheme) {
 		c.fail(join(path, "target"), "found %q, expected a name for DNS or an address: the client GRPC_GO has no targets %s:///", g.Target, scheme)
 	}
-	if g.LoadBalancingPolicy == "random" {
-		c.fail(join(path, "load_balancing_policy"), `found "random", expected least_request, round_robin or pick_first: the client GRPC_GO has no other`)
+	for name, set := range map[string]bool{
+		"balancing.hash": g.Balancing.GetHash() != nil, "balancing.sticky": g.Balancing.GetSticky() != nil, "balancing.slow_start": g.Balancing.GetSlowStart() != nil,
+		"max_connections": g.MaxConnections > 1, "max_connection_age": g.MaxConnectionAge != nil,
+	} {
+		if set {
+			c.fail(join(path, name), "the client GRPC_GO has none; remove it, or use the client TRANSOM")
+		}
 	}
 }
 
@@ -141,7 +147,10 @@ func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
 	}
 	if g.Client == transomv1.GrpcUpstream_GRPC_GO {
 		c.grpcGo(path, g)
+	} else {
+		c.growth(path, g)
 	}
+	c.balancing(path, g)
 	c.positive(join(path, "keepalive"), g.Keepalive)
 	if d := g.ResolveInterval; d != nil && d.AsDuration() < time.Second {
 		c.fail(join(path, "resolve_interval"), "found %s, expected at least 1s", d.AsDuration())

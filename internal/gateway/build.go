@@ -32,6 +32,8 @@ type builder struct {
 	policies  policyRules
 	// services remembers which source a service came from.
 	services map[protoreflect.FullName]string
+	// hashFields are the fields that hashes of upstreams are of, by the upstream.
+	hashFields map[string]*hashField
 	// undecided are what nothing is said of; nil for a configuration that is right.
 	undecided *undecided
 	// wrong are servers whose own options are wrong, and how. They are left out of a
@@ -60,6 +62,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 		b.rules.unused(b)
 		b.policies.unused(b)
 		b.idlePatterns()
+		b.missingHashFields()
 		b.warnOfSuspicions()
 	}
 	b.problems = b.problems.Sorted()
@@ -200,7 +203,7 @@ func (b *builder) problemAt(r *schema.Registry, d protoreflect.Descriptor, messa
 func (b *builder) finish() {
 	s := b.snapshot
 	s.publish()
-	s.headers.HideCookies(s.policies.HiddenCookies())
+	s.headers.HideCookies(append(s.policies.HiddenCookies(), b.upstreams.cookies()...))
 	byGuard := map[*guard][]policy.Route{}
 	for _, route := range s.paths {
 		byGuard[route.guard] = nil

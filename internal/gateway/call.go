@@ -8,6 +8,7 @@ import (
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
@@ -29,6 +30,7 @@ type call struct {
 	opened    bool  // the client's half of the call is open
 	badHeader error // what keeps an admitted call from the backend
 	bounds    bounds
+	ticket    *upstream.Ticket // of a client that is brought back to its endpoint; nil: none is
 
 	// The functions below are made once, not per call.
 	beforeHeader func(http.Header)
@@ -38,7 +40,10 @@ type call struct {
 
 var calls = sync.Pool{New: func() any {
 	c := new(call)
-	c.beforeHeader = func(h http.Header) { c.route.guard.set.ResponseHeader(&c.request, h) }
+	c.beforeHeader = func(h http.Header) {
+		c.route.guard.set.ResponseHeader(&c.request, h)
+		c.stick(h)
+	}
 	c.onRequest = c.checkMessage
 	c.onReply = c.changeReply
 	return c
@@ -108,7 +113,7 @@ func (c *call) recycle() {
 	c.snapshot, c.w, c.r, c.route, c.client = nil, nil, nil, nil, nil
 	c.rpc = proxy.Call{}
 	c.outcome = policy.Outcome{}
-	c.opened, c.badHeader, c.bounds = false, nil, bounds{}
+	c.opened, c.badHeader, c.bounds, c.ticket = false, nil, bounds{}, nil
 	c.origin = origin{}
 	c.match.reset()
 	calls.Put(c)

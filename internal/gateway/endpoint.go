@@ -57,6 +57,8 @@ type guard struct {
 	endless bool
 	// changesHeader: some policy changes the header of the answer.
 	changesHeader bool
+	// placing says at which server of the upstream calls are best made; nil: at any.
+	placing *placing
 }
 
 // fullName is the RPC's name as protobuf has it, with dots alone.

@@ -56,8 +56,11 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 		b.problemAt(r, d.Parent(), err.Error())
 	}
 	b.suspectRetry(layers, set, to)
-	m := b.newMethod(d, plans, set, to.backend(set.Effective.GetLimits().GetMaxResponseBytes()))
-	m.upstream = to.name
+	b.noteHashField(to.name, d, to.placing)
+	place := to.placing.of(d)
+	m := b.newMethod(d, plans, set, to.backend(set.Effective.GetLimits().GetMaxResponseBytes(), place))
+	m.upstream, m.placing = to.name, place
+	m.changesHeader = m.changesHeader || place != nil && place.sticky != nil
 	b.addRoutes(r, plans, m)
 }
 

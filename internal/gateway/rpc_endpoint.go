@@ -65,6 +65,9 @@ func (e *rpcEndpoint) relay(ctx context.Context, c *call) proxy.Result {
 	if m.set.NeedsContext() {
 		ctx = policy.NewContext(ctx, &c.request)
 	}
+	if m.placing != nil {
+		ctx = m.placing.begin(ctx, c)
+	}
 	return proxy.Relay(ctx, &c.rpc)
 }
 

@@ -13,10 +13,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/nearest"
 	"github.com/transom-gateway/transom/internal/observe"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/proxy/upstream/health"
 )
@@ -32,6 +34,7 @@ type namedUpstream struct {
 	name     string
 	services []string
 	conn     connection // nil: there is none
+	placing  *placing   // nil: calls can be made at any endpoint
 }
 
 // connect opens the configuration's upstreams. Connections that are as they
@@ -58,7 +61,7 @@ func (b *builder) connect() {
 		if len(services) == 0 && len(all) == 1 {
 			services = []string{"*"}
 		}
-		b.upstreams = append(b.upstreams, namedUpstream{name: name, services: services, conn: conn})
+		b.upstreams = append(b.upstreams, namedUpstream{name: name, services: services, conn: conn, placing: newPlacing(grpc)})
 	}
 	slices.SortFunc(b.upstreams, func(a, c namedUpstream) int { return strings.Compare(a.name, c.name) })
 }
@@ -68,7 +71,10 @@ func target(u *transomv1.GrpcUpstream, directory string) upstream.Target {
 		Address:       u.GetTarget(),
 		Authority:     u.GetAuthority(),
 		Connections:   int(u.GetConnections()),
-		LoadBalancing: u.GetLoadBalancingPolicy(),
+		LoadBalancing: config.BalancingPolicy(u),
+		SlowStart:     u.GetBalancing().GetSlowStart().AsDuration(),
+		Sticky:        u.GetBalancing().GetSticky() != nil,
+		StickySecret:  u.GetBalancing().GetSticky().GetSecret(),
 		Keepalive:     u.GetKeepalive().AsDuration(),
 
 		ResolveInterval: u.GetResolveInterval().AsDuration(),
@@ -203,14 +209,28 @@ func matchService(pattern, service string) int {
 	return -1
 }
 
-func (u namedUpstream) backend(maxResponse uint64) proxy.Backend {
+// cookies are those with tickets, which are the gateway's own.
+func (u upstreams) cookies() (names []string) {
+	for _, one := range u {
+		if one.placing != nil && one.placing.sticky != nil {
+			names = append(names, one.placing.sticky.cookie)
+		}
+	}
+	return names
+}
+
+func (u namedUpstream) backend(maxResponse uint64, place *placing) proxy.Backend {
 	if u.conn == nil {
 		return noUpstream{}
 	}
 	if maxResponse == 0 {
 		maxResponse = defaultMaxResponse
 	}
-	return u.conn.Backend(int(min(maxResponse, math.MaxInt32)))
+	backend := u.conn.Backend(int(min(maxResponse, math.MaxInt32)))
+	if g, ok := backend.(*attempt.GRPC); ok && place != nil {
+		return g.Placing(place.place)
+	}
+	return backend
 }
 
 // noUpstream answers for methods of a gateway without any upstream, as `check`

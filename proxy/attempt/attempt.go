@@ -16,7 +16,12 @@ type GRPC struct {
 	conn  *upstream.Conn
 	limit int    // of one message of the backend, in bytes
 	retry *Retry // nil: none
+	place Placer // nil: calls can be made at any endpoint
 }
+
+// Placer says where a call is best made. message is that of a unary call, nil for
+// others.
+type Placer func(ctx context.Context, message []byte) upstream.Place
 
 var _ proxy.Backend = (*GRPC)(nil)
 
@@ -31,17 +36,38 @@ func (g *GRPC) Retrying(r *Retry) *GRPC {
 	return &retrying
 }
 
+// Placing returns a backend that makes calls where p says.
+func (g *GRPC) Placing(p Placer) *GRPC {
+	placing := *g
+	placing.place = p
+	return &placing
+}
+
+// tries begins a call. request is that of a unary one, nil for others.
+func (g *GRPC) tries(ctx context.Context, request *proxy.Frame) tries {
+	t := tries{retry: g.retry, conn: g.conn}
+	if g.place != nil {
+		var message []byte
+		if request != nil {
+			message = request.Bytes()
+		}
+		t.turn.At(g.place(ctx, message))
+	}
+	return t
+}
+
 // Call implements proxy.Backend.
 func (g *GRPC) Call(ctx context.Context, method string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
 	defer request.Free()
 	if g.retry != nil && g.retry.Hedge != nil {
-		return g.callHedged(ctx, method, header, request)
+		return g.callHedged(ctx, method, header, &request)
 	}
+	t := g.tries(ctx, &request)
 	r := transport.Request{Method: method, Header: header, Limit: g.limit, Message: request.Buffers()}
-	t := tries{retry: g.retry, conn: g.conn}
 	for {
 		within, end := t.begin(ctx)
 		reply, err := g.conn.Call(within, &t.turn, &r)
+		t.turn.Told(err)
 		if err == nil {
 			end()
 			return proxy.Reply{Message: proxy.FrameOf(reply.Message), Header: reply.Header, Trailer: reply.Trailer, Tries: t.tell()}, nil
@@ -62,7 +88,7 @@ func (g *GRPC) Open(ctx context.Context, method string, header proxy.Metadata, s
 		return g.openHedged(ctx, method, header), nil
 	}
 	s := &grpcStream{backend: g, ctx: ctx, header: header, keeps: true}
-	s.tries = tries{retry: g.retry, conn: g.conn}
+	s.tries = g.tries(ctx, nil)
 	s.request = transport.Request{Method: method, Header: header, Limit: g.limit}
 	if err := s.open(); err != nil {
 		return nil, err

@@ -50,6 +50,7 @@ type answer struct {
 	trailer metadata.MD
 	within  context.Context // of the attempt
 	placed  bool            // it had an endpoint
+	turn    *upstream.Turn
 
 	reply  transport.Reply   // of a unary call
 	stream *transport.Stream // of a stream that began
@@ -105,6 +106,7 @@ func (r *race) run() (won answer, cancel context.CancelFunc) {
 		case won = <-r.answers:
 			r.running--
 			if r.final(&won) {
+				won.turn.Told(won.err)
 				return won, r.settle(won.n)
 			}
 			if r.repeat(&won) {
@@ -142,7 +144,7 @@ func (r *race) launch() {
 	go func() {
 		began := time.Now()
 		a := r.try(ctx, turn, header, request)
-		a.n, a.placed = n, turn.Begun()
+		a.n, a.placed, a.turn = n, turn.Begun(), turn
 		if n == 0 && a.placed && status.Code(a.err) != codes.Unavailable {
 			// One that was given up counts with the time that it had.
 			r.retry.Hedge.took(time.Since(began))
@@ -235,8 +237,8 @@ func (r *race) tell() proxy.Tries {
 }
 
 // callHedged makes a unary call. The request is the caller's.
-func (g *GRPC) callHedged(ctx context.Context, method string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
-	r := race{tries: tries{retry: g.retry, conn: g.conn}, ctx: ctx, header: header, request: request}
+func (g *GRPC) callHedged(ctx context.Context, method string, header proxy.Metadata, request *proxy.Frame) (proxy.Reply, error) {
+	r := race{tries: g.tries(ctx, request), ctx: ctx, header: header, request: *request}
 	r.try = func(ctx context.Context, turn *upstream.Turn, header proxy.Metadata, request proxy.Frame) (a answer) {
 		defer request.Free()
 		a.within = ctx

@@ -33,7 +33,7 @@ type hedgedStream struct {
 // openHedged begins a stream whose attempts are made once the request is there.
 func (g *GRPC) openHedged(ctx context.Context, method string, header proxy.Metadata) *hedgedStream {
 	s := &hedgedStream{backend: g, method: method, done: make(chan struct{})}
-	s.race = race{tries: tries{retry: g.retry, conn: g.conn}, ctx: ctx, header: header, try: s.try}
+	s.race = race{tries: g.tries(ctx, nil), ctx: ctx, header: header, try: s.try}
 	return s
 }
 

@@ -212,7 +212,9 @@ func (s *grpcStream) Recv() (proxy.Frame, error) {
 // receive returns the next message, of as many attempts as it takes to get one.
 func (s *grpcStream) receive() (proxy.Frame, error) {
 	for {
-		message, err := s.current().Recv()
+		stream := s.current()
+		message, err := stream.Recv()
+		s.told(stream, err)
 		if err == nil || err == io.EOF {
 			s.commit()
 			return proxy.FrameOf(message), err
@@ -229,6 +231,7 @@ func (s *grpcStream) Header() (metadata.MD, error) {
 	for {
 		stream := s.current()
 		header, err := stream.Header()
+		s.told(stream, err)
 		switch {
 		case err == nil && s.backend.retry == nil:
 			return header, nil
@@ -285,6 +288,18 @@ func (s *grpcStream) late(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return late(s.within, err)
+}
+
+// told notes that an endpoint has answered, if the stream is the one that stands.
+func (s *grpcStream) told(stream *transport.Stream, err error) {
+	if s.backend.place == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stream == stream {
+		s.tries.turn.Told(err)
+	}
 }
 
 // commit has the answer of the last attempt be the call's.

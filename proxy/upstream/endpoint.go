@@ -15,6 +15,7 @@ import (
 // is enough, and the connections that are kept to it.
 type Endpoint struct {
 	id     uint64        // of its addresses, the same in all processes
+	ticket string        // that brings clients back; "" where none is given out
 	weight atomic.Uint32 // of its share of calls, at least 1 where it gets calls
 	active atomic.Int64  // calls and streams under way
 	ramp   atomic.Uint32 // how much of its share it has, up to fullRamp
@@ -35,7 +36,7 @@ type Endpoint struct {
 
 // newEndpoint starts to connect. c.mu is held.
 func (c *Conn) newEndpoint(g group) *Endpoint {
-	e := &Endpoint{id: uint64(CallKeyOf(strings.Join(g.addresses, ","))), addresses: g.addresses, share: g.share}
+	e := &Endpoint{id: uint64(CallKeyOf(strings.Join(g.addresses, ","))), ticket: c.ticket(g.addresses), addresses: g.addresses, share: g.share}
 	e.ready.Store(new([]*transport.Conn))
 	for range max(1, c.target.Connections) {
 		e.links = append(e.links, c.connect(e))

@@ -12,6 +12,9 @@ type Place struct {
 	// Key is that of calls which belong together, where the policy of load balancing asks
 	// for it.
 	Key CallKey
+	// Ticket is what the client has of an endpoint that served it, nil where clients are
+	// given none.
+	Ticket *Ticket
 }
 
 // At has the attempts of the call made at a place.

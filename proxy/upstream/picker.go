@@ -20,18 +20,24 @@ type balancer interface {
 // choice is what calls choose from; never changed.
 type choice struct {
 	endpoints []*Endpoint // those with a connection
-	picker    Picker      // nil for fewer than two
+	tickets   tickets
+	picker    Picker // nil for fewer than two
 }
 
 // pick returns the endpoint for a call, nil where all are full or there is none.
-func (c *choice) pick(k CallKey, tried []*Endpoint) *Endpoint {
+func (c *choice) pick(at Place, tried []*Endpoint) *Endpoint {
 	switch len(c.endpoints) {
 	case 0:
 		return nil
 	case 1:
 		return c.endpoints[0]
 	}
-	return c.picker.Pick(k, tried)
+	if at.Ticket != nil && at.Ticket.Sent != "" {
+		if e := c.tickets[at.Ticket.Sent]; e != nil && !e.Full() && !slices.Contains(tried, e) {
+			return e
+		}
+	}
+	return c.picker.Pick(at.Key, tried)
 }
 
 // firstFrom returns the first endpoint from index i on, around the end, that has room

@@ -12,12 +12,13 @@ type Pool struct {
 	log    *slog.Logger
 	listed func() // called when ListNotReloaded of a Conn may have changed
 	conns  *counted.Pool[Key, *Conn]
+	secret [32]byte // of tickets
 }
 
 // NewPool returns an empty pool. The log hears of backends that cannot be reached,
 // with addresses and all, and when they are again.
 func NewPool(log *slog.Logger) *Pool {
-	return &Pool{log, func() {}, counted.NewPool[Key]((*Conn).close)}
+	return &Pool{log, func() {}, counted.NewPool[Key]((*Conn).close), newSecret()}
 }
 
 // OnList has f called whenever ListNotReloaded of a connection may say something else,

@@ -125,7 +125,7 @@ func TestSlowStartShares(t *testing.T) {
 			c.mu.Unlock()
 			got := map[*Endpoint]int{}
 			for i := range 2000 {
-				e := c.choice.Load().pick(CallKeyOf([]byte{byte(i), byte(i >> 8)}), nil)
+				e := c.choice.Load().pick(Place{Key: CallKeyOf([]byte{byte(i), byte(i >> 8)})}, nil)
 				got[e]++
 			}
 			if share := float64(got[young]) / 2000; share > 0.15 {

@@ -28,6 +28,10 @@ type Target struct {
 	// SlowStart is how long an endpoint has less than its share of the calls once it can
 	// be used; 0 means not at all.
 	SlowStart time.Duration
+	// Sticky has tickets given out that bring clients back to the same endpoint, made of
+	// StickySecret; where that is empty, of a secret of the process.
+	Sticky       bool
+	StickySecret string
 	// ResolveInterval is how often DNS is asked for the addresses again; 0 means
 	// DefaultResolveInterval.
 	ResolveInterval time.Duration

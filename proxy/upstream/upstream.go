@@ -159,7 +159,7 @@ func (c *Conn) choose(endpoints []*Endpoint) { c.choice.Store(c.choiceOf(endpoin
 
 // choiceOf makes a choice of the endpoints.
 func (c *Conn) choiceOf(endpoints []*Endpoint) *choice {
-	next := &choice{endpoints: endpoints}
+	next := &choice{endpoints: endpoints, tickets: c.ticketsOf(endpoints)}
 	if len(endpoints) > 1 {
 		next.picker = c.balancer.picker(endpoints)
 	}
@@ -223,7 +223,7 @@ func (c *Conn) await(ctx context.Context, t *Turn) (*transport.Conn, error) {
 
 // withRoom returns a connection that takes a call, nil where there is none.
 func (c *Conn) withRoom(t *Turn) *transport.Conn {
-	e := c.choiceFor(t).pick(t.place.Key, t.tried)
+	e := c.choiceFor(t).pick(t.place, t.tried)
 	if e == nil {
 		return nil
 	}

@@ -32,6 +32,8 @@ type Options struct {
 	Config string
 	// Backend is the server's address; empty starts a bookstore.
 	Backend string
+	// Upstream is added to the fields of its upstreams.NAME.grpc, such as "connections: 2".
+	Upstream string
 	// Protos are further files of the folder of protos, by name.
 	Protos map[string]string
 	// NoBookstore leaves the bookstore's protos out.
@@ -74,6 +76,9 @@ func Start(t testing.TB, o Options) *Gateway {
 	client := ""
 	if name := os.Getenv(ClientVariable); name != "" {
 		client = ", client: " + name
+	}
+	if o.Upstream != "" {
+		client += ", " + o.Upstream
 	}
 	text := "schemas: [{ directory: ./protos }]\n" +
 		"upstreams: { backend: { grpc: { target: \"" + g.Backend + "\"" + client + " } } }\n" + o.Config

@@ -133,6 +133,72 @@ func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_config_proto_rawDescGZIP(), []int{8, 0}
 }
 
+// Where the key of a call comes from.
+type Hash_Key int32
+
+const (
+	// HEADER, COOKIE or FIELD, by which of them has its name set.
+	Hash_KEY_UNSPECIFIED Hash_Key = 0
+	// The client's address, taken from X-Forwarded-For only behind the
+	// configuration's trusted_proxies.
+	Hash_CLIENT_IP Hash_Key = 1
+	// The authenticated principal.
+	Hash_PRINCIPAL Hash_Key = 2
+	// The value of the header `header`.
+	Hash_HEADER Hash_Key = 3
+	// The value of the cookie `cookie`.
+	Hash_COOKIE Hash_Key = 4
+	// The value of the field `field` of the request, in unary calls.
+	Hash_FIELD Hash_Key = 5
+)
+
+// Enum value maps for Hash_Key.
+var (
+	Hash_Key_name = map[int32]string{
+		0: "KEY_UNSPECIFIED",
+		1: "CLIENT_IP",
+		2: "PRINCIPAL",
+		3: "HEADER",
+		4: "COOKIE",
+		5: "FIELD",
+	}
+	Hash_Key_value = map[string]int32{
+		"KEY_UNSPECIFIED": 0,
+		"CLIENT_IP":       1,
+		"PRINCIPAL":       2,
+		"HEADER":          3,
+		"COOKIE":          4,
+		"FIELD":           5,
+	}
+)
+
+func (x Hash_Key) Enum() *Hash_Key {
+	p := new(Hash_Key)
+	*p = x
+	return p
+}
+
+func (x Hash_Key) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Hash_Key) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[2].Descriptor()
+}
+
+func (Hash_Key) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[2]
+}
+
+func (x Hash_Key) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Hash_Key.Descriptor instead.
+func (Hash_Key) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10, 0}
+}
+
 // SameSite as browsers know it.
 type SessionConfig_SameSite int32
 
@@ -174,11 +240,11 @@ func (x SessionConfig_SameSite) String() string {
 }
 
 func (SessionConfig_SameSite) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[2].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
 }
 
 func (SessionConfig_SameSite) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[2]
+	return &file_transom_v1_config_proto_enumTypes[3]
 }
 
 func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
@@ -187,7 +253,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21, 0}
 }
 
 // How a line is written.
@@ -227,11 +293,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[3]
+	return &file_transom_v1_config_proto_enumTypes[4]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -240,7 +306,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28, 0}
 }
 
 // How much is written.
@@ -284,11 +350,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[4]
+	return &file_transom_v1_config_proto_enumTypes[5]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -297,7 +363,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -1054,6 +1120,16 @@ type GrpcUpstream struct {
 	ResolveInterval *durationpb.Duration `protobuf:"bytes,7,opt,name=resolve_interval,json=resolveInterval,proto3" json:"resolve_interval,omitempty"`
 	// Default: TRANSOM.
 	Client GrpcUpstream_Client `protobuf:"varint,8,opt,name=client,proto3,enum=transom.v1.GrpcUpstream_Client" json:"client,omitempty"`
+	// How calls are spread over the resolved addresses, with what load_balancing_policy
+	// cannot say.
+	Balancing *Balancing `protobuf:"bytes,9,opt,name=balancing,proto3" json:"balancing,omitempty"`
+	// The most connections to each address. One more is made when all of an address are at
+	// 80 % of the streams that the server allows at once, and closed after a minute
+	// without need. Default: 10, or `connections` where that is more.
+	MaxConnections uint32 `protobuf:"varint,10,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
+	// Replace a connection after this long, give or take a tenth, at least 1 s: a new one is
+	// made first, then the old one ends with its calls. Default: never.
+	MaxConnectionAge *durationpb.Duration `protobuf:"bytes,11,opt,name=max_connection_age,json=maxConnectionAge,proto3" json:"max_connection_age,omitempty"`
 	// How a server's health is found out: `{}` asks for grpc.health.v1.Health over the
 	// connections that calls are made on. Servers that are not healthy get no calls while
 	// another one is. Default: servers are not asked.
@@ -1148,11 +1224,249 @@ func (x *GrpcUpstream) GetClient() GrpcUpstream_Client {
 	return GrpcUpstream_CLIENT_UNSPECIFIED
 }
 
+func (x *GrpcUpstream) GetBalancing() *Balancing {
+	if x != nil {
+		return x.Balancing
+	}
+	return nil
+}
+
+func (x *GrpcUpstream) GetMaxConnections() uint32 {
+	if x != nil {
+		return x.MaxConnections
+	}
+	return 0
+}
+
+func (x *GrpcUpstream) GetMaxConnectionAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxConnectionAge
+	}
+	return nil
+}
+
 func (x *GrpcUpstream) GetHealthCheck() *HealthCheck {
 	if x != nil {
 		return x.HealthCheck
 	}
 	return nil
+}
+
+// Balancing says how calls are spread over the addresses of a gRPC upstream.
+type Balancing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "least_request", "round_robin", "random", "pick_first" as in
+	// load_balancing_policy, or "hash". Default: "hash" where `hash` is set, else
+	// "least_request".
+	Policy string `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	// What calls have in common that are made at the same address, for the policy "hash".
+	Hash *Hash `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	// A cookie that brings a client back to its address.
+	Sticky *Sticky `protobuf:"bytes,3,opt,name=sticky,proto3" json:"sticky,omitempty"`
+	// An address that can be used anew has less than its share of the calls for this long:
+	// from a tenth to the whole. Default: it has its share at once.
+	SlowStart     *durationpb.Duration `protobuf:"bytes,4,opt,name=slow_start,json=slowStart,proto3" json:"slow_start,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Balancing) Reset() {
+	*x = Balancing{}
+	mi := &file_transom_v1_config_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Balancing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Balancing) ProtoMessage() {}
+
+func (x *Balancing) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
+func (*Balancing) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Balancing) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *Balancing) GetHash() *Hash {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *Balancing) GetSticky() *Sticky {
+	if x != nil {
+		return x.Sticky
+	}
+	return nil
+}
+
+func (x *Balancing) GetSlowStart() *durationpb.Duration {
+	if x != nil {
+		return x.SlowStart
+	}
+	return nil
+}
+
+// Hash is what calls have in common that are made at the same address. Calls without it
+// are made where there are fewer calls.
+type Hash struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the key of a call comes from.
+	Key Hash_Key `protobuf:"varint,1,opt,name=key,proto3,enum=transom.v1.Hash_Key" json:"key,omitempty"`
+	// The header for HEADER.
+	Header string `protobuf:"bytes,2,opt,name=header,proto3" json:"header,omitempty"`
+	// The cookie for COOKIE.
+	Cookie string `protobuf:"bytes,3,opt,name=cookie,proto3" json:"cookie,omitempty"`
+	// The field for FIELD, by its path such as "name" or "book.name". Methods whose request
+	// has no such field have no key.
+	Field         string `protobuf:"bytes,4,opt,name=field,proto3" json:"field,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hash) Reset() {
+	*x = Hash{}
+	mi := &file_transom_v1_config_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hash) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hash) ProtoMessage() {}
+
+func (x *Hash) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hash.ProtoReflect.Descriptor instead.
+func (*Hash) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Hash) GetKey() Hash_Key {
+	if x != nil {
+		return x.Key
+	}
+	return Hash_KEY_UNSPECIFIED
+}
+
+func (x *Hash) GetHeader() string {
+	if x != nil {
+		return x.Header
+	}
+	return ""
+}
+
+func (x *Hash) GetCookie() string {
+	if x != nil {
+		return x.Cookie
+	}
+	return ""
+}
+
+func (x *Hash) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+// Sticky is a cookie that brings a client back to the address that served it. The cookie
+// tells nothing of the address.
+type Sticky struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The cookie's name. Required.
+	Cookie string `protobuf:"bytes,1,opt,name=cookie,proto3" json:"cookie,omitempty"`
+	// At least 32 bytes of which the cookie's values are made: gateways with the same secret
+	// know each other's. Default: random, until the gateway ends.
+	Secret string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	// SameSite. Default: LAX.
+	SameSite      SessionConfig_SameSite `protobuf:"varint,3,opt,name=same_site,json=sameSite,proto3,enum=transom.v1.SessionConfig_SameSite" json:"same_site,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sticky) Reset() {
+	*x = Sticky{}
+	mi := &file_transom_v1_config_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sticky) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sticky) ProtoMessage() {}
+
+func (x *Sticky) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sticky.ProtoReflect.Descriptor instead.
+func (*Sticky) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Sticky) GetCookie() string {
+	if x != nil {
+		return x.Cookie
+	}
+	return ""
+}
+
+func (x *Sticky) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *Sticky) GetSameSite() SessionConfig_SameSite {
+	if x != nil {
+		return x.SameSite
+	}
+	return SessionConfig_SAME_SITE_UNSPECIFIED
 }
 
 // ClientTls is how a backend's certificate is checked and who we say we are.
@@ -1174,7 +1488,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1500,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,7 +1513,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -1250,7 +1564,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1576,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1589,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -1328,7 +1642,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +1654,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +1667,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -1446,7 +1760,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1772,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1785,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -1505,7 +1819,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1831,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +1844,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -1576,7 +1890,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1902,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1915,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -1638,7 +1952,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +1964,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +1977,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -1693,7 +2007,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +2019,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +2032,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -1776,7 +2090,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1788,7 +2102,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +2115,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -1971,7 +2285,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1983,7 +2297,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1996,7 +2310,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -2052,7 +2366,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2378,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2391,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -2105,7 +2419,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2431,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2444,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -2167,7 +2481,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2179,7 +2493,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2192,7 +2506,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -2220,7 +2534,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2232,7 +2546,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2245,7 +2559,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -2266,7 +2580,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2592,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2605,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -2314,7 +2628,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2326,7 +2640,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2339,7 +2653,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -2369,7 +2683,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2381,7 +2695,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2394,7 +2708,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -2431,7 +2745,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2443,7 +2757,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2456,7 +2770,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -2529,7 +2843,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +2855,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +2868,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -2720,7 +3034,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +3046,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2745,7 +3059,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -2868,7 +3182,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x04grpc\x18\x01 \x01(\v2\x18.transom.v1.GrpcUpstreamH\x00R\x04grpc\x12.\n" +
 	"\x04http\x18\x02 \x01(\v2\x18.transom.v1.HttpUpstreamH\x00R\x04http\x12\x1a\n" +
 	"\bservices\x18\x03 \x03(\tR\bservicesB\x06\n" +
-	"\x04kind\"\xf3\x03\n" +
+	"\x04kind\"\x9a\x05\n" +
 	"\fGrpcUpstream\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ClientTlsR\x03tls\x12 \n" +
@@ -2877,12 +3191,40 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x15load_balancing_policy\x18\x05 \x01(\tR\x13loadBalancingPolicy\x127\n" +
 	"\tkeepalive\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\tkeepalive\x12D\n" +
 	"\x10resolve_interval\x18\a \x01(\v2\x19.google.protobuf.DurationR\x0fresolveInterval\x127\n" +
-	"\x06client\x18\b \x01(\x0e2\x1f.transom.v1.GrpcUpstream.ClientR\x06client\x12:\n" +
+	"\x06client\x18\b \x01(\x0e2\x1f.transom.v1.GrpcUpstream.ClientR\x06client\x123\n" +
+	"\tbalancing\x18\t \x01(\v2\x15.transom.v1.BalancingR\tbalancing\x12'\n" +
+	"\x0fmax_connections\x18\n" +
+	" \x01(\rR\x0emaxConnections\x12G\n" +
+	"\x12max_connection_age\x18\v \x01(\v2\x19.google.protobuf.DurationR\x10maxConnectionAge\x12:\n" +
 	"\fhealth_check\x18\r \x01(\v2\x17.transom.v1.HealthCheckR\vhealthCheck\":\n" +
 	"\x06Client\x12\x16\n" +
 	"\x12CLIENT_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aTRANSOM\x10\x01\x12\v\n" +
-	"\aGRPC_GO\x10\x02\"\xa2\x01\n" +
+	"\aGRPC_GO\x10\x02\"\xaf\x01\n" +
+	"\tBalancing\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12$\n" +
+	"\x04hash\x18\x02 \x01(\v2\x10.transom.v1.HashR\x04hash\x12*\n" +
+	"\x06sticky\x18\x03 \x01(\v2\x12.transom.v1.StickyR\x06sticky\x128\n" +
+	"\n" +
+	"slow_start\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tslowStart\"\xd1\x01\n" +
+	"\x04Hash\x12&\n" +
+	"\x03key\x18\x01 \x01(\x0e2\x14.transom.v1.Hash.KeyR\x03key\x12\x16\n" +
+	"\x06header\x18\x02 \x01(\tR\x06header\x12\x16\n" +
+	"\x06cookie\x18\x03 \x01(\tR\x06cookie\x12\x14\n" +
+	"\x05field\x18\x04 \x01(\tR\x05field\"[\n" +
+	"\x03Key\x12\x13\n" +
+	"\x0fKEY_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tCLIENT_IP\x10\x01\x12\r\n" +
+	"\tPRINCIPAL\x10\x02\x12\n" +
+	"\n" +
+	"\x06HEADER\x10\x03\x12\n" +
+	"\n" +
+	"\x06COOKIE\x10\x04\x12\t\n" +
+	"\x05FIELD\x10\x05\"y\n" +
+	"\x06Sticky\x12\x16\n" +
+	"\x06cookie\x18\x01 \x01(\tR\x06cookie\x12\x16\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\x12?\n" +
+	"\tsame_site\x18\x03 \x01(\x0e2\".transom.v1.SessionConfig.SameSiteR\bsameSite\"\xa2\x01\n" +
 	"\tClientTls\x12\x0e\n" +
 	"\x02ca\x18\x01 \x01(\tR\x02ca\x12 \n" +
 	"\vcertificate\x18\x02 \x01(\tR\vcertificate\x12\x10\n" +
@@ -3074,106 +3416,117 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 	return file_transom_v1_config_proto_rawDescData
 }
 
-var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
 	(GrpcUpstream_Client)(0),     // 1: transom.v1.GrpcUpstream.Client
-	(SessionConfig_SameSite)(0),  // 2: transom.v1.SessionConfig.SameSite
-	(Log_Format)(0),              // 3: transom.v1.Log.Format
-	(Log_Level)(0),               // 4: transom.v1.Log.Level
-	(*Config)(nil),               // 5: transom.v1.Config
-	(*OwnServices)(nil),          // 6: transom.v1.OwnServices
-	(*Listener)(nil),             // 7: transom.v1.Listener
-	(*ServerTls)(nil),            // 8: transom.v1.ServerTls
-	(*Admin)(nil),                // 9: transom.v1.Admin
-	(*SchemaSource)(nil),         // 10: transom.v1.SchemaSource
-	(*Reflection)(nil),           // 11: transom.v1.Reflection
-	(*Upstream)(nil),             // 12: transom.v1.Upstream
-	(*GrpcUpstream)(nil),         // 13: transom.v1.GrpcUpstream
-	(*ClientTls)(nil),            // 14: transom.v1.ClientTls
-	(*HttpUpstream)(nil),         // 15: transom.v1.HttpUpstream
-	(*HealthCheck)(nil),          // 16: transom.v1.HealthCheck
-	(*PolicyRule)(nil),           // 17: transom.v1.PolicyRule
-	(*HttpRoute)(nil),            // 18: transom.v1.HttpRoute
-	(*HttpMatch)(nil),            // 19: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 20: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 21: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 22: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 23: transom.v1.SessionConfig
-	(*Stores)(nil),               // 24: transom.v1.Stores
-	(*RedisStore)(nil),           // 25: transom.v1.RedisStore
-	(*Events)(nil),               // 26: transom.v1.Events
-	(*KafkaSink)(nil),            // 27: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 28: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 29: transom.v1.Telemetry
-	(*Log)(nil),                  // 30: transom.v1.Log
-	(*Otlp)(nil),                 // 31: transom.v1.Otlp
-	(*Rest)(nil),                 // 32: transom.v1.Rest
-	(*Metadata)(nil),             // 33: transom.v1.Metadata
-	nil,                          // 34: transom.v1.Config.UpstreamsEntry
-	nil,                          // 35: transom.v1.HealthCheck.HeadersEntry
-	(*annotations.HttpRule)(nil), // 36: google.api.HttpRule
-	(*Policy)(nil),               // 37: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 38: google.protobuf.Duration
+	(Hash_Key)(0),                // 2: transom.v1.Hash.Key
+	(SessionConfig_SameSite)(0),  // 3: transom.v1.SessionConfig.SameSite
+	(Log_Format)(0),              // 4: transom.v1.Log.Format
+	(Log_Level)(0),               // 5: transom.v1.Log.Level
+	(*Config)(nil),               // 6: transom.v1.Config
+	(*OwnServices)(nil),          // 7: transom.v1.OwnServices
+	(*Listener)(nil),             // 8: transom.v1.Listener
+	(*ServerTls)(nil),            // 9: transom.v1.ServerTls
+	(*Admin)(nil),                // 10: transom.v1.Admin
+	(*SchemaSource)(nil),         // 11: transom.v1.SchemaSource
+	(*Reflection)(nil),           // 12: transom.v1.Reflection
+	(*Upstream)(nil),             // 13: transom.v1.Upstream
+	(*GrpcUpstream)(nil),         // 14: transom.v1.GrpcUpstream
+	(*Balancing)(nil),            // 15: transom.v1.Balancing
+	(*Hash)(nil),                 // 16: transom.v1.Hash
+	(*Sticky)(nil),               // 17: transom.v1.Sticky
+	(*ClientTls)(nil),            // 18: transom.v1.ClientTls
+	(*HttpUpstream)(nil),         // 19: transom.v1.HttpUpstream
+	(*HealthCheck)(nil),          // 20: transom.v1.HealthCheck
+	(*PolicyRule)(nil),           // 21: transom.v1.PolicyRule
+	(*HttpRoute)(nil),            // 22: transom.v1.HttpRoute
+	(*HttpMatch)(nil),            // 23: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),          // 24: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),           // 25: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),            // 26: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),        // 27: transom.v1.SessionConfig
+	(*Stores)(nil),               // 28: transom.v1.Stores
+	(*RedisStore)(nil),           // 29: transom.v1.RedisStore
+	(*Events)(nil),               // 30: transom.v1.Events
+	(*KafkaSink)(nil),            // 31: transom.v1.KafkaSink
+	(*NatsSink)(nil),             // 32: transom.v1.NatsSink
+	(*Telemetry)(nil),            // 33: transom.v1.Telemetry
+	(*Log)(nil),                  // 34: transom.v1.Log
+	(*Otlp)(nil),                 // 35: transom.v1.Otlp
+	(*Rest)(nil),                 // 36: transom.v1.Rest
+	(*Metadata)(nil),             // 37: transom.v1.Metadata
+	nil,                          // 38: transom.v1.Config.UpstreamsEntry
+	nil,                          // 39: transom.v1.HealthCheck.HeadersEntry
+	(*annotations.HttpRule)(nil), // 40: google.api.HttpRule
+	(*Policy)(nil),               // 41: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 42: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	7,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	9,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	10, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	34, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	36, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	37, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	17, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	18, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	21, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	24, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	26, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	29, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	8,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	10, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	11, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	38, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	40, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	41, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	21, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	22, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	25, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	28, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	30, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	33, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	32, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	33, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	38, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	6,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
-	8,  // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	11, // 18: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	38, // 19: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	13, // 20: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	15, // 21: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	14, // 22: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	38, // 23: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	38, // 24: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	36, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	37, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	42, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	7,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	9,  // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	12, // 18: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	42, // 19: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	14, // 20: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	19, // 21: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	18, // 22: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	42, // 23: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	42, // 24: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
 	1,  // 25: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	16, // 26: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	16, // 27: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	38, // 28: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	35, // 29: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	38, // 30: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	37, // 31: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	19, // 32: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	20, // 33: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	37, // 34: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	22, // 35: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	23, // 36: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	38, // 37: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	38, // 38: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	38, // 39: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	38, // 40: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	2,  // 41: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	25, // 42: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	38, // 43: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	27, // 44: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	28, // 45: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	30, // 46: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	31, // 47: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	3,  // 48: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	4,  // 49: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	12, // 50: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	51, // [51:51] is the sub-list for method output_type
-	51, // [51:51] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	15, // 26: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	42, // 27: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	20, // 28: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	16, // 29: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	17, // 30: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	42, // 31: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	2,  // 32: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	3,  // 33: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	20, // 34: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	42, // 35: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	39, // 36: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	42, // 37: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	41, // 38: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	23, // 39: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	24, // 40: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	41, // 41: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	26, // 42: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	27, // 43: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	42, // 44: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	42, // 45: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	42, // 46: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	42, // 47: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	3,  // 48: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	29, // 49: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	42, // 50: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	31, // 51: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	32, // 52: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	34, // 53: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	35, // 54: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	4,  // 55: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	5,  // 56: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	13, // 57: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -3192,23 +3545,23 @@ func file_transom_v1_config_proto_init() {
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[17].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[20].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[25].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[26].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[30].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   31,
+			NumEnums:      6,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
