@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/internal/http1head"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/problem"
@@ -138,8 +139,12 @@ func checkPseudoHeaders(r *http.Request) error {
 	if r.Host != "" && !http1head.ValidHost(r.Host) { // backends are told it, and may make links of it
 		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the authority is no host with or without a port")
 	}
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
 	for _, host := range r.Header["Host"] {
-		if !strings.EqualFold(host, r.Host) {
+		if !strings.EqualFold(field.WithoutDefaultPort(scheme, host), field.WithoutDefaultPort(scheme, r.Host)) {
 			return httpError(http.StatusBadRequest, codes.InvalidArgument, "the header host is not the authority")
 		}
 	}

@@ -78,6 +78,9 @@ func TestHostileHTTP2(t *testing.T) {
 	if got := http2Exchange(t, g, with("x-case", "a good one", "content-length", "2"), "{}"); got != "200" || len(keeper.of("a good one")) != 1 {
 		t.Fatalf("a good request: %q", got)
 	}
+	if got := http2Exchange(t, g, append(instead(":authority", "a.example:80"), "host", "A.example", "x-case", "its host"), "{}"); got != "200" || len(keeper.of("its host")) != 1 {
+		t.Errorf("a request with its host twice: %q", got)
+	}
 	for name, fields := range map[string][]string{
 		"an upper-case name":           with("X-Upper", "a"),
 		"a name with a space":          with("x a", "b"),

@@ -189,6 +189,26 @@ func TestPingWithinCompressed(t *testing.T) {
 	s.expectText("hello")
 }
 
+// TestEmptyCompressed: an empty message, compressed or with no bytes at all, is the
+// half-close (Semantics 38).
+func TestEmptyCompressed(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{})
+	for name, frames := range map[string]string{
+		"an empty block": masked(0xc1, "\x00"), "a final block": masked(0xc1, "\x03\x00\x00"), "two blocks": masked(0xc1, "\x00\x00\x00\xff\xff\x00"),
+		"no bytes": masked(0xc1, ""), "no bytes in two frames": masked(0x41, "") + masked(0x80, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openRaw(t, g, "permessage-deflate")
+			s.T = t
+			s.write(masked(0x81, `{"text":"hello"}`) + frames)
+			s.expectText("hello")
+			if opcode, payload := s.frame(); opcode != 8 || string(payload) != "\x03\xe8" {
+				t.Errorf("opcode %d, %q, want the close frame of a call that went well", opcode, payload)
+			}
+		})
+	}
+}
+
 // TestTooManyFinalBlocks: each costs the copy of a window, so their number is bounded
 // (Semantics 303).
 func TestTooManyFinalBlocks(t *testing.T) {

@@ -57,6 +57,9 @@ func (m *compressed) begin() {
 		return // the pool holds nothing else
 	}
 	m.inflater, m.whole = i, true
+	if len(m.data) == 0 {
+		m.data = append(m.data, 0) // the empty message is an empty block (RFC 7692, 7.2.3.6)
+	}
 	m.data = append(m.data, deflateTail...)
 	i.source.Reset(m.data)
 	i.finals, i.past = 0, i.past[:0]
