@@ -4,7 +4,7 @@
 // a Compiler has them make the Parts of each method, one ordered Set; a call walks
 // the Set's flat lists:
 //
-//	compiler, problems := policy.New(kinds.All(telemetry), policy.Environment{Config: config, State: state})
+//	compiler, problems := policy.New(kinds.All(observe.Kind(telemetry)), policy.Environment{Config: config, State: state})
 //	set, problems := compiler.Compile(policy.Target{Method: method, Layers: layers})
 //	set.Finish(routes)
 //

@@ -15,6 +15,9 @@ import (
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
+// Template is the pattern of a path, such as "/v1/{name=shelves/*}".
+type Template = httprule.Template
+
 // Binding is one HTTP rule of a method, compiled: which path it answers and how
 // path, query and body become the request.
 type Binding struct {
@@ -23,7 +26,7 @@ type Binding struct {
 	// HTTPMethod is the verb of the request, "*" for any.
 	HTTPMethod string
 	// Template is the path.
-	Template *httprule.Template
+	Template *Template
 
 	variables []*jsonwire.Field
 	claims    []*jsonwire.Field // those of variables that set a member of a oneof

@@ -81,16 +81,19 @@ var rules = map[string]rule{
 	"policy/auth/token":      {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/auth/token/..."}), reason: "a mechanism knows what all share, not the others"},
 	"policy/auth/session":    {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/store"}), reason: "a mechanism knows what all share, not the others"},
 	"policy/auth/login":      {ours: slices.Concat(base, []string{"policy", "policy/expr", "policy/auth/..."}), reason: "it opens and ends what mechanisms look for, so it alone knows them"},
-	"policy/kinds":           {ours: []string{"policy/...", "internal/observe"}, reason: "the one list of all policies, and of what sees the calls they decide on"},
+	"policy/kinds":           {ours: []string{"policy/..."}, reason: "the one list of all policies"},
 	"events":                 {ours: slices.Concat(parts, []string{"policy"}), reason: "the bus is for any caller; sinks are plugged in from above"},
 	"events/kafka":           {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
 	"events/nats":            {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
+	"internal/openapi":       {ours: slices.Concat(parts, []string{"transcoder", "transcoder/jsonwire", "policy"}), never: yamls, reason: "it describes what edges do, and does none of it"},
+	"proxy/httpbackend":      {ours: slices.Concat(base, []string{"proxy", "proxy/upstream", "proxy/attempt"}), never: jsons, reason: "another client stands where those of gRPC do: it copies bodies, and reads none"},
 	"internal/observe":       {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
 
 	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head"}), never: commands, reason: "the assembly knows the parts, not who starts it"},
 	"internal/watch":           {ours: []string{"internal/gateway", "internal/regularfile"}, reason: "it says that something changed, not what to do"},
 	"internal/server":          {ours: slices.Concat(base, []string{"internal/config", "internal/observe", "internal/gateway", "internal/admin", "internal/http1head", "internal/tlsfiles", "internal/server/...", "proxy", "transcoder"}), never: slices.Concat(commands, yamls), reason: "tests drive the server that production runs, so it knows no flags, no words of the command and no signals"},
 	"internal/server/coalesce": {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
+	"internal/console":         {ours: slices.Concat(base, []string{"internal/gateway", "internal/openapi"}), never: commands, reason: "pages show what the gateway says of itself"},
 	"internal/admin":           {reason: "the operator's server knows the gateway by its own interface, and is tested without one"},
 
 	"cmd/...":      {ours: []string{"..."}, reason: "the only place that knows every package"},
@@ -133,7 +136,7 @@ func TestImportDirection(t *testing.T) {
 }
 
 func (r rule) allows(dir, imported string) bool {
-	own, isOurs := strings.CutPrefix(imported, module+"/")
+	own, isOurs := cutModule(imported)
 	if !isOurs {
 		return !slices.ContainsFunc(r.never, func(p string) bool {
 			return imported == p || strings.HasPrefix(imported, p+"/") || strings.HasPrefix(imported, p+".")
@@ -146,6 +149,11 @@ func (r rule) allows(dir, imported string) bool {
 		return false
 	}
 	return slices.ContainsFunc(r.ours, func(o string) bool { return covers(o, own) })
+}
+
+// cutModule is the folder of a package of ours.
+func cutModule(imported string) (dir string, ours bool) {
+	return strings.CutPrefix(imported, module+"/")
 }
 
 func ruleFor(dir string) (rule, bool) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
+	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/kinds"
@@ -153,7 +154,7 @@ func (b *builder) prepare() {
 		suppressed = b.undecided.policy
 	}
 	var problems policy.Problems
-	s.policies, problems = policy.New(kinds.All(b.gateway.options.Telemetry), policy.Environment{
+	s.policies, problems = policy.New(kinds.All(observe.Kind(b.gateway.options.Telemetry)), policy.Environment{
 		Config:    b.file.Config,
 		Position:  b.configPosition,
 		Directory: b.file.Directory,

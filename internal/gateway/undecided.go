@@ -24,7 +24,7 @@ type undecided struct {
 
 // undecidedBy finds them by the paths of what is wrong.
 func undecidedBy(file *config.File) *undecided {
-	d := &undecided{fields: map[string]bool{}, needed: policy.Undecided(kinds.All(nil), file.Wrong())}
+	d := &undecided{fields: map[string]bool{}, needed: policy.Undecided(kinds.All(), file.Wrong())}
 	for _, path := range file.Wrong() {
 		section, rest, _ := strings.Cut(path, ".")
 		list, _, _ := strings.Cut(section, "[")

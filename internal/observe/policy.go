@@ -15,14 +15,9 @@ import (
 )
 
 // Kind is what sees every call that reaches a method's policies, also the refused ones:
-// it belongs in front of them all. A nil Telemetry sees nothing.
+// it belongs in front of them all.
 func Kind(t *Telemetry) policy.Kind {
-	return policy.Kind{Compile: func(s *policy.Scope) policy.Part {
-		if t == nil {
-			return nil
-		}
-		return &observer{telemetry: t, rpc: valid(s.RPC)}
-	}}
+	return policy.Kind{Compile: func(s *policy.Scope) policy.Part { return &observer{telemetry: t, rpc: valid(s.RPC)} }}
 }
 
 // Unmatched is what sees the requests that no route takes. The log and traces name the

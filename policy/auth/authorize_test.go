@@ -13,7 +13,7 @@ import (
 )
 
 func TestRolesAndScopes(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	for _, test := range []struct {
 		name          string
 		roles, scopes []string
@@ -49,7 +49,7 @@ func TestRolesAndScopes(t *testing.T) {
 }
 
 func TestAllow(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	for _, test := range []struct {
 		name, allow, request string
 		claims               map[string]any
@@ -102,7 +102,7 @@ func TestAllow(t *testing.T) {
 
 // TestAllowJudgesEachMessage: on a stream every message is asked about.
 func TestAllowJudgesEachMessage(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	p := policytest.JwtPolicy(nil)
 	p.Auth.Allow = `request.owner == principal`
 	set := policytest.MustCompile(t, b.Compiler, policytest.ShopTarget("Watch", p))
@@ -121,7 +121,7 @@ func TestAllowJudgesEachMessage(t *testing.T) {
 
 // TestAllowIsBounded: whatever a client sends, an expression ends.
 func TestAllowIsBounded(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	p := policytest.JwtPolicy(nil)
 	p.Auth.Allow = `request.tags.all(a, request.tags.all(b, request.tags.all(c, a + b + c != 'x')))`
 	set := policytest.MustCompile(t, b.Compiler, policytest.ShopTarget("Buy", p))
@@ -139,7 +139,7 @@ func TestAllowIsBounded(t *testing.T) {
 }
 
 func TestAllowThatDoesNotCompile(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	for _, test := range []struct{ allow, want string }{
 		{`principal ==`, "auth.allow: the expression is wrong at 1:"},
 		{`claim.sub == 'x'`, "auth.allow: the expression is wrong at 1:1: undeclared reference to 'claim'"},
@@ -166,14 +166,14 @@ func TestAllowThatDoesNotCompile(t *testing.T) {
 }
 
 func BenchmarkAllowClaims(b *testing.B) {
-	bench := policytest.SecretBench(b, nil, kinds.All(nil)...)
+	bench := policytest.SecretBench(b, nil, kinds.All()...)
 	p := policytest.JwtPolicy(nil)
 	p.Auth.Allow = `claims.org == 'x' && 'admin' in roles`
 	benchAllow(b, policytest.MustCompile(b, bench.Compiler, policytest.ShopTarget("Buy", p)), nil)
 }
 
 func BenchmarkAllowRequest(b *testing.B) {
-	bench := policytest.SecretBench(b, nil, kinds.All(nil)...)
+	bench := policytest.SecretBench(b, nil, kinds.All()...)
 	p := policytest.JwtPolicy(nil)
 	p.Auth.Allow = `request.owner == principal`
 	benchAllow(b, policytest.MustCompile(b, bench.Compiler, policytest.ShopTarget("Buy", p)), policytest.WireOf(b, "Order", `owner: "ada" amount: 7 tags: "a" tags: "b"`))

@@ -57,7 +57,7 @@ func TestSemantics329TakeBack(t *testing.T) {
 			t.Errorf("%s: say here what it is taken back from", field.Name())
 		}
 		t.Run("Semantics 329: "+string(field.Name()), func(t *testing.T) {
-			b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+			b := policytest.SecretBench(t, nil, kinds.All()...)
 			set := policytest.MustCompile(t, b.Compiler, policy.Target{Layers: policytest.LayersOf(t, text, disabledText(field))})
 			if set.Effective.ProtoReflect().Has(field) || len(set.Parts()) > 0 || len(set.Explain()) > 0 {
 				t.Errorf("%v holds, explained as %v", set.Effective, set.Explain())
@@ -77,7 +77,7 @@ func TestSemantics329TakeBack(t *testing.T) {
 		{`status { code: "NOT_FOUND" disabled: true }`, "status: found disabled: true beside others"},
 	} {
 		t.Run("Semantics 329: "+c.policy, func(t *testing.T) {
-			b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+			b := policytest.SecretBench(t, nil, kinds.All()...)
 			if _, problems := b.Compile(policy.Target{Layers: policytest.LayersOf(t, c.policy)}); len(problems) != 1 || !strings.Contains(problems.Error(), c.want) {
 				t.Errorf("got %v", problems)
 			}
@@ -98,7 +98,7 @@ func TestSemantics329Applies(t *testing.T) {
 		{"idle_timeout", `idle_timeout { seconds: 1 }`, "Buy", "idle_timeout: the method does not stream"},
 	} {
 		t.Run("Semantics 329: "+c.name, func(t *testing.T) {
-			b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+			b := policytest.SecretBench(t, nil, kinds.All()...)
 			layers := policytest.LayersOf(t, c.policy)
 			set := policytest.MustCompile(t, b.Compiler, policy.Target{Method: policytest.ShopMethod(c.method), Layers: layers})
 			for _, p := range set.Parts() {

@@ -22,7 +22,7 @@ import (
 )
 
 func TestPrecedence(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	set := policytest.MustCompile(t, b.Compiler, policy.Target{Layers: policytest.LayersOf(t,
 		`timeout { seconds: 1 } idle_timeout { seconds: 10 } auth { jwt {} roles: "a" roles: "b" } json { proto_names: true }`, // defaults
 		`timeout { seconds: 2 } auth { jwt { required_claims: "x" } }`,                                                         // service
@@ -52,7 +52,7 @@ func TestPrecedence(t *testing.T) {
 }
 
 func TestAnonymousOpensOneMethod(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	closed := policytest.MustCompile(t, b.Compiler, policy.Target{Layers: policytest.LayersOf(t, `auth { jwt {} roles: "admin" }`, ``)})
 	open := policytest.MustCompile(t, b.Compiler, policy.Target{Layers: policytest.LayersOf(t, `auth { jwt {} roles: "admin" }`, `auth { anonymous {} }`)})
 	policytest.WantCode(t, policytest.LetIn(closed, policytest.NewCall(nil)), codes.Unauthenticated)
@@ -65,7 +65,7 @@ func TestAnonymousOpensOneMethod(t *testing.T) {
 }
 
 func TestTimeoutsOfStreams(t *testing.T) {
-	b := policytest.NewAuthBench(t, &transomv1.Config{}, kinds.All(nil)...)
+	b := policytest.NewAuthBench(t, &transomv1.Config{}, kinds.All()...)
 	wide := policy.Layer{Policy: &transomv1.Policy{Timeout: durationpb.New(time.Second)}}
 	own := wide
 	own.Exact = true
@@ -122,7 +122,7 @@ func TestWhatIsRefused(t *testing.T) {
 		{`rate_limit { requests: 1 store: REDIS }`, "redis"},
 	} {
 		t.Run(test.policy, func(t *testing.T) {
-			b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+			b := policytest.SecretBench(t, nil, kinds.All()...)
 			asked := ""
 			set, problems := b.Compile(policy.Target{Layers: []policy.Layer{{Policy: policytest.PolicyOf(t, test.policy), Where: "x.proto:1:1",
 				Position: func(path string) string { asked = path; return "x.proto:12:3" }}}})
@@ -141,7 +141,7 @@ func TestWhatIsRefused(t *testing.T) {
 }
 
 func TestRefusedWithoutIssuers(t *testing.T) {
-	b := policytest.NewAuthBench(t, &transomv1.Config{}, kinds.All(nil)...)
+	b := policytest.NewAuthBench(t, &transomv1.Config{}, kinds.All()...)
 	for text, want := range map[string]string{
 		`auth { jwt {} }`:               "auth.jwt demands a token, but the configuration has no auth.jwt",
 		`auth { mixed {} }`:             "auth.mixed.jwt demands a token, but the configuration has no auth.jwt",
@@ -154,7 +154,7 @@ func TestRefusedWithoutIssuers(t *testing.T) {
 }
 
 func TestAllProblemsAreTold(t *testing.T) {
-	b := policytest.NewAuthBench(t, &transomv1.Config{}, kinds.All(nil)...)
+	b := policytest.NewAuthBench(t, &transomv1.Config{}, kinds.All()...)
 	_, problems := b.Compile(policy.Target{Layers: policytest.LayersOf(t, `circuit_breaker {}`, `timeout { seconds: -1 } auth { anonymous {} roles: "a" }`)})
 	if got, want := problems.Error(), strings.Join([]string{
 		"layer.yaml:1:1: found circuit_breaker, which this version of Transom does not have: remove it",
@@ -232,7 +232,7 @@ func TestIssuersThatAreRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			state := policy.NewState(policy.StateOptions{Log: slog.New(slog.DiscardHandler), Offline: true})
 			defer func() { _ = state.Close() }()
-			c, problems := policy.New(kinds.All(nil), policy.Environment{State: state, Directory: dir, Position: func(string) string { return "transom.yaml:9:7" },
+			c, problems := policy.New(kinds.All(), policy.Environment{State: state, Directory: dir, Position: func(string) string { return "transom.yaml:9:7" },
 				Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{policytest.JwtIssuer(test.edit)}}}})
 			defer c.Close()
 			if test.want == "" {
@@ -256,7 +256,7 @@ func TestIssuersThatAreRefused(t *testing.T) {
 	twice := policytest.JwtIssuer(secret(k.Secret))
 	state := policy.NewState(policy.StateOptions{})
 	defer func() { _ = state.Close() }()
-	c, problems := policy.New(kinds.All(nil), policy.Environment{State: state, Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{twice, twice}}}})
+	c, problems := policy.New(kinds.All(), policy.Environment{State: state, Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{twice, twice}}}})
 	defer c.Close()
 	if len(problems) != 1 || !strings.Contains(problems.Error(), `auth.jwt[1].issuer: the issuer "https://id.test" stands here a second time`) {
 		t.Errorf("an issuer given twice: %q", problems)
@@ -276,7 +276,7 @@ func (h *heard) Decision(policy, rpc, result string) {
 }
 
 func TestObserverHearsDecisions(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	ear := &heard{}
 	b.Generation.Observer = ear
 	set := policytest.MustCompile(t, b.Compiler, policytest.ShopTarget("Buy", policytest.PolicyOf(t, `auth { jwt {} roles: "admin" allow: "request.owner == principal" }`)))

@@ -32,7 +32,7 @@ func TestSecretOfAnyBytes(t *testing.T) {
 			if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			b := policytest.SecretBench(t, func(i *transomv1.JwtIssuer) { i.Keys = &transomv1.JwtIssuer_Secret{Secret: "file:" + file} }, kinds.All(nil)...)
+			b := policytest.SecretBench(t, func(i *transomv1.JwtIssuer) { i.Keys = &transomv1.JwtIssuer_Secret{Secret: "file:" + file} }, kinds.All()...)
 			r := policytest.WithToken(keytest.Token(t, jwt.SigningMethodHS256, []byte(secret), nil, policytest.GoodClaims(nil)))
 			if err := policytest.LetIn(b.Set(t, policytest.JwtPolicy(nil)), r); err != nil {
 				t.Error(err)
@@ -44,7 +44,7 @@ func TestSecretOfAnyBytes(t *testing.T) {
 // TestLargeClaims: integers of a token are forwarded as they are and compared exactly,
 // also beyond 63 bits.
 func TestLargeClaims(t *testing.T) {
-	b := policytest.SecretBench(t, func(i *transomv1.JwtIssuer) { i.ForwardClaims = []string{"n"} }, kinds.All(nil)...)
+	b := policytest.SecretBench(t, func(i *transomv1.JwtIssuer) { i.ForwardClaims = []string{"n"} }, kinds.All()...)
 	for digits, allow := range map[string]string{
 		"9007199254740993":      `claims.n == 9007199254740993 && claims.n != 9007199254740992`,
 		"9223372036854775807":   `claims.n == 9223372036854775807`,
@@ -67,7 +67,7 @@ func TestLargeClaims(t *testing.T) {
 // TestNumbersOfClaims: what a number says decides, not how it is written: to
 // expressions, in what is forwarded, in headers and in keys of limits.
 func TestNumbersOfClaims(t *testing.T) {
-	b := policytest.SecretBench(t, func(i *transomv1.JwtIssuer) { i.ForwardClaims = []string{"n", "deep"} }, kinds.All(nil)...)
+	b := policytest.SecretBench(t, func(i *transomv1.JwtIssuer) { i.ForwardClaims = []string{"n", "deep"} }, kinds.All()...)
 	for _, test := range []struct{ written, allow, want string }{
 		{"1e6", `claims.n == 1000000 && type(claims.n) == int`, "1000000"},
 		{"1.0", `type(claims.n) == int`, "1"},
@@ -120,7 +120,7 @@ func TestNumbersOfClaims(t *testing.T) {
 // TestDatesOfTokens: a date may be written with an exponent or a fraction, and is
 // refused where no calendar has it.
 func TestDatesOfTokens(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	set := b.Set(t, policytest.JwtPolicy(nil))
 	exponent := func(at time.Time) json.Number {
 		return json.Number(strconv.FormatFloat(float64(at.Unix()), 'e', -1, 64))
@@ -166,7 +166,7 @@ func TestDatesOfTokens(t *testing.T) {
 // TestLoginByWebSocket: a login whose session or token has no header to stand in is
 // refused before the upgrade.
 func TestLoginByWebSocket(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	for name, test := range map[string]struct {
 		login *transomv1.Login
 		want  codes.Code

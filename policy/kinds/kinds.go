@@ -3,7 +3,8 @@
 package kinds
 
 import (
-	"github.com/transom-gateway/transom/internal/observe"
+	"slices"
+
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/auth"
 	"github.com/transom-gateway/transom/policy/auth/login"
@@ -17,8 +18,8 @@ import (
 	"github.com/transom-gateway/transom/policy/validate"
 )
 
-// All are all kinds in the order in which they admit calls. telemetry sees the calls; nil
-// for nobody.
+// All are all kinds in the order in which they admit calls. telemetry are those that see
+// the calls, if any.
 //
 // Telemetry comes first, for it sees refusals too, then the check of pages that open
 // WebSockets. What answers browsers (cors) and what shapes headers come first, so that they hold
@@ -27,9 +28,8 @@ import (
 // for they may ask who calls, and what is refused there must not use up what others
 // share. The last ones stand between admitted calls and the backend, the first of them
 // outermost.
-func All(telemetry *observe.Telemetry) []policy.Kind {
-	return []policy.Kind{
-		observe.Kind(telemetry),
+func All(telemetry ...policy.Kind) []policy.Kind {
+	return append(slices.Clip(telemetry),
 		cors.PageOrigin(),
 		cors.Kind(),
 		headers.Limits(),
@@ -44,5 +44,5 @@ func All(telemetry *observe.Telemetry) []policy.Kind {
 		login.Logout(),
 		concurrency.Calls(),
 		retry.Kind(),
-	}
+	)
 }

@@ -43,7 +43,7 @@ func TestWhatARefusedCallUsesUp(t *testing.T) {
 		{"good", "ada", `{"name": "long", "slug": "long", "author": "x", "last": 1}`, codes.OK, "", "r=99", "r=99", "r=99"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := policytest.SecretBench(t, nil, kinds.All(nil)...).Compiler
+			c := policytest.SecretBench(t, nil, kinds.All()...).Compiler
 			set := policytest.MustCompile(t, c, policy.Target{Method: method, RPC: "rules.v1.Rules/Put", Extensions: policytest.SchemaExtensions{Registry: registry},
 				Layers: []policy.Layer{{Policy: p, Where: "rules.proto:1:1"}}})
 			r := policytest.NewCall(nil)

@@ -27,8 +27,8 @@ func nodeConfig(node *redistest.Server) *transomv1.Config {
 // either one: half of the keys live at the other.
 func TestSessionsThroughOneNodeOfACluster(t *testing.T) {
 	nodes := redistest.StartClusterOf(t, 2)
-	one := policytest.CompileSessionSets(t, policytest.NewAuthBench(t, nodeConfig(nodes[0]), kinds.All(nil)...).Compiler)
-	two := policytest.CompileSessionSets(t, policytest.NewAuthBench(t, nodeConfig(nodes[1]), kinds.All(nil)...).Compiler)
+	one := policytest.CompileSessionSets(t, policytest.NewAuthBench(t, nodeConfig(nodes[0]), kinds.All()...).Compiler)
+	two := policytest.CompileSessionSets(t, policytest.NewAuthBench(t, nodeConfig(nodes[1]), kinds.All()...).Compiler)
 	for range 20 { // each session has a slot of its own
 		cookie := one.LogIn(t, policytest.AdaReply)
 		policytest.WantCode(t, policytest.LetIn(two.Call, policytest.WithCookies(cookie)), codes.OK)
@@ -48,7 +48,7 @@ func TestSessionsThroughOneNodeOfACluster(t *testing.T) {
 // it belongs to a cluster: all of them are answered.
 func TestClusterIsFoundOnce(t *testing.T) {
 	nodes := redistest.StartClusterOf(t, 2)
-	s := policytest.CompileSessionSets(t, policytest.NewAuthBench(t, nodeConfig(nodes[1]), kinds.All(nil)...).Compiler)
+	s := policytest.CompileSessionSets(t, policytest.NewAuthBench(t, nodeConfig(nodes[1]), kinds.All()...).Compiler)
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
@@ -69,7 +69,7 @@ func TestRateLimitThroughOneNodeOfACluster(t *testing.T) {
 		"of two servers": redistest.StartClusterOf(t, 2),
 	} {
 		t.Run(name, func(t *testing.T) {
-			one := policytest.NewAuthBench(t, nodeConfig(nodes[0]), kinds.All(nil)...)
+			one := policytest.NewAuthBench(t, nodeConfig(nodes[0]), kinds.All()...)
 			limit := func(requests uint32, key transomv1.RateLimit_Key) *transomv1.RateLimit {
 				return &transomv1.RateLimit{Requests: requests, Key: key, OnUnavailable: transomv1.RateLimit_DENY,
 					Name: fmt.Sprint("limit of ", requests)}

@@ -42,7 +42,7 @@ func TestRedisConfig(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			state := policy.NewState(policy.StateOptions{Log: slog.New(slog.DiscardHandler)})
 			defer func() { _ = state.Close() }()
-			c, problems := policy.New(kinds.All(nil), policy.Environment{State: state, Directory: dir, Config: &transomv1.Config{
+			c, problems := policy.New(kinds.All(), policy.Environment{State: state, Directory: dir, Config: &transomv1.Config{
 				Stores: &transomv1.Stores{Redis: &transomv1.RedisStore{Url: test.url, Timeout: durationpb.New(test.timeout)}}}})
 			defer c.Close()
 			if test.want == "" && len(problems) > 0 || test.want != "" && (len(problems) != 1 || !strings.HasPrefix(problems.Error(), test.want)) {
@@ -66,7 +66,7 @@ func TestRedisPrefix(t *testing.T) {
 	for _, prefix := range []string{"a:", "b:"} {
 		config := policytest.RedisConfig(server)
 		config.Stores.Redis.KeyPrefix = prefix
-		sets[prefix] = policytest.CompileSessionSets(t, policytest.NewAuthBench(t, config, kinds.All(nil)...).Compiler)
+		sets[prefix] = policytest.CompileSessionSets(t, policytest.NewAuthBench(t, config, kinds.All()...).Compiler)
 	}
 	cookie := sets["a:"].LogIn(t, policytest.AdaReply)
 	policytest.WantCode(t, policytest.LetIn(sets["a:"].Call, policytest.WithCookies(cookie)), codes.OK)

@@ -13,7 +13,7 @@ import (
 )
 
 func TestCorsIsReadableBesideARefusal(t *testing.T) {
-	s := policytest.NewBench(t, policy.StateOptions{}, kinds.All(nil)...).Set(`cors { allowed_origins: "https://a.example" } limits { max_header_bytes: 1 }`)
+	s := policytest.NewBench(t, policy.StateOptions{}, kinds.All()...).Set(`cors { allowed_origins: "https://a.example" } limits { max_header_bytes: 1 }`)
 	r := policytest.Request("192.0.2.1", "Origin: https://a.example")
 	if err := policytest.Admit(s, r); status.Code(err) != codes.ResourceExhausted {
 		t.Fatal(err)
@@ -24,7 +24,7 @@ func TestCorsIsReadableBesideARefusal(t *testing.T) {
 }
 
 func TestLimitsByAddressComeBeforeAuth(t *testing.T) {
-	b := policytest.NewBench(t, policy.StateOptions{}, kinds.All(nil)...)
+	b := policytest.NewBench(t, policy.StateOptions{}, kinds.All()...)
 	s := b.Set(`
 		auth { anonymous {} }
 		rate_limit { requests: 1 key: CLIENT_IP }
@@ -42,7 +42,7 @@ func TestLimitsByAddressComeBeforeAuth(t *testing.T) {
 }
 
 func TestLimitsExplainThemselves(t *testing.T) {
-	b := policytest.NewBench(t, policy.StateOptions{}, kinds.All(nil)...)
+	b := policytest.NewBench(t, policy.StateOptions{}, kinds.All()...)
 	b.Method = policytest.TestMethod("StreamingInputCall")
 	s := b.Set(`
 		cors { allowed_origins: "https://a.example" allow_credentials: true }

@@ -47,7 +47,7 @@ func TestLoginIssuesTokens(t *testing.T) {
 		"claims by URL":  func(i *transomv1.JwtIssuer) { i.RolesClaim = "https://id.test/roles" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := policytest.SecretBench(t, edit, kinds.All(nil)...)
+			b := policytest.SecretBench(t, edit, kinds.All()...)
 			for _, field := range []string{"", "token"} {
 				login := policytest.MustCompile(t, b.Compiler, policytest.ShopTarget("Login", policytest.LoginPolicyOf(policytest.TokenLogin(func(g *transomv1.TokenGrant) { g.Field = field }))))
 				r := policytest.NewCall(nil)
@@ -81,7 +81,7 @@ func TestLoginIssuesTokens(t *testing.T) {
 }
 
 func TestIssuedTokensExpire(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	for _, ttl := range []time.Duration{0, time.Minute} {
 		login := policytest.MustCompile(t, b.Compiler, policytest.ShopTarget("Login", policytest.LoginPolicyOf(policytest.TokenLogin(func(g *transomv1.TokenGrant) {
 			if ttl > 0 {
@@ -115,7 +115,7 @@ func TestIssuedTokensExpire(t *testing.T) {
 }
 
 func TestLoginReadsFields(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	all := map[string]string{"level": "user.level", "score": "user.score", "blob": "blob", "count": "count", "roles2": "user.roles", "deep": "user.session.user.id"}
 	for _, test := range []struct {
 		name, subject, roles, reply string
@@ -167,7 +167,7 @@ func TestLoginReadsFields(t *testing.T) {
 }
 
 func TestLoginThatCannotBeCompleted(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	for name, reply := range map[string][]byte{
 		"no message": policytest.NotWire,
 		"too much":   policytest.WireOf(t, "LoginReply", `user { id: "ada" email: "`+strings.Repeat("x", 8<<10)+`" }`),
@@ -184,7 +184,7 @@ func TestLoginThatCannotBeCompleted(t *testing.T) {
 }
 
 func TestTokenIntoNestedField(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	p := policytest.LoginPolicyOf(policytest.TokenLogin(func(g *transomv1.TokenGrant) { g.Field = "user.session.token" }))
 	reply, err := policytest.Through(policytest.MustCompile(t, b.Compiler, policytest.ShopTarget("Login", p)), policytest.NewCall(nil),
 		policytest.WireOf(t, "LoginReply", `user { id: "ada" session { token: "old" count: 7 } }`))
@@ -205,7 +205,7 @@ func TestLoginThatDoesNotCompile(t *testing.T) {
 	b := policytest.NewAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{
 		{Issuer: "verifies", Keys: &transomv1.JwtIssuer_PublicKey{PublicKey: keytest.PublicPEM(t, keytest.TestKeys().Ed.Public())}},
 		{Issuer: "signs", Keys: &transomv1.JwtIssuer_Secret{Secret: keytest.TestKeys().Secret}},
-	}}}, kinds.All(nil)...)
+	}}}, kinds.All()...)
 	session := &transomv1.Login_Session{Session: &transomv1.SessionGrant{}}
 	grant := func(g *transomv1.TokenGrant) *transomv1.Login {
 		return &transomv1.Login{Subject: "user.id", Grant: &transomv1.Login_Token{Token: g}}
@@ -266,7 +266,7 @@ func FuzzLoginReply(f *testing.F) {
 	f.Add(policytest.WireOf(f, "LoginReply", policytest.AdaReply))
 	f.Add(policytest.WireOf(f, "LoginReply", `user { session { user { id: "deep" roles: "x" } } } token: "t"`))
 	f.Add(policytest.NotWire)
-	b := policytest.SecretBench(f, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(f, nil, kinds.All()...)
 	set := policytest.MustCompile(f, b.Compiler, policytest.ShopTarget("Login", policytest.LoginPolicyOf(policytest.TokenLogin(func(g *transomv1.TokenGrant) { g.Field = "user.session.token" }))))
 	accept := b.Set(f, policytest.JwtPolicy(nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -288,7 +288,7 @@ func FuzzLoginReply(f *testing.F) {
 
 // TestLoginIssuesScopes: a claim "scope" is what auth.scopes asks for.
 func TestLoginIssuesScopes(t *testing.T) {
-	b := policytest.SecretBench(t, func(*transomv1.JwtIssuer) {}, kinds.All(nil)...)
+	b := policytest.SecretBench(t, func(*transomv1.JwtIssuer) {}, kinds.All()...)
 	p := policytest.LoginPolicyOf(policytest.TokenLogin(func(*transomv1.TokenGrant) {}))
 	p.Login.Claims = map[string]string{"scope": "user.roles"}
 	r := policytest.NewCall(nil)

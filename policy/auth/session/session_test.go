@@ -29,12 +29,12 @@ import (
 func eachStore(t *testing.T, test func(t *testing.T, b *policytest.AuthBench, config *transomv1.Config)) {
 	t.Run("memory", func(t *testing.T) {
 		config := &transomv1.Config{Auth: &transomv1.AuthConfig{Session: &transomv1.SessionConfig{}}}
-		test(t, policytest.NewAuthBench(t, config, kinds.All(nil)...), config)
+		test(t, policytest.NewAuthBench(t, config, kinds.All()...), config)
 	})
 	t.Run("redis", func(t *testing.T) {
 		policytest.EachClock(t, func(t *testing.T, server *redistest.Server) {
 			config := policytest.RedisConfig(server)
-			test(t, policytest.NewAuthBench(t, config, kinds.All(nil)...), config)
+			test(t, policytest.NewAuthBench(t, config, kinds.All()...), config)
 		})
 	})
 }
@@ -102,7 +102,7 @@ func TestSessionLifecycle(t *testing.T) {
 func TestSessionExpiry(t *testing.T) {
 	limits := &transomv1.SessionConfig{Ttl: durationpb.New(10 * time.Minute), MaxTtl: durationpb.New(time.Hour)}
 	t.Run("memory", func(t *testing.T) {
-		b := policytest.NewAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Session: limits}}, kinds.All(nil)...)
+		b := policytest.NewAuthBench(t, &transomv1.Config{Auth: &transomv1.AuthConfig{Session: limits}}, kinds.All()...)
 		testSessionExpiry(t, b, b.Clock.Advance)
 		if n := session.Of(b.Generation).InMemory(); n != 0 {
 			t.Errorf("%d sessions are left", n)
@@ -114,7 +114,7 @@ func TestSessionExpiry(t *testing.T) {
 			config.Auth.Session = limits
 			// Redis counts in milliseconds and lets a key live out its last one.
 			advance := func(d time.Duration) { server.Advance(d + time.Millisecond) }
-			testSessionExpiry(t, policytest.NewAuthBench(t, config, kinds.All(nil)...), advance)
+			testSessionExpiry(t, policytest.NewAuthBench(t, config, kinds.All()...), advance)
 		})
 	})
 }
@@ -142,7 +142,7 @@ func TestRedisSessionTTL(t *testing.T) { policytest.EachClock(t, testRedisSessio
 func testRedisSessionTTL(t *testing.T, server *redistest.Server) {
 	config := policytest.RedisConfig(server)
 	config.Auth.Session = &transomv1.SessionConfig{Ttl: durationpb.New(10 * time.Hour), MaxTtl: durationpb.New(60 * time.Hour)}
-	b := policytest.NewAuthBench(t, config, kinds.All(nil)...)
+	b := policytest.NewAuthBench(t, config, kinds.All()...)
 	s := policytest.CompileSessionSets(t, b.Compiler)
 	cookie := s.LogIn(t, policytest.AdaReply)
 
@@ -203,7 +203,7 @@ func testRedisSessionTTL(t *testing.T, server *redistest.Server) {
 func TestSessionsAreShared(t *testing.T) { policytest.EachClock(t, testSessionsAreShared) }
 
 func testSessionsAreShared(t *testing.T, server *redistest.Server) {
-	one, two := policytest.NewAuthBench(t, policytest.RedisConfig(server), kinds.All(nil)...), policytest.NewAuthBench(t, policytest.RedisConfig(server), kinds.All(nil)...)
+	one, two := policytest.NewAuthBench(t, policytest.RedisConfig(server), kinds.All()...), policytest.NewAuthBench(t, policytest.RedisConfig(server), kinds.All()...)
 	first, second := policytest.CompileSessionSets(t, one.Compiler), policytest.CompileSessionSets(t, two.Compiler)
 	cookie := first.LogIn(t, policytest.AdaReply)
 	policytest.WantCode(t, policytest.LetIn(second.Call, policytest.WithCookies(cookie)), codes.OK)
@@ -236,7 +236,7 @@ func TestRedisThatHangs(t *testing.T) {
 	server := redistest.Start(t)
 	config := policytest.RedisConfig(server)
 	config.Stores.Redis.Timeout = durationpb.New(100 * time.Millisecond)
-	b := policytest.NewAuthBench(t, config, kinds.All(nil)...)
+	b := policytest.NewAuthBench(t, config, kinds.All()...)
 	s := policytest.CompileSessionSets(t, b.Compiler)
 	var cookie *http.Cookie
 	poll.Until(t, "a login", func() bool {
@@ -282,7 +282,7 @@ func TestSessionSurvivesReload(t *testing.T) {
 	eachStore(t, func(t *testing.T, b *policytest.AuthBench, config *transomv1.Config) {
 		cookie := policytest.CompileSessionSets(t, b.Compiler).LogIn(t, policytest.AdaReply)
 		for range 3 {
-			next, problems := policy.New(kinds.All(nil), policy.Environment{Config: config, State: b.State})
+			next, problems := policy.New(kinds.All(), policy.Environment{Config: config, State: b.State})
 			if len(problems) > 0 {
 				t.Fatal(problems.Error())
 			}
@@ -291,12 +291,12 @@ func TestSessionSurvivesReload(t *testing.T) {
 			policytest.WantCode(t, policytest.LetIn(policytest.CompileSessionSets(t, next).Call, policytest.WithCookies(cookie)), codes.OK)
 		}
 		b.Close()
-		b.Compiler, _ = policy.New(kinds.All(nil), policy.Environment{Config: config, State: b.State})
+		b.Compiler, _ = policy.New(kinds.All(), policy.Environment{Config: config, State: b.State})
 	})
 }
 
 func TestBadSessionCookies(t *testing.T) {
-	b := policytest.NewAuthBench(t, &transomv1.Config{}, kinds.All(nil)...)
+	b := policytest.NewAuthBench(t, &transomv1.Config{}, kinds.All()...)
 	s := policytest.CompileSessionSets(t, b.Compiler)
 	good := s.LogIn(t, policytest.AdaReply)
 	for name, line := range map[string]string{
@@ -323,7 +323,7 @@ func TestBadSessionCookies(t *testing.T) {
 }
 
 func TestMixed(t *testing.T) {
-	b := policytest.SecretBench(t, nil, kinds.All(nil)...)
+	b := policytest.SecretBench(t, nil, kinds.All()...)
 	s := policytest.CompileSessionSets(t, b.Compiler)
 	mixed := b.Set(t, policytest.MixedPolicy())
 	cookie := s.LogIn(t, policytest.AdaReply)
@@ -379,7 +379,7 @@ func TestSessionConfig(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			state := policy.NewState(policy.StateOptions{Log: slog.New(slog.DiscardHandler)})
 			defer func() { _ = state.Close() }()
-			c, problems := policy.New(kinds.All(nil), policy.Environment{Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Session: test.config}}, State: state,
+			c, problems := policy.New(kinds.All(), policy.Environment{Config: &transomv1.Config{Auth: &transomv1.AuthConfig{Session: test.config}}, State: state,
 				Position: func(path string) string { return "transom.yaml:3:5" }})
 			defer c.Close()
 			if test.want != "" {

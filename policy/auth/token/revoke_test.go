@@ -84,7 +84,7 @@ func eachRevocationStore(t *testing.T, test func(t *testing.T, config *transomv1
 
 func TestLogoutEndsIssuedTokens(t *testing.T) {
 	eachRevocationStore(t, func(t *testing.T, config *transomv1.Config) {
-		b := policytest.NewAuthBench(t, config, kinds.All(nil)...)
+		b := policytest.NewAuthBench(t, config, kinds.All()...)
 		s := compileTokenSets(t, b.Compiler)
 		first, second, eve := s.logIn(t, policytest.AdaReply), s.logIn(t, policytest.AdaReply), s.logIn(t, `user { id: "eve" }`)
 		for _, token := range []string{first, second, eve} {
@@ -130,7 +130,7 @@ func TestLogoutEndsIssuedTokens(t *testing.T) {
 // TestLogoutOfAllSessionsEndsTokens: who logs out everywhere with a cookie means
 // the tokens too.
 func TestLogoutOfAllSessionsEndsTokens(t *testing.T) {
-	b := policytest.NewAuthBench(t, policytest.TokenConfig(t, nil), kinds.All(nil)...)
+	b := policytest.NewAuthBench(t, policytest.TokenConfig(t, nil), kinds.All()...)
 	s := compileTokenSets(t, b.Compiler)
 	cookie := policytest.CompileSessionSets(t, b.Compiler).LogIn(t, policytest.AdaReply)
 	token := s.logIn(t, policytest.AdaReply)
@@ -148,7 +148,7 @@ func TestLogoutHoldsAtOtherGateways(t *testing.T) {
 
 func testLogoutHoldsAtOtherGateways(t *testing.T, server *redistest.Server) {
 	config := policytest.TokenConfig(t, policytest.RedisConfig(server).Stores)
-	one, two := policytest.NewAuthBench(t, config, kinds.All(nil)...), policytest.NewAuthBench(t, config, kinds.All(nil)...)
+	one, two := policytest.NewAuthBench(t, config, kinds.All()...), policytest.NewAuthBench(t, config, kinds.All()...)
 	first, second := compileTokenSets(t, one.Compiler), compileTokenSets(t, two.Compiler)
 	token, all := first.logIn(t, policytest.AdaReply), first.logIn(t, `user { id: "eve" }`)
 	policytest.WantCode(t, policytest.LetIn(second.call, policytest.WithToken(token)), codes.OK)
@@ -159,7 +159,7 @@ func testLogoutHoldsAtOtherGateways(t *testing.T, server *redistest.Server) {
 	policytest.WantCode(t, policytest.LetIn(second.call, policytest.WithToken(token)), codes.Unauthenticated)
 	policytest.WantCode(t, policytest.LetIn(second.call, policytest.WithToken(all)), codes.Unauthenticated)
 	// One that never saw the token asks before it believes it.
-	third := compileTokenSets(t, policytest.NewAuthBench(t, config, kinds.All(nil)...).Compiler)
+	third := compileTokenSets(t, policytest.NewAuthBench(t, config, kinds.All()...).Compiler)
 	policytest.WantCode(t, policytest.LetIn(third.call, policytest.WithToken(token)), codes.Unauthenticated)
 }
 
@@ -168,7 +168,7 @@ func testLogoutHoldsAtOtherGateways(t *testing.T, server *redistest.Server) {
 func TestLogoutOfAllGoesByTheStoresClock(t *testing.T) {
 	policytest.EachClock(t, func(t *testing.T, server *redistest.Server) {
 		config := policytest.TokenConfig(t, policytest.RedisConfig(server).Stores)
-		one, two := policytest.NewAuthBench(t, config, kinds.All(nil)...), policytest.NewAuthBench(t, config, kinds.All(nil)...)
+		one, two := policytest.NewAuthBench(t, config, kinds.All()...), policytest.NewAuthBench(t, config, kinds.All()...)
 		two.Clock.Advance(20 * time.Second) // within the leeway
 		first, second := compileTokenSets(t, one.Compiler), compileTokenSets(t, two.Compiler)
 		for _, pair := range [][2]tokenSets{{first, second}, {second, first}} {
@@ -184,11 +184,11 @@ func TestLogoutOfAllGoesByTheStoresClock(t *testing.T) {
 }
 
 func TestLogoutOfTokensSurvivesReload(t *testing.T) {
-	b := policytest.NewAuthBench(t, policytest.TokenConfig(t, nil), kinds.All(nil)...)
+	b := policytest.NewAuthBench(t, policytest.TokenConfig(t, nil), kinds.All()...)
 	s := compileTokenSets(t, b.Compiler)
 	token := s.logIn(t, policytest.AdaReply)
 	logOut(t, s.logout, token)
-	next, problems := policy.New(kinds.All(nil), policy.Environment{Config: b.Generation.Config, State: b.State, Log: slog.New(slog.DiscardHandler)})
+	next, problems := policy.New(kinds.All(), policy.Environment{Config: b.Generation.Config, State: b.State, Log: slog.New(slog.DiscardHandler)})
 	defer next.Close()
 	if len(problems) > 0 {
 		t.Fatal(problems)
@@ -202,7 +202,7 @@ func TestRevocationStoreAway(t *testing.T) { policytest.EachClock(t, testRevocat
 
 func testRevocationStoreAway(t *testing.T, server *redistest.Server) {
 	config := policytest.TokenConfig(t, policytest.RedisConfig(server).Stores)
-	b := policytest.NewAuthBench(t, config, kinds.All(nil)...)
+	b := policytest.NewAuthBench(t, config, kinds.All()...)
 	s := compileTokenSets(t, b.Compiler)
 	token := s.logIn(t, policytest.AdaReply)
 	unused := s.logIn(t, policytest.AdaReply)
@@ -222,7 +222,7 @@ func testRevocationStoreAway(t *testing.T, server *redistest.Server) {
 	policytest.WantCode(t, err, codes.Unavailable)
 
 	// Without a logout there is nothing to ask.
-	without := policytest.NewAuthBench(t, config, kinds.All(nil)...)
+	without := policytest.NewAuthBench(t, config, kinds.All()...)
 	login := policytest.MustCompile(t, without.Compiler, policytest.ShopTarget("Login", policytest.LoginPolicyOf(policytest.TokenLogin(nil))))
 	policytest.WantCode(t, policytest.LetIn(without.Set(t, policytest.JwtPolicy(nil)), policytest.WithToken(tokenSets{login: login}.logIn(t, policytest.AdaReply))), codes.OK)
 
@@ -239,7 +239,7 @@ func testRevocationStoreAway(t *testing.T, server *redistest.Server) {
 
 // TestLogoutAmidCalls: once the logout is answered nobody gets in.
 func TestLogoutAmidCalls(t *testing.T) {
-	b := policytest.NewAuthBench(t, policytest.TokenConfig(t, nil), kinds.All(nil)...)
+	b := policytest.NewAuthBench(t, policytest.TokenConfig(t, nil), kinds.All()...)
 	s := compileTokenSets(t, b.Compiler)
 	for range 20 {
 		token := s.logIn(t, policytest.AdaReply)
@@ -267,7 +267,7 @@ func TestLogoutAmidCalls(t *testing.T) {
 // BenchmarkRevocableToken is what a call pays for a token that may be logged
 // out.
 func BenchmarkRevocableToken(b *testing.B) {
-	bench := policytest.NewAuthBench(b, policytest.TokenConfig(b, nil), kinds.All(nil)...)
+	bench := policytest.NewAuthBench(b, policytest.TokenConfig(b, nil), kinds.All()...)
 	s := compileTokenSets(b, bench.Compiler)
 	for name, raw := range map[string]string{"issued": s.logIn(b, policytest.AdaReply), "foreign": otherToken(b)} {
 		b.Run(name, func(b *testing.B) {
@@ -287,7 +287,7 @@ func BenchmarkRevocableToken(b *testing.B) {
 // has ended, by its own clock.
 func TestRevocationIsKeptUntilTheTokenEnds(t *testing.T) {
 	policytest.EachClock(t, func(t *testing.T, server *redistest.Server) {
-		b := policytest.NewAuthBench(t, policytest.TokenConfig(t, policytest.RedisConfig(server).Stores), kinds.All(nil)...)
+		b := policytest.NewAuthBench(t, policytest.TokenConfig(t, policytest.RedisConfig(server).Stores), kinds.All()...)
 		s := compileTokenSets(t, b.Compiler)
 		token := s.logIn(t, policytest.AdaReply)
 		logOut(t, s.logout, token)

@@ -26,10 +26,13 @@ const (
 	maxName = 253
 )
 
+// Problems are what is wrong with a list.
+type Problems = problem.List
+
 // Parse reads a list of addresses in YAML or JSON: texts "host:port", or mappings of
 // address, weight, priority and zone. name is for the problems, of which any means
 // that the list must not be used.
-func Parse(name string, data []byte) ([]Address, problem.List) {
+func Parse(name string, data []byte) ([]Address, Problems) {
 	p := &parser{name: name, seen: map[string]bool{}}
 	root := p.document(data)
 	if root == nil {
