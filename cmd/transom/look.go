@@ -133,6 +133,9 @@ func newExplain(s streams) *cobra.Command {
 			if !strings.HasPrefix(args[1], "/") {
 				return fmt.Errorf("found the path %q, expected one that begins with a slash", args[1])
 			}
+			if strings.ContainsAny(args[1], "# ") {
+				return fmt.Errorf("found the path %q, expected one without # and spaces, which are written %%23 and %%20", args[1])
+			}
 			return in.look(c.Context(), s, args[2:], func(g *gateway.Gateway) error {
 				ask.method, ask.path = args[0], args[1]
 				return ask.explain(c.Context(), s.out, g)

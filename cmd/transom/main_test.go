@@ -64,6 +64,7 @@ func TestWrongUsage(t *testing.T) {
 		"check --config a.yaml ./protos": "transom: --config goes alone",
 		"explain GET":                    "transom: found 1 argument, expected a method, a path, then folders: transom explain METHOD PATH [FOLDER...] [flags]",
 		"explain GET v1/x ./protos":      `transom: found the path "v1/x", expected one that begins with a slash`,
+		"explain GET /v1/x#y ./protos":   `transom: found the path "/v1/x#y", expected one without # and spaces, which are written %23 and %20`,
 		"init":                           "transom: found 0 arguments, expected the folder to write: transom init DIR",
 		"version now":                    "transom: found 1 argument, expected none: transom version",
 		"call":                           "transom: found 0 arguments, expected a method, then folders: transom call",
