@@ -52,16 +52,6 @@ type Status struct {
 	Upstreams []Upstream
 }
 
-// Upstream is a backend and how its connections are.
-type Upstream struct {
-	Name   string
-	Target string
-	// State is one word, for example READY.
-	State string
-	// Failure is why the backend cannot be reached; empty: it can.
-	Failure string
-}
-
 // Problem is one thing wrong with the input of a load.
 type Problem struct {
 	// File is empty where the problem is in no file; Line and Column count from 1
@@ -112,6 +102,7 @@ func New(o Options) http.Handler {
 	s.mux.HandleFunc("GET /healthz", s.healthz)
 	s.mux.HandleFunc("GET /readyz", s.readyz)
 	s.mux.HandleFunc("GET /routes", s.routes)
+	s.mux.HandleFunc("GET /upstreams", s.upstreams)
 	s.mux.HandleFunc("POST /reload", s.reload)
 	if o.Metrics != nil {
 		s.mux.Handle("GET /metrics", o.Metrics)

@@ -34,7 +34,11 @@ func newGateway() *fakeGateway {
 		status: Status{
 			Generation: 3, LoadedAt: noon,
 			Upstreams: []Upstream{
-				{Name: "books", Target: "dns:///books:50051", State: "READY"},
+				{Name: "books", Target: "dns:///books:50051", State: "READY", Endpoints: []Endpoint{
+					{Addresses: []string{"10.0.0.1:50051"}, State: "READY", Since: noon, Used: true, Weight: 1, Connections: 2, InFlight: 3, Calls: 9, Faults: 1, LatencyMS: 1.5},
+					{Addresses: []string{"10.0.0.2:50051", "[2001:db8::2]:50051"}, State: "UNHEALTHY", Why: "<it says so>", Since: noon, Used: true, Zone: "eu-1a", Weight: 2, Priority: 1, Ejections: 4,
+						Checks: []Check{{Service: "s", Why: "<it says so>", At: noon}}},
+				}},
 				{Name: "desk", Target: "desk:1", State: "TRANSIENT_FAILURE", Failure: "dial tcp 10.0.0.1:1: refused"},
 			},
 		},
@@ -142,6 +146,29 @@ func TestRoutes(t *testing.T) {
 		{"method": "GET", "path": "/legacy/", "upstream": "legacy", "policies": []}]}`)
 	_, body = ask(t, &fakeGateway{}, "GET", "/routes")
 	wantJSON(t, body, `{"routes": []}`)
+}
+
+// TestUpstreams: Traffic 181: each endpoint with its state, why, since when and its last
+// checks, as JSON and for people.
+func TestUpstreams(t *testing.T) {
+	_, body := ask(t, newGateway(), "GET", "/upstreams")
+	wantJSON(t, body, `{"upstreams": [
+		{"name": "books", "target": "dns:///books:50051", "state": "READY", "endpoints": [
+			{"addresses": ["10.0.0.1:50051"], "state": "READY", "since": "2026-11-01T12:00:00Z", "used": true, "weight": 1, "priority": 0, "connections": 2, "in_flight": 3, "calls": 9, "faults": 1, "ejections": 0, "latency_ms": 1.5},
+			{"addresses": ["10.0.0.2:50051", "[2001:db8::2]:50051"], "state": "UNHEALTHY", "why": "<it says so>", "since": "2026-11-01T12:00:00Z", "used": true, "zone": "eu-1a", "weight": 2, "priority": 1,
+			 "connections": 0, "in_flight": 0, "calls": 0, "faults": 0, "ejections": 4, "latency_ms": 0, "checks": [{"service": "s", "healthy": false, "why": "<it says so>", "at": "2026-11-01T12:00:00Z"}]}]},
+		{"name": "desk", "target": "desk:1", "state": "TRANSIENT_FAILURE", "why": "dial tcp 10.0.0.1:1: refused", "endpoints": []}]}`)
+	_, body = ask(t, &fakeGateway{}, "GET", "/upstreams")
+	wantJSON(t, body, `{"upstreams": []}`)
+	_, page := ask(t, newGateway(), "GET", "/")
+	for _, want := range []string{
+		"<td>books<td>10.0.0.1:50051<td>READY<td>2026-11-01T12:00:00Z<td>3<td>1.5 ms<td>0",
+		"<td>10.0.0.2:50051, [2001:db8::2]:50051<td>UNHEALTHY: &lt;it says so&gt; (used, as none is better)",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q in\n%s", want, page)
+		}
+	}
 }
 
 func TestReload(t *testing.T) {

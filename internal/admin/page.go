@@ -30,7 +30,7 @@ pre { overflow-x: auto; border-left: 4px solid #c33; padding-left: 1rem }
 `
 
 // links are what the page leads to.
-var links = []string{"healthz", "readyz?verbose", "metrics", "routes", "debug/pprof/"}
+var links = []string{"healthz", "readyz?verbose", "metrics", "routes", "upstreams", "debug/pprof/"}
 
 // maxShown bounds the rows of the page; /routes lists all.
 const maxShown = 500
@@ -76,6 +76,7 @@ func (s *server) writeStatus(b *strings.Builder) {
 		row(b, u.Name, u.Target, u.words())
 	}
 	b.WriteString("</table>\n")
+	writeEndpoints(b, status.Upstreams)
 }
 
 func (s *server) writeRoutes(b *strings.Builder) {

@@ -29,6 +29,8 @@ type connection interface {
 	// Waiting counts the calls for which there is no room, those that waited and were
 	// sent, and those that waited in vain.
 	Waiting() (now int, served, refused uint64)
+	// Endpoints lists the servers, as far as they are known.
+	Endpoints() []upstream.EndpointStatus
 	// CheckServices has the health of these services asked for, each by itself, where the
 	// target says so.
 	CheckServices(names []string)

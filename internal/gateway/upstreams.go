@@ -260,6 +260,8 @@ type UpstreamStatus struct {
 	NotReloaded string
 	// ListNotReloaded is why the file of its addresses is not in effect as it is now.
 	ListNotReloaded string
+	// Servers are its endpoints.
+	Servers []upstream.EndpointStatus
 }
 
 // Upstreams lists the backends, by name.
@@ -278,9 +280,22 @@ func (g *Gateway) Upstreams() []UpstreamStatus {
 			u.Failure = err.Error()
 		}
 		u.NotReloaded, u.ListNotReloaded = conn.NotReloaded(), conn.ListNotReloaded()
+		u.Servers = conn.Endpoints()
+		u.Endpoints = observed(u.Servers)
 		list = append(list, u)
 	}
 	slices.SortFunc(list, func(a, b UpstreamStatus) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// observed is what metrics say of the endpoints.
+func observed(all []upstream.EndpointStatus) (list []observe.Endpoint) {
+	for _, e := range all {
+		list = append(list, observe.Endpoint{
+			Name: e.Addresses[0], State: e.State, InFlight: e.InFlight, Checked: e.Checked, CheckFailed: e.Failed,
+			Calls: e.Calls, Faults: e.Faults, Ejections: e.Ejections, Latency: e.Latency,
+		})
+	}
 	return list
 }
 

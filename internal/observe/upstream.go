@@ -16,6 +16,8 @@ type Upstream struct {
 	// how many in vain.
 	Waiting         int
 	Served, Refused uint64
+	// Endpoints are its servers, by their names, of which some may be there twice.
+	Endpoints []Endpoint
 }
 
 // SetUpstreams says where to find the upstreams, by name. It is asked at each scrape,
@@ -42,6 +44,7 @@ func (upstreamCollector) Describe(to chan<- *prometheus.Desc) {
 	to <- upstreamState
 	to <- upstreamWaiting
 	to <- upstreamWaited
+	describeEndpoints(to)
 }
 
 // Collect implements prometheus.Collector.
@@ -56,5 +59,6 @@ func (c upstreamCollector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(upstreamWaiting, prometheus.GaugeValue, float64(u.Waiting), name)
 		to <- prometheus.MustNewConstMetric(upstreamWaited, prometheus.CounterValue, float64(u.Served), name, "served")
 		to <- prometheus.MustNewConstMetric(upstreamWaited, prometheus.CounterValue, float64(u.Refused), name, "refused")
+		collectEndpoints(to, name, u.Endpoints)
 	}
 }

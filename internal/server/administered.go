@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -34,10 +35,26 @@ func (a administered) Status() admin.Status {
 	s.NotReloaded = a.server.not.list()
 	s.Stores = g.AwayStores()
 	for _, u := range g.Upstreams() {
-		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: u.Name, Target: u.Target, State: u.State, Failure: u.Failure})
+		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: u.Name, Target: u.Target, State: u.State, Failure: u.Failure, Endpoints: adminEndpoints(u)})
 	}
 	slices.SortFunc(s.Upstreams, func(a, b admin.Upstream) int { return strings.Compare(a.Name, b.Name) })
 	return s
+}
+
+func adminEndpoints(u gateway.UpstreamStatus) (list []admin.Endpoint) {
+	for _, e := range u.Servers {
+		shown := admin.Endpoint{
+			Addresses: e.Addresses, State: e.State, Why: e.Why, Since: e.Since, Used: e.Used,
+			Zone: e.Zone, Weight: e.Weight, Priority: e.Priority, Connections: e.Connections, InFlight: e.InFlight,
+			Calls: e.Calls, Faults: e.Faults, Ejections: e.Ejections, LatencyMS: float64(e.Latency.Microseconds()) / 1000,
+		}
+		for _, service := range slices.Sorted(maps.Keys(e.Checks)) {
+			r := e.Checks[service]
+			shown.Checks = append(shown.Checks, admin.Check{Service: service, Healthy: r.Well, Why: r.Why, At: r.At})
+		}
+		list = append(list, shown)
+	}
+	return list
 }
 
 func (a administered) Routes() []admin.Route {

@@ -188,6 +188,9 @@ func (c *Conn) Advice() string {
 // now; "" where all is well.
 func (c *Conn) NotReloaded() string { return c.tls.NotReloaded() }
 
+// Endpoints is empty: grpc-go does not tell.
+func (*Conn) Endpoints() []upstream.EndpointStatus { return nil }
+
 // CheckServices does nothing: this client asks no server how it is.
 func (*Conn) CheckServices([]string) {}
 

@@ -171,6 +171,9 @@ func (c *Conn) note(e *Endpoint, service string, r health.Report) {
 	c.mu.Lock()
 	s := e.checks[service]
 	first := !s.Asked
+	if e.checkedTimes++; !r.Well {
+		e.failedTimes++
+	}
 	changed := s.Note(*c.target.Health, r)
 	if changed && !c.target.Health.PerService {
 		if e.bars &^= barUnhealthy; !s.Well {

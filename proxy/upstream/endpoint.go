@@ -24,14 +24,17 @@ type Endpoint struct {
 	next  atomic.Uint32                     // over ready
 
 	// guarded by the mu of the Conn
-	addresses []string
-	share     Share // as the resolver says
-	links     []*link
-	bars      bar                      // why it gets no calls although it is connected
-	checks    map[string]*health.State // by the service that is asked for
-	checked   context.Context          // in which they are made
-	unchecked context.CancelFunc       // ends them; nil where there are none
-	since     time.Time                // when it could be used first, without a break; zero: it cannot
+	addresses                 []string
+	share                     Share // as the resolver says
+	links                     []*link
+	bars                      bar                      // why it gets no calls although it is connected
+	state                     string                   // of its status
+	marked                    time.Time                // since when
+	checks                    map[string]*health.State // by the service that is asked for
+	checked                   context.Context          // in which they are made
+	checkedTimes, failedTimes uint64
+	unchecked                 context.CancelFunc // ends them; nil where there are none
+	since                     time.Time          // when it could be used first, without a break; zero: it cannot
 }
 
 // newEndpoint starts to connect. c.mu is held.

@@ -44,6 +44,9 @@ func (c *Conn) chooseByService(connected []*Endpoint) {
 			continue
 		}
 		usable := c.usable(well)
+		if len(usable) == 0 {
+			continue
+		}
 		if slices.ContainsFunc(usable, func(e *Endpoint) bool { return e.weight.Load() == 0 }) {
 			c.weigh(usable)
 		}

@@ -139,6 +139,7 @@ func (c *Conn) publish() {
 			connected = append(connected, e)
 		}
 	}
+	c.markAll(now)
 	if c.starts() {
 		connected = nil // calls wait for it
 	}
