@@ -5,7 +5,9 @@ import (
 	"strings"
 )
 
-// Exchange is one HTTP request on its way through an edge.
+// Exchange is one HTTP request on its way through an edge. It is a struct over the two
+// types that every server in Go offers, net/http's and quic-go's alike; what differs
+// between servers is behind its methods, which net_http.go has.
 type Exchange struct {
 	// W and R are the server's.
 	W http.ResponseWriter
