@@ -68,14 +68,16 @@ func (b *builder) connect() {
 
 func target(u *transomv1.GrpcUpstream, directory string) upstream.Target {
 	t := upstream.Target{
-		Address:       u.GetTarget(),
-		Authority:     u.GetAuthority(),
-		Connections:   int(u.GetConnections()),
-		LoadBalancing: config.BalancingPolicy(u),
-		SlowStart:     u.GetBalancing().GetSlowStart().AsDuration(),
-		Sticky:        u.GetBalancing().GetSticky() != nil,
-		StickySecret:  u.GetBalancing().GetSticky().GetSecret(),
-		Keepalive:     u.GetKeepalive().AsDuration(),
+		Address:          u.GetTarget(),
+		Authority:        u.GetAuthority(),
+		Connections:      int(u.GetConnections()),
+		LoadBalancing:    config.BalancingPolicy(u),
+		MaxConnections:   int(u.GetMaxConnections()),
+		MaxConnectionAge: u.GetMaxConnectionAge().AsDuration(),
+		SlowStart:        u.GetBalancing().GetSlowStart().AsDuration(),
+		Sticky:           u.GetBalancing().GetSticky() != nil,
+		StickySecret:     u.GetBalancing().GetSticky().GetSecret(),
+		Keepalive:        u.GetKeepalive().AsDuration(),
 
 		ResolveInterval: u.GetResolveInterval().AsDuration(),
 	}

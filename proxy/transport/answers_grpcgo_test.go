@@ -42,6 +42,9 @@ func TestAnswersByGRPCGo(t *testing.T) {
 			if test.name == "a message before the header" {
 				want = codes.Unimplemented // grpc-go takes it for the first of two answers
 			}
+			if strings.HasPrefix(test.name, "Traffic 171") {
+				want = codes.Internal // grpc-go does not say that the server is leaving
+			}
 			// grpc-go may have widened the window in time, and reads several messages.
 			several := test.name == "more than the window" && status.Code(err) == codes.Unimplemented
 			if status.Code(err) != want && !several {

@@ -175,6 +175,12 @@ var answers = []struct {
 		_ = s.WriteGoAway(id, http2.ErrCodeNo, nil)
 		s.answer(id, "")
 	}},
+	{name: "Traffic 171: leaving, and reset without an error", answer: func(s *rawServer, id uint32) {
+		_ = s.WriteGoAway(id, http2.ErrCodeNo, nil)
+		_ = s.WriteRSTStream(id, http2.ErrCodeNo)
+	}, code: codes.Unavailable, says: "the backend reset the call (NO_ERROR)", theirs: codes.Internal, why: "it does not ask whether the server is leaving"},
+	{name: "reset without an error", answer: func(s *rawServer, id uint32) { _ = s.WriteRSTStream(id, http2.ErrCodeNo) },
+		code: codes.Internal, says: "NO_ERROR"},
 	{name: "a header block that is none", answer: func(s *rawServer, id uint32) {
 		_ = s.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, EndHeaders: true})
 	}, code: codes.Unavailable, says: "breaks the rules of HTTP/2"},

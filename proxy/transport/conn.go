@@ -53,13 +53,14 @@ type Conn struct {
 	done          chan struct{} // closed when the reader has ended
 	leaving       chan struct{} // closed when refused is set
 
-	mu      sync.Mutex
-	table   table
-	windows windows
-	writer  writer
-	pinged  bool   // a keepalive ping is not yet answered
-	refused string // why there are no new streams; empty: there are
-	err     error  // why the connection is closed
+	mu       sync.Mutex
+	table    table
+	windows  windows
+	writer   writer
+	pinged   bool   // a keepalive ping is not yet answered
+	goneAway bool   // the server has said that it is leaving
+	refused  string // why there are no new streams; empty: there are
+	err      error  // why the connection is closed
 }
 
 // New speaks HTTP/2 on a connection and returns when the server has answered
@@ -73,10 +74,11 @@ func New(ctx context.Context, conn net.Conn, options Options) (*Conn, error) {
 		options: options,
 		done:    make(chan struct{}),
 		leaving: make(chan struct{}),
-		table:   table{streams: map[uint32]*Stream{}, next: 1, limit: 1<<32 - 1, loads: options.Loads},
+		table:   table{streams: map[uint32]*Stream{}, next: 1, limit: 1<<32 - 1, loads: options.Loads, onBusy: options.Busy},
 		windows: windows{connection: defaultWindow, initial: defaultWindow, blocked: map[*Stream]struct{}{}},
 		writer:  writer{raw: rawConn(conn), maxFrame: defaultMaxFrame},
 	}
+	c.table.allowed.Store(c.table.limit)
 	c.writer.encoder = hpack.NewEncoder(&c.writer.block)
 	c.reader.start(c)
 	if err := c.greet(ctx); err != nil {
@@ -134,6 +136,13 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 // Leaving is closed when the connection takes no new calls: the server is
 // leaving, or it is closed.
 func (c *Conn) Leaving() <-chan struct{} { return c.leaving }
+
+// isLeft reports whether the server has said that it is leaving.
+func (c *Conn) isLeft() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.goneAway
+}
 
 // Close ends all calls.
 func (c *Conn) Close() {
@@ -231,6 +240,12 @@ func (c *Conn) drop(s *Stream) {
 
 // Full reports whether the server takes no call more.
 func (c *Conn) Full() bool { return c.table.full.Load() }
+
+// Busy reports whether there are 80 % of the streams that the server allows.
+func (c *Conn) Busy() bool { return c.table.busy.Load() }
+
+// Limit is how many streams the server allows at once.
+func (c *Conn) Limit() uint32 { return c.table.allowed.Load() }
 
 // Active is how many streams are open, those that are kept for calls that waited
 // included.

@@ -284,6 +284,7 @@ func (r *reader) onGoAway(frame *http2.GoAwayFrame) error {
 		r.conn.pingsTooOften.Store(true)
 	}
 	r.conn.mu.Lock()
+	r.conn.goneAway = true
 	r.conn.refuse("the backend is leaving")
 	unseen := r.conn.table.after(frame.LastStreamID)
 	r.conn.retire()

@@ -11,6 +11,9 @@ import (
 type table struct {
 	active atomic.Int32 // streams that are open or promised
 	full   atomic.Bool  // there are as many as the server allows
+	busy   atomic.Bool  // there are nearly as many
+
+	onBusy func() // called when it is; nil for nothing
 
 	streams  map[uint32]*Stream
 	next     uint32          // number of a stream
@@ -18,6 +21,7 @@ type table struct {
 	asides   int             // streams that are no load
 	load     int64           // what this connection adds to loads
 	limit    uint32          // of the server
+	allowed  atomic.Uint32   // limit, to be read without Conn.mu
 	loads    []*atomic.Int64 // of several connections, this one's streams included
 }
 
@@ -86,6 +90,7 @@ func (t *table) promise(n int) {
 // allow has the server take so many streams.
 func (t *table) allow(limit uint32) {
 	t.limit = limit
+	t.allowed.Store(limit)
 	t.count()
 }
 
@@ -99,6 +104,16 @@ func (t *table) count() {
 	if full := uint64(active) >= uint64(t.limit); full != t.full.Load() {
 		t.full.Store(full)
 	}
+	if busy := Busy(active, t.limit); busy != t.busy.Load() {
+		if t.busy.Store(busy); busy && t.onBusy != nil {
+			t.onBusy()
+		}
+	}
+}
+
+// Busy reports whether so many streams are 80 % of those that a server allows.
+func Busy(streams int, limit uint32) bool {
+	return limit > 0 && uint64(streams)*5 >= uint64(limit)*4
 }
 
 // spread adds n streams to the loads that this connection is a part of.

@@ -40,6 +40,9 @@ type Options struct {
 	// Loads are counters of the streams of several connections, to which those of this one
 	// are added.
 	Loads []*atomic.Int64
+	// Busy is called when the streams have come to 80 % of what the server allows at once.
+	// It must not wait, nor use the connection. Nil: nobody asks.
+	Busy func()
 	// Room is called where the server takes one call more, and reports whether
 	// somebody has waited for it: then a stream is kept for a call with
 	// Request.Reserved, or until Return. It must not wait, nor use the connection.

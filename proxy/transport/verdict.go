@@ -81,6 +81,11 @@ func (s *Stream) resetError(code http2.ErrCode) error {
 	switch code {
 	case http2.ErrCodeRefusedStream:
 		return s.unseen(reason)
+	case http2.ErrCodeNo:
+		if s.conn.isLeft() {
+			return status.Error(codes.Unavailable, reason) // by a server that ends (Traffic 171)
+		}
+		return status.Error(codes.Internal, reason)
 	case http2.ErrCodeCancel:
 		if deadline, ok := s.ctx.Deadline(); ok && !time.Now().Before(deadline) {
 			// The server's clock rang before ours.
@@ -91,7 +96,7 @@ func (s *Stream) resetError(code http2.ErrCode) error {
 		return status.Error(codes.ResourceExhausted, reason)
 	case http2.ErrCodeInadequateSecurity:
 		return status.Error(codes.PermissionDenied, reason)
-	case http2.ErrCodeNo, http2.ErrCodeProtocol, http2.ErrCodeInternal, http2.ErrCodeFlowControl,
+	case http2.ErrCodeProtocol, http2.ErrCodeInternal, http2.ErrCodeFlowControl,
 		http2.ErrCodeSettingsTimeout, http2.ErrCodeFrameSize, http2.ErrCodeCompression, http2.ErrCodeConnect:
 		return status.Error(codes.Internal, reason)
 	}

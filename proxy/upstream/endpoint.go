@@ -18,7 +18,9 @@ type Endpoint struct {
 	ticket string        // that brings clients back; "" where none is given out
 	weight atomic.Uint32 // of its share of calls, at least 1 where it gets calls
 	active atomic.Int64  // calls and streams under way
-	ramp   atomic.Uint32 // how much of its share it has, up to fullRamp
+	// widening: a connection more may be about to be made.
+	widening atomic.Bool
+	ramp     atomic.Uint32 // how much of its share it has, up to fullRamp
 
 	ready atomic.Pointer[[]*transport.Conn] // those that take calls; never changed
 	next  atomic.Uint32                     // over ready
@@ -27,6 +29,7 @@ type Endpoint struct {
 	addresses                 []string
 	share                     Share // as the resolver says
 	links                     []*link
+	retired                   bool
 	bars                      bar                      // why it gets no calls although it is connected
 	state                     string                   // of its status
 	marked                    time.Time                // since when
@@ -41,7 +44,8 @@ type Endpoint struct {
 func (c *Conn) newEndpoint(g group) *Endpoint {
 	e := &Endpoint{id: uint64(CallKeyOf(strings.Join(g.addresses, ","))), ticket: c.ticket(g.addresses), addresses: g.addresses, share: g.share}
 	e.ready.Store(new([]*transport.Conn))
-	for range max(1, c.target.Connections) {
+	least, _ := c.target.connections()
+	for range least {
 		e.links = append(e.links, c.connect(e))
 	}
 	c.startChecks(e)
@@ -113,6 +117,7 @@ func (e *Endpoint) why() (err error) {
 
 // retire ends the links; their calls may finish. The mu of the Conn is held.
 func (e *Endpoint) retire() {
+	e.retired = true
 	if e.unchecked != nil {
 		e.unchecked()
 	}

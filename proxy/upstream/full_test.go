@@ -20,7 +20,7 @@ func TestFullServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := startOn(t, l, grpc.MaxConcurrentStreams(1))
-	conn := get(t, upstream.Target{Address: s.address, Connections: 2})
+	conn := get(t, upstream.Target{Address: s.address, Connections: 2, MaxConnections: 2})
 	poll.Until(t, "two connections", func() bool { return upstream.Connections(conn) == 2 })
 	client := testpb.NewTestServiceClient(attempt.NewClient(conn))
 	watch := func() testpb.TestService_StreamingOutputCallClient {

@@ -36,6 +36,7 @@ type link struct {
 	// guarded by owner.mu
 	address string          // the one of conn
 	conn    *transport.Conn // nil: none that takes calls
+	needed  time.Time       // the last moment at which the endpoint could not do without it
 	failure error           // of the last attempt; nil: none has failed since the last success
 }
 
@@ -68,9 +69,8 @@ func (l *link) run() {
 		if !l.use(conn, address) {
 			return
 		}
-		select {
-		case <-conn.Leaving():
-		case <-l.ctx.Done():
+		conn, wanted := l.keep(conn)
+		if !wanted {
 			return
 		}
 		l.owner.lost(conn)
@@ -114,6 +114,8 @@ func (l *link) use(conn *transport.Conn, address string) bool {
 	l.conn, l.address, l.failure = conn, address, nil
 	c.open[conn] = l
 	c.work.Go(func() {
+		<-conn.Leaving()
+		c.lost(conn)
 		<-conn.Done()
 		c.mu.Lock()
 		delete(c.open, conn)
@@ -161,6 +163,9 @@ func (l *link) dialOne(address string) (*transport.Conn, error) {
 		return nil, err
 	}
 	options := transport.Options{Authority: c.authority, UserAgent: userAgent, Pool: proxy.Buffers, Keepalive: l.keepalive, Room: c.line.take, Loads: []*atomic.Int64{&l.endpoint.active}}
+	if _, most := c.target.connections(); most > 1 {
+		options.Busy = func() { c.nearlyFull(l.endpoint) }
+	}
 	if c.target.LoadBalancing == byHash {
 		options.Loads = append(options.Loads, &c.load)
 	}

@@ -25,6 +25,12 @@ type Target struct {
 	// LoadBalancing is the policy over the resolved addresses: "least_request",
 	// "round_robin", "random", "hash" or "pick_first"; empty means least_request.
 	LoadBalancing string
+	// MaxConnections is how many connections to each address there may be where the
+	// server's limit of streams asks for more; 0 means defaultMaxConnections.
+	MaxConnections int
+	// MaxConnectionAge is how long a connection is used, give or take a tenth; 0 means as
+	// long as it can be.
+	MaxConnectionAge time.Duration
 	// SlowStart is how long an endpoint has less than its share of the calls once it can
 	// be used; 0 means not at all.
 	SlowStart time.Duration

@@ -53,6 +53,7 @@ type Conn struct {
 	crowd      int                       // how many addresses the resolver gave last
 	unresolved error                     // why the last question for the addresses had no answer
 	growing    *time.Timer               // has the endpoints weighed again, while one is young
+	narrowing  *time.Timer               // has connections ended that are not needed, while there may be some
 	checking   checking                  // of the endpoints' health
 	reported   reported                  // what the log has heard
 
@@ -101,8 +102,10 @@ func (c *Conn) close() error {
 	c.cancel()
 	c.resolver.Close()
 	c.mu.Lock()
-	if c.growing != nil {
-		c.growing.Stop()
+	for _, timer := range []*time.Timer{c.growing, c.narrowing} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	c.checking.end()
 	for _, e := range slices.Concat(c.endpoints, c.vanished) {
@@ -207,7 +210,13 @@ func (c *Conn) pick(ctx context.Context, t *Turn) (conn *transport.Conn, reserve
 // await waits in line until a connection keeps a stream for the call. It returns
 // nil where there is none any more.
 func (c *Conn) await(ctx context.Context, t *Turn) (*transport.Conn, error) {
-	w, err := c.line.join(&t.line, c.log.With("target", c.target.Address))
+	c.mu.Lock()
+	log := c.log
+	if c.mayGrow() {
+		log = slog.New(slog.DiscardHandler) // it is no lack of room yet
+	}
+	c.mu.Unlock()
+	w, err := c.line.join(&t.line, log.With("target", c.target.Address))
 	if err != nil {
 		return nil, err
 	}
