@@ -112,7 +112,7 @@ func (f *fleet) start(ctx context.Context, chosen []scenario) error {
 
 func (f *fleet) startPeer(ctx context.Context, name string) (*peer, error) {
 	switch name {
-	case transom, transomAgain, transomLogged, transomSecured, transomIdle:
+	case transom, transomAgain, transomLogged, transomSecured, transomIdle, transomUnused:
 		if f.transom == "" {
 			return f.startProgram(ctx, name, subjectSelf)
 		}
@@ -121,6 +121,8 @@ func (f *fleet) startPeer(ctx context.Context, name string) (*peer, error) {
 		return f.startNginx(ctx)
 	case envoy:
 		return f.startEnvoy(ctx)
+	case envoyUnused:
+		return f.startEnvoyUnused(ctx)
 	default:
 		return f.startProgram(ctx, name, name)
 	}

@@ -58,16 +58,23 @@ func (f *fleet) startTransom(ctx context.Context, name string) (*peer, error) {
 }
 
 func transomConfig(name, serve, admin, protos, backend string) map[string]any {
+	upstream := map[string]any{"target": backend}
 	config := map[string]any{
 		"listeners": []any{map[string]any{"address": serve}},
 		"admin":     map[string]any{"address": admin},
 		"schemas":   []any{map[string]any{"directory": protos}},
-		"upstreams": map[string]any{"items": map[string]any{"grpc": map[string]any{"target": backend}}},
+		"upstreams": map[string]any{"items": map[string]any{"grpc": upstream}},
 		"telemetry": map[string]any{"log": map[string]any{"access": name == transomLogged, "format": "JSON"}},
 	}
 	switch name {
 	case transomIdle:
 		config["shutdown_timeout"] = "3s"
+	case transomUnused:
+		upstream["outlier"] = map[string]any{}
+		config["policies"] = []any{map[string]any{
+			"selector": "bench.v1.ItemService.GetSecuredItem",
+			"policy":   map[string]any{"retry": map[string]any{}, "circuit_breaker": map[string]any{}},
+		}}
 	case transomSecured:
 		config["auth"] = map[string]any{"jwt": []any{
 			map[string]any{"issuer": "bench", "audience": "bench", "secret": secret},

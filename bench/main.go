@@ -21,6 +21,7 @@ import (
 
 	"github.com/transom-gateway/transom/bench/load"
 	"github.com/transom-gateway/transom/bench/peers"
+	"github.com/transom-gateway/transom/bench/unwell"
 )
 
 // settings are the flags.
@@ -31,6 +32,8 @@ type settings struct {
 	subject string
 	transom string
 	idle    int
+	cases   string
+	sizes   unwell.Sizes
 	limit   time.Duration
 	strict  bool
 }
@@ -43,13 +46,15 @@ func main() {
 	if len(os.Args) > 2 && os.Args[1] == peerCommand {
 		exit(runPeer(ctx, os.Args[2], os.Args[3:]))
 	}
-	var s settings
+	s := settings{sizes: unwell.Full()}
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds per scenario; every round loads each contender once")
 	flag.DurationVar(&s.time, "time", time.Second, "how long one contender is loaded in one round, in whole seconds")
 	flag.StringVar(&s.only, "only", "", "run these scenarios alone, separated by commas")
 	flag.StringVar(&s.subject, "subject", subjectTransom, "what stands in Transom's place: transom, or grpc-gateway to try the harness on itself")
 	flag.StringVar(&s.transom, "transom", "", "a transom binary to use; without it one is built")
 	flag.IntVar(&s.idle, "idle", 10_000, "how many WebSockets idle-websockets opens")
+	flag.IntVar(&s.sizes.Creates, "creates", s.sizes.Creates, "how many calls with side effects unwell makes while servers are killed; its goal is about a million")
+	flag.StringVar(&s.cases, "cases", "", "run these cases of unwell alone, separated by commas")
 	flag.DurationVar(&s.limit, "limit", 15*time.Minute, "the longest the whole may take")
 	flag.BoolVar(&s.strict, "strict", false, "exit 1 where a goal is missed")
 	list := flag.Bool("list", false, "list the scenarios")

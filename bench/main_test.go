@@ -7,10 +7,14 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/transom-gateway/transom/bench/unwell"
 )
 
 // TestMain lets the test's own program be a peer.
@@ -34,6 +38,40 @@ func TestRunOnItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"### get-http2", "| stand-in |", "| stand-in again (noise) |", "| grpc-gateway |"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, out.String())
+		}
+	}
+}
+
+// Servers fail behind the real binary: what clients see is counted, and no call
+// with side effects arrives twice.
+func TestUnwell(t *testing.T) {
+	runtime.LockOSThread()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	transom := filepath.Join(t.TempDir(), "transom")
+	build := exec.CommandContext(ctx, "go", "build", "-o", transom, "./cmd/transom")
+	build.Dir = ".."
+	if text, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building Transom: %v\n%s", err, text)
+	}
+	t.Setenv("ENVOY", "")
+	sizes := unwell.Full()
+	sizes.Creates, sizes.Try = 500, 100*time.Millisecond
+	var out strings.Builder
+	err := run(ctx, settings{
+		rounds: 1, time: time.Second, only: "unwell,retries", cases: "kills", subject: subjectTransom, idle: 1, limit: 2 * time.Minute,
+		transom: transom, strict: true, sizes: sizes,
+	}, &out)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, want := range []string{
+		"| random kills, calls with side effects: arrived twice | Transom | 0 | 500 calls",
+		"| UNAVAILABLE always | none | 3 Unavailable; 9 |",
+		"| UNAVAILABLE always | maybe | 3 Unavailable; 3 |",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, out.String())
 		}

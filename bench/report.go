@@ -17,7 +17,9 @@ type row struct {
 	allocs    float64 // Heap allocations per request or message.
 	ratio     float64 // The subject's figure to this one's, median of the rounds.
 	low, high float64 // The smallest and the largest of them.
-	goal      float64 // The ratio to reach; for a row without ratio, the figure. Zero: none.
+	goal      float64 // The ratio to reach; for a row without ratio, the figure. Zero: none, unless bounded.
+	// bounded: there is a goal, though it is zero.
+	bounded bool
 	// cells stand in place of all but the goal where the scenario has its own head.
 	cells string
 }
@@ -25,7 +27,7 @@ type row struct {
 // met reports whether the goal, if there is one, is reached.
 func (r row) met() bool {
 	switch {
-	case r.goal == 0:
+	case r.goal == 0 && !r.bounded:
 		return true
 	case math.IsNaN(r.ratio):
 		return r.figure <= r.goal
@@ -76,13 +78,20 @@ func (r row) ratioText() string {
 
 func (r row) goalText() string {
 	switch {
-	case r.goal == 0:
+	case r.goal == 0 && !r.bounded:
 		return ""
 	case r.met():
-		return fmt.Sprintf("≤ %v reached", r.goal)
+		return r.bound() + " reached"
 	default:
-		return fmt.Sprintf("≤ %v **missed**", r.goal)
+		return r.bound() + " **missed**"
 	}
+}
+
+func (r row) bound() string {
+	if r.goal == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("≤ %v", r.goal)
 }
 
 // number writes three digits that count.

@@ -43,11 +43,13 @@ const (
 	transomLogged  = "transom-logged"
 	transomSecured = "transom-secured"
 	transomIdle    = "transom-idle"
+	transomUnused  = "transom-unused"
 	grpcGateway    = "grpc-gateway"
 	vanguard       = "vanguard"
 	reverseProxy   = "reverse-proxy"
 	nginx          = "nginx"
 	envoy          = "envoy"
+	envoyUnused    = "envoy-unused"
 	grpcProxy      = "grpc-proxy"
 )
 
@@ -118,6 +120,9 @@ func scenarios() []scenario {
 		}.scenario(),
 		idleScenario(),
 		bombsScenario(),
+		unwellScenario(),
+		retriesScenario(),
+		unusedScenario(),
 	}
 }
 
