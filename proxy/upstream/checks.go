@@ -33,15 +33,17 @@ func (c *Conn) beginChecks() {
 	if c.target.Health == nil || c.checking.begun {
 		return
 	}
-	c.checking.begun = true
-	c.checking.deadline = time.AfterFunc(c.target.Health.Timeout, func() {
+	c.checking.begun, c.checking.over = true, false
+	var timer *time.Timer
+	timer = time.AfterFunc(c.target.Health.Timeout, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if !c.checking.over {
+		if c.checking.deadline == timer && !c.checking.over {
 			c.checking.over = true
 			c.publish()
 		}
 	})
+	c.checking.deadline = timer
 }
 
 // starts reports whether calls wait for the first checks: until each endpoint has
@@ -95,8 +97,8 @@ func (c *Conn) startCheck(e *Endpoint, service string) {
 }
 
 // connects notes that a connection has been made. A server that comes back may be another
-// one: what it said before counts no more where checks are made over the connection. c.mu
-// is held.
+// one: what it said before counts no more where checks are made over the connection. Where
+// there is no other one, calls wait for what it says, as at the start. c.mu is held.
 func (c *Conn) connects(e *Endpoint) {
 	if c.target.Health == nil || c.target.Health.Path != "" || e.connected() {
 		return
@@ -106,6 +108,11 @@ func (c *Conn) connects(e *Endpoint) {
 	}
 	if !c.target.Health.PerService {
 		e.bars |= barUnhealthy
+	}
+	if c.checking.over && !slices.ContainsFunc(c.endpoints, (*Endpoint).connected) {
+		c.checking.end()
+		c.checking.begun = false
+		c.beginChecks()
 	}
 }
 

@@ -170,6 +170,50 @@ func TestReturnedServer(t *testing.T) {
 	settled(t, conn, a, again)
 }
 
+// TestOnlyServerReturns: Traffic 180: calls wait for the first answer of a server that
+// comes back where there is no other one.
+func TestOnlyServerReturns(t *testing.T) {
+	a, _ := startChecked(t)
+	lines := &logtext.Text{}
+	conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(lines, nil))).Get(upstream.Target{Address: a.address, Health: check(health.Check{Timeout: time.Hour})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	answering(t, conn)
+	a.Stop()
+	poll.Until(t, "it to be away", func() bool { return conn.State() != connectivity.Ready })
+	h := grpchealth.NewServer()
+	asked, answer := make(chan struct{}, 1), make(chan struct{})
+	startRegistered(t, a.address, func(s grpc.ServiceRegistrar) {
+		healthpb.RegisterHealthServer(s, &late{watched{Server: h, asked: asked}, answer})
+	})
+	<-asked
+	if s := conn.State(); s != connectivity.Connecting {
+		t.Error(s)
+	}
+	close(answer)
+	answering(t, conn)
+	if text := lines.String(); strings.Contains(text, "healthy") || strings.Contains(text, "well") {
+		t.Error(text)
+	}
+}
+
+// late is a health service that answers when a test says so.
+type late struct {
+	watched
+	answer chan struct{}
+}
+
+func (l *late) Watch(r *healthpb.HealthCheckRequest, s healthpb.Health_WatchServer) error {
+	l.asked <- struct{}{}
+	select {
+	case <-l.answer:
+	case <-s.Context().Done():
+	}
+	return l.Server.Watch(r, s)
+}
+
 // watched tells that it has been asked.
 type watched struct {
 	*grpchealth.Server
