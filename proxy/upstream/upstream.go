@@ -54,6 +54,8 @@ type Conn struct {
 	unresolved error                     // why the last question for the addresses had no answer
 	growing    *time.Timer               // has the endpoints weighed again, while one is young
 	narrowing  *time.Timer               // has connections ended that are not needed, while there may be some
+	choosing   *time.Timer               // has the endpoints chosen again; nil: they are those that there are
+	chosen     time.Time                 // when they were chosen last
 	checking   checking                  // of the endpoints' health
 	reported   reported                  // what the log has heard
 
@@ -102,7 +104,7 @@ func (c *Conn) close() error {
 	c.cancel()
 	c.resolver.Close()
 	c.mu.Lock()
-	for _, timer := range []*time.Timer{c.growing, c.narrowing} {
+	for _, timer := range []*time.Timer{c.growing, c.narrowing, c.choosing} {
 		if timer != nil {
 			timer.Stop()
 		}
@@ -133,23 +135,17 @@ func (c *Conn) Target() Target { return c.target }
 
 // publish makes known what has changed. c.mu is held.
 func (c *Conn) publish() {
-	var connected []*Endpoint
 	now := time.Now()
 	for _, e := range slices.Concat(c.endpoints, c.vanished) {
 		e.publish()
 		e.age(now)
-		if e.connected() {
-			connected = append(connected, e)
-		}
 	}
 	c.markAll(now)
-	if c.starts() {
-		connected = nil // calls wait for it
-	}
+	connected := c.connected()
 	none := len(connected) == 0
 	c.chooseByService(connected)
 	if usable := c.usable(connected); c.weigh(usable) || !slices.Equal(usable, c.choice.Load().endpoints) {
-		c.choose(usable)
+		c.chooseSoon(usable)
 	}
 	if none {
 		c.line.dissolve() // there is nothing to wait for
@@ -157,9 +153,6 @@ func (c *Conn) publish() {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
-
-// choose has calls spread over the endpoints.
-func (c *Conn) choose(endpoints []*Endpoint) { c.choice.Store(c.choiceOf(endpoints)) }
 
 // choiceOf makes a choice of the endpoints.
 func (c *Conn) choiceOf(endpoints []*Endpoint) *choice {

@@ -1,0 +1,53 @@
+package upstream
+
+import (
+	"slices"
+	"time"
+)
+
+// choiceInterval is how often there is a new choice of many endpoints at most: some
+// policies need a table of them.
+const choiceInterval = 100 * time.Millisecond
+
+// chooseSoon has calls spread over the endpoints: at once, or soon where there are many
+// and others have just been chosen. c.mu is held.
+func (c *Conn) chooseSoon(endpoints []*Endpoint) {
+	wait := choiceInterval - time.Since(c.chosen)
+	if len(endpoints) <= maxRendezvous || wait <= 0 {
+		c.choose(endpoints)
+		return
+	}
+	if c.choosing == nil {
+		c.choosing = time.AfterFunc(wait, c.chooseAgain)
+	}
+}
+
+// choose has calls spread over the endpoints. c.mu is held.
+func (c *Conn) choose(endpoints []*Endpoint) {
+	if c.choosing != nil {
+		c.choosing.Stop()
+		c.choosing = nil
+	}
+	c.chosen = time.Now()
+	c.choice.Store(c.choiceOf(endpoints))
+}
+
+// chooseAgain has calls spread over the endpoints that there are now.
+func (c *Conn) chooseAgain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.choosing == nil || c.ctx.Err() != nil {
+		return
+	}
+	usable := c.usable(c.connected())
+	c.weigh(usable)
+	c.choose(usable)
+}
+
+// connected are the endpoints that calls can be made at. c.mu is held.
+func (c *Conn) connected() []*Endpoint {
+	if c.starts() {
+		return nil // calls wait for it
+	}
+	return slices.DeleteFunc(slices.Concat(c.endpoints, c.vanished), func(e *Endpoint) bool { return !e.connected() })
+}
