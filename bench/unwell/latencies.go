@@ -15,6 +15,8 @@ const (
 	slowRate = 2000
 	// hedgeRate is the same where a few calls take seconds.
 	hedgeRate = 500
+	// hedgeLearned is how many calls are made before those that are measured.
+	hedgeLearned = 2000
 )
 
 // slow: one of ten servers takes ten times as long. The figure is the p99 with
@@ -60,10 +62,9 @@ func hedge(ctx context.Context, b *Bed) ([]Figure, error) {
 	}
 	sick, f, err := b.steady(ctx, 10, hedgeRate, setup, func(f *fleet) {
 		f.all(varies(quick))
-		// The gateway is to know what the calls took before.
-		if _, err := Call(ctx, f.Conns, Load{Calls: hedgeRate, PerSecond: hedgeRate}); err == nil {
-			f.servers[0].Follow(varies(100 * quick))
-		}
+		f.servers[0].Follow(varies(100 * quick))
+		// The gateway is to know what calls take: what is measured is the steady state.
+		_, _ = Call(ctx, f.Conns, Load{Calls: hedgeLearned, PerSecond: hedgeRate}) // It fails as what follows.
 	})
 	if err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func hedge(ctx context.Context, b *Bed) ([]Figure, error) {
 // be read.
 func (b *Bed) steady(ctx context.Context, servers, rate int, setup Setup, prepare func(*fleet)) (*Result, *fleet, error) {
 	calls := int(b.Sizes.Steady.Seconds() * float64(rate))
-	f, err := b.open(ctx, servers, calls+rate, setup)
+	f, err := b.open(ctx, servers, hedgeLearned+calls, setup)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,7 +92,7 @@ func (b *Bed) steady(ctx context.Context, servers, rate int, setup Setup, prepar
 	prepare(f)
 	f.before = f.book.Arrivals()
 	// The first keys may have been taken by prepare.
-	r, err := Call(ctx, f.Conns, Load{First: rate, Calls: calls, PerSecond: rate})
+	r, err := Call(ctx, f.Conns, Load{First: hedgeLearned, Calls: calls, PerSecond: rate})
 	return r, f, err
 }
 
