@@ -37,7 +37,6 @@ type process struct {
 	cmd   *exec.Cmd
 	ended chan error
 	once  sync.Once
-	code  error
 }
 
 // startProcess runs `transom serve` on free ports until stop or the end of the
@@ -113,16 +112,23 @@ func (p *process) terminate() {
 // stop ends the process and wants it to end well.
 func (p *process) stop() {
 	p.t.Helper()
+	if err := p.end(); err != nil {
+		p.t.Errorf("transom: %v", err)
+	}
+}
+
+// end ends the process, once, and returns how it ended. Whoever has called it judges
+// that: stop finds nothing wrong then.
+func (p *process) end() (code error) {
+	p.t.Helper()
 	p.once.Do(func() {
 		p.terminate()
 		select {
-		case p.code = <-p.ended:
+		case code = <-p.ended:
 		case <-time.After(processPatience):
 			_ = p.cmd.Process.Kill() // there is no better way left
-			p.code = errors.Join(errors.New("it did not end by itself"), <-p.ended)
-		}
-		if p.code != nil {
-			p.t.Errorf("transom: %v", p.code)
+			code = errors.Join(errors.New("it did not end by itself"), <-p.ended)
 		}
 	})
+	return code
 }

@@ -95,7 +95,7 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	err = problem(running.Wait(ctx))
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), file.Config.GetShutdownTimeout().AsDuration())
 	defer cancel()
-	return errors.Join(err, running.Shutdown(shutdown), telemetry.Shutdown(shutdown))
+	return errors.Join(err, problem(running.Shutdown(shutdown)), problem(telemetry.Shutdown(shutdown)))
 }
 
 // configured reads the configuration, and begins to log as it says.

@@ -66,10 +66,10 @@ func (u *uploads) call(_ any, stream grpc.ServerStream) error {
 	}
 }
 
-// serveUploads is a gateway of uploadProto, and its server.
-func serveUploads(t *testing.T, timeout string) (*running, *server.Server, *uploads) {
+// startUploads starts a server of uploadProto; target is where it listens.
+func startUploads(t *testing.T) (target string, u *uploads) {
 	t.Helper()
-	u := &uploads{began: make(chan string, 9), goOn: make(chan struct{})}
+	u = &uploads{began: make(chan string, 9), goOn: make(chan struct{})}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -84,10 +84,17 @@ func serveUploads(t *testing.T, timeout string) (*running, *server.Server, *uplo
 		backend.Stop()
 		<-served
 	})
+	return l.Addr().String(), u
+}
+
+// serveUploads is a gateway of uploadProto, and its server.
+func serveUploads(t *testing.T, timeout string) (*running, *server.Server, *uploads) {
+	t.Helper()
+	target, u := startUploads(t)
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "u.proto"), uploadProto)
 	write(t, filepath.Join(dir, "transom.yaml"), "listeners: [{ address: \"127.0.0.1:0\" }]\nadmin: { address: \"127.0.0.1:0\" }\nschemas: [{ directory: . }]\n"+
-		"shutdown_timeout: "+timeout+"\nupstreams: { u: { grpc: { target: \""+l.Addr().String()+"\" } } }\n")
+		"shutdown_timeout: "+timeout+"\nupstreams: { u: { grpc: { target: \""+target+"\" } } }\n")
 	in := input{config: filepath.Join(dir, "transom.yaml")}
 	var own *server.Server
 	r := startServing(t, func(ctx context.Context, s streams, started func(*server.Server)) error {

@@ -192,22 +192,32 @@ func serveReflection(t *testing.T, play func(questions) error) string {
 // startAsking starts a gateway that asks servers, by name, for their schemas.
 func startAsking(t *testing.T, patience time.Duration, addresses map[string]string) *Gateway {
 	t.Helper()
+	return startAskingWithLog(t, patience, io.Discard, addresses)
+}
+
+func startAskingWithLog(t *testing.T, patience time.Duration, log io.Writer, addresses map[string]string) *Gateway {
+	t.Helper()
 	var schemas, upstreams strings.Builder
 	for name, address := range addresses {
 		fmt.Fprintf(&schemas, "  - reflection: { upstream: %s }\n", name)
 		fmt.Fprintf(&upstreams, "  %s: { services: [bad.%s], grpc: { target: %q } }\n", name, name, address)
 	}
-	return startConfigured(t, patience, "schemas:\n"+schemas.String()+"upstreams:\n"+upstreams.String())
+	return startConfiguredWithLog(t, patience, log, "schemas:\n"+schemas.String()+"upstreams:\n"+upstreams.String())
 }
 
 // startConfigured starts a gateway of a configuration that waits for servers no longer.
 func startConfigured(t *testing.T, patience time.Duration, text string) *Gateway {
 	t.Helper()
+	return startConfiguredWithLog(t, patience, io.Discard, text)
+}
+
+func startConfiguredWithLog(t *testing.T, patience time.Duration, log io.Writer, text string) *Gateway {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "transom.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	telemetry, err := observe.Setup(&transomv1.Telemetry{}, "test", io.Discard)
+	telemetry, err := observe.Setup(&transomv1.Telemetry{}, "test", log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ type builder struct {
 	rules     httpRules
 	policies  policyRules
 	// services remembers which source a service came from.
-	services map[protoreflect.FullName]string
+	services map[protoreflect.FullName]*schema.Registry
 	// hashFields are the fields that hashes of upstreams are of, by the upstream.
 	hashFields map[string]*hashField
 	// undecided are what nothing is said of; nil for a configuration that is right.
@@ -42,6 +42,7 @@ type builder struct {
 	wrong      map[*schema.Registry]Problems
 	incomplete bool
 	suspicions suspicions
+	told       map[*schema.Registry]*told
 }
 
 // build reads all inputs and compiles them. The snapshot is nil beside fatal
@@ -74,6 +75,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 	b.finish()
 	b.snapshot.called = b.servicesOf()
 	b.snapshot.unready = b.unready(problems)
+	b.snapshot.told = b.newlyTold()
 	return b.snapshot, b.problems
 }
 
@@ -84,7 +86,7 @@ func (g *Gateway) newBuilder(file *config.File, from *sources) *builder {
 		sources:  from,
 		file:     file,
 		snapshot: &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]connection{}},
-		services: map[protoreflect.FullName]string{},
+		services: map[protoreflect.FullName]*schema.Registry{},
 		settings: newSettings(file, g.options.Telemetry.Log),
 	}
 }
@@ -102,8 +104,14 @@ func (b *builder) read(ctx context.Context) Problems {
 func (b *builder) compile(registries []*schema.Registry, problems Problems) {
 	b.problems = append(b.problems, problems...)
 	b.snapshot.registries = registries
-	for _, r := range registries {
-		b.addRegistry(r)
+	// What servers tell comes last: of two services of one name, the user's own is served
+	// (Semantics 323).
+	for _, servers := range []bool{false, true} {
+		for _, r := range registries {
+			if b.sources.isServers(r) == servers {
+				b.addRegistry(r)
+			}
+		}
 	}
 }
 

@@ -67,6 +67,20 @@ func (s *Snapshot) hide(d protoreflect.Descriptor) {
 	s.hidden[d.FullName()] = true
 }
 
+// hideIn keeps a service of a registry that comes from another one off reflection.
+func (s *Snapshot) hideIn(r *schema.Registry, service protoreflect.FullName) {
+	if s.hiddenIn == nil {
+		s.hiddenIn = map[*schema.Registry]map[protoreflect.FullName]bool{}
+	}
+	if s.hiddenIn[r] == nil {
+		s.hiddenIn[r] = map[protoreflect.FullName]bool{}
+	}
+	s.hiddenIn[r][service] = true
+}
+
+// hidesNothing reports whether reflection shows all that the schemas have.
+func (s *Snapshot) hidesNothing() bool { return len(s.hidden) == 0 && len(s.hiddenIn) == 0 }
+
 // hideEmpty hides a service of which every method is hidden.
 func (s *Snapshot) hideEmpty(service protoreflect.ServiceDescriptor) {
 	methods := service.Methods()
@@ -83,12 +97,12 @@ func (s *Snapshot) hideEmpty(service protoreflect.ServiceDescriptor) {
 // publish makes the registries that reflection shows.
 func (s *Snapshot) publish() {
 	s.public = s.registries
-	if len(s.hidden) == 0 {
+	if s.hidesNothing() {
 		return
 	}
 	s.public = make([]*schema.Registry, len(s.registries))
 	for i, r := range s.registries {
-		s.public[i] = r.Without(func(name protoreflect.FullName) bool { return s.hidden[name] })
+		s.public[i] = r.Without(func(name protoreflect.FullName) bool { return s.hidden[name] || s.hiddenIn[r][name] })
 	}
 }
 
@@ -96,7 +110,7 @@ func (s *Snapshot) publish() {
 // the schema has and the public registries have not. The gateway has types linked in
 // that reflection falls back to, which may be the same.
 func (s *Snapshot) withheld(has func(*protoregistry.Files) bool) error {
-	if s == nil || len(s.hidden) == 0 {
+	if s == nil || s.hidesNothing() {
 		return nil
 	}
 	of := func(list []*schema.Registry) bool {

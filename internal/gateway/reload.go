@@ -106,6 +106,9 @@ func (g *Gateway) LogInService() {
 	if current.unready != "" {
 		log.Warn(current.unready)
 	}
+	for _, t := range current.told {
+		t.log(log)
+	}
 }
 
 // placed is where a problem is, as attributes of a line of the log.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -20,12 +21,18 @@ func (b *builder) addRegistry(r *schema.Registry) {
 	plans := b.sources.plansOf(r)
 	for _, service := range r.Services() {
 		name := service.FullName()
-		if before, taken := b.services[name]; taken {
-			b.problemAt(r, service, fmt.Sprintf("the service %s is also in %s; a service may come from one source only", name, before))
+		before, taken := b.services[name]
+		offers := b.offers(r, service)
+		switch {
+		case taken && offers:
+			b.again(before, r, service)
+			fallthrough
+		case !offers && (taken || b.offeredBeside(r, name)):
+			b.snapshot.hideIn(r, name)
 			continue
 		}
-		b.services[name] = r.Source()
-		if !b.offers(r, service) {
+		b.services[name] = r
+		if !offers {
 			b.snapshot.hide(service)
 			continue
 		}
@@ -35,6 +42,26 @@ func (b *builder) addRegistry(r *schema.Registry) {
 		}
 		b.snapshot.hideEmpty(service)
 	}
+}
+
+// offeredBeside reports whether another source than a registry's serves a service.
+func (b *builder) offeredBeside(r *schema.Registry, name protoreflect.FullName) bool {
+	return slices.ContainsFunc(b.snapshot.registries, func(other *schema.Registry) bool {
+		d, err := other.FindDescriptorByName(name)
+		service, ok := d.(protoreflect.ServiceDescriptor)
+		return other != r && err == nil && ok && b.offers(other, service)
+	})
+}
+
+// again judges a service that another source has already. What a server tells of the
+// user's own files is no news; what differs can be served in one way only.
+func (b *builder) again(before, r *schema.Registry, service protoreflect.ServiceDescriptor) {
+	first, err := before.FindDescriptorByName(service.FullName())
+	if err == nil && schema.Same(first.ParentFile(), service.ParentFile()) {
+		return
+	}
+	b.problemAt(r, service, fmt.Sprintf("the service %s is also in %s, and differs there: that one is served; leave it out of one of the two by services or exclude "+
+		"of its entry in schemas, or make both the same", service.FullName(), before.Source()))
 }
 
 // addMethod compiles one method and adds its routes.
@@ -50,6 +77,7 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 		b.snapshot.hide(d)
 		return
 	}
+	b.tell(r, set)
 	b.suspect(layers, set)
 	to, err := b.upstreams.of(string(d.Parent().FullName()))
 	if err != nil {

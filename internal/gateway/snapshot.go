@@ -51,10 +51,14 @@ type Snapshot struct {
 	// public are these without what is hidden.
 	public []*schema.Registry
 	hidden map[protoreflect.FullName]bool // services and methods
-	called map[connection][]string        // services, by what leads to them
+	// hiddenIn are services of a registry that are served as another one has them.
+	hiddenIn map[*schema.Registry]map[protoreflect.FullName]bool
+	called   map[connection][]string // services, by what leads to them
 	// unready says why nothing can be served yet; "" where something can.
 	unready string
 	conns   map[string]connection // by upstream name
+	// told is what servers have told that the snapshot before did not have.
+	told []*told
 
 	// refs counts the requests that use the snapshot and the gateway itself. At
 	// zero it is closed.
