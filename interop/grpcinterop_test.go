@@ -7,9 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -82,41 +80,13 @@ func serveHTTP2(t *testing.T, handler http.Handler) (address string) {
 func startNginx(t *testing.T, backend string) (target string) {
 	t.Helper()
 	folder := t.TempDir()
-	config := filepath.Join(folder, "nginx.conf")
-	text := fmt.Sprintf(`
-daemon off;
-pid %[1]s/pid;
-error_log stderr;
-events {}
-http {
-	access_log off;
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
-	server {
+	runNginx(t, folder, fmt.Sprintf(`	server {
 		listen unix:%[1]s/socket http2;
 		keepalive_requests 5; # it leaves often, in the middle of things
 		client_max_body_size 0;
 		location / { grpc_pass grpc://%[2]s; }
 	}
-}
-`, folder, backend)
-	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	program, err := exec.LookPath("nginx")
-	if err != nil {
-		program = "/usr/sbin/nginx" // Debian's, where only root's PATH leads
-	}
-	command := exec.CommandContext(t.Context(), program, "-c", config, "-p", folder, "-e", "stderr")
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	command.Stderr = t.Output()
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = command.Wait() }) // it says that it was stopped
+`, folder, backend))
 	socket := filepath.Join(folder, "socket")
 	poll.Until(t, "nginx to listen", func() bool { _, err := os.Stat(socket); return err == nil })
 	return "unix:" + socket
