@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/resolver"
+
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // saw remembers how an attempt at a connection went, and returns it.
@@ -70,6 +72,12 @@ func (n names) Build(target resolver.Target, cc resolver.ClientConn, o resolver.
 type listener struct {
 	resolver.ClientConn
 	conn *Conn
+}
+
+// UpdateState implements resolver.ClientConn.
+func (l listener) UpdateState(s resolver.State) error {
+	s, _ = upstream.Bounded(s, func(string) bool { return false })
+	return l.ClientConn.UpdateState(s)
 }
 
 // ReportError implements resolver.ClientConn.

@@ -70,6 +70,15 @@ func TestGRPCHealth(t *testing.T) {
 	settled(t, conn, a, silent)
 }
 
+// TestGracefulStop: Traffic 178: a server that stops in good order does not wait for the
+// Watch over it.
+func TestGracefulStop(t *testing.T) {
+	a, _ := startChecked(t)
+	conn := get(t, upstream.Target{Address: a.address, Health: check(health.Check{})})
+	answering(t, conn)
+	a.GracefulStop() // it waits for all streams
+}
+
 // TestNobodyIsHealthy: Traffic 180: where no server is well, all get calls.
 func TestNobodyIsHealthy(t *testing.T) {
 	a, sayA := startChecked(t)

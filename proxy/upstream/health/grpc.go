@@ -15,8 +15,16 @@ import (
 	"github.com/transom-gateway/transom/proxy/transport"
 )
 
-// maxMessage bounds an answer of a server's health service, in bytes.
-const maxMessage = 4096
+const (
+	// maxMessage bounds an answer of a server's health service, in bytes.
+	maxMessage = 4096
+	// minStreams is how many streams at once a server allows, at least, that is asked by
+	// Watch, which takes one for good.
+	minStreams = 4
+	// minPause is the least time between two answers of a Watch that are heard: a server
+	// that changes its mind all the time waits.
+	minPause = 10 * time.Millisecond
+)
 
 // Conn is a connection to a server.
 type Conn interface {
@@ -24,6 +32,8 @@ type Conn interface {
 	Call(ctx context.Context, r *transport.Request) (transport.Reply, error)
 	// Open begins a stream, which ends with ctx.
 	Open(ctx context.Context, r *transport.Request) (*transport.Stream, error)
+	// Limit is how many streams the server allows at once.
+	Limit() uint32
 	// Leaving is closed when the connection takes no calls any more.
 	Leaving() <-chan struct{}
 }
@@ -54,7 +64,9 @@ func Follow(ctx context.Context, conn Conn, c Check, service string, tell func(R
 		return
 	}
 	g.request = wire.Buffers()
-	g.watch(ctx)
+	if conn.Limit() >= minStreams {
+		g.watch(ctx)
+	}
 	Each(ctx, c.Interval, func(ctx context.Context) {
 		if !g.ask(ctx) {
 			<-ctx.Done() // it will have no other opinion on this connection
@@ -88,6 +100,7 @@ func (g *grpc) watch(ctx context.Context) {
 		}
 		first.Stop()
 		g.answer(message, true)
+		rest(ctx, minPause)
 	}
 }
 

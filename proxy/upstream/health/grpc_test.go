@@ -20,13 +20,13 @@ import (
 )
 
 // follow follows a server that a test sets up, and returns what it tells.
-func follow(t *testing.T, c Check, service string, setUp func(*grpcgo.Server)) chan Report {
+func follow(t *testing.T, c Check, service string, setUp func(*grpcgo.Server), options ...grpcgo.ServerOption) chan Report {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpcgo.NewServer()
+	server := grpcgo.NewServer(options...)
 	if setUp != nil {
 		setUp(server)
 	}
@@ -73,6 +73,26 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// TestFewStreams: Traffic 178: a server that allows few streams at once is asked by Check,
+// which leaves them to calls.
+func TestFewStreams(t *testing.T) {
+	server := &scripted{
+		watch: func(healthpb.Health_WatchServer) error {
+			t.Error("it is watched")
+			return nil
+		},
+		check: func(context.Context) (healthpb.HealthCheckResponse_ServingStatus, error) {
+			return healthpb.HealthCheckResponse_SERVING, nil
+		},
+	}
+	told := follow(t, Check{Interval: often}, "", func(s *grpcgo.Server) { healthpb.RegisterHealthServer(s, server) }, grpcgo.MaxConcurrentStreams(1))
+	for range 3 {
+		if r := <-told; !r.Well || r.Final {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 // TestUnimplemented: Traffic 178: a server without the health service is well, and is not
 // asked again.
 func TestUnimplemented(t *testing.T) {
@@ -104,6 +124,8 @@ func (n *nothing) Call(context.Context, *transport.Request) (transport.Reply, er
 func (*nothing) Open(context.Context, *transport.Request) (*transport.Stream, error) {
 	return nil, errUnimplemented
 }
+
+func (*nothing) Limit() uint32 { return 100 }
 
 func (*nothing) Leaving() <-chan struct{} { return nil }
 

@@ -16,6 +16,9 @@ import (
 // bytes.
 const maxBody = 64 << 10
 
+// maxHeader bounds the header of an answer, in bytes.
+const maxHeader = 64 << 10
+
 // Server is whom an HTTP asks.
 type Server struct {
 	// Network is "tcp" or "unix".
@@ -120,7 +123,7 @@ func (h *HTTP) connect() {
 }
 
 func (h *HTTP) transport(secure *tls.Config) *http.Transport {
-	t := &http.Transport{MaxConnsPerHost: 1, DialContext: h.dial, DisableCompression: true, ForceAttemptHTTP2: true}
+	t := &http.Transport{MaxConnsPerHost: 1, MaxResponseHeaderBytes: maxHeader, DialContext: h.dial, DisableCompression: true, ForceAttemptHTTP2: true}
 	if secure == nil {
 		return t
 	}
