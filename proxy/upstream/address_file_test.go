@@ -61,7 +61,7 @@ func TestAddressFile(t *testing.T) {
 	if why := conn.ListNotReloaded(); why != "" {
 		t.Error(why)
 	}
-	if n := strings.Count(lines.String(), "the backend's name cannot be resolved"); n != 1 {
+	if n := strings.Count(lines.String(), "the backend's addresses cannot be found"); n != 1 {
 		t.Errorf("%d lines:\n%s", n, lines)
 	}
 	for address, want := range map[string]string{

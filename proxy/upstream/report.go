@@ -21,6 +21,14 @@ type reported struct {
 	failures, names, crowds, health rarely
 }
 
+// wording is what the log hears of addresses that are not found any more, and are again.
+type wording struct{ stale, found string }
+
+var (
+	ofNames = wording{"the backend's name cannot be resolved; the addresses known so far stay in use", "the backend's name is resolved again"}
+	ofLists = wording{"the backend's addresses cannot be found; those known so far stay in use", "the backend's addresses are found again"}
+)
+
 // report tells the log, once for each reason, that the backend cannot be reached, or
 // that its name is not resolved any more, and when it is again.
 func (c *Conn) report() {
@@ -68,10 +76,10 @@ func (c *Conn) news() (all []news) {
 	switch stale := c.unresolved != nil && len(c.endpoints) > 0; {
 	case stale && !r.stale:
 		r.stale = true
-		all = r.names.add(all, slog.LevelWarn, "the backend's name cannot be resolved; the addresses known so far stay in use", c.unresolved)
+		all = r.names.add(all, slog.LevelWarn, c.words.stale, c.unresolved)
 	case c.unresolved == nil && r.stale:
 		r.stale = false
-		all = r.names.add(all, slog.LevelInfo, "the backend's name is resolved again", nil)
+		all = r.names.add(all, slog.LevelInfo, c.words.found, nil)
 	}
 	switch crowd := c.crowded(); {
 	case crowd != nil && !r.crowd:

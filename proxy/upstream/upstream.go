@@ -30,6 +30,7 @@ type Conn struct {
 	authority string
 	network   string
 	tls       *Security // nil for cleartext
+	words     wording   // of its resolver's failures
 	onList    func()    // hears how a file of addresses is; nil where there is none
 
 	choice   atomic.Pointer[choice]             // what calls are spread over
@@ -82,8 +83,12 @@ func newConn(t Target, p *Pool) (*Conn, error) {
 	c := &Conn{target: t, pool: p, log: p.log, network: network(parsed), tls: secure, changed: make(chan struct{}), open: map[*transport.Conn]*link{}}
 	c.balancer = balancers[t.LoadBalancing](c)
 	c.authority = t.authority(builder, parsed)
-	if _, ok := builder.(fileBuilder); ok {
-		c.onList = p.listed
+	c.words = ofNames
+	switch builder.(type) {
+	case fileBuilder:
+		c.words, c.onList = ofLists, p.listed
+	case kubernetesBuilder:
+		c.words = ofLists
 	}
 	c.choice.Store(new(choice))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
