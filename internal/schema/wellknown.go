@@ -16,10 +16,10 @@ import (
 	//
 	// A descriptor set embedded in their place would save 1.6 MB of the binary (of 48.8,
 	// stripped) less its own size. The modules would stay in go.mod, for they have these
-	// descriptors in Go code alone, and the set is made of that; and half of the files
-	// would still be linked in by others (annotations, status, code, errdetails, CEL's
-	// expr), so that one process had two descriptors of a file: types of one do not fit
-	// the other, and protoregistry panics where both are registered.
+	// descriptors in Go code alone, and the set is made of that. And the set could not be
+	// in protoregistry, which panics where the program links one of the modules as well (a
+	// test does, and others' programs may), so that what imports a file of the set and one
+	// that is linked in (annotations, status, code, errdetails) would need two registries.
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	_ "cloud.google.com/go/longrunning/autogen/longrunningpb"
 	_ "github.com/google/gnostic-models/openapiv3"
