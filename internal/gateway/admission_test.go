@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // TestWaitingForAdmissionTakesTime: the time of a call begins when it arrives,
@@ -13,7 +14,7 @@ import (
 func TestWaitingForAdmissionTakesTime(t *testing.T) {
 	keeper := &doorBackend{held: make(chan struct{}, 100), told: map[string][]metadata.MD{}}
 	g := gatewaytest.Start(t, gatewaytest.Options{
-		Backend: serveUnknown(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
+		Backend: grpctest.ServeAny(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
 		Config: `metadata: { request_headers: [x-case] }
 policies:
   - selector: door.v1.Busy.*

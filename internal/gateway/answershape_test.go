@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // thingProto is a service whose backend shapes its answer as the request says.
@@ -114,7 +115,7 @@ func thingWire(raw bool) []byte {
 // methods but Bare.
 func startThings(t testing.TB, config string) *gatewaytest.Gateway {
 	t.Helper()
-	return gatewaytest.Start(t, gatewaytest.Options{Backend: serveUnknown(t, serveThings), NoBookstore: true,
+	return gatewaytest.Start(t, gatewaytest.Options{Backend: grpctest.ServeAny(t, serveThings), NoBookstore: true,
 		Protos: map[string]string{"thing/v1/thing.proto": thingProto}, Config: config})
 }
 

@@ -3,7 +3,6 @@ package gateway
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -171,22 +171,9 @@ var soundReflection = answering(func(q *question) *answer {
 // its address.
 func serveReflection(t *testing.T, play func(questions) error) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := grpc.NewServer()
 	reflectionv1.RegisterServerReflectionServer(s, scriptedReflection{play: play})
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = s.Serve(l) // it ends by Stop
-	}()
-	t.Cleanup(func() {
-		s.Stop()
-		<-served
-	})
-	return l.Addr().String()
+	return grpctest.Serve(t, s)
 }
 
 // startAsking starts a gateway that asks servers, by name, for their schemas.

@@ -188,7 +188,7 @@ func (b *builder) prepare() {
 
 // linkedPlans makes plans of the types that are linked into the program.
 func linkedPlans() *jsonwire.Plans {
-	return jsonwire.NewPlans(resolver{protoregistry.GlobalTypes})
+	return jsonwire.NewPlans(jsonwire.TypeResolver{Types: protoregistry.GlobalTypes})
 }
 
 func parsePrefix(text string) (netip.Prefix, error) {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // startCredentials starts the doors with all headers let through, and with a prefix
@@ -17,7 +18,7 @@ func startCredentials(t *testing.T) (*doorBackend, *gatewaytest.Gateway) {
 	t.Helper()
 	d := &doorBackend{held: make(chan struct{}, 100), told: map[string][]metadata.MD{}}
 	return d, gatewaytest.Start(t, gatewaytest.Options{
-		Backend: serveUnknown(t, d.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
+		Backend: grpctest.ServeAny(t, d.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
 		Config: strings.Replace(doorConfig(), "request_headers: [x-*]", `request_headers: ["*"], permanent_prefix: own-`, 1),
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/redis"
 )
 
@@ -24,7 +25,7 @@ func startExpiringDoors(t *testing.T, further string) (*doorBackend, *gatewaytes
 	d := &doorBackend{held: make(chan struct{}, 100), told: map[string][]metadata.MD{}}
 	config := strings.Replace(doorConfig(), "forward_claims: [team]", "forward_claims: [team], leeway: 0s", 1)
 	return d, gatewaytest.Start(t, gatewaytest.Options{
-		Backend: serveUnknown(t, d.serve), NoBookstore: true,
+		Backend: grpctest.ServeAny(t, d.serve), NoBookstore: true,
 		Config: config + "  - { selector: door.v1.Open.Ask, policy: { logout: {} } }\n" + further,
 		Protos: map[string]string{"door/v1/door.proto": doorProto()},
 	})

@@ -10,12 +10,13 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // TestExplainAgreesWithTheServer sends each request and asks Explain about it: what one
 // of them refuses the other refuses with the same status.
 func TestExplainAgreesWithTheServer(t *testing.T) {
-	served := serveUnknown(t, func(_ any, stream grpc.ServerStream) error {
+	served := grpctest.ServeAny(t, func(_ any, stream grpc.ServerStream) error {
 		for stream.RecvMsg(&emptypb.Empty{}) == nil {
 			continue // to the half-close
 		}

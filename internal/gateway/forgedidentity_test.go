@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // forgeries are headers by which a client could say who it is, or where it
@@ -99,7 +100,7 @@ func checkTold(t *testing.T, md metadata.MD, sees map[string]string) {
 func TestNamedOrigin(t *testing.T) {
 	keeper := &doorBackend{told: map[string][]metadata.MD{}}
 	g := gatewaytest.Start(t, gatewaytest.Options{
-		Backend: serveUnknown(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
+		Backend: grpctest.ServeAny(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
 		Config: "metadata: { request_headers: [x-case, x-forwarded-*, x-forwarded-for, X-Forwarded-Host, x-real-ip] }\n",
 	})
 	a := g.Do(t, "POST", "/Open/ask", "{}", "X-Case", "named", "X-Forwarded-For", "forged", "X-Forwarded-Host", "forged",

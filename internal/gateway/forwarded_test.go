@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // TestClientAddress: X-Forwarded-For is believed from its end, as far as trusted
@@ -21,7 +22,7 @@ import (
 func TestClientAddress(t *testing.T) {
 	keeper := &doorBackend{told: map[string][]metadata.MD{}}
 	g := gatewaytest.Start(t, gatewaytest.Options{
-		Backend: serveUnknown(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
+		Backend: grpctest.ServeAny(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
 		Config: `metadata: { request_headers: [x-case] }
 trusted_proxies: ["10.0.0.0/8", "fe80::/10", "2001:db8:1::/48"]
 policies:
@@ -88,7 +89,7 @@ func startForwarded(t *testing.T, listen string) (*doorBackend, *gatewaytest.Gat
 	keeper := &doorBackend{told: map[string][]metadata.MD{}}
 	return keeper, gatewaytest.Start(t, gatewaytest.Options{
 		Listen:  listen,
-		Backend: serveUnknown(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
+		Backend: grpctest.ServeAny(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
 		Config: `metadata: { request_headers: [x-case, x-forwarded-port] }
 trusted_proxies: ["10.0.0.0/8", unix]
 auth: { session: {} }

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // secretProto is a service that nobody is to know of, with messages of its own.
@@ -48,7 +49,7 @@ message Question { string id = 1; }
 // TestHidden: what is hidden, or not among the services of a source, answers as what
 // does not exist, by every protocol, and is in no listing (Semantics 319).
 func TestHidden(t *testing.T) {
-	served := serveUnknown(t, func(_ any, stream grpc.ServerStream) error { return stream.SendMsg(&emptypb.Empty{}) })
+	served := grpctest.ServeAny(t, func(_ any, stream grpc.ServerStream) error { return stream.SendMsg(&emptypb.Empty{}) })
 	for name, config := range map[string]string{
 		"a policy for a service": "policies: [{ selector: secret.v1.Vault.*, policy: { hidden: true } }]\n",
 		"a policy for a package": "policies: [{ selector: secret.v1.*, policy: { hidden: true } }]\n",

@@ -1,13 +1,11 @@
 package gateway_test
 
 import (
-	"bytes"
 	"io"
 	"net"
 	"testing"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
@@ -26,32 +24,8 @@ func TestPathHasTheLastWord(t *testing.T) {
 // status of the answer, "" for a stream that was reset.
 func http2Request(t *testing.T, g *gatewaytest.Gateway, fields ...string) string {
 	t.Helper()
-	conn, err := net.Dial("tcp", g.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
-		t.Fatal(err)
-	}
-	framer := http2.NewFramer(conn, conn)
-	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	if err := framer.WriteSettings(); err != nil {
-		t.Fatal(err)
-	}
-	var block bytes.Buffer
-	encoder := hpack.NewEncoder(&block)
 	all := append([]string{":method", "GET", ":scheme", "http", ":authority", g.Addr, ":path", "/v1/shelves/1"}, fields...)
-	for i := 0; i < len(all); i += 2 {
-		if err := encoder.WriteField(hpack.HeaderField{Name: all[i], Value: all[i+1]}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
-		t.Fatal(err)
-	}
-	status, _ := answeredStatus(framer) // a connection that broke is a refusal, too
-	return status
+	return http2Exchange(t, g, all, "")
 }
 
 // answeredStatus reads the status of the next answer: "" where the stream or the

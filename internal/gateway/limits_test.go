@@ -4,13 +4,12 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // TestLimitsHoldForEveryProtocol checks that max_body_bytes bounds a request
@@ -21,11 +20,7 @@ func TestLimitsHoldForEveryProtocol(t *testing.T) {
   - selector: bookstore.v1.*
     policy: { limits: { max_body_bytes: 100, max_message_bytes: 1000 } }
 `})
-	conn, err := grpc.NewClient(g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
+	conn := grpctest.Dial(t, g.Addr)
 	client := pb.NewBookstoreServiceClient(conn)
 	theme := strings.Repeat("x", 200)
 	path := "/bookstore.v1.BookstoreService/CreateShelf"
@@ -35,7 +30,7 @@ func TestLimitsHoldForEveryProtocol(t *testing.T) {
 	if a := g.Do(t, "POST", "/v1/shelves", `{"theme":"`+theme+`"}`); a.Status != 413 {
 		t.Errorf("REST: %d %s", a.Status, a.Body)
 	}
-	_, err = client.CreateShelf(t.Context(), &pb.CreateShelfRequest{Shelf: &pb.Shelf{Theme: theme}})
+	_, err := client.CreateShelf(t.Context(), &pb.CreateShelfRequest{Shelf: &pb.Shelf{Theme: theme}})
 	if status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("gRPC: %v", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // longProto is a service whose answers have some hundred bytes of JSON for two
@@ -82,7 +83,7 @@ func wides(n int) []byte { return bytes.Repeat([]byte{4<<3 | 2, 0}, n) }
 
 func startLongs(t testing.TB, config string) *gatewaytest.Gateway {
 	t.Helper()
-	return gatewaytest.Start(t, gatewaytest.Options{Backend: serveUnknown(t, serveLongs), NoBookstore: true,
+	return gatewaytest.Start(t, gatewaytest.Options{Backend: grpctest.ServeAny(t, serveLongs), NoBookstore: true,
 		Protos: map[string]string{"long/v1/long.proto": longProto()}, Config: config})
 }
 

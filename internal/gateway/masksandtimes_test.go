@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 const whenProto = `syntax = "proto3";
@@ -34,7 +35,7 @@ message When {
 // TestMasksAndTimes sends field masks, timestamps and durations by query, form and
 // body, and has them answered.
 func TestMasksAndTimes(t *testing.T) {
-	backend := serveUnknown(t, func(_ any, stream grpc.ServerStream) error {
+	backend := grpctest.ServeAny(t, func(_ any, stream grpc.ServerStream) error {
 		m := &emptypb.Empty{}
 		if err := stream.RecvMsg(m); err != nil {
 			return err

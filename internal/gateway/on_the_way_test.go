@@ -14,6 +14,7 @@ import (
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // TestReasonOnTheWay: Semantics 321: what fails on the way to the backend, and what the
@@ -49,14 +50,16 @@ func TestReasonOnTheWay(t *testing.T) {
 		status  int
 		reason  string
 	}{
-		"refused":                        {func(*testing.T) string { return "127.0.0.1:1" }, "", 503, "connection refused"},
-		"not gRPC":                       {plainHTTP, "", 501, "does not speak gRPC"},
-		"the deadline":                   {func(t *testing.T) string { return serveUnknown(t, waiting) }, "0.1", 504, "time is over"},
-		"a broken answer":                {func(t *testing.T) string { return serveUnknown(t, says(nil, "\x0a\xff")) }, "", 500, "the backend's"},
-		"no answer":                      {func(t *testing.T) string { return serveUnknown(t, says(nil, "")) }, "", 501, "without an answer"},
-		"the backend's status":           {func(t *testing.T) string { return serveUnknown(t, says(status.Error(codes.Unavailable, "down"), "")) }, "", 503, ""},
-		"the backend's, with details":    {func(t *testing.T) string { return serveUnknown(t, says(detailed.Err(), "")) }, "", 503, ""},
-		"the backend's, after a message": {func(t *testing.T) string { return serveUnknown(t, says(detailed.Err(), "\x10\x01")) }, "", 0, ""},
+		"refused":         {func(*testing.T) string { return "127.0.0.1:1" }, "", 503, "connection refused"},
+		"not gRPC":        {plainHTTP, "", 501, "does not speak gRPC"},
+		"the deadline":    {func(t *testing.T) string { return grpctest.ServeAny(t, waiting) }, "0.1", 504, "time is over"},
+		"a broken answer": {func(t *testing.T) string { return grpctest.ServeAny(t, says(nil, "\x0a\xff")) }, "", 500, "the backend's"},
+		"no answer":       {func(t *testing.T) string { return grpctest.ServeAny(t, says(nil, "")) }, "", 501, "without an answer"},
+		"the backend's status": {func(t *testing.T) string {
+			return grpctest.ServeAny(t, says(status.Error(codes.Unavailable, "down"), ""))
+		}, "", 503, ""},
+		"the backend's, with details":    {func(t *testing.T) string { return grpctest.ServeAny(t, says(detailed.Err(), "")) }, "", 503, ""},
+		"the backend's, after a message": {func(t *testing.T) string { return grpctest.ServeAny(t, says(detailed.Err(), "\x10\x01")) }, "", 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := new(logLines)
@@ -84,7 +87,7 @@ func TestReasonOnTheWay(t *testing.T) {
 	}
 	t.Run("the backend's own DEADLINE_EXCEEDED", func(t *testing.T) {
 		log := new(logLines)
-		backend := serveUnknown(t, says(status.FromContextError(context.DeadlineExceeded).Err(), ""))
+		backend := grpctest.ServeAny(t, says(status.FromContextError(context.DeadlineExceeded).Err(), ""))
 		g := gatewaytest.Start(t, gatewaytest.Options{Log: log, Backend: backend})
 		a := g.Do(t, "GET", "/v1/shelves/1", "")
 		if line := lineOf(t, log, a.Header.Get("X-Request-Id")); a.Status != 504 || line["reason"] != nil {

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // TestAnUnfinishedRequestTakesNoPlace: a unary call takes its place under concurrency
@@ -17,7 +18,7 @@ import (
 func TestAnUnfinishedRequestTakesNoPlace(t *testing.T) {
 	keeper := &doorBackend{held: make(chan struct{}, 100), told: map[string][]metadata.MD{}}
 	g := gatewaytest.Start(t, gatewaytest.Options{
-		Backend: serveUnknown(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
+		Backend: grpctest.ServeAny(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
 		Config: `metadata: { request_headers: [x-case] }
 policies:
   - selector: door.v1.Busy.*

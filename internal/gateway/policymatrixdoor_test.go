@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // doorServices are services of one shape, each with a policy of its own. Theirs
@@ -174,30 +174,9 @@ func startDoors(t testing.TB) (*doorBackend, *gatewaytest.Gateway) {
 	t.Helper()
 	d := &doorBackend{held: make(chan struct{}, 100), told: map[string][]metadata.MD{}}
 	return d, gatewaytest.Start(t, gatewaytest.Options{
-		Backend: serveUnknown(t, d.serve), NoBookstore: true, Config: doorConfig(),
+		Backend: grpctest.ServeAny(t, d.serve), NoBookstore: true, Config: doorConfig(),
 		Protos: map[string]string{"door/v1/door.proto": doorProto()},
 	})
-}
-
-// serveUnknown starts a gRPC server with one handler for every method and
-// returns its address.
-func serveUnknown(t testing.TB, handler grpc.StreamHandler) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer(grpc.UnknownServiceHandler(handler))
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(l) // it ends by Stop
-	}()
-	t.Cleanup(func() {
-		server.Stop()
-		<-served
-	})
-	return l.Addr().String()
 }
 
 // doorToken signs a token; claims replace its own.

@@ -16,20 +16,16 @@ import (
 	"github.com/coder/websocket"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
 
 // dial connects a gRPC client to the gateway.
 func dial(t testing.TB, g *gatewaytest.Gateway) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient(g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	conn := grpctest.Dial(t, g.Addr)
 	return conn
 }
 

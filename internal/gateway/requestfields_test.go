@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"fmt"
-	"net"
 	"net/http/httptest"
 	"net/url"
 	"runtime"
@@ -13,6 +12,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // bytesCodec passes messages as bytes.
@@ -36,11 +36,7 @@ func (bytesCodec) Name() string { return "proto" }
 // methods answer each message with itself.
 func startEcho(t testing.TB, proto, config string) *gatewaytest.Gateway {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer(grpc.ForceServerCodecV2(bytesCodec{}), grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+	backend := grpctest.ServeAny(t, func(_ any, stream grpc.ServerStream) error {
 		for {
 			var message []byte
 			if stream.RecvMsg(&message) != nil {
@@ -50,18 +46,9 @@ func startEcho(t testing.TB, proto, config string) *gatewaytest.Gateway {
 				return err
 			}
 		}
-	}))
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(l) // it ends by Stop
-	}()
-	t.Cleanup(func() {
-		server.Stop()
-		<-served
-	})
+	}, grpc.ForceServerCodecV2(bytesCodec{}))
 	return gatewaytest.Start(t, gatewaytest.Options{
-		Backend: l.Addr().String(), NoBookstore: true, Config: config, Protos: map[string]string{"q.proto": proto},
+		Backend: backend, NoBookstore: true, Config: config, Protos: map[string]string{"q.proto": proto},
 	})
 }
 

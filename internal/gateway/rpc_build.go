@@ -68,7 +68,7 @@ func (b *builder) again(before, r *schema.Registry, service protoreflect.Service
 func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protoreflect.MethodDescriptor) {
 	rpc := string(d.Parent().FullName()) + "/" + string(d.Name())
 	layers := b.layers(r, d)
-	set, problems := b.snapshot.policies.Compile(policy.Target{Method: d, RPC: rpc, Layers: layers, Extensions: resolver{r}})
+	set, problems := b.snapshot.policies.Compile(policy.Target{Method: d, RPC: rpc, Layers: layers, Extensions: newExtensions(r)})
 	b.policyProblems(r, problems)
 	if set == nil {
 		set = policy.NewSet(nil)

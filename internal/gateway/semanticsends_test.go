@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // TestEndsOfTheBackend: in every protocol a backend may end a call when it
@@ -68,7 +69,7 @@ func TestEndsOfTheBackend(t *testing.T) {
 func TestStreamsHaveNoTotalDeadline(t *testing.T) {
 	keeper := &doorBackend{told: map[string][]metadata.MD{}}
 	g := gatewaytest.Start(t, gatewaytest.Options{
-		Backend: serveUnknown(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
+		Backend: grpctest.ServeAny(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"door/v1/door.proto": doorProto()},
 		Config: "defaults: { timeout: 0.05s }\n",
 	})
 	conn := dial(t, g)

@@ -7,25 +7,20 @@ import (
 	"testing"
 
 	"connectrpc.com/connect"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // Who does not want to tell everybody what there is switches reflection off.
 func TestOwnServicesOff(t *testing.T) {
 	g := gatewaytest.Start(t, gatewaytest.Options{Config: "own_services: { reflection: false }\n"})
-	conn, err := grpc.NewClient(g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
+	conn := grpctest.Dial(t, g.Addr)
 	stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -49,11 +44,7 @@ policies:
   - selector: grpc.health.v1.Health.Check
     policy: { rate_limit: [{ requests: 1, per: 86400s, key: ROUTE }], headers: { response: { set: { x-seen: "yes" } } } }
 `})
-	conn, err := grpc.NewClient(g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
+	conn := grpctest.Dial(t, g.Addr)
 	stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -90,11 +81,7 @@ policies:
 
 func TestOwnServices(t *testing.T) {
 	g := gatewaytest.Start(t, gatewaytest.Options{})
-	conn, err := grpc.NewClient(g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
+	conn := grpctest.Dial(t, g.Addr)
 	const service = "bookstore.v1.BookstoreService"
 	health := healthv1.NewHealthClient(conn)
 	for _, name := range []string{"", service} {

@@ -307,7 +307,7 @@ func (s *sources) forget(used []*schema.Registry) {
 	maps.DeleteFunc(s.tolerant, func(r *schema.Registry, _ bool) bool { return !slices.Contains(used, r) })
 	for _, r := range used {
 		if plans[r] = s.plans[r]; plans[r] == nil {
-			plans[r] = jsonwire.NewPlans(resolver{r})
+			plans[r] = jsonwire.NewPlans(jsonwire.TypeResolver{Types: r})
 			plans[r].Hide(func(f protoreflect.FieldDescriptor) bool { return schema.FieldOptions(f).GetSensitive() })
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -18,6 +17,7 @@ import (
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // Streams of the bookstore service.
@@ -96,22 +96,9 @@ func startStub(t testing.TB, s *stub, config string) *gatewaytest.Gateway {
 // startStubWith is startStub with more to choose.
 func startStubWith(t testing.TB, s *stub, o gatewaytest.Options) *gatewaytest.Gateway {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s.server = grpc.NewServer()
 	pb.RegisterBookstoreServiceServer(s.server, s)
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = s.server.Serve(l) // it ends by Close or Stop
-	}()
-	t.Cleanup(func() {
-		s.server.Stop()
-		<-served
-	})
-	o.Backend = l.Addr().String()
+	o.Backend = grpctest.Serve(t, s.server)
 	return gatewaytest.Start(t, o)
 }
 

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // TestURLsAsTargets: a request for a whole URL is one for its path and of its host,
@@ -20,7 +21,7 @@ import (
 func TestURLsAsTargets(t *testing.T) {
 	keeper := &doorBackend{told: map[string][]metadata.MD{}}
 	g := gatewaytest.Start(t, gatewaytest.Options{
-		Backend: serveUnknown(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"q.proto": `syntax = "proto3";
+		Backend: grpctest.ServeAny(t, keeper.serve), NoBookstore: true, Protos: map[string]string{"q.proto": `syntax = "proto3";
 package q.v1;
 import "google/api/annotations.proto";
 message Word { string text = 1; }

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
@@ -85,15 +85,9 @@ func overHTTP(t *testing.T, r *receiver) string {
 }
 
 func overGRPC(t *testing.T, r *receiver) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	server := grpc.NewServer()
 	collector.RegisterTraceServiceServer(server, r)
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(server.Stop)
-	return "grpc://" + listener.Addr().String()
+	return "grpc://" + grpctest.Serve(t, server)
 }
 
 func TestSpansAreExported(t *testing.T) {

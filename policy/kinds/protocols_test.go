@@ -2,7 +2,6 @@ package kinds_test
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 const protocolSecret = "a secret of the tests, 32 bytes +"
@@ -69,22 +69,8 @@ func (s *spy) serve(_ any, stream grpc.ServerStream) error {
 
 func startSpy(t *testing.T) (*spy, string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &spy{}
-	server := grpc.NewServer(grpc.UnknownServiceHandler(s.serve))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(l) // it ends by Stop
-	}()
-	t.Cleanup(func() {
-		server.Stop()
-		<-done
-	})
-	return s, l.Addr().String()
+	return s, grpctest.ServeAny(t, s.serve)
 }
 
 func protocolToken(t *testing.T, role string, expires time.Duration) string {

@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -41,13 +40,7 @@ func hasty(t testing.TB, server *redistest.Server) *policytest.Bench {
 // calls reads how often the server was asked to run a script.
 func calls(t testing.TB, server *redistest.Server) int {
 	t.Helper()
-	options, err := redis.ParseURL(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(options)
-	defer func() { _ = client.Close() }()
-	info, err := client.Info(context.Background(), "commandstats").Result()
+	info, err := server.Client(t).Info(context.Background(), "commandstats").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -424,9 +417,7 @@ func testKeysInRedisHoldNothingOfTheCaller(t *testing.T, server *redistest.Serve
 	if err := policytest.Admit(s, policytest.Request("192.0.2.1", "X-Api-Key: top-secret")); err != nil {
 		t.Fatal(err)
 	}
-	options, _ := redis.ParseURL(server.URL)
-	client := redis.NewClient(options)
-	defer func() { _ = client.Close() }()
+	client := server.Client(t)
 	keys, err := client.Keys(context.Background(), "*").Result()
 	if err != nil || len(keys) != 1 {
 		t.Fatalf("keys %v, %v, want one", keys, err)

@@ -24,11 +24,7 @@ func TestAnswersByGRPCGo(t *testing.T) {
 			continue // it would wait for ever
 		}
 		t.Run(test.name, func(t *testing.T) {
-			address := listen(t, func(s *rawServer) {
-				s.greet()
-				test.answer(s, s.request())
-				s.drain()
-			})
+			address := test.listen(t)
 			conn, err := grpcgo.NewPool(slog.New(slog.DiscardHandler)).Get(upstream.Target{Address: address})
 			if err != nil {
 				t.Fatal(err)

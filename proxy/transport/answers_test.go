@@ -16,17 +16,29 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// answers are what servers answer a unary call with, good and bad, and what the
-// caller is to see. Ours and grpc-go's are to agree on the code, unless theirs
-// says why not.
-var answers = []struct {
+// scriptedAnswer is a server that answers one call, and what comes of it.
+type scriptedAnswer struct {
 	name   string
 	answer func(s *rawServer, id uint32)
 	code   codes.Code
 	says   string
 	theirs codes.Code // where grpc-go differs, for the reason in why
 	why    string
-}{
+}
+
+// listen starts the server and returns its address.
+func (a *scriptedAnswer) listen(t *testing.T) string {
+	return listen(t, func(s *rawServer) {
+		s.greet()
+		a.answer(s, s.request())
+		s.drain()
+	})
+}
+
+// answers are what servers answer a unary call with, good and bad, and what the
+// caller is to see. Ours and grpc-go's are to agree on the code, unless theirs
+// says why not.
+var answers = []scriptedAnswer{
 	{name: "an answer", answer: func(s *rawServer, id uint32) { s.answer(id, "") }},
 	{name: "padding", answer: func(s *rawServer, id uint32) {
 		s.begin(id)
@@ -205,11 +217,7 @@ var answers = []struct {
 func TestAnswers(t *testing.T) {
 	for _, test := range answers {
 		t.Run(test.name, func(t *testing.T) {
-			address := listen(t, func(s *rawServer) {
-				s.greet()
-				test.answer(s, s.request())
-				s.drain()
-			})
+			address := test.listen(t)
 			got, err := call(t.Context(), connect(t, address), "hello")
 			if status.Code(err) != test.code || err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%q, %v; want %v and %q", got, err, test.code, test.says)
@@ -225,11 +233,7 @@ func TestAnswersOfGRPC(t *testing.T) {
 			continue // it would wait for ever
 		}
 		t.Run(test.name, func(t *testing.T) {
-			address := listen(t, func(s *rawServer) {
-				s.greet()
-				test.answer(s, s.request())
-				s.drain()
-			})
+			address := test.listen(t)
 			conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry(),
 				grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(testLimit)))
 			if err != nil {

@@ -3,12 +3,12 @@ package transport_test
 import (
 	"context"
 	"io"
-	"net"
 	"testing"
 
 	"google.golang.org/grpc"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/proxy/transport"
 )
 
@@ -36,19 +36,9 @@ func (echo) FullDuplexCall(stream testpb.TestService_FullDuplexCallServer) error
 
 func connectEcho(b *testing.B) *transport.Conn {
 	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
 	server := grpc.NewServer()
 	testpb.RegisterTestServiceServer(server, echo{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(l) // it says that it was stopped
-	}()
-	b.Cleanup(func() { server.Stop(); <-done })
-	return connect(b, l.Addr().String())
+	return connect(b, grpctest.Serve(b, server))
 }
 
 // BenchmarkCall makes unary calls one after the other, and many at once. Allocations are

@@ -17,7 +17,7 @@ import (
 //
 //transom:norace
 func TestNoAllocation(t *testing.T) {
-	plans := jsonwire.NewPlans(resolver{protoregistry.GlobalTypes})
+	plans := jsonwire.NewPlans(jsonwire.TypeResolver{Types: protoregistry.GlobalTypes})
 	plan := plans.Message((&testpb.Everything{}).ProtoReflect().Descriptor())
 	in := []byte(`{"fString":"a\nb é","fInt64":"5","rDouble":[1.5,2e10,0.1],"mString":{"a":{},"b":{"fBytes":"aGk="}},
 		"any":{"pages":3,"@type":"transom.jsonwire.test.Book"},"struct":{"a":[1,null,{"b":true}]},"mask":"a,bC",

@@ -65,7 +65,7 @@ func benchMessages() []struct {
 // BenchmarkWireToJSON compares with protojson, from the same bytes to the same
 // JSON.
 func BenchmarkWireToJSON(b *testing.B) {
-	plans := jsonwire.NewPlans(resolver{protoregistry.GlobalTypes})
+	plans := jsonwire.NewPlans(jsonwire.TypeResolver{Types: protoregistry.GlobalTypes})
 	for _, c := range benchMessages() {
 		wire, err := proto.Marshal(c.message)
 		if err != nil {
@@ -114,7 +114,7 @@ func BenchmarkWireToJSON(b *testing.B) {
 // BenchmarkJSONToWire compares with protojson, from the same JSON to the same
 // message on the wire.
 func BenchmarkJSONToWire(b *testing.B) {
-	plans := jsonwire.NewPlans(resolver{protoregistry.GlobalTypes})
+	plans := jsonwire.NewPlans(jsonwire.TypeResolver{Types: protoregistry.GlobalTypes})
 	for _, c := range benchMessages() {
 		d := c.message.ProtoReflect().Descriptor()
 		wire, err := proto.Marshal(c.message)

@@ -28,33 +28,6 @@ type types interface {
 	protoregistry.ExtensionTypeResolver
 }
 
-// resolver finds descriptors where protojson finds types.
-type resolver struct{ types types }
-
-func (r resolver) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageDescriptor, error) {
-	t, err := r.types.FindMessageByName(name)
-	if err != nil {
-		return nil, err
-	}
-	return t.Descriptor(), nil
-}
-
-func (r resolver) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionDescriptor, error) {
-	t, err := r.types.FindExtensionByName(name)
-	if err != nil {
-		return nil, err
-	}
-	return t.TypeDescriptor(), nil
-}
-
-func (r resolver) FindExtensionByNumber(m protoreflect.FullName, n protoreflect.FieldNumber) (protoreflect.ExtensionDescriptor, error) {
-	t, err := r.types.FindExtensionByNumber(m, n)
-	if err != nil {
-		return nil, err
-	}
-	return t.TypeDescriptor(), nil
-}
-
 // reference converts through dynamic messages with protojson.
 type reference struct {
 	types types
@@ -62,7 +35,7 @@ type reference struct {
 }
 
 func newReference(t types) *reference {
-	return &reference{types: t, plans: jsonwire.NewPlans(resolver{t})}
+	return &reference{types: t, plans: jsonwire.NewPlans(jsonwire.TypeResolver{Types: t})}
 }
 
 func outputs() []jsonwire.Output {

@@ -17,7 +17,7 @@ import (
 
 // everythingPlan is the plan of testpb.Everything.
 var everythingPlan = sync.OnceValue(func() *jsonwire.Plan {
-	return jsonwire.NewPlans(resolver{protoregistry.GlobalTypes}).Message((&testpb.Everything{}).ProtoReflect().Descriptor())
+	return jsonwire.NewPlans(jsonwire.TypeResolver{Types: protoregistry.GlobalTypes}).Message((&testpb.Everything{}).ProtoReflect().Descriptor())
 })
 
 // TestSemantics51AnyBomb nests Any messages 3,200 deep, with the type at the end

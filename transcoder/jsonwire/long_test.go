@@ -251,7 +251,7 @@ func TestSemantics303OpaqueAny(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := jsonwire.NewPlans(resolver{protoregistry.GlobalTypes}).Message((&testpb.Everything{}).ProtoReflect().Descriptor()).
+	out, err := jsonwire.NewPlans(jsonwire.TypeResolver{Types: protoregistry.GlobalTypes}).Message((&testpb.Everything{}).ProtoReflect().Descriptor()).
 		AppendJSON(nil, wire, jsonwire.Output{OmitDefaults: true, OpaqueAny: true})
 	if want := `{"any":{"@type":"type.googleapis.com/transom.jsonwire.test.Book","value":"CgFu"}}`; err != nil || string(out) != want {
 		t.Errorf("got %s, %v, want %s", out, err, want)

@@ -17,7 +17,7 @@ import (
 //
 //	go test -run '^$' -bench Ratio -benchtime 1x ./transcoder/jsonwire
 func BenchmarkRatio(b *testing.B) {
-	plans := jsonwire.NewPlans(resolver{protoregistry.GlobalTypes})
+	plans := jsonwire.NewPlans(jsonwire.TypeResolver{Types: protoregistry.GlobalTypes})
 	options := protojson.MarshalOptions{EmitDefaultValues: true}
 	for _, c := range benchMessages() {
 		wire, err := proto.Marshal(c.message)

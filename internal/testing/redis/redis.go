@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
@@ -144,4 +146,17 @@ func (r *Server) command(line string) string {
 	}
 	answer, _ := bufio.NewReader(conn).ReadString('\n')
 	return strings.TrimSuffix(answer, "\r\n")
+}
+
+// Client is a client of the server until the test ends, which gives a busy machine time.
+func (r *Server) Client(t testing.TB) *redis.Client {
+	t.Helper()
+	options, err := redis.ParseURL(r.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.ReadTimeout, options.WriteTimeout = time.Minute, time.Minute
+	client := redis.NewClient(options)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
 }

@@ -11,20 +11,9 @@ import (
 	"github.com/transom-gateway/transom/internal/testing/redis"
 )
 
-func connect(t *testing.T, server *redistest.Server) *redis.Client {
-	t.Helper()
-	options, err := redis.ParseURL(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(options)
-	t.Cleanup(func() { _ = client.Close() })
-	return client
-}
-
 func TestRedisKeepsDataOverRestart(t *testing.T) {
 	server := redistest.Start(t)
-	client, ctx := connect(t, server), context.Background()
+	client, ctx := server.Client(t), context.Background()
 	if err := client.Set(ctx, "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +33,7 @@ func TestClock(t *testing.T) {
 	for name, off := range redistest.Clocks {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.StartWithClock(t, off)
-			client, ctx := connect(t, server), context.Background()
+			client, ctx := server.Client(t), context.Background()
 			shows := func(want time.Duration) {
 				t.Helper()
 				before := time.Now().Truncate(time.Microsecond)

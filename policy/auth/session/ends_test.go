@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/internal/testing/redis"
 	"github.com/transom-gateway/transom/policy/auth"
@@ -19,13 +17,7 @@ func TestSessionsEnd(t *testing.T) { policytest.EachClock(t, testSessionsEnd) }
 func testSessionsEnd(t *testing.T, server *redistest.Server) {
 	watch := auth.NewWatch(time.Now)
 	t.Cleanup(func() { _ = watch.Close() })
-	options, err := redis.ParseURL(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(options)
-	t.Cleanup(func() { _ = client.Close() })
-	shared := &store.Redis{Client: client, Timeout: 5 * time.Second, Prefix: "expiry:"}
+	shared := &store.Redis{Client: server.Client(t), Timeout: 5 * time.Second, Prefix: "expiry:"}
 	for name, store := range map[string]Store{
 		"memory": newMemorySessions(time.Now), "Redis": &redisSessions{redis: shared, now: time.Now},
 	} {

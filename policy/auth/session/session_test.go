@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -146,13 +145,7 @@ func testRedisSessionTTL(t *testing.T, server *redistest.Server) {
 	s := policytest.CompileSessionSets(t, b.Compiler)
 	cookie := s.LogIn(t, policytest.AdaReply)
 
-	options, err := redis.ParseURL(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.ReadTimeout, options.WriteTimeout = time.Minute, time.Minute
-	client := redis.NewClient(options)
-	defer func() { _ = client.Close() }()
+	client := server.Client(t)
 	ctx := context.Background()
 	ttl := func(pattern string) time.Duration {
 		t.Helper()
