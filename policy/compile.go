@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/proxy"
 )
 
 // Environment is what policies are compiled against, besides the options.
@@ -59,6 +60,11 @@ type Target struct {
 	Method protoreflect.MethodDescriptor
 	// RPC is "package.Service/Method", or the name of a plain HTTP route.
 	RPC string
+	// Upstream is the name of the backend; empty for none.
+	Upstream string
+	// Backends finds the backend of any upstream, by its name, nil for a name that none has.
+	// Nil: there are none.
+	Backends func(upstream string) proxy.Backend
 	// Layers are the policies that apply, the widest first: gateway defaults,
 	// service option, method option, then Config.Policies as Matching orders them.
 	Layers []Layer

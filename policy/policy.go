@@ -161,7 +161,8 @@ type Outcome struct {
 	// those of its frames.
 	RequestBody, ResponseBody int64
 	// Attempts is how often the backend was called, and RetryDenied why it was not once
-	// more, where retry would have: "budget", "pushback", "deadline", "buffer".
+	// more, where retry would have: "budget", "pushback", "deadline", "buffer",
+	// "circuit".
 	Attempts    int
 	Hedged      int // of the attempts, those beside another one
 	RetryDenied string

@@ -2,11 +2,15 @@ package policy
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/transom-gateway/transom/internal/nearest"
 	"github.com/transom-gateway/transom/internal/problem"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/proxy"
 )
 
 // Scope is what Kinds compile the policy of one method in. It is theirs during
@@ -17,6 +21,8 @@ type Scope struct {
 	Method protoreflect.MethodDescriptor
 	// RPC is "package.Service/Method", or the name of a plain HTTP route.
 	RPC string
+	// Upstream is the name of the backend; empty for none.
+	Upstream string
 	// Policy is the merged one, never nil and read only.
 	Policy *transomv1.Policy
 
@@ -30,7 +36,7 @@ type Scope struct {
 }
 
 func newScope(g *Generation, t Target) *Scope {
-	s := &Scope{Generation: g, Method: t.Method, RPC: t.RPC, target: t}
+	s := &Scope{Generation: g, Method: t.Method, RPC: t.RPC, Upstream: t.Upstream, target: t}
 	s.Policy, s.origin = merge(t.Layers)
 	return s
 }
@@ -61,6 +67,33 @@ func (s *Scope) Where(path string) string {
 		return ""
 	}
 	return s.target.Layers[i].at(path)
+}
+
+// Backends finds the backends of other upstreams, by their names; nil for none that is
+// known by a name.
+func (s *Scope) Backends(name string) proxy.Backend {
+	if s.target.Backends == nil {
+		return nil
+	}
+	return s.target.Backends(name)
+}
+
+// KnownUpstreams says which names of upstreams may have been meant by one that none has,
+// as ": a, b; did you mean a?".
+func (s *Scope) KnownUpstreams(name string) string {
+	var names []string
+	for known := range s.Config.GetUpstreams() {
+		names = append(names, known)
+	}
+	if len(names) == 0 {
+		return "; there are none"
+	}
+	slices.Sort(names)
+	text := ": " + strings.Join(names, ", ")
+	if near := nearest.Of(names, name); near != "" {
+		text += "; did you mean " + near + "?"
+	}
+	return text
 }
 
 // Leave takes an inherited field out of the policy, for it cannot hold for the method.

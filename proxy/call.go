@@ -71,7 +71,7 @@ type Tries struct {
 	// an attempt that was under way.
 	Attempts, Hedged int
 	// Denied is why there was not one more, where the policy has one: "budget",
-	// "pushback", "deadline", "buffer"; else it is empty.
+	// "pushback", "deadline", "buffer", "circuit"; else it is empty.
 	Denied string
 }
 

@@ -30,6 +30,10 @@ func (e *LargeMessageError) GRPCStatus() *status.Status {
 // HTTPStatus is the status of an HTTP answer.
 func (e *LargeMessageError) HTTPStatus() int { return 502 } // Bad Gateway
 
+// ErrClientTime is the cause of a context whose deadline is the client's own, and not one
+// of the gateway's: that it is over says nothing of the backend.
+var ErrClientTime = errors.New("the time that the client gave the call is over")
+
 // FromBackend reports whether a call's error is the status that the backend itself gave
 // it, and not the gateway's word for what went wrong on the way.
 func FromBackend(err error) bool {

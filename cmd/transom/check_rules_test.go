@@ -96,7 +96,7 @@ http_rules:
   - { selector: p.v1.S.Lsit, get: "/y" }
 policies:
   - selector: p.v1.S.*
-    policy: { circuit_breaker: { probes: 3 } }
+    policy: { idempotency_key: { required: true } }
   - selector: p.v2.*
     policy: { auth: { session: {} } }
   - selector: p.v1.S.get
@@ -111,7 +111,7 @@ policies:
 		`p\.proto:4:\d+: no upstream serves p\.v1\.S`,
 		`transom\.yaml:5:\d+: .*there is no method p\.v1\.S\.Gone`,
 		`transom\.yaml:6:\d+: .*there is no method p\.v1\.S\.Lsit; did you mean p\.v1\.S\.List\?`,
-		`transom\.yaml:9:\d+: .*circuit_breaker`,
+		`transom\.yaml:9:\d+: .*idempotency_key`,
 		`transom\.yaml:10:15: policies\[1\]: no method is p\.v2\.\*; the services are p\.v1\.S\n`,
 		`transom\.yaml:12:15: policies\[2\]: no method is p\.v1\.S\.get; did you mean p\.v1\.S\.Get\?\n`,
 	} {

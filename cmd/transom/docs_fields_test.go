@@ -28,6 +28,7 @@ var pagesOf = map[protoreflect.Name][]string{
 	"validate":          {"validate.md"},
 	"cors":              {"cors.md"},
 	"retry":             {"retry.md"},
+	"circuit_breaker":   {"circuit-breaker.md"},
 	"headers":           {"headers.md"},
 	"json":              {"json.md"},
 	"status":            {"status.md"},

@@ -57,12 +57,13 @@ var rules = map[string]rule{
 	"internal/schema":            {ours: base, never: slices.Concat(yamls, []string{"net/http"}), reason: "descriptors come before any protocol that serves them"},
 	"internal/config":            {ours: slices.Concat(base, []string{"internal/httprule"}), reason: "the file is checked before anything is built of it"},
 	"proxy":                      {ours: []string{"proxy/transport"}, never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
-	"proxy/upstream":             {ours: []string{"proxy", "proxy/transport", "proxy/upstream/...", "internal/counted", "internal/tlsfiles"}, never: jsons, reason: "a choice among addresses knows neither the call's method nor its messages"},
+	"proxy/breaker":              {never: slices.Concat(jsons, protobuf, []string{"google.golang.org/grpc"}), reason: "when to stop is decided by counts, whatever is counted"},
+	"proxy/upstream":             {ours: []string{"proxy", "proxy/breaker", "proxy/transport", "proxy/upstream/...", "internal/counted", "internal/tlsfiles"}, never: jsons, reason: "a choice among addresses knows neither the call's method nor its messages"},
 	"proxy/upstream/addressfile": {ours: slices.Concat(base, []string{"internal/watch"}), never: slices.Concat(protobuf, []string{"net/http"}), reason: "it reads a file; what connects to the addresses is others' matter"},
 	"proxy/upstream/health":      {ours: []string{"proxy", "proxy/transport"}, never: jsons, reason: "it asks one server how it is; what that means for calls is others' matter"},
 	"proxy/upstream/kubernetes":  {ours: []string{"internal/regularfile", "internal/tlsfiles"}, never: slices.Concat(protobuf, yamls), reason: "it finds addresses; what connects to them is others' matter"},
 
-	"proxy/attempt":   {ours: []string{"proxy", "proxy/transport", "proxy/upstream"}, never: jsons, reason: "attempts stand between the relay and the upstream, and know bytes only"},
+	"proxy/attempt":   {ours: []string{"proxy", "proxy/breaker", "proxy/transport", "proxy/upstream"}, never: jsons, reason: "attempts stand between the relay and the upstream, and know bytes only"},
 	"proxy/grpcgo":    {ours: []string{"proxy", "proxy/transport", "proxy/upstream", "proxy/attempt", "internal/counted"}, never: jsons, reason: "another client of gRPC stands where attempts and upstreams do"},
 	"proxy/transport": {never: slices.Concat(jsons, []string{"net/http"}), reason: "one connection, for itself: it is tested and fuzzed frame by frame"},
 

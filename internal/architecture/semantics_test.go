@@ -23,9 +23,9 @@ const semanticsPage = "../../docs/semantics.md"
 var (
 	// citation is how code and tests cite decisions: "Semantics 38", "Semantics 29,
 	// 44" or "Traffic 172 and 173".
-	citation = regexp.MustCompile(`(?i)(semantics|traffic) ?([0-9]+(?:(?:, | and )[0-9]+)*)`)
+	citation = regexp.MustCompile(`(?i)(semantics|traffic|surface) ?([0-9]+(?:(?:, | and )[0-9]+)*)`)
 	number   = regexp.MustCompile(`[0-9]+`)
-	decision = regexp.MustCompile(`^### (Traffic )?([0-9]+)\. `)
+	decision = regexp.MustCompile(`^### ((?:Traffic|Surface) )?([0-9]+)\. `)
 	testLink = regexp.MustCompile(`\[([A-Za-z0-9_./]+)\]\(\.\./([^)]+)\)`)
 )
 
@@ -105,6 +105,11 @@ func citations(t *testing.T) (places map[string][]string, tests map[string][]hel
 // namesOf gives "Semantics 29, 44" as "29" and "44", "Traffic 172" as "Traffic 172".
 func namesOf(series, numbers string) []string {
 	names := number.FindAllString(numbers, -1)
+	if strings.EqualFold(series, "surface") {
+		for i, n := range names {
+			names[i] = "Surface " + n
+		}
+	}
 	if strings.EqualFold(series, "traffic") {
 		for i, n := range names {
 			names[i] = "Traffic " + n

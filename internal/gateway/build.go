@@ -228,9 +228,11 @@ func (b *builder) finish() {
 	s.hidesPaths = len(hidden) > 0
 	for g, routes := range byGuard {
 		g.set.Finish(routes)
+		b.addCircuit(g)
 		_, pages := policy.Find[pagePolicy](g.set)
 		s.anyCors = s.anyCors || pages
 	}
+	s.sortCircuits()
 	unmatched := []policy.Part{b.gateway.options.Telemetry.Unmatched(hidden)}
 	if s.cors = b.defaultCors(); s.cors != nil {
 		unmatched = append(unmatched, s.cors)

@@ -14,6 +14,7 @@ import (
 // bounds are what ends a call before its time.
 type bounds struct {
 	deadline time.Time // zero for none
+	whose    error     // the cause of a context that ends by it, nil for the gateway's own time
 	// endDeadline and unbind free what the context of the call holds; nil for nothing.
 	endDeadline, unbind context.CancelFunc
 }
@@ -74,7 +75,7 @@ func (c *call) boundStream(parent, until context.Context, deadline time.Time) (c
 	if deadline.IsZero() {
 		return ctx, release
 	}
-	ctx, cancelDeadline := context.WithDeadline(ctx, deadline)
+	ctx, cancelDeadline := context.WithDeadlineCause(ctx, deadline, c.bounds.whose)
 	return ctx, func() {
 		cancelDeadline()
 		release()

@@ -67,19 +67,21 @@ func (g *guard) fullName() protoreflect.FullName {
 }
 
 // deadline is when the call must have ended: the shorter of the client's time
-// and the policy's. Zero is never. The error is of the client's header.
-func (g *guard) deadline(h http.Header) (time.Time, error) {
+// and the policy's. Zero is never. whose is proxy.ErrClientTime for the client's, nil for
+// the policy's. The error is of the client's header.
+func (g *guard) deadline(h http.Header) (deadline time.Time, whose, err error) {
 	timeout, limited, err := transcoder.ClientTimeout(h)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, nil, err
 	}
+	whose = proxy.ErrClientTime
 	if g.timeout > 0 && (!limited || g.timeout < timeout) {
-		timeout, limited = g.timeout, true
+		timeout, limited, whose = g.timeout, true, nil
 	}
 	if !limited {
-		return time.Time{}, nil
+		return time.Time{}, nil, nil
 	}
-	return time.Now().Add(timeout), nil
+	return time.Now().Add(timeout), whose, nil
 }
 
 // explained lists the policies that hold for the endpoint: those that decide, in their

@@ -101,7 +101,7 @@ func (c *call) try(w *answerRecorder, err error) error {
 		err = c.requestMetadata()
 	}
 	if err == nil {
-		_, err = guard.deadline(r.Header)
+		_, _, err = guard.deadline(r.Header)
 	}
 	if err != nil || c.match.protocol == websocket.Protocol {
 		if err != nil {

@@ -106,6 +106,7 @@ func New(o Options) *Gateway {
 			}
 		}
 	})
+	o.Telemetry.Metrics.SetCircuits(g.observeCircuits)
 	return g
 }
 

@@ -68,7 +68,9 @@ func (b *builder) again(before, r *schema.Registry, service protoreflect.Service
 func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protoreflect.MethodDescriptor) {
 	rpc := string(d.Parent().FullName()) + "/" + string(d.Name())
 	layers := b.layers(r, d)
-	set, problems := b.snapshot.policies.Compile(policy.Target{Method: d, RPC: rpc, Layers: layers, Extensions: newExtensions(r)})
+	to, err := b.upstreams.of(string(d.Parent().FullName()))
+	target := policy.Target{Method: d, RPC: rpc, Layers: layers, Extensions: newExtensions(r), Upstream: to.name, Backends: b.upstreams.named}
+	set, problems := b.snapshot.policies.Compile(target)
 	b.policyProblems(r, problems)
 	if set == nil {
 		set = policy.NewSet(nil)
@@ -79,11 +81,11 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	}
 	b.tell(r, set)
 	b.suspect(layers, set)
-	to, err := b.upstreams.of(string(d.Parent().FullName()))
 	if err != nil {
 		b.problemAt(r, d.Parent(), err.Error())
 	}
 	b.suspectRetry(layers, set, to)
+	b.suspectBreaker(layers, set, to)
 	b.noteHashField(to.name, d, to.placing)
 	place := to.placing.of(d)
 	m := b.newMethod(d, plans, set, to.backend(set.Effective.GetLimits().GetMaxResponseBytes(), place))

@@ -76,12 +76,13 @@ func (c *call) admit(ctx context.Context) (context.Context, error) {
 	guard := c.route.guard
 	c.badHeader = c.requestMetadata()
 	// What a call waits for its admission is part of its time.
-	deadline, badTimeout := guard.deadline(c.r.Header)
+	deadline, whose, badTimeout := guard.deadline(c.r.Header)
+	c.bounds.whose = whose
 	if c.badHeader == nil {
 		c.badHeader = badTimeout
 	}
 	if c.bounds.deadline = deadline; !deadline.IsZero() {
-		ctx, c.bounds.endDeadline = context.WithDeadline(ctx, deadline)
+		ctx, c.bounds.endDeadline = context.WithDeadlineCause(ctx, deadline, c.bounds.whose)
 	}
 	ctx, err := guard.set.Admit(ctx, &c.request)
 	if err != nil {
@@ -118,6 +119,9 @@ func (g *Gateway) finish(c *call, err error, result *proxy.Result) {
 	c.record(err, httpStatus, result)
 	if err == policy.ErrExpired { // bare, as ended gives it
 		c.request.RefusedBy = "auth"
+	}
+	if by := proxy.RefuserOf(err); by != "" {
+		c.request.RefusedBy = by
 	}
 	guard.set.Done(&c.request, &c.outcome)
 	if httpStatus == proxy.Aborted {

@@ -69,7 +69,7 @@ func (b *builder) addOwnServices(plans *jsonwire.Plans) {
 func (b *builder) addOwnMethod(plans *jsonwire.Plans, d protoreflect.MethodDescriptor) {
 	set, problems := b.snapshot.policies.Compile(policy.Target{
 		Method: d, RPC: string(d.Parent().FullName()) + "/" + string(d.Name()),
-		Layers: b.layers(nil, d), Extensions: newExtensions(protoregistry.GlobalTypes),
+		Layers: b.layers(nil, d), Extensions: newExtensions(protoregistry.GlobalTypes), Backends: b.upstreams.named,
 	})
 	b.problems = append(b.problems, problems...)
 	if set == nil || set.Effective.GetHidden() {

@@ -57,6 +57,8 @@ type Snapshot struct {
 	// unready says why nothing can be served yet; "" where something can.
 	unready string
 	conns   map[string]connection // by upstream name
+	// circuits are the breakers, by upstream and method.
+	circuits []circuit
 	// told is what servers have told that the snapshot before did not have.
 	told []*told
 

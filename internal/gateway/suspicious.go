@@ -76,6 +76,14 @@ func (b *builder) suspectRetry(layers []policy.Layer, set *policy.Set, to namedU
 	}
 }
 
+// suspectBreaker notes whether a circuit breaker can hold on an upstream.
+func (b *builder) suspectBreaker(layers []policy.Layer, set *policy.Set, to namedUpstream) {
+	at := written(layers, "circuit_breaker")
+	if _, foreign := to.conn.(*grpcgo.Conn); foreign && at != nil && set.Effective.GetCircuitBreaker() != nil {
+		b.warnAt(at.Where, fmt.Sprintf("circuit_breaker: it has no effect on the upstream %s, whose client is GRPC_GO: remove client there, or circuit_breaker here", to.name))
+	}
+}
+
 // written is the layer that has the last word on a field of the policy; nil for none.
 func written(layers []policy.Layer, field protoreflect.Name) *policy.Layer {
 	for i := range slices.Backward(layers) {

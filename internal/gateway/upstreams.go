@@ -221,6 +221,17 @@ func (u upstreams) cookies() (names []string) {
 	return names
 }
 
+// named returns the backend of the upstream of a name; nil for none. Its calls are made at
+// any endpoint.
+func (u upstreams) named(name string) proxy.Backend {
+	for _, candidate := range u {
+		if candidate.name == name {
+			return candidate.backend(0, nil)
+		}
+	}
+	return nil
+}
+
 func (u namedUpstream) backend(maxResponse uint64, place *placing) proxy.Backend {
 	if u.conn == nil {
 		return noUpstream{}
@@ -278,6 +289,9 @@ func (g *Gateway) Upstreams() []UpstreamStatus {
 		u := UpstreamStatus{Name: name, Target: conn.Target().Address}
 		u.State = conn.State().String()
 		u.Waiting, u.Served, u.Refused = conn.Waiting()
+		if own, ok := conn.(interface{ Panics() bool }); ok {
+			u.Panics = own.Panics()
+		}
 		if err := conn.Failure(); err != nil {
 			u.Failure = err.Error()
 		}

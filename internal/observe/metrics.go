@@ -38,6 +38,7 @@ type Metrics struct {
 
 	reload    reloadMetrics
 	upstreams atomic.Pointer[iter.Seq2[string, Upstream]]
+	circuits  atomic.Pointer[iter.Seq[Circuit]]
 
 	mu     sync.Mutex
 	routes map[routeKey]*RouteMetrics // guarded by mu
@@ -87,7 +88,7 @@ func NewMetrics(version string) *Metrics {
 	})
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions, m.retries, m.retriesDenied, m.hedges,
-		upstreamCollector{m}, info,
+		upstreamCollector{m}, circuitCollector{m}, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -43,7 +43,8 @@ func (p *observer) Finish(s *policy.Set, routes []policy.Route) {
 		p.add(p.telemetry.Metrics.Unmatched(), false)
 	}
 	for _, part := range s.Parts() {
-		if w, ok := part.(policy.Wrapper); ok && !w.Decides() {
+		_, refuses := part.(interface{ Refuses() bool })
+		if w, ok := part.(policy.Wrapper); ok && !w.Decides() && !refuses {
 			continue
 		}
 		p.count(part.Name())

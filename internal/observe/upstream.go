@@ -18,6 +18,8 @@ type Upstream struct {
 	Served, Refused uint64
 	// Endpoints are its servers, by their names, of which some may be there twice.
 	Endpoints []Endpoint
+	// Panics is set while too few endpoints are well.
+	Panics bool
 }
 
 // SetUpstreams says where to find the upstreams, by name. It is asked at each scrape,
@@ -32,6 +34,8 @@ var (
 		"Calls that wait because the connections have all the streams that the backend allows.", []string{"upstream"}, nil)
 	upstreamWaited = prometheus.NewDesc("transom_upstream_calls_waited_total",
 		"Calls that had to wait for a stream, by what became of it: served or refused.", []string{"upstream", "result"}, nil)
+	upstreamPanic = prometheus.NewDesc("transom_upstream_panic",
+		"1 while too few endpoints are well, so that all are used, or none.", []string{"upstream"}, nil)
 )
 
 // upstreamCollector asks for states only when somebody looks.
@@ -44,6 +48,7 @@ func (upstreamCollector) Describe(to chan<- *prometheus.Desc) {
 	to <- upstreamState
 	to <- upstreamWaiting
 	to <- upstreamWaited
+	to <- upstreamPanic
 	describeEndpoints(to)
 }
 
@@ -59,6 +64,11 @@ func (c upstreamCollector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(upstreamWaiting, prometheus.GaugeValue, float64(u.Waiting), name)
 		to <- prometheus.MustNewConstMetric(upstreamWaited, prometheus.CounterValue, float64(u.Served), name, "served")
 		to <- prometheus.MustNewConstMetric(upstreamWaited, prometheus.CounterValue, float64(u.Refused), name, "refused")
+		panics := 0.0
+		if u.Panics {
+			panics = 1
+		}
+		to <- prometheus.MustNewConstMetric(upstreamPanic, prometheus.GaugeValue, panics, name)
 		collectEndpoints(to, name, u.Endpoints)
 	}
 }

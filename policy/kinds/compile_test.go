@@ -88,9 +88,7 @@ func TestTimeoutsOfStreams(t *testing.T) {
 
 func TestWhatIsRefused(t *testing.T) {
 	for _, test := range []struct{ policy, want string }{
-		{`circuit_breaker {}`, "found circuit_breaker, which this version of Transom does not have: remove it"},
-		{`idempotency_key {}`, "found idempotency_key, which this version"},
-		{`circuit_breaker {}`, "found circuit_breaker, which this version"},
+		{`idempotency_key {}`, "found idempotency_key, which this version of Transom does not have: remove it"},
 		{`cache {}`, "found cache, which this version"},
 		{`events { type: "x" }`, "found events, which this version"},
 		{`timeout { seconds: -1 }`, "timeout: found -1s"},
@@ -155,9 +153,9 @@ func TestRefusedWithoutIssuers(t *testing.T) {
 
 func TestAllProblemsAreTold(t *testing.T) {
 	b := policytest.NewAuthBench(t, &transomv1.Config{}, kinds.All()...)
-	_, problems := b.Compile(policy.Target{Layers: policytest.LayersOf(t, `circuit_breaker {}`, `timeout { seconds: -1 } auth { anonymous {} roles: "a" }`)})
+	_, problems := b.Compile(policy.Target{Layers: policytest.LayersOf(t, `cache {}`, `timeout { seconds: -1 } auth { anonymous {} roles: "a" }`)})
 	if got, want := problems.Error(), strings.Join([]string{
-		"layer.yaml:1:1: found circuit_breaker, which this version of Transom does not have: remove it",
+		"layer.yaml:1:1: found cache, which this version of Transom does not have: remove it",
 		"layer.yaml:2:1: timeout: found -1s, expected a time above 0s and up to a year",
 		"layer.yaml:2:1: auth.roles demands one of a, but the method is anonymous, so nothing is known of the caller: remove one of the two",
 	}, "\n"); got != want {

@@ -10,6 +10,7 @@ import (
 	"github.com/transom-gateway/transom/policy/auth/login"
 	"github.com/transom-gateway/transom/policy/auth/session"
 	"github.com/transom-gateway/transom/policy/auth/token"
+	"github.com/transom-gateway/transom/policy/circuitbreaker"
 	"github.com/transom-gateway/transom/policy/concurrency"
 	"github.com/transom-gateway/transom/policy/cors"
 	"github.com/transom-gateway/transom/policy/headers"
@@ -44,5 +45,6 @@ func All(telemetry ...policy.Kind) []policy.Kind {
 		login.Logout(),
 		concurrency.Calls(),
 		retry.Kind(),
+		circuitbreaker.Kind(), // asked before each attempt
 	)
 }

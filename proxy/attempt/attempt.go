@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/breaker"
 	"github.com/transom-gateway/transom/proxy/transport"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
@@ -17,6 +18,8 @@ type GRPC struct {
 	limit int    // of one message of the backend, in bytes
 	retry *Retry // nil: none
 	place Placer // nil: calls can be made at any endpoint
+
+	circuit *Circuit // nil: none
 }
 
 // Placer says where a call is best made. message is that of a unary call, nil for
@@ -45,7 +48,7 @@ func (g *GRPC) Placing(p Placer) *GRPC {
 
 // tries begins a call. request is that of a unary one, nil for others.
 func (g *GRPC) tries(ctx context.Context, request *proxy.Frame) tries {
-	t := tries{retry: g.retry, conn: g.conn}
+	t := tries{retry: g.retry, conn: g.conn, circuit: g.circuit}
 	if g.place != nil {
 		var message []byte
 		if request != nil {
@@ -59,16 +62,23 @@ func (g *GRPC) tries(ctx context.Context, request *proxy.Frame) tries {
 // Call implements proxy.Backend.
 func (g *GRPC) Call(ctx context.Context, method string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
 	defer request.Free()
-	if g.retry != nil && g.retry.Hedge != nil {
-		return g.callHedged(ctx, method, header, &request)
-	}
 	t := g.tries(ctx, &request)
+	if wait, ok := t.ask(); !ok {
+		if g.circuit.Fallback != nil {
+			return g.circuit.Fallback.Call(ctx, method, header, request.Ref())
+		}
+		return proxy.Reply{}, t.circuit.Refusal(wait)
+	}
+	if g.retry != nil && g.retry.Hedge != nil {
+		return g.callHedged(ctx, t, method, header, request)
+	}
 	r := transport.Request{Method: method, Header: header, Limit: g.limit, Message: request.Buffers()}
 	for {
 		within, end := t.begin(ctx)
 		reply, err := g.conn.Call(within, &t.turn, &r)
 		t.turn.Told(err)
 		if err == nil {
+			t.judge(ctx, within, nil)
 			end()
 			return proxy.Reply{Message: proxy.FrameOf(reply.Message), Header: reply.Header, Trailer: reply.Trailer, Tries: t.tell()}, nil
 		}
@@ -84,11 +94,22 @@ func (g *GRPC) Call(ctx context.Context, method string, header proxy.Metadata, r
 
 // Open implements proxy.Backend.
 func (g *GRPC) Open(ctx context.Context, method string, header proxy.Metadata, shape proxy.Shape) (proxy.Stream, error) {
-	if g.retry != nil && g.retry.Hedge != nil && !shape.ClientStreams {
+	hedged := g.retry != nil && g.retry.Hedge != nil && !shape.ClientStreams
+	if hedged && g.circuit == nil {
 		return g.openHedged(ctx, method, header), nil
 	}
 	s := &grpcStream{backend: g, ctx: ctx, header: header, keeps: true}
 	s.tries = g.tries(ctx, nil)
+	if wait, ok := s.tries.ask(); !ok {
+		if g.circuit.Fallback != nil {
+			return g.circuit.Fallback.Open(ctx, method, header, shape)
+		}
+		return nil, g.circuit.Refusal(wait)
+	}
+	if hedged {
+		s.tries.circuit.Breaker.Tell(s.tries.permit, breaker.Nothing) // it asks again once it has its request
+		return g.openHedged(ctx, method, header), nil
+	}
 	s.request = transport.Request{Method: method, Header: header, Limit: g.limit}
 	if err := s.open(); err != nil {
 		return nil, err

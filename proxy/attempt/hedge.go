@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/breaker"
 	"github.com/transom-gateway/transom/proxy/transport"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
@@ -94,6 +95,9 @@ func (r *race) run() (won answer, cancel context.CancelFunc) {
 	// An attempt that lost may hold it a little longer than the call.
 	r.header = slices.Clone(r.header)
 	r.answers = make(chan answer, r.retry.Attempts+1)
+	if wait, ok := r.ask(); !ok {
+		return answer{err: r.circuit.Refusal(wait)}, func() {}
+	}
 	r.launch()
 	r.delay = r.retry.Hedge.delay()
 	timer := time.NewTimer(r.delay)
@@ -138,6 +142,8 @@ func (r *race) launch() {
 	ctx, cancel := context.WithCancel(r.ctx)
 	turn, header, n := r.turn.Beside(), r.tries.header(r.header), len(r.cancels)
 	request := r.request.Ref() // before the call may end
+	permit := r.permit
+	r.permit = breaker.Permit{}
 	r.count()
 	r.cancels = append(r.cancels, cancel)
 	r.running++
@@ -145,6 +151,7 @@ func (r *race) launch() {
 		began := time.Now()
 		a := r.try(ctx, turn, header, request)
 		a.n, a.placed, a.turn = n, turn.Begun(), turn
+		r.report(ctx, a.within, turn, permit, a.err)
 		if n == 0 && a.placed && status.Code(a.err) != codes.Unavailable {
 			// One that was given up counts with the time that it had.
 			r.retry.Hedge.took(time.Since(began))
@@ -161,6 +168,9 @@ func (r *race) final(a *answer) bool {
 // repeat makes an attempt again that the backend has not looked at.
 func (r *race) repeat(a *answer) bool {
 	if r.unseen || !errors.Is(a.err, transport.ErrUnprocessed) {
+		return false
+	}
+	if _, ok := r.ask(); !ok {
 		return false
 	}
 	r.unseen = true
@@ -201,8 +211,16 @@ func (r *race) mayHedge() bool {
 	if r.stopped || r.made >= r.retry.Attempts || r.ctx.Err() != nil || r.running > 0 && !r.conn.Other(&r.turn) {
 		return false
 	}
+	if r.circuit != nil && r.circuit.Breaker.Refuses() {
+		r.stop("circuit")
+		return false
+	}
 	if !r.conn.Budget().Take(r.retry.BudgetPercent) {
 		r.stop("budget")
+		return false
+	}
+	if _, ok := r.ask(); !ok {
+		r.stop("circuit")
 		return false
 	}
 	if r.running > 0 {
@@ -236,9 +254,9 @@ func (r *race) tell() proxy.Tries {
 	return t
 }
 
-// callHedged makes a unary call. The request is the caller's.
-func (g *GRPC) callHedged(ctx context.Context, method string, header proxy.Metadata, request *proxy.Frame) (proxy.Reply, error) {
-	r := race{tries: g.tries(ctx, request), ctx: ctx, header: header, request: *request}
+// callHedged makes a unary call that may be made. The request is the caller's.
+func (g *GRPC) callHedged(ctx context.Context, t tries, method string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
+	r := race{tries: t, ctx: ctx, header: header, request: request}
 	r.try = func(ctx context.Context, turn *upstream.Turn, header proxy.Metadata, request proxy.Frame) (a answer) {
 		defer request.Free()
 		a.within = ctx

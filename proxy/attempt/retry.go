@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/breaker"
 	"github.com/transom-gateway/transom/proxy/transport"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
@@ -61,11 +62,16 @@ type tries struct {
 	// it, which is done once (Traffic 58).
 	unseen bool
 	denied string // why there is not one more, "" for any other reason
+
+	circuit *Circuit       // nil: none
+	permit  breaker.Permit // of the attempt that is under way
+	judged  bool           // what its end says has been told
 }
 
 // count counts an attempt. The first one is counted as a call.
 func (t *tries) count() {
 	t.made++
+	t.judged = false
 	if t.retry != nil && t.made == 1 && !t.unseen {
 		t.conn.Budget().Began()
 	}
@@ -118,6 +124,7 @@ func (t *tries) again(ctx, within context.Context, err error, trailer metadata.M
 		t.turn.Elsewhere()
 		return true
 	}
+	t.judge(ctx, within, err)
 	if t.retry == nil || t.made >= t.retry.Attempts || ctx.Err() != nil || !t.turn.Begun() || !t.mayHelp(ctx, within, err) {
 		return false
 	}
@@ -130,11 +137,19 @@ func (t *tries) again(ctx, within context.Context, err error, trailer metadata.M
 		t.deny("deadline")
 		return false
 	}
+	if t.circuit != nil && t.circuit.Breaker.Refuses() {
+		t.deny("circuit")
+		return false
+	}
 	if !t.conn.Budget().Take(t.retry.BudgetPercent) {
 		t.deny("budget")
 		return false
 	}
 	if !sleep(ctx, pause) {
+		return false
+	}
+	if _, ok := t.ask(); !ok {
+		t.deny("circuit")
 		return false
 	}
 	t.turn.Elsewhere()

@@ -69,7 +69,9 @@ func (s *grpcStream) open() error {
 	stream, err := s.backend.conn.Open(s.within, &s.tries.turn, &s.request)
 	if err != nil {
 		s.stopTimer()
-		return late(s.within, err)
+		err = late(s.within, err)
+		s.tries.judge(s.ctx, s.within, err)
+		return err
 	}
 	s.stream = stream
 	return nil
@@ -216,10 +218,12 @@ func (s *grpcStream) receive() (proxy.Frame, error) {
 		message, err := stream.Recv()
 		s.told(stream, err)
 		if err == nil || err == io.EOF {
+			s.answered()
 			s.commit()
 			return proxy.FrameOf(message), err
 		}
 		if err = s.late(err); !s.again(err) {
+			s.ended(err)
 			return proxy.Frame{}, s.backend.failed(err)
 		}
 	}
@@ -232,6 +236,9 @@ func (s *grpcStream) Header() (metadata.MD, error) {
 		stream := s.current()
 		header, err := stream.Header()
 		s.told(stream, err)
+		if header != nil {
+			s.answered()
+		}
 		switch {
 		case err == nil && s.backend.retry == nil:
 			return header, nil
@@ -239,6 +246,7 @@ func (s *grpcStream) Header() (metadata.MD, error) {
 			return s.awaitFirst(stream, header)
 		}
 		if err = s.late(err); !s.again(err) {
+			s.ended(err)
 			return header, err
 		}
 	}

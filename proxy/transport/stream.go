@@ -131,7 +131,9 @@ func (c *Conn) Open(ctx context.Context, r *Request) (*Stream, error) {
 // start gives the stream a number and queues its header.
 func (c *Conn) start(ctx context.Context, s *Stream, r *Request) error {
 	size, err := CheckMetadata(r.Header)
-	if err == nil {
+	if err != nil {
+		err = &statusOf{err, ErrRequest}
+	} else {
 		err = status.FromContextError(ctx.Err()).Err()
 	}
 	c.mu.Lock()
@@ -167,7 +169,7 @@ func (c *Conn) begin(ctx context.Context, s *Stream, r *Request, size int64) err
 	}
 	switch limit := c.writer.maxHeaders; {
 	case limit > 0 && size > int64(limit):
-		return status.Errorf(codes.ResourceExhausted, "the metadata has %d bytes, the backend takes %d", size, limit)
+		return &statusOf{status.Errorf(codes.ResourceExhausted, "the metadata has %d bytes, the backend takes %d", size, limit), ErrRequest}
 	case c.writer.stuck():
 		return status.Error(codes.Unavailable, "the backend does not read")
 	}

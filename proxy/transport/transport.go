@@ -86,6 +86,25 @@ var (
 	ErrFull = errors.New("the connection is full")
 )
 
+// Errors of calls that say whose fault they are.
+var (
+	// ErrReset is wrapped where the server has reset the call.
+	ErrReset = errors.New("the server has reset the call")
+	// ErrRequest is wrapped where the request cannot be sent, whatever the server.
+	ErrRequest = errors.New("the request cannot be sent")
+)
+
+// statusOf is a status that wraps an error which says whose fault it is.
+type statusOf struct {
+	error
+	kind error
+}
+
+func (s *statusOf) Unwrap() []error { return []error{s.error, s.kind} }
+
+// GRPCStatus lets the status package see the status.
+func (s *statusOf) GRPCStatus() *status.Status { return status.Convert(s.error) }
+
 // The end of a unary call whose backend does not send exactly one message: the
 // code is the one that gRPC's status codes document gives (doc/statuscodes.md).
 var (

@@ -91,14 +91,14 @@ func (s *Stream) resetError(code http2.ErrCode) error {
 			// The server's clock rang before ours.
 			return status.FromContextError(context.DeadlineExceeded).Err()
 		}
-		return status.Error(codes.Canceled, reason)
+		return &statusOf{status.Error(codes.Canceled, reason), ErrReset}
 	case http2.ErrCodeEnhanceYourCalm:
-		return status.Error(codes.ResourceExhausted, reason)
+		return &statusOf{status.Error(codes.ResourceExhausted, reason), ErrReset}
 	case http2.ErrCodeInadequateSecurity:
-		return status.Error(codes.PermissionDenied, reason)
+		return &statusOf{status.Error(codes.PermissionDenied, reason), ErrReset}
 	case http2.ErrCodeProtocol, http2.ErrCodeInternal, http2.ErrCodeFlowControl,
 		http2.ErrCodeSettingsTimeout, http2.ErrCodeFrameSize, http2.ErrCodeCompression, http2.ErrCodeConnect:
-		return status.Error(codes.Internal, reason)
+		return &statusOf{status.Error(codes.Internal, reason), ErrReset}
 	}
-	return status.Error(codes.Unknown, reason)
+	return &statusOf{status.Error(codes.Unknown, reason), ErrReset}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/transom-gateway/transom/proxy/breaker"
 	"github.com/transom-gateway/transom/proxy/transport"
 )
 
@@ -19,6 +20,7 @@ func (c *Conn) Call(ctx context.Context, t *Turn, r *transport.Request) (transpo
 			return transport.Reply{}, err
 		}
 		r.Reserved = reserved
+		t.began = breaker.Now()
 		reply, err := conn.Call(ctx, r)
 		if err == nil || !c.unsent(conn, err) {
 			c.line.end(&t.line, true)
@@ -37,6 +39,7 @@ func (c *Conn) Open(ctx context.Context, t *Turn, r *transport.Request) (*transp
 			return nil, err
 		}
 		r.Reserved = reserved
+		t.began = breaker.Now()
 		stream, err := conn.Open(ctx, r)
 		if err == nil || !c.unsent(conn, err) {
 			c.line.end(&t.line, true)

@@ -11,10 +11,10 @@ const choiceInterval = 100 * time.Millisecond
 
 // chooseSoon has calls spread over the endpoints: at once, or soon where there are many
 // and others have just been chosen. c.mu is held.
-func (c *Conn) chooseSoon(endpoints []*Endpoint) {
+func (c *Conn) chooseSoon(endpoints []*Endpoint, trials ...*Endpoint) {
 	wait := choiceInterval - time.Since(c.chosen)
 	if len(endpoints) <= maxRendezvous || wait <= 0 {
-		c.choose(endpoints)
+		c.choose(endpoints, trials...)
 		return
 	}
 	if c.choosing == nil {
@@ -22,14 +22,17 @@ func (c *Conn) chooseSoon(endpoints []*Endpoint) {
 	}
 }
 
-// choose has calls spread over the endpoints. c.mu is held.
-func (c *Conn) choose(endpoints []*Endpoint) {
+// choose has calls spread over the endpoints, and trial calls go to those that are
+// ejected. c.mu is held.
+func (c *Conn) choose(endpoints []*Endpoint, trials ...*Endpoint) {
 	if c.choosing != nil {
 		c.choosing.Stop()
 		c.choosing = nil
 	}
 	c.chosen = time.Now()
-	c.choice.Store(c.choiceOf(endpoints))
+	next := c.choiceOf(endpoints)
+	next.trials = trials
+	c.choice.Store(next)
 }
 
 // chooseAgain has calls spread over the endpoints that there are now.
@@ -39,9 +42,11 @@ func (c *Conn) chooseAgain() {
 	if c.choosing == nil || c.ctx.Err() != nil {
 		return
 	}
-	usable := c.usable(c.connected())
+	connected := c.connected()
+	trials := trialsOf(connected)
+	usable := c.usable(connected)
 	c.weigh(usable)
-	c.choose(usable)
+	c.choose(usable, trials...)
 }
 
 // connected are the endpoints that calls can be made at. c.mu is held.

@@ -25,6 +25,8 @@ type Endpoint struct {
 	ready atomic.Pointer[[]*transport.Conn] // those that take calls; never changed
 	next  atomic.Uint32                     // over ready
 
+	record record
+
 	// guarded by the mu of the Conn
 	addresses                 []string
 	share                     Share // as the resolver says
@@ -44,6 +46,8 @@ type Endpoint struct {
 func (c *Conn) newEndpoint(g group) *Endpoint {
 	e := &Endpoint{id: uint64(CallKeyOf(strings.Join(g.addresses, ","))), ticket: c.ticket(g.addresses), addresses: g.addresses, share: g.share}
 	e.ready.Store(new([]*transport.Conn))
+	c.newRecord(e)
+	c.rememberTakenOut(e)
 	least, _ := c.target.connections()
 	for range least {
 		e.links = append(e.links, c.connect(e))

@@ -20,6 +20,7 @@ type balancer interface {
 // choice is what calls choose from; never changed.
 type choice struct {
 	endpoints []*Endpoint // those with a connection
+	trials    []*Endpoint // those with a connection that are ejected
 	tickets   tickets
 	picker    Picker // nil for fewer than two
 }

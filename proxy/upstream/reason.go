@@ -25,7 +25,7 @@ func Reason(err error) string {
 	var alert *net.OpError // crypto/tls reports alerts so, by their sender
 	var frame http2.ConnectionError
 	switch {
-	case errors.Is(err, errClosed), errors.Is(err, transport.ErrFlood):
+	case errors.Is(err, errClosed), errors.Is(err, errNoneUsable), errors.Is(err, transport.ErrFlood):
 		return err.Error()
 	case errors.Is(err, errNoAddress):
 		return cannot + ": its name has no address"

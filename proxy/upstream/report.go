@@ -17,8 +17,9 @@ type reported struct {
 	failure string // that the backend cannot be reached for this reason; "" if it can
 	stale   bool   // that its name is not resolved any more
 	crowd   bool   // that it has more addresses than are used
+	panics  bool   // that too few endpoints are well
 
-	failures, names, crowds, health rarely
+	failures, names, crowds, health, wells rarely
 }
 
 // wording is what the log hears of addresses that are not found any more, and are again.
@@ -73,6 +74,11 @@ func (c *Conn) news() (all []news) {
 		r.failure = Reason(failure)
 		all = r.failures.add(all, slog.LevelWarn, "the backend cannot be reached", withTLSAdvice(failure))
 	}
+	if c.panics != r.panics {
+		r.panics = c.panics
+		level, text := c.panicNews()
+		all = r.wells.add(all, level, text, nil)
+	}
 	switch stale := c.unresolved != nil && len(c.endpoints) > 0; {
 	case stale && !r.stale:
 		r.stale = true
@@ -89,4 +95,15 @@ func (c *Conn) news() (all []news) {
 		r.crowd = false
 	}
 	return all
+}
+
+// panicNews is what the log hears of too few endpoints that are well. c.mu is held.
+func (c *Conn) panicNews() (slog.Level, string) {
+	switch {
+	case !c.panics:
+		return slog.LevelInfo, "enough endpoints are well again: the others get no calls"
+	case c.target.FailClosed:
+		return slog.LevelWarn, "too few endpoints are well: calls are refused, as fail is CLOSED"
+	}
+	return slog.LevelWarn, "too few endpoints are well: calls go to the others, too, which are ejected, unhealthy or taken out"
 }

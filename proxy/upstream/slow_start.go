@@ -65,8 +65,8 @@ func (c *Conn) grow() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.growing = nil
-	if endpoints := c.choice.Load().endpoints; c.weigh(endpoints) {
-		c.choose(endpoints)
+	if now := c.choice.Load(); c.weigh(now.endpoints) {
+		c.choose(now.endpoints, now.trials...)
 	}
 }
 

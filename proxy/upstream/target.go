@@ -52,6 +52,13 @@ type Target struct {
 	Health *health.Check
 	// TLS: nil means cleartext.
 	TLS *TLS
+	// Outlier says when endpoints are ejected; the zero Outlier is never.
+	Outlier Outlier
+	// MinHealthyPercent is the share of the endpoints that must be without a bar; with
+	// fewer all are used. 0: as long as there is one, it is enough.
+	MinHealthyPercent uint32
+	// FailClosed has calls refused where others would use all endpoints.
+	FailClosed bool
 }
 
 // TLS says how a backend is checked and who we say we are. Files are PEM.

@@ -13,6 +13,8 @@ type Turn struct {
 	line    place
 	last    *Endpoint   // of the attempt that is under way
 	tried   []*Endpoint // by the attempts before
+	trial   *Endpoint   // ejected, and this attempt is to find out whether it answers; nil for none
+	began   int64       // when the attempt did, by breaker.Now
 	party   *party      // of the attempts that run side by side; nil: there are none
 }
 

@@ -58,6 +58,8 @@ type Conn struct {
 	choosing   *time.Timer               // has the endpoints chosen again; nil: they are those that there are
 	chosen     time.Time                 // when they were chosen last
 	checking   checking                  // of the endpoints' health
+	panics     bool                      // too few endpoints are without a bar
+	takenOut   map[string]bool           // by address: an operator has said so
 	reported   reported                  // what the log has heard
 
 	pool *Pool
@@ -147,12 +149,14 @@ func (c *Conn) publish() {
 	}
 	c.markAll(now)
 	connected := c.connected()
-	none := len(connected) == 0
 	c.chooseByService(connected)
-	if usable := c.usable(connected); c.weigh(usable) || !slices.Equal(usable, c.choice.Load().endpoints) {
-		c.chooseSoon(usable)
+	c.panics = c.tooFew(connected)
+	trials := trialsOf(connected)
+	usable, before := c.usable(connected), c.choice.Load()
+	if c.weigh(usable) || !slices.Equal(usable, before.endpoints) || !slices.Equal(trials, before.trials) {
+		c.chooseSoon(usable, trials...)
 	}
-	if none {
+	if len(usable) == 0 {
 		c.line.dissolve() // there is nothing to wait for
 	}
 	close(c.changed)
@@ -176,6 +180,7 @@ func (c *Conn) reached() bool { return len(c.choice.Load().endpoints) > 0 }
 // being made, or for room, and fails where the last attempt at each address has. t
 // is the same for all picks of a call.
 func (c *Conn) pick(ctx context.Context, t *Turn) (conn *transport.Conn, reserved bool, err error) {
+	t.dropTrial()
 	t.last = nil
 	for {
 		if c.line.waiting.Load() == 0 {
@@ -219,6 +224,7 @@ func (c *Conn) await(ctx context.Context, t *Turn) (*transport.Conn, error) {
 		return nil, err
 	}
 	if conn := c.withRoom(t); conn != nil {
+		t.dropTrial()
 		conn.Offer() // there is since before we joined, maybe for another one in line
 	}
 	if !c.reached() {
@@ -231,14 +237,19 @@ func (c *Conn) await(ctx context.Context, t *Turn) (*transport.Conn, error) {
 
 // withRoom returns a connection that takes a call, nil where there is none.
 func (c *Conn) withRoom(t *Turn) *transport.Conn {
-	e := c.choiceFor(t).pick(t.place, t.tried)
+	e := c.choice.Load().trial(t)
+	if e == nil {
+		e = c.choiceFor(t).pick(t.place, t.tried)
+	}
 	if e == nil {
 		return nil
 	}
 	conn := e.conn()
-	if conn != nil {
-		t.took(e)
+	if conn == nil {
+		t.dropTrial()
+		return nil
 	}
+	t.took(e)
 	return conn
 }
 
@@ -247,6 +258,9 @@ func (c *Conn) withRoom(t *Turn) *transport.Conn {
 func (c *Conn) why() error {
 	if len(c.endpoints) == 0 {
 		return c.failure
+	}
+	if c.panics && c.target.FailClosed {
+		return errNoneUsable
 	}
 	var err error
 	for _, e := range c.endpoints {

@@ -1684,18 +1684,28 @@ func (x *IdempotencyKey) GetRequired() bool {
 // CircuitBreaker stops calls to a backend that fails.
 type CircuitBreaker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Open after this many failures in a row.
+	// Open after this many failures in a row, beside failure_percent. Default: no such
+	// number.
 	ConsecutiveFailures uint32 `protobuf:"varint,1,opt,name=consecutive_failures,json=consecutiveFailures,proto3" json:"consecutive_failures,omitempty"`
-	// Open when this share of calls failed, in percent.
+	// Open when this share of calls failed, in percent. Default: 50.
 	FailurePercent uint32 `protobuf:"varint,2,opt,name=failure_percent,json=failurePercent,proto3" json:"failure_percent,omitempty"`
-	// The fewest calls in `window` for `failure_percent` to count.
+	// The fewest calls in `window` for `failure_percent` to count. Default: 20.
 	MinCalls uint32 `protobuf:"varint,3,opt,name=min_calls,json=minCalls,proto3" json:"min_calls,omitempty"`
 	// The time over which `failure_percent` is taken. Default: 10 seconds.
 	Window *durationpb.Duration `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
-	// How long it stays open. Default: 5 seconds.
+	// How long it stays open, give or take a fifth; twice as long after each probe that
+	// failed, up to ten times. Default: 5 seconds.
 	OpenFor *durationpb.Duration `protobuf:"bytes,5,opt,name=open_for,json=openFor,proto3" json:"open_for,omitempty"`
-	// How many probes must succeed to close it. Default: 1.
-	Probes        uint32 `protobuf:"varint,6,opt,name=probes,proto3" json:"probes,omitempty"`
+	// How many probes must succeed to close it, up to 1,000. Default: 1.
+	Probes uint32 `protobuf:"varint,6,opt,name=probes,proto3" json:"probes,omitempty"`
+	// Codes of the backend's status that are failures, besides UNAVAILABLE. Default:
+	// UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, DATA_LOSS.
+	Codes []string `protobuf:"bytes,7,rep,name=codes,proto3" json:"codes,omitempty"`
+	// The upstream that answers while it is open. Default: none, calls are refused with
+	// UNAVAILABLE.
+	Fallback string `protobuf:"bytes,8,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	// Takes back what a wider place says of it; nothing stands beside it.
+	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1770,6 +1780,27 @@ func (x *CircuitBreaker) GetProbes() uint32 {
 		return x.Probes
 	}
 	return 0
+}
+
+func (x *CircuitBreaker) GetCodes() []string {
+	if x != nil {
+		return x.Codes
+	}
+	return nil
+}
+
+func (x *CircuitBreaker) GetFallback() string {
+	if x != nil {
+		return x.Fallback
+	}
+	return ""
+}
+
+func (x *CircuitBreaker) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
 }
 
 // Limits bounds what is read, in bytes. Zero: the default.
@@ -2828,14 +2859,17 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x0f_budget_percent\"Y\n" +
 	"\x0eIdempotencyKey\x12+\n" +
 	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x1a\n" +
-	"\brequired\x18\x02 \x01(\bR\brequired\"\x8a\x02\n" +
+	"\brequired\x18\x02 \x01(\bR\brequired\"\xd8\x02\n" +
 	"\x0eCircuitBreaker\x121\n" +
 	"\x14consecutive_failures\x18\x01 \x01(\rR\x13consecutiveFailures\x12'\n" +
 	"\x0ffailure_percent\x18\x02 \x01(\rR\x0efailurePercent\x12\x1b\n" +
 	"\tmin_calls\x18\x03 \x01(\rR\bminCalls\x121\n" +
 	"\x06window\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06window\x124\n" +
 	"\bopen_for\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\aopenFor\x12\x16\n" +
-	"\x06probes\x18\x06 \x01(\rR\x06probes\"\xf4\x01\n" +
+	"\x06probes\x18\x06 \x01(\rR\x06probes\x12\x14\n" +
+	"\x05codes\x18\a \x03(\tR\x05codes\x12\x1a\n" +
+	"\bfallback\x18\b \x01(\tR\bfallback\x12\x1a\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabled\"\xf4\x01\n" +
 	"\x06Limits\x12$\n" +
 	"\x0emax_body_bytes\x18\x01 \x01(\x04R\fmaxBodyBytes\x12*\n" +
 	"\x11max_message_bytes\x18\x02 \x01(\x04R\x0fmaxMessageBytes\x12(\n" +
