@@ -125,7 +125,7 @@ func openRedis(address string, log *storeLog) (redis.UniversalClient, error) {
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisDialTimeout, timeout, timeout, timeout
 		o.DialerRetries, o.MaxRetries, o.ContextTimeoutEnabled = attempts, retries, true
-		o.DisableIdentity, o.MaintNotificationsConfig = true, quiet
+		o.DisableIdentity, o.MaintNotificationsConfig, o.NewClient = true, quiet, newBoundedNode
 		client := redis.NewClusterClient(o)
 		client.AddHook(log)
 		return client, nil
@@ -137,6 +137,7 @@ func openRedis(address string, log *storeLog) (redis.UniversalClient, error) {
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisDialTimeout, timeout, timeout, timeout
 	o.DialerRetries, o.MaxRetries, o.ContextTimeoutEnabled = attempts, retries, true
 	o.DisableIdentity, o.MaintNotificationsConfig = true, quiet
+	bounded(o)
 	if o.Network == "unix" {
 		client := redis.NewClient(o) // a cluster's nodes talk TCP
 		client.AddHook(log)
