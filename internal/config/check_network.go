@@ -132,6 +132,7 @@ func (c *checker) grpcGo(path string, g *transomv1.GrpcUpstream) {
 	}
 	for name, set := range map[string]bool{
 		"balancing.hash": g.Balancing.GetHash() != nil, "balancing.sticky": g.Balancing.GetSticky() != nil, "balancing.slow_start": g.Balancing.GetSlowStart() != nil,
+		"outlier": g.Outlier != nil, "min_healthy_percent": g.MinHealthyPercent > 0, "fail": g.Fail != transomv1.GrpcUpstream_FAIL_UNSPECIFIED,
 		"max_connections": g.MaxConnections > 1, "max_connection_age": g.MaxConnectionAge != nil,
 	} {
 		if set {
@@ -156,6 +157,7 @@ func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
 		c.fail(join(path, "resolve_interval"), "found %s, expected at least 1s", d.AsDuration())
 	}
 	c.health(join(path, "health_check"), g.HealthCheck)
+	c.outlier(path, g)
 	if g.Tls == nil {
 		return
 	}

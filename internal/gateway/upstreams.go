@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,8 @@ func target(u *transomv1.GrpcUpstream, directory string) upstream.Target {
 		ResolveInterval: u.GetResolveInterval().AsDuration(),
 	}
 	t.Health = healthCheck(u.GetHealthCheck())
+	t.Outlier = outlier(u.GetOutlier())
+	t.MinHealthyPercent, t.FailClosed = u.GetMinHealthyPercent(), u.GetFail() == transomv1.GrpcUpstream_CLOSED
 	if c := u.GetTls(); c != nil {
 		file := func(path string) string {
 			if path == "" {
@@ -145,6 +148,21 @@ func (b *builder) servicesOf() map[connection][]string {
 		}
 	}
 	return all
+}
+
+// outlier is when endpoints are ejected (Traffic 108); the zero Outlier for never.
+func outlier(o *transomv1.Outlier) upstream.Outlier {
+	if o == nil {
+		return upstream.Outlier{}
+	}
+	return upstream.Outlier{
+		Consecutive:        cmp.Or(o.GetConsecutive(), 5),
+		FailurePercent:     cmp.Or(o.GetFailurePercent(), 50),
+		MinCalls:           cmp.Or(o.GetMinCalls(), 20),
+		Interval:           cmp.Or(o.GetInterval().AsDuration(), 10*time.Second),
+		BaseEjection:       cmp.Or(o.GetBaseEjection().AsDuration(), 30*time.Second),
+		MaxEjectionPercent: cmp.Or(o.GetMaxEjectionPercent(), 50),
+	}
 }
 
 // of returns the upstream whose pattern names the service most exactly.

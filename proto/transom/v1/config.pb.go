@@ -133,6 +133,59 @@ func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_config_proto_rawDescGZIP(), []int{8, 0}
 }
 
+// What becomes of calls where too few servers are well.
+type GrpcUpstream_Fail int32
+
+const (
+	// OPEN.
+	GrpcUpstream_FAIL_UNSPECIFIED GrpcUpstream_Fail = 0
+	// They go to all servers, whatever is said of them.
+	GrpcUpstream_OPEN GrpcUpstream_Fail = 1
+	// They end with UNAVAILABLE.
+	GrpcUpstream_CLOSED GrpcUpstream_Fail = 2
+)
+
+// Enum value maps for GrpcUpstream_Fail.
+var (
+	GrpcUpstream_Fail_name = map[int32]string{
+		0: "FAIL_UNSPECIFIED",
+		1: "OPEN",
+		2: "CLOSED",
+	}
+	GrpcUpstream_Fail_value = map[string]int32{
+		"FAIL_UNSPECIFIED": 0,
+		"OPEN":             1,
+		"CLOSED":           2,
+	}
+)
+
+func (x GrpcUpstream_Fail) Enum() *GrpcUpstream_Fail {
+	p := new(GrpcUpstream_Fail)
+	*p = x
+	return p
+}
+
+func (x GrpcUpstream_Fail) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (GrpcUpstream_Fail) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[2].Descriptor()
+}
+
+func (GrpcUpstream_Fail) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[2]
+}
+
+func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use GrpcUpstream_Fail.Descriptor instead.
+func (GrpcUpstream_Fail) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8, 1}
+}
+
 // Where the key of a call comes from.
 type Hash_Key int32
 
@@ -183,11 +236,11 @@ func (x Hash_Key) String() string {
 }
 
 func (Hash_Key) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[2].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
 }
 
 func (Hash_Key) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[2]
+	return &file_transom_v1_config_proto_enumTypes[3]
 }
 
 func (x Hash_Key) Number() protoreflect.EnumNumber {
@@ -196,7 +249,7 @@ func (x Hash_Key) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hash_Key.Descriptor instead.
 func (Hash_Key) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11, 0}
 }
 
 // SameSite as browsers know it.
@@ -240,11 +293,11 @@ func (x SessionConfig_SameSite) String() string {
 }
 
 func (SessionConfig_SameSite) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
 }
 
 func (SessionConfig_SameSite) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[3]
+	return &file_transom_v1_config_proto_enumTypes[4]
 }
 
 func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
@@ -253,7 +306,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22, 0}
 }
 
 // How a line is written.
@@ -293,11 +346,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[4]
+	return &file_transom_v1_config_proto_enumTypes[5]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -306,7 +359,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29, 0}
 }
 
 // How much is written.
@@ -350,11 +403,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[5]
+	return &file_transom_v1_config_proto_enumTypes[6]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -363,7 +416,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -1133,7 +1186,15 @@ type GrpcUpstream struct {
 	// How a server's health is found out: `{}` asks for grpc.health.v1.Health over the
 	// connections that calls are made on. Servers that are not healthy get no calls while
 	// another one is. Default: servers are not asked.
-	HealthCheck   *HealthCheck `protobuf:"bytes,13,opt,name=health_check,json=healthCheck,proto3" json:"health_check,omitempty"`
+	HealthCheck *HealthCheck `protobuf:"bytes,13,opt,name=health_check,json=healthCheck,proto3" json:"health_check,omitempty"`
+	// When a server gets no calls for a while, because too many of its calls failed. `{}`
+	// takes all defaults. Default: never.
+	Outlier *Outlier `protobuf:"bytes,12,opt,name=outlier,proto3" json:"outlier,omitempty"`
+	// The share of the servers, in percent, that must be well. With fewer, calls go to the
+	// others too. Default: 0, one is enough.
+	MinHealthyPercent uint32 `protobuf:"varint,14,opt,name=min_healthy_percent,json=minHealthyPercent,proto3" json:"min_healthy_percent,omitempty"`
+	// Default: OPEN.
+	Fail          GrpcUpstream_Fail `protobuf:"varint,15,opt,name=fail,proto3,enum=transom.v1.GrpcUpstream_Fail" json:"fail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1252,6 +1313,119 @@ func (x *GrpcUpstream) GetHealthCheck() *HealthCheck {
 	return nil
 }
 
+func (x *GrpcUpstream) GetOutlier() *Outlier {
+	if x != nil {
+		return x.Outlier
+	}
+	return nil
+}
+
+func (x *GrpcUpstream) GetMinHealthyPercent() uint32 {
+	if x != nil {
+		return x.MinHealthyPercent
+	}
+	return 0
+}
+
+func (x *GrpcUpstream) GetFail() GrpcUpstream_Fail {
+	if x != nil {
+		return x.Fail
+	}
+	return GrpcUpstream_FAIL_UNSPECIFIED
+}
+
+// Outlier says when a server is ejected. What counts is a connection that breaks, a
+// call that is reset, an attempt above per_try_timeout, and UNAVAILABLE.
+type Outlier struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// So many in a row eject it. Default: 5.
+	Consecutive uint32 `protobuf:"varint,1,opt,name=consecutive,proto3" json:"consecutive,omitempty"`
+	// This share of its calls within interval ejects it, in percent. Default: 50.
+	FailurePercent uint32 `protobuf:"varint,2,opt,name=failure_percent,json=failurePercent,proto3" json:"failure_percent,omitempty"`
+	// The fewest calls within interval for that. Default: 20.
+	MinCalls uint32 `protobuf:"varint,3,opt,name=min_calls,json=minCalls,proto3" json:"min_calls,omitempty"`
+	// The time over which calls are counted. Default: 10 s.
+	Interval *durationpb.Duration `protobuf:"bytes,4,opt,name=interval,proto3" json:"interval,omitempty"`
+	// How long it is ejected, times how often it was, up to 5 min. Default: 30 s.
+	BaseEjection *durationpb.Duration `protobuf:"bytes,5,opt,name=base_ejection,json=baseEjection,proto3" json:"base_ejection,omitempty"`
+	// The largest share of the servers that are ejected at once, in percent. Default: 50.
+	MaxEjectionPercent uint32 `protobuf:"varint,6,opt,name=max_ejection_percent,json=maxEjectionPercent,proto3" json:"max_ejection_percent,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *Outlier) Reset() {
+	*x = Outlier{}
+	mi := &file_transom_v1_config_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outlier) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outlier) ProtoMessage() {}
+
+func (x *Outlier) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outlier.ProtoReflect.Descriptor instead.
+func (*Outlier) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Outlier) GetConsecutive() uint32 {
+	if x != nil {
+		return x.Consecutive
+	}
+	return 0
+}
+
+func (x *Outlier) GetFailurePercent() uint32 {
+	if x != nil {
+		return x.FailurePercent
+	}
+	return 0
+}
+
+func (x *Outlier) GetMinCalls() uint32 {
+	if x != nil {
+		return x.MinCalls
+	}
+	return 0
+}
+
+func (x *Outlier) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *Outlier) GetBaseEjection() *durationpb.Duration {
+	if x != nil {
+		return x.BaseEjection
+	}
+	return nil
+}
+
+func (x *Outlier) GetMaxEjectionPercent() uint32 {
+	if x != nil {
+		return x.MaxEjectionPercent
+	}
+	return 0
+}
+
 // Balancing says how calls are spread over the addresses of a gRPC upstream.
 type Balancing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1272,7 +1446,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1458,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1471,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Balancing) GetPolicy() string {
@@ -1347,7 +1521,7 @@ type Hash struct {
 
 func (x *Hash) Reset() {
 	*x = Hash{}
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1533,7 @@ func (x *Hash) String() string {
 func (*Hash) ProtoMessage() {}
 
 func (x *Hash) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1546,7 @@ func (x *Hash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hash.ProtoReflect.Descriptor instead.
 func (*Hash) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Hash) GetKey() Hash_Key {
@@ -1420,7 +1594,7 @@ type Sticky struct {
 
 func (x *Sticky) Reset() {
 	*x = Sticky{}
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1606,7 @@ func (x *Sticky) String() string {
 func (*Sticky) ProtoMessage() {}
 
 func (x *Sticky) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1619,7 @@ func (x *Sticky) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sticky.ProtoReflect.Descriptor instead.
 func (*Sticky) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Sticky) GetCookie() string {
@@ -1488,7 +1662,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +1674,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +1687,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -1564,7 +1738,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1750,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1763,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -1642,7 +1816,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +1828,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +1841,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -1760,7 +1934,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1946,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1959,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -1819,7 +1993,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1831,7 +2005,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1844,7 +2018,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -1890,7 +2064,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +2076,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +2089,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -1952,7 +2126,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2138,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2151,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -2007,7 +2181,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2193,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2206,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -2090,7 +2264,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2102,7 +2276,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2115,7 +2289,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -2285,7 +2459,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2297,7 +2471,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2310,7 +2484,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -2366,7 +2540,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2378,7 +2552,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2391,7 +2565,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -2419,7 +2593,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2605,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2618,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -2481,7 +2655,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2667,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2680,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -2534,7 +2708,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2720,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2733,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -2580,7 +2754,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2766,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2779,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -2628,7 +2802,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2640,7 +2814,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2653,7 +2827,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -2683,7 +2857,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2695,7 +2869,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2708,7 +2882,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -2745,7 +2919,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2757,7 +2931,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2770,7 +2944,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -2843,7 +3017,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +3029,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +3042,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -3034,7 +3208,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3046,7 +3220,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3059,7 +3233,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -3182,7 +3356,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x04grpc\x18\x01 \x01(\v2\x18.transom.v1.GrpcUpstreamH\x00R\x04grpc\x12.\n" +
 	"\x04http\x18\x02 \x01(\v2\x18.transom.v1.HttpUpstreamH\x00R\x04http\x12\x1a\n" +
 	"\bservices\x18\x03 \x03(\tR\bservicesB\x06\n" +
-	"\x04kind\"\x9a\x05\n" +
+	"\x04kind\"\xe0\x06\n" +
 	"\fGrpcUpstream\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ClientTlsR\x03tls\x12 \n" +
@@ -3196,11 +3370,26 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x0fmax_connections\x18\n" +
 	" \x01(\rR\x0emaxConnections\x12G\n" +
 	"\x12max_connection_age\x18\v \x01(\v2\x19.google.protobuf.DurationR\x10maxConnectionAge\x12:\n" +
-	"\fhealth_check\x18\r \x01(\v2\x17.transom.v1.HealthCheckR\vhealthCheck\":\n" +
+	"\fhealth_check\x18\r \x01(\v2\x17.transom.v1.HealthCheckR\vhealthCheck\x12-\n" +
+	"\aoutlier\x18\f \x01(\v2\x13.transom.v1.OutlierR\aoutlier\x12.\n" +
+	"\x13min_healthy_percent\x18\x0e \x01(\rR\x11minHealthyPercent\x121\n" +
+	"\x04fail\x18\x0f \x01(\x0e2\x1d.transom.v1.GrpcUpstream.FailR\x04fail\":\n" +
 	"\x06Client\x12\x16\n" +
 	"\x12CLIENT_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aTRANSOM\x10\x01\x12\v\n" +
-	"\aGRPC_GO\x10\x02\"\xaf\x01\n" +
+	"\aGRPC_GO\x10\x02\"2\n" +
+	"\x04Fail\x12\x14\n" +
+	"\x10FAIL_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04OPEN\x10\x01\x12\n" +
+	"\n" +
+	"\x06CLOSED\x10\x02\"\x9a\x02\n" +
+	"\aOutlier\x12 \n" +
+	"\vconsecutive\x18\x01 \x01(\rR\vconsecutive\x12'\n" +
+	"\x0ffailure_percent\x18\x02 \x01(\rR\x0efailurePercent\x12\x1b\n" +
+	"\tmin_calls\x18\x03 \x01(\rR\bminCalls\x125\n" +
+	"\binterval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\binterval\x12>\n" +
+	"\rbase_ejection\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\fbaseEjection\x120\n" +
+	"\x14max_ejection_percent\x18\x06 \x01(\rR\x12maxEjectionPercent\"\xaf\x01\n" +
 	"\tBalancing\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12$\n" +
 	"\x04hash\x18\x02 \x01(\v2\x10.transom.v1.HashR\x04hash\x12*\n" +
@@ -3416,117 +3605,123 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 	return file_transom_v1_config_proto_rawDescData
 }
 
-var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
 	(GrpcUpstream_Client)(0),     // 1: transom.v1.GrpcUpstream.Client
-	(Hash_Key)(0),                // 2: transom.v1.Hash.Key
-	(SessionConfig_SameSite)(0),  // 3: transom.v1.SessionConfig.SameSite
-	(Log_Format)(0),              // 4: transom.v1.Log.Format
-	(Log_Level)(0),               // 5: transom.v1.Log.Level
-	(*Config)(nil),               // 6: transom.v1.Config
-	(*OwnServices)(nil),          // 7: transom.v1.OwnServices
-	(*Listener)(nil),             // 8: transom.v1.Listener
-	(*ServerTls)(nil),            // 9: transom.v1.ServerTls
-	(*Admin)(nil),                // 10: transom.v1.Admin
-	(*SchemaSource)(nil),         // 11: transom.v1.SchemaSource
-	(*Reflection)(nil),           // 12: transom.v1.Reflection
-	(*Upstream)(nil),             // 13: transom.v1.Upstream
-	(*GrpcUpstream)(nil),         // 14: transom.v1.GrpcUpstream
-	(*Balancing)(nil),            // 15: transom.v1.Balancing
-	(*Hash)(nil),                 // 16: transom.v1.Hash
-	(*Sticky)(nil),               // 17: transom.v1.Sticky
-	(*ClientTls)(nil),            // 18: transom.v1.ClientTls
-	(*HttpUpstream)(nil),         // 19: transom.v1.HttpUpstream
-	(*HealthCheck)(nil),          // 20: transom.v1.HealthCheck
-	(*PolicyRule)(nil),           // 21: transom.v1.PolicyRule
-	(*HttpRoute)(nil),            // 22: transom.v1.HttpRoute
-	(*HttpMatch)(nil),            // 23: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 24: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 25: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 26: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 27: transom.v1.SessionConfig
-	(*Stores)(nil),               // 28: transom.v1.Stores
-	(*RedisStore)(nil),           // 29: transom.v1.RedisStore
-	(*Events)(nil),               // 30: transom.v1.Events
-	(*KafkaSink)(nil),            // 31: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 32: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 33: transom.v1.Telemetry
-	(*Log)(nil),                  // 34: transom.v1.Log
-	(*Otlp)(nil),                 // 35: transom.v1.Otlp
-	(*Rest)(nil),                 // 36: transom.v1.Rest
-	(*Metadata)(nil),             // 37: transom.v1.Metadata
-	nil,                          // 38: transom.v1.Config.UpstreamsEntry
-	nil,                          // 39: transom.v1.HealthCheck.HeadersEntry
-	(*annotations.HttpRule)(nil), // 40: google.api.HttpRule
-	(*Policy)(nil),               // 41: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 42: google.protobuf.Duration
+	(GrpcUpstream_Fail)(0),       // 2: transom.v1.GrpcUpstream.Fail
+	(Hash_Key)(0),                // 3: transom.v1.Hash.Key
+	(SessionConfig_SameSite)(0),  // 4: transom.v1.SessionConfig.SameSite
+	(Log_Format)(0),              // 5: transom.v1.Log.Format
+	(Log_Level)(0),               // 6: transom.v1.Log.Level
+	(*Config)(nil),               // 7: transom.v1.Config
+	(*OwnServices)(nil),          // 8: transom.v1.OwnServices
+	(*Listener)(nil),             // 9: transom.v1.Listener
+	(*ServerTls)(nil),            // 10: transom.v1.ServerTls
+	(*Admin)(nil),                // 11: transom.v1.Admin
+	(*SchemaSource)(nil),         // 12: transom.v1.SchemaSource
+	(*Reflection)(nil),           // 13: transom.v1.Reflection
+	(*Upstream)(nil),             // 14: transom.v1.Upstream
+	(*GrpcUpstream)(nil),         // 15: transom.v1.GrpcUpstream
+	(*Outlier)(nil),              // 16: transom.v1.Outlier
+	(*Balancing)(nil),            // 17: transom.v1.Balancing
+	(*Hash)(nil),                 // 18: transom.v1.Hash
+	(*Sticky)(nil),               // 19: transom.v1.Sticky
+	(*ClientTls)(nil),            // 20: transom.v1.ClientTls
+	(*HttpUpstream)(nil),         // 21: transom.v1.HttpUpstream
+	(*HealthCheck)(nil),          // 22: transom.v1.HealthCheck
+	(*PolicyRule)(nil),           // 23: transom.v1.PolicyRule
+	(*HttpRoute)(nil),            // 24: transom.v1.HttpRoute
+	(*HttpMatch)(nil),            // 25: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),          // 26: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),           // 27: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),            // 28: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),        // 29: transom.v1.SessionConfig
+	(*Stores)(nil),               // 30: transom.v1.Stores
+	(*RedisStore)(nil),           // 31: transom.v1.RedisStore
+	(*Events)(nil),               // 32: transom.v1.Events
+	(*KafkaSink)(nil),            // 33: transom.v1.KafkaSink
+	(*NatsSink)(nil),             // 34: transom.v1.NatsSink
+	(*Telemetry)(nil),            // 35: transom.v1.Telemetry
+	(*Log)(nil),                  // 36: transom.v1.Log
+	(*Otlp)(nil),                 // 37: transom.v1.Otlp
+	(*Rest)(nil),                 // 38: transom.v1.Rest
+	(*Metadata)(nil),             // 39: transom.v1.Metadata
+	nil,                          // 40: transom.v1.Config.UpstreamsEntry
+	nil,                          // 41: transom.v1.HealthCheck.HeadersEntry
+	(*annotations.HttpRule)(nil), // 42: google.api.HttpRule
+	(*Policy)(nil),               // 43: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 44: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	8,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	10, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	11, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	38, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	40, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	41, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	21, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	22, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	25, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	28, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	30, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	33, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	9,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	11, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	12, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	40, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	42, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	43, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	23, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	24, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	27, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	30, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	32, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	35, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	36, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	37, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	42, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	7,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
-	9,  // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	12, // 18: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	42, // 19: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	14, // 20: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	19, // 21: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	18, // 22: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	42, // 23: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	42, // 24: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	38, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	39, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	44, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	8,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	10, // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	13, // 18: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	44, // 19: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	15, // 20: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	21, // 21: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	20, // 22: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	44, // 23: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	44, // 24: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
 	1,  // 25: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	15, // 26: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	42, // 27: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	20, // 28: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	16, // 29: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	17, // 30: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	42, // 31: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	2,  // 32: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	3,  // 33: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	20, // 34: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	42, // 35: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	39, // 36: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	42, // 37: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	41, // 38: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	23, // 39: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	24, // 40: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	41, // 41: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	26, // 42: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	27, // 43: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	42, // 44: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	42, // 45: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	42, // 46: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	42, // 47: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	3,  // 48: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	29, // 49: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	42, // 50: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	31, // 51: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	32, // 52: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	34, // 53: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	35, // 54: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	4,  // 55: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	5,  // 56: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	13, // 57: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	58, // [58:58] is the sub-list for method output_type
-	58, // [58:58] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	17, // 26: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	44, // 27: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	22, // 28: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	16, // 29: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	2,  // 30: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	44, // 31: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	44, // 32: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	18, // 33: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	19, // 34: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	44, // 35: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	3,  // 36: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	4,  // 37: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	22, // 38: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	44, // 39: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	41, // 40: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	44, // 41: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	43, // 42: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	25, // 43: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	26, // 44: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	43, // 45: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	28, // 46: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	29, // 47: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	44, // 48: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	44, // 49: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	44, // 50: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	44, // 51: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	4,  // 52: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	31, // 53: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	44, // 54: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	33, // 55: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	34, // 56: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	36, // 57: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	37, // 58: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	5,  // 59: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	6,  // 60: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	14, // 61: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -3545,23 +3740,23 @@ func file_transom_v1_config_proto_init() {
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[20].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[21].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[30].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[31].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   34,
+			NumEnums:      7,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
