@@ -104,6 +104,37 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
+// TestGrowthUnderWaiters: Traffic 169: connections that calls fill as soon as they are there
+// are followed by others, too.
+func TestGrowthUnderWaiters(t *testing.T) {
+	const streams = 6
+	for range 20 {
+		s := startOn(t, listenCounted(t), grpc.MaxConcurrentStreams(1))
+		client := testpb.NewTestServiceClient(attempt.NewClient(get(t, upstream.Target{Address: s.address})))
+		ended := make(chan error, streams)
+		for range streams {
+			go func() {
+				stream, err := client.StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
+				for err == nil {
+					_, err = stream.Recv()
+				}
+				ended <- err
+			}()
+		}
+		for range streams {
+			select {
+			case <-s.begun:
+			case err := <-ended:
+				t.Fatal("a stream has ended before all had begun:", err)
+			}
+		}
+		close(s.hold)
+		for range streams {
+			<-ended
+		}
+	}
+}
+
 // TestGrowthBound: Traffic 169: there are no more connections than max_connections.
 func TestGrowthBound(t *testing.T) {
 	l := listenCounted(t)

@@ -125,6 +125,11 @@ func (l *link) use(conn *transport.Conn, address string) bool {
 	c.publish()
 	c.mu.Unlock()
 	conn.Offer()
+	if conn.Busy() {
+		// Calls that waited may have filled it before it was the link's: then nobody
+		// has looked at it.
+		c.nearlyFull(l.endpoint)
+	}
 	c.report()
 	return true
 }
