@@ -10,7 +10,6 @@ package unwell
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -171,8 +170,9 @@ func (f *fleet) warm(ctx context.Context) error {
 	for {
 		var failed error
 		for _, conn := range f.Conns {
-			_, err := benchv1.NewItemServiceClient(conn).GetItem(ctx, &benchv1.GetItemRequest{})
-			failed = errors.Join(failed, err)
+			if _, err := benchv1.NewItemServiceClient(conn).GetItem(ctx, &benchv1.GetItemRequest{}); err != nil {
+				failed = err
+			}
 		}
 		connected := 0
 		for _, s := range f.servers {
