@@ -161,3 +161,42 @@ func startConfigured(t *testing.T, bin, config string) *process {
 	t.Helper()
 	return startCommand(t, bin, "serve", "--config", config)
 }
+
+// unprivileged is a command whose process may read only what the modes of files let it:
+// root's may read all as long as it has the capabilities to.
+func unprivileged(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		args = append([]string{"--bounding-set", "-dac_override,-dac_read_search", "--", name}, args...)
+		name = "setpriv" // of util-linux
+	}
+	return exec.CommandContext(t.Context(), name, args...)
+}
+
+// TestUnreadableFilesAtStart: files that the process has no right to read end a start, and
+// check, with an error that names them (Semantics 322).
+func TestUnreadableFilesAtStart(t *testing.T) {
+	bin := buildTransom(t)
+	for file, want := range map[string]string{
+		"transom.yaml":   "cannot read the configuration: open DIR/transom.yaml: permission denied",
+		"secret":         "auth.jwt[0].secret: cannot read the file it refers to: open DIR/secret: permission denied",
+		"jwks.json":      "auth.jwt[1].jwks_file: open DIR/jwks.json: permission denied",
+		"ca.pem":         "ca: open DIR/ca.pem: permission denied",
+		"protos/q.proto": "DIR/protos/q.proto: cannot be read: permission denied",
+		"key.pem":        "certificate DIR/cert.pem and key DIR/key.pem: open DIR/key.pem: permission denied",
+	} {
+		t.Run(file, func(t *testing.T) {
+			dir := irregularFolder(t)
+			if err := os.Chmod(filepath.Join(dir, file), 0); err != nil {
+				t.Fatal(err)
+			}
+			for _, command := range []string{"serve", "check"} {
+				out, err := unprivileged(t, bin, command, "--config", filepath.Join(dir, "transom.yaml")).CombinedOutput()
+				var code *exec.ExitError
+				if !errors.As(err, &code) || code.ExitCode() != exitProblem || !strings.Contains(string(out), strings.ReplaceAll(want, "DIR", dir)) {
+					t.Errorf("%s: %v: %s\nwant %q", command, err, out, want)
+				}
+			}
+		})
+	}
+}
