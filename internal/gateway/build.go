@@ -33,8 +33,8 @@ type builder struct {
 	policies  policyRules
 	// services remembers which source a service came from.
 	services map[protoreflect.FullName]*schema.Registry
-	// hashFields are the fields that hashes of upstreams are of, by the upstream.
-	hashFields map[string]*hashField
+	// hashes are those of calls that have keys, by the upstream.
+	hashes map[string]*hashUse
 	// undecided are what nothing is said of; nil for a configuration that is right.
 	undecided *undecided
 	// wrong are servers whose own options are wrong, and how. They are left out of a
@@ -64,7 +64,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 		b.rules.unused(b)
 		b.policies.unused(b)
 		b.idlePatterns()
-		b.missingHashFields()
+		b.checkHashes()
 		b.warnOfSuspicions()
 	}
 	b.problems = b.problems.Sorted()

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
@@ -279,6 +280,19 @@ func rewrite(t *testing.T, g *gatewaytest.Gateway, part, by string) {
 	}
 	if err := os.WriteFile(g.Config, []byte(strings.Replace(string(text), part, by, 1)), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestHashNobody: Traffic 166: a hash of callers whom no method knows is warned of.
+func TestHashNobody(t *testing.T) {
+	_, target := startNamedServers(t, 1)
+	var log logtext.Text
+	gatewaytest.Start(t, gatewaytest.Options{
+		Backend: target, Upstream: "balancing: { hash: { key: PRINCIPAL } }", NoBookstore: true, Protos: map[string]string{"places.proto": placesProto}, Log: &log,
+	})
+	const want = "upstreams.backend.grpc.balancing.hash.key: PRINCIPAL has no effect, as no method of the upstream has auth.jwt"
+	if !strings.Contains(log.String(), want) {
+		t.Errorf("the log says %s; want %q", log.String(), want)
 	}
 }
 

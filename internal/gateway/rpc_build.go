@@ -86,7 +86,7 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	}
 	b.suspectRetry(layers, set, to)
 	b.suspectBreaker(layers, set, to)
-	b.noteHashField(to.name, d, to.placing)
+	b.noteHash(to.name, d, set, to.placing)
 	place := to.placing.of(d)
 	m := b.newMethod(d, plans, set, to.backend(set.Effective.GetLimits().GetMaxResponseBytes(), place))
 	m.upstream, m.placing = to.name, place

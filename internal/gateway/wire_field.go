@@ -7,9 +7,6 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/transom-gateway/transom/internal/nearest"
-	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 // wireField is a field that is read from messages in wire format.
@@ -117,56 +114,4 @@ func find(message []byte, path []protowire.Number) (value []byte, ok bool) {
 		}
 	}
 	return value, true
-}
-
-// hashField is what was found of the field that an upstream's hash is of.
-type hashField struct {
-	methods int      // unary ones
-	found   bool     // in one of them
-	problem string   // of one of them
-	names   []string // of fields that there are
-}
-
-// noteHashField notes whether a method has the field of its upstream's hash.
-func (b *builder) noteHashField(upstream string, d protoreflect.MethodDescriptor, p *placing) {
-	if p == nil || p.key != transomv1.Hash_FIELD || d.IsStreamingClient() || d.IsStreamingServer() {
-		return
-	}
-	h := b.hashFields[upstream]
-	if h == nil {
-		h = new(hashField)
-		if b.hashFields == nil {
-			b.hashFields = map[string]*hashField{}
-		}
-		b.hashFields[upstream] = h
-	}
-	f := fieldOf(d, p.field.path)
-	h.methods++
-	h.found = h.found || f.numbers != nil
-	h.problem = max(h.problem, f.problem)
-	for i := range d.Input().Fields().Len() {
-		if field := d.Input().Fields().Get(i); unreadable(field, true) == "" {
-			h.names = append(h.names, string(field.Name()))
-		}
-	}
-}
-
-// missingHashFields refuses hashes of fields that no method has.
-func (b *builder) missingHashFields() {
-	for _, u := range b.upstreams {
-		h := b.hashFields[u.name]
-		if h == nil || h.found {
-			continue
-		}
-		name := strings.Join(u.placing.field.path, ".")
-		message := fmt.Sprintf("upstreams.%s.grpc.balancing.hash.field: no unary method of the upstream has the field %q in its request", u.name, name)
-		slices.Sort(h.names)
-		switch near := nearest.Of(slices.Compact(h.names), name); {
-		case h.problem != "":
-			message = fmt.Sprintf("upstreams.%s.grpc.balancing.hash.field: %s; expected a field with a text, bytes, a whole number, an enum or a bool", u.name, h.problem)
-		case near != "":
-			message += fmt.Sprintf("; did you mean %s?", near)
-		}
-		b.refuse(message, "upstreams", u.name, "grpc", "balancing", "hash", "field")
-	}
 }

@@ -92,10 +92,13 @@ func (e *Endpoint) need(now time.Time) {
 	}
 }
 
-// mayGrow reports whether a connection is being made, or one more may be. c.mu is held.
+// mayGrow reports whether a connection is being made, or one more may be, where none has
+// failed. c.mu is held.
 func (c *Conn) mayGrow() bool {
 	_, most := c.target.connections()
 	return slices.ContainsFunc(c.endpoints, func(e *Endpoint) bool {
-		return len(e.links) < most || slices.ContainsFunc(e.links, func(l *link) bool { return l.conn == nil && l.failure == nil })
+		failing := slices.ContainsFunc(e.links, func(l *link) bool { return l.failure != nil })
+		connecting := slices.ContainsFunc(e.links, func(l *link) bool { return l.conn == nil && l.failure == nil })
+		return connecting || len(e.links) < most && !failing
 	})
 }
