@@ -29,11 +29,17 @@ func (c *Conn) CheckServices(names []string) {
 }
 
 // chooseByService makes the choices for services that are not well at all endpoints.
-// A service that is well nowhere has all of them. c.mu is held.
-func (c *Conn) chooseByService(connected []*Endpoint) {
+// A service that is well nowhere has all of them. Choices whose endpoints are the same
+// stay, unless these have other weights. c.mu is held.
+func (c *Conn) chooseByService(weighed bool) {
 	if c.target.Health == nil || !c.target.Health.PerService {
 		return
 	}
+	before := map[string]*choice{}
+	if all := c.services.Load(); all != nil && !weighed {
+		before = *all
+	}
+	connected := c.connected()
 	choices := map[string]*choice{}
 	for _, service := range c.checking.services {
 		well := slices.DeleteFunc(slices.Clone(connected), func(e *Endpoint) bool {
@@ -45,6 +51,10 @@ func (c *Conn) chooseByService(connected []*Endpoint) {
 		}
 		usable := c.usable(well)
 		if len(usable) == 0 {
+			continue
+		}
+		if old := before[service]; old != nil && slices.Equal(old.endpoints, usable) {
+			choices[service] = old
 			continue
 		}
 		if slices.ContainsFunc(usable, func(e *Endpoint) bool { return e.weight.Load() == 0 }) {

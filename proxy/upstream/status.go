@@ -192,4 +192,7 @@ func (e *Endpoint) answered() bool {
 }
 
 // history is what became of its calls. The mu of the Conn is held.
-func (e *Endpoint) history() History { return History{} }
+func (e *Endpoint) history() History {
+	r := e.recorded()
+	return History{Calls: r.Calls, Faults: r.Faults, Ejections: r.Ejections, Latency: r.Latency}
+}

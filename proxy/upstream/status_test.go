@@ -64,6 +64,9 @@ func TestEndpoints(t *testing.T) {
 	if e := find(a.address); e.Zone != "eu-1a" || e.InFlight != 1 || e.Connections != 1 || e.Checked == 0 || e.Failed != 0 || !e.Checks[""].Well || e.Checks[""].At.Before(began) {
 		t.Errorf("%+v", e)
 	}
+	if e := find(a.address); e.Calls == 0 || e.Faults != 0 || e.Latency <= 0 {
+		t.Errorf("%+v", e)
+	}
 	if e := find(ill.address); e.Checks[""].Well || e.Failed == 0 || e.InFlight != 0 {
 		t.Errorf("%+v", e)
 	}

@@ -149,13 +149,14 @@ func (c *Conn) publish() {
 	}
 	c.markAll(now)
 	connected := c.connected()
-	c.chooseByService(connected)
 	c.panics = c.tooFew(connected)
 	trials := trialsOf(connected)
 	usable, before := c.usable(connected), c.choice.Load()
-	if c.weigh(usable) || !slices.Equal(usable, before.endpoints) || !slices.Equal(trials, before.trials) {
+	weighed := c.weigh(usable)
+	if weighed || !slices.Equal(usable, before.endpoints) || !slices.Equal(trials, before.trials) {
 		c.chooseSoon(usable, trials...)
 	}
+	c.chooseByService(weighed)
 	if len(usable) == 0 {
 		c.line.dissolve() // there is nothing to wait for
 	}
