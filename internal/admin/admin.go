@@ -87,6 +87,10 @@ type Options struct {
 	// Hosts are names that requests may be addressed to, besides localhost and IP
 	// addresses; without ports.
 	Hosts []string
+	// Access says who may look and operate. The zero Access is for a loopback address.
+	Access Access
+	// Audit is told what is done; nil for nobody.
+	Audit *Audit
 }
 
 // server answers the operator.
@@ -113,7 +117,8 @@ func New(o Options) http.Handler {
 	s.mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	s.mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return s.guard(http.NewCrossOriginProtection().Handler(noPageOfOthers(http.HandlerFunc(s.route))))
+	s.operate()
+	return s.guard(http.NewCrossOriginProtection().Handler(noPageOfOthers(s.admit(http.HandlerFunc(s.route)))))
 }
 
 // noPageOfOthers keeps pages of other origins from having profiles taken, which costs time

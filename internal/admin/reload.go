@@ -26,7 +26,14 @@ func (s *server) routes(w http.ResponseWriter, _ *http.Request) {
 // problems. The page's form is sent back to the page, which shows either.
 func (s *server) reload(w http.ResponseWriter, r *http.Request) {
 	// A client that goes away must not leave half a reload.
+	before := s.Gateway.Status().Generation
 	changed, problems := s.Gateway.Reload(context.WithoutCancel(r.Context()))
+	who, _ := s.Access.of(r)
+	entry := Entry{Event: "reload", Who: who, From: r.RemoteAddr, Result: changed, Before: before, After: s.Gateway.Status().Generation}
+	if len(problems) > 0 {
+		entry.Result = "failed: " + problems[0].String()
+	}
+	s.Audit.Write(entry)
 	if strings.HasPrefix(r.Header.Get("Accept"), "text/html") {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return

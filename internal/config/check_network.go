@@ -48,6 +48,7 @@ func (c *checker) listeners(config *transomv1.Config) {
 	}
 	if config.Admin.GetAddress() != NoAdmin {
 		c.address("admin.address", config.Admin.GetAddress(), false, seen)
+		c.admin(config.Admin)
 	}
 }
 

@@ -25,6 +25,7 @@ var secretFields = map[protoreflect.FullName]bool{
 	"transom.v1.JwtIssuer.private_key": true,
 	"transom.v1.RedisStore.url":        true,
 	"transom.v1.Sticky.secret":         true,
+	"transom.v1.AdminToken.token":      true,
 }
 
 // jwksFile names a file in any case; "file:" before it says nothing more.

@@ -56,6 +56,9 @@ func (g *Gateway) Circuits() []CircuitStatus {
 	return list
 }
 
+// CircuitStates are what SetCircuit takes, by the names that operators give them.
+var CircuitStates = map[string]breaker.State{"open": breaker.OpenByHand, "closed": breaker.ClosedByHand, "auto": breaker.Closed}
+
 // SetCircuit puts the breaker of a method, or of all methods at an upstream where rpc is
 // empty, into a state by hand: it stays so until it is told otherwise; with
 // breaker.Closed it decides for itself again. It returns how many were told.
@@ -95,4 +98,25 @@ func (g *Gateway) observeCircuits(yield func(observe.Circuit) bool) {
 			return
 		}
 	}
+}
+
+// SetEndpoint takes an endpoint of an upstream out, so that it gets no calls until told
+// otherwise, or puts it back.
+func (g *Gateway) SetEndpoint(upstream, address string, out bool) error {
+	s := g.acquire()
+	if s == nil {
+		return fmt.Errorf("no configuration has been loaded yet")
+	}
+	defer s.release()
+	conn, ok := s.conns[upstream]
+	if !ok {
+		return fmt.Errorf("there is no upstream %q", upstream)
+	}
+	own, ok := conn.(interface {
+		TakeOut(address string, out bool) error
+	})
+	if !ok {
+		return fmt.Errorf("the client of the upstream %q takes no endpoint out: it is GRPC_GO", upstream)
+	}
+	return own.TakeOut(address, out)
 }

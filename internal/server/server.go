@@ -89,11 +89,8 @@ func Listen(o Options) (*Server, error) {
 		s.listeners = append(s.listeners, l)
 	}
 	if address := o.File.Config.GetAdmin().GetAddress(); address != config.NoAdmin {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", o.Where("admin"), advised(err)))
-		} else {
-			s.admin = &served{l, newOperatorsFront(o.adminHandler(s), httpLog(s.log))}
+		if err := o.openAdmin(s); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", o.Where("admin"), err))
 		}
 	}
 	if len(errs) > 0 {
@@ -118,9 +115,24 @@ func (o *Options) listen(i int) (*listener, error) {
 	return l, nil
 }
 
+// openAdmin opens the operator's listener.
+func (o *Options) openAdmin(s *Server) error {
+	audit, err := o.openAudit()
+	if err != nil {
+		return err
+	}
+	l, err := o.listenAdmin()
+	if err != nil {
+		return err
+	}
+	s.admin = &served{l, newOperatorsFront(o.adminHandler(s, audit), httpLog(s.log))}
+	return nil
+}
+
 // adminHandler is what the admin listener serves.
-func (o *Options) adminHandler(s *Server) http.Handler {
+func (o *Options) adminHandler(s *Server, audit *admin.Audit) http.Handler {
 	options := admin.Options{Version: o.Version, Gateway: administered{s}, Metrics: o.Telemetry.Metrics.Handler()}
+	options.Access, options.Audit = accessOf(o.File.Config.GetAdmin()), audit
 	if host, _, err := net.SplitHostPort(o.File.Config.GetAdmin().GetAddress()); err == nil && net.ParseIP(host) == nil && host != "" {
 		options.Hosts = []string{host}
 	}

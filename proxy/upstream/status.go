@@ -91,6 +91,8 @@ func (e *Endpoint) status(used bool) EndpointStatus {
 		Connections: len(*e.ready.Load()), InFlight: e.Active(),
 		Checked: e.checkedTimes, Failed: e.failedTimes, History: e.history(),
 	}
+	r := e.recorded()
+	s.Calls, s.Faults, s.Ejections, s.Latency = r.Calls, r.Faults, r.Ejections, r.Latency
 	s.Why = e.reason()
 	for service, state := range e.checks {
 		if !state.Asked {

@@ -79,6 +79,59 @@ func (Config_Compatibility) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_config_proto_rawDescGZIP(), []int{0, 0}
 }
 
+// What a holder may do.
+type AdminToken_Role int32
+
+const (
+	// READ.
+	AdminToken_ROLE_UNSPECIFIED AdminToken_Role = 0
+	// See everything but profiles.
+	AdminToken_READ AdminToken_Role = 1
+	// Also reload, take profiles, open circuit breakers, take servers out.
+	AdminToken_OPERATE AdminToken_Role = 2
+)
+
+// Enum value maps for AdminToken_Role.
+var (
+	AdminToken_Role_name = map[int32]string{
+		0: "ROLE_UNSPECIFIED",
+		1: "READ",
+		2: "OPERATE",
+	}
+	AdminToken_Role_value = map[string]int32{
+		"ROLE_UNSPECIFIED": 0,
+		"READ":             1,
+		"OPERATE":          2,
+	}
+)
+
+func (x AdminToken_Role) Enum() *AdminToken_Role {
+	p := new(AdminToken_Role)
+	*p = x
+	return p
+}
+
+func (x AdminToken_Role) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AdminToken_Role) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[1].Descriptor()
+}
+
+func (AdminToken_Role) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[1]
+}
+
+func (x AdminToken_Role) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AdminToken_Role.Descriptor instead.
+func (AdminToken_Role) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{5, 0}
+}
+
 // Which client speaks with the servers.
 type GrpcUpstream_Client int32
 
@@ -117,11 +170,11 @@ func (x GrpcUpstream_Client) String() string {
 }
 
 func (GrpcUpstream_Client) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[1].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[2].Descriptor()
 }
 
 func (GrpcUpstream_Client) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[1]
+	return &file_transom_v1_config_proto_enumTypes[2]
 }
 
 func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
@@ -130,7 +183,7 @@ func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Client.Descriptor instead.
 func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10, 0}
 }
 
 // What becomes of calls where too few servers are well.
@@ -170,11 +223,11 @@ func (x GrpcUpstream_Fail) String() string {
 }
 
 func (GrpcUpstream_Fail) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[2].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
 }
 
 func (GrpcUpstream_Fail) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[2]
+	return &file_transom_v1_config_proto_enumTypes[3]
 }
 
 func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
@@ -183,7 +236,7 @@ func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Fail.Descriptor instead.
 func (GrpcUpstream_Fail) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10, 1}
 }
 
 // Where the key of a call comes from.
@@ -236,11 +289,11 @@ func (x Hash_Key) String() string {
 }
 
 func (Hash_Key) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
 }
 
 func (Hash_Key) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[3]
+	return &file_transom_v1_config_proto_enumTypes[4]
 }
 
 func (x Hash_Key) Number() protoreflect.EnumNumber {
@@ -249,7 +302,7 @@ func (x Hash_Key) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hash_Key.Descriptor instead.
 func (Hash_Key) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13, 0}
 }
 
 // SameSite as browsers know it.
@@ -293,11 +346,11 @@ func (x SessionConfig_SameSite) String() string {
 }
 
 func (SessionConfig_SameSite) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
 }
 
 func (SessionConfig_SameSite) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[4]
+	return &file_transom_v1_config_proto_enumTypes[5]
 }
 
 func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
@@ -306,7 +359,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24, 0}
 }
 
 // How a line is written.
@@ -346,11 +399,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[5]
+	return &file_transom_v1_config_proto_enumTypes[6]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -359,7 +412,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31, 0}
 }
 
 // How much is written.
@@ -403,11 +456,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[6]
+	return &file_transom_v1_config_proto_enumTypes[7]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -416,7 +469,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -829,8 +882,15 @@ func (x *ServerTls) GetClientCa() string {
 // Admin is the listener for the operator.
 type Admin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "host:port". Default: 127.0.0.1:9901. "-" switches it off.
-	Address       string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// "host:port". Default: 127.0.0.1:9901. "-" switches it off. Another address than
+	// that of the machine itself needs tokens or tls.client_ca.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// Who may look and operate, by a bearer token. Where there are any, nobody else may.
+	Tokens []*AdminToken `protobuf:"bytes,2,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	// Serve TLS. Who has a certificate of client_ca may operate; others need a token.
+	Tls *ServerTls `protobuf:"bytes,3,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Where the audit log is written. Default: lines of the application log.
+	Audit         *Audit `protobuf:"bytes,4,opt,name=audit,proto3" json:"audit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -872,6 +932,146 @@ func (x *Admin) GetAddress() string {
 	return ""
 }
 
+func (x *Admin) GetTokens() []*AdminToken {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *Admin) GetTls() *ServerTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Admin) GetAudit() *Audit {
+	if x != nil {
+		return x.Audit
+	}
+	return nil
+}
+
+// AdminToken is a bearer token for the admin listener.
+type AdminToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose it is, for the audit log. Required.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The token, at least 16 bytes. May be file:PATH. Required.
+	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// Default: READ.
+	Role          AdminToken_Role `protobuf:"varint,3,opt,name=role,proto3,enum=transom.v1.AdminToken_Role" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdminToken) Reset() {
+	*x = AdminToken{}
+	mi := &file_transom_v1_config_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdminToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdminToken) ProtoMessage() {}
+
+func (x *AdminToken) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdminToken.ProtoReflect.Descriptor instead.
+func (*AdminToken) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AdminToken) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AdminToken) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *AdminToken) GetRole() AdminToken_Role {
+	if x != nil {
+		return x.Role
+	}
+	return AdminToken_ROLE_UNSPECIFIED
+}
+
+// Audit is the log of what is done at the admin listener, one JSON object a line.
+type Audit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The file, which is appended to.
+	File string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	// Have each line on the disk before the answer is given.
+	Fsync         bool `protobuf:"varint,2,opt,name=fsync,proto3" json:"fsync,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Audit) Reset() {
+	*x = Audit{}
+	mi := &file_transom_v1_config_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Audit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Audit) ProtoMessage() {}
+
+func (x *Audit) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Audit.ProtoReflect.Descriptor instead.
+func (*Audit) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Audit) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *Audit) GetFsync() bool {
+	if x != nil {
+		return x.Fsync
+	}
+	return false
+}
+
 // SchemaSource is one place that descriptors come from. All folders are one
 // source, whose files may import each other. Each set and each server has a
 // registry of its own: two may hold different files of one name.
@@ -894,7 +1094,7 @@ type SchemaSource struct {
 
 func (x *SchemaSource) Reset() {
 	*x = SchemaSource{}
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1106,7 @@ func (x *SchemaSource) String() string {
 func (*SchemaSource) ProtoMessage() {}
 
 func (x *SchemaSource) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1119,7 @@ func (x *SchemaSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaSource.ProtoReflect.Descriptor instead.
 func (*SchemaSource) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SchemaSource) GetSource() isSchemaSource_Source {
@@ -1008,7 +1208,7 @@ type Reflection struct {
 
 func (x *Reflection) Reset() {
 	*x = Reflection{}
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +1220,7 @@ func (x *Reflection) String() string {
 func (*Reflection) ProtoMessage() {}
 
 func (x *Reflection) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +1233,7 @@ func (x *Reflection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reflection.ProtoReflect.Descriptor instead.
 func (*Reflection) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Reflection) GetUpstream() string {
@@ -1068,7 +1268,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1280,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1293,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Upstream) GetKind() isUpstream_Kind {
@@ -1201,7 +1401,7 @@ type GrpcUpstream struct {
 
 func (x *GrpcUpstream) Reset() {
 	*x = GrpcUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1413,7 @@ func (x *GrpcUpstream) String() string {
 func (*GrpcUpstream) ProtoMessage() {}
 
 func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1426,7 @@ func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrpcUpstream.ProtoReflect.Descriptor instead.
 func (*GrpcUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GrpcUpstream) GetTarget() string {
@@ -1356,7 +1556,7 @@ type Outlier struct {
 
 func (x *Outlier) Reset() {
 	*x = Outlier{}
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1568,7 @@ func (x *Outlier) String() string {
 func (*Outlier) ProtoMessage() {}
 
 func (x *Outlier) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1581,7 @@ func (x *Outlier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outlier.ProtoReflect.Descriptor instead.
 func (*Outlier) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Outlier) GetConsecutive() uint32 {
@@ -1446,7 +1646,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1658,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1671,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Balancing) GetPolicy() string {
@@ -1521,7 +1721,7 @@ type Hash struct {
 
 func (x *Hash) Reset() {
 	*x = Hash{}
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +1733,7 @@ func (x *Hash) String() string {
 func (*Hash) ProtoMessage() {}
 
 func (x *Hash) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +1746,7 @@ func (x *Hash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hash.ProtoReflect.Descriptor instead.
 func (*Hash) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Hash) GetKey() Hash_Key {
@@ -1594,7 +1794,7 @@ type Sticky struct {
 
 func (x *Sticky) Reset() {
 	*x = Sticky{}
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1806,7 @@ func (x *Sticky) String() string {
 func (*Sticky) ProtoMessage() {}
 
 func (x *Sticky) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1819,7 @@ func (x *Sticky) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sticky.ProtoReflect.Descriptor instead.
 func (*Sticky) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Sticky) GetCookie() string {
@@ -1662,7 +1862,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +1874,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +1887,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -1738,7 +1938,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1750,7 +1950,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +1963,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -1816,7 +2016,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +2028,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +2041,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -1934,7 +2134,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1946,7 +2146,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1959,7 +2159,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -1993,7 +2193,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2005,7 +2205,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2018,7 +2218,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -2064,7 +2264,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2276,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2089,7 +2289,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -2126,7 +2326,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +2338,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +2351,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -2181,7 +2381,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2393,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2406,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -2264,7 +2464,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2276,7 +2476,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2289,7 +2489,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -2459,7 +2659,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2671,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2684,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -2540,7 +2740,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2552,7 +2752,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2565,7 +2765,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -2593,7 +2793,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +2805,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +2818,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -2655,7 +2855,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +2867,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,7 +2880,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -2708,7 +2908,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2720,7 +2920,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2733,7 +2933,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -2754,7 +2954,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +2966,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +2979,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -2802,7 +3002,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2814,7 +3014,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2827,7 +3027,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -2857,7 +3057,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2869,7 +3069,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2882,7 +3082,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -2919,7 +3119,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2931,7 +3131,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2944,7 +3144,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -3017,7 +3217,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3029,7 +3229,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3042,7 +3242,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -3208,7 +3408,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3220,7 +3420,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3233,7 +3433,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -3336,9 +3536,24 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\tServerTls\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1b\n" +
-	"\tclient_ca\x18\x03 \x01(\tR\bclientCa\"!\n" +
+	"\tclient_ca\x18\x03 \x01(\tR\bclientCa\"\xa3\x01\n" +
 	"\x05Admin\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\"\xd1\x01\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12.\n" +
+	"\x06tokens\x18\x02 \x03(\v2\x16.transom.v1.AdminTokenR\x06tokens\x12'\n" +
+	"\x03tls\x18\x03 \x01(\v2\x15.transom.v1.ServerTlsR\x03tls\x12'\n" +
+	"\x05audit\x18\x04 \x01(\v2\x11.transom.v1.AuditR\x05audit\"\x9c\x01\n" +
+	"\n" +
+	"AdminToken\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\x12/\n" +
+	"\x04role\x18\x03 \x01(\x0e2\x1b.transom.v1.AdminToken.RoleR\x04role\"3\n" +
+	"\x04Role\x12\x14\n" +
+	"\x10ROLE_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04READ\x10\x01\x12\v\n" +
+	"\aOPERATE\x10\x02\"1\n" +
+	"\x05Audit\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x12\x14\n" +
+	"\x05fsync\x18\x02 \x01(\bR\x05fsync\"\xd1\x01\n" +
 	"\fSchemaSource\x12\x1e\n" +
 	"\tdirectory\x18\x01 \x01(\tH\x00R\tdirectory\x12'\n" +
 	"\x0edescriptor_set\x18\x02 \x01(\tH\x00R\rdescriptorSet\x128\n" +
@@ -3605,123 +3820,130 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 	return file_transom_v1_config_proto_rawDescData
 }
 
-var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
-	(GrpcUpstream_Client)(0),     // 1: transom.v1.GrpcUpstream.Client
-	(GrpcUpstream_Fail)(0),       // 2: transom.v1.GrpcUpstream.Fail
-	(Hash_Key)(0),                // 3: transom.v1.Hash.Key
-	(SessionConfig_SameSite)(0),  // 4: transom.v1.SessionConfig.SameSite
-	(Log_Format)(0),              // 5: transom.v1.Log.Format
-	(Log_Level)(0),               // 6: transom.v1.Log.Level
-	(*Config)(nil),               // 7: transom.v1.Config
-	(*OwnServices)(nil),          // 8: transom.v1.OwnServices
-	(*Listener)(nil),             // 9: transom.v1.Listener
-	(*ServerTls)(nil),            // 10: transom.v1.ServerTls
-	(*Admin)(nil),                // 11: transom.v1.Admin
-	(*SchemaSource)(nil),         // 12: transom.v1.SchemaSource
-	(*Reflection)(nil),           // 13: transom.v1.Reflection
-	(*Upstream)(nil),             // 14: transom.v1.Upstream
-	(*GrpcUpstream)(nil),         // 15: transom.v1.GrpcUpstream
-	(*Outlier)(nil),              // 16: transom.v1.Outlier
-	(*Balancing)(nil),            // 17: transom.v1.Balancing
-	(*Hash)(nil),                 // 18: transom.v1.Hash
-	(*Sticky)(nil),               // 19: transom.v1.Sticky
-	(*ClientTls)(nil),            // 20: transom.v1.ClientTls
-	(*HttpUpstream)(nil),         // 21: transom.v1.HttpUpstream
-	(*HealthCheck)(nil),          // 22: transom.v1.HealthCheck
-	(*PolicyRule)(nil),           // 23: transom.v1.PolicyRule
-	(*HttpRoute)(nil),            // 24: transom.v1.HttpRoute
-	(*HttpMatch)(nil),            // 25: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 26: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 27: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 28: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 29: transom.v1.SessionConfig
-	(*Stores)(nil),               // 30: transom.v1.Stores
-	(*RedisStore)(nil),           // 31: transom.v1.RedisStore
-	(*Events)(nil),               // 32: transom.v1.Events
-	(*KafkaSink)(nil),            // 33: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 34: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 35: transom.v1.Telemetry
-	(*Log)(nil),                  // 36: transom.v1.Log
-	(*Otlp)(nil),                 // 37: transom.v1.Otlp
-	(*Rest)(nil),                 // 38: transom.v1.Rest
-	(*Metadata)(nil),             // 39: transom.v1.Metadata
-	nil,                          // 40: transom.v1.Config.UpstreamsEntry
-	nil,                          // 41: transom.v1.HealthCheck.HeadersEntry
-	(*annotations.HttpRule)(nil), // 42: google.api.HttpRule
-	(*Policy)(nil),               // 43: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 44: google.protobuf.Duration
+	(AdminToken_Role)(0),         // 1: transom.v1.AdminToken.Role
+	(GrpcUpstream_Client)(0),     // 2: transom.v1.GrpcUpstream.Client
+	(GrpcUpstream_Fail)(0),       // 3: transom.v1.GrpcUpstream.Fail
+	(Hash_Key)(0),                // 4: transom.v1.Hash.Key
+	(SessionConfig_SameSite)(0),  // 5: transom.v1.SessionConfig.SameSite
+	(Log_Format)(0),              // 6: transom.v1.Log.Format
+	(Log_Level)(0),               // 7: transom.v1.Log.Level
+	(*Config)(nil),               // 8: transom.v1.Config
+	(*OwnServices)(nil),          // 9: transom.v1.OwnServices
+	(*Listener)(nil),             // 10: transom.v1.Listener
+	(*ServerTls)(nil),            // 11: transom.v1.ServerTls
+	(*Admin)(nil),                // 12: transom.v1.Admin
+	(*AdminToken)(nil),           // 13: transom.v1.AdminToken
+	(*Audit)(nil),                // 14: transom.v1.Audit
+	(*SchemaSource)(nil),         // 15: transom.v1.SchemaSource
+	(*Reflection)(nil),           // 16: transom.v1.Reflection
+	(*Upstream)(nil),             // 17: transom.v1.Upstream
+	(*GrpcUpstream)(nil),         // 18: transom.v1.GrpcUpstream
+	(*Outlier)(nil),              // 19: transom.v1.Outlier
+	(*Balancing)(nil),            // 20: transom.v1.Balancing
+	(*Hash)(nil),                 // 21: transom.v1.Hash
+	(*Sticky)(nil),               // 22: transom.v1.Sticky
+	(*ClientTls)(nil),            // 23: transom.v1.ClientTls
+	(*HttpUpstream)(nil),         // 24: transom.v1.HttpUpstream
+	(*HealthCheck)(nil),          // 25: transom.v1.HealthCheck
+	(*PolicyRule)(nil),           // 26: transom.v1.PolicyRule
+	(*HttpRoute)(nil),            // 27: transom.v1.HttpRoute
+	(*HttpMatch)(nil),            // 28: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),          // 29: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),           // 30: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),            // 31: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),        // 32: transom.v1.SessionConfig
+	(*Stores)(nil),               // 33: transom.v1.Stores
+	(*RedisStore)(nil),           // 34: transom.v1.RedisStore
+	(*Events)(nil),               // 35: transom.v1.Events
+	(*KafkaSink)(nil),            // 36: transom.v1.KafkaSink
+	(*NatsSink)(nil),             // 37: transom.v1.NatsSink
+	(*Telemetry)(nil),            // 38: transom.v1.Telemetry
+	(*Log)(nil),                  // 39: transom.v1.Log
+	(*Otlp)(nil),                 // 40: transom.v1.Otlp
+	(*Rest)(nil),                 // 41: transom.v1.Rest
+	(*Metadata)(nil),             // 42: transom.v1.Metadata
+	nil,                          // 43: transom.v1.Config.UpstreamsEntry
+	nil,                          // 44: transom.v1.HealthCheck.HeadersEntry
+	(*annotations.HttpRule)(nil), // 45: google.api.HttpRule
+	(*Policy)(nil),               // 46: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 47: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	9,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	11, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	12, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	40, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	42, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	43, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	23, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	24, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	27, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	30, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	32, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	35, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	10, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	12, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	15, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	43, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	45, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	46, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	26, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	27, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	30, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	33, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	35, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	38, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	38, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	39, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	44, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	8,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
-	10, // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	13, // 18: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	44, // 19: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	15, // 20: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	21, // 21: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	20, // 22: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	44, // 23: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	44, // 24: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	1,  // 25: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	17, // 26: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	44, // 27: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	22, // 28: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	16, // 29: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	2,  // 30: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	44, // 31: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	44, // 32: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	18, // 33: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	19, // 34: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	44, // 35: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	3,  // 36: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	4,  // 37: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	22, // 38: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	44, // 39: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	41, // 40: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	44, // 41: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	43, // 42: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	25, // 43: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	26, // 44: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	43, // 45: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	28, // 46: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	29, // 47: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	44, // 48: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	44, // 49: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	44, // 50: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	44, // 51: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	4,  // 52: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	31, // 53: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	44, // 54: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	33, // 55: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	34, // 56: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	36, // 57: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	37, // 58: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	5,  // 59: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	6,  // 60: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	14, // 61: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	41, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	42, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	47, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	9,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	11, // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	13, // 18: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	11, // 19: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	14, // 20: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	1,  // 21: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	16, // 22: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	47, // 23: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	18, // 24: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	24, // 25: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	23, // 26: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	47, // 27: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	47, // 28: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	2,  // 29: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	20, // 30: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	47, // 31: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	25, // 32: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	19, // 33: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	3,  // 34: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	47, // 35: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	47, // 36: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	21, // 37: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	22, // 38: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	47, // 39: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	4,  // 40: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	5,  // 41: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	25, // 42: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	47, // 43: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	44, // 44: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	47, // 45: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	46, // 46: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	28, // 47: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	29, // 48: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	46, // 49: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	31, // 50: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	32, // 51: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	47, // 52: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	47, // 53: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	47, // 54: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	47, // 55: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	5,  // 56: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	34, // 57: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	47, // 58: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	36, // 59: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	37, // 60: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	39, // 61: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	40, // 62: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	6,  // 63: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	7,  // 64: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	17, // 65: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	66, // [66:66] is the sub-list for method output_type
+	66, // [66:66] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -3731,32 +3953,32 @@ func file_transom_v1_config_proto_init() {
 	}
 	file_transom_v1_policy_proto_init()
 	file_transom_v1_config_proto_msgTypes[1].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[5].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[7].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
 		(*SchemaSource_DescriptorSet)(nil),
 		(*SchemaSource_Reflection)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[7].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[9].OneofWrappers = []any{
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[21].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[23].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[30].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[31].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[32].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[33].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   35,
+			NumEnums:      8,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/transom-gateway/transom/internal/admin"
+	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/gateway"
+	"github.com/transom-gateway/transom/internal/tlsfiles"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+var _ admin.Operated = administered{}
+
+// Circuits implements admin.Operated.
+func (a administered) Circuits() (list []admin.Circuit) {
+	for _, c := range a.server.gateway.Circuits() {
+		list = append(list, admin.Circuit{
+			Upstream: c.Upstream, RPC: c.RPC, State: c.State.String(), OpenFor: admin.OpenFor(c.Left),
+			Calls: c.Calls, Failures: c.Failures, InARow: c.Row,
+		})
+	}
+	return list
+}
+
+// SetCircuit implements admin.Operated.
+func (a administered) SetCircuit(upstream, rpc, state string) (int, error) {
+	return a.server.gateway.SetCircuit(upstream, rpc, gateway.CircuitStates[state])
+}
+
+// SetEndpoint implements admin.Operated.
+func (a administered) SetEndpoint(upstream, address string, out bool) error {
+	return a.server.gateway.SetEndpoint(upstream, address, out)
+}
+
+// accessOf is who may look and operate.
+func accessOf(a *transomv1.Admin) admin.Access {
+	access := admin.Access{Certificates: a.GetTls().GetClientCa() != ""}
+	for _, t := range a.GetTokens() {
+		role := admin.Reader
+		if t.GetRole() == transomv1.AdminToken_OPERATE {
+			role = admin.Operator
+		}
+		access.Tokens = append(access.Tokens, admin.Token{Name: t.GetName(), Secret: t.GetToken(), Role: role})
+	}
+	return access
+}
+
+// openAudit opens the audit log.
+func (o *Options) openAudit() (*admin.Audit, error) {
+	a := o.File.Config.GetAdmin().GetAudit()
+	if a == nil {
+		return admin.NewAudit(nil, nil, o.Telemetry.Log), nil
+	}
+	file, err := os.OpenFile(o.File.Resolve(a.GetFile()), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	var flush func() error
+	if a.GetFsync() {
+		flush = file.Sync
+	}
+	return admin.NewAudit(file, flush, o.Telemetry.Log), nil
+}
+
+// listenAdmin opens the operator's listener.
+func (o *Options) listenAdmin() (net.Listener, error) {
+	a := o.File.Config.GetAdmin()
+	var secure *tls.Config
+	if a.GetTls() != nil {
+		var err error
+		if secure, err = adminTLS(a.GetTls(), o.File); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.Listen("tcp", a.GetAddress())
+	if err != nil {
+		return nil, advised(err)
+	}
+	if secure != nil {
+		l = tls.NewListener(l, secure)
+	}
+	return l, nil
+}
+
+// adminTLS is that of the operator's listener: probes come without a certificate.
+func adminTLS(c *transomv1.ServerTls, file *config.File) (*tls.Config, error) {
+	pair, err := tlsfiles.Pair(file.Resolve(c.GetCertificate()), file.Resolve(c.GetKey()))
+	if err != nil {
+		return nil, err
+	}
+	base := &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Get(), nil },
+	}
+	if c.GetClientCa() == "" {
+		return base, nil
+	}
+	var authorities *tlsfiles.Kept[*x509.CertPool]
+	if authorities, err = tlsfiles.Authorities(file.Resolve(c.GetClientCa()), c.GetClientCa()); err != nil {
+		return nil, fmt.Errorf("client_ca: %w", err)
+	}
+	base.ClientAuth = tls.VerifyClientCertIfGiven
+	config := base.Clone()
+	config.GetConfigForClient = clientsOf(base, authorities)
+	return config, nil
+}
