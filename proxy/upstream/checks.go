@@ -36,6 +36,7 @@ func (c *Conn) beginChecks() {
 	c.checking.begun, c.checking.over = true, false
 	var timer *time.Timer
 	timer = time.AfterFunc(c.target.Health.Timeout, func() {
+		defer c.report()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.checking.deadline == timer && !c.checking.over {
@@ -196,6 +197,7 @@ func (c *Conn) note(e *Endpoint, service string, r health.Report) {
 	}
 	c.mu.Unlock()
 	c.tell(all)
+	c.report()
 }
 
 // healthNews is what the log hears of an endpoint. c.mu is held.

@@ -86,10 +86,17 @@ func TestNobodyIsHealthy(t *testing.T) {
 	sayA.SetServingStatus("", notServing)
 	sayB.SetServingStatus("", notServing)
 	r, target := names(t, a.address, b.address)
-	conn := get(t, upstream.Target{Address: target, LoadBalancing: "round_robin", Health: check(health.Check{})})
+	lines := &logtext.Text{}
+	conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(lines, nil))).Get(upstream.Target{Address: target, LoadBalancing: "round_robin", Health: check(health.Check{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
 	settled(t, conn, a, b)
+	poll.Until(t, "a word in the log", func() bool { return strings.Contains(lines.String(), "too few endpoints are well") })
 	sayB.SetServingStatus("", serving)
 	settled(t, conn, b)
+	poll.Until(t, "a word of its end", func() bool { return strings.Contains(lines.String(), "enough endpoints are well again") })
 	c, sayC := startChecked(t)
 	sayC.SetServingStatus("", notServing)
 	r.UpdateState(state(a.address, b.address, c.address))

@@ -14,22 +14,6 @@ const (
 	barOperator
 )
 
-// setBar raises or lifts one reason to give an endpoint no calls.
-func (c *Conn) setBar(e *Endpoint, b bar, raised bool) {
-	defer c.report()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	before := e.bars
-	if raised {
-		e.bars |= b
-	} else {
-		e.bars &^= b
-	}
-	if e.bars != before {
-		c.publish()
-	}
-}
-
 // usable returns the endpoints that calls are spread over, of those that are
 // connected: the ones without a bar, by their weights and priorities (Traffic 165). Where
 // too few of all are left, which is none as a rule, it is a panic: all are used, or none of
