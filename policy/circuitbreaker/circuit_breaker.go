@@ -230,6 +230,6 @@ func logOf(log *slog.Logger, upstream, rpc string) func(breaker.Change) {
 			log.Info("circuit breaker", attrs...)
 			return
 		}
-		log.Warn("circuit breaker", append(attrs, "for", c.For.Round(time.Millisecond), "calls", c.Calls, "failures", c.Failures, "in_a_row", c.Row)...)
+		log.Warn("circuit breaker", append(attrs, "for", c.For.Round(time.Millisecond).String(), "calls", c.Calls, "failures", c.Failures, "in_a_row", c.Row)...)
 	}
 }

@@ -135,7 +135,7 @@ func (c *Conn) eject(e *Endpoint, again bool) {
 	}
 	r, o, at := &e.record, &c.target.Outlier, breaker.Now()
 	if !again {
-		r.times -= min(r.times, (at-r.back)/int64(o.Interval))
+		r.times = max(0, r.times-max(0, at-r.back)/int64(o.Interval))
 	}
 	r.times++
 	r.ejections++
@@ -148,7 +148,7 @@ func (c *Conn) eject(e *Endpoint, again bool) {
 	c.publish()
 	c.mu.Unlock()
 	c.log.Log(c.ctx, slog.LevelWarn, "an endpoint is ejected: too many of its calls fail", "target", c.target.Address, "endpoint", e.addresses[0],
-		"for", pause.Round(time.Millisecond), "times", times, "in_a_row", row, "calls", calls, "faults", faults)
+		"for", pause.Round(time.Millisecond).String(), "times", times, "in_a_row", row, "calls", calls, "faults", faults)
 	c.report()
 }
 
