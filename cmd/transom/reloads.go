@@ -24,6 +24,9 @@ type reloads struct {
 	wanted  chan struct{}
 	// reloaded is told the configuration in service after each reload; nil for nobody.
 	reloaded func(*config.File)
+	// audit is told who caused a reload, the generation before it, and what came of it;
+	// nil for nobody.
+	audit func(who string, before int, change gateway.Change, err error)
 
 	paths []string       // those that are watched
 	files *watch.Watcher // nil while none is
@@ -140,9 +143,9 @@ func (r *reloads) run(ctx context.Context, hup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hup:
-			_, _ = r.gateway.Reload(ctx) // which logs what is wrong
+			r.tell("SIGHUP", func() (gateway.Change, error) { return r.gateway.Reload(ctx) }) // which logs what is wrong
 		case <-r.wanted:
-			_, _ = r.gateway.Follow(ctx) // as above
+			r.tell("a change of files or servers", func() (gateway.Change, error) { return r.gateway.Follow(ctx) }) // as above
 		}
 		if ctx.Err() != nil {
 			return
@@ -151,6 +154,17 @@ func (r *reloads) run(ctx context.Context, hup <-chan os.Signal) {
 			r.reloaded(r.gateway.Config())
 		}
 		heap.Limit(os.DirFS("/")) // the cgroup's may be another one by now
+	}
+}
+
+// tell reloads, and has it written down.
+func (r *reloads) tell(who string, reload func() (gateway.Change, error)) {
+	before := 0
+	if last := r.gateway.Status(); last != nil {
+		before = last.Generation
+	}
+	if change, err := reload(); r.audit != nil {
+		r.audit(who, before, change, err)
 	}
 }
 

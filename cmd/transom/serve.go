@@ -80,7 +80,7 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 		return problem(err)
 	}
 	g.LogInService()
-	reloads.reloaded = running.Compare
+	reloads.reloaded, reloads.audit = running.Compare, running.Reloaded
 	defer reloads.start(ctx)()
 	running.Start()
 	for i, address := range running.Addresses() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 
 	"github.com/transom-gateway/transom/internal/admin"
 	"github.com/transom-gateway/transom/internal/config"
@@ -108,4 +109,19 @@ func adminTLS(c *transomv1.ServerTls, file *config.File) (*tls.Config, error) {
 	config := base.Clone()
 	config.GetConfigForClient = clientsOf(base, authorities)
 	return config, nil
+}
+
+// Reloaded writes down a reload that nobody has asked the admin listener for, and what came
+// of it; before is the generation before it. One that changed nothing is none.
+func (s *Server) Reloaded(who string, before int, change gateway.Change, err error) {
+	e := admin.Entry{Event: "reload", Who: who, Before: uint64(max(0, before)), Result: change.String()}
+	if last := s.gateway.Status(); last != nil {
+		e.After = uint64(max(0, last.Generation))
+	}
+	if err != nil {
+		e.Result, _, _ = strings.Cut("failed: "+err.Error(), "\n")
+	} else if e.After == e.Before {
+		return
+	}
+	s.audit.Write(e)
 }

@@ -60,6 +60,7 @@ type Server struct {
 	log       *slog.Logger
 	listeners []*listener
 	admin     *served // nil for none
+	audit     *admin.Audit
 	draining  atomic.Bool
 	failed    chan error
 	running   sync.WaitGroup
@@ -125,6 +126,7 @@ func (o *Options) openAdmin(s *Server) error {
 	if err != nil {
 		return err
 	}
+	s.audit = audit
 	s.admin = &served{l, newOperatorsFront(o.adminHandler(s, audit), httpLog(s.log))}
 	return nil
 }

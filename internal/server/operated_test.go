@@ -1,0 +1,93 @@
+package server_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/transom-gateway/transom/internal/admin"
+	"github.com/transom-gateway/transom/internal/gateway"
+	"github.com/transom-gateway/transom/internal/server"
+)
+
+// TestOperated: Surface 231 and 267: the configuration's tokens decide who is let in, and
+// its file gets the lines of the audit log, those of reloads that nobody asked for
+// here among them.
+func TestOperated(t *testing.T) {
+	audit := filepath.Join(t.TempDir(), "audit.jsonl")
+	o := options(t, `listeners: [{ address: "127.0.0.1:0" }]
+upstreams: { books: { grpc: { target: "127.0.0.1:1" } } }
+admin:
+  address: "0.0.0.0:0"
+  tokens: [{ name: ops, token: "a token that operates", role: OPERATE }, { name: eye, token: "a token that reads" }]
+  audit: { file: "`+audit+`", fsync: true }
+`, io.Discard)
+	const proto = `syntax = "proto3"; package p; message M {} service S { rpc Get(M) returns (M); }`
+	if err := os.WriteFile(filepath.Join(filepath.Dir(o.File.Path), "p.proto"), []byte(proto), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Gateway.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.Listen(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	defer func() { _ = s.Close() }()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	_, port, _ := strings.Cut(strings.TrimPrefix(s.Admin().String(), "[::]"), ":")
+	ask := func(method, path, token string) int {
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:"+port+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		response, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return response.StatusCode
+	}
+	for _, test := range []struct {
+		method, path, token string
+		want                int
+	}{
+		{"GET", "/healthz", "", 200},
+		{"GET", "/upstreams", "", 401},
+		{"GET", "/upstreams", "a token that reads", 200},
+		{"POST", "/upstreams/books/endpoint?address=127.0.0.1:1&state=out", "a token that reads", 403},
+		{"POST", "/upstreams/books/endpoint?address=127.0.0.1:1&state=out", "a token that operates", 200},
+		{"POST", "/upstreams/books/endpoint?address=127.0.0.1:2&state=out", "a token that operates", 404},
+		{"POST", "/upstreams/boks/endpoint?address=127.0.0.1:1&state=out", "a token that operates", 404},
+		{"POST", "/upstreams/books/circuit?state=open", "a token that operates", 404},
+	} {
+		if got := ask(test.method, test.path, test.token); got != test.want {
+			t.Errorf("%s %s with %q: %d, want %d", test.method, test.path, test.token, got, test.want)
+		}
+	}
+	s.Reloaded("SIGHUP", 0, gateway.Change{}, nil)
+	s.Reloaded("SIGHUP", 1, gateway.Change{}, errors.New("a\nb"))
+	s.Reloaded("a change of files or servers", 1, gateway.Change{}, nil) // which changed nothing
+	lines, err := os.ReadFile(audit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []string
+	for line := range strings.Lines(string(lines)) {
+		var e admin.Entry
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, strings.TrimSpace(e.Event+" "+e.Who))
+	}
+	if got, want := strings.Join(events, ", "), "auth_failed, auth_failed token eye, endpoint token ops, endpoint token ops, endpoint token ops, circuit token ops, reload SIGHUP, reload SIGHUP"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
