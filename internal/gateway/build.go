@@ -162,7 +162,7 @@ func (b *builder) prepare() {
 		suppressed = b.undecided.policy
 	}
 	var problems policy.Problems
-	s.policies, problems = policy.New(kinds.All(observe.Kind(b.gateway.options.Telemetry)), policy.Environment{
+	s.policies, problems = policy.New(append(kinds.All(observe.Kind(b.gateway.options.Telemetry)), observe.Attempts(b.gateway.options.Telemetry)), policy.Environment{
 		Config:    b.file.Config,
 		Position:  b.configPosition,
 		Directory: b.file.Directory,

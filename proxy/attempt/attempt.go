@@ -19,7 +19,8 @@ type GRPC struct {
 	retry *Retry // nil: none
 	place Placer // nil: calls can be made at any endpoint
 
-	circuit *Circuit // nil: none
+	circuit *Circuit      // nil: none
+	watcher proxy.Watcher // nil: none
 }
 
 // Placer says where a call is best made. message is that of a unary call, nil for
@@ -48,7 +49,7 @@ func (g *GRPC) Placing(p Placer) *GRPC {
 
 // tries begins a call. request is that of a unary one, nil for others.
 func (g *GRPC) tries(ctx context.Context, request *proxy.Frame) tries {
-	t := tries{retry: g.retry, conn: g.conn, circuit: g.circuit}
+	t := tries{retry: g.retry, conn: g.conn, circuit: g.circuit, watcher: g.watcher}
 	if g.place != nil {
 		var message []byte
 		if request != nil {
@@ -75,14 +76,17 @@ func (g *GRPC) Call(ctx context.Context, method string, header proxy.Metadata, r
 	r := transport.Request{Method: method, Header: header, Limit: g.limit, Message: request.Buffers()}
 	for {
 		within, end := t.begin(ctx)
+		r.Header = t.watch(ctx, r.Header)
 		reply, err := g.conn.Call(within, &t.turn, &r)
 		t.turn.Told(err)
 		if err == nil {
+			t.seen(nil)
 			t.judge(ctx, within, nil)
 			end()
 			return proxy.Reply{Message: proxy.FrameOf(reply.Message), Header: reply.Header, Trailer: reply.Trailer, Tries: t.tell()}, nil
 		}
 		err = late(within, err)
+		t.seen(err)
 		again := t.again(ctx, within, err, reply.Trailer)
 		end()
 		if !again {

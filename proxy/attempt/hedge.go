@@ -145,6 +145,8 @@ func (r *race) launch() {
 	permit := r.permit
 	r.permit = breaker.Permit{}
 	r.count()
+	header = r.watch(r.ctx, header)
+	end := r.end
 	r.cancels = append(r.cancels, cancel)
 	r.running++
 	go func() {
@@ -152,6 +154,9 @@ func (r *race) launch() {
 		a := r.try(ctx, turn, header, request)
 		a.n, a.placed, a.turn = n, turn.Begun(), turn
 		r.report(ctx, a.within, turn, permit, a.err)
+		if end != nil {
+			end(proxy.AttemptEnd{Endpoint: turn.Endpoint(), Err: a.err})
+		}
 		if n == 0 && a.placed && status.Code(a.err) != codes.Unavailable {
 			// One that was given up counts with the time that it had.
 			r.retry.Hedge.took(time.Since(began))

@@ -66,6 +66,9 @@ type tries struct {
 	circuit *Circuit       // nil: none
 	permit  breaker.Permit // of the attempt that is under way
 	judged  bool           // what its end says has been told
+
+	watcher proxy.Watcher          // nil: none
+	end     func(proxy.AttemptEnd) // to be told of the attempt's end; nil: nobody is
 }
 
 // count counts an attempt. The first one is counted as a call.

@@ -66,10 +66,12 @@ func (s *grpcStream) open() error {
 		s.timer = time.AfterFunc(s.tries.retry.PerTry, func() { cancel(errLate) })
 	}
 	s.tries.count()
+	s.request.Header = s.tries.watch(s.ctx, s.request.Header)
 	stream, err := s.backend.conn.Open(s.within, &s.tries.turn, &s.request)
 	if err != nil {
 		s.stopTimer()
 		err = late(s.within, err)
+		s.tries.seen(err)
 		s.tries.judge(s.ctx, s.within, err)
 		return err
 	}
@@ -217,12 +219,16 @@ func (s *grpcStream) receive() (proxy.Frame, error) {
 		stream := s.current()
 		message, err := stream.Recv()
 		s.told(stream, err)
+		if err == io.EOF {
+			s.seen(nil)
+		}
 		if err == nil || err == io.EOF {
 			s.answered()
 			s.commit()
 			return proxy.FrameOf(message), err
 		}
-		if err = s.late(err); !s.again(err) {
+		err = s.late(err)
+		if s.seen(err); !s.again(err) {
 			s.ended(err)
 			return proxy.Frame{}, s.backend.failed(err)
 		}
@@ -245,7 +251,8 @@ func (s *grpcStream) Header() (metadata.MD, error) {
 		case err == nil:
 			return s.awaitFirst(stream, header)
 		}
-		if err = s.late(err); !s.again(err) {
+		err = s.late(err)
+		if s.seen(err); !s.again(err) {
 			s.ended(err)
 			return header, err
 		}
@@ -289,6 +296,13 @@ func (s *grpcStream) current() *transport.Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stream
+}
+
+// seen tells how the attempt has ended.
+func (s *grpcStream) seen(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tries.seen(err)
 }
 
 // late is the error of an attempt as its time makes it.

@@ -15,6 +15,7 @@ import (
 // is enough, and the connections that are kept to it.
 type Endpoint struct {
 	id     uint64        // of its addresses, the same in all processes
+	at     string        // the first address that it was found at
 	ticket string        // that brings clients back; "" where none is given out
 	weight atomic.Uint32 // of its share of calls, at least 1 where it gets calls
 	active atomic.Int64  // calls and streams under way
@@ -44,7 +45,7 @@ type Endpoint struct {
 
 // newEndpoint starts to connect. c.mu is held.
 func (c *Conn) newEndpoint(g group) *Endpoint {
-	e := &Endpoint{id: uint64(CallKeyOf(strings.Join(g.addresses, ","))), ticket: c.ticket(g.addresses), addresses: g.addresses, share: g.share}
+	e := &Endpoint{at: g.addresses[0], id: uint64(CallKeyOf(strings.Join(g.addresses, ","))), ticket: c.ticket(g.addresses), addresses: g.addresses, share: g.share}
 	e.ready.Store(new([]*transport.Conn))
 	c.newRecord(e)
 	c.rememberTakenOut(e)

@@ -63,6 +63,14 @@ func (c *Conn) Other(t *Turn) bool {
 	return slices.ContainsFunc(endpoints, func(e *Endpoint) bool { return !slices.Contains(t.party.at, e) })
 }
 
+// Endpoint is an address of the last attempt's endpoint, "" where it had none.
+func (t *Turn) Endpoint() string {
+	if t.last == nil {
+		return ""
+	}
+	return t.last.at
+}
+
 // Begun reports whether the last attempt had an endpoint.
 func (t *Turn) Begun() bool { return t.last != nil }
 

@@ -27,6 +27,9 @@ import (
 
 // Options describe a gateway.
 type Options struct {
+	// Traces is the endpoint of an OTLP collector that gets the spans. Empty: there are
+	// none.
+	Traces string
 	// Config is added to the end of the transom.yaml that names the bookstore's
 	// protos and its server.
 	Config string
@@ -89,7 +92,7 @@ func Start(t testing.TB, o Options) *Gateway {
 		log = io.Discard
 	}
 	var err error
-	if g.Telemetry, err = observe.Setup(&transomv1.Telemetry{}, "test", log); err != nil {
+	if g.Telemetry, err = observe.Setup(o.telemetry(), "test", log); err != nil {
 		t.Fatal(err)
 	}
 	not := server.NewNotReloaded(g.Telemetry)
@@ -237,4 +240,11 @@ func (g *Gateway) DoWith(t testing.TB, client *http.Client, method, path, body s
 		t.Fatal(err)
 	}
 	return Answer{Status: response.StatusCode, Header: response.Header, Body: text.String()}
+}
+
+func (o *Options) telemetry() *transomv1.Telemetry {
+	if o.Traces == "" {
+		return &transomv1.Telemetry{}
+	}
+	return &transomv1.Telemetry{Otlp: &transomv1.Otlp{Endpoint: o.Traces}}
 }
