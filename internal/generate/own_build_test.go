@@ -110,7 +110,8 @@ func ownModule(t *testing.T, root, options string) (folder string) {
 	}
 	_, requires, _ := strings.Cut(string(mod), "\nrequire")
 	requires, _, _ = strings.Cut(requires, "\ntool")
-	version := strings.Fields(string(mod)[strings.Index(string(mod), "\ngo "):])[1]
+	_, version, _ := strings.Cut(string(mod), "\ngo ")
+	version, _, _ = strings.Cut(version, "\n")
 	put(t, filepath.Join(folder, "go.mod"), fmt.Sprintf("module example.com/books\n\ngo %s\n\nrequire github.com/transom-gateway/transom v0.0.0\n\n"+
 		"replace github.com/transom-gateway/transom => %s\n\nrequire%s\n", version, root, requires))
 	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))

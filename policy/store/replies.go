@@ -42,7 +42,7 @@ type list struct {
 // Write looks at the next bytes of a connection.
 func (r *replies) Write(data []byte) (int, error) {
 	for rest := data; len(rest) > 0; {
-		n := 0
+		var n int
 		if r.bulk > 0 {
 			n = int(min(r.bulk, int64(len(rest))))
 			if r.bulk -= int64(n); r.bulk == 0 {

@@ -130,7 +130,9 @@ func TestGrowthUnderWaiters(t *testing.T) {
 		}
 		close(s.hold)
 		for range streams {
-			<-ended
+			if err := <-ended; err != io.EOF {
+				t.Error(err)
+			}
 		}
 	}
 }
