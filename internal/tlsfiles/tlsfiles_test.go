@@ -98,7 +98,7 @@ func TestFilesThatCannotBe(t *testing.T) {
 		put  func(path string) error
 		want string
 	}{
-		"a pipe":   {func(path string) error { return syscall.Mkfifo(path, 0o600) }, "is no regular file"},
+		"a pipe":   {func(path string) error { return syscall.Mkfifo(path, 0o600) }, "is no regular file, but a pipe, a socket or a device"},
 		"a folder": {func(path string) error { return os.Mkdir(path, 0o700) }, "is a directory"},
 		"a sparse file": {func(path string) error {
 			return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<40))
