@@ -55,7 +55,7 @@ func main() {
 	flag.IntVar(&s.idle, "idle", 10_000, "how many WebSockets idle-websockets opens")
 	flag.IntVar(&s.sizes.Creates, "creates", s.sizes.Creates, "how many calls with side effects unwell makes while servers are killed; its goal is about a million")
 	flag.StringVar(&s.cases, "cases", "", "run these cases of unwell alone, separated by commas")
-	flag.DurationVar(&s.limit, "limit", 15*time.Minute, "the longest the whole may take")
+	flag.DurationVar(&s.limit, "limit", 30*time.Minute, "the longest the whole may take")
 	flag.BoolVar(&s.strict, "strict", false, "exit 1 where a goal is missed")
 	list := flag.Bool("list", false, "list the scenarios")
 	flag.Parse()

@@ -39,18 +39,13 @@ func hole(ctx context.Context, b *Bed) ([]Figure, error) {
 	if err == nil {
 		err = wait(ctx, time.Second)
 	}
-	failed := 0
 	stop()
 	caller.Wait()
 	if err != nil {
 		return nil, err
 	}
-	// Those that stop cut off did not fail.
-	for code, n := range r.Codes {
-		if code != codes.Canceled {
-			failed += n
-		}
-	}
+	failed := r.Failed - r.Codes[codes.Canceled] // Those that stop cut off did not fail.
+	delete(r.Codes, codes.Canceled)
 	return []Figure{
 		reach(25, Figure{Label: "one of four a black hole, 100 ms a try: calls that see it", Value: float64(arrived)}),
 		reach(0, Figure{Label: "of all calls meanwhile: failed", Value: float64(failed), Note: r.Failures()}),
