@@ -101,6 +101,10 @@ policies:
     policy: { auth: { session: {} } }
   - selector: p.v1.S.get
     policy: { timeout: 3s }
+  - selector: p.v1.S
+    policy: { retry: { codes: [NOT_FOUND] } }
+  - selector: p.v1.S.List
+    policy: { retry: { codes: [NOT_FOUND] } }
 `,
 	})
 	code, _, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
@@ -114,10 +118,15 @@ policies:
 		`transom\.yaml:9:\d+: .*idempotency_key`,
 		`transom\.yaml:10:15: policies\[1\]: no method is p\.v2\.\*; the services are p\.v1\.S\n`,
 		`transom\.yaml:12:15: policies\[2\]: no method is p\.v1\.S\.get; did you mean p\.v1\.S\.Get\?\n`,
+		`transom\.yaml:14:15: policies\[3\]: no method is p\.v1\.S, which is a service: did you mean p\.v1\.S\.\*\?\n`,
+		`transom\.yaml:17:\d+: .*another attempt cannot change NOT_FOUND`,
 	} {
 		if !regexp.MustCompile(want).MatchString(err) {
 			t.Errorf("no %q in\n%s", want, err)
 		}
+	}
+	if strings.Contains(err, "no method here may be called twice") {
+		t.Errorf("it is said of a policy that is wrong for another reason:\n%s", err)
 	}
 }
 

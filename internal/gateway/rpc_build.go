@@ -84,7 +84,7 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	if err != nil {
 		b.problemAt(r, d.Parent(), err.Error())
 	}
-	b.suspectRetry(layers, set, to)
+	b.suspectRetry(layers, set, to, len(problems) > 0)
 	b.suspectBreaker(layers, set, to)
 	b.noteHash(to.name, d, set, to.placing)
 	place := to.placing.of(d)

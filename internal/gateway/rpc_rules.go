@@ -60,6 +60,9 @@ func (h *httpRules) unused(b *builder) {
 
 // meant suggests a method for a selector that names none.
 func (b *builder) meant(selector string) string {
+	if _, ok := b.services[protoreflect.FullName(selector)]; ok {
+		return fmt.Sprintf(", which is a service: did you mean %s.*?", selector)
+	}
 	names := b.methodNames()
 	near := nearest.Of(names, selector)
 	if near == "" {

@@ -57,8 +57,8 @@ func (b *builder) suspect(layers []policy.Layer, set *policy.Set) {
 }
 
 // suspectRetry notes whether retries can hold on an upstream, and whether an attempt has
-// time for another.
-func (b *builder) suspectRetry(layers []policy.Layer, set *policy.Set, to namedUpstream) {
+// time for another. Nothing is known of a method whose policy is wrong.
+func (b *builder) suspectRetry(layers []policy.Layer, set *policy.Set, to namedUpstream, wrong bool) {
 	at := written(layers, "retry")
 	if at == nil || at.Policy.GetRetry().GetDisabled() || at.Policy.GetRetry().MaxAttempts != nil && at.Policy.GetRetry().GetMaxAttempts() < 2 {
 		return
@@ -67,7 +67,7 @@ func (b *builder) suspectRetry(layers []policy.Layer, set *policy.Set, to namedU
 		b.suspicions.retries = map[string]bool{}
 	}
 	holds := set.Effective.GetRetry()
-	b.suspicions.retries[at.Where] = b.suspicions.retries[at.Where] || holds != nil
+	b.suspicions.retries[at.Where] = b.suspicions.retries[at.Where] || holds != nil || wrong
 	if _, foreign := to.conn.(*grpcgo.Conn); foreign && holds != nil {
 		b.warnAt(at.Where, fmt.Sprintf("retry: it has no effect on the upstream %s, whose client is GRPC_GO: remove client there, or retry here", to.name))
 	}

@@ -3,10 +3,12 @@ package health
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -87,7 +89,7 @@ func (h *HTTP) ask(ctx context.Context) string {
 		if ctx.Err() == context.DeadlineExceeded {
 			return fmt.Sprintf("no answer to GET %s within %s", h.check.Path, h.check.Timeout)
 		}
-		return err.Error()
+		return h.failed(err)
 	}
 	_, _ = io.CopyN(io.Discard, answer.Body, maxBody) // what is longer costs the connection
 	_ = answer.Body.Close()                           // only read
@@ -145,4 +147,17 @@ func (h *HTTP) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 	var dialer net.Dialer
 	return dialer.DialContext(ctx, h.server.Network, address)
+}
+
+// failed says why there was no answer, without the URL, whose host is a name of ours.
+func (h *HTTP) failed(err error) string {
+	var of *url.Error
+	if errors.As(err, &of) {
+		err = of.Err
+	}
+	why := err.Error()
+	if strings.Contains(why, "malformed HTTP response") {
+		return fmt.Sprintf("GET %s: the server does not speak HTTP/1.1 there, perhaps gRPC: set port to that of its HTTP server", h.check.Path)
+	}
+	return fmt.Sprintf("GET %s: %s", h.check.Path, why)
 }

@@ -11,6 +11,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	grpcgo "google.golang.org/grpc"
+
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // TestHTTP: Traffic 179: GET with host and headers; what is expected is well, all else
@@ -100,5 +104,18 @@ func TestHTTPSilence(t *testing.T) {
 	defer h.Close()
 	if r := h.Ask(t.Context()); r.Well || r.Why != "no answer to GET / within 20ms" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestHTTPAsksGRPC: Traffic 179: who asks a server that speaks gRPC alone is told so, and
+// of no host that stands in no configuration.
+func TestHTTPAsksGRPC(t *testing.T) {
+	address := grpctest.Serve(t, grpcgo.NewServer())
+	c := Check{Path: "/readyz", Timeout: 10 * time.Second}.WithDefaults()
+	h := NewHTTP(c, Server{Network: "tcp", Address: func() string { return address }, Authority: "x"})
+	defer h.Close()
+	const want = "GET /readyz: the server does not speak HTTP/1.1 there, perhaps gRPC: set port to that of its HTTP server"
+	if r := h.Ask(t.Context()); r.Well || r.Why != want {
+		t.Errorf("%+v, want %s", r, want)
 	}
 }
