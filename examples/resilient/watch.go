@@ -29,6 +29,7 @@ type Watch struct {
 var counted = []struct{ metric, name string }{
 	{"transom_retries_total", "retried"},
 	{"transom_hedges_total", "of these beside another"},
+	{"transom_endpoint_ejections_total", "ejected"},
 }
 
 // Run writes until ctx is done.
@@ -60,6 +61,9 @@ func (w *Watch) write(ctx context.Context) {
 	}
 	line.WriteString(" |")
 	counts, err := metrics(ctx, w.Admin)
+	if ctx.Err() != nil {
+		return // it is over
+	}
 	if err != nil {
 		fmt.Fprintf(&line, " no metrics: %v", err)
 	} else {
