@@ -3,7 +3,6 @@ package gateway_test
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
@@ -39,11 +39,7 @@ service Service {
 // startHedged starts a server that answers no attempt but those after the first of a call.
 func startHedged(t *testing.T) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+	return grpctest.ServeAny(t, func(_ any, stream grpc.ServerStream) error {
 		if md, _ := metadata.FromIncomingContext(stream.Context()); len(md["grpc-previous-rpc-attempts"]) == 0 {
 			<-stream.Context().Done()
 			return stream.Context().Err()
@@ -52,17 +48,7 @@ func startHedged(t *testing.T) (address string) {
 			return err
 		}
 		return stream.SendMsg(new(emptypb.Empty))
-	}))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(l) // it says that it was stopped
-	}()
-	t.Cleanup(func() {
-		server.Stop()
-		<-done
 	})
-	return l.Addr().String()
 }
 
 // TestHedgedCalls: Traffic 77, 81: a call that its first server does not answer is answered by

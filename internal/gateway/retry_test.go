@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
@@ -81,22 +81,8 @@ func (s *sick) again(failures int, pushback string) []string {
 
 func startSick(t *testing.T) (*sick, string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &sick{}
-	server := grpc.NewServer(grpc.UnknownServiceHandler(s.serve))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(l) // it says that it was stopped
-	}()
-	t.Cleanup(func() {
-		server.Stop()
-		<-done
-	})
-	return s, l.Addr().String()
+	return s, grpctest.ServeAny(t, s.serve)
 }
 
 // TestRetry: Traffic 57, 60, 72, 74, 81: by each protocol a call that may be made twice is,
