@@ -305,6 +305,67 @@ func (Hash_Key) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_config_proto_rawDescGZIP(), []int{13, 0}
 }
 
+// How HTTP is spoken with servers.
+type HttpUpstream_Protocol int32
+
+const (
+	// H1 for cleartext, AUTO with TLS.
+	HttpUpstream_PROTOCOL_UNSPECIFIED HttpUpstream_Protocol = 0
+	// HTTP/1.1.
+	HttpUpstream_H1 HttpUpstream_Protocol = 1
+	// What the server chooses in the TLS handshake (ALPN).
+	HttpUpstream_AUTO HttpUpstream_Protocol = 2
+	// HTTP/2 over TLS.
+	HttpUpstream_H2 HttpUpstream_Protocol = 3
+	// HTTP/2 over cleartext, without asking.
+	HttpUpstream_H2C HttpUpstream_Protocol = 4
+)
+
+// Enum value maps for HttpUpstream_Protocol.
+var (
+	HttpUpstream_Protocol_name = map[int32]string{
+		0: "PROTOCOL_UNSPECIFIED",
+		1: "H1",
+		2: "AUTO",
+		3: "H2",
+		4: "H2C",
+	}
+	HttpUpstream_Protocol_value = map[string]int32{
+		"PROTOCOL_UNSPECIFIED": 0,
+		"H1":                   1,
+		"AUTO":                 2,
+		"H2":                   3,
+		"H2C":                  4,
+	}
+)
+
+func (x HttpUpstream_Protocol) Enum() *HttpUpstream_Protocol {
+	p := new(HttpUpstream_Protocol)
+	*p = x
+	return p
+}
+
+func (x HttpUpstream_Protocol) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HttpUpstream_Protocol) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
+}
+
+func (HttpUpstream_Protocol) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[5]
+}
+
+func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HttpUpstream_Protocol.Descriptor instead.
+func (HttpUpstream_Protocol) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16, 0}
+}
+
 // SameSite as browsers know it.
 type SessionConfig_SameSite int32
 
@@ -346,11 +407,11 @@ func (x SessionConfig_SameSite) String() string {
 }
 
 func (SessionConfig_SameSite) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
 }
 
 func (SessionConfig_SameSite) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[5]
+	return &file_transom_v1_config_proto_enumTypes[6]
 }
 
 func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
@@ -359,7 +420,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27, 0}
 }
 
 // How a line is written.
@@ -399,11 +460,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[6]
+	return &file_transom_v1_config_proto_enumTypes[7]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -412,7 +473,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34, 0}
 }
 
 // How much is written.
@@ -456,11 +517,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[8].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[7]
+	return &file_transom_v1_config_proto_enumTypes[8]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -469,7 +530,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -490,7 +551,7 @@ type Config struct {
 	Defaults *Policy `protobuf:"bytes,6,opt,name=defaults,proto3" json:"defaults,omitempty"`
 	// Policies for protos you cannot edit. They have the last word.
 	Policies []*PolicyRule `protobuf:"bytes,7,rep,name=policies,proto3" json:"policies,omitempty"`
-	// Plain HTTP upstreams.
+	// Routes to plain HTTP upstreams. The methods of gRPC services go first.
 	Routes []*HttpRoute `protobuf:"bytes,8,rep,name=routes,proto3" json:"routes,omitempty"`
 	// Token issuers and sessions.
 	Auth *AuthConfig `protobuf:"bytes,9,opt,name=auth,proto3" json:"auth,omitempty"`
@@ -1925,15 +1986,46 @@ func (x *ClientTls) GetInsecureSkipVerify() bool {
 	return false
 }
 
-// HttpUpstream is a set of equal HTTP servers.
+// HttpUpstream is a set of plain HTTP servers that are equal.
 type HttpUpstream struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "host:port" each.
+	// "host:port" each, with equal weights. A name is resolved for each connection.
 	Servers []string `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
-	// How a server's health is found out.
-	HealthCheck   *HealthCheck `protobuf:"bytes,2,opt,name=health_check,json=healthCheck,proto3" json:"health_check,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// How a server's health is found out: `{ path: /healthz }` asks by GET. Servers that are
+	// not healthy get no requests while another one is. Default: servers are not asked.
+	HealthCheck *HealthCheck `protobuf:"bytes,2,opt,name=health_check,json=healthCheck,proto3" json:"health_check,omitempty"`
+	// Servers with weights, in place of `servers`.
+	WeightedServers []*HttpServer `protobuf:"bytes,3,rep,name=weighted_servers,json=weightedServers,proto3" json:"weighted_servers,omitempty"`
+	// A target that is resolved to the servers, in place of `servers`: "dns:///host:port",
+	// "srv:///name", "file:///path", "k8s:///service.namespace:port", "unix:/path".
+	Target string `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
+	// Use TLS. Without it: cleartext.
+	Tls *ClientTls `protobuf:"bytes,5,opt,name=tls,proto3" json:"tls,omitempty"`
+	// The protocol. An upgrade, such as a WebSocket, is by HTTP/1.1 in any case.
+	// Default: H1 for cleartext, AUTO with TLS.
+	Protocol HttpUpstream_Protocol `protobuf:"varint,6,opt,name=protocol,proto3,enum=transom.v1.HttpUpstream_Protocol" json:"protocol,omitempty"`
+	// How long parts of an exchange may take.
+	Timeouts *HttpTimeouts `protobuf:"bytes,7,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
+	// The most connections to each server; requests beyond wait. Default: no bound.
+	MaxConnections uint32 `protobuf:"varint,8,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
+	// Who we say we are. A client's Authorization does not reach the servers then.
+	Credentials *HttpCredentials `protobuf:"bytes,9,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	// How requests are spread over the servers. Default: to the one of two at random that
+	// has fewer.
+	Balancing *Balancing `protobuf:"bytes,10,opt,name=balancing,proto3" json:"balancing,omitempty"`
+	// When a server gets no requests for a while, because too many failed. `{}` takes all
+	// defaults. Default: never.
+	Outlier *Outlier `protobuf:"bytes,11,opt,name=outlier,proto3" json:"outlier,omitempty"`
+	// The share of the servers, in percent, that must be well. With fewer, requests go to the
+	// others too. Default: 0, one is enough.
+	MinHealthyPercent uint32 `protobuf:"varint,12,opt,name=min_healthy_percent,json=minHealthyPercent,proto3" json:"min_healthy_percent,omitempty"`
+	// What becomes of requests where too few servers are well. Default: OPEN.
+	Fail GrpcUpstream_Fail `protobuf:"varint,13,opt,name=fail,proto3,enum=transom.v1.GrpcUpstream_Fail" json:"fail,omitempty"`
+	// How often DNS is asked for the servers of `target` again, give or take a fifth, at least
+	// 1 s. Default: 30 s.
+	ResolveInterval *durationpb.Duration `protobuf:"bytes,14,opt,name=resolve_interval,json=resolveInterval,proto3" json:"resolve_interval,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *HttpUpstream) Reset() {
@@ -1980,6 +2072,296 @@ func (x *HttpUpstream) GetHealthCheck() *HealthCheck {
 	return nil
 }
 
+func (x *HttpUpstream) GetWeightedServers() []*HttpServer {
+	if x != nil {
+		return x.WeightedServers
+	}
+	return nil
+}
+
+func (x *HttpUpstream) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *HttpUpstream) GetTls() *ClientTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *HttpUpstream) GetProtocol() HttpUpstream_Protocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return HttpUpstream_PROTOCOL_UNSPECIFIED
+}
+
+func (x *HttpUpstream) GetTimeouts() *HttpTimeouts {
+	if x != nil {
+		return x.Timeouts
+	}
+	return nil
+}
+
+func (x *HttpUpstream) GetMaxConnections() uint32 {
+	if x != nil {
+		return x.MaxConnections
+	}
+	return 0
+}
+
+func (x *HttpUpstream) GetCredentials() *HttpCredentials {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+func (x *HttpUpstream) GetBalancing() *Balancing {
+	if x != nil {
+		return x.Balancing
+	}
+	return nil
+}
+
+func (x *HttpUpstream) GetOutlier() *Outlier {
+	if x != nil {
+		return x.Outlier
+	}
+	return nil
+}
+
+func (x *HttpUpstream) GetMinHealthyPercent() uint32 {
+	if x != nil {
+		return x.MinHealthyPercent
+	}
+	return 0
+}
+
+func (x *HttpUpstream) GetFail() GrpcUpstream_Fail {
+	if x != nil {
+		return x.Fail
+	}
+	return GrpcUpstream_FAIL_UNSPECIFIED
+}
+
+func (x *HttpUpstream) GetResolveInterval() *durationpb.Duration {
+	if x != nil {
+		return x.ResolveInterval
+	}
+	return nil
+}
+
+// HttpServer is one plain HTTP server.
+type HttpServer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "host:port". Required.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// Its part of the requests, in proportion to the others'. 0: it gets requests only while
+	// no other server can take them. Default: 1.
+	Weight        *uint32 `protobuf:"varint,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HttpServer) Reset() {
+	*x = HttpServer{}
+	mi := &file_transom_v1_config_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HttpServer) ProtoMessage() {}
+
+func (x *HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HttpServer.ProtoReflect.Descriptor instead.
+func (*HttpServer) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *HttpServer) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *HttpServer) GetWeight() uint32 {
+	if x != nil && x.Weight != nil {
+		return *x.Weight
+	}
+	return 0
+}
+
+// HttpTimeouts says how long the parts of an exchange with a plain HTTP server may take.
+type HttpTimeouts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Until a connection is made, with its TLS handshake. Default: 5 s.
+	Connect *durationpb.Duration `protobuf:"bytes,1,opt,name=connect,proto3" json:"connect,omitempty"`
+	// From the end of the request, or of what the server takes of it, until the header of the
+	// answer. Default: 60 s.
+	ResponseHeader *durationpb.Duration `protobuf:"bytes,2,opt,name=response_header,json=responseHeader,proto3" json:"response_header,omitempty"`
+	// Without a byte in either direction. Default: 5 min; after an upgrade, 1 h.
+	Idle          *durationpb.Duration `protobuf:"bytes,3,opt,name=idle,proto3" json:"idle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HttpTimeouts) Reset() {
+	*x = HttpTimeouts{}
+	mi := &file_transom_v1_config_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HttpTimeouts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HttpTimeouts) ProtoMessage() {}
+
+func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HttpTimeouts.ProtoReflect.Descriptor instead.
+func (*HttpTimeouts) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *HttpTimeouts) GetConnect() *durationpb.Duration {
+	if x != nil {
+		return x.Connect
+	}
+	return nil
+}
+
+func (x *HttpTimeouts) GetResponseHeader() *durationpb.Duration {
+	if x != nil {
+		return x.ResponseHeader
+	}
+	return nil
+}
+
+func (x *HttpTimeouts) GetIdle() *durationpb.Duration {
+	if x != nil {
+		return x.Idle
+	}
+	return nil
+}
+
+// HttpCredentials are what plain HTTP servers know the gateway by.
+type HttpCredentials struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*HttpCredentials_Basic
+	//	*HttpCredentials_Bearer
+	Kind          isHttpCredentials_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HttpCredentials) Reset() {
+	*x = HttpCredentials{}
+	mi := &file_transom_v1_config_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HttpCredentials) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HttpCredentials) ProtoMessage() {}
+
+func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HttpCredentials.ProtoReflect.Descriptor instead.
+func (*HttpCredentials) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *HttpCredentials) GetKind() isHttpCredentials_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *HttpCredentials) GetBasic() string {
+	if x != nil {
+		if x, ok := x.Kind.(*HttpCredentials_Basic); ok {
+			return x.Basic
+		}
+	}
+	return ""
+}
+
+func (x *HttpCredentials) GetBearer() string {
+	if x != nil {
+		if x, ok := x.Kind.(*HttpCredentials_Bearer); ok {
+			return x.Bearer
+		}
+	}
+	return ""
+}
+
+type isHttpCredentials_Kind interface {
+	isHttpCredentials_Kind()
+}
+
+type HttpCredentials_Basic struct {
+	// "user:password" (RFC 7617). It may be file:PATH, which is read again when it changes.
+	Basic string `protobuf:"bytes,1,opt,name=basic,proto3,oneof"`
+}
+
+type HttpCredentials_Bearer struct {
+	// A bearer token (RFC 6750). It may be file:PATH, which is read again when it changes.
+	Bearer string `protobuf:"bytes,2,opt,name=bearer,proto3,oneof"`
+}
+
+func (*HttpCredentials_Basic) isHttpCredentials_Kind() {}
+
+func (*HttpCredentials_Bearer) isHttpCredentials_Kind() {}
+
 // HealthCheck asks each server how it is: by GET where there is a path, else by
 // grpc.health.v1.Health.
 type HealthCheck struct {
@@ -2016,7 +2398,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2410,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2423,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -2134,7 +2516,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2146,7 +2528,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2159,7 +2541,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -2176,24 +2558,26 @@ func (x *PolicyRule) GetPolicy() *Policy {
 	return nil
 }
 
-// HttpRoute sends a path prefix to a plain HTTP upstream.
+// HttpRoute sends requests to a plain HTTP upstream.
 type HttpRoute struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is matched.
+	// What is matched. All of it must hold.
 	Match *HttpMatch `protobuf:"bytes,1,opt,name=match,proto3" json:"match,omitempty"`
 	// The upstream's name.
 	Upstream string `protobuf:"bytes,2,opt,name=upstream,proto3" json:"upstream,omitempty"`
-	// Changes to the path.
+	// Changes to the request on its way.
 	Rewrite *HttpRewrite `protobuf:"bytes,3,opt,name=rewrite,proto3" json:"rewrite,omitempty"`
 	// The policy of the route.
-	Policy        *Policy `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
+	Policy *Policy `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
+	// Tokens of the header Upgrade that pass besides "websocket".
+	Upgrades      []string `protobuf:"bytes,5,rep,name=upgrades,proto3" json:"upgrades,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2205,7 +2589,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,7 +2602,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -2249,22 +2633,39 @@ func (x *HttpRoute) GetPolicy() *Policy {
 	return nil
 }
 
-// HttpMatch is matched against the request.
+func (x *HttpRoute) GetUpgrades() []string {
+	if x != nil {
+		return x.Upgrades
+	}
+	return nil
+}
+
+// HttpMatch is matched against the request. Of several routes that match, the one is taken
+// with the exact host, then the longest wildcard host, the exact path, the longest prefix,
+// a method, the most headers, the most parameters of the query, and that stands first.
 type HttpMatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The longest prefix wins.
+	// A prefix of the path, of whole elements: "/abc" and "/abc/" match "/abc", "/abc/" and
+	// "/abc/d", and not "/abcd".
 	PathPrefix string `protobuf:"bytes,1,opt,name=path_prefix,json=pathPrefix,proto3" json:"path_prefix,omitempty"`
-	// Empty: all.
+	// HTTP methods. Empty: all.
 	Methods []string `protobuf:"bytes,2,rep,name=methods,proto3" json:"methods,omitempty"`
-	// Empty: all.
-	Host          string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	// A host without a port, or "*.example.com" for all below one. Empty: all.
+	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	// The whole path, in place of path_prefix.
+	Path string `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
+	// Headers and their exact values.
+	Headers map[string]string `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Parameters of the query and their exact values; the first one counts of a parameter
+	// that is repeated.
+	Query         map[string]string `protobuf:"bytes,6,rep,name=query,proto3" json:"query,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2276,7 +2677,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2289,7 +2690,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -2313,20 +2714,51 @@ func (x *HttpMatch) GetHost() string {
 	return ""
 }
 
-// HttpRewrite changes the path.
+func (x *HttpMatch) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *HttpMatch) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *HttpMatch) GetQuery() map[string]string {
+	if x != nil {
+		return x.Query
+	}
+	return nil
+}
+
+// HttpRewrite changes the request on its way to the upstream.
 type HttpRewrite struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Taken away from the front.
+	// Taken away from the front of the path, by whole elements.
 	StripPrefix string `protobuf:"bytes,1,opt,name=strip_prefix,json=stripPrefix,proto3" json:"strip_prefix,omitempty"`
-	// Put in front.
-	AddPrefix     string `protobuf:"bytes,2,opt,name=add_prefix,json=addPrefix,proto3" json:"add_prefix,omitempty"`
+	// Put in front of the path.
+	AddPrefix string `protobuf:"bytes,2,opt,name=add_prefix,json=addPrefix,proto3" json:"add_prefix,omitempty"`
+	// Put in place of match.path_prefix.
+	ReplacePrefix *string `protobuf:"bytes,3,opt,name=replace_prefix,json=replacePrefix,proto3,oneof" json:"replace_prefix,omitempty"`
+	// The whole path.
+	Path string `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
+	// The Host that the upstream sees: a name, or "UPSTREAM" for the server's own. Default: the
+	// client's.
+	Host string `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
+	// Map Location, Content-Location, Refresh and the Path and Domain of cookies back to what
+	// the client sees. Default: true.
+	Redirects     *bool `protobuf:"varint,6,opt,name=redirects,proto3,oneof" json:"redirects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +2770,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,7 +2783,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -2368,6 +2800,34 @@ func (x *HttpRewrite) GetAddPrefix() string {
 	return ""
 }
 
+func (x *HttpRewrite) GetReplacePrefix() string {
+	if x != nil && x.ReplacePrefix != nil {
+		return *x.ReplacePrefix
+	}
+	return ""
+}
+
+func (x *HttpRewrite) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *HttpRewrite) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *HttpRewrite) GetRedirects() bool {
+	if x != nil && x.Redirects != nil {
+		return *x.Redirects
+	}
+	return false
+}
+
 // AuthConfig is what the auth policies refer to.
 type AuthConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2381,7 +2841,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2393,7 +2853,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2406,7 +2866,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -2464,7 +2924,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2476,7 +2936,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2489,7 +2949,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -2659,7 +3119,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2671,7 +3131,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2684,7 +3144,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -2740,7 +3200,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2752,7 +3212,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2765,7 +3225,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -2793,7 +3253,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2805,7 +3265,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2818,7 +3278,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -2855,7 +3315,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2867,7 +3327,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2880,7 +3340,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -2908,7 +3368,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2920,7 +3380,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2933,7 +3393,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -2954,7 +3414,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2966,7 +3426,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2979,7 +3439,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -3002,7 +3462,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3014,7 +3474,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3027,7 +3487,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -3057,7 +3517,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3069,7 +3529,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3082,7 +3542,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -3119,7 +3579,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3131,7 +3591,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3144,7 +3604,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -3217,7 +3677,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3229,7 +3689,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3242,7 +3702,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -3408,7 +3868,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3420,7 +3880,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3433,7 +3893,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -3635,10 +4095,42 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x03key\x18\x03 \x01(\tR\x03key\x12\x1f\n" +
 	"\vserver_name\x18\x04 \x01(\tR\n" +
 	"serverName\x120\n" +
-	"\x14insecure_skip_verify\x18\x05 \x01(\bR\x12insecureSkipVerify\"d\n" +
+	"\x14insecure_skip_verify\x18\x05 \x01(\bR\x12insecureSkipVerify\"\x9b\x06\n" +
 	"\fHttpUpstream\x12\x18\n" +
 	"\aservers\x18\x01 \x03(\tR\aservers\x12:\n" +
-	"\fhealth_check\x18\x02 \x01(\v2\x17.transom.v1.HealthCheckR\vhealthCheck\"\xa8\x03\n" +
+	"\fhealth_check\x18\x02 \x01(\v2\x17.transom.v1.HealthCheckR\vhealthCheck\x12A\n" +
+	"\x10weighted_servers\x18\x03 \x03(\v2\x16.transom.v1.HttpServerR\x0fweightedServers\x12\x16\n" +
+	"\x06target\x18\x04 \x01(\tR\x06target\x12'\n" +
+	"\x03tls\x18\x05 \x01(\v2\x15.transom.v1.ClientTlsR\x03tls\x12=\n" +
+	"\bprotocol\x18\x06 \x01(\x0e2!.transom.v1.HttpUpstream.ProtocolR\bprotocol\x124\n" +
+	"\btimeouts\x18\a \x01(\v2\x18.transom.v1.HttpTimeoutsR\btimeouts\x12'\n" +
+	"\x0fmax_connections\x18\b \x01(\rR\x0emaxConnections\x12=\n" +
+	"\vcredentials\x18\t \x01(\v2\x1b.transom.v1.HttpCredentialsR\vcredentials\x123\n" +
+	"\tbalancing\x18\n" +
+	" \x01(\v2\x15.transom.v1.BalancingR\tbalancing\x12-\n" +
+	"\aoutlier\x18\v \x01(\v2\x13.transom.v1.OutlierR\aoutlier\x12.\n" +
+	"\x13min_healthy_percent\x18\f \x01(\rR\x11minHealthyPercent\x121\n" +
+	"\x04fail\x18\r \x01(\x0e2\x1d.transom.v1.GrpcUpstream.FailR\x04fail\x12D\n" +
+	"\x10resolve_interval\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\x0fresolveInterval\"G\n" +
+	"\bProtocol\x12\x18\n" +
+	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x06\n" +
+	"\x02H1\x10\x01\x12\b\n" +
+	"\x04AUTO\x10\x02\x12\x06\n" +
+	"\x02H2\x10\x03\x12\a\n" +
+	"\x03H2C\x10\x04\"N\n" +
+	"\n" +
+	"HttpServer\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1b\n" +
+	"\x06weight\x18\x02 \x01(\rH\x00R\x06weight\x88\x01\x01B\t\n" +
+	"\a_weight\"\xb6\x01\n" +
+	"\fHttpTimeouts\x123\n" +
+	"\aconnect\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\aconnect\x12B\n" +
+	"\x0fresponse_header\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0eresponseHeader\x12-\n" +
+	"\x04idle\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04idle\"K\n" +
+	"\x0fHttpCredentials\x12\x16\n" +
+	"\x05basic\x18\x01 \x01(\tH\x00R\x05basic\x12\x18\n" +
+	"\x06bearer\x18\x02 \x01(\tH\x00R\x06bearerB\x06\n" +
+	"\x04kind\"\xa8\x03\n" +
 	"\vHealthCheck\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x125\n" +
 	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\x12\x18\n" +
@@ -3659,21 +4151,39 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"PolicyRule\x12\x1a\n" +
 	"\bselector\x18\x01 \x01(\tR\bselector\x12*\n" +
-	"\x06policy\x18\x02 \x01(\v2\x12.transom.v1.PolicyR\x06policy\"\xb3\x01\n" +
+	"\x06policy\x18\x02 \x01(\v2\x12.transom.v1.PolicyR\x06policy\"\xcf\x01\n" +
 	"\tHttpRoute\x12+\n" +
 	"\x05match\x18\x01 \x01(\v2\x15.transom.v1.HttpMatchR\x05match\x12\x1a\n" +
 	"\bupstream\x18\x02 \x01(\tR\bupstream\x121\n" +
 	"\arewrite\x18\x03 \x01(\v2\x17.transom.v1.HttpRewriteR\arewrite\x12*\n" +
-	"\x06policy\x18\x04 \x01(\v2\x12.transom.v1.PolicyR\x06policy\"Z\n" +
+	"\x06policy\x18\x04 \x01(\v2\x12.transom.v1.PolicyR\x06policy\x12\x1a\n" +
+	"\bupgrades\x18\x05 \x03(\tR\bupgrades\"\xda\x02\n" +
 	"\tHttpMatch\x12\x1f\n" +
 	"\vpath_prefix\x18\x01 \x01(\tR\n" +
 	"pathPrefix\x12\x18\n" +
 	"\amethods\x18\x02 \x03(\tR\amethods\x12\x12\n" +
-	"\x04host\x18\x03 \x01(\tR\x04host\"O\n" +
+	"\x04host\x18\x03 \x01(\tR\x04host\x12\x12\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\x12<\n" +
+	"\aheaders\x18\x05 \x03(\v2\".transom.v1.HttpMatch.HeadersEntryR\aheaders\x126\n" +
+	"\x05query\x18\x06 \x03(\v2 .transom.v1.HttpMatch.QueryEntryR\x05query\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a8\n" +
+	"\n" +
+	"QueryEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe7\x01\n" +
 	"\vHttpRewrite\x12!\n" +
 	"\fstrip_prefix\x18\x01 \x01(\tR\vstripPrefix\x12\x1d\n" +
 	"\n" +
-	"add_prefix\x18\x02 \x01(\tR\taddPrefix\"j\n" +
+	"add_prefix\x18\x02 \x01(\tR\taddPrefix\x12*\n" +
+	"\x0ereplace_prefix\x18\x03 \x01(\tH\x00R\rreplacePrefix\x88\x01\x01\x12\x12\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\x12\x12\n" +
+	"\x04host\x18\x05 \x01(\tR\x04host\x12!\n" +
+	"\tredirects\x18\x06 \x01(\bH\x01R\tredirects\x88\x01\x01B\x11\n" +
+	"\x0f_replace_prefixB\f\n" +
+	"\n" +
+	"_redirects\"j\n" +
 	"\n" +
 	"AuthConfig\x12'\n" +
 	"\x03jwt\x18\x01 \x03(\v2\x15.transom.v1.JwtIssuerR\x03jwt\x123\n" +
@@ -3820,130 +4330,150 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 	return file_transom_v1_config_proto_rawDescData
 }
 
-var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
 	(AdminToken_Role)(0),         // 1: transom.v1.AdminToken.Role
 	(GrpcUpstream_Client)(0),     // 2: transom.v1.GrpcUpstream.Client
 	(GrpcUpstream_Fail)(0),       // 3: transom.v1.GrpcUpstream.Fail
 	(Hash_Key)(0),                // 4: transom.v1.Hash.Key
-	(SessionConfig_SameSite)(0),  // 5: transom.v1.SessionConfig.SameSite
-	(Log_Format)(0),              // 6: transom.v1.Log.Format
-	(Log_Level)(0),               // 7: transom.v1.Log.Level
-	(*Config)(nil),               // 8: transom.v1.Config
-	(*OwnServices)(nil),          // 9: transom.v1.OwnServices
-	(*Listener)(nil),             // 10: transom.v1.Listener
-	(*ServerTls)(nil),            // 11: transom.v1.ServerTls
-	(*Admin)(nil),                // 12: transom.v1.Admin
-	(*AdminToken)(nil),           // 13: transom.v1.AdminToken
-	(*Audit)(nil),                // 14: transom.v1.Audit
-	(*SchemaSource)(nil),         // 15: transom.v1.SchemaSource
-	(*Reflection)(nil),           // 16: transom.v1.Reflection
-	(*Upstream)(nil),             // 17: transom.v1.Upstream
-	(*GrpcUpstream)(nil),         // 18: transom.v1.GrpcUpstream
-	(*Outlier)(nil),              // 19: transom.v1.Outlier
-	(*Balancing)(nil),            // 20: transom.v1.Balancing
-	(*Hash)(nil),                 // 21: transom.v1.Hash
-	(*Sticky)(nil),               // 22: transom.v1.Sticky
-	(*ClientTls)(nil),            // 23: transom.v1.ClientTls
-	(*HttpUpstream)(nil),         // 24: transom.v1.HttpUpstream
-	(*HealthCheck)(nil),          // 25: transom.v1.HealthCheck
-	(*PolicyRule)(nil),           // 26: transom.v1.PolicyRule
-	(*HttpRoute)(nil),            // 27: transom.v1.HttpRoute
-	(*HttpMatch)(nil),            // 28: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 29: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 30: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 31: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 32: transom.v1.SessionConfig
-	(*Stores)(nil),               // 33: transom.v1.Stores
-	(*RedisStore)(nil),           // 34: transom.v1.RedisStore
-	(*Events)(nil),               // 35: transom.v1.Events
-	(*KafkaSink)(nil),            // 36: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 37: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 38: transom.v1.Telemetry
-	(*Log)(nil),                  // 39: transom.v1.Log
-	(*Otlp)(nil),                 // 40: transom.v1.Otlp
-	(*Rest)(nil),                 // 41: transom.v1.Rest
-	(*Metadata)(nil),             // 42: transom.v1.Metadata
-	nil,                          // 43: transom.v1.Config.UpstreamsEntry
-	nil,                          // 44: transom.v1.HealthCheck.HeadersEntry
-	(*annotations.HttpRule)(nil), // 45: google.api.HttpRule
-	(*Policy)(nil),               // 46: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 47: google.protobuf.Duration
+	(HttpUpstream_Protocol)(0),   // 5: transom.v1.HttpUpstream.Protocol
+	(SessionConfig_SameSite)(0),  // 6: transom.v1.SessionConfig.SameSite
+	(Log_Format)(0),              // 7: transom.v1.Log.Format
+	(Log_Level)(0),               // 8: transom.v1.Log.Level
+	(*Config)(nil),               // 9: transom.v1.Config
+	(*OwnServices)(nil),          // 10: transom.v1.OwnServices
+	(*Listener)(nil),             // 11: transom.v1.Listener
+	(*ServerTls)(nil),            // 12: transom.v1.ServerTls
+	(*Admin)(nil),                // 13: transom.v1.Admin
+	(*AdminToken)(nil),           // 14: transom.v1.AdminToken
+	(*Audit)(nil),                // 15: transom.v1.Audit
+	(*SchemaSource)(nil),         // 16: transom.v1.SchemaSource
+	(*Reflection)(nil),           // 17: transom.v1.Reflection
+	(*Upstream)(nil),             // 18: transom.v1.Upstream
+	(*GrpcUpstream)(nil),         // 19: transom.v1.GrpcUpstream
+	(*Outlier)(nil),              // 20: transom.v1.Outlier
+	(*Balancing)(nil),            // 21: transom.v1.Balancing
+	(*Hash)(nil),                 // 22: transom.v1.Hash
+	(*Sticky)(nil),               // 23: transom.v1.Sticky
+	(*ClientTls)(nil),            // 24: transom.v1.ClientTls
+	(*HttpUpstream)(nil),         // 25: transom.v1.HttpUpstream
+	(*HttpServer)(nil),           // 26: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),         // 27: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),      // 28: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),          // 29: transom.v1.HealthCheck
+	(*PolicyRule)(nil),           // 30: transom.v1.PolicyRule
+	(*HttpRoute)(nil),            // 31: transom.v1.HttpRoute
+	(*HttpMatch)(nil),            // 32: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),          // 33: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),           // 34: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),            // 35: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),        // 36: transom.v1.SessionConfig
+	(*Stores)(nil),               // 37: transom.v1.Stores
+	(*RedisStore)(nil),           // 38: transom.v1.RedisStore
+	(*Events)(nil),               // 39: transom.v1.Events
+	(*KafkaSink)(nil),            // 40: transom.v1.KafkaSink
+	(*NatsSink)(nil),             // 41: transom.v1.NatsSink
+	(*Telemetry)(nil),            // 42: transom.v1.Telemetry
+	(*Log)(nil),                  // 43: transom.v1.Log
+	(*Otlp)(nil),                 // 44: transom.v1.Otlp
+	(*Rest)(nil),                 // 45: transom.v1.Rest
+	(*Metadata)(nil),             // 46: transom.v1.Metadata
+	nil,                          // 47: transom.v1.Config.UpstreamsEntry
+	nil,                          // 48: transom.v1.HealthCheck.HeadersEntry
+	nil,                          // 49: transom.v1.HttpMatch.HeadersEntry
+	nil,                          // 50: transom.v1.HttpMatch.QueryEntry
+	(*annotations.HttpRule)(nil), // 51: google.api.HttpRule
+	(*Policy)(nil),               // 52: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 53: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	10, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	12, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	15, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	43, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	45, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	46, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	26, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	27, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	30, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	33, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	35, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	38, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	11, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	13, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	16, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	47, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	51, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	52, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	30, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	31, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	34, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	37, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	39, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	42, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	41, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	42, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	47, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	9,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
-	11, // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	13, // 18: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	11, // 19: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	14, // 20: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	45, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	46, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	53, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	10, // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	12, // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	14, // 18: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	12, // 19: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	15, // 20: transom.v1.Admin.audit:type_name -> transom.v1.Audit
 	1,  // 21: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	16, // 22: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	47, // 23: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	18, // 24: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	24, // 25: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	23, // 26: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	47, // 27: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	47, // 28: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	17, // 22: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	53, // 23: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	19, // 24: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	25, // 25: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	24, // 26: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	53, // 27: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	53, // 28: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
 	2,  // 29: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	20, // 30: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	47, // 31: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	25, // 32: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	19, // 33: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	21, // 30: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	53, // 31: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	29, // 32: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	20, // 33: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
 	3,  // 34: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	47, // 35: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	47, // 36: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	21, // 37: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	22, // 38: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	47, // 39: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	53, // 35: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	53, // 36: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	22, // 37: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	23, // 38: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	53, // 39: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
 	4,  // 40: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	5,  // 41: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	25, // 42: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	47, // 43: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	44, // 44: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	47, // 45: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	46, // 46: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	28, // 47: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	29, // 48: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	46, // 49: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	31, // 50: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	32, // 51: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	47, // 52: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	47, // 53: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	47, // 54: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	47, // 55: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	5,  // 56: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	34, // 57: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	47, // 58: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	36, // 59: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	37, // 60: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	39, // 61: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	40, // 62: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	6,  // 63: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	7,  // 64: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	17, // 65: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	66, // [66:66] is the sub-list for method output_type
-	66, // [66:66] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	6,  // 41: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	29, // 42: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	26, // 43: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	24, // 44: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	5,  // 45: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	27, // 46: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	28, // 47: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	21, // 48: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	20, // 49: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	3,  // 50: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	53, // 51: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	53, // 52: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	53, // 53: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	53, // 54: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	53, // 55: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	48, // 56: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	53, // 57: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	52, // 58: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	32, // 59: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	33, // 60: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	52, // 61: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	49, // 62: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	50, // 63: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	35, // 64: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	36, // 65: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	53, // 66: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	53, // 67: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	53, // 68: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	53, // 69: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	6,  // 70: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	38, // 71: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	53, // 72: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	40, // 73: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	41, // 74: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	43, // 75: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	44, // 76: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	7,  // 77: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	8,  // 78: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	18, // 79: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	80, // [80:80] is the sub-list for method output_type
+	80, // [80:80] is the sub-list for method input_type
+	80, // [80:80] is the sub-list for extension type_name
+	80, // [80:80] is the sub-list for extension extendee
+	0,  // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -3962,23 +4492,29 @@ func file_transom_v1_config_proto_init() {
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[23].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[17].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[19].OneofWrappers = []any{
+		(*HttpCredentials_Basic)(nil),
+		(*HttpCredentials_Bearer)(nil),
+	}
+	file_transom_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[26].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[31].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[32].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[33].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[34].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[35].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[36].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
-			NumEnums:      8,
-			NumMessages:   37,
+			NumEnums:      9,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
