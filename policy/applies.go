@@ -77,6 +77,7 @@ func countSet(m protoreflect.Message) int {
 // refused (Semantics 329).
 func (s *Scope) leaveInapplicable() {
 	if s.Method == nil {
+		s.leaveMessages()
 		return
 	}
 	for _, name := range []protoreflect.Name{"login", "logout", "idle_timeout"} {
@@ -91,6 +92,21 @@ func (s *Scope) leaveInapplicable() {
 			s.drop(field)
 		case name == "idle_timeout":
 			s.Refuse("idle_timeout", "idle_timeout: the method does not stream, so that it is never idle; timeout bounds how long it may take")
+		}
+	}
+}
+
+// leaveMessages takes out of the policy of a plain HTTP route what looks at messages, as
+// leaveInapplicable does.
+func (s *Scope) leaveMessages() {
+	for _, name := range []protoreflect.Name{"validate", "json", "login", "logout", "response_metadata", "hidden"} {
+		field := s.Policy.ProtoReflect().Descriptor().Fields().ByName(name)
+		switch {
+		case !s.Policy.ProtoReflect().Has(field):
+		case s.Exact(name):
+			s.Refuse(string(name), "%s: it is for gRPC methods, and this is a plain HTTP route: remove it", name)
+		default:
+			s.drop(field)
 		}
 	}
 }

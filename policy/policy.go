@@ -35,15 +35,19 @@ import (
 type Request struct {
 	// HTTP is the client's request. Its body belongs to the edge.
 	HTTP *http.Request
-	// Method is the method that is called.
+	// Method is the method that is called; nil for a plain HTTP route.
 	Method protoreflect.MethodDescriptor
-	// RPC is "package.Service/Method".
+	// RPC is "package.Service/Method", or the name of a plain HTTP route.
 	RPC string
 	// Route is the route's template as the operator wrote it, for logs.
 	Route string
 	// Metadata goes to the backend. Names of the gateway's own (x-transom-*) that
 	// the client sent are gone already.
+	// A plain HTTP server gets it beside the client's header.
 	Metadata proxy.Metadata
+	// Dropped are the headers of the client, in field.Fold's form, that a plain HTTP
+	// server does not get.
+	Dropped []string
 	// ResponseHeader goes to the client, also beside a refusal.
 	ResponseHeader http.Header
 	// ClientIP is the client's address, X-Forwarded-For considered behind
@@ -60,7 +64,7 @@ type Request struct {
 	// headers on it.
 	WebSocket bool
 	// Protocol is the client's: "rest", "sse", "ndjson", "websocket", "grpc",
-	// "grpc-web", "connect".
+	// "grpc-web", "connect"; "http" on a plain HTTP route.
 	Protocol string
 	// Identity is who calls, set by auth; nil for nobody.
 	Identity *Identity
@@ -116,7 +120,7 @@ func RequestOf(ctx context.Context) *Request {
 // Reset empties the request for the next call and keeps its memory.
 func (r *Request) Reset() {
 	clear(r.dones)
-	*r = Request{dones: r.dones[:0]}
+	*r = Request{dones: r.dones[:0], Dropped: r.Dropped[:0]}
 }
 
 // Identity is an authenticated caller.

@@ -44,6 +44,21 @@ func AcceptItem(item string) (media string, q float64) {
 	return media, q
 }
 
+// Accepts reports whether an Accept header names a media type, in lower case, itself.
+func Accepts(lines []string, media string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if len(item) < len(media) {
+				continue
+			}
+			if accepted, q := AcceptItem(item); accepted == media && q > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // AddVary adds a name to Vary, once.
 func AddVary(h http.Header, name string) {
 	for _, line := range h["Vary"] {

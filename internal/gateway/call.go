@@ -61,7 +61,7 @@ func (c *call) prepare() {
 	q := &c.request
 	q.HTTP, q.Method, q.RPC, q.Route = c.r, g.descriptor, g.rpc, c.route.listing.Path
 	q.ResponseHeader = c.w.Header()
-	q.Stream = !g.shape.Unary()
+	q.Stream = c.route.endpoint.streams(c.r, c.match.protocol)
 	q.WebSocket = c.match.protocol == websocket.Protocol
 	q.Protocol = c.route.endpoint.protocolName(c.match.protocol, c.r.Header)
 	c.findOrigin()

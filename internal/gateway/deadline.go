@@ -7,8 +7,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
 // bounds are what ends a call before its time.
@@ -36,25 +34,6 @@ func lateRefusal(ctx context.Context, err error) error {
 		return status.FromContextError(ctx.Err()).Err()
 	}
 	return err
-}
-
-// bound makes the context of an admitted call; that of its admission has the
-// deadline already.
-func (g *Gateway) bound(ctx context.Context, c *call) (context.Context, context.CancelFunc) {
-	if c.match.protocol == websocket.Protocol { // also of a unary method: it may wait for its message
-		// The edge says when the client is gone. Who closes the socket may reset the
-		// stream at once; the call ends in its own time all the same.
-		return c.boundStream(context.WithoutCancel(ctx), g.draining, c.bounds.deadline)
-	}
-	guard := c.route.guard
-	switch {
-	case guard.shape.Unary():
-	case guard.endless, c.request.Protocol == "sse":
-		return c.boundStream(ctx, g.draining, time.Time{})
-	default:
-		return c.boundStream(ctx, g.ending, time.Time{})
-	}
-	return ctx, func() {}
 }
 
 // boundStream also ends a stream with the credential that opened it, and when until

@@ -23,6 +23,13 @@ type endpoint interface {
 	// accepts settles the protocol of a request for the endpoint's own path, which
 	// detected is the first guess of. False where the path does not take the request.
 	accepts(r *http.Request, detected *transcoder.Protocol) (*transcoder.Protocol, bool)
+	// streams reports whether a request's call may go on without end.
+	streams(r *http.Request, p *transcoder.Protocol) bool
+	// begin makes what the backend is told of the request, before the policies add to it.
+	// The error is one that those who may call are refused with.
+	begin(c *call) error
+	// bound makes the context of an admitted call, whose deadline ctx has already.
+	bound(ctx context.Context, g *Gateway, c *call) (context.Context, context.CancelFunc)
 	// downstream makes the client's half of a call, and reads nothing of it yet. Its
 	// Finish answers a call that was refused, too.
 	downstream(p *transcoder.Protocol, x exchange.Exchange) proxy.Downstream
@@ -52,6 +59,8 @@ type guard struct {
 	upstream    string
 	timeout     time.Duration
 	idleTimeout time.Duration
+	// clientTime: the client may say how long its call may take.
+	clientTime bool
 	// endless: its streams go on as long as the gateway does, and end when that shuts
 	// down, not shutdown_timeout later.
 	endless bool
@@ -70,9 +79,12 @@ func (g *guard) fullName() protoreflect.FullName {
 // and the policy's. Zero is never. whose is proxy.ErrClientTime for the client's, nil for
 // the policy's. The error is of the client's header.
 func (g *guard) deadline(h http.Header) (deadline time.Time, whose, err error) {
-	timeout, limited, err := transcoder.ClientTimeout(h)
-	if err != nil {
-		return time.Time{}, nil, err
+	var timeout time.Duration
+	var limited bool
+	if g.clientTime {
+		if timeout, limited, err = transcoder.ClientTimeout(h); err != nil {
+			return time.Time{}, nil, err
+		}
 	}
 	whose = proxy.ErrClientTime
 	if g.timeout > 0 && (!limited || g.timeout < timeout) {

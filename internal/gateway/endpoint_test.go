@@ -33,6 +33,12 @@ func (page) accepts(_ *http.Request, p *transcoder.Protocol) (*transcoder.Protoc
 	return p, true
 }
 
+func (page) streams(*http.Request, *transcoder.Protocol) bool { return false }
+func (page) begin(*call) error                                { return nil }
+func (page) bound(ctx context.Context, _ *Gateway, _ *call) (context.Context, context.CancelFunc) {
+	return ctx, func() {}
+}
+
 func (p page) downstream(_ *transcoder.Protocol, x exchange.Exchange) proxy.Downstream {
 	p.x = x
 	return p

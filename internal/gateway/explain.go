@@ -98,7 +98,7 @@ func (c *call) try(w *answerRecorder, err error) error {
 	c.prepare()
 	client := c.route.endpoint.downstream(c.match.protocol, exchange.Exchange{W: w, R: r, Values: c.match.path.Values})
 	if err == nil {
-		err = c.requestMetadata()
+		err = c.route.endpoint.begin(c)
 	}
 	if err == nil {
 		_, _, err = guard.deadline(r.Header)

@@ -201,6 +201,27 @@ func (o *origin) tell(md *proxy.Metadata) {
 	}
 }
 
+// write says the same to a plain HTTP server.
+func (o *origin) write(h http.Header) {
+	said := make([]string, 4)
+	say := func(name, value string) {
+		said[0] = value
+		h[name], said = said[:1:1], said[1:]
+	}
+	if o.hops != "" {
+		say("X-Forwarded-For", o.hops)
+	}
+	if o.host != "" {
+		say("X-Forwarded-Host", o.host)
+	}
+	say("X-Forwarded-Proto", o.scheme)
+	_, port := field.Port(o.host)
+	if port == "" {
+		port = field.DefaultPort(o.scheme)
+	}
+	say("X-Forwarded-Port", port)
+}
+
 // peerText is the peer's address as it stands in RemoteAddr, without a copy.
 func peerText(remote string, peer netip.Addr) string {
 	if !peer.IsValid() {

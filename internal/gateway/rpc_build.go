@@ -100,7 +100,7 @@ func (b *builder) newMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Pla
 	return &rpcMethod{
 		Method: m,
 		guard: guard{
-			rpc: m.RPC, descriptor: d, shape: m.Shape, set: set,
+			rpc: m.RPC, descriptor: d, shape: m.Shape, set: set, clientTime: true,
 			timeout: set.Timeout, idleTimeout: b.settings.idleTimeout(set), changesHeader: set.ChangesHeader(),
 		},
 		backend: set.Wrap(backend),

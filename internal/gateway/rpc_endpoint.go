@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -38,6 +39,31 @@ var _ endpoint = (*rpcEndpoint)(nil)
 // accepts implements endpoint.
 func (e *rpcEndpoint) accepts(r *http.Request, detected *transcoder.Protocol) (*transcoder.Protocol, bool) {
 	return protocols.Table.OnPath(e.binding.Method, r, detected)
+}
+
+// streams implements endpoint.
+func (e *rpcEndpoint) streams(*http.Request, *transcoder.Protocol) bool {
+	return !e.method.Shape.Unary()
+}
+
+// begin implements endpoint: headers become metadata.
+func (e *rpcEndpoint) begin(c *call) error { return c.requestMetadata() }
+
+// bound implements endpoint.
+func (e *rpcEndpoint) bound(ctx context.Context, g *Gateway, c *call) (context.Context, context.CancelFunc) {
+	if c.match.protocol == websocket.Protocol { // also of a unary method: it may wait for its message
+		// The edge says when the client is gone. Who closes the socket may reset the
+		// stream at once; the call ends in its own time all the same.
+		return c.boundStream(context.WithoutCancel(ctx), g.draining, c.bounds.deadline)
+	}
+	switch {
+	case e.method.Shape.Unary():
+	case e.method.endless, c.request.Protocol == "sse":
+		return c.boundStream(ctx, g.draining, time.Time{})
+	default:
+		return c.boundStream(ctx, g.ending, time.Time{})
+	}
+	return ctx, func() {}
 }
 
 // downstream implements endpoint.

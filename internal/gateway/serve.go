@@ -39,7 +39,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve carries one request on a route through. err is what finding the route
 // found wrong with the request already.
 func (g *Gateway) serve(c *call, err error) {
-	if !c.route.guard.shape.Unary() {
+	if c.route.endpoint.streams(c.r, c.match.protocol) {
 		g.streams.Add(1)
 		defer g.streams.Add(-1)
 	}
@@ -74,7 +74,7 @@ func (c *call) openEdge(readings *exchange.Readings) {
 // admit asks the policies. The context is the call's from here on.
 func (c *call) admit(ctx context.Context) (context.Context, error) {
 	guard := c.route.guard
-	c.badHeader = c.requestMetadata()
+	c.badHeader = c.route.endpoint.begin(c)
 	// What a call waits for its admission is part of its time.
 	deadline, whose, badTimeout := guard.deadline(c.r.Header)
 	c.bounds.whose = whose
@@ -98,7 +98,7 @@ func (g *Gateway) open(ctx context.Context, c *call) (context.Context, error) {
 	if c.badHeader != nil {
 		return ctx, c.badHeader
 	}
-	ctx, c.bounds.unbind = g.bound(ctx, c)
+	ctx, c.bounds.unbind = c.route.endpoint.bound(ctx, g, c)
 	return c.client.Open(ctx)
 }
 

@@ -143,6 +143,9 @@ func (p *callers) Admit(ctx context.Context, r *policy.Request) (context.Context
 // dropUnverified takes away an Authorization that nobody has looked at.
 func (p *callers) dropUnverified(r *policy.Request) {
 	r.Unverified = true
+	if r.Method == nil {
+		r.Dropped = append(r.Dropped, "authorization")
+	}
 	if _, ok := r.HTTP.Header["Authorization"]; ok {
 		r.Metadata.DelFunc(func(name string) bool { return name == "authorization" || slices.Contains(p.unverified, name) })
 	}
