@@ -76,8 +76,10 @@ func countSet(m protoreflect.Message) int {
 // hold for the method. What was written for this very method stays, for it is
 // refused (Semantics 329).
 func (s *Scope) leaveInapplicable() {
-	if s.Method == nil {
+	if s.target.PlainHTTP {
 		s.leaveMessages()
+	}
+	if s.Method == nil {
 		return
 	}
 	for _, name := range []protoreflect.Name{"login", "logout", "idle_timeout"} {
