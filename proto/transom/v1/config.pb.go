@@ -420,7 +420,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29, 0}
 }
 
 // How a line is written.
@@ -473,7 +473,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36, 0}
 }
 
 // How much is written.
@@ -530,7 +530,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -2558,19 +2558,24 @@ func (x *PolicyRule) GetPolicy() *Policy {
 	return nil
 }
 
-// HttpRoute sends requests to a plain HTTP upstream.
+// HttpRoute sends requests to a plain HTTP upstream, or answers them: one of upstream,
+// redirect and respond is set.
 type HttpRoute struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What is matched. All of it must hold.
 	Match *HttpMatch `protobuf:"bytes,1,opt,name=match,proto3" json:"match,omitempty"`
-	// The upstream's name.
+	// The name of a plain HTTP upstream.
 	Upstream string `protobuf:"bytes,2,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	// Changes to the request on its way.
 	Rewrite *HttpRewrite `protobuf:"bytes,3,opt,name=rewrite,proto3" json:"rewrite,omitempty"`
 	// The policy of the route.
 	Policy *Policy `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
 	// Tokens of the header Upgrade that pass besides "websocket".
-	Upgrades      []string `protobuf:"bytes,5,rep,name=upgrades,proto3" json:"upgrades,omitempty"`
+	Upgrades []string `protobuf:"bytes,5,rep,name=upgrades,proto3" json:"upgrades,omitempty"`
+	// Send the client elsewhere.
+	Redirect *HttpRedirect `protobuf:"bytes,6,opt,name=redirect,proto3" json:"redirect,omitempty"`
+	// Answer the client.
+	Respond       *HttpRespond `protobuf:"bytes,7,opt,name=respond,proto3" json:"respond,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2640,6 +2645,227 @@ func (x *HttpRoute) GetUpgrades() []string {
 	return nil
 }
 
+func (x *HttpRoute) GetRedirect() *HttpRedirect {
+	if x != nil {
+		return x.Redirect
+	}
+	return nil
+}
+
+func (x *HttpRoute) GetRespond() *HttpRespond {
+	if x != nil {
+		return x.Respond
+	}
+	return nil
+}
+
+// HttpRedirect sends the client to another URL, with the query that it asked for.
+type HttpRedirect struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "http" or "https". Default: that of the request.
+	Scheme string `protobuf:"bytes,1,opt,name=scheme,proto3" json:"scheme,omitempty"`
+	// A host without a port. Default: the one that the client asked for.
+	Host string `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	// The port. Default: that of scheme where it is set, else the one that the client asked
+	// for. The scheme's own is left out of the URL.
+	Port uint32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	// The whole path. Default: that of the request.
+	Path string `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
+	// Put in place of match.path_prefix.
+	ReplacePrefix *string `protobuf:"bytes,5,opt,name=replace_prefix,json=replacePrefix,proto3,oneof" json:"replace_prefix,omitempty"`
+	// 301, 302, 303, 307 or 308. Default: 301 for GET and HEAD, 308 for others.
+	Status        uint32 `protobuf:"varint,6,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HttpRedirect) Reset() {
+	*x = HttpRedirect{}
+	mi := &file_transom_v1_config_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HttpRedirect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HttpRedirect) ProtoMessage() {}
+
+func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HttpRedirect.ProtoReflect.Descriptor instead.
+func (*HttpRedirect) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *HttpRedirect) GetScheme() string {
+	if x != nil {
+		return x.Scheme
+	}
+	return ""
+}
+
+func (x *HttpRedirect) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *HttpRedirect) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *HttpRedirect) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *HttpRedirect) GetReplacePrefix() string {
+	if x != nil && x.ReplacePrefix != nil {
+		return *x.ReplacePrefix
+	}
+	return ""
+}
+
+func (x *HttpRedirect) GetStatus() uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+// HttpRespond is an answer of the gateway's own.
+type HttpRespond struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 200 to 599. Default: 200.
+	Status uint32 `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
+	// Headers of the answer.
+	Headers map[string]string `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The body, up to 64 KiB.
+	//
+	// Types that are valid to be assigned to Content:
+	//
+	//	*HttpRespond_Body
+	//	*HttpRespond_File
+	Content isHttpRespond_Content `protobuf_oneof:"content"`
+	// The Content-Type. Default: "text/plain; charset=utf-8" for body, by its name for a
+	// file.
+	Type          string `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HttpRespond) Reset() {
+	*x = HttpRespond{}
+	mi := &file_transom_v1_config_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HttpRespond) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HttpRespond) ProtoMessage() {}
+
+func (x *HttpRespond) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HttpRespond.ProtoReflect.Descriptor instead.
+func (*HttpRespond) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *HttpRespond) GetStatus() uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *HttpRespond) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *HttpRespond) GetContent() isHttpRespond_Content {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *HttpRespond) GetBody() string {
+	if x != nil {
+		if x, ok := x.Content.(*HttpRespond_Body); ok {
+			return x.Body
+		}
+	}
+	return ""
+}
+
+func (x *HttpRespond) GetFile() string {
+	if x != nil {
+		if x, ok := x.Content.(*HttpRespond_File); ok {
+			return x.File
+		}
+	}
+	return ""
+}
+
+func (x *HttpRespond) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+type isHttpRespond_Content interface {
+	isHttpRespond_Content()
+}
+
+type HttpRespond_Body struct {
+	// As text.
+	Body string `protobuf:"bytes,3,opt,name=body,proto3,oneof"`
+}
+
+type HttpRespond_File struct {
+	// From a file, which is read again when it changes.
+	File string `protobuf:"bytes,4,opt,name=file,proto3,oneof"`
+}
+
+func (*HttpRespond_Body) isHttpRespond_Content() {}
+
+func (*HttpRespond_File) isHttpRespond_Content() {}
+
 // HttpMatch is matched against the request. Of several routes that match, the one is taken
 // with the exact host, then the longest wildcard host, the exact path, the longest prefix,
 // a method, the most headers, the most parameters of the query, and that stands first.
@@ -2665,7 +2891,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2677,7 +2903,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2690,7 +2916,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -2758,7 +2984,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2770,7 +2996,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2783,7 +3009,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -2841,7 +3067,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +3079,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +3092,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -2924,7 +3150,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3162,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3175,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -3119,7 +3345,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3131,7 +3357,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3144,7 +3370,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -3200,7 +3426,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3212,7 +3438,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3225,7 +3451,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -3253,7 +3479,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3265,7 +3491,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3278,7 +3504,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -3315,7 +3541,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3327,7 +3553,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3340,7 +3566,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -3368,7 +3594,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +3606,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3393,7 +3619,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -3414,7 +3640,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3426,7 +3652,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3439,7 +3665,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -3462,7 +3688,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3474,7 +3700,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3487,7 +3713,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -3517,7 +3743,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3529,7 +3755,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3542,7 +3768,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -3579,7 +3805,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3591,7 +3817,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3604,7 +3830,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -3677,7 +3903,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3689,7 +3915,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3702,7 +3928,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -3868,7 +4094,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3880,7 +4106,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3893,7 +4119,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -4151,13 +4377,33 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"PolicyRule\x12\x1a\n" +
 	"\bselector\x18\x01 \x01(\tR\bselector\x12*\n" +
-	"\x06policy\x18\x02 \x01(\v2\x12.transom.v1.PolicyR\x06policy\"\xcf\x01\n" +
+	"\x06policy\x18\x02 \x01(\v2\x12.transom.v1.PolicyR\x06policy\"\xb8\x02\n" +
 	"\tHttpRoute\x12+\n" +
 	"\x05match\x18\x01 \x01(\v2\x15.transom.v1.HttpMatchR\x05match\x12\x1a\n" +
 	"\bupstream\x18\x02 \x01(\tR\bupstream\x121\n" +
 	"\arewrite\x18\x03 \x01(\v2\x17.transom.v1.HttpRewriteR\arewrite\x12*\n" +
 	"\x06policy\x18\x04 \x01(\v2\x12.transom.v1.PolicyR\x06policy\x12\x1a\n" +
-	"\bupgrades\x18\x05 \x03(\tR\bupgrades\"\xda\x02\n" +
+	"\bupgrades\x18\x05 \x03(\tR\bupgrades\x124\n" +
+	"\bredirect\x18\x06 \x01(\v2\x18.transom.v1.HttpRedirectR\bredirect\x121\n" +
+	"\arespond\x18\a \x01(\v2\x17.transom.v1.HttpRespondR\arespond\"\xb9\x01\n" +
+	"\fHttpRedirect\x12\x16\n" +
+	"\x06scheme\x18\x01 \x01(\tR\x06scheme\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\x12\x12\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\x12*\n" +
+	"\x0ereplace_prefix\x18\x05 \x01(\tH\x00R\rreplacePrefix\x88\x01\x01\x12\x16\n" +
+	"\x06status\x18\x06 \x01(\rR\x06statusB\x11\n" +
+	"\x0f_replace_prefix\"\xec\x01\n" +
+	"\vHttpRespond\x12\x16\n" +
+	"\x06status\x18\x01 \x01(\rR\x06status\x12>\n" +
+	"\aheaders\x18\x02 \x03(\v2$.transom.v1.HttpRespond.HeadersEntryR\aheaders\x12\x14\n" +
+	"\x04body\x18\x03 \x01(\tH\x00R\x04body\x12\x14\n" +
+	"\x04file\x18\x04 \x01(\tH\x00R\x04file\x12\x12\n" +
+	"\x04type\x18\x05 \x01(\tR\x04type\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
+	"\acontent\"\xda\x02\n" +
 	"\tHttpMatch\x12\x1f\n" +
 	"\vpath_prefix\x18\x01 \x01(\tR\n" +
 	"pathPrefix\x12\x18\n" +
@@ -4331,7 +4577,7 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
 	(AdminToken_Role)(0),         // 1: transom.v1.AdminToken.Role
@@ -4365,46 +4611,49 @@ var file_transom_v1_config_proto_goTypes = []any{
 	(*HealthCheck)(nil),          // 29: transom.v1.HealthCheck
 	(*PolicyRule)(nil),           // 30: transom.v1.PolicyRule
 	(*HttpRoute)(nil),            // 31: transom.v1.HttpRoute
-	(*HttpMatch)(nil),            // 32: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 33: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 34: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 35: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 36: transom.v1.SessionConfig
-	(*Stores)(nil),               // 37: transom.v1.Stores
-	(*RedisStore)(nil),           // 38: transom.v1.RedisStore
-	(*Events)(nil),               // 39: transom.v1.Events
-	(*KafkaSink)(nil),            // 40: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 41: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 42: transom.v1.Telemetry
-	(*Log)(nil),                  // 43: transom.v1.Log
-	(*Otlp)(nil),                 // 44: transom.v1.Otlp
-	(*Rest)(nil),                 // 45: transom.v1.Rest
-	(*Metadata)(nil),             // 46: transom.v1.Metadata
-	nil,                          // 47: transom.v1.Config.UpstreamsEntry
-	nil,                          // 48: transom.v1.HealthCheck.HeadersEntry
-	nil,                          // 49: transom.v1.HttpMatch.HeadersEntry
-	nil,                          // 50: transom.v1.HttpMatch.QueryEntry
-	(*annotations.HttpRule)(nil), // 51: google.api.HttpRule
-	(*Policy)(nil),               // 52: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 53: google.protobuf.Duration
+	(*HttpRedirect)(nil),         // 32: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),          // 33: transom.v1.HttpRespond
+	(*HttpMatch)(nil),            // 34: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),          // 35: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),           // 36: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),            // 37: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),        // 38: transom.v1.SessionConfig
+	(*Stores)(nil),               // 39: transom.v1.Stores
+	(*RedisStore)(nil),           // 40: transom.v1.RedisStore
+	(*Events)(nil),               // 41: transom.v1.Events
+	(*KafkaSink)(nil),            // 42: transom.v1.KafkaSink
+	(*NatsSink)(nil),             // 43: transom.v1.NatsSink
+	(*Telemetry)(nil),            // 44: transom.v1.Telemetry
+	(*Log)(nil),                  // 45: transom.v1.Log
+	(*Otlp)(nil),                 // 46: transom.v1.Otlp
+	(*Rest)(nil),                 // 47: transom.v1.Rest
+	(*Metadata)(nil),             // 48: transom.v1.Metadata
+	nil,                          // 49: transom.v1.Config.UpstreamsEntry
+	nil,                          // 50: transom.v1.HealthCheck.HeadersEntry
+	nil,                          // 51: transom.v1.HttpRespond.HeadersEntry
+	nil,                          // 52: transom.v1.HttpMatch.HeadersEntry
+	nil,                          // 53: transom.v1.HttpMatch.QueryEntry
+	(*annotations.HttpRule)(nil), // 54: google.api.HttpRule
+	(*Policy)(nil),               // 55: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 56: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
 	11, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
 	13, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
 	16, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	47, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	51, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	52, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	49, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	54, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	55, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
 	30, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
 	31, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	34, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	37, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	39, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	42, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	36, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	39, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	41, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	44, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	45, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	46, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	53, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	47, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	48, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	56, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
 	10, // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	12, // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
 	14, // 18: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
@@ -4412,23 +4661,23 @@ var file_transom_v1_config_proto_depIdxs = []int32{
 	15, // 20: transom.v1.Admin.audit:type_name -> transom.v1.Audit
 	1,  // 21: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
 	17, // 22: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	53, // 23: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	56, // 23: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
 	19, // 24: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
 	25, // 25: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
 	24, // 26: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	53, // 27: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	53, // 28: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	56, // 27: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	56, // 28: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
 	2,  // 29: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
 	21, // 30: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	53, // 31: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	56, // 31: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
 	29, // 32: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
 	20, // 33: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
 	3,  // 34: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	53, // 35: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	53, // 36: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	56, // 35: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	56, // 36: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
 	22, // 37: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
 	23, // 38: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	53, // 39: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	56, // 39: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
 	4,  // 40: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
 	6,  // 41: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
 	29, // 42: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
@@ -4440,40 +4689,43 @@ var file_transom_v1_config_proto_depIdxs = []int32{
 	21, // 48: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
 	20, // 49: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
 	3,  // 50: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	53, // 51: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	53, // 52: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	53, // 53: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	53, // 54: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	53, // 55: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	48, // 56: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	53, // 57: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	52, // 58: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	32, // 59: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	33, // 60: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	52, // 61: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	49, // 62: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	50, // 63: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	35, // 64: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	36, // 65: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	53, // 66: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	53, // 67: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	53, // 68: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	53, // 69: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	6,  // 70: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	38, // 71: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	53, // 72: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	40, // 73: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	41, // 74: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	43, // 75: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	44, // 76: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	7,  // 77: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	8,  // 78: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	18, // 79: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	80, // [80:80] is the sub-list for method output_type
-	80, // [80:80] is the sub-list for method input_type
-	80, // [80:80] is the sub-list for extension type_name
-	80, // [80:80] is the sub-list for extension extendee
-	0,  // [0:80] is the sub-list for field type_name
+	56, // 51: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	56, // 52: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	56, // 53: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	56, // 54: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	56, // 55: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	50, // 56: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	56, // 57: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	55, // 58: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	34, // 59: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	35, // 60: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	55, // 61: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	32, // 62: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	33, // 63: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	51, // 64: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	52, // 65: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	53, // 66: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	37, // 67: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	38, // 68: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	56, // 69: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	56, // 70: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	56, // 71: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	56, // 72: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	6,  // 73: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	40, // 74: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	56, // 75: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	42, // 76: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	43, // 77: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	45, // 78: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	46, // 79: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	7,  // 80: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	8,  // 81: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	18, // 82: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	83, // [83:83] is the sub-list for method output_type
+	83, // [83:83] is the sub-list for method input_type
+	83, // [83:83] is the sub-list for extension type_name
+	83, // [83:83] is the sub-list for extension extendee
+	0,  // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -4497,24 +4749,29 @@ func file_transom_v1_config_proto_init() {
 		(*HttpCredentials_Basic)(nil),
 		(*HttpCredentials_Bearer)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[26].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[23].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[24].OneofWrappers = []any{
+		(*HttpRespond_Body)(nil),
+		(*HttpRespond_File)(nil),
+	}
+	file_transom_v1_config_proto_msgTypes[26].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[28].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[34].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[35].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[36].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[37].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[38].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[39].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   42,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
