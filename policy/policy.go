@@ -24,7 +24,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/proxy"
 )
@@ -35,8 +34,8 @@ import (
 type Request struct {
 	// HTTP is the client's request. Its body belongs to the edge.
 	HTTP *http.Request
-	// Method is the method that is called; nil for a plain HTTP route.
-	Method protoreflect.MethodDescriptor
+	// PlainHTTP tells that the route leads to no RPC, but to a plain HTTP server.
+	PlainHTTP bool
 	// RPC is "package.Service/Method", or the name of a plain HTTP route.
 	RPC string
 	// Route is the route's template as the operator wrote it, for logs.

@@ -57,9 +57,10 @@ func (c *call) begin(s *Snapshot, w http.ResponseWriter, r *http.Request) {
 
 // prepare fills the policies' view of the request.
 func (c *call) prepare() {
-	g := c.route.guard
 	q := &c.request
-	q.HTTP, q.Method, q.RPC, q.Route = c.r, g.descriptor, g.rpc, c.route.listing.Path
+	q.HTTP, q.RPC, q.Route = c.r, c.route.guard.name, c.route.listing.Path
+	_, isRPC := c.route.endpoint.method()
+	q.PlainHTTP = !isRPC
 	q.ResponseHeader = c.w.Header()
 	q.Stream = c.route.endpoint.streams(c.r, c.match.protocol)
 	q.WebSocket = c.match.protocol == websocket.Protocol

@@ -31,7 +31,7 @@ func (b *builder) addCircuit(g *guard) {
 		return
 	}
 	if found, upstream := part.Breaker(); upstream != "" {
-		b.snapshot.circuits = append(b.snapshot.circuits, circuit{upstream, g.rpc, found})
+		b.snapshot.circuits = append(b.snapshot.circuits, circuit{upstream, g.name, found})
 	}
 }
 

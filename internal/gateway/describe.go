@@ -20,8 +20,9 @@ func (g *Gateway) Describe(symbol string) (string, error) {
 	defer s.release()
 	d := describer{snapshot: s, routes: map[protoreflect.FullName][]*Route{}}
 	for _, r := range s.routes {
-		name := r.guard.fullName()
-		d.routes[name] = append(d.routes[name], r)
+		if m, ok := r.endpoint.method(); ok {
+			d.routes[m.FullName()] = append(d.routes[m.FullName()], r)
+		}
 	}
 	if symbol == "" {
 		d.list()

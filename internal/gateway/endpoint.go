@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -25,6 +24,11 @@ type endpoint interface {
 	accepts(r *http.Request, detected *transcoder.Protocol) (*transcoder.Protocol, bool)
 	// streams reports whether a request's call may go on without end.
 	streams(r *http.Request, p *transcoder.Protocol) bool
+	// clientStreams reports whether what the client sends is a stream of messages, whose
+	// reading the edge bounds for as long as the call is open.
+	clientStreams() bool
+	// method is the RPC that the endpoint is; false for what is none.
+	method() (protoreflect.MethodDescriptor, bool)
 	// begin makes what the backend is told of the request, before the policies add to it.
 	// The error is one that those who may call are refused with.
 	begin(c *call) error
@@ -39,6 +43,8 @@ type endpoint interface {
 	protocolName(p *transcoder.Protocol, h http.Header) string
 	// dropsBody reports whether the endpoint takes no notice of a request's body.
 	dropsBody(r *http.Request, p *transcoder.Protocol) bool
+	// String names the endpoint for people: an RPC by its full name.
+	String() string
 	// where the route is written, for people.
 	where() string
 	// same reports whether the endpoint of another snapshot does the same, upstreams and
@@ -49,12 +55,9 @@ type endpoint interface {
 // guard is what stands before an endpoint, whatever that is: its policies, and the bounds
 // of its calls. All routes to one endpoint have the same.
 type guard struct {
-	// rpc is "package.Service/Method", or the name of what is none.
-	rpc string
-	// descriptor is the RPC's, for policies; nil for what is none.
-	descriptor protoreflect.MethodDescriptor
-	// shape tells which sides of a call are streams.
-	shape       proxy.Shape
+	// name is what policies, logs and metrics call the endpoint: of an RPC
+	// "package.Service/Method".
+	name        string
 	set         *policy.Set
 	upstream    string
 	timeout     time.Duration
@@ -68,11 +71,6 @@ type guard struct {
 	changesHeader bool
 	// placing says at which server of the upstream calls are best made; nil: at any.
 	placing *placing
-}
-
-// fullName is the RPC's name as protobuf has it, with dots alone.
-func (g *guard) fullName() protoreflect.FullName {
-	return protoreflect.FullName(strings.ReplaceAll(g.rpc, "/", "."))
 }
 
 // deadline is when the call must have ended: the shorter of the client's time

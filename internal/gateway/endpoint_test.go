@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
@@ -34,6 +35,9 @@ func (page) accepts(_ *http.Request, p *transcoder.Protocol) (*transcoder.Protoc
 }
 
 func (page) streams(*http.Request, *transcoder.Protocol) bool { return false }
+func (page) clientStreams() bool                              { return false }
+func (page) method() (protoreflect.MethodDescriptor, bool)    { return nil, false }
+func (page) String() string                                   { return "greeting" }
 func (page) begin(*call) error                                { return nil }
 func (page) bound(ctx context.Context, _ *Gateway, _ *call) (context.Context, context.CancelFunc) {
 	return ctx, func() {}
@@ -86,7 +90,7 @@ func TestEndpointWithoutMethod(t *testing.T) {
 		t.Fatal(err)
 	}
 	route := &Route{
-		endpoint: page{text: "hello "}, guard: &guard{rpc: "greeting", set: set, changesHeader: set.ChangesHeader(), timeout: time.Minute},
+		endpoint: page{text: "hello "}, guard: &guard{name: "greeting", set: set, changesHeader: set.ChangesHeader(), timeout: time.Minute},
 		listing: Listed{Method: http.MethodGet, Path: "/hello/{name}"}, rule: "GET /hello/{name}", variables: []string{"name"},
 	}
 	if err := b.snapshot.tree.Add(http.MethodGet, template, route); err != nil {
@@ -112,6 +116,14 @@ func TestEndpointWithoutMethod(t *testing.T) {
 	}
 	if w := get("/bye", ""); w.Code != http.StatusNotFound {
 		t.Errorf("elsewhere: %d", w.Code)
+	}
+	socket := httptest.NewRequest(http.MethodGet, "/hello/ada", nil)
+	for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="} {
+		socket.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	if g.ServeHTTP(w, socket); w.Code != http.StatusNotFound {
+		t.Errorf("a WebSocket to what does not stream: %d", w.Code)
 	}
 	if list := g.Routes(); len(list) != 1 || list[0].Path != "/hello/{name}" || len(list[0].Policies) != 2 {
 		t.Errorf("listed as %+v", list)

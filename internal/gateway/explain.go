@@ -94,14 +94,14 @@ func (s *Snapshot) explainUnmatched(w *answerRecorder, r *http.Request, c *call,
 // try reads a request as for a call, and writes the refusal, if it is one. A
 // WebSocket sends its messages later: its request alone is looked at.
 func (c *call) try(w *answerRecorder, err error) error {
-	guard, r := c.route.guard, c.r
+	r := c.r
 	c.prepare()
 	client := c.route.endpoint.downstream(c.match.protocol, exchange.Exchange{W: w, R: r, Values: c.match.path.Values})
 	if err == nil {
 		err = c.route.endpoint.begin(c)
 	}
 	if err == nil {
-		_, _, err = guard.deadline(r.Header)
+		_, _, err = c.route.guard.deadline(r.Header)
 	}
 	if err != nil || c.match.protocol == websocket.Protocol {
 		if err != nil {
@@ -116,7 +116,7 @@ func (c *call) try(w *answerRecorder, err error) error {
 		var frame proxy.Frame
 		if frame, err = client.Recv(); err == nil {
 			frame.Free()
-			if !guard.shape.ClientStreams {
+			if !c.route.endpoint.clientStreams() {
 				break
 			}
 		}

@@ -46,7 +46,7 @@ func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
 		return nil, httpError(http.StatusNotFound, codes.Unimplemented, "unknown method "+clip(path))
 	}
 	if m.protocol == websocket.Protocol {
-		return s.findWebSocket(path, m)
+		return s.findWebSocket(r, path, m)
 	}
 	method := r.Method
 	form := s.rest.formMethodOverride && isFormPost(r)
@@ -88,12 +88,12 @@ func (s *Snapshot) findPath(r *http.Request, path string, m *match) *Route {
 
 // findWebSocket matches whatever the rule's HTTP method is; a rule of its own,
 // custom { kind: "websocket" }, goes first (Semantics 38).
-func (s *Snapshot) findWebSocket(path string, m *match) (*Route, error) {
+func (s *Snapshot) findWebSocket(r *http.Request, path string, m *match) (*Route, error) {
 	own := func(method string, _ *Route) bool { return strings.EqualFold(method, "websocket") }
 	if route, ok := s.tree.MatchFunc(path, &m.path, own); ok {
 		return route, nil
 	}
-	streams := func(_ string, r *Route) bool { return !r.guard.shape.Unary() }
+	streams := func(_ string, route *Route) bool { return route.endpoint.streams(r, websocket.Protocol) }
 	if route, ok := s.tree.MatchFunc(path, &m.path, streams); ok {
 		return route, nil
 	}

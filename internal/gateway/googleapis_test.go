@@ -47,7 +47,7 @@ func TestGoogleapis(t *testing.T) {
 	for _, r := range s.routes {
 		if !findsItself(t, s, r) {
 			if lost++; lost < 10 {
-				t.Errorf("%s %s does not find %s", r.listing.Method, r.listing.Path, r.guard.rpc)
+				t.Errorf("%s %s does not find %s", r.listing.Method, r.listing.Path, r.guard.name)
 			}
 		}
 	}

@@ -83,7 +83,7 @@ func (s *Snapshot) byName() map[string]*Route {
 
 // same reports whether two routes of one name do the same.
 func (r *Route) same(o *Route) bool {
-	return r.rule == o.rule && r.guard.rpc == o.guard.rpc && r.guard.upstream == o.guard.upstream &&
+	return r.rule == o.rule && r.guard.name == o.guard.name && r.guard.upstream == o.guard.upstream &&
 		proto.Equal(r.guard.set.Effective, o.guard.set.Effective) && r.endpoint.same(o.endpoint)
 }
 
@@ -92,7 +92,7 @@ func (g *Gateway) retainMetrics(s *Snapshot) {
 	metrics := g.options.Telemetry.Metrics
 	keep := make([]*observe.RouteMetrics, 0, len(s.routes)+len(s.ownRoutes))
 	for _, r := range slices.Concat(s.routes, s.ownRoutes) {
-		keep = append(keep, metrics.Route(r.guard.rpc, r.listing.Path))
+		keep = append(keep, metrics.Route(r.guard.name, r.listing.Path))
 	}
 	metrics.Retain(keep)
 }

@@ -100,7 +100,7 @@ func (b *builder) newMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Pla
 	return &rpcMethod{
 		Method: m,
 		guard: guard{
-			rpc: m.RPC, descriptor: d, shape: m.Shape, set: set, clientTime: true,
+			name: m.RPC, set: set, clientTime: true,
 			timeout: set.Timeout, idleTimeout: b.settings.idleTimeout(set), changesHeader: set.ChangesHeader(),
 		},
 		backend: set.Wrap(backend),
@@ -148,7 +148,7 @@ func (b *builder) addRoute(r *schema.Registry, m *rpcMethod, binding *transcoder
 		earlier := conflict.EarlierValue
 		b.badRule(r, m, index, fmt.Sprintf("%s %s of %s matches the same paths as %s of %s (%s)",
 			binding.HTTPMethod, binding.Template, m.Descriptor.FullName(),
-			earlier.listing.Path, earlier.guard.fullName(), earlier.endpoint.where()), path...)
+			earlier.listing.Path, earlier.endpoint, earlier.endpoint.where()), path...)
 		return
 	}
 	if err != nil {

@@ -29,7 +29,7 @@ type rpcMethod struct {
 // server, or within the gateway for one of its own services.
 type rpcEndpoint struct {
 	binding  *transcoder.Binding
-	method   *rpcMethod
+	of       *rpcMethod
 	registry *schema.Registry // nil for the gateway's own services
 	inConfig string           // where the rule stands in the configuration, if it does
 }
@@ -43,8 +43,17 @@ func (e *rpcEndpoint) accepts(r *http.Request, detected *transcoder.Protocol) (*
 
 // streams implements endpoint.
 func (e *rpcEndpoint) streams(*http.Request, *transcoder.Protocol) bool {
-	return !e.method.Shape.Unary()
+	return !e.of.Shape.Unary()
 }
+
+// clientStreams implements endpoint.
+func (e *rpcEndpoint) clientStreams() bool { return e.of.Shape.ClientStreams }
+
+// method implements endpoint.
+func (e *rpcEndpoint) method() (protoreflect.MethodDescriptor, bool) { return e.of.Descriptor, true }
+
+// String implements endpoint.
+func (e *rpcEndpoint) String() string { return string(e.of.Descriptor.FullName()) }
 
 // begin implements endpoint: headers become metadata.
 func (e *rpcEndpoint) begin(c *call) error { return c.requestMetadata() }
@@ -57,8 +66,8 @@ func (e *rpcEndpoint) bound(ctx context.Context, g *Gateway, c *call) (context.C
 		return c.boundStream(context.WithoutCancel(ctx), g.draining, c.bounds.deadline)
 	}
 	switch {
-	case e.method.Shape.Unary():
-	case e.method.endless, c.request.Protocol == "sse":
+	case e.of.Shape.Unary():
+	case e.of.endless, c.request.Protocol == "sse":
 		return c.boundStream(ctx, g.draining, time.Time{})
 	default:
 		return c.boundStream(ctx, g.ending, time.Time{})
@@ -73,7 +82,7 @@ func (e *rpcEndpoint) downstream(p *transcoder.Protocol, x exchange.Exchange) pr
 
 // relay implements endpoint.
 func (e *rpcEndpoint) relay(ctx context.Context, c *call) proxy.Result {
-	m := e.method
+	m := e.of
 	c.rpc = proxy.Call{
 		Downstream:  c.client,
 		Backend:     m.backend,
@@ -113,16 +122,16 @@ func (e *rpcEndpoint) where() string {
 		return e.inConfig
 	}
 	rule := []int32{schema.HTTPOption}
-	if e.binding.Template.String() == e.method.Path {
+	if e.binding.Template.String() == e.of.Path {
 		rule = nil // no rule says so: it is the method's own path
 	}
-	return place(e.registry.Position(e.method.Descriptor, rule...))
+	return place(e.registry.Position(e.of.Descriptor, rule...))
 }
 
 // same implements endpoint.
 func (e *rpcEndpoint) same(other endpoint) bool {
 	o, ok := other.(*rpcEndpoint)
-	return ok && (e.registry == o.registry || sameShape(e.method.Descriptor, o.method.Descriptor))
+	return ok && (e.registry == o.registry || sameShape(e.of.Descriptor, o.of.Descriptor))
 }
 
 // sameShape compares the messages of two methods, their own fields alone.

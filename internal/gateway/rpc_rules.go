@@ -93,7 +93,7 @@ func sameLast(names []string, name string) string {
 func (b *builder) methodNames() []string {
 	names := make([]string, 0, len(b.snapshot.paths))
 	for _, route := range b.snapshot.paths {
-		names = append(names, string(route.guard.fullName()))
+		names = append(names, route.endpoint.String())
 	}
 	slices.Sort(names)
 	return names

@@ -104,8 +104,8 @@ func (g *Gateway) open(ctx context.Context, c *call) (context.Context, error) {
 
 // finish answers the call, however it ended, and tells of it.
 func (g *Gateway) finish(c *call, err error, result *proxy.Result) {
-	guard := c.route.guard
-	if err != nil && (!c.opened || !guard.shape.ClientStreams) { // the edge of an open stream bounds it
+	guard, streamed := c.route.guard, c.route.endpoint.clientStreams()
+	if err != nil && (!c.opened || !streamed) { // the edge of an open stream bounds it
 		g.boundRest(c.w, c.r)
 	}
 	// A policy that refuses says it itself.
@@ -113,7 +113,7 @@ func (g *Gateway) finish(c *call, err error, result *proxy.Result) {
 		c.askToWait(wait, c.w.Header(), result)
 	}
 	httpStatus := c.client.Finish(err, result.Trailer)
-	if err != nil && !guard.shape.ClientStreams {
+	if err != nil && !streamed {
 		readRest(c.w, c.r)
 	}
 	c.record(err, httpStatus, result)

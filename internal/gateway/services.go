@@ -60,7 +60,8 @@ func (b *builder) addOwnServices(plans *jsonwire.Plans) {
 		for i := range service.Methods().Len() {
 			b.addOwnMethod(plans, service.Methods().Get(i))
 		}
-		if methods := service.Methods(); slices.ContainsFunc(b.snapshot.ownRoutes, func(r *Route) bool { return r.guard.descriptor == methods.Get(0) }) {
+		first := service.Methods().Get(0)
+		if slices.ContainsFunc(b.snapshot.ownRoutes, func(r *Route) bool { m, _ := r.endpoint.method(); return m == first }) {
 			b.snapshot.own = append(b.snapshot.own, string(service.FullName()))
 		}
 	}

@@ -52,7 +52,7 @@ func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request, p *transcoder
 	path := r.URL.EscapedPath()
 	if allowed := s.allowed(path); allowed != nil {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		return s.wrongMethod(r.Method, allowed, p, s.upgradeHint(r.Method, path))
+		return s.wrongMethod(r.Method, allowed, p, s.upgradeHint(r, path))
 	}
 	if s.rest.unknownRouteUnimplemented {
 		return httpError(http.StatusNotImplemented, codes.Unimplemented, "no route for "+clip(path))
@@ -61,9 +61,9 @@ func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request, p *transcoder
 }
 
 // upgradeHint tells the client of a GET where a WebSocket would open.
-func (s *Snapshot) upgradeHint(method, path string) string {
+func (s *Snapshot) upgradeHint(r *http.Request, path string) string {
 	var m match
-	if route, _ := s.findWebSocket(path, &m); route == nil || method != http.MethodGet {
+	if route, _ := s.findWebSocket(r, path, &m); route == nil || r.Method != http.MethodGet {
 		return ""
 	}
 	return "; a GET with Upgrade: websocket opens a WebSocket here"

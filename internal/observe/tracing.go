@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
 	otelcodes "go.opentelemetry.io/otel/codes"
@@ -23,7 +24,7 @@ var w3c propagation.TraceContext
 func (t *Telemetry) startSpan(ctx context.Context, r *policy.Request, route *observed) (context.Context, trace.Span) {
 	ctx = w3c.Extract(ctx, incoming(r.HTTP.Header))
 	name := r.RPC
-	if name == "" {
+	if name == "" || r.PlainHTTP {
 		name = r.HTTP.Method + " " + route.template
 	}
 	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer))
@@ -47,7 +48,7 @@ func startAttributes(r *policy.Request, route *observed) []attribute.KeyValue {
 		attribute.String("transom.protocol", r.Protocol),
 		attribute.String("transom.request_id", r.RequestID),
 	)
-	if r.RPC != "" {
+	if r.RPC != "" && !r.PlainHTTP {
 		attrs = append(attrs, attribute.String("rpc.system.name", "grpc"), attribute.String("rpc.method", r.RPC))
 	}
 	if agent := r.HTTP.Header["User-Agent"]; len(agent) > 0 {
@@ -81,18 +82,23 @@ func scheme(r *policy.Request) string {
 // endSpan says how the call ended.
 func endSpan(span trace.Span, r *policy.Request, o *policy.Outcome) {
 	if span.IsRecording() {
+		failed, kind := serverFault(o.Code), codeName(o.Code)
+		if r.PlainHTTP {
+			failed, kind = o.HTTPStatus >= http.StatusInternalServerError, strconv.Itoa(o.HTTPStatus)
+		} else {
+			span.SetAttributes(attribute.String("rpc.response.status_code", kind))
+		}
 		span.SetAttributes(
 			attribute.Int("http.response.status_code", o.HTTPStatus),
-			attribute.String("rpc.response.status_code", codeName(o.Code)),
 			attribute.Int64("transom.request_bytes", o.RequestBytes),
 			attribute.Int64("transom.response_bytes", o.ResponseBytes),
 		)
 		if r.RefusedBy != "" {
 			span.SetAttributes(attribute.String("transom.refused_by", r.RefusedBy))
 		}
-		if serverFault(o.Code) {
-			span.SetAttributes(attribute.String("error.type", codeName(o.Code)))
-			span.SetStatus(otelcodes.Error, codeName(o.Code))
+		if failed {
+			span.SetAttributes(attribute.String("error.type", kind))
+			span.SetStatus(otelcodes.Error, kind)
 		}
 	}
 	span.End()

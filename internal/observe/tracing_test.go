@@ -157,6 +157,32 @@ func checkSpan(t *testing.T, ctx context.Context, q *policy.Request, span *trace
 	}
 }
 
+// TestPlainHTTPSpan: the span of a plain HTTP route is named by method and template,
+// and says nothing of RPCs.
+func TestPlainHTTPSpan(t *testing.T) {
+	r := newReceiver()
+	off := false
+	telemetry := setup(t, &transomv1.Telemetry{Log: &transomv1.Log{Access: &off}, Otlp: &transomv1.Otlp{Endpoint: overHTTP(t, r)}}, t.Output())
+	q := request("/legacy/orders")
+	q.RPC, q.Route, q.Protocol, q.PlainHTTP = "legacy", "/legacy/", "http", true
+	play(t, policy.NewSet(nil, telemetry.Policies(Method{RPC: q.RPC})...), q, &policy.Outcome{Code: codes.Unavailable, HTTPStatus: 503})
+	if err := telemetry.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	spans := r.spans()
+	if len(spans) != 1 || spans[0].Name != "GET /legacy/" {
+		t.Fatalf("got %v, want one span GET /legacy/", spans)
+	}
+	if spans[0].Status.GetCode() != tracev1.Status_STATUS_CODE_ERROR || spans[0].Status.GetMessage() != "503" {
+		t.Errorf("status %v, want an error 503", spans[0].Status)
+	}
+	for _, a := range spans[0].Attributes {
+		if strings.HasPrefix(a.Key, "rpc.") {
+			t.Errorf("%s in the span of a plain HTTP route", a.Key)
+		}
+	}
+}
+
 func TestSampling(t *testing.T) {
 	for _, test := range []struct {
 		name   string

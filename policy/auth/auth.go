@@ -143,7 +143,7 @@ func (p *callers) Admit(ctx context.Context, r *policy.Request) (context.Context
 // dropUnverified takes away an Authorization that nobody has looked at.
 func (p *callers) dropUnverified(r *policy.Request) {
 	r.Unverified = true
-	if r.Method == nil {
+	if r.PlainHTTP {
 		r.Dropped = append(r.Dropped, "authorization")
 	}
 	if _, ok := r.HTTP.Header["Authorization"]; ok {

@@ -84,7 +84,7 @@ func (p *requestHeaders) Admit(ctx context.Context, r *policy.Request) (context.
 // gateway says must not have a twin (Semantics 305).
 func deleteHeader(r *policy.Request, name string) {
 	folded := field.Fold(name)
-	if r.Method == nil {
+	if r.PlainHTTP {
 		r.Dropped = append(r.Dropped, folded)
 	}
 	r.Metadata.DelFunc(func(n string) bool { return field.Same(n, folded) })
