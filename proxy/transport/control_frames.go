@@ -11,8 +11,9 @@ import (
 
 const (
 	// controlBurst is how many frames a server may send that carry nothing of a
-	// call: SETTINGS, PING, WINDOW_UPDATE, RST_STREAM, PRIORITY, unknown ones, empty
-	// DATA, and HEADERS of calls that have ended.
+	// call: SETTINGS, each of its settings for itself, PING, WINDOW_UPDATE, RST_STREAM,
+	// PRIORITY, unknown ones, empty DATA, and HEADERS of interim responses and of calls
+	// that have ended.
 	controlBurst = 1000
 	// controlPerFrame is how many more each frame of a call allows, in either
 	// direction: a server may answer each with updates of two windows and a ping.

@@ -88,6 +88,11 @@ func decodeBinary(value string) (string, error) {
 	return string(raw), err
 }
 
+// interim reports whether a block is an interim response (RFC 9110, 15.2).
+func (f *fields) interim() bool {
+	return f.trouble == "" && len(f.status) == 3 && f.status[0] == '1' && !f.ends
+}
+
 // isGRPC reports whether an answer is one of gRPC at all, with messages in wire
 // format: "+proto" and names of a server's own are taken for it, "+json" is not.
 func (f *fields) isGRPC() bool {

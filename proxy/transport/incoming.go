@@ -25,8 +25,7 @@ const (
 // incoming is the half of a stream that the server sends. Its mutex is the
 // stream's; what it says is the reader's own is not guarded.
 type incoming struct {
-	messages []mem.Buffer // nil stands for an empty message
-	room     [2]mem.Buffer
+	messages backlog
 	held     int64  // bytes in messages
 	window   int64  // what the server may still send
 	target   int64  // what window and held should add up to
@@ -85,7 +84,7 @@ func (in *incoming) read(s *Stream, br *bufio.Reader, n int) (left int, err erro
 		}
 		n -= k
 		if in.filled += k; in.filled == in.size {
-			in.complete(s, mem.NewBuffer(in.buffer, s.bufferPool()))
+			in.complete(s, in.buffer)
 		}
 	}
 	if in.buffer != nil {
@@ -138,26 +137,37 @@ func (in *incoming) grow(s *Stream) {
 	in.buffer = larger
 }
 
-// complete hands a message over.
-func (in *incoming) complete(s *Stream, message mem.Buffer) {
+// complete hands a message over, nil for an empty one.
+func (in *incoming) complete(s *Stream, buffer *[]byte) {
 	in.buffer, in.have = nil, 0
+	pool := s.conn.options.Pool
+	if in.size > freeMessage {
+		pool = s.bufferPool()
+	}
 	s.mu.Lock()
 	in.missing = 0
 	if s.ended {
 		s.mu.Unlock()
-		if message != nil {
-			message.Free() // without the lock: it may make room for other streams
+		if buffer != nil {
+			pool.Put(buffer) // without the lock: it may make room for other streams
 		}
 		return
 	}
-	defer s.mu.Unlock()
-	if in.messages == nil {
-		in.messages = in.room[:0]
+	packed := in.messages.pack(&in.prefix, buffer)
+	if !packed {
+		var message mem.Buffer
+		if buffer != nil {
+			message = mem.NewBuffer(buffer, pool)
+		}
+		in.messages.add(message)
 	}
-	in.messages = append(in.messages, message)
 	in.held += int64(in.size + prefixSize)
 	if !s.unary {
 		signal(s.wake)
+	}
+	s.mu.Unlock()
+	if packed && buffer != nil {
+		pool.Put(buffer)
 	}
 }
 
@@ -177,11 +187,7 @@ func (in *incoming) grant(s *Stream) (credit int64) {
 // next takes the first message and returns by how much the window grows for it.
 // s.mu is held.
 func (in *incoming) next() (message mem.Buffer, credit int64) {
-	message = in.messages[0]
-	in.messages[0] = nil
-	if in.messages = in.messages[1:]; len(in.messages) == 0 {
-		in.messages = nil
-	}
+	message = in.messages.next()
 	in.held -= prefixSize
 	if message != nil {
 		in.held -= int64(message.Len())

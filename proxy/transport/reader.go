@@ -184,8 +184,11 @@ func (r *reader) readHeaderBlock(fragment []byte, ends bool) error {
 	if err != nil {
 		return err
 	}
-	if s == nil {
+	switch {
+	case s == nil:
 		return r.count()
+	case r.fields.interim():
+		return r.count() // it says nothing to gRPC (RFC 9110, 15.2)
 	}
 	r.control.called()
 	s.onFields(&r.fields)
@@ -217,6 +220,11 @@ func (r *reader) onReset(frame *http2.RSTStreamFrame) error {
 func (r *reader) onSettings(frame *http2.SettingsFrame) error {
 	if frame.IsAck() {
 		return nil
+	}
+	for range frame.NumSettings() - 1 { // each may change the windows of all streams
+		if err := r.count(); err != nil {
+			return err
+		}
 	}
 	turn, err := r.settle(frame)
 	r.conn.flush(turn)

@@ -78,9 +78,11 @@ func (c *Conn) Call(ctx context.Context, r *Request) (Reply, error) {
 // reply takes the answer of a unary call that has ended.
 func (s *Stream) reply() (Reply, error) {
 	s.mu.Lock()
-	reply, err, count := Reply{Header: s.header, Trailer: s.trailer}, s.err, len(s.in.messages)
-	if count > 0 && s.in.messages[0] != nil {
-		reply.Message = mem.BufferSlice{s.in.messages[0]}
+	reply, err, count := Reply{Header: s.header, Trailer: s.trailer}, s.err, s.in.messages.len()
+	if count > 0 {
+		if message := s.in.messages.next(); message != nil {
+			reply.Message = mem.BufferSlice{message}
+		}
 	}
 	recycle := s.recycle && !s.claimed
 	s.mu.Unlock()
@@ -228,8 +230,6 @@ func (s *Stream) onFields(f *fields) {
 	switch {
 	case f.trouble != "":
 		s.closeWith(http2.ErrCodeCancel, status.Error(codes.Internal, f.trouble))
-	case len(f.status) == 3 && f.status[0] == '1' && !f.ends:
-		// An interim response (RFC 9110, 15.2) says nothing to gRPC.
 	case !s.began && !f.isGRPC() && f.grpcStatus == "":
 		s.closeWith(http2.ErrCodeCancel, f.foreign())
 	case f.ends:
@@ -282,7 +282,7 @@ func (s *Stream) Header() (metadata.MD, error) {
 func (s *Stream) Recv() (mem.BufferSlice, error) {
 	for {
 		s.mu.Lock()
-		if len(s.in.messages) > 0 {
+		if s.in.messages.len() > 0 {
 			message, credit := s.in.next()
 			s.in.wanted = false
 			s.mu.Unlock()
