@@ -24,6 +24,7 @@ var pagesOf = map[protoreflect.Name][]string{
 	"concurrency":       {"concurrency.md"},
 	"timeout":           {"timeout.md"},
 	"idle_timeout":      {"timeout.md"},
+	"fault":             {"fault.md"},
 	"limits":            {"limits.md"},
 	"validate":          {"validate.md"},
 	"cors":              {"cors.md"},

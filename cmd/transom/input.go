@@ -38,6 +38,7 @@ type input struct {
 	upstreamCA     string
 	listen, admin  string
 	folders        []string
+	faults         bool
 	unguarded      bool        // no policy holds
 	metadata       metadata.MD // for servers that are asked for their schemas
 }
@@ -61,6 +62,7 @@ func (in *input) flags(c *cobra.Command) {
 // listenFlags declares the flags of commands that listen.
 func (in *input) listenFlags(c *cobra.Command) {
 	c.Flags().StringVar(&in.listen, "listen", "", "`address` to listen on (default \":8080\")")
+	c.Flags().BoolVar(&in.faults, "faults", false, "let the policy fault delay and fail calls on purpose")
 	c.Flags().StringVar(&in.admin, "admin", "", "`address` of the admin listener, \"-\" for none (default \"127.0.0.1:9901\")")
 }
 
@@ -103,19 +105,31 @@ func targetAmong(folders []string) string {
 
 // load reads the configuration, or makes it of the flags.
 func (in *input) load() (*config.File, error) {
+	file, err := in.read()
+	if err != nil {
+		return file, err
+	}
+	if in.faults {
+		file.Config.Faults = true
+	}
+	return file, file.Check().Err()
+}
+
+// read is load before the last flags and the check.
+func (in *input) read() (*config.File, error) {
 	if in.config == "" {
 		file := config.ForFlags(in.folders, in.descriptorSets, in.reflect, in.upstream, in.listen, in.admin)
 		if in.upstreamTLS || in.upstreamCA != "" {
 			file.UpstreamTLS(in.upstreamCA)
 		}
-		return file, file.Check().Err()
+		return file, nil
 	}
 	file, problems := config.Load(in.config)
 	if err := problems.Err(); err != nil {
 		return file, err
 	}
 	file.Listen(in.listen, in.admin)
-	return file, file.Check().Err()
+	return file, nil
 }
 
 // once builds a gateway that serves nobody, for commands that only look at it.

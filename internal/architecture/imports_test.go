@@ -65,7 +65,7 @@ var rules = map[string]rule{
 
 	"proxy/attempt":   {ours: []string{"proxy", "proxy/breaker", "proxy/transport", "proxy/upstream"}, never: jsons, reason: "attempts stand between the relay and the upstream, and know bytes only"},
 	"proxy/grpcgo":    {ours: []string{"proxy", "proxy/transport", "proxy/upstream", "proxy/attempt", "internal/counted"}, never: jsons, reason: "another client of gRPC stands where attempts and upstreams do"},
-	"proxy/transport": {never: slices.Concat(jsons, []string{"net/http"}), reason: "one connection, for itself: it is tested and fuzzed frame by frame"},
+	"proxy/transport": {ours: []string{"internal/rpccode"}, never: slices.Concat(jsons, []string{"net/http"}), reason: "one connection, for itself: it is tested and fuzzed frame by frame"},
 
 	"transcoder/jsonwire":    {ours: base, never: []string{"net/http"}, reason: "a codec: messages in, messages out, for any edge"},
 	"transcoder":             {ours: slices.Concat(mapped, shared), never: yamls, reason: "the core maps HTTP to messages and back: it must not know which edges there are, nor who may call"},

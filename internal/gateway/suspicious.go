@@ -142,6 +142,9 @@ func (b *builder) warnOfSuspicions() {
 	if b.file.Path != "" && len(b.file.Config.GetUpstreams()) == 0 && len(b.snapshot.routes) > 0 {
 		b.warn(`upstreams: found none, so that every call is answered with 503; name the server, for example upstreams: { books: { grpc: { target: "localhost:50051" } } }`, "upstreams")
 	}
+	if b.file.Config.GetFaults() {
+		b.warn("faults: true lets the policy fault delay and fail calls on purpose; remove it, and --faults, where that is not meant", "faults")
+	}
 	b.warnOfHostBits()
 	b.warnOfTwins()
 }

@@ -4,7 +4,8 @@
 //	code, ok := rpccode.Parse("NOT_FOUND")
 //	name := rpccode.Name(codes.NotFound)
 //
-// It knows neither HTTP nor what a code means.
+// It knows of HTTP what a status that is not gRPC's stands for, and nothing of what a code
+// means.
 package rpccode
 
 import (
@@ -45,6 +46,24 @@ func LowerName(code codes.Code) (string, bool) {
 		return lowerNames[code], true
 	}
 	return "", false
+}
+
+// OfHTTP returns the code that stands for the HTTP status of an answer that is not gRPC's
+// (gRPC's http-grpc-status-mapping.md).
+func OfHTTP(httpStatus int) codes.Code {
+	switch httpStatus {
+	case 400:
+		return codes.Internal
+	case 401:
+		return codes.Unauthenticated
+	case 403:
+		return codes.PermissionDenied
+	case 404:
+		return codes.Unimplemented
+	case 429, 502, 503, 504:
+		return codes.Unavailable
+	}
+	return codes.Unknown
 }
 
 // Names returns the names, by code.

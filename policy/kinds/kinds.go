@@ -13,6 +13,7 @@ import (
 	"github.com/transom-gateway/transom/policy/circuitbreaker"
 	"github.com/transom-gateway/transom/policy/concurrency"
 	"github.com/transom-gateway/transom/policy/cors"
+	"github.com/transom-gateway/transom/policy/fault"
 	"github.com/transom-gateway/transom/policy/headers"
 	"github.com/transom-gateway/transom/policy/ratelimit"
 	"github.com/transom-gateway/transom/policy/retry"
@@ -39,6 +40,7 @@ func All(telemetry ...policy.Kind) []policy.Kind {
 		auth.Authorize(),
 		headers.Kind(), // its values may tell who calls
 		ratelimit.Late(),
+		fault.Kind(),
 		concurrency.Streams(),
 		validate.Kind(),
 		login.Login(),

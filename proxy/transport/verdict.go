@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/transom-gateway/transom/internal/rpccode"
 )
 
 // verdict is the status at the end of a call, nil for OK.
@@ -35,23 +37,13 @@ func (f *fields) verdict() error {
 	return &ToldError{status.New(codes.Code(code), decodeMessage(f.message))}
 }
 
-// foreign is the status for an answer that is not gRPC's, by its HTTP status
-// (gRPC's http-grpc-status-mapping.md).
+// foreign is the status for an answer that is not gRPC's, by its HTTP status.
 func (f *fields) foreign() error {
-	code := codes.Unknown
-	switch f.status {
-	case "400":
-		code = codes.Internal
-	case "401":
-		code = codes.Unauthenticated
-	case "403":
-		code = codes.PermissionDenied
-	case "404":
-		code = codes.Unimplemented
-	case "429", "502", "503", "504":
-		code = codes.Unavailable
+	httpStatus, err := strconv.Atoi(f.status)
+	if err != nil {
+		httpStatus = 0
 	}
-	return status.Error(code, "the backend does not speak gRPC here")
+	return status.Error(rpccode.OfHTTP(httpStatus), "the backend does not speak gRPC here")
 }
 
 // decodeMessage undoes the percent-encoding of grpc-message. What is no encoding

@@ -574,7 +574,9 @@ type Config struct {
 	ShutdownTimeout *durationpb.Duration `protobuf:"bytes,17,opt,name=shutdown_timeout,json=shutdownTimeout,proto3" json:"shutdown_timeout,omitempty"`
 	// The gRPC services that the gateway answers itself. Policies hold for them as
 	// for any method.
-	OwnServices   *OwnServices `protobuf:"bytes,18,opt,name=own_services,json=ownServices,proto3" json:"own_services,omitempty"`
+	OwnServices *OwnServices `protobuf:"bytes,18,opt,name=own_services,json=ownServices,proto3" json:"own_services,omitempty"`
+	// Let policies delay and fail calls on purpose (`fault`). Default: they do nothing.
+	Faults        bool `protobuf:"varint,19,opt,name=faults,proto3" json:"faults,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -733,6 +735,13 @@ func (x *Config) GetOwnServices() *OwnServices {
 		return x.OwnServices
 	}
 	return nil
+}
+
+func (x *Config) GetFaults() bool {
+	if x != nil {
+		return x.Faults
+	}
+	return false
 }
 
 // OwnServices are the gRPC services that the gateway answers itself for what it
@@ -4176,7 +4185,7 @@ var File_transom_v1_config_proto protoreflect.FileDescriptor
 const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/config.proto\x12\n" +
-	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\xb2\b\n" +
+	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\xca\b\n" +
 	"\x06Config\x122\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x14.transom.v1.ListenerR\tlisteners\x12'\n" +
 	"\x05admin\x18\x02 \x01(\v2\x11.transom.v1.AdminR\x05admin\x122\n" +
@@ -4197,7 +4206,8 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\bmetadata\x18\x0f \x01(\v2\x14.transom.v1.MetadataR\bmetadata\x12'\n" +
 	"\x0ftrusted_proxies\x18\x10 \x03(\tR\x0etrustedProxies\x12D\n" +
 	"\x10shutdown_timeout\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\x0fshutdownTimeout\x12:\n" +
-	"\fown_services\x18\x12 \x01(\v2\x17.transom.v1.OwnServicesR\vownServices\x1aR\n" +
+	"\fown_services\x18\x12 \x01(\v2\x17.transom.v1.OwnServicesR\vownServices\x12\x16\n" +
+	"\x06faults\x18\x13 \x01(\bR\x06faults\x1aR\n" +
 	"\x0eUpstreamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.transom.v1.UpstreamR\x05value:\x028\x01\"6\n" +

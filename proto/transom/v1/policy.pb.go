@@ -314,7 +314,7 @@ func (x EventRule_Moment) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventRule_Moment.Descriptor instead.
 func (EventRule_Moment) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{23, 0}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25, 0}
 }
 
 // How hard the gateway tries.
@@ -367,7 +367,7 @@ func (x EventRule_Delivery) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventRule_Delivery.Descriptor instead.
 func (EventRule_Delivery) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{23, 1}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25, 1}
 }
 
 // Policy is everything that can be said of one method.
@@ -419,7 +419,10 @@ type Policy struct {
 	ResponseMetadata *ResponseMetadata `protobuf:"bytes,19,opt,name=response_metadata,json=responseMetadata,proto3" json:"response_metadata,omitempty"`
 	// Keeps the method off every protocol, gRPC reflection, health and the list of
 	// routes: calling it is like calling a method that does not exist.
-	Hidden        *bool `protobuf:"varint,20,opt,name=hidden,proto3,oneof" json:"hidden,omitempty"`
+	Hidden *bool `protobuf:"varint,20,opt,name=hidden,proto3,oneof" json:"hidden,omitempty"`
+	// Delay or fail some of the calls on purpose, to see what callers do. Only where the
+	// configuration has `faults: true`.
+	Fault         *Fault `protobuf:"bytes,21,opt,name=fault,proto3" json:"fault,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -592,6 +595,13 @@ func (x *Policy) GetHidden() bool {
 		return *x.Hidden
 	}
 	return false
+}
+
+func (x *Policy) GetFault() *Fault {
+	if x != nil {
+		return x.Fault
+	}
+	return nil
 }
 
 // Auth says who may call. Without it a method is open.
@@ -2053,6 +2063,174 @@ func (x *Cors) GetDisabled() bool {
 	return false
 }
 
+// Fault delays or fails calls on purpose, before the backend sees them.
+type Fault struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long a call waits, up to 5 min.
+	Delay *durationpb.Duration `protobuf:"bytes,1,opt,name=delay,proto3" json:"delay,omitempty"`
+	// How it fails, after the delay. Default: it does not.
+	Abort *FaultAbort `protobuf:"bytes,2,opt,name=abort,proto3" json:"abort,omitempty"`
+	// The share of the calls, in percent. Default: 100.
+	Percent *float64 `protobuf:"fixed64,3,opt,name=percent,proto3,oneof" json:"percent,omitempty"`
+	// A CEL expression that is true for the calls that are meant, over `claims`, `principal`,
+	// `roles`, `headers` and `method`. Default: all calls.
+	When string `protobuf:"bytes,4,opt,name=when,proto3" json:"when,omitempty"`
+	// Takes back what a wider place says of it; nothing stands beside it.
+	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fault) Reset() {
+	*x = Fault{}
+	mi := &file_transom_v1_policy_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fault) ProtoMessage() {}
+
+func (x *Fault) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_policy_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fault.ProtoReflect.Descriptor instead.
+func (*Fault) Descriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Fault) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
+
+func (x *Fault) GetAbort() *FaultAbort {
+	if x != nil {
+		return x.Abort
+	}
+	return nil
+}
+
+func (x *Fault) GetPercent() float64 {
+	if x != nil && x.Percent != nil {
+		return *x.Percent
+	}
+	return 0
+}
+
+func (x *Fault) GetWhen() string {
+	if x != nil {
+		return x.When
+	}
+	return ""
+}
+
+func (x *Fault) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+// FaultAbort is how a call fails.
+type FaultAbort struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*FaultAbort_Code
+	//	*FaultAbort_HttpStatus
+	Kind          isFaultAbort_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FaultAbort) Reset() {
+	*x = FaultAbort{}
+	mi := &file_transom_v1_policy_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FaultAbort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FaultAbort) ProtoMessage() {}
+
+func (x *FaultAbort) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_policy_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FaultAbort.ProtoReflect.Descriptor instead.
+func (*FaultAbort) Descriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *FaultAbort) GetKind() isFaultAbort_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *FaultAbort) GetCode() string {
+	if x != nil {
+		if x, ok := x.Kind.(*FaultAbort_Code); ok {
+			return x.Code
+		}
+	}
+	return ""
+}
+
+func (x *FaultAbort) GetHttpStatus() uint32 {
+	if x != nil {
+		if x, ok := x.Kind.(*FaultAbort_HttpStatus); ok {
+			return x.HttpStatus
+		}
+	}
+	return 0
+}
+
+type isFaultAbort_Kind interface {
+	isFaultAbort_Kind()
+}
+
+type FaultAbort_Code struct {
+	// A gRPC code by its name, such as "UNAVAILABLE".
+	Code string `protobuf:"bytes,1,opt,name=code,proto3,oneof"`
+}
+
+type FaultAbort_HttpStatus struct {
+	// An HTTP status from 400 to 599.
+	HttpStatus uint32 `protobuf:"varint,2,opt,name=http_status,json=httpStatus,proto3,oneof"`
+}
+
+func (*FaultAbort_Code) isFaultAbort_Kind() {}
+
+func (*FaultAbort_HttpStatus) isFaultAbort_Kind() {}
+
 // Headers changes header fields and adds the security headers.
 type Headers struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2070,7 +2248,7 @@ type Headers struct {
 
 func (x *Headers) Reset() {
 	*x = Headers{}
-	mi := &file_transom_v1_policy_proto_msgTypes[18]
+	mi := &file_transom_v1_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2260,7 @@ func (x *Headers) String() string {
 func (*Headers) ProtoMessage() {}
 
 func (x *Headers) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[18]
+	mi := &file_transom_v1_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2273,7 @@ func (x *Headers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Headers.ProtoReflect.Descriptor instead.
 func (*Headers) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Headers) GetRequest() *HeaderTransform {
@@ -2143,7 +2321,7 @@ type HeaderTransform struct {
 
 func (x *HeaderTransform) Reset() {
 	*x = HeaderTransform{}
-	mi := &file_transom_v1_policy_proto_msgTypes[19]
+	mi := &file_transom_v1_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2333,7 @@ func (x *HeaderTransform) String() string {
 func (*HeaderTransform) ProtoMessage() {}
 
 func (x *HeaderTransform) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[19]
+	mi := &file_transom_v1_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2346,7 @@ func (x *HeaderTransform) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderTransform.ProtoReflect.Descriptor instead.
 func (*HeaderTransform) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HeaderTransform) GetRemove() []string {
@@ -2217,7 +2395,7 @@ type SecurityHeaders struct {
 
 func (x *SecurityHeaders) Reset() {
 	*x = SecurityHeaders{}
-	mi := &file_transom_v1_policy_proto_msgTypes[20]
+	mi := &file_transom_v1_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2229,7 +2407,7 @@ func (x *SecurityHeaders) String() string {
 func (*SecurityHeaders) ProtoMessage() {}
 
 func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[20]
+	mi := &file_transom_v1_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2242,7 +2420,7 @@ func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecurityHeaders.ProtoReflect.Descriptor instead.
 func (*SecurityHeaders) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SecurityHeaders) GetContentSecurityPolicy() string {
@@ -2309,7 +2487,7 @@ type Hsts struct {
 
 func (x *Hsts) Reset() {
 	*x = Hsts{}
-	mi := &file_transom_v1_policy_proto_msgTypes[21]
+	mi := &file_transom_v1_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2499,7 @@ func (x *Hsts) String() string {
 func (*Hsts) ProtoMessage() {}
 
 func (x *Hsts) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[21]
+	mi := &file_transom_v1_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2512,7 @@ func (x *Hsts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hsts.ProtoReflect.Descriptor instead.
 func (*Hsts) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Hsts) GetMaxAge() *durationpb.Duration {
@@ -2371,7 +2549,7 @@ type Cache struct {
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_transom_v1_policy_proto_msgTypes[22]
+	mi := &file_transom_v1_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2383,7 +2561,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[22]
+	mi := &file_transom_v1_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2396,7 +2574,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Cache) GetTtl() *durationpb.Duration {
@@ -2433,7 +2611,7 @@ type EventRule struct {
 
 func (x *EventRule) Reset() {
 	*x = EventRule{}
-	mi := &file_transom_v1_policy_proto_msgTypes[23]
+	mi := &file_transom_v1_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2445,7 +2623,7 @@ func (x *EventRule) String() string {
 func (*EventRule) ProtoMessage() {}
 
 func (x *EventRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[23]
+	mi := &file_transom_v1_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2458,7 +2636,7 @@ func (x *EventRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventRule.ProtoReflect.Descriptor instead.
 func (*EventRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EventRule) GetType() string {
@@ -2520,7 +2698,7 @@ type Json struct {
 
 func (x *Json) Reset() {
 	*x = Json{}
-	mi := &file_transom_v1_policy_proto_msgTypes[24]
+	mi := &file_transom_v1_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +2710,7 @@ func (x *Json) String() string {
 func (*Json) ProtoMessage() {}
 
 func (x *Json) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[24]
+	mi := &file_transom_v1_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +2723,7 @@ func (x *Json) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Json.ProtoReflect.Descriptor instead.
 func (*Json) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Json) GetOmitDefaults() bool {
@@ -2612,7 +2790,7 @@ type StatusMapping struct {
 
 func (x *StatusMapping) Reset() {
 	*x = StatusMapping{}
-	mi := &file_transom_v1_policy_proto_msgTypes[25]
+	mi := &file_transom_v1_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2624,7 +2802,7 @@ func (x *StatusMapping) String() string {
 func (*StatusMapping) ProtoMessage() {}
 
 func (x *StatusMapping) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[25]
+	mi := &file_transom_v1_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2637,7 +2815,7 @@ func (x *StatusMapping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusMapping.ProtoReflect.Descriptor instead.
 func (*StatusMapping) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StatusMapping) GetCode() string {
@@ -2677,7 +2855,7 @@ type ResponseMetadata struct {
 
 func (x *ResponseMetadata) Reset() {
 	*x = ResponseMetadata{}
-	mi := &file_transom_v1_policy_proto_msgTypes[26]
+	mi := &file_transom_v1_policy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +2867,7 @@ func (x *ResponseMetadata) String() string {
 func (*ResponseMetadata) ProtoMessage() {}
 
 func (x *ResponseMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[26]
+	mi := &file_transom_v1_policy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +2880,7 @@ func (x *ResponseMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResponseMetadata.ProtoReflect.Descriptor instead.
 func (*ResponseMetadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ResponseMetadata) GetHttpStatus() bool {
@@ -2731,7 +2909,7 @@ var File_transom_v1_policy_proto protoreflect.FileDescriptor
 const file_transom_v1_policy_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/policy.proto\x12\n" +
-	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\"\xf1\a\n" +
+	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\"\x9a\b\n" +
 	"\x06Policy\x12$\n" +
 	"\x04auth\x18\x01 \x01(\v2\x10.transom.v1.AuthR\x04auth\x12'\n" +
 	"\x05login\x18\x02 \x01(\v2\x11.transom.v1.LoginR\x05login\x12*\n" +
@@ -2754,7 +2932,8 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x04json\x18\x11 \x01(\v2\x10.transom.v1.JsonR\x04json\x121\n" +
 	"\x06status\x18\x12 \x03(\v2\x19.transom.v1.StatusMappingR\x06status\x12I\n" +
 	"\x11response_metadata\x18\x13 \x01(\v2\x1c.transom.v1.ResponseMetadataR\x10responseMetadata\x12\x1b\n" +
-	"\x06hidden\x18\x14 \x01(\bH\x00R\x06hidden\x88\x01\x01B\t\n" +
+	"\x06hidden\x18\x14 \x01(\bH\x00R\x06hidden\x88\x01\x01\x12'\n" +
+	"\x05fault\x18\x15 \x01(\v2\x11.transom.v1.FaultR\x05faultB\t\n" +
 	"\a_hidden\"\xad\x03\n" +
 	"\x04Auth\x12'\n" +
 	"\x03jwt\x18\x01 \x01(\v2\x13.transom.v1.JwtAuthH\x00R\x03jwt\x123\n" +
@@ -2887,7 +3066,21 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x11allow_credentials\x18\x05 \x01(\bR\x10allowCredentials\x122\n" +
 	"\amax_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x122\n" +
 	"\x15allow_private_network\x18\a \x01(\bR\x13allowPrivateNetwork\x12\x1a\n" +
-	"\bdisabled\x18d \x01(\bR\bdisabled\"\xce\x01\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabled\"\xc1\x01\n" +
+	"\x05Fault\x12/\n" +
+	"\x05delay\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x12,\n" +
+	"\x05abort\x18\x02 \x01(\v2\x16.transom.v1.FaultAbortR\x05abort\x12\x1d\n" +
+	"\apercent\x18\x03 \x01(\x01H\x00R\apercent\x88\x01\x01\x12\x12\n" +
+	"\x04when\x18\x04 \x01(\tR\x04when\x12\x1a\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabledB\n" +
+	"\n" +
+	"\b_percent\"M\n" +
+	"\n" +
+	"FaultAbort\x12\x14\n" +
+	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x12!\n" +
+	"\vhttp_status\x18\x02 \x01(\rH\x00R\n" +
+	"httpStatusB\x06\n" +
+	"\x04kind\"\xce\x01\n" +
 	"\aHeaders\x125\n" +
 	"\arequest\x18\x01 \x01(\v2\x1b.transom.v1.HeaderTransformR\arequest\x127\n" +
 	"\bresponse\x18\x02 \x01(\v2\x1b.transom.v1.HeaderTransformR\bresponse\x127\n" +
@@ -2972,7 +3165,7 @@ func file_transom_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_transom_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_transom_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_transom_v1_policy_proto_goTypes = []any{
 	(Auth_OnExpiry)(0),           // 0: transom.v1.Auth.OnExpiry
 	(RateLimit_Key)(0),           // 1: transom.v1.RateLimit.Key
@@ -2998,19 +3191,21 @@ var file_transom_v1_policy_proto_goTypes = []any{
 	(*Limits)(nil),               // 21: transom.v1.Limits
 	(*Validate)(nil),             // 22: transom.v1.Validate
 	(*Cors)(nil),                 // 23: transom.v1.Cors
-	(*Headers)(nil),              // 24: transom.v1.Headers
-	(*HeaderTransform)(nil),      // 25: transom.v1.HeaderTransform
-	(*SecurityHeaders)(nil),      // 26: transom.v1.SecurityHeaders
-	(*Hsts)(nil),                 // 27: transom.v1.Hsts
-	(*Cache)(nil),                // 28: transom.v1.Cache
-	(*EventRule)(nil),            // 29: transom.v1.EventRule
-	(*Json)(nil),                 // 30: transom.v1.Json
-	(*StatusMapping)(nil),        // 31: transom.v1.StatusMapping
-	(*ResponseMetadata)(nil),     // 32: transom.v1.ResponseMetadata
-	nil,                          // 33: transom.v1.Login.ClaimsEntry
-	nil,                          // 34: transom.v1.HeaderTransform.SetEntry
-	nil,                          // 35: transom.v1.HeaderTransform.AddEntry
-	(*durationpb.Duration)(nil),  // 36: google.protobuf.Duration
+	(*Fault)(nil),                // 24: transom.v1.Fault
+	(*FaultAbort)(nil),           // 25: transom.v1.FaultAbort
+	(*Headers)(nil),              // 26: transom.v1.Headers
+	(*HeaderTransform)(nil),      // 27: transom.v1.HeaderTransform
+	(*SecurityHeaders)(nil),      // 28: transom.v1.SecurityHeaders
+	(*Hsts)(nil),                 // 29: transom.v1.Hsts
+	(*Cache)(nil),                // 30: transom.v1.Cache
+	(*EventRule)(nil),            // 31: transom.v1.EventRule
+	(*Json)(nil),                 // 32: transom.v1.Json
+	(*StatusMapping)(nil),        // 33: transom.v1.StatusMapping
+	(*ResponseMetadata)(nil),     // 34: transom.v1.ResponseMetadata
+	nil,                          // 35: transom.v1.Login.ClaimsEntry
+	nil,                          // 36: transom.v1.HeaderTransform.SetEntry
+	nil,                          // 37: transom.v1.HeaderTransform.AddEntry
+	(*durationpb.Duration)(nil),  // 38: google.protobuf.Duration
 }
 var file_transom_v1_policy_proto_depIdxs = []int32{
 	7,  // 0: transom.v1.Policy.auth:type_name -> transom.v1.Auth
@@ -3021,56 +3216,59 @@ var file_transom_v1_policy_proto_depIdxs = []int32{
 	18, // 5: transom.v1.Policy.retry:type_name -> transom.v1.Retry
 	19, // 6: transom.v1.Policy.idempotency_key:type_name -> transom.v1.IdempotencyKey
 	20, // 7: transom.v1.Policy.circuit_breaker:type_name -> transom.v1.CircuitBreaker
-	36, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
-	36, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
+	38, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
+	38, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
 	21, // 10: transom.v1.Policy.limits:type_name -> transom.v1.Limits
 	22, // 11: transom.v1.Policy.validate:type_name -> transom.v1.Validate
 	23, // 12: transom.v1.Policy.cors:type_name -> transom.v1.Cors
-	24, // 13: transom.v1.Policy.headers:type_name -> transom.v1.Headers
-	28, // 14: transom.v1.Policy.cache:type_name -> transom.v1.Cache
-	29, // 15: transom.v1.Policy.events:type_name -> transom.v1.EventRule
-	30, // 16: transom.v1.Policy.json:type_name -> transom.v1.Json
-	31, // 17: transom.v1.Policy.status:type_name -> transom.v1.StatusMapping
-	32, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
-	8,  // 19: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
-	9,  // 20: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
-	10, // 21: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
-	11, // 22: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
-	0,  // 23: transom.v1.Auth.on_expiry:type_name -> transom.v1.Auth.OnExpiry
-	8,  // 24: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
-	9,  // 25: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
-	33, // 26: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
-	13, // 27: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
-	14, // 28: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
-	36, // 29: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
-	36, // 30: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
-	1,  // 31: transom.v1.RateLimit.key:type_name -> transom.v1.RateLimit.Key
-	2,  // 32: transom.v1.RateLimit.on_unavailable:type_name -> transom.v1.RateLimit.OnUnavailable
-	3,  // 33: transom.v1.RateLimit.store:type_name -> transom.v1.RateLimit.Store
-	36, // 34: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
-	36, // 35: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	36, // 36: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
-	36, // 37: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
-	36, // 38: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
-	36, // 39: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
-	36, // 40: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
-	36, // 41: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
-	36, // 42: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	25, // 43: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
-	25, // 44: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
-	26, // 45: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
-	34, // 46: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
-	35, // 47: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
-	27, // 48: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
-	36, // 49: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
-	36, // 50: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
-	4,  // 51: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
-	5,  // 52: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	26, // 13: transom.v1.Policy.headers:type_name -> transom.v1.Headers
+	30, // 14: transom.v1.Policy.cache:type_name -> transom.v1.Cache
+	31, // 15: transom.v1.Policy.events:type_name -> transom.v1.EventRule
+	32, // 16: transom.v1.Policy.json:type_name -> transom.v1.Json
+	33, // 17: transom.v1.Policy.status:type_name -> transom.v1.StatusMapping
+	34, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
+	24, // 19: transom.v1.Policy.fault:type_name -> transom.v1.Fault
+	8,  // 20: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
+	9,  // 21: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
+	10, // 22: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
+	11, // 23: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
+	0,  // 24: transom.v1.Auth.on_expiry:type_name -> transom.v1.Auth.OnExpiry
+	8,  // 25: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
+	9,  // 26: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
+	35, // 27: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
+	13, // 28: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
+	14, // 29: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
+	38, // 30: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
+	38, // 31: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	1,  // 32: transom.v1.RateLimit.key:type_name -> transom.v1.RateLimit.Key
+	2,  // 33: transom.v1.RateLimit.on_unavailable:type_name -> transom.v1.RateLimit.OnUnavailable
+	3,  // 34: transom.v1.RateLimit.store:type_name -> transom.v1.RateLimit.Store
+	38, // 35: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
+	38, // 36: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	38, // 37: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
+	38, // 38: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	38, // 39: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
+	38, // 40: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
+	38, // 41: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
+	38, // 42: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
+	38, // 43: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	38, // 44: transom.v1.Fault.delay:type_name -> google.protobuf.Duration
+	25, // 45: transom.v1.Fault.abort:type_name -> transom.v1.FaultAbort
+	27, // 46: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
+	27, // 47: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
+	28, // 48: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
+	36, // 49: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
+	37, // 50: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
+	29, // 51: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
+	38, // 52: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
+	38, // 53: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
+	4,  // 54: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
+	5,  // 55: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_policy_proto_init() }
@@ -3090,14 +3288,19 @@ func file_transom_v1_policy_proto_init() {
 		(*Login_Token)(nil),
 	}
 	file_transom_v1_policy_proto_msgTypes[12].OneofWrappers = []any{}
-	file_transom_v1_policy_proto_msgTypes[24].OneofWrappers = []any{}
+	file_transom_v1_policy_proto_msgTypes[18].OneofWrappers = []any{}
+	file_transom_v1_policy_proto_msgTypes[19].OneofWrappers = []any{
+		(*FaultAbort_Code)(nil),
+		(*FaultAbort_HttpStatus)(nil),
+	}
+	file_transom_v1_policy_proto_msgTypes[26].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_policy_proto_rawDesc), len(file_transom_v1_policy_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
