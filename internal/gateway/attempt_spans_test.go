@@ -2,60 +2,24 @@ package gateway_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/hex"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
 	"github.com/transom-gateway/transom/internal/testing/grpctest"
+	"github.com/transom-gateway/transom/internal/testing/otlptest"
 )
-
-// spans is an OTLP collector.
-type spans struct {
-	mu  sync.Mutex
-	all []*tracev1.Span
-}
-
-func (s *spans) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var request collector.ExportTraceServiceRequest
-	body, err := io.ReadAll(r.Body)
-	if err == nil && r.Header.Get("Content-Encoding") == "gzip" {
-		var z *gzip.Reader
-		if z, err = gzip.NewReader(bytes.NewReader(body)); err == nil {
-			body, err = io.ReadAll(z)
-		}
-	}
-	if err == nil {
-		err = proto.Unmarshal(body, &request)
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range request.ResourceSpans {
-		for _, scope := range r.ScopeSpans {
-			s.all = append(s.all, scope.Spans...)
-		}
-	}
-}
 
 // TestAttemptSpans: Traffic 81: each attempt has a span of its own below the call's, with
 // its endpoint and its status, and is the parent of what the backend does.
@@ -78,10 +42,8 @@ func TestAttemptSpans(t *testing.T) {
 	}))
 	address := grpctest.Serve(t, backend)
 	_, port, _ := strings.Cut(address, ":")
-	var got spans
-	endpoint := httptest.NewServer(&got)
-	defer endpoint.Close()
-	g := gatewaytest.Start(t, gatewaytest.Options{Backend: address, NoBookstore: true, Protos: map[string]string{"retried.proto": retryProto}, Traces: endpoint.URL})
+	var collector otlptest.Collector
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: address, NoBookstore: true, Protos: map[string]string{"retried.proto": retryProto}, Traces: collector.OverHTTP(t)})
 	for _, path := range []string{"/v1/read", "/v1/watch"} {
 		if a := g.Do(t, "GET", path, ""); a.Status != 200 {
 			t.Fatalf("%s: %d %s", path, a.Status, a.Body)
@@ -91,7 +53,7 @@ func TestAttemptSpans(t *testing.T) {
 		t.Fatal(err)
 	}
 	var calls, attempts []*tracev1.Span
-	for _, span := range got.all {
+	for _, span := range collector.Spans() {
 		if span.Kind == tracev1.Span_SPAN_KIND_CLIENT {
 			attempts = append(attempts, span)
 		} else {

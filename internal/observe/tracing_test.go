@@ -2,7 +2,6 @@ package observe
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"io"
 	"net/http"
@@ -12,13 +11,11 @@ import (
 	"testing"
 
 	"go.opentelemetry.io/otel/trace"
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/transom-gateway/transom/internal/testing/grpctest"
+	"github.com/transom-gateway/transom/internal/testing/otlptest"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
@@ -30,74 +27,16 @@ const (
 	unsampled   = "00-" + parentTrace + "-00f067aa0ba902b7-00"
 )
 
-// receiver is an OTLP collector that keeps what it gets.
-type receiver struct {
-	collector.UnimplementedTraceServiceServer
-	requests chan *collector.ExportTraceServiceRequest
-}
-
-func newReceiver() *receiver {
-	return &receiver{requests: make(chan *collector.ExportTraceServiceRequest, 8)}
-}
-
-func (r *receiver) Export(_ context.Context, request *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
-	r.requests <- request
-	return &collector.ExportTraceServiceResponse{}, nil
-}
-
-func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
-	body, err := io.ReadAll(q.Body)
-	if err == nil && q.Header.Get("Content-Encoding") == "gzip" {
-		var z *gzip.Reader
-		if z, err = gzip.NewReader(bytes.NewReader(body)); err == nil {
-			body, err = io.ReadAll(z)
-		}
-	}
-	var request collector.ExportTraceServiceRequest
-	if err == nil {
-		err = proto.Unmarshal(body, &request)
-	}
-	if err != nil || q.URL.Path != "/v1/traces" {
-		http.Error(w, "not an export", http.StatusBadRequest)
-		return
-	}
-	r.requests <- &request
-}
-
-// spans are all that arrived; the sender has shut down.
-func (r *receiver) spans() (spans []*tracev1.Span) {
-	close(r.requests)
-	for request := range r.requests {
-		for _, rs := range request.ResourceSpans {
-			for _, ss := range rs.ScopeSpans {
-				spans = append(spans, ss.Spans...)
-			}
-		}
-	}
-	return spans
-}
-
-// overHTTP and overGRPC start a collector and return its endpoint.
-func overHTTP(t *testing.T, r *receiver) string {
-	server := httptest.NewServer(r)
-	t.Cleanup(server.Close)
-	return server.URL
-}
-
-func overGRPC(t *testing.T, r *receiver) string {
-	server := grpc.NewServer()
-	collector.RegisterTraceServiceServer(server, r)
-	return "grpc://" + grpctest.Serve(t, server)
-}
-
 func TestSpansAreExported(t *testing.T) {
-	for name, start := range map[string]func(*testing.T, *receiver) string{"http": overHTTP, "grpc": overGRPC} {
+	for name, start := range map[string]func(*otlptest.Collector, testing.TB) string{
+		"http": (*otlptest.Collector).OverHTTP, "grpc": (*otlptest.Collector).OverGRPC,
+	} {
 		t.Run(name, func(t *testing.T) {
-			r := newReceiver()
+			var collector otlptest.Collector
 			off := false
 			telemetry := setup(t, &transomv1.Telemetry{
 				Log:  &transomv1.Log{Access: &off},
-				Otlp: &transomv1.Otlp{Endpoint: start(t, r)},
+				Otlp: &transomv1.Otlp{Endpoint: start(&collector, t)},
 			}, t.Output())
 			set := policy.NewSet(nil, telemetry.Policies(routes(telemetry))...)
 			q := request("/v1/shelves/1/books/2?access_token=hunter2")
@@ -109,7 +48,7 @@ func TestSpansAreExported(t *testing.T) {
 			if err := telemetry.Shutdown(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			spans := r.spans()
+			spans := collector.Spans()
 			if len(spans) != 1 {
 				t.Fatalf("%d spans arrived, want 1", len(spans))
 			}
@@ -160,16 +99,16 @@ func checkSpan(t *testing.T, ctx context.Context, q *policy.Request, span *trace
 // TestPlainHTTPSpan: the span of a plain HTTP route is named by method and template,
 // and says nothing of RPCs.
 func TestPlainHTTPSpan(t *testing.T) {
-	r := newReceiver()
+	var collector otlptest.Collector
 	off := false
-	telemetry := setup(t, &transomv1.Telemetry{Log: &transomv1.Log{Access: &off}, Otlp: &transomv1.Otlp{Endpoint: overHTTP(t, r)}}, t.Output())
+	telemetry := setup(t, &transomv1.Telemetry{Log: &transomv1.Log{Access: &off}, Otlp: &transomv1.Otlp{Endpoint: collector.OverHTTP(t)}}, t.Output())
 	q := request("/legacy/orders")
 	q.RPC, q.Route, q.Protocol, q.PlainHTTP = "legacy", "/legacy/", "http", true
 	play(t, policy.NewSet(nil, telemetry.Policies(Method{RPC: q.RPC})...), q, &policy.Outcome{Code: codes.Unavailable, HTTPStatus: 503})
 	if err := telemetry.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	spans := r.spans()
+	spans := collector.Spans()
 	if len(spans) != 1 || spans[0].Name != "GET /legacy/" {
 		t.Fatalf("got %v, want one span GET /legacy/", spans)
 	}
@@ -200,8 +139,8 @@ func TestSampling(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("OTEL_TRACES_SAMPLER", test.env)
-			r := newReceiver()
-			telemetry := setup(t, &transomv1.Telemetry{Otlp: &transomv1.Otlp{Endpoint: overHTTP(t, r), SampleRatio: test.ratio}}, io.Discard)
+			var collector otlptest.Collector
+			telemetry := setup(t, &transomv1.Telemetry{Otlp: &transomv1.Otlp{Endpoint: collector.OverHTTP(t), SampleRatio: test.ratio}}, io.Discard)
 			q := request("/v1/x")
 			if test.parent != "" {
 				q.HTTP.Header.Set("Traceparent", test.parent)
@@ -210,7 +149,7 @@ func TestSampling(t *testing.T) {
 			if err := telemetry.Shutdown(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if got := len(r.spans()); got != test.want {
+			if got := len(collector.Spans()); got != test.want {
 				t.Errorf("%d spans arrived, want %d", got, test.want)
 			}
 			if got := q.Metadata.Get("traceparent"); got == "" || strings.HasSuffix(got, "-01") != (test.want == 1) {
