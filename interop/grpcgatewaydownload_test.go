@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +10,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // TestGRPCGatewayDownload compares a stream of google.api.HttpBody that fails
@@ -18,10 +19,6 @@ import (
 // line of JSON behind the data, Transom breaks the connection off. Semantics 34
 // and 56.
 func TestGRPCGatewayDownload(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
 		if err := stream.RecvMsg(&emptypb.Empty{}); err != nil {
 			return err
@@ -31,16 +28,7 @@ func TestGRPCGatewayDownload(t *testing.T) {
 		}
 		return status.Error(codes.DataLoss, "the disk is gone")
 	}))
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(l) // it ends by Stop
-	}()
-	t.Cleanup(func() {
-		server.Stop()
-		<-served
-	})
-	reference, g := startBoth(t, l.Addr().String())
+	reference, g := startBoth(t, grpctest.Serve(t, server))
 	request := sent{method: http.MethodGet, path: "/v1/example/download"}
 	theirs, ours := send(t, reference.URL, request), send(t, g.URL, request)
 	if !strings.HasPrefix(theirs.body, "half a file\n{\"error\":") {

@@ -17,7 +17,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,27 +26,10 @@ import (
 
 	bookstorev1 "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
-
-// sharedLog is a log that is read while it is written.
-type sharedLog struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *sharedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *sharedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // client is the address from which the tests call nginx.
 const client = "127.0.0.77"
@@ -55,8 +37,8 @@ const client = "127.0.0.77"
 // front is nginx as docs/production.md shows it.
 type front struct {
 	address string
-	tls     *tls.Config // of its clients
-	log     *sharedLog  // the gateway's
+	tls     *tls.Config   // of its clients
+	log     *logtext.Text // the gateway's
 }
 
 // productionNginx is the nginx block of the page, with other addresses and files.
@@ -121,7 +103,7 @@ http {
 // startFront starts nginx in front of a gateway that trusts it.
 func startFront(t *testing.T) *front {
 	t.Helper()
-	f := &front{address: loopback.Address(t), log: &sharedLog{}}
+	f := &front{address: loopback.Address(t), log: &logtext.Text{}}
 	g := gatewaytest.Start(t, gatewaytest.Options{Config: "trusted_proxies: [127.0.0.1/32]\n", Log: f.log})
 	issuer := httptest.NewTLSServer(nil) // for its certificate
 	t.Cleanup(issuer.Close)

@@ -18,28 +18,17 @@ import (
 	"github.com/transom-gateway/transom/examples/bookstore"
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
 	"github.com/transom-gateway/transom/internal/server"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 )
 
 // startReflected starts the bookstore with its reflection, and returns the port.
 func startReflected(t *testing.T, options ...grpc.ServerOption) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := grpc.NewServer(options...)
 	pb.RegisterBookstoreServiceServer(s, bookstore.NewServer())
 	reflection.Register(s)
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = s.Serve(l) // it ends by Stop
-	}()
-	t.Cleanup(func() {
-		s.Stop()
-		<-served
-	})
-	_, port, err := net.SplitHostPort(l.Addr().String())
+	_, port, err := net.SplitHostPort(grpctest.Serve(t, s))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +41,7 @@ const getShelf = "bookstore.v1.BookstoreService/GetShelf"
 // call as by serve, and its reflection; without them, or before a server that does not,
 // one error names the server and says what to set.
 func TestUpstreamTLS(t *testing.T) {
-	cert, key := keyPair(t, "localhost")
+	cert, key := keytest.Certificate(t, "localhost")
 	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
 	if err != nil {
 		t.Fatal(err)

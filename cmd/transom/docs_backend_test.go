@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"maps"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +14,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // startAccounts starts the backend of the pages that need one of their own, and
@@ -36,21 +37,7 @@ func startAccounts(t *testing.T) string {
 // returns the address.
 func startRaw(t *testing.T, handler grpc.StreamHandler) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := grpc.NewServer(grpc.ForceServerCodecV2(rawCodec{}), grpc.UnknownServiceHandler(handler))
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = s.Serve(l) // it ends by Stop
-	}()
-	t.Cleanup(func() {
-		s.Stop()
-		<-served
-	})
-	return l.Addr().String()
+	return grpctest.ServeAny(t, handler, grpc.ForceServerCodecV2(rawCodec{}))
 }
 
 func serveAccounts(_ any, stream grpc.ServerStream) error {

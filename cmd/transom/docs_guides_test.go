@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/walkthrough"
 )
 
@@ -35,7 +36,7 @@ func TestProductionConfiguration(t *testing.T) {
 	dir := exampleFolder(t, "")
 	for _, block := range walkthrough.Blocks(readPage(t, "../../docs/production.md")) {
 		if block.File == "transom.yaml" {
-			certificate, key := keyPair(t, "gateway.example")
+			certificate, key := keytest.Certificate(t, "gateway.example")
 			write(t, filepath.Join(dir, "cert.pem"), certificate)
 			write(t, filepath.Join(dir, "key.pem"), key)
 			write(t, filepath.Join(dir, "redis-url"), "redis://127.0.0.1:1")

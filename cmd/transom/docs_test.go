@@ -11,6 +11,8 @@ import (
 	"github.com/transom-gateway/transom/examples/bookstore"
 	"github.com/transom-gateway/transom/internal/server"
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/keytest"
+	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/redis"
 	"github.com/transom-gateway/transom/internal/testing/walkthrough"
 )
@@ -138,7 +140,7 @@ func startGateway(t *testing.T, in input) *running {
 func startServing(t *testing.T, command func(context.Context, streams, func(*server.Server)) error) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{log: &locked{}}
+	r := &running{log: &logtext.Text{}}
 	up := make(chan *server.Server, 1)
 	done := make(chan error, 1)
 	go func() { done <- command(ctx, streams{out: r.log, err: r.log}, func(s *server.Server) { up <- s }) }()
@@ -180,7 +182,7 @@ func TestConfigurationPage(t *testing.T) {
 			write(t, filepath.Join(dir, block.File), strings.NewReplacer(replace...).Replace(block.Text))
 		}
 	}
-	cert, key := keyPair(t, "localhost")
+	cert, key := keytest.Certificate(t, "localhost")
 	for name, text := range map[string]string{"cert.pem": cert, "key.pem": key, "secrets/jwt": "a secret for this test, of 32 bytes or more\n"} { // check reads them
 		write(t, filepath.Join(dir, name), text)
 	}

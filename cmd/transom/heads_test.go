@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 )
 
 // rawTime is how long a test waits for a server that should answer at once.
@@ -119,7 +121,7 @@ func wantRefusal(t *testing.T, r *bufio.Reader, status int) {
 // inside TLS (Semantics 312, 321).
 func TestBadHeads(t *testing.T) {
 	dir := t.TempDir()
-	cert, key := keyPair(t, "first.example")
+	cert, key := keytest.Certificate(t, "first.example")
 	write(t, filepath.Join(dir, "cert.pem"), cert)
 	write(t, filepath.Join(dir, "key.pem"), key)
 	at := listening(t, dir, `[{ address: "127.0.0.1:0" }, { address: "127.0.0.1:0", tls: { certificate: cert.pem, key: key.pem } }]`)

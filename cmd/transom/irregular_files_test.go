@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 )
 
 // irregular are what may stand in the place of a file, by how it is put there.
@@ -55,7 +56,7 @@ var irregularFiles = map[string]map[string]string{
 // should be.
 func irregularFolder(t *testing.T) string {
 	t.Helper()
-	cert, key := keyPair(t, "first.example")
+	cert, key := keytest.Certificate(t, "first.example")
 	return folder(t, map[string]string{
 		"cert.pem": cert, "key.pem": key, "ca.pem": cert, "secret": strings.Repeat("s", 32), "protos/p.proto": goodProto,
 		"protos/q.proto": "syntax = \"proto3\"; package q; message M {}\n",
@@ -140,20 +141,7 @@ func TestIrregularFilesAtReload(t *testing.T) {
 // reloaded asks a gateway to reload, and returns what it says.
 func reloaded(t *testing.T, admin string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, admin+"/reload", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(response.Body)
-	_ = response.Body.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return answerTo(t, http.MethodPost, admin+"/reload")
 }
 
 // startConfigured runs `transom serve --config`.

@@ -2,15 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -21,42 +15,9 @@ import (
 
 	"github.com/transom-gateway/transom/internal/server"
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
-
-// keyPair makes a certificate that signs itself, for a name, and its key, both as
-// PEM.
-func keyPair(t *testing.T, name string) (cert, key string) {
-	t.Helper()
-	return keyPairUntil(t, name, time.Now().Add(time.Hour))
-}
-
-// keyPairUntil is keyPair for a certificate that ends at that time.
-func keyPairUntil(t *testing.T, name string, end time.Time) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: end,
-		IsCA: true, BasicConstraintsValid: true,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block := func(kind string, bytes []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes}))
-	}
-	return block("CERTIFICATE", der), block("PRIVATE KEY", raw)
-}
 
 // listening serves the bookstore by a configuration with these listeners, beside
 // files of that folder, and returns their addresses.
@@ -144,7 +105,7 @@ func TestTLS(t *testing.T) {
 			}
 		}
 	}
-	first, firstKey := keyPair(t, "first.example")
+	first, firstKey := keytest.Certificate(t, "first.example")
 	put(first, firstKey)
 	at := listening(t, dir, `[{ address: "127.0.0.1:0", tls: { certificate: cert.pem, key: key.pem } }]`)[0]
 	for _, http2 := range []bool{false, true} {
@@ -156,7 +117,7 @@ func TestTLS(t *testing.T) {
 			t.Errorf("%s, want HTTP/%d", response.Proto, want)
 		}
 	}
-	second, secondKey := keyPair(t, "second.example")
+	second, secondKey := keytest.Certificate(t, "second.example")
 	put(second, secondKey)
 	// A handshake does not wait for the files to be read.
 	poll.Until(t, "the files that have changed to be in effect", func() bool {
@@ -172,8 +133,8 @@ func TestTLS(t *testing.T) {
 // TestClientCertificates: who has none of the authority's is not let in.
 func TestClientCertificates(t *testing.T) {
 	dir := t.TempDir()
-	cert, key := keyPair(t, "first.example")
-	mine, mineKey := keyPair(t, "client.example")
+	cert, key := keytest.Certificate(t, "first.example")
+	mine, mineKey := keytest.Certificate(t, "client.example")
 	write(t, filepath.Join(dir, "cert.pem"), cert)
 	write(t, filepath.Join(dir, "key.pem"), key)
 	write(t, filepath.Join(dir, "ca.pem"), mine)
@@ -229,8 +190,8 @@ func TestListenersThatCannot(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = taken.Close() })
-	cert, key := keyPair(t, "first.example")
-	_, otherKey := keyPair(t, "second.example")
+	cert, key := keytest.Certificate(t, "first.example")
+	_, otherKey := keytest.Certificate(t, "second.example")
 	dir := folder(t, map[string]string{
 		"p.proto": goodProto, "cert.pem": cert, "key.pem": key, "other.pem": otherKey, "empty.pem": "",
 		"transom.yaml": `listeners:

@@ -8,10 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/server"
+	"github.com/transom-gateway/transom/internal/testing/logtext"
 )
 
 // command runs one command line in this process.
@@ -112,25 +112,7 @@ func TestInit(t *testing.T) {
 type running struct {
 	url, admin string
 	stop       func() int
-	log        *locked
-}
-
-// locked is a buffer that several goroutines write.
-type locked struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *locked) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log        *logtext.Text
 }
 
 // startDemo runs the demo until stop or the end of the test.

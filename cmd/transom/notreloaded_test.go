@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/server"
+	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
@@ -32,7 +33,13 @@ func withTLS(t *testing.T, dir, listeners string) {
 // body fetches a page of the admin listener.
 func body(t *testing.T, url string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	return answerTo(t, http.MethodGet, url)
+}
+
+// answerTo is the body of the answer to a request without one.
+func answerTo(t *testing.T, method, url string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +59,7 @@ func body(t *testing.T, url string) string {
 // one serves on (Semantics 322).
 func TestNotReloaded(t *testing.T) {
 	dir := t.TempDir()
-	first, firstKey := keyPair(t, "first.example")
+	first, firstKey := keytest.Certificate(t, "first.example")
 	changes := 0
 	put := func(name, text string) {
 		t.Helper()
@@ -91,7 +98,7 @@ func TestNotReloaded(t *testing.T) {
 	if text := body(t, r.admin+"/readyz?verbose"); strings.Contains(text, "not reloaded") {
 		t.Error(text)
 	}
-	second, secondKey := keyPair(t, "second.example")
+	second, secondKey := keytest.Certificate(t, "second.example")
 	put("key.pem", secondKey) // which does not belong to the certificate
 	told("listeners[1].tls", "certificate "+filepath.Join(dir, "cert.pem"))
 	pair, err := tls.X509KeyPair([]byte(first), []byte(firstKey))
@@ -219,9 +226,9 @@ func add(t *testing.T, path, text string) {
 // TestCheckReadsCertificates: check finds what serve would, and what its clients would
 // (Semantics 322).
 func TestCheckReadsCertificates(t *testing.T) {
-	cert, key := keyPair(t, "first.example")
-	_, other := keyPair(t, "second.example")
-	old, oldKey := keyPairUntil(t, "first.example", time.Now().Add(-time.Minute))
+	cert, key := keytest.Certificate(t, "first.example")
+	_, other := keytest.Certificate(t, "second.example")
+	old, oldKey := keytest.CertificateUntil(t, "first.example", time.Now().Add(-time.Minute))
 	for name, test := range map[string]struct{ cert, key, ca, want string }{
 		"good":     {cert, key, cert, ""},
 		"garbage":  {"x", key, cert, "failed to find any PEM data"},
@@ -263,7 +270,7 @@ func TestUpstreamFilesNotReloaded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cert, key := keyPair(t, "gateway.example")
+	cert, key := keytest.Certificate(t, "gateway.example")
 	put("cert.pem", cert)
 	put("key.pem", key)
 	put("ca.pem", cert)
@@ -293,7 +300,7 @@ func TestUpstreamFilesNotReloaded(t *testing.T) {
 	poll.Until(t, "the authorities to be in effect", func() bool {
 		return !strings.Contains(body(t, r.admin+"/readyz?verbose"), "not reloaded")
 	})
-	old, oldKey := keyPairUntil(t, "gateway.example", time.Now().Add(-time.Minute))
+	old, oldKey := keytest.CertificateUntil(t, "gateway.example", time.Now().Add(-time.Minute))
 	put("cert.pem", old)
 	put("key.pem", oldKey)
 	told("certificate " + filepath.Join(dir, "cert.pem") + ": it expired on ")
@@ -302,8 +309,8 @@ func TestUpstreamFilesNotReloaded(t *testing.T) {
 // TestCheckReadsUpstreamsAndSockets: check finds a certificate for an upstream that no
 // server takes, and a socket that cannot be made (Semantics 322).
 func TestCheckReadsUpstreamsAndSockets(t *testing.T) {
-	good, key := keyPair(t, "gateway.example")
-	old, oldKey := keyPairUntil(t, "gateway.example", time.Now().Add(-time.Minute))
+	good, key := keytest.Certificate(t, "gateway.example")
+	old, oldKey := keytest.CertificateUntil(t, "gateway.example", time.Now().Add(-time.Minute))
 	dir := folder(t, map[string]string{"good.pem": good, "key.pem": key, "old.pem": old, "oldkey.pem": oldKey})
 	closed := filepath.Join(dir, "closed")
 	if err := os.Mkdir(closed, 0o555); err != nil {

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/transom-gateway/transom/internal/testing/logtext"
 )
 
 // processPatience bounds how long a process may take to start, and to end.
@@ -31,7 +33,7 @@ func buildTransom(t *testing.T) string {
 // process is a gateway as a process of its own.
 type process struct {
 	url, admin string
-	log        *locked
+	log        *logtext.Text
 
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -49,7 +51,7 @@ func startProcess(t *testing.T, bin string, args ...string) *process {
 // startCommand runs a command that serves on free ports, as startProcess does.
 func startCommand(t *testing.T, bin string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, log: &locked{}, ended: make(chan error, 1)}
+	p := &process{t: t, log: &logtext.Text{}, ended: make(chan error, 1)}
 	p.cmd = exec.Command(bin, args...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/server"
+	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
@@ -29,7 +30,7 @@ func serving(t *testing.T, dir string, reading func(n int32)) (lines func(atLeas
 		reading(count.Add(1))
 		return in.load()
 	}
-	log := &locked{}
+	log := &logtext.Text{}
 	up, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- serve(ctx, load, streams{out: log, err: log}, func(*server.Server) { close(up) }) }()
 	t.Cleanup(func() {
@@ -48,7 +49,7 @@ func serving(t *testing.T, dir string, reading func(n int32)) (lines func(atLeas
 }
 
 // reloadLines waits until a log tells of so many reloads.
-func reloadLines(t *testing.T, log *locked, atLeast int) (lines []string) {
+func reloadLines(t *testing.T, log *logtext.Text, atLeast int) (lines []string) {
 	t.Helper()
 	poll.Until(t, "reloads in the log", func() bool {
 		lines = nil
@@ -163,7 +164,7 @@ func TestReloadByAdmin(t *testing.T) {
 
 // stallingServe runs serve with a configuration whose stalling reading, counted from 1,
 // does not come before the end of the test, which it signals.
-func stallingServe(t *testing.T, dir string, at int32) (end context.CancelFunc, ended <-chan error, stalled <-chan struct{}, log *locked) {
+func stallingServe(t *testing.T, dir string, at int32) (end context.CancelFunc, ended <-chan error, stalled <-chan struct{}, log *logtext.Text) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	in := input{folders: []string{dir}, upstream: "localhost:1", listen: "127.0.0.1:0", admin: config.NoAdmin}
@@ -177,7 +178,7 @@ func stallingServe(t *testing.T, dir string, at int32) (end context.CancelFunc, 
 		}
 		return in.load()
 	}
-	log = &locked{}
+	log = &logtext.Text{}
 	done := make(chan error, 1)
 	go func() { done <- serve(ctx, load, streams{out: log, err: log}, nil) }()
 	t.Cleanup(func() {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/server"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
@@ -70,21 +71,7 @@ func (u *uploads) call(_ any, stream grpc.ServerStream) error {
 func startUploads(t *testing.T) (target string, u *uploads) {
 	t.Helper()
 	u = &uploads{began: make(chan string, 9), goOn: make(chan struct{})}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	backend := grpc.NewServer(grpc.UnknownServiceHandler(u.call))
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = backend.Serve(l) // it ends by Stop
-	}()
-	t.Cleanup(func() {
-		backend.Stop()
-		<-served
-	})
-	return l.Addr().String(), u
+	return grpctest.ServeAny(t, u.call), u
 }
 
 // serveUploads is a gateway of uploadProto, and its server.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/transom-gateway/transom/internal/server"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // waiting is a server whose calls wait, the streams after a message, until their client
@@ -25,22 +25,8 @@ type waiting struct {
 
 func (w *waiting) start(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	w.began, w.ended, w.goOn = make(chan string, 9), make(chan string, 9), make(chan struct{})
-	server := grpc.NewServer(grpc.UnknownServiceHandler(w.call))
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(l) // it ends by Stop
-	}()
-	t.Cleanup(func() {
-		server.Stop()
-		<-served
-	})
-	return l.Addr().String()
+	return grpctest.ServeAny(t, w.call)
 }
 
 func (w *waiting) call(_ any, stream grpc.ServerStream) error {

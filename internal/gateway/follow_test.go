@@ -1,18 +1,17 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/testing/logtext"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -21,24 +20,6 @@ package one.v1;
 message M { string name = 1; }
 service One { rpc Get(M) returns (M); }
 `
-
-// lockedLog is a log that is read while it is written.
-type lockedLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // following is a gateway of a folder with two services; building is called before each
 // of its builds but the first.
@@ -91,7 +72,7 @@ func TestFollowLooksTwice(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			log := new(lockedLog)
+			log := new(logtext.Text)
 			g, _ := following(t, log, func(n int, folder string) {
 				if n == 1 {
 					lose(folder)
@@ -124,7 +105,7 @@ func TestFollowBelieves(t *testing.T) {
 // TestFollowKeepsTheLastRoutes: a change that leaves no route is not followed, and is
 // obeyed where it was asked for; then the gateway is not ready (Semantics 50, 323).
 func TestFollowKeepsTheLastRoutes(t *testing.T) {
-	log := new(lockedLog)
+	log := new(logtext.Text)
 	g, folder := following(t, log, func(int, string) {})
 	put(t, folder, "one.proto", "")
 	put(t, folder, "two.proto", "")

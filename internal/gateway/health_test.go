@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	pb "github.com/transom-gateway/transom/examples/bookstore/protos/bookstore/v1"
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
@@ -32,26 +32,14 @@ func (a *asked) Watch(r *healthpb.HealthCheckRequest, s healthpb.Health_WatchSer
 // (Traffic 181).
 func TestServicesAreChecked(t *testing.T) {
 	h := &asked{health.NewServer(), make(chan string, 100)}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	server := grpc.NewServer()
 	pb.RegisterBookstoreServiceServer(server, pb.UnimplementedBookstoreServiceServer{})
 	healthpb.RegisterHealthServer(server, h)
 	h.SetServingStatus("bookstore.v1.BookstoreService", healthpb.HealthCheckResponse_NOT_SERVING)
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(l) // it ends by Stop
-	}()
-	t.Cleanup(func() {
-		server.Stop()
-		<-served
-	})
+	address := grpctest.Serve(t, server)
 	const one = "syntax = \"proto3\";\npackage one.v1;\nmessage M {}\nservice One { rpc Get(M) returns (M); }\n"
 	g := gatewaytest.Start(t, gatewaytest.Options{
-		Backend: l.Addr().String(), Upstream: "health_check: { per_service: true }", Protos: map[string]string{"one.proto": one},
+		Backend: address, Upstream: "health_check: { per_service: true }", Protos: map[string]string{"one.proto": one},
 	})
 	watched := []string{<-h.services, <-h.services}
 	slices.Sort(watched)

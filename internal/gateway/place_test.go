@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
@@ -65,15 +66,7 @@ func startNamed(t testing.TB, address string) *namedServer {
 		}
 		return stream.SendMsg(wrapperspb.String(s.address))
 	}))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = s.Serve(l) // it says that it was stopped
-	}()
-	t.Cleanup(func() {
-		s.Stop()
-		<-done
-	})
+	grpctest.ServeOn(t, l, s.Server)
 	return s
 }
 

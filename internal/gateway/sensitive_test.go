@@ -1,12 +1,11 @@
 package gateway_test
 
 import (
-	"bytes"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
@@ -40,7 +39,7 @@ enum Kind { KIND_UNSPECIFIED = 0; }
 // TestSensitiveFields has each way into a message carry something that does not
 // fit: where the field is sensitive, neither the answer nor the log repeats it.
 func TestSensitiveFields(t *testing.T) {
-	var log loggedText
+	var log logtext.Text
 	g := gatewaytest.Start(t, gatewaytest.Options{NoBookstore: true, Backend: "127.0.0.1:1", Log: &log,
 		Protos: map[string]string{"vault.proto": vaultProto}})
 	for name, c := range map[string]struct{ method, path, body, says string }{
@@ -82,22 +81,4 @@ func TestSensitiveFields(t *testing.T) {
 	if strings.Contains(strings.ToLower(log.String()), "s3cret") {
 		t.Errorf("the log repeats what was sent:\n%s", log.String())
 	}
-}
-
-// loggedText is a log that is read while it is written.
-type loggedText struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *loggedText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *loggedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -1,7 +1,6 @@
 package circuitbreaker_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/testing/policytest"
@@ -50,20 +49,7 @@ func TestCompile(t *testing.T) {
 				return nowhere{}
 			}
 			set, problems := b.Compile(policy.Target{RPC: "p.Books/Get", Upstream: "books", Backends: backends, Layers: layers})
-			if want, refused := strings.CutPrefix(test.want, "!"); refused {
-				if len(problems) != 1 || !strings.Contains(problems.Error(), want) {
-					t.Errorf("got %q, want %q", problems, want)
-				}
-				return
-			}
-			if len(problems) > 0 {
-				t.Fatal(problems)
-			}
-			switch lines := set.Explain(); {
-			case test.want == "" && len(lines) == 0:
-			case test.want == "" || len(lines) != 1 || lines[0].Summary != test.want:
-				t.Errorf("got %q, want %q", lines, test.want)
-			}
+			policytest.CheckExplained(t, set, problems, test.want)
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package retry_test
 
 import (
-	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -84,20 +83,7 @@ func TestCompile(t *testing.T) {
 			layers := policytest.LayersOf(t, test.policy)
 			layers[0].Exact = test.own
 			set, problems := b.Compile(policy.Target{Method: methodOf(t, test.level), RPC: "p.Books/Get", Layers: layers})
-			if want, refused := strings.CutPrefix(test.want, "!"); refused {
-				if len(problems) != 1 || !strings.Contains(problems.Error(), want) {
-					t.Errorf("got %q, want %q", problems, want)
-				}
-				return
-			}
-			if len(problems) > 0 {
-				t.Fatal(problems)
-			}
-			switch lines := set.Explain(); {
-			case test.want == "" && len(lines) == 0:
-			case test.want == "" || len(lines) != 1 || lines[0].Summary != test.want:
-				t.Errorf("got %q, want %q", lines, test.want)
-			}
+			policytest.CheckExplained(t, set, problems, test.want)
 		})
 	}
 }

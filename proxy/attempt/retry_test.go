@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/attempt"
@@ -132,21 +132,7 @@ func (s step) fail(stream grpc.ServerStream) error {
 
 func (s *scripted) start(t testing.TB) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer(grpc.UnknownServiceHandler(s.serve))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(l) // it says that it was stopped
-	}()
-	t.Cleanup(func() {
-		server.Stop()
-		<-done
-	})
-	return l.Addr().String()
+	return grpctest.ServeAny(t, s.serve)
 }
 
 func backend(t testing.TB, address string, r *attempt.Retry) *attempt.GRPC {

@@ -18,6 +18,7 @@ import (
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/rawgrpc"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/upstream"
@@ -206,10 +207,6 @@ func beginAndLeave(conn net.Conn, end string, arrivals *atomic.Int32) {
 // TestResendBesideReceiving: an attempt that is made again does not wait until all that
 // was sent before is sent again: the backend may stop reading until its answers are read.
 func TestResendBesideReceiving(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	server := grpc.NewServer(grpc.InitialWindowSize(1<<16), grpc.InitialConnWindowSize(1<<16), grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
 		for {
 			var m testpb.SimpleResponse
@@ -223,16 +220,8 @@ func TestResendBesideReceiving(t *testing.T) {
 			}
 		}
 	}))
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(l) // it says that it was stopped
-	}()
-	t.Cleanup(func() {
-		server.Stop()
-		<-served
-	})
-	conn, err := upstream.NewPool(slog.New(slog.DiscardHandler)).Get(upstream.Target{Address: l.Addr().String()})
+	address := grpctest.Serve(t, server)
+	conn, err := upstream.NewPool(slog.New(slog.DiscardHandler)).Get(upstream.Target{Address: address})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/attempt"
@@ -56,12 +57,7 @@ func start(t testing.TB) *server {
 	s := &server{address: l.Addr().String()}
 	g := grpc.NewServer()
 	testpb.RegisterTestServiceServer(g, s)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = g.Serve(l) // it says that it was stopped
-	}()
-	t.Cleanup(func() { g.Stop(); <-done })
+	grpctest.ServeOn(t, l, g)
 	return s
 }
 

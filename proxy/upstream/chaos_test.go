@@ -19,6 +19,7 @@ import (
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
@@ -154,22 +155,9 @@ func TestRoughNetwork(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
 			server := grpc.NewServer(test.options...)
 			testpb.RegisterTestServiceServer(server, echo{})
-			served := make(chan struct{})
-			go func() {
-				defer close(served)
-				_ = server.Serve(l) // it says that it was stopped
-			}()
-			defer func() {
-				server.Stop()
-				<-served
-			}()
-			n := newRoughNetwork(t, l.Addr().String())
+			n := newRoughNetwork(t, grpctest.Serve(t, server))
 			conn := get(t, upstream.Target{Address: n.l.Addr().String(), Connections: 2, TLS: test.tls})
 			client := testpb.NewTestServiceClient(attempt.NewClient(conn))
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -57,23 +57,7 @@ func TestGrowth(t *testing.T) {
 	defer conn.Release()
 	const streams = 500
 	client := testpb.NewTestServiceClient(attempt.NewClient(conn))
-	ended := make(chan error, streams)
-	for range streams {
-		go func() {
-			stream, err := client.StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
-			for err == nil {
-				_, err = stream.Recv()
-			}
-			ended <- err
-		}()
-	}
-	for range streams {
-		select {
-		case <-s.begun:
-		case err := <-ended:
-			t.Fatal("a stream has ended before all had begun:", err)
-		}
-	}
+	ended := openStreams(t, s, client, streams)
 	// Five have room for all; as they are full, there is one more.
 	poll.Until(t, "six connections", func() bool { return upstream.Connections(conn) >= 6 })
 	if n := l.taken.Load(); n > 7 {
@@ -104,6 +88,30 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
+// openStreams opens n streams that s holds, and waits until all have begun. What ends
+// each is sent to ended.
+func openStreams(t *testing.T, s *server, client testpb.TestServiceClient, n int) (ended chan error) {
+	t.Helper()
+	ended = make(chan error, n)
+	for range n {
+		go func() {
+			stream, err := client.StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
+			for err == nil {
+				_, err = stream.Recv()
+			}
+			ended <- err
+		}()
+	}
+	for range n {
+		select {
+		case <-s.begun:
+		case err := <-ended:
+			t.Fatal("a stream has ended before all had begun:", err)
+		}
+	}
+	return ended
+}
+
 // TestGrowthUnderWaiters: Traffic 169: connections that calls fill as soon as they are there
 // are followed by others, too.
 func TestGrowthUnderWaiters(t *testing.T) {
@@ -111,23 +119,7 @@ func TestGrowthUnderWaiters(t *testing.T) {
 	for range 20 {
 		s := startOn(t, listenCounted(t), grpc.MaxConcurrentStreams(1))
 		client := testpb.NewTestServiceClient(attempt.NewClient(get(t, upstream.Target{Address: s.address})))
-		ended := make(chan error, streams)
-		for range streams {
-			go func() {
-				stream, err := client.StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
-				for err == nil {
-					_, err = stream.Recv()
-				}
-				ended <- err
-			}()
-		}
-		for range streams {
-			select {
-			case <-s.begun:
-			case err := <-ended:
-				t.Fatal("a stream has ended before all had begun:", err)
-			}
-		}
+		ended := openStreams(t, s, client, streams)
 		close(s.hold)
 		for range streams {
 			if err := <-ended; err != io.EOF {

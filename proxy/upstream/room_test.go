@@ -3,7 +3,6 @@ package upstream_test
 import (
 	"bytes"
 	"context"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/attempt"
@@ -24,22 +24,9 @@ import (
 // startEcho is a backend that answers with what it is told.
 func startEcho(t *testing.T) *attempt.GRPC {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := grpc.NewServer()
 	testpb.RegisterTestServiceServer(s, echo{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = s.Serve(l) // it says that it was stopped
-	}()
-	t.Cleanup(func() {
-		s.Stop()
-		<-done
-	})
-	return attempt.NewGRPC(get(t, upstream.Target{Address: l.Addr().String()}), 16<<20)
+	return attempt.NewGRPC(get(t, upstream.Target{Address: grpctest.Serve(t, s)}), 16<<20)
 }
 
 // echoed makes a call whose answer has so many bytes and some.

@@ -1,35 +1,16 @@
 package upstream_test
 
 import (
-	"bytes"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
+	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
-
-// syncedLog is a log that is read while it is written.
-type syncedLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *syncedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *syncedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // TestTLSAdvice calls servers in the wrong way: what to set is told to the operator, in
 // the log once, and to no client.
@@ -50,7 +31,7 @@ func TestTLSAdvice(t *testing.T) {
 		{"TLS to a cleartext server of grpc-go", start(t, "tcp", "127.0.0.1:0").address, &upstream.TLS{}, "seems not to speak TLS: remove tls from the upstream, or --upstream-tls"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			log := new(syncedLog)
+			log := new(logtext.Text)
 			conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(log, nil))).Get(upstream.Target{Address: test.address, TLS: test.tls})
 			if err != nil {
 				t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/attempt"
@@ -84,15 +85,7 @@ func startWith(t testing.TB, l net.Listener, register func(grpc.ServiceRegistrar
 	if register != nil {
 		register(s)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = s.Serve(l) // it says that it was stopped
-	}()
-	t.Cleanup(func() {
-		s.Stop()
-		<-done
-	})
+	grpctest.ServeOn(t, l, s.Server)
 	return s
 }
 

@@ -22,6 +22,12 @@ func Serve(t testing.TB, server *grpc.Server) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ServeOn(t, l, server)
+	return l.Addr().String()
+}
+
+// ServeOn serves on a listener until the test ends. The server may be stopped before.
+func ServeOn(t testing.TB, l net.Listener, server *grpc.Server) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -31,7 +37,6 @@ func Serve(t testing.TB, server *grpc.Server) (address string) {
 		server.Stop()
 		<-served
 	})
-	return l.Addr().String()
 }
 
 // ServeAny is Serve of a server with one handler for every method.
