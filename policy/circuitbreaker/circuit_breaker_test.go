@@ -48,8 +48,7 @@ func TestCompile(t *testing.T) {
 				}
 				return nowhere{}
 			}
-			set, problems := b.Compile(policy.Target{RPC: "p.Books/Get", Upstream: "books", Backends: backends, Layers: layers})
-			policytest.CheckExplained(t, set, problems, test.want)
+			b.CheckExplained(t, policy.Target{RPC: "p.Books/Get", Upstream: "books", Backends: backends, Layers: layers}, test.want)
 		})
 	}
 }

@@ -82,8 +82,7 @@ func TestCompile(t *testing.T) {
 			b := policytest.NewAuthBench(t, nil, retry.Kind())
 			layers := policytest.LayersOf(t, test.policy)
 			layers[0].Exact = test.own
-			set, problems := b.Compile(policy.Target{Method: methodOf(t, test.level), RPC: "p.Books/Get", Layers: layers})
-			policytest.CheckExplained(t, set, problems, test.want)
+			b.CheckExplained(t, policy.Target{Method: methodOf(t, test.level), RPC: "p.Books/Get", Layers: layers}, test.want)
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,4 +120,25 @@ func JwtPolicy(edit func(*transomv1.JwtAuth)) *transomv1.Policy {
 		edit(j)
 	}
 	return &transomv1.Policy{Auth: &transomv1.Auth{Mechanism: &transomv1.Auth_Jwt{Jwt: j}}}
+}
+
+// CheckExplained compiles one policy and checks what becomes of it: want is its only line for people, empty
+// for none, or behind "!" a part of the one problem.
+func (b *AuthBench) CheckExplained(t testing.TB, target policy.Target, want string) {
+	t.Helper()
+	set, problems := b.Compile(target)
+	if want, refused := strings.CutPrefix(want, "!"); refused {
+		if len(problems) != 1 || !strings.Contains(problems.Error(), want) {
+			t.Errorf("got %q, want %q", problems, want)
+		}
+		return
+	}
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	switch lines := set.Explain(); {
+	case want == "" && len(lines) == 0:
+	case want == "" || len(lines) != 1 || lines[0].Summary != want:
+		t.Errorf("got %q, want %q", lines, want)
+	}
 }
