@@ -24,3 +24,9 @@ func Pauses(r *Retry, n int, err error, trailer metadata.MD) (all []time.Duratio
 
 // Record counts an attempt.
 func (l *Latency) Record(took time.Duration) { l.record(took) }
+
+// Began counts a call.
+func (l *Latency) Began() { l.began() }
+
+// MayHedge asks for a hedge.
+func (l *Latency) MayHedge(percent uint32) bool { return l.mayHedge(percent) }

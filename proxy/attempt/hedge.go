@@ -37,6 +37,16 @@ func (h *Hedge) delay() time.Duration {
 	return 0
 }
 
+// began counts a call.
+func (h *Hedge) began() {
+	if h.Latency != nil {
+		h.Latency.began()
+	}
+}
+
+// may reports whether the method may have another hedge now, which is then counted.
+func (h *Hedge) may() bool { return h.Percentile == 0 || h.Latency.mayHedge(h.Percentile) }
+
 // took counts an attempt that took so long.
 func (h *Hedge) took(d time.Duration) {
 	if h.Latency != nil {
@@ -88,6 +98,7 @@ type race struct {
 	running int
 	hedged  int
 	stopped bool // no attempt more is made
+	failed  bool // the next attempt is made because one has failed
 }
 
 // run returns the answer. The attempt that it is of goes on until cancel is called.
@@ -95,6 +106,7 @@ func (r *race) run() (won answer, cancel context.CancelFunc) {
 	// An attempt that lost may hold it a little longer than the call.
 	r.header = slices.Clone(r.header)
 	r.answers = make(chan answer, r.retry.Attempts+1)
+	r.retry.Hedge.began()
 	if wait, ok := r.ask(); !ok {
 		return answer{err: r.circuit.Refusal(wait)}, func() {}
 	}
@@ -119,6 +131,7 @@ func (r *race) run() (won answer, cancel context.CancelFunc) {
 			pause, again := r.mayRepeat(&won)
 			switch {
 			case again:
+				r.failed = true
 				timer.Reset(pause)
 			case r.running == 0:
 				return won, r.settle(won.n)
@@ -127,6 +140,7 @@ func (r *race) run() (won answer, cancel context.CancelFunc) {
 			if r.mayHedge() {
 				r.launch()
 			}
+			r.failed = false
 			if r.running == 0 {
 				return won, r.settle(won.n)
 			}
@@ -219,6 +233,9 @@ func (r *race) mayHedge() bool {
 	if r.circuit != nil && r.circuit.Breaker.Refuses() {
 		r.stop("circuit")
 		return false
+	}
+	if !r.failed && !r.retry.Hedge.may() {
+		return false // but perhaps after another delay
 	}
 	if !r.conn.Budget().Take(r.retry.BudgetPercent) {
 		r.stop("budget")

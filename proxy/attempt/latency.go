@@ -20,8 +20,9 @@ const (
 	minSamples = 100
 )
 
-// Latency keeps how long the attempts of a method took in the last minute. It is safe
-// for concurrent use, and takes no memory but its own 6 KiB.
+// Latency keeps how long the first attempts of a method's calls took in the last minute,
+// and how many hedges there were beside them. It is safe for concurrent use, and takes no
+// memory but its own 6 KiB.
 type Latency struct {
 	slots [latencySlots + 1]latencySlot
 	// quantile is the last one that was computed, and quantileAt when: the second of the
@@ -34,13 +35,21 @@ type Latency struct {
 type latencySlot struct {
 	part   atomic.Int64 // since 1970
 	counts [octaves * octaveParts]atomic.Uint32
+	// calls and hedges are those that began in it.
+	calls, hedges atomic.Uint32
 }
 
 // Close implements io.Closer: nothing is to be closed.
 func (*Latency) Close() error { return nil }
 
 // record counts an attempt that ended now.
-func (l *Latency) record(took time.Duration) {
+func (l *Latency) record(took time.Duration) { l.slot().counts[cell(took)].Add(1) }
+
+// began counts a call that begins now.
+func (l *Latency) began() { l.slot().calls.Add(1) }
+
+// slot is the one that is being filled.
+func (l *Latency) slot() *latencySlot {
 	part := time.Now().UnixNano() / int64(slotTime)
 	slot := &l.slots[part%int64(len(l.slots))]
 	if before := slot.part.Load(); before != part && slot.part.CompareAndSwap(before, part) {
@@ -48,8 +57,39 @@ func (l *Latency) record(took time.Duration) {
 		for i := range slot.counts {
 			slot.counts[i].Store(0)
 		}
+		slot.calls.Store(0)
+		slot.hedges.Store(0)
 	}
-	slot.counts[cell(took)].Add(1)
+	return slot
+}
+
+// recent calls f with each slot of the last minute.
+func (l *Latency) recent(now time.Time, f func(*latencySlot)) {
+	part := now.UnixNano() / int64(slotTime)
+	for i := range l.slots {
+		if p := l.slots[i].part.Load(); p > part-latencySlots && p <= part {
+			f(&l.slots[i])
+		}
+	}
+}
+
+// mayHedge reports whether there may be a hedge more, and counts it: in the last minute
+// they are at most the share of the calls that a percentile leaves. The quantile alone
+// does not see to that, as it is one of the past: where a backend becomes slow all at
+// once, every call takes longer.
+func (l *Latency) mayHedge(percent uint32) bool {
+	slot := l.slot()
+	slot.hedges.Add(1) // before it is looked at, for those who ask at once
+	calls, hedges := uint64(0), uint64(0)
+	l.recent(time.Now(), func(s *latencySlot) {
+		calls += uint64(s.calls.Load())
+		hedges += uint64(s.hedges.Load())
+	})
+	if hedges*100 <= calls*uint64(100-percent) {
+		return true
+	}
+	slot.hedges.Add(^uint32(0))
+	return false
 }
 
 // cell is where a time is counted.
@@ -83,18 +123,13 @@ func (l *Latency) Quantile(percent uint32) time.Duration {
 func (l *Latency) compute(now time.Time, percent uint32) time.Duration {
 	var counts [octaves * octaveParts]uint64
 	all := uint64(0)
-	part := now.UnixNano() / int64(slotTime)
-	for i := range l.slots {
-		slot := &l.slots[i]
-		if p := slot.part.Load(); p <= part-latencySlots || p > part {
-			continue
-		}
+	l.recent(now, func(slot *latencySlot) {
 		for c := range slot.counts {
 			n := uint64(slot.counts[c].Load())
 			counts[c] += n
 			all += n
 		}
-	}
+	})
 	if all < minSamples {
 		return 0
 	}

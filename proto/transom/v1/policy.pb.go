@@ -1520,7 +1520,8 @@ type Retry struct {
 	// Default: 256 KiB.
 	BufferBytes uint64 `protobuf:"varint,9,opt,name=buffer_bytes,json=bufferBytes,proto3" json:"buffer_bytes,omitempty"`
 	// As hedge_after, after the time that so many percent of the method's calls took at
-	// most in the last minute, 50 to 99. None is made while these were fewer than 100.
+	// most in the last minute, 50 to 99. None is made while these were fewer than 100,
+	// nor are more than the share of these that the percentile leaves: 5 % with 95.
 	// With hedge_after: not before that.
 	HedgePercentile uint32 `protobuf:"varint,10,opt,name=hedge_percentile,json=hedgePercentile,proto3" json:"hedge_percentile,omitempty"`
 	// Takes back what a wider place says of it; nothing stands beside it.
