@@ -196,3 +196,21 @@ func TestAudit(t *testing.T) {
 		t.Error("the audit log has a token")
 	}
 }
+
+// TestAuditIsBounded: whoever is not let in does not choose how long a line is.
+func TestAuditIsBounded(t *testing.T) {
+	var lines bytes.Buffer
+	audit := NewAudit(&lines, nil, slog.New(slog.DiscardHandler))
+	h := withTokens(&operatedGateway{fakeGateway: newGateway()}, audit)
+	served(h, "POST", "/"+strings.Repeat("é", 500_000))
+	served(h, "POST", "/upstreams/books/circuit?state=open&rpc="+strings.Repeat("x", 500_000), "Authorization", "Bearer a token that operates")
+	for line := range strings.Lines(lines.String()) {
+		var e Entry
+		if err := json.Unmarshal([]byte(line), &e); err != nil || len(line) > 3000 || !strings.HasSuffix(e.What, "…") || strings.ContainsRune(e.What, '\ufffd') {
+			t.Errorf("%d bytes, %v: %.100s", len(line), err, line)
+		}
+	}
+	if n := strings.Count(lines.String(), "\n"); n != 2 {
+		t.Errorf("%d lines, want 2", n)
+	}
+}

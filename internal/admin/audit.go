@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,6 +15,8 @@ const (
 	// failureTime: whoever can try must not fill the disk.
 	maxFailures = 60
 	failureTime = time.Minute
+	// maxText bounds each text of a line, in bytes: the same one chooses the path.
+	maxText = 1000
 )
 
 // Entry is one line of the audit log.
@@ -67,6 +70,9 @@ func (a *Audit) Write(e Entry) {
 // write is Write with a.mu held.
 func (a *Audit) write(e Entry) {
 	e.Time = time.Now().UTC()
+	for _, text := range []*string{&e.Who, &e.What, &e.Result} {
+		*text = shortened(*text)
+	}
 	if a.to != nil {
 		line, err := json.Marshal(e)
 		if err == nil {
@@ -82,6 +88,15 @@ func (a *Audit) write(e Entry) {
 	}
 	a.log.Info("audit", "event", e.Event, "who", e.Who, "from", e.From, "what", e.What, "result", e.Result,
 		"generation_before", e.Before, "generation_after", e.After, "left_out", e.LeftOut)
+}
+
+// shortened is a text that has at most maxText bytes.
+func shortened(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	const mark = "…"
+	return strings.ToValidUTF8(text[:maxText-len(mark)], "") + mark
 }
 
 // failed writes of somebody who was not let in, unless there are too many.

@@ -34,8 +34,10 @@ type Front interface {
 const (
 	// maxHeaderBytes is what is read at all. Above transcoder.MaxHeader the gateway
 	// answers 431 in the client's own form; net/http's answer is plain text.
-	maxHeaderBytes    = 4 * transcoder.MaxHeader
-	readHeaderTimeout = 10 * time.Second
+	maxHeaderBytes = 4 * transcoder.MaxHeader
+	// operatorsHeaderBytes is the same for the operator's requests.
+	operatorsHeaderBytes = 64 << 10
+	readHeaderTimeout     = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	// An HTTP/2 client that is silent for pingAfter is asked whether it is there;
 	// one that does not answer within pingTimeout, be it gone or not reading, loses
@@ -98,7 +100,24 @@ func newNetHTTP(o frontOptions) netHTTP {
 
 // newOperatorsFront is a front for the operator, who is trusted with more.
 func newOperatorsFront(handler http.Handler, log *log.Logger) netHTTP {
-	return netHTTP{&http.Server{Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: log}}
+	return netHTTP{&http.Server{
+		Handler:           bodyInTime(handler),
+		MaxHeaderBytes:    operatorsHeaderBytes,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          log,
+	}}
+}
+
+// bodyInTime bounds the wait for a request's body. No page takes one, and net/http waits
+// for the rest of it behind the answer.
+func bodyInTime(next http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != http.NoBody {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readHeaderTimeout)) // the connection has deadlines
+		}
+		next.ServeHTTP(w, r)
+	}
 }
 
 // Serve implements Front.
