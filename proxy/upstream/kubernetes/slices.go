@@ -15,8 +15,14 @@ import (
 const (
 	// maxEndpoints bounds what is kept of a service: many more than are used.
 	maxEndpoints = 10_000
-	// maxZone bounds the name of a zone, in bytes.
-	maxZone = 253
+	// maxSlices bounds the slices that something is kept of: as many as a list has.
+	maxSlices = maxPages * pageSlices
+	// maxName bounds the names of zones, slices and pods, in bytes, as the API does.
+	maxName = 253
+	// maxPorts bounds the ports of a slice that are kept for people, and maxPort the name of
+	// one, in bytes.
+	maxPorts = 10
+	maxPort  = 63
 )
 
 // Endpoint is one pod of a service.
@@ -95,8 +101,11 @@ func newTable(port string) *table {
 // set puts a slice in, or in place of the one of its name.
 func (t *table) set(s *slice) {
 	t.remove(s.Metadata.Name)
-	if s.AddressType == "FQDN" {
+	switch {
+	case s.AddressType == "FQDN":
 		return // nobody makes them; their meaning is not defined
+	case len(s.Metadata.Name) > maxName, len(t.ports) >= maxSlices:
+		return // no API does that
 	}
 	number, known := t.find(s)
 	t.ports[s.Metadata.Name] = known
@@ -119,11 +128,11 @@ func (t *table) set(s *slice) {
 			continue
 		}
 		p := pod{target: e.TargetRef.Kind + "/" + e.TargetRef.Name}
-		if p.target == "/" {
+		if p.target == "/" || len(p.target) > 2*maxName {
 			p.target = ip.String()
 		}
 		p.Addresses, p.Terminating = []string{net.JoinHostPort(ip.String(), number)}, last
-		if len(e.Zone) <= maxZone {
+		if len(e.Zone) <= maxName {
 			p.Zone = e.Zone
 		}
 		pods = append(pods, p)
@@ -159,7 +168,9 @@ func (t *table) find(s *slice) (number string, known []string) {
 		if p.Name == t.port || err == nil && number == t.port {
 			return number, nil
 		}
-		known = append(known, strings.TrimSpace(p.Name+" "+number))
+		if len(known) < maxPorts && len(p.Name) <= maxPort {
+			known = append(known, strings.TrimSpace(p.Name+" "+number))
+		}
 	}
 	return "", known
 }
