@@ -37,8 +37,8 @@ const (
 	maxHeaderBytes = 4 * transcoder.MaxHeader
 	// operatorsHeaderBytes is the same for the operator's requests.
 	operatorsHeaderBytes = 64 << 10
-	readHeaderTimeout     = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
+	readHeaderTimeout    = 10 * time.Second
+	idleTimeout          = 2 * time.Minute
 	// An HTTP/2 client that is silent for pingAfter is asked whether it is there;
 	// one that does not answer within pingTimeout, be it gone or not reading, loses
 	// its connection and with it the calls that wait to write to it.
