@@ -6,5 +6,5 @@
 //
 //	method := transcoder.NewMethod(descriptor, plans, settings)
 //	bindings, err := method.Bind(rule, plans)
-//	client := protocols.Table.Detect(r).Open(bindings[0], exchange.Exchange{W: w, R: r, Values: values})
+//	client := protocols.Table.Detect(r).Open(bindings[0], exchange.Exchange{W: exchange.FrontOf(w), R: r, Values: values})
 package transcoder

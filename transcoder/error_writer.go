@@ -40,7 +40,7 @@ type Refusal struct {
 func (e *ErrorWriter) Write(w http.ResponseWriter, r *http.Request, p *Protocol, err error) (httpStatus int) {
 	st, httpStatus := rpcerror.Of(err, nil)
 	refusal := Refusal{Err: err, Status: st, HTTP: httpStatus, Errors: e.errors}
-	x := exchange.Exchange{W: w, R: r}
+	x := exchange.Exchange{W: exchange.FrontOf(w), R: r}
 	if p.Refuse != nil {
 		return p.Refuse(&x, &refusal)
 	}

@@ -9,13 +9,14 @@ import (
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/upstream"
+	"github.com/transom-gateway/transom/transcoder/exchange"
 	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
 // call is the memory of one request; it is kept for the next one.
 type call struct {
 	snapshot *Snapshot
-	w        http.ResponseWriter // counts what is sent
+	w        exchange.Front // counts what is sent
 	r        *http.Request
 	match    match
 	route    *Route // nil for none

@@ -47,7 +47,7 @@ func (g *Gateway) Explain(r *http.Request) Verdict {
 	}
 	defer c.recycle()
 	answer := &answerRecorder{header: http.Header{}}
-	c.snapshot, c.w, c.r = s, answer, r
+	c.snapshot, c.w, c.r = s, exchange.FrontOf(answer), r
 	route, err := s.find(r, &c.match)
 	if route == nil {
 		return s.explainUnmatched(answer, r, c, err)
@@ -96,7 +96,7 @@ func (s *Snapshot) explainUnmatched(w *answerRecorder, r *http.Request, c *call,
 func (c *call) try(w *answerRecorder, err error) error {
 	r := c.r
 	c.prepare()
-	client := c.route.endpoint.downstream(c.match.protocol, exchange.Exchange{W: w, R: r, Values: c.match.path.Values})
+	client := c.route.endpoint.downstream(c.match.protocol, exchange.Exchange{W: exchange.FrontOf(w), R: r, Values: c.match.path.Values})
 	if err == nil {
 		err = c.route.endpoint.begin(c)
 	}

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/transom-gateway/transom/transcoder/exchange"
 )
 
 // trueSize counts the bytes of a request's bodies on the level of HTTP, whatever the
@@ -28,16 +30,15 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// countedWriter is the server's ResponseWriter. What else that can do is found by
-// http.ResponseController.
+// countedWriter is the front of a call.
 type countedWriter struct {
-	http.ResponseWriter
+	exchange.NetHTTP
 	n    atomic.Int64
 	head bool         // the server drops the body
 	conn *countedConn // in place of the body; nil without an upgrade
 }
 
-var _ http.Hijacker = (*countedWriter)(nil)
+var _ exchange.Front = (*countedWriter)(nil)
 
 // Write implements io.Writer.
 func (w *countedWriter) Write(p []byte) (int, error) {
@@ -48,12 +49,9 @@ func (w *countedWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap is for http.ResponseController.
-func (w *countedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// Hijack implements http.Hijacker: the bytes of the connection are counted from then on.
+// Hijack implements exchange.Front: the bytes of the connection are counted from then on.
 func (w *countedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	conn, rw, err := w.NetHTTP.Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -85,7 +83,7 @@ func (c *countedConn) Write(p []byte) (int, error) {
 }
 
 // begin has the request's bodies counted and returns the writer of its answer.
-func (s *trueSize) begin(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+func (s *trueSize) begin(w http.ResponseWriter, r *http.Request) exchange.Front {
 	s.out.ResponseWriter, s.out.head = w, r.Method == http.MethodHead
 	if r.Body != nil && r.Body != http.NoBody {
 		s.in.ReadCloser = r.Body

@@ -22,7 +22,7 @@ const (
 // first and reads then gets to see it, and closes the connection where it does not
 // come (Semantics 311).
 func (g *Gateway) boundRest(w http.ResponseWriter, r *http.Request) {
-	x := exchange.Exchange{W: w, R: r}
+	x := exchange.Exchange{W: exchange.FrontOf(w), R: r}
 	if x.HTTP1() && r.ContentLength != 0 && r.Body != http.NoBody {
 		give := unreadTime
 		if g.ending.Err() != nil {
@@ -37,7 +37,7 @@ func (g *Gateway) boundRest(w http.ResponseWriter, r *http.Request) {
 // 7 for one then forgets the answer. A body that says no length, or a long one, is
 // left alone: its sender may not end before it has its answer.
 func readRest(w http.ResponseWriter, r *http.Request) {
-	x := exchange.Exchange{W: w, R: r}
+	x := exchange.Exchange{W: exchange.FrontOf(w), R: r}
 	if !x.Multiplexed() || r.ContentLength <= 0 || r.ContentLength > unreadBytes {
 		return
 	}

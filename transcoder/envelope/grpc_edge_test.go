@@ -186,7 +186,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.errors.Write(w, r, p, rpcerror.New(http.StatusMethodNotAllowed, codes.Unimplemented, "not this way"))
 		return
 	}
-	x := exchange.Exchange{W: w, R: r, BeforeHeader: func(h http.Header) { h.Set("X-Policy", "yes") }}
+	x := exchange.Exchange{W: exchange.FrontOf(w), R: r, BeforeHeader: func(h http.Header) { h.Set("X-Policy", "yes") }}
 	client := p.Open(binding, x)
 	result, err := e.call(binding.Method, p, r, client)
 	if client.Finish(err, result.Trailer) == proxy.Aborted {

@@ -23,7 +23,7 @@ func TestSilentRPC(t *testing.T) {
 			r.ProtoMajor = 2
 			r.Header.Set("Content-Type", name)
 			r.Header.Set("Connect-Protocol-Version", "1")
-			d := protocol.Open(edge.Bookstore(t, "WatchBooks", transcoder.Settings{}), exchange.Exchange{W: w, R: r})
+			d := protocol.Open(edge.Bookstore(t, "WatchBooks", transcoder.Settings{}), exchange.Exchange{W: exchange.FrontOf(w), R: r})
 			if _, err := d.Open(t.Context()); err != nil {
 				t.Fatal(err)
 			}

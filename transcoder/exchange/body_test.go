@@ -29,7 +29,7 @@ func TestDuplexBody(t *testing.T) {
 				r.ProtoMajor = 2
 			}
 			w := answer.NewWriter()
-			d := NewBody(&Exchange{W: w, R: r})
+			d := NewBody(&Exchange{W: FrontOf(w), R: r})
 			d.duplex = test.duplex
 			if test.done {
 				if _, err := io.ReadAll(d); err != nil {
@@ -44,7 +44,7 @@ func TestDuplexBody(t *testing.T) {
 	}
 	t.Run("Unblock leaves a body alone that nobody reads", func(t *testing.T) {
 		w := answer.NewWriter()
-		d := NewBody(&Exchange{W: w, R: httptest.NewRequest("POST", "/", strings.NewReader("body"))})
+		d := NewBody(&Exchange{W: FrontOf(w), R: httptest.NewRequest("POST", "/", strings.NewReader("body"))})
 		d.Unblock()
 		if _, err := d.Read(make([]byte, 1)); w.ReadDone || status.Code(err) != codes.Canceled {
 			t.Errorf("deadline %t, %v", w.ReadDone, err)

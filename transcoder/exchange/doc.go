@@ -3,5 +3,5 @@
 // connection. What it knows of net/http stands in net_http.go, and nowhere else among the
 // edges.
 //
-//	x := exchange.Exchange{W: w, R: r, Readings: &readings}
+//	x := exchange.Exchange{W: exchange.FrontOf(w), R: r, Readings: &readings}
 package exchange

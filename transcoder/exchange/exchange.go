@@ -1,16 +1,19 @@
 package exchange
 
 import (
+	"bufio"
+	"net"
 	"net/http"
 	"strings"
+	"time"
 )
 
-// Exchange is one HTTP request on its way through an edge. It is a struct over the two
-// types that every server in Go offers, net/http's and quic-go's alike; what differs
-// between servers is behind its methods, which net_http.go has.
+// Exchange is one HTTP request on its way through an edge.
 type Exchange struct {
-	// W and R are the server's.
-	W http.ResponseWriter
+	// W is the server's half: the answer, and what there is to ask of the connection.
+	W Front
+	// R is the request. It is net/http's type for every server, as its header and URL
+	// are what all that reads requests takes.
 	R *http.Request
 	// Values are what the path's variables bind, in the template's order, decoded.
 	Values []string
@@ -19,6 +22,26 @@ type Exchange struct {
 	BeforeHeader func(http.Header)
 	// Readings are the gateway's. Nil for a gateway of this one request.
 	Readings *Readings
+}
+
+// Front is what an edge needs of the server that it answers through. The names are those
+// that http.ResponseController looks for, so that a Front is of use to others as a
+// ResponseWriter, too. What a server cannot do fails with http.ErrNotSupported.
+//
+// One goroutine at a time writes. The deadlines may be set beside it, and beside who reads
+// the request's body: one that has passed makes a read or write that waits fail. On a
+// connection that carries many requests, as in HTTP/2, they are this request's alone.
+type Front interface {
+	http.ResponseWriter
+	// FlushError sends the client what was written.
+	FlushError() error
+	SetReadDeadline(t time.Time) error
+	// SetWriteDeadline bounds the writing of the answer; zero takes the bound off.
+	SetWriteDeadline(t time.Time) error
+	// EnableFullDuplex lets an answer over HTTP/1.1 begin before the request has ended.
+	EnableFullDuplex() error
+	// Hijack takes the connection over from the server. Only HTTP/1.1 has it.
+	Hijack() (net.Conn, *bufio.ReadWriter, error)
 }
 
 // TakesTrailers reports whether the client said TE: trailers (RFC 9110, 10.1.4).

@@ -9,9 +9,43 @@ import (
 	"time"
 )
 
-// What follows is all that the edges know of net/http's peculiarities. Whoever
-// serves by something else writes a ResponseWriter with the methods that
-// http.ResponseController looks for.
+// What follows is all that the edges know of net/http's peculiarities.
+
+// NetHTTP is the Front of net/http's server, and of any ResponseWriter whose methods are
+// found by http.ResponseController.
+type NetHTTP struct{ http.ResponseWriter }
+
+var _ Front = (*NetHTTP)(nil)
+
+// FrontOf is w itself, if it is a Front, and otherwise a NetHTTP of it.
+func FrontOf(w http.ResponseWriter) Front {
+	if f, ok := w.(Front); ok {
+		return f
+	}
+	return &NetHTTP{w}
+}
+
+// Unwrap is for http.ResponseController.
+func (n *NetHTTP) Unwrap() http.ResponseWriter { return n.ResponseWriter }
+
+func (n *NetHTTP) control() *http.ResponseController {
+	return http.NewResponseController(n.ResponseWriter)
+}
+
+// FlushError implements Front.
+func (n *NetHTTP) FlushError() error { return n.control().Flush() }
+
+// SetReadDeadline implements Front.
+func (n *NetHTTP) SetReadDeadline(t time.Time) error { return n.control().SetReadDeadline(t) }
+
+// SetWriteDeadline implements Front.
+func (n *NetHTTP) SetWriteDeadline(t time.Time) error { return n.control().SetWriteDeadline(t) }
+
+// EnableFullDuplex implements Front.
+func (n *NetHTTP) EnableFullDuplex() error { return n.control().EnableFullDuplex() }
+
+// Hijack implements Front.
+func (n *NetHTTP) Hijack() (net.Conn, *bufio.ReadWriter, error) { return n.control().Hijack() }
 
 // Header is the header of the answer, until it is written.
 func (x *Exchange) Header() http.Header { return x.W.Header() }
@@ -30,7 +64,7 @@ func (x *Exchange) WriteHeader(httpStatus int) { x.W.WriteHeader(httpStatus) }
 func (x *Exchange) Write(p []byte) (int, error) { return x.W.Write(p) }
 
 // Flush sends the client what was written.
-func (x *Exchange) Flush() error { return http.NewResponseController(x.W).Flush() }
+func (x *Exchange) Flush() error { return x.W.FlushError() }
 
 // HTTP1 reports whether the request came over HTTP/1.0 or HTTP/1.1, whose connection
 // carries one request after the other: what is left of the body stands before the next.
@@ -52,15 +86,11 @@ func (x *Exchange) CloseConnection() { x.W.Header()["Connection"] = []string{"cl
 
 // FullDuplex lets an answer over HTTP/1.1 begin before the request has ended. It reports
 // whether it can; otherwise the answer waits for the whole body.
-func (x *Exchange) FullDuplex() bool {
-	return http.NewResponseController(x.W).EnableFullDuplex() == nil
-}
+func (x *Exchange) FullDuplex() bool { return x.W.EnableFullDuplex() == nil }
 
 // SetReadDeadline bounds the reading of the request's body. Only recorders do not support
 // it, which do not block.
-func (x *Exchange) SetReadDeadline(t time.Time) error {
-	return http.NewResponseController(x.W).SetReadDeadline(t)
-}
+func (x *Exchange) SetReadDeadline(t time.Time) error { return x.W.SetReadDeadline(t) }
 
 // InterruptRead makes a read of the body that waits fail, and all that follow. It may be
 // called beside them.
@@ -68,9 +98,7 @@ func (x *Exchange) InterruptRead() { _ = x.SetReadDeadline(time.Unix(1, 0)) }
 
 // SetWriteDeadline bounds the writing of the answer; zero takes the bound off. Where it
 // is not supported, the server's own holds.
-func (x *Exchange) SetWriteDeadline(t time.Time) error {
-	return http.NewResponseController(x.W).SetWriteDeadline(t)
-}
+func (x *Exchange) SetWriteDeadline(t time.Time) error { return x.W.SetWriteDeadline(t) }
 
 // InterruptWrite makes a write that waits for the client fail, and all that follow. It
 // may be called beside them.
@@ -79,11 +107,6 @@ func (x *Exchange) InterruptWrite() { _ = x.SetWriteDeadline(time.Unix(1, 0)) }
 // Abort ends the handler of a call whose answer was broken off, so that the client cannot
 // take what it has for the whole. It does not return.
 func (x *Exchange) Abort() { panic(http.ErrAbortHandler) }
-
-// Hijack takes the connection over from the server.
-func (x *Exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return http.NewResponseController(x.W).Hijack()
-}
 
 // TrailerPrefix stands before the names, in the answer's header, of what follows the body
 // as its trailer.

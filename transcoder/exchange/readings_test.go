@@ -28,7 +28,7 @@ func (w *countedWriter) SetReadDeadline(time.Time) error {
 func reading(t testing.TB) (*Exchange, *countedWriter) {
 	t.Helper()
 	w := &countedWriter{ResponseRecorder: httptest.NewRecorder()}
-	return &Exchange{W: w, R: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("body"))}, w
+	return &Exchange{W: FrontOf(w), R: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("body"))}, w
 }
 
 // TestReadingsAreApart: what became of one body says nothing about the next, whose

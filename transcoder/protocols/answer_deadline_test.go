@@ -44,7 +44,7 @@ func TestAnswerDeadline(t *testing.T) {
 			r.Header.Set("Content-Type", "application/json")
 		}
 		watched := &deadlineWriter{Writer: w}
-		d := test.protocol.Open(edge.Bookstore(t, "GetBook", transcoder.Settings{}), exchange.Exchange{W: watched, R: r})
+		d := test.protocol.Open(edge.Bookstore(t, "GetBook", transcoder.Settings{}), exchange.Exchange{W: exchange.FrontOf(watched), R: r})
 		if _, err := d.Open(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -58,7 +58,7 @@ func unaryCalls(tb testing.TB, c unaryCase) func() {
 	return func() {
 		body.Reset(c.body)
 		clear(w.header)
-		d := protocol.Open(binding, exchange.Exchange{W: w, R: r, Readings: &readings})
+		d := protocol.Open(binding, exchange.Exchange{W: exchange.FrontOf(w), R: r, Readings: &readings})
 		ctx, err := d.Open(tb.Context())
 		if err != nil {
 			tb.Fatal(err)

@@ -62,7 +62,7 @@ func TestLateMessage(t *testing.T) {
 					r := httptest.NewRequest("POST", "/", body)
 					r.ProtoMajor = 2
 					r.Header.Set("Content-Type", contentType)
-					d := protocol.Open(edge.Bookstore(t, "GetShelf", transcoder.Settings{}), exchange.Exchange{W: w, R: r})
+					d := protocol.Open(edge.Bookstore(t, "GetShelf", transcoder.Settings{}), exchange.Exchange{W: exchange.FrontOf(w), R: r})
 					ctx := t.Context()
 					if c.deadline > 0 {
 						var cancel context.CancelFunc
@@ -145,7 +145,7 @@ func TestLateBody(t *testing.T) {
 					defer end()
 					r := httptest.NewRequestWithContext(ctx, "POST", "/s", body)
 					r.Header.Set("Content-Type", "application/json")
-					d := c.protocol.Open(restBinding(t, "GetShelf", c.rule), exchange.Exchange{W: w, R: r, Readings: new(exchange.Readings)})
+					d := c.protocol.Open(restBinding(t, "GetShelf", c.rule), exchange.Exchange{W: exchange.FrontOf(w), R: r, Readings: new(exchange.Readings)})
 					if c2.deadline > 0 {
 						var cancel context.CancelFunc
 						ctx, cancel = context.WithTimeout(ctx, c2.deadline)

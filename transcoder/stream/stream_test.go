@@ -23,7 +23,7 @@ func watching(t *testing.T, accept string) (proxy.Downstream, *answer.Writer) {
 	w := answer.NewWriter()
 	r := httptest.NewRequest("POST", "/bookstore.v1.BookstoreService/WatchBooks", strings.NewReader("{}"))
 	r.Header.Set("Accept", accept)
-	s := Open(edge.Bookstore(t, "WatchBooks", transcoder.Settings{}), exchange.Exchange{W: w, R: r})
+	s := Open(edge.Bookstore(t, "WatchBooks", transcoder.Settings{}), exchange.Exchange{W: exchange.FrontOf(w), R: r})
 	if _, err := s.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}

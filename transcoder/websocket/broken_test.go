@@ -81,7 +81,7 @@ func connectedDeflating(t *testing.T, method protoreflect.Name, maxMessage int64
 	} {
 		r.Header.Set(name, value)
 	}
-	d := Protocol.Open(edge.Bookstore(t, method, transcoder.Settings{MaxMessage: maxMessage}), exchange.Exchange{W: &pipeWriter{httptest.NewRecorder(), server}, R: r})
+	d := Protocol.Open(edge.Bookstore(t, method, transcoder.Settings{MaxMessage: maxMessage}), exchange.Exchange{W: exchange.FrontOf(&pipeWriter{httptest.NewRecorder(), server}), R: r})
 	ctx, err := d.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -119,7 +119,7 @@ func (h *hijacker) WriteHeader(code int) {
 
 // Hijack implements http.Hijacker.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := (&exchange.Exchange{W: h.ResponseWriter}).Hijack()
+	conn, rw, err := exchange.FrontOf(h.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -48,7 +48,7 @@ func TestHandshakeHasNoBody(t *testing.T) {
 		"chunked": "a GET that opens a WebSocket has no body (RFC 6455, 4.1); found Transfer-Encoding: chunked",
 	} {
 		w := httptest.NewRecorder() // which cannot be hijacked
-		d := Protocol.Open(edge.Bookstore(t, "Discuss", transcoder.Settings{}), exchange.Exchange{W: w, R: upgrade(body)})
+		d := Protocol.Open(edge.Bookstore(t, "Discuss", transcoder.Settings{}), exchange.Exchange{W: exchange.FrontOf(w), R: upgrade(body)})
 		_, err := d.Open(t.Context())
 		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
@@ -66,7 +66,7 @@ func TestVersionsOfHandshake(t *testing.T) {
 			r.Method, r.Proto, r.ProtoMajor, r.ProtoMinor = http.MethodConnect, "HTTP/2.0", 2, 0
 		}
 		r.Header["Sec-Websocket-Version"] = []string{"13", "13"}
-		d := Protocol.Open(edge.Bookstore(t, "Discuss", transcoder.Settings{}), exchange.Exchange{W: httptest.NewRecorder(), R: r})
+		d := Protocol.Open(edge.Bookstore(t, "Discuss", transcoder.Settings{}), exchange.Exchange{W: exchange.FrontOf(httptest.NewRecorder()), R: r})
 		_, err := d.Open(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "Sec-WebSocket-Version is there 2 times, expected once") {
 			t.Errorf("%s: %v", name, err)
@@ -86,7 +86,7 @@ func TestCloseOfEndingGateway(t *testing.T) {
 				client, server := net.Pipe()
 				running, end := context.WithCancel(t.Context())
 				d := Protocol.Open(edge.Bookstore(t, "Discuss", transcoder.Settings{}),
-					exchange.Exchange{W: &pipeWriter{httptest.NewRecorder(), server}, R: upgrade("").WithContext(running)})
+					exchange.Exchange{W: exchange.FrontOf(&pipeWriter{httptest.NewRecorder(), server}), R: upgrade("").WithContext(running)})
 				if _, err := d.Open(context.WithoutCancel(running)); err != nil {
 					t.Fatal(err)
 				}

@@ -173,7 +173,7 @@ func connectedHTTP2(t *testing.T, method protoreflect.Name, s transcoder.Setting
 		if !Protocol.Sent(r) {
 			t.Error("not recognised as a WebSocket")
 		}
-		d := whole{Protocol.Open(edge.Bookstore(t, method, s), exchange.Exchange{W: w, R: r}), make(chan struct{})}
+		d := whole{Protocol.Open(edge.Bookstore(t, method, s), exchange.Exchange{W: exchange.FrontOf(w), R: r}), make(chan struct{})}
 		ctx, err := d.Open(context.WithoutCancel(r.Context()))
 		up <- opened{d, ctx, err}
 		<-d.finished
@@ -277,7 +277,7 @@ func TestExtendedConnectHeader(t *testing.T) {
 				if !Protocol.Sent(r) {
 					t.Error("not recognised as a WebSocket")
 				}
-				d := Protocol.Open(edge.Bookstore(t, "Discuss", transcoder.Settings{}), exchange.Exchange{W: w, R: r})
+				d := Protocol.Open(edge.Bookstore(t, "Discuss", transcoder.Settings{}), exchange.Exchange{W: exchange.FrontOf(w), R: r})
 				_, err := d.Open(context.WithoutCancel(r.Context()))
 				if err == nil {
 					_, err = d.Recv()
@@ -307,7 +307,7 @@ func TestStreamConnAfterwards(t *testing.T) {
 		defer close(done)
 		w.WriteHeader(http.StatusOK)
 		var err error
-		if conn, _, err = (&streamHijacker{w, exchange.Exchange{W: w, R: r}}).Hijack(); err != nil {
+		if conn, _, err = (&streamHijacker{w, exchange.Exchange{W: exchange.FrontOf(w), R: r}}).Hijack(); err != nil {
 			t.Error(err)
 			return
 		}

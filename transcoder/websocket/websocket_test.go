@@ -56,7 +56,7 @@ func connectedHTTP1(t *testing.T, method protoreflect.Name, s transcoder.Setting
 	} {
 		r.Header.Set(name, value)
 	}
-	d := Protocol.Open(edge.Bookstore(t, method, s), exchange.Exchange{W: &pipeWriter{httptest.NewRecorder(), server}, R: r})
+	d := Protocol.Open(edge.Bookstore(t, method, s), exchange.Exchange{W: exchange.FrontOf(&pipeWriter{httptest.NewRecorder(), server}), R: r})
 	ctx, err := d.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
