@@ -4,4 +4,13 @@
 // edges.
 //
 //	x := exchange.Exchange{W: exchange.FrontOf(w), R: r, Readings: &readings}
+//
+// Another server brings a [Front] of its own. It costs a unary call nothing that can be
+// measured where the Front is part of the call's own memory, as internal/gateway's is
+// (bench/README.md has the figures). The request is an *http.Request whoever has read it:
+// internal/gateway finds routes by it and policies see it, so that a server that reads
+// requests by itself fills one. What such a server has to mind besides: the errors of its
+// bodies are told from others by [ServerLimit] and [IsMisframed], trailers are announced by
+// [TrailerPrefix], and [Exchange.Abort] and [Exchange.CloseConnection] speak to it as to
+// net/http.
 package exchange
