@@ -66,7 +66,7 @@ func (c *Conn) starts() bool {
 
 // unreachable reports whether no connection could be made. The mu of the Conn is held.
 func (e *Endpoint) unreachable() bool {
-	return !slices.ContainsFunc(e.links, func(l *link) bool { return l.conn != nil || l.failure == nil })
+	return !e.plain && !slices.ContainsFunc(e.links, func(l *link) bool { return l.conn != nil || l.failure == nil })
 }
 
 // startChecks begins to ask a new endpoint, which is not well until it says so. c.mu is

@@ -23,6 +23,11 @@ type Endpoint struct {
 	widening atomic.Bool
 	ramp     atomic.Uint32 // how much of its share it has, up to fullRamp
 
+	// plain: it is a plain HTTP server, whose connections are not kept here. It counts as
+	// connected. most is how many requests may be under way; 0: any number.
+	plain bool
+	most  int64
+
 	ready atomic.Pointer[[]*transport.Conn] // those that take calls; never changed
 	next  atomic.Uint32                     // over ready
 
@@ -49,9 +54,13 @@ func (c *Conn) newEndpoint(g group) *Endpoint {
 	e.ready.Store(new([]*transport.Conn))
 	c.newRecord(e)
 	c.rememberTakenOut(e)
-	least, _ := c.target.connections()
-	for range least {
-		e.links = append(e.links, c.connect(e))
+	if c.target.Plain {
+		e.plain, e.most = true, int64(c.target.MaxConnections)
+	} else {
+		least, _ := c.target.connections()
+		for range least {
+			e.links = append(e.links, c.connect(e))
+		}
 	}
 	c.startChecks(e)
 	return e
@@ -59,6 +68,9 @@ func (c *Conn) newEndpoint(g group) *Endpoint {
 
 // Full reports whether none of the connections takes a call more.
 func (e *Endpoint) Full() bool {
+	if e.plain {
+		return e.most > 0 && e.active.Load() >= e.most
+	}
 	for _, conn := range *e.ready.Load() {
 		if !conn.Full() {
 			return false
@@ -106,7 +118,7 @@ func (e *Endpoint) publish() {
 
 // connected reports whether there is a connection. The mu of the Conn is held.
 func (e *Endpoint) connected() bool {
-	return slices.ContainsFunc(e.links, func(l *link) bool { return l.conn != nil })
+	return e.plain && !e.retired || slices.ContainsFunc(e.links, func(l *link) bool { return l.conn != nil })
 }
 
 // why is the reason that there is no connection and that none is about to be. The mu of

@@ -83,6 +83,26 @@ func (l *line) wait(ctx context.Context, p *place, w *waiter) (*transport.Conn, 
 	}
 }
 
+// turn waits until it is the call's turn, or ctx ends.
+func (l *line) turn(ctx context.Context, w *waiter) error {
+	select {
+	case <-w.called:
+		return nil
+	case <-ctx.Done():
+		if !l.leave(w) {
+			l.next() // it was called at the last moment: it is another one's turn
+		}
+		return status.FromContextError(ctx.Err()).Err()
+	}
+}
+
+// next has the first in line look anew.
+func (l *line) next() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.call(min(1, len(l.waiters)))
+}
+
 // join puts a call into the line.
 func (l *line) join(p *place, log *slog.Logger) (*waiter, error) {
 	l.mu.Lock()

@@ -101,6 +101,9 @@ func (c *Conn) Judge(t *Turn, v Verdict) {
 	}
 	r.faults.Add(1)
 	row := r.row.Add(1)
+	if e.plain {
+		c.resolveAgain() // no connection of ours says that it is away
+	}
 	if watched && (trial || c.target.Outlier.exceeded(r, at, row)) {
 		c.eject(e, trial)
 	}

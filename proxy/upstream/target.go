@@ -18,6 +18,12 @@ type Target struct {
 	// Address in gRPC's own syntax: host:port, dns:///host:port, unix:/path; or
 	// srv:///name, file:///path, k8s:///service.namespace:port.
 	Address string
+	// Plain tells of plain HTTP servers: Begin gives requests to them, and connections to
+	// them are others' matter. MaxConnections bounds the requests under way at each then; 0:
+	// any number.
+	Plain bool
+	// Servers is a fixed list in place of Address, as the function Servers writes it.
+	Servers string
 	// Authority is the :authority to send; empty for the address's own.
 	Authority string
 	// Connections to each address, over which calls are spread in turn; 0 means 1.
@@ -111,7 +117,7 @@ var balancers = map[string]func(c *Conn) balancer{
 
 // check refuses what cannot be connected to.
 func (t Target) check() error {
-	if t.Address == "" {
+	if t.Address == "" && t.Servers == "" {
 		return errors.New("the target is empty; expected host:port, dns:///host:port or unix:/path")
 	}
 	if balancers[t.LoadBalancing] == nil {
@@ -123,6 +129,9 @@ func (t Target) check() error {
 // resolver returns the resolver of the address's scheme: our own where there is one,
 // grpc-go's for others. Without a scheme that it knows, the address is a name for DNS.
 func (t Target) resolver() (resolver.Builder, resolver.Target, error) {
+	if t.Servers != "" {
+		return listed{t.Servers}, resolver.Target{}, nil
+	}
 	dns := dnsBuilder{interval: t.ResolveInterval}
 	own := []resolver.Builder{dns, srvBuilder{interval: t.ResolveInterval}, fileBuilder{}, kubernetesBuilder{folder: t.ServiceAccount}}
 	if u, err := url.Parse(t.Address); err == nil {

@@ -28,6 +28,7 @@ type Conn struct {
 	target    Target
 	log       *slog.Logger
 	authority string
+	named     bool // the authority is a name that all endpoints have
 	network   string
 	tls       *Security // nil for cleartext
 	words     wording   // of its resolver's failures
@@ -85,6 +86,8 @@ func newConn(t Target, p *Pool) (*Conn, error) {
 	c := &Conn{target: t, pool: p, log: p.log, network: network(parsed), tls: secure, changed: make(chan struct{}), open: map[*transport.Conn]*link{}}
 	c.balancer = balancers[t.LoadBalancing](c)
 	c.authority = t.authority(builder, parsed)
+	_, byName := builder.(dnsBuilder)
+	c.named = byName || t.Authority != "" || c.network == "unix"
 	c.words = ofNames
 	switch builder.(type) {
 	case fileBuilder:
