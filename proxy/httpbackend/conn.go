@@ -1,0 +1,83 @@
+package httpbackend
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http/httptrace"
+	"sync/atomic"
+)
+
+// conn is a connection to a server. By HTTP/1 it knows the exchange that it carries.
+type conn struct {
+	net.Conn
+	multiplexed bool // several exchanges share it
+	x           atomic.Pointer[exchange]
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	e := c.x.Load()
+	if e == nil {
+		return c.Conn.Read(p)
+	}
+	e.waits()
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		e.move()
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if e := c.x.Load(); e != nil && n > 0 {
+		e.sent.Store(true)
+		e.move()
+	}
+	return n, err
+}
+
+// ReadFrom implements io.ReaderFrom: a request's body goes through a buffer of the pool.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	buffer, ok := buffers.Get().(*[bufferSize]byte)
+	if !ok {
+		return 0, nil // the pool holds nothing else
+	}
+	defer buffers.Put(buffer)
+	return io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{r}, buffer[:])
+}
+
+// CloseWrite ends our half of the connection.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return c.Conn.Close()
+}
+
+// connected is told of the connection that the request goes by.
+func (e *exchange) connected(info httptrace.GotConnInfo) {
+	e.release()
+	e.sent.Store(false)
+	e.enter(toOpen)
+	inner := info.Conn
+	if secure, ok := inner.(*tls.Conn); ok {
+		inner = secure.NetConn()
+	}
+	if c, ok := inner.(*conn); ok && !c.multiplexed {
+		e.conn.Store(c)
+		c.x.Store(e)
+	}
+}
+
+// release lets the connection go: it may carry another exchange already.
+func (e *exchange) release() {
+	if c := e.conn.Swap(nil); c != nil {
+		c.x.CompareAndSwap(e, nil)
+	}
+}
+
+// written is told that the request was written.
+func (e *exchange) written(httptrace.WroteRequestInfo) { e.move() }

@@ -1,0 +1,114 @@
+package httpbackend
+
+import (
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"strings"
+)
+
+// chunked has net/http frame a body so without looking at its first byte before, which
+// it does for methods that rarely have one.
+var chunked = []string{"chunked"}
+
+// empty has net/http say Content-Length: 0 where it would not of itself.
+var empty = []string{"identity"}
+
+// roundTrip sends the request and waits for the header of the final answer.
+func (e *exchange) roundTrip(server Server) (*http.Response, error) {
+	r, err := e.request(server)
+	if err != nil {
+		return nil, err
+	}
+	return e.u.transport(len(e.asked) > 0).RoundTrip(r)
+}
+
+// request makes the request for a server.
+func (e *exchange) request(server Server) (*http.Request, error) {
+	to := e.u.place(server)
+	u, ok := to.url(e.Target)
+	if !ok {
+		return nil, errTarget
+	}
+	host := e.Host
+	if host == "" {
+		host = server.Authority
+	}
+	r := http.Request{
+		Method: e.R.Method, URL: u, Host: host,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: e.requestHeader(),
+	}
+	e.frame(&r)
+	trace := &httptrace.ClientTrace{Got1xxResponse: e.inform, GotConn: e.connected, WroteRequest: e.written}
+	return r.WithContext(httptrace.WithClientTrace(e.ctx, trace)), nil
+}
+
+// frame gives the request the body as the client framed it.
+func (e *exchange) frame(r *http.Request) {
+	switch length := e.R.ContentLength; {
+	case e.body.none():
+		if field := e.R.Header["Content-Length"]; len(field) == 1 && field[0] == "0" {
+			r.TransferEncoding = empty
+		}
+		return
+	case length < 0:
+		r.ContentLength, r.TransferEncoding = -1, chunked
+		r.Trailer = e.body.trailers()
+	default:
+		r.ContentLength = length
+		if e.R.ProtoMajor > 1 && len(e.R.Trailer) > 0 {
+			// HTTP/2 has trailers behind a body of known length, HTTP/1.1 has not.
+			r.ContentLength, r.TransferEncoding = -1, chunked
+			r.Trailer = e.body.trailers()
+		}
+	}
+	r.Body = &e.body
+}
+
+// url is the URL of a target at the server. net/http sends an opaque one as it stands,
+// unless it begins with two slashes.
+func (p *place) url(target string) (*url.URL, bool) {
+	u := &url.URL{Scheme: p.scheme, Host: p.host, Opaque: target}
+	if !strings.HasPrefix(target, "//") {
+		return u, strings.HasPrefix(target, "/") || target == "*"
+	}
+	path, query, asked := strings.Cut(target, "?")
+	plain, err := url.PathUnescape(path)
+	if err != nil {
+		return nil, false
+	}
+	u.Opaque, u.Path, u.RawPath, u.RawQuery, u.ForceQuery = "", plain, path, query, asked
+	return u, u.RequestURI() == target
+}
+
+// maxInformed bounds the informational answers of one exchange.
+const maxInformed = 64
+
+// inform passes an informational answer on. It is called beside Forward.
+func (e *exchange) inform(status int, h textproto.MIMEHeader) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.informed++; e.informed > maxInformed {
+		return errInformed
+	}
+	e.move()
+	if e.opened || !e.R.ProtoAtLeast(1, 1) || status == http.StatusContinue && e.body.sends100() {
+		return nil // for HTTP/1.0 there are none; 100 is written when the body is read
+	}
+	header := e.W.Header()
+	kept := make(http.Header, len(header))
+	for name, values := range header {
+		kept[name] = values
+	}
+	clear(header)
+	copyAnswer(header, http.Header(h))
+	delete(header, "Content-Length") // none of an informational answer's is one of a body
+	e.W.WriteHeader(status)
+	clear(header)
+	for name, values := range kept {
+		header[name] = values
+	}
+	return nil
+}

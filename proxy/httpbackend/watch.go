@@ -1,0 +1,108 @@
+package httpbackend
+
+import (
+	"net/http"
+	"sync"
+	"time"
+)
+
+// What an exchange waits for.
+const (
+	toConnect int32 = iota // a server, a connection: both have their own times
+	toOpen                 // the header of the answer
+	toAnswer               // the rest
+	toPass                 // bytes, after an upgrade
+)
+
+// epoch is what moved counts from.
+var epoch = time.Now()
+
+func now() int64 { return int64(time.Since(epoch)) }
+
+// move notes that something moved: bytes, in either direction.
+func (e *exchange) move() { e.moved.Store(now()) }
+
+// enter notes what the exchange waits for now.
+func (e *exchange) enter(state int32) {
+	e.move()
+	e.state.Store(state)
+}
+
+// watch looks at an exchange when it may have waited too long. It costs an exchange no
+// memory of its own, and no more than setting a timer where it is over in time.
+type watch struct {
+	mu    sync.Mutex
+	timer *time.Timer
+	e     *exchange // nil when it is over
+}
+
+var watches sync.Pool // of *watch
+
+// beginWatch has the exchange watched. unwatch must be called.
+func (e *exchange) beginWatch() {
+	e.enter(toConnect)
+	w, ok := watches.Get().(*watch)
+	if !ok {
+		w = new(watch)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.e, e.watch = e, w
+	first := min(e.u.times.ResponseHeader, e.u.times.Idle)
+	if w.timer == nil {
+		w.timer = time.AfterFunc(first, w.look)
+	} else {
+		w.timer.Reset(first)
+	}
+}
+
+// unwatch ends the watch.
+func (e *exchange) unwatch() {
+	w := e.watch
+	w.mu.Lock()
+	w.timer.Stop()
+	w.e = nil
+	w.mu.Unlock()
+	e.watch = nil
+	watches.Put(w)
+}
+
+// look is called by the timer. One that fired for an exchange before may call it too
+// early, which does no harm.
+func (w *watch) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.e == nil {
+		return
+	}
+	limit, why := w.e.limit()
+	left := limit - time.Duration(now()-w.e.moved.Load())
+	if left > 0 {
+		w.timer.Reset(left)
+		return
+	}
+	w.e.breakOff(why)
+}
+
+// limit is how long the exchange may wait as it does now, and why it ends otherwise.
+func (e *exchange) limit() (time.Duration, error) {
+	switch e.state.Load() {
+	case toConnect:
+		return time.Duration(now()-e.moved.Load()) + e.u.times.ResponseHeader, nil // ask again
+	case toOpen:
+		if !e.body.reading.Load() {
+			return e.u.times.ResponseHeader, errLateHeader(e.u.times.ResponseHeader)
+		}
+	case toPass:
+		return e.u.times.Upgraded, errLateIdle(e.u.times.Upgraded)
+	}
+	return e.u.times.Idle, errLateIdle(e.u.times.Idle)
+}
+
+// breakOff ends whatever the exchange waits for.
+func (e *exchange) breakOff(why error) {
+	e.cancel(why)
+	if e.writing.Load() {
+		_ = http.NewResponseController(e.W).SetWriteDeadline(time.Unix(1, 0)) // it fails for recorders only
+	}
+}
