@@ -24,9 +24,9 @@ type reloads struct {
 	wanted  chan struct{}
 	// reloaded is told the configuration in service after each reload; nil for nobody.
 	reloaded func(*config.File)
-	// audit is told who caused a reload, the generation before it, and what came of it;
-	// nil for nobody.
-	audit func(who string, before int, change gateway.Change, err error)
+	// audit is told who caused a reload, what was in service before it, and what came of
+	// it; nil for nobody.
+	audit func(who string, before *gateway.ReloadStatus, change gateway.Change, err error)
 
 	paths []string       // those that are watched
 	files *watch.Watcher // nil while none is
@@ -159,10 +159,7 @@ func (r *reloads) run(ctx context.Context, hup <-chan os.Signal) {
 
 // tell reloads, and has it written down.
 func (r *reloads) tell(who string, reload func() (gateway.Change, error)) {
-	before := 0
-	if last := r.gateway.Status(); last != nil {
-		before = last.Generation
-	}
+	before := r.gateway.Status()
 	if change, err := reload(); r.audit != nil {
 		r.audit(who, before, change, err)
 	}

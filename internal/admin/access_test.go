@@ -36,6 +36,13 @@ func (g *operatedGateway) SetEndpoint(upstream, address string, out bool) error 
 	return nil
 }
 
+func (g *operatedGateway) LogLevel() string { return "INFO" }
+
+func (g *operatedGateway) SetLogLevel(level string) error {
+	g.set = append(g.set, "log "+level)
+	return nil
+}
+
 // served sends one request to an admin server, as if from an address off this machine.
 func served(o Options, method, target string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "http://127.0.0.1"+target, nil)
@@ -127,7 +134,8 @@ func TestPagesOfOthers(t *testing.T) {
 	}
 }
 
-// TestOperate: Traffic 106: breakers and endpoints are set by hand.
+// TestOperate: Traffic 106: breakers and endpoints are set by hand, and so is how much is
+// logged (Surface 267).
 func TestOperate(t *testing.T) {
 	for _, test := range []struct {
 		target string
@@ -141,6 +149,8 @@ func TestOperate(t *testing.T) {
 		{"/upstreams/books/circuit?state=opened", 400, `state: found "opened", expected one of ["open" "closed" "auto"]` + "\n", ""},
 		{"/upstreams/books/endpoint?address=10.0.0.5:1&state=out", 200, "done\n", "books 10.0.0.5:1 out"},
 		{"/upstreams/books/endpoint?address=10.0.0.5:1&state=in", 200, "done\n", "books 10.0.0.5:1 in"},
+		{"/log/level?level=DEBUG", 200, "done\n", "log DEBUG"},
+		{"/log/level?level=debug", 400, `level: found "debug", expected one of ["DEBUG" "INFO" "WARN" "ERROR"]` + "\n", ""},
 		{"/upstreams/books/endpoint?address=10.0.0.5:1", 400, `state: found "", expected one of ["out" "in"]` + "\n", ""},
 	} {
 		g := &operatedGateway{fakeGateway: newGateway()}
@@ -150,6 +160,9 @@ func TestOperate(t *testing.T) {
 		}
 	}
 	w := served(Options{Gateway: &operatedGateway{fakeGateway: newGateway()}}, "GET", "/circuits")
+	if got := served(Options{Gateway: &operatedGateway{fakeGateway: newGateway()}}, "GET", "/log/level").Body.String(); got != "INFO\n" {
+		t.Errorf("GET /log/level: %q", got)
+	}
 	wantJSON(t, w.Body.String(), `{"circuits": [{"upstream": "books", "rpc": "p.S/M", "state": "open", "open_for": "3s", "calls": 20, "failures": 10, "in_a_row": 0}]}`)
 }
 
@@ -165,6 +178,7 @@ func TestAudit(t *testing.T) {
 	served(o, "POST", "/upstreams/books/circuit?rpc=p.S/M&state=open", "Authorization", token)
 	served(o, "POST", "/upstreams/boks/circuit?state=open", "Authorization", token)
 	served(o, "POST", "/upstreams/books/endpoint?address=a:1&state=out", "Authorization", token)
+	served(o, "POST", "/log/level?level=WARN", "Authorization", token)
 	served(o, "GET", "/routes", "Authorization", token)
 	served(o, "POST", "/reload", "Authorization", "Bearer a token that reads")
 	for range 1000 {
@@ -183,6 +197,7 @@ func TestAudit(t *testing.T) {
 		`circuit; token bob; upstream="books" rpc="p.S/M" state="open"; done`,
 		`circuit; token bob; upstream="boks" rpc="" state="open"; failed: no such upstream`,
 		`endpoint; token bob; upstream="books" address="a:1" state="out"; done`,
+		`log_level; token bob; level="WARN" before="INFO"; done`,
 		"auth_failed; token ada; POST /reload; ",
 		"auth_failed; ; POST /reload; ",
 	}

@@ -35,6 +35,8 @@ type Gateway interface {
 type Status struct {
 	// Generation counts the snapshots; 0 means that none is in service.
 	Generation uint64
+	// ConfigSum is the SHA-256 of its configuration's file; "" where it is from none.
+	ConfigSum string
 	// LoadedAt is when the snapshot came into service.
 	LoadedAt time.Time
 	// FailedAt is when the last reload failed; zero if it worked.

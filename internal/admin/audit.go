@@ -22,7 +22,7 @@ const (
 // Entry is one line of the audit log.
 type Entry struct {
 	Time time.Time `json:"time"`
-	// Event is reload, circuit, endpoint or auth_failed.
+	// Event is reload, circuit, endpoint, log_level or auth_failed.
 	Event string `json:"event"`
 	// Who did it, From where.
 	Who  string `json:"who,omitempty"`
@@ -33,6 +33,9 @@ type Entry struct {
 	// Before and After are the generations around a reload.
 	Before uint64 `json:"generation_before,omitempty"`
 	After  uint64 `json:"generation_after,omitempty"`
+	// ConfigBefore and ConfigAfter are the SHA-256 of the configuration's file around it.
+	ConfigBefore string `json:"config_before,omitempty"`
+	ConfigAfter  string `json:"config_after,omitempty"`
 	// LeftOut counts the lines of this event that are not written, since the one before.
 	LeftOut int `json:"left_out,omitempty"`
 }
@@ -87,7 +90,7 @@ func (a *Audit) write(e Entry) {
 		a.log.Error("the audit log cannot be written", "error", err)
 	}
 	a.log.Info("audit", "event", e.Event, "who", e.Who, "from", e.From, "what", e.What, "result", e.Result,
-		"generation_before", e.Before, "generation_after", e.After, "left_out", e.LeftOut)
+		"generation_before", e.Before, "generation_after", e.After, "config_before", e.ConfigBefore, "config_after", e.ConfigAfter, "left_out", e.LeftOut)
 }
 
 // shortened is a text that has at most maxText bytes.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,11 @@ type Operated interface {
 	SetCircuit(upstream, rpc, state string) (int, error)
 	// SetEndpoint takes an endpoint out, or puts it back.
 	SetEndpoint(upstream, address string, out bool) error
+	// LogLevel is how much is logged: DEBUG, INFO, WARN or ERROR.
+	LogLevel() string
+	// SetLogLevel has as much logged, until the process ends or it is told otherwise. It
+	// returns an error for any other level.
+	SetLogLevel(level string) error
 }
 
 // Circuit is a circuit breaker as /circuits shows it.
@@ -33,7 +39,7 @@ type Circuit struct {
 	InARow   uint32 `json:"in_a_row"`
 }
 
-// operate adds what is set by hand (Traffic 106).
+// operate adds what is set by hand (Traffic 106, Surface 267).
 func (s *server) operate() {
 	g, ok := s.Gateway.(Operated)
 	if !ok {
@@ -50,7 +56,7 @@ func (s *server) operate() {
 	})
 	s.mux.HandleFunc("POST /upstreams/{name}/circuit", func(w http.ResponseWriter, r *http.Request) {
 		upstream, rpc, state := r.PathValue("name"), r.URL.Query().Get("rpc"), r.URL.Query().Get("state")
-		told, err := 0, errState(state, "open", "closed", "auto")
+		told, err := 0, errState("state", state, "open", "closed", "auto")
 		if err == nil {
 			told, err = g.SetCircuit(upstream, rpc, state)
 		}
@@ -59,11 +65,21 @@ func (s *server) operate() {
 	})
 	s.mux.HandleFunc("POST /upstreams/{name}/endpoint", func(w http.ResponseWriter, r *http.Request) {
 		upstream, address, state := r.PathValue("name"), r.URL.Query().Get("address"), r.URL.Query().Get("state")
-		err := errState(state, "out", "in")
+		err := errState("state", state, "out", "in")
 		if err == nil {
 			err = g.SetEndpoint(upstream, address, state == "out")
 		}
 		s.wrote(r, "endpoint", fmt.Sprintf("upstream=%q address=%q state=%q", upstream, address, state), err)
+		s.operated(w, err, "done")
+	})
+	s.mux.HandleFunc("GET /log/level", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, g.LogLevel()+"\n") })
+	s.mux.HandleFunc("POST /log/level", func(w http.ResponseWriter, r *http.Request) {
+		before, level := g.LogLevel(), r.URL.Query().Get("level")
+		err := errState("level", level, "DEBUG", "INFO", "WARN", "ERROR")
+		if err == nil {
+			err = g.SetLogLevel(level)
+		}
+		s.wrote(r, "log_level", fmt.Sprintf("level=%q before=%q", level, before), err)
 		s.operated(w, err, "done")
 	})
 }
@@ -71,14 +87,12 @@ func (s *server) operate() {
 // errUsage is what a request asks for that nothing can do.
 type errUsage struct{ error }
 
-// errState holds that a state is one of those that there are.
-func errState(state string, known ...string) error {
-	for _, k := range known {
-		if state == k {
-			return nil
-		}
+// errState holds that a parameter's value is one of those that there are.
+func errState(name, value string, known ...string) error {
+	if slices.Contains(known, value) {
+		return nil
 	}
-	return errUsage{fmt.Errorf("state: found %q, expected one of %q", state, known)}
+	return errUsage{fmt.Errorf("%s: found %q, expected one of %q", name, value, known)}
 }
 
 // operated says what came of an operation.

@@ -26,10 +26,14 @@ func (s *server) routes(w http.ResponseWriter, _ *http.Request) {
 // problems. The page's form is sent back to the page, which shows either.
 func (s *server) reload(w http.ResponseWriter, r *http.Request) {
 	// A client that goes away must not leave half a reload.
-	before := s.Gateway.Status().Generation
+	before := s.Gateway.Status()
 	changed, problems := s.Gateway.Reload(context.WithoutCancel(r.Context()))
 	who, _ := s.Access.of(r)
-	entry := Entry{Event: "reload", Who: who, From: r.RemoteAddr, Result: changed, Before: before, After: s.Gateway.Status().Generation}
+	after := s.Gateway.Status()
+	entry := Entry{
+		Event: "reload", Who: who, From: r.RemoteAddr, Result: changed, Before: before.Generation, After: after.Generation,
+		ConfigBefore: before.ConfigSum, ConfigAfter: after.ConfigSum,
+	}
 	if len(problems) > 0 {
 		entry.Result = "failed: " + problems[0].String()
 	}

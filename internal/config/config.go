@@ -9,6 +9,8 @@ package config
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +45,9 @@ type File struct {
 	// Directory is what relative names in the configuration start from; "" is the
 	// working directory.
 	Directory string
+	// Sum is the SHA-256 of the file as it stands on the disk, in hexadecimal digits, as
+	// sha256sum writes it; "" for a configuration that is not from a file.
+	Sum string
 	// References are the files that file: references named: a change of one is a
 	// change of the configuration.
 	References []string
@@ -69,7 +74,8 @@ func Load(path string) (*File, Problems) {
 // is what relative names start from. env looks up a variable; nil is an empty
 // environment.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*File, Problems) {
-	f := &File{Config: &transomv1.Config{}, Path: name, Directory: filepath.Dir(name), places: places{}}
+	sum := sha256.Sum256(data)
+	f := &File{Config: &transomv1.Config{}, Path: name, Directory: filepath.Dir(name), Sum: hex.EncodeToString(sum[:]), places: places{}}
 	root, problem := parseYAML(name, data)
 	if problem != nil {
 		return nil, Problems{*problem}

@@ -22,6 +22,8 @@ type ReloadStatus struct {
 	Problems Problems
 	// Generation is that of the snapshot in service.
 	Generation int
+	// ConfigSum is that of the configuration in service, as config.File has it.
+	ConfigSum string
 	// Change is what the last good reload changed.
 	Change Change
 }
@@ -63,7 +65,7 @@ func (g *Gateway) swap(start time.Time, next *Snapshot, problems Problems) (Chan
 	next.refs.Store(1)
 	old := g.current.Swap(next)
 	change := difference(old, next)
-	g.last.Store(&ReloadStatus{LoadedAt: next.Built, Problems: problems, Generation: next.Generation, Change: change})
+	g.last.Store(&ReloadStatus{LoadedAt: next.Built, Problems: problems, Generation: next.Generation, ConfigSum: next.Config.Sum, Change: change})
 	g.retainMetrics(next)
 	g.own.update(old, next)
 	for conn, services := range next.called {
@@ -87,7 +89,7 @@ func (g *Gateway) refused(problems Problems) {
 	}
 	failed := ReloadStatus{FailedAt: time.Now(), Problems: problems, Generation: g.reload.generation}
 	if last := g.last.Load(); last != nil {
-		failed.LoadedAt, failed.Change = last.LoadedAt, last.Change
+		failed.LoadedAt, failed.ConfigSum, failed.Change = last.LoadedAt, last.ConfigSum, last.Change
 	}
 	g.last.Store(&failed)
 	g.reviewUpstreams(nil)

@@ -44,6 +44,9 @@ func (t *Telemetry) SetLevel(level transomv1.Log_Level) error {
 	return nil
 }
 
+// Level is how much is written.
+func (t *Telemetry) Level() slog.Level { return t.level.Level() }
+
 func levelOf(level transomv1.Log_Level) (slog.Level, error) {
 	switch level {
 	case transomv1.Log_LEVEL_UNSPECIFIED, transomv1.Log_INFO:

@@ -28,6 +28,7 @@ func (a administered) Status() admin.Status {
 	var s admin.Status
 	if last := g.Status(); last != nil {
 		s.Generation = uint64(last.Generation)
+		s.ConfigSum = last.ConfigSum
 		s.LoadedAt = last.LoadedAt
 		s.FailedAt = last.FailedAt
 		s.Problems = adminProblems(last.Problems)

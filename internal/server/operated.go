@@ -38,6 +38,14 @@ func (a administered) SetEndpoint(upstream, address string, out bool) error {
 	return a.server.gateway.SetEndpoint(upstream, address, out)
 }
 
+// LogLevel implements admin.Operated.
+func (a administered) LogLevel() string { return a.server.telemetry.Level().String() }
+
+// SetLogLevel implements admin.Operated.
+func (a administered) SetLogLevel(level string) error {
+	return a.server.telemetry.SetLevel(transomv1.Log_Level(transomv1.Log_Level_value[level]))
+}
+
 // accessOf is who may look and operate.
 func accessOf(a *transomv1.Admin) admin.Access {
 	access := admin.Access{Certificates: a.GetTls().GetClientCa() != ""}
@@ -112,11 +120,14 @@ func adminTLS(c *transomv1.ServerTls, file *config.File) (*tls.Config, error) {
 }
 
 // Reloaded writes down a reload that nobody has asked the admin listener for, and what came
-// of it; before is the generation before it. One that changed nothing is none.
-func (s *Server) Reloaded(who string, before int, change gateway.Change, err error) {
-	e := admin.Entry{Event: "reload", Who: who, Before: uint64(max(0, before)), Result: change.String()}
+// of it; before is how the one before it went, nil for none. One that changed nothing is none.
+func (s *Server) Reloaded(who string, before *gateway.ReloadStatus, change gateway.Change, err error) {
+	e := admin.Entry{Event: "reload", Who: who, Result: change.String()}
+	if before != nil {
+		e.Before, e.ConfigBefore = uint64(max(0, before.Generation)), before.ConfigSum
+	}
 	if last := s.gateway.Status(); last != nil {
-		e.After = uint64(max(0, last.Generation))
+		e.After, e.ConfigAfter = uint64(max(0, last.Generation)), last.ConfigSum
 	}
 	if err != nil {
 		e.Result, _, _ = strings.Cut("failed: "+err.Error(), "\n")

@@ -72,9 +72,10 @@ admin:
 			t.Errorf("%s %s with %q: %d, want %d", test.method, test.path, test.token, got, test.want)
 		}
 	}
-	s.Reloaded("SIGHUP", 0, gateway.Change{}, nil)
-	s.Reloaded("SIGHUP", 1, gateway.Change{}, errors.New("a\nb"))
-	s.Reloaded("a change of files or servers", 1, gateway.Change{}, nil) // which changed nothing
+	s1 := o.Gateway.Status()
+	s.Reloaded("SIGHUP", nil, gateway.Change{}, nil)
+	s.Reloaded("SIGHUP", s1, gateway.Change{}, errors.New("a\nb"))
+	s.Reloaded("a change of files or servers", s1, gateway.Change{}, nil) // which changed nothing
 	lines, err := os.ReadFile(audit)
 	if err != nil {
 		t.Fatal(err)

@@ -57,6 +57,7 @@ type Server struct {
 	gateway   *gateway.Gateway
 	file      *config.File // of the start
 	not       *NotReloaded
+	telemetry *observe.Telemetry
 	log       *slog.Logger
 	listeners []*listener
 	admin     *served // nil for none
@@ -77,7 +78,7 @@ func Listen(o Options) (*Server, error) {
 	if o.Where == nil {
 		o.Where = o.File.Where
 	}
-	s := &Server{gateway: o.Gateway, file: o.File, not: o.NotReloaded, log: o.Telemetry.Log, failed: make(chan error, 1)}
+	s := &Server{gateway: o.Gateway, file: o.File, not: o.NotReloaded, telemetry: o.Telemetry, log: o.Telemetry.Log, failed: make(chan error, 1)}
 	var errs []error
 	for i := range o.File.Config.GetListeners() {
 		path := fmt.Sprintf("listeners[%d]", i)
