@@ -234,6 +234,7 @@ const noReset = http2.ErrCode(1<<32 - 1)
 func (c *Conn) drop(s *Stream) {
 	c.table.remove(s)
 	delete(c.windows.blocked, s)
+	c.wake() // it may have been woken in vain
 	c.offer()
 	c.retire()
 }

@@ -237,7 +237,6 @@ func (r *reader) settle(frame *http2.SettingsFrame) (turn, error) {
 	if err := frame.ForeachSetting(r.set); err != nil {
 		return notOurs, err
 	}
-	r.conn.windows.unblock()
 	r.conn.offer()
 	r.conn.writer.frame(http2.FrameSettings, http2.FlagSettingsAck, 0, 0)
 	return r.answer()
@@ -307,7 +306,11 @@ func (r *reader) onWindowUpdate(frame *http2.WindowUpdateFrame) error {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
 	if frame.StreamID == 0 {
-		return r.conn.windows.grow(frame.Increment)
+		if err := r.conn.windows.grow(frame.Increment); err != nil {
+			return err
+		}
+		r.conn.wake()
+		return nil
 	}
 	if s := r.conn.table.streams[frame.StreamID]; s != nil {
 		return r.conn.windows.growStream(s, frame.Increment)

@@ -56,8 +56,9 @@ func (s *Stream) send(message mem.BufferSlice, last bool) error {
 		if whole {
 			s.closed = last
 		} else {
-			c.windows.wait(s)
+			c.windows.wait(s, m.left)
 		}
+		c.wake()
 		turn := c.claim()
 		c.mu.Unlock()
 		c.flush(turn)

@@ -23,6 +23,8 @@ type Stream struct {
 	aside bool // it is no load
 
 	window   int64         // what we may send; guarded by conn.mu
+	left     int           // of the message that waits to be sent; guarded by conn.mu
+	starved  bool          // which waits for window; guarded by conn.mu
 	closed   bool          // we have ended our half; guarded by conn.mu
 	writable chan struct{} // the windows have changed, or the call has ended
 	stop     func() bool   // of the watch over ctx; nil for unary calls

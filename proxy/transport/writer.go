@@ -119,20 +119,31 @@ func (c *Conn) next(written []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := &c.writer
+	woken := false
 	if written != nil {
 		w.put(written)
-		if w.crowded {
-			w.crowded = false
-			c.windows.unblock()
-		}
+		woken, w.crowded = w.crowded, false
 	}
+	var out []byte
 	if len(w.out) == 0 || c.err != nil {
 		w.writing = false
-		return nil
+	} else {
+		out = w.out
+		w.out, w.spare = w.spare[:0], nil
 	}
-	out := w.out
-	w.out, w.spare = w.spare[:0], nil
+	if woken {
+		c.wake()
+	}
 	return out
+}
+
+// wake wakes senders that wait, as far as there is room in the connection's window and
+// the writer. Call it whenever there may be more than before, also where a sender that
+// was woken did not take all. c.mu is held.
+func (c *Conn) wake() {
+	if len(c.windows.blocked) > 0 && !c.writer.full() {
+		c.windows.wake(int64(crowded + 1 - len(c.writer.out)))
+	}
 }
 
 // put keeps a written buffer for later, unless it has grown large.
