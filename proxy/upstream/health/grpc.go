@@ -2,7 +2,9 @@ package health
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -42,7 +44,9 @@ var _ Conn = (*transport.Conn)(nil)
 
 // Follow asks for a service over a connection until it leaves or ctx ends: by Watch, whose
 // answers are the server's own word, and where a Watch ends by Check at each interval. A
-// server that does not know the one or the other has no such opinion: it is well.
+// server that does not know the one or the other has no such opinion: it is well. Beside a
+// Watch, Check is asked too, for a server that hangs says nothing on any stream: whatever it
+// answers, that it answers has its last word hold on, and that it does not is counted.
 func Follow(ctx context.Context, conn Conn, c Check, service string, tell func(Report)) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -79,10 +83,15 @@ type grpc struct {
 	check   Check
 	request mem.BufferSlice
 	tell    func(Report)
+
+	mu   sync.Mutex // held while a Watch or what is asked beside it tells
+	word Report     // the last one of the Watch
 }
 
 // watch tells what Watch answers until it ends. Why it ended is left to Check to tell.
 func (g *grpc) watch(ctx context.Context) {
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := g.conn.Open(ctx, &transport.Request{Method: healthpb.Health_Watch_FullMethodName, Limit: maxMessage, Aside: true})
@@ -98,17 +107,52 @@ func (g *grpc) watch(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		first.Stop()
-		g.answer(message, true)
+		if first.Stop() {
+			beside.Go(func() { g.attend(ctx) })
+		}
+		g.mu.Lock()
+		g.word = g.answer(message, true)
+		g.mu.Unlock()
 		rest(ctx, minPause)
 	}
+}
+
+// attend asks at each interval whether a server answers that is watched.
+func (g *grpc) attend(ctx context.Context) {
+	for rest(ctx, g.check.Interval); ctx.Err() == nil; rest(ctx, g.check.Interval) {
+		timely, cancel := context.WithTimeout(ctx, g.check.Timeout)
+		reply, err := g.call(timely)
+		silent := timely.Err() != nil
+		cancel()
+		frame := proxy.FrameOf(reply.Message)
+		frame.Free()
+		var told *transport.ToldError
+		g.mu.Lock()
+		switch {
+		case err != nil && (silent || status.Code(err) == codes.DeadlineExceeded):
+			g.tell(g.silence())
+		case err == nil || errors.As(err, &told):
+			g.tell(Report{Well: g.word.Well, Why: g.word.Why})
+		} // Else the connection ends, or is full of calls.
+		g.mu.Unlock()
+	}
+}
+
+// call asks Check.
+func (g *grpc) call(ctx context.Context) (transport.Reply, error) {
+	return g.conn.Call(ctx, &transport.Request{Method: healthpb.Health_Check_FullMethodName, Limit: maxMessage, Aside: true, Message: g.request})
+}
+
+// silence is what is told of a server that does not answer.
+func (g *grpc) silence() Report {
+	return Report{Why: fmt.Sprintf("no answer to grpc.health.v1.Health/Check within %s", g.check.Timeout)}
 }
 
 // ask tells what Check answers, and reports whether it may answer something else later.
 func (g *grpc) ask(ctx context.Context) bool {
 	timely, cancel := context.WithTimeout(ctx, g.check.Timeout)
 	defer cancel()
-	reply, err := g.conn.Call(timely, &transport.Request{Method: healthpb.Health_Check_FullMethodName, Limit: maxMessage, Aside: true, Message: g.request})
+	reply, err := g.call(timely)
 	switch {
 	case err == nil:
 		g.answer(reply.Message, false)
@@ -119,25 +163,26 @@ func (g *grpc) ask(ctx context.Context) bool {
 	case status.Code(err) == codes.NotFound:
 		g.tell(Report{Why: "the server does not know the service that it is asked for"})
 	case status.Code(err) == codes.DeadlineExceeded:
-		g.tell(Report{Why: fmt.Sprintf("no answer to grpc.health.v1.Health/Check within %s", g.check.Timeout)})
+		g.tell(g.silence())
 	default:
 		g.tell(Report{Why: "grpc.health.v1.Health/Check: " + err.Error()})
 	}
 	return true
 }
 
-// answer tells what a message says. final is set for answers that are not counted.
-func (g *grpc) answer(message mem.BufferSlice, final bool) {
+// answer tells what a message says, and returns it. final is set for answers that are not
+// counted.
+func (g *grpc) answer(message mem.BufferSlice, final bool) (r Report) {
+	defer func() { g.tell(r) }()
 	frame := proxy.FrameOf(message)
 	defer frame.Free()
 	var told healthpb.HealthCheckResponse
 	if err := proxy.Unmarshal(frame.Bytes(), &told); err != nil {
-		g.tell(Report{Why: "grpc.health.v1.Health: " + err.Error()})
-		return
+		return Report{Why: "grpc.health.v1.Health: " + err.Error()}
 	}
-	r := Report{Well: told.GetStatus() == healthpb.HealthCheckResponse_SERVING, Final: final}
+	r = Report{Well: told.GetStatus() == healthpb.HealthCheckResponse_SERVING, Final: final}
 	if !r.Well {
 		r.Why = "the server says that it is " + told.GetStatus().String()
 	}
-	g.tell(r)
+	return r
 }
