@@ -50,6 +50,7 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	if err != nil {
 		return problem(err)
 	}
+	defer telemetry.AdoptLibraries()()
 	not := server.NewNotReloaded(telemetry)
 	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, NotReloaded: not.Set, NeverRead: not.SetNeverRead})
 	g.AwaitServers()
@@ -87,7 +88,11 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 		telemetry.Log.Info("listening", "address", address.String(), "tls", file.Config.GetListeners()[i].GetTls() != nil)
 	}
 	if address := running.Admin(); address != nil {
-		telemetry.Log.Info("admin", "address", "http://"+address.String())
+		scheme := "http://"
+		if file.Config.GetAdmin().GetTls() != nil {
+			scheme = "https://"
+		}
+		telemetry.Log.Info("admin", "address", scheme+address.String())
 	}
 	if started != nil {
 		started(running)
