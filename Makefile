@@ -97,6 +97,10 @@ fuzz: ## Fuzz each target for FUZZTIME
 		done; \
 	done
 
+.PHONY: bypass
+bypass: ## Try a million hostile paths of plain HTTP routes on servers that read them otherwise
+	cd internal/httproute && go test -count 1 -run '^TestNoBypass$$' -v -timeout 20m . -args -bypass-paths 1000000
+
 .PHONY: bench
 bench: ## Compare Transom with its peers on the same work
 	bench/install.sh

@@ -69,18 +69,25 @@ func Clean(path string) (clean string, odd bool, err *PathError) {
 	if path == "" || path[0] != '/' {
 		return "", false, bad("the path does not begin with /")
 	}
-	segment := 1 // where the current one begins
+	segment, unusual := 1, false // where the current one begins; whether isOdd is to say
 	for i := 1; i < len(path); i++ {
 		switch classes[path[i]] {
 		case plain:
 			continue
 		case delimiter:
-			if i == segment {
-				odd = true // an empty one
-			} else if isDots(path[segment:i]) {
+			if isDots(path[segment:i]) {
 				return cleanSlowly(path)
 			}
+			odd = odd || i == segment // an empty one
 			segment = i + 1
+		case strange:
+			odd = true
+		case percent:
+			if !isCleanEscape(path[i:]) {
+				return cleanSlowly(path)
+			}
+			unusual = true
+			i += 2
 		default:
 			return cleanSlowly(path)
 		}
@@ -88,8 +95,23 @@ func Clean(path string) (clean string, odd bool, err *PathError) {
 	if isDots(path[segment:]) {
 		return cleanSlowly(path)
 	}
-	return path, odd, nil
+	return path, odd || unusual && isOdd(path), nil
 }
+
+// isCleanEscape reports whether a path begins with an escape that stays as it is.
+func isCleanEscape(path string) bool {
+	if !isEscape(path) || upper(path[1]) != path[1] || upper(path[2]) != path[2] {
+		return false
+	}
+	return !isUnreserved(unescape(path))
+}
+
+// isEscape reports whether a path begins with an escape, and unescape is its byte.
+func isEscape(path string) bool {
+	return len(path) > 2 && path[0] == '%' && isHex(path[1]) && isHex(path[2])
+}
+
+func unescape(path string) byte { return unhex(path[1])<<4 | unhex(path[2]) }
 
 func isDots(segment string) bool { return segment == "." || segment == ".." }
 
@@ -101,11 +123,10 @@ func cleanSlowly(path string) (clean string, odd bool, err *PathError) {
 		case impossible:
 			return "", false, bad("the path holds the byte 0x%02X, which must be percent-encoded", c)
 		case percent:
-			if i+2 >= len(path) || !isHex(path[i+1]) || !isHex(path[i+2]) {
+			if !isEscape(path[i:]) {
 				return "", false, bad("the path holds a %% that is not followed by two hexadecimal digits")
 			}
-			decoded := unhex(path[i+1])<<4 | unhex(path[i+2])
-			if isUnreserved(decoded) {
+			if decoded := unescape(path[i:]); isUnreserved(decoded) {
 				b = append(b, decoded)
 			} else {
 				b = append(b, '%', upper(path[i+1]), upper(path[i+2]))
@@ -156,25 +177,42 @@ func resolve(path string) (resolved string, above bool) {
 	return string(b), above
 }
 
-// isOdd reports whether servers differ in what they make of a clean path.
+// isOdd reports whether servers differ in what they make of a clean path. Where it does not,
+// the path has no readings.
 func isOdd(path string) bool {
 	for i := 0; i < len(path); i++ {
-		switch path[i] {
-		case ';', '\\', '"', '<', '>', '^', '`', '{', '|', '}':
+		switch classes[path[i]] {
+		case strange:
 			return true
-		case '/':
+		case delimiter:
 			if i > 0 && path[i-1] == '/' {
 				return true
 			}
-		case '%':
-			decoded := unhex(path[i+1])<<4 | unhex(path[i+2])
-			if decoded < ' ' || decoded == 0x7f || decoded == '\\' || decoded == '%' || decoded == '/' || isSubDelimiter(decoded) {
-				return true // it is read as if it stood there as it is, or as nothing
+		case percent:
+			if isOddEscape(path, i) {
+				return true
 			}
 			i += 2
 		}
 	}
 	return false
+}
+
+// isOddEscape reports whether some servers take the escape at i for what it stands for, or
+// for nothing.
+func isOddEscape(path string, i int) bool {
+	next := i + 3
+	switch c := unescape(path[i:]); {
+	case c < ' ', c == 0x7f, isSubDelimiter(c), strings.IndexByte(`%/\?#[]`, c) >= 0:
+		return true
+	case c == ' ': // at the edge of a segment it may be trimmed
+		return path[i-1] == '/' || next == len(path) || path[next] == '/'
+	case c == 0xe0, c == 0xf0: // UTF-8 that is too long, perhaps
+		rest := path[next:]
+		return strings.HasPrefix(rest, "%80") || strings.HasPrefix(rest, "%81")
+	default:
+		return c == 0xc0 || c == 0xc1
+	}
 }
 
 func isUnreserved(c byte) bool {

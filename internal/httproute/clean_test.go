@@ -15,7 +15,7 @@ func TestClean(t *testing.T) {
 		"/a/b.c/d-e_f~g":           {"/a/b.c/d-e_f~g", false},
 		"/a!$&'()*+,=:@":           {"/a!$&'()*+,=:@", false},
 		"/%61%2D%2e%5f%7E":         {"/a-._~", false},
-		"/%c3%a9%20":               {"/%C3%A9%20", false},
+		"/%c3%a9%20b":              {"/%C3%A9%20b", false},
 		"/.":                       {"/", false},
 		"/a/.":                     {"/a/", false},
 		"/a/./b":                   {"/a/b", false},
@@ -139,7 +139,7 @@ func FuzzClean(f *testing.F) {
 			t.Fatalf("%q becomes %q", path, clean)
 		}
 		readings, ok := Readings(clean)
-		if !odd && len(readings) > 0 && ok && !strings.Contains(clean, "%") {
+		if !odd && (!ok || len(readings) > 0) {
 			t.Fatalf("%q is not odd, and is read as %q", clean, readings)
 		}
 		for _, reading := range readings {
