@@ -118,7 +118,7 @@ func (a *addresses) ReportError(err error) {
 	c.unresolved = err
 	if errors.Is(err, errNoAddress) && !c.reached() && c.why() != nil {
 		for _, e := range c.endpoints {
-			e.retire()
+			c.retire(e)
 		}
 		c.endpoints = nil
 	}

@@ -64,7 +64,8 @@ func (c *Conn) starts() bool {
 	return false
 }
 
-// unreachable reports whether no connection could be made. The mu of the Conn is held.
+// unreachable reports whether no connection could be made. Of a plain server its checks say
+// so. The mu of the Conn is held.
 func (e *Endpoint) unreachable() bool {
 	return !e.plain && !slices.ContainsFunc(e.links, func(l *link) bool { return l.conn != nil || l.failure == nil })
 }
@@ -118,7 +119,7 @@ func (c *Conn) connects(e *Endpoint) {
 }
 
 func (c *Conn) checkHTTP(ctx context.Context, e *Endpoint) {
-	server := health.Server{Network: c.network, Authority: c.authority, Address: func() string { return c.addressOf(e) }}
+	server := health.Server{Network: c.network, Authority: c.authorityOf(e), Address: func() string { return c.addressOf(e) }}
 	if c.tls != nil {
 		server.TLS = func() *tls.Config { return c.tls.Current() }
 	}
@@ -129,6 +130,14 @@ func (c *Conn) checkHTTP(ctx context.Context, e *Endpoint) {
 			c.note(e, c.target.Health.Service, r)
 		}
 	})
+}
+
+// authorityOf returns what an endpoint calls itself.
+func (c *Conn) authorityOf(e *Endpoint) string {
+	if e.plain {
+		return e.server.Authority
+	}
+	return c.authority
 }
 
 // addressOf returns the address that an endpoint is connected to, or else the first one.
@@ -193,6 +202,9 @@ func (c *Conn) note(e *Endpoint, service string, r health.Report) {
 		all = c.healthNews(e, service, s)
 	}
 	if changed || first {
+		if e.plain {
+			c.retireVanished()
+		}
 		c.publish()
 	}
 	c.mu.Unlock()

@@ -33,6 +33,9 @@ func (c *Conn) choose(endpoints []*Endpoint, trials ...*Endpoint) {
 	next := c.choiceOf(endpoints)
 	next.trials = trials
 	c.choice.Store(next)
+	if c.target.Plain {
+		c.line.dissolve() // one of them may have room
+	}
 }
 
 // chooseAgain has calls spread over the endpoints that there are now.

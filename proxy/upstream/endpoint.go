@@ -23,10 +23,12 @@ type Endpoint struct {
 	widening atomic.Bool
 	ramp     atomic.Uint32 // how much of its share it has, up to fullRamp
 
-	// plain: it is a plain HTTP server, whose connections are not kept here. It counts as
-	// connected. most is how many requests may be under way; 0: any number.
-	plain bool
-	most  int64
+	// plain: it is a plain HTTP server, to which others make connections. It counts as
+	// connected until it is retired. most is how many requests may be under way; 0: any
+	// number.
+	plain  bool
+	most   int64
+	server Server
 
 	ready atomic.Pointer[[]*transport.Conn] // those that take calls; never changed
 	next  atomic.Uint32                     // over ready
@@ -55,7 +57,7 @@ func (c *Conn) newEndpoint(g group) *Endpoint {
 	c.newRecord(e)
 	c.rememberTakenOut(e)
 	if c.target.Plain {
-		e.plain, e.most = true, int64(c.target.MaxConnections)
+		c.becomePlain(e)
 	} else {
 		least, _ := c.target.connections()
 		for range least {
@@ -66,7 +68,8 @@ func (c *Conn) newEndpoint(g group) *Endpoint {
 	return e
 }
 
-// Full reports whether none of the connections takes a call more.
+// Full reports whether none of the connections takes a call more, or a plain server no
+// request more.
 func (e *Endpoint) Full() bool {
 	if e.plain {
 		return e.most > 0 && e.active.Load() >= e.most
@@ -116,9 +119,13 @@ func (e *Endpoint) publish() {
 	}
 }
 
-// connected reports whether there is a connection. The mu of the Conn is held.
+// connected reports whether there is a connection, or a plain server to connect to. The mu
+// of the Conn is held.
 func (e *Endpoint) connected() bool {
-	return e.plain && !e.retired || slices.ContainsFunc(e.links, func(l *link) bool { return l.conn != nil })
+	if e.plain {
+		return !e.retired
+	}
+	return slices.ContainsFunc(e.links, func(l *link) bool { return l.conn != nil })
 }
 
 // why is the reason that there is no connection and that none is about to be. The mu of
@@ -174,14 +181,29 @@ func (c *Conn) fits(e *Endpoint, group []string) bool {
 // retireVanished ends the endpoints whose addresses are gone, except those that
 // are all there is to make calls on. c.mu is held.
 func (c *Conn) retireVanished() {
-	replaced := slices.ContainsFunc(c.endpoints, (*Endpoint).connected)
+	replaced := slices.ContainsFunc(c.endpoints, (*Endpoint).replaces)
 	c.vanished = slices.DeleteFunc(c.vanished, func(e *Endpoint) bool {
-		if e.connected() && !replaced {
+		if e.replaces() && !replaced {
 			return false
 		}
-		e.retire()
+		c.retire(e)
 		return true
 	})
+}
+
+// replaces reports whether calls can be made at it rather than at endpoints that have
+// vanished. That a plain server is connected says nothing of it, if its health is asked
+// for. The mu of the Conn is held.
+func (e *Endpoint) replaces() bool {
+	return e.connected() && !(e.plain && e.bars&barUnhealthy != 0)
+}
+
+// retire ends an endpoint. c.mu is held.
+func (c *Conn) retire(e *Endpoint) {
+	e.retire()
+	if e.plain {
+		c.draining = append(slices.DeleteFunc(c.draining, func(e *Endpoint) bool { return e.Active() == 0 }), e)
+	}
 }
 
 // endpointOf returns the endpoint of a connection in use, nil for none.

@@ -32,6 +32,12 @@ var (
 		"the backend takes no more calls at once, and %d calls wait for it already", maxWaiting)
 )
 
+// What the log hears of calls that wait.
+const (
+	callsWait    = "calls wait: the connections to the backend have all the streams that it allows; raise its limit of concurrent streams, or connections"
+	requestsWait = "requests wait: the servers have as many as max_connections allows; raise it, or add servers"
+)
+
 // line holds the calls that wait because each connection has all the streams that
 // its server allows: first come, first served.
 type line struct {
@@ -44,6 +50,7 @@ type line struct {
 	served  uint64    // those of them for which there was room in the end
 	refused uint64    // those that waited in vain
 	logged  time.Time // when the log heard last
+	advice  string    // that the log hears
 }
 
 // waiter is one call in line.
@@ -51,6 +58,7 @@ type waiter struct {
 	number uint64
 	called chan struct{}   // closed when it is its turn
 	conn   *transport.Conn // keeps a stream for it; nil: it is to look anew
+	at     *Endpoint       // keeps a place for it, of plain HTTP; nil: as above
 }
 
 // place is a call's place in the line. The zero place is that of a call that has not
@@ -83,17 +91,17 @@ func (l *line) wait(ctx context.Context, p *place, w *waiter) (*transport.Conn, 
 	}
 }
 
-// turn waits until it is the call's turn, or ctx ends.
-func (l *line) turn(ctx context.Context, w *waiter) error {
-	select {
-	case <-w.called:
-		return nil
-	case <-ctx.Done():
-		if !l.leave(w) {
-			l.next() // it was called at the last moment: it is another one's turn
-		}
-		return status.FromContextError(ctx.Err()).Err()
+// hand gives a place at an endpoint to the first in line and reports whether there was
+// one.
+func (l *line) hand(e *Endpoint) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiters) == 0 {
+		return false
 	}
+	l.waiters[0].at = e
+	l.call(1)
+	return true
 }
 
 // next has the first in line look anew.
@@ -192,8 +200,7 @@ func (l *line) call(n int) {
 func (l *line) tell(log *slog.Logger) {
 	if now := time.Now(); now.Sub(l.logged) > waitLogInterval {
 		l.logged = now
-		log.Warn("calls wait: the connections to the backend have all the streams that it allows; "+
-			"raise its limit of concurrent streams, or connections",
+		log.Warn(l.advice,
 			"waiting", len(l.waiters)+1, "waited_before", l.total, "refused_before", l.refused)
 	}
 }

@@ -150,7 +150,7 @@ func (c *Conn) eject(e *Endpoint, again bool) {
 	e.bars |= barEjected
 	c.publish()
 	c.mu.Unlock()
-	c.log.Log(c.ctx, slog.LevelWarn, "an endpoint is ejected: too many of its calls fail", "target", c.target.Address, "endpoint", e.addresses[0],
+	c.log.Log(c.ctx, slog.LevelWarn, "an endpoint is ejected: too many of its calls fail", "target", c.target.Name(), "endpoint", e.addresses[0],
 		"for", pause.Round(time.Millisecond).String(), "times", times, "in_a_row", row, "calls", calls, "faults", faults)
 	c.report()
 }
@@ -180,7 +180,7 @@ func (c *Conn) reinstate(e *Endpoint) {
 	e.bars &^= barEjected
 	c.publish()
 	c.mu.Unlock()
-	c.log.Log(c.ctx, slog.LevelInfo, "an ejected endpoint answers again", "target", c.target.Address, "endpoint", e.addresses[0])
+	c.log.Log(c.ctx, slog.LevelInfo, "an ejected endpoint answers again", "target", c.target.Name(), "endpoint", e.addresses[0])
 	c.report()
 }
 
@@ -221,4 +221,4 @@ func (t *Turn) dropTrial() {
 
 // Overflow reports whether a call found no room, so that its error says nothing of
 // the backend (Traffic 100).
-func Overflow(err error) bool { return err == errNoRoom || err == errLongLine }
+func Overflow(err error) bool { return err == errNoRoom || err == errLongLine || err == errManyWait }

@@ -3,83 +3,116 @@ package upstream
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"strconv"
+	"net"
 	"strings"
+	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/transom-gateway/transom/proxy/breaker"
 )
 
 // Server is where a plain HTTP request goes.
 type Server struct {
-	// Network and Address are to be dialed.
+	// Network and Address are to be dialed: "tcp" and "host:port", or "unix" and a path.
 	Network, Address string
-	// Authority is what the server calls itself: its Host, and the name of its certificate.
+	// Authority is what the server calls itself: its Host, and the name of its certificate
+	// where TLS has no ServerName.
 	Authority string
 }
 
 // ErrNoServer is wrapped by errors of Begin where no server can take requests.
 var ErrNoServer = errors.New("no server can take requests")
 
-// Begin picks a server for a plain HTTP request, which is under way until End. It waits
-// where all have as many as they may, until ctx ends. t is the same for all attempts of a
-// request.
+// errManyWait is the error of a request that finds no room, nor room to wait for it.
+var errManyWait = status.Errorf(codes.Unavailable, "the servers take no more requests at once, and %d wait for them already", maxWaiting)
+
+// Begin picks a server for a plain HTTP request, which is under way until End. Where all
+// have as many as they may, it waits until ctx ends (Traffic 153). Its error is a gRPC
+// status error. t is the same for all attempts of a request. It takes no lock and no
+// memory where a server has room.
 func (c *Conn) Begin(ctx context.Context, t *Turn) (Server, error) {
 	t.dropTrial()
 	t.last = nil
-	for {
-		if c.line.waiting.Load() == 0 || t.line.number != 0 {
-			if e := c.enter(t); e != nil {
-				c.line.end(&t.line, true)
-				t.began = breaker.Now()
-				return c.serverOf(e), nil
-			}
-		}
-		c.mu.Lock()
-		err := c.why()
-		changed, reached := c.changed, c.reached()
-		c.mu.Unlock()
-		switch {
-		case reached:
-			err = c.queue(ctx, t)
-		case err != nil:
-			err = unavailable{err}
-		default: // its name is being resolved, or its health asked for
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				err = status.FromContextError(ctx.Err()).Err()
-			}
-		}
+	var e *Endpoint
+	if c.line.waiting.Load() == 0 {
+		e = c.enter(t)
+	}
+	if e == nil {
+		var err error
+		e, err = c.enterLater(ctx, t)
+		c.line.end(&t.line, err == nil)
 		if err != nil {
-			c.line.end(&t.line, false)
 			return Server{}, err
+		}
+	}
+	t.began = breaker.Now()
+	return e.server, nil
+}
+
+// End says that the request that Begin began is not under way any more. Once it was said,
+// it is nothing to say it again.
+func (c *Conn) End(t *Turn) {
+	if e := t.in; e != nil {
+		t.in = nil
+		c.leave(e)
+	}
+}
+
+// enter picks a server that takes one request more; nil where there is none.
+func (c *Conn) enter(t *Turn) *Endpoint {
+	for {
+		now := c.choice.Load()
+		e := now.trial(t)
+		if e == nil {
+			e = now.pick(t.place, t.tried)
+		}
+		switch {
+		case e == nil:
+			return nil
+		case e.enter():
+			if c.target.LoadBalancing == byHash {
+				c.load.Add(1)
+			}
+			t.enters(e)
+			return e
+		}
+		t.dropTrial() // others were faster
+		if len(now.endpoints) < 2 {
+			return nil
 		}
 	}
 }
 
-// unavailable is the error where there is no server. It tells clients no addresses.
-type unavailable struct{ error }
-
-// Unwrap gives the reason.
-func (e unavailable) Unwrap() []error { return []error{ErrNoServer, e.error} }
-
-// Error says no more than clients may know.
-func (e unavailable) Error() string { return Reason(e.error) }
-
-// GRPCStatus is UNAVAILABLE.
-func (e unavailable) GRPCStatus() *status.Status {
-	return status.New(codes.Unavailable, Reason(e.error))
+// enters notes that the attempt is under way at an endpoint.
+func (t *Turn) enters(e *Endpoint) {
+	t.took(e)
+	t.in = e
 }
 
-// End says that the request that Begin began is not under way any more.
-func (c *Conn) End(t *Turn) {
-	e := t.last
-	if e == nil {
+// enter takes a place for one request more, if there is one.
+func (e *Endpoint) enter() bool {
+	if e.most == 0 {
+		e.active.Add(1)
+		return true
+	}
+	for {
+		n := e.active.Load()
+		if n >= e.most {
+			return false
+		}
+		if e.active.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// leave gives the place of a request to the first one in line, or back.
+func (c *Conn) leave(e *Endpoint) {
+	if c.line.waiting.Load() > 0 && c.uses(e) && c.line.hand(e) {
 		return
 	}
 	e.active.Add(-1)
@@ -87,104 +120,125 @@ func (c *Conn) End(t *Turn) {
 		c.load.Add(-1)
 	}
 	if c.line.waiting.Load() > 0 {
-		c.line.next()
+		c.line.next() // it may have joined in between
 	}
 }
 
-// enter picks a server that takes one request more; nil where there is none.
-func (c *Conn) enter(t *Turn) *Endpoint {
+// uses reports whether requests are spread over an endpoint.
+func (c *Conn) uses(e *Endpoint) bool {
+	for _, used := range c.choice.Load().endpoints {
+		if used == e {
+			return true
+		}
+	}
+	return false
+}
+
+// enterLater waits until there is a server that takes one request more.
+func (c *Conn) enterLater(ctx context.Context, t *Turn) (*Endpoint, error) {
 	for {
-		e := c.choice.Load().trial(t)
-		if e == nil {
-			e = c.choice.Load().pick(t.place, t.tried)
-		}
-		if e == nil {
-			return nil
-		}
-		if n := e.active.Add(1); e.most == 0 || n <= e.most {
-			if c.target.LoadBalancing == byHash {
-				c.load.Add(1)
+		c.mu.Lock()
+		why, changed, reached := c.why(), c.changed, c.reached()
+		c.mu.Unlock()
+		switch {
+		case reached:
+			if e, err := c.queue(ctx, t); e != nil || err != nil {
+				return e, err
 			}
-			t.took(e)
-			return e
+			continue
+		case why != nil:
+			return nil, unavailable{why}
 		}
-		e.active.Add(-1)
-		t.dropTrial()
-		if e.Full() {
-			return nil
+		// Its name is being resolved, or its health asked for.
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, status.FromContextError(ctx.Err()).Err()
 		}
 	}
 }
 
-// queue waits until there may be a server with room.
-func (c *Conn) queue(ctx context.Context, t *Turn) error {
-	w, err := c.line.join(&t.line, slog.New(slog.DiscardHandler))
+// queue waits in line for a place at a server. It returns nil where the request is to look
+// anew, as the servers are others than they were.
+func (c *Conn) queue(ctx context.Context, t *Turn) (*Endpoint, error) {
+	w, err := c.line.join(&t.line, c.log.With("target", c.target.Name()))
 	if err != nil {
-		return err
+		return nil, errManyWait
 	}
-	if !c.allFull() || !c.reached() {
-		c.line.next() // there is room since before we joined, maybe for another one in line
+	if c.mayHaveRoom() {
+		c.line.next() // there is since before we joined, maybe for another one in line
 	}
-	return c.line.turn(ctx, w)
+	select {
+	case <-w.called:
+	case <-ctx.Done():
+		if !c.line.leave(w) { // it was called at the last moment
+			if w.at != nil {
+				c.leave(w.at)
+			} else {
+				c.line.next()
+			}
+		}
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	if w.at == nil {
+		return c.enter(t), nil
+	}
+	t.enters(w.at)
+	return w.at, nil
 }
 
-// allFull reports whether no server that requests are spread over takes one more.
-func (c *Conn) allFull() bool {
-	for _, e := range c.choice.Load().endpoints {
+// mayHaveRoom reports whether a server takes one request more, or there is none, which is
+// to be found out, too.
+func (c *Conn) mayHaveRoom() bool {
+	endpoints := c.choice.Load().endpoints
+	for _, e := range endpoints {
 		if !e.Full() {
-			return false
+			return true
 		}
 	}
-	return true
+	return len(endpoints) == 0
 }
 
-// serverOf says how to reach an endpoint.
-func (c *Conn) serverOf(e *Endpoint) Server {
-	s := Server{Network: c.network, Address: e.at, Authority: c.authority}
-	if !c.named {
-		s.Authority = e.at
+// unavailable is the error where there is no server. It tells clients no addresses.
+type unavailable struct{ why error }
+
+// retrySoon is when a client may come again where there is no server.
+const retrySoon = time.Second
+
+// Unwrap gives the reason.
+func (e unavailable) Unwrap() []error { return []error{ErrNoServer, e.why} }
+
+// Error says no more than clients may know.
+func (e unavailable) Error() string { return Reason(e.why) }
+
+// GRPCStatus is UNAVAILABLE, with the advice to come again.
+func (e unavailable) GRPCStatus() *status.Status {
+	s := status.New(codes.Unavailable, Reason(e.why))
+	if advised, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(retrySoon)}); err == nil {
+		return advised
 	}
 	return s
 }
 
-// listed makes resolvers of a fixed list of servers.
-type listed struct{ servers string }
-
-var (
-	_ resolver.Builder            = listed{}
-	_ resolver.AuthorityOverrider = listed{}
-)
-
-// Servers writes a fixed list as Target.Servers has it. Weights may be nil: all are equal.
-func Servers(addresses []string, weights []uint32) string {
-	var b strings.Builder
-	for i, address := range addresses {
-		weight := uint32(1)
-		if weights != nil {
-			weight = weights[i]
-		}
-		b.WriteString(address + " " + strconv.FormatUint(uint64(weight), 10) + "\n")
+// becomePlain makes an endpoint one of plain HTTP.
+func (c *Conn) becomePlain(e *Endpoint) {
+	e.plain, e.most = true, int64(c.target.MaxConnections)
+	e.server = Server{Network: c.network, Address: e.at, Authority: c.authority}
+	if !c.named {
+		e.server.Authority = e.at
 	}
-	return b.String()
+	e.server.Authority = c.target.withoutPort(e.server.Authority)
 }
 
-// Scheme implements resolver.Builder.
-func (listed) Scheme() string { return "servers" }
-
-// OverrideAuthority implements resolver.AuthorityOverrider: each server has its own.
-func (listed) OverrideAuthority(resolver.Target) string { return "localhost" }
-
-// Build implements resolver.Builder.
-func (l listed) Build(_ resolver.Target, conn resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
-	var state resolver.State
-	for line := range strings.Lines(l.servers) {
-		address, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		weight, err := strconv.ParseUint(text, 10, 32)
-		if err != nil {
-			return nil, err
-		}
-		endpoint := resolver.Endpoint{Addresses: []resolver.Address{{Addr: address}}}
-		state.Endpoints = append(state.Endpoints, WithShare(endpoint, Share{Weight: uint32(weight)}))
+// withoutPort leaves out the port that a URL would not name either.
+func (t Target) withoutPort(authority string) string {
+	usual := "80"
+	if t.TLS != nil {
+		usual = "443"
 	}
-	return fixed{}, conn.UpdateState(state)
+	_, port, err := net.SplitHostPort(authority)
+	if err != nil || port != usual || authority[0] == '[' {
+		return authority
+	}
+	return strings.TrimSuffix(authority, ":"+usual)
 }

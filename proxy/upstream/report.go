@@ -41,7 +41,7 @@ func (c *Conn) report() {
 
 func (c *Conn) tell(all []news) {
 	for _, n := range all {
-		c.log.Log(c.ctx, n.level, n.text, append([]any{"target", c.target.Address}, n.attrs...)...)
+		c.log.Log(c.ctx, n.level, n.text, append([]any{"target", c.target.Name()}, n.attrs...)...)
 	}
 }
 

@@ -67,6 +67,11 @@ func (c *Conn) Endpoints() []EndpointStatus {
 	for _, e := range all {
 		known[e] = true
 	}
+	c.draining = slices.DeleteFunc(c.draining, func(e *Endpoint) bool { return e.Active() == 0 })
+	for _, e := range c.draining {
+		e.mark(EndpointDraining, time.Now())
+	}
+	all = append(all, c.draining...)
 	for _, l := range c.open {
 		if !known[l.endpoint] {
 			known[l.endpoint] = true

@@ -18,9 +18,9 @@ type Target struct {
 	// Address in gRPC's own syntax: host:port, dns:///host:port, unix:/path; or
 	// srv:///name, file:///path, k8s:///service.namespace:port.
 	Address string
-	// Plain tells of plain HTTP servers: Begin gives requests to them, and connections to
-	// them are others' matter. MaxConnections bounds the requests under way at each then; 0:
-	// any number.
+	// Plain tells of plain HTTP servers: Begin and End are used in place of Call and Open, and
+	// others make the connections. MaxConnections bounds the requests under way at each then;
+	// 0: any number.
 	Plain bool
 	// Servers is a fixed list in place of Address, as the function Servers writes it.
 	Servers string
@@ -115,10 +115,21 @@ var balancers = map[string]func(c *Conn) balancer{
 	pickFirst:       func(*Conn) balancer { return leastRequest{} }, // of one endpoint
 }
 
+// Name is the address, or those of the servers, for people.
+func (t Target) Name() string {
+	if t.Servers == "" {
+		return t.Address
+	}
+	return strings.Join(listed{t.Servers}.names(), ", ")
+}
+
 // check refuses what cannot be connected to.
 func (t Target) check() error {
 	if t.Address == "" && t.Servers == "" {
 		return errors.New("the target is empty; expected host:port, dns:///host:port or unix:/path")
+	}
+	if t.Plain && (t.LoadBalancing == pickFirst || t.Health != nil && t.Health.Path == "") {
+		return errors.New("plain HTTP servers have neither the policy pick_first nor health checks of gRPC")
 	}
 	if balancers[t.LoadBalancing] == nil {
 		return fmt.Errorf("the load balancing policy %q is not known; expected least_request, round_robin, random, hash or pick_first", t.LoadBalancing)
@@ -156,7 +167,7 @@ func (t Target) authority(b resolver.Builder, parsed resolver.Target) string {
 	switch {
 	case t.Authority != "":
 		return t.Authority
-	case t.TLS != nil && t.TLS.ServerName != "":
+	case t.TLS != nil && t.TLS.ServerName != "" && !t.Plain: // Host is not what TLS calls it
 		return t.TLS.ServerName
 	}
 	if own, ok := b.(resolver.AuthorityOverrider); ok {

@@ -12,6 +12,7 @@ type Turn struct {
 	service string // whose call it is, where services are told apart
 	line    place
 	last    *Endpoint   // of the attempt that is under way
+	in      *Endpoint   // where the attempt has a place that it owes back, of plain HTTP; nil: nowhere
 	tried   []*Endpoint // by the attempts before
 	trial   *Endpoint   // ejected, and this attempt is to find out whether it answers; nil for none
 	began   int64       // when the attempt did, by breaker.Now

@@ -28,7 +28,7 @@ type Conn struct {
 	target    Target
 	log       *slog.Logger
 	authority string
-	named     bool // the authority is a name that all endpoints have
+	named     bool // the authority is the name of all endpoints
 	network   string
 	tls       *Security // nil for cleartext
 	words     wording   // of its resolver's failures
@@ -50,6 +50,7 @@ type Conn struct {
 	resolver   resolver.Resolver
 	endpoints  []*Endpoint
 	vanished   []*Endpoint               // in use though their addresses are gone, until others are connected
+	draining   []*Endpoint               // plain servers that finish the requests that they have
 	open       map[*transport.Conn]*link // those in use, and those with calls to be finished
 	failure    error                     // why there are no addresses
 	crowd      int                       // how many addresses the resolver gave last
@@ -86,11 +87,16 @@ func newConn(t Target, p *Pool) (*Conn, error) {
 	c := &Conn{target: t, pool: p, log: p.log, network: network(parsed), tls: secure, changed: make(chan struct{}), open: map[*transport.Conn]*link{}}
 	c.balancer = balancers[t.LoadBalancing](c)
 	c.authority = t.authority(builder, parsed)
-	_, byName := builder.(dnsBuilder)
-	c.named = byName || t.Authority != "" || c.network == "unix"
-	c.words = ofNames
+	c.named = true
+	c.words, c.line.advice = ofNames, callsWait
+	if t.Plain {
+		c.line.advice = requestsWait
+	}
 	switch builder.(type) {
+	case listed:
+		c.named = t.Authority != ""
 	case fileBuilder:
+		c.named = t.Authority != ""
 		c.words, c.onList = ofLists, p.listed
 	case kubernetesBuilder:
 		c.words = ofLists
@@ -100,7 +106,7 @@ func newConn(t Target, p *Pool) (*Conn, error) {
 	found, err := builder.Build(parsed, (*addresses)(c), resolver.BuildOptions{DisableServiceConfig: true, Authority: c.authority})
 	if err != nil {
 		c.cancel()
-		return nil, fmt.Errorf("%w %q: %w", ErrTarget, t.Address, err)
+		return nil, fmt.Errorf("%w %q: %w", ErrTarget, t.Name(), err)
 	}
 	c.mu.Lock()
 	c.resolver = found
@@ -223,7 +229,7 @@ func (c *Conn) await(ctx context.Context, t *Turn) (*transport.Conn, error) {
 		log = slog.New(slog.DiscardHandler) // it is no lack of room yet
 	}
 	c.mu.Unlock()
-	w, err := c.line.join(&t.line, log.With("target", c.target.Address))
+	w, err := c.line.join(&t.line, log.With("target", c.target.Name()))
 	if err != nil {
 		return nil, err
 	}
@@ -322,6 +328,8 @@ func (c *Conn) Failure() error {
 		return withTLSAdvice(c.why())
 	case c.unresolved != nil:
 		return fmt.Errorf("the addresses known so far are in use: %w", c.unresolved)
+	case waiting > 0 && c.target.Plain:
+		return fmt.Errorf("%d requests wait: the servers have as many as max_connections allows", waiting)
 	case waiting > 0:
 		return fmt.Errorf("%d calls wait: the connections have all the streams that the backend allows", waiting)
 	}
