@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -146,8 +147,41 @@ func (h *HTTP) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		address = net.JoinHostPort(host, strconv.Itoa(int(h.check.Port)))
 	}
 	var dialer net.Dialer
-	return dialer.DialContext(ctx, h.server.Network, address)
+	conn, err := dialer.DialContext(ctx, h.server.Network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &asking{Conn: conn, asked: make(chan struct{})}, nil
 }
+
+// asking is a connection that is not read from before something is written. A server
+// that speaks first, as those of gRPC do, is then found to have answered wrongly: net/http
+// would write a line of its own on standard error, and have no word for it.
+type asking struct {
+	net.Conn
+	asked chan struct{} // closed by the first Write, or Close
+	once  sync.Once
+}
+
+// Read implements net.Conn.
+func (a *asking) Read(b []byte) (int, error) {
+	<-a.asked
+	return a.Conn.Read(b)
+}
+
+// Write implements net.Conn.
+func (a *asking) Write(b []byte) (int, error) {
+	defer a.ask()
+	return a.Conn.Write(b)
+}
+
+// Close implements net.Conn.
+func (a *asking) Close() error {
+	defer a.ask()
+	return a.Conn.Close()
+}
+
+func (a *asking) ask() { a.once.Do(func() { close(a.asked) }) }
 
 // failed says why there was no answer, without the URL, whose host is a name of ours.
 func (h *HTTP) failed(err error) string {

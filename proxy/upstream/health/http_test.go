@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	grpcgo "google.golang.org/grpc"
@@ -117,5 +118,39 @@ func TestHTTPAsksGRPC(t *testing.T) {
 	const want = "GET /readyz: the server does not speak HTTP/1.1 there, perhaps gRPC: set port to that of its HTTP server"
 	if r := h.Ask(t.Context()); r.Well || r.Why != want {
 		t.Errorf("%+v, want %s", r, want)
+	}
+}
+
+// TestAsking: Traffic 179: what a server says before it is asked is read as its answer.
+func TestAsking(t *testing.T) {
+	for name, end := range map[string]func(a *asking){
+		"asked":  func(a *asking) { _, _ = a.Write([]byte("?")) },
+		"closed": func(a *asking) { _ = a.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				a := &asking{Conn: near, asked: make(chan struct{})}
+				go func() { _, _ = far.Write([]byte("first")) }()
+				go func() { _, _ = far.Read(make([]byte, 1)) }()
+				read := make(chan string, 1)
+				go func() {
+					b := make([]byte, 5)
+					n, _ := a.Read(b)
+					read <- string(b[:n])
+				}()
+				synctest.Wait()
+				if len(read) > 0 {
+					t.Errorf("%q was read", <-read)
+				}
+				end(a)
+				want := map[string]string{"asked": "first"}[name]
+				if got := <-read; got != want {
+					t.Errorf("%q was read, want %q", got, want)
+				}
+				_ = near.Close()
+				_ = far.Close()
+			})
+		})
 	}
 }
