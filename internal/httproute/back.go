@@ -2,6 +2,7 @@ package httproute
 
 import (
 	"net/http"
+	"net/netip"
 	"strings"
 )
 
@@ -17,137 +18,172 @@ type Seen struct {
 // Location, Content-Location, Refresh, and Path and Domain of cookies. What does not lead
 // back to the server through the same route stays as it is.
 func (r *Rewrite) MapBack(h http.Header, seen Seen) {
-	for _, name := range [...]string{"Location", "Content-Location"} {
-		if values := h[name]; len(values) == 1 {
-			if mapped := r.mapURL(values[0], seen); mapped != values[0] {
-				h[name] = []string{mapped}
-			}
+	for _, name := range [...]string{"Location", "Content-Location", "Refresh"} {
+		values := h[name]
+		if len(values) != 1 {
+			continue
 		}
-	}
-	if values := h["Refresh"]; len(values) == 1 {
-		if mapped := r.mapRefresh(values[0], seen); mapped != values[0] {
-			h["Refresh"] = []string{mapped}
+		mapped := ""
+		if name == "Refresh" {
+			mapped = r.mapRefresh(values[0], &seen)
+		} else {
+			mapped = r.mapURL(values[0], &seen)
+		}
+		if mapped != values[0] {
+			h[name] = []string{mapped}
 		}
 	}
 	for i, cookie := range h["Set-Cookie"] {
-		h["Set-Cookie"][i] = r.mapCookie(cookie, seen)
+		h["Set-Cookie"][i] = r.mapCookie(cookie, &seen)
 	}
 }
 
-// mapURL maps a URL whose authority is the server's, or a path.
-func (r *Rewrite) mapURL(url string, seen Seen) string {
-	if strings.HasPrefix(url, "/") && !strings.HasPrefix(url, "//") {
-		return r.mapPath(url)
-	}
-	scheme, rest, ok := strings.Cut(url, "://")
-	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+// mapURL maps a path, or a URL whose authority is the server's.
+func (r *Rewrite) mapURL(url string, seen *Seen) string {
+	scheme, rest, ok := strings.Cut(url, "//")
+	switch {
+	case strings.HasPrefix(url, "/") && !strings.HasPrefix(url, "//"):
+		mapped, _ := r.mapPath(url)
+		return mapped
+	case !ok || scheme != "" && !strings.EqualFold(scheme, "http:") && !strings.EqualFold(scheme, "https:"):
 		return url
 	}
-	end := strings.IndexAny(rest, "/?#")
-	if end < 0 {
-		end = len(rest)
+	end := len(rest)
+	if i := strings.IndexAny(rest, `/\?#`); i >= 0 {
+		end = i
 	}
 	authority := rest[:end]
-	if authority == "" || !sameAuthority(scheme, authority, seen.Server) && !sameAuthority(scheme, authority, seen.Sent) {
+	clients := sameAuthority(scheme, authority, seen.Host)
+	switch {
+	case clients && *r == Rewrite{}:
+		return url
+	case !clients && !sameAuthority(scheme, authority, seen.Server) && !sameAuthority(scheme, authority, seen.Sent):
 		return url
 	}
 	path := rest[end:]
 	if path == "" || path[0] != '/' {
 		path = "/" + path
 	}
-	if r.Path == "" {
-		if _, ok := cutPrefix(pathOnly(path), r.Add); !ok {
-			return url // it is none of this route
-		}
+	mapped, ok := r.mapPath(path)
+	if !ok && r.Path == "" {
+		return url // it is none of this route
 	}
-	return seen.Scheme + "://" + seen.Host + r.mapPath(path)
+	switch {
+	case scheme == "":
+	case clients && strings.EqualFold(scheme, "https:"):
+		scheme = "https:" // a server may send clients there on purpose
+	default:
+		scheme = seen.Scheme + ":"
+	}
+	return scheme + "//" + seen.Host + mapped
 }
 
-// mapPath maps a path with what may follow it.
-func (r *Rewrite) mapPath(path string) string {
-	only := pathOnly(path)
-	mapped, _ := r.Back(only)
-	return mapped + path[len(only):]
-}
-
-// pathOnly is a path without its query and fragment.
-func pathOnly(path string) string {
+// mapPath maps a path, with what may follow it, and reports whether it is of the route.
+func (r *Rewrite) mapPath(path string) (string, bool) {
+	end := len(path)
 	if i := strings.IndexAny(path, "?#"); i >= 0 {
-		return path[:i]
+		end = i
 	}
-	return path
+	resolved := path[:end]
+	if strings.Contains(resolved, "/.") || strings.Contains(resolved, "%2") {
+		resolved = clamp(dots.Replace(resolved)) // as clients do
+	}
+	mapped, ok := r.Back(resolved)
+	if !ok || mapped == resolved {
+		return path, ok
+	}
+	return mapped + path[end:], true
 }
+
+var dots = strings.NewReplacer("%2e", ".", "%2E", ".")
 
 // sameAuthority compares authorities, where the scheme's own port may be left out.
 func sameAuthority(scheme, a, b string) bool {
 	port := ":80"
-	if strings.EqualFold(scheme, "https") {
+	switch {
+	case a == "" || b == "":
+		return false
+	case scheme == "":
+		return strings.EqualFold(a, b)
+	case strings.EqualFold(scheme, "https:"):
 		port = ":443"
 	}
-	return b != "" && strings.EqualFold(strings.TrimSuffix(a, port), strings.TrimSuffix(b, port))
+	return strings.EqualFold(strings.TrimSuffix(a, port), strings.TrimSuffix(b, port))
 }
 
-// mapRefresh maps the URL of "5; url=/next".
-func (r *Rewrite) mapRefresh(value string, seen Seen) string {
-	seconds, rest, ok := strings.Cut(value, ";")
-	if !ok {
+// mapRefresh maps the URL of "5; url=/next". Browsers take a comma too, quotes, and a URL
+// alone.
+func (r *Rewrite) mapRefresh(value string, seen *Seen) string {
+	const space = " \t"
+	rest := strings.TrimLeft(strings.TrimLeft(value, "0123456789."), space)
+	if rest == "" || len(rest) == len(value) {
 		return value
 	}
-	name, url, ok := strings.Cut(rest, "=")
-	if !ok || !strings.EqualFold(strings.TrimSpace(name), "url") {
-		return value
+	if rest[0] == ';' || rest[0] == ',' {
+		rest = strings.TrimLeft(rest[1:], space)
 	}
-	trimmed := strings.TrimSpace(url)
-	quote := ""
-	if len(trimmed) > 1 && (trimmed[0] == '"' || trimmed[0] == '\'') && trimmed[len(trimmed)-1] == trimmed[0] {
-		quote, trimmed = trimmed[:1], trimmed[1:len(trimmed)-1]
+	if len(rest) > 3 && strings.EqualFold(rest[:3], "url") {
+		if after := strings.TrimLeft(rest[3:], space); strings.HasPrefix(after, "=") {
+			rest = strings.TrimLeft(after[1:], space)
+		}
 	}
-	mapped := r.mapURL(trimmed, seen)
-	if mapped == trimmed {
-		return value
+	url := strings.TrimRight(rest, space)
+	if rest != "" && (rest[0] == '"' || rest[0] == '\'') {
+		url, _, _ = strings.Cut(rest[1:], rest[:1])
+		rest = rest[1:]
 	}
-	return seconds + ";" + name + "=" + quote + mapped + quote
+	return value[:len(value)-len(rest)] + r.mapURL(url, seen) + rest[len(url):]
 }
 
 // mapCookie maps the Path of a cookie and drops a Domain that is the server's; the client
 // takes its own host then. Nothing else of the cookie is touched.
-func (r *Rewrite) mapCookie(cookie string, seen Seen) string {
-	var b strings.Builder
-	changed, first := false, true
-	for part := range strings.SplitSeq(cookie, ";") {
-		name, value, _ := strings.Cut(part, "=")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		switch {
-		case first:
-		case strings.EqualFold(name, "Path") && strings.HasPrefix(value, "/"):
-			if mapped, ok := r.Back(value); ok && mapped != value {
-				if value == "/" {
-					mapped = strings.TrimSuffix(mapped, "/") // all of the route's paths
-				}
-				part, changed = " Path="+mapped, true
-			}
-		case strings.EqualFold(name, "Domain") && seen.isServers(value):
-			changed = true
-			continue
-		}
-		if !first {
-			b.WriteByte(';')
-		}
-		b.WriteString(part)
-		first = false
-	}
-	if !changed {
+func (r *Rewrite) mapCookie(cookie string, seen *Seen) string {
+	pair, _, ok := strings.Cut(cookie, ";")
+	if !ok {
 		return cookie
 	}
+	// Of a cookie with such a name clients take no other path than "/".
+	anchored := strings.HasPrefix(strings.ToLower(strings.TrimSpace(pair)), "__host-")
+	var b strings.Builder
+	b.WriteString(pair)
+	for attribute := range strings.SplitSeq(cookie[len(pair)+1:], ";") {
+		name, value, _ := strings.Cut(attribute, "=")
+		trimmed := strings.TrimSpace(value)
+		switch name = strings.TrimSpace(name); {
+		case strings.EqualFold(name, "Domain") && seen.isServers(trimmed):
+			continue
+		case strings.EqualFold(name, "Path") && strings.HasPrefix(trimmed, "/") && !anchored:
+			if mapped := r.mapCookiePath(trimmed); mapped != trimmed {
+				attribute = attribute[:len(attribute)-len(value)] + mapped
+			}
+		}
+		b.WriteByte(';')
+		b.WriteString(attribute)
+	}
 	return b.String()
+}
+
+// mapCookiePath maps the path of a cookie. That of all paths becomes that of all the route's.
+func (r *Rewrite) mapCookiePath(path string) string {
+	mapped, ok := r.Back(path)
+	switch {
+	case !ok:
+		return path
+	case path == "/" && mapped != "/":
+		return strings.TrimSuffix(mapped, "/")
+	}
+	return mapped
 }
 
 // isServers reports whether the domain of a cookie is the server's host, or one above it, and
 // not above the client's.
 func (s *Seen) isServers(domain string) bool {
-	domain = strings.ToLower(strings.TrimPrefix(domain, "."))
+	domain = lower(strings.TrimPrefix(domain, "."))
 	covers := func(host string) bool {
 		host = bareHost(host)
+		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+			return host == domain
+		}
 		return host != "" && (host == domain || strings.HasSuffix(host, "."+domain))
 	}
 	return domain != "" && !covers(s.Host) && (covers(s.Server) || covers(s.Sent))

@@ -56,6 +56,9 @@ func cutPrefix(path, prefix string) (rest string, ok bool) {
 	return rest, ok && (rest == "" || rest[0] == '/')
 }
 
+// slashLike are what URL parsers of browsers take for a slash, or drop.
+const slashLike = "/\\\t\r\n"
+
 // join puts a prefix in front of the rest of a path.
 func join(prefix, rest string) string {
 	prefix = strings.TrimSuffix(prefix, "/")
@@ -64,8 +67,8 @@ func join(prefix, rest string) string {
 		return prefix + rest
 	case rest == "":
 		return "/"
-	case len(rest) > 1 && rest[1] == '/': // two slashes at the front would begin a host
-		return "/" + strings.TrimLeft(rest, "/")
+	case len(rest) > 1 && strings.IndexByte(slashLike, rest[1]) >= 0: // two slashes at the front would begin a host
+		return "/" + strings.TrimLeft(rest, slashLike)
 	}
 	return rest
 }

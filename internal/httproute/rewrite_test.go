@@ -2,6 +2,8 @@ package httproute
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -64,12 +66,48 @@ func TestMapBack(t *testing.T) {
 		{legacy, "Refresh", `0;URL='http://internal/a'`, `0;URL='https://shop.example/legacy/a'`},
 		{legacy, "Refresh", "5", "5"},
 		{legacy, "Set-Cookie", "a=b; Path=/", "a=b; Path=/legacy"},
-		{legacy, "Set-Cookie", "a=/; path=/x; Secure", "a=/; Path=/legacy/x; Secure"},
+		{legacy, "Set-Cookie", "a=/; path=/x; Secure", "a=/; path=/legacy/x; Secure"},
 		{legacy, "Set-Cookie", "path=/x", "path=/x"},
 		{legacy, "Set-Cookie", "a=b; Domain=internal; HttpOnly", "a=b; HttpOnly"},
 		{legacy, "Set-Cookie", "a=b; Domain=shop.example", "a=b; Domain=shop.example"},
 		{legacy, "Set-Cookie", "a=b; Domain=.example", "a=b; Domain=.example"},
 		{legacy, "Set-Cookie", "a=b;  Expires=Thu, 01 Jan 1970 00:00:00 GMT", "a=b;  Expires=Thu, 01 Jan 1970 00:00:00 GMT"},
+		{legacy, "Location", "//internal/login", "//shop.example/legacy/login"},
+		{legacy, "Location", "https://10.0.0.5:3000/login#a?b", "https://shop.example/legacy/login#a?b"},
+		{legacy, "Location", `http://internal\@other.example/`, `https://shop.example/legacy/\@other.example/`},
+		{legacy, "Location", "http://internal@other.example/", "http://internal@other.example/"},
+		{legacy, "Location", "http://internal.other.example/", "http://internal.other.example/"},
+		{legacy, "Location", "http:///login", "http:///login"},
+		{legacy, "Location", "http:/login", "http:/login"},
+		{legacy, "Location", "ftp://internal/login", "ftp://internal/login"},
+		{legacy, "Location", "/a/../../login", "/legacy/login"},
+		{legacy, "Location", "/%2E%2e/login?..", "/legacy/login?.."},
+		{legacy, "Location", "?to=//internal/", "?to=//internal/"},
+		{legacy, "Location", "", ""},
+		{legacy, "Refresh", "5;/a", "5;/legacy/a"},
+		{legacy, "Refresh", "5, url=/a", "5, url=/legacy/a"},
+		{legacy, "Refresh", "1.5 /a ", "1.5 /legacy/a "},
+		{legacy, "Refresh", "0; url = \"/a\" x", "0; url = \"/legacy/a\" x"},
+		{legacy, "Refresh", "0; url='/a", "0; url='/legacy/a"},
+		{legacy, "Refresh", "0; url=", "0; url="},
+		{legacy, "Refresh", "0; urls/a", "0; urls/a"},
+		{legacy, "Refresh", "/a", "/a"},
+		{legacy, "Set-Cookie", "__Host-a=b; Path=/; Secure", "__Host-a=b; Path=/; Secure"},
+		{legacy, "Set-Cookie", "__Secure-a=b; Path=/; Secure", "__Secure-a=b; Path=/legacy; Secure"},
+		{legacy, "Set-Cookie", `a="b; Path=/x`, `a="b; Path=/legacy/x`},
+		{legacy, "Set-Cookie", `a=b; Path="/x"`, `a=b; Path="/x"`},
+		{legacy, "Set-Cookie", "a=b; Path=", "a=b; Path="},
+		{legacy, "Set-Cookie", "a=b;PATH = /x ;;X", "a=b;PATH =/legacy/x;;X"},
+		{legacy, "Set-Cookie", "a=b; Domain=10.0.0.5", "a=b"},
+		{legacy, "Set-Cookie", "a=b; Domain=0.5", "a=b; Domain=0.5"},
+		{app, "Location", `/app/\other.example/`, `/shop/\other.example/`},
+		{Rewrite{Add: "/app"}, "Location", "/app//other.example/", "/other.example/"},
+		{Rewrite{Add: "/app"}, "Location", `/app/\other.example/`, "/other.example/"},
+		{Rewrite{Add: "/app"}, "Location", "/app/\t/other.example/", "/other.example/"},
+		{Rewrite{Add: "/app"}, "Location", "/app", "/"},
+		{Rewrite{Add: "/app"}, "Location", "/app/../x", "/app/../x"},
+		{Rewrite{Add: "/app"}, "Location", "/apple", "/apple"},
+		{Rewrite{Add: "/app"}, "Set-Cookie", "a=b; Path=/app", "a=b; Path=/"},
 		{app, "Location", "/app/login", "/shop/login"},
 		{app, "Location", "/app", "/shop"},
 		{app, "Location", "/other", "/other"},
@@ -115,24 +153,70 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// FuzzMapBack: nothing of a cookie but its Path and Domain changes, and nothing is added to
-// a header's lines.
+// TestMapBackToClientsHost: a server that gets the client's Host may send clients of http to
+// https, and would do it for ever if that were mapped back to http.
+func TestMapBackToClientsHost(t *testing.T) {
+	for _, test := range []struct {
+		rewrite            Rewrite
+		scheme, from, want string
+	}{
+		{Rewrite{Strip: "/legacy"}, "http", "https://shop.example/a", "https://shop.example/legacy/a"},
+		{Rewrite{Strip: "/legacy"}, "https", "http://shop.example/a", "https://shop.example/legacy/a"},
+		{Rewrite{Strip: "/legacy"}, "http", "//SHOP.example/a", "//shop.example/legacy/a"},
+		{Rewrite{Strip: "/legacy"}, "http", "https://10.0.0.5:3000/a", "http://shop.example/legacy/a"},
+		{Rewrite{}, "http", "https://shop.example/a", "https://shop.example/a"},
+		{Rewrite{}, "https", "http://shop.example/a", "http://shop.example/a"},
+		{Rewrite{}, "https", "//shop.example/a", "//shop.example/a"},
+	} {
+		h := http.Header{"Location": {test.from}}
+		test.rewrite.MapBack(h, Seen{Server: "10.0.0.5:3000", Sent: "shop.example", Scheme: test.scheme, Host: "shop.example"})
+		if got := h.Get("Location"); got != test.want {
+			t.Errorf("Traffic 156: %+v makes %q of %q for a client of %s, want %q", test.rewrite, got, test.from, test.scheme, test.want)
+		}
+	}
+}
+
+// FuzzMapBack: what is mapped leads to the client's host, as browsers read it, and nothing of
+// a cookie but its Path and Domain changes.
 func FuzzMapBack(f *testing.F) {
 	f.Add("a=b; Path=/; Domain=internal", "http://internal/x", "5; url=/x")
+	rewrites := []Rewrite{{Strip: "/legacy"}, {Strip: "/shop", Add: "/app"}, {Add: "/app"}, {Path: "/one"}, {}}
 	f.Fuzz(func(t *testing.T, cookie, location, refresh string) {
-		r := Rewrite{Strip: "/legacy"}
-		h := http.Header{"Set-Cookie": {cookie}, "Location": {location}, "Refresh": {refresh}}
-		r.MapBack(h, Seen{Server: "10.0.0.5:3000", Sent: "internal", Scheme: "https", Host: "shop.example"})
-		first := func(s string) string {
-			for i := range len(s) {
-				if s[i] == ';' {
-					return s[:i]
+		for _, r := range rewrites {
+			h := http.Header{"Set-Cookie": {cookie}, "Location": {location}, "Refresh": {refresh}}
+			r.MapBack(h, Seen{Server: "10.0.0.5:3000", Sent: "internal", Scheme: "https", Host: "shop.example"})
+			if got := h["Location"][0]; got != location && !leadsBack(got) {
+				t.Fatalf("%+v makes %q of Location %q", r, got, location)
+			}
+			if got, want := otherAttributes(h["Set-Cookie"][0]), otherAttributes(cookie); !slices.Equal(got, want) {
+				t.Fatalf("%+v: the cookie %q becomes %q", r, cookie, h["Set-Cookie"][0])
+			}
+			for _, values := range h {
+				if len(values) != 1 || len(values[0]) > 3*len(cookie+location+refresh)+100 {
+					t.Fatalf("%+v: %q", r, values)
 				}
 			}
-			return s
-		}
-		if got := h["Set-Cookie"][0]; first(got) != first(cookie) {
-			t.Fatalf("the cookie %q becomes %q", cookie, got)
 		}
 	})
+}
+
+// leadsBack reports whether a browser finds the client's host in what was mapped.
+func leadsBack(url string) bool {
+	url = strings.NewReplacer("\t", "", "\r", "", "\n", "", `\`, "/").Replace(url)
+	for _, scheme := range []string{"", "http:", "https:"} {
+		if strings.HasPrefix(url, scheme+"//shop.example/") {
+			return true
+		}
+	}
+	return strings.HasPrefix(url, "/") && !strings.HasPrefix(url, "//")
+}
+
+// otherAttributes are the parts of a cookie that are never mapped.
+func otherAttributes(cookie string) []string {
+	parts := strings.Split(cookie, ";")
+	return append(parts[:1:1], slices.DeleteFunc(parts[1:], func(part string) bool {
+		name, _, _ := strings.Cut(part, "=")
+		name = strings.ToLower(strings.TrimSpace(name))
+		return name == "path" || name == "domain"
+	})...)
 }

@@ -2,7 +2,6 @@ package httproute
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 )
 
@@ -39,15 +38,13 @@ func (t *Table) Find(host, method, path string, header http.Header, rawQuery str
 		if i, ok := t.hosts[host].find(&r); ok {
 			return i, true
 		}
-		for rest := host; len(t.wildcards) > 0; {
-			dot := strings.IndexByte(rest, '.')
-			if dot < 0 {
-				break
+		for dot := 1; len(t.wildcards) > 0 && dot < len(host); dot++ {
+			if host[dot] != '.' {
+				continue
 			}
-			if i, ok := t.wildcards[rest[dot:]].find(&r); ok && dot > 0 {
+			if i, ok := t.wildcards[host[dot:]].find(&r); ok {
 				return i, true
 			}
-			rest = rest[dot+1:]
 		}
 	}
 	return t.any.find(&r)
@@ -114,7 +111,7 @@ func (e *entry) matches(r *request) bool {
 		}
 	}
 	for i := range e.query {
-		if value, ok := firstOf(r.rawQuery, e.query[i].name); !ok || value != e.query[i].value {
+		if !firstIs(r.rawQuery, e.query[i].name, e.query[i].value) {
 			return false
 		}
 	}
@@ -130,37 +127,96 @@ func contains(methods []string, method string) bool {
 	return false
 }
 
-// firstOf returns the first value of a parameter of a query, which is read as net/url does.
-func firstOf(rawQuery, name string) (string, bool) {
+// firstIs reports whether the first value of a parameter of a query, which is read as net/url
+// does, is this one.
+func firstIs(rawQuery, name, value string) bool {
 	for rawQuery != "" {
 		var part string
 		part, rawQuery, _ = strings.Cut(rawQuery, "&")
 		if part == "" || strings.IndexByte(part, ';') >= 0 {
 			continue
 		}
-		key, value, _ := strings.Cut(part, "=")
-		if key, ok := unescaped(key); !ok || key != name {
+		key, found, _ := strings.Cut(part, "=")
+		if !isQueryOf(key, name) {
 			continue
 		}
-		if value, ok := unescaped(value); ok {
-			return value, true
+		if isQueryOf(found, value) {
+			return true
+		}
+		if hasOnlyEscapes(found) {
+			return false // another value; one with a broken escape is none
 		}
 	}
-	return "", false
+	return false
 }
 
-func unescaped(s string) (string, bool) {
-	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
-		return s, true
+// isQueryOf reports whether text is what a part of a query stands for.
+func isQueryOf(escaped, text string) bool {
+	if len(escaped) < len(text) {
+		return false
 	}
-	s, err := url.QueryUnescape(s)
-	return s, err == nil
+	n := 0 // bytes of text that are the same
+	for i := 0; i < len(escaped); i++ {
+		c := escaped[i]
+		switch c {
+		case '+':
+			c = ' '
+		case '%':
+			if !isEscape(escaped[i:]) {
+				return false
+			}
+			c = unescape(escaped[i:])
+			i += 2
+		}
+		if n == len(text) || text[n] != c {
+			return false
+		}
+		n++
+	}
+	return n == len(text)
 }
 
-// bareHost is a host without its port and a dot at its end, in lower case.
+func hasOnlyEscapes(escaped string) bool {
+	for {
+		i := strings.IndexByte(escaped, '%')
+		if i < 0 {
+			return true
+		}
+		if escaped = escaped[i:]; !isEscape(escaped) {
+			return false
+		}
+		escaped = escaped[3:]
+	}
+}
+
+// maxHost bounds the hosts that a route may have.
+const maxHost = 253
+
+// bareHost is a host without its port and a dot at its end, in lower case; "" for one that no
+// route has.
 func bareHost(host string) string {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && i > strings.LastIndexByte(host, ']') {
 		host = host[:i]
 	}
-	return strings.ToLower(strings.TrimSuffix(host, "."))
+	if host = strings.TrimSuffix(host, "."); len(host) > maxHost {
+		return ""
+	}
+	return lower(host)
+}
+
+// lower changes the letters of ASCII to lower case: others that have one of them for a lower
+// case, such as the sign of Kelvin, make no host.
+func lower(host string) string {
+	for i := range len(host) {
+		if host[i] >= 'A' && host[i] <= 'Z' {
+			b := []byte(host)
+			for ; i < len(b); i++ {
+				if b[i] >= 'A' && b[i] <= 'Z' {
+					b[i] += 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return host
 }
