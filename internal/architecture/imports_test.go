@@ -31,7 +31,7 @@ type rule struct {
 // Layers from below. Each may import what stands above it here.
 var (
 	base  = []string{"proto/transom/v1", "internal/counted", "internal/field", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode"}
-	parts = slices.Concat(base, []string{"proxy/...", "internal/schema", "internal/httprule", "internal/config"})
+	parts = slices.Concat(base, []string{"proxy/...", "internal/schema", "internal/httprule", "internal/httproute", "internal/config"})
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
 
@@ -55,7 +55,7 @@ var rules = map[string]rule{
 
 	"internal/httprule":          {never: slices.Concat(protobuf, yamls), reason: "templates and their matching are fuzzed and measured without descriptors"},
 	"internal/schema":            {ours: base, never: slices.Concat(yamls, []string{"net/http"}), reason: "descriptors come before any protocol that serves them"},
-	"internal/config":            {ours: slices.Concat(base, []string{"internal/httprule"}), reason: "the file is checked before anything is built of it"},
+	"internal/config":            {ours: slices.Concat(base, []string{"internal/httprule", "internal/httproute"}), reason: "the file is checked before anything is built of it"},
 	"proxy":                      {ours: []string{"proxy/transport"}, never: jsons, reason: "the relay carries bytes: no JSON, no routes, no options"},
 	"proxy/breaker":              {never: slices.Concat(jsons, protobuf, []string{"google.golang.org/grpc"}), reason: "when to stop is decided by counts, whatever is counted"},
 	"proxy/upstream":             {ours: []string{"proxy", "proxy/breaker", "proxy/transport", "proxy/upstream/...", "internal/counted", "internal/tlsfiles"}, never: jsons, reason: "a choice among addresses knows neither the call's method nor its messages"},

@@ -50,9 +50,7 @@ func (c *checker) config(config *transomv1.Config) {
 	c.upstreams(config)
 	c.httpRules(config.HttpRules)
 	c.policies(config.Policies)
-	if len(config.Routes) > 0 {
-		c.fail("routes", "plain HTTP routes have no effect in this version yet; remove them")
-	}
+	c.routes(config)
 	c.auth(config.Auth)
 	c.stores(config.Stores)
 	if config.Events != nil {
@@ -81,8 +79,8 @@ func asRange(text string) string {
 }
 
 func (c *checker) schemas(config *transomv1.Config) {
-	if len(config.Schemas) == 0 {
-		c.fail("schemas", "found none, expected at least one of directory, descriptor_set, reflection")
+	if len(config.Schemas) == 0 && len(config.Routes) == 0 {
+		c.fail("schemas", "found none, expected at least one of directory, descriptor_set, reflection, or routes to plain HTTP upstreams")
 	}
 	for i, s := range config.Schemas {
 		path := join("schemas", i)

@@ -87,7 +87,12 @@ func portHint(host, port string) string {
 }
 
 func (c *checker) upstreams(config *transomv1.Config) {
-	patterns := map[string]string{}
+	patterns, grpcs := map[string]string{}, 0
+	for _, u := range config.Upstreams {
+		if u.GetGrpc() != nil {
+			grpcs++
+		}
+	}
 	c.stickyCookies(config)
 	for _, name := range upstreamNames(config) {
 		path, u := join("upstreams", name), config.Upstreams[name]
@@ -95,11 +100,14 @@ func (c *checker) upstreams(config *transomv1.Config) {
 		case *transomv1.Upstream_Grpc:
 			c.grpcUpstream(join(path, "grpc"), kind.Grpc)
 		case *transomv1.Upstream_Http:
-			c.fail(join(path, "http"), "plain HTTP upstreams have no effect in this version yet; remove it")
+			c.httpUpstream(path, kind.Http)
 		default:
 			c.fail(path, "found no kind, expected one of grpc, http")
 		}
-		if len(u.Services) == 0 && u.GetGrpc() != nil {
+		if len(u.Services) > 0 && u.GetHttp() != nil {
+			c.fail(join(path, "services"), "found it beside a plain HTTP upstream, where no gRPC service lives; routes say what is sent there: remove it")
+		}
+		if len(u.Services) == 0 && u.GetGrpc() != nil && grpcs > 1 {
 			c.fail(join(path, "services"), `found none, expected which services live here, as there is more than one gRPC upstream: "package.Service", "package.*" or "*"`)
 		}
 		for i, pattern := range u.Services {
@@ -165,13 +173,17 @@ func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
 	if strings.HasPrefix(g.Target, "file:") && g.Authority == "" && g.Tls.ServerName == "" && !g.Tls.InsecureSkipVerify {
 		c.fail(join(path, "tls.server_name"), "found none, expected the name that the servers' certificates are for: a file of addresses has none")
 	}
-	path = join(path, "tls")
-	if g.Tls.Ca != "" {
-		c.regular(join(path, "ca"), g.Tls.Ca)
+	c.clientTLS(join(path, "tls"), g.Tls)
+}
+
+// clientTLS holds that the files of TLS are there.
+func (c *checker) clientTLS(path string, t *transomv1.ClientTls) {
+	if t.GetCa() != "" {
+		c.regular(join(path, "ca"), t.Ca)
 	}
-	if g.Tls.Certificate != "" || g.Tls.Key != "" {
-		c.regular(join(path, "certificate"), g.Tls.Certificate)
-		c.regular(join(path, "key"), g.Tls.Key)
+	if t.GetCertificate() != "" || t.GetKey() != "" {
+		c.regular(join(path, "certificate"), t.Certificate)
+		c.regular(join(path, "key"), t.Key)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/kinds"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/proxy/httpbackend"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
@@ -33,6 +34,8 @@ type builder struct {
 	policies  policyRules
 	// services remembers which source a service came from.
 	services map[protoreflect.FullName]*schema.Registry
+	// httpUpstreams are those of plain HTTP, by name.
+	httpUpstreams map[string]*httpbackend.Upstream
 	// hashes are those of calls that have keys, by the upstream.
 	hashes map[string]*hashUse
 	// undecided are what nothing is said of; nil for a configuration that is right.
@@ -58,6 +61,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 	if len(b.wrong) > 0 {
 		b, problems = b.withoutWrong(problems)
 	}
+	b.addHTTPRoutes()
 	b.addOwnServices(linkedPlans())
 	if len(problems.Fatal()) == 0 && !b.incomplete && !b.sources.waiting() {
 		// All methods are known, so what selects none of them is a mistake.
@@ -82,12 +86,13 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 // newBuilder makes the builder of one snapshot, with nothing read yet.
 func (g *Gateway) newBuilder(file *config.File, from *sources) *builder {
 	return &builder{
-		gateway:  g,
-		sources:  from,
-		file:     file,
-		snapshot: &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]connection{}},
-		services: map[protoreflect.FullName]*schema.Registry{},
-		settings: newSettings(file, g.options.Telemetry.Log),
+		gateway:       g,
+		sources:       from,
+		file:          file,
+		snapshot:      &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]connection{}},
+		services:      map[protoreflect.FullName]*schema.Registry{},
+		httpUpstreams: map[string]*httpbackend.Upstream{},
+		settings:      newSettings(file, g.options.Telemetry.Log),
 	}
 }
 
@@ -212,7 +217,8 @@ func (b *builder) problemAt(r *schema.Registry, d protoreflect.Descriptor, messa
 func (b *builder) finish() {
 	s := b.snapshot
 	s.publish()
-	s.headers.HideCookies(append(s.policies.HiddenCookies(), b.upstreams.cookies()...))
+	s.hiddenCookies = append(s.policies.HiddenCookies(), b.upstreams.cookies()...)
+	s.headers.HideCookies(s.hiddenCookies)
 	byGuard := map[*guard][]policy.Route{}
 	for _, route := range s.paths {
 		byGuard[route.guard] = nil

@@ -37,6 +37,8 @@ type call struct {
 	beforeHeader func(http.Header)
 	onRequest    func(context.Context, *proxy.Frame) error
 	onReply      func(context.Context, *proxy.Frame) error
+	onHeader     func(http.Header)      // of a plain HTTP request
+	onAnswer     func(int, http.Header) // to one
 }
 
 var calls = sync.Pool{New: func() any {
@@ -47,6 +49,7 @@ var calls = sync.Pool{New: func() any {
 	}
 	c.onRequest = c.checkMessage
 	c.onReply = c.changeReply
+	c.onHeader, c.onAnswer = c.toServer, c.toClient
 	return c
 }}
 

@@ -54,7 +54,8 @@ func (g *Gateway) Explain(r *http.Request) Verdict {
 	}
 	c.route = route
 	var b strings.Builder
-	route.explain(&b, &c.match)
+	c.findOrigin()
+	route.explain(&b, c)
 	if route.drops(r, c.match.protocol) {
 		fmt.Fprintf(&b, "%-10s %s\n", "body", "dropped: the rule takes none; all that counts is in path and query")
 	}
@@ -169,7 +170,8 @@ func (a *answerRecorder) SetReadDeadline(time.Time) error { return nil }
 // SetWriteDeadline does nothing, too.
 func (a *answerRecorder) SetWriteDeadline(time.Time) error { return nil }
 
-func (r *Route) explain(b *strings.Builder, m *match) {
+func (r *Route) explain(b *strings.Builder, c *call) {
+	m := &c.match
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
@@ -179,6 +181,9 @@ func (r *Route) explain(b *strings.Builder, m *match) {
 		row("rpc", "%s (%s)", l.RPC, l.Stream)
 	}
 	row("upstream", "%s", dash(r.guard.upstream))
+	if e, ok := r.endpoint.(*httpEndpoint); ok {
+		e.action.explain(row, c)
+	}
 	for i, v := range r.variables {
 		if i < len(m.path.Values) {
 			row("variable", "%s = %q", v, m.path.Values[i])

@@ -20,11 +20,12 @@ import (
 type match struct {
 	path     httprule.Match
 	protocol *transcoder.Protocol
+	clean    string // the path of a request on a plain HTTP route
 }
 
 func (m *match) reset() {
 	m.path.Reset()
-	m.protocol = nil
+	m.protocol, m.clean = nil, ""
 }
 
 // find returns the route of a request. An error beside a route is what the
@@ -34,7 +35,15 @@ func (s *Snapshot) find(r *http.Request, m *match) (*Route, error) {
 	if err := checkHTTP2(r); err != nil {
 		return nil, err
 	}
-	path := r.URL.EscapedPath()
+	route, err := s.findRPC(r, r.URL.EscapedPath(), m)
+	if route == nil && s.http != nil {
+		return s.findHTTP(r, m, err)
+	}
+	return route, err
+}
+
+// findRPC returns the route of a request for an RPC, as find does.
+func (s *Snapshot) findRPC(r *http.Request, path string, m *match) (*Route, error) {
 	if route := s.findPath(r, path, m); route != nil {
 		return route, nil
 	}

@@ -12,6 +12,8 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"sync"
@@ -23,6 +25,7 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy/httpbackend"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/exchange"
 )
@@ -57,6 +60,7 @@ type Gateway struct {
 	state   *policy.State
 	pool    pool
 	sources *sources
+	http    *httpbackend.Pool
 	own     *services
 	errors  *transcoder.ErrorWriter // for as long as there is no snapshot
 
@@ -84,11 +88,19 @@ type Gateway struct {
 
 var _ http.Handler = (*Gateway)(nil)
 
+// pseudonym is this process in Via: another gateway's is another one.
+func pseudonym() string {
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // it never fails
+	return httpbackend.Pseudonym + "-" + hex.EncodeToString(id[:])
+}
+
 // New makes a gateway that serves nothing until its first Reload.
 func New(o Options) *Gateway {
 	g := &Gateway{
 		options: o,
 		pool:    newPool(o.Telemetry.Log),
+		http:    httpbackend.NewPool(pseudonym()),
 		sources: newSources(),
 		errors:  transcoder.NewErrorWriter(linkedPlans()),
 		grace:   graceOfVanished,

@@ -58,11 +58,17 @@ func Inputs(c *config.File) []string {
 		}
 	}
 	for _, u := range c.Config.GetUpstreams() {
-		t := u.GetGrpc().GetTls()
-		for _, name := range []string{t.GetCa(), t.GetCertificate(), t.GetKey()} {
-			if name != "" {
-				files = append(files, c.Resolve(name))
+		for _, t := range []*transomv1.ClientTls{u.GetGrpc().GetTls(), u.GetHttp().GetTls()} {
+			for _, name := range []string{t.GetCa(), t.GetCertificate(), t.GetKey()} {
+				if name != "" {
+					files = append(files, c.Resolve(name))
+				}
 			}
+		}
+	}
+	for _, route := range c.Config.GetRoutes() {
+		if file := route.GetRespond().GetFile(); file != "" {
+			files = append(files, c.Resolve(file))
 		}
 	}
 	slices.Sort(files)

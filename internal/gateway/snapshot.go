@@ -28,11 +28,14 @@ type Snapshot struct {
 
 	paths   map[string]*Route // by the own path of their endpoint: "/package.Service/Method"
 	tree    *httprule.Tree[*Route]
-	routes  []*Route // all, in the order of the listing
+	http    *httpRoutes // nil for none
+	routes  []*Route    // all, in the order of the listing
 	errors  *transcoder.ErrorWriter
 	headers *transcoder.HeaderRules
 	rest    restSettings
 	proxies proxies
+	// hiddenCookies are credentials of the gateway, which no backend sees.
+	hiddenCookies []string
 	// own are the names of the gateway's own services that are on.
 	own []string
 	// ownRoutes are their routes, which no listing has.

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/transom-gateway/transom/internal/httproute"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
@@ -111,6 +112,9 @@ func (s *Snapshot) options(w http.ResponseWriter, r *http.Request, wanted *Route
 		return true
 	}
 	allowed := s.allowed(r.URL.EscapedPath())
+	if wanted != nil && allowed == nil { // a plain HTTP route, whose server knows its methods
+		allowed = []string{r.Header.Get("Access-Control-Request-Method")}
+	}
 	if allowed == nil {
 		// Behind a preflight that fails no page would see that there is no route.
 		if s.cors == nil || !s.cors.Preflight(r, w.Header(), []string{r.Header.Get("Access-Control-Request-Method")}) {
@@ -166,6 +170,11 @@ func (s *Snapshot) preflighted(r *http.Request) *Route {
 	var m match
 	if route, ok := s.tree.Match(method, path, &m.path); ok {
 		return route
+	}
+	if s.http != nil {
+		if path, _, err := httproute.Clean(rawPath(r)); err == nil {
+			return s.http.find(r, method, path)
+		}
 	}
 	return nil
 }

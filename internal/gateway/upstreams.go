@@ -42,10 +42,17 @@ type namedUpstream struct {
 // were are shared with the snapshot before.
 func (b *builder) connect() {
 	all := b.file.Config.GetUpstreams()
+	grpcs := 0
+	for _, u := range all {
+		if u.GetGrpc() != nil {
+			grpcs++
+		}
+	}
 	for name, u := range all {
 		grpc := u.GetGrpc()
 		if grpc == nil {
-			continue // config refuses the kinds that there are none of
+			b.connectHTTP(name, u.GetHttp())
+			continue
 		}
 		conn, err := b.gateway.pool.get(grpc.GetClient(), target(grpc, b.file.Directory))
 		if err != nil {
@@ -59,7 +66,7 @@ func (b *builder) connect() {
 		b.snapshot.conns[name] = conn
 		b.idleSettings(name, grpc)
 		services := u.GetServices()
-		if len(services) == 0 && len(all) == 1 {
+		if len(services) == 0 && grpcs == 1 {
 			services = []string{"*"}
 		}
 		b.upstreams = append(b.upstreams, namedUpstream{name: name, services: services, conn: conn, placing: newPlacing(grpc)})
@@ -85,19 +92,25 @@ func target(u *transomv1.GrpcUpstream, directory string) upstream.Target {
 	t.Health = healthCheck(u.GetHealthCheck())
 	t.Outlier = outlier(u.GetOutlier())
 	t.MinHealthyPercent, t.FailClosed = u.GetMinHealthyPercent(), u.GetFail() == transomv1.GrpcUpstream_CLOSED
-	if c := u.GetTls(); c != nil {
-		file := func(path string) string {
-			if path == "" {
-				return ""
-			}
-			return inDirectory(directory, path)
-		}
-		t.TLS = &upstream.TLS{
-			CA: file(c.GetCa()), Certificate: file(c.GetCertificate()), Key: file(c.GetKey()),
-			ServerName: c.GetServerName(), InsecureSkipVerify: c.GetInsecureSkipVerify(),
-		}
-	}
+	t.TLS = clientTLS(u.GetTls(), directory)
 	return t
+}
+
+// clientTLS is how servers are checked; nil for cleartext.
+func clientTLS(c *transomv1.ClientTls, directory string) *upstream.TLS {
+	if c == nil {
+		return nil
+	}
+	file := func(path string) string {
+		if path == "" {
+			return ""
+		}
+		return inDirectory(directory, path)
+	}
+	return &upstream.TLS{
+		CA: file(c.GetCa()), Certificate: file(c.GetCertificate()), Key: file(c.GetKey()),
+		ServerName: c.GetServerName(), InsecureSkipVerify: c.GetInsecureSkipVerify(),
+	}
 }
 
 // idleSettings warns of settings of an upstream that do nothing beside its others.
@@ -304,7 +317,7 @@ func (g *Gateway) Upstreams() []UpstreamStatus {
 	defer s.release()
 	var list []UpstreamStatus
 	for name, conn := range s.conns {
-		u := UpstreamStatus{Name: name, Target: conn.Target().Address}
+		u := UpstreamStatus{Name: name, Target: conn.Target().Name()}
 		u.State = conn.State().String()
 		u.Waiting, u.Served, u.Refused = conn.Waiting()
 		if own, ok := conn.(interface{ Panics() bool }); ok {

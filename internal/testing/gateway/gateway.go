@@ -37,6 +37,8 @@ type Options struct {
 	Backend string
 	// Upstream is added to the fields of its upstreams.NAME.grpc, such as "connections: 2".
 	Upstream string
+	// Upstreams are further ones, such as "site: { http: { servers: […] } }".
+	Upstreams string
 	// Protos are further files of the folder of protos, by name.
 	Protos map[string]string
 	// NoBookstore leaves the bookstore's protos out.
@@ -83,8 +85,12 @@ func Start(t testing.TB, o Options) *Gateway {
 	if o.Upstream != "" {
 		client += ", " + o.Upstream
 	}
+	more := ""
+	if o.Upstreams != "" {
+		more = ", " + o.Upstreams
+	}
 	text := "schemas: [{ directory: ./protos }]\n" +
-		"upstreams: { backend: { grpc: { target: \"" + g.Backend + "\"" + client + " } } }\n" + o.Config
+		"upstreams: { backend: { grpc: { target: \"" + g.Backend + "\"" + client + " } }" + more + " }\n" + o.Config
 	write(t, g.Config, text)
 
 	log := o.Log

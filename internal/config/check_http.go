@@ -1,0 +1,97 @@
+package config
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// httpUpstream checks a plain HTTP upstream. path is that of the upstream.
+func (c *checker) httpUpstream(path string, u *transomv1.HttpUpstream) {
+	path = join(path, "http")
+	ways := 0
+	for _, set := range []bool{len(u.Servers) > 0, len(u.WeightedServers) > 0, u.Target != ""} {
+		if set {
+			ways++
+		}
+	}
+	if ways != 1 {
+		c.fail(path, "found %s of servers, weighted_servers and target, expected one", []string{"none", "", "two", "three"}[ways])
+	}
+	seen := map[string]bool{}
+	for i, server := range u.Servers {
+		c.server(join(join(path, "servers"), i), server, seen)
+	}
+	for i, server := range u.WeightedServers {
+		at := join(join(path, "weighted_servers"), i)
+		c.server(join(at, "address"), server.Address, seen)
+		if server.GetWeight() > 1<<16-1 {
+			c.fail(join(at, "weight"), "found %d, expected at most 65535", server.GetWeight())
+		}
+	}
+	if u.Target != "" {
+		c.target(join(path, "target"), u.Target)
+	}
+	switch u.Protocol {
+	case transomv1.HttpUpstream_AUTO, transomv1.HttpUpstream_H2:
+		if u.Tls == nil {
+			c.fail(join(path, "protocol"), "found %s without tls, in whose handshake the server says what it speaks; expected H1 or H2C, or tls", u.Protocol)
+		}
+	case transomv1.HttpUpstream_H2C:
+		if u.Tls != nil {
+			c.fail(join(path, "protocol"), "found H2C, which is HTTP/2 over cleartext, beside tls; expected H2")
+		}
+	}
+	c.clientTLS(join(path, "tls"), u.Tls)
+	c.positive(join(path, "timeouts.connect"), u.GetTimeouts().GetConnect())
+	c.positive(join(path, "timeouts.response_header"), u.GetTimeouts().GetResponseHeader())
+	c.positive(join(path, "timeouts.idle"), u.GetTimeouts().GetIdle())
+	if h := u.HealthCheck; h != nil {
+		if h.Path == "" {
+			c.fail(join(path, "health_check.path"), "found none; plain HTTP servers are asked by GET: expected a path, such as /healthz")
+		} else {
+			c.health(join(path, "health_check"), h)
+		}
+	}
+	spread := HTTPBalancing(u)
+	c.balancing(path, spread)
+	c.outlier(path, spread)
+	switch {
+	case BalancingPolicy(spread) == policyPickFirst:
+		c.fail(join(path, "balancing.policy"), "found pick_first, which plain HTTP upstreams do not have; a server of weight 0 takes requests while no other can")
+	case HashKey(u.Balancing.GetHash()) == transomv1.Hash_FIELD:
+		c.fail(join(path, "balancing.hash.field"), "found a field of the message, which a plain HTTP request has none of; expected a header or cookie, or key CLIENT_IP or PRINCIPAL")
+	}
+	if d := u.ResolveInterval; d != nil && d.AsDuration() < time.Second {
+		c.fail(join(path, "resolve_interval"), "found %s, expected at least 1s", d.AsDuration())
+	}
+	if b := u.Credentials; b != nil && b.Kind == nil {
+		c.fail(join(path, "credentials"), "found none, expected basic or bearer")
+	}
+}
+
+// HTTPBalancing is how requests are spread over the servers of a plain HTTP upstream, in the
+// words of gRPC ones.
+func HTTPBalancing(u *transomv1.HttpUpstream) *transomv1.GrpcUpstream {
+	return &transomv1.GrpcUpstream{Balancing: u.GetBalancing(), Outlier: u.GetOutlier(), MinHealthyPercent: u.GetMinHealthyPercent(), Fail: u.GetFail()}
+}
+
+// server holds that a server's address is "host:port", and stands there once.
+func (c *checker) server(path, address string, seen map[string]bool) {
+	host, port, err := net.SplitHostPort(address)
+	n, bad := strconv.ParseUint(port, 10, 16)
+	switch {
+	case strings.Contains(address, "://"):
+		c.fail(path, `found %q, expected "host:port" without a scheme; TLS is asked for by tls, and a path by the route's rewrite`, address)
+	case err != nil || host == "":
+		c.fail(path, `found %q, expected "host:port"`, address)
+	case bad != nil || n == 0:
+		c.fail(path, "found the port %q, expected a number from 1 to 65535", port)
+	case seen[address]:
+		c.fail(path, "found %q a second time; weighted_servers give a server more", address)
+	}
+	seen[address] = true
+}

@@ -1,0 +1,188 @@
+package config
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/transom-gateway/transom/internal/httproute"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// MaxRespond bounds the body of an answer of the gateway's own, in bytes.
+const MaxRespond = 64 << 10
+
+// routes checks the routes, all but their policies.
+func (c *checker) routes(config *transomv1.Config) {
+	matches := make([]httproute.Match, len(config.Routes))
+	for i, route := range config.Routes {
+		path := join("routes", i)
+		c.routeAction(path, route, config)
+		for n, token := range route.Upgrades {
+			if !httpguts.ValidHeaderFieldName(token) {
+				c.fail(join(join(path, "upgrades"), n), "found %q, expected a token of the header Upgrade", token)
+			}
+		}
+		matches[i] = RouteMatch(route.Match)
+	}
+	_, problems := httproute.New(matches)
+	for _, p := range problems {
+		path, message := join("routes", p.Index), p.Message
+		if p.Field != "" {
+			path = join(path, "match."+p.Field)
+		}
+		if p.Other >= 0 {
+			other := join("routes", p.Other)
+			message += fmt.Sprintf(" %s (%s)", other, c.file.Where(other))
+		}
+		if p.Warning {
+			continue // the gateway warns
+		}
+		c.fail(path, "%s", message)
+	}
+}
+
+// routeAction checks what becomes of a route's requests.
+func (c *checker) routeAction(path string, route *transomv1.HttpRoute, config *transomv1.Config) {
+	actions := 0
+	for _, set := range []bool{route.Upstream != "", route.Redirect != nil, route.Respond != nil} {
+		if set {
+			actions++
+		}
+	}
+	switch {
+	case actions != 1:
+		c.fail(path, "found %s of upstream, redirect and respond, expected one", []string{"none", "", "two", "three"}[actions])
+	case route.Redirect != nil:
+		c.redirect(join(path, "redirect"), route)
+	case route.Respond != nil:
+		c.respond(join(path, "respond"), route.Respond)
+	default:
+		c.routeUpstream(join(path, "upstream"), route.Upstream, config)
+	}
+	if route.Rewrite != nil && actions == 1 && route.Upstream == "" {
+		c.fail(join(path, "rewrite"), "found it beside an answer of the gateway's own; it is for upstreams: remove it")
+		return
+	}
+	c.rewrite(join(path, "rewrite"), route)
+}
+
+// routeUpstream holds that name is a plain HTTP upstream.
+func (c *checker) routeUpstream(path, name string, config *transomv1.Config) {
+	c.knownUpstream(path, name, config)
+	if u, ok := config.Upstreams[name]; ok && u.GetHttp() == nil {
+		c.fail(path, "found %q, which is a gRPC upstream; expected a plain HTTP one, of upstreams.NAME.http. Methods of gRPC services have their paths by HTTP rules", name)
+	}
+}
+
+func (c *checker) rewrite(path string, route *transomv1.HttpRoute) {
+	r := route.GetRewrite()
+	for field, text := range map[string]string{"strip_prefix": r.GetStripPrefix(), "add_prefix": r.GetAddPrefix(), "replace_prefix": r.GetReplacePrefix(), "path": r.GetPath()} {
+		c.routePath(join(path, field), text)
+	}
+	prefixes := r.GetStripPrefix() != "" || r.GetAddPrefix() != ""
+	switch {
+	case r.GetPath() != "" && (prefixes || r.GetReplacePrefix() != ""), r.GetReplacePrefix() != "" && prefixes:
+		c.fail(path, "found several changes to the path; expected path, or replace_prefix, or strip_prefix and add_prefix")
+	case r != nil && r.ReplacePrefix != nil && route.GetMatch().GetPathPrefix() == "":
+		c.fail(join(path, "replace_prefix"), "found it without match.path_prefix, which it replaces; expected add_prefix, or path")
+	}
+	if h := r.GetHost(); h != "" && h != HostOfUpstream && !httpguts.ValidHostHeader(h) {
+		c.fail(join(path, "host"), "found %q, expected a host, or %s for the server's own", h, HostOfUpstream)
+	}
+}
+
+// HostOfUpstream stands for the server's own Host in a rewrite.
+const HostOfUpstream = "UPSTREAM"
+
+// routePath holds that a path of a rewrite is one.
+func (c *checker) routePath(path, text string) {
+	if problem := httproute.Check(text); text != "" && problem != "" {
+		c.fail(path, "%s", problem)
+	}
+}
+
+func (c *checker) redirect(path string, route *transomv1.HttpRoute) {
+	r := route.Redirect
+	if r.Scheme != "" && r.Scheme != "http" && r.Scheme != "https" {
+		c.fail(join(path, "scheme"), "found %q, expected http or https", r.Scheme)
+	}
+	if strings.Contains(r.Host, ":") && !strings.HasPrefix(r.Host, "[") || !httpguts.ValidHostHeader(r.Host) {
+		c.fail(join(path, "host"), "found %q, expected a host without a scheme and port; scheme and port have fields of their own", r.Host)
+	}
+	if r.Port > 65535 {
+		c.fail(join(path, "port"), "found %d, expected a number from 1 to 65535", r.Port)
+	}
+	c.routePath(join(path, "path"), r.Path)
+	c.routePath(join(path, "replace_prefix"), r.GetReplacePrefix())
+	switch {
+	case r.Path != "" && r.ReplacePrefix != nil:
+		c.fail(join(path, "path"), "found it beside replace_prefix; expected one of them")
+	case r != nil && r.ReplacePrefix != nil && route.GetMatch().GetPathPrefix() == "":
+		c.fail(join(path, "replace_prefix"), "found it without match.path_prefix, which it replaces; expected path")
+	case r.Scheme == "" && r.Host == "" && r.Port == 0 && r.Path == "" && r.ReplacePrefix == nil:
+		c.fail(path, "found nothing that changes, so that clients would be sent to where they are; expected scheme, host, port, path or replace_prefix")
+	}
+	if !slices.Contains([]uint32{0, 301, 302, 303, 307, 308}, r.Status) {
+		c.fail(join(path, "status"), "found %d, expected 301, 302, 303, 307 or 308", r.Status)
+	}
+}
+
+func (c *checker) respond(path string, r *transomv1.HttpRespond) {
+	if r.Status != 0 && (r.Status < 200 || r.Status > 599) {
+		c.fail(join(path, "status"), "found %d, expected 200 to 599", r.Status)
+	}
+	if len(r.GetBody()) > MaxRespond {
+		c.fail(join(path, "body"), "has %d bytes; expected at most %d", len(r.GetBody()), MaxRespond)
+	}
+	if file, ok := r.Content.(*transomv1.HttpRespond_File); ok {
+		c.regular(join(path, "file"), file.File)
+		if info, err := os.Stat(c.file.Resolve(file.File)); err == nil && info.Mode().IsRegular() && info.Size() > MaxRespond {
+			c.fail(join(path, "file"), "%s has %d bytes; expected at most %d", file.File, info.Size(), MaxRespond)
+		}
+	}
+	noBody := r.Status == http.StatusNoContent || r.Status == http.StatusResetContent || r.Status == http.StatusNotModified
+	if noBody && r.Content != nil {
+		c.fail(path, "found a body beside status %d, whose answers have none", r.Status)
+	}
+	if !httpguts.ValidHeaderFieldValue(r.Type) {
+		c.fail(join(path, "type"), "found %q, expected a media type", r.Type)
+	}
+	for name, value := range r.Headers {
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			c.fail(join(path, "headers"), "found %q: %q, which cannot be a header", name, value)
+		}
+	}
+}
+
+// RouteMatch is what a route matches.
+func RouteMatch(m *transomv1.HttpMatch) httproute.Match {
+	return httproute.Match{
+		Host: m.GetHost(), Path: m.GetPath(), Prefix: m.GetPathPrefix(), Methods: m.GetMethods(), Headers: m.GetHeaders(), Query: m.GetQuery(),
+	}
+}
+
+// RouteRewrite is how a route changes the path.
+func RouteRewrite(route *transomv1.HttpRoute) httproute.Rewrite {
+	r := route.GetRewrite()
+	if r == nil {
+		return httproute.Rewrite{}
+	}
+	return rewriteOf(route, r.Path, r.ReplacePrefix, r.StripPrefix, r.AddPrefix)
+}
+
+// RedirectRewrite is how a route's redirect changes the path.
+func RedirectRewrite(route *transomv1.HttpRoute) httproute.Rewrite {
+	return rewriteOf(route, route.GetRedirect().GetPath(), route.GetRedirect().ReplacePrefix, "", "")
+}
+
+func rewriteOf(route *transomv1.HttpRoute, path string, replace *string, strip, add string) httproute.Rewrite {
+	if replace != nil {
+		return httproute.Rewrite{Strip: route.GetMatch().GetPathPrefix(), Add: *replace}
+	}
+	return httproute.Rewrite{Path: path, Strip: strip, Add: add}
+}

@@ -1,0 +1,176 @@
+package gateway
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/httproute"
+	"github.com/transom-gateway/transom/internal/regularfile"
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// addHTTPRoutes adds the configuration's routes to plain HTTP upstreams.
+func (b *builder) addHTTPRoutes() {
+	list := b.file.Config.GetRoutes()
+	if len(list) == 0 {
+		return
+	}
+	h := &httpRoutes{}
+	matches := make([]httproute.Match, len(list))
+	for i, route := range list {
+		matches[i] = config.RouteMatch(route.GetMatch())
+		h.routes = append(h.routes, b.newHTTPRoute(i, route))
+	}
+	table, problems := httproute.New(matches)
+	for _, p := range problems { // the configuration is checked: they are warnings
+		other := fmt.Sprintf("routes[%d]", p.Other)
+		b.warn(fmt.Sprintf("routes[%d].match.%s: %s %s (%s)", p.Index, p.Field, p.Message, other, b.configPosition(other)), "routes", p.Index, "match")
+	}
+	h.table = table
+	b.snapshot.http = h
+	b.snapshot.routes = append(b.snapshot.routes, h.routes...)
+}
+
+// newHTTPRoute compiles one route.
+func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
+	at := fmt.Sprintf("routes[%d]", i)
+	name := routeName(rule.GetMatch())
+	e := &httpEndpoint{route: rule, errors: b.snapshot.errors, inConfig: b.configPosition(at), action: b.action(i, rule)}
+	set, problems := b.snapshot.policies.Compile(policy.Target{
+		RPC: name, PlainHTTP: true, Layers: b.routeLayers(at, rule.GetPolicy()), Upstream: rule.GetUpstream(), Backends: b.upstreams.named,
+	})
+	b.problems = append(b.problems, problems...)
+	if set == nil {
+		set = policy.NewSet(nil)
+	}
+	e.guard = guard{
+		name: name, set: set, upstream: rule.GetUpstream(),
+		timeout: set.Timeout, idleTimeout: set.IdleTimeout, changesHeader: set.ChangesHeader(),
+	}
+	e.status = b.settings.of(set).Status
+	if f, ok := e.action.(*httpForward); ok {
+		f.maxBody = int64(min(set.Effective.GetLimits().GetMaxBodyBytes(), 1<<62))
+		e.placing = newPlacing(config.HTTPBalancing(b.file.Config.GetUpstreams()[rule.GetUpstream()].GetHttp()))
+		e.changesHeader = e.changesHeader || e.placing != nil && e.placing.sticky != nil
+	}
+	methods := "*"
+	if m := rule.GetMatch().GetMethods(); len(m) > 0 {
+		methods = strings.Join(m, ",")
+	}
+	return &Route{
+		endpoint: e, guard: &e.guard,
+		rule:    methods + " " + pathPattern(rule.GetMatch()) + conditions(rule.GetMatch()),
+		listing: Listed{Method: methods, Path: pathPattern(rule.GetMatch())},
+	}
+}
+
+// action is what becomes of a route's requests.
+func (b *builder) action(i int, rule *transomv1.HttpRoute) httpAction {
+	switch {
+	case rule.GetRedirect() != nil:
+		to := rule.GetRedirect()
+		return &httpRedirect{
+			scheme: to.GetScheme(), host: to.GetHost(), port: to.GetPort(), status: int(to.GetStatus()),
+			rewrite: config.RedirectRewrite(rule),
+		}
+	case rule.GetRespond() != nil:
+		return b.respond(i, rule.GetRespond())
+	}
+	f := &httpForward{
+		upstream: b.httpUpstreams[rule.GetUpstream()], rewrite: config.RouteRewrite(rule),
+		host: rule.GetRewrite().GetHost(), mapsBack: rule.GetRewrite() != nil,
+	}
+	if f.host == config.HostOfUpstream {
+		f.host, f.ofServer = "", true
+	}
+	if r := rule.GetRewrite(); r != nil && r.Redirects != nil {
+		f.mapsBack = r.GetRedirects()
+	}
+	for _, token := range rule.GetUpgrades() {
+		f.upgrades = append(f.upgrades, strings.ToLower(token))
+	}
+	return f
+}
+
+// respond is an answer of the gateway's own.
+func (b *builder) respond(i int, r *transomv1.HttpRespond) httpAction {
+	a := &httpRespond{status: int(cmp.Or(r.GetStatus(), http.StatusOK)), header: http.Header{}}
+	for name, value := range r.GetHeaders() {
+		a.header.Set(name, value)
+	}
+	kind := r.GetType()
+	switch content := r.GetContent().(type) {
+	case *transomv1.HttpRespond_Body:
+		kind = cmp.Or(kind, "text/plain; charset=utf-8")
+		a.body = []byte(content.Body)
+	case *transomv1.HttpRespond_File:
+		name := inDirectory(b.file.Directory, content.File)
+		kind = cmp.Or(kind, mime.TypeByExtension(filepath.Ext(name)), "application/octet-stream")
+		var err error
+		if a.body, err = regularfile.Read(name, config.MaxRespond); err != nil {
+			b.refuse(fmt.Sprintf("routes[%d].respond.file: %v", i, err), "routes", i, "respond", "file")
+		}
+	}
+	if kind != "" && a.header["Content-Type"] == nil {
+		a.header.Set("Content-Type", kind)
+	}
+	return a
+}
+
+// routeLayers lists what is said of a route, the widest first.
+func (b *builder) routeLayers(at string, own *transomv1.Policy) []policy.Layer {
+	if b.gateway.options.Unguarded {
+		return nil
+	}
+	return []policy.Layer{
+		{
+			Policy:   b.file.Config.GetDefaults(),
+			Where:    b.configPosition("defaults"),
+			Position: func(path string) string { return b.configPosition("defaults." + path) },
+		},
+		{
+			Policy:   own,
+			Where:    b.configPosition(at + ".policy"),
+			Exact:    true,
+			Position: func(path string) string { return b.configPosition(at + ".policy." + path) },
+		},
+	}
+}
+
+// pathPattern is the path of a route as those of rules are written, behind its host.
+func pathPattern(m *transomv1.HttpMatch) string {
+	if m.GetPath() != "" {
+		return m.GetHost() + m.GetPath()
+	}
+	return m.GetHost() + strings.TrimSuffix(m.GetPathPrefix(), "/") + "/**"
+}
+
+// conditions are what else a route asks for, for people.
+func conditions(m *transomv1.HttpMatch) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(m.GetHeaders())) {
+		fmt.Fprintf(&b, " [%s: %s]", strings.ToLower(name), m.GetHeaders()[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.GetQuery())) {
+		fmt.Fprintf(&b, " [?%s=%s]", name, m.GetQuery()[name])
+	}
+	return b.String()
+}
+
+// routeName is what policies, logs and metrics know a route by. No two routes have the
+// same.
+func routeName(m *transomv1.HttpMatch) string {
+	name := pathPattern(m) + conditions(m)
+	if len(m.GetMethods()) > 0 {
+		return strings.Join(slices.Sorted(slices.Values(m.GetMethods())), ",") + " " + name
+	}
+	return name
+}

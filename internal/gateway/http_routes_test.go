@@ -1,0 +1,139 @@
+package gateway_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	gatewaytest "github.com/transom-gateway/transom/internal/testing/gateway"
+)
+
+// startSite starts a plain HTTP server that tells what it was asked, and returns its
+// address. What it answers by default is told by the path.
+func startSite(t *testing.T) string {
+	t.Helper()
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/redirect":
+			w.Header().Set("Location", "/next")
+			http.SetCookie(w, &http.Cookie{Name: "a", Value: "b", Path: "/"})
+			w.WriteHeader(http.StatusFound)
+			return
+		case "/teapot":
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s host=%s body=%s\n", r.Method, r.RequestURI, r.Host, body)
+		var lines []string
+		for name, values := range r.Header {
+			lines = append(lines, name+": "+strings.Join(values, "|"))
+		}
+		slices.Sort(lines)
+		fmt.Fprintln(w, strings.Join(lines, "\n"))
+	}))
+	t.Cleanup(site.Close)
+	return strings.TrimPrefix(site.URL, "http://")
+}
+
+// startRoutes starts a gateway of the bookstore and routes to a site.
+func startRoutes(t *testing.T, config string) *gatewaytest.Gateway {
+	t.Helper()
+	return gatewaytest.Start(t, gatewaytest.Options{Upstreams: "site: { http: { servers: [\"" + startSite(t) + "\"] } }", Config: config})
+}
+
+// TestRoutes carries requests through routes, by HTTP/1.1 and HTTP/2.
+func TestRoutes(t *testing.T) {
+	g := startRoutes(t, `
+routes:
+  - { match: { path_prefix: / }, upstream: site }
+  - match: { path_prefix: /legacy }
+    upstream: site
+    rewrite: { strip_prefix: /legacy, host: internal.example }
+    policy: { headers: { request: { set: { X-Set: "${client_ip}" }, remove: [X-Removed] }, response: { set: { X-Answer: "yes" } } } }
+  - { match: { path_prefix: /old }, redirect: { replace_prefix: /legacy } }
+  - { match: { path_prefix: /away }, redirect: { scheme: https, host: other.example, status: 302 } }
+  - { match: { path: /hi }, respond: { body: "hello\n", status: 201, headers: { X-A: b } } }
+  - { match: { path_prefix: /secret }, upstream: site, policy: { auth: { jwt: {} } } }
+  - { match: { path_prefix: /small }, upstream: site, policy: { limits: { max_body_bytes: 3 } } }
+auth: { jwt: [{ issuer: x, secret: a-secret-for-trying-things-out-only }] }
+`)
+	for _, test := range []struct {
+		name, method, path, body string
+		headers                  []string
+		status                   int
+		has                      []string // in the body or, as "Name: value", the header
+		hasNot                   []string
+	}{
+		{"Traffic 134: all that is nobody's", "GET", "/some/page?q=1", "", nil, 200, []string{"GET /some/page?q=1 host="}, nil},
+		{"Traffic 134: methods first", "GET", "/v1/shelves/1", "", nil, 200, []string{`"name":"shelves/1"`}, nil},
+		{"Traffic 134: their 405 only without a route", "DELETE", "/v1/shelves", "", nil, 200, []string{"DELETE /v1/shelves"}, nil},
+		{"Traffic 135: one form of the path", "GET", "/legacy/../v1/./shelves/1", "", nil, 200, []string{`"name":"shelves/1"`}, nil},
+		{"Traffic 135: what the server gets", "GET", "/a/%7e/%c3%a9/../b", "", nil, 200, []string{"GET /a/~/b host="}, nil},
+		{"Traffic 135: above the root", "GET", "/a/../../b", "", nil, 400, []string{"leads above /"}, nil},
+		{"Traffic 136: another route", "GET", "/legacy/..%2fsecret/x", "", nil, 400, []string{"is ambiguous"}, nil},
+		{"Traffic 136: a method", "GET", "/legacy/..;/v1/shelves/1", "", nil, 400, []string{"is ambiguous"}, nil},
+		{"Traffic 136: the same route", "GET", "/legacy/a%2fb;c", "", nil, 200, []string{"GET /a%2Fb;c host="}, nil},
+		{"Traffic 138: rewritten", "POST", "/legacy/form?x=%20", "a=b", []string{"X-Removed", "1", "x_removed", "2"}, 200,
+			[]string{"POST /form?x=%20 host=internal.example body=a=b", "X-Set: 127.0.0.1", "X-Answer: yes", "X-Forwarded-Proto: http"}, []string{"Removed"}},
+		{"Traffic 141: nothing forged", "GET", "/x", "", []string{"X-Forwarded-For", "6.6.6.6", "Forwarded", "for=6.6.6.6", "X-Real-Ip", "6.6.6.6", "X-Transom-Principal", "root", "X_Transom_Principal", "root", "Grpc-Metadata-X-Transom-Principal", "root"}, 200,
+			[]string{"X-Forwarded-For: 127.0.0.1\n"}, []string{"6.6.6.6", "root"}},
+		{"Traffic 156, 157: mapped back", "GET", "/legacy/redirect", "", nil, 302, []string{"Location: /legacy/next", "Set-Cookie: a=b; Path=/legacy"}, nil},
+		{"the server's own errors", "GET", "/teapot", "", nil, 418, nil, []string{"code"}},
+		{"Traffic 205: redirect", "GET", "/old/a?b=c", "", nil, 301, []string{"/legacy/a?b=c"}, nil},
+		{"Traffic 205: redirect of a POST", "POST", "/old/a", "x", nil, 308, []string{"/legacy/a"}, nil},
+		{"Traffic 205: elsewhere, without the port", "GET", "/away/a", "", nil, 302, []string{"Location: https://other.example/away/a"}, nil},
+		{"Traffic 205: no other host by the path", "GET", "/old//evil.example", "", nil, 301, []string{"/legacy//evil.example"}, []string{"//evil.example/"}},
+		{"Traffic 206: an answer", "GET", "/hi", "", nil, 201, []string{"hello\n", "X-A: b", "Content-Type: text/plain; charset=utf-8"}, nil},
+		{"Traffic 206: HEAD", "HEAD", "/hi", "", nil, 201, []string{"Content-Length: 6"}, []string{"hello"}},
+		{"Traffic 160: refused", "GET", "/secret/x", "", nil, 401, []string{`"code":16`}, nil},
+		{"refused to a browser", "GET", "/secret/x", "", []string{"Accept", "text/html,*/*"}, 401, []string{"Content-Length: 0"}, []string{"code"}},
+		{"too large", "POST", "/small", "1234", nil, 413, nil, []string{"POST /small"}},
+		{"not too large", "POST", "/small", "123", nil, 200, []string{"body=123"}, nil},
+		{"Traffic 137: TRACE", "TRACE", "/x", "", nil, 404, nil, []string{"TRACE /x"}},
+	} {
+		for over, client := range map[string]*http.Client{"HTTP/1.1": g.Client, "HTTP/2": g.HTTP2} {
+			t.Run(test.name+"/"+over, func(t *testing.T) {
+				a := g.DoWith(t, client, test.method, test.path, test.body, test.headers...)
+				if a.Status != test.status {
+					t.Fatalf("%d, want %d: %s", a.Status, test.status, a.Body)
+				}
+				var all strings.Builder
+				_ = a.Header.Write(&all) // a Builder takes it
+				text := strings.ReplaceAll(all.String(), "\r\n", "\n") + a.Body
+				for _, has := range test.has {
+					if !strings.Contains(text, has) {
+						t.Errorf("there is no %q in\n%s", has, text)
+					}
+				}
+				for _, not := range test.hasNot {
+					if strings.Contains(text, not) {
+						t.Errorf("there is %q in\n%s", not, text)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestRoutesExplained: `transom explain` and `routes` know routes.
+func TestRoutesExplained(t *testing.T) {
+	g := startRoutes(t, `
+routes:
+  - { match: { host: shop.example, path_prefix: /legacy, methods: [GET, POST] }, upstream: site, rewrite: { strip_prefix: /legacy }, policy: { timeout: 3s } }
+`)
+	r := httptest.NewRequest("GET", "http://shop.example/legacy/a?b=c", nil)
+	verdict := g.Gateway.Explain(r)
+	for _, want := range []string{"route      GET,POST shop.example/legacy/**", "sends      GET /a?b=c, Host: shop.example", "timeout    3s"} {
+		if !strings.Contains(verdict.Report, want) {
+			t.Errorf("there is no %q in\n%s", want, verdict.Report)
+		}
+	}
+	if !verdict.Accepted {
+		t.Errorf("not accepted: %s", verdict.Report)
+	}
+}
