@@ -12,39 +12,8 @@ import (
 // httpUpstream checks a plain HTTP upstream. path is that of the upstream.
 func (c *checker) httpUpstream(path string, u *transomv1.HttpUpstream) {
 	path = join(path, "http")
-	ways := 0
-	for _, set := range []bool{len(u.Servers) > 0, len(u.WeightedServers) > 0, u.Target != ""} {
-		if set {
-			ways++
-		}
-	}
-	if ways != 1 {
-		c.fail(path, "found %s of servers, weighted_servers and target, expected one", []string{"none", "", "two", "three"}[ways])
-	}
-	seen := map[string]bool{}
-	for i, server := range u.Servers {
-		c.server(join(join(path, "servers"), i), server, seen)
-	}
-	for i, server := range u.WeightedServers {
-		at := join(join(path, "weighted_servers"), i)
-		c.server(join(at, "address"), server.Address, seen)
-		if server.GetWeight() > 1<<16-1 {
-			c.fail(join(at, "weight"), "found %d, expected at most 65535", server.GetWeight())
-		}
-	}
-	if u.Target != "" {
-		c.target(join(path, "target"), u.Target)
-	}
-	switch u.Protocol {
-	case transomv1.HttpUpstream_AUTO, transomv1.HttpUpstream_H2:
-		if u.Tls == nil {
-			c.fail(join(path, "protocol"), "found %s without tls, in whose handshake the server says what it speaks; expected H1 or H2C, or tls", u.Protocol)
-		}
-	case transomv1.HttpUpstream_H2C:
-		if u.Tls != nil {
-			c.fail(join(path, "protocol"), "found H2C, which is HTTP/2 over cleartext, beside tls; expected H2")
-		}
-	}
+	c.httpServers(path, u)
+	c.httpProtocol(join(path, "protocol"), u)
 	c.clientTLS(join(path, "tls"), u.Tls)
 	c.positive(join(path, "timeouts.connect"), u.GetTimeouts().GetConnect())
 	c.positive(join(path, "timeouts.response_header"), u.GetTimeouts().GetResponseHeader())
@@ -70,6 +39,47 @@ func (c *checker) httpUpstream(path string, u *transomv1.HttpUpstream) {
 	}
 	if b := u.Credentials; b != nil && b.Kind == nil {
 		c.fail(join(path, "credentials"), "found none, expected basic or bearer")
+	}
+}
+
+// httpServers checks where the servers are.
+func (c *checker) httpServers(path string, u *transomv1.HttpUpstream) {
+	ways := 0
+	for _, set := range []bool{len(u.Servers) > 0, len(u.WeightedServers) > 0, u.Target != ""} {
+		if set {
+			ways++
+		}
+	}
+	if ways != 1 {
+		c.fail(path, "found %s of servers, weighted_servers and target, expected one", []string{"none", "", "two", "three"}[ways])
+	}
+	seen := map[string]bool{}
+	for i, server := range u.Servers {
+		c.server(join(join(path, "servers"), i), server, seen)
+	}
+	for i, server := range u.WeightedServers {
+		at := join(join(path, "weighted_servers"), i)
+		c.server(join(at, "address"), server.Address, seen)
+		if server.GetWeight() > 1<<16-1 {
+			c.fail(join(at, "weight"), "found %d, expected at most 65535", server.GetWeight())
+		}
+	}
+	if u.Target != "" {
+		c.target(join(path, "target"), u.Target)
+	}
+}
+
+// httpProtocol holds that the protocol can be spoken.
+func (c *checker) httpProtocol(path string, u *transomv1.HttpUpstream) {
+	switch u.Protocol {
+	case transomv1.HttpUpstream_AUTO, transomv1.HttpUpstream_H2:
+		if u.Tls == nil {
+			c.fail(path, "found %s without tls, in whose handshake the server says what it speaks; expected H1 or H2C, or tls", u.Protocol)
+		}
+	case transomv1.HttpUpstream_H2C:
+		if u.Tls != nil {
+			c.fail(path, "found H2C, which is HTTP/2 over cleartext, beside tls; expected H2")
+		}
 	}
 }
 
