@@ -26,7 +26,6 @@ func TestDrip(t *testing.T) {
 		kept := 65_000                        // of the connection's window: the rest goes round
 		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // no secret
 		got, live := map[uint32]int{}, map[uint32]bool{}
-		initial := uint32(700)
 		for {
 			frame, err := s.ReadFrame()
 			if err != nil {
@@ -62,8 +61,7 @@ func TestDrip(t *testing.T) {
 					_ = s.WriteWindowUpdate(0, n-n/2)
 				}
 				if random.IntN(20) == 0 {
-					initial = 1 + random.Uint32N(1400)
-					_ = s.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: initial})
+					_ = s.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 + random.Uint32N(1400)})
 				}
 			}
 		}
