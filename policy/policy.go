@@ -169,4 +169,6 @@ type Outcome struct {
 	Attempts    int
 	Hedged      int // of the attempts, those beside another one
 	RetryDenied string
+	// Endpoint is an address of the server that the answer is of; "" where there is none.
+	Endpoint string
 }

@@ -73,6 +73,9 @@ type Tries struct {
 	// Denied is why there was not one more, where the policy has one: "budget",
 	// "pushback", "deadline", "buffer", "circuit"; else it is empty.
 	Denied string
+	// Endpoint is an address of the server that the answer is of, or that the last attempt
+	// went to; "" where none was found, or where the Backend does not know.
+	Endpoint string
 }
 
 // Stream is the backend's half of a call. One goroutine may send while another

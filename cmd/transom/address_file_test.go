@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,6 +55,15 @@ func TestAddressFile(t *testing.T) {
 	poll.Until(t, "the list to be told of", func() bool {
 		return strings.Contains(body(t, r.admin+"/readyz?verbose"), "not reloaded: upstreams.s.grpc.target: "+list+":1:3: found") &&
 			strings.Contains(body(t, r.admin+"/metrics"), `transom_not_reloaded{setting="upstreams.s.grpc.target"} 1`)
+	})
+	if told := answerTo(t, http.MethodPost, r.admin+"/reload"); !strings.Contains(told, `"not_reloaded": [`) || !strings.Contains(told, list+":1:3: found") {
+		t.Errorf("a reload says %s", told)
+	}
+	if err := os.Remove(list); err != nil {
+		t.Fatal(err)
+	}
+	poll.Until(t, "a reload to say that the list is away", func() bool {
+		return strings.Contains(answerTo(t, http.MethodPost, r.admin+"/reload"), "no such file")
 	})
 	put("- localhost:2")
 	poll.Until(t, "the list to be in effect", func() bool {

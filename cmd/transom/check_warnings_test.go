@@ -36,6 +36,8 @@ func TestCheckWarnsOfConfiguration(t *testing.T) {
 		"retries of nothing":    {upstream + "policies: [{ selector: w.v1.*, policy: { retry: {} } }]", `:3:40: warning: retry: no method here may be called twice`},
 		"retries":               {upstream + "policies: [{ selector: w.v1.*, policy: { retry: { idempotency_level: IDEMPOTENT } } }]", ""},
 		"grpc-go's client":      {"upstreams: { a: { grpc: { target: \"localhost:1\", client: GRPC_GO } } }\npolicies: [{ selector: w.v1.S.Get, policy: { retry: { idempotency_level: IDEMPOTENT } } }]", `warning: retry: it has no effect on the upstream a, whose client is GRPC_GO`},
+		"a hedge alone":         {upstream + "policies: [{ selector: w.v1.S.Get, policy: { retry: { idempotency_level: NO_SIDE_EFFECTS, hedge_after: 5ms, max_attempts: 1 } } }]", `warning: retry.hedge_after: it has no effect beside max_attempts: 1, which leaves no attempt to make beside the first: set max_attempts to 2 or more`},
+		"a percentile alone":    {upstream + "policies: [{ selector: w.v1.S.Get, policy: { retry: { idempotency_level: NO_SIDE_EFFECTS, hedge_percentile: 95, max_attempts: 0 } } }]", `warning: retry.hedge_percentile: it has no effect beside max_attempts: 0`},
 		"long attempts":         {upstream + "policies: [{ selector: w.v1.S.Get, policy: { timeout: 1s, retry: { idempotency_level: IDEMPOTENT, per_try_timeout: 1s } } }]", `warning: retry.per_try_timeout: 1s leaves no time for another attempt, as timeout is 1s in all`},
 		"messages, inherited":   {upstream + "policies: [{ selector: w.v1.*, policy: { rate_limit: [{ requests: 1, per: 1s, per_message: true }] } }]", ""},
 		"messages, of a stream": {upstream + "policies: [{ selector: w.v1.S.Send, policy: { rate_limit: [{ requests: 1, per: 1s, per_message: true }] } }]", ""},
@@ -107,7 +109,7 @@ func TestMeant(t *testing.T) {
 		"completion":                                     "transom: found no argument, expected a shell: bash,",
 		"call w.v1.S/Get -d nope --upstream localhost:1": `-d: found "nope", expected JSON such as '{"name": "value"}', @FILE, or @- for standard input`,
 		"call w.v1.S/Get -d request.json " + dir:         `-d: found "request.json", expected JSON; for the file of that name write -d @request.json`,
-		"serve " + dir + " --upstream 50051":             `--upstream: found "50051", expected "host:port", "dns:///host:port" or "unix:/path"; did you mean "localhost:50051"?`,
+		"serve " + dir + " --upstream 50051":             `--upstream: found "50051", expected "host:port", "dns:///host:port", "unix:/path", "srv:///name", "file:///path" or "k8s:///service.namespace:port"; did you mean "localhost:50051"?`,
 		"serve " + dir + " --upstream a:1 --admin 9901":  `--admin: found "9901", expected "host:port", such as "127.0.0.1:9901"; did you mean "127.0.0.1:9901"?`,
 	} {
 		if code, _, err := command(t, strings.Fields(line)...); code == 0 || !strings.Contains(err, want) {

@@ -83,7 +83,7 @@ func TestWrongFlags(t *testing.T) {
 		"check " + none:                                             none + ": there is no such folder\n",
 		"check " + filepath.Join(dir, "p.proto"):                    filepath.Join(dir, "p.proto") + " is a file, expected a folder\n",
 		"check --descriptor-set " + none:                            "--descriptor-set: " + none + ": there is no such file\n",
-		"check " + dir + " --upstream localhost":                    `--upstream: found "localhost", expected "host:port", "dns:///host:port" or "unix:/path"` + "\n",
+		"check " + dir + " --upstream localhost":                    `--upstream: found "localhost", expected "host:port", "dns:///host:port", "unix:/path", "srv:///name", "file:///path" or "k8s:///service.namespace:port"` + "\n",
 		"serve " + dir + " --upstream a:1 --listen 8080":            `--listen: found "8080", expected "host:port", ":port" or "unix:/path"; did you mean ":8080"?` + "\n",
 		"serve " + dir + " --upstream a:1 --listen :0 --admin here": `--admin: found "here", expected "host:port", such as "127.0.0.1:9901"` + "\n",
 		"serve --config " + filepath.Join(dir, "none.yaml"):         "cannot read the configuration: " + filepath.Join(dir, "none.yaml") + ": there is no such file; `transom init DIR` writes one to start from\n",

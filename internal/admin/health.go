@@ -58,12 +58,22 @@ func (s Status) String() string {
 	return b.String()
 }
 
-// words are the state, and why it is so.
+// words are the state, how many of several endpoints are in it, and why it is so.
 func (u Upstream) words() string {
-	if u.Failure == "" {
-		return u.State
+	words := u.State
+	if all := len(u.Endpoints); all > 1 {
+		ready := 0
+		for _, e := range u.Endpoints {
+			if e.State == "READY" {
+				ready++
+			}
+		}
+		words += fmt.Sprintf(", %d of %d endpoints", ready, all)
 	}
-	return u.State + ": " + u.Failure
+	if u.Failure != "" {
+		words += ": " + u.Failure
+	}
+	return words
 }
 
 // String is "file:line:col: message", as compilers write it.

@@ -53,7 +53,9 @@ func (s *server) reload(w http.ResponseWriter, r *http.Request) {
 		Changed    string    `json:"changed"`
 		Generation uint64    `json:"generation"`
 		Problems   []Problem `json:"problems,omitempty"`
-	}{changed, status.Generation, status.Problems})
+		// NotReloaded is what could not be taken over; what was there before stays.
+		NotReloaded []string `json:"not_reloaded,omitempty"`
+	}{changed, status.Generation, status.Problems, status.NotReloaded})
 }
 
 func answer(w http.ResponseWriter, code int, body any) {

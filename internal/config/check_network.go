@@ -190,7 +190,7 @@ func (c *checker) clientTLS(path string, t *transomv1.ClientTls) {
 // target holds that text can be the target of a gRPC server. What has a scheme is
 // left to the resolver of that name.
 func (c *checker) target(path, text string) {
-	const expected = `expected "host:port", "dns:///host:port" or "unix:/path"`
+	const expected = `expected "host:port", "dns:///host:port", "unix:/path", "srv:///name", "file:///path" or "k8s:///service.namespace:port"`
 	scheme, _, ok := strings.Cut(text, ":")
 	switch {
 	case text == "":

@@ -254,7 +254,7 @@ func TestForFlags(t *testing.T) {
 		`--admin: found "elsewhere", expected "host:port", such as "127.0.0.1:9901"`,
 		`--descriptor-set: testdata is a folder, expected a file`,
 		`--listen: found "nowhere", expected "host:port", ":port" or "unix:/path"`,
-		`--upstream: found "localhost", expected "host:port", "dns:///host:port" or "unix:/path"`,
+		`--upstream: found "localhost", expected "host:port", "dns:///host:port", "unix:/path", "srv:///name", "file:///path" or "k8s:///service.namespace:port"`,
 		`testdata/none: there is no such folder`,
 	}, "\n")
 	if d := cmp.Diff(want, f.Check().Error()); d != "" {

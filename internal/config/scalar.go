@@ -57,6 +57,9 @@ func expectation(field protoreflect.FieldDescriptor) string {
 	case protoreflect.BoolKind:
 		return "true or false"
 	case protoreflect.Uint32Kind:
+		if isPercent(field) {
+			return "a whole number of percent, such as 95"
+		}
 		return fmt.Sprintf("a whole number from 0 to %d", uint32(math.MaxUint32))
 	case protoreflect.Uint64Kind:
 		return "a whole number from 0"
@@ -68,6 +71,12 @@ func expectation(field protoreflect.FieldDescriptor) string {
 		return `a duration such as "1h", "30s" or "250ms"`
 	}
 	return "a text"
+}
+
+// isPercent reports whether a number is one of percent.
+func isPercent(field protoreflect.FieldDescriptor) bool {
+	name := string(field.Name())
+	return strings.HasSuffix(name, "_percent") || strings.HasSuffix(name, "_percentile")
 }
 
 // enumNames lists the values that one may write. The one that stands for "not said"
@@ -98,6 +107,10 @@ func nearestValue(e protoreflect.EnumDescriptor, text string) string {
 // hint names the value that was probably meant.
 func hint(text string, field protoreflect.FieldDescriptor) string {
 	switch field.Kind() {
+	case protoreflect.Uint32Kind:
+		if x, err := strconv.ParseFloat(text, 64); err == nil && isPercent(field) && x > 0 && x <= 1 {
+			return fmt.Sprintf("; did you mean %.0f?", 100*x)
+		}
 	case protoreflect.EnumKind:
 		if near := nearestValue(field.Enum(), text); near != "" {
 			return fmt.Sprintf("; did you mean %s?", near)

@@ -79,13 +79,21 @@ func (c *call) record(err error, httpStatus int, r *proxy.Result) {
 		ResponseBytes:    r.ResponseBytes,
 	}
 	c.outcome.Attempts, c.outcome.Hedged, c.outcome.RetryDenied = r.Tries.Attempts, r.Tries.Hedged, r.Tries.Denied
+	c.outcome.Endpoint = r.Tries.Endpoint
 	c.outcome.RequestBody, c.outcome.ResponseBody = c.size.sizes()
 	if err != nil {
 		st := status.Convert(err)
 		c.outcome.Code, c.outcome.Message = st.Code(), st.Message()
 		c.outcome.Own = !proxy.FromBackend(err)
+		if c.outcome.Own && c.outcome.Message == context.Canceled.Error() {
+			c.outcome.Message = clientGone
+		}
 	}
 }
+
+// clientGone is what the log says of a call that ended because its client went away, or
+// ended its stream: nobody else is told.
+const clientGone = "the client went away"
 
 // askToWait tells the client when to come again, as the backend asked: gRPC's by the
 // trailer, others by the header (Traffic 72).

@@ -35,6 +35,9 @@ type Change struct {
 
 // String is "+3 routes, -1, ~2".
 func (c Change) String() string {
+	if len(c.Added)+len(c.Removed)+len(c.Changed) == 0 {
+		return "no route has changed"
+	}
 	return fmt.Sprintf("+%d routes, -%d, ~%d", len(c.Added), len(c.Removed), len(c.Changed))
 }
 

@@ -60,7 +60,18 @@ func (b *builder) suspect(layers []policy.Layer, set *policy.Set) {
 // time for another. Nothing is known of a method whose policy is wrong.
 func (b *builder) suspectRetry(layers []policy.Layer, set *policy.Set, to namedUpstream, wrong bool) {
 	at := written(layers, "retry")
-	if at == nil || at.Policy.GetRetry().GetDisabled() || at.Policy.GetRetry().MaxAttempts != nil && at.Policy.GetRetry().GetMaxAttempts() < 2 {
+	if at == nil || at.Policy.GetRetry().GetDisabled() {
+		return
+	}
+	if said := at.Policy.GetRetry(); said.MaxAttempts != nil && said.GetMaxAttempts() < 2 {
+		field := "hedge_after"
+		if said.GetHedgePercentile() > 0 {
+			field = "hedge_percentile"
+		}
+		if said.GetHedgeAfter() != nil || said.GetHedgePercentile() > 0 {
+			b.warnAt(at.Where, fmt.Sprintf("retry.%s: it has no effect beside max_attempts: %d, which leaves no attempt to make beside the first: "+
+				"set max_attempts to 2 or more, or remove one of them", field, said.GetMaxAttempts()))
+		}
 		return
 	}
 	if b.suspicions.retries == nil {

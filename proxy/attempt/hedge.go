@@ -97,8 +97,9 @@ type race struct {
 	cancels []context.CancelFunc // of all attempts
 	running int
 	hedged  int
-	stopped bool // no attempt more is made
-	failed  bool // the next attempt is made because one has failed
+	at      string // the endpoint that the answer is of
+	stopped bool   // no attempt more is made
+	failed  bool   // the next attempt is made because one has failed
 }
 
 // run returns the answer. The attempt that it is of goes on until cancel is called.
@@ -123,7 +124,7 @@ func (r *race) run() (won answer, cancel context.CancelFunc) {
 			r.running--
 			if r.final(&won) {
 				won.turn.Told(won.err)
-				return won, r.settle(won.n)
+				return won, r.settle(&won)
 			}
 			if r.repeat(&won) {
 				continue
@@ -134,7 +135,7 @@ func (r *race) run() (won answer, cancel context.CancelFunc) {
 				r.failed = true
 				timer.Reset(pause)
 			case r.running == 0:
-				return won, r.settle(won.n)
+				return won, r.settle(&won)
 			}
 		case <-timer.C:
 			if r.mayHedge() {
@@ -142,7 +143,7 @@ func (r *race) run() (won answer, cancel context.CancelFunc) {
 			}
 			r.failed = false
 			if r.running == 0 {
-				return won, r.settle(won.n)
+				return won, r.settle(&won)
 			}
 			if r.delay > 0 && !r.stopped && r.made < r.retry.Attempts {
 				timer.Reset(r.delay)
@@ -251,10 +252,11 @@ func (r *race) mayHedge() bool {
 	return true
 }
 
-// settle ends all attempts but one, whose end it returns.
-func (r *race) settle(won int) context.CancelFunc {
+// settle ends all attempts but that of an answer, whose end it returns.
+func (r *race) settle(won *answer) context.CancelFunc {
+	r.at = won.turn.Endpoint()
 	for n, cancel := range r.cancels {
-		if n != won {
+		if n != won.n {
 			cancel()
 		}
 	}
@@ -266,13 +268,13 @@ func (r *race) settle(won int) context.CancelFunc {
 			}
 		}()
 	}
-	return r.cancels[won]
+	return r.cancels[won.n]
 }
 
 // tell tells of the attempts so far.
 func (r *race) tell() proxy.Tries {
 	t := r.tries.tell()
-	t.Hedged = r.hedged
+	t.Hedged, t.Endpoint = r.hedged, r.at
 	return t
 }
 

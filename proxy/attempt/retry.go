@@ -167,7 +167,7 @@ func (t *tries) deny(reason string) {
 
 // tell tells of the attempts so far.
 func (t *tries) tell() proxy.Tries {
-	return proxy.Tries{Attempts: max(1, t.made), Denied: t.denied}
+	return proxy.Tries{Attempts: max(1, t.made), Denied: t.denied, Endpoint: t.turn.Endpoint()}
 }
 
 // mayHelp reports whether another attempt may end otherwise (Traffic 60 to 62): of what

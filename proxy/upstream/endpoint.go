@@ -43,6 +43,7 @@ type Endpoint struct {
 	bars                      bar                      // why it gets no calls although it is connected
 	state                     string                   // of its status
 	marked                    time.Time                // since when
+	away                      bool                     // the log has heard that it cannot be reached
 	checks                    map[string]*health.State // by the service that is asked for
 	checked                   context.Context          // in which they are made
 	checkedTimes, failedTimes uint64

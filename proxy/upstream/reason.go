@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/transom-gateway/transom/proxy/transport"
+	"github.com/transom-gateway/transom/proxy/upstream/addressfile"
 )
 
 // Reason says in plain words why a backend cannot be reached. Addresses must not
@@ -27,6 +28,8 @@ func Reason(err error) string {
 	switch {
 	case errors.Is(err, errClosed), errors.Is(err, errNoneUsable), errors.Is(err, transport.ErrFlood):
 		return err.Error()
+	case errors.Is(err, addressfile.ErrEmpty):
+		return cannot + ": the list of its addresses is empty"
 	case errors.Is(err, errNoAddress):
 		return cannot + ": its name has no address"
 	case errors.As(err, &name):

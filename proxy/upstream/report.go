@@ -19,7 +19,7 @@ type reported struct {
 	crowd   bool   // that it has more addresses than are used
 	panics  bool   // that too few endpoints are well
 
-	failures, names, crowds, health, wells rarely
+	failures, names, crowds, health, wells, servers rarely
 }
 
 // wording is what the log hears of addresses that are not found any more, and are again.
@@ -74,6 +74,7 @@ func (c *Conn) news() (all []news) {
 		r.failure = Reason(failure)
 		all = r.failures.add(all, slog.LevelWarn, "the backend cannot be reached", withTLSAdvice(failure))
 	}
+	all = c.serverNews(all)
 	if c.panics != r.panics {
 		r.panics = c.panics
 		level, text := c.panicNews()
@@ -93,6 +94,25 @@ func (c *Conn) news() (all []news) {
 		all = r.crowds.add(all, slog.LevelWarn, "the backend has more addresses than are used: those of the lowest priority come first, then those in use already", crowd)
 	case crowd == nil:
 		r.crowd = false
+	}
+	return all
+}
+
+// serverNews is what the log hears of single servers that cannot be reached while others
+// can, and are reached again. c.mu is held.
+func (c *Conn) serverNews(all []news) []news {
+	if !c.reached() || len(c.endpoints) < 2 {
+		return all
+	}
+	for _, e := range c.endpoints {
+		switch failure := e.why(); {
+		case e.connected() && e.away:
+			e.away = false
+			all = c.reported.servers.add(all, slog.LevelInfo, "an endpoint is reached again", nil, "endpoint", e.name())
+		case !e.connected() && failure != nil && !e.away:
+			e.away = true
+			all = c.reported.servers.add(all, slog.LevelWarn, "an endpoint cannot be reached", withTLSAdvice(failure), "endpoint", e.name())
+		}
 	}
 	return all
 }

@@ -126,7 +126,7 @@ func (t Target) Name() string {
 // check refuses what cannot be connected to.
 func (t Target) check() error {
 	if t.Address == "" && t.Servers == "" {
-		return errors.New("the target is empty; expected host:port, dns:///host:port or unix:/path")
+		return errors.New("the target is empty; expected host:port, dns:///host:port, unix:/path, srv:///name, file:///path or k8s:///service.namespace:port")
 	}
 	if t.Plain && (t.LoadBalancing == pickFirst || t.Health != nil && t.Health.Path == "") {
 		return errors.New("plain HTTP servers have neither the policy pick_first nor health checks of gRPC")
