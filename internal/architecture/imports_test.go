@@ -101,7 +101,7 @@ var rules = map[string]rule{
 	"examples/...": {ours: []string{"proto/transom/v1", "examples/..."}, reason: "an example shows what a user can write"},
 
 	"internal/counted":      {never: slices.Concat(protobuf, []string{"net"}), reason: "connections and the state of policies are counted alike, so it knows neither"},
-	"internal/httproute":    {never: slices.Concat(jsons, protobuf, yamls), reason: "a path is matched and rewritten alone, so that it is fuzzed alone; where it leads is the gateway's matter"},
+	"internal/httproute":    {ours: []string{"internal/nearest"}, never: slices.Concat(jsons, protobuf, yamls), reason: "a path is matched and rewritten alone, so that it is fuzzed alone; where it leads is the gateway's matter"},
 	"internal/field":        {reason: "names of header fields, for edges and policies alike, which never see each other"},
 	"internal/heap":         {reason: "it knows the runtime and the kernel; what fills the memory is others' matter"},
 	"internal/nearest":      {reason: "it compares texts"},

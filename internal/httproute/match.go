@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/transom-gateway/transom/internal/nearest"
 )
 
 // Match says which requests are a route's. All of it must hold (Traffic 132).
@@ -61,17 +63,23 @@ type builder struct {
 	matches  []Match
 	all      []*paths
 	problems []Problem
+	refused  bool // the match that is being added
 }
 
 func (b *builder) refuse(index int, field, format string, args ...any) {
+	b.refused = true
 	b.problems = append(b.problems, Problem{Index: index, Field: field, Other: -1, Message: fmt.Sprintf(format, args...)})
+}
+
+func (b *builder) warn(index, other int, field, format string, args ...any) {
+	b.problems = append(b.problems, Problem{Index: index, Field: field, Other: other, Warning: true, Message: fmt.Sprintf(format, args...)})
 }
 
 // add adds one match.
 func (b *builder) add(i int) {
 	m := &b.matches[i]
 	e := &entry{index: i}
-	before := len(b.problems)
+	b.refused = false
 	b.methods(e, m)
 	b.headers(e, m)
 	for _, name := range slices.Sorted(maps.Keys(m.Query)) {
@@ -89,7 +97,7 @@ func (b *builder) add(i int) {
 		}
 	}
 	b.path(i, field, path)
-	if len(b.problems) > before {
+	if b.refused {
 		return
 	}
 	if m.Path != "" {
@@ -112,10 +120,18 @@ func (b *builder) methods(e *entry, m *Match) {
 			b.refuse(e.index, "methods", "found %q, which no route takes; a WebSocket over HTTP/2 counts as GET", method)
 		case slices.Contains(e.methods, method):
 			b.refuse(e.index, "methods", "found %q twice", method)
+		case !slices.Contains(usualMethods, method):
+			if near := nearest.Of(usualMethods, method); near != "" {
+				b.warn(e.index, -1, "methods", "found %q: did you mean %q?", method, near)
+			}
 		}
 		e.methods = append(e.methods, method)
 	}
 	slices.Sort(e.methods)
+}
+
+var usualMethods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
 }
 
 func (b *builder) headers(e *entry, m *Match) {
@@ -126,6 +142,10 @@ func (b *builder) headers(e *entry, m *Match) {
 			b.refuse(e.index, "headers", "found %q, which is no name of a header", name)
 		case canonical == "Host":
 			b.refuse(e.index, "headers", "found %q; expected match.host in its place", name)
+		case canonical == "Transfer-Encoding" || canonical == "Trailer":
+			b.refuse(e.index, "headers", "found %q, which is of the connection and not of the request", name)
+		case !httpguts.ValidHeaderFieldValue(m.Headers[name]) || strings.Trim(m.Headers[name], " \t") != m.Headers[name]:
+			b.refuse(e.index, "headers", "found %q as the value of %s, which no header has; expected one without control characters and without space around it", m.Headers[name], name)
 		case slices.ContainsFunc(e.headers, func(p pair) bool { return p.name == canonical }):
 			b.refuse(e.index, "headers", "found %q in two spellings", name)
 		}
@@ -135,47 +155,47 @@ func (b *builder) headers(e *entry, m *Match) {
 
 // host returns the paths of a host.
 func (b *builder) host(index int, host string) *paths {
-	name := strings.ToLower(strings.TrimSuffix(host, "."))
-	of, key := b.hosts, name
-	if suffix, ok := strings.CutPrefix(name, "*"); ok {
-		of, key, name = b.wildcards, suffix, "x"+suffix
-		if !strings.HasPrefix(suffix, ".") || len(suffix) < 2 {
-			b.refuse(index, "host", `found %q, expected a host, or "*." and the rest of one, such as "*.example.com"; leave it out for all hosts`, host)
-			return newPaths()
-		}
-	}
-	switch {
-	case host == "":
+	if host == "" {
 		if b.any == nil {
 			b.any = newPaths()
 			b.all = append(b.all, b.any)
 		}
 		return b.any
-	case !isHost(name):
-		b.refuse(index, "host", `found %q, expected a host without a scheme and port, such as "shop.example" or "*.example.com"`, host)
+	}
+	of, name := b.hosts, lower(strings.TrimSuffix(host, "."))
+	if suffix, wild := strings.CutPrefix(name, "*"); wild {
+		of, name = b.wildcards, suffix
+		if !strings.HasPrefix(suffix, ".") || !isHost(suffix[1:]) {
+			b.refuse(index, "host", `found %q, expected a host, or "*." and the rest of one, such as "*.example.com"; leave it out for all hosts`, host)
+			return newPaths()
+		}
+	} else if address, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")); err == nil && address.Is6() && address.Zone() == "" {
+		name = "[" + address.String() + "]" // as clients write it
+		if host[0] != '[' || host[len(host)-1] != ']' {
+			b.refuse(index, "host", "found %q, expected an address of IPv6 in brackets, %q", host, name)
+			return newPaths()
+		}
+	} else if !isHost(name) {
+		b.refuse(index, "host", `found %q, expected a host without a scheme and port, in ASCII, such as "shop.example" or "*.example.com"`, host)
 		return newPaths()
 	}
-	if of[key] == nil {
-		of[key] = newPaths()
-		b.all = append(b.all, of[key])
+	if of[name] == nil {
+		of[name] = newPaths()
+		b.all = append(b.all, of[name])
 	}
-	return of[key]
+	return of[name]
 }
 
 func newPaths() *paths { return &paths{exact: map[string][]*entry{}, prefixes: map[string][]*entry{}} }
 
-// isHost reports whether a name in lower case is one of DNS, or an address.
+// isHost reports whether a name in lower case is one of DNS, or an address of IPv4.
 func isHost(name string) bool {
-	if address, ok := strings.CutPrefix(name, "["); ok {
-		_, err := netip.ParseAddr(strings.TrimSuffix(address, "]"))
-		return err == nil && strings.HasSuffix(name, "]")
-	}
 	for label := range strings.SplitSeq(name, ".") {
 		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 			return false
 		}
 	}
-	return len(name) < 256
+	return len(name) <= maxHost
 }
 
 // path refuses what no clean path equals or begins with.
@@ -183,7 +203,12 @@ func (b *builder) path(index int, field, path string) {
 	if path == "" {
 		return // all
 	}
-	clean, odd, err := Clean(path)
+	clean, _, err := Clean(path)
+	form, odd := "", false
+	if err == nil {
+		form = usual(clean)
+		_, odd, _ = Clean(form)
+	}
 	switch {
 	case path[0] != '/':
 		b.refuse(index, field, "found %q, expected a path that begins with /", path)
@@ -191,11 +216,17 @@ func (b *builder) path(index int, field, path string) {
 		b.refuse(index, field, "found %q, expected a path without a query; query has its own field", path)
 	case err != nil:
 		b.refuse(index, field, "found %q: %s", path, err.Message)
-	case clean != path:
-		b.refuse(index, field, "found %q, expected its usual form, %q", path, clean)
 	case odd:
-		b.refuse(index, field, "found %q, which servers read in different ways; expected a path without //, ;, \\ and without escapes of what can stand there as it is", path)
+		b.refuse(index, field, "found %q, which servers read in different ways; expected a path without //, ;, \\, and without escapes of them, of %%, ?, # and of control characters", path)
+	case form != path:
+		b.refuse(index, field, "found %q, expected its usual form, %q", path, form)
 	}
+}
+
+// usual is a clean path without the escapes of what may stand there as it is, and with those
+// of what may not.
+func usual(path string) string {
+	return escaped(unescapeIf(path, func(c byte) bool { return c != ';' && (isSubDelimiter(c) || c == '[' || c == ']') }))
 }
 
 // order puts the routes of one path into their order, and refuses those that are equal.
@@ -207,23 +238,37 @@ func (b *builder) order(entries []*entry) {
 			cmp.Compare(len(y.query), len(x.query)),
 			cmp.Compare(x.index, y.index))
 	})
-	for i, e := range entries {
-		for _, before := range entries[:i] {
-			if !slices.Equal(before.headers, e.headers) || !slices.Equal(before.query, e.query) {
-				continue
-			}
-			if slices.Equal(before.methods, e.methods) {
-				b.problems = append(b.problems, Problem{Index: e.index, Field: "", Other: before.index, Message: "it matches the same requests as"})
-				break
-			}
-			if len(before.methods) > 0 && len(e.methods) > 0 && subset(e.methods, before.methods) {
-				b.problems = append(b.problems, Problem{Index: e.index, Field: "methods", Other: before.index, Warning: true, Message: "it can never match: its methods are all taken by"})
-				break
+	// Of two routes that differ in a header or parameter, none comes first for all requests
+	// of the other. What is left are the methods.
+	type taken struct {
+		by     map[string]*entry // the first route of each method; of all, by ""
+		equals map[string]*entry // by the methods
+	}
+	before := map[string]taken{}
+	for _, e := range entries {
+		conditions := fmt.Sprintf("%q %q", e.headers, e.query)
+		t, ok := before[conditions]
+		if !ok {
+			t = taken{map[string]*entry{}, map[string]*entry{}}
+			before[conditions] = t
+		}
+		methods := strings.Join(e.methods, " ")
+		if other := t.equals[methods]; other != nil {
+			b.problems = append(b.problems, Problem{Index: e.index, Other: other.index, Message: "it matches the same requests as"})
+			continue
+		}
+		t.equals[methods] = e
+		free := len(e.methods) == 0
+		var last *entry
+		for _, method := range e.methods {
+			if t.by[method] == nil {
+				t.by[method], free = e, true
+			} else if last == nil || t.by[method].index > last.index {
+				last = t.by[method]
 			}
 		}
+		if !free {
+			b.warn(e.index, last.index, "methods", "it can never match: its methods are all taken by routes before it, the last of them")
+		}
 	}
-}
-
-func subset(of, all []string) bool {
-	return !slices.ContainsFunc(of, func(m string) bool { return !slices.Contains(all, m) })
 }
