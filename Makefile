@@ -47,6 +47,11 @@ run-resilient: build ## Start the example with three servers, some of them ill, 
 	go build -o bin/ ./examples/resilient/cmd/tide-stations
 	bin/tide-stations -gateway bin/transom
 
+.PHONY: run-storefront
+run-storefront: build ## Start the example with a plain HTTP site, a gRPC API and a chat on :8080
+	go build -o bin/ ./examples/storefront/cmd/storefront-servers
+	bin/storefront-servers -gateway bin/transom
+
 .PHONY: test
 test: test-packages ## Run all tests of every module, and name all that fail
 	@scripts/test.sh $(TESTFLAGS)

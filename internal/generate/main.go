@@ -47,6 +47,7 @@ var jobs = []job{
 	{Root: "examples/bookstore/protos", Roots: []string{"proto"}, GRPC: true},
 	{Root: "examples/secured/protos", Roots: []string{"proto"}, GRPC: true},
 	{Root: "examples/resilient/protos", Roots: []string{"proto"}, GRPC: true},
+	{Root: "examples/storefront/protos", Roots: []string{"proto"}, GRPC: true},
 	{Root: "bench/proto", GRPC: true},
 	{Root: "transcoder/jsonwire/internal/testpb"},
 }
