@@ -70,9 +70,9 @@ func hedging(h *attempt.Hedge) string {
 	case h == nil:
 		return ""
 	case h.Percentile == 0:
-		return fmt.Sprintf("; the next beside the last after %v", h.After)
+		return fmt.Sprintf("; hedged: the next one at another endpoint after %v without an answer", h.After)
 	case h.After == 0:
-		return fmt.Sprintf("; the next beside the last after the time of %d %% of its calls", h.Percentile)
+		return fmt.Sprintf("; hedged: the next one at another endpoint after the time within which %d %% of its calls are answered", h.Percentile)
 	}
-	return fmt.Sprintf("; the next beside the last after the time of %d %% of its calls, at least %v", h.Percentile, h.After)
+	return fmt.Sprintf("; hedged: the next one at another endpoint after the time within which %d %% of its calls are answered, at least %v", h.Percentile, h.After)
 }
