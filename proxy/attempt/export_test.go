@@ -13,8 +13,8 @@ func KeptInAll() int64 { return keptInAll.Load() }
 func Pauses(r *Retry, n int, err error, trailer metadata.MD) (all []time.Duration) {
 	t := tries{retry: r}
 	for range n {
-		pause, ok := t.pause(err, trailer)
-		if !ok {
+		pause, exact, ok := t.asked(err, trailer)
+		if pause = t.backoff(pause, exact); !ok {
 			pause = -1
 		}
 		all = append(all, pause)

@@ -46,9 +46,11 @@ type Retry struct {
 	BudgetPercent uint32
 	// Hedge has attempts made side by side. Nil: one after the other.
 	Hedge *Hedge
-	// Buffer bounds the messages of a client's stream that are kept for another attempt,
-	// in bytes.
+	// Buffer bounds what is kept of a client's stream, or of the body of a plain HTTP request,
+	// for another attempt, in bytes.
 	Buffer int
+	// AnyMethod: each plain HTTP request may be made again, whatever HTTP says of its method.
+	AnyMethod bool
 }
 
 // tries is where the attempts of one call are.
@@ -128,14 +130,31 @@ func (t *tries) again(ctx, within context.Context, err error, trailer metadata.M
 		return true
 	}
 	t.judge(ctx, within, err)
-	if t.retry == nil || t.made >= t.retry.Attempts || ctx.Err() != nil || !t.turn.Begun() || !t.mayHelp(ctx, within, err) {
+	if !t.mayFollow(ctx) || !t.mayHelp(ctx, within, err) {
 		return false
 	}
-	pause, ok := t.pause(err, trailer)
+	asked, exact, ok := t.asked(err, trailer)
+	if !t.follows(ctx, asked, exact, ok) {
+		return false
+	}
+	t.turn.Elsewhere()
+	return true
+}
+
+// mayFollow reports whether the Retry has another attempt in it, after one that had a
+// server.
+func (t *tries) mayFollow(ctx context.Context) bool {
+	return t.retry != nil && t.made < t.retry.Attempts && ctx.Err() == nil && t.turn.Begun()
+}
+
+// follows reports whether another attempt follows one that failed, and waits until then.
+// The backend asks for a pause, the exact one or the least, or for none (ok is not set).
+func (t *tries) follows(ctx context.Context, asked time.Duration, exact, ok bool) bool {
 	if !ok {
 		t.deny("pushback")
 		return false
 	}
+	pause := t.backoff(asked, exact)
 	if due, ok := ctx.Deadline(); ok && time.Until(due) <= pause {
 		t.deny("deadline")
 		return false
@@ -155,7 +174,6 @@ func (t *tries) again(ctx, within context.Context, err error, trailer metadata.M
 		t.deny("circuit")
 		return false
 	}
-	t.turn.Elsewhere()
 	return true
 }
 
@@ -190,18 +208,8 @@ func (t *tries) mayHelp(ctx, within context.Context, err error) bool {
 	return false
 }
 
-// pause returns how long to wait before the next attempt; false where the backend wants
-// none, or none soon (Traffic 69 to 71).
-func (t *tries) pause(err error, trailer metadata.MD) (time.Duration, bool) {
-	asked, exact, ok := t.asked(err, trailer)
-	if !ok {
-		return 0, false
-	}
-	return t.backoff(asked, exact), true
-}
-
 // asked is the pause that the backend asks for, the exact one or the least; false where
-// it wants no attempt more, or none soon.
+// it wants no attempt more, or none soon (Traffic 70, 71).
 func (t *tries) asked(err error, trailer metadata.MD) (pause time.Duration, exact, ok bool) {
 	if said := trailer[pushback]; len(said) > 0 {
 		ms, bad := strconv.ParseUint(said[0], 10, 31)
@@ -212,7 +220,8 @@ func (t *tries) asked(err error, trailer metadata.MD) (pause time.Duration, exac
 	return pause, false, pause <= maxAsked
 }
 
-// backoff is the pause before the next attempt, given the one that the backend asks for.
+// backoff is the pause before the next attempt, given the one that the backend asks for
+// (Traffic 69).
 func (t *tries) backoff(asked time.Duration, exact bool) time.Duration {
 	if exact {
 		t.grown = 0

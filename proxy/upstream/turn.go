@@ -64,6 +64,12 @@ func (c *Conn) Other(t *Turn) bool {
 	return slices.ContainsFunc(endpoints, func(e *Endpoint) bool { return !slices.Contains(t.party.at, e) })
 }
 
+// Untried reports whether an endpoint has room that no attempt was made at, neither the
+// last one nor those before.
+func (c *Conn) Untried(t *Turn) bool {
+	return slices.ContainsFunc(c.choice.Load().endpoints, func(e *Endpoint) bool { return e != t.last && !e.Full() && !slices.Contains(t.tried, e) })
+}
+
 // Endpoint is an address of the last attempt's endpoint, "" where it had none.
 func (t *Turn) Endpoint() string {
 	if t.last == nil {
