@@ -115,6 +115,9 @@ func (s *Scope) SchemaExtensions() Extensions {
 	return s.Extensions
 }
 
+// PlainHTTP reports whether the policy is that of a plain HTTP route.
+func (s *Scope) PlainHTTP() bool { return s.target.PlainHTTP }
+
 // Stream reports whether either side of the method streams; a plain HTTP route
 // does not.
 func (s *Scope) Stream() bool {

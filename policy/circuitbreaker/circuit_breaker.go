@@ -53,6 +53,7 @@ type part struct {
 	options  breaker.Options
 	upstream string
 	fallback string // the upstream's name; "" for none
+	route    bool   // it is one of plain HTTP
 
 	refusal atomic.Pointer[refusal]
 }
@@ -72,7 +73,7 @@ func compile(s *policy.Scope) policy.Part {
 		return nil
 	}
 	before := s.Noted()
-	p := &part{options: optionsOf(s, rule), upstream: s.Upstream}
+	p := &part{options: optionsOf(s, rule), upstream: s.Upstream, route: s.PlainHTTP()}
 	p.circuit.Codes = codesOf(s, rule)
 	p.circuit.Refusal = p.refuse
 	p.findFallback(s, rule)
@@ -111,6 +112,9 @@ func optionsOf(s *policy.Scope, rule *transomv1.CircuitBreaker) breaker.Options 
 
 // codesOf returns the codes that are failures beside UNAVAILABLE.
 func codesOf(s *policy.Scope, rule *transomv1.CircuitBreaker) []codes.Code {
+	if s.PlainHTTP() {
+		return statusesOf(s, rule)
+	}
 	if len(rule.GetCodes()) == 0 {
 		return defaultCodes
 	}
@@ -156,6 +160,12 @@ func (p *part) findFallback(s *policy.Scope, rule *transomv1.CircuitBreaker) {
 		s.Refuse(path, "%s: found %q, which is where the calls go anyway; expected another upstream", path, p.fallback)
 		return
 	}
+	if u := s.Config.GetUpstreams()[p.fallback]; u != nil && (u.GetHttp() != nil) != s.PlainHTTP() {
+		p.refuseKind(s, path)
+		return
+	} else if u != nil && s.PlainHTTP() {
+		return // the route's action finds it
+	}
 	if p.circuit.Fallback = s.Backends(p.fallback); p.circuit.Fallback == nil {
 		s.Refuse(path, "%s: found %q, expected the name of an upstream%s", path, p.fallback, s.KnownUpstreams(p.fallback))
 	}
@@ -196,8 +206,12 @@ func (p *part) refuse(wait time.Duration) error {
 	if r := p.refusal.Load(); r != nil && r.seconds == seconds {
 		return r.err
 	}
+	calls := "calls of this method"
+	if p.route {
+		calls = "requests of this route"
+	}
 	err := proxy.RefusedBy(name, policy.Refusal(codes.Unavailable,
-		fmt.Sprintf("too many calls of this method have failed at the upstream %s, so that it gets none for now", p.upstream),
+		fmt.Sprintf("too many %s have failed at the upstream %s, so that it gets none for now", calls, p.upstream),
 		&errdetails.ErrorInfo{Reason: "CIRCUIT_OPEN", Domain: policy.ErrorDomain, Metadata: map[string]string{"upstream": p.upstream}},
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Duration(seconds) * time.Second)}))
 	p.refusal.Store(&refusal{seconds, err})
@@ -209,6 +223,9 @@ func (p *part) Summary() string {
 	names := []string{rpccode.Name(codes.Unavailable)}
 	for _, code := range p.circuit.Codes {
 		names = append(names, rpccode.Name(code))
+	}
+	if p.route {
+		names = statusNames(p.circuit.Codes)
 	}
 	text := fmt.Sprintf("opens at %d %% failures of at least %d calls in %v", p.options.Percent, p.options.MinCalls, p.options.Window)
 	if p.options.Consecutive > 0 {

@@ -39,6 +39,7 @@ func Kind() policy.Kind { return policy.Kind{Field: "retry", Compile: compile} }
 type part struct {
 	retry *attempt.Retry
 	level string // of the method
+	route bool   // it is one of plain HTTP
 }
 
 var _ policy.Wrapper = part{}
@@ -51,13 +52,19 @@ func compile(s *policy.Scope) policy.Part {
 	before := s.Noted()
 	r := read(s, rule)
 	level := levelOf(s, rule)
-	hedge(s, rule, level, r)
+	if s.PlainHTTP() {
+		r.AnyMethod = level != ""
+		hedgeRoute(s, rule)
+	} else {
+		hedge(s, rule, level, r)
+	}
 	switch {
 	case s.Noted() > before, s.Suppresses("retry"):
 		return nil
 	case r.Attempts < 2:
 		s.Leave("retry")
 		return nil
+	case s.PlainHTTP(): // the method of a request has its level
 	case level == "" && s.Exact("retry"):
 		s.Refuse("retry", "retry: %s may have side effects each time, as its proto does not say otherwise, so that it is not called again: "+
 			"set its option idempotency_level, or retry.idempotency_level, to IDEMPOTENT or NO_SIDE_EFFECTS if that is what it is", s.RPC)
@@ -66,7 +73,7 @@ func compile(s *policy.Scope) policy.Part {
 		s.Leave("retry")
 		return nil
 	}
-	return part{r, level}
+	return part{r, level, s.PlainHTTP()}
 }
 
 // read checks what the policy says and fills in what it does not.
@@ -113,6 +120,9 @@ var final = []codes.Code{codes.OK, codes.InvalidArgument, codes.NotFound, codes.
 
 // codesOf returns the codes to try again on; UNAVAILABLE is always among them.
 func codesOf(s *policy.Scope, rule *transomv1.Retry) []codes.Code {
+	if s.PlainHTTP() {
+		return statusesOf(s, rule)
+	}
 	all := []codes.Code{codes.Unavailable}
 	for i, name := range rule.GetCodes() {
 		path := fmt.Sprintf("retry.codes[%d]", i)
@@ -181,11 +191,17 @@ func (p part) Wrap(backend proxy.Backend) proxy.Backend {
 	return backend
 }
 
+// Retry says how attempts of a plain HTTP route are made.
+func (p part) Retry() *attempt.Retry { return p.retry }
+
 // Decides implements policy.Wrapper.
 func (part) Decides() bool { return false }
 
 // Summary is one line for explain.
 func (p part) Summary() string {
+	if p.route {
+		return p.routeSummary()
+	}
 	var names []string
 	for _, code := range p.retry.Codes {
 		names = append(names, rpccode.Name(code))
