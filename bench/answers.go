@@ -124,3 +124,6 @@ func grpcForm(a answer) (any, error) {
 	}
 	return a.body, nil
 }
+
+// bytesForm is an answer byte by byte.
+func bytesForm(a answer) (any, error) { return string(a.body), nil }

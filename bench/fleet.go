@@ -112,7 +112,9 @@ func (f *fleet) start(ctx context.Context, chosen []scenario) error {
 
 func (f *fleet) startPeer(ctx context.Context, name string) (*peer, error) {
 	switch name {
-	case transom, transomAgain, transomLogged, transomSecured, transomIdle, transomUnused:
+	case caddy, traefik:
+		return f.startPlain(ctx, name)
+	case transom, transomAgain, transomLogged, transomSecured, transomIdle, transomUnused, transomPlain, transomPlainAgain:
 		if f.transom == "" {
 			return f.startProgram(ctx, name, subjectSelf)
 		}

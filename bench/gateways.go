@@ -38,7 +38,7 @@ func (f *fleet) startTransom(ctx context.Context, name string) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.MarshalIndent(transomConfig(name, serve, admin, protos, f.backends.GRPC), "", "  ")
+	text, err := json.MarshalIndent(f.configOf(name, serve, admin, protos), "", "  ")
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +55,14 @@ func (f *fleet) startTransom(ctx context.Context, name string) (*peer, error) {
 		return nil, err
 	}
 	return p, p.ready(ctx, admin)
+}
+
+// configOf is the configuration of one of Transom's processes.
+func (f *fleet) configOf(name, serve, admin, protos string) map[string]any {
+	if name == transomPlain || name == transomPlainAgain {
+		return plainConfig(serve, admin, f.backends.JSON)
+	}
+	return transomConfig(name, serve, admin, protos, f.backends.GRPC)
 }
 
 func transomConfig(name, serve, admin, protos, backend string) map[string]any {

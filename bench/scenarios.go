@@ -44,13 +44,20 @@ const (
 	transomSecured = "transom-secured"
 	transomIdle    = "transom-idle"
 	transomUnused  = "transom-unused"
-	grpcGateway    = "grpc-gateway"
-	vanguard       = "vanguard"
-	reverseProxy   = "reverse-proxy"
-	nginx          = "nginx"
-	envoy          = "envoy"
-	envoyUnused    = "envoy-unused"
-	grpcProxy      = "grpc-proxy"
+
+	transomPlain      = "transom-plain"
+	transomPlainAgain = "transom-plain-again"
+
+	caddy   = "caddy"
+	traefik = "traefik"
+
+	grpcGateway  = "grpc-gateway"
+	vanguard     = "vanguard"
+	reverseProxy = "reverse-proxy"
+	nginx        = "nginx"
+	envoy        = "envoy"
+	envoyUnused  = "envoy-unused"
+	grpcProxy    = "grpc-proxy"
 )
 
 // ticks is how many messages the stream scenario sends.
@@ -118,6 +125,16 @@ func scenarios() []scenario {
 				{label: "Transom, bare method", peer: transomSecured, goal: 1.15, request: bareRequest()},
 			},
 		}.scenario(),
+		timed{
+			name: "http", title: "plain HTTP route, small GET (0.3 KB), HTTP/1.1, 32 connections", transomOnly: true,
+			tool: load.Wrk, request: load.Request{Path: "/v1/items/item-1"}, form: jsonForm,
+			contenders: plain(),
+		}.scenario(),
+		timed{
+			name: "http-large", title: "plain HTTP route, download of 1 MB, HTTP/1.1, 32 connections", transomOnly: true,
+			tool: load.Wrk, request: load.Request{Path: "/blob"}, form: bytesForm,
+			contenders: plain(),
+		}.scenario(),
 		idleScenario(),
 		bombsScenario(),
 		unwellScenario(),
@@ -138,6 +155,23 @@ func rest(goal float64) []contender {
 	}
 	if envoyBinary() != "" {
 		all = append(all, contender{label: "Envoy's grpc_json_transcoder", peer: envoy})
+	}
+	return all
+}
+
+// plain are those who forward to a plain HTTP server.
+func plain() []contender {
+	all := []contender{
+		{label: "Transom", peer: transomPlain},
+		{label: "Transom again (noise)", peer: transomPlainAgain},
+		{label: "httputil.ReverseProxy", peer: reverseProxy, goal: 0.95},
+		{label: "nginx", peer: nginx},
+	}
+	if plainBinary(caddy) != "" {
+		all = append(all, contender{label: "Caddy", peer: caddy, goal: 0.8})
+	}
+	if plainBinary(traefik) != "" {
+		all = append(all, contender{label: "Traefik", peer: traefik, goal: 0.8})
 	}
 	return all
 }

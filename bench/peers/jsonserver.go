@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -31,6 +32,8 @@ func serveJSON(ctx context.Context, listener net.Listener, _ Backends) error {
 	mux.HandleFunc("GET /v1/items/{id}", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, item) })
 	mux.HandleFunc("GET /v1/items", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, items) })
 	mux.HandleFunc("POST /v1/items", createJSON)
+	blob := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	mux.HandleFunc("GET /blob", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, blob) })
 	return serveHTTP(ctx, listener, mux)
 }
 
