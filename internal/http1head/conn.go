@@ -115,7 +115,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.fault != nil {
 		return c.refuse(p)
 	}
-	if c.mode.Load() == through || n == 0 && (err != io.EOF || !c.scan.Begun() || len(p) == 1) {
+	if c.mode.Load() == through || n == 0 && (err != io.EOF || !c.scan.Begun()) {
 		return n, err
 	}
 	if n == 0 {
@@ -145,6 +145,11 @@ func (c *conn) Read(p []byte) (int, error) {
 // nextLine is next without the empty lines before a request line. Where the last request
 // asked for another protocol they may be of that: nothing is left out.
 func (c *conn) nextLine(p []byte) (n int, err error) {
+	if len(p) == 1 && c.mode.Load() == undecided && c.scan.Between() {
+		if err := c.awaitText(); err != nil {
+			return 0, err
+		}
+	}
 	for {
 		n, err = c.next(p)
 		if n == 0 || c.mode.Load() != requests {
@@ -158,6 +163,27 @@ func (c *conn) nextLine(p []byte) (n int, err error) {
 			return n, err
 		}
 	}
+}
+
+// maxUndecided bounds what awaitText holds, in bytes: more empty lines than are ignored.
+const maxUndecided = 64
+
+// awaitText returns when something other than an end of a line comes first in what is
+// held. The read that waits for a handler would else hand out the beginning of an empty
+// line, which cannot be taken back where the handler refuses the other protocol, and
+// which must not be left out where it agrees.
+func (c *conn) awaitText() error {
+	for len(c.held) < maxUndecided && (len(c.held) == 0 || c.held[0] == '\r' || c.held[0] == '\n') {
+		var more [maxUndecided]byte
+		n, err := c.Conn.Read(more[:])
+		if n > 0 {
+			c.kept = append(append(make([]byte, 0, len(c.held)+n), c.held...), more[:n]...)
+			c.held = c.kept
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // next reads what was held back first.
@@ -216,8 +242,9 @@ func (c *conn) spoilBody(p []byte) (int, error) {
 // refuse answers a bad head, if this is the time for it.
 func (c *conn) refuse(p []byte) (int, error) {
 	if len(p) == 1 {
-		// A handler may still be at work. What net/http gets ends no line, so that it
-		// asks for more when it wants the next head.
+		// A handler may still be at work, or net/http's buffer has room for one more byte
+		// of a line. What it gets ends no line, so that it asks for more when it wants
+		// the next head.
 		p[0] = 0
 		return 1, nil
 	}
