@@ -49,7 +49,7 @@ func (g *GRPC) Placing(p Placer) *GRPC {
 
 // tries begins a call. request is that of a unary one, nil for others.
 func (g *GRPC) tries(ctx context.Context, request *proxy.Frame) tries {
-	t := tries{retry: g.retry, conn: g.conn, circuit: g.circuit, watcher: g.watcher}
+	t := tries{retry: g.retry, conn: g.conn, budget: g.conn.Budget(), circuit: g.circuit, watcher: g.watcher}
 	if g.place != nil {
 		var message []byte
 		if request != nil {

@@ -38,10 +38,28 @@ type Plain struct {
 	Watcher proxy.Watcher
 }
 
+// Servers are those of an upstream, and the choice among them.
+type Servers interface {
+	// Begin picks a server for an attempt and counts it as under way. Its error is a gRPC
+	// status error. Where there is none, End is owed.
+	Begin(ctx context.Context, t *upstream.Turn) (upstream.Server, error)
+	// End gives the place of the attempt back; a second time it does nothing.
+	End(t *upstream.Turn)
+	// Judge takes down what the attempt says of its server.
+	Judge(t *upstream.Turn, v upstream.Verdict)
+	// Untried reports whether there is a server with room that no attempt was made at.
+	Untried(t *upstream.Turn) bool
+	// Budget bounds the attempts beyond the first ones.
+	Budget() *upstream.Budget
+}
+
+var _ Servers = (*upstream.Conn)(nil)
+
 // Request is where the attempts of one plain HTTP request are: for each of them Begin, then
 // Again, and in the end End. It is used by one goroutine.
 type Request struct {
 	tries
+	servers    Servers
 	repeatable bool // a server may see it twice
 	unsent     int  // attempts that no server has seen
 	within     context.Context
@@ -65,12 +83,13 @@ type Outcome struct {
 }
 
 // Start begins a request by its method, which is best made at a place. p may be nil.
-func (r *Request) Start(p *Plain, conn *upstream.Conn, method string, at upstream.Place) {
-	r.conn = conn
+func (r *Request) Start(p *Plain, servers Servers, method string, at upstream.Place) {
+	r.servers = servers
 	r.turn.At(at)
 	if p == nil {
 		return
 	}
+	r.budget = servers.Budget()
 	r.retry, r.circuit, r.watcher = p.Retry, p.Circuit, p.Watcher
 	r.repeatable = r.retry != nil && (r.retry.AnyMethod || Idempotent(method))
 }
@@ -114,7 +133,7 @@ func (r *Request) Begin(ctx context.Context) (context.Context, upstream.Server, 
 		r.timer = time.AfterFunc(r.retry.PerTry, func() { cancel(errLate) })
 	}
 	r.extra = r.watch(ctx, nil)
-	server, err := r.conn.Begin(r.within, &r.turn)
+	server, err := r.servers.Begin(r.within, &r.turn)
 	if err == nil {
 		return r.within, server, nil
 	}
@@ -178,7 +197,7 @@ func (o *Outcome) err() error {
 
 // End says that nothing of the last attempt is under way any more.
 func (r *Request) End() {
-	r.conn.End(&r.turn)
+	r.servers.End(&r.turn)
 	if r.cancel != nil {
 		r.cancel(nil)
 		r.cancel = nil
@@ -191,13 +210,13 @@ func (r *Request) Tries() proxy.Tries { return r.tell() }
 // elsewhere reports whether an attempt that no server has seen is to be made at another
 // server at once (Traffic 58).
 func (r *Request) elsewhere(ctx context.Context, o *Outcome) bool {
-	if !o.Unsent || ctx.Err() != nil || isLate(r.within) || r.unsent >= maxUnsent || !r.conn.Untried(&r.turn) {
+	if !o.Unsent || ctx.Err() != nil || isLate(r.within) || r.unsent >= maxUnsent || !r.servers.Untried(&r.turn) {
 		return false
 	}
 	r.unsent++
 	r.unseen = true
 	r.made-- // it is no attempt
-	r.conn.Judge(&r.turn, upstream.Faulty)
+	r.servers.Judge(&r.turn, upstream.Faulty)
 	return true
 }
 
@@ -245,7 +264,7 @@ func (r *Request) judge(ctx context.Context, o *Outcome) {
 
 // conclude tells the server and the breaker of the attempt that is under way.
 func (r *Request) conclude(verdict upstream.Verdict, result breaker.Result) {
-	r.conn.Judge(&r.turn, verdict)
+	r.servers.Judge(&r.turn, verdict)
 	if r.circuit != nil {
 		r.circuit.Breaker.Tell(r.permit, result)
 		r.permit = breaker.Permit{}

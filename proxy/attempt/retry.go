@@ -58,8 +58,10 @@ type tries struct {
 	retry *Retry // nil: there is one attempt
 	conn  *upstream.Conn
 	turn  upstream.Turn
-	made  int // attempts so far
-	grown int // pauses since the backoff began anew
+	// budget is the upstream's.
+	budget *upstream.Budget
+	made   int // attempts so far
+	grown  int // pauses since the backoff began anew
 	// unseen is set once the call was made again because the backend had not looked at
 	// it, which is done once (Traffic 58).
 	unseen bool
@@ -78,7 +80,7 @@ func (t *tries) count() {
 	t.made++
 	t.judged = false
 	if t.retry != nil && t.made == 1 && !t.unseen {
-		t.conn.Budget().Began()
+		t.budget.Began()
 	}
 }
 
@@ -163,7 +165,7 @@ func (t *tries) follows(ctx context.Context, asked time.Duration, exact, ok bool
 		t.deny("circuit")
 		return false
 	}
-	if !t.conn.Budget().Take(t.retry.BudgetPercent) {
+	if !t.budget.Take(t.retry.BudgetPercent) {
 		t.deny("budget")
 		return false
 	}
