@@ -141,6 +141,23 @@ func TestStreamsAfterTheirBeginning(t *testing.T) {
 	}
 }
 
+// TestHedgedStreamsAfterTheirBeginning: Traffic 105: so is a hedged one that fails before
+// its first message, at once after its header; it is tried again all the same.
+func TestHedgedStreamsAfterTheirBeginning(t *testing.T) {
+	server := &scripted{script: []step{{code: codes.Unavailable, when: afterHeader}, {code: codes.Unavailable, when: afterHeader}, {code: codes.Unavailable}}}
+	c := circuit(0)
+	r := usual()
+	r.Hedge = &attempt.Hedge{After: time.Hour}
+	r.Attempts = 4
+	got, tries, err := callStream(t.Context(), attempt.NewGRPC(connectAll(t, server, 2), 1<<20).Retrying(&r).Breaking(c))
+	if got.text != "x" || tries.Attempts != 4 {
+		t.Errorf("%+v %+v %v", got, tries, err)
+	}
+	if s := c.Breaker.Status(); s.Calls != 4 || s.Failures != 1 {
+		t.Errorf("%+v, want a failure for the attempt that did not send its header", s)
+	}
+}
+
 // TestOpenCircuit: Traffic 102 and 104: an open breaker refuses a call before it is sent,
 // and ends the attempts of one with its last status.
 func TestOpenCircuit(t *testing.T) {

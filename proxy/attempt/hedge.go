@@ -61,6 +61,7 @@ type answer struct {
 	trailer metadata.MD
 	within  context.Context // of the attempt
 	placed  bool            // it had an endpoint
+	began   bool            // it is of a stream that has sent its header
 	turn    *upstream.Turn
 
 	reply  transport.Reply   // of a unary call
@@ -99,7 +100,9 @@ type race struct {
 	hedged  int
 	at      string // the endpoint that the answer is of
 	stopped bool   // no attempt more is made
-	failed  bool   // the next attempt is made because one has failed
+	// ownFailed is set where an attempt at the endpoint of the client\'s ticket has failed.
+	ownFailed bool
+	failed    bool // the next attempt is made because one has failed
 }
 
 // run returns the answer. The attempt that it is of goes on until cancel is called.
@@ -123,9 +126,10 @@ func (r *race) run() (won answer, cancel context.CancelFunc) {
 		case won = <-r.answers:
 			r.running--
 			if r.final(&won) {
-				won.turn.Told(won.err)
+				r.tellTicket(&won)
 				return won, r.settle(&won)
 			}
+			r.ownFailed = r.ownFailed || won.turn.Own()
 			if r.repeat(&won) {
 				continue
 			}
@@ -152,6 +156,14 @@ func (r *race) run() (won answer, cancel context.CancelFunc) {
 	}
 }
 
+// tellTicket has the client come back to the endpoint that has answered, unless that is
+// another one than its own, which is only slow this once (Traffic 167).
+func (r *race) tellTicket(won *answer) {
+	if won.turn.Own() || r.ownFailed || !won.turn.OwnBeside() {
+		won.turn.Told(won.err)
+	}
+}
+
 // launch makes an attempt beside those under way.
 func (r *race) launch() {
 	ctx, cancel := context.WithCancel(r.ctx)
@@ -168,7 +180,11 @@ func (r *race) launch() {
 		began := time.Now()
 		a := r.try(ctx, turn, header, request)
 		a.n, a.placed, a.turn = n, turn.Begun(), turn
-		r.report(ctx, a.within, turn, permit, a.err)
+		said := a.err
+		if a.began && ctx.Err() == nil {
+			said = nil // what comes after the header says nothing (Traffic 105)
+		}
+		r.report(ctx, a.within, turn, permit, said)
 		if end != nil {
 			end(proxy.AttemptEnd{Endpoint: turn.Endpoint(), Err: a.err})
 		}

@@ -86,10 +86,12 @@ func (s *hedgedStream) try(ctx context.Context, turn *upstream.Turn, header prox
 	if stream.Send(request.Buffers()) == nil {
 		_ = stream.CloseSend() // Recv has the reason of a failure
 	}
-	if _, a.err = stream.Header(); a.err != nil {
+	sent, err := stream.Header()
+	if a.err = err; err != nil {
 		a.trailer = stream.Trailer()
 		return a
 	}
+	a.began = sent != nil
 	return a.begin(stream)
 }
 

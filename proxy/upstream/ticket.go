@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -40,6 +41,23 @@ func (t *Turn) Told(err error) {
 	if err == nil || err == io.EOF || errors.As(err, &told) {
 		t.place.Ticket.answered.Store(t.last)
 	}
+}
+
+// Own reports whether the last attempt was made at the endpoint of the client's ticket.
+func (t *Turn) Own() bool { return t.isOwn(t.last) }
+
+func (t *Turn) isOwn(e *Endpoint) bool {
+	return e != nil && t.place.Ticket != nil && e.ticket == t.place.Ticket.Sent
+}
+
+// OwnBeside reports whether one of the attempts side by side was made at that endpoint.
+func (t *Turn) OwnBeside() bool {
+	if t.party == nil {
+		return false
+	}
+	t.party.mu.Lock()
+	defer t.party.mu.Unlock()
+	return slices.ContainsFunc(t.party.at, t.isOwn)
 }
 
 // ticketSize is the length of a ticket before it is written as text, in bytes.
