@@ -87,7 +87,7 @@ var rules = map[string]rule{
 	"events/kafka":           {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
 	"events/nats":            {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
 	"internal/openapi":       {ours: slices.Concat(parts, []string{"transcoder", "transcoder/jsonwire", "policy"}), never: yamls, reason: "it describes what edges do, and does none of it"},
-	"proxy/httpbackend":      {ours: slices.Concat(base, []string{"proxy", "proxy/upstream", "proxy/attempt"}), never: jsons, reason: "another client stands where those of gRPC do: it copies bodies, and reads none"},
+	"proxy/httpbackend":      {ours: slices.Concat(base, []string{"proxy", "proxy/upstream", "proxy/attempt", "internal/tlsfiles"}), never: jsons, reason: "another client stands where those of gRPC do: it copies bodies, and reads none"},
 	"internal/observe":       {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
 
 	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head"}), never: commands, reason: "the assembly knows the parts, not who starts it"},

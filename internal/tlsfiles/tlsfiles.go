@@ -1,5 +1,5 @@
-// Package tlsfiles keeps what TLS needs of files: pairs of a certificate and its key,
-// and authorities. Files are read again when they have changed; while they cannot be
+// Package tlsfiles keeps what connections need of files: pairs of a certificate and its
+// key, authorities, and what else is read by Keep. Files are read again when they have changed; while they cannot be
 // used, what they held before stays. It knows neither connections nor configurations.
 //
 //	pair, err := tlsfiles.Pair("cert.pem", "key.pem")
@@ -107,6 +107,12 @@ func Authorities(name, what string) (*Kept[*x509.CertPool], error) {
 	})
 }
 
+// Keep keeps what read makes of the files with these names. valid says why others refuse a
+// value at this time: a valid one is not given up for one that is not.
+func Keep[T any](names []string, read func() (T, error), valid func(T) error) (*Kept[T], error) {
+	return keep(&Kept[T]{names: names, read: read, valid: valid})
+}
+
 // keep reads for the first time.
 func keep[T any](k *Kept[T]) (*Kept[T], error) {
 	k.seen = k.stat()
@@ -121,6 +127,9 @@ func (k *Kept[T]) Get() T {
 	k.look()
 	return *k.value.Load()
 }
+
+// Last returns what the last look at the files has found, and takes none.
+func (k *Kept[T]) Last() T { return *k.value.Load() }
 
 // Review reads the files again if they have changed, and waits for that, but not for long.
 func (k *Kept[T]) Review() {

@@ -23,6 +23,10 @@ func (e *exchange) answer(response *http.Response) {
 		e.upgrade(response)
 		return
 	}
+	if e.tunnel && response.StatusCode < 300 {
+		e.result.Err = errUpgrade // the client would take it for a WebSocket that is open
+		return
+	}
 	announced := e.writeHeader(response)
 	if response.Body != http.NoBody {
 		if err := e.copyBody(response); err != nil {
@@ -81,7 +85,6 @@ func (e *exchange) copyBody(response *http.Response) error {
 		return nil // the pool holds nothing else
 	}
 	defer buffers.Put(buffer)
-	left := response.ContentLength
 	// By HTTP/1, the connection says before it waits for the server; by HTTP/2, one
 	// reader waits for all streams.
 	told := e.conn.Load() != nil
@@ -94,11 +97,10 @@ func (e *exchange) copyBody(response *http.Response) error {
 		e.await(false)
 		if n > 0 {
 			e.move()
-			left -= int64(n)
 			if failed := e.write(buffer[:n]); failed != nil {
 				return failed
 			}
-			if !told && err == nil && left != 0 {
+			if !told && err == nil {
 				e.flush()
 			}
 		}
@@ -134,6 +136,10 @@ func (e *exchange) await(flushing bool) {
 	e.flushing = flushing
 	e.mu.Unlock()
 }
+
+// idle is told that the connection to the server waits for another exchange: what it waits
+// for from here on is not this one's.
+func (e *exchange) idle(error) { e.await(false) }
 
 // waits is called, by whoever reads a connection to a server, before it waits for more.
 func (e *exchange) waits() {

@@ -26,6 +26,9 @@ type requestBody struct {
 	expects bool // net/http writes 100 to the client when the body is read
 	trailer http.Header
 
+	gate sync.Mutex // held while the client's connection is interrupted
+	gone bool       // Forward has returned, or is about to
+
 	mu      sync.Mutex   // held by Read
 	reading atomic.Bool  // Read waits for the client
 	done    atomic.Bool  // the body was read to its end
@@ -42,7 +45,7 @@ type failure struct{ error }
 func (b *requestBody) begin(e *exchange) {
 	b.e = e
 	r := e.R
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 || e.tunnel {
 		b.done.Store(true)
 		return
 	}
@@ -150,11 +153,16 @@ func (b *requestBody) closeAfter(h http.Header) {
 
 var closes = []string{"close"}
 
-// end makes a Read under way, and each that follows, fail, and returns when there is none.
-// It leaves a body alone that nobody reads: once net/http has seen its end, a deadline
-// would cancel the connection's next request.
-func (b *requestBody) end() {
+// interrupt makes a Read under way, and each that follows, fail. It leaves a body alone
+// that nobody reads: once net/http has seen its end, a deadline would cancel the
+// connection's next request.
+func (b *requestBody) interrupt() {
 	if b.from == nil {
+		return
+	}
+	b.gate.Lock()
+	defer b.gate.Unlock()
+	if b.gone {
 		return
 	}
 	b.over.Store(true)
@@ -162,8 +170,19 @@ func (b *requestBody) end() {
 		b.broken.Store(true)
 		_ = b.control.SetReadDeadline(time.Unix(1, 0)) // it fails for recorders only, which do not block
 	}
+}
+
+// end is interrupt that returns when nobody reads any more.
+func (b *requestBody) end() {
+	if b.from == nil {
+		return
+	}
+	b.interrupt()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.gate.Lock()
+	defer b.gate.Unlock()
+	b.gone = true
 	if b.http1 && !b.done.Load() {
 		_ = b.control.SetReadDeadline(time.Now().Add(lingerTime)) // as above
 	}

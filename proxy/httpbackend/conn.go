@@ -31,10 +31,17 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
+	e := c.x.Load()
+	if e == nil {
+		return c.Conn.Write(p)
+	}
+	// While it is under way it may have been sent; where it has failed it was not.
+	before := e.sent.Swap(true)
 	n, err := c.Conn.Write(p)
-	if e := c.x.Load(); e != nil && n > 0 {
-		e.sent.Store(true)
+	if n > 0 {
 		e.move()
+	} else {
+		e.sent.Store(before)
 	}
 	return n, err
 }
@@ -49,6 +56,16 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{r}, buffer[:])
 }
 
+// Close implements net.Conn. Transport waits for whoever reads the request's body until it
+// says why an exchange has failed, so that nobody may wait for the client then.
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	if e := c.x.Load(); e != nil {
+		e.body.interrupt()
+	}
+	return err
+}
+
 // CloseWrite ends our half of the connection.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
@@ -61,6 +78,7 @@ func (c *conn) CloseWrite() error {
 func (e *exchange) connected(info httptrace.GotConnInfo) {
 	e.release()
 	e.sent.Store(false)
+	e.reused.Store(info.Reused)
 	e.enter(toOpen)
 	inner := info.Conn
 	if secure, ok := inner.(*tls.Conn); ok {

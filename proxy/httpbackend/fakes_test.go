@@ -8,12 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/testing/front"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/httpbackend"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
@@ -242,4 +242,60 @@ func forAll(t *testing.T, g *rig, test func(*testing.T, *front.Client)) {
 	}
 }
 
-func sizes(n int) string { return strconv.Itoa(n) }
+// raw sends bytes to the front as they stand and returns what comes until the connection
+// ends.
+func (g *rig) raw(t testing.TB, request string) string {
+	t.Helper()
+	c := g.dial(t)
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(c)
+	if err != nil {
+		t.Errorf("reading the answer: %v", err)
+	}
+	return string(got)
+}
+
+// dial connects to the front.
+func (g *rig) dial(t testing.TB) *net.TCPConn {
+	t.Helper()
+	c, err := net.Dial("tcp", g.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c.(*net.TCPConn)
+}
+
+// records returns a server that answers each request without a body with 204, and the
+// heads that it has read.
+func records(t testing.TB) (address string, heads chan string) {
+	t.Helper()
+	heads = make(chan string, 16)
+	return serveRaw(t, func(c net.Conn, r *bufio.Reader) {
+		for {
+			head, err := readHead(r)
+			if err != nil {
+				return
+			}
+			heads <- head
+			if _, err := io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n"); err != nil {
+				return
+			}
+		}
+	}), heads
+}
+
+// waitFor waits for what says nothing when it happens.
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	poll.Until(t, what, ok)
+}
+
+// newTLSRig is newRig with TLS to the server, whose certificate nobody checks.
+func newTLSRig(t testing.TB, address string, o httpbackend.Options) *rig {
+	t.Helper()
+	o.Target.TLS = &upstream.TLS{InsecureSkipVerify: true}
+	return newRig(t, address, o)
+}

@@ -70,12 +70,15 @@ type exchange struct {
 	body   requestBody
 	watch  *watch
 	asked  []string // the protocols that the client asks to change to
+	tunnel bool     // the client's stream is to be a WebSocket
+	key    string   // of that
 
 	conn    atomic.Pointer[conn] // that carries it, by HTTP/1
 	state   atomic.Int32         // what it waits for
 	moved   atomic.Int64         // when something moved last
 	writing atomic.Bool          // a write waits for the client
-	sent    atomic.Bool          // something was written to the connection
+	sent    atomic.Bool          // something may have been written to the connection
+	reused  atomic.Bool          // the connection carried an exchange before
 
 	mu       sync.Mutex // of W, which informational answers and flushes share
 	opened   bool       // the final answer is there, or there will be none: W is Forward's
@@ -101,8 +104,15 @@ func (e *exchange) run() {
 		e.result.Err = err
 		return
 	}
+	e.findUpgrade()
 	e.body.begin(e)
-	defer e.body.end()
+	defer func() {
+		e.body.end()
+		if e.result.Status == 0 {
+			e.body.closeAfter(e.W.Header()) // for the caller's answer
+		}
+		e.result.Sent += e.body.count()
+	}()
 	var turn upstream.Turn
 	turn.At(e.Place)
 	response, err := e.attempt(&turn)
@@ -114,7 +124,6 @@ func (e *exchange) run() {
 	defer e.unwatch()
 	defer e.release()
 	e.answer(response)
-	e.result.Sent = e.body.count()
 }
 
 // attempt asks one server. Where it succeeds the caller ends the turn and the watch.

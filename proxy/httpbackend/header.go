@@ -80,8 +80,11 @@ func hideKeys(h http.Header) {
 func copyAnswer(to, from http.Header) {
 	named := field.NamedByConnection(from["Connection"])
 	for name, values := range from {
-		if field.HopByHop(name) && name != "Proxy-Status" || named[name] || name == "Alt-Svc" {
-			continue // the server's own alternatives are none of the gateway's
+		if field.HopByHop(name) && name != "Proxy-Status" || named[name] {
+			continue
+		}
+		if name == "Alt-Svc" || strings.IndexByte(name, ' ') >= 0 {
+			continue // alternatives to the server are none to the gateway; net/http reads "Name : value"
 		}
 		to[name] = values
 	}

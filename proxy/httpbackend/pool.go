@@ -71,6 +71,9 @@ func (t Times) withDefaults() Times {
 	}
 }
 
+// shortest is after which time an exchange may be late first.
+func (t Times) shortest() time.Duration { return min(t.ResponseHeader, t.Idle, t.Upgraded) }
+
 // Options describe how the servers of an upstream are spoken with. Upstreams of equal
 // options share their connections.
 type Options struct {

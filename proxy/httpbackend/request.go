@@ -15,13 +15,26 @@ var chunked = []string{"chunked"}
 // empty has net/http say Content-Length: 0 where it would not of itself.
 var empty = []string{"identity"}
 
-// roundTrip sends the request and waits for the header of the final answer.
+// roundTrip sends the request and waits for the header of the final answer. A connection
+// on which nothing could be written, as the server had ended it meanwhile, is followed by
+// another one; net/http does that for requests without a body only.
 func (e *exchange) roundTrip(server Server) (*http.Response, error) {
-	r, err := e.request(server)
-	if err != nil {
-		return nil, err
+	for {
+		r, err := e.request(server)
+		if err != nil {
+			return nil, err
+		}
+		response, err := e.u.transport(len(e.asked) > 0).RoundTrip(r)
+		if err == nil || !e.unsent() {
+			return response, err
+		}
 	}
-	return e.u.transport(len(e.asked) > 0).RoundTrip(r)
+}
+
+// unsent reports whether nothing of the request was written to the last connection, which
+// was an old one.
+func (e *exchange) unsent() bool {
+	return e.conn.Load() != nil && e.reused.Load() && !e.sent.Load() && e.body.count() == 0 && e.body.err() == nil && e.ctx.Err() == nil
 }
 
 // request makes the request for a server.
@@ -36,13 +49,21 @@ func (e *exchange) request(server Server) (*http.Request, error) {
 		host = server.Authority
 	}
 	r := http.Request{
-		Method: e.R.Method, URL: u, Host: host,
+		Method: e.method(), URL: u, Host: host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: e.requestHeader(),
 	}
 	e.frame(&r)
-	trace := &httptrace.ClientTrace{Got1xxResponse: e.inform, GotConn: e.connected, WroteRequest: e.written}
+	trace := &httptrace.ClientTrace{Got1xxResponse: e.inform, GotConn: e.connected, WroteRequest: e.written, PutIdleConn: e.idle}
 	return r.WithContext(httptrace.WithClientTrace(e.ctx, trace)), nil
+}
+
+// method is that of the request: a WebSocket over HTTP/1.1 is opened by GET.
+func (e *exchange) method() string {
+	if e.tunnel {
+		return http.MethodGet
+	}
+	return e.R.Method
 }
 
 // frame gives the request the body as the client framed it.
@@ -50,7 +71,7 @@ func (e *exchange) frame(r *http.Request) {
 	switch length := e.R.ContentLength; {
 	case e.body.none():
 		if field := e.R.Header["Content-Length"]; len(field) == 1 && field[0] == "0" {
-			r.TransferEncoding = empty
+			r.TransferEncoding, r.Body = empty, http.NoBody
 		}
 		return
 	case length < 0:

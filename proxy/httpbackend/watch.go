@@ -48,11 +48,10 @@ func (e *exchange) beginWatch() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.e, e.watch = e, w
-	first := min(e.u.times.ResponseHeader, e.u.times.Idle)
 	if w.timer == nil {
-		w.timer = time.AfterFunc(first, w.look)
+		w.timer = time.AfterFunc(e.u.times.shortest(), w.look)
 	} else {
-		w.timer.Reset(first)
+		w.timer.Reset(e.u.times.shortest())
 	}
 }
 
@@ -78,7 +77,7 @@ func (w *watch) look() {
 	limit, why := w.e.limit()
 	left := limit - time.Duration(now()-w.e.moved.Load())
 	if left > 0 {
-		w.timer.Reset(left)
+		w.timer.Reset(min(left, w.e.u.times.shortest())) // it may wait for something else then
 		return
 	}
 	w.e.breakOff(why)
