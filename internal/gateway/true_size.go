@@ -82,6 +82,14 @@ func (c *countedConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// CloseWrite ends the server's half of the connection, where the connection has halves.
+func (c *countedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return c.Close()
+}
+
 // begin has the request's bodies counted and returns the writer of its answer.
 func (s *trueSize) begin(w http.ResponseWriter, r *http.Request) exchange.Front {
 	s.out.ResponseWriter, s.out.head = w, r.Method == http.MethodHead
