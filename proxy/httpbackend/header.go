@@ -65,7 +65,7 @@ func dropTwins(h http.Header) {
 }
 
 // hideKeys has net/http not see the fields for which it would send a request that it
-// takes for idempotent a second time.
+// takes for idempotent a second time (Traffic 80).
 func hideKeys(h http.Header) {
 	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if values, ok := h[name]; ok {
