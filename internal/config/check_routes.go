@@ -2,9 +2,11 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -15,6 +17,21 @@ import (
 
 // MaxRespond bounds the body of an answer of the gateway's own, in bytes.
 const MaxRespond = 64 << 10
+
+// MaxErrorPage bounds a page for browsers, in bytes.
+const MaxErrorPage = 256 << 10
+
+// errorPages holds that pages are for statuses of errors, and that their files are there.
+func (c *checker) errorPages(pages map[string]string) {
+	for _, status := range slices.Sorted(maps.Keys(pages)) {
+		path := join("error_pages", status)
+		n, err := strconv.Atoi(status)
+		if status != "default" && status != "4xx" && status != "5xx" && (err != nil || n < 400 || n > 599) {
+			c.fail(path, "found %q, expected a status from 400 to 599, 4xx, 5xx or default", status)
+		}
+		c.regular(path, pages[status])
+	}
+}
 
 // routes checks the routes, all but their policies.
 func (c *checker) routes(config *transomv1.Config) {

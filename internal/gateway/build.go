@@ -157,6 +157,8 @@ func (b *builder) prepare() {
 	s.headers = b.settings.headers
 	s.tree = httprule.NewTree[*Route](b.settings.paths)
 	s.errors = transcoder.NewErrorWriter(linkedPlans())
+	s.rfc7239 = b.file.Config.GetForwarded() == transomv1.Config_RFC7239
+	s.errorPages = b.readErrorPages()
 	for i, text := range b.file.Config.GetTrustedProxies() {
 		if s.proxies.add(text) != nil {
 			b.refuse(fmt.Sprintf("trusted_proxies: %q is no address range; expected CIDR such as 10.0.0.0/8, or %s", text, trustUnix), "trusted_proxies", i)

@@ -104,7 +104,7 @@ func (c *call) requestMetadata() error {
 	if md.Get("x-request-id") != q.RequestID {
 		md.Set("x-request-id", q.RequestID)
 	}
-	c.origin.tell(md)
+	c.origin.tell(md, c.snapshot.rfc7239)
 	return nil
 }
 

@@ -183,8 +183,39 @@ func hopAddr(text string) (netip.Addr, bool) {
 // the form of IPv6, and the zone, which says where a machine heard of it.
 func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
+// forwarded says the same as one value of the header Forwarded (RFC 7239).
+func (o *origin) forwarded() string {
+	var b strings.Builder
+	first := true
+	for hop := range strings.SplitSeq(o.hops, ", ") {
+		if !first {
+			b.WriteString(", ")
+		}
+		switch {
+		case hop == "":
+			b.WriteString("for=unknown") // the peer of a unix socket
+		case strings.IndexByte(hop, ':') >= 0:
+			b.WriteString(`for="[` + hop + `]"`)
+		default:
+			b.WriteString("for=" + hop)
+		}
+		if first {
+			if plain(o.host) {
+				b.WriteString(`;host="` + o.host + `"`) // a host has no quotes and backslashes
+			}
+			b.WriteString(";proto=" + o.scheme)
+		}
+		first = false
+	}
+	return b.String()
+}
+
 // tell says who the request was forwarded for.
-func (o *origin) tell(md *proxy.Metadata) {
+func (o *origin) tell(md *proxy.Metadata, rfc7239 bool) {
+	if rfc7239 {
+		md.Add("forwarded", o.forwarded())
+		return
+	}
 	if o.hops != "" {
 		md.Add("x-forwarded-for", o.hops)
 	}
@@ -202,7 +233,11 @@ func (o *origin) tell(md *proxy.Metadata) {
 }
 
 // write says the same to a plain HTTP server.
-func (o *origin) write(h http.Header) {
+func (o *origin) write(h http.Header, rfc7239 bool) {
+	if rfc7239 {
+		h["Forwarded"] = []string{o.forwarded()}
+		return
+	}
 	said := make([]string, 4)
 	say := func(name, value string) {
 		said[0] = value

@@ -81,7 +81,7 @@ func plainWalk(p *proxies, lines []string) []string {
 func checkTold(t *testing.T, o *origin) {
 	t.Helper()
 	var md proxy.Metadata
-	o.tell(&md)
+	o.tell(&md, false)
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(md); i += 2 {
 		if name := md[i]; seen[name] || !strings.HasPrefix(name, "x-forwarded-") || !plain(md[i+1]) {

@@ -43,7 +43,7 @@ func (b *builder) addHTTPRoutes() {
 func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 	at := fmt.Sprintf("routes[%d]", i)
 	name := routeName(rule.GetMatch())
-	e := &httpEndpoint{route: rule, errors: b.snapshot.errors, inConfig: b.configPosition(at), action: b.action(i, rule)}
+	e := &httpEndpoint{route: rule, errors: b.snapshot.errors, pages: b.snapshot.errorPages, inConfig: b.configPosition(at), action: b.action(i, rule)}
 	set, problems := b.snapshot.policies.Compile(policy.Target{
 		RPC: name, PlainHTTP: true, Layers: b.routeLayers(at, rule.GetPolicy()), Upstream: rule.GetUpstream(), Backends: b.upstreams.named,
 	})
@@ -86,7 +86,7 @@ func (b *builder) action(i int, rule *transomv1.HttpRoute) httpAction {
 	}
 	f := &httpForward{
 		upstream: b.httpUpstreams[rule.GetUpstream()], rewrite: config.RouteRewrite(rule),
-		host: rule.GetRewrite().GetHost(), mapsBack: rule.GetRewrite() != nil,
+		host: rule.GetRewrite().GetHost(), via: b.file.Config.GetVia(), mapsBack: rule.GetRewrite() != nil,
 	}
 	if f.host == config.HostOfUpstream {
 		f.host, f.ofServer = "", true

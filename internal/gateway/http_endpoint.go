@@ -27,6 +27,7 @@ type httpEndpoint struct {
 	// status are the HTTP statuses that codes have by the policy.
 	status   map[codes.Code]int
 	errors   *transcoder.ErrorWriter
+	pages    errorPages
 	inConfig string
 	route    *transomv1.HttpRoute
 }
@@ -157,8 +158,7 @@ func (d *httpDownstream) Finish(err error, _ metadata.MD) (httpStatus int) {
 	if !d.protocol.RPC && field.Accepts(r.Header["Accept"], "text/html") {
 		// A person looks at it: the browser has a page of its own for a status (Semantics 26).
 		_, httpStatus = rpcerror.Of(err, nil)
-		w.Header()["Content-Length"] = []string{"0"}
-		w.WriteHeader(httpStatus)
+		d.endpoint.pages.write(w, r, httpStatus)
 		return httpStatus
 	}
 	return d.endpoint.errors.Write(w, r, d.protocol, err)

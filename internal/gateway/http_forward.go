@@ -21,6 +21,7 @@ type httpForward struct {
 	mapsBack bool
 	upgrades []string
 	maxBody  int64
+	via      bool // answers carry Via
 }
 
 // serve implements httpAction.
@@ -30,7 +31,7 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 		Target: withQuery(f.rewrite.Apply(c.match.clean), c.r), Host: f.hostFor(c),
 		Header:   c.onHeader,
 		Answer:   c.onAnswer,
-		Upgrades: f.upgrades, MaxBody: f.maxBody,
+		Upgrades: f.upgrades, MaxBody: f.maxBody, ViaAnswers: f.via,
 	}
 	if placing := c.route.guard.placing; placing != nil {
 		x.Place = placing.place(placing.begin(ctx, c), nil)

@@ -32,7 +32,7 @@ func (c *call) toServer(h http.Header) {
 		name := textproto.CanonicalMIMEHeaderKey(c.request.Metadata[i])
 		h[name] = append(h[name], c.request.Metadata[i+1])
 	}
-	c.origin.write(h)
+	c.origin.write(h, c.snapshot.rfc7239)
 	h["X-Request-Id"] = c.w.Header()["X-Request-Id"]
 }
 

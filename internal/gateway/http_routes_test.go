@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -135,5 +137,56 @@ routes:
 	}
 	if !verdict.Accepted {
 		t.Errorf("not accepted: %s", verdict.Report)
+	}
+}
+
+// TestForwardedByRFC7239 pins Traffic 141: backends of both kinds are told by Forwarded where
+// a request comes from, behind trusted proxies, too, and by nothing that a client forges.
+func TestForwardedByRFC7239(t *testing.T) {
+	g := startRoutes(t, `
+forwarded: RFC7239
+via: true
+trusted_proxies: ["127.0.0.0/8", "2001:db8::/32"]
+routes: [{ match: { path_prefix: /site }, upstream: site }]
+`)
+	a := g.Do(t, "GET", "/site", "", "X-Forwarded-For", "6.6.6.6, 192.0.2.7, 2001:db8::1", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "shop.example:8443", "Forwarded", "for=6.6.6.6")
+	want := `Forwarded: for=192.0.2.7;host="shop.example:8443";proto=https, for="[2001:db8::1]", for=127.0.0.1`
+	if !strings.Contains(a.Body, want+"\n") || strings.Contains(a.Body, "6.6.6.6") || strings.Contains(a.Body, "X-Forwarded") {
+		t.Errorf("the site hears\n%s\nwant %s", a.Body, want)
+	}
+	if via := a.Header["Via"]; len(via) != 1 || !strings.Contains(via[0], "transom") {
+		t.Errorf("the answer has Via %q", via)
+	}
+}
+
+// TestErrorPages: browsers see the configuration's pages, and programs what they see else.
+func TestErrorPages(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"401.html": "<p>log in", "5xx.html": "<p>sorry"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := gatewaytest.Start(t, gatewaytest.Options{Upstreams: `away: { http: { servers: ["127.0.0.1:1"] } }`, Config: `
+error_pages: { "401": ` + dir + `/401.html, 5xx: ` + dir + `/5xx.html }
+routes:
+  - { match: { path_prefix: /away }, upstream: away }
+  - { match: { path_prefix: /closed }, upstream: away, policy: { auth: { jwt: {} } } }
+auth: { jwt: [{ issuer: x, secret: a-secret-for-trying-things-out-only }] }
+`})
+	for _, test := range []struct {
+		path, accept string
+		status       int
+		body         string
+	}{
+		{"/away", "text/html", 502, "<p>sorry"},
+		{"/away", "application/json", 502, `{"code":14,`},
+		{"/closed", "text/html,application/xhtml+xml", 401, "<p>log in"},
+		{"/closed", "*/*", 401, `{"code":16,`},
+	} {
+		a := g.Do(t, "GET", test.path, "", "Accept", test.accept)
+		if a.Status != test.status || !strings.HasPrefix(a.Body, test.body) {
+			t.Errorf("%s for %s: %d %q, want %d %q", test.path, test.accept, a.Status, a.Body, test.status, test.body)
+		}
 	}
 }

@@ -66,6 +66,9 @@ func Inputs(c *config.File) []string {
 			}
 		}
 	}
+	for _, page := range c.Config.GetErrorPages() {
+		files = append(files, c.Resolve(page))
+	}
 	for _, route := range c.Config.GetRoutes() {
 		if file := route.GetRespond().GetFile(); file != "" {
 			files = append(files, c.Resolve(file))

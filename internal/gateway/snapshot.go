@@ -34,6 +34,10 @@ type Snapshot struct {
 	headers *transcoder.HeaderRules
 	rest    restSettings
 	proxies proxies
+	// rfc7239: backends are told of a request's origin by Forwarded.
+	rfc7239 bool
+	// errorPages are shown to browsers.
+	errorPages errorPages
 	// hiddenCookies are credentials of the gateway, which no backend sees.
 	hiddenCookies []string
 	// own are the names of the gateway's own services that are on.

@@ -79,6 +79,59 @@ func (Config_Compatibility) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_config_proto_rawDescGZIP(), []int{0, 0}
 }
 
+// How backends are told where a request comes from.
+type Config_Forwarded int32
+
+const (
+	// X_FORWARDED.
+	Config_FORWARDED_UNSPECIFIED Config_Forwarded = 0
+	// X-Forwarded-For, -Host, -Proto and -Port.
+	Config_X_FORWARDED Config_Forwarded = 1
+	// Forwarded (RFC 7239).
+	Config_RFC7239 Config_Forwarded = 2
+)
+
+// Enum value maps for Config_Forwarded.
+var (
+	Config_Forwarded_name = map[int32]string{
+		0: "FORWARDED_UNSPECIFIED",
+		1: "X_FORWARDED",
+		2: "RFC7239",
+	}
+	Config_Forwarded_value = map[string]int32{
+		"FORWARDED_UNSPECIFIED": 0,
+		"X_FORWARDED":           1,
+		"RFC7239":               2,
+	}
+)
+
+func (x Config_Forwarded) Enum() *Config_Forwarded {
+	p := new(Config_Forwarded)
+	*p = x
+	return p
+}
+
+func (x Config_Forwarded) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Config_Forwarded) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[1].Descriptor()
+}
+
+func (Config_Forwarded) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[1]
+}
+
+func (x Config_Forwarded) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Config_Forwarded.Descriptor instead.
+func (Config_Forwarded) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{0, 1}
+}
+
 // What a holder may do.
 type AdminToken_Role int32
 
@@ -116,11 +169,11 @@ func (x AdminToken_Role) String() string {
 }
 
 func (AdminToken_Role) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[1].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[2].Descriptor()
 }
 
 func (AdminToken_Role) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[1]
+	return &file_transom_v1_config_proto_enumTypes[2]
 }
 
 func (x AdminToken_Role) Number() protoreflect.EnumNumber {
@@ -170,11 +223,11 @@ func (x GrpcUpstream_Client) String() string {
 }
 
 func (GrpcUpstream_Client) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[2].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
 }
 
 func (GrpcUpstream_Client) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[2]
+	return &file_transom_v1_config_proto_enumTypes[3]
 }
 
 func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
@@ -223,11 +276,11 @@ func (x GrpcUpstream_Fail) String() string {
 }
 
 func (GrpcUpstream_Fail) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
 }
 
 func (GrpcUpstream_Fail) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[3]
+	return &file_transom_v1_config_proto_enumTypes[4]
 }
 
 func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
@@ -289,11 +342,11 @@ func (x Hash_Key) String() string {
 }
 
 func (Hash_Key) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
 }
 
 func (Hash_Key) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[4]
+	return &file_transom_v1_config_proto_enumTypes[5]
 }
 
 func (x Hash_Key) Number() protoreflect.EnumNumber {
@@ -350,11 +403,11 @@ func (x HttpUpstream_Protocol) String() string {
 }
 
 func (HttpUpstream_Protocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
 }
 
 func (HttpUpstream_Protocol) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[5]
+	return &file_transom_v1_config_proto_enumTypes[6]
 }
 
 func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
@@ -407,11 +460,11 @@ func (x SessionConfig_SameSite) String() string {
 }
 
 func (SessionConfig_SameSite) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
 }
 
 func (SessionConfig_SameSite) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[6]
+	return &file_transom_v1_config_proto_enumTypes[7]
 }
 
 func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
@@ -460,11 +513,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[8].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[7]
+	return &file_transom_v1_config_proto_enumTypes[8]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -517,11 +570,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[8].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[9].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[8]
+	return &file_transom_v1_config_proto_enumTypes[9]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -576,7 +629,15 @@ type Config struct {
 	// for any method.
 	OwnServices *OwnServices `protobuf:"bytes,18,opt,name=own_services,json=ownServices,proto3" json:"own_services,omitempty"`
 	// Let policies delay and fail calls on purpose (`fault`). Default: they do nothing.
-	Faults        bool `protobuf:"varint,19,opt,name=faults,proto3" json:"faults,omitempty"`
+	Faults bool `protobuf:"varint,19,opt,name=faults,proto3" json:"faults,omitempty"`
+	// How backends are told where a request comes from. Default: X_FORWARDED.
+	Forwarded Config_Forwarded `protobuf:"varint,24,opt,name=forwarded,proto3,enum=transom.v1.Config_Forwarded" json:"forwarded,omitempty"`
+	// Answers of plain HTTP servers carry Via, too. Default: only requests do.
+	Via bool `protobuf:"varint,25,opt,name=via,proto3" json:"via,omitempty"`
+	// Pages for browsers that a plain HTTP route refuses: HTML files by status, "404", "5xx",
+	// "4xx" or "default". They are read again when they change. Default: an empty body, for
+	// which browsers have pages of their own.
+	ErrorPages    map[string]string `protobuf:"bytes,26,rep,name=error_pages,json=errorPages,proto3" json:"error_pages,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -742,6 +803,27 @@ func (x *Config) GetFaults() bool {
 		return x.Faults
 	}
 	return false
+}
+
+func (x *Config) GetForwarded() Config_Forwarded {
+	if x != nil {
+		return x.Forwarded
+	}
+	return Config_FORWARDED_UNSPECIFIED
+}
+
+func (x *Config) GetVia() bool {
+	if x != nil {
+		return x.Via
+	}
+	return false
+}
+
+func (x *Config) GetErrorPages() map[string]string {
+	if x != nil {
+		return x.ErrorPages
+	}
+	return nil
 }
 
 // OwnServices are the gRPC services that the gateway answers itself for what it
@@ -4185,7 +4267,8 @@ var File_transom_v1_config_proto protoreflect.FileDescriptor
 const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/config.proto\x12\n" +
-	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\xca\b\n" +
+	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\xe2\n" +
+	"\n" +
 	"\x06Config\x122\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x14.transom.v1.ListenerR\tlisteners\x12'\n" +
 	"\x05admin\x18\x02 \x01(\v2\x11.transom.v1.AdminR\x05admin\x122\n" +
@@ -4207,14 +4290,25 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x0ftrusted_proxies\x18\x10 \x03(\tR\x0etrustedProxies\x12D\n" +
 	"\x10shutdown_timeout\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\x0fshutdownTimeout\x12:\n" +
 	"\fown_services\x18\x12 \x01(\v2\x17.transom.v1.OwnServicesR\vownServices\x12\x16\n" +
-	"\x06faults\x18\x13 \x01(\bR\x06faults\x1aR\n" +
+	"\x06faults\x18\x13 \x01(\bR\x06faults\x12:\n" +
+	"\tforwarded\x18\x18 \x01(\x0e2\x1c.transom.v1.Config.ForwardedR\tforwarded\x12\x10\n" +
+	"\x03via\x18\x19 \x01(\bR\x03via\x12C\n" +
+	"\verror_pages\x18\x1a \x03(\v2\".transom.v1.Config.ErrorPagesEntryR\n" +
+	"errorPages\x1aR\n" +
 	"\x0eUpstreamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
-	"\x05value\x18\x02 \x01(\v2\x14.transom.v1.UpstreamR\x05value:\x028\x01\"6\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.transom.v1.UpstreamR\x05value:\x028\x01\x1a=\n" +
+	"\x0fErrorPagesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"6\n" +
 	"\rCompatibility\x12\b\n" +
 	"\x04NONE\x10\x00\x12\x10\n" +
 	"\fGRPC_GATEWAY\x10\x01\x12\t\n" +
-	"\x05ENVOY\x10\x02\"i\n" +
+	"\x05ENVOY\x10\x02\"D\n" +
+	"\tForwarded\x12\x19\n" +
+	"\x15FORWARDED_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vX_FORWARDED\x10\x01\x12\v\n" +
+	"\aRFC7239\x10\x02\"i\n" +
 	"\vOwnServices\x12#\n" +
 	"\n" +
 	"reflection\x18\x01 \x01(\bH\x00R\n" +
@@ -4586,156 +4680,160 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 	return file_transom_v1_config_proto_rawDescData
 }
 
-var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
-	(AdminToken_Role)(0),         // 1: transom.v1.AdminToken.Role
-	(GrpcUpstream_Client)(0),     // 2: transom.v1.GrpcUpstream.Client
-	(GrpcUpstream_Fail)(0),       // 3: transom.v1.GrpcUpstream.Fail
-	(Hash_Key)(0),                // 4: transom.v1.Hash.Key
-	(HttpUpstream_Protocol)(0),   // 5: transom.v1.HttpUpstream.Protocol
-	(SessionConfig_SameSite)(0),  // 6: transom.v1.SessionConfig.SameSite
-	(Log_Format)(0),              // 7: transom.v1.Log.Format
-	(Log_Level)(0),               // 8: transom.v1.Log.Level
-	(*Config)(nil),               // 9: transom.v1.Config
-	(*OwnServices)(nil),          // 10: transom.v1.OwnServices
-	(*Listener)(nil),             // 11: transom.v1.Listener
-	(*ServerTls)(nil),            // 12: transom.v1.ServerTls
-	(*Admin)(nil),                // 13: transom.v1.Admin
-	(*AdminToken)(nil),           // 14: transom.v1.AdminToken
-	(*Audit)(nil),                // 15: transom.v1.Audit
-	(*SchemaSource)(nil),         // 16: transom.v1.SchemaSource
-	(*Reflection)(nil),           // 17: transom.v1.Reflection
-	(*Upstream)(nil),             // 18: transom.v1.Upstream
-	(*GrpcUpstream)(nil),         // 19: transom.v1.GrpcUpstream
-	(*Outlier)(nil),              // 20: transom.v1.Outlier
-	(*Balancing)(nil),            // 21: transom.v1.Balancing
-	(*Hash)(nil),                 // 22: transom.v1.Hash
-	(*Sticky)(nil),               // 23: transom.v1.Sticky
-	(*ClientTls)(nil),            // 24: transom.v1.ClientTls
-	(*HttpUpstream)(nil),         // 25: transom.v1.HttpUpstream
-	(*HttpServer)(nil),           // 26: transom.v1.HttpServer
-	(*HttpTimeouts)(nil),         // 27: transom.v1.HttpTimeouts
-	(*HttpCredentials)(nil),      // 28: transom.v1.HttpCredentials
-	(*HealthCheck)(nil),          // 29: transom.v1.HealthCheck
-	(*PolicyRule)(nil),           // 30: transom.v1.PolicyRule
-	(*HttpRoute)(nil),            // 31: transom.v1.HttpRoute
-	(*HttpRedirect)(nil),         // 32: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),          // 33: transom.v1.HttpRespond
-	(*HttpMatch)(nil),            // 34: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 35: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 36: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 37: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 38: transom.v1.SessionConfig
-	(*Stores)(nil),               // 39: transom.v1.Stores
-	(*RedisStore)(nil),           // 40: transom.v1.RedisStore
-	(*Events)(nil),               // 41: transom.v1.Events
-	(*KafkaSink)(nil),            // 42: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 43: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 44: transom.v1.Telemetry
-	(*Log)(nil),                  // 45: transom.v1.Log
-	(*Otlp)(nil),                 // 46: transom.v1.Otlp
-	(*Rest)(nil),                 // 47: transom.v1.Rest
-	(*Metadata)(nil),             // 48: transom.v1.Metadata
-	nil,                          // 49: transom.v1.Config.UpstreamsEntry
-	nil,                          // 50: transom.v1.HealthCheck.HeadersEntry
-	nil,                          // 51: transom.v1.HttpRespond.HeadersEntry
-	nil,                          // 52: transom.v1.HttpMatch.HeadersEntry
-	nil,                          // 53: transom.v1.HttpMatch.QueryEntry
-	(*annotations.HttpRule)(nil), // 54: google.api.HttpRule
-	(*Policy)(nil),               // 55: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 56: google.protobuf.Duration
+	(Config_Forwarded)(0),        // 1: transom.v1.Config.Forwarded
+	(AdminToken_Role)(0),         // 2: transom.v1.AdminToken.Role
+	(GrpcUpstream_Client)(0),     // 3: transom.v1.GrpcUpstream.Client
+	(GrpcUpstream_Fail)(0),       // 4: transom.v1.GrpcUpstream.Fail
+	(Hash_Key)(0),                // 5: transom.v1.Hash.Key
+	(HttpUpstream_Protocol)(0),   // 6: transom.v1.HttpUpstream.Protocol
+	(SessionConfig_SameSite)(0),  // 7: transom.v1.SessionConfig.SameSite
+	(Log_Format)(0),              // 8: transom.v1.Log.Format
+	(Log_Level)(0),               // 9: transom.v1.Log.Level
+	(*Config)(nil),               // 10: transom.v1.Config
+	(*OwnServices)(nil),          // 11: transom.v1.OwnServices
+	(*Listener)(nil),             // 12: transom.v1.Listener
+	(*ServerTls)(nil),            // 13: transom.v1.ServerTls
+	(*Admin)(nil),                // 14: transom.v1.Admin
+	(*AdminToken)(nil),           // 15: transom.v1.AdminToken
+	(*Audit)(nil),                // 16: transom.v1.Audit
+	(*SchemaSource)(nil),         // 17: transom.v1.SchemaSource
+	(*Reflection)(nil),           // 18: transom.v1.Reflection
+	(*Upstream)(nil),             // 19: transom.v1.Upstream
+	(*GrpcUpstream)(nil),         // 20: transom.v1.GrpcUpstream
+	(*Outlier)(nil),              // 21: transom.v1.Outlier
+	(*Balancing)(nil),            // 22: transom.v1.Balancing
+	(*Hash)(nil),                 // 23: transom.v1.Hash
+	(*Sticky)(nil),               // 24: transom.v1.Sticky
+	(*ClientTls)(nil),            // 25: transom.v1.ClientTls
+	(*HttpUpstream)(nil),         // 26: transom.v1.HttpUpstream
+	(*HttpServer)(nil),           // 27: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),         // 28: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),      // 29: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),          // 30: transom.v1.HealthCheck
+	(*PolicyRule)(nil),           // 31: transom.v1.PolicyRule
+	(*HttpRoute)(nil),            // 32: transom.v1.HttpRoute
+	(*HttpRedirect)(nil),         // 33: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),          // 34: transom.v1.HttpRespond
+	(*HttpMatch)(nil),            // 35: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),          // 36: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),           // 37: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),            // 38: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),        // 39: transom.v1.SessionConfig
+	(*Stores)(nil),               // 40: transom.v1.Stores
+	(*RedisStore)(nil),           // 41: transom.v1.RedisStore
+	(*Events)(nil),               // 42: transom.v1.Events
+	(*KafkaSink)(nil),            // 43: transom.v1.KafkaSink
+	(*NatsSink)(nil),             // 44: transom.v1.NatsSink
+	(*Telemetry)(nil),            // 45: transom.v1.Telemetry
+	(*Log)(nil),                  // 46: transom.v1.Log
+	(*Otlp)(nil),                 // 47: transom.v1.Otlp
+	(*Rest)(nil),                 // 48: transom.v1.Rest
+	(*Metadata)(nil),             // 49: transom.v1.Metadata
+	nil,                          // 50: transom.v1.Config.UpstreamsEntry
+	nil,                          // 51: transom.v1.Config.ErrorPagesEntry
+	nil,                          // 52: transom.v1.HealthCheck.HeadersEntry
+	nil,                          // 53: transom.v1.HttpRespond.HeadersEntry
+	nil,                          // 54: transom.v1.HttpMatch.HeadersEntry
+	nil,                          // 55: transom.v1.HttpMatch.QueryEntry
+	(*annotations.HttpRule)(nil), // 56: google.api.HttpRule
+	(*Policy)(nil),               // 57: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 58: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	11, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	13, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	16, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	49, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	54, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	55, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	30, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	31, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	36, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	39, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	41, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	44, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	12, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	14, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	17, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	50, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	56, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	57, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	31, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	32, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	37, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	40, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	42, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	45, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	47, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	48, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	56, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	10, // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
-	12, // 17: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	14, // 18: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	12, // 19: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	15, // 20: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	1,  // 21: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	17, // 22: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	56, // 23: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	19, // 24: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	25, // 25: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	24, // 26: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	56, // 27: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	56, // 28: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	2,  // 29: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	21, // 30: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	56, // 31: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	29, // 32: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	20, // 33: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	3,  // 34: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	56, // 35: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	56, // 36: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	22, // 37: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	23, // 38: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	56, // 39: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	4,  // 40: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	6,  // 41: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	29, // 42: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	26, // 43: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	24, // 44: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	5,  // 45: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	27, // 46: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	28, // 47: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	21, // 48: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	20, // 49: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	3,  // 50: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	56, // 51: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	56, // 52: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	56, // 53: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	56, // 54: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	56, // 55: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	50, // 56: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	56, // 57: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	55, // 58: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	34, // 59: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	35, // 60: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	55, // 61: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	32, // 62: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	33, // 63: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	51, // 64: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	52, // 65: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	53, // 66: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	37, // 67: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	38, // 68: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	56, // 69: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	56, // 70: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	56, // 71: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	56, // 72: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	6,  // 73: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	40, // 74: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	56, // 75: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	42, // 76: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	43, // 77: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	45, // 78: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	46, // 79: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	7,  // 80: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	8,  // 81: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	18, // 82: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	83, // [83:83] is the sub-list for method output_type
-	83, // [83:83] is the sub-list for method input_type
-	83, // [83:83] is the sub-list for extension type_name
-	83, // [83:83] is the sub-list for extension extendee
-	0,  // [0:83] is the sub-list for field type_name
+	48, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	49, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	58, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	11, // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	1,  // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
+	51, // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	13, // 19: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	15, // 20: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	13, // 21: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	16, // 22: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	2,  // 23: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	18, // 24: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	58, // 25: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	20, // 26: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	26, // 27: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	25, // 28: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	58, // 29: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	58, // 30: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	3,  // 31: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	22, // 32: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	58, // 33: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	30, // 34: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	21, // 35: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	4,  // 36: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	58, // 37: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	58, // 38: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	23, // 39: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	24, // 40: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	58, // 41: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	5,  // 42: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	7,  // 43: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	30, // 44: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	27, // 45: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	25, // 46: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	6,  // 47: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	28, // 48: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	29, // 49: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	22, // 50: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	21, // 51: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	4,  // 52: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	58, // 53: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	58, // 54: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	58, // 55: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	58, // 56: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	58, // 57: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	52, // 58: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	58, // 59: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	57, // 60: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	35, // 61: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	36, // 62: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	57, // 63: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	33, // 64: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	34, // 65: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	53, // 66: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	54, // 67: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	55, // 68: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	38, // 69: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	39, // 70: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	58, // 71: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	58, // 72: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	58, // 73: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	58, // 74: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	7,  // 75: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	41, // 76: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	58, // 77: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	43, // 78: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	44, // 79: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	46, // 80: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	47, // 81: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	8,  // 82: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	9,  // 83: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	19, // 84: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	85, // [85:85] is the sub-list for method output_type
+	85, // [85:85] is the sub-list for method input_type
+	85, // [85:85] is the sub-list for extension type_name
+	85, // [85:85] is the sub-list for extension extendee
+	0,  // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -4780,8 +4878,8 @@ func file_transom_v1_config_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
-			NumEnums:      9,
-			NumMessages:   45,
+			NumEnums:      10,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
