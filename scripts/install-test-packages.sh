@@ -10,6 +10,7 @@ wanted=(
 	chromium=chromium
 	curl=curl
 	openssl=openssl
+	haproxy=haproxy
 )
 
 missing=()
