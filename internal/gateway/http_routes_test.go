@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coder/websocket"
+
 	gatewaytest "github.com/transom-gateway/transom/internal/testing/gateway"
 )
 
@@ -29,6 +31,10 @@ func startSite(t *testing.T) string {
 			w.WriteHeader(http.StatusTeapot)
 			return
 		}
+		if r.URL.Path == "/socket" {
+			echoSocket(w, r)
+			return
+		}
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s host=%s body=%s\n", r.Method, r.RequestURI, r.Host, body)
 		var lines []string
@@ -40,6 +46,18 @@ func startSite(t *testing.T) string {
 	}))
 	t.Cleanup(site.Close)
 	return strings.TrimPrefix(site.URL, "http://")
+}
+
+// echoSocket answers the first message of a WebSocket.
+func echoSocket(w http.ResponseWriter, r *http.Request) {
+	c, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	if kind, message, err := c.Read(r.Context()); err == nil {
+		_ = c.Write(r.Context(), kind, append([]byte("echo "), message...)) // the client looks
+	}
+	_ = c.Close(websocket.StatusNormalClosure, "")
 }
 
 // startRoutes starts a gateway of the bookstore and routes to a site.
@@ -119,6 +137,37 @@ auth: { jwt: [{ issuer: x, secret: a-secret-for-trying-things-out-only }] }
 				}
 			})
 		}
+	}
+}
+
+// TestRoutesOverWebSocket: Traffic 149, 150: a WebSocket passes to a plain HTTP server.
+func TestRoutesOverWebSocket(t *testing.T) {
+	g := startRoutes(t, "routes: [{ match: { path_prefix: /live }, upstream: site, rewrite: { strip_prefix: /live } }]\n")
+	for _, over := range []struct {
+		name   string
+		client *http.Client
+	}{{"HTTP/1.1", g.Client}, {"HTTP/2", gatewaytest.ExtendedConnect(t)}} {
+		t.Run(over.name, func(t *testing.T) {
+			c, _, err := websocket.Dial(t.Context(), g.URL+"/live/socket", &websocket.DialOptions{HTTPClient: over.client})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.CloseNow() }()
+			if err := c.Write(t.Context(), websocket.MessageText, []byte("hello")); err != nil {
+				t.Fatal(err)
+			}
+			if _, message, err := c.Read(t.Context()); err != nil || string(message) != "echo hello" {
+				t.Fatalf("%q, %v", message, err)
+			}
+		})
+	}
+	c, response, err := websocket.Dial(t.Context(), g.URL+"/live/socket", &websocket.DialOptions{HTTPClient: g.Client, HTTPHeader: http.Header{"Origin": {"https://evil.example"}}})
+	if err == nil {
+		_ = c.CloseNow()
+		t.Fatal("a page of another origin opens a WebSocket")
+	}
+	if response == nil || response.StatusCode != http.StatusForbidden {
+		t.Errorf("a page of another origin: %v, %v", response, err)
 	}
 }
 
