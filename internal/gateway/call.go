@@ -37,8 +37,8 @@ type call struct {
 	beforeHeader func(http.Header)
 	onRequest    func(context.Context, *proxy.Frame) error
 	onReply      func(context.Context, *proxy.Frame) error
-	onHeader     func(http.Header)      // of a plain HTTP request
-	onAnswer     func(int, http.Header) // to one
+	onHeader     func(http.Header)              // of a plain HTTP request
+	onAnswer     func(int, string, http.Header) // to one
 }
 
 var calls = sync.Pool{New: func() any {

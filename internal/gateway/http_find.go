@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -23,7 +24,16 @@ func (s *Snapshot) findHTTP(r *http.Request, m *match, without error) (*Route, e
 	if r.Method == http.MethodTrace || r.Method == http.MethodConnect && m.protocol != websocket.Protocol {
 		return nil, without
 	}
+	if r.RequestURI == "*" {
+		return nil, without // it is of the gateway as a whole
+	}
 	path, odd, err := httproute.Clean(rawPath(r))
+	if len(r.RequestURI) > httproute.MaxTarget {
+		err = &httproute.PathError{
+			Status:  http.StatusRequestURITooLong,
+			Message: fmt.Sprintf("the target has %d bytes; at most %d are taken here", len(r.RequestURI), httproute.MaxTarget),
+		}
+	}
 	if err != nil {
 		if without != nil {
 			return nil, without
@@ -78,9 +88,14 @@ func (s *Snapshot) findClean(r *http.Request, path string, m *match) *Route {
 // readOtherwise refuses a path that another server may read as one of another route, or
 // as one that has none (Traffic 136).
 func (s *Snapshot) readOtherwise(r *http.Request, method, path string, route *Route) error {
-	readings, ok := httproute.Readings(path)
+	var rewrite httproute.Rewrite
+	if route != nil {
+		rewrite = route.endpoint.(*httpEndpoint).rewrite() //nolint:forcetypeassert // no others are found here
+	}
+	readings, ok := rewrite.Readings(path)
 	if !ok {
-		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the path "+clip(path)+" can be read in too many ways")
+		return httpError(http.StatusBadRequest, codes.InvalidArgument,
+			"the path "+clip(path)+" is ambiguous: servers may read it in too many ways, or as one that this route does not lead to; send the path that is meant")
 	}
 	for _, reading := range readings {
 		if s.paths[reading] != nil || s.tree.Allowed(reading) != nil || s.http.find(r, method, reading) != route {
@@ -89,6 +104,14 @@ func (s *Snapshot) readOtherwise(r *http.Request, method, path string, route *Ro
 		}
 	}
 	return nil
+}
+
+// rewrite is how the path changes on its way to a server.
+func (e *httpEndpoint) rewrite() httproute.Rewrite {
+	if f, ok := e.action.(*httpForward); ok {
+		return f.rewrite
+	}
+	return httproute.Rewrite{}
 }
 
 // rawPath is the path as the client sent it.

@@ -69,13 +69,13 @@ func hideCookies(h http.Header, hidden []string) {
 }
 
 // toClient changes the header of a server's answer, whose authority is given.
-func (c *call) toClient(_ int, h http.Header) {
+func (c *call) toClient(_ int, server string, h http.Header) {
 	e, ok := c.route.endpoint.(*httpEndpoint)
 	if !ok {
 		return // no other has a server of plain HTTP
 	}
 	if f, ok := e.action.(*httpForward); ok && f.mapsBack {
-		f.rewrite.MapBack(h, httproute.Seen{Sent: f.hostFor(c), Scheme: c.origin.scheme, Host: c.origin.host})
+		f.rewrite.MapBack(h, httproute.Seen{Server: server, Sent: f.hostFor(c), Scheme: c.origin.scheme, Host: c.origin.host})
 	}
 	if c.route.guard.changesHeader {
 		c.beforeHeader(h)

@@ -114,7 +114,7 @@ auth: { jwt: [{ issuer: x, secret: a-secret-for-trying-things-out-only }] }
 		{"refused to a browser", "GET", "/secret/x", "", []string{"Accept", "text/html,*/*"}, 401, []string{"Content-Length: 0"}, []string{"code"}},
 		{"too large", "POST", "/small", "1234", nil, 413, nil, []string{"POST /small"}},
 		{"not too large", "POST", "/small", "123", nil, 200, []string{"body=123"}, nil},
-		{"Traffic 137: TRACE", "TRACE", "/x", "", nil, 404, nil, []string{"TRACE /x"}},
+		{"Traffic 137: TRACE", "TRACE", "/x", "", nil, 405, []string{"Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"}, []string{"TRACE /x"}},
 	} {
 		for over, client := range map[string]*http.Client{"HTTP/1.1": g.Client, "HTTP/2": g.HTTP2} {
 			t.Run(test.name+"/"+over, func(t *testing.T) {

@@ -55,10 +55,20 @@ func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request, p *transcoder
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		return s.wrongMethod(r.Method, allowed, p, s.upgradeHint(r, path))
 	}
+	if s.http != nil && (r.Method == http.MethodTrace || r.Method == http.MethodConnect) {
+		w.Header().Set("Allow", strings.Join(forwarded, ", "))
+		return s.wrongMethod(r.Method, forwarded, p, "")
+	}
 	if s.rest.unknownRouteUnimplemented {
 		return httpError(http.StatusNotImplemented, codes.Unimplemented, "no route for "+clip(path))
 	}
 	return httpError(http.StatusNotFound, codes.NotFound, "no route for "+clip(path))
+}
+
+// forwarded are the usual methods that a plain HTTP route may take, among any others but
+// CONNECT and TRACE (Traffic 137).
+var forwarded = []string{
+	http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPatch, http.MethodPost, http.MethodPut,
 }
 
 // upgradeHint tells the client of a GET where a WebSocket would open.

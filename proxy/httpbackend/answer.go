@@ -1,6 +1,7 @@
 package httpbackend
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"slices"
@@ -56,7 +57,7 @@ func (e *exchange) writeHeader(response *http.Response) (announced []string) {
 		h["Trailer"] = []string{strings.Join(announced, ", ")}
 	}
 	if e.Answer != nil {
-		e.Answer(response.StatusCode, h)
+		e.Answer(response.StatusCode, cmp.Or(e.server.Authority, e.server.Address), h)
 	}
 	e.body.closeAfter(h)
 	e.W.WriteHeader(response.StatusCode)

@@ -25,8 +25,9 @@ type Exchange struct {
 	// nothing to do.
 	Header func(http.Header)
 	// Answer is called with the status and the header of the final answer before it is
-	// written, and may change the header. Nil for nothing to do.
-	Answer func(status int, h http.Header)
+	// written, and the server's own authority, and may change the header. Nil for nothing
+	// to do.
+	Answer func(status int, server string, h http.Header)
 	// Upgrades are the tokens of Upgrade that pass besides "websocket", in lower case.
 	Upgrades []string
 	// MaxBody bounds the request's body, in bytes. 0: it is not bounded.
@@ -67,6 +68,7 @@ type exchange struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	result Result
+	server Server
 	body   requestBody
 	watch  *watch
 	asked  []string // the protocols that the client asks to change to
@@ -133,7 +135,7 @@ func (e *exchange) attempt(turn *upstream.Turn) (*http.Response, error) {
 		e.shut()
 		return nil, e.explain(err)
 	}
-	e.result.Server = server.Address
+	e.server, e.result.Server = server, server.Address
 	e.result.Tries.Attempts++
 	e.beginWatch()
 	response, err := e.roundTrip(server)
