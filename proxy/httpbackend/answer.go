@@ -57,7 +57,7 @@ func (e *exchange) writeHeader(response *http.Response) (announced []string) {
 		h["Trailer"] = []string{strings.Join(announced, ", ")}
 	}
 	if e.Answer != nil {
-		e.Answer(response.StatusCode, cmp.Or(e.server.Authority, e.server.Address), h)
+		e.Answer(response.StatusCode, e.authority(), h)
 	}
 	e.body.closeAfter(h)
 	e.W.WriteHeader(response.StatusCode)
@@ -65,6 +65,9 @@ func (e *exchange) writeHeader(response *http.Response) (announced []string) {
 	e.wrote = true
 	return announced
 }
+
+// authority is the one of the server's own.
+func (e *exchange) authority() string { return cmp.Or(e.server.Authority, e.server.Address) }
 
 // frameAnswer has net/http send the body as the server framed it.
 func (e *exchange) frameAnswer(h http.Header, response *http.Response) {

@@ -43,7 +43,7 @@ func acceptOf(key string) string {
 func (e *exchange) takeStream(h http.Header) (io.ReadWriteCloser, error) {
 	delete(h, "Sec-Websocket-Accept")
 	if e.Answer != nil {
-		e.Answer(http.StatusOK, h)
+		e.Answer(http.StatusOK, e.authority(), h)
 	}
 	e.W.WriteHeader(http.StatusOK)
 	e.result.Status = http.StatusOK

@@ -96,7 +96,7 @@ func (e *exchange) takeOver(response *http.Response) (io.ReadWriteCloser, error)
 	}
 	h["Connection"], h["Upgrade"] = upgrades, response.Header["Upgrade"]
 	if e.Answer != nil {
-		e.Answer(http.StatusSwitchingProtocols, h)
+		e.Answer(http.StatusSwitchingProtocols, e.authority(), h)
 	}
 	e.W.WriteHeader(http.StatusSwitchingProtocols)
 	e.result.Status = http.StatusSwitchingProtocols
