@@ -109,7 +109,7 @@ func TestInformational(t *testing.T) {
 	g.change = func(x *httpbackend.Exchange) {
 		h := x.W.Header()
 		h["X-Request-Id"] = []string{"7"}
-		x.Answer = func(int, http.Header) {
+		x.Answer = func(int, string, http.Header) {
 			if h.Get("X-Request-Id") != "7" {
 				t.Errorf("the header of the answer is %v", h)
 			}
