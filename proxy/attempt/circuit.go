@@ -65,7 +65,7 @@ func (t *tries) judge(ctx, within context.Context, err error) {
 func (t *tries) report(ctx, within context.Context, turn *upstream.Turn, permit breaker.Permit, err error) {
 	endpoint, result := upstream.Sound, breaker.Success
 	if err != nil {
-		endpoint, result = t.blame(ctx, within, err)
+		endpoint, result = t.blame(ctx, within, turn, err)
 	}
 	t.conn.Judge(turn, endpoint)
 	if t.circuit != nil {
@@ -73,8 +73,8 @@ func (t *tries) report(ctx, within context.Context, turn *upstream.Turn, permit 
 	}
 }
 
-// blame says whose fault the end of an attempt is (Traffic 99, 100).
-func (t *tries) blame(ctx, within context.Context, err error) (upstream.Verdict, breaker.Result) {
+// blame says whose fault the end of an attempt of a turn is (Traffic 99, 100).
+func (t *tries) blame(ctx, within context.Context, turn *upstream.Turn, err error) (upstream.Verdict, breaker.Result) {
 	code := status.Code(err)
 	var told *transport.ToldError
 	switch isTold := errors.As(err, &told); {
@@ -88,8 +88,8 @@ func (t *tries) blame(ctx, within context.Context, err error) (upstream.Verdict,
 		return upstream.NoVerdict, breaker.Failure
 	case code == codes.Unavailable, errors.Is(err, transport.ErrReset):
 		return upstream.Faulty, breaker.Failure
-	case ctx.Err() != nil && !isTold, code == codes.DeadlineExceeded && almostOver(ctx): // the call's own time is over
-		return upstream.NoVerdict, t.byCode(code)
+	case ctx.Err() != nil && !isTold, code == codes.DeadlineExceeded && almostOver(ctx): // the method's time is over
+		return turn.Silent(), t.byCode(code)
 	}
 	return upstream.Sound, t.byCode(code)
 }
@@ -119,7 +119,7 @@ func (t *tries) clientEnded(ctx context.Context, code codes.Code, told bool) boo
 	if told && code != codes.DeadlineExceeded && code != codes.Canceled {
 		return false
 	}
-	if t.circuit != nil && code == codes.DeadlineExceeded && ctx.Err() == nil && almostOver(ctx) {
+	if code == codes.DeadlineExceeded && ctx.Err() == nil && almostOver(ctx) {
 		<-ctx.Done() // it says whose time it was
 	}
 	switch ctx.Err() {

@@ -63,7 +63,7 @@ func TestBlame(t *testing.T) {
 		{name: "RESOURCE_EXHAUSTED", step: &step{code: codes.ResourceExhausted}, want: blame{1, 0, 1, 0}},
 		{name: "the client goes away", step: &step{when: never}, within: cancelled, want: blame{}},
 		{name: "the client's own time is over", step: &step{when: never}, within: deadline(proxy.ErrClientTime), want: blame{}},
-		{name: "the gateway's time is over", step: &step{when: never}, within: deadline(nil), want: blame{0, 0, 1, 1}},
+		{name: "the gateway's time is over", step: &step{when: never}, within: deadline(nil), want: blame{1, 1, 1, 1}},
 		{name: "per_try_timeout", step: &step{when: never}, perTry: 50 * time.Millisecond, want: blame{1, 1, 1, 1}},
 	} {
 		for _, kind := range []string{"unary", "stream"} {

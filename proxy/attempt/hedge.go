@@ -95,7 +95,7 @@ type race struct {
 
 	delay   time.Duration // until an attempt is made beside the others; 0: none is
 	answers chan answer
-	cancels []context.CancelFunc // of all attempts
+	rivals  []*rival
 	running int
 	hedged  int
 	at      string // the endpoint that the answer is of
@@ -166,25 +166,29 @@ func (r *race) tellTicket(won *answer) {
 
 // launch makes an attempt beside those under way.
 func (r *race) launch() {
-	ctx, cancel := context.WithCancel(r.ctx)
-	turn, header, n := r.turn.Beside(), r.tries.header(r.header), len(r.cancels)
+	turn, header, n := r.turn.Beside(), r.tries.header(r.header), len(r.rivals)
+	rival := r.rival(turn)
 	request := r.request.Ref() // before the call may end
 	permit := r.permit
 	r.permit = breaker.Permit{}
 	r.count()
 	header = r.watch(r.ctx, header)
 	end := r.end
-	r.cancels = append(r.cancels, cancel)
+	r.rivals = append(r.rivals, rival)
 	r.running++
 	go func() {
 		began := time.Now()
-		a := r.try(ctx, turn, header, request)
+		a := r.try(rival.ctx, turn, header, request)
 		a.n, a.placed, a.turn = n, turn.Begun(), turn
 		said := a.err
-		if a.began && ctx.Err() == nil {
+		if a.began && rival.ctx.Err() == nil {
 			said = nil // what comes after the header says nothing (Traffic 105)
 		}
-		r.report(ctx, a.within, turn, permit, said)
+		if rival.state.CompareAndSwap(racing, ended) {
+			r.report(r.ctx, a.within, turn, permit, said)
+		} else {
+			r.reportLost(rival, permit, &a, said)
+		}
 		if end != nil {
 			end(proxy.AttemptEnd{Endpoint: turn.Endpoint(), Err: a.err})
 		}
@@ -271,20 +275,23 @@ func (r *race) mayHedge() bool {
 // settle ends all attempts but that of an answer, whose end it returns.
 func (r *race) settle(won *answer) context.CancelFunc {
 	r.at = won.turn.Endpoint()
-	for n, cancel := range r.cancels {
-		if n != won.n {
-			cancel()
+	if r.ctx.Err() == nil { // otherwise none has lost: the call is over
+		for n, rival := range r.rivals {
+			if n != won.n {
+				rival.lose(r.retry.PerTry)
+			}
 		}
 	}
 	if n := r.running; n > 0 {
 		go func() {
 			for range n {
 				late := <-r.answers
+				r.rivals[late.n].end()
 				late.free()
 			}
 		}()
 	}
-	return r.cancels[won.n]
+	return r.rivals[won.n].end
 }
 
 // tell tells of the attempts so far.

@@ -39,6 +39,7 @@ const (
 	afterMessage                   // one message was sent
 	never                          // it waits until the call ends
 	afterHeaderNever               // the header was sent, and then it waits
+	released                       // it waits until scripted.release is closed, and then answers
 )
 
 // step is what the server does with one attempt.
@@ -57,6 +58,7 @@ type scripted struct {
 	previous []string    // grpc-previous-rpc-attempts of each arrival, "" for none
 	at       []time.Time // of each arrival
 	under    atomic.Int32
+	release  chan struct{}
 }
 
 func (s *scripted) next(md metadata.MD) (step, bool) {
@@ -86,7 +88,7 @@ func (s *scripted) serve(_ any, stream grpc.ServerStream) error {
 	if failing && todo.when == atOnce {
 		return todo.fail(stream)
 	}
-	if failing && todo.when != never {
+	if failing && todo.when != never && todo.when != released {
 		if err := stream.SendHeader(metadata.Pairs("x-attempt", "failed")); err != nil {
 			return err
 		}
@@ -103,6 +105,13 @@ func (s *scripted) serve(_ any, stream grpc.ServerStream) error {
 	}
 	if failing {
 		switch todo.when {
+		case released:
+			select {
+			case <-s.release:
+				return stream.SendMsg(&testpb.SimpleResponse{Username: sum.String()})
+			case <-stream.Context().Done():
+				return status.FromContextError(stream.Context().Err()).Err()
+			}
 		case never, afterHeaderNever:
 			<-stream.Context().Done()
 			return status.FromContextError(stream.Context().Err()).Err()

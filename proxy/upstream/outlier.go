@@ -54,6 +54,8 @@ type record struct {
 	latency       atomic.Int64 // moving average, in nanoseconds; 0: no call has ended
 	calls, faults atomic.Uint64
 	row           atomic.Uint32  // faults in a row
+	answered      atomic.Int64   // when a call was answered last, by breaker.Now
+	heeded        atomic.Bool    // an attempt that lost a race runs on, to find out whether it is answered
 	window        breaker.Window // used where there is an Outlier
 	trial         atomic.Int64   // when an ejected one gets the next trial call, by breaker.Now
 
@@ -90,6 +92,7 @@ func (c *Conn) Judge(t *Turn, v Verdict) {
 		r.window.Add(at, v == Faulty)
 	}
 	if v == Sound {
+		r.answered.Store(at)
 		r.took(at - t.began)
 		if r.row.Load() != 0 {
 			r.row.Store(0)

@@ -28,7 +28,7 @@ func (c *Conn) call(verdict func(*Endpoint) Verdict) *Endpoint {
 	if e == nil {
 		e = c.choice.Load().pick(turn.place, nil)
 	}
-	turn.took(e)
+	turn.goes(e)
 	c.Judge(turn, verdict(e))
 	return e
 }
@@ -103,7 +103,7 @@ func TestOneTrial(t *testing.T) {
 		time.Sleep(34 * time.Second)
 		tries := func() *Turn {
 			turn := new(Turn)
-			turn.took(c.choice.Load().trial(turn))
+			turn.goes(c.choice.Load().trial(turn))
 			return turn
 		}
 		first, second := tries(), tries()

@@ -89,7 +89,7 @@ func (c *Conn) enter(t *Turn) *Endpoint {
 
 // enters notes that the attempt is under way at an endpoint.
 func (t *Turn) enters(e *Endpoint) {
-	t.took(e)
+	t.goes(e)
 	t.in = e
 }
 

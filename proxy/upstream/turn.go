@@ -3,6 +3,8 @@ package upstream
 import (
 	"slices"
 	"sync"
+
+	"github.com/transom-gateway/transom/proxy/breaker"
 )
 
 // Turn is what the attempts of one call share: where it was tried, and its place
@@ -16,6 +18,7 @@ type Turn struct {
 	tried   []*Endpoint // by the attempts before
 	trial   *Endpoint   // ejected, and this attempt is to find out whether it answers; nil for none
 	began   int64       // when the attempt did, by breaker.Now
+	noted   int64       // when last was set, of an attempt beside others
 	party   *party      // of the attempts that run side by side; nil: there are none
 }
 
@@ -37,14 +40,18 @@ func (t *Turn) Beside() *Turn {
 	return &Turn{place: t.place, party: t.party, tried: slices.Clone(t.party.at)}
 }
 
-// took notes the endpoint of an attempt.
-func (t *Turn) took(e *Endpoint) {
-	if t.last = e; e == nil || t.party == nil {
+// goes notes the endpoint of an attempt.
+func (t *Turn) goes(e *Endpoint) {
+	if t.party == nil {
+		t.last = e
 		return
 	}
 	t.party.mu.Lock()
 	defer t.party.mu.Unlock()
-	t.party.at = append(t.party.at, e)
+	if t.last = e; e != nil {
+		t.noted = breaker.Now()
+		t.party.at = append(t.party.at, e)
+	}
 }
 
 // Ready is how many endpoints calls are spread over.

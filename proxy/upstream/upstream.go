@@ -191,7 +191,7 @@ func (c *Conn) reached() bool { return len(c.choice.Load().endpoints) > 0 }
 // is the same for all picks of a call.
 func (c *Conn) pick(ctx context.Context, t *Turn) (conn *transport.Conn, reserved bool, err error) {
 	t.dropTrial()
-	t.last = nil
+	t.goes(nil)
 	for {
 		if c.line.waiting.Load() == 0 {
 			if conn := c.withRoom(t); conn != nil {
@@ -241,7 +241,7 @@ func (c *Conn) await(ctx context.Context, t *Turn) (*transport.Conn, error) {
 		c.line.dissolve()
 	}
 	conn, err := c.line.wait(ctx, &t.line, w)
-	t.took(c.endpointOf(conn))
+	t.goes(c.endpointOf(conn))
 	return conn, err
 }
 
@@ -259,7 +259,7 @@ func (c *Conn) withRoom(t *Turn) *transport.Conn {
 		t.dropTrial()
 		return nil
 	}
-	t.took(e)
+	t.goes(e)
 	return conn
 }
 
