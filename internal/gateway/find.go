@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -138,8 +139,26 @@ func checkHTTP2(r *http.Request) error {
 	if te, ok := r.Header["Te"]; ok && (len(te) != 1 || !strings.EqualFold(te[0], "trailers")) {
 		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the header te may only be trailers in HTTP/2")
 	}
-	if len(r.Header["Content-Length"]) > 1 {
+	return checkLength(r)
+}
+
+// checkLength refuses a content-length that is no number, or not the body's where the
+// body has already ended: net/http ignores both, and bounds a body by the others.
+func checkLength(r *http.Request) error {
+	lengths := r.Header["Content-Length"]
+	if len(lengths) == 0 {
+		return nil
+	}
+	if len(lengths) > 1 {
 		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the header content-length stands here more than once")
+	}
+	n, err := strconv.ParseUint(lengths[0], 10, 63)
+	if err != nil {
+		return httpError(http.StatusBadRequest, codes.InvalidArgument, "the header content-length is no number of bytes")
+	}
+	if r.ContentLength == 0 && n > 0 {
+		return httpError(http.StatusBadRequest, codes.InvalidArgument,
+			"the header content-length is "+lengths[0]+", but the request ends with its header")
 	}
 	return nil
 }

@@ -20,25 +20,42 @@ type trueSize struct {
 // countedBody is a request's body. One goroutine may read while another asks.
 type countedBody struct {
 	io.ReadCloser
-	n atomic.Int64
+	n     atomic.Int64
+	ended atomic.Bool
 }
 
 // Read implements io.Reader.
 func (b *countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.n.Add(int64(n))
+	if err == io.EOF {
+		b.ended.Store(true)
+	}
 	return n, err
 }
 
 // countedWriter is the front of a call.
 type countedWriter struct {
 	exchange.NetHTTP
-	n    atomic.Int64
-	head bool         // the server drops the body
-	conn *countedConn // in place of the body; nil without an upgrade
+	n       atomic.Int64
+	head    bool         // the server drops the body
+	conn    *countedConn // in place of the body; nil without an upgrade
+	offered *countedBody // which the client asks about before it sends it; nil for none
 }
 
 var _ exchange.Front = (*countedWriter)(nil)
+
+// WriteHeader implements http.ResponseWriter. A client that asks with Expect whether to
+// send a body and is answered before its end may send the rest or not, so that nobody
+// can say where its next request begins: the connection ends (Semantics 312). net/http
+// does the same for the body it made itself, which this one hides; for another it waits
+// with the answer until the body has come.
+func (w *countedWriter) WriteHeader(status int) {
+	if w.offered != nil && status >= http.StatusOK && !w.offered.ended.Load() {
+		w.Header()["Connection"] = []string{"close"}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
 
 // Write implements io.Writer.
 func (w *countedWriter) Write(p []byte) (int, error) {
@@ -96,6 +113,9 @@ func (s *trueSize) begin(w http.ResponseWriter, r *http.Request) exchange.Front 
 	if r.Body != nil && r.Body != http.NoBody {
 		s.in.ReadCloser = r.Body
 		r.Body = &s.in
+		if r.ProtoMajor == 1 && r.Header["Expect"] != nil {
+			s.out.offered = &s.in
+		}
 	}
 	return &s.out
 }
@@ -110,7 +130,8 @@ func (s *trueSize) sizes() (in, out int64) {
 
 // reset drops what belonged to the request.
 func (s *trueSize) reset() {
-	s.in.ReadCloser, s.out.ResponseWriter, s.out.conn, s.out.head = nil, nil, nil, false
+	s.in.ReadCloser, s.out.ResponseWriter, s.out.conn, s.out.head, s.out.offered = nil, nil, nil, false, nil
 	s.in.n.Store(0)
+	s.in.ended.Store(false)
 	s.out.n.Store(0)
 }
