@@ -105,6 +105,7 @@ fuzz: ## Fuzz each target for FUZZTIME
 .PHONY: bypass
 bypass: ## Try a million hostile paths of plain HTTP routes on servers that read them otherwise
 	cd internal/httproute && go test -count 1 -run '^TestNoBypass$$' -v -timeout 20m . -args -bypass-paths 1000000
+	cd internal/gateway && go test -count 1 -run '^TestNoBypassOfRoutes$$' -v -timeout 60m . -args -bypass-tables 50 -bypass-paths 20000
 
 .PHONY: bench
 bench: ## Compare Transom with its peers on the same work
