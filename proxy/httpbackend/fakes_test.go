@@ -72,12 +72,10 @@ func newRig(t testing.TB, address string, o httpbackend.Options) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		waitFor(t, "the attempts to end", func() bool { return g.servers.active.Load() == 0 })
 		g.upstream.Release()
 		if g.servers.release.Load() != 1 {
 			t.Error("the servers were not released")
-		}
-		if n := g.servers.active.Load(); n != 0 {
-			t.Errorf("%d attempts are still counted", n)
 		}
 	})
 	g.Front = front.Start(t, http.HandlerFunc(g.serve))

@@ -165,6 +165,8 @@ func TestNoServer(t *testing.T) {
 	secure := newRig(t, serveRaw(t, func(c net.Conn, r *bufio.Reader) {
 		_, _ = r.Peek(5)
 		_, _ = io.WriteString(c, "\x15\x03\x01\x00\x02\x02\x16")
+		_ = c.(*net.TCPConn).CloseWrite()
+		_, _ = io.Copy(io.Discard, r)
 	}), httpbackend.Options{})
 	for name, test := range map[string]struct {
 		rig  *rig
