@@ -96,6 +96,3 @@ func (e *exchange) release() {
 		c.x.CompareAndSwap(e, nil)
 	}
 }
-
-// written is told that the request was written.
-func (e *exchange) written(httptrace.WroteRequestInfo) { e.move() }

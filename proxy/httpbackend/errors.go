@@ -1,7 +1,6 @@
 package httpbackend
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -60,11 +59,11 @@ func errLateConnect(after time.Duration, cause error) error {
 	return late(fmt.Sprintf("the server took no connection within %v (timeouts.connect)", after), cause)
 }
 
-func errLateHeader(after time.Duration) error {
+func errLateHeader(after time.Duration) *Error {
 	return late(fmt.Sprintf("the server did not begin to answer within %v (timeouts.response_header)", after), nil)
 }
 
-func errLateIdle(after time.Duration) error {
+func errLateIdle(after time.Duration) *Error {
 	e := late(fmt.Sprintf("nothing moved for %v (timeouts.idle)", after), nil)
 	e.faulty = false // it may be the client that did not send, or read
 	return e
@@ -120,9 +119,8 @@ func clientError(err error) error {
 
 // clientGone is why an answer cannot be written.
 func (e *exchange) clientGone(err error) error {
-	var own *Error
-	if why := context.Cause(e.ctx); errors.As(why, &own) {
-		return own
+	if late := e.late.Load(); late != nil {
+		return late
 	}
 	return &Error{code: codes.Canceled, http: 499, text: "the client went away while its answer was written", cause: err}
 }
@@ -132,13 +130,13 @@ func (e *exchange) explain(err error) error {
 	if failed := e.body.err(); failed != nil {
 		return failed
 	}
-	var own *Error
-	if why := context.Cause(e.ctx); why != nil {
-		if errors.As(why, &own) {
-			return own
-		}
-		return status.FromContextError(e.ctx.Err()).Err()
+	if late := e.late.Load(); late != nil {
+		return late
 	}
+	if why := e.ctx.Err(); why != nil {
+		return status.FromContextError(why).Err()
+	}
+	var own *Error
 	if errors.As(err, &own) {
 		return own
 	}

@@ -3,6 +3,7 @@ package httpbackend
 import (
 	"context"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
 
@@ -66,7 +67,9 @@ type exchange struct {
 	*Exchange
 	u      *Upstream
 	ctx    context.Context
-	cancel context.CancelCauseFunc
+	cancel context.CancelFunc
+	turn   upstream.Turn
+	trace  httptrace.ClientTrace
 	result Result
 	server Server
 	body   requestBody
@@ -75,12 +78,13 @@ type exchange struct {
 	tunnel bool     // the client's stream is to be a WebSocket
 	key    string   // of that
 
-	conn    atomic.Pointer[conn] // that carries it, by HTTP/1
-	state   atomic.Int32         // what it waits for
-	moved   atomic.Int64         // when something moved last
-	writing atomic.Bool          // a write waits for the client
-	sent    atomic.Bool          // something may have been written to the connection
-	reused  atomic.Bool          // the connection carried an exchange before
+	conn    atomic.Pointer[conn]  // that carries it, by HTTP/1
+	late    atomic.Pointer[Error] // why it was broken off
+	state   atomic.Int32          // what it waits for
+	moved   atomic.Int64          // when something moved last
+	writing atomic.Bool           // a write waits for the client
+	sent    atomic.Bool           // something may have been written to the connection
+	reused  atomic.Bool           // the connection carried an exchange before
 
 	mu       sync.Mutex // of W, which informational answers and flushes share
 	opened   bool       // the final answer is there, or there will be none: W is Forward's
@@ -94,9 +98,9 @@ type exchange struct {
 // answers nothing of its own.
 func (u *Upstream) Forward(ctx context.Context, x *Exchange) Result {
 	e := &exchange{Exchange: x, u: u}
-	e.ctx, e.cancel = context.WithCancelCause(ctx)
+	e.ctx, e.cancel = context.WithCancel(ctx)
+	defer e.cancel()
 	e.run()
-	e.cancel(nil)
 	return e.result
 }
 
@@ -115,14 +119,13 @@ func (e *exchange) run() {
 		}
 		e.result.Sent += e.body.count()
 	}()
-	var turn upstream.Turn
-	turn.At(e.Place)
-	response, err := e.attempt(&turn)
+	e.turn.At(e.Place)
+	response, err := e.attempt(&e.turn)
 	if err != nil {
 		e.result.Err = err
 		return
 	}
-	defer e.u.servers.End(&turn)
+	defer e.u.servers.End(&e.turn)
 	defer e.unwatch()
 	defer e.release()
 	e.answer(response)

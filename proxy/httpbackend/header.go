@@ -15,7 +15,11 @@ var trailersOnly = []string{"trailers"}
 // requestHeader makes the header for the server. Values are shared with the client's.
 func (e *exchange) requestHeader() http.Header {
 	from := e.R.Header
-	to := make(http.Header, len(from)+8)
+	more := 3 // Via, User-Agent, Te
+	if e.Header != nil {
+		more = 12
+	}
+	to := make(http.Header, len(from)+more)
 	named := field.NamedByConnection(from["Connection"])
 	twins := false
 	for name, values := range from {

@@ -54,8 +54,8 @@ func (e *exchange) request(server Server) (*http.Request, error) {
 		Header: e.requestHeader(),
 	}
 	e.frame(&r)
-	trace := &httptrace.ClientTrace{Got1xxResponse: e.inform, GotConn: e.connected, WroteRequest: e.written, PutIdleConn: e.idle}
-	return r.WithContext(httptrace.WithClientTrace(e.ctx, trace)), nil
+	e.trace = httptrace.ClientTrace{Got1xxResponse: e.inform, GotConn: e.connected, PutIdleConn: e.idle}
+	return r.WithContext(httptrace.WithClientTrace(e.ctx, &e.trace)), nil
 }
 
 // method is that of the request: a WebSocket over HTTP/1.1 is opened by GET.

@@ -80,8 +80,8 @@ func (e *exchange) upgrade(response *http.Response) {
 	p := &passage{e: e, client: client, server: server}
 	p.run()
 	e.result.Sent, e.result.Received = p.sent.Load(), p.received.Load()
-	if why := context.Cause(e.ctx); why != nil {
-		e.result.Err = e.explain(why)
+	if late := e.late.Load(); late != nil || e.ctx.Err() != nil {
+		e.result.Err = e.explain(e.ctx.Err())
 	}
 	e.result.Aborted = e.tunnel && p.failed.Load()
 }

@@ -84,7 +84,7 @@ func (w *watch) look() {
 }
 
 // limit is how long the exchange may wait as it does now, and why it ends otherwise.
-func (e *exchange) limit() (time.Duration, error) {
+func (e *exchange) limit() (time.Duration, *Error) {
 	switch e.state.Load() {
 	case toConnect:
 		return time.Duration(now()-e.moved.Load()) + e.u.times.ResponseHeader, nil // ask again
@@ -99,8 +99,9 @@ func (e *exchange) limit() (time.Duration, error) {
 }
 
 // breakOff ends whatever the exchange waits for.
-func (e *exchange) breakOff(why error) {
-	e.cancel(why)
+func (e *exchange) breakOff(why *Error) {
+	e.late.Store(why)
+	e.cancel()
 	if e.writing.Load() {
 		_ = http.NewResponseController(e.W).SetWriteDeadline(time.Unix(1, 0)) // it fails for recorders only
 	}
