@@ -150,6 +150,9 @@ func (c *checker) grpcGo(path string, g *transomv1.GrpcUpstream) {
 	}
 }
 
+// minKeepalive is the shortest silence before a ping.
+const minKeepalive = 10 * time.Second
+
 func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
 	c.target(join(path, "target"), g.Target)
 	if g.Connections > maxConnections {
@@ -161,7 +164,9 @@ func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
 		c.growth(path, g)
 	}
 	c.balancing(path, g)
-	c.positive(join(path, "keepalive"), g.Keepalive)
+	if d := g.Keepalive; d != nil && d.AsDuration() < minKeepalive {
+		c.fail(join(path, "keepalive"), "found %s, expected at least %s: servers end connections with more pings", d.AsDuration(), minKeepalive)
+	}
 	if d := g.ResolveInterval; d != nil && d.AsDuration() < time.Second {
 		c.fail(join(path, "resolve_interval"), "found %s, expected at least 1s", d.AsDuration())
 	}
@@ -207,6 +212,12 @@ func (c *checker) target(path, text string) {
 		return
 	}
 	host, port, err := net.SplitHostPort(text)
+	if port != "" && err == nil && host != "" && strings.Trim(port, "0123456789") == "" {
+		if n, tooLarge := strconv.ParseUint(port, 10, 16); tooLarge != nil || n == 0 {
+			c.fail(path, "found port %q, expected a number from 1 to 65535", port)
+			return
+		}
+	}
 	if n, notNumber := strconv.ParseUint(port, 10, 16); err != nil || host == "" || strings.ContainsAny(host, " \t/") || notNumber != nil || n == 0 {
 		c.fail(path, "found %q, "+expected+"%s", text, targetHint(host, text, port))
 	}

@@ -9,6 +9,8 @@ import (
 // TestUpstreamURL gives URLs for targets: the error says what to write instead.
 func TestUpstreamURL(t *testing.T) {
 	for url, want := range map[string]string{
+		"localhost:500610":         `--upstream: found port "500610", expected a number from 1 to 65535`,
+		"localhost:0":              `--upstream: found port "0", expected a number from 1 to 65535`,
 		"http://localhost:50051":   `--upstream: found the URL "http://localhost:50051", expected "host:port", "dns:///host:port", "unix:/path", "srv:///name", "file:///path" or "k8s:///service.namespace:port"; write "localhost:50051"`,
 		"grpc://localhost:50051/":  `write "localhost:50051"`,
 		"https://books.test:443":   "write \"books.test:443\" with `tls: {}` beside it, or --upstream-tls on the command line",

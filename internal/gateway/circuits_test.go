@@ -156,8 +156,9 @@ func TestCircuitOutlivesReloads(t *testing.T) {
 	if n, err := g.SetCircuit("backend", "broken.v1.Service/Read", breaker.OpenByHand); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
-	if a := g.Do(t, "GET", "/v1/read", ""); a.Status != 503 {
-		t.Errorf("opened by hand: %d", a.Status)
+	if a := g.Do(t, "GET", "/v1/read", ""); a.Status != 503 || a.Header.Get("Retry-After") == "" ||
+		!strings.Contains(a.Body, "an operator has stopped the calls of this method at the upstream backend") {
+		t.Errorf("Traffic 102: opened by hand: %d %v %s", a.Status, a.Header, a.Body)
 	}
 	if n, err := g.SetCircuit("backend", "", breaker.Closed); n != 3 || err != nil {
 		t.Fatal(n, err)

@@ -196,6 +196,7 @@ func (p *part) Breaker() (*breaker.Breaker, string) { return p.circuit.Breaker, 
 // refusal is the error of calls that are to wait for so many seconds.
 type refusal struct {
 	seconds int64
+	byHand  bool
 	err     error
 }
 
@@ -203,18 +204,22 @@ type refusal struct {
 // second: a backend in trouble must not cost us more than one that is well.
 func (p *part) refuse(wait time.Duration) error {
 	seconds := max(1, policy.Seconds(wait))
-	if r := p.refusal.Load(); r != nil && r.seconds == seconds {
+	byHand := p.circuit.Breaker.Status().State == breaker.OpenByHand
+	if r := p.refusal.Load(); r != nil && r.seconds == seconds && r.byHand == byHand {
 		return r.err
 	}
 	calls := "calls of this method"
 	if p.route {
 		calls = "requests of this route"
 	}
-	err := proxy.RefusedBy(name, policy.Refusal(codes.Unavailable,
-		fmt.Sprintf("too many %s have failed at the upstream %s, so that it gets none for now", calls, p.upstream),
+	why := fmt.Sprintf("too many %s have failed at the upstream %s, so that it gets none for now", calls, p.upstream)
+	if byHand {
+		why = fmt.Sprintf("an operator has stopped the %s at the upstream %s", calls, p.upstream)
+	}
+	err := proxy.RefusedBy(name, policy.Refusal(codes.Unavailable, why,
 		&errdetails.ErrorInfo{Reason: "CIRCUIT_OPEN", Domain: policy.ErrorDomain, Metadata: map[string]string{"upstream": p.upstream}},
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Duration(seconds) * time.Second)}))
-	p.refusal.Store(&refusal{seconds, err})
+	p.refusal.Store(&refusal{seconds, byHand, err})
 	return err
 }
 

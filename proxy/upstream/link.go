@@ -56,15 +56,20 @@ func (l *link) run() {
 	if l.keepalive = l.owner.target.Keepalive; l.keepalive > 0 {
 		l.keepalive = max(l.keepalive, minKeepalive)
 	}
+	spoke := false
 	for pause := firstPause; l.ctx.Err() == nil; {
 		conn, address, err := l.dial()
 		if err != nil {
+			if spoke {
+				err = known(err)
+			}
 			l.fail(err)
 			l.owner.resolveAgain()
 			l.rest(pause)
 			pause = min(maxPause, pause*8/5)
 			continue
 		}
+		spoke = true
 		began := time.Now()
 		if !l.use(conn, address) {
 			return

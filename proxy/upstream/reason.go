@@ -41,12 +41,16 @@ func Reason(err error) string {
 		return cannot + ": no answer in time"
 	case errors.As(err, &record), errors.As(err, &alert) && (alert.Op == "remote error" || alert.Op == "local error"):
 		return cannot + ": TLS failed"
+	case errors.Is(err, errBroke), errors.Is(err, transport.ErrPreface) && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
+		return cannot + ": the connection was ended before the backend said anything"
 	case errors.Is(err, errNotHTTP2), errors.As(err, &frame), errors.Is(err, http2.ErrFrameTooLarge), errors.Is(err, transport.ErrPreface):
 		return "the backend does not speak HTTP/2"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return cannot + ": connection refused"
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && errors.As(err, &alert) && alert.Op == "dial":
 		return cannot + ": its socket does not exist"
+	case errors.Is(err, fs.ErrNotExist): // a list, or what a pod of Kubernetes has
+		return cannot + ": its addresses are not known"
 	case errors.As(err, &certificate):
 		return cannot + ": its certificate is not accepted"
 	}

@@ -33,6 +33,18 @@ func TLSAdvice(err error) string {
 	return ""
 }
 
+// errBroke is wrapped in place of transport.ErrPreface by the error of an endpoint that
+// has spoken HTTP/2 before: it is going away, or begins, and no setting is wrong.
+var errBroke = errors.New("the connection was ended before the server said anything")
+
+// known is the error of an endpoint that has spoken HTTP/2 before.
+func known(err error) error {
+	if errors.Is(err, transport.ErrPreface) && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)) {
+		return fmt.Errorf("%w: %v", errBroke, err) //nolint:errorlint // it is no ErrPreface
+	}
+	return err
+}
+
 // withTLSAdvice adds the advice to an error.
 func withTLSAdvice(err error) error {
 	if advice := TLSAdvice(err); advice != "" {
