@@ -38,7 +38,7 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 	}
 	result := f.upstream.Forward(ctx, &x)
 	d.written, d.upgraded = result.Status, result.Upgraded
-	return proxy.Result{Err: result.Err, Tries: result.Tries}
+	return proxy.Result{Err: result.Err, Tries: result.Tries, RequestBytes: result.Sent, ResponseBytes: result.Received}
 }
 
 // hostFor is the Host that the server sees; "" for its own.
