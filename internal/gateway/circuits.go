@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
@@ -81,7 +82,14 @@ func (g *Gateway) SetCircuit(upstream, rpc string, state breaker.State) (int, er
 	case rpc == "":
 		return 0, fmt.Errorf("no method at the upstream %q has a circuit breaker", upstream)
 	}
-	return 0, fmt.Errorf("%q has no circuit breaker at the upstream %q", rpc, upstream)
+	hint := ""
+	if i := strings.LastIndexByte(rpc, '.'); i > 0 && !strings.Contains(rpc, "/") {
+		slashed := rpc[:i] + "/" + rpc[i+1:]
+		if slices.ContainsFunc(s.circuits, func(c circuit) bool { return c.upstream == upstream && c.rpc == slashed }) {
+			hint = fmt.Sprintf("; did you mean %q?", slashed)
+		}
+	}
+	return 0, fmt.Errorf("%q has no circuit breaker at the upstream %q%s", rpc, upstream, hint)
 }
 
 // observeCircuits tells the metrics of the breakers.

@@ -166,6 +166,9 @@ func TestCircuitOutlivesReloads(t *testing.T) {
 	if a := g.Do(t, "GET", "/v1/read", ""); a.Status != 200 {
 		t.Errorf("closed again: %d", a.Status)
 	}
+	if _, err := g.SetCircuit("backend", "broken.v1.Service.Read", breaker.Closed); err == nil || !strings.Contains(err.Error(), `did you mean "broken.v1.Service/Read"?`) {
+		t.Errorf("the selector's form: %v", err)
+	}
 	if _, err := g.SetCircuit("elsewhere", "", breaker.Closed); err == nil {
 		t.Error("a breaker of no upstream is set")
 	}
