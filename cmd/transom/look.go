@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"text/tabwriter"
@@ -138,12 +139,15 @@ func newExplain(s streams) *cobra.Command {
 			}
 			return in.look(c.Context(), s, args[2:], func(g *gateway.Gateway) error {
 				ask.method, ask.path = args[0], args[1]
+				if err := ask.read(s.in); err != nil {
+					return err
+				}
 				return ask.explain(c.Context(), s.out, g)
 			})
 		},
 	}
 	in.flags(c)
-	c.Flags().StringVarP(&ask.data, "data", "d", "", "`body` of the request")
+	c.Flags().StringVarP(&ask.data, "data", "d", "", "`body` of the request, @FILE, or @- for standard input")
 	c.Flags().StringArrayVarP(&ask.headers, "header", "H", nil, "header of the request, as `'name: value'`; may repeat")
 	return c
 }
@@ -152,6 +156,26 @@ func newExplain(s streams) *cobra.Command {
 type asked struct {
 	method, path, data string
 	headers            []string
+}
+
+// read has the data be what is in the file that -d names.
+func (a *asked) read(in io.Reader) error {
+	name, isFile := strings.CutPrefix(a.data, "@")
+	if !isFile {
+		return nil
+	}
+	var data []byte
+	var err error
+	if name == "-" {
+		data, err = io.ReadAll(in)
+	} else {
+		data, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return fmt.Errorf("-d: %w", err)
+	}
+	a.data = string(data)
+	return nil
 }
 
 // request makes the request. The method "websocket" stands for a GET that opens a
