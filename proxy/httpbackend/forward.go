@@ -120,7 +120,7 @@ func (e *exchange) run() {
 		e.result.Sent += e.body.count()
 	}()
 	e.turn.At(e.Place)
-	response, err := e.attempt(&e.turn)
+	response, err := e.attempt(&e.turn) //nolint:bodyclose // answer closes it
 	if err != nil {
 		e.result.Err = err
 		return

@@ -107,7 +107,7 @@ func (e *exchange) takeOver(response *http.Response) (io.ReadWriteCloser, error)
 	_ = c.SetDeadline(time.Time{}) // it fails on a closed connection only, which reading will show
 	// What the client sent behind its request was read with it.
 	early := make([]byte, rw.Reader.Buffered())
-	n, _ := rw.Reader.Read(early) // it has as much
+	n, _ := rw.Read(early) // it has as much
 	return &hijacked{Conn: c, early: early[:n]}, nil
 }
 

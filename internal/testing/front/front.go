@@ -77,7 +77,7 @@ func listen(t testing.TB) net.Listener {
 	return coalesce.Listener(l)
 }
 
-func (f *Front) serve(t testing.TB, ctx context.Context, handler http.Handler, listeners ...net.Listener) { //nolint:revive // a test's first argument is t
+func (f *Front) serve(t testing.TB, ctx context.Context, handler http.Handler, listeners ...net.Listener) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -96,7 +96,7 @@ func (f *Front) serve(t testing.TB, ctx context.Context, handler http.Handler, l
 		f.End()
 		_ = server.Close() // it only says that listeners were closed
 		for range listeners {
-			<-served
+			_ = <-served
 		}
 	})
 }
