@@ -28,6 +28,10 @@ func (e *exchange) answer(response *http.Response) {
 		e.result.Err = errUpgrade // the client would take it for a WebSocket that is open
 		return
 	}
+	if response.StatusCode < http.StatusOK || response.StatusCode > 999 {
+		e.result.Err = errStatus(response.StatusCode) // net/http panics of what is no status
+		return
+	}
 	announced := e.writeHeader(response)
 	if response.Body != http.NoBody {
 		if err := e.copyBody(response); err != nil {

@@ -82,6 +82,11 @@ var (
 	errUpgrade = badGateway("the server changed to a protocol that the client did not ask for", nil)
 )
 
+// errStatus is the fault of a server whose answer has a status that is none.
+func errStatus(status int) error {
+	return badGateway(fmt.Sprintf("the server's answer has the status %03d; expected one of three digits from 200", status), nil)
+}
+
 // tooLarge is the refusal of a body.
 func tooLarge(limit int64) error {
 	return &Error{code: codes.ResourceExhausted, http: http.StatusRequestEntityTooLarge, text: fmt.Sprintf("the body is larger than %d bytes (limits.max_body_bytes)", limit)}

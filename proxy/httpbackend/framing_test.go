@@ -184,3 +184,24 @@ func TestBrokenBody(t *testing.T) {
 		})
 	}
 }
+
+// TestStatusThatIsNone: a status that net/http cannot write is the server's fault, and
+// told to the client, who would else have no answer (Traffic 162).
+func TestStatusThatIsNone(t *testing.T) {
+	for status, want := range map[string]string{
+		"000": "HTTP/1.1 502 ", "001": "HTTP/1.1 502 ", "099": "HTTP/1.1 502 ",
+		"200": "HTTP/1.1 200 ", "599": "HTTP/1.1 599 ", "999": "HTTP/1.1 999 ",
+	} {
+		t.Run(status, func(t *testing.T) {
+			g := newRig(t, serveRaw(t, func(c net.Conn, r *bufio.Reader) {
+				if _, err := http.ReadRequest(r); err != nil {
+					return
+				}
+				_, _ = io.WriteString(c, "HTTP/1.1 "+status+" X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			}), httpbackend.Options{})
+			if got := g.raw(t, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, want) {
+				t.Errorf("%q, want %s", got, want)
+			}
+		})
+	}
+}

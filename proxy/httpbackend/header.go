@@ -90,6 +90,9 @@ func copyAnswer(to, from http.Header) {
 		if name == "Alt-Svc" || strings.IndexByte(name, ' ') >= 0 {
 			continue // alternatives to the server are none to the gateway; net/http reads "Name : value"
 		}
+		if name == "X-Request-Id" && to[name] != nil {
+			continue // the gateway's own is the one in its log
+		}
 		to[name] = values
 	}
 }
