@@ -79,6 +79,8 @@ func (e *exchange) frameAnswer(h http.Header, response *http.Response) {
 		h["Content-Type"] = nil // or net/http would guess
 	}
 	switch http1 := e.R.ProtoMajor == 1; {
+	case response.StatusCode == http.StatusNoContent:
+		delete(h, "Content-Length") // it has none (RFC 9110, 8.6); clients of HTTP/2 would wait for a body
 	case response.ContentLength < 0 && http1 && response.Body != http.NoBody:
 		h["Transfer-Encoding"] = chunked // of a short one, too; net/http drops it for HTTP/1.0
 	case response.ContentLength == 0 && !http1 && response.Header["Content-Length"] == nil:
@@ -183,7 +185,7 @@ func (e *exchange) writeTrailer(trailer http.Header, announced []string) {
 	takes := field.HasToken(e.R.Header["Te"], "trailers")
 	for name, values := range trailer {
 		switch {
-		case values == nil || !passesInAnswersTrailer(name):
+		case !areValues(values) || !passesInAnswersTrailer(name):
 		case slices.Contains(announced, name):
 			h[name] = values
 		case takes:

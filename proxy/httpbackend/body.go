@@ -131,7 +131,7 @@ func (b *requestBody) fail(err error) error {
 func (b *requestBody) finish() {
 	if b.trailer != nil {
 		for name, values := range b.e.R.Trailer {
-			if values != nil && passesInTrailer(name) {
+			if areValues(values) && passesInTrailer(name) {
 				b.trailer[name] = values
 			}
 		}

@@ -98,12 +98,23 @@ func copyAnswer(to, from http.Header) {
 }
 
 // passesInTrailer reports whether a field of a request may stand in its trailer (RFC
-// 9110, 6.5.1).
+// 9110, 6.5.1), if its values may.
 func passesInTrailer(name string) bool { return passesInAnswersTrailer(name) && !field.Reserved(name) }
 
 // passesInAnswersTrailer reports the same of an answer's.
 func passesInAnswersTrailer(name string) bool {
-	return httpguts.ValidTrailerHeader(name) && !field.HopByHop(name) && !field.Framing(field.Fold(name))
+	return httpguts.ValidHeaderFieldName(name) && httpguts.ValidTrailerHeader(name) && !field.HopByHop(name) && !field.Framing(field.Fold(name))
+}
+
+// areValues reports whether values may be those of a field. net/http checks them in
+// headers; a trailer of HTTP/2 that has others never ends the stream.
+func areValues(values []string) bool {
+	for _, value := range values {
+		if !httpguts.ValidHeaderFieldValue(value) {
+			return false
+		}
+	}
+	return len(values) > 0
 }
 
 // via writes the field Via.
