@@ -248,3 +248,45 @@ func TestStreamsOutliveReloads(t *testing.T) {
 		t.Errorf("Traffic 151: at the end %q, %v", rest, err)
 	}
 }
+
+// TestTrailersBehindALength: a server of HTTP/2 may say how long its body is and announce a
+// trailer behind it. Clients of HTTP/1.1 get both in chunks (Traffic 147).
+func TestTrailersBehindALength(t *testing.T) {
+	site := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "X-Sum")
+		w.Header().Set("Content-Length", "4")
+		_, _ = io.WriteString(w, "body")
+		w.Header().Set("X-Sum", "yes")
+	}))
+	site.Config.Protocols = new(http.Protocols)
+	site.Config.Protocols.SetUnencryptedHTTP2(true)
+	site.Start()
+	t.Cleanup(site.Close)
+	g := gatewaytest.Start(t, gatewaytest.Options{
+		Upstreams: fmt.Sprintf("site: { http: { servers: [%q], protocol: H2C } }", strings.TrimPrefix(site.URL, "http://")),
+		Config:    "routes: [{ match: { path_prefix: / }, upstream: site }]\n",
+	})
+	for by, client := range map[string]*http.Client{"HTTP/1.1": g.Client, "HTTP/2": g.HTTP2} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			request, err := http.NewRequestWithContext(t.Context(), method, g.URL+"/x", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			if method == http.MethodHead {
+				if err != nil || response.ContentLength != 4 {
+					t.Errorf("Traffic 147: HEAD by %s: length %d, %v", by, response.ContentLength, err)
+				}
+				continue
+			}
+			if err != nil || string(body) != "body" || response.Trailer.Get("X-Sum") != "yes" {
+				t.Errorf("Traffic 147: by %s: %q, trailer %v, %v", by, body, response.Trailer, err)
+			}
+		}
+	}
+}

@@ -59,6 +59,11 @@ func (e *exchange) writeHeader(response *http.Response) (announced []string) {
 	if len(announced) > 0 {
 		slices.Sort(announced)
 		h["Trailer"] = []string{strings.Join(announced, ", ")}
+		if e.R.ProtoMajor == 1 && e.R.ProtoMinor > 0 && e.R.Method != http.MethodHead && response.Body != http.NoBody {
+			// HTTP/2 has trailers behind a body of known length, HTTP/1.1 has not.
+			delete(h, "Content-Length")
+			h["Transfer-Encoding"] = chunked
+		}
 	}
 	if e.Answer != nil {
 		e.Answer(response.StatusCode, e.authority(), h)
