@@ -45,8 +45,7 @@ func Serve(ctx context.Context, api, site net.Listener) error {
 	err := grpcServer.Serve(api)
 	if release() { // it failed by itself
 		_ = httpServer.Close()
-		<-failed
-		return err
+		return errors.Join(err, <-failed)
 	}
 	<-stopped
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {

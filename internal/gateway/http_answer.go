@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/internal/httproute"
 	"github.com/transom-gateway/transom/proxy"
@@ -22,6 +24,9 @@ type httpRedirect struct {
 
 // serve implements httpAction.
 func (a *httpRedirect) serve(_ context.Context, c *call, d *httpDownstream) proxy.Result {
+	if a.host == "" && c.request.Authority() == "" {
+		return proxy.Result{Err: httpError(http.StatusBadRequest, codes.InvalidArgument, "the request names no host, which the redirect would lead to")}
+	}
 	status := a.status
 	switch {
 	case status != 0:

@@ -11,7 +11,6 @@ import (
 
 // httpForward sends the requests of a route to a plain HTTP upstream.
 type httpForward struct {
-	name     string
 	upstream *httpbackend.Upstream
 	rewrite  httproute.Rewrite
 	// host is the Host that the server sees; ofServer: its own. Neither: the client's.

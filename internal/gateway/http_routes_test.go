@@ -36,13 +36,13 @@ func startSite(t *testing.T) string {
 			return
 		}
 		body, _ := io.ReadAll(r.Body)
-		fmt.Fprintf(w, "%s %s host=%s body=%s\n", r.Method, r.RequestURI, r.Host, body)
+		_, _ = fmt.Fprintf(w, "%s %s host=%s body=%s\n", r.Method, r.RequestURI, r.Host, body) // the client looks
 		var lines []string
 		for name, values := range r.Header {
 			lines = append(lines, name+": "+strings.Join(values, "|"))
 		}
 		slices.Sort(lines)
-		fmt.Fprintln(w, strings.Join(lines, "\n"))
+		_, _ = fmt.Fprintln(w, strings.Join(lines, "\n")) // as above
 	}))
 	t.Cleanup(site.Close)
 	return strings.TrimPrefix(site.URL, "http://")
@@ -178,7 +178,7 @@ routes:
   - { match: { host: shop.example, path_prefix: /legacy, methods: [GET, POST] }, upstream: site, rewrite: { strip_prefix: /legacy }, policy: { timeout: 3s } }
 `)
 	r := httptest.NewRequest("GET", "http://shop.example/legacy/a?b=c", nil)
-	verdict := g.Gateway.Explain(r)
+	verdict := g.Explain(r)
 	for _, want := range []string{"route      GET,POST shop.example/legacy/**", "sends      GET /a?b=c, Host: shop.example", "timeout    3s"} {
 		if !strings.Contains(verdict.Report, want) {
 			t.Errorf("there is no %q in\n%s", want, verdict.Report)

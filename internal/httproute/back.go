@@ -23,11 +23,9 @@ func (r *Rewrite) MapBack(h http.Header, seen Seen) {
 		if len(values) != 1 {
 			continue
 		}
-		mapped := ""
+		mapped := r.mapURL(values[0], &seen)
 		if name == "Refresh" {
 			mapped = r.mapRefresh(values[0], &seen)
-		} else {
-			mapped = r.mapURL(values[0], &seen)
 		}
 		if mapped != values[0] {
 			h[name] = []string{mapped}

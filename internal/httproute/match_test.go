@@ -29,10 +29,7 @@ func headerOf(lines ...string) http.Header {
 // TestFind pins Traffic 132 to 134 by the cases of Gateway API's conformance tests for
 // HTTPRoute, among others.
 func TestFind(t *testing.T) {
-	type request struct {
-		host, method, target string
-		header               http.Header
-	}
+	type request struct{ host, method, target string }
 	for _, test := range []struct {
 		name    string
 		matches []Match

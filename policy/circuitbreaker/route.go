@@ -3,7 +3,7 @@ package circuitbreaker
 import (
 	"fmt"
 	"net/http"
-	"strings"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 
@@ -44,7 +44,7 @@ func statusNames(statuses []codes.Code) []string {
 	}
 	names := []string{"502", "503", "504"}
 	for _, status := range statuses {
-		if text := fmt.Sprint(uint32(status)); !strings.Contains("502 503 504", text) {
+		if text := fmt.Sprint(uint32(status)); !slices.Contains(names[:3], text) {
 			names = append(names, text)
 		}
 	}

@@ -32,7 +32,7 @@ func plainServers(t testing.TB, addresses ...string) *upstream.Conn {
 // play makes the attempts of a request, each of which ends as the next outcome says; those
 // behind the last one are answered by 200. It returns how many there were, each with its
 // server and what it was told, and the outcome of the request.
-func play(t testing.TB, ctx context.Context, r *attempt.Request, outcomes ...attempt.Outcome) (at, told []string, last attempt.Outcome) { //nolint:revive // a test's first argument is t
+func play(t testing.TB, ctx context.Context, r *attempt.Request, outcomes ...attempt.Outcome) (at, told []string, last attempt.Outcome) {
 	t.Helper()
 	for {
 		within, server, err := r.Begin(ctx)
