@@ -145,7 +145,7 @@ func (r *Request) Begin(ctx context.Context) (context.Context, upstream.Server, 
 		result = breaker.Failure
 	}
 	r.conclude(upstream.NoVerdict, result)
-	r.End()
+	r.cancelAttempt()
 	return nil, upstream.Server{}, err
 }
 
@@ -198,6 +198,11 @@ func (o *Outcome) err() error {
 // End says that nothing of the last attempt is under way any more.
 func (r *Request) End() {
 	r.servers.End(&r.turn)
+	r.cancelAttempt()
+}
+
+// cancelAttempt ends the context of the attempt.
+func (r *Request) cancelAttempt() {
 	if r.cancel != nil {
 		r.cancel(nil)
 		r.cancel = nil
@@ -253,10 +258,12 @@ func (r *Request) judge(ctx context.Context, o *Outcome) {
 		verdict, result = upstream.Faulty, breaker.Failure
 	case o.Status != 0:
 		verdict, result = upstream.Sound, r.byStatus(o.Status)
+	case o.Faulty && ctx.Err() != context.DeadlineExceeded:
+		verdict, result = upstream.Faulty, breaker.Failure
 	case ctx.Err() == context.DeadlineExceeded && context.Cause(ctx) != proxy.ErrClientTime:
 		result = r.byStatus(http.StatusGatewayTimeout) // the request's own time is over
 	case ctx.Err() != nil: // the client has gone
-	case o.Faulty, o.Unsent, isLate(r.within):
+	case o.Unsent, isLate(r.within):
 		verdict, result = upstream.Faulty, breaker.Failure
 	}
 	r.conclude(verdict, result)

@@ -61,7 +61,7 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 func (c *conn) Close() error {
 	err := c.Conn.Close()
 	if e := c.x.Load(); e != nil {
-		e.body.interrupt()
+		e.stopReader()
 	}
 	return err
 }
@@ -77,6 +77,7 @@ func (c *conn) CloseWrite() error {
 // connected is told of the connection that the request goes by.
 func (e *exchange) connected(info httptrace.GotConnInfo) {
 	e.release()
+	e.connections.Add(1)
 	e.sent.Store(false)
 	e.reused.Store(info.Reused)
 	e.enter(toOpen)

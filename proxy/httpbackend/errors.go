@@ -169,21 +169,3 @@ func (e *exchange) explainServer(err error) error {
 	}
 	return badGateway("the connection to the server broke", err)
 }
-
-// verdictOf is what the status of an answer says of its server.
-func verdictOf(httpStatus int) upstream.Verdict {
-	switch httpStatus {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return upstream.Faulty
-	}
-	return upstream.Sound
-}
-
-// verdictOfError is what the lack of an answer says of the server.
-func verdictOfError(err error) upstream.Verdict {
-	var own *Error
-	if errors.As(err, &own) && own.faulty {
-		return upstream.Faulty
-	}
-	return upstream.NoVerdict
-}

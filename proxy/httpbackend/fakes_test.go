@@ -47,6 +47,10 @@ func (o *one) Judge(_ *upstream.Turn, v upstream.Verdict) {
 	}
 }
 
+func (o *one) Untried(*upstream.Turn) bool { return false }
+
+func (o *one) Budget() *upstream.Budget { return new(upstream.Budget) }
+
 func (o *one) Release() { o.release.Add(1) }
 
 // rig is a front that forwards to one server.

@@ -2,12 +2,14 @@ package httpbackend
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
 
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
@@ -37,6 +39,8 @@ type Exchange struct {
 	ViaAnswers bool
 	// Place says at which server the request is best made.
 	Place upstream.Place
+	// Attempts says how attempts are made; nil: as the zero attempt.Plain does.
+	Attempts *attempt.Plain
 }
 
 // Result is what became of an exchange.
@@ -52,8 +56,12 @@ type Result struct {
 	Aborted bool
 	// Upgraded says that the connection changed to another protocol.
 	Upgraded bool
-	// Tries is how the attempts went.
-	Tries proxy.Tries
+	// Refused says that no attempt was made, as the circuit breaker is open.
+	Refused bool
+	// Tries is how the attempts went; Resent is how often an old connection that had gone
+	// was followed by another one, which is no attempt (Traffic 80).
+	Tries  proxy.Tries
+	Resent int
 	// Server is the address of the last server that was asked, "" for none.
 	Server string
 	// Sent and Received are how many bytes the bodies had that went to the server and came
@@ -68,23 +76,26 @@ type exchange struct {
 	u      *Upstream
 	ctx    context.Context
 	cancel context.CancelFunc
-	turn   upstream.Turn
 	trace  httptrace.ClientTrace
 	result Result
 	server Server
 	body   requestBody
 	watch  *watch
+	tries  attempt.Request
+	replay *replay // nil: the body is not kept
+	reader atomic.Pointer[replayReader]
 	asked  []string // the protocols that the client asks to change to
 	tunnel bool     // the client's stream is to be a WebSocket
 	key    string   // of that
 
-	conn    atomic.Pointer[conn]  // that carries it, by HTTP/1
-	late    atomic.Pointer[Error] // why it was broken off
-	state   atomic.Int32          // what it waits for
-	moved   atomic.Int64          // when something moved last
-	writing atomic.Bool           // a write waits for the client
-	sent    atomic.Bool           // something may have been written to the connection
-	reused  atomic.Bool           // the connection carried an exchange before
+	conn        atomic.Pointer[conn]  // that carries it, by HTTP/1
+	late        atomic.Pointer[Error] // why it was broken off
+	state       atomic.Int32          // what it waits for
+	moved       atomic.Int64          // when something moved last
+	writing     atomic.Bool           // a write waits for the client
+	sent        atomic.Bool           // something may have been written to the connection
+	connections atomic.Int32          // that were taken for it
+	reused      atomic.Bool           // the connection carried an exchange before
 
 	mu       sync.Mutex // of W, which informational answers and flushes share
 	opened   bool       // the final answer is there, or there will be none: W is Forward's
@@ -114,45 +125,129 @@ func (e *exchange) run() {
 	e.body.begin(e)
 	defer func() {
 		e.body.end()
+		if e.replay != nil {
+			e.replay.end()
+		}
 		if e.result.Status == 0 {
 			e.body.closeAfter(e.W.Header()) // for the caller's answer
 		}
 		e.result.Sent += e.body.count()
 	}()
-	e.turn.At(e.Place)
-	response, err := e.attempt(&e.turn) //nolint:bodyclose // answer closes it
+	e.tries.Start(e.Attempts, e.u.servers, e.method(), e.Place)
+	defer func() { e.result.Tries = e.tries.Tries() }()
+	if err := e.tries.Ask(); err != nil {
+		e.result.Err, e.result.Refused = err, true
+		return
+	}
+	e.keep()
+	response, err := e.attempts() //nolint:bodyclose // answer closes it
 	if err != nil {
 		e.result.Err = err
 		return
 	}
-	defer e.u.servers.End(&e.turn)
+	defer e.tries.End()
 	defer e.unwatch()
 	defer e.release()
 	e.answer(response)
 }
 
-// attempt asks one server. Where it succeeds the caller ends the turn and the watch.
-func (e *exchange) attempt(turn *upstream.Turn) (*http.Response, error) {
-	server, err := e.u.servers.Begin(e.ctx, turn)
-	if err != nil {
-		e.shut()
-		return nil, e.explain(err)
+// keep has the body kept for another attempt where one may be made once it was sent. One
+// with a trailer is not: that is complete only once.
+func (e *exchange) keep() {
+	if limit := e.tries.Keeps(); limit > 0 && !e.body.none() && len(e.R.Trailer) == 0 {
+		e.replay = newReplay(&e.body, limit)
 	}
+}
+
+// attempts asks servers until one has answered, or no other one is to be asked. Where it
+// succeeds the caller ends the last attempt and the watch.
+func (e *exchange) attempts() (*http.Response, error) {
+	for {
+		var o attempt.Outcome
+		within, server, err := e.tries.Begin(e.ctx)
+		if err != nil {
+			return nil, e.explain(err)
+		}
+		response := e.attempt(within, server, &o)
+		again := e.tries.Again(e.ctx, &o)
+		if !again && o.Status != 0 {
+			if reader := e.reader.Load(); reader != nil {
+				reader.settle()
+			}
+			return response, nil
+		}
+		if response != nil { // what it says is not passed on
+			_ = response.Body.Close()
+			e.release()
+			e.unwatch()
+		}
+		if !again {
+			e.tries.End()
+			return nil, o.Err
+		}
+	}
+}
+
+// attempt asks one server, and says in o how that went. Where there is an answer the caller
+// ends the watch.
+func (e *exchange) attempt(within context.Context, server Server, o *attempt.Outcome) *http.Response {
 	e.server, e.result.Server = server, server.Address
-	e.result.Tries.Attempts++
+	e.open()
 	e.beginWatch()
-	response, err := e.roundTrip(server)
+	response, err := e.roundTrip(within, server)
 	e.shut()
 	if err == nil {
-		e.u.servers.Judge(turn, verdictOf(response.StatusCode))
-		return response, nil
+		o.Status, o.RetryAfter, o.Consumed = response.StatusCode, response.Header["Retry-After"], e.consumed()
+		return response
+	}
+	if reader := e.reader.Load(); reader != nil {
+		_ = reader.Close() // it never fails
 	}
 	e.release()
 	e.unwatch()
-	err = e.explain(err)
-	e.u.servers.Judge(turn, verdictOfError(err))
-	e.u.servers.End(turn)
-	return nil, err
+	o.Err = e.explain(err)
+	var own *Error
+	o.Faulty = errors.As(o.Err, &own) && own.faulty
+	var dialed *dialError
+	o.Unsent = errors.As(err, &dialed) && !e.taken()
+	o.Consumed = e.consumed()
+	return nil
+}
+
+// taken reports whether the attempt has read of the body.
+func (e *exchange) taken() bool {
+	if reader := e.reader.Load(); reader != nil {
+		return reader.taken()
+	}
+	return e.body.count() > 0
+}
+
+// consumed reports whether the body cannot be sent again.
+func (e *exchange) consumed() bool {
+	switch {
+	case e.body.none():
+		return false
+	case e.replay != nil:
+		return e.replay.consumed()
+	}
+	return e.body.count() > 0
+}
+
+// stopReader ends the reading of the body by the attempt. The client's is not broken off
+// where another attempt may go on with it.
+func (e *exchange) stopReader() {
+	if reader := e.reader.Load(); reader != nil {
+		_ = reader.Close() // it never fails
+		return
+	}
+	e.body.interrupt()
+}
+
+// open has informational answers written until shut.
+func (e *exchange) open() {
+	e.mu.Lock()
+	e.opened = false
+	e.mu.Unlock()
 }
 
 // shut has no more informational answers written: what uses W from here on does so alone.

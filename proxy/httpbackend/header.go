@@ -46,6 +46,7 @@ func (e *exchange) requestHeader() http.Header {
 	if e.Header != nil {
 		e.Header(to)
 	}
+	e.tries.Header(to)
 	e.u.identify(to)
 	if twins {
 		dropTwins(to)

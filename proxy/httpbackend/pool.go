@@ -2,7 +2,6 @@ package httpbackend
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -10,29 +9,21 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/counted"
+	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // Server is a server that an attempt is made at.
-type Server struct {
-	// Network and Address are what is dialed: "tcp" and "host:port", or "unix" and a path.
-	Network, Address string
-	// Authority is the server's own name, for Host and TLS.
-	Authority string
-}
+type Server = upstream.Server
 
 // Servers chooses among the servers of an upstream.
 type Servers interface {
-	// Begin picks a server for an attempt and counts it as under way. Its error is a gRPC
-	// status error. Where there is none, End is owed.
-	Begin(ctx context.Context, t *upstream.Turn) (Server, error)
-	// End gives the place of the attempt back.
-	End(t *upstream.Turn)
-	// Judge takes down what the attempt says of its server.
-	Judge(t *upstream.Turn, v upstream.Verdict)
+	attempt.Servers
 	// Release says that nobody uses the servers any more.
 	Release()
 }
+
+var _ Servers = (*upstream.Conn)(nil)
 
 // Protocol is how HTTP is spoken with servers.
 type Protocol uint8

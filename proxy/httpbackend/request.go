@@ -1,6 +1,8 @@
 package httpbackend
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -18,27 +20,30 @@ var empty = []string{"identity"}
 // roundTrip sends the request and waits for the header of the final answer. A connection
 // on which nothing could be written, as the server had ended it meanwhile, is followed by
 // another one; net/http does that for requests without a body only.
-func (e *exchange) roundTrip(server Server) (*http.Response, error) {
+func (e *exchange) roundTrip(ctx context.Context, server Server) (*http.Response, error) {
 	for {
-		r, err := e.request(server)
+		r, err := e.request(ctx, server)
 		if err != nil {
 			return nil, err
 		}
+		connections := e.connections.Load()
 		response, err := e.u.transport(len(e.asked) > 0).RoundTrip(r)
+		e.result.Resent += max(0, int(e.connections.Load()-connections)-1)
 		if err == nil || !e.unsent() {
 			return response, err
 		}
+		e.result.Resent++
 	}
 }
 
 // unsent reports whether nothing of the request was written to the last connection, which
 // was an old one.
 func (e *exchange) unsent() bool {
-	return e.conn.Load() != nil && e.reused.Load() && !e.sent.Load() && e.body.count() == 0 && e.body.err() == nil && e.ctx.Err() == nil
+	return e.conn.Load() != nil && e.reused.Load() && !e.sent.Load() && !e.taken() && e.body.err() == nil && e.ctx.Err() == nil
 }
 
 // request makes the request for a server.
-func (e *exchange) request(server Server) (*http.Request, error) {
+func (e *exchange) request(ctx context.Context, server Server) (*http.Request, error) {
 	to := e.u.place(server)
 	u, ok := to.url(e.Target)
 	if !ok {
@@ -54,8 +59,10 @@ func (e *exchange) request(server Server) (*http.Request, error) {
 		Header: e.requestHeader(),
 	}
 	e.frame(&r)
-	e.trace = httptrace.ClientTrace{Got1xxResponse: e.inform, GotConn: e.connected, PutIdleConn: e.idle}
-	return r.WithContext(httptrace.WithClientTrace(e.ctx, &e.trace)), nil
+	if e.trace.GotConn == nil {
+		e.trace = httptrace.ClientTrace{Got1xxResponse: e.inform, GotConn: e.connected, PutIdleConn: e.idle}
+	}
+	return r.WithContext(httptrace.WithClientTrace(ctx, &e.trace)), nil
 }
 
 // method is that of the request: a WebSocket over HTTP/1.1 is opened by GET.
@@ -76,7 +83,9 @@ func (e *exchange) frame(r *http.Request) {
 		return
 	case length < 0:
 		r.ContentLength, r.TransferEncoding = -1, chunked
-		r.Trailer = e.body.trailers()
+		if e.replay == nil {
+			r.Trailer = e.body.trailers()
+		}
 	default:
 		r.ContentLength = length
 		if e.R.ProtoMajor > 1 && len(e.R.Trailer) > 0 {
@@ -85,7 +94,17 @@ func (e *exchange) frame(r *http.Request) {
 			r.Trailer = e.body.trailers()
 		}
 	}
-	r.Body = &e.body
+	r.Body = e.sends()
+}
+
+// sends returns the body for an attempt.
+func (e *exchange) sends() io.ReadCloser {
+	if e.replay == nil {
+		return &e.body
+	}
+	reader := e.replay.reader()
+	e.reader.Store(reader)
+	return reader
 }
 
 // url is the URL of a target at the server. net/http sends an opaque one as it stands,
