@@ -138,7 +138,9 @@ func (e *exchange) explain(err error) error {
 	if late := e.late.Load(); late != nil {
 		return late
 	}
-	if why := e.ctx.Err(); why != nil {
+	// To break off the reading of the body ends the context of net/http's server, too, as if
+	// the client had gone.
+	if why := e.ctx.Err(); why != nil && (why != context.Canceled || !e.body.broken.Load()) {
 		return status.FromContextError(why).Err()
 	}
 	var own *Error
