@@ -57,6 +57,8 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 	}
 	e.status = b.settings.of(set).Status
 	if f, ok := e.action.(*httpForward); ok {
+		b.addAttempts(f, set)
+		b.addCircuit(&e.guard)
 		f.maxBody = int64(min(set.Effective.GetLimits().GetMaxBodyBytes(), 1<<62))
 		e.placing = newPlacing(config.HTTPBalancing(b.file.Config.GetUpstreams()[rule.GetUpstream()].GetHttp()))
 		e.changesHeader = e.changesHeader || e.placing != nil && e.placing.sticky != nil

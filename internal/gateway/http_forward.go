@@ -5,8 +5,11 @@ import (
 	"net/http"
 
 	"github.com/transom-gateway/transom/internal/httproute"
+	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/httpbackend"
+	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
 // httpForward sends the requests of a route to a plain HTTP upstream.
@@ -19,6 +22,10 @@ type httpForward struct {
 	// mapsBack: what the answer says of places is mapped to what the client sees.
 	mapsBack bool
 	upgrades []string
+	// attempts says how they are made; fallback answers while the circuit breaker is open, nil
+	// for none.
+	attempts *attempt.Plain
+	fallback *httpbackend.Upstream
 	maxBody  int64
 	via      bool // answers carry Via
 }
@@ -31,13 +38,34 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 		Header:   c.onHeader,
 		Answer:   c.onAnswer,
 		Upgrades: f.upgrades, MaxBody: f.maxBody, ViaAnswers: f.via,
+		Attempts: f.attempts,
 	}
 	if placing := c.route.guard.placing; placing != nil {
 		x.Place = placing.place(placing.begin(ctx, c), nil)
 	}
 	result := f.upstream.Forward(ctx, &x)
+	if result.Refused && f.fallback != nil {
+		x.Attempts, x.Place = nil, upstream.Place{} // once, without retries (Traffic 107)
+		result = f.fallback.Forward(ctx, &x)
+	}
 	d.written, d.upgraded = result.Status, result.Upgraded
 	return proxy.Result{Err: result.Err, Tries: result.Tries, RequestBytes: result.Sent, ResponseBytes: result.Received}
+}
+
+// addAttempts has the requests of a route made as its policies say.
+func (b *builder) addAttempts(f *httpForward, set *policy.Set) {
+	f.attempts = new(attempt.Plain)
+	if part, ok := policy.Find[interface{ Retry() *attempt.Retry }](set); ok {
+		f.attempts.Retry = part.Retry()
+	}
+	part, ok := policy.Find[interface {
+		Circuit() *attempt.Circuit
+		Fallback() string
+	}](set)
+	if ok {
+		f.attempts.Circuit = part.Circuit()
+		f.fallback = b.httpUpstreams[part.Fallback()]
+	}
 }
 
 // hostFor is the Host that the server sees; "" for its own.

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -32,15 +31,6 @@ func (c httpConnection) Release() {
 	c.Conn.Release()
 }
 
-// httpServers are the servers of a plain HTTP upstream.
-type httpServers struct{ *upstream.Conn }
-
-// Begin implements httpbackend.Servers.
-func (s httpServers) Begin(ctx context.Context, t *upstream.Turn) (httpbackend.Server, error) {
-	server, err := s.Conn.Begin(ctx, t)
-	return httpbackend.Server(server), err
-}
-
 // connectHTTP opens a plain HTTP upstream.
 func (b *builder) connectHTTP(name string, u *transomv1.HttpUpstream) {
 	options := httpOptions(u, b.file.Directory)
@@ -55,7 +45,10 @@ func (b *builder) connectHTTP(name string, u *transomv1.HttpUpstream) {
 	}
 	up, err := b.gateway.http.Get(options, func(t upstream.Target) (httpbackend.Servers, error) {
 		own, err := b.gateway.pool.own.Get(t)
-		return httpServers{own}, err
+		if err != nil {
+			return nil, err
+		}
+		return own, nil
 	})
 	if err != nil {
 		conn.Release()
