@@ -1,6 +1,7 @@
 package httpbackend
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
