@@ -99,7 +99,7 @@ func measure(b *testing.B, handler http.Handler, length int) {
 	go func() { served <- server.Serve(l) }()
 	defer func() {
 		_ = server.Shutdown(context.Background())
-		_ = <-served // it says that it was closed
+		<-served //nolint:errcheck // it says that it was closed
 	}()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {

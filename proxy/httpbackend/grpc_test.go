@@ -63,7 +63,7 @@ func TestGRPC(t *testing.T) {
 	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {
 		server.Stop()
-		_ = <-served // it says that it was closed
+		<-served //nolint:errcheck // it says that it was closed
 	})
 	g := newRig(t, l.Addr().String(), httpbackend.Options{Protocol: httpbackend.H2C})
 	conn, err := grpc.NewClient("passthrough:///"+g.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))

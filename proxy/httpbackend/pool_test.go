@@ -217,7 +217,7 @@ func TestUnixSocket(t *testing.T) {
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
 		_ = s.Close()
-		_ = <-served // it says that it was closed
+		<-served //nolint:errcheck // it says that it was closed
 	})
 	g := newRig(t, path, httpbackend.Options{})
 	g.servers.server = httpbackend.Server{Network: "unix", Address: path, Authority: "localhost"}

@@ -96,7 +96,7 @@ func (f *Front) serve(t testing.TB, ctx context.Context, handler http.Handler, l
 		f.End()
 		_ = server.Close() // it only says that listeners were closed
 		for range listeners {
-			_ = <-served // it says that it was closed
+			<-served //nolint:errcheck // it says that it was closed
 		}
 	})
 }
