@@ -133,6 +133,9 @@ func (e *exchange) inform(status int, h textproto.MIMEHeader) error {
 	if e.informed++; e.informed > maxInformed {
 		return errInformed
 	}
+	if status == http.StatusSwitchingProtocols {
+		return errUpgrade // HTTP/2 has none; net/http would write it as the final answer
+	}
 	e.move()
 	if e.opened || !e.R.ProtoAtLeast(1, 1) || status == http.StatusContinue && e.body.sends100() {
 		return nil // for HTTP/1.0 there are none; 100 is written when the body is read
