@@ -149,8 +149,16 @@ type passage struct {
 
 // run returns when nothing passes any more.
 func (p *passage) run() {
-	stop := context.AfterFunc(p.e.ctx, p.fail)
-	defer stop()
+	failed := make(chan struct{})
+	stop := context.AfterFunc(p.e.ctx, func() {
+		defer close(failed)
+		p.fail()
+	})
+	defer func() {
+		if !stop() {
+			<-failed // it uses the client's stream, which is another's when Forward has returned
+		}
+	}()
 	defer p.close()
 	var up sync.WaitGroup
 	up.Go(func() { p.pass(p.server, p.client, &p.sent) })
