@@ -35,7 +35,7 @@ func TestEventsThroughRoutes(t *testing.T) {
 			case <-r.Context().Done():
 				return
 			}
-			fmt.Fprintf(w, "data: %d\n\n", n)
+			_, _ = fmt.Fprintf(w, "data: %d\n\n", n)
 			_ = http.NewResponseController(w).Flush()
 		}
 	}))
