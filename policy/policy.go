@@ -73,6 +73,10 @@ type Request struct {
 	// Unverified tells that auth has let the caller in by something else than the
 	// header Authorization, which nobody has looked at then.
 	Unverified bool
+	// Branch names the one of several upstreams that the call goes to, "" where there are
+	// not several, and BranchMeant the one that it was meant for and that has no server
+	// ready, "" where it goes there.
+	Branch, BranchMeant string
 	// RefusedBy names the policy that refused the call or one of its messages,
 	// set by Set, for logs and metrics; empty if none did.
 	RefusedBy string

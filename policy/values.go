@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/internal/rpccode"
 )
 
@@ -82,6 +83,25 @@ func Hop(name string) bool { return slices.Contains(hopHeaders, name) }
 
 var hopHeaders = []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade",
 	"content-length", "content-type", "content-encoding", "proxy-authenticate", "proxy-authorization"}
+
+// HeaderProblem tells why no policy may set or remove a header, on its way to the backend
+// or to the client; empty if it may.
+func (*Scope) HeaderProblem(name string, toBackend bool) string {
+	lower := strings.ToLower(name)
+	switch {
+	case !isToken(name):
+		return "which is no name of a header"
+	case toBackend && strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "":
+		return "which gRPC cannot carry to the backend; expected letters, digits, \"-\", \"_\" and \".\""
+	case strings.HasPrefix(lower, "grpc-"):
+		return "which belongs to gRPC; expected another name"
+	case Hop(lower) || lower == "content-type" || lower == "host":
+		return "which the gateway sets itself; expected another name"
+	case toBackend && strings.HasPrefix(lower, field.OwnPrefix):
+		return "which tells backends who calls; only auth may set it"
+	}
+	return ""
+}
 
 // responseHeaderProblem tells why response metadata of this name cannot become
 // a header; empty if it can.

@@ -35,6 +35,7 @@ var pagesOf = map[protoreflect.Name][]string{
 	"status":            {"status.md"},
 	"response_metadata": {"response-metadata.md"},
 	"hidden":            {"hidden.md"},
+	"split":             {"split.md"},
 }
 
 // TestPolicyFieldsAreDocumented compares the tables of the pages with the

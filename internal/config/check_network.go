@@ -87,12 +87,7 @@ func portHint(host, port string) string {
 }
 
 func (c *checker) upstreams(config *transomv1.Config) {
-	patterns, grpcs := map[string]string{}, 0
-	for _, u := range config.Upstreams {
-		if u.GetGrpc() != nil {
-			grpcs++
-		}
-	}
+	patterns, homes := map[string]string{}, Homes(config)
 	c.stickyCookies(config)
 	for _, name := range upstreamNames(config) {
 		path, u := join("upstreams", name), config.Upstreams[name]
@@ -107,7 +102,7 @@ func (c *checker) upstreams(config *transomv1.Config) {
 		if len(u.Services) > 0 && u.GetHttp() != nil {
 			c.fail(join(path, "services"), "found it beside a plain HTTP upstream, where no gRPC service lives; routes say what is sent there: remove it")
 		}
-		if len(u.Services) == 0 && u.GetGrpc() != nil && grpcs > 1 {
+		if len(u.Services) == 0 && homes[name] && len(homes) > 1 {
 			c.fail(join(path, "services"), `found none, expected which services live here, as there is more than one gRPC upstream: "package.Service", "package.*" or "*"`)
 		}
 		for i, pattern := range u.Services {

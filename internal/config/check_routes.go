@@ -66,7 +66,7 @@ func (c *checker) routes(config *transomv1.Config) {
 // routeAction checks what becomes of a route's requests.
 func (c *checker) routeAction(path string, route *transomv1.HttpRoute, config *transomv1.Config) {
 	actions := 0
-	for _, set := range []bool{route.Upstream != "", route.Redirect != nil, route.Respond != nil} {
+	for _, set := range []bool{route.Upstream != "" || route.GetPolicy().GetSplit() != nil, route.Redirect != nil, route.Respond != nil} {
 		if set {
 			actions++
 		}
@@ -78,10 +78,10 @@ func (c *checker) routeAction(path string, route *transomv1.HttpRoute, config *t
 		c.redirect(join(path, "redirect"), route)
 	case route.Respond != nil:
 		c.respond(join(path, "respond"), route.Respond)
-	default:
+	case route.Upstream != "":
 		c.routeUpstream(join(path, "upstream"), route.Upstream, config)
 	}
-	if route.Rewrite != nil && actions == 1 && route.Upstream == "" {
+	if route.Rewrite != nil && (route.Redirect != nil || route.Respond != nil) {
 		c.fail(join(path, "rewrite"), "found it beside an answer of the gateway's own; it is for upstreams: remove it")
 		return
 	}

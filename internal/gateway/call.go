@@ -31,6 +31,7 @@ type call struct {
 	opened    bool  // the client's half of the call is open
 	badHeader error // what keeps an admitted call from the backend
 	bounds    bounds
+	placing   *placing         // at the upstream that it goes to
 	ticket    *upstream.Ticket // of a client that is brought back to its endpoint; nil: none is
 
 	// The functions below are made once, not per call.
@@ -118,7 +119,7 @@ func (c *call) recycle() {
 	c.snapshot, c.w, c.r, c.route, c.client = nil, nil, nil, nil, nil
 	c.rpc = proxy.Call{}
 	c.outcome = policy.Outcome{}
-	c.opened, c.badHeader, c.bounds, c.ticket = false, nil, bounds{}, nil
+	c.opened, c.badHeader, c.bounds, c.placing, c.ticket = false, nil, bounds{}, nil, nil
 	c.origin = origin{}
 	c.match.reset()
 	calls.Put(c)

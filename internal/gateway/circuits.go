@@ -23,16 +23,20 @@ type CircuitStatus struct {
 	breaker.Status
 }
 
-// addCircuit notes the breaker of an endpoint, if it has one.
+// addCircuit notes the breakers of an endpoint, if it has some.
 func (b *builder) addCircuit(g *guard) {
-	part, ok := policy.Find[interface {
-		Breaker() (*breaker.Breaker, string)
-	}](g.set)
-	if !ok {
-		return
-	}
-	if found, upstream := part.Breaker(); upstream != "" {
-		b.snapshot.circuits = append(b.snapshot.circuits, circuit{upstream, g.name, found})
+	for _, set := range g.sets() {
+		part, ok := policy.Find[interface {
+			Breaker() (*breaker.Breaker, string)
+		}](set)
+		if !ok {
+			continue
+		}
+		found, upstream := part.Breaker()
+		one := circuit{upstream, g.name, found}
+		if upstream != "" && !slices.Contains(b.snapshot.circuits, one) {
+			b.snapshot.circuits = append(b.snapshot.circuits, one)
+		}
 	}
 }
 

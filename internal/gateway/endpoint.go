@@ -71,6 +71,8 @@ type guard struct {
 	changesHeader bool
 	// placing says at which server of the upstream calls are best made; nil: at any.
 	placing *placing
+	// split has calls spread over several upstreams; nil: all go to upstream.
+	split *split
 }
 
 // deadline is when the call must have ended: the shorter of the client's time

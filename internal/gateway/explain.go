@@ -180,7 +180,7 @@ func (r *Route) explain(b *strings.Builder, c *call) {
 	if l := r.listing; l.RPC != "" {
 		row("rpc", "%s (%s)", l.RPC, l.Stream)
 	}
-	row("upstream", "%s", dash(r.guard.upstream))
+	row("upstream", "%s", dash(r.guard.upstreams()))
 	if e, ok := r.endpoint.(*httpEndpoint); ok {
 		e.action.explain(row, c)
 	}

@@ -44,24 +44,26 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 	at := fmt.Sprintf("routes[%d]", i)
 	name := routeName(rule.GetMatch())
 	e := &httpEndpoint{route: rule, errors: b.snapshot.errors, pages: b.snapshot.errorPages, inConfig: b.configPosition(at), action: b.action(i, rule)}
-	set, problems := b.snapshot.policies.Compile(policy.Target{
-		RPC: name, PlainHTTP: true, Layers: b.routeLayers(at, rule.GetPolicy()), Upstream: rule.GetUpstream(), Backends: b.upstreams.named,
-	})
+	upstream := upstreamOf(rule)
+	target := policy.Target{RPC: name, PlainHTTP: true, Layers: b.routeLayers(at, rule.GetPolicy()), Upstream: upstream, Backends: b.upstreams.named}
+	set, problems := b.snapshot.policies.Compile(target)
 	b.problems = append(b.problems, problems...)
 	if set == nil {
 		set = policy.NewSet(nil)
 	}
 	e.guard = guard{
-		name: name, set: set, upstream: rule.GetUpstream(),
+		name: name, set: set, upstream: upstream,
 		timeout: set.Timeout, idleTimeout: set.IdleTimeout, changesHeader: set.ChangesHeader(),
 	}
 	e.status = b.settings.of(set).Status
 	if f, ok := e.action.(*httpForward); ok {
-		b.addAttempts(f, set)
+		b.addAttempts(&f.httpWay, set)
 		b.addCircuit(&e.guard)
 		f.maxBody = int64(min(set.Effective.GetLimits().GetMaxBodyBytes(), 1<<62))
-		e.placing = newPlacing(config.HTTPBalancing(b.file.Config.GetUpstreams()[rule.GetUpstream()].GetHttp()))
+		e.placing = newPlacing(config.HTTPBalancing(b.file.Config.GetUpstreams()[upstream].GetHttp()))
 		e.changesHeader = e.changesHeader || e.placing != nil && e.placing.sticky != nil
+		b.splitRoute(&e.guard, target)
+		b.suspectSplit(target.Layers, set)
 	}
 	methods := "*"
 	if m := rule.GetMatch().GetMethods(); len(m) > 0 {
@@ -72,6 +74,30 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 		rule:    methods + " " + pathPattern(rule.GetMatch()) + conditions(rule.GetMatch()),
 		listing: Listed{Method: methods, Path: pathPattern(rule.GetMatch())},
 	}
+}
+
+// upstreamOf is the upstream of a route: where its policy names several, the first of them
+// stands for all. It is empty where the gateway answers.
+func upstreamOf(rule *transomv1.HttpRoute) string {
+	if list := rule.GetPolicy().GetSplit().GetBranches(); len(list) > 0 {
+		return cmp.Or(rule.GetUpstream(), list[0].GetUpstream())
+	}
+	return rule.GetUpstream()
+}
+
+// splitRoute has the requests of a route spread, if its policies say so.
+func (b *builder) splitRoute(g *guard, target policy.Target) {
+	s := b.splitOf(g.set, target)
+	if s == nil {
+		return
+	}
+	for i := range s.branches {
+		name := s.branches[i].upstream
+		s.branches[i].http.upstream = b.httpUpstreams[name]
+		b.addAttempts(&s.branches[i].http, s.branches[i].set)
+		s.branches[i].placing = newPlacing(config.HTTPBalancing(b.file.Config.GetUpstreams()[name].GetHttp()))
+	}
+	g.useSplit(s)
 }
 
 // action is what becomes of a route's requests.
@@ -87,7 +113,7 @@ func (b *builder) action(i int, rule *transomv1.HttpRoute) httpAction {
 		return b.respond(i, rule.GetRespond())
 	}
 	f := &httpForward{
-		upstream: b.httpUpstreams[rule.GetUpstream()], rewrite: config.RouteRewrite(rule),
+		httpWay: httpWay{upstream: b.httpUpstreams[upstreamOf(rule)]}, rewrite: config.RouteRewrite(rule),
 		host: rule.GetRewrite().GetHost(), via: b.file.Config.GetVia(), mapsBack: rule.GetRewrite() != nil,
 	}
 	if f.host == config.HostOfUpstream {

@@ -14,20 +14,25 @@ import (
 
 // httpForward sends the requests of a route to a plain HTTP upstream.
 type httpForward struct {
-	upstream *httpbackend.Upstream
-	rewrite  httproute.Rewrite
+	httpWay
+	rewrite httproute.Rewrite
 	// host is the Host that the server sees; ofServer: its own. Neither: the client's.
 	host     string
 	ofServer bool
 	// mapsBack: what the answer says of places is mapped to what the client sees.
 	mapsBack bool
 	upgrades []string
+	maxBody  int64
+	via      bool // answers carry Via
+}
+
+// httpWay is one upstream and how requests are made there.
+type httpWay struct {
+	upstream *httpbackend.Upstream
 	// attempts says how they are made; fallback answers while the circuit breaker is open, nil
 	// for none.
 	attempts *attempt.Plain
 	fallback *httpbackend.Upstream
-	maxBody  int64
-	via      bool // answers carry Via
 }
 
 // serve implements httpAction.
@@ -38,22 +43,30 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 		Header:   c.onHeader,
 		Answer:   c.onAnswer,
 		Upgrades: f.upgrades, MaxBody: f.maxBody, ViaAnswers: f.via,
-		Attempts: f.attempts,
 	}
-	if placing := c.route.guard.placing; placing != nil {
-		x.Place = placing.place(placing.begin(ctx, c), nil)
+	to, placing := &f.httpWay, c.route.guard.placing
+	if s := c.route.guard.split; s != nil {
+		own, err := s.pick(&c.request)
+		if err != nil {
+			return proxy.Result{Err: err}
+		}
+		to, placing = &own.http, own.placing
 	}
-	result := f.upstream.Forward(ctx, &x)
-	if result.Refused && f.fallback != nil {
+	x.Attempts = to.attempts
+	if placing != nil {
+		x.Place = placing.place(c.place(ctx, placing), nil)
+	}
+	result := to.upstream.Forward(ctx, &x)
+	if result.Refused && to.fallback != nil {
 		x.Attempts, x.Place = nil, upstream.Place{} // once, without retries (Traffic 107)
-		result = f.fallback.Forward(ctx, &x)
+		result = to.fallback.Forward(ctx, &x)
 	}
 	d.written, d.upgraded = result.Status, result.Upgraded
 	return proxy.Result{Err: result.Err, Tries: result.Tries, RequestBytes: result.Sent, ResponseBytes: result.Received}
 }
 
 // addAttempts has the requests of a route made as its policies say.
-func (b *builder) addAttempts(f *httpForward, set *policy.Set) {
+func (b *builder) addAttempts(f *httpWay, set *policy.Set) {
 	f.attempts = new(attempt.Plain)
 	if part, ok := policy.Find[interface{ Retry() *attempt.Retry }](set); ok {
 		f.attempts.Retry = part.Retry()

@@ -158,7 +158,7 @@ func (c *call) stick(header http.Header) {
 	if ticket == "" {
 		return
 	}
-	s, secure := c.route.guard.placing.sticky, c.request.Secure()
+	s, secure := c.placing.sticky, c.request.Secure()
 	cookie := http.Cookie{Name: s.cookie, Value: ticket, Path: "/", HttpOnly: true, Secure: secure, SameSite: s.sameSite}
 	if s.sameSite == http.SameSiteNoneMode && !secure {
 		cookie.SameSite = 0 // browsers refuse it otherwise

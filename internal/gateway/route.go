@@ -65,7 +65,7 @@ func (r *Route) listed() Listed {
 		}
 	}
 	l := r.listing
-	l.Upstream, l.Policies = r.guard.upstream, policies
+	l.Upstream, l.Policies = r.guard.upstreams(), policies
 	return l
 }
 

@@ -86,12 +86,34 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	}
 	b.suspectRetry(layers, set, to, len(problems) > 0)
 	b.suspectBreaker(layers, set, to)
+	b.suspectSplit(layers, set)
 	b.noteHash(to.name, d, set, to.placing)
 	place := to.placing.of(d)
 	m := b.newMethod(d, plans, set, to.backend(set.Effective.GetLimits().GetMaxResponseBytes(), place))
 	m.upstream, m.placing = to.name, place
 	m.changesHeader = m.changesHeader || place != nil && place.sticky != nil
+	b.splitMethod(m, d, target)
 	b.addRoutes(r, plans, m)
+}
+
+// splitMethod has the calls of a method spread, if its policies say so.
+func (b *builder) splitMethod(m *rpcMethod, d protoreflect.MethodDescriptor, target policy.Target) {
+	s := b.splitOf(m.set, target)
+	if s == nil {
+		return
+	}
+	for i := range s.branches {
+		to, ok := b.upstreams.find(s.branches[i].upstream)
+		if !ok {
+			s.branches[i].backend = noUpstream{}
+			continue
+		}
+		own := &s.branches[i]
+		b.noteHash(to.name, d, m.set, to.placing)
+		own.placing = to.placing.of(d)
+		own.backend = own.set.Wrap(to.backend(m.set.Effective.GetLimits().GetMaxResponseBytes(), own.placing))
+	}
+	m.useSplit(s)
 }
 
 // newMethod makes a method of its descriptor, its policies and what answers it.

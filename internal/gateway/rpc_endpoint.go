@@ -83,9 +83,17 @@ func (e *rpcEndpoint) downstream(p *transcoder.Protocol, x exchange.Exchange) pr
 // relay implements endpoint.
 func (e *rpcEndpoint) relay(ctx context.Context, c *call) proxy.Result {
 	m := e.of
+	backend, placing := m.backend, m.placing
+	if m.split != nil {
+		to, err := m.split.pick(&c.request)
+		if err != nil {
+			return proxy.Result{Err: err}
+		}
+		backend, placing = to.backend, to.placing
+	}
 	c.rpc = proxy.Call{
 		Downstream:  c.client,
-		Backend:     m.backend,
+		Backend:     backend,
 		Method:      m.Path,
 		Shape:       m.Shape,
 		Header:      c.request.Metadata,
@@ -100,10 +108,7 @@ func (e *rpcEndpoint) relay(ctx context.Context, c *call) proxy.Result {
 	if m.set.NeedsContext() {
 		ctx = policy.NewContext(ctx, &c.request)
 	}
-	if m.placing != nil {
-		ctx = m.placing.begin(ctx, c)
-	}
-	return proxy.Relay(ctx, &c.rpc)
+	return proxy.Relay(c.place(ctx, placing), &c.rpc)
 }
 
 // protocolName implements endpoint.

@@ -42,12 +42,7 @@ type namedUpstream struct {
 // were are shared with the snapshot before.
 func (b *builder) connect() {
 	all := b.file.Config.GetUpstreams()
-	grpcs := 0
-	for _, u := range all {
-		if u.GetGrpc() != nil {
-			grpcs++
-		}
-	}
+	homes := config.Homes(b.file.Config)
 	for name, u := range all {
 		grpc := u.GetGrpc()
 		if grpc == nil {
@@ -66,7 +61,7 @@ func (b *builder) connect() {
 		b.snapshot.conns[name] = conn
 		b.idleSettings(name, grpc)
 		services := u.GetServices()
-		if len(services) == 0 && grpcs == 1 {
+		if len(services) == 0 && len(homes) == 1 && homes[name] {
 			services = []string{"*"}
 		}
 		b.upstreams = append(b.upstreams, namedUpstream{name: name, services: services, conn: conn, placing: newPlacing(grpc)})
@@ -250,6 +245,15 @@ func (u upstreams) cookies() (names []string) {
 		}
 	}
 	return names
+}
+
+// find returns the upstream of a name.
+func (u upstreams) find(name string) (namedUpstream, bool) {
+	i := slices.IndexFunc(u, func(candidate namedUpstream) bool { return candidate.name == name })
+	if i < 0 {
+		return namedUpstream{}, false
+	}
+	return u[i], true
 }
 
 // named returns the backend of the upstream of a name; nil for none. Its calls are made at

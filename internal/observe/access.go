@@ -29,7 +29,7 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	}
 	r := c.request
 	record := slog.NewRecord(c.start.Add(took), level, "request", 0)
-	var buf [23]slog.Attr
+	var buf [25]slog.Attr
 	attrs := append(buf[:0],
 		slog.String("request_id", r.RequestID),
 		slog.String("client_ip", clientIP(r)),
@@ -58,8 +58,24 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	if o.Own && o.Message != "" {
 		attrs = append(attrs, slog.String("reason", problem.Clip(o.Message, maxLoggedAgent)))
 	}
+	attrs = appendWay(attrs, r, o)
+	if agent := r.HTTP.Header["User-Agent"]; len(agent) > 0 {
+		attrs = append(attrs, slog.String("user_agent", problem.Clip(agent[0], maxLoggedAgent)))
+	}
+	record.AddAttrs(attrs...)
+	_ = c.route.access.Handle(ctx, record) // there is nowhere to report it to
+}
+
+// appendWay adds where the call went, and how often.
+func appendWay(attrs []slog.Attr, r *policy.Request, o *policy.Outcome) []slog.Attr {
 	if o.Endpoint != "" {
 		attrs = append(attrs, slog.String("endpoint", o.Endpoint))
+	}
+	if r.Branch != "" {
+		attrs = append(attrs, slog.String("branch", r.Branch))
+	}
+	if r.BranchMeant != "" {
+		attrs = append(attrs, slog.String("branch_not_ready", r.BranchMeant))
 	}
 	if o.Attempts > 1 {
 		attrs = append(attrs, slog.Int("attempts", o.Attempts))
@@ -70,11 +86,7 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	if o.RetryDenied != "" {
 		attrs = append(attrs, slog.String("retry_denied", o.RetryDenied))
 	}
-	if agent := r.HTTP.Header["User-Agent"]; len(agent) > 0 {
-		attrs = append(attrs, slog.String("user_agent", problem.Clip(agent[0], maxLoggedAgent)))
-	}
-	record.AddAttrs(attrs...)
-	_ = c.route.access.Handle(ctx, record) // there is nowhere to report it to
+	return attrs
 }
 
 // clientIP is empty for a client that has none, as on a unix socket.

@@ -35,6 +35,9 @@ type Metrics struct {
 	retries       *prometheus.CounterVec
 	retriesDenied *prometheus.CounterVec
 	hedges        *prometheus.CounterVec
+	branches      *prometheus.CounterVec
+	branchTime    *prometheus.HistogramVec
+	branchMoved   *prometheus.CounterVec
 
 	reload    reloadMetrics
 	upstreams atomic.Pointer[iter.Seq2[string, Upstream]]
@@ -80,6 +83,7 @@ func NewMetrics(version string) *Metrics {
 	m.hedges = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "transom_hedges_total", Help: "Attempts of calls that were made beside another one.",
 	}, []string{"rpc"})
+	m.branches, m.branchTime, m.branchMoved = newBranchMetrics()
 	m.reload = newReloadMetrics(m.registry)
 
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -88,6 +92,7 @@ func NewMetrics(version string) *Metrics {
 	})
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions, m.retries, m.retriesDenied, m.hedges,
+		m.branches, m.branchTime, m.branchMoved,
 		upstreamCollector{m}, circuitCollector{m}, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -43,6 +43,12 @@ func (p *observer) Finish(s *policy.Set, routes []policy.Route) {
 		p.add(p.telemetry.Metrics.Unmatched(), false)
 	}
 	for _, part := range s.Parts() {
+		if spread, ok := part.(interface{ Branches() []string }); ok {
+			for _, name := range spread.Branches() {
+				p.branches = append(p.branches, p.telemetry.Metrics.branch(p.rpc, valid(name)))
+			}
+			continue
+		}
 		_, refuses := part.(interface{ Refuses() bool })
 		if w, ok := part.(policy.Wrapper); ok && !w.Decides() && !refuses {
 			continue
@@ -84,6 +90,8 @@ type observer struct {
 	// behind are the policies that follow in the Set, in their order, whose decisions are
 	// counted.
 	behind []decision
+	// branches are the upstreams that calls are spread over, if there are several.
+	branches []*branchMetrics
 }
 
 var (
@@ -192,6 +200,9 @@ func (c *call) end(o *policy.Outcome) {
 	if c.request.Stream {
 		m.up.Add(float64(o.RequestMessages))
 		m.down.Add(float64(o.ResponseMessages))
+	}
+	if c.request.Branch != "" {
+		c.observer.branched(c.request, o.Code, took)
 	}
 	c.route.metrics.tried(o.Attempts, o.Hedged, o.RetryDenied)
 	c.decide()

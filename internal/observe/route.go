@@ -129,6 +129,9 @@ func (m *Metrics) Retain(keep []*RouteMetrics) {
 			m.retries.DeletePartialMatch(labels)
 			m.retriesDenied.DeletePartialMatch(labels)
 			m.hedges.DeletePartialMatch(labels)
+			m.branches.DeletePartialMatch(labels)
+			m.branchTime.DeletePartialMatch(labels)
+			m.branchMoved.DeletePartialMatch(labels)
 		}
 	}
 }

@@ -93,6 +93,9 @@ func endSpan(span trace.Span, r *policy.Request, o *policy.Outcome) {
 			attribute.Int64("transom.request_bytes", o.RequestBytes),
 			attribute.Int64("transom.response_bytes", o.ResponseBytes),
 		)
+		if r.Branch != "" {
+			span.SetAttributes(attribute.String("transom.branch", r.Branch))
+		}
 		if r.RefusedBy != "" {
 			span.SetAttributes(attribute.String("transom.refused_by", r.RefusedBy))
 		}

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/net/http/httpguts"
-
 	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -149,7 +147,7 @@ func newTransform(s *policy.Scope, path string, rule *transomv1.HeaderTransform,
 	toBackend := path == "headers.request"
 	for i, name := range rule.GetRemove() {
 		at := policy.Index(path+".remove", i)
-		if problem := headerProblem(name, toBackend); problem != "" {
+		if problem := s.HeaderProblem(name, toBackend); problem != "" {
 			s.Refuse(at, "%s is %q, %s", at, name, problem)
 			continue
 		}
@@ -165,7 +163,7 @@ func headerValues(s *policy.Scope, path string, rules map[string]string, toBacke
 	var values []headerValue
 	seen := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(rules)) {
-		problem := headerProblem(name, toBackend)
+		problem := s.HeaderProblem(name, toBackend)
 		if problem == "" && strings.HasSuffix(strings.ToLower(name), "-bin") {
 			problem = "which holds bytes, not text; expected another name"
 		}
@@ -185,24 +183,6 @@ func headerValues(s *policy.Scope, path string, rules map[string]string, toBacke
 		values = append(values, headerValue{form(name), value})
 	}
 	return values
-}
-
-// headerProblem tells why no policy may touch a header; empty if it may.
-func headerProblem(name string, toBackend bool) string {
-	lower := strings.ToLower(name)
-	switch {
-	case !httpguts.ValidHeaderFieldName(name):
-		return "which is no name of a header"
-	case toBackend && strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "":
-		return "which gRPC cannot carry to the backend; expected letters, digits, \"-\", \"_\" and \".\""
-	case strings.HasPrefix(lower, "grpc-"):
-		return "which belongs to gRPC; expected another name"
-	case policy.Hop(lower) || lower == "content-type" || lower == "host":
-		return "which the gateway sets itself; expected another name"
-	case toBackend && strings.HasPrefix(lower, field.OwnPrefix):
-		return "which tells backends who calls; only auth may set it"
-	}
-	return ""
 }
 
 // describe is the summary: the names, not the values.

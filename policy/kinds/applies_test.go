@@ -35,6 +35,8 @@ func TestSemantics329TakeBack(t *testing.T) {
 		"limits":            `limits { max_header_bytes: 100 }`,
 		"retry":             `retry { idempotency_level: "IDEMPOTENT" }`,
 		"circuit_breaker":   `circuit_breaker {}`,
+		"fault":             `fault { abort { code: "UNAVAILABLE" } }`,
+		"split":             `split { branches { upstream: "books" } }`,
 		"cors":              `cors { allowed_origins: "*" }`,
 		"headers":           `headers { security {} }`,
 		"json":              `json { proto_names: true }`,
@@ -64,8 +66,8 @@ func TestSemantics329TakeBack(t *testing.T) {
 				t.Errorf("%v holds, explained as %v", set.Effective, set.Explain())
 			}
 			again := policy.Target{Layers: policytest.LayersOf(t, text, disabledText(field), text)}
-			if field.Name() == "login" || field.Name() == "logout" {
-				return // it needs a method
+			if slices.Contains([]protoreflect.Name{"login", "logout", "split"}, field.Name()) {
+				return // it needs a method, or an upstream
 			}
 			if set := policytest.MustCompile(t, b.Compiler, again); !set.Effective.ProtoReflect().Has(field) {
 				t.Error("a narrower place cannot set it again")

@@ -17,6 +17,7 @@ import (
 	"github.com/transom-gateway/transom/policy/headers"
 	"github.com/transom-gateway/transom/policy/ratelimit"
 	"github.com/transom-gateway/transom/policy/retry"
+	"github.com/transom-gateway/transom/policy/split"
 	"github.com/transom-gateway/transom/policy/validate"
 )
 
@@ -45,6 +46,7 @@ func All(telemetry ...policy.Kind) []policy.Kind {
 		validate.Kind(),
 		login.Login(),
 		login.Logout(),
+		split.Kind(), // which upstream it is, is asked before the wrappers: each upstream has its own
 		concurrency.Calls(),
 		retry.Kind(),
 		circuitbreaker.Kind(), // asked before each attempt

@@ -2650,7 +2650,7 @@ func (x *PolicyRule) GetPolicy() *Policy {
 }
 
 // HttpRoute sends requests to a plain HTTP upstream, or answers them: one of upstream,
-// redirect and respond is set.
+// redirect and respond is set, or policy.split names the upstreams.
 type HttpRoute struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What is matched. All of it must hold.

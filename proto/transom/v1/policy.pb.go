@@ -370,6 +370,68 @@ func (EventRule_Delivery) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25, 1}
 }
 
+// By is what calls have in common that go to the same branch.
+type Split_By int32
+
+const (
+	// HEADER or COOKIE, by which of them has its name set; else nothing.
+	Split_BY_UNSPECIFIED Split_By = 0
+	// The authenticated principal.
+	Split_PRINCIPAL Split_By = 1
+	// The value of the header `header`.
+	Split_HEADER Split_By = 2
+	// The value of the cookie `cookie`.
+	Split_COOKIE Split_By = 3
+	// The client's address, taken from X-Forwarded-For only behind the configuration's
+	// trusted_proxies.
+	Split_CLIENT_IP Split_By = 4
+)
+
+// Enum value maps for Split_By.
+var (
+	Split_By_name = map[int32]string{
+		0: "BY_UNSPECIFIED",
+		1: "PRINCIPAL",
+		2: "HEADER",
+		3: "COOKIE",
+		4: "CLIENT_IP",
+	}
+	Split_By_value = map[string]int32{
+		"BY_UNSPECIFIED": 0,
+		"PRINCIPAL":      1,
+		"HEADER":         2,
+		"COOKIE":         3,
+		"CLIENT_IP":      4,
+	}
+)
+
+func (x Split_By) Enum() *Split_By {
+	p := new(Split_By)
+	*p = x
+	return p
+}
+
+func (x Split_By) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Split_By) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_policy_proto_enumTypes[6].Descriptor()
+}
+
+func (Split_By) Type() protoreflect.EnumType {
+	return &file_transom_v1_policy_proto_enumTypes[6]
+}
+
+func (x Split_By) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Split_By.Descriptor instead.
+func (Split_By) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{29, 0}
+}
+
 // Policy is everything that can be said of one method.
 type Policy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -422,7 +484,9 @@ type Policy struct {
 	Hidden *bool `protobuf:"varint,20,opt,name=hidden,proto3,oneof" json:"hidden,omitempty"`
 	// Delay or fail some of the calls on purpose, to see what callers do. Only where the
 	// configuration has `faults: true`.
-	Fault         *Fault `protobuf:"bytes,21,opt,name=fault,proto3" json:"fault,omitempty"`
+	Fault *Fault `protobuf:"bytes,21,opt,name=fault,proto3" json:"fault,omitempty"`
+	// Spread calls over several upstreams by weight, such as 5 % to a new version.
+	Split         *Split `protobuf:"bytes,22,opt,name=split,proto3" json:"split,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -600,6 +664,13 @@ func (x *Policy) GetHidden() bool {
 func (x *Policy) GetFault() *Fault {
 	if x != nil {
 		return x.Fault
+	}
+	return nil
+}
+
+func (x *Policy) GetSplit() *Split {
+	if x != nil {
+		return x.Split
 	}
 	return nil
 }
@@ -2905,12 +2976,262 @@ func (x *ResponseMetadata) GetDisabled() bool {
 	return false
 }
 
+// Split spreads calls over several upstreams, in proportion to weights. Which one a call
+// goes to is decided once, after its admission: attempts of retry, and the circuit breaker,
+// are those of that upstream.
+type Split struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The upstreams. At least one.
+	Branches []*SplitBranch `protobuf:"bytes,1,rep,name=branches,proto3" json:"branches,omitempty"`
+	// What calls have in common that go to the same branch. Without it, each goes anywhere.
+	By Split_By `protobuf:"varint,2,opt,name=by,proto3,enum=transom.v1.Split_By" json:"by,omitempty"`
+	// The header for HEADER.
+	Header string `protobuf:"bytes,3,opt,name=header,proto3" json:"header,omitempty"`
+	// The cookie for COOKIE.
+	Cookie string `protobuf:"bytes,4,opt,name=cookie,proto3" json:"cookie,omitempty"`
+	// Mixed into the hash: callers are spread alike wherever the salt is the same.
+	Salt string `protobuf:"bytes,5,opt,name=salt,proto3" json:"salt,omitempty"`
+	// Calls go to their branch also where its upstream has no server ready. Without it, others
+	// take its share.
+	Strict bool `protobuf:"varint,6,opt,name=strict,proto3" json:"strict,omitempty"`
+	// Takes back what a wider place says of it; nothing stands beside it.
+	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Split) Reset() {
+	*x = Split{}
+	mi := &file_transom_v1_policy_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Split) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Split) ProtoMessage() {}
+
+func (x *Split) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_policy_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Split.ProtoReflect.Descriptor instead.
+func (*Split) Descriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Split) GetBranches() []*SplitBranch {
+	if x != nil {
+		return x.Branches
+	}
+	return nil
+}
+
+func (x *Split) GetBy() Split_By {
+	if x != nil {
+		return x.By
+	}
+	return Split_BY_UNSPECIFIED
+}
+
+func (x *Split) GetHeader() string {
+	if x != nil {
+		return x.Header
+	}
+	return ""
+}
+
+func (x *Split) GetCookie() string {
+	if x != nil {
+		return x.Cookie
+	}
+	return ""
+}
+
+func (x *Split) GetSalt() string {
+	if x != nil {
+		return x.Salt
+	}
+	return ""
+}
+
+func (x *Split) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
+func (x *Split) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+// SplitBranch is one of the upstreams that calls are spread over.
+type SplitBranch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The upstream's name: a gRPC one for methods, a plain HTTP one for routes. Required.
+	Upstream string `protobuf:"bytes,1,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	// Its part of the calls, in proportion to the others', up to 1000000. 0: none but those
+	// that match. Default: 1.
+	Weight *uint32 `protobuf:"varint,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
+	// Headers for its servers. A client's own of the name is replaced.
+	Headers map[string]string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Calls that go here whatever the weights say. The first branch that matches is taken.
+	Match *SplitMatch `protobuf:"bytes,4,opt,name=match,proto3" json:"match,omitempty"`
+	// What metrics, logs and traces call it. Default: the upstream's name.
+	Name          string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SplitBranch) Reset() {
+	*x = SplitBranch{}
+	mi := &file_transom_v1_policy_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitBranch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitBranch) ProtoMessage() {}
+
+func (x *SplitBranch) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_policy_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitBranch.ProtoReflect.Descriptor instead.
+func (*SplitBranch) Descriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SplitBranch) GetUpstream() string {
+	if x != nil {
+		return x.Upstream
+	}
+	return ""
+}
+
+func (x *SplitBranch) GetWeight() uint32 {
+	if x != nil && x.Weight != nil {
+		return *x.Weight
+	}
+	return 0
+}
+
+func (x *SplitBranch) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *SplitBranch) GetMatch() *SplitMatch {
+	if x != nil {
+		return x.Match
+	}
+	return nil
+}
+
+func (x *SplitBranch) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// SplitMatch is a header or a cookie of the client.
+type SplitMatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The header's name.
+	Header string `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// The cookie's name, in place of a header.
+	Cookie string `protobuf:"bytes,2,opt,name=cookie,proto3" json:"cookie,omitempty"`
+	// Its exact value. Default: any.
+	Value         string `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SplitMatch) Reset() {
+	*x = SplitMatch{}
+	mi := &file_transom_v1_policy_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitMatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitMatch) ProtoMessage() {}
+
+func (x *SplitMatch) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_policy_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitMatch.ProtoReflect.Descriptor instead.
+func (*SplitMatch) Descriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SplitMatch) GetHeader() string {
+	if x != nil {
+		return x.Header
+	}
+	return ""
+}
+
+func (x *SplitMatch) GetCookie() string {
+	if x != nil {
+		return x.Cookie
+	}
+	return ""
+}
+
+func (x *SplitMatch) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 var File_transom_v1_policy_proto protoreflect.FileDescriptor
 
 const file_transom_v1_policy_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/policy.proto\x12\n" +
-	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\"\x9a\b\n" +
+	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\"\xc3\b\n" +
 	"\x06Policy\x12$\n" +
 	"\x04auth\x18\x01 \x01(\v2\x10.transom.v1.AuthR\x04auth\x12'\n" +
 	"\x05login\x18\x02 \x01(\v2\x11.transom.v1.LoginR\x05login\x12*\n" +
@@ -2934,7 +3255,8 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x06status\x18\x12 \x03(\v2\x19.transom.v1.StatusMappingR\x06status\x12I\n" +
 	"\x11response_metadata\x18\x13 \x01(\v2\x1c.transom.v1.ResponseMetadataR\x10responseMetadata\x12\x1b\n" +
 	"\x06hidden\x18\x14 \x01(\bH\x00R\x06hidden\x88\x01\x01\x12'\n" +
-	"\x05fault\x18\x15 \x01(\v2\x11.transom.v1.FaultR\x05faultB\t\n" +
+	"\x05fault\x18\x15 \x01(\v2\x11.transom.v1.FaultR\x05fault\x12'\n" +
+	"\x05split\x18\x16 \x01(\v2\x11.transom.v1.SplitR\x05splitB\t\n" +
 	"\a_hidden\"\xad\x03\n" +
 	"\x04Auth\x12'\n" +
 	"\x03jwt\x18\x01 \x01(\v2\x13.transom.v1.JwtAuthH\x00R\x03jwt\x123\n" +
@@ -3151,7 +3473,38 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\vhttp_status\x18\x01 \x01(\bR\n" +
 	"httpStatus\x12\x18\n" +
 	"\aheaders\x18\x02 \x03(\tR\aheaders\x12\x1a\n" +
-	"\bdisabled\x18d \x01(\bR\bdisabledB?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
+	"\bdisabled\x18d \x01(\bR\bdisabled\"\xaa\x02\n" +
+	"\x05Split\x123\n" +
+	"\bbranches\x18\x01 \x03(\v2\x17.transom.v1.SplitBranchR\bbranches\x12$\n" +
+	"\x02by\x18\x02 \x01(\x0e2\x14.transom.v1.Split.ByR\x02by\x12\x16\n" +
+	"\x06header\x18\x03 \x01(\tR\x06header\x12\x16\n" +
+	"\x06cookie\x18\x04 \x01(\tR\x06cookie\x12\x12\n" +
+	"\x04salt\x18\x05 \x01(\tR\x04salt\x12\x16\n" +
+	"\x06strict\x18\x06 \x01(\bR\x06strict\x12\x1a\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabled\"N\n" +
+	"\x02By\x12\x12\n" +
+	"\x0eBY_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tPRINCIPAL\x10\x01\x12\n" +
+	"\n" +
+	"\x06HEADER\x10\x02\x12\n" +
+	"\n" +
+	"\x06COOKIE\x10\x03\x12\r\n" +
+	"\tCLIENT_IP\x10\x04\"\x8f\x02\n" +
+	"\vSplitBranch\x12\x1a\n" +
+	"\bupstream\x18\x01 \x01(\tR\bupstream\x12\x1b\n" +
+	"\x06weight\x18\x02 \x01(\rH\x00R\x06weight\x88\x01\x01\x12>\n" +
+	"\aheaders\x18\x03 \x03(\v2$.transom.v1.SplitBranch.HeadersEntryR\aheaders\x12,\n" +
+	"\x05match\x18\x04 \x01(\v2\x16.transom.v1.SplitMatchR\x05match\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
+	"\a_weight\"R\n" +
+	"\n" +
+	"SplitMatch\x12\x16\n" +
+	"\x06header\x18\x01 \x01(\tR\x06header\x12\x16\n" +
+	"\x06cookie\x18\x02 \x01(\tR\x06cookie\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05valueB?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
 
 var (
 	file_transom_v1_policy_proto_rawDescOnce sync.Once
@@ -3165,8 +3518,8 @@ func file_transom_v1_policy_proto_rawDescGZIP() []byte {
 	return file_transom_v1_policy_proto_rawDescData
 }
 
-var file_transom_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_transom_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_transom_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_transom_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_transom_v1_policy_proto_goTypes = []any{
 	(Auth_OnExpiry)(0),           // 0: transom.v1.Auth.OnExpiry
 	(RateLimit_Key)(0),           // 1: transom.v1.RateLimit.Key
@@ -3174,102 +3527,112 @@ var file_transom_v1_policy_proto_goTypes = []any{
 	(RateLimit_Store)(0),         // 3: transom.v1.RateLimit.Store
 	(EventRule_Moment)(0),        // 4: transom.v1.EventRule.Moment
 	(EventRule_Delivery)(0),      // 5: transom.v1.EventRule.Delivery
-	(*Policy)(nil),               // 6: transom.v1.Policy
-	(*Auth)(nil),                 // 7: transom.v1.Auth
-	(*JwtAuth)(nil),              // 8: transom.v1.JwtAuth
-	(*SessionAuth)(nil),          // 9: transom.v1.SessionAuth
-	(*MixedAuth)(nil),            // 10: transom.v1.MixedAuth
-	(*AnonymousAuth)(nil),        // 11: transom.v1.AnonymousAuth
-	(*Login)(nil),                // 12: transom.v1.Login
-	(*SessionGrant)(nil),         // 13: transom.v1.SessionGrant
-	(*TokenGrant)(nil),           // 14: transom.v1.TokenGrant
-	(*Logout)(nil),               // 15: transom.v1.Logout
-	(*RateLimit)(nil),            // 16: transom.v1.RateLimit
-	(*Concurrency)(nil),          // 17: transom.v1.Concurrency
-	(*Retry)(nil),                // 18: transom.v1.Retry
-	(*IdempotencyKey)(nil),       // 19: transom.v1.IdempotencyKey
-	(*CircuitBreaker)(nil),       // 20: transom.v1.CircuitBreaker
-	(*Limits)(nil),               // 21: transom.v1.Limits
-	(*Validate)(nil),             // 22: transom.v1.Validate
-	(*Cors)(nil),                 // 23: transom.v1.Cors
-	(*Fault)(nil),                // 24: transom.v1.Fault
-	(*FaultAbort)(nil),           // 25: transom.v1.FaultAbort
-	(*Headers)(nil),              // 26: transom.v1.Headers
-	(*HeaderTransform)(nil),      // 27: transom.v1.HeaderTransform
-	(*SecurityHeaders)(nil),      // 28: transom.v1.SecurityHeaders
-	(*Hsts)(nil),                 // 29: transom.v1.Hsts
-	(*Cache)(nil),                // 30: transom.v1.Cache
-	(*EventRule)(nil),            // 31: transom.v1.EventRule
-	(*Json)(nil),                 // 32: transom.v1.Json
-	(*StatusMapping)(nil),        // 33: transom.v1.StatusMapping
-	(*ResponseMetadata)(nil),     // 34: transom.v1.ResponseMetadata
-	nil,                          // 35: transom.v1.Login.ClaimsEntry
-	nil,                          // 36: transom.v1.HeaderTransform.SetEntry
-	nil,                          // 37: transom.v1.HeaderTransform.AddEntry
-	(*durationpb.Duration)(nil),  // 38: google.protobuf.Duration
+	(Split_By)(0),                // 6: transom.v1.Split.By
+	(*Policy)(nil),               // 7: transom.v1.Policy
+	(*Auth)(nil),                 // 8: transom.v1.Auth
+	(*JwtAuth)(nil),              // 9: transom.v1.JwtAuth
+	(*SessionAuth)(nil),          // 10: transom.v1.SessionAuth
+	(*MixedAuth)(nil),            // 11: transom.v1.MixedAuth
+	(*AnonymousAuth)(nil),        // 12: transom.v1.AnonymousAuth
+	(*Login)(nil),                // 13: transom.v1.Login
+	(*SessionGrant)(nil),         // 14: transom.v1.SessionGrant
+	(*TokenGrant)(nil),           // 15: transom.v1.TokenGrant
+	(*Logout)(nil),               // 16: transom.v1.Logout
+	(*RateLimit)(nil),            // 17: transom.v1.RateLimit
+	(*Concurrency)(nil),          // 18: transom.v1.Concurrency
+	(*Retry)(nil),                // 19: transom.v1.Retry
+	(*IdempotencyKey)(nil),       // 20: transom.v1.IdempotencyKey
+	(*CircuitBreaker)(nil),       // 21: transom.v1.CircuitBreaker
+	(*Limits)(nil),               // 22: transom.v1.Limits
+	(*Validate)(nil),             // 23: transom.v1.Validate
+	(*Cors)(nil),                 // 24: transom.v1.Cors
+	(*Fault)(nil),                // 25: transom.v1.Fault
+	(*FaultAbort)(nil),           // 26: transom.v1.FaultAbort
+	(*Headers)(nil),              // 27: transom.v1.Headers
+	(*HeaderTransform)(nil),      // 28: transom.v1.HeaderTransform
+	(*SecurityHeaders)(nil),      // 29: transom.v1.SecurityHeaders
+	(*Hsts)(nil),                 // 30: transom.v1.Hsts
+	(*Cache)(nil),                // 31: transom.v1.Cache
+	(*EventRule)(nil),            // 32: transom.v1.EventRule
+	(*Json)(nil),                 // 33: transom.v1.Json
+	(*StatusMapping)(nil),        // 34: transom.v1.StatusMapping
+	(*ResponseMetadata)(nil),     // 35: transom.v1.ResponseMetadata
+	(*Split)(nil),                // 36: transom.v1.Split
+	(*SplitBranch)(nil),          // 37: transom.v1.SplitBranch
+	(*SplitMatch)(nil),           // 38: transom.v1.SplitMatch
+	nil,                          // 39: transom.v1.Login.ClaimsEntry
+	nil,                          // 40: transom.v1.HeaderTransform.SetEntry
+	nil,                          // 41: transom.v1.HeaderTransform.AddEntry
+	nil,                          // 42: transom.v1.SplitBranch.HeadersEntry
+	(*durationpb.Duration)(nil),  // 43: google.protobuf.Duration
 }
 var file_transom_v1_policy_proto_depIdxs = []int32{
-	7,  // 0: transom.v1.Policy.auth:type_name -> transom.v1.Auth
-	12, // 1: transom.v1.Policy.login:type_name -> transom.v1.Login
-	15, // 2: transom.v1.Policy.logout:type_name -> transom.v1.Logout
-	16, // 3: transom.v1.Policy.rate_limit:type_name -> transom.v1.RateLimit
-	17, // 4: transom.v1.Policy.concurrency:type_name -> transom.v1.Concurrency
-	18, // 5: transom.v1.Policy.retry:type_name -> transom.v1.Retry
-	19, // 6: transom.v1.Policy.idempotency_key:type_name -> transom.v1.IdempotencyKey
-	20, // 7: transom.v1.Policy.circuit_breaker:type_name -> transom.v1.CircuitBreaker
-	38, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
-	38, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
-	21, // 10: transom.v1.Policy.limits:type_name -> transom.v1.Limits
-	22, // 11: transom.v1.Policy.validate:type_name -> transom.v1.Validate
-	23, // 12: transom.v1.Policy.cors:type_name -> transom.v1.Cors
-	26, // 13: transom.v1.Policy.headers:type_name -> transom.v1.Headers
-	30, // 14: transom.v1.Policy.cache:type_name -> transom.v1.Cache
-	31, // 15: transom.v1.Policy.events:type_name -> transom.v1.EventRule
-	32, // 16: transom.v1.Policy.json:type_name -> transom.v1.Json
-	33, // 17: transom.v1.Policy.status:type_name -> transom.v1.StatusMapping
-	34, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
-	24, // 19: transom.v1.Policy.fault:type_name -> transom.v1.Fault
-	8,  // 20: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
-	9,  // 21: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
-	10, // 22: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
-	11, // 23: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
-	0,  // 24: transom.v1.Auth.on_expiry:type_name -> transom.v1.Auth.OnExpiry
-	8,  // 25: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
-	9,  // 26: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
-	35, // 27: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
-	13, // 28: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
-	14, // 29: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
-	38, // 30: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
-	38, // 31: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
-	1,  // 32: transom.v1.RateLimit.key:type_name -> transom.v1.RateLimit.Key
-	2,  // 33: transom.v1.RateLimit.on_unavailable:type_name -> transom.v1.RateLimit.OnUnavailable
-	3,  // 34: transom.v1.RateLimit.store:type_name -> transom.v1.RateLimit.Store
-	38, // 35: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
-	38, // 36: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	38, // 37: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
-	38, // 38: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
-	38, // 39: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
-	38, // 40: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
-	38, // 41: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
-	38, // 42: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
-	38, // 43: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	38, // 44: transom.v1.Fault.delay:type_name -> google.protobuf.Duration
-	25, // 45: transom.v1.Fault.abort:type_name -> transom.v1.FaultAbort
-	27, // 46: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
-	27, // 47: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
-	28, // 48: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
-	36, // 49: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
-	37, // 50: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
-	29, // 51: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
-	38, // 52: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
-	38, // 53: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
-	4,  // 54: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
-	5,  // 55: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	8,  // 0: transom.v1.Policy.auth:type_name -> transom.v1.Auth
+	13, // 1: transom.v1.Policy.login:type_name -> transom.v1.Login
+	16, // 2: transom.v1.Policy.logout:type_name -> transom.v1.Logout
+	17, // 3: transom.v1.Policy.rate_limit:type_name -> transom.v1.RateLimit
+	18, // 4: transom.v1.Policy.concurrency:type_name -> transom.v1.Concurrency
+	19, // 5: transom.v1.Policy.retry:type_name -> transom.v1.Retry
+	20, // 6: transom.v1.Policy.idempotency_key:type_name -> transom.v1.IdempotencyKey
+	21, // 7: transom.v1.Policy.circuit_breaker:type_name -> transom.v1.CircuitBreaker
+	43, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
+	43, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
+	22, // 10: transom.v1.Policy.limits:type_name -> transom.v1.Limits
+	23, // 11: transom.v1.Policy.validate:type_name -> transom.v1.Validate
+	24, // 12: transom.v1.Policy.cors:type_name -> transom.v1.Cors
+	27, // 13: transom.v1.Policy.headers:type_name -> transom.v1.Headers
+	31, // 14: transom.v1.Policy.cache:type_name -> transom.v1.Cache
+	32, // 15: transom.v1.Policy.events:type_name -> transom.v1.EventRule
+	33, // 16: transom.v1.Policy.json:type_name -> transom.v1.Json
+	34, // 17: transom.v1.Policy.status:type_name -> transom.v1.StatusMapping
+	35, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
+	25, // 19: transom.v1.Policy.fault:type_name -> transom.v1.Fault
+	36, // 20: transom.v1.Policy.split:type_name -> transom.v1.Split
+	9,  // 21: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
+	10, // 22: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
+	11, // 23: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
+	12, // 24: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
+	0,  // 25: transom.v1.Auth.on_expiry:type_name -> transom.v1.Auth.OnExpiry
+	9,  // 26: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
+	10, // 27: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
+	39, // 28: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
+	14, // 29: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
+	15, // 30: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
+	43, // 31: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
+	43, // 32: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	1,  // 33: transom.v1.RateLimit.key:type_name -> transom.v1.RateLimit.Key
+	2,  // 34: transom.v1.RateLimit.on_unavailable:type_name -> transom.v1.RateLimit.OnUnavailable
+	3,  // 35: transom.v1.RateLimit.store:type_name -> transom.v1.RateLimit.Store
+	43, // 36: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
+	43, // 37: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	43, // 38: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
+	43, // 39: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	43, // 40: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
+	43, // 41: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
+	43, // 42: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
+	43, // 43: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
+	43, // 44: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	43, // 45: transom.v1.Fault.delay:type_name -> google.protobuf.Duration
+	26, // 46: transom.v1.Fault.abort:type_name -> transom.v1.FaultAbort
+	28, // 47: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
+	28, // 48: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
+	29, // 49: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
+	40, // 50: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
+	41, // 51: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
+	30, // 52: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
+	43, // 53: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
+	43, // 54: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
+	4,  // 55: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
+	5,  // 56: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	37, // 57: transom.v1.Split.branches:type_name -> transom.v1.SplitBranch
+	6,  // 58: transom.v1.Split.by:type_name -> transom.v1.Split.By
+	42, // 59: transom.v1.SplitBranch.headers:type_name -> transom.v1.SplitBranch.HeadersEntry
+	38, // 60: transom.v1.SplitBranch.match:type_name -> transom.v1.SplitMatch
+	61, // [61:61] is the sub-list for method output_type
+	61, // [61:61] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_policy_proto_init() }
@@ -3295,13 +3658,14 @@ func file_transom_v1_policy_proto_init() {
 		(*FaultAbort_HttpStatus)(nil),
 	}
 	file_transom_v1_policy_proto_msgTypes[26].OneofWrappers = []any{}
+	file_transom_v1_policy_proto_msgTypes[30].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_policy_proto_rawDesc), len(file_transom_v1_policy_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   32,
+			NumEnums:      7,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
