@@ -196,7 +196,11 @@ func (a asked) request(ctx context.Context) (*http.Request, error) {
 		if !ok {
 			return nil, fmt.Errorf("-H %q: expected 'name: value'", h)
 		}
-		request.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		if name, value = strings.TrimSpace(name), strings.TrimSpace(value); strings.EqualFold(name, "Host") {
+			request.Host = value
+			continue
+		}
+		request.Header.Add(name, value)
 	}
 	if contentType := request.Header.Get("Content-Type"); contentType == "application/grpc" || strings.HasPrefix(contentType, "application/grpc+") {
 		request.Proto, request.ProtoMajor, request.ProtoMinor = "HTTP/2.0", 2, 0

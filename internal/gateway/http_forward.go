@@ -62,6 +62,7 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 		result = to.fallback.Forward(ctx, &x)
 	}
 	d.written, d.upgraded = result.Status, result.Upgraded
+	result.Tries.Endpoint = result.Server
 	return proxy.Result{Err: result.Err, Tries: result.Tries, RequestBytes: result.Sent, ResponseBytes: result.Received}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -168,6 +169,56 @@ func TestRoutesOverWebSocket(t *testing.T) {
 	}
 	if response == nil || response.StatusCode != http.StatusForbidden {
 		t.Errorf("a page of another origin: %v, %v", response, err)
+	}
+}
+
+// TestAttemptsOfRoutes plays what policies and the upstream say of attempts through a whole
+// gateway: another server where one cannot be reached, retries by status, a breaker that
+// opens, by hand too, and a cookie that brings a client back.
+func TestAttemptsOfRoutes(t *testing.T) {
+	var calls atomic.Int64
+	sick := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n := calls.Add(1); r.URL.Path == "/sick" || n%3 != 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(sick.Close)
+	one, two := startSite(t), startSite(t)
+	g := gatewaytest.Start(t, gatewaytest.Options{
+		Upstreams: `half: { http: { servers: ["` + one + `", "127.0.0.1:1"], balancing: { policy: round_robin } } }, ` +
+			`sick: { http: { servers: ["` + strings.TrimPrefix(sick.URL, "http://") + `"] } }, ` +
+			`pair: { http: { servers: ["` + one + `", "` + two + `"], balancing: { sticky: { cookie: site } } } }`,
+		Config: `
+routes:
+  - { match: { path_prefix: /half }, upstream: half }
+  - { match: { path_prefix: /retried }, upstream: sick, policy: { retry: { max_attempts: 3, budget_percent: 100 } } }
+  - { match: { path_prefix: /sick }, upstream: sick, policy: { circuit_breaker: { consecutive_failures: 3, open_for: 60s } } }
+  - { match: { path_prefix: /pair }, upstream: pair }
+`})
+	for range 10 {
+		if a := g.Do(t, "POST", "/half", "body"); a.Status != 200 || !strings.Contains(a.Body, "body=body") {
+			t.Fatalf("with one of two servers: %d %q", a.Status, a.Body)
+		}
+	}
+	if a := g.Do(t, "GET", "/retried", ""); a.Status != 200 || calls.Load() != 3 {
+		t.Errorf("retried: %d after %d attempts, want 200 after 3", a.Status, calls.Load())
+	}
+	before := calls.Load()
+	for range 10 {
+		g.Do(t, "GET", "/sick", "")
+	}
+	if n := calls.Load() - before; n != 3 {
+		t.Errorf("a breaker lets %d requests pass, want 3", n)
+	}
+	first := g.Do(t, "GET", "/pair", "")
+	cookie, _, _ := strings.Cut(first.Header.Get("Set-Cookie"), ";")
+	if !strings.HasPrefix(cookie, "site=") {
+		t.Fatalf("no sticky cookie: %v", first.Header)
+	}
+	for range 10 {
+		if a := g.Do(t, "GET", "/pair", "", "Cookie", cookie); a.Header.Get("Set-Cookie") != "" {
+			t.Errorf("the client is sent to another server: %v", a.Header)
+		}
 	}
 }
 

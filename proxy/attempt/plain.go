@@ -113,6 +113,10 @@ func (r *Request) Keeps() int {
 	return r.retry.Buffer
 }
 
+// Answered notes that the answer of the last attempt is the client's: its server is the one
+// that the client's ticket brings it back to.
+func (r *Request) Answered() { r.turn.Told(nil) }
+
 // Ask returns the refusal of a request that is not made, as the circuit breaker is open; nil
 // where it may be made.
 func (r *Request) Ask() error {

@@ -170,7 +170,8 @@ func (e *exchange) attempts() (*http.Response, error) {
 		}
 		response := e.attempt(within, server, &o)
 		again := e.tries.Again(e.ctx, &o)
-		if !again && o.Status != 0 {
+		if !again && response != nil {
+			e.tries.Answered()
 			if reader := e.reader.Load(); reader != nil {
 				reader.settle()
 			}
