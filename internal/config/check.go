@@ -51,6 +51,7 @@ func (c *checker) config(config *transomv1.Config) {
 	c.httpRules(config.HttpRules)
 	c.policies(config.Policies)
 	c.routes(config)
+	c.maintenance(config)
 	c.errorPages(config.ErrorPages)
 	c.auth(config.Auth)
 	c.stores(config.Stores)

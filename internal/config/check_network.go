@@ -37,6 +37,9 @@ func (c *checker) listeners(config *transomv1.Config) {
 		if l.MaxWaitingBytes > maxWaiting {
 			c.fail(join(path, "max_waiting_bytes"), "is %d; expected at most %d (1 TiB)", l.MaxWaitingBytes, uint64(maxWaiting))
 		}
+		if l.HttpsRedirect && l.Tls != nil {
+			c.fail(join(path, "https_redirect"), "found it beside tls, whose requests are by https already; expected it at a listener without tls")
+		}
 		if l.Tls == nil {
 			continue
 		}

@@ -234,6 +234,14 @@ func (b *builder) finish() {
 		}
 	}
 	s.hidesPaths = len(hidden) > 0
+	for _, route := range s.paths {
+		if m, ok := route.endpoint.method(); ok {
+			b.addMaintenance(route.guard.set, string(m.Parent().FullName()))
+		}
+	}
+	for _, route := range s.routes {
+		b.addMaintenance(route.guard.set, "")
+	}
 	for g, routes := range byGuard {
 		g.set.Finish(routes)
 		b.addCircuit(g)

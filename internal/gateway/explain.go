@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
 	"github.com/transom-gateway/transom/transcoder/exchange"
@@ -188,6 +189,12 @@ func (r *Route) explain(b *strings.Builder, c *call) {
 		if i < len(m.path.Values) {
 			row("variable", "%s = %q", v, m.path.Values[i])
 		}
+	}
+	if part, ok := policy.Find[interface {
+		maintained
+		Summary() string
+	}](r.guard.set); ok {
+		row("maintenance", "%s", part.Summary())
 	}
 	if t := r.guard.timeout; t > 0 {
 		row("timeout", "%s", t)

@@ -112,7 +112,10 @@ func (g *Gateway) finish(c *call, err error, result *proxy.Result) {
 	if wait := attempt.RetryAfter(err, result.Trailer); wait > 0 && c.w.Header()["Retry-After"] == nil {
 		c.askToWait(wait, c.w.Header(), result)
 	}
-	httpStatus := c.client.Finish(err, result.Trailer)
+	httpStatus, shown := c.showPage(err)
+	if !shown {
+		httpStatus = c.client.Finish(err, result.Trailer)
+	}
 	if err != nil && !streamed {
 		readRest(c.w, c.r)
 	}

@@ -93,7 +93,7 @@ func (b *builder) addOwnMethod(plans *jsonwire.Plans, d protoreflect.MethodDescr
 func (s *services) update(old, next *Snapshot) {
 	names := next.serviceNames()
 	for _, name := range names {
-		s.health.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
+		s.health.SetServingStatus(name, next.health(name))
 	}
 	if old == nil {
 		return

@@ -141,7 +141,7 @@ policies: [{ selector: "*", policy: { split: { strict: %t, branches: [{ upstream
 	}
 }
 
-// TestSplitRoutes: Traffic 203, 204: requests of routes are spread over plain HTTP upstreams.
+// TestSplitRoutes: Traffic 203, 204, 210: requests of routes are spread over plain HTTP upstreams.
 func TestSplitRoutes(t *testing.T) {
 	site := func(name string) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -38,6 +38,21 @@ func (a administered) SetEndpoint(upstream, address string, out bool) error {
 	return a.server.gateway.SetEndpoint(upstream, address, out)
 }
 
+var _ admin.Maintained = administered{}
+
+// Maintenance implements admin.Maintained.
+func (a administered) Maintenance() (list []admin.Maintenance) {
+	for _, m := range a.server.gateway.Maintenance() {
+		list = append(list, admin.Maintenance{Name: m.Name, On: m.On, Services: append([]string{}, m.Services...)})
+	}
+	return list
+}
+
+// SetMaintenance implements admin.Maintained.
+func (a administered) SetMaintenance(name, state string) error {
+	return a.server.gateway.SetMaintenance(name, state)
+}
+
 // LogLevel implements admin.Operated.
 func (a administered) LogLevel() string { return a.server.telemetry.Level().String() }
 

@@ -22,6 +22,7 @@ func TestOperated(t *testing.T) {
 	audit := filepath.Join(t.TempDir(), "audit.jsonl")
 	o := options(t, `listeners: [{ address: "127.0.0.1:0" }]
 upstreams: { books: { grpc: { target: "127.0.0.1:1" } } }
+maintenance: [{ name: books }]
 admin:
   address: "0.0.0.0:0"
   tokens: [{ name: ops, token: "a token that operates", role: OPERATE }, { name: eye, token: "a token that reads" }]
@@ -67,6 +68,11 @@ admin:
 		{"POST", "/upstreams/books/endpoint?address=127.0.0.1:2&state=out", "a token that operates", 404},
 		{"POST", "/upstreams/boks/endpoint?address=127.0.0.1:1&state=out", "a token that operates", 404},
 		{"POST", "/upstreams/books/circuit?state=open", "a token that operates", 404},
+		{"GET", "/maintenance", "a token that reads", 200},
+		{"POST", "/maintenance/books?state=on", "a token that reads", 403},
+		{"POST", "/maintenance/books?state=on", "a token that operates", 200},
+		{"POST", "/maintenance/books?state=maybe", "a token that operates", 400},
+		{"POST", "/maintenance/boks?state=on", "a token that operates", 404},
 	} {
 		if got := ask(test.method, test.path, test.token); got != test.want {
 			t.Errorf("%s %s with %q: %d, want %d", test.method, test.path, test.token, got, test.want)
@@ -88,7 +94,7 @@ admin:
 		}
 		events = append(events, strings.TrimSpace(e.Event+" "+e.Who))
 	}
-	if got, want := strings.Join(events, ", "), "auth_failed, auth_failed token eye, endpoint token ops, endpoint token ops, endpoint token ops, circuit token ops, reload SIGHUP, reload SIGHUP"; got != want {
+	if got, want := strings.Join(events, ", "), "auth_failed, auth_failed token eye, endpoint token ops, endpoint token ops, endpoint token ops, circuit token ops, auth_failed token eye, maintenance token ops, maintenance token ops, maintenance token ops, reload SIGHUP, reload SIGHUP"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -112,7 +112,7 @@ func (o *Options) listen(i int) (*listener, error) {
 	log := httpLog(o.Telemetry.Log)
 	l.check(headOptions(o.Gateway), log)
 	front := newFrontOptions(c)
-	front.handler, front.tls, front.ending, front.log = o.Gateway, l.tls, o.Gateway.Context(), log
+	front.handler, front.tls, front.ending, front.log = clientsHandler(c, o.Gateway), l.tls, o.Gateway.Context(), log
 	l.front = newNetHTTP(front)
 	return l, nil
 }

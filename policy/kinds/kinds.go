@@ -15,6 +15,7 @@ import (
 	"github.com/transom-gateway/transom/policy/cors"
 	"github.com/transom-gateway/transom/policy/fault"
 	"github.com/transom-gateway/transom/policy/headers"
+	"github.com/transom-gateway/transom/policy/maintenance"
 	"github.com/transom-gateway/transom/policy/ratelimit"
 	"github.com/transom-gateway/transom/policy/retry"
 	"github.com/transom-gateway/transom/policy/split"
@@ -35,6 +36,7 @@ func All(telemetry ...policy.Kind) []policy.Kind {
 	return append(slices.Clip(telemetry),
 		cors.PageOrigin(),
 		cors.Kind(),
+		maintenance.Kind(),
 		headers.Limits(),
 		ratelimit.Early(),
 		auth.Callers(token.Mechanism(), session.Mechanism()),

@@ -182,7 +182,7 @@ func (x AdminToken_Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AdminToken_Role.Descriptor instead.
 func (AdminToken_Role) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{5, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{6, 0}
 }
 
 // Which client speaks with the servers.
@@ -236,7 +236,7 @@ func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Client.Descriptor instead.
 func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11, 0}
 }
 
 // What becomes of calls where too few servers are well.
@@ -289,7 +289,7 @@ func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Fail.Descriptor instead.
 func (GrpcUpstream_Fail) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11, 1}
 }
 
 // Where the key of a call comes from.
@@ -355,7 +355,7 @@ func (x Hash_Key) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hash_Key.Descriptor instead.
 func (Hash_Key) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // How HTTP is spoken with servers.
@@ -416,7 +416,7 @@ func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HttpUpstream_Protocol.Descriptor instead.
 func (HttpUpstream_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17, 0}
 }
 
 // SameSite as browsers know it.
@@ -473,7 +473,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30, 0}
 }
 
 // How a line is written.
@@ -526,7 +526,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37, 0}
 }
 
 // How much is written.
@@ -583,7 +583,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -637,7 +637,10 @@ type Config struct {
 	// Pages for browsers that a plain HTTP route refuses: HTML files by status, "404", "5xx",
 	// "4xx" or "default". They are read again when they change. Default: an empty body, for
 	// which browsers have pages of their own.
-	ErrorPages    map[string]string `protobuf:"bytes,26,rep,name=error_pages,json=errorPages,proto3" json:"error_pages,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	ErrorPages map[string]string `protobuf:"bytes,26,rep,name=error_pages,json=errorPages,proto3" json:"error_pages,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Parts of the gateway that answer UNAVAILABLE for a while, on purpose. An entry can be
+	// switched on and off at the admin listener, too.
+	Maintenance   []*Maintenance `protobuf:"bytes,27,rep,name=maintenance,proto3" json:"maintenance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -826,6 +829,115 @@ func (x *Config) GetErrorPages() map[string]string {
 	return nil
 }
 
+func (x *Config) GetMaintenance() []*Maintenance {
+	if x != nil {
+		return x.Maintenance
+	}
+	return nil
+}
+
+// Maintenance answers calls with UNAVAILABLE, 503, while it is on. Streams that have begun go
+// on. Where neither upstreams nor services are named, it is for all calls.
+type Maintenance struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the admin listener calls it. Required.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// It is on, unless the admin listener has said otherwise.
+	Enabled bool `protobuf:"varint,2,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// For calls that go to these upstreams.
+	Upstreams []string `protobuf:"bytes,3,rep,name=upstreams,proto3" json:"upstreams,omitempty"`
+	// For calls of these services: full names, or "package.*".
+	Services []string `protobuf:"bytes,4,rep,name=services,proto3" json:"services,omitempty"`
+	// When clients are asked to come again, 1 s to a day. Default: 1 min.
+	RetryAfter *durationpb.Duration `protobuf:"bytes,5,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	// Addresses and ranges (CIDR) of clients that are let through.
+	Allow []string `protobuf:"bytes,6,rep,name=allow,proto3" json:"allow,omitempty"`
+	// A page for browsers, an HTML file of up to 64 KiB, which is read at each load. Default: the error
+	// as for all clients.
+	Page          string `protobuf:"bytes,7,opt,name=page,proto3" json:"page,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Maintenance) Reset() {
+	*x = Maintenance{}
+	mi := &file_transom_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Maintenance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Maintenance) ProtoMessage() {}
+
+func (x *Maintenance) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Maintenance.ProtoReflect.Descriptor instead.
+func (*Maintenance) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Maintenance) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Maintenance) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *Maintenance) GetUpstreams() []string {
+	if x != nil {
+		return x.Upstreams
+	}
+	return nil
+}
+
+func (x *Maintenance) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *Maintenance) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
+func (x *Maintenance) GetAllow() []string {
+	if x != nil {
+		return x.Allow
+	}
+	return nil
+}
+
+func (x *Maintenance) GetPage() string {
+	if x != nil {
+		return x.Page
+	}
+	return ""
+}
+
 // OwnServices are the gRPC services that the gateway answers itself for what it
 // serves. One that is off is UNIMPLEMENTED.
 type OwnServices struct {
@@ -841,7 +953,7 @@ type OwnServices struct {
 
 func (x *OwnServices) Reset() {
 	*x = OwnServices{}
-	mi := &file_transom_v1_config_proto_msgTypes[1]
+	mi := &file_transom_v1_config_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +965,7 @@ func (x *OwnServices) String() string {
 func (*OwnServices) ProtoMessage() {}
 
 func (x *OwnServices) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[1]
+	mi := &file_transom_v1_config_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +978,7 @@ func (x *OwnServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnServices.ProtoReflect.Descriptor instead.
 func (*OwnServices) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *OwnServices) GetReflection() bool {
@@ -898,13 +1010,16 @@ type Listener struct {
 	// How many bytes the backends' messages may hold together that wait for one
 	// client's connection; messages up to 64 KiB do not count. Default: 16 MiB.
 	MaxWaitingBytes uint64 `protobuf:"varint,17,opt,name=max_waiting_bytes,json=maxWaitingBytes,proto3" json:"max_waiting_bytes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Send all requests to https at the same host, port 443, by 308, but for those of
+	// /.well-known/acme-challenge/. Not beside tls.
+	HttpsRedirect bool `protobuf:"varint,18,opt,name=https_redirect,json=httpsRedirect,proto3" json:"https_redirect,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_transom_v1_config_proto_msgTypes[2]
+	mi := &file_transom_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -916,7 +1031,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[2]
+	mi := &file_transom_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -929,7 +1044,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Listener) GetAddress() string {
@@ -967,6 +1082,13 @@ func (x *Listener) GetMaxWaitingBytes() uint64 {
 	return 0
 }
 
+func (x *Listener) GetHttpsRedirect() bool {
+	if x != nil {
+		return x.HttpsRedirect
+	}
+	return false
+}
+
 // ServerTls is a listener's certificate.
 type ServerTls struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -982,7 +1104,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1116,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1129,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ServerTls) GetCertificate() string {
@@ -1049,7 +1171,7 @@ type Admin struct {
 
 func (x *Admin) Reset() {
 	*x = Admin{}
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1183,7 @@ func (x *Admin) String() string {
 func (*Admin) ProtoMessage() {}
 
 func (x *Admin) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1196,7 @@ func (x *Admin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admin.ProtoReflect.Descriptor instead.
 func (*Admin) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Admin) GetAddress() string {
@@ -1120,7 +1242,7 @@ type AdminToken struct {
 
 func (x *AdminToken) Reset() {
 	*x = AdminToken{}
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1254,7 @@ func (x *AdminToken) String() string {
 func (*AdminToken) ProtoMessage() {}
 
 func (x *AdminToken) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1267,7 @@ func (x *AdminToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminToken.ProtoReflect.Descriptor instead.
 func (*AdminToken) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AdminToken) GetName() string {
@@ -1182,7 +1304,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1316,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1329,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Audit) GetFile() string {
@@ -1246,7 +1368,7 @@ type SchemaSource struct {
 
 func (x *SchemaSource) Reset() {
 	*x = SchemaSource{}
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1380,7 @@ func (x *SchemaSource) String() string {
 func (*SchemaSource) ProtoMessage() {}
 
 func (x *SchemaSource) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1393,7 @@ func (x *SchemaSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaSource.ProtoReflect.Descriptor instead.
 func (*SchemaSource) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SchemaSource) GetSource() isSchemaSource_Source {
@@ -1360,7 +1482,7 @@ type Reflection struct {
 
 func (x *Reflection) Reset() {
 	*x = Reflection{}
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1494,7 @@ func (x *Reflection) String() string {
 func (*Reflection) ProtoMessage() {}
 
 func (x *Reflection) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +1507,7 @@ func (x *Reflection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reflection.ProtoReflect.Descriptor instead.
 func (*Reflection) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Reflection) GetUpstream() string {
@@ -1420,7 +1542,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1554,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1567,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Upstream) GetKind() isUpstream_Kind {
@@ -1553,7 +1675,7 @@ type GrpcUpstream struct {
 
 func (x *GrpcUpstream) Reset() {
 	*x = GrpcUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +1687,7 @@ func (x *GrpcUpstream) String() string {
 func (*GrpcUpstream) ProtoMessage() {}
 
 func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +1700,7 @@ func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrpcUpstream.ProtoReflect.Descriptor instead.
 func (*GrpcUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GrpcUpstream) GetTarget() string {
@@ -1708,7 +1830,7 @@ type Outlier struct {
 
 func (x *Outlier) Reset() {
 	*x = Outlier{}
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +1842,7 @@ func (x *Outlier) String() string {
 func (*Outlier) ProtoMessage() {}
 
 func (x *Outlier) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1733,7 +1855,7 @@ func (x *Outlier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outlier.ProtoReflect.Descriptor instead.
 func (*Outlier) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Outlier) GetConsecutive() uint32 {
@@ -1798,7 +1920,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +1932,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +1945,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Balancing) GetPolicy() string {
@@ -1873,7 +1995,7 @@ type Hash struct {
 
 func (x *Hash) Reset() {
 	*x = Hash{}
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +2007,7 @@ func (x *Hash) String() string {
 func (*Hash) ProtoMessage() {}
 
 func (x *Hash) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +2020,7 @@ func (x *Hash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hash.ProtoReflect.Descriptor instead.
 func (*Hash) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Hash) GetKey() Hash_Key {
@@ -1946,7 +2068,7 @@ type Sticky struct {
 
 func (x *Sticky) Reset() {
 	*x = Sticky{}
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2080,7 @@ func (x *Sticky) String() string {
 func (*Sticky) ProtoMessage() {}
 
 func (x *Sticky) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2093,7 @@ func (x *Sticky) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sticky.ProtoReflect.Descriptor instead.
 func (*Sticky) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Sticky) GetCookie() string {
@@ -2014,7 +2136,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2148,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2161,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -2121,7 +2243,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2133,7 +2255,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2146,7 +2268,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -2261,7 +2383,7 @@ type HttpServer struct {
 
 func (x *HttpServer) Reset() {
 	*x = HttpServer{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2273,7 +2395,7 @@ func (x *HttpServer) String() string {
 func (*HttpServer) ProtoMessage() {}
 
 func (x *HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2286,7 +2408,7 @@ func (x *HttpServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpServer.ProtoReflect.Descriptor instead.
 func (*HttpServer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HttpServer) GetAddress() string {
@@ -2319,7 +2441,7 @@ type HttpTimeouts struct {
 
 func (x *HttpTimeouts) Reset() {
 	*x = HttpTimeouts{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2453,7 @@ func (x *HttpTimeouts) String() string {
 func (*HttpTimeouts) ProtoMessage() {}
 
 func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2466,7 @@ func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpTimeouts.ProtoReflect.Descriptor instead.
 func (*HttpTimeouts) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HttpTimeouts) GetConnect() *durationpb.Duration {
@@ -2382,7 +2504,7 @@ type HttpCredentials struct {
 
 func (x *HttpCredentials) Reset() {
 	*x = HttpCredentials{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2394,7 +2516,7 @@ func (x *HttpCredentials) String() string {
 func (*HttpCredentials) ProtoMessage() {}
 
 func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2407,7 +2529,7 @@ func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCredentials.ProtoReflect.Descriptor instead.
 func (*HttpCredentials) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HttpCredentials) GetKind() isHttpCredentials_Kind {
@@ -2489,7 +2611,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2623,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2514,7 +2636,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -2607,7 +2729,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2619,7 +2741,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2632,7 +2754,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -2673,7 +2795,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +2807,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +2820,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -2772,7 +2894,7 @@ type HttpRedirect struct {
 
 func (x *HttpRedirect) Reset() {
 	*x = HttpRedirect{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +2906,7 @@ func (x *HttpRedirect) String() string {
 func (*HttpRedirect) ProtoMessage() {}
 
 func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2797,7 +2919,7 @@ func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRedirect.ProtoReflect.Descriptor instead.
 func (*HttpRedirect) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HttpRedirect) GetScheme() string {
@@ -2865,7 +2987,7 @@ type HttpRespond struct {
 
 func (x *HttpRespond) Reset() {
 	*x = HttpRespond{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2877,7 +2999,7 @@ func (x *HttpRespond) String() string {
 func (*HttpRespond) ProtoMessage() {}
 
 func (x *HttpRespond) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2890,7 +3012,7 @@ func (x *HttpRespond) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRespond.ProtoReflect.Descriptor instead.
 func (*HttpRespond) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HttpRespond) GetStatus() uint32 {
@@ -2982,7 +3104,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2994,7 +3116,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3007,7 +3129,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -3075,7 +3197,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3087,7 +3209,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3100,7 +3222,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -3158,7 +3280,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3170,7 +3292,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3183,7 +3305,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -3241,7 +3363,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3253,7 +3375,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3266,7 +3388,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -3436,7 +3558,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3448,7 +3570,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3461,7 +3583,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -3517,7 +3639,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3529,7 +3651,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3542,7 +3664,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -3570,7 +3692,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3582,7 +3704,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3595,7 +3717,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -3632,7 +3754,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3644,7 +3766,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3657,7 +3779,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -3685,7 +3807,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3697,7 +3819,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3710,7 +3832,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -3731,7 +3853,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +3865,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +3878,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -3779,7 +3901,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3791,7 +3913,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3804,7 +3926,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -3834,7 +3956,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3846,7 +3968,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3859,7 +3981,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -3896,7 +4018,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3908,7 +4030,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3921,7 +4043,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -3994,7 +4116,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4006,7 +4128,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4019,7 +4141,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -4185,7 +4307,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4197,7 +4319,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4210,7 +4332,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -4267,8 +4389,7 @@ var File_transom_v1_config_proto protoreflect.FileDescriptor
 const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/config.proto\x12\n" +
-	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\xe2\n" +
-	"\n" +
+	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\x9d\v\n" +
 	"\x06Config\x122\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x14.transom.v1.ListenerR\tlisteners\x12'\n" +
 	"\x05admin\x18\x02 \x01(\v2\x11.transom.v1.AdminR\x05admin\x122\n" +
@@ -4294,7 +4415,8 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\tforwarded\x18\x18 \x01(\x0e2\x1c.transom.v1.Config.ForwardedR\tforwarded\x12\x10\n" +
 	"\x03via\x18\x19 \x01(\bR\x03via\x12C\n" +
 	"\verror_pages\x18\x1a \x03(\v2\".transom.v1.Config.ErrorPagesEntryR\n" +
-	"errorPages\x1aR\n" +
+	"errorPages\x129\n" +
+	"\vmaintenance\x18\x1b \x03(\v2\x17.transom.v1.MaintenanceR\vmaintenance\x1aR\n" +
 	"\x0eUpstreamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.transom.v1.UpstreamR\x05value:\x028\x01\x1a=\n" +
@@ -4308,21 +4430,31 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\tForwarded\x12\x19\n" +
 	"\x15FORWARDED_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vX_FORWARDED\x10\x01\x12\v\n" +
-	"\aRFC7239\x10\x02\"i\n" +
+	"\aRFC7239\x10\x02\"\xdb\x01\n" +
+	"\vMaintenance\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aenabled\x18\x02 \x01(\bR\aenabled\x12\x1c\n" +
+	"\tupstreams\x18\x03 \x03(\tR\tupstreams\x12\x1a\n" +
+	"\bservices\x18\x04 \x03(\tR\bservices\x12:\n" +
+	"\vretry_after\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter\x12\x14\n" +
+	"\x05allow\x18\x06 \x03(\tR\x05allow\x12\x12\n" +
+	"\x04page\x18\a \x01(\tR\x04page\"i\n" +
 	"\vOwnServices\x12#\n" +
 	"\n" +
 	"reflection\x18\x01 \x01(\bH\x00R\n" +
 	"reflection\x88\x01\x01\x12\x1b\n" +
 	"\x06health\x18\x02 \x01(\bH\x01R\x06health\x88\x01\x01B\r\n" +
 	"\v_reflectionB\t\n" +
-	"\a_health\"\xb0\x01\n" +
+	"\a_health\"\xd7\x01\n" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ServerTlsR\x03tls\x12\x14\n" +
 	"\x05http3\x18\x03 \x01(\bR\x05http3\x12\x1f\n" +
 	"\vmax_streams\x18\x10 \x01(\rR\n" +
 	"maxStreams\x12*\n" +
-	"\x11max_waiting_bytes\x18\x11 \x01(\x04R\x0fmaxWaitingBytes\"\\\n" +
+	"\x11max_waiting_bytes\x18\x11 \x01(\x04R\x0fmaxWaitingBytes\x12%\n" +
+	"\x0ehttps_redirect\x18\x12 \x01(\bR\rhttpsRedirect\"\\\n" +
 	"\tServerTls\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1b\n" +
@@ -4681,7 +4813,7 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
 	(Config_Forwarded)(0),        // 1: transom.v1.Config.Forwarded
@@ -4694,146 +4826,149 @@ var file_transom_v1_config_proto_goTypes = []any{
 	(Log_Format)(0),              // 8: transom.v1.Log.Format
 	(Log_Level)(0),               // 9: transom.v1.Log.Level
 	(*Config)(nil),               // 10: transom.v1.Config
-	(*OwnServices)(nil),          // 11: transom.v1.OwnServices
-	(*Listener)(nil),             // 12: transom.v1.Listener
-	(*ServerTls)(nil),            // 13: transom.v1.ServerTls
-	(*Admin)(nil),                // 14: transom.v1.Admin
-	(*AdminToken)(nil),           // 15: transom.v1.AdminToken
-	(*Audit)(nil),                // 16: transom.v1.Audit
-	(*SchemaSource)(nil),         // 17: transom.v1.SchemaSource
-	(*Reflection)(nil),           // 18: transom.v1.Reflection
-	(*Upstream)(nil),             // 19: transom.v1.Upstream
-	(*GrpcUpstream)(nil),         // 20: transom.v1.GrpcUpstream
-	(*Outlier)(nil),              // 21: transom.v1.Outlier
-	(*Balancing)(nil),            // 22: transom.v1.Balancing
-	(*Hash)(nil),                 // 23: transom.v1.Hash
-	(*Sticky)(nil),               // 24: transom.v1.Sticky
-	(*ClientTls)(nil),            // 25: transom.v1.ClientTls
-	(*HttpUpstream)(nil),         // 26: transom.v1.HttpUpstream
-	(*HttpServer)(nil),           // 27: transom.v1.HttpServer
-	(*HttpTimeouts)(nil),         // 28: transom.v1.HttpTimeouts
-	(*HttpCredentials)(nil),      // 29: transom.v1.HttpCredentials
-	(*HealthCheck)(nil),          // 30: transom.v1.HealthCheck
-	(*PolicyRule)(nil),           // 31: transom.v1.PolicyRule
-	(*HttpRoute)(nil),            // 32: transom.v1.HttpRoute
-	(*HttpRedirect)(nil),         // 33: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),          // 34: transom.v1.HttpRespond
-	(*HttpMatch)(nil),            // 35: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 36: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 37: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 38: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 39: transom.v1.SessionConfig
-	(*Stores)(nil),               // 40: transom.v1.Stores
-	(*RedisStore)(nil),           // 41: transom.v1.RedisStore
-	(*Events)(nil),               // 42: transom.v1.Events
-	(*KafkaSink)(nil),            // 43: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 44: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 45: transom.v1.Telemetry
-	(*Log)(nil),                  // 46: transom.v1.Log
-	(*Otlp)(nil),                 // 47: transom.v1.Otlp
-	(*Rest)(nil),                 // 48: transom.v1.Rest
-	(*Metadata)(nil),             // 49: transom.v1.Metadata
-	nil,                          // 50: transom.v1.Config.UpstreamsEntry
-	nil,                          // 51: transom.v1.Config.ErrorPagesEntry
-	nil,                          // 52: transom.v1.HealthCheck.HeadersEntry
-	nil,                          // 53: transom.v1.HttpRespond.HeadersEntry
-	nil,                          // 54: transom.v1.HttpMatch.HeadersEntry
-	nil,                          // 55: transom.v1.HttpMatch.QueryEntry
-	(*annotations.HttpRule)(nil), // 56: google.api.HttpRule
-	(*Policy)(nil),               // 57: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 58: google.protobuf.Duration
+	(*Maintenance)(nil),          // 11: transom.v1.Maintenance
+	(*OwnServices)(nil),          // 12: transom.v1.OwnServices
+	(*Listener)(nil),             // 13: transom.v1.Listener
+	(*ServerTls)(nil),            // 14: transom.v1.ServerTls
+	(*Admin)(nil),                // 15: transom.v1.Admin
+	(*AdminToken)(nil),           // 16: transom.v1.AdminToken
+	(*Audit)(nil),                // 17: transom.v1.Audit
+	(*SchemaSource)(nil),         // 18: transom.v1.SchemaSource
+	(*Reflection)(nil),           // 19: transom.v1.Reflection
+	(*Upstream)(nil),             // 20: transom.v1.Upstream
+	(*GrpcUpstream)(nil),         // 21: transom.v1.GrpcUpstream
+	(*Outlier)(nil),              // 22: transom.v1.Outlier
+	(*Balancing)(nil),            // 23: transom.v1.Balancing
+	(*Hash)(nil),                 // 24: transom.v1.Hash
+	(*Sticky)(nil),               // 25: transom.v1.Sticky
+	(*ClientTls)(nil),            // 26: transom.v1.ClientTls
+	(*HttpUpstream)(nil),         // 27: transom.v1.HttpUpstream
+	(*HttpServer)(nil),           // 28: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),         // 29: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),      // 30: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),          // 31: transom.v1.HealthCheck
+	(*PolicyRule)(nil),           // 32: transom.v1.PolicyRule
+	(*HttpRoute)(nil),            // 33: transom.v1.HttpRoute
+	(*HttpRedirect)(nil),         // 34: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),          // 35: transom.v1.HttpRespond
+	(*HttpMatch)(nil),            // 36: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),          // 37: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),           // 38: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),            // 39: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),        // 40: transom.v1.SessionConfig
+	(*Stores)(nil),               // 41: transom.v1.Stores
+	(*RedisStore)(nil),           // 42: transom.v1.RedisStore
+	(*Events)(nil),               // 43: transom.v1.Events
+	(*KafkaSink)(nil),            // 44: transom.v1.KafkaSink
+	(*NatsSink)(nil),             // 45: transom.v1.NatsSink
+	(*Telemetry)(nil),            // 46: transom.v1.Telemetry
+	(*Log)(nil),                  // 47: transom.v1.Log
+	(*Otlp)(nil),                 // 48: transom.v1.Otlp
+	(*Rest)(nil),                 // 49: transom.v1.Rest
+	(*Metadata)(nil),             // 50: transom.v1.Metadata
+	nil,                          // 51: transom.v1.Config.UpstreamsEntry
+	nil,                          // 52: transom.v1.Config.ErrorPagesEntry
+	nil,                          // 53: transom.v1.HealthCheck.HeadersEntry
+	nil,                          // 54: transom.v1.HttpRespond.HeadersEntry
+	nil,                          // 55: transom.v1.HttpMatch.HeadersEntry
+	nil,                          // 56: transom.v1.HttpMatch.QueryEntry
+	(*annotations.HttpRule)(nil), // 57: google.api.HttpRule
+	(*Policy)(nil),               // 58: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 59: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	12, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	14, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	17, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	50, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	56, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	57, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	31, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	32, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	37, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	40, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	42, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	45, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	13, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	15, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	18, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	51, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	57, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	58, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	32, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	33, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	38, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	41, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	43, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	46, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	48, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	49, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	58, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	11, // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	49, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	50, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	59, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	12, // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	1,  // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
-	51, // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
-	13, // 19: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	15, // 20: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	13, // 21: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	16, // 22: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	2,  // 23: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	18, // 24: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	58, // 25: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	20, // 26: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	26, // 27: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	25, // 28: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	58, // 29: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	58, // 30: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	3,  // 31: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	22, // 32: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	58, // 33: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	30, // 34: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	21, // 35: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	4,  // 36: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	58, // 37: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	58, // 38: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	23, // 39: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	24, // 40: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	58, // 41: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	5,  // 42: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	7,  // 43: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	30, // 44: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	27, // 45: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	25, // 46: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	6,  // 47: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	28, // 48: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	29, // 49: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	22, // 50: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	21, // 51: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	4,  // 52: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	58, // 53: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	58, // 54: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	58, // 55: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	58, // 56: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	58, // 57: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	52, // 58: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	58, // 59: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	57, // 60: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	35, // 61: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	36, // 62: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	57, // 63: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	33, // 64: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	34, // 65: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	53, // 66: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	54, // 67: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	55, // 68: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	38, // 69: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	39, // 70: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	58, // 71: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	58, // 72: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	58, // 73: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	58, // 74: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	7,  // 75: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	41, // 76: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	58, // 77: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	43, // 78: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	44, // 79: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	46, // 80: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	47, // 81: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	8,  // 82: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	9,  // 83: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	19, // 84: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	85, // [85:85] is the sub-list for method output_type
-	85, // [85:85] is the sub-list for method input_type
-	85, // [85:85] is the sub-list for extension type_name
-	85, // [85:85] is the sub-list for extension extendee
-	0,  // [0:85] is the sub-list for field type_name
+	52, // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	11, // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
+	59, // 20: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
+	14, // 21: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	16, // 22: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	14, // 23: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	17, // 24: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	2,  // 25: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	19, // 26: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	59, // 27: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	21, // 28: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	27, // 29: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	26, // 30: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	59, // 31: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	59, // 32: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	3,  // 33: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	23, // 34: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	59, // 35: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	31, // 36: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	22, // 37: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	4,  // 38: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	59, // 39: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	59, // 40: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	24, // 41: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	25, // 42: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	59, // 43: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	5,  // 44: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	7,  // 45: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	31, // 46: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	28, // 47: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	26, // 48: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	6,  // 49: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	29, // 50: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	30, // 51: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	23, // 52: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	22, // 53: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	4,  // 54: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	59, // 55: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	59, // 56: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	59, // 57: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	59, // 58: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	59, // 59: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	53, // 60: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	59, // 61: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	58, // 62: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	36, // 63: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	37, // 64: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	58, // 65: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	34, // 66: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	35, // 67: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	54, // 68: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	55, // 69: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	56, // 70: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	39, // 71: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	40, // 72: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	59, // 73: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	59, // 74: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	59, // 75: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	59, // 76: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	7,  // 77: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	42, // 78: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	59, // 79: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	44, // 80: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	45, // 81: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	47, // 82: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	48, // 83: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	8,  // 84: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	9,  // 85: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	20, // 86: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	87, // [87:87] is the sub-list for method output_type
+	87, // [87:87] is the sub-list for method input_type
+	87, // [87:87] is the sub-list for extension type_name
+	87, // [87:87] is the sub-list for extension extendee
+	0,  // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -4842,44 +4977,44 @@ func file_transom_v1_config_proto_init() {
 		return
 	}
 	file_transom_v1_policy_proto_init()
-	file_transom_v1_config_proto_msgTypes[1].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[7].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[2].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[8].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
 		(*SchemaSource_DescriptorSet)(nil),
 		(*SchemaSource_Reflection)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[9].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[10].OneofWrappers = []any{
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[17].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[19].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[18].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[20].OneofWrappers = []any{
 		(*HttpCredentials_Basic)(nil),
 		(*HttpCredentials_Bearer)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[23].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[24].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[25].OneofWrappers = []any{
 		(*HttpRespond_Body)(nil),
 		(*HttpRespond_File)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[26].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[28].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[36].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[37].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[38].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[39].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[40].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
