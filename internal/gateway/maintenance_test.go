@@ -53,7 +53,7 @@ defaults: { cors: { allowed_origins: ["*"] } }
 	}
 	set := func(name, state string) {
 		t.Helper()
-		if err := g.Gateway.SetMaintenance(name, state); err != nil {
+		if err := g.SetMaintenance(name, state); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -102,7 +102,7 @@ defaults: { cors: { allowed_origins: ["*"] } }
 	if a = g.Do(t, "GET", "/hi", ""); a.Status != 200 {
 		t.Errorf("an answer of the gateway's own: %d", a.Status)
 	}
-	if err := g.Gateway.SetMaintenance("nothing", "on"); err == nil {
+	if err := g.SetMaintenance("nothing", "on"); err == nil {
 		t.Error("an entry that is not there can be switched")
 	}
 }
@@ -119,7 +119,7 @@ func TestMaintenanceLeavesStreams(t *testing.T) {
 	done := make(chan gatewaytest.Answer, 1)
 	go func() { done <- g.Do(t, "GET", "/v1/watch", "") }()
 	<-begun
-	if err := g.Gateway.SetMaintenance("all", "on"); err != nil {
+	if err := g.SetMaintenance("all", "on"); err != nil {
 		t.Error(err)
 	}
 	if a := g.Do(t, "GET", "/v1/read", ""); a.Status != 503 {

@@ -124,7 +124,7 @@ func TestSplitNotReady(t *testing.T) {
 			Config: fmt.Sprintf(`
 policies: [{ selector: "*", policy: { split: { strict: %t, branches: [{ upstream: away, weight: 1 }, { upstream: stable, weight: 0 }, { upstream: stable, name: rest, weight: 1 }], header: X-User } } }]
 `, strict)})
-		poll.Until(t, "the upstream away fails", func() bool { return strings.Contains(fmt.Sprint(g.Gateway.Upstreams()), "TRANSIENT_FAILURE") })
+		poll.Until(t, "the upstream away fails", func() bool { return strings.Contains(fmt.Sprint(g.Upstreams()), "TRANSIENT_FAILURE") })
 		failed := 0
 		for n := range 40 {
 			if a := g.Do(t, "GET", "/v1/read", "", "X-User", fmt.Sprint(n)); a.Status != 200 {
@@ -181,7 +181,7 @@ routes:
 			t.Errorf("there is no %q in\n%s", want, report)
 		}
 	}
-	for _, r := range g.Gateway.Routes() {
+	for _, r := range g.Routes() {
 		if r.Path == "/**" && (r.Upstream != "old,new" || strings.Join(r.Policies, ",") != "split") {
 			t.Errorf("%+v", r)
 		}

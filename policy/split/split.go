@@ -125,11 +125,11 @@ func (p *Part) meant(r *policy.Request) (i int, at uint64) {
 	// of a branch leaves it the calls that it has.
 	position, _ := bits.Mul64(at, p.total)
 	for i := range p.branches {
-		if w := p.branches[i].weight; position < w {
+		w := p.branches[i].weight
+		if position < w {
 			return i, at
-		} else {
-			position -= w
 		}
+		position -= w
 	}
 	return len(p.branches) - 1, at // not reached: position is below the total
 }
@@ -150,11 +150,11 @@ func (p *Part) other(at uint64, ready func(int) bool) int {
 		if can&(1<<i) == 0 {
 			continue
 		}
-		if w := p.branches[i].weight; position < w {
+		w := p.branches[i].weight
+		if position < w {
 			return i
-		} else {
-			position -= w
 		}
+		position -= w
 	}
 	return -1
 }
