@@ -119,6 +119,7 @@ type Upstream struct {
 	times   Times
 	tls     *upstream.Security // nil for cleartext
 	own     *credentials       // nil for none
+	http1   bool               // no other version is spoken
 	plain   *http.Transport
 	upgrade *http.Transport // HTTP/1.1 only; the same where plain is
 
@@ -145,6 +146,7 @@ func newUpstream(p *Pool, k key, o Options, open func(upstream.Target) (Servers,
 			protocol = Auto
 		}
 	}
+	u.http1 = protocol == H1
 	u.plain = u.newTransport(protocol)
 	u.upgrade = u.plain
 	if protocol != H1 {

@@ -57,6 +57,9 @@ func (e *exchange) request(ctx context.Context, server Server) (*http.Request, e
 		Method: e.method(), URL: u, Host: host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: e.requestHeader(),
+		// What a server sends behind the header of an answer to HEAD would be taken for the
+		// next answer on the connection.
+		Close: e.u.http1 && e.method() == http.MethodHead,
 	}
 	e.frame(&r)
 	if e.trace.GotConn == nil {
