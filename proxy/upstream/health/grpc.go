@@ -122,10 +122,14 @@ func (g *grpc) attend(ctx context.Context) {
 	for rest(ctx, g.check.Interval); ctx.Err() == nil; rest(ctx, g.check.Interval) {
 		timely, cancel := context.WithTimeout(ctx, g.check.Timeout)
 		reply, err := g.call(timely)
-		silent := timely.Err() != nil
+		silent := timely.Err() == context.DeadlineExceeded
+		over := ctx.Err() != nil // the Watch has ended, and the call with it
 		cancel()
 		frame := proxy.FrameOf(reply.Message)
 		frame.Free()
+		if over {
+			return
+		}
 		var told *transport.ToldError
 		g.mu.Lock()
 		switch {
