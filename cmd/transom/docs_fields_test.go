@@ -36,6 +36,7 @@ var pagesOf = map[protoreflect.Name][]string{
 	"response_metadata": {"response-metadata.md"},
 	"hidden":            {"hidden.md"},
 	"split":             {"split.md"},
+	"mirror":            {"mirror.md"},
 }
 
 // TestPolicyFieldsAreDocumented compares the tables of the pages with the

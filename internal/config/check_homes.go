@@ -10,6 +10,7 @@ func Homes(config *transomv1.Config) map[string]bool {
 		for _, b := range p.GetSplit().GetBranches() {
 			named[b.GetUpstream()] = true
 		}
+		named[p.GetMirror().GetUpstream()] = true
 		named[p.GetCircuitBreaker().GetFallback()] = true
 	}
 	note(config.GetDefaults())

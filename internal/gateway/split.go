@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"google.golang.org/grpc/connectivity"
@@ -126,6 +127,13 @@ func (g *guard) sets() []*policy.Set {
 		all = append(all, g.split.branches[i].set)
 	}
 	return all
+}
+
+// suspectMirror warns of copies that go where the calls go.
+func (b *builder) suspectMirror(layers []policy.Layer, set *policy.Set, to string) {
+	if at := written(layers, "mirror"); at != nil && to != "" && set.Effective.GetMirror().GetUpstream() == to {
+		b.warnAt(at.Where, fmt.Sprintf("mirror: the upstream %s gets the calls and their copies, so that it has each twice: name another one", to))
+	}
 }
 
 // suspectSplit warns of a split by which no call goes anywhere.

@@ -16,6 +16,7 @@ import (
 	"github.com/transom-gateway/transom/policy/fault"
 	"github.com/transom-gateway/transom/policy/headers"
 	"github.com/transom-gateway/transom/policy/maintenance"
+	"github.com/transom-gateway/transom/policy/mirror"
 	"github.com/transom-gateway/transom/policy/ratelimit"
 	"github.com/transom-gateway/transom/policy/retry"
 	"github.com/transom-gateway/transom/policy/split"
@@ -50,6 +51,7 @@ func All(telemetry ...policy.Kind) []policy.Kind {
 		login.Logout(),
 		split.Kind(), // which upstream it is, is asked before the wrappers: each upstream has its own
 		concurrency.Calls(),
+		mirror.Kind(), // one copy of a call, however often that is tried
 		retry.Kind(),
 		circuitbreaker.Kind(), // asked before each attempt
 	)

@@ -40,6 +40,13 @@ func (g *GRPC) Retrying(r *Retry) *GRPC {
 	return &retrying
 }
 
+// Limiting returns a backend of whose answers one message has at most so many bytes.
+func (g *GRPC) Limiting(maxMessage int) *GRPC {
+	limiting := *g
+	limiting.limit = maxMessage
+	return &limiting
+}
+
 // Placing returns a backend that makes calls where p says.
 func (g *GRPC) Placing(p Placer) *GRPC {
 	placing := *g

@@ -486,7 +486,9 @@ type Policy struct {
 	// configuration has `faults: true`.
 	Fault *Fault `protobuf:"bytes,21,opt,name=fault,proto3" json:"fault,omitempty"`
 	// Spread calls over several upstreams by weight, such as 5 % to a new version.
-	Split         *Split `protobuf:"bytes,22,opt,name=split,proto3" json:"split,omitempty"`
+	Split *Split `protobuf:"bytes,22,opt,name=split,proto3" json:"split,omitempty"`
+	// Send a copy of unary calls to another upstream, whose answers nobody sees.
+	Mirror        *Mirror `protobuf:"bytes,23,opt,name=mirror,proto3" json:"mirror,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -671,6 +673,13 @@ func (x *Policy) GetFault() *Fault {
 func (x *Policy) GetSplit() *Split {
 	if x != nil {
 		return x.Split
+	}
+	return nil
+}
+
+func (x *Policy) GetMirror() *Mirror {
+	if x != nil {
+		return x.Mirror
 	}
 	return nil
 }
@@ -3226,12 +3235,87 @@ func (x *SplitMatch) GetValue() string {
 	return ""
 }
 
+// Mirror sends copies of a unary method's calls to another upstream. It never delays a call
+// or has it fail. Copies are not sent again, and have 5 s.
+type Mirror struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of a gRPC upstream. Required.
+	Upstream string `protobuf:"bytes,1,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	// The share of the calls, above 0, up to 100. Default: 100.
+	Percent *float64 `protobuf:"fixed64,2,opt,name=percent,proto3,oneof" json:"percent,omitempty"`
+	// The method may be called twice, though its proto does not say that it is NO_SIDE_EFFECTS
+	// or IDEMPOTENT.
+	SideEffects bool `protobuf:"varint,3,opt,name=side_effects,json=sideEffects,proto3" json:"side_effects,omitempty"`
+	// Takes back what a wider place says of it; nothing stands beside it.
+	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mirror) Reset() {
+	*x = Mirror{}
+	mi := &file_transom_v1_policy_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mirror) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mirror) ProtoMessage() {}
+
+func (x *Mirror) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_policy_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mirror.ProtoReflect.Descriptor instead.
+func (*Mirror) Descriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Mirror) GetUpstream() string {
+	if x != nil {
+		return x.Upstream
+	}
+	return ""
+}
+
+func (x *Mirror) GetPercent() float64 {
+	if x != nil && x.Percent != nil {
+		return *x.Percent
+	}
+	return 0
+}
+
+func (x *Mirror) GetSideEffects() bool {
+	if x != nil {
+		return x.SideEffects
+	}
+	return false
+}
+
+func (x *Mirror) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
 var File_transom_v1_policy_proto protoreflect.FileDescriptor
 
 const file_transom_v1_policy_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/policy.proto\x12\n" +
-	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\"\xc3\b\n" +
+	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\"\xef\b\n" +
 	"\x06Policy\x12$\n" +
 	"\x04auth\x18\x01 \x01(\v2\x10.transom.v1.AuthR\x04auth\x12'\n" +
 	"\x05login\x18\x02 \x01(\v2\x11.transom.v1.LoginR\x05login\x12*\n" +
@@ -3256,7 +3340,8 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x11response_metadata\x18\x13 \x01(\v2\x1c.transom.v1.ResponseMetadataR\x10responseMetadata\x12\x1b\n" +
 	"\x06hidden\x18\x14 \x01(\bH\x00R\x06hidden\x88\x01\x01\x12'\n" +
 	"\x05fault\x18\x15 \x01(\v2\x11.transom.v1.FaultR\x05fault\x12'\n" +
-	"\x05split\x18\x16 \x01(\v2\x11.transom.v1.SplitR\x05splitB\t\n" +
+	"\x05split\x18\x16 \x01(\v2\x11.transom.v1.SplitR\x05split\x12*\n" +
+	"\x06mirror\x18\x17 \x01(\v2\x12.transom.v1.MirrorR\x06mirrorB\t\n" +
 	"\a_hidden\"\xad\x03\n" +
 	"\x04Auth\x12'\n" +
 	"\x03jwt\x18\x01 \x01(\v2\x13.transom.v1.JwtAuthH\x00R\x03jwt\x123\n" +
@@ -3504,7 +3589,14 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"SplitMatch\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\tR\x06header\x12\x16\n" +
 	"\x06cookie\x18\x02 \x01(\tR\x06cookie\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\tR\x05valueB?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
+	"\x05value\x18\x03 \x01(\tR\x05value\"\x8e\x01\n" +
+	"\x06Mirror\x12\x1a\n" +
+	"\bupstream\x18\x01 \x01(\tR\bupstream\x12\x1d\n" +
+	"\apercent\x18\x02 \x01(\x01H\x00R\apercent\x88\x01\x01\x12!\n" +
+	"\fside_effects\x18\x03 \x01(\bR\vsideEffects\x12\x1a\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabledB\n" +
+	"\n" +
+	"\b_percentB?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
 
 var (
 	file_transom_v1_policy_proto_rawDescOnce sync.Once
@@ -3519,7 +3611,7 @@ func file_transom_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_transom_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_transom_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_transom_v1_policy_proto_goTypes = []any{
 	(Auth_OnExpiry)(0),           // 0: transom.v1.Auth.OnExpiry
 	(RateLimit_Key)(0),           // 1: transom.v1.RateLimit.Key
@@ -3560,11 +3652,12 @@ var file_transom_v1_policy_proto_goTypes = []any{
 	(*Split)(nil),                // 36: transom.v1.Split
 	(*SplitBranch)(nil),          // 37: transom.v1.SplitBranch
 	(*SplitMatch)(nil),           // 38: transom.v1.SplitMatch
-	nil,                          // 39: transom.v1.Login.ClaimsEntry
-	nil,                          // 40: transom.v1.HeaderTransform.SetEntry
-	nil,                          // 41: transom.v1.HeaderTransform.AddEntry
-	nil,                          // 42: transom.v1.SplitBranch.HeadersEntry
-	(*durationpb.Duration)(nil),  // 43: google.protobuf.Duration
+	(*Mirror)(nil),               // 39: transom.v1.Mirror
+	nil,                          // 40: transom.v1.Login.ClaimsEntry
+	nil,                          // 41: transom.v1.HeaderTransform.SetEntry
+	nil,                          // 42: transom.v1.HeaderTransform.AddEntry
+	nil,                          // 43: transom.v1.SplitBranch.HeadersEntry
+	(*durationpb.Duration)(nil),  // 44: google.protobuf.Duration
 }
 var file_transom_v1_policy_proto_depIdxs = []int32{
 	8,  // 0: transom.v1.Policy.auth:type_name -> transom.v1.Auth
@@ -3575,8 +3668,8 @@ var file_transom_v1_policy_proto_depIdxs = []int32{
 	19, // 5: transom.v1.Policy.retry:type_name -> transom.v1.Retry
 	20, // 6: transom.v1.Policy.idempotency_key:type_name -> transom.v1.IdempotencyKey
 	21, // 7: transom.v1.Policy.circuit_breaker:type_name -> transom.v1.CircuitBreaker
-	43, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
-	43, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
+	44, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
+	44, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
 	22, // 10: transom.v1.Policy.limits:type_name -> transom.v1.Limits
 	23, // 11: transom.v1.Policy.validate:type_name -> transom.v1.Validate
 	24, // 12: transom.v1.Policy.cors:type_name -> transom.v1.Cors
@@ -3588,51 +3681,52 @@ var file_transom_v1_policy_proto_depIdxs = []int32{
 	35, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
 	25, // 19: transom.v1.Policy.fault:type_name -> transom.v1.Fault
 	36, // 20: transom.v1.Policy.split:type_name -> transom.v1.Split
-	9,  // 21: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
-	10, // 22: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
-	11, // 23: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
-	12, // 24: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
-	0,  // 25: transom.v1.Auth.on_expiry:type_name -> transom.v1.Auth.OnExpiry
-	9,  // 26: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
-	10, // 27: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
-	39, // 28: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
-	14, // 29: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
-	15, // 30: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
-	43, // 31: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
-	43, // 32: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
-	1,  // 33: transom.v1.RateLimit.key:type_name -> transom.v1.RateLimit.Key
-	2,  // 34: transom.v1.RateLimit.on_unavailable:type_name -> transom.v1.RateLimit.OnUnavailable
-	3,  // 35: transom.v1.RateLimit.store:type_name -> transom.v1.RateLimit.Store
-	43, // 36: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
-	43, // 37: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	43, // 38: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
-	43, // 39: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
-	43, // 40: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
-	43, // 41: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
-	43, // 42: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
-	43, // 43: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
-	43, // 44: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	43, // 45: transom.v1.Fault.delay:type_name -> google.protobuf.Duration
-	26, // 46: transom.v1.Fault.abort:type_name -> transom.v1.FaultAbort
-	28, // 47: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
-	28, // 48: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
-	29, // 49: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
-	40, // 50: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
-	41, // 51: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
-	30, // 52: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
-	43, // 53: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
-	43, // 54: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
-	4,  // 55: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
-	5,  // 56: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	37, // 57: transom.v1.Split.branches:type_name -> transom.v1.SplitBranch
-	6,  // 58: transom.v1.Split.by:type_name -> transom.v1.Split.By
-	42, // 59: transom.v1.SplitBranch.headers:type_name -> transom.v1.SplitBranch.HeadersEntry
-	38, // 60: transom.v1.SplitBranch.match:type_name -> transom.v1.SplitMatch
-	61, // [61:61] is the sub-list for method output_type
-	61, // [61:61] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	39, // 21: transom.v1.Policy.mirror:type_name -> transom.v1.Mirror
+	9,  // 22: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
+	10, // 23: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
+	11, // 24: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
+	12, // 25: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
+	0,  // 26: transom.v1.Auth.on_expiry:type_name -> transom.v1.Auth.OnExpiry
+	9,  // 27: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
+	10, // 28: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
+	40, // 29: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
+	14, // 30: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
+	15, // 31: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
+	44, // 32: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
+	44, // 33: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	1,  // 34: transom.v1.RateLimit.key:type_name -> transom.v1.RateLimit.Key
+	2,  // 35: transom.v1.RateLimit.on_unavailable:type_name -> transom.v1.RateLimit.OnUnavailable
+	3,  // 36: transom.v1.RateLimit.store:type_name -> transom.v1.RateLimit.Store
+	44, // 37: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
+	44, // 38: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	44, // 39: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
+	44, // 40: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	44, // 41: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
+	44, // 42: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
+	44, // 43: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
+	44, // 44: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
+	44, // 45: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	44, // 46: transom.v1.Fault.delay:type_name -> google.protobuf.Duration
+	26, // 47: transom.v1.Fault.abort:type_name -> transom.v1.FaultAbort
+	28, // 48: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
+	28, // 49: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
+	29, // 50: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
+	41, // 51: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
+	42, // 52: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
+	30, // 53: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
+	44, // 54: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
+	44, // 55: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
+	4,  // 56: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
+	5,  // 57: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	37, // 58: transom.v1.Split.branches:type_name -> transom.v1.SplitBranch
+	6,  // 59: transom.v1.Split.by:type_name -> transom.v1.Split.By
+	43, // 60: transom.v1.SplitBranch.headers:type_name -> transom.v1.SplitBranch.HeadersEntry
+	38, // 61: transom.v1.SplitBranch.match:type_name -> transom.v1.SplitMatch
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_policy_proto_init() }
@@ -3659,13 +3753,14 @@ func file_transom_v1_policy_proto_init() {
 	}
 	file_transom_v1_policy_proto_msgTypes[26].OneofWrappers = []any{}
 	file_transom_v1_policy_proto_msgTypes[30].OneofWrappers = []any{}
+	file_transom_v1_policy_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_policy_proto_rawDesc), len(file_transom_v1_policy_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   36,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,64 @@
+package mirror
+
+import (
+	"context"
+	"testing"
+
+	"github.com/transom-gateway/transom/internal/testing/policytest"
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// counted is an Observer of results.
+type counted map[string]int
+
+// Decision implements policy.Observer.
+func (c counted) Decision(_, _, result string) { c[result]++ }
+
+// silent takes calls and answers nothing.
+type silent struct{ proxy.Backend }
+
+// Call implements proxy.Backend.
+func (silent) Call(_ context.Context, _ string, _ proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
+	request.Free()
+	return proxy.Reply{}, nil
+}
+
+// TestCompile: Traffic 208: what a policy means, and what is refused.
+func TestCompile(t *testing.T) {
+	for text, want := range map[string]string{
+		`upstream: "shadow" side_effects: true`:                "100 % of the calls to shadow, too",
+		`upstream: "shadow" percent: 2.5 side_effects: true`:   "2.5 % of the calls to shadow, too",
+		`upstream: "shadow"`:                                   "!mirror: a copy may have side effects, as the proto does not say otherwise",
+		`upstream: "shado" side_effects: true`:                 `!mirror.upstream: found "shado", expected the name of a gRPC upstream: books, shadow; did you mean shadow?`,
+		`upstream: "shadow" percent: 0 side_effects: true`:     "!mirror.percent: found 0, expected more than 0 and up to 100",
+		`upstream: "shadow" percent: 100.5 side_effects: true`: "!mirror.percent: found 100.5",
+		`disabled: true`: "",
+	} {
+		t.Run(text, func(t *testing.T) {
+			config := &transomv1.Config{Upstreams: map[string]*transomv1.Upstream{"books": nil, "shadow": nil}}
+			layers := policytest.LayersOf(t, "mirror { "+text+" }")
+			layers[0].Exact = true
+			target := policy.Target{Method: policytest.ShopMethod("Buy"), RPC: "shop.v1.Shop/Buy", Upstream: "books", Layers: layers, Backends: func(name string) proxy.Backend {
+				if name != "shadow" {
+					return nil
+				}
+				return silent{}
+			}}
+			policytest.NewAuthBench(t, config, Kind()).CheckExplained(t, target, want)
+		})
+	}
+}
+
+// TestTooLarge: Traffic 208: a message above 256 KiB is not copied, but counted.
+func TestTooLarge(t *testing.T) {
+	results := counted{}
+	p := &part{to: silent{}, rpc: "a/b", share: 1, copies: &copies{}, observer: results}
+	if _, err := p.Wrap(silent{}).Call(t.Context(), "/a/b", nil, proxy.NewFrame(make([]byte, maxCopy+1))); err != nil {
+		t.Fatal(err)
+	}
+	if results["too_large"] != 1 || len(results) != 1 {
+		t.Errorf("%v", results)
+	}
+}
