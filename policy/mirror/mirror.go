@@ -106,7 +106,7 @@ func compile(s *policy.Scope) policy.Part {
 // applies reports whether calls of the target can be copied. What is inherited and cannot
 // hold is left out.
 func applies(s *policy.Scope) bool {
-	why := ""
+	var why string
 	switch {
 	case s.Method == nil:
 		why = "it is for unary gRPC methods, and this is a plain HTTP route: remove it"
