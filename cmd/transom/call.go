@@ -179,8 +179,9 @@ func (in *caller) request(ctx context.Context, route gateway.Listed, body io.Rea
 	}
 	request.RemoteAddr = "127.0.0.1:0"
 	request.Header.Set("Content-Type", "application/json")
-	if route.Stream == "server_streaming" || route.Stream == "bidi_streaming" { // a unary call would tell the service
-		request.Header.Set("Accept", contentTypeEvents)
+	if route.Stream != "unary" {
+		request.Header.Set("Content-Type", contentTypeStream)
+		request.Body = io.NopCloser(&envelopes{in: body, one: route.Stream == "server_streaming"})
 	}
 	for name, values := range in.metadata {
 		for _, value := range values {

@@ -72,8 +72,11 @@ func TestCall(t *testing.T) {
 		"server streaming":        {[]string{"WatchBooks", "-d", `{"parent":"shelves/1","count":1}`}, `"sequence":"3"`, 0},
 		"client streaming":        {[]string{"ImportBooks", "-d", `{"parent":"shelves/2","book":{"title":"a"}} {"parent":"shelves/2","book":{"title":"b"}}`}, `"names":`, 0},
 		"bidi":                    {[]string{"Discuss", "-d", `{"text":"a"}{"text":"b"}`}, "You said: b", 0},
-		"an error after messages": {[]string{"WatchBooks", "-d", `{"parent":"shelves/3","count":1,"interval":"0s","failCode":7}`}, `{"code":7,"message":"the watch was told to fail"`, exitProblem},
+		"an error after messages": {[]string{"WatchBooks", "-d", `{"parent":"shelves/3","count":1,"interval":"0s","failCode":7}`}, `{"code":"permission_denied","message":"the watch was told to fail"`, exitProblem},
 		"an error":                {[]string{"GetShelf", "-d", `{"name":"shelves/99"}`}, "not_found", exitProblem},
+		"an error of a stream":    {[]string{"WatchBooks", "-d", `{"parent":"nowhere"}`}, `{"code":"invalid_argument","message":`, exitProblem},
+		"no JSON in a stream":     {[]string{"Discuss", "-d", "@" + filepath.Join(folder(t, map[string]string{"bad": `{"text":"a"} {text}`}), "bad")}, `{"code":"invalid_argument","message":`, exitProblem},
+		"a stream's array":        {[]string{"Discuss", "-d", `[{"text":"a"},{"text":"b"}]`}, "You said: b", 0},
 		"a wrong name":            {[]string{"Getshelf"}, "did you mean bookstore.v1.BookstoreService/GetShelf", exitProblem},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,10 +8,6 @@ import (
 	"time"
 )
 
-// contentTypeEvents is how `transom call` asks for streams: of the forms they
-// have, this one tells an error that comes after messages from a message.
-const contentTypeEvents = "text/event-stream"
-
 // terminal is an http.ResponseWriter that prints the answer, the messages of a
 // stream one a line.
 type terminal struct {
@@ -22,10 +18,10 @@ type terminal struct {
 	last    byte
 	unblock func() error
 
-	events bool   // the answer is a stream of events
-	line   []byte // of them, as far as it has come
-	event  string // the name of the one that comes, "" for a message
-	broken bool   // the answer broke off
+	stream  bool   // the answer is a Connect stream
+	pending []byte // the part of its next message that has come
+	ended   bool   // its end has come
+	broken  bool   // the answer broke off
 }
 
 // serve has the call answered here.
@@ -49,7 +45,7 @@ func (t *terminal) Header() http.Header { return t.header }
 func (t *terminal) WriteHeader(status int) {
 	if t.status == 0 {
 		t.status = status
-		t.events = t.header.Get("Content-Type") == contentTypeEvents
+		t.stream = t.header.Get("Content-Type") == contentTypeStream
 	}
 }
 
@@ -59,8 +55,8 @@ func (t *terminal) Write(p []byte) (int, error) {
 	switch {
 	case t.status >= http.StatusBadRequest:
 		return t.failed.Write(p)
-	case t.events:
-		return len(p), t.takeEvents(p)
+	case t.stream:
+		return len(p), t.takeEnvelopes(p)
 	}
 	return len(p), t.print(p)
 }
@@ -71,41 +67,6 @@ func (t *terminal) print(p []byte) error {
 	}
 	_, err := t.out.Write(p)
 	return err
-}
-
-// takeEvents prints the data of messages and keeps that of an error.
-func (t *terminal) takeEvents(p []byte) error {
-	for len(p) > 0 {
-		line, rest, whole := bytes.Cut(p, []byte{'\n'})
-		t.line, p = append(t.line, line...), rest
-		if !whole {
-			return nil
-		}
-		err := t.takeLine(t.line)
-		if t.line = t.line[:0]; err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *terminal) takeLine(line []byte) error {
-	if name, ok := bytes.CutPrefix(line, []byte("event: ")); ok {
-		t.event = string(name)
-		return nil
-	}
-	data, ok := bytes.CutPrefix(line, []byte("data: "))
-	switch {
-	case !ok: // an id, a heartbeat, the end of an event
-		if len(line) == 0 {
-			t.event = ""
-		}
-	case t.event == "":
-		return t.print(append(data, '\n')) // in place of the line's own end
-	case t.event == "error":
-		_, _ = t.failed.Write(data) // it never fails
-	}
-	return nil
 }
 
 // Flush implements http.Flusher; nothing is held back.
@@ -124,7 +85,7 @@ func (t *terminal) finish() error {
 	switch {
 	case t.failed.Len() > 0 || t.status >= http.StatusBadRequest:
 		return errors.New(t.failed.String())
-	case t.broken:
+	case t.broken, t.stream && !t.ended:
 		return errors.New("the answer broke off: the call failed after a part of it")
 	}
 	return nil
