@@ -60,7 +60,7 @@ func TestMirror(t *testing.T) {
 	if marked.Load() != 3 || all.Load() != 3 {
 		t.Errorf("%d copies, %d of them marked", all.Load(), marked.Load())
 	}
-	for _, r := range g.Gateway.Routes() {
+	for _, r := range g.Routes() {
 		if strings.Contains(strings.Join(r.Policies, ","), "mirror") != (r.Path == "/v1/read") {
 			t.Errorf("%s: %q", r.Path, r.Policies)
 		}
