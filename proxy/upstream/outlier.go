@@ -146,7 +146,8 @@ func (c *Conn) eject(e *Endpoint, again bool) {
 	r.times++
 	r.ejections++
 	pause := min(time.Duration(r.times)*o.BaseEjection, maxEjection)
-	pause = time.Duration(float64(pause) * (0.9 + 0.2*rand.Float64()))
+	// Longer alone: the pauses of ten minutes are six at most.
+	pause = time.Duration(float64(pause) * (1 + 0.1*rand.Float64()))
 	r.trial.Store(at + int64(pause))
 	row, times := r.row.Load(), r.times
 	calls, faults := r.window.Sum(at)

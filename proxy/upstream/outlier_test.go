@@ -34,7 +34,7 @@ func (c *Conn) call(verdict func(*Endpoint) Verdict) *Endpoint {
 }
 
 // TestNoFlapping: Traffic 108: an endpoint that is down for ten minutes is ejected six times
-// as a rule, and back soon after it is well again.
+// at most, and back soon after it is well again.
 func TestNoFlapping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := outlierConn(t, 4)
@@ -49,9 +49,8 @@ func TestNoFlapping(t *testing.T) {
 		for began := time.Now(); time.Since(began) < 10*time.Minute; time.Sleep(50 * time.Millisecond) {
 			c.call(verdict)
 		}
-		// The first six pauses are 630 s, give or take a tenth each: a seventh is rare.
-		if n := bad.record.ejections; n < 4 || n > 7 {
-			t.Errorf("%d ejections in ten minutes, want 4 to 7", n)
+		if n := bad.record.ejections; n < 4 || n > 6 {
+			t.Errorf("%d ejections in ten minutes, want 4 to 6", n)
 		}
 		if got := bad.record.faults.Load(); got != 5+bad.record.ejections-1 {
 			t.Errorf("%d calls saw it in %d ejections", got, bad.record.ejections)
