@@ -33,6 +33,7 @@ type requestBody struct {
 	reading atomic.Bool  // Read waits for the client
 	done    atomic.Bool  // the body was read to its end
 	over    atomic.Bool  // nobody wants more
+	cut     atomic.Bool  // the server's connection is closed
 	broken  atomic.Bool  // a Read may have been broken off
 	n       atomic.Int64 // bytes read
 	failed  atomic.Value // of failure: why it cannot be read any further
@@ -101,7 +102,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.reading.Store(true)
 	defer b.reading.Store(false)
 	if b.over.Load() {
-		return 0, errOver
+		return 0, over(b.cut.Load())
 	}
 	n, err := b.from.Read(p)
 	b.e.move()
@@ -114,11 +115,21 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.finish()
 	case err != nil:
 		if b.over.Load() {
-			return n, errOver
+			return n, over(b.cut.Load())
 		}
 		return n, b.fail(clientError(err))
 	}
 	return n, err
+}
+
+// over is the end of a body that nobody wants any more. Transport takes an error of the
+// body for the reason of every failure, and forgets the server's. So where the server's
+// connection is closed already, and nothing is sent any more, the body just ends.
+func over(cut bool) error {
+	if cut {
+		return io.EOF
+	}
+	return errOver
 }
 
 // fail notes why the body cannot be read.

@@ -12,24 +12,26 @@ import (
 type conn struct {
 	net.Conn
 	multiplexed bool // several exchanges share it
+	closed      atomic.Bool
 	x           atomic.Pointer[exchange]
 }
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
-	e := c.x.Load()
-	if e == nil {
-		return c.Conn.Read(p)
+	if e := c.x.Load(); e != nil {
+		e.waits()
 	}
-	e.waits()
 	n, err := c.Conn.Read(p)
-	if n > 0 {
+	// Transport reads before there is an exchange, too, and gets the answer of the next one.
+	if e := c.x.Load(); e != nil && n > 0 {
 		e.move()
+		e.heard.Store(true)
 	}
 	return n, err
 }
 
-// Write implements net.Conn.
+// Write implements net.Conn. Where the connection was closed for what the server has
+// answered, it is no error that nothing is written: Transport would take it for the reason.
 func (c *conn) Write(p []byte) (int, error) {
 	e := c.x.Load()
 	if e == nil {
@@ -42,6 +44,9 @@ func (c *conn) Write(p []byte) (int, error) {
 		e.move()
 	} else {
 		e.sent.Store(before)
+	}
+	if err != nil && c.closed.Load() && e.heard.Load() {
+		return len(p), nil
 	}
 	return n, err
 }
@@ -59,6 +64,7 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 // Close implements net.Conn. Transport waits for whoever reads the request's body until it
 // says why an exchange has failed, so that nobody may wait for the client then.
 func (c *conn) Close() error {
+	c.closed.Store(true)
 	err := c.Conn.Close()
 	if e := c.x.Load(); e != nil {
 		e.stopReader()
@@ -79,6 +85,7 @@ func (e *exchange) connected(info httptrace.GotConnInfo) {
 	e.release()
 	e.connections.Add(1)
 	e.sent.Store(false)
+	e.heard.Store(false)
 	e.reused.Store(info.Reused)
 	e.enter(toOpen)
 	inner := info.Conn

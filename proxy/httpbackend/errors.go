@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -167,7 +168,8 @@ func (e *exchange) explainServer(err error) error {
 		return badGateway(cannot+": TLS failed", err)
 	case strings.Contains(text, "malformed"), strings.Contains(text, "invalid"), strings.Contains(text, "bad "), strings.Contains(text, "too many"), strings.Contains(text, "unsupported"):
 		return badGateway("the server's answer is no HTTP", err)
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), strings.Contains(text, "with Body length"):
 		return badGateway("the server ended the connection before its answer was complete", err)
 	}
 	return badGateway("the connection to the server broke", err)

@@ -94,6 +94,7 @@ type exchange struct {
 	moved       atomic.Int64          // when something moved last
 	writing     atomic.Bool           // a write waits for the client
 	sent        atomic.Bool           // something may have been written to the connection
+	heard       atomic.Bool           // the server has sent something on the connection
 	connections atomic.Int32          // that were taken for it
 	reused      atomic.Bool           // the connection carried an exchange before
 
@@ -234,13 +235,14 @@ func (e *exchange) consumed() bool {
 	return e.body.count() > 0
 }
 
-// stopReader ends the reading of the body by the attempt. The client's is not broken off
-// where another attempt may go on with it.
+// stopReader ends the reading of the body by the attempt, whose connection is closed. The
+// client's is not broken off where another attempt may go on with it.
 func (e *exchange) stopReader() {
 	if reader := e.reader.Load(); reader != nil {
-		_ = reader.Close() // it never fails
+		reader.stop()
 		return
 	}
+	e.body.cut.Store(true)
 	e.body.interrupt()
 }
 

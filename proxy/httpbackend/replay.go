@@ -37,6 +37,7 @@ type replayReader struct {
 	at   int  // how many bytes it has read, while all are kept
 	has  bool // it has read something
 	over bool // nobody wants more of it
+	cut  bool // the server's connection is closed
 }
 
 // reader begins an attempt.
@@ -49,7 +50,7 @@ func (a *replayReader) Read(p []byte) (int, error) {
 	for {
 		switch {
 		case a.over:
-			return 0, errOver
+			return 0, over(a.cut)
 		case a.at < a.kept.Len():
 			n := copy(p, a.kept.From(a.at))
 			a.at, a.has = a.at+n, true
@@ -91,6 +92,14 @@ func (a *replayReader) Close() error {
 	a.over = true
 	a.changed.Broadcast()
 	return nil
+}
+
+// stop is Close, once the server's connection is closed.
+func (a *replayReader) stop() {
+	a.mu.Lock()
+	a.cut = true
+	a.mu.Unlock()
+	_ = a.Close() // it never fails
 }
 
 // read reads from the client once.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/net/http2"
@@ -248,6 +249,37 @@ func TestAnswersOfGRPC(t *testing.T) {
 			}
 			if err := conn.Invoke(ctx, "/test.Test/Unary", &emptypb.Empty{}, &emptypb.Empty{}); status.Code(err) != want {
 				t.Errorf("grpc-go: %v; want %v (ours: %v, because %s)", err, want, test.code, test.why)
+			}
+		})
+	}
+}
+
+// lateContext is a context whose time is over and which has not noticed.
+type lateContext struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c lateContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// TestLateAnswers has a server, or a proxy before it, give up a call in the moment in which
+// the call's time is over.
+func TestLateAnswers(t *testing.T) {
+	for name, answer := range map[string]func(s *rawServer, id uint32){
+		"a proxy's 502": func(s *rawServer, id uint32) { s.headers(id, true, ":status", "502", "content-type", "text/html") },
+		"reset: cancel": func(s *rawServer, id uint32) { _ = s.WriteRSTStream(id, http2.ErrCodeCancel) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			over := make(chan struct{})
+			scripted := scriptedAnswer{answer: func(s *rawServer, id uint32) {
+				<-over
+				answer(s, id)
+			}}
+			conn := connect(t, scripted.listen(t))
+			deadline := time.Now().Add(20 * time.Millisecond)
+			time.AfterFunc(time.Until(deadline), func() { close(over) })
+			if _, err := call(lateContext{t.Context(), deadline}, conn, "hello"); status.Code(err) != codes.DeadlineExceeded {
+				t.Error(err)
 			}
 		})
 	}

@@ -233,7 +233,7 @@ func (s *Stream) onFields(f *fields) {
 	case f.trouble != "":
 		s.closeWith(http2.ErrCodeCancel, status.Error(codes.Internal, f.trouble))
 	case !s.began && !f.isGRPC() && f.grpcStatus == "":
-		s.closeWith(http2.ErrCodeCancel, f.foreign())
+		s.closeWith(http2.ErrCodeCancel, s.foreign(f))
 	case f.ends:
 		s.mu.Lock()
 		s.trailer = f.metadata

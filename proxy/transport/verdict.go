@@ -37,8 +37,12 @@ func (f *fields) verdict() error {
 	return &ToldError{status.New(codes.Code(code), decodeMessage(f.message))}
 }
 
-// foreign is the status for an answer that is not gRPC's, by its HTTP status.
-func (f *fields) foreign() error {
+// foreign is the status for an answer that is not gRPC's, by its HTTP status. A proxy that
+// lost the server gives one to a call whose time is over, too.
+func (s *Stream) foreign(f *fields) error {
+	if s.late() {
+		return status.FromContextError(context.DeadlineExceeded).Err()
+	}
 	httpStatus, err := strconv.Atoi(f.status)
 	if err != nil {
 		httpStatus = 0
@@ -66,6 +70,12 @@ func decodeMessage(s string) string {
 	return string(b)
 }
 
+// late reports whether the call's time is over.
+func (s *Stream) late() bool {
+	deadline, ok := s.ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
+}
+
 // resetError is the status of a call whose stream the server has reset (gRPC
 // over HTTP/2, "Errors").
 func (s *Stream) resetError(code http2.ErrCode) error {
@@ -79,8 +89,7 @@ func (s *Stream) resetError(code http2.ErrCode) error {
 		}
 		return status.Error(codes.Internal, reason)
 	case http2.ErrCodeCancel:
-		if deadline, ok := s.ctx.Deadline(); ok && !time.Now().Before(deadline) {
-			// The server's clock rang before ours.
+		if s.late() { // the server's clock rang before ours
 			return status.FromContextError(context.DeadlineExceeded).Err()
 		}
 		return &statusOf{status.Error(codes.Canceled, reason), ErrReset}
