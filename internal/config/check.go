@@ -58,6 +58,8 @@ func (c *checker) config(config *transomv1.Config) {
 	if config.Events != nil {
 		c.fail("events", "events have no effect in this version yet; remove them")
 	}
+	c.memory("cache.max_bytes", config.Cache.GetMaxBytes())
+	c.memory("idempotency.max_bytes", config.Idempotency.GetMaxBytes())
 	c.telemetry(config.Telemetry)
 	c.headerNames("metadata.request_headers", config.Metadata.GetRequestHeaders(), true)
 	c.headerNames("metadata.response_headers", config.Metadata.GetResponseHeaders(), false)

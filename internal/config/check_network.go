@@ -269,6 +269,13 @@ func insteadOfURL(scheme, address string) string {
 // resolvers are the schemes of targets that may stand without slashes behind.
 var resolvers = []string{"unix", "unix-abstract", "dns", "passthrough", "ipv4", "ipv6", "xds", "vsock"}
 
+// memory checks the bound of what is kept in this process; 0 is the default.
+func (c *checker) memory(path string, n uint64) {
+	if n != 0 && (n < 1<<20 || n > 1<<40) {
+		c.fail(path, "found %d, want 1 MiB (1048576) to 1 TiB", n)
+	}
+}
+
 func (c *checker) stores(s *transomv1.Stores) {
 	r := s.GetRedis()
 	if r == nil {

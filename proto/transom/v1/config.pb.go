@@ -182,7 +182,7 @@ func (x AdminToken_Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AdminToken_Role.Descriptor instead.
 func (AdminToken_Role) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{6, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8, 0}
 }
 
 // Which client speaks with the servers.
@@ -236,7 +236,7 @@ func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Client.Descriptor instead.
 func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13, 0}
 }
 
 // What becomes of calls where too few servers are well.
@@ -289,7 +289,7 @@ func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Fail.Descriptor instead.
 func (GrpcUpstream_Fail) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13, 1}
 }
 
 // Where the key of a call comes from.
@@ -355,7 +355,7 @@ func (x Hash_Key) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hash_Key.Descriptor instead.
 func (Hash_Key) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16, 0}
 }
 
 // How HTTP is spoken with servers.
@@ -416,7 +416,7 @@ func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HttpUpstream_Protocol.Descriptor instead.
 func (HttpUpstream_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19, 0}
 }
 
 // SameSite as browsers know it.
@@ -473,7 +473,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32, 0}
 }
 
 // How a line is written.
@@ -526,7 +526,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39, 0}
 }
 
 // How much is written.
@@ -583,7 +583,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -640,7 +640,11 @@ type Config struct {
 	ErrorPages map[string]string `protobuf:"bytes,26,rep,name=error_pages,json=errorPages,proto3" json:"error_pages,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Parts of the gateway that answer UNAVAILABLE for a while, on purpose. An entry can be
 	// switched on and off at the admin listener, too.
-	Maintenance   []*Maintenance `protobuf:"bytes,27,rep,name=maintenance,proto3" json:"maintenance,omitempty"`
+	Maintenance []*Maintenance `protobuf:"bytes,27,rep,name=maintenance,proto3" json:"maintenance,omitempty"`
+	// The answers that `cache` keeps.
+	Cache *CacheMemory `protobuf:"bytes,28,opt,name=cache,proto3" json:"cache,omitempty"`
+	// The answers that `idempotency_key` keeps.
+	Idempotency   *IdempotencyMemory `protobuf:"bytes,29,opt,name=idempotency,proto3" json:"idempotency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -836,6 +840,115 @@ func (x *Config) GetMaintenance() []*Maintenance {
 	return nil
 }
 
+func (x *Config) GetCache() *CacheMemory {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
+func (x *Config) GetIdempotency() *IdempotencyMemory {
+	if x != nil {
+		return x.Idempotency
+	}
+	return nil
+}
+
+// CacheMemory bounds the answers that policies of the kind `cache` keep in this process.
+type CacheMemory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most memory that they take, 1 MiB to 1 TiB; the least used are dropped. Default:
+	// 64 MiB.
+	MaxBytes      uint64 `protobuf:"varint,1,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CacheMemory) Reset() {
+	*x = CacheMemory{}
+	mi := &file_transom_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CacheMemory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CacheMemory) ProtoMessage() {}
+
+func (x *CacheMemory) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CacheMemory.ProtoReflect.Descriptor instead.
+func (*CacheMemory) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CacheMemory) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+// IdempotencyMemory bounds the answers that policies of the kind `idempotency_key` keep in
+// this process.
+type IdempotencyMemory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most memory that they take, 1 MiB to 1 TiB. No answer is dropped before its time:
+	// new keys are refused then. One principal has a tenth of it. Default: 64 MiB.
+	MaxBytes      uint64 `protobuf:"varint,1,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IdempotencyMemory) Reset() {
+	*x = IdempotencyMemory{}
+	mi := &file_transom_v1_config_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IdempotencyMemory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IdempotencyMemory) ProtoMessage() {}
+
+func (x *IdempotencyMemory) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IdempotencyMemory.ProtoReflect.Descriptor instead.
+func (*IdempotencyMemory) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *IdempotencyMemory) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
 // Maintenance answers calls with UNAVAILABLE, 503, while it is on. Streams that have begun go
 // on. Where neither upstreams nor services are named, it is for all calls.
 type Maintenance struct {
@@ -861,7 +974,7 @@ type Maintenance struct {
 
 func (x *Maintenance) Reset() {
 	*x = Maintenance{}
-	mi := &file_transom_v1_config_proto_msgTypes[1]
+	mi := &file_transom_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +986,7 @@ func (x *Maintenance) String() string {
 func (*Maintenance) ProtoMessage() {}
 
 func (x *Maintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[1]
+	mi := &file_transom_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +999,7 @@ func (x *Maintenance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Maintenance.ProtoReflect.Descriptor instead.
 func (*Maintenance) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Maintenance) GetName() string {
@@ -953,7 +1066,7 @@ type OwnServices struct {
 
 func (x *OwnServices) Reset() {
 	*x = OwnServices{}
-	mi := &file_transom_v1_config_proto_msgTypes[2]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1078,7 @@ func (x *OwnServices) String() string {
 func (*OwnServices) ProtoMessage() {}
 
 func (x *OwnServices) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[2]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1091,7 @@ func (x *OwnServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnServices.ProtoReflect.Descriptor instead.
 func (*OwnServices) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *OwnServices) GetReflection() bool {
@@ -1019,7 +1132,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1144,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1157,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Listener) GetAddress() string {
@@ -1104,7 +1217,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1116,7 +1229,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1129,7 +1242,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ServerTls) GetCertificate() string {
@@ -1171,7 +1284,7 @@ type Admin struct {
 
 func (x *Admin) Reset() {
 	*x = Admin{}
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1296,7 @@ func (x *Admin) String() string {
 func (*Admin) ProtoMessage() {}
 
 func (x *Admin) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1309,7 @@ func (x *Admin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admin.ProtoReflect.Descriptor instead.
 func (*Admin) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Admin) GetAddress() string {
@@ -1242,7 +1355,7 @@ type AdminToken struct {
 
 func (x *AdminToken) Reset() {
 	*x = AdminToken{}
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1254,7 +1367,7 @@ func (x *AdminToken) String() string {
 func (*AdminToken) ProtoMessage() {}
 
 func (x *AdminToken) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1380,7 @@ func (x *AdminToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminToken.ProtoReflect.Descriptor instead.
 func (*AdminToken) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AdminToken) GetName() string {
@@ -1304,7 +1417,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1429,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1442,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Audit) GetFile() string {
@@ -1368,7 +1481,7 @@ type SchemaSource struct {
 
 func (x *SchemaSource) Reset() {
 	*x = SchemaSource{}
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1493,7 @@ func (x *SchemaSource) String() string {
 func (*SchemaSource) ProtoMessage() {}
 
 func (x *SchemaSource) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1506,7 @@ func (x *SchemaSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaSource.ProtoReflect.Descriptor instead.
 func (*SchemaSource) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SchemaSource) GetSource() isSchemaSource_Source {
@@ -1482,7 +1595,7 @@ type Reflection struct {
 
 func (x *Reflection) Reset() {
 	*x = Reflection{}
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +1607,7 @@ func (x *Reflection) String() string {
 func (*Reflection) ProtoMessage() {}
 
 func (x *Reflection) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +1620,7 @@ func (x *Reflection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reflection.ProtoReflect.Descriptor instead.
 func (*Reflection) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Reflection) GetUpstream() string {
@@ -1542,7 +1655,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1554,7 +1667,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1567,7 +1680,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Upstream) GetKind() isUpstream_Kind {
@@ -1675,7 +1788,7 @@ type GrpcUpstream struct {
 
 func (x *GrpcUpstream) Reset() {
 	*x = GrpcUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +1800,7 @@ func (x *GrpcUpstream) String() string {
 func (*GrpcUpstream) ProtoMessage() {}
 
 func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +1813,7 @@ func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrpcUpstream.ProtoReflect.Descriptor instead.
 func (*GrpcUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GrpcUpstream) GetTarget() string {
@@ -1830,7 +1943,7 @@ type Outlier struct {
 
 func (x *Outlier) Reset() {
 	*x = Outlier{}
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +1955,7 @@ func (x *Outlier) String() string {
 func (*Outlier) ProtoMessage() {}
 
 func (x *Outlier) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +1968,7 @@ func (x *Outlier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outlier.ProtoReflect.Descriptor instead.
 func (*Outlier) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Outlier) GetConsecutive() uint32 {
@@ -1920,7 +2033,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2045,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2058,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Balancing) GetPolicy() string {
@@ -1995,7 +2108,7 @@ type Hash struct {
 
 func (x *Hash) Reset() {
 	*x = Hash{}
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2120,7 @@ func (x *Hash) String() string {
 func (*Hash) ProtoMessage() {}
 
 func (x *Hash) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2133,7 @@ func (x *Hash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hash.ProtoReflect.Descriptor instead.
 func (*Hash) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Hash) GetKey() Hash_Key {
@@ -2068,7 +2181,7 @@ type Sticky struct {
 
 func (x *Sticky) Reset() {
 	*x = Sticky{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2080,7 +2193,7 @@ func (x *Sticky) String() string {
 func (*Sticky) ProtoMessage() {}
 
 func (x *Sticky) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2093,7 +2206,7 @@ func (x *Sticky) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sticky.ProtoReflect.Descriptor instead.
 func (*Sticky) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Sticky) GetCookie() string {
@@ -2136,7 +2249,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2261,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2274,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -2243,7 +2356,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2368,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2268,7 +2381,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -2383,7 +2496,7 @@ type HttpServer struct {
 
 func (x *HttpServer) Reset() {
 	*x = HttpServer{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2395,7 +2508,7 @@ func (x *HttpServer) String() string {
 func (*HttpServer) ProtoMessage() {}
 
 func (x *HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2408,7 +2521,7 @@ func (x *HttpServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpServer.ProtoReflect.Descriptor instead.
 func (*HttpServer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HttpServer) GetAddress() string {
@@ -2441,7 +2554,7 @@ type HttpTimeouts struct {
 
 func (x *HttpTimeouts) Reset() {
 	*x = HttpTimeouts{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2453,7 +2566,7 @@ func (x *HttpTimeouts) String() string {
 func (*HttpTimeouts) ProtoMessage() {}
 
 func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2466,7 +2579,7 @@ func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpTimeouts.ProtoReflect.Descriptor instead.
 func (*HttpTimeouts) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HttpTimeouts) GetConnect() *durationpb.Duration {
@@ -2504,7 +2617,7 @@ type HttpCredentials struct {
 
 func (x *HttpCredentials) Reset() {
 	*x = HttpCredentials{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2516,7 +2629,7 @@ func (x *HttpCredentials) String() string {
 func (*HttpCredentials) ProtoMessage() {}
 
 func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2529,7 +2642,7 @@ func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCredentials.ProtoReflect.Descriptor instead.
 func (*HttpCredentials) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HttpCredentials) GetKind() isHttpCredentials_Kind {
@@ -2611,7 +2724,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2623,7 +2736,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2636,7 +2749,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -2729,7 +2842,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +2854,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +2867,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -2795,7 +2908,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2807,7 +2920,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2820,7 +2933,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -2894,7 +3007,7 @@ type HttpRedirect struct {
 
 func (x *HttpRedirect) Reset() {
 	*x = HttpRedirect{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2906,7 +3019,7 @@ func (x *HttpRedirect) String() string {
 func (*HttpRedirect) ProtoMessage() {}
 
 func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2919,7 +3032,7 @@ func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRedirect.ProtoReflect.Descriptor instead.
 func (*HttpRedirect) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HttpRedirect) GetScheme() string {
@@ -2987,7 +3100,7 @@ type HttpRespond struct {
 
 func (x *HttpRespond) Reset() {
 	*x = HttpRespond{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +3112,7 @@ func (x *HttpRespond) String() string {
 func (*HttpRespond) ProtoMessage() {}
 
 func (x *HttpRespond) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,7 +3125,7 @@ func (x *HttpRespond) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRespond.ProtoReflect.Descriptor instead.
 func (*HttpRespond) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HttpRespond) GetStatus() uint32 {
@@ -3104,7 +3217,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3116,7 +3229,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3129,7 +3242,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -3197,7 +3310,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3209,7 +3322,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3222,7 +3335,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -3280,7 +3393,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3292,7 +3405,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3305,7 +3418,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -3363,7 +3476,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3375,7 +3488,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3388,7 +3501,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -3558,7 +3671,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3570,7 +3683,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3583,7 +3696,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -3639,7 +3752,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3651,7 +3764,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3664,7 +3777,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -3692,7 +3805,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3704,7 +3817,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3717,7 +3830,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -3754,7 +3867,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3766,7 +3879,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3779,7 +3892,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -3807,7 +3920,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3819,7 +3932,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3832,7 +3945,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -3853,7 +3966,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3865,7 +3978,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3878,7 +3991,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -3901,7 +4014,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3913,7 +4026,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3926,7 +4039,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -3956,7 +4069,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3968,7 +4081,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3981,7 +4094,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -4018,7 +4131,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4030,7 +4143,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4043,7 +4156,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -4116,7 +4229,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4128,7 +4241,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4141,7 +4254,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -4307,7 +4420,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4319,7 +4432,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4332,7 +4445,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -4389,7 +4502,7 @@ var File_transom_v1_config_proto protoreflect.FileDescriptor
 const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/config.proto\x12\n" +
-	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\x9d\v\n" +
+	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\x8d\f\n" +
 	"\x06Config\x122\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x14.transom.v1.ListenerR\tlisteners\x12'\n" +
 	"\x05admin\x18\x02 \x01(\v2\x11.transom.v1.AdminR\x05admin\x122\n" +
@@ -4416,7 +4529,9 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x03via\x18\x19 \x01(\bR\x03via\x12C\n" +
 	"\verror_pages\x18\x1a \x03(\v2\".transom.v1.Config.ErrorPagesEntryR\n" +
 	"errorPages\x129\n" +
-	"\vmaintenance\x18\x1b \x03(\v2\x17.transom.v1.MaintenanceR\vmaintenance\x1aR\n" +
+	"\vmaintenance\x18\x1b \x03(\v2\x17.transom.v1.MaintenanceR\vmaintenance\x12-\n" +
+	"\x05cache\x18\x1c \x01(\v2\x17.transom.v1.CacheMemoryR\x05cache\x12?\n" +
+	"\vidempotency\x18\x1d \x01(\v2\x1d.transom.v1.IdempotencyMemoryR\vidempotency\x1aR\n" +
 	"\x0eUpstreamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.transom.v1.UpstreamR\x05value:\x028\x01\x1a=\n" +
@@ -4430,7 +4545,11 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\tForwarded\x12\x19\n" +
 	"\x15FORWARDED_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vX_FORWARDED\x10\x01\x12\v\n" +
-	"\aRFC7239\x10\x02\"\xdb\x01\n" +
+	"\aRFC7239\x10\x02\"*\n" +
+	"\vCacheMemory\x12\x1b\n" +
+	"\tmax_bytes\x18\x01 \x01(\x04R\bmaxBytes\"0\n" +
+	"\x11IdempotencyMemory\x12\x1b\n" +
+	"\tmax_bytes\x18\x01 \x01(\x04R\bmaxBytes\"\xdb\x01\n" +
 	"\vMaintenance\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aenabled\x18\x02 \x01(\bR\aenabled\x12\x1c\n" +
@@ -4813,7 +4932,7 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
 	(Config_Forwarded)(0),        // 1: transom.v1.Config.Forwarded
@@ -4826,149 +4945,153 @@ var file_transom_v1_config_proto_goTypes = []any{
 	(Log_Format)(0),              // 8: transom.v1.Log.Format
 	(Log_Level)(0),               // 9: transom.v1.Log.Level
 	(*Config)(nil),               // 10: transom.v1.Config
-	(*Maintenance)(nil),          // 11: transom.v1.Maintenance
-	(*OwnServices)(nil),          // 12: transom.v1.OwnServices
-	(*Listener)(nil),             // 13: transom.v1.Listener
-	(*ServerTls)(nil),            // 14: transom.v1.ServerTls
-	(*Admin)(nil),                // 15: transom.v1.Admin
-	(*AdminToken)(nil),           // 16: transom.v1.AdminToken
-	(*Audit)(nil),                // 17: transom.v1.Audit
-	(*SchemaSource)(nil),         // 18: transom.v1.SchemaSource
-	(*Reflection)(nil),           // 19: transom.v1.Reflection
-	(*Upstream)(nil),             // 20: transom.v1.Upstream
-	(*GrpcUpstream)(nil),         // 21: transom.v1.GrpcUpstream
-	(*Outlier)(nil),              // 22: transom.v1.Outlier
-	(*Balancing)(nil),            // 23: transom.v1.Balancing
-	(*Hash)(nil),                 // 24: transom.v1.Hash
-	(*Sticky)(nil),               // 25: transom.v1.Sticky
-	(*ClientTls)(nil),            // 26: transom.v1.ClientTls
-	(*HttpUpstream)(nil),         // 27: transom.v1.HttpUpstream
-	(*HttpServer)(nil),           // 28: transom.v1.HttpServer
-	(*HttpTimeouts)(nil),         // 29: transom.v1.HttpTimeouts
-	(*HttpCredentials)(nil),      // 30: transom.v1.HttpCredentials
-	(*HealthCheck)(nil),          // 31: transom.v1.HealthCheck
-	(*PolicyRule)(nil),           // 32: transom.v1.PolicyRule
-	(*HttpRoute)(nil),            // 33: transom.v1.HttpRoute
-	(*HttpRedirect)(nil),         // 34: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),          // 35: transom.v1.HttpRespond
-	(*HttpMatch)(nil),            // 36: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 37: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 38: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 39: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 40: transom.v1.SessionConfig
-	(*Stores)(nil),               // 41: transom.v1.Stores
-	(*RedisStore)(nil),           // 42: transom.v1.RedisStore
-	(*Events)(nil),               // 43: transom.v1.Events
-	(*KafkaSink)(nil),            // 44: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 45: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 46: transom.v1.Telemetry
-	(*Log)(nil),                  // 47: transom.v1.Log
-	(*Otlp)(nil),                 // 48: transom.v1.Otlp
-	(*Rest)(nil),                 // 49: transom.v1.Rest
-	(*Metadata)(nil),             // 50: transom.v1.Metadata
-	nil,                          // 51: transom.v1.Config.UpstreamsEntry
-	nil,                          // 52: transom.v1.Config.ErrorPagesEntry
-	nil,                          // 53: transom.v1.HealthCheck.HeadersEntry
-	nil,                          // 54: transom.v1.HttpRespond.HeadersEntry
-	nil,                          // 55: transom.v1.HttpMatch.HeadersEntry
-	nil,                          // 56: transom.v1.HttpMatch.QueryEntry
-	(*annotations.HttpRule)(nil), // 57: google.api.HttpRule
-	(*Policy)(nil),               // 58: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 59: google.protobuf.Duration
+	(*CacheMemory)(nil),          // 11: transom.v1.CacheMemory
+	(*IdempotencyMemory)(nil),    // 12: transom.v1.IdempotencyMemory
+	(*Maintenance)(nil),          // 13: transom.v1.Maintenance
+	(*OwnServices)(nil),          // 14: transom.v1.OwnServices
+	(*Listener)(nil),             // 15: transom.v1.Listener
+	(*ServerTls)(nil),            // 16: transom.v1.ServerTls
+	(*Admin)(nil),                // 17: transom.v1.Admin
+	(*AdminToken)(nil),           // 18: transom.v1.AdminToken
+	(*Audit)(nil),                // 19: transom.v1.Audit
+	(*SchemaSource)(nil),         // 20: transom.v1.SchemaSource
+	(*Reflection)(nil),           // 21: transom.v1.Reflection
+	(*Upstream)(nil),             // 22: transom.v1.Upstream
+	(*GrpcUpstream)(nil),         // 23: transom.v1.GrpcUpstream
+	(*Outlier)(nil),              // 24: transom.v1.Outlier
+	(*Balancing)(nil),            // 25: transom.v1.Balancing
+	(*Hash)(nil),                 // 26: transom.v1.Hash
+	(*Sticky)(nil),               // 27: transom.v1.Sticky
+	(*ClientTls)(nil),            // 28: transom.v1.ClientTls
+	(*HttpUpstream)(nil),         // 29: transom.v1.HttpUpstream
+	(*HttpServer)(nil),           // 30: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),         // 31: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),      // 32: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),          // 33: transom.v1.HealthCheck
+	(*PolicyRule)(nil),           // 34: transom.v1.PolicyRule
+	(*HttpRoute)(nil),            // 35: transom.v1.HttpRoute
+	(*HttpRedirect)(nil),         // 36: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),          // 37: transom.v1.HttpRespond
+	(*HttpMatch)(nil),            // 38: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),          // 39: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),           // 40: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),            // 41: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),        // 42: transom.v1.SessionConfig
+	(*Stores)(nil),               // 43: transom.v1.Stores
+	(*RedisStore)(nil),           // 44: transom.v1.RedisStore
+	(*Events)(nil),               // 45: transom.v1.Events
+	(*KafkaSink)(nil),            // 46: transom.v1.KafkaSink
+	(*NatsSink)(nil),             // 47: transom.v1.NatsSink
+	(*Telemetry)(nil),            // 48: transom.v1.Telemetry
+	(*Log)(nil),                  // 49: transom.v1.Log
+	(*Otlp)(nil),                 // 50: transom.v1.Otlp
+	(*Rest)(nil),                 // 51: transom.v1.Rest
+	(*Metadata)(nil),             // 52: transom.v1.Metadata
+	nil,                          // 53: transom.v1.Config.UpstreamsEntry
+	nil,                          // 54: transom.v1.Config.ErrorPagesEntry
+	nil,                          // 55: transom.v1.HealthCheck.HeadersEntry
+	nil,                          // 56: transom.v1.HttpRespond.HeadersEntry
+	nil,                          // 57: transom.v1.HttpMatch.HeadersEntry
+	nil,                          // 58: transom.v1.HttpMatch.QueryEntry
+	(*annotations.HttpRule)(nil), // 59: google.api.HttpRule
+	(*Policy)(nil),               // 60: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 61: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	13, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	15, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	18, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	51, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	57, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	58, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	32, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	33, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	38, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	41, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	43, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	46, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	15, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	17, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	20, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	53, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	59, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	60, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	34, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	35, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	40, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	43, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	45, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	48, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	49, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	50, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	59, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	12, // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	51, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	52, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	61, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	14, // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	1,  // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
-	52, // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
-	11, // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
-	59, // 20: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
-	14, // 21: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	16, // 22: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	14, // 23: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	17, // 24: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	2,  // 25: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	19, // 26: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	59, // 27: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	21, // 28: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	27, // 29: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	26, // 30: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	59, // 31: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	59, // 32: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	3,  // 33: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	23, // 34: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	59, // 35: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	31, // 36: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	22, // 37: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	4,  // 38: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	59, // 39: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	59, // 40: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	24, // 41: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	25, // 42: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	59, // 43: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	5,  // 44: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	7,  // 45: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	31, // 46: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	28, // 47: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	26, // 48: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	6,  // 49: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	29, // 50: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	30, // 51: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	23, // 52: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	22, // 53: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	4,  // 54: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	59, // 55: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	59, // 56: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	59, // 57: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	59, // 58: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	59, // 59: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	53, // 60: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	59, // 61: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	58, // 62: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	36, // 63: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	37, // 64: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	58, // 65: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	34, // 66: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	35, // 67: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	54, // 68: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	55, // 69: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	56, // 70: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	39, // 71: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	40, // 72: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	59, // 73: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	59, // 74: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	59, // 75: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	59, // 76: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	7,  // 77: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	42, // 78: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	59, // 79: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	44, // 80: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	45, // 81: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	47, // 82: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	48, // 83: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	8,  // 84: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	9,  // 85: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	20, // 86: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	87, // [87:87] is the sub-list for method output_type
-	87, // [87:87] is the sub-list for method input_type
-	87, // [87:87] is the sub-list for extension type_name
-	87, // [87:87] is the sub-list for extension extendee
-	0,  // [0:87] is the sub-list for field type_name
+	54, // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	13, // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
+	11, // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
+	12, // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
+	61, // 22: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
+	16, // 23: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	18, // 24: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	16, // 25: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	19, // 26: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	2,  // 27: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	21, // 28: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	61, // 29: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	23, // 30: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	29, // 31: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	28, // 32: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	61, // 33: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	61, // 34: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	3,  // 35: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	25, // 36: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	61, // 37: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	33, // 38: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	24, // 39: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	4,  // 40: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	61, // 41: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	61, // 42: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	26, // 43: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	27, // 44: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	61, // 45: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	5,  // 46: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	7,  // 47: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	33, // 48: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	30, // 49: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	28, // 50: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	6,  // 51: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	31, // 52: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	32, // 53: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	25, // 54: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	24, // 55: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	4,  // 56: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	61, // 57: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	61, // 58: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	61, // 59: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	61, // 60: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	61, // 61: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	55, // 62: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	61, // 63: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	60, // 64: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	38, // 65: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	39, // 66: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	60, // 67: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	36, // 68: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	37, // 69: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	56, // 70: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	57, // 71: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	58, // 72: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	41, // 73: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	42, // 74: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	61, // 75: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	61, // 76: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	61, // 77: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	61, // 78: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	7,  // 79: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	44, // 80: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	61, // 81: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	46, // 82: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	47, // 83: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	49, // 84: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	50, // 85: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	8,  // 86: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	9,  // 87: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	22, // 88: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	89, // [89:89] is the sub-list for method output_type
+	89, // [89:89] is the sub-list for method input_type
+	89, // [89:89] is the sub-list for extension type_name
+	89, // [89:89] is the sub-list for extension extendee
+	0,  // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -4977,44 +5100,44 @@ func file_transom_v1_config_proto_init() {
 		return
 	}
 	file_transom_v1_policy_proto_init()
-	file_transom_v1_config_proto_msgTypes[2].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[8].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[4].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[10].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
 		(*SchemaSource_DescriptorSet)(nil),
 		(*SchemaSource_Reflection)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[10].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[12].OneofWrappers = []any{
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[18].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[20].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[20].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[22].OneofWrappers = []any{
 		(*HttpCredentials_Basic)(nil),
 		(*HttpCredentials_Bearer)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[25].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[26].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[27].OneofWrappers = []any{
 		(*HttpRespond_Body)(nil),
 		(*HttpRespond_File)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[31].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[37].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[38].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[39].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[40].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[41].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[42].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   47,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

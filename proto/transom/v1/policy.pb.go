@@ -260,6 +260,326 @@ func (RateLimit_Store) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_policy_proto_rawDescGZIP(), []int{10, 2}
 }
 
+// Whose keys are told apart.
+type IdempotencyKey_Scope int32
+
+const (
+	// PRINCIPAL.
+	IdempotencyKey_SCOPE_UNSPECIFIED IdempotencyKey_Scope = 0
+	// Each principal has keys of their own. The method must not be open to anonymous
+	// callers.
+	IdempotencyKey_PRINCIPAL IdempotencyKey_Scope = 1
+	// All callers of the method share its keys: whoever knows a key gets its answer.
+	IdempotencyKey_METHOD IdempotencyKey_Scope = 2
+)
+
+// Enum value maps for IdempotencyKey_Scope.
+var (
+	IdempotencyKey_Scope_name = map[int32]string{
+		0: "SCOPE_UNSPECIFIED",
+		1: "PRINCIPAL",
+		2: "METHOD",
+	}
+	IdempotencyKey_Scope_value = map[string]int32{
+		"SCOPE_UNSPECIFIED": 0,
+		"PRINCIPAL":         1,
+		"METHOD":            2,
+	}
+)
+
+func (x IdempotencyKey_Scope) Enum() *IdempotencyKey_Scope {
+	p := new(IdempotencyKey_Scope)
+	*p = x
+	return p
+}
+
+func (x IdempotencyKey_Scope) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (IdempotencyKey_Scope) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_policy_proto_enumTypes[4].Descriptor()
+}
+
+func (IdempotencyKey_Scope) Type() protoreflect.EnumType {
+	return &file_transom_v1_policy_proto_enumTypes[4]
+}
+
+func (x IdempotencyKey_Scope) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use IdempotencyKey_Scope.Descriptor instead.
+func (IdempotencyKey_Scope) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{13, 0}
+}
+
+// What becomes of a call whose key belongs to one that is under way.
+type IdempotencyKey_InFlight int32
+
+const (
+	// REFUSE.
+	IdempotencyKey_IN_FLIGHT_UNSPECIFIED IdempotencyKey_InFlight = 0
+	// It is refused: ABORTED, 409.
+	IdempotencyKey_REFUSE IdempotencyKey_InFlight = 1
+	// It waits for the answer of the other, up to 30 seconds.
+	IdempotencyKey_WAIT IdempotencyKey_InFlight = 2
+)
+
+// Enum value maps for IdempotencyKey_InFlight.
+var (
+	IdempotencyKey_InFlight_name = map[int32]string{
+		0: "IN_FLIGHT_UNSPECIFIED",
+		1: "REFUSE",
+		2: "WAIT",
+	}
+	IdempotencyKey_InFlight_value = map[string]int32{
+		"IN_FLIGHT_UNSPECIFIED": 0,
+		"REFUSE":                1,
+		"WAIT":                  2,
+	}
+)
+
+func (x IdempotencyKey_InFlight) Enum() *IdempotencyKey_InFlight {
+	p := new(IdempotencyKey_InFlight)
+	*p = x
+	return p
+}
+
+func (x IdempotencyKey_InFlight) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (IdempotencyKey_InFlight) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_policy_proto_enumTypes[5].Descriptor()
+}
+
+func (IdempotencyKey_InFlight) Type() protoreflect.EnumType {
+	return &file_transom_v1_policy_proto_enumTypes[5]
+}
+
+func (x IdempotencyKey_InFlight) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use IdempotencyKey_InFlight.Descriptor instead.
+func (IdempotencyKey_InFlight) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{13, 1}
+}
+
+// What becomes of calls with a key while the shared store cannot be reached.
+type IdempotencyKey_OnUnavailable int32
+
+const (
+	// DENY.
+	IdempotencyKey_ON_UNAVAILABLE_UNSPECIFIED IdempotencyKey_OnUnavailable = 0
+	// They pass as if they had no key: they may run twice.
+	IdempotencyKey_ALLOW IdempotencyKey_OnUnavailable = 1
+	// They are refused: UNAVAILABLE, 503.
+	IdempotencyKey_DENY IdempotencyKey_OnUnavailable = 2
+)
+
+// Enum value maps for IdempotencyKey_OnUnavailable.
+var (
+	IdempotencyKey_OnUnavailable_name = map[int32]string{
+		0: "ON_UNAVAILABLE_UNSPECIFIED",
+		1: "ALLOW",
+		2: "DENY",
+	}
+	IdempotencyKey_OnUnavailable_value = map[string]int32{
+		"ON_UNAVAILABLE_UNSPECIFIED": 0,
+		"ALLOW":                      1,
+		"DENY":                       2,
+	}
+)
+
+func (x IdempotencyKey_OnUnavailable) Enum() *IdempotencyKey_OnUnavailable {
+	p := new(IdempotencyKey_OnUnavailable)
+	*p = x
+	return p
+}
+
+func (x IdempotencyKey_OnUnavailable) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (IdempotencyKey_OnUnavailable) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_policy_proto_enumTypes[6].Descriptor()
+}
+
+func (IdempotencyKey_OnUnavailable) Type() protoreflect.EnumType {
+	return &file_transom_v1_policy_proto_enumTypes[6]
+}
+
+func (x IdempotencyKey_OnUnavailable) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use IdempotencyKey_OnUnavailable.Descriptor instead.
+func (IdempotencyKey_OnUnavailable) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{13, 2}
+}
+
+// Where the answers are kept.
+type IdempotencyKey_Store int32
+
+const (
+	// REDIS where the configuration names one, else MEMORY.
+	IdempotencyKey_STORE_UNSPECIFIED IdempotencyKey_Store = 0
+	// In this process. A restart forgets them.
+	IdempotencyKey_MEMORY IdempotencyKey_Store = 1
+	// In the configuration's stores.redis, shared between gateways.
+	IdempotencyKey_REDIS IdempotencyKey_Store = 2
+)
+
+// Enum value maps for IdempotencyKey_Store.
+var (
+	IdempotencyKey_Store_name = map[int32]string{
+		0: "STORE_UNSPECIFIED",
+		1: "MEMORY",
+		2: "REDIS",
+	}
+	IdempotencyKey_Store_value = map[string]int32{
+		"STORE_UNSPECIFIED": 0,
+		"MEMORY":            1,
+		"REDIS":             2,
+	}
+)
+
+func (x IdempotencyKey_Store) Enum() *IdempotencyKey_Store {
+	p := new(IdempotencyKey_Store)
+	*p = x
+	return p
+}
+
+func (x IdempotencyKey_Store) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (IdempotencyKey_Store) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_policy_proto_enumTypes[7].Descriptor()
+}
+
+func (IdempotencyKey_Store) Type() protoreflect.EnumType {
+	return &file_transom_v1_policy_proto_enumTypes[7]
+}
+
+func (x IdempotencyKey_Store) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use IdempotencyKey_Store.Descriptor instead.
+func (IdempotencyKey_Store) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{13, 3}
+}
+
+// Who shares an answer.
+type Cache_Scope int32
+
+const (
+	// PRINCIPAL where the method's callers prove who they are, else PUBLIC.
+	Cache_SCOPE_UNSPECIFIED Cache_Scope = 0
+	// Each principal has answers of their own.
+	Cache_PRINCIPAL Cache_Scope = 1
+	// All callers share them.
+	Cache_PUBLIC Cache_Scope = 2
+)
+
+// Enum value maps for Cache_Scope.
+var (
+	Cache_Scope_name = map[int32]string{
+		0: "SCOPE_UNSPECIFIED",
+		1: "PRINCIPAL",
+		2: "PUBLIC",
+	}
+	Cache_Scope_value = map[string]int32{
+		"SCOPE_UNSPECIFIED": 0,
+		"PRINCIPAL":         1,
+		"PUBLIC":            2,
+	}
+)
+
+func (x Cache_Scope) Enum() *Cache_Scope {
+	p := new(Cache_Scope)
+	*p = x
+	return p
+}
+
+func (x Cache_Scope) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Cache_Scope) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_policy_proto_enumTypes[8].Descriptor()
+}
+
+func (Cache_Scope) Type() protoreflect.EnumType {
+	return &file_transom_v1_policy_proto_enumTypes[8]
+}
+
+func (x Cache_Scope) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Cache_Scope.Descriptor instead.
+func (Cache_Scope) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{24, 0}
+}
+
+// Where answers are kept.
+type Cache_Store int32
+
+const (
+	// MEMORY.
+	Cache_STORE_UNSPECIFIED Cache_Store = 0
+	// In this process.
+	Cache_MEMORY Cache_Store = 1
+	// In this process for up to 5 seconds, and in the configuration's stores.redis, shared
+	// between gateways.
+	Cache_REDIS Cache_Store = 2
+)
+
+// Enum value maps for Cache_Store.
+var (
+	Cache_Store_name = map[int32]string{
+		0: "STORE_UNSPECIFIED",
+		1: "MEMORY",
+		2: "REDIS",
+	}
+	Cache_Store_value = map[string]int32{
+		"STORE_UNSPECIFIED": 0,
+		"MEMORY":            1,
+		"REDIS":             2,
+	}
+)
+
+func (x Cache_Store) Enum() *Cache_Store {
+	p := new(Cache_Store)
+	*p = x
+	return p
+}
+
+func (x Cache_Store) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Cache_Store) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_policy_proto_enumTypes[9].Descriptor()
+}
+
+func (Cache_Store) Type() protoreflect.EnumType {
+	return &file_transom_v1_policy_proto_enumTypes[9]
+}
+
+func (x Cache_Store) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Cache_Store.Descriptor instead.
+func (Cache_Store) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{24, 1}
+}
+
 // The moment of a call.
 type EventRule_Moment int32
 
@@ -301,11 +621,11 @@ func (x EventRule_Moment) String() string {
 }
 
 func (EventRule_Moment) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[4].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[10].Descriptor()
 }
 
 func (EventRule_Moment) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[4]
+	return &file_transom_v1_policy_proto_enumTypes[10]
 }
 
 func (x EventRule_Moment) Number() protoreflect.EnumNumber {
@@ -354,11 +674,11 @@ func (x EventRule_Delivery) String() string {
 }
 
 func (EventRule_Delivery) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[5].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[11].Descriptor()
 }
 
 func (EventRule_Delivery) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[5]
+	return &file_transom_v1_policy_proto_enumTypes[11]
 }
 
 func (x EventRule_Delivery) Number() protoreflect.EnumNumber {
@@ -416,11 +736,11 @@ func (x Split_By) String() string {
 }
 
 func (Split_By) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[6].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[12].Descriptor()
 }
 
 func (Split_By) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[6]
+	return &file_transom_v1_policy_proto_enumTypes[12]
 }
 
 func (x Split_By) Number() protoreflect.EnumNumber {
@@ -1720,10 +2040,32 @@ func (x *Retry) GetDisabled() bool {
 // IdempotencyKey keeps the first answer to each Idempotency-Key.
 type IdempotencyKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long an answer is kept. Default: 24 hours.
+	// How long an answer is kept, from the end of its call, 1 second to 30 days. Default:
+	// 24 hours.
 	Ttl *durationpb.Duration `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`
-	// Refuse calls without the header.
-	Required      bool `protobuf:"varint,2,opt,name=required,proto3" json:"required,omitempty"`
+	// Refuse calls without a key.
+	Required bool `protobuf:"varint,2,opt,name=required,proto3" json:"required,omitempty"`
+	// Whose keys are told apart. Default: PRINCIPAL.
+	Scope IdempotencyKey_Scope `protobuf:"varint,3,opt,name=scope,proto3,enum=transom.v1.IdempotencyKey_Scope" json:"scope,omitempty"`
+	// What becomes of a call whose key belongs to one that is under way. Default: REFUSE.
+	InFlight IdempotencyKey_InFlight `protobuf:"varint,4,opt,name=in_flight,json=inFlight,proto3,enum=transom.v1.IdempotencyKey_InFlight" json:"in_flight,omitempty"`
+	// The field of the request that holds the key, such as "request_id" (AIP-155), instead of
+	// the header. A string.
+	Field string `protobuf:"bytes,5,opt,name=field,proto3" json:"field,omitempty"`
+	// The backend tells calls with equal keys apart itself: a call whose outcome is not known
+	// may be made again.
+	BackendHonours bool `protobuf:"varint,6,opt,name=backend_honours,json=backendHonours,proto3" json:"backend_honours,omitempty"`
+	// UNAVAILABLE, RESOURCE_EXHAUSTED and ABORTED do not say that the backend has done
+	// nothing: their outcome is not known.
+	Strict bool `protobuf:"varint,7,opt,name=strict,proto3" json:"strict,omitempty"`
+	// The largest answer that is kept, in bytes, up to 16 MiB. Default: 256 KiB.
+	MaxAnswerBytes uint32 `protobuf:"varint,8,opt,name=max_answer_bytes,json=maxAnswerBytes,proto3" json:"max_answer_bytes,omitempty"`
+	// Where the answers are kept.
+	Store IdempotencyKey_Store `protobuf:"varint,9,opt,name=store,proto3,enum=transom.v1.IdempotencyKey_Store" json:"store,omitempty"`
+	// What becomes of calls with a key while the store cannot be reached. Default: DENY.
+	OnUnavailable IdempotencyKey_OnUnavailable `protobuf:"varint,10,opt,name=on_unavailable,json=onUnavailable,proto3,enum=transom.v1.IdempotencyKey_OnUnavailable" json:"on_unavailable,omitempty"`
+	// Takes back what a wider place says; nothing else may be set.
+	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1768,6 +2110,69 @@ func (x *IdempotencyKey) GetTtl() *durationpb.Duration {
 func (x *IdempotencyKey) GetRequired() bool {
 	if x != nil {
 		return x.Required
+	}
+	return false
+}
+
+func (x *IdempotencyKey) GetScope() IdempotencyKey_Scope {
+	if x != nil {
+		return x.Scope
+	}
+	return IdempotencyKey_SCOPE_UNSPECIFIED
+}
+
+func (x *IdempotencyKey) GetInFlight() IdempotencyKey_InFlight {
+	if x != nil {
+		return x.InFlight
+	}
+	return IdempotencyKey_IN_FLIGHT_UNSPECIFIED
+}
+
+func (x *IdempotencyKey) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *IdempotencyKey) GetBackendHonours() bool {
+	if x != nil {
+		return x.BackendHonours
+	}
+	return false
+}
+
+func (x *IdempotencyKey) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
+func (x *IdempotencyKey) GetMaxAnswerBytes() uint32 {
+	if x != nil {
+		return x.MaxAnswerBytes
+	}
+	return 0
+}
+
+func (x *IdempotencyKey) GetStore() IdempotencyKey_Store {
+	if x != nil {
+		return x.Store
+	}
+	return IdempotencyKey_STORE_UNSPECIFIED
+}
+
+func (x *IdempotencyKey) GetOnUnavailable() IdempotencyKey_OnUnavailable {
+	if x != nil {
+		return x.OnUnavailable
+	}
+	return IdempotencyKey_ON_UNAVAILABLE_UNSPECIFIED
+}
+
+func (x *IdempotencyKey) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
 	}
 	return false
 }
@@ -2620,10 +3025,34 @@ func (x *Hsts) GetPreload() bool {
 // Cache keeps answers of NO_SIDE_EFFECTS methods.
 type Cache struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long an answer is kept where its Cache-Control says nothing.
+	// How long an answer is kept where its Cache-Control says nothing, up to 365 days.
+	// Default: such an answer is not kept.
 	Ttl *durationpb.Duration `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// Request headers that are part of the key.
-	Vary          []string `protobuf:"bytes,2,rep,name=vary,proto3" json:"vary,omitempty"`
+	Vary []string `protobuf:"bytes,2,rep,name=vary,proto3" json:"vary,omitempty"`
+	// Who shares an answer.
+	Scope Cache_Scope `protobuf:"varint,3,opt,name=scope,proto3,enum=transom.v1.Cache_Scope" json:"scope,omitempty"`
+	// How long NOT_FOUND is kept. Default: it is not.
+	NotFoundTtl *durationpb.Duration `protobuf:"bytes,4,opt,name=not_found_ttl,json=notFoundTtl,proto3" json:"not_found_ttl,omitempty"`
+	// For how long after its end an answer is still given, while a new one is fetched
+	// (RFC 5861). Default: as the answer's Cache-Control says.
+	StaleWhileRevalidate *durationpb.Duration `protobuf:"bytes,5,opt,name=stale_while_revalidate,json=staleWhileRevalidate,proto3" json:"stale_while_revalidate,omitempty"`
+	// For how long after its end an answer is given where the backend fails (RFC 5861).
+	// Default: as the answer's Cache-Control says.
+	StaleIfError *durationpb.Duration `protobuf:"bytes,6,opt,name=stale_if_error,json=staleIfError,proto3" json:"stale_if_error,omitempty"`
+	// Names of what an answer is about, as templates over the request's fields, or with
+	// "response." the answer's, such as "shelf:{name}".
+	Tags []string `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
+	// At a method that writes: the tags whose answers are dropped when it has succeeded.
+	Invalidates []string `protobuf:"bytes,8,rep,name=invalidates,proto3" json:"invalidates,omitempty"`
+	// Answers carry an ETag, and none is kept.
+	ValidatorsOnly bool `protobuf:"varint,9,opt,name=validators_only,json=validatorsOnly,proto3" json:"validators_only,omitempty"`
+	// Heed no-cache, no-store and max-age in the Cache-Control of requests.
+	ObeyClient bool `protobuf:"varint,10,opt,name=obey_client,json=obeyClient,proto3" json:"obey_client,omitempty"`
+	// Where answers are kept. Default: MEMORY.
+	Store Cache_Store `protobuf:"varint,11,opt,name=store,proto3,enum=transom.v1.Cache_Store" json:"store,omitempty"`
+	// Takes back what a wider place says; nothing else may be set.
+	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2670,6 +3099,76 @@ func (x *Cache) GetVary() []string {
 		return x.Vary
 	}
 	return nil
+}
+
+func (x *Cache) GetScope() Cache_Scope {
+	if x != nil {
+		return x.Scope
+	}
+	return Cache_SCOPE_UNSPECIFIED
+}
+
+func (x *Cache) GetNotFoundTtl() *durationpb.Duration {
+	if x != nil {
+		return x.NotFoundTtl
+	}
+	return nil
+}
+
+func (x *Cache) GetStaleWhileRevalidate() *durationpb.Duration {
+	if x != nil {
+		return x.StaleWhileRevalidate
+	}
+	return nil
+}
+
+func (x *Cache) GetStaleIfError() *durationpb.Duration {
+	if x != nil {
+		return x.StaleIfError
+	}
+	return nil
+}
+
+func (x *Cache) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Cache) GetInvalidates() []string {
+	if x != nil {
+		return x.Invalidates
+	}
+	return nil
+}
+
+func (x *Cache) GetValidatorsOnly() bool {
+	if x != nil {
+		return x.ValidatorsOnly
+	}
+	return false
+}
+
+func (x *Cache) GetObeyClient() bool {
+	if x != nil {
+		return x.ObeyClient
+	}
+	return false
+}
+
+func (x *Cache) GetStore() Cache_Store {
+	if x != nil {
+		return x.Store
+	}
+	return Cache_STORE_UNSPECIFIED
+}
+
+func (x *Cache) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
 }
 
 // EventRule says which event a call publishes (CloudEvents 1.0).
@@ -3443,10 +3942,39 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	" \x01(\rR\x0fhedgePercentile\x12\x1a\n" +
 	"\bdisabled\x18d \x01(\bR\bdisabledB\x0f\n" +
 	"\r_max_attemptsB\x11\n" +
-	"\x0f_budget_percent\"Y\n" +
+	"\x0f_budget_percent\"\xee\x05\n" +
 	"\x0eIdempotencyKey\x12+\n" +
 	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x1a\n" +
-	"\brequired\x18\x02 \x01(\bR\brequired\"\xd8\x02\n" +
+	"\brequired\x18\x02 \x01(\bR\brequired\x126\n" +
+	"\x05scope\x18\x03 \x01(\x0e2 .transom.v1.IdempotencyKey.ScopeR\x05scope\x12@\n" +
+	"\tin_flight\x18\x04 \x01(\x0e2#.transom.v1.IdempotencyKey.InFlightR\binFlight\x12\x14\n" +
+	"\x05field\x18\x05 \x01(\tR\x05field\x12'\n" +
+	"\x0fbackend_honours\x18\x06 \x01(\bR\x0ebackendHonours\x12\x16\n" +
+	"\x06strict\x18\a \x01(\bR\x06strict\x12(\n" +
+	"\x10max_answer_bytes\x18\b \x01(\rR\x0emaxAnswerBytes\x126\n" +
+	"\x05store\x18\t \x01(\x0e2 .transom.v1.IdempotencyKey.StoreR\x05store\x12O\n" +
+	"\x0eon_unavailable\x18\n" +
+	" \x01(\x0e2(.transom.v1.IdempotencyKey.OnUnavailableR\ronUnavailable\x12\x1a\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabled\"9\n" +
+	"\x05Scope\x12\x15\n" +
+	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tPRINCIPAL\x10\x01\x12\n" +
+	"\n" +
+	"\x06METHOD\x10\x02\";\n" +
+	"\bInFlight\x12\x19\n" +
+	"\x15IN_FLIGHT_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06REFUSE\x10\x01\x12\b\n" +
+	"\x04WAIT\x10\x02\"D\n" +
+	"\rOnUnavailable\x12\x1e\n" +
+	"\x1aON_UNAVAILABLE_UNSPECIFIED\x10\x00\x12\t\n" +
+	"\x05ALLOW\x10\x01\x12\b\n" +
+	"\x04DENY\x10\x02\"5\n" +
+	"\x05Store\x12\x15\n" +
+	"\x11STORE_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06MEMORY\x10\x01\x12\t\n" +
+	"\x05REDIS\x10\x02\"\xd8\x02\n" +
 	"\x0eCircuitBreaker\x121\n" +
 	"\x14consecutive_failures\x18\x01 \x01(\rR\x13consecutiveFailures\x12'\n" +
 	"\x0ffailure_percent\x18\x02 \x01(\rR\x0efailurePercent\x12\x1b\n" +
@@ -3515,10 +4043,32 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x04Hsts\x122\n" +
 	"\amax_age\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12-\n" +
 	"\x12include_subdomains\x18\x02 \x01(\bR\x11includeSubdomains\x12\x18\n" +
-	"\apreload\x18\x03 \x01(\bR\apreload\"H\n" +
+	"\apreload\x18\x03 \x01(\bR\apreload\"\x85\x05\n" +
 	"\x05Cache\x12+\n" +
 	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x12\n" +
-	"\x04vary\x18\x02 \x03(\tR\x04vary\"\xc9\x02\n" +
+	"\x04vary\x18\x02 \x03(\tR\x04vary\x12-\n" +
+	"\x05scope\x18\x03 \x01(\x0e2\x17.transom.v1.Cache.ScopeR\x05scope\x12=\n" +
+	"\rnot_found_ttl\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vnotFoundTtl\x12O\n" +
+	"\x16stale_while_revalidate\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x14staleWhileRevalidate\x12?\n" +
+	"\x0estale_if_error\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\fstaleIfError\x12\x12\n" +
+	"\x04tags\x18\a \x03(\tR\x04tags\x12 \n" +
+	"\vinvalidates\x18\b \x03(\tR\vinvalidates\x12'\n" +
+	"\x0fvalidators_only\x18\t \x01(\bR\x0evalidatorsOnly\x12\x1f\n" +
+	"\vobey_client\x18\n" +
+	" \x01(\bR\n" +
+	"obeyClient\x12-\n" +
+	"\x05store\x18\v \x01(\x0e2\x17.transom.v1.Cache.StoreR\x05store\x12\x1a\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabled\"9\n" +
+	"\x05Scope\x12\x15\n" +
+	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tPRINCIPAL\x10\x01\x12\n" +
+	"\n" +
+	"\x06PUBLIC\x10\x02\"5\n" +
+	"\x05Store\x12\x15\n" +
+	"\x11STORE_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06MEMORY\x10\x01\x12\t\n" +
+	"\x05REDIS\x10\x02\"\xc9\x02\n" +
 	"\tEventRule\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x12,\n" +
@@ -3610,123 +4160,138 @@ func file_transom_v1_policy_proto_rawDescGZIP() []byte {
 	return file_transom_v1_policy_proto_rawDescData
 }
 
-var file_transom_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_transom_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
 var file_transom_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_transom_v1_policy_proto_goTypes = []any{
-	(Auth_OnExpiry)(0),           // 0: transom.v1.Auth.OnExpiry
-	(RateLimit_Key)(0),           // 1: transom.v1.RateLimit.Key
-	(RateLimit_OnUnavailable)(0), // 2: transom.v1.RateLimit.OnUnavailable
-	(RateLimit_Store)(0),         // 3: transom.v1.RateLimit.Store
-	(EventRule_Moment)(0),        // 4: transom.v1.EventRule.Moment
-	(EventRule_Delivery)(0),      // 5: transom.v1.EventRule.Delivery
-	(Split_By)(0),                // 6: transom.v1.Split.By
-	(*Policy)(nil),               // 7: transom.v1.Policy
-	(*Auth)(nil),                 // 8: transom.v1.Auth
-	(*JwtAuth)(nil),              // 9: transom.v1.JwtAuth
-	(*SessionAuth)(nil),          // 10: transom.v1.SessionAuth
-	(*MixedAuth)(nil),            // 11: transom.v1.MixedAuth
-	(*AnonymousAuth)(nil),        // 12: transom.v1.AnonymousAuth
-	(*Login)(nil),                // 13: transom.v1.Login
-	(*SessionGrant)(nil),         // 14: transom.v1.SessionGrant
-	(*TokenGrant)(nil),           // 15: transom.v1.TokenGrant
-	(*Logout)(nil),               // 16: transom.v1.Logout
-	(*RateLimit)(nil),            // 17: transom.v1.RateLimit
-	(*Concurrency)(nil),          // 18: transom.v1.Concurrency
-	(*Retry)(nil),                // 19: transom.v1.Retry
-	(*IdempotencyKey)(nil),       // 20: transom.v1.IdempotencyKey
-	(*CircuitBreaker)(nil),       // 21: transom.v1.CircuitBreaker
-	(*Limits)(nil),               // 22: transom.v1.Limits
-	(*Validate)(nil),             // 23: transom.v1.Validate
-	(*Cors)(nil),                 // 24: transom.v1.Cors
-	(*Fault)(nil),                // 25: transom.v1.Fault
-	(*FaultAbort)(nil),           // 26: transom.v1.FaultAbort
-	(*Headers)(nil),              // 27: transom.v1.Headers
-	(*HeaderTransform)(nil),      // 28: transom.v1.HeaderTransform
-	(*SecurityHeaders)(nil),      // 29: transom.v1.SecurityHeaders
-	(*Hsts)(nil),                 // 30: transom.v1.Hsts
-	(*Cache)(nil),                // 31: transom.v1.Cache
-	(*EventRule)(nil),            // 32: transom.v1.EventRule
-	(*Json)(nil),                 // 33: transom.v1.Json
-	(*StatusMapping)(nil),        // 34: transom.v1.StatusMapping
-	(*ResponseMetadata)(nil),     // 35: transom.v1.ResponseMetadata
-	(*Split)(nil),                // 36: transom.v1.Split
-	(*SplitBranch)(nil),          // 37: transom.v1.SplitBranch
-	(*SplitMatch)(nil),           // 38: transom.v1.SplitMatch
-	(*Mirror)(nil),               // 39: transom.v1.Mirror
-	nil,                          // 40: transom.v1.Login.ClaimsEntry
-	nil,                          // 41: transom.v1.HeaderTransform.SetEntry
-	nil,                          // 42: transom.v1.HeaderTransform.AddEntry
-	nil,                          // 43: transom.v1.SplitBranch.HeadersEntry
-	(*durationpb.Duration)(nil),  // 44: google.protobuf.Duration
+	(Auth_OnExpiry)(0),                // 0: transom.v1.Auth.OnExpiry
+	(RateLimit_Key)(0),                // 1: transom.v1.RateLimit.Key
+	(RateLimit_OnUnavailable)(0),      // 2: transom.v1.RateLimit.OnUnavailable
+	(RateLimit_Store)(0),              // 3: transom.v1.RateLimit.Store
+	(IdempotencyKey_Scope)(0),         // 4: transom.v1.IdempotencyKey.Scope
+	(IdempotencyKey_InFlight)(0),      // 5: transom.v1.IdempotencyKey.InFlight
+	(IdempotencyKey_OnUnavailable)(0), // 6: transom.v1.IdempotencyKey.OnUnavailable
+	(IdempotencyKey_Store)(0),         // 7: transom.v1.IdempotencyKey.Store
+	(Cache_Scope)(0),                  // 8: transom.v1.Cache.Scope
+	(Cache_Store)(0),                  // 9: transom.v1.Cache.Store
+	(EventRule_Moment)(0),             // 10: transom.v1.EventRule.Moment
+	(EventRule_Delivery)(0),           // 11: transom.v1.EventRule.Delivery
+	(Split_By)(0),                     // 12: transom.v1.Split.By
+	(*Policy)(nil),                    // 13: transom.v1.Policy
+	(*Auth)(nil),                      // 14: transom.v1.Auth
+	(*JwtAuth)(nil),                   // 15: transom.v1.JwtAuth
+	(*SessionAuth)(nil),               // 16: transom.v1.SessionAuth
+	(*MixedAuth)(nil),                 // 17: transom.v1.MixedAuth
+	(*AnonymousAuth)(nil),             // 18: transom.v1.AnonymousAuth
+	(*Login)(nil),                     // 19: transom.v1.Login
+	(*SessionGrant)(nil),              // 20: transom.v1.SessionGrant
+	(*TokenGrant)(nil),                // 21: transom.v1.TokenGrant
+	(*Logout)(nil),                    // 22: transom.v1.Logout
+	(*RateLimit)(nil),                 // 23: transom.v1.RateLimit
+	(*Concurrency)(nil),               // 24: transom.v1.Concurrency
+	(*Retry)(nil),                     // 25: transom.v1.Retry
+	(*IdempotencyKey)(nil),            // 26: transom.v1.IdempotencyKey
+	(*CircuitBreaker)(nil),            // 27: transom.v1.CircuitBreaker
+	(*Limits)(nil),                    // 28: transom.v1.Limits
+	(*Validate)(nil),                  // 29: transom.v1.Validate
+	(*Cors)(nil),                      // 30: transom.v1.Cors
+	(*Fault)(nil),                     // 31: transom.v1.Fault
+	(*FaultAbort)(nil),                // 32: transom.v1.FaultAbort
+	(*Headers)(nil),                   // 33: transom.v1.Headers
+	(*HeaderTransform)(nil),           // 34: transom.v1.HeaderTransform
+	(*SecurityHeaders)(nil),           // 35: transom.v1.SecurityHeaders
+	(*Hsts)(nil),                      // 36: transom.v1.Hsts
+	(*Cache)(nil),                     // 37: transom.v1.Cache
+	(*EventRule)(nil),                 // 38: transom.v1.EventRule
+	(*Json)(nil),                      // 39: transom.v1.Json
+	(*StatusMapping)(nil),             // 40: transom.v1.StatusMapping
+	(*ResponseMetadata)(nil),          // 41: transom.v1.ResponseMetadata
+	(*Split)(nil),                     // 42: transom.v1.Split
+	(*SplitBranch)(nil),               // 43: transom.v1.SplitBranch
+	(*SplitMatch)(nil),                // 44: transom.v1.SplitMatch
+	(*Mirror)(nil),                    // 45: transom.v1.Mirror
+	nil,                               // 46: transom.v1.Login.ClaimsEntry
+	nil,                               // 47: transom.v1.HeaderTransform.SetEntry
+	nil,                               // 48: transom.v1.HeaderTransform.AddEntry
+	nil,                               // 49: transom.v1.SplitBranch.HeadersEntry
+	(*durationpb.Duration)(nil),       // 50: google.protobuf.Duration
 }
 var file_transom_v1_policy_proto_depIdxs = []int32{
-	8,  // 0: transom.v1.Policy.auth:type_name -> transom.v1.Auth
-	13, // 1: transom.v1.Policy.login:type_name -> transom.v1.Login
-	16, // 2: transom.v1.Policy.logout:type_name -> transom.v1.Logout
-	17, // 3: transom.v1.Policy.rate_limit:type_name -> transom.v1.RateLimit
-	18, // 4: transom.v1.Policy.concurrency:type_name -> transom.v1.Concurrency
-	19, // 5: transom.v1.Policy.retry:type_name -> transom.v1.Retry
-	20, // 6: transom.v1.Policy.idempotency_key:type_name -> transom.v1.IdempotencyKey
-	21, // 7: transom.v1.Policy.circuit_breaker:type_name -> transom.v1.CircuitBreaker
-	44, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
-	44, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
-	22, // 10: transom.v1.Policy.limits:type_name -> transom.v1.Limits
-	23, // 11: transom.v1.Policy.validate:type_name -> transom.v1.Validate
-	24, // 12: transom.v1.Policy.cors:type_name -> transom.v1.Cors
-	27, // 13: transom.v1.Policy.headers:type_name -> transom.v1.Headers
-	31, // 14: transom.v1.Policy.cache:type_name -> transom.v1.Cache
-	32, // 15: transom.v1.Policy.events:type_name -> transom.v1.EventRule
-	33, // 16: transom.v1.Policy.json:type_name -> transom.v1.Json
-	34, // 17: transom.v1.Policy.status:type_name -> transom.v1.StatusMapping
-	35, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
-	25, // 19: transom.v1.Policy.fault:type_name -> transom.v1.Fault
-	36, // 20: transom.v1.Policy.split:type_name -> transom.v1.Split
-	39, // 21: transom.v1.Policy.mirror:type_name -> transom.v1.Mirror
-	9,  // 22: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
-	10, // 23: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
-	11, // 24: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
-	12, // 25: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
+	14, // 0: transom.v1.Policy.auth:type_name -> transom.v1.Auth
+	19, // 1: transom.v1.Policy.login:type_name -> transom.v1.Login
+	22, // 2: transom.v1.Policy.logout:type_name -> transom.v1.Logout
+	23, // 3: transom.v1.Policy.rate_limit:type_name -> transom.v1.RateLimit
+	24, // 4: transom.v1.Policy.concurrency:type_name -> transom.v1.Concurrency
+	25, // 5: transom.v1.Policy.retry:type_name -> transom.v1.Retry
+	26, // 6: transom.v1.Policy.idempotency_key:type_name -> transom.v1.IdempotencyKey
+	27, // 7: transom.v1.Policy.circuit_breaker:type_name -> transom.v1.CircuitBreaker
+	50, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
+	50, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
+	28, // 10: transom.v1.Policy.limits:type_name -> transom.v1.Limits
+	29, // 11: transom.v1.Policy.validate:type_name -> transom.v1.Validate
+	30, // 12: transom.v1.Policy.cors:type_name -> transom.v1.Cors
+	33, // 13: transom.v1.Policy.headers:type_name -> transom.v1.Headers
+	37, // 14: transom.v1.Policy.cache:type_name -> transom.v1.Cache
+	38, // 15: transom.v1.Policy.events:type_name -> transom.v1.EventRule
+	39, // 16: transom.v1.Policy.json:type_name -> transom.v1.Json
+	40, // 17: transom.v1.Policy.status:type_name -> transom.v1.StatusMapping
+	41, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
+	31, // 19: transom.v1.Policy.fault:type_name -> transom.v1.Fault
+	42, // 20: transom.v1.Policy.split:type_name -> transom.v1.Split
+	45, // 21: transom.v1.Policy.mirror:type_name -> transom.v1.Mirror
+	15, // 22: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
+	16, // 23: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
+	17, // 24: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
+	18, // 25: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
 	0,  // 26: transom.v1.Auth.on_expiry:type_name -> transom.v1.Auth.OnExpiry
-	9,  // 27: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
-	10, // 28: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
-	40, // 29: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
-	14, // 30: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
-	15, // 31: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
-	44, // 32: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
-	44, // 33: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	15, // 27: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
+	16, // 28: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
+	46, // 29: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
+	20, // 30: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
+	21, // 31: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
+	50, // 32: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
+	50, // 33: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
 	1,  // 34: transom.v1.RateLimit.key:type_name -> transom.v1.RateLimit.Key
 	2,  // 35: transom.v1.RateLimit.on_unavailable:type_name -> transom.v1.RateLimit.OnUnavailable
 	3,  // 36: transom.v1.RateLimit.store:type_name -> transom.v1.RateLimit.Store
-	44, // 37: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
-	44, // 38: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	44, // 39: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
-	44, // 40: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
-	44, // 41: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
-	44, // 42: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
-	44, // 43: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
-	44, // 44: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
-	44, // 45: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	44, // 46: transom.v1.Fault.delay:type_name -> google.protobuf.Duration
-	26, // 47: transom.v1.Fault.abort:type_name -> transom.v1.FaultAbort
-	28, // 48: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
-	28, // 49: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
-	29, // 50: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
-	41, // 51: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
-	42, // 52: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
-	30, // 53: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
-	44, // 54: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
-	44, // 55: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
-	4,  // 56: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
-	5,  // 57: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	37, // 58: transom.v1.Split.branches:type_name -> transom.v1.SplitBranch
-	6,  // 59: transom.v1.Split.by:type_name -> transom.v1.Split.By
-	43, // 60: transom.v1.SplitBranch.headers:type_name -> transom.v1.SplitBranch.HeadersEntry
-	38, // 61: transom.v1.SplitBranch.match:type_name -> transom.v1.SplitMatch
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	50, // 37: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
+	50, // 38: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	50, // 39: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
+	50, // 40: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	50, // 41: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
+	50, // 42: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
+	4,  // 43: transom.v1.IdempotencyKey.scope:type_name -> transom.v1.IdempotencyKey.Scope
+	5,  // 44: transom.v1.IdempotencyKey.in_flight:type_name -> transom.v1.IdempotencyKey.InFlight
+	7,  // 45: transom.v1.IdempotencyKey.store:type_name -> transom.v1.IdempotencyKey.Store
+	6,  // 46: transom.v1.IdempotencyKey.on_unavailable:type_name -> transom.v1.IdempotencyKey.OnUnavailable
+	50, // 47: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
+	50, // 48: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
+	50, // 49: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	50, // 50: transom.v1.Fault.delay:type_name -> google.protobuf.Duration
+	32, // 51: transom.v1.Fault.abort:type_name -> transom.v1.FaultAbort
+	34, // 52: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
+	34, // 53: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
+	35, // 54: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
+	47, // 55: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
+	48, // 56: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
+	36, // 57: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
+	50, // 58: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
+	50, // 59: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
+	8,  // 60: transom.v1.Cache.scope:type_name -> transom.v1.Cache.Scope
+	50, // 61: transom.v1.Cache.not_found_ttl:type_name -> google.protobuf.Duration
+	50, // 62: transom.v1.Cache.stale_while_revalidate:type_name -> google.protobuf.Duration
+	50, // 63: transom.v1.Cache.stale_if_error:type_name -> google.protobuf.Duration
+	9,  // 64: transom.v1.Cache.store:type_name -> transom.v1.Cache.Store
+	10, // 65: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
+	11, // 66: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	43, // 67: transom.v1.Split.branches:type_name -> transom.v1.SplitBranch
+	12, // 68: transom.v1.Split.by:type_name -> transom.v1.Split.By
+	49, // 69: transom.v1.SplitBranch.headers:type_name -> transom.v1.SplitBranch.HeadersEntry
+	44, // 70: transom.v1.SplitBranch.match:type_name -> transom.v1.SplitMatch
+	71, // [71:71] is the sub-list for method output_type
+	71, // [71:71] is the sub-list for method input_type
+	71, // [71:71] is the sub-list for extension type_name
+	71, // [71:71] is the sub-list for extension extendee
+	0,  // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_policy_proto_init() }
@@ -3759,7 +4324,7 @@ func file_transom_v1_policy_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_policy_proto_rawDesc), len(file_transom_v1_policy_proto_rawDesc)),
-			NumEnums:      7,
+			NumEnums:      13,
 			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
