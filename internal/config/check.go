@@ -66,12 +66,17 @@ func (c *checker) config(config *transomv1.Config) {
 	c.headerPrefix("metadata.response_prefix", config.Metadata.GetResponsePrefix())
 	c.headerPrefix("metadata.trailer_prefix", config.Metadata.GetTrailerPrefix())
 	c.headerPrefix("metadata.permanent_prefix", config.Metadata.GetPermanentPrefix())
-	for i, text := range config.TrustedProxies {
+	c.peers("trusted_proxies", config.TrustedProxies)
+	c.notNegative("shutdown_timeout", config.ShutdownTimeout)
+}
+
+// peers checks where connections may come from.
+func (c *checker) peers(path string, peers []string) {
+	for i, text := range peers {
 		if _, err := netip.ParsePrefix(text); err != nil && text != "unix" {
-			c.fail(join("trusted_proxies", i), "found %q, expected an address range such as %q, or \"unix\"%s", text, "10.0.0.0/8", asRange(text))
+			c.fail(join(path, i), "found %q, expected an address range such as %q, or \"unix\"%s", text, "10.0.0.0/8", asRange(text))
 		}
 	}
-	c.notNegative("shutdown_timeout", config.ShutdownTimeout)
 }
 
 // asRange suggests the range of a single address.

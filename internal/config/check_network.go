@@ -40,6 +40,7 @@ func (c *checker) listeners(config *transomv1.Config) {
 		if l.HttpsRedirect && l.Tls != nil {
 			c.fail(join(path, "https_redirect"), "found it beside tls, whose requests are by https already; expected it at a listener without tls")
 		}
+		c.proxyProtocol(join(path, "proxy_protocol"), l)
 		if l.Tls == nil {
 			continue
 		}
@@ -52,6 +53,21 @@ func (c *checker) listeners(config *transomv1.Config) {
 	if config.Admin.GetAddress() != NoAdmin {
 		c.address("admin.address", config.Admin.GetAddress(), false, seen)
 		c.admin(config.Admin)
+	}
+}
+
+// proxyProtocol holds that a listener says of whom it takes headers of the PROXY protocol.
+func (c *checker) proxyProtocol(path string, l *transomv1.Listener) {
+	if l.ProxyProtocol == nil {
+		return
+	}
+	from := l.ProxyProtocol.From
+	if len(from) == 0 {
+		c.fail(join(path, "from"), "found none, expected the address ranges of the load balancers, such as %q", "10.0.0.0/8")
+	}
+	c.peers(join(path, "from"), from)
+	if slices.Contains(from, "unix") && !strings.HasPrefix(l.Address, "unix:") {
+		c.fail(join(join(path, "from"), slices.Index(from, "unix")), "found \"unix\" at %q, which is no unix socket", l.Address)
 	}
 }
 

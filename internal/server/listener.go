@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -28,7 +29,7 @@ type listener struct {
 	ca   *tlsfiles.Kept[*x509.CertPool] // of the clients; nil where they need no certificate
 }
 
-func openListener(c *transomv1.Listener, file *config.File) (*listener, error) {
+func openListener(c *transomv1.Listener, file *config.File, log *slog.Logger) (*listener, error) {
 	network, address := "tcp", c.GetAddress()
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		network, address = "unix", path
@@ -45,6 +46,9 @@ func openListener(c *transomv1.Listener, file *config.File) (*listener, error) {
 	}
 	if err != nil {
 		return nil, advised(err)
+	}
+	if p := c.GetProxyProtocol(); p != nil {
+		l = fromBalancers(l, p.GetFrom(), log)
 	}
 	opened.Listener = coalesce.Listener(l)
 	return opened, nil

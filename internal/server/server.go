@@ -105,7 +105,7 @@ func Listen(o Options) (*Server, error) {
 // listen opens one of the configuration's listeners.
 func (o *Options) listen(i int) (*listener, error) {
 	c := o.File.Config.GetListeners()[i]
-	l, err := openListener(c, o.File)
+	l, err := openListener(c, o.File, o.Telemetry.Log)
 	if err != nil {
 		return nil, err
 	}

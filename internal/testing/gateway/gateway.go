@@ -47,6 +47,8 @@ type Options struct {
 	Log io.Writer
 	// Listen is where the gateway listens; empty is a free port of loopback.
 	Listen string
+	// Listener changes the listener; nil leaves it.
+	Listener func(*transomv1.Listener)
 }
 
 // Gateway is a gateway that listens on loopback.
@@ -66,13 +68,14 @@ type Gateway struct {
 	// Server is the one in front, as production has it.
 	Server *server.Server
 
-	listen string
+	listen   string
+	listener func(*transomv1.Listener)
 }
 
 // Start starts a gateway and fails the test where that does not work.
 func Start(t testing.TB, o Options) *Gateway {
 	t.Helper()
-	g := &Gateway{Backend: o.Backend, Folder: filepath.Join(t.TempDir(), "protos"), listen: cmp.Or(o.Listen, "127.0.0.1:0")}
+	g := &Gateway{Backend: o.Backend, Folder: filepath.Join(t.TempDir(), "protos"), listen: cmp.Or(o.Listen, "127.0.0.1:0"), listener: o.Listener}
 	if g.Backend == "" {
 		g.Backend = StartBookstore(t)
 	}
@@ -118,6 +121,9 @@ func (g *Gateway) load() (*config.File, error) {
 		return file, err
 	}
 	file.Listen(g.listen, config.NoAdmin)
+	if g.listener != nil {
+		g.listener(file.Config.Listeners[0])
+	}
 	return file, nil
 }
 

@@ -182,7 +182,7 @@ func (x AdminToken_Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AdminToken_Role.Descriptor instead.
 func (AdminToken_Role) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // Which client speaks with the servers.
@@ -236,7 +236,7 @@ func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Client.Descriptor instead.
 func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // What becomes of calls where too few servers are well.
@@ -289,7 +289,7 @@ func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Fail.Descriptor instead.
 func (GrpcUpstream_Fail) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14, 1}
 }
 
 // Where the key of a call comes from.
@@ -355,7 +355,7 @@ func (x Hash_Key) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hash_Key.Descriptor instead.
 func (Hash_Key) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17, 0}
 }
 
 // How HTTP is spoken with servers.
@@ -416,7 +416,7 @@ func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HttpUpstream_Protocol.Descriptor instead.
 func (HttpUpstream_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20, 0}
 }
 
 // SameSite as browsers know it.
@@ -473,7 +473,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33, 0}
 }
 
 // How a line is written.
@@ -526,7 +526,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40, 0}
 }
 
 // How much is written.
@@ -583,7 +583,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -1126,6 +1126,8 @@ type Listener struct {
 	// Send all requests to https at the same host, port 443, by 308, but for those of
 	// /.well-known/acme-challenge/. Not beside tls.
 	HttpsRedirect bool `protobuf:"varint,18,opt,name=https_redirect,json=httpsRedirect,proto3" json:"https_redirect,omitempty"`
+	// Load balancers say by the PROXY protocol who their clients are.
+	ProxyProtocol *ProxyProtocol `protobuf:"bytes,19,opt,name=proxy_protocol,json=proxyProtocol,proto3" json:"proxy_protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1202,6 +1204,61 @@ func (x *Listener) GetHttpsRedirect() bool {
 	return false
 }
 
+func (x *Listener) GetProxyProtocol() *ProxyProtocol {
+	if x != nil {
+		return x.ProxyProtocol
+	}
+	return nil
+}
+
+// ProxyProtocol is how load balancers in front say who their clients are (versions 1 and 2).
+type ProxyProtocol struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Addresses and ranges (CIDR) of the load balancers; "unix" is whoever comes by the
+	// listener's unix socket. Their connections must begin with a header, within 5 seconds;
+	// those of others are taken as they come. At least one.
+	From          []string `protobuf:"bytes,1,rep,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProxyProtocol) Reset() {
+	*x = ProxyProtocol{}
+	mi := &file_transom_v1_config_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProxyProtocol) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProxyProtocol) ProtoMessage() {}
+
+func (x *ProxyProtocol) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProxyProtocol.ProtoReflect.Descriptor instead.
+func (*ProxyProtocol) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ProxyProtocol) GetFrom() []string {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
 // ServerTls is a listener's certificate.
 type ServerTls struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1217,7 +1274,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1229,7 +1286,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1242,7 +1299,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ServerTls) GetCertificate() string {
@@ -1284,7 +1341,7 @@ type Admin struct {
 
 func (x *Admin) Reset() {
 	*x = Admin{}
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1353,7 @@ func (x *Admin) String() string {
 func (*Admin) ProtoMessage() {}
 
 func (x *Admin) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1366,7 @@ func (x *Admin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admin.ProtoReflect.Descriptor instead.
 func (*Admin) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Admin) GetAddress() string {
@@ -1355,7 +1412,7 @@ type AdminToken struct {
 
 func (x *AdminToken) Reset() {
 	*x = AdminToken{}
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1424,7 @@ func (x *AdminToken) String() string {
 func (*AdminToken) ProtoMessage() {}
 
 func (x *AdminToken) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1437,7 @@ func (x *AdminToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminToken.ProtoReflect.Descriptor instead.
 func (*AdminToken) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AdminToken) GetName() string {
@@ -1417,7 +1474,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1486,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1499,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Audit) GetFile() string {
@@ -1481,7 +1538,7 @@ type SchemaSource struct {
 
 func (x *SchemaSource) Reset() {
 	*x = SchemaSource{}
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1550,7 @@ func (x *SchemaSource) String() string {
 func (*SchemaSource) ProtoMessage() {}
 
 func (x *SchemaSource) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1563,7 @@ func (x *SchemaSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaSource.ProtoReflect.Descriptor instead.
 func (*SchemaSource) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SchemaSource) GetSource() isSchemaSource_Source {
@@ -1595,7 +1652,7 @@ type Reflection struct {
 
 func (x *Reflection) Reset() {
 	*x = Reflection{}
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1664,7 @@ func (x *Reflection) String() string {
 func (*Reflection) ProtoMessage() {}
 
 func (x *Reflection) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +1677,7 @@ func (x *Reflection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reflection.ProtoReflect.Descriptor instead.
 func (*Reflection) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Reflection) GetUpstream() string {
@@ -1655,7 +1712,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1724,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1737,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Upstream) GetKind() isUpstream_Kind {
@@ -1788,7 +1845,7 @@ type GrpcUpstream struct {
 
 func (x *GrpcUpstream) Reset() {
 	*x = GrpcUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1857,7 @@ func (x *GrpcUpstream) String() string {
 func (*GrpcUpstream) ProtoMessage() {}
 
 func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1870,7 @@ func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrpcUpstream.ProtoReflect.Descriptor instead.
 func (*GrpcUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GrpcUpstream) GetTarget() string {
@@ -1943,7 +2000,7 @@ type Outlier struct {
 
 func (x *Outlier) Reset() {
 	*x = Outlier{}
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2012,7 @@ func (x *Outlier) String() string {
 func (*Outlier) ProtoMessage() {}
 
 func (x *Outlier) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2025,7 @@ func (x *Outlier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outlier.ProtoReflect.Descriptor instead.
 func (*Outlier) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Outlier) GetConsecutive() uint32 {
@@ -2033,7 +2090,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2045,7 +2102,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2058,7 +2115,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Balancing) GetPolicy() string {
@@ -2108,7 +2165,7 @@ type Hash struct {
 
 func (x *Hash) Reset() {
 	*x = Hash{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2177,7 @@ func (x *Hash) String() string {
 func (*Hash) ProtoMessage() {}
 
 func (x *Hash) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2190,7 @@ func (x *Hash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hash.ProtoReflect.Descriptor instead.
 func (*Hash) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Hash) GetKey() Hash_Key {
@@ -2181,7 +2238,7 @@ type Sticky struct {
 
 func (x *Sticky) Reset() {
 	*x = Sticky{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2250,7 @@ func (x *Sticky) String() string {
 func (*Sticky) ProtoMessage() {}
 
 func (x *Sticky) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2263,7 @@ func (x *Sticky) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sticky.ProtoReflect.Descriptor instead.
 func (*Sticky) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Sticky) GetCookie() string {
@@ -2249,7 +2306,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2318,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2331,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -2356,7 +2413,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2368,7 +2425,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2381,7 +2438,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -2496,7 +2553,7 @@ type HttpServer struct {
 
 func (x *HttpServer) Reset() {
 	*x = HttpServer{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2508,7 +2565,7 @@ func (x *HttpServer) String() string {
 func (*HttpServer) ProtoMessage() {}
 
 func (x *HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2521,7 +2578,7 @@ func (x *HttpServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpServer.ProtoReflect.Descriptor instead.
 func (*HttpServer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HttpServer) GetAddress() string {
@@ -2554,7 +2611,7 @@ type HttpTimeouts struct {
 
 func (x *HttpTimeouts) Reset() {
 	*x = HttpTimeouts{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2566,7 +2623,7 @@ func (x *HttpTimeouts) String() string {
 func (*HttpTimeouts) ProtoMessage() {}
 
 func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2579,7 +2636,7 @@ func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpTimeouts.ProtoReflect.Descriptor instead.
 func (*HttpTimeouts) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HttpTimeouts) GetConnect() *durationpb.Duration {
@@ -2617,7 +2674,7 @@ type HttpCredentials struct {
 
 func (x *HttpCredentials) Reset() {
 	*x = HttpCredentials{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2629,7 +2686,7 @@ func (x *HttpCredentials) String() string {
 func (*HttpCredentials) ProtoMessage() {}
 
 func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2642,7 +2699,7 @@ func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCredentials.ProtoReflect.Descriptor instead.
 func (*HttpCredentials) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HttpCredentials) GetKind() isHttpCredentials_Kind {
@@ -2724,7 +2781,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +2793,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +2806,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -2842,7 +2899,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2854,7 +2911,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2867,7 +2924,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -2908,7 +2965,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2920,7 +2977,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2933,7 +2990,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -3007,7 +3064,7 @@ type HttpRedirect struct {
 
 func (x *HttpRedirect) Reset() {
 	*x = HttpRedirect{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3076,7 @@ func (x *HttpRedirect) String() string {
 func (*HttpRedirect) ProtoMessage() {}
 
 func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3089,7 @@ func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRedirect.ProtoReflect.Descriptor instead.
 func (*HttpRedirect) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HttpRedirect) GetScheme() string {
@@ -3100,7 +3157,7 @@ type HttpRespond struct {
 
 func (x *HttpRespond) Reset() {
 	*x = HttpRespond{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3112,7 +3169,7 @@ func (x *HttpRespond) String() string {
 func (*HttpRespond) ProtoMessage() {}
 
 func (x *HttpRespond) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3125,7 +3182,7 @@ func (x *HttpRespond) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRespond.ProtoReflect.Descriptor instead.
 func (*HttpRespond) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HttpRespond) GetStatus() uint32 {
@@ -3217,7 +3274,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3229,7 +3286,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3242,7 +3299,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -3310,7 +3367,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3322,7 +3379,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3335,7 +3392,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -3393,7 +3450,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3405,7 +3462,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3418,7 +3475,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -3476,7 +3533,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3488,7 +3545,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3501,7 +3558,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -3671,7 +3728,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3683,7 +3740,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3696,7 +3753,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -3752,7 +3809,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3764,7 +3821,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3777,7 +3834,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -3805,7 +3862,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3817,7 +3874,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3830,7 +3887,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -3867,7 +3924,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3879,7 +3936,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3892,7 +3949,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -3920,7 +3977,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3932,7 +3989,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3945,7 +4002,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -3966,7 +4023,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3978,7 +4035,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3991,7 +4048,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -4014,7 +4071,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4026,7 +4083,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4039,7 +4096,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -4069,7 +4126,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4081,7 +4138,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4094,7 +4151,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -4131,7 +4188,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4143,7 +4200,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4156,7 +4213,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -4229,7 +4286,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4241,7 +4298,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4254,7 +4311,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -4420,7 +4477,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4432,7 +4489,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4445,7 +4502,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -4565,7 +4622,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"reflection\x88\x01\x01\x12\x1b\n" +
 	"\x06health\x18\x02 \x01(\bH\x01R\x06health\x88\x01\x01B\r\n" +
 	"\v_reflectionB\t\n" +
-	"\a_health\"\xd7\x01\n" +
+	"\a_health\"\x99\x02\n" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ServerTlsR\x03tls\x12\x14\n" +
@@ -4573,7 +4630,10 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\vmax_streams\x18\x10 \x01(\rR\n" +
 	"maxStreams\x12*\n" +
 	"\x11max_waiting_bytes\x18\x11 \x01(\x04R\x0fmaxWaitingBytes\x12%\n" +
-	"\x0ehttps_redirect\x18\x12 \x01(\bR\rhttpsRedirect\"\\\n" +
+	"\x0ehttps_redirect\x18\x12 \x01(\bR\rhttpsRedirect\x12@\n" +
+	"\x0eproxy_protocol\x18\x13 \x01(\v2\x19.transom.v1.ProxyProtocolR\rproxyProtocol\"#\n" +
+	"\rProxyProtocol\x12\x12\n" +
+	"\x04from\x18\x01 \x03(\tR\x04from\"\\\n" +
 	"\tServerTls\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1b\n" +
@@ -4932,7 +4992,7 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
 	(Config_Forwarded)(0),        // 1: transom.v1.Config.Forwarded
@@ -4950,148 +5010,150 @@ var file_transom_v1_config_proto_goTypes = []any{
 	(*Maintenance)(nil),          // 13: transom.v1.Maintenance
 	(*OwnServices)(nil),          // 14: transom.v1.OwnServices
 	(*Listener)(nil),             // 15: transom.v1.Listener
-	(*ServerTls)(nil),            // 16: transom.v1.ServerTls
-	(*Admin)(nil),                // 17: transom.v1.Admin
-	(*AdminToken)(nil),           // 18: transom.v1.AdminToken
-	(*Audit)(nil),                // 19: transom.v1.Audit
-	(*SchemaSource)(nil),         // 20: transom.v1.SchemaSource
-	(*Reflection)(nil),           // 21: transom.v1.Reflection
-	(*Upstream)(nil),             // 22: transom.v1.Upstream
-	(*GrpcUpstream)(nil),         // 23: transom.v1.GrpcUpstream
-	(*Outlier)(nil),              // 24: transom.v1.Outlier
-	(*Balancing)(nil),            // 25: transom.v1.Balancing
-	(*Hash)(nil),                 // 26: transom.v1.Hash
-	(*Sticky)(nil),               // 27: transom.v1.Sticky
-	(*ClientTls)(nil),            // 28: transom.v1.ClientTls
-	(*HttpUpstream)(nil),         // 29: transom.v1.HttpUpstream
-	(*HttpServer)(nil),           // 30: transom.v1.HttpServer
-	(*HttpTimeouts)(nil),         // 31: transom.v1.HttpTimeouts
-	(*HttpCredentials)(nil),      // 32: transom.v1.HttpCredentials
-	(*HealthCheck)(nil),          // 33: transom.v1.HealthCheck
-	(*PolicyRule)(nil),           // 34: transom.v1.PolicyRule
-	(*HttpRoute)(nil),            // 35: transom.v1.HttpRoute
-	(*HttpRedirect)(nil),         // 36: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),          // 37: transom.v1.HttpRespond
-	(*HttpMatch)(nil),            // 38: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 39: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 40: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 41: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 42: transom.v1.SessionConfig
-	(*Stores)(nil),               // 43: transom.v1.Stores
-	(*RedisStore)(nil),           // 44: transom.v1.RedisStore
-	(*Events)(nil),               // 45: transom.v1.Events
-	(*KafkaSink)(nil),            // 46: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 47: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 48: transom.v1.Telemetry
-	(*Log)(nil),                  // 49: transom.v1.Log
-	(*Otlp)(nil),                 // 50: transom.v1.Otlp
-	(*Rest)(nil),                 // 51: transom.v1.Rest
-	(*Metadata)(nil),             // 52: transom.v1.Metadata
-	nil,                          // 53: transom.v1.Config.UpstreamsEntry
-	nil,                          // 54: transom.v1.Config.ErrorPagesEntry
-	nil,                          // 55: transom.v1.HealthCheck.HeadersEntry
-	nil,                          // 56: transom.v1.HttpRespond.HeadersEntry
-	nil,                          // 57: transom.v1.HttpMatch.HeadersEntry
-	nil,                          // 58: transom.v1.HttpMatch.QueryEntry
-	(*annotations.HttpRule)(nil), // 59: google.api.HttpRule
-	(*Policy)(nil),               // 60: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 61: google.protobuf.Duration
+	(*ProxyProtocol)(nil),        // 16: transom.v1.ProxyProtocol
+	(*ServerTls)(nil),            // 17: transom.v1.ServerTls
+	(*Admin)(nil),                // 18: transom.v1.Admin
+	(*AdminToken)(nil),           // 19: transom.v1.AdminToken
+	(*Audit)(nil),                // 20: transom.v1.Audit
+	(*SchemaSource)(nil),         // 21: transom.v1.SchemaSource
+	(*Reflection)(nil),           // 22: transom.v1.Reflection
+	(*Upstream)(nil),             // 23: transom.v1.Upstream
+	(*GrpcUpstream)(nil),         // 24: transom.v1.GrpcUpstream
+	(*Outlier)(nil),              // 25: transom.v1.Outlier
+	(*Balancing)(nil),            // 26: transom.v1.Balancing
+	(*Hash)(nil),                 // 27: transom.v1.Hash
+	(*Sticky)(nil),               // 28: transom.v1.Sticky
+	(*ClientTls)(nil),            // 29: transom.v1.ClientTls
+	(*HttpUpstream)(nil),         // 30: transom.v1.HttpUpstream
+	(*HttpServer)(nil),           // 31: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),         // 32: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),      // 33: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),          // 34: transom.v1.HealthCheck
+	(*PolicyRule)(nil),           // 35: transom.v1.PolicyRule
+	(*HttpRoute)(nil),            // 36: transom.v1.HttpRoute
+	(*HttpRedirect)(nil),         // 37: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),          // 38: transom.v1.HttpRespond
+	(*HttpMatch)(nil),            // 39: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),          // 40: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),           // 41: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),            // 42: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),        // 43: transom.v1.SessionConfig
+	(*Stores)(nil),               // 44: transom.v1.Stores
+	(*RedisStore)(nil),           // 45: transom.v1.RedisStore
+	(*Events)(nil),               // 46: transom.v1.Events
+	(*KafkaSink)(nil),            // 47: transom.v1.KafkaSink
+	(*NatsSink)(nil),             // 48: transom.v1.NatsSink
+	(*Telemetry)(nil),            // 49: transom.v1.Telemetry
+	(*Log)(nil),                  // 50: transom.v1.Log
+	(*Otlp)(nil),                 // 51: transom.v1.Otlp
+	(*Rest)(nil),                 // 52: transom.v1.Rest
+	(*Metadata)(nil),             // 53: transom.v1.Metadata
+	nil,                          // 54: transom.v1.Config.UpstreamsEntry
+	nil,                          // 55: transom.v1.Config.ErrorPagesEntry
+	nil,                          // 56: transom.v1.HealthCheck.HeadersEntry
+	nil,                          // 57: transom.v1.HttpRespond.HeadersEntry
+	nil,                          // 58: transom.v1.HttpMatch.HeadersEntry
+	nil,                          // 59: transom.v1.HttpMatch.QueryEntry
+	(*annotations.HttpRule)(nil), // 60: google.api.HttpRule
+	(*Policy)(nil),               // 61: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 62: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
 	15, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	17, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	20, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	53, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	59, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	60, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	34, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	35, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	40, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	43, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	45, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	48, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	18, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	21, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	54, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	60, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	61, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	35, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	36, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	41, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	44, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	46, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	49, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	51, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	52, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	61, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	52, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	53, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	62, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
 	14, // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	1,  // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
-	54, // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	55, // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
 	13, // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
 	11, // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
 	12, // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
-	61, // 22: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
-	16, // 23: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	18, // 24: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	16, // 25: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	19, // 26: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	2,  // 27: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	21, // 28: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	61, // 29: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	23, // 30: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	29, // 31: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	28, // 32: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	61, // 33: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	61, // 34: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	3,  // 35: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	25, // 36: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	61, // 37: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	33, // 38: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	24, // 39: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	4,  // 40: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	61, // 41: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	61, // 42: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	26, // 43: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	27, // 44: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	61, // 45: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	5,  // 46: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	7,  // 47: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	33, // 48: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	30, // 49: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	28, // 50: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	6,  // 51: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	31, // 52: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	32, // 53: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	25, // 54: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	24, // 55: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	4,  // 56: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	61, // 57: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	61, // 58: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	61, // 59: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	61, // 60: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	61, // 61: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	55, // 62: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	61, // 63: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	60, // 64: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	38, // 65: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	39, // 66: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	60, // 67: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	36, // 68: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	37, // 69: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	56, // 70: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	57, // 71: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	58, // 72: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	41, // 73: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	42, // 74: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	61, // 75: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	61, // 76: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	61, // 77: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	61, // 78: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	7,  // 79: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	44, // 80: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	61, // 81: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	46, // 82: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	47, // 83: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	49, // 84: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	50, // 85: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	8,  // 86: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	9,  // 87: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	22, // 88: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	89, // [89:89] is the sub-list for method output_type
-	89, // [89:89] is the sub-list for method input_type
-	89, // [89:89] is the sub-list for extension type_name
-	89, // [89:89] is the sub-list for extension extendee
-	0,  // [0:89] is the sub-list for field type_name
+	62, // 22: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
+	17, // 23: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	16, // 24: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
+	19, // 25: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	17, // 26: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	20, // 27: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	2,  // 28: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	22, // 29: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	62, // 30: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	24, // 31: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	30, // 32: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	29, // 33: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	62, // 34: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	62, // 35: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	3,  // 36: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	26, // 37: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	62, // 38: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	34, // 39: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	25, // 40: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	4,  // 41: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	62, // 42: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	62, // 43: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	27, // 44: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	28, // 45: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	62, // 46: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	5,  // 47: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	7,  // 48: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	34, // 49: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	31, // 50: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	29, // 51: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	6,  // 52: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	32, // 53: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	33, // 54: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	26, // 55: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	25, // 56: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	4,  // 57: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	62, // 58: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	62, // 59: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	62, // 60: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	62, // 61: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	62, // 62: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	56, // 63: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	62, // 64: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	61, // 65: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	39, // 66: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	40, // 67: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	61, // 68: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	37, // 69: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	38, // 70: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	57, // 71: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	58, // 72: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	59, // 73: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	42, // 74: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	43, // 75: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	62, // 76: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	62, // 77: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	62, // 78: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	62, // 79: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	7,  // 80: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	45, // 81: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	62, // 82: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	47, // 83: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	48, // 84: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	50, // 85: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	51, // 86: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	8,  // 87: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	9,  // 88: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	23, // 89: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	90, // [90:90] is the sub-list for method output_type
+	90, // [90:90] is the sub-list for method input_type
+	90, // [90:90] is the sub-list for extension type_name
+	90, // [90:90] is the sub-list for extension extendee
+	0,  // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -5101,43 +5163,43 @@ func file_transom_v1_config_proto_init() {
 	}
 	file_transom_v1_policy_proto_init()
 	file_transom_v1_config_proto_msgTypes[4].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[10].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[11].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
 		(*SchemaSource_DescriptorSet)(nil),
 		(*SchemaSource_Reflection)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[12].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[13].OneofWrappers = []any{
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[20].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[22].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[21].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[23].OneofWrappers = []any{
 		(*HttpCredentials_Basic)(nil),
 		(*HttpCredentials_Bearer)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[26].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[27].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[28].OneofWrappers = []any{
 		(*HttpRespond_Body)(nil),
 		(*HttpRespond_File)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[31].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[30].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[32].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[39].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[40].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[41].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[42].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[43].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   49,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
