@@ -21,6 +21,8 @@ const maxConnections = 1024
 const (
 	maxStreams = 100_000
 	maxWaiting = 1 << 40
+	// maxClients is what Linux lets one process have open at all (fs.nr_open is 1,048,576).
+	maxClients = 1 << 20
 )
 
 func (c *checker) listeners(config *transomv1.Config) {
@@ -41,6 +43,7 @@ func (c *checker) listeners(config *transomv1.Config) {
 			c.fail(join(path, "https_redirect"), "found it beside tls, whose requests are by https already; expected it at a listener without tls")
 		}
 		c.proxyProtocol(join(path, "proxy_protocol"), l)
+		c.connections(path, l)
 		if l.Tls == nil {
 			continue
 		}
@@ -53,6 +56,24 @@ func (c *checker) listeners(config *transomv1.Config) {
 	if config.Admin.GetAddress() != NoAdmin {
 		c.address("admin.address", config.Admin.GetAddress(), false, seen)
 		c.admin(config.Admin)
+	}
+}
+
+// connections checks the bounds of a listener's connections.
+func (c *checker) connections(path string, l *transomv1.Listener) {
+	if l.MaxConnections > maxClients {
+		c.fail(join(path, "max_connections"), "is %d; expected at most %d", l.MaxConnections, maxClients)
+	}
+	c.positive(join(path, "max_connection_age"), l.MaxConnectionAge)
+	c.positive(join(path, "max_connection_age_grace"), l.MaxConnectionAgeGrace)
+	c.positive(join(path, "header_timeout"), l.HeaderTimeout)
+	c.positive(join(path, "idle_timeout"), l.IdleTimeout)
+	c.positive(join(path, "handshake_timeout"), l.HandshakeTimeout)
+	if l.MaxConnectionAgeGrace != nil && l.MaxConnectionAge == nil {
+		c.fail(join(path, "max_connection_age_grace"), "found it without max_connection_age, beside which alone it has a meaning")
+	}
+	if l.HandshakeTimeout != nil && l.Tls == nil {
+		c.fail(join(path, "handshake_timeout"), "found it without tls, whose handshake it bounds")
 	}
 }
 

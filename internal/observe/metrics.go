@@ -42,6 +42,7 @@ type Metrics struct {
 	reload    reloadMetrics
 	upstreams atomic.Pointer[iter.Seq2[string, Upstream]]
 	circuits  atomic.Pointer[iter.Seq[Circuit]]
+	listeners atomic.Pointer[iter.Seq[Listener]]
 
 	mu     sync.Mutex
 	routes map[routeKey]*RouteMetrics // guarded by mu
@@ -93,7 +94,7 @@ func NewMetrics(version string) *Metrics {
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions, m.retries, m.retriesDenied, m.hedges,
 		m.branches, m.branchTime, m.branchMoved,
-		upstreamCollector{m}, circuitCollector{m}, info,
+		upstreamCollector{m}, circuitCollector{m}, listenerCollector{m}, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

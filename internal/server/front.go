@@ -38,7 +38,8 @@ const (
 	// operatorsHeaderBytes is the same for the operator's requests.
 	operatorsHeaderBytes = 64 << 10
 	readHeaderTimeout    = 10 * time.Second
-	idleTimeout          = 2 * time.Minute
+	idleTimeout          = 75 * time.Second
+	handshakeTimeout     = 10 * time.Second
 	// An HTTP/2 client that is silent for pingAfter is asked whether it is there;
 	// one that does not answer within pingTimeout, be it gone or not reading, loses
 	// its connection and with it the calls that wait to write to it.
@@ -62,6 +63,10 @@ type frontOptions struct {
 	// bytes, what the answers hold that wait for it.
 	maxStreams int
 	maxWaiting int64
+	// header and idle are how long a request's head may take, and the next request.
+	header, idle time.Duration
+	// ages ends old connections; nil for none.
+	ages *ages
 }
 
 // newFrontOptions are those of a listener, with the defaults of what it does not say.
@@ -69,7 +74,26 @@ func newFrontOptions(c *transomv1.Listener) frontOptions {
 	return frontOptions{
 		maxStreams: int(cmp.Or(c.GetMaxStreams(), defaultMaxStreams)),
 		maxWaiting: int64(cmp.Or(c.GetMaxWaitingBytes(), defaultMaxWaiting)), //nolint:gosec // checked with the configuration
+		header:     cmp.Or(c.GetHeaderTimeout().AsDuration(), readHeaderTimeout),
+		idle:       cmp.Or(c.GetIdleTimeout().AsDuration(), idleTimeout),
 	}
+}
+
+// serves sets what serves the requests.
+func (o *frontOptions) serves(c *transomv1.Listener, handler http.Handler) {
+	o.handler = handler
+	if o.ages = newAges(c, handler); o.ages != nil {
+		o.handler = o.ages
+	}
+}
+
+// connected makes the context of a connection's requests.
+func (o *frontOptions) connected(ctx context.Context, c net.Conn) context.Context {
+	ctx = proxy.WithRoom(ctx, o.maxWaiting)
+	if o.ages != nil {
+		ctx = o.ages.begin(ctx, c)
+	}
+	return ctx
 }
 
 // netHTTP is the Front of net/http, for HTTP/1.1 and HTTP/2 with and without TLS.
@@ -82,20 +106,24 @@ func newNetHTTP(o frontOptions) netHTTP {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	return netHTTP{&http.Server{
+	server := &http.Server{
 		Handler:           o.handler,
 		TLSConfig:         o.tls,
 		Protocols:         protocols,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: o.header,
+		IdleTimeout:       o.idle,
 		HTTP2:             &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout, MaxConcurrentStreams: o.maxStreams},
 		ErrorLog:          o.log,
 		BaseContext:       func(net.Listener) context.Context { return o.ending },
-		ConnContext:       func(ctx context.Context, _ net.Conn) context.Context { return proxy.WithRoom(ctx, o.maxWaiting) },
+		ConnContext:       o.connected,
 		// OPTIONS * is answered as every other request.
 		DisableGeneralOptionsHandler: true,
-	}}
+	}
+	if o.ages != nil {
+		server.ConnState = o.ages.change
+	}
+	return netHTTP{server}
 }
 
 // newOperatorsFront is a front for the operator, who is trusted with more.

@@ -20,6 +20,7 @@ import (
 type handshakes struct {
 	net.Listener
 	config *tls.Config
+	limit  time.Duration // of one handshake
 	heads  http1head.Options
 	log    *log.Logger
 
@@ -31,8 +32,8 @@ type handshakes struct {
 	running sync.WaitGroup
 }
 
-func newHandshakes(l net.Listener, config *tls.Config, heads http1head.Options, log *log.Logger) *handshakes {
-	h := &handshakes{Listener: l, config: config, heads: heads, log: log, ready: make(chan net.Conn), failed: make(chan error, 1)}
+func newHandshakes(l net.Listener, config *tls.Config, limit time.Duration, heads http1head.Options, log *log.Logger) *handshakes {
+	h := &handshakes{Listener: l, config: config, limit: limit, heads: heads, log: log, ready: make(chan net.Conn), failed: make(chan error, 1)}
 	h.closing, h.closed = context.WithCancel(context.Background())
 	return h
 }
@@ -77,7 +78,7 @@ func (h *handshakes) run() {
 const acceptPause = 50 * time.Millisecond
 
 func (h *handshakes) handshake(raw net.Conn) {
-	ctx, cancel := context.WithTimeout(h.closing, readHeaderTimeout)
+	ctx, cancel := context.WithTimeout(h.closing, h.limit)
 	defer cancel()
 	c := tls.Server(raw, h.config)
 	if err := c.HandshakeContext(ctx); err != nil {

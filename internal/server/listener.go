@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -27,6 +28,9 @@ type listener struct {
 	tls  *tls.Config // nil for cleartext
 	pair *tlsfiles.Kept[*tls.Certificate]
 	ca   *tlsfiles.Kept[*x509.CertPool] // of the clients; nil where they need no certificate
+
+	connections *connections
+	handshake   time.Duration // how long one of TLS may take
 }
 
 func openListener(c *transomv1.Listener, file *config.File, log *slog.Logger) (*listener, error) {
@@ -34,7 +38,7 @@ func openListener(c *transomv1.Listener, file *config.File, log *slog.Logger) (*
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		network, address = "unix", path
 	}
-	opened := new(listener)
+	opened := &listener{handshake: cmp.Or(c.GetHandshakeTimeout().AsDuration(), handshakeTimeout)}
 	if c.GetTls() != nil {
 		if err := opened.serveTLS(c.GetTls(), file); err != nil {
 			return nil, err
@@ -50,7 +54,8 @@ func openListener(c *transomv1.Listener, file *config.File, log *slog.Logger) (*
 	if p := c.GetProxyProtocol(); p != nil {
 		l = fromBalancers(l, p.GetFrom(), log)
 	}
-	opened.Listener = coalesce.Listener(l)
+	opened.connections = countConnections(l, c, log)
+	opened.Listener = coalesce.Listener(opened.connections)
 	return opened, nil
 }
 
@@ -61,7 +66,7 @@ func (l *listener) check(heads http1head.Options, log *log.Logger) {
 		l.Listener = http1head.Listener(l.Listener, heads)
 		return
 	}
-	l.Listener = newHandshakes(l.Listener, l.tls, heads, log)
+	l.Listener = newHandshakes(l.Listener, l.tls, l.handshake, heads, log)
 }
 
 // advised adds to the error of an address where nobody can listen what to do.

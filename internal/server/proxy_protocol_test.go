@@ -24,16 +24,21 @@ import (
 // balancedServer tells each client its address, behind load balancers.
 func balancedServer(t *testing.T, address string, from []string, log io.Writer) net.Addr {
 	t.Helper()
-	l, err := openListener(&transomv1.Listener{Address: address, ProxyProtocol: &transomv1.ProxyProtocol{From: from}}, nil,
-		slog.New(slog.NewTextHandler(log, nil)))
+	return testServer(t, &transomv1.Listener{Address: address, ProxyProtocol: &transomv1.ProxyProtocol{From: from}}, log).Addr()
+}
+
+// testServer tells each client its address, at a listener.
+func testServer(t *testing.T, c *transomv1.Listener, log io.Writer) *listener {
+	t.Helper()
+	l, err := openListener(c, nil, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.check(http1head.Options{MaxHead: maxHeaderBytes, Answer: func(c net.Conn, r http1head.Refusal) []byte {
 		return []byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" + c.RemoteAddr().String() + ": " + r.Message)
 	}}, slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug))
-	o := newFrontOptions(&transomv1.Listener{})
-	o.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) })
+	o := newFrontOptions(c)
+	o.serves(c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) }))
 	o.ending, o.log = t.Context(), slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	front := newNetHTTP(o)
 	served := make(chan error, 1)
@@ -44,7 +49,7 @@ func balancedServer(t *testing.T, address string, from []string, log io.Writer) 
 			t.Error(err)
 		}
 	})
-	return l.Addr()
+	return l
 }
 
 // exchange sends bytes and returns all that comes back.
@@ -143,7 +148,7 @@ func TestProxyProtocolOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newHandshakes(fromBalancers(raw, []string{"127.0.0.1/32"}, slog.New(slog.DiscardHandler)),
-		&tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{certificate}}, http1head.Options{MaxHead: maxHeaderBytes},
+		&tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{certificate}}, time.Minute, http1head.Options{MaxHead: maxHeaderBytes},
 		slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug))
 	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) })}
 	served := make(chan error, 1)

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,7 +100,21 @@ func Listen(o Options) (*Server, error) {
 		s.closeListeners()
 		return nil, errors.Join(errs...)
 	}
+	s.telemetry.Metrics.SetListeners(s.connections)
 	return s, nil
+}
+
+// connections are those of the clients, for metrics.
+func (s *Server) connections(yield func(observe.Listener) bool) {
+	for i, l := range s.listeners {
+		address := s.file.Config.GetListeners()[i].GetAddress()
+		if strings.HasSuffix(address, ":0") {
+			address = l.Addr().String() // there may be several
+		}
+		if !yield(observe.Listener{Address: address, Open: l.connections.open.Load(), Refused: l.connections.refused.Load()}) {
+			return
+		}
+	}
 }
 
 // listen opens one of the configuration's listeners.
@@ -112,7 +127,8 @@ func (o *Options) listen(i int) (*listener, error) {
 	log := httpLog(o.Telemetry.Log)
 	l.check(headOptions(o.Gateway), log)
 	front := newFrontOptions(c)
-	front.handler, front.tls, front.ending, front.log = clientsHandler(c, o.Gateway), l.tls, o.Gateway.Context(), log
+	front.serves(c, clientsHandler(c, o.Gateway))
+	front.tls, front.ending, front.log = l.tls, o.Gateway.Context(), log
 	l.front = newNetHTTP(front)
 	return l, nil
 }

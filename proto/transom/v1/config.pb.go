@@ -1128,8 +1128,25 @@ type Listener struct {
 	HttpsRedirect bool `protobuf:"varint,18,opt,name=https_redirect,json=httpsRedirect,proto3" json:"https_redirect,omitempty"`
 	// Load balancers say by the PROXY protocol who their clients are.
 	ProxyProtocol *ProxyProtocol `protobuf:"bytes,19,opt,name=proxy_protocol,json=proxyProtocol,proto3" json:"proxy_protocol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// How many connections there may be at a time; further ones wait in the kernel's queue.
+	// Default: no bound.
+	MaxConnections uint32 `protobuf:"varint,20,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
+	// How many one client may have, an address of IPv4 or a /64 of IPv6; further ones are
+	// closed at once. Default: no bound.
+	MaxConnectionsPerClient uint32 `protobuf:"varint,21,opt,name=max_connections_per_client,json=maxConnectionsPerClient,proto3" json:"max_connections_per_client,omitempty"`
+	// The age, give or take a tenth, from which a connection ends with the next answer: HTTP/1
+	// by Connection: close, HTTP/2 by GOAWAY. Default: none.
+	MaxConnectionAge *durationpb.Duration `protobuf:"bytes,22,opt,name=max_connection_age,json=maxConnectionAge,proto3" json:"max_connection_age,omitempty"`
+	// How long after that what is still under way may go on. Default: as long as it likes.
+	MaxConnectionAgeGrace *durationpb.Duration `protobuf:"bytes,23,opt,name=max_connection_age_grace,json=maxConnectionAgeGrace,proto3" json:"max_connection_age_grace,omitempty"`
+	// How long the head of a request may take. Default: 10 s.
+	HeaderTimeout *durationpb.Duration `protobuf:"bytes,24,opt,name=header_timeout,json=headerTimeout,proto3" json:"header_timeout,omitempty"`
+	// How long a connection may wait for its next request. Default: 75 s.
+	IdleTimeout *durationpb.Duration `protobuf:"bytes,25,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	// How long the handshake of TLS may take. Default: 10 s.
+	HandshakeTimeout *durationpb.Duration `protobuf:"bytes,26,opt,name=handshake_timeout,json=handshakeTimeout,proto3" json:"handshake_timeout,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Listener) Reset() {
@@ -1207,6 +1224,55 @@ func (x *Listener) GetHttpsRedirect() bool {
 func (x *Listener) GetProxyProtocol() *ProxyProtocol {
 	if x != nil {
 		return x.ProxyProtocol
+	}
+	return nil
+}
+
+func (x *Listener) GetMaxConnections() uint32 {
+	if x != nil {
+		return x.MaxConnections
+	}
+	return 0
+}
+
+func (x *Listener) GetMaxConnectionsPerClient() uint32 {
+	if x != nil {
+		return x.MaxConnectionsPerClient
+	}
+	return 0
+}
+
+func (x *Listener) GetMaxConnectionAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxConnectionAge
+	}
+	return nil
+}
+
+func (x *Listener) GetMaxConnectionAgeGrace() *durationpb.Duration {
+	if x != nil {
+		return x.MaxConnectionAgeGrace
+	}
+	return nil
+}
+
+func (x *Listener) GetHeaderTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.HeaderTimeout
+	}
+	return nil
+}
+
+func (x *Listener) GetIdleTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.IdleTimeout
+	}
+	return nil
+}
+
+func (x *Listener) GetHandshakeTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.HandshakeTimeout
 	}
 	return nil
 }
@@ -4622,7 +4688,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"reflection\x88\x01\x01\x12\x1b\n" +
 	"\x06health\x18\x02 \x01(\bH\x01R\x06health\x88\x01\x01B\r\n" +
 	"\v_reflectionB\t\n" +
-	"\a_health\"\x99\x02\n" +
+	"\a_health\"\xe4\x05\n" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ServerTlsR\x03tls\x12\x14\n" +
@@ -4631,7 +4697,14 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"maxStreams\x12*\n" +
 	"\x11max_waiting_bytes\x18\x11 \x01(\x04R\x0fmaxWaitingBytes\x12%\n" +
 	"\x0ehttps_redirect\x18\x12 \x01(\bR\rhttpsRedirect\x12@\n" +
-	"\x0eproxy_protocol\x18\x13 \x01(\v2\x19.transom.v1.ProxyProtocolR\rproxyProtocol\"#\n" +
+	"\x0eproxy_protocol\x18\x13 \x01(\v2\x19.transom.v1.ProxyProtocolR\rproxyProtocol\x12'\n" +
+	"\x0fmax_connections\x18\x14 \x01(\rR\x0emaxConnections\x12;\n" +
+	"\x1amax_connections_per_client\x18\x15 \x01(\rR\x17maxConnectionsPerClient\x12G\n" +
+	"\x12max_connection_age\x18\x16 \x01(\v2\x19.google.protobuf.DurationR\x10maxConnectionAge\x12R\n" +
+	"\x18max_connection_age_grace\x18\x17 \x01(\v2\x19.google.protobuf.DurationR\x15maxConnectionAgeGrace\x12@\n" +
+	"\x0eheader_timeout\x18\x18 \x01(\v2\x19.google.protobuf.DurationR\rheaderTimeout\x12<\n" +
+	"\fidle_timeout\x18\x19 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12F\n" +
+	"\x11handshake_timeout\x18\x1a \x01(\v2\x19.google.protobuf.DurationR\x10handshakeTimeout\"#\n" +
 	"\rProxyProtocol\x12\x12\n" +
 	"\x04from\x18\x01 \x03(\tR\x04from\"\\\n" +
 	"\tServerTls\x12 \n" +
@@ -5084,76 +5157,81 @@ var file_transom_v1_config_proto_depIdxs = []int32{
 	62, // 22: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
 	17, // 23: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
 	16, // 24: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
-	19, // 25: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	17, // 26: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	20, // 27: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	2,  // 28: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	22, // 29: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	62, // 30: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	24, // 31: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	30, // 32: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	29, // 33: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	62, // 34: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	62, // 35: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	3,  // 36: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	26, // 37: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	62, // 38: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	34, // 39: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	25, // 40: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	4,  // 41: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	62, // 42: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	62, // 43: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	27, // 44: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	28, // 45: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	62, // 46: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	5,  // 47: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	7,  // 48: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	34, // 49: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	31, // 50: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	29, // 51: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	6,  // 52: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	32, // 53: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	33, // 54: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	26, // 55: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	25, // 56: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	4,  // 57: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	62, // 58: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	62, // 59: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	62, // 60: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	62, // 61: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	62, // 62: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	56, // 63: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	62, // 64: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	61, // 65: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	39, // 66: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	40, // 67: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	61, // 68: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	37, // 69: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	38, // 70: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	57, // 71: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	58, // 72: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	59, // 73: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	42, // 74: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	43, // 75: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	62, // 76: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	62, // 77: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	62, // 78: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	62, // 79: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	7,  // 80: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	45, // 81: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	62, // 82: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	47, // 83: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	48, // 84: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	50, // 85: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	51, // 86: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	8,  // 87: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	9,  // 88: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	23, // 89: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	90, // [90:90] is the sub-list for method output_type
-	90, // [90:90] is the sub-list for method input_type
-	90, // [90:90] is the sub-list for extension type_name
-	90, // [90:90] is the sub-list for extension extendee
-	0,  // [0:90] is the sub-list for field type_name
+	62, // 25: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
+	62, // 26: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
+	62, // 27: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
+	62, // 28: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
+	62, // 29: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
+	19, // 30: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	17, // 31: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	20, // 32: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	2,  // 33: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	22, // 34: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	62, // 35: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	24, // 36: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	30, // 37: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	29, // 38: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	62, // 39: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	62, // 40: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	3,  // 41: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	26, // 42: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	62, // 43: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	34, // 44: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	25, // 45: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	4,  // 46: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	62, // 47: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	62, // 48: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	27, // 49: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	28, // 50: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	62, // 51: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	5,  // 52: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	7,  // 53: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	34, // 54: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	31, // 55: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	29, // 56: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	6,  // 57: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	32, // 58: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	33, // 59: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	26, // 60: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	25, // 61: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	4,  // 62: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	62, // 63: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	62, // 64: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	62, // 65: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	62, // 66: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	62, // 67: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	56, // 68: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	62, // 69: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	61, // 70: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	39, // 71: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	40, // 72: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	61, // 73: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	37, // 74: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	38, // 75: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	57, // 76: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	58, // 77: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	59, // 78: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	42, // 79: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	43, // 80: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	62, // 81: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	62, // 82: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	62, // 83: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	62, // 84: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	7,  // 85: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	45, // 86: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	62, // 87: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	47, // 88: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	48, // 89: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	50, // 90: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	51, // 91: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	8,  // 92: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	9,  // 93: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	23, // 94: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	95, // [95:95] is the sub-list for method output_type
+	95, // [95:95] is the sub-list for method input_type
+	95, // [95:95] is the sub-list for extension type_name
+	95, // [95:95] is the sub-list for extension extendee
+	0,  // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
