@@ -77,6 +77,7 @@ var badHeads = []struct {
 	{"a bad escape", "GET /v1/%zz HTTP/1.1\nHost: x\n\n", 400},
 	{"a fragment", "GET /v1/shelves#a HTTP/1.1\nHost: x\n\n", 400},
 	{"a fragment of a URL", "GET http://x?a#b HTTP/1.1\nHost: x\n\n", 400},
+	{"a URL of another host", "GET http://y/v1/shelves HTTP/1.1\nHost: x\n\n", 400},
 	{"a URL with a user", "GET http://u@x/v1/shelves HTTP/1.1\nHost: x\n\n", 400},
 	{"a thousand empty lines", strings.Repeat("\n", 1000) + "GET /v1/shelves HTTP/1.1\nHost: x\n\n", 400},
 	{"the beginning of HTTP/2", "PRI * HTTP/1.1\nHost: x\n\n", 400},
@@ -252,7 +253,7 @@ func TestSoundHeads(t *testing.T) {
 	})
 	t.Run("empty lines", func(t *testing.T) {
 		c := raw(t, at, nil)
-		sends(t, c, lines("\nGET /none HTTP/1.1\nHost: x\n\n\n\nGET http://y HTTP/1.1\nHost: x\n\n"))
+		sends(t, c, lines("\nGET /none HTTP/1.1\nHost: x\n\n\n\nGET http://x HTTP/1.1\nHost: x\n\n"))
 		r := bufio.NewReader(c)
 		for range 2 {
 			if response, body := answerOf(t, r); response.StatusCode != 404 || response.Close {

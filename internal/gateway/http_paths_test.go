@@ -157,6 +157,7 @@ func TestTargets(t *testing.T) {
 		{"a byte beyond ASCII", "GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n", 400},
 		{"a broken escape", "GET /%zz HTTP/1.1\r\nHost: a\r\n", 400},
 		{"the absolute form", "GET http://a/x HTTP/1.1\r\nHost: a\r\n", 200},
+		{"the absolute form with another host", "GET http://b/x HTTP/1.1\r\nHost: a\r\n", 400},
 		{"OPTIONS of all", "OPTIONS * HTTP/1.1\r\nHost: a\r\n", 204},
 		{"another method of all", "GET * HTTP/1.1\r\nHost: a\r\n", 400},
 		{"TRACE", "TRACE /x HTTP/1.1\r\nHost: a\r\n", 405},

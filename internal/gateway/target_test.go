@@ -63,7 +63,11 @@ service Root {
 				t.Fatal(err)
 			}
 			method, _, _ := strings.Cut(test.line, " ")
-			if _, err := io.WriteString(conn, test.line+" HTTP/1.1\r\nHost: other.example\r\nX-Case: "+test.line+"\r\nContent-Length: 0\r\n\r\n"); err != nil {
+			host := test.host
+			if host == "" {
+				host = "h.example"
+			}
+			if _, err := io.WriteString(conn, test.line+" HTTP/1.1\r\nHost: "+host+"\r\nX-Case: "+test.line+"\r\nContent-Length: 0\r\n\r\n"); err != nil {
 				t.Fatal(err)
 			}
 			answer, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})

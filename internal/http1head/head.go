@@ -11,6 +11,8 @@ const (
 	maxMethod = 16
 	maxTarget = 128
 	maxField  = 128
+	// maxAuthority is the longest host, with its port, of a target that is a URL.
+	maxAuthority = 262
 )
 
 // head is what is remembered of the head of a request.
@@ -20,6 +22,10 @@ type head struct {
 	length  int64 // -1 for none said
 	chunked bool
 	upgrade bool
+	// authority is the host of a target that is a URL; port what its scheme means
+	// without one.
+	authority kept[[maxAuthority]byte]
+	port      string
 
 	// For the answer to a bad one.
 	method      kept[[maxMethod]byte]
@@ -30,7 +36,7 @@ type head struct {
 }
 
 // kept is the beginning of a text.
-type kept[A [maxMethod]byte | [maxTarget]byte] struct {
+type kept[A [maxMethod]byte | [maxTarget]byte | [maxAuthority]byte] struct {
 	n     int
 	bytes A
 }
@@ -38,7 +44,7 @@ type kept[A [maxMethod]byte | [maxTarget]byte] struct {
 // begin forgets the head before.
 func (h *head) begin() {
 	h.old, h.hosts, h.length, h.chunked, h.upgrade = false, 0, -1, false, false
-	h.method.n, h.target.n, h.contentType.n, h.requestID.n, h.connect.n = 0, 0, 0, 0, 0
+	h.method.n, h.target.n, h.contentType.n, h.requestID.n, h.connect.n, h.authority.n = 0, 0, 0, 0, 0, 0
 }
 
 // requestLine checks "METHOD TARGET HTTP/1.1".
@@ -60,7 +66,7 @@ func (h *head) requestLine(line []byte) *Fault {
 	if fault := h.version(version); fault != nil {
 		return fault
 	}
-	return checkTarget(string(method) == http.MethodConnect, string(method) == http.MethodOptions, target)
+	return h.checkTarget(method, target)
 }
 
 func (h *head) version(v []byte) *Fault {
@@ -135,7 +141,15 @@ func (h *head) host(value []byte) *Fault {
 	if len(value) > 0 && !ValidHost(value) {
 		return bad("Host is %s; expected a host with or without a port", quoted(value))
 	}
+	if named := h.authority.bytes[:h.authority.n]; len(named) > 0 && !bytes.EqualFold(withoutPort(value, h.port), withoutPort(named, h.port)) {
+		return bad("Host is %s, and the host of the request target %s; expected the same", quoted(value), quoted(named))
+	}
 	return nil
+}
+
+// withoutPort leaves out the port that a URL would not name either.
+func withoutPort(host []byte, usual string) []byte {
+	return bytes.TrimSuffix(bytes.TrimSuffix(host, []byte(usual)), []byte{':'})
 }
 
 func (h *head) contentLength(value []byte) *Fault {

@@ -3,6 +3,7 @@ package http1head
 import (
 	"bytes"
 	"encoding/binary"
+	"net/http"
 	"net/netip"
 	"strconv"
 )
@@ -129,8 +130,8 @@ func fold(b []byte, s string) bool {
 
 // checkTarget checks the target of a request (RFC 9112, 3.2): a path, a URL of http or
 // https, * for OPTIONS, a host and a port for CONNECT. What is not ASCII passes, as
-// it does over HTTP/2.
-func checkTarget(connect, options bool, target []byte) *Fault {
+// it does over HTTP/2. The host of a URL is kept, to be compared with Host.
+func (h *head) checkTarget(method, target []byte) *Fault {
 	switch {
 	case bytes.IndexByte(target, ' ') >= 0 || len(target) == 0:
 		return bad("the request target is %s; expected one without spaces", quoted(target))
@@ -138,18 +139,18 @@ func checkTarget(connect, options bool, target []byte) *Fault {
 		return bad("the request target is %s; expected one without a fragment, or %%23 for the character", quoted(target))
 	case target[0] == '/':
 		return checkPath(target)
-	case connect:
+	case string(method) == http.MethodConnect:
 		if !ValidHost(target) || bytes.IndexByte(target, '%') >= 0 {
 			return bad("the request target is %s; expected a host and a port", quoted(target))
 		}
 		return nil
-	case options && string(target) == "*":
+	case string(method) == http.MethodOptions && string(target) == "*":
 		return nil
 	}
 	rest := target
-	for _, scheme := range [...]string{"http://", "https://"} {
+	for scheme, port := range schemes {
 		if len(target) > len(scheme) && fold(target[:len(scheme)], scheme) {
-			rest = target[len(scheme):]
+			rest, h.port = target[len(scheme):], port
 		}
 	}
 	if len(rest) == len(target) {
@@ -162,8 +163,15 @@ func checkTarget(connect, options bool, target []byte) *Fault {
 	if !ValidHost(host) || bytes.IndexByte(host, '%') >= 0 {
 		return bad("the host of the request target is %s; expected a host with or without a port", quoted(host))
 	}
+	if len(host) > maxAuthority {
+		return bad("the host of the request target has %d bytes; expected at most %d", len(host), maxAuthority)
+	}
+	h.authority.n = copy(h.authority.bytes[:], host)
 	return checkPath(rest[len(host):])
 }
+
+// schemes are those of URLs that may be a target, with the ports that they mean.
+var schemes = map[string]string{"http://": ":80", "https://": ":443"}
 
 // checkPath checks the escapes of a path before its query.
 func checkPath(path []byte) *Fault {
