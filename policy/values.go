@@ -77,12 +77,15 @@ func (s *Scope) checkStatus() {
 	}
 }
 
-// Hop reports whether a header of this name, in lower case, never crosses
-// (Semantics 31).
-func Hop(name string) bool { return slices.Contains(hopHeaders, name) }
-
-var hopHeaders = []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade",
-	"content-length", "content-type", "content-encoding", "proxy-authenticate", "proxy-authorization"}
+// ofBody reports whether a header of this name, in lower case, says how the body is written,
+// so that it never crosses, as those of a connection do not (Semantics 31).
+func ofBody(name string) bool {
+	switch name {
+	case "content-length", "content-type", "content-encoding":
+		return true
+	}
+	return false
+}
 
 // HeaderProblem tells why no policy may set or remove a header, on its way to the backend
 // or to the client; empty if it may.
@@ -95,7 +98,7 @@ func (*Scope) HeaderProblem(name string, toBackend bool) string {
 		return "which gRPC cannot carry to the backend; expected letters, digits, \"-\", \"_\" and \".\""
 	case strings.HasPrefix(lower, "grpc-"):
 		return "which belongs to gRPC; expected another name"
-	case Hop(lower) || lower == "content-type" || lower == "host":
+	case field.HopByHop(lower) && (toBackend || field.HopByHopInAnswers(lower)), ofBody(lower), lower == "host":
 		return "which the gateway sets itself; expected another name"
 	case toBackend && strings.HasPrefix(lower, field.OwnPrefix):
 		return "which tells backends who calls; only auth may set it"
@@ -110,7 +113,7 @@ func responseHeaderProblem(name string) string {
 	switch {
 	case !isToken(name):
 		return "expected the name of a header"
-	case Hop(lower):
+	case field.HopByHopInAnswers(lower), ofBody(lower):
 		return "which the gateway sets itself"
 	case strings.HasPrefix(lower, "grpc-"):
 		return "which belongs to gRPC"

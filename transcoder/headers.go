@@ -123,24 +123,25 @@ func NewHeaderRules(o HeaderOptions) *HeaderRules {
 	return rules
 }
 
-// hopByHop are the headers of one connection (RFC 9110, 7.6.1) and those that
-// say how a message is framed or written.
-var hopByHop = map[string]bool{
-	"connection": true, "proxy-connection": true, "keep-alive": true, "proxy-authenticate": true,
-	"proxy-authorization": true, "te": true, "trailer": true, "transfer-encoding": true, "upgrade": true,
-	"content-length": true, "content-type": true, "content-encoding": true, "accept-encoding": true, "host": true,
-	"http2-settings": true,
+// ofBody reports whether a lower-case name says how a body is framed or written, or whom
+// it is for: the gateway writes each message anew, where a proxy of plain HTTP passes it on.
+func ofBody(name string) bool {
+	switch name {
+	case "content-length", "content-type", "content-encoding", "accept-encoding", "host":
+		return true
+	}
+	return false
 }
 
 // neverCrosses reports whether a lower-case name is the connection's, a
 // protocol's or the gateway's own, or may be taken for a name that backends trust
 // (Semantics 52): many servers cannot tell the spellings apart.
 func neverCrosses(name string) bool {
-	if hopByHop[name] || field.Protocol(name) || strings.HasPrefix(name, field.OwnPrefix) || name == "user-agent" {
+	if field.HopByHop(name) || ofBody(name) || field.Protocol(name) || strings.HasPrefix(name, field.OwnPrefix) || name == "user-agent" {
 		return true
 	}
 	folded := field.Fold(name)
-	return folded != name && (hopByHop[folded] || field.Protocol(folded) || field.Reserved(folded) || folded == "cookie")
+	return folded != name && (field.HopByHop(folded) || ofBody(folded) || field.Protocol(folded) || field.Reserved(folded) || folded == "cookie")
 }
 
 // forwardedNames are the names of that kind that the gateway writes itself: two
@@ -163,7 +164,7 @@ func (rules *HeaderRules) HideCookies(names []string) { rules.hidden = names }
 // large.
 func (rules *HeaderRules) Request(md *proxy.Metadata, h http.Header, all bool) error {
 	size := 0
-	ofConnection := connectionFields(h["Connection"])
+	ofConnection := field.NamedByConnection(h["Connection"])
 	for name, values := range h {
 		for _, value := range values {
 			if size += len(name) + len(value); size > MaxHeader {
@@ -361,5 +362,5 @@ func SetMetadata(h http.Header, prefix string, md metadata.MD) {
 // ReservedMetadata reports whether a name in the backend's metadata is of its
 // connection or of gRPC itself (Semantics 31).
 func ReservedMetadata(name string) bool {
-	return hopByHop[name] || strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, ":")
+	return field.HopByHopInAnswers(name) || ofBody(name) || strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, ":")
 }

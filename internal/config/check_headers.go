@@ -30,19 +30,16 @@ func (c *checker) headerNames(path string, all []string, request bool) {
 	}
 }
 
-// connectionHeaders are those of one connection, or that say how a message is
-// framed or written (Semantics 31).
-var connectionHeaders = []string{
-	"connection", "proxy-connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
-	"transfer-encoding", "upgrade", "content-length", "content-type", "content-encoding", "accept-encoding", "http2-settings",
-}
+// bodyHeaders say how a message is framed or written (Semantics 31). Host, which the
+// transcoder counts among them, has an explanation of its own here.
+var bodyHeaders = []string{"content-length", "content-type", "content-encoding", "accept-encoding"}
 
 // whyItStays tells why a header of this lower-case name, or of names that begin
 // so, never crosses; empty if it may. A name without effect would let its author
 // believe that it had one.
 func whyItStays(name string, request bool) string {
 	switch plain := strings.ReplaceAll(name, "_", "-"); {
-	case slices.Contains(connectionHeaders, plain):
+	case field.HopByHop(plain) && (request || field.HopByHopInAnswers(plain)), slices.Contains(bodyHeaders, plain):
 		return "which says how this connection writes messages and never crosses"
 	case strings.HasPrefix(plain, "grpc-"):
 		return "which belongs to gRPC and never crosses"

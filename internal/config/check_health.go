@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/transom-gateway/transom/internal/field"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -82,16 +83,13 @@ func (c *checker) healthByHTTP(path string, h *transomv1.HealthCheck) {
 			c.fail(at, "found %q, expected the name of a header", name)
 		case strings.EqualFold(name, "host"):
 			c.fail(at, "found host among the headers; write it as host beside them")
-		case slices.Contains(ownedByConnection, strings.ToLower(name)):
+		case field.HopByHop(name), strings.EqualFold(name, "content-length"): // the request has no body
 			c.fail(at, "found %q, which is the connection's; remove it", name)
 		case !httpguts.ValidHeaderFieldValue(h.Headers[name]):
 			c.fail(at, "found a value that no header can have")
 		}
 	}
 }
-
-// ownedByConnection are headers that say how a request is sent.
-var ownedByConnection = []string{"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-connection"}
 
 func notOfPath(r rune) bool { return r <= ' ' || r == '#' || r >= 0x7f }
 

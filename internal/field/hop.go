@@ -5,25 +5,50 @@ import (
 	"strings"
 )
 
-// HopByHop reports whether a field, by its canonical name, is that of one connection, and
+// HopByHop reports whether a field, by its name in any case, is that of one connection, and
 // goes no further (RFC 9110, 7.6.1). All that begins with Proxy is: it is said to a
-// proxy, or a program may take it for the proxy to use.
+// proxy, or a program may take it for the proxy to use. This is the one list of such
+// names; whoever needs more of them adds to it where it is asked.
 func HopByHop(name string) bool {
-	switch name {
-	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Proxy":
-		return true
+	switch len(name) {
+	case 2:
+		return strings.EqualFold(name, "te")
+	case 5:
+		return strings.EqualFold(name, "proxy")
+	case 7:
+		return strings.EqualFold(name, "trailer") || strings.EqualFold(name, "upgrade")
+	case 10:
+		if strings.EqualFold(name, "connection") || strings.EqualFold(name, "keep-alive") {
+			return true
+		}
+	case 14:
+		if strings.EqualFold(name, "http2-settings") {
+			return true
+		}
+	case 17:
+		if strings.EqualFold(name, "transfer-encoding") {
+			return true
+		}
 	}
-	return strings.HasPrefix(name, "Proxy-")
+	return len(name) > len(proxyPrefix) && strings.EqualFold(name[:len(proxyPrefix)], proxyPrefix)
+}
+
+const proxyPrefix = "proxy-"
+
+// HopByHopInAnswers is HopByHop of a field of an answer: Proxy-Status is for whoever reads
+// it on the way to the client, and for the client (RFC 9209, 2).
+func HopByHopInAnswers(name string) bool {
+	return HopByHop(name) && !strings.EqualFold(name, "proxy-status")
 }
 
 // Framing reports whether a field, by its name in Fold's form, says where a message ends,
 // whom it is for, or what becomes of its connection.
 func Framing(folded string) bool {
 	switch folded {
-	case "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "host", "expect", "http2-settings", "proxy":
+	case "content-length", "host", "expect":
 		return true
 	}
-	return strings.HasPrefix(folded, "proxy-")
+	return HopByHop(folded)
 }
 
 // NamedByConnection returns the fields that Connection names, by their canonical names:

@@ -2,6 +2,7 @@ package field
 
 import (
 	"net/textproto"
+	"strings"
 	"testing"
 )
 
@@ -11,9 +12,14 @@ func TestHopByHop(t *testing.T) {
 		"proxy-authorization": true, "proxy-authenticate": true, "proxy-connection": true, "proxy-anything": true, "proxy": true, "http2-settings": true,
 		"proxied": false, "authorization": false, "host": false, "trailers": false, "": false,
 	} {
-		if HopByHop(textproto.CanonicalMIMEHeaderKey(name)) != want {
-			t.Errorf("HopByHop(%q) is %v", name, !want)
+		for _, name := range []string{name, textproto.CanonicalMIMEHeaderKey(name), strings.ToUpper(name)} {
+			if HopByHop(name) != want || HopByHopInAnswers(name) != want {
+				t.Errorf("HopByHop(%q) is %v, in answers %v", name, HopByHop(name), HopByHopInAnswers(name))
+			}
 		}
+	}
+	if !HopByHop("Proxy-Status") || HopByHopInAnswers("Proxy-Status") || HopByHopInAnswers("proxy-status") {
+		t.Error("Proxy-Status is said to one hop in requests, to all in answers")
 	}
 	for name, want := range map[string]bool{"Content_Length": true, "transfer.encoding": true, "HOST": true, "proxy_authorization": true, "expect": true, "x-host": false, "te": true} {
 		if Framing(Fold(name)) != want {

@@ -96,7 +96,9 @@ var nameByte = func() (t [256]bool) {
 }()
 
 // Owned reports whether a metadata name belongs to gRPC or HTTP/2: it is the
-// transport's to say.
+// transport's to say. Of the fields of one connection these are those that HTTP/2 forbids
+// (RFC 9113, 8.2.2), not all that a proxy leaves out: whoever calls by this package may
+// say the others.
 func Owned(name string) bool {
 	switch name {
 	case "content-type", "user-agent", "te",
