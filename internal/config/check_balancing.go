@@ -155,16 +155,20 @@ func (c *checker) sticky(path string, s *transomv1.Sticky) {
 	}
 }
 
-// stickyCookies holds that each upstream has a cookie of its own: one would take the place
-// of the other.
+// stickyCookies holds that each upstream, of either kind, has a cookie of its own: one would
+// take the place of the other.
 func (c *checker) stickyCookies(config *transomv1.Config) {
 	seen := map[string]string{}
 	for _, name := range upstreamNames(config) {
-		cookie := config.Upstreams[name].GetGrpc().GetBalancing().GetSticky().GetCookie()
+		kind, u := "grpc", config.Upstreams[name]
+		cookie := u.GetGrpc().GetBalancing().GetSticky().GetCookie()
+		if u.GetHttp() != nil {
+			kind, cookie = "http", u.GetHttp().GetBalancing().GetSticky().GetCookie()
+		}
 		if cookie == "" {
 			continue
 		}
-		path := join(join("upstreams", name), "grpc.balancing.sticky.cookie")
+		path := join(join("upstreams", name), kind+".balancing.sticky.cookie")
 		if other, ok := seen[cookie]; ok {
 			c.fail(path, "found %q, which is the cookie of %s, too; expected one for each upstream", cookie, other)
 		}

@@ -37,10 +37,35 @@ func (c *checker) httpUpstream(path string, u *transomv1.HttpUpstream) {
 	if d := u.ResolveInterval; d != nil && d.AsDuration() < time.Second {
 		c.fail(join(path, "resolve_interval"), "found %s, expected at least 1s", d.AsDuration())
 	}
-	if b := u.Credentials; b != nil && b.Kind == nil {
-		c.fail(join(path, "credentials"), "found none, expected basic or bearer")
+	c.httpCredentials(join(path, "credentials"), u.Credentials)
+}
+
+// httpCredentials holds that there are some, and that their file is there.
+func (c *checker) httpCredentials(path string, b *transomv1.HttpCredentials) {
+	if b == nil {
+		return
+	}
+	kind, text := "basic", b.GetBasic()
+	switch b.Kind.(type) {
+	case nil:
+		c.fail(path, "found none, expected basic or bearer")
+		return
+	case *transomv1.HttpCredentials_Bearer:
+		kind, text = "bearer", b.GetBearer()
+	}
+	path = join(path, kind)
+	switch name, ok := CredentialsFile(text); {
+	case text == "":
+		c.fail(path, "found none; expected %s, or file:PATH", map[string]string{"basic": "user:password", "bearer": "a token"}[kind])
+	case ok && name == "":
+		c.fail(path, `found no file name after "file:", expected one`)
+	case ok:
+		c.regular(path, name)
 	}
 }
+
+// CredentialsFile is the name of the file that holds credentials for plain HTTP servers.
+func CredentialsFile(text string) (name string, ok bool) { return strings.CutPrefix(text, "file:") }
 
 // httpServers checks where the servers are.
 func (c *checker) httpServers(path string, u *transomv1.HttpUpstream) {

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/nearest"
@@ -59,7 +60,7 @@ func (b *builder) connect() {
 			continue
 		}
 		b.snapshot.conns[name] = conn
-		b.idleSettings(name, grpc)
+		b.idleSettings(name, "grpc", grpc)
 		services := u.GetServices()
 		if len(services) == 0 && len(homes) == 1 && homes[name] {
 			services = []string{"*"}
@@ -108,23 +109,34 @@ func clientTLS(c *transomv1.ClientTls, directory string) *upstream.TLS {
 	}
 }
 
-// idleSettings warns of settings of an upstream that do nothing beside its others.
-func (b *builder) idleSettings(name string, u *transomv1.GrpcUpstream) {
+// idleable is what upstreams of both kinds may say.
+type idleable interface {
+	GetTarget() string
+	GetResolveInterval() *durationpb.Duration
+	GetHealthCheck() *transomv1.HealthCheck
+}
+
+// idleSettings warns of settings of an upstream that do nothing beside its others. kind is
+// that of the upstream, as the configuration names it.
+func (b *builder) idleSettings(name, kind string, u idleable) {
 	scheme, _, _ := strings.Cut(u.GetTarget(), ":")
 	idle := func(setting, why string) {
-		path := []any{"upstreams", name, "grpc"}
+		path := []any{"upstreams", name, kind}
 		for part := range strings.SplitSeq(setting, ".") {
 			path = append(path, part)
 		}
-		b.warn(fmt.Sprintf("upstreams.%s.grpc.%s: has no effect %s; remove it", name, setting, why), path...)
+		b.warn(fmt.Sprintf("upstreams.%s.%s.%s: has no effect %s; remove it", name, kind, setting, why), path...)
 	}
 	if u.GetResolveInterval() != nil && slices.Contains([]string{"file", "k8s", "unix"}, scheme) {
 		idle("resolve_interval", "with a target "+scheme+":, which is not asked again on a timer")
 	}
+	if u.GetResolveInterval() != nil && u.GetTarget() == "" {
+		idle("resolve_interval", "without a target: the names of servers are resolved for each connection")
+	}
 	if u.GetHealthCheck().GetPort() != 0 && scheme == "unix" {
 		idle("health_check.port", "with a unix socket, which has none")
 	}
-	if u.GetHealthCheck() != nil && u.GetLoadBalancingPolicy() == "pick_first" {
+	if u, ok := u.(*transomv1.GrpcUpstream); ok && u.GetHealthCheck() != nil && u.GetLoadBalancingPolicy() == "pick_first" {
 		idle("health_check", "with pick_first, which leaves an address only when its connection ends")
 	}
 }

@@ -57,6 +57,7 @@ func (b *builder) connectHTTP(name string, u *transomv1.HttpUpstream) {
 	}
 	b.snapshot.conns[name] = httpConnection{conn, up}
 	b.httpUpstreams[name] = up
+	b.idleSettings(name, "http", u)
 }
 
 // httpOptions are what the configuration says of a plain HTTP upstream.
@@ -97,8 +98,20 @@ func httpOptions(u *transomv1.HttpUpstream, directory string) httpbackend.Option
 		Times: httpbackend.Times{
 			Connect: times.GetConnect().AsDuration(), ResponseHeader: times.GetResponseHeader().AsDuration(), Idle: times.GetIdle().AsDuration(),
 		},
-		Credentials: httpbackend.Credentials{Basic: u.GetCredentials().GetBasic(), Bearer: u.GetCredentials().GetBearer()},
+		Credentials: httpCredentials(u.GetCredentials(), directory),
 	}
+}
+
+// httpCredentials are what servers know us by. A file is read by whoever uses them, and
+// read again when it changes, without a reload.
+func httpCredentials(c *transomv1.HttpCredentials, directory string) httpbackend.Credentials {
+	own := httpbackend.Credentials{Basic: c.GetBasic(), Bearer: c.GetBearer()}
+	for _, text := range []*string{&own.Basic, &own.Bearer} {
+		if name, ok := config.CredentialsFile(*text); ok {
+			*text, own.File = inDirectory(directory, name), true
+		}
+	}
+	return own
 }
 
 var httpProtocols = map[transomv1.HttpUpstream_Protocol]httpbackend.Protocol{

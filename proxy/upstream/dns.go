@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,13 +32,16 @@ const (
 
 // dnsBuilder makes resolvers for targets of DNS. They exist beside grpc-go's, which
 // ask again only after a connection has failed, and not within thirty seconds.
-type dnsBuilder struct{ interval time.Duration }
+type dnsBuilder struct {
+	interval time.Duration
+	port     string // of targets without one; "" for defaultPort
+}
 
 var _ resolver.Builder = dnsBuilder{}
 
 // DNS returns the builder of resolvers that ask DNS again each interval; 0 means
 // DefaultResolveInterval.
-func DNS(interval time.Duration) resolver.Builder { return dnsBuilder{interval} }
+func DNS(interval time.Duration) resolver.Builder { return dnsBuilder{interval: interval} }
 
 // Scheme implements resolver.Builder.
 func (dnsBuilder) Scheme() string { return "dns" }
@@ -45,7 +49,7 @@ func (dnsBuilder) Scheme() string { return "dns" }
 // Build implements resolver.Builder. An authority, as in "dns://10.0.0.2/host:port",
 // is the server to ask.
 func (b dnsBuilder) Build(target resolver.Target, conn resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
-	host, port, err := splitTarget(target.Endpoint(), defaultPort)
+	host, port, err := splitTarget(target.Endpoint(), cmp.Or(b.port, defaultPort))
 	if err != nil {
 		return nil, err
 	}

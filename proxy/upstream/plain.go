@@ -230,12 +230,17 @@ func (c *Conn) becomePlain(e *Endpoint) {
 	e.server.Authority = c.target.withoutPort(e.server.Authority)
 }
 
+// usualPort is the one that a URL of a plain HTTP server means without one.
+func (t Target) usualPort() string {
+	if t.TLS != nil {
+		return "443"
+	}
+	return "80"
+}
+
 // withoutPort leaves out the port that a URL would not name either.
 func (t Target) withoutPort(authority string) string {
-	usual := "80"
-	if t.TLS != nil {
-		usual = "443"
-	}
+	usual := t.usualPort()
 	_, port, err := net.SplitHostPort(authority)
 	if err != nil || port != usual || authority[0] == '[' {
 		return authority

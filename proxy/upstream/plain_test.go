@@ -98,6 +98,8 @@ func TestPlainAuthority(t *testing.T) {
 		"listed, 80":       {plain("app.example:80"), upstream.Server{Network: "tcp", Address: "app.example:80", Authority: "app.example"}},
 		"listed, 443, TLS": {upstream.Target{Plain: true, Servers: upstream.Servers([]string{"app.example:443"}, nil), TLS: secure}, upstream.Server{Network: "tcp", Address: "app.example:443", Authority: "app.example"}},
 		"an address":       {upstream.Target{Plain: true, Address: "dns:///127.0.0.1:8080"}, upstream.Server{Network: "tcp", Address: "127.0.0.1:8080", Authority: "127.0.0.1:8080"}},
+		"no port":          {upstream.Target{Plain: true, Address: "dns:///127.0.0.1"}, upstream.Server{Network: "tcp", Address: "127.0.0.1:80", Authority: "127.0.0.1"}},
+		"no port, TLS":     {upstream.Target{Plain: true, Address: "dns:///127.0.0.1", TLS: secure}, upstream.Server{Network: "tcp", Address: "127.0.0.1:443", Authority: "127.0.0.1"}},
 		"a name":           {upstream.Target{Plain: true, Address: "localhost:8080", TLS: secure}, upstream.Server{Network: "tcp", Address: "", Authority: "localhost:8080"}},
 		"a socket":         {upstream.Target{Plain: true, Address: "unix:" + socket}, upstream.Server{Network: "unix", Address: socket, Authority: "localhost"}},
 	} {

@@ -144,6 +144,9 @@ func (t Target) resolver() (resolver.Builder, resolver.Target, error) {
 		return listed{t.Servers}, resolver.Target{}, nil
 	}
 	dns := dnsBuilder{interval: t.ResolveInterval}
+	if t.Plain {
+		dns.port = t.usualPort()
+	}
 	own := []resolver.Builder{dns, srvBuilder{interval: t.ResolveInterval}, fileBuilder{}, kubernetesBuilder{folder: t.ServiceAccount}}
 	if u, err := url.Parse(t.Address); err == nil {
 		for _, b := range own {
