@@ -1,0 +1,339 @@
+package canonical
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// writer writes messages that have not the form.
+type writer struct{ root []byte }
+
+// span is a part of root.
+type span struct{ start, end uint32 }
+
+func (w *writer) at(s span) []byte { return w.root[s.start:s.end] }
+
+// occurrence is a value of a known field: of what has a length, what stands behind that.
+type occurrence struct {
+	field uint32 // its index
+	span
+}
+
+func (o occurrence) index() int { return int(o.field) }
+
+// parts are a message's, by the order of their fields, and by that of their arrival then.
+type parts struct {
+	known   []occurrence
+	unknown []span
+}
+
+// message appends the message that its pieces are together.
+func (w *writer) message(dst []byte, f *Form, pieces []span, depth int) ([]byte, error) {
+	if depth > MaxDepth {
+		return nil, ErrDepth
+	}
+	p, err := w.split(f, pieces)
+	if err != nil {
+		return nil, err
+	}
+	for known := p.known; len(known) > 0; {
+		i, n := known[0].index(), 1
+		for n < len(known) && known[n].index() == i {
+			n++
+		}
+		if dst, err = w.field(dst, &f.fields[i], known[:n], depth); err != nil {
+			return nil, err
+		}
+		known = known[n:]
+	}
+	for _, s := range p.unknown {
+		dst = append(dst, w.at(s)...)
+	}
+	return dst, nil
+}
+
+// split finds the parts of a message.
+func (w *writer) split(f *Form, pieces []span) (p parts, err error) {
+	var members members
+	for _, piece := range pieces {
+		for at := piece.start; at < piece.end; {
+			m := w.root[at:piece.end]
+			number, t, n := protowire.ConsumeTag(m)
+			if n < 0 {
+				return p, ErrSyntax
+			}
+			size := protowire.ConsumeFieldValue(number, t, m[n:])
+			if size < 0 {
+				return p, ErrSyntax
+			}
+			whole := span{at, at + uint32(n+size)} //nolint:gosec // within root
+			at = whole.end
+			i := f.find(number)
+			if i < 0 || !f.fields[i].fits(t) {
+				p.unknown = append(p.unknown, whole)
+				continue
+			}
+			o := occurrence{uint32(i), w.value(number, t, span{whole.start + uint32(n), whole.end})} //nolint:gosec // as above
+			if one := f.fields[i].oneof; one >= 0 {
+				members.set(one, i, len(p.known))
+			}
+			p.known = append(p.known, o)
+		}
+	}
+	p.known = byField(members.drop(f, p.known), len(f.fields))
+	return p, nil
+}
+
+// value leaves out the length in front of a value, or the tag behind a group.
+func (w *writer) value(number protowire.Number, t protowire.Type, s span) span {
+	switch t {
+	case protowire.BytesType:
+		inner, _ := protowire.ConsumeBytes(w.at(s))
+		s.start = s.end - uint32(len(inner)) //nolint:gosec // within root
+	case protowire.StartGroupType:
+		inner, _ := protowire.ConsumeGroup(number, w.at(s))
+		s.end = s.start + uint32(len(inner)) //nolint:gosec // as above
+	}
+	return s
+}
+
+// members says which member each oneof has, and from which occurrence on.
+type members map[int]member
+
+type member struct{ field, from int }
+
+func (m *members) set(oneof, field, at int) {
+	if before, ok := (*m)[oneof]; ok && before.field == field {
+		return
+	}
+	if *m == nil {
+		*m = members{}
+	}
+	(*m)[oneof] = member{field, at}
+}
+
+// drop leaves out what a later member has replaced.
+func (m members) drop(f *Form, all []occurrence) []occurrence {
+	if len(m) == 0 {
+		return all
+	}
+	kept := all[:0]
+	for at, o := range all {
+		i := o.index()
+		if one := f.fields[i].oneof; one >= 0 && (m[one].field != i || m[one].from > at) {
+			continue
+		}
+		kept = append(kept, o)
+	}
+	return kept
+}
+
+// byField sorts what is in order of arrival by fields. It takes time and memory in
+// proportion, as a client decides how many there are.
+func byField(all []occurrence, fields int) []occurrence {
+	if slices.IsSortedFunc(all, func(a, b occurrence) int { return cmp.Compare(a.index(), b.index()) }) {
+		return all
+	}
+	next := make([]int, fields+1)
+	for _, o := range all {
+		next[o.index()+1]++
+	}
+	for i := range fields {
+		next[i+1] += next[i]
+	}
+	sorted := make([]occurrence, len(all))
+	for _, o := range all {
+		i := o.index()
+		sorted[next[i]] = o
+		next[i]++
+	}
+	return sorted
+}
+
+// field appends a field, of which there is at least one value.
+func (w *writer) field(dst []byte, one *field, all []occurrence, depth int) ([]byte, error) {
+	switch {
+	case one.isMap:
+		return w.entries(dst, one, all, depth)
+	case one.packable():
+		return w.list(dst, one, all)
+	case one.list:
+		for i := range all {
+			var err error
+			if dst, err = w.single(dst, one, all[i:i+1], depth); err != nil {
+				return nil, err
+			}
+		}
+		return dst, nil
+	}
+	return w.single(dst, one, all, depth)
+}
+
+// single appends one value: a message that all are together, or the last one.
+func (w *writer) single(dst []byte, one *field, all []occurrence, depth int) (_ []byte, err error) {
+	last := all[len(all)-1].span
+	tag := protowire.AppendTag
+	switch one.kind {
+	case text:
+		if last.start == last.end && one.implicit {
+			return dst, nil
+		}
+		return protowire.AppendBytes(tag(dst, one.number, protowire.BytesType), w.at(last)), nil
+	case nested:
+		dst = tag(dst, one.number, protowire.BytesType)
+		begin := len(dst)
+		if dst, err = w.message(append(dst, 0), one.of, spans(all), depth+1); err != nil {
+			return nil, err
+		}
+		return setLength(dst, begin), nil
+	case group:
+		dst = tag(dst, one.number, protowire.StartGroupType)
+		if dst, err = w.message(dst, one.of, spans(all), depth+1); err != nil {
+			return nil, err
+		}
+		return tag(dst, one.number, protowire.EndGroupType), nil
+	}
+	if _, zero, _ := one.kind.scan(w.at(last)); zero && one.implicit {
+		return dst, nil
+	}
+	return one.kind.append(tag(dst, one.number, one.wire()), w.at(last)), nil
+}
+
+// spans are where the values are.
+func spans(all []occurrence) []span {
+	s := make([]span, len(all))
+	for i, o := range all {
+		s[i] = o.span
+	}
+	return s
+}
+
+// append appends a scalar.
+func (k kind) append(dst, value []byte) []byte {
+	if k == fixed32 || k == fixed64 {
+		return append(dst, value...)
+	}
+	v, _ := protowire.ConsumeVarint(value)
+	return protowire.AppendVarint(dst, k.cut(v))
+}
+
+// setLength writes the length of what stands behind begin into the byte there, and makes
+// room where one byte is not enough.
+func setLength(dst []byte, begin int) []byte {
+	n := len(dst) - begin - 1
+	if n < 1<<7 {
+		dst[begin] = byte(n)
+		return dst
+	}
+	more := protowire.SizeVarint(uint64(n)) - 1
+	dst = append(dst, make([]byte, more)...)
+	copy(dst[begin+1+more:], dst[begin+1:begin+1+n])
+	protowire.AppendVarint(dst[:begin], uint64(n))
+	return dst
+}
+
+// list appends a list of scalars.
+func (w *writer) list(dst []byte, one *field, all []occurrence) ([]byte, error) {
+	begin := len(dst)
+	if one.packed {
+		dst = append(protowire.AppendTag(dst, one.number, protowire.BytesType), 0)
+	}
+	first := len(dst)
+	for _, o := range all {
+		for m := w.at(o.span); len(m) > 0; {
+			n, _, _ := one.kind.scan(m)
+			if n < 0 {
+				return nil, ErrSyntax
+			}
+			if !one.packed {
+				dst = protowire.AppendTag(dst, one.number, one.wire())
+			}
+			dst = one.kind.append(dst, m[:n])
+			m = m[n:]
+		}
+	}
+	switch {
+	case len(dst) == first:
+		return dst[:begin], nil
+	case one.packed:
+		return setLength(dst, first-1), nil
+	}
+	return dst, nil
+}
+
+// entry is an entry of a map: its key, as it is written, and all pieces of its value.
+type entry struct {
+	key    []byte
+	values []occurrence
+}
+
+// entries appends a map.
+func (w *writer) entries(dst []byte, one *field, all []occurrence, depth int) (_ []byte, err error) {
+	entries := make([]entry, len(all))
+	for i, o := range all {
+		if entries[i], err = w.entry(one.of, o.span); err != nil {
+			return nil, err
+		}
+	}
+	key, value := &one.of.fields[0], &one.of.fields[1]
+	slices.SortStableFunc(entries, func(a, b entry) int { return key.compare(a.key, b.key) })
+	for i, e := range entries {
+		if i+1 < len(entries) && bytes.Equal(e.key, entries[i+1].key) {
+			continue // the last one of each key holds
+		}
+		dst = protowire.AppendTag(dst, one.number, protowire.BytesType)
+		begin := len(dst)
+		dst = append(append(dst, 0, byte(protowire.EncodeTag(1, key.wire()))), e.key...)
+		if len(e.values) > 0 {
+			dst, err = w.single(dst, value, e.values, depth)
+		} else {
+			dst = value.zero(dst)
+		}
+		if err != nil {
+			return nil, err
+		}
+		dst = setLength(dst, begin)
+	}
+	return dst, nil
+}
+
+// entry reads an entry of a map.
+func (w *writer) entry(f *Form, s span) (entry, error) {
+	p, err := w.split(f, []span{s})
+	if err != nil {
+		return entry{}, err
+	}
+	var e entry
+	key := &f.fields[0]
+	n := 0
+	for n < len(p.known) && p.known[n].index() == 0 {
+		n++
+	}
+	switch {
+	case n == 0:
+		e.key = key.zero(nil)[1:]
+	case key.kind == text:
+		e.key = protowire.AppendBytes(nil, w.at(p.known[n-1].span))
+	default:
+		e.key = key.kind.append(nil, w.at(p.known[n-1].span))
+	}
+	e.values = p.known[n:]
+	return e, nil
+}
+
+// zero appends the field with its zero value. Its number is below 16.
+func (one *field) zero(dst []byte) []byte {
+	dst = protowire.AppendTag(dst, one.number, one.wire())
+	switch one.kind {
+	case fixed32:
+		return append(dst, 0, 0, 0, 0)
+	case fixed64:
+		return append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
+	case group:
+		return protowire.AppendTag(dst, one.number, protowire.EndGroupType)
+	}
+	return append(dst, 0)
+}
