@@ -118,6 +118,9 @@ func (s *Scope) SchemaExtensions() Extensions {
 // PlainHTTP reports whether the policy is that of a plain HTTP route.
 func (s *Scope) PlainHTTP() bool { return s.target.PlainHTTP }
 
+// Methods are the methods of HTTP that a plain HTTP route takes; none for all.
+func (s *Scope) Methods() []string { return s.target.Methods }
+
 // Stream reports whether either side of the method streams; a plain HTTP route
 // does not.
 func (s *Scope) Stream() bool {

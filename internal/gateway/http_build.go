@@ -45,7 +45,7 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 	name := routeName(rule.GetMatch())
 	e := &httpEndpoint{route: rule, errors: b.snapshot.errors, pages: b.snapshot.errorPages, inConfig: b.configPosition(at), action: b.action(i, rule)}
 	upstream := upstreamOf(rule)
-	target := policy.Target{RPC: name, PlainHTTP: true, Layers: b.routeLayers(at, rule.GetPolicy()), Upstream: upstream, Backends: b.upstreams.named}
+	target := policy.Target{RPC: name, PlainHTTP: true, Methods: rule.GetMatch().GetMethods(), Layers: b.routeLayers(at, rule.GetPolicy()), Upstream: upstream, Backends: b.upstreams.named}
 	set, problems := b.snapshot.policies.Compile(target)
 	b.problems = append(b.problems, problems...)
 	if set == nil {
@@ -64,6 +64,8 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 		e.changesHeader = e.changesHeader || e.placing != nil && e.placing.sticky != nil
 		b.splitRoute(&e.guard, target)
 		b.suspectSplit(target.Layers, set)
+		b.addMirror(f, set)
+		b.suspectMirror(target.Layers, set, upstream)
 	}
 	methods := "*"
 	if m := rule.GetMatch().GetMethods(); len(m) > 0 {

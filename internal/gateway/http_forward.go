@@ -24,6 +24,18 @@ type httpForward struct {
 	upgrades []string
 	maxBody  int64
 	via      bool // answers carry Via
+	// mirror has requests copied to another upstream; nil: none are.
+	mirror   copier
+	mirrorTo *httpbackend.Upstream
+}
+
+// copier is the policy that sends copies of requests to another upstream (Traffic 208).
+type copier interface {
+	// Mirror names the upstream.
+	Mirror() string
+	// Copy has a copy made of a request that is about to be forwarded. done, nil for nothing,
+	// is to be called when it was.
+	Copy(to *httpbackend.Upstream, x *httpbackend.Exchange) (done func())
 }
 
 // httpWay is one upstream and how requests are made there.
@@ -56,6 +68,11 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 	if placing != nil {
 		x.Place = placing.place(c.place(ctx, placing), nil)
 	}
+	if f.mirror != nil {
+		if done := f.mirror.Copy(f.mirrorTo, &x); done != nil {
+			defer done()
+		}
+	}
 	result := to.upstream.Forward(ctx, &x)
 	if result.Refused && to.fallback != nil {
 		x.Attempts, x.Place = nil, upstream.Place{} // once, without retries (Traffic 107)
@@ -79,6 +96,17 @@ func (b *builder) addAttempts(f *httpWay, set *policy.Set) {
 	if ok {
 		f.attempts.Circuit = part.Circuit()
 		f.fallback = b.httpUpstreams[part.Fallback()]
+	}
+}
+
+// addMirror has the requests of a route copied, if its policies say so.
+func (b *builder) addMirror(f *httpForward, set *policy.Set) {
+	part, ok := policy.Find[copier](set)
+	if !ok {
+		return
+	}
+	if to := b.httpUpstreams[part.Mirror()]; to != nil { // what is wrong with it was said
+		f.mirror, f.mirrorTo = part, to
 	}
 }
 

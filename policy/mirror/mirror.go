@@ -1,5 +1,5 @@
-// Package mirror is the field mirror: copies of unary calls go to another upstream, and
-// nobody waits for what becomes of them.
+// Package mirror is the field mirror: copies of unary calls, and of the requests of plain HTTP
+// routes, go to another upstream, and nobody waits for what becomes of them.
 package mirror
 
 import (
@@ -12,11 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/types/descriptorpb"
-
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
-	"github.com/transom-gateway/transom/proxy/attempt"
 )
 
 const (
@@ -38,14 +35,21 @@ func Kind() policy.Kind {
 	return policy.Kind{Field: name, Compile: compile, Needs: []policy.Need{{Field: "mirror.upstream", Config: "upstreams"}}}
 }
 
-// part sends copies of the calls of one method.
-type part struct {
-	to       proxy.Backend
+// sender sends copies of the calls of one method, or of the requests of one route.
+type sender struct {
 	upstream string
 	rpc      string
 	share    float64
+	redacts  bool
 	copies   *copies
 	observer policy.Observer // may be nil
+}
+
+// part sends copies of the calls of one method.
+type part struct {
+	sender
+	to       proxy.Backend
+	redactor *redactor // of messages; nil: they go as they are
 }
 
 var _ policy.Wrapper = (*part)(nil)
@@ -68,78 +72,50 @@ func (c *copies) Close() error {
 	return nil
 }
 
-func compile(s *policy.Scope) policy.Part {
-	rule := s.Policy.GetMirror()
-	if rule == nil || !applies(s) {
-		return nil
-	}
-	before := s.Noted()
-	p := &part{upstream: rule.GetUpstream(), rpc: s.RPC, share: 1, observer: s.Observer}
-	if rule.Percent != nil {
-		if n := rule.GetPercent(); !(n > 0 && n <= 100) {
-			s.Refuse("mirror.percent", "mirror.percent: found %v, expected more than 0 and up to 100", n)
-		}
-		p.share = rule.GetPercent() / 100
-	}
-	if p.to = s.Backends(p.upstream); p.to == nil {
-		s.Refuse("mirror.upstream", "mirror.upstream: found %q, expected the name of a gRPC upstream%s", p.upstream, s.KnownUpstreams(p.upstream))
-	}
-	if limiting, ok := p.to.(interface{ Limiting(int) *attempt.GRPC }); ok {
-		p.to = limiting.Limiting(maxCopy)
-	}
-	if s.Noted() > before || s.Suppresses("mirror.upstream") {
-		return nil
-	}
-	var err error
-	p.copies, err = policy.Lease(s.Generation, key{p.upstream}, func() (*copies, error) {
-		c := &copies{}
-		c.ctx, c.cancel = context.WithCancel(context.Background())
-		return c, nil
-	})
-	if err != nil {
-		s.Refuse(name, "%v", err)
-		return nil
-	}
-	return p
-}
-
-// applies reports whether calls of the target can be copied. What is inherited and cannot
-// hold is left out.
-func applies(s *policy.Scope) bool {
-	var why string
-	switch {
-	case s.Method == nil:
-		why = "it is for unary gRPC methods, and this is a plain HTTP route: remove it"
-	case s.Upstream == "" && len(s.Config.GetUpstreams()) > 0:
-		return false // a service of the gateway's own
-	case s.Stream():
-		why = "it is for unary methods, and this one streams: remove it"
-	case !s.Policy.GetMirror().GetSideEffects() && !harmless(s):
-		why = "a copy may have side effects, as the proto does not say otherwise: set the method's option idempotency_level to IDEMPOTENT or " +
-			"NO_SIDE_EFFECTS, if that is what it is, or mirror.side_effects: true"
-	default:
-		return true
-	}
-	if s.Exact(name) {
-		s.Refuse(name, "mirror: %s", why)
-	} else {
-		s.Leave(name)
-	}
-	return false
-}
-
-// harmless reports whether the proto says that a call may be made twice.
-func harmless(s *policy.Scope) bool {
-	options, ok := s.Method.Options().(*descriptorpb.MethodOptions)
-	return ok && options.GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
-}
-
 // Name implements policy.Part.
-func (*part) Name() string { return name }
+func (*sender) Name() string { return name }
 
 // Summary is one line for explain.
-func (p *part) Summary() string {
-	return fmt.Sprintf("%.4g %% of the calls to %s, too", 100*p.share, p.upstream)
+func (p *sender) Summary() string {
+	text := fmt.Sprintf("%.4g %% of the calls to %s, too", 100*p.share, p.upstream)
+	if p.redacts {
+		text += ", redacted"
+	}
+	return text
+}
+
+// drawn decides whether a call is copied.
+func (p *sender) drawn() bool { return p.share >= 1 || rand.Float64() < p.share }
+
+// begin takes a place among the copies under way, and says why there is none. end gives it
+// back.
+func (p *sender) begin() string {
+	c := p.copies
+	switch {
+	case c.n.Add(1) > maxCopies:
+		c.n.Add(-1)
+		return "too_many"
+	case c.ctx.Err() != nil:
+		c.n.Add(-1)
+		return "failed"
+	}
+	return ""
+}
+
+func (p *sender) end() { p.copies.n.Add(-1) }
+
+// launch has a copy sent that has its place, without waiting for it.
+func (p *sender) launch(send func(ctx context.Context) bool) {
+	p.copies.running.Go(func() {
+		defer p.end()
+		ctx, cancel := context.WithTimeout(p.copies.ctx, timeout)
+		defer cancel()
+		if send(ctx) {
+			p.count("answered")
+		} else {
+			p.count("failed")
+		}
+	})
 }
 
 // Decides implements policy.Wrapper: it refuses no call.
@@ -156,7 +132,7 @@ type backend struct {
 
 // Call implements proxy.Backend.
 func (b *backend) Call(ctx context.Context, method string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
-	if p := b.mirror; p.share >= 1 || rand.Float64() < p.share {
+	if p := b.mirror; p.drawn() {
 		p.count(p.send(method, header, &request))
 	}
 	return b.Backend.Call(ctx, method, header, request)
@@ -168,34 +144,28 @@ func (p *part) send(method string, md proxy.Metadata, request *proxy.Frame) stri
 	if request.Len() > maxCopy {
 		return "too_large"
 	}
-	c := p.copies
-	if c.n.Add(1) > maxCopies {
-		c.n.Add(-1)
-		return "too_many"
-	}
-	if c.ctx.Err() != nil {
-		c.n.Add(-1)
-		return "failed"
+	if why := p.begin(); why != "" {
+		return why
 	}
 	message, told := bytes.Clone(request.Bytes()), slices.Clone(md)
-	told.Set(header, "1")
-	c.running.Go(func() {
-		defer c.n.Add(-1)
-		ctx, cancel := context.WithTimeout(c.ctx, timeout)
-		defer cancel()
+	p.launch(func(ctx context.Context) bool {
+		if p.redacts {
+			told.DelFunc(isCredential)
+			var ok bool
+			if message, ok = p.redactor.redact(message); !ok {
+				return false
+			}
+		}
+		told.Set(header, "1")
 		reply, err := p.to.Call(ctx, method, told, proxy.WrapFrame(message))
 		reply.Message.Free()
-		if err != nil {
-			p.count("failed")
-			return
-		}
-		p.count("answered")
+		return err == nil
 	})
 	return ""
 }
 
 // count counts what became of a copy.
-func (p *part) count(result string) {
+func (p *sender) count(result string) {
 	if result != "" && p.observer != nil {
 		p.observer.Decision(name, p.rpc, result)
 	}

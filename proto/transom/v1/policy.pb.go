@@ -3734,17 +3734,20 @@ func (x *SplitMatch) GetValue() string {
 	return ""
 }
 
-// Mirror sends copies of a unary method's calls to another upstream. It never delays a call
-// or has it fail. Copies are not sent again, and have 5 s.
+// Mirror sends copies of a unary method's calls, or of a plain HTTP route's requests, to
+// another upstream. It never delays one or has it fail. Copies are not sent again, and have 5 s.
 type Mirror struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of a gRPC upstream. Required.
+	// The name of a gRPC upstream, for a plain HTTP route that of a plain HTTP one. Required.
 	Upstream string `protobuf:"bytes,1,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	// The share of the calls, above 0, up to 100. Default: 100.
 	Percent *float64 `protobuf:"fixed64,2,opt,name=percent,proto3,oneof" json:"percent,omitempty"`
 	// The method may be called twice, though its proto does not say that it is NO_SIDE_EFFECTS
-	// or IDEMPOTENT.
+	// or IDEMPOTENT; on a plain HTTP route, POST, PATCH and other methods are copied, too.
 	SideEffects bool `protobuf:"varint,3,opt,name=side_effects,json=sideEffects,proto3" json:"side_effects,omitempty"`
+	// Copies go without credentials in headers, metadata and query, and without fields of
+	// messages that are marked sensitive. The body of a plain HTTP request stays as it is.
+	Redact bool `protobuf:"varint,4,opt,name=redact,proto3" json:"redact,omitempty"`
 	// Takes back what a wider place says of it; nothing stands beside it.
 	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3798,6 +3801,13 @@ func (x *Mirror) GetPercent() float64 {
 func (x *Mirror) GetSideEffects() bool {
 	if x != nil {
 		return x.SideEffects
+	}
+	return false
+}
+
+func (x *Mirror) GetRedact() bool {
+	if x != nil {
+		return x.Redact
 	}
 	return false
 }
@@ -4139,11 +4149,12 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"SplitMatch\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\tR\x06header\x12\x16\n" +
 	"\x06cookie\x18\x02 \x01(\tR\x06cookie\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\tR\x05value\"\x8e\x01\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\"\xa6\x01\n" +
 	"\x06Mirror\x12\x1a\n" +
 	"\bupstream\x18\x01 \x01(\tR\bupstream\x12\x1d\n" +
 	"\apercent\x18\x02 \x01(\x01H\x00R\apercent\x88\x01\x01\x12!\n" +
-	"\fside_effects\x18\x03 \x01(\bR\vsideEffects\x12\x1a\n" +
+	"\fside_effects\x18\x03 \x01(\bR\vsideEffects\x12\x16\n" +
+	"\x06redact\x18\x04 \x01(\bR\x06redact\x12\x1a\n" +
 	"\bdisabled\x18d \x01(\bR\bdisabledB\n" +
 	"\n" +
 	"\b_percentB?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
