@@ -77,6 +77,8 @@ type Request struct {
 	// not several, and BranchMeant the one that it was meant for and that has no server
 	// ready, "" where it goes there.
 	Branch, BranchMeant string
+	// Replayed tells that the answer is one that was kept under the call's Idempotency-Key.
+	Replayed bool
 	// RefusedBy names the policy that refused the call or one of its messages,
 	// set by Set, for logs and metrics; empty if none did.
 	RefusedBy string

@@ -70,6 +70,8 @@ type Tries struct {
 	// Attempts is how often the call was made, and Hedged how many of these times beside
 	// an attempt that was under way.
 	Attempts, Hedged int
+	// Unsent tells that no server can have looked at the call.
+	Unsent bool
 	// Denied is why there was not one more, where the policy has one: "budget",
 	// "pushback", "deadline", "buffer", "circuit"; else it is empty.
 	Denied string

@@ -96,7 +96,7 @@ http_rules:
   - { selector: p.v1.S.Lsit, get: "/y" }
 policies:
   - selector: p.v1.S.*
-    policy: { idempotency_key: { required: true } }
+    policy: { events: [{ type: x }] }
   - selector: p.v2.*
     policy: { auth: { session: {} } }
   - selector: p.v1.S.get
@@ -115,7 +115,7 @@ policies:
 		`p\.proto:4:\d+: no upstream serves p\.v1\.S`,
 		`transom\.yaml:5:\d+: .*there is no method p\.v1\.S\.Gone`,
 		`transom\.yaml:6:\d+: .*there is no method p\.v1\.S\.Lsit; did you mean p\.v1\.S\.List\?`,
-		`transom\.yaml:9:\d+: .*idempotency_key`,
+		`transom\.yaml:9:\d+: .*events`,
 		`transom\.yaml:10:15: policies\[1\]: no method is p\.v2\.\*; the services are p\.v1\.S\n`,
 		`transom\.yaml:12:15: policies\[2\]: no method is p\.v1\.S\.get; did you mean p\.v1\.S\.Get\?\n`,
 		`transom\.yaml:14:15: policies\[3\]: no method is p\.v1\.S, which is a service: did you mean p\.v1\.S\.\*\?\n`,

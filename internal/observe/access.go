@@ -77,6 +77,9 @@ func appendWay(attrs []slog.Attr, r *policy.Request, o *policy.Outcome) []slog.A
 	if r.BranchMeant != "" {
 		attrs = append(attrs, slog.String("branch_not_ready", r.BranchMeant))
 	}
+	if r.Replayed {
+		attrs = append(attrs, slog.Bool("replayed", true))
+	}
 	if o.Attempts > 1 {
 		attrs = append(attrs, slog.Int("attempts", o.Attempts))
 	}

@@ -27,7 +27,7 @@ var (
 	}
 	defaultExposedHeaders = []string{
 		"connect-content-encoding", "etag", "grpc-encoding", "grpc-message", "grpc-status", "grpc-status-details-bin",
-		"location", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id",
+		"idempotent-replayed", "location", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id",
 	}
 )
 

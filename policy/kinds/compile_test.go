@@ -88,8 +88,7 @@ func TestTimeoutsOfStreams(t *testing.T) {
 
 func TestWhatIsRefused(t *testing.T) {
 	for _, test := range []struct{ policy, want string }{
-		{`idempotency_key {}`, "found idempotency_key, which this version of Transom does not have: remove it"},
-		{`cache {}`, "found cache, which this version"},
+		{`cache {}`, "found cache, which this version of Transom does not have: remove it"},
 		{`events { type: "x" }`, "found events, which this version"},
 		{`timeout { seconds: -1 }`, "timeout: found -1s"},
 		{`timeout { seconds: 1 nanos: -1 }`, "timeout: found"},

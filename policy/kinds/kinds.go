@@ -15,6 +15,7 @@ import (
 	"github.com/transom-gateway/transom/policy/cors"
 	"github.com/transom-gateway/transom/policy/fault"
 	"github.com/transom-gateway/transom/policy/headers"
+	"github.com/transom-gateway/transom/policy/idempotency"
 	"github.com/transom-gateway/transom/policy/maintenance"
 	"github.com/transom-gateway/transom/policy/mirror"
 	"github.com/transom-gateway/transom/policy/ratelimit"
@@ -49,7 +50,8 @@ func All(telemetry ...policy.Kind) []policy.Kind {
 		validate.Kind(),
 		login.Login(),
 		login.Logout(),
-		split.Kind(), // which upstream it is, is asked before the wrappers: each upstream has its own
+		split.Kind(),       // which upstream it is, is asked before the wrappers: each upstream has its own
+		idempotency.Kind(), // a replay takes no place in the queue
 		concurrency.Calls(),
 		mirror.Kind(), // one copy of a call, however often that is tried
 		retry.Kind(),

@@ -297,7 +297,7 @@ func (r *race) settle(won *answer) context.CancelFunc {
 // tell tells of the attempts so far.
 func (r *race) tell() proxy.Tries {
 	t := r.tries.tell()
-	t.Hedged, t.Endpoint = r.hedged, r.at
+	t.Hedged, t.Endpoint, t.Unsent = r.hedged, r.at, false // nobody asks of what is made twice
 	return t
 }
 

@@ -187,7 +187,9 @@ func (t *tries) deny(reason string) {
 
 // tell tells of the attempts so far.
 func (t *tries) tell() proxy.Tries {
-	return proxy.Tries{Attempts: max(1, t.made), Denied: t.denied, Endpoint: t.turn.Endpoint()}
+	return proxy.Tries{
+		Attempts: max(1, t.made), Denied: t.denied, Endpoint: t.turn.Endpoint(), Unsent: t.made <= 1 && !t.turn.Begun(),
+	}
 }
 
 // mayHelp reports whether another attempt may end otherwise (Traffic 60 to 62): of what

@@ -36,12 +36,13 @@ func (b *backend) Call(ctx context.Context, method string, header proxy.Metadata
 	s, err := b.open(ctx, method, header, proxy.Shape{})
 	if err != nil {
 		request.Free()
-		return proxy.Reply{}, err
+		return proxy.Reply{Tries: proxy.Tries{Unsent: true}}, err
 	}
 	_ = s.Send(request) // Recv has the reason of a failure
 	reply.Message, err = s.one()
 	reply.Header, _ = s.Header() // Recv has told of it
 	reply.Trailer = s.Trailer()
+	reply.Tries.Unsent = err != nil && !s.request.sent.Load()
 	return reply, err
 }
 

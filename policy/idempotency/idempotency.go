@@ -1,0 +1,210 @@
+// Package idempotency is the field idempotency_key: the answer to the first call under a key
+// is kept, and given to all that follow. What the backend has done is done at most once,
+// also where nobody knows whether it has: such a key is answered with that.
+//
+// A call under a key does not end with its client, for what it does at the backend is
+// done whoever waits for it (Traffic 87).
+package idempotency
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/transom-gateway/transom/internal/canonical"
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/store"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/proxy"
+)
+
+const (
+	name = "idempotency_key"
+
+	defaultTTL    = 24 * time.Hour
+	minTTL        = time.Second
+	maxTTL        = 30 * 24 * time.Hour
+	defaultAnswer = 256 << 10
+	maxAnswer     = 16 << 20
+	// defaultTimeout is that of a call whose method has none.
+	defaultTimeout = time.Minute
+	// maxWait is how long a call waits for another one under its key.
+	maxWait = 30 * time.Second
+)
+
+// Kind is the policy idempotency_key.
+func Kind() policy.Kind {
+	return policy.Kind{Field: name, Compile: compile, Needs: []policy.Need{{Field: "idempotency_key.store", Config: "stores"}}}
+}
+
+// part keeps the answers of one method.
+type part struct {
+	rpc      string
+	rule     *transomv1.IdempotencyKey
+	ttl      time.Duration
+	timeout  time.Duration
+	limit    int             // of an answer, in bytes
+	field    *keyField       // nil: the header
+	form     *canonical.Form // of requests
+	answers  answers
+	shared   bool            // the answers are in a store that may be away
+	observer policy.Observer // may be nil
+}
+
+var _ policy.Wrapper = (*part)(nil)
+
+func compile(s *policy.Scope) policy.Part {
+	rule := s.Policy.GetIdempotencyKey()
+	if rule == nil || !applies(s, rule) {
+		return nil
+	}
+	before := s.Noted()
+	p := &part{
+		rpc: s.RPC, rule: rule, ttl: defaultTTL, limit: defaultAnswer, timeout: s.Policy.GetTimeout().AsDuration(),
+		form: canonical.New(s.Method.Input()), observer: s.Observer,
+	}
+	if p.timeout <= 0 {
+		p.timeout = defaultTimeout
+	}
+	if rule.Ttl != nil {
+		if p.ttl = s.CheckDuration("idempotency_key.ttl", rule.Ttl); s.Noted() == before && (p.ttl < minTTL || p.ttl > maxTTL) {
+			s.Refuse("idempotency_key.ttl", "idempotency_key.ttl: found %v, expected %v to %v", p.ttl, minTTL, maxTTL)
+		}
+	}
+	if n := rule.GetMaxAnswerBytes(); n > maxAnswer {
+		s.Refuse("idempotency_key.max_answer_bytes", "idempotency_key.max_answer_bytes: found %d, expected up to %d", n, maxAnswer)
+	} else if n > 0 {
+		p.limit = int(n)
+	}
+	p.checkField(s)
+	checkEnums(s, rule)
+	if s.Noted() > before || s.Suppresses("idempotency_key.store") {
+		return nil
+	}
+	if err := p.open(s); err != nil {
+		s.Refuse("idempotency_key.store", "idempotency_key.store: %v", err)
+		return nil
+	}
+	return p
+}
+
+// applies reports whether answers of the target can be kept. What is inherited and cannot
+// hold is left out.
+func applies(s *policy.Scope, rule *transomv1.IdempotencyKey) bool {
+	var why string
+	switch {
+	case s.Method == nil:
+		why = "it is for unary gRPC methods, and this is a plain HTTP route: remove it"
+	case s.Stream():
+		why = "it is for unary methods, and this one streams: remove it"
+	case s.Policy.GetLogin() != nil || s.Policy.GetLogout() != nil:
+		why = "the method has login or logout, whose answer is for one caller once: remove it"
+	case level(s) == descriptorpb.MethodOptions_NO_SIDE_EFFECTS:
+		why = "the method is NO_SIDE_EFFECTS, which can be called as often as one likes: remove it, or see cache"
+	case rule.GetScope() != transomv1.IdempotencyKey_METHOD && anonymous(s.Policy.GetAuth()):
+		why = "the method is open to callers who prove nothing, so that whoever knows a key gets its answer: set auth, or scope: METHOD if that is right"
+	default:
+		return true
+	}
+	if s.Exact(name) {
+		s.Refuse(name, "idempotency_key: %s", why)
+	} else {
+		s.Leave(name)
+	}
+	return false
+}
+
+func level(s *policy.Scope) descriptorpb.MethodOptions_IdempotencyLevel {
+	options, _ := s.Method.Options().(*descriptorpb.MethodOptions)
+	return options.GetIdempotencyLevel()
+}
+
+// anonymous reports whether a method is open to callers who prove nothing.
+func anonymous(a *transomv1.Auth) bool { return a.GetMechanism() == nil || a.GetAnonymous() != nil }
+
+// checkEnums refuses numbers that have no name.
+func checkEnums(s *policy.Scope, rule *transomv1.IdempotencyKey) {
+	m := rule.ProtoReflect()
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		fd := fields.Get(i)
+		if fd.Enum() == nil || fd.Enum().Values().ByNumber(m.Get(fd).Enum()) != nil {
+			continue
+		}
+		s.Refuse(fmt.Sprintf("%s.%s", name, fd.Name()), "%s.%s: found %d, which is none of its values", name, fd.Name(), m.Get(fd).Enum())
+	}
+}
+
+// open finds where the answers are kept.
+func (p *part) open(s *policy.Scope) (err error) {
+	use := p.rule.GetStore()
+	configured := store.Configured(s.Generation)
+	if use == transomv1.IdempotencyKey_REDIS && !configured {
+		return fmt.Errorf("found REDIS, but stores.redis is not in the configuration: add it, or use MEMORY")
+	}
+	if p.shared = use != transomv1.IdempotencyKey_MEMORY && configured; p.shared {
+		p.answers, err = inRedis(s.Generation)
+		return err
+	}
+	p.answers, err = inMemory(s.Generation)
+	return err
+}
+
+// Name implements policy.Part.
+func (*part) Name() string { return name }
+
+// Summary is one line for explain.
+func (p *part) Summary() string {
+	text := fmt.Sprintf("the answer to each key is kept for %v", p.ttl)
+	if p.field != nil {
+		text += ", the key being the field " + string(p.field.name)
+	}
+	if p.rule.GetRequired() {
+		text += "; a key is required"
+	}
+	if p.rule.GetScope() == transomv1.IdempotencyKey_METHOD {
+		text += "; all callers share them"
+	}
+	if p.shared {
+		text += "; in Redis"
+	}
+	return text
+}
+
+// Decides implements policy.Wrapper.
+func (*part) Decides() bool { return true }
+
+// Wrap implements policy.Wrapper.
+func (p *part) Wrap(next proxy.Backend) proxy.Backend { return &backend{next, p} }
+
+// count counts what became of a call under a key.
+func (p *part) count(result string) {
+	if p.observer != nil {
+		p.observer.Decision(name, p.rpc, result)
+	}
+}
+
+// keyField is the field of requests that holds the key.
+type keyField struct {
+	name   protoreflect.Name
+	number protoreflect.FieldNumber
+}
+
+// checkField finds the field of the key.
+func (p *part) checkField(s *policy.Scope) {
+	text := p.rule.GetField()
+	if text == "" {
+		return
+	}
+	fd := s.Method.Input().Fields().ByName(protoreflect.Name(text))
+	switch {
+	case fd == nil:
+		s.Refuse("idempotency_key.field", "idempotency_key.field: found %q, expected a field of %s", text, s.Method.Input().FullName())
+	case fd.Kind() != protoreflect.StringKind || fd.IsList():
+		s.Refuse("idempotency_key.field", "idempotency_key.field: found %q, which is no string", text)
+	default:
+		p.field = &keyField{fd.Name(), fd.Number()}
+	}
+}

@@ -1,0 +1,172 @@
+package idempotency
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/policy"
+)
+
+// defaultMemory is what all records take at most, in bytes; one owner has a tenth.
+const (
+	defaultMemory = 64 << 20
+	ownersPart    = 10
+)
+
+// memory keeps records in this process. What is there stays until its time is over: to drop
+// it would have a call made twice.
+type memory struct {
+	now func() time.Time
+
+	mu     sync.Mutex
+	max    int64
+	used   int64
+	owners map[digest]int64
+	all    map[digest]*entry
+	due    dueEntries
+}
+
+// entry is what is known of one key.
+type entry struct {
+	id, owner digest
+	record    record
+	size      int64
+	due       time.Time     // zero while a call is under way
+	ended     chan struct{} // closed when it is not any more
+}
+
+// memoryKey is that of the memory in the State: all methods share it.
+type memoryKey struct{}
+
+// inMemory is the memory of a generation.
+func inMemory(g *policy.Generation) (*memory, error) {
+	m, err := policy.Lease(g, memoryKey{}, func() (*memory, error) {
+		return &memory{now: g.State.Now, owners: map[digest]int64{}, all: map[digest]*entry{}}, nil
+	})
+	if err == nil {
+		m.mu.Lock()
+		m.max = int64(cmp.Or(g.Config.GetIdempotency().GetMaxBytes(), defaultMemory)) //nolint:gosec // checked with the configuration
+		m.mu.Unlock()
+	}
+	return m, err
+}
+
+// Close implements io.Closer.
+func (m *memory) Close() error { return nil }
+
+// begin implements answers.
+func (m *memory) begin(_ context.Context, c *call) (lease, *record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expire()
+	if e := m.all[c.id]; e != nil {
+		known := e.record
+		return nil, &known, nil
+	}
+	if !m.fits(c.owner, overhead) {
+		return nil, nil, refusal(codes.Unavailable, "STORE_FULL", "no more keys can be kept for now; try again later")
+	}
+	e := &entry{id: c.id, owner: c.owner, record: record{state: running, fingerprint: c.fingerprint}, ended: make(chan struct{})}
+	m.all[e.id] = e
+	m.charge(e, overhead)
+	return &memoryLease{m, e}, nil, nil
+}
+
+// fits reports whether there is room. m.mu is held.
+func (m *memory) fits(owner digest, more int64) bool {
+	return m.used+more <= m.max && m.owners[owner]+more <= m.max/ownersPart
+}
+
+// charge notes that an entry takes more memory, or less. m.mu is held.
+func (m *memory) charge(e *entry, more int64) {
+	e.size += more
+	m.used += more
+	if m.owners[e.owner] += more; m.owners[e.owner] == 0 {
+		delete(m.owners, e.owner)
+	}
+}
+
+// drop forgets an entry. m.mu is held.
+func (m *memory) drop(e *entry) {
+	delete(m.all, e.id)
+	m.charge(e, -e.size)
+}
+
+// expire forgets what is over. m.mu is held.
+func (m *memory) expire() {
+	for now := m.now(); len(m.due) > 0 && !m.due[0].due.After(now); {
+		if e, ok := heap.Pop(&m.due).(*entry); ok {
+			m.drop(e)
+		}
+	}
+}
+
+// wait implements answers.
+func (m *memory) wait(ctx context.Context, id digest) bool {
+	m.mu.Lock()
+	e := m.all[id]
+	m.mu.Unlock()
+	if e == nil {
+		return true
+	}
+	select {
+	case <-e.ended:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// memoryLease is a key that a call has taken.
+type memoryLease struct {
+	of *memory
+	e  *entry
+}
+
+// end implements lease.
+func (l *memoryLease) end(kept *record, ttl time.Duration) {
+	m, e := l.of, l.e
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	defer close(e.ended)
+	if kept == nil {
+		m.drop(e)
+		return
+	}
+	if more := int64(kept.size() - overhead); m.fits(e.owner, more) {
+		m.charge(e, more)
+		e.record = *kept
+	} else {
+		e.record = record{state: bodyless, fingerprint: kept.fingerprint}
+	}
+	e.due = m.now().Add(ttl)
+	heap.Push(&m.due, e)
+}
+
+// dueEntries are entries by the end of their time, a heap.
+type dueEntries []*entry
+
+func (d dueEntries) Len() int           { return len(d) }
+func (d dueEntries) Less(i, j int) bool { return d[i].due.Before(d[j].due) }
+func (d dueEntries) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+
+// Push implements heap.Interface.
+func (d *dueEntries) Push(x any) {
+	if e, ok := x.(*entry); ok {
+		*d = append(*d, e)
+	}
+}
+
+// Pop implements heap.Interface.
+func (d *dueEntries) Pop() any {
+	last := len(*d) - 1
+	e := (*d)[last]
+	(*d)[last] = nil
+	*d = (*d)[:last]
+	return e
+}

@@ -1,0 +1,282 @@
+package idempotency
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/store"
+)
+
+const (
+	// leaseTime is how long a gateway that is not heard of holds a key, and renewEvery how
+	// often it is heard of.
+	leaseTime  = 15 * time.Second
+	renewEvery = 5 * time.Second
+	// pollEvery is how often a waiting call looks for the answer, and tryEvery how often it is
+	// tried to write one.
+	pollEvery = 100 * time.Millisecond
+	tryEvery  = 500 * time.Millisecond
+)
+
+// States of a key in Redis; that of a kept record is its first letter.
+const (
+	inRedisRunning = "running"
+	inRedisLost    = "lost" // the gateway that made the call has not been heard of
+	inRedisDone    = "done"
+	inRedisTaken   = "taken" // by us
+)
+
+// beginScript takes a key, or tells what is known of it.
+//
+// KEYS: the key. ARGV: token, fingerprint, lease and ttl in milliseconds, "1" where a lost
+// call may be made again. Answer: state, fingerprint, record.
+var beginScript = redis.NewScript(store.ServerNow + `
+local v = redis.call('HMGET', KEYS[1], 'state', 'fingerprint', 'until', 'record')
+local lost = v[1] == 'running' and tonumber(v[3]) < now
+if not v[1] or (lost or v[1] == 'lost') and ARGV[5] == '1' and v[2] == ARGV[2] then
+  redis.call('HSET', KEYS[1], 'state', 'running', 'fingerprint', ARGV[2], 'token', ARGV[1], 'until', string.format('%.0f', now + ARGV[3] * 1000))
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+  return {'taken', ARGV[2], ''}
+end
+if lost then
+  redis.call('HSET', KEYS[1], 'state', 'lost')
+  return {'lost', v[2], ''}
+end
+return {v[1], v[2], v[4] or ''}
+`)
+
+// renewScript keeps a key. KEYS: the key. ARGV: token, lease and ttl in milliseconds.
+var renewScript = redis.NewScript(store.ServerNow + `
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'state', 'running', 'until', string.format('%.0f', now + ARGV[2] * 1000))
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+`)
+
+// endScript writes a record, "" to free the key. KEYS: the key. ARGV: token, record, ttl in
+// milliseconds.
+var endScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('HSET', KEYS[1], 'state', 'done', 'record', ARGV[2])
+redis.call('HDEL', KEYS[1], 'token', 'until')
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+`)
+
+// redisAnswers keeps records in Redis, for all gateways.
+type redisAnswers struct {
+	*store.Redis
+	log  *slog.Logger
+	late *lateEnds
+}
+
+// inRedis keeps records in the Redis of a generation.
+func inRedis(g *policy.Generation) (*redisAnswers, error) {
+	r, err := store.Of(g)
+	if err != nil {
+		return nil, err
+	}
+	late, err := policy.Lease(g, lateKey{}, func() (*lateEnds, error) {
+		l := &lateEnds{places: make(chan struct{}, maxAbandoned)}
+		l.ctx, l.cancel = context.WithCancel(context.Background())
+		return l, nil
+	})
+	return &redisAnswers{r, g.State.Log, late}, err
+}
+
+// lateEnds are records that could not be written at once. They outlive the calls.
+type lateEnds struct {
+	ctx     context.Context // ends with the State
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	places  chan struct{} // of keys that are given back
+}
+
+// maxAbandoned bounds how many keys are given back at a time.
+const maxAbandoned = 1000
+
+// lateKey is that of lateEnds in the State.
+type lateKey struct{}
+
+// Close implements io.Closer.
+func (l *lateEnds) Close() error {
+	l.cancel()
+	l.running.Wait()
+	return nil
+}
+
+// key is that of a record. It tells nothing of the client's key.
+func (a *redisAnswers) key(id digest) string {
+	return a.Prefix + "idempotency:{" + hex.EncodeToString(id[:]) + "}"
+}
+
+// begin implements answers.
+func (a *redisAnswers) begin(ctx context.Context, c *call) (lease, *record, error) {
+	token := rand.Text()
+	again := "0"
+	if c.rule.GetBackendHonours() {
+		again = "1"
+	}
+	bounded, cancel := a.Bound(ctx)
+	defer cancel()
+	key := a.key(c.id)
+	answer, err := beginScript.Run(bounded, a.Client, []string{key}, token, c.fingerprint[:], leaseTime.Milliseconds(),
+		c.ttl.Milliseconds(), again).StringSlice()
+	if err != nil || len(answer) != 3 || len(answer[1]) != len(digest{}) {
+		a.abandon(&redisLease{of: a, key: key, token: token}, err)
+		if ctx.Err() != nil {
+			return nil, nil, status.FromContextError(ctx.Err()).Err()
+		}
+		return nil, nil, policy.StoreAway("the store of idempotency keys cannot be reached; try again soon")
+	}
+	known := &record{fingerprint: digest([]byte(answer[1]))}
+	switch answer[0] {
+	case inRedisTaken:
+		return a.hold(key, token, c.ttl), nil, nil
+	case inRedisRunning:
+		known.state = running
+	case inRedisLost:
+		known.state = uncertain
+	default:
+		if known, err = unmarshal([]byte(answer[2])); err != nil {
+			return nil, nil, policy.StoreAway(err.Error())
+		}
+	}
+	return nil, known, nil
+}
+
+// abandon gives a key back that may be taken although nobody heard of it: a server that was
+// stopped carries out what it had received when it goes on. Otherwise the key's outcome
+// would be unknown, though no call was made.
+func (a *redisAnswers) abandon(l *redisLease, err error) {
+	var failed *net.OpError
+	if errors.As(err, &failed) && failed.Op == "dial" || a.late.ctx.Err() != nil {
+		return // nothing was sent
+	}
+	select {
+	case a.late.places <- struct{}{}:
+	default:
+		return
+	}
+	a.late.running.Go(func() {
+		defer func() { <-a.late.places }()
+		l.giveBack()
+	})
+}
+
+// giveBack tries to free the key until the server has answered a few times: it has carried
+// out by then what it had received.
+func (l *redisLease) giveBack() {
+	ctx, cancel := context.WithTimeout(l.of.late.ctx, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(tryEvery)
+	defer tick.Stop()
+	for answers := 0; answers < 3; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		freed, err := l.write(nil, time.Second)
+		if err == nil && freed {
+			return
+		}
+		if err == nil {
+			answers++
+		}
+	}
+}
+
+// wait implements answers.
+func (a *redisAnswers) wait(ctx context.Context, _ digest) bool {
+	select {
+	case <-time.After(pollEvery):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// redisLease is a key that a call has taken. It is renewed until the call ends.
+type redisLease struct {
+	of         *redisAnswers
+	key, token string
+	ttl        time.Duration
+	stop       chan struct{}
+	stopped    sync.WaitGroup
+}
+
+func (a *redisAnswers) hold(key, token string, ttl time.Duration) *redisLease {
+	l := &redisLease{of: a, key: key, token: token, ttl: ttl, stop: make(chan struct{})}
+	l.stopped.Go(l.renew)
+	return l
+}
+
+// renew keeps the key until stop.
+func (l *redisLease) renew() {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-l.stop:
+			return
+		}
+		ctx, cancel := l.of.Bound(context.Background())
+		_ = renewScript.Run(ctx, l.of.Client, []string{l.key}, l.token, leaseTime.Milliseconds(), l.ttl.Milliseconds()).Err() // it is tried again
+		cancel()
+	}
+}
+
+// end implements lease. What cannot be written at once is tried again, behind the client's
+// answer, until the lease is over.
+func (l *redisLease) end(kept *record, ttl time.Duration) {
+	close(l.stop)
+	l.stopped.Wait()
+	var raw []byte
+	if kept != nil {
+		raw = kept.marshal()
+	}
+	if _, err := l.write(raw, ttl); err != nil && l.of.late.ctx.Err() == nil {
+		l.of.late.running.Go(func() { l.writeLate(raw, ttl) })
+	}
+}
+
+// writeLate tries to write the end until the lease is over.
+func (l *redisLease) writeLate(raw []byte, ttl time.Duration) {
+	ctx, cancel := context.WithTimeout(l.of.late.ctx, leaseTime)
+	defer cancel()
+	tick := time.NewTicker(tryEvery)
+	defer tick.Stop()
+	var err error
+	for {
+		select {
+		case <-tick.C:
+			if _, err = l.write(raw, ttl); err == nil {
+				return
+			}
+		case <-ctx.Done():
+			l.of.log.Error("the answer to a call under an idempotency key could not be kept: the key's outcome is unknown now", "error", err)
+			return
+		}
+	}
+}
+
+// write writes the end once, and reports whether the key was still the call's.
+func (l *redisLease) write(raw []byte, ttl time.Duration) (bool, error) {
+	ctx, cancel := l.of.Bound(context.Background())
+	defer cancel()
+	n, err := endScript.Run(ctx, l.of.Client, []string{l.key}, l.token, raw, ttl.Milliseconds()).Int()
+	return n == 1, err
+}
