@@ -81,11 +81,34 @@ func (c *checker) routeAction(path string, route *transomv1.HttpRoute, config *t
 	case route.Upstream != "":
 		c.routeUpstream(join(path, "upstream"), route.Upstream, config)
 	}
+	if route.Compression != nil && (route.Redirect != nil || route.Respond != nil) {
+		c.fail(join(path, "compression"), "found it beside an answer of the gateway's own; it is for upstreams: remove it")
+	}
 	if route.Rewrite != nil && (route.Redirect != nil || route.Respond != nil) {
 		c.fail(join(path, "rewrite"), "found it beside an answer of the gateway's own; it is for upstreams: remove it")
 		return
 	}
 	c.rewrite(join(path, "rewrite"), route)
+	c.compression(join(path, "compression"), route.Compression)
+}
+
+// maxCompressionMin bounds how much of an answer is held back, in bytes.
+const maxCompressionMin = 64 << 10
+
+// compression holds that media types are some.
+func (c *checker) compression(path string, r *transomv1.HttpCompression) {
+	for i, text := range r.GetTypes() {
+		kind, sub, ok := strings.Cut(text, "/")
+		if !ok || !httpguts.ValidHeaderFieldName(kind) || !httpguts.ValidHeaderFieldName(sub) || kind == "*" || strings.Contains(sub, "*") && sub != "*" {
+			c.fail(join(join(path, "types"), i), `found %q, expected a media type without parameters, such as "application/json" or "text/*"`, text)
+		}
+		if strings.EqualFold(text, "text/event-stream") {
+			c.fail(join(join(path, "types"), i), "found %q, whose events pass as they come: remove it", text)
+		}
+	}
+	if n := r.GetMinBytes(); n > maxCompressionMin {
+		c.fail(join(path, "min_bytes"), "found %d, expected at most %d", n, maxCompressionMin)
+	}
 }
 
 // routeUpstream holds that name is a plain HTTP upstream.

@@ -15,6 +15,7 @@ import (
 	"github.com/transom-gateway/transom/internal/regularfile"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/transcoder/compression"
 )
 
 // addHTTPRoutes adds the configuration's routes to plain HTTP upstreams.
@@ -123,6 +124,9 @@ func (b *builder) action(i int, rule *transomv1.HttpRoute) httpAction {
 	}
 	if r := rule.GetRewrite(); r != nil && r.Redirects != nil {
 		f.mapsBack = r.GetRedirects()
+	}
+	if z := rule.GetCompression(); z != nil {
+		f.compression = compression.NewRule(z.GetTypes(), int(z.GetMinBytes()))
 	}
 	for _, token := range rule.GetUpgrades() {
 		f.upgrades = append(f.upgrades, strings.ToLower(token))

@@ -10,6 +10,7 @@ import (
 	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/httpbackend"
 	"github.com/transom-gateway/transom/proxy/upstream"
+	"github.com/transom-gateway/transom/transcoder/compression"
 )
 
 // httpForward sends the requests of a route to a plain HTTP upstream.
@@ -24,6 +25,8 @@ type httpForward struct {
 	upgrades []string
 	maxBody  int64
 	via      bool // answers carry Via
+	// compression says which answers are compressed; nil: none is.
+	compression *compression.Rule
 	// mirror has requests copied to another upstream; nil: none are.
 	mirror   copier
 	mirrorTo *httpbackend.Upstream
@@ -73,10 +76,20 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 			defer done()
 		}
 	}
+	var answer *compression.Answer
+	if f.compression != nil && len(c.r.Header["Upgrade"]) == 0 && c.r.Method != http.MethodConnect {
+		answer = f.compression.Answer(c.w, c.r)
+		x.W = answer
+	}
 	result := to.upstream.Forward(ctx, &x)
 	if result.Refused && to.fallback != nil {
 		x.Attempts, x.Place = nil, upstream.Place{} // once, without retries (Traffic 107)
 		result = to.fallback.Forward(ctx, &x)
+	}
+	if answer != nil {
+		if err := answer.End(result.Err == nil); err != nil && result.Err == nil {
+			result.Err = err // the client has gone
+		}
 	}
 	d.written, d.upgraded = result.Status, result.Upgraded
 	result.Tries.Endpoint = result.Server
@@ -133,4 +146,7 @@ func (f *httpForward) explain(row func(name, format string, args ...any), c *cal
 		host = "the server's own"
 	}
 	row("sends", "%s %s, Host: %s", c.r.Method, withQuery(f.rewrite.Apply(c.match.clean), c.r), host)
+	if f.compression != nil {
+		row("compresses", "%s", f.compression)
+	}
 }

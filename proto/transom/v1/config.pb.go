@@ -473,7 +473,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34, 0}
 }
 
 // How a line is written.
@@ -526,7 +526,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41, 0}
 }
 
 // How much is written.
@@ -583,7 +583,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -3024,7 +3024,10 @@ type HttpRoute struct {
 	// Send the client elsewhere.
 	Redirect *HttpRedirect `protobuf:"bytes,6,opt,name=redirect,proto3" json:"redirect,omitempty"`
 	// Answer the client.
-	Respond       *HttpRespond `protobuf:"bytes,7,opt,name=respond,proto3" json:"respond,omitempty"`
+	Respond *HttpRespond `protobuf:"bytes,7,opt,name=respond,proto3" json:"respond,omitempty"`
+	// Compress answers that servers have not, as the client accepts. `{}` takes all defaults.
+	// Default: they pass as they are.
+	Compression   *HttpCompression `protobuf:"bytes,8,opt,name=compression,proto3" json:"compression,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3108,6 +3111,70 @@ func (x *HttpRoute) GetRespond() *HttpRespond {
 	return nil
 }
 
+func (x *HttpRoute) GetCompression() *HttpCompression {
+	if x != nil {
+		return x.Compression
+	}
+	return nil
+}
+
+// HttpCompression says which answers of plain HTTP servers are compressed. Events, ranges,
+// what is compressed already, and what says no-transform never is.
+type HttpCompression struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Media types, such as "application/json" or "text/*". Default: text, JSON, XML, JavaScript
+	// and others that are worth it.
+	Types []string `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
+	// The smallest body, in bytes, up to 64 KiB. Default: 1024.
+	MinBytes      uint32 `protobuf:"varint,2,opt,name=min_bytes,json=minBytes,proto3" json:"min_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HttpCompression) Reset() {
+	*x = HttpCompression{}
+	mi := &file_transom_v1_config_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HttpCompression) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HttpCompression) ProtoMessage() {}
+
+func (x *HttpCompression) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HttpCompression.ProtoReflect.Descriptor instead.
+func (*HttpCompression) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *HttpCompression) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *HttpCompression) GetMinBytes() uint32 {
+	if x != nil {
+		return x.MinBytes
+	}
+	return 0
+}
+
 // HttpRedirect sends the client to another URL, with the query that it asked for.
 type HttpRedirect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3130,7 +3197,7 @@ type HttpRedirect struct {
 
 func (x *HttpRedirect) Reset() {
 	*x = HttpRedirect{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3142,7 +3209,7 @@ func (x *HttpRedirect) String() string {
 func (*HttpRedirect) ProtoMessage() {}
 
 func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3155,7 +3222,7 @@ func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRedirect.ProtoReflect.Descriptor instead.
 func (*HttpRedirect) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HttpRedirect) GetScheme() string {
@@ -3223,7 +3290,7 @@ type HttpRespond struct {
 
 func (x *HttpRespond) Reset() {
 	*x = HttpRespond{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3235,7 +3302,7 @@ func (x *HttpRespond) String() string {
 func (*HttpRespond) ProtoMessage() {}
 
 func (x *HttpRespond) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3248,7 +3315,7 @@ func (x *HttpRespond) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRespond.ProtoReflect.Descriptor instead.
 func (*HttpRespond) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HttpRespond) GetStatus() uint32 {
@@ -3340,7 +3407,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3352,7 +3419,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3365,7 +3432,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -3433,7 +3500,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3445,7 +3512,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3458,7 +3525,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -3516,7 +3583,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3528,7 +3595,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3541,7 +3608,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -3599,7 +3666,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3611,7 +3678,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3624,7 +3691,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -3794,7 +3861,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3806,7 +3873,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3819,7 +3886,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -3875,7 +3942,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3887,7 +3954,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3900,7 +3967,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -3928,7 +3995,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3940,7 +4007,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3953,7 +4020,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -3990,7 +4057,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4002,7 +4069,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4015,7 +4082,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -4043,7 +4110,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4055,7 +4122,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4068,7 +4135,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -4089,7 +4156,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4101,7 +4168,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4114,7 +4181,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -4137,7 +4204,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4149,7 +4216,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4162,7 +4229,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -4192,7 +4259,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4204,7 +4271,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4217,7 +4284,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -4254,7 +4321,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4266,7 +4333,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4279,7 +4346,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -4352,7 +4419,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4364,7 +4431,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4377,7 +4444,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -4543,7 +4610,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4555,7 +4622,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4568,7 +4635,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -4865,7 +4932,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"PolicyRule\x12\x1a\n" +
 	"\bselector\x18\x01 \x01(\tR\bselector\x12*\n" +
-	"\x06policy\x18\x02 \x01(\v2\x12.transom.v1.PolicyR\x06policy\"\xb8\x02\n" +
+	"\x06policy\x18\x02 \x01(\v2\x12.transom.v1.PolicyR\x06policy\"\xf7\x02\n" +
 	"\tHttpRoute\x12+\n" +
 	"\x05match\x18\x01 \x01(\v2\x15.transom.v1.HttpMatchR\x05match\x12\x1a\n" +
 	"\bupstream\x18\x02 \x01(\tR\bupstream\x121\n" +
@@ -4873,7 +4940,11 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x06policy\x18\x04 \x01(\v2\x12.transom.v1.PolicyR\x06policy\x12\x1a\n" +
 	"\bupgrades\x18\x05 \x03(\tR\bupgrades\x124\n" +
 	"\bredirect\x18\x06 \x01(\v2\x18.transom.v1.HttpRedirectR\bredirect\x121\n" +
-	"\arespond\x18\a \x01(\v2\x17.transom.v1.HttpRespondR\arespond\"\xb9\x01\n" +
+	"\arespond\x18\a \x01(\v2\x17.transom.v1.HttpRespondR\arespond\x12=\n" +
+	"\vcompression\x18\b \x01(\v2\x1b.transom.v1.HttpCompressionR\vcompression\"D\n" +
+	"\x0fHttpCompression\x12\x14\n" +
+	"\x05types\x18\x01 \x03(\tR\x05types\x12\x1b\n" +
+	"\tmin_bytes\x18\x02 \x01(\rR\bminBytes\"\xb9\x01\n" +
 	"\fHttpRedirect\x12\x16\n" +
 	"\x06scheme\x18\x01 \x01(\tR\x06scheme\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
@@ -5065,7 +5136,7 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_transom_v1_config_proto_goTypes = []any{
 	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
 	(Config_Forwarded)(0),        // 1: transom.v1.Config.Forwarded
@@ -5104,86 +5175,87 @@ var file_transom_v1_config_proto_goTypes = []any{
 	(*HealthCheck)(nil),          // 34: transom.v1.HealthCheck
 	(*PolicyRule)(nil),           // 35: transom.v1.PolicyRule
 	(*HttpRoute)(nil),            // 36: transom.v1.HttpRoute
-	(*HttpRedirect)(nil),         // 37: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),          // 38: transom.v1.HttpRespond
-	(*HttpMatch)(nil),            // 39: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 40: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 41: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 42: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 43: transom.v1.SessionConfig
-	(*Stores)(nil),               // 44: transom.v1.Stores
-	(*RedisStore)(nil),           // 45: transom.v1.RedisStore
-	(*Events)(nil),               // 46: transom.v1.Events
-	(*KafkaSink)(nil),            // 47: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 48: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 49: transom.v1.Telemetry
-	(*Log)(nil),                  // 50: transom.v1.Log
-	(*Otlp)(nil),                 // 51: transom.v1.Otlp
-	(*Rest)(nil),                 // 52: transom.v1.Rest
-	(*Metadata)(nil),             // 53: transom.v1.Metadata
-	nil,                          // 54: transom.v1.Config.UpstreamsEntry
-	nil,                          // 55: transom.v1.Config.ErrorPagesEntry
-	nil,                          // 56: transom.v1.HealthCheck.HeadersEntry
-	nil,                          // 57: transom.v1.HttpRespond.HeadersEntry
-	nil,                          // 58: transom.v1.HttpMatch.HeadersEntry
-	nil,                          // 59: transom.v1.HttpMatch.QueryEntry
-	(*annotations.HttpRule)(nil), // 60: google.api.HttpRule
-	(*Policy)(nil),               // 61: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 62: google.protobuf.Duration
+	(*HttpCompression)(nil),      // 37: transom.v1.HttpCompression
+	(*HttpRedirect)(nil),         // 38: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),          // 39: transom.v1.HttpRespond
+	(*HttpMatch)(nil),            // 40: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),          // 41: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),           // 42: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),            // 43: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),        // 44: transom.v1.SessionConfig
+	(*Stores)(nil),               // 45: transom.v1.Stores
+	(*RedisStore)(nil),           // 46: transom.v1.RedisStore
+	(*Events)(nil),               // 47: transom.v1.Events
+	(*KafkaSink)(nil),            // 48: transom.v1.KafkaSink
+	(*NatsSink)(nil),             // 49: transom.v1.NatsSink
+	(*Telemetry)(nil),            // 50: transom.v1.Telemetry
+	(*Log)(nil),                  // 51: transom.v1.Log
+	(*Otlp)(nil),                 // 52: transom.v1.Otlp
+	(*Rest)(nil),                 // 53: transom.v1.Rest
+	(*Metadata)(nil),             // 54: transom.v1.Metadata
+	nil,                          // 55: transom.v1.Config.UpstreamsEntry
+	nil,                          // 56: transom.v1.Config.ErrorPagesEntry
+	nil,                          // 57: transom.v1.HealthCheck.HeadersEntry
+	nil,                          // 58: transom.v1.HttpRespond.HeadersEntry
+	nil,                          // 59: transom.v1.HttpMatch.HeadersEntry
+	nil,                          // 60: transom.v1.HttpMatch.QueryEntry
+	(*annotations.HttpRule)(nil), // 61: google.api.HttpRule
+	(*Policy)(nil),               // 62: transom.v1.Policy
+	(*durationpb.Duration)(nil),  // 63: google.protobuf.Duration
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
 	15, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
 	18, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
 	21, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	54, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	60, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	61, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	55, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	61, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	62, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
 	35, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
 	36, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	41, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	44, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	46, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	49, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	42, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	45, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	47, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	50, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	52, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	53, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	62, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	53, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	54, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	63, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
 	14, // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	1,  // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
-	55, // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	56, // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
 	13, // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
 	11, // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
 	12, // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
-	62, // 22: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
+	63, // 22: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
 	17, // 23: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
 	16, // 24: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
-	62, // 25: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
-	62, // 26: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
-	62, // 27: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
-	62, // 28: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
-	62, // 29: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
+	63, // 25: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
+	63, // 26: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
+	63, // 27: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
+	63, // 28: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
+	63, // 29: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
 	19, // 30: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
 	17, // 31: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
 	20, // 32: transom.v1.Admin.audit:type_name -> transom.v1.Audit
 	2,  // 33: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
 	22, // 34: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	62, // 35: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	63, // 35: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
 	24, // 36: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
 	30, // 37: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
 	29, // 38: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	62, // 39: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	62, // 40: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	63, // 39: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	63, // 40: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
 	3,  // 41: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
 	26, // 42: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	62, // 43: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	63, // 43: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
 	34, // 44: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
 	25, // 45: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
 	4,  // 46: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	62, // 47: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	62, // 48: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	63, // 47: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	63, // 48: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
 	27, // 49: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
 	28, // 50: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	62, // 51: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	63, // 51: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
 	5,  // 52: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
 	7,  // 53: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
 	34, // 54: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
@@ -5195,43 +5267,44 @@ var file_transom_v1_config_proto_depIdxs = []int32{
 	26, // 60: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
 	25, // 61: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
 	4,  // 62: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	62, // 63: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	62, // 64: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	62, // 65: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	62, // 66: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	62, // 67: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	56, // 68: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	62, // 69: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	61, // 70: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	39, // 71: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	40, // 72: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	61, // 73: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	37, // 74: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	38, // 75: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	57, // 76: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	58, // 77: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	59, // 78: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	42, // 79: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	43, // 80: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	62, // 81: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	62, // 82: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	62, // 83: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	62, // 84: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	7,  // 85: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	45, // 86: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	62, // 87: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	47, // 88: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	48, // 89: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	50, // 90: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	51, // 91: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	8,  // 92: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	9,  // 93: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	23, // 94: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	95, // [95:95] is the sub-list for method output_type
-	95, // [95:95] is the sub-list for method input_type
-	95, // [95:95] is the sub-list for extension type_name
-	95, // [95:95] is the sub-list for extension extendee
-	0,  // [0:95] is the sub-list for field type_name
+	63, // 63: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	63, // 64: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	63, // 65: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	63, // 66: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	63, // 67: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	57, // 68: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	63, // 69: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	62, // 70: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	40, // 71: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	41, // 72: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	62, // 73: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	38, // 74: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	39, // 75: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	37, // 76: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
+	58, // 77: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	59, // 78: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	60, // 79: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	43, // 80: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	44, // 81: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	63, // 82: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	63, // 83: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	63, // 84: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	63, // 85: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	7,  // 86: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	46, // 87: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	63, // 88: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	48, // 89: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	49, // 90: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	51, // 91: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	52, // 92: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	8,  // 93: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	9,  // 94: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	23, // 95: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	96, // [96:96] is the sub-list for method output_type
+	96, // [96:96] is the sub-list for method input_type
+	96, // [96:96] is the sub-list for extension type_name
+	96, // [96:96] is the sub-list for extension extendee
+	0,  // [0:96] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -5255,29 +5328,29 @@ func file_transom_v1_config_proto_init() {
 		(*HttpCredentials_Basic)(nil),
 		(*HttpCredentials_Bearer)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[28].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{
 		(*HttpRespond_Body)(nil),
 		(*HttpRespond_File)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[30].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[32].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[31].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[33].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[40].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[41].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[42].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[43].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[44].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   50,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
