@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -100,7 +101,8 @@ func printRoutes(w io.Writer, routes []gateway.Listed) error {
 func rows(routes []gateway.Listed) [][]string {
 	var rows [][]string
 	for _, r := range routes {
-		rows = append(rows, []string{r.Method, r.Path, r.RPC, local(r.Request, r.RPC), local(r.Response, r.RPC), r.Stream, dash(r.Upstream), dash(strings.Join(r.Policies, " "))})
+		path := strings.Join(append([]string{r.Path}, r.Conditions...), " ")
+		rows = append(rows, []string{r.Method, path, dash(r.RPC), local(r.Request, r.RPC), local(r.Response, r.RPC), r.Stream, dash(cmp.Or(r.Upstream, r.Answer)), dash(strings.Join(r.Policies, " "))})
 	}
 	return rows
 }

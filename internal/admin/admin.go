@@ -76,6 +76,9 @@ type Route struct {
 	Stream   string   `json:"stream,omitempty"`
 	Upstream string   `json:"upstream,omitempty"`
 	Policies []string `json:"policies"`
+	// Conditions are headers and parameters of the query, Answer how the gateway answers itself.
+	Conditions []string `json:"conditions,omitempty"`
+	Answer     string   `json:"answer,omitempty"`
 }
 
 // Options says what to administer.

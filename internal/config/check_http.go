@@ -69,15 +69,9 @@ func CredentialsFile(text string) (name string, ok bool) { return strings.CutPre
 
 // httpServers checks where the servers are.
 func (c *checker) httpServers(path string, u *transomv1.HttpUpstream) {
-	ways := 0
-	for _, set := range []bool{len(u.Servers) > 0, len(u.WeightedServers) > 0, u.Target != ""} {
-		if set {
-			ways++
-		}
-	}
-	if ways != 1 {
-		c.fail(path, "found %s of servers, weighted_servers and target, expected one", []string{"none", "", "two", "three"}[ways])
-	}
+	c.one(path, "servers, weighted_servers and target", []way{
+		{"servers", len(u.Servers) > 0}, {"weighted_servers", len(u.WeightedServers) > 0}, {"target", u.Target != ""},
+	})
 	seen := map[string]bool{}
 	for i, server := range u.Servers {
 		c.server(join(join(path, "servers"), i), server, seen)

@@ -65,15 +65,12 @@ func (c *checker) routes(config *transomv1.Config) {
 
 // routeAction checks what becomes of a route's requests.
 func (c *checker) routeAction(path string, route *transomv1.HttpRoute, config *transomv1.Config) {
-	actions := 0
-	for _, set := range []bool{route.Upstream != "" || route.GetPolicy().GetSplit() != nil, route.Redirect != nil, route.Respond != nil} {
-		if set {
-			actions++
-		}
+	ways := []way{
+		{"upstream", route.Upstream != ""}, {"policy.split", route.GetPolicy().GetSplit() != nil && route.Upstream == ""},
+		{"redirect", route.Redirect != nil}, {"respond", route.Respond != nil},
 	}
 	switch {
-	case actions != 1:
-		c.fail(path, "found %s of upstream, redirect and respond, expected one", []string{"none", "", "two", "three"}[actions])
+	case !c.one(path, "upstream, redirect and respond", ways):
 	case route.Redirect != nil:
 		c.redirect(join(path, "redirect"), route)
 	case route.Respond != nil:
@@ -109,6 +106,34 @@ func (c *checker) compression(path string, r *transomv1.HttpCompression) {
 	if n := r.GetMinBytes(); n > maxCompressionMin {
 		c.fail(join(path, "min_bytes"), "found %d, expected at most %d", n, maxCompressionMin)
 	}
+}
+
+// way is a field of several that exclude each other.
+type way struct {
+	field string
+	set   bool
+}
+
+// one holds that one of several ways is taken, and says which are where it is not. known are
+// all that there are.
+func (c *checker) one(path, known string, ways []way) bool {
+	var found []string
+	last := path
+	for _, w := range ways {
+		if w.set {
+			last = join(path, w.field)
+			found = append(found, fmt.Sprintf("%s (%s)", w.field, c.file.Where(last)))
+		}
+	}
+	switch n := len(found); n {
+	case 0:
+		c.fail(path, "found none of %s, expected one", known)
+	case 1:
+		return true
+	default:
+		c.fail(last, "found %s and %s, expected one of %s", strings.Join(found[:n-1], ", "), found[n-1], known)
+	}
+	return false
 }
 
 // routeUpstream holds that name is a plain HTTP upstream.

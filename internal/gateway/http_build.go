@@ -32,10 +32,15 @@ func (b *builder) addHTTPRoutes() {
 	}
 	table, problems := httproute.New(matches)
 	for _, p := range problems { // the configuration is checked: they are warnings
-		other := fmt.Sprintf("routes[%d]", p.Other)
-		b.warn(fmt.Sprintf("routes[%d].match.%s: %s %s (%s)", p.Index, p.Field, p.Message, other, b.configPosition(other)), "routes", p.Index, "match")
+		message := fmt.Sprintf("routes[%d].match.%s: %s", p.Index, p.Field, p.Message)
+		if p.Other >= 0 {
+			other := fmt.Sprintf("routes[%d]", p.Other)
+			message += fmt.Sprintf(" %s (%s)", other, b.configPosition(other))
+		}
+		b.warn(message, "routes", p.Index, "match", p.Field)
 	}
 	h.table = table
+	b.suspectRoutes(h)
 	b.snapshot.http = h
 	b.snapshot.routes = append(b.snapshot.routes, h.routes...)
 }
@@ -57,6 +62,7 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 		timeout: set.Timeout, idleTimeout: set.IdleTimeout, changesHeader: set.ChangesHeader(),
 	}
 	e.status = b.settings.of(set).Status
+	b.suspectFault(target.Layers, set)
 	if f, ok := e.action.(*httpForward); ok {
 		b.addAttempts(&f.httpWay, set)
 		b.addCircuit(&e.guard)
@@ -74,8 +80,8 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 	}
 	return &Route{
 		endpoint: e, guard: &e.guard,
-		rule:    methods + " " + pathPattern(rule.GetMatch()) + conditions(rule.GetMatch()),
-		listing: Listed{Method: methods, Path: pathPattern(rule.GetMatch())},
+		rule:    methods + " " + pathPattern(rule.GetMatch()) + conditionText(rule.GetMatch()),
+		listing: Listed{Method: methods, Path: pathPattern(rule.GetMatch()), Conditions: conditions(rule.GetMatch()), Answer: ownAnswer(rule)},
 	}
 }
 
@@ -188,21 +194,59 @@ func pathPattern(m *transomv1.HttpMatch) string {
 }
 
 // conditions are what else a route asks for, for people.
-func conditions(m *transomv1.HttpMatch) string {
-	var b strings.Builder
+func conditions(m *transomv1.HttpMatch) []string {
+	var list []string
 	for _, name := range slices.Sorted(maps.Keys(m.GetHeaders())) {
-		fmt.Fprintf(&b, " [%s: %s]", strings.ToLower(name), m.GetHeaders()[name])
+		list = append(list, fmt.Sprintf("[%s: %s]", strings.ToLower(name), m.GetHeaders()[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.GetQuery())) {
-		fmt.Fprintf(&b, " [?%s=%s]", name, m.GetQuery()[name])
+		list = append(list, fmt.Sprintf("[?%s=%s]", name, m.GetQuery()[name]))
 	}
-	return b.String()
+	return list
+}
+
+// conditionText is the conditions behind a path.
+func conditionText(m *transomv1.HttpMatch) string {
+	if list := conditions(m); len(list) > 0 {
+		return " " + strings.Join(list, " ")
+	}
+	return ""
+}
+
+// ownAnswer says how the gateway answers the requests of a route itself; "" where it does not.
+func ownAnswer(rule *transomv1.HttpRoute) string {
+	if r := rule.GetRespond(); r != nil {
+		return fmt.Sprintf("respond %d", cmp.Or(r.GetStatus(), http.StatusOK))
+	}
+	to := rule.GetRedirect()
+	if to == nil {
+		return ""
+	}
+	text := "redirect "
+	if to.GetScheme() != "" || to.GetHost() != "" || to.GetPort() != 0 {
+		if to.GetScheme() != "" {
+			text += to.GetScheme() + ":"
+		}
+		text += "//" + cmp.Or(to.GetHost(), rule.GetMatch().GetHost(), "*")
+		if to.GetPort() != 0 {
+			text += fmt.Sprintf(":%d", to.GetPort())
+		}
+	}
+	switch {
+	case to.GetPath() != "":
+		return text + to.GetPath()
+	case to.ReplacePrefix != nil:
+		return text + strings.TrimSuffix(to.GetReplacePrefix(), "/") + "/**"
+	case rule.GetMatch().GetPath() != "":
+		return text + rule.GetMatch().GetPath()
+	}
+	return text + strings.TrimSuffix(rule.GetMatch().GetPathPrefix(), "/") + "/**"
 }
 
 // routeName is what policies, logs and metrics know a route by. No two routes have the
 // same.
 func routeName(m *transomv1.HttpMatch) string {
-	name := pathPattern(m) + conditions(m)
+	name := pathPattern(m) + conditionText(m)
 	if len(m.GetMethods()) > 0 {
 		return strings.Join(slices.Sorted(slices.Values(m.GetMethods())), ",") + " " + name
 	}

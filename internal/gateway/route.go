@@ -32,6 +32,16 @@ type Listed struct {
 	Stream   string   `json:"stream"`
 	Upstream string   `json:"upstream"`
 	Policies []string `json:"policies"`
+	// Conditions are the headers and parameters of the query that a route to plain HTTP
+	// servers asks for, as "[x-beta: yes]" and "[?v=2]".
+	Conditions []string `json:"conditions,omitempty"`
+	// Answer is how the gateway answers itself, as "redirect /new/**" or "respond 200".
+	Answer string `json:"answer,omitempty"`
+}
+
+// rule is what tells routes apart.
+func (l Listed) rule() string {
+	return strings.Join(append([]string{l.Method, l.Path}, l.Conditions...), " ")
 }
 
 // Routes lists all routes, by path and then method; nil before the first
@@ -50,7 +60,7 @@ func (g *Gateway) Routes() []Listed {
 		if c := strings.Compare(a.Path, b.Path); c != 0 {
 			return c
 		}
-		return strings.Compare(a.Method, b.Method)
+		return strings.Compare(a.rule(), b.rule())
 	})
 	return list
 }
@@ -76,7 +86,7 @@ func (s *Snapshot) byName() map[string]*Route {
 		return routes
 	}
 	for _, r := range s.routes {
-		routes[r.listing.Method+" "+r.listing.Path] = r
+		routes[r.listing.rule()] = r
 	}
 	return routes
 }

@@ -87,6 +87,7 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	b.suspectRetry(layers, set, to, len(problems) > 0)
 	b.suspectBreaker(layers, set, to)
 	b.suspectSplit(layers, set)
+	b.suspectFault(layers, set)
 	b.suspectMirror(layers, set, to.name)
 	b.noteHash(to.name, d, set, to.placing)
 	place := to.placing.of(d)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -150,14 +151,37 @@ func (b *builder) warnOfSuspicions() {
 	if len(b.snapshot.routes) == 0 && b.snapshotWithoutReflection() {
 		b.warn(b.noRoutes(), "schemas")
 	}
-	if b.file.Path != "" && len(b.file.Config.GetUpstreams()) == 0 && len(b.snapshot.routes) > 0 {
-		b.warn(`upstreams: found none, so that every call is answered with 503; name the server, for example upstreams: { books: { grpc: { target: "localhost:50051" } } }`, "upstreams")
-	}
+	b.warnOfNoUpstream()
 	if b.file.Config.GetFaults() {
 		b.warn("faults: true lets the policy fault delay and fail calls on purpose; remove it, and --faults, where that is not meant", "faults")
 	}
 	b.warnOfHostBits()
 	b.warnOfTwins()
+	b.warnOfTwinUpstreams()
+}
+
+// warnOfNoUpstream says that the methods have no server, where there is none for any of them.
+func (b *builder) warnOfNoUpstream() {
+	if b.file.Path == "" || len(b.upstreams) > 0 || !slices.ContainsFunc(b.snapshot.routes, func(r *Route) bool { return r.listing.RPC != "" }) {
+		return
+	}
+	const name = `name the server, for example upstreams: { books: { grpc: { target: "localhost:50051" } } }`
+	if len(b.file.Config.GetUpstreams()) == 0 {
+		b.warn("upstreams: found none, so that every call is answered with 503; "+name, "upstreams")
+		return
+	}
+	b.warn("upstreams: found those of plain HTTP alone, so that every call of a gRPC method is answered with 503; "+name, "upstreams")
+}
+
+// suspectFault warns of faults that do not happen.
+func (b *builder) suspectFault(layers []policy.Layer, set *policy.Set) {
+	if at := written(layers, "fault"); at != nil && set.Effective.GetFault() != nil && !b.file.Config.GetFaults() {
+		where := at.Where
+		if at.Position != nil {
+			where = cmp.Or(at.Position("fault"), where)
+		}
+		b.warnAt(where, "fault: it does nothing, as the configuration does not have faults: true; set that, start with --faults, or remove it")
+	}
 }
 
 // snapshotWithoutReflection reports whether all schemas come from files: what a

@@ -216,10 +216,14 @@ func (b *builder) path(index int, field, path string) {
 		b.refuse(index, field, "found %q, expected a path without a query; query has its own field", path)
 	case err != nil:
 		b.refuse(index, field, "found %q: %s", path, err.Message)
+	case strings.ContainsAny(path, "{}"):
+		b.refuse(index, field, "found %q; paths of routes have no variables: expected a path_prefix, which takes all paths below it, or %%7B and %%7D for braces", path)
 	case odd:
 		b.refuse(index, field, "found %q, which servers read in different ways; expected a path without //, ;, \\, and without escapes of them, of %%, ?, # and of control characters", path)
 	case form != path:
 		b.refuse(index, field, "found %q, expected its usual form, %q", path, form)
+	case strings.Contains(path, "*") || strings.Contains(path, "/:"):
+		b.warn(index, -1, field, "found %q, in which * and : stand for themselves: paths of routes have no patterns; a path_prefix takes all paths below it", path)
 	}
 }
 
