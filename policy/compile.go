@@ -60,10 +60,11 @@ type Target struct {
 	Method protoreflect.MethodDescriptor
 	// RPC is "package.Service/Method", or the name of a plain HTTP route.
 	RPC string
-	// PlainHTTP tells that the target is a plain HTTP route, and Methods which methods of HTTP
-	// it takes: nil for all.
+	// PlainHTTP tells that the target is a plain HTTP route, Methods which methods of HTTP
+	// it takes, nil for all, and Path its path as people see it.
 	PlainHTTP bool
 	Methods   []string
+	Path      string
 	// Upstream is the name of the backend; empty for none.
 	Upstream string
 	// Backends finds the backend of any upstream, by its name, nil for a name that none has.

@@ -121,6 +121,9 @@ func (s *Scope) PlainHTTP() bool { return s.target.PlainHTTP }
 // Methods are the methods of HTTP that a plain HTTP route takes; none for all.
 func (s *Scope) Methods() []string { return s.target.Methods }
 
+// Path is the path of a plain HTTP route as people see it, behind its host; "" for a method.
+func (s *Scope) Path() string { return s.target.Path }
+
 // Stream reports whether either side of the method streams; a plain HTTP route
 // does not.
 func (s *Scope) Stream() bool {

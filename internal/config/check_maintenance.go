@@ -2,8 +2,10 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/transom-gateway/transom/internal/nearest"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -24,6 +26,11 @@ func (c *checker) maintenance(config *transomv1.Config) {
 		for n, pattern := range m.Services {
 			c.selector(join(join(path, "services"), n), pattern)
 		}
+		for n, text := range m.Routes {
+			if !slices.ContainsFunc(config.Routes, func(r *transomv1.HttpRoute) bool { return RoutePath(r.GetMatch()) == text }) {
+				c.fail(join(join(path, "routes"), n), "found %q, expected the path of a route%s", text, routePaths(config, text))
+			}
+		}
 		if d := m.RetryAfter.AsDuration(); m.RetryAfter != nil && (d < time.Second || d > 24*time.Hour) {
 			c.fail(join(path, "retry_after"), "found %v, expected 1s to 24h", d)
 		}
@@ -36,6 +43,18 @@ func (c *checker) maintenance(config *transomv1.Config) {
 			c.regular(join(path, "page"), m.Page)
 		}
 	}
+}
+
+// routePaths says which paths of routes may have been meant.
+func routePaths(config *transomv1.Config, text string) string {
+	var paths []string
+	for _, r := range config.Routes {
+		paths = append(paths, RoutePath(r.GetMatch()))
+	}
+	if near := nearest.Of(paths, text); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	return ", such as /shop/**, as `transom routes` shows them"
 }
 
 // AddressRange reads an address or a range of them.

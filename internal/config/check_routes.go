@@ -231,6 +231,14 @@ func RouteMatch(m *transomv1.HttpMatch) httproute.Match {
 	}
 }
 
+// RoutePath is the path of a route as those of rules are written, behind its host.
+func RoutePath(m *transomv1.HttpMatch) string {
+	if m.GetPath() != "" {
+		return m.GetHost() + m.GetPath()
+	}
+	return m.GetHost() + strings.TrimSuffix(m.GetPathPrefix(), "/") + "/**"
+}
+
 // RouteRewrite is how a route changes the path.
 func RouteRewrite(route *transomv1.HttpRoute) httproute.Rewrite {
 	r := route.GetRewrite()

@@ -51,7 +51,7 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 	name := routeName(rule.GetMatch())
 	e := &httpEndpoint{route: rule, errors: b.snapshot.errors, pages: b.snapshot.errorPages, inConfig: b.configPosition(at), action: b.action(i, rule)}
 	upstream := upstreamOf(rule)
-	target := policy.Target{RPC: name, PlainHTTP: true, Methods: rule.GetMatch().GetMethods(), Layers: b.routeLayers(at, rule.GetPolicy()), Upstream: upstream, Backends: b.upstreams.named}
+	target := policy.Target{RPC: name, PlainHTTP: true, Methods: rule.GetMatch().GetMethods(), Path: config.RoutePath(rule.GetMatch()), Layers: b.routeLayers(at, rule.GetPolicy()), Upstream: upstream, Backends: b.upstreams.named}
 	set, problems := b.snapshot.policies.Compile(target)
 	b.problems = append(b.problems, problems...)
 	if set == nil {
@@ -80,8 +80,8 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 	}
 	return &Route{
 		endpoint: e, guard: &e.guard,
-		rule:    methods + " " + pathPattern(rule.GetMatch()) + conditionText(rule.GetMatch()),
-		listing: Listed{Method: methods, Path: pathPattern(rule.GetMatch()), Conditions: conditions(rule.GetMatch()), Answer: ownAnswer(rule)},
+		rule:    methods + " " + config.RoutePath(rule.GetMatch()) + conditionText(rule.GetMatch()),
+		listing: Listed{Method: methods, Path: config.RoutePath(rule.GetMatch()), Conditions: conditions(rule.GetMatch()), Answer: ownAnswer(rule)},
 	}
 }
 
@@ -185,14 +185,6 @@ func (b *builder) routeLayers(at string, own *transomv1.Policy) []policy.Layer {
 	}
 }
 
-// pathPattern is the path of a route as those of rules are written, behind its host.
-func pathPattern(m *transomv1.HttpMatch) string {
-	if m.GetPath() != "" {
-		return m.GetHost() + m.GetPath()
-	}
-	return m.GetHost() + strings.TrimSuffix(m.GetPathPrefix(), "/") + "/**"
-}
-
 // conditions are what else a route asks for, for people.
 func conditions(m *transomv1.HttpMatch) []string {
 	var list []string
@@ -246,7 +238,7 @@ func ownAnswer(rule *transomv1.HttpRoute) string {
 // routeName is what policies, logs and metrics know a route by. No two routes have the
 // same.
 func routeName(m *transomv1.HttpMatch) string {
-	name := pathPattern(m) + conditionText(m)
+	name := config.RoutePath(m) + conditionText(m)
 	if len(m.GetMethods()) > 0 {
 		return strings.Join(slices.Sorted(slices.Values(m.GetMethods())), ",") + " " + name
 	}

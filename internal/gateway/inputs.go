@@ -69,6 +69,11 @@ func Inputs(c *config.File) []string {
 	for _, page := range c.Config.GetErrorPages() {
 		files = append(files, c.Resolve(page))
 	}
+	for _, m := range c.Config.GetMaintenance() {
+		if m.GetPage() != "" {
+			files = append(files, c.Resolve(m.GetPage()))
+		}
+	}
 	for _, route := range c.Config.GetRoutes() {
 		if file := route.GetRespond().GetFile(); file != "" {
 			files = append(files, c.Resolve(file))

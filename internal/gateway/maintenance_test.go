@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,6 +105,78 @@ defaults: { cors: { allowed_origins: ["*"] } }
 	}
 	if err := g.SetMaintenance("nothing", "on"); err == nil {
 		t.Error("an entry that is not there can be switched")
+	}
+}
+
+// TestMaintenanceOfRoutes: Traffic 207: an entry may be for some routes, lets through whom an
+// expression names, and shows its page as that is now.
+func TestMaintenanceOfRoutes(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "page.html")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(page, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("<h1>Soon</h1>")
+	g := startRoutes(t, `
+maintenance:
+  - { name: shop, enabled: true, routes: ["/shop/**", "x.example/hi"], page: `+page+`, allow_when: "headers['x-operator'] == 'yes' || method.startsWith('PUT')" }
+routes:
+  - { match: { path_prefix: / }, upstream: site }
+  - { match: { path_prefix: /shop }, upstream: site }
+  - { match: { path_prefix: /shop, methods: [PUT] }, upstream: site }
+  - { match: { host: x.example, path: /hi }, respond: { body: hi } }
+`)
+	for _, test := range []struct {
+		method, path string
+		header       []string
+		status       int
+	}{
+		{"GET", "/shop/a", nil, 503},
+		{"GET", "/shop/a", []string{"X-Operator", "yes"}, 200},
+		{"GET", "/shop/a", []string{"X-Operator", "no"}, 503},
+		{"PUT", "/shop/a", nil, 200},
+		{"GET", "/other", nil, 200},
+		{"GET", "/hi", nil, 200},
+	} {
+		if a := g.Do(t, test.method, test.path, "", test.header...); a.Status != test.status {
+			t.Errorf("%s %s %q: %d, want %d", test.method, test.path, test.header, a.Status, test.status)
+		}
+	}
+	if status := rawStatus(t, g.Addr, "GET /hi HTTP/1.1\r\nHost: x.example\r\nConnection: close\r\n\r\n"); status != 503 {
+		t.Errorf("an answer of the gateway's own: %d", status)
+	}
+	shows := func(want string) {
+		t.Helper()
+		if a := g.Do(t, "GET", "/shop/a", "", "Accept", "text/html"); a.Status != 503 || a.Body != want {
+			t.Errorf("%d %q, want %q", a.Status, a.Body, want)
+		}
+	}
+	shows("<h1>Soon</h1>")
+	if !slices.Contains(g.Files(), page) {
+		t.Errorf("the page is not among the files that are watched: %q", g.Files())
+	}
+	write("<h1>Later</h1>")
+	if _, err := g.Reload(t.Context()); err != nil { // as whoever watches the files does
+		t.Fatal(err)
+	}
+	shows("<h1>Later</h1>")
+	for source, want := range map[string]string{
+		"principal == 'a'": "maintenance stands before auth",
+		"headers[":         "Syntax error",
+		"method":           "the expression gives string, expected bool",
+	} {
+		text := strings.Replace(string(configText(t, g)), `allow_when: "headers['x-operator'] == 'yes' || method.startsWith('PUT')"`, `allow_when: "`+source+`"`, 1)
+		if err := os.WriteFile(g.Config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "maintenance[0].allow_when") {
+			t.Errorf("%s: %v, want %q", source, err, want)
+		}
+		if err := os.WriteFile(g.Config, []byte(strings.Replace(text, `allow_when: "`+source+`"`, `allow_when: "headers['x-operator'] == 'yes' || method.startsWith('PUT')"`, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

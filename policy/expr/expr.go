@@ -35,6 +35,8 @@ const (
 type Expression struct {
 	// ReadsRequest tells that evaluate needs a message.
 	ReadsRequest bool
+	// ReadsIdentity tells that it asks who calls: by claims, principal or roles.
+	ReadsIdentity bool
 
 	program cel.Program
 	input   protoreflect.MessageDescriptor
@@ -62,7 +64,10 @@ func Compile(s *policy.Scope, source string, want *cel.Type) (*Expression, error
 	if issues.Err() != nil {
 		return nil, celProblem(issues)
 	}
-	e := &Expression{ReadsRequest: mentions(parsed, "request")}
+	e := &Expression{
+		ReadsRequest:  mentions(parsed, "request"),
+		ReadsIdentity: mentions(parsed, "claims") || mentions(parsed, "principal") || mentions(parsed, "roles"),
+	}
 	if e.ReadsRequest {
 		if s.Method == nil {
 			return nil, fmt.Errorf("found `request`, but a plain HTTP route has no message; use headers, claims, principal, roles or method")

@@ -6,6 +6,7 @@ package maintenance
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cel.dev/cel-go/cel"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -21,6 +23,7 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/regularfile"
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/expr"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -40,6 +43,7 @@ type entry struct {
 	rule  *transomv1.Maintenance
 	hand  *hand
 	allow []netip.Prefix
+	when  *expr.Expression // nil for none
 	after time.Duration
 	err   error
 }
@@ -75,6 +79,9 @@ func read(g *policy.Generation) *entries {
 				e.allow = append(e.allow, prefix)
 			}
 		}
+		if source := rule.GetAllowWhen(); source != "" {
+			e.when = compileWhen(g, policy.Index(name, i)+".allow_when", source)
+		}
 		err := policy.Refusal(codes.Unavailable, "this service is under maintenance; try again later",
 			&errdetails.ErrorInfo{Reason: "MAINTENANCE", Domain: policy.ErrorDomain}, &errdetails.RetryInfo{RetryDelay: durationpb.New(e.after)})
 		e.err = err
@@ -93,6 +100,19 @@ func read(g *policy.Generation) *entries {
 		all.list = append(all.list, e)
 	}
 	return all
+}
+
+// compileWhen compiles the expression that lets clients through. Nobody knows yet who calls.
+func compileWhen(g *policy.Generation, path, source string) *expr.Expression {
+	e, err := expr.Compile(&policy.Scope{Generation: g}, source, cel.BoolType)
+	if err == nil && e.ReadsIdentity {
+		err = errors.New("found claims, principal or roles, but maintenance stands before auth; use headers and method")
+	}
+	if err != nil {
+		g.RefuseConfig(path, err)
+		return nil
+	}
+	return e
 }
 
 // pagedError is a refusal with a page for browsers.
@@ -144,7 +164,10 @@ func compile(s *policy.Scope) policy.Part {
 
 // isFor reports whether an entry is for the calls of a target.
 func (e *entry) isFor(s *policy.Scope) bool {
-	if len(e.rule.GetUpstreams())+len(e.rule.GetServices()) == 0 {
+	if len(e.rule.GetUpstreams())+len(e.rule.GetServices())+len(e.rule.GetRoutes()) == 0 {
+		return true
+	}
+	if s.PlainHTTP() && slices.Contains(e.rule.GetRoutes(), s.Path()) {
 		return true
 	}
 	if s.Upstream != "" && slices.Contains(e.rule.GetUpstreams(), s.Upstream) {
@@ -172,7 +195,7 @@ func (p *part) Summary() string {
 // Admit implements policy.Admitter.
 func (p *part) Admit(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
 	for _, e := range p.entries {
-		if e.isOn() && !e.lets(r.ClientIP) {
+		if e.isOn() && !e.lets(r.ClientIP) && !e.letsBy(ctx, r) {
 			policy.RetryAfter(r.ResponseHeader, e.after)
 			return ctx, nil, e.err
 		}
@@ -184,6 +207,16 @@ func (p *part) Admit(ctx context.Context, r *policy.Request) (context.Context, p
 func (e *entry) lets(client netip.Addr) bool {
 	client = client.Unmap()
 	return slices.ContainsFunc(e.allow, func(p netip.Prefix) bool { return p.Contains(client) })
+}
+
+// letsBy reports whether a call is let through for what it says. One for which the expression has
+// no answer is not.
+func (e *entry) letsBy(ctx context.Context, r *policy.Request) bool {
+	if e.when == nil {
+		return false
+	}
+	value, err := e.when.Evaluate(ctx, r, nil)
+	return err == nil && value.Value() == true
 }
 
 // Switches tells of each entry: its name, whether it is on, and how it is told by hand: "on",

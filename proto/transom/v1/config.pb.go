@@ -950,7 +950,7 @@ func (x *IdempotencyMemory) GetMaxBytes() uint64 {
 }
 
 // Maintenance answers calls with UNAVAILABLE, 503, while it is on. Streams that have begun go
-// on. Where neither upstreams nor services are named, it is for all calls.
+// on. Where neither upstreams, services nor routes are named, it is for all calls.
 type Maintenance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the admin listener calls it. Required.
@@ -965,9 +965,15 @@ type Maintenance struct {
 	RetryAfter *durationpb.Duration `protobuf:"bytes,5,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
 	// Addresses and ranges (CIDR) of clients that are let through.
 	Allow []string `protobuf:"bytes,6,rep,name=allow,proto3" json:"allow,omitempty"`
-	// A page for browsers, an HTML file of up to 64 KiB, which is read at each load. Default: the error
-	// as for all clients.
-	Page          string `protobuf:"bytes,7,opt,name=page,proto3" json:"page,omitempty"`
+	// A page for browsers, an HTML file of up to 64 KiB, which is read again when it changes.
+	// Default: the error as for all clients.
+	Page string `protobuf:"bytes,7,opt,name=page,proto3" json:"page,omitempty"`
+	// For requests of these plain HTTP routes, by their paths as `transom routes` shows them,
+	// such as "/shop/**" or "shop.example/**".
+	Routes []string `protobuf:"bytes,8,rep,name=routes,proto3" json:"routes,omitempty"`
+	// A CEL expression over `headers` and `method`. Clients for whose calls it is true are let
+	// through, too.
+	AllowWhen     string `protobuf:"bytes,9,opt,name=allow_when,json=allowWhen,proto3" json:"allow_when,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1047,6 +1053,20 @@ func (x *Maintenance) GetAllow() []string {
 func (x *Maintenance) GetPage() string {
 	if x != nil {
 		return x.Page
+	}
+	return ""
+}
+
+func (x *Maintenance) GetRoutes() []string {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *Maintenance) GetAllowWhen() string {
+	if x != nil {
+		return x.AllowWhen
 	}
 	return ""
 }
@@ -4739,7 +4759,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\vCacheMemory\x12\x1b\n" +
 	"\tmax_bytes\x18\x01 \x01(\x04R\bmaxBytes\"0\n" +
 	"\x11IdempotencyMemory\x12\x1b\n" +
-	"\tmax_bytes\x18\x01 \x01(\x04R\bmaxBytes\"\xdb\x01\n" +
+	"\tmax_bytes\x18\x01 \x01(\x04R\bmaxBytes\"\x92\x02\n" +
 	"\vMaintenance\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aenabled\x18\x02 \x01(\bR\aenabled\x12\x1c\n" +
@@ -4748,7 +4768,10 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\vretry_after\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\x12\x14\n" +
 	"\x05allow\x18\x06 \x03(\tR\x05allow\x12\x12\n" +
-	"\x04page\x18\a \x01(\tR\x04page\"i\n" +
+	"\x04page\x18\a \x01(\tR\x04page\x12\x16\n" +
+	"\x06routes\x18\b \x03(\tR\x06routes\x12\x1d\n" +
+	"\n" +
+	"allow_when\x18\t \x01(\tR\tallowWhen\"i\n" +
 	"\vOwnServices\x12#\n" +
 	"\n" +
 	"reflection\x18\x01 \x01(\bH\x00R\n" +
