@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -75,7 +77,11 @@ func (e *httpEndpoint) relay(ctx context.Context, c *call) proxy.Result {
 	if !ok {
 		return proxy.Result{} // downstream makes no other
 	}
-	return e.action.serve(ctx, c, d)
+	result := e.action.serve(ctx, c, d)
+	if st, ok := status.FromError(result.Err); ok && st.Code() == codes.DeadlineExceeded && st.Message() == context.DeadlineExceeded.Error() {
+		result.Err = httpError(http.StatusGatewayTimeout, codes.DeadlineExceeded, fmt.Sprintf("the server did not answer within %v (timeout)", e.timeout))
+	}
+	return result
 }
 
 // bound implements endpoint: what may go on without end is ended with the gateway, and

@@ -7,10 +7,12 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/internal/httproute"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
 
 // pagePolicy is the part of a method's policies that speaks to the pages of other
@@ -40,18 +42,36 @@ func (g *Gateway) unmatched(c *call, err error) {
 		if err == nil {
 			err = s.noRoute(w, r, c.match.protocol)
 		}
-		httpStatus = s.errors.Write(w, r, c.match.protocol, err)
+		if httpStatus = s.unmatchedPage(w, r, c.match.protocol, err); httpStatus == 0 {
+			httpStatus = s.errors.Write(w, r, c.match.protocol, err)
+		}
 		readRest(w, r)
 	}
 	c.record(err, httpStatus, &proxy.Result{})
 	s.unmatched.Done(&c.request, &c.outcome)
 }
 
+// unmatchedPage answers a browser with the page of the configuration for an error, and returns
+// the status; 0 where there is none, or no browser asks.
+func (s *Snapshot) unmatchedPage(w http.ResponseWriter, r *http.Request, p *transcoder.Protocol, err error) int {
+	if p.RPC || !field.Accepts(r.Header["Accept"], "text/html") {
+		return 0
+	}
+	_, httpStatus := rpcerror.Of(err, nil)
+	if s.errorPages.of(httpStatus) == nil {
+		return 0
+	}
+	s.errorPages.write(w, r, httpStatus)
+	return httpStatus
+}
+
 // noRoute is 405 with Allow where the path has routes for other methods, else
 // 404.
 func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request, p *transcoder.Protocol) error {
 	path := r.URL.EscapedPath()
-	if allowed := s.allowed(path); allowed != nil {
+	allowed := append(s.allowed(path), s.routeMethods(r)...)
+	if slices.Sort(allowed); len(allowed) > 0 {
+		allowed = slices.Compact(allowed)
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		return s.wrongMethod(r.Method, allowed, p, s.upgradeHint(r, path))
 	}
@@ -69,6 +89,18 @@ func (s *Snapshot) noRoute(w http.ResponseWriter, r *http.Request, p *transcoder
 // CONNECT and TRACE (Traffic 137).
 var forwarded = []string{
 	http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPatch, http.MethodPost, http.MethodPut,
+}
+
+// routeMethods lists the methods for which plain HTTP routes would take a request; nil for none.
+func (s *Snapshot) routeMethods(r *http.Request) []string {
+	if s.http == nil || r.RequestURI == "*" {
+		return nil
+	}
+	path, _, err := httproute.Clean(rawPath(r))
+	if err != nil {
+		return nil
+	}
+	return s.http.table.Methods(r.Host, path, r.Header, r.URL.RawQuery)
 }
 
 // upgradeHint tells the client of a GET where a WebSocket would open.

@@ -112,6 +112,8 @@ func (b *builder) add(i int) {
 func (b *builder) methods(e *entry, m *Match) {
 	for _, method := range m.Methods {
 		switch {
+		case method == "*":
+			b.refuse(e.index, "methods", `found "*"; a route takes all methods where it names none: leave methods out`)
 		case !httpguts.ValidHeaderFieldName(method):
 			b.refuse(e.index, "methods", "found %q, expected methods of HTTP, such as GET", method)
 		case method != strings.ToUpper(method):

@@ -152,6 +152,7 @@ func TestProblems(t *testing.T) {
 		{"a star alone", []Match{{Host: "*"}}, `0 host: found "*", expected a host, or "*." and the rest of one`},
 		{"a method in lower case", []Match{{Methods: []string{"get"}}}, `0 methods: found "get"; methods are case-sensitive: did you mean "GET"?`},
 		{"Traffic 137: CONNECT", []Match{{Methods: []string{"CONNECT"}}}, `0 methods: found "CONNECT", which no route takes`},
+		{"all methods", []Match{{Methods: []string{"*"}}}, `0 methods: found "*"; a route takes all methods where it names none: leave methods out`},
 		{"a method twice", []Match{{Methods: []string{"GET", "GET"}}}, `0 methods: found "GET" twice`},
 		{"no header", []Match{{Headers: map[string]string{"a b": ""}}}, `0 headers: found "a b", which is no name of a header`},
 		{"Host", []Match{{Headers: map[string]string{"host": ""}}}, `0 headers: found "host"; expected match.host`},
@@ -239,5 +240,36 @@ func BenchmarkReadings(b *testing.B) {
 				Readings(clean)
 			}
 		})
+	}
+}
+
+// TestMethods pins Traffic 134: what a path has routes for, but for the method.
+func TestMethods(t *testing.T) {
+	table, problems := New([]Match{
+		{Prefix: "/a", Methods: []string{"PUT", "GET"}},
+		{Path: "/a/b", Methods: []string{"POST", "GET"}},
+		{Host: "x.example", Prefix: "/a", Methods: []string{"PATCH"}},
+		{Host: "*.example", Prefix: "/a/b", Methods: []string{"DELETE"}},
+		{Path: "/h", Methods: []string{"GET"}, Headers: map[string]string{"k": "v"}},
+		{Path: "/h", Methods: []string{"PUT"}, Query: map[string]string{"k": "v"}},
+	})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	for _, test := range []struct{ host, path, query, want string }{
+		{"", "/a", "", "GET PUT"},
+		{"", "/a/c/d", "", "GET PUT"},
+		{"", "/ab", "", ""},
+		{"", "/a/b", "", "GET POST PUT"},
+		{"X.example:80", "/a/b", "", "DELETE GET PATCH POST PUT"},
+		{"", "/h", "", ""},
+		{"", "/h", "k=v", "PUT"},
+	} {
+		if got := strings.Join(table.Methods(test.host, test.path, http.Header{}, test.query), " "); got != test.want {
+			t.Errorf("%s%s?%s: %q, want %q", test.host, test.path, test.query, got, test.want)
+		}
+	}
+	if got := table.Methods("", "/h", http.Header{"K": {"v"}}, ""); len(got) != 1 || got[0] != "GET" {
+		t.Errorf("with its header: %q", got)
 	}
 }

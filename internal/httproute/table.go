@@ -2,6 +2,7 @@ package httproute
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -48,6 +49,45 @@ func (t *Table) Find(host, method, path string, header http.Header, rawQuery str
 		}
 	}
 	return t.any.find(&r)
+}
+
+// Methods lists the methods for which routes match a request but for its own, sorted; nil for
+// none.
+func (t *Table) Methods(host, path string, header http.Header, rawQuery string) []string {
+	r := request{"", path, header, rawQuery}
+	host = bareHost(host)
+	all := t.any.methods(nil, &r)
+	all = t.hosts[host].methods(all, &r)
+	for dot := 1; dot < len(host); dot++ {
+		if host[dot] == '.' {
+			all = t.wildcards[host[dot:]].methods(all, &r)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// methods adds those of the routes that match a request but for its method. p may be nil.
+func (p *paths) methods(all []string, r *request) []string {
+	if p == nil {
+		return all
+	}
+	all = methodsOf(all, p.exact[r.path], r)
+	for prefix := r.head(p.deepest); len(p.prefixes) > 0; prefix = prefix[:strings.LastIndexByte(prefix, '/')] {
+		if all = methodsOf(all, p.prefixes[prefix], r); prefix == "" {
+			break
+		}
+	}
+	return all
+}
+
+func methodsOf(all []string, entries []*entry, r *request) []string {
+	for _, e := range entries {
+		if e.matchesRest(r) {
+			all = append(all, e.methods...)
+		}
+	}
+	return all
 }
 
 type request struct {
@@ -102,9 +142,11 @@ func first(entries []*entry, r *request) (int, bool) {
 }
 
 func (e *entry) matches(r *request) bool {
-	if len(e.methods) > 0 && !contains(e.methods, r.method) {
-		return false
-	}
+	return (len(e.methods) == 0 || contains(e.methods, r.method)) && e.matchesRest(r)
+}
+
+// matchesRest is matches without the method.
+func (e *entry) matchesRest(r *request) bool {
 	for i := range e.headers {
 		if values := r.header[e.headers[i].name]; len(values) == 0 || values[0] != e.headers[i].value {
 			return false

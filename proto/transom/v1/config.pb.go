@@ -634,8 +634,8 @@ type Config struct {
 	Forwarded Config_Forwarded `protobuf:"varint,24,opt,name=forwarded,proto3,enum=transom.v1.Config_Forwarded" json:"forwarded,omitempty"`
 	// Answers of plain HTTP servers carry Via, too. Default: only requests do.
 	Via bool `protobuf:"varint,25,opt,name=via,proto3" json:"via,omitempty"`
-	// Pages for browsers that a plain HTTP route refuses: HTML files by status, "404", "5xx",
-	// "4xx" or "default". They are read again when they change. Default: an empty body, for
+	// Pages for browsers that a plain HTTP route refuses or no route takes: HTML files by status,
+	// "404", "5xx", "4xx" or "default". They are read again when they change. Default: an empty body, for
 	// which browsers have pages of their own.
 	ErrorPages map[string]string `protobuf:"bytes,26,rep,name=error_pages,json=errorPages,proto3" json:"error_pages,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Parts of the gateway that answer UNAVAILABLE for a while, on purpose. An entry can be
