@@ -102,7 +102,7 @@ func (e *exchange) copyBody(response *http.Response) error {
 	defer buffers.Put(buffer)
 	// By HTTP/1, the connection says before it waits for the server; by HTTP/2, one
 	// reader waits for all streams.
-	told := e.conn.Load() != nil
+	told := e.link.Load() != nil || e.conn.Load() != nil
 	if !told && response.ContentLength != 0 && e.R.Method != http.MethodHead {
 		e.flush() // what ends with its header has to end with it for the client, too
 	}

@@ -29,11 +29,22 @@ const (
 type place struct {
 	Server
 	scheme, host string
+	idle         idle // connections of ours
 }
 
 // place returns a server's place. What net/http keeps connections by is the host of a
 // URL, so that one which cannot stand there gets a name of its own.
 func (u *Upstream) place(s Server) *place {
+	if p := u.last.Load(); p != nil && p.Server == s {
+		return p
+	}
+	p := u.placeOf(s)
+	u.last.Store(p)
+	return p
+}
+
+// placeOf is place without the shortcut for the one that was asked for last.
+func (u *Upstream) placeOf(s Server) *place {
 	if p, ok := u.places.Load(s); ok {
 		return p.(*place) //nolint:forcetypeassert // it holds nothing else
 	}
@@ -61,13 +72,10 @@ func (u *Upstream) newTransport(protocol Protocol) *http.Transport {
 	case H2:
 		protocols.SetHTTP2(true)
 		alpn = []string{"h2"}
-	case Auto:
+	default:
 		protocols.SetHTTP1(true)
 		protocols.SetHTTP2(true)
 		alpn = []string{"h2", "http/1.1"}
-	default:
-		protocols.SetHTTP1(true)
-		alpn = []string{"http/1.1"}
 	}
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
@@ -94,17 +102,25 @@ func (e *dialError) Unwrap() error { return e.error }
 
 // dial connects to the server whose place has the host.
 func (u *Upstream) dial(ctx context.Context, host string, multiplexed bool) (*conn, error) {
-	network, address := "tcp", host
+	at := &place{Server: Server{Network: "tcp", Address: host}}
 	if p, ok := u.places.Load(host); ok {
-		place := p.(*place) //nolint:forcetypeassert // it holds nothing else
-		network, address = place.Network, place.Address
+		at = p.(*place) //nolint:forcetypeassert // it holds nothing else
 	}
+	c, err := u.connect(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c, multiplexed: multiplexed}, nil
+}
+
+// connect connects to a server, without TLS.
+func (u *Upstream) connect(ctx context.Context, at *place) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: u.times.Connect}
-	c, err := dialer.DialContext(ctx, network, address)
+	c, err := dialer.DialContext(ctx, at.Network, at.Address)
 	if err != nil {
 		return nil, u.dialFailed(ctx, err)
 	}
-	return &conn{Conn: c, multiplexed: multiplexed}, nil
+	return c, nil
 }
 
 // dialFailed tells an end of our own time from other failures.
@@ -116,14 +132,29 @@ func (u *Upstream) dialFailed(ctx context.Context, err error) error {
 	return &dialError{err}
 }
 
-// dialTLS connects by TLS. The name that the certificate is checked for is the server's,
-// whatever Host says.
+// dialTLS connects by TLS to the server whose place has the host.
 func (u *Upstream) dialTLS(ctx context.Context, host string, alpn []string) (net.Conn, error) {
 	begun := time.Now()
 	raw, err := u.dial(ctx, host, false)
 	if err != nil {
 		return nil, err
 	}
+	secure, chosen, err := u.handshake(ctx, raw, host, alpn, begun)
+	if err != nil {
+		return nil, err
+	}
+	raw.multiplexed = chosen == "h2"
+	if len(alpn) == 1 && alpn[0] == "h2" && chosen != "h2" {
+		_ = secure.Close() // nobody has it
+		return nil, badGateway("the server does not speak HTTP/2", nil)
+	}
+	return secure, nil
+}
+
+// handshake has a connection that was begun then be one of TLS, and returns the protocol
+// that was chosen. The name that the certificate is checked for is the server's, whatever
+// Host says.
+func (u *Upstream) handshake(ctx context.Context, raw net.Conn, host string, alpn []string, begun time.Time) (net.Conn, string, error) {
 	config := u.tls.Current().Clone()
 	config.NextProtos = alpn
 	if config.ServerName == "" {
@@ -133,16 +164,10 @@ func (u *Upstream) dialTLS(ctx context.Context, host string, alpn []string) (net
 	limited, cancel := context.WithDeadline(ctx, begun.Add(u.times.Connect))
 	defer cancel()
 	if err := secure.HandshakeContext(limited); err != nil {
-		_ = raw.Close() // nobody has it
-		return nil, u.dialFailed(ctx, err)
+		_ = raw.Close() // as above
+		return nil, "", u.dialFailed(ctx, err)
 	}
-	chosen := secure.ConnectionState().NegotiatedProtocol
-	raw.multiplexed = chosen == "h2"
-	if len(alpn) == 1 && alpn[0] == "h2" && chosen != "h2" {
-		_ = secure.Close() // as above
-		return nil, badGateway("the server does not speak HTTP/2", nil)
-	}
-	return secure, nil
+	return secure, secure.ConnectionState().NegotiatedProtocol, nil
 }
 
 // serverName is the name in the certificate of the server whose place has the host.

@@ -1,6 +1,7 @@
 // Package httpbackend forwards requests to plain HTTP servers: one exchange at a time,
-// bodies streamed both ways. It is a client of net/http's Transport with a copy loop of
-// its own. It knows neither routes nor policies, and reads no body.
+// bodies streamed both ways. HTTP/1.1 it speaks by connections of its own (link), for
+// which net/http's ReadResponse reads the answers; HTTP/2, and what ALPN may choose it
+// for, by net/http's Transport. It knows neither routes nor policies, and reads no body.
 //
 //	pool := httpbackend.NewPool()
 //	u, err := pool.Get(options, servers)

@@ -78,6 +78,8 @@ var (
 	errLoop = &Error{code: codes.FailedPrecondition, http: http.StatusLoopDetected, text: "the request came through this gateway before (Via): the upstream leads back to it"}
 	// errInformed is the fault of a server that does not come to its answer.
 	errInformed = badGateway("the server sends informational answers without end", nil)
+	// errAnswerHeader is the fault of a server whose header has no end.
+	errAnswerHeader = badGateway("the header of the server's answer is too large", nil)
 	// errOver ends the reading of a body that nobody wants any more.
 	errOver = errors.New("httpbackend: the exchange is over")
 	// errUpgrade is the fault of a server that changes to a protocol nobody asked for.

@@ -75,7 +75,7 @@ type exchange struct {
 	*Exchange
 	u      *Upstream
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelFunc // nil where nothing but the connection is to be broken off
 	trace  httptrace.ClientTrace
 	result Result
 	server Server
@@ -88,6 +88,14 @@ type exchange struct {
 	tunnel bool     // the client's stream is to be a WebSocket
 	key    string   // of that
 
+	// Of a connection of ours:
+	link           atomic.Pointer[link]
+	outgoing       http.Request // but for the target
+	sending        *sending     // nil: no body is sent
+	incoming       incoming
+	unwatchContext func() bool
+
+	// Of a connection of net/http's:
 	conn        atomic.Pointer[conn]  // that carries it, by HTTP/1
 	late        atomic.Pointer[Error] // why it was broken off
 	state       atomic.Int32          // what it waits for
@@ -110,11 +118,18 @@ type exchange struct {
 // answers nothing of its own.
 func (u *Upstream) Forward(ctx context.Context, x *Exchange) Result {
 	e := &exchange{Exchange: x, u: u}
-	e.ctx, e.cancel = context.WithCancel(ctx)
-	defer e.cancel()
+	e.findUpgrade()
+	e.ctx = ctx
+	if !e.linked() || len(e.asked) > 0 {
+		e.ctx, e.cancel = context.WithCancel(ctx)
+		defer e.cancel()
+	}
 	e.run()
 	return e.result
 }
+
+// linked reports whether the exchange goes by a connection of ours.
+func (e *exchange) linked() bool { return e.u.http1 || len(e.asked) > 0 }
 
 // run is Forward without the context's end.
 func (e *exchange) run() {
@@ -122,7 +137,6 @@ func (e *exchange) run() {
 		e.result.Err = err
 		return
 	}
-	e.findUpgrade()
 	e.body.begin(e)
 	defer func() {
 		e.body.end()

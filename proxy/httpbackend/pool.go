@@ -120,11 +120,15 @@ type Upstream struct {
 	tls     *upstream.Security // nil for cleartext
 	own     *credentials       // nil for none
 	http1   bool               // no other version is spoken
-	plain   *http.Transport
-	upgrade *http.Transport // HTTP/1.1 only; the same where plain is
+	// transport makes the exchanges that may be by HTTP/2; nil where none is.
+	transport *http.Transport
 
-	places sync.Map // *place by the host of URLs and by Server
-	count  atomic.Uint64
+	places  sync.Map // *place by the host of URLs and by Server
+	last    atomic.Pointer[place]
+	count   atomic.Uint64
+	closed  atomic.Bool // no connection of ours waits for requests any more
+	sweeps  atomic.Bool // sweep will be called
+	sweeper sweeper
 }
 
 func newUpstream(p *Pool, k key, o Options, open func(upstream.Target) (Servers, error)) (*Upstream, error) {
@@ -147,10 +151,8 @@ func newUpstream(p *Pool, k key, o Options, open func(upstream.Target) (Servers,
 		}
 	}
 	u.http1 = protocol == H1
-	u.plain = u.newTransport(protocol)
-	u.upgrade = u.plain
-	if protocol != H1 {
-		u.upgrade = u.newTransport(H1)
+	if !u.http1 {
+		u.transport = u.newTransport(protocol)
 	}
 	return u, nil
 }
@@ -160,8 +162,10 @@ func (u *Upstream) Release() { _ = u.pool.upstreams.Release(u.key) } // close ne
 
 // close ends the connections that wait for requests. Nobody makes any more.
 func (u *Upstream) close() error {
-	u.plain.CloseIdleConnections()
-	u.upgrade.CloseIdleConnections()
+	if u.transport != nil {
+		u.transport.CloseIdleConnections()
+	}
+	u.closeLinks()
 	u.servers.Release()
 	return nil
 }
@@ -170,12 +174,4 @@ func (u *Upstream) close() error {
 // "" where all is well.
 func (u *Upstream) NotReloaded() string {
 	return cmp.Or(u.tls.NotReloaded(), u.own.notReloaded())
-}
-
-// transport returns what makes exchanges.
-func (u *Upstream) transport(upgrade bool) *http.Transport {
-	if upgrade {
-		return u.upgrade
-	}
-	return u.plain
 }

@@ -21,13 +21,16 @@ var empty = []string{"identity"}
 // on which nothing could be written, as the server had ended it meanwhile, is followed by
 // another one; net/http does that for requests without a body only.
 func (e *exchange) roundTrip(ctx context.Context, server Server) (*http.Response, error) {
+	if e.linked() {
+		return e.ask(ctx, server)
+	}
 	for {
 		r, err := e.request(ctx, server)
 		if err != nil {
 			return nil, err
 		}
 		connections := e.connections.Load()
-		response, err := e.u.transport(len(e.asked) > 0).RoundTrip(r)
+		response, err := e.u.transport.RoundTrip(r)
 		e.result.Resent += max(0, int(e.connections.Load()-connections)-1)
 		if err == nil || !e.unsent() {
 			return response, err
@@ -57,9 +60,6 @@ func (e *exchange) request(ctx context.Context, server Server) (*http.Request, e
 		Method: e.method(), URL: u, Host: host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: e.requestHeader(),
-		// What a server sends behind the header of an answer to HEAD would be taken for the
-		// next answer on the connection.
-		Close: e.u.http1 && e.method() == http.MethodHead,
 	}
 	e.frame(&r)
 	if e.trace.GotConn == nil {

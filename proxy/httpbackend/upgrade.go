@@ -69,7 +69,9 @@ func (e *exchange) upgrade(response *http.Response) {
 		e.result.Err = errUpgrade
 		return
 	}
-	e.release()
+	if own, ok := server.(*switched); ok {
+		own.release()
+	}
 	client, err := e.takeOver(response)
 	if err != nil {
 		e.result.Err = &Error{code: 13, http: http.StatusInternalServerError, text: "the client's connection cannot change its protocol", cause: err}

@@ -101,7 +101,10 @@ func (e *exchange) limit() (time.Duration, *Error) {
 // breakOff ends whatever the exchange waits for.
 func (e *exchange) breakOff(why *Error) {
 	e.late.Store(why)
-	e.cancel()
+	if e.cancel != nil {
+		e.cancel()
+	}
+	e.interrupted()
 	if e.writing.Load() {
 		_ = http.NewResponseController(e.W).SetWriteDeadline(time.Unix(1, 0)) // it fails for recorders only
 	}

@@ -1,0 +1,152 @@
+package httpbackend
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// sweepEvery is how often connections that wait for requests are looked at.
+const sweepEvery = 5 * time.Second
+
+// idle are the connections to one server that wait for requests, the one that was used
+// last at the end.
+type idle struct {
+	mu    sync.Mutex
+	links []*link
+}
+
+// take returns the connection that was used last; nil for none.
+func (i *idle) take() *link {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	last := len(i.links) - 1
+	if last < 0 {
+		return nil
+	}
+	l := i.links[last]
+	i.links[last] = nil
+	i.links = i.links[:last]
+	return l
+}
+
+// put adds a connection, if there is room and none are to be closed.
+func (i *idle) put(l *link, closed *atomic.Bool) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if closed.Load() || len(i.links) >= maxIdle {
+		return false
+	}
+	i.links = append(i.links, l)
+	return true
+}
+
+// sweep closes the connections that have waited too long, or that the server has ended,
+// and reports whether there are others. All of them are closed at the end.
+func (i *idle) sweep(closed *atomic.Bool) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	oldest := now() - int64(idleTime)
+	kept := i.links[:0]
+	for _, l := range i.links {
+		if closed.Load() || l.idleSince < oldest || !l.silent() {
+			l.close()
+			continue
+		}
+		kept = append(kept, l)
+	}
+	clear(i.links[len(kept):])
+	i.links = kept
+	return len(kept) > 0
+}
+
+// take returns a connection to a server: one that waits, or a new one.
+func (u *Upstream) take(ctx context.Context, at *place) (*link, error) {
+	for {
+		l := at.idle.take()
+		if l == nil {
+			return u.newLink(ctx, at)
+		}
+		if l.idleSince >= now()-int64(idleTime) && l.silent() {
+			return l, nil
+		}
+		l.close()
+	}
+}
+
+// newLink connects to a server.
+func (u *Upstream) newLink(ctx context.Context, at *place) (*link, error) {
+	begun := time.Now()
+	raw, err := u.connect(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	c := raw
+	if u.tls != nil {
+		if c, _, err = u.handshake(ctx, raw, at.host, onlyHTTP1, begun); err != nil {
+			return nil, err
+		}
+	}
+	return newLink(c, raw, at), nil
+}
+
+var onlyHTTP1 = []string{"http/1.1"}
+
+// keepLink has a connection wait for another request.
+func (u *Upstream) keepLink(l *link) {
+	l.served, l.idleSince = true, now()
+	if !l.at.idle.put(l, &u.closed) {
+		l.close()
+		return
+	}
+	if !u.sweeps.Load() && u.sweeps.CompareAndSwap(false, true) {
+		u.sweepAgain()
+	}
+}
+
+// sweepAgain sets the timer of sweep.
+func (u *Upstream) sweepAgain() {
+	u.sweeper.mu.Lock()
+	defer u.sweeper.mu.Unlock()
+	switch {
+	case u.closed.Load():
+	case u.sweeper.timer == nil:
+		u.sweeper.timer = time.AfterFunc(sweepEvery, u.sweep)
+	default:
+		u.sweeper.timer.Reset(sweepEvery)
+	}
+}
+
+// sweeper is the timer of sweep.
+type sweeper struct {
+	mu    sync.Mutex
+	timer *time.Timer
+}
+
+// sweep looks at the connections that wait, as long as there are any.
+func (u *Upstream) sweep() {
+	u.sweeps.Store(false)
+	left := false
+	u.places.Range(func(_, p any) bool {
+		if p.(*place).idle.sweep(&u.closed) { //nolint:forcetypeassert // it holds nothing else
+			left = true
+		}
+		return true
+	})
+	if left && u.sweeps.CompareAndSwap(false, true) {
+		u.sweepAgain()
+	}
+}
+
+// closeLinks closes the connections that wait for requests. Those that carry one are
+// closed after it.
+func (u *Upstream) closeLinks() {
+	u.closed.Store(true)
+	u.sweeper.mu.Lock()
+	if u.sweeper.timer != nil {
+		u.sweeper.timer.Stop()
+	}
+	u.sweeper.mu.Unlock()
+	u.sweep()
+}

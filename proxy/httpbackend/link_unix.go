@@ -1,0 +1,21 @@
+//go:build unix
+
+package httpbackend
+
+import "syscall"
+
+// silent reports whether a connection that waits for a request is open, and nothing came
+// by it: what a server sends unasked would be taken for the answer to the next request.
+func (l *link) silent() bool {
+	if l.raw == nil || l.in.Buffered() > 0 {
+		return false
+	}
+	waits := false
+	err := l.raw.Read(func(fd uintptr) bool {
+		var one [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		waits = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK
+		return true
+	})
+	return err == nil && waits
+}
