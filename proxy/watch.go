@@ -14,6 +14,8 @@ type Watcher interface {
 type AttemptEnd struct {
 	// Endpoint is an address of the endpoint, "" for an attempt that had none.
 	Endpoint string
+	// HTTPStatus is that of the answer of a plain HTTP server, 0 for none.
+	HTTPStatus int
 	// Err is nil for status OK, else a gRPC status error.
 	Err error
 }

@@ -99,6 +99,7 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 // addAttempts has the requests of a route made as its policies say.
 func (b *builder) addAttempts(f *httpWay, set *policy.Set) {
 	f.attempts = new(attempt.Plain)
+	f.attempts.Watcher, _ = policy.Find[proxy.Watcher](set) // nil for none: nobody traces
 	if part, ok := policy.Find[interface{ Retry() *attempt.Retry }](set); ok {
 		f.attempts.Retry = part.Retry()
 	}

@@ -22,7 +22,7 @@ func Attempts(t *Telemetry) policy.Kind {
 		if t.tracer == nil {
 			return nil
 		}
-		return &attempts{tracer: t.tracer, rpc: valid(s.RPC)}
+		return &attempts{tracer: t.tracer, rpc: valid(s.RPC), plain: s.PlainHTTP()}
 	}}
 }
 
@@ -30,6 +30,7 @@ func Attempts(t *Telemetry) policy.Kind {
 type attempts struct {
 	tracer trace.Tracer
 	rpc    string
+	plain  bool // it is the name of a route to plain HTTP servers
 }
 
 var (
@@ -63,14 +64,17 @@ func (a *attempts) Attempt(ctx context.Context, n int, header proxy.Metadata) (p
 		span.End()
 		return header, nil
 	}
-	span.SetAttributes(attribute.String("rpc.system.name", "grpc"), attribute.String("rpc.method", a.rpc))
+	if !a.plain {
+		span.SetAttributes(attribute.String("rpc.system.name", "grpc"), attribute.String("rpc.method", a.rpc))
+	}
 	if n > 1 {
 		span.SetAttributes(attribute.Int("transom.attempt", n))
 	}
-	return header, func(end proxy.AttemptEnd) { endAttempt(span, end) }
+	return header, func(end proxy.AttemptEnd) { a.end(span, end) }
 }
 
-func endAttempt(span trace.Span, end proxy.AttemptEnd) {
+// end ends the span of an attempt.
+func (a *attempts) end(span trace.Span, end proxy.AttemptEnd) {
 	if host, port, err := net.SplitHostPort(end.Endpoint); err == nil {
 		span.SetAttributes(attribute.String("server.address", host))
 		if n, err := strconv.Atoi(port); err == nil {
@@ -79,11 +83,17 @@ func endAttempt(span trace.Span, end proxy.AttemptEnd) {
 	} else if end.Endpoint != "" {
 		span.SetAttributes(attribute.String("server.address", end.Endpoint))
 	}
-	code := status.Code(end.Err)
-	span.SetAttributes(attribute.String("rpc.response.status_code", codeName(code)))
+	said := codeName(status.Code(end.Err))
+	switch {
+	case !a.plain:
+		span.SetAttributes(attribute.String("rpc.response.status_code", said))
+	case end.HTTPStatus != 0:
+		span.SetAttributes(attribute.Int("http.response.status_code", end.HTTPStatus))
+		said = strconv.Itoa(end.HTTPStatus)
+	}
 	if end.Err != nil {
-		span.SetAttributes(attribute.String("error.type", codeName(code)))
-		span.SetStatus(otelcodes.Error, codeName(code))
+		span.SetAttributes(attribute.String("error.type", said))
+		span.SetStatus(otelcodes.Error, said)
 	}
 	span.End()
 }

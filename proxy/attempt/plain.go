@@ -174,7 +174,7 @@ func (r *Request) Again(ctx context.Context, o *Outcome) bool {
 	} else if o.Status == 0 {
 		o.Err = late(r.within, o.Err)
 	}
-	r.seen(o.err())
+	r.answered(o.Status, o.err())
 	if r.elsewhere(ctx, o) || r.afterwards(ctx, o) {
 		r.turn.Elsewhere()
 		r.End()

@@ -24,9 +24,13 @@ func (t *tries) watch(ctx context.Context, header proxy.Metadata) proxy.Metadata
 }
 
 // seen tells how the attempt ended, unless that has been told.
-func (t *tries) seen(err error) {
+func (t *tries) seen(err error) { t.answered(0, err) }
+
+// answered is seen of an attempt that a plain HTTP server has answered with a status, 0 for
+// none.
+func (t *tries) answered(httpStatus int, err error) {
 	if end := t.end; end != nil {
 		t.end = nil
-		end(proxy.AttemptEnd{Endpoint: t.turn.Endpoint(), Err: err})
+		end(proxy.AttemptEnd{Endpoint: t.turn.Endpoint(), HTTPStatus: httpStatus, Err: err})
 	}
 }
