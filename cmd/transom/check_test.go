@@ -194,6 +194,10 @@ func TestBadFileInADescriptorSet(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "bookstore.v1.BookstoreService/GetShelf") {
 		t.Errorf("Semantics 53: the rest is not served: exit code %d\n%s%s", code, out, told)
 	}
+	if want := "2 warnings; transom check says of what\n"; told != want {
+		t.Errorf("routes says %q, want %q", told, want)
+	}
+	_, _, told = command(t, "check", "--descriptor-set", filepath.Join(dir, "api.binpb"))
 	for _, want := range []string{
 		`api\.binpb:twin\.proto: warning: bookstore\.v1\.Shelf is already declared in `,
 		`api\.binpb:after\.proto: warning: imports "twin\.proto", which could not be loaded`,

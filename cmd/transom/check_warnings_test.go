@@ -40,6 +40,9 @@ func TestCheckWarnsOfConfiguration(t *testing.T) {
 		"a percentile alone":    {upstream + "policies: [{ selector: w.v1.S.Get, policy: { retry: { idempotency_level: NO_SIDE_EFFECTS, hedge_percentile: 95, max_attempts: 0 } } }]", `warning: retry.hedge_percentile: it has no effect beside max_attempts: 0`},
 		"long attempts":         {upstream + "policies: [{ selector: w.v1.S.Get, policy: { timeout: 1s, retry: { idempotency_level: IDEMPOTENT, per_try_timeout: 1s } } }]", `warning: retry.per_try_timeout: 1s leaves no time for another attempt, as timeout is 1s in all`},
 		"messages, inherited":   {upstream + "policies: [{ selector: w.v1.*, policy: { rate_limit: [{ requests: 1, per: 1s, per_message: true }] } }]", ""},
+		"a GET with a body":     {upstream + "http_rules: [{ selector: w.v1.S.Get, get: /a, body: \"*\" }]", `:3:53: warning: w.v1.S.Get: a GET has no body for browsers, caches and many proxies`},
+		"one of several":        {upstream + "http_rules: [{ selector: w.v1.S.Get, post: /a, body: \"*\", additional_bindings: [{ get: /b, body: name }] }]", `:3:98: warning: w.v1.S.Get: a GET has no body`},
+		"a stream's GET":        {upstream + "http_rules: [{ selector: w.v1.S.Send, get: /a, body: \"*\" }]", ""},
 		"messages, of a stream": {upstream + "policies: [{ selector: w.v1.S.Send, policy: { rate_limit: [{ requests: 1, per: 1s, per_message: true }] } }]", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -40,6 +40,7 @@ type input struct {
 	folders        []string
 	faults         bool
 	unguarded      bool        // no policy holds
+	namesWarnings  bool        // all of them, not only how many there are
 	metadata       metadata.MD // for servers that are asked for their schemas
 }
 
@@ -132,6 +133,23 @@ func (in *input) read() (*config.File, error) {
 	return file, nil
 }
 
+// warn prints the warnings, or how many there are for a command that is asked for
+// something else.
+func (in *input) warn(w io.Writer, problems gateway.Problems) {
+	n := 0
+	for _, p := range problems {
+		if !p.Warning {
+			continue
+		}
+		if n++; in.namesWarnings {
+			_, _ = io.WriteString(w, p.String()+"\n") // nobody reads what cannot be written
+		}
+	}
+	if n > 0 && !in.namesWarnings {
+		_, _ = fmt.Fprintf(w, "%s; transom check says of what\n", counted(n, "warning")) // as above
+	}
+}
+
 // once builds a gateway that serves nobody, for commands that only look at it.
 // Warnings go to standard error.
 func (in *input) once(ctx context.Context, s streams, offline bool) (*gateway.Gateway, error) {
@@ -141,11 +159,7 @@ func (in *input) once(ctx context.Context, s streams, offline bool) (*gateway.Ga
 	}
 	g := gateway.New(gateway.Options{Load: in.load, Telemetry: telemetry, Version: version, Offline: offline, Unguarded: in.unguarded, Metadata: in.asking()})
 	_, err = g.Reload(ctx)
-	for _, p := range g.Status().Problems {
-		if p.Warning {
-			_, _ = io.WriteString(s.err, p.String()+"\n")
-		}
-	}
+	in.warn(s.err, g.Status().Problems)
 	if err != nil {
 		g.Close()
 		return nil, problem(err)

@@ -30,7 +30,7 @@ func newVersion(s streams) *cobra.Command {
 }
 
 func newCheck(s streams) *cobra.Command {
-	var in input
+	in := input{namesWarnings: true}
 	c := &cobra.Command{
 		Use:   "check [FOLDER...]",
 		Short: "Compile protos, rules and policies and name every problem",

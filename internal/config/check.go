@@ -154,10 +154,19 @@ func (c *checker) selector(path, text string) bool {
 		return false
 	}
 	if _, err := httprule.ParseSelector(text); err != nil {
-		c.fail(path, "%v", err)
+		c.fail(path, "%v%s", err, dotted(text))
 		return false
 	}
 	return true
+}
+
+// dotted suggests the selector of a method that is written with a slash, as it is called.
+func dotted(text string) string {
+	near := strings.ReplaceAll(strings.TrimPrefix(text, "/"), "/", ".")
+	if _, err := httprule.ParseSelector(near); err != nil {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", near)
 }
 
 // directory holds that a folder is there.

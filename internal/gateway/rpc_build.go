@@ -155,6 +155,7 @@ func (b *builder) addRoutes(r *schema.Registry, plans *jsonwire.Plans, m *rpcMet
 		if binding != nil {
 			b.addRoute(r, m, binding, index, bindingPath(i)...)
 			b.warnOfNoBody(r, m, binding, index, bindingPath(i)...)
+			b.warnOfGetBody(r, m, binding, index, bindingPath(i)...)
 		}
 	}
 }

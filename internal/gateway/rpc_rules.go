@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -105,9 +106,24 @@ func (b *builder) warnOfNoBody(r *schema.Registry, m *rpcMethod, binding *transc
 	if binding.TakesStream() || strings.EqualFold(binding.HTTPMethod, "websocket") {
 		return
 	}
-	before := len(b.problems)
-	b.badRule(r, m, index, fmt.Sprintf("%s: the method takes a stream, and the rule has no body: over HTTP the one message is made of path and query, "+
+	b.oddRule(r, m, index, fmt.Sprintf("%s: the method takes a stream, and the rule has no body: over HTTP the one message is made of path and query, "+
 		"and a body is ignored; set body, or have custom { kind: \"websocket\" } for WebSockets alone", m.Descriptor.FullName()), path...)
+}
+
+// warnOfGetBody says of a rule that its requests have a body which many senders cannot send.
+// A WebSocket, by which streams come, is opened by a GET.
+func (b *builder) warnOfGetBody(r *schema.Registry, m *rpcMethod, binding *transcoder.Binding, index int, path ...int32) {
+	if binding.HTTPMethod != http.MethodGet || binding.Body.Kind == transcoder.BodyNone || m.Shape.ClientStreams {
+		return
+	}
+	b.oddRule(r, m, index, fmt.Sprintf("%s: a GET has no body for browsers, caches and many proxies, and google.api.http has none there: "+
+		"leave body out, so that the fields come from path and query, or use post", m.Descriptor.FullName()), append(slices.Clip(path), bodyOfRule)...)
+}
+
+// oddRule is badRule for what works otherwise than its author may think.
+func (b *builder) oddRule(r *schema.Registry, m *rpcMethod, index int, message string, path ...int32) {
+	before := len(b.problems)
+	b.badRule(r, m, index, message, path...)
 	for i := range b.problems[before:] {
 		b.problems[before+i].Warning = true
 	}
@@ -124,6 +140,9 @@ func bindingPath(i int) []int32 {
 
 // additionalBindings is the field's number in google.api.HttpRule.
 const additionalBindings = 11
+
+// bodyOfRule is the number of the field body there.
+const bodyOfRule = 7
 
 // badRule notes a problem of a rule, where the rule stands. The path leads to the
 // part of it that is wrong.

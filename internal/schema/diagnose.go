@@ -58,6 +58,7 @@ func (d *diagnosis) problems(found *findings) Problems {
 	d.cyclic = slices.ContainsFunc(found.Diagnostics, isCycle)
 	d.findMissing(found)
 	imports, units := missingImports{}, unitsOfDurations(found, explained)
+	unsaid := map[string]bool{} // files that do not say their syntax
 	for i := range found.Diagnostics {
 		diagnostic := &found.Diagnostics[i]
 		if isCycle(*diagnostic) || units[i] {
@@ -67,6 +68,11 @@ func (d *diagnosis) problems(found *findings) Problems {
 		problem.Message = cmp.Or(texts[i], problem.Message)
 		switch {
 		case !ok:
+		case texts[i] == "" && isUnlabelled(diagnostic) && !saysSyntax(diagnostic.Primary().File):
+			if !unsaid[problem.File] {
+				problems = append(problems, Problem{File: problem.File, Line: 1, Column: 1, Message: withoutSyntax})
+			}
+			unsaid[problem.File] = true
 		case diagnostic.Message() == missingImport:
 			imports.add(quoted(diagnostic.Primary().Text()), problem)
 		default:
@@ -115,7 +121,7 @@ func (d *diagnosis) problem(diagnostic *finding, explained []explanation) (probl
 	case strings.HasPrefix(problem.Message, unknownField):
 		problem.Message = d.unknownField(quotedName(problem.Message), at.Text())
 	default:
-		problem.Message += d.explain(explained) + hints(diagnostic)
+		problem.Message += d.explain(explained) + hints(diagnostic) + forgottenColon(diagnostic)
 		if isNoDuration(explained) {
 			problem.Message += durationHint(at.Text())
 		}
