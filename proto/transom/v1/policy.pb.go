@@ -1899,7 +1899,8 @@ type Retry struct {
 	// The longest one attempt may take; for streams, until the first message.
 	PerTryTimeout *durationpb.Duration `protobuf:"bytes,2,opt,name=per_try_timeout,json=perTryTimeout,proto3" json:"per_try_timeout,omitempty"`
 	// Codes to try again on, besides UNAVAILABLE: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED,
-	// RESOURCE_EXHAUSTED, ABORTED, INTERNAL, DATA_LOSS, or a number above 16.
+	// RESOURCE_EXHAUSTED, ABORTED, INTERNAL, DATA_LOSS, or a number above 16. On a plain
+	// HTTP route: statuses besides 502, 503 and 504, as "408", "425", "429", "500" to "599".
 	Codes []string `protobuf:"bytes,3,rep,name=codes,proto3" json:"codes,omitempty"`
 	// The pause before the second attempt; each further one is twice as long, give or take
 	// a fifth. Default: 25 milliseconds.
@@ -2195,7 +2196,8 @@ type CircuitBreaker struct {
 	// How many probes must succeed to close it, up to 1,000. Default: 1.
 	Probes uint32 `protobuf:"varint,6,opt,name=probes,proto3" json:"probes,omitempty"`
 	// Codes of the backend's status that are failures, besides UNAVAILABLE. Default:
-	// UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, DATA_LOSS.
+	// UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, DATA_LOSS. On a plain HTTP route: statuses
+	// besides 502, 503 and 504, "429" or "500" to "599". Default: all from 500 but 501.
 	Codes []string `protobuf:"bytes,7,rep,name=codes,proto3" json:"codes,omitempty"`
 	// The upstream that answers while it is open. Default: none, calls are refused with
 	// UNAVAILABLE.
