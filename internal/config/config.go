@@ -118,12 +118,12 @@ func parseYAML(name string, data []byte) (*yaml.Node, *Problem) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, syntaxProblem(name, err)
+		return nil, syntaxProblem(name, data, err)
 	}
 	if err := decoder.Decode(&second); err == nil {
 		return nil, &Problem{File: name, Line: second.Line, Column: 1, Message: "found a second YAML document, expected one"}
 	} else if !errors.Is(err, io.EOF) {
-		return nil, syntaxProblem(name, err)
+		return nil, syntaxProblem(name, data, err)
 	}
 	if len(document.Content) == 0 {
 		return nil, nil
@@ -140,19 +140,34 @@ var yamlHints = map[string]string{
 	"did not find expected key":      "is this line, or one above it, indented too far or not enough?",
 }
 
-// syntaxProblem gives the YAML parser's error, which knows lines only, a place.
-func syntaxProblem(name string, err error) *Problem {
+// syntaxProblem gives the YAML parser's error a place: where something is wrong, else the
+// line that the parser names.
+func syntaxProblem(name string, data []byte, err error) *Problem {
 	p := &Problem{File: name, Line: 1, Column: 1, Message: "not YAML: " + err.Error()}
-	if m := yamlError.FindStringSubmatch(err.Error()); m != nil {
-		if line, err := strconv.Atoi(m[1]); err == nil {
-			p.Line = line
+	m := yamlError.FindStringSubmatch(err.Error())
+	if m == nil {
+		return p
+	}
+	if line, err := strconv.Atoi(m[1]); err == nil {
+		p.Line = line
+	}
+	p.Message = "not YAML: " + m[2]
+	found := findSuspect(data)
+	if found != nil {
+		p.Line, p.Column = found.line, found.column
+		if found.hint != "" {
+			p.Message += "; " + found.hint
+			return p
 		}
-		p.Message = "not YAML: " + m[2]
-		for said, hint := range yamlHints {
-			if strings.Contains(m[2], said) {
-				p.Message += "; " + hint
-			}
+	}
+	for said, hint := range yamlHints {
+		if strings.Contains(m[2], said) {
+			p.Message += "; " + hint
+			return p
 		}
+	}
+	if found != nil {
+		p.Message += "; is this line, or one above it, indented too far or not enough?"
 	}
 	return p
 }

@@ -44,7 +44,7 @@ func TestUpstreamTLS(t *testing.T) {
 
 // TestTabInYAML has the error say what to do.
 func TestTabInYAML(t *testing.T) {
-	err := syntaxProblem("transom.yaml", errors.New("yaml: line 2: found character that cannot start any token"))
+	err := syntaxProblem("transom.yaml", nil, errors.New("yaml: line 2: found character that cannot start any token"))
 	if err.Line != 2 || !strings.Contains(err.Message, "indent with spaces, not tabs") {
 		t.Errorf("%v", err)
 	}
