@@ -57,7 +57,7 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 		Target: withQuery(f.rewrite.Apply(c.match.clean), c.r), Host: f.hostFor(c),
 		Header:   c.onHeader,
 		Answer:   c.onAnswer,
-		Upgrades: f.upgrades, MaxBody: f.maxBody, ViaAnswers: f.via,
+		Upgrades: f.upgrades, MaxBody: f.maxBody, Idle: c.route.guard.idleTimeout, ViaAnswers: f.via,
 	}
 	to, placing := &f.httpWay, c.route.guard.placing
 	if s := c.route.guard.split; s != nil {

@@ -190,9 +190,6 @@ func (b *builder) suspectIdle(i int, route *transomv1.HttpRoute, set *policy.Set
 			warn(limit.field, "as it is for messages of gRPC: remove it; limits.max_body_bytes bounds the body of a request")
 		}
 	}
-	if own.GetIdleTimeout() != nil && set.IdleTimeout > 0 {
-		warn("idle_timeout", "as it is for streams of gRPC methods: set timeouts.idle of the upstream")
-	}
 	if route.GetRedirect() == nil && route.GetRespond() == nil {
 		return
 	}
@@ -203,6 +200,7 @@ func (b *builder) suspectIdle(i int, route *transomv1.HttpRoute, set *policy.Set
 		{"retry", own.GetRetry() != nil && set.Effective.GetRetry() != nil},
 		{"circuit_breaker", own.GetCircuitBreaker() != nil && set.Effective.GetCircuitBreaker() != nil},
 		{"timeout", own.GetTimeout() != nil && set.Timeout > 0},
+		{"idle_timeout", own.GetIdleTimeout() != nil && set.IdleTimeout > 0},
 		{"limits.max_body_bytes", limits.GetMaxBodyBytes() > 0},
 	} {
 		if field.set {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coder/websocket"
+
 	"github.com/transom-gateway/transom/internal/testing/gateway"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/poll"
@@ -62,5 +64,34 @@ func TestIdleHTTPSettings(t *testing.T) {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log says\n%s\nwant %q", log.String(), want)
 		}
+	}
+}
+
+// TestIdleTimeoutOfRoutes: Traffic 149, 154: idle_timeout ends what stands still on a route, a
+// WebSocket too, and nothing on another route to the same upstream.
+func TestIdleTimeoutOfRoutes(t *testing.T) {
+	g := startRoutes(t, `
+routes:
+  - { match: { path: /short/socket }, upstream: site, rewrite: { strip_prefix: /short }, policy: { idle_timeout: 0.05s } }
+  - { match: { path: /socket }, upstream: site }
+`)
+	short, _, err := websocket.Dial(t.Context(), "ws://"+g.Addr+"/short/socket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = short.CloseNow() }()
+	other, _, err := websocket.Dial(t.Context(), "ws://"+g.Addr+"/socket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.CloseNow() }()
+	if _, text, err := short.Read(t.Context()); err == nil {
+		t.Errorf("the silent one reads %q", text)
+	}
+	if err := other.Write(t.Context(), websocket.MessageText, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, text, err := other.Read(t.Context()); err != nil || string(text) != "echo hello" {
+		t.Errorf("the other one reads %q, %v", text, err)
 	}
 }

@@ -65,8 +65,9 @@ func errLateHeader(after time.Duration) *Error {
 	return late(fmt.Sprintf("the server did not begin to answer within %v (timeouts.response_header)", after), nil)
 }
 
-func errLateIdle(after time.Duration) *Error {
-	e := late(fmt.Sprintf("nothing moved for %v (timeouts.idle)", after), nil)
+// errLateIdle names the setting that was too short: the upstream's, or the route's.
+func errLateIdle(after time.Duration, setting string) *Error {
+	e := late(fmt.Sprintf("nothing moved for %v (%s)", after, setting), nil)
 	e.faulty = false // it may be the client that did not send, or read
 	return e
 }

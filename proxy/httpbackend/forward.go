@@ -7,6 +7,7 @@ import (
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/attempt"
@@ -35,6 +36,9 @@ type Exchange struct {
 	Upgrades []string
 	// MaxBody bounds the request's body, in bytes. 0: it is not bounded.
 	MaxBody int64
+	// Idle bounds the time without a byte in either direction, after an upgrade, too. 0: the
+	// upstream's Times do.
+	Idle time.Duration
 	// ViaAnswers has answers carry Via, too.
 	ViaAnswers bool
 	// Place says at which server the request is best made.

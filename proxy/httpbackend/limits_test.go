@@ -117,6 +117,18 @@ func TestTimes(t *testing.T) {
 			}
 		})
 	})
+	t.Run("idle time of the route", func(t *testing.T) {
+		g := newRig(t, silent(t), httpbackend.Options{Times: httpbackend.Times{ResponseHeader: long, Idle: long}})
+		g.change = func(x *httpbackend.Exchange) { x.Idle = short }
+		forAll(t, g, func(t *testing.T, c *front.Client) {
+			if got := do(t, c, "GET", "/half", nil); got.err == nil {
+				t.Errorf("the client takes %q for the whole", got.body)
+			}
+			if result := g.last(); !result.Aborted || !strings.Contains(result.Err.Error(), "(idle_timeout)") {
+				t.Errorf("%+v", result)
+			}
+		})
+	})
 	t.Run("idle, as the client does not read", func(t *testing.T) {
 		g := newRig(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			for buffer := make([]byte, 1<<20); ; {

@@ -49,9 +49,9 @@ func (e *exchange) beginWatch() {
 	defer w.mu.Unlock()
 	w.e, e.watch = e, w
 	if w.timer == nil {
-		w.timer = time.AfterFunc(e.u.times.shortest(), w.look)
+		w.timer = time.AfterFunc(e.shortest(), w.look)
 	} else {
-		w.timer.Reset(e.u.times.shortest())
+		w.timer.Reset(e.shortest())
 	}
 }
 
@@ -77,7 +77,7 @@ func (w *watch) look() {
 	limit, why := w.e.limit()
 	left := limit - time.Duration(now()-w.e.moved.Load())
 	if left > 0 {
-		w.timer.Reset(min(left, w.e.u.times.shortest())) // it may wait for something else then
+		w.timer.Reset(min(left, w.e.shortest())) // it may wait for something else then
 		return
 	}
 	w.e.breakOff(why)
@@ -93,9 +93,25 @@ func (e *exchange) limit() (time.Duration, *Error) {
 			return e.u.times.ResponseHeader, errLateHeader(e.u.times.ResponseHeader)
 		}
 	case toPass:
-		return e.u.times.Upgraded, errLateIdle(e.u.times.Upgraded)
+		return e.idleLimit(e.u.times.Upgraded)
 	}
-	return e.u.times.Idle, errLateIdle(e.u.times.Idle)
+	return e.idleLimit(e.u.times.Idle)
+}
+
+// idleLimit is the time without a byte, where the upstream has one of its own.
+func (e *exchange) idleLimit(ofUpstream time.Duration) (time.Duration, *Error) {
+	if e.Idle > 0 {
+		return e.Idle, errLateIdle(e.Idle, "idle_timeout")
+	}
+	return ofUpstream, errLateIdle(ofUpstream, "timeouts.idle")
+}
+
+// shortest is after which time the exchange may be late first.
+func (e *exchange) shortest() time.Duration {
+	if e.Idle > 0 {
+		return min(e.Idle, e.u.times.shortest())
+	}
+	return e.u.times.shortest()
 }
 
 // breakOff ends whatever the exchange waits for.
