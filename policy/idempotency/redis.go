@@ -128,16 +128,17 @@ func (a *redisAnswers) begin(ctx context.Context, c *call) (lease, *record, erro
 	if c.rule.GetBackendHonours() {
 		again = "1"
 	}
-	bounded, cancel := a.Bound(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, nil, status.FromContextError(err).Err()
+	}
+	// A client that goes away does not leave a key that nobody knows to be taken.
+	bounded, cancel := a.Bound(context.WithoutCancel(ctx))
 	defer cancel()
 	key := a.key(c.id)
 	answer, err := beginScript.Run(bounded, a.Client, []string{key}, token, c.fingerprint[:], leaseTime.Milliseconds(),
 		c.ttl.Milliseconds(), again).StringSlice()
 	if err != nil || len(answer) != 3 || len(answer[1]) != len(digest{}) {
 		a.abandon(&redisLease{of: a, key: key, token: token}, err)
-		if ctx.Err() != nil {
-			return nil, nil, status.FromContextError(ctx.Err()).Err()
-		}
 		return nil, nil, policy.StoreAway("the store of idempotency keys cannot be reached; try again soon")
 	}
 	known := &record{fingerprint: digest([]byte(answer[1]))}
