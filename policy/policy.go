@@ -21,6 +21,8 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"slices"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -79,12 +81,35 @@ type Request struct {
 	Branch, BranchMeant string
 	// Replayed tells that the answer is one that was kept under the call's Idempotency-Key.
 	Replayed bool
+	// Cache is what the policy cache did for the call; zero where it has none.
+	Cache CacheUse
 	// RefusedBy names the policy that refused the call or one of its messages,
 	// set by Set, for logs and metrics; empty if none did.
 	RefusedBy string
 
 	set   *Set
 	dones []Done
+}
+
+// CacheUse is what the policy cache did for one call.
+type CacheUse struct {
+	// Result is "hit", "miss", "stale", "revalidated" or "bypass"; "" for a method without
+	// a cache.
+	Result string
+	// Stored tells that the answer is kept, and Public that all callers share it.
+	Stored, Public bool
+	// Age is how old the answer is, and Left for how long it is fresh, below zero for one
+	// that is stale.
+	Age, Left time.Duration
+}
+
+// Detached is a copy of the request for a call to the backend that may outlive the
+// client's: it shares nothing that changes. What policies refuse there is not told to the
+// client's own.
+func (r *Request) Detached() *Request {
+	own := *r
+	own.Metadata, own.Dropped, own.ResponseHeader, own.dones = slices.Clone(r.Metadata), slices.Clone(r.Dropped), http.Header{}, nil
+	return &own
 }
 
 // Authority is the host that the client asked for.

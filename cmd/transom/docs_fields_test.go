@@ -37,6 +37,7 @@ var pagesOf = map[protoreflect.Name][]string{
 	"hidden":            {"hidden.md"},
 	"split":             {"split.md"},
 	"mirror":            {"mirror.md"},
+	"cache":             {"cache.md"},
 	"idempotency_key":   {"idempotency-key.md"},
 }
 

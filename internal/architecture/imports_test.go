@@ -30,7 +30,7 @@ type rule struct {
 
 // Layers from below. Each may import what stands above it here.
 var (
-	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/canonical", "internal/counted", "internal/entitytag", "internal/field", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode"}
+	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/ghost", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/tag"}
 	parts = slices.Concat(base, []string{"proxy/...", "internal/schema", "internal/httprule", "internal/httproute", "internal/config"})
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}

@@ -80,6 +80,9 @@ func appendWay(attrs []slog.Attr, r *policy.Request, o *policy.Outcome) []slog.A
 	if r.Replayed {
 		attrs = append(attrs, slog.Bool("replayed", true))
 	}
+	if r.Cache.Result != "" {
+		attrs = append(attrs, slog.String("cache", r.Cache.Result))
+	}
 	if o.Attempts > 1 {
 		attrs = append(attrs, slog.Int("attempts", o.Attempts))
 	}

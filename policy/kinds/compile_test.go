@@ -88,7 +88,6 @@ func TestTimeoutsOfStreams(t *testing.T) {
 
 func TestWhatIsRefused(t *testing.T) {
 	for _, test := range []struct{ policy, want string }{
-		{`cache {}`, "found cache, which this version of Transom does not have: remove it"},
 		{`events { type: "x" }`, "found events, which this version"},
 		{`timeout { seconds: -1 }`, "timeout: found -1s"},
 		{`timeout { seconds: 1 nanos: -1 }`, "timeout: found"},
@@ -152,9 +151,9 @@ func TestRefusedWithoutIssuers(t *testing.T) {
 
 func TestAllProblemsAreTold(t *testing.T) {
 	b := policytest.NewAuthBench(t, &transomv1.Config{}, kinds.All()...)
-	_, problems := b.Compile(policy.Target{Layers: policytest.LayersOf(t, `cache {}`, `timeout { seconds: -1 } auth { anonymous {} roles: "a" }`)})
+	_, problems := b.Compile(policy.Target{Layers: policytest.LayersOf(t, `events { type: "x" }`, `timeout { seconds: -1 } auth { anonymous {} roles: "a" }`)})
 	if got, want := problems.Error(), strings.Join([]string{
-		"layer.yaml:1:1: found cache, which this version of Transom does not have: remove it",
+		"layer.yaml:1:1: found events, which this version of Transom does not have: remove it",
 		"layer.yaml:2:1: timeout: found -1s, expected a time above 0s and up to a year",
 		"layer.yaml:2:1: auth.roles demands one of a, but the method is anonymous, so nothing is known of the caller: remove one of the two",
 	}, "\n"); got != want {

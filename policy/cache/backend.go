@@ -1,0 +1,187 @@
+package cache
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/internal/cachecontrol"
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// What the cache did for a call, for logs and metrics.
+const (
+	hit       = "hit"
+	miss      = "miss"
+	collapsed = "collapsed" // a miss that another one's call answered
+	stale     = "stale"
+	bypass    = "bypass"
+)
+
+// backend is one whose answers are kept.
+type backend struct {
+	proxy.Backend
+	part *part
+}
+
+// asked is one call on its way through the cache.
+type asked struct {
+	*backend
+	ctx     context.Context
+	r       *policy.Request
+	path    string
+	header  proxy.Metadata
+	request proxy.Frame
+	caller  caller
+	wants   cachecontrol.Control // of the client, where it is obeyed
+}
+
+// Call implements proxy.Backend.
+func (b *backend) Call(ctx context.Context, path string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
+	a := asked{backend: b, ctx: ctx, r: policy.RequestOf(ctx), path: path, header: header, request: request}
+	if a.r == nil {
+		return b.Backend.Call(ctx, path, header, request)
+	}
+	var ok bool
+	a.caller, ok = b.part.caller(a.r)
+	canonical, err := b.part.form.Append(nil, a.request.Bytes())
+	if !ok || err != nil {
+		return a.alone(bypass)
+	}
+	if b.part.obeyClient {
+		a.wants = cachecontrol.Parse(a.r.HTTP.Header["Cache-Control"])
+		if a.wants.Says(cachecontrol.NoStore) {
+			return a.alone(bypass)
+		}
+	}
+	var scratch [256]byte
+	return a.answer(b.part.appendKey(scratch[:0], a.r, header, a.caller, canonical))
+}
+
+// alone makes the call without the cache.
+func (a *asked) alone(result string) (proxy.Reply, error) {
+	a.tell(result, nil, time.Time{})
+	return a.Backend.Call(a.ctx, a.path, a.header, a.request)
+}
+
+// answer finds an answer, or calls for one.
+func (a *asked) answer(primary []byte) (proxy.Reply, error) {
+	p := a.part
+	for range 3 { // what an answer varies by is known only when it is there
+		now := p.now()
+		key := primary
+		e := p.store.get(key, now)
+		if e != nil && e.marker {
+			key = appendVariant(key, e.vary, a.r, a.header)
+			e = p.store.get(key, now)
+		}
+		switch {
+		case e == nil:
+		case e.pass:
+			return a.alone(bypass)
+		case now.Before(e.fresh) && a.accepts(e, now):
+			a.request.Free()
+			return a.give(hit, e, now)
+		case !now.Before(e.fresh) && now.Before(e.whileRevalidate) && a.wants.Has == 0:
+			p.store.refresh(a, string(primary), string(key))
+			a.request.Free()
+			return a.give(stale, e, now)
+		}
+		if a.wants.Says(cachecontrol.OnlyIfCached) {
+			a.request.Free()
+			a.tell(miss, nil, now)
+			return proxy.Reply{}, a.r.Refuse(p, notCached)
+		}
+		reply, err, again := a.fetch(string(primary), string(key), e)
+		if !again {
+			return reply, err
+		}
+	}
+	return a.alone(bypass)
+}
+
+// notCached answers only-if-cached where nothing is kept (Traffic 118).
+var notCached = policy.WithHTTPStatus(policy.Refusal(codes.FailedPrecondition, "no answer is kept, and the request is only-if-cached",
+	&errdetails.ErrorInfo{Reason: "NOT_CACHED", Domain: policy.ErrorDomain}), 504)
+
+// accepts reports whether a fresh answer is what the client wants.
+func (a *asked) accepts(e *entry, now time.Time) bool {
+	w := &a.wants
+	return w.Has == 0 || !w.Says(cachecontrol.NoCache) &&
+		(!w.Says(cachecontrol.MaxAge) || e.ageAt(now) <= w.MaxAge) && (!w.Says(cachecontrol.MinFresh) || e.fresh.Sub(now) >= w.MinFresh)
+}
+
+func (e *entry) ageAt(now time.Time) time.Duration {
+	return cachecontrol.CurrentAge(e.age, e.stored, now)
+}
+
+// give answers with an entry, which stays the store's.
+func (a *asked) give(result string, e *entry, now time.Time) (proxy.Reply, error) {
+	a.tell(result, e, now)
+	return proxy.Reply{Message: e.frame, Header: e.header, Trailer: e.trailer}, e.err
+}
+
+// tell notes what the cache did.
+func (a *asked) tell(result string, e *entry, now time.Time) {
+	u := &a.r.Cache
+	*u = policy.CacheUse{Result: result}
+	if e != nil {
+		u.Stored, u.Public, u.Age, u.Left = true, e.public, e.ageAt(now), e.fresh.Sub(now)
+	}
+	if p := a.part; p.observer != nil {
+		p.observer.Decision(name, p.rpc, result)
+	}
+}
+
+// fetch calls the backend, once for all who ask for the same at the time. again reports that
+// the answer of another call is not one to this.
+func (a *asked) fetch(primary, key string, old *entry) (_ proxy.Reply, err error, again bool) { //nolint:staticcheck // the error is the reply's
+	w := a.part.store.join(a, primary, key, old)
+	if w == nil { // the process ends
+		reply, err := a.alone(bypass)
+		return reply, err, false
+	}
+	var out outcome
+	select {
+	case out = <-w.out:
+	case <-a.ctx.Done():
+		a.part.store.leave(w)
+		out.err = status.FromContextError(a.ctx.Err()).Err()
+	}
+	now := a.part.now()
+	switch {
+	case out.alone:
+		reply, err := a.alone(bypass)
+		return reply, err, false
+	case out.entry != nil && !w.led && len(out.entry.vary) > 0 && string(appendVariant([]byte(primary), out.entry.vary, a.r, a.header)) != out.entry.key:
+		return proxy.Reply{}, nil, true
+	}
+	a.request.Free()
+	result := miss
+	if !w.led {
+		result = collapsed
+	}
+	switch {
+	case out.entry != nil:
+		reply, err := a.give(result, out.entry, now)
+		a.r.Cache.Stored = out.stored
+		reply.Tries = out.reply.Tries
+		return reply, err, false
+	case out.err != nil && mayBeStale(out.err) && old != nil && now.Before(old.ifError) && a.part.store.holds(old):
+		reply, err := a.give(stale, old, now)
+		reply.Tries = out.reply.Tries
+		return reply, err, false
+	}
+	a.tell(result, nil, now)
+	return out.reply, out.err, false
+}
+
+// mayBeStale reports whether a stale answer may stand in for an error (Traffic 126).
+func mayBeStale(err error) bool {
+	code := status.Code(err)
+	return code == codes.Unavailable || code == codes.DeadlineExceeded
+}

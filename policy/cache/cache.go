@@ -1,0 +1,112 @@
+// Package cache is the policy cache: answers of methods without side effects are kept and
+// given again, whatever protocol asks, and calls that are equal and miss at the same time
+// are one call to the backend.
+//
+// An entry is an answer in wire format with its metadata. Its key is the method, the
+// request in canonical form, who shares it and the headers that it varies by, so that an
+// answer never crosses from one principal to another. The store is one for all methods of a
+// process and outlives reloads, in the policies' State.
+package cache
+
+import (
+	"time"
+
+	"github.com/transom-gateway/transom/internal/canonical"
+	"github.com/transom-gateway/transom/internal/tag"
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
+)
+
+const (
+	name = "cache"
+
+	// passFor is for how long it is remembered that a call's answers are not kept
+	// (Traffic 125).
+	passFor = 10 * time.Second
+	// defaultBytes is the most memory of all entries, and maxEntry that of one
+	// (Traffic 120).
+	defaultBytes = 64 << 20
+	maxEntry     = 1 << 20
+)
+
+// Kind is the policy cache.
+func Kind() policy.Kind { return policy.Kind{Field: name, Compile: compile} }
+
+// part keeps the answers of one method.
+type part struct {
+	rpc      string
+	store    *Store
+	method   *method
+	form     *canonical.Form // of requests
+	answers  *canonical.Form // where tags are about answers; else nil
+	observer policy.Observer // may be nil
+	now      func() time.Time
+
+	scope       scope
+	vary        []string // canonical
+	ttl         time.Duration
+	notFoundTTL time.Duration
+	// whileRevalidate and ifError hold where an answer says nothing.
+	whileRevalidate, ifError time.Duration
+	tags                     []tag.Template
+	obeyClient               bool
+	timeout                  time.Duration
+}
+
+// scope says who shares the answers of a method.
+type scope struct {
+	principal bool // each principal has its own
+	auth      bool // callers prove who they are
+	explicit  bool // PUBLIC was written
+}
+
+var _ policy.Wrapper = (*part)(nil)
+
+// Name implements policy.Part.
+func (*part) Name() string { return name }
+
+// Wrap implements policy.Wrapper.
+func (p *part) Wrap(next proxy.Backend) proxy.Backend { return &backend{next, p} }
+
+// Decides implements policy.Wrapper: keys need the caller.
+func (*part) Decides() bool { return true }
+
+// Cache returns the store that the answers are in.
+func (p *part) Cache() *Store { return p.store }
+
+// ETags reports whether answers to GET and HEAD carry an ETag (Traffic 121).
+func (*part) ETags() bool { return true }
+
+// validators is a method whose answers carry an ETag and are not kept.
+type validators struct{}
+
+// Name implements policy.Part.
+func (validators) Name() string { return name }
+
+// ETags is as that of part.
+func (validators) ETags() bool { return true }
+
+// Summary is one line for explain.
+func (validators) Summary() string { return "answers carry an ETag; none is kept" }
+
+// writer drops answers when its method has succeeded.
+type writer struct {
+	store   *Store
+	request *canonical.Form
+	answer  *canonical.Form // where templates are about answers; else nil
+	drops   []tag.Template
+}
+
+var _ policy.Wrapper = (*writer)(nil)
+
+// Name implements policy.Part.
+func (*writer) Name() string { return name }
+
+// Decides implements policy.Wrapper.
+func (*writer) Decides() bool { return false }
+
+// Cache returns the store whose answers are dropped.
+func (w *writer) Cache() *Store { return w.store }
+
+// Wrap implements policy.Wrapper.
+func (w *writer) Wrap(next proxy.Backend) proxy.Backend { return &writes{next, w} }

@@ -1,0 +1,246 @@
+package cache
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/transom-gateway/transom/internal/canonical"
+	"github.com/transom-gateway/transom/internal/digest"
+	"github.com/transom-gateway/transom/internal/tag"
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// maxTags is how many templates a policy may have.
+const maxTags = 32
+
+// maxTTL is the longest time for which an answer is kept.
+const maxTTL = 365 * 24 * time.Hour
+
+func compile(s *policy.Scope) policy.Part {
+	rule := s.Policy.GetCache()
+	if rule == nil {
+		return nil
+	}
+	if why := inapplicable(s, rule); why != "" {
+		if s.Exact(name) {
+			s.Refuse(name, "cache: %s", why)
+		} else {
+			s.Leave(name)
+		}
+		return nil
+	}
+	before := s.Noted()
+	made := compileRead
+	if !reads(s) {
+		made = compileWrite
+	} else if rule.GetValidatorsOnly() {
+		refuseBeside(s, rule, "validators_only", "no answer is kept")
+		made = func(*policy.Scope, *transomv1.Cache) policy.Part { return validators{} }
+	}
+	part := made(s, rule)
+	if s.Noted() > before || s.Suppresses(name) {
+		return nil
+	}
+	return part
+}
+
+// inapplicable says why the policy cannot hold for a method; "" where it can.
+func inapplicable(s *policy.Scope, rule *transomv1.Cache) string {
+	switch {
+	case s.PlainHTTP():
+		return "it is for gRPC methods, and this is a plain HTTP route: remove it"
+	case s.Method == nil, s.Stream():
+		return "it is for unary methods, and this one streams: remove it"
+	case s.Upstream == "" && len(s.Config.GetUpstreams()) > 0:
+		return "the gateway itself answers the method: remove it"
+	case s.Policy.GetLogin() != nil || s.Policy.GetLogout() != nil:
+		return "the method begins or ends a session, which an answer that is kept cannot do: remove one of the two"
+	case !reads(s) && len(rule.GetInvalidates()) == 0:
+		return fmt.Sprintf("%s may have side effects, as its proto does not say otherwise, so that each call must reach its backend: "+
+			"set its option idempotency_level to NO_SIDE_EFFECTS if it has none, or remove cache; a method that writes may have cache.invalidates alone", s.RPC)
+	case rule.GetScope() == transomv1.Cache_PRINCIPAL && !callersKnown(s) && !s.Exact(name):
+		return "its callers are not known"
+	}
+	return ""
+}
+
+// reads reports whether the method's proto says that it has no side effects.
+func reads(s *policy.Scope) bool {
+	options, ok := s.Method.Options().(*descriptorpb.MethodOptions)
+	return ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
+}
+
+// callersKnown reports whether the method's callers prove who they are.
+func callersKnown(s *policy.Scope) bool {
+	switch s.Policy.GetAuth().GetMechanism().(type) {
+	case nil, *transomv1.Auth_Anonymous:
+		return false
+	}
+	return true
+}
+
+// refuseBeside refuses all other fields beside one.
+func refuseBeside(s *policy.Scope, rule *transomv1.Cache, field protoreflect.Name, why string) {
+	rule.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		if f.Name() != field {
+			s.Refuse(name+"."+string(f.Name()), "cache.%s: with cache.%s %s: remove one of the two", f.Name(), field, why)
+		}
+		return true
+	})
+}
+
+func compileWrite(s *policy.Scope, rule *transomv1.Cache) policy.Part {
+	if s.Exact(name) {
+		refuseBeside(s, rule, "invalidates", "the method writes, and its answers are not kept")
+	}
+	w := &writer{request: canonical.New(s.Method.Input())}
+	if w.drops = templates(s, "cache.invalidates", rule.GetInvalidates()); answered(w.drops) {
+		w.answer = canonical.New(s.Method.Output())
+	}
+	w.store = storeOf(s)
+	return w
+}
+
+func compileRead(s *policy.Scope, rule *transomv1.Cache) policy.Part {
+	p := &part{rpc: s.RPC, form: canonical.New(s.Method.Input()), observer: s.Observer, now: s.State.Now, obeyClient: rule.GetObeyClient()}
+	p.timeout = s.Policy.GetTimeout().AsDuration()
+	if len(rule.GetInvalidates()) > 0 && s.Exact(name) {
+		s.Refuse("cache.invalidates", "cache.invalidates: the method has no side effects, so that nothing is to be dropped: remove it")
+	}
+	p.ttl = duration(s, "cache.ttl", rule.GetTtl())
+	p.notFoundTTL = duration(s, "cache.not_found_ttl", rule.GetNotFoundTtl())
+	p.whileRevalidate = duration(s, "cache.stale_while_revalidate", rule.GetStaleWhileRevalidate())
+	p.ifError = duration(s, "cache.stale_if_error", rule.GetStaleIfError())
+	for i, n := range rule.GetVary() {
+		if !httpguts.ValidHeaderFieldName(n) {
+			s.Refuse(fmt.Sprintf("cache.vary[%d]", i), "cache.vary[%d]: found %q, expected the name of a header", i, n)
+		}
+	}
+	p.vary = slices.Compact(slices.Sorted(slices.Values(canonicalNames(rule.GetVary()))))
+	p.scope = scopeOf(s, rule)
+	if p.tags = templates(s, "cache.tags", rule.GetTags()); answered(p.tags) {
+		p.answers = canonical.New(s.Method.Output())
+	}
+	if rule.GetStore() > transomv1.Cache_MEMORY {
+		s.Refuse("cache.store", "cache.store: found %v, expected MEMORY", rule.GetStore())
+	}
+	if p.store = storeOf(s); p.store == nil {
+		return nil
+	}
+	var err error
+	p.method, err = policy.Lease(s.Generation, methodKey{s.RPC, s.Upstream, digest.Of(s.Method, s.Policy, s.Config.GetUpstreams()[s.Upstream])}, func() (*method, error) {
+		return &method{p.store.methods.Add(1), s.RPC, p.store}, nil
+	})
+	if err != nil {
+		s.Refuse(name, "%v", err)
+	}
+	return p
+}
+
+func duration(s *policy.Scope, path string, d *durationpb.Duration) time.Duration {
+	of := s.CheckDuration(path, d)
+	if of > maxTTL {
+		s.Refuse(path, "%s: found %v, expected up to 8760h (365 days)", path, of)
+	}
+	return of
+}
+
+// scopeOf says who shares the answers.
+func scopeOf(s *policy.Scope, rule *transomv1.Cache) scope {
+	known := callersKnown(s)
+	c := scope{principal: known, auth: known}
+	switch rule.GetScope() {
+	case transomv1.Cache_SCOPE_UNSPECIFIED:
+	case transomv1.Cache_PRINCIPAL:
+		if !known {
+			s.Refuse("cache.scope", "cache.scope: found PRINCIPAL, but callers of the method do not prove who they are: set auth, or scope PUBLIC")
+		}
+	case transomv1.Cache_PUBLIC:
+		c.principal, c.explicit = false, true
+	default:
+		s.Refuse("cache.scope", "cache.scope: found %d, expected PRINCIPAL or PUBLIC", rule.GetScope())
+	}
+	return c
+}
+
+// templates reads those of a field.
+func templates(s *policy.Scope, path string, texts []string) []tag.Template {
+	var all []tag.Template
+	if len(texts) > maxTags {
+		s.Refuse(path, "%s: found %d, expected up to %d", path, len(texts), maxTags)
+		return nil
+	}
+	for i, text := range texts {
+		t, err := tag.Parse(text, s.Method.Input(), s.Method.Output())
+		if err != nil {
+			s.Refuse(fmt.Sprintf("%s[%d]", path, i), "%s[%d]: %v", path, i, err)
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+func answered(all []tag.Template) bool {
+	return slices.ContainsFunc(all, func(t tag.Template) bool { return t.Response })
+}
+
+// storeOf is the store of the process.
+func storeOf(s *policy.Scope) *Store {
+	most := int64(defaultBytes)
+	if n := s.Config.GetCache().GetMaxBytes(); n > 0 && n <= 1<<40 {
+		most = int64(n)
+	}
+	store, err := policy.Lease(s.Generation, storeKey{}, func() (*Store, error) { return newStore(most), nil })
+	if err != nil {
+		s.Refuse(name, "%v", err)
+		return nil
+	}
+	store.resize(most)
+	return store
+}
+
+// Summary is one line for explain.
+func (p *part) Summary() string {
+	text := "for as long as an answer's Cache-Control says"
+	if p.ttl > 0 {
+		text += fmt.Sprintf(", else %v", p.ttl)
+	}
+	if p.notFoundTTL > 0 {
+		text += fmt.Sprintf(", NOT_FOUND %v", p.notFoundTTL)
+	}
+	if text += "; shared by all callers"; p.scope.principal {
+		text = strings.Replace(text, "shared by all callers", "each principal's own", 1)
+	}
+	if len(p.vary) > 0 {
+		text += "; varies by " + strings.Join(p.vary, ", ")
+	}
+	if p.whileRevalidate > 0 {
+		text += fmt.Sprintf("; stale for %v while a new one is fetched", p.whileRevalidate)
+	}
+	if p.ifError > 0 {
+		text += fmt.Sprintf("; stale for %v where the backend fails", p.ifError)
+	}
+	if len(p.tags) > 0 {
+		text += "; tagged " + texts(p.tags)
+	}
+	return text
+}
+
+// Summary is one line for explain.
+func (w *writer) Summary() string { return "drops answers about " + texts(w.drops) }
+
+func texts(all []tag.Template) string {
+	names := make([]string, len(all))
+	for i := range all {
+		names[i] = all[i].Text
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,124 @@
+package cache
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/internal/cachecontrol"
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// entry is an answer that is kept, or what is known of answers that are not. It is
+// immutable but for its place in the store.
+type entry struct {
+	key       string
+	method    *method
+	principal string
+	tags      []string
+	public    bool
+
+	frame           proxy.Frame // of memory that nobody else has
+	header, trailer metadata.MD
+	err             error // NOT_FOUND
+
+	// stored is when the answer came, and age how old it was then.
+	stored time.Time
+	age    time.Duration
+	// fresh is its end, and until whileRevalidate and ifError it is given when it is stale.
+	fresh, whileRevalidate, ifError time.Time
+
+	vary   []string // headers that it varies by
+	marker bool     // it is no answer: they vary by vary
+	pass   bool     // it is no answer: they are not kept
+
+	place
+}
+
+// expired reports whether the entry is of no use any more.
+func (e *entry) expired(now time.Time) bool {
+	return !now.Before(e.fresh) && !now.Before(e.whileRevalidate) && !now.Before(e.ifError)
+}
+
+// fields is what an answer says of itself in its metadata.
+func fields(md metadata.MD, control *cachecontrol.Control) {
+	for _, line := range md["cache-control"] {
+		control.Add(line)
+	}
+}
+
+// judge makes an entry of an answer, nil for one that must not be kept (Traffic 117). It
+// copies what it keeps.
+func (p *part) judge(reply *proxy.Reply, err error, c caller, sent, now time.Time) *entry {
+	ttl := p.ttl
+	if err != nil {
+		if ttl = p.notFoundTTL; status.Code(err) != codes.NotFound || ttl == 0 {
+			return nil
+		}
+	}
+	var control cachecontrol.Control
+	fields(reply.Header, &control)
+	if control.Says(cachecontrol.NoStore|cachecontrol.NoCache) || len(reply.Header["set-cookie"]) > 0 ||
+		!p.scope.principal && control.Says(cachecontrol.Private) || !p.mayShare(&control, c) {
+		return nil
+	}
+	vary, none := cachecontrol.Vary(nil, reply.Header["vary"])
+	if none {
+		return nil
+	}
+	date := cachecontrol.Date(reply.Header["date"])
+	lifetime, said := cachecontrol.Lifetime(&control, reply.Header["expires"], date, now)
+	if !said {
+		lifetime = ttl
+	}
+	age := cachecontrol.InitialAge(cachecontrol.Age(reply.Header["age"]), date, sent, now)
+	if len(reply.Header["date"]) == 0 && len(reply.Header["age"]) == 0 {
+		age = 0 // the backend's own, made while we asked
+	}
+	e := &entry{
+		method: p.method, principal: c.principal, public: !p.scope.principal, err: err, stored: now, age: age,
+		header: reply.Header, trailer: reply.Trailer, fresh: now.Add(lifetime - age),
+	}
+	e.whileRevalidate, e.ifError = p.staleUntil(&control, e.fresh)
+	if e.expired(now) {
+		return nil
+	}
+	e.frame = proxy.WrapFrame(bytes.Clone(reply.Message.Bytes()))
+	e.vary = p.varies(vary)
+	return e
+}
+
+// mayShare reports whether an answer to a caller with a credential may be given to others
+// (Traffic 116, RFC 9111 3.5).
+func (p *part) mayShare(control *cachecontrol.Control, c caller) bool {
+	return !c.doubtful || p.ttl > 0 && p.scope.explicit ||
+		control.Says(cachecontrol.Public|cachecontrol.SharedMaxAge|cachecontrol.MustRevalidate)
+}
+
+// staleUntil says until when an answer is given that is stale: while a new one is fetched,
+// and where that fails (Traffic 126).
+func (p *part) staleUntil(control *cachecontrol.Control, fresh time.Time) (whileRevalidate, ifError time.Time) {
+	if control.Says(cachecontrol.MustRevalidate | cachecontrol.ProxyRevalidate) {
+		return fresh, fresh
+	}
+	w, e := p.whileRevalidate, p.ifError
+	if control.Says(cachecontrol.StaleWhileRevalidate) {
+		w = control.StaleWhileRevalidate
+	}
+	if control.Says(cachecontrol.StaleIfError) {
+		e = control.StaleIfError
+	}
+	return fresh.Add(w), fresh.Add(e)
+}
+
+// varies leaves out what the policy has in every key.
+func (p *part) varies(names []string) []string {
+	return slices.DeleteFunc(canonicalNames(names), func(n string) bool {
+		return slices.ContainsFunc(p.vary, func(known string) bool { return strings.EqualFold(n, known) })
+	})
+}

@@ -1,0 +1,55 @@
+package cache
+
+import (
+	"context"
+
+	"github.com/transom-gateway/transom/internal/canonical"
+	"github.com/transom-gateway/transom/internal/tag"
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// writes is a backend whose calls drop answers when they have succeeded (Traffic 127).
+type writes struct {
+	proxy.Backend
+	writer *writer
+}
+
+// Call implements proxy.Backend. What nobody knows the outcome of may have been done: its
+// answers are dropped too.
+func (b *writes) Call(ctx context.Context, path string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
+	w := b.writer
+	tags, ok := render(nil, w.drops, w.request, request.Bytes(), false)
+	reply, err := b.Backend.Call(ctx, path, header, request)
+	switch {
+	case err != nil && proxy.FromBackend(err):
+		return reply, err
+	case ok && err == nil:
+		tags, ok = render(tags, w.drops, w.answer, reply.Message.Bytes(), true)
+	}
+	if !ok {
+		// A message whose fields cannot be read: nobody knows what it was about.
+		w.store.Purge(Purge{})
+		return reply, err
+	}
+	w.store.Invalidate(tags)
+	return reply, err
+}
+
+// render appends the tags of the templates over a message, those over the answer or the
+// others. It reports whether the message could be read.
+func render(tags []string, templates []tag.Template, form *canonical.Form, message []byte, response bool) ([]string, bool) {
+	var wire []byte
+	for i := range templates {
+		if templates[i].Response != response {
+			continue
+		}
+		if wire == nil && form != nil {
+			var err error
+			if wire, err = form.Append(nil, message); err != nil {
+				return tags, false
+			}
+		}
+		tags = append(tags, templates[i].Render(wire))
+	}
+	return tags, true
+}
