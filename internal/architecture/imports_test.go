@@ -53,6 +53,9 @@ var (
 var rules = map[string]rule{
 	"proto/...": {reason: "users import the options; they must not get the gateway with them"},
 
+	"internal/digest":            {reason: "schemas are compared without what is made of them"},
+	"internal/ghost":             {never: protobuf, reason: "it knows keys alone"},
+	"internal/tag":               {never: jsons, reason: "tags are written over bytes"},
 	"internal/httprule":          {never: slices.Concat(protobuf, yamls), reason: "templates and their matching are fuzzed and measured without descriptors"},
 	"internal/schema":            {ours: base, never: slices.Concat(yamls, []string{"net/http"}), reason: "descriptors come before any protocol that serves them"},
 	"internal/config":            {ours: slices.Concat(base, []string{"internal/httprule", "internal/httproute"}), reason: "the file is checked before anything is built of it"},

@@ -74,7 +74,7 @@ func (*part) Decides() bool { return true }
 // Cache returns the store that the answers are in.
 func (p *part) Cache() *Store { return p.store }
 
-// ETags reports whether answers to GET and HEAD carry an ETag (Traffic 121).
+// ETags reports whether answers to GET and HEAD carry an ETag.
 func (*part) ETags() bool { return true }
 
 // validators is a method whose answers carry an ETag and are not kept.
