@@ -12,6 +12,7 @@ import (
 	"github.com/transom-gateway/transom/internal/httproute"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
 
@@ -138,12 +139,44 @@ func (b *builder) suspectRedirect(i int, route *transomv1.HttpRoute, h *httpRout
 		if err != nil || b.takes(method, path, true) != nil {
 			continue
 		}
-		if again, ok := h.table.Find(host, method, path, header, query.Encode()); ok && again == i {
+		again, ok := h.table.Find(host, method, path, header, query.Encode())
+		if ok && again != i && b.leadsBack(h, again, i, host, path) {
+			b.warn(fmt.Sprintf("routes[%d].redirect: a request for %s%s is sent to %s%s, from where routes[%d] leads to this route again, so that clients go round in circles: %s",
+				i, strings.Replace(m.GetHost(), "*", "a", 1), sample, host, path, again, mendRedirect(to)), "routes", i, "redirect")
+			return
+		}
+		if ok && again == i {
 			b.warn(fmt.Sprintf("routes[%d].redirect: a request for %s%s is sent to %s%s, which is this route again, so that clients go round in circles: %s",
 				i, strings.Replace(m.GetHost(), "*", "a", 1), sample, host, path, mendRedirect(to)), "routes", i, "redirect")
 			return
 		}
 	}
+}
+
+// maxRedirects is how many of them clients follow.
+const maxRedirects = 20
+
+// leadsBack reports whether the redirects of other routes, from that of the index from on, lead
+// to a route, as far as they stay on the host.
+func (b *builder) leadsBack(h *httpRoutes, from, to int, host, path string) bool {
+	for range maxRedirects {
+		rule := b.file.Config.GetRoutes()[from]
+		r := rule.GetRedirect()
+		if r == nil || r.GetScheme() != "" || r.GetHost() != "" || r.GetPort() != 0 {
+			return false
+		}
+		rewrite := config.RedirectRewrite(rule)
+		clean, _, err := httproute.Clean(rewrite.Apply(path))
+		next, ok := h.table.Find(host, http.MethodGet, clean, nil, "")
+		if err != nil || !ok || b.takes(http.MethodGet, clean, true) != nil {
+			return false
+		}
+		if next == to {
+			return true
+		}
+		from, path = next, clean
+	}
+	return false
 }
 
 // mendRedirect says what to do about a redirect to itself.
@@ -191,6 +224,10 @@ func (b *builder) suspectIdle(i int, route *transomv1.HttpRoute, set *policy.Set
 		}
 	}
 	if route.GetRedirect() == nil && route.GetRespond() == nil {
+		methods, retry := route.GetMatch().GetMethods(), set.Effective.GetRetry()
+		if own.GetRetry() != nil && retry != nil && retry.GetIdempotencyLevel() == "" && len(methods) > 0 && !slices.ContainsFunc(methods, attempt.Idempotent) {
+			warn("retry", "as none of the route's methods may be asked twice: set retry.idempotency_level if that is what they are, or remove it")
+		}
 		return
 	}
 	for _, field := range []struct {
