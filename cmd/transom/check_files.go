@@ -17,7 +17,7 @@ func checkFiles(g *gateway.Gateway) error {
 	var errs []error
 	for i, c := range file.Config.GetListeners() {
 		if err := server.CheckListener(c, file); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", where(file, fmt.Sprintf("listeners[%d]", i)), err))
+			errs = append(errs, fmt.Errorf("%s: %w", where(file, fmt.Sprintf("listeners[%d]%s", i, ofListener(err))), err))
 		}
 	}
 	for _, u := range g.Upstreams() {
@@ -28,7 +28,19 @@ func checkFiles(g *gateway.Gateway) error {
 	return errors.Join(errs...)
 }
 
-// where is the place of a setting in the configuration, or the flag that says the same.
+// ofListener is the part of a listener that an error is about; "" for the whole.
+func ofListener(err error) string {
+	switch text := err.Error(); {
+	case strings.HasPrefix(text, "client_ca: "):
+		return ".tls.client_ca"
+	case strings.Contains(text, " key input"), strings.Contains(text, "private key"):
+		return ".tls.key"
+	case strings.HasPrefix(text, "certificate "):
+		return ".tls.certificate"
+	}
+	return ""
+}
+
 // where is the place of a value of the configuration. An address that stands in no file
 // has the name of its key or flag for one.
 func where(file *config.File, path string) string {

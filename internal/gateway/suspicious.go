@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -162,7 +163,8 @@ func (b *builder) warnOfSuspicions() {
 
 // warnOfNoUpstream says that the methods have no server, where there is none for any of them.
 func (b *builder) warnOfNoUpstream() {
-	if b.file.Path == "" || len(b.upstreams) > 0 || !slices.ContainsFunc(b.snapshot.routes, func(r *Route) bool { return r.listing.RPC != "" }) {
+	isGRPC := func(u *transomv1.Upstream) bool { return u.GetGrpc() != nil }
+	if b.file.Path == "" || slices.ContainsFunc(slices.Collect(maps.Values(b.file.Config.GetUpstreams())), isGRPC) || !slices.ContainsFunc(b.snapshot.routes, func(r *Route) bool { return r.listing.RPC != "" }) {
 		return
 	}
 	const name = `name the server, for example upstreams: { books: { grpc: { target: "localhost:50051" } } }`

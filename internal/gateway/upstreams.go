@@ -52,10 +52,7 @@ func (b *builder) connect() {
 		}
 		conn, err := b.gateway.pool.get(grpc.GetClient(), target(grpc, b.file.Directory))
 		if err != nil {
-			at := []any{"upstreams", name}
-			if errors.Is(err, upstream.ErrTarget) {
-				at = append(at, "grpc", "target")
-			}
+			at := append([]any{"upstreams", name, "grpc"}, ofUpstream(err)...)
 			b.refuse(fmt.Sprintf("upstreams.%s: %v", name, err), at...)
 			continue
 		}
@@ -68,6 +65,20 @@ func (b *builder) connect() {
 		b.upstreams = append(b.upstreams, namedUpstream{name: name, services: services, conn: conn, placing: newPlacing(grpc)})
 	}
 	slices.SortFunc(b.upstreams, func(a, c namedUpstream) int { return strings.Compare(a.name, c.name) })
+}
+
+// ofUpstream is the part of an upstream that an error of connecting it is about.
+func ofUpstream(err error) []any {
+	text := err.Error()
+	switch {
+	case errors.Is(err, upstream.ErrTarget):
+		return []any{"target"}
+	case strings.HasPrefix(text, "ca: "):
+		return []any{"tls", "ca"}
+	case strings.HasPrefix(text, "certificate "): // and its key
+		return []any{"tls", "certificate"}
+	}
+	return nil
 }
 
 func target(u *transomv1.GrpcUpstream, directory string) upstream.Target {

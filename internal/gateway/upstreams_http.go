@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/transom-gateway/transom/internal/config"
@@ -36,10 +35,7 @@ func (b *builder) connectHTTP(name string, u *transomv1.HttpUpstream) {
 	options := httpOptions(u, b.file.Directory)
 	conn, err := b.gateway.pool.own.Get(options.Target)
 	if err != nil {
-		at := []any{"upstreams", name, "http"}
-		if errors.Is(err, upstream.ErrTarget) {
-			at = append(at, "target")
-		}
+		at := append([]any{"upstreams", name, "http"}, ofUpstream(err)...)
 		b.refuse(fmt.Sprintf("upstreams.%s: %v", name, err), at...)
 		return
 	}
@@ -52,7 +48,7 @@ func (b *builder) connectHTTP(name string, u *transomv1.HttpUpstream) {
 	})
 	if err != nil {
 		conn.Release()
-		b.refuse(fmt.Sprintf("upstreams.%s: %v", name, err), "upstreams", name, "http")
+		b.refuse(fmt.Sprintf("upstreams.%s: %v", name, err), append([]any{"upstreams", name, "http"}, ofUpstream(err)...)...)
 		return
 	}
 	b.snapshot.conns[name] = httpConnection{conn, up}
