@@ -23,6 +23,8 @@ func (g *operatedGateway) Circuits() []Circuit {
 	return []Circuit{{Upstream: "books", RPC: "p.S/M", State: "open", OpenFor: "3s", Calls: 20, Failures: 10}}
 }
 
+func (g *operatedGateway) PurgeCache(string, string, string) (int, error) { return 1, nil }
+
 func (g *operatedGateway) SetCircuit(upstream, rpc, state string) (int, error) {
 	g.set = append(g.set, upstream+" "+rpc+" "+state)
 	if upstream != "books" {
@@ -89,6 +91,13 @@ func TestAccess(t *testing.T) {
 		{"POST", "/reload", operate, 200},
 		{"GET", "/debug/pprof/cmdline", operate, 200},
 		{"POST", "/upstreams/books/circuit?state=open", operate, 200},
+		{"POST", "/cache/purge?tag=a", read, 403},
+		{"POST", "/cache/purge?tag=a", "", 401},
+		{"POST", "/cache/purge?tag=a", operate, 200},
+		{"POST", "/cache/purge?all=true", operate, 200},
+		{"POST", "/cache/purge", operate, 400},
+		{"POST", "/cache/purge?tags=a", operate, 400},
+		{"POST", "/cache/purge?tag=", operate, 400},
 	} {
 		g := &operatedGateway{fakeGateway: newGateway()}
 		w := served(withTokens(g, nil), test.method, test.target, "Authorization", test.token)

@@ -245,6 +245,7 @@ func (b *builder) finish() {
 	for g, routes := range byGuard {
 		g.set.Finish(routes)
 		b.addCircuit(g)
+		b.addCache(g)
 		_, pages := policy.Find[pagePolicy](g.set)
 		s.anyCors = s.anyCors || pages
 	}

@@ -66,6 +66,8 @@ type Snapshot struct {
 	conns   map[string]connection // by upstream name
 	// circuits are the breakers, by upstream and method.
 	circuits []circuit
+	// cache drops answers that are kept; nil where no method keeps any.
+	cache cached
 	// maintenance are the entries that are for some endpoint.
 	maintenance []*maintenance
 	// told is what servers have told that the snapshot before did not have.

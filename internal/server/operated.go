@@ -151,3 +151,10 @@ func (s *Server) Reloaded(who string, before *gateway.ReloadStatus, change gatew
 	}
 	s.audit.Write(e)
 }
+
+var _ admin.Caching = administered{}
+
+// PurgeCache implements admin.Caching.
+func (a administered) PurgeCache(rpc, tag, principal string) (int, error) {
+	return a.server.gateway.PurgeCache(rpc, tag, principal)
+}

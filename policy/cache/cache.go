@@ -110,3 +110,8 @@ func (w *writer) Cache() *Store { return w.store }
 
 // Wrap implements policy.Wrapper.
 func (w *writer) Wrap(next proxy.Backend) proxy.Backend { return &writes{next, w} }
+
+// PurgeAnswers is as that of writer.
+func (p *part) PurgeAnswers(rpc, tag, principal string) int {
+	return p.store.Purge(Purge{rpc, tag, principal})
+}

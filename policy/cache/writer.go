@@ -53,3 +53,8 @@ func render(tags []string, templates []tag.Template, form *canonical.Form, messa
 	}
 	return tags, true
 }
+
+// PurgeAnswers drops answers of all methods, as Store.Purge does.
+func (w *writer) PurgeAnswers(rpc, tag, principal string) int {
+	return w.store.Purge(Purge{rpc, tag, principal})
+}
