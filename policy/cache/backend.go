@@ -96,7 +96,7 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 			a.tell(miss, nil, now)
 			return proxy.Reply{}, a.r.Refuse(p, notCached)
 		}
-		reply, err, again := a.fetch(string(primary), string(key), e)
+		reply, again, err := a.fetch(string(primary), string(key), e)
 		if !again {
 			return reply, err
 		}
@@ -139,11 +139,11 @@ func (a *asked) tell(result string, e *entry, now time.Time) {
 
 // fetch calls the backend, once for all who ask for the same at the time. again reports that
 // the answer of another call is not one to this.
-func (a *asked) fetch(primary, key string, old *entry) (_ proxy.Reply, err error, again bool) { //nolint:staticcheck // the error is the reply's
+func (a *asked) fetch(primary, key string, old *entry) (_ proxy.Reply, again bool, _ error) {
 	w := a.part.store.join(a, primary, key, old)
 	if w == nil { // the process ends
 		reply, err := a.alone(bypass)
-		return reply, err, false
+		return reply, false, err
 	}
 	var out outcome
 	select {
@@ -156,9 +156,9 @@ func (a *asked) fetch(primary, key string, old *entry) (_ proxy.Reply, err error
 	switch {
 	case out.alone:
 		reply, err := a.alone(bypass)
-		return reply, err, false
+		return reply, false, err
 	case out.entry != nil && !w.led && len(out.entry.vary) > 0 && string(appendVariant([]byte(primary), out.entry.vary, a.r, a.header)) != out.entry.key:
-		return proxy.Reply{}, nil, true
+		return proxy.Reply{}, true, nil
 	}
 	a.request.Free()
 	result := miss
@@ -170,14 +170,14 @@ func (a *asked) fetch(primary, key string, old *entry) (_ proxy.Reply, err error
 		reply, err := a.give(result, out.entry, now)
 		a.r.Cache.Stored = out.stored
 		reply.Tries = out.reply.Tries
-		return reply, err, false
+		return reply, false, err
 	case out.err != nil && mayBeStale(out.err) && old != nil && now.Before(old.ifError) && a.part.store.holds(old):
 		reply, err := a.give(stale, old, now)
 		reply.Tries = out.reply.Tries
-		return reply, err, false
+		return reply, false, err
 	}
 	a.tell(result, nil, now)
-	return out.reply, out.err, false
+	return out.reply, false, out.err
 }
 
 // mayBeStale reports whether a stale answer may stand in for an error (Traffic 126).
