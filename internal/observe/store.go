@@ -4,18 +4,26 @@ package observe
 const storeAway = "unavailable_store"
 
 // Decision implements policy.Observer. What a policy decided is counted with
-// the call; here only that it had to decide without its store.
+// the call; here only that it had to decide without its store, and what is no decision
+// on a call.
 func (m *Metrics) Decision(policy, rpc, result string) {
-	if result == storeAway || policy == mirrors || policy == idempotencyKeys && keyResults[result] { // of these nothing else is counted
+	if result == storeAway || counted[[2]string{policy, result}] {
 		m.decisions.WithLabelValues(valid(policy), valid(rpc), result).Inc()
 	}
 }
 
-// mirrors is the policy whose results are of copies that no call waits for.
-const mirrors = "mirror"
-
-// idempotencyKeys is the policy whose calls are refused, and counted as such, or end in one of
-// keyResults.
-const idempotencyKeys = "idempotency_key"
-
-var keyResults = map[string]bool{"kept": true, "released": true, "unknown": true, "replayed": true, "passed": true}
+// counted are the results of policies that let calls pass, answer them themselves, or make
+// others beside them.
+var counted = func() map[[2]string]bool {
+	all := map[[2]string]bool{}
+	for policy, results := range map[string][]string{
+		"mirror":          {"answered", "failed", "too_many", "too_large", "incomplete"},
+		"idempotency_key": {"kept", "released", "unknown", "replayed", "passed"},
+		"cache":           {"hit", "miss", "collapsed", "stale", "bypass"},
+	} {
+		for _, result := range results {
+			all[[2]string{policy, result}] = true
+		}
+	}
+	return all
+}()
