@@ -61,6 +61,8 @@ type Settings struct {
 	// AnyContentType reads a body as JSON that is neither a form nor protobuf,
 	// whatever it says it is.
 	AnyContentType bool
+	// EntityTags has answers to GET and HEAD carry ETag, and If-None-Match heeded.
+	EntityTags bool
 	// StatusHeaders answers an error of the backend with an empty body and
 	// grpc-status, grpc-message and grpc-status-details-bin as headers.
 	StatusHeaders bool
@@ -81,6 +83,8 @@ type Method struct {
 
 	Input, Output *jsonwire.Plan
 	Errors        *jsonwire.Plan
+
+	tags *entityTags // nil: answers have none
 }
 
 // NewMethod compiles a method with the plans of its schema.
@@ -107,6 +111,9 @@ func NewMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Plans, s Setting
 		Input:      plans.Message(d.Input()),
 		Output:     plans.Message(d.Output()),
 		Errors:     plans.Message((&spb.Status{}).ProtoReflect().Descriptor()),
+	}
+	if s.EntityTags && m.Shape.Unary() {
+		m.tags = newEntityTags(d.Output(), &s)
 	}
 	if options, ok := d.Options().(*descriptorpb.MethodOptions); ok {
 		switch options.GetIdempotencyLevel() {

@@ -29,7 +29,8 @@ type restUnary struct {
 	contentType string
 	replied     bool
 	received    bool
-	statusCode  int // from x-http-code; 0 for the usual one
+	statusCode  int    // from x-http-code; 0 for the usual one
+	tag         string // the backend's entity tag, if it says one and answers have them
 }
 
 var _ proxy.Downstream = (*restUnary)(nil)
@@ -69,6 +70,9 @@ func (c *restUnary) Recv() (proxy.Frame, error) {
 func (c *restUnary) Header(md metadata.MD) {
 	s := &c.Binding.Method.Settings
 	s.Headers.Response(c.X.Header(), md, s.OwnHeaders)
+	if c.TagsAnswers() {
+		c.tag = OwnTag(md)
+	}
 	if s.StatusFromMetadata {
 		if v := md[StatusMetadata]; len(v) == 1 {
 			if code, err := strconv.Atoi(v[0]); err == nil && code >= 200 && code <= 599 {
@@ -109,6 +113,14 @@ func (c *Call) Encode(f *proxy.Frame) (body Text, contentType string, err error)
 	return body, ContentTypeJSON, nil
 }
 
+// form is how the answer is written.
+func (c *restUnary) form() Form {
+	if a := &c.Binding.answer; a.raw || c.binaryAnswer && a.binary {
+		return FormBinary
+	}
+	return FormREST
+}
+
 // AnswerPart returns the message that the answer is: of a reply, or of its field
 // response_body.
 func (b *Binding) AnswerPart(wire []byte) []byte {
@@ -129,12 +141,17 @@ func (c *restUnary) Finish(err error, trailer metadata.MD) int {
 	c.TakeTrailer(trailer)
 	var httpStatus int
 	switch {
+	case err != nil && c.TagsAnswers() && c.NotModified(err):
+		httpStatus = c.WriteNotModified(trailer)
 	case err != nil:
 		httpStatus = c.WriteError(err)
 	default:
 		httpStatus = http.StatusOK
 		if c.statusCode != 0 {
 			httpStatus = c.statusCode
+		}
+		if httpStatus == http.StatusOK && c.TagsAnswers() {
+			httpStatus = c.Tag(c.form(), c.reply.Bytes(), c.tag, c.body.Size())
 		}
 		c.WriteText(httpStatus, c.contentType, &c.body)
 	}

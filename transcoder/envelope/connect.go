@@ -30,6 +30,7 @@ type connectUnary struct {
 	contentType string
 
 	received bool
+	tag      string // the backend's entity tag, if it says one and answers have them
 	reply    proxy.Frame
 	body     transcoder.Text // the answer: JSON in the call's scratch or of the reply, or bytes of the reply
 }
@@ -161,7 +162,13 @@ func (c *connectUnary) Recv() (proxy.Frame, error) {
 }
 
 // Header implements proxy.Downstream.
-func (c *connectUnary) Header(md metadata.MD) { transcoder.SetMetadata(c.X.Header(), "", md) }
+func (c *connectUnary) Header(md metadata.MD) {
+	transcoder.SetMetadata(c.X.Header(), "", md)
+	if c.get && c.TagsAnswers() {
+		c.tag = transcoder.OwnTag(md)
+		delete(c.X.Header(), "Etag") // what is left of it is no tag
+	}
+}
 
 // Send implements proxy.Downstream. The answer waits for Finish, when the
 // status and the trailer are known.
@@ -192,7 +199,9 @@ func (c *connectUnary) Finish(err error, trailer metadata.MD) int {
 	h := c.X.Header()
 	transcoder.SetMetadata(h, "Trailer-", trailer)
 	httpStatus := http.StatusOK
-	if err != nil {
+	if err != nil && c.get && c.NotModified(err) {
+		httpStatus = c.WriteNotModified(trailer)
+	} else if err != nil {
 		var st *status.Status
 		st, httpStatus = rpcerror.Of(err, c.Binding.Method.Settings.Status)
 		httpStatus = rpcerror.ErrorStatus(httpStatus, st.Code())
@@ -201,6 +210,9 @@ func (c *connectUnary) Finish(err error, trailer metadata.MD) int {
 	} else {
 		if c.get {
 			field.AddVary(h, "Accept-Encoding")
+			if c.TagsAnswers() {
+				httpStatus = c.Tag(c.form(), c.reply.Bytes(), c.tag, c.body.Size())
+			}
 		}
 		c.WriteText(httpStatus, c.contentType, &c.body)
 	}
@@ -209,6 +221,14 @@ func (c *connectUnary) Finish(err error, trailer metadata.MD) int {
 	*c = connectUnary{Call: c.Call}
 	connectUnaries.Put(c)
 	return httpStatus
+}
+
+// form is how the answer is written.
+func (c *connectUnary) form() transcoder.Form {
+	if c.proto {
+		return transcoder.FormBinary
+	}
+	return transcoder.FormConnect
 }
 
 // readQuery reads the message of a GET into raw.

@@ -1,0 +1,141 @@
+package transcoder
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/canonical"
+	"github.com/transom-gateway/transom/internal/entitytag"
+	"github.com/transom-gateway/transom/internal/field"
+	"github.com/transom-gateway/transom/transcoder/compression"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+)
+
+// entityTags make the ETag of a method's answers to GET and HEAD (Traffic 121). It is the
+// backend's where that says one; else a hash of the answer's canonical form and of the
+// form in which it is written, so that equal answers have equal tags at all gateways with
+// the same settings. That one is weak, since the same answer may be spelled differently.
+type entityTags struct {
+	form *canonical.Form
+	// rest and connect stand for the settings of the two forms of JSON.
+	rest, connect [sha256.Size]byte
+}
+
+// entityTagMetadata is the response metadata by which a backend says its own.
+const entityTagMetadata = "etag"
+
+func newEntityTags(output protoreflect.MessageDescriptor, s *Settings) *entityTags {
+	sum := func(o jsonwire.Output) [sha256.Size]byte {
+		o.MaxBytes = 0
+		return sha256.Sum256(fmt.Appendf(nil, "%+v", o))
+	}
+	return &entityTags{form: canonical.New(output), rest: sum(s.JSON), connect: sum(s.ConnectJSON)}
+}
+
+// Form is how an answer is written, as far as its entity tag tells.
+type Form byte
+
+// The forms.
+const (
+	FormREST Form = iota
+	FormConnect
+	FormBinary
+)
+
+// of is the tag of an answer in wire format.
+func (t *entityTags) of(wire []byte, form Form, part string) string {
+	whole, err := t.form.Append(nil, wire)
+	if err != nil {
+		return "" // such an answer cannot be written either
+	}
+	var parts [2*sha256.Size + 1]byte
+	switch form {
+	case FormREST:
+		copy(parts[:], t.rest[:])
+	case FormConnect:
+		copy(parts[:], t.connect[:])
+	case FormBinary:
+	}
+	parts[sha256.Size] = byte(form)
+	sum := sha256.Sum256(whole)
+	copy(parts[sha256.Size+1:], sum[:])
+	if part == "" {
+		sum = sha256.Sum256(parts[:])
+	} else {
+		sum = sha256.Sum256(append(parts[:], part...))
+	}
+	const size = 16 // bytes of a hash are enough to tell answers apart
+	tag := make([]byte, 0, len(`W/""`)+22)
+	tag = append(tag, `W/"`...)
+	tag = base64.RawURLEncoding.AppendEncode(tag, sum[:size])
+	return string(append(tag, '"'))
+}
+
+// TagsAnswers reports whether the answer to the call's request carries an entity tag.
+func (c *Call) TagsAnswers() bool {
+	return c.Binding.Method.tags != nil && isSafe(c.X.R.Method)
+}
+
+// Tag sets the validators of an answer with status 200, and returns the status that it has:
+// 304 where the client has it already (Traffic 122). size is that of the body.
+func (c *Call) Tag(form Form, wire []byte, own string, size int) (httpStatus int) {
+	h, m := c.X.Header(), c.Binding.Method
+	tag := own
+	if tag == "" {
+		part := ""
+		if f := c.Binding.answer.field; f != nil && form != FormConnect {
+			part = string(f.Descriptor().Name())
+		}
+		tag = m.tags.of(wire, form, part)
+	}
+	field.AddVary(h, "Accept")
+	field.AddVary(h, "Accept-Encoding")
+	if tag == "" {
+		return http.StatusOK
+	}
+	if tag[0] == '"' && size >= compression.MinSize && compression.Accepted(c.X.R.Header) != nil {
+		tag = "W/" + tag // other bytes, which a strong one would have to tell (RFC 9110 8.8.3.3)
+	}
+	h["Etag"] = []string{tag}
+	if entitytag.Listed(c.X.R.Header["If-None-Match"], tag) {
+		return http.StatusNotModified
+	}
+	return http.StatusOK
+}
+
+// OwnTag is the entity tag that a backend says; "" for none, and for what is none.
+func OwnTag(md metadata.MD) string {
+	if v := md[entityTagMetadata]; len(v) == 1 && entitytag.Valid(v[0]) {
+		return v[0]
+	}
+	return ""
+}
+
+// NotModified reports whether an error is a handler's "not modified", as connect-go's
+// handlers say it: it is one where the client has asked for it.
+func (c *Call) NotModified(err error) bool {
+	if r := c.X.R; len(r.Header["If-None-Match"]) == 0 || !isSafe(r.Method) || OwnError(err) {
+		return false
+	}
+	st := status.Convert(err)
+	return st.Code() == codes.Unknown && st.Message() == "not modified"
+}
+
+// WriteNotModified answers 304 for an error that NotModified takes for one. The trailer
+// may hold the entity tag.
+func (c *Call) WriteNotModified(trailer metadata.MD) int {
+	if tag := OwnTag(trailer); tag != "" {
+		c.X.Header()["Etag"] = []string{tag}
+	}
+	c.WriteText(http.StatusNotModified, "", &Text{})
+	return http.StatusNotModified
+}
+
+func isSafe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
