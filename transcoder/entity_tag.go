@@ -39,31 +39,28 @@ func newEntityTags(output protoreflect.MessageDescriptor, s *Settings) *entityTa
 	return &entityTags{form: canonical.New(output), rest: sum(s.JSON), connect: sum(s.ConnectJSON)}
 }
 
-// Form is how an answer is written, as far as its entity tag tells.
-type Form byte
-
-// The forms.
+// The forms in which an answer is written, as far as its entity tag tells.
 const (
-	FormREST Form = iota
-	FormConnect
-	FormBinary
+	formREST    = 'r'
+	formConnect = 'c'
+	formBinary  = 'b'
 )
 
 // of is the tag of an answer in wire format.
-func (t *entityTags) of(wire []byte, form Form, part string) string {
+func (t *entityTags) of(wire []byte, form byte, part string) string {
 	whole, err := t.form.Append(nil, wire)
 	if err != nil {
 		return "" // such an answer cannot be written either
 	}
 	var parts [2*sha256.Size + 1]byte
 	switch form {
-	case FormREST:
+	case formREST:
 		copy(parts[:], t.rest[:])
-	case FormConnect:
+	case formConnect:
 		copy(parts[:], t.connect[:])
-	case FormBinary:
+	case formBinary:
 	}
-	parts[sha256.Size] = byte(form)
+	parts[sha256.Size] = form
 	sum := sha256.Sum256(whole)
 	copy(parts[sha256.Size+1:], sum[:])
 	if part == "" {
@@ -84,13 +81,14 @@ func (c *Call) TagsAnswers() bool {
 }
 
 // Tag sets the validators of an answer with status 200, and returns the status that it has:
-// 304 where the client has it already (Traffic 122). size is that of the body.
-func (c *Call) Tag(form Form, wire []byte, own string, size int) (httpStatus int) {
+// 304 where the client has it already (Traffic 122). form is how the answer is written: 'r' for
+// REST's JSON, 'c' for Connect's, 'b' for wire format. size is that of the body.
+func (c *Call) Tag(form byte, wire []byte, own string, size int) (httpStatus int) {
 	h, m := c.X.Header(), c.Binding.Method
 	tag := own
 	if tag == "" {
 		part := ""
-		if f := c.Binding.answer.field; f != nil && form != FormConnect {
+		if f := c.Binding.answer.field; f != nil && form != formConnect {
 			part = string(f.Descriptor().Name())
 		}
 		tag = m.tags.of(wire, form, part)
@@ -116,6 +114,21 @@ func OwnTag(md metadata.MD) string {
 		return v[0]
 	}
 	return ""
+}
+
+// setValidators has what a backend says of its answer's age and uses become headers of
+// the same name, whatever other metadata does.
+func (c *Call) setValidators(md metadata.MD) {
+	h := c.X.Header()
+	for _, f := range [...]struct{ metadata, header string }{
+		{"cache-control", "Cache-Control"},
+		{"expires", "Expires"},
+		{"last-modified", "Last-Modified"},
+	} {
+		if v := md[f.metadata]; len(v) > 0 && h[f.header] == nil {
+			SetValues(h, f.header, f.metadata, v)
+		}
+	}
 }
 
 // NotModified reports whether an error is a handler's "not modified", as connect-go's

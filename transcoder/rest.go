@@ -72,6 +72,7 @@ func (c *restUnary) Header(md metadata.MD) {
 	s.Headers.Response(c.X.Header(), md, s.OwnHeaders)
 	if c.TagsAnswers() {
 		c.tag = OwnTag(md)
+		c.setValidators(md)
 	}
 	if s.StatusFromMetadata {
 		if v := md[StatusMetadata]; len(v) == 1 {
@@ -114,11 +115,11 @@ func (c *Call) Encode(f *proxy.Frame) (body Text, contentType string, err error)
 }
 
 // form is how the answer is written.
-func (c *restUnary) form() Form {
+func (c *restUnary) form() byte {
 	if a := &c.Binding.answer; a.raw || c.binaryAnswer && a.binary {
-		return FormBinary
+		return formBinary
 	}
-	return FormREST
+	return formREST
 }
 
 // AnswerPart returns the message that the answer is: of a reply, or of its field

@@ -122,6 +122,8 @@ func (s settings) of(set *policy.Set) transcoder.Settings {
 	}
 	own.StatusFromMetadata = p.GetResponseMetadata().GetHttpStatus()
 	own.OwnHeaders = setOf(p.GetResponseMetadata().GetHeaders())
+	tagged, ok := policy.Find[interface{ ETags() bool }](set)
+	own.EntityTags = ok && tagged.ETags()
 	return own
 }
 

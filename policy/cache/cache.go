@@ -9,6 +9,7 @@
 package cache
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/transom-gateway/transom/internal/canonical"
@@ -42,7 +43,7 @@ type part struct {
 	observer policy.Observer // may be nil
 	now      func() time.Time
 
-	scope       scope
+	scope
 	vary        []string // canonical
 	ttl         time.Duration
 	notFoundTTL time.Duration
@@ -59,6 +60,9 @@ type scope struct {
 	auth      bool // callers prove who they are
 	explicit  bool // PUBLIC was written
 }
+
+// ResponseHeader implements policy.HeaderChanger.
+func (s scope) ResponseHeader(r *policy.Request, h http.Header) { r.TellCaches(h, s.principal) }
 
 var _ policy.Wrapper = (*part)(nil)
 
@@ -78,7 +82,7 @@ func (p *part) Cache() *Store { return p.store }
 func (*part) ETags() bool { return true }
 
 // validators is a method whose answers carry an ETag and are not kept.
-type validators struct{}
+type validators struct{ scope }
 
 // Name implements policy.Part.
 func (validators) Name() string { return name }

@@ -43,7 +43,7 @@ func compile(s *policy.Scope) policy.Part {
 		made = compileWrite
 	} else if rule.GetValidatorsOnly() {
 		refuseBeside(s, rule, "validators_only", "no answer is kept")
-		made = func(*policy.Scope, *transomv1.Cache) policy.Part { return validators{} }
+		made = func(s *policy.Scope, rule *transomv1.Cache) policy.Part { return validators{scopeOf(s, rule)} }
 	}
 	part := made(s, rule)
 	if s.Noted() > before || s.Suppresses(name) {
@@ -216,7 +216,7 @@ func (p *part) Summary() string {
 	if p.notFoundTTL > 0 {
 		text += fmt.Sprintf(", NOT_FOUND %v", p.notFoundTTL)
 	}
-	if text += "; shared by all callers"; p.scope.principal {
+	if text += "; shared by all callers"; p.principal {
 		text = strings.Replace(text, "shared by all callers", "each principal's own", 1)
 	}
 	if len(p.vary) > 0 {

@@ -64,7 +64,7 @@ func (p *part) judge(reply *proxy.Reply, err error, c caller, sent, now time.Tim
 	var control cachecontrol.Control
 	fields(reply.Header, &control)
 	if control.Says(cachecontrol.NoStore|cachecontrol.NoCache) || len(reply.Header["set-cookie"]) > 0 ||
-		!p.scope.principal && control.Says(cachecontrol.Private) || !p.mayShare(&control, c) {
+		!p.principal && control.Says(cachecontrol.Private) || !p.mayShare(&control, c) {
 		return nil
 	}
 	vary, none := cachecontrol.Vary(nil, reply.Header["vary"])
@@ -81,7 +81,7 @@ func (p *part) judge(reply *proxy.Reply, err error, c caller, sent, now time.Tim
 		age = 0 // the backend's own, made while we asked
 	}
 	e := &entry{
-		method: p.method, principal: c.principal, public: !p.scope.principal, err: err, stored: now, age: age,
+		method: p.method, principal: c.principal, public: !p.principal, err: err, stored: now, age: age,
 		header: reply.Header, trailer: reply.Trailer, fresh: now.Add(lifetime - age),
 	}
 	e.whileRevalidate, e.ifError = p.staleUntil(&control, e.fresh)
@@ -96,7 +96,7 @@ func (p *part) judge(reply *proxy.Reply, err error, c caller, sent, now time.Tim
 // mayShare reports whether an answer to a caller with a credential may be given to others
 // (Traffic 116, RFC 9111 3.5).
 func (p *part) mayShare(control *cachecontrol.Control, c caller) bool {
-	return !c.doubtful || p.ttl > 0 && p.scope.explicit ||
+	return !c.doubtful || p.ttl > 0 && p.explicit ||
 		control.Says(cachecontrol.Public|cachecontrol.SharedMaxAge|cachecontrol.MustRevalidate)
 }
 

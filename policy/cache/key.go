@@ -37,16 +37,16 @@ type caller struct {
 func (p *part) caller(r *policy.Request) (c caller, ok bool) {
 	credentials := len(r.HTTP.Header["Authorization"]) > 0 || len(r.HTTP.Header["Cookie"]) > 0
 	switch {
-	case p.scope.principal:
+	case p.principal:
 		// A header Authorization that nobody has looked at may name someone else.
 		if r.Identity == nil || r.Unverified && len(r.HTTP.Header["Authorization"]) > 0 {
 			return c, false
 		}
 		return caller{principal: r.Identity.Principal}, true
-	case p.scope.auth:
+	case p.auth:
 		return caller{doubtful: true}, true
 	case credentials:
-		return caller{doubtful: true}, p.scope.explicit
+		return caller{doubtful: true}, p.explicit
 	}
 	return c, true
 }
@@ -54,7 +54,7 @@ func (p *part) caller(r *policy.Request) (c caller, ok bool) {
 // appendKey appends the key of a call up to what the answer itself varies by.
 func (p *part) appendKey(key []byte, r *policy.Request, header proxy.Metadata, c caller, canonical []byte) []byte {
 	key = binary.BigEndian.AppendUint64(key, p.method.id)
-	if p.scope.principal {
+	if p.principal {
 		key = appendIdentity(key, r.Identity, header)
 	}
 	for _, name := range p.vary {

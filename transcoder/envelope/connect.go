@@ -223,12 +223,12 @@ func (c *connectUnary) Finish(err error, trailer metadata.MD) int {
 	return httpStatus
 }
 
-// form is how the answer is written.
-func (c *connectUnary) form() transcoder.Form {
+// form is how the answer is written, as Tag has it.
+func (c *connectUnary) form() byte {
 	if c.proto {
-		return transcoder.FormBinary
+		return 'b'
 	}
-	return transcoder.FormConnect
+	return 'c'
 }
 
 // readQuery reads the message of a GET into raw.

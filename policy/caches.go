@@ -1,0 +1,43 @@
+package policy
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/transom-gateway/transom/internal/field"
+)
+
+// TellCaches tells caches on the way to the client for whom the answer is and how old it is,
+// where the backend has not (Traffic 123). own reports whether each principal has answers of
+// their own. Calls of gRPC are POSTs, and get nothing of it.
+func (r *Request) TellCaches(h http.Header, own bool) {
+	if r.HTTP.Method != http.MethodGet && r.HTTP.Method != http.MethodHead {
+		return
+	}
+	if own {
+		field.AddVary(h, "Authorization")
+		field.AddVary(h, "Cookie")
+	}
+	u := &r.Cache
+	if u.Stored && u.Age >= time.Second {
+		h["Age"] = []string{seconds(u.Age)}
+	}
+	if h["Cache-Control"] != nil {
+		return
+	}
+	value := "private"
+	if u.Stored && u.Public && !own {
+		value = "public"
+	}
+	switch {
+	case u.Stored && u.Left > 0:
+		value += ", max-age=" + seconds(u.Left+u.Age) // Age is taken off it
+	case !own:
+		return // nothing is known of it
+	}
+	h["Cache-Control"] = []string{value}
+}
+
+// seconds are those of a time that are over.
+func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
