@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -20,9 +21,9 @@ import (
 func noStaleRead(t *testing.T, seed uint64) {
 	b := newBench(t)
 	var values, answered [3]atomic.Int64
-	pause := func(random *rand.Rand) {
-		if random.IntN(2) == 0 {
-			time.Sleep(time.Duration(random.IntN(50)) * time.Microsecond)
+	pause := func(random *rand.Rand) { // others get their turn
+		for range random.IntN(20) {
+			runtime.Gosched()
 		}
 	}
 	index := func(request string) int { return int(request[2] - '0') }
