@@ -30,7 +30,7 @@ type rule struct {
 
 // Layers from below. Each may import what stands above it here.
 var (
-	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/ghost", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/tag"}
+	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/ghost", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/tag"}
 	parts = slices.Concat(base, []string{"proxy/...", "internal/schema", "internal/httprule", "internal/httproute", "internal/config"})
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
@@ -105,6 +105,7 @@ var rules = map[string]rule{
 
 	"internal/counted":      {never: slices.Concat(protobuf, []string{"net"}), reason: "connections and the state of policies are counted alike, so it knows neither"},
 	"internal/cachecontrol": {never: slices.Concat(jsons, protobuf), reason: "what headers say of caching, for RPCs and plain HTTP alike"},
+	"internal/cachestatus":  {never: slices.Concat(jsons, protobuf), reason: "what a cache says of itself, for RPCs and plain HTTP alike"},
 	"internal/entitytag":    {never: slices.Concat(jsons, protobuf, []string{"net"}), reason: "text in, text out, for any edge"},
 	"internal/canonical":    {never: slices.Concat(jsons, []string{"net"}), reason: "a codec: messages in, messages out, for any policy"},
 	"internal/httproute":    {ours: []string{"internal/nearest"}, never: slices.Concat(jsons, protobuf, yamls), reason: "a path is matched and rewritten alone, so that it is fuzzed alone; where it leads is the gateway's matter"},
