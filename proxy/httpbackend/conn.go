@@ -24,7 +24,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	// Transport reads before there is an exchange, too, and gets the answer of the next one.
 	if e := c.x.Load(); e != nil && n > 0 {
-		e.move()
+		e.received()
 		e.heard.Store(true)
 	}
 	return n, err

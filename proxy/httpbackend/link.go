@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // link is a connection to a server of HTTP/1.1 that is ours: net/http's Transport, which
@@ -19,6 +18,8 @@ type link struct {
 	in   *bufio.Reader
 	out  *bufio.Writer
 	raw  syscall.RawConn // nil where it cannot be looked at
+	// secure: conn decrypts what it has read from the socket before.
+	secure bool
 	// served: it carried an exchange before. idleSince is when that was over.
 	served    bool
 	idleSince int64
@@ -35,7 +36,7 @@ type link struct {
 }
 
 func newLink(c net.Conn, below net.Conn, at *place) *link {
-	l := &link{conn: c, at: at, left: math.MaxInt64}
+	l := &link{conn: c, at: at, secure: c != below, left: math.MaxInt64}
 	l.in, l.out = bufio.NewReader(l), bufio.NewWriter(l)
 	if socket, ok := below.(syscall.Conn); ok {
 		l.raw, _ = socket.SyscallConn() // without it the connection is used once
@@ -51,7 +52,7 @@ func (l *link) Read(p []byte) (int, error) {
 	l.x.waits()
 	n, err := l.conn.Read(p[:min(int64(len(p)), l.left)])
 	if n > 0 {
-		l.x.move()
+		l.x.received()
 		l.heard = true
 		l.left -= int64(n)
 	}
@@ -94,7 +95,7 @@ func (l *link) interrupt(e *exchange) {
 	defer l.mu.Unlock()
 	if l.x == e {
 		l.broken = true
-		_ = l.conn.SetDeadline(time.Unix(1, 0)) // it fails on a closed connection only
+		_ = l.conn.SetDeadline(longAgo) // it fails on a closed connection only
 	}
 }
 

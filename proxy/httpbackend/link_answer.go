@@ -83,7 +83,7 @@ func (e *exchange) askBy(ctx context.Context, l *link, r *http.Request) (*http.R
 	}
 	l.left = math.MaxInt64
 	l.ends = l.ends || response.Close
-	e.sending.tell(!l.ends)
+	e.sending.tell(false) // to read the body would have the client be told to send it
 	switch {
 	case isSwitch(response):
 		response.Body = &switched{e: e, link: l}

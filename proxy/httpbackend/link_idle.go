@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
 // sweepEvery is how often connections that wait for requests are looked at.
 const sweepEvery = 5 * time.Second
 
@@ -15,6 +18,18 @@ const sweepEvery = 5 * time.Second
 type idle struct {
 	mu    sync.Mutex
 	links []*link
+}
+
+// quiet reports whether reading brings nothing until a time. With one that is past, the
+// socket is not read, but what TLS has read from it before is.
+func (l *link) quiet(until time.Time) bool {
+	if l.conn.SetReadDeadline(until) != nil {
+		return false
+	}
+	var one [1]byte
+	n, err := l.conn.Read(one[:])
+	timeout, ok := err.(interface{ Timeout() bool })
+	return n == 0 && ok && timeout.Timeout() && l.conn.SetReadDeadline(time.Time{}) == nil
 }
 
 // take returns the connection that was used last; nil for none.

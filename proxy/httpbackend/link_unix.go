@@ -17,5 +17,5 @@ func (l *link) silent() bool {
 		waits = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK
 		return true
 	})
-	return err == nil && waits
+	return err == nil && waits && (!l.secure || l.quiet(longAgo))
 }

@@ -151,7 +151,10 @@ func (e *exchange) inform(status int, h textproto.MIMEHeader) error {
 	clear(header)
 	copyAnswer(header, http.Header(h))
 	delete(header, "Content-Length") // none of an informational answer's is one of a body
+	e.writing.Store(true)            // it is flushed
 	e.W.WriteHeader(status)
+	e.writing.Store(false)
+	e.move()
 	clear(header)
 	for name, values := range kept {
 		header[name] = values

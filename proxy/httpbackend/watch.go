@@ -22,6 +22,14 @@ func now() int64 { return int64(time.Since(epoch)) }
 // move notes that something moved: bytes, in either direction.
 func (e *exchange) move() { e.moved.Store(now()) }
 
+// received notes that bytes came from the server. A piece of the answer's header is no
+// progress: all of it is to be there in time.
+func (e *exchange) received() {
+	if e.state.Load() != toOpen {
+		e.move()
+	}
+}
+
 // enter notes what the exchange waits for now.
 func (e *exchange) enter(state int32) {
 	e.move()
