@@ -30,7 +30,7 @@ type rule struct {
 
 // Layers from below. Each may import what stands above it here.
 var (
-	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/ghost", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/tag"}
+	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/s3fifo", "internal/tag"}
 	parts = slices.Concat(base, []string{"proxy/...", "internal/schema", "internal/httprule", "internal/httproute", "internal/config"})
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
@@ -54,7 +54,7 @@ var rules = map[string]rule{
 	"proto/...": {reason: "users import the options; they must not get the gateway with them"},
 
 	"internal/digest":            {reason: "schemas are compared without what is made of them"},
-	"internal/ghost":             {never: protobuf, reason: "it knows keys alone"},
+	"internal/s3fifo":            {never: protobuf, reason: "it keeps values of any kind"},
 	"internal/tag":               {never: jsons, reason: "tags are written over bytes"},
 	"internal/httprule":          {never: slices.Concat(protobuf, yamls), reason: "templates and their matching are fuzzed and measured without descriptors"},
 	"internal/schema":            {ours: base, never: slices.Concat(yamls, []string{"net/http"}), reason: "descriptors come before any protocol that serves them"},
@@ -79,6 +79,7 @@ var rules = map[string]rule{
 	"transcoder/rpcerror":    {ours: slices.Concat(base, []string{"transcoder/jsonwire"}), reason: "every edge tells errors by it, so it knows none"},
 	"policy":                 {ours: parts, reason: "the contract knows no single policy, so that one more changes nothing in it"},
 	"policy/...":             {ours: slices.Concat(parts, []string{"policy", "policy/expr", "policy/store", "policy/auth"}), reason: "a policy must not know the client's protocol, for it holds for all alike, nor other policies, so that each stands and falls alone"},
+	"policy/cache/...":       {ours: slices.Concat(parts, []string{"policy", "policy/cache/internal/memory"}), reason: "all answers are kept in one memory, which knows none of them"},
 	"policy/store":           {ours: slices.Concat(base, []string{"policy"}), reason: "policies share it, so it knows none of them"},
 	"policy/expr":            {ours: slices.Concat(base, []string{"policy"}), reason: "policies share it, so it knows none of them"},
 	"policy/auth":            {ours: slices.Concat(base, []string{"policy", "policy/expr", "proxy"}), reason: "identities are the same whatever mechanism found them"},

@@ -157,7 +157,7 @@ func (a *asked) fetch(primary, key string, old *entry) (_ proxy.Reply, again boo
 	case out.alone:
 		reply, err := a.alone(bypass)
 		return reply, false, err
-	case out.entry != nil && !w.led && len(out.entry.vary) > 0 && string(appendVariant([]byte(primary), out.entry.vary, a.r, a.header)) != out.entry.key:
+	case out.entry != nil && !w.led && len(out.entry.vary) > 0 && string(appendVariant([]byte(primary), out.entry.vary, a.r, a.header)) != out.entry.Key:
 		return proxy.Reply{}, true, nil
 	}
 	a.request.Free()

@@ -15,6 +15,7 @@ import (
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -24,10 +25,6 @@ const (
 	// passFor is for how long it is remembered that a call's answers are not kept
 	// (Traffic 125).
 	passFor = 10 * time.Second
-	// defaultBytes is the most memory of all entries, and maxEntry that of one
-	// (Traffic 120).
-	defaultBytes = 64 << 20
-	maxEntry     = 1 << 20
 )
 
 // Kind is the policy cache.
@@ -117,5 +114,5 @@ func (w *writer) Wrap(next proxy.Backend) proxy.Backend { return &writes{next, w
 
 // PurgeAnswers is as that of writer.
 func (p *part) PurgeAnswers(rpc, tag, principal string) int {
-	return p.store.Purge(Purge{rpc, tag, principal})
+	return p.store.Purge(memory.Purge{RPC: rpc, Tag: tag, Principal: principal})
 }

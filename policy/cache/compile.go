@@ -15,6 +15,7 @@ import (
 	"github.com/transom-gateway/transom/internal/digest"
 	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -194,16 +195,15 @@ func answered(all []tag.Template) bool {
 
 // storeOf is the store of the process.
 func storeOf(s *policy.Scope) *Store {
-	most := int64(defaultBytes)
-	if n := s.Config.GetCache().GetMaxBytes(); n > 0 && n <= 1<<40 {
-		most = int64(n)
+	m := memory.Of(s)
+	if m == nil {
+		return nil
 	}
-	store, err := policy.Lease(s.Generation, storeKey{}, func() (*Store, error) { return newStore(most), nil })
+	store, err := policy.Lease(s.Generation, storeKey{}, func() (*Store, error) { return newStore(m), nil })
 	if err != nil {
 		s.Refuse(name, "%v", err)
 		return nil
 	}
-	store.resize(most)
 	return store
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -159,11 +160,7 @@ func (s *Store) leave(w *waiter) {
 }
 
 // holds reports whether an entry is there still.
-func (s *Store) holds(e *entry) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.entries[e.key] == e
-}
+func (s *Store) holds(e *entry) bool { return s.peek(e.Key) == e }
 
 // run calls the backend for the first who waits, and for the next one where that failed
 // without the backend's word.
@@ -248,11 +245,11 @@ func (f *flight) complete(lead *waiter, reply proxy.Reply, err error, sent time.
 	switch {
 	case e != nil:
 		f.name(e, lead)
-		if !f.outdated && !slices.ContainsFunc(e.tags, func(tag string) bool { return slices.Contains(f.written, tag) }) {
+		if !f.outdated && !slices.ContainsFunc(e.Tags, func(tag string) bool { return slices.Contains(f.written, tag) }) {
 			stored = s.put(e)
 		}
 	case err == nil && !f.outdated:
-		s.put(&entry{key: f.key, method: p.method, principal: f.caller.principal, pass: true, fresh: now.Add(passFor)})
+		s.put(&entry{Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.principal, pass: true, fresh: now.Add(passFor)})
 	}
 	f.leave()
 	delete(s.all, f)
@@ -280,22 +277,22 @@ func (f *flight) outcome(led bool, e *entry, stored bool, reply proxy.Reply, err
 
 // tag finds the tags of an answer, and reports whether it could.
 func (f *flight) tag(e *entry, reply *proxy.Reply, err error) bool {
-	e.tags = f.tags
+	e.Tags = f.tags
 	if err != nil {
 		return f.part.answers == nil // what it is not, nobody could drop
 	}
 	var ok bool
-	e.tags, ok = render(slices.Clip(f.tags), f.part.tags, f.part.answers, reply.Message.Bytes(), true)
+	e.Tags, ok = render(slices.Clip(f.tags), f.part.tags, f.part.answers, reply.Message.Bytes(), true)
 	return ok
 }
 
 // name gives an entry its key, and notes what answers vary by. The caller holds Store.mu.
 func (f *flight) name(e *entry, lead *waiter) {
-	if e.key = f.key; len(e.vary) == 0 {
+	if e.Key = f.key; len(e.vary) == 0 {
 		return
 	}
 	s := f.part.store
-	if old := s.entries[f.primary]; old != nil && old.marker {
+	if old := s.peek(f.primary); old != nil && old.marker {
 		for _, n := range old.vary {
 			if !slices.Contains(e.vary, n) {
 				e.vary = append(e.vary, n)
@@ -303,8 +300,8 @@ func (f *flight) name(e *entry, lead *waiter) {
 		}
 		slices.SortFunc(e.vary, strings.Compare)
 	}
-	e.key = string(appendVariant([]byte(f.primary), e.vary, lead.request, lead.header))
+	e.Key = string(appendVariant([]byte(f.primary), e.vary, lead.request, lead.header))
 	if !f.outdated {
-		s.put(&entry{key: f.primary, method: f.part.method, principal: f.caller.principal, vary: e.vary, marker: true, fresh: e.stored.Add(maxTTL)})
+		s.put(&entry{Entry: memory.Entry{Key: f.primary}, method: f.part.method, principal: f.caller.principal, vary: e.vary, marker: true, fresh: e.stored.Add(maxTTL)})
 	}
 }

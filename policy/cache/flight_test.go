@@ -15,6 +15,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 )
 
 // many makes calls at the same time and counts their answers.
@@ -238,7 +239,7 @@ func TestReload(t *testing.T) {
 	other, endOther := compile(`cache { ttl { seconds: 61 } }`)
 	store, _ := policy.Find[interface{ Cache() *Store }](other.set)
 	endSame()
-	if n := store.Cache().Len(); n != 0 {
+	if n := store.Cache().memory.Len(); n != 0 {
 		t.Errorf("%d answers are kept", n)
 	}
 	expect(t, other.get("a"), "2")
@@ -249,10 +250,10 @@ func TestReload(t *testing.T) {
 func TestPurge(t *testing.T) {
 	ctx := context.Background()
 	for _, test := range []struct {
-		purge   Purge
+		purge   memory.Purge
 		dropped int
 	}{
-		{Purge{}, 4}, {Purge{Principal: "ada"}, 2}, {Purge{Tag: "n:a"}, 2}, {Purge{Tag: "n:a", Principal: "eve"}, 1}, {Purge{RPC: "t.S/Get"}, 4}, {Purge{RPC: "t.S/No"}, 0},
+		{memory.Purge{}, 4}, {memory.Purge{Principal: "ada"}, 2}, {memory.Purge{Tag: "n:a"}, 2}, {memory.Purge{Tag: "n:a", Principal: "eve"}, 1}, {memory.Purge{RPC: "t.S/Get"}, 4}, {memory.Purge{RPC: "t.S/No"}, 0},
 	} {
 		m := newBench(t).method("Get", `auth { jwt {} } cache { ttl { seconds: 60 } tags: "n:{name}" }`, saying())
 		for _, who := range []string{"ada", "eve"} {
@@ -260,7 +261,7 @@ func TestPurge(t *testing.T) {
 			m.call(ctx, as(who), ask("b"))
 		}
 		store, _ := policy.Find[interface{ Cache() *Store }](m.set)
-		if n := store.Cache().Purge(test.purge); n != test.dropped || store.Cache().Len() != 4-n {
+		if n := store.Cache().Purge(test.purge); n != test.dropped || store.Cache().memory.Len() != 4-n {
 			t.Errorf("%+v: %d dropped, want %d", test.purge, n, test.dropped)
 		}
 	}

@@ -11,17 +11,17 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/cachecontrol"
+	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/proxy"
 )
 
 // entry is an answer that is kept, or what is known of answers that are not. It is
-// immutable but for its place in the store.
+// immutable.
 type entry struct {
-	key       string
-	method    *method
-	principal string
-	tags      []string
-	public    bool
+	memory.Entry // its Value is the entry itself
+	method       *method
+	principal    string
+	public       bool
 
 	frame           proxy.Frame // of memory that nobody else has
 	header, trailer metadata.MD
@@ -36,8 +36,13 @@ type entry struct {
 	vary   []string // headers that it varies by
 	marker bool     // it is no answer: they vary by vary
 	pass   bool     // it is no answer: they are not kept
+}
 
-	place
+var _ memory.Value = (*entry)(nil)
+
+// Matches implements memory.Value.
+func (e *entry) Matches(p memory.Purge) bool {
+	return (p.RPC == "" || e.method.rpc == p.RPC) && (p.Principal == "" || e.principal == p.Principal)
 }
 
 // expired reports whether the entry is of no use any more.

@@ -8,37 +8,28 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
-	"github.com/transom-gateway/transom/internal/ghost"
+	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 )
 
-// Store keeps the answers of all methods, within a bound of memory (Traffic 120). It drops
-// them by S3-FIFO: what is new stands in a small queue, and comes into the main one where
-// it was asked for again, so that a scan of keys that are used once drops little of what
-// is used often. It is safe for concurrent use.
+// Store keeps the answers of all methods in the gateway's memory, and knows the calls under
+// way for them. It is safe for concurrent use.
 type Store struct {
-	mu      sync.RWMutex
-	max     int64
-	bytes   int64
-	entries map[string]*entry
-	tagged  map[string]map[*entry]struct{}
-	flights map[string]*flight
-	all     map[*flight]struct{} // those under way, also what is no longer to be joined
-	small   queue
-	main    queue
-	ghosts  ghost.Keys
+	memory *memory.Memory
 
-	methods  atomic.Uint64
-	running  sync.WaitGroup
-	evicted  atomic.Uint64
+	// mu guards the flights, and what is put: whoever drops answers holds it, so that no
+	// flight that began before is kept after.
+	mu       sync.RWMutex
+	flights  map[string]*flight
+	all      map[*flight]struct{} // those under way, also what is no longer to be joined
 	isClosed bool
+
+	methods atomic.Uint64
+	running sync.WaitGroup
 }
 
 // newStore makes an empty Store.
-func newStore(maxBytes int64) *Store {
-	return &Store{
-		max: maxBytes, entries: map[string]*entry{}, tagged: map[string]map[*entry]struct{}{},
-		flights: map[string]*flight{}, all: map[*flight]struct{}{},
-	}
+func newStore(m *memory.Memory) *Store {
+	return &Store{memory: m, flights: map[string]*flight{}, all: map[*flight]struct{}{}}
 }
 
 // storeKey is that of the Store in the State.
@@ -53,7 +44,7 @@ func (s *Store) Close() error {
 	}
 	s.mu.Unlock()
 	s.running.Wait()
-	s.Purge(Purge{})
+	s.Purge(memory.Purge{})
 	return nil
 }
 
@@ -73,93 +64,44 @@ type methodKey struct {
 
 // Close implements io.Closer: the last configuration with the method has gone.
 func (m *method) Close() error {
-	m.store.purge(func(e *entry) bool { return e.method == m }, func(f *flight) bool { return f.part.method == m })
+	m.store.purge(func(kept *memory.Entry) bool {
+		e, ok := kept.Value.(*entry)
+		return ok && e.method == m
+	}, func(f *flight) bool { return f.part.method == m })
 	return nil
-}
-
-// resize changes the bound.
-func (s *Store) resize(maxBytes int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.max = maxBytes
-	s.evict()
 }
 
 // get finds an entry that is of use at a moment.
 func (s *Store) get(key []byte, now time.Time) *entry {
-	s.mu.RLock()
-	e := s.entries[string(key)]
-	s.mu.RUnlock()
-	if e == nil || e.expired(now) {
+	kept := s.memory.Get(key)
+	if kept == nil {
 		return nil
 	}
-	if n := e.uses.Load(); n < maxUses {
-		e.uses.Store(n + 1) // one lost to another is no harm
+	e, ok := kept.Value.(*entry)
+	if !ok || e.expired(now) {
+		return nil
 	}
 	return e
 }
 
-// Len is how many entries there are, and Bytes what they take.
-func (s *Store) Len() int {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return len(s.entries)
+// peek finds an entry, whether it is of use or not, and counts no use of it.
+func (s *Store) peek(key string) *entry {
+	kept := s.memory.Peek(key)
+	if kept == nil {
+		return nil
+	}
+	e, _ := kept.Value.(*entry)
+	return e
 }
-
-// Bytes is the memory of all entries, as max_bytes counts it.
-func (s *Store) Bytes() int64 {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.bytes
-}
-
-// Evicted counts the entries that were dropped for want of memory.
-func (s *Store) Evicted() uint64 { return s.evicted.Load() }
 
 // put keeps an entry in place of the one with its key, and reports whether it does. The
 // caller holds mu.
 func (s *Store) put(e *entry) bool {
-	if e.size = sizeOf(e); e.size > maxEntry || e.size > s.max || s.isClosed {
+	e.Value = e
+	if e.Size = sizeOf(e); e.Size > memory.MaxEntry || s.isClosed {
 		return false
 	}
-	if old := s.entries[e.key]; old != nil {
-		e.uses.Store(old.uses.Load())
-		s.remove(old)
-	}
-	s.entries[e.key] = e
-	for _, tag := range e.tags {
-		set := s.tagged[tag]
-		if set == nil {
-			set = map[*entry]struct{}{}
-			s.tagged[tag] = set
-		}
-		set[e] = struct{}{}
-	}
-	s.bytes += e.size
-	if s.ghosts.Forget(e.key) {
-		s.main.push(e)
-	} else {
-		s.small.push(e)
-	}
-	s.evict()
-	return true
-}
-
-// remove drops an entry. The caller holds mu.
-func (s *Store) remove(e *entry) {
-	if s.entries[e.key] != e {
-		return
-	}
-	delete(s.entries, e.key)
-	for _, tag := range e.tags {
-		if set := s.tagged[tag]; set != nil {
-			if delete(set, e); len(set) == 0 {
-				delete(s.tagged, tag)
-			}
-		}
-	}
-	e.queue.remove(e)
-	s.bytes -= e.size
+	return s.memory.Put(&e.Entry)
 }
 
 // Invalidate drops the answers that are about one of the tags, and has none kept that was
@@ -167,44 +109,31 @@ func (s *Store) remove(e *entry) {
 func (s *Store) Invalidate(tags []string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	dropped := 0
-	for _, tag := range tags {
-		for e := range s.tagged[tag] {
-			s.remove(e)
-			dropped++
-		}
-	}
+	dropped := s.memory.DropTagged(tags)
 	for f := range s.all {
 		f.heed(tags)
 	}
 	return dropped
 }
 
-// Purge says what is dropped by hand: what all fields that are set say, everything where
-// none is.
-type Purge struct{ RPC, Tag, Principal string }
+// Purge says what is dropped by hand.
+type Purge = memory.Purge
 
 // Purge drops answers, and has none kept that was asked for before. It returns how many it
 // dropped.
 func (s *Store) Purge(p Purge) int {
-	return s.purge(func(e *entry) bool {
-		return (p.RPC == "" || e.method.rpc == p.RPC) && (p.Principal == "" || e.principal == p.Principal) && (p.Tag == "" || slices.Contains(e.tags, p.Tag))
+	return s.purge(func(e *memory.Entry) bool {
+		return e.Value.Matches(p) && (p.Tag == "" || slices.Contains(e.Tags, p.Tag))
 	}, func(f *flight) bool {
 		// What a tag means for an answer that is not there yet nobody knows.
 		return (p.RPC == "" || f.part.method.rpc == p.RPC) && (p.Principal == "" || f.caller.principal == p.Principal)
 	})
 }
 
-func (s *Store) purge(which func(*entry) bool, under func(*flight) bool) int {
+func (s *Store) purge(which func(*memory.Entry) bool, under func(*flight) bool) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	dropped := 0
-	for _, e := range s.entries {
-		if which(e) {
-			s.remove(e)
-			dropped++
-		}
-	}
+	dropped := s.memory.DropFunc(which)
 	for f := range s.all {
 		if under(f) {
 			f.outdate()
@@ -218,8 +147,8 @@ const entryBytes = 200
 
 // sizeOf is the memory of an entry, not too small.
 func sizeOf(e *entry) int64 {
-	n := entryBytes + 2*len(e.key) + e.frame.Len() + len(e.principal) + mdSize(e.header) + mdSize(e.trailer)
-	for _, tag := range e.tags {
+	n := entryBytes + 2*len(e.Key) + e.frame.Len() + len(e.principal) + mdSize(e.header) + mdSize(e.trailer)
+	for _, tag := range e.Tags {
 		n += 3*len(tag) + 200
 	}
 	for _, v := range e.vary {

@@ -12,12 +12,13 @@ import (
 
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/proxy"
 )
 
 // entryOf is an entry with a message of a size.
 func entryOf(m *method, key string, size int) *entry {
-	return &entry{key: key, method: m, frame: proxy.WrapFrame(make([]byte, size)), fresh: time.Now().Add(time.Hour)}
+	return &entry{Entry: memory.Entry{Key: key}, method: m, frame: proxy.WrapFrame(make([]byte, size)), fresh: time.Now().Add(time.Hour)}
 }
 
 func (s *Store) putOne(e *entry) {
@@ -29,7 +30,7 @@ func (s *Store) putOne(e *entry) {
 // TestScan: Traffic 120: a scan of a million keys that are used once drops little of what
 // is used often.
 func TestScan(t *testing.T) {
-	s, m := newStore(1<<20), &method{}
+	s, m := newStore(memory.New(1<<20)), &method{}
 	random := rand.New(rand.NewPCG(1, 2))
 	ask := func(key string) bool {
 		if s.get([]byte(key), time.Now()) != nil {
@@ -64,21 +65,21 @@ func TestScan(t *testing.T) {
 func TestBound(t *testing.T) {
 	for _, size := range []int{0, 10, 1000, 100_000} {
 		const bound = 16 << 20
-		s, m := newStore(bound), &method{}
+		s, m := newStore(memory.New(bound)), &method{}
 		before := heap()
 		for i := range 3 * bound / (size + 300) {
 			e := entryOf(m, fmt.Sprintf("some key that has its length %d", i), size)
 			e.header = metadata.Pairs("cache-control", "max-age=60")
-			e.tags = []string{fmt.Sprint("tag of its own ", i)}
+			e.Tags = []string{fmt.Sprint("tag of its own ", i)}
 			s.putOne(e)
 		}
-		if after := heap(); after-before > bound*5/4 || s.Bytes() > bound {
-			t.Errorf("answers of %d bytes: %d bytes of heap, %d counted, for a bound of %d", size, after-before, s.Bytes(), bound)
+		if after := heap(); after-before > bound*5/4 || s.memory.Bytes() > bound {
+			t.Errorf("answers of %d bytes: %d bytes of heap, %d counted, for a bound of %d", size, after-before, s.memory.Bytes(), bound)
 		}
 		runtime.KeepAlive(s)
 	}
-	s := newStore(16 << 20)
-	if s.putOne(entryOf(&method{}, "large", 1<<20)); s.Len() != 0 {
+	s := newStore(memory.New(16 << 20))
+	if s.putOne(entryOf(&method{}, "large", 1<<20)); s.memory.Len() != 0 {
 		t.Error("an entry above 1 MiB is kept")
 	}
 }

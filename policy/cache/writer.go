@@ -5,6 +5,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/tag"
+	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -28,7 +29,7 @@ func (b *writes) Call(ctx context.Context, path string, header proxy.Metadata, r
 	}
 	if !ok {
 		// A message whose fields cannot be read: nobody knows what it was about.
-		w.store.Purge(Purge{})
+		w.store.Purge(memory.Purge{})
 		return reply, err
 	}
 	w.store.Invalidate(tags)
@@ -56,5 +57,5 @@ func render(tags []string, templates []tag.Template, form *canonical.Form, messa
 
 // PurgeAnswers drops answers of all methods, as Store.Purge does.
 func (w *writer) PurgeAnswers(rpc, tag, principal string) int {
-	return w.store.Purge(Purge{rpc, tag, principal})
+	return w.store.Purge(memory.Purge{RPC: rpc, Tag: tag, Principal: principal})
 }

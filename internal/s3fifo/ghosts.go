@@ -1,11 +1,10 @@
-// Package ghost remembers the keys of what is not kept any more, by a hash alone.
-package ghost
+package s3fifo
 
 import "hash/maphash"
 
-// Keys are the keys of entries that were dropped a short time ago without having been
-// used: one that comes again is not new.
-type Keys struct {
+// ghosts are the keys, each by a hash alone, of entries that were dropped a short time ago
+// without having been used: one that comes again is not new.
+type ghosts struct {
 	known map[uint64]struct{}
 	order []uint64 // a ring, the oldest at next
 	next  int
@@ -14,8 +13,8 @@ type Keys struct {
 // seed is the process's own: clients choose keys.
 var seed = maphash.MakeSeed()
 
-// Note adds a key, and forgets old ones above a number.
-func (g *Keys) Note(key string, most int) {
+// note adds a key, and forgets old ones above a number.
+func (g *ghosts) note(key string, most int) {
 	h := maphash.String(seed, key)
 	if _, ok := g.known[h]; ok {
 		return
@@ -36,8 +35,8 @@ func (g *Keys) Note(key string, most int) {
 	g.next++
 }
 
-// Forget takes a key out and reports whether it was there.
-func (g *Keys) Forget(key string) bool {
+// forget takes a key out and reports whether it was there.
+func (g *ghosts) forget(key string) bool {
 	h := maphash.String(seed, key)
 	_, ok := g.known[h]
 	delete(g.known, h)

@@ -1,0 +1,216 @@
+// Package s3fifo is a cache in memory with a bound in bytes, whose entries are found by key
+// and dropped by key, by tag or for want of memory.
+//
+// Memory is freed by S3-FIFO (Yang et al., SOSP 2023): what is new stands in a small queue,
+// and moves on to the main one where it was asked for again, so that a scan of keys that are
+// used once drops little of what is used often.
+package s3fifo
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Cache keeps values of type V. It is safe for concurrent use.
+type Cache[V any] struct {
+	mu      sync.RWMutex
+	max     int64
+	bytes   int64
+	entries map[string]*Entry[V]
+	tagged  map[string]map[*Entry[V]]struct{}
+	small   queue[V]
+	main    queue[V]
+	ghosts  ghosts
+	evicted atomic.Uint64
+}
+
+// Entry is a value with what it is found and dropped by. Its fields are not changed once it
+// is put.
+type Entry[V any] struct {
+	Key   string
+	Tags  []string
+	Size  int64 // bytes in memory, those of Key and Tags too
+	Value V
+
+	uses       atomic.Int32
+	queue      *queue[V]
+	prev, next *Entry[V]
+}
+
+// maxUses is up to where uses of an entry are counted.
+const maxUses = 3
+
+// New returns an empty Cache for entries of at most maxBytes in all.
+func New[V any](maxBytes int64) *Cache[V] {
+	return &Cache[V]{max: maxBytes, entries: map[string]*Entry[V]{}, tagged: map[string]map[*Entry[V]]struct{}{}}
+}
+
+// Get returns the entry of a key and counts a use of it, or nil.
+func (c *Cache[V]) Get(key []byte) *Entry[V] {
+	c.mu.RLock()
+	e := c.entries[string(key)]
+	c.mu.RUnlock()
+	if e == nil {
+		return nil
+	}
+	if n := e.uses.Load(); n < maxUses {
+		e.uses.Store(n + 1) // one lost to another is no harm
+	}
+	return e
+}
+
+// Peek returns the entry of a key without counting a use of it, or nil.
+func (c *Cache[V]) Peek(key string) *Entry[V] {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.entries[key]
+}
+
+// Put keeps an entry in place of the one with its key. It reports false where the entry is
+// larger than the cache.
+func (c *Cache[V]) Put(e *Entry[V]) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.Size > c.max {
+		return false
+	}
+	if old := c.entries[e.Key]; old != nil {
+		e.uses.Store(old.uses.Load())
+		c.remove(old)
+	}
+	c.entries[e.Key] = e
+	for _, tag := range e.Tags {
+		set := c.tagged[tag]
+		if set == nil {
+			set = map[*Entry[V]]struct{}{}
+			c.tagged[tag] = set
+		}
+		set[e] = struct{}{}
+	}
+	c.bytes += e.Size
+	if c.ghosts.forget(e.Key) {
+		c.main.push(e)
+	} else {
+		c.small.push(e)
+	}
+	c.evict()
+	return true
+}
+
+// Remove drops an entry, and reports whether it was there.
+func (c *Cache[V]) Remove(e *Entry[V]) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.remove(e)
+}
+
+// DropTagged drops the entries that have one of the tags, and returns how many there were.
+func (c *Cache[V]) DropTagged(tags []string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dropped := 0
+	for _, tag := range tags {
+		for e := range c.tagged[tag] {
+			c.remove(e)
+			dropped++
+		}
+	}
+	return dropped
+}
+
+// DropFunc drops the entries for which drop reports true, and returns how many there were.
+// It looks at all of them, and calls drop while nobody else can use the cache.
+func (c *Cache[V]) DropFunc(drop func(*Entry[V]) bool) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dropped := 0
+	for _, e := range c.entries {
+		if drop(e) {
+			c.remove(e)
+			dropped++
+		}
+	}
+	return dropped
+}
+
+// Resize changes the bound.
+func (c *Cache[V]) Resize(maxBytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.max = maxBytes
+	c.evict()
+}
+
+// Len returns how many entries there are.
+func (c *Cache[V]) Len() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.entries)
+}
+
+// Bytes returns the sum of the entries' sizes.
+func (c *Cache[V]) Bytes() int64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.bytes
+}
+
+// Evicted returns how many entries were dropped for want of memory.
+func (c *Cache[V]) Evicted() uint64 { return c.evicted.Load() }
+
+// remove drops an entry. The caller holds mu.
+func (c *Cache[V]) remove(e *Entry[V]) bool {
+	if c.entries[e.Key] != e {
+		return false
+	}
+	delete(c.entries, e.Key)
+	for _, tag := range e.Tags {
+		if set := c.tagged[tag]; set != nil {
+			if delete(set, e); len(set) == 0 {
+				delete(c.tagged, tag)
+			}
+		}
+	}
+	e.queue.remove(e)
+	c.bytes -= e.Size
+	return true
+}
+
+// evict drops entries until the rest is within the bound. The caller holds mu.
+func (c *Cache[V]) evict() {
+	for c.bytes > c.max {
+		if c.small.bytes > c.max/10 || c.main.last == nil {
+			c.evictSmall()
+		} else {
+			c.evictMain()
+		}
+	}
+}
+
+// evictSmall moves the oldest of the new entries on where it was used, and drops it where
+// it was not.
+func (c *Cache[V]) evictSmall() {
+	e := c.small.last
+	if e.uses.Load() > 0 {
+		c.small.remove(e)
+		e.uses.Store(0)
+		c.main.push(e)
+		return
+	}
+	c.remove(e)
+	c.evicted.Add(1)
+	c.ghosts.note(e.Key, 2*len(c.entries)+64)
+}
+
+// evictMain gives the oldest entry another round for each use, and drops it then.
+func (c *Cache[V]) evictMain() {
+	e := c.main.last
+	if n := e.uses.Load(); n > 0 {
+		c.main.remove(e)
+		e.uses.Store(n - 1)
+		c.main.push(e)
+		return
+	}
+	c.remove(e)
+	c.evicted.Add(1)
+}
