@@ -84,8 +84,10 @@ func (e *exchange) frameAnswer(h http.Header, response *http.Response) {
 		h["Content-Type"] = nil // or net/http would guess
 	}
 	switch http1 := e.R.ProtoMajor == 1; {
-	case response.StatusCode == http.StatusNoContent:
-		delete(h, "Content-Length") // it has none (RFC 9110, 8.6); clients of HTTP/2 would wait for a body
+	case response.StatusCode == http.StatusNoContent, response.StatusCode == http.StatusNotModified && !http1:
+		// 204 has none (RFC 9110, 8.6), 304 that of another answer: clients of HTTP/2 would
+		// wait for a body.
+		delete(h, "Content-Length")
 	case response.ContentLength < 0 && http1 && response.Body != http.NoBody:
 		h["Transfer-Encoding"] = chunked // of a short one, too; net/http drops it for HTTP/1.0
 	case response.ContentLength == 0 && !http1 && response.Header["Content-Length"] == nil:

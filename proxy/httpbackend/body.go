@@ -3,6 +3,7 @@ package httpbackend
 import (
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -196,5 +197,22 @@ func (b *requestBody) end() {
 	b.gone = true
 	if b.http1 && !b.done.Load() {
 		_ = b.control.SetReadDeadline(time.Now().Add(lingerTime)) // as above
+		endGently(b.e.W)
 	}
+}
+
+// endGently has net/http end its half of the connection first, and the rest a while later:
+// a client that goes on sending would be told so by a reset, which may take the answer
+// away from it. net/http does that of itself for a body that was larger than a
+// MaxBytesReader lets it be, and for some of those that it was not asked to read.
+func endGently(w http.ResponseWriter) {
+	for {
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = outer.Unwrap()
+	}
+	var one [1]byte
+	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(one[:]) // it is to fail
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ func TestUnaskedAnswerByTLS(t *testing.T) {
 			below.send()
 		}
 	})
-	for name, protocol := range map[string]httpbackend.Protocol{"HTTP/1.1": httpbackend.H1, "by ALPN": httpbackend.Auto} {
+	for name, protocol := range map[string]httpbackend.Protocol{"HTTP/1.1": httpbackend.H1} {
 		t.Run(name, func(t *testing.T) {
 			g := newTLSRig(t, address, httpbackend.Options{Protocol: protocol})
 			for _, path := range []string{"/1", "/2", "/3"} {
@@ -135,5 +136,112 @@ func TestInformationalUnread(t *testing.T) {
 	waitFor(t, "the exchange to end", func() bool { return g.count() > 0 })
 	if result := g.last(); result.Err == nil || !strings.Contains(result.Err.Error(), "(timeouts.response_header)") {
 		t.Errorf("%+v", result)
+	}
+}
+
+// TestUnaskedSwitchBesideBody: a server that changes the protocol while it is sent a body
+// has the connection for itself no sooner than nobody sends any more.
+func TestUnaskedSwitchBesideBody(t *testing.T) {
+	address := serveRaw(t, func(c net.Conn, r *bufio.Reader) {
+		if _, err := readHead(r); err != nil {
+			return
+		}
+		_, _ = io.CopyN(io.Discard, r, 1000)
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, _ = io.Copy(io.Discard, r)
+	})
+	g := newRig(t, address, httpbackend.Options{})
+	forAll(t, g, func(t *testing.T, c *front.Client) {
+		for range 100 { // it would be a race
+			body, out := io.Pipe()
+			go func() {
+				for {
+					if _, err := out.Write(make([]byte, 1000)); err != nil {
+						return
+					}
+				}
+			}()
+			if got := do(t, c, "POST", "/", body); got.StatusCode != 502 {
+				t.Errorf("%d %q", got.StatusCode, got.body)
+			}
+			_ = body.Close()
+		}
+	})
+}
+
+// TestExpectBeforeResponseHeader: a server that knows nothing of 100 gets the body before
+// it is late with its answer, however short that time is.
+func TestExpectBeforeResponseHeader(t *testing.T) {
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
+	ignores := serveRaw(t, func(c net.Conn, r *bufio.Reader) {
+		if _, err := readHead(r); err != nil {
+			return
+		}
+		body := make([]byte, 4)
+		_, _ = io.ReadFull(r, body)
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n"+string(body))
+	})
+	for _, address := range []string{address, ignores} {
+		g := newRig(t, address, httpbackend.Options{Times: httpbackend.Times{ResponseHeader: time.Second}})
+		forAll(t, g, func(t *testing.T, c *front.Client) {
+			if got := do(t, c, "POST", "/", strings.NewReader("body"), "Expect", "100-continue"); got.StatusCode != 200 || got.body != "body" {
+				t.Errorf("%d %q", got.StatusCode, got.body)
+			}
+		})
+	}
+}
+
+// TestNotModifiedLength: the length in a 304 is that of another answer: clients of HTTP/2
+// do not wait for so much.
+func TestNotModifiedLength(t *testing.T) {
+	g := newRig(t, answers(t, "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\nContent-Length: 4\r\n\r\n"), httpbackend.Options{})
+	forAll(t, g, func(t *testing.T, c *front.Client) {
+		if got := do(t, c, "GET", "/", nil, "If-None-Match", `"x"`); got.StatusCode != 304 || got.err != nil || got.Header.Get("Etag") != `"x"` {
+			t.Errorf("%d %v %v", got.StatusCode, got.Header, got.err)
+		}
+	})
+}
+
+// TestEarlyAnswerToSender: a client that goes on sending when its request was answered gets
+// the answer and the end of the connection, and no reset in their place (Traffic 148).
+func TestEarlyAnswerToSender(t *testing.T) {
+	address := serveRaw(t, func(c net.Conn, r *bufio.Reader) {
+		if _, err := readHead(r); err != nil {
+			return
+		}
+		_, _ = io.CopyN(io.Discard, r, 1000)
+		_, _ = io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+		_, _ = io.Copy(io.Discard, r)
+	})
+	g := newRig(t, address, httpbackend.Options{})
+	piece := strings.Repeat("x", 0x1000)
+	for name, test := range map[string][2]string{
+		"chunks":                {"Transfer-Encoding: chunked\r\n", "1000\r\n" + piece + "\r\n"},
+		"a length":              {"Content-Length: 1000000000\r\n", piece},
+		"chunks, and no more":   {"Connection: close\r\nTransfer-Encoding: chunked\r\n", "1000\r\n" + piece + "\r\n"},
+		"a length, and no more": {"Connection: close\r\nContent-Length: 1000000000\r\n", piece},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var clients sync.WaitGroup
+			for range 20 { // it would be a race
+				clients.Go(func() {
+					c := g.dial(t)
+					_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+test[0]+"\r\n")
+					clients.Go(func() {
+						for {
+							if _, err := io.WriteString(c, test[1]); err != nil {
+								return
+							}
+						}
+					})
+					got, err := io.ReadAll(c)
+					if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 413 ") || !strings.HasSuffix(string(got), "no") {
+						t.Errorf("the client gets %q, %v", got, err)
+					}
+					_ = c.Close()
+				})
+			}
+			clients.Wait()
+		})
 	}
 }

@@ -85,11 +85,11 @@ func (e *exchange) askBy(ctx context.Context, l *link, r *http.Request) (*http.R
 	l.ends = l.ends || response.Close
 	e.sending.tell(false) // to read the body would have the client be told to send it
 	switch {
-	case isSwitch(response):
+	case len(e.asked) > 0 && isSwitch(response): // it has no body that would still be sent
 		response.Body = &switched{e: e, link: l}
 	case response.StatusCode == http.StatusSwitchingProtocols:
 		e.stopWatchingContext()
-		e.lose(l) // it says not to which
+		e.lose(l) // it says not to which protocol, or nobody has asked
 	case response.Body == http.NoBody:
 		e.finish(l)
 	default:

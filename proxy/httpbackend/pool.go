@@ -48,7 +48,7 @@ type Times struct {
 	// after an upgrade: 1 h.
 	Idle, Upgraded time.Duration
 	// Continue is how long a server that is to say whether it wants a body may take to say
-	// so, before the body is sent all the same: 3 s.
+	// so, before the body is sent all the same: 3 s, or half of ResponseHeader.
 	Continue time.Duration
 }
 
@@ -58,7 +58,7 @@ func (t Times) withDefaults() Times {
 		ResponseHeader: cmp.Or(t.ResponseHeader, time.Minute),
 		Idle:           cmp.Or(t.Idle, 5*time.Minute),
 		Upgraded:       cmp.Or(t.Upgraded, t.Idle, time.Hour),
-		Continue:       cmp.Or(t.Continue, 3*time.Second),
+		Continue:       cmp.Or(t.Continue, min(3*time.Second, cmp.Or(t.ResponseHeader, time.Minute)/2)),
 	}
 }
 
