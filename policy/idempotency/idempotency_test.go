@@ -136,7 +136,7 @@ func TestLostLease(t *testing.T) {
 			var cancel context.CancelFunc
 			late.ctx, cancel = context.WithCancel(t.Context())
 			defer cancel()
-			answers := &redisAnswers{&store.Redis{Client: server.Client(t), Timeout: time.Minute, Prefix: "t:"}, slog.New(slog.DiscardHandler), late}
+			answers := &redisAnswers{&store.Redis{Client: server.Client(t), Timeout: time.Minute, Prefix: "t:", Health: store.NewHealth(time.Now, nil)}, slog.New(slog.DiscardHandler), late}
 			c := keyed("key", "one", "request")
 			c.rule.BackendHonours = honours
 			first, _, err := answers.begin(t.Context(), c)

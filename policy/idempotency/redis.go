@@ -121,6 +121,9 @@ func (a *redisAnswers) key(id digest) string {
 	return a.Prefix + "idempotency:{" + hex.EncodeToString(id[:]) + "}"
 }
 
+// errAway refuses calls under a key while the store cannot be asked (Traffic 97).
+var errAway = policy.StoreAway("the store of idempotency keys cannot be reached; try again soon")
+
 // begin implements answers.
 func (a *redisAnswers) begin(ctx context.Context, c *call) (lease, *record, error) {
 	token := rand.Text()
@@ -131,6 +134,9 @@ func (a *redisAnswers) begin(ctx context.Context, c *call) (lease, *record, erro
 	if err := ctx.Err(); err != nil {
 		return nil, nil, status.FromContextError(err).Err()
 	}
+	if !a.Health.Ask() {
+		return nil, nil, errAway
+	}
 	// A client that goes away does not leave a key that nobody knows to be taken.
 	bounded, cancel := a.Bound(context.WithoutCancel(ctx))
 	defer cancel()
@@ -138,8 +144,12 @@ func (a *redisAnswers) begin(ctx context.Context, c *call) (lease, *record, erro
 	answer, err := beginScript.Run(bounded, a.Client, []string{key}, token, c.fingerprint[:], leaseTime.Milliseconds(),
 		c.ttl.Milliseconds(), again).StringSlice()
 	if err != nil || len(answer) != 3 || len(answer[1]) != len(digest{}) {
+		var answered redis.Error
+		if !errors.As(err, &answered) && err != nil {
+			a.Health.Failed()
+		}
 		a.abandon(&redisLease{of: a, key: key, token: token}, err)
-		return nil, nil, policy.StoreAway("the store of idempotency keys cannot be reached; try again soon")
+		return nil, nil, errAway
 	}
 	known := &record{fingerprint: digest([]byte(answer[1]))}
 	switch answer[0] {

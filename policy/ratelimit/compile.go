@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
-	"github.com/redis/go-redis/v9"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/transom-gateway/transom/internal/field"
@@ -29,13 +28,12 @@ const (
 // Keys of what State keeps for rate limits.
 type (
 	bucketsKey struct{}
-	healthKey  struct{ client redis.UniversalClient }
 )
 
 // Close implements io.Closer for State; there is nothing to close.
 func (b *buckets) Close() error { return nil }
 
-var _, _ io.Closer = (*buckets)(nil), (*storeHealth)(nil)
+var _ io.Closer = (*buckets)(nil)
 
 // Early are the limits by the client's address of methods with auth. They
 // stand before it, so that guessing credentials is limited too.
@@ -181,8 +179,7 @@ func sharedBucketsOf(g *policy.Generation) (*sharedBuckets, error) {
 	if err != nil {
 		return nil, err
 	}
-	health, err := policy.Lease(g, healthKey{store.Client}, func() (*storeHealth, error) { return &storeHealth{now: g.State.Now}, nil })
-	return &sharedBuckets{Redis: store, health: health}, err
+	return &sharedBuckets{store}, nil
 }
 
 // rateLimit compiles one rule.

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -58,10 +57,7 @@ var errStoreAway = errors.New("the shared store did not answer a moment ago")
 
 // sharedBuckets are the rate limits' counters in Redis, one limit for all
 // gateways.
-type sharedBuckets struct {
-	*store.Redis
-	health *storeHealth
-}
+type sharedBuckets struct{ *store.Redis }
 
 // bucketsRequest is one bucket to take a token from.
 type bucketsRequest struct {
@@ -101,7 +97,7 @@ func (s *sharedBuckets) key(r bucketsRequest) string {
 // different servers, each is asked for itself, all at the same time, and where
 // one refuses the others are refunded.
 func (s *sharedBuckets) take(ctx context.Context, requests []bucketsRequest) ([]verdict, error) {
-	if !s.health.ask(s.probe) {
+	if !s.Health.Ask() {
 		return nil, errStoreAway
 	}
 	bounded, cancel := s.Bound(ctx)
@@ -113,7 +109,7 @@ func (s *sharedBuckets) take(ctx context.Context, requests []bucketsRequest) ([]
 	if ctx.Err() != nil {
 		return nil, ctx.Err() // the client went away; that says nothing about the store
 	}
-	s.health.failed()
+	s.Health.Failed()
 	return nil, err
 }
 
@@ -202,55 +198,4 @@ func (s *sharedBuckets) refund(ctx context.Context, r bucketsRequest) {
 // micros writes a duration as microseconds with all its digits.
 func micros(d time.Duration) string {
 	return strconv.FormatFloat(float64(d)/1e3, 'f', -1, 64)
-}
-
-// probe asks whether the store is back.
-func (s *sharedBuckets) probe() bool {
-	ctx, cancel := s.Bound(context.Background())
-	defer cancel()
-	return s.Client.Ping(ctx).Err() == nil
-}
-
-// storePause is how long a store that failed is left alone.
-const storePause = 100 * time.Millisecond
-
-// storeHealth keeps calls from waiting for a store that is away, one timeout
-// each: after a failure the store is not asked until a probe has found it, one
-// probe at a time, beside the calls and not in their way. A probe is started by
-// a call, so that an idle gateway does nothing. Failures count how many calls
-// were not answered in time.
-type storeHealth struct {
-	now      func() time.Time
-	away     atomic.Bool
-	probing  atomic.Bool
-	next     atomic.Int64 // no probe before, in nanoseconds of the clock
-	failures atomic.Int64
-}
-
-// Close implements io.Closer for State; there is nothing to close.
-func (h *storeHealth) Close() error { return nil }
-
-// ask reports whether to ask the store.
-func (h *storeHealth) ask(probe func() bool) bool {
-	if !h.away.Load() {
-		return true
-	}
-	if h.now().UnixNano() >= h.next.Load() && h.probing.CompareAndSwap(false, true) {
-		go func() {
-			defer h.probing.Store(false)
-			if probe() {
-				h.away.Store(false)
-			} else {
-				h.next.Store(h.now().Add(storePause).UnixNano())
-			}
-		}()
-	}
-	return false
-}
-
-// failed notes that the store did not answer.
-func (h *storeHealth) failed() {
-	h.failures.Add(1)
-	h.next.Store(h.now().Add(storePause).UnixNano())
-	h.away.Store(true)
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -269,15 +268,14 @@ func TestNoCallWaitsLongerThanTheTimeout(t *testing.T) {
 			s := hasty(t, server).Set(`rate_limit { requests: 1000000 per { seconds: 3600 } on_unavailable: ALLOW }`)
 			waitForStore(t, s)
 			shared := s.Parts()[0].(*rateLimits).admission.shared
-			failures := &shared.health.failures
-			failures.Store(0)
+			before := shared.Health.Failures()
 			deadlines := &policytest.DeadlineHook{Limit: 50 * time.Millisecond}
 			shared.Client.AddHook(deadlines)
 			away.leave(server)
 			callInParallel(t, s)
 			// How many waited at all is exact: those that were under way when it happened.
 			deadlines.Check(t)
-			if n := failures.Load(); n < 1 || n > 8 {
+			if n := shared.Health.Failures() - before; n < 1 || n > 8 {
 				t.Errorf("%d calls waited for the store, want the first of each of 8 at most", n)
 			}
 			away.back(server)
@@ -310,45 +308,9 @@ func TestAClientThatWentAwaySaysNothingOfTheStore(t *testing.T) {
 		t.Errorf("found %v, want CANCELED", err)
 	}
 	p := s.Parts()[0].(*rateLimits)
-	if p.admission.shared.health.away.Load() {
+	if !p.admission.shared.Health.Ask() {
 		t.Error("the store counts as away")
 	}
-}
-
-func TestOneProbeAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		now := policytest.NewClock()
-		h := &storeHealth{now: now.Now}
-		h.failed()
-		started, release := make(chan struct{}, 100), make(chan bool)
-		probe := func() bool { started <- struct{}{}; return <-release }
-		if h.ask(probe) || len(started) > 0 {
-			t.Error("asked before the pause was over")
-		}
-		now.Advance(storePause)
-		for range 10 {
-			if h.ask(probe) {
-				t.Error("a store that is away was asked")
-			}
-		}
-		<-started
-		if len(started) > 0 {
-			t.Error("a second probe was started beside the first")
-		}
-		release <- false
-		synctest.Wait()
-		if h.ask(probe); len(started) > 0 {
-			t.Error("probed again without a pause")
-		}
-		now.Advance(storePause)
-		h.ask(probe)
-		<-started
-		release <- true
-		synctest.Wait()
-		if !h.ask(probe) {
-			t.Error("a store that is back was not asked")
-		}
-	})
 }
 
 // In a cluster each bucket is asked for itself; the answer must be the same.

@@ -29,6 +29,8 @@ type Redis struct {
 	Timeout time.Duration
 	// Prefix stands in front of every key.
 	Prefix string
+	// Health says whether to ask at all; whoever asks tells it of failures.
+	Health *Health
 }
 
 // redisKey is what a client is about: two generations with the same one share
@@ -59,20 +61,34 @@ func Of(g *policy.Generation) (*Redis, error) {
 	if config.GetKeyPrefix() != "" {
 		s.Prefix = config.GetKeyPrefix()
 	}
-	s.Client, err = policy.Lease(g, redisKey{address, s.Timeout}, func() (redis.UniversalClient, error) {
+	client, err := policy.Lease(g, redisKey{address, s.Timeout}, func() (*reported, error) {
 		report := func(why string) { g.State.StoreAway("redis "+shown(address), why) }
 		client, err := openRedis(address, &storeLog{log: g.State.Log, now: g.State.Now, timeout: s.Timeout, report: report})
 		if err != nil {
 			return nil, err
 		}
-		return &reported{client, report}, nil
+		return &reported{client, NewHealth(g.State.Now, probe(client, s.Timeout)), report}, nil
 	})
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	s.Client, s.Health = client, client.health
+	return s, nil
+}
+
+// probe asks a Redis whether it is back.
+func probe(client redis.UniversalClient, timeout time.Duration) func() bool {
+	return func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		defer cancel()
+		return client.Ping(ctx).Err() == nil
+	}
 }
 
 // reported is a client whose state is told of as long as it is used.
 type reported struct {
 	redis.UniversalClient
+	health *Health
 	report func(why string)
 }
 
