@@ -185,6 +185,9 @@ type Outcome struct {
 	Message string
 	// Own reports whether the gateway itself gave the status, and no backend.
 	Own bool
+	// Cause is what happened where a server is at fault and Message, which clients see, does
+	// not say it; "" for nothing more than that.
+	Cause string
 	// HTTPStatus is what stood in the status line; 0 if nothing was written.
 	HTTPStatus int
 	// Messages and bytes of the messages in wire format, each way.

@@ -101,12 +101,12 @@ func TestAnswers(t *testing.T) {
 		{"ready", "/readyz", newGateway(), 200, "ready\n"},
 		{"not ready", "/readyz", draining, 503, "not ready: draining\n"},
 		{"the reason stays on its line", "/readyz", &fakeGateway{ready: "a\nready"}, 503, "not ready: a ready\n"},
-		{"verbose", "/readyz?verbose", newGateway(), 200, "ready\ngeneration: 3, loaded 2026-11-01T12:00:00Z\nlast reload: ok\nupstream books dns:///books:50051: READY, 1 of 2 endpoints\nupstream desk desk:1: TRANSIENT_FAILURE: dial tcp 10.0.0.1:1: refused\n"},
+		{"verbose", "/readyz?verbose", newGateway(), 200, "ready\ngeneration: 3, loaded 2026-11-01T12:00:00Z\nlast reload: ok\nupstream books dns:///books:50051: READY, 1 of 2 endpoints\n  10.0.0.2:50051, [2001:db8::2]:50051: UNHEALTHY: <it says so> (used, as none is better)\nupstream desk desk:1: TRANSIENT_FAILURE: dial tcp 10.0.0.1:1: refused\n"},
 		{"verbose before the first snapshot", "/readyz?verbose=1", draining, 503, "not ready: draining\ngeneration: none\nlast reload: ok\n"},
 		{"Semantics 50: a failed reload keeps the snapshot and says where", "/readyz?verbose", failed, 200, "ready\ngeneration: 3, loaded 2026-11-01T12:00:00Z\nlast reload: failed 2026-11-01T13:00:00Z\n" +
-			"  a.proto:3:7: unknown type <Book>\n  transom.yaml:9: unknown upstream\n  nothing to serve\nupstream books dns:///books:50051: READY, 1 of 2 endpoints\nupstream desk desk:1: TRANSIENT_FAILURE: dial tcp 10.0.0.1:1: refused\n"},
+			"  a.proto:3:7: unknown type <Book>\n  transom.yaml:9: unknown upstream\n  nothing to serve\nupstream books dns:///books:50051: READY, 1 of 2 endpoints\n  10.0.0.2:50051, [2001:db8::2]:50051: UNHEALTHY: <it says so> (used, as none is better)\nupstream desk desk:1: TRANSIENT_FAILURE: dial tcp 10.0.0.1:1: refused\n"},
 		{"Semantics 53: a reload that left a file out", "/readyz?verbose", leftOut, 200, "ready\ngeneration: 3, loaded 2026-11-01T12:00:00Z\nlast reload: ok, but for\n" +
-			"  a.proto:3:7: unknown type <Book>\nupstream books dns:///books:50051: READY, 1 of 2 endpoints\nupstream desk desk:1: TRANSIENT_FAILURE: dial tcp 10.0.0.1:1: refused\n"},
+			"  a.proto:3:7: unknown type <Book>\nupstream books dns:///books:50051: READY, 1 of 2 endpoints\n  10.0.0.2:50051, [2001:db8::2]:50051: UNHEALTHY: <it says so> (used, as none is better)\nupstream desk desk:1: TRANSIENT_FAILURE: dial tcp 10.0.0.1:1: refused\n"},
 		{"metrics", "/metrics", newGateway(), 200, "up 1\n"},
 		{"elsewhere", "/nothing", newGateway(), 404, "no page is at /nothing; / names those that there are\n"},
 		{"GET does not reload", "/reload", newGateway(), 405, "found GET, expected POST for /reload\n"},

@@ -54,8 +54,31 @@ func (s Status) String() string {
 	}
 	for _, u := range s.Upstreams {
 		b.WriteString("upstream " + line(u.Name+" "+u.Target+": "+u.words()) + "\n")
+		u.writeTroubled(&b)
 	}
 	return b.String()
+}
+
+// maxTroubled is how many endpoints of an upstream are listed that something is wrong with.
+const maxTroubled = 10
+
+// writeTroubled lists the endpoints that something is wrong with, one a line, where the
+// upstream has several. What is wrong with the only one stands behind the upstream.
+func (u Upstream) writeTroubled(b *strings.Builder) {
+	if len(u.Endpoints) < 2 {
+		return
+	}
+	shown := 0
+	for _, e := range u.Endpoints {
+		if !e.troubled() {
+			continue
+		}
+		if shown++; shown > maxTroubled {
+			b.WriteString("  and others; /upstreams lists all\n")
+			return
+		}
+		b.WriteString("  " + line(strings.Join(e.Addresses, ", ")+": "+e.words()) + "\n")
+	}
 }
 
 // words are the state, how many of several endpoints are in it, and why it is so.
@@ -70,8 +93,14 @@ func (u Upstream) words() string {
 		}
 		words += fmt.Sprintf(", %d of %d endpoints", ready, all)
 	}
-	if u.Failure != "" {
+	switch {
+	case u.Failure != "":
 		words += ": " + u.Failure
+	case len(u.Endpoints) == 1 && u.Endpoints[0].troubled():
+		e := u.Endpoints[0]
+		if words = e.words(); e.State != u.State {
+			words = u.State + ": " + words
+		}
 	}
 	return words
 }

@@ -23,7 +23,8 @@ type Upstream struct {
 // Endpoint is one server of an upstream, as /upstreams shows it.
 type Endpoint struct {
 	Addresses []string `json:"addresses"`
-	// State is one word, for example READY, Why the reason for it, Since when it holds.
+	// State is one word, for example READY, Why the reason for it, or what is wrong all the
+	// same, Since when it holds.
 	State string    `json:"state"`
 	Why   string    `json:"why,omitempty"`
 	Since time.Time `json:"since"`
@@ -98,6 +99,12 @@ func writeEndpoints(b *strings.Builder, upstreams []Upstream) {
 	if rows > maxShown {
 		fmt.Fprintf(b, "<p>The first %d are shown; <a href=/upstreams>%s</a> lists all.</p>\n", maxShown, html.EscapeString("upstreams"))
 	}
+}
+
+// troubled reports whether something is wrong with the endpoint: that it waits for its turn,
+// or ends its calls, is as it should be.
+func (e Endpoint) troubled() bool {
+	return e.Why != "" && e.State != "STANDBY" && e.State != "DRAINING"
 }
 
 // words are the state, and why it is so.

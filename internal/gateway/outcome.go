@@ -88,7 +88,17 @@ func (c *call) record(err error, httpStatus int, r *proxy.Result) {
 		if c.outcome.Own && c.outcome.Message == context.Canceled.Error() {
 			c.outcome.Message = clientGone
 		}
+		c.outcome.Cause = causeOf(err, httpStatus)
 	}
+}
+
+// causeOf is what happened, for the operator, where a server is at fault.
+func causeOf(err error, httpStatus int) string {
+	var told interface{ Cause() error }
+	if httpStatus < http.StatusInternalServerError && httpStatus != proxy.Aborted || !errors.As(err, &told) || told.Cause() == nil {
+		return ""
+	}
+	return told.Cause().Error()
 }
 
 // clientGone is what the log says of a call that ended because its client went away, or

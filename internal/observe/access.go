@@ -29,7 +29,7 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	}
 	r := c.request
 	record := slog.NewRecord(c.start.Add(took), level, "request", 0)
-	var buf [25]slog.Attr
+	var buf [26]slog.Attr
 	attrs := append(buf[:0],
 		slog.String("request_id", r.RequestID),
 		slog.String("client_ip", clientIP(r)),
@@ -57,6 +57,9 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	}
 	if o.Own && o.Message != "" {
 		attrs = append(attrs, slog.String("reason", problem.Clip(o.Message, maxLoggedAgent)))
+	}
+	if o.Cause != "" {
+		attrs = append(attrs, slog.String("cause", problem.Clip(o.Cause, maxLoggedAgent)))
 	}
 	attrs = appendWay(attrs, r, o)
 	if agent := r.HTTP.Header["User-Agent"]; len(agent) > 0 {

@@ -38,7 +38,7 @@ func TestAccessLogPage(t *testing.T) {
 		t.Errorf("every line has  %v\nthe page says  %v", got, always(said))
 	}
 	all := logged(t, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", &policy.Identity{Principal: "ada"},
-		&policy.Outcome{Code: codes.PermissionDenied, Message: "no", Own: true, Attempts: 2, Hedged: 1, RetryDenied: "budget", Endpoint: "10.0.0.1:50051"})
+		&policy.Outcome{Code: codes.PermissionDenied, Message: "no", Own: true, Cause: "EOF", Attempts: 2, Hedged: 1, RetryDenied: "budget", Endpoint: "10.0.0.1:50051"})
 	if got, want := keys(all), slices.Sorted(maps.Keys(said)); !slices.Equal(got, want) {
 		t.Errorf("a full line has  %v\nthe page says    %v", got, want)
 	}

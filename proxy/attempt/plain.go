@@ -225,6 +225,7 @@ func (r *Request) elsewhere(ctx context.Context, o *Outcome) bool {
 	r.unsent++
 	r.unseen = true
 	r.made-- // it is no attempt
+	r.turn.Because(o.err())
 	r.servers.Judge(&r.turn, upstream.Faulty)
 	return true
 }
@@ -269,6 +270,9 @@ func (r *Request) judge(ctx context.Context, o *Outcome) {
 	case ctx.Err() != nil: // the client has gone
 	case o.Unsent, isLate(r.within):
 		verdict, result = upstream.Faulty, breaker.Failure
+	}
+	if verdict == upstream.Faulty {
+		r.turn.Because(o.err())
 	}
 	r.conclude(verdict, result)
 }

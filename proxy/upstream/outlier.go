@@ -53,11 +53,12 @@ const (
 type record struct {
 	latency       atomic.Int64 // moving average, in nanoseconds; 0: no call has ended
 	calls, faults atomic.Uint64
-	row           atomic.Uint32  // faults in a row
-	answered      atomic.Int64   // when a call was answered last, by breaker.Now
-	heeded        atomic.Bool    // an attempt that lost a race runs on, to find out whether it is answered
-	window        breaker.Window // used where there is an Outlier
-	trial         atomic.Int64   // when an ejected one gets the next trial call, by breaker.Now
+	row           atomic.Uint32          // faults in a row
+	trouble       atomic.Pointer[string] // what the last fault was, for people; nil: nothing is known
+	answered      atomic.Int64           // when a call was answered last, by breaker.Now
+	heeded        atomic.Bool            // an attempt that lost a race runs on, to find out whether it is answered
+	window        breaker.Window         // used where there is an Outlier
+	trial         atomic.Int64           // when an ejected one gets the next trial call, by breaker.Now
 
 	// guarded by the mu of the Conn
 	ejections uint64 // in all
@@ -102,6 +103,7 @@ func (c *Conn) Judge(t *Turn, v Verdict) {
 		}
 		return
 	}
+	r.blame(t.fault)
 	r.faults.Add(1)
 	row := r.row.Add(1)
 	if e.plain {

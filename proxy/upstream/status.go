@@ -111,7 +111,8 @@ func (e *Endpoint) status(used bool) EndpointStatus {
 	return s
 }
 
-// reason says why the state is what it is; "" for READY. The mu of the Conn is held.
+// reason says why the state is what it is, and of READY what is wrong all the same; "" for
+// nothing. The mu of the Conn is held.
 func (e *Endpoint) reason() string {
 	switch e.state {
 	case EndpointFailing:
@@ -127,7 +128,12 @@ func (e *Endpoint) reason() string {
 			}
 		}
 		return "its checks failed"
+	case EndpointReady:
+		return e.record.troubled()
 	case EndpointEjected:
+		if trouble := e.record.troubled(); trouble != "" {
+			return "too many of its calls failed; " + trouble
+		}
 		return "too many of its calls failed"
 	case EndpointTakenOut:
 		return "an operator has taken it out"

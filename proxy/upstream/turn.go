@@ -19,6 +19,7 @@ type Turn struct {
 	trial   *Endpoint   // ejected, and this attempt is to find out whether it answers; nil for none
 	began   int64       // when the attempt did, by breaker.Now
 	noted   int64       // when last was set, of an attempt beside others
+	fault   error       // how the attempt has ended, for people
 	party   *party      // of the attempts that run side by side; nil: there are none
 }
 
