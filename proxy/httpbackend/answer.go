@@ -104,7 +104,7 @@ func (e *exchange) copyBody(response *http.Response) error {
 	defer buffers.Put(buffer)
 	// By HTTP/1, the connection says before it waits for the server; by HTTP/2, one
 	// reader waits for all streams.
-	told := e.link.Load() != nil || e.conn.Load() != nil
+	told := e.link.Load() != nil
 	if !told && response.ContentLength != 0 && e.R.Method != http.MethodHead {
 		e.flush() // what ends with its header has to end with it for the client, too
 	}
@@ -153,10 +153,6 @@ func (e *exchange) await(flushing bool) {
 	e.flushing = flushing
 	e.mu.Unlock()
 }
-
-// idle is told that the connection to the server waits for another exchange: what it waits
-// for from here on is not this one's.
-func (e *exchange) idle(error) { e.await(false) }
 
 // waits is called, by whoever reads a connection to a server, before it waits for more.
 func (e *exchange) waits() {

@@ -1,6 +1,7 @@
 package httpbackend
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -29,7 +31,8 @@ const (
 type place struct {
 	Server
 	scheme, host string
-	idle         idle // connections of ours
+	idle         idle        // connections of ours
+	http1        atomic.Bool // the server has chosen HTTP/1.1 where it may choose
 }
 
 // place returns a server's place. What net/http keeps connections by is the host of a
@@ -62,27 +65,24 @@ func (u *Upstream) placeOf(s Server) *place {
 	return p
 }
 
-// newTransport makes a Transport that speaks a protocol.
+// newTransport makes a Transport that speaks HTTP/2. What turns out to be a connection of
+// HTTP/1.1, where a server may choose, becomes one of ours.
 func (u *Upstream) newTransport(protocol Protocol) *http.Transport {
 	protocols := new(http.Protocols)
-	var alpn []string
+	alpn := []string{"h2"}
 	switch protocol {
 	case H2C:
 		protocols.SetUnencryptedHTTP2(true)
-	case H2:
-		protocols.SetHTTP2(true)
-		alpn = []string{"h2"}
+	case Auto:
+		alpn = anyHTTP
+		fallthrough
 	default:
-		protocols.SetHTTP1(true)
 		protocols.SetHTTP2(true)
-		alpn = []string{"h2", "http/1.1"}
 	}
 	return &http.Transport{
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			return u.dial(ctx, address, protocol == H2C)
-		},
-		DialTLSContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			return u.dialTLS(ctx, address, alpn)
+		DialContext: func(ctx context.Context, _, host string) (net.Conn, error) { return u.connect(ctx, u.placeAt(host)) },
+		DialTLSContext: func(ctx context.Context, _, host string) (net.Conn, error) {
+			return u.dialTLS(ctx, u.placeAt(host), alpn)
 		},
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    maxIdle,
@@ -94,23 +94,31 @@ func (u *Upstream) newTransport(protocol Protocol) *http.Transport {
 	}
 }
 
+// What is offered by ALPN.
+var (
+	anyHTTP   = []string{"h2", "http/1.1"}
+	onlyHTTP1 = anyHTTP[1:]
+)
+
+var (
+	// errHTTP1 says that the server has chosen HTTP/1.1: a connection of ours waits.
+	errHTTP1 = errors.New("httpbackend: the server speaks HTTP/1.1")
+	// errHTTP2 says that it chooses HTTP/2 now.
+	errHTTP2 = errors.New("httpbackend: the server speaks HTTP/2")
+)
+
 // dialError is why there is no connection.
 type dialError struct{ error }
 
 // Unwrap returns what happened.
 func (e *dialError) Unwrap() error { return e.error }
 
-// dial connects to the server whose place has the host.
-func (u *Upstream) dial(ctx context.Context, host string, multiplexed bool) (*conn, error) {
-	at := &place{Server: Server{Network: "tcp", Address: host}}
+// placeAt is the place that has the host of a URL.
+func (u *Upstream) placeAt(host string) *place {
 	if p, ok := u.places.Load(host); ok {
-		at = p.(*place) //nolint:forcetypeassert // it holds nothing else
+		return p.(*place) //nolint:forcetypeassert // it holds nothing else
 	}
-	c, err := u.connect(ctx, at)
-	if err != nil {
-		return nil, err
-	}
-	return &conn{Conn: c, multiplexed: multiplexed}, nil
+	return &place{Server: Server{Network: "tcp", Address: host}, host: host}
 }
 
 // connect connects to a server, without TLS.
@@ -132,33 +140,36 @@ func (u *Upstream) dialFailed(ctx context.Context, err error) error {
 	return &dialError{err}
 }
 
-// dialTLS connects by TLS to the server whose place has the host.
-func (u *Upstream) dialTLS(ctx context.Context, host string, alpn []string) (net.Conn, error) {
+// dialTLS connects by TLS to a server that is to speak HTTP/2.
+func (u *Upstream) dialTLS(ctx context.Context, at *place, alpn []string) (net.Conn, error) {
 	begun := time.Now()
-	raw, err := u.dial(ctx, host, false)
+	raw, err := u.connect(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	secure, chosen, err := u.handshake(ctx, raw, host, alpn, begun)
-	if err != nil {
+	secure, chosen, err := u.handshake(ctx, raw, at, alpn, begun)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	raw.multiplexed = chosen == "h2"
-	if len(alpn) == 1 && alpn[0] == "h2" && chosen != "h2" {
+	case chosen == "h2":
+		return secure, nil
+	case len(alpn) == 1:
 		_ = secure.Close() // nobody has it
 		return nil, badGateway("the server does not speak HTTP/2", nil)
 	}
-	return secure, nil
+	at.http1.Store(true)
+	u.keepLink(newLink(secure, raw, at))
+	return nil, errHTTP1
 }
 
 // handshake has a connection that was begun then be one of TLS, and returns the protocol
 // that was chosen. The name that the certificate is checked for is the server's, whatever
 // Host says.
-func (u *Upstream) handshake(ctx context.Context, raw net.Conn, host string, alpn []string, begun time.Time) (net.Conn, string, error) {
+func (u *Upstream) handshake(ctx context.Context, raw net.Conn, at *place, alpn []string, begun time.Time) (net.Conn, string, error) {
 	config := u.tls.Current().Clone()
 	config.NextProtos = alpn
 	if config.ServerName == "" {
-		config.ServerName = u.serverName(host)
+		config.ServerName = at.serverName()
 	}
 	secure := tls.Client(raw, config)
 	limited, cancel := context.WithDeadline(ctx, begun.Add(u.times.Connect))
@@ -170,14 +181,9 @@ func (u *Upstream) handshake(ctx context.Context, raw net.Conn, host string, alp
 	return secure, secure.ConnectionState().NegotiatedProtocol, nil
 }
 
-// serverName is the name in the certificate of the server whose place has the host.
-func (u *Upstream) serverName(host string) string {
-	name := host
-	if p, ok := u.places.Load(host); ok {
-		if place := p.(*place); place.Authority != "" { //nolint:forcetypeassert // it holds nothing else
-			name = place.Authority
-		}
-	}
+// serverName is the name in the server's certificate.
+func (p *place) serverName() string {
+	name := cmp.Or(p.Authority, p.host)
 	if bare, _, err := net.SplitHostPort(name); err == nil {
 		return bare
 	}

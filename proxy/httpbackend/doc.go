@@ -1,7 +1,6 @@
 // Package httpbackend forwards requests to plain HTTP servers: one exchange at a time,
 // bodies streamed both ways. HTTP/1.1 it speaks by connections of its own (link), for
-// which net/http's ReadResponse reads the answers; HTTP/2, and what ALPN may choose it
-// for, by net/http's Transport. It knows neither routes nor policies, and reads no body.
+// which net/http's ReadResponse reads the answers; HTTP/2 by net/http's Transport. It knows neither routes nor policies, and reads no body.
 //
 //	pool := httpbackend.NewPool()
 //	u, err := pool.Get(options, servers)

@@ -99,16 +99,12 @@ type exchange struct {
 	incoming       incoming
 	unwatchContext func() bool
 
-	// Of a connection of net/http's:
-	conn        atomic.Pointer[conn]  // that carries it, by HTTP/1
-	late        atomic.Pointer[Error] // why it was broken off
-	state       atomic.Int32          // what it waits for
-	moved       atomic.Int64          // when something moved last
-	writing     atomic.Bool           // a write waits for the client
-	sent        atomic.Bool           // something may have been written to the connection
-	heard       atomic.Bool           // the server has sent something on the connection
-	connections atomic.Int32          // that were taken for it
-	reused      atomic.Bool           // the connection carried an exchange before
+	connections atomic.Int32 // of net/http's that were taken for it
+
+	late    atomic.Pointer[Error] // why it was broken off
+	state   atomic.Int32          // what it waits for
+	moved   atomic.Int64          // when something moved last
+	writing atomic.Bool           // a write waits for the client
 
 	mu       sync.Mutex // of W, which informational answers and flushes share
 	opened   bool       // the final answer is there, or there will be none: W is Forward's
@@ -132,7 +128,8 @@ func (u *Upstream) Forward(ctx context.Context, x *Exchange) Result {
 	return e.result
 }
 
-// linked reports whether the exchange goes by a connection of ours.
+// linked reports whether the exchange goes by a connection of ours, whatever the server
+// speaks.
 func (e *exchange) linked() bool { return e.u.http1 || len(e.asked) > 0 }
 
 // run is Forward without the context's end.
@@ -166,7 +163,6 @@ func (e *exchange) run() {
 	}
 	defer e.tries.End()
 	defer e.unwatch()
-	defer e.release()
 	e.answer(response)
 }
 
@@ -198,7 +194,6 @@ func (e *exchange) attempts() (*http.Response, error) {
 		}
 		if response != nil { // what it says is not passed on
 			_ = response.Body.Close()
-			e.release()
 			e.unwatch()
 		}
 		if !again {
@@ -223,7 +218,6 @@ func (e *exchange) attempt(within context.Context, server Server, o *attempt.Out
 	if reader := e.reader.Load(); reader != nil {
 		_ = reader.Close() // it never fails
 	}
-	e.release()
 	e.unwatch()
 	o.Err = e.explain(err)
 	var own *Error

@@ -58,7 +58,7 @@ func TestUnaskedAnswerByTLS(t *testing.T) {
 			below.send()
 		}
 	})
-	for name, protocol := range map[string]httpbackend.Protocol{"HTTP/1.1": httpbackend.H1} {
+	for name, protocol := range map[string]httpbackend.Protocol{"HTTP/1.1": httpbackend.H1, "by ALPN": httpbackend.Auto} {
 		t.Run(name, func(t *testing.T) {
 			g := newTLSRig(t, address, httpbackend.Options{Protocol: protocol})
 			for _, path := range []string{"/1", "/2", "/3"} {

@@ -13,16 +13,19 @@ import (
 // ask makes the request by a connection of ours and waits for the header of the final
 // answer. An old connection that was ended meanwhile is followed by another one where the
 // server can have seen nothing of the request, or may see it twice (Traffic 80).
-func (e *exchange) ask(ctx context.Context, server Server) (*http.Response, error) {
-	at := e.u.place(server)
+func (e *exchange) ask(ctx context.Context, at *place) (*http.Response, error) {
 	r, err := e.head(at)
 	if err != nil {
 		return nil, err
 	}
+	alpn := anyHTTP
+	if e.linked() {
+		alpn = onlyHTTP1
+	}
 	e.watchContext(ctx)
 	for {
 		e.enter(toConnect)
-		l, err := e.u.take(ctx, at)
+		l, err := e.u.take(ctx, at, alpn)
 		if err != nil {
 			e.stopWatchingContext()
 			return nil, err
@@ -152,6 +155,7 @@ func (e *exchange) finish(l *link) {
 		l.close()
 		return
 	}
+	l.served = true
 	e.u.keepLink(l)
 }
 

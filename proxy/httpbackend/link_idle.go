@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// peekTime is how long reading is tried for, where that cannot be done without waiting.
+const peekTime = time.Millisecond
+
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
@@ -76,12 +79,13 @@ func (i *idle) sweep(closed *atomic.Bool) bool {
 	return len(kept) > 0
 }
 
-// take returns a connection to a server: one that waits, or a new one.
-func (u *Upstream) take(ctx context.Context, at *place) (*link, error) {
+// take returns a connection to a server: one that waits, or a new one, for which the server
+// may choose the protocol of those that are offered.
+func (u *Upstream) take(ctx context.Context, at *place, alpn []string) (*link, error) {
 	for {
 		l := at.idle.take()
 		if l == nil {
-			return u.newLink(ctx, at)
+			return u.newLink(ctx, at, alpn)
 		}
 		if l.idleSince >= now()-int64(idleTime) && l.silent() {
 			return l, nil
@@ -91,26 +95,30 @@ func (u *Upstream) take(ctx context.Context, at *place) (*link, error) {
 }
 
 // newLink connects to a server.
-func (u *Upstream) newLink(ctx context.Context, at *place) (*link, error) {
+func (u *Upstream) newLink(ctx context.Context, at *place, alpn []string) (*link, error) {
 	begun := time.Now()
 	raw, err := u.connect(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	c := raw
-	if u.tls != nil {
-		if c, _, err = u.handshake(ctx, raw, at.host, onlyHTTP1, begun); err != nil {
-			return nil, err
-		}
+	if u.tls == nil {
+		return newLink(raw, raw, at), nil
 	}
-	return newLink(c, raw, at), nil
+	secure, chosen, err := u.handshake(ctx, raw, at, alpn, begun)
+	if err != nil {
+		return nil, err
+	}
+	if chosen == "h2" {
+		at.http1.Store(false)
+		_ = secure.Close() // it is of no use here
+		return nil, errHTTP2
+	}
+	return newLink(secure, raw, at), nil
 }
-
-var onlyHTTP1 = []string{"http/1.1"}
 
 // keepLink has a connection wait for another request.
 func (u *Upstream) keepLink(l *link) {
-	l.served, l.idleSince = true, now()
+	l.idleSince = now()
 	if !l.at.idle.put(l, &u.closed) {
 		l.close()
 		return

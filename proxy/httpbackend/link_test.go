@@ -30,7 +30,7 @@ func linkTo(t *testing.T, u *Upstream, server func(net.Conn)) (*link, *place) {
 		}
 	}()
 	at := u.place(Server{Network: "tcp", Address: l.Addr().String()})
-	own, err := u.take(context.Background(), at)
+	own, err := u.take(context.Background(), at, onlyHTTP1)
 	if err != nil {
 		t.Fatal(err)
 	}

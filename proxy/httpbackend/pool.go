@@ -150,7 +150,7 @@ func newUpstream(p *Pool, k key, o Options, open func(upstream.Target) (Servers,
 			protocol = Auto
 		}
 	}
-	u.http1 = protocol == H1
+	u.http1 = protocol == H1 || protocol == Auto && u.tls == nil // who does not use TLS cannot choose
 	if !u.http1 {
 		u.transport = u.newTransport(protocol)
 	}

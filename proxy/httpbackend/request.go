@@ -2,6 +2,7 @@ package httpbackend
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -17,44 +18,50 @@ var chunked = []string{"chunked"}
 // empty has net/http say Content-Length: 0 where it would not of itself.
 var empty = []string{"identity"}
 
-// roundTrip sends the request and waits for the header of the final answer. A connection
-// on which nothing could be written, as the server had ended it meanwhile, is followed by
-// another one; net/http does that for requests without a body only.
+// roundTrip sends the request and waits for the header of the final answer. Whether a
+// server of TLS speaks HTTP/2 shows when a connection is made.
 func (e *exchange) roundTrip(ctx context.Context, server Server) (*http.Response, error) {
-	if e.linked() {
-		return e.ask(ctx, server)
-	}
-	for {
-		r, err := e.request(ctx, server)
-		if err != nil {
-			return nil, err
-		}
-		connections := e.connections.Load()
-		response, err := e.u.transport.RoundTrip(r)
-		e.result.Resent += max(0, int(e.connections.Load()-connections)-1)
-		if err == nil || !e.unsent() {
+	at := e.u.place(server)
+	if !e.linked() && !at.http1.Load() {
+		response, err := e.transport(ctx, at)
+		if !errors.Is(err, errHTTP1) {
 			return response, err
 		}
-		e.result.Resent++
 	}
+	response, err := e.ask(ctx, at)
+	if errors.Is(err, errHTTP2) {
+		return e.transport(ctx, at)
+	}
+	return response, err
 }
 
-// unsent reports whether nothing of the request was written to the last connection, which
-// was an old one.
-func (e *exchange) unsent() bool {
-	return e.conn.Load() != nil && e.reused.Load() && !e.sent.Load() && !e.taken() && e.body.err() == nil && e.ctx.Err() == nil
+// transport is roundTrip by net/http's Transport.
+func (e *exchange) transport(ctx context.Context, at *place) (*http.Response, error) {
+	r, err := e.request(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	e.connections.Store(0)
+	response, err := e.u.transport.RoundTrip(r)
+	e.result.Resent += max(0, int(e.connections.Load())-1)
+	return response, err
+}
+
+// connected is told of a connection that the request goes by.
+func (e *exchange) connected(httptrace.GotConnInfo) {
+	e.connections.Add(1)
+	e.enter(toOpen)
 }
 
 // request makes the request for a server.
-func (e *exchange) request(ctx context.Context, server Server) (*http.Request, error) {
-	to := e.u.place(server)
-	u, ok := to.url(e.Target)
+func (e *exchange) request(ctx context.Context, at *place) (*http.Request, error) {
+	u, ok := at.url(e.Target)
 	if !ok {
 		return nil, errTarget
 	}
 	host := e.Host
 	if host == "" {
-		host = server.Authority
+		host = at.Authority
 	}
 	r := http.Request{
 		Method: e.method(), URL: u, Host: host,
@@ -63,7 +70,7 @@ func (e *exchange) request(ctx context.Context, server Server) (*http.Request, e
 	}
 	e.frame(&r)
 	if e.trace.GotConn == nil {
-		e.trace = httptrace.ClientTrace{Got1xxResponse: e.inform, GotConn: e.connected, PutIdleConn: e.idle}
+		e.trace = httptrace.ClientTrace{Got1xxResponse: e.inform, GotConn: e.connected}
 	}
 	return r.WithContext(httptrace.WithClientTrace(ctx, &e.trace)), nil
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -230,5 +231,38 @@ func TestCredentials(t *testing.T) {
 		if _, err := httpbackend.NewPool("x").Get(httpbackend.Options{Credentials: c}, func(upstream.Target) (httpbackend.Servers, error) { return new(one), nil }); err == nil || !strings.HasPrefix(err.Error(), "credentials: ") || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestProtocolChoice: where a server may choose the protocol it is asked for each
+// connection, and HTTP/1.1 goes by connections that are used again (Traffic 152, 153).
+func TestProtocolChoice(t *testing.T) {
+	own, _, _ := pair(t, "shop.test")
+	var protocols atomic.Pointer[[]string]
+	var connections atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }))
+	s.EnableHTTP2 = true
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{own}}
+	s.TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		connections.Add(1)
+		return &tls.Config{Certificates: []tls.Certificate{own}, NextProtos: *protocols.Load()}, nil
+	}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	g := newTLSRig(t, s.Listener.Addr().String(), httpbackend.Options{})
+	for _, test := range [][2]string{{"http/1.1", "HTTP/1.1"}, {"h2", "HTTP/2.0"}, {"http/1.1", "HTTP/1.1"}} {
+		protocols.Store(&[]string{test[0]})
+		ask := func() string { return do(t, g.Clients["HTTP/1.1"], "POST", "/", strings.NewReader("x")).body }
+		waitFor(t, test[0]+" to be spoken", func() bool { return ask() == test[1] }) // an old connection may not be known to have gone
+		before := connections.Load()
+		for range 5 {
+			if got := ask(); got != test[1] {
+				t.Errorf("%s is chosen: %q", test[0], got)
+			}
+		}
+		if n := connections.Load() - before; n > 0 {
+			t.Errorf("%s is chosen: %d more connections", test[0], n)
+		}
+		s.CloseClientConnections()
 	}
 }
