@@ -3,10 +3,14 @@ package httpbackend_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -244,4 +248,32 @@ func TestEarlyAnswerToSender(t *testing.T) {
 			clients.Wait()
 		})
 	}
+}
+
+// TestInformationalReset: nobody changes the header of an informational answer that is
+// still written when the client has reset its stream.
+func TestInformationalReset(t *testing.T) {
+	hint := "HTTP/1.1 103 Early Hints\r\n" + strings.Repeat("Link: </x>\r\n", 20)
+	for i := range 200 {
+		hint += "X-" + strconv.Itoa(i) + ": y\r\n"
+	}
+	g := newRig(t, answers(t, strings.Repeat(hint+"\r\n", 60)+"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), httpbackend.Options{})
+	var clients sync.WaitGroup
+	for range 8 {
+		clients.Go(func() {
+			for range 50 { // it would be a race
+				ctx, cancel := context.WithCancel(t.Context())
+				trace := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error {
+					cancel()
+					return nil
+				}})
+				r, _ := http.NewRequestWithContext(trace, "GET", g.Clients["HTTP/2"].URL, nil)
+				if response, err := g.Clients["HTTP/2"].Do(r); err == nil {
+					_ = response.Body.Close()
+				}
+				cancel()
+			}
+		})
+	}
+	clients.Wait()
 }

@@ -158,7 +158,10 @@ func (e *exchange) inform(status int, h textproto.MIMEHeader) error {
 	clear(header)
 	copyAnswer(header, http.Header(h))
 	delete(header, "Content-Length") // none of an informational answer's is one of a body
-	e.writing.Store(true)            // it is flushed
+	// By HTTP/2, net/http returns when the stream was reset, and reads the header all the
+	// same; where there is a field that no such answer has, it reads a copy.
+	header["Transfer-Encoding"] = nil
+	e.writing.Store(true) // it is flushed
 	e.W.WriteHeader(status)
 	e.writing.Store(false)
 	e.move()
