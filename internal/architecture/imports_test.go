@@ -82,6 +82,7 @@ var rules = map[string]rule{
 	"policy/cache/...":       {ours: slices.Concat(parts, []string{"policy", "policy/cache/internal/memory"}), reason: "all answers are kept in one memory, which knows none of them"},
 	"policy/store":           {ours: slices.Concat(base, []string{"policy"}), reason: "policies share it, so it knows none of them"},
 	"policy/expr":            {ours: slices.Concat(base, []string{"policy"}), reason: "policies share it, so it knows none of them"},
+	"policy/idempotency":     {ours: slices.Concat(parts, []string{"policy", "policy/store", "policy/idempotency/keys"}), reason: "it is one policy, in two packages"},
 	"policy/auth":            {ours: slices.Concat(base, []string{"policy", "policy/expr", "proxy"}), reason: "identities are the same whatever mechanism found them"},
 	"policy/auth/token":      {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/auth/token/..."}), reason: "a mechanism knows what all share, not the others"},
 	"policy/auth/session":    {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/store"}), reason: "a mechanism knows what all share, not the others"},

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/idempotency/keys"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/transport"
@@ -19,15 +20,14 @@ import (
 // backend is one whose answers are kept.
 type backend struct {
 	proxy.Backend
-	*part
+	*method
 }
 
 // call is one call under a key.
 type call struct {
 	*part
-	r           *policy.Request
-	id, owner   digest
-	fingerprint digest
+	keys.Call
+	r *policy.Request
 }
 
 // Call implements proxy.Backend.
@@ -47,47 +47,55 @@ func (b *backend) Call(ctx context.Context, method string, md proxy.Metadata, re
 		request.Free()
 		return proxy.Reply{}, r.Refuse(b.part, err)
 	}
-	c := call{part: b.part, r: r, fingerprint: b.fingerprint(request.Bytes())}
-	c.id, c.owner = b.identify(r, key)
+	c := b.call(r, key)
+	c.Fingerprint = b.fingerprint(request.Bytes())
 	md = slices.Clone(md)
 	md.Set(metadata, key)
-	return c.make(ctx, func(ctx context.Context) (proxy.Reply, error) { return b.Backend.Call(ctx, method, md, request) }, request.Free)
+	lease, kept, err := c.take(ctx)
+	switch {
+	case err != nil:
+		request.Free()
+		return proxy.Reply{}, err
+	case kept != nil:
+		request.Free()
+		return c.replay(kept)
+	case lease == nil:
+		return b.Backend.Call(ctx, method, md, request)
+	}
+	return c.first(ctx, lease, func(ctx context.Context) (proxy.Reply, error) { return b.Backend.Call(ctx, method, md, request) })
 }
 
 // missing is the refusal of a call without a key.
-func (p *part) missing() error {
+func (p *method) missing() error {
 	what := "the header Idempotency-Key"
 	if p.field != nil {
 		what = "the field " + string(p.field.name)
 	}
-	return refusal(codes.InvalidArgument, "IDEMPOTENCY_KEY_MISSING", "the method needs a key: set "+what+" to a value of your own, the same for each try")
+	return keys.Refusal(codes.InvalidArgument, "IDEMPOTENCY_KEY_MISSING", "the method needs a key: set "+what+" to a value of your own, the same for each try")
 }
 
-// make makes the call by next, or gives the answer that is kept, and drops the request then.
-func (c *call) make(ctx context.Context, next func(context.Context) (proxy.Reply, error), drop func()) (proxy.Reply, error) {
+// take takes the key for the call, or returns the answer that is kept. It returns neither where
+// the call passes without its key. An error was noted as the refusal of the call.
+func (c *call) take(ctx context.Context) (keys.Lease, *keys.Record, error) {
 	waiting, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
 	for {
-		lease, kept, err := c.answers.begin(ctx, c)
+		lease, kept, err := c.store.Begin(ctx, &c.Call)
 		switch {
 		case errors.Is(err, policy.ErrStoreAway) && c.mayPass():
 			c.count("passed")
-			return next(ctx)
+			return nil, nil, nil
 		case err != nil:
-			drop()
-			return proxy.Reply{}, c.refuse(err)
+			return nil, nil, c.refuse(err)
 		case lease != nil:
-			return c.first(ctx, lease, next)
-		case kept.fingerprint != c.fingerprint:
-			drop()
-			return proxy.Reply{}, c.refuse(policy.WithHTTPStatus(refusal(codes.InvalidArgument, "IDEMPOTENCY_KEY_REUSED",
+			return lease, nil, nil
+		case kept.Fingerprint != c.Fingerprint:
+			return nil, nil, c.refuse(policy.WithHTTPStatus(keys.Refusal(codes.InvalidArgument, "IDEMPOTENCY_KEY_REUSED",
 				"the key was used for another request before: use a new one, or send the same request"), 422))
-		case kept.state != running:
-			drop()
-			return c.replay(kept)
-		case !c.waits() || !c.answers.wait(waiting, c.id):
-			drop()
-			return proxy.Reply{}, c.refuse(c.inUse(ctx))
+		case kept.State != keys.Running:
+			return nil, kept, nil
+		case !c.waits() || !c.store.Wait(waiting, c.ID):
+			return nil, nil, c.refuse(c.inUse(ctx))
 		}
 	}
 }
@@ -112,60 +120,73 @@ func (c *call) inUse(ctx context.Context) error {
 		return status.FromContextError(err).Err()
 	}
 	policy.RetryAfter(c.r.ResponseHeader, time.Second)
-	return policy.WithHTTPStatus(refusal(codes.Aborted, "IDEMPOTENCY_KEY_IN_USE", "a call with this key is under way; try again soon"), 409)
+	return policy.WithHTTPStatus(keys.Refusal(codes.Aborted, "IDEMPOTENCY_KEY_IN_USE", "a call with this key is under way; try again soon"), 409)
 }
 
 // first makes the first call under a key. It goes on where the client has gone: the handler
 // stays until it has ended, so that a reload and a shutdown wait for it as for any call.
-func (c *call) first(ctx context.Context, lease lease, next func(context.Context) (proxy.Reply, error)) (proxy.Reply, error) {
+func (c *call) first(ctx context.Context, lease keys.Lease, next func(context.Context) (proxy.Reply, error)) (proxy.Reply, error) {
 	ended := false
 	defer func() {
 		if !ended { // a panic
-			c.end(lease, &record{state: uncertain, fingerprint: c.fingerprint}, unknown)
+			c.end(lease, &keys.Record{State: keys.Uncertain, Fingerprint: c.Fingerprint}, unknown)
 		}
 	}()
-	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	own, cancel := c.outliving(ctx)
 	defer cancel()
 	before := c.r.RefusedBy
 	reply, err := next(own)
 	refused := c.r.RefusedBy != before || proxy.RefuserOf(err) != ""
 	o := c.judge(&reply, err, refused)
-	var kept *record
+	var kept *keys.Record
 	if o != release {
-		kept = c.recordOf(c.fingerprint, &reply, err, o)
+		kept = c.recordOf(c.Fingerprint, &reply, err, o)
 	}
 	c.end(lease, kept, o)
 	ended = true
 	return reply, err
 }
 
+// outliving is the context of a call that does not end with its client (Traffic 87).
+func (c *call) outliving(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+}
+
 // end writes how the call has ended; kept is nil where the key is free again.
-func (c *call) end(lease lease, kept *record, o outcome) {
-	lease.end(kept, c.ttl)
+func (c *call) end(lease keys.Lease, kept *keys.Record, o outcome) {
+	lease.End(kept, c.ttl)
 	c.count([...]string{keep: "kept", release: "released", unknown: "unknown"}[o])
 }
 
 // replay gives the answer that is kept.
-func (c *call) replay(kept *record) (proxy.Reply, error) {
+func (c *call) replay(kept *keys.Record) (proxy.Reply, error) {
+	if err := c.recall(kept); err != nil {
+		return proxy.Reply{}, err
+	}
+	reply := proxy.Reply{Header: maps.Clone(kept.Header), Trailer: maps.Clone(kept.Trailer)}
+	if kept.Status != nil {
+		return reply, transport.Told(status.FromProto(kept.Status))
+	}
+	reply.Message = proxy.WrapFrame(kept.Message)
+	return reply, nil
+}
+
+// recall notes that the answer is one that is kept. The error says where there is none.
+func (c *call) recall(kept *keys.Record) error {
 	c.count("replayed")
 	c.r.Replayed = true
 	c.r.ResponseHeader.Set(replayed, "true")
-	switch kept.state {
-	case uncertain:
-		code := codes.Code(kept.status.GetCode()) //nolint:gosec // it was one of gRPC's
+	switch kept.State {
+	case keys.Uncertain:
+		code := codes.Code(kept.Status.GetCode()) //nolint:gosec // it was one of gRPC's
 		if code == codes.OK {
 			code = codes.Unknown
 		}
-		return proxy.Reply{}, c.refuse(refusal(code, "OUTCOME_UNKNOWN",
-			"nobody knows whether the first call with this key was carried out: "+kept.status.GetMessage()))
-	case bodyless:
-		return proxy.Reply{}, c.refuse(policy.WithHTTPStatus(refusal(codes.AlreadyExists, "ANSWER_NOT_KEPT",
+		return c.refuse(keys.Refusal(code, "OUTCOME_UNKNOWN",
+			"nobody knows whether the first call with this key was carried out: "+kept.Status.GetMessage()))
+	case keys.Bodyless:
+		return c.refuse(policy.WithHTTPStatus(keys.Refusal(codes.AlreadyExists, "ANSWER_NOT_KEPT",
 			"the first call with this key was carried out, and its answer was too large to be kept"), 409))
 	}
-	reply := proxy.Reply{Header: maps.Clone(kept.header), Trailer: maps.Clone(kept.trailer)}
-	if kept.status != nil {
-		return reply, transport.Told(status.FromProto(kept.status))
-	}
-	reply.Message = proxy.WrapFrame(kept.message)
-	return reply, nil
+	return nil
 }

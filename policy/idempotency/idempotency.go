@@ -15,6 +15,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/idempotency/keys"
 	"github.com/transom-gateway/transom/policy/store"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
@@ -39,21 +40,26 @@ func Kind() policy.Kind {
 	return policy.Kind{Field: name, Compile: compile, Needs: []policy.Need{{Field: "idempotency_key.store", Config: "stores"}}}
 }
 
-// part keeps the answers of one method.
+// part is the policy of one method or route.
 type part struct {
 	rpc      string
 	rule     *transomv1.IdempotencyKey
 	ttl      time.Duration
 	timeout  time.Duration
-	limit    int             // of an answer, in bytes
-	field    *keyField       // nil: the header
-	form     *canonical.Form // of requests
-	answers  answers
-	shared   bool            // the answers are in a store that may be away
+	limit    int // of an answer, in bytes
+	store    keys.Store
+	shared   bool            // the store is one that may be away
 	observer policy.Observer // may be nil
 }
 
-var _ policy.Wrapper = (*part)(nil)
+// method keeps the answers of one method.
+type method struct {
+	*part
+	field *keyField       // nil: the header
+	form  *canonical.Form // of requests
+}
+
+var _ policy.Wrapper = (*method)(nil)
 
 func compile(s *policy.Scope) policy.Part {
 	rule := s.Policy.GetIdempotencyKey()
@@ -61,9 +67,20 @@ func compile(s *policy.Scope) policy.Part {
 		return nil
 	}
 	before := s.Noted()
+	p := newPart(s, rule)
+	m := &method{part: p, form: canonical.New(s.Method.Input())}
+	m.checkField(s)
+	if !p.open(s, before) {
+		return nil
+	}
+	return m
+}
+
+// newPart reads what all of them have.
+func newPart(s *policy.Scope, rule *transomv1.IdempotencyKey) *part {
+	before := s.Noted()
 	p := &part{
-		rpc: s.RPC, rule: rule, ttl: defaultTTL, limit: defaultAnswer, timeout: s.Policy.GetTimeout().AsDuration(),
-		form: canonical.New(s.Method.Input()), observer: s.Observer,
+		rpc: s.RPC, rule: rule, ttl: defaultTTL, limit: defaultAnswer, timeout: s.Policy.GetTimeout().AsDuration(), observer: s.Observer,
 	}
 	if p.timeout <= 0 {
 		p.timeout = defaultTimeout
@@ -78,15 +95,7 @@ func compile(s *policy.Scope) policy.Part {
 	} else if n > 0 {
 		p.limit = int(n)
 	}
-	p.checkField(s)
 	checkEnums(s, rule)
-	if s.Noted() > before || s.Suppresses("idempotency_key.store") {
-		return nil
-	}
-	if err := p.open(s); err != nil {
-		s.Refuse("idempotency_key.store", "idempotency_key.store: %v", err)
-		return nil
-	}
 	return p
 }
 
@@ -137,18 +146,30 @@ func checkEnums(s *policy.Scope, rule *transomv1.IdempotencyKey) {
 	}
 }
 
-// open finds where the answers are kept.
-func (p *part) open(s *policy.Scope) (err error) {
+// open finds where the answers are kept, if no problem was noted but so many before. It
+// reports whether it has.
+func (p *part) open(s *policy.Scope, before int) bool {
+	if s.Noted() > before || s.Suppresses("idempotency_key.store") {
+		return false
+	}
+	err := p.openStore(s)
+	if err != nil {
+		s.Refuse("idempotency_key.store", "idempotency_key.store: %v", err)
+	}
+	return err == nil
+}
+
+func (p *part) openStore(s *policy.Scope) (err error) {
 	use := p.rule.GetStore()
 	configured := store.Configured(s.Generation)
 	if use == transomv1.IdempotencyKey_REDIS && !configured {
 		return fmt.Errorf("found REDIS, but stores.redis is not in the configuration: add it, or use MEMORY")
 	}
 	if p.shared = use != transomv1.IdempotencyKey_MEMORY && configured; p.shared {
-		p.answers, err = inRedis(s.Generation)
+		p.store, err = keys.InRedis(s.Generation)
 		return err
 	}
-	p.answers, err = inMemory(s.Generation)
+	p.store, err = keys.InMemory(s.Generation)
 	return err
 }
 
@@ -158,9 +179,6 @@ func (*part) Name() string { return name }
 // Summary is one line for explain.
 func (p *part) Summary() string {
 	text := fmt.Sprintf("the answer to each key is kept for %v", p.ttl)
-	if p.field != nil {
-		text += ", the key being the field " + string(p.field.name)
-	}
 	if p.rule.GetRequired() {
 		text += "; a key is required"
 	}
@@ -173,11 +191,20 @@ func (p *part) Summary() string {
 	return text
 }
 
+// Summary is one line for explain.
+func (m *method) Summary() string {
+	text := m.part.Summary()
+	if m.field != nil {
+		text += "; the key is the field " + string(m.field.name)
+	}
+	return text
+}
+
 // Decides implements policy.Wrapper.
-func (*part) Decides() bool { return true }
+func (*method) Decides() bool { return true }
 
 // Wrap implements policy.Wrapper.
-func (p *part) Wrap(next proxy.Backend) proxy.Backend { return &backend{next, p} }
+func (m *method) Wrap(next proxy.Backend) proxy.Backend { return &backend{next, m} }
 
 // count counts what became of a call under a key.
 func (p *part) count(result string) {
@@ -193,8 +220,8 @@ type keyField struct {
 }
 
 // checkField finds the field of the key.
-func (p *part) checkField(s *policy.Scope) {
-	text := p.rule.GetField()
+func (m *method) checkField(s *policy.Scope) {
+	text := m.rule.GetField()
 	if text == "" {
 		return
 	}
@@ -205,6 +232,6 @@ func (p *part) checkField(s *policy.Scope) {
 	case fd.Kind() != protoreflect.StringKind || fd.IsList():
 		s.Refuse("idempotency_key.field", "idempotency_key.field: found %q, which is no string", text)
 	default:
-		p.field = &keyField{fd.Name(), fd.Number()}
+		m.field = &keyField{fd.Name(), fd.Number()}
 	}
 }

@@ -1,4 +1,4 @@
-package idempotency
+package keys
 
 import (
 	"cmp"
@@ -26,15 +26,15 @@ type memory struct {
 	mu     sync.Mutex
 	max    int64
 	used   int64
-	owners map[digest]int64
-	all    map[digest]*entry
+	owners map[Digest]int64
+	all    map[Digest]*entry
 	due    dueEntries
 }
 
 // entry is what is known of one key.
 type entry struct {
-	id, owner digest
-	record    record
+	id, owner Digest
+	record    Record
 	size      int64
 	due       time.Time     // zero while a call is under way
 	ended     chan struct{} // closed when it is not any more
@@ -43,10 +43,10 @@ type entry struct {
 // memoryKey is that of the memory in the State: all methods share it.
 type memoryKey struct{}
 
-// inMemory is the memory of a generation.
-func inMemory(g *policy.Generation) (*memory, error) {
+// InMemory is the memory of a generation.
+func InMemory(g *policy.Generation) (Store, error) {
 	m, err := policy.Lease(g, memoryKey{}, func() (*memory, error) {
-		return &memory{now: g.State.Now, owners: map[digest]int64{}, all: map[digest]*entry{}}, nil
+		return &memory{now: g.State.Now, owners: map[Digest]int64{}, all: map[Digest]*entry{}}, nil
 	})
 	if err == nil {
 		m.mu.Lock()
@@ -59,26 +59,26 @@ func inMemory(g *policy.Generation) (*memory, error) {
 // Close implements io.Closer.
 func (m *memory) Close() error { return nil }
 
-// begin implements answers.
-func (m *memory) begin(_ context.Context, c *call) (lease, *record, error) {
+// Begin implements Store.
+func (m *memory) Begin(_ context.Context, c *Call) (Lease, *Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.expire()
-	if e := m.all[c.id]; e != nil {
+	if e := m.all[c.ID]; e != nil {
 		known := e.record
 		return nil, &known, nil
 	}
-	if !m.fits(c.owner, overhead) {
-		return nil, nil, refusal(codes.Unavailable, "STORE_FULL", "no more keys can be kept for now; try again later")
+	if !m.fits(c.Owner, overhead) {
+		return nil, nil, Refusal(codes.Unavailable, "STORE_FULL", "no more keys can be kept for now; try again later")
 	}
-	e := &entry{id: c.id, owner: c.owner, record: record{state: running, fingerprint: c.fingerprint}, ended: make(chan struct{})}
+	e := &entry{id: c.ID, owner: c.Owner, record: Record{State: Running, Fingerprint: c.Fingerprint}, ended: make(chan struct{})}
 	m.all[e.id] = e
 	m.charge(e, overhead)
 	return &memoryLease{m, e}, nil, nil
 }
 
 // fits reports whether there is room. m.mu is held.
-func (m *memory) fits(owner digest, more int64) bool {
+func (m *memory) fits(owner Digest, more int64) bool {
 	return m.used+more <= m.max && m.owners[owner]+more <= m.max/ownersPart
 }
 
@@ -106,8 +106,8 @@ func (m *memory) expire() {
 	}
 }
 
-// wait implements answers.
-func (m *memory) wait(ctx context.Context, id digest) bool {
+// Wait implements Store.
+func (m *memory) Wait(ctx context.Context, id Digest) bool {
 	m.mu.Lock()
 	e := m.all[id]
 	m.mu.Unlock()
@@ -128,8 +128,8 @@ type memoryLease struct {
 	e  *entry
 }
 
-// end implements lease.
-func (l *memoryLease) end(kept *record, ttl time.Duration) {
+// End implements Lease.
+func (l *memoryLease) End(kept *Record, ttl time.Duration) {
 	m, e := l.of, l.e
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -138,11 +138,11 @@ func (l *memoryLease) end(kept *record, ttl time.Duration) {
 		m.drop(e)
 		return
 	}
-	if more := int64(kept.size() - overhead); m.fits(e.owner, more) {
+	if more := int64(kept.Size() - overhead); m.fits(e.owner, more) {
 		m.charge(e, more)
 		e.record = *kept
 	} else {
-		e.record = record{state: bodyless, fingerprint: kept.fingerprint}
+		e.record = Record{State: Bodyless, Fingerprint: kept.Fingerprint}
 	}
 	e.due = m.now().Add(ttl)
 	heap.Push(&m.due, e)

@@ -1,4 +1,4 @@
-package idempotency
+package keys
 
 import (
 	"context"
@@ -81,8 +81,8 @@ type redisAnswers struct {
 	late *lateEnds
 }
 
-// inRedis keeps records in the Redis of a generation.
-func inRedis(g *policy.Generation) (*redisAnswers, error) {
+// InRedis keeps records in the Redis of a generation.
+func InRedis(g *policy.Generation) (Store, error) {
 	r, err := store.Of(g)
 	if err != nil {
 		return nil, err
@@ -117,18 +117,18 @@ func (l *lateEnds) Close() error {
 }
 
 // key is that of a record. It tells nothing of the client's key.
-func (a *redisAnswers) key(id digest) string {
+func (a *redisAnswers) key(id Digest) string {
 	return a.Prefix + "idempotency:{" + hex.EncodeToString(id[:]) + "}"
 }
 
 // errAway refuses calls under a key while the store cannot be asked (Traffic 97).
 var errAway = policy.StoreAway("the store of idempotency keys cannot be reached; try again soon")
 
-// begin implements answers.
-func (a *redisAnswers) begin(ctx context.Context, c *call) (lease, *record, error) {
+// Begin implements Store.
+func (a *redisAnswers) Begin(ctx context.Context, c *Call) (Lease, *Record, error) {
 	token := rand.Text()
 	again := "0"
-	if c.rule.GetBackendHonours() {
+	if c.Again {
 		again = "1"
 	}
 	if err := ctx.Err(); err != nil {
@@ -140,10 +140,10 @@ func (a *redisAnswers) begin(ctx context.Context, c *call) (lease, *record, erro
 	// A client that goes away does not leave a key that nobody knows to be taken.
 	bounded, cancel := a.Bound(context.WithoutCancel(ctx))
 	defer cancel()
-	key := a.key(c.id)
-	answer, err := beginScript.Run(bounded, a.Client, []string{key}, token, c.fingerprint[:], leaseTime.Milliseconds(),
-		c.ttl.Milliseconds(), again).StringSlice()
-	if err != nil || len(answer) != 3 || len(answer[1]) != len(digest{}) {
+	key := a.key(c.ID)
+	answer, err := beginScript.Run(bounded, a.Client, []string{key}, token, c.Fingerprint[:], leaseTime.Milliseconds(),
+		c.TTL.Milliseconds(), again).StringSlice()
+	if err != nil || len(answer) != 3 || len(answer[1]) != len(Digest{}) {
 		var answered redis.Error
 		if !errors.As(err, &answered) && err != nil {
 			a.Health.Failed()
@@ -151,14 +151,14 @@ func (a *redisAnswers) begin(ctx context.Context, c *call) (lease, *record, erro
 		a.abandon(&redisLease{of: a, key: key, token: token}, err)
 		return nil, nil, errAway
 	}
-	known := &record{fingerprint: digest([]byte(answer[1]))}
+	known := &Record{Fingerprint: Digest([]byte(answer[1]))}
 	switch answer[0] {
 	case inRedisTaken:
-		return a.hold(key, token, c.ttl), nil, nil
+		return a.hold(key, token, c.TTL), nil, nil
 	case inRedisRunning:
-		known.state = running
+		known.State = Running
 	case inRedisLost:
-		known.state = uncertain
+		known.State = Uncertain
 	default:
 		if known, err = unmarshal([]byte(answer[2])); err != nil {
 			return nil, nil, policy.StoreAway(err.Error())
@@ -209,8 +209,8 @@ func (l *redisLease) giveBack() {
 	}
 }
 
-// wait implements answers.
-func (a *redisAnswers) wait(ctx context.Context, _ digest) bool {
+// Wait implements Store.
+func (a *redisAnswers) Wait(ctx context.Context, _ Digest) bool {
 	select {
 	case <-time.After(pollEvery):
 		return true
@@ -250,9 +250,9 @@ func (l *redisLease) renew() {
 	}
 }
 
-// end implements lease. What cannot be written at once is tried again, behind the client's
+// End implements Lease. What cannot be written at once is tried again, behind the client's
 // answer, until the lease is over.
-func (l *redisLease) end(kept *record, ttl time.Duration) {
+func (l *redisLease) End(kept *Record, ttl time.Duration) {
 	close(l.stop)
 	l.stopped.Wait()
 	var raw []byte

@@ -1,0 +1,99 @@
+package idempotency
+
+import (
+	"errors"
+	"maps"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	grpcmetadata "google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/policy/idempotency/keys"
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/transport"
+)
+
+// outcome is what the end of a call is for its key.
+type outcome int
+
+const (
+	keep    outcome = iota // it is the answer
+	release                // the next call under the key is made
+	unknown                // see uncertain
+)
+
+// judge says what the end of a call is for its key (Traffic 89, 90).
+func (p *part) judge(reply *proxy.Reply, err error, refused bool) outcome {
+	if err == nil {
+		return keep
+	}
+	var told *transport.ToldError
+	if !errors.As(err, &told) {
+		first := reply.Tries.Attempts <= 1
+		if refused || first && (reply.Tries.Unsent || neverSent(err)) {
+			return release
+		}
+		return p.unknown()
+	}
+	switch told.GRPCStatus().Code() {
+	case codes.Unauthenticated:
+		return release
+	case codes.Unavailable, codes.ResourceExhausted, codes.Aborted:
+		if p.rule.GetStrict() {
+			return p.unknown()
+		}
+		return release
+	case codes.Canceled, codes.DeadlineExceeded:
+		return p.unknown()
+	}
+	return keep
+}
+
+// neverSent reports whether no server has looked at a call that ended so.
+func neverSent(err error) bool {
+	return errors.Is(err, transport.ErrUnsent) || errors.Is(err, transport.ErrUnprocessed) || errors.Is(err, transport.ErrRequest)
+}
+
+// unknown is the outcome where nobody knows it.
+func (p *part) unknown() outcome {
+	if p.rule.GetBackendHonours() {
+		return release
+	}
+	return unknown
+}
+
+// recordOf is what is kept of the end of a call.
+func (p *part) recordOf(fingerprint keys.Digest, reply *proxy.Reply, err error, o outcome) *keys.Record {
+	r := &keys.Record{State: keys.Answered, Fingerprint: fingerprint}
+	if err != nil {
+		r.Status = status.Convert(err).Proto()
+	}
+	if o == unknown {
+		r.State = keys.Uncertain
+		return r
+	}
+	r.Header, r.Trailer = crossing(reply.Header), crossing(reply.Trailer)
+	r.Message = append(r.Message, reply.Message.Bytes()...)
+	if r.Content() > p.limit {
+		return &keys.Record{State: keys.Bodyless, Fingerprint: fingerprint}
+	}
+	return r
+}
+
+// crossing is the metadata that is kept: not what is of one call or one connection.
+func crossing(md grpcmetadata.MD) grpcmetadata.MD {
+	if len(md) == 0 {
+		return nil
+	}
+	kept := maps.Clone(md)
+	maps.DeleteFunc(kept, func(name string, _ []string) bool { return once[name] || strings.HasPrefix(name, "ratelimit") })
+	return kept
+}
+
+// once are names of metadata that are of one call (Traffic 91).
+var once = map[string]bool{
+	"set-cookie": true, "date": true, "x-request-id": true, "traceparent": true, "tracestate": true, "retry-after": true,
+	"connection": true, "keep-alive": true, "proxy-connection": true, "te": true, "trailer": true, "transfer-encoding": true, "upgrade": true,
+	"x-ratelimit-limit": true, "x-ratelimit-remaining": true, "x-ratelimit-reset": true,
+}

@@ -1,0 +1,70 @@
+// Package keys is where the policy idempotency_key keeps what is known of keys: in the memory
+// of the process, or in Redis for all gateways. It reads keys, and knows neither methods nor
+// what their answers say.
+//
+//	lease, kept, err := store.Begin(ctx, &call)
+//	switch {
+//	case lease != nil:
+//		lease.End(record, ttl) // once the call has ended
+//	case kept != nil:
+//		// another call has had the key
+//	}
+package keys
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"io"
+	"time"
+)
+
+// Digest is a SHA-256.
+type Digest = [sha256.Size]byte
+
+// Write writes texts so that no two lists of them are written alike.
+func Write(h hash.Hash, texts ...string) {
+	for _, text := range texts {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(text)))
+		_, _ = h.Write(length[:]) // a hash takes all
+		_, _ = io.WriteString(h, text)
+	}
+}
+
+// Call is one call under a key.
+type Call struct {
+	// ID is the key's, Owner whose memory the answer takes.
+	ID, Owner Digest
+	// Fingerprint tells requests apart that have one key.
+	Fingerprint Digest
+	// TTL is how long the key is kept, from the end of the call.
+	TTL time.Duration
+	// Again tells that a call which nobody has heard of any more may be made again.
+	Again bool
+	About
+}
+
+// About says of a key what operators see.
+type About struct {
+	// Key is as the client sent it, Principal who that is, "" for nobody, and RPC the method
+	// or route.
+	Key, Principal, RPC string
+}
+
+// Store keeps what is known of keys. It is safe for concurrent use.
+type Store interface {
+	// Begin takes a key for a call; else it returns what is known of it. The error is a
+	// gRPC status error.
+	Begin(ctx context.Context, c *Call) (Lease, *Record, error)
+	// Wait returns when the call under a key may have ended, true, or ctx has.
+	Wait(ctx context.Context, id Digest) bool
+}
+
+// Lease is a key that a call has taken.
+type Lease interface {
+	// End keeps a record for ttl; nil frees the key. It is called once, and never fails: the
+	// client has its answer in any case.
+	End(kept *Record, ttl time.Duration)
+}

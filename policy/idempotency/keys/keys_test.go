@@ -1,0 +1,187 @@
+package keys
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	grpcmetadata "google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/transom-gateway/transom/internal/testing/policytest"
+	redistest "github.com/transom-gateway/transom/internal/testing/redis"
+	"github.com/transom-gateway/transom/policy/store"
+)
+
+// newMemory is a memory of so many bytes, by a clock.
+func newMemory(limit int64, clock *policytest.Clock) *memory {
+	return &memory{now: clock.Now, max: limit, owners: map[Digest]int64{}, all: map[Digest]*entry{}}
+}
+
+// keyed is a call under a key, of an owner, with a request.
+func keyed(key, owner, request string) *Call {
+	return &Call{ID: sha256.Sum256([]byte(key)), Owner: sha256.Sum256([]byte(owner)), Fingerprint: sha256.Sum256([]byte(request)), TTL: time.Minute}
+}
+
+// TestMemory: Traffic 93, 95: what is kept has its time, and no more room than there is; a full
+// memory refuses new keys and forgets none.
+func TestMemory(t *testing.T) {
+	clock := policytest.NewClock()
+	m := newMemory(100<<10, clock)
+	var ids []string
+	for i := 0; ; i++ {
+		c := keyed(fmt.Sprint("key ", i), fmt.Sprint("owner ", i%20), "")
+		lease, _, err := m.Begin(t.Context(), c)
+		if err != nil {
+			if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "no more keys") {
+				t.Fatal(err)
+			}
+			break
+		}
+		lease.End(&Record{State: Answered, Message: bytes.Repeat([]byte("x"), 1000)}, time.Duration(1+i)*time.Second)
+		ids = append(ids, fmt.Sprint("key ", i))
+	}
+	if len(ids) < 50 || m.used > m.max {
+		t.Fatalf("%d keys, %d bytes", len(ids), m.used)
+	}
+	for _, id := range ids {
+		if _, kept, err := m.Begin(t.Context(), keyed(id, "x", "")); err != nil || kept == nil || kept.State == Running {
+			t.Fatalf("%s: %v, %v", id, kept, err)
+		}
+	}
+	clock.Advance(10 * time.Second)
+	if _, kept, err := m.Begin(t.Context(), keyed("key 9", "new", "")); err != nil || kept != nil {
+		t.Errorf("what is over: %v, %v", kept, err)
+	}
+	clock.Advance(time.Hour)
+	lease, _, err := m.Begin(t.Context(), keyed("key 1000", "new", ""))
+	if err != nil || len(m.all) != 2 {
+		t.Fatalf("%v; there are %d", err, len(m.all))
+	}
+	lease.End(nil, time.Minute)
+	if len(m.all) != 1 || m.used != overhead {
+		t.Errorf("%d are left, %d bytes", len(m.all), m.used)
+	}
+}
+
+// TestMemoryOfOneOwner: Traffic 95: one owner has a tenth.
+func TestMemoryOfOneOwner(t *testing.T) {
+	m := newMemory(100<<10, policytest.NewClock())
+	n := 0
+	for ; ; n++ {
+		if _, _, err := m.Begin(t.Context(), keyed(fmt.Sprint(n), "one", "")); err != nil {
+			break
+		}
+	}
+	if n != 10<<10/overhead {
+		t.Errorf("one owner has %d keys", n)
+	}
+	lease, _, err := m.Begin(t.Context(), keyed("other", "other", ""))
+	if err != nil {
+		t.Fatalf("another one: %v", err)
+	}
+	lease.End(&Record{State: Answered, Message: make([]byte, 20<<10)}, time.Minute)
+	if _, kept, err := m.Begin(t.Context(), keyed("other", "other", "")); err != nil || kept.State != Bodyless {
+		t.Errorf("an answer without room: %+v, %v", kept, err)
+	}
+}
+
+// TestLostLease: Traffic 90, 93: a gateway that dies loses its key after 15 s, and nobody
+// knows what it has done; where the backend tells calls apart, the next one is made.
+func TestLostLease(t *testing.T) {
+	for name, honours := range map[string]bool{"at most once": false, "backend_honours": true} {
+		t.Run(name, func(t *testing.T) {
+			server := redistest.StartWithClock(t, 0)
+			late := &lateEnds{places: make(chan struct{}, 1)}
+			var cancel context.CancelFunc
+			late.ctx, cancel = context.WithCancel(t.Context())
+			defer cancel()
+			answers := &redisAnswers{&store.Redis{Client: server.Client(t), Timeout: time.Minute, Prefix: "t:", Health: store.NewHealth(time.Now, nil)}, slog.New(slog.DiscardHandler), late}
+			c := keyed("key", "one", "request")
+			c.Again = honours
+			first, _, err := answers.Begin(t.Context(), c)
+			if err != nil || first == nil {
+				t.Fatal(first, err)
+			}
+			dead, ok := first.(*redisLease)
+			if !ok {
+				t.Fatal("no lease of Redis")
+			}
+			close(dead.stop) // it dies: nobody renews
+			dead.stopped.Wait()
+			if second, kept, err := answers.Begin(t.Context(), c); err != nil || second != nil || kept.State != Running {
+				t.Fatalf("%v, %+v, %v", second, kept, err)
+			}
+			server.Advance(leaseTime + time.Second)
+			second, kept, err := answers.Begin(t.Context(), c)
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case honours && second == nil, !honours && (second != nil || kept.State != Uncertain):
+				t.Fatalf("%v, %+v", second, kept)
+			case honours:
+				second.End(&Record{State: Answered, Fingerprint: c.Fingerprint}, time.Minute)
+			default:
+				dead.stop = make(chan struct{})
+				dead.End(&Record{State: Answered, Fingerprint: c.Fingerprint}, time.Minute) // it was not dead
+			}
+			if _, kept, err := answers.Begin(t.Context(), c); err != nil || kept == nil || kept.State != Answered {
+				t.Errorf("%+v, %v", kept, err)
+			}
+		})
+	}
+}
+
+// FuzzReadKey: Traffic 83: a key is what both forms say, or refused.
+func FuzzReadKey(f *testing.F) {
+	for _, text := range []string{"k", `"k"`, `"a\"b\\c"; p=1`, `"`, `""`, "", " k ", "\x00", `"a"b`, strings.Repeat("x", 300)} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		key, err := Read([]string{text})
+		if err != nil {
+			return
+		}
+		if len(key) < 1 || len(key) > maxKey || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			t.Errorf("%q is the key %q", text, key)
+		}
+		quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
+		if again, err := Read([]string{quoted}); err != nil || again != key {
+			t.Errorf("%q is %q, %v; want %q", quoted, again, err, key)
+		}
+	})
+}
+
+// FuzzUnmarshal: Traffic 91, 96: what is in the store is a record, or refused.
+func FuzzUnmarshal(f *testing.F) {
+	for _, r := range []*Record{
+		{State: Answered, Message: []byte("message")},
+		{State: Answered, Status: &spb.Status{Code: 5, Message: "no"}, Trailer: grpcmetadata.Pairs("a", "b", "a", "c", "x-bin", "\x00\xff")},
+		{State: Bodyless}, {State: Uncertain, Status: &spb.Status{Code: 4}, Header: grpcmetadata.Pairs("h", "")},
+	} {
+		f.Add(r.marshal())
+		again, err := unmarshal(r.marshal())
+		if d := cmp.Diff(r, again, cmp.AllowUnexported(Record{}), protocmp.Transform(), cmp.Transformer("message", func(b []byte) string { return string(b) })); err != nil || d != "" {
+			f.Errorf("%v %s", err, d)
+		}
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		r, err := unmarshal(raw)
+		if err != nil {
+			return
+		}
+		again, err := unmarshal(r.marshal())
+		if err != nil || again.State != r.State || again.Fingerprint != r.Fingerprint || !bytes.Equal(again.Message, r.Message) {
+			t.Errorf("%x: %+v, again %+v, %v", raw, r, again, err)
+		}
+	})
+}

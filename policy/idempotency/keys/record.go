@@ -1,0 +1,163 @@
+package keys
+
+import (
+	"errors"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	grpcmetadata "google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// State is what is known of a key.
+type State uint8
+
+// States of a key.
+const (
+	Running   State = iota + 1 // a call under it is under way
+	Answered                   // the backend has answered
+	Bodyless                   // as Answered, but the answer was too large to be kept
+	Uncertain                  // nobody knows whether the backend has done what it was asked
+)
+
+// Record is what is kept under a key.
+type Record struct {
+	State       State
+	Fingerprint Digest
+	Status      *spb.Status // nil for OK
+	Header      grpcmetadata.MD
+	Trailer     grpcmetadata.MD
+	Message     []byte
+}
+
+// Size is how many bytes of memory a record takes, about.
+func (r *Record) Size() int {
+	n := overhead + len(r.Message) + proto.Size(r.Status)
+	for _, md := range []grpcmetadata.MD{r.Header, r.Trailer} {
+		for key, values := range md {
+			n += len(key) + 64
+			for _, v := range values {
+				n += len(v) + 16
+			}
+		}
+	}
+	return n
+}
+
+// Content is how much of that the answer takes.
+func (r *Record) Content() int { return r.Size() - overhead }
+
+// overhead is what a record takes without an answer, in bytes.
+const overhead = 512
+
+// Numbers of the fields by which a record is written.
+const (
+	stateNumber protowire.Number = iota + 1
+	fingerprintNumber
+	statusNumber
+	headerNumber
+	trailerNumber
+	messageNumber
+)
+
+// marshal writes a record for a store.
+func (r *Record) marshal() []byte {
+	b := protowire.AppendVarint(protowire.AppendTag(nil, stateNumber, protowire.VarintType), uint64(r.State))
+	b = appendBytes(b, fingerprintNumber, r.Fingerprint[:])
+	if r.Status != nil {
+		if raw, err := proto.Marshal(r.Status); err == nil { // it was read from a wire
+			b = appendBytes(b, statusNumber, raw)
+		}
+	}
+	b = appendMetadata(b, headerNumber, r.Header)
+	b = appendMetadata(b, trailerNumber, r.Trailer)
+	return appendBytes(b, messageNumber, r.Message)
+}
+
+func appendBytes(b []byte, number protowire.Number, value []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, number, protowire.BytesType), value)
+}
+
+func appendMetadata(b []byte, number protowire.Number, md grpcmetadata.MD) []byte {
+	for name, values := range md {
+		for _, value := range values {
+			b = appendBytes(b, number, appendBytes(appendBytes(nil, 1, []byte(name)), 2, []byte(value)))
+		}
+	}
+	return b
+}
+
+// errRecord is the error of bytes that are no record.
+var errRecord = errors.New("found no record of idempotency_key in the store")
+
+// unmarshal reads what marshal has written.
+func unmarshal(b []byte) (*Record, error) {
+	r := new(Record)
+	for len(b) > 0 {
+		number, t, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return nil, errRecord
+		}
+		b = b[n:]
+		if t == protowire.VarintType && number == stateNumber {
+			v, n := protowire.ConsumeVarint(b)
+			if n < 0 || v < uint64(Answered) || v > uint64(Uncertain) {
+				return nil, errRecord
+			}
+			r.State = State(v)
+			b = b[n:]
+			continue
+		}
+		value, n := protowire.ConsumeBytes(b)
+		if t != protowire.BytesType || n < 0 || !r.set(number, value) {
+			return nil, errRecord
+		}
+		b = b[n:]
+	}
+	if r.State == 0 {
+		return nil, errRecord
+	}
+	return r, nil
+}
+
+// set sets a field, and reports whether there is one.
+func (r *Record) set(number protowire.Number, value []byte) bool {
+	switch number {
+	case fingerprintNumber:
+		return copy(r.Fingerprint[:], value) == len(r.Fingerprint) && len(value) == len(r.Fingerprint)
+	case statusNumber:
+		r.Status = new(spb.Status)
+		return proto.Unmarshal(value, r.Status) == nil && r.Status.GetCode() != 0
+	case headerNumber:
+		return setMetadata(&r.Header, value)
+	case trailerNumber:
+		return setMetadata(&r.Trailer, value)
+	case messageNumber:
+		r.Message = append([]byte(nil), value...)
+		return true
+	}
+	return false
+}
+
+func setMetadata(md *grpcmetadata.MD, pair []byte) bool {
+	var texts [2]string
+	for i := range texts {
+		number, t, n := protowire.ConsumeTag(pair)
+		if n < 0 || number != protowire.Number(i+1) || t != protowire.BytesType { //nolint:gosec // 1 or 2
+			return false
+		}
+		value, m := protowire.ConsumeBytes(pair[n:])
+		if m < 0 {
+			return false
+		}
+		texts[i], pair = string(value), pair[n+m:]
+	}
+	if len(pair) > 0 || texts[0] == "" {
+		return false
+	}
+	if *md == nil {
+		*md = grpcmetadata.MD{}
+	}
+	(*md)[texts[0]] = append((*md)[texts[0]], texts[1])
+	return true
+}
