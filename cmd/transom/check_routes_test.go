@@ -69,6 +69,25 @@ func TestCheckWarnsOfRoutes(t *testing.T) {
 	}
 }
 
+// TestCheckWarnsOfCallersOfRoutes: what routes demand of callers whom nobody knows is named as
+// it is of methods.
+func TestCheckWarnsOfCallersOfRoutes(t *testing.T) {
+	for policy, want := range map[string]string{
+		`auth: { session: {} }`: `:2:70: warning: auth.session: no method opens a session`,
+		`headers: { request: { set: { X-Who: "${claim.sub}" } } }`:                     `:2:70: warning: headers: ${claim.sub} is empty here: there is no auth.jwt`,
+		`headers: { response: { set: { X-Who: "${principal}" } } }, auth: { jwt: {} }`: "",
+	} {
+		dir := folder(t, map[string]string{"transom.yaml": `upstreams: { site: { http: { servers: ["localhost:2"] } } }
+routes: [{ match: { path_prefix: /account }, upstream: site, policy: { ` + policy + ` } }]
+auth: { jwt: [{ issuer: me, secret: "0123456789abcdef0123456789abcdef" }] }
+`})
+		code, _, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
+		if code != 0 || !strings.Contains(err, want) || (err == "") != (want == "") {
+			t.Errorf("%s: %d %q, want %q", policy, code, err, want)
+		}
+	}
+}
+
 // TestCheckWarnsOfPlainUpstreams: methods that no upstream is for, and upstreams that are one
 // (Traffic 210).
 func TestCheckWarnsOfPlainUpstreams(t *testing.T) {
@@ -76,7 +95,12 @@ func TestCheckWarnsOfPlainUpstreams(t *testing.T) {
 		"plain HTTP alone": {"upstreams: { site: { http: { servers: [\"localhost:2\"] } } }", `:2:12: warning: upstreams: found those of plain HTTP alone, so that every call of a gRPC method is answered with 503`},
 		"twins": {"upstreams:\n  a: { grpc: { target: \"localhost:1\" } }\n  one: { http: { servers: [\"localhost:2\"] } }\n  two: { http: { servers: [\"localhost:2\"] } }",
 			`transom.yaml:5:8: warning: upstreams.two: it has the servers of upstreams.one (`},
-		"not alike": {"upstreams:\n  a: { grpc: { target: \"localhost:1\" } }\n  one: { http: { servers: [\"localhost:2\"] } }\n  two: { http: { servers: [\"localhost:2\"], outlier: {} } }", ""},
+		"twins of which one says the default": {"upstreams:\n  a: { grpc: { target: \"localhost:1\" } }\n  one: { http: { servers: [\"localhost:2\"] } }\n  two: { http: { servers: [\"localhost:2\"], protocol: H1 } }",
+			`transom.yaml:5:8: warning: upstreams.two: it has the servers of upstreams.one (`},
+		"another protocol":  {"upstreams:\n  a: { grpc: { target: \"localhost:1\" } }\n  one: { http: { servers: [\"localhost:2\"] } }\n  two: { http: { servers: [\"localhost:2\"], protocol: H2C } }", ""},
+		"other timeouts":    {"upstreams:\n  a: { grpc: { target: \"localhost:1\" } }\n  one: { http: { servers: [\"localhost:2\"] } }\n  two: { http: { servers: [\"localhost:2\"], timeouts: { idle: 1s } } }", ""},
+		"other credentials": {"upstreams:\n  a: { grpc: { target: \"localhost:1\" } }\n  one: { http: { servers: [\"localhost:2\"] } }\n  two: { http: { servers: [\"localhost:2\"], credentials: { bearer: x } } }", ""},
+		"not alike":         {"upstreams:\n  a: { grpc: { target: \"localhost:1\" } }\n  one: { http: { servers: [\"localhost:2\"] } }\n  two: { http: { servers: [\"localhost:2\"], outlier: {} } }", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := folder(t, map[string]string{"protos/w.proto": warnedProto, "transom.yaml": "schemas: [{ directory: protos }]\n" + test.config})

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -74,6 +75,9 @@ func (in *input) check(folders []string) error {
 	if target := targetAmong(folders); target != "" && in.upstream == "" {
 		return fmt.Errorf("found %q, which is no folder; a gRPC server is named by --upstream %s, beside a folder of protos or --reflect", target, target)
 	}
+	if name := configurationAmong(folders); name != "" {
+		return fmt.Errorf("found %q, which is a file; a configuration is named by --config %s", name, name)
+	}
 	switch {
 	case in.config != "" && (flags || in.upstream != ""):
 		return errors.New("--config goes alone: put folders, descriptor sets, reflection and upstreams into the file")
@@ -84,7 +88,7 @@ func (in *input) check(folders []string) error {
 			in.config = "transom.yaml"
 			return nil
 		}
-		return errors.New("nothing to serve: name a folder of .proto files, --descriptor-set, --reflect --upstream or --config")
+		return errors.New("nothing to serve: name a folder of .proto files, --descriptor-set, --reflect --upstream or --config; plain HTTP servers stand in a configuration, which is transom.yaml where --config does not say")
 	case in.reflect && in.upstream == "":
 		return errors.New("--reflect needs --upstream: which server is to be asked?")
 	}
@@ -98,6 +102,17 @@ func targetAmong(folders []string) string {
 		_, port, err := net.SplitHostPort(name)
 		number, notNumber := strconv.ParseUint(port, 10, 16)
 		if _, missing := os.Stat(name); err == nil && notNumber == nil && number > 0 && missing != nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// configurationAmong is the first argument that names a YAML file; "" if there is none.
+func configurationAmong(folders []string) string {
+	for _, name := range folders {
+		extension := filepath.Ext(name)
+		if info, err := os.Stat(name); (extension == ".yaml" || extension == ".yml") && err == nil && !info.IsDir() {
 			return name
 		}
 	}

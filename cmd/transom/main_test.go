@@ -61,6 +61,7 @@ func TestWrongUsage(t *testing.T) {
 		"serve --upstrem localhost:1":    "transom: unknown flag: --upstrem; did you mean --upstream?\nSee",
 		"serve ./protos":                 "transom: serve needs --upstream",
 		"check --reflect":                "transom: --reflect needs --upstream",
+		"routes template/transom.yaml":   `transom: found "template/transom.yaml", which is a file; a configuration is named by --config template/transom.yaml`,
 		"check --config a.yaml ./protos": "transom: --config goes alone",
 		"explain GET":                    "transom: found 1 argument, expected a method, a path, then folders: transom explain METHOD PATH [FOLDER...] [flags]",
 		"explain GET v1/x ./protos":      `transom: found the path "v1/x", expected one that begins with a slash`,

@@ -108,6 +108,17 @@ func HTTPBalancing(u *transomv1.HttpUpstream) *transomv1.GrpcUpstream {
 	return &transomv1.GrpcUpstream{Balancing: u.GetBalancing(), Outlier: u.GetOutlier(), MinHealthyPercent: u.GetMinHealthyPercent(), Fail: u.GetFail()}
 }
 
+// isHost reports whether a text can be the name of a host or its address: it has none of
+// the characters that end one.
+func isHost(host string) bool {
+	if net.ParseIP(host) != nil {
+		return true
+	}
+	return !strings.ContainsFunc(host, func(r rune) bool {
+		return r != '.' && r != '-' && r != '_' && r != '%' && r != ':' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
+}
+
 // server holds that a server's address is "host:port", and stands there once.
 func (c *checker) server(path, address string, seen map[string]bool) {
 	host, port, err := net.SplitHostPort(address)
@@ -115,7 +126,9 @@ func (c *checker) server(path, address string, seen map[string]bool) {
 	switch {
 	case strings.Contains(address, "://"):
 		c.fail(path, `found %q, expected "host:port" without a scheme; TLS is asked for by tls, and a path by the route's rewrite`, address)
-	case err != nil || host == "":
+	case err != nil && strings.Count(address, ":") > 2 && address[0] != '[':
+		c.fail(path, `found %q, expected "host:port", with an address of IPv6 in brackets, such as "[::1]:8080"`, address)
+	case err != nil || host == "" || !isHost(host):
 		c.fail(path, `found %q, expected "host:port"`, address)
 	case bad != nil || n == 0:
 		c.fail(path, "found the port %q, expected a number from 1 to 65535", port)

@@ -62,6 +62,7 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 		timeout: set.Timeout, idleTimeout: set.IdleTimeout, changesHeader: set.ChangesHeader(),
 	}
 	e.status = b.settings.of(set).Status
+	b.suspect(target.Layers, set)
 	b.suspectFault(target.Layers, set)
 	if f, ok := e.action.(*httpForward); ok {
 		b.addAttempts(&f.httpWay, set)

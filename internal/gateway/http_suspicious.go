@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httproute"
 	"github.com/transom-gateway/transom/policy"
@@ -246,7 +248,8 @@ func (b *builder) suspectIdle(i int, route *transomv1.HttpRoute, set *policy.Set
 	}
 }
 
-// warnOfTwinUpstreams warns of plain HTTP upstreams that differ in their names alone.
+// warnOfTwinUpstreams warns of plain HTTP upstreams that differ in their names alone. Those
+// with other timeouts or credentials have a reason to be two.
 func (b *builder) warnOfTwinUpstreams() {
 	seen := map[upstream.Key]string{}
 	all := b.file.Config.GetUpstreams()
@@ -259,6 +262,9 @@ func (b *builder) warnOfTwinUpstreams() {
 		first, twice := seen[key]
 		if !twice {
 			seen[key] = name
+			continue
+		}
+		if other := all[first].GetHttp(); !proto.Equal(other.GetTimeouts(), u.GetTimeouts()) || !proto.Equal(other.GetCredentials(), u.GetCredentials()) {
 			continue
 		}
 		b.warn(fmt.Sprintf("upstreams.%s: it has the servers of upstreams.%s (%s) and treats them alike, so that both count as one, with the same health, "+

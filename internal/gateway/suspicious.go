@@ -31,7 +31,7 @@ type suspicions struct {
 	retries map[string]bool
 }
 
-// suspect notes what is odd about the policies of one method.
+// suspect notes what is odd about the policies of one method or plain HTTP route.
 func (b *builder) suspect(layers []policy.Layer, set *policy.Set) {
 	s, auth := &b.suspicions, set.Effective.GetAuth()
 	if auth.GetSession() != nil || auth.GetMixed() != nil {
@@ -133,7 +133,7 @@ func (b *builder) warnOfSuspicions() {
 		if variable == "" {
 			continue
 		}
-		b.warnAt(where, fmt.Sprintf("headers: %s is empty here: the method has no auth.jwt, auth.session or auth.mixed, so that nobody is known; add one, or remove the header", variable))
+		b.warnAt(where, fmt.Sprintf("headers: %s is empty here: there is no auth.jwt, auth.session or auth.mixed beside it, so that nobody is known; add one, or remove the header", variable))
 	}
 	for where, holds := range s.retries {
 		if !holds {

@@ -60,6 +60,7 @@ func (b *builder) connectHTTP(name string, u *transomv1.HttpUpstream) {
 func httpOptions(u *transomv1.HttpUpstream, directory string) httpbackend.Options {
 	t := upstream.Target{
 		Plain:          true,
+		Protocol:       uint8(spoken(u)),
 		Address:        u.GetTarget(),
 		MaxConnections: int(u.GetMaxConnections()),
 
@@ -96,6 +97,17 @@ func httpOptions(u *transomv1.HttpUpstream, directory string) httpbackend.Option
 		},
 		Credentials: httpCredentials(u.GetCredentials(), directory),
 	}
+}
+
+// spoken is the protocol of an upstream, by default, too.
+func spoken(u *transomv1.HttpUpstream) httpbackend.Protocol {
+	switch p := httpProtocols[u.GetProtocol()]; {
+	case p != httpbackend.Unspecified:
+		return p
+	case u.GetTls() != nil:
+		return httpbackend.Auto
+	}
+	return httpbackend.H1
 }
 
 // httpCredentials are what servers know us by. A file is read by whoever uses them, and

@@ -22,6 +22,9 @@ type Target struct {
 	// others make the connections. MaxConnections bounds the requests under way at each then;
 	// 0: any number.
 	Plain bool
+	// Protocol tells plain HTTP targets apart whose servers are spoken with by different
+	// protocols: that a server does not speak one says nothing of another one.
+	Protocol uint8
 	// Servers is a fixed list in place of Address, as the function Servers writes it.
 	Servers string
 	// Authority is the :authority to send; empty for the address's own.

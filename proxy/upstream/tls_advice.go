@@ -13,8 +13,8 @@ import (
 	"github.com/transom-gateway/transom/proxy/transport"
 )
 
-// TLSAdvice says what to set where one side seems to speak TLS and the other does not;
-// "" for all else. crypto/tls says that a record is none. A server that speaks TLS ends
+// TLSAdvice says what to set where one side seems to speak TLS and the other does not, or
+// the server HTTP/1.1; "" for all else. crypto/tls says that a record is none. A server that speaks TLS ends
 // a connection in cleartext, with an alert, which the HTTP/2 reader takes for a frame
 // that it cannot be, or without a word.
 func TLSAdvice(err error) string {
@@ -23,6 +23,8 @@ func TLSAdvice(err error) string {
 	}
 	var record tls.RecordHeaderError
 	switch preface := errors.Is(err, transport.ErrPreface); {
+	case strings.Contains(err.Error(), "HTTP/1.1 header"):
+		return "the server speaks HTTP/1.1, and was asked for HTTP/2: is this its port for gRPC? Servers of plain HTTP are upstreams with http, and routes lead to them"
 	case errors.As(err, &record), strings.Contains(err.Error(), "first record does not look like a TLS handshake"):
 		return "the server seems not to speak TLS: remove tls from the upstream, or --upstream-tls"
 	case preface && (errors.Is(err, http2.ErrFrameTooLarge) || errors.Is(err, io.ErrUnexpectedEOF)):

@@ -1,7 +1,9 @@
 package upstream_test
 
 import (
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -29,6 +31,7 @@ func TestTLSAdvice(t *testing.T) {
 		{"cleartext to a TLS server of grpc-go", startTLS(t, own, nil).address, nil, "speak TLS: set tls in the upstream, or --upstream-tls"},
 		{"TLS to a cleartext server", plain.Listener.Addr().String(), &upstream.TLS{}, "seems not to speak TLS: remove tls from the upstream, or --upstream-tls"},
 		{"TLS to a cleartext server of grpc-go", start(t, "tcp", "127.0.0.1:0").address, &upstream.TLS{}, "seems not to speak TLS: remove tls from the upstream, or --upstream-tls"},
+		{"gRPC to a server of HTTP/1.1", http11(t), nil, "the server speaks HTTP/1.1, and was asked for HTTP/2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			log := new(logtext.Text)
@@ -54,4 +57,27 @@ func TestTLSAdvice(t *testing.T) {
 			}
 		})
 	}
+}
+
+// http11 starts a server that answers whatever it reads by HTTP/1.1, as Node's does, and
+// returns its address.
+func http11(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() }) // the test is over
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Read(make([]byte, 24)) // the client looks
+			_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+			_ = c.Close()
+		}
+	}()
+	return l.Addr().String()
 }
