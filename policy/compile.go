@@ -123,6 +123,13 @@ func New(kinds []Kind, env Environment) (*Compiler, Problems) {
 // methods are compiled: no backend may see them (Semantics 306).
 func (c *Compiler) HiddenCookies() []string { return c.generation.HiddenCookies() }
 
+// HideCookies keeps further cookies of the gateway's own from all backends.
+func (c *Compiler) HideCookies(names []string) {
+	for _, name := range names {
+		c.generation.HideCookie(name)
+	}
+}
+
 // Close gives back what the Compiler's Sets use of the State. Call it when no
 // call uses them any more and a newer generation stands: what both use
 // survives.

@@ -21,3 +21,17 @@ func WithoutCookies(value string, names []string) string {
 	}
 	return strings.Join(kept, "; ")
 }
+
+// HasOtherCookies reports whether values of the header Cookie may hold a cookie of another
+// name than those. It takes no memory.
+func HasOtherCookies(lines, names []string) bool {
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			name, _, _ := strings.Cut(pair, "=")
+			if name = strings.TrimSpace(name); (name != "" || strings.Contains(pair, "=")) && !slices.Contains(names, name) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -60,6 +60,22 @@ func TestWithoutCookies(t *testing.T) {
 	}
 }
 
+func TestHasOtherCookies(t *testing.T) {
+	for _, test := range []struct {
+		lines string
+		want  bool
+	}{
+		{"", false}, {"sid=1", false}, {" sid = 1;tok=2 ; sid", false}, {"; ;", false}, {"sid=1; other=2", true}, {"other", true}, {"=1", true}, {"sid2=1", true}, {"sid=1|tok=2", false}, {"sid=1|a=b", true},
+	} {
+		if got := HasOtherCookies(strings.Split(test.lines, "|"), []string{"sid", "tok"}); got != test.want {
+			t.Errorf("%q: %v", test.lines, got)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { HasOtherCookies([]string{"sid=1; tok=2; sid=3"}, []string{"sid", "tok"}) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // FuzzWithoutCookies: no cookie of the names is left, read in whatever way.
 func FuzzWithoutCookies(f *testing.F) {
 	for _, seed := range []string{"sid=1", "a=b; sid=1", "sid", ";;sid = x;", "a=\"; sid=1\""} {

@@ -219,7 +219,8 @@ func (b *builder) problemAt(r *schema.Registry, d protoreflect.Descriptor, messa
 func (b *builder) finish() {
 	s := b.snapshot
 	s.publish()
-	s.hiddenCookies = append(s.policies.HiddenCookies(), b.upstreams.cookies()...)
+	s.policies.HideCookies(b.upstreams.cookies())
+	s.hiddenCookies = s.policies.HiddenCookies()
 	s.headers.HideCookies(s.hiddenCookies)
 	byGuard := map[*guard][]policy.Route{}
 	for _, route := range s.paths {

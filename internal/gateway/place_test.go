@@ -37,6 +37,7 @@ message Request { string name = 1; Shelf shelf = 2; repeated string tags = 3; do
 service Places {
   rpc Get(Request) returns (google.protobuf.StringValue) { option (google.api.http) = { get: "/v1/get/{name}" }; }
   rpc Post(Request) returns (google.protobuf.StringValue) { option (google.api.http) = { post: "/v1/post" body: "*" }; }
+  rpc Look(Request) returns (google.protobuf.StringValue) { option idempotency_level = NO_SIDE_EFFECTS; option (google.api.http) = { get: "/v1/look/{name}" }; }
   rpc Watch(Request) returns (stream google.protobuf.StringValue) { option (google.api.http) = { get: "/v1/watch" }; }
 }`
 

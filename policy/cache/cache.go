@@ -38,7 +38,9 @@ type part struct {
 	form     *canonical.Form // of requests
 	answers  *canonical.Form // where tags are about answers; else nil
 	observer policy.Observer // may be nil
-	now      func() time.Time
+	// ownCookies names the gateway's own, which no backend sees.
+	ownCookies func() []string
+	now        func() time.Time
 
 	scope
 	vary        []string // canonical

@@ -42,6 +42,7 @@ type waiter struct {
 	out     chan outcome // has room for the one outcome
 	header  proxy.Metadata
 	request *policy.Request
+	values  context.Context // the call's own, for what it holds: its place, its span
 	// refreshes tells that nobody waits for it.
 	refreshes bool
 	led       bool // the call was made for it; read it when there is an outcome
@@ -97,7 +98,7 @@ func (f *flight) leave() {
 // join waits for the flight of a key, which it begins where there is none. It returns nil
 // when the store is closed.
 func (s *Store) join(a *asked, primary, key string, old *entry) *waiter {
-	w := &waiter{out: make(chan outcome, 1), header: slices.Clone(a.header), request: a.r.Detached()}
+	w := &waiter{out: make(chan outcome, 1), header: slices.Clone(a.header), request: a.r.Detached(), values: a.ctx}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isClosed {
@@ -121,7 +122,7 @@ func (s *Store) refresh(a *asked, primary, key string) {
 		return
 	}
 	f := s.begin(a, primary, key)
-	f.waiters = append(f.waiters, &waiter{flight: f, out: make(chan outcome, 1), header: slices.Clone(a.header), request: a.r.Detached(), refreshes: true})
+	f.waiters = append(f.waiters, &waiter{flight: f, out: make(chan outcome, 1), header: slices.Clone(a.header), request: a.r.Detached(), values: a.ctx, refreshes: true})
 }
 
 // begin makes a flight and has it run. The caller holds mu.
@@ -205,9 +206,23 @@ func (f *flight) call(lead *waiter) (proxy.Reply, error) {
 	if lead.refreshes {
 		most = refreshTime
 	}
-	ctx, cancel := context.WithTimeout(f.ctx, cmp.Or(f.part.timeout, most))
+	ctx, cancel := context.WithTimeout(&leadContext{f.ctx, lead.values}, cmp.Or(f.part.timeout, most))
 	defer cancel()
 	return f.next.Call(policy.NewContext(ctx, lead.request), f.path, lead.header, f.frame.Ref())
+}
+
+// leadContext ends with the flight and holds what the call that leads it does.
+type leadContext struct {
+	context.Context
+	values context.Context
+}
+
+// Value implements context.Context.
+func (c *leadContext) Value(key any) any {
+	if v := c.Context.Value(key); v != nil {
+		return v
+	}
+	return c.values.Value(key)
 }
 
 // maxFlight bounds calls of methods without a timeout, whose clients may wait for ever.

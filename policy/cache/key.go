@@ -3,6 +3,7 @@ package cache
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"github.com/transom-gateway/transom/internal/field"
 	"net/textproto"
 	"strings"
 
@@ -35,7 +36,7 @@ type caller struct {
 
 // caller says whose answers a call may have; ok is false for none (Traffic 116).
 func (p *part) caller(r *policy.Request) (c caller, ok bool) {
-	credentials := len(r.HTTP.Header["Authorization"]) > 0 || len(r.HTTP.Header["Cookie"]) > 0
+	credentials := len(r.HTTP.Header["Authorization"]) > 0 || field.HasOtherCookies(r.HTTP.Header["Cookie"], p.ownCookies())
 	switch {
 	case p.principal:
 		// A header Authorization that nobody has looked at may name someone else.
