@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -276,4 +277,37 @@ func TestInformationalReset(t *testing.T) {
 		})
 	}
 	clients.Wait()
+}
+
+// TestNoBodyThatSaysItHasOne: a server whose answer cannot have a body, and says that it
+// has one, is not asked by that connection again: it may still send the body.
+func TestNoBodyThatSaysItHasOne(t *testing.T) {
+	for head, want := range map[string]int64{
+		"204 No Content\r\n":                                 1,
+		"204 No Content\r\nContent-Length: 0\r\n":            1,
+		"204 No Content\r\nContent-Length: 4\r\n":            3,
+		"204 No Content\r\nTransfer-Encoding: chunked\r\n":   3,
+		"304 Not Modified\r\nEtag: \"x\"\r\n":                1,
+		"304 Not Modified\r\nContent-Length: 4\r\n":          3,
+		"304 Not Modified\r\nTransfer-Encoding: chunked\r\n": 3,
+	} {
+		var connections atomic.Int64
+		g := newRig(t, serveRaw(t, func(c net.Conn, r *bufio.Reader) {
+			connections.Add(1)
+			for {
+				if _, err := readHead(r); err != nil {
+					return
+				}
+				_, _ = io.WriteString(c, "HTTP/1.1 "+head+"\r\n")
+			}
+		}), httpbackend.Options{})
+		for range 3 {
+			if got := do(t, g.Clients["HTTP/1.1"], "GET", "/", nil); strconv.Itoa(got.StatusCode) != head[:3] || got.err != nil {
+				t.Errorf("%q: %d, %v", head, got.StatusCode, got.err)
+			}
+		}
+		if n := connections.Load(); n != want {
+			t.Errorf("%q: %d connections, want %d", head, n, want)
+		}
+	}
 }

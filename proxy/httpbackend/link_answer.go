@@ -85,7 +85,7 @@ func (e *exchange) askBy(ctx context.Context, l *link, r *http.Request) (*http.R
 		return nil, err
 	}
 	l.left = math.MaxInt64
-	l.ends = l.ends || response.Close
+	l.ends = l.ends || response.Close || saysBody(response)
 	e.sending.tell(false) // to read the body would have the client be told to send it
 	switch {
 	case len(e.asked) > 0 && isSwitch(response): // it has no body that would still be sent
@@ -100,6 +100,16 @@ func (e *exchange) askBy(ctx context.Context, l *link, r *http.Request) (*http.R
 		response.Body = &e.incoming
 	}
 	return response, nil
+}
+
+// saysBody reports whether an answer that has no body says that it has one. A server that
+// sends it, by mistake, would have it taken for the next answer.
+func saysBody(response *http.Response) bool {
+	if response.StatusCode != http.StatusNoContent && response.StatusCode != http.StatusNotModified {
+		return false
+	}
+	length := response.Header["Content-Length"]
+	return len(response.TransferEncoding) > 0 || len(length) > 0 && length[0] != "0"
 }
 
 // readAnswer reads the header of the final answer, and has informational ones passed on.
