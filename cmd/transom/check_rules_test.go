@@ -171,3 +171,35 @@ func TestCheckValidationRules(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckMissingSecret: a secret that cannot be read is told with its place by every
+// command that looks at the configuration, whatever methods use it.
+func TestCheckMissingSecret(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"protos/p.proto": `syntax = "proto3";
+package p.v1;
+import "transom/v1/annotations.proto";
+service S {
+  rpc Token(Message) returns (Message) {
+    option (transom.v1.method) = { auth: { anonymous: {} } login: { subject: "name" token: { issuer: "i" field: "name" } } };
+  }
+  rpc Login(Message) returns (Message) {
+    option (transom.v1.method) = { auth: { anonymous: {} } login: { subject: "name" session: {} } };
+  }
+  rpc Logout(Message) returns (Message) { option (transom.v1.method) = { auth: { mixed: {} } logout: { all: true } }; }
+  rpc Get(Message) returns (Message) { option (transom.v1.method) = { auth: { jwt: { issuers: "i" } } }; }
+}
+message Message { string name = 1; }
+`,
+		"transom.yaml": `schemas: [{ directory: ./protos }]
+upstreams: { u: { grpc: { target: "localhost:1" } } }
+auth: { jwt: [{ issuer: i, audience: a, secret: "file:missing" }], session: {} }
+`,
+	})
+	for _, args := range [][]string{{"check"}, {"routes"}, {"explain", "POST", "/p.v1.S/Token"}, {"explain", "POST", "/p.v1.S/Get"}, {"serve", "--listen", "127.0.0.1:0"}} {
+		code, _, err := command(t, append(args, "--config", filepath.Join(dir, "transom.yaml"))...)
+		if code != exitProblem || !regexp.MustCompile(`transom\.yaml:3:\d+: .*missing`).MatchString(err) {
+			t.Errorf("%s: exit code %d\n%s", args[0], code, err)
+		}
+	}
+}

@@ -59,7 +59,8 @@ type loginClaim struct {
 
 // tokenGrant issues tokens.
 type tokenGrant struct {
-	issuer *token.Issuer
+	name   string        // of the issuer
+	issuer *token.Issuer // nil where the configuration's is refused
 	ttl    time.Duration
 	field  fieldPath // empty: the header authorization
 	// issuers say when the token is issued, as a logout of all will ask.
@@ -89,7 +90,7 @@ func (p *loginPolicy) Summary() string {
 	if len(p.tokens.field) > 0 {
 		where = "the field " + p.tokens.field.String()
 	}
-	return fmt.Sprintf("issues a token of %s for %s in %s", p.tokens.issuer.Name, p.subject, where)
+	return fmt.Sprintf("issues a token of %s for %s in %s", p.tokens.name, p.subject, where)
 }
 
 // Admit refuses a login that another site's page sends with this browser: it
@@ -218,7 +219,7 @@ func compileLogin(s *policy.Scope) policy.Part {
 // newTokenGrant compiles login.token.
 func newTokenGrant(s *policy.Scope, config *transomv1.TokenGrant) *tokenGrant {
 	all := token.Of(s.Generation)
-	g := &tokenGrant{issuers: all, issuer: all.Find(config.GetIssuer()), ttl: tokenLifetime}
+	g := &tokenGrant{name: config.GetIssuer(), issuers: all, issuer: all.Find(config.GetIssuer()), ttl: tokenLifetime}
 	switch {
 	case config.GetIssuer() == "":
 		s.Refuse("login.token.issuer", "login.token.issuer: found nothing, expected an issuer of the configuration's auth.jwt")
