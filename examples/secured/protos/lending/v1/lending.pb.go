@@ -801,25 +801,28 @@ const file_lending_v1_lending_proto_rawDesc = "" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bON_SHELF\x10\x01\x12\b\n" +
-	"\x04LENT\x10\x022\x9f\b\n" +
-	"\x0eLendingService\x12p\n" +
-	"\tListTools\x12\x1c.lending.v1.ListToolsRequest\x1a\x1d.lending.v1.ListToolsResponse\"&\xd2\xf8#\x0e\n" +
-	"\x02\"\x00\"\b\bd\x12\x02\b\x01 \x01\x82\xd3\xe4\x93\x02\v\x12\t/v1/tools\x90\x02\x01\x12u\n" +
+	"\x04LENT\x10\x022\x9c\t\n" +
+	"\x0eLendingService\x12}\n" +
+	"\tListTools\x12\x1c.lending.v1.ListToolsRequest\x1a\x1d.lending.v1.ListToolsResponse\"3\xd2\xf8#\x1b\n" +
+	"\x02\"\x00\"\b\bd\x12\x02\b\x01 \x01z\v\n" +
+	"\x02\b<:\x05tools\x82\xd3\xe4\x93\x02\v\x12\t/v1/tools\x90\x02\x01\x12~\n" +
 	"\n" +
-	"CreateTool\x12\x1d.lending.v1.CreateToolRequest\x1a\x10.lending.v1.Tool\"6\xd2\xf8#\x1b\n" +
+	"CreateTool\x12\x1d.lending.v1.CreateToolRequest\x1a\x10.lending.v1.Tool\"?\xd2\xf8#$\n" +
 	"\n" +
-	"*\x06keeper\x1a\x00\x9a\x01\f\b\x01\x12\blocation\x82\xd3\xe4\x93\x02\x11:\x04tool\"\t/v1/tools\x12\x81\x02\n" +
+	"*\x06keeper\x1a\x00z\aB\x05tools\x9a\x01\f\b\x01\x12\blocation\x82\xd3\xe4\x93\x02\x11:\x04tool\"\t/v1/tools\x12\xaa\x02\n" +
 	"\n" +
-	"BorrowTool\x12\x1d.lending.v1.BorrowToolRequest\x1a\x10.lending.v1.Loan\"\xc1\x01\xd2\xf8#\x98\x01\"\x10\b\x05\x12\x02\b< \x02R\x06borrowrZ\n" +
+	"BorrowTool\x12\x1d.lending.v1.BorrowToolRequest\x1a\x10.lending.v1.Loan\"\xea\x01\xd2\xf8#\xc1\x01\"\x10\b\x05\x12\x02\b< \x02R\x06borrow:\x05\n" +
+	"\x03\b\x90\x1crZ\n" +
 	" \x12\x1e\n" +
 	"\x0ex-desk-address\x12\f${client_ip}\x12 \x12\x1e\n" +
 	"\rx-desk-thanks\x12\r${claim.name}\x1a\x14\n" +
-	"\x12default-src 'none'\x92\x01\x18\n" +
-	"\x13FAILED_PRECONDITION\x10\x99\x03\x9a\x01\f\b\x01\x12\blocation\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/{tool=tools/*}:borrow\x12`\n" +
+	"\x12default-src 'none'z B\x05toolsB\x17loans:{response.member}\x92\x01\x18\n" +
+	"\x13FAILED_PRECONDITION\x10\x99\x03\x9a\x01\f\b\x01\x12\blocation\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/{tool=tools/*}:borrow\x12\x86\x01\n" +
 	"\n" +
-	"ReturnTool\x12\x1d.lending.v1.ReturnToolRequest\x1a\x10.lending.v1.Loan\"!\x82\xd3\xe4\x93\x02\x1b\"\x19/v1/{name=loans/*}:return\x12\xb8\x01\n" +
-	"\tListLoans\x12\x1c.lending.v1.ListLoansRequest\x1a\x1d.lending.v1.ListLoansResponse\"n\xd2\xf8#C\n" +
-	"A:=request.parent == 'members/' + principal || 'keeper' in roles\x1a\x00\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/{parent=members/*}/loans\x90\x02\x01\x12\x7f\n" +
+	"ReturnTool\x12\x1d.lending.v1.ReturnToolRequest\x1a\x10.lending.v1.Loan\"G\xd2\xf8#\"z B\x05toolsB\x17loans:{response.member}\x82\xd3\xe4\x93\x02\x1b\"\x19/v1/{name=loans/*}:return\x12\xcf\x01\n" +
+	"\tListLoans\x12\x1c.lending.v1.ListLoansRequest\x1a\x1d.lending.v1.ListLoansResponse\"\x84\x01\xd2\xf8#Y\n" +
+	"A:=request.parent == 'members/' + principal || 'keeper' in roles\x1a\x00z\x14\n" +
+	"\x02\b<:\x0eloans:{parent}\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/{parent=members/*}/loans\x90\x02\x01\x12\x7f\n" +
 	"\n" +
 	"CountTools\x12\x1d.lending.v1.CountToolsRequest\x1a\x1e.lending.v1.CountToolsResponse\"2\xd2\xf8#\x14\n" +
 	"\n" +

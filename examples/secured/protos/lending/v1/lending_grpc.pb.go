@@ -41,7 +41,8 @@ type LendingServiceClient interface {
 	ListTools(ctx context.Context, in *ListToolsRequest, opts ...grpc.CallOption) (*ListToolsResponse, error)
 	// CreateTool puts a new tool on the shelf. Keepers only.
 	CreateTool(ctx context.Context, in *CreateToolRequest, opts ...grpc.CallOption) (*Tool, error)
-	// BorrowTool lends a tool to the caller, for a number of days.
+	// BorrowTool lends a tool to the caller, for a number of days. Who gets no
+	// answer may ask again with the same Idempotency-Key: it is one loan.
 	BorrowTool(ctx context.Context, in *BorrowToolRequest, opts ...grpc.CallOption) (*Loan, error)
 	// ReturnTool ends a loan of the caller's own. Whose loan it is only the desk
 	// knows, so the desk decides, by the principal that the gateway names.
@@ -153,7 +154,8 @@ type LendingServiceServer interface {
 	ListTools(context.Context, *ListToolsRequest) (*ListToolsResponse, error)
 	// CreateTool puts a new tool on the shelf. Keepers only.
 	CreateTool(context.Context, *CreateToolRequest) (*Tool, error)
-	// BorrowTool lends a tool to the caller, for a number of days.
+	// BorrowTool lends a tool to the caller, for a number of days. Who gets no
+	// answer may ask again with the same Idempotency-Key: it is one loan.
 	BorrowTool(context.Context, *BorrowToolRequest) (*Loan, error)
 	// ReturnTool ends a loan of the caller's own. Whose loan it is only the desk
 	// knows, so the desk decides, by the principal that the gateway names.
