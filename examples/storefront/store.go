@@ -44,26 +44,36 @@ func (s *store) ListProducts(context.Context, *pb.ListProductsRequest) (*pb.List
 	return &pb.ListProductsResponse{Products: products}, nil
 }
 
-// stock is how many pieces there are, and what tells of a change.
-func (s *store) stock(product string) (*pb.Stock, <-chan struct{}, error) {
+// stock is how many pieces there are of a product, or of each where it is "", and what tells
+// of a change.
+func (s *store) stock(product string) ([]*pb.Stock, <-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left, ok := s.left[product]
-	if !ok {
+	var all []*pb.Stock
+	for _, p := range products {
+		if product == "" || product == p.GetId() {
+			all = append(all, &pb.Stock{Product: p.GetId(), Left: s.left[p.GetId()]})
+		}
+	}
+	if len(all) == 0 {
 		return nil, nil, status.Errorf(codes.NotFound, "there is no product %q", product)
 	}
-	return &pb.Stock{Product: product, Left: left}, s.changed, nil
+	return all, s.changed, nil
 }
 
 // WatchStock implements StoreService.
 func (s *store) WatchStock(r *pb.WatchStockRequest, stream grpc.ServerStreamingServer[pb.Stock]) error {
-	for last := int32(-1); ; {
-		stock, changed, err := s.stock(r.GetProduct())
+	told := map[string]int32{}
+	for {
+		all, changed, err := s.stock(r.GetProduct())
 		if err != nil {
 			return err
 		}
-		if stock.GetLeft() != last {
-			last = stock.GetLeft()
+		for _, stock := range all {
+			if left, ok := told[stock.GetProduct()]; ok && left == stock.GetLeft() {
+				continue
+			}
+			told[stock.GetProduct()] = stock.GetLeft()
 			if err := stream.Send(stock); err != nil {
 				return err
 			}

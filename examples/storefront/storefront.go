@@ -15,9 +15,10 @@ import (
 	pb "github.com/transom-gateway/transom/examples/storefront/protos/store/v1"
 )
 
-// Files holds what the gateway reads: transom.yaml and, below "protos", the .proto files.
+// Files holds what the gateway reads: transom.yaml, below "errors" its pages for browsers, and
+// below "protos" the .proto files.
 //
-//go:embed transom.yaml protos/store/v1/*.proto
+//go:embed transom.yaml errors/*.html protos/store/v1/*.proto
 var Files embed.FS
 
 // grace is how long requests under way may go on once the servers are to stop.

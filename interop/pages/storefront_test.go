@@ -75,4 +75,10 @@ func TestStorefront(t *testing.T) {
 	page.awaits(t, "#status", "429")
 	page.Click(t, "a[href='/account']")
 	page.awaits(t, "#who", "Account of ada")
+	page.Click(t, "a[href='/']")
+	page.awaits(t, "#status", "Hello, ada") // the page knows who has logged in
+	page.fill(t, "#say [name=text]", "back again")
+	page.awaits(t, "#chat", "ada: back again")
+	page.Click(t, "#logout")
+	page.awaits(t, "#status", "Good bye")
 }

@@ -174,7 +174,7 @@ func (x *ListProductsResponse) GetProducts() []*Product {
 // WatchStockRequest names a product.
 type WatchStockRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its id.
+	// Its id; empty for all products.
 	Product       string `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -443,11 +443,11 @@ const file_store_v1_store_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"&\n" +
 	"\n" +
 	"BuyRequest\x12\x18\n" +
-	"\aproduct\x18\x01 \x01(\tR\aproduct2\x96\x04\n" +
+	"\aproduct\x18\x01 \x01(\tR\aproduct2\xac\x04\n" +
 	"\fStoreService\x12f\n" +
-	"\fListProducts\x12\x1d.store.v1.ListProductsRequest\x1a\x1e.store.v1.ListProductsResponse\"\x17\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/products\x90\x02\x01\x12b\n" +
+	"\fListProducts\x12\x1d.store.v1.ListProductsRequest\x1a\x1e.store.v1.ListProductsResponse\"\x17\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/products\x90\x02\x01\x12x\n" +
 	"\n" +
-	"WatchStock\x12\x1b.store.v1.WatchStockRequest\x1a\x0f.store.v1.Stock\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/products/{product}:watch0\x01\x12l\n" +
+	"WatchStock\x12\x1b.store.v1.WatchStockRequest\x1a\x0f.store.v1.Stock\":\x82\xd3\xe4\x93\x024Z\x1e\x12\x1c/v1/products/{product}:watch\x12\x12/v1/products:watch0\x01\x12l\n" +
 	"\x05Login\x12\x16.store.v1.LoginRequest\x1a\x12.store.v1.Customer\"7\xd2\xf8#\x1d\x12\x06\n" +
 	"\x02id\"\x00\"\x13\b\n" +
 	"\x12\x02\b< \x01R\tpasswords\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/session\x12S\n" +

@@ -35,7 +35,7 @@ const (
 type StoreServiceClient interface {
 	// ListProducts lists what there is to buy.
 	ListProducts(ctx context.Context, in *ListProductsRequest, opts ...grpc.CallOption) (*ListProductsResponse, error)
-	// WatchStock tells how many of a product are left, at once and at each change.
+	// WatchStock tells how many of a product are left, or of each, at once and at each change.
 	WatchStock(ctx context.Context, in *WatchStockRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Stock], error)
 	// Login opens a session for the API and the site alike.
 	Login(ctx context.Context, in *LoginRequest, opts ...grpc.CallOption) (*Customer, error)
@@ -120,7 +120,7 @@ func (c *storeServiceClient) Buy(ctx context.Context, in *BuyRequest, opts ...gr
 type StoreServiceServer interface {
 	// ListProducts lists what there is to buy.
 	ListProducts(context.Context, *ListProductsRequest) (*ListProductsResponse, error)
-	// WatchStock tells how many of a product are left, at once and at each change.
+	// WatchStock tells how many of a product are left, or of each, at once and at each change.
 	WatchStock(*WatchStockRequest, grpc.ServerStreamingServer[Stock]) error
 	// Login opens a session for the API and the site alike.
 	Login(context.Context, *LoginRequest) (*Customer, error)
