@@ -10,7 +10,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Of is of a method's messages, with all that are in them, and of further messages.
+// Of is of a method's messages, with all that are in them, and of further messages. method
+// may be nil, for what has none.
 func Of(method protoreflect.MethodDescriptor, more ...proto.Message) [sha256.Size]byte {
 	h := sha256.New()
 	write := func(m proto.Message) {
@@ -31,8 +32,10 @@ func Of(method protoreflect.MethodDescriptor, more ...proto.Message) [sha256.Siz
 			}
 		}
 	}
-	messages(method.Input())
-	messages(method.Output())
+	if method != nil {
+		messages(method.Input())
+		messages(method.Output())
+	}
 	for _, m := range more {
 		write(m)
 	}

@@ -11,11 +11,20 @@ type cached interface {
 	PurgeAnswers(rpc, tag, principal string) int
 }
 
-// addCache notes the store of the answers, which is one for all methods.
+// cachedRoute is a part of a plain HTTP route whose answers are kept.
+type cachedRoute interface {
+	PurgeRoutes(rpc, tag, principal string) int
+}
+
+// addCache notes the stores of the answers: there is one for all methods and one for all
+// routes.
 func (b *builder) addCache(g *guard) {
 	for _, set := range g.sets() {
 		if part, ok := policy.Find[cached](set); ok && b.snapshot.cache == nil {
 			b.snapshot.cache = part
+		}
+		if part, ok := policy.Find[cachedRoute](set); ok && b.snapshot.cachedRoutes == nil {
+			b.snapshot.cachedRoutes = part
 		}
 	}
 }
@@ -28,8 +37,15 @@ func (g *Gateway) PurgeCache(rpc, tag, principal string) (int, error) {
 		return 0, errors.New("no configuration has been loaded yet")
 	}
 	defer s.release()
-	if s.cache == nil {
-		return 0, errors.New("no method has the policy cache")
+	if s.cache == nil && s.cachedRoutes == nil {
+		return 0, errors.New("neither a method nor a route has the policy cache")
 	}
-	return s.cache.PurgeAnswers(rpc, tag, principal), nil
+	dropped := 0
+	if s.cache != nil {
+		dropped += s.cache.PurgeAnswers(rpc, tag, principal)
+	}
+	if s.cachedRoutes != nil {
+		dropped += s.cachedRoutes.PurgeRoutes(rpc, tag, principal)
+	}
+	return dropped, nil
 }

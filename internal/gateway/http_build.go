@@ -70,9 +70,9 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 		f.maxBody = int64(min(set.Effective.GetLimits().GetMaxBodyBytes(), 1<<62))
 		e.placing = newPlacing(config.HTTPBalancing(b.file.Config.GetUpstreams()[upstream].GetHttp()))
 		e.changesHeader = e.changesHeader || e.placing != nil && e.placing.sticky != nil
-		b.splitRoute(&e.guard, target)
+		b.addMirror(&f.httpWay, set)
+		b.splitRoute(&e.guard, target, &f.httpWay)
 		b.suspectSplit(target.Layers, set)
-		b.addMirror(f, set)
 		b.suspectMirror(target.Layers, set, upstream)
 	}
 	methods := "*"
@@ -96,14 +96,14 @@ func upstreamOf(rule *transomv1.HttpRoute) string {
 }
 
 // splitRoute has the requests of a route spread, if its policies say so.
-func (b *builder) splitRoute(g *guard, target policy.Target) {
+func (b *builder) splitRoute(g *guard, target policy.Target, of *httpWay) {
 	s := b.splitOf(g.set, target)
 	if s == nil {
 		return
 	}
 	for i := range s.branches {
 		name := s.branches[i].upstream
-		s.branches[i].http.upstream = b.httpUpstreams[name]
+		s.branches[i].http = httpWay{upstream: b.httpUpstreams[name], mirror: of.mirror, mirrorTo: of.mirrorTo}
 		b.addAttempts(&s.branches[i].http, s.branches[i].set)
 		s.branches[i].placing = newPlacing(config.HTTPBalancing(b.file.Config.GetUpstreams()[name].GetHttp()))
 	}

@@ -27,9 +27,6 @@ type httpForward struct {
 	via      bool // answers carry Via
 	// compression says which answers are compressed; nil: none is.
 	compression *compression.Rule
-	// mirror has requests copied to another upstream; nil: none are.
-	mirror   copier
-	mirrorTo *httpbackend.Upstream
 }
 
 // copier is the policy that sends copies of requests to another upstream (Traffic 208).
@@ -41,9 +38,21 @@ type copier interface {
 	Copy(to *httpbackend.Upstream, x *httpbackend.Exchange) (done func())
 }
 
+// responder is the policy that answers requests from what is kept (Traffic 131).
+type responder interface {
+	// Serve answers a request, or has it go its way. path is that which the route was found
+	// by, with the query.
+	Serve(ctx context.Context, r *policy.Request, path string, x *httpbackend.Exchange, way httpbackend.Way) httpbackend.Result
+}
+
 // httpWay is one upstream and how requests are made there.
 type httpWay struct {
 	upstream *httpbackend.Upstream
+	// kept answers from what is kept; nil: nothing is.
+	kept responder
+	// mirror has requests copied to another upstream; nil: none are.
+	mirror   copier
+	mirrorTo *httpbackend.Upstream
 	// attempts says how they are made; fallback answers while the circuit breaker is open, nil
 	// for none.
 	attempts *attempt.Plain
@@ -71,20 +80,16 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 	if placing != nil {
 		x.Place = placing.place(c.place(ctx, placing), nil)
 	}
-	if f.mirror != nil {
-		if done := f.mirror.Copy(f.mirrorTo, &x); done != nil {
-			defer done()
-		}
-	}
 	var answer *compression.Answer
 	if f.compression != nil && len(c.r.Header["Upgrade"]) == 0 && c.r.Method != http.MethodConnect {
 		answer = f.compression.Answer(c.w, c.r)
 		x.W = answer
 	}
-	result := to.upstream.Forward(ctx, &x)
-	if result.Refused && to.fallback != nil {
-		x.Attempts, x.Place = nil, upstream.Place{} // once, without retries (Traffic 107)
-		result = to.fallback.Forward(ctx, &x)
+	var result httpbackend.Result
+	if to.kept != nil {
+		result = to.kept.Serve(ctx, &c.request, withQuery(c.match.clean, c.r), &x, to)
+	} else {
+		result = to.Forward(ctx, &x)
 	}
 	if answer != nil {
 		if err := answer.End(result.Err == nil); err != nil && result.Err == nil {
@@ -96,8 +101,33 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 	return proxy.Result{Err: result.Err, Tries: result.Tries, RequestBytes: result.Sent, ResponseBytes: result.Received}
 }
 
+var _ httpbackend.Way = (*httpWay)(nil)
+
+// Forward implements httpbackend.Way.
+func (w *httpWay) Forward(ctx context.Context, x *httpbackend.Exchange) httpbackend.Result {
+	if w.mirror != nil {
+		if done := w.mirror.Copy(w.mirrorTo, x); done != nil {
+			defer done()
+		}
+	}
+	result := w.upstream.Forward(ctx, x)
+	if result.Refused && w.fallback != nil {
+		x.Attempts, x.Place = nil, upstream.Place{} // once, without retries (Traffic 107)
+		result = w.fallback.Forward(ctx, x)
+	}
+	return result
+}
+
+// Detach implements httpbackend.Way.
+func (w *httpWay) Detach(x *httpbackend.Exchange) *httpbackend.Exchange {
+	return w.upstream.Detach(x)
+}
+
 // addAttempts has the requests of a route made as its policies say.
 func (b *builder) addAttempts(f *httpWay, set *policy.Set) {
+	if part, ok := policy.Find[responder](set); ok {
+		f.kept = part
+	}
 	f.attempts = new(attempt.Plain)
 	f.attempts.Watcher, _ = policy.Find[proxy.Watcher](set) // nil for none: nobody traces
 	if part, ok := policy.Find[interface{ Retry() *attempt.Retry }](set); ok {
@@ -114,7 +144,7 @@ func (b *builder) addAttempts(f *httpWay, set *policy.Set) {
 }
 
 // addMirror has the requests of a route copied, if its policies say so.
-func (b *builder) addMirror(f *httpForward, set *policy.Set) {
+func (b *builder) addMirror(f *httpWay, set *policy.Set) {
 	part, ok := policy.Find[copier](set)
 	if !ok {
 		return

@@ -68,6 +68,8 @@ type Snapshot struct {
 	circuits []circuit
 	// cache drops answers that are kept; nil where no method keeps any.
 	cache cached
+	// cachedRoutes does the same of plain HTTP routes.
+	cachedRoutes cachedRoute
 	// maintenance are the entries that are for some endpoint.
 	maintenance []*maintenance
 	// told is what servers have told that the snapshot before did not have.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/cachecontrol"
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -36,7 +37,7 @@ type asked struct {
 	path    string
 	header  proxy.Metadata
 	request proxy.Frame
-	caller  caller
+	caller  sharing.Caller
 	wants   cachecontrol.Control // of the client, where it is obeyed
 }
 
@@ -47,7 +48,7 @@ func (b *backend) Call(ctx context.Context, path string, header proxy.Metadata, 
 		return b.Backend.Call(ctx, path, header, request)
 	}
 	var ok bool
-	a.caller, ok = b.part.caller(a.r)
+	a.caller, ok = b.part.Caller(a.r)
 	canonical, err := b.part.form.Append(nil, a.request.Bytes())
 	if !ok || err != nil {
 		return a.alone(bypass)

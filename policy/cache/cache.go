@@ -9,13 +9,13 @@
 package cache
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -42,7 +42,7 @@ type part struct {
 	ownCookies func() []string
 	now        func() time.Time
 
-	scope
+	sharing.Scope
 	vary        []string // canonical
 	ttl         time.Duration
 	notFoundTTL time.Duration
@@ -52,16 +52,6 @@ type part struct {
 	obeyClient               bool
 	timeout                  time.Duration
 }
-
-// scope says who shares the answers of a method.
-type scope struct {
-	principal bool // each principal has its own
-	auth      bool // callers prove who they are
-	explicit  bool // PUBLIC was written
-}
-
-// ResponseHeader implements policy.HeaderChanger.
-func (s scope) ResponseHeader(r *policy.Request, h http.Header) { r.TellCaches(h, s.principal) }
 
 var _ policy.Wrapper = (*part)(nil)
 
@@ -81,7 +71,7 @@ func (p *part) Cache() *Store { return p.store }
 func (*part) ETags() bool { return true }
 
 // validators is a method whose answers carry an ETag and are not kept.
-type validators struct{ scope }
+type validators struct{ sharing.Scope }
 
 // Name implements policy.Part.
 func (validators) Name() string { return name }

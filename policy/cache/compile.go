@@ -16,6 +16,7 @@ import (
 	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -27,7 +28,7 @@ const maxTTL = 365 * 24 * time.Hour
 
 func compile(s *policy.Scope) policy.Part {
 	rule := s.Policy.GetCache()
-	if rule == nil {
+	if rule == nil || s.PlainHTTP() {
 		return nil
 	}
 	if why := inapplicable(s, rule); why != "" {
@@ -44,7 +45,7 @@ func compile(s *policy.Scope) policy.Part {
 		made = compileWrite
 	} else if rule.GetValidatorsOnly() {
 		refuseBeside(s, rule, "validators_only", "no answer is kept")
-		made = func(s *policy.Scope, rule *transomv1.Cache) policy.Part { return validators{scopeOf(s, rule)} }
+		made = func(s *policy.Scope, rule *transomv1.Cache) policy.Part { return validators{sharing.Of(s, rule)} }
 	}
 	part := made(s, rule)
 	if s.Noted() > before || s.Suppresses(name) {
@@ -56,8 +57,6 @@ func compile(s *policy.Scope) policy.Part {
 // inapplicable says why the policy cannot hold for a method; "" where it can.
 func inapplicable(s *policy.Scope, rule *transomv1.Cache) string {
 	switch {
-	case s.PlainHTTP():
-		return "it is for gRPC methods, and this is a plain HTTP route: remove it"
 	case s.Method == nil, s.Stream():
 		return "it is for unary methods, and this one streams: remove it"
 	case s.Upstream == "" && len(s.Config.GetUpstreams()) > 0:
@@ -67,7 +66,7 @@ func inapplicable(s *policy.Scope, rule *transomv1.Cache) string {
 	case !reads(s) && len(rule.GetInvalidates()) == 0:
 		return fmt.Sprintf("%s may have side effects, as its proto does not say otherwise, so that each call must reach its backend: "+
 			"set its option idempotency_level to NO_SIDE_EFFECTS if it has none, or remove cache; a method that writes may have cache.invalidates alone", s.RPC)
-	case rule.GetScope() == transomv1.Cache_PRINCIPAL && !callersKnown(s) && !s.Exact(name):
+	case rule.GetScope() == transomv1.Cache_PRINCIPAL && !sharing.CallersKnown(s) && !s.Exact(name):
 		return "its callers are not known"
 	}
 	return ""
@@ -77,15 +76,6 @@ func inapplicable(s *policy.Scope, rule *transomv1.Cache) string {
 func reads(s *policy.Scope) bool {
 	options, ok := s.Method.Options().(*descriptorpb.MethodOptions)
 	return ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
-}
-
-// callersKnown reports whether the method's callers prove who they are.
-func callersKnown(s *policy.Scope) bool {
-	switch s.Policy.GetAuth().GetMechanism().(type) {
-	case nil, *transomv1.Auth_Anonymous:
-		return false
-	}
-	return true
 }
 
 // refuseBeside refuses all other fields beside one.
@@ -125,8 +115,8 @@ func compileRead(s *policy.Scope, rule *transomv1.Cache) policy.Part {
 			s.Refuse(fmt.Sprintf("cache.vary[%d]", i), "cache.vary[%d]: found %q, expected the name of a header", i, n)
 		}
 	}
-	p.vary = slices.Compact(slices.Sorted(slices.Values(canonicalNames(rule.GetVary()))))
-	p.scope = scopeOf(s, rule)
+	p.vary = slices.Compact(slices.Sorted(slices.Values(sharing.Canonical(rule.GetVary()))))
+	p.Scope = sharing.Of(s, rule)
 	if p.tags = templates(s, "cache.tags", rule.GetTags()); answered(p.tags) {
 		p.answers = canonical.New(s.Method.Output())
 	}
@@ -152,24 +142,6 @@ func duration(s *policy.Scope, path string, d *durationpb.Duration) time.Duratio
 		s.Refuse(path, "%s: found %v, expected up to 8760h (365 days)", path, of)
 	}
 	return of
-}
-
-// scopeOf says who shares the answers.
-func scopeOf(s *policy.Scope, rule *transomv1.Cache) scope {
-	known := callersKnown(s)
-	c := scope{principal: known, auth: known}
-	switch rule.GetScope() {
-	case transomv1.Cache_SCOPE_UNSPECIFIED:
-	case transomv1.Cache_PRINCIPAL:
-		if !known {
-			s.Refuse("cache.scope", "cache.scope: found PRINCIPAL, but callers of the method do not prove who they are: set auth, or scope PUBLIC")
-		}
-	case transomv1.Cache_PUBLIC:
-		c.principal, c.explicit = false, true
-	default:
-		s.Refuse("cache.scope", "cache.scope: found %d, expected PRINCIPAL or PUBLIC", rule.GetScope())
-	}
-	return c
 }
 
 // templates reads those of a field.
@@ -216,7 +188,7 @@ func (p *part) Summary() string {
 	if p.notFoundTTL > 0 {
 		text += fmt.Sprintf(", NOT_FOUND %v", p.notFoundTTL)
 	}
-	if text += "; shared by all callers"; p.principal {
+	if text += "; shared by all callers"; p.Principal {
 		text = strings.Replace(text, "shared by all callers", "each principal's own", 1)
 	}
 	if len(p.vary) > 0 {

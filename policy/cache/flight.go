@@ -9,6 +9,7 @@ import (
 
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -22,7 +23,7 @@ type flight struct {
 	next         proxy.Backend
 	path         string
 	primary, key string
-	caller       caller
+	caller       sharing.Caller
 	frame        proxy.Frame
 	tags         []string // those that the request tells
 	unread       bool     // the tags could not be told
@@ -264,7 +265,7 @@ func (f *flight) complete(lead *waiter, reply proxy.Reply, err error, sent time.
 			stored = s.put(e)
 		}
 	case err == nil && !f.outdated:
-		s.put(&entry{Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.principal, pass: true, fresh: now.Add(passFor)})
+		s.put(&entry{Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.Principal, pass: true, fresh: now.Add(passFor)})
 	}
 	f.leave()
 	delete(s.all, f)
@@ -317,6 +318,6 @@ func (f *flight) name(e *entry, lead *waiter) {
 	}
 	e.Key = string(appendVariant([]byte(f.primary), e.vary, lead.request, lead.header))
 	if !f.outdated {
-		s.put(&entry{Entry: memory.Entry{Key: f.primary}, method: f.part.method, principal: f.caller.principal, vary: e.vary, marker: true, fresh: e.stored.Add(maxTTL)})
+		s.put(&entry{Entry: memory.Entry{Key: f.primary}, method: f.part.method, principal: f.caller.Principal, vary: e.vary, marker: true, fresh: e.stored.Add(maxTTL)})
 	}
 }

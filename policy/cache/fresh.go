@@ -12,6 +12,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/cachecontrol"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -59,7 +60,7 @@ func fields(md metadata.MD, control *cachecontrol.Control) {
 
 // judge makes an entry of an answer, nil for one that must not be kept (Traffic 117). It
 // copies what it keeps.
-func (p *part) judge(reply *proxy.Reply, err error, c caller, sent, now time.Time) *entry {
+func (p *part) judge(reply *proxy.Reply, err error, c sharing.Caller, sent, now time.Time) *entry {
 	ttl := p.ttl
 	if err != nil {
 		if ttl = p.notFoundTTL; status.Code(err) != codes.NotFound || ttl == 0 {
@@ -69,7 +70,7 @@ func (p *part) judge(reply *proxy.Reply, err error, c caller, sent, now time.Tim
 	var control cachecontrol.Control
 	fields(reply.Header, &control)
 	if control.Says(cachecontrol.NoStore|cachecontrol.NoCache) || len(reply.Header["set-cookie"]) > 0 ||
-		!p.principal && control.Says(cachecontrol.Private) || !p.mayShare(&control, c) {
+		!p.Principal && control.Says(cachecontrol.Private) || !p.MayShare(&control, c) {
 		return nil
 	}
 	vary, none := cachecontrol.Vary(nil, reply.Header["vary"])
@@ -86,7 +87,7 @@ func (p *part) judge(reply *proxy.Reply, err error, c caller, sent, now time.Tim
 		age = 0 // the backend's own, made while we asked
 	}
 	e := &entry{
-		method: p.method, principal: c.principal, public: !p.principal, err: err, stored: now, age: age,
+		method: p.method, principal: c.Principal, public: !p.Principal, err: err, stored: now, age: age,
 		header: reply.Header, trailer: reply.Trailer, fresh: now.Add(lifetime - age),
 	}
 	e.whileRevalidate, e.ifError = p.staleUntil(&control, e.fresh)
@@ -96,13 +97,6 @@ func (p *part) judge(reply *proxy.Reply, err error, c caller, sent, now time.Tim
 	e.frame = proxy.WrapFrame(bytes.Clone(reply.Message.Bytes()))
 	e.vary = p.varies(vary)
 	return e
-}
-
-// mayShare reports whether an answer to a caller with a credential may be given to others
-// (Traffic 116, RFC 9111 3.5).
-func (p *part) mayShare(control *cachecontrol.Control, c caller) bool {
-	return !c.doubtful || p.ttl > 0 && p.explicit ||
-		control.Says(cachecontrol.Public|cachecontrol.SharedMaxAge|cachecontrol.MustRevalidate)
 }
 
 // staleUntil says until when an answer is given that is stale: while a new one is fetched,
@@ -123,7 +117,7 @@ func (p *part) staleUntil(control *cachecontrol.Control, fresh time.Time) (while
 
 // varies leaves out what the policy has in every key.
 func (p *part) varies(names []string) []string {
-	return slices.DeleteFunc(canonicalNames(names), func(n string) bool {
+	return slices.DeleteFunc(sharing.Canonical(names), func(n string) bool {
 		return slices.ContainsFunc(p.vary, func(known string) bool { return strings.EqualFold(n, known) })
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 )
 
 // TestTell: Traffic 123: for whom an answer is, how old it is, and how long it is good.
@@ -15,19 +16,19 @@ func TestTell(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		method    string
-		scope     scope
+		scope     sharing.Scope
 		use       policy.CacheUse
 		backend   string // Cache-Control
 		want, age string
 		vary      string
 	}{
-		{"public", "GET", scope{}, kept, "", "public, max-age=10", "3", ""},
-		{"public, the backend's word", "GET", scope{}, kept, "max-age=5", "max-age=5", "3", ""},
-		{"public, not kept", "GET", scope{}, policy.CacheUse{}, "", "", "", ""},
-		{"each principal's", "GET", scope{principal: true}, policy.CacheUse{Stored: true, Left: 7 * time.Second}, "", "private, max-age=7", "", "Authorization, Cookie"},
-		{"each principal's, not kept", "HEAD", scope{principal: true}, policy.CacheUse{}, "", "private", "", "Authorization, Cookie"},
-		{"stale", "GET", scope{principal: true}, policy.CacheUse{Stored: true, Age: time.Minute, Left: -time.Second}, "", "private", "60", "Authorization, Cookie"},
-		{"a POST", "POST", scope{principal: true}, kept, "", "", "", ""},
+		{"public", "GET", sharing.Scope{}, kept, "", "public, max-age=10", "3", ""},
+		{"public, the backend's word", "GET", sharing.Scope{}, kept, "max-age=5", "max-age=5", "3", ""},
+		{"public, not kept", "GET", sharing.Scope{}, policy.CacheUse{}, "", "", "", ""},
+		{"each principal's", "GET", sharing.Scope{Principal: true}, policy.CacheUse{Stored: true, Left: 7 * time.Second}, "", "private, max-age=7", "", "Authorization, Cookie"},
+		{"each principal's, not kept", "HEAD", sharing.Scope{Principal: true}, policy.CacheUse{}, "", "private", "", "Authorization, Cookie"},
+		{"stale", "GET", sharing.Scope{Principal: true}, policy.CacheUse{Stored: true, Age: time.Minute, Left: -time.Second}, "", "private", "60", "Authorization, Cookie"},
+		{"a POST", "POST", sharing.Scope{Principal: true}, kept, "", "", "", ""},
 	} {
 		h := http.Header{}
 		if test.backend != "" {

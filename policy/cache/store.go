@@ -126,7 +126,7 @@ func (s *Store) Purge(p Purge) int {
 		return e.Value.Matches(p) && (p.Tag == "" || slices.Contains(e.Tags, p.Tag))
 	}, func(f *flight) bool {
 		// What a tag means for an answer that is not there yet nobody knows.
-		return (p.RPC == "" || f.part.method.rpc == p.RPC) && (p.Principal == "" || f.caller.principal == p.Principal)
+		return (p.RPC == "" || f.part.method.rpc == p.RPC) && (p.Principal == "" || f.caller.Principal == p.Principal)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/transom-gateway/transom/policy/auth/session"
 	"github.com/transom-gateway/transom/policy/auth/token"
 	"github.com/transom-gateway/transom/policy/cache"
+	"github.com/transom-gateway/transom/policy/cache/httpcache"
 	"github.com/transom-gateway/transom/policy/circuitbreaker"
 	"github.com/transom-gateway/transom/policy/concurrency"
 	"github.com/transom-gateway/transom/policy/cors"
@@ -53,6 +54,7 @@ func All(telemetry ...policy.Kind) []policy.Kind {
 		login.Logout(),
 		split.Kind(),       // which upstream it is, is asked before the wrappers: each upstream has its own
 		cache.Kind(),       // a hit takes no place in the queue
+		httpcache.Kind(),   // it stands at the same place on routes
 		idempotency.Kind(), // a replay takes no place in the queue
 		concurrency.Calls(),
 		mirror.Kind(), // one copy of a call, however often that is tried

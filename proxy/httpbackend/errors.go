@@ -102,7 +102,7 @@ func (e *exchange) refusal() error {
 	if limit := e.MaxBody; limit > 0 && e.R.ContentLength > limit {
 		return tooLarge(limit)
 	}
-	if lines := e.R.Header["Via"]; lines != nil && e.u.via.passed(lines) {
+	if lines := e.R.Header["Via"]; lines != nil && !e.detached && e.u.via.passed(lines) {
 		return errLoop
 	}
 	return nil

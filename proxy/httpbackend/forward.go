@@ -45,6 +45,9 @@ type Exchange struct {
 	Place upstream.Place
 	// Attempts says how attempts are made; nil: as the zero attempt.Plain does.
 	Attempts *attempt.Plain
+
+	// detached tells that the exchange was made by Detach: R's header is the server's already.
+	detached bool
 }
 
 // Result is what became of an exchange.
@@ -91,6 +94,7 @@ type exchange struct {
 	asked  []string // the protocols that the client asks to change to
 	tunnel bool     // the client's stream is to be a WebSocket
 	key    string   // of that
+	twins  bool     // a server may take one field of the header for another
 
 	// Of a connection of ours:
 	link           atomic.Pointer[link]

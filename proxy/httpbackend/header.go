@@ -14,14 +14,33 @@ var trailersOnly = []string{"trailers"}
 
 // requestHeader makes the header for the server. Values are shared with the client's.
 func (e *exchange) requestHeader() http.Header {
+	to := e.endToEnd()
+	e.tries.Header(to)
+	e.u.identify(to)
+	if e.twins {
+		dropTwins(to)
+	}
+	hideKeys(to)
+	if _, ok := to["User-Agent"]; !ok {
+		to["User-Agent"] = nil // or net/http would name itself
+	}
+	return to
+}
+
+// endToEnd makes the header for the server up to what differs from one attempt, and from one
+// upstream, to another.
+func (e *exchange) endToEnd() http.Header {
 	from := e.R.Header
+	if e.detached {
+		e.twins = true // nobody has looked
+		return maps.Clone(from)
+	}
 	more := 3 // Via, User-Agent, Te
 	if e.Header != nil {
 		more = 12
 	}
 	to := make(http.Header, len(from)+more)
 	named := field.NamedByConnection(from["Connection"])
-	twins := false
 	for name, values := range from {
 		if field.HopByHop(name) || named[name] || name == "Content-Length" || name == "Host" || name[0] == ':' {
 			continue
@@ -30,7 +49,7 @@ func (e *exchange) requestHeader() http.Header {
 			if field.Reserved(name) || field.Framing(field.Fold(name)) {
 				continue
 			}
-			twins = true
+			e.twins = true
 		} else if strings.HasPrefix(name, "X-Transom-") {
 			continue
 		}
@@ -45,15 +64,6 @@ func (e *exchange) requestHeader() http.Header {
 	}
 	if e.Header != nil {
 		e.Header(to)
-	}
-	e.tries.Header(to)
-	e.u.identify(to)
-	if twins {
-		dropTwins(to)
-	}
-	hideKeys(to)
-	if _, ok := to["User-Agent"]; !ok {
-		to["User-Agent"] = nil // or net/http would name itself
 	}
 	return to
 }

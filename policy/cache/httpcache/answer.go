@@ -1,0 +1,67 @@
+package httpcache
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
+)
+
+// answer is one that is kept, or what is known of answers that are not. It is immutable.
+type answer struct {
+	memory.Entry // its Value is the answer itself
+	*rfc9111.Kept
+	of        *group
+	principal string
+	public    bool
+
+	body   []byte
+	length []string // Content-Length; nil for none
+
+	marker bool // it is no answer: they vary by Vary
+	pass   bool // it is no answer: they are not kept
+}
+
+var _ memory.Value = (*answer)(nil)
+
+// Matches implements memory.Value.
+func (a *answer) Matches(p memory.Purge) bool {
+	return (p.RPC == "" || a.of.rpc == p.RPC) && (p.Principal == "" || a.principal == p.Principal)
+}
+
+// withBody completes an answer that has its key.
+func (a *answer) withBody(body []byte) {
+	a.body, a.length = body, []string{strconv.Itoa(len(body))}
+	if a.Status == http.StatusNoContent {
+		a.length = nil
+	}
+	a.Size, a.Value = a.size(), a
+}
+
+// note is what is known of answers, for a time.
+func note(from time.Time, lasts time.Duration) *answer {
+	return &answer{Kept: &rfc9111.Kept{Came: from, Fresh: from.Add(lasts)}}
+}
+
+// entryBytes is what an answer takes beside what it has of variable length.
+const entryBytes = 500
+
+// size is the memory of an answer, not too small.
+func (a *answer) size() int64 {
+	n := entryBytes + 2*len(a.Key) + len(a.body) + len(a.principal) + len(a.Server)
+	for _, tag := range a.Tags {
+		n += 3*len(tag) + 200
+	}
+	for name, values := range a.Header {
+		n += len(name) + 64
+		for _, v := range values {
+			n += len(v) + 16
+		}
+	}
+	for _, v := range a.Vary {
+		n += len(v) + 16
+	}
+	return int64(n)
+}

@@ -1,0 +1,100 @@
+package httpcache
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/transom-gateway/transom/internal/digest"
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+func compile(s *policy.Scope) policy.Part {
+	rule := s.Policy.GetCache()
+	if rule == nil || !s.PlainHTTP() {
+		return nil
+	}
+	if s.Upstream == "" {
+		if s.Exact(name) {
+			s.Refuse(name, "cache: the gateway itself answers the route: remove it")
+		} else {
+			s.Leave(name)
+		}
+		return nil
+	}
+	before := s.Noted()
+	part := compileRoute(s, rule)
+	if s.Noted() > before || s.Suppresses(name) {
+		return nil
+	}
+	return part
+}
+
+// ofMessages are the fields that are about messages, which a route has none of.
+var ofMessages = map[protoreflect.Name]string{
+	"tags":            "the tag of an answer is its URI",
+	"invalidates":     "a request that may change something drops what is kept of its URI",
+	"validators_only": "the server's own entity tags pass",
+}
+
+func compileRoute(s *policy.Scope, rule *transomv1.Cache) *part {
+	p := &part{rpc: s.RPC, observer: s.Observer, now: s.State.Now, obeyClient: rule.GetObeyClient(), timeout: s.Policy.GetTimeout().AsDuration()}
+	if s.Exact(name) {
+		rule.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+			if why := ofMessages[f.Name()]; why != "" {
+				s.Refuse(name+"."+string(f.Name()), "cache.%s: it is for gRPC methods, and this is a plain HTTP route, where %s: remove it", f.Name(), why)
+			}
+			return true
+		})
+		if rule.GetStore() > transomv1.Cache_MEMORY {
+			s.Refuse("cache.store", "cache.store: found %v, expected MEMORY, which answers of plain HTTP routes are kept in", rule.GetStore())
+		}
+	}
+	p.TTL = duration(s, "cache.ttl", rule.GetTtl())
+	p.NotFoundTTL = duration(s, "cache.not_found_ttl", rule.GetNotFoundTtl())
+	p.WhileRevalidate = duration(s, "cache.stale_while_revalidate", rule.GetStaleWhileRevalidate())
+	p.IfError = duration(s, "cache.stale_if_error", rule.GetStaleIfError())
+	for i, n := range rule.GetVary() {
+		if !httpguts.ValidHeaderFieldName(n) {
+			s.Refuse(fmt.Sprintf("cache.vary[%d]", i), "cache.vary[%d]: found %q, expected the name of a header", i, n)
+		}
+	}
+	p.Vary = slices.Compact(slices.Sorted(slices.Values(sharing.Canonical(rule.GetVary()))))
+	p.Scope = sharing.Of(s, rule)
+	p.lease(s)
+	return p
+}
+
+// lease finds what outlives a reload.
+func (p *part) lease(s *policy.Scope) {
+	m := memory.Of(s)
+	if m == nil {
+		return
+	}
+	var err error
+	if p.flights, err = policy.Lease(s.Generation, flightsKey{}, func() (*flights, error) { return newFlights(m), nil }); err != nil {
+		s.Refuse(name, "%v", err)
+		return
+	}
+	p.group, err = policy.Lease(s.Generation, groupKey{s.RPC, s.Upstream, digest.Of(nil, s.Policy, s.Config.GetUpstreams()[s.Upstream])}, func() (*group, error) {
+		return &group{p.flights.groups.Add(1), s.RPC, p.flights}, nil
+	})
+	if err != nil {
+		s.Refuse(name, "%v", err)
+	}
+}
+
+func duration(s *policy.Scope, path string, d *durationpb.Duration) time.Duration {
+	of := s.CheckDuration(path, d)
+	if of > maxTTL {
+		s.Refuse(path, "%s: found %v, expected up to 8760h (365 days)", path, of)
+	}
+	return of
+}

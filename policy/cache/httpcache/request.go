@@ -1,0 +1,168 @@
+package httpcache
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/internal/cachecontrol"
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
+	"github.com/transom-gateway/transom/proxy/httpbackend"
+)
+
+// What the cache did for a request, for logs and metrics.
+const (
+	hit         = "hit"
+	miss        = "miss"
+	collapsed   = "collapsed" // a miss that another one's request answered
+	stale       = "stale"
+	revalidated = "revalidated"
+	bypass      = "bypass"
+)
+
+// request is one on its way through the cache.
+type request struct {
+	*part
+	ctx    context.Context
+	r      *policy.Request
+	path   string // and query, as the client sees them
+	x      *httpbackend.Exchange
+	way    httpbackend.Way
+	caller sharing.Caller
+	wants  cachecontrol.Control // of the client, where it is obeyed
+}
+
+// Serve answers an admitted request of the route from what is kept, or has it go its way. path
+// is the path as the route was found by, with the query. It returns what Upstream.Forward
+// would.
+func (p *part) Serve(ctx context.Context, r *policy.Request, path string, x *httpbackend.Exchange, way httpbackend.Way) httpbackend.Result {
+	q := request{part: p, ctx: ctx, r: r, path: path, x: x, way: way}
+	switch x.R.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodOptions, http.MethodTrace, http.MethodConnect:
+		return q.alone(bypass)
+	default:
+		return q.write()
+	}
+	var ok bool
+	q.caller, ok = p.Caller(r)
+	if !ok || rfc9111.Apart(x.R) {
+		return q.alone(bypass)
+	}
+	control := cachecontrol.Parse(x.R.Header["Cache-Control"])
+	if p.obeyClient {
+		q.wants = control
+		if control.Says(cachecontrol.NoStore) {
+			return q.alone(bypass)
+		}
+	}
+	q.wants.Has |= control.Has & cachecontrol.OnlyIfCached // that empties nothing
+	var scratch [512]byte
+	return q.answer(q.appendKey(scratch[:0]))
+}
+
+// alone has the request go its way without the cache.
+func (q *request) alone(result string) httpbackend.Result {
+	q.tell(result, nil, time.Time{})
+	return q.way.Forward(q.ctx, q.x)
+}
+
+// notCached answers only-if-cached where nothing is kept (Traffic 118).
+var notCached = policy.WithHTTPStatus(policy.Refusal(codes.FailedPrecondition, "no answer is kept, and the request is only-if-cached",
+	&errdetails.ErrorInfo{Reason: "NOT_CACHED", Domain: policy.ErrorDomain}), http.StatusGatewayTimeout)
+
+// answer finds an answer, or asks for one.
+func (q *request) answer(primary []byte) httpbackend.Result {
+	s := q.flights
+	for range 3 { // what an answer varies by is known only when it is there
+		now := q.now()
+		key := primary
+		a := s.get(key, now)
+		if a != nil && a.marker {
+			key = q.appendVariant(primary, a.Vary)
+			a = s.get(key, now)
+		}
+		switch {
+		case a == nil:
+		case a.pass:
+			return q.alone(bypass)
+		case now.Before(a.Fresh) && q.accepts(a, now):
+			return q.give(hit, a, now)
+		case !now.Before(a.Fresh) && now.Before(a.WhileRevalidate) && q.wants.Has&^cachecontrol.OnlyIfCached == 0:
+			s.refresh(q, primary, key, a)
+			return q.give(stale, a, now)
+		}
+		if q.wants.Says(cachecontrol.OnlyIfCached) {
+			q.tell(miss, nil, now)
+			return httpbackend.Result{Err: q.r.Refuse(q.part, notCached)}
+		}
+		if q.x.R.Method == http.MethodHead {
+			return q.alone(miss)
+		}
+		result, again := q.fetch(primary, key, a)
+		if !again {
+			return result
+		}
+	}
+	return q.alone(bypass)
+}
+
+// accepts reports whether a fresh answer is what the client wants.
+func (q *request) accepts(a *answer, now time.Time) bool {
+	w := &q.wants
+	return w.Has == 0 || !w.Says(cachecontrol.NoCache) &&
+		(!w.Says(cachecontrol.MaxAge) || a.AgeAt(now) <= w.MaxAge) && (!w.Says(cachecontrol.MinFresh) || a.Fresh.Sub(now) >= w.MinFresh)
+}
+
+// tell notes what the cache did.
+func (q *request) tell(result string, a *answer, now time.Time) {
+	u := &q.r.Cache
+	*u = policy.CacheUse{Result: result}
+	if a != nil {
+		u.Stored, u.Public, u.Age, u.Left = true, a.public, a.AgeAt(now), a.Fresh.Sub(now)
+	}
+	if q.observer != nil {
+		q.observer.Decision(name, q.rpc, result)
+	}
+}
+
+// write has a request go its way that may change something at the server. When that has
+// succeeded, what is kept of its URI, and of those that the answer names, is dropped before
+// the client has the answer (RFC 9111 4.4). Where nobody knows what became of it, it may have
+// been done.
+func (q *request) write() httpbackend.Result {
+	answered, answer := false, q.x.Answer
+	q.x.Answer = func(status int, server string, h http.Header) {
+		answered = true
+		if answer != nil {
+			answer(status, server, h)
+		}
+		if status < http.StatusBadRequest {
+			q.flights.invalidate(q.about(h))
+		}
+	}
+	result := q.way.Forward(q.ctx, q.x)
+	if !answered && !result.Refused {
+		q.flights.invalidate([]string{q.uri()})
+	}
+	return result
+}
+
+// about lists the URI of a request, and those of the same origin that its answer names.
+func (q *request) about(h http.Header) []string {
+	own := q.uri()
+	all := []string{own}
+	for _, name := range [...]string{"Location", "Content-Location"} {
+		if lines := h[name]; len(lines) > 0 {
+			if other := rfc9111.Resolve(own, lines[0]); other != "" {
+				all = append(all, other)
+			}
+		}
+	}
+	return all
+}

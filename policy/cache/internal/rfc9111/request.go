@@ -1,0 +1,73 @@
+package rfc9111
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/transom-gateway/transom/internal/field"
+	"github.com/transom-gateway/transom/internal/httproute"
+)
+
+// Apart reports whether a request is one whose answer is for nobody else: with a body, for a
+// part, on a condition that is not the cache's to judge, or for another protocol.
+func Apart(r *http.Request) bool {
+	if r.ContentLength != 0 {
+		return true
+	}
+	for _, name := range [...]string{"Range", "If-Range", "If-Match", "If-Unmodified-Since", "Upgrade"} {
+		if len(r.Header[name]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// AppendOrigin appends the beginning of a URI: its scheme and its authority, without the port
+// that is the scheme's own.
+func AppendOrigin(b []byte, scheme, authority string) []byte {
+	b = append(append(b, scheme...), "://"...)
+	return append(b, field.WithoutDefaultPort(scheme, strings.ToLower(authority))...)
+}
+
+// Resolve is the URI that a reference means to a reader of another one, as keys have it; ""
+// for one of another origin.
+func Resolve(from, reference string) string {
+	base, err := url.Parse(from)
+	if err != nil {
+		return ""
+	}
+	u, err := base.Parse(reference)
+	if err != nil || u.Scheme != base.Scheme {
+		return ""
+	}
+	path, _, why := httproute.Clean(u.EscapedPath())
+	if why != nil {
+		return ""
+	}
+	if u.ForceQuery || u.RawQuery != "" {
+		path += "?" + u.RawQuery
+	}
+	if path == "" || path[0] != '/' {
+		path = "/" + path
+	}
+	origin := string(AppendOrigin(nil, u.Scheme, u.Host))
+	if !strings.HasPrefix(from, origin+"/") {
+		return ""
+	}
+	return origin + path
+}
+
+// Length is what Content-Length says, -1 for nothing.
+func Length(h http.Header) int64 {
+	said := h["Content-Length"]
+	if len(said) != 1 {
+		return -1
+	}
+	length, err := strconv.ParseInt(said[0], 10, 64)
+	if err != nil {
+		return -1
+	}
+	return length
+}

@@ -1,0 +1,32 @@
+package rfc9111
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Summary is the rule in one line, for people.
+func (r *Rule) Summary() string {
+	text := "by RFC 9111, for as long as an answer's Cache-Control or Expires says"
+	if r.TTL > 0 {
+		text += fmt.Sprintf(", else %v", r.TTL)
+	}
+	if r.NotFoundTTL > 0 {
+		text += fmt.Sprintf(", 404 and 410 %v", r.NotFoundTTL)
+	}
+	if r.Principal {
+		text += "; each principal's own"
+	} else {
+		text += "; shared by all callers"
+	}
+	if len(r.Vary) > 0 {
+		text += "; varies by " + strings.Join(r.Vary, ", ")
+	}
+	if r.WhileRevalidate > 0 {
+		text += fmt.Sprintf("; stale for %v while a new one is fetched", r.WhileRevalidate)
+	}
+	if r.IfError > 0 {
+		text += fmt.Sprintf("; stale for %v where the server fails", r.IfError)
+	}
+	return text
+}

@@ -1,0 +1,81 @@
+package sharing
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"net/http"
+	"net/textproto"
+	"strings"
+
+	"github.com/transom-gateway/transom/internal/cachecontrol"
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
+)
+
+// whole is the size up to which a part of a key stands in it as it is; of a longer one it
+// is the SHA-256 (Traffic 114).
+const whole = 64
+
+// AppendPart appends a part of a key, so that no two lists of parts are equal that are not
+// the same.
+func AppendPart(key, part []byte) []byte {
+	if len(part) < whole {
+		return append(append(key, byte(len(part))), part...)
+	}
+	sum := sha256.Sum256(part)
+	return append(append(key, 0xff), sum[:]...)
+}
+
+// AppendText appends a text that may have any length.
+func AppendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// AppendIdentity appends who calls, and what of it the backend is told: a token with less
+// rights must not get what one of the same principal with more has got.
+func AppendIdentity(key []byte, id *policy.Identity, told proxy.Metadata) []byte {
+	var scratch [256]byte
+	b := AppendText(scratch[:0], id.Principal)
+	b = AppendText(b, id.Mechanism)
+	for _, list := range [][]string{id.Roles, id.Scopes} {
+		b = binary.AppendUvarint(b, uint64(len(list)))
+		for _, s := range list {
+			b = AppendText(b, s)
+		}
+	}
+	for i := 0; i+1 < len(told); i += 2 {
+		if strings.HasPrefix(told[i], "x-transom-") {
+			b = AppendText(AppendText(b, told[i]), told[i+1])
+		}
+	}
+	return AppendPart(key, b)
+}
+
+// AppendVaried appends what a call says under a name: in its header, and to the backend.
+func AppendVaried(key []byte, canonicalName string, h http.Header, told proxy.Metadata) []byte {
+	var scratch [128]byte
+	b := cachecontrol.Normal(scratch[:0], h[canonicalName])
+	for i := 0; i+1 < len(told); i += 2 {
+		if strings.EqualFold(told[i], canonicalName) {
+			b = append(append(b, 0), told[i+1]...)
+		}
+	}
+	return AppendPart(key, b)
+}
+
+// AppendVariant appends what a call says under the names that answers vary by.
+func AppendVariant(key []byte, names []string, h http.Header, told proxy.Metadata) []byte {
+	for _, n := range names {
+		key = AppendVaried(AppendText(key, n), n, h, told)
+	}
+	return key
+}
+
+// Canonical are names as they stand in a http.Header.
+func Canonical(names []string) []string {
+	all := make([]string, len(names))
+	for i, n := range names {
+		all[i] = textproto.CanonicalMIMEHeaderKey(n)
+	}
+	return all
+}

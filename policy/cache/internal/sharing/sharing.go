@@ -1,0 +1,88 @@
+// Package sharing says who may share a kept answer with whom, for RPCs and plain HTTP routes
+// alike (Traffic 116), and writes the parts of keys that hold callers apart.
+package sharing
+
+import (
+	"net/http"
+
+	"github.com/transom-gateway/transom/internal/cachecontrol"
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// Scope says who shares the answers of a method or route.
+type Scope struct {
+	Principal bool // each principal has its own
+	Auth      bool // callers prove who they are
+	Explicit  bool // PUBLIC was written
+	// Declared tells that a ttl was written beside PUBLIC: all answers are for all callers.
+	Declared bool
+}
+
+// Of reads the scope of a policy. It refuses one that cannot be in s.
+func Of(s *policy.Scope, rule *transomv1.Cache) Scope {
+	known := CallersKnown(s)
+	c := Scope{Principal: known, Auth: known}
+	switch rule.GetScope() {
+	case transomv1.Cache_SCOPE_UNSPECIFIED:
+	case transomv1.Cache_PRINCIPAL:
+		if !known {
+			of := "method"
+			if s.PlainHTTP() {
+				of = "route"
+			}
+			s.Refuse("cache.scope", "cache.scope: found PRINCIPAL, but callers of the %s do not prove who they are: set auth, or scope PUBLIC", of)
+		}
+	case transomv1.Cache_PUBLIC:
+		c.Principal, c.Explicit = false, true
+		c.Declared = rule.GetTtl().AsDuration() > 0
+	default:
+		s.Refuse("cache.scope", "cache.scope: found %d, expected PRINCIPAL or PUBLIC", rule.GetScope())
+	}
+	return c
+}
+
+// CallersKnown reports whether callers prove who they are.
+func CallersKnown(s *policy.Scope) bool {
+	switch s.Policy.GetAuth().GetMechanism().(type) {
+	case nil, *transomv1.Auth_Anonymous:
+		return false
+	}
+	return true
+}
+
+// ResponseHeader implements policy.HeaderChanger.
+func (s Scope) ResponseHeader(r *policy.Request, h http.Header) { r.TellCaches(h, s.Principal) }
+
+// Caller is who may share an answer with whom.
+type Caller struct {
+	Principal string // "" for all
+	// Doubtful tells that a credential came which the gateway has not looked at, or that
+	// the caller is known and answers are shared: only what says that it may be is kept.
+	Doubtful bool
+}
+
+// Caller says whose answers a call may have; ok is false for none.
+func (s *Scope) Caller(r *policy.Request) (c Caller, ok bool) {
+	h := r.HTTP.Header
+	credentials := len(h["Authorization"]) > 0 || len(h["Cookie"]) > 0
+	switch {
+	case s.Principal:
+		// A header Authorization that nobody has looked at may name someone else.
+		if r.Identity == nil || r.Unverified && len(h["Authorization"]) > 0 {
+			return c, false
+		}
+		return Caller{Principal: r.Identity.Principal}, true
+	case s.Auth:
+		return Caller{Doubtful: true}, true
+	case credentials:
+		return Caller{Doubtful: true}, s.Explicit
+	}
+	return c, true
+}
+
+// MayShare reports whether an answer to a caller may be given to others (RFC 9111 3.5).
+func (s *Scope) MayShare(control *cachecontrol.Control, c Caller) bool {
+	return !c.Doubtful || s.Declared ||
+		control.Says(cachecontrol.Public|cachecontrol.SharedMaxAge|cachecontrol.MustRevalidate)
+}
