@@ -114,7 +114,7 @@ func (f *fleet) startPeer(ctx context.Context, name string) (*peer, error) {
 	switch name {
 	case caddy, traefik:
 		return f.startPlain(ctx, name)
-	case transom, transomAgain, transomLogged, transomSecured, transomIdle, transomUnused, transomPlain, transomPlainAgain:
+	case transom, transomAgain, transomLogged, transomSecured, transomKept, transomIdle, transomUnused, transomPlain, transomPlainAgain:
 		if f.transom == "" {
 			return f.startProgram(ctx, name, subjectSelf)
 		}

@@ -83,6 +83,11 @@ func transomConfig(name, serve, admin, protos, backend string) map[string]any {
 			"selector": "bench.v1.ItemService.GetSecuredItem",
 			"policy":   map[string]any{"retry": map[string]any{}, "circuit_breaker": map[string]any{}},
 		}}
+	case transomKept:
+		config["policies"] = []any{
+			map[string]any{"selector": "bench.v1.ItemService.GetSecuredItem", "policy": map[string]any{"cache": map[string]any{"ttl": "24h"}}},
+			map[string]any{"selector": "bench.v1.ItemService.CreateItem", "policy": map[string]any{"idempotency_key": map[string]any{"scope": "METHOD"}}},
+		}
 	case transomSecured:
 		config["auth"] = map[string]any{"jwt": []any{
 			map[string]any{"issuer": "bench", "audience": "bench", "secret": secret},

@@ -42,6 +42,7 @@ const (
 	transomAgain   = "transom-again"
 	transomLogged  = "transom-logged"
 	transomSecured = "transom-secured"
+	transomKept    = "transom-kept"
 	transomIdle    = "transom-idle"
 	transomUnused  = "transom-unused"
 
@@ -125,6 +126,9 @@ func scenarios() []scenario {
 				{label: "Transom, bare method", peer: transomSecured, goal: 1.15, request: bareRequest()},
 			},
 		}.scenario(),
+		keptScenario("kept", "small GET that the cache answers, HTTP/1.1, 32 connections", 0.2,
+			load.Request{Path: "/v1/secured/item-1"}, load.Request{Path: "/v1/items/item-1"}),
+		keptScenario("replay", "POST of 1 KB under a key whose answer is kept, HTTP/1.1, 32 connections", 0.3, replayedRequest(), postRequest()),
 		timed{
 			name: "http", title: "plain HTTP route, small GET (0.3 KB), HTTP/1.1, 32 connections", transomOnly: true,
 			tool: load.Wrk, request: load.Request{Path: "/v1/items/item-1"}, form: jsonForm,
@@ -141,6 +145,20 @@ func scenarios() []scenario {
 		retriesScenario(),
 		unusedScenario(),
 	}
+}
+
+// keptScenario compares an answer that is kept with that of the backend, whose work counts
+// as the gateway's does.
+func keptScenario(name, title string, goal float64, kept, called load.Request) scenario {
+	return timed{
+		name: name, title: title, transomOnly: true, withBackend: true,
+		tool: load.Wrk, form: jsonForm,
+		contenders: []contender{
+			{label: "Transom, kept", peer: transomKept, request: kept},
+			{label: "Transom, kept, again (noise)", peer: transomKept, request: kept},
+			{label: "Transom, by a call, with the backend's time", peer: transomKept, goal: goal, request: called},
+		},
+	}.scenario()
 }
 
 // rest are those who serve JSON; the goal is against grpc-gateway.
@@ -187,6 +205,12 @@ func postRequest() load.Request {
 		Headers: map[string]string{"Content-Type": "application/json"},
 		Body:    body,
 	}
+}
+
+func replayedRequest() load.Request {
+	r := postRequest()
+	r.Headers["Idempotency-Key"] = "one-for-all"
+	return r
 }
 
 // grpcRequest is one uncompressed message in gRPC's framing.

@@ -26,6 +26,8 @@ type timed struct {
 	// contenders; the first is the subject that the others are compared with.
 	contenders  []contender
 	transomOnly bool
+	// withBackend: the CPU time of the gRPC backend counts, too.
+	withBackend bool
 }
 
 // cost is what one request (or message) cost in one round.
@@ -84,7 +86,7 @@ func (t timed) measure(ctx context.Context, f *fleet, i int, long time.Duration)
 	if err != nil {
 		return cost{}, err
 	}
-	before, err := p.process.CPU()
+	before, err := t.cpu(f, p)
 	if err != nil {
 		return cost{}, err
 	}
@@ -92,7 +94,7 @@ func (t timed) measure(ctx context.Context, f *fleet, i int, long time.Duration)
 	if err != nil {
 		return cost{}, fmt.Errorf("%s: %w", c.label, err)
 	}
-	after, err := p.process.CPU()
+	after, err := t.cpu(f, p)
 	if err != nil {
 		return cost{}, err
 	}
@@ -102,6 +104,20 @@ func (t timed) measure(ctx context.Context, f *fleet, i int, long time.Duration)
 	}
 	n := requests * int64(max(1, t.messages))
 	return cost{cpu: (after - before) / time.Duration(n), allocs: (allocsAfter - allocsBefore) / float64(n)}, nil
+}
+
+// cpu is the time that counts for a contender so far.
+func (t timed) cpu(f *fleet, p *peer) (time.Duration, error) {
+	used, err := p.process.CPU()
+	if err != nil || !t.withBackend {
+		return used, err
+	}
+	backend, err := f.peer("backend")
+	if err != nil {
+		return 0, err
+	}
+	more, err := backend.process.CPU()
+	return used + more, err
 }
 
 // requestOf returns what a contender is asked.

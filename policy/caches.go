@@ -27,12 +27,14 @@ func (r *Request) TellCaches(h http.Header, own bool) {
 		return
 	}
 	value := "private"
-	if u.Stored && u.Public && !own {
-		value = "public"
-	}
 	switch {
 	case u.Stored && u.Left > 0:
-		value += ", max-age=" + seconds(u.Left+u.Age) // Age is taken off it
+		if u.Public && !own {
+			value = "public"
+		}
+		var text [64]byte
+		b := append(append(text[:0], value...), ", max-age="...)
+		value = string(strconv.AppendInt(b, int64((u.Left+u.Age)/time.Second), 10)) // Age is taken off it
 	case !own:
 		return // nothing is known of it
 	}

@@ -68,5 +68,9 @@ func AddVary(h http.Header, name string) {
 			}
 		}
 	}
-	h["Vary"] = append(h["Vary"], name)
+	lines := h["Vary"]
+	if lines == nil {
+		lines = make([]string, 0, 2) // one seldom comes alone
+	}
+	h["Vary"] = append(lines, name)
 }

@@ -110,11 +110,14 @@ func (s *Snapshot) health(service string) healthv1.HealthCheckResponse_ServingSt
 // showPage answers a browser with the page that a refusal has, if it has one, and reports
 // whether it did.
 func (c *call) showPage(err error) (httpStatus int, shown bool) {
+	if err == nil {
+		return 0, false
+	}
 	var paged interface {
 		error
 		Page() []byte
 	}
-	if err == nil || c.opened || !errors.As(err, &paged) || c.match.protocol.RPC || c.match.protocol == websocket.Protocol ||
+	if c.opened || !errors.As(err, &paged) || c.match.protocol.RPC || c.match.protocol == websocket.Protocol ||
 		!field.Accepts(c.r.Header["Accept"], "text/html") || strings.Contains(c.r.Header.Get("Accept"), "event-stream") {
 		return 0, false
 	}
