@@ -33,16 +33,20 @@ type place struct {
 	scheme, host string
 	idle         idle        // connections of ours
 	http1        atomic.Bool // the server has chosen HTTP/1.1 where it may choose
+	unused       atomic.Bool // nobody has asked for it since it was to be forgotten
 }
 
 // place returns a server's place. What net/http keeps connections by is the host of a
 // URL, so that one which cannot stand there gets a name of its own.
 func (u *Upstream) place(s Server) *place {
-	if p := u.last.Load(); p != nil && p.Server == s {
-		return p
+	p := u.last.Load()
+	if p == nil || p.Server != s || p.idle.forgotten.Load() {
+		p = u.placeOf(s)
+		u.last.Store(p)
 	}
-	p := u.placeOf(s)
-	u.last.Store(p)
+	if p.unused.Load() {
+		p.unused.Store(false)
+	}
 	return p
 }
 
@@ -51,18 +55,41 @@ func (u *Upstream) placeOf(s Server) *place {
 	if p, ok := u.places.Load(s); ok {
 		return p.(*place) //nolint:forcetypeassert // it holds nothing else
 	}
+	u.making.Lock()
+	defer u.making.Unlock()
+	if p, ok := u.places.Load(s); ok {
+		return p.(*place) //nolint:forcetypeassert // as above
+	}
+	if u.made++; u.made%manyPlaces == 0 {
+		u.forgetPlaces()
+	}
 	p := &place{Server: s, scheme: "http", host: s.Address}
 	if u.tls != nil {
 		p.scheme = "https"
 	}
 	if _, _, err := net.SplitHostPort(s.Address); err != nil || s.Network == "unix" || !httpguts.ValidHostHeader(s.Address) {
-		p.host = "server-" + strconv.FormatUint(u.count.Add(1), 10) + ".invalid:80"
+		p.host = "server-" + strconv.Itoa(u.made) + ".invalid:80"
 	}
 	u.places.Store(p.host, p)
-	if other, loaded := u.places.LoadOrStore(s, p); loaded {
-		return other.(*place) //nolint:forcetypeassert // as above
-	}
+	u.places.Store(s, p)
 	return p
+}
+
+// manyPlaces is after how many new places old ones are forgotten: servers that are
+// discovered may have other addresses every day.
+const manyPlaces = 1024
+
+// forgetPlaces forgets the places that were not asked for since it was called last, and by
+// which no connection waits. u.making is held.
+func (u *Upstream) forgetPlaces() {
+	u.places.Range(func(key, value any) bool {
+		p := value.(*place) //nolint:forcetypeassert // it holds nothing else
+		if _, ok := key.(Server); ok && p.unused.Swap(true) && p.idle.forget() {
+			u.places.CompareAndDelete(p.host, p)
+			u.places.Delete(key)
+		}
+		return true
+	})
 }
 
 // newTransport makes a Transport that speaks HTTP/2. What turns out to be a connection of

@@ -21,6 +21,8 @@ const sweepEvery = 5 * time.Second
 type idle struct {
 	mu    sync.Mutex
 	links []*link
+	// forgotten: nobody will look for connections here any more.
+	forgotten atomic.Bool
 }
 
 // quiet reports whether reading brings nothing until a time. With one that is past, the
@@ -53,11 +55,21 @@ func (i *idle) take() *link {
 func (i *idle) put(l *link, closed *atomic.Bool) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if closed.Load() || len(i.links) >= maxIdle {
+	if closed.Load() || i.forgotten.Load() || len(i.links) >= maxIdle {
 		return false
 	}
 	i.links = append(i.links, l)
 	return true
+}
+
+// forget reports whether there is no connection; then none is put here any more.
+func (i *idle) forget() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if len(i.links) == 0 {
+		i.forgotten.Store(true)
+	}
+	return len(i.links) == 0
 }
 
 // sweep closes the connections that have waited too long, or that the server has ended,

@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/testing/poll"
@@ -168,4 +170,52 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("%d bytes of %d without an error", n, length)
 		}
 	})
+}
+
+// TestPlacesAreForgotten: of the servers that there were, no more are known than there may
+// be, and one that is forgotten keeps no connection that nobody would find.
+func TestPlacesAreForgotten(t *testing.T) {
+	u, used := newTestUpstream(), make(chan bool)
+	defer u.closeLinks()
+	l, at := linkTo(t, u, func(net.Conn) { <-used })
+	defer close(used)
+	kept, keptAt := linkTo(t, u, func(net.Conn) { <-used })
+	u.keepLink(kept)
+	for i := range 10 * manyPlaces {
+		u.place(Server{Network: "tcp", Address: "10.0.0.1:" + strconv.Itoa(i)})
+	}
+	n := 0
+	u.places.Range(func(any, any) bool { n++; return true })
+	if n > 4*manyPlaces+4 { // two keys each, of two rounds
+		t.Errorf("%d places are known", n)
+	}
+	if u.keepLink(l); at.idle.take() != nil {
+		t.Error("a connection to a server that is forgotten is kept")
+	}
+	if again := u.place(at.Server); again == at || again.idle.forgotten.Load() {
+		t.Error("a server that is forgotten is not known anew")
+	}
+	if u.place(keptAt.Server) != keptAt || keptAt.idle.take() == nil {
+		t.Error("a server by which a connection waits is forgotten")
+	}
+}
+
+// TestOnePlace: whoever asks for a server at the same time gets the same place, which is
+// the one that its host leads to as well.
+func TestOnePlace(t *testing.T) {
+	u := newTestUpstream()
+	for i := range 200 {
+		s := Server{Network: "tcp", Address: "10.0.0.1:" + strconv.Itoa(i)}
+		var places [4]*place
+		var asking sync.WaitGroup
+		for j := range places {
+			asking.Go(func() { places[j] = u.place(s) })
+		}
+		asking.Wait()
+		for _, p := range places {
+			if p != u.placeAt(s.Address) {
+				t.Fatal("a server has several places")
+			}
+		}
+	}
 }

@@ -125,7 +125,8 @@ type Upstream struct {
 
 	places  sync.Map // *place by the host of URLs and by Server
 	last    atomic.Pointer[place]
-	count   atomic.Uint64
+	making  sync.Mutex  // of places
+	made    int         // places, ever
 	closed  atomic.Bool // no connection of ours waits for requests any more
 	sweeps  atomic.Bool // sweep will be called
 	sweeper sweeper
