@@ -88,7 +88,7 @@ func (w *follower) look() (next step, changed <-chan struct{}) {
 	f := w.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if w.leads && w.informed < len(f.informed) && f.stage == asking {
+	if w.leads && w.informed < len(f.informed) && w.status == 0 {
 		i := f.informed[w.informed]
 		w.informed++
 		return func() (httpbackend.Result, bool, bool) { return w.inform(i) }, nil
