@@ -1,6 +1,7 @@
 package rfc9111
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -42,15 +43,12 @@ func Resolve(from, reference string) string {
 	if err != nil || u.Scheme != base.Scheme {
 		return ""
 	}
-	path, _, why := httproute.Clean(u.EscapedPath())
+	path, _, why := httproute.Clean(cmp.Or(u.EscapedPath(), "/"))
 	if why != nil {
 		return ""
 	}
 	if u.ForceQuery || u.RawQuery != "" {
 		path += "?" + u.RawQuery
-	}
-	if path == "" || path[0] != '/' {
-		path = "/" + path
 	}
 	origin := string(AppendOrigin(nil, u.Scheme, u.Host))
 	if !strings.HasPrefix(from, origin+"/") {
