@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -96,7 +95,6 @@ type client struct {
 	x       httpbackend.Exchange
 	result  httpbackend.Result
 	stuck   chan struct{} // a write waits for it; nil: none does
-	mu      sync.Mutex
 	infos   []int
 }
 
