@@ -73,6 +73,7 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 		b.addMirror(&f.httpWay, set)
 		b.splitRoute(&e.guard, target, &f.httpWay)
 		b.suspectSplit(target.Layers, set)
+		f.keys, _ = policy.Find[keeper](set) // nil for none
 		b.suspectMirror(target.Layers, set, upstream)
 	}
 	methods := "*"

@@ -27,6 +27,8 @@ type httpForward struct {
 	via      bool // answers carry Via
 	// compression says which answers are compressed; nil: none is.
 	compression *compression.Rule
+	// keys keeps answers to keys of clients; nil: none are kept.
+	keys keeper
 }
 
 // copier is the policy that sends copies of requests to another upstream (Traffic 208).
@@ -85,12 +87,7 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 		answer = f.compression.Answer(c.w, c.r)
 		x.W = answer
 	}
-	var result httpbackend.Result
-	if to.kept != nil {
-		result = to.kept.Serve(ctx, &c.request, withQuery(c.match.clean, c.r), &x, to)
-	} else {
-		result = to.Forward(ctx, &x)
-	}
+	result := f.keyed(ctx, c, d, to, &x)
 	if answer != nil {
 		if err := answer.End(result.Err == nil); err != nil && result.Err == nil {
 			result.Err = err // the client has gone
@@ -99,6 +96,14 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 	d.written, d.upgraded = result.Status, result.Upgraded
 	result.Tries.Endpoint = result.Server
 	return proxy.Result{Err: result.Err, Tries: result.Tries, RequestBytes: result.Sent, ResponseBytes: result.Received}
+}
+
+// answered makes an exchange, or answers it with what the cache has.
+func (w *httpWay) answered(ctx context.Context, c *call, x *httpbackend.Exchange) httpbackend.Result {
+	if w.kept != nil {
+		return w.kept.Serve(ctx, &c.request, withQuery(c.match.clean, c.r), x, w)
+	}
+	return w.Forward(ctx, x)
 }
 
 var _ httpbackend.Way = (*httpWay)(nil)

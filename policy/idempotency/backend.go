@@ -66,12 +66,16 @@ func (b *backend) Call(ctx context.Context, method string, md proxy.Metadata, re
 }
 
 // missing is the refusal of a call without a key.
-func (p *method) missing() error {
-	what := "the header Idempotency-Key"
-	if p.field != nil {
-		what = "the field " + string(p.field.name)
+func (m *method) missing() error {
+	if m.field != nil {
+		return missing("the field " + string(m.field.name))
 	}
-	return keys.Refusal(codes.InvalidArgument, "IDEMPOTENCY_KEY_MISSING", "the method needs a key: set "+what+" to a value of your own, the same for each try")
+	return missing("the header Idempotency-Key")
+}
+
+// missing is the refusal of a call that does not say its key there.
+func missing(where string) error {
+	return keys.Refusal(codes.InvalidArgument, "IDEMPOTENCY_KEY_MISSING", "a key is needed: set "+where+" to a value of your own, the same for each try")
 }
 
 // take takes the key for the call, or returns the answer that is kept. It returns neither where
@@ -182,11 +186,14 @@ func (c *call) recall(kept *keys.Record) error {
 		if code == codes.OK {
 			code = codes.Unknown
 		}
-		return c.refuse(keys.Refusal(code, "OUTCOME_UNKNOWN",
-			"nobody knows whether the first call with this key was carried out: "+kept.Status.GetMessage()))
+		err := keys.Refusal(code, "OUTCOME_UNKNOWN", "nobody knows whether the first call with this key was carried out: "+kept.Status.GetMessage())
+		if kept.HTTPStatus != 0 {
+			err = policy.WithHTTPStatus(err, kept.HTTPStatus)
+		}
+		return c.refuse(err)
 	case keys.Bodyless:
 		return c.refuse(policy.WithHTTPStatus(keys.Refusal(codes.AlreadyExists, "ANSWER_NOT_KEPT",
-			"the first call with this key was carried out, and its answer was too large to be kept"), 409))
+			"the first call with this key was carried out, and its answer could not be kept: it was too large, or a stream"), 409))
 	}
 	return nil
 }

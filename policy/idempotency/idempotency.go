@@ -66,6 +66,9 @@ func compile(s *policy.Scope) policy.Part {
 	if rule == nil || !applies(s, rule) {
 		return nil
 	}
+	if s.PlainHTTP() {
+		return compileRoute(s, rule)
+	}
 	before := s.Noted()
 	p := newPart(s, rule)
 	m := &method{part: p, form: canonical.New(s.Method.Input())}
@@ -104,13 +107,13 @@ func newPart(s *policy.Scope, rule *transomv1.IdempotencyKey) *part {
 func applies(s *policy.Scope, rule *transomv1.IdempotencyKey) bool {
 	var why string
 	switch {
-	case s.Method == nil:
-		why = "it is for unary gRPC methods, and this is a plain HTTP route: remove it"
+	case s.PlainHTTP() && routeHasNone(s, rule) != "":
+		why = routeHasNone(s, rule)
 	case s.Stream():
 		why = "it is for unary methods, and this one streams: remove it"
 	case s.Policy.GetLogin() != nil || s.Policy.GetLogout() != nil:
 		why = "the method has login or logout, whose answer is for one caller once: remove it"
-	case level(s) == descriptorpb.MethodOptions_NO_SIDE_EFFECTS:
+	case s.Method != nil && level(s) == descriptorpb.MethodOptions_NO_SIDE_EFFECTS:
 		why = "the method is NO_SIDE_EFFECTS, which can be called as often as one likes: remove it, or see cache"
 	case rule.GetScope() != transomv1.IdempotencyKey_METHOD && anonymous(s.Policy.GetAuth()):
 		why = "the method is open to callers who prove nothing, so that whoever knows a key gets its answer: set auth, or scope: METHOD if that is right"

@@ -65,6 +65,8 @@ type Result struct {
 	Upgraded bool
 	// Refused says that no attempt was made, as the circuit breaker is open.
 	Refused bool
+	// Reached says that a server may have seen something of the request.
+	Reached bool
 	// Tries is how the attempts went; Resent is how often an old connection that had gone
 	// was followed by another one, which is no attempt (Traffic 80).
 	Tries  proxy.Tries
@@ -216,6 +218,7 @@ func (e *exchange) attempt(within context.Context, server Server, o *attempt.Out
 	response, err := e.roundTrip(within, server)
 	e.shut()
 	if err == nil {
+		e.result.Reached = true
 		o.Status, o.RetryAfter, o.Consumed = response.StatusCode, response.Header["Retry-After"], e.consumed()
 		return response
 	}
@@ -228,6 +231,7 @@ func (e *exchange) attempt(within context.Context, server Server, o *attempt.Out
 	o.Faulty = errors.As(o.Err, &own) && own.faulty
 	var dialed *dialError
 	o.Unsent = errors.As(err, &dialed) && !e.taken()
+	e.result.Reached = e.result.Reached || !o.Unsent && err != errTarget
 	o.Consumed = e.consumed()
 	return nil
 }

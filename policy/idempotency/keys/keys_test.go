@@ -166,6 +166,7 @@ func FuzzUnmarshal(f *testing.F) {
 	for _, r := range []*Record{
 		{State: Answered, Message: []byte("message")},
 		{State: Answered, Status: &spb.Status{Code: 5, Message: "no"}, Trailer: grpcmetadata.Pairs("a", "b", "a", "c", "x-bin", "\x00\xff")},
+		{State: Answered, HTTPStatus: 201, Server: "till:80", Header: grpcmetadata.MD{"Location": {"/a"}}, Message: []byte("body")},
 		{State: Bodyless}, {State: Uncertain, Status: &spb.Status{Code: 4}, Header: grpcmetadata.Pairs("h", "")},
 	} {
 		f.Add(r.marshal())

@@ -28,11 +28,15 @@ type Record struct {
 	Header      grpcmetadata.MD
 	Trailer     grpcmetadata.MD
 	Message     []byte
+	// Of an answer by HTTP: its status, 0 for one by gRPC, and the authority of the server.
+	// Message is its body then.
+	HTTPStatus int
+	Server     string
 }
 
 // Size is how many bytes of memory a record takes, about.
 func (r *Record) Size() int {
-	n := overhead + len(r.Message) + proto.Size(r.Status)
+	n := overhead + len(r.Message) + len(r.Server) + proto.Size(r.Status)
 	for _, md := range []grpcmetadata.MD{r.Header, r.Trailer} {
 		for key, values := range md {
 			n += len(key) + 64
@@ -58,6 +62,8 @@ const (
 	headerNumber
 	trailerNumber
 	messageNumber
+	httpStatusNumber
+	serverNumber
 )
 
 // marshal writes a record for a store.
@@ -71,6 +77,12 @@ func (r *Record) marshal() []byte {
 	}
 	b = appendMetadata(b, headerNumber, r.Header)
 	b = appendMetadata(b, trailerNumber, r.Trailer)
+	if r.HTTPStatus != 0 {
+		b = protowire.AppendVarint(protowire.AppendTag(b, httpStatusNumber, protowire.VarintType), uint64(r.HTTPStatus)) //nolint:gosec // three digits
+	}
+	if r.Server != "" {
+		b = appendBytes(b, serverNumber, []byte(r.Server))
+	}
 	return appendBytes(b, messageNumber, r.Message)
 }
 
@@ -99,12 +111,11 @@ func unmarshal(b []byte) (*Record, error) {
 			return nil, errRecord
 		}
 		b = b[n:]
-		if t == protowire.VarintType && number == stateNumber {
+		if t == protowire.VarintType {
 			v, n := protowire.ConsumeVarint(b)
-			if n < 0 || v < uint64(Answered) || v > uint64(Uncertain) {
+			if n < 0 || !r.setNumber(number, v) {
 				return nil, errRecord
 			}
-			r.State = State(v)
 			b = b[n:]
 			continue
 		}
@@ -120,6 +131,19 @@ func unmarshal(b []byte) (*Record, error) {
 	return r, nil
 }
 
+// setNumber is set for numbers.
+func (r *Record) setNumber(number protowire.Number, v uint64) bool {
+	switch {
+	case number == stateNumber && v >= uint64(Answered) && v <= uint64(Uncertain):
+		r.State = State(v)
+	case number == httpStatusNumber && v >= 200 && v <= 999:
+		r.HTTPStatus = int(v)
+	default:
+		return false
+	}
+	return true
+}
+
 // set sets a field, and reports whether there is one.
 func (r *Record) set(number protowire.Number, value []byte) bool {
 	switch number {
@@ -132,6 +156,9 @@ func (r *Record) set(number protowire.Number, value []byte) bool {
 		return setMetadata(&r.Header, value)
 	case trailerNumber:
 		return setMetadata(&r.Trailer, value)
+	case serverNumber:
+		r.Server = string(value)
+		return len(value) > 0
 	case messageNumber:
 		r.Message = append([]byte(nil), value...)
 		return true
