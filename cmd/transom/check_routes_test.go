@@ -136,6 +136,19 @@ func TestRoutesShowWhatRoutesAsk(t *testing.T) {
 			t.Errorf("routes:\n%s\nlacks %q", out, want)
 		}
 	}
+	if header, _, _ := strings.Cut(out, "\n"); strings.Join(strings.Fields(header), " ") != "METHOD PATH UPSTREAM POLICIES" {
+		t.Errorf("the columns are %q, of which methods alone would have others", header)
+	}
+	for _, test := range [][]string{
+		{"https://shop.example/s/x", "redirect   https://shop.example:8443/s/x"},
+		{"http://shop.example:8080/s?q", "redirect   https://shop.example:8443/s?q"},
+		{"http://shop.example", "no route for /"},
+		{"/s", "no route for /s"},
+	} {
+		if _, out, _ := command(t, "explain", "GET", test[0], "--config", config); !strings.Contains(out, test[1]) {
+			t.Errorf("explain GET %s:\n%s\nlacks %q", test[0], out, test[1])
+		}
+	}
 	_, out, _ = command(t, "routes", "--json", "--config", config)
 	for _, want := range []string{`"conditions": [` + "\n" + `        "[x-beta: no]"`, `"answer": "redirect /new/**"`} {
 		if !strings.Contains(out, want) {

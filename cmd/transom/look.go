@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -90,7 +91,12 @@ func printJSON(w io.Writer, v any) error {
 
 func printRoutes(w io.Writer, routes []gateway.Listed) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{{"METHOD", "PATH", "RPC", "REQUEST", "RESPONSE", "STREAM", "UPSTREAM", "POLICIES"}}, rows(routes)...) {
+	table := append([][]string{{"METHOD", "PATH", "RPC", "REQUEST", "RESPONSE", "STREAM", "UPSTREAM", "POLICIES"}}, rows(routes)...)
+	ofMethods := slices.ContainsFunc(routes, func(r gateway.Listed) bool { return r.RPC != "" })
+	for _, row := range table {
+		if !ofMethods {
+			row = slices.Delete(row, 2, 6) // columns that only methods of gRPC services fill
+		}
 		if _, err := fmt.Fprintln(t, strings.Join(row, "\t")); err != nil {
 			return err
 		}
@@ -129,18 +135,19 @@ func newExplain(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "explain METHOD PATH [FOLDER...]",
 		Short:   "Say which route a request takes, what it binds and which policies it meets",
-		Long:    "Explain reads a request as serve does and says which route it takes, what its\nvariables bind and which policies it meets, or why it is refused; then the exit\ncode is 1. METHOD is an HTTP method, or websocket.",
-		Example: "  transom explain GET /v1/shelves/1/books/2 ./protos\n  transom explain websocket /bookstore.v1.BookstoreService/Discuss ./protos",
+		Long:    "Explain reads a request as serve does and says which route it takes, what its\nvariables bind and which policies it meets, or why it is refused; then the exit\ncode is 1. METHOD is an HTTP method, or websocket. PATH may be a URL: routes\ntake requests by its host; without one, and without a header Host, that is\n\"gateway\".",
+		Example: "  transom explain GET /v1/shelves/1/books/2 ./protos\n  transom explain websocket /bookstore.v1.BookstoreService/Discuss ./protos\n  transom explain GET https://shop.example/cart --config transom.yaml",
 		Args:    takes(2, math.MaxInt, "a method, a path, then folders"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if !strings.HasPrefix(args[1], "/") {
+			ask.method = args[0]
+			ask.host, ask.path = splitURL(args[1])
+			if !strings.HasPrefix(ask.path, "/") {
 				return fmt.Errorf("found the path %q, expected one that begins with a slash", args[1])
 			}
-			if strings.ContainsAny(args[1], "# ") {
+			if strings.ContainsAny(ask.path, "# ") {
 				return fmt.Errorf("found the path %q, expected one without # and spaces, which are written %%23 and %%20", args[1])
 			}
 			return in.look(c.Context(), s, args[2:], func(g *gateway.Gateway) error {
-				ask.method, ask.path = args[0], args[1]
 				if err := ask.read(s.in); err != nil {
 					return err
 				}
@@ -157,7 +164,27 @@ func newExplain(s streams) *cobra.Command {
 // asked is a request to explain.
 type asked struct {
 	method, path, data string
+	host               string // that the URL names; "" for none
 	headers            []string
+}
+
+// anyHost is the Host of a request where neither its URL nor a header says one.
+const anyHost = "gateway"
+
+// splitURL splits what may be a path or a URL into host and path.
+func splitURL(text string) (host, path string) {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok || scheme != "http" && scheme != "https" {
+		return "", text
+	}
+	i := strings.IndexAny(rest, "/?")
+	switch {
+	case i < 0:
+		return rest, "/"
+	case rest[i] == '?':
+		return rest[:i], "/" + rest[i:]
+	}
+	return rest[:i], rest[i:]
 }
 
 // read has the data be what is in the file that -d names.
@@ -188,7 +215,7 @@ func (a asked) request(ctx context.Context) (*http.Request, error) {
 	if socket {
 		method = http.MethodGet
 	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://gateway"+a.path, strings.NewReader(a.data))
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+cmp.Or(a.host, anyHost)+a.path, strings.NewReader(a.data))
 	if err != nil {
 		return nil, fmt.Errorf("%s %s is no request: %w", a.method, a.path, err)
 	}

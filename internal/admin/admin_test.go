@@ -290,7 +290,7 @@ func TestPage(t *testing.T) {
 		t.Errorf("content type is %s", got)
 	}
 	g.status.FailedAt = time.Time{}
-	if _, body := ask(t, g, "GET", "/"); !strings.Contains(body, "Left out") || strings.Contains(body, "failed") {
+	if _, body := ask(t, g, "GET", "/"); !strings.Contains(body, "Loaded, but for") || strings.Contains(body, "failed") {
 		t.Errorf("a reload that worked is shown as one that did not:\n%s", body)
 	}
 	for _, want := range []string{
@@ -299,6 +299,22 @@ func TestPage(t *testing.T) {
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is missing", want)
+		}
+	}
+}
+
+// TestPageOfRoutes: plain HTTP routes are told apart by what they ask for, and have no columns
+// of methods.
+func TestPageOfRoutes(t *testing.T) {
+	g := newGateway()
+	g.routes = []Route{
+		{Method: "*", Path: "/a/**", Upstream: "site", Conditions: []string{"[x-beta: yes]", "[?v=2]"}},
+		{Method: "*", Path: "/old/**", Answer: "redirect /a/**"},
+	}
+	_, body := ask(t, g, "GET", "/")
+	for _, want := range []string{"<th>Path<th>Upstream<th>", "<td>/a/** [x-beta: yes] [?v=2]<td>site<td>", "<td>/old/**<td>redirect /a/**<td>"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is missing in\n%s", want, body)
 		}
 	}
 }

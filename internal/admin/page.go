@@ -1,10 +1,12 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,7 +26,7 @@ nav a { display: inline-block; margin-right: 1rem }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8884; vertical-align: top }
 code, pre { font: .9em ui-monospace, monospace }
-pre { overflow-x: auto; border-left: 4px solid #c33; padding-left: 1rem }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; border-left: 4px solid #c33; padding-left: 1rem }
 .bad { color: #c33 }
 </style>
 `
@@ -62,7 +64,7 @@ func (s *server) writeStatus(b *strings.Builder) {
 	if !status.FailedAt.IsZero() {
 		fmt.Fprintf(b, "<h2 class=bad>The reload at %s failed</h2>\n", status.FailedAt.UTC().Format(time.RFC3339))
 	} else if len(status.Problems) > 0 {
-		b.WriteString("<h2>Left out</h2>\n")
+		b.WriteString("<h2>Loaded, but for</h2>\n")
 	}
 	if len(status.Problems) > 0 {
 		b.WriteString("<pre>")
@@ -81,9 +83,18 @@ func (s *server) writeStatus(b *strings.Builder) {
 
 func (s *server) writeRoutes(b *strings.Builder) {
 	routes := s.Gateway.Routes()
-	fmt.Fprintf(b, "<h2>%d routes</h2>\n<table><tr><th>Method<th>Path<th>RPC<th>Stream<th>Upstream<th>Policies\n", len(routes))
+	ofMethods := slices.ContainsFunc(routes, func(r Route) bool { return r.RPC != "" })
+	columns := "<th>RPC<th>Stream"
+	if !ofMethods {
+		columns = "" // plain HTTP routes have neither
+	}
+	fmt.Fprintf(b, "<h2>%d routes</h2>\n<table><tr><th>Method<th>Path%s<th>Upstream<th>Policies\n", len(routes), columns)
 	for _, r := range routes[:min(len(routes), maxShown)] {
-		row(b, r.Method, r.Path, r.RPC, r.Stream, r.Upstream, strings.Join(r.Policies, ", "))
+		cells := []string{r.Method, strings.Join(append([]string{r.Path}, r.Conditions...), " ")}
+		if ofMethods {
+			cells = append(cells, r.RPC, r.Stream)
+		}
+		row(b, append(cells, cmp.Or(r.Upstream, r.Answer), strings.Join(r.Policies, ", "))...)
 	}
 	b.WriteString("</table>\n")
 	if len(routes) > maxShown {
