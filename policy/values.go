@@ -89,7 +89,7 @@ func ofBody(name string) bool {
 
 // HeaderProblem tells why no policy may set or remove a header, on its way to the backend
 // or to the client; empty if it may.
-func (*Scope) HeaderProblem(name string, toBackend bool) string {
+func (s *Scope) HeaderProblem(name string, toBackend bool) string {
 	lower := strings.ToLower(name)
 	switch {
 	case !isToken(name):
@@ -98,6 +98,8 @@ func (*Scope) HeaderProblem(name string, toBackend bool) string {
 		return "which gRPC cannot carry to the backend; expected letters, digits, \"-\", \"_\" and \".\""
 	case strings.HasPrefix(lower, "grpc-"):
 		return "which belongs to gRPC; expected another name"
+	case lower == "host" && toBackend && s.PlainHTTP():
+		return "which rewrite.host of the route says; remove it here"
 	case field.HopByHop(lower) && (toBackend || field.HopByHopInAnswers(lower)), ofBody(lower), lower == "host":
 		return "which the gateway sets itself; expected another name"
 	case toBackend && strings.HasPrefix(lower, field.OwnPrefix):

@@ -83,3 +83,30 @@ service S {
 		})
 	}
 }
+
+// TestRoutesBesideWhatIsWrong: the policies of plain HTTP routes are looked at, too, while
+// parts of the configuration are wrong, and nothing is said of what follows from that.
+func TestRoutesBesideWhatIsWrong(t *testing.T) {
+	const refused, unknown = `fault.abort.http_status: found 200`, `expected the name of`
+	for name, c := range map[string]struct{ wrong, policy, want, not string }{
+		"what is wrong is elsewhere":         {"shutdown_timeout: -1s", "fault: { abort: { http_status: 200 } }", "transom.yaml:4:92: " + refused, ""},
+		"a variable that is not set":         {`defaults: { cors: { allowed_origins: ["${NOBODY_HAS_SET_IT}"] } }`, "fault: { abort: { http_status: 200 } }", refused, ""},
+		"a host that another field sets":     {"via: maybe", "headers: { request: { set: { Host: b } } }", "which rewrite.host of the route says", ""},
+		"another route":                      {"via: maybe", "fault: { abort: { http_status: 200 } }", refused, ""},
+		"the policy itself":                  {"via: false", "fault: { abort: { http_status: 200 } }, timeout: soon", "policy.timeout: found", refused},
+		"upstreams are there":                {"shutdown_timeout: -1s", "split: { branches: [{ upstream: site }] }, mirror: { upstream: other }, circuit_breaker: { fallback: other }", "shutdown_timeout", unknown},
+		"what a policy needs cannot be read": {"auth: { jwt: [{ issuer: [x] }] }", "auth: { jwt: {} }", "auth.jwt[0].issuer", "demands a token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"transom.yaml": c.wrong + `
+upstreams: { site: { http: { servers: ["localhost:1"] } }, other: { http: { servers: ["localhost:2"] } } }
+routes:
+  - { match: { path_prefix: /a }, upstream: site, policy: { ` + c.policy + ` } }
+`})
+			code, _, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
+			if code != exitProblem || !strings.Contains(err, c.want) || c.not != "" && strings.Contains(err, c.not) {
+				t.Errorf("%d\n%s\nwant %q and not %q", code, err, c.want, c.not)
+			}
+		})
+	}
+}

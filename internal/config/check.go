@@ -88,7 +88,8 @@ func asRange(text string) string {
 }
 
 func (c *checker) schemas(config *transomv1.Config) {
-	if len(config.Schemas) == 0 && len(config.Routes) == 0 {
+	meant := func(path string) bool { return within(path, "routes") } // that are there, under a wrong name
+	if len(config.Schemas) == 0 && len(config.Routes) == 0 && !slices.ContainsFunc(c.broken, meant) {
 		c.fail("schemas", "found none, expected at least one of directory, descriptor_set, reflection, or routes to plain HTTP upstreams")
 	}
 	for i, s := range config.Schemas {

@@ -28,6 +28,7 @@ func (c *checker) errorPages(pages map[string]string) {
 		n, err := strconv.Atoi(status)
 		if status != "default" && status != "4xx" && status != "5xx" && (err != nil || n < 400 || n > 599) {
 			c.fail(path, "found %q, expected a status from 400 to 599, 4xx, 5xx or default", status)
+			continue
 		}
 		c.regular(path, pages[status])
 	}

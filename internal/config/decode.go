@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -78,7 +79,7 @@ func (d *decoder) message(path string, n *yaml.Node, m protoreflect.Message) {
 	case n == nil:
 		return
 	case n.Kind != yaml.MappingNode:
-		d.fail(path, "found %s, expected a mapping%s", kindOf(n), orEmpty(n))
+		d.fail(path, "found %s, expected a mapping%s", kindOf(n), orMapping(n, m.Descriptor()))
 		return
 	}
 	seen := map[protoreflect.Name]bool{}
@@ -130,7 +131,26 @@ func (d *decoder) unknown(path string, key *yaml.Node, m protoreflect.MessageDes
 		d.file.wrong[len(d.file.wrong)-1] = join(path, near) // what it is meant for
 		return
 	}
+	if whole := partly(known, key.Value); whole != "" {
+		d.failAt(child, key, "unknown field, expected one of %s; did you mean %q?", strings.Join(known, ", "), whole)
+		return
+	}
 	d.failAt(child, key, "unknown field, expected one of %s", strings.Join(known, ", "))
+}
+
+// partly is the only name of which another one is a part, as prefix is of path_prefix; "" for
+// none.
+func partly(names []string, part string) (whole string) {
+	for _, name := range names {
+		if !slices.Contains(strings.Split(name, "_"), part) {
+			continue
+		}
+		if whole != "" {
+			return ""
+		}
+		whole = name
+	}
+	return whole
 }
 
 // field reads the value of one field of m.
@@ -270,6 +290,22 @@ func kindOf(n *yaml.Node) string {
 func orEmpty(n *yaml.Node) string {
 	if isNull(n) {
 		return " ({} for an empty one)"
+	}
+	return ""
+}
+
+// orMapping says how to write as a mapping what was written as its only value, or as true.
+func orMapping(n *yaml.Node, m protoreflect.MessageDescriptor) string {
+	if n.Kind != yaml.ScalarNode || isNull(n) {
+		return orEmpty(n)
+	}
+	if n.Tag == "!!bool" && n.Value == "true" {
+		return "; did you mean {}?"
+	}
+	for _, name := range []protoreflect.Name{"path", "body"} {
+		if f := m.Fields().ByName(name); f != nil && n.Tag == "!!str" && (name != "path" || strings.HasPrefix(n.Value, "/")) {
+			return fmt.Sprintf("; did you mean { %s: %s }?", name, clipped(n.Value))
+		}
 	}
 	return ""
 }

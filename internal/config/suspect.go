@@ -255,6 +255,8 @@ func (s *suspects) readFlow(at int) {
 				return
 			}
 			begun = at
+		case c == '?' && begun >= 0: // YAML 1.2 allows it, the parser does not
+			s.suspect(begun, "text with ? in it must be quoted within { } and [ ]")
 		case c == ',':
 			s.open[len(s.open)-1].colon, begun = false, -1
 		case c == ':' && s.endsKey(at):

@@ -32,6 +32,8 @@ func TestSuspects(t *testing.T) {
 		"no comma":                      {"a: { b: 1 c«: 2 }", "a comma is missing before the name"},
 		"no comma behind a quote":       {"a: { b: \"1\" c«: 2 }", "a comma is missing before the name"},
 		"no colon before a brace":       {"a: { b «{} }", "a colon or a comma is missing before the {"},
+		"a question mark":               {"a:\n  - { b: c }\n  - { b: «/q?x=1, c: d }", "text with ? in it must be quoted"},
+		"a question mark at the end":    {"a: [ b, «c? ]", "text with ? in it must be quoted"},
 		"a star":                        {"a: { b: «*, c: 1 }", "text that begins with * must be quoted"},
 		"a star alone":                  {"- a: «*\n", "text that begins with * must be quoted"},
 		"a percent":                     {"a: «%b", "text that begins with % must be quoted"},

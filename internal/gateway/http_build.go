@@ -172,19 +172,21 @@ func (b *builder) routeLayers(at string, own *transomv1.Policy) []policy.Layer {
 	if b.gateway.options.Unguarded {
 		return nil
 	}
-	return []policy.Layer{
-		{
-			Policy:   b.file.Config.GetDefaults(),
-			Where:    b.configPosition("defaults"),
-			Position: func(path string) string { return b.configPosition("defaults." + path) },
-		},
-		{
-			Policy:   own,
-			Where:    b.configPosition(at + ".policy"),
-			Exact:    true,
-			Position: func(path string) string { return b.configPosition(at + ".policy." + path) },
-		},
-	}
+	return append([]policy.Layer{{
+		Policy:   b.file.Config.GetDefaults(),
+		Where:    b.configPosition("defaults"),
+		Position: func(path string) string { return b.configPosition("defaults." + path) },
+	}}, b.ownLayer(at, own)...)
+}
+
+// ownLayer is what a route says itself.
+func (b *builder) ownLayer(at string, own *transomv1.Policy) []policy.Layer {
+	return []policy.Layer{{
+		Policy:   own,
+		Where:    b.configPosition(at + ".policy"),
+		Exact:    true,
+		Position: func(path string) string { return b.configPosition(at + ".policy." + path) },
+	}}
 }
 
 // conditions are what else a route asks for, for people.

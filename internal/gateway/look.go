@@ -2,10 +2,13 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/regularfile"
+	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -36,7 +39,25 @@ func (g *Gateway) look(ctx context.Context, file *config.File) Problems {
 	b.undecided = undecided
 	defer b.discard()
 	b.read(ctx)
-	return slices.DeleteFunc(b.problems, func(p Problem) bool { return p.File == file.Path })
+	problems := slices.DeleteFunc(b.problems, func(p Problem) bool { return p.File == file.Path })
+	return append(problems, b.lookAtRoutes(file)...)
+}
+
+// lookAtRoutes goes through the policies of plain HTTP routes that could be read. What they
+// say of upstreams is not looked at.
+func (b *builder) lookAtRoutes(file *config.File) (all Problems) {
+	for i, rule := range file.Config.GetRoutes() {
+		at := fmt.Sprintf("routes[%d]", i)
+		if rule.GetPolicy() == nil || slices.ContainsFunc(file.Wrong(), func(path string) bool { return strings.HasPrefix(path, at+".policy") || path == at }) {
+			continue
+		}
+		_, problems := b.snapshot.policies.Compile(policy.Target{
+			RPC: routeName(rule.GetMatch()), PlainHTTP: true, Methods: rule.GetMatch().GetMethods(), Path: config.RoutePath(rule.GetMatch()),
+			Layers: b.ownLayer(at, rule.GetPolicy()), Upstream: upstreamOf(rule),
+		})
+		all = append(all, problems...)
+	}
+	return all
 }
 
 // looksThere reports whether a source is a file or folder that can be looked at. The

@@ -31,6 +31,7 @@ func undecidedBy(file *config.File) *undecided {
 		switch list {
 		case "listeners", "admin", "schemas", "upstreams", "routes", "events",
 			"telemetry", "trusted_proxies", "shutdown_timeout", "own_services", "metadata",
+			"forwarded", "via", "error_pages", "faults", "maintenance", "cache", "idempotency",
 			"auth", "stores", "defaults": // what policies need of them they say themselves
 		case "compatibility":
 			d.rules = true
@@ -76,5 +77,11 @@ func (d *undecided) policies(file *config.File, section, rest string) {
 func (d *undecided) policy(path string) bool {
 	field, _, _ := strings.Cut(path, ".")
 	field, _, _ = strings.Cut(field, "[")
-	return d.fields["*"] || d.fields[field] || d.needed(path)
+	return d.fields["*"] || d.fields[field] || d.needed(path) || namesUpstream(path)
+}
+
+// namesUpstream reports whether a field of a policy names an upstream: nobody connects to
+// those of a configuration that is wrong, so that none is known.
+func namesUpstream(path string) bool {
+	return strings.HasSuffix(path, ".upstream") || path == "circuit_breaker.fallback"
 }
