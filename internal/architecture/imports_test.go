@@ -92,6 +92,7 @@ var rules = map[string]rule{
 	"policy/auth/login":             {ours: slices.Concat(base, []string{"policy", "policy/expr", "policy/auth/..."}), reason: "it opens and ends what mechanisms look for, so it alone knows them"},
 	"policy/kinds":                  {ours: []string{"policy/..."}, reason: "the one list of all policies"},
 	"events":                        {ours: slices.Concat(parts, []string{"policy"}), reason: "the bus is for any caller; sinks are plugged in from above"},
+	"events/log":                    {never: slices.Concat(jsons, protobuf, []string{"net"}), reason: "it keeps bytes; what they say and where they go is others' matter, and it is tested against a disk that fails"},
 	"events/kafka":                  {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
 	"events/nats":                   {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
 	"internal/openapi":              {ours: slices.Concat(parts, []string{"transcoder", "transcoder/jsonwire", "policy"}), never: yamls, reason: "it describes what edges do, and does none of it"},
@@ -279,6 +280,7 @@ func TestRulesAreToldApart(t *testing.T) {
 		{"internal/server", module + "/policy/auth", false},
 		{"internal/admin", module + "/internal/server", false},
 		{"internal/gateway", module + "/events/kafka", false},
+		{"events/log", module + "/events", false},
 		{"cmd/transom", module + "/events/kafka", true},
 	} {
 		r, ok := ruleFor(test.dir)

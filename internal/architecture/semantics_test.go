@@ -23,9 +23,9 @@ const semanticsPage = "../../docs/semantics.md"
 var (
 	// citation is how code and tests cite decisions: "Semantics 38", "Semantics 29,
 	// 44" or "Traffic 172 and 173".
-	citation = regexp.MustCompile(`(?i)(semantics|traffic|surface) ?([0-9]+(?:(?:, | and )[0-9]+)*)`)
+	citation = regexp.MustCompile(`((?i:semantics|traffic|surface)|Events) ?([0-9]+(?:(?:, | and )[0-9]+)*)`)
 	number   = regexp.MustCompile(`[0-9]+`)
-	decision = regexp.MustCompile(`^### ((?:Traffic|Surface) )?([0-9]+)\. `)
+	decision = regexp.MustCompile(`^### ((?:Traffic|Surface|Events) )?([0-9]+)\. `)
 	testLink = regexp.MustCompile(`\[([A-Za-z0-9_./]+)\]\(\.\./([^)]+)\)`)
 )
 
@@ -108,6 +108,13 @@ func namesOf(series, numbers string) []string {
 	if strings.EqualFold(series, "surface") {
 		for i, n := range names {
 			names[i] = "Surface " + n
+		}
+	}
+	if series == "Events" {
+		// The first is 120. "Events 1" is what generated code says of a field.
+		names = slices.DeleteFunc(names, func(n string) bool { return len(n) < 3 })
+		for i, n := range names {
+			names[i] = "Events " + n
 		}
 	}
 	if strings.EqualFold(series, "traffic") {
