@@ -103,7 +103,8 @@ func newRoot(s streams) *cobra.Command {
 		Use:   "transom",
 		Short: "A gateway that serves gRPC services as REST/JSON, gRPC, gRPC-Web and Connect",
 		Long: `Transom reads protobuf descriptors at run time and lets anything that speaks
-HTTP call gRPC services. Nothing is generated and nothing is restarted.
+HTTP call gRPC services. Plain HTTP servers stand behind the same gateway, by the
+routes of its configuration. Nothing is generated and nothing is restarted.
 
   transom demo                                         an example to play with
   transom serve ./protos --upstream localhost:50051    no configuration

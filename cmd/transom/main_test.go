@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -103,6 +104,18 @@ func TestInit(t *testing.T) {
 	}
 	if code, out, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml")); code != 0 {
 		t.Error(out, err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "transom.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What stands there as comments is right without the marks.
+	plain := regexp.MustCompile(`(?m)^( *)# ( *(?:- )?[a-z]+:.*)$`).ReplaceAllString(string(text), "$1$2")
+	if err := os.WriteFile(filepath.Join(dir, "plain.yaml"), []byte(plain), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, err := command(t, "check", "--config", filepath.Join(dir, "plain.yaml")); code != 0 || out != "ok: 2 routes\n" {
+		t.Errorf("%s%s\n%s", out, err, plain)
 	}
 	if code, _, err := command(t, "init", dir); code != exitProblem || !strings.Contains(err, "overwrites nothing") {
 		t.Errorf("%d %s", code, err)

@@ -19,7 +19,7 @@ func newServe(s streams) *cobra.Command {
 	var in input
 	c := &cobra.Command{
 		Use:   "serve [FOLDER...]",
-		Short: "Serve gRPC services over HTTP",
+		Short: "Serve gRPC services over HTTP, and routes to plain HTTP servers",
 		Example: `  transom serve ./protos --upstream localhost:50051
   transom serve --reflect --upstream localhost:50051
   transom serve --config transom.yaml`,
