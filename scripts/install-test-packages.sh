@@ -13,6 +13,7 @@ wanted=(
 	haproxy=haproxy
 	node=nodejs
 	nghttpd=nghttp2-server
+	varnishd=varnish
 )
 
 missing=()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -42,9 +43,9 @@ func (c *Case) not(cache, why string) *Case {
 func freshness() []*Case {
 	return []*Case{
 		reused("max-age", "Cache-Control: max-age=3600"),
-		reused("max-age in capitals", "Cache-Control: MAX-AGE=3600").not(Varnish, "it compares names as they are written"),
+		reused("max-age in capitals", "Cache-Control: MAX-AGE=3600"),
 		reused("max-age as a quoted string", `Cache-Control: max-age="3600"`).not(Varnish, "it reads a token"),
-		reused("max-age that no integer holds", "Cache-Control: max-age=99999999999999999999").not(Varnish, "it takes what overflows for something else"),
+		reused("max-age that no integer holds", "Cache-Control: max-age=99999999999999999999"),
 		reused("max-age behind another directive", "Cache-Control: foo=bar, max-age=3600"),
 		reused("max-age on a line of its own", "Cache-Control: public", "Cache-Control: max-age=3600"),
 		reused("max-age, and Pragma, which says nothing in answers", "Cache-Control: max-age=3600", "Pragma: no-cache"),
@@ -56,8 +57,8 @@ func freshness() []*Case {
 		fetched("Last-Modified is no time to live", "Last-Modified: "+date(-100*time.Hour)),
 		fetched("max-age=0", "Cache-Control: max-age=0"),
 		fetched("max-age below zero", "Cache-Control: max-age=-3600"),
-		fetched("max-age that is no number", "Cache-Control: max-age=abc").not(Varnish, "it takes it for none, and Expires is none either"),
-		fetched("max-age in the string of another directive", `Cache-Control: foo="x, max-age=3600"`).not(Varnish, "it does not read quoted strings"),
+		fetched("max-age that is no number", "Cache-Control: max-age=abc"),
+		fetched("max-age in the string of another directive", `Cache-Control: foo="x, max-age=3600"`),
 		fetched("max-age as the end of another name", "Cache-Control: x-max-age=3600"),
 		fetched("s-maxage=0 before max-age", "Cache-Control: s-maxage=0, max-age=3600"),
 		fetched("max-age=0 before Expires", "Cache-Control: max-age=0", "Date: "+date(0), "Expires: "+date(time.Hour)),
@@ -76,7 +77,7 @@ func kept() []*Case {
 		fetched("no-store", "Cache-Control: no-store, max-age=3600"),
 		fetched("no-store on a line of its own", age, "Cache-Control: no-store"),
 		fetched("private", "Cache-Control: private, max-age=3600"),
-		fetched("private for a field counts for all", `Cache-Control: private="x-a", max-age=3600`).not(Varnish, "its builtin VCL does not match it"),
+		fetched("private for a field counts for all", `Cache-Control: private="x-a", max-age=3600`),
 		fetched("no-cache", "Cache-Control: no-cache, max-age=3600"),
 		fetched("Set-Cookie", age, "Set-Cookie: a=b"),
 		fetched("Vary for any", age, "Vary: *"),
@@ -200,7 +201,7 @@ func validating() []*Case {
 	return []*Case{
 		conditional("If-None-Match that matches", 304, `If-None-Match: "abc"`),
 		conditional("If-None-Match that matches weakly", 304, `If-None-Match: W/"abc"`),
-		conditional("If-None-Match of a list", 304, `If-None-Match: "x", "abc"`),
+		conditional("If-None-Match of a list", 304, `If-None-Match: "x", "abc"`).not(Varnish, "it compares the field as a whole"),
 		conditional("If-None-Match of two lines", 304, `If-None-Match: "x"`, `If-None-Match: "abc"`).not(Varnish, "it joins lines elsewhere"),
 		conditional("If-None-Match of any", 304, `If-None-Match: *`).not(Varnish, "it compares it as a tag"),
 		conditional("If-None-Match that does not", 200, `If-None-Match: "x"`),
@@ -305,7 +306,9 @@ func invalidating() []*Case {
 		}})
 	}
 	for _, c := range all {
-		c.not(Varnish, "it leaves dropping to VCL")
+		if !strings.HasSuffix(c.Name, "is not") {
+			c.not(Varnish, "it leaves dropping to VCL")
+		}
 	}
 	return append(all,
 		&Case{Name: "POST that failed drops nothing", Steps: []Step{
