@@ -107,6 +107,10 @@ bypass: ## Try a million hostile paths of plain HTTP routes on servers that read
 	cd internal/httproute && go test -count 1 -run '^TestNoBypass$$' -v -timeout 20m . -args -bypass-paths 1000000
 	cd internal/gateway && go test -count 1 -run '^TestNoBypassOfRoutes$$' -v -timeout 60m . -args -bypass-tables 50 -bypass-paths 20000
 
+.PHONY: log-faults
+log-faults: ## Kill the log of events at 3,000 points, flip every bit of it, kill 100 processes
+	cd events/log && go test -count 1 -run '^(TestKillPoints|TestEveryBit|TestKilledProcess)$$' -v -timeout 30m . -args -kill-points 1000 -all-bits -kills 100
+
 .PHONY: bench
 bench: ## Compare Transom with its peers on the same work
 	bench/install.sh

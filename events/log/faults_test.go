@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-var killPoints = flag.Int("kill-points", 25, "how many calls of the file system TestKillPoints kills the log at, for each seed")
+var killPoints = flag.Int("kill-points", 12, "how many calls of the file system TestKillPoints kills the log at, for each seed")
 
 // Events 142 and 143: wherever the power is cut or the process killed, nothing that
 // was acknowledged is lost, and nothing is read that was never appended; offsets ascend,

@@ -74,7 +74,7 @@ func copyDamaged(to, from file, d damage) error {
 	b := make([]byte, min(window, d.to-d.from))
 	for at := d.from; at < d.to; at += int64(len(b)) {
 		b = b[:min(int64(len(b)), d.to-at)]
-		readDamaged(from, b, at)
+		_ = readDamaged(from, b, at)
 		if _, err := to.WriteAt(b, at-d.from); err != nil {
 			return err
 		}

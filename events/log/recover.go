@@ -92,6 +92,9 @@ func (l *Log) lookAtLast(s *segment, f file) {
 	each := func(Record) error { return nil }
 	searched, _ := sc.scanAll(0, each, func(d damage) { l.aside.keep(f, s, d) }) // each returns no error
 	l.next, s.end = sc.next, sc.pos
+	if sc.unreadable > sc.pos {
+		searched = false // there may be records that cannot be read
+	}
 	// Readers shall see what is on disk only, and may see all of this.
 	if err := f.Sync(); err != nil {
 		l.options.Logger.Error("events log: the last segment cannot be synced; another is begun", "file", l.path(s.name), "error", err)

@@ -25,6 +25,8 @@ type scanner struct {
 
 	buf      []byte
 	from, to int64 // what of the file is in buf
+
+	unreadable int64 // where the last page ends that cannot be read
 }
 
 // record returns the body of the record at pos. Without one that is whole, and the
@@ -102,26 +104,30 @@ func (s *scanner) fill(pos int64, n int) {
 	}
 	s.from, s.to = pos, min(pos+int64(max(n, window)), s.end)
 	s.buf = s.buf[:s.to-s.from]
-	readDamaged(s.f, s.buf, pos)
+	s.unreadable = max(s.unreadable, readDamaged(s.f, s.buf, pos))
 }
 
 // readDamaged fills b with what can be read. Pages that cannot are zeros, which are no
-// record in any segment.
-func readDamaged(f io.ReaderAt, b []byte, pos int64) {
+// record in any segment. It returns where the last of those pages ends.
+func readDamaged(f io.ReaderAt, b []byte, pos int64) (unreadable int64) {
 	n, err := f.ReadAt(b, pos)
 	if err == nil || n == len(b) {
-		return
+		return 0
 	}
 	clear(b[n:])
 	if err == io.EOF {
-		return
+		return 0
 	}
 	for at := n; at < len(b); at += page {
 		piece := b[at:min(at+page, len(b))]
 		if n, err := f.ReadAt(piece, pos+int64(at)); err != nil {
 			clear(piece[n:])
+			if err != io.EOF {
+				unreadable = pos + int64(at+len(piece))
+			}
 		}
 	}
+	return unreadable
 }
 
 // damage is a piece of a segment that is no record, and the offsets that it had.

@@ -103,7 +103,7 @@ func (s *segment) header() []byte {
 // what is wrong with the header; the segment can be read all the same.
 func (s *segment) readHeader(f file) error {
 	h := make([]byte, headerLength)
-	readDamaged(f, h, 0)
+	_ = readDamaged(f, h, 0) // zeros are a damaged header
 	switch {
 	case !bytes.HasPrefix(h, []byte(magic)):
 		return fmt.Errorf("begins with %q, not with %q", h[:len(magic)], magic)
