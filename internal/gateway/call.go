@@ -8,6 +8,7 @@ import (
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/httpbackend"
 	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/transcoder/exchange"
 	"github.com/transom-gateway/transom/transcoder/websocket"
@@ -111,6 +112,9 @@ func (c *call) requestMetadata() error {
 
 // recycle gives the call's memory back, without what belonged to the request.
 func (c *call) recycle() {
+	if c.r != nil && c.r.Close && c.size.unread(c.r) {
+		httpbackend.EndGently(c.size.out.ResponseWriter) // net/http does where the connection would go on
+	}
 	c.size.reset()
 	metadata := c.request.Metadata
 	clear(metadata)

@@ -120,6 +120,11 @@ func (s *trueSize) begin(w http.ResponseWriter, r *http.Request) exchange.Front 
 	return &s.out
 }
 
+// unread reports whether a client of HTTP/1 may still be sending what nobody has read.
+func (s *trueSize) unread(r *http.Request) bool {
+	return s.in.ReadCloser != nil && r.ProtoMajor == 1 && !s.in.ended.Load() && (r.ContentLength < 0 || s.in.n.Load() < r.ContentLength)
+}
+
 // sizes are how many bytes came and went.
 func (s *trueSize) sizes() (in, out int64) {
 	if c := s.out.conn; c != nil {

@@ -197,15 +197,15 @@ func (b *requestBody) end() {
 	b.gone = true
 	if b.http1 && !b.done.Load() {
 		_ = b.control.SetReadDeadline(time.Now().Add(lingerTime)) // as above
-		endGently(b.e.W)
+		EndGently(b.e.W)
 	}
 }
 
-// endGently has net/http end its half of the connection first, and the rest a while later:
-// a client that goes on sending would be told so by a reset, which may take the answer
-// away from it. net/http does that of itself for a body that was larger than a
+// EndGently has net/http end a connection of HTTP/1 when the request is answered, its half
+// first, and the rest a while later: a client that goes on sending would be told so by a
+// reset, which may take the answer away from it. net/http does that of itself for a body that was larger than a
 // MaxBytesReader lets it be, and for some of those that it was not asked to read.
-func endGently(w http.ResponseWriter) {
+func EndGently(w http.ResponseWriter) {
 	for {
 		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
 		if !ok {
