@@ -19,7 +19,7 @@ var counted = func() map[[2]string]bool {
 	for policy, results := range map[string][]string{
 		"mirror":          {"answered", "failed", "too_many", "too_large", "incomplete"},
 		"idempotency_key": {"kept", "released", "unknown", "replayed", "passed"},
-		"cache":           {"hit", "miss", "collapsed", "stale", "revalidated", "bypass"},
+		"cache":           {"hit", "miss", "collapsed", "stale", "revalidated", "bypass", "queue_full"},
 	} {
 		for _, result := range results {
 			all[[2]string{policy, result}] = true

@@ -38,6 +38,7 @@ type asked struct {
 	header  proxy.Metadata
 	request proxy.Frame
 	caller  sharing.Caller
+	found   string               // the key of what Redis was asked for already
 	wants   cachecontrol.Control // of the client, where it is obeyed
 }
 
@@ -72,16 +73,19 @@ func (a *asked) alone(result string) (proxy.Reply, error) {
 // answer finds an answer, or calls for one.
 func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 	p := a.part
-	for range 3 { // what an answer varies by is known only when it is there
+	for range 6 { // what an answer varies by is known only when it is there
 		now := p.now()
 		key := primary
 		e := p.store.get(key, now)
-		if e != nil && e.marker {
+		if e != nil && e.marker && !e.looksAgain(now) {
 			key = appendVariant(key, e.vary, a.r, a.header)
 			e = p.store.get(key, now)
 		}
+		if e != nil && e.looksAgain(now) && (e.marker || !e.fresh.Before(e.ifError)) {
+			e = nil // it is not given before Redis was asked, nor instead of an answer
+		}
 		switch {
-		case e == nil:
+		case e == nil || e.looksAgain(now):
 		case e.pass:
 			return a.alone(bypass)
 		case now.Before(e.fresh) && a.accepts(e, now):
@@ -155,6 +159,9 @@ func (a *asked) fetch(primary, key string, old *entry) (_ proxy.Reply, again boo
 	}
 	now := a.part.now()
 	switch {
+	case out.again:
+		a.found = key
+		return proxy.Reply{}, true, nil
 	case out.alone:
 		reply, err := a.alone(bypass)
 		return reply, false, err
@@ -162,6 +169,11 @@ func (a *asked) fetch(primary, key string, old *entry) (_ proxy.Reply, again boo
 		return proxy.Reply{}, true, nil
 	}
 	a.request.Free()
+	if old == nil && out.err != nil && a.part.inRedis {
+		if old = a.part.store.peek(key); old != nil && (old.marker || old.pass || old.looksAgain(now)) {
+			old = nil
+		}
+	}
 	result := miss
 	if !w.led {
 		result = collapsed

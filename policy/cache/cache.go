@@ -11,11 +11,14 @@ package cache
 import (
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
+	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -51,6 +54,12 @@ type part struct {
 	tags                     []tag.Template
 	obeyClient               bool
 	timeout                  time.Duration
+
+	// shared is the Redis of the configuration, which tells of what is dropped, and has the
+	// answers where inRedis is set; nil without one.
+	shared    *tier.Tier
+	inRedis   bool
+	sensitive protoreflect.FullName // why it is not, though the policy says so
 }
 
 var _ policy.Wrapper = (*part)(nil)
@@ -88,6 +97,7 @@ type writer struct {
 	request *canonical.Form
 	answer  *canonical.Form // where templates are about answers; else nil
 	drops   []tag.Template
+	shared  *tier.Tier // nil without Redis
 }
 
 var _ policy.Wrapper = (*writer)(nil)
@@ -106,5 +116,5 @@ func (w *writer) Wrap(next proxy.Backend) proxy.Backend { return &writes{next, w
 
 // PurgeAnswers is as that of writer.
 func (p *part) PurgeAnswers(rpc, tag, principal string) int {
-	return p.store.Purge(memory.Purge{RPC: rpc, Tag: tag, Principal: principal})
+	return purgeAll(p.store, p.shared, memory.Purge{RPC: rpc, Tag: tag, Principal: principal})
 }

@@ -13,10 +13,12 @@ import (
 
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/digest"
+	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
+	"github.com/transom-gateway/transom/policy/store"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -97,6 +99,7 @@ func compileWrite(s *policy.Scope, rule *transomv1.Cache) policy.Part {
 		w.answer = canonical.New(s.Method.Output())
 	}
 	w.store = storeOf(s)
+	w.shared = sharedOf(s, w.store)
 	return w
 }
 
@@ -120,20 +123,41 @@ func compileRead(s *policy.Scope, rule *transomv1.Cache) policy.Part {
 	if p.tags = templates(s, "cache.tags", rule.GetTags()); answered(p.tags) {
 		p.answers = canonical.New(s.Method.Output())
 	}
-	if rule.GetStore() > transomv1.Cache_MEMORY {
-		s.Refuse("cache.store", "cache.store: found %v, expected MEMORY", rule.GetStore())
+	if rule.GetStore() > transomv1.Cache_REDIS {
+		s.Refuse("cache.store", "cache.store: found %d, expected MEMORY or REDIS", rule.GetStore())
 	}
 	if p.store = storeOf(s); p.store == nil {
 		return nil
 	}
+	if rule.GetStore() == transomv1.Cache_REDIS && !store.Configured(s.Generation) {
+		s.Refuse("cache.store", "cache.store: %v", errNoRedis)
+	}
+	p.share(s, rule)
 	var err error
-	p.method, err = policy.Lease(s.Generation, methodKey{s.RPC, s.Upstream, digest.Of(s.Method, s.Policy, s.Config.GetUpstreams()[s.Upstream])}, func() (*method, error) {
-		return &method{p.store.methods.Add(1), s.RPC, p.store}, nil
+	key := methodKey{s.RPC, s.Upstream, digest.Of(s.Method, s.Policy, s.Config.GetUpstreams()[s.Upstream])}
+	p.method, err = policy.Lease(s.Generation, key, func() (*method, error) {
+		return &method{p.store.methods.Add(1), p.store, key}, nil
 	})
 	if err != nil {
 		s.Refuse(name, "%v", err)
 	}
 	return p
+}
+
+// share finds the Redis of the configuration, and whether answers are kept in it: those with
+// a sensitive field are not (Traffic 130).
+func (p *part) share(s *policy.Scope, rule *transomv1.Cache) {
+	p.shared = sharedOf(s, p.store)
+	if rule.GetStore() != transomv1.Cache_REDIS {
+		return
+	}
+	for _, m := range []protoreflect.MessageDescriptor{s.Method.Input(), s.Method.Output()} {
+		if f := schema.SensitiveField(m); f != nil {
+			p.sensitive = f.FullName()
+			return
+		}
+	}
+	p.inRedis = true
 }
 
 func duration(s *policy.Scope, path string, d *durationpb.Duration) time.Duration {
@@ -171,12 +195,12 @@ func storeOf(s *policy.Scope) *Store {
 	if m == nil {
 		return nil
 	}
-	store, err := policy.Lease(s.Generation, storeKey{}, func() (*Store, error) { return newStore(m), nil })
+	made, err := policy.Lease(s.Generation, storeKey{}, func() (*Store, error) { return newStore(m), nil })
 	if err != nil {
 		s.Refuse(name, "%v", err)
 		return nil
 	}
-	return store
+	return made
 }
 
 // Summary is one line for explain.
@@ -199,6 +223,12 @@ func (p *part) Summary() string {
 	}
 	if p.ifError > 0 {
 		text += fmt.Sprintf("; stale for %v where the backend fails", p.ifError)
+	}
+	switch {
+	case p.inRedis:
+		text += "; shared by all gateways in Redis"
+	case p.sensitive != "":
+		text += fmt.Sprintf("; in memory only, for %s is not to be kept elsewhere", p.sensitive)
 	}
 	if len(p.tags) > 0 {
 		text += "; tagged " + texts(p.tags)

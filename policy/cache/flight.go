@@ -10,6 +10,7 @@ import (
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
+	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -29,7 +30,10 @@ type flight struct {
 	unread       bool     // the tags could not be told
 	ctx          context.Context
 	cancel       context.CancelFunc
-	hasStale     bool // its waiters have a stale answer for want of another
+	stamps       *tier.Stamps // of the moment before the backend was asked; nil without Redis
+	found        bool         // what Redis has is not wanted
+	refreshes    bool         // it was begun for nobody
+	hasStale     bool         // its waiters have a stale answer for want of another
 
 	// Store.mu guards what follows.
 	waiters  []*waiter
@@ -53,6 +57,7 @@ type waiter struct {
 type outcome struct {
 	entry  *entry
 	stored bool
+	again  bool // look in the memory again
 	alone  bool // the answer is not for others: make a call of your own
 	reply  proxy.Reply
 	err    error
@@ -107,7 +112,7 @@ func (s *Store) join(a *asked, primary, key string, old *entry) *waiter {
 	}
 	f := s.flights[key]
 	if f == nil {
-		f = s.begin(a, primary, key)
+		f = s.begin(a, primary, key, false)
 	}
 	f.hasStale = f.hasStale || old != nil
 	w.flight = f
@@ -122,13 +127,13 @@ func (s *Store) refresh(a *asked, primary, key string) {
 	if s.isClosed || s.flights[key] != nil {
 		return
 	}
-	f := s.begin(a, primary, key)
+	f := s.begin(a, primary, key, true)
 	f.waiters = append(f.waiters, &waiter{flight: f, out: make(chan outcome, 1), header: slices.Clone(a.header), request: a.r.Detached(), values: a.ctx, refreshes: true})
 }
 
 // begin makes a flight and has it run. The caller holds mu.
-func (s *Store) begin(a *asked, primary, key string) *flight {
-	f := &flight{part: a.part, next: a.Backend, path: a.path, primary: primary, key: key, caller: a.caller, frame: a.request.Ref()}
+func (s *Store) begin(a *asked, primary, key string, refreshes bool) *flight {
+	f := &flight{part: a.part, next: a.Backend, path: a.path, primary: primary, key: key, caller: a.caller, frame: a.request.Ref(), found: a.found == key, refreshes: refreshes}
 	var ok bool
 	if f.tags, ok = render(nil, f.part.tags, f.part.form, a.request.Bytes(), false); !ok {
 		f.unread = true
@@ -169,6 +174,9 @@ func (s *Store) holds(e *entry) bool { return s.peek(e.Key) == e }
 func (f *flight) run() {
 	defer f.frame.Free()
 	defer f.cancel()
+	if f.part.inRedis && f.find() {
+		return
+	}
 	for {
 		lead := f.lead()
 		if lead == nil {
@@ -263,6 +271,7 @@ func (f *flight) complete(lead *waiter, reply proxy.Reply, err error, sent time.
 		f.name(e, lead)
 		if !f.outdated && !slices.ContainsFunc(e.Tags, func(tag string) bool { return slices.Contains(f.written, tag) }) {
 			stored = s.put(e)
+			f.share(e)
 		}
 	case err == nil && !f.outdated:
 		s.put(&entry{Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.Principal, pass: true, fresh: now.Add(passFor)})
@@ -318,6 +327,8 @@ func (f *flight) name(e *entry, lead *waiter) {
 	}
 	e.Key = string(appendVariant([]byte(f.primary), e.vary, lead.request, lead.header))
 	if !f.outdated {
-		s.put(&entry{Entry: memory.Entry{Key: f.primary}, method: f.part.method, principal: f.caller.Principal, vary: e.vary, marker: true, fresh: e.stored.Add(maxTTL)})
+		m := &entry{Entry: memory.Entry{Key: f.primary}, method: f.part.method, principal: f.caller.Principal, vary: e.vary, marker: true, shared: e.shared, stored: e.stored, fresh: e.stored.Add(maxTTL)}
+		s.put(m)
+		f.share(m)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/transom-gateway/transom/internal/cachecontrol"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
+	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -36,6 +37,7 @@ type entry struct {
 
 	vary   []string // headers that it varies by
 	marker bool     // it is no answer: they vary by vary
+	shared bool     // it is in Redis, too, which is asked again after LocalLife
 	pass   bool     // it is no answer: they are not kept
 }
 
@@ -96,7 +98,13 @@ func (p *part) judge(reply *proxy.Reply, err error, c sharing.Caller, sent, now 
 	}
 	e.frame = proxy.WrapFrame(bytes.Clone(reply.Message.Bytes()))
 	e.vary = p.varies(vary)
+	e.shared = p.inRedis
 	return e
+}
+
+// looksAgain reports whether the entry is not to be given before Redis was asked.
+func (e *entry) looksAgain(now time.Time) bool {
+	return e.shared && !now.Before(e.stored.Add(tier.LocalLife))
 }
 
 // staleUntil says until when an answer is given that is stale: while a new one is fetched,

@@ -6,9 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/metadata"
-
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 )
 
 // Store keeps the answers of all methods in the gateway's memory, and knows the calls under
@@ -52,8 +51,8 @@ func (s *Store) Close() error {
 // says, so that a reload which changes nothing of it keeps its entries (Traffic 128).
 type method struct {
 	id    uint64
-	rpc   string
 	store *Store
+	methodKey
 }
 
 // methodKey is that of a method in the State.
@@ -104,9 +103,9 @@ func (s *Store) put(e *entry) bool {
 	return s.memory.Put(&e.Entry)
 }
 
-// Invalidate drops the answers that are about one of the tags, and has none kept that was
+// invalidate drops the answers that are about one of the tags, and has none kept that was
 // asked for before (Traffic 127). It returns how many it dropped.
-func (s *Store) Invalidate(tags []string) int {
+func (s *Store) invalidate(tags []string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dropped := s.memory.DropTagged(tags)
@@ -122,8 +121,9 @@ type Purge = memory.Purge
 // Purge drops answers, and has none kept that was asked for before. It returns how many it
 // dropped.
 func (s *Store) Purge(p Purge) int {
+	tag := tier.TagText(p.Tag)
 	return s.purge(func(e *memory.Entry) bool {
-		return e.Value.Matches(p) && (p.Tag == "" || slices.Contains(e.Tags, p.Tag))
+		return e.Value.Matches(p) && (p.Tag == "" || slices.Contains(e.Tags, tag))
 	}, func(f *flight) bool {
 		// What a tag means for an answer that is not there yet nobody knows.
 		return (p.RPC == "" || f.part.method.rpc == p.RPC) && (p.Principal == "" || f.caller.Principal == p.Principal)
@@ -147,7 +147,7 @@ const entryBytes = 200
 
 // sizeOf is the memory of an entry, not too small.
 func sizeOf(e *entry) int64 {
-	n := entryBytes + 2*len(e.Key) + e.frame.Len() + len(e.principal) + mdSize(e.header) + mdSize(e.trailer)
+	n := entryBytes + 2*len(e.Key) + e.frame.Len() + len(e.principal) + memory.MetadataSize(e.header) + memory.MetadataSize(e.trailer)
 	for _, tag := range e.Tags {
 		n += 3*len(tag) + 200
 	}
@@ -155,19 +155,4 @@ func sizeOf(e *entry) int64 {
 		n += len(v) + 16
 	}
 	return int64(n)
-}
-
-// mdSize is what a map of metadata takes: its table and the values.
-func mdSize(md metadata.MD) int {
-	if len(md) == 0 {
-		return 0
-	}
-	n := 400
-	for name, values := range md {
-		n += len(name) + 48
-		for _, v := range values {
-			n += len(v) + 16
-		}
-	}
-	return n
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -29,14 +30,23 @@ func (b *writes) Call(ctx context.Context, path string, header proxy.Metadata, r
 	}
 	if !ok {
 		// A message whose fields cannot be read: nobody knows what it was about.
-		w.store.Purge(memory.Purge{})
+		purgeAll(w.store, w.shared, memory.Purge{})
 		return reply, err
 	}
-	w.store.Invalidate(tags)
+	w.drop(tags)
 	return reply, err
 }
 
-// render appends the tags of the templates over a message, those over the answer or the
+// drop drops the answers about tags, here and, where there is a Redis, elsewhere.
+func (w *writer) drop(tags []string) {
+	if w.shared == nil {
+		w.store.invalidate(tags)
+		return
+	}
+	w.shared.Drop(tier.Digests(tags), false, func() int { return w.store.invalidate(tags) })
+}
+
+// render appends the digests of the tags that templates make of a message, those over the answer or the
 // others. It reports whether the message could be read.
 func render(tags []string, templates []tag.Template, form *canonical.Form, message []byte, response bool) ([]string, bool) {
 	var wire []byte
@@ -50,12 +60,12 @@ func render(tags []string, templates []tag.Template, form *canonical.Form, messa
 				return tags, false
 			}
 		}
-		tags = append(tags, templates[i].Render(wire))
+		tags = append(tags, tier.TagText(templates[i].Render(wire)))
 	}
 	return tags, true
 }
 
 // PurgeAnswers drops answers of all methods, as Store.Purge does.
 func (w *writer) PurgeAnswers(rpc, tag, principal string) int {
-	return w.store.Purge(memory.Purge{RPC: rpc, Tag: tag, Principal: principal})
+	return purgeAll(w.store, w.shared, memory.Purge{RPC: rpc, Tag: tag, Principal: principal})
 }

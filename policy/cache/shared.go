@@ -1,0 +1,204 @@
+package cache
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/tier"
+	"github.com/transom-gateway/transom/policy/store"
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/transport"
+)
+
+// sharedKey is that of the Tier in the State.
+type sharedKey struct {
+	client any // the connections
+	prefix string
+	store  *Store
+}
+
+// sharedOf is the Redis of the configuration, nil without one.
+func sharedOf(s *policy.Scope, of *Store) *tier.Tier {
+	if of == nil || !store.Configured(s.Generation) || s.State.Offline {
+		return nil
+	}
+	r, err := store.Of(s.Generation)
+	if err != nil {
+		s.RefuseConfig("stores.redis", err)
+		return nil
+	}
+	t, err := policy.Lease(s.Generation, sharedKey{r.Client, r.Prefix, of}, func() (*tier.Tier, error) {
+		return tier.New(tier.Options{Redis: r, Now: s.State.Now, Log: s.State.Log, Listener: others{of}}), nil
+	})
+	if err != nil {
+		s.Refuse(name, "%v", err)
+		return nil
+	}
+	return t
+}
+
+// others hears what other gateways drop.
+type others struct{ store *Store }
+
+var _ tier.Listener = others{}
+
+// Dropped implements tier.Listener.
+func (o others) Dropped(about []tier.Digest, wide bool) {
+	tags := make([]string, len(about))
+	for i := range about {
+		tags[i] = string(about[i][:])
+	}
+	o.store.invalidate(tags)
+	if !wide {
+		return
+	}
+	is := func(d tier.Digest) bool { return slices.Contains(about, d) }
+	of := func(m *method, principal string) bool {
+		return is(tier.All) || is(tier.RPC(m.rpc)) || is(tier.Principal(principal))
+	}
+	o.store.purge(func(kept *memory.Entry) bool {
+		e, ok := kept.Value.(*entry)
+		return ok && of(e.method, e.principal)
+	}, func(f *flight) bool { return of(f.part.method, f.caller.Principal) })
+}
+
+// Missed implements tier.Listener: what has tags may have been dropped.
+func (o others) Missed() {
+	o.store.purge(func(kept *memory.Entry) bool {
+		_, ok := kept.Value.(*entry)
+		return ok && len(kept.Tags) > 0
+	}, func(f *flight) bool { return len(f.part.tags) > 0 })
+}
+
+// purgeAll drops answers here and elsewhere.
+func purgeAll(s *Store, t *tier.Tier, p Purge) int {
+	local := func() int { return s.Purge(p) }
+	if t == nil {
+		return local()
+	}
+	return t.Drop([]tier.Digest{tier.Narrowest(p.RPC, p.Tag, p.Principal)}, true, local)
+}
+
+// tierKey is the key of an answer for all gateways: the method's digest stands for its
+// number in this one.
+func (m *method) tierKey(key string) tier.Key {
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(m.rpc))) //nolint:gosec // the length of a name
+	b = append(append(b, m.rpc...), m.digest[:]...)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(m.upstream))) //nolint:gosec // the length of a name
+	return sha256.Sum256(append(append(b, m.upstream...), key[min(8, len(key)):]...))
+}
+
+// about is all that the flight's answer may be dropped by, as far as it is known before.
+func (f *flight) about() []tier.Digest {
+	all := []tier.Digest{tier.All, tier.RPC(f.part.rpc)}
+	if p := f.caller.Principal; p != "" {
+		all = append(all, tier.Principal(p))
+	}
+	for _, d := range tier.Digests(f.tags) {
+		if !slices.Contains(all, d) {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// find looks for the answer in Redis. It reports whether those who wait may look for it in
+// the memory again.
+func (f *flight) find() bool {
+	p, about := f.part, f.about()
+	stamps, r, err := p.shared.Find(f.ctx, p.method.tierKey(f.key), about, p.answers != nil)
+	if err != nil {
+		p.tellAway("unavailable_store")
+	}
+	f.stamps = stamps
+	now := p.now()
+	if stamps == nil || f.unread || f.found {
+		return false
+	}
+	s := p.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r == nil {
+		if old := s.peek(f.key); old != nil && old.looksAgain(now) {
+			s.memory.Remove(&old.Entry) // it was dropped elsewhere
+		}
+		return false
+	}
+	e := p.entryOf(r, f, about, now)
+	if f.outdated || slices.ContainsFunc(e.Tags, func(tag string) bool { return slices.Contains(f.written, tag) }) || !s.put(e) {
+		return false
+	}
+	if !now.Before(e.fresh) && (f.refreshes || !now.Before(e.whileRevalidate)) {
+		f.hasStale = true
+		return false
+	}
+	f.leave()
+	delete(s.all, f)
+	for _, w := range f.waiters {
+		w.out <- outcome{again: true}
+	}
+	f.waiters = nil
+	return true
+}
+
+// entryOf is the entry of a record.
+func (p *part) entryOf(r *tier.Record, f *flight, about []tier.Digest, now time.Time) *entry {
+	e := &entry{
+		Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.Principal, public: !p.Principal, marker: r.Marker,
+		header: r.Header, trailer: r.Trailer, stored: now, age: r.Age, vary: r.Vary, frame: proxy.WrapFrame(bytes.Clone(r.Message)),
+		fresh: now.Add(r.Fresh), whileRevalidate: now.Add(r.WhileRevalidate), ifError: now.Add(r.IfError), shared: true,
+	}
+	if r.NotFound {
+		e.err = transport.Told(status.New(codes.NotFound, r.Text))
+	}
+	e.Tags = slices.Clone(f.tags)
+	for _, d := range r.Tags(about...) {
+		e.Tags = append(e.Tags, string(d[:]))
+	}
+	return e
+}
+
+// share has an entry written to Redis. The caller holds Store.mu.
+func (f *flight) share(e *entry) {
+	if f.stamps == nil || f.unread {
+		return
+	}
+	now := f.part.now()
+	r := &tier.Record{
+		Marker: e.marker, Header: e.header, Trailer: e.trailer, Message: e.frame.Bytes(), Vary: e.vary,
+		Age: e.ageAt(now), Fresh: e.fresh.Sub(now), WhileRevalidate: e.whileRevalidate.Sub(now), IfError: e.ifError.Sub(now),
+	}
+	if e.marker {
+		r.Age, r.Fresh = 0, tier.MaxLife
+		r.WhileRevalidate, r.IfError = r.Fresh, r.Fresh
+	}
+	if e.err != nil {
+		s := status.Convert(e.err)
+		if len(s.Proto().GetDetails()) > 0 {
+			return // what they hold nobody knows
+		}
+		r.NotFound, r.Text, r.Message = true, s.Message(), nil
+	}
+	i := &tier.Item{Key: f.part.method.tierKey(e.Key), Record: r, Stamps: f.stamps, More: tier.Digests(e.Tags), Lost: func() { f.part.tellAway("unavailable_store") }}
+	if !f.part.shared.Keep(i) {
+		f.part.tellAway("queue_full")
+	}
+}
+
+// tellAway counts what could not be had of Redis.
+func (p *part) tellAway(result string) {
+	if p.observer != nil {
+		p.observer.Decision(name, p.rpc, result)
+	}
+}
+
+var errNoRedis = errors.New("found REDIS, but the configuration has no stores.redis: set its url, or store MEMORY")
