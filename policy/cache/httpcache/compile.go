@@ -3,11 +3,9 @@ package httpcache
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"golang.org/x/net/http/httpguts"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/transom-gateway/transom/internal/digest"
 	"github.com/transom-gateway/transom/policy"
@@ -21,12 +19,12 @@ func compile(s *policy.Scope) policy.Part {
 	if rule == nil || !s.PlainHTTP() {
 		return nil
 	}
-	if s.Upstream == "" {
-		if s.Exact(name) {
-			s.Refuse(name, "cache: the gateway itself answers the route: remove it")
-		} else {
-			s.Leave(name)
-		}
+	switch {
+	case s.Upstream == "" && s.Exact(name):
+		s.Refuse(name, "cache: the gateway itself answers the route: remove it")
+		return nil
+	case s.Upstream == "", rule.GetScope() == transomv1.Cache_PRINCIPAL && !s.Exact(name) && !sharing.CallersKnown(s):
+		s.Leave(name)
 		return nil
 	}
 	before := s.Noted()
@@ -57,10 +55,10 @@ func compileRoute(s *policy.Scope, rule *transomv1.Cache) *part {
 			s.Refuse("cache.store", "cache.store: found %v, expected MEMORY, which answers of plain HTTP routes are kept in", rule.GetStore())
 		}
 	}
-	p.TTL = duration(s, "cache.ttl", rule.GetTtl())
-	p.NotFoundTTL = duration(s, "cache.not_found_ttl", rule.GetNotFoundTtl())
-	p.WhileRevalidate = duration(s, "cache.stale_while_revalidate", rule.GetStaleWhileRevalidate())
-	p.IfError = duration(s, "cache.stale_if_error", rule.GetStaleIfError())
+	p.TTL = s.CheckDuration("cache.ttl", rule.GetTtl())
+	p.NotFoundTTL = s.CheckDuration("cache.not_found_ttl", rule.GetNotFoundTtl())
+	p.WhileRevalidate = s.CheckDuration("cache.stale_while_revalidate", rule.GetStaleWhileRevalidate())
+	p.IfError = s.CheckDuration("cache.stale_if_error", rule.GetStaleIfError())
 	for i, n := range rule.GetVary() {
 		if !httpguts.ValidHeaderFieldName(n) {
 			s.Refuse(fmt.Sprintf("cache.vary[%d]", i), "cache.vary[%d]: found %q, expected the name of a header", i, n)
@@ -89,12 +87,4 @@ func (p *part) lease(s *policy.Scope) {
 	if err != nil {
 		s.Refuse(name, "%v", err)
 	}
-}
-
-func duration(s *policy.Scope, path string, d *durationpb.Duration) time.Duration {
-	of := s.CheckDuration(path, d)
-	if of > maxTTL {
-		s.Refuse(path, "%s: found %v, expected up to 8760h (365 days)", path, of)
-	}
-	return of
 }
