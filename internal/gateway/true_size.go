@@ -66,6 +66,16 @@ func (w *countedWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// ReadFrom implements io.ReaderFrom: what r reads from a connection may go to that of the
+// client without passing through here.
+func (w *countedWriter) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(w.ResponseWriter, r)
+	if !w.head {
+		w.n.Add(n)
+	}
+	return n, err
+}
+
 // Hijack implements exchange.Front: the bytes of the connection are counted from then on.
 func (w *countedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := w.NetHTTP.Hijack()

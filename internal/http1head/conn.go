@@ -286,6 +286,17 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
+// ReadFrom implements io.ReaderFrom: bodies may go from connection to connection without us.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	if c.mode.Load() == refused {
+		return 0, net.ErrClosed
+	}
+	if to, ok := c.Conn.(io.ReaderFrom); ok {
+		return to.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{c}, r)
+}
+
 // CloseWrite lets net/http end a connection in the gentle way.
 func (c *conn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {

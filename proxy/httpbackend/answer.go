@@ -109,6 +109,13 @@ func (e *exchange) copyBody(response *http.Response) error {
 		e.flush() // what ends with its header has to end with it for the client, too
 	}
 	for {
+		if passed, err := e.passPiece(response); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		} else if passed {
+			continue
+		}
 		e.await(told)
 		n, err := response.Body.Read(buffer[:])
 		e.await(false)

@@ -3,6 +3,7 @@ package httpbackend
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
@@ -103,6 +104,7 @@ type exchange struct {
 	outgoing       http.Request // but for the target
 	sending        *sending     // nil: no body is sent
 	incoming       incoming
+	piece          io.LimitedReader // of its body
 	unwatchContext func() bool
 
 	connections atomic.Int32 // of net/http's that were taken for it

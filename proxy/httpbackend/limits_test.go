@@ -94,7 +94,7 @@ func TestTimes(t *testing.T) {
 		}
 	})
 	t.Run("idle, as the client sends nothing", func(t *testing.T) {
-		g := newRig(t, silent(t), httpbackend.Options{Times: httpbackend.Times{ResponseHeader: time.Millisecond, Idle: 20 * short}})
+		g := newRig(t, silent(t), httpbackend.Options{Times: httpbackend.Times{ResponseHeader: 10 * short, Idle: 20 * short}})
 		forAll(t, g, func(t *testing.T, c *front.Client) {
 			body, out := io.Pipe()
 			if got := do(t, c, "POST", "/", body); got.StatusCode != 504 || !strings.Contains(got.body, "(timeouts.idle)") {

@@ -27,6 +27,9 @@ type link struct {
 	left int64
 	// wrote and heard: bytes of this exchange went to the server, or came from it.
 	wrote, heard bool
+	// count has the system tell how many bytes are there, in there.
+	count func(fd uintptr)
+	there int64
 	// ends: it carries no other exchange, as the request or the answer says so.
 	ends bool
 

@@ -96,7 +96,7 @@ func (e *exchange) askBy(ctx context.Context, l *link, r *http.Request) (*http.R
 	case response.Body == http.NoBody:
 		e.finish(l)
 	default:
-		e.incoming = incoming{e: e, link: l, from: response.Body}
+		e.incoming = incoming{e: e, link: l, from: response.Body, left: response.ContentLength}
 		response.Body = &e.incoming
 	}
 	return response, nil
@@ -198,17 +198,44 @@ type incoming struct {
 	e    *exchange
 	link *link // nil: it was read to its end, or is not read any further
 	from io.Reader
+	// left is how many bytes are still to come, where the answer says so and from is not
+	// used; else negative.
+	left int64
 }
 
 // Read implements io.Reader. At the end, the connection waits for another request.
 func (i *incoming) Read(p []byte) (int, error) {
+	if i.left > 0 && i.link != nil {
+		n, err := i.link.in.Read(p[:min(int64(len(p)), i.left)])
+		return n, i.came(int64(n), err)
+	}
 	n, err := i.from.Read(p)
-	if err == io.EOF && i.link != nil {
-		l := i.link
+	if err == io.EOF {
+		i.end()
+	}
+	return n, err
+}
+
+// came notes bytes of a body whose length is known, and returns the error of reading them.
+func (i *incoming) came(n int64, err error) error {
+	i.left -= n
+	switch {
+	case i.left == 0:
+		i.end()
+		i.from = http.NoBody
+		return io.EOF
+	case err == io.EOF:
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// end has the connection wait for another request.
+func (i *incoming) end() {
+	if l := i.link; l != nil {
 		i.link = nil
 		i.e.finish(l)
 	}
-	return n, err
 }
 
 // Close implements io.Closer: what was not read is not waited for.

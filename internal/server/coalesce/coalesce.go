@@ -230,8 +230,8 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// ReadFrom implements io.ReaderFrom, so that files still go from disk to
-// network without us.
+// ReadFrom implements io.ReaderFrom, so that files and the bodies of other connections
+// still go to the network without us.
 func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	if from, ok := c.Conn.(io.ReaderFrom); ok && !c.joins.Load() {
 		c.mu.Lock()
@@ -239,6 +239,7 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 			c.room.Wait()
 		}
 		err := c.err
+		c.bound()
 		c.mu.Unlock()
 		if err != nil {
 			return 0, err
