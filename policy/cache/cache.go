@@ -41,9 +41,7 @@ type part struct {
 	form     *canonical.Form // of requests
 	answers  *canonical.Form // where tags are about answers; else nil
 	observer policy.Observer // may be nil
-	// ownCookies names the gateway's own, which no backend sees.
-	ownCookies func() []string
-	now        func() time.Time
+	now      func() time.Time
 
 	sharing.Scope
 	vary        []string // canonical

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/transom-gateway/transom/internal/cachecontrol"
+	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -17,12 +18,14 @@ type Scope struct {
 	Explicit  bool // PUBLIC was written
 	// Declared tells that a ttl was written beside PUBLIC: all answers are for all callers.
 	Declared bool
+	// OwnCookies names the gateway's own, which no backend sees; nil for none.
+	OwnCookies func() []string
 }
 
 // Of reads the scope of a policy. It refuses one that cannot be in s.
 func Of(s *policy.Scope, rule *transomv1.Cache) Scope {
 	known := CallersKnown(s)
-	c := Scope{Principal: known, Auth: known}
+	c := Scope{Principal: known, Auth: known, OwnCookies: s.HiddenCookies}
 	switch rule.GetScope() {
 	case transomv1.Cache_SCOPE_UNSPECIFIED:
 	case transomv1.Cache_PRINCIPAL:
@@ -65,7 +68,6 @@ type Caller struct {
 // Caller says whose answers a call may have; ok is false for none.
 func (s *Scope) Caller(r *policy.Request) (c Caller, ok bool) {
 	h := r.HTTP.Header
-	credentials := len(h["Authorization"]) > 0 || len(h["Cookie"]) > 0
 	switch {
 	case s.Principal:
 		// A header Authorization that nobody has looked at may name someone else.
@@ -75,10 +77,15 @@ func (s *Scope) Caller(r *policy.Request) (c Caller, ok bool) {
 		return Caller{Principal: r.Identity.Principal}, true
 	case s.Auth:
 		return Caller{Doubtful: true}, true
-	case credentials:
+	case len(h["Authorization"]) > 0 || s.sendsCookies(h["Cookie"]):
 		return Caller{Doubtful: true}, s.Explicit
 	}
 	return c, true
+}
+
+// sendsCookies reports whether a backend gets cookies of a client.
+func (s *Scope) sendsCookies(lines []string) bool {
+	return len(lines) > 0 && (s.OwnCookies == nil || field.HasOtherCookies(lines, s.OwnCookies()))
 }
 
 // MayShare reports whether an answer to a caller may be given to others (RFC 9111 3.5).
