@@ -30,7 +30,7 @@ type rule struct {
 
 // Layers from below. Each may import what stands above it here.
 var (
-	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/s3fifo", "internal/tag"}
+	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/keptkey", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/s3fifo", "internal/tag"}
 	parts = slices.Concat(base, []string{"proxy/...", "internal/schema", "internal/httprule", "internal/httproute", "internal/config"})
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
@@ -111,6 +111,7 @@ var rules = map[string]rule{
 	"examples/...": {ours: []string{"proto/transom/v1", "examples/..."}, reason: "an example shows what a user can write"},
 
 	"internal/counted":      {never: slices.Concat(protobuf, []string{"net"}), reason: "connections and the state of policies are counted alike, so it knows neither"},
+	"internal/keptkey":      {never: slices.Concat(jsons, protobuf, []string{"net"}), reason: "what operators see of keys, wherever these are kept"},
 	"internal/cachecontrol": {never: slices.Concat(jsons, protobuf), reason: "what headers say of caching, for RPCs and plain HTTP alike"},
 	"internal/cachestatus":  {never: slices.Concat(jsons, protobuf), reason: "what a cache says of itself, for RPCs and plain HTTP alike"},
 	"internal/entitytag":    {never: slices.Concat(jsons, protobuf, []string{"net"}), reason: "text in, text out, for any edge"},

@@ -247,6 +247,7 @@ func (b *builder) finish() {
 		g.set.Finish(routes)
 		b.addCircuit(g)
 		b.addCache(g)
+		b.addKeys(g)
 		_, pages := policy.Find[pagePolicy](g.set)
 		s.anyCors = s.anyCors || pages
 	}

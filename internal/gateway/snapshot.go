@@ -70,6 +70,8 @@ type Snapshot struct {
 	cache cached
 	// cachedRoutes does the same of plain HTTP routes.
 	cachedRoutes cachedRoute
+	// keyStores are where keys of clients are kept, each once.
+	keyStores []keyStore
 	// maintenance are the entries that are for some endpoint.
 	maintenance []*maintenance
 	// told is what servers have told that the snapshot before did not have.

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/transom-gateway/transom/internal/canonical"
+	"github.com/transom-gateway/transom/internal/keptkey"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/idempotency/keys"
 	"github.com/transom-gateway/transom/policy/store"
@@ -174,6 +175,15 @@ func (p *part) openStore(s *policy.Scope) (err error) {
 	}
 	p.store, err = keys.InMemory(s.Generation)
 	return err
+}
+
+// KeyStore is where the keys are kept, and the name of that.
+func (p *part) KeyStore() (name string, s keptkey.Store) {
+	s, _ = p.store.(keptkey.Store) // each is one
+	if p.shared {
+		return "redis", s
+	}
+	return "memory", s
 }
 
 // Name implements policy.Part.

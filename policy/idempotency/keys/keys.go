@@ -53,7 +53,7 @@ type About struct {
 	Key, Principal, RPC string
 }
 
-// Store keeps what is known of keys. It is safe for concurrent use.
+// Store keeps what is known of keys. It is safe for concurrent use. Each is a keptkey.Store, too.
 type Store interface {
 	// Begin takes a key for a call; else it returns what is known of it. The error is a
 	// gRPC status error.

@@ -34,9 +34,12 @@ type memory struct {
 // entry is what is known of one key.
 type entry struct {
 	id, owner Digest
+	about     About
+	begun     time.Time
 	record    Record
 	size      int64
 	due       time.Time     // zero while a call is under way
+	at        int           // in the heap, once it has a due
 	ended     chan struct{} // closed when it is not any more
 }
 
@@ -68,12 +71,13 @@ func (m *memory) Begin(_ context.Context, c *Call) (Lease, *Record, error) {
 		known := e.record
 		return nil, &known, nil
 	}
-	if !m.fits(c.Owner, overhead) {
+	size := int64(overhead + len(c.Key) + len(c.Principal))
+	if !m.fits(c.Owner, size) {
 		return nil, nil, Refusal(codes.Unavailable, "STORE_FULL", "no more keys can be kept for now; try again later")
 	}
-	e := &entry{id: c.ID, owner: c.Owner, record: Record{State: Running, Fingerprint: c.Fingerprint}, ended: make(chan struct{})}
+	e := &entry{id: c.ID, owner: c.Owner, about: c.About, begun: m.now(), record: Record{State: Running, Fingerprint: c.Fingerprint}, ended: make(chan struct{})}
 	m.all[e.id] = e
-	m.charge(e, overhead)
+	m.charge(e, size)
 	return &memoryLease{m, e}, nil, nil
 }
 
@@ -133,6 +137,9 @@ func (l *memoryLease) End(kept *Record, ttl time.Duration) {
 	m, e := l.of, l.e
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.all[e.id] != e {
+		return // it was released by hand
+	}
 	defer close(e.ended)
 	if kept == nil {
 		m.drop(e)
@@ -153,11 +160,20 @@ type dueEntries []*entry
 
 func (d dueEntries) Len() int           { return len(d) }
 func (d dueEntries) Less(i, j int) bool { return d[i].due.Before(d[j].due) }
-func (d dueEntries) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+
+// Swap implements heap.Interface.
+func (d dueEntries) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].at, d[j].at = i, j
+}
+
+// remove takes an entry out.
+func (d *dueEntries) remove(e *entry) { heap.Remove(d, e.at) }
 
 // Push implements heap.Interface.
 func (d *dueEntries) Push(x any) {
 	if e, ok := x.(*entry); ok {
+		e.at = len(*d)
 		*d = append(*d, e)
 	}
 }

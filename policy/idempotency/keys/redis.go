@@ -33,18 +33,21 @@ const (
 	inRedisRunning = "running"
 	inRedisLost    = "lost" // the gateway that made the call has not been heard of
 	inRedisDone    = "done"
-	inRedisTaken   = "taken" // by us
+	inRedisUnknown = "unknown" // as done, but the record says that nobody knows the outcome
+	inRedisTaken   = "taken"   // by us
 )
 
 // beginScript takes a key, or tells what is known of it.
 //
 // KEYS: the key. ARGV: token, fingerprint, lease and ttl in milliseconds, "1" where a lost
-// call may be made again. Answer: state, fingerprint, record.
+// call may be made again, the client's key, principal, method or route. Answer: state,
+// fingerprint, record.
 var beginScript = redis.NewScript(store.ServerNow + `
 local v = redis.call('HMGET', KEYS[1], 'state', 'fingerprint', 'until', 'record')
 local lost = v[1] == 'running' and tonumber(v[3]) < now
 if not v[1] or (lost or v[1] == 'lost') and ARGV[5] == '1' and v[2] == ARGV[2] then
-  redis.call('HSET', KEYS[1], 'state', 'running', 'fingerprint', ARGV[2], 'token', ARGV[1], 'until', string.format('%.0f', now + ARGV[3] * 1000))
+  redis.call('HSET', KEYS[1], 'state', 'running', 'fingerprint', ARGV[2], 'token', ARGV[1], 'until', string.format('%.0f', now + ARGV[3] * 1000),
+    'key', ARGV[6], 'principal', ARGV[7], 'rpc', ARGV[8], 'begun', string.format('%.0f', now / 1000))
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
   return {'taken', ARGV[2], ''}
 end
@@ -64,11 +67,11 @@ return 1
 `)
 
 // endScript writes a record, "" to free the key. KEYS: the key. ARGV: token, record, ttl in
-// milliseconds.
+// milliseconds, state.
 var endScript = redis.NewScript(`
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
-redis.call('HSET', KEYS[1], 'state', 'done', 'record', ARGV[2])
+redis.call('HSET', KEYS[1], 'state', ARGV[4], 'record', ARGV[2])
 redis.call('HDEL', KEYS[1], 'token', 'until')
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
@@ -116,10 +119,11 @@ func (l *lateEnds) Close() error {
 	return nil
 }
 
-// key is that of a record. It tells nothing of the client's key.
-func (a *redisAnswers) key(id Digest) string {
-	return a.Prefix + "idempotency:{" + hex.EncodeToString(id[:]) + "}"
-}
+// key is the name of a record in Redis. It tells nothing of the client's key.
+func (a *redisAnswers) key(id Digest) string { return a.name(hex.EncodeToString(id[:])) }
+
+// name is key, by the ID in hexadecimal digits.
+func (a *redisAnswers) name(id string) string { return a.Prefix + "idempotency:{" + id + "}" }
 
 // errAway refuses calls under a key while the store cannot be asked (Traffic 97).
 var errAway = policy.StoreAway("the store of idempotency keys cannot be reached; try again soon")
@@ -142,7 +146,7 @@ func (a *redisAnswers) Begin(ctx context.Context, c *Call) (Lease, *Record, erro
 	defer cancel()
 	key := a.key(c.ID)
 	answer, err := beginScript.Run(bounded, a.Client, []string{key}, token, c.Fingerprint[:], leaseTime.Milliseconds(),
-		c.TTL.Milliseconds(), again).StringSlice()
+		c.TTL.Milliseconds(), again, c.Key, c.Principal, c.RPC).StringSlice()
 	if err != nil || len(answer) != 3 || len(answer[1]) != len(Digest{}) {
 		var answered redis.Error
 		if !errors.As(err, &answered) && err != nil {
@@ -224,6 +228,7 @@ type redisLease struct {
 	of         *redisAnswers
 	key, token string
 	ttl        time.Duration
+	state      string // that it is to have at its end, where a record is written
 	stop       chan struct{}
 	stopped    sync.WaitGroup
 }
@@ -257,7 +262,10 @@ func (l *redisLease) End(kept *Record, ttl time.Duration) {
 	l.stopped.Wait()
 	var raw []byte
 	if kept != nil {
-		raw = kept.marshal()
+		raw, l.state = kept.marshal(), inRedisDone
+		if kept.State == Uncertain {
+			l.state = inRedisUnknown
+		}
 	}
 	if _, err := l.write(raw, ttl); err != nil && l.of.late.ctx.Err() == nil {
 		l.of.late.running.Go(func() { l.writeLate(raw, ttl) })
@@ -288,6 +296,6 @@ func (l *redisLease) writeLate(raw []byte, ttl time.Duration) {
 func (l *redisLease) write(raw []byte, ttl time.Duration) (bool, error) {
 	ctx, cancel := l.of.Bound(context.Background())
 	defer cancel()
-	n, err := endScript.Run(ctx, l.of.Client, []string{l.key}, l.token, raw, ttl.Milliseconds()).Int()
+	n, err := endScript.Run(ctx, l.of.Client, []string{l.key}, l.token, raw, ttl.Milliseconds(), l.state).Int()
 	return n == 1, err
 }

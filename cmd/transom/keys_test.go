@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/transom-gateway/transom/internal/admin"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
+)
+
+// TestKeys: Traffic 90: a key of an unknown outcome is listed, shown and released by the command, as
+// the audit log tells; one in flight by force alone.
+func TestKeys(t *testing.T) {
+	l := &ledger{done: map[string]int{}, entered: make(chan string, 10), leave: make(chan struct{})}
+	backend := grpctest.ServeAny(t, l.serve)
+	dir := folder(t, map[string]string{"protos/keyed.proto": keyedProto, "transom.yaml": fmt.Sprintf(
+		`schemas: [{ directory: ./protos }]
+upstreams: { ledger: { grpc: { target: %q } } }
+policies: [{ selector: keyed.v1.Ledger.Pay, policy: { timeout: 0.2s } }]
+`, backend)})
+	g := startGateway(t, input{config: filepath.Join(dir, "transom.yaml")})
+	keys := func(wantCode int, args ...string) (out, err string) {
+		t.Helper()
+		code, out, err := command(t, append([]string{"keys", "--admin", g.admin}, args...)...)
+		if code != wantCode {
+			t.Fatalf("%v: %d %s %s", args, code, out, err)
+		}
+		return out, err
+	}
+	if code, text := pay(t, http.DefaultClient, g.url, "k1"); code != http.StatusGatewayTimeout {
+		t.Fatalf("%d %s", code, text)
+	}
+	<-l.entered
+	if out, _ := keys(0, "list"); !strings.HasPrefix(out, "STATE ") || strings.Count(out, "\n") != 2 || !strings.Contains(out, "unknown") || !strings.Contains(out, "keyed.v1.Ledger/Pay") || !strings.Contains(out, "k1") {
+		t.Errorf("%s", out)
+	}
+	var listed struct{ Keys []admin.Key }
+	out, _ := keys(0, "list", "--json", "--key", "k1")
+	if err := json.Unmarshal([]byte(out), &listed); err != nil || len(listed.Keys) != 1 {
+		t.Fatalf("%v %s", err, out)
+	}
+	if out, _ := keys(0, "list", "--json", "--key", "k2"); !strings.Contains(out, `"keys": []`) {
+		t.Errorf("%s", out)
+	}
+	id := listed.Keys[0].ID
+	if out, _ := keys(0, "show", id); !strings.Contains(out, `"state": "unknown"`) {
+		t.Errorf("%s", out)
+	}
+	if out, _ := keys(0, "release", id); out != "released\n" {
+		t.Errorf("%s", out)
+	}
+	if _, err := keys(1, "show", id); !strings.Contains(err, "404") {
+		t.Errorf("%s", err)
+	}
+	if _, err := keys(1, "release", id); !strings.Contains(err, "404") {
+		t.Errorf("%s", err)
+	}
+	close(l.leave)
+	if code, text := pay(t, http.DefaultClient, g.url, "k1"); code != http.StatusOK {
+		t.Errorf("%d %s", code, text)
+	}
+	if _, err := keys(1, "release", id); !strings.Contains(err, "409") || !strings.Contains(err, "force") {
+		t.Errorf("%s", err)
+	}
+	keys(0, "release", "--force", id)
+	if audit := g.log.String(); strings.Count(audit, "key_release") != 4 || !strings.Contains(audit, "unknown") {
+		t.Errorf("%s", audit)
+	}
+	if code, _, err := command(t, "keys", "list", "--admin", "127.0.0.1:1"); code != 1 || !strings.Contains(err, "--admin") {
+		t.Errorf("%d %s", code, err)
+	}
+}

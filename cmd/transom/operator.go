@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// Bounds of an answer of the admin listener.
+const (
+	operatorTime   = 30 * time.Second
+	operatorAnswer = 16 << 20
+)
+
+// operator asks the admin listener of a gateway that runs.
+type operator struct {
+	address, ca string
+}
+
+// ask makes one request, and reads the answer's JSON into out, if that is not nil.
+func (o *operator) ask(ctx context.Context, method, path string, out any) error {
+	base := o.address
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	client, err := o.client()
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, nil)
+	if err != nil {
+		return fmt.Errorf("--admin: %w", err)
+	}
+	if token := os.Getenv("TRANSOM_ADMIN_TOKEN"); token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return fmt.Errorf("the admin listener cannot be asked; is --admin its address? %w", err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, operatorAnswer))
+	switch {
+	case err != nil:
+		return fmt.Errorf("the admin listener's answer: %w", err)
+	case answer.StatusCode != http.StatusOK:
+		return fmt.Errorf("the admin listener: %s: %s", answer.Status, strings.TrimSpace(string(body)))
+	case out == nil:
+		return nil
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return fmt.Errorf("the admin listener's answer: %w", err)
+	}
+	return nil
+}
+
+// client makes requests by the flags.
+func (o *operator) client() (*http.Client, error) {
+	t := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+	if o.ca != "" {
+		pem, err := os.ReadFile(o.ca)
+		if err != nil {
+			return nil, fmt.Errorf("--admin-ca: %w", err)
+		}
+		t.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("--admin-ca: found no certificate in %s", o.ca)
+		}
+	}
+	return &http.Client{Timeout: operatorTime, Transport: t}, nil
+}

@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/transom-gateway/transom/internal/keptkey"
+	"github.com/transom-gateway/transom/policy"
+)
+
+// keyKeeper is a part of a method or route that keeps answers to keys of clients.
+type keyKeeper interface {
+	KeyStore() (name string, s keptkey.Store)
+}
+
+// KeyFilter says which keys are meant.
+type KeyFilter = keptkey.Filter
+
+// Errors of LookUpKey and ReleaseKey.
+var (
+	ErrNoKey   = keptkey.ErrNone
+	ErrKeyHeld = keptkey.ErrHeld
+)
+
+// keyStore is a place where keys are kept.
+type keyStore struct {
+	name string
+	keptkey.Store
+}
+
+// KeptKey is a key, and the name of the place where it is kept.
+type KeptKey struct {
+	keptkey.Key
+	Store string
+}
+
+// addKeys notes where the keys of a method or route are.
+func (b *builder) addKeys(g *guard) {
+	for _, set := range g.sets() {
+		part, ok := policy.Find[keyKeeper](set)
+		if !ok {
+			continue
+		}
+		name, s := part.KeyStore()
+		if !slices.ContainsFunc(b.snapshot.keyStores, func(known keyStore) bool { return known.name == name }) {
+			b.snapshot.keyStores = append(b.snapshot.keyStores, keyStore{name, s})
+		}
+	}
+}
+
+// errNoKeys is the error of a gateway that keeps none.
+var errNoKeys = errors.New("neither a method nor a route has the policy idempotency_key")
+
+// keys calls a function with the places where keys are kept.
+func (g *Gateway) keys(use func([]keyStore) error) error {
+	s := g.acquire()
+	if s == nil {
+		return errors.New("no configuration has been loaded yet")
+	}
+	defer s.release()
+	if len(s.keyStores) == 0 {
+		return errNoKeys
+	}
+	return use(s.keyStores)
+}
+
+// ListKeys lists the keys in flight and those whose outcome is unknown, about limit at a
+// time. after is the next of the page before, "" for the first; next is "" behind the last one.
+func (g *Gateway) ListKeys(ctx context.Context, f KeyFilter, after string, limit int) (list []KeptKey, next string, err error) {
+	err = g.keys(func(stores []keyStore) error {
+		name, within, _ := strings.Cut(after, ":")
+		at := max(0, slices.IndexFunc(stores, func(s keyStore) bool { return s.name == name }))
+		page, more, err := stores[at].ListKeys(ctx, f, within, limit)
+		if err != nil {
+			return err
+		}
+		for _, k := range page {
+			list = append(list, KeptKey{k, stores[at].name})
+		}
+		switch {
+		case more != "":
+			next = stores[at].name + ":" + more
+		case at+1 < len(stores):
+			next = stores[at+1].name + ":"
+		}
+		return nil
+	})
+	return list, next, err
+}
+
+// LookUpKey returns the key of an ID.
+func (g *Gateway) LookUpKey(ctx context.Context, id string) (KeptKey, error) {
+	return g.findKey(func(s keyStore) (keptkey.Key, error) { return s.LookUpKey(ctx, id) })
+}
+
+// ReleaseKey forgets a key, so that the next call under it is made.
+func (g *Gateway) ReleaseKey(ctx context.Context, id string, force bool) (KeptKey, error) {
+	return g.findKey(func(s keyStore) (keptkey.Key, error) { return s.ReleaseKey(ctx, id, force) })
+}
+
+// findKey asks one place after the other for a key.
+func (g *Gateway) findKey(ask func(keyStore) (keptkey.Key, error)) (found KeptKey, err error) {
+	err = g.keys(func(stores []keyStore) error {
+		for _, s := range stores {
+			if found.Key, err = ask(s); !errors.Is(err, keptkey.ErrNone) {
+				found.Store = s.name
+				return err
+			}
+		}
+		return keptkey.ErrNone
+	})
+	return found, err
+}

@@ -1,0 +1,57 @@
+// Package keptkey is what operators see of the keys of the policy idempotency_key, and do with
+// them: it stands between where keys are kept and who shows them.
+package keptkey
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Key is what operators see of a key of the policy idempotency_key.
+type Key struct {
+	// ID names it, in hexadecimal digits.
+	ID string
+	// Key is as the client sent it, Principal who that was, "" for nobody, and RPC the method
+	// or route.
+	Key, Principal, RPC string
+	// State is "in_flight", "unknown" or "answered".
+	State string
+	// Begun is when the call under it began.
+	Begun time.Time
+}
+
+// States of a Key.
+const (
+	InFlight = "in_flight"
+	Unknown  = "unknown"
+	Answered = "answered"
+)
+
+// Filter says which keys are meant: those that have each of its texts which is not empty.
+type Filter struct{ Key, Principal, RPC string }
+
+// Takes reports whether a key is meant.
+func (f *Filter) Takes(k *Key) bool {
+	return (f.Key == "" || f.Key == k.Key) && (f.Principal == "" || f.Principal == k.Principal) && (f.RPC == "" || f.RPC == k.RPC)
+}
+
+// ErrNone is the error where there is no key of an ID, and ErrHeld that of one which is not
+// released, as its outcome is known or will be.
+var (
+	ErrNone = errors.New("found no key with this id: its time may be over")
+	ErrHeld = errors.New("a call with the key is under way or was answered, and may be made twice if it is released: force it if that is right")
+)
+
+// Store is where keys are kept, as operators see it. It is safe for concurrent use.
+type Store interface {
+	// ListKeys lists keys in flight and those of an unknown outcome, about limit at a time.
+	// after is the next of the call before, "" for the first; next is "" behind the last one.
+	// A page may have no keys although others follow.
+	ListKeys(ctx context.Context, f Filter, after string, limit int) (list []Key, next string, err error)
+	// LookUpKey returns a key in any state, or ErrNone.
+	LookUpKey(ctx context.Context, id string) (Key, error)
+	// ReleaseKey forgets a key, so that the next call under it is made, and returns what it
+	// was. One whose outcome is not unknown it forgets by force alone: see ErrHeld.
+	ReleaseKey(ctx context.Context, id string, force bool) (Key, error)
+}
