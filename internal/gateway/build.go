@@ -219,7 +219,7 @@ func (b *builder) problemAt(r *schema.Registry, d protoreflect.Descriptor, messa
 func (b *builder) finish() {
 	s := b.snapshot
 	s.publish()
-	s.policies.HideCookies(b.upstreams.cookies())
+	s.policies.HideCookies(ticketCookies(b.file.Config.GetUpstreams()))
 	s.hiddenCookies = s.policies.HiddenCookies()
 	s.headers.HideCookies(s.hiddenCookies)
 	byGuard := map[*guard][]policy.Route{}

@@ -216,6 +216,9 @@ routes:
 		t.Fatalf("no sticky cookie: %v", first.Header)
 	}
 	for range 10 {
+		if a := g.Do(t, "GET", "/pair", "", "Cookie", "a=b; "+cookie); strings.Contains(a.Body, "site=") || !strings.Contains(a.Body, "a=b") {
+			t.Errorf("the server gets the gateway's own cookie, or not the client's: %q", a.Body)
+		}
 		if a := g.Do(t, "GET", "/pair", "", "Cookie", cookie); a.Header.Get("Set-Cookie") != "" {
 			t.Errorf("the client is sent to another server: %v", a.Header)
 		}

@@ -47,6 +47,18 @@ func newPlacing(g *transomv1.GrpcUpstream) *placing {
 	return p
 }
 
+// ticketCookies names the cookies with tickets of all upstreams, which are the gateway's own.
+func ticketCookies(all map[string]*transomv1.Upstream) (names []string) {
+	for _, u := range all {
+		for _, b := range []*transomv1.Balancing{u.GetGrpc().GetBalancing(), u.GetHttp().GetBalancing()} {
+			if s := b.GetSticky(); s != nil {
+				names = append(names, s.GetCookie())
+			}
+		}
+	}
+	return names
+}
+
 var sameSites = map[transomv1.SessionConfig_SameSite]http.SameSite{
 	transomv1.SessionConfig_SAME_SITE_UNSPECIFIED: http.SameSiteLaxMode,
 	transomv1.SessionConfig_LAX:                   http.SameSiteLaxMode,

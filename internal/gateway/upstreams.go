@@ -260,16 +260,6 @@ func matchService(pattern, service string) int {
 	return -1
 }
 
-// cookies are those with tickets, which are the gateway's own.
-func (u upstreams) cookies() (names []string) {
-	for _, one := range u {
-		if one.placing != nil && one.placing.sticky != nil {
-			names = append(names, one.placing.sticky.cookie)
-		}
-	}
-	return names
-}
-
 // find returns the upstream of a name.
 func (u upstreams) find(name string) (namedUpstream, bool) {
 	i := slices.IndexFunc(u, func(candidate namedUpstream) bool { return candidate.name == name })
