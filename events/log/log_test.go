@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // small are options by which a test fills several segments.
@@ -166,7 +168,7 @@ func TestGroupCommit(t *testing.T) {
 	for id := range uint64(callers - 1) {
 		go call(id + 1)
 	}
-	waitFor(t, func() bool {
+	poll.Until(t, "the records to wait", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.filling.n == callers-1
@@ -209,16 +211,6 @@ func holdSync(fs *memory) (held, release chan struct{}) {
 	return held, release
 }
 
-// waitFor polls a condition that another goroutine makes true.
-func waitFor(t testing.TB, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not come")
-		}
-	}
-}
-
 // Events 141: a caller leaves when its context ends, whether it waits for the disk or for
 // room in the queue; the queue is bounded.
 func TestAppendLeaves(t *testing.T) {
@@ -237,7 +229,7 @@ func TestAppendLeaves(t *testing.T) {
 	for range callers {
 		go append1()
 	}
-	waitFor(t, func() bool {
+	poll.Until(t, "the records to wait", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.filling.n == maxBatchRecords && l.filling.full != nil

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 var kills = flag.Int("kills", 5, "how many processes TestKilledProcess kills")
@@ -154,7 +156,7 @@ func TestFileSizeLimit(t *testing.T) {
 	if !errors.Is(failed, ErrFull) || !errors.Is(failed, syscall.EFBIG) {
 		t.Errorf("got %v", failed)
 	}
-	waitFor(t, func() bool { // no segment is begun for a moment
+	poll.Until(t, "the log to take records again", func() bool { // no segment is begun for a moment
 		_, err := l.Append(t.Context(), body(5000))
 		return err == nil
 	})

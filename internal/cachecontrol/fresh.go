@@ -134,3 +134,19 @@ func Normal(dst []byte, lines []string) []byte {
 	}
 	return dst
 }
+
+// StaleUntil says until when an answer whose freshness ends is given all the same: while a
+// new one is fetched, and where that fails (RFC 5861). The times stand in for directives
+// that it does not have; must-revalidate and proxy-revalidate forbid both.
+func (c *Control) StaleUntil(fresh time.Time, whileRevalidate, ifError time.Duration) (whileUntil, errorUntil time.Time) {
+	if c.Says(MustRevalidate | ProxyRevalidate) {
+		return fresh, fresh
+	}
+	if c.Says(StaleWhileRevalidate) {
+		whileRevalidate = c.StaleWhileRevalidate
+	}
+	if c.Says(StaleIfError) {
+		ifError = c.StaleIfError
+	}
+	return fresh.Add(whileRevalidate), fresh.Add(ifError)
+}

@@ -92,7 +92,7 @@ func (p *part) judge(reply *proxy.Reply, err error, c sharing.Caller, sent, now 
 		method: p.method, principal: c.Principal, public: !p.Principal, err: err, stored: now, age: age,
 		header: reply.Header, trailer: reply.Trailer, fresh: now.Add(lifetime - age),
 	}
-	e.whileRevalidate, e.ifError = p.staleUntil(&control, e.fresh)
+	e.whileRevalidate, e.ifError = control.StaleUntil(e.fresh, p.whileRevalidate, p.ifError)
 	if e.expired(now) {
 		return nil
 	}
@@ -105,22 +105,6 @@ func (p *part) judge(reply *proxy.Reply, err error, c sharing.Caller, sent, now 
 // looksAgain reports whether the entry is not to be given before Redis was asked.
 func (e *entry) looksAgain(now time.Time) bool {
 	return e.shared && !now.Before(e.stored.Add(tier.LocalLife))
-}
-
-// staleUntil says until when an answer is given that is stale: while a new one is fetched,
-// and where that fails (Traffic 126).
-func (p *part) staleUntil(control *cachecontrol.Control, fresh time.Time) (whileRevalidate, ifError time.Time) {
-	if control.Says(cachecontrol.MustRevalidate | cachecontrol.ProxyRevalidate) {
-		return fresh, fresh
-	}
-	w, e := p.whileRevalidate, p.ifError
-	if control.Says(cachecontrol.StaleWhileRevalidate) {
-		w = control.StaleWhileRevalidate
-	}
-	if control.Says(cachecontrol.StaleIfError) {
-		e = control.StaleIfError
-	}
-	return fresh.Add(w), fresh.Add(e)
 }
 
 // varies leaves out what the policy has in every key.

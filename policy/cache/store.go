@@ -72,24 +72,15 @@ func (m *method) Close() error {
 
 // get finds an entry that is of use at a moment.
 func (s *Store) get(key []byte, now time.Time) *entry {
-	kept := s.memory.Get(key)
-	if kept == nil {
-		return nil
+	if e, ok := memory.Get[*entry](s.memory, key); ok && !e.expired(now) {
+		return e
 	}
-	e, ok := kept.Value.(*entry)
-	if !ok || e.expired(now) {
-		return nil
-	}
-	return e
+	return nil
 }
 
 // peek finds an entry, whether it is of use or not, and counts no use of it.
 func (s *Store) peek(key string) *entry {
-	kept := s.memory.Peek(key)
-	if kept == nil {
-		return nil
-	}
-	e, _ := kept.Value.(*entry)
+	e, _ := memory.Peek[*entry](s.memory, key)
 	return e
 }
 

@@ -72,24 +72,15 @@ func (g *group) Close() error {
 
 // get finds what is of use at a moment.
 func (s *flights) get(key []byte, now time.Time) *answer {
-	e := s.memory.Get(key)
-	if e == nil {
-		return nil
+	if a, ok := memory.Get[*answer](s.memory, key); ok && !a.Expired(now) {
+		return a
 	}
-	a, ok := e.Value.(*answer)
-	if !ok || a.Expired(now) {
-		return nil
-	}
-	return a
+	return nil
 }
 
 // peek finds what is kept and counts no use of it.
 func (s *flights) peek(key string) *answer {
-	e := s.memory.Peek(key)
-	if e == nil {
-		return nil
-	}
-	a, _ := e.Value.(*answer)
+	a, _ := memory.Peek[*answer](s.memory, key)
 	return a
 }
 

@@ -57,6 +57,19 @@ func Of(s *policy.Scope) *Memory {
 // New returns an empty Memory of a size in bytes.
 func New(maxBytes int64) *Memory { return &Memory{s3fifo.New[Value](maxBytes)} }
 
+// Get finds what is kept under a key, where that is of type V, and counts a use of it.
+func Get[V Value](m *Memory, key []byte) (V, bool) { return valueOf[V](m.Get(key)) }
+
+// Peek is Get without counting a use.
+func Peek[V Value](m *Memory, key string) (V, bool) { return valueOf[V](m.Peek(key)) }
+
+func valueOf[V Value](e *Entry) (v V, ok bool) {
+	if e != nil {
+		v, ok = e.Value.(V)
+	}
+	return v, ok
+}
+
 // Close implements io.Closer: it drops everything.
 func (m *Memory) Close() error {
 	m.DropFunc(func(*Entry) bool { return true })

@@ -155,7 +155,7 @@ func (r *Rule) Judge(h *Head, c sharing.Caller) *Kept {
 		k.Age = cachecontrol.InitialAge(cachecontrol.Age(h.Header["Age"]), date, h.Sent, h.Came)
 	}
 	k.Fresh = h.Came.Add(lifetime - k.Age)
-	k.WhileRevalidate, k.IfError = r.staleUntil(&control, k.Fresh)
+	k.WhileRevalidate, k.IfError = control.StaleUntil(k.Fresh, r.WhileRevalidate, r.IfError)
 	k.Until = k.Fresh
 	if etag, modified := validators(h.Header); etag != "" || modified != "" {
 		k.Until = h.Came.Add(untilFor)
@@ -189,22 +189,6 @@ func keptHeader(h *Head) http.Header {
 		kept["Date"] = []string{h.Came.UTC().Format(http.TimeFormat)}
 	}
 	return kept
-}
-
-// staleUntil says until when an answer is given that is stale: while a new one is fetched,
-// and where that fails (Traffic 126).
-func (r *Rule) staleUntil(control *cachecontrol.Control, fresh time.Time) (whileRevalidate, ifError time.Time) {
-	if control.Says(cachecontrol.MustRevalidate | cachecontrol.ProxyRevalidate) {
-		return fresh, fresh
-	}
-	w, e := r.WhileRevalidate, r.IfError
-	if control.Says(cachecontrol.StaleWhileRevalidate) {
-		w = control.StaleWhileRevalidate
-	}
-	if control.Says(cachecontrol.StaleIfError) {
-		e = control.StaleIfError
-	}
-	return fresh.Add(w), fresh.Add(e)
 }
 
 // varies returns, canonical, the names that an answer varies by beyond what is in every key.
