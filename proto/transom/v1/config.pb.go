@@ -26,6 +26,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How an event stands in a message of a broker or in an HTTP request.
+type EventMode int32
+
+const (
+	// BINARY.
+	EventMode_EVENT_MODE_UNSPECIFIED EventMode = 0
+	// Attributes as headers, the data as the body.
+	EventMode_BINARY EventMode = 1
+	// All of it as one JSON document.
+	EventMode_STRUCTURED EventMode = 2
+	// Several as one JSON document. Webhooks only.
+	EventMode_BATCH EventMode = 3
+)
+
+// Enum value maps for EventMode.
+var (
+	EventMode_name = map[int32]string{
+		0: "EVENT_MODE_UNSPECIFIED",
+		1: "BINARY",
+		2: "STRUCTURED",
+		3: "BATCH",
+	}
+	EventMode_value = map[string]int32{
+		"EVENT_MODE_UNSPECIFIED": 0,
+		"BINARY":                 1,
+		"STRUCTURED":             2,
+		"BATCH":                  3,
+	}
+)
+
+func (x EventMode) Enum() *EventMode {
+	p := new(EventMode)
+	*p = x
+	return p
+}
+
+func (x EventMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[0].Descriptor()
+}
+
+func (EventMode) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[0]
+}
+
+func (x EventMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventMode.Descriptor instead.
+func (EventMode) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{0}
+}
+
 // How the gateway behaves where gateways differ.
 type Config_Compatibility int32
 
@@ -63,11 +120,11 @@ func (x Config_Compatibility) String() string {
 }
 
 func (Config_Compatibility) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[0].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[1].Descriptor()
 }
 
 func (Config_Compatibility) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[0]
+	return &file_transom_v1_config_proto_enumTypes[1]
 }
 
 func (x Config_Compatibility) Number() protoreflect.EnumNumber {
@@ -116,11 +173,11 @@ func (x Config_Forwarded) String() string {
 }
 
 func (Config_Forwarded) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[1].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[2].Descriptor()
 }
 
 func (Config_Forwarded) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[1]
+	return &file_transom_v1_config_proto_enumTypes[2]
 }
 
 func (x Config_Forwarded) Number() protoreflect.EnumNumber {
@@ -169,11 +226,11 @@ func (x AdminToken_Role) String() string {
 }
 
 func (AdminToken_Role) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[2].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
 }
 
 func (AdminToken_Role) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[2]
+	return &file_transom_v1_config_proto_enumTypes[3]
 }
 
 func (x AdminToken_Role) Number() protoreflect.EnumNumber {
@@ -223,11 +280,11 @@ func (x GrpcUpstream_Client) String() string {
 }
 
 func (GrpcUpstream_Client) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
 }
 
 func (GrpcUpstream_Client) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[3]
+	return &file_transom_v1_config_proto_enumTypes[4]
 }
 
 func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
@@ -276,11 +333,11 @@ func (x GrpcUpstream_Fail) String() string {
 }
 
 func (GrpcUpstream_Fail) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
 }
 
 func (GrpcUpstream_Fail) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[4]
+	return &file_transom_v1_config_proto_enumTypes[5]
 }
 
 func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
@@ -342,11 +399,11 @@ func (x Hash_Key) String() string {
 }
 
 func (Hash_Key) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
 }
 
 func (Hash_Key) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[5]
+	return &file_transom_v1_config_proto_enumTypes[6]
 }
 
 func (x Hash_Key) Number() protoreflect.EnumNumber {
@@ -403,11 +460,11 @@ func (x HttpUpstream_Protocol) String() string {
 }
 
 func (HttpUpstream_Protocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
 }
 
 func (HttpUpstream_Protocol) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[6]
+	return &file_transom_v1_config_proto_enumTypes[7]
 }
 
 func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
@@ -460,11 +517,11 @@ func (x SessionConfig_SameSite) String() string {
 }
 
 func (SessionConfig_SameSite) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[8].Descriptor()
 }
 
 func (SessionConfig_SameSite) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[7]
+	return &file_transom_v1_config_proto_enumTypes[8]
 }
 
 func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
@@ -474,6 +531,291 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_config_proto_rawDescGZIP(), []int{34, 0}
+}
+
+// An extension that is not written by itself.
+type Events_Extension int32
+
+const (
+	// Not allowed.
+	Events_EXTENSION_UNSPECIFIED Events_Extension = 0
+	// authid and authtype: the principal, and how it was authenticated.
+	Events_AUTH Events_Extension = 1
+)
+
+// Enum value maps for Events_Extension.
+var (
+	Events_Extension_name = map[int32]string{
+		0: "EXTENSION_UNSPECIFIED",
+		1: "AUTH",
+	}
+	Events_Extension_value = map[string]int32{
+		"EXTENSION_UNSPECIFIED": 0,
+		"AUTH":                  1,
+	}
+)
+
+func (x Events_Extension) Enum() *Events_Extension {
+	p := new(Events_Extension)
+	*p = x
+	return p
+}
+
+func (x Events_Extension) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Events_Extension) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[9].Descriptor()
+}
+
+func (Events_Extension) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[9]
+}
+
+func (x Events_Extension) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Events_Extension.Descriptor instead.
+func (Events_Extension) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37, 0}
+}
+
+// What becomes of calls when it is full.
+type EventLog_OnFull int32
+
+const (
+	// REFUSE.
+	EventLog_ON_FULL_UNSPECIFIED EventLog_OnFull = 0
+	// Calls with REQUEST events are refused with 503 before their backend is called.
+	EventLog_REFUSE EventLog_OnFull = 1
+	// The oldest events are dropped, and counted.
+	EventLog_DROP_OLDEST EventLog_OnFull = 2
+	// The new events are dropped, and counted.
+	EventLog_DROP_NEWEST EventLog_OnFull = 3
+)
+
+// Enum value maps for EventLog_OnFull.
+var (
+	EventLog_OnFull_name = map[int32]string{
+		0: "ON_FULL_UNSPECIFIED",
+		1: "REFUSE",
+		2: "DROP_OLDEST",
+		3: "DROP_NEWEST",
+	}
+	EventLog_OnFull_value = map[string]int32{
+		"ON_FULL_UNSPECIFIED": 0,
+		"REFUSE":              1,
+		"DROP_OLDEST":         2,
+		"DROP_NEWEST":         3,
+	}
+)
+
+func (x EventLog_OnFull) Enum() *EventLog_OnFull {
+	p := new(EventLog_OnFull)
+	*p = x
+	return p
+}
+
+func (x EventLog_OnFull) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventLog_OnFull) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[10].Descriptor()
+}
+
+func (EventLog_OnFull) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[10]
+}
+
+func (x EventLog_OnFull) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventLog_OnFull.Descriptor instead.
+func (EventLog_OnFull) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39, 0}
+}
+
+// What becomes of an answer whose event cannot be written.
+type EventLog_OnAppendFailure int32
+
+const (
+	// DELIVER.
+	EventLog_ON_APPEND_FAILURE_UNSPECIFIED EventLog_OnAppendFailure = 0
+	// The client gets it; the event is counted as lost, and the gateway is not ready.
+	EventLog_DELIVER EventLog_OnAppendFailure = 1
+	// The client gets 503 in its place, although the backend has acted.
+	EventLog_REFUSE_ANSWER EventLog_OnAppendFailure = 2
+)
+
+// Enum value maps for EventLog_OnAppendFailure.
+var (
+	EventLog_OnAppendFailure_name = map[int32]string{
+		0: "ON_APPEND_FAILURE_UNSPECIFIED",
+		1: "DELIVER",
+		2: "REFUSE_ANSWER",
+	}
+	EventLog_OnAppendFailure_value = map[string]int32{
+		"ON_APPEND_FAILURE_UNSPECIFIED": 0,
+		"DELIVER":                       1,
+		"REFUSE_ANSWER":                 2,
+	}
+)
+
+func (x EventLog_OnAppendFailure) Enum() *EventLog_OnAppendFailure {
+	p := new(EventLog_OnAppendFailure)
+	*p = x
+	return p
+}
+
+func (x EventLog_OnAppendFailure) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventLog_OnAppendFailure) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[11].Descriptor()
+}
+
+func (EventLog_OnAppendFailure) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[11]
+}
+
+func (x EventLog_OnAppendFailure) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventLog_OnAppendFailure.Descriptor instead.
+func (EventLog_OnAppendFailure) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39, 1}
+}
+
+// Compression of batches.
+type KafkaSink_Compression int32
+
+const (
+	// SNAPPY.
+	KafkaSink_COMPRESSION_UNSPECIFIED KafkaSink_Compression = 0
+	// Snappy.
+	KafkaSink_SNAPPY KafkaSink_Compression = 1
+	// None.
+	KafkaSink_NONE KafkaSink_Compression = 2
+	// gzip.
+	KafkaSink_GZIP KafkaSink_Compression = 3
+	// LZ4.
+	KafkaSink_LZ4 KafkaSink_Compression = 4
+	// Zstandard.
+	KafkaSink_ZSTD KafkaSink_Compression = 5
+)
+
+// Enum value maps for KafkaSink_Compression.
+var (
+	KafkaSink_Compression_name = map[int32]string{
+		0: "COMPRESSION_UNSPECIFIED",
+		1: "SNAPPY",
+		2: "NONE",
+		3: "GZIP",
+		4: "LZ4",
+		5: "ZSTD",
+	}
+	KafkaSink_Compression_value = map[string]int32{
+		"COMPRESSION_UNSPECIFIED": 0,
+		"SNAPPY":                  1,
+		"NONE":                    2,
+		"GZIP":                    3,
+		"LZ4":                     4,
+		"ZSTD":                    5,
+	}
+)
+
+func (x KafkaSink_Compression) Enum() *KafkaSink_Compression {
+	p := new(KafkaSink_Compression)
+	*p = x
+	return p
+}
+
+func (x KafkaSink_Compression) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (KafkaSink_Compression) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[12].Descriptor()
+}
+
+func (KafkaSink_Compression) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[12]
+}
+
+func (x KafkaSink_Compression) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use KafkaSink_Compression.Descriptor instead.
+func (KafkaSink_Compression) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{42, 0}
+}
+
+// The mechanism.
+type KafkaSasl_Mechanism int32
+
+const (
+	// Required.
+	KafkaSasl_MECHANISM_UNSPECIFIED KafkaSasl_Mechanism = 0
+	// A password as it is; with tls only, unless insecure.
+	KafkaSasl_PLAIN KafkaSasl_Mechanism = 1
+	// RFC 5802 with SHA-256.
+	KafkaSasl_SCRAM_SHA_256 KafkaSasl_Mechanism = 2
+	// RFC 5802 with SHA-512.
+	KafkaSasl_SCRAM_SHA_512 KafkaSasl_Mechanism = 3
+	// A token of an OpenID provider, by client credentials.
+	KafkaSasl_OAUTHBEARER KafkaSasl_Mechanism = 4
+)
+
+// Enum value maps for KafkaSasl_Mechanism.
+var (
+	KafkaSasl_Mechanism_name = map[int32]string{
+		0: "MECHANISM_UNSPECIFIED",
+		1: "PLAIN",
+		2: "SCRAM_SHA_256",
+		3: "SCRAM_SHA_512",
+		4: "OAUTHBEARER",
+	}
+	KafkaSasl_Mechanism_value = map[string]int32{
+		"MECHANISM_UNSPECIFIED": 0,
+		"PLAIN":                 1,
+		"SCRAM_SHA_256":         2,
+		"SCRAM_SHA_512":         3,
+		"OAUTHBEARER":           4,
+	}
+)
+
+func (x KafkaSasl_Mechanism) Enum() *KafkaSasl_Mechanism {
+	p := new(KafkaSasl_Mechanism)
+	*p = x
+	return p
+}
+
+func (x KafkaSasl_Mechanism) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (KafkaSasl_Mechanism) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[13].Descriptor()
+}
+
+func (KafkaSasl_Mechanism) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[13]
+}
+
+func (x KafkaSasl_Mechanism) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use KafkaSasl_Mechanism.Descriptor instead.
+func (KafkaSasl_Mechanism) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{45, 0}
 }
 
 // How a line is written.
@@ -513,11 +855,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[8].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[14].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[8]
+	return &file_transom_v1_config_proto_enumTypes[14]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -526,7 +868,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{41, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{49, 0}
 }
 
 // How much is written.
@@ -570,11 +912,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[9].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[15].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[9]
+	return &file_transom_v1_config_proto_enumTypes[15]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -583,7 +925,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{41, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{49, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -644,7 +986,11 @@ type Config struct {
 	// The answers that `cache` keeps.
 	Cache *CacheMemory `protobuf:"bytes,28,opt,name=cache,proto3" json:"cache,omitempty"`
 	// The answers that `idempotency_key` keeps.
-	Idempotency   *IdempotencyMemory `protobuf:"bytes,29,opt,name=idempotency,proto3" json:"idempotency,omitempty"`
+	Idempotency *IdempotencyMemory `protobuf:"bytes,29,opt,name=idempotency,proto3" json:"idempotency,omitempty"`
+	// Where the gateway keeps what it must not lose, such as events. It is made when something
+	// is first kept. Default: $STATE_DIRECTORY, as systemd sets it; else "transom" in
+	// $XDG_STATE_HOME; else /var/lib/transom for root and ~/.local/state/transom for others.
+	DataDirectory string `protobuf:"bytes,30,opt,name=data_directory,json=dataDirectory,proto3" json:"data_directory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -852,6 +1198,13 @@ func (x *Config) GetIdempotency() *IdempotencyMemory {
 		return x.Idempotency
 	}
 	return nil
+}
+
+func (x *Config) GetDataDirectory() string {
+	if x != nil {
+		return x.DataDirectory
+	}
+	return ""
 }
 
 // CacheMemory bounds the answers that policies of the kind `cache` keep in this process.
@@ -4064,13 +4417,34 @@ func (x *RedisStore) GetKeyPrefix() string {
 	return ""
 }
 
-// Events is where events go.
+// Events is where events go (CloudEvents 1.0), and which the gateway publishes of itself.
+// Without a sink they stay in the embedded log.
 type Events struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Apache Kafka.
+	// Apache Kafka, as the sink "kafka".
 	Kafka *KafkaSink `protobuf:"bytes,1,opt,name=kafka,proto3" json:"kafka,omitempty"`
-	// NATS JetStream.
-	Nats          *NatsSink `protobuf:"bytes,2,opt,name=nats,proto3" json:"nats,omitempty"`
+	// NATS JetStream, as the sink "nats".
+	Nats *NatsSink `protobuf:"bytes,2,opt,name=nats,proto3" json:"nats,omitempty"`
+	// More sinks, by name: lower-case letters, digits, hyphens and underscores.
+	Sinks map[string]*EventSink `protobuf:"bytes,3,rep,name=sinks,proto3" json:"sinks,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What the attribute `source` begins with; "/package.Service/Method" follows. Default:
+	// "/transom".
+	Source string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
+	// Which topic takes which types, the longest pattern first. Default, behind these:
+	// "user.*" to user_behaviors, "auth.*" to auth_events, "api.*" to api_events, "*" to
+	// misc_events.
+	Topics []*EventTopic `protobuf:"bytes,5,rep,name=topics,proto3" json:"topics,omitempty"`
+	// The embedded log.
+	Log *EventLog `protobuf:"bytes,6,opt,name=log,proto3" json:"log,omitempty"`
+	// Events of all calls, and of logins.
+	Gateway []*GatewayEventRule `protobuf:"bytes,7,rep,name=gateway,proto3" json:"gateway,omitempty"`
+	// Extensions that events get besides: AUTH (authid and authtype: who called).
+	Extensions []Events_Extension `protobuf:"varint,8,rep,packed,name=extensions,proto3,enum=transom.v1.Events_Extension" json:"extensions,omitempty"`
+	// A key for the fields of rules with `sensitive: HASH`, at least 32 bytes. May be
+	// file:PATH.
+	HashKey string `protobuf:"bytes,9,opt,name=hash_key,json=hashKey,proto3" json:"hash_key,omitempty"`
+	// The largest event, 64 KiB to 1 MiB; a larger one goes without its data. Default: 256 KiB.
+	MaxEventBytes uint64 `protobuf:"varint,10,opt,name=max_event_bytes,json=maxEventBytes,proto3" json:"max_event_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4119,18 +4493,440 @@ func (x *Events) GetNats() *NatsSink {
 	return nil
 }
 
+func (x *Events) GetSinks() map[string]*EventSink {
+	if x != nil {
+		return x.Sinks
+	}
+	return nil
+}
+
+func (x *Events) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Events) GetTopics() []*EventTopic {
+	if x != nil {
+		return x.Topics
+	}
+	return nil
+}
+
+func (x *Events) GetLog() *EventLog {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *Events) GetGateway() []*GatewayEventRule {
+	if x != nil {
+		return x.Gateway
+	}
+	return nil
+}
+
+func (x *Events) GetExtensions() []Events_Extension {
+	if x != nil {
+		return x.Extensions
+	}
+	return nil
+}
+
+func (x *Events) GetHashKey() string {
+	if x != nil {
+		return x.HashKey
+	}
+	return ""
+}
+
+func (x *Events) GetMaxEventBytes() uint64 {
+	if x != nil {
+		return x.MaxEventBytes
+	}
+	return 0
+}
+
+// EventTopic is a line of the table of topics.
+type EventTopic struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A type, or "word.*" for all types that begin with "word.", or "*".
+	Types string `protobuf:"bytes,1,opt,name=types,proto3" json:"types,omitempty"`
+	// The topic: 1 to 249 of letters, digits, ".", "_" and "-".
+	Topic         string `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventTopic) Reset() {
+	*x = EventTopic{}
+	mi := &file_transom_v1_config_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventTopic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventTopic) ProtoMessage() {}
+
+func (x *EventTopic) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventTopic.ProtoReflect.Descriptor instead.
+func (*EventTopic) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *EventTopic) GetTypes() string {
+	if x != nil {
+		return x.Types
+	}
+	return ""
+}
+
+func (x *EventTopic) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+// EventLog is the log on disk that holds events until all sinks have them, and for
+// subscriptions that read them from here.
+type EventLog struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it lies. Default: "events" in data_directory.
+	Directory string `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
+	// The most that it takes on disk, 128 MiB to 16 TiB. Default: 1 GiB.
+	MaxBytes uint64 `protobuf:"varint,2,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	// How old an event may become, however many sinks wait for it. Default: any age.
+	MaxAge *durationpb.Duration `protobuf:"bytes,3,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// How much is kept behind the last sink, for subscriptions that begin earlier. Default: 64 MiB,
+	// or 512 MiB without a sink.
+	KeepBytes uint64 `protobuf:"varint,4,opt,name=keep_bytes,json=keepBytes,proto3" json:"keep_bytes,omitempty"`
+	// What becomes of calls when it is full. Default: REFUSE.
+	OnFull EventLog_OnFull `protobuf:"varint,5,opt,name=on_full,json=onFull,proto3,enum=transom.v1.EventLog_OnFull" json:"on_full,omitempty"`
+	// What becomes of an answer whose event cannot be written. Default: DELIVER.
+	OnAppendFailure EventLog_OnAppendFailure `protobuf:"varint,6,opt,name=on_append_failure,json=onAppendFailure,proto3,enum=transom.v1.EventLog_OnAppendFailure" json:"on_append_failure,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *EventLog) Reset() {
+	*x = EventLog{}
+	mi := &file_transom_v1_config_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventLog) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventLog) ProtoMessage() {}
+
+func (x *EventLog) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventLog.ProtoReflect.Descriptor instead.
+func (*EventLog) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *EventLog) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+func (x *EventLog) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *EventLog) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
+}
+
+func (x *EventLog) GetKeepBytes() uint64 {
+	if x != nil {
+		return x.KeepBytes
+	}
+	return 0
+}
+
+func (x *EventLog) GetOnFull() EventLog_OnFull {
+	if x != nil {
+		return x.OnFull
+	}
+	return EventLog_ON_FULL_UNSPECIFIED
+}
+
+func (x *EventLog) GetOnAppendFailure() EventLog_OnAppendFailure {
+	if x != nil {
+		return x.OnAppendFailure
+	}
+	return EventLog_ON_APPEND_FAILURE_UNSPECIFIED
+}
+
+// GatewayEventRule publishes an event of all calls, or of logins.
+type GatewayEventRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "api.request", "api.response", "api.error", "auth.login", "auth.logout" or "auth.failure".
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// The topic. Default: by the type.
+	Topic string `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
+	// How hard the gateway tries. Default: BEST_EFFORT.
+	Delivery EventRule_Delivery `protobuf:"varint,3,opt,name=delivery,proto3,enum=transom.v1.EventRule_Delivery" json:"delivery,omitempty"`
+	// The share of callers whose calls are published, above 0 and up to 1. Default: 1.
+	Sample float64 `protobuf:"fixed64,4,opt,name=sample,proto3" json:"sample,omitempty"`
+	// Publish the query of the URL, too, but for what auth reads from it.
+	Query bool `protobuf:"varint,5,opt,name=query,proto3" json:"query,omitempty"`
+	// The sinks. Default: all.
+	Sinks []string `protobuf:"bytes,6,rep,name=sinks,proto3" json:"sinks,omitempty"`
+	// A CEL expression over `claims`, `headers` and `method`, that must be true.
+	When          string `protobuf:"bytes,7,opt,name=when,proto3" json:"when,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GatewayEventRule) Reset() {
+	*x = GatewayEventRule{}
+	mi := &file_transom_v1_config_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GatewayEventRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GatewayEventRule) ProtoMessage() {}
+
+func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GatewayEventRule.ProtoReflect.Descriptor instead.
+func (*GatewayEventRule) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *GatewayEventRule) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *GatewayEventRule) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *GatewayEventRule) GetDelivery() EventRule_Delivery {
+	if x != nil {
+		return x.Delivery
+	}
+	return EventRule_DELIVERY_UNSPECIFIED
+}
+
+func (x *GatewayEventRule) GetSample() float64 {
+	if x != nil {
+		return x.Sample
+	}
+	return 0
+}
+
+func (x *GatewayEventRule) GetQuery() bool {
+	if x != nil {
+		return x.Query
+	}
+	return false
+}
+
+func (x *GatewayEventRule) GetSinks() []string {
+	if x != nil {
+		return x.Sinks
+	}
+	return nil
+}
+
+func (x *GatewayEventRule) GetWhen() string {
+	if x != nil {
+		return x.When
+	}
+	return ""
+}
+
+// EventSink is one of these.
+type EventSink struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it leads.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*EventSink_Kafka
+	//	*EventSink_Nats
+	//	*EventSink_Webhook
+	Kind          isEventSink_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventSink) Reset() {
+	*x = EventSink{}
+	mi := &file_transom_v1_config_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventSink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventSink) ProtoMessage() {}
+
+func (x *EventSink) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventSink.ProtoReflect.Descriptor instead.
+func (*EventSink) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *EventSink) GetKind() isEventSink_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *EventSink) GetKafka() *KafkaSink {
+	if x != nil {
+		if x, ok := x.Kind.(*EventSink_Kafka); ok {
+			return x.Kafka
+		}
+	}
+	return nil
+}
+
+func (x *EventSink) GetNats() *NatsSink {
+	if x != nil {
+		if x, ok := x.Kind.(*EventSink_Nats); ok {
+			return x.Nats
+		}
+	}
+	return nil
+}
+
+func (x *EventSink) GetWebhook() *WebhookSink {
+	if x != nil {
+		if x, ok := x.Kind.(*EventSink_Webhook); ok {
+			return x.Webhook
+		}
+	}
+	return nil
+}
+
+type isEventSink_Kind interface {
+	isEventSink_Kind()
+}
+
+type EventSink_Kafka struct {
+	// Apache Kafka.
+	Kafka *KafkaSink `protobuf:"bytes,1,opt,name=kafka,proto3,oneof"`
+}
+
+type EventSink_Nats struct {
+	// NATS JetStream.
+	Nats *NatsSink `protobuf:"bytes,2,opt,name=nats,proto3,oneof"`
+}
+
+type EventSink_Webhook struct {
+	// An HTTP server.
+	Webhook *WebhookSink `protobuf:"bytes,3,opt,name=webhook,proto3,oneof"`
+}
+
+func (*EventSink_Kafka) isEventSink_Kind() {}
+
+func (*EventSink_Nats) isEventSink_Kind() {}
+
+func (*EventSink_Webhook) isEventSink_Kind() {}
+
 // KafkaSink is a Kafka cluster.
 type KafkaSink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "host:port" each.
-	Brokers       []string `protobuf:"bytes,1,rep,name=brokers,proto3" json:"brokers,omitempty"`
+	Brokers []string `protobuf:"bytes,1,rep,name=brokers,proto3" json:"brokers,omitempty"`
+	// How an event stands in a record. Default: BINARY.
+	Mode EventMode `protobuf:"varint,2,opt,name=mode,proto3,enum=transom.v1.EventMode" json:"mode,omitempty"`
+	// Compression of batches. Default: SNAPPY.
+	Compression KafkaSink_Compression `protobuf:"varint,3,opt,name=compression,proto3,enum=transom.v1.KafkaSink_Compression" json:"compression,omitempty"`
+	// How long a batch waits for more, 0 to 1 s. Default: 5 ms.
+	Linger *durationpb.Duration `protobuf:"bytes,4,opt,name=linger,proto3" json:"linger,omitempty"`
+	// TLS to the brokers. Default: none.
+	Tls *SinkTls `protobuf:"bytes,5,opt,name=tls,proto3" json:"tls,omitempty"`
+	// How the gateway authenticates. Default: it does not.
+	Sasl *KafkaSasl `protobuf:"bytes,6,opt,name=sasl,proto3" json:"sasl,omitempty"`
+	// Create topics that do not exist, at start. Default: they are not created.
+	CreateTopics *KafkaTopics `protobuf:"bytes,7,opt,name=create_topics,json=createTopics,proto3" json:"create_topics,omitempty"`
+	// What brokers call the client. Default: "transom".
+	ClientId      string `protobuf:"bytes,8,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4142,7 +4938,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4155,7 +4951,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -4165,18 +4961,332 @@ func (x *KafkaSink) GetBrokers() []string {
 	return nil
 }
 
-// NatsSink is a NATS server.
+func (x *KafkaSink) GetMode() EventMode {
+	if x != nil {
+		return x.Mode
+	}
+	return EventMode_EVENT_MODE_UNSPECIFIED
+}
+
+func (x *KafkaSink) GetCompression() KafkaSink_Compression {
+	if x != nil {
+		return x.Compression
+	}
+	return KafkaSink_COMPRESSION_UNSPECIFIED
+}
+
+func (x *KafkaSink) GetLinger() *durationpb.Duration {
+	if x != nil {
+		return x.Linger
+	}
+	return nil
+}
+
+func (x *KafkaSink) GetTls() *SinkTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *KafkaSink) GetSasl() *KafkaSasl {
+	if x != nil {
+		return x.Sasl
+	}
+	return nil
+}
+
+func (x *KafkaSink) GetCreateTopics() *KafkaTopics {
+	if x != nil {
+		return x.CreateTopics
+	}
+	return nil
+}
+
+func (x *KafkaSink) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+// KafkaTopics is how topics are created.
+type KafkaTopics struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Partitions. Default: 1.
+	Partitions uint32 `protobuf:"varint,1,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// Replicas of each. Default: 1.
+	ReplicationFactor uint32 `protobuf:"varint,2,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
+	// Settings of the topic, such as "retention.ms".
+	Config        map[string]string `protobuf:"bytes,3,rep,name=config,proto3" json:"config,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KafkaTopics) Reset() {
+	*x = KafkaTopics{}
+	mi := &file_transom_v1_config_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KafkaTopics) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KafkaTopics) ProtoMessage() {}
+
+func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KafkaTopics.ProtoReflect.Descriptor instead.
+func (*KafkaTopics) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *KafkaTopics) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *KafkaTopics) GetReplicationFactor() uint32 {
+	if x != nil {
+		return x.ReplicationFactor
+	}
+	return 0
+}
+
+func (x *KafkaTopics) GetConfig() map[string]string {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+// SinkTls is TLS to a broker.
+type SinkTls struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The authorities that broker certificates are of, a PEM file that is read again when it
+	// changes. Default: those of the system.
+	Ca string `protobuf:"bytes,1,opt,name=ca,proto3" json:"ca,omitempty"`
+	// The client's certificate and key, PEM files that are read again when they change.
+	Cert string `protobuf:"bytes,2,opt,name=cert,proto3" json:"cert,omitempty"`
+	// The key of cert.
+	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// The name in the broker's certificate. Default: its host.
+	ServerName    string `protobuf:"bytes,4,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SinkTls) Reset() {
+	*x = SinkTls{}
+	mi := &file_transom_v1_config_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SinkTls) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SinkTls) ProtoMessage() {}
+
+func (x *SinkTls) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SinkTls.ProtoReflect.Descriptor instead.
+func (*SinkTls) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *SinkTls) GetCa() string {
+	if x != nil {
+		return x.Ca
+	}
+	return ""
+}
+
+func (x *SinkTls) GetCert() string {
+	if x != nil {
+		return x.Cert
+	}
+	return ""
+}
+
+func (x *SinkTls) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SinkTls) GetServerName() string {
+	if x != nil {
+		return x.ServerName
+	}
+	return ""
+}
+
+// KafkaSasl is how the gateway authenticates at brokers.
+type KafkaSasl struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mechanism. Required.
+	Mechanism KafkaSasl_Mechanism `protobuf:"varint,1,opt,name=mechanism,proto3,enum=transom.v1.KafkaSasl_Mechanism" json:"mechanism,omitempty"`
+	// The user. May be file:PATH.
+	Username string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	// The password. May be file:PATH, which is read again when it changes.
+	Password string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	// OAUTHBEARER: where tokens come from, an https URL.
+	TokenUrl string `protobuf:"bytes,4,opt,name=token_url,json=tokenUrl,proto3" json:"token_url,omitempty"`
+	// OAUTHBEARER: the client.
+	ClientId string `protobuf:"bytes,5,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// OAUTHBEARER: the client's secret. May be file:PATH, which is read again when it changes.
+	ClientSecret string `protobuf:"bytes,6,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
+	// OAUTHBEARER: the scopes that are asked for.
+	Scopes []string `protobuf:"bytes,7,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// Send a password without TLS. For development only.
+	Insecure      bool `protobuf:"varint,8,opt,name=insecure,proto3" json:"insecure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KafkaSasl) Reset() {
+	*x = KafkaSasl{}
+	mi := &file_transom_v1_config_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KafkaSasl) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KafkaSasl) ProtoMessage() {}
+
+func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KafkaSasl.ProtoReflect.Descriptor instead.
+func (*KafkaSasl) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *KafkaSasl) GetMechanism() KafkaSasl_Mechanism {
+	if x != nil {
+		return x.Mechanism
+	}
+	return KafkaSasl_MECHANISM_UNSPECIFIED
+}
+
+func (x *KafkaSasl) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *KafkaSasl) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *KafkaSasl) GetTokenUrl() string {
+	if x != nil {
+		return x.TokenUrl
+	}
+	return ""
+}
+
+func (x *KafkaSasl) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *KafkaSasl) GetClientSecret() string {
+	if x != nil {
+		return x.ClientSecret
+	}
+	return ""
+}
+
+func (x *KafkaSasl) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *KafkaSasl) GetInsecure() bool {
+	if x != nil {
+		return x.Insecure
+	}
+	return false
+}
+
+// NatsSink is a NATS server with JetStream.
 type NatsSink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "nats://host:port".
-	Url           string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// "nats://host:port", "tls://host:port", several with commas between them.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// The subject of an event; "{type}" and "{topic}" stand for its own. Default:
+	// "events.{type}".
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// How an event stands in a message. Default: BINARY.
+	Mode EventMode `protobuf:"varint,3,opt,name=mode,proto3,enum=transom.v1.EventMode" json:"mode,omitempty"`
+	// TLS to the servers. Default: as url says.
+	Tls *SinkTls `protobuf:"bytes,4,opt,name=tls,proto3" json:"tls,omitempty"`
+	// A file of credentials (JWT and seed), read again when it changes.
+	Credentials string `protobuf:"bytes,5,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	// User and password. May be file:PATH.
+	Username string `protobuf:"bytes,6,opt,name=username,proto3" json:"username,omitempty"`
+	// The password. May be file:PATH.
+	Password string `protobuf:"bytes,7,opt,name=password,proto3" json:"password,omitempty"`
+	// A token. May be file:PATH.
+	Token string `protobuf:"bytes,8,opt,name=token,proto3" json:"token,omitempty"`
+	// A stream to create at start where there is none, for the subjects "PREFIX.>" that subject
+	// leads to. Default: none is created.
+	CreateStream  string `protobuf:"bytes,9,opt,name=create_stream,json=createStream,proto3" json:"create_stream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4188,7 +5298,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4201,7 +5311,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -4209,6 +5319,182 @@ func (x *NatsSink) GetUrl() string {
 		return x.Url
 	}
 	return ""
+}
+
+func (x *NatsSink) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *NatsSink) GetMode() EventMode {
+	if x != nil {
+		return x.Mode
+	}
+	return EventMode_EVENT_MODE_UNSPECIFIED
+}
+
+func (x *NatsSink) GetTls() *SinkTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *NatsSink) GetCredentials() string {
+	if x != nil {
+		return x.Credentials
+	}
+	return ""
+}
+
+func (x *NatsSink) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *NatsSink) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *NatsSink) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *NatsSink) GetCreateStream() string {
+	if x != nil {
+		return x.CreateStream
+	}
+	return ""
+}
+
+// WebhookSink is an HTTP server that gets events by POST, signed (Standard Webhooks).
+type WebhookSink struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where to, an https URL; http with insecure.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// Secrets of signatures, "whsec_" and base64 of 24 to 64 bytes; each signs, so that one can be
+	// replaced by another. May be file:PATH, which is read again when it changes. At least one.
+	Secrets []string `protobuf:"bytes,2,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	// How an event stands in a request. Default: BINARY.
+	Mode EventMode `protobuf:"varint,3,opt,name=mode,proto3,enum=transom.v1.EventMode" json:"mode,omitempty"`
+	// The longest that a request may take, 100 ms to 1 min. Default: 15 s.
+	Timeout *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Requests under way at once, 1 to 64. Above 1 there is no order among keys. Default: 8.
+	Concurrency uint32 `protobuf:"varint,5,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// Addresses and ranges (CIDR) that it may lead to although they are private, loopback or
+	// link-local.
+	Allow []string `protobuf:"bytes,6,rep,name=allow,proto3" json:"allow,omitempty"`
+	// Header fields that each request has besides. Values may be file:PATH.
+	Headers map[string]string `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// TLS to the server.
+	Tls *SinkTls `protobuf:"bytes,8,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Allow http. For development only.
+	Insecure      bool `protobuf:"varint,9,opt,name=insecure,proto3" json:"insecure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookSink) Reset() {
+	*x = WebhookSink{}
+	mi := &file_transom_v1_config_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookSink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookSink) ProtoMessage() {}
+
+func (x *WebhookSink) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookSink.ProtoReflect.Descriptor instead.
+func (*WebhookSink) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *WebhookSink) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *WebhookSink) GetSecrets() []string {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+func (x *WebhookSink) GetMode() EventMode {
+	if x != nil {
+		return x.Mode
+	}
+	return EventMode_EVENT_MODE_UNSPECIFIED
+}
+
+func (x *WebhookSink) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *WebhookSink) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
+}
+
+func (x *WebhookSink) GetAllow() []string {
+	if x != nil {
+		return x.Allow
+	}
+	return nil
+}
+
+func (x *WebhookSink) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *WebhookSink) GetTls() *SinkTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *WebhookSink) GetInsecure() bool {
+	if x != nil {
+		return x.Insecure
+	}
+	return false
 }
 
 // Telemetry is logs and traces. Metrics are always at the admin listener.
@@ -4224,7 +5510,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4236,7 +5522,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4249,7 +5535,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -4279,7 +5565,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4291,7 +5577,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4304,7 +5590,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -4341,7 +5627,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4353,7 +5639,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4366,7 +5652,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -4439,7 +5725,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4451,7 +5737,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4464,7 +5750,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -4630,7 +5916,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4642,7 +5928,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4655,7 +5941,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -4712,7 +5998,7 @@ var File_transom_v1_config_proto protoreflect.FileDescriptor
 const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/config.proto\x12\n" +
-	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\x8d\f\n" +
+	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\xb4\f\n" +
 	"\x06Config\x122\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x14.transom.v1.ListenerR\tlisteners\x12'\n" +
 	"\x05admin\x18\x02 \x01(\v2\x11.transom.v1.AdminR\x05admin\x122\n" +
@@ -4741,7 +6027,8 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"errorPages\x129\n" +
 	"\vmaintenance\x18\x1b \x03(\v2\x17.transom.v1.MaintenanceR\vmaintenance\x12-\n" +
 	"\x05cache\x18\x1c \x01(\v2\x17.transom.v1.CacheMemoryR\x05cache\x12?\n" +
-	"\vidempotency\x18\x1d \x01(\v2\x1d.transom.v1.IdempotencyMemoryR\vidempotency\x1aR\n" +
+	"\vidempotency\x18\x1d \x01(\v2\x1d.transom.v1.IdempotencyMemoryR\vidempotency\x12%\n" +
+	"\x0edata_directory\x18\x1e \x01(\tR\rdataDirectory\x1aR\n" +
 	"\x0eUpstreamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.transom.v1.UpstreamR\x05value:\x028\x01\x1a=\n" +
@@ -5059,14 +6346,133 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1d\n" +
 	"\n" +
-	"key_prefix\x18\x03 \x01(\tR\tkeyPrefix\"_\n" +
+	"key_prefix\x18\x03 \x01(\tR\tkeyPrefix\"\xc0\x04\n" +
 	"\x06Events\x12+\n" +
 	"\x05kafka\x18\x01 \x01(\v2\x15.transom.v1.KafkaSinkR\x05kafka\x12(\n" +
-	"\x04nats\x18\x02 \x01(\v2\x14.transom.v1.NatsSinkR\x04nats\"%\n" +
+	"\x04nats\x18\x02 \x01(\v2\x14.transom.v1.NatsSinkR\x04nats\x123\n" +
+	"\x05sinks\x18\x03 \x03(\v2\x1d.transom.v1.Events.SinksEntryR\x05sinks\x12\x16\n" +
+	"\x06source\x18\x04 \x01(\tR\x06source\x12.\n" +
+	"\x06topics\x18\x05 \x03(\v2\x16.transom.v1.EventTopicR\x06topics\x12&\n" +
+	"\x03log\x18\x06 \x01(\v2\x14.transom.v1.EventLogR\x03log\x126\n" +
+	"\agateway\x18\a \x03(\v2\x1c.transom.v1.GatewayEventRuleR\agateway\x12<\n" +
+	"\n" +
+	"extensions\x18\b \x03(\x0e2\x1c.transom.v1.Events.ExtensionR\n" +
+	"extensions\x12\x19\n" +
+	"\bhash_key\x18\t \x01(\tR\ahashKey\x12&\n" +
+	"\x0fmax_event_bytes\x18\n" +
+	" \x01(\x04R\rmaxEventBytes\x1aO\n" +
+	"\n" +
+	"SinksEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.transom.v1.EventSinkR\x05value:\x028\x01\"0\n" +
+	"\tExtension\x12\x19\n" +
+	"\x15EXTENSION_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04AUTH\x10\x01\"8\n" +
+	"\n" +
+	"EventTopic\x12\x14\n" +
+	"\x05types\x18\x01 \x01(\tR\x05types\x12\x14\n" +
+	"\x05topic\x18\x02 \x01(\tR\x05topic\"\xc7\x03\n" +
+	"\bEventLog\x12\x1c\n" +
+	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x12\x1b\n" +
+	"\tmax_bytes\x18\x02 \x01(\x04R\bmaxBytes\x122\n" +
+	"\amax_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12\x1d\n" +
+	"\n" +
+	"keep_bytes\x18\x04 \x01(\x04R\tkeepBytes\x124\n" +
+	"\aon_full\x18\x05 \x01(\x0e2\x1b.transom.v1.EventLog.OnFullR\x06onFull\x12P\n" +
+	"\x11on_append_failure\x18\x06 \x01(\x0e2$.transom.v1.EventLog.OnAppendFailureR\x0fonAppendFailure\"O\n" +
+	"\x06OnFull\x12\x17\n" +
+	"\x13ON_FULL_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06REFUSE\x10\x01\x12\x0f\n" +
+	"\vDROP_OLDEST\x10\x02\x12\x0f\n" +
+	"\vDROP_NEWEST\x10\x03\"T\n" +
+	"\x0fOnAppendFailure\x12!\n" +
+	"\x1dON_APPEND_FAILURE_UNSPECIFIED\x10\x00\x12\v\n" +
+	"\aDELIVER\x10\x01\x12\x11\n" +
+	"\rREFUSE_ANSWER\x10\x02\"\xd0\x01\n" +
+	"\x10GatewayEventRule\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
+	"\x05topic\x18\x02 \x01(\tR\x05topic\x12:\n" +
+	"\bdelivery\x18\x03 \x01(\x0e2\x1e.transom.v1.EventRule.DeliveryR\bdelivery\x12\x16\n" +
+	"\x06sample\x18\x04 \x01(\x01R\x06sample\x12\x14\n" +
+	"\x05query\x18\x05 \x01(\bR\x05query\x12\x14\n" +
+	"\x05sinks\x18\x06 \x03(\tR\x05sinks\x12\x12\n" +
+	"\x04when\x18\a \x01(\tR\x04when\"\xa3\x01\n" +
+	"\tEventSink\x12-\n" +
+	"\x05kafka\x18\x01 \x01(\v2\x15.transom.v1.KafkaSinkH\x00R\x05kafka\x12*\n" +
+	"\x04nats\x18\x02 \x01(\v2\x14.transom.v1.NatsSinkH\x00R\x04nats\x123\n" +
+	"\awebhook\x18\x03 \x01(\v2\x17.transom.v1.WebhookSinkH\x00R\awebhookB\x06\n" +
+	"\x04kind\"\xd4\x03\n" +
 	"\tKafkaSink\x12\x18\n" +
-	"\abrokers\x18\x01 \x03(\tR\abrokers\"\x1c\n" +
+	"\abrokers\x18\x01 \x03(\tR\abrokers\x12)\n" +
+	"\x04mode\x18\x02 \x01(\x0e2\x15.transom.v1.EventModeR\x04mode\x12C\n" +
+	"\vcompression\x18\x03 \x01(\x0e2!.transom.v1.KafkaSink.CompressionR\vcompression\x121\n" +
+	"\x06linger\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06linger\x12%\n" +
+	"\x03tls\x18\x05 \x01(\v2\x13.transom.v1.SinkTlsR\x03tls\x12)\n" +
+	"\x04sasl\x18\x06 \x01(\v2\x15.transom.v1.KafkaSaslR\x04sasl\x12<\n" +
+	"\rcreate_topics\x18\a \x01(\v2\x17.transom.v1.KafkaTopicsR\fcreateTopics\x12\x1b\n" +
+	"\tclient_id\x18\b \x01(\tR\bclientId\"]\n" +
+	"\vCompression\x12\x1b\n" +
+	"\x17COMPRESSION_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06SNAPPY\x10\x01\x12\b\n" +
+	"\x04NONE\x10\x02\x12\b\n" +
+	"\x04GZIP\x10\x03\x12\a\n" +
+	"\x03LZ4\x10\x04\x12\b\n" +
+	"\x04ZSTD\x10\x05\"\xd4\x01\n" +
+	"\vKafkaTopics\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x01 \x01(\rR\n" +
+	"partitions\x12-\n" +
+	"\x12replication_factor\x18\x02 \x01(\rR\x11replicationFactor\x12;\n" +
+	"\x06config\x18\x03 \x03(\v2#.transom.v1.KafkaTopics.ConfigEntryR\x06config\x1a9\n" +
+	"\vConfigEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"`\n" +
+	"\aSinkTls\x12\x0e\n" +
+	"\x02ca\x18\x01 \x01(\tR\x02ca\x12\x12\n" +
+	"\x04cert\x18\x02 \x01(\tR\x04cert\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x1f\n" +
+	"\vserver_name\x18\x04 \x01(\tR\n" +
+	"serverName\"\xff\x02\n" +
+	"\tKafkaSasl\x12=\n" +
+	"\tmechanism\x18\x01 \x01(\x0e2\x1f.transom.v1.KafkaSasl.MechanismR\tmechanism\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
+	"\bpassword\x18\x03 \x01(\tR\bpassword\x12\x1b\n" +
+	"\ttoken_url\x18\x04 \x01(\tR\btokenUrl\x12\x1b\n" +
+	"\tclient_id\x18\x05 \x01(\tR\bclientId\x12#\n" +
+	"\rclient_secret\x18\x06 \x01(\tR\fclientSecret\x12\x16\n" +
+	"\x06scopes\x18\a \x03(\tR\x06scopes\x12\x1a\n" +
+	"\binsecure\x18\b \x01(\bR\binsecure\"h\n" +
+	"\tMechanism\x12\x19\n" +
+	"\x15MECHANISM_UNSPECIFIED\x10\x00\x12\t\n" +
+	"\x05PLAIN\x10\x01\x12\x11\n" +
+	"\rSCRAM_SHA_256\x10\x02\x12\x11\n" +
+	"\rSCRAM_SHA_512\x10\x03\x12\x0f\n" +
+	"\vOAUTHBEARER\x10\x04\"\x9d\x02\n" +
 	"\bNatsSink\x12\x10\n" +
-	"\x03url\x18\x01 \x01(\tR\x03url\"T\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12)\n" +
+	"\x04mode\x18\x03 \x01(\x0e2\x15.transom.v1.EventModeR\x04mode\x12%\n" +
+	"\x03tls\x18\x04 \x01(\v2\x13.transom.v1.SinkTlsR\x03tls\x12 \n" +
+	"\vcredentials\x18\x05 \x01(\tR\vcredentials\x12\x1a\n" +
+	"\busername\x18\x06 \x01(\tR\busername\x12\x1a\n" +
+	"\bpassword\x18\a \x01(\tR\bpassword\x12\x14\n" +
+	"\x05token\x18\b \x01(\tR\x05token\x12#\n" +
+	"\rcreate_stream\x18\t \x01(\tR\fcreateStream\"\x90\x03\n" +
+	"\vWebhookSink\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x18\n" +
+	"\asecrets\x18\x02 \x03(\tR\asecrets\x12)\n" +
+	"\x04mode\x18\x03 \x01(\x0e2\x15.transom.v1.EventModeR\x04mode\x123\n" +
+	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12 \n" +
+	"\vconcurrency\x18\x05 \x01(\rR\vconcurrency\x12\x14\n" +
+	"\x05allow\x18\x06 \x03(\tR\x05allow\x12>\n" +
+	"\aheaders\x18\a \x03(\v2$.transom.v1.WebhookSink.HeadersEntryR\aheaders\x12%\n" +
+	"\x03tls\x18\b \x01(\v2\x13.transom.v1.SinkTlsR\x03tls\x12\x1a\n" +
+	"\binsecure\x18\t \x01(\bR\binsecure\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"T\n" +
 	"\tTelemetry\x12!\n" +
 	"\x03log\x18\x01 \x01(\v2\x0f.transom.v1.LogR\x03log\x12$\n" +
 	"\x04otlp\x18\x02 \x01(\v2\x10.transom.v1.OtlpR\x04otlp\"\x8a\x02\n" +
@@ -5144,7 +6550,14 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x0f_trailer_prefixB\x10\n" +
 	"\x0e_http_trailersB\x13\n" +
 	"\x11_permanent_prefixB\r\n" +
-	"\v_prefix_allB?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
+	"\v_prefix_all*N\n" +
+	"\tEventMode\x12\x1a\n" +
+	"\x16EVENT_MODE_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06BINARY\x10\x01\x12\x0e\n" +
+	"\n" +
+	"STRUCTURED\x10\x02\x12\t\n" +
+	"\x05BATCH\x10\x03B?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
 
 var (
 	file_transom_v1_config_proto_rawDescOnce sync.Once
@@ -5158,176 +6571,221 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 	return file_transom_v1_config_proto_rawDescData
 }
 
-var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 16)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_transom_v1_config_proto_goTypes = []any{
-	(Config_Compatibility)(0),    // 0: transom.v1.Config.Compatibility
-	(Config_Forwarded)(0),        // 1: transom.v1.Config.Forwarded
-	(AdminToken_Role)(0),         // 2: transom.v1.AdminToken.Role
-	(GrpcUpstream_Client)(0),     // 3: transom.v1.GrpcUpstream.Client
-	(GrpcUpstream_Fail)(0),       // 4: transom.v1.GrpcUpstream.Fail
-	(Hash_Key)(0),                // 5: transom.v1.Hash.Key
-	(HttpUpstream_Protocol)(0),   // 6: transom.v1.HttpUpstream.Protocol
-	(SessionConfig_SameSite)(0),  // 7: transom.v1.SessionConfig.SameSite
-	(Log_Format)(0),              // 8: transom.v1.Log.Format
-	(Log_Level)(0),               // 9: transom.v1.Log.Level
-	(*Config)(nil),               // 10: transom.v1.Config
-	(*CacheMemory)(nil),          // 11: transom.v1.CacheMemory
-	(*IdempotencyMemory)(nil),    // 12: transom.v1.IdempotencyMemory
-	(*Maintenance)(nil),          // 13: transom.v1.Maintenance
-	(*OwnServices)(nil),          // 14: transom.v1.OwnServices
-	(*Listener)(nil),             // 15: transom.v1.Listener
-	(*ProxyProtocol)(nil),        // 16: transom.v1.ProxyProtocol
-	(*ServerTls)(nil),            // 17: transom.v1.ServerTls
-	(*Admin)(nil),                // 18: transom.v1.Admin
-	(*AdminToken)(nil),           // 19: transom.v1.AdminToken
-	(*Audit)(nil),                // 20: transom.v1.Audit
-	(*SchemaSource)(nil),         // 21: transom.v1.SchemaSource
-	(*Reflection)(nil),           // 22: transom.v1.Reflection
-	(*Upstream)(nil),             // 23: transom.v1.Upstream
-	(*GrpcUpstream)(nil),         // 24: transom.v1.GrpcUpstream
-	(*Outlier)(nil),              // 25: transom.v1.Outlier
-	(*Balancing)(nil),            // 26: transom.v1.Balancing
-	(*Hash)(nil),                 // 27: transom.v1.Hash
-	(*Sticky)(nil),               // 28: transom.v1.Sticky
-	(*ClientTls)(nil),            // 29: transom.v1.ClientTls
-	(*HttpUpstream)(nil),         // 30: transom.v1.HttpUpstream
-	(*HttpServer)(nil),           // 31: transom.v1.HttpServer
-	(*HttpTimeouts)(nil),         // 32: transom.v1.HttpTimeouts
-	(*HttpCredentials)(nil),      // 33: transom.v1.HttpCredentials
-	(*HealthCheck)(nil),          // 34: transom.v1.HealthCheck
-	(*PolicyRule)(nil),           // 35: transom.v1.PolicyRule
-	(*HttpRoute)(nil),            // 36: transom.v1.HttpRoute
-	(*HttpCompression)(nil),      // 37: transom.v1.HttpCompression
-	(*HttpRedirect)(nil),         // 38: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),          // 39: transom.v1.HttpRespond
-	(*HttpMatch)(nil),            // 40: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),          // 41: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),           // 42: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),            // 43: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),        // 44: transom.v1.SessionConfig
-	(*Stores)(nil),               // 45: transom.v1.Stores
-	(*RedisStore)(nil),           // 46: transom.v1.RedisStore
-	(*Events)(nil),               // 47: transom.v1.Events
-	(*KafkaSink)(nil),            // 48: transom.v1.KafkaSink
-	(*NatsSink)(nil),             // 49: transom.v1.NatsSink
-	(*Telemetry)(nil),            // 50: transom.v1.Telemetry
-	(*Log)(nil),                  // 51: transom.v1.Log
-	(*Otlp)(nil),                 // 52: transom.v1.Otlp
-	(*Rest)(nil),                 // 53: transom.v1.Rest
-	(*Metadata)(nil),             // 54: transom.v1.Metadata
-	nil,                          // 55: transom.v1.Config.UpstreamsEntry
-	nil,                          // 56: transom.v1.Config.ErrorPagesEntry
-	nil,                          // 57: transom.v1.HealthCheck.HeadersEntry
-	nil,                          // 58: transom.v1.HttpRespond.HeadersEntry
-	nil,                          // 59: transom.v1.HttpMatch.HeadersEntry
-	nil,                          // 60: transom.v1.HttpMatch.QueryEntry
-	(*annotations.HttpRule)(nil), // 61: google.api.HttpRule
-	(*Policy)(nil),               // 62: transom.v1.Policy
-	(*durationpb.Duration)(nil),  // 63: google.protobuf.Duration
+	(EventMode)(0),                // 0: transom.v1.EventMode
+	(Config_Compatibility)(0),     // 1: transom.v1.Config.Compatibility
+	(Config_Forwarded)(0),         // 2: transom.v1.Config.Forwarded
+	(AdminToken_Role)(0),          // 3: transom.v1.AdminToken.Role
+	(GrpcUpstream_Client)(0),      // 4: transom.v1.GrpcUpstream.Client
+	(GrpcUpstream_Fail)(0),        // 5: transom.v1.GrpcUpstream.Fail
+	(Hash_Key)(0),                 // 6: transom.v1.Hash.Key
+	(HttpUpstream_Protocol)(0),    // 7: transom.v1.HttpUpstream.Protocol
+	(SessionConfig_SameSite)(0),   // 8: transom.v1.SessionConfig.SameSite
+	(Events_Extension)(0),         // 9: transom.v1.Events.Extension
+	(EventLog_OnFull)(0),          // 10: transom.v1.EventLog.OnFull
+	(EventLog_OnAppendFailure)(0), // 11: transom.v1.EventLog.OnAppendFailure
+	(KafkaSink_Compression)(0),    // 12: transom.v1.KafkaSink.Compression
+	(KafkaSasl_Mechanism)(0),      // 13: transom.v1.KafkaSasl.Mechanism
+	(Log_Format)(0),               // 14: transom.v1.Log.Format
+	(Log_Level)(0),                // 15: transom.v1.Log.Level
+	(*Config)(nil),                // 16: transom.v1.Config
+	(*CacheMemory)(nil),           // 17: transom.v1.CacheMemory
+	(*IdempotencyMemory)(nil),     // 18: transom.v1.IdempotencyMemory
+	(*Maintenance)(nil),           // 19: transom.v1.Maintenance
+	(*OwnServices)(nil),           // 20: transom.v1.OwnServices
+	(*Listener)(nil),              // 21: transom.v1.Listener
+	(*ProxyProtocol)(nil),         // 22: transom.v1.ProxyProtocol
+	(*ServerTls)(nil),             // 23: transom.v1.ServerTls
+	(*Admin)(nil),                 // 24: transom.v1.Admin
+	(*AdminToken)(nil),            // 25: transom.v1.AdminToken
+	(*Audit)(nil),                 // 26: transom.v1.Audit
+	(*SchemaSource)(nil),          // 27: transom.v1.SchemaSource
+	(*Reflection)(nil),            // 28: transom.v1.Reflection
+	(*Upstream)(nil),              // 29: transom.v1.Upstream
+	(*GrpcUpstream)(nil),          // 30: transom.v1.GrpcUpstream
+	(*Outlier)(nil),               // 31: transom.v1.Outlier
+	(*Balancing)(nil),             // 32: transom.v1.Balancing
+	(*Hash)(nil),                  // 33: transom.v1.Hash
+	(*Sticky)(nil),                // 34: transom.v1.Sticky
+	(*ClientTls)(nil),             // 35: transom.v1.ClientTls
+	(*HttpUpstream)(nil),          // 36: transom.v1.HttpUpstream
+	(*HttpServer)(nil),            // 37: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),          // 38: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),       // 39: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),           // 40: transom.v1.HealthCheck
+	(*PolicyRule)(nil),            // 41: transom.v1.PolicyRule
+	(*HttpRoute)(nil),             // 42: transom.v1.HttpRoute
+	(*HttpCompression)(nil),       // 43: transom.v1.HttpCompression
+	(*HttpRedirect)(nil),          // 44: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),           // 45: transom.v1.HttpRespond
+	(*HttpMatch)(nil),             // 46: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),           // 47: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),            // 48: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),             // 49: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),         // 50: transom.v1.SessionConfig
+	(*Stores)(nil),                // 51: transom.v1.Stores
+	(*RedisStore)(nil),            // 52: transom.v1.RedisStore
+	(*Events)(nil),                // 53: transom.v1.Events
+	(*EventTopic)(nil),            // 54: transom.v1.EventTopic
+	(*EventLog)(nil),              // 55: transom.v1.EventLog
+	(*GatewayEventRule)(nil),      // 56: transom.v1.GatewayEventRule
+	(*EventSink)(nil),             // 57: transom.v1.EventSink
+	(*KafkaSink)(nil),             // 58: transom.v1.KafkaSink
+	(*KafkaTopics)(nil),           // 59: transom.v1.KafkaTopics
+	(*SinkTls)(nil),               // 60: transom.v1.SinkTls
+	(*KafkaSasl)(nil),             // 61: transom.v1.KafkaSasl
+	(*NatsSink)(nil),              // 62: transom.v1.NatsSink
+	(*WebhookSink)(nil),           // 63: transom.v1.WebhookSink
+	(*Telemetry)(nil),             // 64: transom.v1.Telemetry
+	(*Log)(nil),                   // 65: transom.v1.Log
+	(*Otlp)(nil),                  // 66: transom.v1.Otlp
+	(*Rest)(nil),                  // 67: transom.v1.Rest
+	(*Metadata)(nil),              // 68: transom.v1.Metadata
+	nil,                           // 69: transom.v1.Config.UpstreamsEntry
+	nil,                           // 70: transom.v1.Config.ErrorPagesEntry
+	nil,                           // 71: transom.v1.HealthCheck.HeadersEntry
+	nil,                           // 72: transom.v1.HttpRespond.HeadersEntry
+	nil,                           // 73: transom.v1.HttpMatch.HeadersEntry
+	nil,                           // 74: transom.v1.HttpMatch.QueryEntry
+	nil,                           // 75: transom.v1.Events.SinksEntry
+	nil,                           // 76: transom.v1.KafkaTopics.ConfigEntry
+	nil,                           // 77: transom.v1.WebhookSink.HeadersEntry
+	(*annotations.HttpRule)(nil),  // 78: google.api.HttpRule
+	(*Policy)(nil),                // 79: transom.v1.Policy
+	(*durationpb.Duration)(nil),   // 80: google.protobuf.Duration
+	(EventRule_Delivery)(0),       // 81: transom.v1.EventRule.Delivery
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	15, // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	18, // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	21, // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	55, // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	61, // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	62, // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	35, // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	36, // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	42, // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	45, // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	47, // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	50, // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
-	0,  // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	53, // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	54, // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	63, // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	14, // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
-	1,  // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
-	56, // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
-	13, // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
-	11, // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
-	12, // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
-	63, // 22: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
-	17, // 23: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	16, // 24: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
-	63, // 25: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
-	63, // 26: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
-	63, // 27: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
-	63, // 28: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
-	63, // 29: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
-	19, // 30: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	17, // 31: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	20, // 32: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	2,  // 33: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	22, // 34: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	63, // 35: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	24, // 36: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	30, // 37: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	29, // 38: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	63, // 39: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	63, // 40: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	3,  // 41: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	26, // 42: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	63, // 43: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	34, // 44: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	25, // 45: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	4,  // 46: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	63, // 47: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	63, // 48: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	27, // 49: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	28, // 50: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	63, // 51: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	5,  // 52: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	7,  // 53: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	34, // 54: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	31, // 55: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	29, // 56: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	6,  // 57: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	32, // 58: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	33, // 59: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	26, // 60: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	25, // 61: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	4,  // 62: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	63, // 63: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	63, // 64: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	63, // 65: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	63, // 66: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	63, // 67: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	57, // 68: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	63, // 69: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	62, // 70: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	40, // 71: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	41, // 72: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	62, // 73: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	38, // 74: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	39, // 75: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	37, // 76: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
-	58, // 77: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	59, // 78: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	60, // 79: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	43, // 80: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	44, // 81: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	63, // 82: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	63, // 83: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	63, // 84: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	63, // 85: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	7,  // 86: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	46, // 87: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	63, // 88: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	48, // 89: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	49, // 90: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	51, // 91: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	52, // 92: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	8,  // 93: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	9,  // 94: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	23, // 95: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	96, // [96:96] is the sub-list for method output_type
-	96, // [96:96] is the sub-list for method input_type
-	96, // [96:96] is the sub-list for extension type_name
-	96, // [96:96] is the sub-list for extension extendee
-	0,  // [0:96] is the sub-list for field type_name
+	21,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	24,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	27,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	69,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	78,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	79,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	41,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	42,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	48,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	51,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	53,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	64,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	1,   // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
+	67,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	68,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	80,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	20,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	2,   // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
+	70,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	19,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
+	17,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
+	18,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
+	80,  // 22: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
+	23,  // 23: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	22,  // 24: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
+	80,  // 25: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
+	80,  // 26: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
+	80,  // 27: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
+	80,  // 28: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
+	80,  // 29: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
+	25,  // 30: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	23,  // 31: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	26,  // 32: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	3,   // 33: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	28,  // 34: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	80,  // 35: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	30,  // 36: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	36,  // 37: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	35,  // 38: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	80,  // 39: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	80,  // 40: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	4,   // 41: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	32,  // 42: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	80,  // 43: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	40,  // 44: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	31,  // 45: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	5,   // 46: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	80,  // 47: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	80,  // 48: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	33,  // 49: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	34,  // 50: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	80,  // 51: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	6,   // 52: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	8,   // 53: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	40,  // 54: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	37,  // 55: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	35,  // 56: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	7,   // 57: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	38,  // 58: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	39,  // 59: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	32,  // 60: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	31,  // 61: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	5,   // 62: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	80,  // 63: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	80,  // 64: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	80,  // 65: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	80,  // 66: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	80,  // 67: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	71,  // 68: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	80,  // 69: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	79,  // 70: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	46,  // 71: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	47,  // 72: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	79,  // 73: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	44,  // 74: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	45,  // 75: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	43,  // 76: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
+	72,  // 77: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	73,  // 78: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	74,  // 79: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	49,  // 80: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	50,  // 81: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	80,  // 82: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	80,  // 83: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	80,  // 84: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	80,  // 85: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	8,   // 86: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	52,  // 87: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	80,  // 88: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	58,  // 89: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	62,  // 90: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	75,  // 91: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
+	54,  // 92: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
+	55,  // 93: transom.v1.Events.log:type_name -> transom.v1.EventLog
+	56,  // 94: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
+	9,   // 95: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
+	80,  // 96: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
+	10,  // 97: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
+	11,  // 98: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
+	81,  // 99: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	58,  // 100: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
+	62,  // 101: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
+	63,  // 102: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
+	0,   // 103: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
+	12,  // 104: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
+	80,  // 105: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
+	60,  // 106: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
+	61,  // 107: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
+	59,  // 108: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
+	76,  // 109: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
+	13,  // 110: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
+	0,   // 111: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
+	60,  // 112: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
+	0,   // 113: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
+	80,  // 114: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
+	77,  // 115: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
+	60,  // 116: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
+	65,  // 117: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	66,  // 118: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	14,  // 119: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	15,  // 120: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	29,  // 121: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	57,  // 122: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
+	123, // [123:123] is the sub-list for method output_type
+	123, // [123:123] is the sub-list for method input_type
+	123, // [123:123] is the sub-list for extension type_name
+	123, // [123:123] is the sub-list for extension extendee
+	0,   // [0:123] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -5363,17 +6821,22 @@ func file_transom_v1_config_proto_init() {
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[41].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[42].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[43].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[44].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[41].OneofWrappers = []any{
+		(*EventSink_Kafka)(nil),
+		(*EventSink_Nats)(nil),
+		(*EventSink_Webhook)(nil),
+	}
+	file_transom_v1_config_proto_msgTypes[49].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[50].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[51].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[52].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
-			NumEnums:      10,
-			NumMessages:   51,
+			NumEnums:      16,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -690,6 +690,113 @@ func (EventRule_Delivery) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25, 1}
 }
 
+// How the data of an event is written.
+type EventRule_Encoding int32
+
+const (
+	// JSON.
+	EventRule_ENCODING_UNSPECIFIED EventRule_Encoding = 0
+	// protojson of the fields, application/json.
+	EventRule_JSON EventRule_Encoding = 1
+	// The message with the fields alone, application/protobuf.
+	EventRule_PROTOBUF EventRule_Encoding = 2
+)
+
+// Enum value maps for EventRule_Encoding.
+var (
+	EventRule_Encoding_name = map[int32]string{
+		0: "ENCODING_UNSPECIFIED",
+		1: "JSON",
+		2: "PROTOBUF",
+	}
+	EventRule_Encoding_value = map[string]int32{
+		"ENCODING_UNSPECIFIED": 0,
+		"JSON":                 1,
+		"PROTOBUF":             2,
+	}
+)
+
+func (x EventRule_Encoding) Enum() *EventRule_Encoding {
+	p := new(EventRule_Encoding)
+	*p = x
+	return p
+}
+
+func (x EventRule_Encoding) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventRule_Encoding) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_policy_proto_enumTypes[12].Descriptor()
+}
+
+func (EventRule_Encoding) Type() protoreflect.EnumType {
+	return &file_transom_v1_policy_proto_enumTypes[12]
+}
+
+func (x EventRule_Encoding) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventRule_Encoding.Descriptor instead.
+func (EventRule_Encoding) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25, 2}
+}
+
+// What becomes of fields that are marked sensitive, or debug_redact.
+type EventRule_Sensitive int32
+
+const (
+	// OMIT.
+	EventRule_SENSITIVE_UNSPECIFIED EventRule_Sensitive = 0
+	// They never leave.
+	EventRule_OMIT EventRule_Sensitive = 1
+	// Their HMAC-SHA-256 under events.hash_key leaves in their place, in hexadecimal. Strings and
+	// bytes only; others never leave.
+	EventRule_HASH EventRule_Sensitive = 2
+)
+
+// Enum value maps for EventRule_Sensitive.
+var (
+	EventRule_Sensitive_name = map[int32]string{
+		0: "SENSITIVE_UNSPECIFIED",
+		1: "OMIT",
+		2: "HASH",
+	}
+	EventRule_Sensitive_value = map[string]int32{
+		"SENSITIVE_UNSPECIFIED": 0,
+		"OMIT":                  1,
+		"HASH":                  2,
+	}
+)
+
+func (x EventRule_Sensitive) Enum() *EventRule_Sensitive {
+	p := new(EventRule_Sensitive)
+	*p = x
+	return p
+}
+
+func (x EventRule_Sensitive) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventRule_Sensitive) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_policy_proto_enumTypes[13].Descriptor()
+}
+
+func (EventRule_Sensitive) Type() protoreflect.EnumType {
+	return &file_transom_v1_policy_proto_enumTypes[13]
+}
+
+func (x EventRule_Sensitive) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventRule_Sensitive.Descriptor instead.
+func (EventRule_Sensitive) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25, 3}
+}
+
 // By is what calls have in common that go to the same branch.
 type Split_By int32
 
@@ -736,11 +843,11 @@ func (x Split_By) String() string {
 }
 
 func (Split_By) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[12].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[14].Descriptor()
 }
 
 func (Split_By) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[12]
+	return &file_transom_v1_policy_proto_enumTypes[14]
 }
 
 func (x Split_By) Number() protoreflect.EnumNumber {
@@ -3178,15 +3285,38 @@ type EventRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The CloudEvents type, for example "book.read". Required.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	// The topic. Default: by the type's first word.
+	// The topic. Default: by the type, as events.topics says.
 	Topic string `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
 	// When it is published. Default: RESPONSE.
 	On []EventRule_Moment `protobuf:"varint,3,rep,packed,name=on,proto3,enum=transom.v1.EventRule_Moment" json:"on,omitempty"`
-	// The fields of the message that are published, as dotted proto paths.
-	// Default: none. Sensitive fields never leave.
+	// The fields that are published, as dotted proto paths: "request.book.id", "response.*"; a path
+	// that begins with neither is of the request for REQUEST and ERROR, of the response for
+	// RESPONSE. Default: none. Sensitive fields never leave.
 	Fields []string `protobuf:"bytes,4,rep,name=fields,proto3" json:"fields,omitempty"`
-	// How hard the gateway tries.
-	Delivery      EventRule_Delivery `protobuf:"varint,5,opt,name=delivery,proto3,enum=transom.v1.EventRule_Delivery" json:"delivery,omitempty"`
+	// How hard the gateway tries. Default: BEST_EFFORT.
+	Delivery EventRule_Delivery `protobuf:"varint,5,opt,name=delivery,proto3,enum=transom.v1.EventRule_Delivery" json:"delivery,omitempty"`
+	// The field for the attribute `subject`, as in fields.
+	Subject string `protobuf:"bytes,6,opt,name=subject,proto3" json:"subject,omitempty"`
+	// What events are ordered by: a field as in fields, "header.NAME" of the request, "principal" or
+	// "none". Default: "principal".
+	Key string `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
+	// A CEL expression over `request`, `response`, `claims`, `headers` and `method`, that must be
+	// true.
+	When string `protobuf:"bytes,8,opt,name=when,proto3" json:"when,omitempty"`
+	// The share of events that are published, above 0 and up to 1, chosen by the key, so that a
+	// user is in or out as a whole. Default: 1.
+	Sample float64 `protobuf:"fixed64,9,opt,name=sample,proto3" json:"sample,omitempty"`
+	// Sample errors, too. Default: each is published.
+	SampleErrors bool `protobuf:"varint,10,opt,name=sample_errors,json=sampleErrors,proto3" json:"sample_errors,omitempty"`
+	// How the data is written. Default: JSON.
+	Encoding EventRule_Encoding `protobuf:"varint,11,opt,name=encoding,proto3,enum=transom.v1.EventRule_Encoding" json:"encoding,omitempty"`
+	// What becomes of sensitive fields. Default: OMIT.
+	Sensitive EventRule_Sensitive `protobuf:"varint,12,opt,name=sensitive,proto3,enum=transom.v1.EventRule_Sensitive" json:"sensitive,omitempty"`
+	// The sinks, by their names in the configuration. Default: all.
+	Sinks []string `protobuf:"bytes,13,rep,name=sinks,proto3" json:"sinks,omitempty"`
+	// Write down before the call that it begins, so that a call of which nothing more is known
+	// after a crash is published with the extension outcome=unknown. With AT_LEAST_ONCE only.
+	Intent        bool `protobuf:"varint,14,opt,name=intent,proto3" json:"intent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3254,6 +3384,69 @@ func (x *EventRule) GetDelivery() EventRule_Delivery {
 		return x.Delivery
 	}
 	return EventRule_DELIVERY_UNSPECIFIED
+}
+
+func (x *EventRule) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *EventRule) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *EventRule) GetWhen() string {
+	if x != nil {
+		return x.When
+	}
+	return ""
+}
+
+func (x *EventRule) GetSample() float64 {
+	if x != nil {
+		return x.Sample
+	}
+	return 0
+}
+
+func (x *EventRule) GetSampleErrors() bool {
+	if x != nil {
+		return x.SampleErrors
+	}
+	return false
+}
+
+func (x *EventRule) GetEncoding() EventRule_Encoding {
+	if x != nil {
+		return x.Encoding
+	}
+	return EventRule_ENCODING_UNSPECIFIED
+}
+
+func (x *EventRule) GetSensitive() EventRule_Sensitive {
+	if x != nil {
+		return x.Sensitive
+	}
+	return EventRule_SENSITIVE_UNSPECIFIED
+}
+
+func (x *EventRule) GetSinks() []string {
+	if x != nil {
+		return x.Sinks
+	}
+	return nil
+}
+
+func (x *EventRule) GetIntent() bool {
+	if x != nil {
+		return x.Intent
+	}
+	return false
 }
 
 // Json says how answers are written. Unset: the edge's own default. A REST
@@ -4080,13 +4273,23 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x11STORE_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06MEMORY\x10\x01\x12\t\n" +
-	"\x05REDIS\x10\x02\"\xc9\x02\n" +
+	"\x05REDIS\x10\x02\"\xe9\x05\n" +
 	"\tEventRule\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x12,\n" +
 	"\x02on\x18\x03 \x03(\x0e2\x1c.transom.v1.EventRule.MomentR\x02on\x12\x16\n" +
 	"\x06fields\x18\x04 \x03(\tR\x06fields\x12:\n" +
-	"\bdelivery\x18\x05 \x01(\x0e2\x1e.transom.v1.EventRule.DeliveryR\bdelivery\"F\n" +
+	"\bdelivery\x18\x05 \x01(\x0e2\x1e.transom.v1.EventRule.DeliveryR\bdelivery\x12\x18\n" +
+	"\asubject\x18\x06 \x01(\tR\asubject\x12\x10\n" +
+	"\x03key\x18\a \x01(\tR\x03key\x12\x12\n" +
+	"\x04when\x18\b \x01(\tR\x04when\x12\x16\n" +
+	"\x06sample\x18\t \x01(\x01R\x06sample\x12#\n" +
+	"\rsample_errors\x18\n" +
+	" \x01(\bR\fsampleErrors\x12:\n" +
+	"\bencoding\x18\v \x01(\x0e2\x1e.transom.v1.EventRule.EncodingR\bencoding\x12=\n" +
+	"\tsensitive\x18\f \x01(\x0e2\x1f.transom.v1.EventRule.SensitiveR\tsensitive\x12\x14\n" +
+	"\x05sinks\x18\r \x03(\tR\x05sinks\x12\x16\n" +
+	"\x06intent\x18\x0e \x01(\bR\x06intent\"F\n" +
 	"\x06Moment\x12\x16\n" +
 	"\x12MOMENT_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aREQUEST\x10\x01\x12\f\n" +
@@ -4095,7 +4298,15 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\bDelivery\x12\x18\n" +
 	"\x14DELIVERY_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vBEST_EFFORT\x10\x01\x12\x11\n" +
-	"\rAT_LEAST_ONCE\x10\x02\"\xc4\x03\n" +
+	"\rAT_LEAST_ONCE\x10\x02\"<\n" +
+	"\bEncoding\x12\x18\n" +
+	"\x14ENCODING_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04JSON\x10\x01\x12\f\n" +
+	"\bPROTOBUF\x10\x02\":\n" +
+	"\tSensitive\x12\x19\n" +
+	"\x15SENSITIVE_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04OMIT\x10\x01\x12\b\n" +
+	"\x04HASH\x10\x02\"\xc4\x03\n" +
 	"\x04Json\x12(\n" +
 	"\romit_defaults\x18\x01 \x01(\bH\x00R\fomitDefaults\x88\x01\x01\x128\n" +
 	"\x16unset_messages_as_null\x18\x02 \x01(\bH\x01R\x13unsetMessagesAsNull\x88\x01\x01\x12$\n" +
@@ -4173,7 +4384,7 @@ func file_transom_v1_policy_proto_rawDescGZIP() []byte {
 	return file_transom_v1_policy_proto_rawDescData
 }
 
-var file_transom_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
+var file_transom_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
 var file_transom_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_transom_v1_policy_proto_goTypes = []any{
 	(Auth_OnExpiry)(0),                // 0: transom.v1.Auth.OnExpiry
@@ -4188,123 +4399,127 @@ var file_transom_v1_policy_proto_goTypes = []any{
 	(Cache_Store)(0),                  // 9: transom.v1.Cache.Store
 	(EventRule_Moment)(0),             // 10: transom.v1.EventRule.Moment
 	(EventRule_Delivery)(0),           // 11: transom.v1.EventRule.Delivery
-	(Split_By)(0),                     // 12: transom.v1.Split.By
-	(*Policy)(nil),                    // 13: transom.v1.Policy
-	(*Auth)(nil),                      // 14: transom.v1.Auth
-	(*JwtAuth)(nil),                   // 15: transom.v1.JwtAuth
-	(*SessionAuth)(nil),               // 16: transom.v1.SessionAuth
-	(*MixedAuth)(nil),                 // 17: transom.v1.MixedAuth
-	(*AnonymousAuth)(nil),             // 18: transom.v1.AnonymousAuth
-	(*Login)(nil),                     // 19: transom.v1.Login
-	(*SessionGrant)(nil),              // 20: transom.v1.SessionGrant
-	(*TokenGrant)(nil),                // 21: transom.v1.TokenGrant
-	(*Logout)(nil),                    // 22: transom.v1.Logout
-	(*RateLimit)(nil),                 // 23: transom.v1.RateLimit
-	(*Concurrency)(nil),               // 24: transom.v1.Concurrency
-	(*Retry)(nil),                     // 25: transom.v1.Retry
-	(*IdempotencyKey)(nil),            // 26: transom.v1.IdempotencyKey
-	(*CircuitBreaker)(nil),            // 27: transom.v1.CircuitBreaker
-	(*Limits)(nil),                    // 28: transom.v1.Limits
-	(*Validate)(nil),                  // 29: transom.v1.Validate
-	(*Cors)(nil),                      // 30: transom.v1.Cors
-	(*Fault)(nil),                     // 31: transom.v1.Fault
-	(*FaultAbort)(nil),                // 32: transom.v1.FaultAbort
-	(*Headers)(nil),                   // 33: transom.v1.Headers
-	(*HeaderTransform)(nil),           // 34: transom.v1.HeaderTransform
-	(*SecurityHeaders)(nil),           // 35: transom.v1.SecurityHeaders
-	(*Hsts)(nil),                      // 36: transom.v1.Hsts
-	(*Cache)(nil),                     // 37: transom.v1.Cache
-	(*EventRule)(nil),                 // 38: transom.v1.EventRule
-	(*Json)(nil),                      // 39: transom.v1.Json
-	(*StatusMapping)(nil),             // 40: transom.v1.StatusMapping
-	(*ResponseMetadata)(nil),          // 41: transom.v1.ResponseMetadata
-	(*Split)(nil),                     // 42: transom.v1.Split
-	(*SplitBranch)(nil),               // 43: transom.v1.SplitBranch
-	(*SplitMatch)(nil),                // 44: transom.v1.SplitMatch
-	(*Mirror)(nil),                    // 45: transom.v1.Mirror
-	nil,                               // 46: transom.v1.Login.ClaimsEntry
-	nil,                               // 47: transom.v1.HeaderTransform.SetEntry
-	nil,                               // 48: transom.v1.HeaderTransform.AddEntry
-	nil,                               // 49: transom.v1.SplitBranch.HeadersEntry
-	(*durationpb.Duration)(nil),       // 50: google.protobuf.Duration
+	(EventRule_Encoding)(0),           // 12: transom.v1.EventRule.Encoding
+	(EventRule_Sensitive)(0),          // 13: transom.v1.EventRule.Sensitive
+	(Split_By)(0),                     // 14: transom.v1.Split.By
+	(*Policy)(nil),                    // 15: transom.v1.Policy
+	(*Auth)(nil),                      // 16: transom.v1.Auth
+	(*JwtAuth)(nil),                   // 17: transom.v1.JwtAuth
+	(*SessionAuth)(nil),               // 18: transom.v1.SessionAuth
+	(*MixedAuth)(nil),                 // 19: transom.v1.MixedAuth
+	(*AnonymousAuth)(nil),             // 20: transom.v1.AnonymousAuth
+	(*Login)(nil),                     // 21: transom.v1.Login
+	(*SessionGrant)(nil),              // 22: transom.v1.SessionGrant
+	(*TokenGrant)(nil),                // 23: transom.v1.TokenGrant
+	(*Logout)(nil),                    // 24: transom.v1.Logout
+	(*RateLimit)(nil),                 // 25: transom.v1.RateLimit
+	(*Concurrency)(nil),               // 26: transom.v1.Concurrency
+	(*Retry)(nil),                     // 27: transom.v1.Retry
+	(*IdempotencyKey)(nil),            // 28: transom.v1.IdempotencyKey
+	(*CircuitBreaker)(nil),            // 29: transom.v1.CircuitBreaker
+	(*Limits)(nil),                    // 30: transom.v1.Limits
+	(*Validate)(nil),                  // 31: transom.v1.Validate
+	(*Cors)(nil),                      // 32: transom.v1.Cors
+	(*Fault)(nil),                     // 33: transom.v1.Fault
+	(*FaultAbort)(nil),                // 34: transom.v1.FaultAbort
+	(*Headers)(nil),                   // 35: transom.v1.Headers
+	(*HeaderTransform)(nil),           // 36: transom.v1.HeaderTransform
+	(*SecurityHeaders)(nil),           // 37: transom.v1.SecurityHeaders
+	(*Hsts)(nil),                      // 38: transom.v1.Hsts
+	(*Cache)(nil),                     // 39: transom.v1.Cache
+	(*EventRule)(nil),                 // 40: transom.v1.EventRule
+	(*Json)(nil),                      // 41: transom.v1.Json
+	(*StatusMapping)(nil),             // 42: transom.v1.StatusMapping
+	(*ResponseMetadata)(nil),          // 43: transom.v1.ResponseMetadata
+	(*Split)(nil),                     // 44: transom.v1.Split
+	(*SplitBranch)(nil),               // 45: transom.v1.SplitBranch
+	(*SplitMatch)(nil),                // 46: transom.v1.SplitMatch
+	(*Mirror)(nil),                    // 47: transom.v1.Mirror
+	nil,                               // 48: transom.v1.Login.ClaimsEntry
+	nil,                               // 49: transom.v1.HeaderTransform.SetEntry
+	nil,                               // 50: transom.v1.HeaderTransform.AddEntry
+	nil,                               // 51: transom.v1.SplitBranch.HeadersEntry
+	(*durationpb.Duration)(nil),       // 52: google.protobuf.Duration
 }
 var file_transom_v1_policy_proto_depIdxs = []int32{
-	14, // 0: transom.v1.Policy.auth:type_name -> transom.v1.Auth
-	19, // 1: transom.v1.Policy.login:type_name -> transom.v1.Login
-	22, // 2: transom.v1.Policy.logout:type_name -> transom.v1.Logout
-	23, // 3: transom.v1.Policy.rate_limit:type_name -> transom.v1.RateLimit
-	24, // 4: transom.v1.Policy.concurrency:type_name -> transom.v1.Concurrency
-	25, // 5: transom.v1.Policy.retry:type_name -> transom.v1.Retry
-	26, // 6: transom.v1.Policy.idempotency_key:type_name -> transom.v1.IdempotencyKey
-	27, // 7: transom.v1.Policy.circuit_breaker:type_name -> transom.v1.CircuitBreaker
-	50, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
-	50, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
-	28, // 10: transom.v1.Policy.limits:type_name -> transom.v1.Limits
-	29, // 11: transom.v1.Policy.validate:type_name -> transom.v1.Validate
-	30, // 12: transom.v1.Policy.cors:type_name -> transom.v1.Cors
-	33, // 13: transom.v1.Policy.headers:type_name -> transom.v1.Headers
-	37, // 14: transom.v1.Policy.cache:type_name -> transom.v1.Cache
-	38, // 15: transom.v1.Policy.events:type_name -> transom.v1.EventRule
-	39, // 16: transom.v1.Policy.json:type_name -> transom.v1.Json
-	40, // 17: transom.v1.Policy.status:type_name -> transom.v1.StatusMapping
-	41, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
-	31, // 19: transom.v1.Policy.fault:type_name -> transom.v1.Fault
-	42, // 20: transom.v1.Policy.split:type_name -> transom.v1.Split
-	45, // 21: transom.v1.Policy.mirror:type_name -> transom.v1.Mirror
-	15, // 22: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
-	16, // 23: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
-	17, // 24: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
-	18, // 25: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
+	16, // 0: transom.v1.Policy.auth:type_name -> transom.v1.Auth
+	21, // 1: transom.v1.Policy.login:type_name -> transom.v1.Login
+	24, // 2: transom.v1.Policy.logout:type_name -> transom.v1.Logout
+	25, // 3: transom.v1.Policy.rate_limit:type_name -> transom.v1.RateLimit
+	26, // 4: transom.v1.Policy.concurrency:type_name -> transom.v1.Concurrency
+	27, // 5: transom.v1.Policy.retry:type_name -> transom.v1.Retry
+	28, // 6: transom.v1.Policy.idempotency_key:type_name -> transom.v1.IdempotencyKey
+	29, // 7: transom.v1.Policy.circuit_breaker:type_name -> transom.v1.CircuitBreaker
+	52, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
+	52, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
+	30, // 10: transom.v1.Policy.limits:type_name -> transom.v1.Limits
+	31, // 11: transom.v1.Policy.validate:type_name -> transom.v1.Validate
+	32, // 12: transom.v1.Policy.cors:type_name -> transom.v1.Cors
+	35, // 13: transom.v1.Policy.headers:type_name -> transom.v1.Headers
+	39, // 14: transom.v1.Policy.cache:type_name -> transom.v1.Cache
+	40, // 15: transom.v1.Policy.events:type_name -> transom.v1.EventRule
+	41, // 16: transom.v1.Policy.json:type_name -> transom.v1.Json
+	42, // 17: transom.v1.Policy.status:type_name -> transom.v1.StatusMapping
+	43, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
+	33, // 19: transom.v1.Policy.fault:type_name -> transom.v1.Fault
+	44, // 20: transom.v1.Policy.split:type_name -> transom.v1.Split
+	47, // 21: transom.v1.Policy.mirror:type_name -> transom.v1.Mirror
+	17, // 22: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
+	18, // 23: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
+	19, // 24: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
+	20, // 25: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
 	0,  // 26: transom.v1.Auth.on_expiry:type_name -> transom.v1.Auth.OnExpiry
-	15, // 27: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
-	16, // 28: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
-	46, // 29: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
-	20, // 30: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
-	21, // 31: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
-	50, // 32: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
-	50, // 33: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	17, // 27: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
+	18, // 28: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
+	48, // 29: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
+	22, // 30: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
+	23, // 31: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
+	52, // 32: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
+	52, // 33: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
 	1,  // 34: transom.v1.RateLimit.key:type_name -> transom.v1.RateLimit.Key
 	2,  // 35: transom.v1.RateLimit.on_unavailable:type_name -> transom.v1.RateLimit.OnUnavailable
 	3,  // 36: transom.v1.RateLimit.store:type_name -> transom.v1.RateLimit.Store
-	50, // 37: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
-	50, // 38: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	50, // 39: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
-	50, // 40: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
-	50, // 41: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
-	50, // 42: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
+	52, // 37: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
+	52, // 38: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	52, // 39: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
+	52, // 40: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	52, // 41: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
+	52, // 42: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
 	4,  // 43: transom.v1.IdempotencyKey.scope:type_name -> transom.v1.IdempotencyKey.Scope
 	5,  // 44: transom.v1.IdempotencyKey.in_flight:type_name -> transom.v1.IdempotencyKey.InFlight
 	7,  // 45: transom.v1.IdempotencyKey.store:type_name -> transom.v1.IdempotencyKey.Store
 	6,  // 46: transom.v1.IdempotencyKey.on_unavailable:type_name -> transom.v1.IdempotencyKey.OnUnavailable
-	50, // 47: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
-	50, // 48: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
-	50, // 49: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	50, // 50: transom.v1.Fault.delay:type_name -> google.protobuf.Duration
-	32, // 51: transom.v1.Fault.abort:type_name -> transom.v1.FaultAbort
-	34, // 52: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
-	34, // 53: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
-	35, // 54: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
-	47, // 55: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
-	48, // 56: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
-	36, // 57: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
-	50, // 58: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
-	50, // 59: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
+	52, // 47: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
+	52, // 48: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
+	52, // 49: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	52, // 50: transom.v1.Fault.delay:type_name -> google.protobuf.Duration
+	34, // 51: transom.v1.Fault.abort:type_name -> transom.v1.FaultAbort
+	36, // 52: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
+	36, // 53: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
+	37, // 54: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
+	49, // 55: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
+	50, // 56: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
+	38, // 57: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
+	52, // 58: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
+	52, // 59: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
 	8,  // 60: transom.v1.Cache.scope:type_name -> transom.v1.Cache.Scope
-	50, // 61: transom.v1.Cache.not_found_ttl:type_name -> google.protobuf.Duration
-	50, // 62: transom.v1.Cache.stale_while_revalidate:type_name -> google.protobuf.Duration
-	50, // 63: transom.v1.Cache.stale_if_error:type_name -> google.protobuf.Duration
+	52, // 61: transom.v1.Cache.not_found_ttl:type_name -> google.protobuf.Duration
+	52, // 62: transom.v1.Cache.stale_while_revalidate:type_name -> google.protobuf.Duration
+	52, // 63: transom.v1.Cache.stale_if_error:type_name -> google.protobuf.Duration
 	9,  // 64: transom.v1.Cache.store:type_name -> transom.v1.Cache.Store
 	10, // 65: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
 	11, // 66: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	43, // 67: transom.v1.Split.branches:type_name -> transom.v1.SplitBranch
-	12, // 68: transom.v1.Split.by:type_name -> transom.v1.Split.By
-	49, // 69: transom.v1.SplitBranch.headers:type_name -> transom.v1.SplitBranch.HeadersEntry
-	44, // 70: transom.v1.SplitBranch.match:type_name -> transom.v1.SplitMatch
-	71, // [71:71] is the sub-list for method output_type
-	71, // [71:71] is the sub-list for method input_type
-	71, // [71:71] is the sub-list for extension type_name
-	71, // [71:71] is the sub-list for extension extendee
-	0,  // [0:71] is the sub-list for field type_name
+	12, // 67: transom.v1.EventRule.encoding:type_name -> transom.v1.EventRule.Encoding
+	13, // 68: transom.v1.EventRule.sensitive:type_name -> transom.v1.EventRule.Sensitive
+	45, // 69: transom.v1.Split.branches:type_name -> transom.v1.SplitBranch
+	14, // 70: transom.v1.Split.by:type_name -> transom.v1.Split.By
+	51, // 71: transom.v1.SplitBranch.headers:type_name -> transom.v1.SplitBranch.HeadersEntry
+	46, // 72: transom.v1.SplitBranch.match:type_name -> transom.v1.SplitMatch
+	73, // [73:73] is the sub-list for method output_type
+	73, // [73:73] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_policy_proto_init() }
@@ -4337,7 +4552,7 @@ func file_transom_v1_policy_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_policy_proto_rawDesc), len(file_transom_v1_policy_proto_rawDesc)),
-			NumEnums:      13,
+			NumEnums:      15,
 			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
