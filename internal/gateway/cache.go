@@ -3,16 +3,24 @@ package gateway
 import (
 	"errors"
 
+	"github.com/transom-gateway/transom/internal/s3fifo"
 	"github.com/transom-gateway/transom/policy"
 )
 
+// answersKept is a part that knows the memory of all answers.
+type answersKept interface {
+	AnswersUsage() s3fifo.Usage
+}
+
 // cached is a part of a method whose answers are kept.
 type cached interface {
+	answersKept
 	PurgeAnswers(rpc, tag, principal string) int
 }
 
 // cachedRoute is a part of a plain HTTP route whose answers are kept.
 type cachedRoute interface {
+	answersKept
 	PurgeRoutes(rpc, tag, principal string) int
 }
 
@@ -48,4 +56,21 @@ func (g *Gateway) PurgeCache(rpc, tag, principal string) (int, error) {
 		dropped += s.cachedRoutes.PurgeRoutes(rpc, tag, principal)
 	}
 	return dropped, nil
+}
+
+// observeAnswers tells the metrics how full the memory of answers is; ok is false where the
+// configuration in service keeps none.
+func (g *Gateway) observeAnswers() (u s3fifo.Usage, ok bool) {
+	s := g.acquire()
+	if s == nil {
+		return u, false
+	}
+	defer s.release()
+	switch {
+	case s.cache != nil:
+		return s.cache.AnswersUsage(), true
+	case s.cachedRoutes != nil:
+		return s.cachedRoutes.AnswersUsage(), true
+	}
+	return u, false
 }

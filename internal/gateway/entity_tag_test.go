@@ -58,6 +58,12 @@ func (s *taggedServer) fail(err error, trailer metadata.MD) {
 
 func (s *taggedServer) start(t *testing.T, proto string) *gatewaytest.Gateway {
 	t.Helper()
+	return s.startWith(t, proto, "")
+}
+
+// startWith starts it behind a gateway whose configuration has more.
+func (s *taggedServer) startWith(t *testing.T, proto, config string) *gatewaytest.Gateway {
+	t.Helper()
 	address := grpctest.ServeAny(t, func(_ any, stream grpc.ServerStream) error {
 		if err := stream.RecvMsg(new(emptypb.Empty)); err != nil {
 			return err
@@ -73,7 +79,7 @@ func (s *taggedServer) start(t *testing.T, proto string) *gatewaytest.Gateway {
 		}
 		return stream.SendMsg(wrapperspb.String(s.text))
 	})
-	return gatewaytest.Start(t, gatewaytest.Options{Backend: address, NoBookstore: true, Protos: map[string]string{"tagged.proto": proto}})
+	return gatewaytest.Start(t, gatewaytest.Options{Backend: address, NoBookstore: true, Protos: map[string]string{"tagged.proto": proto}, Config: config})
 }
 
 const (

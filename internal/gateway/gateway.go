@@ -119,6 +119,7 @@ func New(o Options) *Gateway {
 		}
 	})
 	o.Telemetry.Metrics.SetCircuits(g.observeCircuits)
+	o.Telemetry.Metrics.SetAnswers(g.observeAnswers)
 	return g
 }
 

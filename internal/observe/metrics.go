@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/transom-gateway/transom/internal/s3fifo"
 )
 
 // Buckets of the histograms: half a millisecond to a minute, in seconds, and 64
@@ -43,6 +45,7 @@ type Metrics struct {
 	upstreams atomic.Pointer[iter.Seq2[string, Upstream]]
 	circuits  atomic.Pointer[iter.Seq[Circuit]]
 	listeners atomic.Pointer[iter.Seq[Listener]]
+	answers   atomic.Pointer[func() (s3fifo.Usage, bool)]
 
 	mu     sync.Mutex
 	routes map[routeKey]*RouteMetrics // guarded by mu
@@ -94,7 +97,7 @@ func NewMetrics(version string) *Metrics {
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions, m.retries, m.retriesDenied, m.hedges,
 		m.branches, m.branchTime, m.branchMoved,
-		upstreamCollector{m}, circuitCollector{m}, listenerCollector{m}, info,
+		upstreamCollector{m}, circuitCollector{m}, listenerCollector{m}, answersCollector{m}, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -141,6 +141,22 @@ func (c *Cache[V]) Resize(maxBytes int64) {
 	c.evict()
 }
 
+// Usage is how full a cache is.
+type Usage struct {
+	// Bytes is the sum of the entries' sizes, and Max its bound.
+	Bytes, Max int64
+	Entries    int
+	// Evicted is how many entries were dropped for want of memory.
+	Evicted uint64
+}
+
+// Usage returns what the cache holds at one moment.
+func (c *Cache[V]) Usage() Usage {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return Usage{Bytes: c.bytes, Max: c.max, Entries: len(c.entries), Evicted: c.evicted.Load()}
+}
+
 // Len returns how many entries there are.
 func (c *Cache[V]) Len() int {
 	c.mu.RLock()

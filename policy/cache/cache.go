@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/canonical"
+	"github.com/transom-gateway/transom/internal/s3fifo"
 	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
@@ -74,6 +75,9 @@ func (*part) Decides() bool { return true }
 // Cache returns the store that the answers are in.
 func (p *part) Cache() *Store { return p.store }
 
+// AnswersUsage is how full the memory of all answers is.
+func (p *part) AnswersUsage() s3fifo.Usage { return p.store.memory.Usage() }
+
 // ETags reports whether answers to GET and HEAD carry an ETag.
 func (*part) ETags() bool { return true }
 
@@ -108,6 +112,9 @@ func (*writer) Decides() bool { return false }
 
 // Cache returns the store whose answers are dropped.
 func (w *writer) Cache() *Store { return w.store }
+
+// AnswersUsage is as that of part.
+func (w *writer) AnswersUsage() s3fifo.Usage { return w.store.memory.Usage() }
 
 // Wrap implements policy.Wrapper.
 func (w *writer) Wrap(next proxy.Backend) proxy.Backend { return &writes{next, w} }

@@ -11,6 +11,7 @@ package httpcache
 import (
 	"time"
 
+	"github.com/transom-gateway/transom/internal/s3fifo"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
@@ -45,6 +46,9 @@ var _ policy.HeaderChanger = (*part)(nil)
 
 // Name implements policy.Part.
 func (*part) Name() string { return name }
+
+// AnswersUsage is how full the memory of all answers is.
+func (p *part) AnswersUsage() s3fifo.Usage { return p.flights.memory.Usage() }
 
 // PurgeRoutes drops the kept answers of a route, with a tag, which is a URI, and of a
 // principal, as far as they are not empty. It returns how many it dropped.
