@@ -15,14 +15,21 @@ import (
 //	string key = 2
 //	repeated string sinks = 3
 //	io.cloudevents.v1.CloudEvent event = 4
+//	io.cloudevents.v1.CloudEvent intent = 5
+//	string done = 6
+//
+// It has one of the last three. An intent is what is published if the record with its ID as done
+// does not follow.
 //
 // The fields of a CloudEvent and of the values of its attributes are those of the
 // CloudEvents protobuf format.
 const (
-	recordTopic protowire.Number = 1
-	recordKey   protowire.Number = 2
-	recordSinks protowire.Number = 3
-	recordEvent protowire.Number = 4
+	recordTopic  protowire.Number = 1
+	recordKey    protowire.Number = 2
+	recordSinks  protowire.Number = 3
+	recordEvent  protowire.Number = 4
+	recordIntent protowire.Number = 5
+	recordDone   protowire.Number = 6
 
 	eventID         protowire.Number = 1
 	eventSource     protowire.Number = 2
@@ -54,13 +61,21 @@ const (
 const specVersion = "1.0"
 
 // AppendRecord appends an event as the log keeps it, with its topic, key and sinks.
-func AppendRecord(dst []byte, e *Event) []byte {
+func AppendRecord(dst []byte, e *Event) []byte { return appendRecord(dst, recordEvent, e) }
+
+// AppendIntent appends an event that is to be published unless AppendDone follows.
+func AppendIntent(dst []byte, e *Event) []byte { return appendRecord(dst, recordIntent, e) }
+
+// AppendDone appends that the intent of that ID is none any more.
+func AppendDone(dst []byte, id string) []byte { return appendString(dst, recordDone, id) }
+
+func appendRecord(dst []byte, kind protowire.Number, e *Event) []byte {
 	dst = appendString(dst, recordTopic, e.Topic)
 	dst = appendString(dst, recordKey, e.Key)
 	for _, name := range e.Sinks {
 		dst = appendString(dst, recordSinks, name)
 	}
-	dst = protowire.AppendTag(dst, recordEvent, protowire.BytesType)
+	dst = protowire.AppendTag(dst, kind, protowire.BytesType)
 	dst = protowire.AppendVarint(dst, uint64(sizeCloudEvent(e))) //nolint:gosec // it is not negative
 	return AppendCloudEvent(dst, e)
 }
@@ -186,10 +201,18 @@ func appendTime(dst []byte, t time.Time) []byte {
 // ErrRecord is wrapped by the error of ParseRecord and ParseCloudEvent.
 var ErrRecord = errors.New("this is no event")
 
-// ParseRecord reads what AppendRecord wrote. The event shares no memory with record.
-func ParseRecord(record []byte) (*Event, error) {
-	e := &Event{}
-	found := false
+// Record is what the log keeps in one record: one of these.
+type Record struct {
+	// Event is published, and Intent unless Done follows.
+	Event, Intent *Event
+	// Done is the ID of an intent.
+	Done string
+}
+
+// ParseRecord reads what AppendRecord, AppendIntent or AppendDone wrote. The events share no
+// memory with record.
+func ParseRecord(record []byte) (Record, error) {
+	e, r := &Event{}, Record{}
 	err := eachField(record, func(field protowire.Number, value []byte) error {
 		switch field {
 		case recordTopic:
@@ -199,18 +222,23 @@ func ParseRecord(record []byte) (*Event, error) {
 		case recordSinks:
 			e.Sinks = append(e.Sinks, string(value))
 		case recordEvent:
-			found = true
+			r.Event = e
 			return e.parse(value)
+		case recordIntent:
+			r.Intent = e
+			return e.parse(value)
+		case recordDone:
+			r.Done = string(value)
 		}
 		return nil
 	})
-	if err == nil && !found {
-		err = fmt.Errorf("%w: a record without one", ErrRecord)
+	switch {
+	case err != nil:
+		return Record{}, err
+	case r.Event == nil && r.Intent == nil && r.Done == "", r.Event != nil && r.Intent != nil, r.Done != "" && (r.Event != nil || r.Intent != nil):
+		return Record{}, fmt.Errorf("%w: a record of none or of several", ErrRecord)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return e, nil
+	return r, nil
 }
 
 // ParseCloudEvent reads a message of the type io.cloudevents.v1.CloudEvent whose attributes are

@@ -89,10 +89,17 @@ func TestRecordsAreReadAsWritten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !reflect.DeepEqual(got, e) {
-				t.Errorf("got  %+v\nwant %+v", got, e)
+			if !reflect.DeepEqual(got, events.Record{Event: e}) {
+				t.Errorf("got  %+v\nwant %+v", got.Event, e)
+			}
+			got, err = events.ParseRecord(events.AppendIntent(nil, e))
+			if err != nil || !reflect.DeepEqual(got, events.Record{Intent: e}) {
+				t.Errorf("as an intent: got %+v, %v", got, err)
 			}
 		})
+	}
+	if got, err := events.ParseRecord(events.AppendDone(nil, "7")); err != nil || got != (events.Record{Done: "7"}) {
+		t.Errorf("done: got %+v, %v", got, err)
 	}
 }
 
@@ -157,6 +164,8 @@ func TestRecordsThatAreNone(t *testing.T) {
 		"cut":           good[:len(good)-1],
 		"other version": {0x22, 5, 0x1a, 3, '0', '.', '3'},
 		"group":         {0x0b},
+		"two":           append(events.AppendDone(nil, "1"), good...),
+		"an empty one":  events.AppendDone(nil, ""),
 		"huge length":   {0x22, 0xff, 0xff, 0xff, 0xff, 0x0f},
 	} {
 		if e, err := events.ParseRecord(record); !errors.Is(err, events.ErrRecord) {
@@ -172,15 +181,18 @@ func FuzzParseRecord(f *testing.F) {
 		f.Add(events.AppendRecord(nil, e))
 	}
 	f.Fuzz(func(t *testing.T, record []byte) {
-		e, err := events.ParseRecord(record)
-		if err != nil {
+		r, err := events.ParseRecord(record)
+		switch {
+		case err != nil, r.Done != "":
 			return
+		case r.Event == nil:
+			r.Event = r.Intent
 		}
-		again, err := events.ParseRecord(events.AppendRecord(nil, e))
+		again, err := events.ParseRecord(events.AppendRecord(nil, r.Event))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := normal(again), normal(e); got != want {
+		if got, want := normal(again.Event), normal(r.Event); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	})

@@ -203,6 +203,18 @@ type Stats struct {
 	Err error
 }
 
+// Cursors returns, for each sink, the offset of the first record that it has not
+// acknowledged.
+func (l *Log) Cursors() map[string]uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make(map[string]uint64, len(l.sinks))
+	for name, c := range l.sinks {
+		all[name] = c.next
+	}
+	return all
+}
+
 // Stats returns the figures of the moment.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
