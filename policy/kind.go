@@ -87,7 +87,9 @@ type Wrapper interface {
 	// Wrap makes a Backend that calls next, once for each method when the schema loads.
 	// RequestOf tells it whose call it is; a refusal goes through Request.Refuse.
 	Wrap(next proxy.Backend) proxy.Backend
-	// Decides reports whether it may refuse calls, and needs RequestOf for that.
+	// Decides reports whether it may refuse calls, and needs RequestOf for that. One that
+	// does so for some calls alone says for which by a method Concerns(*Request) bool,
+	// so that the others do not pay for it; without RequestOf its Backend passes a call on.
 	Decides() bool
 }
 

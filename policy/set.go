@@ -29,8 +29,10 @@ type Set struct {
 	replies  []ReplyChanger
 	headers  []HeaderChanger
 	wrappers []Wrapper
-	// needsContext is set where one of the wrappers decides.
+	// needsContext is set where one of the wrappers decides on all calls; selective are
+	// those that decide on some.
 	needsContext bool
+	selective    []selective
 
 	explained []Explained
 	observer  Observer
@@ -42,6 +44,12 @@ type admitter struct {
 	// heard reports whether an Observer is told that it admits: not of what every method
 	// has.
 	heard bool
+}
+
+// selective is a Wrapper that decides on some calls alone.
+type selective interface {
+	// Concerns reports whether an admitted call is one of them.
+	Concerns(r *Request) bool
 }
 
 // NewSet orders parts as given.
@@ -75,7 +83,11 @@ func (s *Set) add(p Part, own bool) {
 		s.headers = append(s.headers, m)
 	}
 	if w, ok := p.(Wrapper); ok {
-		s.needsContext = s.needsContext || w.Decides()
+		if some, ok := p.(selective); ok {
+			s.selective = append(s.selective, some)
+		} else {
+			s.needsContext = s.needsContext || w.Decides()
+		}
 		s.wrappers = append(s.wrappers, w)
 	}
 }
@@ -120,9 +132,19 @@ func (s *Set) QueryParameters() []string {
 	return names
 }
 
-// NeedsContext reports whether calls need the context of NewContext, as a part that
-// stands between them and the backend may refuse them.
-func (s *Set) NeedsContext() bool { return s.needsContext }
+// NeedsContext reports whether an admitted call needs the context of NewContext, as a part
+// that stands between it and the backend may refuse it.
+func (s *Set) NeedsContext(r *Request) bool {
+	if s.needsContext {
+		return true
+	}
+	for _, w := range s.selective {
+		if w.Concerns(r) {
+			return true
+		}
+	}
+	return false
+}
 
 // Wrap puts the parts that ask for it around a backend, the first one outermost.
 func (s *Set) Wrap(backend proxy.Backend) proxy.Backend {

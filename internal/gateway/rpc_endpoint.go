@@ -105,7 +105,7 @@ func (e *rpcEndpoint) relay(ctx context.Context, c *call) proxy.Result {
 	if m.set.ReadsReply() {
 		c.rpc.OnReply = c.onReply
 	}
-	if m.set.NeedsContext() {
+	if m.set.NeedsContext(&c.request) {
 		ctx = policy.NewContext(ctx, &c.request)
 	}
 	return proxy.Relay(c.place(ctx, placing), &c.rpc)

@@ -268,11 +268,16 @@ func TestRefused(t *testing.T) {
 			b.Refused(test.policy, test.words)
 		})
 	}
+	// A method that only drops answers does not need its caller.
+	b.Method = b.service.Methods().ByName("Put")
+	if set := b.Set(`cache { invalidates: "{name}" }`); len(set.Parts()) != 1 || set.NeedsContext(&policy.Request{}) {
+		t.Errorf("%v", set.Parts())
+	}
 	// What is inherited is left where it cannot hold.
 	b.Inherited = true
 	for _, name := range []string{"Put", "Watch"} {
 		b.Method = b.service.Methods().ByName(protoreflect.Name(name))
-		if set := b.Set(`cache { ttl { seconds: 60 } }`); len(set.Parts()) > 0 || set.NeedsContext() {
+		if set := b.Set(`cache { ttl { seconds: 60 } }`); len(set.Parts()) > 0 || set.NeedsContext(&policy.Request{}) {
 			t.Errorf("%s has a cache", name)
 		}
 	}

@@ -33,7 +33,7 @@ type call struct {
 // Call implements proxy.Backend.
 func (b *backend) Call(ctx context.Context, method string, md proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
 	r := policy.RequestOf(ctx)
-	if r == nil || b.field == nil && len(r.HTTP.Header[header]) == 0 && !b.rule.GetRequired() {
+	if r == nil || !b.Concerns(r) {
 		return b.Backend.Call(ctx, method, md, request)
 	}
 	key, err := b.key(r, request.Bytes())

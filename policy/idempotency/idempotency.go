@@ -216,6 +216,12 @@ func (m *method) Summary() string {
 // Decides implements policy.Wrapper.
 func (*method) Decides() bool { return true }
 
+// Concerns is what policy.Wrapper asks for: a call without a key is made as one of a method
+// without the policy, unless its key may be in its message, or has to be there.
+func (m *method) Concerns(r *policy.Request) bool {
+	return m.field != nil || m.rule.GetRequired() || len(r.HTTP.Header[header]) > 0
+}
+
 // Wrap implements policy.Wrapper.
 func (m *method) Wrap(next proxy.Backend) proxy.Backend { return &backend{next, m} }
 
