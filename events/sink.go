@@ -20,12 +20,27 @@ type Sink interface {
 // ErrRejected is wrapped by the error of an event that a sink will never take.
 var ErrRejected = errors.New("the event was rejected")
 
-// Publisher is the side of a Bus that calls see.
+// Publisher is the side of a Bus that calls see. It is safe for concurrent use.
 type Publisher interface {
 	// Publish hands an event to the sinks without waiting: if a queue is full it is
 	// dropped, and counted. The event must not be changed afterwards.
 	Publish(e *Event)
+	// Open has Store and Begin work. It is called when a configuration loads, where a rule needs
+	// them.
+	Open() error
 	// Store makes an event durable. It returns nil when it is on disk, from where it reaches
 	// all sinks. The event may be changed afterwards.
 	Store(ctx context.Context, e *Event) error
+	// Begin stores an intent: an event that is published, with the extension outcome=unknown,
+	// should the process end before the intent is completed.
+	Begin(ctx context.Context, e *Event) (Intent, error)
+	// Lost counts an event that could not be stored although what it tells of has happened.
+	Lost(e *Event)
+}
+
+// Intent is an event of which is not known yet whether it will happen.
+type Intent interface {
+	// Complete stores what has become of it, which has the ID of the event that Begin was given;
+	// nil for nothing that is published. The intent is over where it returns nil.
+	Complete(ctx context.Context, e *Event) error
 }
