@@ -81,6 +81,7 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 			key = appendVariant(key, e.vary, a.r, a.header)
 			e = p.store.get(key, now)
 		}
+		seen := e
 		if e != nil && e.looksAgain(now) && (e.marker || !e.fresh.Before(e.ifError)) {
 			e = nil // it is not given before Redis was asked, nor instead of an answer
 		}
@@ -92,7 +93,7 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 			a.request.Free()
 			return a.give(hit, e, now)
 		case !now.Before(e.fresh) && now.Before(e.whileRevalidate) && a.wants.Has == 0:
-			p.store.refresh(a, string(primary), string(key))
+			p.store.refresh(a, string(primary), string(key), e)
 			a.request.Free()
 			return a.give(stale, e, now)
 		}
@@ -101,7 +102,7 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 			a.tell(miss, nil, now)
 			return proxy.Reply{}, a.r.Refuse(p, notCached)
 		}
-		reply, again, err := a.fetch(string(primary), string(key), e)
+		reply, again, err := a.fetch(string(primary), string(key), e, seen)
 		if !again {
 			return reply, err
 		}
@@ -142,11 +143,15 @@ func (a *asked) tell(result string, e *entry, now time.Time) {
 	}
 }
 
-// fetch calls the backend, once for all who ask for the same at the time. again reports that
-// the answer of another call is not one to this.
-func (a *asked) fetch(primary, key string, old *entry) (_ proxy.Reply, again bool, _ error) {
-	w := a.part.store.join(a, primary, key, old)
-	if w == nil { // the process ends
+// fetch calls the backend, once for all who ask for the same at the time. seen is what was
+// kept under the key, and old is seen where it may stand in for an answer. again reports that
+// the answer of another call is not one to this, or that there is one by now.
+func (a *asked) fetch(primary, key string, old, seen *entry) (_ proxy.Reply, again bool, _ error) {
+	w, again := a.part.store.join(a, primary, key, old, seen)
+	switch {
+	case again:
+		return proxy.Reply{}, true, nil
+	case w == nil: // the process ends
 		reply, err := a.alone(bypass)
 		return reply, false, err
 	}

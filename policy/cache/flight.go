@@ -102,29 +102,41 @@ func (f *flight) leave() {
 }
 
 // join waits for the flight of a key, which it begins where there is none. It returns nil
-// when the store is closed.
-func (s *Store) join(a *asked, primary, key string, old *entry) *waiter {
+// when the store is closed. again reports that a flight has ended since the memory was looked
+// at, and what it brought is there.
+func (s *Store) join(a *asked, primary, key string, old, seen *entry) (_ *waiter, again bool) {
 	w := &waiter{out: make(chan outcome, 1), header: slices.Clone(a.header), request: a.r.Detached(), values: a.ctx}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isClosed {
-		return nil
+		return nil, false
 	}
 	f := s.flights[key]
+	if f == nil && s.changed(key, seen, a.part.now()) {
+		return nil, true
+	}
 	if f == nil {
 		f = s.begin(a, primary, key, false)
 	}
 	f.hasStale = f.hasStale || old != nil
 	w.flight = f
 	f.waiters = append(f.waiters, w)
-	return w
+	return w, false
 }
 
-// refresh begins a flight that nobody waits for, unless there is one.
-func (s *Store) refresh(a *asked, primary, key string) {
+// changed reports whether something else than what was seen is kept under a key, which is of
+// use. The caller holds mu.
+func (s *Store) changed(key string, seen *entry, now time.Time) bool {
+	e := s.peek(key)
+	return e != nil && e != seen && !e.expired(now)
+}
+
+// refresh begins a flight that nobody waits for, unless there is one or was one since the
+// stale answer was seen.
+func (s *Store) refresh(a *asked, primary, key string, seen *entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.isClosed || s.flights[key] != nil {
+	if s.isClosed || s.flights[key] != nil || s.changed(key, seen, a.part.now()) {
 		return
 	}
 	f := s.begin(a, primary, key, true)

@@ -60,6 +60,32 @@ func TestOneCallForMany(t *testing.T) {
 	})
 }
 
+// TestOneCallForLateAskers: Traffic 124: one who found nothing, and asks when the call has just
+// ended, makes no other one.
+func TestOneCallForLateAskers(t *testing.T) {
+	const keys = 500
+	for name, answer := range map[string]func(n int) (string, metadata.MD, error){
+		"an answer":       func(n int) (string, metadata.MD, error) { return fmt.Sprint(n), nil, nil },
+		"one that varies": func(n int) (string, metadata.MD, error) { return fmt.Sprint(n), metadata.Pairs("vary", "x"), nil },
+		"an error":        func(int) (string, metadata.MD, error) { return "", nil, failing(codes.NotFound) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &server{answer: func(_ context.Context, n int, _ string) (string, metadata.MD, error) { return answer(n) }}
+			m := newBench(t).method("Get", `cache { ttl { seconds: 60 } not_found_ttl { seconds: 60 } }`, s)
+			for i := range keys {
+				var all sync.WaitGroup
+				for range 8 {
+					all.Go(func() { m.get(fmt.Sprint("key ", i)) })
+				}
+				all.Wait()
+			}
+			if n := s.count(); n != keys {
+				t.Errorf("%d calls for %d keys", n, keys)
+			}
+		})
+	}
+}
+
 // TestFlightOutlivesItsLeader: Traffic 124: the call ends when the last who waits has gone,
 // and each has a deadline of its own.
 func TestFlightOutlivesItsLeader(t *testing.T) {

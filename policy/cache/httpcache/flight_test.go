@@ -88,6 +88,31 @@ func TestOneRequestForMany(t *testing.T) {
 	})
 }
 
+// TestOneRequestForLateAskers: Traffic 131 and 124: one who found nothing, and asks when the
+// request to the server has just ended, makes no other one.
+func TestOneRequestForLateAskers(t *testing.T) {
+	const paths = 300
+	for name, header := range map[string][]string{"kept": {"Cache-Control", "max-age=60"}, "varies": {"Cache-Control", "max-age=60", "Vary", "X"}} {
+		t.Run(name, func(t *testing.T) {
+			o := &origin{serve: func(_ context.Context, w http.ResponseWriter, _ *http.Request) error {
+				begin(w, 200, header...)
+				return nil
+			}}
+			p := newPart(t, nil)
+			for i := range paths {
+				var all sync.WaitGroup
+				for range 8 {
+					all.Go(func() { get(p, o, "/"+strconv.Itoa(i)) })
+				}
+				all.Wait()
+			}
+			if n := o.asked.Load(); n != paths {
+				t.Errorf("%d requests for %d paths", n, paths)
+			}
+		})
+	}
+}
+
 // TestNobodyWaitsForAnothersClient: Traffic 131: what is asked for goes into memory at the
 // server's pace; one whose client does not read keeps nobody else.
 func TestNobodyWaitsForAnothersClient(t *testing.T) {

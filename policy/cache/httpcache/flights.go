@@ -179,23 +179,25 @@ func (s *flights) end(f *flight) {
 }
 
 // join waits for the flight of a key, which it begins where there is none. leads reports
-// whether it did. It returns nil where there can be none.
-func (s *flights) join(q *request, primary, key []byte, old *answer) (f *flight, leads bool) {
+// whether it did. It returns nil where there can be none. again reports that a flight has
+// ended since the memory was looked at, and what it brought is there.
+func (s *flights) join(q *request, primary, key []byte, old *answer) (f *flight, leads, again bool) {
 	// Of an answer that is never fresh, each request has its own: to wait for another's is
 	// to wait for nothing.
 	shared := old == nil || old.EverFresh()
 	if shared {
 		if f = s.seat(key); f != nil {
-			return f, false
+			return f, false, false
 		}
 	}
-	if f = q.flight(string(primary), string(key), old); f == nil {
-		return nil, false
+	if f = q.flight(string(primary), string(key), old, maxFlight); f == nil {
+		return nil, false, false
 	}
-	if other := s.start(f, shared); other != f {
-		return other, false
+	other, again := s.start(f, shared)
+	if other != f {
+		f.cancel()
 	}
-	return f, true
+	return other, other == f, again
 }
 
 // seat joins a flight, if there is one.
@@ -210,17 +212,20 @@ func (s *flights) seat(key []byte) *flight {
 }
 
 // start has a flight begin, unless another one has meanwhile, which it joins. It returns nil
-// where there are none any more.
-func (s *flights) start(f *flight, shared bool) *flight {
+// where there are none any more, or, with again set, where another one has ended.
+func (s *flights) start(f *flight, shared bool) (_ *flight, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isClosed {
-		return nil
+		return nil, false
 	}
 	if shared {
 		if other := s.under[f.key]; other != nil {
 			other.readers++
-			return other
+			return other, false
+		}
+		if a := s.peek(f.key); a != nil && a != f.old && !a.Expired(f.sent) {
+			return nil, true
 		}
 		s.under[f.key] = f
 	}
@@ -231,7 +236,7 @@ func (s *flights) start(f *flight, shared bool) *flight {
 	f.readers = 1
 	s.all[f] = struct{}{}
 	s.running.Go(f.run)
-	return f
+	return f, false
 }
 
 // refresh begins a flight that nobody waits for, unless there is one.
@@ -242,12 +247,15 @@ func (s *flights) refresh(q *request, primary, key []byte, old *answer) {
 	if f != nil || closed {
 		return
 	}
-	if f = q.flight(string(primary), string(key), old); f == nil {
+	if f = q.flight(string(primary), string(key), old, refreshTime); f == nil {
 		return
 	}
 	f.lead = nil
-	f.ctx, f.cancel = context.WithTimeout(f.ctx, refreshTime)
-	if other := s.start(f, true); other != nil && other != f {
+	other, _ := s.start(f, true)
+	if other != f {
+		f.cancel()
+	}
+	if other != nil && other != f {
 		s.leave(other)
 	}
 }
@@ -262,8 +270,9 @@ func (s *flights) leave(f *flight) {
 	}
 }
 
-// flight makes one for a request, which leads it; nil where the request would be refused.
-func (q *request) flight(primary, key string, old *answer) *flight {
+// flight makes one for a request, which leads it; nil where the request would be refused. most
+// bounds its time where the route has no timeout.
+func (q *request) flight(primary, key string, old *answer, most time.Duration) *flight {
 	x := q.way.Detach(q.x)
 	if x == nil {
 		return nil
@@ -275,7 +284,6 @@ func (q *request) flight(primary, key string, old *answer) *flight {
 		old: old, asksOld: old != nil && old.Condition(x.R.Header),
 		sent: q.now(), changed: make(chan struct{}), over: make(chan struct{}), length: -1, lead: q.x,
 	}
-	most := maxFlight
 	if q.timeout > 0 {
 		most = q.timeout
 	}

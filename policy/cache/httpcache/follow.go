@@ -34,9 +34,12 @@ type follower struct {
 }
 
 // fetch asks the server, once for all who ask for the same at the time. again reports that
-// the flight brought no answer to this one.
+// the flight brought no answer to this one, or that there is one by now.
 func (q *request) fetch(primary, key []byte, old *answer) (_ httpbackend.Result, again bool) {
-	f, leads := q.flights.join(q, primary, key, old)
+	f, leads, again := q.flights.join(q, primary, key, old)
+	if again {
+		return httpbackend.Result{}, true
+	}
 	if f == nil { // the process ends, or the request is one to be refused
 		return q.alone(bypass), false
 	}

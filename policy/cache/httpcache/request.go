@@ -79,7 +79,7 @@ var notCached = policy.WithHTTPStatus(policy.Refusal(codes.FailedPrecondition, "
 // answer finds an answer, or asks for one.
 func (q *request) answer(primary []byte) httpbackend.Result {
 	s := q.flights
-	for range 3 { // what an answer varies by is known only when it is there
+	for range 6 { // what an answer varies by is known only when it is there
 		now := q.now()
 		key := primary
 		a := s.get(key, now)
