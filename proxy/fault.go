@@ -41,6 +41,16 @@ func FromBackend(err error) bool {
 	return errors.As(err, &told)
 }
 
+// NotModified reports whether a call's error is a handler's word that its client has the answer
+// already, as connect-go's handlers say it to a request with If-None-Match: no failure.
+func NotModified(err error) bool {
+	if !FromBackend(err) {
+		return false
+	}
+	st := status.Convert(err)
+	return st.Code() == codes.Unknown && st.Message() == "not modified"
+}
+
 // What a unary answer must not be, whatever the transport.
 var (
 	errNoAnswer    = transport.ErrNoAnswer

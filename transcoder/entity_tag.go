@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"net/http"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/entitytag"
 	"github.com/transom-gateway/transom/internal/field"
+	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder/compression"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
@@ -134,11 +133,8 @@ func (c *Call) setValidators(md metadata.MD) {
 // NotModified reports whether an error is a handler's "not modified", as connect-go's
 // handlers say it: it is one where the client has asked for it.
 func (c *Call) NotModified(err error) bool {
-	if r := c.X.R; len(r.Header["If-None-Match"]) == 0 || !isSafe(r.Method) || OwnError(err) {
-		return false
-	}
-	st := status.Convert(err)
-	return st.Code() == codes.Unknown && st.Message() == "not modified"
+	r := c.X.R
+	return len(r.Header["If-None-Match"]) > 0 && isSafe(r.Method) && proxy.NotModified(err)
 }
 
 // WriteNotModified answers 304 for an error that NotModified takes for one. The trailer

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
 	"github.com/transom-gateway/transom/internal/testing/grpctest"
+	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 const taggedProto = `syntax = "proto3";
@@ -253,6 +256,73 @@ func TestCachesOnTheWay(t *testing.T) {
 	for _, name := range []string{"Vary", "Cache-Control", "Age", "Etag"} {
 		if a.Header.Get(name) != "" {
 			t.Errorf("Traffic 123: gRPC-Web has %s: %q", name, a.Header.Get(name))
+		}
+	}
+}
+
+// TestNotModifiedIsNoFailure: Traffic 122: a handler's "not modified" is a success with status 304 in the
+// log and the metrics, and no failure for circuit_breaker and retry.
+func TestNotModifiedIsNoFailure(t *testing.T) {
+	var asked atomic.Int64
+	address := grpctest.ServeAny(t, func(_ any, stream grpc.ServerStream) error {
+		asked.Add(1)
+		stream.SetTrailer(metadata.Pairs("etag", `"v7"`))
+		return status.Error(codes.Unknown, "not modified")
+	})
+	var log logtext.Text
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: address, NoBookstore: true, Protos: map[string]string{"tagged.proto": taggedProto}, Log: &log,
+		Config: "policies: [{ selector: tagged.v1.Service.*, policy: { circuit_breaker: { consecutive_failures: 1, open_for: 3600s }, retry: { codes: [UNKNOWN] } } }]\n"})
+	paths := []string{"/v1/read", taggedGet, "/tagged.v1.Service/Plain?connect=v1&encoding=json&message=%7B%7D"}
+	for _, path := range paths {
+		for range 2 {
+			if a := g.Do(t, "GET", path, "", "If-None-Match", `"v7"`); a.Status != 304 {
+				t.Errorf("%s: %d %s", path, a.Status, a.Body)
+			}
+		}
+	}
+	if n := asked.Load(); n != 2*int64(len(paths)) {
+		t.Errorf("%d calls reached the backend", n)
+	}
+	poll.Until(t, "lines of the log", func() bool { return strings.Count(log.String(), `"status":304`) == 2*len(paths) })
+	if n := strings.Count(log.String(), `"code":"OK","status":304`); n != 2*len(paths) || strings.Contains(log.String(), `"reason"`) {
+		t.Errorf("%d are OK:\n%s", n, log.String())
+	}
+	if metrics := metricsOf(g); strings.Contains(metrics, `code="UNKNOWN"`) || strings.Contains(metrics, "transom_circuit_state{rpc=\"tagged.v1.Service/Read\",upstream=\"backend\"} 2") {
+		t.Error("the metrics have failures")
+	}
+}
+
+// TestConditionsStayAtTheCache: Traffic 122, 124: the call of a miss is for all who ask, so that the
+// condition of one of them does not go with it; the gateway compares the entity tags.
+func TestConditionsStayAtTheCache(t *testing.T) {
+	var asked atomic.Int64
+	address := grpctest.ServeAny(t, func(_ any, stream grpc.ServerStream) error {
+		asked.Add(1)
+		md, _ := metadata.FromIncomingContext(stream.Context())
+		for name := range md {
+			if strings.HasSuffix(name, "if-none-match") {
+				return status.Error(codes.Unknown, "not modified")
+			}
+		}
+		if err := stream.SetHeader(metadata.Pairs("etag", `"v7"`)); err != nil {
+			return err
+		}
+		return stream.SendMsg(wrapperspb.String("one"))
+	})
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: address, NoBookstore: true,
+		Protos: map[string]string{"tagged.proto": strings.Replace(taggedProto, "validators_only: true", "ttl { seconds: 60 }", 1)}})
+	for i, path := range []string{"/v1/read", taggedGet} {
+		if a := g.Do(t, "GET", path, "", "If-None-Match", `"v7"`); a.Status != 304 || a.Header.Get("Etag") != `"v7"` {
+			t.Errorf("%s: %d %s", path, a.Status, a.Body)
+		}
+		if a := g.Do(t, "GET", path, ""); a.Status != 200 || !strings.Contains(a.Body, "one") {
+			t.Errorf("%s, without the condition: %d %s", path, a.Status, a.Body)
+		}
+		if n := asked.Load(); n != int64(i+1) {
+			t.Errorf("%d calls reached the backend", n)
+		}
+		if _, err := g.PurgeCache("", "", ""); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

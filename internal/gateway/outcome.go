@@ -81,7 +81,7 @@ func (c *call) record(err error, httpStatus int, r *proxy.Result) {
 	c.outcome.Attempts, c.outcome.Hedged, c.outcome.RetryDenied = r.Tries.Attempts, r.Tries.Hedged, r.Tries.Denied
 	c.outcome.Endpoint = r.Tries.Endpoint
 	c.outcome.RequestBody, c.outcome.ResponseBody = c.size.sizes()
-	if err != nil {
+	if err != nil && httpStatus != http.StatusNotModified { // which a handler's error is where it says so (Traffic 122)
 		st := status.Convert(err)
 		c.outcome.Code, c.outcome.Message = st.Code(), st.Message()
 		c.outcome.Own = !proxy.FromBackend(err)

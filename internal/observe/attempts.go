@@ -91,7 +91,7 @@ func (a *attempts) end(span trace.Span, end proxy.AttemptEnd) {
 		span.SetAttributes(attribute.Int("http.response.status_code", end.HTTPStatus))
 		said = strconv.Itoa(end.HTTPStatus)
 	}
-	if end.Err != nil {
+	if end.Err != nil && !proxy.NotModified(end.Err) {
 		span.SetAttributes(attribute.String("error.type", said))
 		span.SetStatus(otelcodes.Error, said)
 	}

@@ -88,6 +88,8 @@ func (t *tries) blame(ctx, within context.Context, turn *upstream.Turn, err erro
 		return upstream.NoVerdict, breaker.Failure
 	case code == codes.Unavailable, errors.Is(err, transport.ErrReset):
 		return upstream.Faulty, breaker.Failure
+	case proxy.NotModified(err):
+		return upstream.Sound, breaker.Success
 	case ctx.Err() != nil && !isTold, code == codes.DeadlineExceeded && almostOver(ctx): // the method's time is over
 		return turn.Silent(), t.byCode(code)
 	}

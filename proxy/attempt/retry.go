@@ -204,6 +204,9 @@ func (t *tries) mayHelp(ctx, within context.Context, err error) bool {
 	if !errors.As(err, &told) {
 		return code == codes.Unavailable
 	}
+	if proxy.NotModified(err) {
+		return false
+	}
 	for _, c := range t.retry.Codes {
 		if c == code {
 			return true
