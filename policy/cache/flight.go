@@ -229,17 +229,7 @@ func (f *flight) call(lead *waiter) (proxy.Reply, error) {
 	}
 	ctx, cancel := context.WithTimeout(&leadContext{f.ctx, lead.values}, cmp.Or(f.part.timeout, most))
 	defer cancel()
-	return f.next.Call(policy.NewContext(ctx, lead.request), f.path, unconditional(lead.header), f.frame.Ref())
-}
-
-// unconditional takes off what the client has already, as the answer is for others, too: the
-// gateway compares the entity tags (Traffic 122).
-func unconditional(header proxy.Metadata) proxy.Metadata {
-	own := slices.Clone(header)
-	own.DelFunc(func(name string) bool {
-		return strings.HasSuffix(name, "if-none-match") || strings.HasSuffix(name, "if-modified-since")
-	})
-	return own
+	return f.next.Call(policy.NewContext(ctx, lead.request), f.path, sharing.Unconditional(lead.header), f.frame.Ref())
 }
 
 // leadContext ends with the flight and holds what the call that leads it does.
