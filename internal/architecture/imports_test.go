@@ -36,6 +36,7 @@ var (
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
 
 	mapped = slices.Concat(base, []string{"proxy", "internal/httprule"}) // what HTTP is mapped to
+	sinks  = slices.Concat(base, []string{"events", "events/cloudevents", "events/internal/..."})
 	edges  = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "internal/observe"})
 )
 
@@ -94,8 +95,12 @@ var rules = map[string]rule{
 	"policy/kinds":                  {ours: []string{"policy/..."}, reason: "the one list of all policies"},
 	"events":                        {ours: slices.Concat(parts, []string{"policy"}), reason: "the bus is for any caller; sinks are plugged in from above"},
 	"events/log":                    {never: slices.Concat(jsons, protobuf, []string{"net"}), reason: "it keeps bytes; what they say and where they go is others' matter, and it is tested against a disk that fails"},
-	"events/kafka":                  {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
-	"events/nats":                   {ours: slices.Concat(base, []string{"events"}), reason: "a sink knows the bus only, and is linked by cmd alone"},
+	"events/cloudevents":            {ours: slices.Concat(base, []string{"events"}), never: []string{"net/http"}, reason: "events become bytes without a connection, so that it is fuzzed alone"},
+	"events/internal/security":      {ours: slices.Concat(base, []string{"internal/tlsfiles"}), never: []string{"net/http"}, reason: "files of TLS are kept alike for all sinks, so it knows none"},
+	"events/kafka":                  {ours: sinks, reason: "a sink knows the bus only, and no other sink"},
+	"events/nats":                   {ours: sinks, reason: "a sink knows the bus only, and no other sink"},
+	"events/webhook":                {ours: sinks, reason: "a sink knows the bus only, and no other sink"},
+	"events/sinks":                  {ours: slices.Concat(parts, []string{"events/..."}), reason: "the one list of all sinks"},
 	"internal/openapi":              {ours: slices.Concat(parts, []string{"transcoder", "transcoder/jsonwire", "policy"}), never: yamls, reason: "it describes what edges do, and does none of it"},
 	"proxy/httpbackend":             {ours: slices.Concat(base, []string{"proxy", "proxy/upstream", "proxy/attempt", "internal/tlsfiles"}), never: jsons, reason: "another client stands where those of gRPC do: it copies bodies, and reads none"},
 	"internal/observe":              {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},

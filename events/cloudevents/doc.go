@@ -1,0 +1,7 @@
+// Package cloudevents writes events as the bindings of CloudEvents 1.0 have them: in records
+// of Kafka, in messages of NATS and in requests of HTTP. It opens no connections, and reads
+// nothing.
+//
+//	m, err := cloudevents.Kafka(event, cloudevents.Binary)
+//	send(m.Headers, m.Body)
+package cloudevents
