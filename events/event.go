@@ -3,6 +3,7 @@ package events
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"slices"
 	"time"
 )
 
@@ -54,17 +55,18 @@ func (e *Event) Extension(name string) string {
 	return ""
 }
 
+// SetExtension adds an extension that is not there yet, at its place.
+func (e *Event) SetExtension(name, value string) {
+	i := 0
+	for i < len(e.Extensions) && e.Extensions[i].Name < name {
+		i++
+	}
+	e.Extensions = slices.Insert(e.Extensions, i, Extension{name, value})
+}
+
 // For reports whether a sink gets the event.
 func (e *Event) For(sink string) bool {
-	if e.Sinks == nil {
-		return true
-	}
-	for _, name := range e.Sinks {
-		if name == sink {
-			return true
-		}
-	}
-	return false
+	return e.Sinks == nil || slices.Contains(e.Sinks, sink)
 }
 
 // NewID returns a UUID of version 7 (RFC 9562) for an event of that time.

@@ -54,6 +54,40 @@ func (l *Log) Append(ctx context.Context, body []byte) (offset uint64, err error
 	return b.first + uint64(index), nil //nolint:gosec // it is not negative
 }
 
+// AppendAll appends records as Append does, in their order, and returns how many of them are
+// durable, counted from the first. Others' records may stand between them.
+func (l *Log) AppendAll(ctx context.Context, bodies [][]byte) (n int, err error) {
+	type place struct {
+		b     *batch
+		index int
+	}
+	places := make([]place, 0, len(bodies))
+	for _, body := range bodies {
+		if len(body) > l.options.MaxRecordBytes {
+			err = fmt.Errorf("%w: it has %d bytes, %d are the most", ErrTooLarge, len(body), l.options.MaxRecordBytes)
+			break
+		}
+		b, index, failed := l.enqueue(ctx, body)
+		if failed != nil {
+			err = failed
+			break
+		}
+		places = append(places, place{b, index})
+	}
+	for _, p := range places {
+		select {
+		case <-p.b.done:
+		case <-ctx.Done():
+			return n, ctx.Err()
+		}
+		if p.index >= p.b.good {
+			return n, p.b.err
+		}
+		n++
+	}
+	return n, err
+}
+
 // enqueue adds a record to the batch that is filled, when that has room.
 func (l *Log) enqueue(ctx context.Context, body []byte) (b *batch, index int, err error) {
 	for {

@@ -94,6 +94,7 @@ var rules = map[string]rule{
 	"policy/auth/login":             {ours: slices.Concat(base, []string{"policy", "policy/expr", "policy/auth/..."}), reason: "it opens and ends what mechanisms look for, so it alone knows them"},
 	"policy/kinds":                  {ours: []string{"policy/..."}, reason: "the one list of all policies"},
 	"events":                        {ours: slices.Concat(parts, []string{"policy"}), reason: "the bus is for any caller; sinks are plugged in from above"},
+	"events/bus":                    {ours: []string{"events", "events/log"}, never: protobuf, reason: "it brings events to sinks, and knows neither what is published nor what a sink is"},
 	"events/log":                    {never: slices.Concat(jsons, protobuf, []string{"net"}), reason: "it keeps bytes; what they say and where they go is others' matter, and it is tested against a disk that fails"},
 	"events/cloudevents":            {ours: slices.Concat(base, []string{"events"}), never: []string{"net/http"}, reason: "events become bytes without a connection, so that it is fuzzed alone"},
 	"events/internal/security":      {ours: slices.Concat(base, []string{"internal/tlsfiles"}), never: []string{"net/http"}, reason: "files of TLS are kept alike for all sinks, so it knows none"},

@@ -1,0 +1,52 @@
+package bus
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// tellAgain is how often the log is told of a sink that does not take events.
+const tellAgain = time.Minute
+
+// health is how a sink has been of late.
+type health struct {
+	mu    sync.Mutex
+	err   error     // of the last attempt; nil if that has worked
+	since time.Time // when it began to fail
+	told  time.Time
+	last  time.Time // when an event was acknowledged last
+}
+
+// succeeded notes that an event was acknowledged.
+func (h *health) succeeded() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last = time.Now()
+}
+
+// recovered notes that the sink has taken all that it was given.
+func (h *health) recovered(logger *slog.Logger, sink string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.err != nil && !h.told.IsZero() {
+		logger.Info("the sink takes events again", "sink", sink, "after", time.Since(h.since).Round(time.Millisecond).String())
+	}
+	h.err, h.told = nil, time.Time{}
+}
+
+// failed notes that the sink did not take all events, and tells the log so at times.
+func (h *health) failed(logger *slog.Logger, sink string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	if h.err == nil {
+		h.since = now
+	}
+	h.err = err
+	if now.Sub(h.told) < tellAgain {
+		return
+	}
+	h.told = now
+	logger.Warn("the sink does not take events, which wait", "sink", sink, "since", h.since.UTC().Format(time.RFC3339), "error", err)
+}

@@ -1,0 +1,157 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/transom-gateway/transom/events"
+)
+
+// embedded is the name of the log among the sinks, for counters.
+const embedded = "log"
+
+// Publisher is the bus as one generation of the configuration sees it: with its sinks. It is
+// an events.Publisher.
+type Publisher struct {
+	bus     *Bus
+	runners []*Runner
+	// toLog takes events that are published best effort where there is no sink; nil where
+	// there is one.
+	toLog *Runner
+}
+
+var _ events.Publisher = (*Publisher)(nil)
+
+// Publisher makes the publisher for these runners, which are its sinks. The log is opened by
+// Open alone. The publisher is to be closed.
+func (b *Bus) Publisher(runners ...*Runner) *Publisher {
+	p := &Publisher{bus: b, runners: runners}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.live[p] = true
+	if len(runners) > 0 {
+		return p
+	}
+	if b.toLog == nil {
+		b.toLog = b.start(embedded, logSink{b}, false)
+	}
+	p.toLog = b.toLog
+	return p
+}
+
+// Close says that these sinks are no longer those of a configuration in use.
+func (p *Publisher) Close() error {
+	p.bus.mu.Lock()
+	delete(p.bus.live, p)
+	p.bus.mu.Unlock()
+	return nil
+}
+
+// Open implements events.Publisher.
+func (p *Publisher) Open() error { return p.bus.Open() }
+
+// Publish implements events.Publisher.
+func (p *Publisher) Publish(e *events.Event) {
+	if p.toLog != nil {
+		p.bus.options.Observer.Event("published", embedded, e.Topic, 1)
+		p.toLog.offer(e)
+	}
+	for _, r := range p.runners {
+		if e.For(r.name) {
+			p.bus.options.Observer.Event("published", r.name, e.Topic, 1)
+			r.offer(e)
+		}
+	}
+}
+
+// records are buffers of Store.
+var records = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
+
+// maxPooled is the largest buffer that is kept.
+const maxPooled = 64 << 10
+
+// Store implements events.Publisher.
+func (p *Publisher) Store(ctx context.Context, e *events.Event) error {
+	l := p.bus.Log()
+	if l == nil {
+		return ErrNoLog
+	}
+	buffer := records.Get().(*[]byte)
+	*buffer = events.AppendRecord((*buffer)[:0], e)
+	_, err := l.Append(ctx, *buffer)
+	if cap(*buffer) <= maxPooled {
+		records.Put(buffer)
+	}
+	if err != nil {
+		return fmt.Errorf("the event %s: %w", e.Type, err)
+	}
+	p.stored(e)
+	return nil
+}
+
+// stored counts an event for those that will get it.
+func (p *Publisher) stored(e *events.Event) {
+	if len(p.runners) == 0 {
+		p.bus.options.Observer.Event("published", embedded, e.Topic, 1)
+	}
+	for _, r := range p.runners {
+		if e.For(r.name) {
+			p.bus.options.Observer.Event("published", r.name, e.Topic, 1)
+		}
+	}
+}
+
+// Lost implements events.Publisher.
+func (p *Publisher) Lost(e *events.Event) {
+	for _, r := range p.runners {
+		if e.For(r.name) {
+			p.bus.options.Observer.Event("lost", r.name, e.Topic, 1)
+		}
+	}
+	if len(p.runners) == 0 {
+		p.bus.options.Observer.Event("lost", embedded, e.Topic, 1)
+	}
+}
+
+// Begin implements events.Publisher.
+func (p *Publisher) Begin(ctx context.Context, e *events.Event) (events.Intent, error) {
+	p.bus.mu.Lock()
+	in := p.bus.intents
+	p.bus.mu.Unlock()
+	if in == nil {
+		return nil, ErrNoLog
+	}
+	if err := in.begin(ctx, e); err != nil {
+		return nil, fmt.Errorf("the intent of %s: %w", e.Type, err)
+	}
+	return &intent{p, in, e.ID}, nil
+}
+
+// intent is one that is open.
+type intent struct {
+	p  *Publisher
+	in *intents
+	id string
+}
+
+// Complete implements events.Intent.
+func (i *intent) Complete(ctx context.Context, e *events.Event) error {
+	if err := i.in.complete(ctx, i.id, e); err != nil {
+		return fmt.Errorf("what became of an intent: %w", err)
+	}
+	if e != nil {
+		i.p.stored(e)
+	}
+	return nil
+}
+
+// sinkNames are the names of the publisher's sinks.
+func (p *Publisher) sinkNames() []string {
+	var names []string
+	for _, r := range p.runners {
+		names = append(names, r.name)
+	}
+	return slices.Clip(names)
+}

@@ -1,0 +1,337 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/events/log"
+)
+
+// How much goes to a sink at once, and how long after a failure.
+const (
+	maxBatch      = 1024
+	maxBatchBytes = 1 << 20
+	firstBackoff  = 100 * time.Millisecond
+	longestWait   = 30 * time.Second
+	// drainTime is what a sink that is no longer configured has for what it has been given.
+	drainTime = 5 * time.Second
+)
+
+// Runner is one sink at work.
+type Runner struct {
+	bus    *Bus
+	name   string
+	sink   events.Sink
+	reads  bool // the log
+	health health
+
+	queue   *queue
+	durable chan batch
+	// ctx ends what is under way, and closing before that what is begun.
+	ctx     context.Context
+	cancel  context.CancelFunc
+	closing context.Context
+	close   context.CancelFunc
+	// drained is closed when closing has ended and the queue is empty, done at the end.
+	drained, done chan struct{}
+}
+
+// batch is what was read from the log.
+type batch struct {
+	events []*events.Event
+	last   uint64 // its last offset
+	from   *log.Sink
+}
+
+// Add has a sink sent what is published and stored for it. The name is its cursor's. Of two runners
+// of one name, as during a reload, the later one reads the log only when the earlier one
+// has ended. The sink is closed with the runner.
+func (b *Bus) Add(name string, sink events.Sink) *Runner {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.start(name, sink, true)
+}
+
+// start starts a runner, which may read the log. The bus is locked.
+func (b *Bus) start(name string, sink events.Sink, reads bool) *Runner {
+	r := &Runner{bus: b, name: name, sink: sink, reads: reads, queue: newQueue(), durable: make(chan batch), drained: make(chan struct{}), done: make(chan struct{})}
+	r.ctx, r.cancel = context.WithCancel(b.ctx)
+	r.closing, r.close = context.WithCancel(b.stopping)
+	b.runners[r] = true
+	if b.log != nil {
+		if err := r.place(b.log); err != nil {
+			r.health.failed(b.options.Logger, name, err)
+		}
+		r.read(b.log)
+	}
+	go r.run()
+	return r
+}
+
+// place has the log keep what is appended from now on for the sink, unless it does already.
+func (r *Runner) place(l *log.Log) error {
+	if _, has := l.Cursors()[r.name]; has || !r.reads {
+		return nil
+	}
+	sink, err := l.Sink(r.name)
+	if err != nil {
+		return err
+	}
+	return sink.Close()
+}
+
+// Name is that of the sink.
+func (r *Runner) Name() string { return r.name }
+
+// Close ends the sink. What it was given best effort is still sent, for a while; Close does
+// not wait for that.
+func (r *Runner) Close() error {
+	r.close()
+	go func() {
+		timer := time.NewTimer(drainTime)
+		defer timer.Stop()
+		select {
+		case <-r.drained:
+		case <-timer.C:
+		}
+		r.cancel()
+	}()
+	return nil
+}
+
+// offer queues an event, or counts it as dropped.
+func (r *Runner) offer(e *events.Event) {
+	if r.closing.Err() != nil || !r.queue.offer(e) {
+		r.bus.options.Observer.Event("dropped", r.name, e.Topic, 1)
+	}
+}
+
+func (r *Runner) run() {
+	defer close(r.done)
+	r.send()
+	close(r.drained)
+	r.cancel()
+	if err := r.sink.Close(); err != nil {
+		r.bus.options.Logger.Warn("closing the sink of events "+r.name, "error", err)
+	}
+	r.bus.mu.Lock()
+	delete(r.bus.runners, r)
+	r.bus.mu.Unlock()
+}
+
+// send sends what comes, until the runner is closed and the queue is empty.
+func (r *Runner) send() {
+	work := make([]*events.Event, 0, maxBatch)
+	for {
+		select {
+		case b := <-r.durable:
+			if left := r.deliver(b.events); len(left) == 0 {
+				b.from.Ack(b.last)
+			}
+			continue
+		case e := <-r.queue.events:
+			r.queue.took(e)
+			work = r.queue.more(append(work[:0], e), maxBatch)
+		case <-r.closing.Done():
+			if work = r.queue.more(work[:0], maxBatch); len(work) == 0 {
+				return
+			}
+		}
+		if left := r.deliver(work); len(left) > 0 {
+			r.drop(left)
+			return
+		}
+		clear(work)
+	}
+}
+
+// drop counts events that were published best effort and will not be sent, and those in the
+// queue.
+func (r *Runner) drop(some []*events.Event) {
+	n := 0
+	for len(some) > 0 {
+		n += len(some)
+		r.bus.observe("dropped", r.name, some)
+		some = r.queue.more(nil, maxBatch)
+	}
+	r.bus.options.Logger.Warn("events were dropped, as the gateway stops or no longer has the sink", "sink", r.name, "events", n)
+}
+
+// deliver sends events until each is acknowledged or rejected. It returns those that are left
+// when the runner ends before.
+func (r *Runner) deliver(pending []*events.Event) (left []*events.Event) {
+	if len(pending) == 0 {
+		return nil
+	}
+	wait := firstBackoff
+	for {
+		left = r.attempt(pending)
+		if len(left) == 0 {
+			r.health.recovered(r.bus.options.Logger, r.name)
+			return nil
+		}
+		if len(left) < len(pending) {
+			wait = firstBackoff // it goes forward
+		}
+		pending = left
+		if !r.pause(wait/2 + rand.N(wait/2+1)) { //nolint:gosec // it spreads attempts
+			return pending
+		}
+		wait = min(2*wait, longestWait)
+		r.bus.observe("retried", r.name, pending)
+	}
+}
+
+// pause waits, and reports false if the runner ends before.
+func (r *Runner) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.ctx.Done():
+		return false
+	}
+}
+
+// attempt sends events once and returns those that are to be sent again.
+func (r *Runner) attempt(pending []*events.Event) (left []*events.Event) {
+	errs := make([]error, len(pending))
+	r.sink.Send(r.ctx, pending, errs)
+	var sent []*events.Event
+	var last error
+	for i, e := range pending {
+		switch err := errs[i]; {
+		case err == nil:
+			sent = append(sent, e)
+		case errors.Is(err, events.ErrRejected):
+			if r.reject(e, err) {
+				continue
+			}
+			last, left = err, append(left, e)
+		default:
+			last, left = err, append(left, e)
+		}
+	}
+	r.bus.observe("sent", r.name, sent)
+	if len(sent) > 0 {
+		r.health.succeeded()
+	}
+	if last != nil && r.ctx.Err() == nil {
+		r.health.failed(r.bus.options.Logger, r.name, last)
+	}
+	return left
+}
+
+// reject puts an event aside, and reports whether that has worked.
+func (r *Runner) reject(e *events.Event, why error) bool {
+	if err := r.bus.reject(r.name, e, why); err != nil {
+		r.bus.options.Logger.Error("a rejected event cannot be put aside", "sink", r.name, "id", e.ID, "type", e.Type, "error", err)
+		return false
+	}
+	r.bus.options.Observer.Event("rejected", r.name, e.Topic, 1)
+	r.bus.options.Logger.Warn("the sink has rejected an event, which is put aside", "sink", r.name, "id", e.ID, "type", e.Type, "topic", e.Topic, "error", why)
+	return true
+}
+
+// read has the runner get what the log has for its sink.
+func (r *Runner) read(l *log.Log) {
+	if r.reads {
+		go r.pump(l)
+	}
+}
+
+// pump reads batches for send.
+func (r *Runner) pump(l *log.Log) {
+	turn := r.bus.turn(r.name)
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-r.closing.Done():
+		return
+	}
+	sink := r.open(l)
+	if sink == nil {
+		return
+	}
+	defer func() {
+		<-r.done // it may acknowledge until then
+		_ = sink.Close()
+	}()
+	for {
+		b, ok := r.next(sink)
+		if !ok {
+			return
+		}
+		select { // also where nothing of it is for this sink: what is before it may be under way
+		case r.durable <- b:
+		case <-r.closing.Done():
+			return
+		}
+	}
+}
+
+// open opens the sink of the log, as often as that takes; nil if the runner ends before.
+func (r *Runner) open(l *log.Log) *log.Sink {
+	for r.closing.Err() == nil {
+		sink, err := l.Sink(r.name)
+		if err == nil {
+			return sink
+		}
+		r.health.failed(r.bus.options.Logger, r.name, err)
+		r.pause(time.Second)
+	}
+	return nil
+}
+
+// ended is a context that has ended, for reads that do not wait.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// next reads the next batch; it waits for its first record alone. It reports false when the
+// runner ends.
+func (r *Runner) next(sink *log.Sink) (b batch, ok bool) {
+	b.from = sink
+	ctx := r.closing
+	for n, bytes := 0, 0; n < maxBatch && bytes < maxBatchBytes; {
+		record, err := sink.Next(ctx)
+		switch {
+		case err == nil:
+		case n > 0:
+			return b, true
+		case r.closing.Err() != nil || errors.Is(err, log.ErrClosed):
+			return b, false
+		default:
+			r.health.failed(r.bus.options.Logger, r.name, err)
+			r.pause(time.Second)
+			continue
+		}
+		n, bytes = n+1, bytes+len(record.Body)
+		ctx, b.last = ended, record.Offset
+		parsed, err := events.ParseRecord(record.Body)
+		if err != nil {
+			r.bus.options.Logger.Error("a record of the events log is no event, and is skipped", "sink", r.name, "offset", record.Offset, "error", err)
+			continue
+		}
+		if e := parsed.Event; e != nil && e.For(r.name) {
+			b.events = append(b.events, late(e))
+		}
+	}
+	return b, true
+}
+
+// late adds the extension recordedtime to an event that has waited for a second.
+func late(e *events.Event) *events.Event {
+	const name = "recordedtime"
+	if time.Since(e.Time) < time.Second || e.Extension(name) != "" {
+		return e
+	}
+	e.SetExtension(name, e.Time.UTC().Format(time.RFC3339Nano))
+	return e
+}
