@@ -31,7 +31,7 @@ type rule struct {
 // Layers from below. Each may import what stands above it here.
 var (
 	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/keptkey", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/s3fifo", "internal/tag"}
-	parts = slices.Concat(base, []string{"proxy/...", "internal/schema", "internal/httprule", "internal/httproute", "internal/config"})
+	parts = slices.Concat(base, []string{"proxy/...", "internal/projection", "internal/schema", "internal/httprule", "internal/httproute", "internal/config"})
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
 
@@ -121,6 +121,7 @@ var rules = map[string]rule{
 	"internal/cachecontrol": {never: slices.Concat(jsons, protobuf), reason: "what headers say of caching, for RPCs and plain HTTP alike"},
 	"internal/cachestatus":  {never: slices.Concat(jsons, protobuf), reason: "what a cache says of itself, for RPCs and plain HTTP alike"},
 	"internal/entitytag":    {never: slices.Concat(jsons, protobuf, []string{"net"}), reason: "text in, text out, for any edge"},
+	"internal/projection":   {ours: slices.Concat(base, []string{"internal/schema"}), never: slices.Concat(jsons, []string{"net"}), reason: "a codec: messages in, messages out, for whoever tells others of them"},
 	"internal/canonical":    {never: slices.Concat(jsons, []string{"net"}), reason: "a codec: messages in, messages out, for any policy"},
 	"internal/httproute":    {ours: []string{"internal/nearest"}, never: slices.Concat(jsons, protobuf, yamls), reason: "a path is matched and rewritten alone, so that it is fuzzed alone; where it leads is the gateway's matter"},
 	"internal/field":        {reason: "names of header fields, for edges and policies alike, which never see each other"},

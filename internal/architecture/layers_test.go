@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"policy", "transcoder", "proxy/upstream/...", "proxy/attempt", "proxy/grpcgo", "proxy/httpbackend"},
 	{"transcoder/jsonwire", "transcoder/exchange", "transcoder/rpcerror", "transcoder/compression"}, // what all edges share
 	{"proxy"},
-	{"proxy/breaker", "proxy/transport", "internal/config", "internal/schema", "internal/httprule"},
+	{"proxy/breaker", "proxy/transport", "internal/config", "internal/projection", "internal/schema", "internal/httprule"},
 	{"internal/...", "proto/...", "examples/..."},
 }
 

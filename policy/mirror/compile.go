@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	"github.com/transom-gateway/transom/internal/projection"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy/attempt"
 )
@@ -58,7 +59,7 @@ func (p *sender) to(s *policy.Scope) func(sender) policy.Part {
 	if limiting, ok := to.(interface{ Limiting(int) *attempt.GRPC }); ok {
 		to = limiting.Limiting(maxCopy)
 	}
-	var r *redactor
+	var r *projection.Projection
 	if p.redacts {
 		r = newRedactor(s.Method.Input())
 	}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/transom-gateway/transom/internal/projection"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 )
@@ -49,7 +50,7 @@ type sender struct {
 type part struct {
 	sender
 	to       proxy.Backend
-	redactor *redactor // of messages; nil: they go as they are
+	redactor *projection.Projection // of messages; nil: they go as they are
 }
 
 var _ policy.Wrapper = (*part)(nil)
@@ -151,10 +152,11 @@ func (p *part) send(method string, md proxy.Metadata, request *proxy.Frame) stri
 	p.launch(func(ctx context.Context) bool {
 		if p.redacts {
 			told.DelFunc(isCredential)
-			var ok bool
-			if message, ok = p.redactor.redact(message); !ok {
+			less, err := p.redactor.Append(make([]byte, 0, len(message)), message)
+			if err != nil {
 				return false
 			}
+			message = less
 		}
 		told.Set(header, "1")
 		reply, err := p.to.Call(ctx, method, told, proxy.WrapFrame(message))

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 
+	"github.com/transom-gateway/transom/internal/projection"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/proxy/httpbackend"
@@ -71,29 +72,29 @@ func TestRedact(t *testing.T) {
 				t.Fatal(err)
 			}
 			wire = protowire.AppendString(protowire.AppendTag(wire, 1000, protowire.BytesType), "s") // unknown
-			kept, ok := r.redact(wire)
+			kept, err := r.Append(nil, wire)
 			got := dynamicpb.NewMessage(book)
-			if err := proto.Unmarshal(kept, got); !ok || err != nil || !proto.Equal(got, want) || len(got.GetUnknown()) > 0 {
-				t.Errorf("%v, %v, %v", got, ok, err)
+			if e := proto.Unmarshal(kept, got); err != nil || e != nil || !proto.Equal(got, want) || len(got.GetUnknown()) > 0 {
+				t.Errorf("%v, %v", got, err)
 			}
 		})
 	}
 	secret := protowire.AppendString(protowire.AppendTag(nil, 2, protowire.BytesType), "s")
 	hidden := protowire.AppendBytes(protowire.AppendTag(nil, 7, protowire.BytesType), secret)
-	if kept, ok := r.redact(hidden); !ok || len(kept) != 2 {
-		t.Errorf("an Any with a value is %x, %v", kept, ok)
+	if kept, err := r.Append(nil, hidden); err != nil || len(kept) != 2 {
+		t.Errorf("an Any with a value is %x, %v", kept, err)
 	}
 	deep := []byte{}
-	for range maxDepth + 1 {
+	for range projection.MaxDepth + 1 {
 		deep = protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), deep)
 	}
-	if _, ok := r.redact(deep); ok {
+	if _, err := r.Append(nil, deep); err == nil {
 		t.Error("a message without end is copied")
 	}
-	if _, ok := r.redact(deep[3:]); !ok {
+	if _, err := r.Append(nil, deep[3:]); err != nil {
 		t.Error("a message that nests as deep as may be is not copied")
 	}
-	if _, ok := r.redact([]byte{0x0a, 5, 'a'}); ok {
+	if _, err := r.Append(nil, []byte{0x0a, 5, 'a'}); err == nil {
 		t.Error("what is no message is copied")
 	}
 }
@@ -134,9 +135,9 @@ func FuzzRedact(f *testing.F) {
 	}
 	r := newRedactor(book)
 	f.Fuzz(func(t *testing.T, wire []byte) {
-		kept, ok := r.redact(wire)
+		kept, err := r.Append(nil, wire)
 		message, got := dynamicpb.NewMessage(book), dynamicpb.NewMessage(book)
-		if proto.Unmarshal(wire, message) != nil || !ok {
+		if proto.Unmarshal(wire, message) != nil || err != nil {
 			return
 		}
 		if err := proto.Unmarshal(kept, got); err != nil {

@@ -28,6 +28,9 @@ type Output struct {
 	LenientAny bool
 	// OpaqueAny writes every Any so, whatever it holds.
 	OpaqueAny bool
+	// NamedAny writes an Any without a value, whose type is unknown, as {"@type": …}, where it
+	// would be an error.
+	NamedAny bool
 	// MaxBytes bounds the JSON; 0 is no bound. A message that has more is a
 	// *[TooLargeError].
 	MaxBytes int

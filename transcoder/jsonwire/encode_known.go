@@ -278,6 +278,11 @@ func (e *encoder) any(dst []byte, p *Plan, b []byte) ([]byte, error) {
 	}
 	dst = append(dst, ',')
 	body := len(dst)
+	if e.NamedAny && len(value) == 0 {
+		if _, err := e.plans.byURL(url); err != nil {
+			return closed(dst, '}'), nil
+		}
+	}
 	if !e.OpaqueAny {
 		var err error
 		dst, err = e.anyBody(dst, url, value, b)
