@@ -14,6 +14,8 @@ wanted=(
 	node=nodejs
 	nghttpd=nghttp2-server
 	varnishd=varnish
+	java=default-jre-headless
+	mvn=maven
 )
 
 missing=()

@@ -1,0 +1,232 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/transom-gateway/transom/events/internal/security"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+const (
+	// dialTimeout bounds a connection with its handshake of TLS.
+	dialTimeout = 5 * time.Second
+	// answerTimeout bounds the wait for an answer: longer than brokers wait for each other.
+	answerTimeout = produceTimeout + 5*time.Second
+)
+
+// link is the connections to a cluster. After a failure it is given up as a whole, and
+// another begins with the addresses of the configuration, names resolved anew and secrets
+// read again.
+type link struct {
+	client sarama.Client
+	dialer *dialer
+}
+
+// connected is the link, made if there is none, by asking for that topic.
+func (s *Sink) connected(ctx context.Context, topic string) (*link, error) {
+	if s.link != nil {
+		return s.link, nil
+	}
+	config, err := s.config()
+	if err != nil {
+		return nil, err
+	}
+	d := &dialer{tls: s.tls, conns: map[net.Conn]bool{}}
+	config.Net.Proxy.Enable, config.Net.Proxy.Dialer = true, d
+	stop := context.AfterFunc(ctx, d.cut)
+	defer stop()
+	client, err := sarama.NewClient(s.settings.Brokers, config)
+	if err == nil {
+		// Who begins finds out whether it is let in. What is wrong with the topic is said later.
+		if err = client.RefreshMetadata(topic); judge(err) != away {
+			err = nil
+		}
+	}
+	if err != nil {
+		d.cut()
+		if client != nil {
+			_ = client.Close()
+		}
+		return nil, d.why(err)
+	}
+	s.link = &link{client: client, dialer: d}
+	s.create(ctx, s.link, s.env.Topics)
+	return s.link, nil
+}
+
+// disconnect ends the connections.
+func (s *Sink) disconnect() {
+	if s.link == nil {
+		return
+	}
+	s.link.cut() // so that nothing waits for an answer
+	_ = s.link.client.Close()
+	s.link = nil
+}
+
+// disconnectFrom ends the connections of a link, if it is that of the sink.
+func (s *Sink) disconnectFrom(l *link) {
+	if s.link == l {
+		s.disconnect()
+	}
+}
+
+// cut breaks what is under way.
+func (l *link) cut() { l.dialer.cut() }
+
+// stale has the leaders of a topic looked up again. The next round says if that fails.
+func (l *link) stale(topic string) { _ = l.client.RefreshMetadata(topic) }
+
+// partitions is how many a topic has.
+func (s *Sink) partitions(ctx context.Context, l *link, topic string) (int32, error) {
+	all, err := l.client.Partitions(topic)
+	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) && s.settings.CreateTopics != nil {
+		delete(s.created, topic)
+		s.create(ctx, l, []string{topic})
+		_ = l.client.RefreshMetadata(topic)
+		all, err = l.client.Partitions(topic)
+	}
+	switch {
+	case errors.Is(err, sarama.ErrUnknownTopicOrPartition):
+		return 0, fmt.Errorf("topic %s: %w", topic, errNoTopic)
+	case err == nil && len(all) == 0:
+		err = sarama.ErrLeaderNotAvailable
+	case judge(err) == away:
+		s.disconnectFrom(l)
+	}
+	return int32(len(all)), err //nolint:gosec // brokers count them so
+}
+
+// config is that of a client for now.
+func (s *Sink) config() (*sarama.Config, error) {
+	c := sarama.NewConfig()
+	c.Version = sarama.V2_8_0_0 // brokers that are older are asked what they know
+	c.ClientID = "transom"
+	if s.settings.ClientId != "" {
+		c.ClientID = s.settings.ClientId
+	}
+	c.Net.MaxOpenRequests = 1
+	c.Net.DialTimeout, c.Net.ReadTimeout, c.Net.WriteTimeout = dialTimeout, answerTimeout, answerTimeout
+	c.Metadata.Full = false
+	c.Metadata.AllowAutoTopicCreation = false
+	c.Metadata.Retry.Max, c.Metadata.Retry.Backoff = 0, 0
+	c.Metadata.Timeout = answerTimeout
+	c.Admin.Timeout = answerTimeout
+	c.Admin.Retry.Max = 0
+	return c, s.authentication(c)
+}
+
+// authentication writes what a client authenticates with.
+func (s *Sink) authentication(c *sarama.Config) error {
+	sasl := s.settings.Sasl
+	if sasl == nil {
+		return nil
+	}
+	c.Net.SASL.Enable, c.Net.SASL.Handshake, c.Net.SASL.Version = true, true, sarama.SASLHandshakeV1
+	if s.tokens != nil {
+		c.Net.SASL.Mechanism, c.Net.SASL.TokenProvider = sarama.SASLTypeOAuth, s.tokens
+		return nil
+	}
+	var err error
+	if c.Net.SASL.User, err = s.env.Secret(sasl.Username); err != nil {
+		return fmt.Errorf("sasl.username: %w", err)
+	}
+	if c.Net.SASL.Password, err = s.env.Secret(sasl.Password); err != nil {
+		return fmt.Errorf("sasl.password: %w", err)
+	}
+	switch sasl.Mechanism {
+	case transomv1.KafkaSasl_SCRAM_SHA_256:
+		c.Net.SASL.Mechanism, c.Net.SASL.SCRAMClientGeneratorFunc = sarama.SASLTypeSCRAMSHA256, scram256
+	case transomv1.KafkaSasl_SCRAM_SHA_512:
+		c.Net.SASL.Mechanism, c.Net.SASL.SCRAMClientGeneratorFunc = sarama.SASLTypeSCRAMSHA512, scram512
+	default:
+		c.Net.SASL.Mechanism = sarama.SASLTypePlaintext
+	}
+	return nil
+}
+
+// dialer makes the connections of a client, and can break them all.
+type dialer struct {
+	tls *security.Security
+
+	mu     sync.Mutex
+	conns  map[net.Conn]bool
+	closed bool
+	last   error // of the connection that failed last
+}
+
+var errCut = errors.New("the connection was given up")
+
+// Dial implements proxy.Dialer.
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	conn, err := d.dial(network, address)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil && d.closed {
+		_ = conn.Close()
+		err = errCut
+	}
+	if d.last = err; err != nil {
+		return nil, err
+	}
+	kept := &conned{Conn: conn, dialer: d}
+	d.conns[kept] = true
+	return kept, nil
+}
+
+func (d *dialer) dial(network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	defer cancel()
+	plain := &net.Dialer{}
+	if d.tls == nil {
+		return plain.DialContext(ctx, network, address)
+	}
+	return (&tls.Dialer{NetDialer: plain, Config: d.tls.Config()}).DialContext(ctx, network, address)
+}
+
+// cut closes all connections, and allows no others.
+func (d *dialer) cut() {
+	d.mu.Lock()
+	d.closed = true
+	conns := make([]net.Conn, 0, len(d.conns))
+	for c := range d.conns {
+		conns = append(conns, c)
+	}
+	d.mu.Unlock()
+	for _, c := range slices.Backward(conns) {
+		_ = c.Close()
+	}
+}
+
+// why is the error of a client, with that of the connection which failed last: clients say
+// no more than that no broker is there.
+func (d *dialer) why(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.last == nil || errors.Is(err, d.last) {
+		return err
+	}
+	return fmt.Errorf("%w (%w)", err, d.last)
+}
+
+// conned is a connection that its dialer knows of.
+type conned struct {
+	net.Conn
+	dialer *dialer
+}
+
+func (c *conned) Close() error {
+	c.dialer.mu.Lock()
+	delete(c.dialer.conns, c)
+	c.dialer.mu.Unlock()
+	return c.Conn.Close()
+}

@@ -1,0 +1,47 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/IBM/sarama"
+)
+
+// create creates topics that do not exist, if that is asked for. An error is said in the
+// log: events for the topic wait, and it is tried again.
+func (s *Sink) create(ctx context.Context, l *link, topics []string) {
+	settings := s.settings.CreateTopics
+	if settings == nil || ctx.Err() != nil {
+		return
+	}
+	// Closing it would close the client.
+	admin, err := sarama.NewClusterAdminFromClient(l.client)
+	if err != nil {
+		s.log.Warn("topics cannot be created", "error", err)
+		return
+	}
+	entries := make(map[string]*string, len(settings.Config))
+	for name, value := range settings.Config {
+		entries[name] = &value
+	}
+	for _, topic := range topics {
+		if s.created[topic] {
+			continue
+		}
+		err := admin.CreateTopic(topic, &sarama.TopicDetail{
+			NumPartitions:     int32(max(settings.Partitions, 1)),        //nolint:gosec // bounded when it is loaded
+			ReplicationFactor: int16(max(settings.ReplicationFactor, 1)), //nolint:gosec // bounded when it is loaded
+			ConfigEntries:     entries,
+		}, false)
+		switch {
+		case err == nil:
+			s.log.Info("created a topic", "topic", topic, "partitions", strconv.Itoa(int(max(settings.Partitions, 1))))
+			s.created[topic] = true
+		case errors.Is(err, sarama.ErrTopicAlreadyExists):
+			s.created[topic] = true
+		default:
+			s.log.Warn("a topic cannot be created", "topic", topic, "error", err)
+		}
+	}
+}
