@@ -111,6 +111,10 @@ bypass: ## Try a million hostile paths of plain HTTP routes on servers that read
 log-faults: ## Kill the log of events at 3,000 points, flip every bit of it, kill 100 processes
 	cd events/log && go test -count 1 -run '^(TestKillPoints|TestEveryBit|TestKilledProcess)$$' -v -timeout 30m . -args -kill-points 1000 -all-bits -kills 100
 
+.PHONY: keys-soak
+keys-soak: ## Pay under 100,000 idempotency keys while clients go and 200 gateways are killed: no call twice
+	go test -count 1 -run '^TestNoCallTwiceKilled$$' -v -timeout 60m ./cmd/transom -args -soak-keys 100000 -soak-kills 200
+
 .PHONY: bench
 bench: ## Compare Transom with its peers on the same work
 	bench/install.sh
