@@ -44,3 +44,15 @@ type Intent interface {
 	// nil for nothing that is published. The intent is over where it returns nil.
 	Complete(ctx context.Context, e *Event) error
 }
+
+// Discard is a Publisher for programs that only check a configuration: it publishes nothing.
+var Discard Publisher = discard{}
+
+type discard struct{}
+
+func (discard) Publish(*Event)                                {}
+func (discard) Open() error                                   { return nil }
+func (discard) Store(context.Context, *Event) error           { return nil }
+func (discard) Begin(context.Context, *Event) (Intent, error) { return discard{}, nil }
+func (discard) Lost(*Event)                                   {}
+func (discard) Complete(context.Context, *Event) error        { return nil }

@@ -58,6 +58,7 @@ func (c *checker) config(config *transomv1.Config) {
 	if config.Events != nil {
 		c.fail("events", "events have no effect in this version yet; remove them")
 	}
+	c.events(config.Events)
 	c.memory("cache.max_bytes", config.Cache.GetMaxBytes())
 	c.memory("idempotency.max_bytes", config.Idempotency.GetMaxBytes())
 	c.telemetry(config.Telemetry)

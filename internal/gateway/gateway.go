@@ -52,6 +52,8 @@ type Options struct {
 	// NeverRead is told instead of NotReloaded why something that never was read cannot
 	// be, so that there is nothing that could be in effect until then.
 	NeverRead func(what, why string)
+	// OpenSink makes the sinks of events. Nil: there are none.
+	OpenSink OpenSink
 }
 
 // Gateway is an http.Handler that serves the latest good Snapshot.
@@ -120,6 +122,7 @@ func New(o Options) *Gateway {
 	})
 	o.Telemetry.Metrics.SetCircuits(g.observeCircuits)
 	o.Telemetry.Metrics.SetAnswers(g.observeAnswers)
+	o.Telemetry.Metrics.SetEvents(g.observeEvents)
 	return g
 }
 

@@ -168,6 +168,11 @@ func (g *Gateway) Ready() (ready bool, reason string) {
 	case current.unready != "":
 		return false, current.unready
 	}
+	if current.bus != nil {
+		if err := current.bus.Failure(); err != nil {
+			return false, err.Error()
+		}
+	}
 	return true, ""
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/transom-gateway/transom/events/bus"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/schema"
@@ -70,6 +71,8 @@ type Snapshot struct {
 	cache cached
 	// cachedRoutes does the same of plain HTTP routes.
 	cachedRoutes cachedRoute
+	// bus brings events to sinks; nil where nothing is published.
+	bus *bus.Bus
 	// keyStores are where keys of clients are kept, each once.
 	keyStores []keyStore
 	// maintenance are the entries that are for some endpoint.

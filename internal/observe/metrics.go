@@ -47,6 +47,9 @@ type Metrics struct {
 	listeners atomic.Pointer[iter.Seq[Listener]]
 	answers   atomic.Pointer[func() (s3fifo.Usage, bool)]
 
+	events      eventMetrics
+	eventStatus atomic.Pointer[func() (EventStatus, bool)]
+
 	mu     sync.Mutex
 	routes map[routeKey]*RouteMetrics // guarded by mu
 }
@@ -89,6 +92,7 @@ func NewMetrics(version string) *Metrics {
 	}, []string{"rpc"})
 	m.branches, m.branchTime, m.branchMoved = newBranchMetrics()
 	m.reload = newReloadMetrics(m.registry)
+	m.events = newEventMetrics(m.registry)
 
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "transom_build_info", Help: "Always 1.",
@@ -97,7 +101,7 @@ func NewMetrics(version string) *Metrics {
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions, m.retries, m.retriesDenied, m.hedges,
 		m.branches, m.branchTime, m.branchMoved,
-		upstreamCollector{m}, circuitCollector{m}, listenerCollector{m}, answersCollector{m}, info,
+		upstreamCollector{m}, circuitCollector{m}, listenerCollector{m}, answersCollector{m}, eventsCollector{m}, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

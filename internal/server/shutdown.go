@@ -42,6 +42,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	errs = append(errs, s.gateway.Wait(ctx))
+	s.gateway.StopEvents(ctx)
 	if s.admin != nil {
 		errs = append(errs, s.admin.front.Close())
 	}

@@ -26,7 +26,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// How an event stands in a message of a broker or in an HTTP request.
+// EventMode is how an event stands in a message of a broker or in an HTTP request.
 type EventMode int32
 
 const (
@@ -4443,7 +4443,7 @@ type Events struct {
 	// A key for the fields of rules with `sensitive: HASH`, at least 32 bytes. May be
 	// file:PATH.
 	HashKey string `protobuf:"bytes,9,opt,name=hash_key,json=hashKey,proto3" json:"hash_key,omitempty"`
-	// The largest event, 64 KiB to 1 MiB; a larger one goes without its data. Default: 256 KiB.
+	// The largest event, 64 KiB to 960 KiB; a larger one goes without its data. Default: 256 KiB.
 	MaxEventBytes uint64 `protobuf:"varint,10,opt,name=max_event_bytes,json=maxEventBytes,proto3" json:"max_event_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

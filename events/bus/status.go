@@ -1,0 +1,72 @@
+package bus
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/transom-gateway/transom/events/log"
+)
+
+// Status is how a bus is.
+type Status struct {
+	Sinks []SinkStatus // by name; none twice
+	// Log are the figures of the log; nil where it is not open.
+	Log *log.Stats
+}
+
+// SinkStatus is how a sink is.
+type SinkStatus struct {
+	Name string
+	// Queue and QueueBytes are what waits best effort.
+	Queue      int
+	QueueBytes int64
+	// Lag is how many records of the log the sink has not acknowledged, be they for it or not.
+	Lag uint64
+	// Failure is why it does not take events, since Since; nil where it does, or has not been
+	// tried.
+	Failure error
+	Since   time.Time
+	// LastSuccess is when it has acknowledged an event last; zero if it never has.
+	LastSuccess time.Time
+}
+
+// Status returns how the bus is at the moment.
+func (b *Bus) Status() Status {
+	b.mu.Lock()
+	l := b.log
+	all := make([]*Runner, 0, len(b.runners))
+	for r := range b.runners {
+		if r.closing.Err() == nil {
+			all = append(all, r)
+		}
+	}
+	b.mu.Unlock()
+	var s Status
+	cursors := map[string]uint64{}
+	if l != nil {
+		stats := l.Stats()
+		s.Log, cursors = &stats, l.Cursors()
+	}
+	for _, r := range all {
+		one := r.status()
+		if next, ok := cursors[r.name]; ok {
+			one.Lag = s.Log.Next - min(next, s.Log.Next)
+		}
+		s.Sinks = append(s.Sinks, one)
+	}
+	slices.SortFunc(s.Sinks, func(a, b SinkStatus) int { return strings.Compare(a.Name, b.Name) })
+	// During a reload there may be two of one name.
+	s.Sinks = slices.CompactFunc(s.Sinks, func(a, b SinkStatus) bool { return a.Name == b.Name })
+	return s
+}
+
+func (r *Runner) status() SinkStatus {
+	r.health.mu.Lock()
+	defer r.health.mu.Unlock()
+	s := SinkStatus{Name: r.name, Queue: len(r.queue.events), QueueBytes: r.queue.bytes.Load(), Failure: r.health.err, LastSuccess: r.health.last}
+	if s.Failure != nil {
+		s.Since = r.health.since
+	}
+	return s
+}

@@ -1,0 +1,227 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/events/bus"
+	eventlog "github.com/transom-gateway/transom/events/log"
+	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// OpenSink makes a sink of events. It must not wait for the sink's server.
+type OpenSink func(name string, sink *transomv1.EventSink, env events.Env) (events.Sink, error)
+
+// Sizes of the log of events, in bytes.
+const (
+	defaultEventBytes = 256 << 10
+	// attributesRoom is what an event has beside its data, at most.
+	attributesRoom = 64 << 10
+	keptAlone      = 512 << 20 // behind the newest event where there is no sink
+	keptBehind     = 64 << 20  // behind the last sink
+)
+
+// busKey is what a bus is about. Changed settings of the log make another bus, which takes over
+// what the one before has left.
+type busKey struct {
+	directory string
+	max, keep int64
+	maxAge    time.Duration
+	record    int
+	onFull    eventlog.OnFull
+}
+
+// sinkKey is what a sink at work is about.
+type sinkKey struct {
+	bus      busKey
+	name     string
+	settings string
+}
+
+// publisherKey is that of the publisher of one generation alone.
+type publisherKey struct{ of *policy.Generation }
+
+// outlet is the publisher of one generation.
+type outlet struct {
+	publisher events.Publisher
+	err       error
+}
+
+// publisher returns the publisher of a generation, which is made when a rule first asks for
+// it.
+func (b *builder) publisher(g *policy.Generation) (events.Publisher, error) {
+	made := policy.Shared(g, func(g *policy.Generation) *outlet {
+		if g.State.Offline {
+			return &outlet{publisher: events.Discard}
+		}
+		p, err := b.openPublisher(g)
+		return &outlet{p, err}
+	})
+	return made.publisher, made.err
+}
+
+func (b *builder) openPublisher(g *policy.Generation) (events.Publisher, error) {
+	key := b.busKey()
+	eventBus, err := policy.Lease(g, key, func() (*bus.Bus, error) { return b.gateway.newBus(key), nil })
+	if err != nil {
+		return nil, err
+	}
+	b.snapshot.bus = eventBus
+	sinks, known := eventSinks(b.file.Config.GetEvents()), b.eventTopics()
+	var runners []*bus.Runner
+	for _, name := range slices.Sorted(maps.Keys(sinks)) {
+		sink := sinks[name]
+		settings, err := proto.MarshalOptions{Deterministic: true}.Marshal(sink)
+		if err != nil {
+			return nil, err
+		}
+		runner, err := policy.Lease(g, sinkKey{key, name, string(settings)}, func() (*bus.Runner, error) {
+			if b.gateway.options.OpenSink == nil {
+				return nil, errors.New("this program has no sinks of events")
+			}
+			s, err := b.gateway.options.OpenSink(name, sink, events.Env{Resolve: g.Path, Secret: g.Secret, Log: b.gateway.options.Telemetry.Log, Topics: known})
+			if err != nil {
+				return nil, err
+			}
+			return eventBus.Add(name, s), nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		runners = append(runners, runner)
+	}
+	p, err := policy.Lease(g, publisherKey{g}, func() (*bus.Publisher, error) { return eventBus.Publisher(runners...), nil })
+	if err != nil {
+		return nil, err
+	}
+	if len(runners) == 0 || bus.HasFolders(key.directory) {
+		if err := p.Open(); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// busKey reads the settings of the log.
+func (b *builder) busKey() busKey {
+	e := b.file.Config.GetEvents()
+	l := e.GetLog()
+	key := busKey{directory: l.GetDirectory(), max: int64(l.GetMaxBytes()), keep: int64(l.GetKeepBytes()), maxAge: l.GetMaxAge().AsDuration(), record: defaultEventBytes} //nolint:gosec // checked
+	switch {
+	case key.directory == "":
+		key.directory = filepath.Join(dataDirectory(b.file), "events")
+	case !filepath.IsAbs(key.directory):
+		key.directory = filepath.Join(b.file.Directory, key.directory)
+	}
+	if key.keep == 0 {
+		key.keep = keptBehind
+		if len(eventSinks(e)) == 0 {
+			key.keep = keptAlone
+		}
+		if key.max > 0 {
+			key.keep = min(key.keep, key.max/2)
+		}
+	}
+	if n := e.GetMaxEventBytes(); n > 0 {
+		key.record = int(n) //nolint:gosec // checked
+	}
+	key.record += attributesRoom
+	switch l.GetOnFull() {
+	case transomv1.EventLog_DROP_OLDEST:
+		key.onFull = eventlog.DropOldest
+	case transomv1.EventLog_DROP_NEWEST:
+		key.onFull = eventlog.DropNewest
+	default:
+		key.onFull = eventlog.Refuse
+	}
+	return key
+}
+
+// eventSinks are the sinks of the configuration by their names.
+func eventSinks(e *transomv1.Events) map[string]*transomv1.EventSink {
+	all := map[string]*transomv1.EventSink{}
+	if k := e.GetKafka(); k != nil {
+		all["kafka"] = &transomv1.EventSink{Kind: &transomv1.EventSink_Kafka{Kafka: k}}
+	}
+	if n := e.GetNats(); n != nil {
+		all["nats"] = &transomv1.EventSink{Kind: &transomv1.EventSink_Nats{Nats: n}}
+	}
+	maps.Copy(all, e.GetSinks())
+	return all
+}
+
+// eventTopics are the topics that the configuration names.
+func (b *builder) eventTopics() []string {
+	e := b.file.Config.GetEvents()
+	var all []string
+	for _, t := range e.GetTopics() {
+		all = append(all, t.GetTopic())
+	}
+	for _, r := range e.GetGateway() {
+		if r.GetTopic() != "" {
+			all = append(all, r.GetTopic())
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// newBus makes a bus.
+func (g *Gateway) newBus(key busKey) *bus.Bus {
+	return bus.New(bus.Options{
+		Directory: key.directory,
+		Log:       eventlog.Options{MaxBytes: key.max, MaxAge: key.maxAge, KeepBytes: key.keep, MaxRecordBytes: key.record, OnFull: key.onFull},
+		Logger:    g.options.Telemetry.Log,
+		Observer:  g.options.Telemetry.Metrics,
+	})
+}
+
+// eventBus is the bus of the snapshot in service; nil where it has none.
+func (g *Gateway) eventBus() *bus.Bus {
+	if s := g.current.Load(); s != nil {
+		return s.bus
+	}
+	return nil
+}
+
+// StopEvents gives sinks until ctx ends to send what was published best effort. Nothing may be
+// published afterwards.
+func (g *Gateway) StopEvents(ctx context.Context) {
+	if b := g.eventBus(); b != nil {
+		b.Stop(ctx)
+	}
+}
+
+// Events says how the bus of events is; ok is false where there is none.
+func (g *Gateway) Events() (s bus.Status, ok bool) {
+	b := g.eventBus()
+	if b == nil {
+		return s, false
+	}
+	return b.Status(), true
+}
+
+// observeEvents is Events for metrics.
+func (g *Gateway) observeEvents() (observe.EventStatus, bool) {
+	status, ok := g.Events()
+	if !ok {
+		return observe.EventStatus{}, false
+	}
+	var s observe.EventStatus
+	for _, one := range status.Sinks {
+		s.Sinks = append(s.Sinks, observe.EventSink{Name: one.Name, Queue: one.Queue, Lag: one.Lag, Up: one.Failure == nil, LastSuccess: one.LastSuccess})
+	}
+	if l := status.Log; l != nil {
+		s.Log = &observe.EventLog{Bytes: l.Bytes, Records: l.Next - l.First, Oldest: l.Oldest}
+	}
+	return s, true
+}
