@@ -50,8 +50,20 @@ type Status struct {
 	// Stores are those that could not be used when they were asked last, each as
 	// "name: why".
 	Stores []string
+	// Sinks are those of events, by name.
+	Sinks []Sink
 	// Upstreams in the order in which they are to be shown.
 	Upstreams []Upstream
+}
+
+// Sink is a sink of events.
+type Sink struct {
+	Name string
+	// Waiting is how many records it has not acknowledged.
+	Waiting uint64
+	// Failure is why it does not take events, since Since; "" where it does.
+	Failure string
+	Since   time.Time
 }
 
 // Problem is one thing wrong with the input of a load.

@@ -52,6 +52,9 @@ func (s Status) String() string {
 	for _, text := range s.Stores {
 		b.WriteString(line(text) + "\n")
 	}
+	for _, sink := range s.Sinks {
+		b.WriteString(line(sink.String()) + "\n")
+	}
 	for _, u := range s.Upstreams {
 		b.WriteString("upstream " + line(u.Name+" "+u.Target+": "+u.words()) + "\n")
 		u.writeTroubled(&b)
@@ -129,4 +132,12 @@ func text(w http.ResponseWriter, code int, body string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(code)
 	_, _ = io.WriteString(w, body) // the client is gone
+}
+
+// String says how a sink is.
+func (s Sink) String() string {
+	if s.Failure == "" {
+		return fmt.Sprintf("events to %s: ok, %d records wait", s.Name, s.Waiting)
+	}
+	return fmt.Sprintf("events to %s: away since %s, %d records wait: %s", s.Name, s.Since.UTC().Format(time.RFC3339), s.Waiting, s.Failure)
 }

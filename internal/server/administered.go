@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/transom-gateway/transom/events/bus"
 	"github.com/transom-gateway/transom/internal/admin"
 	"github.com/transom-gateway/transom/internal/gateway"
 )
@@ -35,10 +36,23 @@ func (a administered) Status() admin.Status {
 	}
 	s.NotReloaded = a.server.not.list()
 	s.Stores = g.AwayStores()
+	if events, ok := g.Events(); ok {
+		for _, sink := range events.Sinks {
+			s.Sinks = append(s.Sinks, adminSink(sink))
+		}
+	}
 	for _, u := range g.Upstreams() {
 		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: u.Name, Target: u.Target, State: u.State, Failure: u.Failure, Endpoints: adminEndpoints(u)})
 	}
 	slices.SortFunc(s.Upstreams, func(a, b admin.Upstream) int { return strings.Compare(a.Name, b.Name) })
+	return s
+}
+
+func adminSink(sink bus.SinkStatus) admin.Sink {
+	s := admin.Sink{Name: sink.Name, Waiting: sink.Lag + uint64(sink.Queue)} //nolint:gosec // it is not negative
+	if sink.Failure != nil {
+		s.Failure, s.Since = sink.Failure.Error(), sink.Since
+	}
 	return s
 }
 
