@@ -5,8 +5,23 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/transom-gateway/transom/internal/cachestatus"
 	"github.com/transom-gateway/transom/internal/field"
 )
+
+// TellStatus adds Cache-Status, which says what the policy cache did (Traffic 123). gRPC has
+// nothing of it.
+func (r *Request) TellStatus(h http.Header) {
+	u := &r.Cache
+	kept := u.Result == "hit" || u.Result == "stale"
+	if r.Protocol != "rest" && r.Protocol != "connect" && r.Protocol != "http" || !kept && u.Forward == "" {
+		return
+	}
+	cachestatus.Add(h, cachestatus.Status{
+		Forward: cachestatus.Forward(u.Forward), ForwardStatus: u.ForwardStatus, Detail: u.Detail,
+		HasTTL: kept, TTL: u.Left, Stored: u.Stored && !kept, Collapsed: u.Result == "collapsed",
+	})
+}
 
 // TellCaches tells caches on the way to the client for whom the answer is and how old it is,
 // where the backend has not (Traffic 123). own reports whether each principal has answers of

@@ -101,6 +101,12 @@ type CacheUse struct {
 	// Age is how old the answer is, and Left for how long it is fresh, below zero for one
 	// that is stale.
 	Age, Left time.Duration
+	// Forward is why the call went on to the backend, in RFC 9211's words; "" where it did not.
+	// ForwardStatus is the backend's status where that is not the client's, else 0, and Detail
+	// a further word, "" for none.
+	Forward       string
+	ForwardStatus int
+	Detail        string
 }
 
 // Detached is a copy of the request for a call to the backend that may outlive the

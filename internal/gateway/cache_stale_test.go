@@ -53,7 +53,7 @@ const staleConfig = `policies:
 func TestStaleWhileOpen(t *testing.T) {
 	s := &failingServer{says: "max-age=0"}
 	var log logtext.Text
-	proto := strings.Replace(sharedProto, "option (transom.v1.method) = { cache: { ttl: { seconds: 600 } not_found_ttl: { seconds: 600 } } };", "", 1)
+	proto := plainSharedProto
 	g := gatewaytest.Start(t, gatewaytest.Options{Backend: grpctest.ServeAny(t, s.serve), Protos: map[string]string{"shared.proto": proto}, Config: staleConfig, Log: &log})
 	clients := sharedClients(grpctest.Dial(t, g.Addr))
 	ask := func(c sharedClient) {

@@ -9,18 +9,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/cachecontrol"
+	"github.com/transom-gateway/transom/internal/cachestatus"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/proxy"
-)
-
-// What the cache did for a call, for logs and metrics.
-const (
-	hit       = "hit"
-	miss      = "miss"
-	collapsed = "collapsed" // a miss that another one's call answered
-	stale     = "stale"
-	bypass    = "bypass"
 )
 
 // backend is one whose answers are kept.
@@ -40,6 +32,7 @@ type asked struct {
 	caller  sharing.Caller
 	found   string               // the key of what Redis was asked for already
 	wants   cachecontrol.Control // of the client, where it is obeyed
+	why     sharing.Why          // it went on to the backend
 }
 
 // Call implements proxy.Backend.
@@ -52,12 +45,12 @@ func (b *backend) Call(ctx context.Context, path string, header proxy.Metadata, 
 	a.caller, ok = b.part.Caller(a.r)
 	canonical, err := b.part.form.Append(nil, a.request.Bytes())
 	if !ok || err != nil {
-		return a.alone(bypass)
+		return a.alone(sharing.PassedBy)
 	}
 	if b.part.obeyClient {
 		a.wants = cachecontrol.Parse(a.r.HTTP.Header["Cache-Control"])
 		if a.wants.Says(cachecontrol.NoStore) {
-			return a.alone(bypass)
+			return a.alone(sharing.PassedBy)
 		}
 	}
 	var scratch [256]byte
@@ -65,8 +58,9 @@ func (b *backend) Call(ctx context.Context, path string, header proxy.Metadata, 
 }
 
 // alone makes the call without the cache.
-func (a *asked) alone(result string) (proxy.Reply, error) {
-	a.tell(result, nil, time.Time{})
+func (a *asked) alone(why sharing.Why) (proxy.Reply, error) {
+	a.why = why
+	a.tell(sharing.Bypass, nil, time.Time{})
 	return a.Backend.Call(a.ctx, a.path, a.header, a.request)
 }
 
@@ -76,8 +70,10 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 	for range 6 { // what an answer varies by is known only when it is there
 		now := p.now()
 		key := primary
+		a.why = sharing.Why{Forward: cachestatus.URIMiss}
 		e := p.store.get(key, now)
 		if e != nil && e.marker && !e.looksAgain(now) {
+			a.why.Forward = cachestatus.VaryMiss
 			key = appendVariant(key, e.vary, a.r, a.header)
 			e = p.store.get(key, now)
 		}
@@ -88,18 +84,25 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 		switch {
 		case e == nil || e.looksAgain(now):
 		case e.pass:
-			return a.alone(bypass)
+			return a.alone(sharing.NotKept)
 		case now.Before(e.fresh) && a.accepts(e, now):
+			a.why = sharing.Why{}
 			a.request.Free()
-			return a.give(hit, e, now)
+			return a.give(sharing.Hit, e, now)
 		case !now.Before(e.fresh) && now.Before(e.whileRevalidate) && a.wants.Has == 0:
 			p.store.refresh(a, string(primary), string(key), e)
+			a.why = sharing.Why{}
 			a.request.Free()
-			return a.give(stale, e, now)
+			return a.give(sharing.Stale, e, now)
+		case now.Before(e.fresh):
+			a.why.Forward = cachestatus.Request
+		default:
+			a.why.Forward = cachestatus.Stale
 		}
 		if a.wants.Says(cachecontrol.OnlyIfCached) {
+			a.why = sharing.Why{}
 			a.request.Free()
-			a.tell(miss, nil, now)
+			a.tell(sharing.Miss, nil, now)
 			return proxy.Reply{}, a.r.Refuse(p, notCached)
 		}
 		reply, again, err := a.fetch(string(primary), string(key), e, seen)
@@ -107,7 +110,7 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 			return reply, err
 		}
 	}
-	return a.alone(bypass)
+	return a.alone(sharing.PassedBy)
 }
 
 // notCached answers only-if-cached where nothing is kept (Traffic 118).
@@ -133,11 +136,11 @@ func (a *asked) give(result string, e *entry, now time.Time) (proxy.Reply, error
 
 // tell notes what the cache did.
 func (a *asked) tell(result string, e *entry, now time.Time) {
-	u := &a.r.Cache
-	*u = policy.CacheUse{Result: result}
+	var kept *sharing.Answer
 	if e != nil {
-		u.Stored, u.Public, u.Age, u.Left = true, e.public, e.ageAt(now), e.fresh.Sub(now)
+		kept = &sharing.Answer{Public: e.public, Age: e.ageAt(now), Left: e.fresh.Sub(now)}
 	}
+	a.r.Cache = sharing.Use(result, kept, a.why)
 	if p := a.part; p.observer != nil {
 		p.observer.Decision(name, p.rpc, result)
 	}
@@ -152,7 +155,7 @@ func (a *asked) fetch(primary, key string, old, seen *entry) (_ proxy.Reply, aga
 	case again:
 		return proxy.Reply{}, true, nil
 	case w == nil: // the process ends
-		reply, err := a.alone(bypass)
+		reply, err := a.alone(sharing.PassedBy)
 		return reply, false, err
 	}
 	var out outcome
@@ -168,7 +171,7 @@ func (a *asked) fetch(primary, key string, old, seen *entry) (_ proxy.Reply, aga
 		a.found = key
 		return proxy.Reply{}, true, nil
 	case out.alone:
-		reply, err := a.alone(bypass)
+		reply, err := a.alone(sharing.NotKept)
 		return reply, false, err
 	case out.entry != nil && !w.led && len(out.entry.vary) > 0 && string(appendVariant([]byte(primary), out.entry.vary, a.r, a.header)) != out.entry.Key:
 		return proxy.Reply{}, true, nil
@@ -179,9 +182,9 @@ func (a *asked) fetch(primary, key string, old, seen *entry) (_ proxy.Reply, aga
 			old = nil
 		}
 	}
-	result := miss
+	result := sharing.Miss
 	if !w.led {
-		result = collapsed
+		result = sharing.Collapsed
 	}
 	switch {
 	case out.entry != nil:
@@ -190,7 +193,7 @@ func (a *asked) fetch(primary, key string, old, seen *entry) (_ proxy.Reply, aga
 		reply.Tries = out.reply.Tries
 		return reply, false, err
 	case out.err != nil && mayBeStale(out.err) && old != nil && now.Before(old.ifError) && a.part.store.holds(old):
-		reply, err := a.give(stale, old, now)
+		reply, err := a.give(sharing.Stale, old, now)
 		reply.Tries = out.reply.Tries
 		return reply, false, err
 	}

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/proxy/httpbackend"
 )
 
@@ -41,7 +42,7 @@ func (q *request) fetch(primary, key []byte, old *answer) (_ httpbackend.Result,
 		return httpbackend.Result{}, true
 	}
 	if f == nil { // the process ends, or the request is one to be refused
-		return q.alone(bypass), false
+		return q.alone(sharing.PassedBy), false
 	}
 	w := &follower{request: q, f: f, primary: primary, leads: leads}
 	defer w.leave()
@@ -133,7 +134,7 @@ func (w *follower) copies() step {
 	case w.status != 0:
 		return w.more()
 	case w.leads:
-		return w.heads(f.head.Header, miss)
+		return w.heads(f.head.Header, sharing.Miss)
 	case !w.now().Before(f.answer.Fresh) || !f.isFor(f.answer, w.primary, w.request):
 		return w.parts
 	case f.length >= 0:
@@ -143,7 +144,7 @@ func (w *follower) copies() step {
 		}
 		header["Content-Length"] = f.head.Header["Content-Length"]
 		header["Age"] = rfc9111.AgeLine(f.answer.AgeAt(w.now()))
-		return w.heads(header, collapsed)
+		return w.heads(header, sharing.Collapsed)
 	case w.late == nil:
 		w.late = time.NewTimer(patience)
 	}
@@ -193,7 +194,7 @@ func (w *follower) passes() step {
 	}
 	return func() (httpbackend.Result, bool, bool) {
 		if w.status == 0 {
-			w.tell(miss, nil, time.Time{})
+			w.tell(sharing.Miss, nil, time.Time{})
 		}
 		f.mu.Lock()
 		f.parked = true
@@ -223,7 +224,7 @@ func (w *follower) parts() (result httpbackend.Result, over, again bool) {
 }
 
 // apart has the request go its way.
-func (w *follower) apart() httpbackend.Result { return w.alone(bypass) }
+func (w *follower) apart() httpbackend.Result { return w.alone(sharing.NotKept) }
 
 // ends is the step when all is there. The caller holds f.mu.
 func (w *follower) ends() step {
@@ -236,21 +237,23 @@ func (w *follower) ends() step {
 	}
 	switch {
 	case f.stale:
-		return func() (httpbackend.Result, bool, bool) { return w.with(w.give(stale, f.old, w.now())), true, false }
+		return func() (httpbackend.Result, bool, bool) {
+			return w.with(w.give(sharing.Stale, f.old, w.now())), true, false
+		}
 	case f.err == errOther, f.err != nil && !w.leads:
 		return func() (result httpbackend.Result, over, again bool) { return result, false, true }
 	case f.err != nil:
 		return func() (httpbackend.Result, bool, bool) { return w.fails(), true, false }
 	case w.leads && !f.renewed:
-		return w.heads(f.head.Header, miss) // then the rest of it
+		return w.heads(f.head.Header, sharing.Miss) // then the rest of it
 	case f.answer == nil:
 		return w.parts
 	case !w.leads && (!w.now().Before(f.answer.Fresh) || !f.isFor(f.answer, w.primary, w.request)):
 		return w.parts
 	}
-	result := collapsed
+	result := sharing.Collapsed
 	if w.leads {
-		result = revalidated
+		result = sharing.Revalidated
 	}
 	return func() (httpbackend.Result, bool, bool) {
 		out := w.with(w.give(result, f.answer, w.now()))
@@ -267,7 +270,7 @@ func (w *follower) with(result httpbackend.Result) httpbackend.Result {
 
 // fails is what became of a request whose flight has.
 func (w *follower) fails() httpbackend.Result {
-	w.tell(miss, nil, time.Time{})
+	w.tell(sharing.Miss, nil, time.Time{})
 	result := w.f.result
 	result.Status = 0
 	return result
@@ -292,7 +295,7 @@ func (w *follower) complete() (result httpbackend.Result, over, again bool) {
 func (w *follower) end(err error) httpbackend.Result {
 	result := httpbackend.Result{Status: w.status, Err: err, Aborted: w.status != 0}
 	if w.status == 0 {
-		w.tell(miss, nil, time.Time{})
+		w.tell(sharing.Miss, nil, time.Time{})
 	}
 	return result
 }

@@ -9,20 +9,11 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/transom-gateway/transom/internal/cachecontrol"
+	"github.com/transom-gateway/transom/internal/cachestatus"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
 	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/proxy/httpbackend"
-)
-
-// What the cache did for a request, for logs and metrics.
-const (
-	hit         = "hit"
-	miss        = "miss"
-	collapsed   = "collapsed" // a miss that another one's request answered
-	stale       = "stale"
-	revalidated = "revalidated"
-	bypass      = "bypass"
 )
 
 // request is one on its way through the cache.
@@ -35,6 +26,7 @@ type request struct {
 	way    httpbackend.Way
 	caller sharing.Caller
 	wants  cachecontrol.Control // of the client, where it is obeyed
+	why    sharing.Why          // it went on to the server
 }
 
 // Serve answers an admitted request of the route from what is kept, or has it go its way. path
@@ -45,20 +37,25 @@ func (p *part) Serve(ctx context.Context, r *policy.Request, path string, x *htt
 	switch x.R.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions, http.MethodTrace, http.MethodConnect:
-		return q.alone(bypass)
+		return q.alone(byMethod)
 	default:
 		return q.write()
 	}
 	var ok bool
 	q.caller, ok = p.Caller(r)
-	if !ok || rfc9111.Apart(x.R) {
-		return q.alone(bypass)
+	switch {
+	case !ok:
+		return q.alone(sharing.PassedBy)
+	case rfc9111.Apart(x.R) && x.R.Header["Range"] != nil:
+		return q.alone(sharing.Why{Forward: cachestatus.Bypass, Detail: cachestatus.Range})
+	case rfc9111.Apart(x.R):
+		return q.alone(sharing.PassedBy)
 	}
 	control := cachecontrol.Parse(x.R.Header["Cache-Control"])
 	if p.obeyClient {
 		q.wants = control
 		if control.Says(cachecontrol.NoStore) {
-			return q.alone(bypass)
+			return q.alone(sharing.PassedBy)
 		}
 	}
 	q.wants.Has |= control.Has & cachecontrol.OnlyIfCached // that empties nothing
@@ -66,8 +63,17 @@ func (p *part) Serve(ctx context.Context, r *policy.Request, path string, x *htt
 	return q.answer(q.appendKey(scratch[:0]))
 }
 
+// byMethod is why requests go their way that are never answered from a cache.
+var byMethod = sharing.Why{Forward: cachestatus.Method}
+
 // alone has the request go its way without the cache.
-func (q *request) alone(result string) httpbackend.Result {
+func (q *request) alone(why sharing.Why) httpbackend.Result {
+	q.why = why
+	return q.goes(sharing.Bypass)
+}
+
+// goes has the request go its way.
+func (q *request) goes(result string) httpbackend.Result {
 	q.tell(result, nil, time.Time{})
 	return q.way.Forward(q.ctx, q.x)
 }
@@ -82,34 +88,43 @@ func (q *request) answer(primary []byte) httpbackend.Result {
 	for range 6 { // what an answer varies by is known only when it is there
 		now := q.now()
 		key := primary
+		q.why = sharing.Why{Forward: cachestatus.URIMiss}
 		a := s.get(key, now)
 		if a != nil && a.marker {
+			q.why.Forward = cachestatus.VaryMiss
 			key = q.appendVariant(primary, a.Vary)
 			a = s.get(key, now)
 		}
 		switch {
 		case a == nil:
 		case a.pass:
-			return q.alone(bypass)
+			return q.alone(sharing.NotKept)
 		case now.Before(a.Fresh) && q.accepts(a, now):
-			return q.give(hit, a, now)
+			q.why = sharing.Why{}
+			return q.give(sharing.Hit, a, now)
 		case !now.Before(a.Fresh) && now.Before(a.WhileRevalidate) && q.wants.Has&^cachecontrol.OnlyIfCached == 0:
 			s.refresh(q, primary, key, a)
-			return q.give(stale, a, now)
+			q.why = sharing.Why{}
+			return q.give(sharing.Stale, a, now)
+		case now.Before(a.Fresh):
+			q.why.Forward = cachestatus.Request
+		default:
+			q.why.Forward = cachestatus.Stale
 		}
 		if q.wants.Says(cachecontrol.OnlyIfCached) {
-			q.tell(miss, nil, now)
+			q.why = sharing.Why{}
+			q.tell(sharing.Miss, nil, now)
 			return httpbackend.Result{Err: q.r.Refuse(q.part, notCached)}
 		}
 		if q.x.R.Method == http.MethodHead {
-			return q.alone(miss)
+			return q.goes(sharing.Miss)
 		}
 		result, again := q.fetch(primary, key, a)
 		if !again {
 			return result
 		}
 	}
-	return q.alone(bypass)
+	return q.alone(sharing.PassedBy)
 }
 
 // accepts reports whether a fresh answer is what the client wants.
@@ -121,11 +136,11 @@ func (q *request) accepts(a *answer, now time.Time) bool {
 
 // tell notes what the cache did.
 func (q *request) tell(result string, a *answer, now time.Time) {
-	u := &q.r.Cache
-	*u = policy.CacheUse{Result: result}
+	var kept *sharing.Answer
 	if a != nil {
-		u.Stored, u.Public, u.Age, u.Left = true, a.public, a.AgeAt(now), a.Fresh.Sub(now)
+		kept = &sharing.Answer{Public: a.public, Age: a.AgeAt(now), Left: a.Fresh.Sub(now)}
 	}
+	q.r.Cache = sharing.Use(result, kept, q.why)
 	if q.observer != nil {
 		q.observer.Decision(name, q.rpc, result)
 	}
@@ -136,6 +151,7 @@ func (q *request) tell(result string, a *answer, now time.Time) {
 // the client has the answer (RFC 9111 4.4). Where nobody knows what became of it, it may have
 // been done.
 func (q *request) write() httpbackend.Result {
+	q.r.Cache = sharing.Use("", nil, byMethod)
 	answered, answer := false, q.x.Answer
 	q.x.Answer = func(status int, server string, h http.Header) {
 		answered = true

@@ -1212,7 +1212,10 @@ type CacheMemory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The most memory that they take, 1 MiB to 1 TiB; the least used are dropped. Default:
 	// 64 MiB.
-	MaxBytes      uint64 `protobuf:"varint,1,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	MaxBytes uint64 `protobuf:"varint,1,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	// Answers by REST, Connect and on routes say in the header Cache-Status (RFC 9211) what the
+	// cache did. It tells any client whether somebody else has asked for the same. Default: false.
+	StatusHeader  bool `protobuf:"varint,2,opt,name=status_header,json=statusHeader,proto3" json:"status_header,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1252,6 +1255,13 @@ func (x *CacheMemory) GetMaxBytes() uint64 {
 		return x.MaxBytes
 	}
 	return 0
+}
+
+func (x *CacheMemory) GetStatusHeader() bool {
+	if x != nil {
+		return x.StatusHeader
+	}
+	return false
 }
 
 // IdempotencyMemory bounds the answers that policies of the kind `idempotency_key` keep in
@@ -6042,9 +6052,10 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\tForwarded\x12\x19\n" +
 	"\x15FORWARDED_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vX_FORWARDED\x10\x01\x12\v\n" +
-	"\aRFC7239\x10\x02\"*\n" +
+	"\aRFC7239\x10\x02\"O\n" +
 	"\vCacheMemory\x12\x1b\n" +
-	"\tmax_bytes\x18\x01 \x01(\x04R\bmaxBytes\"0\n" +
+	"\tmax_bytes\x18\x01 \x01(\x04R\bmaxBytes\x12#\n" +
+	"\rstatus_header\x18\x02 \x01(\bR\fstatusHeader\"0\n" +
 	"\x11IdempotencyMemory\x12\x1b\n" +
 	"\tmax_bytes\x18\x01 \x01(\x04R\bmaxBytes\"\x92\x02\n" +
 	"\vMaintenance\x12\x12\n" +

@@ -20,12 +20,14 @@ type Scope struct {
 	Declared bool
 	// OwnCookies names the gateway's own, which no backend sees; nil for none.
 	OwnCookies func() []string
+	// Status tells that answers say what the cache did.
+	Status bool
 }
 
 // Of reads the scope of a policy. It refuses one that cannot be in s.
 func Of(s *policy.Scope, rule *transomv1.Cache) Scope {
 	known := CallersKnown(s)
-	c := Scope{Principal: known, Auth: known, OwnCookies: s.HiddenCookies}
+	c := Scope{Principal: known, Auth: known, OwnCookies: s.HiddenCookies, Status: s.Config.GetCache().GetStatusHeader()}
 	switch rule.GetScope() {
 	case transomv1.Cache_SCOPE_UNSPECIFIED:
 	case transomv1.Cache_PRINCIPAL:
@@ -55,7 +57,12 @@ func CallersKnown(s *policy.Scope) bool {
 }
 
 // ResponseHeader implements policy.HeaderChanger.
-func (s Scope) ResponseHeader(r *policy.Request, h http.Header) { r.TellCaches(h, s.Principal) }
+func (s Scope) ResponseHeader(r *policy.Request, h http.Header) {
+	r.TellCaches(h, s.Principal)
+	if s.Status {
+		r.TellStatus(h)
+	}
+}
 
 // Caller is who may share an answer with whom.
 type Caller struct {
