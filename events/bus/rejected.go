@@ -92,6 +92,9 @@ func (b *Bus) rejectedIDs(sink string) (ids []string) {
 }
 
 func (b *Bus) rejectedPath(sink string) string {
+	if !filepath.IsLocal(sink) {
+		sink = "none" // it is asked for by somebody who guesses
+	}
 	return filepath.Join(b.options.Directory, rejectedFolder, sink)
 }
 
@@ -130,6 +133,18 @@ func syncFolder(name string) error {
 
 // ErrNotRejected is returned for an ID that no rejected event of the sink has.
 var ErrNotRejected = errors.New("the sink has no rejected event of that ID")
+
+// RejectingSinks are the names of sinks that have refused events.
+func (b *Bus) RejectingSinks() (names []string) {
+	entries, err := os.ReadDir(filepath.Join(b.options.Directory, rejectedFolder))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.options.Logger.Warn("the rejected events cannot be listed", "error", err)
+	}
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
 
 // Rejected lists the rejected events of a sink, the oldest first, without what is damaged.
 func (b *Bus) Rejected(sink string) []Rejected {

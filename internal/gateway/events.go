@@ -201,22 +201,21 @@ func (g *Gateway) StopEvents(ctx context.Context) {
 	}
 }
 
-// Events says how the bus of events is; ok is false where there is none.
-func (g *Gateway) Events() (s bus.Status, ok bool) {
+// EventBus is the bus of events.
+func (g *Gateway) EventBus() (*bus.Bus, error) {
+	if b := g.eventBus(); b != nil {
+		return b, nil
+	}
+	return nil, errors.New("neither a method, a route nor the configuration publishes events")
+}
+
+// observeEvents says how the bus of events is; ok is false where there is none.
+func (g *Gateway) observeEvents() (s observe.EventStatus, ok bool) {
 	b := g.eventBus()
 	if b == nil {
 		return s, false
 	}
-	return b.Status(), true
-}
-
-// observeEvents is Events for metrics.
-func (g *Gateway) observeEvents() (observe.EventStatus, bool) {
-	status, ok := g.Events()
-	if !ok {
-		return observe.EventStatus{}, false
-	}
-	var s observe.EventStatus
+	status := b.Status()
 	for _, one := range status.Sinks {
 		s.Sinks = append(s.Sinks, observe.EventSink{Name: one.Name, Queue: one.Queue, Lag: one.Lag, Up: one.Failure == nil, LastSuccess: one.LastSuccess})
 	}

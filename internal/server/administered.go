@@ -36,8 +36,8 @@ func (a administered) Status() admin.Status {
 	}
 	s.NotReloaded = a.server.not.list()
 	s.Stores = g.AwayStores()
-	if events, ok := g.Events(); ok {
-		for _, sink := range events.Sinks {
+	if events, err := g.EventBus(); err == nil {
+		for _, sink := range events.Status().Sinks {
 			s.Sinks = append(s.Sinks, adminSink(sink))
 		}
 	}

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/events/bus"
+	"github.com/transom-gateway/transom/events/cloudevents"
+	"github.com/transom-gateway/transom/internal/admin"
+)
+
+var _ admin.Eventful = administered{}
+
+// EventSinks implements admin.Eventful.
+func (a administered) EventSinks() (admin.EventSinks, error) {
+	b, err := a.server.gateway.EventBus()
+	if err != nil {
+		return admin.EventSinks{}, err
+	}
+	status := b.Status()
+	all := admin.EventSinks{Sinks: []admin.EventSink{}}
+	for _, s := range status.Sinks {
+		one := admin.EventSink{Name: s.Name, Queue: s.Queue, Lag: s.Lag, Since: set(s.Since), LastSuccess: set(s.LastSuccess)}
+		if s.Failure != nil {
+			one.Failure = s.Failure.Error()
+		}
+		all.Sinks = append(all.Sinks, one)
+	}
+	if l := status.Log; l != nil {
+		all.Log = &admin.EventLog{Records: l.Next - l.First, Bytes: l.Bytes, Oldest: set(l.Oldest)}
+		if l.Err != nil {
+			all.Log.Failure = l.Err.Error()
+		}
+	}
+	return all, nil
+}
+
+// set is a time, or nil for none.
+func set(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// TailEvents implements admin.Eventful.
+func (a administered) TailEvents(ctx context.Context, q admin.EventQuery, each func([]byte) error) error {
+	b, err := a.server.gateway.EventBus()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(a.server.gateway.Context(), cancel)()
+	var text []byte
+	return b.Tail(ctx, q.Earliest, func(e *events.Event) error {
+		if e == nil {
+			return each(nil)
+		}
+		if !q.Has(e.Type, e.Topic) {
+			return nil
+		}
+		text = cloudevents.AppendJSON(text[:0], e)
+		return each(text)
+	})
+}
+
+// RejectedEvents implements admin.Eventful.
+func (a administered) RejectedEvents(sink string) ([]admin.RejectedEvent, error) {
+	b, err := a.server.gateway.EventBus()
+	if err != nil {
+		return nil, err
+	}
+	var list []admin.RejectedEvent
+	for _, name := range b.RejectingSinks() {
+		if sink != "" && sink != name {
+			continue
+		}
+		for _, r := range b.Rejected(name) {
+			list = append(list, admin.RejectedEvent{
+				Sink: name, ID: r.ID, At: r.At, Reason: r.Reason, Topic: r.Event.Topic, Key: r.Event.Key, Event: cloudevents.AppendJSON(nil, r.Event),
+			})
+		}
+	}
+	return list, nil
+}
+
+// RetryRejected implements admin.Eventful.
+func (a administered) RetryRejected(sink, id string) error {
+	return a.rejected(func(b *bus.Bus) error { return b.RetryRejected(sink, id) })
+}
+
+// DropRejected implements admin.Eventful.
+func (a administered) DropRejected(sink, id string) error {
+	return a.rejected(func(b *bus.Bus) error { return b.DropRejected(sink, id) })
+}
+
+func (a administered) rejected(do func(*bus.Bus) error) error {
+	b, err := a.server.gateway.EventBus()
+	if err != nil {
+		return err
+	}
+	if err = do(b); errors.Is(err, bus.ErrNotRejected) {
+		return fmt.Errorf("%w: %w", admin.ErrNoEvent, err)
+	}
+	return err
+}
