@@ -24,27 +24,55 @@ type operator struct {
 	address, ca string
 }
 
-// ask makes one request, and reads the answer's JSON into out, if that is not nil.
-func (o *operator) ask(ctx context.Context, method, path string, out any) error {
+// open makes one request whose answer is read as it comes.
+func (o *operator) open(ctx context.Context, path string) (io.ReadCloser, error) {
+	client, err := o.client()
+	if err != nil {
+		return nil, err
+	}
+	client.Timeout = 0
+	answer, err := o.send(ctx, client, http.MethodGet, path)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		defer func() { _ = answer.Body.Close() }()
+		body, _ := io.ReadAll(io.LimitReader(answer.Body, operatorAnswer))
+		return nil, fmt.Errorf("the admin listener: %s: %s", answer.Status, strings.TrimSpace(string(body)))
+	}
+	return answer.Body, nil
+}
+
+// send sends one request.
+func (o *operator) send(ctx context.Context, client *http.Client, method, path string) (*http.Response, error) {
 	base := o.address
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
 	}
-	client, err := o.client()
-	if err != nil {
-		return err
-	}
-	defer client.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, nil)
 	if err != nil {
-		return fmt.Errorf("--admin: %w", err)
+		return nil, fmt.Errorf("--admin: %w", err)
 	}
 	if token := os.Getenv("TRANSOM_ADMIN_TOKEN"); token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	answer, err := client.Do(r)
 	if err != nil {
-		return fmt.Errorf("the admin listener cannot be asked; is --admin its address? %w", err)
+		return nil, fmt.Errorf("the admin listener cannot be asked; is --admin its address? %w", err)
+	}
+	return answer, nil
+}
+
+// ask makes one request, and reads the answer's JSON into out, if that is not nil.
+func (o *operator) ask(ctx context.Context, method, path string, out any) error {
+	client, err := o.client()
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	answer, err := o.send(ctx, client, method, path)
+	if err != nil {
+		return err
 	}
 	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, operatorAnswer))
