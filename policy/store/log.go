@@ -17,6 +17,10 @@ import (
 // storeReminder is how often the log repeats that a store is away.
 const storeReminder = time.Minute
 
+// replicaPause is how long a store that could not be written is taken for a replica, whatever
+// can be read there.
+const replicaPause = 5 * time.Second
+
 // storeLog is the outermost hook of a Redis client: it says in the log why the
 // store cannot be used, each storeReminder at most, and when it can be again.
 // Clients are told neither.
@@ -29,7 +33,10 @@ type storeLog struct {
 	// report is told why the store cannot be used, and "" when it can be again.
 	report func(why string)
 	away   atomic.Bool // what report was told last
-	mu     sync.Mutex  // of telling it
+	// replica is until when an answer does not mean that the store can be used, in
+	// nanoseconds of the clock: it is one that can be read.
+	replica atomic.Int64
+	mu      sync.Mutex // of telling it
 }
 
 var _ redis.Hook = (*storeLog)(nil)
@@ -59,6 +66,9 @@ func (l *storeLog) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 
 func (l *storeLog) note(err error, begun time.Time) {
 	if err == nil {
+		if l.now().UnixNano() < l.replica.Load() {
+			return
+		}
 		if l.away.Load() && l.away.CompareAndSwap(true, false) {
 			l.tell("")
 		}
@@ -70,13 +80,16 @@ func (l *storeLog) note(err error, begun time.Time) {
 	if errors.Is(err, context.DeadlineExceeded) && l.now().Sub(begun) < l.timeout/2 {
 		return // the time was the client's
 	}
+	if IsReadOnly(err) {
+		l.replica.Store(l.now().Add(replicaPause).UnixNano())
+	}
 	if isStoreFailure(err) && l.report != nil && l.away.CompareAndSwap(false, true) {
 		l.tell(l.reason(err))
 	}
 	now, next := l.now().UnixNano(), l.next.Load()
 	if isStoreFailure(err) && now >= next && l.next.CompareAndSwap(next, now+int64(storeReminder)) {
 		l.told.Store(true)
-		l.log.Warn("Redis cannot be used: sessions and logouts fail, limits do as their on_unavailable says", "error", l.reason(err))
+		l.log.Warn("Redis cannot be used: sessions, logouts and calls under idempotency keys fail, limits do as their on_unavailable says", "error", l.reason(err))
 	}
 }
 
@@ -94,7 +107,16 @@ func (l *storeLog) reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Sprintf("no answer within stores.redis.timeout, %v", l.timeout)
 	}
+	if IsReadOnly(err) {
+		return "it is a replica, which takes no writes: have stores.redis.url name the primary, by a name that follows it when it changes"
+	}
 	return WithoutURL(err).Error()
+}
+
+// IsReadOnly reports whether an error is that of a replica, which can be read and not written.
+func IsReadOnly(err error) bool {
+	// Scripts of Redis 6 have their own words before it.
+	return err != nil && (strings.HasPrefix(err.Error(), "READONLY ") || strings.Contains(err.Error(), "-READONLY "))
 }
 
 // isStoreFailure tells an answer that is none from those that belong to a

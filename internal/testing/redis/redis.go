@@ -39,6 +39,7 @@ type Server struct {
 	dir     string
 	socket  string
 	more    []string // further arguments
+	address string   // of TCP, where StartWithReplica chose one
 	process *exec.Cmd
 
 	// Of StartWithClock: the file that holds off, which the server's clock is ahead

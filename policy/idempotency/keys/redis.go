@@ -128,6 +128,22 @@ func (a *redisAnswers) name(id string) string { return a.Prefix + "idempotency:{
 // errAway refuses calls under a key while the store cannot be asked (Traffic 97).
 var errAway = policy.StoreAway("the store of idempotency keys cannot be reached; try again soon")
 
+// errReadOnly is errAway of a replica, at which no key can be taken.
+var errReadOnly = policy.StoreAway("the store of idempotency keys cannot be written for now; try again soon")
+
+// failed is the refusal of a call whose key could not be asked for.
+func (a *redisAnswers) failed(l *redisLease, err error) error {
+	var answered redis.Error
+	switch {
+	case store.IsReadOnly(err):
+		return errReadOnly // nothing was taken, and others may be replayed
+	case err != nil && !errors.As(err, &answered):
+		a.Health.Failed()
+	}
+	a.abandon(l, err)
+	return errAway
+}
+
 // Begin implements Store.
 func (a *redisAnswers) Begin(ctx context.Context, c *Call) (Lease, *Record, error) {
 	token := rand.Text()
@@ -148,12 +164,7 @@ func (a *redisAnswers) Begin(ctx context.Context, c *Call) (Lease, *Record, erro
 	answer, err := beginScript.Run(bounded, a.Client, []string{key}, token, c.Fingerprint[:], leaseTime.Milliseconds(),
 		c.TTL.Milliseconds(), again, c.Key, c.Principal, c.RPC).StringSlice()
 	if err != nil || len(answer) != 3 || len(answer[1]) != len(Digest{}) {
-		var answered redis.Error
-		if !errors.As(err, &answered) && err != nil {
-			a.Health.Failed()
-		}
-		a.abandon(&redisLease{of: a, key: key, token: token}, err)
-		return nil, nil, errAway
+		return nil, nil, a.failed(&redisLease{of: a, key: key, token: token}, err)
 	}
 	known := &Record{Fingerprint: Digest([]byte(answer[1]))}
 	switch answer[0] {

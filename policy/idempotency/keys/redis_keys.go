@@ -103,6 +103,9 @@ func (a *redisAnswers) ask(ctx context.Context, id string, script *redis.Script,
 
 // unlisted is why Redis does not tell.
 func unlisted(err error) error {
+	if store.IsReadOnly(err) {
+		return errors.New("the store of idempotency keys is a replica, which takes no writes: have stores.redis.url name the primary")
+	}
 	return fmt.Errorf("the store of idempotency keys cannot be asked: %w", store.WithoutURL(err))
 }
 
