@@ -1,0 +1,295 @@
+package subscription
+
+import (
+	"context"
+	"hash/maphash"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/events"
+)
+
+// Message is one of a topic.
+type Message struct {
+	Partition int32
+	Offset    int64
+	// Key is what messages are ordered by, "" for none.
+	Key   string
+	Event *events.Event
+	// Size is what the message takes in memory, in bytes.
+	Size int
+}
+
+// Result is how a call ended.
+type Result struct {
+	Code    codes.Code
+	Message string
+	// NotReached tells that no backend saw the call, as none is there or a circuit breaker
+	// is open: it does not count as an attempt.
+	NotReached bool
+	// RetryAfter is what the server asks for, 0 for nothing.
+	RetryAfter time.Duration
+}
+
+// Order says which messages wait for each other.
+type Order int
+
+// The orders.
+const (
+	ByKey Order = iota
+	ByPartition
+	NoOrder
+)
+
+// Exhausted says what becomes of a message that does not succeed.
+type Exhausted int
+
+// What there is.
+const (
+	DeadLetter Exhausted = iota
+	Pause
+	Skip
+)
+
+// Options say how messages are dealt with.
+type Options struct {
+	// Name is the subscription's.
+	Name string
+	// Call makes an attempt, the first one is number 1. Required.
+	Call func(ctx context.Context, m *Message, attempt int) Result
+	// Dead writes a dead letter; when it returns nil the message is done. Required for
+	// DeadLetter.
+	Dead func(ctx context.Context, m *Message, r Result, attempts int) error
+	// Verdict says what a code means. Nil: VerdictOf.
+	Verdict func(codes.Code) Verdict
+	Order   Order
+	// Lanes are how many messages of a partition are worked on at once. 0: 16.
+	Lanes int
+	// MaxAttempts is how often a call is made, 0 for as often as it takes, and MaxAge how old an
+	// event may become, 0 for any age.
+	MaxAttempts int
+	MaxAge      time.Duration
+	OnExhausted Exhausted
+	// MaxInFlight and MaxInFlightBytes bound the messages of a partition that are not done.
+	// 0: 1024 and 16 MiB.
+	MaxInFlight      int
+	MaxInFlightBytes int
+	// Committed is called when Partition.Committed has moved; nil for nobody.
+	Committed func()
+	Observer  Observer
+	Logger    *slog.Logger
+}
+
+// Observer counts. Nothing in it is of clients.
+type Observer interface {
+	// Attempt counts a call, Ended a message: "done", "dead" or "skipped".
+	Attempt(subscription string, code codes.Code)
+	Ended(subscription, how string)
+}
+
+// The defaults.
+const (
+	defaultLanes    = 16
+	defaultInFlight = 1024
+	defaultBytes    = 16 << 20
+)
+
+// Partition works on the messages of one partition.
+type Partition struct {
+	o       Options
+	from    int64
+	tracker tracker
+	lanes   []chan *Message
+	seed    maphash.Seed
+	running sync.WaitGroup
+	// ctx ends calls under way, and stopping what waits between attempts.
+	ctx      context.Context
+	cancel   context.CancelFunc
+	stopping context.Context
+	stop     context.CancelFunc
+
+	room   chan struct{} // one place for each message in flight
+	bytes  atomic.Int64
+	less   chan struct{} // has a token when bytes have become less
+	paused gate
+}
+
+// NewPartition makes one whose messages begin with an offset.
+func NewPartition(o Options, from int64) *Partition {
+	if o.Lanes <= 0 {
+		o.Lanes = defaultLanes
+	}
+	if o.Order == ByPartition {
+		o.Lanes = 1
+	}
+	if o.MaxInFlight <= 0 {
+		o.MaxInFlight = defaultInFlight
+	}
+	if o.MaxInFlightBytes <= 0 {
+		o.MaxInFlightBytes = defaultBytes
+	}
+	if o.Verdict == nil {
+		o.Verdict = VerdictOf
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	p := &Partition{o: o, from: from, seed: maphash.MakeSeed(), room: make(chan struct{}, o.MaxInFlight), less: make(chan struct{}, 1)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.stopping, p.stop = context.WithCancel(p.ctx)
+	shared := make(chan *Message, o.MaxInFlight)
+	for range o.Lanes {
+		lane := shared
+		if o.Order != NoOrder {
+			lane = make(chan *Message, o.MaxInFlight)
+		}
+		p.lanes = append(p.lanes, lane)
+		p.running.Go(func() { p.run(lane) })
+	}
+	return p
+}
+
+// Take takes a message, whose offset is above those before it. It waits while too much is in
+// flight, and returns an error if ctx ends before or the partition is closed. It must not be
+// called by several goroutines at once.
+func (p *Partition) Take(ctx context.Context, m *Message) error {
+	if p.stopping.Err() != nil {
+		return context.Canceled
+	}
+	select {
+	case p.room <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.stopping.Done():
+		return context.Canceled
+	}
+	// One message alone may be larger than the bound.
+	for p.bytes.Load() > 0 && p.bytes.Load()+int64(m.Size) > int64(p.o.MaxInFlightBytes) {
+		select {
+		case <-p.less:
+		case <-ctx.Done():
+			<-p.room
+			return ctx.Err()
+		case <-p.stopping.Done():
+			<-p.room
+			return context.Canceled
+		}
+	}
+	p.bytes.Add(int64(m.Size))
+	p.tracker.take(m.Offset)
+	p.lane(m) <- m // it has room for all in flight
+	return nil
+}
+
+// lane is where a message waits.
+func (p *Partition) lane(m *Message) chan *Message {
+	switch {
+	case len(p.lanes) == 1:
+		return p.lanes[0]
+	case m.Key == "": // nothing waits for it
+		return p.lanes[uint64(m.Offset)%uint64(len(p.lanes))] //nolint:gosec // any lane will do
+	}
+	return p.lanes[maphash.String(p.seed, m.Key)%uint64(len(p.lanes))]
+}
+
+// Committed is the offset behind the last message before which all are done.
+func (p *Partition) Committed() int64 { return p.tracker.end(p.from) }
+
+// InFlight is how many messages are not done.
+func (p *Partition) InFlight() int { return p.tracker.inFlight() }
+
+// Resume has what is paused tried again.
+func (p *Partition) Resume() { p.paused.open() }
+
+// Paused reports whether a message waits for Resume.
+func (p *Partition) Paused() bool { return p.paused.waiting() > 0 }
+
+// Close lets calls under way end until ctx does; nothing else is begun. What is not done then
+// was not dealt with.
+func (p *Partition) Close(ctx context.Context) {
+	p.stop()
+	defer context.AfterFunc(ctx, p.cancel)()
+	p.running.Wait()
+	p.cancel()
+}
+
+// run works on the messages of one lane, one after the other.
+func (p *Partition) run(lane chan *Message) {
+	for {
+		select { // what has ended is seen first
+		case <-p.stopping.Done():
+			return
+		default:
+		}
+		select {
+		case m := <-lane:
+			if p.deal(m) {
+				p.finish(m)
+			}
+		case <-p.stopping.Done():
+			return
+		}
+	}
+}
+
+// finish notes that a message is done.
+func (p *Partition) finish(m *Message) {
+	moved := p.tracker.done(m.Offset)
+	p.bytes.Add(-int64(m.Size))
+	select {
+	case p.less <- struct{}{}:
+	default:
+	}
+	<-p.room
+	if moved && p.o.Committed != nil {
+		p.o.Committed()
+	}
+}
+
+// gate is closed for those who wait at it, until it is opened once.
+type gate struct {
+	mu      sync.Mutex
+	opened  chan struct{}
+	waiters int
+}
+
+// wait returns when the gate is opened, or false if ctx ends before.
+func (g *gate) wait(ctx context.Context) bool {
+	g.mu.Lock()
+	if g.opened == nil {
+		g.opened = make(chan struct{})
+	}
+	opened := g.opened
+	g.waiters++
+	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		g.waiters--
+		g.mu.Unlock()
+	}()
+	select {
+	case <-opened:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.opened != nil {
+		close(g.opened)
+		g.opened = nil
+	}
+}
+
+func (g *gate) waiting() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.waiters
+}
