@@ -33,18 +33,31 @@ func prefixes(texts ...string) []netip.Prefix {
 func ranges(texts []string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
 	for _, text := range texts {
-		if a, err := netip.ParseAddr(text); err == nil {
-			a = a.Unmap()
-			all = append(all, netip.PrefixFrom(a, a.BitLen()))
-			continue
-		}
-		p, err := netip.ParsePrefix(text)
+		p, err := parseRange(text)
 		if err != nil {
-			return nil, fmt.Errorf("found %q, expected an address or a range such as %q", text, "10.0.0.0/8")
+			return nil, err
 		}
 		all = append(all, p)
 	}
 	return all, nil
+}
+
+// CheckRange holds that text is an address or a range.
+func CheckRange(text string) error {
+	_, err := parseRange(text)
+	return err
+}
+
+func parseRange(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("found %q, expected an address or a range such as %q", text, "10.0.0.0/8")
+	}
+	return p, nil
 }
 
 // control refuses connections by the address that a name was resolved to.
