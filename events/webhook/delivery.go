@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/transom-gateway/transom/events"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -24,7 +23,7 @@ const (
 
 // Send sends the events. One that the server does not take holds up those of its key alone.
 func (s *Sink) Send(ctx context.Context, batch []*events.Event, errs []error) {
-	d := &delivery{sink: s, batch: batch, errs: errs}
+	d := &delivery{sink: s, batch: batch, errs: errs, tried: make([]bool, len(batch))}
 	err := s.gone()
 	if err == nil {
 		err = s.wait(ctx)
@@ -53,6 +52,7 @@ type delivery struct {
 	errs    []error
 	keys    [][]byte
 	headers http.Header
+	tried   []bool
 	// stop is why no lane sends anything more; nil while they do.
 	stop atomic.Pointer[error]
 }
@@ -142,6 +142,9 @@ func (d *delivery) hold(part []int, held map[string]error) {
 // deliver sends events as one request, and returns the error of those that were not taken, but
 // may be later. Where the server refuses several, it sends halves: one of them may be bad.
 func (d *delivery) deliver(ctx context.Context, part []int) error {
+	for _, i := range part {
+		d.tried[i] = true
+	}
 	err := d.post(ctx, part)
 	var refused *statusError
 	switch {
@@ -165,25 +168,5 @@ func (d *delivery) deliver(ctx context.Context, part []int) error {
 func (d *delivery) fail(part []int, err error) {
 	for _, i := range part {
 		d.errs[i] = err
-	}
-}
-
-// age rejects what has been sent in vain for too long, and remembers since when the others are.
-func (d *delivery) age() {
-	now, before := d.sink.now(), d.sink.first
-	d.sink.first = map[string]time.Time{}
-	for i, e := range d.batch {
-		if d.errs[i] == nil || errors.Is(d.errs[i], events.ErrRejected) {
-			continue
-		}
-		since, ok := before[e.ID]
-		if !ok {
-			since = now
-		}
-		if now.Sub(since) >= patience {
-			d.errs[i] = fmt.Errorf("%w: sent in vain for %v: %w", events.ErrRejected, patience, d.errs[i])
-			continue
-		}
-		d.sink.first[e.ID] = since
 	}
 }

@@ -119,7 +119,7 @@ func (e *statusError) Error() string {
 // ofContent reports whether the status may be due to what the request holds.
 func (e *statusError) ofContent() bool {
 	switch e.status {
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusRequestHeaderFieldsTooLarge:
 		return true
 	}
 	return false

@@ -30,8 +30,6 @@ const (
 	// maxAnswerHead bounds the header of an answer, and maxAnswer what is read of its body.
 	maxAnswerHead = 64 << 10
 	maxAnswer     = 64 << 10
-	// patience is how long an event is sent again before it is rejected.
-	patience = 24 * time.Hour
 )
 
 // Sink is an HTTP server that takes events.
@@ -47,9 +45,8 @@ type Sink struct {
 	now      func() time.Time
 	trimmed  atomic.Uint64
 
-	// first has the events that were sent in vain, and when that was the first time. Send alone
-	// looks at it.
-	first map[string]time.Time
+	// troubles has the events that were sent in vain, by their ids. Send alone looks at it.
+	troubles map[string]trouble
 
 	mu       sync.Mutex
 	disabled error     // after an answer with 410
@@ -69,7 +66,7 @@ func Open(name string, settings *transomv1.WebhookSink, env events.Env) (*Sink, 
 		return nil, fmt.Errorf("allow: %w", err)
 	}
 	s := &Sink{settings: settings, env: env, log: env.Log.With("sink", name), host: target.Host, timeout: defaultTimeout, lanes: defaultConcurrency,
-		now: time.Now, first: map[string]time.Time{}}
+		now: time.Now, troubles: map[string]trouble{}}
 	if settings.Timeout != nil {
 		s.timeout = settings.Timeout.AsDuration()
 	}
