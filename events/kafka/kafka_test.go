@@ -11,13 +11,23 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"go.uber.org/goleak"
 
 	"github.com/transom-gateway/transom/events"
 	kafkatest "github.com/transom-gateway/transom/internal/testing/kafka"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-func TestMain(m *testing.M) { os.Exit(kafkatest.Run(m)) }
+func TestMain(m *testing.M) {
+	code := kafkatest.Run(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, "sinks leave goroutines behind:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
 
 // env is that of tests. Their secrets are as they stand.
 func env(t testing.TB, topics ...string) events.Env {
