@@ -16,6 +16,7 @@ wanted=(
 	varnishd=varnish
 	java=default-jre-headless
 	mvn=maven
+	kcat=kcat
 )
 
 missing=()

@@ -45,7 +45,7 @@ func (c *checker) kafka(path string, k *transomv1.KafkaSink) {
 
 // sasl checks how the gateway authenticates. What is sent as it is needs TLS.
 func (c *checker) sasl(path string, s *transomv1.KafkaSasl, tls bool) {
-	naked := false
+	var naked bool
 	switch s.Mechanism {
 	case transomv1.KafkaSasl_MECHANISM_UNSPECIFIED:
 		c.fail(path+".mechanism", "found none, expected PLAIN, SCRAM_SHA_256, SCRAM_SHA_512 or OAUTHBEARER")
