@@ -34,7 +34,7 @@ type Need struct {
 
 // Part is what a Kind does for the calls of one method. It is immutable and safe
 // for concurrent use. What it does it says by the interfaces that it has besides:
-// Admitter, MessageChecker, ReplyChanger, HeaderChanger, Wrapper, QueryReader, Finisher; with
+// Admitter, MessageChecker, ReplyChanger, HeaderChanger, Wrapper, QueryReader, Finisher, and that with Conclude; with
 // a method Summary() string it describes itself to people.
 type Part interface {
 	// Name is the Kind's field; it labels metrics and logs.
@@ -91,6 +91,17 @@ type Wrapper interface {
 	// does so for some calls alone says for which by a method Concerns(*Request) bool,
 	// so that the others do not pay for it; without RequestOf its Backend passes a call on.
 	Decides() bool
+}
+
+// concluder is a Part that is told how a call ends before its client is.
+type concluder interface {
+	Part
+	// Conclude is called once for each call, refused ones too, when it is known how it ends: before
+	// the final status is written, and where nothing was written yet, before the answer.
+	// o is what is known then: without the bodies' bytes and, but for a plain HTTP route whose
+	// answer has begun, without HTTPStatus. err, nil or a gRPC
+	// status error, is the call's; what Conclude returns takes its place.
+	Conclude(ctx context.Context, r *Request, o *Outcome, err error) error
 }
 
 // QueryReader is a Part that reads query parameters which are no part of the

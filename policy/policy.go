@@ -83,12 +83,32 @@ type Request struct {
 	Replayed bool
 	// Cache is what the policy cache did for the call; zero where it has none.
 	Cache CacheUse
+	// LoggedIn is whom the policy login has logged in by the call; "" for nobody.
+	LoggedIn string
 	// RefusedBy names the policy that refused the call or one of its messages,
 	// set by Set, for logs and metrics; empty if none did.
 	RefusedBy string
 
 	set   *Set
 	dones []Done
+	notes []note
+}
+
+// note is what a Part keeps of a call.
+type note struct{ of, value any }
+
+// Keep keeps something of the call until it has ended, for whoever asks for it under a
+// comparable value of its own.
+func (r *Request) Keep(of, value any) { r.notes = append(r.notes, note{of, value}) }
+
+// Kept is what was kept; nil for nothing.
+func (r *Request) Kept(of any) any {
+	for i := range r.notes {
+		if r.notes[i].of == of {
+			return r.notes[i].value
+		}
+	}
+	return nil
 }
 
 // CacheUse is what the policy cache did for one call.
@@ -114,7 +134,7 @@ type CacheUse struct {
 // client's own.
 func (r *Request) Detached() *Request {
 	own := *r
-	own.Metadata, own.Dropped, own.ResponseHeader, own.dones = slices.Clone(r.Metadata), slices.Clone(r.Dropped), http.Header{}, nil
+	own.Metadata, own.Dropped, own.ResponseHeader, own.dones, own.notes = slices.Clone(r.Metadata), slices.Clone(r.Dropped), http.Header{}, nil, nil
 	return &own
 }
 
@@ -156,7 +176,8 @@ func RequestOf(ctx context.Context) *Request {
 // Reset empties the request for the next call and keeps its memory.
 func (r *Request) Reset() {
 	clear(r.dones)
-	*r = Request{dones: r.dones[:0], Dropped: r.Dropped[:0]}
+	clear(r.notes)
+	*r = Request{dones: r.dones[:0], notes: r.notes[:0], Dropped: r.Dropped[:0]}
 }
 
 // Identity is an authenticated caller.

@@ -29,6 +29,7 @@ type Set struct {
 	replies  []ReplyChanger
 	headers  []HeaderChanger
 	wrappers []Wrapper
+	ends     []concluder
 	// needsContext is set where one of the wrappers decides on all calls; selective are
 	// those that decide on some.
 	needsContext bool
@@ -81,6 +82,9 @@ func (s *Set) add(p Part, own bool) {
 	}
 	if m, ok := p.(HeaderChanger); ok {
 		s.headers = append(s.headers, m)
+	}
+	if c, ok := p.(concluder); ok {
+		s.ends = append(s.ends, c)
 	}
 	if w, ok := p.(Wrapper); ok {
 		if some, ok := p.(selective); ok {
@@ -232,6 +236,21 @@ func (s *Set) ResponseHeader(r *Request, header http.Header) {
 	for i := len(s.headers) - 1; i >= 0; i-- {
 		s.headers[i].ResponseHeader(r, header)
 	}
+}
+
+// Concludes reports whether any policy is told how calls end.
+func (s *Set) Concludes() bool { return len(s.ends) > 0 }
+
+// Conclude tells the policies that ask for it how a call ends, the last one first, and
+// returns its error.
+func (s *Set) Conclude(ctx context.Context, r *Request, o *Outcome, err error) error {
+	for i := len(s.ends) - 1; i >= 0; i-- {
+		before := err
+		if err = s.ends[i].Conclude(ctx, r, o, err); err != before {
+			s.refused(r, s.ends[i], err)
+		}
+	}
+	return err
 }
 
 // Done tells the policies that admitted the call how it ended, the last one

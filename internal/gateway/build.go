@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/transom-gateway/transom/events/rule"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/observe"
@@ -169,7 +170,7 @@ func (b *builder) prepare() {
 		suppressed = b.undecided.policy
 	}
 	var problems policy.Problems
-	s.policies, problems = policy.New(append(kinds.All(observe.Kind(b.gateway.options.Telemetry)), observe.Attempts(b.gateway.options.Telemetry)), policy.Environment{
+	s.policies, problems = policy.New(b.kinds(), policy.Environment{
 		Config:    b.file.Config,
 		Position:  b.configPosition,
 		Directory: b.file.Directory,
@@ -191,6 +192,17 @@ func (b *builder) prepare() {
 		selectors: selectors(b, "policies", b.file.Config.GetPolicies()),
 		used:      make([]bool, len(b.file.Config.GetPolicies())),
 	}
+}
+
+// kinds are all kinds of policies, with those that the gateway itself makes.
+func (b *builder) kinds() []policy.Kind {
+	t := b.gateway.options.Telemetry
+	first, last := []policy.Kind{observe.Kind(t)}, []policy.Kind(nil)
+	if open := b.gateway.options.Events; open != nil {
+		sees, admitted := rule.Kinds(rule.Options{Open: open, JSON: b.settings.answerJSON})
+		first, last = append(first, sees...), admitted
+	}
+	return slices.Concat(kinds.All(first...), last, []policy.Kind{observe.Attempts(t)})
 }
 
 // linkedPlans makes plans of the types that are linked into the program.

@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"sync"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
@@ -131,6 +134,9 @@ func (c *call) recycle() {
 
 func (c *call) checkMessage(ctx context.Context, f *proxy.Frame) error {
 	if err := c.route.guard.set.Message(ctx, &c.request, f.Bytes()); err != nil {
+		if status.Code(err) == codes.Unavailable { // not for what it says
+			return err
+		}
 		return refusedMessage{err}
 	}
 	return nil

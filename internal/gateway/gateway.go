@@ -22,6 +22,7 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
+	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
@@ -45,6 +46,9 @@ type Options struct {
 	Metadata metadata.MD
 	// Version is the program's, for what it says of itself.
 	Version string
+	// Events gives the publisher of events of a generation of policies, which is asked for
+	// where there are rules. Nil: policies with events are refused.
+	Events func(*policy.Generation) (events.Publisher, error)
 	// NotReloaded is told why something is not in effect as its files or its address
 	// now have it, and with "" that it is again. Nil: nobody is told. It may be called
 	// from several goroutines at once.

@@ -69,6 +69,14 @@ func (g *Gateway) ended(ctx context.Context, err error) error {
 	return err
 }
 
+// answered is the status of an answer that a plain HTTP server has given; 0 for others.
+func (c *call) answered() int {
+	if d, ok := c.client.(*httpDownstream); ok {
+		return d.written
+	}
+	return 0
+}
+
 // record fills in how the call ended.
 func (c *call) record(err error, httpStatus int, r *proxy.Result) {
 	c.outcome = policy.Outcome{

@@ -59,7 +59,7 @@ func (g *Gateway) serve(c *call, err error) {
 		result = c.route.endpoint.relay(ctx, c)
 		err = result.Err
 	}
-	g.finish(c, g.ended(ctx, err), &result)
+	g.finish(ctx, c, g.ended(ctx, err), &result)
 }
 
 // openEdge makes the client's half of the call, which answers it, whatever comes.
@@ -103,8 +103,12 @@ func (g *Gateway) open(ctx context.Context, c *call) (context.Context, error) {
 }
 
 // finish answers the call, however it ended, and tells of it.
-func (g *Gateway) finish(c *call, err error, result *proxy.Result) {
+func (g *Gateway) finish(ctx context.Context, c *call, err error, result *proxy.Result) {
 	guard, streamed := c.route.guard, c.route.endpoint.clientStreams()
+	if guard.set.Concludes() {
+		c.record(err, c.answered(), result)
+		err = guard.set.Conclude(ctx, &c.request, &c.outcome, err)
+	}
 	if err != nil && (!c.opened || !streamed) { // the edge of an open stream bounds it
 		g.boundRest(c.w, c.r)
 	}

@@ -127,6 +127,13 @@ func (s settings) of(set *policy.Set) transcoder.Settings {
 	return own
 }
 
+// answerJSON says how the REST answers of a method are written, by its policy.
+func (s settings) answerJSON(j *transomv1.Json) jsonwire.Output {
+	own := s.base.JSON
+	applyJSON(&own, j)
+	return own
+}
+
 func applyJSON(o *jsonwire.Output, j *transomv1.Json) {
 	set := func(to *bool, from *bool) {
 		if from != nil {

@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/transom-gateway/transom/events/rule"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/kinds"
@@ -24,7 +26,8 @@ type undecided struct {
 
 // undecidedBy finds them by the paths of what is wrong.
 func undecidedBy(file *config.File) *undecided {
-	d := &undecided{fields: map[string]bool{}, needed: policy.Undecided(kinds.All(), file.Wrong())}
+	_, events := rule.Kinds(rule.Options{})
+	d := &undecided{fields: map[string]bool{}, needed: policy.Undecided(slices.Concat(kinds.All(), events), file.Wrong())}
 	for _, path := range file.Wrong() {
 		section, rest, _ := strings.Cut(path, ".")
 		list, _, _ := strings.Cut(section, "[")

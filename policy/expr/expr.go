@@ -35,11 +35,14 @@ const (
 type Expression struct {
 	// ReadsRequest tells that evaluate needs a message.
 	ReadsRequest bool
+	// ReadsResponse tells that it needs the answer's message, too.
+	ReadsResponse bool
 	// ReadsIdentity tells that it asks who calls: by claims, principal or roles.
 	ReadsIdentity bool
 
 	program cel.Program
 	input   protoreflect.MessageDescriptor
+	output  protoreflect.MessageDescriptor
 }
 
 // New compiles the source that stands at the path of the policy; its
@@ -55,6 +58,12 @@ func New(s *policy.Scope, path, source string, want *cel.Type) *Expression {
 
 // Compile compiles a source in a scope; its result is of the type.
 func Compile(s *policy.Scope, source string, want *cel.Type) (*Expression, error) {
+	return CompileWithResponse(s, source, want, nil)
+}
+
+// CompileWithResponse compiles a source that may read `response`, too, which is a message of that
+// type; nil for none.
+func CompileWithResponse(s *policy.Scope, source string, want *cel.Type, response protoreflect.MessageDescriptor) (*Expression, error) {
 	environments := policy.Shared(s.Generation, newEnvironments)
 	env, err := environments.base()
 	if err != nil {
@@ -73,7 +82,12 @@ func Compile(s *policy.Scope, source string, want *cel.Type) (*Expression, error
 			return nil, fmt.Errorf("found `request`, but a plain HTTP route has no message; use headers, claims, principal, roles or method")
 		}
 		e.input = s.Method.Input()
-		if env, err = environments.with(env, e.input); err != nil {
+	}
+	if response != nil && mentions(parsed, "response") {
+		e.ReadsResponse, e.output = true, response
+	}
+	if e.input != nil || e.output != nil {
+		if env, err = environments.with(env, e.input, e.output); err != nil {
 			return nil, err
 		}
 	}
@@ -94,7 +108,20 @@ func Compile(s *policy.Scope, source string, want *cel.Type) (*Expression, error
 // that is none, CANCELED or DEADLINE_EXCEEDED for a call that ended, else
 // PERMISSION_DENIED: an expression without an answer admits nobody.
 func (e *Expression) Evaluate(ctx context.Context, r *policy.Request, message []byte) (ref.Val, error) {
+	return e.EvaluateWithResponse(ctx, r, message, nil)
+}
+
+// EvaluateWithResponse is Evaluate with the answer's message, which is only read by
+// expressions with ReadsResponse.
+func (e *Expression) EvaluateWithResponse(ctx context.Context, r *policy.Request, message, response []byte) (ref.Val, error) {
 	vars := &callVariables{r: r}
+	if e.ReadsResponse {
+		m, err := Decode(e.output, response)
+		if err != nil {
+			return nil, status.Error(codes.Internal, "the answer is not a valid message of its type")
+		}
+		vars.response = m
+	}
 	if e.ReadsRequest {
 		m, err := Decode(e.input, message)
 		if err != nil {
@@ -114,8 +141,9 @@ func (e *Expression) Evaluate(ctx context.Context, r *policy.Request, message []
 
 // callVariables makes each variable when the expression reads it.
 type callVariables struct {
-	r       *policy.Request
-	message *dynamicpb.Message
+	r        *policy.Request
+	message  *dynamicpb.Message
+	response *dynamicpb.Message
 }
 
 var _ cel.Activation = (*callVariables)(nil)
@@ -147,6 +175,8 @@ func (v *callVariables) ResolveName(name string) (any, bool) {
 		return v.r.RPC, true
 	case "request":
 		return v.message, v.message != nil
+	case "response":
+		return v.response, v.response != nil
 	}
 	return nil, false
 }
@@ -166,12 +196,17 @@ func lowerHeaders(h http.Header) map[string]string {
 // environments are those of the expressions of one generation, made when needed.
 type environments struct {
 	plain *cel.Env
-	// inputs are those with `request`.
-	inputs map[protoreflect.MessageDescriptor]*cel.Env
+	// messages are those with `request`, `response` or both.
+	messages map[messageTypes]*cel.Env
+}
+
+// messageTypes are the types of `request` and `response`; nil for one that is not read.
+type messageTypes struct {
+	request, response protoreflect.MessageDescriptor
 }
 
 func newEnvironments(*policy.Generation) *environments {
-	return &environments{inputs: map[protoreflect.MessageDescriptor]*cel.Env{}}
+	return &environments{messages: map[messageTypes]*cel.Env{}}
 }
 
 // base is the environment of expressions without `request`.
@@ -194,17 +229,26 @@ func (e *environments) base() (*cel.Env, error) {
 	return e.plain, nil
 }
 
-// with adds `request`; environments are kept, for they are large.
-func (e *environments) with(base *cel.Env, input protoreflect.MessageDescriptor) (*cel.Env, error) {
-	if env := e.inputs[input]; env != nil {
+// with adds `request`, `response` or both; environments are kept, for they are large.
+func (e *environments) with(base *cel.Env, request, response protoreflect.MessageDescriptor) (*cel.Env, error) {
+	key := messageTypes{request, response}
+	if env := e.messages[key]; env != nil {
 		return env, nil
 	}
-	files := closure(input.ParentFile(), map[string]bool{}, nil)
-	env, err := base.Extend(cel.TypeDescs(files...), cel.Variable("request", cel.ObjectType(string(input.FullName()))))
+	seen := map[string]bool{}
+	var files []any
+	var options []cel.EnvOption
+	for name, m := range map[string]protoreflect.MessageDescriptor{"request": request, "response": response} {
+		if m != nil {
+			files = closure(m.ParentFile(), seen, files)
+			options = append(options, cel.Variable(name, cel.ObjectType(string(m.FullName()))))
+		}
+	}
+	env, err := base.Extend(append([]cel.EnvOption{cel.TypeDescs(files...)}, options...)...)
 	if err != nil {
 		return nil, err
 	}
-	e.inputs[input] = env
+	e.messages[key] = env
 	return env, nil
 }
 

@@ -17,11 +17,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/examples/bookstore"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/server"
+	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -45,6 +47,8 @@ type Options struct {
 	NoBookstore bool
 	// Log receives the log; nil drops it.
 	Log io.Writer
+	// Events is where events go; nil for nowhere.
+	Events events.Publisher
 	// Listen is where the gateway listens; empty is a free port of loopback.
 	Listen string
 	// Listener changes the listener; nil leaves it.
@@ -105,13 +109,21 @@ func Start(t testing.TB, o Options) *Gateway {
 		t.Fatal(err)
 	}
 	not := server.NewNotReloaded(g.Telemetry)
-	g.Gateway = gateway.New(gateway.Options{Load: g.load, Telemetry: g.Telemetry, Version: "test", NotReloaded: not.Set, NeverRead: not.SetNeverRead})
+	g.Gateway = gateway.New(gateway.Options{Events: opened(o.Events), Load: g.load, Telemetry: g.Telemetry, Version: "test", NotReloaded: not.Set, NeverRead: not.SetNeverRead})
 	if _, err := g.Reload(t.Context()); err != nil {
 		g.Close()
 		t.Fatalf("loading the gateway:\n%v", err)
 	}
 	g.serve(t, not)
 	return g
+}
+
+// opened opens a publisher.
+func opened(p events.Publisher) func(*policy.Generation) (events.Publisher, error) {
+	if p == nil {
+		return nil
+	}
+	return func(*policy.Generation) (events.Publisher, error) { return p, nil }
 }
 
 // load reads the configuration, of which one listener of our own stands for all.

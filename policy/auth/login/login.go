@@ -129,7 +129,11 @@ func (p *loginPolicy) Reply(ctx context.Context, r *policy.Request, message []by
 		return nil, errLoginFailed
 	}
 	if p.tokens == nil {
-		return message, p.openSession(ctx, r, data)
+		if err := p.openSession(ctx, r, data); err != nil {
+			return message, err
+		}
+		r.LoggedIn = data.Principal
+		return message, nil
 	}
 	message, err = p.tokens.grant(ctx, r, data, message)
 	if errors.Is(err, errLoginAway) {
@@ -139,6 +143,7 @@ func (p *loginPolicy) Reply(ctx context.Context, r *policy.Request, message []by
 		p.log.Error("a token cannot be signed", "rpc", r.RPC, "request", r.RequestID, "error", err)
 		return nil, errLoginFailed
 	}
+	r.LoggedIn = data.Principal
 	return message, nil
 }
 

@@ -1,0 +1,146 @@
+// Package rule is the field events: which events calls publish, of what and when. It makes events
+// and knows a Publisher alone; where they go is others' matter.
+//
+//	o := rule.Options{Open: func(g *policy.Generation) (events.Publisher, error) { … }}
+//	first, last := rule.Kinds(o)
+//	kinds := append(kinds.All(append(telemetry, first...)...), last...)
+//
+// The first Kinds see how calls end, refused ones too. The last ones stand before the backend:
+// what they see was admitted.
+package rule
+
+import (
+	"slices"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+)
+
+const name = "events"
+
+// Options are the outside of the Kinds.
+type Options struct {
+	// Open gives the publisher of a generation. It is called when a rule is compiled. Required.
+	Open func(*policy.Generation) (events.Publisher, error)
+	// JSON says how the answers of a method are written whose policy is given. Nil: as
+	// protojson does, with default values.
+	JSON func(*transomv1.Json) jsonwire.Output
+}
+
+// Kinds are those of the rules of methods and routes, and of the gateway's own.
+func Kinds(o Options) (first, last []policy.Kind) {
+	needs := []policy.Need{{Field: "events.sinks", Config: "events"}, {Field: "events.sensitive", Config: "events"}}
+	first = []policy.Kind{
+		{Compile: func(s *policy.Scope) policy.Part { return compileEnds(s, o) }},
+	}
+	last = []policy.Kind{
+		{Field: name, Compile: compileListed, Needs: needs},
+	}
+	return first, last
+}
+
+// compiled is what a first Kind has made of a target, for the last one.
+type compiled struct {
+	scope *policy.Scope
+	ends  *ends
+}
+
+func newCompiled(*policy.Generation) *compiled { return new(compiled) }
+
+// compiledOf is that of the target that is compiled now.
+func compiledOf(s *policy.Scope) *compiled {
+	c := policy.Shared(s.Generation, newCompiled)
+	if c.scope != s {
+		*c = compiled{scope: s}
+	}
+	return c
+}
+
+// bus is what all rules of a generation share.
+type bus struct {
+	events.Publisher
+	err    error
+	source string
+	limit  int
+	refuse bool // answers whose events cannot be stored
+	auth   bool // the extensions authid and authtype
+	topics []topic
+	sinks  []string
+	key    []byte // of hashes; nil for none
+	keyErr error
+}
+
+func busOf(s *policy.Scope, o Options) *bus {
+	return policy.Shared(s.Generation, func(g *policy.Generation) *bus {
+		c := g.Config.GetEvents()
+		b := &bus{source: c.GetSource(), limit: int(c.GetMaxEventBytes()), topics: topicsOf(c), sinks: sinksOf(c)} //nolint:gosec // 1 MiB at most
+		if b.source == "" {
+			b.source = "/transom"
+		}
+		if b.limit == 0 {
+			b.limit = maxEventBytes
+		}
+		b.refuse = c.GetLog().GetOnAppendFailure() == transomv1.EventLog_REFUSE_ANSWER
+		b.auth = slices.Contains(c.GetExtensions(), transomv1.Events_AUTH)
+		if c.GetHashKey() != "" {
+			var key string
+			key, b.keyErr = g.Secret(c.GetHashKey())
+			b.key = []byte(key)
+		}
+		b.Publisher, b.err = o.Open(g)
+		return b
+	})
+}
+
+// maxEventBytes is the largest event.
+const maxEventBytes = 256 << 10
+
+// topic is a line of the table of topics.
+type topic struct{ types, topic string }
+
+// topicsOf is the table, the longest types first (Events 128).
+func topicsOf(c *transomv1.Events) []topic {
+	var all []topic
+	for _, t := range c.GetTopics() {
+		all = append(all, topic{t.GetTypes(), t.GetTopic()})
+	}
+	all = append(all, topic{"user.*", "user_behaviors"}, topic{"auth.*", "auth_events"}, topic{"api.*", "api_events"}, topic{"*", "misc_events"})
+	slices.SortStableFunc(all, func(a, b topic) int { return len(b.types) - len(a.types) })
+	return all
+}
+
+// topicOf is where events of a type go.
+func (b *bus) topicOf(kind string) string {
+	for _, t := range b.topics {
+		if prefix, open := strings.CutSuffix(t.types, "*"); t.types == kind || open && strings.HasPrefix(kind, prefix) {
+			return t.topic
+		}
+	}
+	return "" // "*" takes all
+}
+
+// sinksOf are the names of the sinks there are.
+func sinksOf(c *transomv1.Events) []string {
+	var all []string
+	if c.GetKafka() != nil {
+		all = append(all, "kafka")
+	}
+	if c.GetNats() != nil {
+		all = append(all, "nats")
+	}
+	for name := range c.GetSinks() {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// errLog refuses calls whose events cannot be stored (Events 137).
+var errLog = policy.Refusal(codes.Unavailable, "the call's event cannot be stored at the moment; try again later",
+	&errdetails.ErrorInfo{Reason: "EVENT_LOG_UNAVAILABLE", Domain: policy.ErrorDomain})
