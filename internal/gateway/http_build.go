@@ -74,6 +74,7 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 		b.splitRoute(&e.guard, target, &f.httpWay)
 		b.suspectSplit(target.Layers, set)
 		f.keys, _ = policy.Find[keeper](set) // nil for none
+		f.places, _ = policy.Find[entrance](set)
 		b.suspectMirror(target.Layers, set, upstream)
 	}
 	methods := "*"

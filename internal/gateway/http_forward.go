@@ -29,6 +29,9 @@ type httpForward struct {
 	compression *compression.Rule
 	// keys keeps answers to keys of clients; nil: none are kept.
 	keys keeper
+	// places are where requests under a key take their places; nil: there are as many as there
+	// are requests.
+	places entrance
 }
 
 // copier is the policy that sends copies of requests to another upstream (Traffic 208).

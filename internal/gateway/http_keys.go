@@ -52,7 +52,23 @@ func (f *httpForward) keyed(ctx context.Context, c *call, d *httpDownstream, to 
 	}
 	x.R = withBody(c.r, body)
 	x.Upgrades = nil // what changes its protocol has no answer to keep
-	return f.keys.Serve(ctx, &c.request, key, body, x, func(ctx context.Context) httpbackend.Result { return to.answered(ctx, c, x) })
+	return f.keys.Serve(ctx, &c.request, key, body, x, func(ctx context.Context) httpbackend.Result {
+		if f.places != nil {
+			leave, err := f.places.Enter(ctx, &c.request)
+			if err != nil {
+				return httpbackend.Result{Err: err}
+			}
+			defer leave()
+		}
+		return to.answered(ctx, c, x)
+	})
+}
+
+// entrance is the policy that bounds how many requests run.
+type entrance interface {
+	// Enter takes a place for an admitted request under a key, which leave gives back. The
+	// error is its refusal.
+	Enter(ctx context.Context, r *policy.Request) (leave func(), err error)
 }
 
 // readKept reads the body of a request, as a body of a unary call is read.

@@ -39,14 +39,14 @@ type places struct {
 type gateKey struct{ rpc string }
 
 // Streams is the policy concurrency of methods that stream, and of plain HTTP routes:
-// they take their place when they are admitted.
+// they take their place when they are admitted; requests under a key, when they are made.
 func Streams() policy.Kind {
 	return policy.Kind{Field: "concurrency", Compile: func(s *policy.Scope) policy.Part {
 		if isUnary(s) {
 			return nil
 		}
 		if p := compile(s); p != nil {
-			return &streams{p}
+			return &streams{places: p}
 		}
 		return nil
 	}}
@@ -134,13 +134,39 @@ func (p *places) admit(ctx context.Context, r *policy.Request) (context.Context,
 }
 
 // streams hold their places from their admission to their end.
-type streams struct{ *places }
+type streams struct {
+	*places
+	keys keyed // nil where no request has a key
+}
 
-var _ policy.Admitter = (*streams)(nil)
+// keyed is the policy whose requests may be answered without being made.
+type keyed interface {
+	// Keyed reports whether a request is under a key. It takes its place by Enter, if it is made.
+	Keyed(r *policy.Request) bool
+}
+
+var (
+	_ policy.Admitter = (*streams)(nil)
+	_ policy.Finisher = (*streams)(nil)
+)
+
+// Finish implements Finisher.
+func (p *streams) Finish(s *policy.Set, _ []policy.Route) { p.keys, _ = policy.Find[keyed](s) }
 
 // Admit implements Admitter.
 func (p *streams) Admit(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
+	if p.keys != nil && p.keys.Keyed(r) {
+		return ctx, nil, nil
+	}
 	return p.admit(ctx, r)
+}
+
+// Enter takes a place for an admitted request under a key, which leave gives back.
+func (p *streams) Enter(ctx context.Context, r *policy.Request) (leave func(), err error) {
+	if err := p.take(ctx, r); err != nil {
+		return nil, r.Refuse(p, err)
+	}
+	return p.gate.release, nil
 }
 
 // calls hold their places while the backend works for them.

@@ -48,6 +48,12 @@ func routeHasNone(s *policy.Scope, rule *transomv1.IdempotencyKey) string {
 // often as one likes, and the header passes.
 func takesKeys(method string) bool { return method == http.MethodPost || method == http.MethodPatch }
 
+// Keyed reports whether a request is under a key, be it a good one: it takes no place among
+// those that run before it is made (Traffic 88).
+func (p *route) Keyed(r *policy.Request) bool {
+	return takesKeys(r.HTTP.Method) && len(r.HTTP.Header[header]) > 0
+}
+
 // Key finds the key of an admitted request, "" where it is made without one. The error is
 // its refusal.
 func (p *route) Key(r *policy.Request) (string, error) {
