@@ -182,18 +182,27 @@ func (c *call) recall(kept *keys.Record) error {
 	c.r.ResponseHeader.Set(replayed, "true")
 	switch kept.State {
 	case keys.Uncertain:
-		code := codes.Code(kept.Status.GetCode()) //nolint:gosec // it was one of gRPC's
-		if code == codes.OK {
-			code = codes.Unknown
-		}
-		err := keys.Refusal(code, "OUTCOME_UNKNOWN", "nobody knows whether the first call with this key was carried out: "+kept.Status.GetMessage())
-		if kept.HTTPStatus != 0 {
-			err = policy.WithHTTPStatus(err, kept.HTTPStatus)
-		}
-		return c.refuse(err)
+		return c.refuse(outcomeUnknown(kept))
 	case keys.Bodyless:
 		return c.refuse(policy.WithHTTPStatus(keys.Refusal(codes.AlreadyExists, "ANSWER_NOT_KEPT",
-			"the first call with this key was carried out, and its answer could not be kept: it was too large, or a stream"), 409))
+			"the first call with this key was carried out, and its answer was not kept: it was too large or a stream, or the memory for answers was full"), 409))
 	}
 	return nil
+}
+
+// outcomeUnknown is the answer to a key of which nobody knows whether its call was made.
+func outcomeUnknown(kept *keys.Record) error {
+	code := codes.Code(kept.Status.GetCode()) //nolint:gosec // it was one of gRPC's
+	if code == codes.OK {
+		code = codes.Unknown
+	}
+	text := "nobody knows whether the first call with this key was carried out"
+	if why := kept.Status.GetMessage(); why != "" {
+		text += ": " + why
+	}
+	err := keys.Refusal(code, "OUTCOME_UNKNOWN", text)
+	if kept.HTTPStatus != 0 {
+		err = policy.WithHTTPStatus(err, kept.HTTPStatus)
+	}
+	return err
 }

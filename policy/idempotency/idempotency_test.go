@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -111,5 +112,17 @@ func TestPrincipals(t *testing.T) {
 	a, b := shared.call(as("ada"), "k"), shared.call(as("bob"), "k")
 	if a.ID != b.ID || a.Owner == b.Owner {
 		t.Errorf("METHOD: %x, %x; owners %x, %x", a.ID, b.ID, a.Owner, b.Owner)
+	}
+}
+
+// TestOutcomeUnknown: Traffic 90: the answer says why nobody knows, where that is known.
+func TestOutcomeUnknown(t *testing.T) {
+	for want, kept := range map[string]*spb.Status{
+		"nobody knows whether the first call with this key was carried out":             nil, // a panic
+		"nobody knows whether the first call with this key was carried out: it is late": {Code: int32(codes.DeadlineExceeded), Message: "it is late"},
+	} {
+		if got := status.Convert(outcomeUnknown(&keys.Record{State: keys.Uncertain, Status: kept})).Message(); got != want {
+			t.Errorf("found %q, want %q", got, want)
+		}
 	}
 }

@@ -126,7 +126,7 @@ func TestLostLease(t *testing.T) {
 			switch {
 			case err != nil:
 				t.Fatal(err)
-			case honours && second == nil, !honours && (second != nil || kept.State != Uncertain):
+			case honours && second == nil, !honours && (second != nil || kept.State != Uncertain || kept.Status.GetMessage() == ""):
 				t.Fatalf("%v, %+v", second, kept)
 			case honours:
 				second.End(&Record{State: Answered, Fingerprint: c.Fingerprint}, time.Minute)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/policy"
@@ -131,6 +133,9 @@ var errAway = policy.StoreAway("the store of idempotency keys cannot be reached;
 // errReadOnly is errAway of a replica, at which no key can be taken.
 var errReadOnly = policy.StoreAway("the store of idempotency keys cannot be written for now; try again soon")
 
+// lostStatus is what is known of a call whose gateway has not been heard of since.
+var lostStatus = &spb.Status{Code: int32(codes.Unknown), Message: "the gateway that made it ended, or lost Redis, before its answer was kept"}
+
 // failed is the refusal of a call whose key could not be asked for.
 func (a *redisAnswers) failed(l *redisLease, err error) error {
 	var answered redis.Error
@@ -173,7 +178,7 @@ func (a *redisAnswers) Begin(ctx context.Context, c *Call) (Lease, *Record, erro
 	case inRedisRunning:
 		known.State = Running
 	case inRedisLost:
-		known.State = Uncertain
+		known.State, known.Status = Uncertain, lostStatus
 	default:
 		if known, err = unmarshal([]byte(answer[2])); err != nil {
 			return nil, nil, policy.StoreAway(err.Error())
