@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
@@ -123,6 +125,17 @@ func TestOutcomeUnknown(t *testing.T) {
 	} {
 		if got := status.Convert(outcomeUnknown(&keys.Record{State: keys.Uncertain, Status: kept})).Message(); got != want {
 			t.Errorf("found %q, want %q", got, want)
+		}
+	}
+}
+
+// TestKeyOfField: Traffic 83: what is wrong with the key of a field is said of the field.
+func TestKeyOfField(t *testing.T) {
+	m := &method{part: &part{}, field: &keyField{"request_id", 1}}
+	for key, want := range map[string]string{"a b": "request_id: found the byte 0x20", strings.Repeat("a", 256): "request_id: found 256 characters"} {
+		message := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), key)
+		if _, err := m.key(nil, message); !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
 }

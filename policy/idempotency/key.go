@@ -26,7 +26,7 @@ func (m *method) key(r *policy.Request, message []byte) (string, error) {
 		if key == "" {
 			return "", nil
 		}
-		return key, invalid(keys.Check(key))
+		return key, invalid(keys.Check(string(m.field.name), key))
 	}
 	lines := r.HTTP.Header[header]
 	if len(lines) == 0 {

@@ -27,7 +27,7 @@ func Read(lines []string) (string, error) {
 			return "", err
 		}
 	}
-	return key, Check(key)
+	return key, Check("Idempotency-Key", key)
 }
 
 // unquote reads a string of RFC 9651, 4.2.5. Parameters are not looked at.
@@ -52,14 +52,14 @@ func unquote(text string) (string, error) {
 	return "", errors.New("Idempotency-Key: found no closing quote")
 }
 
-// Check holds the bounds of keys.
-func Check(key string) error {
+// Check holds the bounds of keys; where is the header or field that has the key.
+func Check(where, key string) error {
 	if key == "" || len(key) > maxKey {
-		return fmt.Errorf("Idempotency-Key: found %d characters, expected 1 to %d", len(key), maxKey)
+		return fmt.Errorf("%s: found %d characters, expected 1 to %d", where, len(key), maxKey)
 	}
 	for i := range len(key) {
 		if key[i] < 0x20 || key[i] > 0x7e || key[i] == ' ' {
-			return fmt.Errorf("Idempotency-Key: found the byte 0x%02x, expected visible characters of ASCII", key[i])
+			return fmt.Errorf("%s: found the byte 0x%02x, expected visible characters of ASCII", where, key[i])
 		}
 	}
 	return nil
