@@ -315,6 +315,9 @@ func orList(n *yaml.Node, field protoreflect.FieldDescriptor) string {
 	if n.Kind == yaml.MappingNode && field.Message() != nil && len(n.Content) > 0 {
 		return "; did you mean [{ … }]?"
 	}
+	if n.Kind == yaml.ScalarNode && field.Kind() == protoreflect.StringKind && !secretFields[field.FullName()] && n.Value != "" && len(n.Value) <= 80 {
+		return fmt.Sprintf("; did you mean [%q]?", n.Value)
+	}
 	return ""
 }
 
