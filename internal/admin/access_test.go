@@ -23,7 +23,10 @@ func (g *operatedGateway) Circuits() []Circuit {
 	return []Circuit{{Upstream: "books", RPC: "p.S/M", State: "open", OpenFor: "3s", Calls: 20, Failures: 10}}
 }
 
-func (g *operatedGateway) PurgeCache(string, string, string) (int, error) { return 1, nil }
+func (g *operatedGateway) PurgeCache(rpc, tag, principal string) (int, error) {
+	g.set = append(g.set, "purge "+rpc+" "+tag+" "+principal)
+	return 1, nil
+}
 
 func (g *operatedGateway) SetCircuit(upstream, rpc, state string) (int, error) {
 	g.set = append(g.set, upstream+" "+rpc+" "+state)

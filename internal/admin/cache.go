@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // Caching is a Gateway whose kept answers are dropped by hand.
@@ -22,12 +23,12 @@ func (s *server) purge() {
 	}
 	s.mux.HandleFunc("POST /cache/purge", func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
-		rpc, tag, principal := query.Get("rpc"), query.Get("tag"), query.Get("principal")
+		rpc, tag, principal := rpcName(query.Get("rpc")), query.Get("tag"), query.Get("principal")
 		dropped, err := 0, errPurge(query)
 		if err == nil {
 			dropped, err = g.PurgeCache(rpc, tag, principal)
 		}
-		s.wrote(r, "cache_purge", fmt.Sprintf("rpc=%q tag=%q principal=%q", rpc, tag, principal), err)
+		s.wrote(r, "cache_purge", fmt.Sprintf("rpc=%q tag=%q principal=%q all=%q", rpc, tag, principal, query.Get("all")), err)
 		s.operated(w, err, fmt.Sprintf("answers dropped: %d", dropped))
 	})
 }
@@ -53,4 +54,13 @@ func errPurge(query url.Values) error {
 		return errUsage{errors.New("found nothing to drop, expected rpc, tag, principal or all=true")}
 	}
 	return nil
+}
+
+// rpcName is the name of a method or route as the log and the metrics have it. A method may be given
+// as selectors of the configuration name it, package.Service.Method.
+func rpcName(text string) string {
+	if at := strings.LastIndexByte(text, '.'); at > 0 && !strings.Contains(text, "/") {
+		return text[:at] + "/" + text[at+1:]
+	}
+	return text
 }

@@ -13,7 +13,7 @@ import (
 // Keyed is a Gateway whose idempotency keys are looked at, and released by hand.
 type Keyed interface {
 	// Keys lists the keys in flight and those whose outcome is unknown, as far as they have
-	// the texts of the query which are not empty. next is for the query of the page behind, ""
+	// the texts of the query which are not empty; where it has a Key, answered ones, too. next is for the query of the page behind, ""
 	// for none; a page may be empty although others follow.
 	Keys(ctx context.Context, q KeyQuery) (list []Key, next string, err error)
 	// Key looks at one. The error is ErrNoKey where there is none.
@@ -132,7 +132,7 @@ func keyQuery(query url.Values) (KeyQuery, error) {
 		case "principal":
 			q.Principal = value
 		case "rpc":
-			q.RPC = value
+			q.RPC = rpcName(value)
 		case "after":
 			q.After = value
 		case "limit":
