@@ -60,7 +60,7 @@ func newKeysList(s streams, o *operator) *cobra.Command {
 			return printKeys(s.out, list)
 		},
 	}
-	c.Flags().StringVar(&key, "key", "", "only this `key`, as the client sent it")
+	c.Flags().StringVar(&key, "key", "", "only this `key`, as the client sent it; also where it was answered")
 	c.Flags().StringVar(&principal, "principal", "", "only keys of this `caller`")
 	c.Flags().StringVar(&rpc, "rpc", "", "only keys of this `method` (package.Service/Method) or route")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")

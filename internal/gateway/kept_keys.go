@@ -66,8 +66,8 @@ func (g *Gateway) keys(use func([]keyStore) error) error {
 	return use(s.keyStores)
 }
 
-// ListKeys lists the keys in flight and those whose outcome is unknown, about limit at a
-// time. after is the next of the page before, "" for the first; next is "" behind the last one.
+// ListKeys lists the keys in flight and those whose outcome is unknown, and those that have the
+// filter's Key in any state, about limit at a time. after is the next of the page before, "" for the first; next is "" behind the last one.
 func (g *Gateway) ListKeys(ctx context.Context, f KeyFilter, after string, limit int) (list []KeptKey, next string, err error) {
 	err = g.keys(func(stores []keyStore) error {
 		name, within, _ := strings.Cut(after, ":")

@@ -31,8 +31,12 @@ const (
 // Filter says which keys are meant: those that have each of its texts which is not empty.
 type Filter struct{ Key, Principal, RPC string }
 
-// Takes reports whether a key is meant.
-func (f *Filter) Takes(k *Key) bool {
+// Lists reports whether a key is listed: one that is meant, and was not answered. Where the filter
+// names the client's key, one that was answered is listed too, or nobody would find its ID.
+func (f *Filter) Lists(k *Key) bool { return f.takes(k) && (k.State != Answered || f.Key != "") }
+
+// takes reports whether a key is meant.
+func (f *Filter) takes(k *Key) bool {
 	return (f.Key == "" || f.Key == k.Key) && (f.Principal == "" || f.Principal == k.Principal) && (f.RPC == "" || f.RPC == k.RPC)
 }
 
@@ -45,7 +49,7 @@ var (
 
 // Store is where keys are kept, as operators see it. It is safe for concurrent use.
 type Store interface {
-	// ListKeys lists keys in flight and those of an unknown outcome, about limit at a time.
+	// ListKeys lists the keys that the filter lists, about limit at a time.
 	// after is the next of the call before, "" for the first; next is "" behind the last one.
 	// A page may have no keys although others follow.
 	ListKeys(ctx context.Context, f Filter, after string, limit int) (list []Key, next string, err error)

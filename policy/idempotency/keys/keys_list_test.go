@@ -98,6 +98,9 @@ func TestOperators(t *testing.T) {
 			if list := all(t, s, keptkey.Filter{Key: "key 1", Principal: "caller 1", RPC: "a.B/C"}, 100); len(list) != 1 {
 				t.Errorf("%+v", list)
 			}
+			if list := all(t, s, keptkey.Filter{Key: "key 3"}, 100); len(list) != 1 || list[0].State != keptkey.Answered {
+				t.Errorf("the key of a client, answered: %+v", list)
+			}
 			if list := all(t, s, keptkey.Filter{Principal: "caller 0"}, 100); len(list) != 10 {
 				t.Errorf("%d of one caller", len(list))
 			}

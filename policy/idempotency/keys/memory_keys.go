@@ -16,10 +16,7 @@ func (m *memory) ListKeys(_ context.Context, f keptkey.Filter, after string, lim
 	m.mu.Lock()
 	m.expire()
 	for _, e := range m.all {
-		if e.record.State == Answered || e.record.State == Bodyless {
-			continue
-		}
-		if k := e.shown(); k.ID > after && f.Takes(&k) {
+		if k := e.shown(); k.ID > after && f.Lists(&k) {
 			list = append(list, k)
 		}
 	}

@@ -124,7 +124,7 @@ func (a *redisAnswers) ListKeys(ctx context.Context, f keptkey.Filter, after str
 			return nil, "", err
 		}
 		for i := range some {
-			if k := &some[i]; k.State != keptkey.Answered && f.Takes(k) {
+			if k := &some[i]; f.Lists(k) {
 				list = append(list, *k)
 			}
 		}
