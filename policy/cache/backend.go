@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/cachecontrol"
@@ -85,7 +83,7 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 		case e == nil || e.looksAgain(now):
 		case e.pass:
 			return a.alone(sharing.NotKept)
-		case now.Before(e.fresh) && a.accepts(e, now):
+		case now.Before(e.fresh) && sharing.Accepts(&a.wants, e.ageAt(now), e.fresh.Sub(now)):
 			a.why = sharing.Why{}
 			a.request.Free()
 			return a.give(sharing.Hit, e, now)
@@ -103,7 +101,7 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 			a.why = sharing.Why{}
 			a.request.Free()
 			a.tell(sharing.Miss, nil, now)
-			return proxy.Reply{}, a.r.Refuse(p, notCached)
+			return proxy.Reply{}, a.r.Refuse(p, sharing.NotCached)
 		}
 		reply, again, err := a.fetch(string(primary), string(key), e, seen)
 		if !again {
@@ -111,17 +109,6 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 		}
 	}
 	return a.alone(sharing.PassedBy)
-}
-
-// notCached answers only-if-cached where nothing is kept (Traffic 118).
-var notCached = policy.WithHTTPStatus(policy.Refusal(codes.FailedPrecondition, "no answer is kept, and the request is only-if-cached",
-	&errdetails.ErrorInfo{Reason: "NOT_CACHED", Domain: policy.ErrorDomain}), 504)
-
-// accepts reports whether a fresh answer is what the client wants.
-func (a *asked) accepts(e *entry, now time.Time) bool {
-	w := &a.wants
-	return w.Has == 0 || !w.Says(cachecontrol.NoCache) &&
-		(!w.Says(cachecontrol.MaxAge) || e.ageAt(now) <= w.MaxAge) && (!w.Says(cachecontrol.MinFresh) || e.fresh.Sub(now) >= w.MinFresh)
 }
 
 func (e *entry) ageAt(now time.Time) time.Duration {
@@ -192,17 +179,11 @@ func (a *asked) fetch(primary, key string, old, seen *entry) (_ proxy.Reply, aga
 		a.r.Cache.Stored = out.stored
 		reply.Tries = out.reply.Tries
 		return reply, false, err
-	case out.err != nil && mayBeStale(out.err) && old != nil && now.Before(old.ifError) && a.part.store.holds(old):
+	case out.err != nil && sharing.MayBeStale(out.err) && old != nil && now.Before(old.ifError) && a.part.store.holds(old):
 		reply, err := a.give(sharing.Stale, old, now)
 		reply.Tries = out.reply.Tries
 		return reply, false, err
 	}
 	a.tell(result, nil, now)
 	return out.reply, false, out.err
-}
-
-// mayBeStale reports whether a stale answer may stand in for an error (Traffic 126).
-func mayBeStale(err error) bool {
-	code := status.Code(err)
-	return code == codes.Unavailable || code == codes.DeadlineExceeded
 }

@@ -23,13 +23,7 @@ import (
 	"github.com/transom-gateway/transom/proxy"
 )
 
-const (
-	name = "cache"
-
-	// passFor is for how long it is remembered that a call's answers are not kept
-	// (Traffic 125).
-	passFor = 10 * time.Second
-)
+const name = "cache"
 
 // Kind is the policy cache.
 func Kind() policy.Kind { return policy.Kind{Field: name, Compile: compile} }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -24,9 +23,6 @@ import (
 
 // maxTags is how many templates a policy may have.
 const maxTags = 32
-
-// maxTTL is the longest time for which an answer is kept.
-const maxTTL = 365 * 24 * time.Hour
 
 func compile(s *policy.Scope) policy.Part {
 	rule := s.Policy.GetCache()
@@ -113,12 +109,7 @@ func compileRead(s *policy.Scope, rule *transomv1.Cache) policy.Part {
 	p.notFoundTTL = duration(s, "cache.not_found_ttl", rule.GetNotFoundTtl())
 	p.whileRevalidate = duration(s, "cache.stale_while_revalidate", rule.GetStaleWhileRevalidate())
 	p.ifError = duration(s, "cache.stale_if_error", rule.GetStaleIfError())
-	for i, n := range rule.GetVary() {
-		if !httpguts.ValidHeaderFieldName(n) {
-			s.Refuse(fmt.Sprintf("cache.vary[%d]", i), "cache.vary[%d]: found %q, expected the name of a header", i, n)
-		}
-	}
-	p.vary = slices.Compact(slices.Sorted(slices.Values(sharing.Canonical(rule.GetVary()))))
+	p.vary = sharing.Vary(s, rule)
 	p.Scope = sharing.Of(s, rule)
 	if p.tags = templates(s, "cache.tags", rule.GetTags()); answered(p.tags) {
 		p.answers = canonical.New(s.Method.Output())
@@ -162,7 +153,7 @@ func (p *part) share(s *policy.Scope, rule *transomv1.Cache) {
 
 func duration(s *policy.Scope, path string, d *durationpb.Duration) time.Duration {
 	of := s.CheckDuration(path, d)
-	if of > maxTTL {
+	if of > sharing.MaxTTL {
 		s.Refuse(path, "%s: found %v, expected up to 8760h (365 days)", path, of)
 	}
 	return of

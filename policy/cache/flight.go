@@ -14,9 +14,6 @@ import (
 	"github.com/transom-gateway/transom/proxy"
 )
 
-// refreshTime bounds a call that nobody waits for.
-const refreshTime = 30 * time.Second
-
 // flight is a call to the backend that all who ask for the same wait for (Traffic 124). It
 // ends when the last of them has gone.
 type flight struct {
@@ -223,9 +220,9 @@ func (f *flight) lead() *waiter {
 }
 
 func (f *flight) call(lead *waiter) (proxy.Reply, error) {
-	most := maxFlight
+	most := sharing.MaxFlight
 	if lead.refreshes {
-		most = refreshTime
+		most = sharing.RefreshTime
 	}
 	ctx, cancel := context.WithTimeout(&leadContext{f.ctx, lead.values}, cmp.Or(f.part.timeout, most))
 	defer cancel()
@@ -246,13 +243,10 @@ func (c *leadContext) Value(key any) any {
 	return c.values.Value(key)
 }
 
-// maxFlight bounds calls of methods without a timeout, whose clients may wait for ever.
-const maxFlight = 10 * time.Minute
-
 func (f *flight) hasStaleFor(err error) bool {
 	f.part.store.mu.RLock()
 	defer f.part.store.mu.RUnlock()
-	return f.hasStale && mayBeStale(err)
+	return f.hasStale && sharing.MayBeStale(err)
 }
 
 // fail tells the one whose call it was that it failed.
@@ -286,7 +280,7 @@ func (f *flight) complete(lead *waiter, reply proxy.Reply, err error, sent time.
 			f.share(e)
 		}
 	case err == nil && !f.outdated:
-		s.put(&entry{Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.Principal, pass: true, fresh: now.Add(passFor)})
+		s.put(&entry{Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.Principal, pass: true, fresh: now.Add(sharing.PassFor)})
 	}
 	f.leave()
 	delete(s.all, f)
@@ -339,7 +333,7 @@ func (f *flight) name(e *entry, lead *waiter) {
 	}
 	e.Key = string(appendVariant([]byte(f.primary), e.vary, lead.request, lead.header))
 	if !f.outdated {
-		m := &entry{Entry: memory.Entry{Key: f.primary}, method: f.part.method, principal: f.caller.Principal, vary: e.vary, marker: true, shared: e.shared, stored: e.stored, fresh: e.stored.Add(maxTTL)}
+		m := &entry{Entry: memory.Entry{Key: f.primary}, method: f.part.method, principal: f.caller.Principal, vary: e.vary, marker: true, shared: e.shared, stored: e.stored, fresh: e.stored.Add(sharing.MaxTTL)}
 		s.put(m)
 		f.share(m)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 )
 
 // many makes calls at the same time and counts their answers.
@@ -161,7 +162,7 @@ func TestHitForMiss(t *testing.T) {
 		if got := many(m, 5, background); len(got) != 5 || time.Since(began) != time.Second {
 			t.Errorf("%v after %v", got, time.Since(began))
 		}
-		b.clock.Advance(passFor)
+		b.clock.Advance(sharing.PassFor)
 		began = time.Now()
 		if many(m, 5, background); time.Since(began) != 2*time.Second { // one, and then the others
 			t.Errorf("after %v", time.Since(began))

@@ -1,10 +1,6 @@
 package httpcache
 
 import (
-	"fmt"
-	"slices"
-
-	"golang.org/x/net/http/httpguts"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/digest"
@@ -59,12 +55,7 @@ func compileRoute(s *policy.Scope, rule *transomv1.Cache) *part {
 	p.NotFoundTTL = s.CheckDuration("cache.not_found_ttl", rule.GetNotFoundTtl())
 	p.WhileRevalidate = s.CheckDuration("cache.stale_while_revalidate", rule.GetStaleWhileRevalidate())
 	p.IfError = s.CheckDuration("cache.stale_if_error", rule.GetStaleIfError())
-	for i, n := range rule.GetVary() {
-		if !httpguts.ValidHeaderFieldName(n) {
-			s.Refuse(fmt.Sprintf("cache.vary[%d]", i), "cache.vary[%d]: found %q, expected the name of a header", i, n)
-		}
-	}
-	p.Vary = slices.Compact(slices.Sorted(slices.Values(sharing.Canonical(rule.GetVary()))))
+	p.Vary = sharing.Vary(s, rule)
 	p.Scope = sharing.Of(s, rule)
 	p.lease(s)
 	return p

@@ -8,9 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
 	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
@@ -77,13 +74,6 @@ type informed struct {
 	header http.Header
 }
 
-// refreshTime bounds a request that nobody waits for, and maxFlight those of routes without
-// a timeout, whose clients may wait for ever.
-const (
-	refreshTime = 30 * time.Second
-	maxFlight   = 10 * time.Minute
-)
-
 // notify tells those who wait. The caller holds mu.
 func (f *flight) notify() {
 	close(f.changed)
@@ -112,18 +102,12 @@ func (f *flight) finish(result *httpbackend.Result) {
 	switch {
 	case f.stage == passing, f.stale, f.renewed, f.err != nil:
 	case result.Err != nil:
-		f.stale = f.stage == asking && mayBeStale(result.Err) && f.mayStandIn(f.part.now())
+		f.stale = f.stage == asking && sharing.MayBeStale(result.Err) && f.mayStandIn(f.part.now())
 		f.err = result.Err
 	default:
 		f.trailer = f.recorder.behind()
 		f.complete()
 	}
-}
-
-// mayBeStale reports whether a stale answer may stand in for an error (Traffic 126).
-func mayBeStale(err error) bool {
-	code := status.Code(err)
-	return code == codes.Unavailable || code == codes.DeadlineExceeded
 }
 
 // mayStandIn reports whether the old answer may stand in for an error.
@@ -219,7 +203,7 @@ func (f *flight) name(a *answer) {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	marker := note(a.Came, maxTTL)
+	marker := note(a.Came, sharing.MaxTTL)
 	marker.Vary, marker.marker = names, true
 	s.mark(f, marker, f.primary)
 	a.Vary = names

@@ -10,6 +10,7 @@ import (
 
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 )
 
 // flights are the answers of all routes in the gateway's memory, and the requests to servers
@@ -99,7 +100,7 @@ func (s *flights) mark(f *flight, a *answer, key string) {
 
 // markPassing remembers that what a flight asked for is not kept.
 func (s *flights) markPassing(f *flight, now time.Time) {
-	a := note(now, passFor)
+	a := note(now, sharing.PassFor)
 	a.pass = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,7 +191,7 @@ func (s *flights) join(q *request, primary, key []byte, old *answer) (f *flight,
 			return f, false, false
 		}
 	}
-	if f = q.flight(string(primary), string(key), old, maxFlight); f == nil {
+	if f = q.flight(string(primary), string(key), old, sharing.MaxFlight); f == nil {
 		return nil, false, false
 	}
 	other, again := s.start(f, shared)
@@ -247,7 +248,7 @@ func (s *flights) refresh(q *request, primary, key []byte, old *answer) {
 	if f != nil || closed {
 		return
 	}
-	if f = q.flight(string(primary), string(key), old, refreshTime); f == nil {
+	if f = q.flight(string(primary), string(key), old, sharing.RefreshTime); f == nil {
 		return
 	}
 	f.lead = nil

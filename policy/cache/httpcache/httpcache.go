@@ -17,14 +17,7 @@ import (
 	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
 )
 
-const (
-	name = "cache"
-
-	// passFor is for how long it is remembered that answers are not kept (Traffic 125).
-	passFor = 10 * time.Second
-	// maxTTL is the longest time for which an answer is kept.
-	maxTTL = 365 * 24 * time.Hour
-)
+const name = "cache"
 
 // Kind is the policy cache of plain HTTP routes.
 func Kind() policy.Kind { return policy.Kind{Field: name, Compile: compile} }

@@ -5,9 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
-
 	"github.com/transom-gateway/transom/internal/cachecontrol"
 	"github.com/transom-gateway/transom/internal/cachestatus"
 	"github.com/transom-gateway/transom/policy"
@@ -78,10 +75,6 @@ func (q *request) goes(result string) httpbackend.Result {
 	return q.way.Forward(q.ctx, q.x)
 }
 
-// notCached answers only-if-cached where nothing is kept (Traffic 118).
-var notCached = policy.WithHTTPStatus(policy.Refusal(codes.FailedPrecondition, "no answer is kept, and the request is only-if-cached",
-	&errdetails.ErrorInfo{Reason: "NOT_CACHED", Domain: policy.ErrorDomain}), http.StatusGatewayTimeout)
-
 // answer finds an answer, or asks for one.
 func (q *request) answer(primary []byte) httpbackend.Result {
 	s := q.flights
@@ -99,7 +92,7 @@ func (q *request) answer(primary []byte) httpbackend.Result {
 		case a == nil:
 		case a.pass:
 			return q.alone(sharing.NotKept)
-		case now.Before(a.Fresh) && q.accepts(a, now):
+		case now.Before(a.Fresh) && sharing.Accepts(&q.wants, a.AgeAt(now), a.Fresh.Sub(now)):
 			q.why = sharing.Why{}
 			return q.give(sharing.Hit, a, now)
 		case !now.Before(a.Fresh) && now.Before(a.WhileRevalidate) && q.wants.Has&^cachecontrol.OnlyIfCached == 0:
@@ -114,7 +107,7 @@ func (q *request) answer(primary []byte) httpbackend.Result {
 		if q.wants.Says(cachecontrol.OnlyIfCached) {
 			q.why = sharing.Why{}
 			q.tell(sharing.Miss, nil, now)
-			return httpbackend.Result{Err: q.r.Refuse(q.part, notCached)}
+			return httpbackend.Result{Err: q.r.Refuse(q.part, sharing.NotCached)}
 		}
 		if q.x.R.Method == http.MethodHead {
 			return q.goes(sharing.Miss)
@@ -125,13 +118,6 @@ func (q *request) answer(primary []byte) httpbackend.Result {
 		}
 	}
 	return q.alone(sharing.PassedBy)
-}
-
-// accepts reports whether a fresh answer is what the client wants.
-func (q *request) accepts(a *answer, now time.Time) bool {
-	w := &q.wants
-	return w.Has == 0 || !w.Says(cachecontrol.NoCache) &&
-		(!w.Says(cachecontrol.MaxAge) || a.AgeAt(now) <= w.MaxAge) && (!w.Says(cachecontrol.MinFresh) || a.Fresh.Sub(now) >= w.MinFresh)
 }
 
 // tell notes what the cache did.
