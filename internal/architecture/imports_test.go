@@ -82,6 +82,7 @@ var rules = map[string]rule{
 	"policy/...":                    {ours: slices.Concat(parts, []string{"policy", "policy/expr", "policy/store", "policy/auth"}), reason: "a policy must not know the client's protocol, for it holds for all alike, nor other policies, so that each stands and falls alone"},
 	"policy/cache/...":              {ours: slices.Concat(parts, []string{"policy", "policy/store", "policy/cache/internal/..."}), reason: "the caches of methods and of routes share the memory and the rules, and do not know each other"},
 	"policy/cache/internal/memory":  {ours: slices.Concat(base, []string{"policy"}), reason: "it knows no answer that it keeps"},
+	"policy/cache/internal/peers":   {ours: slices.Concat(base, []string{"policy", "policy/store", "policy/cache/internal/memory", "policy/cache/internal/tier"}), reason: "other gateways are told the same of methods and routes"},
 	"policy/cache/internal/rfc9111": {ours: slices.Concat(base, []string{"internal/httproute", "policy/cache/internal/sharing"}), reason: "what headers mean for a cache is judged without one"},
 	"policy/cache/internal/sharing": {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "who shares answers is the same for methods and routes"},
 	"policy/cache/internal/tier":    {ours: slices.Concat(base, []string{"policy/store"}), reason: "it knows no policy, only records and what they are dropped by"},

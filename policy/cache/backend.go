@@ -98,6 +98,9 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 			a.why.Forward = cachestatus.Stale
 		}
 		if a.wants.Says(cachecontrol.OnlyIfCached) {
+			if p.store.look(a, string(primary), string(key)) {
+				continue
+			}
 			a.why = sharing.Why{}
 			a.request.Free()
 			a.tell(sharing.Miss, nil, now)

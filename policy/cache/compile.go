@@ -16,6 +16,7 @@ import (
 	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/peers"
 	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/policy/store"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -94,8 +95,9 @@ func compileWrite(s *policy.Scope, rule *transomv1.Cache) policy.Part {
 	if w.drops = templates(s, "cache.invalidates", rule.GetInvalidates()); answered(w.drops) {
 		w.answer = canonical.New(s.Method.Output())
 	}
-	w.store = storeOf(s)
-	w.shared = sharedOf(s, w.store)
+	if w.store = storeOf(s); w.store != nil {
+		w.shared = peers.Of(s, w.store)
+	}
 	return w
 }
 
@@ -138,7 +140,7 @@ func compileRead(s *policy.Scope, rule *transomv1.Cache) policy.Part {
 // share finds the Redis of the configuration, and whether answers are kept in it: those with
 // a sensitive field are not (Traffic 130).
 func (p *part) share(s *policy.Scope, rule *transomv1.Cache) {
-	p.shared = sharedOf(s, p.store)
+	p.shared = peers.Of(s, p.store)
 	if rule.GetStore() != transomv1.Cache_REDIS {
 		return
 	}

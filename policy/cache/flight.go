@@ -142,16 +142,42 @@ func (s *Store) refresh(a *asked, primary, key string, seen *entry) {
 
 // begin makes a flight and has it run. The caller holds mu.
 func (s *Store) begin(a *asked, primary, key string, refreshes bool) *flight {
+	f := s.prepare(a, primary, key, refreshes)
+	s.flights[key] = f
+	s.running.Go(f.run)
+	return f
+}
+
+// prepare makes a flight, which heeds what is dropped from now on. The caller holds mu.
+func (s *Store) prepare(a *asked, primary, key string, refreshes bool) *flight {
 	f := &flight{part: a.part, next: a.Backend, path: a.path, primary: primary, key: key, caller: a.caller, frame: a.request.Ref(), found: a.found == key, refreshes: refreshes}
 	var ok bool
 	if f.tags, ok = render(nil, f.part.tags, f.part.form, a.request.Bytes(), false); !ok {
 		f.unread = true
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
-	s.flights[key] = f
 	s.all[f] = struct{}{}
-	s.running.Go(f.run)
 	return f
+}
+
+// look looks in Redis for a call that is to be answered from a store alone, and reports
+// whether those who ask may look in the memory again.
+func (s *Store) look(a *asked, primary, key string) bool {
+	if !a.part.inRedis || a.found == key {
+		return false
+	}
+	s.mu.Lock()
+	f := s.prepare(a, primary, key, false)
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.all, f)
+		f.cancel()
+		f.frame.Free()
+	}()
+	a.found = key
+	return f.find()
 }
 
 // leave has a waiter gone; the call ends with the last one.

@@ -11,69 +11,24 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/peers"
 	"github.com/transom-gateway/transom/policy/cache/internal/tier"
-	"github.com/transom-gateway/transom/policy/store"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/transport"
 )
 
-// sharedKey is that of the Tier in the State.
-type sharedKey struct {
-	client any // the connections
-	prefix string
-	store  *Store
-}
-
-// sharedOf is the Redis of the configuration, nil without one.
-func sharedOf(s *policy.Scope, of *Store) *tier.Tier {
-	if of == nil || !store.Configured(s.Generation) || s.State.Offline {
-		return nil
-	}
-	r, err := store.Of(s.Generation)
-	if err != nil {
-		s.RefuseConfig("stores.redis", err)
-		return nil
-	}
-	t, err := policy.Lease(s.Generation, sharedKey{r.Client, r.Prefix, of}, func() (*tier.Tier, error) {
-		return tier.New(tier.Options{Redis: r, Now: s.State.Now, Log: s.State.Log, Listener: others{of}}), nil
-	})
-	if err != nil {
-		s.Refuse(name, "%v", err)
-		return nil
-	}
-	return t
-}
-
-// others hears what other gateways drop.
-type others struct{ store *Store }
-
-var _ tier.Listener = others{}
-
-// Dropped implements tier.Listener.
-func (o others) Dropped(about []tier.Digest, wide bool) {
-	tags := make([]string, len(about))
-	for i := range about {
-		tags[i] = string(about[i][:])
-	}
-	o.store.invalidate(tags)
-	if !wide {
-		return
-	}
-	is := func(d tier.Digest) bool { return slices.Contains(about, d) }
-	of := func(m *method, principal string) bool {
-		return is(tier.All) || is(tier.RPC(m.rpc)) || is(tier.Principal(principal))
-	}
-	o.store.purge(func(kept *memory.Entry) bool {
+// DropWhere implements peers.Answers.
+func (s *Store) DropWhere(which func(rpc, principal string) bool) {
+	s.purge(func(kept *memory.Entry) bool {
 		e, ok := kept.Value.(*entry)
-		return ok && of(e.method, e.principal)
-	}, func(f *flight) bool { return of(f.part.method, f.caller.Principal) })
+		return ok && which(e.method.rpc, e.principal)
+	}, func(f *flight) bool { return which(f.part.method.rpc, f.caller.Principal) })
 }
 
-// Missed implements tier.Listener: what has tags may have been dropped.
-func (o others) Missed() {
-	o.store.purge(func(kept *memory.Entry) bool {
+// DropTagged implements peers.Answers.
+func (s *Store) DropTagged() {
+	s.purge(func(kept *memory.Entry) bool {
 		_, ok := kept.Value.(*entry)
 		return ok && len(kept.Tags) > 0
 	}, func(f *flight) bool { return len(f.part.tags) > 0 })
@@ -81,11 +36,7 @@ func (o others) Missed() {
 
 // purgeAll drops answers here and elsewhere.
 func purgeAll(s *Store, t *tier.Tier, p Purge) int {
-	local := func() int { return s.Purge(p) }
-	if t == nil {
-		return local()
-	}
-	return t.Drop([]tier.Digest{tier.Narrowest(p.RPC, p.Tag, p.Principal)}, true, local)
+	return peers.Purge(t, p, func() int { return s.Purge(p) })
 }
 
 // tierKey is the key of an answer for all gateways: the method's digest stands for its

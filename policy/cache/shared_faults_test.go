@@ -164,8 +164,8 @@ func TestSharedVary(t *testing.T) {
 		expect(t, b.get("a", "X-Tenant: "+tenant), strconv.Itoa(4+i))
 	}
 	got := ""
-	if !poll.Within(patience, func() bool { got = a.get("a", "X-Tenant: 1"); return got == "4" }) {
-		t.Errorf("the other gateway gives %q", got)
+	if !poll.Within(patience, func() bool { got = a.get("a", "X-Tenant: 1"); return got != "1" }) {
+		t.Errorf("the other gateway gives %q after the write", got)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/peers"
 	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 )
 
@@ -25,6 +26,8 @@ type Store struct {
 	methods atomic.Uint64
 	running sync.WaitGroup
 }
+
+var _ peers.Answers = (*Store)(nil)
 
 // newStore makes an empty Store.
 func newStore(m *memory.Memory) *Store {
@@ -94,9 +97,8 @@ func (s *Store) put(e *entry) bool {
 	return s.memory.Put(&e.Entry)
 }
 
-// invalidate drops the answers that are about one of the tags, and has none kept that was
-// asked for before (Traffic 127). It returns how many it dropped.
-func (s *Store) invalidate(tags []string) int {
+// Invalidate implements peers.Answers (Traffic 127).
+func (s *Store) Invalidate(tags []string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dropped := s.memory.DropTagged(tags)

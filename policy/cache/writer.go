@@ -6,6 +6,7 @@ import (
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/peers"
 	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 	"github.com/transom-gateway/transom/proxy"
 )
@@ -33,17 +34,8 @@ func (b *writes) Call(ctx context.Context, path string, header proxy.Metadata, r
 		purgeAll(w.store, w.shared, memory.Purge{})
 		return reply, err
 	}
-	w.drop(tags)
+	peers.Invalidate(w.shared, tags, w.store)
 	return reply, err
-}
-
-// drop drops the answers about tags, here and, where there is a Redis, elsewhere.
-func (w *writer) drop(tags []string) {
-	if w.shared == nil {
-		w.store.invalidate(tags)
-		return
-	}
-	w.shared.Drop(tier.Digests(tags), false, func() int { return w.store.invalidate(tags) })
 }
 
 // render appends the digests of the tags that templates make of a message, those over the answer or the

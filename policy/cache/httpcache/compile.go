@@ -6,6 +6,7 @@ import (
 	"github.com/transom-gateway/transom/internal/digest"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/peers"
 	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -72,6 +73,7 @@ func (p *part) lease(s *policy.Scope) {
 		s.Refuse(name, "%v", err)
 		return
 	}
+	p.shared = peers.Of(s, p.flights)
 	p.group, err = policy.Lease(s.Generation, groupKey{s.RPC, s.Upstream, digest.Of(nil, s.Policy, s.Config.GetUpstreams()[s.Upstream])}, func() (*group, error) {
 		return &group{p.flights.groups.Add(1), s.RPC, p.flights}, nil
 	})

@@ -33,7 +33,7 @@ type flight struct {
 	way          httpbackend.Way
 	x            *httpbackend.Exchange // detached
 	primary, key string
-	uri          string
+	tag          string // of the URI
 	caller       sharing.Caller
 	varied       http.Header // of the one who asked first, for what answers vary by
 	metadata     proxy.Metadata
@@ -192,7 +192,7 @@ func (f *flight) complete() {
 // name gives an answer its key, and notes what answers vary by. The caller holds mu and
 // flights.mu.
 func (f *flight) name(a *answer) {
-	a.Key, a.Tags = f.key, []string{f.uri}
+	a.Key, a.Tags = f.key, []string{f.tag}
 	if len(a.Vary) == 0 {
 		return
 	}

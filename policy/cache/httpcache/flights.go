@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/peers"
 	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
 	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
+	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 )
 
 // flights are the answers of all routes in the gateway's memory, and the requests to servers
@@ -27,6 +29,8 @@ type flights struct {
 	isClosed bool
 	running  sync.WaitGroup
 }
+
+var _ peers.Answers = (*flights)(nil)
 
 func newFlights(m *memory.Memory) *flights {
 	return &flights{memory: m, under: map[string]*flight{}, all: map[*flight]struct{}{}}
@@ -93,7 +97,7 @@ func (s *flights) put(f *flight, a *answer) bool {
 
 // mark keeps what is known of answers. The caller holds mu.
 func (s *flights) mark(f *flight, a *answer, key string) {
-	a.of, a.principal, a.Key, a.Tags = f.part.group, f.caller.Principal, key, []string{f.uri}
+	a.of, a.principal, a.Key, a.Tags = f.part.group, f.caller.Principal, key, []string{f.tag}
 	a.Size, a.Value = a.size(), a
 	s.put(f, a)
 }
@@ -117,25 +121,38 @@ func (s *flights) keep(f *flight, a *answer) bool {
 // drop drops one answer.
 func (s *flights) drop(a *answer) { s.memory.Remove(&a.Entry) }
 
-// invalidate drops the answers of URIs, and has none kept that was asked for before
-// (RFC 9111 4.4).
-func (s *flights) invalidate(uris []string) {
+// Invalidate implements peers.Answers. Tags are of URIs, and none is kept that was asked for
+// before (RFC 9111 4.4).
+func (s *flights) Invalidate(tags []string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.memory.DropTagged(uris)
+	dropped := s.memory.DropTagged(tags)
 	for f := range s.all {
-		if slices.Contains(uris, f.uri) {
+		if slices.Contains(tags, f.tag) {
 			s.outdate(f)
 		}
 	}
+	return dropped
 }
+
+// DropWhere implements peers.Answers.
+func (s *flights) DropWhere(which func(rpc, principal string) bool) {
+	s.drops(func(e *memory.Entry) bool {
+		a, ok := e.Value.(*answer)
+		return ok && which(a.of.rpc, a.principal)
+	}, func(f *flight) bool { return which(f.part.rpc, f.caller.Principal) })
+}
+
+// DropTagged implements peers.Answers: each answer has the tag of its URI.
+func (s *flights) DropTagged() { s.DropWhere(func(_, _ string) bool { return true }) }
 
 // purge drops answers by hand.
 func (s *flights) purge(p memory.Purge) int {
+	tag := tier.TagText(p.Tag)
 	return s.drops(func(e *memory.Entry) bool {
-		return e.Value.Matches(p) && (p.Tag == "" || slices.Contains(e.Tags, p.Tag))
+		return e.Value.Matches(p) && (p.Tag == "" || slices.Contains(e.Tags, tag))
 	}, func(f *flight) bool {
-		return (p.RPC == "" || f.part.rpc == p.RPC) && (p.Principal == "" || f.caller.Principal == p.Principal) && (p.Tag == "" || f.uri == p.Tag)
+		return (p.RPC == "" || f.part.rpc == p.RPC) && (p.Principal == "" || f.caller.Principal == p.Principal) && (p.Tag == "" || f.tag == tag)
 	})
 }
 
@@ -280,7 +297,7 @@ func (q *request) flight(primary, key string, old *answer, most time.Duration) *
 	}
 	x.R.Method = http.MethodGet
 	f := &flight{
-		part: q.part, way: q.way, x: x, primary: primary, key: key, uri: q.uri(), caller: q.caller,
+		part: q.part, way: q.way, x: x, primary: primary, key: key, tag: tier.TagText(q.uri()), caller: q.caller,
 		varied: q.r.HTTP.Header, metadata: slices.Clone(q.r.Metadata),
 		old: old, asksOld: old != nil && old.Condition(x.R.Header),
 		sent: q.now(), changed: make(chan struct{}), over: make(chan struct{}), length: -1, lead: q.x,

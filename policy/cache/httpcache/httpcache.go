@@ -14,7 +14,9 @@ import (
 	"github.com/transom-gateway/transom/internal/s3fifo"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/peers"
 	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
+	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 )
 
 const name = "cache"
@@ -27,6 +29,7 @@ type part struct {
 	rpc      string
 	flights  *flights
 	group    *group
+	shared   *tier.Tier      // tells other gateways what is dropped; nil without Redis
 	observer policy.Observer // may be nil
 	now      func() time.Time
 
@@ -46,5 +49,6 @@ func (p *part) AnswersUsage() s3fifo.Usage { return p.flights.memory.Usage() }
 // PurgeRoutes drops the kept answers of a route, with a tag, which is a URI, and of a
 // principal, as far as they are not empty. It returns how many it dropped.
 func (p *part) PurgeRoutes(rpc, tag, principal string) int {
-	return p.flights.purge(memory.Purge{RPC: rpc, Tag: tag, Principal: principal})
+	purge := memory.Purge{RPC: rpc, Tag: tag, Principal: principal}
+	return peers.Purge(p.shared, purge, func() int { return p.flights.purge(purge) })
 }

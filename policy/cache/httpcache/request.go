@@ -8,8 +8,10 @@ import (
 	"github.com/transom-gateway/transom/internal/cachecontrol"
 	"github.com/transom-gateway/transom/internal/cachestatus"
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/cache/internal/peers"
 	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
 	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
+	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 	"github.com/transom-gateway/transom/proxy/httpbackend"
 )
 
@@ -145,24 +147,27 @@ func (q *request) write() httpbackend.Result {
 			answer(status, server, h)
 		}
 		if status < http.StatusBadRequest {
-			q.flights.invalidate(q.about(h))
+			q.drop(q.about(h))
 		}
 	}
 	result := q.way.Forward(q.ctx, q.x)
 	if !answered && !result.Refused {
-		q.flights.invalidate([]string{q.uri()})
+		q.drop([]string{tier.TagText(q.uri())})
 	}
 	return result
 }
 
-// about lists the URI of a request, and those of the same origin that its answer names.
+// drop drops the answers with tags, here and at other gateways.
+func (q *request) drop(tags []string) { peers.Announce(q.shared, tags, q.flights) }
+
+// about lists the tags of a request's URI, and of those of the same origin that its answer names.
 func (q *request) about(h http.Header) []string {
 	own := q.uri()
-	all := []string{own}
+	all := []string{tier.TagText(own)}
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		if lines := h[name]; len(lines) > 0 {
 			if other := rfc9111.Resolve(own, lines[0]); other != "" {
-				all = append(all, other)
+				all = append(all, tier.TagText(other))
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 )
 
 // TestStaleWhileRevalidate: Traffic 126: the stale answer at once, one request behind it.
@@ -72,7 +74,7 @@ func TestStaleIfError(t *testing.T) {
 		}
 		all, done := askers(t.Context(), p, o, 1)
 		q := newRequest(p, all[0])
-		p.flights.invalidate([]string{q.uri()})
+		p.flights.Invalidate([]string{tier.TagText(q.uri())})
 		steps <- func(http.ResponseWriter) error { return status.Error(codes.Unavailable, "refused") }
 		done.Wait()
 		if all[0].result.Err == nil {

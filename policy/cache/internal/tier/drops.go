@@ -94,6 +94,29 @@ func (t *Tier) Drop(about []Digest, wide bool, local func() int) int {
 	return n
 }
 
+// Announce is Drop of answers that are in no Redis, but in memories alone: nothing is written
+// there, and the others are told.
+func (t *Tier) Announce(about []Digest, local func() int) int {
+	n := local()
+	if len(about) > 0 && t.announce(about) != nil {
+		t.drops.add(about, 1)
+		t.drops.postpone(about)
+	}
+	return n
+}
+
+func (t *Tier) announce(about []Digest) error {
+	if !t.redis.Health.Ask() {
+		return ErrAway
+	}
+	ctx, cancel := t.redis.Bound(context.Background())
+	defer cancel()
+	if err := t.redis.Client.Publish(ctx, t.channel(), t.message(about, false)).Err(); err != nil {
+		return t.failed(context.Background(), err)
+	}
+	return nil
+}
+
 // tell writes new generations, and has the other gateways drop what they have.
 func (t *Tier) tell(about []Digest, wide bool) error {
 	if !t.redis.Health.Ask() {
