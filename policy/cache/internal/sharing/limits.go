@@ -22,10 +22,10 @@ const (
 	PassFor = 10 * time.Second
 	// MaxTTL is the longest time for which an answer is kept.
 	MaxTTL = 365 * 24 * time.Hour
-	// RefreshTime bounds a call that nobody waits for, and MaxFlight those without a timeout,
-	// whose clients may wait for ever.
+	// RefreshTime bounds a call that nobody waits for.
 	RefreshTime = 30 * time.Second
-	MaxFlight   = 10 * time.Minute
+	// MaxFlight bounds calls without a timeout, whose clients may wait for ever.
+	MaxFlight = 10 * time.Minute
 )
 
 // NotCached answers only-if-cached where nothing is kept (Traffic 118).
