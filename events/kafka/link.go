@@ -40,7 +40,7 @@ func (s *Sink) connected(ctx context.Context, topic string) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dialer{tls: s.tls, conns: map[net.Conn]bool{}}
+	d := newDialer(s.tls)
 	config.Net.Proxy.Enable, config.Net.Proxy.Dialer = true, d
 	stop := context.AfterFunc(ctx, d.cut)
 	defer stop()
@@ -157,11 +157,19 @@ func (s *Sink) authentication(c *sarama.Config) error {
 // dialer makes the connections of a client, and can break them all.
 type dialer struct {
 	tls *security.Security
+	// open ends with cut.
+	open  context.Context
+	close context.CancelFunc
 
-	mu     sync.Mutex
-	conns  map[net.Conn]bool
-	closed bool
-	last   error // of the connection that failed last
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	last  error // of the connection that failed last
+}
+
+func newDialer(s *security.Security) *dialer {
+	d := &dialer{tls: s, conns: map[net.Conn]bool{}}
+	d.open, d.close = context.WithCancel(context.Background())
+	return d
 }
 
 var errCut = errors.New("the connection was given up")
@@ -171,7 +179,7 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	conn, err := d.dial(network, address)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err == nil && d.closed {
+	if err == nil && d.open.Err() != nil {
 		_ = conn.Close()
 		err = errCut
 	}
@@ -184,7 +192,7 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 }
 
 func (d *dialer) dial(network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	ctx, cancel := context.WithTimeout(d.open, dialTimeout)
 	defer cancel()
 	plain := &net.Dialer{}
 	if d.tls == nil {
@@ -195,8 +203,8 @@ func (d *dialer) dial(network, address string) (net.Conn, error) {
 
 // cut closes all connections, and allows no others.
 func (d *dialer) cut() {
+	d.close()
 	d.mu.Lock()
-	d.closed = true
 	conns := make([]net.Conn, 0, len(d.conns))
 	for c := range d.conns {
 		conns = append(conns, c)

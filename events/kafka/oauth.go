@@ -101,10 +101,12 @@ func readToken(status int, body io.Reader) (token string, lifetime time.Duration
 		return "", 0, fmt.Errorf("its answer is not JSON of at most %d bytes: %w", maxTokenAnswer, err)
 	case answer.Token == "":
 		return "", 0, errors.New("its answer has no access_token")
+	case strings.ContainsFunc(answer.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "", 0, errors.New("its access_token has characters that no token has")
 	}
 	lifetime = unsaidLifetime
 	if seconds := answer.Lifetime; seconds > 0 {
-		lifetime = time.Duration(min(seconds, 24*3600) * float64(time.Second))
+		lifetime = time.Duration(min(max(seconds, 1), 24*3600) * float64(time.Second))
 	}
 	return answer.Token, lifetime, nil
 }

@@ -77,3 +77,36 @@ func TestCodes(t *testing.T) {
 		})
 	}
 }
+
+// TestOnePartitionFails holds that no event is acknowledged behind one of its partition that was
+// not, and that another partition's are.
+func TestOnePartitionFails(t *testing.T) {
+	b := sarama.NewMockBrokerAddr(t, 1, "127.0.0.1:0")
+	t.Cleanup(b.Close)
+	b.SetHandlerByMap(map[string]sarama.MockResponse{
+		"ApiVersionsRequest": sarama.NewMockApiVersionsResponse(t).SetApiKeys([]sarama.ApiVersionsResponseKey{
+			{ApiKey: 0, MinVersion: 3, MaxVersion: 8}, {ApiKey: 3, MaxVersion: 9}, {ApiKey: 18, MaxVersion: 3}, {ApiKey: 22, MaxVersion: 4},
+		}),
+		"MetadataRequest":       sarama.NewMockMetadataResponse(t).SetBroker(b.Addr(), 1).SetLeader("t", 0, 1).SetLeader("t", 1, 1).SetController(1),
+		"InitProducerIDRequest": sarama.NewMockInitProducerIDResponse(t),
+		"ProduceRequest":        sarama.NewMockProduceResponse(t).SetError("t", 0, sarama.ErrNotEnoughReplicas),
+	})
+	s := open(t, &transomv1.KafkaSink{Brokers: []string{b.Addr()}})
+	var batch []*events.Event
+	for n := range 3000 { // several batches of each partition
+		batch = append(batch, event("t", fmt.Sprint("key ", n%10), n))
+	}
+	errs := make([]error, len(batch))
+	s.Send(t.Context(), batch, errs)
+	failed := map[int32]int{}
+	for i, e := range batch {
+		at := choose(e, 2)
+		if (errs[i] != nil) != (at == 0) || errs[i] != nil && !errors.Is(errs[i], sarama.ErrNotEnoughReplicas) {
+			t.Fatalf("partition %d, event %d: got %v", at, i, errs[i])
+		}
+		failed[at]++
+	}
+	if failed[0] < maxBatchRecords || failed[1] < maxBatchRecords {
+		t.Errorf("the keys fall to partitions so: %v", failed)
+	}
+}

@@ -128,6 +128,7 @@ func TestTokenAnswers(t *testing.T) {
 		{200, `{"access_token":"t"}`, ""},
 		{200, `{"access_token":"t","expires_in":-1}`, ""},
 		{200, `{}`, "its answer has no access_token"},
+		{200, `{"access_token":"a\u0001auth=b"}`, "its access_token has characters that no token has"},
 		{200, `<html>`, "its answer is not JSON"},
 		{503, `<html>`, "found status 503, expected status 200"},
 		{302, ``, "found status 302, expected status 200"},
@@ -138,4 +139,18 @@ func TestTokenAnswers(t *testing.T) {
 			t.Errorf("%d %s: got %q, %v, %v; want %q", test.status, test.body, token, lifetime, err, test.want)
 		}
 	}
+}
+
+// FuzzTokenAnswers holds that no answer of a provider makes a token that cannot be sent, nor one
+// that serves for ever.
+func FuzzTokenAnswers(f *testing.F) {
+	f.Add(200, `{"access_token":"t","expires_in":3600}`)
+	f.Add(200, `{"access_token":"t","expires_in":1e300}`)
+	f.Add(400, `{"error":"invalid_client"}`)
+	f.Fuzz(func(t *testing.T, status int, body string) {
+		token, lifetime, err := readToken(status, strings.NewReader(body))
+		if err == nil && (token == "" || strings.ContainsAny(token, "\x00\x01 \n") || lifetime < time.Second || lifetime > 24*time.Hour) {
+			t.Errorf("got %q for %v", token, lifetime)
+		}
+	})
 }

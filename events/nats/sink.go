@@ -113,7 +113,7 @@ func (s *Sink) connected(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conn, err := nats.Connect(s.settings.Url, options...)
+	conn, err := connect(ctx, s.settings.Url, options)
 	if err != nil {
 		return err
 	}
@@ -125,6 +125,28 @@ func (s *Sink) connected(ctx context.Context) error {
 	s.conn, s.stream = conn, stream
 	s.create(ctx)
 	return nil
+}
+
+// connect is nats.Connect, but it does not outlast ctx.
+func connect(ctx context.Context, urls string, options []nats.Option) (*nats.Conn, error) {
+	var conn *nats.Conn
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conn, err = nats.Connect(urls, options...)
+	}()
+	select {
+	case <-done:
+		return conn, err
+	case <-ctx.Done():
+	}
+	go func() { // it ends by its own time limit
+		if <-done; err == nil {
+			conn.Close()
+		}
+	}()
+	return nil, context.Cause(ctx)
 }
 
 func (s *Sink) options() ([]nats.Option, error) {
