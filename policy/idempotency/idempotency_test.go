@@ -139,3 +139,15 @@ func TestKeyOfField(t *testing.T) {
 		}
 	}
 }
+
+// TestHostOfKey: Traffic 85: a key belongs to a host, however that is written.
+func TestHostOfKey(t *testing.T) {
+	for _, test := range []struct{ scheme, host, want string }{
+		{"http", "Shop.Example:80", "shop.example"}, {"http", "shop.example", "shop.example"}, {"https", "shop.example:443", "shop.example"},
+		{"https", "shop.example:80", "shop.example:80"}, {"http", "shop.example:8080", "shop.example:8080"}, {"http", "[::1]:80", "[::1]"},
+	} {
+		if got := hostOf(&policy.Request{HTTP: &http.Request{}, Scheme: test.scheme, Host: test.host}); got != test.want {
+			t.Errorf("%s://%s: %q, want %q", test.scheme, test.host, got, test.want)
+		}
+	}
+}

@@ -76,7 +76,7 @@ func (p *route) Key(r *policy.Request) (string, error) {
 // Serve serves a request under a key, whose body is given. forward makes the exchange; it
 // is called once at most, and writes to what stands in x then.
 func (p *route) Serve(ctx context.Context, r *policy.Request, key string, body *attempt.Kept, x *httpbackend.Exchange, forward func(context.Context) httpbackend.Result) httpbackend.Result {
-	c := p.call(r, key, "host", strings.ToLower(r.Authority()))
+	c := p.call(r, key, "host", hostOf(r))
 	c.Fingerprint = fingerprintOf(r.HTTP, body)
 	lease, kept, err := c.take(ctx)
 	switch {
@@ -88,6 +88,16 @@ func (p *route) Serve(ctx context.Context, r *policy.Request, key string, body *
 		return forward(ctx)
 	}
 	return c.firstHTTP(ctx, lease, x, forward)
+}
+
+// hostOf is the host that the client asked for, the same with and without the port that it has
+// by default (Traffic 85).
+func hostOf(r *policy.Request) string {
+	scheme := "http"
+	if r.Secure() {
+		scheme = "https"
+	}
+	return field.WithoutDefaultPort(scheme, strings.ToLower(r.Authority()))
 }
 
 // fingerprintOf tells requests apart that have one key, by what they say (Traffic 85).
