@@ -24,7 +24,7 @@ import (
 
 // newMemory is a memory of so many bytes, by a clock.
 func newMemory(limit int64, clock *policytest.Clock) *memory {
-	return &memory{now: clock.Now, max: limit, owners: map[Digest]int64{}, all: map[Digest]*entry{}}
+	return &memory{now: clock.Now, log: slog.New(slog.DiscardHandler), max: limit, owners: map[Digest]int64{}, all: map[Digest]*entry{}}
 }
 
 // keyed is a call under a key, of an owner, with a request.
@@ -92,6 +92,24 @@ func TestMemoryOfOneOwner(t *testing.T) {
 	lease.End(&Record{State: Answered, Message: make([]byte, 20<<10)}, time.Minute)
 	if _, kept, err := m.Begin(t.Context(), keyed("other", "other", "")); err != nil || kept.State != Bodyless {
 		t.Errorf("an answer without room: %+v, %v", kept, err)
+	}
+}
+
+// TestFullMemoryIsLogged: Traffic 95: the log says once a minute that keys are refused for want of
+// memory.
+func TestFullMemoryIsLogged(t *testing.T) {
+	clock := policytest.NewClock()
+	m := newMemory(100<<10, clock)
+	var log bytes.Buffer
+	m.log = slog.New(slog.NewTextHandler(&log, nil))
+	for want := range 3 {
+		for i := range 100 {
+			_, _, _ = m.Begin(t.Context(), keyed(fmt.Sprint(i), "one", "")) // the log says
+		}
+		if n := strings.Count(log.String(), "idempotency.max_bytes"); n != want+1 {
+			t.Errorf("the log has it %d times, want %d:\n%s", n, want+1, &log)
+		}
+		clock.Advance(reminder)
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -21,7 +23,9 @@ const (
 // memory keeps records in this process. What is there stays until its time is over: to drop
 // it would have a call made twice.
 type memory struct {
-	now func() time.Time
+	now    func() time.Time
+	log    *slog.Logger
+	remind atomic.Int64 // the log says nothing of a full memory until then, in nanoseconds of the clock
 
 	mu     sync.Mutex
 	max    int64
@@ -49,7 +53,7 @@ type memoryKey struct{}
 // InMemory is the memory of a generation.
 func InMemory(g *policy.Generation) (Store, error) {
 	m, err := policy.Lease(g, memoryKey{}, func() (*memory, error) {
-		return &memory{now: g.State.Now, owners: map[Digest]int64{}, all: map[Digest]*entry{}}, nil
+		return &memory{now: g.State.Now, log: g.State.Log, owners: map[Digest]int64{}, all: map[Digest]*entry{}}, nil
 	})
 	if err == nil {
 		m.mu.Lock()
@@ -64,6 +68,12 @@ func (m *memory) Close() error { return nil }
 
 // Begin implements Store.
 func (m *memory) Begin(_ context.Context, c *Call) (Lease, *Record, error) {
+	full := false
+	defer func() {
+		if full {
+			m.warn("new idempotency keys are refused: there is no memory left for them, or not for one caller; raise idempotency.max_bytes, or shorten their ttl")
+		}
+	}()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.expire()
@@ -73,6 +83,7 @@ func (m *memory) Begin(_ context.Context, c *Call) (Lease, *Record, error) {
 	}
 	size := int64(overhead + len(c.Key) + len(c.Principal))
 	if !m.fits(c.Owner, size) {
+		full = true
 		return nil, nil, Refusal(codes.Unavailable, "STORE_FULL", "no more keys can be kept for now; try again later")
 	}
 	e := &entry{id: c.ID, owner: c.Owner, about: c.About, begun: m.now(), record: Record{State: Running, Fingerprint: c.Fingerprint}, ended: make(chan struct{})}
@@ -84,6 +95,17 @@ func (m *memory) Begin(_ context.Context, c *Call) (Lease, *Record, error) {
 // fits reports whether there is room. m.mu is held.
 func (m *memory) fits(owner Digest, more int64) bool {
 	return m.used+more <= m.max && m.owners[owner]+more <= m.max/ownersPart
+}
+
+// reminder is how often the log repeats that the memory is full.
+const reminder = time.Minute
+
+// warn says in the log that the memory is full, once in a reminder at most. m.mu is not held.
+func (m *memory) warn(text string) {
+	now, next := m.now().UnixNano(), m.remind.Load()
+	if now >= next && m.remind.CompareAndSwap(next, now+int64(reminder)) {
+		m.log.Warn(text)
+	}
 }
 
 // charge notes that an entry takes more memory, or less. m.mu is held.
