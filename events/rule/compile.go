@@ -27,7 +27,7 @@ func compileEnds(s *policy.Scope, o Options) policy.Part {
 		return nil
 	}
 	before := s.Noted()
-	e := &ends{bus: busOf(s, o), rpc: s.RPC}
+	e := &ends{bus: busOf(s.Generation, o), rpc: s.RPC}
 	if e.err != nil {
 		s.Refuse(name, "events: %v", e.err)
 		return nil
@@ -68,7 +68,7 @@ func (c *compiler) fail(field, format string, args ...any) {
 
 // compile adds the rule to those of its moments.
 func (c *compiler) compile(o Options, i int) {
-	r := &rule{group: i, kind: c.rule.GetType(), source: c.ends.source + "/" + strings.TrimPrefix(c.RPC, "/"), topic: c.rule.GetTopic(), sinks: c.rule.GetSinks(),
+	r := &rule{group: i, kind: c.rule.GetType(), source: sourceOf(c.ends.source, c.RPC), topic: c.rule.GetTopic(), sinks: c.rule.GetSinks(),
 		durable: c.rule.GetDelivery() == transomv1.EventRule_AT_LEAST_ONCE, intent: c.rule.GetIntent(), share: 1, sampleErrors: c.rule.GetSampleErrors()}
 	moments := c.moments()
 	c.checkType()
@@ -186,6 +186,13 @@ func (c *compiler) checkSample(r *rule) {
 	case !(share > 0 && share <= 1): // NaN, too
 		c.fail("sample", "found %v, expected a number above 0 and up to 1", share)
 	default:
+		r.setShare(share)
+	}
+}
+
+// setShare sets the share of events that are published; 0 is all.
+func (r *rule) setShare(share float64) {
+	if share > 0 {
 		r.share = share
 		r.rate = fmt.Sprint(int64(math.Round(1 / max(share, 1e-9))))
 	}

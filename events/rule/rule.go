@@ -37,10 +37,12 @@ type Options struct {
 func Kinds(o Options) (first, last []policy.Kind) {
 	needs := []policy.Need{{Field: "events.sinks", Config: "events"}, {Field: "events.sensitive", Config: "events"}}
 	first = []policy.Kind{
+		{Open: func(g *policy.Generation) { checkConfig(g, o) }, Compile: func(s *policy.Scope) policy.Part { return compileCalls(s, o) }},
 		{Compile: func(s *policy.Scope) policy.Part { return compileEnds(s, o) }},
 	}
 	last = []policy.Kind{
 		{Field: name, Compile: compileListed, Needs: needs},
+		{Compile: compileAdmitted},
 	}
 	return first, last
 }
@@ -49,6 +51,7 @@ func Kinds(o Options) (first, last []policy.Kind) {
 type compiled struct {
 	scope *policy.Scope
 	ends  *ends
+	calls *calls
 }
 
 func newCompiled(*policy.Generation) *compiled { return new(compiled) }
@@ -74,12 +77,13 @@ type bus struct {
 	sinks  []string
 	key    []byte // of hashes; nil for none
 	keyErr error
+	said   map[string]bool // what all methods would say
 }
 
-func busOf(s *policy.Scope, o Options) *bus {
-	return policy.Shared(s.Generation, func(g *policy.Generation) *bus {
+func busOf(g *policy.Generation, o Options) *bus {
+	return policy.Shared(g, func(g *policy.Generation) *bus {
 		c := g.Config.GetEvents()
-		b := &bus{source: c.GetSource(), limit: int(c.GetMaxEventBytes()), topics: topicsOf(c), sinks: sinksOf(c)} //nolint:gosec // 1 MiB at most
+		b := &bus{said: map[string]bool{}, source: c.GetSource(), limit: int(c.GetMaxEventBytes()), topics: topicsOf(c), sinks: sinksOf(c)} //nolint:gosec // 1 MiB at most
 		if b.source == "" {
 			b.source = "/transom"
 		}

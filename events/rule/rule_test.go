@@ -38,8 +38,12 @@ service Books {
 `
 
 func kindsOf(p events.Publisher) []policy.Kind {
-	first, last := Kinds(Options{Open: func(*policy.Generation) (events.Publisher, error) { return p, nil }})
+	first, last := Kinds(Options{Open: kindsOpen(p)})
 	return append(first, last...)
+}
+
+func kindsOpen(p events.Publisher) func(*policy.Generation) (events.Publisher, error) {
+	return func(*policy.Generation) (events.Publisher, error) { return p, nil }
 }
 
 func config() *transomv1.Config {
