@@ -124,7 +124,7 @@ func (t *Tier) tell(about []Digest, wide bool) error {
 	}
 	ctx, cancel := t.redis.Bound(context.Background())
 	defer cancel()
-	count, err := countScript.Run(ctx, t.redis.Client, []string{t.countKey()}, 1).Uint64()
+	count, err := t.count(ctx, 1)
 	if err != nil {
 		return t.failed(context.Background(), err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -63,11 +64,11 @@ func (t *Tier) Find(ctx context.Context, key Key, about []Digest, more bool) (*S
 	defer cancel()
 	p := t.redis.Client.Pipeline()
 	name := t.answerKey(key)
-	kept, left := p.Get(bounded, name), p.PTTL(bounded, name)
+	kept, left := p.GetRange(bounded, name, 0, maxRecord), p.PTTL(bounded, name)
 	generations := t.askGenerations(bounded, p, about)
 	var drops *redis.StringCmd
 	if more {
-		drops = p.Get(bounded, t.countKey())
+		drops = p.GetRange(bounded, t.countKey(), 0, int64(len(mostCount)))
 	}
 	_, _ = p.Exec(bounded) // each command has its own error
 	stamps, err := t.stamps(bounded, about, generations)
@@ -77,17 +78,19 @@ func (t *Tier) Find(ctx context.Context, key Key, about []Digest, more bool) (*S
 	if err != nil {
 		return nil, nil, t.failed(ctx, err)
 	}
-	if errors.Is(kept.Err(), redis.Nil) {
-		return stamps, nil, nil
-	}
 	raw, err := kept.Bytes()
 	if err == nil {
 		err = left.Err()
 	}
-	if err != nil {
+	switch {
+	case redis.HasErrorPrefix(err, wrongType):
+		return stamps, nil, nil // what is written next takes its place
+	case err != nil:
 		return nil, nil, t.failed(ctx, err)
+	case len(raw) == 0:
+		return stamps, nil, nil
 	}
-	r, err := t.read(bounded, raw, left.Val(), about, stamps)
+	r, err := t.read(bounded, key, raw, left.Val(), about, stamps)
 	switch {
 	case err != nil:
 		return stamps, nil, t.failed(ctx, err)
@@ -98,8 +101,8 @@ func (t *Tier) Find(ctx context.Context, key Key, about []Digest, more bool) (*S
 }
 
 // read reads an answer, and returns nil for one that was dropped.
-func (t *Tier) read(ctx context.Context, raw []byte, left time.Duration, about []Digest, known *Stamps) (*Record, error) {
-	r, err := unmarshal(raw)
+func (t *Tier) read(ctx context.Context, key Key, raw []byte, left time.Duration, about []Digest, known *Stamps) (*Record, error) {
+	r, err := unmarshal(key, raw)
 	if err != nil {
 		t.log.Warn("the shared store has an answer of the cache that is none: it is not used", "error", err)
 		return nil, nil //nolint:nilerr // it is as if there were none
@@ -142,20 +145,24 @@ func (t *Tier) read(ctx context.Context, raw []byte, left time.Duration, about [
 func (t *Tier) askGenerations(ctx context.Context, p redis.Pipeliner, about []Digest) []*redis.StringCmd {
 	all := make([]*redis.StringCmd, len(about))
 	for i, d := range about {
-		all[i] = p.Get(ctx, t.generationKey(d))
+		all[i] = p.GetRange(ctx, t.generationKey(d), 0, int64(len(generation{})))
 	}
 	return all
 }
 
-// errGeneration is the error of bytes that are no generation.
+// wrongType begins Redis's errors of commands for values of another type.
+const wrongType = "WRONGTYPE"
+
+// errGeneration is the error of what is no generation.
 var errGeneration = errors.New("found no generation of cached answers in the shared store")
 
+// generationOf reads a generation. ok is false for none.
 func generationOf(c *redis.StringCmd) (g generation, ok bool, _ error) {
 	raw, err := c.Bytes()
 	switch {
-	case errors.Is(err, redis.Nil):
-		return g, false, nil
-	case err != nil:
+	case redis.HasErrorPrefix(err, wrongType):
+		return g, false, errGeneration
+	case err != nil, len(raw) == 0:
 		return g, false, err
 	case len(raw) != len(g):
 		return g, false, errGeneration
@@ -167,35 +174,69 @@ func generationOf(c *redis.StringCmd) (g generation, ok bool, _ error) {
 // is valid.
 func (t *Tier) stamps(ctx context.Context, about []Digest, asked []*redis.StringCmd) (*Stamps, error) {
 	s := &Stamps{all: make([]stamp, len(about))}
-	var absent []int
+	all := make([]int, len(about))
 	for i, d := range about {
-		g, ok, err := generationOf(asked[i])
+		s.all[i].of, all[i] = d, i
+	}
+	absent, damaged, err := s.take(all, asked)
+	if err != nil {
+		return nil, err
+	}
+	if len(absent) > 0 {
+		empty, more, err := s.take(absent, t.writeGenerations(ctx, s, absent, func(p redis.Pipeliner, key string) {
+			g := newGeneration(0)
+			p.SetNX(ctx, key, g[:], generationLife)
+		}))
 		if err != nil {
 			return nil, err
 		}
-		if s.all[i] = (stamp{d, g}); !ok {
+		damaged = slices.Concat(damaged, empty, more)
+	}
+	if len(damaged) == 0 {
+		return s, nil
+	}
+	count, err := t.count(ctx, 1) // what is damaged may have been the one of a drop, and counts as one
+	if err != nil {
+		return nil, err
+	}
+	absent, damaged, err = s.take(damaged, t.writeGenerations(ctx, s, damaged, func(p redis.Pipeliner, key string) {
+		g := newGeneration(count)
+		p.Set(ctx, key, g[:], generationLife)
+	}))
+	if err == nil && len(absent)+len(damaged) > 0 {
+		err = errGeneration
+	}
+	return s, err
+}
+
+// take takes generations for some of the stamps, and returns those which have none, or
+// something else in its place.
+func (s *Stamps) take(which []int, asked []*redis.StringCmd) (absent, damaged []int, _ error) {
+	for n, i := range which {
+		g, ok, err := generationOf(asked[n])
+		switch s.all[i].generation = g; {
+		case errors.Is(err, errGeneration):
+			damaged = append(damaged, i)
+		case err != nil:
+			return nil, nil, err
+		case !ok:
 			absent = append(absent, i)
 		}
 	}
-	if len(absent) == 0 {
-		return s, nil
-	}
+	return absent, damaged, nil
+}
+
+// writeGenerations writes those of some of the stamps, and reads what is there then.
+func (t *Tier) writeGenerations(ctx context.Context, s *Stamps, which []int, one func(p redis.Pipeliner, key string)) []*redis.StringCmd {
 	p := t.redis.Client.Pipeline()
-	again := make([]*redis.StringCmd, len(absent))
-	for i, at := range absent {
-		key, g := t.generationKey(about[at]), newGeneration(0)
-		p.SetNX(ctx, key, g[:], generationLife)
-		again[i] = p.Get(ctx, key)
+	about := make([]Digest, len(which))
+	for n, i := range which {
+		about[n] = s.all[i].of
+		one(p, t.generationKey(about[n]))
 	}
-	_, _ = p.Exec(ctx)
-	for i, at := range absent {
-		g, ok, err := generationOf(again[i])
-		if err != nil || !ok {
-			return nil, errors.Join(err, errGeneration)
-		}
-		s.all[at].generation = g
-	}
-	return s, nil
+	asked := t.askGenerations(ctx, p, about)
+	_, _ = p.Exec(ctx) // each command has its own error
+	return asked
 }
 
 // extend adds the generations of what only the answer names. It reports false where something
@@ -220,12 +261,12 @@ func (t *Tier) extend(ctx context.Context, s *Stamps, more []Digest) (*Stamps, b
 	return &Stamps{slices.Concat(s.all, added.all), s.drops}, true, nil
 }
 
-// countScript counts a drop. The count begins with the time, so that one that was lost does
-// not go back. KEYS: the count. ARGV: how many
-// more.
+// countScript counts a drop. The count begins with the time, so that one that was lost or
+// damaged does not go back. KEYS: the count. ARGV: how many more.
 var countScript = redis.NewScript(`
-local n = redis.call('GET', KEYS[1])
-if not n then
+local n = redis.pcall('GET', KEYS[1])
+n = type(n) == 'string' and string.match(n, '^%d+$') and tonumber(n)
+if not n or n >= ` + mostCount + ` then
   local t = redis.call('TIME')
   n = t[1] * 1000000 + t[2]
 end
@@ -234,11 +275,39 @@ redis.call('SET', KEYS[1], n)
 return n
 `)
 
-// countOf reads how many drops there were, and begins to count where nobody has.
-func (t *Tier) countOf(ctx context.Context, c *redis.StringCmd) (uint64, error) {
-	n, err := c.Uint64()
-	if errors.Is(err, redis.Nil) {
-		return countScript.Run(ctx, t.redis.Client, []string{t.countKey()}, 0).Uint64()
+// mostCount is above every count: to it Lua's numbers are whole ones.
+const mostCount = "9007199254740992"
+
+// errCount is the error of what is no count.
+var errCount = errors.New("found no count of dropped answers in the shared store")
+
+// count counts so many drops more, and returns how many there were then.
+func (t *Tier) count(ctx context.Context, more int) (uint64, error) {
+	n, err := countScript.Run(ctx, t.redis.Client, []string{t.countKey()}, more).Text()
+	if err != nil {
+		return 0, err
 	}
-	return n, err
+	count, ok := parseCount(n)
+	if !ok {
+		return 0, errCount
+	}
+	return count, nil
+}
+
+func parseCount(text string) (uint64, bool) {
+	n, err := strconv.ParseUint(text, 10, 53)
+	return n, err == nil
+}
+
+// countOf reads how many drops there were, and begins to count where nobody has, or where
+// what is there is no count.
+func (t *Tier) countOf(ctx context.Context, c *redis.StringCmd) (uint64, error) {
+	text, err := c.Result()
+	if err != nil && !redis.HasErrorPrefix(err, wrongType) {
+		return 0, err
+	}
+	if n, ok := parseCount(text); ok {
+		return n, nil
+	}
+	return t.count(ctx, 0)
 }

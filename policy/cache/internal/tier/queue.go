@@ -124,7 +124,7 @@ func (t *Tier) add(ctx context.Context, p redis.Pipeliner, i *Item) *redis.Statu
 	if len(r.stamps) > maxStamps {
 		return nil
 	}
-	raw := r.marshal()
+	raw := r.marshal(i.Key)
 	if len(raw) > maxRecord {
 		return nil
 	}

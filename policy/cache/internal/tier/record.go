@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"strings"
@@ -55,7 +56,7 @@ func (r *Record) age(left time.Duration, now time.Time) bool {
 	if left <= 0 {
 		return false
 	}
-	over := max(r.life-left, now.Sub(r.written), 0)
+	over := min(max(r.life-left, now.Sub(r.written), 0), maxTime)
 	r.Age += over
 	r.Fresh -= over
 	r.WhileRevalidate -= over
@@ -65,10 +66,14 @@ func (r *Record) age(left time.Duration, now time.Time) bool {
 
 const (
 	// version begins each record. One of another version is none.
-	version = 1
+	version = 2
 
 	flagMarker   = 1
 	flagNotFound = 2
+
+	// sumAt and bodyAt are where the checksum and what it is over begin.
+	sumAt  = 1
+	bodyAt = sumAt + 16
 
 	maxRecord = 2 << 20
 	maxStamps = 64
@@ -78,10 +83,22 @@ const (
 	maxTime = 2 * 366 * 24 * time.Hour
 )
 
-// marshal writes the record: the version, flags, times in milliseconds, stamps, names of
-// headers, metadata, text and message, each with its length before it.
-func (r *Record) marshal() []byte {
-	b := make([]byte, 0, 256+len(r.Message))
+// sum is the checksum of the rest of a record under a key: what is damaged, or is the answer
+// to another call, is not read.
+func sum(key Key, body []byte) [bodyAt - sumAt]byte {
+	h := sha256.New()
+	h.Write(key[:])
+	h.Write(body)
+	var all [sha256.Size]byte
+	h.Sum(all[:0])
+	return [bodyAt - sumAt]byte(all[:])
+}
+
+// marshal writes the record under a key: the version, a checksum, flags, times in
+// milliseconds, stamps, names of headers, metadata, text and message, each with its length
+// before it.
+func (r *Record) marshal(key Key) []byte {
+	b := make([]byte, bodyAt, 256+len(r.Message))
 	var flags byte
 	if r.Marker {
 		flags |= flagMarker
@@ -89,7 +106,8 @@ func (r *Record) marshal() []byte {
 	if r.NotFound {
 		flags |= flagNotFound
 	}
-	b = append(b, version, flags)
+	b[0] = version
+	b = append(b, flags)
 	b = binary.AppendVarint(b, r.written.UnixMilli())
 	for _, d := range []time.Duration{r.life, r.Age, r.Fresh, r.WhileRevalidate, r.IfError} {
 		b = binary.AppendVarint(b, d.Milliseconds())
@@ -105,7 +123,10 @@ func (r *Record) marshal() []byte {
 	b = appendMetadata(b, r.Header)
 	b = appendMetadata(b, r.Trailer)
 	b = appendText(b, r.Text)
-	return append(b, r.Message...)
+	b = append(b, r.Message...)
+	checked := sum(key, b[bodyAt:])
+	copy(b[sumAt:], checked[:])
+	return b
 }
 
 func appendText(b []byte, s string) []byte {
@@ -127,15 +148,24 @@ func appendMetadata(b []byte, md metadata.MD) []byte {
 }
 
 // errRecord is the error of bytes that are no record.
-var errRecord = errors.New("found no record of this version")
+var errRecord = errors.New("found no whole record of this version")
 
-// unmarshal reads what marshal has written. The record holds on to b.
-func unmarshal(b []byte) (*Record, error) {
-	if len(b) < 2 || len(b) > maxRecord || b[0] != version || b[1] > flagMarker|flagNotFound {
+// unmarshal reads what marshal has written under a key. The record holds on to b.
+func unmarshal(key Key, b []byte) (*Record, error) {
+	if len(b) <= bodyAt || len(b) > maxRecord || b[0] != version || sum(key, b[bodyAt:]) != [bodyAt - sumAt]byte(b[sumAt:]) {
 		return nil, errRecord
 	}
-	r := &Record{Marker: b[1]&flagMarker != 0, NotFound: b[1]&flagNotFound != 0}
-	d := decoder{b: b[2:]}
+	return parse(b[bodyAt:])
+}
+
+// parse reads what the checksum of a record is over.
+func parse(b []byte) (*Record, error) {
+	flags := b[0]
+	if flags > flagMarker|flagNotFound {
+		return nil, errRecord
+	}
+	r := &Record{Marker: flags&flagMarker != 0, NotFound: flags&flagNotFound != 0}
+	d := decoder{b: b[1:]}
 	r.written = time.UnixMilli(d.number(1 << 50))
 	for _, to := range []*time.Duration{&r.life, &r.Age, &r.Fresh, &r.WhileRevalidate, &r.IfError} {
 		*to = time.Duration(d.number(maxTime.Milliseconds())) * time.Millisecond

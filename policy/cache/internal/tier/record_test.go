@@ -23,7 +23,7 @@ func sample() *Record {
 func TestRecord(t *testing.T) {
 	for _, r := range []*Record{sample(), {Marker: true, Vary: []string{"A"}, life: time.Second, Message: []byte{}, written: time.UnixMilli(0)},
 		{NotFound: true, Text: "no such shelf", life: time.Second, Message: []byte{}, written: time.UnixMilli(0)}} {
-		got, err := unmarshal(r.marshal())
+		got, err := unmarshal(Key{}, r.marshal(Key{}))
 		if err != nil || !reflect.DeepEqual(got, r) {
 			t.Errorf("%+v, %v, want %+v", got, err, r)
 		}
@@ -32,15 +32,15 @@ func TestRecord(t *testing.T) {
 
 // TestRefusedRecords: Traffic 129: bytes of others are refused.
 func TestRefusedRecords(t *testing.T) {
-	whole := sample().marshal()
+	whole := sample().marshal(Key{})
 	for n := range len(whole) - len("message") {
-		if _, err := unmarshal(whole[:n]); err == nil {
+		if _, err := unmarshal(Key{}, whole[:n]); err == nil {
 			t.Errorf("the first %d bytes are taken", n)
 		}
 	}
 	other := bytes.Clone(whole)
 	other[0]++
-	if _, err := unmarshal(other); err == nil {
+	if _, err := unmarshal(Key{}, other); err == nil {
 		t.Error("another version is taken")
 	}
 	for what, edit := range map[string]func(r *Record){
@@ -60,7 +60,7 @@ func TestRefusedRecords(t *testing.T) {
 	} {
 		r := sample()
 		if edit(r); true {
-			if _, err := unmarshal(r.marshal()); err == nil {
+			if _, err := unmarshal(Key{}, r.marshal(Key{})); err == nil {
 				t.Errorf("%s is taken", what)
 			}
 		}
@@ -100,14 +100,14 @@ func TestAge(t *testing.T) {
 
 // FuzzRecord: no bytes of a store harm the gateway, and what is read is written the same.
 func FuzzRecord(f *testing.F) {
-	f.Add(sample().marshal())
+	f.Add(sample().marshal(Key{}))
 	f.Add([]byte{version, flagMarker})
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		r, err := unmarshal(raw)
+		r, err := unmarshal(Key{}, raw)
 		if err != nil {
 			return
 		}
-		again, err := unmarshal(r.marshal())
+		again, err := unmarshal(Key{}, r.marshal(Key{}))
 		if err != nil || !reflect.DeepEqual(r, again) {
 			t.Errorf("%+v was read, and then %+v, %v", r, again, err)
 		}

@@ -131,13 +131,13 @@ func (t *Tier) Close() error {
 var ErrAway = errors.New("the shared store did not answer")
 
 // failed notes an error of Redis, and returns ErrAway, or nil where it was the call that
-// ended.
+// ended. A Redis that holds something else than was written there is not away.
 func (t *Tier) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
 	}
 	var answered redis.Error
-	if !errors.As(err, &answered) {
+	if !errors.As(err, &answered) && !errors.Is(err, errGeneration) && !errors.Is(err, errCount) {
 		t.redis.Health.Failed()
 	}
 	return ErrAway
