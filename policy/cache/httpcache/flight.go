@@ -49,6 +49,7 @@ type flight struct {
 	stage    stage
 	lead     *httpbackend.Exchange // of the one who asked first; nil when it has gone
 	parked   bool                  // it leaves its answer to the flight
+	headed   bool                  // it has all of its answer, which has no body
 	informed []informed
 	head     rfc9111.Head
 	answer   *answer // nil where it is not kept

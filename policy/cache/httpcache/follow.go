@@ -32,17 +32,19 @@ type follower struct {
 	written  int         // of the body
 	flushed  int         // of what was to be flushed
 	late     *time.Timer // nil: not set
+	failed   bool        // the flight did, and one of those who waited for it asks next
 }
 
 // fetch asks the server, once for all who ask for the same at the time. again reports that
-// the flight brought no answer to this one, or that there is one by now.
-func (q *request) fetch(primary, key []byte, old *answer) (_ httpbackend.Result, again bool) {
+// the flight brought no answer to this one, or that there is one by now; failed, that it is
+// because the request of the one who asked first has failed.
+func (q *request) fetch(primary, key []byte, old *answer) (_ httpbackend.Result, again, failed bool) {
 	f, leads, again := q.flights.join(q, primary, key, old)
 	if again {
-		return httpbackend.Result{}, true
+		return httpbackend.Result{}, true, false
 	}
 	if f == nil { // the process ends, or the request is one to be refused
-		return q.alone(sharing.PassedBy), false
+		return q.alone(sharing.PassedBy), false, false
 	}
 	w := &follower{request: q, f: f, primary: primary, leads: leads}
 	defer w.leave()
@@ -50,7 +52,7 @@ func (q *request) fetch(primary, key []byte, old *answer) (_ httpbackend.Result,
 		next, changed := w.look()
 		if next != nil {
 			if result, over, again := next(); over || again {
-				return result, again
+				return result, again, again && w.failed
 			}
 			continue
 		}
@@ -61,9 +63,9 @@ func (q *request) fetch(primary, key []byte, old *answer) (_ httpbackend.Result,
 		select {
 		case <-changed:
 		case <-late:
-			return w.apart(), false
+			return w.apart(), false, false
 		case <-q.ctx.Done():
-			return w.end(status.FromContextError(q.ctx.Err()).Err()), false
+			return w.end(status.FromContextError(q.ctx.Err()).Err()), false, false
 		}
 	}
 }
@@ -197,7 +199,7 @@ func (w *follower) passes() step {
 			w.tell(sharing.Miss, nil, time.Time{})
 		}
 		f.mu.Lock()
-		f.parked = true
+		f.parked, f.headed = true, w.status != 0 && !w.bodily
 		f.notify()
 		f.mu.Unlock()
 		select {
@@ -211,7 +213,11 @@ func (w *follower) passes() step {
 		if w.status != 0 {
 			result.Status = w.status
 		}
-		if result.Err != nil && w.ctx.Err() != nil {
+		switch {
+		case result.Err == nil:
+		case f.headed, f.recorder.wrote != 0 && !f.recorder.bodily: // it has all that is for it
+			result.Err, result.Aborted = nil, false
+		case w.ctx.Err() != nil:
 			result.Err = status.FromContextError(w.ctx.Err()).Err()
 		}
 		return result, true, false
@@ -241,6 +247,7 @@ func (w *follower) ends() step {
 			return w.with(w.give(sharing.Stale, f.old, w.now())), true, false
 		}
 	case f.err == errOther, f.err != nil && !w.leads:
+		w.failed = f.err != errOther
 		return func() (result httpbackend.Result, over, again bool) { return result, false, true }
 	case f.err != nil:
 		return func() (httpbackend.Result, bool, bool) { return w.fails(), true, false }

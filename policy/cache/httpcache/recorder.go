@@ -52,7 +52,9 @@ func (w *recorder) WriteHeader(code int) {
 	h := w.header
 	w.header = http.Header{} // that of the trailer, from here on
 	if stage == passing && w.takeOver() {
-		w.wrote, w.bodily = writeHead(f.lead, code, w.server, h)
+		if w.wrote, w.bodily = writeHead(f.lead, code, w.server, h); !w.bodily {
+			f.cancel() // nobody reads what follows
+		}
 	}
 }
 
@@ -68,7 +70,7 @@ func (w *recorder) takeOver() bool {
 		<-changed
 		f.mu.Lock()
 	}
-	if f.stage != passing || f.lead == nil {
+	if f.stage != passing || f.lead == nil || f.headed {
 		f.cancel() // nobody reads it
 		return false
 	}
@@ -80,7 +82,7 @@ func (w *recorder) takeOver() bool {
 func (w *recorder) Write(p []byte) (int, error) {
 	switch {
 	case w.to != nil && !w.bodily:
-		return len(p), nil
+		return 0, errUnread
 	case w.to != nil:
 		return w.to.Write(p)
 	case w.copies(p):

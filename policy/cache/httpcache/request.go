@@ -80,7 +80,9 @@ func (q *request) goes(result string) httpbackend.Result {
 // answer finds an answer, or asks for one.
 func (q *request) answer(primary []byte) httpbackend.Result {
 	s := q.flights
-	for range 6 { // what an answer varies by is known only when it is there
+	// What an answer varies by is known only when it is there. A flight that failed is no try:
+	// one who waited for it had its failure, and one of the others asks next (Traffic 124).
+	for tries := 0; tries < 6; {
 		now := q.now()
 		key := primary
 		q.why = sharing.Why{Forward: cachestatus.URIMiss}
@@ -114,9 +116,12 @@ func (q *request) answer(primary []byte) httpbackend.Result {
 		if q.x.R.Method == http.MethodHead {
 			return q.goes(sharing.Miss)
 		}
-		result, again := q.fetch(primary, key, a)
-		if !again {
+		result, again, failed := q.fetch(primary, key, a)
+		switch {
+		case !again:
 			return result
+		case !failed:
+			tries++
 		}
 	}
 	return q.alone(sharing.PassedBy)
