@@ -86,7 +86,7 @@ func TestDamagedRedis(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if _, found, err := other.Find(t.Context(), key, about[:1], true); err != nil && err != ErrAway || found != nil && string(found.Message) != "whole" { //nolint:errorlint // it is returned as it is
+				if _, found, err := other.Find(t.Context(), key, about[:1], true); err != nil && err != ErrAway || found != nil && string(found.Message) != "whole" {
 					t.Errorf("read %+v, %v", found, err)
 				}
 				if !keep(t, one, other, key, about...) {
