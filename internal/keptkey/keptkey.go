@@ -43,7 +43,7 @@ func (f *Filter) takes(k *Key) bool {
 // ErrNone is the error where there is no key of an ID, and ErrHeld that of one which is not
 // released, as its outcome is known or will be.
 var (
-	ErrNone = errors.New("found no key with this id: its time may be over")
+	ErrNone = errors.New("found no key with this id: its time may be over, or it was released. An id is what `transom keys list` shows, not the client's key; --key finds one by that")
 	ErrHeld = errors.New("a call with the key is under way or was answered, and may be made twice if it is released: force it if that is right")
 )
 

@@ -33,6 +33,7 @@ func (a *answer) write(x *httpbackend.Exchange) error {
 	h := x.W.Header()
 	switch {
 	case a.status == http.StatusNoContent || a.status == http.StatusNotModified:
+		a.body = nil // it has none, whatever the store says
 	case len(a.trailer) == 0:
 		delete(h, "Transfer-Encoding")
 		h["Content-Length"] = []string{strconv.Itoa(len(a.body))}

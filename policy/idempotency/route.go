@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -150,10 +151,11 @@ func (c *call) replayHTTP(kept *keys.Record, x *httpbackend.Exchange) httpbacken
 	if err := c.recall(kept); err != nil {
 		return httpbackend.Result{Err: err}
 	}
-	h := x.W.Header()
-	for name, values := range kept.Header {
-		h[name] = slices.Clone(values)
+	if kept.HTTPStatus == 0 { // the store was changed by somebody else
+		return httpbackend.Result{Err: c.refuse(policy.StoreAway("the answer that is kept under the key cannot be read"))}
 	}
+	h := x.W.Header()
+	maps.Copy(h, crossingHTTP(http.Header(kept.Header)))
 	if h["Content-Type"] == nil {
 		h["Content-Type"] = nil // or net/http would guess
 	}

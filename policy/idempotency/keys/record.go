@@ -2,7 +2,9 @@ package keys
 
 import (
 	"errors"
+	"strings"
 
+	"golang.org/x/net/http/httpguts"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	grpcmetadata "google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -181,6 +183,9 @@ func setMetadata(md *grpcmetadata.MD, pair []byte) bool {
 	}
 	if len(pair) > 0 || texts[0] == "" {
 		return false
+	}
+	if !httpguts.ValidHeaderFieldName(texts[0]) || !strings.HasSuffix(texts[0], "-bin") && !httpguts.ValidHeaderFieldValue(texts[1]) {
+		return true // no server has sent it: it is left out
 	}
 	if *md == nil {
 		*md = grpcmetadata.MD{}

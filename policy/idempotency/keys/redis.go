@@ -46,7 +46,7 @@ const (
 // fingerprint, record.
 var beginScript = redis.NewScript(store.ServerNow + `
 local v = redis.call('HMGET', KEYS[1], 'state', 'fingerprint', 'until', 'record')
-local lost = v[1] == 'running' and tonumber(v[3]) < now
+local lost = v[1] == 'running' and (tonumber(v[3]) or 0) < now
 if not v[1] or (lost or v[1] == 'lost') and ARGV[5] == '1' and v[2] == ARGV[2] then
   redis.call('HSET', KEYS[1], 'state', 'running', 'fingerprint', ARGV[2], 'token', ARGV[1], 'until', string.format('%.0f', now + ARGV[3] * 1000),
     'key', ARGV[6], 'principal', ARGV[7], 'rpc', ARGV[8], 'begun', string.format('%.0f', now / 1000))

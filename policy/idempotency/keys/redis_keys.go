@@ -28,7 +28,7 @@ var _ keptkey.Store = (*redisAnswers)(nil)
 var lookScript = redis.NewScript(store.ServerNow + `
 local v = redis.call('HMGET', KEYS[1], 'state', 'until', 'key', 'principal', 'rpc', 'begun')
 if not v[1] then return {} end
-if v[1] == 'running' and tonumber(v[2]) < now then v[1] = 'lost' end
+if v[1] == 'running' and (tonumber(v[2]) or 0) < now then v[1] = 'lost' end
 return {v[1], v[3] or '', v[4] or '', v[5] or '', v[6] or '0'}
 `)
 
@@ -37,7 +37,7 @@ return {v[1], v[3] or '', v[4] or '', v[5] or '', v[6] or '0'}
 var releaseScript = redis.NewScript(store.ServerNow + `
 local v = redis.call('HMGET', KEYS[1], 'state', 'until', 'key', 'principal', 'rpc', 'begun')
 if not v[1] then return {} end
-if v[1] == 'running' and tonumber(v[2]) < now then v[1] = 'lost' end
+if v[1] == 'running' and (tonumber(v[2]) or 0) < now then v[1] = 'lost' end
 local gone = '0'
 if v[1] == 'lost' or v[1] == 'unknown' or ARGV[1] == '1' then
   redis.call('DEL', KEYS[1])
@@ -159,12 +159,15 @@ func (a *redisAnswers) scan(ctx context.Context, cursor uint64) ([]keptkey.Key, 
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && !strings.HasPrefix(err.Error(), wrongType) {
 		return nil, 0, unlisted(err)
 	}
 	var list []keptkey.Key
 	for i, name := range names {
 		answer, err := answers[i].StringSlice()
+		if err != nil && strings.HasPrefix(err.Error(), wrongType) {
+			continue // somebody else has written it: it is no record
+		}
 		if err != nil {
 			return nil, 0, unlisted(err)
 		}
@@ -175,6 +178,9 @@ func (a *redisAnswers) scan(ctx context.Context, cursor uint64) ([]keptkey.Key, 
 	}
 	return list, next, nil
 }
+
+// wrongType begins the error of a value that is no hash.
+const wrongType = "WRONGTYPE "
 
 // globEscaper writes a text so that a pattern of Redis means itself.
 var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
