@@ -14,8 +14,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/transom-gateway/transom/events/sinks"
 	"github.com/transom-gateway/transom/internal/admin"
+	"github.com/transom-gateway/transom/internal/gateway"
 )
+
+// eventSinks are the sinks of events that the program has.
+var eventSinks = gateway.EventSinks{Open: sinks.Open, Check: sinks.Check}
 
 func newEvents(s streams) *cobra.Command {
 	o := &operator{}

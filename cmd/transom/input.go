@@ -172,7 +172,7 @@ func (in *input) once(ctx context.Context, s streams, offline bool) (*gateway.Ga
 	if err != nil {
 		return nil, err
 	}
-	g := gateway.New(gateway.Options{Load: in.load, Telemetry: telemetry, Version: version, Offline: offline, Unguarded: in.unguarded, Metadata: in.asking()})
+	g := gateway.New(gateway.Options{Load: in.load, Telemetry: telemetry, Version: version, Offline: offline, Unguarded: in.unguarded, Metadata: in.asking(), Sinks: eventSinks})
 	_, err = g.Reload(ctx)
 	in.warn(s.err, g.Status().Problems)
 	if err != nil {

@@ -52,7 +52,7 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	}
 	defer telemetry.AdoptLibraries()()
 	not := server.NewNotReloaded(telemetry)
-	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, NotReloaded: not.Set, NeverRead: not.SetNeverRead})
+	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, NotReloaded: not.Set, NeverRead: not.SetNeverRead, Sinks: eventSinks})
 	g.AwaitServers()
 	reloads := newReloads(g, telemetry.Log)
 	defer reloads.end(g.Close)
@@ -120,7 +120,7 @@ func allWrong(ctx context.Context, load func() (*config.File, error), wrong erro
 	if err != nil {
 		return wrong
 	}
-	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, Offline: true})
+	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, Offline: true, Sinks: eventSinks})
 	defer g.Close()
 	if _, all := g.Reload(ctx); all != nil {
 		return all

@@ -31,6 +31,8 @@ func Check(path string, e *transomv1.Events, env events.Env, report func(path, m
 		switch {
 		case strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || name == "":
 			c.fail(at, "found the name %q, expected lower-case letters, digits, hyphens and underscores", name)
+		case name[0] == '-' || name[0] == '_':
+			c.fail(at, "found the name %q, expected one that begins with a letter or a digit", name)
 		case len(name) > maxName:
 			c.fail(at, "found a name of %d bytes, expected at most %d", len(name), maxName)
 		case name == kafkaName && e.GetKafka() != nil, name == natsName && e.GetNats() != nil:
@@ -40,8 +42,8 @@ func Check(path string, e *transomv1.Events, env events.Env, report func(path, m
 	}
 }
 
-// maxName is the longest name of a sink: it is a label of metrics.
-const maxName = 64
+// maxName is the longest name of a sink: it is a label of metrics and a place in the log.
+const maxName = 63
 
 // checker finds what is wrong.
 type checker struct {

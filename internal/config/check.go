@@ -55,9 +55,6 @@ func (c *checker) config(config *transomv1.Config) {
 	c.errorPages(config.ErrorPages)
 	c.auth(config.Auth)
 	c.stores(config.Stores)
-	if config.Events != nil {
-		c.fail("events", "events have no effect in this version yet; remove them")
-	}
 	c.events(config.Events)
 	c.memory("cache.max_bytes", config.Cache.GetMaxBytes())
 	c.memory("idempotency.max_bytes", config.Idempotency.GetMaxBytes())

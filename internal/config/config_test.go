@@ -223,7 +223,6 @@ compatibility: NONE                      # or GRPC_GATEWAY, ENVOY
 	_, problems := Parse(path, []byte(example), nil)
 	want := Problems{
 		{File: path, Line: 6, Column: 12, Message: "listeners[1].http3: HTTP/3 has no effect in this version yet; remove it"},
-		{File: path, Line: 31, Column: 9, Message: "events: events have no effect in this version yet; remove them"},
 	}
 	if d := cmp.Diff(want, problems); d != "" {
 		t.Error(d)

@@ -165,6 +165,7 @@ func (b *builder) prepare() {
 			b.refuse(fmt.Sprintf("trusted_proxies: %q is no address range; expected CIDR such as 10.0.0.0/8, or %s", text, trustUnix), "trusted_proxies", i)
 		}
 	}
+	b.checkSinks()
 	var suppressed func(path string) bool
 	if b.undecided != nil {
 		suppressed = b.undecided.policy
@@ -197,12 +198,12 @@ func (b *builder) prepare() {
 // kinds are all kinds of policies, with those that the gateway itself makes.
 func (b *builder) kinds() []policy.Kind {
 	t := b.gateway.options.Telemetry
-	first, last := []policy.Kind{observe.Kind(t)}, []policy.Kind(nil)
-	if open := b.gateway.options.Events; open != nil {
-		sees, admitted := rule.Kinds(rule.Options{Open: open, JSON: b.settings.answerJSON})
-		first, last = append(first, sees...), admitted
+	open := b.gateway.options.Events
+	if open == nil {
+		open = b.publisher
 	}
-	return slices.Concat(kinds.All(first...), last, []policy.Kind{observe.Attempts(t)})
+	first, last := rule.Kinds(rule.Options{Open: open, JSON: b.settings.answerJSON})
+	return slices.Concat(kinds.All(append([]policy.Kind{observe.Kind(t)}, first...)...), last, []policy.Kind{observe.Attempts(t)})
 }
 
 // linkedPlans makes plans of the types that are linked into the program.

@@ -14,12 +14,18 @@ import (
 	"github.com/transom-gateway/transom/events/bus"
 	eventlog "github.com/transom-gateway/transom/events/log"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/problem"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// OpenSink makes a sink of events. It must not wait for the sink's server.
-type OpenSink func(name string, sink *transomv1.EventSink, env events.Env) (events.Sink, error)
+// EventSinks are the kinds of sinks that a program has.
+type EventSinks struct {
+	// Open makes a sink. It must not wait for the sink's server.
+	Open func(name string, sink *transomv1.EventSink, env events.Env) (events.Sink, error)
+	// Check reports what is wrong with the settings of sinks, whose path is given.
+	Check func(path string, e *transomv1.Events, env events.Env, report func(path, message string))
+}
 
 // Sizes of the log of events, in bytes.
 const (
@@ -76,7 +82,7 @@ func (b *builder) openPublisher(g *policy.Generation) (events.Publisher, error) 
 		return nil, err
 	}
 	b.snapshot.bus = eventBus
-	sinks, known := eventSinks(b.file.Config.GetEvents()), b.eventTopics()
+	sinks := eventSinks(b.file.Config.GetEvents())
 	var runners []*bus.Runner
 	for _, name := range slices.Sorted(maps.Keys(sinks)) {
 		sink := sinks[name]
@@ -85,10 +91,10 @@ func (b *builder) openPublisher(g *policy.Generation) (events.Publisher, error) 
 			return nil, err
 		}
 		runner, err := policy.Lease(g, sinkKey{key, name, string(settings)}, func() (*bus.Runner, error) {
-			if b.gateway.options.OpenSink == nil {
+			if b.gateway.options.Sinks.Open == nil {
 				return nil, errors.New("this program has no sinks of events")
 			}
-			s, err := b.gateway.options.OpenSink(name, sink, events.Env{Resolve: g.Path, Secret: g.Secret, Log: b.gateway.options.Telemetry.Log, Topics: known})
+			s, err := b.gateway.options.Sinks.Open(name, sink, b.sinkEnv())
 			if err != nil {
 				return nil, err
 			}
@@ -109,6 +115,21 @@ func (b *builder) openPublisher(g *policy.Generation) (events.Publisher, error) 
 		}
 	}
 	return p, nil
+}
+
+// sinkEnv is what sinks get of the gateway.
+func (b *builder) sinkEnv() events.Env {
+	g := policy.Generation{Environment: policy.Environment{Directory: b.file.Directory}}
+	return events.Env{Resolve: b.file.Resolve, Secret: g.Secret, Log: b.gateway.options.Telemetry.Log, Topics: b.eventTopics()}
+}
+
+// checkSinks notes what is wrong with the settings of sinks.
+func (b *builder) checkSinks() {
+	if check := b.gateway.options.Sinks.Check; check != nil && b.file.Config.GetEvents() != nil {
+		check("events", b.file.Config.GetEvents(), b.sinkEnv(), func(path, message string) {
+			b.problems = append(b.problems, problem.At(b.configPosition(path), path+": "+message))
+		})
+	}
 }
 
 // busKey reads the settings of the log.

@@ -47,7 +47,7 @@ type Options struct {
 	// Version is the program's, for what it says of itself.
 	Version string
 	// Events gives the publisher of events of a generation of policies, which is asked for
-	// where there are rules. Nil: policies with events are refused.
+	// where there are rules. Nil: a bus with Sinks.
 	Events func(*policy.Generation) (events.Publisher, error)
 	// NotReloaded is told why something is not in effect as its files or its address
 	// now have it, and with "" that it is again. Nil: nobody is told. It may be called
@@ -56,8 +56,8 @@ type Options struct {
 	// NeverRead is told instead of NotReloaded why something that never was read cannot
 	// be, so that there is nothing that could be in effect until then.
 	NeverRead func(what, why string)
-	// OpenSink makes the sinks of events. Nil: there are none.
-	OpenSink OpenSink
+	// Sinks are the kinds of sinks of events. The zero EventSinks has none.
+	Sinks EventSinks
 }
 
 // Gateway is an http.Handler that serves the latest good Snapshot.
