@@ -39,6 +39,7 @@ var pagesOf = map[protoreflect.Name][]string{
 	"mirror":            {"mirror.md"},
 	"cache":             {"cache.md"},
 	"idempotency_key":   {"idempotency-key.md"},
+	"events":            {"events.md"},
 }
 
 // TestPolicyFieldsAreDocumented compares the tables of the pages with the
