@@ -42,6 +42,28 @@ func TestBestEffort(t *testing.T) {
 	})
 }
 
+// TestLinger has a batch wait for more.
+func TestLinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, a := opened(t, t.TempDir()), &receiver{linger: 10 * time.Millisecond}
+		publisher := p.Publisher(p.Add("a", a))
+		for i := range 5 {
+			publisher.Publish(event(fmt.Sprint(i)))
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		for i := range 5 {
+			store(t, publisher, fmt.Sprint("stored ", i))
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(a.sizes) != 2 || a.sizes[0] != 5 || a.sizes[1] != 5 {
+			t.Errorf("batches of %v", a.sizes)
+		}
+	})
+}
+
 // TestQueueIsBounded holds Events 133: what does not fit is dropped and counted, whoever
 // publishes does not wait, and another sink gets all.
 func TestQueueIsBounded(t *testing.T) {

@@ -21,6 +21,8 @@ type receiver struct {
 	got    []*events.Event
 	answer func(e *events.Event) error // nil: it takes all
 	block  bool                        // until the context ends
+	sizes  []int                       // of the batches
+	linger time.Duration
 	closed bool
 }
 
@@ -37,6 +39,7 @@ func (r *receiver) Send(ctx context.Context, batch []*events.Event, errs []error
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.sizes = append(r.sizes, len(batch))
 	for i, e := range batch {
 		if r.answer != nil {
 			if errs[i] = r.answer(e); errs[i] != nil {
@@ -46,6 +49,8 @@ func (r *receiver) Send(ctx context.Context, batch []*events.Event, errs []error
 		r.got = append(r.got, e)
 	}
 }
+
+func (r *receiver) Linger() time.Duration { return r.linger }
 
 func (r *receiver) Close() error {
 	r.mu.Lock()

@@ -25,7 +25,8 @@ type Runner struct {
 	bus    *Bus
 	name   string
 	sink   events.Sink
-	reads  bool // the log
+	reads  bool          // the log
+	linger time.Duration // how long a batch waits for more
 	health health
 
 	queue   *queue
@@ -58,6 +59,9 @@ func (b *Bus) Add(name string, sink events.Sink) *Runner {
 // start starts a runner, which may read the log. The bus is locked.
 func (b *Bus) start(name string, sink events.Sink, reads bool) *Runner {
 	r := &Runner{bus: b, name: name, sink: sink, reads: reads, queue: newQueue(), durable: make(chan batch), drained: make(chan struct{}), done: make(chan struct{})}
+	if l, ok := sink.(interface{ Linger() time.Duration }); ok {
+		r.linger = l.Linger()
+	}
 	r.ctx, r.cancel = context.WithCancel(b.ctx)
 	r.closing, r.close = context.WithCancel(b.stopping)
 	b.runners[r] = true
@@ -135,6 +139,10 @@ func (r *Runner) send() {
 		case e := <-r.queue.events:
 			r.queue.took(e)
 			work = r.queue.more(append(work[:0], e), maxBatch)
+			if len(work) < maxBatch && r.linger > 0 {
+				r.wait(r.linger)
+				work = r.queue.more(work, maxBatch)
+			}
 		case <-r.closing.Done():
 			if work = r.queue.more(work[:0], maxBatch); len(work) == 0 {
 				return
@@ -182,6 +190,16 @@ func (r *Runner) deliver(pending []*events.Event) (left []*events.Event) {
 		}
 		wait = min(2*wait, longestWait)
 		r.bus.observe("retried", r.name, pending)
+	}
+}
+
+// wait waits, or less where the runner is closed meanwhile.
+func (r *Runner) wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.closing.Done():
 	}
 }
 
@@ -298,11 +316,15 @@ var ended = func() context.Context {
 // runner ends.
 func (r *Runner) next(sink *log.Sink) (b batch, ok bool) {
 	b.from = sink
-	ctx := r.closing
+	ctx, lingered := r.closing, false
 	for n, bytes := 0, 0; n < maxBatch && bytes < maxBatchBytes; {
 		record, err := sink.Next(ctx)
 		switch {
 		case err == nil:
+		case n > 0 && !lingered && r.linger > 0 && r.closing.Err() == nil:
+			lingered = true
+			r.wait(r.linger)
+			continue
 		case n > 0:
 			return b, true
 		case r.closing.Err() != nil || errors.Is(err, log.ErrClosed):
