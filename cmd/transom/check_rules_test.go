@@ -96,7 +96,7 @@ http_rules:
   - { selector: p.v1.S.Lsit, get: "/y" }
 policies:
   - selector: p.v1.S.*
-    policy: { events: [{ type: x }] }
+    policy: { events: [{ topic: x }] }
   - selector: p.v2.*
     policy: { auth: { session: {} } }
   - selector: p.v1.S.get
