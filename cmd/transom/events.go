@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -84,7 +85,7 @@ func (o *operator) follow(ctx context.Context, path string, out io.Writer, most 
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err == io.EOF: //nolint:errorlint // a reader returns it as it is
+		case errors.Is(err, io.EOF):
 			return fmt.Errorf("the gateway has ended the list")
 		case err != nil:
 			return fmt.Errorf("the admin listener's answer: %w", err)
