@@ -3,6 +3,9 @@ package cache
 import (
 	"context"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
@@ -24,7 +27,7 @@ func (b *writes) Call(ctx context.Context, path string, header proxy.Metadata, r
 	tags, ok := render(nil, w.drops, w.request, request.Bytes(), false)
 	reply, err := b.Backend.Call(ctx, path, header, request)
 	switch {
-	case err != nil && proxy.FromBackend(err):
+	case err != nil && !mayBeDone(&reply, err):
 		return reply, err
 	case ok && err == nil:
 		tags, ok = render(tags, w.drops, w.answer, reply.Message.Bytes(), true)
@@ -36,6 +39,21 @@ func (b *writes) Call(ctx context.Context, path string, header proxy.Metadata, r
 	}
 	peers.Invalidate(w.shared, tags, w.store)
 	return reply, err
+}
+
+// mayBeDone reports whether a call that failed may have been carried out: only the backend's own
+// word says that it was not. A backend that was told to end, or whose time was over, knows as
+// little as the gateway; and where the word is that of a second attempt, nobody knows what the
+// first has done.
+func mayBeDone(reply *proxy.Reply, err error) bool {
+	if !proxy.FromBackend(err) || reply.Tries.Attempts > 1 {
+		return true
+	}
+	switch status.Code(err) {
+	case codes.Canceled, codes.DeadlineExceeded:
+		return true
+	}
+	return false
 }
 
 // render appends the digests of the tags that templates make of a message, those over the answer or the

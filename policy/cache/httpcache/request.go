@@ -145,21 +145,27 @@ func (q *request) tell(result string, a *answer, now time.Time) {
 // been done.
 func (q *request) write() httpbackend.Result {
 	q.r.Cache = sharing.Use("", nil, byMethod)
-	answered, answer := false, q.x.Answer
+	answered, dropped, answer := false, false, q.x.Answer
 	q.x.Answer = func(status int, server string, h http.Header) {
 		answered = true
 		if answer != nil {
 			answer(status, server, h)
 		}
-		if status < http.StatusBadRequest {
+		if dropped = status < http.StatusBadRequest || unsure(status); dropped {
 			q.drop(q.about(h))
 		}
 	}
 	result := q.way.Forward(q.ctx, q.x)
-	if !answered && !result.Refused {
+	if !answered && !result.Refused || !dropped && result.Tries.Attempts > 1 {
 		q.drop([]string{tier.TagText(q.uri())})
 	}
 	return result
+}
+
+// unsure reports whether an answer is that of a server which does not know what became of the
+// request: it waited in vain for another one.
+func unsure(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusGatewayTimeout
 }
 
 // drop drops the answers with tags, here and at other gateways.
