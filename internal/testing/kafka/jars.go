@@ -59,9 +59,15 @@ func fetch(t testing.TB, root, lib string) {
 	if err := os.WriteFile(filepath.Join(work, "pom.xml"), []byte(project), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command("mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib")
-	command.Dir = work
-	if output, err := command.CombinedOutput(); err != nil {
+	var output []byte
+	for range 3 { // a network may fail once
+		command := exec.Command("mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib")
+		command.Dir = work
+		if output, err = command.CombinedOutput(); err == nil {
+			break
+		}
+	}
+	if err != nil {
 		t.Fatalf("Maven does not fetch Kafka %s: %v\n%s", version, err, output)
 	}
 	if err := os.Rename(filepath.Join(work, "lib"), lib); err != nil {
