@@ -15,7 +15,7 @@ func TestTroubledServers(t *testing.T) {
 	for name, test := range map[string]struct{ server, settings, answer, cause string }{
 		"nothing listens":        {"127.0.0.1:1", "", "the server cannot be reached: connection refused", "dial tcp 127.0.0.1:1: connect: connection refused"},
 		"it does not speak TLS":  {startSite(t), "tls: {}", "the server cannot be reached: TLS failed", "first record does not look like a TLS handshake"},
-		"it does not speak h2":   {startSite(t), "protocol: H2C", "the connection to the server broke", "HTTP/1.1 header"},
+		"it does not speak h2":   {startSite(t), "protocol: H2C", "the connection to the server broke", "http2: "},
 		"it has an answer ready": {startSite(t), "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
