@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"io"
 	"path/filepath"
 	"reflect"
@@ -39,8 +40,11 @@ const maxSecret = 1 << 20
 // Secret reads a value of the configuration that may be "file:PATH".
 func (g *Generation) Secret(value string) (string, error) {
 	name, ok := strings.CutPrefix(value, "file:")
-	if !ok {
+	switch {
+	case !ok:
 		return value, nil
+	case name == "":
+		return "", errors.New(`found no file name after "file:", expected one`)
 	}
 	data, err := regularfile.Read(g.Path(name), maxSecret)
 	if err != nil {

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -131,4 +130,4 @@ func (in *intents) advance() {
 	}
 }
 
-func (in *intents) close() error { return errors.Join(in.cursor.Close()) }
+func (in *intents) close() error { return in.cursor.Close() }

@@ -10,6 +10,7 @@
 package rule
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -130,20 +131,7 @@ func (b *bus) topicOf(kind string) string {
 }
 
 // sinksOf are the names of the sinks there are.
-func sinksOf(c *transomv1.Events) []string {
-	var all []string
-	if c.GetKafka() != nil {
-		all = append(all, "kafka")
-	}
-	if c.GetNats() != nil {
-		all = append(all, "nats")
-	}
-	for name := range c.GetSinks() {
-		all = append(all, name)
-	}
-	slices.Sort(all)
-	return all
-}
+func sinksOf(c *transomv1.Events) []string { return slices.Sorted(maps.Keys(events.Configured(c))) }
 
 // errLog refuses calls whose events cannot be stored (Events 137).
 var errLog = policy.Refusal(codes.Unavailable, "the call's event cannot be stored at the moment; try again later",

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/internal/testing/keytest"
 )
 
@@ -40,7 +41,7 @@ func TestPage(t *testing.T) {
 	}
 	e := parse(t, string(text))
 	Check("events", e, env, func(path, message string) { t.Errorf("%s: %s", path, message) })
-	all := All(e)
+	all := events.Configured(e)
 	if len(all) != 3 {
 		t.Errorf("got %d sinks, want 3", len(all))
 	}

@@ -2,7 +2,7 @@
 // says what is wrong with that before.
 //
 //	sinks.Check("events", config.Events, env, report)
-//	for name, settings := range sinks.All(config.Events) {
+//	for name, settings := range events.Configured(config.Events) {
 //		sink, err := sinks.Open(name, settings, env)
 //	}
 package sinks
@@ -10,14 +10,11 @@ package sinks
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/events/kafka"
 	"github.com/transom-gateway/transom/events/nats"
 	"github.com/transom-gateway/transom/events/webhook"
-	"github.com/transom-gateway/transom/internal/config"
-	"github.com/transom-gateway/transom/internal/regularfile"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -45,40 +42,4 @@ func Open(name string, sink *transomv1.EventSink, env events.Env) (events.Sink, 
 		return nil, fmt.Errorf("sink %s: %w", name, err)
 	}
 	return opened, nil
-}
-
-// All are the sinks of a configuration, by name.
-func All(e *transomv1.Events) map[string]*transomv1.EventSink {
-	all := map[string]*transomv1.EventSink{}
-	for name, sink := range e.GetSinks() {
-		all[name] = sink
-	}
-	if k := e.GetKafka(); k != nil {
-		all[kafkaName] = &transomv1.EventSink{Kind: &transomv1.EventSink_Kafka{Kafka: k}}
-	}
-	if n := e.GetNats(); n != nil {
-		all[natsName] = &transomv1.EventSink{Kind: &transomv1.EventSink_Nats{Nats: n}}
-	}
-	return all
-}
-
-// maxSecret bounds the file of a secret, in bytes.
-const maxSecret = 64 << 10
-
-// Secrets is Env.Secret for a configuration whose files resolve finds.
-func Secrets(resolve func(name string) string) func(value string) (string, error) {
-	return func(value string) (string, error) {
-		name, ok := strings.CutPrefix(value, "file:")
-		switch {
-		case !ok:
-			return value, nil
-		case name == "":
-			return "", errors.New(`found no file name after "file:", expected one`)
-		}
-		content, err := regularfile.Read(resolve(name), maxSecret)
-		if err != nil {
-			return "", err
-		}
-		return config.SecretText(content), nil
-	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/internal/testing/keytest"
+	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -32,7 +33,8 @@ func env(t testing.TB) events.Env {
 		t.Fatal(err)
 	}
 	resolve := func(name string) string { return filepath.Join(dir, name) }
-	return events.Env{Resolve: resolve, Secret: Secrets(resolve), Log: slog.New(slog.DiscardHandler)}
+	g := policy.Generation{Environment: policy.Environment{Directory: dir}}
+	return events.Env{Resolve: resolve, Secret: g.Secret, Log: slog.New(slog.DiscardHandler)}
 }
 
 func parse(t testing.TB, text string) *transomv1.Events {
@@ -67,7 +69,7 @@ func TestValid(t *testing.T) {
 	for _, text := range valid {
 		e := parse(t, text)
 		Check("events", e, env, func(path, message string) { t.Errorf("%s: %s: %s", text, path, message) })
-		for name, sink := range All(e) {
+		for name, sink := range events.Configured(e) {
 			s, err := Open(name, sink, env)
 			if strings.Contains(text, `"credentials":"secret"`) && err == nil {
 				// The file is read when it connects.
@@ -164,7 +166,7 @@ func TestOpenErrors(t *testing.T) {
 		`{"sinks":{"a":{"nats":{"url":"nats://a","tls":{"cert":"cert.pem"}}}}}`: "sink a: tls: cert and key go together",
 		`{"sinks":{"a":{"webhook":{"url":"https://a","allow":["x"]}}}}`:         `sink a: allow: found "x"`,
 	} {
-		for name, sink := range All(parse(t, text)) {
+		for name, sink := range events.Configured(parse(t, text)) {
 			if s, err := Open(name, sink, env); err == nil || s != nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("%s: got %v, %v; want %s", text, s, err, want)
 			}

@@ -82,7 +82,7 @@ func (b *builder) openPublisher(g *policy.Generation) (events.Publisher, error) 
 		return nil, err
 	}
 	b.snapshot.bus = eventBus
-	sinks := eventSinks(b.file.Config.GetEvents())
+	sinks := events.Configured(b.file.Config.GetEvents())
 	var runners []*bus.Runner
 	for _, name := range slices.Sorted(maps.Keys(sinks)) {
 		sink := sinks[name]
@@ -145,7 +145,7 @@ func (b *builder) busKey() busKey {
 	}
 	if key.keep == 0 {
 		key.keep = keptBehind
-		if len(eventSinks(e)) == 0 {
+		if len(events.Configured(e)) == 0 {
 			key.keep = keptAlone
 		}
 		if key.max > 0 {
@@ -165,19 +165,6 @@ func (b *builder) busKey() busKey {
 		key.onFull = eventlog.Refuse
 	}
 	return key
-}
-
-// eventSinks are the sinks of the configuration by their names.
-func eventSinks(e *transomv1.Events) map[string]*transomv1.EventSink {
-	all := map[string]*transomv1.EventSink{}
-	if k := e.GetKafka(); k != nil {
-		all["kafka"] = &transomv1.EventSink{Kind: &transomv1.EventSink_Kafka{Kafka: k}}
-	}
-	if n := e.GetNats(); n != nil {
-		all["nats"] = &transomv1.EventSink{Kind: &transomv1.EventSink_Nats{Nats: n}}
-	}
-	maps.Copy(all, e.GetSinks())
-	return all
 }
 
 // eventTopics are the topics that the configuration names.

@@ -12,10 +12,12 @@ import (
 // TestTroubledServers: what is wrong with a plain HTTP server is in the access log and in
 // what the admin listener shows, and not in what clients get.
 func TestTroubledServers(t *testing.T) {
+	// net/http has one of two reasons, by the moment at which the server's answer comes.
+	const noH2, lateNoH2 = "HTTP/1.1 header", "http2: client conn could not be established"
 	for name, test := range map[string]struct{ server, settings, answer, cause string }{
 		"nothing listens":        {"127.0.0.1:1", "", "the server cannot be reached: connection refused", "dial tcp 127.0.0.1:1: connect: connection refused"},
 		"it does not speak TLS":  {startSite(t), "tls: {}", "the server cannot be reached: TLS failed", "first record does not look like a TLS handshake"},
-		"it does not speak h2":   {startSite(t), "protocol: H2C", "the connection to the server broke", "http2: "},
+		"it does not speak h2":   {startSite(t), "protocol: H2C", "the connection to the server broke", noH2},
 		"it has an answer ready": {startSite(t), "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -28,6 +30,9 @@ func TestTroubledServers(t *testing.T) {
 			a := g.Do(t, http.MethodGet, "/site", "")
 			line := lineOf(t, log, a.Header.Get("X-Request-Id"))
 			cause, _ := line["cause"].(string)
+			if test.cause == noH2 && strings.Contains(cause, lateNoH2) {
+				test.cause = lateNoH2
+			}
 			if !strings.Contains(a.Body, test.answer) || test.cause != "" && strings.Contains(a.Body, test.cause) {
 				t.Errorf("the client gets %d %s", a.Status, a.Body)
 			}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"os"
@@ -35,12 +36,12 @@ func TestMain(m *testing.M) {
 	if config := os.Getenv(child); config != "" {
 		options, err := server.ProcessConfigFile(config)
 		if err != nil {
-			panic(err)
+			log.Fatal(err)
 		}
 		options.NoSigs = true
 		s, err := server.NewServer(options)
 		if err != nil {
-			panic(err)
+			log.Fatal(err)
 		}
 		s.Start()
 		s.WaitForShutdown()
