@@ -87,9 +87,6 @@ func (r *Runner) place(l *log.Log) error {
 	return sink.Close()
 }
 
-// Name is that of the sink.
-func (r *Runner) Name() string { return r.name }
-
 // Close ends the sink. What it was given best effort is still sent, for a while; Close does
 // not wait for that.
 func (r *Runner) Close() error {
