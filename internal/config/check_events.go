@@ -27,6 +27,15 @@ func (c *checker) events(e *transomv1.Events) {
 		c.fail("events.max_event_bytes", "found %d, expected 64 KiB (65536) to 960 KiB (983040)", n)
 	}
 	c.eventLog(e.GetLog())
+	if len(e.GetSubscriptions()) > 0 {
+		c.fail("events.subscriptions", "subscriptions have no effect in this version yet; remove them")
+	}
+	if len(e.GetStreams()) > 0 {
+		c.fail("events.streams", "streams have no effect in this version yet; remove them")
+	}
+	if e.GetBehaviour() != nil {
+		c.fail("events.behaviour", "it has no effect in this version yet; remove it")
+	}
 	for _, name := range ownSinkNames {
 		if e.GetSinks()[name] != nil {
 			c.fail(join("events.sinks", name), "found the name %q, which the gateway uses itself: choose another one, such as %q", name, name+"2")

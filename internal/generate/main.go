@@ -43,7 +43,7 @@ type job struct {
 }
 
 var jobs = []job{
-	{Root: "proto"},
+	{Root: "proto", GRPC: true},
 	{Root: "examples/bookstore/protos", Roots: []string{"proto"}, GRPC: true},
 	{Root: "examples/secured/protos", Roots: []string{"proto"}, GRPC: true},
 	{Root: "examples/resilient/protos", Roots: []string{"proto"}, GRPC: true},

@@ -4455,6 +4455,14 @@ type Events struct {
 	HashKey string `protobuf:"bytes,9,opt,name=hash_key,json=hashKey,proto3" json:"hash_key,omitempty"`
 	// The largest event, 64 KiB to 960 KiB; a larger one goes without its data. Default: 256 KiB.
 	MaxEventBytes uint64 `protobuf:"varint,10,opt,name=max_event_bytes,json=maxEventBytes,proto3" json:"max_event_bytes,omitempty"`
+	// Topics whose events call methods.
+	Subscriptions []*Subscription `protobuf:"bytes,11,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// Topics that clients may listen to.
+	Streams []*EventStream `protobuf:"bytes,12,rep,name=streams,proto3" json:"streams,omitempty"`
+	// The events of pages and apps.
+	Behaviour *Behaviour `protobuf:"bytes,13,opt,name=behaviour,proto3" json:"behaviour,omitempty"`
+	// What the paths of EventService begin with, for those who call it as REST. Default: "/v1".
+	Prefix        string `protobuf:"bytes,14,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4557,6 +4565,34 @@ func (x *Events) GetMaxEventBytes() uint64 {
 		return x.MaxEventBytes
 	}
 	return 0
+}
+
+func (x *Events) GetSubscriptions() []*Subscription {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return nil
+}
+
+func (x *Events) GetStreams() []*EventStream {
+	if x != nil {
+		return x.Streams
+	}
+	return nil
+}
+
+func (x *Events) GetBehaviour() *Behaviour {
+	if x != nil {
+		return x.Behaviour
+	}
+	return nil
+}
+
+func (x *Events) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
 }
 
 // EventTopic is a line of the table of topics.
@@ -6008,7 +6044,7 @@ var File_transom_v1_config_proto protoreflect.FileDescriptor
 const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/config.proto\x12\n" +
-	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17transom/v1/policy.proto\"\xb4\f\n" +
+	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atransom/v1/behaviour.proto\x1a\x1dtransom/v1/event_stream.proto\x1a\x17transom/v1/policy.proto\x1a\x1dtransom/v1/subscription.proto\"\xb4\f\n" +
 	"\x06Config\x122\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x14.transom.v1.ListenerR\tlisteners\x12'\n" +
 	"\x05admin\x18\x02 \x01(\v2\x11.transom.v1.AdminR\x05admin\x122\n" +
@@ -6357,7 +6393,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1d\n" +
 	"\n" +
-	"key_prefix\x18\x03 \x01(\tR\tkeyPrefix\"\xc0\x04\n" +
+	"key_prefix\x18\x03 \x01(\tR\tkeyPrefix\"\x80\x06\n" +
 	"\x06Events\x12+\n" +
 	"\x05kafka\x18\x01 \x01(\v2\x15.transom.v1.KafkaSinkR\x05kafka\x12(\n" +
 	"\x04nats\x18\x02 \x01(\v2\x14.transom.v1.NatsSinkR\x04nats\x123\n" +
@@ -6371,7 +6407,11 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"extensions\x12\x19\n" +
 	"\bhash_key\x18\t \x01(\tR\ahashKey\x12&\n" +
 	"\x0fmax_event_bytes\x18\n" +
-	" \x01(\x04R\rmaxEventBytes\x1aO\n" +
+	" \x01(\x04R\rmaxEventBytes\x12>\n" +
+	"\rsubscriptions\x18\v \x03(\v2\x18.transom.v1.SubscriptionR\rsubscriptions\x121\n" +
+	"\astreams\x18\f \x03(\v2\x17.transom.v1.EventStreamR\astreams\x123\n" +
+	"\tbehaviour\x18\r \x01(\v2\x15.transom.v1.BehaviourR\tbehaviour\x12\x16\n" +
+	"\x06prefix\x18\x0e \x01(\tR\x06prefix\x1aO\n" +
 	"\n" +
 	"SinksEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
@@ -6666,7 +6706,10 @@ var file_transom_v1_config_proto_goTypes = []any{
 	(*annotations.HttpRule)(nil),  // 78: google.api.HttpRule
 	(*Policy)(nil),                // 79: transom.v1.Policy
 	(*durationpb.Duration)(nil),   // 80: google.protobuf.Duration
-	(EventRule_Delivery)(0),       // 81: transom.v1.EventRule.Delivery
+	(*Subscription)(nil),          // 81: transom.v1.Subscription
+	(*EventStream)(nil),           // 82: transom.v1.EventStream
+	(*Behaviour)(nil),             // 83: transom.v1.Behaviour
+	(EventRule_Delivery)(0),       // 84: transom.v1.EventRule.Delivery
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
 	21,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
@@ -6765,38 +6808,41 @@ var file_transom_v1_config_proto_depIdxs = []int32{
 	55,  // 93: transom.v1.Events.log:type_name -> transom.v1.EventLog
 	56,  // 94: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
 	9,   // 95: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
-	80,  // 96: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
-	10,  // 97: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
-	11,  // 98: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
-	81,  // 99: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	58,  // 100: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
-	62,  // 101: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
-	63,  // 102: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
-	0,   // 103: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
-	12,  // 104: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
-	80,  // 105: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
-	60,  // 106: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
-	61,  // 107: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
-	59,  // 108: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
-	76,  // 109: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
-	13,  // 110: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
-	0,   // 111: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
-	60,  // 112: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
-	0,   // 113: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
-	80,  // 114: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
-	77,  // 115: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
-	60,  // 116: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
-	65,  // 117: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	66,  // 118: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	14,  // 119: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	15,  // 120: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	29,  // 121: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	57,  // 122: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
-	123, // [123:123] is the sub-list for method output_type
-	123, // [123:123] is the sub-list for method input_type
-	123, // [123:123] is the sub-list for extension type_name
-	123, // [123:123] is the sub-list for extension extendee
-	0,   // [0:123] is the sub-list for field type_name
+	81,  // 96: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
+	82,  // 97: transom.v1.Events.streams:type_name -> transom.v1.EventStream
+	83,  // 98: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
+	80,  // 99: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
+	10,  // 100: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
+	11,  // 101: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
+	84,  // 102: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	58,  // 103: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
+	62,  // 104: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
+	63,  // 105: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
+	0,   // 106: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
+	12,  // 107: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
+	80,  // 108: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
+	60,  // 109: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
+	61,  // 110: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
+	59,  // 111: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
+	76,  // 112: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
+	13,  // 113: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
+	0,   // 114: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
+	60,  // 115: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
+	0,   // 116: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
+	80,  // 117: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
+	77,  // 118: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
+	60,  // 119: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
+	65,  // 120: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	66,  // 121: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	14,  // 122: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	15,  // 123: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	29,  // 124: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	57,  // 125: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
+	126, // [126:126] is the sub-list for method output_type
+	126, // [126:126] is the sub-list for method input_type
+	126, // [126:126] is the sub-list for extension type_name
+	126, // [126:126] is the sub-list for extension extendee
+	0,   // [0:126] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -6804,7 +6850,10 @@ func file_transom_v1_config_proto_init() {
 	if File_transom_v1_config_proto != nil {
 		return
 	}
+	file_transom_v1_behaviour_proto_init()
+	file_transom_v1_event_stream_proto_init()
 	file_transom_v1_policy_proto_init()
+	file_transom_v1_subscription_proto_init()
 	file_transom_v1_config_proto_msgTypes[4].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[11].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
