@@ -9,7 +9,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -18,18 +17,15 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/transom-gateway/transom/examples/internal/process"
 	"github.com/transom-gateway/transom/examples/resilient"
 )
-
-// grace is how long the gateway may take to end.
-const grace = 40 * time.Second
 
 func main() {
 	var o options
@@ -88,7 +84,10 @@ func run(ctx context.Context, o options, in io.Reader, out io.Writer) error {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- gateway(ctx, o, addresses)
+		ended <- process.Gateway{
+			Binary: o.gateway, Args: []string{"--config", o.config, "--listen", o.listen, "--admin", o.admin}, Out: os.Stderr,
+			Environment: []string{"TIDE_STATIONS=" + addresses},
+		}.Run(ctx)
 		cancel()
 	}()
 	err = play(ctx, o, fleet, in, out)
@@ -105,20 +104,6 @@ func listen(ctx context.Context, address string, fleet resilient.Fleet) (*http.S
 	server := &http.Server{Handler: fleet, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }() // it says that it was closed
 	return server, nil
-}
-
-// gateway runs transom in front of the stations until it ends or ctx is done.
-func gateway(ctx context.Context, o options, addresses string) error {
-	transom := exec.CommandContext(ctx, o.gateway, "serve", "--config", o.config, "--listen", o.listen, "--admin", o.admin)
-	transom.Env = append(os.Environ(), "TIDE_STATIONS="+addresses)
-	transom.Stdout, transom.Stderr = os.Stderr, os.Stderr
-	transom.Cancel = func() error { return transom.Process.Signal(syscall.SIGTERM) }
-	transom.WaitDelay = grace
-	err := transom.Run()
-	if ctx.Err() != nil {
-		return nil // it was told to end
-	}
-	return fmt.Errorf("the gateway ended: %w", cmp.Or(err, errors.New("without a word")))
 }
 
 // play has callers call until ctx is done or the story is over, and says what they saw.

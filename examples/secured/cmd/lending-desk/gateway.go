@@ -10,12 +10,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"time"
 
+	"github.com/transom-gateway/transom/examples/internal/process"
 	"github.com/transom-gateway/transom/examples/secured"
 )
 
@@ -25,8 +23,6 @@ const (
 	secretFile    = "DESK_SECRET_FILE"
 	defaultSecret = "secrets/jwt"
 	secretBytes   = 48
-	// grace is how long the gateway may take to end.
-	grace = 40 * time.Second
 )
 
 // gateway runs transom in front of the desk until it ends or ctx is done.
@@ -34,21 +30,15 @@ func gateway(ctx context.Context, o options, desk string, out io.Writer) error {
 	if err := makeSecret(secretPath(o.config), out); err != nil {
 		return err
 	}
-	transom := exec.CommandContext(ctx, o.gateway, append([]string{"serve", "--config", o.config}, o.args...)...)
-	transom.Env = append(os.Environ(), "DESK="+desk)
-	transom.Stdout, transom.Stderr = out, os.Stderr
-	transom.Cancel = func() error { return transom.Process.Signal(syscall.SIGTERM) }
-	transom.WaitDelay = grace
 	say(out, "In another terminal, once the gateway listens:\n\n")
 	for _, line := range secured.Tour("http://localhost:8080") {
 		say(out, "  %s\n", line)
 	}
 	say(out, "\nThe whole story is in %s.\n\n", filepath.Join(filepath.Dir(o.config), "README.md"))
-	err := transom.Run()
-	if ctx.Err() != nil {
-		return nil // it was told to end
-	}
-	return fmt.Errorf("the gateway ended: %w", cmp.Or(err, errors.New("without a word")))
+	return process.Gateway{
+		Binary: o.gateway, Args: append([]string{"--config", o.config}, o.args...), Out: out,
+		Environment: []string{"DESK=" + desk},
+	}.Run(ctx)
 }
 
 // secretPath is where the configuration reads the secret: a name is relative to

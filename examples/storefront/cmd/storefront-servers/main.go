@@ -6,7 +6,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -14,16 +13,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"os/signal"
 	"syscall"
-	"time"
 
+	"github.com/transom-gateway/transom/examples/internal/process"
 	"github.com/transom-gateway/transom/examples/storefront"
 )
-
-// grace is how long the gateway may take to end.
-const grace = 40 * time.Second
 
 func main() {
 	var o options
@@ -64,24 +59,13 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	say(out, "The store's API speaks gRPC at %s, its site is at http://%s/site/.\n", api.Addr(), site.Addr())
 	if o.gateway != "" {
 		say(out, "Once the gateway listens, open http://localhost:8080 and log in as ada, with the password lighthouse.\n")
-		err = gateway(ctx, o, api.Addr().String(), site.Addr().String())
+		err = process.Gateway{
+			Binary: o.gateway, Args: []string{"--config", o.config}, Out: out,
+			Environment: []string{"STORE_API=" + api.Addr().String(), "STORE_SITE=" + site.Addr().String()},
+		}.Run(ctx)
 		cancel()
 	}
 	return errors.Join(err, <-served)
-}
-
-// gateway runs transom in front of the servers until it ends or ctx is done.
-func gateway(ctx context.Context, o options, api, site string) error {
-	transom := exec.CommandContext(ctx, o.gateway, "serve", "--config", o.config)
-	transom.Env = append(os.Environ(), "STORE_API="+api, "STORE_SITE="+site)
-	transom.Stdout, transom.Stderr = os.Stdout, os.Stderr
-	transom.Cancel = func() error { return transom.Process.Signal(syscall.SIGTERM) }
-	transom.WaitDelay = grace
-	err := transom.Run()
-	if ctx.Err() != nil {
-		return nil // it was told to end
-	}
-	return fmt.Errorf("the gateway ended: %w", cmp.Or(err, errors.New("without a word")))
 }
 
 // say writes a line for the one who started us; whether they can read it is their business.
