@@ -111,6 +111,19 @@ bypass: ## Try a million hostile paths of plain HTTP routes on servers that read
 log-faults: ## Kill the log of events at 3,000 points, flip every bit of it, kill 100 processes
 	cd events/log && go test -count 1 -run '^(TestKillPoints|TestEveryBit|TestKilledProcess)$$' -v -timeout 30m . -args -kill-points 1000 -all-bits -kills 100
 
+.PHONY: events-soak
+events-soak: ## Kill gateways and a Kafka broker while 100,000 events are stored, and the log at 3,000 points: none is lost
+	go test -count 1 -run '^TestEventsLedgerKafka$$' -v -timeout 120m ./cmd/transom -args -ledger-seeds 20 -ledger-events 5000
+	$(MAKE) log-faults
+
+.PHONY: events-bench
+events-bench: ## Measure events: what one costs a call, appends beside the disk's syncs, recovery, the drain to a real Kafka broker
+	go test -run '^$$' -bench Publish ./events/bus
+	go test -run '^$$' -bench BestEffort ./events/rule
+	go test -run '^$$' -bench 'Append|Sync|Recovery' ./events/log
+	go test -run '^$$' -bench Drain -benchtime 500000x ./events/kafka
+	go test -run '^$$' -bench StoredCall -benchtime 20000x ./internal/gateway
+
 .PHONY: keys-soak
 keys-soak: ## Pay under 100,000 idempotency keys while clients go and 200 gateways are killed: no call twice
 	go test -count 1 -run '^TestNoCallTwiceKilled$$' -v -timeout 60m ./cmd/transom -args -soak-keys 100000 -soak-kills 200

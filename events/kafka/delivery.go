@@ -145,7 +145,7 @@ func (d *delivery) lanes(ctx context.Context, link *link) []*lane {
 			continue
 		}
 		for _, i := range members {
-			p := partition{topic, choose(d.batch[i], count)}
+			p := partition{topic, choose(d.sink.partitioner, d.batch[i], count)}
 			l := byPartition[p]
 			if l == nil {
 				l = &lane{partition: p}
@@ -160,12 +160,12 @@ func (d *delivery) lanes(ctx context.Context, link *link) []*lane {
 // choose is the partition of an event, as Java's producer chooses it by the key. An event
 // without one always goes to the same partition, too, so that what is sent again meets what
 // was sent before.
-func choose(e *events.Event, count int32) int32 {
+func choose(by sarama.Partitioner, e *events.Event, count int32) int32 {
 	key := e.Key
 	if key == "" {
 		key = e.ID
 	}
-	id, err := sarama.NewMurmur2Partitioner(e.Topic).Partition(&sarama.ProducerMessage{Key: sarama.StringEncoder(key)}, count)
+	id, err := by.Partition(&sarama.ProducerMessage{Key: sarama.StringEncoder(key)}, count)
 	if err != nil {
 		return 0 // it returns none with a key
 	}

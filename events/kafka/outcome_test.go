@@ -100,7 +100,7 @@ func TestOnePartitionFails(t *testing.T) {
 	s.Send(t.Context(), batch, errs)
 	failed := map[int32]int{}
 	for i, e := range batch {
-		at := choose(e, 2)
+		at := choose(sarama.NewMurmur2Partitioner(""), e, 2)
 		if (errs[i] != nil) != (at == 0) || errs[i] != nil && !errors.Is(errs[i], sarama.ErrNotEnoughReplicas) {
 			t.Fatalf("partition %d, event %d: got %v", at, i, errs[i])
 		}

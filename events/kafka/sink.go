@@ -33,17 +33,19 @@ type Sink struct {
 	tls      *security.Security // nil for cleartext
 	tokens   *tokenSource       // nil unless OAUTHBEARER
 
-	link     *link // nil while there is none
-	producer producer
-	created  map[string]bool // topics that need not be created
-	trimmed  atomic.Uint64
+	// partitioner serves all topics: to make one costs more than to send an event.
+	partitioner sarama.Partitioner
+	link        *link // nil while there is none
+	producer    producer
+	created     map[string]bool // topics that need not be created
+	trimmed     atomic.Uint64
 }
 
 var _ events.Sink = (*Sink)(nil)
 
 // Open makes a sink. It does not wait for brokers, and none need be there.
 func Open(name string, settings *transomv1.KafkaSink, env events.Env) (*Sink, error) {
-	s := &Sink{settings: settings, env: env, log: env.Log.With("sink", name), codec: codec(settings.Compression), created: map[string]bool{}}
+	s := &Sink{settings: settings, env: env, log: env.Log.With("sink", name), codec: codec(settings.Compression), created: map[string]bool{}, partitioner: sarama.NewMurmur2Partitioner("")}
 	if settings.Mode == transomv1.EventMode_STRUCTURED {
 		s.mode = cloudevents.Structured
 	}
