@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"regexp"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -12,6 +13,9 @@ var ownSinkNames = []string{"log", "intents"}
 
 // maxSource is the longest events.source, in bytes.
 const maxSource = 1 << 10
+
+// eventPrefix is what paths of EventService may begin with.
+var eventPrefix = regexp.MustCompile(`^(/[A-Za-z0-9._~-]{1,100}){1,8}$`)
 
 // events checks where events go. What is wrong with a sink's own settings, the sinks say.
 func (c *checker) events(e *transomv1.Events) {
@@ -27,6 +31,9 @@ func (c *checker) events(e *transomv1.Events) {
 		c.fail("events.max_event_bytes", "found %d, expected 64 KiB (65536) to 960 KiB (983040)", n)
 	}
 	c.eventLog(e.GetLog())
+	if p := e.GetPrefix(); p != "" && !eventPrefix.MatchString(p) {
+		c.fail("events.prefix", "found %.100q, expected the front of a path, such as %q: segments of letters, digits, \".\", \"_\", \"~\" and \"-\", without a slash at the end", p, "/v1")
+	}
 	if len(e.GetSubscriptions()) > 0 {
 		c.fail("events.subscriptions", "subscriptions have no effect in this version yet; remove them")
 	}

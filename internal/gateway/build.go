@@ -47,6 +47,7 @@ type builder struct {
 	incomplete bool
 	suspicions suspicions
 	told       map[*schema.Registry]*told
+	events     eventService
 }
 
 // build reads all inputs and compiles them. The snapshot is nil beside fatal
@@ -124,7 +125,7 @@ func (b *builder) compile(registries []*schema.Registry, problems Problems) {
 // unready says why a gateway serves no route though it has schemas. problems are theirs.
 func (b *builder) unready(problems Problems) string {
 	switch {
-	case len(b.snapshot.routes) > 0 || len(b.file.Config.GetSchemas()) == 0:
+	case slices.ContainsFunc(b.snapshot.routes, (*Route).isConfigured) || len(b.file.Config.GetSchemas()) == 0:
 		return ""
 	case len(problems) > 0:
 		return "no route is served: " + problems[0].String()
@@ -203,7 +204,8 @@ func (b *builder) kinds() []policy.Kind {
 		open = b.publisher
 	}
 	first, last := rule.Kinds(rule.Options{Open: open, JSON: b.settings.answerJSON})
-	return slices.Concat(kinds.All(append([]policy.Kind{observe.Kind(t)}, first...)...), last, []policy.Kind{observe.Attempts(t)})
+	events := policy.Kind{Open: func(g *policy.Generation) { b.openEvents(g, open) }, Compile: func(*policy.Scope) policy.Part { return nil }}
+	return slices.Concat(kinds.All(append([]policy.Kind{observe.Kind(t)}, first...)...), last, []policy.Kind{observe.Attempts(t), events})
 }
 
 // linkedPlans makes plans of the types that are linked into the program.

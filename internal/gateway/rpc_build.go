@@ -120,7 +120,11 @@ func (b *builder) splitMethod(m *rpcMethod, d protoreflect.MethodDescriptor, tar
 
 // newMethod makes a method of its descriptor, its policies and what answers it.
 func (b *builder) newMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Plans, set *policy.Set, backend proxy.Backend) *rpcMethod {
-	m := transcoder.NewMethod(d, plans, b.settings.of(set))
+	return b.wrapMethod(transcoder.NewMethod(d, plans, b.settings.of(set)), set, backend)
+}
+
+// wrapMethod puts a method's policies before it and its backend.
+func (b *builder) wrapMethod(m *transcoder.Method, set *policy.Set, backend proxy.Backend) *rpcMethod {
 	return &rpcMethod{
 		Method: m,
 		guard: guard{

@@ -23,6 +23,8 @@ type rpcMethod struct {
 	*transcoder.Method
 	guard
 	backend proxy.Backend
+	// tellsRequest: what answers the method reads the call's policy.Request.
+	tellsRequest bool
 }
 
 // rpcEndpoint is an RPC through the edge of the client's protocol. Its backend is a
@@ -105,7 +107,11 @@ func (e *rpcEndpoint) relay(ctx context.Context, c *call) proxy.Result {
 	if m.set.ReadsReply() {
 		c.rpc.OnReply = c.onReply
 	}
-	if m.set.NeedsContext(&c.request) {
+	switch {
+	case m.tellsRequest && !m.Shape.Unary():
+		// The handler of a stream may end a little later than the call.
+		ctx = policy.NewContext(ctx, c.request.Detached())
+	case m.tellsRequest || m.set.NeedsContext(&c.request):
 		ctx = policy.NewContext(ctx, &c.request)
 	}
 	return proxy.Relay(c.place(ctx, placing), &c.rpc)
@@ -123,7 +129,7 @@ func (e *rpcEndpoint) dropsBody(r *http.Request, p *transcoder.Protocol) bool {
 
 // where implements endpoint.
 func (e *rpcEndpoint) where() string {
-	if e.inConfig != "" {
+	if e.inConfig != "" || e.registry == nil {
 		return e.inConfig
 	}
 	rule := []int32{schema.HTTPOption}
@@ -146,4 +152,10 @@ func sameShape(a, b protoreflect.MethodDescriptor) bool {
 	}
 	return a.IsStreamingClient() == b.IsStreamingClient() && a.IsStreamingServer() == b.IsStreamingServer() &&
 		same(a.Input(), b.Input()) && same(a.Output(), b.Output())
+}
+
+// isConfigured reports whether the route leads elsewhere than to the gateway itself.
+func (r *Route) isConfigured() bool {
+	e, ok := r.endpoint.(*rpcEndpoint)
+	return !ok || e.registry != nil
 }

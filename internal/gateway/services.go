@@ -53,8 +53,8 @@ func ownServices(o *transomv1.OwnServices) []protoreflect.ServiceDescriptor {
 }
 
 // addOwnServices adds the paths of the gateway's own services, but for those that
-// a backend has. Policies hold for them as for any method (Semantics 330); they are
-// in no listing of routes.
+// a backend has. Policies hold for them as for any method (Semantics 330); but for
+// those of events they are in no listing of routes.
 func (b *builder) addOwnServices(plans *jsonwire.Plans) {
 	for _, service := range ownServices(b.file.Config.GetOwnServices()) {
 		for i := range service.Methods().Len() {
@@ -65,6 +65,7 @@ func (b *builder) addOwnServices(plans *jsonwire.Plans) {
 			b.snapshot.own = append(b.snapshot.own, string(service.FullName()))
 		}
 	}
+	b.addEventService(plans)
 }
 
 func (b *builder) addOwnMethod(plans *jsonwire.Plans, d protoreflect.MethodDescriptor) {
