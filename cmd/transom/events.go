@@ -122,17 +122,11 @@ func printSinks(w io.Writer, all admin.EventSinks) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "SINK\tLAG\tQUEUE\tLAST SUCCESS\tSTATE") // Flush says
 	for _, one := range all.Sinks {
-		state, last := "ok", "-"
+		last := "-"
 		if one.LastSuccess != nil {
 			last = one.LastSuccess.Format(time.RFC3339)
 		}
-		if one.Failure != "" {
-			state = "away: " + printable(one.Failure)
-			if one.Since != nil {
-				state = "away since " + one.Since.Format(time.RFC3339) + ": " + printable(one.Failure)
-			}
-		}
-		_, _ = fmt.Fprintln(t, strings.Join([]string{one.Name, strconv.FormatUint(one.Lag, 10), strconv.Itoa(one.Queue), last, state}, "\t"))
+		_, _ = fmt.Fprintln(t, strings.Join([]string{one.Name, strconv.FormatUint(one.Lag, 10), strconv.Itoa(one.Queue), last, sinkState(one)}, "\t"))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -142,6 +136,23 @@ func printSinks(w io.Writer, all admin.EventSinks) error {
 		return err
 	}
 	return nil
+}
+
+// sinkState is how a sink is, in a word or with the reason.
+func sinkState(s admin.EventSink) string {
+	state := "ok"
+	switch {
+	case s.Failure != "" && s.Since != nil:
+		state = "away since " + s.Since.Format(time.RFC3339) + ": " + printable(s.Failure)
+	case s.Failure != "":
+		state = "away: " + printable(s.Failure)
+	case s.Refusal != "":
+		state = "rejects: " + printable(s.Refusal)
+	}
+	if s.NotReloaded != "" {
+		state += "; not in effect: " + printable(s.NotReloaded)
+	}
+	return state
 }
 
 func newEventsRejected(s streams, o *operator) *cobra.Command {

@@ -163,10 +163,20 @@ func (b *Bus) Stop(ctx context.Context) {
 		}
 	}
 	b.cancel()
+	over := time.NewTimer(lastTime)
+	defer over.Stop()
 	for _, r := range all {
-		<-r.done
+		select {
+		case <-r.done:
+		case <-over.C:
+			b.options.Logger.Error("a sink of events does not end, and is left behind", "sink", r.name)
+			return
+		}
 	}
 }
+
+// lastTime is how long sinks have to end once nothing is sent any more.
+const lastTime = 5 * time.Second
 
 // Close ends the bus. Runners are closed by it.
 func (b *Bus) Close() error {
@@ -182,6 +192,18 @@ func (b *Bus) Close() error {
 	err := errors.Join(b.intents.close(), b.log.Close())
 	b.log = nil
 	return err
+}
+
+// successor is another runner of the same name that goes on; nil for none.
+func (b *Bus) successor(of *Runner) *Runner {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for r := range b.runners {
+		if r != of && r.name == of.name && r.closing.Err() == nil {
+			return r
+		}
+	}
+	return nil
 }
 
 // turn is the channel of a sink's name whose one token its runner has.

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/transom-gateway/transom/events"
 )
 
 // tellAgain is how often the log is told of a sink that does not take events.
@@ -16,13 +18,29 @@ type health struct {
 	since time.Time // when it began to fail
 	told  time.Time
 	last  time.Time // when an event was acknowledged last
+	// refusal is why an event was rejected, if none was acknowledged since then.
+	refusal     error
+	refusals    int // that the log was not told of
+	refusalTold time.Time
 }
 
 // succeeded notes that an event was acknowledged.
 func (h *health) succeeded() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last = time.Now()
+	h.last, h.refusal = time.Now(), nil
+}
+
+// refused notes that an event was rejected, and tells the log so at times: a sink may reject all.
+func (h *health) refused(logger *slog.Logger, sink string, e *events.Event, why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refusal = why
+	h.refusals++
+	if now := time.Now(); now.Sub(h.refusalTold) >= tellAgain {
+		logger.Warn("the sink has rejected an event, which is put aside", "sink", sink, "id", e.ID, "type", e.Type, "topic", e.Topic, "events", h.refusals, "error", why)
+		h.refusals, h.refusalTold = 0, now
+	}
 }
 
 // recovered notes that the sink has taken all that it was given.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/transom-gateway/transom/events"
@@ -34,43 +36,65 @@ const (
 	rejectedSuffix = ".json"
 )
 
-// reject puts an event aside. Where nothing can be written, as for a bus that has no
-// directory, the event is dropped.
-func (b *Bus) reject(sink string, e *events.Event, why error) error {
+// writers is how many rejected events are written at once: a sink that refuses all must not be slower
+// than its events come, and disks sync several files together.
+const writers = 16
+
+// reject puts events aside, and returns what went wrong with each. Where nothing can be written, as for a
+// bus that has no directory, they are dropped.
+func (b *Bus) reject(sink string, refused []*events.Event, whys []error) []error {
+	errs := make([]error, len(refused))
 	if b.options.Directory == "" {
-		return nil
+		return errs
 	}
+	ids := make([]string, len(refused))
+	for i := range ids {
+		ids[i] = events.NewID(time.Now())
+	}
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range min(writers, len(refused)) {
+		running.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(refused); i = int(next.Add(1)) - 1 {
+				errs[i] = b.putAside(sink, ids[i], refused[i], whys[i])
+			}
+		})
+	}
+	running.Wait()
+	b.bound(sink, len(refused))
+	return errs
+}
+
+// putAside writes one of them.
+func (b *Bus) putAside(sink, id string, e *events.Event, why error) error {
 	reason := strings.ToValidUTF8(why.Error(), "\uFFFD")
 	if len(reason) > maxReason {
 		reason = strings.ToValidUTF8(reason[:maxReason], "")
 	}
-	now := time.Now()
-	r := Rejected{ID: events.NewID(now), Sink: sink, At: now.UTC(), Reason: reason, Record: events.AppendRecord(nil, e)}
-	text, err := json.Marshal(r)
+	text, err := json.Marshal(Rejected{ID: id, Sink: sink, At: time.Now().UTC(), Reason: reason, Record: events.AppendRecord(nil, e)})
 	if err != nil {
 		return err
 	}
-	if err := write(b.rejectedPath(sink), r.ID+rejectedSuffix, text); err != nil {
-		return err
-	}
-	b.bound(sink)
-	return nil
+	return write(b.rejectedPath(sink), id+rejectedSuffix, text)
 }
 
-// bound removes the oldest of too many.
-func (b *Bus) bound(sink string) {
+// bound removes the oldest of too many, a tenth at once, as the folder is read for that.
+func (b *Bus) bound(sink string, more int) {
 	b.mu.Lock()
-	b.aside[sink]++
-	n := b.aside[sink]
+	n, known := b.aside[sink]
+	b.aside[sink] = n + more
 	b.mu.Unlock()
-	if n > 1 && n <= maxRejected {
+	if known && n+more <= maxRejected {
 		return
 	}
 	ids := b.rejectedIDs(sink)
-	for len(ids) > maxRejected {
-		b.options.Logger.Error("too many events are put aside: the oldest is dropped", "sink", sink, "id", ids[0], "most", maxRejected)
-		_ = b.DropRejected(sink, ids[0])
-		ids = ids[1:]
+	if len(ids) > maxRejected {
+		surplus := len(ids) - maxRejected*9/10
+		b.options.Logger.Error("too many events are put aside: the oldest are dropped", "sink", sink, "first", ids[0], "events", surplus, "most", maxRejected)
+		for _, id := range ids[:surplus] {
+			_ = b.DropRejected(sink, id)
+		}
+		ids = ids[surplus:]
 	}
 	b.mu.Lock()
 	b.aside[sink] = len(ids)

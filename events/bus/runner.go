@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/transom-gateway/transom/events"
@@ -36,6 +38,9 @@ type Runner struct {
 	cancel  context.CancelFunc
 	closing context.Context
 	close   context.CancelFunc
+	// handOver is closed where another runner of the name goes on with what is left.
+	handOver chan struct{}
+	once     sync.Once // for that
 	// drained is closed when closing has ended and the queue is empty, done at the end.
 	drained, done chan struct{}
 }
@@ -58,7 +63,7 @@ func (b *Bus) Add(name string, sink events.Sink) *Runner {
 
 // start starts a runner, which may read the log. The bus is locked.
 func (b *Bus) start(name string, sink events.Sink, reads bool) *Runner {
-	r := &Runner{bus: b, name: name, sink: sink, reads: reads, queue: newQueue(), durable: make(chan batch), drained: make(chan struct{}), done: make(chan struct{})}
+	r := &Runner{bus: b, name: name, sink: sink, reads: reads, queue: newQueue(), durable: make(chan batch), handOver: make(chan struct{}), drained: make(chan struct{}), done: make(chan struct{})}
 	if l, ok := sink.(interface{ Linger() time.Duration }); ok {
 		r.linger = l.Linger()
 	}
@@ -87,10 +92,13 @@ func (r *Runner) place(l *log.Log) error {
 	return sink.Close()
 }
 
-// Close ends the sink. What it was given best effort is still sent, for a while; Close does
-// not wait for that.
+// Close ends the sink. What it was given best effort is still sent, for a while, or handed to another
+// runner of the name, as after a reload that has changed the sink. Close does not wait for that.
 func (r *Runner) Close() error {
 	r.close()
+	if r.bus.successor(r) != nil {
+		r.once.Do(func() { close(r.handOver) })
+	}
 	go func() {
 		timer := time.NewTimer(drainTime)
 		defer timer.Stop()
@@ -128,6 +136,12 @@ func (r *Runner) send() {
 	work := make([]*events.Event, 0, maxBatch)
 	for {
 		select {
+		case <-r.handOver:
+			r.drop(nil)
+			return
+		default:
+		}
+		select {
 		case b := <-r.durable:
 			if left := r.deliver(b.events); len(left) == 0 {
 				b.from.Ack(b.last)
@@ -154,13 +168,21 @@ func (r *Runner) send() {
 }
 
 // drop counts events that were published best effort and will not be sent, and those in the
-// queue.
+// queue. A successor gets them instead.
 func (r *Runner) drop(some []*events.Event) {
-	n := 0
-	for len(some) > 0 {
+	n, next := 0, r.bus.successor(r)
+	for some = r.queue.more(some, maxBatch); len(some) > 0; some = r.queue.more(nil, maxBatch) {
+		if next != nil {
+			for _, e := range some {
+				next.offer(e)
+			}
+			continue
+		}
 		n += len(some)
 		r.bus.observe("dropped", r.name, some)
-		some = r.queue.more(nil, maxBatch)
+	}
+	if n == 0 {
+		return
 	}
 	r.bus.options.Logger.Warn("events were dropped, as the gateway stops or no longer has the sink", "sink", r.name, "events", n)
 }
@@ -209,6 +231,8 @@ func (r *Runner) pause(d time.Duration) bool {
 		return true
 	case <-r.ctx.Done():
 		return false
+	case <-r.handOver:
+		return false
 	}
 }
 
@@ -216,17 +240,15 @@ func (r *Runner) pause(d time.Duration) bool {
 func (r *Runner) attempt(pending []*events.Event) (left []*events.Event) {
 	errs := make([]error, len(pending))
 	r.sink.Send(r.ctx, pending, errs)
-	var sent []*events.Event
+	var sent, refused []*events.Event
+	var whys []error
 	var last error
 	for i, e := range pending {
 		switch err := errs[i]; {
 		case err == nil:
 			sent = append(sent, e)
 		case errors.Is(err, events.ErrRejected):
-			if r.reject(e, err) {
-				continue
-			}
-			last, left = err, append(left, e)
+			refused, whys = append(refused, e), append(whys, err)
 		default:
 			last, left = err, append(left, e)
 		}
@@ -235,21 +257,43 @@ func (r *Runner) attempt(pending []*events.Event) (left []*events.Event) {
 	if len(sent) > 0 {
 		r.health.succeeded()
 	}
+	if still := r.reject(refused, whys); len(still) > 0 {
+		last, left = whys[0], inOrder(pending, left, still)
+	}
 	if last != nil && r.ctx.Err() == nil {
 		r.health.failed(r.bus.options.Logger, r.name, last)
 	}
 	return left
 }
 
-// reject puts an event aside, and reports whether that has worked.
-func (r *Runner) reject(e *events.Event, why error) bool {
-	if err := r.bus.reject(r.name, e, why); err != nil {
-		r.bus.options.Logger.Error("a rejected event cannot be put aside", "sink", r.name, "id", e.ID, "type", e.Type, "error", err)
-		return false
+// inOrder are the events of both in the order of all.
+func inOrder(all, a, b []*events.Event) (both []*events.Event) {
+	for _, e := range all {
+		if slices.Contains(a, e) || slices.Contains(b, e) {
+			both = append(both, e)
+		}
 	}
-	r.bus.options.Observer.Event("rejected", r.name, e.Topic, 1)
-	r.bus.options.Logger.Warn("the sink has rejected an event, which is put aside", "sink", r.name, "id", e.ID, "type", e.Type, "topic", e.Topic, "error", why)
-	return true
+	return both
+}
+
+// reject puts events aside, and returns those for which that has not worked.
+func (r *Runner) reject(refused []*events.Event, whys []error) (still []*events.Event) {
+	if len(refused) == 0 {
+		return nil
+	}
+	var aside []*events.Event
+	for i, err := range r.bus.reject(r.name, refused, whys) {
+		e := refused[i]
+		if err != nil {
+			r.bus.options.Logger.Error("a rejected event cannot be put aside", "sink", r.name, "id", e.ID, "type", e.Type, "error", err)
+			still = append(still, e)
+			continue
+		}
+		aside = append(aside, e)
+		r.health.refused(r.bus.options.Logger, r.name, e, whys[i])
+	}
+	r.bus.observe("rejected", r.name, aside)
+	return still
 }
 
 // read has the runner get what the log has for its sink.

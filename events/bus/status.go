@@ -27,6 +27,12 @@ type SinkStatus struct {
 	// tried.
 	Failure error
 	Since   time.Time
+	// Refusal is why it has rejected an event, if it has acknowledged none since then; nil else.
+	Refusal error
+	// NotReloaded says which of its files are not in effect as they are now; "" where all are.
+	NotReloaded string
+	// Trimmed is how many events it has sent without some of their attributes.
+	Trimmed uint64
 	// LastSuccess is when it has acknowledged an event last; zero if it never has.
 	LastSuccess time.Time
 }
@@ -64,9 +70,15 @@ func (b *Bus) Status() Status {
 func (r *Runner) status() SinkStatus {
 	r.health.mu.Lock()
 	defer r.health.mu.Unlock()
-	s := SinkStatus{Name: r.name, Queue: len(r.queue.events), QueueBytes: r.queue.bytes.Load(), Failure: r.health.err, LastSuccess: r.health.last}
+	s := SinkStatus{Name: r.name, Queue: len(r.queue.events), QueueBytes: r.queue.bytes.Load(), Failure: r.health.err, Refusal: r.health.refusal, LastSuccess: r.health.last}
 	if s.Failure != nil {
 		s.Since = r.health.since
+	}
+	if sink, ok := r.sink.(interface{ NotReloaded() string }); ok {
+		s.NotReloaded = sink.NotReloaded()
+	}
+	if sink, ok := r.sink.(interface{ Trimmed() uint64 }); ok {
+		s.Trimmed = sink.Trimmed()
 	}
 	return s
 }

@@ -59,6 +59,10 @@ func (c *checker) webhookURL(path string, w *transomv1.WebhookSink) {
 		c.fail(path+".url", "found an http URL, by which anybody on the way can read the events: expected https, or insecure for development")
 	case u.Scheme == "http" && w.Tls != nil:
 		c.fail(path+".tls", "found it beside an http URL, where it has no effect: remove it")
+	default:
+		if err := webhook.CheckHost(u.Hostname(), w.GetAllow()); err != nil {
+			c.fail(path+".url", "%v", err)
+		}
 	}
 }
 

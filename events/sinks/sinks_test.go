@@ -131,7 +131,9 @@ var problems = map[string][]string{
 	`{"sinks":{"h":{"webhook":{"url":"https://ann:hunter2@a","secrets":["file:secret"],"timeout":"0.099s","concurrency":65,"allow":["localhost"]}}}}`: {
 		`events.sinks.h.webhook.url: found another text`, `events.sinks.h.webhook.timeout: found 99ms, expected 100ms to 1m0s`,
 		`events.sinks.h.webhook.concurrency: found 65`, `events.sinks.h.webhook.allow[0]: found "localhost"`},
-	`{"sinks":{"h":{"webhook":{"url":"http://a","insecure":true,"secrets":["file:secret"],"tls":{}}}}}`: {`events.sinks.h.webhook.tls: found it beside an http URL`},
+	`{"sinks":{"h":{"webhook":{"url":"https://LocalHost.:8443/x","secrets":["file:secret"]}}}}`:                      {`events.sinks.h.webhook.url: 127.0.0.1 is no public address: list it in allow`},
+	`{"sinks":{"h":{"webhook":{"url":"https://[::ffff:10.0.0.1]","secrets":["file:secret"],"allow":["10.0.0.2"]}}}}`: {`events.sinks.h.webhook.url: `},
+	`{"sinks":{"h":{"webhook":{"url":"http://a","insecure":true,"secrets":["file:secret"],"tls":{}}}}}`:              {`events.sinks.h.webhook.tls: found it beside an http URL`},
 	`{"sinks":{"h":{"webhook":{"url":"https://a","secrets":["file:secret"],"headers":{"A b":"c","CE-id":"x","Host":"y","X-A":"hunter2\n","Webhook-Id":"z"}}}}}`: {
 		`events.sinks.h.webhook.headers.A b: found the name`, `events.sinks.h.webhook.headers.CE-id: found "CE-id", which requests have of themselves`,
 		`events.sinks.h.webhook.headers.Host: `, `events.sinks.h.webhook.headers.Webhook-Id: `, `events.sinks.h.webhook.headers.X-A: found a value with control characters`},

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strings"
 	"syscall"
 )
 
@@ -48,6 +49,27 @@ func CheckRange(text string) error {
 	return err
 }
 
+// CheckHost holds that a webhook may lead to a host, as far as that is known without asking anybody: to an
+// address, or to localhost.
+func CheckHost(host string, allow []string) error {
+	ranges, err := ranges(allow)
+	if err != nil {
+		return nil //nolint:nilerr // CheckRange says so
+	}
+	a, err := netip.ParseAddr(host)
+	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
+		a, err = netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
+	}
+	if err != nil || reachable(a, ranges) {
+		return nil //nolint:nilerr // it is a name
+	}
+	return notPublic(a)
+}
+
+func notPublic(a netip.Addr) error {
+	return fmt.Errorf("%s is no public address: list it in allow if events shall go there", a)
+}
+
 func parseRange(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
 		a = a.Unmap()
@@ -68,7 +90,7 @@ func control(allow []netip.Prefix) func(network, address string, _ syscall.RawCo
 			return fmt.Errorf("found %q, expected an address", address)
 		}
 		if !reachable(to.Addr(), allow) {
-			return fmt.Errorf("%s is no public address: list it in allow if events shall go there", to.Addr())
+			return notPublic(to.Addr())
 		}
 		return nil
 	}

@@ -95,10 +95,16 @@ func (d *delivery) post(ctx context.Context, part []int) error {
 		if errors.As(err, &withURL) {
 			err = withURL.Err
 		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("%s: no answer within %v: %w", s.host, s.timeout, err)
+		}
 		return fmt.Errorf("%s: %w", s.host, err)
 	}
-	// What the server says does not matter, but the connection serves again when it is read.
-	_, _ = io.CopyN(io.Discard, response.Body, maxAnswer)
+	// What the server says does not matter, but the connection serves again when it is read. That of
+	// another protocol has no end that the request's context would bring.
+	if response.StatusCode != http.StatusSwitchingProtocols {
+		_, _ = io.CopyN(io.Discard, response.Body, maxAnswer)
+	}
 	_ = response.Body.Close()
 	return d.answered(response)
 }

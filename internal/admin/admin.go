@@ -64,6 +64,10 @@ type Sink struct {
 	// Failure is why it does not take events, since Since; "" where it does.
 	Failure string
 	Since   time.Time
+	// Refusal is why it has rejected an event, if it has acknowledged none since then; "" else.
+	Refusal string
+	// NotReloaded says which of its files are not in effect; "" where all are.
+	NotReloaded string
 }
 
 // Problem is one thing wrong with the input of a load.

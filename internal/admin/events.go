@@ -43,6 +43,10 @@ type EventSink struct {
 	Failure     string     `json:"failure,omitempty"`
 	Since       *time.Time `json:"since,omitempty"`
 	LastSuccess *time.Time `json:"last_success,omitempty"`
+	// Refusal is why it has rejected an event, if it has acknowledged none since then.
+	Refusal string `json:"refusal,omitempty"`
+	// NotReloaded says which of its files are not in effect.
+	NotReloaded string `json:"not_reloaded,omitempty"`
 }
 
 // EventLog is the log as /events/sinks shows it.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // healthz answers as long as the process does.
@@ -136,8 +137,23 @@ func text(w http.ResponseWriter, code int, body string) {
 
 // String says how a sink is.
 func (s Sink) String() string {
-	if s.Failure == "" {
-		return fmt.Sprintf("events to %s: ok, %d records wait", s.Name, s.Waiting)
+	words := fmt.Sprintf("events to %s: ok, %d events wait", s.Name, s.Waiting)
+	switch {
+	case s.Failure != "":
+		words = fmt.Sprintf("events to %s: away since %s, %d events wait: %s", s.Name, s.Since.UTC().Format(time.RFC3339), s.Waiting, s.Failure)
+	case s.Refusal != "":
+		words = fmt.Sprintf("events to %s: it rejects them, %d events wait: %s", s.Name, s.Waiting, s.Refusal)
 	}
-	return fmt.Sprintf("events to %s: away since %s, %d records wait: %s", s.Name, s.Since.UTC().Format(time.RFC3339), s.Waiting, s.Failure)
+	if s.NotReloaded != "" {
+		words += "; not in effect: " + s.NotReloaded
+	}
+	return strings.Map(plain, words)
+}
+
+// plain has what a broker says stay on its line.
+func plain(r rune) rune {
+	if unicode.IsControl(r) {
+		return ' '
+	}
+	return r
 }

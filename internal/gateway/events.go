@@ -225,7 +225,7 @@ func (g *Gateway) observeEvents() (s observe.EventStatus, ok bool) {
 	}
 	status := b.Status()
 	for _, one := range status.Sinks {
-		s.Sinks = append(s.Sinks, observe.EventSink{Name: one.Name, Queue: one.Queue, Lag: one.Lag, Up: one.Failure == nil, LastSuccess: one.LastSuccess})
+		s.Sinks = append(s.Sinks, observe.EventSink{Name: one.Name, Queue: one.Queue, Lag: one.Lag, Up: one.Failure == nil, LastSuccess: one.LastSuccess, Trimmed: one.Trimmed})
 	}
 	if l := status.Log; l != nil {
 		s.Log = &observe.EventLog{Bytes: l.Bytes, Records: l.Next - l.First, Oldest: l.Oldest}

@@ -60,6 +60,7 @@ type EventSink struct {
 	Lag         uint64
 	Up          bool
 	LastSuccess time.Time // zero for never
+	Trimmed     uint64
 }
 
 // EventStatus is how the bus of events is.
@@ -78,6 +79,7 @@ var (
 	eventsLag    = prometheus.NewDesc("transom_events_sink_lag_records", "Records of the events log that a sink has not acknowledged.", bySink, nil)
 	eventsUp     = prometheus.NewDesc("transom_events_sink_up", "1 while a sink takes events, 0 while it does not.", bySink, nil)
 	eventsLast   = prometheus.NewDesc("transom_events_sink_last_success_timestamp_seconds", "When a sink acknowledged an event last.", bySink, nil)
+	eventsTrim   = prometheus.NewDesc("transom_events_trimmed_total", "Events that went to a sink without some of their attributes, as headers are bounded.", bySink, nil)
 	eventsBytes  = prometheus.NewDesc("transom_events_log_bytes", "What the events log takes on disk.", nil, nil)
 	eventsCount  = prometheus.NewDesc("transom_events_log_records", "Records in the events log.", nil, nil)
 	eventsOldest = prometheus.NewDesc("transom_events_log_oldest_seconds", "Age of the oldest segment of the events log.", nil, nil)
@@ -90,7 +92,7 @@ var _ prometheus.Collector = eventsCollector{}
 
 // Describe implements prometheus.Collector.
 func (eventsCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{eventsQueue, eventsLag, eventsUp, eventsLast, eventsBytes, eventsCount, eventsOldest} {
+	for _, d := range []*prometheus.Desc{eventsQueue, eventsLag, eventsUp, eventsLast, eventsTrim, eventsBytes, eventsCount, eventsOldest} {
 		to <- d
 	}
 }
@@ -116,6 +118,7 @@ func (c eventsCollector) Collect(to chan<- prometheus.Metric) {
 		gauge(eventsQueue, float64(s.Queue), name)
 		gauge(eventsLag, float64(s.Lag), name)
 		gauge(eventsUp, up, name)
+		to <- prometheus.MustNewConstMetric(eventsTrim, prometheus.CounterValue, float64(s.Trimmed), name)
 		if !s.LastSuccess.IsZero() {
 			gauge(eventsLast, float64(s.LastSuccess.UnixMilli())/1000, name)
 		}

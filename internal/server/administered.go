@@ -49,9 +49,12 @@ func (a administered) Status() admin.Status {
 }
 
 func adminSink(sink bus.SinkStatus) admin.Sink {
-	s := admin.Sink{Name: sink.Name, Waiting: sink.Lag + uint64(sink.Queue)} //nolint:gosec // it is not negative
+	s := admin.Sink{Name: sink.Name, NotReloaded: sink.NotReloaded, Waiting: sink.Lag + uint64(sink.Queue)} //nolint:gosec // it is not negative
 	if sink.Failure != nil {
 		s.Failure, s.Since = sink.Failure.Error(), sink.Since
+	}
+	if sink.Refusal != nil {
+		s.Refusal = sink.Refusal.Error()
 	}
 	return s
 }

@@ -23,9 +23,12 @@ func (a administered) EventSinks() (admin.EventSinks, error) {
 	status := b.Status()
 	all := admin.EventSinks{Sinks: []admin.EventSink{}}
 	for _, s := range status.Sinks {
-		one := admin.EventSink{Name: s.Name, Queue: s.Queue, Lag: s.Lag, Since: set(s.Since), LastSuccess: set(s.LastSuccess)}
+		one := admin.EventSink{Name: s.Name, Queue: s.Queue, Lag: s.Lag, Since: set(s.Since), LastSuccess: set(s.LastSuccess), NotReloaded: s.NotReloaded}
 		if s.Failure != nil {
 			one.Failure = s.Failure.Error()
+		}
+		if s.Refusal != nil {
+			one.Refusal = s.Refusal.Error()
 		}
 		all.Sinks = append(all.Sinks, one)
 	}
