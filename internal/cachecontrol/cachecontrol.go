@@ -15,6 +15,8 @@ package cachecontrol
 import (
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Set is a set of directives.
@@ -74,7 +76,8 @@ func Parse(lines []string) Control {
 func (c *Control) Says(any Set) bool { return c.Has&any != 0 }
 
 // Add reads one more line. It allocates nothing. What is no directive, or none that it
-// knows, is passed over.
+// knows, is passed over, but for the names in it of directives that forbid something: who
+// writes "no-store; max-age=60" wants no answer kept.
 func (c *Control) Add(line string) {
 	if len(line) > maxLine {
 		c.Has |= NoStore
@@ -124,6 +127,9 @@ var flags = [...]struct {
 }
 
 func (c *Control) member(member string) {
+	if !isDirective(member) {
+		c.forbids(member)
+	}
 	name, value, hasValue := strings.Cut(member, "=")
 	bare := strings.TrimRight(name, " \t")
 	for i := range flags {
@@ -148,6 +154,61 @@ func (c *Control) member(member string) {
 	}
 	c.Has |= flag
 	*to = seconds
+}
+
+// isDirective reports whether a member is a token, or a token with a value that is a token or
+// a quoted string (RFC 9111 5.2). White space around the equals sign does no harm.
+func isDirective(member string) bool {
+	name, value, hasValue := strings.Cut(member, "=")
+	if !isToken(strings.TrimRight(name, " \t")) {
+		return false
+	}
+	value = strings.TrimLeft(value, " \t")
+	return !hasValue || value == "" || isToken(value) || isQuoted(value)
+}
+
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !httpguts.IsTokenRune(rune(s[i])) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isQuoted reports whether all of s is one quoted string.
+func isQuoted(s string) bool {
+	if len(s) < 2 || s[0] != '"' {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i == len(s)-1
+		}
+	}
+	return false
+}
+
+// forbidding are the directives that hold wherever a broken member names them.
+const forbidding = NoStore | NoCache | Private | MustRevalidate | ProxyRevalidate
+
+// forbids notes the forbidding directives that a broken member names.
+func (c *Control) forbids(member string) {
+	for member != "" {
+		n := 0
+		for n < len(member) && httpguts.IsTokenRune(rune(member[n])) {
+			n++
+		}
+		for i := range flags {
+			if flags[i].flag&forbidding != 0 && strings.EqualFold(member[:n], flags[i].name) {
+				c.Has |= flags[i].flag
+			}
+		}
+		member = member[min(n+1, len(member)):]
+	}
 }
 
 // timed is where the value of a directive that has a time goes; nil for others.

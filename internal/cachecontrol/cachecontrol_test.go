@@ -52,8 +52,17 @@ func TestParse(t *testing.T) {
 		// What no integer holds is the longest time.
 		{[]string{"max-age=2147483648"}, Control{Has: MaxAge, MaxAge: Most}},
 		{[]string{"max-age=99999999999999999999999999"}, Control{Has: MaxAge, MaxAge: Most}},
-		// What is no directive is passed over.
-		{[]string{"max-ages=10, xmax-age=3, immutable, =, =1, \"no-store\", no-store;private"}, Control{}},
+		// What is no directive is passed over, but for what it forbids.
+		{[]string{"max-ages=10, xmax-age=3, immutable, =, =1, max-age;public, public max-age=10, only-if-cached;"}, Control{}},
+		{[]string{"no-store; max-age=60"}, Control{Has: NoStore}},
+		{[]string{"max-age=60; no-store"}, Control{Has: NoStore | MaxAge}},
+		{[]string{"public; NO-STORE"}, Control{Has: NoStore}},
+		{[]string{"max-age=60 no-store"}, Control{Has: NoStore | MaxAge}},
+		{[]string{`"no-store", no-store;private`}, Control{Has: NoStore | Private}},
+		{[]string{"private;must-revalidate", "no-cache:x", "proxy-revalidate;"}, Control{Has: Private | MustRevalidate | NoCache | ProxyRevalidate}},
+		{[]string{`max-age="60, no-store`}, Control{Has: NoStore | MaxAge}},
+		{[]string{`x="a" no-store, public`}, Control{Has: NoStore | Public}},
+		{[]string{`x="no-store", no-stores, x=no-store, my-no-store; public`}, Control{}},
 		{[]string{"no-store=x"}, Control{Has: NoStore}},
 		{[]string{"max-age=10, x=" + strings.Repeat("a", maxLine)}, Control{Has: NoStore}},
 	} {
@@ -64,7 +73,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseAllocatesNothing(t *testing.T) {
-	lines := []string{`Max-Age=60, private="a, b"`, "s-maxage=10, stale-if-error=3"}
+	lines := []string{`Max-Age=60, private="a, b"`, "s-maxage=10, stale-if-error=3", "no-store; max-age=1"}
 	if n := testing.AllocsPerRun(100, func() { Parse(lines) }); n != 0 {
 		t.Errorf("got %v allocations, expected none", n)
 	}

@@ -15,6 +15,8 @@ var (
 		"Memory that kept answers take.", nil, nil)
 	cacheMaxBytes = prometheus.NewDesc("transom_cache_max_bytes",
 		"Memory that kept answers may take: cache.max_bytes.", nil, nil)
+	cacheOutside = prometheus.NewDesc("transom_cache_outside_bytes",
+		"Memory, of cache.max_bytes, of answers that are on their way or were dropped while clients read them.", nil, nil)
 	cacheEntries = prometheus.NewDesc("transom_cache_entries",
 		"Answers that are kept, with what is known of answers that are not.", nil, nil)
 	cacheEvictions = prometheus.NewDesc("transom_cache_evictions_total",
@@ -30,6 +32,7 @@ var _ prometheus.Collector = answersCollector{}
 func (answersCollector) Describe(to chan<- *prometheus.Desc) {
 	to <- cacheBytes
 	to <- cacheMaxBytes
+	to <- cacheOutside
 	to <- cacheEntries
 	to <- cacheEvictions
 }
@@ -46,6 +49,7 @@ func (c answersCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	to <- prometheus.MustNewConstMetric(cacheBytes, prometheus.GaugeValue, float64(u.Bytes))
 	to <- prometheus.MustNewConstMetric(cacheMaxBytes, prometheus.GaugeValue, float64(u.Max))
+	to <- prometheus.MustNewConstMetric(cacheOutside, prometheus.GaugeValue, float64(u.Outside))
 	to <- prometheus.MustNewConstMetric(cacheEntries, prometheus.GaugeValue, float64(u.Entries))
 	to <- prometheus.MustNewConstMetric(cacheEvictions, prometheus.CounterValue, float64(u.Evicted))
 }

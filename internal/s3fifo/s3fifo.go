@@ -22,6 +22,9 @@ type Cache[V any] struct {
 	main    queue[V]
 	ghosts  ghosts
 	evicted atomic.Uint64
+	// outside is what takes memory and is no entry: what was reserved, and entries that were
+	// dropped while they are read.
+	outside atomic.Int64
 }
 
 // Entry is a value with what it is found and dropped by. Its fields are not changed once it
@@ -33,6 +36,7 @@ type Entry[V any] struct {
 	Value V
 
 	uses       atomic.Int32
+	state      atomic.Uint32 // how many read it, and inside
 	queue      *queue[V]
 	prev, next *Entry[V]
 }
@@ -66,12 +70,16 @@ func (c *Cache[V]) Peek(key string) *Entry[V] {
 	return c.entries[key]
 }
 
-// Put keeps an entry in place of the one with its key. It reports false where the entry is
-// larger than the cache.
+// Put keeps an entry in place of the one with its key. It reports false where there is no
+// memory for it.
 func (c *Cache[V]) Put(e *Entry[V]) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e.Size > c.max {
+	others := c.outside.Load()
+	if e.state.Load() > 0 {
+		others -= e.Size // it is read already
+	}
+	if e.Size > c.max-max(others, 0) {
 		return false
 	}
 	if old := c.entries[e.Key]; old != nil {
@@ -88,6 +96,9 @@ func (c *Cache[V]) Put(e *Entry[V]) bool {
 		set[e] = struct{}{}
 	}
 	c.bytes += e.Size
+	if e.state.Or(inside) > 0 {
+		c.outside.Add(-e.Size)
+	}
 	if c.ghosts.forget(e.Key) {
 		c.main.push(e)
 	} else {
@@ -95,6 +106,52 @@ func (c *Cache[V]) Put(e *Entry[V]) bool {
 	}
 	c.evict()
 	return true
+}
+
+// inside is the bit of Entry.state that an entry has while it is in a cache. Each change of
+// state tells by itself whether the entry is one of Cache.outside from then on.
+const inside = 1 << 31
+
+// Pin has an entry, which may be in the cache or not, count until Unpin: one that is dropped
+// while it is read takes its memory still. Its Size must be set.
+func (c *Cache[V]) Pin(e *Entry[V]) {
+	if e.state.Add(1) == 1 {
+		c.outside.Add(e.Size)
+	}
+}
+
+// Unpin takes a Pin back.
+func (c *Cache[V]) Unpin(e *Entry[V]) {
+	if e.state.Add(^uint32(0)) == 0 {
+		c.outside.Add(-e.Size)
+	}
+}
+
+// Reserve takes n bytes of the bound for what is not an entry yet, and drops entries for them.
+// It reports false, and takes nothing, where what is no entry would take more than most, or leaves
+// no room.
+func (c *Cache[V]) Reserve(n, most int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.outside.Load()+n > min(most, c.max) {
+		return false
+	}
+	c.outside.Add(n)
+	if c.evict(); c.outside.Load() > c.max { // what was dropped is read still
+		c.outside.Add(-n)
+		return false
+	}
+	return true
+}
+
+// Release gives bytes back that were reserved.
+func (c *Cache[V]) Release(n int64) { c.outside.Add(-n) }
+
+// Max returns the bound.
+func (c *Cache[V]) Max() int64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.max
 }
 
 // Remove drops an entry, and reports whether it was there.
@@ -145,7 +202,10 @@ func (c *Cache[V]) Resize(maxBytes int64) {
 type Usage struct {
 	// Bytes is the sum of the entries' sizes, and Max its bound.
 	Bytes, Max int64
-	Entries    int
+	// Outside is what is reserved, and entries that were dropped and are read still: it counts
+	// in the bound, too.
+	Outside int64
+	Entries int
 	// Evicted is how many entries were dropped for want of memory.
 	Evicted uint64
 }
@@ -154,7 +214,7 @@ type Usage struct {
 func (c *Cache[V]) Usage() Usage {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return Usage{Bytes: c.bytes, Max: c.max, Entries: len(c.entries), Evicted: c.evicted.Load()}
+	return Usage{Bytes: c.bytes, Max: c.max, Outside: c.outside.Load(), Entries: len(c.entries), Evicted: c.evicted.Load()}
 }
 
 // Len returns how many entries there are.
@@ -189,12 +249,15 @@ func (c *Cache[V]) remove(e *Entry[V]) bool {
 	}
 	e.queue.remove(e)
 	c.bytes -= e.Size
+	if e.state.And(^uint32(inside)) > inside {
+		c.outside.Add(e.Size)
+	}
 	return true
 }
 
 // evict drops entries until the rest is within the bound. The caller holds mu.
 func (c *Cache[V]) evict() {
-	for c.bytes > c.max {
+	for len(c.entries) > 0 && c.bytes+c.outside.Load() > c.max {
 		if c.small.bytes > c.max/10 || c.main.last == nil {
 			c.evictSmall()
 		} else {

@@ -61,6 +61,8 @@ func TestFreshness(t *testing.T) {
 		{"cache-control|max-age=5, s-maxage=9", 9 * time.Second},
 		{"cache-control|max-age=0", 0},
 		{"cache-control|no-store", 0},
+		{"cache-control|no-store; max-age=60", 0},
+		{"cache-control|max-age=60; no-store", 0},
 		{"cache-control|no-cache", 0},
 		{"cache-control|private, max-age=5", 0},
 		{"cache-control|public", minute},

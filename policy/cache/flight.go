@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/transom-gateway/transom/policy"
@@ -350,12 +349,7 @@ func (f *flight) name(e *entry, lead *waiter) {
 	}
 	s := f.part.store
 	if old := s.peek(f.primary); old != nil && old.marker {
-		for _, n := range old.vary {
-			if !slices.Contains(e.vary, n) {
-				e.vary = append(e.vary, n)
-			}
-		}
-		slices.SortFunc(e.vary, strings.Compare)
+		e.vary = sharing.Varying(e.vary, old.vary)
 	}
 	e.Key = string(appendVariant([]byte(f.primary), e.vary, lead.request, lead.header))
 	if !f.outdated {

@@ -50,18 +50,9 @@ const entryBytes = 500
 
 // size is the memory of an answer, not too small.
 func (a *answer) size() int64 {
-	n := entryBytes + 2*len(a.Key) + len(a.body) + len(a.principal) + len(a.Server)
+	n := entryBytes + 2*len(a.Key) + len(a.body) + len(a.principal) + a.Bytes()
 	for _, tag := range a.Tags {
 		n += 3*len(tag) + 200
-	}
-	for name, values := range a.Header {
-		n += len(name) + 64
-		for _, v := range values {
-			n += len(v) + 16
-		}
-	}
-	for _, v := range a.Vary {
-		n += len(v) + 16
 	}
 	return int64(n)
 }

@@ -39,6 +39,7 @@ type flight struct {
 	metadata     proxy.Metadata
 	old          *answer // stale; nil for none
 	asksOld      bool    // whether it still holds
+	refreshes    bool    // it was begun for nobody
 	ctx          context.Context
 	cancel       context.CancelFunc
 	sent         time.Time
@@ -52,9 +53,10 @@ type flight struct {
 	headed   bool                  // it has all of its answer, which has no body
 	informed []informed
 	head     rfc9111.Head
+	begun    bool    // the one who asked first writes it
 	answer   *answer // nil where it is not kept
 	length   int64   // of the body, -1 while it is not known
-	body     []byte
+	body     memory.Body
 	flushed  int // how much of the body there was when the server had no more
 	trailer  http.Header
 	err      error // it failed
@@ -67,6 +69,7 @@ type flight struct {
 	// flights.mu guards what follows.
 	readers  int
 	outdated bool
+	ended    bool
 }
 
 // informed is an informational answer.
@@ -92,7 +95,9 @@ func (f *flight) run() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.finish(&result)
-	f.part.flights.end(f)
+	if f.part.flights.end(f) {
+		f.body.Forget()
+	}
 	f.stage = done
 	f.notify()
 }
@@ -134,15 +139,15 @@ func (f *flight) begin(code int) stage {
 	}
 	f.length = rfc9111.Length(h.Header)
 	kept := f.part.Judge(&h, f.caller)
-	if kept == nil || f.length > memory.MaxEntry {
+	switch {
+	case kept == nil || f.length > memory.MaxEntry:
 		f.pass()
-		return f.stage
+	case !f.body.Begin(f.part.flights.memory, f.length):
+		f.stage = passing // the next one may be kept
+	default:
+		f.answer = f.part.answer(f, kept)
+		f.stage, f.begun = copying, true
 	}
-	f.answer = f.part.answer(f, kept)
-	if f.length > 0 {
-		f.body = make([]byte, 0, f.length)
-	}
-	f.stage = copying
 	return f.stage
 }
 
@@ -166,6 +171,7 @@ func (f *flight) revalidate(h *rfc9111.Head) {
 	f.answer, f.renewed = f.part.answer(f, fresh), true
 	f.answer.Key, f.answer.Tags = f.old.Key, f.old.Tags
 	f.answer.withBody(f.old.body)
+	f.body.Hold(f.part.flights.memory, &f.answer.Entry)
 	if f.stored = kept && f.part.flights.keep(f, f.answer); !f.stored {
 		f.part.flights.drop(f.old)
 	}
@@ -177,7 +183,7 @@ func (f *flight) complete() {
 	if a == nil {
 		return
 	}
-	f.length = int64(len(f.body))
+	f.length = int64(len(f.body.Bytes))
 	if f.trailer != nil {
 		f.answer = nil // it is not kept without what came behind it
 		return
@@ -186,7 +192,11 @@ func (f *flight) complete() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.name(a)
-	a.withBody(slices.Clip(f.body))
+	if b := f.body.Bytes; len(b)+len(b)/8 < cap(b) {
+		f.body.Bytes = bytes.Clone(b)
+	}
+	a.withBody(slices.Clip(f.body.Bytes))
+	f.body.Hold(s.memory, &a.Entry)
 	f.stored = s.put(f, a)
 }
 
@@ -198,12 +208,10 @@ func (f *flight) name(a *answer) {
 		return
 	}
 	s := f.part.flights
-	names := slices.Clone(a.Vary)
+	names := a.Vary
 	if old := s.peek(f.primary); old != nil && old.marker {
-		names = append(names, old.Vary...)
+		names = sharing.Varying(names, old.Vary)
 	}
-	slices.Sort(names)
-	names = slices.Compact(names)
 	marker := note(a.Came, sharing.MaxTTL)
 	marker.Vary, marker.marker = names, true
 	s.mark(f, marker, f.primary)

@@ -188,12 +188,17 @@ func (s *flights) isOutdated(f *flight) bool {
 	return f.outdated
 }
 
-// end forgets a flight.
-func (s *flights) end(f *flight) {
+// end forgets a flight. unread reports whether nobody reads what it has brought.
+func (s *flights) end(f *flight) (unread bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.close(f)
 	delete(s.all, f)
+	if f.refreshes {
+		f.readers--
+	}
+	f.ended = true
+	return f.readers == 0
 }
 
 // join waits for the flight of a key, which it begins where there is none. leads reports
@@ -268,7 +273,7 @@ func (s *flights) refresh(q *request, primary, key []byte, old *answer) {
 	if f = q.flight(string(primary), string(key), old, sharing.RefreshTime); f == nil {
 		return
 	}
-	f.lead = nil
+	f.lead, f.refreshes = nil, true
 	other, _ := s.start(f, true)
 	if other != f {
 		f.cancel()
@@ -281,10 +286,15 @@ func (s *flights) refresh(q *request, primary, key []byte, old *answer) {
 // leave has one who waits gone; a flight ends with the last one.
 func (s *flights) leave(f *flight) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f.readers--; f.readers == 0 {
+	f.readers--
+	last, ended := f.readers == 0, f.ended
+	if last {
 		s.close(f)
 		f.cancel()
+	}
+	s.mu.Unlock()
+	if last && ended {
+		f.release()
 	}
 }
 

@@ -1,6 +1,7 @@
 package httpcache
 
 import (
+	"maps"
 	"net/http"
 	"time"
 
@@ -97,7 +98,10 @@ func (w *follower) look() (next step, changed <-chan struct{}) {
 	if w.leads && w.informed < len(f.informed) && w.status == 0 {
 		i := f.informed[w.informed]
 		w.informed++
-		return func() (httpbackend.Result, bool, bool) { return w.inform(i) }, nil
+		return func() (result httpbackend.Result, over, again bool) {
+			w.x.Inform(i.status, i.header)
+			return result, false, false
+		}, nil
 	}
 	switch f.stage {
 	case copying:
@@ -113,22 +117,6 @@ func (w *follower) look() (next step, changed <-chan struct{}) {
 	return nil, f.changed
 }
 
-// inform passes an informational answer on.
-func (w *follower) inform(i informed) (result httpbackend.Result, over, again bool) {
-	h := w.x.W.Header()
-	kept := h.Clone()
-	clear(h)
-	for name, values := range i.header {
-		h[name] = values
-	}
-	w.x.W.WriteHeader(i.status)
-	clear(h)
-	for name, values := range kept {
-		h[name] = values
-	}
-	return result, false, false
-}
-
 // copies is the step while the answer comes; nil for none. The caller holds f.mu.
 func (w *follower) copies() step {
 	f := w.f
@@ -140,10 +128,7 @@ func (w *follower) copies() step {
 	case !w.now().Before(f.answer.Fresh) || !f.isFor(f.answer, w.primary, w.request):
 		return w.parts
 	case f.length >= 0:
-		header := http.Header{}
-		for name, values := range f.answer.Header {
-			header[name] = values
-		}
+		header := maps.Clone(f.answer.Header)
 		header["Content-Length"] = f.head.Header["Content-Length"]
 		header["Age"] = rfc9111.AgeLine(f.answer.AgeAt(w.now()))
 		return w.heads(header, sharing.Collapsed)
@@ -166,7 +151,7 @@ func (w *follower) heads(header http.Header, result string) step {
 // more is the step that writes what has come of the body; nil for nothing. The caller holds
 // f.mu.
 func (w *follower) more() step {
-	piece, flushed := w.f.body[w.written:], w.f.flushed
+	piece, flushed := w.f.body.Bytes[w.written:], w.f.flushed
 	if len(piece) == 0 && (flushed <= w.flushed || flushed <= w.written) {
 		return nil
 	}
@@ -191,7 +176,10 @@ func (w *follower) passes() step {
 	if !w.leads {
 		return w.parts
 	}
-	if w.status != 0 && w.written < len(f.body) {
+	switch {
+	case w.status == 0 && f.begun: // it was to be kept at first
+		return w.heads(f.head.Header, sharing.Miss)
+	case w.status != 0 && w.written < len(f.body.Bytes):
 		return w.more()
 	}
 	return func() (httpbackend.Result, bool, bool) {
@@ -236,7 +224,7 @@ func (w *follower) apart() httpbackend.Result { return w.alone(sharing.NotKept) 
 func (w *follower) ends() step {
 	f := w.f
 	if w.status != 0 {
-		if w.written < len(f.body) {
+		if w.written < len(f.body.Bytes) {
 			return w.more()
 		}
 		return w.complete
@@ -291,10 +279,7 @@ func (w *follower) complete() (result httpbackend.Result, over, again bool) {
 		result.Err, result.Aborted = f.err, true
 		return result, true, false
 	}
-	h := w.x.W.Header()
-	for name, values := range f.trailer {
-		h[name] = values
-	}
+	maps.Copy(w.x.W.Header(), f.trailer)
 	return result, true, false
 }
 

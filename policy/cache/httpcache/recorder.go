@@ -75,6 +75,7 @@ func (w *recorder) takeOver() bool {
 		return false
 	}
 	w.to, w.bodily = f.lead.W, true
+	f.body.Forget() // the client has it
 	return true
 }
 
@@ -102,12 +103,15 @@ func (w *recorder) copies(p []byte) bool {
 		return false
 	}
 	defer f.notify()
-	if len(f.body)+len(p) > memory.MaxEntry {
+	fits := len(f.body.Bytes)+len(p) <= memory.MaxEntry
+	switch {
+	case !fits:
 		f.pass()
+	case !f.body.Append(p):
+		f.stage, f.answer = passing, nil // the next one may be kept
 		return false
 	}
-	f.body = append(f.body, p...)
-	return true
+	return fits
 }
 
 // FlushError sends the clients what was written.
@@ -118,7 +122,7 @@ func (w *recorder) FlushError() error {
 	f := w.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.flushed = len(f.body) + 1
+	f.flushed = len(f.body.Bytes) + 1
 	f.notify()
 	return nil
 }

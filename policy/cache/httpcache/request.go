@@ -173,14 +173,9 @@ func (q *request) drop(tags []string) { peers.Announce(q.shared, tags, q.flights
 
 // about lists the tags of a request's URI, and of those of the same origin that its answer names.
 func (q *request) about(h http.Header) []string {
-	own := q.uri()
-	all := []string{tier.TagText(own)}
-	for _, name := range [...]string{"Location", "Content-Location"} {
-		if lines := h[name]; len(lines) > 0 {
-			if other := rfc9111.Resolve(own, lines[0]); other != "" {
-				all = append(all, tier.TagText(other))
-			}
-		}
+	all := rfc9111.Named(q.uri(), h)
+	for i, uri := range all {
+		all[i] = tier.TagText(uri)
 	}
 	return all
 }

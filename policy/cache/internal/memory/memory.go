@@ -70,6 +70,10 @@ func valueOf[V Value](e *Entry) (v V, ok bool) {
 	return v, ok
 }
 
+// Reserve takes n bytes for an answer that comes, and reports false where such answers, and
+// those that were dropped and are read still, would have more than a quarter of the memory.
+func (m *Memory) Reserve(n int64) bool { return m.Cache.Reserve(n, max(m.Max()/4, MaxEntry)) }
+
 // Close implements io.Closer: it drops everything.
 func (m *Memory) Close() error {
 	m.DropFunc(func(*Entry) bool { return true })

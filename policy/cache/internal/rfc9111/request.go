@@ -69,3 +69,22 @@ func Length(h http.Header) int64 {
 	}
 	return length
 }
+
+// Named lists a URI, as keys have it, and those of the same origin that an answer to a request
+// for it names: what such an answer says was changed may have changed there (RFC 9111 4.4).
+func Named(uri string, h http.Header) []string {
+	all := []string{uri}
+	for _, name := range [...]string{"Location", "Content-Location"} {
+		if lines := h[name]; len(lines) > 0 {
+			if other := Resolve(uri, lines[0]); other != "" {
+				all = append(all, other)
+			}
+		}
+	}
+	return all
+}
+
+// Unsaid are the fields of an answer that its 304 does not have (RFC 9110 15.4.5).
+var Unsaid = []string{
+	"Content-Length", "Transfer-Encoding", "Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Trailer",
+}

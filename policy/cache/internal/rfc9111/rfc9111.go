@@ -68,6 +68,21 @@ func (k *Kept) AgeAt(now time.Time) time.Duration {
 	return cachecontrol.CurrentAge(k.Age, k.Came, now)
 }
 
+// Bytes is the memory that what has no fixed length in it takes, not too small.
+func (k *Kept) Bytes() int {
+	n := len(k.Server)
+	for name, values := range k.Header {
+		n += len(name) + 64
+		for _, v := range values {
+			n += len(v) + 16
+		}
+	}
+	for _, v := range k.Vary {
+		n += len(v) + 16
+	}
+	return n
+}
+
 // EverFresh reports whether there was a time at which the answer was.
 func (k *Kept) EverFresh() bool { return k.Fresh.After(k.Came) }
 

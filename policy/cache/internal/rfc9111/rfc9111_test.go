@@ -41,6 +41,7 @@ func TestJudge(t *testing.T) {
 		{"the rule's time, of an answer that is older", Rule{TTL: time.Minute}, headOf(200, "Age: 40"), 20 * time.Second},
 		{"a status that says its time alone", Rule{TTL: time.Minute}, headOf(302), not},
 		{"an error", Rule{TTL: time.Minute, NotFoundTTL: time.Minute}, headOf(503), not},
+		{"no-store, separated by a semicolon", Rule{TTL: time.Minute}, headOf(200, "Cache-Control: no-store; max-age=60"), not},
 		{"404", Rule{TTL: time.Minute}, headOf(404), not},
 		{"404 with a time of its own", Rule{NotFoundTTL: time.Second}, headOf(404), time.Second},
 		{"410 with a time of its own", Rule{NotFoundTTL: time.Second}, headOf(410), time.Second},

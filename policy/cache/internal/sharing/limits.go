@@ -54,3 +54,18 @@ func Vary(s *policy.Scope, rule *transomv1.Cache) []string {
 	}
 	return slices.Compact(slices.Sorted(slices.Values(Canonical(rule.GetVary()))))
 }
+
+// MaxVary bounds the names of headers that the answers to one request vary by.
+const MaxVary = 64
+
+// Varying returns the names that the answers to one request vary by, sorted: those of the
+// newest, and those that were known before. Where these are too many, they are forgotten: the
+// answers that were kept under them are found no more.
+func Varying(newest, before []string) []string {
+	names := slices.Concat(newest, before)
+	slices.Sort(names)
+	if names = slices.Compact(names); len(names) > MaxVary {
+		names = slices.Sorted(slices.Values(newest))
+	}
+	return names
+}
