@@ -30,9 +30,7 @@ func (c *checker) listeners(config *transomv1.Config) {
 	for i, l := range config.Listeners {
 		path := join("listeners", i)
 		c.address(join(path, "address"), l.Address, true, seen)
-		if l.Http3 {
-			c.fail(join(path, "http3"), "HTTP/3 has no effect in this version yet; remove it")
-		}
+		c.http3(path, l)
 		if l.MaxStreams > maxStreams {
 			c.fail(join(path, "max_streams"), "is %d; expected at most %d", l.MaxStreams, maxStreams)
 		}
@@ -353,4 +351,20 @@ func hasScheme(text string, schemes ...string) bool {
 		}
 	}
 	return false
+}
+
+// http3 checks whether a listener can serve HTTP/3.
+func (c *checker) http3(path string, l *transomv1.Listener) {
+	switch {
+	case l.Http3 && l.Tls == nil:
+		c.fail(join(path, "http3"), "found it without tls, expected tls beside it: HTTP/3 has no cleartext")
+	case l.Http3 && strings.HasPrefix(l.Address, "unix:"):
+		c.fail(join(path, "http3"), "found it at a unix socket, expected host:port: HTTP/3 is served by UDP")
+	}
+	if l.Http3Port > 65535 {
+		c.fail(join(path, "http3_port"), "found %d, expected 1 to 65535", l.Http3Port)
+	}
+	if l.Http3Port > 0 && !l.Http3 {
+		c.fail(join(path, "http3_port"), "found it without http3, expected http3: true beside it")
+	}
 }

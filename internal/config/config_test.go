@@ -221,11 +221,8 @@ compatibility: NONE                      # or GRPC_GATEWAY, ENVOY
 `
 	path := filepath.Join(dir, "transom.yaml")
 	_, problems := Parse(path, []byte(example), nil)
-	want := Problems{
-		{File: path, Line: 6, Column: 12, Message: "listeners[1].http3: HTTP/3 has no effect in this version yet; remove it"},
-	}
-	if d := cmp.Diff(want, problems); d != "" {
-		t.Error(d)
+	if len(problems) > 0 {
+		t.Error(problems)
 	}
 }
 

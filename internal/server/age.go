@@ -33,10 +33,15 @@ func newAges(c *transomv1.Listener, next http.Handler) *ages {
 // dueKey is the key of the time.Time in a connection's context at which it is too old.
 type dueKey struct{}
 
-// begin has a connection get old. A tenth more or less keeps those that came together from
-// coming again together.
+// ageOf is the age that a connection may reach. A tenth more or less keeps those that came
+// together from coming again together.
+func ageOf(limit time.Duration) time.Duration {
+	return time.Duration(float64(limit) * (0.9 + 0.2*rand.Float64())) //nolint:gosec // nobody gains by guessing it
+}
+
+// begin has a connection get old.
 func (a *ages) begin(ctx context.Context, c net.Conn) context.Context {
-	age := time.Duration(float64(a.age) * (0.9 + 0.2*rand.Float64())) //nolint:gosec // nobody gains by guessing it
+	age := ageOf(a.age)
 	if a.grace > 0 {
 		a.cuts.Store(c, time.AfterFunc(age+a.grace, func() { _ = c.Close() })) // it may be closed already
 	}

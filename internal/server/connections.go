@@ -75,6 +75,35 @@ func (b *connections) wait() bool {
 	}
 }
 
+// enterPacket counts a connection of QUIC, which waits in no queue of the kernel, and reports
+// whether there may be one more. leave counts it less.
+func (b *connections) enterPacket(from net.Addr) (leave func(), ok bool) {
+	if b.places != nil {
+		select {
+		case b.places <- struct{}{}:
+		default:
+			return nil, false
+		}
+	}
+	b.open.Add(1)
+	c := &countedConn{Conn: packetConn{from: from}, of: b}
+	leave = func() { _ = c.Close() } // there is nothing that could fail
+	if !c.admit() {
+		leave()
+		return nil, false
+	}
+	return leave, true
+}
+
+// packetConn is a connection of QUIC as far as it is counted.
+type packetConn struct {
+	net.Conn
+	from net.Addr
+}
+
+func (c packetConn) RemoteAddr() net.Addr { return c.from }
+func (packetConn) Close() error           { return nil }
+
 // leave gives a place back.
 func (b *connections) leave() {
 	if b.places != nil {

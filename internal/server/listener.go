@@ -25,12 +25,24 @@ import (
 // listener is one address of the gateway.
 type listener struct {
 	served
-	tls  *tls.Config // nil for cleartext
-	pair *tlsfiles.Kept[*tls.Certificate]
-	ca   *tlsfiles.Kept[*x509.CertPool] // of the clients; nil where they need no certificate
+	tls *tls.Config // nil for cleartext
+	// packets is the same for HTTP/3, whose connections are none of net.Conn.
+	packets *tls.Config
+	pair    *tlsfiles.Kept[*tls.Certificate]
+	ca      *tlsfiles.Kept[*x509.CertPool] // of the clients; nil where they need no certificate
 
 	connections *connections
 	handshake   time.Duration // how long one of TLS may take
+	// udp is HTTP/3 at the same port; nil for none.
+	udp *served
+}
+
+// fronts are those of a listener: HTTP/1 and HTTP/2 first, HTTP/3 where it is served.
+func (l *listener) fronts() []*served {
+	if l.udp == nil {
+		return []*served{&l.served}
+	}
+	return []*served{&l.served, l.udp}
 }
 
 func openListener(c *transomv1.Listener, file *config.File, log *slog.Logger) (*listener, error) {
@@ -38,7 +50,7 @@ func openListener(c *transomv1.Listener, file *config.File, log *slog.Logger) (*
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		network, address = "unix", path
 	}
-	opened := &listener{handshake: cmp.Or(c.GetHandshakeTimeout().AsDuration(), handshakeTimeout)}
+	opened := &listener{handshake: handshakeOf(c)}
 	if c.GetTls() != nil {
 		if err := opened.serveTLS(c.GetTls(), file); err != nil {
 			return nil, err
@@ -57,6 +69,11 @@ func openListener(c *transomv1.Listener, file *config.File, log *slog.Logger) (*
 	opened.connections = countConnections(l, c, log)
 	opened.Listener = coalesce.Listener(opened.connections)
 	return opened, nil
+}
+
+// handshakeOf is how long a handshake may take.
+func handshakeOf(c *transomv1.Listener) time.Duration {
+	return cmp.Or(c.GetHandshakeTimeout().AsDuration(), handshakeTimeout)
 }
 
 // check has what comes over the listener's connections checked, by HTTP/1, before it
@@ -104,15 +121,15 @@ func (l *listener) serveTLS(c *transomv1.ServerTls, file *config.File) (err erro
 	}
 	own := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return l.pair.Get(), nil }
 	l.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: own, NextProtos: []string{"h2", "http/1.1"}}
-	var forClient func(*tls.ClientHelloInfo) (*tls.Config, error)
 	if name := c.GetClientCa(); name != "" {
 		if l.ca, err = tlsfiles.Authorities(file.Resolve(name), name); err != nil {
 			return fmt.Errorf("client_ca: %w", err)
 		}
 		l.tls.ClientAuth = tls.RequireAndVerifyClientCert
-		forClient = clientsOf(l.tls.Clone(), l.ca)
+		l.tls.GetConfigForClient = clientsOf(l.tls.Clone(), l.ca)
 	}
-	l.tls.GetConfigForClient = coalesce.ConfigForClient(forClient)
+	l.packets = l.tls.Clone()
+	l.tls.GetConfigForClient = coalesce.ConfigForClient(l.tls.GetConfigForClient)
 	return nil
 }
 

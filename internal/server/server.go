@@ -25,6 +25,7 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/observe"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 const (
@@ -83,7 +84,7 @@ func Listen(o Options) (*Server, error) {
 	var errs []error
 	for i := range o.File.Config.GetListeners() {
 		path := fmt.Sprintf("listeners[%d]", i)
-		l, err := o.listen(i)
+		l, err := o.listen(s, i)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o.Where(path), err))
 			continue
@@ -118,19 +119,46 @@ func (s *Server) connections(yield func(observe.Listener) bool) {
 }
 
 // listen opens one of the configuration's listeners.
-func (o *Options) listen(i int) (*listener, error) {
+func (o *Options) listen(s *Server, i int) (*listener, error) {
 	c := o.File.Config.GetListeners()[i]
 	l, err := openListener(c, o.File, o.Telemetry.Log)
 	if err != nil {
 		return nil, err
 	}
 	log := httpLog(o.Telemetry.Log)
-	l.check(headOptions(o.Gateway), log)
+	handler := clientsHandler(c, o.Gateway)
 	front := newFrontOptions(c)
-	front.serves(c, clientsHandler(c, o.Gateway))
-	front.tls, front.ending, front.log = l.tls, o.Gateway.Context(), log
+	front.ending, front.log = o.Gateway.Context(), log
+	if c.GetHttp3() {
+		if handler, err = o.serveHTTP3(s, l, c, front, handler); err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+	}
+	l.check(headOptions(o.Gateway), log)
+	front.serves(c, handler)
+	front.tls = l.tls
 	l.front = newNetHTTP(front)
 	return l, nil
+}
+
+// serveHTTP3 has a listener serve HTTP/3, too. It returns the handler for those who come by
+// another version, which tells them of it.
+func (o *Options) serveHTTP3(s *Server, l *listener, c *transomv1.Listener, front frontOptions, handler http.Handler) (http.Handler, error) {
+	packets, err := listenQUIC(l.Addr(), l.packets, c, &front, o.Telemetry.Log)
+	if err != nil {
+		return nil, err
+	}
+	front.handler = handler
+	l.udp = &served{packets, newHTTP3(packets, c, front, l.connections)}
+	return newAlternative(handler, portOf(c, packets.Addr()), &s.draining), nil
+}
+
+// portOf is the UDP port that clients see.
+func portOf(c *transomv1.Listener, at net.Addr) int {
+	if udp, ok := at.(*net.UDPAddr); ok && c.GetHttp3Port() == 0 {
+		return udp.Port
+	}
+	return int(c.GetHttp3Port())
 }
 
 // openAdmin opens the operator's listener.
@@ -172,12 +200,18 @@ func (s *Server) Start() {
 	}
 }
 
-// all lists the listeners, the admin's last.
-func (s *Server) all() []*served {
+// clients lists what serves clients.
+func (s *Server) clients() []*served {
 	var all []*served
 	for _, l := range s.listeners {
-		all = append(all, &l.served)
+		all = append(all, l.fronts()...)
 	}
+	return all
+}
+
+// all lists the same, and the admin's last.
+func (s *Server) all() []*served {
+	all := s.clients()
 	if s.admin != nil {
 		all = append(all, s.admin)
 	}

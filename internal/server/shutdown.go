@@ -15,10 +15,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	all, streams := s.gateway.InFlight()
 	s.log.Info("draining: the gateway is shutting down", "calls", all-streams, "streams", streams,
 		"limit", s.file.Config.GetShutdownTimeout().AsDuration().String())
-	for _, l := range s.listeners {
+	clients := s.clients()
+	for _, l := range clients {
 		l.front.StopKeepAlives()
 	}
-	for _, l := range s.listeners {
+	for _, l := range clients {
 		_ = l.Close() // it is only closed once more by the front
 	}
 	select {
@@ -32,7 +33,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		defer stop.Stop()
 	}
 	var errs []error
-	for _, l := range s.listeners {
+	for _, l := range clients {
 		if err := l.front.Shutdown(ctx); err != nil {
 			// Connections whose calls have been answered may linger a second.
 			if all, _ := s.gateway.InFlight(); all > 0 {

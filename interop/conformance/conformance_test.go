@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 }
 
 // server has clients call the gateway by Connect, gRPC and gRPC-Web, over
-// HTTP/1.1 and HTTP/2, in cleartext and by TLS, with JSON and protobuf, well and
+// HTTP/1.1, HTTP/2 and HTTP/3, in cleartext and by TLS, with JSON and protobuf, well and
 // badly. Behind it is Connect's server, and gRPC's.
 func (s suite) server(t *testing.T) {
 	for name, skip := range map[string][]string{

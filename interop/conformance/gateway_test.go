@@ -74,7 +74,7 @@ func (s *setup) write(folder string) error {
 		if len(s.clientCA) > 0 {
 			tls["client_ca"] = file("clients.pem", s.clientCA)
 		}
-		listener["tls"] = tls
+		listener["tls"], listener["http3"] = tls, true
 	}
 	backend := map[string]any{"target": s.target}
 	if len(s.ca) > 0 {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/quic-go/quic-go/http3"
 	"golang.org/x/net/http2"
 )
 
@@ -55,12 +56,20 @@ func ExtendedConnect(t testing.TB) *http.Client {
 		},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: extendedConnect{transport}}
+	return &http.Client{Transport: extendedConnect{transport, func(r *http.Request) { r.Header[":protocol"] = []string{"websocket"} }}}
+}
+
+// ExtendedConnect3 is ExtendedConnect over HTTP/3 (RFC 9220).
+func ExtendedConnect3(transport *http3.Transport) *http.Client {
+	return &http.Client{Transport: extendedConnect{transport, func(r *http.Request) { r.Proto = "websocket" }}}
 }
 
 // extendedConnect turns a request to upgrade into an extended CONNECT, and what
 // comes back into the answer to the former.
-type extendedConnect struct{ next http.RoundTripper }
+type extendedConnect struct {
+	next http.RoundTripper
+	name func(r *http.Request) // the protocol
+}
 
 // RoundTrip implements http.RoundTripper.
 func (c extendedConnect) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -73,7 +82,7 @@ func (c extendedConnect) RoundTrip(r *http.Request) (*http.Response, error) {
 	for _, name := range []string{"Connection", "Upgrade", "Sec-WebSocket-Key"} {
 		connect.Header.Del(name)
 	}
-	connect.Header[":protocol"] = []string{"websocket"}
+	c.name(connect)
 	stop := context.AfterFunc(r.Context(), cancel)
 	response, err := c.next.RoundTrip(connect)
 	stop()

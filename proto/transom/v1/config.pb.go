@@ -1491,15 +1491,18 @@ func (x *OwnServices) GetHealth() bool {
 	return false
 }
 
-// Listener is one address that serves HTTP/1.1 and HTTP/2.
+// Listener is one address that serves HTTP/1.1 and HTTP/2, and HTTP/3 if it is to.
 type Listener struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "host:port", ":port" or "unix:/path". ":0" picks a free port.
 	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	// Serve TLS. Without it: cleartext HTTP/1.1 and HTTP/2 on one port.
 	Tls *ServerTls `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
-	// Serve HTTP/3 on the same UDP port; needs tls.
+	// Serve HTTP/3 on the UDP port of the same number; needs tls.
 	Http3 bool `protobuf:"varint,3,opt,name=http3,proto3" json:"http3,omitempty"`
+	// The UDP port by which clients reach HTTP/3, where something in front changes it. Default: the
+	// listener's own.
+	Http3Port uint32 `protobuf:"varint,27,opt,name=http3_port,json=http3Port,proto3" json:"http3_port,omitempty"`
 	// How many requests a client may have open at a time on one HTTP/2 connection;
 	// it is told so (SETTINGS_MAX_CONCURRENT_STREAMS). Default: 100.
 	MaxStreams uint32 `protobuf:"varint,16,opt,name=max_streams,json=maxStreams,proto3" json:"max_streams,omitempty"`
@@ -1581,6 +1584,13 @@ func (x *Listener) GetHttp3() bool {
 		return x.Http3
 	}
 	return false
+}
+
+func (x *Listener) GetHttp3Port() uint32 {
+	if x != nil {
+		return x.Http3Port
+	}
+	return 0
 }
 
 func (x *Listener) GetMaxStreams() uint32 {
@@ -6112,11 +6122,13 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"reflection\x88\x01\x01\x12\x1b\n" +
 	"\x06health\x18\x02 \x01(\bH\x01R\x06health\x88\x01\x01B\r\n" +
 	"\v_reflectionB\t\n" +
-	"\a_health\"\xe4\x05\n" +
+	"\a_health\"\x83\x06\n" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ServerTlsR\x03tls\x12\x14\n" +
-	"\x05http3\x18\x03 \x01(\bR\x05http3\x12\x1f\n" +
+	"\x05http3\x18\x03 \x01(\bR\x05http3\x12\x1d\n" +
+	"\n" +
+	"http3_port\x18\x1b \x01(\rR\thttp3Port\x12\x1f\n" +
 	"\vmax_streams\x18\x10 \x01(\rR\n" +
 	"maxStreams\x12*\n" +
 	"\x11max_waiting_bytes\x18\x11 \x01(\x04R\x0fmaxWaitingBytes\x12%\n" +

@@ -1,0 +1,31 @@
+package server
+
+import (
+	"net/http"
+	"strconv"
+	"sync/atomic"
+)
+
+// alternative tells clients of HTTP/1 and HTTP/2 that there is HTTP/3 (RFC 7838), and while the
+// gateway drains that there is none.
+type alternative struct {
+	next     http.Handler
+	offered  []string
+	draining *atomic.Bool
+}
+
+var noAlternative = []string{"clear"}
+
+func newAlternative(next http.Handler, port int, draining *atomic.Bool) *alternative {
+	return &alternative{next, []string{`h3=":` + strconv.Itoa(port) + `"; ma=3600`}, draining}
+}
+
+// ServeHTTP implements http.Handler.
+func (a *alternative) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	offered := a.offered
+	if a.draining.Load() {
+		offered = noAlternative
+	}
+	w.Header()["Alt-Svc"] = offered
+	a.next.ServeHTTP(w, r)
+}

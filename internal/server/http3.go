@@ -1,0 +1,118 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+const (
+	// unvalidated is how many handshakes a second may begin from addresses that nobody has
+	// confirmed. Those above it are asked to prove their address first (Retry; RFC 9000,
+	// section 8.1.2).
+	unvalidated = 500
+	// controlStreams are the streams of one direction that a client may open: HTTP/3 has
+	// one for control and two for QPACK, and others must be ignored (RFC 9114, section 6.2).
+	controlStreams = 16
+	// Of a request's body, and of those of all requests of a connection, this much may wait to
+	// be read.
+	streamWindow     = 1 << 20
+	connectionWindow = 4 << 20
+)
+
+// quicListener takes the connections of HTTP/3 at the UDP port of a listener. It is a
+// net.Listener as far as it can be closed and has an address.
+type quicListener struct {
+	udp       *net.UDPConn
+	transport *quic.Transport
+	listener  *quic.Listener
+}
+
+// listenQUIC opens the UDP port of a listener's TCP address.
+func listenQUIC(at net.Addr, config *tls.Config, c *transomv1.Listener, o *frontOptions, log *slog.Logger) (*quicListener, error) {
+	tcp, ok := at.(*net.TCPAddr)
+	if !ok {
+		return nil, fmt.Errorf("http3: found the address %s, expected one of TCP: HTTP/3 is served at the UDP port of the same number", at)
+	}
+	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: tcp.IP, Port: tcp.Port, Zone: tcp.Zone})
+	if err != nil {
+		return nil, fmt.Errorf("http3: %w", advised(err))
+	}
+	// Told here, where an operator reads it.
+	if err := os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true"); err != nil {
+		return nil, errors.Join(err, udp.Close())
+	}
+	warnOfBuffers(udp, log)
+	newcomers := &perSecond{most: unvalidated}
+	transport := &quic.Transport{Conn: udp, VerifySourceAddress: func(net.Addr) bool { return !newcomers.allow(time.Now()) }}
+	listener, err := transport.Listen(http3.ConfigureTLSConfig(config), &quic.Config{
+		HandshakeIdleTimeout:       handshakeOf(c),
+		MaxIdleTimeout:             o.idle,
+		MaxIncomingStreams:         int64(o.maxStreams),
+		MaxIncomingUniStreams:      controlStreams,
+		MaxStreamReceiveWindow:     streamWindow,
+		MaxConnectionReceiveWindow: connectionWindow,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("http3: %w", errors.Join(err, udp.Close()))
+	}
+	return &quicListener{udp, transport, listener}, nil
+}
+
+// Accept implements net.Listener. Connections of QUIC are none of net.Conn.
+func (l *quicListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+
+// Addr implements net.Listener.
+func (l *quicListener) Addr() net.Addr { return l.udp.LocalAddr() }
+
+// Close implements net.Listener: no connection is accepted any more; the others go on.
+func (l *quicListener) Close() error { return l.listener.Close() }
+
+// end closes the socket.
+func (l *quicListener) end() error {
+	return ignoreClosed(errors.Join(l.listener.Close(), l.transport.Close(), ignoreClosed(l.udp.Close())))
+}
+
+// perSecond counts up to a bound, anew each second.
+type perSecond struct {
+	mu     sync.Mutex
+	most   int
+	second int64
+	count  int
+}
+
+// allow reports whether there may be one more.
+func (p *perSecond) allow(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := now.Unix(); s != p.second {
+		p.second, p.count = s, 0
+	}
+	p.count++
+	return p.count <= p.most
+}
+
+// wantedBuffer is what the kernel should keep of packets that are not read yet.
+const wantedBuffer = 7 << 20
+
+// warnOfBuffers makes the socket's buffers as large as the kernel lets it, and tells where that
+// is too little: packets are lost then when many arrive at once.
+func warnOfBuffers(udp *net.UDPConn, log *slog.Logger) {
+	if udp.SetReadBuffer(wantedBuffer) != nil || udp.SetWriteBuffer(wantedBuffer) != nil {
+		return // quic-go tries, too
+	}
+	if got, ok := readBuffer(udp); ok && got < wantedBuffer {
+		log.Warn(fmt.Sprintf("the kernel keeps at most %d KiB of packets for HTTP/3, and should keep %d KiB: sysctl -w net.core.rmem_max=%d net.core.wmem_max=%d",
+			got>>10, wantedBuffer>>10, wantedBuffer, wantedBuffer), "address", udp.LocalAddr().String())
+	}
+}
