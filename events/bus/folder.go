@@ -63,13 +63,20 @@ func HasFolders(directory string) bool {
 // sinks that nobody has any more.
 const upkeepEvery = 5 * time.Second
 
+// passEvery is how often the log is told that it may drop what is before open intents.
+const passEvery = time.Second
+
 // keepUp does what is due at once and at times, until the bus is stopped.
 func (b *Bus) keepUp() {
 	b.intents.publishLeft(b.stopping, b.options.Logger)
 	ticker := time.NewTicker(upkeepEvery)
 	defer ticker.Stop()
+	passes := time.NewTicker(passEvery)
+	defer passes.Stop()
 	for {
 		select {
+		case <-passes.C:
+			b.intents.pass()
 		case <-ticker.C:
 			b.intents.publishLeft(b.stopping, b.options.Logger)
 			b.takeOver()

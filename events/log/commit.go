@@ -20,8 +20,16 @@ func (l *Log) run() {
 		defer ticker.Stop()
 		ticks = ticker.C
 	}
+	again := time.NewTimer(0)
+	defer again.Stop()
+	<-again.C
 	for {
 		select {
+		case <-again.C:
+			if !l.tryAgain() {
+				again.Reset(tryAfter)
+			}
+			continue
 		case <-l.wake:
 		case <-ticks:
 			l.age()
@@ -30,13 +38,36 @@ func (l *Log) run() {
 		runtime.Gosched() // whoever is ready to append comes along
 		b, last := l.take()
 		if b != nil {
-			l.commit(b)
+			if l.commit(b); b.err != nil {
+				again.Reset(tryAfter)
+			}
 		}
 		if last {
 			return
 		}
 		l.makeSpare()
 	}
+}
+
+// tryAfter is how long after a failure it is tried whether there is room again: who asks Stats whether the log
+// can be written may append nothing before it says so.
+const tryAfter = time.Second
+
+// tryAgain reports whether what was refused has room now, or something was written since.
+func (l *Log) tryAgain() bool {
+	l.mu.Lock()
+	failed := l.stats.Err != nil
+	l.mu.Unlock()
+	if !failed {
+		return true
+	}
+	if l.writable(l.refused) != nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stats.Err = nil
+	return true
 }
 
 // commit writes and syncs a batch: at once, or in parts where a segment ends.
@@ -58,6 +89,7 @@ func (l *Log) commit(b *batch) {
 // commitPart writes as many records as have room in one segment.
 func (l *Log) commitPart(records []byte) (n, size int, err error) {
 	if err := l.writable(int64(sizeOf(records))); err != nil {
+		l.refused = int64(sizeOf(records))
 		return 0, 0, err
 	}
 	n, size = fit(records, l.active.room())
@@ -94,7 +126,10 @@ func (l *Log) writable(size int64) error {
 		err = l.openSegment()
 	}
 	if err != nil {
-		l.options.Logger.Error("events log: no segment can be begun", "directory", l.dir, "error", err)
+		if !l.now().Before(l.tellAt) {
+			l.options.Logger.Error("events log: no segment can be begun", "directory", l.dir, "error", err)
+			l.tellAt = l.now().Add(time.Minute)
+		}
 		l.openErr, l.retryAt = l.refusal(err), l.now().Add(reopenAfter)
 		return l.openErr
 	}

@@ -102,6 +102,8 @@ type Log struct {
 	retryAt    time.Time // no segment is opened before
 	openErr    error     // why the last one was not
 	spareAt    time.Time // no spare one is made before; zero unless the last failed
+	refused    int64     // the size of the record that was refused last, until one of that size has room
+	tellAt     time.Time // of a refusal the log is told again
 
 	mu       sync.Mutex
 	filling  *batch

@@ -1,0 +1,46 @@
+package bus_test
+
+import (
+	"bytes"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/transom-gateway/transom/events/bus"
+	"github.com/transom-gateway/transom/events/log"
+)
+
+// TestLogStaysSmall: Events 145: a log whose sinks have got everything takes any number of events, with intents
+// and without.
+func TestLogStaysSmall(t *testing.T) {
+	for _, intents := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := bus.New(bus.Options{Directory: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
+				Log: log.Options{SegmentBytes: 1 << 20, MaxBytes: 4 << 20, MaxRecordBytes: 300 << 10}})
+			defer func() { _ = b.Close() }()
+			if err := b.Open(); err != nil {
+				t.Fatal(err)
+			}
+			publisher := b.Publisher(b.Add("a", &receiver{}))
+			e := event("1")
+			e.Data = bytes.Repeat([]byte("x"), 200<<10)
+			for n := range 60 {
+				var err error
+				if intents {
+					begun, failed := publisher.Begin(t.Context(), e)
+					if failed != nil {
+						t.Fatal(n, failed)
+					}
+					err = begun.Complete(t.Context(), e)
+				} else {
+					err = publisher.Store(t.Context(), e)
+				}
+				if err != nil {
+					t.Fatal(n, err)
+				}
+				time.Sleep(2 * time.Second)
+			}
+		})
+	}
+}
