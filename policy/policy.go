@@ -69,6 +69,10 @@ type Request struct {
 	Protocol string
 	// Identity is who calls, set by auth; nil for nobody.
 	Identity *Identity
+	// Subscription is the name of the subscription that calls, which needs no credentials; ""
+	// for a client's call. Hops is how often an event has led to a call that led to the next one.
+	Subscription string
+	Hops         int
 	// Credential is what let the caller of a stream or WebSocket in, which ends with it;
 	// nil where it does not.
 	Credential Credential

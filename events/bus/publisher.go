@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/transom-gateway/transom/events"
@@ -20,6 +19,10 @@ type Publisher struct {
 	// toLog takes events that are published best effort where there is no sink; nil where
 	// there is one.
 	toLog *Runner
+	// readers are those of the log besides sinks, and toReaders takes events that are published
+	// best effort for them; nil where toLog does.
+	readers   []string
+	toReaders *Runner
 }
 
 var _ events.Publisher = (*Publisher)(nil)
@@ -57,6 +60,9 @@ func (p *Publisher) Publish(e *events.Event) {
 	if p.toLog != nil {
 		p.bus.options.Observer.Event("published", embedded, e.Topic, 1)
 		p.toLog.offer(e)
+	}
+	if p.toReaders != nil {
+		p.feed(e)
 	}
 	for _, r := range p.runners {
 		if e.For(r.name) {
@@ -147,11 +153,11 @@ func (i *intent) Complete(ctx context.Context, e *events.Event) error {
 	return nil
 }
 
-// sinkNames are the names of the publisher's sinks.
+// sinkNames are the names of the publisher's sinks and readers.
 func (p *Publisher) sinkNames() []string {
 	var names []string
 	for _, r := range p.runners {
 		names = append(names, r.name)
 	}
-	return slices.Clip(names)
+	return append(names, p.readers...)
 }

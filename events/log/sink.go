@@ -36,7 +36,9 @@ func (l *Log) Sink(name string) (*Sink, error) {
 			return nil, fmt.Errorf("events log: the sink %s cannot be made: %w", name, err)
 		}
 	}
-	return &Sink{l.Reader(c.saved), c}, nil
+	s := &Sink{cursor: c}
+	s.Reader = l.Reader(s.acknowledged(l))
+	return s, nil
 }
 
 func (l *Log) hold(name string) (c *cursor, isNew bool, err error) {
@@ -113,9 +115,11 @@ func (s *Sink) Ack(offset uint64) {
 }
 
 // Acknowledged is the offset of the first record that is not acknowledged.
-func (s *Sink) Acknowledged() uint64 {
-	s.l.mu.Lock()
-	defer s.l.mu.Unlock()
+func (s *Sink) Acknowledged() uint64 { return s.acknowledged(s.l) }
+
+func (s *Sink) acknowledged(l *Log) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return s.cursor.next
 }
 

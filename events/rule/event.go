@@ -190,6 +190,9 @@ func (b *bus) extend(e *events.Event, f *facts, rate string, what trouble, d *da
 	parent, state := trace(f.r)
 	add("traceparent", parent)
 	add("tracestate", state)
+	if f.r.Subscription != "" { // so that what goes in a circle ends (Events 178)
+		add("transomhops", strconv.Itoa(f.r.Hops+1))
+	}
 	e.Extensions = all
 }
 

@@ -43,17 +43,17 @@ const (
 func (p *Partition) deal(m *Message) bool {
 	attempts := 0
 	for step := 0; ; step++ {
-		if p.stopping.Err() != nil {
+		if !p.o.Switch.waitOn(p.stopping) {
 			return false
 		}
 		r := p.o.Call(p.ctx, m, attempts+1)
-		if p.o.Observer != nil {
+		if p.o.Observer != nil && r.Reason == "" {
 			p.o.Observer.Attempt(p.o.Name, r.Code)
 		}
-		if !r.NotReached {
+		if !r.NotReached && r.Reason == "" {
 			attempts++
 		}
-		verdict := p.o.Verdict(r.Code)
+		verdict := p.verdict(r)
 		switch {
 		case p.ctx.Err() != nil && verdict != Done:
 			return false // the call was ended by us
@@ -72,6 +72,14 @@ func (p *Partition) deal(m *Message) bool {
 			return false
 		}
 	}
+}
+
+// verdict is what the end of a call means.
+func (p *Partition) verdict(r Result) Verdict {
+	if r.Reason != "" {
+		return Dead
+	}
+	return p.o.Verdict(r.Code)
 }
 
 // exhausted reports whether there is no other attempt.
@@ -113,6 +121,9 @@ func (p *Partition) give(m *Message, r Result, attempts int) (again, done bool) 
 	said := []any{
 		"subscription", p.o.Name, "partition", m.Partition, "offset", m.Offset, "type", m.Event.Type, "id", m.Event.ID,
 		"attempts", attempts, "code", r.Code.String(), "message", r.Message,
+	}
+	if r.Reason != "" {
+		said = append(said, "reason", r.Reason)
 	}
 	switch p.o.OnExhausted {
 	case Pause:

@@ -22,7 +22,15 @@ type Message struct {
 	Event *events.Event
 	// Size is what the message takes in memory, in bytes.
 	Size int
+	// Metadata is told to the method beside what is of the event.
+	Metadata []Pair
+	// Unreadable says why the message is no event that a method could be called with; "" for
+	// one that is. Its Event has the bytes as they are.
+	Unreadable string
 }
+
+// Pair is a name with a value.
+type Pair struct{ Name, Value string }
 
 // Result is how a call ended.
 type Result struct {
@@ -33,6 +41,9 @@ type Result struct {
 	NotReached bool
 	// RetryAfter is what the server asks for, 0 for nothing.
 	RetryAfter time.Duration
+	// Reason says in a word why no call was made of the message and none will be, as for one
+	// that cannot be read; "" where one was. It is given up at once.
+	Reason string
 }
 
 // Order says which messages wait for each other.
@@ -80,8 +91,10 @@ type Options struct {
 	MaxInFlightBytes int
 	// Committed is called when Partition.Committed has moved; nil for nobody.
 	Committed func()
-	Observer  Observer
-	Logger    *slog.Logger
+	// Switch has no call begun while it is off. Nil: it is on.
+	Switch   *Switch
+	Observer Observer
+	Logger   *slog.Logger
 }
 
 // Observer counts. Nothing in it is of clients.
@@ -180,10 +193,30 @@ func (p *Partition) Take(ctx context.Context, m *Message) error {
 		}
 	}
 	p.bytes.Add(int64(m.Size))
-	p.tracker.take(m.Offset)
+	p.tracker.take(m.Offset, m.at())
 	p.lane(m) <- m // it has room for all in flight
 	return nil
 }
+
+// Pass passes over a message that is not for the subscription. As Take, it must not be called by
+// several goroutines at once.
+func (p *Partition) Pass(offset int64) {
+	if p.tracker.pass(offset) && p.o.Committed != nil {
+		p.o.Committed()
+	}
+}
+
+// at is when the event happened; zero if that is not known.
+func (m *Message) at() time.Time {
+	if m.Event == nil {
+		return time.Time{}
+	}
+	return m.Event.Time
+}
+
+// Oldest is when the oldest event happened that is not done; zero where all are, or it is not
+// known.
+func (p *Partition) Oldest() time.Time { return p.tracker.oldest() }
 
 // lane is where a message waits.
 func (p *Partition) lane(m *Message) chan *Message {
@@ -248,48 +281,4 @@ func (p *Partition) finish(m *Message) {
 	if moved && p.o.Committed != nil {
 		p.o.Committed()
 	}
-}
-
-// gate is closed for those who wait at it, until it is opened once.
-type gate struct {
-	mu      sync.Mutex
-	opened  chan struct{}
-	waiters int
-}
-
-// wait returns when the gate is opened, or false if ctx ends before.
-func (g *gate) wait(ctx context.Context) bool {
-	g.mu.Lock()
-	if g.opened == nil {
-		g.opened = make(chan struct{})
-	}
-	opened := g.opened
-	g.waiters++
-	g.mu.Unlock()
-	defer func() {
-		g.mu.Lock()
-		g.waiters--
-		g.mu.Unlock()
-	}()
-	select {
-	case <-opened:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (g *gate) open() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.opened != nil {
-		close(g.opened)
-		g.opened = nil
-	}
-}
-
-func (g *gate) waiting() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.waiters
 }

@@ -1,6 +1,9 @@
 package subscription
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // tracker knows how far a partition has come: to the end of the messages that are done without
 // one in between that is not. It is safe for concurrent use.
@@ -15,16 +18,44 @@ type tracker struct {
 type place struct {
 	offset int64
 	done   bool
+	at     time.Time // of the event
 }
 
 // take notes a message. Offsets ascend, perhaps with gaps.
-func (t *tracker) take(offset int64) {
+func (t *tracker) take(offset int64, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.head > 0 && t.head == len(t.open) {
 		t.open, t.head = t.open[:0], 0
 	}
-	t.open = append(t.open, place{offset: offset})
+	t.open = append(t.open, place{offset: offset, at: at})
+}
+
+// pass notes a message that is done as it comes. It reports whether the end has moved.
+func (t *tracker) pass(offset int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := len(t.open) - 1
+	switch {
+	case last < t.head: // nothing is open
+		t.next = offset + 1
+		return true
+	case t.open[last].done: // so that however many take no room
+		t.open[last].offset = offset
+	default:
+		t.open = append(t.open, place{offset: offset, done: true})
+	}
+	return false
+}
+
+// oldest is the time of the first event that is not done; zero where there is none.
+func (t *tracker) oldest() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.head < len(t.open) {
+		return t.open[t.head].at
+	}
+	return time.Time{}
 }
 
 // done notes that a message is dealt with. It reports whether the end has moved.

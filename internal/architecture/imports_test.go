@@ -37,7 +37,7 @@ var (
 
 	mapped = slices.Concat(base, []string{"proxy", "internal/httprule"}) // what HTTP is mapped to
 	sinks  = slices.Concat(base, []string{"events", "events/cloudevents", "events/internal/..."})
-	edges  = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "events/bus", "events/log", "events/rule", "internal/observe"})
+	edges  = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "events/bus", "events/log", "events/rule", "events/subscription", "events/subscription/logsource", "internal/observe"})
 )
 
 // What some must not know: protobuf and the forms of messages for people, and what
@@ -97,6 +97,7 @@ var rules = map[string]rule{
 	"events":                        {ours: slices.Concat(parts, []string{"policy"}), reason: "the bus is for any caller; sinks are plugged in from above"},
 	"events/bus":                    {ours: []string{"events", "events/log"}, never: protobuf, reason: "it brings events to sinks, and knows neither what is published nor what a sink is"},
 	"events/subscription":           {ours: []string{"events"}, never: protobuf, reason: "it decides when a method is called with which message, and makes no call itself"},
+	"events/subscription/logsource": {ours: []string{"events", "events/bus", "events/log", "events/subscription"}, never: protobuf, reason: "it reads the log for a subscription, and makes no call"},
 	"events/rule":                   {ours: slices.Concat(parts, []string{"events", "policy", "policy/expr", "transcoder/jsonwire"}), reason: "it says what is published and when; where it goes is the bus's matter"},
 	"events/log":                    {never: slices.Concat(jsons, protobuf, []string{"net"}), reason: "it keeps bytes; what they say and where they go is others' matter, and it is tested against a disk that fails"},
 	"events/cloudevents":            {ours: slices.Concat(base, []string{"events"}), never: []string{"net/http"}, reason: "events become bytes without a connection, so that it is fuzzed alone"},

@@ -3,6 +3,7 @@ package config
 import (
 	"net/url"
 	"regexp"
+	"strings"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -10,6 +11,9 @@ import (
 // ownSinkNames are the names of the gateway's own among those of sinks: for counters, and for
 // places in the log.
 var ownSinkNames = []string{"log", "intents"}
+
+// readerPrefix is what the names of the readers of the log begin with that are no sinks.
+const readerPrefix = "sub-"
 
 // maxSource is the longest events.source, in bytes.
 const maxSource = 1 << 10
@@ -34,9 +38,7 @@ func (c *checker) events(e *transomv1.Events) {
 	if p := e.GetPrefix(); p != "" && !eventPrefix.MatchString(p) {
 		c.fail("events.prefix", "found %.100q, expected the front of a path, such as %q: segments of letters, digits, \".\", \"_\", \"~\" and \"-\", without a slash at the end", p, "/v1")
 	}
-	if len(e.GetSubscriptions()) > 0 {
-		c.fail("events.subscriptions", "subscriptions have no effect in this version yet; remove them")
-	}
+	c.subscriptions(e)
 	if len(e.GetStreams()) > 0 {
 		c.fail("events.streams", "streams have no effect in this version yet; remove them")
 	}
@@ -46,6 +48,11 @@ func (c *checker) events(e *transomv1.Events) {
 	for _, name := range ownSinkNames {
 		if e.GetSinks()[name] != nil {
 			c.fail(join("events.sinks", name), "found the name %q, which the gateway uses itself: choose another one, such as %q", name, name+"2")
+		}
+	}
+	for name := range e.GetSinks() {
+		if strings.HasPrefix(name, readerPrefix) {
+			c.fail(join("events.sinks", name), "found a name that begins with %q, as the places of subscriptions in the log do: choose another one, such as %q", readerPrefix, "to-"+name)
 		}
 	}
 }

@@ -73,6 +73,9 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 		b.checkHashes()
 		b.warnOfSuspicions()
 	}
+	if len(b.problems.Fatal()) == 0 {
+		b.subscribe()
+	}
 	b.problems = b.problems.Sorted()
 	if len(b.problems.Fatal()) > 0 {
 		b.discard()
@@ -205,7 +208,8 @@ func (b *builder) kinds() []policy.Kind {
 	}
 	first, last := rule.Kinds(rule.Options{Open: open, JSON: b.settings.answerJSON})
 	events := policy.Kind{Open: func(g *policy.Generation) { b.openEvents(g, open) }, Compile: func(*policy.Scope) policy.Part { return nil }}
-	return slices.Concat(kinds.All(append([]policy.Kind{observe.Kind(t)}, first...)...), last, []policy.Kind{observe.Attempts(t), events})
+	readers := policy.Kind{Open: b.openReaders, Compile: events.Compile}
+	return slices.Concat(kinds.All(append([]policy.Kind{observe.Kind(t)}, first...)...), last, []policy.Kind{observe.Attempts(t), events, readers})
 }
 
 // linkedPlans makes plans of the types that are linked into the program.

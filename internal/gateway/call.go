@@ -32,6 +32,8 @@ type call struct {
 	outcome policy.Outcome
 	size    trueSize
 
+	inside *insideCall // of a subscription; nil for a client's call
+
 	opened    bool  // the client's half of the call is open
 	badHeader error // what keeps an admitted call from the backend
 	bounds    bounds
@@ -76,6 +78,9 @@ func (c *call) prepare() {
 	q.Protocol = c.route.endpoint.protocolName(c.match.protocol, c.r.Header)
 	c.findOrigin()
 	c.identify()
+	if c.inside != nil {
+		q.Subscription, q.Hops, q.Identity = c.inside.name, c.inside.hops, &c.inside.identity
+	}
 }
 
 // identify says by what id the request is found in the logs, to the policies as to
@@ -110,6 +115,9 @@ func (c *call) requestMetadata() error {
 		md.Set("x-request-id", q.RequestID)
 	}
 	c.origin.tell(md, c.snapshot.rfc7239)
+	if c.inside != nil {
+		c.inside.tell(md)
+	}
 	return nil
 }
 
@@ -123,7 +131,7 @@ func (c *call) recycle() {
 	clear(metadata)
 	c.request.Reset()
 	c.request.Metadata = metadata[:0]
-	c.snapshot, c.w, c.r, c.route, c.client = nil, nil, nil, nil, nil
+	c.snapshot, c.w, c.r, c.route, c.client, c.inside = nil, nil, nil, nil, nil, nil
 	c.rpc = proxy.Call{}
 	c.outcome = policy.Outcome{}
 	c.opened, c.badHeader, c.bounds, c.placing, c.ticket = false, nil, bounds{}, nil, nil

@@ -109,12 +109,24 @@ func (b *builder) openPublisher(g *policy.Generation) (events.Publisher, error) 
 	if err != nil {
 		return nil, err
 	}
-	if len(runners) == 0 || bus.HasFolders(key.directory) {
+	readers := b.logReaders()
+	p.Feed(readers...)
+	if len(runners) == 0 || len(readers) > 0 || bus.HasFolders(key.directory) {
 		if err := p.Open(); err != nil {
 			return nil, err
 		}
 	}
 	return p, nil
+}
+
+// openReaders opens the log where subscriptions read it.
+func (b *builder) openReaders(g *policy.Generation) {
+	if len(b.logReaders()) == 0 || g.State.Offline || b.gateway.options.Events != nil {
+		return
+	}
+	if _, err := b.publisher(g); err != nil {
+		g.RefuseConfig("events.subscriptions", err)
+	}
 }
 
 // sinkEnv is what sinks get of the gateway.

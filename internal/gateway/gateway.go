@@ -89,6 +89,8 @@ type Gateway struct {
 	}
 	last atomic.Pointer[ReloadStatus]
 
+	subscriptions subscriptions
+
 	reviewing sync.Mutex // what is told of upstreams is what was seen last
 }
 
@@ -178,6 +180,7 @@ func (g *Gateway) Wait(ctx context.Context) error {
 // Close gives back what the gateway holds. No request may be in flight.
 func (g *Gateway) Close() {
 	g.end(errDraining)
+	g.StopSubscriptions(g.ending)
 	if s := g.current.Swap(nil); s != nil {
 		s.release()
 	}

@@ -75,6 +75,7 @@ func (g *Gateway) swap(start time.Time, next *Snapshot, problems Problems) (Chan
 		conn.CheckServices(services)
 	}
 	g.reviewUpstreams(old)
+	g.followSubscriptions(next)
 	metrics.ReloadSucceeded(start)
 	if old != nil {
 		old.release()

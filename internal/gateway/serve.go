@@ -131,6 +131,9 @@ func (g *Gateway) finish(ctx context.Context, c *call, err error, result *proxy.
 		c.request.RefusedBy = by
 	}
 	guard.set.Done(&c.request, &c.outcome)
+	if c.inside != nil {
+		c.inside.ended(&c.outcome, err, result)
+	}
 	if httpStatus == proxy.Aborted {
 		(&exchange.Exchange{W: c.w, R: c.r}).Abort()
 	}

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/events/bus"
+	"github.com/transom-gateway/transom/events/subscription"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/schema"
@@ -73,6 +74,9 @@ type Snapshot struct {
 	cachedRoutes cachedRoute
 	// bus brings events to sinks; nil where nothing is published.
 	bus *bus.Bus
+	// subscribed are the subscriptions, and store is where they keep what they must not forget.
+	subscribed []*subscribed
+	store      *subscription.Store
 	// keyStores are where keys of clients are kept, each once.
 	keyStores []keyStore
 	// maintenance are the entries that are for some endpoint.

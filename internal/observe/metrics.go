@@ -47,8 +47,9 @@ type Metrics struct {
 	listeners atomic.Pointer[iter.Seq[Listener]]
 	answers   atomic.Pointer[func() (s3fifo.Usage, bool)]
 
-	events      eventMetrics
-	eventStatus atomic.Pointer[func() (EventStatus, bool)]
+	subscriptions subscriptionMetrics
+	events        eventMetrics
+	eventStatus   atomic.Pointer[func() (EventStatus, bool)]
 
 	mu     sync.Mutex
 	routes map[routeKey]*RouteMetrics // guarded by mu
@@ -93,6 +94,7 @@ func NewMetrics(version string) *Metrics {
 	m.branches, m.branchTime, m.branchMoved = newBranchMetrics()
 	m.reload = newReloadMetrics(m.registry)
 	m.events = newEventMetrics(m.registry)
+	m.subscriptions = newSubscriptionMetrics(m.registry)
 
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "transom_build_info", Help: "Always 1.",

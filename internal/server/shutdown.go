@@ -15,6 +15,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	all, streams := s.gateway.InFlight()
 	s.log.Info("draining: the gateway is shutting down", "calls", all-streams, "streams", streams,
 		"limit", s.file.Config.GetShutdownTimeout().AsDuration().String())
+	subscriptions := make(chan struct{})
+	go func() {
+		defer close(subscriptions)
+		s.gateway.StopSubscriptions(ctx)
+	}()
 	clients := s.clients()
 	for _, l := range clients {
 		l.front.StopKeepAlives()
@@ -43,6 +48,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	errs = append(errs, s.gateway.Wait(ctx))
+	<-subscriptions
 	s.gateway.StopEvents(ctx)
 	if s.admin != nil {
 		errs = append(errs, s.admin.front.Close())

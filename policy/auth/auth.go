@@ -54,6 +54,10 @@ type Authenticator interface {
 	Ending(r *policy.Request) Ending
 }
 
+// subscriptionPrefix is what the principals of subscriptions begin with. No client has such a
+// one, whatever its credentials say (Events 163).
+const subscriptionPrefix = "subscription:"
+
 // Proof is where a credential was found.
 type Proof int
 
@@ -114,6 +118,9 @@ func (p *callers) QueryParameters() []string {
 // sent decides alone: a bad one is not mended by a session. Authorization that was
 // not what let the caller in goes no further (Semantics 305).
 func (p *callers) Admit(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
+	if r.Subscription != "" { // no credentials are asked of the gateway itself (Events 163)
+		return ctx, nil, nil
+	}
 	dropIdentity(&r.Metadata)
 	for _, a := range p.authenticators {
 		found, err := a.Authenticate(ctx, r)
@@ -125,6 +132,11 @@ func (p *callers) Admit(ctx context.Context, r *policy.Request) (context.Context
 		}
 		if found == NoProof {
 			continue
+		}
+		if r.Identity != nil && strings.HasPrefix(r.Identity.Principal, subscriptionPrefix) {
+			r.Identity = nil
+			dropIdentity(&r.Metadata)
+			return ctx, nil, ErrBadCredentials
 		}
 		if found != InHeader {
 			p.dropUnverified(r)

@@ -97,6 +97,9 @@ func (p *authorizePolicy) Admit(ctx context.Context, r *policy.Request) (context
 	if r.Identity == nil {
 		return ctx, nil, ErrNoCredentials
 	}
+	if r.Subscription != "" { // which has neither roles nor scopes
+		return p.admitted(ctx, r)
+	}
 	if len(p.roles) > 0 && !slices.ContainsFunc(p.roles, func(role string) bool { return slices.Contains(r.Identity.Roles, role) }) {
 		return ctx, nil, errNotAllowed
 	}
@@ -106,6 +109,11 @@ func (p *authorizePolicy) Admit(ctx context.Context, r *policy.Request) (context
 			return ctx, nil, errNotAllowed
 		}
 	}
+	return p.admitted(ctx, r)
+}
+
+// admitted asks an expression that needs no message.
+func (p *authorizePolicy) admitted(ctx context.Context, r *policy.Request) (context.Context, policy.Done, error) {
 	if p.allow == nil || p.allow.ReadsRequest {
 		return ctx, nil, nil
 	}

@@ -1,0 +1,199 @@
+package subscription
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/transom-gateway/transom/events"
+)
+
+// Store keeps in a folder what subscriptions must know after a restart, and dead letters. Several
+// processes may share it.
+type Store struct{ Folder string }
+
+const (
+	pausedName = "paused"
+	deadFolder = "dead"
+	deadSuffix = ".json"
+	maxReason  = 1 << 10
+)
+
+// Paused reports whether a subscription was paused.
+func (s *Store) Paused(name string) bool {
+	if s == nil {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(s.Folder, name, pausedName))
+	return err == nil
+}
+
+// SetPaused notes whether it is.
+func (s *Store) SetPaused(name string, paused bool) error {
+	folder := filepath.Join(s.Folder, name)
+	if paused {
+		return write(folder, pausedName, []byte(time.Now().UTC().Format(time.RFC3339)+"\n"))
+	}
+	err := os.Remove(filepath.Join(folder, pausedName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(err, syncFolder(folder))
+}
+
+// Letter is a dead letter.
+type Letter struct {
+	// ID names it among those of its subscription.
+	ID string `json:"id"`
+	// At is when it became one.
+	At time.Time `json:"at"`
+	// Code, Message and Reason are those of the Result.
+	Code     string `json:"code"`
+	Message  string `json:"message,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	Attempts int    `json:"attempts"`
+	// Method was called, and Trace is the traceparent of the event.
+	Method    string        `json:"method"`
+	Trace     string        `json:"trace,omitempty"`
+	Topic     string        `json:"topic"`
+	Partition int32         `json:"partition"`
+	Offset    int64         `json:"offset"`
+	Event     *events.Event `json:"-"`
+	// Record is the event as the log keeps it.
+	Record []byte `json:"record"`
+}
+
+// NewLetter makes a dead letter of a message.
+func NewLetter(method string, m *Message, r Result, attempts int) Letter {
+	now := time.Now()
+	return Letter{
+		ID: events.NewID(now), At: now.UTC(), Code: r.Code.String(), Message: Clipped(r.Message), Reason: r.Reason, Attempts: attempts,
+		Method: method, Trace: m.Event.Extension("traceparent"), Topic: m.Event.Topic, Partition: m.Partition, Offset: m.Offset, Event: m.Event,
+	}
+}
+
+// Clipped is text of a reason, 1 KiB at most.
+func Clipped(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "")
+	}
+	return text
+}
+
+// Bury keeps a dead letter, durably.
+func (s *Store) Bury(name string, d Letter) error {
+	d.Record = events.AppendRecord(nil, d.Event)
+	text, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return write(filepath.Join(s.Folder, name, deadFolder), d.ID+deadSuffix, text)
+}
+
+// ErrNoDead is returned for an ID that no dead letter of the subscription has.
+var ErrNoDead = errors.New("the subscription has no dead letter of that ID")
+
+// Count is how many dead letters a subscription has.
+func (s *Store) Count(name string) int { return len(s.ids(name)) }
+
+func (s *Store) ids(name string) (ids []string) {
+	entries, err := os.ReadDir(filepath.Join(s.Folder, name, deadFolder)) // by name, which begins with the time
+	if err != nil {
+		return nil
+	}
+	for _, entry := range entries {
+		if id, ok := strings.CutSuffix(entry.Name(), deadSuffix); ok && isID(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Each calls f with the dead letters of a subscription, the oldest first, until that returns
+// false. What is damaged is left out.
+func (s *Store) Each(name string, f func(Letter) bool) {
+	for _, id := range s.ids(name) {
+		if d, err := s.Letter(name, id); err == nil && !f(d) {
+			return
+		}
+	}
+}
+
+// Letter returns a dead letter.
+func (s *Store) Letter(name, id string) (Letter, error) {
+	var d Letter
+	if !isID(id) || !filepath.IsLocal(name) {
+		return d, ErrNoDead
+	}
+	text, err := os.ReadFile(filepath.Join(s.Folder, name, deadFolder, id+deadSuffix)) //nolint:gosec // its name is an ID
+	if errors.Is(err, fs.ErrNotExist) {
+		return d, ErrNoDead
+	}
+	if err != nil {
+		return d, err
+	}
+	if err := json.Unmarshal(text, &d); err != nil {
+		return d, err
+	}
+	record, err := events.ParseRecord(d.Record)
+	if err != nil || record.Event == nil {
+		return d, fmt.Errorf("its record: %w", errors.Join(err, events.ErrRecord))
+	}
+	d.Event = record.Event
+	return d, nil
+}
+
+// Drop removes a dead letter.
+func (s *Store) Drop(name, id string) error {
+	if !isID(id) || !filepath.IsLocal(name) {
+		return ErrNoDead
+	}
+	err := os.Remove(filepath.Join(s.Folder, name, deadFolder, id+deadSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNoDead
+	}
+	return err
+}
+
+// isID reports whether it is what NewID makes, and so cannot lead out of a folder.
+func isID(id string) bool {
+	return len(id) == 36 && strings.Trim(id, "0123456789abcdef-") == ""
+}
+
+// write makes a file durable, whole or not at all.
+func write(folder, name string, text []byte) (err error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(folder, ".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), filepath.Join(folder, name)); err != nil {
+		return err
+	}
+	return syncFolder(folder)
+}
+
+func syncFolder(name string) error {
+	d, err := os.Open(name) //nolint:gosec // it is below the data directory
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

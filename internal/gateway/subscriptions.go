@@ -1,0 +1,251 @@
+package gateway
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/events/subscription"
+	"github.com/transom-gateway/transom/events/subscription/logsource"
+	"github.com/transom-gateway/transom/internal/rpccode"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// embeddedLog is the name of the embedded log among sources.
+const embeddedLog = "log"
+
+// subscribed is a subscription of the configuration, compiled.
+type subscribed struct {
+	name, source, topic, path string
+	settings                  *transomv1.Subscription
+	// key is what it is about: one that has another key is another subscription.
+	key  string
+	open func() (subscription.Source, error)
+	dead deadLetters
+}
+
+// deadLetters is where the dead letters of a subscription go.
+type deadLetters interface {
+	// Bury makes one durable.
+	Bury(context.Context, subscription.Letter) error
+}
+
+// subscriptions are those at work.
+type subscriptions struct {
+	sync.Mutex
+	running map[string]*running // by name
+	leaving []*subscription.Subscription
+}
+
+// running is one that is at work.
+type running struct {
+	*subscription.Subscription
+	of *subscribed
+}
+
+// sourceOf is the name of the source of a subscription: the only broker, else the log
+// (Events 177).
+func sourceOf(s *transomv1.Subscription, sinks map[string]*transomv1.EventSink) string {
+	if s.GetSource() != "" {
+		return s.GetSource()
+	}
+	brokers := brokersOf(sinks)
+	if len(brokers) == 1 {
+		return brokers[0]
+	}
+	return embeddedLog
+}
+
+// brokersOf are the sinks that can be sources.
+func brokersOf(sinks map[string]*transomv1.EventSink) (names []string) {
+	for name, sink := range sinks {
+		if sink.GetKafka() != nil || sink.GetNats() != nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// logReaders are the places that subscriptions have in the log.
+func (b *builder) logReaders() (places []string) {
+	sinks := events.Configured(b.file.Config.GetEvents())
+	for _, s := range b.file.Config.GetEvents().GetSubscriptions() {
+		if sourceOf(s, sinks) == embeddedLog {
+			places = append(places, logsource.Prefix+s.GetName())
+		}
+	}
+	return places
+}
+
+// subscribe compiles the subscriptions of the configuration, once all methods are known.
+func (b *builder) subscribe() {
+	e := b.file.Config.GetEvents()
+	sinks := events.Configured(e)
+	for i, s := range e.GetSubscriptions() {
+		source := sourceOf(s, sinks)
+		one := &subscribed{name: s.GetName(), source: source, topic: s.GetTopic(), path: "/" + s.GetMethod(), settings: s}
+		if !b.checkSubscription(i, one, sinks) || b.gateway.options.Offline {
+			continue
+		}
+		key, err := proto.MarshalOptions{Deterministic: true}.Marshal(s)
+		if err == nil && sinks[source] != nil {
+			key, err = proto.MarshalOptions{Deterministic: true}.MarshalAppend(key, sinks[source])
+		}
+		if err != nil {
+			b.refuse("events.subscriptions: "+err.Error(), "events", "subscriptions", i)
+			continue
+		}
+		one.key = string(key) + "\x00" + source + "\x00" + b.busKey().directory
+		b.openSource(one, sinks[source])
+		b.snapshot.subscribed = append(b.snapshot.subscribed, one)
+	}
+	b.snapshot.store = &subscription.Store{Folder: filepath.Join(dataDirectory(b.file), "subscriptions")}
+}
+
+// openSource says how the source of a subscription is opened.
+func (b *builder) openSource(s *subscribed, sink *transomv1.EventSink) {
+	start := logsource.StartOf(s.settings.GetStart() == transomv1.Subscription_EARLIEST, startTime(s.settings))
+	if sink == nil {
+		eventBus := b.snapshot.bus
+		s.open = func() (subscription.Source, error) {
+			return logsource.New(eventBus, logsource.Options{Subscription: s.name, Topic: s.topic, Start: start}), nil
+		}
+		return
+	}
+}
+
+// startTime is when a subscription begins; zero for no time.
+func startTime(s *transomv1.Subscription) time.Time {
+	if s.GetStartTime() == nil {
+		return time.Time{}
+	}
+	return s.GetStartTime().AsTime()
+}
+
+// subscriptionOptions are those of a subscription's partitions.
+func (g *Gateway) subscriptionOptions(s *subscribed, store *subscription.Store) subscription.Options {
+	o := subscription.Options{
+		Name: s.name, Lanes: int(s.settings.GetConcurrency()), MaxAttempts: defaultAttempts, MaxAge: s.settings.GetMaxAge().AsDuration(),
+		Verdict: verdicts(s.settings.GetCodes()), Logger: g.options.Telemetry.Log, Observer: g.options.Telemetry.Metrics,
+	}
+	if s.settings.MaxAttempts != nil {
+		o.MaxAttempts = int(s.settings.GetMaxAttempts())
+	}
+	switch s.settings.GetOrder() {
+	case transomv1.Subscription_PARTITION:
+		o.Order = subscription.ByPartition
+	case transomv1.Subscription_NONE:
+		o.Order = subscription.NoOrder
+	}
+	switch s.settings.GetOnExhausted() {
+	case transomv1.Subscription_PAUSE:
+		o.OnExhausted = subscription.Pause
+	case transomv1.Subscription_SKIP:
+		o.OnExhausted = subscription.Skip
+	}
+	o.Call = func(ctx context.Context, m *subscription.Message, attempt int) subscription.Result {
+		return g.deliver(ctx, s, m, attempt)
+	}
+	o.Dead = func(ctx context.Context, m *subscription.Message, r subscription.Result, attempts int) error {
+		letter := subscription.NewLetter(s.path[1:], m, r, attempts)
+		if s.dead != nil {
+			return s.dead.Bury(ctx, letter)
+		}
+		return store.Bury(s.name, letter)
+	}
+	return o
+}
+
+// defaultAttempts is how often a call is made that fails.
+const defaultAttempts = 10
+
+// verdicts are what codes mean, with what the configuration says of them (Events 165).
+func verdicts(said map[string]transomv1.Subscription_Verdict) func(codes.Code) subscription.Verdict {
+	own := map[codes.Code]subscription.Verdict{}
+	for name, v := range said {
+		code, _ := rpccode.Parse(name)
+		switch v {
+		case transomv1.Subscription_DONE:
+			own[code] = subscription.Done
+		case transomv1.Subscription_RETRY:
+			own[code] = subscription.Retry
+		default:
+			own[code] = subscription.Dead
+		}
+	}
+	return func(code codes.Code) subscription.Verdict {
+		if v, ok := own[code]; ok {
+			return v
+		}
+		return subscription.VerdictOf(code)
+	}
+}
+
+// followSubscriptions has the subscriptions of a snapshot run that has come into service, and no others. Those
+// that have not changed go on.
+func (g *Gateway) followSubscriptions(next *Snapshot) {
+	if g.options.Offline {
+		return
+	}
+	s := &g.subscriptions
+	s.Lock()
+	defer s.Unlock()
+	s.leaving = slices.DeleteFunc(s.leaving, (*subscription.Subscription).Stopped)
+	now := map[string]*running{}
+	for _, one := range next.subscribed {
+		old := s.running[one.name]
+		if old != nil && old.of.key == one.key {
+			now[one.name] = old
+			continue
+		}
+		if started := g.startSubscription(one, old, next.store); started != nil {
+			now[one.name] = started
+		}
+	}
+	for name, old := range s.running {
+		if now[name] != old {
+			old.Quit()
+			s.leaving = append(s.leaving, old.Subscription)
+		}
+	}
+	s.running = now
+}
+
+// startSubscription starts one, which goes on where old has stopped; nil where there is none.
+func (g *Gateway) startSubscription(one *subscribed, old *running, store *subscription.Store) *running {
+	source, err := one.open()
+	if err != nil {
+		g.options.Telemetry.Log.Error("a subscription cannot be started", "subscription", one.name, "error", err)
+		return nil
+	}
+	setup := subscription.Setup{Options: g.subscriptionOptions(one, store), Source: source, Types: one.settings.GetTypes(), Store: store}
+	if old != nil {
+		setup.After = old.Subscription
+	}
+	return &running{subscription.Start(setup), one}
+}
+
+// StopSubscriptions has no more events fetched, lets the calls that they led to end until ctx
+// does, and returns when what is done is committed.
+func (g *Gateway) StopSubscriptions(ctx context.Context) {
+	s := &g.subscriptions
+	s.Lock()
+	all := s.leaving
+	for _, r := range s.running {
+		all = append(all, r.Subscription)
+	}
+	s.running, s.leaving = nil, nil
+	s.Unlock()
+	var stopping sync.WaitGroup
+	for _, one := range all {
+		stopping.Go(func() { one.Stop(ctx) })
+	}
+	stopping.Wait()
+}
