@@ -222,3 +222,40 @@ func (d *decisions) of(result string) int {
 	defer d.mu.Unlock()
 	return d.n[result]
 }
+
+// TestClockSkew: Traffic 129: where the clocks of two gateways differ by 10 s, no answer is
+// given for longer than it is fresh by Redis's clock: one whose clock is behind goes by what
+// Redis says is left, and one whose clock is ahead takes an answer for that much older, and so
+// finds nothing in what is fresh for less.
+func TestClockSkew(t *testing.T) {
+	const skew = 10 * time.Second
+	for name, test := range map[string]struct {
+		off   time.Duration // of the reader's clock
+		fresh string
+		later time.Duration // it reads
+		calls int
+	}{
+		"behind, at once":          {-skew, "max-age=30", 0, 0},
+		"behind, in time":          {-skew, "max-age=30", 25 * time.Second, 0},
+		"behind, too late":         {-skew, "max-age=30", 31 * time.Second, 1},
+		"ahead, at once":           {skew, "max-age=30", 0, 0},
+		"ahead, less than is left": {skew, "max-age=30", 15 * time.Second, 0},
+		"ahead, more than is left": {skew, "max-age=30", 25 * time.Second, 1},
+		"ahead, fresh for less":    {skew, "max-age=5", 0, 1},
+	} {
+		t.Run("Traffic 129: "+name, func(t *testing.T) {
+			r := redistest.StartWithClock(t, 0)
+			one, other := withRedis(t, r), withRedis(t, r)
+			s, own := saying("cache-control", test.fresh), saying("cache-control", test.fresh)
+			a, b := one.method("Get", sharedPolicy, s), other.method("Get", sharedPolicy, own)
+			expect(t, a.get("a"), "1")
+			inRedis(t, r, 1)
+			r.Advance(test.later)
+			other.clock.Advance(test.later + test.off)
+			b.get("a")
+			if n := own.count(); n != test.calls {
+				t.Errorf("the reader made %d calls, want %d", n, test.calls)
+			}
+		})
+	}
+}

@@ -83,22 +83,34 @@ func missing(where string) error {
 func (c *call) take(ctx context.Context) (keys.Lease, *keys.Record, error) {
 	waiting, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
+	var kept *keys.Record
 	for {
-		lease, kept, err := c.store.Begin(ctx, &c.Call)
+		if kept == nil {
+			var lease keys.Lease
+			var err error
+			lease, kept, err = c.store.Begin(ctx, &c.Call)
+			switch {
+			case errors.Is(err, policy.ErrStoreAway) && c.mayPass():
+				c.count("passed")
+				return nil, nil, nil
+			case err != nil:
+				return nil, nil, c.refuse(err)
+			case lease != nil:
+				return lease, nil, nil
+			}
+		}
 		switch {
-		case errors.Is(err, policy.ErrStoreAway) && c.mayPass():
-			c.count("passed")
-			return nil, nil, nil
-		case err != nil:
-			return nil, nil, c.refuse(err)
-		case lease != nil:
-			return lease, nil, nil
 		case kept.Fingerprint != c.Fingerprint:
 			return nil, nil, c.refuse(policy.WithHTTPStatus(keys.Refusal(codes.InvalidArgument, "IDEMPOTENCY_KEY_REUSED",
 				"the key was used for another request before: use a new one, or send the same request"), 422))
 		case kept.State != keys.Running:
 			return nil, kept, nil
-		case !c.waits() || !c.store.Wait(waiting, c.ID):
+		}
+		ok := c.waits()
+		if ok {
+			kept, ok = c.store.Wait(waiting, c.ID)
+		}
+		if !ok {
 			return nil, nil, c.refuse(c.inUse(ctx))
 		}
 	}

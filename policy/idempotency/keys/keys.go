@@ -58,8 +58,9 @@ type Store interface {
 	// Begin takes a key for a call; else it returns what is known of it. The error is a
 	// gRPC status error.
 	Begin(ctx context.Context, c *Call) (Lease, *Record, error)
-	// Wait returns when the call under a key may have ended, true, or ctx has.
-	Wait(ctx context.Context, id Digest) bool
+	// Wait returns when the call under a key may have ended, true, or ctx has. kept is what
+	// there is of it, nil where that is to be asked for by Begin.
+	Wait(ctx context.Context, id Digest) (kept *Record, ok bool)
 }
 
 // Lease is a key that a call has taken.

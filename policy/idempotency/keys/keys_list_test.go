@@ -1,19 +1,16 @@
 package keys
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/transom-gateway/transom/internal/keptkey"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	redistest "github.com/transom-gateway/transom/internal/testing/redis"
-	"github.com/transom-gateway/transom/policy/store"
 )
 
 // named is a call under a key as operators see it.
@@ -55,11 +52,7 @@ func TestOperators(t *testing.T) {
 		},
 		"redis": func(t *testing.T) (operated, func(time.Duration)) {
 			server := redistest.StartWithClock(t, 0)
-			late := &lateEnds{places: make(chan struct{}, 1)}
-			var cancel context.CancelFunc
-			late.ctx, cancel = context.WithCancel(t.Context())
-			t.Cleanup(cancel)
-			return &redisAnswers{&store.Redis{Client: server.Client(t), Timeout: time.Minute, Prefix: "t[*]:", Health: store.NewHealth(time.Now, nil)}, slog.New(slog.DiscardHandler), late}, server.Advance
+			return inRedis(t, server, "t[*]:"), server.Advance
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,11 +154,7 @@ func TestOperators(t *testing.T) {
 // outcome.
 func TestLostLeaseIsListed(t *testing.T) {
 	server := redistest.StartWithClock(t, 0)
-	late := &lateEnds{places: make(chan struct{}, 1)}
-	var cancel context.CancelFunc
-	late.ctx, cancel = context.WithCancel(t.Context())
-	defer cancel()
-	s := &redisAnswers{&store.Redis{Client: server.Client(t), Timeout: time.Minute, Prefix: "t:", Health: store.NewHealth(time.Now, nil)}, slog.New(slog.DiscardHandler), late}
+	s := inRedis(t, server, "t:")
 	lease, _, err := s.Begin(t.Context(), named("key", "ada"))
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,21 @@ func newMemory(limit int64, clock *policytest.Clock) *memory {
 	return &memory{now: clock.Now, log: slog.New(slog.DiscardHandler), max: limit, owners: map[Digest]int64{}, all: map[Digest]*entry{}}
 }
 
+// inRedis keeps records in a server, under names that begin with prefix.
+func inRedis(t *testing.T, server *redistest.Server, prefix string) *redisAnswers {
+	late := &lateEnds{places: make(chan struct{}, 1)}
+	var cancel context.CancelFunc
+	late.ctx, cancel = context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	a := &redisAnswers{
+		Redis: &store.Redis{Client: server.Client(t), Timeout: time.Minute, Prefix: prefix, Health: store.NewHealth(time.Now, nil)},
+		log:   slog.New(slog.DiscardHandler), late: late,
+	}
+	a.watches = newWatches(a.look)
+	t.Cleanup(func() { _ = a.watches.Close() })
+	return a
+}
+
 // keyed is a call under a key, of an owner, with a request.
 func keyed(key, owner, request string) *Call {
 	return &Call{ID: sha256.Sum256([]byte(key)), Owner: sha256.Sum256([]byte(owner)), Fingerprint: sha256.Sum256([]byte(request)), TTL: time.Minute}
@@ -119,11 +134,7 @@ func TestLostLease(t *testing.T) {
 	for name, honours := range map[string]bool{"at most once": false, "backend_honours": true} {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.StartWithClock(t, 0)
-			late := &lateEnds{places: make(chan struct{}, 1)}
-			var cancel context.CancelFunc
-			late.ctx, cancel = context.WithCancel(t.Context())
-			defer cancel()
-			answers := &redisAnswers{&store.Redis{Client: server.Client(t), Timeout: time.Minute, Prefix: "t:", Health: store.NewHealth(time.Now, nil)}, slog.New(slog.DiscardHandler), late}
+			answers := inRedis(t, server, "t:")
 			c := keyed("key", "one", "request")
 			c.Again = honours
 			first, _, err := answers.Begin(t.Context(), c)

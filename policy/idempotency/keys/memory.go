@@ -133,18 +133,18 @@ func (m *memory) expire() {
 }
 
 // Wait implements Store.
-func (m *memory) Wait(ctx context.Context, id Digest) bool {
+func (m *memory) Wait(ctx context.Context, id Digest) (*Record, bool) {
 	m.mu.Lock()
 	e := m.all[id]
 	m.mu.Unlock()
 	if e == nil {
-		return true
+		return nil, true
 	}
 	select {
 	case <-e.ended:
-		return true
+		return nil, true
 	case <-ctx.Done():
-		return false
+		return nil, false
 	}
 }
 

@@ -24,8 +24,8 @@ const (
 	// often it is heard of.
 	leaseTime  = 15 * time.Second
 	renewEvery = 5 * time.Second
-	// pollEvery is how often a waiting call looks for the answer, and tryEvery how often it is
-	// tried to write one.
+	// pollEvery is how often it is looked for the answer that calls wait for, and tryEvery how
+	// often it is tried to write one.
 	pollEvery = 100 * time.Millisecond
 	tryEvery  = 500 * time.Millisecond
 )
@@ -84,6 +84,8 @@ type redisAnswers struct {
 	*store.Redis
 	log  *slog.Logger
 	late *lateEnds
+	// watches are shared by all that use the same Redis.
+	watches *watches
 }
 
 // InRedis keeps records in the Redis of a generation.
@@ -97,8 +99,16 @@ func InRedis(g *policy.Generation) (Store, error) {
 		l.ctx, l.cancel = context.WithCancel(context.Background())
 		return l, nil
 	})
-	return &redisAnswers{r, g.State.Log, late}, err
+	if err != nil {
+		return nil, err
+	}
+	a := &redisAnswers{Redis: r, log: g.State.Log, late: late}
+	a.watches, err = policy.Lease(g, watchesKey{r}, func() (*watches, error) { return newWatches(a.look), nil })
+	return a, err
 }
+
+// watchesKey is that of the watches of a Redis in the State.
+type watchesKey struct{ redis *store.Redis }
 
 // lateEnds are records that could not be written at once. They outlive the calls.
 type lateEnds struct {
@@ -230,13 +240,8 @@ func (l *redisLease) giveBack() {
 }
 
 // Wait implements Store.
-func (a *redisAnswers) Wait(ctx context.Context, _ Digest) bool {
-	select {
-	case <-time.After(pollEvery):
-		return true
-	case <-ctx.Done():
-		return false
-	}
+func (a *redisAnswers) Wait(ctx context.Context, id Digest) (*Record, bool) {
+	return a.watches.wait(ctx, id)
 }
 
 // redisLease is a key that a call has taken. It is renewed until the call ends.

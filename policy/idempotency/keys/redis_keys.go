@@ -184,3 +184,33 @@ const wrongType = "WRONGTYPE "
 
 // globEscaper writes a text so that a pattern of Redis means itself.
 var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
+
+// watchScript tells what those who wait for a key have to know. KEYS: the key. Answer: state,
+// fingerprint, record.
+var watchScript = redis.NewScript(store.ServerNow + `
+local v = redis.call('HMGET', KEYS[1], 'state', 'until', 'fingerprint', 'record')
+if not v[1] then return {'', '', ''} end
+if v[1] == 'running' and (tonumber(v[2]) or 0) < now then v[1] = 'lost' end
+return {v[1], v[3] or '', v[4] or ''}
+`)
+
+// look looks at a key for those who wait for it.
+func (a *redisAnswers) look(ctx context.Context, id Digest) (sight, *Record) {
+	bounded, cancel := a.Bound(ctx)
+	defer cancel()
+	answer, err := watchScript.Run(bounded, a.Client, []string{a.key(id)}).StringSlice()
+	if err != nil || len(answer) != 3 {
+		return unclear, nil
+	}
+	switch answer[0] {
+	case "":
+		return free, nil
+	case inRedisRunning:
+		return held, nil
+	case inRedisDone, inRedisUnknown:
+		if r, err := unmarshal([]byte(answer[2])); err == nil {
+			return settled, r
+		}
+	}
+	return unclear, nil
+}
