@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/transom-gateway/transom/events"
@@ -57,6 +58,9 @@ type Bus struct {
 	stopping context.Context
 	stop     context.CancelFunc
 	upkeep   sync.WaitGroup
+
+	// removed is why the folder of the log is no longer there; nil while it is.
+	removed atomic.Pointer[error]
 
 	mu      sync.Mutex
 	log     *log.Log // nil before it is needed
@@ -139,6 +143,9 @@ func (b *Bus) Failure() error {
 	l := b.Log()
 	if l == nil {
 		return nil
+	}
+	if why := b.removed.Load(); why != nil {
+		return *why
 	}
 	if err := l.Stats().Err; err != nil {
 		return fmt.Errorf("the events log cannot be written: %w", err)

@@ -77,6 +77,7 @@ func (b *Bus) keepUp() {
 		select {
 		case <-passes.C:
 			b.intents.pass()
+			b.look()
 		case <-ticker.C:
 			b.intents.publishLeft(b.stopping, b.options.Logger)
 			b.takeOver()
@@ -85,6 +86,18 @@ func (b *Bus) keepUp() {
 			return
 		}
 	}
+}
+
+// look holds that the folder of the log is there: what is written to files that somebody has removed is lost
+// with the process.
+func (b *Bus) look() {
+	path := filepath.Join(b.options.Directory, b.folder)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) || b.removed.Load() != nil {
+		return
+	}
+	err := fmt.Errorf("the folder of the events log was removed: %s: start the gateway again", path)
+	b.removed.Store(&err)
+	b.options.Logger.Error("events cannot be stored any more", "error", err)
 }
 
 // takeOver brings what processes left that are gone into the log of this one.

@@ -84,6 +84,9 @@ func (p *Publisher) Store(ctx context.Context, e *events.Event) error {
 	if l == nil {
 		return ErrNoLog
 	}
+	if why := p.bus.removed.Load(); why != nil {
+		return *why
+	}
 	buffer := records.Get().(*[]byte)
 	*buffer = events.AppendRecord((*buffer)[:0], e)
 	_, err := l.Append(ctx, *buffer)
@@ -128,6 +131,9 @@ func (p *Publisher) Begin(ctx context.Context, e *events.Event) (events.Intent, 
 	p.bus.mu.Unlock()
 	if in == nil {
 		return nil, ErrNoLog
+	}
+	if why := p.bus.removed.Load(); why != nil {
+		return nil, *why
 	}
 	if err := in.begin(ctx, e); err != nil {
 		return nil, fmt.Errorf("the intent of %s: %w", e.Type, err)

@@ -3,6 +3,9 @@ package bus_test
 import (
 	"bytes"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,4 +46,23 @@ func TestLogStaysSmall(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRemovedFolder: Events 137: a log whose folder somebody removes takes nothing more: it would be lost with the process.
+func TestRemovedFolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "events")
+		p := opened(t, dir)
+		publisher := p.Publisher()
+		store(t, publisher, "1")
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		err := publisher.Store(t.Context(), event("2"))
+		_, begun := publisher.Begin(t.Context(), event("3"))
+		if err == nil || begun == nil || p.Failure() == nil || !strings.Contains(p.said.String(), "was removed") {
+			t.Errorf("%v, %v, %v; it was said: %s", err, begun, p.Failure(), &p.said)
+		}
+	})
 }

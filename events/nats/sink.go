@@ -155,6 +155,7 @@ func (s *Sink) options() ([]nats.Option, error) {
 		nats.ReconnectWait(100 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
 		nats.ReconnectBufSize(-1),   // what is not acknowledged is sent again by us, in order
 		nats.IgnoreAuthErrorAbort(), // credentials may be replaced
+		nats.SetCustomDialer(dialer{}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.refusal.Store(&err) }),
 	}
 	if s.tls != nil {
