@@ -88,7 +88,7 @@ func newGatewayRule(s *policy.Scope, b *bus, r *transomv1.GatewayEventRule, i in
 		durable: r.GetDelivery() == transomv1.EventRule_AT_LEAST_ONCE,
 	}}
 	if made.topic == "" {
-		made.topic = b.topicOf(made.kind)
+		made.topic = b.topics.Of(made.kind)
 	}
 	if made.setShare(r.GetSample()); made.kind == "api.error" || made.kind == "auth.failure" {
 		made.moment = transomv1.EventRule_ERROR

@@ -9,6 +9,7 @@ import (
 	"cel.dev/cel-go/cel"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/internal/nearest"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/expr"
@@ -76,7 +77,7 @@ func (c *compiler) compile(o Options, i int) {
 	c.checkSinks()
 	c.checkDelivery(moments)
 	if r.topic == "" {
-		r.topic = c.ends.topicOf(r.kind)
+		r.topic = c.ends.topics.Of(r.kind)
 	} else if problem := topicProblem(r.topic); problem != "" {
 		c.fail("topic", "found %q, %s", r.topic, problem)
 	}
@@ -150,23 +151,11 @@ func (c *compiler) moments() []transomv1.EventRule_Moment {
 
 func (c *compiler) checkType() {
 	switch kind := c.rule.GetType(); {
-	case !isType(kind):
+	case !events.IsType(kind):
 		c.fail("type", "found %q, expected words of letters, digits, \"-\" and \"_\" with dots between them, such as \"book.read\", up to 200 bytes", kind)
 	case strings.HasPrefix(kind, "api."), strings.HasPrefix(kind, "auth."):
 		c.fail("type", "found %q, but api.* and auth.* are events of the gateway's own: choose another, or add it to events.gateway of the configuration", kind)
 	}
-}
-
-func isType(kind string) bool {
-	if kind == "" || len(kind) > 200 {
-		return false
-	}
-	for word := range strings.SplitSeq(kind, ".") {
-		if word == "" || strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
-			return false
-		}
-	}
-	return true
 }
 
 // topicProblem tells why nothing can be a topic of that name; "" if it can (Events 128).

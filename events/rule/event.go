@@ -187,7 +187,7 @@ func (b *bus) extend(e *events.Event, f *facts, rate string, what trouble, d *da
 	}
 	add("partitionkey", e.Key)
 	add("sampledrate", rate)
-	parent, state := trace(f.r)
+	parent, state := Trace(f.r)
 	add("traceparent", parent)
 	add("tracestate", state)
 	if f.r.Subscription != "" { // so that what goes in a circle ends (Events 178)
@@ -215,8 +215,8 @@ func caller(r *policy.Request) (principal, mechanism string) {
 	return r.Identity.Principal, r.Identity.Mechanism
 }
 
-// trace is the server span's, or without one the client's (Events 122).
-func trace(r *policy.Request) (parent, state string) {
+// Trace is the server span's, or without one the client's (Events 122).
+func Trace(r *policy.Request) (parent, state string) {
 	if parent, state = r.Metadata.Get("traceparent"), r.Metadata.Get("tracestate"); parent == "" {
 		parent, state = r.HTTP.Header.Get("Traceparent"), r.HTTP.Header.Get("Tracestate")
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -18,7 +19,7 @@ func checkConfig(g *policy.Generation, o Options) {
 	c := g.Config.GetEvents()
 	for i, t := range c.GetTopics() {
 		prefix, _ := strings.CutSuffix(t.GetTypes(), "*")
-		if prefix = strings.TrimSuffix(prefix, "."); prefix != "" && !isType(prefix) || t.GetTypes() == "" || t.GetTypes() == "." || prefix+"*" == t.GetTypes() && prefix != "" {
+		if prefix = strings.TrimSuffix(prefix, "."); prefix != "" && !events.IsType(prefix) || t.GetTypes() == "" || t.GetTypes() == "." || prefix+"*" == t.GetTypes() && prefix != "" {
 			refuse(g, policy.Index("events.topics", i)+".types", "found %q, expected a type, such as \"user.click\", or \"user.*\", or \"*\"", t.GetTypes())
 		}
 		if problem := topicProblem(t.GetTopic()); t.GetTopic() == "" || problem != "" {

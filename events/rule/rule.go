@@ -12,7 +12,6 @@ package rule
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -74,7 +73,7 @@ type bus struct {
 	limit  int
 	refuse bool // answers whose events cannot be stored
 	auth   bool // the extensions authid and authtype
-	topics []topic
+	topics events.Topics
 	sinks  []string
 	key    []byte // of hashes; nil for none
 	keyErr error
@@ -84,7 +83,7 @@ type bus struct {
 func busOf(g *policy.Generation, o Options) *bus {
 	return policy.Shared(g, func(g *policy.Generation) *bus {
 		c := g.Config.GetEvents()
-		b := &bus{said: map[string]bool{}, source: c.GetSource(), limit: int(c.GetMaxEventBytes()), topics: topicsOf(c), sinks: sinksOf(c)} //nolint:gosec // 1 MiB at most
+		b := &bus{said: map[string]bool{}, source: c.GetSource(), limit: int(c.GetMaxEventBytes()), topics: events.NewTopics(c), sinks: sinksOf(c)} //nolint:gosec // 1 MiB at most
 		if b.source == "" {
 			b.source = "/transom"
 		}
@@ -105,30 +104,6 @@ func busOf(g *policy.Generation, o Options) *bus {
 
 // maxEventBytes is the largest event.
 const maxEventBytes = 256 << 10
-
-// topic is a line of the table of topics.
-type topic struct{ types, topic string }
-
-// topicsOf is the table, the longest types first (Events 128).
-func topicsOf(c *transomv1.Events) []topic {
-	var all []topic
-	for _, t := range c.GetTopics() {
-		all = append(all, topic{t.GetTypes(), t.GetTopic()})
-	}
-	all = append(all, topic{"user.*", "user_behaviors"}, topic{"auth.*", "auth_events"}, topic{"api.*", "api_events"}, topic{"*", "misc_events"})
-	slices.SortStableFunc(all, func(a, b topic) int { return len(b.types) - len(a.types) })
-	return all
-}
-
-// topicOf is where events of a type go.
-func (b *bus) topicOf(kind string) string {
-	for _, t := range b.topics {
-		if prefix, open := strings.CutSuffix(t.types, "*"); t.types == kind || open && strings.HasPrefix(kind, prefix) {
-			return t.topic
-		}
-	}
-	return "" // "*" takes all
-}
 
 // sinksOf are the names of the sinks there are.
 func sinksOf(c *transomv1.Events) []string { return slices.Sorted(maps.Keys(events.Configured(c))) }

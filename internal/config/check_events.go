@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -18,9 +17,6 @@ const readerPrefix = "sub-"
 // maxSource is the longest events.source, in bytes.
 const maxSource = 1 << 10
 
-// eventPrefix is what paths of EventService may begin with.
-var eventPrefix = regexp.MustCompile(`^(/[A-Za-z0-9._~-]{1,100}){1,8}$`)
-
 // events checks where events go. What is wrong with a sink's own settings, the sinks say.
 func (c *checker) events(e *transomv1.Events) {
 	if e == nil {
@@ -35,16 +31,14 @@ func (c *checker) events(e *transomv1.Events) {
 		c.fail("events.max_event_bytes", "found %d, expected 64 KiB (65536) to 960 KiB (983040)", n)
 	}
 	c.eventLog(e.GetLog())
-	if p := e.GetPrefix(); p != "" && !eventPrefix.MatchString(p) {
+	if p := e.GetPrefix(); p != "" && !ownPath.MatchString(p) {
 		c.fail("events.prefix", "found %.100q, expected the front of a path, such as %q: segments of letters, digits, \".\", \"_\", \"~\" and \"-\", without a slash at the end", p, "/v1")
 	}
 	c.subscriptions(e)
 	if len(e.GetStreams()) > 0 {
 		c.fail("events.streams", "streams have no effect in this version yet; remove them")
 	}
-	if e.GetBehaviour() != nil {
-		c.fail("events.behaviour", "it has no effect in this version yet; remove it")
-	}
+	c.behaviour(e.GetBehaviour())
 	for _, name := range ownSinkNames {
 		if e.GetSinks()[name] != nil {
 			c.fail(join("events.sinks", name), "found the name %q, which the gateway uses itself: choose another one, such as %q", name, name+"2")

@@ -21,17 +21,22 @@ import (
 // addHTTPRoutes adds the configuration's routes to plain HTTP upstreams.
 func (b *builder) addHTTPRoutes() {
 	list := b.file.Config.GetRoutes()
-	if len(list) == 0 {
-		return
-	}
 	h := &httpRoutes{}
 	matches := make([]httproute.Match, len(list))
 	for i, route := range list {
 		matches[i] = config.RouteMatch(route.GetMatch())
 		h.routes = append(h.routes, b.newHTTPRoute(i, route))
 	}
+	matches = b.addOwnRoutes(h, matches)
+	if len(matches) == 0 {
+		return
+	}
 	table, problems := httproute.New(matches)
 	for _, p := range problems { // the configuration is checked: they are warnings
+		if p.Index >= len(list) {
+			b.refuseOwnRoute(p.Index-len(list), fmt.Sprintf("%s routes[%d]: choose another path", p.Message, p.Other))
+			continue
+		}
 		message := fmt.Sprintf("routes[%d].match.%s: %s", p.Index, p.Field, p.Message)
 		if p.Other >= 0 {
 			other := fmt.Sprintf("routes[%d]", p.Other)

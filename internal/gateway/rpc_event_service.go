@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/transom-gateway/transom/events/behaviour"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/problem"
 	"github.com/transom-gateway/transom/policy"
@@ -26,7 +27,8 @@ const defaultPrefix = "/v1"
 func (b *builder) addEventService(plans *jsonwire.Plans) {
 	prefix := cmp.Or(b.file.Config.GetEvents().GetPrefix(), defaultPrefix)
 	rules := map[protoreflect.Name]*annotations.HttpRule{}
-	if b.events.publishes {
+	if b.events.collector != nil {
+		b.noteEventTypes()
 		rules["Publish"] = &annotations.HttpRule{Pattern: &annotations.HttpRule_Post{Post: prefix + "/events"}, Body: "event"}
 		rules["PublishBatch"] = &annotations.HttpRule{Pattern: &annotations.HttpRule_Post{Post: prefix + "/events:batch"}, Body: "*"}
 	}
@@ -85,17 +87,14 @@ func (b *builder) addEventMethod(plans *jsonwire.Plans, d protoreflect.MethodDes
 	}
 }
 
-// maxEventBody is the largest body or message of events, in bytes.
-const maxEventBody = 256 << 10
-
 // eventSettings are the settings of a method of EventService. Fields that a newer page knows are
 // no reason to refuse what it sends.
 func (b *builder) eventSettings(set *policy.Set) transcoder.Settings {
 	s := b.settings.of(set)
 	s.Input.IgnoreUnknown = true
 	for _, limit := range []*int64{&s.MaxBody, &s.MaxMessage} {
-		if *limit == 0 || *limit > maxEventBody {
-			*limit = maxEventBody
+		if *limit == 0 || *limit > behaviour.MaxBody {
+			*limit = behaviour.MaxBody
 		}
 	}
 	return s

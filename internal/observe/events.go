@@ -10,6 +10,7 @@ import (
 type eventMetrics struct {
 	counters map[string]*prometheus.CounterVec // by what
 	sync     prometheus.Histogram
+	clients  *prometheus.CounterVec
 }
 
 func newEventMetrics(registry prometheus.Registerer) eventMetrics {
@@ -31,7 +32,10 @@ func newEventMetrics(registry prometheus.Registerer) eventMetrics {
 		Name: "transom_events_log_sync_seconds", Help: "Time that the disk took to sync the events log.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 	})
-	registry.MustRegister(m.sync)
+	m.clients = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "transom_behaviour_events_total", Help: "Events that pages and apps have sent: accepted, rejected, dropped or corrected, and why.",
+	}, []string{"result", "reason"})
+	registry.MustRegister(m.sync, m.clients)
 	return m
 }
 
@@ -41,6 +45,11 @@ func (m *Metrics) Event(what, sink, topic string, n int) {
 	if c := m.events.counters[what]; c != nil {
 		c.WithLabelValues(valid(sink), valid(topic)).Add(float64(n))
 	}
+}
+
+// Behaviour counts events of pages and apps: a result and why, which are words of the gateway's own.
+func (m *Metrics) Behaviour(result, reason string, n int) {
+	m.events.clients.WithLabelValues(result, reason).Add(float64(n))
 }
 
 // Synced counts a sync of the events log.

@@ -11,6 +11,7 @@ package transomv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -25,12 +26,157 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How the address of a client is told.
+type Behaviour_Address int32
+
+const (
+	// TRUNCATE.
+	Behaviour_ADDRESS_UNSPECIFIED Behaviour_Address = 0
+	// The first 24 bits of IPv4, 48 of IPv6.
+	Behaviour_TRUNCATE Behaviour_Address = 1
+	// Whole.
+	Behaviour_FULL Behaviour_Address = 2
+	// Not at all.
+	Behaviour_NONE Behaviour_Address = 3
+	// As a hash that is another one each day, and in each gateway.
+	Behaviour_HASH Behaviour_Address = 4
+)
+
+// Enum value maps for Behaviour_Address.
+var (
+	Behaviour_Address_name = map[int32]string{
+		0: "ADDRESS_UNSPECIFIED",
+		1: "TRUNCATE",
+		2: "FULL",
+		3: "NONE",
+		4: "HASH",
+	}
+	Behaviour_Address_value = map[string]int32{
+		"ADDRESS_UNSPECIFIED": 0,
+		"TRUNCATE":            1,
+		"FULL":                2,
+		"NONE":                3,
+		"HASH":                4,
+	}
+)
+
+func (x Behaviour_Address) Enum() *Behaviour_Address {
+	p := new(Behaviour_Address)
+	*p = x
+	return p
+}
+
+func (x Behaviour_Address) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Behaviour_Address) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_behaviour_proto_enumTypes[0].Descriptor()
+}
+
+func (Behaviour_Address) Type() protoreflect.EnumType {
+	return &file_transom_v1_behaviour_proto_enumTypes[0]
+}
+
+func (x Behaviour_Address) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Behaviour_Address.Descriptor instead.
+func (Behaviour_Address) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{0, 0}
+}
+
+// What becomes of the events of bots.
+type Behaviour_Bots int32
+
+const (
+	// TAG.
+	Behaviour_BOTS_UNSPECIFIED Behaviour_Bots = 0
+	// They get `observed.bot`.
+	Behaviour_TAG Behaviour_Bots = 1
+	// They are dropped.
+	Behaviour_DROP Behaviour_Bots = 2
+	// They are as others.
+	Behaviour_KEEP Behaviour_Bots = 3
+)
+
+// Enum value maps for Behaviour_Bots.
+var (
+	Behaviour_Bots_name = map[int32]string{
+		0: "BOTS_UNSPECIFIED",
+		1: "TAG",
+		2: "DROP",
+		3: "KEEP",
+	}
+	Behaviour_Bots_value = map[string]int32{
+		"BOTS_UNSPECIFIED": 0,
+		"TAG":              1,
+		"DROP":             2,
+		"KEEP":             3,
+	}
+)
+
+func (x Behaviour_Bots) Enum() *Behaviour_Bots {
+	p := new(Behaviour_Bots)
+	*p = x
+	return p
+}
+
+func (x Behaviour_Bots) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Behaviour_Bots) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_behaviour_proto_enumTypes[1].Descriptor()
+}
+
+func (Behaviour_Bots) Type() protoreflect.EnumType {
+	return &file_transom_v1_behaviour_proto_enumTypes[1]
+}
+
+func (x Behaviour_Bots) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Behaviour_Bots.Descriptor instead.
+func (Behaviour_Bots) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{0, 1}
+}
+
 // Behaviour takes the events of pages and apps by EventService.Publish and PublishBatch, and by
 // beacons.
 type Behaviour struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where beacons of browsers go, such as "/e". Default: nowhere.
-	Beacon        string `protobuf:"bytes,1,opt,name=beacon,proto3" json:"beacon,omitempty"`
+	Beacon string `protobuf:"bytes,1,opt,name=beacon,proto3" json:"beacon,omitempty"`
+	// The policies of beacons, and of the script.
+	Policy *Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	// The origins of pages, such as "https://shop.example", that may send beacons besides those of
+	// the gateway's own site.
+	Origins []string `protobuf:"bytes,3,rep,name=origins,proto3" json:"origins,omitempty"`
+	// Keys by which beacons without the header Origin are taken, in the parameter `key` of the query
+	// or the header X-Write-Key. Each may be file:PATH.
+	WriteKeys []string `protobuf:"bytes,4,rep,name=write_keys,json=writeKeys,proto3" json:"write_keys,omitempty"`
+	// Where the script for pages is, such as "/transom.js". Default: nowhere.
+	Script string `protobuf:"bytes,5,opt,name=script,proto3" json:"script,omitempty"`
+	// How hard the gateway tries. Default: BEST_EFFORT.
+	Delivery EventRule_Delivery `protobuf:"varint,6,opt,name=delivery,proto3,enum=transom.v1.EventRule_Delivery" json:"delivery,omitempty"`
+	// How the address of a client is told. Default: TRUNCATE.
+	Address Behaviour_Address `protobuf:"varint,7,opt,name=address,proto3,enum=transom.v1.Behaviour_Address" json:"address,omitempty"`
+	// What becomes of the events of bots. Default: TAG.
+	Bots Behaviour_Bots `protobuf:"varint,8,opt,name=bots,proto3,enum=transom.v1.Behaviour_Bots" json:"bots,omitempty"`
+	// The header `DNT: 1` is taken as `Sec-GPC: 1` is.
+	HonorDnt bool `protobuf:"varint,9,opt,name=honor_dnt,json=honorDnt,proto3" json:"honor_dnt,omitempty"`
+	// What must be there for events to be taken. Default: nothing.
+	Consent *Consent `protobuf:"bytes,10,opt,name=consent,proto3" json:"consent,omitempty"`
+	// What looks like an e-mail address is masked in all texts of an event but the ids.
+	Scrub bool `protobuf:"varint,11,opt,name=scrub,proto3" json:"scrub,omitempty"`
+	// The parameters of the query that URLs keep; "name*" is all that begin with it. Default: "utm_*"
+	// and those by which advertisers tell a click, such as gclid.
+	Query []string `protobuf:"bytes,12,rep,name=query,proto3" json:"query,omitempty"`
+	// A cookie of the gateway's own that tells sessions. Default: no cookie is set.
+	Session       *BehaviourSession `protobuf:"bytes,13,opt,name=session,proto3" json:"session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -72,17 +218,250 @@ func (x *Behaviour) GetBeacon() string {
 	return ""
 }
 
+func (x *Behaviour) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *Behaviour) GetOrigins() []string {
+	if x != nil {
+		return x.Origins
+	}
+	return nil
+}
+
+func (x *Behaviour) GetWriteKeys() []string {
+	if x != nil {
+		return x.WriteKeys
+	}
+	return nil
+}
+
+func (x *Behaviour) GetScript() string {
+	if x != nil {
+		return x.Script
+	}
+	return ""
+}
+
+func (x *Behaviour) GetDelivery() EventRule_Delivery {
+	if x != nil {
+		return x.Delivery
+	}
+	return EventRule_DELIVERY_UNSPECIFIED
+}
+
+func (x *Behaviour) GetAddress() Behaviour_Address {
+	if x != nil {
+		return x.Address
+	}
+	return Behaviour_ADDRESS_UNSPECIFIED
+}
+
+func (x *Behaviour) GetBots() Behaviour_Bots {
+	if x != nil {
+		return x.Bots
+	}
+	return Behaviour_BOTS_UNSPECIFIED
+}
+
+func (x *Behaviour) GetHonorDnt() bool {
+	if x != nil {
+		return x.HonorDnt
+	}
+	return false
+}
+
+func (x *Behaviour) GetConsent() *Consent {
+	if x != nil {
+		return x.Consent
+	}
+	return nil
+}
+
+func (x *Behaviour) GetScrub() bool {
+	if x != nil {
+		return x.Scrub
+	}
+	return false
+}
+
+func (x *Behaviour) GetQuery() []string {
+	if x != nil {
+		return x.Query
+	}
+	return nil
+}
+
+func (x *Behaviour) GetSession() *BehaviourSession {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+// Consent is what a page must show.
+type Consent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Where:
+	//
+	//	*Consent_Cookie
+	//	*Consent_Header
+	Where isConsent_Where `protobuf_oneof:"where"`
+	// Its value. Default: any.
+	Value         string `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Consent) Reset() {
+	*x = Consent{}
+	mi := &file_transom_v1_behaviour_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Consent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Consent) ProtoMessage() {}
+
+func (x *Consent) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_behaviour_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Consent.ProtoReflect.Descriptor instead.
+func (*Consent) Descriptor() ([]byte, []int) {
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Consent) GetWhere() isConsent_Where {
+	if x != nil {
+		return x.Where
+	}
+	return nil
+}
+
+func (x *Consent) GetCookie() string {
+	if x != nil {
+		if x, ok := x.Where.(*Consent_Cookie); ok {
+			return x.Cookie
+		}
+	}
+	return ""
+}
+
+func (x *Consent) GetHeader() string {
+	if x != nil {
+		if x, ok := x.Where.(*Consent_Header); ok {
+			return x.Header
+		}
+	}
+	return ""
+}
+
+func (x *Consent) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+type isConsent_Where interface {
+	isConsent_Where()
+}
+
+type Consent_Cookie struct {
+	// A cookie.
+	Cookie string `protobuf:"bytes,1,opt,name=cookie,proto3,oneof"`
+}
+
+type Consent_Header struct {
+	// A header.
+	Header string `protobuf:"bytes,2,opt,name=header,proto3,oneof"`
+}
+
+func (*Consent_Cookie) isConsent_Where() {}
+
+func (*Consent_Header) isConsent_Where() {}
+
+// BehaviourSession is a cookie that tells sessions.
+type BehaviourSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name. Required.
+	Cookie string `protobuf:"bytes,1,opt,name=cookie,proto3" json:"cookie,omitempty"`
+	// A session ends when nothing is sent for that long. Default: 30m.
+	Idle          *durationpb.Duration `protobuf:"bytes,2,opt,name=idle,proto3" json:"idle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BehaviourSession) Reset() {
+	*x = BehaviourSession{}
+	mi := &file_transom_v1_behaviour_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BehaviourSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BehaviourSession) ProtoMessage() {}
+
+func (x *BehaviourSession) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_behaviour_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BehaviourSession.ProtoReflect.Descriptor instead.
+func (*BehaviourSession) Descriptor() ([]byte, []int) {
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *BehaviourSession) GetCookie() string {
+	if x != nil {
+		return x.Cookie
+	}
+	return ""
+}
+
+func (x *BehaviourSession) GetIdle() *durationpb.Duration {
+	if x != nil {
+		return x.Idle
+	}
+	return nil
+}
+
 // UserEvent is something that a user did.
 type UserEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of this event, which tells that it is sent again.
+	// The id of this event, which tells that it is sent again. Default: one of the gateway's.
 	MessageId string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	// Who it is before they log in: an id of the page's own making.
 	AnonymousId string `protobuf:"bytes,2,opt,name=anonymous_id,json=anonymousId,proto3" json:"anonymous_id,omitempty"`
 	// Who it is. The gateway puts the caller's own principal here, if there is one.
 	UserId    string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	SessionId string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// The type, such as "user.click".
+	// The type, such as "user.click". Required.
 	Type string `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"`
 	// When it happened, by the device's clock.
 	Timestamp *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
@@ -96,14 +475,16 @@ type UserEvent struct {
 	//	*UserEvent_Click
 	//	*UserEvent_View
 	//	*UserEvent_Search
-	Detail        isUserEvent_Detail `protobuf_oneof:"detail"`
+	Detail isUserEvent_Detail `protobuf_oneof:"detail"`
+	// What the gateway says of it; what a client says here is dropped.
+	Observed      *Observed `protobuf:"bytes,15,opt,name=observed,proto3" json:"observed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UserEvent) Reset() {
 	*x = UserEvent{}
-	mi := &file_transom_v1_behaviour_proto_msgTypes[1]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -115,7 +496,7 @@ func (x *UserEvent) String() string {
 func (*UserEvent) ProtoMessage() {}
 
 func (x *UserEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_behaviour_proto_msgTypes[1]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -128,7 +509,7 @@ func (x *UserEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserEvent.ProtoReflect.Descriptor instead.
 func (*UserEvent) Descriptor() ([]byte, []int) {
-	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{1}
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *UserEvent) GetMessageId() string {
@@ -228,6 +609,13 @@ func (x *UserEvent) GetSearch() *Search {
 	return nil
 }
 
+func (x *UserEvent) GetObserved() *Observed {
+	if x != nil {
+		return x.Observed
+	}
+	return nil
+}
+
 type isUserEvent_Detail interface {
 	isUserEvent_Detail()
 }
@@ -252,20 +640,23 @@ func (*UserEvent_Search) isUserEvent_Detail() {}
 
 // UserEventContext is where an event happened.
 type UserEventContext struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Page          *Page                  `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
-	Screen        string                 `protobuf:"bytes,2,opt,name=screen,proto3" json:"screen,omitempty"`
-	Locale        string                 `protobuf:"bytes,3,opt,name=locale,proto3" json:"locale,omitempty"`
-	Timezone      string                 `protobuf:"bytes,4,opt,name=timezone,proto3" json:"timezone,omitempty"`
-	Campaign      map[string]string      `protobuf:"bytes,5,rep,name=campaign,proto3" json:"campaign,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	UserAgentData *structpb.Struct       `protobuf:"bytes,6,opt,name=user_agent_data,json=userAgentData,proto3" json:"user_agent_data,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Page     *Page                  `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	Screen   string                 `protobuf:"bytes,2,opt,name=screen,proto3" json:"screen,omitempty"`
+	Locale   string                 `protobuf:"bytes,3,opt,name=locale,proto3" json:"locale,omitempty"`
+	Timezone string                 `protobuf:"bytes,4,opt,name=timezone,proto3" json:"timezone,omitempty"`
+	Campaign map[string]string      `protobuf:"bytes,5,rep,name=campaign,proto3" json:"campaign,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// As navigator.userAgentData has it: brands, mobile, platform.
+	UserAgentData *structpb.Struct `protobuf:"bytes,6,opt,name=user_agent_data,json=userAgentData,proto3" json:"user_agent_data,omitempty"`
+	// navigator.webdriver: the browser is driven by a program.
+	Webdriver     bool `protobuf:"varint,7,opt,name=webdriver,proto3" json:"webdriver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UserEventContext) Reset() {
 	*x = UserEventContext{}
-	mi := &file_transom_v1_behaviour_proto_msgTypes[2]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +668,7 @@ func (x *UserEventContext) String() string {
 func (*UserEventContext) ProtoMessage() {}
 
 func (x *UserEventContext) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_behaviour_proto_msgTypes[2]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +681,7 @@ func (x *UserEventContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserEventContext.ProtoReflect.Descriptor instead.
 func (*UserEventContext) Descriptor() ([]byte, []int) {
-	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{2}
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *UserEventContext) GetPage() *Page {
@@ -335,6 +726,13 @@ func (x *UserEventContext) GetUserAgentData() *structpb.Struct {
 	return nil
 }
 
+func (x *UserEventContext) GetWebdriver() bool {
+	if x != nil {
+		return x.Webdriver
+	}
+	return false
+}
+
 // Page is a page of the Web.
 type Page struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -348,7 +746,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_transom_v1_behaviour_proto_msgTypes[3]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +758,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_behaviour_proto_msgTypes[3]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +771,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{3}
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Page) GetUrl() string {
@@ -417,7 +815,7 @@ type Click struct {
 
 func (x *Click) Reset() {
 	*x = Click{}
-	mi := &file_transom_v1_behaviour_proto_msgTypes[4]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +827,7 @@ func (x *Click) String() string {
 func (*Click) ProtoMessage() {}
 
 func (x *Click) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_behaviour_proto_msgTypes[4]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +840,7 @@ func (x *Click) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Click.ProtoReflect.Descriptor instead.
 func (*Click) Descriptor() ([]byte, []int) {
-	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{4}
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Click) GetTarget() string {
@@ -486,7 +884,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_transom_v1_behaviour_proto_msgTypes[5]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +896,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_behaviour_proto_msgTypes[5]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +909,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{5}
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *View) GetDuration() float64 {
@@ -540,7 +938,7 @@ type Search struct {
 
 func (x *Search) Reset() {
 	*x = Search{}
-	mi := &file_transom_v1_behaviour_proto_msgTypes[6]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +950,7 @@ func (x *Search) String() string {
 func (*Search) ProtoMessage() {}
 
 func (x *Search) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_behaviour_proto_msgTypes[6]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -565,7 +963,7 @@ func (x *Search) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Search.ProtoReflect.Descriptor instead.
 func (*Search) Descriptor() ([]byte, []int) {
-	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{6}
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Search) GetQuery() string {
@@ -589,6 +987,122 @@ func (x *Search) GetFilters() map[string]string {
 	return nil
 }
 
+// Observed is what the gateway says of an event of a client.
+type Observed struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ReceivedAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
+	// The client's address, by the setting.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// The header User-Agent, up to 256 bytes.
+	UserAgent string  `protobuf:"bytes,3,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	Device    *Device `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
+	// The client is a program.
+	Bot bool `protobuf:"varint,5,opt,name=bot,proto3" json:"bot,omitempty"`
+	// The user_id is the principal of a caller who was authenticated.
+	Authenticated bool `protobuf:"varint,6,opt,name=authenticated,proto3" json:"authenticated,omitempty"`
+	// The client asked not to be known: ids and address are left out.
+	Anonymized bool `protobuf:"varint,7,opt,name=anonymized,proto3" json:"anonymized,omitempty"`
+	// The device's clock is wrong, and the attribute `time` is not its timestamp.
+	ClockCorrected bool `protobuf:"varint,8,opt,name=clock_corrected,json=clockCorrected,proto3" json:"clock_corrected,omitempty"`
+	// The timestamp was of more than a day ahead, and the attribute `time` is when it was received.
+	TimeClipped   bool `protobuf:"varint,9,opt,name=time_clipped,json=timeClipped,proto3" json:"time_clipped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Observed) Reset() {
+	*x = Observed{}
+	mi := &file_transom_v1_behaviour_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Observed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Observed) ProtoMessage() {}
+
+func (x *Observed) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_behaviour_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Observed.ProtoReflect.Descriptor instead.
+func (*Observed) Descriptor() ([]byte, []int) {
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Observed) GetReceivedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReceivedAt
+	}
+	return nil
+}
+
+func (x *Observed) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Observed) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
+func (x *Observed) GetDevice() *Device {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+func (x *Observed) GetBot() bool {
+	if x != nil {
+		return x.Bot
+	}
+	return false
+}
+
+func (x *Observed) GetAuthenticated() bool {
+	if x != nil {
+		return x.Authenticated
+	}
+	return false
+}
+
+func (x *Observed) GetAnonymized() bool {
+	if x != nil {
+		return x.Anonymized
+	}
+	return false
+}
+
+func (x *Observed) GetClockCorrected() bool {
+	if x != nil {
+		return x.ClockCorrected
+	}
+	return false
+}
+
+func (x *Observed) GetTimeClipped() bool {
+	if x != nil {
+		return x.TimeClipped
+	}
+	return false
+}
+
 // PublishRequest is one event.
 type PublishRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -599,7 +1113,7 @@ type PublishRequest struct {
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_transom_v1_behaviour_proto_msgTypes[7]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +1125,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_behaviour_proto_msgTypes[7]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -624,7 +1138,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{7}
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PublishRequest) GetEvent() *UserEvent {
@@ -643,7 +1157,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_transom_v1_behaviour_proto_msgTypes[8]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +1169,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_behaviour_proto_msgTypes[8]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,10 +1182,10 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{8}
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{11}
 }
 
-// PublishBatchRequest is several events.
+// PublishBatchRequest is several events, up to 500.
 type PublishBatchRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Events []*UserEvent           `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
@@ -683,7 +1197,7 @@ type PublishBatchRequest struct {
 
 func (x *PublishBatchRequest) Reset() {
 	*x = PublishBatchRequest{}
-	mi := &file_transom_v1_behaviour_proto_msgTypes[9]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +1209,7 @@ func (x *PublishBatchRequest) String() string {
 func (*PublishBatchRequest) ProtoMessage() {}
 
 func (x *PublishBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_behaviour_proto_msgTypes[9]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +1222,7 @@ func (x *PublishBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishBatchRequest.ProtoReflect.Descriptor instead.
 func (*PublishBatchRequest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PublishBatchRequest) GetEvents() []*UserEvent {
@@ -738,7 +1252,7 @@ type PublishBatchResponse struct {
 
 func (x *PublishBatchResponse) Reset() {
 	*x = PublishBatchResponse{}
-	mi := &file_transom_v1_behaviour_proto_msgTypes[10]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -750,7 +1264,7 @@ func (x *PublishBatchResponse) String() string {
 func (*PublishBatchResponse) ProtoMessage() {}
 
 func (x *PublishBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_behaviour_proto_msgTypes[10]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -763,7 +1277,7 @@ func (x *PublishBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishBatchResponse.ProtoReflect.Descriptor instead.
 func (*PublishBatchResponse) Descriptor() ([]byte, []int) {
-	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PublishBatchResponse) GetAccepted() int32 {
@@ -785,7 +1299,7 @@ type RejectedEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its place in the batch, from 0.
 	Index int32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	// Why.
+	// Why: a word, and what is wrong behind a colon.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -793,7 +1307,7 @@ type RejectedEvent struct {
 
 func (x *RejectedEvent) Reset() {
 	*x = RejectedEvent{}
-	mi := &file_transom_v1_behaviour_proto_msgTypes[11]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +1319,7 @@ func (x *RejectedEvent) String() string {
 func (*RejectedEvent) ProtoMessage() {}
 
 func (x *RejectedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_behaviour_proto_msgTypes[11]
+	mi := &file_transom_v1_behaviour_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +1332,7 @@ func (x *RejectedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectedEvent.ProtoReflect.Descriptor instead.
 func (*RejectedEvent) Descriptor() ([]byte, []int) {
-	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RejectedEvent) GetIndex() int32 {
@@ -840,9 +1354,42 @@ var File_transom_v1_behaviour_proto protoreflect.FileDescriptor
 const file_transom_v1_behaviour_proto_rawDesc = "" +
 	"\n" +
 	"\x1atransom/v1/behaviour.proto\x12\n" +
-	"transom.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"#\n" +
+	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16transom/v1/event.proto\x1a\x17transom/v1/policy.proto\"\x80\x05\n" +
 	"\tBehaviour\x12\x16\n" +
-	"\x06beacon\x18\x01 \x01(\tR\x06beacon\"\x84\x04\n" +
+	"\x06beacon\x18\x01 \x01(\tR\x06beacon\x12*\n" +
+	"\x06policy\x18\x02 \x01(\v2\x12.transom.v1.PolicyR\x06policy\x12\x18\n" +
+	"\aorigins\x18\x03 \x03(\tR\aorigins\x12\x1d\n" +
+	"\n" +
+	"write_keys\x18\x04 \x03(\tR\twriteKeys\x12\x16\n" +
+	"\x06script\x18\x05 \x01(\tR\x06script\x12:\n" +
+	"\bdelivery\x18\x06 \x01(\x0e2\x1e.transom.v1.EventRule.DeliveryR\bdelivery\x127\n" +
+	"\aaddress\x18\a \x01(\x0e2\x1d.transom.v1.Behaviour.AddressR\aaddress\x12.\n" +
+	"\x04bots\x18\b \x01(\x0e2\x1a.transom.v1.Behaviour.BotsR\x04bots\x12\x1b\n" +
+	"\thonor_dnt\x18\t \x01(\bR\bhonorDnt\x12-\n" +
+	"\aconsent\x18\n" +
+	" \x01(\v2\x13.transom.v1.ConsentR\aconsent\x12\x14\n" +
+	"\x05scrub\x18\v \x01(\bR\x05scrub\x12\x14\n" +
+	"\x05query\x18\f \x03(\tR\x05query\x126\n" +
+	"\asession\x18\r \x01(\v2\x1c.transom.v1.BehaviourSessionR\asession\"N\n" +
+	"\aAddress\x12\x17\n" +
+	"\x13ADDRESS_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bTRUNCATE\x10\x01\x12\b\n" +
+	"\x04FULL\x10\x02\x12\b\n" +
+	"\x04NONE\x10\x03\x12\b\n" +
+	"\x04HASH\x10\x04\"9\n" +
+	"\x04Bots\x12\x14\n" +
+	"\x10BOTS_UNSPECIFIED\x10\x00\x12\a\n" +
+	"\x03TAG\x10\x01\x12\b\n" +
+	"\x04DROP\x10\x02\x12\b\n" +
+	"\x04KEEP\x10\x03\"\\\n" +
+	"\aConsent\x12\x18\n" +
+	"\x06cookie\x18\x01 \x01(\tH\x00R\x06cookie\x12\x18\n" +
+	"\x06header\x18\x02 \x01(\tH\x00R\x06header\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05valueB\a\n" +
+	"\x05where\"Y\n" +
+	"\x10BehaviourSession\x12\x16\n" +
+	"\x06cookie\x18\x01 \x01(\tR\x06cookie\x12-\n" +
+	"\x04idle\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04idle\"\xb6\x04\n" +
 	"\tUserEvent\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12!\n" +
@@ -860,15 +1407,17 @@ const file_transom_v1_behaviour_proto_rawDesc = "" +
 	"\x05click\x18\n" +
 	" \x01(\v2\x11.transom.v1.ClickH\x00R\x05click\x12&\n" +
 	"\x04view\x18\v \x01(\v2\x10.transom.v1.ViewH\x00R\x04view\x12,\n" +
-	"\x06search\x18\f \x01(\v2\x12.transom.v1.SearchH\x00R\x06searchB\b\n" +
-	"\x06detail\"\xca\x02\n" +
+	"\x06search\x18\f \x01(\v2\x12.transom.v1.SearchH\x00R\x06search\x120\n" +
+	"\bobserved\x18\x0f \x01(\v2\x14.transom.v1.ObservedR\bobservedB\b\n" +
+	"\x06detail\"\xe8\x02\n" +
 	"\x10UserEventContext\x12$\n" +
 	"\x04page\x18\x01 \x01(\v2\x10.transom.v1.PageR\x04page\x12\x16\n" +
 	"\x06screen\x18\x02 \x01(\tR\x06screen\x12\x16\n" +
 	"\x06locale\x18\x03 \x01(\tR\x06locale\x12\x1a\n" +
 	"\btimezone\x18\x04 \x01(\tR\btimezone\x12F\n" +
 	"\bcampaign\x18\x05 \x03(\v2*.transom.v1.UserEventContext.CampaignEntryR\bcampaign\x12?\n" +
-	"\x0fuser_agent_data\x18\x06 \x01(\v2\x17.google.protobuf.StructR\ruserAgentData\x1a;\n" +
+	"\x0fuser_agent_data\x18\x06 \x01(\v2\x17.google.protobuf.StructR\ruserAgentData\x12\x1c\n" +
+	"\twebdriver\x18\a \x01(\bR\twebdriver\x1a;\n" +
 	"\rCampaignEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"^\n" +
@@ -891,7 +1440,21 @@ const file_transom_v1_behaviour_proto_rawDesc = "" +
 	"\afilters\x18\x03 \x03(\v2\x1f.transom.v1.Search.FiltersEntryR\afilters\x1a:\n" +
 	"\fFiltersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"=\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd0\x02\n" +
+	"\bObserved\x12;\n" +
+	"\vreceived_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"receivedAt\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1d\n" +
+	"\n" +
+	"user_agent\x18\x03 \x01(\tR\tuserAgent\x12*\n" +
+	"\x06device\x18\x04 \x01(\v2\x12.transom.v1.DeviceR\x06device\x12\x10\n" +
+	"\x03bot\x18\x05 \x01(\bR\x03bot\x12$\n" +
+	"\rauthenticated\x18\x06 \x01(\bR\rauthenticated\x12\x1e\n" +
+	"\n" +
+	"anonymized\x18\a \x01(\bR\n" +
+	"anonymized\x12'\n" +
+	"\x0fclock_corrected\x18\b \x01(\bR\x0eclockCorrected\x12!\n" +
+	"\ftime_clipped\x18\t \x01(\bR\vtimeClipped\"=\n" +
 	"\x0ePublishRequest\x12+\n" +
 	"\x05event\x18\x01 \x01(\v2\x15.transom.v1.UserEventR\x05event\"\x11\n" +
 	"\x0fPublishResponse\"y\n" +
@@ -917,46 +1480,66 @@ func file_transom_v1_behaviour_proto_rawDescGZIP() []byte {
 	return file_transom_v1_behaviour_proto_rawDescData
 }
 
-var file_transom_v1_behaviour_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_transom_v1_behaviour_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_transom_v1_behaviour_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_transom_v1_behaviour_proto_goTypes = []any{
-	(*Behaviour)(nil),             // 0: transom.v1.Behaviour
-	(*UserEvent)(nil),             // 1: transom.v1.UserEvent
-	(*UserEventContext)(nil),      // 2: transom.v1.UserEventContext
-	(*Page)(nil),                  // 3: transom.v1.Page
-	(*Click)(nil),                 // 4: transom.v1.Click
-	(*View)(nil),                  // 5: transom.v1.View
-	(*Search)(nil),                // 6: transom.v1.Search
-	(*PublishRequest)(nil),        // 7: transom.v1.PublishRequest
-	(*PublishResponse)(nil),       // 8: transom.v1.PublishResponse
-	(*PublishBatchRequest)(nil),   // 9: transom.v1.PublishBatchRequest
-	(*PublishBatchResponse)(nil),  // 10: transom.v1.PublishBatchResponse
-	(*RejectedEvent)(nil),         // 11: transom.v1.RejectedEvent
-	nil,                           // 12: transom.v1.UserEventContext.CampaignEntry
-	nil,                           // 13: transom.v1.Search.FiltersEntry
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),       // 15: google.protobuf.Struct
+	(Behaviour_Address)(0),        // 0: transom.v1.Behaviour.Address
+	(Behaviour_Bots)(0),           // 1: transom.v1.Behaviour.Bots
+	(*Behaviour)(nil),             // 2: transom.v1.Behaviour
+	(*Consent)(nil),               // 3: transom.v1.Consent
+	(*BehaviourSession)(nil),      // 4: transom.v1.BehaviourSession
+	(*UserEvent)(nil),             // 5: transom.v1.UserEvent
+	(*UserEventContext)(nil),      // 6: transom.v1.UserEventContext
+	(*Page)(nil),                  // 7: transom.v1.Page
+	(*Click)(nil),                 // 8: transom.v1.Click
+	(*View)(nil),                  // 9: transom.v1.View
+	(*Search)(nil),                // 10: transom.v1.Search
+	(*Observed)(nil),              // 11: transom.v1.Observed
+	(*PublishRequest)(nil),        // 12: transom.v1.PublishRequest
+	(*PublishResponse)(nil),       // 13: transom.v1.PublishResponse
+	(*PublishBatchRequest)(nil),   // 14: transom.v1.PublishBatchRequest
+	(*PublishBatchResponse)(nil),  // 15: transom.v1.PublishBatchResponse
+	(*RejectedEvent)(nil),         // 16: transom.v1.RejectedEvent
+	nil,                           // 17: transom.v1.UserEventContext.CampaignEntry
+	nil,                           // 18: transom.v1.Search.FiltersEntry
+	(*Policy)(nil),                // 19: transom.v1.Policy
+	(EventRule_Delivery)(0),       // 20: transom.v1.EventRule.Delivery
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 23: google.protobuf.Struct
+	(*Device)(nil),                // 24: transom.v1.Device
 }
 var file_transom_v1_behaviour_proto_depIdxs = []int32{
-	14, // 0: transom.v1.UserEvent.timestamp:type_name -> google.protobuf.Timestamp
-	14, // 1: transom.v1.UserEvent.sent_at:type_name -> google.protobuf.Timestamp
-	2,  // 2: transom.v1.UserEvent.context:type_name -> transom.v1.UserEventContext
-	15, // 3: transom.v1.UserEvent.properties:type_name -> google.protobuf.Struct
-	4,  // 4: transom.v1.UserEvent.click:type_name -> transom.v1.Click
-	5,  // 5: transom.v1.UserEvent.view:type_name -> transom.v1.View
-	6,  // 6: transom.v1.UserEvent.search:type_name -> transom.v1.Search
-	3,  // 7: transom.v1.UserEventContext.page:type_name -> transom.v1.Page
-	12, // 8: transom.v1.UserEventContext.campaign:type_name -> transom.v1.UserEventContext.CampaignEntry
-	15, // 9: transom.v1.UserEventContext.user_agent_data:type_name -> google.protobuf.Struct
-	13, // 10: transom.v1.Search.filters:type_name -> transom.v1.Search.FiltersEntry
-	1,  // 11: transom.v1.PublishRequest.event:type_name -> transom.v1.UserEvent
-	1,  // 12: transom.v1.PublishBatchRequest.events:type_name -> transom.v1.UserEvent
-	14, // 13: transom.v1.PublishBatchRequest.sent_at:type_name -> google.protobuf.Timestamp
-	11, // 14: transom.v1.PublishBatchResponse.rejected:type_name -> transom.v1.RejectedEvent
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	19, // 0: transom.v1.Behaviour.policy:type_name -> transom.v1.Policy
+	20, // 1: transom.v1.Behaviour.delivery:type_name -> transom.v1.EventRule.Delivery
+	0,  // 2: transom.v1.Behaviour.address:type_name -> transom.v1.Behaviour.Address
+	1,  // 3: transom.v1.Behaviour.bots:type_name -> transom.v1.Behaviour.Bots
+	3,  // 4: transom.v1.Behaviour.consent:type_name -> transom.v1.Consent
+	4,  // 5: transom.v1.Behaviour.session:type_name -> transom.v1.BehaviourSession
+	21, // 6: transom.v1.BehaviourSession.idle:type_name -> google.protobuf.Duration
+	22, // 7: transom.v1.UserEvent.timestamp:type_name -> google.protobuf.Timestamp
+	22, // 8: transom.v1.UserEvent.sent_at:type_name -> google.protobuf.Timestamp
+	6,  // 9: transom.v1.UserEvent.context:type_name -> transom.v1.UserEventContext
+	23, // 10: transom.v1.UserEvent.properties:type_name -> google.protobuf.Struct
+	8,  // 11: transom.v1.UserEvent.click:type_name -> transom.v1.Click
+	9,  // 12: transom.v1.UserEvent.view:type_name -> transom.v1.View
+	10, // 13: transom.v1.UserEvent.search:type_name -> transom.v1.Search
+	11, // 14: transom.v1.UserEvent.observed:type_name -> transom.v1.Observed
+	7,  // 15: transom.v1.UserEventContext.page:type_name -> transom.v1.Page
+	17, // 16: transom.v1.UserEventContext.campaign:type_name -> transom.v1.UserEventContext.CampaignEntry
+	23, // 17: transom.v1.UserEventContext.user_agent_data:type_name -> google.protobuf.Struct
+	18, // 18: transom.v1.Search.filters:type_name -> transom.v1.Search.FiltersEntry
+	22, // 19: transom.v1.Observed.received_at:type_name -> google.protobuf.Timestamp
+	24, // 20: transom.v1.Observed.device:type_name -> transom.v1.Device
+	5,  // 21: transom.v1.PublishRequest.event:type_name -> transom.v1.UserEvent
+	5,  // 22: transom.v1.PublishBatchRequest.events:type_name -> transom.v1.UserEvent
+	22, // 23: transom.v1.PublishBatchRequest.sent_at:type_name -> google.protobuf.Timestamp
+	16, // 24: transom.v1.PublishBatchResponse.rejected:type_name -> transom.v1.RejectedEvent
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_behaviour_proto_init() }
@@ -964,7 +1547,13 @@ func file_transom_v1_behaviour_proto_init() {
 	if File_transom_v1_behaviour_proto != nil {
 		return
 	}
+	file_transom_v1_event_proto_init()
+	file_transom_v1_policy_proto_init()
 	file_transom_v1_behaviour_proto_msgTypes[1].OneofWrappers = []any{
+		(*Consent_Cookie)(nil),
+		(*Consent_Header)(nil),
+	}
+	file_transom_v1_behaviour_proto_msgTypes[3].OneofWrappers = []any{
 		(*UserEvent_Click)(nil),
 		(*UserEvent_View)(nil),
 		(*UserEvent_Search)(nil),
@@ -974,13 +1563,14 @@ func file_transom_v1_behaviour_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_behaviour_proto_rawDesc), len(file_transom_v1_behaviour_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   14,
+			NumEnums:      2,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_transom_v1_behaviour_proto_goTypes,
 		DependencyIndexes: file_transom_v1_behaviour_proto_depIdxs,
+		EnumInfos:         file_transom_v1_behaviour_proto_enumTypes,
 		MessageInfos:      file_transom_v1_behaviour_proto_msgTypes,
 	}.Build()
 	File_transom_v1_behaviour_proto = out.File

@@ -61,7 +61,11 @@ type CallEvent struct {
 	// The id of the request, as in the access log.
 	RequestId string `protobuf:"bytes,15,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// The policy that refused the call.
-	RefusedBy     string `protobuf:"bytes,16,opt,name=refused_by,json=refusedBy,proto3" json:"refused_by,omitempty"`
+	RefusedBy string `protobuf:"bytes,16,opt,name=refused_by,json=refusedBy,proto3" json:"refused_by,omitempty"`
+	// What the call came from.
+	Device *Device `protobuf:"bytes,17,opt,name=device,proto3" json:"device,omitempty"`
+	// The client asked not to be known: principal, session and address are left out.
+	Anonymized    bool `protobuf:"varint,18,opt,name=anonymized,proto3" json:"anonymized,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -208,12 +212,98 @@ func (x *CallEvent) GetRefusedBy() string {
 	return ""
 }
 
+func (x *CallEvent) GetDevice() *Device {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+func (x *CallEvent) GetAnonymized() bool {
+	if x != nil {
+		return x.Anonymized
+	}
+	return false
+}
+
+// Device is what a client runs on, as its headers tell.
+type Device struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "desktop", "phone", "tablet", "tv", "console" or "bot"; empty if that is not known.
+	Family string `protobuf:"bytes,1,opt,name=family,proto3" json:"family,omitempty"`
+	// Such as "Android", "iOS", "Windows", "macOS", "Linux".
+	Os string `protobuf:"bytes,2,opt,name=os,proto3" json:"os,omitempty"`
+	// Such as "Chrome", "Safari", "Firefox", "Edge", without its version.
+	Browser       string `protobuf:"bytes,3,opt,name=browser,proto3" json:"browser,omitempty"`
+	Mobile        bool   `protobuf:"varint,4,opt,name=mobile,proto3" json:"mobile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Device) Reset() {
+	*x = Device{}
+	mi := &file_transom_v1_event_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Device) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Device) ProtoMessage() {}
+
+func (x *Device) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_event_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Device.ProtoReflect.Descriptor instead.
+func (*Device) Descriptor() ([]byte, []int) {
+	return file_transom_v1_event_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Device) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *Device) GetOs() string {
+	if x != nil {
+		return x.Os
+	}
+	return ""
+}
+
+func (x *Device) GetBrowser() string {
+	if x != nil {
+		return x.Browser
+	}
+	return ""
+}
+
+func (x *Device) GetMobile() bool {
+	if x != nil {
+		return x.Mobile
+	}
+	return false
+}
+
 var File_transom_v1_event_proto protoreflect.FileDescriptor
 
 const file_transom_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16transom/v1/event.proto\x12\n" +
-	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\"\x89\x04\n" +
+	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\"\xd5\x04\n" +
 	"\tCallEvent\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x14\n" +
 	"\x05route\x18\x02 \x01(\tR\x05route\x12\x1f\n" +
@@ -236,7 +326,16 @@ const file_transom_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x0f \x01(\tR\trequestId\x12\x1d\n" +
 	"\n" +
-	"refused_by\x18\x10 \x01(\tR\trefusedByB?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
+	"refused_by\x18\x10 \x01(\tR\trefusedBy\x12*\n" +
+	"\x06device\x18\x11 \x01(\v2\x12.transom.v1.DeviceR\x06device\x12\x1e\n" +
+	"\n" +
+	"anonymized\x18\x12 \x01(\bR\n" +
+	"anonymized\"b\n" +
+	"\x06Device\x12\x16\n" +
+	"\x06family\x18\x01 \x01(\tR\x06family\x12\x0e\n" +
+	"\x02os\x18\x02 \x01(\tR\x02os\x12\x18\n" +
+	"\abrowser\x18\x03 \x01(\tR\abrowser\x12\x16\n" +
+	"\x06mobile\x18\x04 \x01(\bR\x06mobileB?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
 
 var (
 	file_transom_v1_event_proto_rawDescOnce sync.Once
@@ -250,18 +349,20 @@ func file_transom_v1_event_proto_rawDescGZIP() []byte {
 	return file_transom_v1_event_proto_rawDescData
 }
 
-var file_transom_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_transom_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_transom_v1_event_proto_goTypes = []any{
 	(*CallEvent)(nil),           // 0: transom.v1.CallEvent
-	(*durationpb.Duration)(nil), // 1: google.protobuf.Duration
+	(*Device)(nil),              // 1: transom.v1.Device
+	(*durationpb.Duration)(nil), // 2: google.protobuf.Duration
 }
 var file_transom_v1_event_proto_depIdxs = []int32{
-	1, // 0: transom.v1.CallEvent.duration:type_name -> google.protobuf.Duration
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 0: transom.v1.CallEvent.duration:type_name -> google.protobuf.Duration
+	1, // 1: transom.v1.CallEvent.device:type_name -> transom.v1.Device
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_event_proto_init() }
@@ -275,7 +376,7 @@ func file_transom_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_event_proto_rawDesc), len(file_transom_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

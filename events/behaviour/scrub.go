@@ -1,0 +1,199 @@
+package behaviour
+
+import (
+	"net/url"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// keptQuery are the parameters that URLs keep by default: of campaigns, and by which advertisers tell
+// a click. None of them tells a person.
+var keptQuery = []string{"utm_*", "gclid", "gbraid", "wbraid", "dclid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id", "yclid", "mc_cid"}
+
+// scrubber takes out of events what they must not tell (Events 199).
+type scrubber struct {
+	names    map[string]bool
+	prefixes []string
+	mails    bool
+}
+
+func newScrubber(c *transomv1.Behaviour) scrubber {
+	s := scrubber{names: map[string]bool{}, mails: c.GetScrub()}
+	kept := c.GetQuery()
+	if len(kept) == 0 {
+		kept = keptQuery
+	}
+	for _, name := range kept {
+		if prefix, open := strings.CutSuffix(name, "*"); open {
+			s.prefixes = append(s.prefixes, prefix)
+		} else {
+			s.names[name] = true
+		}
+	}
+	return s
+}
+
+// event scrubs all texts of an event but its ids.
+func (s *scrubber) event(u *transomv1.UserEvent) {
+	if c := u.GetContext(); c != nil {
+		if p := c.GetPage(); p != nil {
+			p.Url, p.Referrer, p.Path = s.url(p.Url), s.url(p.Referrer), s.url(p.Path)
+			p.Title = s.text(p.Title)
+		}
+		s.texts(c.Campaign)
+		s.fields(c.UserAgentData)
+		c.Screen, c.Locale, c.Timezone = s.text(c.Screen), s.text(c.Locale), s.text(c.Timezone)
+	}
+	s.fields(u.GetProperties())
+	switch d := u.GetDetail().(type) {
+	case *transomv1.UserEvent_Click:
+		d.Click.Target, d.Click.TextHash = s.text(d.Click.GetTarget()), s.text(d.Click.GetTextHash())
+	case *transomv1.UserEvent_Search:
+		d.Search.Query = s.text(d.Search.GetQuery())
+		s.texts(d.Search.GetFilters())
+	}
+}
+
+func (s *scrubber) texts(m map[string]string) {
+	for name, text := range m {
+		m[name] = s.text(text)
+	}
+}
+
+func (s *scrubber) fields(m *structpb.Struct) {
+	for _, v := range m.GetFields() {
+		s.value(v)
+	}
+}
+
+func (s *scrubber) value(v *structpb.Value) {
+	switch k := v.GetKind().(type) {
+	case *structpb.Value_StringValue:
+		k.StringValue = s.text(k.StringValue)
+	case *structpb.Value_StructValue:
+		s.fields(k.StructValue)
+	case *structpb.Value_ListValue:
+		for _, one := range k.ListValue.GetValues() {
+			s.value(one)
+		}
+	}
+}
+
+// text scrubs a text, which may be a URL.
+func (s *scrubber) text(text string) string {
+	if len(text) > 8 && (strings.EqualFold(text[:7], "http://") || strings.EqualFold(text[:8], "https://")) {
+		return s.url(text)
+	}
+	return s.mail(text)
+}
+
+// mail masks what looks like an e-mail address, where that is asked for.
+func (s *scrubber) mail(text string) string {
+	if !s.mails {
+		return text
+	}
+	return maskMails(text)
+}
+
+// url takes the user, the fragment and most of the query out of a URL, or of a path. What is no URL
+// loses all behind the first "?", "#" or "@".
+func (s *scrubber) url(text string) string {
+	if text == "" {
+		return ""
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		if i := strings.IndexAny(text, "?#@"); i >= 0 {
+			text = text[:i]
+		}
+		return s.mail(text)
+	}
+	if u.User == nil && u.Fragment == "" && u.RawQuery == "" && !u.ForceQuery && !strings.HasSuffix(text, "#") {
+		return s.mail(text)
+	}
+	u.User, u.Fragment, u.RawFragment, u.ForceQuery = nil, "", "", false
+	u.RawQuery = s.query(u.RawQuery)
+	return s.mail(u.String())
+}
+
+// query keeps the parameters that may be told.
+func (s *scrubber) query(query string) string {
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		plain, err := url.QueryUnescape(name)
+		if err == nil && pair != "" && s.keeps(plain) {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(kept, "&")
+}
+
+func (s *scrubber) keeps(name string) bool {
+	if s.names[name] {
+		return true
+	}
+	for _, p := range s.prefixes {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// mask stands for an e-mail address.
+const mask = "[email]"
+
+// maskMails masks all that looks like name@host.domain, also with "@" as "%40".
+func maskMails(text string) string {
+	var b strings.Builder
+	for {
+		at, width := signIn(text)
+		if at < 0 {
+			break
+		}
+		from := at
+		for from > 0 && isLocal(text[from-1]) {
+			from--
+		}
+		to, dot := at+width, false
+		for to < len(text) && (isHost(text[to]) || text[to] == '.' && to+1 < len(text) && isHost(text[to+1]) && to > at+width) {
+			dot = dot || text[to] == '.'
+			to++
+		}
+		if from == at || !dot {
+			b.WriteString(text[:at+width])
+			text = text[at+width:]
+			continue
+		}
+		b.WriteString(text[:from])
+		b.WriteString(mask)
+		text = text[to:]
+	}
+	if b.Len() == 0 {
+		return text
+	}
+	b.WriteString(text)
+	return b.String()
+}
+
+// signIn is where the first "@" or "%40" stands, and how long it is; -1 for none.
+func signIn(text string) (at, width int) {
+	at, width = strings.IndexByte(text, '@'), 1
+	if escaped := strings.Index(text, "%40"); escaped >= 0 && (at < 0 || escaped < at) {
+		return escaped, 3
+	}
+	return at, width
+}
+
+func isLocal(c byte) bool {
+	return isHost(c) || strings.IndexByte(".!#$%'*+^_`{|}~", c) >= 0
+}
+
+// isHost takes letters of other scripts, too, whose bytes are above those of ASCII.
+func isHost(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c >= 0x80
+}
