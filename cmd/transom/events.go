@@ -34,12 +34,12 @@ gateway that runs or does not.
 
 The token for the listener, if it wants one, is the environment variable TRANSOM_ADMIN_TOKEN;
 tail and rejected need the role operate, as events may tell of people.`,
-		Args: takes(0, 0, "tail, lag, rejected or log"),
+		Args: takes(0, 0, "publish, tail, lag, rejected or log"),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.PersistentFlags().StringVar(&o.address, "admin", "127.0.0.1:9901", "`address` of the admin listener: host:port, or https://host:port")
 	c.PersistentFlags().StringVar(&o.ca, "admin-ca", "", "PEM `file` of the authorities that the listener's certificate is checked with")
-	c.AddCommand(newEventsTail(s, o), newEventsLag(s, o), newEventsRejected(s, o), newEventsLog(s))
+	c.AddCommand(newEventsPublish(s), newEventsTail(s, o), newEventsLag(s, o), newEventsRejected(s, o), newEventsLog(s))
 	return c
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/events/client"
 	"github.com/transom-gateway/transom/internal/rpccode"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -54,12 +54,15 @@ const (
 // make makes the event of a call.
 func (c *calls) make(r *gatewayRule, f *callFacts) *events.Event {
 	e := c.event(&r.rule, &f.facts)
+	if c.asksNotToBeKnown(r, f.r) {
+		withoutCaller(e)
+	}
 	var scratch [512]byte
 	data, err := callPlan().AppendJSON(make([]byte, 0, 512), c.append(scratch[:0], r, f), jsonwire.Output{OmitDefaults: true})
 	if err == nil { // text was made valid
 		e.Data = data
 	}
-	if f.r.LoggedIn != "" && e.Key == "" {
+	if f.r.LoggedIn != "" && e.Key == "" && !c.asksNotToBeKnown(r, f.r) {
 		e.Key = keyText(f.r.LoggedIn)
 		e.Extensions = append(e.Extensions, events.Extension{Name: "partitionkey", Value: e.Key})
 		slices.SortFunc(e.Extensions, func(a, b events.Extension) int { return strings.Compare(a.Name, b.Name) })
@@ -77,15 +80,57 @@ func (c *calls) append(b []byte, rule *gatewayRule, f *callFacts) []byte {
 	if !f.begins {
 		b = c.appendOutcome(b, f)
 	}
-	b = text(b, 10, principalOf(r))
-	b = text(b, 11, c.sessionHash(r))
-	b = text(b, 12, addressOf(r.ClientIP))
-	b = text(b, 13, clip(r.HTTP.Header.Get("User-Agent"), maxAgent))
+	b = c.appendClient(b, rule, r)
 	if rule.query {
 		b = text(b, 14, c.queryOf(r.HTTP.URL))
 	}
 	b = text(b, 15, r.RequestID)
 	return text(b, 16, r.RefusedBy)
+}
+
+// appendClient appends who called, and on what, unless the client asks that calls do not tell it
+// (Events 196). Logins tell it all the same.
+func (c *calls) appendClient(b []byte, rule *gatewayRule, r *policy.Request) []byte {
+	h := r.HTTP.Header
+	agent := h.Get("User-Agent")
+	d := client.DeviceOf(agent, client.HintsOf(h))
+	if c.asksNotToBeKnown(rule, r) {
+		b = text(b, 10, anonymous)
+		b = device(b, client.Device{Family: d.Family})
+		return protowire.AppendVarint(protowire.AppendTag(b, 18, protowire.VarintType), 1)
+	}
+	b = text(b, 10, principalOf(r))
+	b = text(b, 11, c.sessionHash(r))
+	b = text(b, 12, client.Truncate(r.ClientIP))
+	b = text(b, 13, clip(agent, maxAgent))
+	return device(b, d)
+}
+
+// asksNotToBeKnown reports whether the event of a call must not tell who has made it.
+func (c *calls) asksNotToBeKnown(rule *gatewayRule, r *policy.Request) bool {
+	h := r.HTTP.Header
+	return strings.HasPrefix(rule.kind, "api.") && (client.OptedOut(h, c.dnt) || client.Anonymous(h))
+}
+
+// withoutCaller takes out of an event's attributes who has called.
+func withoutCaller(e *events.Event) {
+	e.Key = ""
+	e.Extensions = slices.DeleteFunc(e.Extensions, func(x events.Extension) bool {
+		return x.Name == "authid" || x.Name == "authtype" || x.Name == "partitionkey"
+	})
+}
+
+// device appends a Device, unless nothing is known of it.
+func device(b []byte, d client.Device) []byte {
+	if d == (client.Device{}) {
+		return b
+	}
+	var scratch [64]byte
+	m := text(text(text(scratch[:0], 1, d.Family), 2, d.OS), 3, d.Browser)
+	if d.Mobile {
+		m = number(m, 4, 1)
+	}
+	return protowire.AppendBytes(protowire.AppendTag(b, 17, protowire.BytesType), m)
 }
 
 // appendOutcome appends how the call ended.
@@ -147,20 +192,6 @@ func (c *calls) sessionHash(r *policy.Request) string {
 	}
 	sum := sha256.Sum256([]byte(cookie.Value))
 	return hex.EncodeToString(sum[:])
-}
-
-// addressOf is an address without its last part.
-func addressOf(a netip.Addr) string {
-	a = a.Unmap().WithZone("")
-	bits := 48
-	if a.Is4() {
-		bits = 24
-	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return ""
-	}
-	return p.Addr().String()
 }
 
 // queryOf is a query without what auth reads.

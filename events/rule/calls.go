@@ -27,6 +27,7 @@ type calls struct {
 	login, logout bool
 	cookie        string   // of sessions
 	hidden        []string // parameters of queries that auth reads
+	dnt           bool     // DNT is taken as Sec-GPC is
 	rules         []*gatewayRule
 	durable       bool
 }
@@ -46,7 +47,7 @@ var (
 // compileCalls makes the gateway-wide rules of a method or route.
 func compileCalls(s *policy.Scope, o Options) policy.Part {
 	rules := s.Config.GetEvents().GetGateway()
-	if len(rules) == 0 || strings.HasPrefix(s.RPC, "grpc.health.") {
+	if len(rules) == 0 || strings.HasPrefix(s.RPC, "grpc.health.") || bringsEvents(s) {
 		return nil
 	}
 	b := busOf(s.Generation, o)
@@ -54,7 +55,7 @@ func compileCalls(s *policy.Scope, o Options) policy.Part {
 		return nil // it was said
 	}
 	c := &calls{bus: b, rpc: s.RPC, plain: s.PlainHTTP(), login: s.Policy.GetLogin() != nil, logout: s.Policy.GetLogout() != nil,
-		streams: s.Method != nil && s.Method.IsStreamingServer(), cookie: s.Config.GetAuth().GetSession().GetCookie()}
+		streams: s.Method != nil && s.Method.IsStreamingServer(), cookie: s.Config.GetAuth().GetSession().GetCookie(), dnt: s.Config.GetEvents().GetBehaviour().GetHonorDnt()}
 	if c.cookie == "" {
 		c.cookie = "session_id"
 	}
@@ -69,6 +70,13 @@ func compileCalls(s *policy.Scope, o Options) policy.Part {
 	}
 	compiledOf(s).calls = c
 	return c
+}
+
+// bringsEvents reports whether calls bring events of pages, which are not to bring others
+// (Events 203).
+func bringsEvents(s *policy.Scope) bool {
+	b := s.Config.GetEvents().GetBehaviour()
+	return strings.HasPrefix(s.RPC, "transom.v1.EventService/Publish") || s.PlainHTTP() && b != nil && (s.RPC == "POST "+b.GetBeacon() || s.RPC == "GET,HEAD "+b.GetScript())
 }
 
 // concerns reports whether calls may publish events of a type.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/transom-gateway/transom/events/client"
 	"github.com/transom-gateway/transom/internal/testing/eventtest"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
@@ -142,19 +143,45 @@ func TestCallEvent(t *testing.T) {
 		}
 		delete(got, "duration")
 		want := map[string]any{"method": "rules.v1.Books/Put", "route": "/v1/{name=books/*}", "httpMethod": "POST", "protocol": "rest", "code": "OK", "principal": "anonymous",
-			"clientAddress": "203.0.113.0", "userAgent": "curl/8", "query": "a=1&b=2", "requestId": "req-1"}
+			"clientAddress": "203.0.113.0", "userAgent": "curl/8", "device": map[string]any{"family": "bot"}, "query": "a=1&b=2", "requestId": "req-1"}
 		if principal != "" {
 			want["principal"], want["sessionHash"] = principal, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 		}
-		if !maps.Equal(got, want) {
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got  %v\nwant %v", got, want)
 		}
 		if request := string(b.All()[0].Data); strings.Contains(request, "query") || strings.Contains(request, `"code"`) {
 			t.Error(request)
 		}
 	}
-	if a := addressOf(netip.MustParseAddr("2001:db8:1:2::3")); a != "2001:db8:1::" {
+	if a := client.Truncate(netip.MustParseAddr("2001:db8:1:2::3")); a != "2001:db8:1::" {
 		t.Error(a)
+	}
+}
+
+// TestCallEventAnonymous: Events 196 and 203: who does not want to be followed is not told by the events
+// of calls; the device is.
+func TestCallEventAnonymous(t *testing.T) {
+	const agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1"
+	for header, known := range map[string]bool{"X-Other: 1": true, "Sec-Gpc: 1": false, "Sp-Anonymous: *": false, "Dnt: 1": true} {
+		b := gatewayBench(t, "", &transomv1.GatewayEventRule{Type: "api.response"})
+		r := visitor("ada")
+		name, value, _ := strings.Cut(header, ": ")
+		r.HTTP.Header.Set(name, value)
+		r.HTTP.Header.Set("User-Agent", agent)
+		if err := b.run(t.Context(), r, nil, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		got := new(transomv1.CallEvent)
+		e := b.Wait(t, 1)[0]
+		if err := protojson.Unmarshal(e.Data, got); err != nil {
+			t.Fatal(err)
+		}
+		is := got.GetPrincipal() == "ada" && got.GetClientAddress() != "" && got.GetUserAgent() == agent && got.GetDevice().GetBrowser() == "Safari" && got.GetDevice().GetMobile() && e.Key == "ada"
+		not := got.GetPrincipal() == "anonymous" && got.GetClientAddress()+got.GetUserAgent()+got.GetSessionHash()+e.Key == "" && got.GetAnonymized() && got.GetDevice().GetFamily() == "phone" && got.GetDevice().GetOs() == ""
+		if is != known || not == known {
+			t.Errorf("%s: %v, key %q", header, got, e.Key)
+		}
 	}
 }
 
