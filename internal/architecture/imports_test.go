@@ -37,7 +37,7 @@ var (
 
 	mapped = slices.Concat(base, []string{"proxy", "internal/httprule"}) // what HTTP is mapped to
 	sinks  = slices.Concat(base, []string{"events", "events/cloudevents", "events/internal/..."})
-	edges  = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "events/behaviour", "events/bus", "events/log", "events/rule", "events/subscription", "events/subscription/logsource", "internal/observe"})
+	edges  = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "events/behaviour", "events/bus", "events/log", "events/rule", "events/stream", "events/subscription", "events/subscription/logsource", "internal/observe"})
 )
 
 // What some must not know: protobuf and the forms of messages for people, and what
@@ -99,6 +99,7 @@ var rules = map[string]rule{
 	"events/subscription":           {ours: []string{"events"}, never: protobuf, reason: "it decides when a method is called with which message, and makes no call itself"},
 	"events/subscription/logsource": {ours: []string{"events", "events/bus", "events/log", "events/subscription"}, never: protobuf, reason: "it reads the log for a subscription, and makes no call"},
 	"events/rule":                   {ours: slices.Concat(parts, []string{"events", "events/client", "policy", "policy/expr", "transcoder/jsonwire"}), reason: "it says what is published and when; where it goes is the bus's matter"},
+	"events/stream":                 {ours: slices.Concat(base, []string{"events", "events/log"}), never: []string{"net", "google.golang.org/grpc"}, reason: "who listens gets the same by all protocols, so it knows none"},
 	"events/log":                    {never: slices.Concat(jsons, protobuf, []string{"net"}), reason: "it keeps bytes; what they say and where they go is others' matter, and it is tested against a disk that fails"},
 	"events/behaviour":              {ours: slices.Concat(base, []string{"events", "events/client", "transcoder/jsonwire"}), never: []string{"google.golang.org/grpc"}, reason: "it says what becomes of what clients tell, however they tell it"},
 	"events/client":                 {never: slices.Concat(jsons, protobuf), reason: "headers are judged alike for events of calls and for those of pages, so it knows neither"},

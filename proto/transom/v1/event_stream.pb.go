@@ -88,12 +88,12 @@ type EventStream struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The topic. Required.
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// The types: a type, or "word.*", or "*". Default: all.
+	// The types that clients get: a type, or "word.*", or "*". Default: all.
 	Types []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
-	// A CEL expression over `claims`, `principal`, `roles` and `event` (its attributes as a map of
-	// strings, and `event.data`), that must be true for a client to get an event.
+	// A CEL expression over `claims`, `principal`, `roles` and `event` (a map of its attributes, and
+	// of `data` where that is JSON), that must be true for a client to get an event.
 	Allow string `protobuf:"bytes,3,opt,name=allow,proto3" json:"allow,omitempty"`
-	// The fields of the data that clients get, as dotted paths. Default: all.
+	// The fields of the data that clients get, as dotted paths of its JSON. Default: all.
 	Fields []string `protobuf:"bytes,4,rep,name=fields,proto3" json:"fields,omitempty"`
 	// What becomes of a client that reads too slowly. Default: CATCH_UP.
 	Slow          EventStream_Slow `protobuf:"varint,5,opt,name=slow,proto3,enum=transom.v1.EventStream_Slow" json:"slow,omitempty"`
@@ -175,10 +175,11 @@ type SubscribeRequest struct {
 	Types []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
 	// The attribute `subject`; empty: any.
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
-	// Where to go on: the id of the last event that the client has, or "earliest". Empty: from now on.
-	// EventSource sends it as Last-Event-ID.
+	// Where to go on: the cursor that came last, or "earliest". Empty: from now on. The
+	// header Last-Event-ID, as EventSource sends it, comes before this.
 	LastEventId string `protobuf:"bytes,4,opt,name=last_event_id,json=lastEventId,proto3" json:"last_event_id,omitempty"`
-	// A CEL expression over `event`, that must be true.
+	// A CEL expression over `event`, that must be true: a map of its attributes, and of `data`, as
+	// the client gets it.
 	Filter        string `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -249,7 +250,8 @@ func (x *SubscribeRequest) GetFilter() string {
 	return ""
 }
 
-// SubscribeResponse is an event, or what a client must know of its stream.
+// SubscribeResponse is an event, or what a client must know of its stream. The first one has a
+// cursor alone.
 type SubscribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where the stream is behind this message: what to send as last_event_id.
@@ -258,6 +260,8 @@ type SubscribeResponse struct {
 	//
 	//	*SubscribeResponse_Event
 	//	*SubscribeResponse_Reset_
+	//	*SubscribeResponse_Reconnect
+	//	*SubscribeResponse_Lagged
 	Kind          isSubscribeResponse_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -325,6 +329,24 @@ func (x *SubscribeResponse) GetReset_() *StreamReset {
 	return nil
 }
 
+func (x *SubscribeResponse) GetReconnect() *StreamReconnect {
+	if x != nil {
+		if x, ok := x.Kind.(*SubscribeResponse_Reconnect); ok {
+			return x.Reconnect
+		}
+	}
+	return nil
+}
+
+func (x *SubscribeResponse) GetLagged() *StreamLagged {
+	if x != nil {
+		if x, ok := x.Kind.(*SubscribeResponse_Lagged); ok {
+			return x.Lagged
+		}
+	}
+	return nil
+}
+
 type isSubscribeResponse_Kind interface {
 	isSubscribeResponse_Kind()
 }
@@ -339,9 +361,23 @@ type SubscribeResponse_Reset_ struct {
 	Reset_ *StreamReset `protobuf:"bytes,3,opt,name=reset,proto3,oneof"`
 }
 
+type SubscribeResponse_Reconnect struct {
+	// The stream ends behind this: come back with the cursor.
+	Reconnect *StreamReconnect `protobuf:"bytes,4,opt,name=reconnect,proto3,oneof"`
+}
+
+type SubscribeResponse_Lagged struct {
+	// The stream ends behind this, as the client has read too slowly: it may come back with the cursor.
+	Lagged *StreamLagged `protobuf:"bytes,5,opt,name=lagged,proto3,oneof"`
+}
+
 func (*SubscribeResponse_Event) isSubscribeResponse_Kind() {}
 
 func (*SubscribeResponse_Reset_) isSubscribeResponse_Kind() {}
+
+func (*SubscribeResponse_Reconnect) isSubscribeResponse_Kind() {}
+
+func (*SubscribeResponse_Lagged) isSubscribeResponse_Kind() {}
 
 // StreamedEvent is an event of CloudEvents 1.0.
 type StreamedEvent struct {
@@ -485,10 +521,11 @@ func (*StreamedEvent_Data) isStreamedEvent_Payload() {}
 
 func (*StreamedEvent_DataBase64) isStreamedEvent_Payload() {}
 
-// StreamReset tells that events may be missing between those before it and those behind it.
+// StreamReset tells that events may be missing between those before it and those behind it: the
+// stream goes on from now.
 type StreamReset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Why: "too_old", "unknown" or "slow".
+	// Why: "too_old", "other_topic" or "unknown".
 	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -531,6 +568,80 @@ func (x *StreamReset) GetReason() string {
 	return ""
 }
 
+// StreamReconnect asks a client to come back.
+type StreamReconnect struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReconnect) Reset() {
+	*x = StreamReconnect{}
+	mi := &file_transom_v1_event_stream_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReconnect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReconnect) ProtoMessage() {}
+
+func (x *StreamReconnect) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_event_stream_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReconnect.ProtoReflect.Descriptor instead.
+func (*StreamReconnect) Descriptor() ([]byte, []int) {
+	return file_transom_v1_event_stream_proto_rawDescGZIP(), []int{5}
+}
+
+// StreamLagged tells that a client has read too slowly.
+type StreamLagged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamLagged) Reset() {
+	*x = StreamLagged{}
+	mi := &file_transom_v1_event_stream_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamLagged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamLagged) ProtoMessage() {}
+
+func (x *StreamLagged) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_event_stream_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamLagged.ProtoReflect.Descriptor instead.
+func (*StreamLagged) Descriptor() ([]byte, []int) {
+	return file_transom_v1_event_stream_proto_rawDescGZIP(), []int{6}
+}
+
 var File_transom_v1_event_stream_proto protoreflect.FileDescriptor
 
 const file_transom_v1_event_stream_proto_rawDesc = "" +
@@ -554,11 +665,13 @@ const file_transom_v1_event_stream_proto_rawDesc = "" +
 	"\x05types\x18\x02 \x03(\tR\x05types\x12\x18\n" +
 	"\asubject\x18\x03 \x01(\tR\asubject\x12\"\n" +
 	"\rlast_event_id\x18\x04 \x01(\tR\vlastEventId\x12\x16\n" +
-	"\x06filter\x18\x05 \x01(\tR\x06filter\"\x97\x01\n" +
+	"\x06filter\x18\x05 \x01(\tR\x06filter\"\x88\x02\n" +
 	"\x11SubscribeResponse\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x121\n" +
 	"\x05event\x18\x02 \x01(\v2\x19.transom.v1.StreamedEventH\x00R\x05event\x12/\n" +
-	"\x05reset\x18\x03 \x01(\v2\x17.transom.v1.StreamResetH\x00R\x05resetB\x06\n" +
+	"\x05reset\x18\x03 \x01(\v2\x17.transom.v1.StreamResetH\x00R\x05reset\x12;\n" +
+	"\treconnect\x18\x04 \x01(\v2\x1b.transom.v1.StreamReconnectH\x00R\treconnect\x122\n" +
+	"\x06lagged\x18\x05 \x01(\v2\x18.transom.v1.StreamLaggedH\x00R\x06laggedB\x06\n" +
 	"\x04kind\"\xa7\x03\n" +
 	"\rStreamedEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
@@ -578,7 +691,9 @@ const file_transom_v1_event_stream_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
 	"\apayload\"%\n" +
 	"\vStreamReset\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reasonB?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x11\n" +
+	"\x0fStreamReconnect\"\x0e\n" +
+	"\fStreamLaggedB?Z=github.com/transom-gateway/transom/proto/transom/v1;transomv1b\x06proto3"
 
 var (
 	file_transom_v1_event_stream_proto_rawDescOnce sync.Once
@@ -593,7 +708,7 @@ func file_transom_v1_event_stream_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_event_stream_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_transom_v1_event_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_transom_v1_event_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_transom_v1_event_stream_proto_goTypes = []any{
 	(EventStream_Slow)(0),         // 0: transom.v1.EventStream.Slow
 	(*EventStream)(nil),           // 1: transom.v1.EventStream
@@ -601,22 +716,26 @@ var file_transom_v1_event_stream_proto_goTypes = []any{
 	(*SubscribeResponse)(nil),     // 3: transom.v1.SubscribeResponse
 	(*StreamedEvent)(nil),         // 4: transom.v1.StreamedEvent
 	(*StreamReset)(nil),           // 5: transom.v1.StreamReset
-	nil,                           // 6: transom.v1.StreamedEvent.ExtensionsEntry
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 8: google.protobuf.Value
+	(*StreamReconnect)(nil),       // 6: transom.v1.StreamReconnect
+	(*StreamLagged)(nil),          // 7: transom.v1.StreamLagged
+	nil,                           // 8: transom.v1.StreamedEvent.ExtensionsEntry
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*structpb.Value)(nil),        // 10: google.protobuf.Value
 }
 var file_transom_v1_event_stream_proto_depIdxs = []int32{
-	0, // 0: transom.v1.EventStream.slow:type_name -> transom.v1.EventStream.Slow
-	4, // 1: transom.v1.SubscribeResponse.event:type_name -> transom.v1.StreamedEvent
-	5, // 2: transom.v1.SubscribeResponse.reset:type_name -> transom.v1.StreamReset
-	7, // 3: transom.v1.StreamedEvent.time:type_name -> google.protobuf.Timestamp
-	6, // 4: transom.v1.StreamedEvent.extensions:type_name -> transom.v1.StreamedEvent.ExtensionsEntry
-	8, // 5: transom.v1.StreamedEvent.data:type_name -> google.protobuf.Value
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	0,  // 0: transom.v1.EventStream.slow:type_name -> transom.v1.EventStream.Slow
+	4,  // 1: transom.v1.SubscribeResponse.event:type_name -> transom.v1.StreamedEvent
+	5,  // 2: transom.v1.SubscribeResponse.reset:type_name -> transom.v1.StreamReset
+	6,  // 3: transom.v1.SubscribeResponse.reconnect:type_name -> transom.v1.StreamReconnect
+	7,  // 4: transom.v1.SubscribeResponse.lagged:type_name -> transom.v1.StreamLagged
+	9,  // 5: transom.v1.StreamedEvent.time:type_name -> google.protobuf.Timestamp
+	8,  // 6: transom.v1.StreamedEvent.extensions:type_name -> transom.v1.StreamedEvent.ExtensionsEntry
+	10, // 7: transom.v1.StreamedEvent.data:type_name -> google.protobuf.Value
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_event_stream_proto_init() }
@@ -627,6 +746,8 @@ func file_transom_v1_event_stream_proto_init() {
 	file_transom_v1_event_stream_proto_msgTypes[2].OneofWrappers = []any{
 		(*SubscribeResponse_Event)(nil),
 		(*SubscribeResponse_Reset_)(nil),
+		(*SubscribeResponse_Reconnect)(nil),
+		(*SubscribeResponse_Lagged)(nil),
 	}
 	file_transom_v1_event_stream_proto_msgTypes[3].OneofWrappers = []any{
 		(*StreamedEvent_Data)(nil),
@@ -638,7 +759,7 @@ func file_transom_v1_event_stream_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_event_stream_proto_rawDesc), len(file_transom_v1_event_stream_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

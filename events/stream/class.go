@@ -1,0 +1,171 @@
+package stream
+
+import (
+	"sort"
+	"sync"
+
+	"cel.dev/cel-go/cel"
+)
+
+// classKey is what clients have in common that get the same events.
+type classKey struct {
+	topic, rule            string
+	types, subject, filter string
+	principal              string
+}
+
+// classEvents is how many events of a class are at hand.
+const classEvents = 1024
+
+// class are clients that get the same events. One goroutine of it asks of each event whether it is one
+// of them.
+type class struct {
+	hub     *Hub
+	key     classKey
+	rule    *rule
+	types   typeSet
+	subject string
+	filter  cel.Program // nil for all
+	caller  *Caller     // one of those that allow says the same of
+	clients int         // guarded by hub.mu
+	stop    chan struct{}
+
+	mu sync.RWMutex
+	// entries are those that clients get with offsets from low up to head.
+	entries   []*entry
+	low, head uint64
+	grown     chan struct{} // closed when entries come
+}
+
+// join returns the class of a key, which compile makes where there is none. leave follows.
+func (h *Hub) join(key classKey, compile func() (*class, error)) (*class, error) {
+	if c := h.joinClass(key, nil); c != nil {
+		return c, nil
+	}
+	made, err := compile()
+	if err != nil {
+		return nil, err
+	}
+	if c := h.joinClass(key, made); c != nil {
+		return c, nil
+	}
+	return nil, ErrTooMany
+}
+
+// joinClass is join, where made is a new class or nil. It returns nil where there is none.
+func (h *Hub) joinClass(key classKey, made *class) *class {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.classes[key]
+	if c == nil && made != nil && len(h.classes) < maxClasses && h.ctx.Err() == nil {
+		c = made
+		c.hub, c.key, c.stop, c.grown = h, key, newSignal(), newSignal()
+		c.head, _ = h.ring.end()
+		c.low = c.head
+		h.classes[key] = c
+		h.done.Go(c.run)
+	}
+	if c != nil {
+		c.clients++
+		h.stats.clients.Add(1)
+	}
+	return c
+}
+
+func newSignal() chan struct{} { return make(chan struct{}) }
+
+func (c *class) leave() {
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	c.hub.stats.clients.Add(-1)
+	if c.clients--; c.clients == 0 {
+		delete(c.hub.classes, c.key)
+		close(c.stop)
+	}
+}
+
+// run looks at the events of the ring as they come.
+func (c *class) run() {
+	var batch, kept []*entry
+	next := c.head
+	for {
+		_, grown := c.hub.ring.end()
+		var ok bool
+		before := next
+		if batch, next, ok = c.hub.ring.from(batch[:0], next, readBatch); !ok {
+			// The class itself is behind; its clients look at the log.
+			next, _ = c.hub.ring.end()
+			c.add(nil, next, true)
+			continue
+		}
+		kept = kept[:0]
+		for _, e := range batch {
+			if c.matches(e) {
+				kept = append(kept, e)
+			}
+		}
+		if next > before {
+			c.add(kept, next, false)
+		}
+		if len(batch) == readBatch {
+			continue
+		}
+		clear(batch[:cap(batch)])
+		select {
+		case <-grown:
+		case <-c.stop:
+			return
+		case <-c.hub.ctx.Done():
+			return
+		}
+	}
+}
+
+// add appends entries, and says that all before head were looked at, or that some were not.
+func (c *class) add(kept []*entry, head uint64, gap bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.head = head
+	if gap {
+		clear(c.entries)
+		c.entries, c.low = c.entries[:0], head
+	}
+	c.entries = append(c.entries, kept...)
+	if n := len(c.entries) - min(classEvents, c.hub.options.RingEvents); n > 0 {
+		c.low = c.entries[n-1].offset + 1
+		c.entries = c.entries[:copy(c.entries, c.entries[n:])]
+		clear(c.entries[len(c.entries):cap(c.entries)])
+	}
+	if len(kept) > 0 || gap {
+		close(c.grown)
+		c.grown = make(chan struct{})
+	}
+}
+
+// next returns the first entry from an offset on, or what is closed when one may have come. It
+// reports false for an offset whose events are not at hand.
+func (c *class) next(offset uint64) (e *entry, grown <-chan struct{}, head uint64, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if offset < c.low {
+		return nil, nil, c.low, false
+	}
+	i := sort.Search(len(c.entries), func(i int) bool { return c.entries[i].offset >= offset })
+	if i < len(c.entries) {
+		return c.entries[i], nil, c.head, true
+	}
+	return nil, c.grown, c.head, true
+}
+
+// matches reports whether clients of the class get an event.
+func (c *class) matches(e *entry) bool {
+	v, r := e.event, c.rule
+	if v.Topic != r.topic || !r.types.has(v.Type) || !c.types.has(v.Type) || c.subject != "" && c.subject != v.Subject {
+		return false
+	}
+	if r.allow != nil && !yes(r.allow, c.caller.variables(e.attributes(e.value()))) {
+		return false
+	}
+	// What is left out for clients, their filters do not see.
+	return c.filter == nil || yes(c.filter, map[string]any{"event": e.form(r).variables})
+}
