@@ -124,6 +124,10 @@ events-bench: ## Measure events: what one costs a call, appends beside the disk'
 	go test -run '^$$' -bench Drain -benchtime 500000x ./events/kafka
 	go test -run '^$$' -bench StoredCall -benchtime 20000x ./internal/gateway
 
+.PHONY: tabs-soak
+tabs-soak: ## Close 1,000 tabs of Chromium: at least 99.5 % of their events arrive
+	cd interop && go test -count 1 -run '^TestClosedTabs$$' -v -timeout 60m ./pages -args -tabs 1000
+
 .PHONY: keys-soak
 keys-soak: ## Pay under 100,000 idempotency keys while clients go and 200 gateways are killed: no call twice
 	go test -count 1 -run '^TestNoCallTwiceKilled$$' -v -timeout 60m ./cmd/transom -args -soak-keys 100000 -soak-kills 200
