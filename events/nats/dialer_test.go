@@ -26,8 +26,10 @@ func TestEndlessGreeting(t *testing.T) {
 				return
 			}
 			total, line := 0, strings.Repeat("x", 64<<10)
-			for n := 0; err == nil; total += n {
+			for err == nil {
+				var n int
 				n, err = io.WriteString(conn, line)
+				total += n
 			}
 			_ = conn.Close()
 			sent <- total

@@ -139,6 +139,7 @@ func New(o Options) http.Handler {
 	s.mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	s.operate()
+	s.schemas()
 	return s.guard(http.NewCrossOriginProtection().Handler(noPageOfOthers(s.admit(http.HandlerFunc(s.route)))))
 }
 

@@ -112,3 +112,10 @@ func (a administered) rejected(do func(*bus.Bus) error) error {
 	}
 	return err
 }
+
+var _ admin.Schemaful = administered{}
+
+// DescriptorSet implements admin.Schemaful.
+func (a administered) DescriptorSet(message string) ([]byte, error) {
+	return a.server.gateway.DescriptorSet(message)
+}
