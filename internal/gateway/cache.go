@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 
+	"github.com/transom-gateway/transom/internal/nearest"
 	"github.com/transom-gateway/transom/internal/s3fifo"
 	"github.com/transom-gateway/transom/policy"
 )
@@ -27,13 +30,23 @@ type cachedRoute interface {
 // addCache notes the stores of the answers: there is one for all methods and one for all
 // routes.
 func (b *builder) addCache(g *guard) {
+	known := false
 	for _, set := range g.sets() {
-		if part, ok := policy.Find[cached](set); ok && b.snapshot.cache == nil {
-			b.snapshot.cache = part
+		if part, ok := policy.Find[cached](set); ok {
+			known = true
+			if b.snapshot.cache == nil {
+				b.snapshot.cache = part
+			}
 		}
-		if part, ok := policy.Find[cachedRoute](set); ok && b.snapshot.cachedRoutes == nil {
-			b.snapshot.cachedRoutes = part
+		if part, ok := policy.Find[cachedRoute](set); ok {
+			known = true
+			if b.snapshot.cachedRoutes == nil {
+				b.snapshot.cachedRoutes = part
+			}
 		}
+	}
+	if known {
+		b.snapshot.cacheNames = append(b.snapshot.cacheNames, g.name)
 	}
 }
 
@@ -48,6 +61,9 @@ func (g *Gateway) PurgeCache(rpc, tag, principal string) (int, error) {
 	if s.cache == nil && s.cachedRoutes == nil {
 		return 0, errors.New("neither a method nor a route has the policy cache")
 	}
+	if rpc != "" && !slices.Contains(s.cacheNames, rpc) {
+		return 0, s.uncached(rpc)
+	}
 	dropped := 0
 	if s.cache != nil {
 		dropped += s.cache.PurgeAnswers(rpc, tag, principal)
@@ -56,6 +72,18 @@ func (g *Gateway) PurgeCache(rpc, tag, principal string) (int, error) {
 		dropped += s.cachedRoutes.PurgeRoutes(rpc, tag, principal)
 	}
 	return dropped, nil
+}
+
+// uncached is the error of a name that no answers are kept under.
+func (s *Snapshot) uncached(rpc string) error {
+	meant := nearest.Of(s.cacheNames, rpc)
+	if meant == "" {
+		meant = nearestLast(s.cacheNames, rpc)
+	}
+	if meant != "" {
+		return fmt.Errorf("%q is no method or route with the policy cache; did you mean %q?", rpc, meant)
+	}
+	return fmt.Errorf("%q is no method or route with the policy cache, as %q is", rpc, s.cacheNames[0])
 }
 
 // observeAnswers tells the metrics how full the memory of answers is; ok is false where the

@@ -325,4 +325,7 @@ func TestConditionsStayAtTheCache(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if _, err := g.PurgeCache("tagged.v1.Service/Raed", "", ""); err == nil || !strings.Contains(err.Error(), `did you mean "`) {
+		t.Errorf("Traffic 128: a name that is none is dropped: %v", err)
+	}
 }

@@ -72,6 +72,8 @@ type Snapshot struct {
 	cache cached
 	// cachedRoutes does the same of plain HTTP routes.
 	cachedRoutes cachedRoute
+	// cacheNames are the methods and routes with the policy cache.
+	cacheNames []string
 	// bus brings events to sinks; nil where nothing is published.
 	bus *bus.Bus
 	// subscribed are the subscriptions, and store is where they keep what they must not forget.

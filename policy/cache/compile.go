@@ -13,6 +13,7 @@ import (
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/digest"
 	"github.com/transom-gateway/transom/internal/schema"
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
@@ -156,7 +157,7 @@ func (p *part) share(s *policy.Scope, rule *transomv1.Cache) {
 func duration(s *policy.Scope, path string, d *durationpb.Duration) time.Duration {
 	of := s.CheckDuration(path, d)
 	if of > sharing.MaxTTL {
-		s.Refuse(path, "%s: found %v, expected up to 8760h (365 days)", path, of)
+		s.Refuse(path, "%s: found %s, expected up to 8760h (365 days)", path, span.Text(of))
 	}
 	return of
 }
@@ -200,10 +201,10 @@ func storeOf(s *policy.Scope) *Store {
 func (p *part) Summary() string {
 	text := "for as long as an answer's Cache-Control says"
 	if p.ttl > 0 {
-		text += fmt.Sprintf(", else %v", p.ttl)
+		text += fmt.Sprintf(", else %s", span.Text(p.ttl))
 	}
 	if p.notFoundTTL > 0 {
-		text += fmt.Sprintf(", NOT_FOUND %v", p.notFoundTTL)
+		text += fmt.Sprintf(", NOT_FOUND %s", span.Text(p.notFoundTTL))
 	}
 	if text += "; shared by all callers"; p.Principal {
 		text = strings.Replace(text, "shared by all callers", "each principal's own", 1)
@@ -212,10 +213,10 @@ func (p *part) Summary() string {
 		text += "; varies by " + strings.Join(p.vary, ", ")
 	}
 	if p.whileRevalidate > 0 {
-		text += fmt.Sprintf("; stale for %v while a new one is fetched", p.whileRevalidate)
+		text += fmt.Sprintf("; stale for %s while a new one is fetched", span.Text(p.whileRevalidate))
 	}
 	if p.ifError > 0 {
-		text += fmt.Sprintf("; stale for %v where the backend fails", p.ifError)
+		text += fmt.Sprintf("; stale for %s where the backend fails", span.Text(p.ifError))
 	}
 	switch {
 	case p.inRedis:

@@ -118,8 +118,11 @@ func (c *call) take(ctx context.Context) (keys.Lease, *keys.Record, error) {
 
 // refuse refuses the call.
 func (c *call) refuse(err error) error {
-	if errors.Is(err, policy.ErrStoreAway) {
+	switch {
+	case errors.Is(err, policy.ErrStoreAway):
 		policy.RetryAfter(c.r.ResponseHeader, time.Second)
+	case errors.Is(err, keys.ErrFull):
+		policy.RetryAfter(c.r.ResponseHeader, fullFor)
 	}
 	return c.r.Refuse(c.part, err)
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/keptkey"
+	"github.com/transom-gateway/transom/internal/nearest"
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/idempotency/keys"
 	"github.com/transom-gateway/transom/policy/store"
@@ -32,6 +34,8 @@ const (
 	maxAnswer     = 16 << 20
 	// defaultTimeout is that of a call whose method has none.
 	defaultTimeout = time.Minute
+	// fullFor is after what time a caller is to try again who has found no memory for its key.
+	fullFor = time.Minute
 	// maxWait is how long a call waits for another one under its key.
 	maxWait = 30 * time.Second
 )
@@ -91,7 +95,7 @@ func newPart(s *policy.Scope, rule *transomv1.IdempotencyKey) *part {
 	}
 	if rule.Ttl != nil {
 		if p.ttl = s.CheckDuration("idempotency_key.ttl", rule.Ttl); s.Noted() == before && (p.ttl < minTTL || p.ttl > maxTTL) {
-			s.Refuse("idempotency_key.ttl", "idempotency_key.ttl: found %v, expected %v to %v", p.ttl, minTTL, maxTTL)
+			s.Refuse("idempotency_key.ttl", "idempotency_key.ttl: found %s, expected 1s to 720h (30 days)", span.Text(p.ttl))
 		}
 	}
 	if n := rule.GetMaxAnswerBytes(); n > maxAnswer {
@@ -191,7 +195,7 @@ func (*part) Name() string { return name }
 
 // Summary is one line for explain.
 func (p *part) Summary() string {
-	text := fmt.Sprintf("the answer to each key is kept for %v", p.ttl)
+	text := fmt.Sprintf("the answer to each key is kept for %s", span.Text(p.ttl))
 	if p.rule.GetRequired() {
 		text += "; a key is required"
 	}
@@ -247,10 +251,27 @@ func (m *method) checkField(s *policy.Scope) {
 	fd := s.Method.Input().Fields().ByName(protoreflect.Name(text))
 	switch {
 	case fd == nil:
-		s.Refuse("idempotency_key.field", "idempotency_key.field: found %q, expected a field of %s", text, s.Method.Input().FullName())
+		s.Refuse("idempotency_key.field", "idempotency_key.field: found %q, expected a field of %s%s", text, s.Method.Input().FullName(), meant(s.Method.Input(), text))
 	case fd.Kind() != protoreflect.StringKind || fd.IsList():
 		s.Refuse("idempotency_key.field", "idempotency_key.field: found %q, which is no string", text)
 	default:
 		m.field = &keyField{fd.Name(), fd.Number()}
 	}
+}
+
+// meant names the field of strings that was probably meant.
+func meant(m protoreflect.MessageDescriptor, text string) string {
+	var names []string
+	for i := range m.Fields().Len() {
+		if fd := m.Fields().Get(i); fd.Kind() == protoreflect.StringKind && !fd.IsList() {
+			if fd.JSONName() == text {
+				return fmt.Sprintf("; did you mean %q?", fd.Name())
+			}
+			names = append(names, string(fd.Name()))
+		}
+	}
+	if near := nearest.Of(names, text); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
 }

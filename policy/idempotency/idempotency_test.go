@@ -23,12 +23,12 @@ import (
 // TestCompile: Traffic 82, 83, 85: what a policy means, and what is refused.
 func TestCompile(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{`idempotency_key { scope: METHOD }`, "the answer to each key is kept for 24h0m0s; all callers share them"},
-		{`idempotency_key { scope: METHOD required: true ttl { seconds: 60 } }`, "the answer to each key is kept for 1m0s; a key is required; all callers share them"},
+		{`idempotency_key { scope: METHOD }`, "the answer to each key is kept for 24h; all callers share them"},
+		{`idempotency_key { scope: METHOD required: true ttl { seconds: 60 } }`, "the answer to each key is kept for 1m; a key is required; all callers share them"},
 		{`idempotency_key {}`, "!idempotency_key: the method is open to callers who prove nothing"},
 		{`idempotency_key { scope: METHOD field: "nothing" }`, `!idempotency_key.field: found "nothing", expected a field of shop.v1.`},
-		{`idempotency_key { scope: METHOD ttl { nanos: 1 } }`, "!idempotency_key.ttl: found 1ns, expected 1s to 720h0m0s"},
-		{`idempotency_key { scope: METHOD ttl { seconds: 9000000 } }`, "!idempotency_key.ttl: found 2500h0m0s"},
+		{`idempotency_key { scope: METHOD ttl { nanos: 1 } }`, "!idempotency_key.ttl: found 1ns, expected 1s to 720h (30 days)"},
+		{`idempotency_key { scope: METHOD ttl { seconds: 9000000 } }`, "!idempotency_key.ttl: found 2500h, expected 1s to 720h (30 days)"},
 		{`idempotency_key { scope: METHOD max_answer_bytes: 16777217 }`, "!idempotency_key.max_answer_bytes: found 16777217, expected up to 16777216"},
 		{`idempotency_key { scope: METHOD store: REDIS }`, "!idempotency_key.store: found REDIS, but stores.redis is not in the configuration"},
 		{`idempotency_key { disabled: true }`, ""},

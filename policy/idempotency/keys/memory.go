@@ -35,6 +35,9 @@ type memory struct {
 	due    dueEntries
 }
 
+// ErrFull refuses a new key for which there is no memory.
+var ErrFull = Refusal(codes.Unavailable, "STORE_FULL", "no more keys can be kept for now; try again later")
+
 // entry is what is known of one key.
 type entry struct {
 	id, owner Digest
@@ -84,7 +87,7 @@ func (m *memory) Begin(_ context.Context, c *Call) (Lease, *Record, error) {
 	size := int64(overhead + len(c.Key) + len(c.Principal))
 	if !m.fits(c.Owner, size) {
 		full = true
-		return nil, nil, Refusal(codes.Unavailable, "STORE_FULL", "no more keys can be kept for now; try again later")
+		return nil, nil, ErrFull
 	}
 	e := &entry{id: c.ID, owner: c.Owner, about: c.About, begun: m.now(), record: Record{State: Running, Fingerprint: c.Fingerprint}, ended: make(chan struct{})}
 	m.all[e.id] = e

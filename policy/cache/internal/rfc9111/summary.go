@@ -3,16 +3,18 @@ package rfc9111
 import (
 	"fmt"
 	"strings"
+
+	"github.com/transom-gateway/transom/internal/span"
 )
 
 // Summary is the rule in one line, for people.
 func (r *Rule) Summary() string {
 	text := "by RFC 9111, for as long as an answer's Cache-Control or Expires says"
 	if r.TTL > 0 {
-		text += fmt.Sprintf(", else %v", r.TTL)
+		text += fmt.Sprintf(", else %s", span.Text(r.TTL))
 	}
 	if r.NotFoundTTL > 0 {
-		text += fmt.Sprintf(", 404 and 410 %v", r.NotFoundTTL)
+		text += fmt.Sprintf(", 404 and 410 %s", span.Text(r.NotFoundTTL))
 	}
 	if r.Principal {
 		text += "; each principal's own"
@@ -23,10 +25,10 @@ func (r *Rule) Summary() string {
 		text += "; varies by " + strings.Join(r.Vary, ", ")
 	}
 	if r.WhileRevalidate > 0 {
-		text += fmt.Sprintf("; stale for %v while a new one is fetched", r.WhileRevalidate)
+		text += fmt.Sprintf("; stale for %s while a new one is fetched", span.Text(r.WhileRevalidate))
 	}
 	if r.IfError > 0 {
-		text += fmt.Sprintf("; stale for %v where the server fails", r.IfError)
+		text += fmt.Sprintf("; stale for %s where the server fails", span.Text(r.IfError))
 	}
 	return text
 }

@@ -1,0 +1,19 @@
+// Package span writes times as people do: 24h, and not 24h0m0s.
+package span
+
+import (
+	"strings"
+	"time"
+)
+
+// Text is d without the units that have nothing to say.
+func Text(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
