@@ -42,6 +42,8 @@ type Key struct {
 	// State is in_flight, unknown or answered.
 	State string    `json:"state"`
 	Begun time.Time `json:"begun"`
+	// Ends is when it is forgotten; zero while its call is under way.
+	Ends time.Time `json:"ends,omitzero"`
 	// Store is memory or redis.
 	Store string `json:"store"`
 }

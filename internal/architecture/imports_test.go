@@ -30,7 +30,7 @@ type rule struct {
 
 // Layers from below. Each may import what stands above it here.
 var (
-	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/keptkey", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/s3fifo", "internal/tag"}
+	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/keptkey", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/s3fifo", "internal/span", "internal/tag"}
 	parts = slices.Concat(base, []string{"proxy/...", "internal/projection", "internal/schema", "internal/httprule", "internal/httproute", "internal/config"})
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
@@ -134,6 +134,7 @@ var rules = map[string]rule{
 	"internal/field":        {reason: "names of header fields, for edges and policies alike, which never see each other"},
 	"internal/heap":         {reason: "it knows the runtime and the kernel; what fills the memory is others' matter"},
 	"internal/nearest":      {reason: "it compares texts"},
+	"internal/span":         {reason: "it writes times"},
 	"internal/rpccode":      {reason: "every part names codes alike, so it knows none of them"},
 	"internal/problem":      {reason: "every input's problems look alike, so it knows none of them"},
 	"internal/regularfile":  {never: slices.Concat(protobuf, []string{"net/http"}), reason: "configuration, schemas, secrets and certificates are read alike, so it knows none of them"},

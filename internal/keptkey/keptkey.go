@@ -19,6 +19,8 @@ type Key struct {
 	State string
 	// Begun is when the call under it began.
 	Begun time.Time
+	// Ends is when it is forgotten; zero while its call is under way.
+	Ends time.Time
 }
 
 // States of a Key.

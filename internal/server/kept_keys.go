@@ -34,7 +34,7 @@ func (a administered) ReleaseKey(ctx context.Context, id string, force bool) (ad
 
 // adminKey is a key as the admin listener shows it.
 func adminKey(k *gateway.KeptKey) admin.Key {
-	return admin.Key{ID: k.ID, Key: k.Key.Key, Principal: k.Principal, RPC: k.RPC, State: k.State, Begun: k.Begun.UTC(), Store: k.Store}
+	return admin.Key{ID: k.ID, Key: k.Key.Key, Principal: k.Principal, RPC: k.RPC, State: k.State, Begun: k.Begun.UTC(), Ends: k.Ends.UTC(), Store: k.Store}
 }
 
 // keyError is an error as the admin listener knows it.

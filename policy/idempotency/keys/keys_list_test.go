@@ -101,7 +101,10 @@ func TestOperators(t *testing.T) {
 				id := sha256.Sum256([]byte(key))
 				return hex.EncodeToString(id[:])
 			}
-			if k, err := s.LookUpKey(t.Context(), idOf("key 3")); err != nil || k.State != keptkey.Answered || k.Key != "key 3" {
+			if k, err := s.LookUpKey(t.Context(), idOf("key 3")); err != nil || k.State != keptkey.Answered || k.Key != "key 3" || k.Ends.IsZero() {
+				t.Errorf("%+v, %v", k, err)
+			}
+			if k, err := s.LookUpKey(t.Context(), idOf("key 2")); err != nil || k.State != keptkey.InFlight || !k.Ends.IsZero() {
 				t.Errorf("%+v, %v", k, err)
 			}
 			for _, id := range []string{"", "x", idOf("none"), idOf("key 3")[1:], "*"} {

@@ -33,7 +33,7 @@ func (m *memory) ListKeys(_ context.Context, f keptkey.Filter, after string, lim
 func (e *entry) shown() keptkey.Key {
 	return keptkey.Key{
 		ID: hex.EncodeToString(e.id[:]), Key: e.about.Key, Principal: e.about.Principal, RPC: e.about.RPC,
-		State: e.record.State.shown(), Begun: e.begun,
+		State: e.record.State.shown(), Begun: e.begun, Ends: e.due,
 	}
 }
 

@@ -24,12 +24,12 @@ const (
 var _ keptkey.Store = (*redisAnswers)(nil)
 
 // lookScript tells of a key what operators see. KEYS: the key. Answer: nothing, or state, key,
-// principal, method or route, begun in milliseconds.
+// principal, method or route, begun in milliseconds, for how many milliseconds it is kept.
 var lookScript = redis.NewScript(store.ServerNow + `
 local v = redis.call('HMGET', KEYS[1], 'state', 'until', 'key', 'principal', 'rpc', 'begun')
 if not v[1] then return {} end
 if v[1] == 'running' and (tonumber(v[2]) or 0) < now then v[1] = 'lost' end
-return {v[1], v[3] or '', v[4] or '', v[5] or '', v[6] or '0'}
+return {v[1], v[3] or '', v[4] or '', v[5] or '', v[6] or '0', tostring(redis.call('PTTL', KEYS[1]))}
 `)
 
 // releaseScript forgets a key. KEYS: the key. ARGV: "1" for one in any state. Answer: as that
@@ -38,17 +38,17 @@ var releaseScript = redis.NewScript(store.ServerNow + `
 local v = redis.call('HMGET', KEYS[1], 'state', 'until', 'key', 'principal', 'rpc', 'begun')
 if not v[1] then return {} end
 if v[1] == 'running' and (tonumber(v[2]) or 0) < now then v[1] = 'lost' end
-local gone = '0'
+local gone, left = '0', tostring(redis.call('PTTL', KEYS[1]))
 if v[1] == 'lost' or v[1] == 'unknown' or ARGV[1] == '1' then
   redis.call('DEL', KEYS[1])
   gone = '1'
 end
-return {v[1], v[3] or '', v[4] or '', v[5] or '', v[6] or '0', gone}
+return {v[1], v[3] or '', v[4] or '', v[5] or '', v[6] or '0', left, gone}
 `)
 
 // keptKey makes of the answer of a script what operators see.
 func keptKey(id string, answer []string) (keptkey.Key, error) {
-	if len(answer) < 5 {
+	if len(answer) < 6 {
 		return keptkey.Key{}, keptkey.ErrNone
 	}
 	k := keptkey.Key{ID: id, Key: answer[1], Principal: answer[2], RPC: answer[3], State: keptkey.Answered}
@@ -60,6 +60,9 @@ func keptKey(id string, answer []string) (keptkey.Key, error) {
 	}
 	if begun, err := strconv.ParseInt(answer[4], 10, 64); err == nil && begun > 0 {
 		k.Begun = time.UnixMilli(begun)
+	}
+	if left, err := strconv.ParseInt(answer[5], 10, 64); err == nil && left > 0 && k.State != keptkey.InFlight {
+		k.Ends = time.Now().Add(time.Duration(left) * time.Millisecond).Truncate(time.Second)
 	}
 	return k, nil
 }
@@ -95,7 +98,7 @@ func (a *redisAnswers) ask(ctx context.Context, id string, script *redis.Script,
 		return keptkey.Key{}, unlisted(err)
 	}
 	k, err := keptKey(id, answer)
-	if err == nil && len(answer) == 6 && answer[5] != "1" {
+	if err == nil && len(answer) == 7 && answer[6] != "1" {
 		err = keptkey.ErrHeld
 	}
 	return k, err
