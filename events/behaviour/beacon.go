@@ -76,7 +76,7 @@ func decode(body []byte) (*Batch, error) {
 	body = bytes.TrimSpace(body)
 	b := new(Batch)
 	if len(body) > 0 && body[0] == '[' {
-		return b, elements(body, func(event []byte) { b.add(userEvent(event)) })
+		return b, elements(body, func(event []byte) { b.read(userEvent, event) })
 	}
 	var list, sentAt []byte
 	cloudEvent := false
@@ -107,7 +107,7 @@ func decode(body []byte) (*Batch, error) {
 		}
 		b.SentAt = e.GetSentAt()
 	}
-	return b, elements(list, func(event []byte) { b.add(userEvent(event)) })
+	return b, elements(list, func(event []byte) { b.read(userEvent, event) })
 }
 
 // decodeCloudEvents reads an event of CloudEvents, or an array of them.
@@ -115,7 +115,7 @@ func decodeCloudEvents(body []byte) (*Batch, error) {
 	body = bytes.TrimSpace(body)
 	b := new(Batch)
 	if len(body) > 0 && body[0] == '[' {
-		return b, elements(body, func(event []byte) { b.add(fromCloudEvent(event)) })
+		return b, elements(body, func(event []byte) { b.read(fromCloudEvent, event) })
 	}
 	if err := members(body, func(string, []byte) {}); err != nil {
 		return nil, err
@@ -124,15 +124,20 @@ func decodeCloudEvents(body []byte) (*Batch, error) {
 	return b, nil
 }
 
+// read adds the event of a text. Behind the first that is too many it reads nothing.
+func (b *Batch) read(how func([]byte) (*transomv1.UserEvent, error), text []byte) {
+	if len(b.Events) <= MaxEvents {
+		b.add(how(text))
+	}
+}
+
 // add adds an event, or why there is none.
 func (b *Batch) add(e *transomv1.UserEvent, err error) {
 	if err != nil {
 		if b.Wrong == nil {
 			b.Wrong = map[int]string{}
 		}
-		if len(b.Wrong) < MaxEvents {
-			b.Wrong[len(b.Events)] = clipped(err.Error())
-		}
+		b.Wrong[len(b.Events)] = clipped(err.Error())
 	}
 	b.Events = append(b.Events, e)
 }

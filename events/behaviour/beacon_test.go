@@ -186,7 +186,7 @@ func FuzzBeacon(f *testing.F) {
 			return
 		}
 		c.Reset()
-		n := len(batch.Events)
+		n := min(len(batch.Events), MaxEvents+1)
 		result := c.Take(t.Context(), &Client{Header: http.Header{}}, batch)
 		if result.Accepted+len(result.Rejected) != n {
 			t.Errorf("%d events became %+v", n, result)

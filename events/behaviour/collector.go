@@ -138,11 +138,11 @@ func (c *Collector) Take(ctx context.Context, from *Client, batch *Batch) Result
 	at := make([]int, 0, cap(made))
 	ids := make([]id, 0, cap(made))
 	for i, e := range batch.Events {
-		switch {
-		case i >= MaxEvents:
-			result.reject(c, i, tooMany, "a batch has at most 500 events")
-			continue
-		case e == nil:
+		if i == MaxEvents { // said once, as a small body may have very many
+			result.reject(c, i, tooMany, "a batch has at most 500 events: this one and all behind it are not taken")
+			break
+		}
+		if e == nil {
 			text := batch.Wrong[i]
 			if text == "" {
 				text = "there is no event"

@@ -114,7 +114,7 @@ func TestRejected(t *testing.T) {
 		t.Error(c.counts)
 	}
 	many := `[` + strings.Repeat(`{"type":"user.view"},`, 501) + `{"type":"user.view"}]`
-	if result, got = c.take(t, &Client{}, many); len(got) != 500 || len(result.Rejected) != 2 || result.Rejected[0].GetIndex() != 500 {
+	if result, got = c.take(t, &Client{}, many); len(got) != 500 || len(result.Rejected) != 1 || result.Rejected[0].GetIndex() != 500 {
 		t.Error(len(got), result)
 	}
 }
