@@ -9,6 +9,7 @@ import (
 // it, passes it on or calls Free once; the zero Frame is the empty message.
 type Frame struct {
 	buffers mem.BufferSlice
+	note    *Note
 }
 
 // NewFrame copies b into pooled memory.

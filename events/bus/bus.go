@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,6 +137,16 @@ func (b *Bus) Log() *log.Log {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.log
+}
+
+// Folder is where the log lies; "" before Open.
+func (b *Bus) Folder() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.folder == "" {
+		return ""
+	}
+	return filepath.Join(b.options.Directory, b.folder)
 }
 
 // Failure says why the log cannot take events; nil if it can, or is not needed.

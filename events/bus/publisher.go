@@ -23,6 +23,8 @@ type Publisher struct {
 	// best effort for them; nil where toLog does.
 	readers   []string
 	toReaders *Runner
+	// topics are those that clients listen to.
+	topics []string
 }
 
 var _ events.Publisher = (*Publisher)(nil)

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 
 	"cel.dev/cel-go/cel"
+	"google.golang.org/protobuf/proto"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -31,6 +33,10 @@ type rule struct {
 	allow cel.Program // nil for anybody
 	// asks are the variables of the caller that allow reads.
 	asks map[string]bool
+
+	// gone is closed when another configuration says something else of the topic.
+	gone   chan struct{}
+	retire sync.Once
 }
 
 // Problem is what is wrong with a stream of the configuration.
@@ -90,7 +96,7 @@ func compileRules(h *Hub, streams []*transomv1.EventStream) (*Rules, []Problem) 
 const maxFields = 256
 
 func compileRule(h *Hub, lang languages, s *transomv1.EventStream) (r *rule, field string, err error) {
-	r = &rule{hub: h, topic: s.GetTopic(), slow: s.GetSlow(), text: s.String()}
+	r = &rule{hub: h, topic: s.GetTopic(), slow: s.GetSlow(), text: ruleText(s), gone: newSignal()}
 	if r.slow == transomv1.EventStream_SLOW_UNSPECIFIED {
 		r.slow = transomv1.EventStream_CATCH_UP
 	}
@@ -145,3 +151,26 @@ func (r *rule) principalClass(c *Caller) (string, error) {
 	sum := sha256.Sum256(document)
 	return string(sum[:]), nil
 }
+
+// ruleText is the same for rules that say the same.
+func ruleText(s *transomv1.EventStream) string {
+	wire, err := proto.MarshalOptions{Deterministic: true}.Marshal(s)
+	if err != nil {
+		return s.String()
+	}
+	return string(wire)
+}
+
+// Retire asks the clients of rules to come back of which the next ones do not say the same; nil for
+// none.
+func (s *Rules) Retire(next *Rules) {
+	for topic, r := range s.topics {
+		if next != nil && next.hub == s.hub && next.topics[topic] != nil && next.topics[topic].text == r.text {
+			continue
+		}
+		r.retire.Do(func() { close(r.gone) })
+	}
+}
+
+// Hub is what gives the events.
+func (s *Rules) Hub() *Hub { return s.hub }

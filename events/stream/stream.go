@@ -16,7 +16,7 @@ import (
 // Stream is what one client gets: a place in what all get. One goroutine uses it.
 type Stream struct {
 	class *class
-	rules *Rules
+	rule  *rule  // of the configuration that it began with
 	next  uint64 // the offset of the event that may come next
 	begun bool
 	reset string // why it does not go on where the client asked
@@ -28,7 +28,7 @@ type Stream struct {
 }
 
 func (h *Hub) newStream(rules *Rules, c *class, from string) *Stream {
-	s := &Stream{class: c, rules: rules}
+	s := &Stream{class: c, rule: rules.topics[c.rule.topic]}
 	stats := h.options.Log.Stats()
 	switch from {
 	case "":
@@ -130,6 +130,8 @@ func (s *Stream) entry(ctx context.Context, leave <-chan struct{}) (*entry, erro
 	select {
 	case <-leave:
 		return nil, errLeave
+	case <-s.rule.gone:
+		return nil, errLeave
 	default:
 	}
 	if len(s.ahead) > 0 {
@@ -153,6 +155,8 @@ func (s *Stream) entry(ctx context.Context, leave <-chan struct{}) (*entry, erro
 	case <-grown:
 		return nil, nil
 	case <-leave:
+		return nil, errLeave
+	case <-s.rule.gone:
 		return nil, errLeave
 	case <-h.ctx.Done():
 		return nil, errLeave

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -9,7 +10,7 @@ import (
 
 // ownSinkNames are the names of the gateway's own among those of sinks: for counters, and for
 // places in the log.
-var ownSinkNames = []string{"log", "intents"}
+var ownSinkNames = []string{"log", "intents", "listeners"}
 
 // readerPrefix is what the names of the readers of the log begin with that are no sinks.
 const readerPrefix = "sub-"
@@ -35,8 +36,10 @@ func (c *checker) events(e *transomv1.Events) {
 		c.fail("events.prefix", "found %.100q, expected the front of a path, such as %q: segments of letters, digits, \".\", \"_\", \"~\" and \"-\", without a slash at the end", p, "/v1")
 	}
 	c.subscriptions(e)
-	if len(e.GetStreams()) > 0 {
-		c.fail("events.streams", "streams have no effect in this version yet; remove them")
+	for i, s := range e.GetStreams() {
+		if !topicName.MatchString(s.GetTopic()) {
+			c.fail(fmt.Sprintf("events.streams[%d].topic", i), "found %.100q, expected the name of a topic, such as \"api_events\"", s.GetTopic())
+		}
 	}
 	c.behaviour(e.GetBehaviour())
 	for _, name := range ownSinkNames {

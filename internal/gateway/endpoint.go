@@ -67,6 +67,9 @@ type guard struct {
 	// endless: its streams go on as long as the gateway does, and end when that shuts
 	// down, not shutdown_timeout later.
 	endless bool
+	// comesBack: its streams ask their clients themselves to come back when the gateway shuts
+	// down, and may last until shutdown_timeout is over.
+	comesBack bool
 	// changesHeader: some policy changes the header of the answer.
 	changesHeader bool
 	// placing says at which server of the upstream calls are best made; nil: at any.

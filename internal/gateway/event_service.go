@@ -7,9 +7,7 @@ import (
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/events/behaviour"
@@ -22,20 +20,12 @@ import (
 // routes. Its handlers find the call in their context: policy.RequestOf.
 type eventService struct {
 	transomv1.UnimplementedEventServiceServer
-	// subscribe answers Subscribe.
-	subscribe func(*transomv1.SubscribeRequest, grpc.ServerStreamingServer[transomv1.SubscribeResponse]) error
+	// listeners answer Subscribe.
+	listeners *listeners
 	// collector takes what Publish, PublishBatch and beacons bring.
 	collector *behaviour.Collector
 	// own are the types of events that the gateway's rules publish.
 	own map[string]bool
-}
-
-// Subscribe implements transomv1.EventServiceServer.
-func (s *eventService) Subscribe(r *transomv1.SubscribeRequest, stream grpc.ServerStreamingServer[transomv1.SubscribeResponse]) error {
-	if s.subscribe == nil {
-		return status.Error(codes.Unimplemented, "no topic may be listened to: events.streams is not set")
-	}
-	return s.subscribe(r, stream)
 }
 
 // Publish implements transomv1.EventServiceServer.
@@ -90,6 +80,7 @@ type memoryKey struct{}
 // the publisher.
 func (b *builder) openEvents(g *policy.Generation, open func(*policy.Generation) (events.Publisher, error)) {
 	e := b.file.Config.GetEvents()
+	b.openStreams(g)
 	config := e.GetBehaviour()
 	if config == nil {
 		return

@@ -111,7 +111,9 @@ func (b *builder) openPublisher(g *policy.Generation) (events.Publisher, error) 
 	}
 	readers := b.logReaders()
 	p.Feed(readers...)
-	if len(runners) == 0 || len(readers) > 0 || bus.HasFolders(key.directory) {
+	listened := b.listenedTopics()
+	p.Listen(listened...)
+	if len(runners) == 0 || len(readers) > 0 || len(listened) > 0 || bus.HasFolders(key.directory) {
 		if err := p.Open(); err != nil {
 			return nil, err
 		}

@@ -76,6 +76,9 @@ func (g *Gateway) swap(start time.Time, next *Snapshot, problems Problems) (Chan
 	}
 	g.reviewUpstreams(old)
 	g.followSubscriptions(next)
+	if old != nil && old.streams != nil {
+		old.streams.Retire(next.streams)
+	}
 	metrics.ReloadSucceeded(start)
 	if old != nil {
 		old.release()

@@ -62,6 +62,12 @@ func (e *rpcEndpoint) begin(c *call) error { return c.requestMetadata() }
 
 // bound implements endpoint.
 func (e *rpcEndpoint) bound(ctx context.Context, g *Gateway, c *call) (context.Context, context.CancelFunc) {
+	if e.of.comesBack && !e.of.Shape.Unary() {
+		if c.match.protocol == websocket.Protocol {
+			ctx = context.WithoutCancel(ctx)
+		}
+		return c.boundStream(ctx, g.ending, c.bounds.deadline)
+	}
 	if c.match.protocol == websocket.Protocol { // also of a unary method: it may wait for its message
 		// The edge says when the client is gone. Who closes the socket may reset the
 		// stream at once; the call ends in its own time all the same.

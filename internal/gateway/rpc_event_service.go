@@ -32,7 +32,7 @@ func (b *builder) addEventService(plans *jsonwire.Plans) {
 		rules["Publish"] = &annotations.HttpRule{Pattern: &annotations.HttpRule_Post{Post: prefix + "/events"}, Body: "event"}
 		rules["PublishBatch"] = &annotations.HttpRule{Pattern: &annotations.HttpRule_Post{Post: prefix + "/events:batch"}, Body: "*"}
 	}
-	if b.events.subscribe != nil {
+	if b.events.listeners != nil {
 		rules["Subscribe"] = &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: prefix + "/events/{topic}"}}
 	}
 	if len(rules) == 0 {
@@ -40,12 +40,13 @@ func (b *builder) addEventService(plans *jsonwire.Plans) {
 	}
 	backend := new(proxy.Services)
 	transomv1.RegisterEventServiceServer(backend, &b.events)
+	backends := map[protoreflect.Name]proxy.Backend{"Publish": backend, "PublishBatch": backend, "Subscribe": b.events.listeners}
 	service := transomv1.File_transom_v1_event_service_proto.Services().ByName("EventService")
 	before := len(b.snapshot.ownRoutes)
 	for i := range service.Methods().Len() {
 		d := service.Methods().Get(i)
 		if rule := rules[d.Name()]; rule != nil {
-			b.addEventMethod(plans, d, backend, rule)
+			b.addEventMethod(plans, d, backends[d.Name()], rule)
 		}
 	}
 	if len(b.snapshot.ownRoutes) > before {
@@ -64,7 +65,7 @@ func (b *builder) addEventMethod(plans *jsonwire.Plans, d protoreflect.MethodDes
 		return // a fatal problem said why, or nobody is to know of it
 	}
 	m := b.wrapMethod(transcoder.NewMethod(d, plans, b.eventSettings(set)), set, backend)
-	m.endless, m.idleTimeout, m.tellsRequest = true, set.IdleTimeout, true
+	m.endless, m.comesBack, m.idleTimeout, m.tellsRequest = true, true, set.IdleTimeout, true
 	own, err := m.BindPath(plans)
 	if _, taken := b.snapshot.paths[m.Path]; taken || err != nil {
 		return // a schema has the service

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/events/bus"
+	"github.com/transom-gateway/transom/events/stream"
 	"github.com/transom-gateway/transom/events/subscription"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
@@ -76,6 +77,8 @@ type Snapshot struct {
 	cacheNames []string
 	// bus brings events to sinks; nil where nothing is published.
 	bus *bus.Bus
+	// streams are what clients may listen to; nil where they may not.
+	streams *stream.Rules
 	// subscribed are the subscriptions, and store is where they keep what they must not forget.
 	subscribed []*subscribed
 	store      *subscription.Store

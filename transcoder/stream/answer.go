@@ -172,10 +172,19 @@ func (s *restStream) Send(f proxy.Frame) error {
 }
 
 func (s *restStream) sendJSON(f *proxy.Frame) error {
+	note := f.Note()
+	if note != nil && s.format == formatSSE {
+		return s.sendNote(note)
+	}
 	var err error
 	var long *jsonwire.Long
 	s.Scratch = s.format.appendOpen(s.Scratch[:0], s.sent)
-	if s.Scratch, long, err = s.Binding.Convert(s.Scratch, f.Bytes()); err != nil {
+	if note != nil {
+		err = s.appendShared(note, f)
+	} else {
+		s.Scratch, long, err = s.Binding.Convert(s.Scratch, f.Bytes())
+	}
+	if err != nil {
 		return transcoder.BrokenAnswer(s.Binding.Method, "the backend's message "+strconv.Itoa(s.sent+1), err)
 	}
 	s.begin200()
