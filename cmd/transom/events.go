@@ -39,7 +39,8 @@ tail and rejected need the role operate, as events may tell of people.`,
 	}
 	c.PersistentFlags().StringVar(&o.address, "admin", "127.0.0.1:9901", "`address` of the admin listener: host:port, or https://host:port")
 	c.PersistentFlags().StringVar(&o.ca, "admin-ca", "", "PEM `file` of the authorities that the listener's certificate is checked with")
-	c.AddCommand(newEventsPublish(s), newEventsTail(s, o), newEventsLag(s, o), newEventsRejected(s, o), newEventsLog(s))
+	c.AddCommand(newEventsPublish(s), newEventsTail(s, o), newEventsLag(s, o), newEventsRejected(s, o), newEventsLog(s), newEventsGroups(s, o), newEventsDead(s, o))
+	c.AddCommand(newEventsVerbs(s, o)...)
 	return c
 }
 

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestPlaceAndSeek: Events 173: a reader that comes begins where it is told, one that is
+// TestPlaceAndSeek: Events 173 and 174: a reader that comes begins where it is told, one that is
 // there goes on where it is told, and both are kept.
 func TestPlaceAndSeek(t *testing.T) {
 	dir := t.TempDir()

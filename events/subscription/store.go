@@ -22,6 +22,8 @@ const (
 	deadFolder = "dead"
 	deadSuffix = ".json"
 	maxReason  = 1 << 10
+	// maxDead is how many dead letters a subscription has, at most.
+	maxDead = 10_000
 )
 
 // Paused reports whether a subscription was paused.
@@ -88,6 +90,9 @@ func Clipped(text string) string {
 
 // Bury keeps a dead letter, durably.
 func (s *Store) Bury(name string, d Letter) error {
+	if n := s.Count(name); n >= maxDead {
+		return fmt.Errorf("%d dead letters of %s are put aside, and that is the most: send them again, or drop them", n, name)
+	}
 	d.Record = events.AppendRecord(nil, d.Event)
 	text, err := json.Marshal(d)
 	if err != nil {

@@ -71,7 +71,7 @@ func needed(r *http.Request) Role {
 	switch {
 	case slices.Contains(open, r.URL.Path) && r.URL.RawQuery == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		return Nobody
-	case strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == "/events/tail" || r.URL.Path == "/events/rejected" || r.Method != http.MethodGet && r.Method != http.MethodHead:
+	case strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == "/events/tail" || r.URL.Path == "/events/rejected" || strings.HasPrefix(r.URL.Path, "/events/dead/") || r.Method != http.MethodGet && r.Method != http.MethodHead:
 		return Operator
 	}
 	return Reader

@@ -52,6 +52,8 @@ type Status struct {
 	Stores []string
 	// Sinks are those of events, by name.
 	Sinks []Sink
+	// Subscriptions are lines that each say how one is.
+	Subscriptions []string
 	// Upstreams in the order in which they are to be shown.
 	Upstreams []Upstream
 }

@@ -56,6 +56,9 @@ func (s Status) String() string {
 	for _, sink := range s.Sinks {
 		b.WriteString(line(sink.String()) + "\n")
 	}
+	for _, text := range s.Subscriptions {
+		b.WriteString(line(text) + "\n")
+	}
 	for _, u := range s.Upstreams {
 		b.WriteString("upstream " + line(u.Name+" "+u.Target+": "+u.words()) + "\n")
 		u.writeTroubled(&b)

@@ -76,6 +76,7 @@ func (s *server) operate() {
 	s.purge()
 	s.keys()
 	s.events()
+	s.subscriptions()
 	s.mux.HandleFunc("GET /log/level", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, g.LogLevel()+"\n") })
 	s.mux.HandleFunc("POST /log/level", func(w http.ResponseWriter, r *http.Request) {
 		before, level := g.LogLevel(), r.URL.Query().Get("level")

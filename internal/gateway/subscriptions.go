@@ -27,13 +27,8 @@ type subscribed struct {
 	// key is what it is about: one that has another key is another subscription.
 	key  string
 	open func() (subscription.Source, error)
-	dead deadLetters
-}
-
-// deadLetters is where the dead letters of a subscription go.
-type deadLetters interface {
-	// Bury makes one durable.
-	Bury(context.Context, subscription.Letter) error
+	// bury writes a dead letter to the source's broker; nil where there is none.
+	bury func(context.Context, *subscription.Message, subscription.Letter) error
 }
 
 // subscriptions are those at work.
@@ -46,7 +41,8 @@ type subscriptions struct {
 // running is one that is at work.
 type running struct {
 	*subscription.Subscription
-	of *subscribed
+	of    *subscribed
+	store *subscription.Store
 }
 
 // sourceOf is the name of the source of a subscription: the only broker, else the log
@@ -103,21 +99,18 @@ func (b *builder) subscribe() {
 			continue
 		}
 		one.key = string(key) + "\x00" + source + "\x00" + b.busKey().directory
-		b.openSource(one, sinks[source])
+		b.openSource(one)
 		b.snapshot.subscribed = append(b.snapshot.subscribed, one)
 	}
 	b.snapshot.store = &subscription.Store{Folder: filepath.Join(dataDirectory(b.file), "subscriptions")}
 }
 
 // openSource says how the source of a subscription is opened.
-func (b *builder) openSource(s *subscribed, sink *transomv1.EventSink) {
+func (b *builder) openSource(s *subscribed) {
 	start := logsource.StartOf(s.settings.GetStart() == transomv1.Subscription_EARLIEST, startTime(s.settings))
-	if sink == nil {
-		eventBus := b.snapshot.bus
-		s.open = func() (subscription.Source, error) {
-			return logsource.New(eventBus, logsource.Options{Subscription: s.name, Topic: s.topic, Start: start}), nil
-		}
-		return
+	eventBus := b.snapshot.bus
+	s.open = func() (subscription.Source, error) {
+		return logsource.New(eventBus, logsource.Options{Subscription: s.name, Topic: s.topic, Start: start}), nil
 	}
 }
 
@@ -155,10 +148,17 @@ func (g *Gateway) subscriptionOptions(s *subscribed, store *subscription.Store) 
 	}
 	o.Dead = func(ctx context.Context, m *subscription.Message, r subscription.Result, attempts int) error {
 		letter := subscription.NewLetter(s.path[1:], m, r, attempts)
-		if s.dead != nil {
-			return s.dead.Bury(ctx, letter)
+		letter.Code = rpccode.Name(r.Code)
+		if s.bury == nil {
+			return store.Bury(s.name, letter)
 		}
-		return store.Bury(s.name, letter)
+		if err := s.bury(ctx, m, letter); err != nil {
+			return err
+		}
+		if err := store.Bury(s.name, letter); err != nil {
+			o.Logger.Warn("a dead letter that its topic has is not put aside here, too", "subscription", s.name, "error", err)
+		}
+		return nil
 	}
 	return o
 }
@@ -229,7 +229,7 @@ func (g *Gateway) startSubscription(one *subscribed, old *running, store *subscr
 	if old != nil {
 		setup.After = old.Subscription
 	}
-	return &running{subscription.Start(setup), one}
+	return &running{subscription.Start(setup), one, store}
 }
 
 // StopSubscriptions has no more events fetched, lets the calls that they led to end until ctx

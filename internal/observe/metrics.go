@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"iter"
 	"net/http"
 	"runtime"
@@ -47,9 +48,10 @@ type Metrics struct {
 	listeners atomic.Pointer[iter.Seq[Listener]]
 	answers   atomic.Pointer[func() (s3fifo.Usage, bool)]
 
-	subscriptions subscriptionMetrics
-	events        eventMetrics
-	eventStatus   atomic.Pointer[func() (EventStatus, bool)]
+	subscriptions      subscriptionMetrics
+	events             eventMetrics
+	subscriptionStates atomic.Pointer[func(context.Context) []SubscriptionState]
+	eventStatus        atomic.Pointer[func() (EventStatus, bool)]
 
 	mu     sync.Mutex
 	routes map[routeKey]*RouteMetrics // guarded by mu
@@ -103,7 +105,7 @@ func NewMetrics(version string) *Metrics {
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions, m.retries, m.retriesDenied, m.hedges,
 		m.branches, m.branchTime, m.branchMoved,
-		upstreamCollector{m}, circuitCollector{m}, listenerCollector{m}, answersCollector{m}, eventsCollector{m}, info,
+		upstreamCollector{m}, circuitCollector{m}, listenerCollector{m}, answersCollector{m}, eventsCollector{m}, subscriptionsCollector{m}, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

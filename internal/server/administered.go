@@ -41,6 +41,7 @@ func (a administered) Status() admin.Status {
 			s.Sinks = append(s.Sinks, adminSink(sink))
 		}
 	}
+	s.Subscriptions = subscriptionLines(g)
 	for _, u := range g.Upstreams() {
 		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: u.Name, Target: u.Target, State: u.State, Failure: u.Failure, Endpoints: adminEndpoints(u)})
 	}
