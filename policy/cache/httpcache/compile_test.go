@@ -20,7 +20,7 @@ func TestCompile(t *testing.T) {
 	}{
 		{`cache {}`, "shop", true, usual + "; shared by all callers"},
 		{`cache { ttl { seconds: 60 } not_found_ttl { seconds: 5 } vary: "x-b" vary: "X-A" vary: "x-a" stale_while_revalidate { seconds: 9 } stale_if_error { seconds: 600 } }`, "shop", true,
-			usual + ", else 1m0s, 404 and 410 5s; shared by all callers; varies by X-A, X-B; stale for 9s while a new one is fetched; stale for 10m0s where the server fails"},
+			usual + ", else 1m, 404 and 410 5s; shared by all callers; varies by X-A, X-B; stale for 9s while a new one is fetched; stale for 10m where the server fails"},
 		{`cache {}`, "", true, "!cache: the gateway itself answers the route: remove it"},
 		{`cache {}`, "", false, ""},
 		{`cache { tags: "a:{b}" }`, "shop", true, "!cache.tags: it is for gRPC methods, and this is a plain HTTP route, where the tag of an answer is its URI: remove it"},
