@@ -52,6 +52,11 @@ run-storefront: build ## Start the example with a plain HTTP site, a gRPC API an
 	go build -o bin/ ./examples/storefront/cmd/storefront-servers
 	bin/storefront-servers -gateway bin/transom
 
+.PHONY: run-behaviour
+run-behaviour: build ## Start the example whose page tells of clicks and shows their counts on :8080
+	go build -o bin/ ./examples/behaviour/cmd/behaviour-servers
+	bin/behaviour-servers -gateway bin/transom
+
 .PHONY: test
 test: test-packages ## Run all tests of every module, and name all that fail
 	@scripts/test.sh $(TESTFLAGS)

@@ -44,6 +44,7 @@ type job struct {
 
 var jobs = []job{
 	{Root: "proto", GRPC: true},
+	{Root: "examples/behaviour/protos", Roots: []string{"proto"}, GRPC: true},
 	{Root: "examples/bookstore/protos", Roots: []string{"proto"}, GRPC: true},
 	{Root: "examples/secured/protos", Roots: []string{"proto"}, GRPC: true},
 	{Root: "examples/resilient/protos", Roots: []string{"proto"}, GRPC: true},
