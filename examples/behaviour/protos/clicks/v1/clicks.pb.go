@@ -174,7 +174,7 @@ const file_clicks_v1_clicks_proto_rawDesc = "" +
 	"\x06clicks\x18\x01 \x03(\v2\x11.clicks.v1.ClicksR\x06clicks2\x9c\x02\n" +
 	"\rClicksService\x12\x9e\x01\n" +
 	"\x05Count\x12\x15.transom.v1.UserEvent\x1a\x11.clicks.v1.Clicks\"k\xd2\xf8#g\n" +
-	"&:\"principal == 'subscription:clicks'\"\x00\x82\x01<\n" +
+	"&:\"principal == 'subscription:clicks'\x12\x00\x82\x01<\n" +
 	"\rclick.counted\x12\fclick_totals\"\n" +
 	"response.*(\x02:\x0fresponse.target\x12`\n" +
 	"\n" +
