@@ -19,6 +19,9 @@ type Rules struct {
 	topics map[string]*rule
 }
 
+// Stats are the figures of the hub, of the rules of earlier configurations, too.
+func (r *Rules) Stats() Stats { return r.hub.Stats() }
+
 // rule is that of one topic.
 type rule struct {
 	hub   *Hub

@@ -138,6 +138,11 @@ func TestStreamBySSE(t *testing.T) {
 		if b := wrong.next(); b["event"] != "reset" || b["data"] != `{"reason":"unknown"}` || b["id"] == "" {
 			t.Errorf("got %v", b)
 		}
+		for _, want := range []string{`transom_event_streams 2`, `transom_event_streams_sent_total 1`, `transom_event_streams_reset_total{reason="unknown"} 1`, `transom_event_streams_slow_total{how="catch_up"} 0`} {
+			if all := metricsOf(g); !strings.Contains(all, "\n"+want+"\n") {
+				t.Errorf("the metrics do not say %s", want)
+			}
+		}
 	})
 	t.Run("Events 180: a topic that is not there or not for the client", func(t *testing.T) {
 		g := streaming(t, directory)

@@ -244,5 +244,9 @@ func (g *Gateway) observeEvents() (s observe.EventStatus, ok bool) {
 	if l := status.Log; l != nil {
 		s.Log = &observe.EventLog{Bytes: l.Bytes, Records: l.Next - l.First, Oldest: l.Oldest}
 	}
+	if now := g.current.Load(); now != nil && now.streams != nil {
+		t := now.streams.Stats()
+		s.Streams = &observe.EventStreams{Clients: t.Clients, Sent: t.Sent, Encoded: t.Encoded, Slow: t.Slow, Reset: t.Reset}
+	}
 	return s, true
 }

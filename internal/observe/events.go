@@ -76,6 +76,8 @@ type EventSink struct {
 type EventStatus struct {
 	Sinks []EventSink
 	Log   *EventLog // nil where there is none
+	// Streams are nil where nobody may listen.
+	Streams *EventStreams
 }
 
 // SetEvents says where to ask how the bus of events is; it reports false where there is
@@ -101,7 +103,7 @@ var _ prometheus.Collector = eventsCollector{}
 
 // Describe implements prometheus.Collector.
 func (eventsCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{eventsQueue, eventsLag, eventsUp, eventsLast, eventsTrim, eventsBytes, eventsCount, eventsOldest} {
+	for _, d := range append(streamDescs(), eventsQueue, eventsLag, eventsUp, eventsLast, eventsTrim, eventsBytes, eventsCount, eventsOldest) {
 		to <- d
 	}
 }
@@ -138,5 +140,8 @@ func (c eventsCollector) Collect(to chan<- prometheus.Metric) {
 		if !l.Oldest.IsZero() {
 			gauge(eventsOldest, time.Since(l.Oldest).Seconds())
 		}
+	}
+	if status.Streams != nil {
+		status.Streams.collect(to)
 	}
 }
