@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -94,7 +95,7 @@ func (g *Gateway) newBuilder(file *config.File, from *sources) *builder {
 		gateway:       g,
 		sources:       from,
 		file:          file,
-		snapshot:      &Snapshot{Config: file, paths: map[string]*Route{}, conns: map[string]connection{}},
+		snapshot:      &Snapshot{Config: file, paths: map[string]*Route{}, inside: map[string]*Route{}, conns: map[string]connection{}},
 		services:      map[protoreflect.FullName]*schema.Registry{},
 		httpUpstreams: map[string]*httpbackend.Upstream{},
 		settings:      newSettings(file, g.options.Telemetry.Log),
@@ -245,6 +246,9 @@ func (b *builder) finish() {
 	for _, route := range s.paths {
 		byGuard[route.guard] = nil
 	}
+	for _, route := range s.inside {
+		byGuard[route.guard] = []policy.Route{{Template: route.listing.Path}}
+	}
 	var hidden []policy.Route
 	for _, route := range slices.Concat(s.routes, s.ownRoutes) {
 		r := policy.Route{Template: route.listing.Path, HidesPath: route.hidesPath}
@@ -254,7 +258,7 @@ func (b *builder) finish() {
 		}
 	}
 	s.hidesPaths = len(hidden) > 0
-	for _, route := range s.paths {
+	for _, route := range slices.Concat(slices.Collect(maps.Values(s.paths)), slices.Collect(maps.Values(s.inside))) {
 		if m, ok := route.endpoint.method(); ok {
 			b.addMaintenance(route.guard.set, string(m.Parent().FullName()))
 		}

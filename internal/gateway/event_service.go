@@ -138,6 +138,9 @@ func (b *builder) noteEventTypes() {
 	for _, route := range b.snapshot.paths {
 		note(route)
 	}
+	for _, route := range b.snapshot.inside {
+		note(route)
+	}
 	for _, route := range b.snapshot.routes {
 		note(route)
 	}

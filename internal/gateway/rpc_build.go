@@ -75,9 +75,12 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	if set == nil {
 		set = policy.NewSet(nil)
 	}
-	if set.Effective.GetHidden() {
+	hidden := set.Effective.GetHidden()
+	if hidden {
 		b.snapshot.hide(d)
-		return
+		if !b.calledInside(rpc) {
+			return
+		}
 	}
 	b.tell(r, set)
 	b.suspect(layers, set)
@@ -95,6 +98,10 @@ func (b *builder) addMethod(r *schema.Registry, plans *jsonwire.Plans, d protore
 	m.upstream, m.placing = to.name, place
 	m.changesHeader = m.changesHeader || place != nil && place.sticky != nil
 	b.splitMethod(m, d, target)
+	if hidden {
+		b.addInside(r, plans, m)
+		return
+	}
 	b.addRoutes(r, plans, m)
 }
 
@@ -162,6 +169,16 @@ func (b *builder) addRoutes(r *schema.Registry, plans *jsonwire.Plans, m *rpcMet
 			b.warnOfGetBody(r, m, binding, index, bindingPath(i)...)
 		}
 	}
+}
+
+// addInside adds a hidden method for the subscriptions that call it.
+func (b *builder) addInside(r *schema.Registry, plans *jsonwire.Plans, m *rpcMethod) {
+	own, err := m.BindPath(plans)
+	if err != nil {
+		b.problemAt(r, m.Descriptor, err.Error())
+		return
+	}
+	b.snapshot.inside[m.Path] = newRPCRoute(r, m, own, "")
 }
 
 // addRoute adds the route of a rule. The path leads to its part in the rule.

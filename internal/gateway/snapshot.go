@@ -29,7 +29,9 @@ type Snapshot struct {
 	// Problems are warnings: parts that were left out.
 	Problems Problems
 
-	paths   map[string]*Route // by the own path of their endpoint: "/package.Service/Method"
+	paths map[string]*Route // by the own path of their endpoint: "/package.Service/Method"
+	// inside are hidden methods that subscriptions call, by the same; nobody else does.
+	inside  map[string]*Route
 	tree    *httprule.Tree[*Route]
 	http    *httpRoutes // nil for none
 	routes  []*Route    // all, in the order of the listing

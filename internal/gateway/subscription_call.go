@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"path"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -80,13 +82,21 @@ func asked(err error) time.Duration {
 func (g *Gateway) serveInside(r *http.Request, in *insideCall) {
 	g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)
+	defer func() { // as net/http does for the calls of clients
+		if p := recover(); p != nil {
+			in.result = subscription.Result{Code: codes.Internal, Message: "the call was broken off"}
+			if p != http.ErrAbortHandler { //nolint:errorlint // it is what was panicked with
+				g.options.Telemetry.Log.Error("a call of a subscription panicked", "subscription", in.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			}
+		}
+	}()
 	in.result = subscription.Result{Code: codes.Unavailable, Message: "the gateway has no configuration", NotReached: true}
 	snapshot := g.acquire()
 	if snapshot == nil {
 		return
 	}
 	defer snapshot.release()
-	route := snapshot.paths[r.URL.Path]
+	route := snapshot.insideRoute(r.URL.Path)
 	if route == nil {
 		in.result.Message = "the gateway does not serve the method at the moment"
 		return
@@ -244,10 +254,10 @@ func names(schema string, input protoreflect.FullName) bool {
 // inputOf is the message that a method takes; "" where there is none.
 func (g *Gateway) inputOf(path string) protoreflect.FullName {
 	s := g.current.Load()
-	if s == nil || s.paths[path] == nil {
+	if s == nil || s.insideRoute(path) == nil {
 		return ""
 	}
-	if m, ok := s.paths[path].endpoint.method(); ok {
+	if m, ok := s.insideRoute(path).endpoint.method(); ok {
 		return m.Input().FullName()
 	}
 	return ""

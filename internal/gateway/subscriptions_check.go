@@ -21,7 +21,7 @@ func (b *builder) checkSubscription(i int, s *subscribed, sinks map[string]*tran
 	if sinks[s.source] != nil {
 		return refuse("source", "found %q, but subscriptions read the embedded log alone in this version: set source: log, or remove it", s.source)
 	}
-	route := b.snapshot.paths[s.path]
+	route := b.snapshot.insideRoute(s.path)
 	if route == nil {
 		if b.incomplete || b.sources.waiting() {
 			return true // it may come
@@ -46,6 +46,19 @@ func (b *builder) checkSubscription(i int, s *subscribed, sinks map[string]*tran
 		return true // what its subject has, hops tell
 	}
 	return b.checkLoop(s, route.guard.set, refuse)
+}
+
+// calledInside reports whether a subscription calls a method.
+func (b *builder) calledInside(rpc string) bool {
+	return slices.ContainsFunc(b.file.Config.GetEvents().GetSubscriptions(), func(s *transomv1.Subscription) bool { return s.GetMethod() == rpc })
+}
+
+// insideRoute is the route of a method that a subscription calls; nil for none.
+func (s *Snapshot) insideRoute(path string) *Route {
+	if route := s.paths[path]; route != nil {
+		return route
+	}
+	return s.inside[path]
 }
 
 // checkLoop refuses a method whose own events call it (Events 178).

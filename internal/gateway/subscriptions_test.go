@@ -138,6 +138,24 @@ func TestSubscription(t *testing.T) {
 	}
 }
 
+// TestSubscriptionOfHiddenMethod: Events 163: a method that is hidden is called by subscriptions
+// alone.
+func TestSubscriptionOfHiddenMethod(t *testing.T) {
+	server := new(counter)
+	g := subscribing(t, server, countReads+"]\npolicies: [{ selector: shared.v1.Service.Count, policy: { hidden: true } }")
+	for _, path := range []string{"/shared.v1.Service/Count", "/shared.v1.Service/None"} {
+		if a := g.Do(t, "POST", path, `{"name":"shelves/9"}`); a.Status != 404 {
+			t.Errorf("%s: %v", path, a)
+		}
+	}
+	if a := g.Do(t, "GET", "/v1/shared/shelves/1", ""); a.Status != 200 {
+		t.Fatal(a)
+	}
+	if got := server.wait(t, "Count", 1)[0]; got.name != "shelves/1" {
+		t.Errorf("%v", got)
+	}
+}
+
 // TestSubscriptionAttempts: Events 165 and 166: what fails is tried again with the same key, what
 // no attempt will cure is put aside.
 func TestSubscriptionAttempts(t *testing.T) {

@@ -171,12 +171,11 @@ const file_clicks_v1_clicks_proto_rawDesc = "" +
 	"\x06clicks\x18\x02 \x01(\x05R\x06clicks\"\x13\n" +
 	"\x11ListClicksRequest\"?\n" +
 	"\x12ListClicksResponse\x12)\n" +
-	"\x06clicks\x18\x01 \x03(\v2\x11.clicks.v1.ClicksR\x06clicks2\x9c\x02\n" +
-	"\rClicksService\x12\x9e\x01\n" +
-	"\x05Count\x12\x15.transom.v1.UserEvent\x1a\x11.clicks.v1.Clicks\"k\xd2\xf8#g\n" +
-	"&:\"principal == 'subscription:clicks'\x12\x00\x82\x01<\n" +
+	"\x06clicks\x18\x01 \x03(\v2\x11.clicks.v1.ClicksR\x06clicks2\xf6\x01\n" +
+	"\rClicksService\x12y\n" +
+	"\x05Count\x12\x15.transom.v1.UserEvent\x1a\x11.clicks.v1.Clicks\"F\xd2\xf8#B\x82\x01<\n" +
 	"\rclick.counted\x12\fclick_totals\"\n" +
-	"response.*(\x02:\x0fresponse.target\x12`\n" +
+	"response.*(\x02:\x0fresponse.target\xa0\x01\x01\x12`\n" +
 	"\n" +
 	"ListClicks\x12\x1c.clicks.v1.ListClicksRequest\x1a\x1d.clicks.v1.ListClicksResponse\"\x15\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/clicks\x90\x02\x01\x1a\b\xd2\xf8#\x04\n" +

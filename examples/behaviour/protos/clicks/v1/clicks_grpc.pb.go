@@ -31,7 +31,7 @@ const (
 // ClicksService counts what customers click on.
 type ClicksServiceClient interface {
 	// Count counts a click. A subscription of the gateway calls it with each event of the type
-	// "user.click", and nobody else may. What it answers is published as "click.counted".
+	// "user.click"; for everybody else it is hidden. What it answers is published as "click.counted".
 	Count(ctx context.Context, in *v1.UserEvent, opts ...grpc.CallOption) (*Clicks, error)
 	// ListClicks lists what was clicked on, by its names.
 	ListClicks(ctx context.Context, in *ListClicksRequest, opts ...grpc.CallOption) (*ListClicksResponse, error)
@@ -72,7 +72,7 @@ func (c *clicksServiceClient) ListClicks(ctx context.Context, in *ListClicksRequ
 // ClicksService counts what customers click on.
 type ClicksServiceServer interface {
 	// Count counts a click. A subscription of the gateway calls it with each event of the type
-	// "user.click", and nobody else may. What it answers is published as "click.counted".
+	// "user.click"; for everybody else it is hidden. What it answers is published as "click.counted".
 	Count(context.Context, *v1.UserEvent) (*Clicks, error)
 	// ListClicks lists what was clicked on, by its names.
 	ListClicks(context.Context, *ListClicksRequest) (*ListClicksResponse, error)
