@@ -57,19 +57,44 @@ func newLanguages() (l languages, err error) {
 
 // compile compiles an expression that says yes or no, which may cost so much.
 func compile(env *cel.Env, source string, cost uint64, more ...cel.EvalOption) (cel.Program, *cel.Ast, error) {
+	checked, err := check(env, source)
+	if err != nil {
+		return nil, nil, err
+	}
+	program, err := plan(env, checked, cost, more...)
+	return program, checked, err
+}
+
+// compileFilter compiles an expression of a client.
+func compileFilter(env *cel.Env, source string) (cel.Program, error) {
+	checked, err := check(env, source)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkRegexps(checked); err != nil { // before the program is made, which has them compiled
+		return nil, err
+	}
+	return plan(env, checked, filterCost)
+}
+
+func plan(env *cel.Env, checked *cel.Ast, cost uint64, more ...cel.EvalOption) (cel.Program, error) {
+	return env.Program(checked, cel.EvalOptions(append(more, cel.OptOptimize)...), cel.CostLimit(cost))
+}
+
+// check parses an expression, which is to say yes or no.
+func check(env *cel.Env, source string) (*cel.Ast, error) {
 	checked, issues := env.Compile(source)
 	if err := issues.Err(); err != nil {
 		if all := issues.Errors(); len(all) > 0 {
 			at := all[0].Location
 			err = fmt.Errorf("the expression is wrong at %d:%d: %s", at.Line(), at.Column()+1, strings.ReplaceAll(all[0].Message, "\n", " "))
 		}
-		return nil, nil, err
+		return nil, err
 	}
 	if got := checked.OutputType(); !got.IsExactType(cel.BoolType) && !got.IsExactType(cel.DynType) {
-		return nil, nil, fmt.Errorf("the expression gives %s, expected bool", got)
+		return nil, fmt.Errorf("the expression gives %s, expected bool", got)
 	}
-	program, err := env.Program(checked, cel.EvalOptions(append(more, cel.OptOptimize)...), cel.CostLimit(cost))
-	return program, checked, err
+	return checked, nil
 }
 
 // yes reports whether a program says so; one that fails does not.

@@ -48,7 +48,7 @@ func (s *Rules) Subscribe(r *transomv1.SubscribeRequest, caller *Caller) (*Strea
 		if r.GetFilter() == "" {
 			return made, nil
 		}
-		if made.filter, _, err = compile(s.hub.lang.filter, r.GetFilter(), filterCost); err != nil {
+		if made.filter, err = compileFilter(s.hub.lang.filter, r.GetFilter()); err != nil {
 			return nil, fmt.Errorf("%w: filter: %w", ErrRequest, err)
 		}
 		return made, nil
