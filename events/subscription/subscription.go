@@ -50,9 +50,9 @@ type Setup struct {
 	Types []string
 	// Store keeps what must be known after a restart.
 	Store *Store
-	// After is a subscription that this one follows: it begins when that has stopped. Nil for
-	// none.
-	After *Subscription
+	// After are subscriptions that this one follows: it begins when all have stopped, so that no
+	// two read from the same place.
+	After []*Subscription
 }
 
 // Subscription is one at work.
@@ -99,13 +99,13 @@ const (
 
 func (s *Subscription) run() {
 	defer close(s.done)
-	if after := s.setup.After; after != nil {
+	for _, after := range s.setup.After {
 		select {
 		case <-after.done:
 		case <-s.stopped.Done():
 		}
-		s.setup.After = nil
 	}
+	s.setup.After = nil
 	for again := firstAgain; s.stopped.Err() == nil; {
 		began := time.Now()
 		err := s.once()

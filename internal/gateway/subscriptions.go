@@ -200,13 +200,8 @@ func (g *Gateway) followSubscriptions(next *Snapshot) {
 	s.leaving = slices.DeleteFunc(s.leaving, (*subscription.Subscription).Stopped)
 	now := map[string]*running{}
 	for _, one := range next.subscribed {
-		old := s.running[one.name]
-		if old != nil && old.of.key == one.key {
+		if old := s.running[one.name]; old != nil && old.of.key == one.key {
 			now[one.name] = old
-			continue
-		}
-		if started := g.startSubscription(one, old, next.store); started != nil {
-			now[one.name] = started
 		}
 	}
 	for name, old := range s.running {
@@ -215,20 +210,36 @@ func (g *Gateway) followSubscriptions(next *Snapshot) {
 			s.leaving = append(s.leaving, old.Subscription)
 		}
 	}
+	for _, one := range next.subscribed {
+		if now[one.name] != nil {
+			continue
+		}
+		if started := g.startSubscription(one, s.left(one.name), next.store); started != nil {
+			now[one.name] = started
+		}
+	}
 	s.running = now
 }
 
-// startSubscription starts one, which goes on where old has stopped; nil where there is none.
-func (g *Gateway) startSubscription(one *subscribed, old *running, store *subscription.Store) *running {
+// left are those of a name that may still have calls under way: of several configurations, as calls
+// may take longer than the time between two.
+func (s *subscriptions) left(name string) (all []*subscription.Subscription) {
+	for _, one := range s.leaving {
+		if one.Name() == name {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// startSubscription starts one, which goes on where those before it have stopped; nil where it cannot.
+func (g *Gateway) startSubscription(one *subscribed, before []*subscription.Subscription, store *subscription.Store) *running {
 	source, err := one.open()
 	if err != nil {
 		g.options.Telemetry.Log.Error("a subscription cannot be started", "subscription", one.name, "error", err)
 		return nil
 	}
-	setup := subscription.Setup{Options: g.subscriptionOptions(one, store), Source: source, Types: one.settings.GetTypes(), Store: store}
-	if old != nil {
-		setup.After = old.Subscription
-	}
+	setup := subscription.Setup{Options: g.subscriptionOptions(one, store), Source: source, Types: one.settings.GetTypes(), Store: store, After: before}
 	return &running{subscription.Start(setup), one, store}
 }
 

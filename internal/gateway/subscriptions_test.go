@@ -213,19 +213,7 @@ func TestSubscriptionPrincipal(t *testing.T) {
 func TestSubscriptionReload(t *testing.T) {
 	server := new(counter)
 	g := subscribing(t, server, countReads)
-	reload := func(change func(string) string) {
-		t.Helper()
-		text, err := os.ReadFile(g.Config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(g.Config, []byte(change(string(text))), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := g.Reload(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	reload := reloading(t, g)
 	g.Do(t, "GET", "/v1/shared/shelves/1", "")
 	server.wait(t, "Count", 1)
 	reload(func(s string) string { return s + "\n# nothing has changed\n" })
@@ -245,6 +233,61 @@ func TestSubscriptionReload(t *testing.T) {
 	server.wait(t, "Tell", 1)
 	if got := server.of("Count"); len(got) != 3 {
 		t.Errorf("%d calls for 3 events", len(got))
+	}
+}
+
+// reloading returns what changes the configuration and has it read.
+func reloading(t *testing.T, g *gatewaytest.Gateway) func(change func(string) string) {
+	t.Helper()
+	return func(change func(string) string) {
+		t.Helper()
+		text, err := os.ReadFile(g.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(g.Config, []byte(change(string(text))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestSubscriptionReloadsDuringCall: Events 160: while a call is under way, no later configuration's
+// subscription makes it, too, however many there were and whether it was gone in between.
+func TestSubscriptionReloadsDuringCall(t *testing.T) {
+	for name, between := range map[string]string{
+		"changed": strings.Replace(countReads, "name: counts", "name: counts, concurrency: 2", 1),
+		"removed": strings.Replace(countReads, "counts", "others", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, release := new(counter), make(chan struct{})
+			server.answer = func(string, int) error {
+				<-release
+				return nil
+			}
+			g := subscribing(t, server, countReads)
+			free := sync.OnceFunc(func() { close(release) })
+			t.Cleanup(free)
+			reload := reloading(t, g)
+			g.Do(t, "GET", "/v1/shared/shelves/1", "")
+			server.wait(t, "Count", 1)
+			reload(func(s string) string { return strings.Replace(s, countReads, between, 1) })
+			reload(func(s string) string {
+				return strings.Replace(s, between, strings.Replace(countReads, "name: counts", "name: counts, concurrency: 3", 1)+
+					", { name: tells, topic: reads, start: EARLIEST, method: shared.v1.Service/Tell }", 1)
+			})
+			server.wait(t, "Tell", 1) // by then the other one would have read the event, too
+			if n := len(server.of("Count")); n != 1 {
+				t.Errorf("%d calls at once for one event", n)
+			}
+			free()
+			g.Do(t, "GET", "/v1/shared/shelves/2", "")
+			if got := server.wait(t, "Count", 2); len(got) != 2 || got[1].name != "shelves/2" {
+				t.Errorf("%d calls for 2 events", len(got))
+			}
+		})
 	}
 }
 
