@@ -136,7 +136,7 @@ func (s *Store) purge(which func(*memory.Entry) bool, under func(*flight) bool) 
 }
 
 // entryBytes is what an entry takes beside its key, message, metadata and tags.
-const entryBytes = 200
+const entryBytes = 240
 
 // sizeOf is the memory of an entry, not too small.
 func sizeOf(e *entry) int64 {

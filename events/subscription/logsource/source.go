@@ -40,6 +40,13 @@ func New(b *bus.Bus, o Options) *Source {
 	return &Source{bus: b, o: o, place: Prefix + o.Subscription}
 }
 
+// Begin makes the place of a subscription that is new, so that it misses nothing that happens
+// from now on (Events 173). Run does it, too.
+func (s *Source) Begin(ctx context.Context) error {
+	_, err := s.open(ctx)
+	return err
+}
+
 // Run implements subscription.Source.
 func (s *Source) Run(ctx context.Context, w *subscription.Work) error {
 	l, err := s.open(ctx)

@@ -221,7 +221,31 @@ func (b *Broker) stop() {
 }
 
 // Pause stops the broker so that connections stand open and nothing is answered.
-func (b *Broker) Pause(t testing.TB) { b.signal(t, syscall.SIGSTOP) }
+func (b *Broker) Pause(t testing.TB) {
+	t.Helper()
+	b.signal(t, syscall.SIGSTOP)
+	poll.Until(t, "the broker's threads stand still", b.stopped)
+}
+
+// stopped reports whether no thread of the broker runs: the signal is under way for a moment.
+func (b *Broker) stopped() bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", b.process.Process.Pid))
+	if err != nil || len(threads) == 0 {
+		return false
+	}
+	for _, name := range threads {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return false // it has ended meanwhile
+		}
+		// The state stands behind the name in parentheses, which may have any character.
+		_, state, ok := bytes.Cut(text[bytes.LastIndexByte(text, ')'):], []byte(" "))
+		if !ok || len(state) == 0 || state[0] != 'T' {
+			return false
+		}
+	}
+	return true
+}
 
 // Resume lets a paused broker go on.
 func (b *Broker) Resume(t testing.TB) { b.signal(t, syscall.SIGCONT) }
