@@ -254,8 +254,9 @@ func reloading(t *testing.T, g *gatewaytest.Gateway) func(change func(string) st
 	}
 }
 
-// TestSubscriptionReloadsDuringCall: Events 160: while a call is under way, no later configuration's
-// subscription makes it, too, however many there were and whether it was gone in between.
+// TestSubscriptionReloadsDuringCall: Events 160: while a call is under way, the subscription of a later
+// configuration waits, and neither makes the call, too, nor fails as its place is still read; however many
+// there were, and whether it was gone in between.
 func TestSubscriptionReloadsDuringCall(t *testing.T) {
 	for name, between := range map[string]string{
 		"changed": strings.Replace(countReads, "name: counts", "name: counts, concurrency: 2", 1),
@@ -281,6 +282,11 @@ func TestSubscriptionReloadsDuringCall(t *testing.T) {
 			server.wait(t, "Tell", 1) // by then the other one would have read the event, too
 			if n := len(server.of("Count")); n != 1 {
 				t.Errorf("%d calls at once for one event", n)
+			}
+			for _, one := range g.Subscriptions(t.Context()) {
+				if one.Failure != nil {
+					t.Errorf("%s: %v", one.Name, one.Failure)
+				}
 			}
 			free()
 			g.Do(t, "GET", "/v1/shared/shelves/2", "")
