@@ -22,6 +22,7 @@ type reloads struct {
 	gateway *gateway.Gateway
 	log     *slog.Logger
 	wanted  chan struct{}
+	hup     chan os.Signal
 	// reloaded is told the configuration in service after each reload; nil for nobody.
 	reloaded func(*config.File)
 	// audit is told who caused a reload, what was in service before it, and what came of
@@ -36,8 +37,12 @@ type reloads struct {
 	abandoned bool
 }
 
+// newReloads makes one, which takes SIGHUP from here on until its end: a process that has not begun
+// to serve, or that drains, is not ended by it.
 func newReloads(g *gateway.Gateway, log *slog.Logger) *reloads {
-	return &reloads{gateway: g, log: log, wanted: make(chan struct{}, 1)}
+	r := &reloads{gateway: g, log: log, wanted: make(chan struct{}, 1), hup: make(chan os.Signal, 1)}
+	signal.Notify(r.hup, syscall.SIGHUP)
+	return r
 }
 
 // want asks for a reload.
@@ -65,6 +70,7 @@ func (r *reloads) watch(paths []string) {
 // end ends the watch over files, then what uses the gateway by end. Nothing is touched that a
 // reload may still use which has been given up.
 func (r *reloads) end(end func()) {
+	defer signal.Stop(r.hup)
 	if r.abandoned {
 		r.log.Warn("files are still being read that do not come; the process ends without them")
 		return
@@ -118,15 +124,12 @@ func (r *reloads) await(ctx context.Context, f func() error) error {
 // that do not come.
 func (r *reloads) start(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.run(ctx, hup)
+		r.run(ctx, r.hup)
 	}()
 	return func() {
-		signal.Stop(hup)
 		cancel()
 		_ = r.await(ctx, func() error { // that it gave up is what end asks for
 			<-done

@@ -221,3 +221,18 @@ func TestEndDuringStalledReading(t *testing.T) {
 		})
 	}
 }
+
+// A SIGHUP that comes while the gateway is still starting does not end it: it is reloaded once it serves.
+func TestReloadAskedForAtStart(t *testing.T) {
+	lines, _ := serving(t, folder(t, map[string]string{"p.proto": goodProto}), func(n int32) {
+		if n != 2 { // the first is for the log, the second for the gateway
+			return
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Error(err)
+		}
+	})
+	if got := lines(2); len(got) != 2 || !strings.Contains(got[0], "+2 routes") {
+		t.Errorf("the reloads were\n%s", strings.Join(got, ""))
+	}
+}
