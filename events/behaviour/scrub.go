@@ -99,17 +99,14 @@ func (s *scrubber) mail(text string) string {
 }
 
 // url takes the user, the fragment and most of the query out of a URL, or of a path. What is no URL
-// loses all behind the first "?", "#" or "@".
+// loses all behind the first "?" or "#", and what may be a user.
 func (s *scrubber) url(text string) string {
 	if text == "" {
 		return ""
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		if i := strings.IndexAny(text, "?#@"); i >= 0 {
-			text = text[:i]
-		}
-		return s.mail(text)
+		return s.mail(withoutUser(text))
 	}
 	if u.User == nil && u.Fragment == "" && u.RawQuery == "" && !u.ForceQuery && !strings.HasSuffix(text, "#") {
 		return s.mail(text)
@@ -117,6 +114,22 @@ func (s *scrubber) url(text string) string {
 	u.User, u.Fragment, u.RawFragment, u.ForceQuery = nil, "", "", false
 	u.RawQuery = s.query(u.RawQuery)
 	return s.mail(u.String())
+}
+
+// withoutUser takes them out of what is no URL: the user with the password stands before an "@".
+func withoutUser(text string) string {
+	if i := strings.IndexAny(text, "?#"); i >= 0 {
+		text = text[:i]
+	}
+	at := strings.LastIndexByte(text, '@')
+	if at < 0 {
+		return text
+	}
+	front := ""
+	if i := strings.Index(text[:at], "//"); i >= 0 {
+		front = text[:i+2]
+	}
+	return front + text[at+1:]
 }
 
 // query keeps the parameters that may be told.
