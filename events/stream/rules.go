@@ -20,7 +20,7 @@ type Rules struct {
 }
 
 // Stats are the figures of the hub, of the rules of earlier configurations, too.
-func (r *Rules) Stats() Stats { return r.hub.Stats() }
+func (s *Rules) Stats() Stats { return s.hub.Stats() }
 
 // rule is that of one topic.
 type rule struct {

@@ -85,7 +85,7 @@ func (g *Gateway) serveInside(r *http.Request, in *insideCall) {
 	defer func() { // as net/http does for the calls of clients
 		if p := recover(); p != nil {
 			in.result = subscription.Result{Code: codes.Internal, Message: "the call was broken off"}
-			if p != http.ErrAbortHandler { //nolint:errorlint // it is what was panicked with
+			if p != http.ErrAbortHandler {
 				g.options.Telemetry.Log.Error("a call of a subscription panicked", "subscription", in.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			}
 		}
