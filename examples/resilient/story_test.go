@@ -3,7 +3,7 @@ package resilient_test
 import (
 	"bytes"
 	"context"
-	"net"
+	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -25,10 +25,17 @@ func TestStory(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	listen := loopback.Address(t)
-	host, _, err := net.SplitHostPort(listen)
+	own, err := netip.ParseAddrPort(listen)
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The stations take whatever ports are free, so that they have an address of their own: else
+	// one may take that of the gateway before it listens.
+	bytes4 := own.Addr().As4()
+	if bytes4[1] != 0 { // else there is 127.0.0.1 alone
+		bytes4[1] = 255
+	}
+	host := netip.AddrFrom4(bytes4).String()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	story := exec.CommandContext(ctx, filepath.Join(bin, "tide-stations"), "-gateway", filepath.Join(bin, "transom"), "-config", "transom.yaml",
