@@ -232,6 +232,7 @@ func TestRejectsAll(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		time.Sleep(time.Second) // those are the oldest, and go first
 		p, a := opened(t, dir), &receiver{}
 		a.answers(func(*events.Event) error { return fmt.Errorf("%w: gone", events.ErrRejected) })
 		publisher := p.Publisher(p.Add("a", a))
