@@ -1,43 +1,26 @@
 package main
 
 import (
-	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/transom-gateway/transom/examples/storefront"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
 	"github.com/transom-gateway/transom/internal/testing/walkthrough"
 )
 
 // startStorefront starts the servers of examples/storefront and a gateway in front of them.
 func startStorefront(t *testing.T) *running {
 	t.Helper()
-	listen := func() net.Listener {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
-	}
-	api, site := listen(), listen()
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- storefront.Serve(ctx, api, site) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	api, site := gatewaytest.StartServers(t, storefront.Serve)
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, storefront.Files); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("STORE_API", api.Addr().String())
-	t.Setenv("STORE_SITE", site.Addr().String())
+	t.Setenv("STORE_API", api)
+	t.Setenv("STORE_SITE", site)
 	return startGateway(t, input{config: filepath.Join(dir, "transom.yaml")})
 }
 

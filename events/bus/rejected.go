@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/events/internal/aside"
 )
 
 // Rejected is an event that a sink will never take.
@@ -32,7 +33,6 @@ type Rejected struct {
 const (
 	rejectedFolder = "rejected"
 	maxRejected    = 10_000
-	maxReason      = 1 << 10
 	rejectedSuffix = ".json"
 )
 
@@ -67,15 +67,11 @@ func (b *Bus) reject(sink string, refused []*events.Event, whys []error) []error
 
 // putAside writes one of them.
 func (b *Bus) putAside(sink, id string, e *events.Event, why error) error {
-	reason := strings.ToValidUTF8(why.Error(), "\uFFFD")
-	if len(reason) > maxReason {
-		reason = strings.ToValidUTF8(reason[:maxReason], "")
-	}
-	text, err := json.Marshal(Rejected{ID: id, Sink: sink, At: time.Now().UTC(), Reason: reason, Record: events.AppendRecord(nil, e)})
+	text, err := json.Marshal(Rejected{ID: id, Sink: sink, At: time.Now().UTC(), Reason: aside.Reason(why.Error()), Record: events.AppendRecord(nil, e)})
 	if err != nil {
 		return err
 	}
-	return write(b.rejectedPath(sink), id+rejectedSuffix, text)
+	return aside.Write(b.rejectedPath(sink), id+rejectedSuffix, text)
 }
 
 // bound removes the oldest of too many, a tenth at once, as the folder is read for that.
@@ -108,7 +104,7 @@ func (b *Bus) rejectedIDs(sink string) (ids []string) {
 		b.options.Logger.Warn("the rejected events of a sink cannot be listed", "sink", sink, "error", err)
 	}
 	for _, entry := range entries {
-		if id, ok := strings.CutSuffix(entry.Name(), rejectedSuffix); ok && isID(id) {
+		if id, ok := strings.CutSuffix(entry.Name(), rejectedSuffix); ok && aside.IsID(id) {
 			ids = append(ids, id)
 		}
 	}
@@ -120,39 +116,6 @@ func (b *Bus) rejectedPath(sink string) string {
 		sink = "none" // it is asked for by somebody who guesses
 	}
 	return filepath.Join(b.options.Directory, rejectedFolder, sink)
-}
-
-// write makes a file durable, whole or not at all.
-func write(folder, name string, text []byte) (err error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(folder, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), filepath.Join(folder, name)); err != nil {
-		return err
-	}
-	return syncFolder(folder)
-}
-
-func syncFolder(name string) error {
-	d, err := os.Open(name) //nolint:gosec // it is below the data directory
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // ErrNotRejected is returned for an ID that no rejected event of the sink has.
@@ -185,7 +148,7 @@ func (b *Bus) Rejected(sink string) []Rejected {
 }
 
 func (b *Bus) rejected(sink, id string) (Rejected, error) {
-	if !isID(id) {
+	if !aside.IsID(id) {
 		return Rejected{}, ErrNotRejected
 	}
 	text, err := os.ReadFile(filepath.Join(b.rejectedPath(sink), id+rejectedSuffix)) //nolint:gosec // its name is an ID
@@ -207,11 +170,6 @@ func (b *Bus) rejected(sink, id string) (Rejected, error) {
 	return r, nil
 }
 
-// isID reports whether it is what NewID makes, and so cannot lead out of a folder.
-func isID(id string) bool {
-	return len(id) == 36 && strings.Trim(id, "0123456789abcdef-") == ""
-}
-
 // RetryRejected stores a rejected event again, for that sink alone, and no longer has it aside.
 func (b *Bus) RetryRejected(sink, id string) error {
 	r, err := b.rejected(sink, id)
@@ -230,7 +188,7 @@ func (b *Bus) RetryRejected(sink, id string) error {
 
 // DropRejected removes a rejected event.
 func (b *Bus) DropRejected(sink, id string) error {
-	if !isID(id) {
+	if !aside.IsID(id) {
 		return ErrNotRejected
 	}
 	err := os.Remove(filepath.Join(b.rejectedPath(sink), id+rejectedSuffix))

@@ -10,6 +10,7 @@ import (
 	"github.com/transom-gateway/transom/events/bus"
 	"github.com/transom-gateway/transom/events/kafka"
 	kafkatest "github.com/transom-gateway/transom/internal/testing/kafka"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -38,8 +39,8 @@ func BenchmarkDrain(b *testing.B) {
 	fill(b, eventBus, topic)
 	b.ResetTimer()
 	eventBus.Add("kafka", sink)
-	for eventBus.Status().Sinks[0].Lag > 0 {
-		time.Sleep(time.Millisecond)
+	if !poll.Within(10*time.Minute, func() bool { return eventBus.Status().Sinks[0].Lag == 0 }) {
+		b.Fatal("the broker has not taken all within ten minutes")
 	}
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")

@@ -14,6 +14,7 @@ import (
 	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/events/log"
 	"github.com/transom-gateway/transom/events/stream"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -60,6 +61,7 @@ func BenchmarkClients(b *testing.B) {
 		})
 	}
 	begun.Wait()
+	told := h.Stats().Sent // where the clients are
 	size := memory() - before
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -77,7 +79,7 @@ func BenchmarkClients(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	time.Sleep(time.Second) // for what is on its way
+	poll.Until(b, "what is on its way", func() bool { return h.Stats().Sent >= told+uint64(sent)*clients/classes })
 	cancel()
 	all.Wait()
 	merged := slices.Concat(late...)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/events/internal/aside"
 )
 
 // Store keeps in a folder what subscriptions must know after a restart, and dead letters. Several
@@ -21,7 +22,6 @@ const (
 	pausedName = "paused"
 	deadFolder = "dead"
 	deadSuffix = ".json"
-	maxReason  = 1 << 10
 	// maxDead is how many dead letters a subscription has, at most.
 	maxDead = 10_000
 )
@@ -39,13 +39,13 @@ func (s *Store) Paused(name string) bool {
 func (s *Store) SetPaused(name string, paused bool) error {
 	folder := filepath.Join(s.Folder, name)
 	if paused {
-		return write(folder, pausedName, []byte(time.Now().UTC().Format(time.RFC3339)+"\n"))
+		return aside.Write(folder, pausedName, []byte(time.Now().UTC().Format(time.RFC3339)+"\n"))
 	}
 	err := os.Remove(filepath.Join(folder, pausedName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(err, syncFolder(folder))
+	return errors.Join(err, aside.Sync(folder))
 }
 
 // Letter is a dead letter.
@@ -74,18 +74,9 @@ type Letter struct {
 func NewLetter(method string, m *Message, r Result, attempts int) Letter {
 	now := time.Now()
 	return Letter{
-		ID: events.NewID(now), At: now.UTC(), Code: r.Code.String(), Message: Clipped(r.Message), Reason: r.Reason, Attempts: attempts,
+		ID: events.NewID(now), At: now.UTC(), Code: r.Code.String(), Message: aside.Reason(r.Message), Reason: r.Reason, Attempts: attempts,
 		Method: method, Trace: m.Event.Extension("traceparent"), Topic: m.Event.Topic, Partition: m.Partition, Offset: m.Offset, Event: m.Event,
 	}
-}
-
-// Clipped is text of a reason, 1 KiB at most.
-func Clipped(text string) string {
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "")
-	}
-	return text
 }
 
 // Bury keeps a dead letter, durably.
@@ -98,7 +89,7 @@ func (s *Store) Bury(name string, d Letter) error {
 	if err != nil {
 		return err
 	}
-	return write(filepath.Join(s.Folder, name, deadFolder), d.ID+deadSuffix, text)
+	return aside.Write(filepath.Join(s.Folder, name, deadFolder), d.ID+deadSuffix, text)
 }
 
 // ErrNoDead is returned for an ID that no dead letter of the subscription has.
@@ -113,7 +104,7 @@ func (s *Store) ids(name string) (ids []string) {
 		return nil
 	}
 	for _, entry := range entries {
-		if id, ok := strings.CutSuffix(entry.Name(), deadSuffix); ok && isID(id) {
+		if id, ok := strings.CutSuffix(entry.Name(), deadSuffix); ok && aside.IsID(id) {
 			ids = append(ids, id)
 		}
 	}
@@ -133,7 +124,7 @@ func (s *Store) Each(name string, f func(Letter) bool) {
 // Letter returns a dead letter.
 func (s *Store) Letter(name, id string) (Letter, error) {
 	var d Letter
-	if !isID(id) || !filepath.IsLocal(name) {
+	if !aside.IsID(id) || !filepath.IsLocal(name) {
 		return d, ErrNoDead
 	}
 	text, err := os.ReadFile(filepath.Join(s.Folder, name, deadFolder, id+deadSuffix)) //nolint:gosec // its name is an ID
@@ -156,7 +147,7 @@ func (s *Store) Letter(name, id string) (Letter, error) {
 
 // Drop removes a dead letter.
 func (s *Store) Drop(name, id string) error {
-	if !isID(id) || !filepath.IsLocal(name) {
+	if !aside.IsID(id) || !filepath.IsLocal(name) {
 		return ErrNoDead
 	}
 	err := os.Remove(filepath.Join(s.Folder, name, deadFolder, id+deadSuffix))
@@ -164,41 +155,4 @@ func (s *Store) Drop(name, id string) error {
 		return ErrNoDead
 	}
 	return err
-}
-
-// isID reports whether it is what NewID makes, and so cannot lead out of a folder.
-func isID(id string) bool {
-	return len(id) == 36 && strings.Trim(id, "0123456789abcdef-") == ""
-}
-
-// write makes a file durable, whole or not at all.
-func write(folder, name string, text []byte) (err error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(folder, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), filepath.Join(folder, name)); err != nil {
-		return err
-	}
-	return syncFolder(folder)
-}
-
-func syncFolder(name string) error {
-	d, err := os.Open(name) //nolint:gosec // it is below the data directory
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -7,7 +7,6 @@ import (
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/transom-gateway/transom/events/behaviour"
 	"github.com/transom-gateway/transom/internal/httprule"
@@ -56,13 +55,9 @@ func (b *builder) addEventService(plans *jsonwire.Plans) {
 
 // addEventMethod adds one of them. An http_rule of the configuration replaces its rule.
 func (b *builder) addEventMethod(plans *jsonwire.Plans, d protoreflect.MethodDescriptor, backend proxy.Backend, rule *annotations.HttpRule) {
-	set, problems := b.snapshot.policies.Compile(policy.Target{
-		Method: d, RPC: string(d.Parent().FullName()) + "/" + string(d.Name()),
-		Layers: b.layers(nil, d), Extensions: newExtensions(protoregistry.GlobalTypes), Backends: b.upstreams.named,
-	})
-	b.problems = append(b.problems, problems...)
-	if set == nil || set.Effective.GetHidden() {
-		return // a fatal problem said why, or nobody is to know of it
+	set := b.ownPolicies(d)
+	if set == nil {
+		return
 	}
 	m := b.wrapMethod(transcoder.NewMethod(d, plans, b.eventSettings(set)), set, backend)
 	m.endless, m.comesBack, m.idleTimeout, m.tellsRequest = true, true, set.IdleTimeout, true

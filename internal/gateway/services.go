@@ -68,14 +68,24 @@ func (b *builder) addOwnServices(plans *jsonwire.Plans) {
 	b.addEventService(plans)
 }
 
-func (b *builder) addOwnMethod(plans *jsonwire.Plans, d protoreflect.MethodDescriptor) {
+// ownPolicies compiles what holds for a method of the gateway's own; nil where it has no paths: a
+// fatal problem says why, or nobody is to know of it.
+func (b *builder) ownPolicies(d protoreflect.MethodDescriptor) *policy.Set {
 	set, problems := b.snapshot.policies.Compile(policy.Target{
 		Method: d, RPC: string(d.Parent().FullName()) + "/" + string(d.Name()),
 		Layers: b.layers(nil, d), Extensions: newExtensions(protoregistry.GlobalTypes), Backends: b.upstreams.named,
 	})
 	b.problems = append(b.problems, problems...)
 	if set == nil || set.Effective.GetHidden() {
-		return // a fatal problem said why, or nobody is to know of it
+		return nil
+	}
+	return set
+}
+
+func (b *builder) addOwnMethod(plans *jsonwire.Plans, d protoreflect.MethodDescriptor) {
+	set := b.ownPolicies(d)
+	if set == nil {
+		return
 	}
 	m := b.newMethod(d, plans, set, &b.gateway.own.backend)
 	// Who watches the health hears nothing for days, and must not hold a shutdown up.

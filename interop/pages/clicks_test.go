@@ -1,8 +1,6 @@
 package pages
 
 import (
-	"context"
-	"net"
 	"strings"
 	"testing"
 
@@ -14,23 +12,7 @@ import (
 // of them is told.
 func startBehaviour(t *testing.T) gatewaytest.Options {
 	t.Helper()
-	listen := func() net.Listener {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
-	}
-	api, site := listen(), listen()
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- behaviour.Serve(ctx, api, site) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	api, site := gatewaytest.StartServers(t, behaviour.Serve)
 	read := func(name string) string {
 		text, err := behaviour.Files.ReadFile(name)
 		if err != nil {
@@ -43,9 +25,9 @@ func startBehaviour(t *testing.T) gatewaytest.Options {
 		t.Fatal("the example has no routes")
 	}
 	return gatewaytest.Options{
-		Backend: api.Addr().String(), NoBookstore: true,
+		Backend: api, NoBookstore: true,
 		Protos:    map[string]string{"clicks/v1/clicks.proto": read("protos/clicks/v1/clicks.proto")},
-		Upstreams: `shop: { http: { servers: ["` + site.Addr().String() + `"] } }`,
+		Upstreams: `shop: { http: { servers: ["` + site + `"] } }`,
 		Config:    "data_directory: " + t.TempDir() + "\nroutes:" + config,
 	}
 }

@@ -1,8 +1,6 @@
 package pages
 
 import (
-	"context"
-	"net"
 	"strings"
 	"testing"
 
@@ -14,23 +12,7 @@ import (
 // front of them is told.
 func startStorefront(t *testing.T) gatewaytest.Options {
 	t.Helper()
-	listen := func() net.Listener {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
-	}
-	api, site := listen(), listen()
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- storefront.Serve(ctx, api, site) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	api, site := gatewaytest.StartServers(t, storefront.Serve)
 	read := func(name string) string {
 		text, err := storefront.Files.ReadFile(name)
 		if err != nil {
@@ -43,9 +25,9 @@ func startStorefront(t *testing.T) gatewaytest.Options {
 		t.Fatal("the example has no login")
 	}
 	return gatewaytest.Options{
-		Backend: api.Addr().String(), NoBookstore: true,
+		Backend: api, NoBookstore: true,
 		Protos:    map[string]string{"store/v1/store.proto": read("protos/store/v1/store.proto")},
-		Upstreams: `site: { http: { servers: ["` + site.Addr().String() + `"], health_check: { path: /healthz } } }`,
+		Upstreams: `site: { http: { servers: ["` + site + `"], health_check: { path: /healthz } } }`,
 		Config:    "auth:" + config,
 	}
 }
