@@ -84,6 +84,14 @@ func (r *receiver) missing(all []string) (missing, doubles int) {
 	return missing, doubles
 }
 
+// seen is how many events it got, doubles not counted, and a subject that came with two IDs, "" for
+// none. More may come while the test looks.
+func (r *receiver) seen() (delivered int, twoIDs string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.got), r.twoIDs
+}
+
 // selling is one run: tills that sell, and what became of that.
 type selling struct {
 	t      *testing.T
@@ -194,9 +202,10 @@ func TestEventsLedger(t *testing.T) {
 		return missing == 0
 	})
 	missing, doubles := sink.missing(l.acknowledged)
-	t.Logf("sent %d, acknowledged %d, delivered %d, doubles %d, lost %d", l.sold, len(l.acknowledged), len(sink.got), doubles, missing)
-	if sink.twoIDs != "" {
-		t.Errorf("%s has two IDs", sink.twoIDs)
+	delivered, twoIDs := sink.seen()
+	t.Logf("sent %d, acknowledged %d, delivered %d, doubles %d, lost %d", l.sold, len(l.acknowledged), delivered, doubles, missing)
+	if twoIDs != "" {
+		t.Errorf("%s has two IDs", twoIDs)
 	}
 	l.verify()
 }
