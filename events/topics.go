@@ -45,3 +45,11 @@ func IsType(kind string) bool {
 	}
 	return true
 }
+
+// IsReserved reports whether events of a type are the gateway's own, so that neither clients nor rules of
+// methods publish them: those whose first word is "api", "auth" or "transom", in whatever case, as
+// consumers may fold it.
+func IsReserved(kind string) bool {
+	first, _, _ := strings.Cut(kind, ".")
+	return strings.EqualFold(first, "api") || strings.EqualFold(first, "auth") || strings.EqualFold(first, "transom")
+}

@@ -20,7 +20,7 @@ func (c *Collector) check(e *transomv1.UserEvent) (reason, text string) {
 	switch {
 	case !events.IsType(kind):
 		return invalid, fmt.Sprintf("found the type %q, expected one such as \"user.click\"", clipped(kind))
-	case strings.HasPrefix(kind, "api.") || strings.HasPrefix(kind, "auth.") || c.Own(kind):
+	case events.IsReserved(kind) || c.Own(kind):
 		return forged, fmt.Sprintf("events of the type %q are the gateway's own", clipped(kind))
 	case proto.Size(e) > maxEvent:
 		return tooLarge, "an event has at most 32 KiB"

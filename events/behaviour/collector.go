@@ -42,7 +42,7 @@ type Options struct {
 	// Publisher takes the events. Required.
 	Publisher events.Publisher
 	// Own reports whether the gateway publishes events of a type itself, so that no client may. Nil:
-	// it publishes those of api.* and auth.* alone.
+	// it publishes those alone that events.IsReserved names.
 	Own func(kind string) bool
 	// Memory is what outlives the Collector. Required.
 	Memory *Memory

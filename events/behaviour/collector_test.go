@@ -80,7 +80,7 @@ func TestSchema(t *testing.T) {
 		t.Error(got)
 	}
 	e := c.All()[0]
-	if e.ID != "m1" || e.Topic != "user_behaviors" || e.Key != "u1" || e.Type != "user.search" || !e.Time.Equal(now.Add(-time.Second)) || e.How != "publish" ||
+	if e.ID != "bb4db6a7-efb0-8adc-81bd-3c4a4be199ce" || e.Topic != "user_behaviors" || e.Key != "u1" || e.Type != "user.search" || !e.Time.Equal(now.Add(-time.Second)) || e.How != "publish" ||
 		fmt.Sprint(e.Extensions) != "[{correlationid r1} {partitionkey u1} {traceparent 00-1}]" || e.DataContentType != events.JSON {
 		t.Errorf("%+v", e.Event)
 	}
@@ -116,6 +116,44 @@ func TestRejected(t *testing.T) {
 	many := `[` + strings.Repeat(`{"type":"user.view"},`, 501) + `{"type":"user.view"}]`
 	if result, got = c.take(t, &Client{}, many); len(got) != 500 || len(result.Rejected) != 1 || result.Rejected[0].GetIndex() != 500 {
 		t.Error(len(got), result)
+	}
+}
+
+// TestReservedTypes: Events 129: the gateway's own types are in whatever case, and alone, as one word.
+func TestReservedTypes(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"api", "API", "API.x", "Api.request", "auth", "aUTH.login", "transom", "transom.x", "TRANSOM.v1.CallEvent"} {
+		c := collect(t, &transomv1.Behaviour{})
+		if result, got := c.take(t, &Client{}, `{"type": "`+kind+`"}`); len(got) != 0 || !result.Forged || c.counts["rejected forged"] != 1 {
+			t.Errorf("%s: published %v, %v, counted %v", kind, got, result, c.counts)
+		}
+	}
+	for _, kind := range []string{"apis", "api-x.y", "authors.read", "user.api", "transoms.x"} {
+		collect(t, &transomv1.Behaviour{}).one(t, &Client{}, `{"type": "`+kind+`"}`)
+	}
+}
+
+// TestIDs: Events 198: an event has the same id whenever it comes, and no other one has that, be the pages
+// that count their messages as many as they like.
+func TestIDs(t *testing.T) {
+	t.Parallel()
+	id := func(body string, header ...string) string {
+		c, from := collect(t, &transomv1.Behaviour{}), &Client{Header: http.Header{}}
+		for i := 0; i < len(header); i += 2 {
+			from.Header.Set(header[i], header[i+1])
+		}
+		c.one(t, from, body)
+		return c.All()[0].ID
+	}
+	const body = `{"type": "shop.order", "messageId": "1", "anonymousId": "a"}`
+	first := id(body)
+	if first != id(body) || first != id(body, "Sec-Gpc", "1") || len(first) != 36 || first[14] != '8' {
+		t.Errorf("the same message has the ids %s and %s", first, id(body))
+	}
+	other := id(`{"type": "shop.order", "messageId": "1", "anonymousId": "b"}`)
+	moved := id(`{"type": "shop.order", "messageId": "a1", "anonymousId": ""}`)
+	if first == other || moved != "a1" {
+		t.Errorf("two messages have the ids %s and %s, one without a page's id %s", first, other, moved)
 	}
 }
 

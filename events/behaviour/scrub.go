@@ -82,12 +82,51 @@ func (s *scrubber) value(v *structpb.Value) {
 	}
 }
 
-// text scrubs a text, which may be a URL.
+// text scrubs a text, which may be a URL, or have some in it.
 func (s *scrubber) text(text string) string {
-	if len(text) > 8 && (strings.EqualFold(text[:7], "http://") || strings.EqualFold(text[:8], "https://")) {
+	if isURL(text) {
 		return s.url(text)
 	}
-	return s.mail(text)
+	return s.mail(withoutUsers(text))
+}
+
+// isURL reports whether a text is a URL of a server, as far as its beginning tells.
+func isURL(text string) bool {
+	scheme, _, found := strings.Cut(text, ":")
+	return found && isServer(scheme)
+}
+
+// isServer reports whether URLs of a scheme name a server, also where "//" was forgotten, as browsers
+// have it.
+func isServer(scheme string) bool {
+	switch strings.ToLower(scheme) {
+	case "http", "https", "ws", "wss", "ftp":
+		return true
+	}
+	return false
+}
+
+// withoutUsers takes users and passwords out of the URLs within a text.
+func withoutUsers(text string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "://")
+		if !found {
+			break
+		}
+		b.WriteString(before)
+		b.WriteString("://")
+		end := strings.IndexAny(after, "/?# \t\r\n\"'<>\\")
+		if end < 0 {
+			end = len(after)
+		}
+		text = after[strings.LastIndexByte(after[:end], '@')+1:]
+	}
+	if b.Len() == 0 {
+		return text
+	}
+	b.WriteString(text)
+	return b.String()
 }
 
 // mail masks what looks like an e-mail address, where that is asked for.
@@ -108,12 +147,32 @@ func (s *scrubber) url(text string) string {
 	if err != nil {
 		return s.mail(withoutUser(text))
 	}
+	if lacksServer(u) {
+		// "user:password@host" has a user for a scheme, and browsers take "https:user@host" for
+		// "https://user@host".
+		if u.Fragment, u.RawFragment = "", ""; strings.IndexByte(u.String(), '@') >= 0 {
+			return s.mail(withoutUser(text))
+		}
+	}
 	if u.User == nil && u.Fragment == "" && u.RawQuery == "" && !u.ForceQuery && !strings.HasSuffix(text, "#") {
 		return s.mail(text)
 	}
 	u.User, u.Fragment, u.RawFragment, u.ForceQuery = nil, "", "", false
 	u.RawQuery = s.query(u.RawQuery)
 	return s.mail(u.String())
+}
+
+// lacksServer reports whether what stands where a server is expected was not understood as one, so that
+// it may have a user.
+func lacksServer(u *url.URL) bool {
+	switch {
+	case u.Host != "" || u.User != nil:
+		return false
+	case u.Opaque != "", isServer(u.Scheme):
+		return true
+	}
+	first, _, _ := strings.Cut(u.Path, "/") // "" for a path from the root, where "/@ann" may be a page
+	return strings.IndexByte(first, '@') >= 0
 }
 
 // withoutUser takes them out of what is no URL: the user with the password stands before an "@".
@@ -128,6 +187,8 @@ func withoutUser(text string) string {
 	front := ""
 	if i := strings.Index(text[:at], "//"); i >= 0 {
 		front = text[:i+2]
+	} else if scheme, _, _ := strings.Cut(text, ":"); isServer(scheme) {
+		front = scheme + ":"
 	}
 	return front + text[at+1:]
 }
@@ -155,58 +216,4 @@ func (s *scrubber) keeps(name string) bool {
 		}
 	}
 	return false
-}
-
-// mask stands for an e-mail address.
-const mask = "[email]"
-
-// maskMails masks all that looks like name@host.domain, also with "@" as "%40".
-func maskMails(text string) string {
-	var b strings.Builder
-	for {
-		at, width := signIn(text)
-		if at < 0 {
-			break
-		}
-		from := at
-		for from > 0 && isLocal(text[from-1]) {
-			from--
-		}
-		to, dot := at+width, false
-		for to < len(text) && (isHost(text[to]) || text[to] == '.' && to+1 < len(text) && isHost(text[to+1]) && to > at+width) {
-			dot = dot || text[to] == '.'
-			to++
-		}
-		if from == at || !dot {
-			b.WriteString(text[:at+width])
-			text = text[at+width:]
-			continue
-		}
-		b.WriteString(text[:from])
-		b.WriteString(mask)
-		text = text[to:]
-	}
-	if b.Len() == 0 {
-		return text
-	}
-	b.WriteString(text)
-	return b.String()
-}
-
-// signIn is where the first "@" or "%40" stands, and how long it is; -1 for none.
-func signIn(text string) (at, width int) {
-	at, width = strings.IndexByte(text, '@'), 1
-	if escaped := strings.Index(text, "%40"); escaped >= 0 && (at < 0 || escaped < at) {
-		return escaped, 3
-	}
-	return at, width
-}
-
-func isLocal(c byte) bool {
-	return isHost(c) || strings.IndexByte(".!#$%'*+^_`{|}~", c) >= 0
-}
-
-// isHost takes letters of other scripts, too, whose bytes are above those of ASCII.
-func isHost(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c >= 0x80
 }

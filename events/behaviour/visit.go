@@ -1,6 +1,8 @@
 package behaviour
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"math"
 	"net/http"
 	"slices"
@@ -97,17 +99,15 @@ func (v *visit) isBot(e *transomv1.UserEvent) bool {
 
 // event completes a UserEvent and makes the event of it.
 func (v *visit) event(u *transomv1.UserEvent) (*events.Event, error) {
+	id := idOf(u, v.now)
 	v.identify(u)
 	u.Observed = &transomv1.Observed{ReceivedAt: v.received, Bot: v.isBot(u), Anonymized: v.anonymous, Authenticated: v.from.Principal != "" && !v.anonymous}
 	at := v.timeOf(u)
 	v.describe(u)
 	v.scrub.event(u)
 	e := &events.Event{
-		ID: u.GetMessageId(), Source: v.Source, Type: u.GetType(), Time: at, DataContentType: events.JSON,
+		ID: id, Source: v.Source, Type: u.GetType(), Time: at, DataContentType: events.JSON,
 		Topic: v.Topics.Of(u.GetType()), Key: keyOf(u),
-	}
-	if e.ID == "" {
-		e.ID = events.NewID(v.now)
 	}
 	var err error
 	if v.message, err = (proto.MarshalOptions{}).MarshalAppend(v.message[:0], u); err != nil {
@@ -200,6 +200,21 @@ func hintsOf(data *structpb.Struct) client.Hints {
 	}
 	h.Given = h.Platform != "" || len(h.Brands) > 0
 	return h
+}
+
+// idOf is the id of an event: that of the message, together with the page's id where there is one, as
+// pages may count their messages. It is the same whenever the message comes (Events 198).
+func idOf(u *transomv1.UserEvent, now time.Time) string {
+	switch {
+	case u.GetMessageId() == "":
+		return events.NewID(now)
+	case u.GetAnonymousId() == "":
+		return u.GetMessageId()
+	}
+	sum := sha256.Sum256([]byte(u.GetAnonymousId() + "\x00" + u.GetMessageId())) // neither has a NUL
+	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80                          // a UUID of version 8
+	text := hex.EncodeToString(sum[:16])
+	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
 }
 
 // keyOf is what events are ordered by: the user, before they log in the page's id.

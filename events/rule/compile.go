@@ -153,8 +153,8 @@ func (c *compiler) checkType() {
 	switch kind := c.rule.GetType(); {
 	case !events.IsType(kind):
 		c.fail("type", "found %q, expected words of letters, digits, \"-\" and \"_\" with dots between them, such as \"book.read\", up to 200 bytes", kind)
-	case strings.HasPrefix(kind, "api."), strings.HasPrefix(kind, "auth."):
-		c.fail("type", "found %q, but api.* and auth.* are events of the gateway's own: choose another, or add it to events.gateway of the configuration", kind)
+	case events.IsReserved(kind):
+		c.fail("type", "found %q, but api.*, auth.* and transom.* are events of the gateway's own: choose another, or add it to events.gateway of the configuration", kind)
 	}
 }
 

@@ -88,7 +88,8 @@ func TestCompile(t *testing.T) {
 
 		{"Put", ``, `!events[0].type: found "", expected words of letters`},
 		{"Put", `type: "a..b"`, `!events[0].type: found "a..b"`},
-		{"Put", `type: "api.read"`, `!events[0].type: found "api.read", but api.* and auth.* are events of the gateway's own`},
+		{"Put", `type: "api.read"`, `!events[0].type: found "api.read", but api.*, auth.* and transom.* are events of the gateway's own`},
+		{"Put", `type: "Transom.read"`, `!events[0].type: found "Transom.read", but api.*, auth.* and transom.* are events of the gateway's own`},
 		{"Put", `type: "a" topic: "a b"`, `!events[0].topic: found "a b", expected 1 to 249 of letters`},
 		{"Put", `type: "a" on: [REQUEST, REQUEST]`, `!events[0].on[1]: found REQUEST, expected each`},
 		{"Put", `type: "a" fields: "nam"`, `!events[0].fields[0]: found "nam": rules.v1.Book has no field "nam"; expected one of at, hidden, name`},

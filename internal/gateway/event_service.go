@@ -24,7 +24,7 @@ type eventService struct {
 	listeners *listeners
 	// collector takes what Publish, PublishBatch and beacons bring.
 	collector *behaviour.Collector
-	// own are the types of events that the gateway's rules publish.
+	// own are the types of events that the gateway's rules publish, in lower case.
 	own map[string]bool
 }
 
@@ -122,7 +122,7 @@ func (b *builder) openEvents(g *policy.Generation, open func(*policy.Generation)
 		o.WriteKeys = append(o.WriteKeys, secret)
 	}
 	own := map[string]bool{}
-	o.Own = func(kind string) bool { return own[kind] }
+	o.Own = func(kind string) bool { return own[strings.ToLower(kind)] }
 	b.events.collector, b.events.own = behaviour.New(o), own
 }
 
@@ -131,7 +131,7 @@ func (b *builder) noteEventTypes() {
 	note := func(route *Route) {
 		if part, ok := policy.Find[interface{ EventTypes() []string }](route.guard.set); ok {
 			for _, kind := range part.EventTypes() {
-				b.events.own[kind] = true
+				b.events.own[strings.ToLower(kind)] = true
 			}
 		}
 	}
