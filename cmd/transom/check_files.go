@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
@@ -11,34 +12,21 @@ import (
 )
 
 // checkFiles looks at the files of listeners and upstreams as serve would, without
-// listening and without calling anybody (Semantics 322).
-func checkFiles(g *gateway.Gateway) error {
+// listening and without calling anybody (Semantics 322). Warnings are lines to print.
+func checkFiles(g *gateway.Gateway) (warnings []string, _ error) {
 	file := g.Config()
-	var errs []error
-	for i, c := range file.Config.GetListeners() {
-		if err := server.CheckListener(c, file); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", where(file, fmt.Sprintf("listeners[%d]%s", i, ofListener(err))), err))
-		}
+	at := func(path string) string { return where(file, path) }
+	found, err := server.CheckFiles(file, at, time.Now())
+	errs := []error{err}
+	for _, w := range found {
+		warnings = append(warnings, at(w.Path)+": warning: "+w.Text)
 	}
 	for _, u := range g.Upstreams() {
 		if u.NotReloaded != "" {
 			errs = append(errs, fmt.Errorf("%s: %s", where(file, "upstreams."+u.Name+".grpc.tls"), u.NotReloaded))
 		}
 	}
-	return errors.Join(errs...)
-}
-
-// ofListener is the part of a listener that an error is about; "" for the whole.
-func ofListener(err error) string {
-	switch text := err.Error(); {
-	case strings.HasPrefix(text, "client_ca: "):
-		return ".tls.client_ca"
-	case strings.Contains(text, " key input"), strings.Contains(text, "private key"):
-		return ".tls.key"
-	case strings.HasPrefix(text, "certificate "):
-		return ".tls.certificate"
-	}
-	return ""
+	return warnings, errors.Join(errs...)
 }
 
 // where is the place of a value of the configuration. An address that stands in no file

@@ -209,8 +209,8 @@ upstreams: { books: { grpc: { target: "localhost:1" } } }
 	}
 	for _, want := range []string{
 		config + ":2:5: listen tcp " + taken.Addr().String() + ": bind: address already in use: another program listens there; end it, or choose another address\n",
-		config + ":3:5: certificate " + filepath.Join(dir, "cert.pem") + " and key " + filepath.Join(dir, "other.pem") + ": tls: private key does not match public key\n",
-		config + ":4:5: client_ca: empty.pem holds no PEM certificate\n",
+		config + ":3:66: certificate " + filepath.Join(dir, "cert.pem") + " and key " + filepath.Join(dir, "other.pem") + ": tls: private key does not match public key\n",
+		config + ":4:86: client_ca: empty.pem holds no PEM certificate\n",
 	} {
 		if !strings.Contains(told, want) {
 			t.Errorf("no %q in\n%s", want, told)

@@ -38,14 +38,18 @@ func newCheck(s streams) *cobra.Command {
 		Long:  "Check compiles protos, HTTP rules and policies as serve does. Each problem is\nprinted as file:line:column: message; exit code 1 where there is one that is no\nwarning.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return in.look(c.Context(), s, args, func(g *gateway.Gateway) error {
-				if err := checkFiles(g); err != nil {
+				expiring, err := checkFiles(g)
+				for _, warning := range expiring {
+					_, _ = fmt.Fprintln(s.err, warning) // nobody reads what cannot be written
+				}
+				if err != nil {
 					return problem(err)
 				}
 				found := counted(len(g.Routes()), "route")
-				if warnings := len(g.Status().Problems); warnings > 0 {
+				if warnings := len(g.Status().Problems) + len(expiring); warnings > 0 {
 					found += ", " + counted(warnings, "warning")
 				}
-				_, err := fmt.Fprintf(s.out, "ok: %s\n", found)
+				_, err = fmt.Fprintf(s.out, "ok: %s\n", found)
 				return err
 			})
 		},

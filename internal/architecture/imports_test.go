@@ -118,6 +118,7 @@ var rules = map[string]rule{
 	"internal/watch":           {ours: []string{"internal/gateway", "internal/regularfile"}, reason: "it says that something changed, not what to do"},
 	"internal/server":          {ours: slices.Concat(base, []string{"events", "events/bus", "events/cloudevents", "events/subscription", "internal/config", "internal/observe", "internal/gateway", "internal/admin", "internal/http1head", "internal/tlsfiles", "internal/server/...", "proxy", "transcoder"}), never: slices.Concat(commands, yamls), reason: "tests drive the server that production runs, so it knows no flags, no words of the command and no signals"},
 	"internal/server/coalesce": {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
+	"internal/server/security": {ours: slices.Concat(base, []string{"internal/tlsfiles"}), never: slices.Concat([]string{"net/http"}, yamls), reason: "TLS is the same for every listener and protocol, so it knows neither"},
 	"internal/console":         {ours: slices.Concat(base, []string{"internal/gateway", "internal/openapi"}), never: commands, reason: "pages show what the gateway says of itself"},
 	"internal/admin":           {reason: "the operator's server knows the gateway by its own interface, and is tested without one"},
 

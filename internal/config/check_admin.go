@@ -27,13 +27,7 @@ func (c *checker) admin(a *transomv1.Admin) {
 			c.fail(join(path, "token"), "found %d bytes, expected at least %d", len(t.Token), minToken)
 		}
 	}
-	if t := a.GetTls(); t != nil {
-		c.regular("admin.tls.certificate", t.Certificate)
-		c.regular("admin.tls.key", t.Key)
-		if t.ClientCa != "" {
-			c.regular("admin.tls.client_ca", t.ClientCa)
-		}
-	}
+	c.serverTLS("admin.tls", a.GetTls())
 	if a.GetAudit() != nil && a.GetAudit().GetFile() == "" {
 		c.fail("admin.audit.file", "found none, expected the file to append to")
 	}

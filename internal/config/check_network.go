@@ -42,15 +42,9 @@ func (c *checker) listeners(config *transomv1.Config) {
 		}
 		c.proxyProtocol(join(path, "proxy_protocol"), l)
 		c.connections(path, l)
-		if l.Tls == nil {
-			continue
-		}
-		c.regular(join(path, "tls.certificate"), l.Tls.Certificate)
-		c.regular(join(path, "tls.key"), l.Tls.Key)
-		if l.Tls.ClientCa != "" {
-			c.regular(join(path, "tls.client_ca"), l.Tls.ClientCa)
-		}
+		c.serverTLS(join(path, "tls"), l.Tls)
 	}
+	c.secretFile("fleet_secret", config.FleetSecret)
 	if config.Admin.GetAddress() != NoAdmin {
 		c.address("admin.address", config.Admin.GetAddress(), false, seen)
 		c.admin(config.Admin)

@@ -46,7 +46,9 @@ type Metrics struct {
 	upstreams atomic.Pointer[iter.Seq2[string, Upstream]]
 	circuits  atomic.Pointer[iter.Seq[Circuit]]
 	listeners atomic.Pointer[iter.Seq[Listener]]
-	answers   atomic.Pointer[func() (s3fifo.Usage, bool)]
+	// certificates are those of the listeners.
+	certificates atomic.Pointer[iter.Seq[Certificate]]
+	answers      atomic.Pointer[func() (s3fifo.Usage, bool)]
 
 	subscriptions      subscriptionMetrics
 	events             eventMetrics
@@ -105,7 +107,7 @@ func NewMetrics(version string) *Metrics {
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions, m.retries, m.retriesDenied, m.hedges,
 		m.branches, m.branchTime, m.branchMoved,
-		upstreamCollector{m}, circuitCollector{m}, listenerCollector{m}, answersCollector{m}, eventsCollector{m}, subscriptionsCollector{m}, info,
+		upstreamCollector{m}, circuitCollector{m}, listenerCollector{m}, certificateCollector{m}, answersCollector{m}, eventsCollector{m}, subscriptionsCollector{m}, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -8,27 +8,57 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/transom-gateway/transom/internal/config"
-	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/internal/server/security"
 )
 
-// CheckListener looks at a listener's files and its socket as Listen would, without
-// listening (Semantics 322).
-func CheckListener(c *transomv1.Listener, file *config.File) error {
+// Warning is what is good now, and may not be for long.
+type Warning struct {
+	// Path is that of the setting.
+	Path string
+	// Text says what it is.
+	Text string
+}
+
+// CheckFiles looks at the files of all listeners and at their sockets as Listen would, without
+// listening (Semantics 322). where says where a setting stands, by its path.
+func CheckFiles(file *config.File, where func(path string) string, now time.Time) (warnings []Warning, _ error) {
 	var errs []error
-	if c.GetTls() != nil {
-		l := new(listener)
-		err := l.serveTLS(c.GetTls(), file)
-		if err == nil {
-			l.report(func(_, why string) { err = errors.Join(err, errors.New(why)) })
+	fleet, err := security.NewFleet(file.Config.GetFleetSecret(), file.Resolve)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("%s: %w", where("fleet_secret"), err))
+		fleet, err = security.NewFleet("", nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	check := func(path string, secured *security.Security, err error) {
+		w, err := checkSecured(path, file, secured, err, now)
+		warnings = append(warnings, w...)
+		if err != nil {
+			errs = append(errs, placed(where, path, err))
 		}
-		errs = append(errs, err)
 	}
-	if socket, ok := strings.CutPrefix(c.GetAddress(), "unix:"); ok {
-		errs = append(errs, checkSocket(socket))
+	for i, c := range file.Config.GetListeners() {
+		path := fmt.Sprintf("listeners[%d]", i)
+		if c.GetTls() != nil {
+			l := new(listener)
+			err := l.serveTLS(c.GetTls(), file, fleet)
+			check(path, l.secured, err)
+		}
+		if socket, ok := strings.CutPrefix(c.GetAddress(), "unix:"); ok {
+			if err := checkSocket(socket); err != nil {
+				errs = append(errs, placed(where, path, err))
+			}
+		}
 	}
-	return errors.Join(errs...)
+	if a := file.Config.GetAdmin(); a.GetTls() != nil && a.GetAddress() != config.NoAdmin {
+		secured, err := adminTLS(a.GetTls(), file, fleet)
+		check("admin", secured, err)
+	}
+	return warnings, errors.Join(errs...)
 }
 
 // maxSocket is how long the path of a socket may be, in bytes: sun_path of unix(7) has

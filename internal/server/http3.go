@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
+	"github.com/transom-gateway/transom/internal/server/security"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -39,10 +39,10 @@ type quicListener struct {
 }
 
 // listenQUIC opens the UDP port of a listener's TCP address.
-func listenQUIC(at net.Addr, config *tls.Config, c *transomv1.Listener, o *frontOptions, log *slog.Logger) (*quicListener, error) {
-	tcp, ok := at.(*net.TCPAddr)
+func listenQUIC(at *listener, fleet *security.Fleet, c *transomv1.Listener, o *frontOptions, log *slog.Logger) (*quicListener, error) {
+	tcp, ok := at.Addr().(*net.TCPAddr)
 	if !ok {
-		return nil, fmt.Errorf("http3: found the address %s, expected one of TCP: HTTP/3 is served at the UDP port of the same number", at)
+		return nil, fmt.Errorf("http3: found the address %s, expected one of TCP: HTTP/3 is served at the UDP port of the same number", at.Addr())
 	}
 	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: tcp.IP, Port: tcp.Port, Zone: tcp.Zone})
 	if err != nil {
@@ -55,7 +55,10 @@ func listenQUIC(at net.Addr, config *tls.Config, c *transomv1.Listener, o *front
 	warnOfBuffers(udp, log)
 	newcomers := &perSecond{most: unvalidated}
 	transport := &quic.Transport{Conn: udp, VerifySourceAddress: func(net.Addr) bool { return !newcomers.allow(time.Now()) }}
-	listener, err := transport.Listen(http3.ConfigureTLSConfig(config), &quic.Config{
+	if err := share(transport, fleet); err != nil {
+		return nil, fmt.Errorf("http3: %w", errors.Join(err, udp.Close()))
+	}
+	listener, err := transport.Listen(http3.ConfigureTLSConfig(at.packets), &quic.Config{
 		HandshakeIdleTimeout:       handshakeOf(c),
 		MaxIdleTimeout:             o.idle,
 		MaxIncomingStreams:         int64(o.maxStreams),
@@ -67,6 +70,21 @@ func listenQUIC(at net.Addr, config *tls.Config, c *transomv1.Listener, o *front
 		return nil, fmt.Errorf("http3: %w", errors.Join(err, udp.Close()))
 	}
 	return &quicListener{udp, transport, listener}, nil
+}
+
+// share has what clients keep of this process, tokens that prove their address and those of
+// stateless resets, be good for all that share a secret. Without one, tokens are good for this process
+// alone, and there are no resets: one from a process that has begun anew has no key for them.
+func share(t *quic.Transport, fleet *security.Fleet) error {
+	if !fleet.Shared() {
+		return nil
+	}
+	reset, token, err := fleet.QUIC()
+	if err != nil {
+		return err
+	}
+	t.StatelessResetKey, t.TokenGeneratorKey = (*quic.StatelessResetKey)(&reset), (*quic.TokenGeneratorKey)(&token)
+	return nil
 }
 
 // Accept implements net.Listener. Connections of QUIC are none of net.Conn.

@@ -3,7 +3,6 @@ package server
 import (
 	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log"
@@ -11,14 +10,15 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"github.com/quic-go/quic-go/http3"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/http1head"
 	"github.com/transom-gateway/transom/internal/server/coalesce"
-	"github.com/transom-gateway/transom/internal/tlsfiles"
+	"github.com/transom-gateway/transom/internal/server/security"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -28,8 +28,7 @@ type listener struct {
 	tls *tls.Config // nil for cleartext
 	// packets is the same for HTTP/3, whose connections are none of net.Conn.
 	packets *tls.Config
-	pair    *tlsfiles.Kept[*tls.Certificate]
-	ca      *tlsfiles.Kept[*x509.CertPool] // of the clients; nil where they need no certificate
+	secured *security.Security // nil for cleartext
 
 	connections *connections
 	handshake   time.Duration // how long one of TLS may take
@@ -45,14 +44,14 @@ func (l *listener) fronts() []*served {
 	return []*served{&l.served, l.udp}
 }
 
-func openListener(c *transomv1.Listener, file *config.File, log *slog.Logger) (*listener, error) {
+func openListener(c *transomv1.Listener, file *config.File, fleet *security.Fleet, log *slog.Logger) (*listener, error) {
 	network, address := "tcp", c.GetAddress()
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		network, address = "unix", path
 	}
 	opened := &listener{handshake: handshakeOf(c)}
 	if c.GetTls() != nil {
-		if err := opened.serveTLS(c.GetTls(), file); err != nil {
+		if err := opened.serveTLS(c.GetTls(), file, fleet); err != nil {
 			return nil, err
 		}
 	}
@@ -113,68 +112,13 @@ func left(socket string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// serveTLS reads the listener's certificate and the authorities of its clients, and
-// does so again when their files change.
-func (l *listener) serveTLS(c *transomv1.ServerTls, file *config.File) (err error) {
-	if l.pair, err = tlsfiles.Pair(file.Resolve(c.GetCertificate()), file.Resolve(c.GetKey())); err != nil {
+// serveTLS reads what the listener's TLS needs of files.
+func (l *listener) serveTLS(c *transomv1.ServerTls, file *config.File, fleet *security.Fleet) (err error) {
+	if l.secured, err = security.Open(c, security.Options{Resolve: file.Resolve, Fleet: fleet}); err != nil {
 		return err
 	}
-	own := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return l.pair.Get(), nil }
-	l.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: own, NextProtos: []string{"h2", "http/1.1"}}
-	if name := c.GetClientCa(); name != "" {
-		if l.ca, err = tlsfiles.Authorities(file.Resolve(name), name); err != nil {
-			return fmt.Errorf("client_ca: %w", err)
-		}
-		l.tls.ClientAuth = tls.RequireAndVerifyClientCert
-		l.tls.GetConfigForClient = clientsOf(l.tls.Clone(), l.ca)
-	}
-	l.packets = l.tls.Clone()
+	l.packets = l.secured.Config(http3.NextProtoH3)
+	l.tls = l.secured.Config("h2", "http/1.1")
 	l.tls.GetConfigForClient = coalesce.ConfigForClient(l.tls.GetConfigForClient)
 	return nil
-}
-
-// clientsOf makes a tls.Config.GetConfigForClient that checks clients by the latest
-// authorities. A session that began with others is not resumed: crypto/tls looks for
-// them.
-func clientsOf(base *tls.Config, authorities *tlsfiles.Kept[*x509.CertPool]) func(*tls.ClientHelloInfo) (*tls.Config, error) {
-	var mu sync.Mutex
-	base.ClientCAs = authorities.Get()
-	return func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		now := authorities.Get()
-		mu.Lock()
-		defer mu.Unlock()
-		if base.ClientCAs != now {
-			base = base.Clone()
-			base.ClientCAs = now
-		}
-		return base, nil
-	}
-}
-
-// report has what is wrong with the listener's files told to somebody from now on.
-func (l *listener) report(tell func(what, why string)) {
-	if l.pair != nil {
-		l.pair.Report(func(why string) { tell("", why) })
-	}
-	if l.ca != nil {
-		l.ca.Report(func(why string) { tell(".client_ca", clientCA(why)) })
-	}
-}
-
-// review reads the listener's files again if they have changed.
-func (l *listener) review() {
-	if l.pair != nil {
-		l.pair.Review()
-	}
-	if l.ca != nil {
-		l.ca.Review()
-	}
-}
-
-// clientCA says of what is wrong that it is so with client_ca.
-func clientCA(why string) string {
-	if why == "" {
-		return ""
-	}
-	return "client_ca: " + why
 }

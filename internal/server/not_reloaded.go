@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
@@ -85,6 +86,7 @@ func fixed(f *config.File) map[string]proto.Message {
 	c := f.Config
 	settings := map[string]proto.Message{
 		"admin": c.GetAdmin(), "telemetry": c.GetTelemetry(), "shutdown_timeout": c.GetShutdownTimeout(),
+		"fleet_secret": wrapperspb.String(c.GetFleetSecret()), // its name: what is in the file may change
 	}
 	for i, l := range c.GetListeners() {
 		settings[fmt.Sprintf("listeners[%d]", i)] = l
@@ -111,7 +113,8 @@ func (s *Server) Compare(now *config.File) {
 		}
 		s.not.Set(what, why)
 	}
-	for _, l := range s.listeners {
-		l.review()
+	for _, secured := range s.allSecured() {
+		secured.Review()
 	}
+	s.fleet.Review()
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -11,7 +10,7 @@ import (
 	"github.com/transom-gateway/transom/internal/admin"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
-	"github.com/transom-gateway/transom/internal/tlsfiles"
+	"github.com/transom-gateway/transom/internal/server/security"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -92,14 +91,16 @@ func (o *Options) openAudit() (*admin.Audit, error) {
 }
 
 // listenAdmin opens the operator's listener.
-func (o *Options) listenAdmin() (net.Listener, error) {
+func (o *Options) listenAdmin(s *Server) (net.Listener, error) {
 	a := o.File.Config.GetAdmin()
 	var secure *tls.Config
 	if a.GetTls() != nil {
 		var err error
-		if secure, err = adminTLS(a.GetTls(), o.File); err != nil {
+		if s.secured, err = adminTLS(a.GetTls(), o.File, s.fleet); err != nil {
 			return nil, err
 		}
+		s.secured.Report(func(what, why string) { s.not.Set("admin.tls"+what, why) })
+		secure = s.secured.Config("http/1.1")
 	}
 	l, err := net.Listen("tcp", a.GetAddress())
 	if err != nil {
@@ -112,26 +113,8 @@ func (o *Options) listenAdmin() (net.Listener, error) {
 }
 
 // adminTLS is that of the operator's listener: probes come without a certificate.
-func adminTLS(c *transomv1.ServerTls, file *config.File) (*tls.Config, error) {
-	pair, err := tlsfiles.Pair(file.Resolve(c.GetCertificate()), file.Resolve(c.GetKey()))
-	if err != nil {
-		return nil, err
-	}
-	base := &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Get(), nil },
-	}
-	if c.GetClientCa() == "" {
-		return base, nil
-	}
-	var authorities *tlsfiles.Kept[*x509.CertPool]
-	if authorities, err = tlsfiles.Authorities(file.Resolve(c.GetClientCa()), c.GetClientCa()); err != nil {
-		return nil, fmt.Errorf("client_ca: %w", err)
-	}
-	base.ClientAuth = tls.VerifyClientCertIfGiven
-	config := base.Clone()
-	config.GetConfigForClient = clientsOf(base, authorities)
-	return config, nil
+func adminTLS(c *transomv1.ServerTls, file *config.File, fleet *security.Fleet) (*security.Security, error) {
+	return security.Open(c, security.Options{Resolve: file.Resolve, Fleet: fleet, ClientAuth: transomv1.ServerTls_OPTIONAL})
 }
 
 // Reloaded writes down a reload that nobody has asked the admin listener for, and what came

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/http1head"
+	"github.com/transom-gateway/transom/internal/server/security"
 	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/pipes"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -30,7 +31,11 @@ func balancedServer(t *testing.T, address string, from []string, log io.Writer) 
 // testServer tells each client its address, at a listener.
 func testServer(t *testing.T, c *transomv1.Listener, log io.Writer) *listener {
 	t.Helper()
-	l, err := openListener(c, nil, slog.New(slog.NewTextHandler(log, nil)))
+	fleet, err := security.NewFleet("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := openListener(c, nil, fleet, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/server/security"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -61,8 +62,10 @@ type Server struct {
 	not       *NotReloaded
 	telemetry *observe.Telemetry
 	log       *slog.Logger
+	fleet     *security.Fleet
 	listeners []*listener
-	admin     *served // nil for none
+	secured   *security.Security // of the admin listener; nil for cleartext
+	admin     *served            // nil for none
 	audit     *admin.Audit
 	draining  atomic.Bool
 	failed    chan error
@@ -82,19 +85,26 @@ func Listen(o Options) (*Server, error) {
 	}
 	s := &Server{gateway: o.Gateway, file: o.File, not: o.NotReloaded, telemetry: o.Telemetry, log: o.Telemetry.Log, failed: make(chan error, 1)}
 	var errs []error
+	var err error
+	if s.fleet, err = security.NewFleet(o.File.Config.GetFleetSecret(), o.File.Resolve); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Where("fleet_secret"), err)
+	}
+	s.fleet.Report(func(why string) { s.not.Set("fleet_secret", why) })
 	for i := range o.File.Config.GetListeners() {
 		path := fmt.Sprintf("listeners[%d]", i)
 		l, err := o.listen(s, i)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", o.Where(path), err))
+			errs = append(errs, placed(o.Where, path, err))
 			continue
 		}
-		l.report(func(what, why string) { s.not.Set(path+".tls"+what, why) })
+		if l.secured != nil {
+			l.secured.Report(func(what, why string) { s.not.Set(path+".tls"+what, why) })
+		}
 		s.listeners = append(s.listeners, l)
 	}
 	if address := o.File.Config.GetAdmin().GetAddress(); address != config.NoAdmin {
 		if err := o.openAdmin(s); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", o.Where("admin"), err))
+			errs = append(errs, placed(o.Where, "admin", err))
 		}
 	}
 	if len(errs) > 0 {
@@ -102,6 +112,7 @@ func Listen(o Options) (*Server, error) {
 		return nil, errors.Join(errs...)
 	}
 	s.telemetry.Metrics.SetListeners(s.connections)
+	s.telemetry.Metrics.SetCertificates(s.certificates)
 	return s, nil
 }
 
@@ -121,7 +132,7 @@ func (s *Server) connections(yield func(observe.Listener) bool) {
 // listen opens one of the configuration's listeners.
 func (o *Options) listen(s *Server, i int) (*listener, error) {
 	c := o.File.Config.GetListeners()[i]
-	l, err := openListener(c, o.File, o.Telemetry.Log)
+	l, err := openListener(c, o.File, s.fleet, o.Telemetry.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +155,7 @@ func (o *Options) listen(s *Server, i int) (*listener, error) {
 // serveHTTP3 has a listener serve HTTP/3, too. It returns the handler for those who come by
 // another version, which tells them of it.
 func (o *Options) serveHTTP3(s *Server, l *listener, c *transomv1.Listener, front frontOptions, handler http.Handler) (http.Handler, error) {
-	packets, err := listenQUIC(l.Addr(), l.packets, c, &front, o.Telemetry.Log)
+	packets, err := listenQUIC(l, s.fleet, c, &front, o.Telemetry.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +178,7 @@ func (o *Options) openAdmin(s *Server) error {
 	if err != nil {
 		return err
 	}
-	l, err := o.listenAdmin()
+	l, err := o.listenAdmin(s)
 	if err != nil {
 		return err
 	}

@@ -181,20 +181,19 @@ func (k *Kept[T]) refresh(l *look, seen []fs.FileInfo) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.looking = nil
-	if !changed {
-		return
+	if changed {
+		k.seen = now
+		if k.err = err; err == nil {
+			k.value.Store(&value)
+		}
 	}
-	k.seen = now
-	if k.err = err; err == nil {
-		k.value.Store(&value)
-	}
-	if k.report != nil {
+	if k.report != nil { // what is unchanged may have expired
 		k.report(k.why())
 	}
 }
 
 // Report has f told why the files are not in effect, "" where they are: now if they are
-// not, and whenever they have been read again.
+// not, and whenever they have been looked at again.
 func (k *Kept[T]) Report(f func(why string)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -189,6 +189,112 @@ func (Config_Forwarded) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_config_proto_rawDescGZIP(), []int{0, 1}
 }
 
+// Version is a version of TLS.
+type ServerTls_Version int32
+
+const (
+	// TLS_1_2.
+	ServerTls_VERSION_UNSPECIFIED ServerTls_Version = 0
+	// TLS 1.2 and above.
+	ServerTls_TLS_1_2 ServerTls_Version = 1
+	// TLS 1.3.
+	ServerTls_TLS_1_3 ServerTls_Version = 2
+)
+
+// Enum value maps for ServerTls_Version.
+var (
+	ServerTls_Version_name = map[int32]string{
+		0: "VERSION_UNSPECIFIED",
+		1: "TLS_1_2",
+		2: "TLS_1_3",
+	}
+	ServerTls_Version_value = map[string]int32{
+		"VERSION_UNSPECIFIED": 0,
+		"TLS_1_2":             1,
+		"TLS_1_3":             2,
+	}
+)
+
+func (x ServerTls_Version) Enum() *ServerTls_Version {
+	p := new(ServerTls_Version)
+	*p = x
+	return p
+}
+
+func (x ServerTls_Version) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ServerTls_Version) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
+}
+
+func (ServerTls_Version) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[3]
+}
+
+func (x ServerTls_Version) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ServerTls_Version.Descriptor instead.
+func (ServerTls_Version) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{7, 0}
+}
+
+// ClientAuth is whether clients need a certificate of client_ca.
+type ServerTls_ClientAuth int32
+
+const (
+	// REQUIRE.
+	ServerTls_CLIENT_AUTH_UNSPECIFIED ServerTls_ClientAuth = 0
+	// Who has none is not let in.
+	ServerTls_REQUIRE ServerTls_ClientAuth = 1
+	// Who has none is let in; one that is sent must be good. Policies say who needs one.
+	ServerTls_OPTIONAL ServerTls_ClientAuth = 2
+)
+
+// Enum value maps for ServerTls_ClientAuth.
+var (
+	ServerTls_ClientAuth_name = map[int32]string{
+		0: "CLIENT_AUTH_UNSPECIFIED",
+		1: "REQUIRE",
+		2: "OPTIONAL",
+	}
+	ServerTls_ClientAuth_value = map[string]int32{
+		"CLIENT_AUTH_UNSPECIFIED": 0,
+		"REQUIRE":                 1,
+		"OPTIONAL":                2,
+	}
+)
+
+func (x ServerTls_ClientAuth) Enum() *ServerTls_ClientAuth {
+	p := new(ServerTls_ClientAuth)
+	*p = x
+	return p
+}
+
+func (x ServerTls_ClientAuth) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ServerTls_ClientAuth) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
+}
+
+func (ServerTls_ClientAuth) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[4]
+}
+
+func (x ServerTls_ClientAuth) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ServerTls_ClientAuth.Descriptor instead.
+func (ServerTls_ClientAuth) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{7, 1}
+}
+
 // What a holder may do.
 type AdminToken_Role int32
 
@@ -226,11 +332,11 @@ func (x AdminToken_Role) String() string {
 }
 
 func (AdminToken_Role) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
 }
 
 func (AdminToken_Role) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[3]
+	return &file_transom_v1_config_proto_enumTypes[5]
 }
 
 func (x AdminToken_Role) Number() protoreflect.EnumNumber {
@@ -239,7 +345,7 @@ func (x AdminToken_Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AdminToken_Role.Descriptor instead.
 func (AdminToken_Role) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10, 0}
 }
 
 // Which client speaks with the servers.
@@ -280,11 +386,11 @@ func (x GrpcUpstream_Client) String() string {
 }
 
 func (GrpcUpstream_Client) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
 }
 
 func (GrpcUpstream_Client) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[4]
+	return &file_transom_v1_config_proto_enumTypes[6]
 }
 
 func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
@@ -293,7 +399,7 @@ func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Client.Descriptor instead.
 func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15, 0}
 }
 
 // What becomes of calls where too few servers are well.
@@ -333,11 +439,11 @@ func (x GrpcUpstream_Fail) String() string {
 }
 
 func (GrpcUpstream_Fail) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
 }
 
 func (GrpcUpstream_Fail) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[5]
+	return &file_transom_v1_config_proto_enumTypes[7]
 }
 
 func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
@@ -346,7 +452,7 @@ func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Fail.Descriptor instead.
 func (GrpcUpstream_Fail) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15, 1}
 }
 
 // Where the key of a call comes from.
@@ -399,11 +505,11 @@ func (x Hash_Key) String() string {
 }
 
 func (Hash_Key) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[8].Descriptor()
 }
 
 func (Hash_Key) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[6]
+	return &file_transom_v1_config_proto_enumTypes[8]
 }
 
 func (x Hash_Key) Number() protoreflect.EnumNumber {
@@ -412,7 +518,7 @@ func (x Hash_Key) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hash_Key.Descriptor instead.
 func (Hash_Key) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18, 0}
 }
 
 // How HTTP is spoken with servers.
@@ -460,11 +566,11 @@ func (x HttpUpstream_Protocol) String() string {
 }
 
 func (HttpUpstream_Protocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[9].Descriptor()
 }
 
 func (HttpUpstream_Protocol) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[7]
+	return &file_transom_v1_config_proto_enumTypes[9]
 }
 
 func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
@@ -473,7 +579,7 @@ func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HttpUpstream_Protocol.Descriptor instead.
 func (HttpUpstream_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21, 0}
 }
 
 // SameSite as browsers know it.
@@ -517,11 +623,11 @@ func (x SessionConfig_SameSite) String() string {
 }
 
 func (SessionConfig_SameSite) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[8].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[10].Descriptor()
 }
 
 func (SessionConfig_SameSite) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[8]
+	return &file_transom_v1_config_proto_enumTypes[10]
 }
 
 func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
@@ -530,7 +636,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35, 0}
 }
 
 // An extension that is not written by itself.
@@ -566,11 +672,11 @@ func (x Events_Extension) String() string {
 }
 
 func (Events_Extension) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[9].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[11].Descriptor()
 }
 
 func (Events_Extension) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[9]
+	return &file_transom_v1_config_proto_enumTypes[11]
 }
 
 func (x Events_Extension) Number() protoreflect.EnumNumber {
@@ -579,7 +685,7 @@ func (x Events_Extension) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Events_Extension.Descriptor instead.
 func (Events_Extension) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38, 0}
 }
 
 // What becomes of calls when it is full.
@@ -623,11 +729,11 @@ func (x EventLog_OnFull) String() string {
 }
 
 func (EventLog_OnFull) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[10].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[12].Descriptor()
 }
 
 func (EventLog_OnFull) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[10]
+	return &file_transom_v1_config_proto_enumTypes[12]
 }
 
 func (x EventLog_OnFull) Number() protoreflect.EnumNumber {
@@ -636,7 +742,7 @@ func (x EventLog_OnFull) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLog_OnFull.Descriptor instead.
 func (EventLog_OnFull) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40, 0}
 }
 
 // What becomes of an answer whose event cannot be written.
@@ -676,11 +782,11 @@ func (x EventLog_OnAppendFailure) String() string {
 }
 
 func (EventLog_OnAppendFailure) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[11].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[13].Descriptor()
 }
 
 func (EventLog_OnAppendFailure) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[11]
+	return &file_transom_v1_config_proto_enumTypes[13]
 }
 
 func (x EventLog_OnAppendFailure) Number() protoreflect.EnumNumber {
@@ -689,7 +795,7 @@ func (x EventLog_OnAppendFailure) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLog_OnAppendFailure.Descriptor instead.
 func (EventLog_OnAppendFailure) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40, 1}
 }
 
 // Compression of batches.
@@ -741,11 +847,11 @@ func (x KafkaSink_Compression) String() string {
 }
 
 func (KafkaSink_Compression) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[12].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[14].Descriptor()
 }
 
 func (KafkaSink_Compression) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[12]
+	return &file_transom_v1_config_proto_enumTypes[14]
 }
 
 func (x KafkaSink_Compression) Number() protoreflect.EnumNumber {
@@ -754,7 +860,7 @@ func (x KafkaSink_Compression) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KafkaSink_Compression.Descriptor instead.
 func (KafkaSink_Compression) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43, 0}
 }
 
 // The mechanism.
@@ -802,11 +908,11 @@ func (x KafkaSasl_Mechanism) String() string {
 }
 
 func (KafkaSasl_Mechanism) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[13].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[15].Descriptor()
 }
 
 func (KafkaSasl_Mechanism) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[13]
+	return &file_transom_v1_config_proto_enumTypes[15]
 }
 
 func (x KafkaSasl_Mechanism) Number() protoreflect.EnumNumber {
@@ -815,7 +921,7 @@ func (x KafkaSasl_Mechanism) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KafkaSasl_Mechanism.Descriptor instead.
 func (KafkaSasl_Mechanism) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{45, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{46, 0}
 }
 
 // How a line is written.
@@ -855,11 +961,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[14].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[16].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[14]
+	return &file_transom_v1_config_proto_enumTypes[16]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -868,7 +974,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{49, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{50, 0}
 }
 
 // How much is written.
@@ -912,11 +1018,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[15].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[17].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[15]
+	return &file_transom_v1_config_proto_enumTypes[17]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -925,7 +1031,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{49, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{50, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -991,6 +1097,10 @@ type Config struct {
 	// is first kept. Default: $STATE_DIRECTORY, as systemd sets it; else "transom" in
 	// $XDG_STATE_HOME; else /var/lib/transom for root and ~/.local/state/transom for others.
 	DataDirectory string `protobuf:"bytes,30,opt,name=data_directory,json=dataDirectory,proto3" json:"data_directory,omitempty"`
+	// What all replicas of the gateway share, file:PATH, at least 32 bytes, read again when it changes.
+	// The keys of TLS session tickets are derived from it, anew each day, and those of HTTP/3's
+	// stateless resets and address tokens, once. Default: each process has its own.
+	FleetSecret   string `protobuf:"bytes,31,opt,name=fleet_secret,json=fleetSecret,proto3" json:"fleet_secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1203,6 +1313,13 @@ func (x *Config) GetIdempotency() *IdempotencyMemory {
 func (x *Config) GetDataDirectory() string {
 	if x != nil {
 		return x.DataDirectory
+	}
+	return ""
+}
+
+func (x *Config) GetFleetSecret() string {
+	if x != nil {
+		return x.FleetSecret
 	}
 	return ""
 }
@@ -1718,15 +1835,29 @@ func (x *ProxyProtocol) GetFrom() []string {
 	return nil
 }
 
-// ServerTls is a listener's certificate.
+// ServerTls is TLS of a listener: its certificates, and whose clients may have. All files are read
+// again when they change.
 type ServerTls struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The certificate chain, a PEM file, reloaded when it changes.
+	// The certificate chain, a PEM file.
 	Certificate string `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
 	// The private key, a PEM file.
 	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	// Demand client certificates signed by these, a PEM file.
-	ClientCa      string `protobuf:"bytes,3,opt,name=client_ca,json=clientCa,proto3" json:"client_ca,omitempty"`
+	// Ask clients for certificates signed by these, a PEM file.
+	ClientCa string `protobuf:"bytes,3,opt,name=client_ca,json=clientCa,proto3" json:"client_ca,omitempty"`
+	// Further certificates. A client gets one for the name that it asks for, else one for a
+	// wildcard that the name matches, else the first of all.
+	Certificates []*ServerCertificate `protobuf:"bytes,4,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	// The least version that clients must speak. HTTP/3 is TLS 1.3 in any case. Default: TLS_1_2.
+	MinVersion ServerTls_Version `protobuf:"varint,5,opt,name=min_version,json=minVersion,proto3,enum=transom.v1.ServerTls_Version" json:"min_version,omitempty"`
+	// Whether clients need a certificate of client_ca. Default: REQUIRE; at the admin listener OPTIONAL.
+	ClientAuth ServerTls_ClientAuth `protobuf:"varint,6,opt,name=client_auth,json=clientAuth,proto3,enum=transom.v1.ServerTls_ClientAuth" json:"client_auth,omitempty"`
+	// Certificate revocation lists, a file of PEM blocks or one list in DER. Each authority below which a
+	// client's certificate is needs a list that has not expired; else the client is not let in.
+	Crl string `protobuf:"bytes,7,opt,name=crl,proto3" json:"crl,omitempty"`
+	// Keys of session tickets, file:PATH: one a line, 64 hexadecimal digits or base64 of 32 bytes.
+	// The first encrypts; all decrypt. Default: derived from fleet_secret, anew each day.
+	TicketKeys    string `protobuf:"bytes,8,opt,name=ticket_keys,json=ticketKeys,proto3" json:"ticket_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1782,6 +1913,96 @@ func (x *ServerTls) GetClientCa() string {
 	return ""
 }
 
+func (x *ServerTls) GetCertificates() []*ServerCertificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+func (x *ServerTls) GetMinVersion() ServerTls_Version {
+	if x != nil {
+		return x.MinVersion
+	}
+	return ServerTls_VERSION_UNSPECIFIED
+}
+
+func (x *ServerTls) GetClientAuth() ServerTls_ClientAuth {
+	if x != nil {
+		return x.ClientAuth
+	}
+	return ServerTls_CLIENT_AUTH_UNSPECIFIED
+}
+
+func (x *ServerTls) GetCrl() string {
+	if x != nil {
+		return x.Crl
+	}
+	return ""
+}
+
+func (x *ServerTls) GetTicketKeys() string {
+	if x != nil {
+		return x.TicketKeys
+	}
+	return ""
+}
+
+// ServerCertificate is a certificate and its key.
+type ServerCertificate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The certificate chain, a PEM file. Required.
+	Certificate string `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// The private key, a PEM file. Required.
+	Key           string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServerCertificate) Reset() {
+	*x = ServerCertificate{}
+	mi := &file_transom_v1_config_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerCertificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerCertificate) ProtoMessage() {}
+
+func (x *ServerCertificate) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerCertificate.ProtoReflect.Descriptor instead.
+func (*ServerCertificate) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ServerCertificate) GetCertificate() string {
+	if x != nil {
+		return x.Certificate
+	}
+	return ""
+}
+
+func (x *ServerCertificate) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
 // Admin is the listener for the operator.
 type Admin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1800,7 +2021,7 @@ type Admin struct {
 
 func (x *Admin) Reset() {
 	*x = Admin{}
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +2033,7 @@ func (x *Admin) String() string {
 func (*Admin) ProtoMessage() {}
 
 func (x *Admin) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +2046,7 @@ func (x *Admin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admin.ProtoReflect.Descriptor instead.
 func (*Admin) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Admin) GetAddress() string {
@@ -1871,7 +2092,7 @@ type AdminToken struct {
 
 func (x *AdminToken) Reset() {
 	*x = AdminToken{}
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +2104,7 @@ func (x *AdminToken) String() string {
 func (*AdminToken) ProtoMessage() {}
 
 func (x *AdminToken) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +2117,7 @@ func (x *AdminToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminToken.ProtoReflect.Descriptor instead.
 func (*AdminToken) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AdminToken) GetName() string {
@@ -1933,7 +2154,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2166,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2179,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Audit) GetFile() string {
@@ -1997,7 +2218,7 @@ type SchemaSource struct {
 
 func (x *SchemaSource) Reset() {
 	*x = SchemaSource{}
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2230,7 @@ func (x *SchemaSource) String() string {
 func (*SchemaSource) ProtoMessage() {}
 
 func (x *SchemaSource) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2243,7 @@ func (x *SchemaSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaSource.ProtoReflect.Descriptor instead.
 func (*SchemaSource) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SchemaSource) GetSource() isSchemaSource_Source {
@@ -2111,7 +2332,7 @@ type Reflection struct {
 
 func (x *Reflection) Reset() {
 	*x = Reflection{}
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2344,7 @@ func (x *Reflection) String() string {
 func (*Reflection) ProtoMessage() {}
 
 func (x *Reflection) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2357,7 @@ func (x *Reflection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reflection.ProtoReflect.Descriptor instead.
 func (*Reflection) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Reflection) GetUpstream() string {
@@ -2171,7 +2392,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2404,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2417,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Upstream) GetKind() isUpstream_Kind {
@@ -2304,7 +2525,7 @@ type GrpcUpstream struct {
 
 func (x *GrpcUpstream) Reset() {
 	*x = GrpcUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2316,7 +2537,7 @@ func (x *GrpcUpstream) String() string {
 func (*GrpcUpstream) ProtoMessage() {}
 
 func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2329,7 +2550,7 @@ func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrpcUpstream.ProtoReflect.Descriptor instead.
 func (*GrpcUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GrpcUpstream) GetTarget() string {
@@ -2459,7 +2680,7 @@ type Outlier struct {
 
 func (x *Outlier) Reset() {
 	*x = Outlier{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2692,7 @@ func (x *Outlier) String() string {
 func (*Outlier) ProtoMessage() {}
 
 func (x *Outlier) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2705,7 @@ func (x *Outlier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outlier.ProtoReflect.Descriptor instead.
 func (*Outlier) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Outlier) GetConsecutive() uint32 {
@@ -2549,7 +2770,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2561,7 +2782,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2574,7 +2795,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Balancing) GetPolicy() string {
@@ -2624,7 +2845,7 @@ type Hash struct {
 
 func (x *Hash) Reset() {
 	*x = Hash{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +2857,7 @@ func (x *Hash) String() string {
 func (*Hash) ProtoMessage() {}
 
 func (x *Hash) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +2870,7 @@ func (x *Hash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hash.ProtoReflect.Descriptor instead.
 func (*Hash) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Hash) GetKey() Hash_Key {
@@ -2697,7 +2918,7 @@ type Sticky struct {
 
 func (x *Sticky) Reset() {
 	*x = Sticky{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2709,7 +2930,7 @@ func (x *Sticky) String() string {
 func (*Sticky) ProtoMessage() {}
 
 func (x *Sticky) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2722,7 +2943,7 @@ func (x *Sticky) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sticky.ProtoReflect.Descriptor instead.
 func (*Sticky) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Sticky) GetCookie() string {
@@ -2765,7 +2986,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +2998,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +3011,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -2872,7 +3093,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +3105,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +3118,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -3012,7 +3233,7 @@ type HttpServer struct {
 
 func (x *HttpServer) Reset() {
 	*x = HttpServer{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3245,7 @@ func (x *HttpServer) String() string {
 func (*HttpServer) ProtoMessage() {}
 
 func (x *HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3258,7 @@ func (x *HttpServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpServer.ProtoReflect.Descriptor instead.
 func (*HttpServer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HttpServer) GetAddress() string {
@@ -3070,7 +3291,7 @@ type HttpTimeouts struct {
 
 func (x *HttpTimeouts) Reset() {
 	*x = HttpTimeouts{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3303,7 @@ func (x *HttpTimeouts) String() string {
 func (*HttpTimeouts) ProtoMessage() {}
 
 func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3316,7 @@ func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpTimeouts.ProtoReflect.Descriptor instead.
 func (*HttpTimeouts) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HttpTimeouts) GetConnect() *durationpb.Duration {
@@ -3133,7 +3354,7 @@ type HttpCredentials struct {
 
 func (x *HttpCredentials) Reset() {
 	*x = HttpCredentials{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3145,7 +3366,7 @@ func (x *HttpCredentials) String() string {
 func (*HttpCredentials) ProtoMessage() {}
 
 func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3158,7 +3379,7 @@ func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCredentials.ProtoReflect.Descriptor instead.
 func (*HttpCredentials) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HttpCredentials) GetKind() isHttpCredentials_Kind {
@@ -3240,7 +3461,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3473,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3486,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -3358,7 +3579,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3370,7 +3591,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3383,7 +3604,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -3427,7 +3648,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3439,7 +3660,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3452,7 +3673,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -3526,7 +3747,7 @@ type HttpCompression struct {
 
 func (x *HttpCompression) Reset() {
 	*x = HttpCompression{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3538,7 +3759,7 @@ func (x *HttpCompression) String() string {
 func (*HttpCompression) ProtoMessage() {}
 
 func (x *HttpCompression) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3551,7 +3772,7 @@ func (x *HttpCompression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCompression.ProtoReflect.Descriptor instead.
 func (*HttpCompression) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HttpCompression) GetTypes() []string {
@@ -3590,7 +3811,7 @@ type HttpRedirect struct {
 
 func (x *HttpRedirect) Reset() {
 	*x = HttpRedirect{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3602,7 +3823,7 @@ func (x *HttpRedirect) String() string {
 func (*HttpRedirect) ProtoMessage() {}
 
 func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3615,7 +3836,7 @@ func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRedirect.ProtoReflect.Descriptor instead.
 func (*HttpRedirect) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HttpRedirect) GetScheme() string {
@@ -3683,7 +3904,7 @@ type HttpRespond struct {
 
 func (x *HttpRespond) Reset() {
 	*x = HttpRespond{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3695,7 +3916,7 @@ func (x *HttpRespond) String() string {
 func (*HttpRespond) ProtoMessage() {}
 
 func (x *HttpRespond) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3708,7 +3929,7 @@ func (x *HttpRespond) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRespond.ProtoReflect.Descriptor instead.
 func (*HttpRespond) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HttpRespond) GetStatus() uint32 {
@@ -3800,7 +4021,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3812,7 +4033,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3825,7 +4046,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -3893,7 +4114,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3905,7 +4126,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3918,7 +4139,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -3976,7 +4197,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3988,7 +4209,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4001,7 +4222,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -4059,7 +4280,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4071,7 +4292,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4084,7 +4305,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -4254,7 +4475,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4266,7 +4487,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4279,7 +4500,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -4335,7 +4556,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4347,7 +4568,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4360,7 +4581,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -4388,7 +4609,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4400,7 +4621,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4413,7 +4634,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -4479,7 +4700,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4491,7 +4712,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4504,7 +4725,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -4618,7 +4839,7 @@ type EventTopic struct {
 
 func (x *EventTopic) Reset() {
 	*x = EventTopic{}
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4630,7 +4851,7 @@ func (x *EventTopic) String() string {
 func (*EventTopic) ProtoMessage() {}
 
 func (x *EventTopic) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4643,7 +4864,7 @@ func (x *EventTopic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventTopic.ProtoReflect.Descriptor instead.
 func (*EventTopic) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EventTopic) GetTypes() string {
@@ -4683,7 +4904,7 @@ type EventLog struct {
 
 func (x *EventLog) Reset() {
 	*x = EventLog{}
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4695,7 +4916,7 @@ func (x *EventLog) String() string {
 func (*EventLog) ProtoMessage() {}
 
 func (x *EventLog) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4708,7 +4929,7 @@ func (x *EventLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventLog.ProtoReflect.Descriptor instead.
 func (*EventLog) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *EventLog) GetDirectory() string {
@@ -4776,7 +4997,7 @@ type GatewayEventRule struct {
 
 func (x *GatewayEventRule) Reset() {
 	*x = GatewayEventRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4788,7 +5009,7 @@ func (x *GatewayEventRule) String() string {
 func (*GatewayEventRule) ProtoMessage() {}
 
 func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4801,7 +5022,7 @@ func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayEventRule.ProtoReflect.Descriptor instead.
 func (*GatewayEventRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GatewayEventRule) GetType() string {
@@ -4870,7 +5091,7 @@ type EventSink struct {
 
 func (x *EventSink) Reset() {
 	*x = EventSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4882,7 +5103,7 @@ func (x *EventSink) String() string {
 func (*EventSink) ProtoMessage() {}
 
 func (x *EventSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4895,7 +5116,7 @@ func (x *EventSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventSink.ProtoReflect.Descriptor instead.
 func (*EventSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *EventSink) GetKind() isEventSink_Kind {
@@ -4982,7 +5203,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4994,7 +5215,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5007,7 +5228,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -5081,7 +5302,7 @@ type KafkaTopics struct {
 
 func (x *KafkaTopics) Reset() {
 	*x = KafkaTopics{}
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5093,7 +5314,7 @@ func (x *KafkaTopics) String() string {
 func (*KafkaTopics) ProtoMessage() {}
 
 func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5106,7 +5327,7 @@ func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaTopics.ProtoReflect.Descriptor instead.
 func (*KafkaTopics) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *KafkaTopics) GetPartitions() uint32 {
@@ -5148,7 +5369,7 @@ type SinkTls struct {
 
 func (x *SinkTls) Reset() {
 	*x = SinkTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5160,7 +5381,7 @@ func (x *SinkTls) String() string {
 func (*SinkTls) ProtoMessage() {}
 
 func (x *SinkTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5173,7 +5394,7 @@ func (x *SinkTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SinkTls.ProtoReflect.Descriptor instead.
 func (*SinkTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SinkTls) GetCa() string {
@@ -5229,7 +5450,7 @@ type KafkaSasl struct {
 
 func (x *KafkaSasl) Reset() {
 	*x = KafkaSasl{}
-	mi := &file_transom_v1_config_proto_msgTypes[45]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5241,7 +5462,7 @@ func (x *KafkaSasl) String() string {
 func (*KafkaSasl) ProtoMessage() {}
 
 func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[45]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5254,7 +5475,7 @@ func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSasl.ProtoReflect.Descriptor instead.
 func (*KafkaSasl) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *KafkaSasl) GetMechanism() KafkaSasl_Mechanism {
@@ -5342,7 +5563,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[46]
+	mi := &file_transom_v1_config_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5354,7 +5575,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[46]
+	mi := &file_transom_v1_config_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5367,7 +5588,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -5462,7 +5683,7 @@ type WebhookSink struct {
 
 func (x *WebhookSink) Reset() {
 	*x = WebhookSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[47]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5474,7 +5695,7 @@ func (x *WebhookSink) String() string {
 func (*WebhookSink) ProtoMessage() {}
 
 func (x *WebhookSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[47]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5487,7 +5708,7 @@ func (x *WebhookSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookSink.ProtoReflect.Descriptor instead.
 func (*WebhookSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *WebhookSink) GetUrl() string {
@@ -5566,7 +5787,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[48]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5578,7 +5799,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[48]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5591,7 +5812,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -5621,7 +5842,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[49]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5633,7 +5854,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[49]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5646,7 +5867,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -5683,7 +5904,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[50]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5695,7 +5916,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[50]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5708,7 +5929,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -5781,7 +6002,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[51]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5793,7 +6014,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[51]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5806,7 +6027,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -5972,7 +6193,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[52]
+	mi := &file_transom_v1_config_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5984,7 +6205,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[52]
+	mi := &file_transom_v1_config_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5997,7 +6218,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -6054,7 +6275,7 @@ var File_transom_v1_config_proto protoreflect.FileDescriptor
 const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/config.proto\x12\n" +
-	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atransom/v1/behaviour.proto\x1a\x1dtransom/v1/event_stream.proto\x1a\x17transom/v1/policy.proto\x1a\x1dtransom/v1/subscription.proto\"\xb4\f\n" +
+	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atransom/v1/behaviour.proto\x1a\x1dtransom/v1/event_stream.proto\x1a\x17transom/v1/policy.proto\x1a\x1dtransom/v1/subscription.proto\"\xd7\f\n" +
 	"\x06Config\x122\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x14.transom.v1.ListenerR\tlisteners\x12'\n" +
 	"\x05admin\x18\x02 \x01(\v2\x11.transom.v1.AdminR\x05admin\x122\n" +
@@ -6084,7 +6305,8 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\vmaintenance\x18\x1b \x03(\v2\x17.transom.v1.MaintenanceR\vmaintenance\x12-\n" +
 	"\x05cache\x18\x1c \x01(\v2\x17.transom.v1.CacheMemoryR\x05cache\x12?\n" +
 	"\vidempotency\x18\x1d \x01(\v2\x1d.transom.v1.IdempotencyMemoryR\vidempotency\x12%\n" +
-	"\x0edata_directory\x18\x1e \x01(\tR\rdataDirectory\x1aR\n" +
+	"\x0edata_directory\x18\x1e \x01(\tR\rdataDirectory\x12!\n" +
+	"\ffleet_secret\x18\x1f \x01(\tR\vfleetSecret\x1aR\n" +
 	"\x0eUpstreamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.transom.v1.UpstreamR\x05value:\x028\x01\x1a=\n" +
@@ -6142,11 +6364,31 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\fidle_timeout\x18\x19 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12F\n" +
 	"\x11handshake_timeout\x18\x1a \x01(\v2\x19.google.protobuf.DurationR\x10handshakeTimeout\"#\n" +
 	"\rProxyProtocol\x12\x12\n" +
-	"\x04from\x18\x01 \x03(\tR\x04from\"\\\n" +
+	"\x04from\x18\x01 \x03(\tR\x04from\"\xd9\x03\n" +
 	"\tServerTls\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1b\n" +
-	"\tclient_ca\x18\x03 \x01(\tR\bclientCa\"\xa3\x01\n" +
+	"\tclient_ca\x18\x03 \x01(\tR\bclientCa\x12A\n" +
+	"\fcertificates\x18\x04 \x03(\v2\x1d.transom.v1.ServerCertificateR\fcertificates\x12>\n" +
+	"\vmin_version\x18\x05 \x01(\x0e2\x1d.transom.v1.ServerTls.VersionR\n" +
+	"minVersion\x12A\n" +
+	"\vclient_auth\x18\x06 \x01(\x0e2 .transom.v1.ServerTls.ClientAuthR\n" +
+	"clientAuth\x12\x10\n" +
+	"\x03crl\x18\a \x01(\tR\x03crl\x12\x1f\n" +
+	"\vticket_keys\x18\b \x01(\tR\n" +
+	"ticketKeys\"<\n" +
+	"\aVersion\x12\x17\n" +
+	"\x13VERSION_UNSPECIFIED\x10\x00\x12\v\n" +
+	"\aTLS_1_2\x10\x01\x12\v\n" +
+	"\aTLS_1_3\x10\x02\"D\n" +
+	"\n" +
+	"ClientAuth\x12\x1b\n" +
+	"\x17CLIENT_AUTH_UNSPECIFIED\x10\x00\x12\v\n" +
+	"\aREQUIRE\x10\x01\x12\f\n" +
+	"\bOPTIONAL\x10\x02\"G\n" +
+	"\x11ServerCertificate\x12 \n" +
+	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"\xa3\x01\n" +
 	"\x05Admin\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12.\n" +
 	"\x06tokens\x18\x02 \x03(\v2\x16.transom.v1.AdminTokenR\x06tokens\x12'\n" +
@@ -6634,227 +6876,233 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 	return file_transom_v1_config_proto_rawDescData
 }
 
-var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 16)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 18)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_transom_v1_config_proto_goTypes = []any{
 	(EventMode)(0),                // 0: transom.v1.EventMode
 	(Config_Compatibility)(0),     // 1: transom.v1.Config.Compatibility
 	(Config_Forwarded)(0),         // 2: transom.v1.Config.Forwarded
-	(AdminToken_Role)(0),          // 3: transom.v1.AdminToken.Role
-	(GrpcUpstream_Client)(0),      // 4: transom.v1.GrpcUpstream.Client
-	(GrpcUpstream_Fail)(0),        // 5: transom.v1.GrpcUpstream.Fail
-	(Hash_Key)(0),                 // 6: transom.v1.Hash.Key
-	(HttpUpstream_Protocol)(0),    // 7: transom.v1.HttpUpstream.Protocol
-	(SessionConfig_SameSite)(0),   // 8: transom.v1.SessionConfig.SameSite
-	(Events_Extension)(0),         // 9: transom.v1.Events.Extension
-	(EventLog_OnFull)(0),          // 10: transom.v1.EventLog.OnFull
-	(EventLog_OnAppendFailure)(0), // 11: transom.v1.EventLog.OnAppendFailure
-	(KafkaSink_Compression)(0),    // 12: transom.v1.KafkaSink.Compression
-	(KafkaSasl_Mechanism)(0),      // 13: transom.v1.KafkaSasl.Mechanism
-	(Log_Format)(0),               // 14: transom.v1.Log.Format
-	(Log_Level)(0),                // 15: transom.v1.Log.Level
-	(*Config)(nil),                // 16: transom.v1.Config
-	(*CacheMemory)(nil),           // 17: transom.v1.CacheMemory
-	(*IdempotencyMemory)(nil),     // 18: transom.v1.IdempotencyMemory
-	(*Maintenance)(nil),           // 19: transom.v1.Maintenance
-	(*OwnServices)(nil),           // 20: transom.v1.OwnServices
-	(*Listener)(nil),              // 21: transom.v1.Listener
-	(*ProxyProtocol)(nil),         // 22: transom.v1.ProxyProtocol
-	(*ServerTls)(nil),             // 23: transom.v1.ServerTls
-	(*Admin)(nil),                 // 24: transom.v1.Admin
-	(*AdminToken)(nil),            // 25: transom.v1.AdminToken
-	(*Audit)(nil),                 // 26: transom.v1.Audit
-	(*SchemaSource)(nil),          // 27: transom.v1.SchemaSource
-	(*Reflection)(nil),            // 28: transom.v1.Reflection
-	(*Upstream)(nil),              // 29: transom.v1.Upstream
-	(*GrpcUpstream)(nil),          // 30: transom.v1.GrpcUpstream
-	(*Outlier)(nil),               // 31: transom.v1.Outlier
-	(*Balancing)(nil),             // 32: transom.v1.Balancing
-	(*Hash)(nil),                  // 33: transom.v1.Hash
-	(*Sticky)(nil),                // 34: transom.v1.Sticky
-	(*ClientTls)(nil),             // 35: transom.v1.ClientTls
-	(*HttpUpstream)(nil),          // 36: transom.v1.HttpUpstream
-	(*HttpServer)(nil),            // 37: transom.v1.HttpServer
-	(*HttpTimeouts)(nil),          // 38: transom.v1.HttpTimeouts
-	(*HttpCredentials)(nil),       // 39: transom.v1.HttpCredentials
-	(*HealthCheck)(nil),           // 40: transom.v1.HealthCheck
-	(*PolicyRule)(nil),            // 41: transom.v1.PolicyRule
-	(*HttpRoute)(nil),             // 42: transom.v1.HttpRoute
-	(*HttpCompression)(nil),       // 43: transom.v1.HttpCompression
-	(*HttpRedirect)(nil),          // 44: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),           // 45: transom.v1.HttpRespond
-	(*HttpMatch)(nil),             // 46: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),           // 47: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),            // 48: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),             // 49: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),         // 50: transom.v1.SessionConfig
-	(*Stores)(nil),                // 51: transom.v1.Stores
-	(*RedisStore)(nil),            // 52: transom.v1.RedisStore
-	(*Events)(nil),                // 53: transom.v1.Events
-	(*EventTopic)(nil),            // 54: transom.v1.EventTopic
-	(*EventLog)(nil),              // 55: transom.v1.EventLog
-	(*GatewayEventRule)(nil),      // 56: transom.v1.GatewayEventRule
-	(*EventSink)(nil),             // 57: transom.v1.EventSink
-	(*KafkaSink)(nil),             // 58: transom.v1.KafkaSink
-	(*KafkaTopics)(nil),           // 59: transom.v1.KafkaTopics
-	(*SinkTls)(nil),               // 60: transom.v1.SinkTls
-	(*KafkaSasl)(nil),             // 61: transom.v1.KafkaSasl
-	(*NatsSink)(nil),              // 62: transom.v1.NatsSink
-	(*WebhookSink)(nil),           // 63: transom.v1.WebhookSink
-	(*Telemetry)(nil),             // 64: transom.v1.Telemetry
-	(*Log)(nil),                   // 65: transom.v1.Log
-	(*Otlp)(nil),                  // 66: transom.v1.Otlp
-	(*Rest)(nil),                  // 67: transom.v1.Rest
-	(*Metadata)(nil),              // 68: transom.v1.Metadata
-	nil,                           // 69: transom.v1.Config.UpstreamsEntry
-	nil,                           // 70: transom.v1.Config.ErrorPagesEntry
-	nil,                           // 71: transom.v1.HealthCheck.HeadersEntry
-	nil,                           // 72: transom.v1.HttpRespond.HeadersEntry
-	nil,                           // 73: transom.v1.HttpMatch.HeadersEntry
-	nil,                           // 74: transom.v1.HttpMatch.QueryEntry
-	nil,                           // 75: transom.v1.Events.SinksEntry
-	nil,                           // 76: transom.v1.KafkaTopics.ConfigEntry
-	nil,                           // 77: transom.v1.WebhookSink.HeadersEntry
-	(*annotations.HttpRule)(nil),  // 78: google.api.HttpRule
-	(*Policy)(nil),                // 79: transom.v1.Policy
-	(*durationpb.Duration)(nil),   // 80: google.protobuf.Duration
-	(*Subscription)(nil),          // 81: transom.v1.Subscription
-	(*EventStream)(nil),           // 82: transom.v1.EventStream
-	(*Behaviour)(nil),             // 83: transom.v1.Behaviour
-	(EventRule_Delivery)(0),       // 84: transom.v1.EventRule.Delivery
+	(ServerTls_Version)(0),        // 3: transom.v1.ServerTls.Version
+	(ServerTls_ClientAuth)(0),     // 4: transom.v1.ServerTls.ClientAuth
+	(AdminToken_Role)(0),          // 5: transom.v1.AdminToken.Role
+	(GrpcUpstream_Client)(0),      // 6: transom.v1.GrpcUpstream.Client
+	(GrpcUpstream_Fail)(0),        // 7: transom.v1.GrpcUpstream.Fail
+	(Hash_Key)(0),                 // 8: transom.v1.Hash.Key
+	(HttpUpstream_Protocol)(0),    // 9: transom.v1.HttpUpstream.Protocol
+	(SessionConfig_SameSite)(0),   // 10: transom.v1.SessionConfig.SameSite
+	(Events_Extension)(0),         // 11: transom.v1.Events.Extension
+	(EventLog_OnFull)(0),          // 12: transom.v1.EventLog.OnFull
+	(EventLog_OnAppendFailure)(0), // 13: transom.v1.EventLog.OnAppendFailure
+	(KafkaSink_Compression)(0),    // 14: transom.v1.KafkaSink.Compression
+	(KafkaSasl_Mechanism)(0),      // 15: transom.v1.KafkaSasl.Mechanism
+	(Log_Format)(0),               // 16: transom.v1.Log.Format
+	(Log_Level)(0),                // 17: transom.v1.Log.Level
+	(*Config)(nil),                // 18: transom.v1.Config
+	(*CacheMemory)(nil),           // 19: transom.v1.CacheMemory
+	(*IdempotencyMemory)(nil),     // 20: transom.v1.IdempotencyMemory
+	(*Maintenance)(nil),           // 21: transom.v1.Maintenance
+	(*OwnServices)(nil),           // 22: transom.v1.OwnServices
+	(*Listener)(nil),              // 23: transom.v1.Listener
+	(*ProxyProtocol)(nil),         // 24: transom.v1.ProxyProtocol
+	(*ServerTls)(nil),             // 25: transom.v1.ServerTls
+	(*ServerCertificate)(nil),     // 26: transom.v1.ServerCertificate
+	(*Admin)(nil),                 // 27: transom.v1.Admin
+	(*AdminToken)(nil),            // 28: transom.v1.AdminToken
+	(*Audit)(nil),                 // 29: transom.v1.Audit
+	(*SchemaSource)(nil),          // 30: transom.v1.SchemaSource
+	(*Reflection)(nil),            // 31: transom.v1.Reflection
+	(*Upstream)(nil),              // 32: transom.v1.Upstream
+	(*GrpcUpstream)(nil),          // 33: transom.v1.GrpcUpstream
+	(*Outlier)(nil),               // 34: transom.v1.Outlier
+	(*Balancing)(nil),             // 35: transom.v1.Balancing
+	(*Hash)(nil),                  // 36: transom.v1.Hash
+	(*Sticky)(nil),                // 37: transom.v1.Sticky
+	(*ClientTls)(nil),             // 38: transom.v1.ClientTls
+	(*HttpUpstream)(nil),          // 39: transom.v1.HttpUpstream
+	(*HttpServer)(nil),            // 40: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),          // 41: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),       // 42: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),           // 43: transom.v1.HealthCheck
+	(*PolicyRule)(nil),            // 44: transom.v1.PolicyRule
+	(*HttpRoute)(nil),             // 45: transom.v1.HttpRoute
+	(*HttpCompression)(nil),       // 46: transom.v1.HttpCompression
+	(*HttpRedirect)(nil),          // 47: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),           // 48: transom.v1.HttpRespond
+	(*HttpMatch)(nil),             // 49: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),           // 50: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),            // 51: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),             // 52: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),         // 53: transom.v1.SessionConfig
+	(*Stores)(nil),                // 54: transom.v1.Stores
+	(*RedisStore)(nil),            // 55: transom.v1.RedisStore
+	(*Events)(nil),                // 56: transom.v1.Events
+	(*EventTopic)(nil),            // 57: transom.v1.EventTopic
+	(*EventLog)(nil),              // 58: transom.v1.EventLog
+	(*GatewayEventRule)(nil),      // 59: transom.v1.GatewayEventRule
+	(*EventSink)(nil),             // 60: transom.v1.EventSink
+	(*KafkaSink)(nil),             // 61: transom.v1.KafkaSink
+	(*KafkaTopics)(nil),           // 62: transom.v1.KafkaTopics
+	(*SinkTls)(nil),               // 63: transom.v1.SinkTls
+	(*KafkaSasl)(nil),             // 64: transom.v1.KafkaSasl
+	(*NatsSink)(nil),              // 65: transom.v1.NatsSink
+	(*WebhookSink)(nil),           // 66: transom.v1.WebhookSink
+	(*Telemetry)(nil),             // 67: transom.v1.Telemetry
+	(*Log)(nil),                   // 68: transom.v1.Log
+	(*Otlp)(nil),                  // 69: transom.v1.Otlp
+	(*Rest)(nil),                  // 70: transom.v1.Rest
+	(*Metadata)(nil),              // 71: transom.v1.Metadata
+	nil,                           // 72: transom.v1.Config.UpstreamsEntry
+	nil,                           // 73: transom.v1.Config.ErrorPagesEntry
+	nil,                           // 74: transom.v1.HealthCheck.HeadersEntry
+	nil,                           // 75: transom.v1.HttpRespond.HeadersEntry
+	nil,                           // 76: transom.v1.HttpMatch.HeadersEntry
+	nil,                           // 77: transom.v1.HttpMatch.QueryEntry
+	nil,                           // 78: transom.v1.Events.SinksEntry
+	nil,                           // 79: transom.v1.KafkaTopics.ConfigEntry
+	nil,                           // 80: transom.v1.WebhookSink.HeadersEntry
+	(*annotations.HttpRule)(nil),  // 81: google.api.HttpRule
+	(*Policy)(nil),                // 82: transom.v1.Policy
+	(*durationpb.Duration)(nil),   // 83: google.protobuf.Duration
+	(*Subscription)(nil),          // 84: transom.v1.Subscription
+	(*EventStream)(nil),           // 85: transom.v1.EventStream
+	(*Behaviour)(nil),             // 86: transom.v1.Behaviour
+	(EventRule_Delivery)(0),       // 87: transom.v1.EventRule.Delivery
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	21,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	24,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	27,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	69,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	78,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	79,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	41,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	42,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	48,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	51,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	53,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	64,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	23,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	27,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	30,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	72,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	81,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	82,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	44,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	45,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	51,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	54,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	56,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	67,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	1,   // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	67,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	68,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	80,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	20,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	70,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	71,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	83,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	22,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	2,   // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
-	70,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
-	19,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
-	17,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
-	18,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
-	80,  // 22: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
-	23,  // 23: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	22,  // 24: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
-	80,  // 25: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
-	80,  // 26: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
-	80,  // 27: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
-	80,  // 28: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
-	80,  // 29: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
-	25,  // 30: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	23,  // 31: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	26,  // 32: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	3,   // 33: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	28,  // 34: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	80,  // 35: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	30,  // 36: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	36,  // 37: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	35,  // 38: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	80,  // 39: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	80,  // 40: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	4,   // 41: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	32,  // 42: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	80,  // 43: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	40,  // 44: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	31,  // 45: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	5,   // 46: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	80,  // 47: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	80,  // 48: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	33,  // 49: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	34,  // 50: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	80,  // 51: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	6,   // 52: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	8,   // 53: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	40,  // 54: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	37,  // 55: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	35,  // 56: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	7,   // 57: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	38,  // 58: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	39,  // 59: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	32,  // 60: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	31,  // 61: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	5,   // 62: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	80,  // 63: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	80,  // 64: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	80,  // 65: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	80,  // 66: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	80,  // 67: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	71,  // 68: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	80,  // 69: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	79,  // 70: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	46,  // 71: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	47,  // 72: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	79,  // 73: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	44,  // 74: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	45,  // 75: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	43,  // 76: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
-	72,  // 77: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	73,  // 78: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	74,  // 79: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	49,  // 80: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	50,  // 81: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	80,  // 82: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	80,  // 83: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	80,  // 84: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	80,  // 85: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	8,   // 86: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	52,  // 87: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	80,  // 88: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	58,  // 89: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	62,  // 90: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	75,  // 91: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
-	54,  // 92: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
-	55,  // 93: transom.v1.Events.log:type_name -> transom.v1.EventLog
-	56,  // 94: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
-	9,   // 95: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
-	81,  // 96: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
-	82,  // 97: transom.v1.Events.streams:type_name -> transom.v1.EventStream
-	83,  // 98: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
-	80,  // 99: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
-	10,  // 100: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
-	11,  // 101: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
-	84,  // 102: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	58,  // 103: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
-	62,  // 104: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
-	63,  // 105: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
-	0,   // 106: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
-	12,  // 107: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
-	80,  // 108: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
-	60,  // 109: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
-	61,  // 110: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
-	59,  // 111: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
-	76,  // 112: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
-	13,  // 113: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
-	0,   // 114: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
-	60,  // 115: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
-	0,   // 116: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
-	80,  // 117: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
-	77,  // 118: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
-	60,  // 119: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
-	65,  // 120: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	66,  // 121: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	14,  // 122: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	15,  // 123: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	29,  // 124: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	57,  // 125: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
-	126, // [126:126] is the sub-list for method output_type
-	126, // [126:126] is the sub-list for method input_type
-	126, // [126:126] is the sub-list for extension type_name
-	126, // [126:126] is the sub-list for extension extendee
-	0,   // [0:126] is the sub-list for field type_name
+	73,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	21,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
+	19,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
+	20,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
+	83,  // 22: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
+	25,  // 23: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	24,  // 24: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
+	83,  // 25: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
+	83,  // 26: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
+	83,  // 27: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
+	83,  // 28: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
+	83,  // 29: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
+	26,  // 30: transom.v1.ServerTls.certificates:type_name -> transom.v1.ServerCertificate
+	3,   // 31: transom.v1.ServerTls.min_version:type_name -> transom.v1.ServerTls.Version
+	4,   // 32: transom.v1.ServerTls.client_auth:type_name -> transom.v1.ServerTls.ClientAuth
+	28,  // 33: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	25,  // 34: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	29,  // 35: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	5,   // 36: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	31,  // 37: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	83,  // 38: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	33,  // 39: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	39,  // 40: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	38,  // 41: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	83,  // 42: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	83,  // 43: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	6,   // 44: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	35,  // 45: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	83,  // 46: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	43,  // 47: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	34,  // 48: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	7,   // 49: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	83,  // 50: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	83,  // 51: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	36,  // 52: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	37,  // 53: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	83,  // 54: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	8,   // 55: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	10,  // 56: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	43,  // 57: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	40,  // 58: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	38,  // 59: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	9,   // 60: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	41,  // 61: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	42,  // 62: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	35,  // 63: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	34,  // 64: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	7,   // 65: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	83,  // 66: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	83,  // 67: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	83,  // 68: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	83,  // 69: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	83,  // 70: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	74,  // 71: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	83,  // 72: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	82,  // 73: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	49,  // 74: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	50,  // 75: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	82,  // 76: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	47,  // 77: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	48,  // 78: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	46,  // 79: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
+	75,  // 80: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	76,  // 81: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	77,  // 82: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	52,  // 83: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	53,  // 84: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	83,  // 85: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	83,  // 86: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	83,  // 87: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	83,  // 88: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	10,  // 89: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	55,  // 90: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	83,  // 91: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	61,  // 92: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	65,  // 93: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	78,  // 94: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
+	57,  // 95: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
+	58,  // 96: transom.v1.Events.log:type_name -> transom.v1.EventLog
+	59,  // 97: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
+	11,  // 98: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
+	84,  // 99: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
+	85,  // 100: transom.v1.Events.streams:type_name -> transom.v1.EventStream
+	86,  // 101: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
+	83,  // 102: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
+	12,  // 103: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
+	13,  // 104: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
+	87,  // 105: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	61,  // 106: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
+	65,  // 107: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
+	66,  // 108: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
+	0,   // 109: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
+	14,  // 110: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
+	83,  // 111: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
+	63,  // 112: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
+	64,  // 113: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
+	62,  // 114: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
+	79,  // 115: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
+	15,  // 116: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
+	0,   // 117: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
+	63,  // 118: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
+	0,   // 119: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
+	83,  // 120: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
+	80,  // 121: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
+	63,  // 122: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
+	68,  // 123: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	69,  // 124: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	16,  // 125: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	17,  // 126: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	32,  // 127: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	60,  // 128: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
+	129, // [129:129] is the sub-list for method output_type
+	129, // [129:129] is the sub-list for method input_type
+	129, // [129:129] is the sub-list for extension type_name
+	129, // [129:129] is the sub-list for extension extendee
+	0,   // [0:129] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -6867,48 +7115,48 @@ func file_transom_v1_config_proto_init() {
 	file_transom_v1_policy_proto_init()
 	file_transom_v1_subscription_proto_init()
 	file_transom_v1_config_proto_msgTypes[4].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[11].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[12].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
 		(*SchemaSource_DescriptorSet)(nil),
 		(*SchemaSource_Reflection)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[13].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[14].OneofWrappers = []any{
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[21].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[23].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[22].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[24].OneofWrappers = []any{
 		(*HttpCredentials_Basic)(nil),
 		(*HttpCredentials_Bearer)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[30].OneofWrappers = []any{
 		(*HttpRespond_Body)(nil),
 		(*HttpRespond_File)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[31].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[33].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[32].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[34].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[41].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[42].OneofWrappers = []any{
 		(*EventSink_Kafka)(nil),
 		(*EventSink_Nats)(nil),
 		(*EventSink_Webhook)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[49].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[50].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[51].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[52].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[53].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
-			NumEnums:      16,
-			NumMessages:   62,
+			NumEnums:      18,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
