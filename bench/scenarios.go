@@ -59,6 +59,7 @@ const (
 	envoy        = "envoy"
 	envoyUnused  = "envoy-unused"
 	grpcProxy    = "grpc-proxy"
+	netHTTPFloor = "floor"
 )
 
 // ticks is how many messages the stream scenario sends.
@@ -148,7 +149,7 @@ func scenarios() []scenario {
 }
 
 // keptScenario compares an answer that is kept with that of the backend, whose work counts
-// as the gateway's does.
+// as the gateway's does, and with what net/http alone takes to read the request and write the answer.
 func keptScenario(name, title string, goal float64, kept, called load.Request) scenario {
 	return timed{
 		name: name, title: title, transomOnly: true, withBackend: true,
@@ -157,6 +158,7 @@ func keptScenario(name, title string, goal float64, kept, called load.Request) s
 			{label: "Transom, kept", peer: transomKept, request: kept},
 			{label: "Transom, kept, again (noise)", peer: transomKept, request: kept},
 			{label: "Transom, by a call, with the backend's time", peer: transomKept, goal: goal, request: called},
+			{label: "net/http with the answer ready", peer: netHTTPFloor, request: kept},
 		},
 	}.scenario()
 }

@@ -2,9 +2,8 @@ package policy
 
 import (
 	"net/http"
-	"strconv"
-	"time"
 
+	"github.com/transom-gateway/transom/internal/cachecontrol"
 	"github.com/transom-gateway/transom/internal/cachestatus"
 	"github.com/transom-gateway/transom/internal/field"
 )
@@ -35,26 +34,17 @@ func (r *Request) TellCaches(h http.Header, own bool) {
 		field.AddVary(h, "Cookie")
 	}
 	u := &r.Cache
-	if u.Stored && u.Age >= time.Second {
-		h["Age"] = []string{seconds(u.Age)}
-	}
-	if h["Cache-Control"] != nil {
-		return
-	}
-	value := "private"
-	switch {
-	case u.Stored && u.Left > 0:
-		if u.Public && !own {
-			value = "public"
+	control := cachecontrol.Unknown(own)
+	if u.Stored {
+		var age []string
+		if age, control = u.AgeField, u.Control; age == nil && control == nil {
+			age, control = (*cachecontrol.Fields)(nil).Of(u.Age, u.Left, u.Public && !own)
 		}
-		var text [64]byte
-		b := append(append(text[:0], value...), ", max-age="...)
-		value = string(strconv.AppendInt(b, int64((u.Left+u.Age)/time.Second), 10)) // Age is taken off it
-	case !own:
-		return // nothing is known of it
+		if age != nil {
+			h["Age"] = age
+		}
 	}
-	h["Cache-Control"] = []string{value}
+	if control != nil && h["Cache-Control"] == nil {
+		h["Cache-Control"] = control
+	}
 }
-
-// seconds are those of a time that are over.
-func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

@@ -125,6 +125,9 @@ type CacheUse struct {
 	// Age is how old the answer is, and Left for how long it is fresh, below zero for one
 	// that is stale.
 	Age, Left time.Duration
+	// AgeField and Control are the values of Age and Cache-Control that say so; nil where they are
+	// made of the above for the call.
+	AgeField, Control []string
 	// Forward is why the call went on to the backend, in RFC 9211's words; "" where it did not.
 	// ForwardStatus is the backend's status where that is not the client's, else 0, and Detail
 	// a further word, "" for none.

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+
 	"google.golang.org/grpc/mem"
 )
 
@@ -10,6 +12,7 @@ import (
 type Frame struct {
 	buffers mem.BufferSlice
 	note    *Note
+	forms   *Forms
 }
 
 // NewFrame copies b into pooled memory.
@@ -17,7 +20,31 @@ func NewFrame(b []byte) Frame {
 	if len(b) == 0 {
 		return Frame{}
 	}
+	if len(b) <= smallMessage {
+		m := new(small)
+		m.SliceBuffer = m.bytes[:copy(m.bytes[:], b)]
+		m.list[0] = m
+		return Frame{buffers: m.list[:]}
+	}
+	if mem.IsBelowBufferPoolingThreshold(len(b)) {
+		return WrapFrame(bytes.Clone(b))
+	}
 	return Frame{buffers: mem.BufferSlice{mem.Copy(b, Buffers)}}
+}
+
+// smallMessage is up to where a message stands beside its buffer, in bytes.
+const smallMessage = 160
+
+// small is a small message, its buffer and the list of that in one piece of memory.
+type small struct {
+	wrapped
+	bytes [smallMessage]byte
+}
+
+// wrapped is a buffer that nobody frees, and the list of it.
+type wrapped struct {
+	mem.SliceBuffer
+	list [1]mem.Buffer
 }
 
 // WrapFrame takes b as it is. The caller must not change b any more; nobody
@@ -26,7 +53,9 @@ func WrapFrame(b []byte) Frame {
 	if len(b) == 0 {
 		return Frame{}
 	}
-	return Frame{buffers: mem.BufferSlice{mem.SliceBuffer(b)}}
+	w := &wrapped{SliceBuffer: b}
+	w.list[0] = w
+	return Frame{buffers: w.list[:]}
 }
 
 // FrameOf takes over one reference to each of the buffers.

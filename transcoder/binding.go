@@ -35,7 +35,8 @@ type Binding struct {
 	query     *query
 	form      *query // of a form body; nil where the body is no message
 	answer    answer
-	rule      string // as the operator wrote it, for people
+	forms     *formKinds // of the method, or of the field response_body
+	rule      string     // as the operator wrote it, for people
 }
 
 // HidesPath reports whether a path of the template holds what no log may repeat.
@@ -132,7 +133,7 @@ func (m *Method) bindOne(rule *annotations.HttpRule, plans *jsonwire.Plans) (*Bi
 	var problems ruleProblems
 	httpMethod, path, err := pattern(rule)
 	problems.note(err, patternPath(rule)...)
-	b := &Binding{Method: m, HTTPMethod: httpMethod}
+	b := &Binding{Method: m, HTTPMethod: httpMethod, forms: m.forms}
 	if err == nil {
 		b.Template, err = httprule.Parse(path)
 		problems.note(err, patternPath(rule)...)
@@ -327,7 +328,7 @@ func (b *Binding) bindAnswer(name string) error {
 		return fmt.Errorf("response_body %q: expected a field of %s itself, not one below it", name, b.Method.Descriptor.Output().FullName())
 	}
 	d := field.Descriptor()
-	b.answer.field = field
+	b.answer.field, b.forms = field, new(formKinds)
 	message := d.Kind() == protoreflect.MessageKind && !d.IsList() && !d.IsMap()
 	b.answer.raw = message && d.Message().FullName() == httpBodyName
 	b.answer.binary = message

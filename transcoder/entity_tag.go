@@ -81,30 +81,45 @@ func (c *Call) TagsAnswers() bool {
 
 // Tag sets the validators of an answer with status 200, and returns the status that it has:
 // 304 where the client has it already (Traffic 122). form is how the answer is written: 'r' for
-// REST's JSON, 'c' for Connect's, 'b' for wire format. size is that of the body.
-func (c *Call) Tag(form byte, wire []byte, own string, size int) (httpStatus int) {
-	h, m := c.X.Header(), c.Binding.Method
-	tag := own
-	if tag == "" {
-		part := ""
-		if f := c.Binding.answer.field; f != nil && form != formConnect {
-			part = string(f.Descriptor().Name())
+// REST's JSON, 'c' for Connect's, 'b' for wire format. own is what the backend says.
+func (c *Call) Tag(form byte, wire []byte, own string, body *Text) (httpStatus int) {
+	h := c.X.Header()
+	if h["Vary"] == nil {
+		h["Vary"] = variesByForm
+	} else {
+		field.AddVary(h, "Accept")
+		field.AddVary(h, "Accept-Encoding")
+	}
+	if own == "" && body.form != nil && body.form.ETag != nil {
+		h["Etag"] = body.form.ETag
+	} else {
+		if own == "" {
+			own = c.Binding.Method.tags.of(wire, form, c.Binding.tagPart(form))
 		}
-		tag = m.tags.of(wire, form, part)
+		if own == "" {
+			return http.StatusOK
+		}
+		if own[0] == '"' && body.Size() >= compression.MinSize && compression.Accepted(c.X.R.Header) != nil {
+			own = "W/" + own // other bytes, which a strong one would have to tell (RFC 9110 8.8.3.3)
+		}
+		h["Etag"] = []string{own}
 	}
-	field.AddVary(h, "Accept")
-	field.AddVary(h, "Accept-Encoding")
-	if tag == "" {
-		return http.StatusOK
-	}
-	if tag[0] == '"' && size >= compression.MinSize && compression.Accepted(c.X.R.Header) != nil {
-		tag = "W/" + tag // other bytes, which a strong one would have to tell (RFC 9110 8.8.3.3)
-	}
-	h["Etag"] = []string{tag}
-	if entitytag.Listed(c.X.R.Header["If-None-Match"], tag) {
+	if lines := c.X.R.Header["If-None-Match"]; len(lines) > 0 && entitytag.Listed(lines, h["Etag"][0]) {
 		return http.StatusNotModified
 	}
 	return http.StatusOK
+}
+
+// variesByForm are the lines of Vary of answers with an entity tag. They have no room behind them,
+// so that who appends to them has a list of their own.
+var variesByForm = []string{"Accept", "Accept-Encoding"}
+
+// tagPart is the part of the message that the answer is, as entity tags tell it; "" for all of it.
+func (b *Binding) tagPart(form byte) string {
+	if f := b.answer.field; f != nil && form != formConnect {
+		return string(f.Descriptor().Name())
+	}
+	return ""
 }
 
 // OwnTag is the entity tag that a backend says; "" for none, and for what is none.

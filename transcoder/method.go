@@ -84,7 +84,8 @@ type Method struct {
 	Input, Output *jsonwire.Plan
 	Errors        *jsonwire.Plan
 
-	tags *entityTags // nil: answers have none
+	tags  *entityTags // nil: answers have none
+	forms *formKinds
 }
 
 // NewMethod compiles a method with the plans of its schema.
@@ -111,6 +112,7 @@ func NewMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Plans, s Setting
 		Input:      plans.Message(d.Input()),
 		Output:     plans.Message(d.Output()),
 		Errors:     plans.Message((&spb.Status{}).ProtoReflect().Descriptor()),
+		forms:      new(formKinds),
 	}
 	if s.EntityTags && m.Shape.Unary() {
 		m.tags = newEntityTags(d.Output(), &s)

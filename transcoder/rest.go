@@ -25,7 +25,7 @@ type restUnary struct {
 	Call
 	// reply is the answer's body, out its content type.
 	reply       proxy.Frame
-	body        Text // the answer's body: JSON in the call's scratch or of the reply, or bytes of the reply
+	body        Text // the answer's body: JSON in the call's scratch or kept, or bytes of the reply
 	contentType string
 	replied     bool
 	received    bool
@@ -95,7 +95,7 @@ func (c *restUnary) Send(f proxy.Frame) error {
 // Encode turns a reply into an answer's body. The body lives as long as the
 // frame and the call.
 func (c *Call) Encode(f *proxy.Frame) (body Text, contentType string, err error) {
-	a := &c.Binding.answer
+	a, kinds := &c.Binding.answer, c.Binding.forms
 	wire := f.Bytes()
 	switch {
 	case a.raw:
@@ -103,14 +103,26 @@ func (c *Call) Encode(f *proxy.Frame) (body Text, contentType string, err error)
 		if err != nil {
 			return Text{}, "", err
 		}
-		return Text{Short: raw.Data}, raw.ContentTypeOrDefault(), nil
+		body.Short = raw.Data
+		if !body.kept(f, &kinds.rest) {
+			c.keep(&body, f, formBinary, nil)
+		}
+		return body, raw.ContentTypeOrDefault(), nil
 	case c.binaryAnswer && a.binary:
-		return Text{Short: c.Binding.AnswerPart(wire)}, c.binaryType, nil
+		body.Short = c.Binding.AnswerPart(wire)
+		if !body.kept(f, &kinds.binary) {
+			c.keep(&body, f, formBinary, nil)
+		}
+		return body, c.binaryType, nil
+	case body.kept(f, &kinds.rest):
+		body.Short = body.form.Text
+		return body, ContentTypeJSON, nil
 	}
 	if c.Scratch, body.Long, err = c.Binding.Convert(c.Scratch[:0], wire); err != nil {
 		return Text{}, "", BrokenAnswer(c.Binding.Method, "the backend's answer", err)
 	}
 	body.Short = c.Scratch
+	c.keep(&body, f, formREST, body.Short)
 	return body, ContentTypeJSON, nil
 }
 
@@ -152,7 +164,7 @@ func (c *restUnary) Finish(err error, trailer metadata.MD) int {
 			httpStatus = c.statusCode
 		}
 		if httpStatus == http.StatusOK && c.TagsAnswers() {
-			httpStatus = c.Tag(c.form(), c.reply.Bytes(), c.tag, c.body.Size())
+			httpStatus = c.Tag(c.form(), c.reply.Bytes(), c.tag, &c.body)
 		}
 		c.WriteText(httpStatus, c.contentType, &c.body)
 	}

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder/compression"
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
@@ -20,6 +21,12 @@ const DefaultMaxJSON = 64 << 20
 type Text struct {
 	Short []byte
 	Long  *jsonwire.Long
+
+	// forms are what is kept of an answer that is given again, kind which of them the text is;
+	// nil for others. form is the text itself, kept or not.
+	forms *proxy.Forms
+	kind  *proxy.FormKind
+	form  *proxy.Form
 }
 
 // Size returns how many bytes writeTo writes.
@@ -42,6 +49,13 @@ func (t *Text) CopyTo(w io.Writer) error {
 
 // Compress writes the text compressed.
 func (t *Text) Compress(e *compression.Encoding, w io.Writer) error {
+	if t.forms != nil {
+		return t.compressKept(e, w)
+	}
+	return t.compress(e, w)
+}
+
+func (t *Text) compress(e *compression.Encoding, w io.Writer) error {
 	z := e.Writer(w)
 	defer e.Put(z)
 	if err := t.CopyTo(z); err != nil {

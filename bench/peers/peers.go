@@ -45,6 +45,7 @@ type serve func(ctx context.Context, listener net.Listener, backends Backends) e
 var programs = map[string]serve{
 	"backend":       serveBackend,
 	"json-server":   serveJSON,
+	"floor":         serveFloor,
 	"grpc-gateway":  serveGRPCGateway,
 	"vanguard":      serveVanguard,
 	"reverse-proxy": serveReverseProxy,

@@ -32,4 +32,9 @@ func TestHitAllocations(t *testing.T) {
 	if hit > failed+2 {
 		t.Errorf("a hit makes %v allocations, an error %v", hit, failed)
 	}
+	// The request's id twice, the message and its context, and what the server itself asks for. Each hit
+	// that made its body or its header anew would show here.
+	if hit > 11 {
+		t.Errorf("a hit makes %v allocations", hit)
+	}
 }

@@ -28,7 +28,7 @@ type Cache[V any] struct {
 }
 
 // Entry is a value with what it is found and dropped by. Its fields are not changed once it
-// is put.
+// is put, but Size by Grow.
 type Entry[V any] struct {
 	Key   string
 	Tags  []string
@@ -146,6 +146,22 @@ func (c *Cache[V]) Reserve(n, most int64) bool {
 
 // Release gives bytes back that were reserved.
 func (c *Cache[V]) Release(n int64) { c.outside.Add(-n) }
+
+// Grow has an entry take more bytes, less where that is below zero, up to a size of most in all.
+// It reports false, and changes nothing, where the entry is not there or may not grow. The entry
+// must be one that nobody pins. Others, and the entry itself, are dropped for want of memory.
+func (c *Cache[V]) Grow(e *Entry[V], bytes, most int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.entries[e.Key] != e || bytes > 0 && e.Size+bytes > min(most, c.max-c.outside.Load()) {
+		return false
+	}
+	e.Size += bytes
+	c.bytes += bytes
+	e.queue.bytes += bytes
+	c.evict()
+	return true
+}
 
 // Max returns the bound.
 func (c *Cache[V]) Max() int64 {

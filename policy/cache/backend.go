@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -35,24 +36,48 @@ type asked struct {
 
 // Call implements proxy.Backend.
 func (b *backend) Call(ctx context.Context, path string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
-	a := asked{backend: b, ctx: ctx, r: policy.RequestOf(ctx), path: path, header: header, request: request}
-	if a.r == nil {
+	r, p := policy.RequestOf(ctx), b.part
+	if r == nil {
 		return b.Backend.Call(ctx, path, header, request)
 	}
-	var ok bool
-	a.caller, ok = b.part.Caller(a.r)
-	canonical, err := b.part.form.Append(nil, a.request.Bytes())
+	caller, ok := p.Caller(r)
+	canonical, err := p.form.Append(nil, request.Bytes())
 	if !ok || err != nil {
+		a := asked{backend: b, ctx: ctx, r: r, path: path, header: header, request: request}
 		return a.alone(sharing.PassedBy)
 	}
-	if b.part.obeyClient {
-		a.wants = cachecontrol.Parse(a.r.HTTP.Header["Cache-Control"])
+	var scratch [256]byte
+	key := p.appendKey(scratch[:0], r, header, caller, canonical)
+	if !p.obeyClient {
+		now := p.now()
+		if e := p.store.get(key, now); e != nil && e.answers(now) {
+			request.Free()
+			p.tell(r, sharing.Hit, e, sharing.Why{}, now)
+			return e.reply(true)
+		}
+	}
+	a := &asked{backend: b, ctx: ctx, r: r, path: path, header: header, request: request, caller: caller}
+	if p.obeyClient {
+		a.wants = cachecontrol.Parse(r.HTTP.Header["Cache-Control"])
 		if a.wants.Says(cachecontrol.NoStore) {
 			return a.alone(sharing.PassedBy)
 		}
 	}
-	var scratch [256]byte
-	return a.answer(b.part.appendKey(scratch[:0], a.r, header, a.caller, canonical))
+	return a.answer(bytes.Clone(key))
+}
+
+// answers reports whether the entry is the answer as it is, without a look at anything else.
+func (e *entry) answers(now time.Time) bool {
+	return !e.marker && !e.pass && now.Before(e.fresh) && !e.looksAgain(now)
+}
+
+// reply is the entry as an answer; again where it is not given for the first time.
+func (e *entry) reply(again bool) (proxy.Reply, error) {
+	frame := e.frame
+	if again && e.forms != nil {
+		frame = frame.WithForms(e.forms)
+	}
+	return proxy.Reply{Message: frame, Header: e.header, Trailer: e.trailer}, e.err
 }
 
 // alone makes the call without the cache.
@@ -121,17 +146,21 @@ func (e *entry) ageAt(now time.Time) time.Duration {
 // give answers with an entry, which stays the store's.
 func (a *asked) give(result string, e *entry, now time.Time) (proxy.Reply, error) {
 	a.tell(result, e, now)
-	return proxy.Reply{Message: e.frame, Header: e.header, Trailer: e.trailer}, e.err
+	return e.reply(result == sharing.Hit || result == sharing.Stale)
 }
 
 // tell notes what the cache did.
 func (a *asked) tell(result string, e *entry, now time.Time) {
+	a.part.tell(a.r, result, e, a.why, now)
+}
+
+func (p *part) tell(r *policy.Request, result string, e *entry, why sharing.Why, now time.Time) {
 	var kept *sharing.Answer
 	if e != nil {
-		kept = &sharing.Answer{Public: e.public, Age: e.ageAt(now), Left: e.fresh.Sub(now)}
+		kept = &sharing.Answer{Public: e.public, Age: e.ageAt(now), Left: e.fresh.Sub(now), Fields: &e.fields}
 	}
-	a.r.Cache = sharing.Use(result, kept, a.why)
-	if p := a.part; p.observer != nil {
+	r.Cache = sharing.Use(result, kept, why)
+	if p.observer != nil {
 		p.observer.Decision(name, p.rpc, result)
 	}
 }

@@ -18,14 +18,16 @@ import (
 )
 
 // entry is an answer that is kept, or what is known of answers that are not. It is
-// immutable.
+// immutable, but for what is made of the answer when it is given.
 type entry struct {
 	memory.Entry // its Value is the entry itself
 	method       *method
 	principal    string
 	public       bool
 
-	frame           proxy.Frame // of memory that nobody else has
+	frame           proxy.Frame  // of memory that nobody else has
+	forms           *proxy.Forms // of the frame; nil while the entry is not kept
+	fields          cachecontrol.Fields
 	header, trailer metadata.MD
 	err             error // NOT_FOUND
 

@@ -9,6 +9,7 @@ import (
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/peers"
 	"github.com/transom-gateway/transom/policy/cache/internal/tier"
+	"github.com/transom-gateway/transom/proxy"
 )
 
 // Store keeps the answers of all methods in the gateway's memory, and knows the calls under
@@ -94,6 +95,7 @@ func (s *Store) put(e *entry) bool {
 	if e.Size = sizeOf(e); e.Size > memory.MaxEntry || s.isClosed {
 		return false
 	}
+	e.forms = proxy.NewForms(func(n int) bool { return s.memory.Grow(&e.Entry, int64(n), memory.MaxEntry) })
 	return s.memory.Put(&e.Entry)
 }
 
@@ -136,7 +138,7 @@ func (s *Store) purge(which func(*memory.Entry) bool, under func(*flight) bool) 
 }
 
 // entryBytes is what an entry takes beside its key, message, metadata and tags.
-const entryBytes = 240
+const entryBytes = 340
 
 // sizeOf is the memory of an entry, not too small.
 func sizeOf(e *entry) int64 {

@@ -114,3 +114,50 @@ func BenchmarkHit(b *testing.B) {
 		_, _ = m.wrapped.Call(ctx, m.path, nil, request)
 	}
 }
+
+// TestFormsCount: Traffic 120: what edges make of an answer that is given again counts in max_bytes, and
+// goes with it; an answer that is given for the first time has nothing of it.
+func TestFormsCount(t *testing.T) {
+	b := newBench(t)
+	backend := saying()
+	m := b.method("Get", `cache: { ttl: { seconds: 60 } }`, backend)
+	reply := func() proxy.Reply {
+		r := policytest.Request("192.0.2.1")
+		ctx, err := m.set.Admit(context.Background(), r)
+		defer m.set.Done(r, &policy.Outcome{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, err := m.wrapped.Call(policy.NewContext(ctx, r), m.path, nil, proxy.WrapFrame(ask("a")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply
+	}
+	if first := reply(); first.Message.Forms() != nil {
+		t.Error("an answer that nobody has asked for again has forms")
+	}
+	part, _ := policy.Find[*part](m.set)
+	before := part.store.memory.Bytes()
+	forms := reply().Message.Forms()
+	if forms == nil {
+		t.Fatal("an answer that is given again has no forms")
+	}
+	var kind proxy.FormKind
+	const size = 10_000
+	forms.Keep(&proxy.Form{Of: &kind, Text: make([]byte, size)})
+	if more := part.store.memory.Bytes() - before; more < size || more > size+1000 {
+		t.Errorf("a form of %d bytes counts as %d", size, more)
+	}
+	forms.Keep(&proxy.Form{Of: new(proxy.FormKind), Text: make([]byte, memory.MaxEntry)})
+	if reply().Message.Forms().Get(&kind, "") == nil || part.store.memory.Bytes() > before+size+1000 {
+		t.Error("an answer grew beyond the bound of one")
+	}
+	if n := part.store.Purge(memory.Purge{}); n != 1 || part.store.memory.Bytes() != 0 {
+		t.Errorf("%d answers were dropped, and %d bytes are taken still", n, part.store.memory.Bytes())
+	}
+	forms.Keep(&proxy.Form{Of: new(proxy.FormKind), Text: make([]byte, size)})
+	if part.store.memory.Bytes() != 0 {
+		t.Error("an answer that was dropped grew")
+	}
+}

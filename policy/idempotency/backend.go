@@ -3,7 +3,6 @@ package idempotency
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -49,8 +48,6 @@ func (b *backend) Call(ctx context.Context, method string, md proxy.Metadata, re
 	}
 	c := b.call(r, key)
 	c.Fingerprint = b.fingerprint(request.Bytes())
-	md = slices.Clone(md)
-	md.Set(metadata, key)
 	lease, kept, err := c.take(ctx)
 	switch {
 	case err != nil:
@@ -59,7 +56,10 @@ func (b *backend) Call(ctx context.Context, method string, md proxy.Metadata, re
 	case kept != nil:
 		request.Free()
 		return c.replay(kept)
-	case lease == nil:
+	}
+	md = slices.Clone(md)
+	md.Set(metadata, key)
+	if lease == nil {
 		return b.Backend.Call(ctx, method, md, request)
 	}
 	return c.first(ctx, lease, func(ctx context.Context) (proxy.Reply, error) { return b.Backend.Call(ctx, method, md, request) })
@@ -81,8 +81,7 @@ func missing(where string) error {
 // take takes the key for the call, or returns the answer that is kept. It returns neither where
 // the call passes without its key. An error was noted as the refusal of the call.
 func (c *call) take(ctx context.Context) (keys.Lease, *keys.Record, error) {
-	waiting, cancel := context.WithTimeout(ctx, maxWait)
-	defer cancel()
+	latest := time.Now().Add(maxWait)
 	var kept *keys.Record
 	for {
 		if kept == nil {
@@ -108,12 +107,19 @@ func (c *call) take(ctx context.Context) (keys.Lease, *keys.Record, error) {
 		}
 		ok := c.waits()
 		if ok {
-			kept, ok = c.store.Wait(waiting, c.ID)
+			kept, ok = c.wait(ctx, latest)
 		}
 		if !ok {
 			return nil, nil, c.refuse(c.inUse(ctx))
 		}
 	}
+}
+
+// wait waits for the call that has the key.
+func (c *call) wait(ctx context.Context, latest time.Time) (*keys.Record, bool) {
+	ctx, cancel := context.WithDeadline(ctx, latest)
+	defer cancel()
+	return c.store.Wait(ctx, c.ID)
 }
 
 // refuse refuses the call.
@@ -182,11 +188,11 @@ func (c *call) replay(kept *keys.Record) (proxy.Reply, error) {
 	if err := c.recall(kept); err != nil {
 		return proxy.Reply{}, err
 	}
-	reply := proxy.Reply{Header: maps.Clone(kept.Header), Trailer: maps.Clone(kept.Trailer)}
+	reply := proxy.Reply{Header: kept.Header, Trailer: kept.Trailer}
 	if kept.Status != nil {
 		return reply, transport.Told(status.FromProto(kept.Status))
 	}
-	reply.Message = proxy.WrapFrame(kept.Message)
+	reply.Message = proxy.WrapFrame(kept.Message).WithForms(kept.Forms)
 	return reply, nil
 }
 
@@ -194,7 +200,7 @@ func (c *call) replay(kept *keys.Record) (proxy.Reply, error) {
 func (c *call) recall(kept *keys.Record) error {
 	c.count("replayed")
 	c.r.Replayed = true
-	c.r.ResponseHeader.Set(replayed, "true")
+	c.r.ResponseHeader[replayed] = isReplayed
 	switch kept.State {
 	case keys.Uncertain:
 		return c.refuse(outcomeUnknown(kept))

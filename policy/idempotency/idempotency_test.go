@@ -112,8 +112,8 @@ func TestPrincipals(t *testing.T) {
 	}
 	shared := &part{rpc: "a.B/C", rule: &transomv1.IdempotencyKey{Scope: transomv1.IdempotencyKey_METHOD}}
 	a, b := shared.call(as("ada"), "k"), shared.call(as("bob"), "k")
-	if a.ID != b.ID || a.Owner == b.Owner {
-		t.Errorf("METHOD: %x, %x; owners %x, %x", a.ID, b.ID, a.Owner, b.Owner)
+	if a.ID != b.ID || a.Owner() == b.Owner() {
+		t.Errorf("METHOD: %x, %x; owners %x, %x", a.ID, b.ID, a.Owner(), b.Owner())
 	}
 }
 

@@ -19,6 +19,9 @@ const (
 	replayed = "Idempotent-Replayed"
 )
 
+// isReplayed is its value. It has no room behind it, so that who appends to it has a list of its own.
+var isReplayed = []string{"true"}
+
 // key finds the key of a call, "" for none.
 func (m *method) key(r *policy.Request, message []byte) (string, error) {
 	if m.field != nil {
@@ -69,17 +72,14 @@ func (p *part) call(r *policy.Request, key string, more ...string) *call {
 	if p.rule.GetScope() != transomv1.IdempotencyKey_METHOD && r.Identity != nil {
 		principal = r.Identity.Principal
 	}
-	h := sha256.New()
-	keys.Write(h, principal, p.rpc, key)
-	keys.Write(h, more...)
-	payer := "address " + r.ClientIP.String()
 	who := ""
 	if r.Identity != nil {
 		who = r.Identity.Principal
-		payer = "principal " + who
 	}
+	var scratch [512]byte
+	id := keys.Append(keys.Append(scratch[:0], principal, p.rpc, key), more...)
 	return &call{part: p, r: r, Call: keys.Call{
-		ID: keys.Digest(h.Sum(nil)), Owner: sha256.Sum256([]byte(payer)), TTL: p.ttl, Again: p.rule.GetBackendHonours(),
+		ID: sha256.Sum256(id), TTL: p.ttl, Again: p.rule.GetBackendHonours(), Address: r.ClientIP,
 		About: keys.About{Key: key, Principal: who, RPC: p.rpc},
 	}}
 }
@@ -90,8 +90,5 @@ func (m *method) fingerprint(message []byte) keys.Digest {
 	if form, err := m.form.Append(nil, message); err == nil {
 		message = form
 	}
-	h := sha256.New()
-	keys.Write(h, m.rpc)
-	_, _ = h.Write(message) // a hash takes all
-	return keys.Digest(h.Sum(nil))
+	return keys.DigestOf(message, m.rpc)
 }

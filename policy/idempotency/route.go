@@ -104,14 +104,14 @@ func hostOf(r *policy.Request) string {
 // fingerprintOf tells requests apart that have one key, by what they say (Traffic 85).
 func fingerprintOf(r *http.Request, body *attempt.Kept) keys.Digest {
 	h := sha256.New()
-	keys.Write(h, r.Method, r.URL.EscapedPath(), r.URL.RawQuery)
-	keys.Write(h, r.Header["Content-Type"]...)
+	said := keys.Append(nil, r.Method, r.URL.EscapedPath(), r.URL.RawQuery)
+	_, _ = h.Write(keys.Append(said, r.Header["Content-Type"]...)) // a hash takes all
 	for at := 0; ; {
 		piece := body.From(at)
 		if len(piece) == 0 {
 			return keys.Digest(h.Sum(nil))
 		}
-		_, _ = h.Write(piece) // a hash takes all
+		_, _ = h.Write(piece)
 		at += len(piece)
 	}
 }

@@ -32,7 +32,7 @@ type connectUnary struct {
 	received bool
 	tag      string // the backend's entity tag, if it says one and answers have them
 	reply    proxy.Frame
-	body     transcoder.Text // the answer: JSON in the call's scratch or of the reply, or bytes of the reply
+	body     transcoder.Text // the answer: JSON in the call's scratch or kept, or bytes of the reply
 }
 
 var _ proxy.Downstream = (*connectUnary)(nil)
@@ -174,18 +174,9 @@ func (c *connectUnary) Header(md metadata.MD) {
 // status and the trailer are known.
 func (c *connectUnary) Send(f proxy.Frame) error {
 	c.reply = f
-	wire := c.reply.Bytes()
-	if c.proto {
-		c.body.Short = wire
-		return nil
-	}
-	m := c.Binding.Method
 	var err error
-	if c.Scratch, c.body.Long, err = m.Output.Convert(c.Scratch[:0], wire, m.Settings.ConnectJSON); err != nil {
-		return transcoder.BrokenAnswer(m, "the backend's answer", err)
-	}
-	c.body.Short = c.Scratch
-	return nil
+	c.body, err = c.EncodeConnect(&c.reply, c.proto)
+	return err
 }
 
 // Flush implements proxy.Downstream; a unary answer leaves whole.
@@ -211,7 +202,7 @@ func (c *connectUnary) Finish(err error, trailer metadata.MD) int {
 		if c.get {
 			field.AddVary(h, "Accept-Encoding")
 			if c.TagsAnswers() {
-				httpStatus = c.Tag(c.form(), c.reply.Bytes(), c.tag, c.body.Size())
+				httpStatus = c.Tag(c.form(), c.reply.Bytes(), c.tag, &c.body)
 			}
 		}
 		c.WriteText(httpStatus, c.contentType, &c.body)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/transom-gateway/transom/internal/cachecontrol"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
 )
@@ -19,6 +20,7 @@ type answer struct {
 
 	body   []byte
 	length []string // Content-Length; nil for none
+	fields cachecontrol.Fields
 
 	marker bool // it is no answer: they vary by Vary
 	pass   bool // it is no answer: they are not kept
@@ -33,9 +35,8 @@ func (a *answer) Matches(p memory.Purge) bool {
 
 // withBody completes an answer that has its key.
 func (a *answer) withBody(body []byte) {
-	a.body, a.length = body, []string{strconv.Itoa(len(body))}
-	if a.Status == http.StatusNoContent {
-		a.length = nil
+	if a.body = body; a.Status != http.StatusNoContent {
+		a.length = []string{strconv.Itoa(len(body))}
 	}
 	a.Size, a.Value = a.size(), a
 }
@@ -46,13 +47,13 @@ func note(from time.Time, lasts time.Duration) *answer {
 }
 
 // entryBytes is what an answer takes beside what it has of variable length.
-const entryBytes = 500
+const entryBytes = 680
 
 // size is the memory of an answer, not too small.
 func (a *answer) size() int64 {
-	n := entryBytes + 2*len(a.Key) + len(a.body) + len(a.principal) + a.Bytes()
+	n := entryBytes + 2*len(a.Key) + len(a.body) + len(a.principal) + a.Bytes() + 200*len(a.Tags)
 	for _, tag := range a.Tags {
-		n += 3*len(tag) + 200
+		n += 3 * len(tag)
 	}
 	return int64(n)
 }

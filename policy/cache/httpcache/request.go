@@ -131,7 +131,7 @@ func (q *request) answer(primary []byte) httpbackend.Result {
 func (q *request) tell(result string, a *answer, now time.Time) {
 	var kept *sharing.Answer
 	if a != nil {
-		kept = &sharing.Answer{Public: a.public, Age: a.AgeAt(now), Left: a.Fresh.Sub(now)}
+		kept = &sharing.Answer{Public: a.public, Age: a.AgeAt(now), Left: a.Fresh.Sub(now), Fields: &a.fields}
 	}
 	q.r.Cache = sharing.Use(result, kept, q.why)
 	if q.observer != nil {

@@ -16,34 +16,63 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
-	"io"
+	"net/netip"
+	"sync"
 	"time"
 )
 
 // Digest is a SHA-256.
 type Digest = [sha256.Size]byte
 
-// Write writes texts so that no two lists of them are written alike.
-func Write(h hash.Hash, texts ...string) {
+// Append appends texts so that no two lists of them are written alike.
+func Append(b []byte, texts ...string) []byte {
 	for _, text := range texts {
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(text)))
-		_, _ = h.Write(length[:]) // a hash takes all
-		_, _ = io.WriteString(h, text)
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(text))), text...)
 	}
+	return b
 }
+
+// DigestOf is that of texts, which are short, and of what stands behind them.
+func DigestOf(behind []byte, texts ...string) Digest {
+	h := hashers.Get().(*hasher)
+	defer hashers.Put(h)
+	h.Reset()
+	h.scratch = Append(h.scratch[:0], texts...)
+	_, _ = h.Write(h.scratch) // a hash takes all
+	_, _ = h.Write(behind)
+	h.scratch = h.Sum(h.scratch[:0])
+	return Digest(h.scratch)
+}
+
+// hasher is a hash with memory for what is written to it. It is used again and again.
+type hasher struct {
+	hash.Hash
+	scratch []byte
+}
+
+var hashers = sync.Pool{New: func() any { return &hasher{Hash: sha256.New()} }}
 
 // Call is one call under a key.
 type Call struct {
-	// ID is the key's, Owner whose memory the answer takes.
-	ID, Owner Digest
+	// ID is the key's.
+	ID Digest
 	// Fingerprint tells requests apart that have one key.
 	Fingerprint Digest
 	// TTL is how long the key is kept, from the end of the call.
 	TTL time.Duration
 	// Again tells that a call which nobody has heard of any more may be made again.
 	Again bool
+	// Address is where the call comes from.
+	Address netip.Addr
 	About
+}
+
+// Owner is whose memory the answer takes.
+func (c *Call) Owner() Digest {
+	if c.Principal != "" {
+		return sha256.Sum256([]byte("principal " + c.Principal))
+	}
+	return sha256.Sum256([]byte("address " + c.Address.String()))
 }
 
 // About says of a key what operators see.

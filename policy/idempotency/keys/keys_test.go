@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	redistest "github.com/transom-gateway/transom/internal/testing/redis"
 	"github.com/transom-gateway/transom/policy/store"
+	"github.com/transom-gateway/transom/proxy"
 )
 
 // newMemory is a memory of so many bytes, by a clock.
@@ -44,7 +46,8 @@ func inRedis(t *testing.T, server *redistest.Server, prefix string) *redisAnswer
 
 // keyed is a call under a key, of an owner, with a request.
 func keyed(key, owner, request string) *Call {
-	return &Call{ID: sha256.Sum256([]byte(key)), Owner: sha256.Sum256([]byte(owner)), Fingerprint: sha256.Sum256([]byte(request)), TTL: time.Minute}
+	address := sha256.Sum256([]byte(owner))
+	return &Call{ID: sha256.Sum256([]byte(key)), Address: netip.AddrFrom16([16]byte(address[:16])), Fingerprint: sha256.Sum256([]byte(request)), TTL: time.Minute}
 }
 
 // TestMemory: Traffic 93, 95: what is kept has its time, and no more room than there is; a full
@@ -214,4 +217,54 @@ func FuzzUnmarshal(f *testing.F) {
 			t.Errorf("%x: %+v, again %+v, %v", raw, r, again, err)
 		}
 	})
+}
+
+// TestFormsLeaveRoomForKeys: Traffic 95: what is made of answers that are given again counts, and takes
+// no memory that keys may need.
+func TestFormsLeaveRoomForKeys(t *testing.T) {
+	m := newMemory(100<<10, policytest.NewClock())
+	keep := func(key, owner string) *Record {
+		t.Helper()
+		lease, kept, err := m.Begin(t.Context(), keyed(key, owner, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lease != nil {
+			lease.End(&Record{State: Answered, Message: make([]byte, 100)}, time.Minute)
+			_, kept, err = m.Begin(t.Context(), keyed(key, owner, ""))
+		}
+		if err != nil || kept == nil {
+			t.Fatalf("%v %v", kept, err)
+		}
+		return kept
+	}
+	first := keep("a", "a")
+	if first.Forms == nil {
+		t.Fatal("an answer that is given again has no forms")
+	}
+	used, form := m.used, &proxy.Form{Of: new(proxy.FormKind), Text: make([]byte, 1000)}
+	first.Forms.Keep(form)
+	if again := keep("a", "a"); again.Forms.Get(form.Of, "") != form || m.used < used+1000 {
+		t.Errorf("%v is kept, %d bytes more", again.Forms.Get(form.Of, ""), m.used-used)
+	}
+	for i := 0; m.used < m.max/2; i++ {
+		keep(fmt.Sprint(i), fmt.Sprint("owner ", i))
+	}
+	used = m.used
+	first.Forms.Keep(&proxy.Form{Of: new(proxy.FormKind), Text: make([]byte, 1000)})
+	if late := keep("late", "late"); late.Forms != nil || m.used > used+overhead+200 {
+		t.Errorf("answers have forms where keys may need the memory: %v, %d bytes more", late.Forms, m.used-used)
+	}
+	if first := keep("a", "a"); first.Forms.Get(form.Of, "") != form {
+		t.Error("a form is lost")
+	}
+	for _, e := range m.all {
+		m.mu.Lock()
+		m.drop(e)
+		m.mu.Unlock()
+	}
+	first.Forms.Keep(&proxy.Form{Of: new(proxy.FormKind)})
+	if m.used != 0 || len(m.owners) != 0 {
+		t.Errorf("%d bytes are taken by nothing", m.used)
+	}
 }

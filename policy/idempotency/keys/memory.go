@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/proxy"
 )
 
 // defaultMemory is what all records take at most, in bytes; one owner has a tenth.
@@ -43,7 +44,7 @@ type entry struct {
 	id, owner Digest
 	about     About
 	begun     time.Time
-	record    Record
+	record    *Record
 	size      int64
 	due       time.Time     // zero while a call is under way
 	at        int           // in the heap, once it has a due
@@ -81,15 +82,15 @@ func (m *memory) Begin(_ context.Context, c *Call) (Lease, *Record, error) {
 	defer m.mu.Unlock()
 	m.expire()
 	if e := m.all[c.ID]; e != nil {
-		known := e.record
-		return nil, &known, nil
+		m.keepForms(e)
+		return nil, e.record, nil
 	}
-	size := int64(overhead + len(c.Key) + len(c.Principal))
-	if !m.fits(c.Owner, size) {
+	owner, size := c.Owner(), int64(overhead+len(c.Key)+len(c.Principal))
+	if !m.fits(owner, size) {
 		full = true
 		return nil, nil, ErrFull
 	}
-	e := &entry{id: c.ID, owner: c.Owner, about: c.About, begun: m.now(), record: Record{State: Running, Fingerprint: c.Fingerprint}, ended: make(chan struct{})}
+	e := &entry{id: c.ID, owner: owner, about: c.About, begun: m.now(), record: &Record{State: Running, Fingerprint: c.Fingerprint}, ended: make(chan struct{})}
 	m.all[e.id] = e
 	m.charge(e, size)
 	return &memoryLease{m, e}, nil, nil
@@ -98,6 +99,34 @@ func (m *memory) Begin(_ context.Context, c *Call) (Lease, *Record, error) {
 // fits reports whether there is room. m.mu is held.
 func (m *memory) fits(owner Digest, more int64) bool {
 	return m.used+more <= m.max && m.owners[owner]+more <= m.max/ownersPart
+}
+
+// formsBytes is what Forms take without any, and the copy of a record that has them.
+const formsBytes = 320
+
+// keepForms has what is made of an answer that is given again be kept, where more than half of the
+// memory is free: the other half is for keys. m.mu is held.
+func (m *memory) keepForms(e *entry) {
+	if r := e.record; r.State != Answered || r.HTTPStatus != 0 || r.Forms != nil || !m.hasSpare(e, formsBytes) {
+		return
+	}
+	known := *e.record
+	known.Forms = proxy.NewForms(func(n int) bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.all[e.id] != e || n > 0 && !m.hasSpare(e, int64(n)) {
+			return false
+		}
+		m.charge(e, int64(n))
+		return true
+	})
+	e.record = &known
+	m.charge(e, formsBytes)
+}
+
+// hasSpare reports whether there is memory that keys do not need. m.mu is held.
+func (m *memory) hasSpare(e *entry, more int64) bool {
+	return m.used+more <= m.max/2 && m.owners[e.owner]+more <= m.max/ownersPart/2
 }
 
 // reminder is how often the log repeats that the memory is full.
@@ -172,9 +201,9 @@ func (l *memoryLease) End(kept *Record, ttl time.Duration) {
 	}
 	if more := int64(kept.Size() - overhead); m.fits(e.owner, more) {
 		m.charge(e, more)
-		e.record = *kept
+		e.record = kept
 	} else {
-		e.record = Record{State: Bodyless, Fingerprint: kept.Fingerprint}
+		e.record = &Record{State: Bodyless, Fingerprint: kept.Fingerprint}
 	}
 	e.due = m.now().Add(ttl)
 	heap.Push(&m.due, e)

@@ -9,6 +9,8 @@ import (
 	grpcmetadata "google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/transom-gateway/transom/proxy"
 )
 
 // State is what is known of a key.
@@ -22,7 +24,7 @@ const (
 	Uncertain                  // nobody knows whether the backend has done what it was asked
 )
 
-// Record is what is kept under a key.
+// Record is what is kept under a key. It is not changed once it is kept.
 type Record struct {
 	State       State
 	Fingerprint Digest
@@ -34,6 +36,8 @@ type Record struct {
 	// Message is its body then.
 	HTTPStatus int
 	Server     string
+	// Forms are what is made of Message; nil where that is not kept.
+	Forms *proxy.Forms
 }
 
 // Size is how many bytes of memory a record takes, about.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/transom-gateway/transom/internal/cachecontrol"
 	"github.com/transom-gateway/transom/internal/cachestatus"
 	"github.com/transom-gateway/transom/policy"
 )
@@ -22,6 +23,7 @@ const (
 type Answer struct {
 	Public    bool // all callers share it
 	Age, Left time.Duration
+	Fields    *cachecontrol.Fields
 }
 
 // Why is why a call went on to the backend, "" where it did not yet, and a detail of it.
@@ -43,6 +45,7 @@ func Use(result string, a *Answer, why Why) policy.CacheUse {
 	u := policy.CacheUse{Result: result, Forward: string(why.Forward), Detail: why.Detail}
 	if a != nil {
 		u.Stored, u.Public, u.Age, u.Left = true, a.Public, a.Age, a.Left
+		u.AgeField, u.Control = a.Fields.Of(a.Age, a.Left, a.Public)
 	}
 	switch {
 	case result == Stale && why.Forward == "":
