@@ -4,7 +4,11 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/events/subscription"
 )
 
@@ -60,4 +64,71 @@ func TestSubscriptionsFollow(t *testing.T) {
 		default:
 		}
 	})
+}
+
+// hanging is a source of one event.
+type hanging struct{ within time.Duration }
+
+func (h *hanging) Run(ctx context.Context, w *subscription.Work) error {
+	p := w.Open(0, 0, nil)
+	defer w.Close(p, h.within)
+	if err := p.Take(ctx, &subscription.Message{Event: &events.Event{}}); err != nil {
+		return nil
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (*hanging) Lag(context.Context) ([]subscription.Lag, error) { return nil, nil }
+
+func (*hanging) Seek(context.Context, subscription.Position) error { return nil }
+
+func (*hanging) Close() error { return nil }
+
+// TestReplacedSubscriptionEnds: Events 172: a call that hangs holds up the subscription that replaces
+// its own for a bounded time, and one that is moved.
+func TestReplacedSubscriptionEnds(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*subscription.Subscription) error{
+		"replaced": func(s *subscription.Subscription) error { s.Quit(); return nil },
+		"moved": func(s *subscription.Subscription) error {
+			return s.Seek(context.Background(), subscription.Position{Latest: true})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				called, cancelled := make(chan struct{}, 1), make(chan time.Time, 1)
+				first := subscription.Start(subscription.Setup{Source: new(hanging), Grace: 40 * time.Second, Options: subscription.Options{
+					Call: func(ctx context.Context, _ *subscription.Message, _ int) subscription.Result {
+						select {
+						case called <- struct{}{}:
+						default: // the second time it is let go
+							return subscription.Result{}
+						}
+						<-ctx.Done()
+						cancelled <- time.Now()
+						return subscription.Result{Code: codes.Canceled}
+					},
+				}})
+				next := newHeld()
+				second := subscription.Start(subscription.Setup{Source: next, After: []*subscription.Subscription{first}})
+				synctest.Wait()
+				began := time.Now()
+				if err := end(first); err != nil {
+					t.Error(err)
+				}
+				if took := (<-cancelled).Sub(began); took != 40*time.Second {
+					t.Errorf("its call was cancelled after %s", took)
+				}
+				if name == "replaced" {
+					<-next.began
+				}
+				<-called
+				first.Stop(t.Context())
+				close(next.release)
+				second.Stop(t.Context())
+			})
+		})
+	}
 }

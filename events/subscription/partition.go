@@ -99,7 +99,8 @@ type Options struct {
 
 // Observer counts. Nothing in it is of clients.
 type Observer interface {
-	// Attempt counts a call, Ended a message: "done", "dead" or "skipped".
+	// Attempt counts a call, Ended a message: "done", "dead" or "skipped", or a dead letter that had to
+	// go for another one: "dropped".
 	Attempt(subscription string, code codes.Code)
 	Ended(subscription, how string)
 }

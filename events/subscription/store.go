@@ -7,7 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/transom-gateway/transom/events"
@@ -16,14 +17,19 @@ import (
 
 // Store keeps in a folder what subscriptions must know after a restart, and dead letters. Several
 // processes may share it.
-type Store struct{ Folder string }
+type Store struct {
+	Folder string
+
+	mu    sync.Mutex
+	boxes map[string]*letters // by subscription
+}
 
 const (
 	pausedName = "paused"
 	deadFolder = "dead"
 	deadSuffix = ".json"
-	// maxDead is how many dead letters a subscription has, at most.
-	maxDead = 10_000
+	// defaultDead is how many dead letters a subscription has, at most.
+	defaultDead = 10_000
 )
 
 // Paused reports whether a subscription was paused.
@@ -79,17 +85,65 @@ func NewLetter(method string, m *Message, r Result, attempts int) Letter {
 	}
 }
 
-// Bury keeps a dead letter, durably.
-func (s *Store) Bury(name string, d Letter) error {
-	if n := s.Count(name); n >= maxDead {
-		return fmt.Errorf("%d dead letters of %s are put aside, and that is the most: send them again, or drop them", n, name)
+// Bound is how many dead letters a subscription may have, and what becomes of one more.
+type Bound struct {
+	// Most is that number. 0: 10,000.
+	Most int
+	// Wait has Bury refuse one more. Otherwise the oldest go of the sender that has the most, so that
+	// nobody pushes out what others sent.
+	Wait bool
+}
+
+// Limit is how many there may be.
+func (b Bound) Limit() int {
+	if b.Most <= 0 {
+		return defaultDead
 	}
+	return b.Most
+}
+
+// Bury keeps a dead letter, durably, and returns those that went for it.
+func (s *Store) Bury(name string, d Letter, b Bound) (gone []Letter, err error) {
 	d.Record = events.AppendRecord(nil, d.Event)
 	text, err := json.Marshal(d)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return aside.Write(filepath.Join(s.Folder, name, deadFolder), d.ID+deadSuffix, text)
+	box, hash := s.box(name), senderOf(d.Event)
+	files, ok := box.place(d.ID, hash, b)
+	if !ok {
+		return nil, fmt.Errorf("%d dead letters of %s are put aside, and max_dead_letters allows no more: send them again, or drop them", b.Limit(), name)
+	}
+	err = aside.Write(box.folder, fileName(d.ID, hash), text)
+	for _, file := range files {
+		if err != nil {
+			break
+		}
+		path := filepath.Join(box.folder, file)
+		letter, unreadable := readLetter(path)
+		if unreadable != nil {
+			letter.ID, _, _ = parseName(file)
+		}
+		gone = append(gone, letter)
+		err = os.Remove(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	box.wrote(d.ID, hash, err)
+	return gone, err
+}
+
+func (s *Store) box(name string) *letters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.boxes == nil {
+		s.boxes = map[string]*letters{}
+	}
+	if s.boxes[name] == nil {
+		s.boxes[name] = &letters{folder: filepath.Join(s.Folder, name, deadFolder)}
+	}
+	return s.boxes[name]
 }
 
 // ErrNoDead is returned for an ID that no dead letter of the subscription has.
@@ -98,16 +152,9 @@ var ErrNoDead = errors.New("the subscription has no dead letter of that ID")
 // Count is how many dead letters a subscription has.
 func (s *Store) Count(name string) int { return len(s.ids(name)) }
 
-func (s *Store) ids(name string) (ids []string) {
-	entries, err := os.ReadDir(filepath.Join(s.Folder, name, deadFolder)) // by name, which begins with the time
-	if err != nil {
-		return nil
-	}
-	for _, entry := range entries {
-		if id, ok := strings.CutSuffix(entry.Name(), deadSuffix); ok && aside.IsID(id) {
-			ids = append(ids, id)
-		}
-	}
+func (s *Store) ids(name string) []string {
+	ids := s.box(name).list()
+	slices.Sort(ids)
 	return ids
 }
 
@@ -123,11 +170,28 @@ func (s *Store) Each(name string, f func(Letter) bool) {
 
 // Letter returns a dead letter.
 func (s *Store) Letter(name, id string) (Letter, error) {
-	var d Letter
-	if !aside.IsID(id) || !filepath.IsLocal(name) {
-		return d, ErrNoDead
+	path, err := s.path(name, id)
+	if err != nil {
+		return Letter{}, err
 	}
-	text, err := os.ReadFile(filepath.Join(s.Folder, name, deadFolder, id+deadSuffix)) //nolint:gosec // its name is an ID
+	return readLetter(path)
+}
+
+// path is that of the file of a dead letter.
+func (s *Store) path(name, id string) (string, error) {
+	if !aside.IsID(id) || !filepath.IsLocal(name) {
+		return "", ErrNoDead
+	}
+	box := s.box(name)
+	file := box.file(id)
+	if file == "" {
+		return "", ErrNoDead
+	}
+	return filepath.Join(box.folder, file), nil
+}
+
+func readLetter(path string) (d Letter, err error) {
+	text, err := os.ReadFile(path) //nolint:gosec // its name is an ID
 	if errors.Is(err, fs.ErrNotExist) {
 		return d, ErrNoDead
 	}
@@ -147,10 +211,12 @@ func (s *Store) Letter(name, id string) (Letter, error) {
 
 // Drop removes a dead letter.
 func (s *Store) Drop(name, id string) error {
-	if !aside.IsID(id) || !filepath.IsLocal(name) {
-		return ErrNoDead
+	path, err := s.path(name, id)
+	if err != nil {
+		return err
 	}
-	err := os.Remove(filepath.Join(s.Folder, name, deadFolder, id+deadSuffix))
+	err = os.Remove(path)
+	s.box(name).dropped(id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrNoDead
 	}

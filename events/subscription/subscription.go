@@ -48,6 +48,9 @@ type Setup struct {
 	// Types are the types of events that are taken, "word.*" for all that begin so; others are
 	// passed over. None: all.
 	Types []string
+	// Grace is how long calls under way may last when the subscription is moved, replaced by another
+	// or loses its source. 0: 30 seconds.
+	Grace time.Duration
 	// Store keeps what must be known after a restart.
 	Store *Store
 	// After are subscriptions that this one follows: it begins when all have stopped, so that no
@@ -172,8 +175,26 @@ func (s *Subscription) failed(err error) {
 // Name is the subscription's.
 func (s *Subscription) Name() string { return s.setup.Name }
 
-// Quit ends the fetching; calls under way may end. It does not wait for that.
-func (s *Subscription) Quit() { s.stop() }
+// Quit ends the fetching; calls under way may end within Setup.Grace, and are cancelled then. It does
+// not wait for that.
+func (s *Subscription) Quit() {
+	s.stop()
+	timer := time.AfterFunc(s.grace(), s.cutNow)
+	go func() {
+		<-s.done
+		timer.Stop()
+	}()
+}
+
+// defaultGrace is Setup.Grace where it is 0.
+const defaultGrace = 30 * time.Second
+
+func (s *Subscription) grace() time.Duration {
+	if s.setup.Grace > 0 {
+		return s.setup.Grace
+	}
+	return defaultGrace
+}
 
 // Stopped reports whether all has ended.
 func (s *Subscription) Stopped() bool {
@@ -218,9 +239,6 @@ func (s *Subscription) Resume() error {
 	return nil
 }
 
-// seekTime is how long calls under way may take when their subscription is moved.
-const seekTime = 30 * time.Second
-
 // Seek has the subscription go on elsewhere. Calls under way end before.
 func (s *Subscription) Seek(ctx context.Context, to Position) error {
 	s.seeking.Lock()
@@ -232,7 +250,7 @@ func (s *Subscription) Seek(ctx context.Context, to Position) error {
 		return errors.New("the subscription stops")
 	}
 	if halt != nil {
-		defer time.AfterFunc(seekTime, w.cutNow).Stop()
+		defer time.AfterFunc(s.grace(), w.cutNow).Stop()
 		halt()
 		<-halted
 	}

@@ -37,17 +37,17 @@ func (w *Work) Open(partition int32, from int64, committed func(next int64)) *Pa
 	return p
 }
 
-// longestClose is how long calls may last where nothing else bounds them.
-const longestClose = time.Hour
-
 // Close closes a partition: calls under way may end, for as long as the subscription has, and
-// within. 0 is no bound of its own.
+// within. 0 is no bound of its own; that of a subscription that goes on is Setup.Grace.
 func (w *Work) Close(p *Partition, within time.Duration) {
-	if within <= 0 {
-		within = longestClose
-	}
-	ctx, cancel := context.WithTimeout(w.s.cut, within)
+	ctx, cancel := context.WithCancel(w.s.cut)
 	defer cancel()
+	if within <= 0 && w.s.stopped.Err() == nil {
+		within = w.s.grace()
+	}
+	if within > 0 {
+		defer time.AfterFunc(within, cancel).Stop()
+	}
 	w.mu.Lock()
 	w.cut = append(w.cut, cancel)
 	w.mu.Unlock()

@@ -20,8 +20,11 @@ var (
 	typePattern      = regexp.MustCompile(`^(\*|[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*(\.\*)?)$`)
 )
 
-// maxConcurrency is the most of concurrency.
-const maxConcurrency = 1024
+// The most of concurrency and of max_dead_letters.
+const (
+	maxConcurrency = 1024
+	maxDeadLetters = 1_000_000
+)
 
 // subscriptions checks events.subscriptions, but for their methods.
 func (c *checker) subscriptions(e *transomv1.Events) {
@@ -113,6 +116,9 @@ func (c *checker) subscriptionNames(path string, s *transomv1.Subscription) {
 func (c *checker) subscriptionAttempts(path string, s *transomv1.Subscription) {
 	if n := s.GetConcurrency(); n > maxConcurrency {
 		c.fail(join(path, "concurrency"), "found %d, expected 1 to %d", n, maxConcurrency)
+	}
+	if n := s.GetMaxDeadLetters(); n > maxDeadLetters {
+		c.fail(join(path, "max_dead_letters"), "found %d, expected 1 to %d", n, maxDeadLetters)
 	}
 	if s.GetStart() != transomv1.Subscription_START_UNSPECIFIED && s.GetStartTime() != nil {
 		c.fail(join(path, "start_time"), "found it beside start, and only one of them can be: remove one")

@@ -150,17 +150,32 @@ func (g *Gateway) subscriptionOptions(s *subscribed, store *subscription.Store) 
 		letter := subscription.NewLetter(s.path[1:], m, r, attempts)
 		letter.Code = rpccode.Name(r.Code)
 		if s.bury == nil {
-			return store.Bury(s.name, letter)
+			return g.putAside(s, store, letter)
 		}
 		if err := s.bury(ctx, m, letter); err != nil {
 			return err
 		}
-		if err := store.Bury(s.name, letter); err != nil {
+		if err := g.putAside(s, store, letter); err != nil {
 			o.Logger.Warn("a dead letter that its topic has is not put aside here, too", "subscription", s.name, "error", err)
 		}
 		return nil
 	}
 	return o
+}
+
+// putAside keeps a dead letter in the data directory. Each one that goes for it is told and counted.
+func (g *Gateway) putAside(s *subscribed, store *subscription.Store, letter subscription.Letter) error {
+	bound := subscription.Bound{Most: int(s.settings.GetMaxDeadLetters()), Wait: s.settings.GetOnDeadLettersFull() == transomv1.Subscription_WAIT}
+	gone, err := store.Bury(s.name, letter, bound)
+	for _, d := range gone {
+		said := []any{"subscription", s.name, "dead_letter", d.ID, "at", d.At, "topic", d.Topic, "partition", d.Partition, "offset", d.Offset, "code", d.Code, "message", d.Message}
+		if d.Event != nil {
+			said = append(said, "type", d.Event.Type, "source", d.Event.Source, "id", d.Event.ID)
+		}
+		g.options.Telemetry.Log.Error("a dead letter is dropped, as there are max_dead_letters and its sender has the most", said...)
+		g.options.Telemetry.Metrics.Ended(s.name, "dropped")
+	}
+	return err
 }
 
 // defaultAttempts is how often a call is made that fails.
@@ -239,7 +254,10 @@ func (g *Gateway) startSubscription(one *subscribed, before []*subscription.Subs
 		g.options.Telemetry.Log.Error("a subscription cannot be started", "subscription", one.name, "error", err)
 		return nil
 	}
-	setup := subscription.Setup{Options: g.subscriptionOptions(one, store), Source: source, Types: one.settings.GetTypes(), Store: store, After: before}
+	setup := subscription.Setup{
+		Options: g.subscriptionOptions(one, store), Source: source, Types: one.settings.GetTypes(), Store: store, After: before,
+		Grace: one.settings.GetRebalanceTimeout().AsDuration(),
+	}
 	return &running{subscription.Start(setup), one, store}
 }
 

@@ -16,8 +16,8 @@ import (
 type SubscriptionStatus struct {
 	subscription.Status
 	Source, Topic, Method string
-	// Dead is how many dead letters are put aside.
-	Dead int
+	// Dead is how many dead letters are put aside, of MaxDead.
+	Dead, MaxDead int
 }
 
 // ErrNoSubscription is returned for a name that no subscription has.
@@ -33,6 +33,7 @@ func (g *Gateway) Subscriptions(ctx context.Context) []SubscriptionStatus {
 		r := all[name]
 		list = append(list, SubscriptionStatus{
 			Status: r.Status(ctx), Source: r.of.source, Topic: r.of.topic, Method: r.of.path[1:], Dead: r.store.Count(name),
+			MaxDead: subscription.Bound{Most: int(r.of.settings.GetMaxDeadLetters())}.Limit(),
 		})
 	}
 	return list
@@ -127,7 +128,7 @@ func (g *Gateway) DropDeadLetter(name, id string) error {
 func (g *Gateway) observeSubscriptions(ctx context.Context) []observe.SubscriptionState {
 	var all []observe.SubscriptionState
 	for _, s := range g.Subscriptions(ctx) {
-		one := observe.SubscriptionState{Name: s.Name, InFlight: s.InFlight, Paused: s.Paused || s.Waiting, LastCommit: s.Committed}
+		one := observe.SubscriptionState{Name: s.Name, InFlight: s.InFlight, Dead: s.Dead, Paused: s.Paused || s.Waiting, LastCommit: s.Committed}
 		for _, lag := range s.Lag {
 			one.Lag = append(one.Lag, observe.PartitionLag{Partition: lag.Partition, Records: max(lag.End-lag.Committed, 0), Oldest: lag.Oldest})
 		}

@@ -11,7 +11,7 @@ import (
 
 // subscriptionMetrics count what subscriptions do.
 type subscriptionMetrics struct {
-	attempts, dead, skipped, done *prometheus.CounterVec
+	attempts, dead, dropped, skipped, done *prometheus.CounterVec
 }
 
 func newSubscriptionMetrics(registry prometheus.Registerer) subscriptionMetrics {
@@ -23,6 +23,7 @@ func newSubscriptionMetrics(registry prometheus.Registerer) subscriptionMetrics 
 	return subscriptionMetrics{
 		attempts: counter("attempts", "Calls that events of a subscription led to, by the code that they ended with.", "subscription", "code"),
 		dead:     counter("dead", "Events that became dead letters.", "subscription"),
+		dropped:  counter("dead_dropped", "Dead letters that were dropped, as there were too many.", "subscription"),
 		skipped:  counter("skipped", "Events that were skipped, as their calls did not succeed.", "subscription"),
 		done:     counter("done", "Events whose call succeeded.", "subscription"),
 	}
@@ -40,6 +41,8 @@ func (m *Metrics) Ended(subscription, how string) {
 		m.subscriptions.done.WithLabelValues(valid(subscription)).Inc()
 	case "dead":
 		m.subscriptions.dead.WithLabelValues(valid(subscription)).Inc()
+	case "dropped":
+		m.subscriptions.dropped.WithLabelValues(valid(subscription)).Inc()
 	case "skipped":
 		m.subscriptions.skipped.WithLabelValues(valid(subscription)).Inc()
 	}
@@ -47,8 +50,10 @@ func (m *Metrics) Ended(subscription, how string) {
 
 // SubscriptionState is how a subscription is.
 type SubscriptionState struct {
-	Name       string
-	InFlight   int
+	Name     string
+	InFlight int
+	// Dead is how many dead letters are put aside.
+	Dead       int
 	Paused     bool
 	LastCommit time.Time // zero for never
 	Lag        []PartitionLag
@@ -71,6 +76,7 @@ var (
 	bySubscription       = []string{"subscription"}
 	byPartition          = []string{"subscription", "partition"}
 	subscriptionInFlight = prometheus.NewDesc("transom_subscription_inflight", "Events of a subscription that are not dealt with and held in memory.", bySubscription, nil)
+	subscriptionDead     = prometheus.NewDesc("transom_subscription_dead_letters", "Dead letters of a subscription that are put aside.", bySubscription, nil)
 	subscriptionPaused   = prometheus.NewDesc("transom_subscription_paused", "1 while a subscription is paused, or an event waits until it is resumed.", bySubscription, nil)
 	subscriptionCommit   = prometheus.NewDesc("transom_subscription_last_commit_timestamp_seconds", "When a subscription last got further.", bySubscription, nil)
 	subscriptionLag      = prometheus.NewDesc("transom_subscription_lag_records", "Records that a subscription has not dealt with.", byPartition, nil)
@@ -87,7 +93,7 @@ var _ prometheus.Collector = subscriptionsCollector{}
 
 // Describe implements prometheus.Collector.
 func (subscriptionsCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{subscriptionInFlight, subscriptionPaused, subscriptionCommit, subscriptionLag, subscriptionAge} {
+	for _, d := range []*prometheus.Desc{subscriptionInFlight, subscriptionDead, subscriptionPaused, subscriptionCommit, subscriptionLag, subscriptionAge} {
 		to <- d
 	}
 }
@@ -109,6 +115,7 @@ func (c subscriptionsCollector) Collect(to chan<- prometheus.Metric) {
 			paused = 1
 		}
 		gauge(subscriptionInFlight, float64(s.InFlight), name)
+		gauge(subscriptionDead, float64(s.Dead), name)
 		gauge(subscriptionPaused, paused, name)
 		if !s.LastCommit.IsZero() {
 			gauge(subscriptionCommit, float64(s.LastCommit.UnixMilli())/1000, name)

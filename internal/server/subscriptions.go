@@ -71,7 +71,11 @@ func subscriptionLines(g *gateway.Gateway) (lines []string) {
 		for _, l := range s.Lag {
 			lag += max(l.End-l.Committed, 0)
 		}
-		lines = append(lines, fmt.Sprintf("%s, %d records wait, %d dead letters", text, lag, s.Dead))
+		text = fmt.Sprintf("%s, %d records wait, %d dead letters", text, lag, s.Dead)
+		if s.Dead >= s.MaxDead {
+			text += ", which is max_dead_letters: send them again, or drop them"
+		}
+		lines = append(lines, text)
 	}
 	return lines
 }

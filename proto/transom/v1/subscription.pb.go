@@ -192,6 +192,59 @@ func (Subscription_OnExhausted) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_subscription_proto_rawDescGZIP(), []int{0, 2}
 }
 
+// What becomes of one dead letter more than max_dead_letters.
+type Subscription_OnDeadLettersFull int32
+
+const (
+	// DROP_OLDEST.
+	Subscription_ON_DEAD_LETTERS_FULL_UNSPECIFIED Subscription_OnDeadLettersFull = 0
+	// The oldest of the sender that has the most is dropped, counted, and told in the log.
+	Subscription_DROP_OLDEST Subscription_OnDeadLettersFull = 1
+	// Its event waits, and those behind it, until a dead letter is sent again or dropped by hand.
+	Subscription_WAIT Subscription_OnDeadLettersFull = 2
+)
+
+// Enum value maps for Subscription_OnDeadLettersFull.
+var (
+	Subscription_OnDeadLettersFull_name = map[int32]string{
+		0: "ON_DEAD_LETTERS_FULL_UNSPECIFIED",
+		1: "DROP_OLDEST",
+		2: "WAIT",
+	}
+	Subscription_OnDeadLettersFull_value = map[string]int32{
+		"ON_DEAD_LETTERS_FULL_UNSPECIFIED": 0,
+		"DROP_OLDEST":                      1,
+		"WAIT":                             2,
+	}
+)
+
+func (x Subscription_OnDeadLettersFull) Enum() *Subscription_OnDeadLettersFull {
+	p := new(Subscription_OnDeadLettersFull)
+	*p = x
+	return p
+}
+
+func (x Subscription_OnDeadLettersFull) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Subscription_OnDeadLettersFull) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_subscription_proto_enumTypes[3].Descriptor()
+}
+
+func (Subscription_OnDeadLettersFull) Type() protoreflect.EnumType {
+	return &file_transom_v1_subscription_proto_enumTypes[3]
+}
+
+func (x Subscription_OnDeadLettersFull) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Subscription_OnDeadLettersFull.Descriptor instead.
+func (Subscription_OnDeadLettersFull) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_subscription_proto_rawDescGZIP(), []int{0, 3}
+}
+
 // What a gRPC code means for an event.
 type Subscription_Verdict int32
 
@@ -233,11 +286,11 @@ func (x Subscription_Verdict) String() string {
 }
 
 func (Subscription_Verdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_subscription_proto_enumTypes[3].Descriptor()
+	return file_transom_v1_subscription_proto_enumTypes[4].Descriptor()
 }
 
 func (Subscription_Verdict) Type() protoreflect.EnumType {
-	return &file_transom_v1_subscription_proto_enumTypes[3]
+	return &file_transom_v1_subscription_proto_enumTypes[4]
 }
 
 func (x Subscription_Verdict) Number() protoreflect.EnumNumber {
@@ -246,7 +299,7 @@ func (x Subscription_Verdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Subscription_Verdict.Descriptor instead.
 func (Subscription_Verdict) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_subscription_proto_rawDescGZIP(), []int{0, 3}
+	return file_transom_v1_subscription_proto_rawDescGZIP(), []int{0, 4}
 }
 
 // Subscription has a unary method called with each event of a topic, at least once.
@@ -286,12 +339,17 @@ type Subscription struct {
 	DeadLetterTopic string `protobuf:"bytes,14,opt,name=dead_letter_topic,json=deadLetterTopic,proto3" json:"dead_letter_topic,omitempty"`
 	// What codes mean where it is not the default, by their names.
 	Codes map[string]Subscription_Verdict `protobuf:"bytes,15,rep,name=codes,proto3" json:"codes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=transom.v1.Subscription_Verdict"`
-	// How long calls under way may last when a partition goes to another member. Default: 30s.
+	// How long calls under way may last when a partition goes to another member, or when a changed
+	// subscription takes over. Default: 30s.
 	RebalanceTimeout *durationpb.Duration `protobuf:"bytes,16,opt,name=rebalance_timeout,json=rebalanceTimeout,proto3" json:"rebalance_timeout,omitempty"`
 	// Kafka: the id of this member, which keeps its partitions over a restart.
-	InstanceId    string `protobuf:"bytes,17,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	InstanceId string `protobuf:"bytes,17,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	// How many dead letters are put aside in the data directory, 1 to 1000000. Default: 10000.
+	MaxDeadLetters uint32 `protobuf:"varint,20,opt,name=max_dead_letters,json=maxDeadLetters,proto3" json:"max_dead_letters,omitempty"`
+	// What becomes of one more. Default: DROP_OLDEST.
+	OnDeadLettersFull Subscription_OnDeadLettersFull `protobuf:"varint,21,opt,name=on_dead_letters_full,json=onDeadLettersFull,proto3,enum=transom.v1.Subscription_OnDeadLettersFull" json:"on_dead_letters_full,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Subscription) Reset() {
@@ -443,12 +501,27 @@ func (x *Subscription) GetInstanceId() string {
 	return ""
 }
 
+func (x *Subscription) GetMaxDeadLetters() uint32 {
+	if x != nil {
+		return x.MaxDeadLetters
+	}
+	return 0
+}
+
+func (x *Subscription) GetOnDeadLettersFull() Subscription_OnDeadLettersFull {
+	if x != nil {
+		return x.OnDeadLettersFull
+	}
+	return Subscription_ON_DEAD_LETTERS_FULL_UNSPECIFIED
+}
+
 var File_transom_v1_subscription_proto protoreflect.FileDescriptor
 
 const file_transom_v1_subscription_proto_rawDesc = "" +
 	"\n" +
 	"\x1dtransom/v1/subscription.proto\x12\n" +
-	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\b\n" +
+	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\n" +
+	"\n" +
 	"\fSubscription\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x14\n" +
@@ -469,7 +542,9 @@ const file_transom_v1_subscription_proto_rawDesc = "" +
 	"\x05codes\x18\x0f \x03(\v2#.transom.v1.Subscription.CodesEntryR\x05codes\x12F\n" +
 	"\x11rebalance_timeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\x10rebalanceTimeout\x12\x1f\n" +
 	"\vinstance_id\x18\x11 \x01(\tR\n" +
-	"instanceId\x1aZ\n" +
+	"instanceId\x12(\n" +
+	"\x10max_dead_letters\x18\x14 \x01(\rR\x0emaxDeadLetters\x12[\n" +
+	"\x14on_dead_letters_full\x18\x15 \x01(\x0e2*.transom.v1.Subscription.OnDeadLettersFullR\x11onDeadLettersFull\x1aZ\n" +
 	"\n" +
 	"CodesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
@@ -488,7 +563,11 @@ const file_transom_v1_subscription_proto_rawDesc = "" +
 	"\x18ON_EXHAUSTED_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vDEAD_LETTER\x10\x01\x12\t\n" +
 	"\x05PAUSE\x10\x02\x12\b\n" +
-	"\x04SKIP\x10\x03\"D\n" +
+	"\x04SKIP\x10\x03\"T\n" +
+	"\x11OnDeadLettersFull\x12$\n" +
+	" ON_DEAD_LETTERS_FULL_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vDROP_OLDEST\x10\x01\x12\b\n" +
+	"\x04WAIT\x10\x02\"D\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04DONE\x10\x01\x12\t\n" +
@@ -508,32 +587,34 @@ func file_transom_v1_subscription_proto_rawDescGZIP() []byte {
 	return file_transom_v1_subscription_proto_rawDescData
 }
 
-var file_transom_v1_subscription_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_transom_v1_subscription_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_transom_v1_subscription_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_transom_v1_subscription_proto_goTypes = []any{
-	(Subscription_Start)(0),       // 0: transom.v1.Subscription.Start
-	(Subscription_Order)(0),       // 1: transom.v1.Subscription.Order
-	(Subscription_OnExhausted)(0), // 2: transom.v1.Subscription.OnExhausted
-	(Subscription_Verdict)(0),     // 3: transom.v1.Subscription.Verdict
-	(*Subscription)(nil),          // 4: transom.v1.Subscription
-	nil,                           // 5: transom.v1.Subscription.CodesEntry
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
+	(Subscription_Start)(0),             // 0: transom.v1.Subscription.Start
+	(Subscription_Order)(0),             // 1: transom.v1.Subscription.Order
+	(Subscription_OnExhausted)(0),       // 2: transom.v1.Subscription.OnExhausted
+	(Subscription_OnDeadLettersFull)(0), // 3: transom.v1.Subscription.OnDeadLettersFull
+	(Subscription_Verdict)(0),           // 4: transom.v1.Subscription.Verdict
+	(*Subscription)(nil),                // 5: transom.v1.Subscription
+	nil,                                 // 6: transom.v1.Subscription.CodesEntry
+	(*timestamppb.Timestamp)(nil),       // 7: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 8: google.protobuf.Duration
 }
 var file_transom_v1_subscription_proto_depIdxs = []int32{
 	0, // 0: transom.v1.Subscription.start:type_name -> transom.v1.Subscription.Start
-	6, // 1: transom.v1.Subscription.start_time:type_name -> google.protobuf.Timestamp
+	7, // 1: transom.v1.Subscription.start_time:type_name -> google.protobuf.Timestamp
 	1, // 2: transom.v1.Subscription.order:type_name -> transom.v1.Subscription.Order
-	7, // 3: transom.v1.Subscription.max_age:type_name -> google.protobuf.Duration
+	8, // 3: transom.v1.Subscription.max_age:type_name -> google.protobuf.Duration
 	2, // 4: transom.v1.Subscription.on_exhausted:type_name -> transom.v1.Subscription.OnExhausted
-	5, // 5: transom.v1.Subscription.codes:type_name -> transom.v1.Subscription.CodesEntry
-	7, // 6: transom.v1.Subscription.rebalance_timeout:type_name -> google.protobuf.Duration
-	3, // 7: transom.v1.Subscription.CodesEntry.value:type_name -> transom.v1.Subscription.Verdict
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	6, // 5: transom.v1.Subscription.codes:type_name -> transom.v1.Subscription.CodesEntry
+	8, // 6: transom.v1.Subscription.rebalance_timeout:type_name -> google.protobuf.Duration
+	3, // 7: transom.v1.Subscription.on_dead_letters_full:type_name -> transom.v1.Subscription.OnDeadLettersFull
+	4, // 8: transom.v1.Subscription.CodesEntry.value:type_name -> transom.v1.Subscription.Verdict
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_subscription_proto_init() }
@@ -547,7 +628,7 @@ func file_transom_v1_subscription_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_subscription_proto_rawDesc), len(file_transom_v1_subscription_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
