@@ -17,6 +17,7 @@ wanted=(
 	java=default-jre-headless
 	mvn=maven
 	kcat=kcat
+	systemd-socket-activate=systemd
 )
 
 missing=()

@@ -29,7 +29,7 @@ The token for the listener, if it wants one, is the environment variable TRANSOM
 		Args: takes(0, 0, "list, show or release"),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.PersistentFlags().StringVar(&o.address, "admin", "127.0.0.1:9901", "`address` of the admin listener: host:port, or https://host:port")
+	c.PersistentFlags().StringVar(&o.address, "admin", "127.0.0.1:9901", "`address` of the admin listener: host:port, https://host:port or unix:/path")
 	c.PersistentFlags().StringVar(&o.ca, "admin-ca", "", "PEM `file` of the authorities that the listener's certificate is checked with")
 	c.AddCommand(newKeysList(s, o), newKeysShow(s, o), newKeysRelease(s, o))
 	return c

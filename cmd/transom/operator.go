@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -46,6 +47,9 @@ func (o *operator) open(ctx context.Context, path string) (io.ReadCloser, error)
 // send sends one request.
 func (o *operator) send(ctx context.Context, client *http.Client, method, path string) (*http.Response, error) {
 	base := o.address
+	if strings.HasPrefix(base, "unix:") {
+		base = "http://localhost"
+	}
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
 	}
@@ -93,6 +97,11 @@ func (o *operator) ask(ctx context.Context, method, path string, out any) error 
 // client makes requests by the flags.
 func (o *operator) client() (*http.Client, error) {
 	t := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+	if path, ok := strings.CutPrefix(o.address, "unix:"); ok {
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+	}
 	if o.ca != "" {
 		pem, err := os.ReadFile(o.ca)
 		if err != nil {

@@ -37,6 +37,7 @@ type process struct {
 
 	t     *testing.T
 	cmd   *exec.Cmd
+	last  *os.Process // the one that has taken over; nil for the first
 	ended chan error
 	once  sync.Once
 }
@@ -51,8 +52,13 @@ func startProcess(t *testing.T, bin string, args ...string) *process {
 // startCommand runs a command that serves on free ports, as startProcess does.
 func startCommand(t *testing.T, bin string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, log: &logtext.Text{}, ended: make(chan error, 1)}
-	p.cmd = exec.Command(bin, args...)
+	return startCmd(t, exec.Command(bin, args...))
+}
+
+// startCmd runs a command that serves on ports which its log tells.
+func startCmd(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, log: &logtext.Text{}, ended: make(chan error, 1)}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +104,10 @@ func (p *process) follow(stderr io.Reader, started chan<- [2]string) {
 			}
 		case "admin":
 			at[1] = line.Address
-			started <- at
+			select {
+			case started <- at:
+			default: // a process that has taken over
+			}
 		}
 	}
 }
@@ -106,7 +115,11 @@ func (p *process) follow(stderr io.Reader, started chan<- [2]string) {
 // terminate asks the process to end, as Kubernetes and systemd do.
 func (p *process) terminate() {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	last := p.last
+	if last == nil {
+		last = p.cmd.Process
+	}
+	if err := last.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		p.t.Error(err)
 	}
 }

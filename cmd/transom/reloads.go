@@ -13,6 +13,7 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/heap"
+	"github.com/transom-gateway/transom/internal/sdnotify"
 	"github.com/transom-gateway/transom/internal/watch"
 )
 
@@ -23,6 +24,7 @@ type reloads struct {
 	log     *slog.Logger
 	wanted  chan struct{}
 	hup     chan os.Signal
+	notify  *sdnotify.Notifier // is told of those by SIGHUP
 	// reloaded is told the configuration in service after each reload; nil for nobody.
 	reloaded func(*config.File)
 	// audit is told who caused a reload, what was in service before it, and what came of
@@ -146,7 +148,9 @@ func (r *reloads) run(ctx context.Context, hup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hup:
+			logUntold(r.log, r.notify.Reloading())
 			r.tell("SIGHUP", func() (gateway.Change, error) { return r.gateway.Reload(ctx) }) // which logs what is wrong
+			logUntold(r.log, r.notify.Ready())
 		case <-r.wanted:
 			r.tell("a change of files or servers", func() (gateway.Change, error) { return r.gateway.Follow(ctx) }) // as above
 		}

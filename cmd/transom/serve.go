@@ -38,9 +38,27 @@ func newServe(s streams) *cobra.Command {
 	return c
 }
 
-// serve runs a gateway until ctx ends. started, if not nil, is told where it
-// listens once it does.
+// serve runs a gateway until ctx ends or another process has its place. started, if not nil, is
+// told where it listens once it does.
 func serve(ctx context.Context, load func() (*config.File, error), s streams, started func(*server.Server)) error {
+	usr2, stop := handOverSignals()
+	defer stop()
+	v, err := supervised()
+	if err != nil {
+		return problem(err)
+	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	err = v.serve(ctx, &handOver{notify: v.notify, end: end}, usr2, load, s, started)
+	v.failed(err)
+	return err
+}
+
+// serve is serve, under those that started the process.
+func (v *supervision) serve(ctx context.Context, h *handOver, usr2 <-chan os.Signal, load func() (*config.File, error), s streams, started func(*server.Server)) error {
+	watched, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	defer unwatch()
+	go v.notify.Watch(watched)
 	var file *config.File
 	var telemetry *observe.Telemetry
 	err := awaitFiles(ctx, func() (err error) {
@@ -55,6 +73,7 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, NotReloaded: not.Set, NeverRead: not.SetNeverRead, Sinks: eventSinks})
 	g.AwaitServers()
 	reloads := newReloads(g, telemetry.Log)
+	reloads.notify = v.notify
 	defer reloads.end(g.Close)
 	err = reloads.await(ctx, func() error {
 		reloads.watch(gateway.Inputs(file)) // before they are read: no change falls between
@@ -73,6 +92,7 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	err = reloads.await(ctx, func() (err error) {
 		running, err = server.Listen(server.Options{
 			File: file, Gateway: g, Telemetry: telemetry, NotReloaded: not, Version: version,
+			Sockets: v.sockets, Released: v.released, Upgrade: h.run,
 			Where: func(path string) string { return where(file, path) },
 		})
 		return err
@@ -83,7 +103,9 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 	g.LogInService()
 	reloads.reloaded, reloads.audit = running.Compare, running.Reloaded
 	defer reloads.start(ctx)()
+	h.serves(running, telemetry.Log)
 	running.Start()
+	go h.onSignal(ctx, usr2)
 	for i, address := range running.Addresses() {
 		telemetry.Log.Info("listening", "address", address.String(), "tls", file.Config.GetListeners()[i].GetTls() != nil)
 	}
@@ -94,10 +116,12 @@ func serve(ctx context.Context, load func() (*config.File, error), s streams, st
 		}
 		telemetry.Log.Info("admin", "address", scheme+address.String())
 	}
+	v.serves(telemetry.Log)
 	if started != nil {
 		started(running)
 	}
 	err = problem(running.Wait(ctx))
+	logUntold(telemetry.Log, v.notify.Stopping())
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), file.Config.GetShutdownTimeout().AsDuration())
 	defer cancel()
 	return errors.Join(err, problem(running.Shutdown(shutdown)), problem(telemetry.Shutdown(shutdown)))

@@ -94,6 +94,8 @@ func TestAccess(t *testing.T) {
 		{"POST", "/reload", operate, 200},
 		{"GET", "/debug/pprof/cmdline", operate, 200},
 		{"POST", "/upstreams/books/circuit?state=open", operate, 200},
+		{"POST", "/upgrade", read, 403},
+		{"POST", "/upgrade", "", 401},
 		{"POST", "/cache/purge?tag=a", read, 403},
 		{"POST", "/cache/purge?tag=a", "", 401},
 		{"POST", "/cache/purge?tag=a", operate, 200},

@@ -73,6 +73,7 @@ func (s *server) operate() {
 		s.operated(w, err, "done")
 	})
 	s.maintain()
+	s.upgrade()
 	s.purge()
 	s.keys()
 	s.events()

@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/netip"
+	"strings"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -32,7 +33,7 @@ func (c *checker) admin(a *transomv1.Admin) {
 		c.fail("admin.audit.file", "found none, expected the file to append to")
 	}
 	host, _, err := net.SplitHostPort(a.GetAddress())
-	if err == nil && !isLoopback(host) && len(a.GetTokens()) == 0 && a.GetTls().GetClientCa() == "" {
+	if err == nil && !strings.HasPrefix(a.GetAddress(), unixScheme) && !isLoopback(host) && len(a.GetTokens()) == 0 && a.GetTls().GetClientCa() == "" {
 		c.fail("admin.address", "found %q, which others can reach, and nothing that says who may: add admin.tokens or admin.tls.client_ca, "+
 			"or listen on 127.0.0.1", a.GetAddress())
 	}

@@ -31,6 +31,7 @@ func (c *checker) listeners(config *transomv1.Config) {
 		path := join("listeners", i)
 		c.address(join(path, "address"), l.Address, true, seen)
 		c.http3(path, l)
+		c.socketFile(path, l)
 		if l.MaxStreams > maxStreams {
 			c.fail(join(path, "max_streams"), "is %d; expected at most %d", l.MaxStreams, maxStreams)
 		}
@@ -79,22 +80,27 @@ func (c *checker) proxyProtocol(path string, l *transomv1.Listener) {
 		c.fail(join(path, "from"), "found none, expected the address ranges of the load balancers, such as %q", "10.0.0.0/8")
 	}
 	c.peers(join(path, "from"), from)
-	if slices.Contains(from, "unix") && !strings.HasPrefix(l.Address, "unix:") {
+	if slices.Contains(from, "unix") && !strings.HasPrefix(l.Address, unixScheme) && !strings.HasPrefix(l.Address, systemdScheme) {
 		c.fail(join(join(path, "from"), slices.Index(from, "unix")), "found \"unix\" at %q, which is no unix socket", l.Address)
 	}
 }
 
 // address holds that one can listen at an address, and that nobody else does.
 func (c *checker) address(path, address string, socket bool, seen map[string]string) {
-	expected, host := `expected "host:port", such as "127.0.0.1:9901"`, "127.0.0.1" // who is admin is not asked
+	expected, host := `expected "host:port", such as "127.0.0.1:9901", or "unix:/path"`, "127.0.0.1" // who is admin is not asked
 	if socket {
-		expected, host = `expected "host:port", ":port" or "unix:/path"`, ""
+		expected, host = `expected "host:port", ":port", "unix:/path" or "systemd:NAME"`, ""
 	}
-	if name, ok := strings.CutPrefix(address, "unix:"); ok && socket {
-		if name == "" {
+	if name, ok := strings.CutPrefix(address, unixScheme); ok {
+		if strings.TrimPrefix(name, "@") == "" {
 			c.fail(path, "found %q, %s", address, expected)
 			return
 		}
+	} else if name, ok := strings.CutPrefix(address, systemdScheme); ok && socket {
+		if !isDescriptorName(name) {
+			c.fail(path, "found %q, expected the FileDescriptorName of a .socket unit behind systemd: up to 255 characters of ASCII, no colon", address)
+		}
+		return // there may be several of a name
 	} else if _, port, err := net.SplitHostPort(address); err != nil {
 		c.fail(path, "found %q, %s%s", address, expected, portHint(host, address))
 		return
@@ -108,6 +114,35 @@ func (c *checker) address(path, address string, socket bool, seen map[string]str
 		c.fail(path, "found %q, which is the address of %s, too", address, cmp.Or(c.file.Flag(other), other))
 	}
 	seen[address] = path
+}
+
+// Schemes of addresses that are none of TCP.
+const (
+	unixScheme    = "unix:"
+	systemdScheme = "systemd:"
+)
+
+// isDescriptorName reports whether systemd could call a socket so (FileDescriptorName=).
+func isDescriptorName(name string) bool {
+	for _, b := range []byte(name) {
+		if b <= ' ' || b >= 0x7f || b == ':' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 255
+}
+
+// socketFile checks what is said of the file of a listener's unix socket.
+func (c *checker) socketFile(path string, l *transomv1.Listener) {
+	file := strings.HasPrefix(l.Address, unixScheme) && !strings.HasPrefix(l.Address, unixScheme+"@")
+	for _, said := range [][2]string{{"socket_mode", l.SocketMode}, {"socket_group", l.SocketGroup}} {
+		if said[1] != "" && !file {
+			c.fail(join(path, said[0]), "found it at %q, which has no file: expected it at an address such as \"unix:/run/transom.sock\"", l.Address)
+		}
+	}
+	if n, err := strconv.ParseUint(l.SocketMode, 8, 12); l.SocketMode != "" && (err != nil || n == 0 || n > 0o777) {
+		c.fail(join(path, "socket_mode"), "found %q, expected permissions in octal digits, such as \"0660\"", l.SocketMode)
+	}
 }
 
 // portHint suggests the address for a bare port.
@@ -352,7 +387,7 @@ func (c *checker) http3(path string, l *transomv1.Listener) {
 	switch {
 	case l.Http3 && l.Tls == nil:
 		c.fail(join(path, "http3"), "found it without tls, expected tls beside it: HTTP/3 has no cleartext")
-	case l.Http3 && strings.HasPrefix(l.Address, "unix:"):
+	case l.Http3 && strings.HasPrefix(l.Address, unixScheme):
 		c.fail(join(path, "http3"), "found it at a unix socket, expected host:port: HTTP/3 is served by UDP")
 	}
 	if l.Http3Port > 65535 {

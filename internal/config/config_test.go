@@ -247,9 +247,9 @@ func TestForFlags(t *testing.T) {
 	}
 	f = ForFlags([]string{"testdata/none"}, []string{"testdata"}, false, "localhost", "nowhere", "elsewhere")
 	want = strings.Join([]string{
-		`--admin: found "elsewhere", expected "host:port", such as "127.0.0.1:9901"`,
+		`--admin: found "elsewhere", expected "host:port", such as "127.0.0.1:9901", or "unix:/path"`,
 		`--descriptor-set: testdata is a folder, expected a file`,
-		`--listen: found "nowhere", expected "host:port", ":port" or "unix:/path"`,
+		`--listen: found "nowhere", expected "host:port", ":port", "unix:/path" or "systemd:NAME"`,
 		`--upstream: found "localhost", expected "host:port", "dns:///host:port", "unix:/path", "srv:///name", "file:///path" or "k8s:///service.namespace:port"`,
 		`testdata/none: there is no such folder`,
 	}, "\n")

@@ -48,7 +48,7 @@ func CheckFiles(file *config.File, where func(path string) string, now time.Time
 			err := l.serveTLS(c.GetTls(), file, fleet)
 			check(path, l.secured, err)
 		}
-		if socket, ok := strings.CutPrefix(c.GetAddress(), "unix:"); ok {
+		if socket, ok := strings.CutPrefix(c.GetAddress(), "unix:"); ok && !strings.HasPrefix(socket, "@") {
 			if err := checkSocket(socket); err != nil {
 				errs = append(errs, placed(where, path, err))
 			}

@@ -1,12 +1,14 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -35,16 +37,26 @@ const (
 type quicListener struct {
 	udp       *net.UDPConn
 	transport *quic.Transport
-	listener  *quic.Listener
+	tls       *tls.Config
+	config    *quic.Config
+	// released is closed when no other process reads the socket; nil where none does.
+	released <-chan struct{}
+	// serving: packets are read.
+	serving atomic.Bool
+
+	mu       sync.Mutex
+	listener *quic.Listener // nil until packets are read
+	closed   chan struct{}
 }
 
-// listenQUIC opens the UDP port of a listener's TCP address.
-func listenQUIC(at *listener, fleet *security.Fleet, c *transomv1.Listener, o *frontOptions, log *slog.Logger) (*quicListener, error) {
-	tcp, ok := at.Addr().(*net.TCPAddr)
+// listenQUIC opens the UDP port of a listener's TCP address. Its packets are read when the
+// process before this one reads them no more.
+func (o *Options) listenQUIC(l *listener, fleet *security.Fleet, c *transomv1.Listener, front *frontOptions) (*quicListener, error) {
+	tcp, ok := l.Addr().(*net.TCPAddr)
 	if !ok {
-		return nil, fmt.Errorf("http3: found the address %s, expected one of TCP: HTTP/3 is served at the UDP port of the same number", at.Addr())
+		return nil, fmt.Errorf("http3: found the address %s, expected one of TCP: HTTP/3 is served at the UDP port of the same number", l.Addr())
 	}
-	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: tcp.IP, Port: tcp.Port, Zone: tcp.Zone})
+	udp, err := o.Sockets.ListenPacket(forPackets, c.GetAddress(), &net.UDPAddr{IP: tcp.IP, Port: tcp.Port, Zone: tcp.Zone})
 	if err != nil {
 		return nil, fmt.Errorf("http3: %w", advised(err))
 	}
@@ -52,24 +64,60 @@ func listenQUIC(at *listener, fleet *security.Fleet, c *transomv1.Listener, o *f
 	if err := os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true"); err != nil {
 		return nil, errors.Join(err, udp.Close())
 	}
-	warnOfBuffers(udp, log)
+	warnOfBuffers(udp, o.Telemetry.Log)
 	newcomers := &perSecond{most: unvalidated}
-	transport := &quic.Transport{Conn: udp, VerifySourceAddress: func(net.Addr) bool { return !newcomers.allow(time.Now()) }}
-	if err := share(transport, fleet); err != nil {
+	opened := &quicListener{
+		udp: udp, tls: http3.ConfigureTLSConfig(l.packets), released: o.Released, closed: make(chan struct{}),
+		transport: &quic.Transport{Conn: udp, VerifySourceAddress: func(net.Addr) bool { return !newcomers.allow(time.Now()) }},
+		config: &quic.Config{
+			HandshakeIdleTimeout:       handshakeOf(c),
+			MaxIdleTimeout:             front.idle,
+			MaxIncomingStreams:         int64(front.maxStreams),
+			MaxIncomingUniStreams:      controlStreams,
+			MaxStreamReceiveWindow:     streamWindow,
+			MaxConnectionReceiveWindow: connectionWindow,
+		},
+	}
+	if err := share(opened.transport, fleet); err != nil {
 		return nil, fmt.Errorf("http3: %w", errors.Join(err, udp.Close()))
 	}
-	listener, err := transport.Listen(http3.ConfigureTLSConfig(at.packets), &quic.Config{
-		HandshakeIdleTimeout:       handshakeOf(c),
-		MaxIdleTimeout:             o.idle,
-		MaxIncomingStreams:         int64(o.maxStreams),
-		MaxIncomingUniStreams:      controlStreams,
-		MaxStreamReceiveWindow:     streamWindow,
-		MaxConnectionReceiveWindow: connectionWindow,
-	})
-	if err != nil {
+	if o.Released != nil {
+		return opened, nil
+	}
+	if _, err := opened.begin(); err != nil {
 		return nil, fmt.Errorf("http3: %w", errors.Join(err, udp.Close()))
 	}
-	return &quicListener{udp, transport, listener}, nil
+	return opened, nil
+}
+
+// begin reads packets. The listener is nil where it was closed before.
+func (l *quicListener) begin() (*quic.Listener, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.closed:
+		return nil, nil //nolint:nilnil // it is no error
+	default:
+	}
+	if l.listener != nil {
+		return l.listener, nil
+	}
+	var err error
+	if l.listener, err = l.transport.Listen(l.tls, l.config); err == nil {
+		l.serving.Store(true)
+	}
+	return l.listener, err
+}
+
+// await waits until no other process reads the socket, and begins to.
+func (l *quicListener) await() (*quic.Listener, error) {
+	if l.released != nil {
+		select {
+		case <-l.released:
+		case <-l.closed:
+		}
+	}
+	return l.begin()
 }
 
 // share has what clients keep of this process, tokens that prove their address and those of
@@ -94,11 +142,27 @@ func (l *quicListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 func (l *quicListener) Addr() net.Addr { return l.udp.LocalAddr() }
 
 // Close implements net.Listener: no connection is accepted any more; the others go on.
-func (l *quicListener) Close() error { return l.listener.Close() }
+func (l *quicListener) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.closed:
+	default:
+		close(l.closed)
+	}
+	if l.listener == nil {
+		return nil
+	}
+	return l.listener.Close()
+}
 
 // end closes the socket.
 func (l *quicListener) end() error {
-	return ignoreClosed(errors.Join(l.listener.Close(), l.transport.Close(), ignoreClosed(l.udp.Close())))
+	err := l.Close()
+	if l.listener != nil {
+		err = errors.Join(err, l.transport.Close())
+	}
+	return ignoreClosed(errors.Join(err, ignoreClosed(l.udp.Close())))
 }
 
 // perSecond counts up to a bound, anew each second.

@@ -47,8 +47,12 @@ func newHTTP3(l *quicListener, c *transomv1.Listener, o frontOptions, counted *c
 
 // Serve implements Front, for the listener of the front alone.
 func (f *http3Front) Serve(net.Listener) error {
+	listener, err := f.quicListener.await()
+	if listener == nil {
+		return err
+	}
 	for {
-		c, err := f.quicListener.listener.Accept(context.Background())
+		c, err := listener.Accept(context.Background())
 		if errors.Is(err, quic.ErrServerClosed) || errors.Is(err, quic.ErrTransportClosed) {
 			return nil
 		}
@@ -158,6 +162,12 @@ func (f *http3Front) StopKeepAlives() {}
 // Shutdown implements Front: connections get GOAWAY, and end when their requests have.
 func (f *http3Front) Shutdown(ctx context.Context) error {
 	_ = f.quicListener.Close() // it may have been before
+	if released := f.quicListener.released; released != nil {
+		select { // the next process counts on it that nobody reads the socket
+		case <-released:
+		case <-ctx.Done():
+		}
+	}
 	closing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var told sync.WaitGroup

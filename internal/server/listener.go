@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
-	"net"
 	"os"
-	"strings"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/transom-gateway/transom/internal/http1head"
 	"github.com/transom-gateway/transom/internal/server/coalesce"
 	"github.com/transom-gateway/transom/internal/server/security"
+	"github.com/transom-gateway/transom/internal/server/sockets"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -44,21 +44,14 @@ func (l *listener) fronts() []*served {
 	return []*served{&l.served, l.udp}
 }
 
-func openListener(c *transomv1.Listener, file *config.File, fleet *security.Fleet, log *slog.Logger) (*listener, error) {
-	network, address := "tcp", c.GetAddress()
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, address = "unix", path
-	}
+func openListener(set *sockets.Set, c *transomv1.Listener, file *config.File, fleet *security.Fleet, log *slog.Logger) (*listener, error) {
 	opened := &listener{handshake: handshakeOf(c)}
 	if c.GetTls() != nil {
 		if err := opened.serveTLS(c.GetTls(), file, fleet); err != nil {
 			return nil, err
 		}
 	}
-	l, err := net.Listen(network, address)
-	if err != nil && network == "unix" && left(address) && os.Remove(address) == nil {
-		l, err = net.Listen(network, address)
-	}
+	l, err := set.Listen(forClients, c.GetAddress(), socketFile(c))
 	if err != nil {
 		return nil, advised(err)
 	}
@@ -68,6 +61,22 @@ func openListener(c *transomv1.Listener, file *config.File, fleet *security.Flee
 	opened.connections = countConnections(l, c, log)
 	opened.Listener = coalesce.Listener(opened.connections)
 	return opened, nil
+}
+
+// What sockets are for, which tells those of one address apart.
+const (
+	forClients  = "clients"
+	forPackets  = "packets"
+	forOperator = "admin"
+)
+
+// socketFile is what a listener says of its socket's file.
+func socketFile(c *transomv1.Listener) sockets.File {
+	mode, err := strconv.ParseUint(c.GetSocketMode(), 8, 12)
+	if err != nil {
+		mode = 0 // it is not said: the configuration is checked
+	}
+	return sockets.File{Mode: os.FileMode(mode), Group: c.GetSocketGroup()}
 }
 
 // handshakeOf is how long a handshake may take.
@@ -96,20 +105,6 @@ func advised(err error) error {
 		return fmt.Errorf("%w: choose another address, or run with the right to it (CAP_NET_BIND_SERVICE for ports below 1024)", err)
 	}
 	return err
-}
-
-// left reports whether a socket is what a process left that did not end well: nobody
-// takes a connection.
-func left(socket string) bool {
-	info, err := os.Lstat(socket)
-	if err != nil || info.Mode().Type() != os.ModeSocket {
-		return false
-	}
-	conn, err := net.DialTimeout("unix", socket, time.Second)
-	if err == nil {
-		_ = conn.Close() // somebody is there, and that is all there is to know
-	}
-	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // serveTLS reads what the listener's TLS needs of files.

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/server/security"
+	"github.com/transom-gateway/transom/internal/server/sockets"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -90,6 +93,9 @@ func (o *Options) openAudit() (*admin.Audit, error) {
 	return admin.NewAudit(file, flush, o.Telemetry.Log), nil
 }
 
+// operatorsMode are the permissions of the operator's unix socket: for this process's user.
+const operatorsMode = 0o600
+
 // listenAdmin opens the operator's listener.
 func (o *Options) listenAdmin(s *Server) (net.Listener, error) {
 	a := o.File.Config.GetAdmin()
@@ -102,7 +108,7 @@ func (o *Options) listenAdmin(s *Server) (net.Listener, error) {
 		s.secured.Report(func(what, why string) { s.not.Set("admin.tls"+what, why) })
 		secure = s.secured.Config("http/1.1")
 	}
-	l, err := net.Listen("tcp", a.GetAddress())
+	l, err := o.Sockets.Listen(forOperator, a.GetAddress(), sockets.File{Mode: operatorsMode})
 	if err != nil {
 		return nil, advised(err)
 	}
@@ -140,4 +146,17 @@ var _ admin.Caching = administered{}
 // PurgeCache implements admin.Caching.
 func (a administered) PurgeCache(rpc, tag, principal string) (int, error) {
 	return a.server.gateway.PurgeCache(rpc, tag, principal)
+}
+
+var _ admin.Upgraded = administered{}
+
+// errNoUpgrade is the error of a process that nobody can replace.
+var errNoUpgrade = errors.New("this process cannot be replaced by another one")
+
+// Upgrade implements admin.Upgraded.
+func (a administered) Upgrade(ctx context.Context) (pid int, done func(), err error) {
+	if a.server.upgrade == nil {
+		return 0, nil, errNoUpgrade
+	}
+	return a.server.upgrade(ctx)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/http1head"
 	"github.com/transom-gateway/transom/internal/server/security"
+	"github.com/transom-gateway/transom/internal/server/sockets"
 	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/pipes"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -35,7 +36,7 @@ func testServer(t *testing.T, c *transomv1.Listener, log io.Writer) *listener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := openListener(c, nil, fleet, slog.New(slog.NewTextHandler(log, nil)))
+	l, err := openListener(new(sockets.Set), c, nil, fleet, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

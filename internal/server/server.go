@@ -26,6 +26,7 @@ import (
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/server/security"
+	"github.com/transom-gateway/transom/internal/server/sockets"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -50,6 +51,14 @@ type Options struct {
 	NotReloaded *NotReloaded
 	// Version is the program's.
 	Version string
+	// Sockets are those that came with the process; nil for none.
+	Sockets *sockets.Set
+	// Released is closed when the process before this one has let go of the UDP sockets that it
+	// has handed over; nil where there was none.
+	Released <-chan struct{}
+	// Upgrade gives the place of this process to another one, and returns its id and what ends
+	// this one; nil where nobody can.
+	Upgrade func(context.Context) (pid int, done func(), err error)
 	// Where says where a setting stands, by its path in the configuration, for what is
 	// wrong with it; nil for the place in the file.
 	Where func(path string) string
@@ -58,6 +67,7 @@ type Options struct {
 // Server is the listeners of one process.
 type Server struct {
 	gateway   *gateway.Gateway
+	sockets   *sockets.Set
 	file      *config.File // of the start
 	not       *NotReloaded
 	telemetry *observe.Telemetry
@@ -68,6 +78,9 @@ type Server struct {
 	admin     *served            // nil for none
 	audit     *admin.Audit
 	draining  atomic.Bool
+	handed    atomic.Bool // to another process
+	released  atomic.Pointer[func()]
+	upgrade   func(context.Context) (pid int, done func(), err error)
 	failed    chan error
 	running   sync.WaitGroup
 }
@@ -83,7 +96,10 @@ func Listen(o Options) (*Server, error) {
 	if o.Where == nil {
 		o.Where = o.File.Where
 	}
-	s := &Server{gateway: o.Gateway, file: o.File, not: o.NotReloaded, telemetry: o.Telemetry, log: o.Telemetry.Log, failed: make(chan error, 1)}
+	if o.Sockets == nil {
+		o.Sockets = new(sockets.Set)
+	}
+	s := &Server{gateway: o.Gateway, sockets: o.Sockets, upgrade: o.Upgrade, file: o.File, not: o.NotReloaded, telemetry: o.Telemetry, log: o.Telemetry.Log, failed: make(chan error, 1)}
 	var errs []error
 	var err error
 	if s.fleet, err = security.NewFleet(o.File.Config.GetFleetSecret(), o.File.Resolve); err != nil {
@@ -111,6 +127,9 @@ func Listen(o Options) (*Server, error) {
 		s.closeListeners()
 		return nil, errors.Join(errs...)
 	}
+	for _, name := range o.Sockets.Discard() {
+		s.log.Warn("a socket came with the process that no listener takes; it is closed", "name", name)
+	}
 	s.telemetry.Metrics.SetListeners(s.connections)
 	s.telemetry.Metrics.SetCertificates(s.certificates)
 	return s, nil
@@ -132,7 +151,7 @@ func (s *Server) connections(yield func(observe.Listener) bool) {
 // listen opens one of the configuration's listeners.
 func (o *Options) listen(s *Server, i int) (*listener, error) {
 	c := o.File.Config.GetListeners()[i]
-	l, err := openListener(c, o.File, s.fleet, o.Telemetry.Log)
+	l, err := openListener(o.Sockets, c, o.File, s.fleet, o.Telemetry.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +165,7 @@ func (o *Options) listen(s *Server, i int) (*listener, error) {
 		}
 	}
 	l.check(headOptions(o.Gateway), log)
-	front.serves(c, handler)
+	front.serves(c, closing{handler, &s.draining})
 	front.tls = l.tls
 	l.front = newNetHTTP(front)
 	return l, nil
@@ -155,13 +174,13 @@ func (o *Options) listen(s *Server, i int) (*listener, error) {
 // serveHTTP3 has a listener serve HTTP/3, too. It returns the handler for those who come by
 // another version, which tells them of it.
 func (o *Options) serveHTTP3(s *Server, l *listener, c *transomv1.Listener, front frontOptions, handler http.Handler) (http.Handler, error) {
-	packets, err := listenQUIC(l, s.fleet, c, &front, o.Telemetry.Log)
+	packets, err := o.listenQUIC(l, s.fleet, c, &front)
 	if err != nil {
 		return nil, err
 	}
 	front.handler = handler
 	l.udp = &served{packets, newHTTP3(packets, c, front, l.connections)}
-	return newAlternative(handler, portOf(c, packets.Addr()), &s.draining), nil
+	return newAlternative(handler, portOf(c, packets.Addr()), func() bool { return packets.serving.Load() && !s.draining.Load() }), nil
 }
 
 // portOf is the UDP port that clients see.

@@ -1611,7 +1611,9 @@ func (x *OwnServices) GetHealth() bool {
 // Listener is one address that serves HTTP/1.1 and HTTP/2, and HTTP/3 if it is to.
 type Listener struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "host:port", ":port" or "unix:/path". ":0" picks a free port.
+	// "host:port", ":port", "unix:/path", "unix:@name" for an abstract socket of Linux, or
+	// "systemd:NAME" for the socket of that FileDescriptorName that systemd hands over. ":0"
+	// picks a free port.
 	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	// Serve TLS. Without it: cleartext HTTP/1.1 and HTTP/2 on one port.
 	Tls *ServerTls `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
@@ -1648,8 +1650,13 @@ type Listener struct {
 	IdleTimeout *durationpb.Duration `protobuf:"bytes,25,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
 	// How long the handshake of TLS may take. Default: 10 s.
 	HandshakeTimeout *durationpb.Duration `protobuf:"bytes,26,opt,name=handshake_timeout,json=handshakeTimeout,proto3" json:"handshake_timeout,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The permissions of a unix socket's file, as text of octal digits such as "0660". Default:
+	// those that the umask leaves; 0660 beside socket_group.
+	SocketMode string `protobuf:"bytes,40,opt,name=socket_mode,json=socketMode,proto3" json:"socket_mode,omitempty"`
+	// The group of a unix socket's file, its name or number. Default: the process's.
+	SocketGroup   string `protobuf:"bytes,41,opt,name=socket_group,json=socketGroup,proto3" json:"socket_group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Listener) Reset() {
@@ -1785,6 +1792,20 @@ func (x *Listener) GetHandshakeTimeout() *durationpb.Duration {
 		return x.HandshakeTimeout
 	}
 	return nil
+}
+
+func (x *Listener) GetSocketMode() string {
+	if x != nil {
+		return x.SocketMode
+	}
+	return ""
+}
+
+func (x *Listener) GetSocketGroup() string {
+	if x != nil {
+		return x.SocketGroup
+	}
+	return ""
 }
 
 // ProxyProtocol is how load balancers in front say who their clients are (versions 1 and 2).
@@ -2006,8 +2027,9 @@ func (x *ServerCertificate) GetKey() string {
 // Admin is the listener for the operator.
 type Admin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "host:port". Default: 127.0.0.1:9901. "-" switches it off. Another address than
-	// that of the machine itself needs tokens or tls.client_ca.
+	// "host:port" or "unix:/path", a socket for this process's user alone. Default:
+	// 127.0.0.1:9901. "-" switches it off. Another address than that of the machine itself
+	// needs tokens or tls.client_ca.
 	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	// Who may look and operate, by a bearer token. Where there are any, nobody else may.
 	Tokens []*AdminToken `protobuf:"bytes,2,rep,name=tokens,proto3" json:"tokens,omitempty"`
@@ -6344,7 +6366,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"reflection\x88\x01\x01\x12\x1b\n" +
 	"\x06health\x18\x02 \x01(\bH\x01R\x06health\x88\x01\x01B\r\n" +
 	"\v_reflectionB\t\n" +
-	"\a_health\"\x83\x06\n" +
+	"\a_health\"\xc7\x06\n" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ServerTlsR\x03tls\x12\x14\n" +
@@ -6362,7 +6384,10 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x18max_connection_age_grace\x18\x17 \x01(\v2\x19.google.protobuf.DurationR\x15maxConnectionAgeGrace\x12@\n" +
 	"\x0eheader_timeout\x18\x18 \x01(\v2\x19.google.protobuf.DurationR\rheaderTimeout\x12<\n" +
 	"\fidle_timeout\x18\x19 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12F\n" +
-	"\x11handshake_timeout\x18\x1a \x01(\v2\x19.google.protobuf.DurationR\x10handshakeTimeout\"#\n" +
+	"\x11handshake_timeout\x18\x1a \x01(\v2\x19.google.protobuf.DurationR\x10handshakeTimeout\x12\x1f\n" +
+	"\vsocket_mode\x18( \x01(\tR\n" +
+	"socketMode\x12!\n" +
+	"\fsocket_group\x18) \x01(\tR\vsocketGroup\"#\n" +
 	"\rProxyProtocol\x12\x12\n" +
 	"\x04from\x18\x01 \x03(\tR\x04from\"\xd9\x03\n" +
 	"\tServerTls\x12 \n" +

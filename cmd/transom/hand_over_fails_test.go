@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go/http3"
+
+	"github.com/transom-gateway/transom/internal/testing/keytest"
+	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/poll"
+)
+
+// put asks for an answer, and fails the test without one.
+func put(t *testing.T, client *http.Client, url string) *http.Response {
+	t.Helper()
+	answer, err := client.Post(url+"/v1/puts", "application/json", strings.NewReader(`{"name":"a"}`)) //nolint:noctx // the client's own time
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(answer.Body)
+	_ = answer.Body.Close()
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s %v", answer.Status, text, err)
+	}
+	return answer
+}
+
+// TestHandOverThatFails: Traffic 196: where the new process does not serve, the old one goes on, and
+// whoever asked is told why.
+func TestHandOverThatFails(t *testing.T) {
+	bin := buildTransom(t)
+	gateway := startReplaced(t, bin, `[{ address: "127.0.0.1:0" }]`, "")
+	good, err := os.ReadFile(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := gateway.cmd.Args[len(gateway.cmd.Args)-1]
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace := func(path string, text []byte, mode os.FileMode) {
+		t.Helper()
+		if err := os.WriteFile(path+".new", text, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		file string
+		text string
+		mode os.FileMode
+		want string
+	}{
+		"a configuration that cannot be used": {config, "listeners: [{ address: 1 }]\n", 0o600, "no hand-over: the new process: " + config + ":1:"},
+		"an address in use": {config, strings.Replace(string(text), "127.0.0.1:0", strings.TrimPrefix(gateway.admin, "http://"), 1), 0o600,
+			"address already in use"},
+		"a program that ends":           {bin, "#!/bin/sh\nexit 3\n", 0o700, "the new process ended before it served: exit status 3"},
+		"another program":               {bin, "#!/bin/sh\nexit 0\n", 0o700, "is it another program?"},
+		"what is no program":            {bin, "hello", 0o700, "the new process cannot be started: "},
+		"a program that cannot be read": {bin, "hello", 0o200, "the new process cannot be started: "},
+	} {
+		replace(test.file, []byte(test.text), test.mode)
+		code, out, told := command(t, "upgrade", "--admin", strings.TrimPrefix(gateway.admin, "http://"))
+		if code != exitProblem || out != "" || !strings.Contains(told, test.want) || !strings.HasPrefix(told, "no hand-over: ") || !strings.Contains(told, "; this process goes on") {
+			t.Errorf("%s: %d %s%s\nwant %q", name, code, out, told, test.want)
+		}
+		put(t, http.DefaultClient, gateway.url)
+		replace(bin, good, 0o700)
+		replace(config, text, 0o600)
+	}
+	gateway.upgraded()
+	put(t, http.DefaultClient, gateway.url)
+}
+
+// noSockets is a server that listens nowhere.
+type noSockets struct{}
+
+func (noSockets) Draining() bool                        { return false }
+func (noSockets) Export() ([]string, []*os.File, error) { return nil, nil, nil }
+func (noSockets) HandedOver(func())                     {}
+
+// TestHandOverIsBounded: Traffic 196: a process that does not serve in time is killed.
+func TestHandOverIsBounded(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "sleeper")
+	write(t, bin, "#!/bin/sh\nexec sleep 600\n")
+	if err := os.Chmod(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	program := os.Args[0]
+	t.Cleanup(func() { os.Args[0] = program })
+	os.Args[0] = bin
+	log := &logtext.Text{}
+	h := &handOver{within: time.Millisecond}
+	h.serves(noSockets{}, slog.New(slog.NewJSONHandler(log, nil)))
+	_, _, err := h.run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "did not serve within 1ms, and was killed") {
+		t.Error(err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	h.within = time.Minute
+	if _, _, err := h.run(gone); err == nil || !strings.Contains(err.Error(), "this process is to end") {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "this one goes on") {
+		t.Error(log)
+	}
+}
+
+// TestHandOverAtSignal: Traffic 196 and 193: SIGUSR2 does what `transom upgrade` does, and the file of
+// a unix socket goes over, too.
+func TestHandOverAtSignal(t *testing.T) {
+	dir, err := os.MkdirTemp("", "t") // names of sockets are short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	gateway := startReplaced(t, buildTransom(t), `[{ address: "127.0.0.1:0" }, { address: "unix:`+socket+`", socket_mode: "0640" }]`, "")
+	if err := gateway.cmd.Process.Signal(syscall.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	poll.Until(t, "the first process to end", func() bool { return strings.Contains(gateway.log.String(), `"msg":"stopped"`) })
+	_, found, _ := strings.Cut(gateway.log.String(), `"msg":"the new process serves; this one ends when its calls have","pid":`)
+	pid, _, _ := strings.Cut(found, "}")
+	gateway.last = processOf(t, pid)
+	transport := &http.Transport{DialContext: dialUnix(socket)}
+	defer transport.CloseIdleConnections()
+	put(t, &http.Client{Transport: transport}, "http://gateway")
+	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("%v %v", info, err)
+	}
+	put(t, http.DefaultClient, gateway.url)
+	gateway.stop()
+	if _, err := os.Stat(socket); err == nil {
+		t.Error("the last process has left its socket")
+	}
+}
+
+// TestHandOverOfHTTP3: Traffic 196 and 202: while the old process has UDP, clients are told that there
+// is no HTTP/3; then the new one serves it on the same port.
+func TestHandOverOfHTTP3(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := keytest.Certificate(t, "first.example")
+	write(t, filepath.Join(dir, "cert.pem"), cert)
+	write(t, filepath.Join(dir, "key.pem"), key)
+	gateway := startReplaced(t, buildTransom(t), `[{ address: "127.0.0.1:0", http3: true, tls: { certificate: "`+dir+`/cert.pem", key: "`+dir+`/key.pem" } }]`, "")
+	url := strings.Replace(gateway.url, "http:", "https:", 1)
+	trust := trusting(t, cert, "first.example")
+	byTCP := &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}
+	byQUIC := func() *http.Client { return &http.Client{Transport: &http3.Transport{TLSClientConfig: trust.Clone()}} }
+	first := byQUIC()
+	defer first.CloseIdleConnections()
+	put(t, first, url)
+	gateway.upgraded()
+	poll.Until(t, "HTTP/3 to be offered by the new process", func() bool {
+		offered := put(t, &http.Client{Transport: byTCP}, url).Header.Get("Alt-Svc")
+		if offered != "clear" && !strings.HasPrefix(offered, "h3=") {
+			t.Fatalf("Alt-Svc: %q", offered)
+		}
+		return offered != "clear"
+	})
+	second := byQUIC()
+	defer second.CloseIdleConnections()
+	if answer := put(t, second, url); answer.ProtoMajor != 3 || answer.TLS.Version != tls.VersionTLS13 {
+		t.Error(answer.Proto)
+	}
+	if log := gateway.log.String(); !strings.Contains(log, `"msg":"the new process serves`) {
+		t.Error(log)
+	}
+}
