@@ -133,6 +133,10 @@ events-bench: ## Measure events: what one costs a call, appends beside the disk'
 tabs-soak: ## Close 1,000 tabs of Chromium: at least 99.5 % of their events arrive
 	cd interop && go test -count 1 -run '^TestClosedTabs$$' -v -timeout 60m ./pages -args -tabs 1000
 
+.PHONY: upgrade-soak
+upgrade-soak: ## Replace the process 36 times under 50,000 requests by HTTP/1.1, HTTP/2 and WebSockets: none fails
+	go test -count 1 -run '^TestHandOvers$$' -v -timeout 60m ./cmd/transom -args -hand-overs 36 -hand-over-requests 50000
+
 .PHONY: keys-soak
 keys-soak: ## Pay under 100,000 idempotency keys while clients go and 200 gateways are killed: no call twice
 	go test -count 1 -run '^TestNoCallTwiceKilled$$' -v -timeout 60m ./cmd/transom -args -soak-keys 100000 -soak-kills 200
