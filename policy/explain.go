@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/transom-gateway/transom/internal/span"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -69,7 +70,7 @@ func settingText(p *transomv1.Policy, field protoreflect.FieldDescriptor) string
 		return "anonymous: anybody may call"
 	}
 	if d, ok := m.(*durationpb.Duration); ok {
-		return d.AsDuration().String()
+		return span.Text(d.AsDuration())
 	}
 	return Text(m)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/internal/rpccode"
+	"github.com/transom-gateway/transom/internal/span"
 )
 
 // settings are the fields of a policy that are no Kind's: those who carry a call read
@@ -52,7 +53,7 @@ func (s *Scope) CheckDuration(path string, d *durationpb.Duration) time.Duration
 	}
 	value := d.AsDuration()
 	if d.CheckValid() != nil || value <= 0 || value.Seconds() > 365*24*3600 {
-		s.Refuse(path, "%s: found %v, expected a time above 0s and up to a year", path, value)
+		s.Refuse(path, "%s: found %s, expected a time above 0s and up to a year", path, span.Text(value))
 	}
 	return value
 }

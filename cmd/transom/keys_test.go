@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -70,7 +71,15 @@ policies: [{ selector: keyed.v1.Ledger.Pay, policy: { timeout: 0.2s } }]
 	if audit := g.log.String(); strings.Count(audit, "key_release") != 4 || !strings.Contains(audit, "unknown") {
 		t.Errorf("%s", audit)
 	}
-	if code, _, err := command(t, "keys", "list", "--admin", "127.0.0.1:1"); code != 1 || !strings.Contains(err, "--admin") {
-		t.Errorf("%d %s", code, err)
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	for address, want := range map[string]string{
+		"127.0.0.1:1": "--admin",
+		g.url:         "no admin listener is at " + g.url + ": found a listener for clients, which answers 404 Not Found",
+		other.URL:     "is --admin its address?",
+	} {
+		if code, _, err := command(t, "keys", "list", "--admin", address); code != 1 || !strings.Contains(err, want) {
+			t.Errorf("%s: %d %s", address, code, err)
+		}
 	}
 }

@@ -39,6 +39,9 @@ func (o *operator) open(ctx context.Context, path string) (io.ReadCloser, error)
 	if answer.StatusCode != http.StatusOK {
 		defer func() { _ = answer.Body.Close() }()
 		body, _ := io.ReadAll(io.LimitReader(answer.Body, operatorAnswer))
+		if !fromAdmin(answer) {
+			return nil, o.wrongPort(answer, body)
+		}
 		return nil, fmt.Errorf("the admin listener: %s: %s", answer.Status, strings.TrimSpace(string(body)))
 	}
 	return answer.Body, nil
@@ -83,6 +86,10 @@ func (o *operator) ask(ctx context.Context, method, path string, out any) error 
 	switch {
 	case err != nil:
 		return fmt.Errorf("the admin listener's answer: %w", err)
+	case !fromAdmin(answer):
+		return o.wrongPort(answer, body)
+	case answer.StatusCode == http.StatusNotFound && strings.Contains(string(body), "page"):
+		return fmt.Errorf("the admin listener at %s, if it is one, answers %s: %s; is --admin its address?", o.address, answer.Status, strings.TrimSpace(string(body)))
 	case answer.StatusCode != http.StatusOK:
 		return fmt.Errorf("the admin listener: %s: %s", answer.Status, strings.TrimSpace(string(body)))
 	case out == nil:
@@ -92,6 +99,26 @@ func (o *operator) ask(ctx context.Context, method, path string, out any) error 
 		return fmt.Errorf("the admin listener's answer: %w", err)
 	}
 	return nil
+}
+
+// fromAdmin reports whether an answer may be an admin listener's, whose errors are plain text.
+func fromAdmin(answer *http.Response) bool {
+	text := strings.HasPrefix(answer.Header.Get("Content-Type"), "text/plain")
+	return answer.StatusCode == http.StatusOK && !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") ||
+		answer.StatusCode != http.StatusOK && text && answer.Header.Get("Server") == ""
+}
+
+// wrongPort is the error where something else answers at the address.
+func (o *operator) wrongPort(answer *http.Response, body []byte) error {
+	var told struct {
+		Code    *int   `json:"code"`
+		Message string `json:"message"`
+	}
+	found := "another server, which answers " + answer.Status
+	if json.Unmarshal(body, &told) == nil && told.Code != nil {
+		found = fmt.Sprintf("a listener for clients, which answers %s (%s)", answer.Status, told.Message)
+	}
+	return fmt.Errorf("no admin listener is at %s: found %s; set --admin to the address that stands under admin in the gateway's configuration, which is 127.0.0.1:9901 where nothing does", o.address, found)
 }
 
 // client makes requests by the flags.

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/grpctest"
 )
 
 // TestCacheMetrics: Traffic 120: metrics tell how full the memory of answers is, those of
@@ -66,4 +67,30 @@ func TestCacheMetrics(t *testing.T) {
 			t.Error("there is a metric of answers, but nothing keeps any")
 		}
 	})
+}
+
+// TestKeyMetrics: Traffic 95: metrics tell how full the memory of keys is.
+func TestKeyMetrics(t *testing.T) {
+	backend := grpctest.ServeAny(t, sameServer)
+	g := gatewaytest.Start(t, gatewaytest.Options{NoBookstore: true, Backend: backend, Protos: map[string]string{"same.proto": sameProto}, Config: "idempotency: { max_bytes: 1048576 }"})
+	metric := func(name string) (value float64) {
+		for line := range strings.Lines(metricsOf(g)) {
+			if _, err := fmt.Sscanf(line, "transom_idempotency_"+name+" %g", &value); err == nil {
+				return value
+			}
+		}
+		return -1
+	}
+	if metric("keys") != 0 || metric("bytes") != 0 || metric("max_bytes") != 1<<20 {
+		t.Errorf("there are keys before a call: %s", metricsOf(g))
+	}
+	for i := range 3 {
+		g.Do(t, "POST", "/v1/write", fmt.Sprintf(`{"name":"long %d"}`, i%2), "Idempotency-Key", fmt.Sprint(i%2), "Content-Type", "application/json")
+	}
+	if n := metric("bytes"); metric("keys") != 2 || n < 2000 || n > 10_000 {
+		t.Errorf("%v keys, %v bytes", metric("keys"), n)
+	}
+	if without := gatewaytest.Start(t, gatewaytest.Options{}); strings.Contains(metricsOf(without), "transom_idempotency_") {
+		t.Error("there are metrics of keys, but no policy")
+	}
 }

@@ -209,3 +209,26 @@ func TestCacheStatusOfRoutes(t *testing.T) {
 		}
 	}
 }
+
+// TestUnknownCredentialsAreTheirOwners: Traffic 116, 123: where a credential comes that the gateway does not look at, the
+// backend may, so that caches on the way are told that the answer is the caller's own; not where it is kept for all.
+func TestUnknownCredentialsAreTheirOwners(t *testing.T) {
+	address, _ := statusServer(t)
+	for _, test := range []struct{ policy, header, value, want string }{
+		{"{ ttl: 60s }", "X-Other", "a", "public, max-age=60"},
+		{"{ ttl: 60s }", "Authorization", "Bearer a", "private"},
+		{"{ ttl: 60s }", "Cookie", "a=b", "private"},
+		{"{ ttl: 60s, scope: PUBLIC }", "Authorization", "Bearer a", "public, max-age=60"},
+		{"{ scope: PUBLIC, not_found_ttl: 60s }", "Authorization", "Bearer a", "private"},
+	} {
+		g := gatewaytest.Start(t, gatewaytest.Options{Backend: address, Protos: map[string]string{"shared.proto": plainSharedProto}, Config: `
+policies: [{ selector: shared.v1.Service.Read, policy: { cache: ` + test.policy + ` } }]
+`})
+		for range 2 {
+			a := g.Do(t, "GET", "/v1/shared/shelves/1", "", test.header, test.value)
+			if got := strings.Join(a.Header["Cache-Control"], ", "); a.Status != 200 || got != test.want {
+				t.Errorf("%s with %s: %d, %q, want %q", test.policy, test.header, a.Status, got, test.want)
+			}
+		}
+	}
+}

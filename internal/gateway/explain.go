@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
@@ -197,7 +198,7 @@ func (r *Route) explain(b *strings.Builder, c *call) {
 		row("maintenance", "%s", part.Summary())
 	}
 	if t := r.guard.timeout; t > 0 {
-		row("timeout", "%s", t)
+		row("timeout", "%s", span.Text(t))
 	}
 	explained := r.guard.explained()
 	if len(explained) == 0 {
@@ -208,8 +209,22 @@ func (r *Route) explain(b *strings.Builder, c *call) {
 		if i > 0 {
 			name = ""
 		}
-		row(name, "%d. %s: %s (%s)", i+1, e.Name, e.Summary, dash(e.Where))
+		row(name, "%d. %s: %s (%s)", i+1, e.Name, r.summary(&e, c.r.Method), dash(e.Where))
 	}
+}
+
+// summary says what a policy does for a request by a method of HTTP.
+func (r *Route) summary(e *policy.Explained, httpMethod string) string {
+	for _, p := range r.guard.set.Parts() {
+		if by, ok := p.(interface {
+			PassedBy(httpMethod string) string
+		}); ok && p.Name() == e.Name {
+			if why := by.PassedBy(httpMethod); why != "" {
+				return why
+			}
+		}
+	}
+	return e.Summary
 }
 
 func dash(s string) string {

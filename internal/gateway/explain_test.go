@@ -117,3 +117,30 @@ func TestExplainDroppedBody(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainByMethod: Traffic 82, 131: a policy of a route that is nothing to requests of a method is
+// explained so.
+func TestExplainByMethod(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{
+		Upstreams: `site: { http: { servers: ["127.0.0.1:1"] } }`,
+		Config: `
+routes:
+  - { match: { path: /shop }, upstream: site, policy: { idempotency_key: { scope: METHOD }, cache: { ttl: 60s }, timeout: 3600s } }
+`,
+	})
+	for method, want := range map[string][]string{
+		"GET":  {"idempotency_key: nothing for GET: keys are for POST and PATCH", "cache: by RFC 9111, for as long as", "else 1m", "timeout    1h\n", "timeout: 1h ("},
+		"POST": {"idempotency_key: the answer to each key is kept for 24h; ", "cache: not for POST: one that succeeds has what is kept of its URI dropped"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), method, g.URL+"/shop", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		report := g.Explain(r).Report
+		for _, want := range want {
+			if !strings.Contains(report, want) {
+				t.Errorf("%s: %q is not in\n%s", method, want, report)
+			}
+		}
+	}
+}

@@ -128,6 +128,7 @@ func New(o Options) *Gateway {
 	})
 	o.Telemetry.Metrics.SetCircuits(g.observeCircuits)
 	o.Telemetry.Metrics.SetAnswers(g.observeAnswers)
+	o.Telemetry.Metrics.SetKeys(g.observeKeys)
 	o.Telemetry.Metrics.SetEvents(g.observeEvents)
 	o.Telemetry.Metrics.SetSubscriptions(g.observeSubscriptions)
 	return g

@@ -100,6 +100,20 @@ func (g *Gateway) ReleaseKey(ctx context.Context, id string, force bool) (KeptKe
 	return g.findKey(func(s keyStore) (keptkey.Key, error) { return s.ReleaseKey(ctx, id, force) })
 }
 
+// observeKeys tells the metrics how full the memory of keys is; ok is false where the configuration
+// in service keeps none in memory.
+func (g *Gateway) observeKeys() (u keptkey.Usage, ok bool) {
+	_ = g.keys(func(stores []keyStore) error { // without keys there is nothing to tell
+		for _, s := range stores {
+			if m, isMemory := s.Store.(interface{ KeysUsage() keptkey.Usage }); isMemory {
+				u, ok = m.KeysUsage(), true
+			}
+		}
+		return nil
+	})
+	return u, ok
+}
+
 // findKey asks one place after the other for a key.
 func (g *Gateway) findKey(ask func(keyStore) (keptkey.Key, error)) (found KeptKey, err error) {
 	err = g.keys(func(stores []keyStore) error {

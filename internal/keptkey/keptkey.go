@@ -49,6 +49,13 @@ var (
 	ErrHeld = errors.New("a call with the key is under way or was answered, and may be made twice if it is released: force it if that is right")
 )
 
+// Usage is how full a memory of keys is.
+type Usage struct {
+	// Bytes is what keys and their answers take, and Max its bound.
+	Bytes, Max int64
+	Keys       int
+}
+
 // Store is where keys are kept, as operators see it. It is safe for concurrent use.
 type Store interface {
 	// ListKeys lists the keys that the filter lists, about limit at a time.

@@ -49,6 +49,14 @@ func routeHasNone(s *policy.Scope, rule *transomv1.IdempotencyKey) string {
 // often as one likes, and the header passes.
 func takesKeys(method string) bool { return method == http.MethodPost || method == http.MethodPatch }
 
+// PassedBy says what the policy is to requests of a method that may have no keys; "" for others.
+func (p *route) PassedBy(method string) string {
+	if takesKeys(method) {
+		return ""
+	}
+	return "nothing for " + method + ": keys are for POST and PATCH, and the header passes"
+}
+
 // Keyed reports whether a request is under a key, be it a good one: it takes no place among
 // those that run before it is made (Traffic 88).
 func (p *route) Keyed(r *policy.Request) bool {

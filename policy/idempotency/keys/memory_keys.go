@@ -11,6 +11,14 @@ import (
 
 var _ keptkey.Store = (*memory)(nil)
 
+// KeysUsage is how full the memory is.
+func (m *memory) KeysUsage() keptkey.Usage {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expire()
+	return keptkey.Usage{Bytes: m.used, Max: m.max, Keys: len(m.all)}
+}
+
 // ListKeys implements keptkey.Store.
 func (m *memory) ListKeys(_ context.Context, f keptkey.Filter, after string, limit int) (list []keptkey.Key, next string, err error) {
 	m.mu.Lock()

@@ -2,10 +2,22 @@ package rfc9111
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/transom-gateway/transom/internal/span"
 )
+
+// PassedBy says what the rule is to requests of a method whose answers are not kept; "" for others.
+func (r *Rule) PassedBy(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead:
+		return ""
+	case http.MethodOptions, http.MethodTrace:
+		return "nothing for " + method + ": answers to GET and HEAD are kept"
+	}
+	return "not for " + method + ": one that succeeds has what is kept of its URI dropped"
+}
 
 // Summary is the rule in one line, for people.
 func (r *Rule) Summary() string {

@@ -59,9 +59,21 @@ func CallersKnown(s *policy.Scope) bool {
 // ResponseHeader implements policy.HeaderChanger.
 func (s Scope) ResponseHeader(r *policy.Request, h http.Header) {
 	r.TellCaches(h, s.Principal)
+	if !r.Cache.Stored && s.ofOne(r) && h["Cache-Control"] == nil {
+		h["Cache-Control"] = cachecontrol.Unknown(true)
+	}
 	if s.Status {
 		r.TellStatus(h)
 	}
+}
+
+// ofOne reports whether an answer may be for its caller alone: a credential came that the gateway has not
+// looked at, but the backend may have.
+func (s *Scope) ofOne(r *policy.Request) bool {
+	if m := r.HTTP.Method; s.Auth || s.Declared || m != http.MethodGet && m != http.MethodHead {
+		return false
+	}
+	return len(r.HTTP.Header["Authorization"]) > 0 || s.sendsCookies(r.HTTP.Header["Cookie"])
 }
 
 // Caller is who may share an answer with whom.
