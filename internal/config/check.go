@@ -85,10 +85,16 @@ func asRange(text string) string {
 	return ""
 }
 
+// servesEvents reports whether there is something to serve without any API: events of pages and apps, or
+// topics that clients listen to.
+func servesEvents(e *transomv1.Events) bool {
+	return e.GetBehaviour() != nil || len(e.GetStreams()) > 0
+}
+
 func (c *checker) schemas(config *transomv1.Config) {
-	meant := func(path string) bool { return within(path, "routes") } // that are there, under a wrong name
-	if len(config.Schemas) == 0 && len(config.Routes) == 0 && !slices.ContainsFunc(c.broken, meant) {
-		c.fail("schemas", "found none, expected at least one of directory, descriptor_set, reflection, or routes to plain HTTP upstreams")
+	meant := func(path string) bool { return within(path, "routes") || within(path, "events") } // that are there, under a wrong name
+	if len(config.Schemas) == 0 && len(config.Routes) == 0 && !servesEvents(config.Events) && !slices.ContainsFunc(c.broken, meant) {
+		c.fail("schemas", "found none, expected at least one of directory, descriptor_set, reflection, or routes to plain HTTP upstreams, or events.behaviour or events.streams")
 	}
 	for i, s := range config.Schemas {
 		path := join("schemas", i)

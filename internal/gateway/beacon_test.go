@@ -212,3 +212,24 @@ func TestBeaconPaths(t *testing.T) {
 		}
 	}
 }
+
+// TestBeaconAlone: a gateway may have no API, and take the events of pages alone.
+func TestBeaconAlone(t *testing.T) {
+	recorder := new(eventtest.Recorder)
+	g := gatewaytest.Start(t, gatewaytest.Options{Events: recorder})
+	if err := os.WriteFile(g.Config, []byte("events: { behaviour: { beacon: /e, origins: [\""+shop+"\"] } }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := g.Do(t, "POST", "/e", click, "Content-Type", "text/plain", "Origin", shop); a.Status != 204 || len(recorder.All()) != 1 {
+		t.Errorf("%d %s, %d events", a.Status, a.Body, len(recorder.All()))
+	}
+	if ready, why := g.Ready(); !ready {
+		t.Error("it is not ready:", why)
+	}
+	if a := g.Do(t, "POST", "/v1/events", click); a.Status != 200 || len(recorder.All()) != 2 {
+		t.Errorf("%d %s, %d events", a.Status, a.Body, len(recorder.All()))
+	}
+}

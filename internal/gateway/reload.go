@@ -63,6 +63,7 @@ func (g *Gateway) swap(start time.Time, next *Snapshot, problems Problems) (Chan
 	for _, p := range problems {
 		log.Warn("load: "+p.Message, placed(p)...)
 	}
+	g.beginSubscriptions(next)
 	g.reload.generation++
 	next.Generation, next.Built, next.BuildFor, next.Problems = g.reload.generation, time.Now(), time.Since(start), problems
 	next.refs.Store(1)

@@ -203,6 +203,28 @@ func verdicts(said map[string]transomv1.Subscription_Verdict) func(codes.Code) s
 	}
 }
 
+// beginTime is how long the places of new subscriptions may take.
+const beginTime = 5 * time.Second
+
+// beginSubscriptions makes the places in the log that new subscriptions of a snapshot have, before it comes
+// into service: they miss no event of its calls (Events 173). One that has a place keeps it.
+func (g *Gateway) beginSubscriptions(next *Snapshot) {
+	ctx, cancel := context.WithTimeout(g.ending, beginTime)
+	defer cancel()
+	for _, one := range next.subscribed {
+		if one.source != embeddedLog {
+			continue
+		}
+		source, err := one.open()
+		if begins, can := source.(interface{ Begin(context.Context) error }); can && err == nil {
+			err = begins.Begin(ctx)
+		}
+		if err != nil {
+			g.options.Telemetry.Log.Warn("a subscription has no place in the log yet; it is made when it starts", "subscription", one.name, "error", err)
+		}
+	}
+}
+
 // followSubscriptions has the subscriptions of a snapshot run that has come into service, and no others. Those
 // that have not changed go on.
 func (g *Gateway) followSubscriptions(next *Snapshot) {

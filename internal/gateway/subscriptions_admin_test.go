@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -30,7 +31,9 @@ func TestSubscriptionLoop(t *testing.T) {
 	server := new(counter)
 	g := subscribing(t, server, `{ name: counts, topic: told, method: shared.v1.Service/Count }, { name: tells, topic: counted, method: shared.v1.Service/Tell }`)
 	g.Do(t, "GET", "/v1/told/shelves/1", "")
-	poll.Until(t, "the end of the circle", func() bool { return len(deadLetters(t, g, "counts"))+len(deadLetters(t, g, "tells")) > 0 })
+	poll.Until(t, "the end of the circle", func() bool { // events on REQUEST are there before their calls are
+		return len(deadLetters(t, g, "counts"))+len(deadLetters(t, g, "tells")) > 0 && len(server.of("Tell"))+len(server.of("Count")) >= 10
+	})
 	dead := append(deadLetters(t, g, "counts"), deadLetters(t, g, "tells")...)
 	if told, counts := len(server.of("Tell")), len(server.of("Count")); dead[0].Reason != "LOOP" || told+counts != 10 {
 		t.Errorf("%+v after %d and %d calls", dead[0], told, counts)
@@ -154,5 +157,51 @@ func TestSubscriptionPromise(t *testing.T) {
 	ids := first()
 	if !slices.IsSortedFunc(ids, func(a, b string) int { return strings.Compare(a[:13], b[:13]) }) { // the time, in milliseconds
 		t.Errorf("the events came in another order: %v", ids)
+	}
+}
+
+// lookWhen is a log that looks when a configuration has come into service.
+type lookWhen struct{ look func() }
+
+// Write implements io.Writer.
+func (l *lookWhen) Write(p []byte) (int, error) {
+	if l.look != nil && strings.Contains(string(p), "in service") {
+		l.look()
+	}
+	return len(p), nil
+}
+
+// TestNewSubscriptionMissesNothing: Events 173: when a configuration is in service, its new subscriptions
+// have their places in the log.
+func TestNewSubscriptionMissesNothing(t *testing.T) {
+	log := new(lookWhen)
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: grpctest.ServeAny(t, new(counter).serve), Protos: map[string]string{"shared.proto": withoutWhole()}, Log: log,
+		Config: jwtConfig + "data_directory: " + t.TempDir() + "\nevents:\n  subscriptions: [" + countReads + "]\n"})
+	text, err := os.ReadFile(g.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := countReads
+	for i := range 20 {
+		more += fmt.Sprintf(", { name: new-%d, topic: reads, method: shared.v1.Service/Count }", i)
+	}
+	if err := os.WriteFile(g.Config, []byte(strings.Replace(string(text), countReads, more, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	looked := 0
+	log.look = func() {
+		for _, s := range g.Subscriptions(t.Context()) {
+			looked++
+			if len(s.Lag) != 1 || s.LagError != nil {
+				t.Errorf("%s has no place in the log: %v", s.Name, s.LagError)
+			}
+		}
+		log.look = nil
+	}
+	if _, err := g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if looked != 21 {
+		t.Errorf("looked at %d subscriptions", looked)
 	}
 }
