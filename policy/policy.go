@@ -19,6 +19,7 @@ package policy
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -168,6 +169,15 @@ func (r *Request) Refuse(by Part, err error) error {
 // requestKey is the key of a call's Request in its context.
 type requestKey struct{}
 
+// Certificate is the client's, which TLS has verified; nil for none.
+func (r *Request) Certificate() *x509.Certificate {
+	state := r.HTTP.TLS
+	if state == nil || len(state.VerifiedChains) == 0 || len(state.PeerCertificates) == 0 {
+		return nil
+	}
+	return state.PeerCertificates[0]
+}
+
 // NewContext is the context of a call whose backend is wrapped. It must not be used
 // beyond the call.
 func NewContext(ctx context.Context, r *Request) context.Context {
@@ -196,7 +206,7 @@ type Identity struct {
 	Scopes []string
 	// Claims is the verified token's payload or the session's data; read only.
 	Claims map[string]any
-	// Mechanism is "jwt" or "session".
+	// Mechanism is "jwt", "session" or "mtls".
 	Mechanism string
 	// Source is what the mechanism itself knows of the credential; nil for nothing.
 	Source any

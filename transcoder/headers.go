@@ -148,6 +148,7 @@ func neverCrosses(name string) bool {
 // values of one name would leave it to the backend whom to believe.
 var forwardedNames = map[string]bool{
 	"x-forwarded-for": true, "x-forwarded-host": true, "x-forwarded-proto": true, "x-forwarded-port": true, "x-forwarded-user-agent": true,
+	"x-forwarded-client-cert": true,
 }
 
 // saysOrigin reports whether a header of a canonical name says where the request

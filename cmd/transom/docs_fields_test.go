@@ -17,7 +17,7 @@ import (
 
 // pagesOf says where each field of Policy is documented.
 var pagesOf = map[protoreflect.Name][]string{
-	"auth":              {"auth-jwt.md", "auth-session.md", "authorization.md"},
+	"auth":              {"auth-jwt.md", "auth-session.md", "auth-mtls.md", "authorization.md"},
 	"login":             {"login.md"},
 	"logout":            {"login.md"},
 	"rate_limit":        {"rate-limit.md"},

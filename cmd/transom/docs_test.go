@@ -95,15 +95,17 @@ func exampleFolder(t *testing.T, page string) string {
 	if err := os.CopyFS(dir, bookstore.Protos); err != nil {
 		t.Fatal(err)
 	}
+	books, accounts := gatewaytest.StartBookstore(t), startAccounts(t)
 	config := `schemas: [{ directory: ./protos }]
 upstreams:
-  books: { grpc: { target: "` + gatewaytest.StartBookstore(t) + `" }, services: ["bookstore.v1.*"] }
-  accounts: { grpc: { target: "` + startAccounts(t) + `" }, services: ["accounts.v1.*"] }
+  books: { grpc: { target: "` + books + `" }, services: ["bookstore.v1.*"] }
+  accounts: { grpc: { target: "` + accounts + `" }, services: ["accounts.v1.*"] }
 `
+	servers := strings.NewReplacer("localhost:50051", books, "localhost:50052", accounts)
 	for _, block := range walkthrough.Blocks(page) {
 		switch {
 		case block.File != "":
-			write(t, filepath.Join(dir, block.File), block.Text)
+			write(t, filepath.Join(dir, block.File), servers.Replace(block.Text))
 		case block.Language == "yaml":
 			config += block.Text
 		case block.Language == "proto":

@@ -92,6 +92,7 @@ var rules = map[string]rule{
 	"policy/auth":                   {ours: slices.Concat(base, []string{"policy", "policy/expr", "proxy"}), reason: "identities are the same whatever mechanism found them"},
 	"policy/auth/token":             {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/auth/token/..."}), reason: "a mechanism knows what all share, not the others"},
 	"policy/auth/session":           {ours: slices.Concat(base, []string{"policy", "policy/auth", "policy/store"}), reason: "a mechanism knows what all share, not the others"},
+	"policy/auth/mtls":              {ours: slices.Concat(base, []string{"policy", "policy/auth"}), reason: "a mechanism knows what all share, not the others"},
 	"policy/auth/login":             {ours: slices.Concat(base, []string{"policy", "policy/expr", "policy/auth/..."}), reason: "it opens and ends what mechanisms look for, so it alone knows them"},
 	"policy/kinds":                  {ours: []string{"policy/..."}, reason: "the one list of all policies"},
 	"events":                        {ours: slices.Concat(parts, []string{"policy"}), reason: "the bus is for any caller; sinks are plugged in from above"},

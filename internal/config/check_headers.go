@@ -49,6 +49,8 @@ func whyItStays(name string, request bool) string {
 		return "which backends are told as x-forwarded-host"
 	case plain == "user-agent":
 		return "which backends are told as x-forwarded-user-agent"
+	case plain == "x-forwarded-client-cert":
+		return "which only the gateway may say: see forward_client_cert"
 	case strings.HasPrefix(plain, "x-transom-"):
 		return "which only the gateway may say"
 	case field.Protocol(plain):

@@ -163,6 +163,7 @@ func (b *builder) prepare() {
 	s.headers = b.settings.headers
 	s.tree = httprule.NewTree[*Route](b.settings.paths)
 	s.errors = transcoder.NewErrorWriter(linkedPlans())
+	s.clientCert = b.file.Config.GetForwardClientCert()
 	s.rfc7239 = b.file.Config.GetForwarded() == transomv1.Config_RFC7239
 	s.errorPages = b.readErrorPages()
 	for i, text := range b.file.Config.GetTrustedProxies() {

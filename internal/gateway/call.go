@@ -76,6 +76,7 @@ func (c *call) prepare() {
 	q.Stream = c.route.endpoint.streams(c.r, c.match.protocol)
 	q.WebSocket = c.match.protocol == websocket.Protocol
 	q.Protocol = c.route.endpoint.protocolName(c.match.protocol, c.r.Header)
+	delete(c.r.Header, clientCertHeader) // no client says what it has shown
 	c.findOrigin()
 	c.identify()
 	if c.inside != nil {
@@ -115,6 +116,9 @@ func (c *call) requestMetadata() error {
 		md.Set("x-request-id", q.RequestID)
 	}
 	c.origin.tell(md, c.snapshot.rfc7239)
+	if said := clientCert(q, c.snapshot.clientCert); said != "" {
+		md.Add("x-forwarded-client-cert", said)
+	}
 	if c.inside != nil {
 		c.inside.tell(md)
 	}

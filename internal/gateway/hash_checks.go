@@ -33,8 +33,7 @@ func (b *builder) noteHash(upstream string, d protoreflect.MethodDescriptor, set
 		b.hashes[upstream] = h
 	}
 	if p.key == transomv1.Hash_PRINCIPAL {
-		auth := set.Effective.GetAuth()
-		h.found = h.found || auth.GetJwt() != nil || auth.GetSession() != nil || auth.GetMixed() != nil
+		h.found = h.found || knowsCallers(set.Effective.GetAuth())
 		return
 	}
 	if d.IsStreamingClient() || d.IsStreamingServer() {
@@ -58,7 +57,7 @@ func (b *builder) checkHashes() {
 		switch {
 		case h == nil || h.found:
 		case u.placing.key == transomv1.Hash_PRINCIPAL:
-			b.warn(fmt.Sprintf("upstreams.%s.grpc.balancing.hash.key: PRINCIPAL has no effect, as no method of the upstream has auth.jwt, auth.session or auth.mixed: "+
+			b.warn(fmt.Sprintf("upstreams.%s.grpc.balancing.hash.key: PRINCIPAL has no effect, as no method of the upstream has auth.jwt, auth.session, auth.mixed or auth.mtls: "+
 				"calls are made where there are fewer calls", u.name), "upstreams", u.name, "grpc", "balancing", "hash", "key")
 		default:
 			b.missingHashField(u, h)

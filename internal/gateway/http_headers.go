@@ -33,6 +33,9 @@ func (c *call) toServer(h http.Header) {
 		h[name] = append(h[name], c.request.Metadata[i+1])
 	}
 	c.origin.write(h, c.snapshot.rfc7239)
+	if said := clientCert(&c.request, c.snapshot.clientCert); said != "" {
+		h[clientCertHeader] = []string{said}
+	}
 	h["X-Request-Id"] = c.w.Header()["X-Request-Id"]
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/transcoder"
 )
 
@@ -41,6 +42,8 @@ type Snapshot struct {
 	proxies proxies
 	// rfc7239: backends are told of a request's origin by Forwarded.
 	rfc7239 bool
+	// clientCert: backends are told so much of a client's certificate.
+	clientCert transomv1.Config_ForwardClientCert
 	// errorPages are shown to browsers.
 	errorPages errorPages
 	// hiddenCookies are credentials of the gateway, which no backend sees.

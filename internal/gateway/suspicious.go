@@ -26,6 +26,8 @@ type suspicions struct {
 	sessions, logins bool
 	// sessionMethod is a place where a session is demanded.
 	sessionMethod string
+	// certificates is a place where a client certificate is demanded; "" for none.
+	certificates string
 	// retries are the places that have calls retried, and whether one of their methods
 	// can be.
 	retries map[string]bool
@@ -40,6 +42,9 @@ func (b *builder) suspect(layers []policy.Layer, set *policy.Set) {
 		}
 		s.sessions = true
 	}
+	if at := written(layers, "auth"); auth.GetMtls() != nil && at != nil {
+		s.certificates = at.Where
+	}
 	s.logins = s.logins || set.Effective.GetLogin().GetSession() != nil
 	variable := callerVariable(set.Effective.GetHeaders())
 	at := written(layers, "headers")
@@ -49,13 +54,18 @@ func (b *builder) suspect(layers []policy.Layer, set *policy.Set) {
 	if s.nobody == nil {
 		s.nobody = map[string]string{}
 	}
-	known := auth.GetJwt() != nil || auth.GetSession() != nil || auth.GetMixed() != nil
+	known := knowsCallers(auth)
 	switch before, seen := s.nobody[at.Where]; {
 	case known:
 		s.nobody[at.Where] = ""
 	case !seen || before != "":
 		s.nobody[at.Where] = variable
 	}
+}
+
+// knowsCallers reports whether callers of a method with this auth are known.
+func knowsCallers(a *transomv1.Auth) bool {
+	return a.GetJwt() != nil || a.GetSession() != nil || a.GetMixed() != nil || a.GetMtls() != nil
 }
 
 // suspectRetry notes whether retries can hold on an upstream, and whether an attempt has
@@ -133,7 +143,7 @@ func (b *builder) warnOfSuspicions() {
 		if variable == "" {
 			continue
 		}
-		b.warnAt(where, fmt.Sprintf("headers: %s is empty here: there is no auth.jwt, auth.session or auth.mixed beside it, so that nobody is known; add one, or remove the header", variable))
+		b.warnAt(where, fmt.Sprintf("headers: %s is empty here: there is no auth.jwt, auth.session, auth.mixed or auth.mtls beside it, so that nobody is known; add one, or remove the header", variable))
 	}
 	for where, holds := range s.retries {
 		if !holds {
@@ -148,6 +158,10 @@ func (b *builder) warnOfSuspicions() {
 		}
 		b.warnAt(where, "auth.session: no method opens a session, so that every call without a token is refused; give the backend's login method "+
 			"login: { subject: FIELD, session: {} }, unless another gateway with the same Redis opens them")
+	}
+	asks := func(l *transomv1.Listener) bool { return l.GetTls().GetClientCa() != "" }
+	if s.certificates != "" && !slices.ContainsFunc(b.file.Config.GetListeners(), asks) {
+		b.warnAt(s.certificates, "auth.mtls: no listener asks for certificates, so that every call is refused; give one tls.client_ca")
 	}
 	if len(b.snapshot.routes) == 0 && b.snapshotWithoutReflection() {
 		b.warn(b.noRoutes(), "schemas")

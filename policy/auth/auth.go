@@ -66,7 +66,7 @@ const (
 	NoProof Proof = iota
 	// InHeader is the header Authorization.
 	InHeader
-	// Elsewhere is a cookie, the query or a subprotocol.
+	// Elsewhere is a cookie, the query, a subprotocol or the connection.
 	Elsewhere
 )
 
@@ -208,11 +208,11 @@ func compileCallers(s *policy.Scope, mechanisms []Mechanism) policy.Part {
 
 // refuseOpen refuses demands on callers of whom nothing is known.
 func refuseOpen(s *policy.Scope, auth *transomv1.Auth) {
-	why := "auth names no mechanism: add jwt, session or mixed, for a field set here replaces the wider one whole"
+	why := "auth names no mechanism: add jwt, session, mixed or mtls, for a field set here replaces the wider one whole"
 	if _, ok := auth.GetMechanism().(*transomv1.Auth_Anonymous); ok {
 		why = "the method is anonymous, so nothing is known of the caller: remove one of the two"
 	} else if len(auth.GetRoles()) == 0 && len(auth.GetScopes()) == 0 && auth.GetAllow() == "" {
-		s.Refuse("auth", "auth is empty; expected jwt, session, mixed or anonymous")
+		s.Refuse("auth", "auth is empty; expected jwt, session, mixed, mtls or anonymous")
 	}
 	if len(auth.GetRoles()) > 0 {
 		s.Refuse("auth.roles", "auth.roles demands one of %s, but %s", strings.Join(auth.GetRoles(), ", "), why)

@@ -52,6 +52,14 @@ func compileAuthorize(s *policy.Scope) policy.Part {
 	if _, only := auth.GetMechanism().(*transomv1.Auth_Session); only && len(p.scopes) > 0 {
 		s.Refuse("auth.scopes", "auth.scopes demands %s, but sessions have no scopes: use roles", strings.Join(p.scopes, ", "))
 	}
+	if _, only := auth.GetMechanism().(*transomv1.Auth_Mtls); only {
+		if len(p.scopes) > 0 {
+			s.Refuse("auth.scopes", "auth.scopes demands scopes, but certificates have none: use allow")
+		}
+		if len(p.roles) > 0 {
+			s.Refuse("auth.roles", "auth.roles demands a role, but certificates have none: use allow")
+		}
+	}
 	p.scopeError = fmt.Sprintf(`%s, error="insufficient_scope", scope="%s"`, BearerChallenge, strings.Join(p.scopes, " "))
 	if p.source != "" {
 		p.allow = expr.New(s, "auth.allow", p.source, cel.BoolType)

@@ -1,5 +1,5 @@
 // Package expr compiles the CEL expressions of policies over a call: its claims,
-// principal, roles, headers, method and message.
+// principal, roles, client certificate, headers, method and message.
 package expr
 
 import (
@@ -31,13 +31,13 @@ const (
 )
 
 // Expression is a compiled CEL expression over a call: claims, principal,
-// roles, headers, method and request.
+// roles, cert, headers, method and request.
 type Expression struct {
 	// ReadsRequest tells that evaluate needs a message.
 	ReadsRequest bool
 	// ReadsResponse tells that it needs the answer's message, too.
 	ReadsResponse bool
-	// ReadsIdentity tells that it asks who calls: by claims, principal or roles.
+	// ReadsIdentity tells that it asks who calls: by claims, principal, roles or cert.
 	ReadsIdentity bool
 
 	program cel.Program
@@ -75,7 +75,7 @@ func CompileWithResponse(s *policy.Scope, source string, want *cel.Type, respons
 	}
 	e := &Expression{
 		ReadsRequest:  mentions(parsed, "request"),
-		ReadsIdentity: mentions(parsed, "claims") || mentions(parsed, "principal") || mentions(parsed, "roles"),
+		ReadsIdentity: mentions(parsed, "claims") || mentions(parsed, "principal") || mentions(parsed, "roles") || mentions(parsed, "cert"),
 	}
 	if e.ReadsRequest {
 		if s.Method == nil {
@@ -169,6 +169,8 @@ func (v *callVariables) ResolveName(name string) (any, bool) {
 			return []string{}, true
 		}
 		return v.r.Identity.Roles, true
+	case "cert":
+		return certificateValue(v.r.Certificate()), true
 	case "headers":
 		return lowerHeaders(v.r.HTTP.Header), true
 	case "method":
@@ -216,6 +218,7 @@ func (e *environments) base() (*cel.Env, error) {
 			cel.Variable("claims", cel.MapType(cel.StringType, cel.DynType)),
 			cel.Variable("principal", cel.StringType),
 			cel.Variable("roles", cel.ListType(cel.StringType)),
+			cel.Variable("cert", cel.MapType(cel.StringType, cel.DynType)),
 			cel.Variable("headers", cel.MapType(cel.StringType, cel.StringType)),
 			cel.Variable("method", cel.StringType),
 			cel.ParserExpressionSizeLimit(expressionBytes),

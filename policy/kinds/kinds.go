@@ -8,6 +8,7 @@ import (
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/auth"
 	"github.com/transom-gateway/transom/policy/auth/login"
+	"github.com/transom-gateway/transom/policy/auth/mtls"
 	"github.com/transom-gateway/transom/policy/auth/session"
 	"github.com/transom-gateway/transom/policy/auth/token"
 	"github.com/transom-gateway/transom/policy/cache"
@@ -43,7 +44,7 @@ func All(telemetry ...policy.Kind) []policy.Kind {
 		maintenance.Kind(),
 		headers.Limits(),
 		ratelimit.Early(),
-		auth.Callers(token.Mechanism(), session.Mechanism()),
+		auth.Callers(token.Mechanism(), session.Mechanism(), mtls.Mechanism()),
 		auth.Authorize(),
 		headers.Kind(), // its values may tell who calls
 		ratelimit.Late(),

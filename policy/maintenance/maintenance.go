@@ -106,7 +106,7 @@ func read(g *policy.Generation) *entries {
 func compileWhen(g *policy.Generation, path, source string) *expr.Expression {
 	e, err := expr.Compile(&policy.Scope{Generation: g}, source, cel.BoolType)
 	if err == nil && e.ReadsIdentity {
-		err = errors.New("found claims, principal or roles, but maintenance stands before auth; use headers and method")
+		err = errors.New("found claims, principal, roles or cert, but maintenance stands before auth; use headers and method")
 	}
 	if err != nil {
 		g.RefuseConfig(path, err)

@@ -189,6 +189,63 @@ func (Config_Forwarded) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_config_proto_rawDescGZIP(), []int{0, 1}
 }
 
+// How much backends are told of a client's certificate by X-Forwarded-Client-Cert.
+type Config_ForwardClientCert int32
+
+const (
+	// NEVER.
+	Config_FORWARD_CLIENT_CERT_UNSPECIFIED Config_ForwardClientCert = 0
+	// Nothing.
+	Config_NEVER Config_ForwardClientCert = 1
+	// Its hash, subject, URIs and DNS names.
+	Config_DETAILS Config_ForwardClientCert = 2
+	// The same, and the certificate.
+	Config_CERTIFICATE Config_ForwardClientCert = 3
+)
+
+// Enum value maps for Config_ForwardClientCert.
+var (
+	Config_ForwardClientCert_name = map[int32]string{
+		0: "FORWARD_CLIENT_CERT_UNSPECIFIED",
+		1: "NEVER",
+		2: "DETAILS",
+		3: "CERTIFICATE",
+	}
+	Config_ForwardClientCert_value = map[string]int32{
+		"FORWARD_CLIENT_CERT_UNSPECIFIED": 0,
+		"NEVER":                           1,
+		"DETAILS":                         2,
+		"CERTIFICATE":                     3,
+	}
+)
+
+func (x Config_ForwardClientCert) Enum() *Config_ForwardClientCert {
+	p := new(Config_ForwardClientCert)
+	*p = x
+	return p
+}
+
+func (x Config_ForwardClientCert) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Config_ForwardClientCert) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
+}
+
+func (Config_ForwardClientCert) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[3]
+}
+
+func (x Config_ForwardClientCert) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Config_ForwardClientCert.Descriptor instead.
+func (Config_ForwardClientCert) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{0, 2}
+}
+
 // Version is a version of TLS.
 type ServerTls_Version int32
 
@@ -226,11 +283,11 @@ func (x ServerTls_Version) String() string {
 }
 
 func (ServerTls_Version) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[3].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
 }
 
 func (ServerTls_Version) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[3]
+	return &file_transom_v1_config_proto_enumTypes[4]
 }
 
 func (x ServerTls_Version) Number() protoreflect.EnumNumber {
@@ -279,11 +336,11 @@ func (x ServerTls_ClientAuth) String() string {
 }
 
 func (ServerTls_ClientAuth) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
 }
 
 func (ServerTls_ClientAuth) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[4]
+	return &file_transom_v1_config_proto_enumTypes[5]
 }
 
 func (x ServerTls_ClientAuth) Number() protoreflect.EnumNumber {
@@ -332,11 +389,11 @@ func (x AdminToken_Role) String() string {
 }
 
 func (AdminToken_Role) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
 }
 
 func (AdminToken_Role) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[5]
+	return &file_transom_v1_config_proto_enumTypes[6]
 }
 
 func (x AdminToken_Role) Number() protoreflect.EnumNumber {
@@ -386,11 +443,11 @@ func (x GrpcUpstream_Client) String() string {
 }
 
 func (GrpcUpstream_Client) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
 }
 
 func (GrpcUpstream_Client) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[6]
+	return &file_transom_v1_config_proto_enumTypes[7]
 }
 
 func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
@@ -439,11 +496,11 @@ func (x GrpcUpstream_Fail) String() string {
 }
 
 func (GrpcUpstream_Fail) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[8].Descriptor()
 }
 
 func (GrpcUpstream_Fail) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[7]
+	return &file_transom_v1_config_proto_enumTypes[8]
 }
 
 func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
@@ -505,11 +562,11 @@ func (x Hash_Key) String() string {
 }
 
 func (Hash_Key) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[8].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[9].Descriptor()
 }
 
 func (Hash_Key) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[8]
+	return &file_transom_v1_config_proto_enumTypes[9]
 }
 
 func (x Hash_Key) Number() protoreflect.EnumNumber {
@@ -566,11 +623,11 @@ func (x HttpUpstream_Protocol) String() string {
 }
 
 func (HttpUpstream_Protocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[9].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[10].Descriptor()
 }
 
 func (HttpUpstream_Protocol) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[9]
+	return &file_transom_v1_config_proto_enumTypes[10]
 }
 
 func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
@@ -623,11 +680,11 @@ func (x SessionConfig_SameSite) String() string {
 }
 
 func (SessionConfig_SameSite) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[10].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[11].Descriptor()
 }
 
 func (SessionConfig_SameSite) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[10]
+	return &file_transom_v1_config_proto_enumTypes[11]
 }
 
 func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
@@ -672,11 +729,11 @@ func (x Events_Extension) String() string {
 }
 
 func (Events_Extension) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[11].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[12].Descriptor()
 }
 
 func (Events_Extension) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[11]
+	return &file_transom_v1_config_proto_enumTypes[12]
 }
 
 func (x Events_Extension) Number() protoreflect.EnumNumber {
@@ -729,11 +786,11 @@ func (x EventLog_OnFull) String() string {
 }
 
 func (EventLog_OnFull) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[12].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[13].Descriptor()
 }
 
 func (EventLog_OnFull) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[12]
+	return &file_transom_v1_config_proto_enumTypes[13]
 }
 
 func (x EventLog_OnFull) Number() protoreflect.EnumNumber {
@@ -782,11 +839,11 @@ func (x EventLog_OnAppendFailure) String() string {
 }
 
 func (EventLog_OnAppendFailure) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[13].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[14].Descriptor()
 }
 
 func (EventLog_OnAppendFailure) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[13]
+	return &file_transom_v1_config_proto_enumTypes[14]
 }
 
 func (x EventLog_OnAppendFailure) Number() protoreflect.EnumNumber {
@@ -847,11 +904,11 @@ func (x KafkaSink_Compression) String() string {
 }
 
 func (KafkaSink_Compression) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[14].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[15].Descriptor()
 }
 
 func (KafkaSink_Compression) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[14]
+	return &file_transom_v1_config_proto_enumTypes[15]
 }
 
 func (x KafkaSink_Compression) Number() protoreflect.EnumNumber {
@@ -908,11 +965,11 @@ func (x KafkaSasl_Mechanism) String() string {
 }
 
 func (KafkaSasl_Mechanism) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[15].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[16].Descriptor()
 }
 
 func (KafkaSasl_Mechanism) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[15]
+	return &file_transom_v1_config_proto_enumTypes[16]
 }
 
 func (x KafkaSasl_Mechanism) Number() protoreflect.EnumNumber {
@@ -961,11 +1018,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[16].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[17].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[16]
+	return &file_transom_v1_config_proto_enumTypes[17]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -1018,11 +1075,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[17].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[18].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[17]
+	return &file_transom_v1_config_proto_enumTypes[18]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -1100,9 +1157,12 @@ type Config struct {
 	// What all replicas of the gateway share, file:PATH, at least 32 bytes, read again when it changes.
 	// The keys of TLS session tickets are derived from it, anew each day, and those of HTTP/3's
 	// stateless resets and address tokens, once. Default: each process has its own.
-	FleetSecret   string `protobuf:"bytes,31,opt,name=fleet_secret,json=fleetSecret,proto3" json:"fleet_secret,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	FleetSecret string `protobuf:"bytes,31,opt,name=fleet_secret,json=fleetSecret,proto3" json:"fleet_secret,omitempty"`
+	// How much backends are told of the certificate of the client that is connected by
+	// X-Forwarded-Client-Cert. What clients say there is removed in any case. Default: NEVER.
+	ForwardClientCert Config_ForwardClientCert `protobuf:"varint,32,opt,name=forward_client_cert,json=forwardClientCert,proto3,enum=transom.v1.Config_ForwardClientCert" json:"forward_client_cert,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Config) Reset() {
@@ -1322,6 +1382,13 @@ func (x *Config) GetFleetSecret() string {
 		return x.FleetSecret
 	}
 	return ""
+}
+
+func (x *Config) GetForwardClientCert() Config_ForwardClientCert {
+	if x != nil {
+		return x.ForwardClientCert
+	}
+	return Config_FORWARD_CLIENT_CERT_UNSPECIFIED
 }
 
 // CacheMemory bounds the answers that policies of the kind `cache` keep in this process.
@@ -6297,7 +6364,7 @@ var File_transom_v1_config_proto protoreflect.FileDescriptor
 const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/config.proto\x12\n" +
-	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atransom/v1/behaviour.proto\x1a\x1dtransom/v1/event_stream.proto\x1a\x17transom/v1/policy.proto\x1a\x1dtransom/v1/subscription.proto\"\xd7\f\n" +
+	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atransom/v1/behaviour.proto\x1a\x1dtransom/v1/event_stream.proto\x1a\x17transom/v1/policy.proto\x1a\x1dtransom/v1/subscription.proto\"\x90\x0e\n" +
 	"\x06Config\x122\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x14.transom.v1.ListenerR\tlisteners\x12'\n" +
 	"\x05admin\x18\x02 \x01(\v2\x11.transom.v1.AdminR\x05admin\x122\n" +
@@ -6328,7 +6395,8 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x05cache\x18\x1c \x01(\v2\x17.transom.v1.CacheMemoryR\x05cache\x12?\n" +
 	"\vidempotency\x18\x1d \x01(\v2\x1d.transom.v1.IdempotencyMemoryR\vidempotency\x12%\n" +
 	"\x0edata_directory\x18\x1e \x01(\tR\rdataDirectory\x12!\n" +
-	"\ffleet_secret\x18\x1f \x01(\tR\vfleetSecret\x1aR\n" +
+	"\ffleet_secret\x18\x1f \x01(\tR\vfleetSecret\x12T\n" +
+	"\x13forward_client_cert\x18  \x01(\x0e2$.transom.v1.Config.ForwardClientCertR\x11forwardClientCert\x1aR\n" +
 	"\x0eUpstreamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.transom.v1.UpstreamR\x05value:\x028\x01\x1a=\n" +
@@ -6342,7 +6410,12 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\tForwarded\x12\x19\n" +
 	"\x15FORWARDED_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vX_FORWARDED\x10\x01\x12\v\n" +
-	"\aRFC7239\x10\x02\"O\n" +
+	"\aRFC7239\x10\x02\"a\n" +
+	"\x11ForwardClientCert\x12#\n" +
+	"\x1fFORWARD_CLIENT_CERT_UNSPECIFIED\x10\x00\x12\t\n" +
+	"\x05NEVER\x10\x01\x12\v\n" +
+	"\aDETAILS\x10\x02\x12\x0f\n" +
+	"\vCERTIFICATE\x10\x03\"O\n" +
 	"\vCacheMemory\x12\x1b\n" +
 	"\tmax_bytes\x18\x01 \x01(\x04R\bmaxBytes\x12#\n" +
 	"\rstatus_header\x18\x02 \x01(\bR\fstatusHeader\"0\n" +
@@ -6901,233 +6974,235 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 	return file_transom_v1_config_proto_rawDescData
 }
 
-var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 18)
+var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 19)
 var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_transom_v1_config_proto_goTypes = []any{
 	(EventMode)(0),                // 0: transom.v1.EventMode
 	(Config_Compatibility)(0),     // 1: transom.v1.Config.Compatibility
 	(Config_Forwarded)(0),         // 2: transom.v1.Config.Forwarded
-	(ServerTls_Version)(0),        // 3: transom.v1.ServerTls.Version
-	(ServerTls_ClientAuth)(0),     // 4: transom.v1.ServerTls.ClientAuth
-	(AdminToken_Role)(0),          // 5: transom.v1.AdminToken.Role
-	(GrpcUpstream_Client)(0),      // 6: transom.v1.GrpcUpstream.Client
-	(GrpcUpstream_Fail)(0),        // 7: transom.v1.GrpcUpstream.Fail
-	(Hash_Key)(0),                 // 8: transom.v1.Hash.Key
-	(HttpUpstream_Protocol)(0),    // 9: transom.v1.HttpUpstream.Protocol
-	(SessionConfig_SameSite)(0),   // 10: transom.v1.SessionConfig.SameSite
-	(Events_Extension)(0),         // 11: transom.v1.Events.Extension
-	(EventLog_OnFull)(0),          // 12: transom.v1.EventLog.OnFull
-	(EventLog_OnAppendFailure)(0), // 13: transom.v1.EventLog.OnAppendFailure
-	(KafkaSink_Compression)(0),    // 14: transom.v1.KafkaSink.Compression
-	(KafkaSasl_Mechanism)(0),      // 15: transom.v1.KafkaSasl.Mechanism
-	(Log_Format)(0),               // 16: transom.v1.Log.Format
-	(Log_Level)(0),                // 17: transom.v1.Log.Level
-	(*Config)(nil),                // 18: transom.v1.Config
-	(*CacheMemory)(nil),           // 19: transom.v1.CacheMemory
-	(*IdempotencyMemory)(nil),     // 20: transom.v1.IdempotencyMemory
-	(*Maintenance)(nil),           // 21: transom.v1.Maintenance
-	(*OwnServices)(nil),           // 22: transom.v1.OwnServices
-	(*Listener)(nil),              // 23: transom.v1.Listener
-	(*ProxyProtocol)(nil),         // 24: transom.v1.ProxyProtocol
-	(*ServerTls)(nil),             // 25: transom.v1.ServerTls
-	(*ServerCertificate)(nil),     // 26: transom.v1.ServerCertificate
-	(*Admin)(nil),                 // 27: transom.v1.Admin
-	(*AdminToken)(nil),            // 28: transom.v1.AdminToken
-	(*Audit)(nil),                 // 29: transom.v1.Audit
-	(*SchemaSource)(nil),          // 30: transom.v1.SchemaSource
-	(*Reflection)(nil),            // 31: transom.v1.Reflection
-	(*Upstream)(nil),              // 32: transom.v1.Upstream
-	(*GrpcUpstream)(nil),          // 33: transom.v1.GrpcUpstream
-	(*Outlier)(nil),               // 34: transom.v1.Outlier
-	(*Balancing)(nil),             // 35: transom.v1.Balancing
-	(*Hash)(nil),                  // 36: transom.v1.Hash
-	(*Sticky)(nil),                // 37: transom.v1.Sticky
-	(*ClientTls)(nil),             // 38: transom.v1.ClientTls
-	(*HttpUpstream)(nil),          // 39: transom.v1.HttpUpstream
-	(*HttpServer)(nil),            // 40: transom.v1.HttpServer
-	(*HttpTimeouts)(nil),          // 41: transom.v1.HttpTimeouts
-	(*HttpCredentials)(nil),       // 42: transom.v1.HttpCredentials
-	(*HealthCheck)(nil),           // 43: transom.v1.HealthCheck
-	(*PolicyRule)(nil),            // 44: transom.v1.PolicyRule
-	(*HttpRoute)(nil),             // 45: transom.v1.HttpRoute
-	(*HttpCompression)(nil),       // 46: transom.v1.HttpCompression
-	(*HttpRedirect)(nil),          // 47: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),           // 48: transom.v1.HttpRespond
-	(*HttpMatch)(nil),             // 49: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),           // 50: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),            // 51: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),             // 52: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),         // 53: transom.v1.SessionConfig
-	(*Stores)(nil),                // 54: transom.v1.Stores
-	(*RedisStore)(nil),            // 55: transom.v1.RedisStore
-	(*Events)(nil),                // 56: transom.v1.Events
-	(*EventTopic)(nil),            // 57: transom.v1.EventTopic
-	(*EventLog)(nil),              // 58: transom.v1.EventLog
-	(*GatewayEventRule)(nil),      // 59: transom.v1.GatewayEventRule
-	(*EventSink)(nil),             // 60: transom.v1.EventSink
-	(*KafkaSink)(nil),             // 61: transom.v1.KafkaSink
-	(*KafkaTopics)(nil),           // 62: transom.v1.KafkaTopics
-	(*SinkTls)(nil),               // 63: transom.v1.SinkTls
-	(*KafkaSasl)(nil),             // 64: transom.v1.KafkaSasl
-	(*NatsSink)(nil),              // 65: transom.v1.NatsSink
-	(*WebhookSink)(nil),           // 66: transom.v1.WebhookSink
-	(*Telemetry)(nil),             // 67: transom.v1.Telemetry
-	(*Log)(nil),                   // 68: transom.v1.Log
-	(*Otlp)(nil),                  // 69: transom.v1.Otlp
-	(*Rest)(nil),                  // 70: transom.v1.Rest
-	(*Metadata)(nil),              // 71: transom.v1.Metadata
-	nil,                           // 72: transom.v1.Config.UpstreamsEntry
-	nil,                           // 73: transom.v1.Config.ErrorPagesEntry
-	nil,                           // 74: transom.v1.HealthCheck.HeadersEntry
-	nil,                           // 75: transom.v1.HttpRespond.HeadersEntry
-	nil,                           // 76: transom.v1.HttpMatch.HeadersEntry
-	nil,                           // 77: transom.v1.HttpMatch.QueryEntry
-	nil,                           // 78: transom.v1.Events.SinksEntry
-	nil,                           // 79: transom.v1.KafkaTopics.ConfigEntry
-	nil,                           // 80: transom.v1.WebhookSink.HeadersEntry
-	(*annotations.HttpRule)(nil),  // 81: google.api.HttpRule
-	(*Policy)(nil),                // 82: transom.v1.Policy
-	(*durationpb.Duration)(nil),   // 83: google.protobuf.Duration
-	(*Subscription)(nil),          // 84: transom.v1.Subscription
-	(*EventStream)(nil),           // 85: transom.v1.EventStream
-	(*Behaviour)(nil),             // 86: transom.v1.Behaviour
-	(EventRule_Delivery)(0),       // 87: transom.v1.EventRule.Delivery
+	(Config_ForwardClientCert)(0), // 3: transom.v1.Config.ForwardClientCert
+	(ServerTls_Version)(0),        // 4: transom.v1.ServerTls.Version
+	(ServerTls_ClientAuth)(0),     // 5: transom.v1.ServerTls.ClientAuth
+	(AdminToken_Role)(0),          // 6: transom.v1.AdminToken.Role
+	(GrpcUpstream_Client)(0),      // 7: transom.v1.GrpcUpstream.Client
+	(GrpcUpstream_Fail)(0),        // 8: transom.v1.GrpcUpstream.Fail
+	(Hash_Key)(0),                 // 9: transom.v1.Hash.Key
+	(HttpUpstream_Protocol)(0),    // 10: transom.v1.HttpUpstream.Protocol
+	(SessionConfig_SameSite)(0),   // 11: transom.v1.SessionConfig.SameSite
+	(Events_Extension)(0),         // 12: transom.v1.Events.Extension
+	(EventLog_OnFull)(0),          // 13: transom.v1.EventLog.OnFull
+	(EventLog_OnAppendFailure)(0), // 14: transom.v1.EventLog.OnAppendFailure
+	(KafkaSink_Compression)(0),    // 15: transom.v1.KafkaSink.Compression
+	(KafkaSasl_Mechanism)(0),      // 16: transom.v1.KafkaSasl.Mechanism
+	(Log_Format)(0),               // 17: transom.v1.Log.Format
+	(Log_Level)(0),                // 18: transom.v1.Log.Level
+	(*Config)(nil),                // 19: transom.v1.Config
+	(*CacheMemory)(nil),           // 20: transom.v1.CacheMemory
+	(*IdempotencyMemory)(nil),     // 21: transom.v1.IdempotencyMemory
+	(*Maintenance)(nil),           // 22: transom.v1.Maintenance
+	(*OwnServices)(nil),           // 23: transom.v1.OwnServices
+	(*Listener)(nil),              // 24: transom.v1.Listener
+	(*ProxyProtocol)(nil),         // 25: transom.v1.ProxyProtocol
+	(*ServerTls)(nil),             // 26: transom.v1.ServerTls
+	(*ServerCertificate)(nil),     // 27: transom.v1.ServerCertificate
+	(*Admin)(nil),                 // 28: transom.v1.Admin
+	(*AdminToken)(nil),            // 29: transom.v1.AdminToken
+	(*Audit)(nil),                 // 30: transom.v1.Audit
+	(*SchemaSource)(nil),          // 31: transom.v1.SchemaSource
+	(*Reflection)(nil),            // 32: transom.v1.Reflection
+	(*Upstream)(nil),              // 33: transom.v1.Upstream
+	(*GrpcUpstream)(nil),          // 34: transom.v1.GrpcUpstream
+	(*Outlier)(nil),               // 35: transom.v1.Outlier
+	(*Balancing)(nil),             // 36: transom.v1.Balancing
+	(*Hash)(nil),                  // 37: transom.v1.Hash
+	(*Sticky)(nil),                // 38: transom.v1.Sticky
+	(*ClientTls)(nil),             // 39: transom.v1.ClientTls
+	(*HttpUpstream)(nil),          // 40: transom.v1.HttpUpstream
+	(*HttpServer)(nil),            // 41: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),          // 42: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),       // 43: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),           // 44: transom.v1.HealthCheck
+	(*PolicyRule)(nil),            // 45: transom.v1.PolicyRule
+	(*HttpRoute)(nil),             // 46: transom.v1.HttpRoute
+	(*HttpCompression)(nil),       // 47: transom.v1.HttpCompression
+	(*HttpRedirect)(nil),          // 48: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),           // 49: transom.v1.HttpRespond
+	(*HttpMatch)(nil),             // 50: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),           // 51: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),            // 52: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),             // 53: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),         // 54: transom.v1.SessionConfig
+	(*Stores)(nil),                // 55: transom.v1.Stores
+	(*RedisStore)(nil),            // 56: transom.v1.RedisStore
+	(*Events)(nil),                // 57: transom.v1.Events
+	(*EventTopic)(nil),            // 58: transom.v1.EventTopic
+	(*EventLog)(nil),              // 59: transom.v1.EventLog
+	(*GatewayEventRule)(nil),      // 60: transom.v1.GatewayEventRule
+	(*EventSink)(nil),             // 61: transom.v1.EventSink
+	(*KafkaSink)(nil),             // 62: transom.v1.KafkaSink
+	(*KafkaTopics)(nil),           // 63: transom.v1.KafkaTopics
+	(*SinkTls)(nil),               // 64: transom.v1.SinkTls
+	(*KafkaSasl)(nil),             // 65: transom.v1.KafkaSasl
+	(*NatsSink)(nil),              // 66: transom.v1.NatsSink
+	(*WebhookSink)(nil),           // 67: transom.v1.WebhookSink
+	(*Telemetry)(nil),             // 68: transom.v1.Telemetry
+	(*Log)(nil),                   // 69: transom.v1.Log
+	(*Otlp)(nil),                  // 70: transom.v1.Otlp
+	(*Rest)(nil),                  // 71: transom.v1.Rest
+	(*Metadata)(nil),              // 72: transom.v1.Metadata
+	nil,                           // 73: transom.v1.Config.UpstreamsEntry
+	nil,                           // 74: transom.v1.Config.ErrorPagesEntry
+	nil,                           // 75: transom.v1.HealthCheck.HeadersEntry
+	nil,                           // 76: transom.v1.HttpRespond.HeadersEntry
+	nil,                           // 77: transom.v1.HttpMatch.HeadersEntry
+	nil,                           // 78: transom.v1.HttpMatch.QueryEntry
+	nil,                           // 79: transom.v1.Events.SinksEntry
+	nil,                           // 80: transom.v1.KafkaTopics.ConfigEntry
+	nil,                           // 81: transom.v1.WebhookSink.HeadersEntry
+	(*annotations.HttpRule)(nil),  // 82: google.api.HttpRule
+	(*Policy)(nil),                // 83: transom.v1.Policy
+	(*durationpb.Duration)(nil),   // 84: google.protobuf.Duration
+	(*Subscription)(nil),          // 85: transom.v1.Subscription
+	(*EventStream)(nil),           // 86: transom.v1.EventStream
+	(*Behaviour)(nil),             // 87: transom.v1.Behaviour
+	(EventRule_Delivery)(0),       // 88: transom.v1.EventRule.Delivery
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	23,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	27,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	30,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	72,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	81,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	82,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	44,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	45,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	51,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	54,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	56,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	67,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	24,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	28,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	31,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	73,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	82,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	83,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	45,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	46,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	52,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	55,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	57,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	68,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	1,   // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	70,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	71,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	83,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	22,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	71,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	72,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	84,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	23,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	2,   // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
-	73,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
-	21,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
-	19,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
-	20,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
-	83,  // 22: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
-	25,  // 23: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	24,  // 24: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
-	83,  // 25: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
-	83,  // 26: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
-	83,  // 27: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
-	83,  // 28: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
-	83,  // 29: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
-	26,  // 30: transom.v1.ServerTls.certificates:type_name -> transom.v1.ServerCertificate
-	3,   // 31: transom.v1.ServerTls.min_version:type_name -> transom.v1.ServerTls.Version
-	4,   // 32: transom.v1.ServerTls.client_auth:type_name -> transom.v1.ServerTls.ClientAuth
-	28,  // 33: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	25,  // 34: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	29,  // 35: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	5,   // 36: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	31,  // 37: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	83,  // 38: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	33,  // 39: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	39,  // 40: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	38,  // 41: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	83,  // 42: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	83,  // 43: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	6,   // 44: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	35,  // 45: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	83,  // 46: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	43,  // 47: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	34,  // 48: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	7,   // 49: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	83,  // 50: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	83,  // 51: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	36,  // 52: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	37,  // 53: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	83,  // 54: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	8,   // 55: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	10,  // 56: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	43,  // 57: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	40,  // 58: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	38,  // 59: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	9,   // 60: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	41,  // 61: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	42,  // 62: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	35,  // 63: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	34,  // 64: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	7,   // 65: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	83,  // 66: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	83,  // 67: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	83,  // 68: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	83,  // 69: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	83,  // 70: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	74,  // 71: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	83,  // 72: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	82,  // 73: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	49,  // 74: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	50,  // 75: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	82,  // 76: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	47,  // 77: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	48,  // 78: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	46,  // 79: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
-	75,  // 80: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	76,  // 81: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	77,  // 82: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	52,  // 83: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	53,  // 84: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	83,  // 85: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	83,  // 86: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	83,  // 87: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	83,  // 88: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	10,  // 89: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	55,  // 90: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	83,  // 91: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	61,  // 92: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	65,  // 93: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	78,  // 94: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
-	57,  // 95: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
-	58,  // 96: transom.v1.Events.log:type_name -> transom.v1.EventLog
-	59,  // 97: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
-	11,  // 98: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
-	84,  // 99: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
-	85,  // 100: transom.v1.Events.streams:type_name -> transom.v1.EventStream
-	86,  // 101: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
-	83,  // 102: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
-	12,  // 103: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
-	13,  // 104: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
-	87,  // 105: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	61,  // 106: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
-	65,  // 107: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
-	66,  // 108: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
-	0,   // 109: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
-	14,  // 110: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
-	83,  // 111: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
-	63,  // 112: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
-	64,  // 113: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
-	62,  // 114: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
-	79,  // 115: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
-	15,  // 116: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
-	0,   // 117: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
-	63,  // 118: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
-	0,   // 119: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
-	83,  // 120: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
-	80,  // 121: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
-	63,  // 122: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
-	68,  // 123: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	69,  // 124: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	16,  // 125: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	17,  // 126: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	32,  // 127: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	60,  // 128: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
-	129, // [129:129] is the sub-list for method output_type
-	129, // [129:129] is the sub-list for method input_type
-	129, // [129:129] is the sub-list for extension type_name
-	129, // [129:129] is the sub-list for extension extendee
-	0,   // [0:129] is the sub-list for field type_name
+	74,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	22,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
+	20,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
+	21,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
+	3,   // 22: transom.v1.Config.forward_client_cert:type_name -> transom.v1.Config.ForwardClientCert
+	84,  // 23: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
+	26,  // 24: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	25,  // 25: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
+	84,  // 26: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
+	84,  // 27: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
+	84,  // 28: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
+	84,  // 29: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
+	84,  // 30: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
+	27,  // 31: transom.v1.ServerTls.certificates:type_name -> transom.v1.ServerCertificate
+	4,   // 32: transom.v1.ServerTls.min_version:type_name -> transom.v1.ServerTls.Version
+	5,   // 33: transom.v1.ServerTls.client_auth:type_name -> transom.v1.ServerTls.ClientAuth
+	29,  // 34: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	26,  // 35: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	30,  // 36: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	6,   // 37: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	32,  // 38: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	84,  // 39: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	34,  // 40: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	40,  // 41: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	39,  // 42: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	84,  // 43: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	84,  // 44: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	7,   // 45: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	36,  // 46: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	84,  // 47: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	44,  // 48: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	35,  // 49: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	8,   // 50: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	84,  // 51: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	84,  // 52: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	37,  // 53: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	38,  // 54: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	84,  // 55: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	9,   // 56: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	11,  // 57: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	44,  // 58: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	41,  // 59: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	39,  // 60: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	10,  // 61: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	42,  // 62: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	43,  // 63: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	36,  // 64: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	35,  // 65: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	8,   // 66: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	84,  // 67: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	84,  // 68: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	84,  // 69: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	84,  // 70: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	84,  // 71: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	75,  // 72: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	84,  // 73: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	83,  // 74: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	50,  // 75: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	51,  // 76: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	83,  // 77: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	48,  // 78: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	49,  // 79: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	47,  // 80: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
+	76,  // 81: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	77,  // 82: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	78,  // 83: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	53,  // 84: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	54,  // 85: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	84,  // 86: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	84,  // 87: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	84,  // 88: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	84,  // 89: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	11,  // 90: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	56,  // 91: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	84,  // 92: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	62,  // 93: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	66,  // 94: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	79,  // 95: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
+	58,  // 96: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
+	59,  // 97: transom.v1.Events.log:type_name -> transom.v1.EventLog
+	60,  // 98: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
+	12,  // 99: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
+	85,  // 100: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
+	86,  // 101: transom.v1.Events.streams:type_name -> transom.v1.EventStream
+	87,  // 102: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
+	84,  // 103: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
+	13,  // 104: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
+	14,  // 105: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
+	88,  // 106: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	62,  // 107: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
+	66,  // 108: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
+	67,  // 109: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
+	0,   // 110: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
+	15,  // 111: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
+	84,  // 112: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
+	64,  // 113: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
+	65,  // 114: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
+	63,  // 115: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
+	80,  // 116: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
+	16,  // 117: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
+	0,   // 118: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
+	64,  // 119: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
+	0,   // 120: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
+	84,  // 121: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
+	81,  // 122: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
+	64,  // 123: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
+	69,  // 124: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	70,  // 125: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	17,  // 126: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	18,  // 127: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	33,  // 128: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	61,  // 129: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
+	130, // [130:130] is the sub-list for method output_type
+	130, // [130:130] is the sub-list for method input_type
+	130, // [130:130] is the sub-list for extension type_name
+	130, // [130:130] is the sub-list for extension extendee
+	0,   // [0:130] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -7180,7 +7255,7 @@ func file_transom_v1_config_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
-			NumEnums:      18,
+			NumEnums:      19,
 			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   0,

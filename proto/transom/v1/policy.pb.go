@@ -84,6 +84,62 @@ func (Auth_OnExpiry) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_policy_proto_rawDescGZIP(), []int{1, 0}
 }
 
+// From is a name in a certificate.
+type MtlsAuth_From int32
+
+const (
+	MtlsAuth_FROM_UNSPECIFIED MtlsAuth_From = 0
+	// The first URI among the subject alternative names, such as a SPIFFE ID.
+	MtlsAuth_URI_SAN MtlsAuth_From = 1
+	// The first DNS name among them.
+	MtlsAuth_DNS_SAN MtlsAuth_From = 2
+	// The common name of the subject.
+	MtlsAuth_COMMON_NAME MtlsAuth_From = 3
+)
+
+// Enum value maps for MtlsAuth_From.
+var (
+	MtlsAuth_From_name = map[int32]string{
+		0: "FROM_UNSPECIFIED",
+		1: "URI_SAN",
+		2: "DNS_SAN",
+		3: "COMMON_NAME",
+	}
+	MtlsAuth_From_value = map[string]int32{
+		"FROM_UNSPECIFIED": 0,
+		"URI_SAN":          1,
+		"DNS_SAN":          2,
+		"COMMON_NAME":      3,
+	}
+)
+
+func (x MtlsAuth_From) Enum() *MtlsAuth_From {
+	p := new(MtlsAuth_From)
+	*p = x
+	return p
+}
+
+func (x MtlsAuth_From) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MtlsAuth_From) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_policy_proto_enumTypes[1].Descriptor()
+}
+
+func (MtlsAuth_From) Type() protoreflect.EnumType {
+	return &file_transom_v1_policy_proto_enumTypes[1]
+}
+
+func (x MtlsAuth_From) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MtlsAuth_From.Descriptor instead.
+func (MtlsAuth_From) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{5, 0}
+}
+
 // What calls are counted by.
 type RateLimit_Key int32
 
@@ -134,11 +190,11 @@ func (x RateLimit_Key) String() string {
 }
 
 func (RateLimit_Key) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[1].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[2].Descriptor()
 }
 
 func (RateLimit_Key) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[1]
+	return &file_transom_v1_policy_proto_enumTypes[2]
 }
 
 func (x RateLimit_Key) Number() protoreflect.EnumNumber {
@@ -147,7 +203,7 @@ func (x RateLimit_Key) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RateLimit_Key.Descriptor instead.
 func (RateLimit_Key) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{10, 0}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{11, 0}
 }
 
 // What happens when the shared store cannot be reached in time.
@@ -191,11 +247,11 @@ func (x RateLimit_OnUnavailable) String() string {
 }
 
 func (RateLimit_OnUnavailable) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[2].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[3].Descriptor()
 }
 
 func (RateLimit_OnUnavailable) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[2]
+	return &file_transom_v1_policy_proto_enumTypes[3]
 }
 
 func (x RateLimit_OnUnavailable) Number() protoreflect.EnumNumber {
@@ -204,7 +260,7 @@ func (x RateLimit_OnUnavailable) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RateLimit_OnUnavailable.Descriptor instead.
 func (RateLimit_OnUnavailable) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{10, 1}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{11, 1}
 }
 
 // Where the counters live.
@@ -244,11 +300,11 @@ func (x RateLimit_Store) String() string {
 }
 
 func (RateLimit_Store) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[3].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[4].Descriptor()
 }
 
 func (RateLimit_Store) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[3]
+	return &file_transom_v1_policy_proto_enumTypes[4]
 }
 
 func (x RateLimit_Store) Number() protoreflect.EnumNumber {
@@ -257,7 +313,7 @@ func (x RateLimit_Store) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RateLimit_Store.Descriptor instead.
 func (RateLimit_Store) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{10, 2}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{11, 2}
 }
 
 // Whose keys are told apart.
@@ -298,11 +354,11 @@ func (x IdempotencyKey_Scope) String() string {
 }
 
 func (IdempotencyKey_Scope) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[4].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[5].Descriptor()
 }
 
 func (IdempotencyKey_Scope) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[4]
+	return &file_transom_v1_policy_proto_enumTypes[5]
 }
 
 func (x IdempotencyKey_Scope) Number() protoreflect.EnumNumber {
@@ -311,7 +367,7 @@ func (x IdempotencyKey_Scope) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use IdempotencyKey_Scope.Descriptor instead.
 func (IdempotencyKey_Scope) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{13, 0}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // What becomes of a call whose key belongs to one that is under way.
@@ -351,11 +407,11 @@ func (x IdempotencyKey_InFlight) String() string {
 }
 
 func (IdempotencyKey_InFlight) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[5].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[6].Descriptor()
 }
 
 func (IdempotencyKey_InFlight) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[5]
+	return &file_transom_v1_policy_proto_enumTypes[6]
 }
 
 func (x IdempotencyKey_InFlight) Number() protoreflect.EnumNumber {
@@ -364,7 +420,7 @@ func (x IdempotencyKey_InFlight) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use IdempotencyKey_InFlight.Descriptor instead.
 func (IdempotencyKey_InFlight) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{13, 1}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{14, 1}
 }
 
 // What becomes of calls with a key while the shared store cannot be reached.
@@ -404,11 +460,11 @@ func (x IdempotencyKey_OnUnavailable) String() string {
 }
 
 func (IdempotencyKey_OnUnavailable) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[6].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[7].Descriptor()
 }
 
 func (IdempotencyKey_OnUnavailable) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[6]
+	return &file_transom_v1_policy_proto_enumTypes[7]
 }
 
 func (x IdempotencyKey_OnUnavailable) Number() protoreflect.EnumNumber {
@@ -417,7 +473,7 @@ func (x IdempotencyKey_OnUnavailable) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use IdempotencyKey_OnUnavailable.Descriptor instead.
 func (IdempotencyKey_OnUnavailable) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{13, 2}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{14, 2}
 }
 
 // Where the answers are kept.
@@ -457,11 +513,11 @@ func (x IdempotencyKey_Store) String() string {
 }
 
 func (IdempotencyKey_Store) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[7].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[8].Descriptor()
 }
 
 func (IdempotencyKey_Store) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[7]
+	return &file_transom_v1_policy_proto_enumTypes[8]
 }
 
 func (x IdempotencyKey_Store) Number() protoreflect.EnumNumber {
@@ -470,7 +526,7 @@ func (x IdempotencyKey_Store) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use IdempotencyKey_Store.Descriptor instead.
 func (IdempotencyKey_Store) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{13, 3}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{14, 3}
 }
 
 // Who shares an answer.
@@ -510,11 +566,11 @@ func (x Cache_Scope) String() string {
 }
 
 func (Cache_Scope) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[8].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[9].Descriptor()
 }
 
 func (Cache_Scope) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[8]
+	return &file_transom_v1_policy_proto_enumTypes[9]
 }
 
 func (x Cache_Scope) Number() protoreflect.EnumNumber {
@@ -523,7 +579,7 @@ func (x Cache_Scope) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Cache_Scope.Descriptor instead.
 func (Cache_Scope) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{24, 0}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25, 0}
 }
 
 // Where answers are kept.
@@ -564,11 +620,11 @@ func (x Cache_Store) String() string {
 }
 
 func (Cache_Store) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[9].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[10].Descriptor()
 }
 
 func (Cache_Store) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[9]
+	return &file_transom_v1_policy_proto_enumTypes[10]
 }
 
 func (x Cache_Store) Number() protoreflect.EnumNumber {
@@ -577,7 +633,7 @@ func (x Cache_Store) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Cache_Store.Descriptor instead.
 func (Cache_Store) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{24, 1}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25, 1}
 }
 
 // The moment of a call.
@@ -621,11 +677,11 @@ func (x EventRule_Moment) String() string {
 }
 
 func (EventRule_Moment) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[10].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[11].Descriptor()
 }
 
 func (EventRule_Moment) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[10]
+	return &file_transom_v1_policy_proto_enumTypes[11]
 }
 
 func (x EventRule_Moment) Number() protoreflect.EnumNumber {
@@ -634,7 +690,7 @@ func (x EventRule_Moment) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventRule_Moment.Descriptor instead.
 func (EventRule_Moment) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25, 0}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{26, 0}
 }
 
 // How hard the gateway tries.
@@ -674,11 +730,11 @@ func (x EventRule_Delivery) String() string {
 }
 
 func (EventRule_Delivery) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[11].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[12].Descriptor()
 }
 
 func (EventRule_Delivery) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[11]
+	return &file_transom_v1_policy_proto_enumTypes[12]
 }
 
 func (x EventRule_Delivery) Number() protoreflect.EnumNumber {
@@ -687,7 +743,7 @@ func (x EventRule_Delivery) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventRule_Delivery.Descriptor instead.
 func (EventRule_Delivery) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25, 1}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{26, 1}
 }
 
 // How the data of an event is written.
@@ -727,11 +783,11 @@ func (x EventRule_Encoding) String() string {
 }
 
 func (EventRule_Encoding) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[12].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[13].Descriptor()
 }
 
 func (EventRule_Encoding) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[12]
+	return &file_transom_v1_policy_proto_enumTypes[13]
 }
 
 func (x EventRule_Encoding) Number() protoreflect.EnumNumber {
@@ -740,7 +796,7 @@ func (x EventRule_Encoding) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventRule_Encoding.Descriptor instead.
 func (EventRule_Encoding) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25, 2}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{26, 2}
 }
 
 // What becomes of fields that are marked sensitive, or debug_redact.
@@ -781,11 +837,11 @@ func (x EventRule_Sensitive) String() string {
 }
 
 func (EventRule_Sensitive) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[13].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[14].Descriptor()
 }
 
 func (EventRule_Sensitive) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[13]
+	return &file_transom_v1_policy_proto_enumTypes[14]
 }
 
 func (x EventRule_Sensitive) Number() protoreflect.EnumNumber {
@@ -794,7 +850,7 @@ func (x EventRule_Sensitive) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventRule_Sensitive.Descriptor instead.
 func (EventRule_Sensitive) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25, 3}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{26, 3}
 }
 
 // By is what calls have in common that go to the same branch.
@@ -843,11 +899,11 @@ func (x Split_By) String() string {
 }
 
 func (Split_By) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_policy_proto_enumTypes[14].Descriptor()
+	return file_transom_v1_policy_proto_enumTypes[15].Descriptor()
 }
 
 func (Split_By) Type() protoreflect.EnumType {
-	return &file_transom_v1_policy_proto_enumTypes[14]
+	return &file_transom_v1_policy_proto_enumTypes[15]
 }
 
 func (x Split_By) Number() protoreflect.EnumNumber {
@@ -856,7 +912,7 @@ func (x Split_By) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Split_By.Descriptor instead.
 func (Split_By) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{29, 0}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{30, 0}
 }
 
 // Policy is everything that can be said of one method.
@@ -1122,13 +1178,14 @@ type Auth struct {
 	//	*Auth_Session
 	//	*Auth_Mixed
 	//	*Auth_Anonymous
+	//	*Auth_Mtls
 	Mechanism isAuth_Mechanism `protobuf_oneof:"mechanism"`
 	// The caller must have one of these roles. Otherwise PERMISSION_DENIED.
 	Roles []string `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
 	// The caller must have all of these scopes. Otherwise PERMISSION_DENIED.
 	Scopes []string `protobuf:"bytes,6,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// A CEL expression that must be true, over `claims` (map), `principal`
-	// (string), `roles` (list), `headers` (map of lower-case names to strings),
+	// (string), `roles` (list), `cert` (map, of the client's certificate), `headers` (map of lower-case names to strings),
 	// `method` ("package.Service/Method") and `request` (the message).
 	Allow string `protobuf:"bytes,7,opt,name=allow,proto3" json:"allow,omitempty"`
 	// What becomes of a stream or WebSocket when the token or session that opened it
@@ -1213,6 +1270,15 @@ func (x *Auth) GetAnonymous() *AnonymousAuth {
 	return nil
 }
 
+func (x *Auth) GetMtls() *MtlsAuth {
+	if x != nil {
+		if x, ok := x.Mechanism.(*Auth_Mtls); ok {
+			return x.Mtls
+		}
+	}
+	return nil
+}
+
 func (x *Auth) GetRoles() []string {
 	if x != nil {
 		return x.Roles
@@ -1272,6 +1338,11 @@ type Auth_Anonymous struct {
 	Anonymous *AnonymousAuth `protobuf:"bytes,4,opt,name=anonymous,proto3,oneof"`
 }
 
+type Auth_Mtls struct {
+	// A client certificate, which the listener has checked (mutual TLS).
+	Mtls *MtlsAuth `protobuf:"bytes,9,opt,name=mtls,proto3,oneof"`
+}
+
 func (*Auth_Jwt) isAuth_Mechanism() {}
 
 func (*Auth_Session) isAuth_Mechanism() {}
@@ -1279,6 +1350,8 @@ func (*Auth_Session) isAuth_Mechanism() {}
 func (*Auth_Mixed) isAuth_Mechanism() {}
 
 func (*Auth_Anonymous) isAuth_Mechanism() {}
+
+func (*Auth_Mtls) isAuth_Mechanism() {}
 
 // JwtAuth demands a token of one of the issuers in the configuration's
 // auth.jwt list.
@@ -1456,6 +1529,53 @@ func (x *MixedAuth) GetSession() *SessionAuth {
 	return nil
 }
 
+// MtlsAuth demands a client certificate of the listener's client_ca.
+type MtlsAuth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which name is the principal: the first of these that the certificate has. Default:
+	// URI_SAN, DNS_SAN, COMMON_NAME.
+	From          []MtlsAuth_From `protobuf:"varint,1,rep,packed,name=from,proto3,enum=transom.v1.MtlsAuth_From" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MtlsAuth) Reset() {
+	*x = MtlsAuth{}
+	mi := &file_transom_v1_policy_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MtlsAuth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MtlsAuth) ProtoMessage() {}
+
+func (x *MtlsAuth) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_policy_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MtlsAuth.ProtoReflect.Descriptor instead.
+func (*MtlsAuth) Descriptor() ([]byte, []int) {
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *MtlsAuth) GetFrom() []MtlsAuth_From {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
 // AnonymousAuth demands nothing.
 type AnonymousAuth struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1465,7 +1585,7 @@ type AnonymousAuth struct {
 
 func (x *AnonymousAuth) Reset() {
 	*x = AnonymousAuth{}
-	mi := &file_transom_v1_policy_proto_msgTypes[5]
+	mi := &file_transom_v1_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1597,7 @@ func (x *AnonymousAuth) String() string {
 func (*AnonymousAuth) ProtoMessage() {}
 
 func (x *AnonymousAuth) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[5]
+	mi := &file_transom_v1_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1610,7 @@ func (x *AnonymousAuth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnonymousAuth.ProtoReflect.Descriptor instead.
 func (*AnonymousAuth) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{5}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{6}
 }
 
 // Login says what a successful answer of the backend's login method opens.
@@ -1518,7 +1638,7 @@ type Login struct {
 
 func (x *Login) Reset() {
 	*x = Login{}
-	mi := &file_transom_v1_policy_proto_msgTypes[6]
+	mi := &file_transom_v1_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1650,7 @@ func (x *Login) String() string {
 func (*Login) ProtoMessage() {}
 
 func (x *Login) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[6]
+	mi := &file_transom_v1_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1663,7 @@ func (x *Login) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Login.ProtoReflect.Descriptor instead.
 func (*Login) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{6}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Login) GetSubject() string {
@@ -1627,7 +1747,7 @@ type SessionGrant struct {
 
 func (x *SessionGrant) Reset() {
 	*x = SessionGrant{}
-	mi := &file_transom_v1_policy_proto_msgTypes[7]
+	mi := &file_transom_v1_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +1759,7 @@ func (x *SessionGrant) String() string {
 func (*SessionGrant) ProtoMessage() {}
 
 func (x *SessionGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[7]
+	mi := &file_transom_v1_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +1772,7 @@ func (x *SessionGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionGrant.ProtoReflect.Descriptor instead.
 func (*SessionGrant) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{7}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{8}
 }
 
 // TokenGrant issues a token signed by one of the configured issuers.
@@ -1672,7 +1792,7 @@ type TokenGrant struct {
 
 func (x *TokenGrant) Reset() {
 	*x = TokenGrant{}
-	mi := &file_transom_v1_policy_proto_msgTypes[8]
+	mi := &file_transom_v1_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1804,7 @@ func (x *TokenGrant) String() string {
 func (*TokenGrant) ProtoMessage() {}
 
 func (x *TokenGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[8]
+	mi := &file_transom_v1_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1817,7 @@ func (x *TokenGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenGrant.ProtoReflect.Descriptor instead.
 func (*TokenGrant) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{8}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TokenGrant) GetIssuer() string {
@@ -1744,7 +1864,7 @@ type Logout struct {
 
 func (x *Logout) Reset() {
 	*x = Logout{}
-	mi := &file_transom_v1_policy_proto_msgTypes[9]
+	mi := &file_transom_v1_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1876,7 @@ func (x *Logout) String() string {
 func (*Logout) ProtoMessage() {}
 
 func (x *Logout) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[9]
+	mi := &file_transom_v1_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1889,7 @@ func (x *Logout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Logout.ProtoReflect.Descriptor instead.
 func (*Logout) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Logout) GetAll() bool {
@@ -1817,7 +1937,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_transom_v1_policy_proto_msgTypes[10]
+	mi := &file_transom_v1_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1949,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[10]
+	mi := &file_transom_v1_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1962,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RateLimit) GetRequests() uint32 {
@@ -1939,7 +2059,7 @@ type Concurrency struct {
 
 func (x *Concurrency) Reset() {
 	*x = Concurrency{}
-	mi := &file_transom_v1_policy_proto_msgTypes[11]
+	mi := &file_transom_v1_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2071,7 @@ func (x *Concurrency) String() string {
 func (*Concurrency) ProtoMessage() {}
 
 func (x *Concurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[11]
+	mi := &file_transom_v1_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2084,7 @@ func (x *Concurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Concurrency.ProtoReflect.Descriptor instead.
 func (*Concurrency) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Concurrency) GetMax() uint32 {
@@ -2040,7 +2160,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_transom_v1_policy_proto_msgTypes[12]
+	mi := &file_transom_v1_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +2172,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[12]
+	mi := &file_transom_v1_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2185,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Retry) GetMaxAttempts() uint32 {
@@ -2180,7 +2300,7 @@ type IdempotencyKey struct {
 
 func (x *IdempotencyKey) Reset() {
 	*x = IdempotencyKey{}
-	mi := &file_transom_v1_policy_proto_msgTypes[13]
+	mi := &file_transom_v1_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2312,7 @@ func (x *IdempotencyKey) String() string {
 func (*IdempotencyKey) ProtoMessage() {}
 
 func (x *IdempotencyKey) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[13]
+	mi := &file_transom_v1_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2325,7 @@ func (x *IdempotencyKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdempotencyKey.ProtoReflect.Descriptor instead.
 func (*IdempotencyKey) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *IdempotencyKey) GetTtl() *durationpb.Duration {
@@ -2317,7 +2437,7 @@ type CircuitBreaker struct {
 
 func (x *CircuitBreaker) Reset() {
 	*x = CircuitBreaker{}
-	mi := &file_transom_v1_policy_proto_msgTypes[14]
+	mi := &file_transom_v1_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +2449,7 @@ func (x *CircuitBreaker) String() string {
 func (*CircuitBreaker) ProtoMessage() {}
 
 func (x *CircuitBreaker) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[14]
+	mi := &file_transom_v1_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +2462,7 @@ func (x *CircuitBreaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitBreaker.ProtoReflect.Descriptor instead.
 func (*CircuitBreaker) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CircuitBreaker) GetConsecutiveFailures() uint32 {
@@ -2432,7 +2552,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_transom_v1_policy_proto_msgTypes[15]
+	mi := &file_transom_v1_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2444,7 +2564,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[15]
+	mi := &file_transom_v1_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2457,7 +2577,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Limits) GetMaxBodyBytes() uint64 {
@@ -2513,7 +2633,7 @@ type Validate struct {
 
 func (x *Validate) Reset() {
 	*x = Validate{}
-	mi := &file_transom_v1_policy_proto_msgTypes[16]
+	mi := &file_transom_v1_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2645,7 @@ func (x *Validate) String() string {
 func (*Validate) ProtoMessage() {}
 
 func (x *Validate) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[16]
+	mi := &file_transom_v1_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2658,7 @@ func (x *Validate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Validate.ProtoReflect.Descriptor instead.
 func (*Validate) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Validate) GetDisabled() bool {
@@ -2574,7 +2694,7 @@ type Cors struct {
 
 func (x *Cors) Reset() {
 	*x = Cors{}
-	mi := &file_transom_v1_policy_proto_msgTypes[17]
+	mi := &file_transom_v1_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +2706,7 @@ func (x *Cors) String() string {
 func (*Cors) ProtoMessage() {}
 
 func (x *Cors) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[17]
+	mi := &file_transom_v1_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +2719,7 @@ func (x *Cors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cors.ProtoReflect.Descriptor instead.
 func (*Cors) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Cors) GetAllowedOrigins() []string {
@@ -2678,7 +2798,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_transom_v1_policy_proto_msgTypes[18]
+	mi := &file_transom_v1_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2810,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[18]
+	mi := &file_transom_v1_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2823,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Fault) GetDelay() *durationpb.Duration {
@@ -2755,7 +2875,7 @@ type FaultAbort struct {
 
 func (x *FaultAbort) Reset() {
 	*x = FaultAbort{}
-	mi := &file_transom_v1_policy_proto_msgTypes[19]
+	mi := &file_transom_v1_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2767,7 +2887,7 @@ func (x *FaultAbort) String() string {
 func (*FaultAbort) ProtoMessage() {}
 
 func (x *FaultAbort) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[19]
+	mi := &file_transom_v1_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2780,7 +2900,7 @@ func (x *FaultAbort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FaultAbort.ProtoReflect.Descriptor instead.
 func (*FaultAbort) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FaultAbort) GetKind() isFaultAbort_Kind {
@@ -2843,7 +2963,7 @@ type Headers struct {
 
 func (x *Headers) Reset() {
 	*x = Headers{}
-	mi := &file_transom_v1_policy_proto_msgTypes[20]
+	mi := &file_transom_v1_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +2975,7 @@ func (x *Headers) String() string {
 func (*Headers) ProtoMessage() {}
 
 func (x *Headers) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[20]
+	mi := &file_transom_v1_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +2988,7 @@ func (x *Headers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Headers.ProtoReflect.Descriptor instead.
 func (*Headers) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Headers) GetRequest() *HeaderTransform {
@@ -2916,7 +3036,7 @@ type HeaderTransform struct {
 
 func (x *HeaderTransform) Reset() {
 	*x = HeaderTransform{}
-	mi := &file_transom_v1_policy_proto_msgTypes[21]
+	mi := &file_transom_v1_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +3048,7 @@ func (x *HeaderTransform) String() string {
 func (*HeaderTransform) ProtoMessage() {}
 
 func (x *HeaderTransform) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[21]
+	mi := &file_transom_v1_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +3061,7 @@ func (x *HeaderTransform) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderTransform.ProtoReflect.Descriptor instead.
 func (*HeaderTransform) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HeaderTransform) GetRemove() []string {
@@ -2990,7 +3110,7 @@ type SecurityHeaders struct {
 
 func (x *SecurityHeaders) Reset() {
 	*x = SecurityHeaders{}
-	mi := &file_transom_v1_policy_proto_msgTypes[22]
+	mi := &file_transom_v1_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3002,7 +3122,7 @@ func (x *SecurityHeaders) String() string {
 func (*SecurityHeaders) ProtoMessage() {}
 
 func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[22]
+	mi := &file_transom_v1_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3015,7 +3135,7 @@ func (x *SecurityHeaders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecurityHeaders.ProtoReflect.Descriptor instead.
 func (*SecurityHeaders) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SecurityHeaders) GetContentSecurityPolicy() string {
@@ -3082,7 +3202,7 @@ type Hsts struct {
 
 func (x *Hsts) Reset() {
 	*x = Hsts{}
-	mi := &file_transom_v1_policy_proto_msgTypes[23]
+	mi := &file_transom_v1_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3094,7 +3214,7 @@ func (x *Hsts) String() string {
 func (*Hsts) ProtoMessage() {}
 
 func (x *Hsts) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[23]
+	mi := &file_transom_v1_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3107,7 +3227,7 @@ func (x *Hsts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hsts.ProtoReflect.Descriptor instead.
 func (*Hsts) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Hsts) GetMaxAge() *durationpb.Duration {
@@ -3168,7 +3288,7 @@ type Cache struct {
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_transom_v1_policy_proto_msgTypes[24]
+	mi := &file_transom_v1_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3180,7 +3300,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[24]
+	mi := &file_transom_v1_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3193,7 +3313,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Cache) GetTtl() *durationpb.Duration {
@@ -3323,7 +3443,7 @@ type EventRule struct {
 
 func (x *EventRule) Reset() {
 	*x = EventRule{}
-	mi := &file_transom_v1_policy_proto_msgTypes[25]
+	mi := &file_transom_v1_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3335,7 +3455,7 @@ func (x *EventRule) String() string {
 func (*EventRule) ProtoMessage() {}
 
 func (x *EventRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[25]
+	mi := &file_transom_v1_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3348,7 +3468,7 @@ func (x *EventRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventRule.ProtoReflect.Descriptor instead.
 func (*EventRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *EventRule) GetType() string {
@@ -3473,7 +3593,7 @@ type Json struct {
 
 func (x *Json) Reset() {
 	*x = Json{}
-	mi := &file_transom_v1_policy_proto_msgTypes[26]
+	mi := &file_transom_v1_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3485,7 +3605,7 @@ func (x *Json) String() string {
 func (*Json) ProtoMessage() {}
 
 func (x *Json) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[26]
+	mi := &file_transom_v1_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3498,7 +3618,7 @@ func (x *Json) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Json.ProtoReflect.Descriptor instead.
 func (*Json) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Json) GetOmitDefaults() bool {
@@ -3565,7 +3685,7 @@ type StatusMapping struct {
 
 func (x *StatusMapping) Reset() {
 	*x = StatusMapping{}
-	mi := &file_transom_v1_policy_proto_msgTypes[27]
+	mi := &file_transom_v1_policy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3577,7 +3697,7 @@ func (x *StatusMapping) String() string {
 func (*StatusMapping) ProtoMessage() {}
 
 func (x *StatusMapping) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[27]
+	mi := &file_transom_v1_policy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3590,7 +3710,7 @@ func (x *StatusMapping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusMapping.ProtoReflect.Descriptor instead.
 func (*StatusMapping) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StatusMapping) GetCode() string {
@@ -3630,7 +3750,7 @@ type ResponseMetadata struct {
 
 func (x *ResponseMetadata) Reset() {
 	*x = ResponseMetadata{}
-	mi := &file_transom_v1_policy_proto_msgTypes[28]
+	mi := &file_transom_v1_policy_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3642,7 +3762,7 @@ func (x *ResponseMetadata) String() string {
 func (*ResponseMetadata) ProtoMessage() {}
 
 func (x *ResponseMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[28]
+	mi := &file_transom_v1_policy_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3655,7 +3775,7 @@ func (x *ResponseMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResponseMetadata.ProtoReflect.Descriptor instead.
 func (*ResponseMetadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ResponseMetadata) GetHttpStatus() bool {
@@ -3705,7 +3825,7 @@ type Split struct {
 
 func (x *Split) Reset() {
 	*x = Split{}
-	mi := &file_transom_v1_policy_proto_msgTypes[29]
+	mi := &file_transom_v1_policy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +3837,7 @@ func (x *Split) String() string {
 func (*Split) ProtoMessage() {}
 
 func (x *Split) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[29]
+	mi := &file_transom_v1_policy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +3850,7 @@ func (x *Split) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Split.ProtoReflect.Descriptor instead.
 func (*Split) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Split) GetBranches() []*SplitBranch {
@@ -3802,7 +3922,7 @@ type SplitBranch struct {
 
 func (x *SplitBranch) Reset() {
 	*x = SplitBranch{}
-	mi := &file_transom_v1_policy_proto_msgTypes[30]
+	mi := &file_transom_v1_policy_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3814,7 +3934,7 @@ func (x *SplitBranch) String() string {
 func (*SplitBranch) ProtoMessage() {}
 
 func (x *SplitBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[30]
+	mi := &file_transom_v1_policy_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3827,7 +3947,7 @@ func (x *SplitBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SplitBranch.ProtoReflect.Descriptor instead.
 func (*SplitBranch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SplitBranch) GetUpstream() string {
@@ -3880,7 +4000,7 @@ type SplitMatch struct {
 
 func (x *SplitMatch) Reset() {
 	*x = SplitMatch{}
-	mi := &file_transom_v1_policy_proto_msgTypes[31]
+	mi := &file_transom_v1_policy_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3892,7 +4012,7 @@ func (x *SplitMatch) String() string {
 func (*SplitMatch) ProtoMessage() {}
 
 func (x *SplitMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[31]
+	mi := &file_transom_v1_policy_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3905,7 +4025,7 @@ func (x *SplitMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SplitMatch.ProtoReflect.Descriptor instead.
 func (*SplitMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SplitMatch) GetHeader() string {
@@ -3951,7 +4071,7 @@ type Mirror struct {
 
 func (x *Mirror) Reset() {
 	*x = Mirror{}
-	mi := &file_transom_v1_policy_proto_msgTypes[32]
+	mi := &file_transom_v1_policy_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3963,7 +4083,7 @@ func (x *Mirror) String() string {
 func (*Mirror) ProtoMessage() {}
 
 func (x *Mirror) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_policy_proto_msgTypes[32]
+	mi := &file_transom_v1_policy_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3976,7 +4096,7 @@ func (x *Mirror) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mirror.ProtoReflect.Descriptor instead.
 func (*Mirror) Descriptor() ([]byte, []int) {
-	return file_transom_v1_policy_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_policy_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Mirror) GetUpstream() string {
@@ -4046,12 +4166,13 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x05fault\x18\x15 \x01(\v2\x11.transom.v1.FaultR\x05fault\x12'\n" +
 	"\x05split\x18\x16 \x01(\v2\x11.transom.v1.SplitR\x05split\x12*\n" +
 	"\x06mirror\x18\x17 \x01(\v2\x12.transom.v1.MirrorR\x06mirrorB\t\n" +
-	"\a_hidden\"\xad\x03\n" +
+	"\a_hidden\"\xd9\x03\n" +
 	"\x04Auth\x12'\n" +
 	"\x03jwt\x18\x01 \x01(\v2\x13.transom.v1.JwtAuthH\x00R\x03jwt\x123\n" +
 	"\asession\x18\x02 \x01(\v2\x17.transom.v1.SessionAuthH\x00R\asession\x12-\n" +
 	"\x05mixed\x18\x03 \x01(\v2\x15.transom.v1.MixedAuthH\x00R\x05mixed\x129\n" +
-	"\tanonymous\x18\x04 \x01(\v2\x19.transom.v1.AnonymousAuthH\x00R\tanonymous\x12\x14\n" +
+	"\tanonymous\x18\x04 \x01(\v2\x19.transom.v1.AnonymousAuthH\x00R\tanonymous\x12*\n" +
+	"\x04mtls\x18\t \x01(\v2\x14.transom.v1.MtlsAuthH\x00R\x04mtls\x12\x14\n" +
 	"\x05roles\x18\x05 \x03(\tR\x05roles\x12\x16\n" +
 	"\x06scopes\x18\x06 \x03(\tR\x06scopes\x12\x14\n" +
 	"\x05allow\x18\a \x01(\tR\x05allow\x126\n" +
@@ -4072,7 +4193,14 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\vSessionAuth\"e\n" +
 	"\tMixedAuth\x12%\n" +
 	"\x03jwt\x18\x01 \x01(\v2\x13.transom.v1.JwtAuthR\x03jwt\x121\n" +
-	"\asession\x18\x02 \x01(\v2\x17.transom.v1.SessionAuthR\asession\"\x0f\n" +
+	"\asession\x18\x02 \x01(\v2\x17.transom.v1.SessionAuthR\asession\"\x82\x01\n" +
+	"\bMtlsAuth\x12-\n" +
+	"\x04from\x18\x01 \x03(\x0e2\x19.transom.v1.MtlsAuth.FromR\x04from\"G\n" +
+	"\x04From\x12\x14\n" +
+	"\x10FROM_UNSPECIFIED\x10\x00\x12\v\n" +
+	"\aURI_SAN\x10\x01\x12\v\n" +
+	"\aDNS_SAN\x10\x02\x12\x0f\n" +
+	"\vCOMMON_NAME\x10\x03\"\x0f\n" +
 	"\rAnonymousAuth\"\xb4\x02\n" +
 	"\x05Login\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x14\n" +
@@ -4384,142 +4512,146 @@ func file_transom_v1_policy_proto_rawDescGZIP() []byte {
 	return file_transom_v1_policy_proto_rawDescData
 }
 
-var file_transom_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
-var file_transom_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_transom_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 16)
+var file_transom_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_transom_v1_policy_proto_goTypes = []any{
 	(Auth_OnExpiry)(0),                // 0: transom.v1.Auth.OnExpiry
-	(RateLimit_Key)(0),                // 1: transom.v1.RateLimit.Key
-	(RateLimit_OnUnavailable)(0),      // 2: transom.v1.RateLimit.OnUnavailable
-	(RateLimit_Store)(0),              // 3: transom.v1.RateLimit.Store
-	(IdempotencyKey_Scope)(0),         // 4: transom.v1.IdempotencyKey.Scope
-	(IdempotencyKey_InFlight)(0),      // 5: transom.v1.IdempotencyKey.InFlight
-	(IdempotencyKey_OnUnavailable)(0), // 6: transom.v1.IdempotencyKey.OnUnavailable
-	(IdempotencyKey_Store)(0),         // 7: transom.v1.IdempotencyKey.Store
-	(Cache_Scope)(0),                  // 8: transom.v1.Cache.Scope
-	(Cache_Store)(0),                  // 9: transom.v1.Cache.Store
-	(EventRule_Moment)(0),             // 10: transom.v1.EventRule.Moment
-	(EventRule_Delivery)(0),           // 11: transom.v1.EventRule.Delivery
-	(EventRule_Encoding)(0),           // 12: transom.v1.EventRule.Encoding
-	(EventRule_Sensitive)(0),          // 13: transom.v1.EventRule.Sensitive
-	(Split_By)(0),                     // 14: transom.v1.Split.By
-	(*Policy)(nil),                    // 15: transom.v1.Policy
-	(*Auth)(nil),                      // 16: transom.v1.Auth
-	(*JwtAuth)(nil),                   // 17: transom.v1.JwtAuth
-	(*SessionAuth)(nil),               // 18: transom.v1.SessionAuth
-	(*MixedAuth)(nil),                 // 19: transom.v1.MixedAuth
-	(*AnonymousAuth)(nil),             // 20: transom.v1.AnonymousAuth
-	(*Login)(nil),                     // 21: transom.v1.Login
-	(*SessionGrant)(nil),              // 22: transom.v1.SessionGrant
-	(*TokenGrant)(nil),                // 23: transom.v1.TokenGrant
-	(*Logout)(nil),                    // 24: transom.v1.Logout
-	(*RateLimit)(nil),                 // 25: transom.v1.RateLimit
-	(*Concurrency)(nil),               // 26: transom.v1.Concurrency
-	(*Retry)(nil),                     // 27: transom.v1.Retry
-	(*IdempotencyKey)(nil),            // 28: transom.v1.IdempotencyKey
-	(*CircuitBreaker)(nil),            // 29: transom.v1.CircuitBreaker
-	(*Limits)(nil),                    // 30: transom.v1.Limits
-	(*Validate)(nil),                  // 31: transom.v1.Validate
-	(*Cors)(nil),                      // 32: transom.v1.Cors
-	(*Fault)(nil),                     // 33: transom.v1.Fault
-	(*FaultAbort)(nil),                // 34: transom.v1.FaultAbort
-	(*Headers)(nil),                   // 35: transom.v1.Headers
-	(*HeaderTransform)(nil),           // 36: transom.v1.HeaderTransform
-	(*SecurityHeaders)(nil),           // 37: transom.v1.SecurityHeaders
-	(*Hsts)(nil),                      // 38: transom.v1.Hsts
-	(*Cache)(nil),                     // 39: transom.v1.Cache
-	(*EventRule)(nil),                 // 40: transom.v1.EventRule
-	(*Json)(nil),                      // 41: transom.v1.Json
-	(*StatusMapping)(nil),             // 42: transom.v1.StatusMapping
-	(*ResponseMetadata)(nil),          // 43: transom.v1.ResponseMetadata
-	(*Split)(nil),                     // 44: transom.v1.Split
-	(*SplitBranch)(nil),               // 45: transom.v1.SplitBranch
-	(*SplitMatch)(nil),                // 46: transom.v1.SplitMatch
-	(*Mirror)(nil),                    // 47: transom.v1.Mirror
-	nil,                               // 48: transom.v1.Login.ClaimsEntry
-	nil,                               // 49: transom.v1.HeaderTransform.SetEntry
-	nil,                               // 50: transom.v1.HeaderTransform.AddEntry
-	nil,                               // 51: transom.v1.SplitBranch.HeadersEntry
-	(*durationpb.Duration)(nil),       // 52: google.protobuf.Duration
+	(MtlsAuth_From)(0),                // 1: transom.v1.MtlsAuth.From
+	(RateLimit_Key)(0),                // 2: transom.v1.RateLimit.Key
+	(RateLimit_OnUnavailable)(0),      // 3: transom.v1.RateLimit.OnUnavailable
+	(RateLimit_Store)(0),              // 4: transom.v1.RateLimit.Store
+	(IdempotencyKey_Scope)(0),         // 5: transom.v1.IdempotencyKey.Scope
+	(IdempotencyKey_InFlight)(0),      // 6: transom.v1.IdempotencyKey.InFlight
+	(IdempotencyKey_OnUnavailable)(0), // 7: transom.v1.IdempotencyKey.OnUnavailable
+	(IdempotencyKey_Store)(0),         // 8: transom.v1.IdempotencyKey.Store
+	(Cache_Scope)(0),                  // 9: transom.v1.Cache.Scope
+	(Cache_Store)(0),                  // 10: transom.v1.Cache.Store
+	(EventRule_Moment)(0),             // 11: transom.v1.EventRule.Moment
+	(EventRule_Delivery)(0),           // 12: transom.v1.EventRule.Delivery
+	(EventRule_Encoding)(0),           // 13: transom.v1.EventRule.Encoding
+	(EventRule_Sensitive)(0),          // 14: transom.v1.EventRule.Sensitive
+	(Split_By)(0),                     // 15: transom.v1.Split.By
+	(*Policy)(nil),                    // 16: transom.v1.Policy
+	(*Auth)(nil),                      // 17: transom.v1.Auth
+	(*JwtAuth)(nil),                   // 18: transom.v1.JwtAuth
+	(*SessionAuth)(nil),               // 19: transom.v1.SessionAuth
+	(*MixedAuth)(nil),                 // 20: transom.v1.MixedAuth
+	(*MtlsAuth)(nil),                  // 21: transom.v1.MtlsAuth
+	(*AnonymousAuth)(nil),             // 22: transom.v1.AnonymousAuth
+	(*Login)(nil),                     // 23: transom.v1.Login
+	(*SessionGrant)(nil),              // 24: transom.v1.SessionGrant
+	(*TokenGrant)(nil),                // 25: transom.v1.TokenGrant
+	(*Logout)(nil),                    // 26: transom.v1.Logout
+	(*RateLimit)(nil),                 // 27: transom.v1.RateLimit
+	(*Concurrency)(nil),               // 28: transom.v1.Concurrency
+	(*Retry)(nil),                     // 29: transom.v1.Retry
+	(*IdempotencyKey)(nil),            // 30: transom.v1.IdempotencyKey
+	(*CircuitBreaker)(nil),            // 31: transom.v1.CircuitBreaker
+	(*Limits)(nil),                    // 32: transom.v1.Limits
+	(*Validate)(nil),                  // 33: transom.v1.Validate
+	(*Cors)(nil),                      // 34: transom.v1.Cors
+	(*Fault)(nil),                     // 35: transom.v1.Fault
+	(*FaultAbort)(nil),                // 36: transom.v1.FaultAbort
+	(*Headers)(nil),                   // 37: transom.v1.Headers
+	(*HeaderTransform)(nil),           // 38: transom.v1.HeaderTransform
+	(*SecurityHeaders)(nil),           // 39: transom.v1.SecurityHeaders
+	(*Hsts)(nil),                      // 40: transom.v1.Hsts
+	(*Cache)(nil),                     // 41: transom.v1.Cache
+	(*EventRule)(nil),                 // 42: transom.v1.EventRule
+	(*Json)(nil),                      // 43: transom.v1.Json
+	(*StatusMapping)(nil),             // 44: transom.v1.StatusMapping
+	(*ResponseMetadata)(nil),          // 45: transom.v1.ResponseMetadata
+	(*Split)(nil),                     // 46: transom.v1.Split
+	(*SplitBranch)(nil),               // 47: transom.v1.SplitBranch
+	(*SplitMatch)(nil),                // 48: transom.v1.SplitMatch
+	(*Mirror)(nil),                    // 49: transom.v1.Mirror
+	nil,                               // 50: transom.v1.Login.ClaimsEntry
+	nil,                               // 51: transom.v1.HeaderTransform.SetEntry
+	nil,                               // 52: transom.v1.HeaderTransform.AddEntry
+	nil,                               // 53: transom.v1.SplitBranch.HeadersEntry
+	(*durationpb.Duration)(nil),       // 54: google.protobuf.Duration
 }
 var file_transom_v1_policy_proto_depIdxs = []int32{
-	16, // 0: transom.v1.Policy.auth:type_name -> transom.v1.Auth
-	21, // 1: transom.v1.Policy.login:type_name -> transom.v1.Login
-	24, // 2: transom.v1.Policy.logout:type_name -> transom.v1.Logout
-	25, // 3: transom.v1.Policy.rate_limit:type_name -> transom.v1.RateLimit
-	26, // 4: transom.v1.Policy.concurrency:type_name -> transom.v1.Concurrency
-	27, // 5: transom.v1.Policy.retry:type_name -> transom.v1.Retry
-	28, // 6: transom.v1.Policy.idempotency_key:type_name -> transom.v1.IdempotencyKey
-	29, // 7: transom.v1.Policy.circuit_breaker:type_name -> transom.v1.CircuitBreaker
-	52, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
-	52, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
-	30, // 10: transom.v1.Policy.limits:type_name -> transom.v1.Limits
-	31, // 11: transom.v1.Policy.validate:type_name -> transom.v1.Validate
-	32, // 12: transom.v1.Policy.cors:type_name -> transom.v1.Cors
-	35, // 13: transom.v1.Policy.headers:type_name -> transom.v1.Headers
-	39, // 14: transom.v1.Policy.cache:type_name -> transom.v1.Cache
-	40, // 15: transom.v1.Policy.events:type_name -> transom.v1.EventRule
-	41, // 16: transom.v1.Policy.json:type_name -> transom.v1.Json
-	42, // 17: transom.v1.Policy.status:type_name -> transom.v1.StatusMapping
-	43, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
-	33, // 19: transom.v1.Policy.fault:type_name -> transom.v1.Fault
-	44, // 20: transom.v1.Policy.split:type_name -> transom.v1.Split
-	47, // 21: transom.v1.Policy.mirror:type_name -> transom.v1.Mirror
-	17, // 22: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
-	18, // 23: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
-	19, // 24: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
-	20, // 25: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
-	0,  // 26: transom.v1.Auth.on_expiry:type_name -> transom.v1.Auth.OnExpiry
-	17, // 27: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
-	18, // 28: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
-	48, // 29: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
-	22, // 30: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
-	23, // 31: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
-	52, // 32: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
-	52, // 33: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
-	1,  // 34: transom.v1.RateLimit.key:type_name -> transom.v1.RateLimit.Key
-	2,  // 35: transom.v1.RateLimit.on_unavailable:type_name -> transom.v1.RateLimit.OnUnavailable
-	3,  // 36: transom.v1.RateLimit.store:type_name -> transom.v1.RateLimit.Store
-	52, // 37: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
-	52, // 38: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	52, // 39: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
-	52, // 40: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
-	52, // 41: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
-	52, // 42: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
-	4,  // 43: transom.v1.IdempotencyKey.scope:type_name -> transom.v1.IdempotencyKey.Scope
-	5,  // 44: transom.v1.IdempotencyKey.in_flight:type_name -> transom.v1.IdempotencyKey.InFlight
-	7,  // 45: transom.v1.IdempotencyKey.store:type_name -> transom.v1.IdempotencyKey.Store
-	6,  // 46: transom.v1.IdempotencyKey.on_unavailable:type_name -> transom.v1.IdempotencyKey.OnUnavailable
-	52, // 47: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
-	52, // 48: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
-	52, // 49: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
-	52, // 50: transom.v1.Fault.delay:type_name -> google.protobuf.Duration
-	34, // 51: transom.v1.Fault.abort:type_name -> transom.v1.FaultAbort
-	36, // 52: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
-	36, // 53: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
-	37, // 54: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
-	49, // 55: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
-	50, // 56: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
-	38, // 57: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
-	52, // 58: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
-	52, // 59: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
-	8,  // 60: transom.v1.Cache.scope:type_name -> transom.v1.Cache.Scope
-	52, // 61: transom.v1.Cache.not_found_ttl:type_name -> google.protobuf.Duration
-	52, // 62: transom.v1.Cache.stale_while_revalidate:type_name -> google.protobuf.Duration
-	52, // 63: transom.v1.Cache.stale_if_error:type_name -> google.protobuf.Duration
-	9,  // 64: transom.v1.Cache.store:type_name -> transom.v1.Cache.Store
-	10, // 65: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
-	11, // 66: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	12, // 67: transom.v1.EventRule.encoding:type_name -> transom.v1.EventRule.Encoding
-	13, // 68: transom.v1.EventRule.sensitive:type_name -> transom.v1.EventRule.Sensitive
-	45, // 69: transom.v1.Split.branches:type_name -> transom.v1.SplitBranch
-	14, // 70: transom.v1.Split.by:type_name -> transom.v1.Split.By
-	51, // 71: transom.v1.SplitBranch.headers:type_name -> transom.v1.SplitBranch.HeadersEntry
-	46, // 72: transom.v1.SplitBranch.match:type_name -> transom.v1.SplitMatch
-	73, // [73:73] is the sub-list for method output_type
-	73, // [73:73] is the sub-list for method input_type
-	73, // [73:73] is the sub-list for extension type_name
-	73, // [73:73] is the sub-list for extension extendee
-	0,  // [0:73] is the sub-list for field type_name
+	17, // 0: transom.v1.Policy.auth:type_name -> transom.v1.Auth
+	23, // 1: transom.v1.Policy.login:type_name -> transom.v1.Login
+	26, // 2: transom.v1.Policy.logout:type_name -> transom.v1.Logout
+	27, // 3: transom.v1.Policy.rate_limit:type_name -> transom.v1.RateLimit
+	28, // 4: transom.v1.Policy.concurrency:type_name -> transom.v1.Concurrency
+	29, // 5: transom.v1.Policy.retry:type_name -> transom.v1.Retry
+	30, // 6: transom.v1.Policy.idempotency_key:type_name -> transom.v1.IdempotencyKey
+	31, // 7: transom.v1.Policy.circuit_breaker:type_name -> transom.v1.CircuitBreaker
+	54, // 8: transom.v1.Policy.timeout:type_name -> google.protobuf.Duration
+	54, // 9: transom.v1.Policy.idle_timeout:type_name -> google.protobuf.Duration
+	32, // 10: transom.v1.Policy.limits:type_name -> transom.v1.Limits
+	33, // 11: transom.v1.Policy.validate:type_name -> transom.v1.Validate
+	34, // 12: transom.v1.Policy.cors:type_name -> transom.v1.Cors
+	37, // 13: transom.v1.Policy.headers:type_name -> transom.v1.Headers
+	41, // 14: transom.v1.Policy.cache:type_name -> transom.v1.Cache
+	42, // 15: transom.v1.Policy.events:type_name -> transom.v1.EventRule
+	43, // 16: transom.v1.Policy.json:type_name -> transom.v1.Json
+	44, // 17: transom.v1.Policy.status:type_name -> transom.v1.StatusMapping
+	45, // 18: transom.v1.Policy.response_metadata:type_name -> transom.v1.ResponseMetadata
+	35, // 19: transom.v1.Policy.fault:type_name -> transom.v1.Fault
+	46, // 20: transom.v1.Policy.split:type_name -> transom.v1.Split
+	49, // 21: transom.v1.Policy.mirror:type_name -> transom.v1.Mirror
+	18, // 22: transom.v1.Auth.jwt:type_name -> transom.v1.JwtAuth
+	19, // 23: transom.v1.Auth.session:type_name -> transom.v1.SessionAuth
+	20, // 24: transom.v1.Auth.mixed:type_name -> transom.v1.MixedAuth
+	22, // 25: transom.v1.Auth.anonymous:type_name -> transom.v1.AnonymousAuth
+	21, // 26: transom.v1.Auth.mtls:type_name -> transom.v1.MtlsAuth
+	0,  // 27: transom.v1.Auth.on_expiry:type_name -> transom.v1.Auth.OnExpiry
+	18, // 28: transom.v1.MixedAuth.jwt:type_name -> transom.v1.JwtAuth
+	19, // 29: transom.v1.MixedAuth.session:type_name -> transom.v1.SessionAuth
+	1,  // 30: transom.v1.MtlsAuth.from:type_name -> transom.v1.MtlsAuth.From
+	50, // 31: transom.v1.Login.claims:type_name -> transom.v1.Login.ClaimsEntry
+	24, // 32: transom.v1.Login.session:type_name -> transom.v1.SessionGrant
+	25, // 33: transom.v1.Login.token:type_name -> transom.v1.TokenGrant
+	54, // 34: transom.v1.TokenGrant.ttl:type_name -> google.protobuf.Duration
+	54, // 35: transom.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	2,  // 36: transom.v1.RateLimit.key:type_name -> transom.v1.RateLimit.Key
+	3,  // 37: transom.v1.RateLimit.on_unavailable:type_name -> transom.v1.RateLimit.OnUnavailable
+	4,  // 38: transom.v1.RateLimit.store:type_name -> transom.v1.RateLimit.Store
+	54, // 39: transom.v1.Concurrency.queue_timeout:type_name -> google.protobuf.Duration
+	54, // 40: transom.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	54, // 41: transom.v1.Retry.initial_backoff:type_name -> google.protobuf.Duration
+	54, // 42: transom.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	54, // 43: transom.v1.Retry.hedge_after:type_name -> google.protobuf.Duration
+	54, // 44: transom.v1.IdempotencyKey.ttl:type_name -> google.protobuf.Duration
+	5,  // 45: transom.v1.IdempotencyKey.scope:type_name -> transom.v1.IdempotencyKey.Scope
+	6,  // 46: transom.v1.IdempotencyKey.in_flight:type_name -> transom.v1.IdempotencyKey.InFlight
+	8,  // 47: transom.v1.IdempotencyKey.store:type_name -> transom.v1.IdempotencyKey.Store
+	7,  // 48: transom.v1.IdempotencyKey.on_unavailable:type_name -> transom.v1.IdempotencyKey.OnUnavailable
+	54, // 49: transom.v1.CircuitBreaker.window:type_name -> google.protobuf.Duration
+	54, // 50: transom.v1.CircuitBreaker.open_for:type_name -> google.protobuf.Duration
+	54, // 51: transom.v1.Cors.max_age:type_name -> google.protobuf.Duration
+	54, // 52: transom.v1.Fault.delay:type_name -> google.protobuf.Duration
+	36, // 53: transom.v1.Fault.abort:type_name -> transom.v1.FaultAbort
+	38, // 54: transom.v1.Headers.request:type_name -> transom.v1.HeaderTransform
+	38, // 55: transom.v1.Headers.response:type_name -> transom.v1.HeaderTransform
+	39, // 56: transom.v1.Headers.security:type_name -> transom.v1.SecurityHeaders
+	51, // 57: transom.v1.HeaderTransform.set:type_name -> transom.v1.HeaderTransform.SetEntry
+	52, // 58: transom.v1.HeaderTransform.add:type_name -> transom.v1.HeaderTransform.AddEntry
+	40, // 59: transom.v1.SecurityHeaders.hsts:type_name -> transom.v1.Hsts
+	54, // 60: transom.v1.Hsts.max_age:type_name -> google.protobuf.Duration
+	54, // 61: transom.v1.Cache.ttl:type_name -> google.protobuf.Duration
+	9,  // 62: transom.v1.Cache.scope:type_name -> transom.v1.Cache.Scope
+	54, // 63: transom.v1.Cache.not_found_ttl:type_name -> google.protobuf.Duration
+	54, // 64: transom.v1.Cache.stale_while_revalidate:type_name -> google.protobuf.Duration
+	54, // 65: transom.v1.Cache.stale_if_error:type_name -> google.protobuf.Duration
+	10, // 66: transom.v1.Cache.store:type_name -> transom.v1.Cache.Store
+	11, // 67: transom.v1.EventRule.on:type_name -> transom.v1.EventRule.Moment
+	12, // 68: transom.v1.EventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	13, // 69: transom.v1.EventRule.encoding:type_name -> transom.v1.EventRule.Encoding
+	14, // 70: transom.v1.EventRule.sensitive:type_name -> transom.v1.EventRule.Sensitive
+	47, // 71: transom.v1.Split.branches:type_name -> transom.v1.SplitBranch
+	15, // 72: transom.v1.Split.by:type_name -> transom.v1.Split.By
+	53, // 73: transom.v1.SplitBranch.headers:type_name -> transom.v1.SplitBranch.HeadersEntry
+	48, // 74: transom.v1.SplitBranch.match:type_name -> transom.v1.SplitMatch
+	75, // [75:75] is the sub-list for method output_type
+	75, // [75:75] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_policy_proto_init() }
@@ -4533,27 +4665,28 @@ func file_transom_v1_policy_proto_init() {
 		(*Auth_Session)(nil),
 		(*Auth_Mixed)(nil),
 		(*Auth_Anonymous)(nil),
+		(*Auth_Mtls)(nil),
 	}
-	file_transom_v1_policy_proto_msgTypes[6].OneofWrappers = []any{
+	file_transom_v1_policy_proto_msgTypes[7].OneofWrappers = []any{
 		(*Login_Session)(nil),
 		(*Login_Token)(nil),
 	}
-	file_transom_v1_policy_proto_msgTypes[12].OneofWrappers = []any{}
-	file_transom_v1_policy_proto_msgTypes[18].OneofWrappers = []any{}
-	file_transom_v1_policy_proto_msgTypes[19].OneofWrappers = []any{
+	file_transom_v1_policy_proto_msgTypes[13].OneofWrappers = []any{}
+	file_transom_v1_policy_proto_msgTypes[19].OneofWrappers = []any{}
+	file_transom_v1_policy_proto_msgTypes[20].OneofWrappers = []any{
 		(*FaultAbort_Code)(nil),
 		(*FaultAbort_HttpStatus)(nil),
 	}
-	file_transom_v1_policy_proto_msgTypes[26].OneofWrappers = []any{}
-	file_transom_v1_policy_proto_msgTypes[30].OneofWrappers = []any{}
-	file_transom_v1_policy_proto_msgTypes[32].OneofWrappers = []any{}
+	file_transom_v1_policy_proto_msgTypes[27].OneofWrappers = []any{}
+	file_transom_v1_policy_proto_msgTypes[31].OneofWrappers = []any{}
+	file_transom_v1_policy_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_policy_proto_rawDesc), len(file_transom_v1_policy_proto_rawDesc)),
-			NumEnums:      15,
-			NumMessages:   37,
+			NumEnums:      16,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
