@@ -24,6 +24,14 @@ type StateOptions struct {
 	// Offline keeps Kinds from starting anything: nothing is fetched. It is
 	// for commands that compile policies and serve nothing.
 	Offline bool
+	// Overload says what there is no memory for. It is safe for concurrent use. Nil: there is
+	// for everything.
+	Overload interface {
+		// Saving reports whether nothing is to be kept that calls can do without.
+		Saving() bool
+		// Refuses reports whether calls are to be refused, those that are streams or others.
+		Refuses(streams bool) bool
+	}
 	// Report is told by Kinds how things are that they keep up to date, such as the
 	// "keys of ISSUER", after each attempt and when nobody needs them any more: why they
 	// could not be read, "" for nothing to say. Nil: nobody is told. It may be called from

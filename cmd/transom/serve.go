@@ -12,7 +12,9 @@ import (
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/heap"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/overload"
 	"github.com/transom-gateway/transom/internal/server"
+	"github.com/transom-gateway/transom/proxy/attempt"
 )
 
 func newServe(s streams) *cobra.Command {
@@ -70,7 +72,8 @@ func (v *supervision) serve(ctx context.Context, h *handOver, usr2 <-chan os.Sig
 	}
 	defer telemetry.AdoptLibraries()()
 	not := server.NewNotReloaded(telemetry)
-	g := gateway.New(gateway.Options{Load: load, Telemetry: telemetry, Version: version, NotReloaded: not.Set, NeverRead: not.SetNeverRead, Sinks: eventSinks})
+	guard := overload.New(overload.Options{Log: telemetry.Log, Saves: attempt.Save})
+	g := gateway.New(gateway.Options{Overload: guard, Load: load, Telemetry: telemetry, Version: version, NotReloaded: not.Set, NeverRead: not.SetNeverRead, Sinks: eventSinks})
 	g.AwaitServers()
 	reloads := newReloads(g, telemetry.Log)
 	reloads.notify = v.notify
@@ -88,10 +91,12 @@ func (v *supervision) serve(ctx context.Context, h *handOver, usr2 <-chan os.Sig
 	if limit := heap.Limit(os.DirFS("/")); limit > 0 {
 		telemetry.Log.Info("memory limit from the cgroup", "bytes", limit)
 	}
+	defer guard.Start()()
+	telemetry.Metrics.SetOverload(guard)
 	var running *server.Server
 	err = reloads.await(ctx, func() (err error) {
 		running, err = server.Listen(server.Options{
-			File: file, Gateway: g, Telemetry: telemetry, NotReloaded: not, Version: version,
+			File: file, Gateway: g, Telemetry: telemetry, Overload: guard, NotReloaded: not, Version: version,
 			Sockets: v.sockets, Released: v.released, Upgrade: h.run,
 			Where: func(path string) string { return where(file, path) },
 		})

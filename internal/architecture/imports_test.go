@@ -30,7 +30,7 @@ type rule struct {
 
 // Layers from below. Each may import what stands above it here.
 var (
-	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/keptkey", "internal/nearest", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/s3fifo", "internal/span", "internal/tag"}
+	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/keptkey", "internal/nearest", "internal/overload", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/s3fifo", "internal/span", "internal/tag"}
 	parts = slices.Concat(base, []string{"proxy/...", "internal/projection", "internal/schema", "internal/httprule", "internal/httproute", "internal/config"})
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
@@ -115,7 +115,7 @@ var rules = map[string]rule{
 	"proxy/httpbackend":             {ours: slices.Concat(base, []string{"proxy", "proxy/upstream", "proxy/attempt", "internal/tlsfiles"}), never: jsons, reason: "another client stands where those of gRPC do: it copies bodies, and reads none"},
 	"internal/observe":              {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
 
-	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head"}), never: commands, reason: "the assembly knows the parts, not who starts it"},
+	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head", "policy/overload"}), never: commands, reason: "the assembly knows the parts, not who starts it"},
 	"internal/watch":           {ours: []string{"internal/gateway", "internal/regularfile"}, reason: "it says that something changed, not what to do"},
 	"internal/server":          {ours: slices.Concat(base, []string{"events", "events/bus", "events/cloudevents", "events/subscription", "internal/config", "internal/observe", "internal/gateway", "internal/admin", "internal/http1head", "internal/tlsfiles", "internal/server/...", "proxy", "transcoder"}), never: slices.Concat(commands, yamls), reason: "tests drive the server that production runs, so it knows no flags, no words of the command and no signals"},
 	"internal/server/sockets":  {never: slices.Concat(jsons, protobuf, []string{"net/http"}), reason: "it opens sockets; what is spoken over them is the server's"},
@@ -137,6 +137,7 @@ var rules = map[string]rule{
 	"internal/httproute":    {ours: []string{"internal/nearest"}, never: slices.Concat(jsons, protobuf, yamls), reason: "a path is matched and rewritten alone, so that it is fuzzed alone; where it leads is the gateway's matter"},
 	"internal/field":        {reason: "names of header fields, for edges and policies alike, which never see each other"},
 	"internal/heap":         {reason: "it knows the runtime and the kernel; what fills the memory is others' matter"},
+	"internal/overload":     {ours: []string{"internal/heap"}, reason: "it watches the memory; what is done without is the business of those who fill it"},
 	"internal/nearest":      {reason: "it compares texts"},
 	"internal/sdnotify":     {never: slices.Concat(jsons, protobuf), reason: "it tells how a process is, and knows nothing of what that does"},
 	"internal/span":         {reason: "it writes times"},

@@ -58,6 +58,7 @@ func (c *checker) config(config *transomv1.Config) {
 	c.events(config.Events)
 	c.memory("cache.max_bytes", config.Cache.GetMaxBytes())
 	c.memory("idempotency.max_bytes", config.Idempotency.GetMaxBytes())
+	c.overload(config.Overload)
 	c.telemetry(config.Telemetry)
 	c.headerNames("metadata.request_headers", config.Metadata.GetRequestHeaders(), true)
 	c.headerNames("metadata.response_headers", config.Metadata.GetResponseHeaders(), false)

@@ -340,6 +340,29 @@ func (c *checker) memory(path string, n uint64) {
 	}
 }
 
+// overload checks that each stage begins behind the one before it.
+func (c *checker) overload(o *transomv1.Overload) {
+	last, before := uint32(0), ""
+	for _, stage := range []struct {
+		name        string
+		said, usual uint32
+	}{
+		{"save_percent", o.GetSavePercent(), 75},
+		{"shed_percent", o.GetShedPercent(), 85},
+		{"refuse_percent", o.GetRefusePercent(), 92},
+	} {
+		percent := cmp.Or(stage.said, stage.usual)
+		switch {
+		case percent > 100:
+			c.fail(join("overload", stage.name), "found %d, expected a percentage, 1 to 100", percent)
+		case percent <= last:
+			c.fail(join("overload", stage.name), "found %d%s, expected more than the %d of %s: stages follow one another",
+				percent, map[bool]string{true: ", the default"}[stage.said == 0], last, before)
+		}
+		last, before = percent, stage.name
+	}
+}
+
 func (c *checker) stores(s *transomv1.Stores) {
 	r := s.GetRedis()
 	if r == nil {

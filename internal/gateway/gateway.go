@@ -25,6 +25,7 @@ import (
 	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/overload"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy/httpbackend"
 	"github.com/transom-gateway/transom/transcoder"
@@ -58,6 +59,8 @@ type Options struct {
 	NeverRead func(what, why string)
 	// Sinks are the kinds of sinks of events. The zero EventSinks has none.
 	Sinks EventSinks
+	// Overload says what calls are refused as memory is short. Nil: none are.
+	Overload *overload.Guard
 }
 
 // Gateway is an http.Handler that serves the latest good Snapshot.
@@ -113,7 +116,11 @@ func New(o Options) *Gateway {
 		errors:  transcoder.NewErrorWriter(linkedPlans()),
 		grace:   graceOfVanished,
 	}
-	g.state = policy.NewState(policy.StateOptions{Log: o.Telemetry.Log, Offline: o.Offline, Report: g.notReloaded, ReportNever: o.NeverRead})
+	state := policy.StateOptions{Log: o.Telemetry.Log, Offline: o.Offline, Report: g.notReloaded, ReportNever: o.NeverRead}
+	if o.Overload != nil {
+		state.Overload = o.Overload
+	}
+	g.state = policy.NewState(state)
 	g.sources.metadata = o.Metadata
 	g.ending, g.end = context.WithCancelCause(context.Background())
 	g.draining, g.drain = context.WithCancel(g.ending)

@@ -71,6 +71,7 @@ func (g *Gateway) swap(start time.Time, next *Snapshot, problems Problems) (Chan
 	change := difference(old, next)
 	g.last.Store(&ReloadStatus{LoadedAt: next.Built, Problems: problems, Generation: next.Generation, ConfigSum: next.Config.Sum, Change: change})
 	g.retainMetrics(next)
+	g.setOverload(next)
 	g.own.update(old, next)
 	for conn, services := range next.called {
 		conn.CheckServices(services)

@@ -33,6 +33,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.route = route
+	c.guardBody(g.options.Overload)
 	g.serve(c, err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/transom-gateway/transom/internal/overload"
 	"github.com/transom-gateway/transom/transcoder/exchange"
 )
 
@@ -22,10 +23,14 @@ type countedBody struct {
 	io.ReadCloser
 	n     atomic.Int64
 	ended atomic.Bool
+	guard *overload.Guard // nil: the body is read whatever the memory
 }
 
 // Read implements io.Reader.
 func (b *countedBody) Read(p []byte) (int, error) {
+	if b.guard.Refuses(false) && b.n.Load() >= freely {
+		return 0, errShortBody
+	}
 	n, err := b.ReadCloser.Read(p)
 	b.n.Add(int64(n))
 	if err == io.EOF {
@@ -145,6 +150,7 @@ func (s *trueSize) sizes() (in, out int64) {
 
 // reset drops what belonged to the request.
 func (s *trueSize) reset() {
+	s.in.guard = nil
 	s.in.ReadCloser, s.out.ResponseWriter, s.out.conn, s.out.head, s.out.offered = nil, nil, nil, false, nil
 	s.in.n.Store(0)
 	s.in.ended.Store(false)

@@ -34,7 +34,7 @@ func undecidedBy(file *config.File) *undecided {
 		switch list {
 		case "listeners", "admin", "schemas", "upstreams", "routes", "events",
 			"telemetry", "trusted_proxies", "shutdown_timeout", "own_services", "metadata",
-			"forwarded", "via", "error_pages", "faults", "maintenance", "cache", "idempotency",
+			"forwarded", "via", "error_pages", "faults", "maintenance", "cache", "idempotency", "overload",
 			"auth", "stores", "defaults": // what policies need of them they say themselves
 		case "compatibility":
 			d.rules = true

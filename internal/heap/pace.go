@@ -5,14 +5,14 @@
 //
 //	defer heap.Pace(heap.Floor)()
 //	limit := heap.Limit(os.DirFS("/"))
+//	defer heap.AfterEach(func() { … heap.Usage() … })()
 package heap
 
 import (
 	"os"
-	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"sync/atomic"
+	"sync"
 )
 
 // Floor is how far the heap may grow between two collections at least. A
@@ -47,41 +47,28 @@ func Pace(floor uint64) (stop func()) {
 	}}
 	p.percent = percentFor(p.last(), floor)
 	before := debug.SetGCPercent(p.percent)
-	p.await()
-	return func() {
-		if p.stopped.CompareAndSwap(false, true) {
-			debug.SetGCPercent(before)
-		}
-	}
+	end := AfterEach(p.collected)
+	return sync.OnceFunc(func() {
+		end()
+		debug.SetGCPercent(before)
+	})
 }
 
-// pace is changed by one cleanup after the other.
+// pace is changed after one collection after the other.
 type pace struct {
 	floor   uint64
 	percent int
 	samples []metrics.Sample
-	stopped atomic.Bool
-}
-
-// await calls collected after the next collection, which finds a new object
-// that nobody holds. It is too large for the allocator to put others beside it.
-func (p *pace) await() {
-	sentinel := new([64]byte)
-	runtime.AddCleanup(sentinel, (*pace).collected, p)
 }
 
 // collected follows the live heap. To set the percentage stops the world for a
 // moment, so it is left where it would hardly change.
 func (p *pace) collected() {
-	if p.stopped.Load() {
-		return
-	}
 	percent := percentFor(p.last(), p.floor)
 	if difference := percent - p.percent; max(difference, -difference) > p.percent/16 {
 		p.percent = percent
 		debug.SetGCPercent(percent)
 	}
-	p.await()
 }
 
 // collection is what the last collection found, in bytes.

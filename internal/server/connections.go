@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/transom-gateway/transom/internal/overload"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -18,8 +19,9 @@ import (
 type connections struct {
 	net.Listener
 	log       *slog.Logger
-	places    chan struct{} // taken by connections; nil for no bound
-	perClient int           // 0 for no bound
+	overload  *overload.Guard // nil for none
+	places    chan struct{}   // taken by connections; nil for no bound
+	perClient int             // 0 for no bound
 
 	open    atomic.Int64
 	refused atomic.Int64
@@ -62,8 +64,12 @@ func (b *connections) Accept() (net.Conn, error) {
 	}
 }
 
-// wait takes a place, and reports whether the listener is still open.
+// wait takes a place once there is memory for another connection, and reports whether the
+// listener is still open.
 func (b *connections) wait() bool {
+	if !b.overload.Await(b.closed) {
+		return false
+	}
 	if b.places == nil {
 		return true
 	}
@@ -78,6 +84,9 @@ func (b *connections) wait() bool {
 // enterPacket counts a connection of QUIC, which waits in no queue of the kernel, and reports
 // whether there may be one more. leave counts it less.
 func (b *connections) enterPacket(from net.Addr) (leave func(), ok bool) {
+	if b.overload.Stage() >= overload.Shed {
+		return nil, false
+	}
 	if b.places != nil {
 		select {
 		case b.places <- struct{}{}:

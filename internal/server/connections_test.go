@@ -10,11 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/transom-gateway/transom/internal/heap"
+	"github.com/transom-gateway/transom/internal/overload"
 	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -221,4 +224,44 @@ func certificateFiles(t *testing.T) (certificate, key string) {
 		}
 	}
 	return certificate, key
+}
+
+// TestConnectionsWaitForMemory: Traffic 200: from the second stage on none is accepted, until it is
+// over.
+func TestConnectionsWaitForMemory(t *testing.T) {
+	var live atomic.Uint64
+	guard := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: live.Load(), Limit: 100} }})
+	l := testServer(t, &transomv1.Listener{Address: "127.0.0.1:0"}, io.Discard, func(l *listener) { l.connections.overload = guard })
+	first := dial(t, l.Addr())
+	if ask(t, first, "") == nil {
+		t.Fatal("no answer")
+	}
+	live.Store(90)
+	guard.Set(&overload.Default)
+	last := dial(t, l.Addr()) // the one that was waited for before
+	if ask(t, last, "") == nil || ask(t, first, "") == nil {
+		t.Error("no answer on what is open")
+	}
+	answered := make(chan *http.Response, 1)
+	waiting := dial(t, l.Addr())
+	go func() { answered <- ask(t, waiting, "") }()
+	if leave, ok := l.connections.enterPacket(waiting.LocalAddr()); ok {
+		leave()
+		t.Error("a connection of QUIC is accepted")
+	}
+	select {
+	case <-answered:
+		t.Error("a connection is accepted")
+	default:
+	}
+	live.Store(10)
+	guard.Set(&overload.Default)
+	if <-answered == nil {
+		t.Error("no answer once there is memory")
+	}
+	if leave, ok := l.connections.enterPacket(waiting.LocalAddr()); ok {
+		leave()
+	} else {
+		t.Error("no connection of QUIC is accepted")
+	}
 }

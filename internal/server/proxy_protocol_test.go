@@ -30,7 +30,7 @@ func balancedServer(t *testing.T, address string, from []string, log io.Writer) 
 }
 
 // testServer tells each client its address, at a listener.
-func testServer(t *testing.T, c *transomv1.Listener, log io.Writer) *listener {
+func testServer(t *testing.T, c *transomv1.Listener, log io.Writer, changed ...func(*listener)) *listener {
 	t.Helper()
 	fleet, err := security.NewFleet("", nil)
 	if err != nil {
@@ -39,6 +39,9 @@ func testServer(t *testing.T, c *transomv1.Listener, log io.Writer) *listener {
 	l, err := openListener(new(sockets.Set), c, nil, fleet, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, change := range changed {
+		change(l)
 	}
 	l.check(http1head.Options{MaxHead: maxHeaderBytes, Answer: func(c net.Conn, r http1head.Refusal) []byte {
 		return []byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" + c.RemoteAddr().String() + ": " + r.Message)

@@ -25,6 +25,7 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/overload"
 	"github.com/transom-gateway/transom/internal/server/security"
 	"github.com/transom-gateway/transom/internal/server/sockets"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -47,6 +48,8 @@ type Options struct {
 	Gateway *gateway.Gateway
 	// Telemetry is the gateway's.
 	Telemetry *observe.Telemetry
+	// Overload has connections wait as memory is short. Nil: none do.
+	Overload *overload.Guard
 	// NotReloaded is told of files of the listeners that cannot be used.
 	NotReloaded *NotReloaded
 	// Version is the program's.
@@ -155,6 +158,7 @@ func (o *Options) listen(s *Server, i int) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.connections.overload = o.Overload
 	log := httpLog(o.Telemetry.Log)
 	handler := clientsHandler(c, o.Gateway)
 	front := newFrontOptions(c)

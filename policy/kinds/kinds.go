@@ -21,6 +21,7 @@ import (
 	"github.com/transom-gateway/transom/policy/idempotency"
 	"github.com/transom-gateway/transom/policy/maintenance"
 	"github.com/transom-gateway/transom/policy/mirror"
+	"github.com/transom-gateway/transom/policy/overload"
 	"github.com/transom-gateway/transom/policy/ratelimit"
 	"github.com/transom-gateway/transom/policy/retry"
 	"github.com/transom-gateway/transom/policy/split"
@@ -42,6 +43,7 @@ func All(telemetry ...policy.Kind) []policy.Kind {
 		cors.PageOrigin(),
 		cors.Kind(),
 		maintenance.Kind(),
+		overload.Kind(),
 		headers.Limits(),
 		ratelimit.Early(),
 		auth.Callers(token.Mechanism(), session.Mechanism(), mtls.Mechanism()),

@@ -107,7 +107,7 @@ func Idempotent(method string) bool {
 // Keeps is how much of the request's body is to be kept for another attempt, in bytes; 0:
 // nothing, as there will be none once a part of it was sent.
 func (r *Request) Keeps() int {
-	if !r.repeatable || r.retry.Attempts < 2 {
+	if !r.repeatable || r.retry.Attempts < 2 || saving.Load() {
 		return 0
 	}
 	return r.retry.Buffer

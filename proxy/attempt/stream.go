@@ -27,6 +27,13 @@ const (
 // keptInAll is what all streams keep, in bytes.
 var keptInAll atomic.Int64
 
+// saving: what is sent is not kept for another attempt.
+var saving atomic.Bool
+
+// Save says whether memory is so short that nothing that is sent from now on is kept for another
+// attempt, in the whole process (Traffic 200).
+func Save(on bool) { saving.Store(on) }
+
 // grpcStream is a proxy.Stream of a GRPC.
 type grpcStream struct {
 	backend *GRPC
@@ -126,7 +133,7 @@ func (s *grpcStream) room(size int) bool {
 	if s.tries.retry != nil {
 		limit = max(limit, s.tries.retry.Buffer)
 	}
-	return s.bytes+size <= limit && keptInAll.Load()+int64(size) <= maxKeptInAll
+	return !saving.Load() && s.bytes+size <= limit && keptInAll.Load()+int64(size) <= maxKeptInAll
 }
 
 // push sends what is to be sent on the attempt that stands. s.sending is held.

@@ -22,6 +22,7 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/overload"
 	"github.com/transom-gateway/transom/internal/server"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -49,6 +50,8 @@ type Options struct {
 	Log io.Writer
 	// Events is where events go; nil for nowhere.
 	Events events.Publisher
+	// Overload says to calls, and not to connections, how short memory is; nil for not at all.
+	Overload *overload.Guard
 	// Listen is where the gateway listens; empty is a free port of loopback.
 	Listen string
 	// Listener changes the listener; nil leaves it.
@@ -109,7 +112,7 @@ func Start(t testing.TB, o Options) *Gateway {
 		t.Fatal(err)
 	}
 	not := server.NewNotReloaded(g.Telemetry)
-	g.Gateway = gateway.New(gateway.Options{Events: opened(o.Events), Load: g.load, Telemetry: g.Telemetry, Version: "test", NotReloaded: not.Set, NeverRead: not.SetNeverRead})
+	g.Gateway = gateway.New(gateway.Options{Events: opened(o.Events), Overload: o.Overload, Load: g.load, Telemetry: g.Telemetry, Version: "test", NotReloaded: not.Set, NeverRead: not.SetNeverRead})
 	if _, err := g.Reload(t.Context()); err != nil {
 		g.Close()
 		t.Fatalf("loading the gateway:\n%v", err)

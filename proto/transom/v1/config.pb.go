@@ -296,7 +296,7 @@ func (x ServerTls_Version) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_Version.Descriptor instead.
 func (ServerTls_Version) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{7, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8, 0}
 }
 
 // ClientAuth is whether clients need a certificate of client_ca.
@@ -349,7 +349,7 @@ func (x ServerTls_ClientAuth) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_ClientAuth.Descriptor instead.
 func (ServerTls_ClientAuth) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{7, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8, 1}
 }
 
 // What a holder may do.
@@ -402,7 +402,7 @@ func (x AdminToken_Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AdminToken_Role.Descriptor instead.
 func (AdminToken_Role) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11, 0}
 }
 
 // Which client speaks with the servers.
@@ -456,7 +456,7 @@ func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Client.Descriptor instead.
 func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16, 0}
 }
 
 // What becomes of calls where too few servers are well.
@@ -509,7 +509,7 @@ func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Fail.Descriptor instead.
 func (GrpcUpstream_Fail) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16, 1}
 }
 
 // Where the key of a call comes from.
@@ -575,7 +575,7 @@ func (x Hash_Key) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hash_Key.Descriptor instead.
 func (Hash_Key) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19, 0}
 }
 
 // How HTTP is spoken with servers.
@@ -636,7 +636,7 @@ func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HttpUpstream_Protocol.Descriptor instead.
 func (HttpUpstream_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22, 0}
 }
 
 // SameSite as browsers know it.
@@ -693,7 +693,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{35, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36, 0}
 }
 
 // An extension that is not written by itself.
@@ -742,7 +742,7 @@ func (x Events_Extension) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Events_Extension.Descriptor instead.
 func (Events_Extension) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39, 0}
 }
 
 // What becomes of calls when it is full.
@@ -799,7 +799,7 @@ func (x EventLog_OnFull) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLog_OnFull.Descriptor instead.
 func (EventLog_OnFull) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41, 0}
 }
 
 // What becomes of an answer whose event cannot be written.
@@ -852,7 +852,7 @@ func (x EventLog_OnAppendFailure) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLog_OnAppendFailure.Descriptor instead.
 func (EventLog_OnAppendFailure) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41, 1}
 }
 
 // Compression of batches.
@@ -917,7 +917,7 @@ func (x KafkaSink_Compression) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KafkaSink_Compression.Descriptor instead.
 func (KafkaSink_Compression) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{43, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{44, 0}
 }
 
 // The mechanism.
@@ -978,7 +978,7 @@ func (x KafkaSasl_Mechanism) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KafkaSasl_Mechanism.Descriptor instead.
 func (KafkaSasl_Mechanism) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{46, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{47, 0}
 }
 
 // How a line is written.
@@ -1031,7 +1031,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{50, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{51, 0}
 }
 
 // How much is written.
@@ -1088,7 +1088,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{50, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{51, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -1161,8 +1161,10 @@ type Config struct {
 	// How much backends are told of the certificate of the client that is connected by
 	// X-Forwarded-Client-Cert. What clients say there is removed in any case. Default: NEVER.
 	ForwardClientCert Config_ForwardClientCert `protobuf:"varint,32,opt,name=forward_client_cert,json=forwardClientCert,proto3,enum=transom.v1.Config_ForwardClientCert" json:"forward_client_cert,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// What the gateway does without when memory is short.
+	Overload      *Overload `protobuf:"bytes,33,opt,name=overload,proto3" json:"overload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Config) Reset() {
@@ -1391,6 +1393,91 @@ func (x *Config) GetForwardClientCert() Config_ForwardClientCert {
 	return Config_FORWARD_CLIENT_CERT_UNSPECIFIED
 }
 
+func (x *Config) GetOverload() *Overload {
+	if x != nil {
+		return x.Overload
+	}
+	return nil
+}
+
+// Overload is what the gateway does without as what is live in its memory, the heap that the last
+// collection left and the stacks, comes near to the limit of memory. That is GOMEMLIMIT or, where
+// it is unset, 90 % of what the cgroup may use; without either there are no stages. Each stage
+// ends 5 points below where it begins.
+type Overload struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Never do without anything.
+	Off bool `protobuf:"varint,1,opt,name=off,proto3" json:"off,omitempty"`
+	// The percentage of the limit, 1 to 100, from which bodies are not kept for another attempt and
+	// the cache keeps no further answers. Default: 75.
+	SavePercent uint32 `protobuf:"varint,2,opt,name=save_percent,json=savePercent,proto3" json:"save_percent,omitempty"`
+	// From which no connections are accepted, and streams and upgrades are refused with
+	// UNAVAILABLE, 503, too. Default: 85.
+	ShedPercent uint32 `protobuf:"varint,3,opt,name=shed_percent,json=shedPercent,proto3" json:"shed_percent,omitempty"`
+	// From which all calls but those of grpc.health.v1 are refused so. Default: 92.
+	RefusePercent uint32 `protobuf:"varint,4,opt,name=refuse_percent,json=refusePercent,proto3" json:"refuse_percent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Overload) Reset() {
+	*x = Overload{}
+	mi := &file_transom_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Overload) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Overload) ProtoMessage() {}
+
+func (x *Overload) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Overload.ProtoReflect.Descriptor instead.
+func (*Overload) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Overload) GetOff() bool {
+	if x != nil {
+		return x.Off
+	}
+	return false
+}
+
+func (x *Overload) GetSavePercent() uint32 {
+	if x != nil {
+		return x.SavePercent
+	}
+	return 0
+}
+
+func (x *Overload) GetShedPercent() uint32 {
+	if x != nil {
+		return x.ShedPercent
+	}
+	return 0
+}
+
+func (x *Overload) GetRefusePercent() uint32 {
+	if x != nil {
+		return x.RefusePercent
+	}
+	return 0
+}
+
 // CacheMemory bounds the answers that policies of the kind `cache` keep in this process.
 type CacheMemory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1406,7 +1493,7 @@ type CacheMemory struct {
 
 func (x *CacheMemory) Reset() {
 	*x = CacheMemory{}
-	mi := &file_transom_v1_config_proto_msgTypes[1]
+	mi := &file_transom_v1_config_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1505,7 @@ func (x *CacheMemory) String() string {
 func (*CacheMemory) ProtoMessage() {}
 
 func (x *CacheMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[1]
+	mi := &file_transom_v1_config_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1518,7 @@ func (x *CacheMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CacheMemory.ProtoReflect.Descriptor instead.
 func (*CacheMemory) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CacheMemory) GetMaxBytes() uint64 {
@@ -1461,7 +1548,7 @@ type IdempotencyMemory struct {
 
 func (x *IdempotencyMemory) Reset() {
 	*x = IdempotencyMemory{}
-	mi := &file_transom_v1_config_proto_msgTypes[2]
+	mi := &file_transom_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1560,7 @@ func (x *IdempotencyMemory) String() string {
 func (*IdempotencyMemory) ProtoMessage() {}
 
 func (x *IdempotencyMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[2]
+	mi := &file_transom_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1573,7 @@ func (x *IdempotencyMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdempotencyMemory.ProtoReflect.Descriptor instead.
 func (*IdempotencyMemory) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *IdempotencyMemory) GetMaxBytes() uint64 {
@@ -1527,7 +1614,7 @@ type Maintenance struct {
 
 func (x *Maintenance) Reset() {
 	*x = Maintenance{}
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +1626,7 @@ func (x *Maintenance) String() string {
 func (*Maintenance) ProtoMessage() {}
 
 func (x *Maintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +1639,7 @@ func (x *Maintenance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Maintenance.ProtoReflect.Descriptor instead.
 func (*Maintenance) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Maintenance) GetName() string {
@@ -1633,7 +1720,7 @@ type OwnServices struct {
 
 func (x *OwnServices) Reset() {
 	*x = OwnServices{}
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1732,7 @@ func (x *OwnServices) String() string {
 func (*OwnServices) ProtoMessage() {}
 
 func (x *OwnServices) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1745,7 @@ func (x *OwnServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnServices.ProtoReflect.Descriptor instead.
 func (*OwnServices) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OwnServices) GetReflection() bool {
@@ -1728,7 +1815,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1827,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1840,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Listener) GetAddress() string {
@@ -1888,7 +1975,7 @@ type ProxyProtocol struct {
 
 func (x *ProxyProtocol) Reset() {
 	*x = ProxyProtocol{}
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +1987,7 @@ func (x *ProxyProtocol) String() string {
 func (*ProxyProtocol) ProtoMessage() {}
 
 func (x *ProxyProtocol) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +2000,7 @@ func (x *ProxyProtocol) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyProtocol.ProtoReflect.Descriptor instead.
 func (*ProxyProtocol) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ProxyProtocol) GetFrom() []string {
@@ -1952,7 +2039,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2051,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2064,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ServerTls) GetCertificate() string {
@@ -2049,7 +2136,7 @@ type ServerCertificate struct {
 
 func (x *ServerCertificate) Reset() {
 	*x = ServerCertificate{}
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2061,7 +2148,7 @@ func (x *ServerCertificate) String() string {
 func (*ServerCertificate) ProtoMessage() {}
 
 func (x *ServerCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2074,7 +2161,7 @@ func (x *ServerCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerCertificate.ProtoReflect.Descriptor instead.
 func (*ServerCertificate) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ServerCertificate) GetCertificate() string {
@@ -2110,7 +2197,7 @@ type Admin struct {
 
 func (x *Admin) Reset() {
 	*x = Admin{}
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2122,7 +2209,7 @@ func (x *Admin) String() string {
 func (*Admin) ProtoMessage() {}
 
 func (x *Admin) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2135,7 +2222,7 @@ func (x *Admin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admin.ProtoReflect.Descriptor instead.
 func (*Admin) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Admin) GetAddress() string {
@@ -2181,7 +2268,7 @@ type AdminToken struct {
 
 func (x *AdminToken) Reset() {
 	*x = AdminToken{}
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2280,7 @@ func (x *AdminToken) String() string {
 func (*AdminToken) ProtoMessage() {}
 
 func (x *AdminToken) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2293,7 @@ func (x *AdminToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminToken.ProtoReflect.Descriptor instead.
 func (*AdminToken) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AdminToken) GetName() string {
@@ -2243,7 +2330,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2342,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2268,7 +2355,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Audit) GetFile() string {
@@ -2307,7 +2394,7 @@ type SchemaSource struct {
 
 func (x *SchemaSource) Reset() {
 	*x = SchemaSource{}
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +2406,7 @@ func (x *SchemaSource) String() string {
 func (*SchemaSource) ProtoMessage() {}
 
 func (x *SchemaSource) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +2419,7 @@ func (x *SchemaSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaSource.ProtoReflect.Descriptor instead.
 func (*SchemaSource) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SchemaSource) GetSource() isSchemaSource_Source {
@@ -2421,7 +2508,7 @@ type Reflection struct {
 
 func (x *Reflection) Reset() {
 	*x = Reflection{}
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2520,7 @@ func (x *Reflection) String() string {
 func (*Reflection) ProtoMessage() {}
 
 func (x *Reflection) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2533,7 @@ func (x *Reflection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reflection.ProtoReflect.Descriptor instead.
 func (*Reflection) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Reflection) GetUpstream() string {
@@ -2481,7 +2568,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2580,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2593,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Upstream) GetKind() isUpstream_Kind {
@@ -2614,7 +2701,7 @@ type GrpcUpstream struct {
 
 func (x *GrpcUpstream) Reset() {
 	*x = GrpcUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2626,7 +2713,7 @@ func (x *GrpcUpstream) String() string {
 func (*GrpcUpstream) ProtoMessage() {}
 
 func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2639,7 +2726,7 @@ func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrpcUpstream.ProtoReflect.Descriptor instead.
 func (*GrpcUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GrpcUpstream) GetTarget() string {
@@ -2769,7 +2856,7 @@ type Outlier struct {
 
 func (x *Outlier) Reset() {
 	*x = Outlier{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +2868,7 @@ func (x *Outlier) String() string {
 func (*Outlier) ProtoMessage() {}
 
 func (x *Outlier) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +2881,7 @@ func (x *Outlier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outlier.ProtoReflect.Descriptor instead.
 func (*Outlier) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Outlier) GetConsecutive() uint32 {
@@ -2859,7 +2946,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2871,7 +2958,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2884,7 +2971,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Balancing) GetPolicy() string {
@@ -2934,7 +3021,7 @@ type Hash struct {
 
 func (x *Hash) Reset() {
 	*x = Hash{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2946,7 +3033,7 @@ func (x *Hash) String() string {
 func (*Hash) ProtoMessage() {}
 
 func (x *Hash) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2959,7 +3046,7 @@ func (x *Hash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hash.ProtoReflect.Descriptor instead.
 func (*Hash) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Hash) GetKey() Hash_Key {
@@ -3007,7 +3094,7 @@ type Sticky struct {
 
 func (x *Sticky) Reset() {
 	*x = Sticky{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3106,7 @@ func (x *Sticky) String() string {
 func (*Sticky) ProtoMessage() {}
 
 func (x *Sticky) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3119,7 @@ func (x *Sticky) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sticky.ProtoReflect.Descriptor instead.
 func (*Sticky) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Sticky) GetCookie() string {
@@ -3075,7 +3162,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3087,7 +3174,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3100,7 +3187,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -3182,7 +3269,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3194,7 +3281,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3207,7 +3294,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -3322,7 +3409,7 @@ type HttpServer struct {
 
 func (x *HttpServer) Reset() {
 	*x = HttpServer{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3334,7 +3421,7 @@ func (x *HttpServer) String() string {
 func (*HttpServer) ProtoMessage() {}
 
 func (x *HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3347,7 +3434,7 @@ func (x *HttpServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpServer.ProtoReflect.Descriptor instead.
 func (*HttpServer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HttpServer) GetAddress() string {
@@ -3380,7 +3467,7 @@ type HttpTimeouts struct {
 
 func (x *HttpTimeouts) Reset() {
 	*x = HttpTimeouts{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3392,7 +3479,7 @@ func (x *HttpTimeouts) String() string {
 func (*HttpTimeouts) ProtoMessage() {}
 
 func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3405,7 +3492,7 @@ func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpTimeouts.ProtoReflect.Descriptor instead.
 func (*HttpTimeouts) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HttpTimeouts) GetConnect() *durationpb.Duration {
@@ -3443,7 +3530,7 @@ type HttpCredentials struct {
 
 func (x *HttpCredentials) Reset() {
 	*x = HttpCredentials{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3455,7 +3542,7 @@ func (x *HttpCredentials) String() string {
 func (*HttpCredentials) ProtoMessage() {}
 
 func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3468,7 +3555,7 @@ func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCredentials.ProtoReflect.Descriptor instead.
 func (*HttpCredentials) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HttpCredentials) GetKind() isHttpCredentials_Kind {
@@ -3550,7 +3637,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3562,7 +3649,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3575,7 +3662,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -3668,7 +3755,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3680,7 +3767,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3693,7 +3780,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -3737,7 +3824,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3749,7 +3836,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3762,7 +3849,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -3836,7 +3923,7 @@ type HttpCompression struct {
 
 func (x *HttpCompression) Reset() {
 	*x = HttpCompression{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3848,7 +3935,7 @@ func (x *HttpCompression) String() string {
 func (*HttpCompression) ProtoMessage() {}
 
 func (x *HttpCompression) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3861,7 +3948,7 @@ func (x *HttpCompression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCompression.ProtoReflect.Descriptor instead.
 func (*HttpCompression) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HttpCompression) GetTypes() []string {
@@ -3900,7 +3987,7 @@ type HttpRedirect struct {
 
 func (x *HttpRedirect) Reset() {
 	*x = HttpRedirect{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3912,7 +3999,7 @@ func (x *HttpRedirect) String() string {
 func (*HttpRedirect) ProtoMessage() {}
 
 func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3925,7 +4012,7 @@ func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRedirect.ProtoReflect.Descriptor instead.
 func (*HttpRedirect) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HttpRedirect) GetScheme() string {
@@ -3993,7 +4080,7 @@ type HttpRespond struct {
 
 func (x *HttpRespond) Reset() {
 	*x = HttpRespond{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4005,7 +4092,7 @@ func (x *HttpRespond) String() string {
 func (*HttpRespond) ProtoMessage() {}
 
 func (x *HttpRespond) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4018,7 +4105,7 @@ func (x *HttpRespond) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRespond.ProtoReflect.Descriptor instead.
 func (*HttpRespond) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HttpRespond) GetStatus() uint32 {
@@ -4110,7 +4197,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4122,7 +4209,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4135,7 +4222,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -4203,7 +4290,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4215,7 +4302,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4228,7 +4315,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -4286,7 +4373,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4298,7 +4385,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4311,7 +4398,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -4369,7 +4456,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4381,7 +4468,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4394,7 +4481,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -4564,7 +4651,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4576,7 +4663,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4589,7 +4676,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -4645,7 +4732,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4657,7 +4744,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4670,7 +4757,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -4698,7 +4785,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4710,7 +4797,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4723,7 +4810,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -4789,7 +4876,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4801,7 +4888,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4814,7 +4901,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -4928,7 +5015,7 @@ type EventTopic struct {
 
 func (x *EventTopic) Reset() {
 	*x = EventTopic{}
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4940,7 +5027,7 @@ func (x *EventTopic) String() string {
 func (*EventTopic) ProtoMessage() {}
 
 func (x *EventTopic) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4953,7 +5040,7 @@ func (x *EventTopic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventTopic.ProtoReflect.Descriptor instead.
 func (*EventTopic) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *EventTopic) GetTypes() string {
@@ -4993,7 +5080,7 @@ type EventLog struct {
 
 func (x *EventLog) Reset() {
 	*x = EventLog{}
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5005,7 +5092,7 @@ func (x *EventLog) String() string {
 func (*EventLog) ProtoMessage() {}
 
 func (x *EventLog) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5018,7 +5105,7 @@ func (x *EventLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventLog.ProtoReflect.Descriptor instead.
 func (*EventLog) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *EventLog) GetDirectory() string {
@@ -5086,7 +5173,7 @@ type GatewayEventRule struct {
 
 func (x *GatewayEventRule) Reset() {
 	*x = GatewayEventRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5098,7 +5185,7 @@ func (x *GatewayEventRule) String() string {
 func (*GatewayEventRule) ProtoMessage() {}
 
 func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5111,7 +5198,7 @@ func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayEventRule.ProtoReflect.Descriptor instead.
 func (*GatewayEventRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GatewayEventRule) GetType() string {
@@ -5180,7 +5267,7 @@ type EventSink struct {
 
 func (x *EventSink) Reset() {
 	*x = EventSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5192,7 +5279,7 @@ func (x *EventSink) String() string {
 func (*EventSink) ProtoMessage() {}
 
 func (x *EventSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5205,7 +5292,7 @@ func (x *EventSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventSink.ProtoReflect.Descriptor instead.
 func (*EventSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *EventSink) GetKind() isEventSink_Kind {
@@ -5292,7 +5379,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5304,7 +5391,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5317,7 +5404,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -5391,7 +5478,7 @@ type KafkaTopics struct {
 
 func (x *KafkaTopics) Reset() {
 	*x = KafkaTopics{}
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5403,7 +5490,7 @@ func (x *KafkaTopics) String() string {
 func (*KafkaTopics) ProtoMessage() {}
 
 func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5416,7 +5503,7 @@ func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaTopics.ProtoReflect.Descriptor instead.
 func (*KafkaTopics) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *KafkaTopics) GetPartitions() uint32 {
@@ -5458,7 +5545,7 @@ type SinkTls struct {
 
 func (x *SinkTls) Reset() {
 	*x = SinkTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[45]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5470,7 +5557,7 @@ func (x *SinkTls) String() string {
 func (*SinkTls) ProtoMessage() {}
 
 func (x *SinkTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[45]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5483,7 +5570,7 @@ func (x *SinkTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SinkTls.ProtoReflect.Descriptor instead.
 func (*SinkTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SinkTls) GetCa() string {
@@ -5539,7 +5626,7 @@ type KafkaSasl struct {
 
 func (x *KafkaSasl) Reset() {
 	*x = KafkaSasl{}
-	mi := &file_transom_v1_config_proto_msgTypes[46]
+	mi := &file_transom_v1_config_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5551,7 +5638,7 @@ func (x *KafkaSasl) String() string {
 func (*KafkaSasl) ProtoMessage() {}
 
 func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[46]
+	mi := &file_transom_v1_config_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5564,7 +5651,7 @@ func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSasl.ProtoReflect.Descriptor instead.
 func (*KafkaSasl) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *KafkaSasl) GetMechanism() KafkaSasl_Mechanism {
@@ -5652,7 +5739,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[47]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5664,7 +5751,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[47]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5677,7 +5764,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -5772,7 +5859,7 @@ type WebhookSink struct {
 
 func (x *WebhookSink) Reset() {
 	*x = WebhookSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[48]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5784,7 +5871,7 @@ func (x *WebhookSink) String() string {
 func (*WebhookSink) ProtoMessage() {}
 
 func (x *WebhookSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[48]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5797,7 +5884,7 @@ func (x *WebhookSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookSink.ProtoReflect.Descriptor instead.
 func (*WebhookSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *WebhookSink) GetUrl() string {
@@ -5876,7 +5963,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[49]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5888,7 +5975,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[49]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5901,7 +5988,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -5931,7 +6018,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[50]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5943,7 +6030,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[50]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5956,7 +6043,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -5993,7 +6080,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[51]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6005,7 +6092,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[51]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6018,7 +6105,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -6091,7 +6178,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[52]
+	mi := &file_transom_v1_config_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6103,7 +6190,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[52]
+	mi := &file_transom_v1_config_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6116,7 +6203,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -6282,7 +6369,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[53]
+	mi := &file_transom_v1_config_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6294,7 +6381,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[53]
+	mi := &file_transom_v1_config_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6307,7 +6394,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{53}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -6364,7 +6451,7 @@ var File_transom_v1_config_proto protoreflect.FileDescriptor
 const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/config.proto\x12\n" +
-	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atransom/v1/behaviour.proto\x1a\x1dtransom/v1/event_stream.proto\x1a\x17transom/v1/policy.proto\x1a\x1dtransom/v1/subscription.proto\"\x90\x0e\n" +
+	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atransom/v1/behaviour.proto\x1a\x1dtransom/v1/event_stream.proto\x1a\x17transom/v1/policy.proto\x1a\x1dtransom/v1/subscription.proto\"\xc2\x0e\n" +
 	"\x06Config\x122\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x14.transom.v1.ListenerR\tlisteners\x12'\n" +
 	"\x05admin\x18\x02 \x01(\v2\x11.transom.v1.AdminR\x05admin\x122\n" +
@@ -6396,7 +6483,8 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\vidempotency\x18\x1d \x01(\v2\x1d.transom.v1.IdempotencyMemoryR\vidempotency\x12%\n" +
 	"\x0edata_directory\x18\x1e \x01(\tR\rdataDirectory\x12!\n" +
 	"\ffleet_secret\x18\x1f \x01(\tR\vfleetSecret\x12T\n" +
-	"\x13forward_client_cert\x18  \x01(\x0e2$.transom.v1.Config.ForwardClientCertR\x11forwardClientCert\x1aR\n" +
+	"\x13forward_client_cert\x18  \x01(\x0e2$.transom.v1.Config.ForwardClientCertR\x11forwardClientCert\x120\n" +
+	"\boverload\x18! \x01(\v2\x14.transom.v1.OverloadR\boverload\x1aR\n" +
 	"\x0eUpstreamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.transom.v1.UpstreamR\x05value:\x028\x01\x1a=\n" +
@@ -6415,7 +6503,12 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x1fFORWARD_CLIENT_CERT_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05NEVER\x10\x01\x12\v\n" +
 	"\aDETAILS\x10\x02\x12\x0f\n" +
-	"\vCERTIFICATE\x10\x03\"O\n" +
+	"\vCERTIFICATE\x10\x03\"\x89\x01\n" +
+	"\bOverload\x12\x10\n" +
+	"\x03off\x18\x01 \x01(\bR\x03off\x12!\n" +
+	"\fsave_percent\x18\x02 \x01(\rR\vsavePercent\x12!\n" +
+	"\fshed_percent\x18\x03 \x01(\rR\vshedPercent\x12%\n" +
+	"\x0erefuse_percent\x18\x04 \x01(\rR\rrefusePercent\"O\n" +
 	"\vCacheMemory\x12\x1b\n" +
 	"\tmax_bytes\x18\x01 \x01(\x04R\bmaxBytes\x12#\n" +
 	"\rstatus_header\x18\x02 \x01(\bR\fstatusHeader\"0\n" +
@@ -6975,7 +7068,7 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 19)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_transom_v1_config_proto_goTypes = []any{
 	(EventMode)(0),                // 0: transom.v1.EventMode
 	(Config_Compatibility)(0),     // 1: transom.v1.Config.Compatibility
@@ -6997,212 +7090,214 @@ var file_transom_v1_config_proto_goTypes = []any{
 	(Log_Format)(0),               // 17: transom.v1.Log.Format
 	(Log_Level)(0),                // 18: transom.v1.Log.Level
 	(*Config)(nil),                // 19: transom.v1.Config
-	(*CacheMemory)(nil),           // 20: transom.v1.CacheMemory
-	(*IdempotencyMemory)(nil),     // 21: transom.v1.IdempotencyMemory
-	(*Maintenance)(nil),           // 22: transom.v1.Maintenance
-	(*OwnServices)(nil),           // 23: transom.v1.OwnServices
-	(*Listener)(nil),              // 24: transom.v1.Listener
-	(*ProxyProtocol)(nil),         // 25: transom.v1.ProxyProtocol
-	(*ServerTls)(nil),             // 26: transom.v1.ServerTls
-	(*ServerCertificate)(nil),     // 27: transom.v1.ServerCertificate
-	(*Admin)(nil),                 // 28: transom.v1.Admin
-	(*AdminToken)(nil),            // 29: transom.v1.AdminToken
-	(*Audit)(nil),                 // 30: transom.v1.Audit
-	(*SchemaSource)(nil),          // 31: transom.v1.SchemaSource
-	(*Reflection)(nil),            // 32: transom.v1.Reflection
-	(*Upstream)(nil),              // 33: transom.v1.Upstream
-	(*GrpcUpstream)(nil),          // 34: transom.v1.GrpcUpstream
-	(*Outlier)(nil),               // 35: transom.v1.Outlier
-	(*Balancing)(nil),             // 36: transom.v1.Balancing
-	(*Hash)(nil),                  // 37: transom.v1.Hash
-	(*Sticky)(nil),                // 38: transom.v1.Sticky
-	(*ClientTls)(nil),             // 39: transom.v1.ClientTls
-	(*HttpUpstream)(nil),          // 40: transom.v1.HttpUpstream
-	(*HttpServer)(nil),            // 41: transom.v1.HttpServer
-	(*HttpTimeouts)(nil),          // 42: transom.v1.HttpTimeouts
-	(*HttpCredentials)(nil),       // 43: transom.v1.HttpCredentials
-	(*HealthCheck)(nil),           // 44: transom.v1.HealthCheck
-	(*PolicyRule)(nil),            // 45: transom.v1.PolicyRule
-	(*HttpRoute)(nil),             // 46: transom.v1.HttpRoute
-	(*HttpCompression)(nil),       // 47: transom.v1.HttpCompression
-	(*HttpRedirect)(nil),          // 48: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),           // 49: transom.v1.HttpRespond
-	(*HttpMatch)(nil),             // 50: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),           // 51: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),            // 52: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),             // 53: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),         // 54: transom.v1.SessionConfig
-	(*Stores)(nil),                // 55: transom.v1.Stores
-	(*RedisStore)(nil),            // 56: transom.v1.RedisStore
-	(*Events)(nil),                // 57: transom.v1.Events
-	(*EventTopic)(nil),            // 58: transom.v1.EventTopic
-	(*EventLog)(nil),              // 59: transom.v1.EventLog
-	(*GatewayEventRule)(nil),      // 60: transom.v1.GatewayEventRule
-	(*EventSink)(nil),             // 61: transom.v1.EventSink
-	(*KafkaSink)(nil),             // 62: transom.v1.KafkaSink
-	(*KafkaTopics)(nil),           // 63: transom.v1.KafkaTopics
-	(*SinkTls)(nil),               // 64: transom.v1.SinkTls
-	(*KafkaSasl)(nil),             // 65: transom.v1.KafkaSasl
-	(*NatsSink)(nil),              // 66: transom.v1.NatsSink
-	(*WebhookSink)(nil),           // 67: transom.v1.WebhookSink
-	(*Telemetry)(nil),             // 68: transom.v1.Telemetry
-	(*Log)(nil),                   // 69: transom.v1.Log
-	(*Otlp)(nil),                  // 70: transom.v1.Otlp
-	(*Rest)(nil),                  // 71: transom.v1.Rest
-	(*Metadata)(nil),              // 72: transom.v1.Metadata
-	nil,                           // 73: transom.v1.Config.UpstreamsEntry
-	nil,                           // 74: transom.v1.Config.ErrorPagesEntry
-	nil,                           // 75: transom.v1.HealthCheck.HeadersEntry
-	nil,                           // 76: transom.v1.HttpRespond.HeadersEntry
-	nil,                           // 77: transom.v1.HttpMatch.HeadersEntry
-	nil,                           // 78: transom.v1.HttpMatch.QueryEntry
-	nil,                           // 79: transom.v1.Events.SinksEntry
-	nil,                           // 80: transom.v1.KafkaTopics.ConfigEntry
-	nil,                           // 81: transom.v1.WebhookSink.HeadersEntry
-	(*annotations.HttpRule)(nil),  // 82: google.api.HttpRule
-	(*Policy)(nil),                // 83: transom.v1.Policy
-	(*durationpb.Duration)(nil),   // 84: google.protobuf.Duration
-	(*Subscription)(nil),          // 85: transom.v1.Subscription
-	(*EventStream)(nil),           // 86: transom.v1.EventStream
-	(*Behaviour)(nil),             // 87: transom.v1.Behaviour
-	(EventRule_Delivery)(0),       // 88: transom.v1.EventRule.Delivery
+	(*Overload)(nil),              // 20: transom.v1.Overload
+	(*CacheMemory)(nil),           // 21: transom.v1.CacheMemory
+	(*IdempotencyMemory)(nil),     // 22: transom.v1.IdempotencyMemory
+	(*Maintenance)(nil),           // 23: transom.v1.Maintenance
+	(*OwnServices)(nil),           // 24: transom.v1.OwnServices
+	(*Listener)(nil),              // 25: transom.v1.Listener
+	(*ProxyProtocol)(nil),         // 26: transom.v1.ProxyProtocol
+	(*ServerTls)(nil),             // 27: transom.v1.ServerTls
+	(*ServerCertificate)(nil),     // 28: transom.v1.ServerCertificate
+	(*Admin)(nil),                 // 29: transom.v1.Admin
+	(*AdminToken)(nil),            // 30: transom.v1.AdminToken
+	(*Audit)(nil),                 // 31: transom.v1.Audit
+	(*SchemaSource)(nil),          // 32: transom.v1.SchemaSource
+	(*Reflection)(nil),            // 33: transom.v1.Reflection
+	(*Upstream)(nil),              // 34: transom.v1.Upstream
+	(*GrpcUpstream)(nil),          // 35: transom.v1.GrpcUpstream
+	(*Outlier)(nil),               // 36: transom.v1.Outlier
+	(*Balancing)(nil),             // 37: transom.v1.Balancing
+	(*Hash)(nil),                  // 38: transom.v1.Hash
+	(*Sticky)(nil),                // 39: transom.v1.Sticky
+	(*ClientTls)(nil),             // 40: transom.v1.ClientTls
+	(*HttpUpstream)(nil),          // 41: transom.v1.HttpUpstream
+	(*HttpServer)(nil),            // 42: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),          // 43: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),       // 44: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),           // 45: transom.v1.HealthCheck
+	(*PolicyRule)(nil),            // 46: transom.v1.PolicyRule
+	(*HttpRoute)(nil),             // 47: transom.v1.HttpRoute
+	(*HttpCompression)(nil),       // 48: transom.v1.HttpCompression
+	(*HttpRedirect)(nil),          // 49: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),           // 50: transom.v1.HttpRespond
+	(*HttpMatch)(nil),             // 51: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),           // 52: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),            // 53: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),             // 54: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),         // 55: transom.v1.SessionConfig
+	(*Stores)(nil),                // 56: transom.v1.Stores
+	(*RedisStore)(nil),            // 57: transom.v1.RedisStore
+	(*Events)(nil),                // 58: transom.v1.Events
+	(*EventTopic)(nil),            // 59: transom.v1.EventTopic
+	(*EventLog)(nil),              // 60: transom.v1.EventLog
+	(*GatewayEventRule)(nil),      // 61: transom.v1.GatewayEventRule
+	(*EventSink)(nil),             // 62: transom.v1.EventSink
+	(*KafkaSink)(nil),             // 63: transom.v1.KafkaSink
+	(*KafkaTopics)(nil),           // 64: transom.v1.KafkaTopics
+	(*SinkTls)(nil),               // 65: transom.v1.SinkTls
+	(*KafkaSasl)(nil),             // 66: transom.v1.KafkaSasl
+	(*NatsSink)(nil),              // 67: transom.v1.NatsSink
+	(*WebhookSink)(nil),           // 68: transom.v1.WebhookSink
+	(*Telemetry)(nil),             // 69: transom.v1.Telemetry
+	(*Log)(nil),                   // 70: transom.v1.Log
+	(*Otlp)(nil),                  // 71: transom.v1.Otlp
+	(*Rest)(nil),                  // 72: transom.v1.Rest
+	(*Metadata)(nil),              // 73: transom.v1.Metadata
+	nil,                           // 74: transom.v1.Config.UpstreamsEntry
+	nil,                           // 75: transom.v1.Config.ErrorPagesEntry
+	nil,                           // 76: transom.v1.HealthCheck.HeadersEntry
+	nil,                           // 77: transom.v1.HttpRespond.HeadersEntry
+	nil,                           // 78: transom.v1.HttpMatch.HeadersEntry
+	nil,                           // 79: transom.v1.HttpMatch.QueryEntry
+	nil,                           // 80: transom.v1.Events.SinksEntry
+	nil,                           // 81: transom.v1.KafkaTopics.ConfigEntry
+	nil,                           // 82: transom.v1.WebhookSink.HeadersEntry
+	(*annotations.HttpRule)(nil),  // 83: google.api.HttpRule
+	(*Policy)(nil),                // 84: transom.v1.Policy
+	(*durationpb.Duration)(nil),   // 85: google.protobuf.Duration
+	(*Subscription)(nil),          // 86: transom.v1.Subscription
+	(*EventStream)(nil),           // 87: transom.v1.EventStream
+	(*Behaviour)(nil),             // 88: transom.v1.Behaviour
+	(EventRule_Delivery)(0),       // 89: transom.v1.EventRule.Delivery
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	24,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	28,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	31,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	73,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	82,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	83,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	45,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	46,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	52,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	55,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	57,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	68,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	25,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	29,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	32,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	74,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	83,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	84,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	46,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	47,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	53,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	56,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	58,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	69,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	1,   // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	71,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	72,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	84,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	23,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	72,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	73,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	85,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	24,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	2,   // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
-	74,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
-	22,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
-	20,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
-	21,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
+	75,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	23,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
+	21,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
+	22,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
 	3,   // 22: transom.v1.Config.forward_client_cert:type_name -> transom.v1.Config.ForwardClientCert
-	84,  // 23: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
-	26,  // 24: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	25,  // 25: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
-	84,  // 26: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
-	84,  // 27: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
-	84,  // 28: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
-	84,  // 29: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
-	84,  // 30: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
-	27,  // 31: transom.v1.ServerTls.certificates:type_name -> transom.v1.ServerCertificate
-	4,   // 32: transom.v1.ServerTls.min_version:type_name -> transom.v1.ServerTls.Version
-	5,   // 33: transom.v1.ServerTls.client_auth:type_name -> transom.v1.ServerTls.ClientAuth
-	29,  // 34: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	26,  // 35: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	30,  // 36: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	6,   // 37: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	32,  // 38: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	84,  // 39: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	34,  // 40: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	40,  // 41: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	39,  // 42: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	84,  // 43: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	84,  // 44: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	7,   // 45: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	36,  // 46: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	84,  // 47: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	44,  // 48: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	35,  // 49: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	8,   // 50: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	84,  // 51: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	84,  // 52: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	37,  // 53: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	38,  // 54: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	84,  // 55: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	9,   // 56: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	11,  // 57: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	44,  // 58: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	41,  // 59: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	39,  // 60: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	10,  // 61: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	42,  // 62: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	43,  // 63: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	36,  // 64: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	35,  // 65: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	8,   // 66: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	84,  // 67: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	84,  // 68: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	84,  // 69: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	84,  // 70: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	84,  // 71: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	75,  // 72: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	84,  // 73: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	83,  // 74: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	50,  // 75: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	51,  // 76: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	83,  // 77: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	48,  // 78: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	49,  // 79: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	47,  // 80: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
-	76,  // 81: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	77,  // 82: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	78,  // 83: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	53,  // 84: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	54,  // 85: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	84,  // 86: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	84,  // 87: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	84,  // 88: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	84,  // 89: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	11,  // 90: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	56,  // 91: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	84,  // 92: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	62,  // 93: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	66,  // 94: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	79,  // 95: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
-	58,  // 96: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
-	59,  // 97: transom.v1.Events.log:type_name -> transom.v1.EventLog
-	60,  // 98: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
-	12,  // 99: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
-	85,  // 100: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
-	86,  // 101: transom.v1.Events.streams:type_name -> transom.v1.EventStream
-	87,  // 102: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
-	84,  // 103: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
-	13,  // 104: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
-	14,  // 105: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
-	88,  // 106: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	62,  // 107: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
-	66,  // 108: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
-	67,  // 109: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
-	0,   // 110: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
-	15,  // 111: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
-	84,  // 112: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
-	64,  // 113: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
-	65,  // 114: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
-	63,  // 115: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
-	80,  // 116: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
-	16,  // 117: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
-	0,   // 118: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
-	64,  // 119: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
-	0,   // 120: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
-	84,  // 121: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
-	81,  // 122: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
-	64,  // 123: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
-	69,  // 124: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	70,  // 125: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	17,  // 126: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	18,  // 127: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	33,  // 128: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	61,  // 129: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
-	130, // [130:130] is the sub-list for method output_type
-	130, // [130:130] is the sub-list for method input_type
-	130, // [130:130] is the sub-list for extension type_name
-	130, // [130:130] is the sub-list for extension extendee
-	0,   // [0:130] is the sub-list for field type_name
+	20,  // 23: transom.v1.Config.overload:type_name -> transom.v1.Overload
+	85,  // 24: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
+	27,  // 25: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	26,  // 26: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
+	85,  // 27: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
+	85,  // 28: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
+	85,  // 29: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
+	85,  // 30: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
+	85,  // 31: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
+	28,  // 32: transom.v1.ServerTls.certificates:type_name -> transom.v1.ServerCertificate
+	4,   // 33: transom.v1.ServerTls.min_version:type_name -> transom.v1.ServerTls.Version
+	5,   // 34: transom.v1.ServerTls.client_auth:type_name -> transom.v1.ServerTls.ClientAuth
+	30,  // 35: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	27,  // 36: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	31,  // 37: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	6,   // 38: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	33,  // 39: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	85,  // 40: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	35,  // 41: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	41,  // 42: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	40,  // 43: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	85,  // 44: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	85,  // 45: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	7,   // 46: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	37,  // 47: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	85,  // 48: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	45,  // 49: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	36,  // 50: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	8,   // 51: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	85,  // 52: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	85,  // 53: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	38,  // 54: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	39,  // 55: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	85,  // 56: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	9,   // 57: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	11,  // 58: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	45,  // 59: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	42,  // 60: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	40,  // 61: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	10,  // 62: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	43,  // 63: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	44,  // 64: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	37,  // 65: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	36,  // 66: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	8,   // 67: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	85,  // 68: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	85,  // 69: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	85,  // 70: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	85,  // 71: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	85,  // 72: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	76,  // 73: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	85,  // 74: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	84,  // 75: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	51,  // 76: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	52,  // 77: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	84,  // 78: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	49,  // 79: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	50,  // 80: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	48,  // 81: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
+	77,  // 82: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	78,  // 83: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	79,  // 84: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	54,  // 85: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	55,  // 86: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	85,  // 87: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	85,  // 88: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	85,  // 89: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	85,  // 90: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	11,  // 91: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	57,  // 92: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	85,  // 93: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	63,  // 94: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	67,  // 95: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	80,  // 96: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
+	59,  // 97: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
+	60,  // 98: transom.v1.Events.log:type_name -> transom.v1.EventLog
+	61,  // 99: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
+	12,  // 100: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
+	86,  // 101: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
+	87,  // 102: transom.v1.Events.streams:type_name -> transom.v1.EventStream
+	88,  // 103: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
+	85,  // 104: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
+	13,  // 105: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
+	14,  // 106: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
+	89,  // 107: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	63,  // 108: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
+	67,  // 109: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
+	68,  // 110: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
+	0,   // 111: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
+	15,  // 112: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
+	85,  // 113: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
+	65,  // 114: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
+	66,  // 115: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
+	64,  // 116: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
+	81,  // 117: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
+	16,  // 118: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
+	0,   // 119: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
+	65,  // 120: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
+	0,   // 121: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
+	85,  // 122: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
+	82,  // 123: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
+	65,  // 124: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
+	70,  // 125: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	71,  // 126: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	17,  // 127: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	18,  // 128: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	34,  // 129: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	62,  // 130: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
+	131, // [131:131] is the sub-list for method output_type
+	131, // [131:131] is the sub-list for method input_type
+	131, // [131:131] is the sub-list for extension type_name
+	131, // [131:131] is the sub-list for extension extendee
+	0,   // [0:131] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -7214,49 +7309,49 @@ func file_transom_v1_config_proto_init() {
 	file_transom_v1_event_stream_proto_init()
 	file_transom_v1_policy_proto_init()
 	file_transom_v1_subscription_proto_init()
-	file_transom_v1_config_proto_msgTypes[4].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[12].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[5].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[13].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
 		(*SchemaSource_DescriptorSet)(nil),
 		(*SchemaSource_Reflection)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[14].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[15].OneofWrappers = []any{
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[22].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[24].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[23].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[25].OneofWrappers = []any{
 		(*HttpCredentials_Basic)(nil),
 		(*HttpCredentials_Bearer)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[30].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[30].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[31].OneofWrappers = []any{
 		(*HttpRespond_Body)(nil),
 		(*HttpRespond_File)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[32].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[34].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[33].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[35].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[42].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[43].OneofWrappers = []any{
 		(*EventSink_Kafka)(nil),
 		(*EventSink_Nats)(nil),
 		(*EventSink_Webhook)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[50].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[51].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[52].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[53].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[54].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
 			NumEnums:      19,
-			NumMessages:   63,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -28,7 +28,11 @@ type Value interface {
 type Purge struct{ RPC, Tag, Principal string }
 
 // Memory keeps the answers.
-type Memory struct{ *s3fifo.Cache[Value] }
+type Memory struct {
+	*s3fifo.Cache[Value]
+
+	overload interface{ Saving() bool } // nil for none
+}
 
 // Entry is an answer with what it is found and dropped by.
 type Entry = s3fifo.Entry[Value]
@@ -45,7 +49,13 @@ func Of(s *policy.Scope) *Memory {
 	if n := s.Config.GetCache().GetMaxBytes(); n > 0 && n <= 1<<40 {
 		most = int64(n)
 	}
-	m, err := policy.Lease(s.Generation, key{}, func() (*Memory, error) { return New(most), nil })
+	m, err := policy.Lease(s.Generation, key{}, func() (*Memory, error) {
+		m := New(most)
+		if s.State.Overload != nil {
+			m.overload = s.State.Overload
+		}
+		return m, nil
+	})
 	if err != nil {
 		s.Refuse("cache", "%v", err)
 		return nil
@@ -55,7 +65,13 @@ func Of(s *policy.Scope) *Memory {
 }
 
 // New returns an empty Memory of a size in bytes.
-func New(maxBytes int64) *Memory { return &Memory{s3fifo.New[Value](maxBytes)} }
+func New(maxBytes int64) *Memory {
+	return &Memory{Cache: s3fifo.New[Value](maxBytes)}
+}
+
+// Put keeps an entry in place of the one with its key, and reports whether it does. While
+// the process is short of memory nothing is added.
+func (m *Memory) Put(e *Entry) bool { return !m.saving() && m.Cache.Put(e) }
 
 // Get finds what is kept under a key, where that is of type V, and counts a use of it.
 func Get[V Value](m *Memory, key []byte) (V, bool) { return valueOf[V](m.Get(key)) }
@@ -72,7 +88,11 @@ func valueOf[V Value](e *Entry) (v V, ok bool) {
 
 // Reserve takes n bytes for an answer that comes, and reports false where such answers, and
 // those that were dropped and are read still, would have more than a quarter of the memory.
-func (m *Memory) Reserve(n int64) bool { return m.Cache.Reserve(n, max(m.Max()/4, MaxEntry)) }
+func (m *Memory) Reserve(n int64) bool {
+	return !m.saving() && m.Cache.Reserve(n, max(m.Max()/4, MaxEntry))
+}
+
+func (m *Memory) saving() bool { return m.overload != nil && m.overload.Saving() }
 
 // Close implements io.Closer: it drops everything.
 func (m *Memory) Close() error {

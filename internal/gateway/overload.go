@@ -1,0 +1,47 @@
+package gateway
+
+import (
+	"net/http"
+
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/internal/overload"
+	shortage "github.com/transom-gateway/transom/policy/overload"
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder/rpcerror"
+)
+
+// freely is how much of a body is read whatever the memory, in bytes.
+const freely = 64 << 10
+
+// errShortBody is the refusal of a call whose body is being read, in the form in which readers of
+// bodies pass it on.
+var errShortBody = proxy.RefusedBy(proxy.RefuserOf(shortage.ErrShort),
+	&rpcerror.StatusError{HTTP: http.StatusServiceUnavailable, Status: status.Convert(shortage.ErrShort)})
+
+// guardBody has the body of a unary RPC, which comes into memory whole, refused also while it is
+// read (Traffic 200).
+func (c *call) guardBody(guard *overload.Guard) {
+	if _, ok := c.route.endpoint.method(); ok && !c.route.endpoint.streams(c.r, c.match.protocol) {
+		c.size.in.guard = guard
+	}
+}
+
+// setOverload has the stages hold from where the configuration says.
+func (g *Gateway) setOverload(s *Snapshot) {
+	c := s.Config.Config.GetOverload()
+	if c.GetOff() {
+		g.options.Overload.Set(nil)
+		return
+	}
+	p := overload.Default
+	for _, field := range []struct {
+		of   *int
+		said uint32
+	}{{&p.Save, c.GetSavePercent()}, {&p.Shed, c.GetShedPercent()}, {&p.Refuse, c.GetRefusePercent()}} {
+		if field.said > 0 {
+			*field.of = int(field.said)
+		}
+	}
+	g.options.Overload.Set(&p)
+}

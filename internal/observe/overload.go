@@ -1,0 +1,36 @@
+package observe
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/transom-gateway/transom/internal/overload"
+)
+
+// SetOverload says who knows how short memory is. It is called once.
+func (m *Metrics) SetOverload(g *overload.Guard) { m.registry.MustRegister(overloadCollector{g}) }
+
+var (
+	overloadStage = prometheus.NewDesc("transom_overload_stage",
+		"What is done without as memory is short: 0 nothing, 1 what need not be kept, 2 connections and streams too, 3 all calls.", nil, nil)
+	overloadEntered = prometheus.NewDesc("transom_overload_entered_total",
+		"How often a stage of overload began.", []string{"stage"}, nil)
+)
+
+// overloadCollector asks only when somebody looks.
+type overloadCollector struct{ guard *overload.Guard }
+
+var _ prometheus.Collector = overloadCollector{}
+
+// Describe implements prometheus.Collector.
+func (overloadCollector) Describe(to chan<- *prometheus.Desc) {
+	to <- overloadStage
+	to <- overloadEntered
+}
+
+// Collect implements prometheus.Collector.
+func (c overloadCollector) Collect(to chan<- prometheus.Metric) {
+	to <- prometheus.MustNewConstMetric(overloadStage, prometheus.GaugeValue, float64(c.guard.Stage()))
+	for stage := overload.Save; stage <= overload.Refuse; stage++ {
+		to <- prometheus.MustNewConstMetric(overloadEntered, prometheus.CounterValue, float64(c.guard.Entered(stage)), stage.String())
+	}
+}

@@ -1,0 +1,91 @@
+package overload_test
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/transom-gateway/transom/internal/heap"
+	"github.com/transom-gateway/transom/internal/overload"
+)
+
+// Traffic 200: a stage begins at its percentage and ends five points lower, each is counted, and
+// each change is a line of the log.
+func TestStages(t *testing.T) {
+	var log bytes.Buffer
+	var live uint64
+	var saves []bool
+	g := overload.New(overload.Options{
+		Log:   slog.New(slog.NewTextHandler(&log, nil)),
+		Saves: func(on bool) { saves = append(saves, on) },
+		Usage: func() heap.Use { return heap.Use{Live: live, Limit: 1000} },
+	})
+	p := overload.Default
+	for _, step := range []struct {
+		live uint64
+		want overload.Stage
+	}{
+		{0, overload.Normal}, {749, overload.Normal}, {750, overload.Save}, {849, overload.Save}, {700, overload.Save},
+		{699, overload.Normal}, {850, overload.Shed}, {800, overload.Shed}, {799, overload.Save}, {920, overload.Refuse},
+		{870, overload.Refuse}, {869, overload.Shed}, {0, overload.Normal}, {5000, overload.Refuse},
+	} {
+		live = step.live
+		g.Set(&p) // looks at once
+		if got := g.Stage(); got != step.want {
+			t.Errorf("%d of 1000: %v, want %v", live, got, step.want)
+		}
+	}
+	g.Set(nil)
+	if got := g.Stage(); got != overload.Normal {
+		t.Errorf("switched off: %v", got)
+	}
+	if got := [...]int64{g.Entered(overload.Save), g.Entered(overload.Shed), g.Entered(overload.Refuse)}; got != [...]int64{3, 3, 2} {
+		t.Errorf("stages began %v times, want 3, 3, 2", got)
+	}
+	if len(saves) != 6 || !saves[0] || saves[5] {
+		t.Errorf("saving changed so: %v", saves)
+	}
+	if got := strings.Count(log.String(), "\n"); got != 10 {
+		t.Errorf("%d lines, want one for each of 10 changes:\n%s", got, log.String())
+	}
+	if !strings.Contains(log.String(), `msg="memory is nearly used up: all calls are refused but those of grpc.health.v1" stage=refuse before=save live_bytes=920 limit_bytes=1000`) {
+		t.Errorf("the log has no such line:\n%s", log.String())
+	}
+}
+
+// A nil Guard, and one of a process without a limit, let everything pass.
+func TestNone(t *testing.T) {
+	var none *overload.Guard
+	none.Set(&overload.Percents{})
+	unlimited := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: 1 << 60} }})
+	unlimited.Set(&overload.Percents{Save: 1, Shed: 2, Refuse: 3})
+	for _, g := range []*overload.Guard{none, unlimited} {
+		if g.Stage() != overload.Normal || g.Saving() || !g.Await(nil) {
+			t.Errorf("%v: something is done without", g)
+		}
+	}
+}
+
+// What is refused takes no memory, so that nothing else has the heap collected, and a stage would
+// not end.
+func TestEnds(t *testing.T) {
+	var live atomic.Uint64
+	live.Store(999)
+	g := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: live.Load(), Limit: 1000} }})
+	defer g.Start()()
+	g.Set(&overload.Default)
+	if g.Stage() != overload.Refuse {
+		t.Fatalf("%v, want refuse", g.Stage())
+	}
+	done := make(chan struct{})
+	close(done)
+	if g.Await(done) {
+		t.Error("a wait that was given up found memory")
+	}
+	live.Store(10)
+	if !g.Await(make(chan struct{})) || g.Stage() >= overload.Shed {
+		t.Errorf("%v, want normal", g.Stage())
+	}
+}
