@@ -47,14 +47,17 @@ type Header struct{ Name, Value string }
 // binding is how the attributes of an event become headers.
 type binding struct {
 	prefix, contentType string
-	// encode makes text a value of a header.
+	// encode makes text a value of a header, and decode makes it text again.
 	encode func(string) string
+	decode func(string) (string, error)
+	// anyCase is that of names which differ in case alone and are the same.
+	anyCase bool
 }
 
 var (
-	kafka = binding{"ce_", "content-type", validText}
-	nats  = binding{"ce-", "content-type", percentEncoded}
-	http  = binding{"ce-", "Content-Type", percentEncoded}
+	kafka = binding{"ce_", "content-type", validText, plainText, false}
+	nats  = binding{"ce-", "content-type", percentEncoded, percentDecoded, true}
+	http  = binding{"ce-", "Content-Type", percentEncoded, percentDecoded, true}
 )
 
 // Kafka is the event as a record.

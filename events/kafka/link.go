@@ -13,7 +13,6 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/transom-gateway/transom/events/internal/security"
-	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 const (
@@ -36,29 +35,11 @@ func (s *Sink) connected(ctx context.Context, topic string) (*link, error) {
 	if s.link != nil {
 		return s.link, nil
 	}
-	config, err := s.config()
+	l, err := s.connect(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
-	d := newDialer(s.tls)
-	config.Net.Proxy.Enable, config.Net.Proxy.Dialer = true, d
-	stop := context.AfterFunc(ctx, d.cut)
-	defer stop()
-	client, err := sarama.NewClient(s.settings.Brokers, config)
-	if err == nil {
-		// Who begins finds out whether it is let in. What is wrong with the topic is said later.
-		if err = client.RefreshMetadata(topic); judge(err) != away {
-			err = nil
-		}
-	}
-	if err != nil {
-		d.cut()
-		if client != nil {
-			_ = client.Close()
-		}
-		return nil, d.why(err)
-	}
-	s.link = &link{client: client, dialer: d}
+	s.link = l
 	s.create(ctx, s.link, s.env.Topics)
 	return s.link, nil
 }
@@ -68,8 +49,7 @@ func (s *Sink) disconnect() {
 	if s.link == nil {
 		return
 	}
-	s.link.cut() // so that nothing waits for an answer
-	_ = s.link.client.Close()
+	s.link.close()
 	s.link = nil
 }
 
@@ -83,6 +63,12 @@ func (s *Sink) disconnectFrom(l *link) {
 // cut breaks what is under way.
 func (l *link) cut() { l.dialer.cut() }
 
+// close ends them.
+func (l *link) close() {
+	l.cut() // so that nothing waits for an answer
+	_ = l.client.Close()
+}
+
 // stale has the leaders of a topic looked up again. The next round says if that fails.
 func (l *link) stale(topic string) { _ = l.client.RefreshMetadata(topic) }
 
@@ -90,7 +76,7 @@ func (l *link) stale(topic string) { _ = l.client.RefreshMetadata(topic) }
 func (s *Sink) partitions(ctx context.Context, l *link, topic string) (int32, error) {
 	all, err := l.client.Partitions(topic)
 	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) && s.settings.CreateTopics != nil {
-		delete(s.created, topic)
+		s.missing(topic)
 		s.create(ctx, l, []string{topic})
 		_ = l.client.RefreshMetadata(topic)
 		all, err = l.client.Partitions(topic)
@@ -104,54 +90,6 @@ func (s *Sink) partitions(ctx context.Context, l *link, topic string) (int32, er
 		s.disconnectFrom(l)
 	}
 	return int32(len(all)), err //nolint:gosec // brokers count them so
-}
-
-// config is that of a client for now.
-func (s *Sink) config() (*sarama.Config, error) {
-	c := sarama.NewConfig()
-	c.Version = sarama.V2_8_0_0 // brokers that are older are asked what they know
-	c.ClientID = "transom"
-	if s.settings.ClientId != "" {
-		c.ClientID = s.settings.ClientId
-	}
-	c.Net.MaxOpenRequests = 1
-	c.Net.DialTimeout, c.Net.ReadTimeout, c.Net.WriteTimeout = dialTimeout, answerTimeout, answerTimeout
-	c.Metadata.Full = false
-	c.Metadata.AllowAutoTopicCreation = false
-	c.Metadata.Retry.Max, c.Metadata.Retry.Backoff = 0, 0
-	c.Metadata.Timeout = answerTimeout
-	c.Admin.Timeout = answerTimeout
-	c.Admin.Retry.Max = 0
-	return c, s.authentication(c)
-}
-
-// authentication writes what a client authenticates with.
-func (s *Sink) authentication(c *sarama.Config) error {
-	sasl := s.settings.Sasl
-	if sasl == nil {
-		return nil
-	}
-	c.Net.SASL.Enable, c.Net.SASL.Handshake, c.Net.SASL.Version = true, true, sarama.SASLHandshakeV1
-	if s.tokens != nil {
-		c.Net.SASL.Mechanism, c.Net.SASL.TokenProvider = sarama.SASLTypeOAuth, s.tokens
-		return nil
-	}
-	var err error
-	if c.Net.SASL.User, err = s.env.Secret(sasl.Username); err != nil {
-		return fmt.Errorf("sasl.username: %w", err)
-	}
-	if c.Net.SASL.Password, err = s.env.Secret(sasl.Password); err != nil {
-		return fmt.Errorf("sasl.password: %w", err)
-	}
-	switch sasl.Mechanism {
-	case transomv1.KafkaSasl_SCRAM_SHA_256:
-		c.Net.SASL.Mechanism, c.Net.SASL.SCRAMClientGeneratorFunc = sarama.SASLTypeSCRAMSHA256, scram256
-	case transomv1.KafkaSasl_SCRAM_SHA_512:
-		c.Net.SASL.Mechanism, c.Net.SASL.SCRAMClientGeneratorFunc = sarama.SASLTypeSCRAMSHA512, scram512
-	default:
-		c.Net.SASL.Mechanism = sarama.SASLTypePlaintext
-	}
-	return nil
 }
 
 // dialer makes the connections of a client, and can break them all.

@@ -9,9 +9,6 @@ package kafka
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,25 +16,19 @@ import (
 
 	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/events/cloudevents"
-	"github.com/transom-gateway/transom/events/internal/security"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 // Sink is a Kafka cluster. It connects when there is something to send.
 type Sink struct {
-	settings *transomv1.KafkaSink
-	env      events.Env
-	log      *slog.Logger
-	mode     cloudevents.Mode
-	codec    sarama.CompressionCodec
-	tls      *security.Security // nil for cleartext
-	tokens   *tokenSource       // nil unless OAUTHBEARER
+	*cluster
+	mode  cloudevents.Mode
+	codec sarama.CompressionCodec
 
 	// partitioner serves all topics: to make one costs more than to send an event.
 	partitioner sarama.Partitioner
 	link        *link // nil while there is none
 	producer    producer
-	created     map[string]bool // topics that need not be created
 	trimmed     atomic.Uint64
 }
 
@@ -45,18 +36,13 @@ var _ events.Sink = (*Sink)(nil)
 
 // Open makes a sink. It does not wait for brokers, and none need be there.
 func Open(name string, settings *transomv1.KafkaSink, env events.Env) (*Sink, error) {
-	s := &Sink{settings: settings, env: env, log: env.Log.With("sink", name), codec: codec(settings.Compression), created: map[string]bool{}, partitioner: sarama.NewMurmur2Partitioner("")}
+	c, err := newCluster(settings, env, env.Log.With("sink", name))
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{cluster: c, codec: codec(settings.Compression), partitioner: sarama.NewMurmur2Partitioner("")}
 	if settings.Mode == transomv1.EventMode_STRUCTURED {
 		s.mode = cloudevents.Structured
-	}
-	var err error
-	if settings.Tls != nil {
-		if s.tls, err = security.New(settings.Tls, env.Resolve); err != nil {
-			return nil, err
-		}
-	}
-	if settings.Sasl.GetMechanism() == transomv1.KafkaSasl_OAUTHBEARER {
-		s.tokens = newTokenSource(settings.Sasl, env.Secret)
 	}
 	return s, nil
 }
@@ -88,15 +74,6 @@ func (s *Sink) Linger() time.Duration {
 
 // Trimmed is how many events went without some of their attributes, as headers are bounded.
 func (s *Sink) Trimmed() uint64 { return s.trimmed.Load() }
-
-// NotReloaded says why the files of TLS are not in effect as they are now; "" where all is
-// well.
-func (s *Sink) NotReloaded() string {
-	if s.tls == nil {
-		return ""
-	}
-	return s.tls.NotReloaded()
-}
 
 // Send sends the events. After one that is rejected it goes on with others of its key.
 func (s *Sink) Send(ctx context.Context, batch []*events.Event, errs []error) {
@@ -131,9 +108,4 @@ func record(e *events.Event, m cloudevents.Message) *sarama.Record {
 		r.Headers[i] = &sarama.RecordHeader{Key: []byte(h.Name), Value: []byte(h.Value)}
 	}
 	return r
-}
-
-// away is an error of the cluster, for people.
-func (s *Sink) away(err error) error {
-	return fmt.Errorf("kafka at %s: %w", strings.Join(s.settings.Brokers, ", "), err)
 }

@@ -10,23 +10,25 @@ import (
 
 // create creates topics that do not exist, if that is asked for. An error is said in the
 // log: events for the topic wait, and it is tried again.
-func (s *Sink) create(ctx context.Context, l *link, topics []string) {
-	settings := s.settings.CreateTopics
+func (c *cluster) create(ctx context.Context, l *link, topics []string) {
+	settings := c.settings.CreateTopics
 	if settings == nil || ctx.Err() != nil {
 		return
 	}
 	// Closing it would close the client.
 	admin, err := sarama.NewClusterAdminFromClient(l.client)
 	if err != nil {
-		s.log.Warn("topics cannot be created", "error", err)
+		c.log.Warn("topics cannot be created", "error", err)
 		return
 	}
 	entries := make(map[string]*string, len(settings.Config))
 	for name, value := range settings.Config {
 		entries[name] = &value
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, topic := range topics {
-		if s.created[topic] {
+		if c.created[topic] {
 			continue
 		}
 		err := admin.CreateTopic(topic, &sarama.TopicDetail{
@@ -36,12 +38,19 @@ func (s *Sink) create(ctx context.Context, l *link, topics []string) {
 		}, false)
 		switch {
 		case err == nil:
-			s.log.Info("created a topic", "topic", topic, "partitions", strconv.Itoa(int(max(settings.Partitions, 1))))
-			s.created[topic] = true
+			c.log.Info("created a topic", "topic", topic, "partitions", strconv.Itoa(int(max(settings.Partitions, 1))))
+			c.created[topic] = true
 		case errors.Is(err, sarama.ErrTopicAlreadyExists):
-			s.created[topic] = true
+			c.created[topic] = true
 		default:
-			s.log.Warn("a topic cannot be created", "topic", topic, "error", err)
+			c.log.Warn("a topic cannot be created", "topic", topic, "error", err)
 		}
 	}
+}
+
+// missing notes that a topic is gone that was there.
+func (c *cluster) missing(topic string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.created, topic)
 }

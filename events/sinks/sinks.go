@@ -1,5 +1,5 @@
 // Package sinks is the list of all sinks of events: it opens them by the configuration, and
-// says what is wrong with that before.
+// says what is wrong with that before. It opens the sources of subscriptions, too.
 //
 //	sinks.Check("events", config.Events, env, report)
 //	for name, settings := range events.Configured(config.Events) {
@@ -14,6 +14,7 @@ import (
 	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/events/kafka"
 	"github.com/transom-gateway/transom/events/nats"
+	"github.com/transom-gateway/transom/events/subscription"
 	"github.com/transom-gateway/transom/events/webhook"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -23,6 +24,16 @@ const (
 	kafkaName = "kafka"
 	natsName  = "nats"
 )
+
+// Source makes what a subscription reads a sink's broker by. It waits for no broker, and none need
+// be there.
+func Source(name string, sink *transomv1.EventSink, what subscription.Reading, env events.Env) (subscription.Source, error) {
+	switch kind := sink.GetKind().(type) {
+	case *transomv1.EventSink_Kafka:
+		return kafka.OpenSource(name, kind.Kafka, what, env)
+	}
+	return nil, fmt.Errorf("sink %s: nothing can be read from it", name)
+}
 
 // Open makes a sink. It waits for no broker, and none need be there.
 func Open(name string, sink *transomv1.EventSink, env events.Env) (events.Sink, error) {

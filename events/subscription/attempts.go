@@ -88,7 +88,7 @@ func (p *Partition) exhausted(m *Message, attempts int, r Result) bool {
 		return false
 	}
 	return p.o.MaxAttempts > 0 && attempts >= p.o.MaxAttempts ||
-		p.o.MaxAge > 0 && !m.Event.Time.IsZero() && time.Since(m.Event.Time) > p.o.MaxAge
+		p.o.MaxAge > 0 && !m.at().IsZero() && time.Since(m.at()) > p.o.MaxAge
 }
 
 // pause is how long to wait before the attempt behind step.

@@ -20,6 +20,8 @@ type Message struct {
 	// Key is what messages are ordered by, "" for none.
 	Key   string
 	Event *events.Event
+	// Written is when its source got it, which stands for the time of an event that says none.
+	Written time.Time
 	// Size is what the message takes in memory, in bytes.
 	Size int
 	// Metadata is told to the method beside what is of the event.
@@ -27,10 +29,17 @@ type Message struct {
 	// Unreadable says why the message is no event that a method could be called with; "" for
 	// one that is. Its Event has the bytes as they are.
 	Unreadable string
+	// Raw is what the source made it of; the source alone looks at it.
+	Raw any
+	// Done is called when the message is dealt with; nil for nothing.
+	Done func()
 }
 
 // Pair is a name with a value.
-type Pair struct{ Name, Value string }
+type Pair struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // Result is how a call ended.
 type Result struct {
@@ -209,8 +218,8 @@ func (p *Partition) Pass(offset int64) {
 
 // at is when the event happened; zero if that is not known.
 func (m *Message) at() time.Time {
-	if m.Event == nil {
-		return time.Time{}
+	if m.Event == nil || m.Event.Time.IsZero() {
+		return m.Written
 	}
 	return m.Event.Time
 }
@@ -273,6 +282,9 @@ func (p *Partition) run(lane chan *Message) {
 // finish notes that a message is done.
 func (p *Partition) finish(m *Message) {
 	moved := p.tracker.done(m.Offset)
+	if m.Done != nil {
+		m.Done()
+	}
 	p.bytes.Add(-int64(m.Size))
 	select {
 	case p.less <- struct{}{}:

@@ -74,6 +74,14 @@ type Letter struct {
 	Event     *events.Event `json:"-"`
 	// Record is the event as the log keeps it.
 	Record []byte `json:"record"`
+	// Metadata and Unreadable are those of the Message.
+	Metadata   []Pair `json:"metadata,omitempty"`
+	Unreadable string `json:"unreadable,omitempty"`
+}
+
+// Again is the message of a dead letter.
+func (d *Letter) Again() *Message {
+	return &Message{Partition: d.Partition, Offset: d.Offset, Key: d.Event.Key, Event: d.Event, Metadata: d.Metadata, Unreadable: d.Unreadable}
 }
 
 // NewLetter makes a dead letter of a message.
@@ -82,6 +90,7 @@ func NewLetter(method string, m *Message, r Result, attempts int) Letter {
 	return Letter{
 		ID: events.NewID(now), At: now.UTC(), Code: r.Code.String(), Message: aside.Reason(r.Message), Reason: r.Reason, Attempts: attempts,
 		Method: method, Trace: m.Event.Extension("traceparent"), Topic: m.Event.Topic, Partition: m.Partition, Offset: m.Offset, Event: m.Event,
+		Metadata: m.Metadata, Unreadable: aside.Reason(m.Unreadable),
 	}
 }
 

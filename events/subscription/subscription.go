@@ -22,6 +22,33 @@ type Source interface {
 	Close() error
 }
 
+// DeadLetters is a Source whose broker takes dead letters.
+type DeadLetters interface {
+	// Bury writes the dead letter of a message that the source gave. It returns nil when the
+	// broker has it. It may be called by several goroutines at once.
+	Bury(ctx context.Context, m *Message, d Letter) error
+}
+
+// Reading says what a source reads from a broker.
+type Reading struct {
+	// Subscription is the name.
+	Subscription string
+	Topic        string
+	// Group is the consumer group or durable consumer, and Instance its member, "" for one that
+	// the broker names.
+	Group, Instance string
+	// DeadLetters is where dead letters go; "" for the source's default.
+	DeadLetters string
+	// Start is where a group begins that has no place yet. The zero Position is the latest.
+	Start Position
+	// Release is how long calls may last when a partition goes to another member. 0: 30s.
+	Release time.Duration
+	// Order says which messages wait for each other.
+	Order Order
+	// InFlight is how many messages are worked on at once, 0 for Options' default.
+	InFlight int
+}
+
 // Lag is how far a partition has come.
 type Lag struct {
 	Partition int32

@@ -13,6 +13,7 @@ import (
 	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/events/bus"
 	eventlog "github.com/transom-gateway/transom/events/log"
+	"github.com/transom-gateway/transom/events/subscription"
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/problem"
 	"github.com/transom-gateway/transom/policy"
@@ -23,6 +24,8 @@ import (
 type EventSinks struct {
 	// Open makes a sink. It must not wait for the sink's server.
 	Open func(name string, sink *transomv1.EventSink, env events.Env) (events.Sink, error)
+	// Source makes what subscriptions read a sink's broker by. It must not wait for the broker.
+	Source func(name string, sink *transomv1.EventSink, what subscription.Reading, env events.Env) (subscription.Source, error)
 	// Check reports what is wrong with the settings of sinks, whose path is given.
 	Check func(path string, e *transomv1.Events, env events.Env, report func(path, message string))
 }

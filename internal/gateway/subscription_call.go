@@ -177,6 +177,9 @@ func (s *subscribed) inside(e *events.Event, m *subscription.Message, hops, atte
 		"x-transom-principal", in.identity.Principal,
 		"x-transom-attempt", strconv.Itoa(attempt),
 		"idempotency-key", header.Get("Idempotency-Key"))
+	if e.Type == "" { // it was no event of CloudEvents
+		e = &events.Event{}
+	}
 	for _, a := range [...][2]string{{"ce-id", e.ID}, {"ce-source", e.Source}, {"ce-type", e.Type}, {"ce-subject", e.Subject}} {
 		if a[1] != "" {
 			in.metadata = append(in.metadata, a[0], percentEncoded(a[1]))
@@ -221,6 +224,8 @@ func (s *subscribed) body(input protoreflect.FullName, e *events.Event) (content
 	essence, _, _ := strings.Cut(strings.ToLower(e.DataContentType), ";")
 	essence = strings.TrimSpace(essence)
 	switch {
+	case input == cloudEvent && e.Type == "":
+		return "", nil, errors.New("the message has no attributes of CloudEvents, and the method takes " + cloudEvent)
 	case input == cloudEvent:
 		return "application/proto", events.AppendCloudEvent(nil, e), nil
 	case essence == events.Protobuf || essence == "application/x-protobuf":

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -27,8 +28,6 @@ type subscribed struct {
 	// key is what it is about: one that has another key is another subscription.
 	key  string
 	open func() (subscription.Source, error)
-	// bury writes a dead letter to the source's broker; nil where there is none.
-	bury func(context.Context, *subscription.Message, subscription.Letter) error
 }
 
 // subscriptions are those at work.
@@ -109,9 +108,42 @@ func (b *builder) subscribe() {
 func (b *builder) openSource(s *subscribed) {
 	start := logsource.StartOf(s.settings.GetStart() == transomv1.Subscription_EARLIEST, startTime(s.settings))
 	eventBus := b.snapshot.bus
+	if sink := events.Configured(b.file.Config.GetEvents())[s.source]; sink != nil {
+		env, reading := b.sinkEnv(), s.reading(start)
+		s.open = func() (subscription.Source, error) {
+			if b.gateway.options.Sinks.Source == nil {
+				return nil, errors.New("this program reads no brokers")
+			}
+			return b.gateway.options.Sinks.Source(s.source, sink, reading, env)
+		}
+		return
+	}
 	s.open = func() (subscription.Source, error) {
 		return logsource.New(eventBus, logsource.Options{Subscription: s.name, Topic: s.topic, Start: start}), nil
 	}
+}
+
+// reading says what the source of a subscription reads from its broker.
+func (s *subscribed) reading(start subscription.Position) subscription.Reading {
+	r := subscription.Reading{
+		Subscription: s.name, Topic: s.topic, Group: s.settings.GetGroup(), Instance: s.settings.GetInstanceId(), DeadLetters: s.settings.GetDeadLetterTopic(),
+		Start: start, Release: s.settings.GetRebalanceTimeout().AsDuration(), Order: orderOf(s.settings), InFlight: int(s.settings.GetConcurrency()),
+	}
+	if r.Group == "" {
+		r.Group = "transom." + s.name
+	}
+	return r
+}
+
+// orderOf says which events of a subscription wait for each other.
+func orderOf(s *transomv1.Subscription) subscription.Order {
+	switch s.GetOrder() {
+	case transomv1.Subscription_PARTITION:
+		return subscription.ByPartition
+	case transomv1.Subscription_NONE:
+		return subscription.NoOrder
+	}
+	return subscription.ByKey
 }
 
 // startTime is when a subscription begins; zero for no time.
@@ -122,8 +154,8 @@ func startTime(s *transomv1.Subscription) time.Time {
 	return s.GetStartTime().AsTime()
 }
 
-// subscriptionOptions are those of a subscription's partitions.
-func (g *Gateway) subscriptionOptions(s *subscribed, store *subscription.Store) subscription.Options {
+// subscriptionOptions are those of a subscription's partitions. Dead letters go to the broker, too, if there is one.
+func (g *Gateway) subscriptionOptions(s *subscribed, store *subscription.Store, broker subscription.DeadLetters) subscription.Options {
 	o := subscription.Options{
 		Name: s.name, Lanes: int(s.settings.GetConcurrency()), MaxAttempts: defaultAttempts, MaxAge: s.settings.GetMaxAge().AsDuration(),
 		Verdict: verdicts(s.settings.GetCodes()), Logger: g.options.Telemetry.Log, Observer: g.options.Telemetry.Metrics,
@@ -131,12 +163,7 @@ func (g *Gateway) subscriptionOptions(s *subscribed, store *subscription.Store) 
 	if s.settings.MaxAttempts != nil {
 		o.MaxAttempts = int(s.settings.GetMaxAttempts())
 	}
-	switch s.settings.GetOrder() {
-	case transomv1.Subscription_PARTITION:
-		o.Order = subscription.ByPartition
-	case transomv1.Subscription_NONE:
-		o.Order = subscription.NoOrder
-	}
+	o.Order = orderOf(s.settings)
 	switch s.settings.GetOnExhausted() {
 	case transomv1.Subscription_PAUSE:
 		o.OnExhausted = subscription.Pause
@@ -149,10 +176,10 @@ func (g *Gateway) subscriptionOptions(s *subscribed, store *subscription.Store) 
 	o.Dead = func(ctx context.Context, m *subscription.Message, r subscription.Result, attempts int) error {
 		letter := subscription.NewLetter(s.path[1:], m, r, attempts)
 		letter.Code = rpccode.Name(r.Code)
-		if s.bury == nil {
+		if broker == nil {
 			return g.putAside(s, store, letter)
 		}
-		if err := s.bury(ctx, m, letter); err != nil {
+		if err := broker.Bury(ctx, m, letter); err != nil {
 			return err
 		}
 		if err := g.putAside(s, store, letter); err != nil {
@@ -276,8 +303,9 @@ func (g *Gateway) startSubscription(one *subscribed, before []*subscription.Subs
 		g.options.Telemetry.Log.Error("a subscription cannot be started", "subscription", one.name, "error", err)
 		return nil
 	}
+	broker, _ := source.(subscription.DeadLetters)
 	setup := subscription.Setup{
-		Options: g.subscriptionOptions(one, store), Source: source, Types: one.settings.GetTypes(), Store: store, After: before,
+		Options: g.subscriptionOptions(one, store, broker), Source: source, Types: one.settings.GetTypes(), Store: store, After: before,
 		Grace: one.settings.GetRebalanceTimeout().AsDuration(),
 	}
 	return &running{subscription.Start(setup), one, store}

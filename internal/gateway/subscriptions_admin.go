@@ -107,8 +107,7 @@ func (g *Gateway) RetryDeadLetter(ctx context.Context, name, id string) error {
 	if err != nil {
 		return err
 	}
-	m := &subscription.Message{Partition: letter.Partition, Offset: letter.Offset, Key: letter.Event.Key, Event: letter.Event}
-	result := g.deliver(ctx, r.of, m, 1)
+	result := g.deliver(ctx, r.of, letter.Again(), 1)
 	if result.Reason != "" || verdicts(r.of.settings.GetCodes())(result.Code) != subscription.Done {
 		return fmt.Errorf("the call has failed again: %s: %s", rpccode.Name(result.Code), result.Message)
 	}

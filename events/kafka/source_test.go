@@ -1,0 +1,353 @@
+package kafka
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/events/subscription"
+	kafkatest "github.com/transom-gateway/transom/internal/testing/kafka"
+	"github.com/transom-gateway/transom/internal/testing/poll"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// handled is what a method has done with messages, whichever member called it.
+type handled struct {
+	mu    sync.Mutex
+	next  map[string]int // by keys: the number that comes next
+	calls []*subscription.Message
+	wrong []string
+	// answer is what a call ends with; nil for OK.
+	answer func(m *subscription.Message, attempt int) subscription.Result
+}
+
+func (h *handled) call(ctx context.Context, m *subscription.Message, attempt int) subscription.Result {
+	if h.answer != nil {
+		if r := h.answer(m, attempt); r.Code != codes.OK || r.Reason != "" {
+			return r
+		}
+	}
+	if ctx.Err() != nil {
+		return subscription.Result{Code: codes.Canceled}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	h.calls = append(h.calls, m)
+	var data struct{ N int }
+	_ = json.Unmarshal(m.Event.Data, &data)
+	if n := h.next[m.Key]; data.N > n {
+		h.wrong = append(h.wrong, fmt.Sprintf("%s: %d where %d should be", m.Key, data.N, n))
+	} else if data.N == n {
+		h.next[m.Key]++
+	}
+	return subscription.Result{}
+}
+
+// done is how many messages had their first effect, in order, and how many calls there were.
+func (h *handled) done() (n, calls int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, next := range h.next {
+		n += next
+	}
+	return n, len(h.calls)
+}
+
+func (h *handled) all() []*subscription.Message {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]*subscription.Message(nil), h.calls...)
+}
+
+func newHandled() *handled { return &handled{next: map[string]int{}} }
+
+// reading is what tests read.
+func reading(topic string) subscription.Reading {
+	return subscription.Reading{Subscription: "counts", Topic: topic, Group: "group." + topic, Start: subscription.Position{Earliest: true}}
+}
+
+// subscribe starts a member.
+func subscribe(t *testing.T, settings *transomv1.KafkaSink, what subscription.Reading, h *handled, change func(*subscription.Setup)) *subscription.Subscription {
+	t.Helper()
+	source, err := OpenSource("kafka", settings, what, env(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	setup := subscription.Setup{
+		Source: source, Store: &subscription.Store{Folder: t.TempDir()},
+		Options: subscription.Options{Name: what.Subscription, Call: h.call, Logger: env(t).Log, MaxAttempts: 3},
+	}
+	setup.Dead = func(ctx context.Context, m *subscription.Message, r subscription.Result, attempts int) error {
+		d := subscription.NewLetter("a.v1.S/M", m, r, attempts)
+		d.Code = strings.ToUpper(r.Code.String())
+		return source.Bury(ctx, m, d)
+	}
+	if change != nil {
+		change(&setup)
+	}
+	s := subscription.Start(setup)
+	t.Cleanup(func() { stop(t, s) })
+	return s
+}
+
+func stop(t *testing.T, s *subscription.Subscription) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+	defer cancel()
+	s.Stop(ctx)
+}
+
+func settings(b *kafkatest.Broker, partitions uint32) *transomv1.KafkaSink {
+	return &transomv1.KafkaSink{Brokers: []string{b.Plaintext}, CreateTopics: &transomv1.KafkaTopics{Partitions: partitions}}
+}
+
+// fill sends events of keys, each key's in order, from a number on.
+func fill(t *testing.T, s *Sink, topic string, keys, from, to int) {
+	t.Helper()
+	var batch []*events.Event
+	for n := from; n < to; n++ {
+		for k := range keys {
+			batch = append(batch, event(topic, fmt.Sprint("key ", k), n))
+		}
+	}
+	send(t, s, batch...)
+}
+
+// TestSourceRebalances: Events 160, 167 and 171: members that come and go share the partitions; each
+// record is dealt with, those of a key in their order.
+func TestSourceRebalances(t *testing.T) {
+	const topic, keys = "rebalanced", 30
+	broker := kafkatest.Shared(t)
+	c := settings(broker, 6)
+	sink, h := open(t, c, topic), newHandled()
+	h.answer = func(*subscription.Message, int) subscription.Result {
+		pause(t.Context(), rand.N(2*time.Millisecond)) // as a method does
+		return subscription.Result{}
+	}
+	fill(t, sink, topic, keys, 0, 20)
+	wait := func(n int) {
+		t.Helper()
+		poll.Until(t, fmt.Sprintf("%d records", n), func() bool { done, _ := h.done(); return done >= n })
+	}
+	const inFlight = 32
+	few := func(s *subscription.Setup) { s.MaxInFlight = inFlight }
+	first := subscribe(t, c, reading(topic), h, few)
+	wait(keys)
+	second, third := subscribe(t, c, reading(topic), h, few), subscribe(t, c, reading(topic), h, few)
+	shares := func(n int) bool { return len(holders(t, broker, "group."+topic)) == n }
+	poll.Until(t, "three members share the partitions", func() bool { return shares(3) })
+	fill(t, sink, topic, keys, 20, 40)
+	wait(keys * 25)
+	stop(t, first)
+	fill(t, sink, topic, keys, 40, 60)
+	wait(keys * 60)
+	poll.Until(t, "two members share the partitions", func() bool { return shares(2) })
+	stop(t, second)
+	stop(t, third)
+	n, calls := h.done()
+	if n != keys*60 || len(h.wrong) > 0 {
+		t.Errorf("%d of %d records, out of order: %v", n, keys*60, h.wrong)
+	}
+	// What is done behind a record that is not comes again where its partition goes to another.
+	if most := n + 12*inFlight; calls > most {
+		t.Errorf("%d calls for %d records, want %d at most", calls, n, most)
+	}
+	t.Logf("%d calls for %d records", calls, n)
+}
+
+// holders are the members of a group that have partitions.
+func holders(t *testing.T, broker *kafkatest.Broker, group string) (names []string) {
+	config := sarama.NewConfig()
+	config.Version = sarama.V2_8_0_0
+	admin, err := sarama.NewClusterAdmin([]string{broker.Plaintext}, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	groups, err := admin.DescribeConsumerGroups([]string{group})
+	if err != nil {
+		return nil
+	}
+	for name, m := range groups[0].Members {
+		if a, err := m.GetMemberAssignment(); err == nil && a != nil && len(a.Topics) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// TestSourceOfKilledBroker: Events 164: a broker that is killed while records are dealt with comes
+// back, and the subscription goes on; it says so.
+func TestSourceOfKilledBroker(t *testing.T) {
+	const topic, keys = "outlived", 10
+	broker := kafkatest.Start(t)
+	c := settings(broker, 3)
+	sink, h := open(t, c, topic), newHandled()
+	fill(t, sink, topic, keys, 0, 10)
+	free := make(chan struct{})
+	h.answer = func(m *subscription.Message, _ int) subscription.Result {
+		if m.Key == "key 3" {
+			<-free
+		}
+		return subscription.Result{}
+	}
+	s := subscribe(t, c, reading(topic), h, nil)
+	poll.Until(t, "all that are not held up", func() bool { n, _ := h.done(); return n == 9*10 })
+	broker.Kill()
+	poll.Until(t, "the failure is told", func() bool { return s.Status(t.Context()).Failure != nil })
+	if st := s.Status(t.Context()); st.LagError == nil || !strings.Contains(st.Failure.Error(), "kafka at "+broker.Plaintext) {
+		t.Errorf("%+v", st)
+	}
+	broker.Restart(t)
+	close(free)
+	fill(t, sink, topic, keys, 10, 20)
+	poll.Until(t, "all records", func() bool { n, _ := h.done(); return n == keys*20 })
+	poll.Until(t, "all is well", func() bool {
+		st := s.Status(t.Context())
+		return st.Failure == nil && lagOf(st) == 0
+	})
+	if len(h.wrong) > 0 {
+		t.Errorf("out of order: %v", h.wrong)
+	}
+}
+
+// lagOf is how many records wait; -1 where that is not known.
+func lagOf(st subscription.Status) (n int64) {
+	if st.LagError != nil || len(st.Lag) == 0 {
+		return -1
+	}
+	for _, l := range st.Lag {
+		n += l.End - l.Committed
+	}
+	return n
+}
+
+// TestSourcePlaces: Events 173, 174 and 175: a group that begins with the latest record has its place
+// from then on, the lag is known without a member, and the group can be moved while it has no others.
+func TestSourcePlaces(t *testing.T) {
+	const topic = "places"
+	broker := kafkatest.Shared(t)
+	c := settings(broker, 2)
+	sink, h := open(t, c, topic), newHandled()
+	fill(t, sink, topic, 4, 0, 5) // before there is a group
+	what := reading(topic)
+	what.Start = subscription.Position{Latest: true}
+	s := subscribe(t, c, what, h, nil)
+	poll.Until(t, "it works", func() bool { return lagOf(s.Status(t.Context())) == 0 && len(holders(t, broker, what.Group)) == 1 })
+	stop(t, s)
+	fill(t, sink, topic, 4, 5, 8) // while there is no member
+	source, err := OpenSource("kafka", c, what, env(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = source.Close() }()
+	lag, err := source.Lag(t.Context())
+	var records int64
+	for _, l := range lag {
+		records += l.End - l.Committed
+		if age := time.Since(l.Oldest); l.End > l.Committed && (l.Oldest.IsZero() || age > time.Hour) {
+			t.Errorf("%+v", l)
+		}
+	}
+	if err != nil || records != 12 || len(lag) != 2 {
+		t.Errorf("%+v, %v", lag, err)
+	}
+	s = subscribe(t, c, what, h, nil)
+	poll.Until(t, "what came meanwhile", func() bool { _, n := h.done(); return n == 12 })
+	other := subscribe(t, c, what, h, nil)
+	poll.Until(t, "two members", func() bool { return len(holders(t, broker, what.Group)) == 2 })
+	if err := s.Seek(t.Context(), subscription.Position{Earliest: true}); err == nil || !strings.Contains(err.Error(), "has 1 members in other processes") {
+		t.Error(err)
+	}
+	stop(t, other)
+	for want, to := range map[string]subscription.Position{
+		"found the partition 9, but the topic places has 0 to 1": {Partition: 9},
+		"found the offset 99, but the partition 1 has 0 to ":     {Partition: 1, Offset: 99},
+	} {
+		if err := s.Seek(t.Context(), to); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if err := s.Seek(t.Context(), subscription.Position{Earliest: true}); err != nil {
+		t.Fatal(err)
+	}
+	poll.Until(t, "all once more", func() bool { _, n := h.done(); return n == 12+32 })
+	if err := s.Seek(t.Context(), subscription.Position{Time: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	poll.Until(t, "the end", func() bool { return lagOf(s.Status(t.Context())) == 0 })
+}
+
+// TestSourceDeadLetters: Events 161, 165 and 168: a record that cannot be read, and one whose calls do
+// not succeed, go to the topic of dead letters as they were, with the reason.
+func TestSourceDeadLetters(t *testing.T) {
+	const topic = "dying"
+	c := settings(kafkatest.Shared(t), 1)
+	sink, h := open(t, c, topic), newHandled()
+	good, bad := event(topic, "a", 0), event(topic, "a", 1)
+	bad.Subject = "bad"
+	send(t, sink, good, bad)
+	h.answer = func(m *subscription.Message, _ int) subscription.Result {
+		switch {
+		case m.Unreadable != "":
+			return subscription.Result{Code: codes.DataLoss, Reason: "UNREADABLE", Message: m.Unreadable}
+		case m.Event.Subject == "bad":
+			return subscription.Result{Code: codes.Internal, Message: "it breaks"}
+		}
+		return subscription.Result{}
+	}
+	raw(t, c.Brokers[0], &sarama.ProducerMessage{Topic: topic, Key: sarama.StringEncoder("b"), Value: sarama.StringEncoder("?"), Headers: []sarama.RecordHeader{
+		{Key: []byte("ce_id"), Value: []byte("1")}, {Key: []byte("own"), Value: []byte("x")}}})
+	send(t, sink, event(topic, "a", 2))
+	s := subscribe(t, c, reading(topic), h, nil)
+	poll.Until(t, "all are dealt with", func() bool { return lagOf(s.Status(t.Context())) == 0 })
+	dead := read(t, c.Brokers[0], topic+".group."+topic+".dead", 2)
+	for _, m := range dead {
+		got, want := headers(m), map[string]string{
+			"transom-dead-reason": "INTERNAL: it breaks", "transom-dead-attempts": "3", "transom-dead-topic": topic, "transom-dead-offset": "1",
+			"transom-dead-partition": "0", "transom-dead-method": "a.v1.S/M", "ce_id": bad.ID,
+		}
+		if got["own"] != "" {
+			want = map[string]string{"transom-dead-reason": "UNREADABLE: found attributes of CloudEvents without source, which each event has", "transom-dead-attempts": "0", "ce_id": "1"}
+			if string(m.Key) != "b" || string(m.Value) != "?" {
+				t.Errorf("%s: %s", m.Key, m.Value)
+			}
+		}
+		for name, value := range want {
+			if got[name] != value {
+				t.Errorf("%s: got %q, want %q", name, got[name], value)
+			}
+		}
+		if at, err := time.Parse(time.RFC3339Nano, got["transom-dead-timestamp"]); err != nil || time.Since(at) > time.Hour {
+			t.Error(got["transom-dead-timestamp"])
+		}
+	}
+	if len(dead) != 2 || len(h.all()) != 2 {
+		t.Errorf("%d dead letters, %d calls", len(dead), len(h.all()))
+	}
+}
+
+// raw produces a record as others do.
+func raw(t *testing.T, address string, m *sarama.ProducerMessage) {
+	t.Helper()
+	c := sarama.NewConfig()
+	c.Version = sarama.V2_8_0_0
+	c.Producer.Return.Successes = true
+	p, err := sarama.NewSyncProducer([]string{address}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	if _, _, err := p.SendMessage(m); err != nil {
+		t.Fatal(err)
+	}
+}
