@@ -121,6 +121,10 @@ events-soak: ## Kill gateways and a Kafka broker while 100,000 events are stored
 	go test -count 1 -run '^TestEventsLedgerKafka$$' -v -timeout 120m ./cmd/transom -args -ledger-seeds 20 -ledger-events 5000
 	$(MAKE) log-faults
 
+.PHONY: subscriptions-soak
+subscriptions-soak: ## Kill gateways that are members of a group, and their Kafka broker, under 100,000 records: each has its effect, in order for its key
+	go test -count 1 -run '^TestSubscriptionsKilled$$' -v -timeout 120m ./cmd/transom -args -soak-records 100000 -soak-every 4000
+
 .PHONY: events-bench
 events-bench: ## Measure events: what one costs a call, appends beside the disk's syncs, recovery, the drain to a real Kafka broker
 	go test -run '^$$' -bench Publish ./events/bus

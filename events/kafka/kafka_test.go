@@ -15,6 +15,7 @@ import (
 
 	"github.com/transom-gateway/transom/events"
 	kafkatest "github.com/transom-gateway/transom/internal/testing/kafka"
+	"github.com/transom-gateway/transom/internal/testing/poll"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -98,10 +99,13 @@ func read(t testing.TB, brokers, topic string, n int) []*sarama.ConsumerMessage 
 	}
 	var all []*sarama.ConsumerMessage
 	for _, id := range partitions {
-		end, err := client.GetOffset(topic, id, sarama.OffsetNewest)
-		if err != nil {
-			t.Fatal(err)
-		}
+		var end int64
+		poll.Until(t, "the leader of the partition says where it ends", func() bool {
+			if end, err = client.GetOffset(topic, id, sarama.OffsetNewest); err != nil {
+				_ = client.RefreshMetadata(topic) // topics that are new have none for a moment
+			}
+			return err == nil
+		})
 		if end == 0 {
 			continue
 		}
