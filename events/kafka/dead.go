@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/IBM/sarama"
 
 	"github.com/transom-gateway/transom/events/subscription"
 )
-
-// maxDeadReason is the longest reason of a dead letter, in bytes.
-const maxDeadReason = 1 << 10
 
 // Bury implements subscription.DeadLetters: the record as it was, with what is known of its end as
 // headers (Events 168).
@@ -73,19 +69,10 @@ func (s *Source) deadPartitions(ctx context.Context, l *link, topic string) (int
 
 // deadLetter is a batch of one record.
 func deadLetter(r *sarama.ConsumerMessage, d subscription.Letter) *sarama.RecordBatch {
-	reason := d.Code + ": " + d.Message
-	if d.Reason != "" {
-		reason = d.Reason + ": " + d.Message
-	}
 	record := &sarama.Record{Key: r.Key, Value: r.Value}
 	record.Headers = append(record.Headers, r.Headers...)
-	for _, h := range [...][2]string{
-		{"reason", reason[:min(len(reason), maxDeadReason)]}, {"attempts", strconv.Itoa(d.Attempts)}, {"topic", r.Topic}, {"partition", strconv.Itoa(int(r.Partition))},
-		{"offset", strconv.FormatInt(r.Offset, 10)}, {"timestamp", r.Timestamp.UTC().Format(time.RFC3339Nano)}, {"method", d.Method}, {"trace", d.Trace},
-	} {
-		if h[1] != "" {
-			record.Headers = append(record.Headers, &sarama.RecordHeader{Key: []byte("transom-dead-" + h[0]), Value: []byte(h[1])})
-		}
+	for _, h := range append(d.Headers(), subscription.Pair{Name: "transom-dead-timestamp", Value: r.Timestamp.UTC().Format(time.RFC3339Nano)}) {
+		record.Headers = append(record.Headers, &sarama.RecordHeader{Key: []byte(h.Name), Value: []byte(h.Value)})
 	}
 	now := time.Now()
 	return &sarama.RecordBatch{

@@ -54,12 +54,6 @@ func plain(r *sarama.ConsumerMessage, headers []cloudevents.Header) *events.Even
 	return e
 }
 
-// Of the metadata of one record.
-const (
-	maxMetadata      = 64
-	maxMetadataBytes = 16 << 10
-)
-
 // metadata is what the method is told of the record.
 func metadata(r *sarama.ConsumerMessage, headers []cloudevents.Header) []subscription.Pair {
 	all := []subscription.Pair{
@@ -68,27 +62,17 @@ func metadata(r *sarama.ConsumerMessage, headers []cloudevents.Header) []subscri
 		{Name: "kafka-offset", Value: strconv.FormatInt(r.Offset, 10)},
 		{Name: "kafka-timestamp", Value: strconv.FormatInt(r.Timestamp.UnixMilli(), 10)},
 	}
-	left := maxMetadataBytes
-	add := func(name, value string) {
-		if size := len(name) + len(value); size <= left && len(all) < maxMetadata {
-			left -= size
-			all = append(all, subscription.Pair{Name: name, Value: value})
-		}
+	if r.Key != nil && len(r.Key) <= maxKey {
+		all = append(all, subscription.Pair{Name: "kafka-key", Value: string(r.Key)})
 	}
-	if r.Key != nil {
-		add("kafka-key", string(r.Key))
-	}
+	var others []subscription.Pair
 	for _, h := range headers {
-		name := strings.ToLower(h.Name)
-		if strings.HasPrefix(name, "ce_") || name == "content-type" || !isMetadata(name) {
-			continue
+		if name := strings.ToLower(h.Name); !strings.HasPrefix(name, "ce_") && name != "content-type" {
+			others = append(others, subscription.Pair{Name: name, Value: h.Value})
 		}
-		add("kafka-header-"+name, h.Value)
 	}
-	return all
+	return append(all, subscription.Headers("kafka-header-", others)...)
 }
 
-// isMetadata reports whether a name can be one of metadata of gRPC in text.
-func isMetadata(name string) bool {
-	return name != "" && !strings.HasSuffix(name, "-bin") && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == ""
-}
+// maxKey is the longest key that the method is told, in bytes.
+const maxKey = 4 << 10

@@ -31,6 +31,8 @@ func Source(name string, sink *transomv1.EventSink, what subscription.Reading, e
 	switch kind := sink.GetKind().(type) {
 	case *transomv1.EventSink_Kafka:
 		return kafka.OpenSource(name, kind.Kafka, what, env)
+	case *transomv1.EventSink_Nats:
+		return nats.OpenSource(name, kind.Nats, what, env)
 	}
 	return nil, fmt.Errorf("sink %s: nothing can be read from it", name)
 }

@@ -58,7 +58,7 @@ func (p *Partition) deal(m *Message) bool {
 		case p.ctx.Err() != nil && verdict != Done:
 			return false // the call was ended by us
 		case verdict == Done:
-			p.ended("done")
+			p.ended(m, "done")
 			return true
 		case verdict == Dead, p.exhausted(m, attempts, r):
 			again, ok := p.give(m, r, attempts)
@@ -119,7 +119,7 @@ func (p *Partition) wait(d time.Duration) bool {
 // is dealt with.
 func (p *Partition) give(m *Message, r Result, attempts int) (again, done bool) {
 	said := []any{
-		"subscription", p.o.Name, "partition", m.Partition, "offset", m.Offset, "type", m.Event.Type, "id", m.Event.ID,
+		"subscription", p.o.Name, "partition", m.Partition, "offset", m.number(), "type", m.Event.Type, "id", m.Event.ID,
 		"attempts", attempts, "code", r.Code.String(), "message", r.Message,
 	}
 	if r.Reason != "" {
@@ -131,7 +131,7 @@ func (p *Partition) give(m *Message, r Result, attempts int) (again, done bool) 
 		return p.paused.wait(p.stopping), false
 	case Skip:
 		p.o.Logger.Error("a message does not succeed, and is skipped", said...)
-		p.ended("skipped")
+		p.ended(m, "skipped")
 		return false, true
 	default:
 		p.o.Logger.Warn("a message does not succeed, and becomes a dead letter", said...)
@@ -145,10 +145,10 @@ func (p *Partition) bury(m *Message, r Result, attempts int) bool {
 	for step := 0; p.stopping.Err() == nil; step++ {
 		err := p.o.Dead(p.ctx, m, r, attempts)
 		if err == nil {
-			p.ended("dead")
+			p.ended(m, "dead")
 			return true
 		}
-		p.o.Logger.Error("a dead letter cannot be written; its message waits", "subscription", p.o.Name, "partition", m.Partition, "offset", m.Offset, "error", err)
+		p.o.Logger.Error("a dead letter cannot be written; its message waits", "subscription", p.o.Name, "partition", m.Partition, "offset", m.number(), "error", err)
 		if !p.wait(pause(step, 0)) {
 			break
 		}
@@ -156,7 +156,11 @@ func (p *Partition) bury(m *Message, r Result, attempts int) bool {
 	return false
 }
 
-func (p *Partition) ended(how string) {
+// ended tells how a message has ended.
+func (p *Partition) ended(m *Message, how string) {
+	if m.Done != nil {
+		m.Done(how)
+	}
 	if p.o.Observer != nil {
 		p.o.Observer.Ended(p.o.Name, how)
 	}

@@ -31,8 +31,10 @@ type Message struct {
 	Unreadable string
 	// Raw is what the source made it of; the source alone looks at it.
 	Raw any
-	// Done is called when the message is dealt with; nil for nothing.
-	Done func()
+	// Done is called when the message is dealt with: "done", "dead" or "skipped"; nil for nothing.
+	Done func(how string)
+	// Number is what people know the message by in its partition, 0 where that is Offset.
+	Number int64
 }
 
 // Pair is a name with a value.
@@ -216,6 +218,14 @@ func (p *Partition) Pass(offset int64) {
 	}
 }
 
+// number is what people know the message by.
+func (m *Message) number() int64 {
+	if m.Number != 0 {
+		return m.Number
+	}
+	return m.Offset
+}
+
 // at is when the event happened; zero if that is not known.
 func (m *Message) at() time.Time {
 	if m.Event == nil || m.Event.Time.IsZero() {
@@ -282,9 +292,6 @@ func (p *Partition) run(lane chan *Message) {
 // finish notes that a message is done.
 func (p *Partition) finish(m *Message) {
 	moved := p.tracker.done(m.Offset)
-	if m.Done != nil {
-		m.Done()
-	}
 	p.bytes.Add(-int64(m.Size))
 	select {
 	case p.less <- struct{}{}:

@@ -89,7 +89,7 @@ func NewLetter(method string, m *Message, r Result, attempts int) Letter {
 	now := time.Now()
 	return Letter{
 		ID: events.NewID(now), At: now.UTC(), Code: r.Code.String(), Message: aside.Reason(r.Message), Reason: r.Reason, Attempts: attempts,
-		Method: method, Trace: m.Event.Extension("traceparent"), Topic: m.Event.Topic, Partition: m.Partition, Offset: m.Offset, Event: m.Event,
+		Method: method, Trace: m.Event.Extension("traceparent"), Topic: m.Event.Topic, Partition: m.Partition, Offset: m.number(), Event: m.Event,
 		Metadata: m.Metadata, Unreadable: aside.Reason(m.Unreadable),
 	}
 }

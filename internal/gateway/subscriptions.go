@@ -109,7 +109,7 @@ func (b *builder) openSource(s *subscribed) {
 	start := logsource.StartOf(s.settings.GetStart() == transomv1.Subscription_EARLIEST, startTime(s.settings))
 	eventBus := b.snapshot.bus
 	if sink := events.Configured(b.file.Config.GetEvents())[s.source]; sink != nil {
-		env, reading := b.sinkEnv(), s.reading(start)
+		env, reading := b.sinkEnv(), s.reading(start, sink.GetNats() != nil)
 		s.open = func() (subscription.Source, error) {
 			if b.gateway.options.Sinks.Source == nil {
 				return nil, errors.New("this program reads no brokers")
@@ -124,12 +124,16 @@ func (b *builder) openSource(s *subscribed) {
 }
 
 // reading says what the source of a subscription reads from its broker.
-func (s *subscribed) reading(start subscription.Position) subscription.Reading {
+func (s *subscribed) reading(start subscription.Position, nats bool) subscription.Reading {
 	r := subscription.Reading{
 		Subscription: s.name, Topic: s.topic, Group: s.settings.GetGroup(), Instance: s.settings.GetInstanceId(), DeadLetters: s.settings.GetDeadLetterTopic(),
 		Start: start, Release: s.settings.GetRebalanceTimeout().AsDuration(), Order: orderOf(s.settings), InFlight: int(s.settings.GetConcurrency()),
 	}
-	if r.Group == "" {
+	switch {
+	case r.Group != "":
+	case nats: // which has no dots in names
+		r.Group = "transom-" + s.name
+	default:
 		r.Group = "transom." + s.name
 	}
 	return r

@@ -18,8 +18,8 @@ func (b *builder) checkSubscription(i int, s *subscribed, sinks map[string]*tran
 		b.refuse(fmt.Sprintf("events.subscriptions[%d].%s: ", i, field)+fmt.Sprintf(format, args...), "events", "subscriptions", i, field)
 		return false
 	}
-	if sinks[s.source].GetNats() != nil {
-		return refuse("source", "found %q, but subscriptions do not read NATS in this version: set another source", s.source)
+	if sinks[s.source].GetNats() != nil && strings.Contains(s.settings.GetGroup(), ".") {
+		return refuse("group", "found %q, but durable consumers of NATS have no \".\" in their names: choose another one", s.settings.GetGroup())
 	}
 	route := b.snapshot.insideRoute(s.path)
 	if route == nil {

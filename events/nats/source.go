@@ -1,0 +1,254 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/events/subscription"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+const (
+	// ackWait is how long a message may go unmentioned before the server gives it to another member.
+	ackWait = 30 * time.Second
+	// mostPending is how many messages of a consumer are under way, by all of its members.
+	mostPending = 1024
+	// fetchMost is how many messages are asked for at once, and fetchWait how long a request stands.
+	fetchMost = 64
+	fetchWait = 5 * time.Second
+)
+
+// Source is what a durable consumer of JetStream gives to one of its members.
+type Source struct {
+	what subscription.Reading
+
+	mu   sync.Mutex
+	sink *Sink // whose connection it is
+}
+
+var (
+	_ subscription.Source      = (*Source)(nil)
+	_ subscription.DeadLetters = (*burying)(nil)
+)
+
+// OpenSource makes a source. It does not wait for servers, and none need be there. It takes dead letters
+// where there is a subject for them.
+func OpenSource(name string, settings *transomv1.NatsSink, what subscription.Reading, env events.Env) (subscription.Source, error) {
+	sink, err := Open(name, settings, env)
+	if err != nil {
+		return nil, err
+	}
+	sink.log = env.Log.With("source", name, "subscription", what.Subscription)
+	s := &Source{what: what, sink: sink}
+	if what.DeadLetters != "" {
+		return &burying{s}, nil
+	}
+	return s, nil
+}
+
+// connected is JetStream by a connection that is made if there is none.
+func (s *Source) connected(ctx context.Context) (jetstream.JetStream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.sink.connected(ctx); err != nil {
+		return nil, err
+	}
+	return s.sink.stream, nil
+}
+
+// Run implements subscription.Source.
+func (s *Source) Run(ctx context.Context, w *subscription.Work) error {
+	consumer, err := s.consumer(ctx, nil)
+	if err != nil {
+		return s.ended(ctx, err)
+	}
+	h := &held{all: map[jetstream.Msg]bool{}}
+	p := w.Open(0, 0, nil)
+	refreshing, stop := context.WithCancel(context.Background())
+	var refresh sync.WaitGroup
+	refresh.Go(func() { h.refresh(refreshing) })
+	defer h.giveBack()
+	defer refresh.Wait()
+	defer stop()
+	defer w.Close(p, 0)
+	w.Well()
+	r := &receiver{source: s, ctx: ctx, work: w, partition: p, held: h, queue: make(chan jetstream.Msg, fetchMost)}
+	var taking sync.WaitGroup
+	taking.Go(r.take)
+	defer taking.Wait()
+	defer close(r.queue)
+	for {
+		if err := r.fetch(consumer); err != nil || ctx.Err() != nil {
+			return s.ended(ctx, err)
+		}
+	}
+}
+
+// receiver gives what a consumer has to a partition.
+type receiver struct {
+	source    *Source
+	ctx       context.Context //nolint:containedctx // that of Run, for which it lives
+	work      *subscription.Work
+	partition *subscription.Partition
+	held      *held
+	queue     chan jetstream.Msg
+	queued    sync.WaitGroup
+}
+
+// fetch asks for messages once, and returns when the partition has taken them: nothing is held by the
+// client of which the server is not told that it is under way.
+func (r *receiver) fetch(consumer jetstream.Consumer) error {
+	ctx, cancel := context.WithTimeout(r.ctx, fetchWait)
+	defer cancel()
+	batch, err := consumer.Fetch(fetchMost, jetstream.FetchContext(ctx))
+	if err != nil {
+		return err
+	}
+	for m := range batch.Messages() {
+		r.held.hold(m)
+		r.queued.Add(1)
+		r.queue <- m
+	}
+	r.queued.Wait()
+	if err := batch.Error(); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) && !errors.Is(err, jetstream.ErrNoMessages) {
+		return err
+	}
+	return nil
+}
+
+// take gives messages to the partition. What comes when Run shall end is given back.
+func (r *receiver) take() {
+	n := int64(0)
+	for raw := range r.queue {
+		if r.ctx.Err() == nil {
+			r.takeOne(n, raw)
+			n++
+		}
+		r.queued.Done()
+	}
+}
+
+func (r *receiver) takeOne(n int64, raw jetstream.Msg) {
+	m := r.source.message(n, raw)
+	if m.Unreadable == "" && !r.work.Takes(m.Event.Type) {
+		r.partition.Pass(n)
+		r.held.end(raw, "")
+		return
+	}
+	m.Done = func(how string) { r.held.end(raw, how) }
+	_ = r.partition.Take(r.ctx, m)
+}
+
+// ended is the error of Run.
+func (s *Source) ended(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err == nil:
+		err = errors.New("the consumer has ended")
+	}
+	return s.sink.away(err)
+}
+
+// held are the messages that a member has and has not acknowledged.
+type held struct {
+	mu  sync.Mutex
+	all map[jetstream.Msg]bool
+}
+
+func (h *held) hold(m jetstream.Msg) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all[m] = true
+}
+
+// end acknowledges a message, which is given to nobody again. One whose acknowledgement is lost is.
+func (h *held) end(m jetstream.Msg, how string) {
+	h.mu.Lock()
+	delete(h.all, m)
+	h.mu.Unlock()
+	switch how {
+	case "dead":
+		_ = m.TermWithReason("dead letter")
+	default:
+		_ = m.Ack()
+	}
+}
+
+// refresh tells the server from time to time that the messages are under way (Events 176).
+func (h *held) refresh(ctx context.Context) {
+	again := time.NewTicker(ackWait / 3)
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, m := range h.list() {
+			_ = m.InProgress()
+		}
+	}
+}
+
+// giveBack has the server give the messages to another member at once.
+func (h *held) giveBack() {
+	for _, m := range h.list() {
+		_ = m.Nak()
+	}
+}
+
+func (h *held) list() (all []jetstream.Msg) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for m := range h.all {
+		all = append(all, m)
+	}
+	return all
+}
+
+// Close implements subscription.Source.
+func (s *Source) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sink.Close()
+}
+
+// errRefused is wrapped by what is wrong with a position.
+var errRefused = errors.New("the subscription is not moved")
+
+// Lag implements subscription.Source. The consumer is the partition 0.
+func (s *Source) Lag(ctx context.Context) ([]subscription.Lag, error) {
+	js, err := s.connected(ctx)
+	if err != nil {
+		return nil, s.sink.away(err)
+	}
+	consumer, err := s.find(ctx, js)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, s.sink.away(err)
+	}
+	info := consumer.CachedInfo()
+	done := int64(info.AckFloor.Stream)                                                                               //nolint:gosec // sequences are counted from 1
+	return []subscription.Lag{{Committed: done, End: done + int64(info.NumPending) + int64(info.NumAckPending)}}, nil //nolint:gosec // as above
+}
+
+// Seek implements subscription.Source.
+func (s *Source) Seek(ctx context.Context, to subscription.Position) error {
+	if to.Offset < 0 || to.Partition != 0 {
+		return fmt.Errorf("%w: found the offset %d of partition %d, expected a sequence number of the stream", errRefused, to.Offset, to.Partition)
+	}
+	_, err := s.consumer(ctx, &to)
+	if err != nil && !errors.Is(err, errRefused) {
+		return s.sink.away(err)
+	}
+	return err
+}

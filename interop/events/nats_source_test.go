@@ -1,0 +1,208 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/grpc/codes"
+
+	"github.com/transom-gateway/transom/events"
+	natssink "github.com/transom-gateway/transom/events/nats"
+	"github.com/transom-gateway/transom/events/subscription"
+	"github.com/transom-gateway/transom/internal/testing/poll"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// handled is what a method has done with messages, whichever member called it.
+type handled struct {
+	mu    sync.Mutex
+	next  map[string]int // by keys: the number that comes next
+	calls int
+	wrong []string
+	// answer is what a call ends with; nil for OK.
+	answer func(m *subscription.Message, attempt int) subscription.Result
+}
+
+func (h *handled) call(_ context.Context, m *subscription.Message, attempt int) subscription.Result {
+	if h.answer != nil {
+		if r := h.answer(m, attempt); r.Code != codes.OK || r.Reason != "" {
+			return r
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls++
+	var data struct{ N int }
+	_ = json.Unmarshal(m.Event.Data, &data)
+	if n := h.next[m.Key]; data.N > n {
+		h.wrong = append(h.wrong, fmt.Sprintf("%s: %d where %d should be", m.Key, data.N, n))
+	} else if data.N == n {
+		h.next[m.Key]++
+	}
+	return subscription.Result{}
+}
+
+// done is how many messages had their first effect, in order, and how many calls there were.
+func (h *handled) done() (n, calls int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, next := range h.next {
+		n += next
+	}
+	return n, h.calls
+}
+
+// subscribe starts a member.
+func subscribe(t *testing.T, settings *transomv1.NatsSink, what subscription.Reading, h *handled) *subscription.Subscription {
+	t.Helper()
+	source, err := natssink.OpenSource("nats", settings, what, env(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	setup := subscription.Setup{
+		Source: source, Store: &subscription.Store{Folder: t.TempDir()},
+		Options: subscription.Options{Name: what.Subscription, Call: h.call, Logger: env(t).Log, MaxAttempts: 2, Order: what.Order},
+	}
+	setup.Dead = func(ctx context.Context, m *subscription.Message, r subscription.Result, attempts int) error {
+		d := subscription.NewLetter("a.v1.S/M", m, r, attempts)
+		d.Code = strings.ToUpper(r.Code.String())
+		return source.(subscription.DeadLetters).Bury(ctx, m, d) //nolint:forcetypeassert // the test fails
+	}
+	s := subscription.Start(setup)
+	t.Cleanup(func() { stopMember(t, s) })
+	return s
+}
+
+func stopMember(t *testing.T, s *subscription.Subscription) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+	defer cancel()
+	s.Stop(ctx)
+}
+
+func reading() subscription.Reading {
+	return subscription.Reading{Subscription: "counts", Topic: "events.>", Group: "transom-counts", Start: subscription.Position{Earliest: true}, DeadLetters: "dead.counts"}
+}
+
+// TestNATSSource: Events 164, 167 and 176: a server that is killed while its messages are dealt with comes back, and
+// each message has its effect, those of a key in their order; a second member shares the work, and the consumer can be moved
+// while nobody else has it.
+func TestNATSSource(t *testing.T) {
+	s := startNATS(t, "")
+	settings := &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"}
+	sink, h := openNATS(t, settings), &handled{next: map[string]int{}}
+	fill := func(from, to int) {
+		var batch []*events.Event
+		for n := from; n < to; n++ {
+			for k := range 10 {
+				batch = append(batch, event(fmt.Sprint("key ", k), n))
+			}
+		}
+		send(t, sink, batch...)
+	}
+	wait := func(n int) {
+		t.Helper()
+		poll.Until(t, fmt.Sprintf("%d messages", n), func() bool { done, _ := h.done(); return done >= n })
+	}
+	fill(0, 20)
+	first := subscribe(t, settings, reading(), h)
+	wait(50)
+	s.kill()
+	poll.Until(t, "the failure is told", func() bool { return first.Status(t.Context()).Failure != nil })
+	s.start()
+	fill(20, 30)
+	wait(300)
+	idle := func(of *subscription.Subscription) func() bool {
+		return func() bool {
+			st := of.Status(t.Context())
+			return st.LagError == nil && len(st.Lag) == 1 && st.Lag[0].End == st.Lag[0].Committed && st.Failure == nil
+		}
+	}
+	poll.Until(t, "nothing waits", idle(first))
+	second := subscribe(t, settings, reading(), h)
+	poll.Until(t, "the second member", idle(second))
+	poll.Until(t, "a refusal", func() bool {
+		err := first.Seek(t.Context(), subscription.Position{Earliest: true})
+		return err != nil && strings.Contains(err.Error(), "has members in other processes")
+	})
+	stopMember(t, second)
+	_, before := h.done()
+	if err := first.Seek(t.Context(), subscription.Position{Earliest: true}); err != nil {
+		t.Fatal(err)
+	}
+	poll.Until(t, "all once more", func() bool { _, calls := h.done(); return calls >= before+300 })
+	if len(h.wrong) > 0 {
+		t.Errorf("out of order: %v", h.wrong)
+	}
+}
+
+// TestNATSSourceDeadLetters: Events 161, 168 and 176: what cannot be read, and what does not succeed, goes to the subject of
+// dead letters as it was, with the reason; a consumer of somebody else's making that does not fit is refused, and left alone.
+func TestNATSSourceDeadLetters(t *testing.T) {
+	s := startNATS(t, "")
+	settings := &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"}
+	sink, h := openNATS(t, settings), &handled{next: map[string]int{}}
+	bad := event("a", 1)
+	bad.Subject = "bad"
+	send(t, sink, event("a", 0), bad)
+	conn, err := nats.Connect("nats://" + s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "DEAD", Subjects: []string{"dead.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: "events.x", Header: nats.Header{"ce-id": {"1"}, "Own": {"x"}}, Data: []byte("?")}); err != nil {
+		t.Fatal(err)
+	}
+	h.answer = func(m *subscription.Message, _ int) subscription.Result {
+		switch {
+		case m.Unreadable != "":
+			return subscription.Result{Code: codes.DataLoss, Reason: "UNREADABLE", Message: m.Unreadable}
+		case m.Event.Subject == "bad":
+			return subscription.Result{Code: codes.Internal, Message: "it breaks"}
+		}
+		return subscription.Result{}
+	}
+	one := subscribe(t, settings, reading(), h)
+	poll.Until(t, "all are dealt with", func() bool {
+		st := one.Status(t.Context())
+		return len(st.Lag) == 1 && st.Lag[0].End == st.Lag[0].Committed
+	})
+	reasons := map[string]bool{}
+	for _, m := range s.messages("DEAD", 2) {
+		got := m.Headers()
+		reasons[got.Get("transom-dead-reason")] = true
+		if got.Get("Own") == "x" && string(m.Data()) != "?" || got.Get("transom-dead-method") != "a.v1.S/M" || got.Get("transom-dead-topic") != "events.>" {
+			t.Errorf("%v: %s", got, m.Data())
+		}
+	}
+	if len(reasons) != 2 || !reasons["INTERNAL: it breaks"] || !reasons["UNREADABLE: found attributes of CloudEvents without source, which each event has"] {
+		t.Errorf("%v", reasons)
+	}
+	if _, err := js.CreateConsumer(t.Context(), "EVENTS", jetstream.ConsumerConfig{Durable: "theirs", FilterSubject: "events.>", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 7}); err != nil {
+		t.Fatal(err)
+	}
+	what := reading()
+	what.Group = "theirs"
+	other := subscribe(t, settings, what, h)
+	poll.Until(t, "the refusal", func() bool {
+		err := other.Status(t.Context()).Failure
+		return err != nil && strings.Contains(err.Error(), "the consumer theirs has the max_ack_pending 7, and 1024 is needed")
+	})
+	consumer, err := js.Consumer(t.Context(), "EVENTS", "theirs")
+	if err != nil || consumer.CachedInfo().Config.MaxAckPending != 7 {
+		t.Errorf("%v", err)
+	}
+}
