@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/transom-gateway/transom/internal/keptkey"
+	"github.com/transom-gateway/transom/internal/overload"
 	"github.com/transom-gateway/transom/internal/s3fifo"
 )
 
@@ -47,6 +48,7 @@ type Metrics struct {
 	upstreams atomic.Pointer[iter.Seq2[string, Upstream]]
 	circuits  atomic.Pointer[iter.Seq[Circuit]]
 	listeners atomic.Pointer[iter.Seq[Listener]]
+	overload  atomic.Pointer[overload.Guard]
 	// certificates are those of the listeners.
 	certificates atomic.Pointer[iter.Seq[Certificate]]
 	answers      atomic.Pointer[func() (s3fifo.Usage, bool)]
@@ -109,7 +111,7 @@ func NewMetrics(version string) *Metrics {
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.requestBytes, m.responseBytes, m.messages, m.decisions, m.retries, m.retriesDenied, m.hedges,
 		m.branches, m.branchTime, m.branchMoved,
-		upstreamCollector{m}, circuitCollector{m}, listenerCollector{m}, certificateCollector{m}, answersCollector{m}, keysCollector{m}, eventsCollector{m}, subscriptionsCollector{m}, info,
+		upstreamCollector{m}, circuitCollector{m}, listenerCollector{m}, overloadCollector{m}, certificateCollector{m}, answersCollector{m}, keysCollector{m}, eventsCollector{m}, subscriptionsCollector{m}, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

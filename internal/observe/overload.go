@@ -6,8 +6,8 @@ import (
 	"github.com/transom-gateway/transom/internal/overload"
 )
 
-// SetOverload says who knows how short memory is. It is called once.
-func (m *Metrics) SetOverload(g *overload.Guard) { m.registry.MustRegister(overloadCollector{g}) }
+// SetOverload says who knows how short memory is.
+func (m *Metrics) SetOverload(g *overload.Guard) { m.overload.Store(g) }
 
 var (
 	overloadStage = prometheus.NewDesc("transom_overload_stage",
@@ -17,7 +17,7 @@ var (
 )
 
 // overloadCollector asks only when somebody looks.
-type overloadCollector struct{ guard *overload.Guard }
+type overloadCollector struct{ metrics *Metrics }
 
 var _ prometheus.Collector = overloadCollector{}
 
@@ -29,8 +29,9 @@ func (overloadCollector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c overloadCollector) Collect(to chan<- prometheus.Metric) {
-	to <- prometheus.MustNewConstMetric(overloadStage, prometheus.GaugeValue, float64(c.guard.Stage()))
+	guard := c.metrics.overload.Load()
+	to <- prometheus.MustNewConstMetric(overloadStage, prometheus.GaugeValue, float64(guard.Stage()))
 	for stage := overload.Save; stage <= overload.Refuse; stage++ {
-		to <- prometheus.MustNewConstMetric(overloadEntered, prometheus.CounterValue, float64(c.guard.Entered(stage)), stage.String())
+		to <- prometheus.MustNewConstMetric(overloadEntered, prometheus.CounterValue, float64(guard.Entered(stage)), stage.String())
 	}
 }

@@ -158,7 +158,12 @@ func (g *Guard) Refuses(streams bool) bool {
 }
 
 // Entered is how often a stage has begun, or one after it without it.
-func (g *Guard) Entered(s Stage) int64 { return g.entered[s].Load() }
+func (g *Guard) Entered(s Stage) int64 {
+	if g == nil {
+		return 0
+	}
+	return g.entered[s].Load()
+}
 
 // Await waits until the stage is below Shed, and reports false where done is closed before.
 func (g *Guard) Await(done <-chan struct{}) bool {
