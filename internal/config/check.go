@@ -66,6 +66,7 @@ func (c *checker) config(config *transomv1.Config) {
 	c.headerPrefix("metadata.trailer_prefix", config.Metadata.GetTrailerPrefix())
 	c.headerPrefix("metadata.permanent_prefix", config.Metadata.GetPermanentPrefix())
 	c.peers("trusted_proxies", config.TrustedProxies)
+	c.clientIP(config)
 	c.notNegative("shutdown_timeout", config.ShutdownTimeout)
 }
 
@@ -75,6 +76,28 @@ func (c *checker) peers(path string, peers []string) {
 		if _, err := netip.ParsePrefix(text); err != nil && text != "unix" {
 			c.fail(join(path, i), "found %q, expected an address range such as %q, or \"unix\"%s", text, "10.0.0.0/8", asRange(text))
 		}
+	}
+}
+
+// maxHops is the most proxies in front that make sense.
+const maxHops = 16
+
+// clientIP checks by what clients are known.
+func (c *checker) clientIP(config *transomv1.Config) {
+	header, hops := config.GetClientIp().GetHeader(), config.GetClientIp().GetTrustedHops()
+	if header != "" && !isHeaderName(strings.ToLower(header)) {
+		c.fail("client_ip.header", "found %q, expected the name of a header, such as x-forwarded-for, forwarded or cf-connecting-ip", header)
+	}
+	if hops > maxHops {
+		c.fail("client_ip.trusted_hops", "found %d, expected at most %d", hops, maxHops)
+	}
+	switch several := strings.EqualFold(header, "x-forwarded-for") || strings.EqualFold(header, "forwarded"); {
+	case hops > 0 && len(config.GetTrustedProxies()) > 0:
+		c.fail("client_ip.trusted_hops", "found it beside trusted_proxies, expected one of them: proxies are counted or known by their addresses")
+	case hops > 0 && header != "" && !several:
+		c.fail("client_ip.trusted_hops", "found it beside the header %q, which has one address: name the proxies in trusted_proxies", header)
+	case hops == 0 && header != "" && len(config.GetTrustedProxies()) == 0:
+		c.fail("client_ip.header", "found %q, but nobody is believed: name the proxies in trusted_proxies, or count them by trusted_hops", header)
 	}
 }
 

@@ -171,6 +171,7 @@ func (b *builder) prepare() {
 			b.refuse(fmt.Sprintf("trusted_proxies: %q is no address range; expected CIDR such as 10.0.0.0/8, or %s", text, trustUnix), "trusted_proxies", i)
 		}
 	}
+	s.proxies.read(b.file.Config.GetClientIp())
 	b.checkSinks()
 	var suppressed func(path string) bool
 	if b.undecided != nil {

@@ -19,6 +19,10 @@ const trustUnix = "unix"
 type proxies struct {
 	ranges []netip.Prefix
 	unix   bool // those of a unix socket
+	// count is how many proxies there are, whatever their addresses; 0 where these say it.
+	count int
+	// header says who the client is, by its canonical name; "" for X-Forwarded-For.
+	header string
 }
 
 func (p *proxies) add(text string) error {
@@ -45,6 +49,9 @@ func (p *proxies) trust(a netip.Addr) bool {
 // trustPeer reports whether the direct peer, whose address is invalid where it has
 // none, is a trusted proxy.
 func (p *proxies) trustPeer(r *http.Request, peer netip.Addr) bool {
+	if p.count > 0 {
+		return true
+	}
 	if peer.IsValid() {
 		return p.trust(peer)
 	}
@@ -79,14 +86,11 @@ func (p *proxies) origin(r *http.Request) origin {
 		o.hops = peerText(r.RemoteAddr, peer)
 		return o
 	}
-	hops := p.walk(r.Header["X-Forwarded-For"], peer)
-	o.client, o.hops = hops[len(hops)-1], hopsText(hops)
-	o.believe(r.Header, max(1, len(hops)-1))
+	o.locate(p, r.Header, peer)
 	return o
 }
 
-// walk lists the hops from the direct peer to the client, which is the first, from
-// the right, that is no trusted proxy. What cannot be read ends the walk: what
+// walk lists the hops from the direct peer to the client, which is the last one. What cannot be read ends the walk: what
 // stands before it is no better.
 func (p *proxies) walk(lines []string, peer netip.Addr) []netip.Addr {
 	hops := append(make([]netip.Addr, 0, 4), peer)
@@ -102,7 +106,7 @@ func (p *proxies) walk(lines []string, peer netip.Addr) []netip.Addr {
 			if !ok {
 				return hops
 			}
-			if hops = append(hops, a); !p.trust(a) {
+			if hops = append(hops, a); p.last(a, len(hops)-1) {
 				return hops
 			}
 		}

@@ -191,7 +191,7 @@ func mendRedirect(to *transomv1.HttpRedirect) string {
 
 // serves reports whether requests of a scheme come here, as far as the configuration tells.
 func (b *builder) serves(scheme string) bool {
-	if scheme == "" || len(b.file.Config.GetTrustedProxies()) > 0 {
+	if scheme == "" || len(b.file.Config.GetTrustedProxies()) > 0 || b.file.Config.GetClientIp().GetTrustedHops() > 0 {
 		return true // behind a proxy, both may
 	}
 	byTLS := func(l *transomv1.Listener) bool { return l.GetTls() != nil }

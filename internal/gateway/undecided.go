@@ -33,7 +33,7 @@ func undecidedBy(file *config.File) *undecided {
 		list, _, _ := strings.Cut(section, "[")
 		switch list {
 		case "listeners", "admin", "schemas", "upstreams", "routes", "events",
-			"telemetry", "trusted_proxies", "shutdown_timeout", "own_services", "metadata",
+			"telemetry", "trusted_proxies", "client_ip", "shutdown_timeout", "own_services", "metadata",
 			"forwarded", "via", "error_pages", "faults", "maintenance", "cache", "idempotency", "overload",
 			"auth", "stores", "defaults": // what policies need of them they say themselves
 		case "compatibility":
