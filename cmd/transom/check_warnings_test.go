@@ -113,7 +113,7 @@ func TestMeant(t *testing.T) {
 		"call w.v1.S/Get -d nope --upstream localhost:1": `-d: found "nope", expected JSON such as '{"name": "value"}', @FILE, or @- for standard input`,
 		"call w.v1.S/Get -d request.json " + dir:         `-d: found "request.json", expected JSON; for the file of that name write -d @request.json`,
 		"serve " + dir + " --upstream 50051":             `--upstream: found "50051", expected "host:port", "dns:///host:port", "unix:/path", "srv:///name", "file:///path" or "k8s:///service.namespace:port"; did you mean "localhost:50051"?`,
-		"serve " + dir + " --upstream a:1 --admin 9901":  `--admin: found "9901", expected "host:port", such as "127.0.0.1:9901"; did you mean "127.0.0.1:9901"?`,
+		"serve " + dir + " --upstream a:1 --admin 9901":  `--admin: found "9901", expected "host:port", such as "127.0.0.1:9901", or "unix:/path"; did you mean "127.0.0.1:9901"?`,
 	} {
 		if code, _, err := command(t, strings.Fields(line)...); code == 0 || !strings.Contains(err, want) {
 			t.Errorf("%s: %d %q, want %q", line, code, err, want)

@@ -86,7 +86,7 @@ func TestWrongFlags(t *testing.T) {
 		"check " + filepath.Join(dir, "p.proto"):                    filepath.Join(dir, "p.proto") + " is a file, expected a folder\n",
 		"check --descriptor-set " + none:                            "--descriptor-set: " + none + ": there is no such file\n",
 		"check " + dir + " --upstream localhost":                    `--upstream: found "localhost", expected "host:port", "dns:///host:port", "unix:/path", "srv:///name", "file:///path" or "k8s:///service.namespace:port"` + "\n",
-		"serve " + dir + " --upstream a:1 --listen 8080":            `--listen: found "8080", expected "host:port", ":port" or "unix:/path"; did you mean ":8080"?` + "\n",
+		"serve " + dir + " --upstream a:1 --listen 8080":            `--listen: found "8080", expected "host:port", ":port", "unix:/path" or "systemd:NAME"; did you mean ":8080"?` + "\n",
 		"serve " + dir + " --upstream a:1 --listen :0 --admin here": `--admin: found "here", expected "host:port", such as "127.0.0.1:9901", or "unix:/path"` + "\n",
 		"serve --config " + filepath.Join(dir, "none.yaml"):         "cannot read the configuration: " + filepath.Join(dir, "none.yaml") + ": there is no such file; `transom init DIR` writes one to start from\n",
 		"check --config " + dir:                                     "cannot read the configuration: " + dir + " is a folder, expected a file\n",
