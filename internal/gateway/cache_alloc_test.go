@@ -9,6 +9,8 @@ import (
 
 // TestHitAllocations: an answer in JSON that the cache has costs no more
 // allocations than an error, which nobody keeps, and two.
+//
+//transom:norace
 func TestHitAllocations(t *testing.T) {
 	_, target := startNamedServers(t, 1)
 	g := gatewaytest.Start(t, gatewaytest.Options{Backend: target, NoBookstore: true, Protos: map[string]string{"places.proto": placesProto}, Config: lookIsCached})
