@@ -100,11 +100,17 @@ func (s *Source) compare(has, want jetstream.ConsumerConfig) error {
 	return nil
 }
 
-// farewell is how long the request of a member that has gone may stand.
-const farewell = 2 * time.Second
+const (
+	// farewell is how long the request of a member that has gone may stand.
+	farewell = 2 * time.Second
+	// quiet is how long no request must stand for there to be no member: one that has got
+	// messages asks for others a moment later.
+	quiet = time.Second
+)
 
 // forget deletes the consumer, unless it has members.
 func (s *Source) forget(ctx context.Context, js jetstream.JetStream, stream string) error {
+	var since time.Time // when no request stood, and none has since
 	for until := time.Now().Add(farewell); ; {
 		consumer, err := js.Consumer(ctx, stream, s.what.Group)
 		if errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -113,10 +119,17 @@ func (s *Source) forget(ctx context.Context, js jetstream.JetStream, stream stri
 		if err != nil {
 			return err
 		}
-		if consumer.CachedInfo().NumWaiting == 0 {
+		now := time.Now()
+		switch {
+		case consumer.CachedInfo().NumWaiting > 0:
+			since = time.Time{}
+		case since.IsZero():
+			since = now
+		}
+		if !since.IsZero() && now.Sub(since) >= quiet {
 			break
 		}
-		if time.Now().After(until) {
+		if since.IsZero() && now.After(until) {
 			return fmt.Errorf("%w: the consumer %s has members in other processes: stop these first", errRefused, s.what.Group)
 		}
 		timer := time.NewTimer(farewell / 20)

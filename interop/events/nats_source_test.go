@@ -178,7 +178,8 @@ func TestNATSSourceDeadLetters(t *testing.T) {
 	one := subscribe(t, settings, reading(), h)
 	poll.Until(t, "all are dealt with", func() bool {
 		st := one.Status(t.Context())
-		return len(st.Lag) == 1 && st.Lag[0].End == st.Lag[0].Committed
+		dead, err := js.Stream(t.Context(), "DEAD")
+		return err == nil && dead.CachedInfo().State.Msgs == 2 && len(st.Lag) == 1 && st.Lag[0].End == st.Lag[0].Committed
 	})
 	reasons := map[string]bool{}
 	for _, m := range s.messages("DEAD", 2) {
