@@ -62,6 +62,11 @@ type Guard struct {
 	entered [stages]atomic.Int64
 	leaving chan struct{} // a look is wanted until the stage is Normal
 
+	// held are the bytes of bodies that calls under way have in memory, and found what there was
+	// of them and else at the last look.
+	held  atomic.Int64
+	found struct{ live, held, most atomic.Int64 }
+
 	mu       sync.Mutex
 	percents *Percents     // nil: off
 	calm     chan struct{} // closed when the stage is below Shed
@@ -157,6 +162,28 @@ func (g *Guard) Refuses(streams bool) bool {
 	return stage >= Refuse || streams && stage >= Shed
 }
 
+// timesHeld is what a body takes of memory while it is read, as JSON in buffers that grow and as a
+// message, in times its bytes.
+const timesHeld = 3
+
+// Hold notes that a call has so many bytes more of a body in memory, or fewer.
+func (g *Guard) Hold(n int64) {
+	if g != nil {
+		g.held.Add(n)
+	}
+}
+
+// Full reports whether no more of a body is to be read into memory: in the stage Refuse, and
+// where what bodies have taken since the last look would lead to it. Between two collections
+// there may be more of them than there is memory.
+func (g *Guard) Full() bool {
+	if g == nil {
+		return false
+	}
+	most := g.found.most.Load()
+	return g.Refuses(false) || most > 0 && g.found.live.Load()+timesHeld*(g.held.Load()-g.found.held.Load()) >= most
+}
+
 // Entered is how often a stage has begun, or one after it without it.
 func (g *Guard) Entered(s Stage) int64 {
 	if g == nil {
@@ -186,6 +213,9 @@ func (g *Guard) review() {
 	use := g.Usage()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.found.live.Store(int64(use.Live)) //nolint:gosec // no memory is that large
+	g.found.held.Store(g.held.Load())
+	g.found.most.Store(g.percents.most(use))
 	before := g.Stage()
 	now := g.percents.stage(use, before)
 	if now == before {
@@ -225,6 +255,14 @@ func (s Stage) does() string {
 		"no connections are accepted, and streams and upgrades are refused",
 		"all calls are refused but those of grpc.health.v1",
 	}[s]
+}
+
+// most is where the stage Refuse begins, in bytes; 0 for never.
+func (p *Percents) most(use heap.Use) int64 {
+	if p == nil {
+		return 0
+	}
+	return int64(use.Limit / 100 * uint64(max(p.Refuse, 1))) //nolint:gosec // never negative, and no memory is that large
 }
 
 // stage is the one that a use of memory leads to, from the one before.

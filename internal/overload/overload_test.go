@@ -89,3 +89,30 @@ func TestEnds(t *testing.T) {
 		t.Errorf("%v, want normal", g.Stage())
 	}
 }
+
+// What bodies take between two looks counts three times, until they are gone.
+func TestBodiesBetweenLooks(t *testing.T) {
+	g := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: 500, Limit: 1000} }})
+	g.Hold(100) // which is in Live
+	g.Set(&overload.Default)
+	if g.Full() {
+		t.Error("full at once")
+	}
+	g.Hold(139)
+	if g.Full() {
+		t.Error("full at 917 of 1000")
+	}
+	g.Hold(1)
+	if !g.Full() || g.Stage() != overload.Normal {
+		t.Error("not full at 920 of 1000")
+	}
+	g.Hold(-240)
+	if g.Full() {
+		t.Error("full when all are gone")
+	}
+	g.Set(nil)
+	g.Hold(10_000)
+	if g.Full() {
+		t.Error("full although it is off")
+	}
+}
