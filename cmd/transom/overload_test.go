@@ -67,17 +67,19 @@ message Thing { string text = 1; }`), 0o600); err != nil {
 		})
 	}
 	poll.Until(t, "the memory to be short", func() bool {
-		return strings.Contains(p.get(t, "/metrics"), `transom_overload_entered_total{stage="shed"} `) &&
-			!strings.Contains(p.get(t, "/metrics"), `transom_overload_entered_total{stage="shed"} 0`)
+		_, metrics := get(t, p.admin+"/metrics")
+		_, entered, ok := strings.Cut(metrics, `transom_overload_entered_total{stage="shed"} `)
+		return ok && entered[0] != '0'
 	})
-	if got := p.get(t, "/readyz"); got != "ready\n" {
-		t.Errorf("the admin listener says %q", got)
+	if code, got := get(t, p.admin+"/readyz"); code != http.StatusOK || got != "ready\n" {
+		t.Errorf("the admin listener says %d %q", code, got)
 	}
 	close(release)
 	flood.Wait()
 	poll.Until(t, "calls to be served again", func() bool { return put() == http.StatusNotFound })
 	poll.Until(t, "the end of all stages", func() bool {
-		return strings.Contains(p.get(t, "/metrics"), "transom_overload_stage 0\n")
+		_, metrics := get(t, p.admin+"/metrics")
+		return strings.Contains(metrics, "transom_overload_stage 0\n")
 	})
 	t.Logf("answers by status: %v; most memory: %d MiB", statuses, p.mostMemory(t)>>20)
 	if statuses[http.StatusNotFound] == 0 {
@@ -87,21 +89,6 @@ message Thing { string text = 1; }`), 0o600); err != nil {
 	if most := p.mostMemory(t); most > limit+limit/4 {
 		t.Errorf("the process had %d MiB, with a limit of %d", most>>20, limit>>20)
 	}
-}
-
-// get asks the admin listener.
-func (p *process) get(t *testing.T, path string) string {
-	t.Helper()
-	answer, err := http.Get(p.admin + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 // mostMemory is the most that the process has had in memory, in bytes, without what lies in

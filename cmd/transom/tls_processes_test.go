@@ -109,7 +109,7 @@ fleet_secret: file:secret
 	for _, p := range processes {
 		_, admin, _ := strings.Cut(p.admin, "://")
 		for _, path := range []string{"/metrics", "/routes", "/readyz?verbose", "/"} {
-			if text := fetched(t, "http://"+admin+path); strings.Contains(text, secret) {
+			if _, text := get(t, "http://"+admin+path); strings.Contains(text, secret) {
 				t.Errorf("%s has the secret", path)
 			}
 		}
@@ -118,7 +118,7 @@ fleet_secret: file:secret
 		}
 	}
 	_, admin, _ := strings.Cut(processes[0].admin, "://")
-	if text := fetched(t, "http://"+admin+"/metrics"); !strings.Contains(text, `transom_certificate_expiry_seconds{name="localhost"} `) {
+	if _, text := get(t, "http://"+admin+"/metrics"); !strings.Contains(text, `transom_certificate_expiry_seconds{name="localhost"} `) {
 		t.Errorf("metrics have no expiry of the certificate:\n%s", text)
 	}
 	for _, arguments := range [][]string{{"explain", "GET", "/", "--config", config}, {"check", "--config", config}, {"routes", "--json", "--config", config}} {
@@ -126,23 +126,4 @@ fleet_secret: file:secret
 			t.Errorf("%v shows the secret", arguments)
 		}
 	}
-}
-
-// fetched is what a URL answers.
-func fetched(t *testing.T, url string) string {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), "GET", url, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

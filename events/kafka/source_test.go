@@ -2,11 +2,9 @@ package kafka
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,61 +13,11 @@ import (
 
 	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/events/subscription"
+	"github.com/transom-gateway/transom/internal/testing/eventtest"
 	kafkatest "github.com/transom-gateway/transom/internal/testing/kafka"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
-
-// handled is what a method has done with messages, whichever member called it.
-type handled struct {
-	mu    sync.Mutex
-	next  map[string]int // by keys: the number that comes next
-	calls []*subscription.Message
-	wrong []string
-	// answer is what a call ends with; nil for OK.
-	answer func(m *subscription.Message, attempt int) subscription.Result
-}
-
-func (h *handled) call(ctx context.Context, m *subscription.Message, attempt int) subscription.Result {
-	if h.answer != nil {
-		if r := h.answer(m, attempt); r.Code != codes.OK || r.Reason != "" {
-			return r
-		}
-	}
-	if ctx.Err() != nil {
-		return subscription.Result{Code: codes.Canceled}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-
-	h.calls = append(h.calls, m)
-	var data struct{ N int }
-	_ = json.Unmarshal(m.Event.Data, &data)
-	if n := h.next[m.Key]; data.N > n {
-		h.wrong = append(h.wrong, fmt.Sprintf("%s: %d where %d should be", m.Key, data.N, n))
-	} else if data.N == n {
-		h.next[m.Key]++
-	}
-	return subscription.Result{}
-}
-
-// done is how many messages had their first effect, in order, and how many calls there were.
-func (h *handled) done() (n, calls int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, next := range h.next {
-		n += next
-	}
-	return n, len(h.calls)
-}
-
-func (h *handled) all() []*subscription.Message {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return append([]*subscription.Message(nil), h.calls...)
-}
-
-func newHandled() *handled { return &handled{next: map[string]int{}} }
 
 // reading is what tests read.
 func reading(topic string) subscription.Reading {
@@ -77,7 +25,7 @@ func reading(topic string) subscription.Reading {
 }
 
 // subscribe starts a member.
-func subscribe(t *testing.T, settings *transomv1.KafkaSink, what subscription.Reading, h *handled, change func(*subscription.Setup)) *subscription.Subscription {
+func subscribe(t *testing.T, settings *transomv1.KafkaSink, what subscription.Reading, h *eventtest.Handled, change func(*subscription.Setup)) *subscription.Subscription {
 	t.Helper()
 	source, err := OpenSource("kafka", settings, what, env(t))
 	if err != nil {
@@ -85,7 +33,7 @@ func subscribe(t *testing.T, settings *transomv1.KafkaSink, what subscription.Re
 	}
 	setup := subscription.Setup{
 		Source: source, Store: &subscription.Store{Folder: t.TempDir()},
-		Options: subscription.Options{Name: what.Subscription, Call: h.call, Logger: env(t).Log, MaxAttempts: 3},
+		Options: subscription.Options{Name: what.Subscription, Call: h.Call, Logger: env(t).Log, MaxAttempts: 3},
 	}
 	setup.Dead = func(ctx context.Context, m *subscription.Message, r subscription.Result, attempts int) error {
 		d := subscription.NewLetter("a.v1.S/M", m, r, attempts)
@@ -128,15 +76,15 @@ func TestSourceRebalances(t *testing.T) {
 	const topic, keys = "rebalanced", 30
 	broker := kafkatest.Shared(t)
 	c := settings(broker, 6)
-	sink, h := open(t, c, topic), newHandled()
-	h.answer = func(*subscription.Message, int) subscription.Result {
+	sink, h := open(t, c, topic), &eventtest.Handled{}
+	h.Answer = func(*subscription.Message, int) subscription.Result {
 		pause(t.Context(), rand.N(2*time.Millisecond)) // as a method does
 		return subscription.Result{}
 	}
 	fill(t, sink, topic, keys, 0, 20)
 	wait := func(n int) {
 		t.Helper()
-		poll.Until(t, fmt.Sprintf("%d records", n), func() bool { done, _ := h.done(); return done >= n })
+		poll.Until(t, fmt.Sprintf("%d records", n), func() bool { done, _ := h.Done(); return done >= n })
 	}
 	const inFlight = 32
 	few := func(s *subscription.Setup) { s.MaxInFlight = inFlight }
@@ -153,9 +101,9 @@ func TestSourceRebalances(t *testing.T) {
 	poll.Until(t, "two members share the partitions", func() bool { return shares(2) })
 	stop(t, second)
 	stop(t, third)
-	n, calls := h.done()
-	if n != keys*60 || len(h.wrong) > 0 {
-		t.Errorf("%d of %d records, out of order: %v", n, keys*60, h.wrong)
+	n, calls := h.Done()
+	if n != keys*60 || len(h.Wrong()) > 0 {
+		t.Errorf("%d of %d records, out of order: %v", n, keys*60, h.Wrong())
 	}
 	// What is done behind a record that is not comes again where its partition goes to another.
 	if most := n + 12*inFlight; calls > most {
@@ -191,17 +139,17 @@ func TestSourceOfKilledBroker(t *testing.T) {
 	const topic, keys = "outlived", 10
 	broker := kafkatest.Start(t)
 	c := settings(broker, 3)
-	sink, h := open(t, c, topic), newHandled()
+	sink, h := open(t, c, topic), &eventtest.Handled{}
 	fill(t, sink, topic, keys, 0, 10)
 	free := make(chan struct{})
-	h.answer = func(m *subscription.Message, _ int) subscription.Result {
+	h.Answer = func(m *subscription.Message, _ int) subscription.Result {
 		if m.Key == "key 3" {
 			<-free
 		}
 		return subscription.Result{}
 	}
 	s := subscribe(t, c, reading(topic), h, nil)
-	poll.Until(t, "all that are not held up", func() bool { n, _ := h.done(); return n == 9*10 })
+	poll.Until(t, "all that are not held up", func() bool { n, _ := h.Done(); return n == 9*10 })
 	broker.Kill()
 	poll.Until(t, "the failure is told", func() bool { return s.Status(t.Context()).Failure != nil })
 	if st := s.Status(t.Context()); st.LagError == nil || !strings.Contains(st.Failure.Error(), "kafka at "+broker.Plaintext) {
@@ -210,13 +158,13 @@ func TestSourceOfKilledBroker(t *testing.T) {
 	broker.Restart(t)
 	close(free)
 	fill(t, sink, topic, keys, 10, 20)
-	poll.Until(t, "all records", func() bool { n, _ := h.done(); return n == keys*20 })
+	poll.Until(t, "all records", func() bool { n, _ := h.Done(); return n == keys*20 })
 	poll.Until(t, "all is well", func() bool {
 		st := s.Status(t.Context())
 		return st.Failure == nil && lagOf(st) == 0
 	})
-	if len(h.wrong) > 0 {
-		t.Errorf("out of order: %v", h.wrong)
+	if len(h.Wrong()) > 0 {
+		t.Errorf("out of order: %v", h.Wrong())
 	}
 }
 
@@ -237,7 +185,7 @@ func TestSourcePlaces(t *testing.T) {
 	const topic = "places"
 	broker := kafkatest.Shared(t)
 	c := settings(broker, 2)
-	sink, h := open(t, c, topic), newHandled()
+	sink, h := open(t, c, topic), &eventtest.Handled{}
 	fill(t, sink, topic, 4, 0, 5) // before there is a group
 	what := reading(topic)
 	what.Start = subscription.Position{Latest: true}
@@ -262,7 +210,7 @@ func TestSourcePlaces(t *testing.T) {
 		t.Errorf("%+v, %v", lag, err)
 	}
 	s = subscribe(t, c, what, h, nil)
-	poll.Until(t, "what came meanwhile", func() bool { _, n := h.done(); return n == 12 })
+	poll.Until(t, "what came meanwhile", func() bool { _, n := h.Done(); return n == 12 })
 	other := subscribe(t, c, what, h, nil)
 	poll.Until(t, "two members", func() bool { return len(holders(t, broker, what.Group)) == 2 })
 	if err := s.Seek(t.Context(), subscription.Position{Earliest: true}); err == nil || !strings.Contains(err.Error(), "has 1 members in other processes") {
@@ -280,7 +228,7 @@ func TestSourcePlaces(t *testing.T) {
 	if err := s.Seek(t.Context(), subscription.Position{Earliest: true}); err != nil {
 		t.Fatal(err)
 	}
-	poll.Until(t, "all once more", func() bool { _, n := h.done(); return n == 12+32 })
+	poll.Until(t, "all once more", func() bool { _, n := h.Done(); return n == 12+32 })
 	if err := s.Seek(t.Context(), subscription.Position{Time: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
@@ -292,11 +240,11 @@ func TestSourcePlaces(t *testing.T) {
 func TestSourceDeadLetters(t *testing.T) {
 	const topic = "dying"
 	c := settings(kafkatest.Shared(t), 1)
-	sink, h := open(t, c, topic), newHandled()
+	sink, h := open(t, c, topic), &eventtest.Handled{}
 	good, bad := event(topic, "a", 0), event(topic, "a", 1)
 	bad.Subject = "bad"
 	send(t, sink, good, bad)
-	h.answer = func(m *subscription.Message, _ int) subscription.Result {
+	h.Answer = func(m *subscription.Message, _ int) subscription.Result {
 		switch {
 		case m.Unreadable != "":
 			return subscription.Result{Code: codes.DataLoss, Reason: "UNREADABLE", Message: m.Unreadable}
@@ -331,8 +279,8 @@ func TestSourceDeadLetters(t *testing.T) {
 			t.Error(got["transom-dead-timestamp"])
 		}
 	}
-	if len(dead) != 2 || len(h.all()) != 2 {
-		t.Errorf("%d dead letters, %d calls", len(dead), len(h.all()))
+	if len(dead) != 2 || len(h.All()) != 2 {
+		t.Errorf("%d dead letters, %d calls", len(dead), len(h.All()))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/transom-gateway/transom/internal/overload"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -344,14 +345,15 @@ func (c *checker) memory(path string, n uint64) {
 func (c *checker) overload(o *transomv1.Overload) {
 	last, before := uint32(0), ""
 	for _, stage := range []struct {
-		name        string
-		said, usual uint32
+		name  string
+		said  uint32
+		usual int
 	}{
-		{"save_percent", o.GetSavePercent(), 75},
-		{"shed_percent", o.GetShedPercent(), 85},
-		{"refuse_percent", o.GetRefusePercent(), 92},
+		{"save_percent", o.GetSavePercent(), overload.Default.Save},
+		{"shed_percent", o.GetShedPercent(), overload.Default.Shed},
+		{"refuse_percent", o.GetRefusePercent(), overload.Default.Refuse},
 	} {
-		percent := cmp.Or(stage.said, stage.usual)
+		percent := cmp.Or(stage.said, uint32(stage.usual)) //nolint:gosec // a percentage
 		switch {
 		case percent > 100:
 			c.fail(join("overload", stage.name), "found %d, expected a percentage, 1 to 100", percent)

@@ -55,12 +55,7 @@ func (o *origin) locate(p *proxies, h http.Header, peer netip.Addr) {
 
 // say takes host and scheme from an element of Forwarded.
 func (o *origin) say(e element) {
-	switch strings.ToLower(e.proto) {
-	case "https", "wss":
-		o.scheme = "https"
-	case "http", "ws":
-		o.scheme = "http"
-	}
+	o.believeScheme(e.proto)
 	if e.host != "" && http1head.ValidHost(e.host) {
 		o.host = e.host
 	}
@@ -141,13 +136,13 @@ func parseForwarded(line string) (all []element, ok bool) {
 
 // parsePair reads name=value, where value may be quoted.
 func parsePair(s string) (name, value, rest string, ok bool) {
-	n := tokenLen(s)
+	n := http1head.TokenLen(s)
 	if n == 0 || n == len(s) || s[n] != '=' {
 		return "", "", "", false
 	}
 	name, s = s[:n], s[n+1:]
 	if s == "" || s[0] != '"' {
-		n = tokenLen(s)
+		n = http1head.TokenLen(s)
 		return name, s[:n], s[n:], n > 0
 	}
 	var b strings.Builder
@@ -165,17 +160,6 @@ func parsePair(s string) (name, value, rest string, ok bool) {
 		}
 	}
 	return "", "", "", false
-}
-
-// tokenLen is how many bytes of a token (RFC 9110, 5.6.2) s begins with.
-func tokenLen(s string) int {
-	for i := range len(s) {
-		c := s[i]
-		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return i
-		}
-	}
-	return len(s)
 }
 
 func trimSpace(s string) string { return strings.Trim(s, " \t") }

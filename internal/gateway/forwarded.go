@@ -90,8 +90,8 @@ func (p *proxies) origin(r *http.Request) origin {
 	return o
 }
 
-// walk lists the hops from the direct peer to the client, which is the last one. What cannot be read ends the walk: what
-// stands before it is no better.
+// walk lists the hops from the direct peer to the client, which is the last one.
+// What cannot be read ends the walk: what stands before it is no better.
 func (p *proxies) walk(lines []string, peer netip.Addr) []netip.Addr {
 	hops := append(make([]netip.Addr, 0, 4), peer)
 	for i := len(lines) - 1; i >= 0; i-- {
@@ -133,12 +133,7 @@ func hopsText(hops []netip.Addr) string {
 // believe takes host and scheme from the headers of trusted proxies, of which
 // there are so many.
 func (o *origin) believe(h http.Header, trusted int) {
-	switch strings.ToLower(writtenBy(h["X-Forwarded-Proto"], trusted)) {
-	case "https", "wss":
-		o.scheme = "https"
-	case "http", "ws":
-		o.scheme = "http"
-	}
+	o.believeScheme(writtenBy(h["X-Forwarded-Proto"], trusted))
 	host := writtenBy(h["X-Forwarded-Host"], trusted)
 	said := host != "" && http1head.ValidHost(host)
 	if said {
@@ -154,6 +149,16 @@ func (o *origin) believe(h http.Header, trusted int) {
 	}
 	if o.host = without; strconv.FormatUint(n, 10) != field.DefaultPort(o.scheme) {
 		o.host += ":" + strconv.FormatUint(n, 10)
+	}
+}
+
+// believeScheme takes a scheme that a trusted proxy named, if it is one.
+func (o *origin) believeScheme(said string) {
+	switch strings.ToLower(said) {
+	case "https", "wss":
+		o.scheme = "https"
+	case "http", "ws":
+		o.scheme = "http"
 	}
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"net/http"
 
 	"google.golang.org/grpc/status"
@@ -22,6 +23,9 @@ var errShortBody = proxy.RefusedBy(proxy.RefuserOf(shortage.ErrShort),
 // guardBody has the body of a unary RPC, which comes into memory whole, refused also while it is
 // read (Traffic 200).
 func (c *call) guardBody(guard *overload.Guard) {
+	if guard == nil || c.size.in.ReadCloser == nil {
+		return
+	}
 	if _, ok := c.route.endpoint.method(); ok && !c.route.endpoint.streams(c.r, c.match.protocol) {
 		c.size.in.guard = guard
 	}
@@ -34,14 +38,9 @@ func (g *Gateway) setOverload(s *Snapshot) {
 		g.options.Overload.Set(nil)
 		return
 	}
-	p := overload.Default
-	for _, field := range []struct {
-		of   *int
-		said uint32
-	}{{&p.Save, c.GetSavePercent()}, {&p.Shed, c.GetShedPercent()}, {&p.Refuse, c.GetRefusePercent()}} {
-		if field.said > 0 {
-			*field.of = int(field.said)
-		}
-	}
-	g.options.Overload.Set(&p)
+	g.options.Overload.Set(&overload.Percents{
+		Save:   cmp.Or(int(c.GetSavePercent()), overload.Default.Save),
+		Shed:   cmp.Or(int(c.GetShedPercent()), overload.Default.Shed),
+		Refuse: cmp.Or(int(c.GetRefusePercent()), overload.Default.Refuse),
+	})
 }

@@ -38,6 +38,16 @@ func hexadecimal() (value [256]int8) {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
+// TokenLen is how many bytes of a token (RFC 9110, 5.6.2) s begins with.
+func TokenLen(s string) int {
+	for i := range len(s) {
+		if !token[s[i]] {
+			return i
+		}
+	}
+	return len(s)
+}
+
 func validToken(b []byte) bool {
 	for _, c := range b {
 		if !token[c] {

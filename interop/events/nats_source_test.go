@@ -2,10 +2,8 @@ package events
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,51 +14,13 @@ import (
 	"github.com/transom-gateway/transom/events"
 	natssink "github.com/transom-gateway/transom/events/nats"
 	"github.com/transom-gateway/transom/events/subscription"
+	"github.com/transom-gateway/transom/internal/testing/eventtest"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// handled is what a method has done with messages, whichever member called it.
-type handled struct {
-	mu    sync.Mutex
-	next  map[string]int // by keys: the number that comes next
-	calls int
-	wrong []string
-	// answer is what a call ends with; nil for OK.
-	answer func(m *subscription.Message, attempt int) subscription.Result
-}
-
-func (h *handled) call(_ context.Context, m *subscription.Message, attempt int) subscription.Result {
-	if h.answer != nil {
-		if r := h.answer(m, attempt); r.Code != codes.OK || r.Reason != "" {
-			return r
-		}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.calls++
-	var data struct{ N int }
-	_ = json.Unmarshal(m.Event.Data, &data)
-	if n := h.next[m.Key]; data.N > n {
-		h.wrong = append(h.wrong, fmt.Sprintf("%s: %d where %d should be", m.Key, data.N, n))
-	} else if data.N == n {
-		h.next[m.Key]++
-	}
-	return subscription.Result{}
-}
-
-// done is how many messages had their first effect, in order, and how many calls there were.
-func (h *handled) done() (n, calls int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, next := range h.next {
-		n += next
-	}
-	return n, h.calls
-}
-
 // subscribe starts a member.
-func subscribe(t *testing.T, settings *transomv1.NatsSink, what subscription.Reading, h *handled) *subscription.Subscription {
+func subscribe(t *testing.T, settings *transomv1.NatsSink, what subscription.Reading, h *eventtest.Handled) *subscription.Subscription {
 	t.Helper()
 	source, err := natssink.OpenSource("nats", settings, what, env(t))
 	if err != nil {
@@ -68,7 +28,7 @@ func subscribe(t *testing.T, settings *transomv1.NatsSink, what subscription.Rea
 	}
 	setup := subscription.Setup{
 		Source: source, Store: &subscription.Store{Folder: t.TempDir()},
-		Options: subscription.Options{Name: what.Subscription, Call: h.call, Logger: env(t).Log, MaxAttempts: 2, Order: what.Order},
+		Options: subscription.Options{Name: what.Subscription, Call: h.Call, Logger: env(t).Log, MaxAttempts: 2, Order: what.Order},
 	}
 	setup.Dead = func(ctx context.Context, m *subscription.Message, r subscription.Result, attempts int) error {
 		d := subscription.NewLetter("a.v1.S/M", m, r, attempts)
@@ -96,7 +56,7 @@ func reading() subscription.Reading {
 func TestNATSSource(t *testing.T) {
 	s := startNATS(t, "")
 	settings := &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"}
-	sink, h := openNATS(t, settings), &handled{next: map[string]int{}}
+	sink, h := openNATS(t, settings), &eventtest.Handled{}
 	fill := func(from, to int) {
 		var batch []*events.Event
 		for n := from; n < to; n++ {
@@ -108,7 +68,7 @@ func TestNATSSource(t *testing.T) {
 	}
 	wait := func(n int) {
 		t.Helper()
-		poll.Until(t, fmt.Sprintf("%d messages", n), func() bool { done, _ := h.done(); return done >= n })
+		poll.Until(t, fmt.Sprintf("%d messages", n), func() bool { done, _ := h.Done(); return done >= n })
 	}
 	fill(0, 20)
 	first := subscribe(t, settings, reading(), h)
@@ -132,13 +92,13 @@ func TestNATSSource(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "has members in other processes")
 	})
 	stopMember(t, second)
-	_, before := h.done()
+	_, before := h.Done()
 	if err := first.Seek(t.Context(), subscription.Position{Earliest: true}); err != nil {
 		t.Fatal(err)
 	}
-	poll.Until(t, "all once more", func() bool { _, calls := h.done(); return calls >= before+300 })
-	if len(h.wrong) > 0 {
-		t.Errorf("out of order: %v", h.wrong)
+	poll.Until(t, "all once more", func() bool { _, calls := h.Done(); return calls >= before+300 })
+	if len(h.Wrong()) > 0 {
+		t.Errorf("out of order: %v", h.Wrong())
 	}
 }
 
@@ -147,7 +107,7 @@ func TestNATSSource(t *testing.T) {
 func TestNATSSourceDeadLetters(t *testing.T) {
 	s := startNATS(t, "")
 	settings := &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"}
-	sink, h := openNATS(t, settings), &handled{next: map[string]int{}}
+	sink, h := openNATS(t, settings), &eventtest.Handled{}
 	bad := event("a", 1)
 	bad.Subject = "bad"
 	send(t, sink, event("a", 0), bad)
@@ -166,7 +126,7 @@ func TestNATSSourceDeadLetters(t *testing.T) {
 	if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: "events.x", Header: nats.Header{"ce-id": {"1"}, "Own": {"x"}}, Data: []byte("?")}); err != nil {
 		t.Fatal(err)
 	}
-	h.answer = func(m *subscription.Message, _ int) subscription.Result {
+	h.Answer = func(m *subscription.Message, _ int) subscription.Result {
 		switch {
 		case m.Unreadable != "":
 			return subscription.Result{Code: codes.DataLoss, Reason: "UNREADABLE", Message: m.Unreadable}

@@ -1,4 +1,4 @@
-// Package eventtest records events in place of a bus.
+// Package eventtest records events in place of a bus, and messages in place of a method.
 package eventtest
 
 import (

@@ -42,11 +42,12 @@ func shown(c *x509.Certificate, verified bool) *policy.Request {
 	})
 }
 
-func uris(texts ...string) (all []*url.URL) {
+func uris(t *testing.T, texts ...string) (all []*url.URL) {
+	t.Helper()
 	for _, text := range texts {
 		u, err := url.Parse(text)
 		if err != nil {
-			panic(err)
+			t.Fatal(err)
 		}
 		all = append(all, u)
 	}
@@ -71,7 +72,7 @@ func TestPrincipal(t *testing.T) {
 		"dns, uri": b.Set(t, demand(transomv1.MtlsAuth_DNS_SAN, transomv1.MtlsAuth_URI_SAN)),
 	}
 	cn := func(name string) x509.Certificate { return x509.Certificate{Subject: pkix.Name{CommonName: name}} }
-	all := x509.Certificate{Subject: pkix.Name{CommonName: "ada"}, DNSNames: []string{"a.test", "b.test"}, URIs: uris("spiffe://t/ada", "spiffe://t/bob")}
+	all := x509.Certificate{Subject: pkix.Name{CommonName: "ada"}, DNSNames: []string{"a.test", "b.test"}, URIs: uris(t, "spiffe://t/ada", "spiffe://t/bob")}
 	for name, test := range map[string]struct {
 		set  string
 		cert x509.Certificate
@@ -82,7 +83,7 @@ func TestPrincipal(t *testing.T) {
 		"a common name":            {"", cn("ada"), "ada"},
 		"a common name alone":      {"cn", all, "ada"},
 		"a DNS name before a URI":  {"dns, uri", all, "a.test"},
-		"a URI after no DNS name":  {"dns, uri", x509.Certificate{URIs: uris("spiffe://t/ada")}, "spiffe://t/ada"},
+		"a URI after no DNS name":  {"dns, uri", x509.Certificate{URIs: uris(t, "spiffe://t/ada")}, "spiffe://t/ada"},
 		"no name":                  {"", x509.Certificate{}, "!names nobody"},
 		"no name of those":         {"dns, uri", cn("ada"), "!names nobody"},
 		"an organization":          {"", x509.Certificate{Subject: pkix.Name{Organization: []string{"ada"}}}, "!names nobody"},
@@ -157,7 +158,7 @@ func TestExpressions(t *testing.T) {
 	b := policytest.NewAuthBench(t, &transomv1.Config{}, kinds()...)
 	c := &x509.Certificate{
 		Raw: []byte("raw"), Subject: pkix.Name{CommonName: "ada", OrganizationalUnit: []string{"books"}}, Issuer: pkix.Name{CommonName: "ca"}, SerialNumber: big.NewInt(255),
-		DNSNames: many(1000), EmailAddresses: []string{"ada@books.test"}, URIs: uris("spiffe://t/ada"), NotBefore: policytest.Noon.Add(-time.Hour), NotAfter: policytest.Noon.Add(time.Hour),
+		DNSNames: many(1000), EmailAddresses: []string{"ada@books.test"}, URIs: uris(t, "spiffe://t/ada"), NotBefore: policytest.Noon.Add(-time.Hour), NotAfter: policytest.Noon.Add(time.Hour),
 	}
 	for source, want := range map[string]bool{
 		"cert.subject == 'CN=ada,OU=books'": true, "cert.issuer == 'CN=ca'": true, "cert.serial == 'ff'": true, "cert.common_name.startsWith('a')": true,
