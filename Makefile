@@ -67,6 +67,13 @@ test-packages: ## Install the programs that tests start, or name them
 	@bench/install.sh
 	@for module in $(MODULES); do test ! -x $$module/install.sh || $$module/install.sh; done
 
+# Apart from `make test`, as it takes root: it makes containers.
+.PHONY: image-test
+image-test: ## Build the image with buildah and run it with runc, as root: as uid 65532 on a read-only root
+	@scripts/install-test-packages.sh image
+	go vet -tags image ./cmd/transom
+	go test -tags image -count 1 -run '^TestImage$$' ./cmd/transom
+
 # Ten years on, certificates, tokens and fixed dates of tests have ended.
 # TestDemoOverTLS asks by curl, which has the machine's own date.
 .PHONY: test-future

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Installs the programs that tests start, where the system's package manager may
+# usage: scripts/install-test-packages.sh [image]
+#
+# Installs the programs that tests start, or those of `make image-test`, where the system's package manager may
 # be used; else names what is missing and fails. A test never passes because its
 # counterpart is absent.
 set -euo pipefail
@@ -19,6 +21,10 @@ wanted=(
 	kcat=kcat
 	systemd-socket-activate=systemd
 )
+
+if [ "${1:-}" = image ]; then
+	wanted=(buildah=buildah runc=runc nsenter=util-linux curl=curl)
+fi
 
 missing=()
 for entry in "${wanted[@]}"; do
