@@ -137,8 +137,10 @@ func (s *Store) purge(which func(*memory.Entry) bool, under func(*flight) bool) 
 	return dropped
 }
 
-// entryBytes is what an entry takes beside its key, message, metadata and tags.
-const entryBytes = 340
+// entryBytes is what an entry takes beside its key, message, metadata and tags: itself, the
+// frame, the forms' list, the fields that are made for it once a second, its place in the
+// map and the queue, and what the allocator rounds up.
+const entryBytes = 700
 
 // sizeOf is the memory of an entry, not too small.
 func sizeOf(e *entry) int64 {

@@ -44,6 +44,9 @@ type Record struct {
 func (r *Record) Size() int {
 	n := overhead + len(r.Message) + len(r.Server) + proto.Size(r.Status)
 	for _, md := range []grpcmetadata.MD{r.Header, r.Trailer} {
+		if len(md) > 0 {
+			n += 400 // the map's table
+		}
 		for key, values := range md {
 			n += len(key) + 64
 			for _, v := range values {
