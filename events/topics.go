@@ -12,13 +12,16 @@ type Topics []topic
 
 type topic struct{ types, topic string }
 
+// own are the gateway's own lines.
+var own = Topics{{"user.*", "user_behaviors"}, {"auth.*", "auth_events"}, {"api.*", "api_events"}, {"*", "misc_events"}}
+
 // NewTopics is the table of a configuration, with the gateway's own lines behind.
 func NewTopics(c *transomv1.Events) Topics {
 	var all Topics
 	for _, t := range c.GetTopics() {
 		all = append(all, topic{t.GetTypes(), t.GetTopic()})
 	}
-	all = append(all, topic{"user.*", "user_behaviors"}, topic{"auth.*", "auth_events"}, topic{"api.*", "api_events"}, topic{"*", "misc_events"})
+	all = append(all, own...)
 	slices.SortStableFunc(all, func(a, b topic) int { return len(b.types) - len(a.types) })
 	return all
 }
@@ -31,6 +34,25 @@ func (t Topics) Of(kind string) string {
 		}
 	}
 	return "" // "*" takes all
+}
+
+// OfClients are the uses of topics by events whose types clients choose. at is the place of a line of the
+// configuration's table, -1 for the gateway's own lines.
+func OfClients(c *transomv1.Events, at func(line int) string) (all []Use) {
+	said := map[string]bool{}
+	add := func(t topic, line int) {
+		if first := strings.TrimSuffix(t.types, "*"); !said[t.types] && !IsReserved(first) {
+			all = append(all, Use{At: at(line), By: "events of clients", Topic: t.topic, Types: []string{t.types}})
+		}
+		said[t.types] = true
+	}
+	for i, t := range c.GetTopics() {
+		add(topic{t.GetTypes(), t.GetTopic()}, i)
+	}
+	for _, t := range own {
+		add(t, -1)
+	}
+	return all
 }
 
 // IsType reports whether events may have a type.

@@ -21,7 +21,7 @@ import (
 )
 
 // eventSinks are the sinks of events that the program has.
-var eventSinks = gateway.EventSinks{Open: sinks.Open, Source: sinks.Source, Check: sinks.Check}
+var eventSinks = gateway.EventSinks{Open: sinks.Open, Source: sinks.Source, Check: sinks.Check, Ask: sinks.Ask}
 
 func newEvents(s streams) *cobra.Command {
 	o := &operator{}

@@ -32,10 +32,11 @@ func newVersion(s streams) *cobra.Command {
 
 func newCheck(s streams) *cobra.Command {
 	in := input{namesWarnings: true}
+	live := false
 	c := &cobra.Command{
 		Use:   "check [FOLDER...]",
 		Short: "Compile protos, rules and policies and name every problem",
-		Long:  "Check compiles protos, HTTP rules and policies as serve does. Each problem is\nprinted as file:line:column: message; exit code 1 where there is one that is no\nwarning.",
+		Long:  "Check compiles protos, HTTP rules and policies as serve does. Each problem is\nprinted as file:line:column: message; exit code 1 where there is one that is no\nwarning. With --live it also asks the brokers and webhooks of the configuration\nwhether topics are there, may be written and read, and take the largest event.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return in.look(c.Context(), s, args, func(g *gateway.Gateway) error {
 				expiring, err := checkFiles(g)
@@ -46,7 +47,17 @@ func newCheck(s streams) *cobra.Command {
 					return problem(err)
 				}
 				found := counted(len(g.Routes()), "route")
-				if warnings := len(g.Status().Problems) + len(expiring); warnings > 0 {
+				warnings := len(g.Status().Problems) + len(expiring)
+				if live {
+					said, asked := g.AskSinks(c.Context())
+					in.warn(s.err, said)
+					if err := said.Err(); err != nil {
+						return problem(err)
+					}
+					warnings += len(said)
+					found += ", asked " + counted(asked, "sink") + " of events"
+				}
+				if warnings > 0 {
 					found += ", " + counted(warnings, "warning")
 				}
 				_, err = fmt.Fprintf(s.out, "ok: %s\n", found)
@@ -55,6 +66,7 @@ func newCheck(s streams) *cobra.Command {
 		},
 	}
 	in.flags(c)
+	c.Flags().BoolVar(&live, "live", false, "ask brokers and webhooks, too; nothing is written there")
 	return c
 }
 

@@ -21,21 +21,13 @@ func (c *cluster) create(ctx context.Context, l *link, topics []string) {
 		c.log.Warn("topics cannot be created", "error", err)
 		return
 	}
-	entries := make(map[string]*string, len(settings.Config))
-	for name, value := range settings.Config {
-		entries[name] = &value
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, topic := range topics {
 		if c.created[topic] {
 			continue
 		}
-		err := admin.CreateTopic(topic, &sarama.TopicDetail{
-			NumPartitions:     int32(max(settings.Partitions, 1)),        //nolint:gosec // bounded when it is loaded
-			ReplicationFactor: int16(max(settings.ReplicationFactor, 1)), //nolint:gosec // bounded when it is loaded
-			ConfigEntries:     entries,
-		}, false)
+		err := admin.CreateTopic(topic, c.topicDetail(), false)
 		switch {
 		case err == nil:
 			c.log.Info("created a topic", "topic", topic, "partitions", strconv.Itoa(int(max(settings.Partitions, 1))))
@@ -45,6 +37,20 @@ func (c *cluster) create(ctx context.Context, l *link, topics []string) {
 		default:
 			c.log.Warn("a topic cannot be created", "topic", topic, "error", err)
 		}
+	}
+}
+
+// topicDetail is how topics are created.
+func (c *cluster) topicDetail() *sarama.TopicDetail {
+	settings := c.settings.CreateTopics
+	entries := make(map[string]*string, len(settings.Config))
+	for name, value := range settings.Config {
+		entries[name] = &value
+	}
+	return &sarama.TopicDetail{
+		NumPartitions:     int32(max(settings.Partitions, 1)),        //nolint:gosec // bounded when it is loaded
+		ReplicationFactor: int16(max(settings.ReplicationFactor, 1)), //nolint:gosec // bounded when it is loaded
+		ConfigEntries:     entries,
 	}
 }
 

@@ -109,6 +109,15 @@ func (s *Sink) connected(ctx context.Context) error {
 		}
 		return nil
 	}
+	if err := s.connectOnly(ctx); err != nil {
+		return err
+	}
+	s.create(ctx)
+	return nil
+}
+
+// connectOnly makes the connection, and creates nothing.
+func (s *Sink) connectOnly(ctx context.Context) error {
 	options, err := s.options()
 	if err != nil {
 		return err
@@ -123,7 +132,6 @@ func (s *Sink) connected(ctx context.Context) error {
 		return err
 	}
 	s.conn, s.stream = conn, stream
-	s.create(ctx)
 	return nil
 }
 

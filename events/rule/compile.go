@@ -89,6 +89,18 @@ func (c *compiler) compile(o Options, i int) {
 	for _, m := range moments {
 		c.add(*r, m)
 	}
+	if c.State.Offline {
+		c.note(r)
+	}
+}
+
+// note notes where the events go, for those who look at a configuration.
+func (c *compiler) note(r *rule) {
+	field := ".type"
+	if c.rule.GetTopic() != "" {
+		field = ".topic"
+	}
+	c.ends.uses = append(c.ends.uses, events.Use{At: c.Where(c.at + field), By: c.at + " of " + c.RPC, Topic: r.topic, Types: []string{r.kind}, Sinks: r.sinks})
 }
 
 // add adds the rule for one moment.

@@ -24,6 +24,7 @@ type ends struct {
 	request, response, failure []*rule
 	needsRequest               bool // after the call
 	intents                    bool
+	uses                       []events.Use // of a configuration that is only looked at
 }
 
 var _ policy.ReplyChanger = (*ends)(nil)
@@ -52,6 +53,9 @@ func (e *ends) EventTypes() []string { return e.each(func(r *rule) string { retu
 
 // EventTopics is described with EventTypes.
 func (e *ends) EventTopics() []string { return e.each(func(r *rule) string { return r.topic }) }
+
+// EventUses are the topics that calls publish to, in a configuration that is only looked at.
+func (e *ends) EventUses() []events.Use { return e.uses }
 
 func (e *ends) each(of func(*rule) string) []string {
 	var all []string

@@ -14,6 +14,7 @@ import (
 	"github.com/transom-gateway/transom/events/bus"
 	eventlog "github.com/transom-gateway/transom/events/log"
 	"github.com/transom-gateway/transom/events/subscription"
+	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/problem"
 	"github.com/transom-gateway/transom/policy"
@@ -28,6 +29,8 @@ type EventSinks struct {
 	Source func(name string, sink *transomv1.EventSink, what subscription.Reading, env events.Env) (subscription.Source, error)
 	// Check reports what is wrong with the settings of sinks, whose path is given.
 	Check func(path string, e *transomv1.Events, env events.Env, report func(path, message string))
+	// Ask asks the server of a sink whether it takes and gives what a configuration says.
+	Ask func(ctx context.Context, name string, sink *transomv1.EventSink, env events.Env, in events.Inquiry)
 }
 
 // Sizes of the log of events, in bytes.
@@ -135,9 +138,11 @@ func (b *builder) openReaders(g *policy.Generation) {
 }
 
 // sinkEnv is what sinks get of the gateway.
-func (b *builder) sinkEnv() events.Env {
-	g := policy.Generation{Environment: policy.Environment{Directory: b.file.Directory}}
-	return events.Env{Resolve: b.file.Resolve, Secret: g.Secret, Log: b.gateway.options.Telemetry.Log, Topics: b.eventTopics()}
+func (b *builder) sinkEnv() events.Env { return b.gateway.sinkEnv(b.file) }
+
+func (g *Gateway) sinkEnv(file *config.File) events.Env {
+	generation := policy.Generation{Environment: policy.Environment{Directory: file.Directory}}
+	return events.Env{Resolve: file.Resolve, Secret: generation.Secret, Log: g.options.Telemetry.Log, Topics: eventTopics(file.Config.GetEvents())}
 }
 
 // checkSinks notes what is wrong with the settings of sinks.
@@ -185,8 +190,7 @@ func (b *builder) busKey() busKey {
 }
 
 // eventTopics are the topics that the configuration names.
-func (b *builder) eventTopics() []string {
-	e := b.file.Config.GetEvents()
+func eventTopics(e *transomv1.Events) []string {
 	var all []string
 	for _, t := range e.GetTopics() {
 		all = append(all, t.GetTopic())

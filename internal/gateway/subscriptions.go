@@ -125,18 +125,21 @@ func (b *builder) openSource(s *subscribed) {
 
 // reading says what the source of a subscription reads from its broker.
 func (s *subscribed) reading(start subscription.Position, nats bool) subscription.Reading {
-	r := subscription.Reading{
-		Subscription: s.name, Topic: s.topic, Group: s.settings.GetGroup(), Instance: s.settings.GetInstanceId(), DeadLetters: s.settings.GetDeadLetterTopic(),
+	return subscription.Reading{
+		Subscription: s.name, Topic: s.topic, Group: groupOf(s.settings, nats), Instance: s.settings.GetInstanceId(), DeadLetters: s.settings.GetDeadLetterTopic(),
 		Start: start, Release: s.settings.GetRebalanceTimeout().AsDuration(), Order: orderOf(s.settings), InFlight: int(s.settings.GetConcurrency()),
 	}
+}
+
+// groupOf is the consumer group of a subscription, or its durable consumer.
+func groupOf(s *transomv1.Subscription, nats bool) string {
 	switch {
-	case r.Group != "":
+	case s.GetGroup() != "":
+		return s.GetGroup()
 	case nats: // which has no dots in names
-		r.Group = "transom-" + s.name
-	default:
-		r.Group = "transom." + s.name
+		return "transom-" + s.GetName()
 	}
-	return r
+	return "transom." + s.GetName()
 }
 
 // orderOf says which events of a subscription wait for each other.

@@ -136,6 +136,8 @@ func (b *Broker) properties(controller string) string {
 		"log.dirs=" + b.path("data"), "num.partitions=3", "log.cleaner.enable=false", "auto.create.topics.enable=false",
 		"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=1", "group.initial.rebalance.delay.ms=0",
 		"transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1", "transaction.state.log.num.partitions=1",
+		// Who comes without a name may do all, others what no ACL speaks against.
+		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS", "allow.everyone.if.no.acl.found=true",
 		"sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
 		"ssl.keystore.type=PEM", "ssl.keystore.location=" + b.path("broker.pem"),
 		"ssl.truststore.type=PEM", "ssl.truststore.location=" + b.Cert, "listener.name.ssl.ssl.client.auth=required",
