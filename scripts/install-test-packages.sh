@@ -18,6 +18,9 @@ wanted=(
 	varnishd=varnish
 	java=default-jre-headless
 	mvn=maven
+	npm=npm
+	python3=python3
+	pip3=python3-pip
 	kcat=kcat
 	systemd-socket-activate=systemd
 )

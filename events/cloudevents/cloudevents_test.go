@@ -83,7 +83,7 @@ func TestStructured(t *testing.T) {
 		if got := string(m.Body); got != want {
 			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
 		}
-		if len(m.Headers) != 1 || !strings.EqualFold(m.Headers[0].Name, "content-type") || m.Headers[0].Value != "application/cloudevents+json; charset=UTF-8" {
+		if len(m.Headers) != 1 || !strings.EqualFold(m.Headers[0].Name, "content-type") || m.Headers[0].Value != "application/cloudevents+json; charset=utf-8" {
 			t.Errorf("%s: got headers %v", name, m.Headers)
 		}
 	}

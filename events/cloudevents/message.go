@@ -21,9 +21,9 @@ const (
 
 // Media types of documents that hold events.
 const (
-	structuredType = "application/cloudevents+json; charset=UTF-8"
+	structuredType = "application/cloudevents+json; charset=utf-8"
 	// BatchType is that of Batch.
-	BatchType = "application/cloudevents-batch+json; charset=UTF-8"
+	BatchType = "application/cloudevents-batch+json; charset=utf-8"
 )
 
 // MaxHeader is the most bytes of one header, and MaxHeaders that of all, names included.

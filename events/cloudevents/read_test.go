@@ -55,7 +55,7 @@ func attributesOf(more ...string) []Header {
 
 // TestReadBad: Events 161: a message that would be an event, and is none, says why.
 func TestReadBad(t *testing.T) {
-	structured := []Header{{"content-type", "application/cloudevents+json; charset=UTF-8"}}
+	structured := []Header{{"content-type", "application/cloudevents+json; charset=utf-8"}}
 	for name, test := range map[string]struct {
 		headers []Header
 		body    string

@@ -159,7 +159,7 @@ func TestRecords(t *testing.T) {
 				h := headers(m)
 				switch {
 				case name == "structured":
-					if h["content-type"] != "application/cloudevents+json; charset=UTF-8" || !strings.Contains(string(m.Value), `"specversion":"1.0"`) {
+					if h["content-type"] != "application/cloudevents+json; charset=utf-8" || !strings.Contains(string(m.Value), `"specversion":"1.0"`) {
 						t.Errorf("got %v and %s", h, m.Value)
 					}
 				case string(m.Key) == "ann":

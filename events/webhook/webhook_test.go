@@ -157,8 +157,8 @@ func TestRequests(t *testing.T) {
 	one.Subject = "é"
 	for mode, want := range map[transomv1.EventMode]struct{ contentType, body string }{
 		transomv1.EventMode_BINARY:     {"application/json", `{"n":1}`},
-		transomv1.EventMode_STRUCTURED: {"application/cloudevents+json; charset=UTF-8", `{"specversion":"1.0","id":"` + one.ID},
-		transomv1.EventMode_BATCH:      {"application/cloudevents-batch+json; charset=UTF-8", `[{"specversion":"1.0","id":"` + one.ID},
+		transomv1.EventMode_STRUCTURED: {"application/cloudevents+json; charset=utf-8", `{"specversion":"1.0","id":"` + one.ID},
+		transomv1.EventMode_BATCH:      {"application/cloudevents-batch+json; charset=utf-8", `[{"specversion":"1.0","id":"` + one.ID},
 	} {
 		t.Run(mode.String(), func(t *testing.T) {
 			receiver := serve(t, ok)
