@@ -21,7 +21,7 @@ const (
 // They are fixed when the schema loads.
 type Settings struct {
 	// JSON is the form of a REST answer, ConnectJSON that of a Connect answer. Their
-	// MaxBytes is DefaultMaxJSON where it is zero.
+	// MaxBytes is defaultMaxJSON where it is zero.
 	JSON, ConnectJSON jsonwire.Output
 	// Input is how JSON requests are read.
 	Input jsonwire.Input
@@ -97,10 +97,10 @@ func NewMethod(d protoreflect.MethodDescriptor, plans *jsonwire.Plans, s Setting
 		s.MaxMessage = DefaultMaxMessage
 	}
 	if s.JSON.MaxBytes <= 0 {
-		s.JSON.MaxBytes = DefaultMaxJSON
+		s.JSON.MaxBytes = defaultMaxJSON
 	}
 	if s.ConnectJSON.MaxBytes <= 0 {
-		s.ConnectJSON.MaxBytes = DefaultMaxJSON
+		s.ConnectJSON.MaxBytes = defaultMaxJSON
 	}
 	rpc := string(d.Parent().FullName()) + "/" + string(d.Name())
 	m := &Method{

@@ -13,8 +13,8 @@ import (
 	"github.com/transom-gateway/transom/transcoder/jsonwire"
 )
 
-// DefaultMaxJSON bounds the JSON of one message of the backend, in bytes.
-const DefaultMaxJSON = 64 << 20
+// defaultMaxJSON bounds the JSON of one message of the backend, in bytes.
+const defaultMaxJSON = 64 << 20
 
 // Text is what an answer consists of: bytes, or, in their place, JSON that is too
 // long to be held.

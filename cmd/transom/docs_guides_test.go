@@ -16,7 +16,7 @@ import (
 // TestGuidePages runs the examples of the pages that lead through a task.
 func TestGuidePages(t *testing.T) {
 	bin := commandFolder(t)
-	for _, name := range []string{"behaviour", "metrics", "streams", "subscriptions", "troubleshooting"} {
+	for _, name := range []string{"behaviour", "metrics", "openapi", "streams", "subscriptions", "troubleshooting"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			page := readPage(t, "../../docs/"+name+".md")

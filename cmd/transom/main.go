@@ -118,7 +118,7 @@ routes of its configuration. Nothing is generated and nothing is restarted.
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.AddCommand(
-		newServe(s), newDemo(s), newInit(s), newCheck(s), newRoutes(s), newDescribe(s), newExplain(s), newCall(s), newEvents(s), newKeys(s), newUpgrade(s), newHealthcheck(s), newVersion(s),
+		newServe(s), newDemo(s), newInit(s), newCheck(s), newRoutes(s), newDescribe(s), newExplain(s), newOpenAPI(s), newCall(s), newEvents(s), newKeys(s), newUpgrade(s), newHealthcheck(s), newVersion(s),
 	)
 	root.InitDefaultCompletionCmd()
 	if c, _, err := root.Find([]string{"completion"}); err == nil {

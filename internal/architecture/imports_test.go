@@ -37,7 +37,7 @@ var (
 
 	mapped = slices.Concat(base, []string{"proxy", "internal/httprule"}) // what HTTP is mapped to
 	sinks  = slices.Concat(base, []string{"events", "events/cloudevents", "events/internal/..."})
-	edges  = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "events/behaviour", "events/bus", "events/log", "events/rule", "events/stream", "events/subscription", "events/subscription/logsource", "internal/observe"})
+	edges  = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "events/behaviour", "events/bus", "events/log", "events/rule", "events/stream", "events/subscription", "events/subscription/logsource", "internal/observe", "internal/openapi"})
 )
 
 // What some must not know: protobuf and the forms of messages for people, and what

@@ -161,6 +161,7 @@ func (b *builder) prepare() {
 	s := b.snapshot
 	s.rest = b.settings.routing
 	s.headers = b.settings.headers
+	s.openAPI.version, s.openAPI.base = b.gateway.options.Version, b.settings
 	s.tree = httprule.NewTree[*Route](b.settings.paths)
 	s.errors = transcoder.NewErrorWriter(linkedPlans())
 	s.clientCert = b.file.Config.GetForwardClientCert()

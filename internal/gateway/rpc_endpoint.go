@@ -57,6 +57,9 @@ func (e *rpcEndpoint) method() (protoreflect.MethodDescriptor, bool) { return e.
 // String implements endpoint.
 func (e *rpcEndpoint) String() string { return string(e.of.Descriptor.FullName()) }
 
+// describe implements describable.
+func (e *rpcEndpoint) describe() transcoder.Description { return e.binding.Describe() }
+
 // begin implements endpoint: headers become metadata.
 func (e *rpcEndpoint) begin(c *call) error { return c.requestMetadata() }
 

@@ -91,6 +91,8 @@ type Snapshot struct {
 	keyStores []keyStore
 	// maintenance are the entries that are for some endpoint.
 	maintenance []*maintenance
+	// openAPI are the documents that describe the routes.
+	openAPI documents
 	// told is what servers have told that the snapshot before did not have.
 	told []*told
 

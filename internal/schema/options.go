@@ -33,6 +33,12 @@ func FieldOptions(field protoreflect.FieldDescriptor) *transomv1.FieldOptions {
 	return options
 }
 
+// FieldBehavior returns the google.api.field_behavior option of a field; nil for none.
+func FieldBehavior(field protoreflect.FieldDescriptor) []annotations.FieldBehavior {
+	behaviour, _ := option(field, annotations.E_FieldBehavior).([]annotations.FieldBehavior)
+	return behaviour
+}
+
 // Option returns the value of any option message that the binary knows, such as
 // (buf.validate.field) or an OpenAPI annotation, in its generated type; nil when
 // it is not set or is no message. The extension must extend the kind of options

@@ -30,7 +30,7 @@ func newEnumPlan(d protoreflect.EnumDescriptor) *enumPlan {
 		if first := values.ByNumber(v.Number()); first != v && first.Name() != v.Name() {
 			continue // an alias; the first name is the one written
 		}
-		quoted, _ := appendString(nil, []byte(enumName(v)))
+		quoted, _ := appendString(nil, []byte(EnumName(v)))
 		if n < 0 || n >= maxDense {
 			if e.sparse == nil {
 				e.sparse = map[int32]string{}
@@ -44,7 +44,7 @@ func newEnumPlan(d protoreflect.EnumDescriptor) *enumPlan {
 		e.dense[n] = string(quoted)
 	}
 	for i := range values.Len() {
-		e.numbers.add(enumName(values.Get(i)), int32(values.Get(i).Number()))
+		e.numbers.add(EnumName(values.Get(i)), int32(values.Get(i).Number()))
 	}
 	return e
 }
@@ -65,9 +65,9 @@ func (e *enumPlan) text(n int32) string {
 	return strconv.Itoa(int(n))
 }
 
-// enumName is the name of a value in JSON: its own or the one that the option
+// EnumName is the name of a value in JSON: its own or the one that the option
 // (pb.enumvalue.json) gives it.
-func enumName(v protoreflect.EnumValueDescriptor) string {
+func EnumName(v protoreflect.EnumValueDescriptor) string {
 	options := v.Options()
 	if options == nil || !options.ProtoReflect().IsValid() {
 		return string(v.Name())

@@ -1,0 +1,51 @@
+package openapi
+
+import (
+	"strings"
+)
+
+// requestBody is what a client sends beside path and query; nil for nothing (Surface 212).
+func (w *writer) requestBody(r *described) *object {
+	if !r.WholeBody && r.BodyField == nil {
+		return nil
+	}
+	body := &object{}
+	schema := w.bodySchema(r)
+	switch {
+	case r.RawBody:
+		body.put("content", obj("*/*", obj("schema", obj())))
+	case r.Method.Shape.ClientStreams:
+		body.put("content", w.uploadContent(schema))
+	default:
+		body.put("content", obj("application/json", obj("schema", schema)))
+	}
+	body.put("required", true)
+	return body
+}
+
+// bodySchema is the schema of the body, or of one message of it. What the path sets is not
+// in it.
+func (w *writer) bodySchema(r *described) *object {
+	var without []string
+	prefix := ""
+	if r.BodyField != nil {
+		prefix = r.BodyField.Path() + "."
+	}
+	for _, v := range r.Variables {
+		if path, ok := strings.CutPrefix(v.Path(), prefix); ok {
+			without = append(without, path)
+		}
+	}
+	input := r.Method.Descriptor.Input()
+	if r.BodyField != nil {
+		d := r.BodyField.Descriptor()
+		if d.Message() == nil || d.IsList() || d.IsMap() || len(without) == 0 {
+			return w.schemas.fieldValue(d, r.form)
+		}
+		input = d.Message()
+	}
+	if len(without) == 0 || isSpecial(input) {
+		return w.schemas.message(input, r.form)
+	}
+	return w.schemas.object(input, r.form, without)
+}

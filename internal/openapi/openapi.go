@@ -1,0 +1,170 @@
+// Package openapi describes an API as an OpenAPI document, made of descriptors, of the
+// routes that there are and of the policies that hold for them. It serves nothing, and
+// knows no gateway.
+//
+//	document, omitted := openapi.New(api).Document(openapi.Options{Version: openapi.Version32})
+//	bytes := document.JSON()
+//
+// The same API has the same bytes, each time.
+package openapi
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/transcoder"
+	"github.com/transom-gateway/transom/transcoder/jsonwire"
+)
+
+// The versions of OpenAPI that documents can have.
+const (
+	Version31 = "3.1"
+	Version32 = "3.2"
+)
+
+// API is what a document describes.
+type API struct {
+	// Title and Version are those of the API. Description may be empty.
+	Title, Version, Description string
+	// JSON is how answers are written where a route's own policies say nothing else.
+	JSON jsonwire.Output
+	// Routes in any order.
+	Routes []Route
+	// Auth is how callers prove who they are, as far as it is the same for all methods.
+	Auth *transomv1.AuthConfig
+}
+
+// Route is one way to call a method.
+type Route struct {
+	transcoder.Description
+	// Policy are the policies that hold; never nil.
+	Policy *transomv1.Policy
+}
+
+// Options say which document of an API is asked for.
+type Options struct {
+	// Version is Version31, which "" stands for, or Version32.
+	Version string
+	// Service is the full name of the only service to describe; "" for all.
+	Service string
+}
+
+// Omitted is a route that the document is without.
+type Omitted struct {
+	Route *Route
+	Why   string
+}
+
+// Document is an OpenAPI document.
+type Document struct{ root *object }
+
+// JSON is the document as JSON.
+func (d *Document) JSON() []byte { return append(appendJSON(nil, d.root, 0), '\n') }
+
+// YAML is the document as YAML.
+func (d *Document) YAML() []byte { return appendYAML(nil, d.root, 0) }
+
+// Source makes the documents of one API. It is not safe for concurrent use.
+type Source struct {
+	api    *API
+	routes []*described
+	// shared are the short names that several services have.
+	shared map[protoreflect.Name]bool
+	// omitted are routes of which no document can tell.
+	omitted []Omitted
+}
+
+// described is a route with what is the same in all documents.
+type described struct {
+	*Route
+	id   string // operationId
+	tag  string
+	form form
+}
+
+// New makes the documents' source of an API, which must not change any more.
+func New(api *API) *Source {
+	s := &Source{api: api, shared: map[protoreflect.Name]bool{}}
+	first := map[protoreflect.Name]protoreflect.FullName{}
+	for i := range api.Routes {
+		r := &api.Routes[i]
+		service := r.Method.Descriptor.Parent()
+		if other, ok := first[service.Name()]; ok && other != service.FullName() {
+			s.shared[service.Name()] = true
+		}
+		first[service.Name()] = service.FullName()
+		s.routes = append(s.routes, &described{Route: r, form: formOf(r.Method.Settings.JSON)})
+	}
+	slices.SortStableFunc(s.routes, func(a, b *described) int { return strings.Compare(a.Method.RPC, b.Method.RPC) })
+	s.name()
+	return s
+}
+
+// name gives the routes their operationIds.
+func (s *Source) name() {
+	taken := map[string]bool{}
+	for _, r := range s.routes {
+		taken[s.baseID(r)] = true
+	}
+	used := map[string]bool{}
+	for _, r := range s.routes {
+		r.tag = s.serviceName(r.Method.Descriptor.Parent())
+		id := s.baseID(r)
+		for n := 2; used[id]; n++ {
+			id = fmt.Sprintf("%s_%d", s.baseID(r), n)
+			if taken[id] {
+				id = s.baseID(r) // a method has this name
+			}
+		}
+		used[id] = true
+		r.id = id
+	}
+}
+
+func (s *Source) baseID(r *described) string {
+	d := r.Method.Descriptor
+	return strings.ReplaceAll(s.serviceName(d.Parent()), ".", "_") + "_" + string(d.Name())
+}
+
+// serviceName is the service's name in tags and operationIds: the short one where no other
+// service has it.
+func (s *Source) serviceName(service protoreflect.Descriptor) string {
+	if s.shared[service.Name()] {
+		return string(service.FullName())
+	}
+	return string(service.Name())
+}
+
+// Services lists the services that have routes, by full name.
+func (s *Source) Services() []string {
+	var names []string
+	for _, r := range s.routes {
+		if name := string(r.Method.Descriptor.Parent().FullName()); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// HasService reports whether there is a route of a service.
+func (s *Source) HasService(name string) bool {
+	return slices.ContainsFunc(s.routes, func(r *described) bool { return string(r.Method.Descriptor.Parent().FullName()) == name })
+}
+
+// Document makes a document, and tells which routes it is without.
+func (s *Source) Document(o Options) (*Document, []Omitted) {
+	w := &writer{source: s, api: s.api, version: cmp.Or(o.Version, Version31), schemas: newSchemas(formOf(s.api.JSON)), paths: pathItems{byShape: map[string]*pathItem{}}, omitted: slices.Clone(s.omitted)}
+	w.schemas.writer = w
+	var routes []*described
+	for _, r := range s.routes {
+		if o.Service == "" || string(r.Method.Descriptor.Parent().FullName()) == o.Service {
+			routes = append(routes, r)
+		}
+	}
+	return &Document{w.document(routes)}, w.omitted
+}

@@ -1,0 +1,167 @@
+package openapi
+
+import (
+	"slices"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/transom-gateway/transom/internal/schema"
+)
+
+// maxParameters bounds the query parameters of one operation: a message may have more
+// fields below it than anybody reads.
+const maxParameters = 200
+
+// parameters are those of an operation: of the path, then of the query.
+func (w *writer) parameters(r *described, path []*object) list {
+	var all list
+	for _, p := range path {
+		all = append(all, p)
+	}
+	if !r.Query {
+		return all
+	}
+	// The whole depth where that is few enough, else less.
+	for depth := 100; depth > 0; depth = min(depth-1, 3) {
+		q := &queryMaker{writer: w, route: r, depth: depth, bound: r.bound()}
+		q.message(r.Method.Descriptor.Input(), nil)
+		if len(q.found) <= maxParameters || depth == 1 {
+			return append(all, q.found[:min(len(q.found), maxParameters)]...)
+		}
+	}
+	return all
+}
+
+// bound are the fields that the path and the body set, as paths of proto names.
+func (r *described) bound() []string {
+	var paths []string
+	for _, v := range r.Variables {
+		paths = append(paths, v.Path())
+	}
+	if r.BodyField != nil {
+		paths = append(paths, r.BodyField.Path())
+	}
+	return paths
+}
+
+// queryMaker finds the parameters of a query.
+type queryMaker struct {
+	writer *writer
+	route  *described
+	depth  int
+	bound  []string
+	found  list
+}
+
+// message adds the fields of a message, which above leads to.
+func (q *queryMaker) message(m protoreflect.MessageDescriptor, above []protoreflect.FieldDescriptor) {
+	fields := m.Fields()
+	for i := range fields.Len() {
+		if len(q.found) > maxParameters {
+			return
+		}
+		field := fields.Get(i)
+		path := slices.Concat(above, []protoreflect.FieldDescriptor{field})
+		name := protoPath(path)
+		if q.taken(name) || isOutputOnly(field) {
+			continue
+		}
+		q.field(field, path)
+	}
+}
+
+// taken reports whether the path or the body sets a field.
+func (q *queryMaker) taken(path string) bool {
+	for _, b := range q.bound {
+		if b == path || strings.HasPrefix(path, b+".") {
+			return true
+		}
+	}
+	return q.route.Method.Settings.IgnoredQuery[path]
+}
+
+// field adds a field, or those below it.
+func (q *queryMaker) field(field protoreflect.FieldDescriptor, path []protoreflect.FieldDescriptor) {
+	name := q.writer.schemas.namePath(path, q.route.form)
+	switch {
+	case field.IsMap():
+		if isText(field.MapValue()) {
+			p := q.parameter(name, field)
+			p.put("style", "deepObject")
+			p.put("explode", true)
+			p.put("schema", q.writer.schemas.fieldValue(field, q.route.form))
+		}
+	case isText(field):
+		p := q.parameter(name, field)
+		p.put("schema", q.writer.schemas.fieldValue(field, q.route.form))
+	case field.IsList() || isSpecial(field.Message()):
+		// One JSON value, which nobody writes into a query by hand.
+	case len(path) < q.depth && !recursive(path):
+		q.message(field.Message(), path)
+	}
+}
+
+func (q *queryMaker) parameter(name string, field protoreflect.FieldDescriptor) *object {
+	p := obj("name", name, "in", "query", "description", commentOf(field).whole())
+	if isRequired(field) {
+		p.put("required", true)
+	}
+	if deprecated(field) {
+		p.put("deprecated", true)
+	}
+	q.found = append(q.found, p)
+	return p
+}
+
+// recursive reports whether the message at the end of a path is one on the way to it.
+func recursive(path []protoreflect.FieldDescriptor) bool {
+	message := path[len(path)-1].Message()
+	for _, above := range path {
+		if above.ContainingMessage().FullName() == message.FullName() {
+			return true
+		}
+	}
+	return false
+}
+
+// protoPath is a path in proto names.
+func protoPath(path []protoreflect.FieldDescriptor) string {
+	names := make([]string, len(path))
+	for i, f := range path {
+		names[i] = string(f.Name())
+	}
+	return strings.Join(names, ".")
+}
+
+// isText reports whether a value of the field, or of one element, is written as plain text
+// in a query.
+func isText(f protoreflect.FieldDescriptor) bool {
+	if f.Message() == nil {
+		return true
+	}
+	switch f.Message().FullName() {
+	case "google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask":
+		return true
+	}
+	return isWrapper(f.Message())
+}
+
+// has reports whether a field has a behaviour by its option google.api.field_behavior.
+func has(f protoreflect.FieldDescriptor, behaviour annotations.FieldBehavior) bool {
+	for _, b := range schema.FieldBehavior(f) {
+		if b == behaviour {
+			return true
+		}
+	}
+	return false
+}
+
+func isOutputOnly(f protoreflect.FieldDescriptor) bool {
+	return has(f, annotations.FieldBehavior_OUTPUT_ONLY)
+}
+
+func isRequired(f protoreflect.FieldDescriptor) bool {
+	return has(f, annotations.FieldBehavior_REQUIRED)
+}

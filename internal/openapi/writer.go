@@ -1,0 +1,196 @@
+package openapi
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+)
+
+// writer makes one document.
+type writer struct {
+	source  *Source
+	api     *API
+	version string
+	schemas *schemas
+	paths   pathItems
+	omitted []Omitted
+	// errors: some operation refers to the answer of errors.
+	errors bool
+}
+
+// is32 reports whether the document may have what OpenAPI 3.2 brought.
+func (w *writer) is32() bool { return w.version == Version32 }
+
+// document makes the whole.
+func (w *writer) document(routes []*described) *object {
+	for _, r := range routes {
+		w.route(r)
+	}
+	version := "3.1.1"
+	if w.is32() {
+		version = "3.2.0"
+	}
+	root := obj("openapi", version, "info", w.info())
+	if !w.is32() {
+		root.set("jsonSchemaDialect", "https://spec.openapis.org/oas/3.1/dialect/base")
+	}
+	root.put("servers", list{obj("url", "/")})
+	root.set("tags", w.tags(routes))
+	root.put("paths", w.paths.object())
+	root.set("components", w.components())
+	return root
+}
+
+func (w *writer) info() *object {
+	info := obj("title", cmp.Or(w.api.Title, "API"), "description", w.api.Description)
+	info.put("version", cmp.Or(w.api.Version, "unversioned"))
+	return info
+}
+
+// tags lists the services.
+func (w *writer) tags(routes []*described) list {
+	seen := map[string]*object{}
+	var names []string
+	packages := map[string]bool{}
+	for _, r := range routes {
+		if seen[r.tag] != nil {
+			continue
+		}
+		service := r.Method.Descriptor.Parent()
+		tag := obj("name", r.tag, "description", commentOf(service).whole())
+		if pkg := string(service.ParentFile().Package()); w.is32() && pkg != "" {
+			tag.set("parent", pkg)
+			packages[pkg] = true
+		}
+		seen[r.tag] = tag
+		names = append(names, r.tag)
+	}
+	for pkg := range packages {
+		if seen[pkg] == nil {
+			seen[pkg] = obj("name", pkg, "kind", "nav")
+			names = append(names, pkg)
+		}
+	}
+	slices.Sort(names)
+	var tags list
+	for _, name := range names {
+		tags = append(tags, seen[name])
+	}
+	return tags
+}
+
+// components are the schemas that operations refer to, by name.
+func (w *writer) components() *object {
+	var responses *object
+	if w.errors {
+		responses = obj("Error", obj(
+			"description", "The call failed. The HTTP status follows from the gRPC code.",
+			"content", obj("application/json", obj("schema", w.schemas.status())),
+		))
+	}
+	components := obj("schemas", w.schemas.components(), "responses", responses)
+	if len(components.keys) == 0 {
+		return nil
+	}
+	return components
+}
+
+// route adds the operations of a route.
+func (w *writer) route(r *described) {
+	path, parameters := w.path(r)
+	for _, method := range httpMethods(r.HTTPMethod) {
+		id := r.id
+		if r.HTTPMethod == "*" && method != "get" {
+			id += "_" + method
+		}
+		w.paths.add(path, method, w.operation(r, operationPlace{id, method, path, parameters}))
+	}
+}
+
+// httpMethods are the methods of a rule as OpenAPI has them; "*" is one that any method
+// takes.
+func httpMethods(method string) []string {
+	if method == "*" {
+		return []string{"get", "put", "post", "delete", "patch"}
+	}
+	return []string{strings.ToLower(method)}
+}
+
+// operationPlace is where an operation stands in the document.
+type operationPlace struct {
+	id, method, path string
+	parameters       []*object // of the path
+}
+
+// operation describes a route under one method.
+func (w *writer) operation(r *described, at operationPlace) *object {
+	d := r.Method.Descriptor
+	comment := commentOf(d)
+	op := obj("tags", list{r.tag}, "summary", comment.summary, "description", comment.rest, "operationId", at.id)
+	parameters := w.parameters(r, at.parameters)
+	op.set("parameters", parameters)
+	op.set("requestBody", w.requestBody(r))
+	op.put("responses", w.responses(r))
+	if deprecated(d) {
+		op.set("deprecated", true)
+	}
+	op.set("x-transom-rpc", r.Method.RPC)
+	if template := r.Template.String(); template != at.path {
+		op.set("x-transom-template", template)
+	}
+	return op
+}
+
+// responses are the answers.
+func (w *writer) responses(r *described) *object {
+	w.errors = true
+	return obj("200", w.success(r), "default", obj("$ref", "#/components/responses/Error"))
+}
+
+// success is the answer where all went well.
+func (w *writer) success(r *described) *object {
+	output := r.Method.Descriptor.Output()
+	answer := obj("description", cmp.Or(commentOf(output).summary, "OK"))
+	var content *object
+	switch {
+	case r.RawAnswer:
+		content = obj("*/*", obj("schema", obj()))
+	case r.Method.Shape.ServerStreams:
+		content = w.streamContent(r)
+	default:
+		content = obj("application/json", obj("schema", w.answerSchema(r)))
+	}
+	answer.put("content", content)
+	return answer
+}
+
+// answerSchema is the schema of one answer, or of one message of a stream.
+func (w *writer) answerSchema(r *described) *object {
+	if r.Response != nil {
+		return w.schemas.fieldValue(r.Response, r.form)
+	}
+	return w.schemas.message(r.Method.Descriptor.Output(), r.form)
+}
+
+// deprecated reports whether an element, or the service or file that it is of, is marked
+// so.
+func deprecated(d protoreflect.Descriptor) bool {
+	switch o := d.Options().(type) {
+	case *descriptorpb.MethodOptions:
+		return o.GetDeprecated() || deprecated(d.Parent())
+	case *descriptorpb.ServiceOptions:
+		return o.GetDeprecated()
+	case *descriptorpb.MessageOptions:
+		return o.GetDeprecated()
+	case *descriptorpb.FieldOptions:
+		return o.GetDeprecated()
+	case *descriptorpb.EnumOptions:
+		return o.GetDeprecated()
+	case *descriptorpb.EnumValueOptions:
+		return o.GetDeprecated()
+	}
+	return false
+}
