@@ -28,6 +28,8 @@ type Request struct {
 	Headers map[string]string
 	// Body is sent as it is.
 	Body []byte
+	// Apart appends to the path of each request what no other one has, "-…". Wrk alone heeds it.
+	Apart bool
 }
 
 // Options say how.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -78,5 +79,29 @@ func TestTools(t *testing.T) {
 				t.Errorf("%d requests were answered, want %d in each of two seconds", done, n)
 			}
 		})
+	}
+}
+
+// Requests that are to be apart are, over two runs too.
+func TestApart(t *testing.T) {
+	if missing := Missing("wrk"); missing != nil {
+		t.Fatalf("install %v: bench/install.sh", missing)
+	}
+	var paths sync.Map
+	var served, again atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		served.Add(1)
+		if _, twice := paths.LoadOrStore(r.URL.Path, true); twice || r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, "/a-") {
+			again.Add(1)
+		}
+	}))
+	defer server.Close()
+	for range 2 {
+		if _, err := Wrk(context.Background(), server.URL, Request{Path: "/a", Apart: true}, Options{Time: time.Second, Connections: 2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if served.Load() < 2 || again.Load() > 0 {
+		t.Errorf("%d of %d paths are not new", again.Load(), served.Load())
 	}
 }

@@ -1,8 +1,11 @@
 package load
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -12,7 +15,7 @@ import (
 var _ Tool = Wrk
 
 // Wrk sends over HTTP/1.1 from one thread. A script is used only where there
-// is a body.
+// is a body, or where requests differ.
 func Wrk(ctx context.Context, base string, r Request, o Options) (requests int64, err error) {
 	args := []string{
 		"-t1",
@@ -30,7 +33,7 @@ func Wrk(ctx context.Context, base string, r Request, o Options) (requests int64
 		requests, err = parseWrk(out)
 		return err
 	}
-	if r.Method == "" && r.Body == nil {
+	if r.Method == "" && r.Body == nil && !r.Apart {
 		return requests, once(args...)
 	}
 	err = inFile("request.lua", wrkScript(r), func(path string) error {
@@ -39,9 +42,13 @@ func Wrk(ctx context.Context, base string, r Request, o Options) (requests int64
 	return requests, err
 }
 
-// wrkScript sets the method and the body.
+// wrkScript sets the method, the body, and the path where each request has its own.
 func wrkScript(r Request) []byte {
-	return fmt.Appendf(nil, "wrk.method = %s\nwrk.body = %s\n", luaString(r.Method), luaString(string(r.Body)))
+	script := fmt.Appendf(nil, "wrk.method = %s\nwrk.body = %s\n", luaString(cmp.Or(r.Method, http.MethodGet)), luaString(string(r.Body)))
+	if r.Apart {
+		script = fmt.Appendf(script, "local n = 0\nfunction request()\n  n = n + 1\n  return wrk.format(nil, %s .. n)\nend\n", luaString(r.Path+"-"+rand.Text()+"-"))
+	}
+	return script
 }
 
 // luaString writes every byte as a decimal escape, which needs no care.
