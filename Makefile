@@ -69,10 +69,10 @@ test-packages: ## Install the programs that tests start, or name them
 
 # Apart from `make test`, as it takes root: it makes containers.
 .PHONY: image-test
-image-test: ## Build the image with buildah and run it with runc, as root: as uid 65532 on a read-only root
+image-test: ## Build the image with buildah and run it with runc, as root: on a read-only root, and in 256 MiB under a flood
 	@scripts/install-test-packages.sh image
 	go vet -tags image ./cmd/transom
-	go test -tags image -count 1 -run '^TestImage$$' ./cmd/transom
+	go test -tags image -count 1 -v -run '^(TestImage|TestFloodInContainer)$$' ./cmd/transom $(TESTFLAGS)
 
 # Ten years on, certificates, tokens and fixed dates of tests have ended.
 # TestDemoOverTLS asks by curl, which has the machine's own date.

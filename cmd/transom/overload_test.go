@@ -60,10 +60,17 @@ message Thing { string text = 1; }`), 0o600); err != nil {
 	statuses := map[int]int{}
 	for range clients {
 		flood.Go(func() {
-			got := put()
-			mu.Lock()
-			defer mu.Unlock()
-			statuses[got]++
+			for got := 0; got != http.StatusNotFound; {
+				got = put()
+				mu.Lock()
+				statuses[got]++
+				mu.Unlock()
+				select {
+				case <-release:
+					return
+				default: // who is refused comes again
+				}
+			}
 		})
 	}
 	poll.Until(t, "the memory to be short", func() bool {

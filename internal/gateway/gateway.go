@@ -119,6 +119,7 @@ func New(o Options) *Gateway {
 	state := policy.StateOptions{Log: o.Telemetry.Log, Offline: o.Offline, Report: g.notReloaded, ReportNever: o.NeverRead}
 	if o.Overload != nil {
 		state.Overload = o.Overload
+		o.Overload.Count(&g.inFlight)
 	}
 	g.state = policy.NewState(state)
 	g.sources.metadata = o.Metadata

@@ -21,7 +21,7 @@ import (
 // TestOverload: Traffic 200: what each stage refuses, in the form of each protocol.
 func TestOverload(t *testing.T) {
 	var live atomic.Uint64
-	guard := overload.New(overload.Options{Usage: func() memory.Use { return memory.Use{Live: live.Load(), Limit: 1000} }})
+	guard := overload.New(overload.Options{Usage: func() memory.Use { return memory.Use{Live: live.Load() << 30, Limit: 1000 << 30} }})
 	log := new(logtext.Text)
 	g := gatewaytest.Start(t, gatewaytest.Options{
 		Log: log, Overload: guard, Upstreams: "site: { http: { servers: [\"" + startSite(t) + "\"] } }",

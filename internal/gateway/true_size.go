@@ -33,7 +33,7 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	if now := b.n.Add(int64(n)); b.guard != nil && now > freely {
-		b.guard.Hold(min(int64(n), now-freely))
+		b.guard.Read(min(int64(n), now-freely))
 	}
 	if err == io.EOF {
 		b.ended.Store(true)
@@ -152,9 +152,6 @@ func (s *trueSize) sizes() (in, out int64) {
 
 // reset drops what belonged to the request.
 func (s *trueSize) reset() {
-	if n := s.in.n.Load(); s.in.guard != nil && n > freely {
-		s.in.guard.Hold(freely - n)
-	}
 	s.in.guard = nil
 	s.in.ReadCloser, s.out.ResponseWriter, s.out.conn, s.out.head, s.out.offered = nil, nil, nil, false, nil
 	s.in.n.Store(0)

@@ -51,25 +51,48 @@ const (
 	// look is how often, in a stage other than Normal, the heap is collected where nothing
 	// else has it collected: what is refused takes no memory.
 	look = time.Second
+	// pause is between two looks that something made necessary at once, or as long as timesPause of
+	// the last one where that is longer: they must not take all time.
+	pause      = 50 * time.Millisecond
+	timesPause = 4
+)
+
+// What is expected of memory until the next look, in bytes.
+const (
+	// timesRead is what a body takes while it is read, as JSON in buffers that grow and as a message,
+	// in times its bytes.
+	timesRead = 3
+	// ofCall and ofConnection are what one takes at least: its stacks and buffers.
+	ofCall, ofConnection = 32 << 10, 16 << 10
 )
 
 // Guard follows the memory of one process. A nil Guard is always in the stage Normal. It is
 // safe for concurrent use.
+//
+// Between two collections far more may come than there is memory for, so what calls, connections
+// and bodies take is counted beside what the last collection left.
 type Guard struct {
 	Options
 
 	stage   atomic.Int32
 	entered [stages]atomic.Int64
 	leaving chan struct{} // a look is wanted until the stage is Normal
+	doubts  chan struct{} // a look is wanted at once
 
-	// held are the bytes of bodies that calls under way have in memory, and found what there was
-	// of them and else at the last look.
-	held  atomic.Int64
-	found struct{ live, held, most atomic.Int64 }
+	// read are the bytes of bodies that have ever been read into memory: what is held no more is
+	// garbage until the next collection.
+	read, connections atomic.Int64
+	calls             atomic.Pointer[atomic.Int64] // nil: they are not counted
+	// base is what the last look found without what is counted, and most where stages begin,
+	// 0 for never.
+	base atomic.Int64
+	most [stages]atomic.Int64
+	// doubtful is half-way there, from where on a look is wanted.
+	doubtful [stages]atomic.Int64
 
 	mu       sync.Mutex
 	percents *Percents     // nil: off
-	calm     chan struct{} // closed when the stage is below Shed
+	next     chan struct{} // closed by the next look
 }
 
 // Options are the outside of a Guard.
@@ -93,9 +116,7 @@ func New(o Options) *Guard {
 	if o.Usage == nil {
 		o.Usage = heap.Usage
 	}
-	g := &Guard{Options: o, leaving: make(chan struct{}, 1), percents: &Default, calm: make(chan struct{})}
-	close(g.calm)
-	return g
+	return &Guard{Options: o, leaving: make(chan struct{}, 1), doubts: make(chan struct{}, 1), percents: &Default, next: make(chan struct{})}
 }
 
 // Set says from when stages hold; nil for never.
@@ -122,25 +143,38 @@ func (g *Guard) Start() (stop func()) {
 	})
 }
 
-// look has the heap collected from time to time for as long as the stage is not Normal.
+// look has the heap collected where nothing else does in time: from time to time while the stage is
+// not Normal, and at once where more is expected to have come than there is memory for.
 func (g *Guard) look(done <-chan struct{}) {
+	var ready <-chan time.Time // nil: at once
 	for {
+		var again <-chan time.Time
+		if g.Stage() != Normal {
+			again = time.After(look)
+		}
+		before := g.Usage().Collections
 		select {
 		case <-g.leaving:
-		case <-done:
-			return
-		}
-		for g.Stage() != Normal {
-			before := g.Usage().Collections
-			select {
-			case <-time.After(look):
-			case <-done:
-				return
-			}
+			continue
+		case <-again:
 			if g.Usage().Collections == before {
 				runtime.GC()
 			}
 			g.review()
+		case <-g.doubts:
+			if ready != nil {
+				select {
+				case <-ready:
+				case <-done:
+					return
+				}
+			}
+			start := time.Now()
+			runtime.GC()
+			g.review()
+			ready = time.After(max(pause, timesPause*time.Since(start)))
+		case <-done:
+			return
 		}
 	}
 }
@@ -156,32 +190,69 @@ func (g *Guard) Stage() Stage {
 // Saving reports whether nothing is to be kept that calls can do without.
 func (g *Guard) Saving() bool { return g.Stage() >= Save }
 
+// at reports whether what a stage does without is done without: it holds, or what has come since the
+// last look is expected to lead to it.
+func (g *Guard) at(s Stage) bool {
+	if g.Stage() >= s {
+		return true
+	}
+	most := g.most[s].Load()
+	if most == 0 {
+		return false
+	}
+	expected := g.base.Load() + g.counted()
+	if expected < g.doubtful[s].Load() {
+		return false
+	}
+	select {
+	case g.doubts <- struct{}{}:
+	default: // one is enough
+	}
+	return expected >= most
+}
+
+// counted is what is expected of calls, connections and bodies.
+func (g *Guard) counted() int64 {
+	n := timesRead*g.read.Load() + ofConnection*g.connections.Load()
+	if calls := g.calls.Load(); calls != nil {
+		n += ofCall * calls.Load()
+	}
+	return n
+}
+
 // Refuses reports whether calls are refused, those that are streams or others.
 func (g *Guard) Refuses(streams bool) bool {
-	stage := g.Stage()
-	return stage >= Refuse || streams && stage >= Shed
-}
-
-// timesHeld is what a body takes of memory while it is read, as JSON in buffers that grow and as a
-// message, in times its bytes.
-const timesHeld = 3
-
-// Hold notes that a call has so many bytes more of a body in memory, or fewer.
-func (g *Guard) Hold(n int64) {
-	if g != nil {
-		g.held.Add(n)
-	}
-}
-
-// Full reports whether no more of a body is to be read into memory: in the stage Refuse, and
-// where what bodies have taken since the last look would lead to it. Between two collections
-// there may be more of them than there is memory.
-func (g *Guard) Full() bool {
 	if g == nil {
 		return false
 	}
-	most := g.found.most.Load()
-	return g.Refuses(false) || most > 0 && g.found.live.Load()+timesHeld*(g.held.Load()-g.found.held.Load()) >= most
+	if streams {
+		return g.at(Shed)
+	}
+	return g.at(Refuse)
+}
+
+// Full reports whether no more of a body is to be read into memory.
+func (g *Guard) Full() bool { return g != nil && g.at(Refuse) }
+
+// Read notes that so many bytes of a body have come into memory.
+func (g *Guard) Read(n int64) {
+	if g != nil {
+		g.read.Add(n)
+	}
+}
+
+// Count says where the calls under way are counted.
+func (g *Guard) Count(calls *atomic.Int64) {
+	if g != nil {
+		g.calls.Store(calls)
+	}
+}
+
+// Connect notes that there is a connection more, or one less.
+func (g *Guard) Connect(n int64) {
+	if g != nil {
+		g.connections.Add(n)
+	}
 }
 
 // Entered is how often a stage has begun, or one after it without it.
@@ -192,32 +263,49 @@ func (g *Guard) Entered(s Stage) int64 {
 	return g.entered[s].Load()
 }
 
-// Await waits until the stage is below Shed, and reports false where done is closed before.
+// Await waits until there is memory for a connection, and reports false where done is closed before.
 func (g *Guard) Await(done <-chan struct{}) bool {
-	if g.Stage() < Shed {
+	if g == nil {
 		return true
 	}
-	g.mu.Lock()
-	calm := g.calm
-	g.mu.Unlock()
-	select {
-	case <-calm:
-		return true
-	case <-done:
-		return false
+	for {
+		g.mu.Lock()
+		next := g.next
+		g.mu.Unlock()
+		if !g.at(Shed) {
+			return true
+		}
+		select {
+		case <-next:
+		case <-done:
+			return false
+		}
 	}
 }
+
+// Crowded reports whether there is no memory for another connection.
+func (g *Guard) Crowded() bool { return g != nil && g.at(Shed) }
 
 // review finds the stage anew.
 func (g *Guard) review() {
 	use := g.Usage()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.found.live.Store(int64(use.Live)) //nolint:gosec // no memory is that large
-	g.found.held.Store(g.held.Load())
-	g.found.most.Store(g.percents.most(use))
+	g.base.Store(int64(use.Live) - g.counted()) //nolint:gosec // no memory is that large
+	for s := Save; s <= Refuse; s++ {
+		most := g.percents.most(s, use)
+		g.most[s].Store(most)
+		g.doubtful[s].Store((most + min(int64(use.Live), most)) / 2) //nolint:gosec // no memory is that large
+	}
 	before := g.Stage()
 	now := g.percents.stage(use, before)
+	g.enter(now, before, use)
+	close(g.next)
+	g.next = make(chan struct{})
+}
+
+// enter makes a stage the one that holds.
+func (g *Guard) enter(now, before Stage, use heap.Use) {
 	if now == before {
 		return
 	}
@@ -227,13 +315,6 @@ func (g *Guard) review() {
 	g.stage.Store(int32(now))
 	if (before < Save) != (now < Save) {
 		g.Saves(now >= Save)
-	}
-	if (before < Shed) != (now < Shed) {
-		if now < Shed {
-			close(g.calm)
-		} else {
-			g.calm = make(chan struct{})
-		}
 	}
 	attrs := []any{"stage", now.String(), "before", before.String(), "live_bytes", use.Live, "limit_bytes", use.Limit}
 	if now < before {
@@ -257,12 +338,17 @@ func (s Stage) does() string {
 	}[s]
 }
 
-// most is where the stage Refuse begins, in bytes; 0 for never.
-func (p *Percents) most(use heap.Use) int64 {
+// of is the part of the limit from which a stage holds, in percent.
+func (p *Percents) of(s Stage) int {
+	return [stages]int{Save: p.Save, Shed: p.Shed, Refuse: p.Refuse}[s]
+}
+
+// most is where a stage begins, in bytes; 0 for never.
+func (p *Percents) most(s Stage, use heap.Use) int64 {
 	if p == nil {
 		return 0
 	}
-	return int64(use.Limit / 100 * uint64(max(p.Refuse, 1))) //nolint:gosec // never negative, and no memory is that large
+	return int64(use.Limit / 100 * uint64(max(p.of(s), 1))) //nolint:gosec // never negative, and no memory is that large
 }
 
 // stage is the one that a use of memory leads to, from the one before.
@@ -271,15 +357,13 @@ func (p *Percents) stage(use heap.Use, before Stage) Stage {
 		return Normal
 	}
 	now := Normal
-	for s, percent := range [stages]int{Save: p.Save, Shed: p.Shed, Refuse: p.Refuse} {
-		if s == int(Normal) {
-			continue
-		}
-		if Stage(s) <= before {
+	for s := Save; s <= Refuse; s++ {
+		percent := p.of(s)
+		if s <= before {
 			percent -= margin
 		}
 		if use.Live >= use.Limit/100*uint64(max(percent, 1)) { //nolint:gosec // never negative
-			now = Stage(s)
+			now = s
 		}
 	}
 	return now

@@ -90,29 +90,74 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// What bodies take between two looks counts three times, until they are gone.
+// Traffic 200: what bodies take between two looks counts three times, also what is held no more.
 func TestBodiesBetweenLooks(t *testing.T) {
 	g := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: 500, Limit: 1000} }})
-	g.Hold(100) // which is in Live
+	g.Read(100) // which is in Live
 	g.Set(&overload.Default)
 	if g.Full() {
 		t.Error("full at once")
 	}
-	g.Hold(139)
+	g.Read(139)
 	if g.Full() {
 		t.Error("full at 917 of 1000")
 	}
-	g.Hold(1)
+	g.Read(1)
 	if !g.Full() || g.Stage() != overload.Normal {
 		t.Error("not full at 920 of 1000")
 	}
-	g.Hold(-240)
+	g.Set(&overload.Default)
 	if g.Full() {
-		t.Error("full when all are gone")
+		t.Error("full although a look has found 500 of 1000")
 	}
 	g.Set(nil)
-	g.Hold(10_000)
+	g.Read(10_000)
 	if g.Full() {
 		t.Error("full although it is off")
+	}
+}
+
+// Traffic 200: calls and connections that have come since the last look count, until they have gone.
+func TestCallsBetweenLooks(t *testing.T) {
+	g := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: 500 << 20, Limit: 1000 << 20} }})
+	var calls atomic.Int64
+	g.Count(&calls)
+	calls.Store(1000) // which are in Live
+	g.Set(&overload.Default)
+	// 350 MiB are left until 850.
+	for _, step := range []struct {
+		calls, connections int64
+		streams, all       bool
+	}{
+		{1000, 0, false, false}, {12_199, 0, false, false}, {12_200, 0, true, false}, {12_100, 199, false, false}, {12_100, 200, true, false},
+		{14_440, 0, true, true}, {14_339, 200, true, false}, {1000, 22_399, false, false}, {1000, 22_400, true, false}, {0, 0, false, false},
+	} {
+		calls.Store(step.calls)
+		g.Connect(step.connections)
+		if streams, all := g.Refuses(true), g.Refuses(false); streams != step.streams || all != step.all || g.Crowded() != streams {
+			t.Errorf("%+v: %v, %v", step, streams, all)
+		}
+		g.Connect(-step.connections)
+	}
+}
+
+// Traffic 200: the heap is looked at at once where much is expected to have come, and who waits goes on.
+func TestLooksWhereMuchHasCome(t *testing.T) {
+	looks := make(chan struct{}, 10)
+	g := overload.New(overload.Options{Usage: func() heap.Use {
+		select {
+		case looks <- struct{}{}:
+		default:
+		}
+		return heap.Use{Live: 500 << 20, Limit: 1000 << 20}
+	}})
+	g.Set(&overload.Default)
+	defer g.Start()()
+	g.Connect(1 << 20)
+	if !g.Await(make(chan struct{})) {
+		t.Error("nothing has come to wait for")
+	}
+	if len(looks) < 3 {
+		t.Error("nobody has looked")
 	}
 }

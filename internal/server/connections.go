@@ -54,7 +54,7 @@ func (b *connections) Accept() (net.Conn, error) {
 			b.leave()
 			return nil, err
 		}
-		b.open.Add(1)
+		b.opened(1)
 		counted := &countedConn{Conn: c, of: b}
 		// What comes from a load balancer says later whose it is.
 		if _, later := c.(*balancedConn); later || counted.admit() {
@@ -84,7 +84,7 @@ func (b *connections) wait() bool {
 // enterPacket counts a connection of QUIC, which waits in no queue of the kernel, and reports
 // whether there may be one more. leave counts it less.
 func (b *connections) enterPacket(from net.Addr) (leave func(), ok bool) {
-	if b.overload.Stage() >= overload.Shed {
+	if b.overload.Crowded() {
 		return nil, false
 	}
 	if b.places != nil {
@@ -94,7 +94,7 @@ func (b *connections) enterPacket(from net.Addr) (leave func(), ok bool) {
 			return nil, false
 		}
 	}
-	b.open.Add(1)
+	b.opened(1)
 	c := &countedConn{Conn: packetConn{from: from}, of: b}
 	leave = func() { _ = c.Close() } // there is nothing that could fail
 	if !c.admit() {
@@ -112,6 +112,12 @@ type packetConn struct {
 
 func (c packetConn) RemoteAddr() net.Addr { return c.from }
 func (packetConn) Close() error           { return nil }
+
+// opened counts a connection more, or less.
+func (b *connections) opened(n int64) {
+	b.open.Add(n)
+	b.overload.Connect(n)
+}
 
 // leave gives a place back.
 func (b *connections) leave() {
@@ -236,7 +242,7 @@ func (c *countedConn) Close() error {
 		if c.client.IsValid() {
 			c.of.forget(c.client)
 		}
-		c.of.open.Add(-1)
+		c.of.opened(-1)
 		c.of.leave()
 	})
 	return err

@@ -230,7 +230,7 @@ func certificateFiles(t *testing.T) (certificate, key string) {
 // over.
 func TestConnectionsWaitForMemory(t *testing.T) {
 	var live atomic.Uint64
-	guard := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: live.Load(), Limit: 100} }})
+	guard := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: live.Load() << 30, Limit: 100 << 30} }})
 	l := testServer(t, &transomv1.Listener{Address: "127.0.0.1:0"}, io.Discard, func(l *listener) { l.connections.overload = guard })
 	first := dial(t, l.Addr())
 	if ask(t, first, "") == nil {
