@@ -98,10 +98,17 @@ type concluder interface {
 	Part
 	// Conclude is called once for each call, refused ones too, when it is known how it ends: before
 	// the final status is written, and where nothing was written yet, before the answer.
-	// o is what is known then: without the bodies' bytes and, but for a plain HTTP route whose
-	// answer has begun, without HTTPStatus. err, nil or a gRPC
+	// o is what is known then: without the bodies' bytes, and with the HTTPStatus that the
+	// answer is about to have. err, nil or a gRPC
 	// status error, is the call's; what Conclude returns takes its place.
 	Conclude(ctx context.Context, r *Request, o *Outcome, err error) error
+}
+
+// answering is a Part that is told of the answer of a plain HTTP route before its header is
+// written. It is not told of those that Conclude comes before.
+type answering interface {
+	Part
+	Answering(ctx context.Context, r *Request, httpStatus int)
 }
 
 // QueryReader is a Part that reads query parameters which are no part of the

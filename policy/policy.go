@@ -88,6 +88,9 @@ type Request struct {
 	Replayed bool
 	// Cache is what the policy cache did for the call; zero where it has none.
 	Cache CacheUse
+	// Answer is what the edge knows of the answer; nil for nothing, and where no policy is told
+	// how calls end.
+	Answer proxy.Answer
 	// LoggedIn is whom the policy login has logged in by the call; "" for nobody.
 	LoggedIn string
 	// RefusedBy names the policy that refused the call or one of its messages,

@@ -30,6 +30,7 @@ type Set struct {
 	headers  []HeaderChanger
 	wrappers []Wrapper
 	ends     []concluder
+	answers  []answering
 	// needsContext is set where one of the wrappers decides on all calls; selective are
 	// those that decide on some.
 	needsContext bool
@@ -85,6 +86,9 @@ func (s *Set) add(p Part, own bool) {
 	}
 	if c, ok := p.(concluder); ok {
 		s.ends = append(s.ends, c)
+	}
+	if a, ok := p.(answering); ok {
+		s.answers = append(s.answers, a)
 	}
 	if w, ok := p.(Wrapper); ok {
 		if some, ok := p.(selective); ok {
@@ -251,6 +255,14 @@ func (s *Set) Conclude(ctx context.Context, r *Request, o *Outcome, err error) e
 		}
 	}
 	return err
+}
+
+// Answering tells the policies that ask for it of the answer of a plain HTTP route, whose header
+// is about to be written.
+func (s *Set) Answering(ctx context.Context, r *Request, httpStatus int) {
+	for _, p := range s.answers {
+		p.Answering(ctx, r, httpStatus)
+	}
 }
 
 // Done tells the policies that admitted the call how it ended, the last one

@@ -41,6 +41,15 @@ type Downstream interface {
 	Finish(err error, trailer metadata.MD) (httpStatus int)
 }
 
+// Answer is what a Downstream may know of its answer before it has finished it.
+type Answer interface {
+	// Status is the HTTP status of the answer if it ends with err: that which stands in the
+	// status line already, or would by what is known now; 0 if none does.
+	Status(err error) int
+	// Whole reports whether nothing of the answer leaves before Finish.
+	Whole() bool
+}
+
 // Aborted is what Finish returns where the answer can only be broken off: the
 // caller panics with http.ErrAbortHandler once it has recorded the call.
 const Aborted = -1

@@ -90,24 +90,43 @@ func (c *Call) Tag(form byte, wire []byte, own string, body *Text) (httpStatus i
 		field.AddVary(h, "Accept")
 		field.AddVary(h, "Accept-Encoding")
 	}
-	if own == "" && body.form != nil && body.form.ETag != nil {
-		h["Etag"] = body.form.ETag
-	} else {
-		if own == "" {
-			own = c.Binding.Method.tags.of(wire, form, c.Binding.tagPart(form))
-		}
-		if own == "" {
-			return http.StatusOK
-		}
-		if own[0] == '"' && body.Size() >= compression.MinSize && compression.Accepted(c.X.R.Header) != nil {
-			own = "W/" + own // other bytes, which a strong one would have to tell (RFC 9110 8.8.3.3)
-		}
-		h["Etag"] = []string{own}
+	tag := c.tagOf(form, wire, own, body)
+	if tag == nil {
+		return http.StatusOK
 	}
-	if lines := c.X.R.Header["If-None-Match"]; len(lines) > 0 && entitytag.Listed(lines, h["Etag"][0]) {
+	h["Etag"] = tag
+	if c.unchanged(tag) {
 		return http.StatusNotModified
 	}
 	return http.StatusOK
+}
+
+// tagOf is the entity tag of an answer, as the values of the header; nil for none.
+func (c *Call) tagOf(form byte, wire []byte, own string, body *Text) []string {
+	if own == "" && body.form != nil && body.form.ETag != nil {
+		return body.form.ETag
+	}
+	if own == "" {
+		own = c.Binding.Method.tags.of(wire, form, c.Binding.tagPart(form))
+	}
+	if own == "" {
+		return nil
+	}
+	if own[0] == '"' && body.Size() >= compression.MinSize && compression.Accepted(c.X.R.Header) != nil {
+		own = "W/" + own // other bytes, which a strong one would have to tell (RFC 9110 8.8.3.3)
+	}
+	return []string{own}
+}
+
+// unchanged reports whether the client has the answer with an entity tag already.
+func (c *Call) unchanged(tag []string) bool {
+	lines := c.X.R.Header["If-None-Match"]
+	return len(lines) > 0 && len(tag) > 0 && entitytag.Listed(lines, tag[0])
+}
+
+// Unchanged reports whether the client has the answer already that Tag is about to be asked for.
+func (c *Call) Unchanged(form byte, wire []byte, own string, body *Text) bool {
+	return len(c.X.R.Header["If-None-Match"]) > 0 && c.unchanged(c.tagOf(form, wire, own, body))
 }
 
 // variesByForm are the lines of Vary of answers with an entity tag. They have no room behind them,

@@ -177,6 +177,24 @@ func (c *restUnary) Finish(err error, trailer metadata.MD) int {
 	return httpStatus
 }
 
+// Status implements proxy.Answer.
+func (c *restUnary) Status(err error) int {
+	switch {
+	case err != nil && c.TagsAnswers() && c.NotModified(err):
+		return http.StatusNotModified
+	case err != nil:
+		return c.ErrorStatus(err)
+	case c.statusCode != 0 && c.statusCode != http.StatusOK:
+		return c.statusCode
+	case c.TagsAnswers() && c.Unchanged(c.form(), c.reply.Bytes(), c.tag, &c.body):
+		return http.StatusNotModified
+	}
+	return http.StatusOK
+}
+
+// Whole implements proxy.Answer.
+func (c *restUnary) Whole() bool { return true }
+
 // WriteBytes sends a whole answer.
 func (c *Call) WriteBytes(httpStatus int, contentType string, body []byte) {
 	c.WriteText(httpStatus, contentType, &Text{Short: body})
@@ -230,22 +248,31 @@ const largeAnswer = 256 << 10
 // WriteError sends an error as a google.rpc.Status.
 func (c *Call) WriteError(err error) int {
 	m := c.Binding.Method
-	st, httpStatus := rpcerror.Of(err, m.Settings.Status)
+	st, httpStatus := status.Convert(err), c.ErrorStatus(err)
 	if m.Settings.StatusHeaders && !OwnError(err) {
 		return c.writeStatusHeaders(httpStatus, st)
 	}
 	c.Scratch = rpcerror.AppendJSON(c.Scratch[:0], m.Errors, st)
-	if httpStatus < 200 {
-		httpStatus = http.StatusInternalServerError
-	}
 	c.WriteBytes(httpStatus, ContentTypeJSON, c.Scratch)
+	return httpStatus
+}
+
+// ErrorStatus is the HTTP status of an error that WriteError writes.
+func (c *Call) ErrorStatus(err error) int {
+	settings := &c.Binding.Method.Settings
+	st, httpStatus := rpcerror.Of(err, settings.Status)
+	switch {
+	case settings.StatusHeaders && !OwnError(err):
+		return rpcerror.ErrorStatus(httpStatus, st.Code())
+	case httpStatus < 200:
+		return http.StatusInternalServerError
+	}
 	return httpStatus
 }
 
 // writeStatusHeaders sends an error as headers without a body, as Envoy does. It
 // passes on what the service sent, whose media type is gRPC's.
 func (c *Call) writeStatusHeaders(httpStatus int, st *status.Status) int {
-	httpStatus = rpcerror.ErrorStatus(httpStatus, st.Code())
 	h := c.X.Header()
 	rpcerror.SetStatus(h, st)
 	h["Content-Type"] = grpcType

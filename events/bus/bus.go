@@ -43,8 +43,10 @@ type Options struct {
 // of clients.
 type Observer interface {
 	// Event counts events of a topic for a sink: "published" on arrival, then "sent", "retried",
-	// "rejected", "dropped" or "lost".
+	// "rejected" or "lost".
 	Event(what, sink, topic string, n int)
+	// Dropped counts events that a sink will not get, and why: "queue_full", "log_full" or "shutdown".
+	Dropped(sink, topic, reason string, n int)
 	// Synced is told how long a sync of the log took.
 	Synced(time.Duration)
 }
@@ -90,8 +92,9 @@ func New(o Options) *Bus {
 
 type nobody struct{}
 
-func (nobody) Event(_, _, _ string, _ int) {}
-func (nobody) Synced(time.Duration)        {}
+func (nobody) Event(_, _, _ string, _ int)   {}
+func (nobody) Dropped(_, _, _ string, _ int) {}
+func (nobody) Synced(time.Duration)          {}
 
 // ErrNoLog is what Store returns where the log was not opened.
 var ErrNoLog = errors.New("the events log is not open")
@@ -238,12 +241,22 @@ func (b *Bus) turn(name string) chan struct{} {
 
 // observe counts events by their topics.
 func (b *Bus) observe(what, sink string, batch []*events.Event) {
+	byTopic(batch, func(topic string, n int) { b.options.Observer.Event(what, sink, topic, n) })
+}
+
+// dropped counts events that a sink will not get.
+func (b *Bus) dropped(reason, sink string, batch []*events.Event) {
+	byTopic(batch, func(topic string, n int) { b.options.Observer.Dropped(sink, topic, reason, n) })
+}
+
+// byTopic counts the events of a topic that stand together.
+func byTopic(batch []*events.Event, count func(topic string, n int)) {
 	for i := 0; i < len(batch); {
 		n := 1
 		for i+n < len(batch) && batch[i+n].Topic == batch[i].Topic {
 			n++
 		}
-		b.options.Observer.Event(what, sink, batch[i].Topic, n)
+		count(batch[i].Topic, n)
 		i += n
 	}
 }

@@ -76,7 +76,7 @@ func TestQueueIsBounded(t *testing.T) {
 				publisher.Publish(e) // is under way, and not in the queue
 				synctest.Wait()
 				sent := 0
-				for ; p.counts.of("dropped stuck topic") < 10; sent++ {
+				for ; p.counts.of("dropped queue_full stuck topic") < 10; sent++ {
 					e := event("x")
 					e.Data = bytes.Repeat([]byte("x"), data)
 					publisher.Publish(e)
@@ -130,14 +130,14 @@ func TestStop(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
 				p.Stop(ctx)
-				if n := p.counts.of("dropped a topic"); n != test.dropped || len(test.sink.ids()) != test.sent {
+				if n := p.counts.of("dropped shutdown a topic"); n != test.dropped || len(test.sink.ids()) != test.sent {
 					t.Errorf("%d were dropped, %d sent", n, len(test.sink.ids()))
 				}
 				if said := strings.Count(p.said.String(), "events were dropped"); said != min(test.dropped, 1) {
 					t.Errorf("the log says it %d times: %s", said, &p.said)
 				}
 				publisher.Publish(event("late"))
-				if n := p.counts.of("dropped a topic"); n != test.dropped+1 {
+				if n := p.counts.of("dropped shutdown a topic"); n != test.dropped+1 {
 					t.Error("what comes later is not counted")
 				}
 			})
@@ -358,7 +358,7 @@ func TestReload(t *testing.T) {
 		if !slices.Equal(got, []string{"2", "3", "best effort"}) {
 			t.Errorf("got %v", got)
 		}
-		if !before.closed || p.counts.of("dropped a topic") != 0 {
+		if !before.closed || p.counts.of("dropped shutdown a topic") != 0 {
 			t.Error("the sink before is open, or its event was dropped")
 		}
 	})

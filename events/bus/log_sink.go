@@ -30,7 +30,7 @@ func (s logSink) Send(ctx context.Context, batch []*events.Event, errs []error) 
 	case errors.Is(err, log.ErrTooLarge):
 		errs[n] = fmt.Errorf("%w: %w", events.ErrRejected, err)
 	case errors.Is(err, log.ErrDropped): // so it is set for a full log
-		s.bus.observe("dropped", embedded, batch[n:])
+		s.bus.dropped("log_full", embedded, batch[n:])
 		fill(errs, nil)
 	}
 }

@@ -91,6 +91,10 @@ func (c *counts) Event(what, sink, topic string, n int) {
 	c.n[what+" "+sink+" "+topic] += n
 }
 
+func (c *counts) Dropped(sink, topic, reason string, n int) {
+	c.Event("dropped "+reason, sink, topic, n)
+}
+
 func (*counts) Synced(time.Duration) {}
 
 func (c *counts) of(what string) int {

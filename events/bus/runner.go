@@ -113,8 +113,11 @@ func (r *Runner) Close() error {
 
 // offer queues an event, or counts it as dropped.
 func (r *Runner) offer(e *events.Event) {
-	if r.closing.Err() != nil || !r.queue.offer(e) {
-		r.bus.options.Observer.Event("dropped", r.name, e.Topic, 1)
+	switch {
+	case r.closing.Err() != nil:
+		r.bus.options.Observer.Dropped(r.name, e.Topic, "shutdown", 1)
+	case !r.queue.offer(e):
+		r.bus.options.Observer.Dropped(r.name, e.Topic, "queue_full", 1)
 	}
 }
 
@@ -179,7 +182,7 @@ func (r *Runner) drop(some []*events.Event) {
 			continue
 		}
 		n += len(some)
-		r.bus.observe("dropped", r.name, some)
+		r.bus.dropped("shutdown", r.name, some)
 	}
 	if n == 0 {
 		return

@@ -160,11 +160,26 @@ func (c *calls) Admit(ctx context.Context, r *policy.Request) (context.Context, 
 // Reply implements policy.ReplyChanger: what is to be on disk before the answer is stored here.
 func (c *calls) Reply(ctx context.Context, r *policy.Request, message []byte) ([]byte, error) {
 	began, _ := r.Kept(c).(*called)
-	if !c.durable || began == nil || c.streams {
-		return message, nil
+	if !c.durable || began == nil || c.streams || r.Answer != nil && r.Answer.Whole() {
+		return message, nil // what leaves at the end is stored then, when more is known
 	}
 	began.stored = true
-	return message, c.store(ctx, c.factsOf(r, &policy.Outcome{ResponseBytes: int64(len(message))}, began))
+	o := policy.Outcome{ResponseBytes: int64(len(message))}
+	if r.Answer != nil {
+		o.HTTPStatus = r.Answer.Status(nil)
+	}
+	return message, c.store(ctx, c.factsOf(r, &o, began))
+}
+
+// Answering is called by policy.Set before the header of an answer of a plain HTTP route: what is to be on
+// disk before the answer is stored here. What follows the header is not known.
+func (c *calls) Answering(ctx context.Context, r *policy.Request, httpStatus int) {
+	began, _ := r.Kept(c).(*called)
+	if !c.durable || began == nil || began.stored {
+		return
+	}
+	began.stored = true
+	_ = c.store(ctx, c.factsOf(r, &policy.Outcome{HTTPStatus: httpStatus}, began)) // the answer is delivered all the same
 }
 
 // Conclude is called by policy.Set when a call ends.

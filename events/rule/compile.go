@@ -226,8 +226,6 @@ func (c *compiler) checkDelivery(moments []transomv1.EventRule_Moment) {
 		c.fail("intent", "found true without delivery: AT_LEAST_ONCE, which it is for: add that, or remove it")
 	case c.rule.GetIntent() && !afterwards:
 		c.fail("intent", "found true, but the event is published before the call: set on to RESPONSE or ERROR, or remove it")
-	case durable && afterwards && c.PlainHTTP():
-		c.fail("delivery", "found AT_LEAST_ONCE, but the answer of a plain HTTP route passes as it comes, before its event is stored: set on: REQUEST, or BEST_EFFORT")
 	}
 	if durable {
 		if err := c.ends.Open(); err != nil {

@@ -165,6 +165,24 @@ func (e *ends) Reply(ctx context.Context, r *policy.Request, message []byte) ([]
 	return message, e.finish(ctx, e.response, &f, c)
 }
 
+// Answering is called by policy.Set before the header of an answer of a plain HTTP route: what is to be on
+// disk before the answer is stored here.
+func (e *ends) Answering(ctx context.Context, r *policy.Request, httpStatus int) {
+	rules := e.response
+	if httpStatus >= http.StatusBadRequest {
+		rules = e.failure
+	}
+	if !slices.ContainsFunc(rules, func(r *rule) bool { return r.durable }) || r.HTTP.Method == http.MethodOptions {
+		return
+	}
+	c := e.callOf(r)
+	if c.ended {
+		return
+	}
+	c.ended = true
+	_ = e.finish(ctx, rules, &facts{r: r, at: time.Now(), httpStatus: httpStatus}, c) // the answer is delivered all the same
+}
+
 // finish publishes what is published when a call ends. The error takes the place of the answer.
 func (e *ends) finish(ctx context.Context, rules []*rule, f *facts, c *call) error {
 	var refusal error
@@ -184,7 +202,10 @@ func (e *ends) Conclude(ctx context.Context, r *policy.Request, o *policy.Outcom
 		rules = e.failure
 	}
 	if len(rules) > 0 && (c == nil || !c.ended) && r.HTTP.Method != http.MethodOptions {
-		f := facts{r: r, at: time.Now(), failed: err != nil, code: status.Code(err), httpStatus: o.HTTPStatus}
+		f := facts{r: r, at: time.Now(), failed: err != nil, code: status.Code(err)}
+		if r.PlainHTTP {
+			f.httpStatus = o.HTTPStatus
+		}
 		if c != nil && c.known {
 			f.request = notNil(c.request.Bytes())
 		}

@@ -37,6 +37,7 @@ func (a *httpRedirect) serve(_ context.Context, c *call, d *httpDownstream) prox
 	}
 	h := c.w.Header()
 	h["Location"] = []string{a.location(c)}
+	c.route.guard.set.Answering(c.r.Context(), &c.request, status)
 	d.answer(status, nil)
 	return proxy.Result{}
 }
@@ -86,6 +87,7 @@ func (a *httpRespond) serve(_ context.Context, c *call, d *httpDownstream) proxy
 	for name, values := range a.header {
 		h[name] = values
 	}
+	c.route.guard.set.Answering(c.r.Context(), &c.request, a.status)
 	d.answer(a.status, a.body)
 	return proxy.Result{}
 }

@@ -144,6 +144,18 @@ func (d *httpDownstream) Flush() {}
 // Unblock implements proxy.Downstream. It is not called.
 func (d *httpDownstream) Unblock() {}
 
+// Status implements proxy.Answer.
+func (d *httpDownstream) Status(err error) int {
+	if d.written != 0 || err == nil {
+		return d.written
+	}
+	_, httpStatus := rpcerror.Of(err, d.endpoint.status)
+	return rpcerror.ErrorStatus(httpStatus, status.Code(err))
+}
+
+// Whole implements proxy.Answer.
+func (d *httpDownstream) Whole() bool { return false }
+
 // Finish implements proxy.Downstream: it answers where no server has. An answer that has
 // begun is broken off, so that no client takes it for whole.
 func (d *httpDownstream) Finish(err error, _ metadata.MD) (httpStatus int) {

@@ -72,7 +72,7 @@ func hideCookies(h http.Header, hidden []string) {
 }
 
 // toClient changes the header of a server's answer, whose authority is given.
-func (c *call) toClient(_ int, server string, h http.Header) {
+func (c *call) toClient(httpStatus int, server string, h http.Header) {
 	e, ok := c.route.endpoint.(*httpEndpoint)
 	if !ok {
 		return // no other has a server of plain HTTP
@@ -83,4 +83,5 @@ func (c *call) toClient(_ int, server string, h http.Header) {
 	if c.route.guard.changesHeader {
 		c.beforeHeader(h)
 	}
+	c.route.guard.set.Answering(c.r.Context(), &c.request, httpStatus)
 }

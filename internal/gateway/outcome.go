@@ -69,10 +69,10 @@ func (g *Gateway) ended(ctx context.Context, err error) error {
 	return err
 }
 
-// answered is the status of an answer that a plain HTTP server has given; 0 for others.
-func (c *call) answered() int {
-	if d, ok := c.client.(*httpDownstream); ok {
-		return d.written
+// answered is the status of an answer that is about to end with err; 0 where that is not known.
+func (c *call) answered(err error) int {
+	if a := c.request.Answer; a != nil {
+		return a.Status(err)
 	}
 	return 0
 }

@@ -70,6 +70,9 @@ func (c *call) openEdge(readings *exchange.Readings) {
 		x.BeforeHeader = c.beforeHeader
 	}
 	c.client = c.route.endpoint.downstream(c.match.protocol, x)
+	if c.route.guard.set.Concludes() {
+		c.request.Answer, _ = c.client.(proxy.Answer)
+	}
 }
 
 // admit asks the policies. The context is the call's from here on.
@@ -107,7 +110,7 @@ func (g *Gateway) open(ctx context.Context, c *call) (context.Context, error) {
 func (g *Gateway) finish(ctx context.Context, c *call, err error, result *proxy.Result) {
 	guard, streamed := c.route.guard, c.route.endpoint.clientStreams()
 	if guard.set.Concludes() {
-		c.record(err, c.answered(), result)
+		c.record(err, c.answered(err), result)
 		err = guard.set.Conclude(ctx, &c.request, &c.outcome, err)
 	}
 	if err != nil && (!c.opened || !streamed) { // the edge of an open stream bounds it

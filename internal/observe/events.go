@@ -9,6 +9,7 @@ import (
 // eventMetrics count what becomes of events.
 type eventMetrics struct {
 	counters map[string]*prometheus.CounterVec // by what
+	dropped  *prometheus.CounterVec
 	sync     prometheus.Histogram
 	clients  *prometheus.CounterVec
 }
@@ -18,7 +19,6 @@ func newEventMetrics(registry prometheus.Registerer) eventMetrics {
 	for what, help := range map[string]string{
 		"published": "Events that were published, for each sink that is to get them.",
 		"sent":      "Events that a sink has acknowledged.",
-		"dropped":   "Events that were dropped: as a queue or the log was full, or at the end.",
 		"lost":      "Events that could not be written although what they tell of had happened.",
 		"rejected":  "Events that a sink has refused for good; they are put aside.",
 		"retried":   "Events that were sent to a sink once more.",
@@ -28,6 +28,9 @@ func newEventMetrics(registry prometheus.Registerer) eventMetrics {
 		}, []string{"sink", "topic"})
 		registry.MustRegister(m.counters[what])
 	}
+	m.dropped = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "transom_events_dropped_total", Help: "Events that were dropped, and why: queue_full, log_full or shutdown.",
+	}, []string{"sink", "topic", "reason"})
 	m.sync = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "transom_events_log_sync_seconds", Help: "Time that the disk took to sync the events log.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
@@ -35,16 +38,21 @@ func newEventMetrics(registry prometheus.Registerer) eventMetrics {
 	m.clients = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "transom_behaviour_events_total", Help: "Events that pages and apps have sent: accepted, rejected, dropped or corrected, and why.",
 	}, []string{"result", "reason"})
-	registry.MustRegister(m.sync, m.clients)
+	registry.MustRegister(m.dropped, m.sync, m.clients)
 	return m
 }
 
-// Event counts events of a topic for a sink; what is "published", "sent", "dropped", "lost",
-// "rejected" or "retried".
+// Event counts events of a topic for a sink; what is "published", "sent", "lost", "rejected"
+// or "retried".
 func (m *Metrics) Event(what, sink, topic string, n int) {
 	if c := m.events.counters[what]; c != nil {
 		c.WithLabelValues(valid(sink), valid(topic)).Add(float64(n))
 	}
+}
+
+// Dropped counts events that a sink will not get, and why, which is a word of the gateway's own.
+func (m *Metrics) Dropped(sink, topic, reason string, n int) {
+	m.events.dropped.WithLabelValues(valid(sink), valid(topic), reason).Add(float64(n))
 }
 
 // Behaviour counts events of pages and apps: a result and why, which are words of the gateway's own.

@@ -76,6 +76,17 @@ func (c *envelopeCall) fullDuplex() {
 	}
 }
 
+// Status implements proxy.Answer.
+func (c *envelopeCall) Status(error) int {
+	if c.refused != 0 {
+		return c.refused
+	}
+	return http.StatusOK
+}
+
+// Whole implements proxy.Answer.
+func (c *envelopeCall) Whole() bool { return false }
+
 // Open implements proxy.Downstream where there is nothing to check.
 func (c *envelopeCall) Open(ctx context.Context) (context.Context, error) { return ctx, nil }
 

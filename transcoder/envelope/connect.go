@@ -185,6 +185,23 @@ func (c *connectUnary) Flush() {}
 // Unblock implements proxy.Downstream; a unary Recv ends with the body.
 func (c *connectUnary) Unblock() {}
 
+// Status implements proxy.Answer.
+func (c *connectUnary) Status(err error) int {
+	switch {
+	case err != nil && c.get && c.NotModified(err):
+		return http.StatusNotModified
+	case err != nil:
+		st, httpStatus := rpcerror.Of(err, c.Binding.Method.Settings.Status)
+		return rpcerror.ErrorStatus(httpStatus, st.Code())
+	case c.get && c.TagsAnswers() && c.Unchanged(c.form(), c.reply.Bytes(), c.tag, &c.body):
+		return http.StatusNotModified
+	}
+	return http.StatusOK
+}
+
+// Whole implements proxy.Answer.
+func (c *connectUnary) Whole() bool { return true }
+
 // Finish implements proxy.Downstream.
 func (c *connectUnary) Finish(err error, trailer metadata.MD) int {
 	h := c.X.Header()

@@ -134,6 +134,22 @@ func (s *restStream) Finish(err error, trailer metadata.MD) int {
 	return s.streamStatus()
 }
 
+// Status implements proxy.Answer.
+func (s *restStream) Status(err error) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.begun && err != nil && err != errHead:
+		return s.ErrorStatus(err)
+	case !s.begun && !s.Binding.Method.Shape.ServerStreams && s.statusCode != 0:
+		return s.statusCode
+	}
+	return s.streamStatus()
+}
+
+// Whole implements proxy.Answer.
+func (s *restStream) Whole() bool { return !s.Binding.Method.Shape.ServerStreams }
+
 // end gives back what the stream holds.
 func (s *restStream) end() {
 	s.writer.close()

@@ -223,6 +223,21 @@ func (s *webSocket) Unblock() {
 	}
 }
 
+// Status implements proxy.Answer.
+func (s *webSocket) Status(err error) int {
+	if s.conn != nil {
+		return s.upgraded()
+	}
+	var answered *alreadyAnswered
+	if errors.As(err, &answered) {
+		return answered.HTTP
+	}
+	return s.ErrorStatus(err)
+}
+
+// Whole implements proxy.Answer.
+func (s *webSocket) Whole() bool { return false }
+
 // Finish implements proxy.Downstream.
 func (s *webSocket) Finish(err error, _ metadata.MD) int {
 	if s.conn == nil {
@@ -252,6 +267,11 @@ func (s *webSocket) Finish(err error, _ metadata.MD) int {
 	s.stop()
 	<-s.readerEnd
 	_ = s.net.Close() // so that no ping still under way writes to what is net/http's again
+	return s.upgraded()
+}
+
+// upgraded is the status of the answer that has opened it.
+func (s *webSocket) upgraded() int {
 	if byExtendedConnect(&s.X) {
 		return http.StatusOK
 	}
