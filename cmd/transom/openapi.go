@@ -31,9 +31,12 @@ same bytes.`,
 				return fmt.Errorf("--format: found %q, expected json or yaml", format)
 			}
 			return in.look(c.Context(), s, args, func(g *gateway.Gateway) error {
-				document, err := g.OpenAPI(o)
+				document, problems, err := g.OpenAPI(o)
 				if err != nil {
 					return problem(err)
+				}
+				for _, p := range problems {
+					_, _ = fmt.Fprintln(s.err, p) // nobody reads what cannot be written
 				}
 				text := document.JSON()
 				if format == "yaml" {

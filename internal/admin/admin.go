@@ -142,6 +142,7 @@ func New(o Options) http.Handler {
 	s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	s.operate()
 	s.schemas()
+	s.openAPI()
 	return s.guard(http.NewCrossOriginProtection().Handler(noPageOfOthers(s.admit(http.HandlerFunc(s.route)))))
 }
 

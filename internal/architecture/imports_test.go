@@ -111,7 +111,7 @@ var rules = map[string]rule{
 	"events/nats":                   {ours: slices.Concat(sinks, []string{"events/subscription"}), reason: "a sink and a source know the bus and subscriptions only, and no other sink"},
 	"events/webhook":                {ours: sinks, reason: "a sink knows the bus only, and no other sink"},
 	"events/sinks":                  {ours: slices.Concat(parts, []string{"events/..."}), reason: "the one list of all sinks"},
-	"internal/openapi":              {ours: slices.Concat(parts, []string{"transcoder", "transcoder/jsonwire", "policy"}), never: yamls, reason: "it describes what edges do, and does none of it"},
+	"internal/openapi":              {ours: slices.Concat(parts, []string{"transcoder", "transcoder/jsonwire", "transcoder/rpcerror", "policy"}), never: yamls, reason: "it describes what edges do, and does none of it"},
 	"proxy/httpbackend":             {ours: slices.Concat(base, []string{"proxy", "proxy/upstream", "proxy/attempt", "internal/tlsfiles"}), never: jsons, reason: "another client stands where those of gRPC do: it copies bodies, and reads none"},
 	"internal/observe":              {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
 

@@ -99,19 +99,20 @@ func (g *guard) deadline(h http.Header) (deadline time.Time, whose, err error) {
 	return time.Now().Add(timeout), whose, nil
 }
 
+// decides reports whether the policy of a field is one that decides on calls.
+func (g *guard) decides(name string) bool {
+	return slices.ContainsFunc(g.set.Parts(), func(p policy.Part) bool { return p.Name() == name })
+}
+
 // explained lists the policies that hold for the endpoint: those that decide, in their
 // order, then the settings.
 func (g *guard) explained() []policy.Explained {
-	decides := map[string]bool{}
-	for _, p := range g.set.Parts() {
-		decides[p.Name()] = true
-	}
 	return slices.DeleteFunc(slices.Clone(g.set.Explain()), func(e policy.Explained) bool {
 		switch e.Name {
 		case "timeout":
 			return g.set.Timeout == 0 // a wider one does not hold for streams
 		case "validate":
-			return !decides["validate"] // disabled
+			return !g.decides("validate") // disabled
 		case "hidden":
 			return true // what is listed is not hidden
 		}

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,10 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/transom-gateway/transom/events/behaviour"
-	"github.com/transom-gateway/transom/internal/config"
-	"github.com/transom-gateway/transom/internal/entitytag"
 	"github.com/transom-gateway/transom/internal/field"
-	"github.com/transom-gateway/transom/internal/httproute"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
@@ -93,52 +88,21 @@ func (a *httpBeacon) explain(row func(name, format string, args ...any), _ *call
 }
 
 // httpScript is the script for pages (Events 202).
-type httpScript struct {
-	plain, zipped []byte
-	tag           string
-}
+type httpScript struct{ ownFile }
 
 func newScript() *httpScript {
 	sum := sha256.Sum256(behaviour.Script)
-	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // there is such a level
-	_, _ = z.Write(behaviour.Script)                      // memory takes all
-	_ = z.Close()
-	return &httpScript{plain: behaviour.Script, zipped: b.Bytes(), tag: `"` + hex.EncodeToString(sum[:8]) + `"`}
+	return &httpScript{newOwnFile(behaviour.Script, "text/javascript; charset=utf-8", hex.EncodeToString(sum[:8]))}
 }
 
 // serve implements httpAction.
 func (a *httpScript) serve(_ context.Context, c *call, d *httpDownstream) proxy.Result {
 	h := c.w.Header()
-	h["Content-Type"] = []string{"text/javascript; charset=utf-8"}
 	h["Cache-Control"] = []string{"public, max-age=3600"}
-	h["Etag"] = []string{a.tag}
-	h["X-Content-Type-Options"] = []string{"nosniff"}
 	h["Access-Control-Allow-Origin"] = []string{"*"} // integrity asks for it
 	h["Cross-Origin-Resource-Policy"] = []string{"cross-origin"}
-	h["Vary"] = append(h["Vary"], "Accept-Encoding")
-	if entitytag.Listed(c.r.Header["If-None-Match"], a.tag) {
-		d.answer(http.StatusNotModified, nil)
-		return proxy.Result{}
-	}
-	body := a.plain
-	if acceptsGzip(c.r.Header["Accept-Encoding"]) {
-		h["Content-Encoding"] = []string{"gzip"}
-		body = a.zipped
-	}
-	d.answer(http.StatusOK, body)
+	a.answer(c, d)
 	return proxy.Result{}
-}
-
-// acceptsGzip reports whether a client takes what is compressed by gzip.
-func acceptsGzip(lines []string) bool {
-	for coding := range strings.SplitSeq(strings.Join(lines, ","), ",") {
-		name, weight, _ := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";")
-		if strings.EqualFold(name, "gzip") {
-			return strings.Trim(strings.TrimPrefix(weight, "q="), "0.") != "" || weight == ""
-		}
-	}
-	return false
 }
 
 // explain implements httpAction.
@@ -146,23 +110,21 @@ func (a *httpScript) explain(row func(name, format string, args ...any), _ *call
 	row("answer", "200 with the script for pages (events.behaviour.script)")
 }
 
-// ownHTTPRoute is a route of the gateway's own, at a path that a field of the configuration says.
-type ownHTTPRoute struct {
-	at, path string
-	methods  []string
-	cors     *transomv1.Cors
-	action   httpAction
-}
-
-// ownHTTPRoutes are those of events.
+// ownHTTPRoutes are those of events and of the OpenAPI document.
 func (b *builder) ownHTTPRoutes() []ownHTTPRoute {
 	c := b.file.Config.GetEvents().GetBehaviour()
-	var all []ownHTTPRoute
+	all := b.openAPIRoutes()
 	if c.GetBeacon() != "" && b.events.collector != nil {
-		all = append(all, ownHTTPRoute{"events.behaviour.beacon", c.GetBeacon(), []string{http.MethodPost}, beaconCors(c), &httpBeacon{b.events.collector}})
+		all = append(all, ownHTTPRoute{
+			at: "events.behaviour.beacon", path: c.GetBeacon(), methods: []string{http.MethodPost}, cors: beaconCors(c), action: &httpBeacon{b.events.collector},
+			policyAt: "events.behaviour", policy: c.GetPolicy(), answer: "beacon of events",
+		})
 	}
 	if c.GetScript() != "" {
-		all = append(all, ownHTTPRoute{"events.behaviour.script", c.GetScript(), []string{http.MethodGet, http.MethodHead}, &transomv1.Cors{}, newScript()})
+		all = append(all, ownHTTPRoute{
+			at: "events.behaviour.script", path: c.GetScript(), methods: []string{http.MethodGet, http.MethodHead}, cors: &transomv1.Cors{}, action: newScript(),
+			policyAt: "events.behaviour", policy: c.GetPolicy(), answer: "script of events",
+		})
 	}
 	return all
 }
@@ -179,52 +141,4 @@ func beaconCors(c *transomv1.Behaviour) *transomv1.Cors {
 		cors.AllowedHeaders = append(cors.AllowedHeaders, name)
 	}
 	return cors
-}
-
-// match is what a route of the gateway's own takes.
-func (o *ownHTTPRoute) match() *transomv1.HttpMatch {
-	return &transomv1.HttpMatch{Path: o.path, Methods: o.methods}
-}
-
-// newOwnRoute compiles one. Its policies are those of events.behaviour.
-func (b *builder) newOwnRoute(o ownHTTPRoute) *Route {
-	rule := &transomv1.HttpRoute{Match: o.match()}
-	name := routeName(rule.GetMatch())
-	e := &httpEndpoint{route: rule, errors: b.snapshot.errors, pages: b.snapshot.errorPages, inConfig: b.configPosition(o.at), action: o.action}
-	layers := b.routeLayers("events.behaviour", b.file.Config.GetEvents().GetBehaviour().GetPolicy())
-	if layers != nil {
-		layers = append(layers, policy.Layer{Policy: &transomv1.Policy{Cors: o.cors}, Where: b.configPosition(o.at), Exact: true})
-	}
-	set, problems := b.snapshot.policies.Compile(policy.Target{RPC: name, PlainHTTP: true, Methods: o.methods, Path: o.path, Layers: layers, Backends: b.upstreams.named})
-	b.problems = append(b.problems, problems...)
-	if set == nil {
-		set = policy.NewSet(nil)
-	}
-	e.guard = guard{name: name, set: set, timeout: set.Timeout, idleTimeout: set.IdleTimeout, changesHeader: set.ChangesHeader()}
-	e.status = b.settings.of(set).Status
-	return &Route{
-		endpoint: e, guard: &e.guard, rule: strings.Join(o.methods, ",") + " " + o.path,
-		listing: Listed{Method: strings.Join(o.methods, ","), Path: config.RoutePath(rule.GetMatch()), Answer: strings.TrimPrefix(o.at, "events.behaviour.") + " of events"},
-	}
-}
-
-// addOwnRoutes appends the routes of the gateway's own, and what they match.
-func (b *builder) addOwnRoutes(h *httpRoutes, matches []httproute.Match) []httproute.Match {
-	for _, o := range b.ownHTTPRoutes() {
-		h.routes = append(h.routes, b.newOwnRoute(o))
-		matches = append(matches, config.RouteMatch(o.match()))
-		for _, method := range o.methods {
-			if taken := b.takes(method, o.path, true); taken != nil {
-				b.refuseEvents(o.at, "found "+o.path+", which is a path of "+taken.endpoint.String()+" ("+taken.endpoint.where()+"): choose another one")
-			}
-		}
-	}
-	return matches
-}
-
-// refuseOwnRoute notes a problem of one of the gateway's own routes.
-func (b *builder) refuseOwnRoute(i int, message string) {
-	if all := b.ownHTTPRoutes(); i < len(all) {
-		b.refuseEvents(all[i].at, "found "+all[i].path+": "+message)
-	}
 }

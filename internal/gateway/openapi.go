@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,47 +16,105 @@ import (
 	"github.com/transom-gateway/transom/transcoder"
 )
 
-// OpenAPI makes the document of what is served.
-func (g *Gateway) OpenAPI(o openapi.Options) (*openapi.Document, error) {
+// OpenAPI makes the document of what is served, and says which routes it is without.
+func (g *Gateway) OpenAPI(o openapi.Options) (*openapi.Document, Problems, error) {
 	s := g.acquire()
 	if s == nil {
-		return nil, fmt.Errorf("no configuration has been loaded yet")
+		return nil, nil, fmt.Errorf("no configuration has been loaded yet")
 	}
 	defer s.release()
+	s.openAPI.mu.Lock()
+	defer s.openAPI.mu.Unlock()
 	return s.openAPI.document(s, o)
+}
+
+// OpenAPIText is the text of the document of what is served, and its entity tag. It is made
+// when it is first asked for.
+func (g *Gateway) OpenAPIText(version, service string, yaml bool) (text []byte, tag string, err error) {
+	s := g.acquire()
+	if s == nil {
+		return nil, "", fmt.Errorf("no configuration has been loaded yet")
+	}
+	defer s.release()
+	f, err := s.openAPI.file(s, wantedDocument{version, service, yaml})
+	if err != nil {
+		return nil, "", err
+	}
+	return f.plain, f.tag[0], nil
 }
 
 // documents makes the OpenAPI documents of a snapshot when they are first asked for.
 type documents struct {
-	version string          // of the gateway
-	base    settings        // as of methods that say nothing of JSON
-	mu      sync.Mutex      // for what follows
-	source  *openapi.Source // nil before the first
-	made    map[openapi.Options]*openapi.Document
+	version string   // of the gateway
+	base    settings // as of methods that say nothing of JSON
+
+	mu     sync.Mutex      // for what follows
+	source *openapi.Source // nil before the first
+	files  map[wantedDocument]*ownFile
 }
 
-func (d *documents) document(s *Snapshot, o openapi.Options) (*openapi.Document, error) {
+// wantedDocument is what a client asks for.
+type wantedDocument struct {
+	version, service string
+	yaml             bool
+}
+
+// file is the text of a document.
+func (d *documents) file(s *Snapshot, a wantedDocument) (*ownFile, error) {
+	a.version = cmp.Or(a.version, openapi.Version31)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if f := d.files[a]; f != nil {
+		return f, nil
+	}
+	document, _, err := d.document(s, openapi.Options{Version: a.version, Service: a.service})
+	if err != nil {
+		return nil, err
+	}
+	text, contentType := document.JSON(), "application/json"
+	if a.yaml {
+		text, contentType = document.YAML(), "application/yaml"
+	}
+	sum := sha256.Sum256(text)
+	f := newOwnFile(text, contentType, hex.EncodeToString(sum[:16]))
+	if d.files == nil {
+		d.files = map[wantedDocument]*ownFile{}
+	}
+	d.files[a] = &f
+	return &f, nil
+}
+
+// document makes a document, under the lock.
+func (d *documents) document(s *Snapshot, o openapi.Options) (*openapi.Document, Problems, error) {
 	if d.source == nil {
 		d.source = openapi.New(s.describedAPI(d))
-		d.made = map[openapi.Options]*openapi.Document{}
+	}
+	switch o.Version {
+	case "", openapi.Version31, openapi.Version32:
+	default:
+		return nil, nil, fmt.Errorf("found the version %.20q of OpenAPI, expected %s or %s", o.Version, openapi.Version31, openapi.Version32)
 	}
 	if o.Service != "" && !d.source.HasService(o.Service) {
-		return nil, unknownService(d.source.Services(), o.Service)
+		return nil, nil, unknownService(d.source.Services(), o.Service)
 	}
-	if d.made[o] == nil {
-		d.made[o], _ = d.source.Document(o)
+	document, omitted := d.source.Document(o)
+	var problems Problems
+	for _, without := range omitted {
+		problems = append(problems, Problem{Message: fmt.Sprintf("the OpenAPI document is without %s %s of %s: %s", without.Route.HTTPMethod, without.Route.Template, without.Route.Method.RPC, without.Why), Warning: true})
 	}
-	return d.made[o], nil
+	return document, problems, nil
 }
 
 // unknownService says what may have been meant.
 func unknownService(services []string, name string) error {
 	if meant := nearest.Of(services, name); meant != "" {
-		return fmt.Errorf("no route leads to a service %q; did you mean %s?", name, meant)
+		return fmt.Errorf("no route leads to a service %.200q; did you mean %s?", name, meant)
 	}
-	return fmt.Errorf("no route leads to a service %q; there are %s", name, strings.Join(services, ", "))
+	more := ""
+	if len(services) > 10 {
+		services, more = services[:10], " and others"
+	}
+	return fmt.Errorf("no route leads to a service %.200q; there are %s%s", name, strings.Join(services, ", "), more)
 }
 
 // describable is an endpoint that a document can describe.
@@ -70,7 +131,7 @@ func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 		if !ok {
 			continue
 		}
-		route := openapi.Route{Description: e.describe(), Policy: r.guard.set.Effective}
+		route := openapi.Route{Description: e.describe(), Policy: r.guard.set.Effective, Validates: r.guard.decides("validate")}
 		api.Routes = append(api.Routes, route)
 		if pkg := route.Method.Descriptor.ParentFile().Package(); !packages[pkg] {
 			packages[pkg] = true
@@ -78,8 +139,11 @@ func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 		}
 	}
 	slices.Sort(names)
+	o := config.GetOpenapi()
+	api.Title, api.Description, api.Servers = o.GetTitle(), o.GetDescription(), o.GetServers()
+	api.Version = cmp.Or(o.GetVersion(), api.Version)
 	if len(names) <= 3 {
-		api.Title = strings.Join(names, ", ")
+		api.Title = cmp.Or(api.Title, strings.Join(names, ", "))
 	}
 	return api
 }

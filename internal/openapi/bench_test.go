@@ -19,7 +19,7 @@ func BenchmarkGoogleAPIs(b *testing.B) {
 		b.StopTimer()
 		g := googleAPIs(b)
 		b.StartTimer()
-		d, err := g.OpenAPI(openapi.Options{})
+		d, _, err := g.OpenAPI(openapi.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}

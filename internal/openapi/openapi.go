@@ -31,6 +31,8 @@ const (
 type API struct {
 	// Title and Version are those of the API. Description may be empty.
 	Title, Version, Description string
+	// Servers are URLs of the gateway; none: "/".
+	Servers []string
 	// JSON is how answers are written where a route's own policies say nothing else.
 	JSON jsonwire.Output
 	// Routes in any order.
@@ -44,6 +46,8 @@ type Route struct {
 	transcoder.Description
 	// Policy are the policies that hold; never nil.
 	Policy *transomv1.Policy
+	// Validates: the gateway checks the rules of the request's fields.
+	Validates bool
 }
 
 // Options say which document of an API is asked for.
@@ -158,7 +162,7 @@ func (s *Source) HasService(name string) bool {
 
 // Document makes a document, and tells which routes it is without.
 func (s *Source) Document(o Options) (*Document, []Omitted) {
-	w := &writer{source: s, api: s.api, version: cmp.Or(o.Version, Version31), schemas: newSchemas(formOf(s.api.JSON)), paths: pathItems{byShape: map[string]*pathItem{}}, omitted: slices.Clone(s.omitted)}
+	w := &writer{source: s, api: s.api, version: cmp.Or(o.Version, Version31), schemas: newSchemas(formOf(s.api.JSON)), paths: pathItems{byShape: map[string]*pathItem{}}, schemes: map[string]*object{}, refused: map[string]*object{}, omitted: slices.Clone(s.omitted)}
 	w.schemas.writer = w
 	var routes []*described
 	for _, r := range s.routes {

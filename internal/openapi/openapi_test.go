@@ -98,12 +98,12 @@ message Kinds {
 func documentOf(t *testing.T, o openapi.Options, protos map[string]string, config string) map[string]any {
 	t.Helper()
 	g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: protos, Config: config})
-	d, err := g.OpenAPI(o)
+	d, _, err := g.OpenAPI(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := d.JSON()
-	if again, err := g.OpenAPI(o); err != nil || !bytes.Equal(again.JSON(), text) {
+	if again, _, err := g.OpenAPI(o); err != nil || !bytes.Equal(again.JSON(), text) {
 		t.Errorf("the second document differs from the first: %v", err)
 	}
 	var root map[string]any
@@ -314,13 +314,13 @@ func TestSameBytes(t *testing.T) {
 	for i := range texts {
 		g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1"})
 		for _, o := range []openapi.Options{{Version: openapi.Version32}, {Service: "bookstore.v1.BookstoreService"}, {}}[i:] {
-			d, err := g.OpenAPI(o)
+			d, _, err := g.OpenAPI(o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			texts[i] = d.JSON()
 		}
-		d, err := g.OpenAPI(openapi.Options{})
+		d, _, err := g.OpenAPI(openapi.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -342,4 +342,63 @@ func TestSameBytes(t *testing.T) {
 	if !bytes.Equal(texts[0], texts[1]) {
 		t.Error("two gateways make other bytes of the same input")
 	}
+}
+
+const guardedProto = `syntax = "proto3";
+package guarded.v1;
+import "buf/validate/validate.proto";
+import "google/api/annotations.proto";
+import "google/protobuf/empty.proto";
+import "transom/v1/annotations.proto";
+service Guarded {
+  option (transom.v1.service) = { auth: { jwt: { allow_query: true cookie: "t" } scopes: "read" } };
+  rpc Get(Question) returns (Question) { option (google.api.http) = { get: "/v1/get" }; option idempotency_level = NO_SIDE_EFFECTS; }
+  rpc Open(google.protobuf.Empty) returns (Question) { option (google.api.http) = { get: "/v1/open" }; option (transom.v1.method) = { auth: { anonymous: {} } }; }
+  rpc Either(google.protobuf.Empty) returns (Question) { option (google.api.http) = { post: "/v1/either" }; option (transom.v1.method) = { auth: { mixed: {} roles: "staff" } }; }
+  rpc Card(google.protobuf.Empty) returns (Question) { option (google.api.http) = { get: "/v1/card" }; option (transom.v1.method) = { auth: { mtls: {} } }; }
+  rpc Pay(google.protobuf.Empty) returns (Question) {
+    option (google.api.http) = { post: "/v1/pay" };
+    option (transom.v1.method) = {
+      idempotency_key: { required: true } rate_limit: { requests: 1 } concurrency: { max: 1 } timeout: { seconds: 3 } limits: { max_body_bytes: 1000 }
+      status: { code: "DEADLINE_EXCEEDED" http_status: 408 }
+    };
+  }
+}
+message Question { string text = 1 [(buf.validate.field).string.min_len = 2]; }
+`
+
+// TestPolicies: Surface 220, 221 and 228: what the policies of a method ask for and answer is
+// in its operation, and nothing else.
+func TestPolicies(t *testing.T) {
+	root := documentOf(t, openapi.Options{}, map[string]string{"guarded.proto": guardedProto}, `auth: { jwt: [{ issuer: "https://id.example", secret: "a secret of more than 32 bytes, as it must be" }], session: { cookie: s } }
+`)
+	holds(t, root, map[string]string{
+		"paths /v1/get get security":      `[{"token": ["read"]}, {"tokenInQuery": ["read"]}, {"tokenInCookie-t": ["read"]}]`,
+		"paths /v1/get get x-idempotency": `"NO_SIDE_EFFECTS"`,
+		"paths /v1/get get responses 400": `{"$ref": "#/components/responses/InvalidArgument"}`,
+		"paths /v1/get get responses 401": `{"$ref": "#/components/responses/Unauthenticated"}`,
+		"paths /v1/get get responses 403": `{"$ref": "#/components/responses/PermissionDenied"}`,
+		"paths /v1/get get responses 429": "",
+		"paths /v1/open get security":     `[]`,
+		"paths /v1/open get responses": `{"200": {"description": "OK", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/guarded.v1.Question"}}}},
+			"default": {"$ref": "#/components/responses/Error"}}`,
+		"paths /v1/either post security":        `[{"token": []}, {"session": []}]`,
+		"paths /v1/either post x-transom-roles": `["staff"]`,
+		"paths /v1/card get security":           `[{"certificate": []}]`,
+		"paths /v1/pay post parameters":         `[{"name": "Idempotency-Key", "in": "header", "description": "Calls with the same key have one effect, and the answer of the first.", "required": true, "schema": {"type": "string", "minLength": 1}}]`,
+		"paths /v1/pay post responses 400":      `{"$ref": "#/components/responses/InvalidArgument"}`,
+		"paths /v1/pay post responses 408":      `{"$ref": "#/components/responses/DeadlineExceeded408"}`,
+		"paths /v1/pay post responses 409":      `{"$ref": "#/components/responses/Conflict"}`,
+		"paths /v1/pay post responses 413":      `{"$ref": "#/components/responses/TooLarge"}`,
+		"paths /v1/pay post responses 422":      `{"$ref": "#/components/responses/OtherRequest"}`,
+		"paths /v1/pay post responses 429":      `{"$ref": "#/components/responses/TooManyRequests"}`,
+		"paths /v1/pay post responses 503":      `{"$ref": "#/components/responses/Unavailable"}`,
+		"paths /v1/pay post responses 504":      "",
+		"components securitySchemes": `{"certificate": {"type": "mutualTLS", "description": "A certificate of the client."},
+			"session": {"type": "apiKey", "in": "cookie", "name": "s", "description": "A session, which a login opens."},
+			"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A signed JSON Web Token of ` + "`https://id.example`" + `."},
+			"tokenInCookie-t": {"type": "apiKey", "in": "cookie", "name": "t", "description": "A signed JSON Web Token."},
+			"tokenInQuery": {"type": "apiKey", "in": "query", "name": "access_token", "description": "A signed JSON Web Token."}}`,
+		"components responses TooManyRequests headers Retry-After schema": `{"type": "integer", "minimum": 0}`,
+	})
 }

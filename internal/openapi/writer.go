@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,6 +18,8 @@ type writer struct {
 	schemas *schemas
 	paths   pathItems
 	omitted []Omitted
+	// schemes and refused are the components of security and of refusals, by name.
+	schemes, refused map[string]*object
 	// errors: some operation refers to the answer of errors.
 	errors bool
 }
@@ -37,7 +40,7 @@ func (w *writer) document(routes []*described) *object {
 	if !w.is32() {
 		root.set("jsonSchemaDialect", "https://spec.openapis.org/oas/3.1/dialect/base")
 	}
-	root.put("servers", list{obj("url", "/")})
+	root.put("servers", w.servers())
 	root.set("tags", w.tags(routes))
 	root.put("paths", w.paths.object())
 	root.set("components", w.components())
@@ -48,6 +51,17 @@ func (w *writer) info() *object {
 	info := obj("title", cmp.Or(w.api.Title, "API"), "description", w.api.Description)
 	info.put("version", cmp.Or(w.api.Version, "unversioned"))
 	return info
+}
+
+func (w *writer) servers() list {
+	var servers list
+	for _, url := range w.api.Servers {
+		servers = append(servers, obj("url", url))
+	}
+	if servers == nil {
+		return list{obj("url", "/")}
+	}
+	return servers
 }
 
 // tags lists the services.
@@ -82,20 +96,35 @@ func (w *writer) tags(routes []*described) list {
 	return tags
 }
 
-// components are the schemas that operations refer to, by name.
+// components are what operations refer to, by name.
 func (w *writer) components() *object {
-	var responses *object
+	responses := sorted(w.refused)
 	if w.errors {
-		responses = obj("Error", obj(
+		responses.put("Error", obj(
 			"description", "The call failed. The HTTP status follows from the gRPC code.",
 			"content", obj("application/json", obj("schema", w.schemas.status())),
 		))
 	}
-	components := obj("schemas", w.schemas.components(), "responses", responses)
+	components := obj("schemas", w.schemas.components())
+	if len(responses.keys) > 0 {
+		components.put("responses", responses)
+	}
+	if len(w.schemes) > 0 {
+		components.put("securitySchemes", sorted(w.schemes))
+	}
 	if len(components.keys) == 0 {
 		return nil
 	}
 	return components
+}
+
+// sorted is an object with members in the order of their names.
+func sorted(members map[string]*object) *object {
+	o := &object{}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		o.add(name, members[name])
+	}
+	return o
 }
 
 // route adds the operations of a route.
@@ -137,6 +166,9 @@ func (w *writer) operation(r *described, at operationPlace) *object {
 	if deprecated(d) {
 		op.set("deprecated", true)
 	}
+	op.put("security", w.security(r))
+	demands(op, r.Policy.GetAuth())
+	w.idempotency(op, r)
 	op.set("x-transom-rpc", r.Method.RPC)
 	if template := r.Template.String(); template != at.path {
 		op.set("x-transom-template", template)
@@ -147,7 +179,13 @@ func (w *writer) operation(r *described, at operationPlace) *object {
 // responses are the answers.
 func (w *writer) responses(r *described) *object {
 	w.errors = true
-	return obj("200", w.success(r), "default", obj("$ref", "#/components/responses/Error"))
+	responses := obj("200", w.success(r))
+	if r.Method.Settings.EntityTags && (r.HTTPMethod == "GET" || r.HTTPMethod == "HEAD") {
+		responses.put("304", obj("description", "The client has the answer already, as its If-None-Match says."))
+	}
+	w.refuse(responses, r)
+	responses.put("default", obj("$ref", "#/components/responses/Error"))
+	return responses
 }
 
 // success is the answer where all went well.

@@ -84,6 +84,11 @@ func (a administered) Routes() []admin.Route {
 	return routes
 }
 
+// OpenAPI implements admin.Described.
+func (a administered) OpenAPI(version, service string, yaml bool) ([]byte, string, error) {
+	return a.server.gateway.OpenAPIText(version, service, yaml)
+}
+
 func (a administered) Reload(ctx context.Context) (string, []admin.Problem) {
 	change, err := a.server.gateway.Reload(ctx)
 	a.server.Compare(a.server.gateway.Config())

@@ -296,7 +296,7 @@ func (x ServerTls_Version) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_Version.Descriptor instead.
 func (ServerTls_Version) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10, 0}
 }
 
 // ClientAuth is whether clients need a certificate of client_ca.
@@ -349,7 +349,7 @@ func (x ServerTls_ClientAuth) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_ClientAuth.Descriptor instead.
 func (ServerTls_ClientAuth) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10, 1}
 }
 
 // What a holder may do.
@@ -402,7 +402,7 @@ func (x AdminToken_Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AdminToken_Role.Descriptor instead.
 func (AdminToken_Role) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13, 0}
 }
 
 // Which client speaks with the servers.
@@ -456,7 +456,7 @@ func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Client.Descriptor instead.
 func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18, 0}
 }
 
 // What becomes of calls where too few servers are well.
@@ -509,7 +509,7 @@ func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Fail.Descriptor instead.
 func (GrpcUpstream_Fail) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18, 1}
 }
 
 // Where the key of a call comes from.
@@ -575,7 +575,7 @@ func (x Hash_Key) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hash_Key.Descriptor instead.
 func (Hash_Key) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21, 0}
 }
 
 // How HTTP is spoken with servers.
@@ -636,7 +636,7 @@ func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HttpUpstream_Protocol.Descriptor instead.
 func (HttpUpstream_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24, 0}
 }
 
 // SameSite as browsers know it.
@@ -693,7 +693,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38, 0}
 }
 
 // An extension that is not written by itself.
@@ -742,7 +742,7 @@ func (x Events_Extension) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Events_Extension.Descriptor instead.
 func (Events_Extension) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41, 0}
 }
 
 // What becomes of calls when it is full.
@@ -799,7 +799,7 @@ func (x EventLog_OnFull) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLog_OnFull.Descriptor instead.
 func (EventLog_OnFull) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43, 0}
 }
 
 // What becomes of an answer whose event cannot be written.
@@ -852,7 +852,7 @@ func (x EventLog_OnAppendFailure) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLog_OnAppendFailure.Descriptor instead.
 func (EventLog_OnAppendFailure) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43, 1}
 }
 
 // Compression of batches.
@@ -917,7 +917,7 @@ func (x KafkaSink_Compression) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KafkaSink_Compression.Descriptor instead.
 func (KafkaSink_Compression) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{45, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{46, 0}
 }
 
 // The mechanism.
@@ -978,7 +978,7 @@ func (x KafkaSasl_Mechanism) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KafkaSasl_Mechanism.Descriptor instead.
 func (KafkaSasl_Mechanism) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{48, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{49, 0}
 }
 
 // How a line is written.
@@ -1031,7 +1031,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{52, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{53, 0}
 }
 
 // How much is written.
@@ -1088,7 +1088,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{52, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{53, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -1164,7 +1164,9 @@ type Config struct {
 	// What the gateway does without when memory is short.
 	Overload *Overload `protobuf:"bytes,33,opt,name=overload,proto3" json:"overload,omitempty"`
 	// By which header, and how many proxies away, clients are known.
-	ClientIp      *ClientIp `protobuf:"bytes,34,opt,name=client_ip,json=clientIp,proto3" json:"client_ip,omitempty"`
+	ClientIp *ClientIp `protobuf:"bytes,34,opt,name=client_ip,json=clientIp,proto3" json:"client_ip,omitempty"`
+	// What the OpenAPI document says of the API, and where clients get it.
+	Openapi       *OpenApi `protobuf:"bytes,35,opt,name=openapi,proto3" json:"openapi,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1409,6 +1411,106 @@ func (x *Config) GetClientIp() *ClientIp {
 	return nil
 }
 
+func (x *Config) GetOpenapi() *OpenApi {
+	if x != nil {
+		return x.Openapi
+	}
+	return nil
+}
+
+// OpenApi is what the OpenAPI document of the routes says of the API as a whole, and where clients
+// get it. At the admin listener it is at /openapi.json and /openapi.yaml in any case.
+type OpenApi struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where clients get it, a path that ends with ".json"; YAML is at the same with ".yaml".
+	// Default: nowhere.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Policies for those who ask for it there. Those of `defaults` hold, too.
+	Policy *Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	// The title of the API. Default: the packages of its services, if they are few.
+	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	// What it is, in Markdown.
+	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	// The version of the API. Default: that of the gateway's program.
+	Version string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	// Where clients reach the gateway, such as "https://api.example.com". Default: "/".
+	Servers       []string `protobuf:"bytes,6,rep,name=servers,proto3" json:"servers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenApi) Reset() {
+	*x = OpenApi{}
+	mi := &file_transom_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenApi) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenApi) ProtoMessage() {}
+
+func (x *OpenApi) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenApi.ProtoReflect.Descriptor instead.
+func (*OpenApi) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *OpenApi) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *OpenApi) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *OpenApi) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *OpenApi) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *OpenApi) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *OpenApi) GetServers() []string {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
 // ClientIp says how the address of the client is found behind proxies.
 type ClientIp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1426,7 +1528,7 @@ type ClientIp struct {
 
 func (x *ClientIp) Reset() {
 	*x = ClientIp{}
-	mi := &file_transom_v1_config_proto_msgTypes[1]
+	mi := &file_transom_v1_config_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +1540,7 @@ func (x *ClientIp) String() string {
 func (*ClientIp) ProtoMessage() {}
 
 func (x *ClientIp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[1]
+	mi := &file_transom_v1_config_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +1553,7 @@ func (x *ClientIp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientIp.ProtoReflect.Descriptor instead.
 func (*ClientIp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ClientIp) GetHeader() string {
@@ -1490,7 +1592,7 @@ type Overload struct {
 
 func (x *Overload) Reset() {
 	*x = Overload{}
-	mi := &file_transom_v1_config_proto_msgTypes[2]
+	mi := &file_transom_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +1604,7 @@ func (x *Overload) String() string {
 func (*Overload) ProtoMessage() {}
 
 func (x *Overload) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[2]
+	mi := &file_transom_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +1617,7 @@ func (x *Overload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overload.ProtoReflect.Descriptor instead.
 func (*Overload) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Overload) GetOff() bool {
@@ -1561,7 +1663,7 @@ type CacheMemory struct {
 
 func (x *CacheMemory) Reset() {
 	*x = CacheMemory{}
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1675,7 @@ func (x *CacheMemory) String() string {
 func (*CacheMemory) ProtoMessage() {}
 
 func (x *CacheMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +1688,7 @@ func (x *CacheMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CacheMemory.ProtoReflect.Descriptor instead.
 func (*CacheMemory) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CacheMemory) GetMaxBytes() uint64 {
@@ -1616,7 +1718,7 @@ type IdempotencyMemory struct {
 
 func (x *IdempotencyMemory) Reset() {
 	*x = IdempotencyMemory{}
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1730,7 @@ func (x *IdempotencyMemory) String() string {
 func (*IdempotencyMemory) ProtoMessage() {}
 
 func (x *IdempotencyMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1743,7 @@ func (x *IdempotencyMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdempotencyMemory.ProtoReflect.Descriptor instead.
 func (*IdempotencyMemory) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *IdempotencyMemory) GetMaxBytes() uint64 {
@@ -1682,7 +1784,7 @@ type Maintenance struct {
 
 func (x *Maintenance) Reset() {
 	*x = Maintenance{}
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1694,7 +1796,7 @@ func (x *Maintenance) String() string {
 func (*Maintenance) ProtoMessage() {}
 
 func (x *Maintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1707,7 +1809,7 @@ func (x *Maintenance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Maintenance.ProtoReflect.Descriptor instead.
 func (*Maintenance) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Maintenance) GetName() string {
@@ -1788,7 +1890,7 @@ type OwnServices struct {
 
 func (x *OwnServices) Reset() {
 	*x = OwnServices{}
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1902,7 @@ func (x *OwnServices) String() string {
 func (*OwnServices) ProtoMessage() {}
 
 func (x *OwnServices) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1915,7 @@ func (x *OwnServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnServices.ProtoReflect.Descriptor instead.
 func (*OwnServices) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *OwnServices) GetReflection() bool {
@@ -1883,7 +1985,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +1997,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +2010,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Listener) GetAddress() string {
@@ -2043,7 +2145,7 @@ type ProxyProtocol struct {
 
 func (x *ProxyProtocol) Reset() {
 	*x = ProxyProtocol{}
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +2157,7 @@ func (x *ProxyProtocol) String() string {
 func (*ProxyProtocol) ProtoMessage() {}
 
 func (x *ProxyProtocol) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +2170,7 @@ func (x *ProxyProtocol) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyProtocol.ProtoReflect.Descriptor instead.
 func (*ProxyProtocol) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ProxyProtocol) GetFrom() []string {
@@ -2107,7 +2209,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2221,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2234,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ServerTls) GetCertificate() string {
@@ -2204,7 +2306,7 @@ type ServerCertificate struct {
 
 func (x *ServerCertificate) Reset() {
 	*x = ServerCertificate{}
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2318,7 @@ func (x *ServerCertificate) String() string {
 func (*ServerCertificate) ProtoMessage() {}
 
 func (x *ServerCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2331,7 @@ func (x *ServerCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerCertificate.ProtoReflect.Descriptor instead.
 func (*ServerCertificate) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ServerCertificate) GetCertificate() string {
@@ -2265,7 +2367,7 @@ type Admin struct {
 
 func (x *Admin) Reset() {
 	*x = Admin{}
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2379,7 @@ func (x *Admin) String() string {
 func (*Admin) ProtoMessage() {}
 
 func (x *Admin) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2392,7 @@ func (x *Admin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admin.ProtoReflect.Descriptor instead.
 func (*Admin) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Admin) GetAddress() string {
@@ -2336,7 +2438,7 @@ type AdminToken struct {
 
 func (x *AdminToken) Reset() {
 	*x = AdminToken{}
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2450,7 @@ func (x *AdminToken) String() string {
 func (*AdminToken) ProtoMessage() {}
 
 func (x *AdminToken) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2463,7 @@ func (x *AdminToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminToken.ProtoReflect.Descriptor instead.
 func (*AdminToken) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AdminToken) GetName() string {
@@ -2398,7 +2500,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +2512,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +2525,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Audit) GetFile() string {
@@ -2462,7 +2564,7 @@ type SchemaSource struct {
 
 func (x *SchemaSource) Reset() {
 	*x = SchemaSource{}
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2576,7 @@ func (x *SchemaSource) String() string {
 func (*SchemaSource) ProtoMessage() {}
 
 func (x *SchemaSource) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2589,7 @@ func (x *SchemaSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaSource.ProtoReflect.Descriptor instead.
 func (*SchemaSource) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SchemaSource) GetSource() isSchemaSource_Source {
@@ -2576,7 +2678,7 @@ type Reflection struct {
 
 func (x *Reflection) Reset() {
 	*x = Reflection{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2588,7 +2690,7 @@ func (x *Reflection) String() string {
 func (*Reflection) ProtoMessage() {}
 
 func (x *Reflection) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2601,7 +2703,7 @@ func (x *Reflection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reflection.ProtoReflect.Descriptor instead.
 func (*Reflection) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Reflection) GetUpstream() string {
@@ -2636,7 +2738,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2648,7 +2750,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2661,7 +2763,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Upstream) GetKind() isUpstream_Kind {
@@ -2769,7 +2871,7 @@ type GrpcUpstream struct {
 
 func (x *GrpcUpstream) Reset() {
 	*x = GrpcUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +2883,7 @@ func (x *GrpcUpstream) String() string {
 func (*GrpcUpstream) ProtoMessage() {}
 
 func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +2896,7 @@ func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrpcUpstream.ProtoReflect.Descriptor instead.
 func (*GrpcUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GrpcUpstream) GetTarget() string {
@@ -2924,7 +3026,7 @@ type Outlier struct {
 
 func (x *Outlier) Reset() {
 	*x = Outlier{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3038,7 @@ func (x *Outlier) String() string {
 func (*Outlier) ProtoMessage() {}
 
 func (x *Outlier) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3051,7 @@ func (x *Outlier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outlier.ProtoReflect.Descriptor instead.
 func (*Outlier) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Outlier) GetConsecutive() uint32 {
@@ -3014,7 +3116,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3026,7 +3128,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3039,7 +3141,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Balancing) GetPolicy() string {
@@ -3089,7 +3191,7 @@ type Hash struct {
 
 func (x *Hash) Reset() {
 	*x = Hash{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3203,7 @@ func (x *Hash) String() string {
 func (*Hash) ProtoMessage() {}
 
 func (x *Hash) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3216,7 @@ func (x *Hash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hash.ProtoReflect.Descriptor instead.
 func (*Hash) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Hash) GetKey() Hash_Key {
@@ -3162,7 +3264,7 @@ type Sticky struct {
 
 func (x *Sticky) Reset() {
 	*x = Sticky{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3174,7 +3276,7 @@ func (x *Sticky) String() string {
 func (*Sticky) ProtoMessage() {}
 
 func (x *Sticky) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3187,7 +3289,7 @@ func (x *Sticky) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sticky.ProtoReflect.Descriptor instead.
 func (*Sticky) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Sticky) GetCookie() string {
@@ -3230,7 +3332,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3242,7 +3344,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3255,7 +3357,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -3337,7 +3439,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3349,7 +3451,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3362,7 +3464,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -3477,7 +3579,7 @@ type HttpServer struct {
 
 func (x *HttpServer) Reset() {
 	*x = HttpServer{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3489,7 +3591,7 @@ func (x *HttpServer) String() string {
 func (*HttpServer) ProtoMessage() {}
 
 func (x *HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3502,7 +3604,7 @@ func (x *HttpServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpServer.ProtoReflect.Descriptor instead.
 func (*HttpServer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HttpServer) GetAddress() string {
@@ -3535,7 +3637,7 @@ type HttpTimeouts struct {
 
 func (x *HttpTimeouts) Reset() {
 	*x = HttpTimeouts{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3547,7 +3649,7 @@ func (x *HttpTimeouts) String() string {
 func (*HttpTimeouts) ProtoMessage() {}
 
 func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3560,7 +3662,7 @@ func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpTimeouts.ProtoReflect.Descriptor instead.
 func (*HttpTimeouts) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HttpTimeouts) GetConnect() *durationpb.Duration {
@@ -3598,7 +3700,7 @@ type HttpCredentials struct {
 
 func (x *HttpCredentials) Reset() {
 	*x = HttpCredentials{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3610,7 +3712,7 @@ func (x *HttpCredentials) String() string {
 func (*HttpCredentials) ProtoMessage() {}
 
 func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3623,7 +3725,7 @@ func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCredentials.ProtoReflect.Descriptor instead.
 func (*HttpCredentials) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HttpCredentials) GetKind() isHttpCredentials_Kind {
@@ -3705,7 +3807,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +3819,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +3832,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -3823,7 +3925,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3835,7 +3937,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3848,7 +3950,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -3892,7 +3994,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3904,7 +4006,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3917,7 +4019,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -3991,7 +4093,7 @@ type HttpCompression struct {
 
 func (x *HttpCompression) Reset() {
 	*x = HttpCompression{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4003,7 +4105,7 @@ func (x *HttpCompression) String() string {
 func (*HttpCompression) ProtoMessage() {}
 
 func (x *HttpCompression) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4016,7 +4118,7 @@ func (x *HttpCompression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCompression.ProtoReflect.Descriptor instead.
 func (*HttpCompression) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HttpCompression) GetTypes() []string {
@@ -4055,7 +4157,7 @@ type HttpRedirect struct {
 
 func (x *HttpRedirect) Reset() {
 	*x = HttpRedirect{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4067,7 +4169,7 @@ func (x *HttpRedirect) String() string {
 func (*HttpRedirect) ProtoMessage() {}
 
 func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4080,7 +4182,7 @@ func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRedirect.ProtoReflect.Descriptor instead.
 func (*HttpRedirect) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HttpRedirect) GetScheme() string {
@@ -4148,7 +4250,7 @@ type HttpRespond struct {
 
 func (x *HttpRespond) Reset() {
 	*x = HttpRespond{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4160,7 +4262,7 @@ func (x *HttpRespond) String() string {
 func (*HttpRespond) ProtoMessage() {}
 
 func (x *HttpRespond) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4173,7 +4275,7 @@ func (x *HttpRespond) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRespond.ProtoReflect.Descriptor instead.
 func (*HttpRespond) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HttpRespond) GetStatus() uint32 {
@@ -4265,7 +4367,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4277,7 +4379,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4290,7 +4392,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -4358,7 +4460,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4370,7 +4472,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4383,7 +4485,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -4441,7 +4543,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4453,7 +4555,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4466,7 +4568,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -4524,7 +4626,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4536,7 +4638,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4549,7 +4651,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -4719,7 +4821,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4731,7 +4833,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4744,7 +4846,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -4800,7 +4902,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4812,7 +4914,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4825,7 +4927,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -4853,7 +4955,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4865,7 +4967,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4878,7 +4980,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -4944,7 +5046,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4956,7 +5058,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4969,7 +5071,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -5083,7 +5185,7 @@ type EventTopic struct {
 
 func (x *EventTopic) Reset() {
 	*x = EventTopic{}
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5095,7 +5197,7 @@ func (x *EventTopic) String() string {
 func (*EventTopic) ProtoMessage() {}
 
 func (x *EventTopic) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5108,7 +5210,7 @@ func (x *EventTopic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventTopic.ProtoReflect.Descriptor instead.
 func (*EventTopic) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *EventTopic) GetTypes() string {
@@ -5148,7 +5250,7 @@ type EventLog struct {
 
 func (x *EventLog) Reset() {
 	*x = EventLog{}
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5160,7 +5262,7 @@ func (x *EventLog) String() string {
 func (*EventLog) ProtoMessage() {}
 
 func (x *EventLog) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5173,7 +5275,7 @@ func (x *EventLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventLog.ProtoReflect.Descriptor instead.
 func (*EventLog) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *EventLog) GetDirectory() string {
@@ -5241,7 +5343,7 @@ type GatewayEventRule struct {
 
 func (x *GatewayEventRule) Reset() {
 	*x = GatewayEventRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5253,7 +5355,7 @@ func (x *GatewayEventRule) String() string {
 func (*GatewayEventRule) ProtoMessage() {}
 
 func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5266,7 +5368,7 @@ func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayEventRule.ProtoReflect.Descriptor instead.
 func (*GatewayEventRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GatewayEventRule) GetType() string {
@@ -5335,7 +5437,7 @@ type EventSink struct {
 
 func (x *EventSink) Reset() {
 	*x = EventSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5347,7 +5449,7 @@ func (x *EventSink) String() string {
 func (*EventSink) ProtoMessage() {}
 
 func (x *EventSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5360,7 +5462,7 @@ func (x *EventSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventSink.ProtoReflect.Descriptor instead.
 func (*EventSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *EventSink) GetKind() isEventSink_Kind {
@@ -5447,7 +5549,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[45]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5459,7 +5561,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[45]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5472,7 +5574,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -5546,7 +5648,7 @@ type KafkaTopics struct {
 
 func (x *KafkaTopics) Reset() {
 	*x = KafkaTopics{}
-	mi := &file_transom_v1_config_proto_msgTypes[46]
+	mi := &file_transom_v1_config_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5558,7 +5660,7 @@ func (x *KafkaTopics) String() string {
 func (*KafkaTopics) ProtoMessage() {}
 
 func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[46]
+	mi := &file_transom_v1_config_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5571,7 +5673,7 @@ func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaTopics.ProtoReflect.Descriptor instead.
 func (*KafkaTopics) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *KafkaTopics) GetPartitions() uint32 {
@@ -5613,7 +5715,7 @@ type SinkTls struct {
 
 func (x *SinkTls) Reset() {
 	*x = SinkTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[47]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5625,7 +5727,7 @@ func (x *SinkTls) String() string {
 func (*SinkTls) ProtoMessage() {}
 
 func (x *SinkTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[47]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5638,7 +5740,7 @@ func (x *SinkTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SinkTls.ProtoReflect.Descriptor instead.
 func (*SinkTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SinkTls) GetCa() string {
@@ -5694,7 +5796,7 @@ type KafkaSasl struct {
 
 func (x *KafkaSasl) Reset() {
 	*x = KafkaSasl{}
-	mi := &file_transom_v1_config_proto_msgTypes[48]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5706,7 +5808,7 @@ func (x *KafkaSasl) String() string {
 func (*KafkaSasl) ProtoMessage() {}
 
 func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[48]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5719,7 +5821,7 @@ func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSasl.ProtoReflect.Descriptor instead.
 func (*KafkaSasl) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *KafkaSasl) GetMechanism() KafkaSasl_Mechanism {
@@ -5807,7 +5909,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[49]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5819,7 +5921,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[49]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5832,7 +5934,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -5927,7 +6029,7 @@ type WebhookSink struct {
 
 func (x *WebhookSink) Reset() {
 	*x = WebhookSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[50]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5939,7 +6041,7 @@ func (x *WebhookSink) String() string {
 func (*WebhookSink) ProtoMessage() {}
 
 func (x *WebhookSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[50]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5952,7 +6054,7 @@ func (x *WebhookSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookSink.ProtoReflect.Descriptor instead.
 func (*WebhookSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WebhookSink) GetUrl() string {
@@ -6031,7 +6133,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[51]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6043,7 +6145,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[51]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6056,7 +6158,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -6086,7 +6188,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[52]
+	mi := &file_transom_v1_config_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6098,7 +6200,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[52]
+	mi := &file_transom_v1_config_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6111,7 +6213,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -6148,7 +6250,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[53]
+	mi := &file_transom_v1_config_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6160,7 +6262,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[53]
+	mi := &file_transom_v1_config_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6173,7 +6275,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{53}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -6246,7 +6348,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[54]
+	mi := &file_transom_v1_config_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6258,7 +6360,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[54]
+	mi := &file_transom_v1_config_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6271,7 +6373,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{54}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -6437,7 +6539,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[55]
+	mi := &file_transom_v1_config_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6449,7 +6551,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[55]
+	mi := &file_transom_v1_config_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6462,7 +6564,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{55}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -6519,7 +6621,7 @@ var File_transom_v1_config_proto protoreflect.FileDescriptor
 const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/config.proto\x12\n" +
-	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atransom/v1/behaviour.proto\x1a\x1dtransom/v1/event_stream.proto\x1a\x17transom/v1/policy.proto\x1a\x1dtransom/v1/subscription.proto\"\xf5\x0e\n" +
+	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atransom/v1/behaviour.proto\x1a\x1dtransom/v1/event_stream.proto\x1a\x17transom/v1/policy.proto\x1a\x1dtransom/v1/subscription.proto\"\xa4\x0f\n" +
 	"\x06Config\x122\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x14.transom.v1.ListenerR\tlisteners\x12'\n" +
 	"\x05admin\x18\x02 \x01(\v2\x11.transom.v1.AdminR\x05admin\x122\n" +
@@ -6553,7 +6655,8 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\ffleet_secret\x18\x1f \x01(\tR\vfleetSecret\x12T\n" +
 	"\x13forward_client_cert\x18  \x01(\x0e2$.transom.v1.Config.ForwardClientCertR\x11forwardClientCert\x120\n" +
 	"\boverload\x18! \x01(\v2\x14.transom.v1.OverloadR\boverload\x121\n" +
-	"\tclient_ip\x18\" \x01(\v2\x14.transom.v1.ClientIpR\bclientIp\x1aR\n" +
+	"\tclient_ip\x18\" \x01(\v2\x14.transom.v1.ClientIpR\bclientIp\x12-\n" +
+	"\aopenapi\x18# \x01(\v2\x13.transom.v1.OpenApiR\aopenapi\x1aR\n" +
 	"\x0eUpstreamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.transom.v1.UpstreamR\x05value:\x028\x01\x1a=\n" +
@@ -6572,7 +6675,14 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x1fFORWARD_CLIENT_CERT_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05NEVER\x10\x01\x12\v\n" +
 	"\aDETAILS\x10\x02\x12\x0f\n" +
-	"\vCERTIFICATE\x10\x03\"E\n" +
+	"\vCERTIFICATE\x10\x03\"\xb5\x01\n" +
+	"\aOpenApi\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12*\n" +
+	"\x06policy\x18\x02 \x01(\v2\x12.transom.v1.PolicyR\x06policy\x12\x14\n" +
+	"\x05title\x18\x03 \x01(\tR\x05title\x12 \n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12\x18\n" +
+	"\aservers\x18\x06 \x03(\tR\aservers\"E\n" +
 	"\bClientIp\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\tR\x06header\x12!\n" +
 	"\ftrusted_hops\x18\x02 \x01(\rR\vtrustedHops\"\x89\x01\n" +
@@ -7140,7 +7250,7 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 19)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_transom_v1_config_proto_goTypes = []any{
 	(EventMode)(0),                // 0: transom.v1.EventMode
 	(Config_Compatibility)(0),     // 1: transom.v1.Config.Compatibility
@@ -7162,216 +7272,219 @@ var file_transom_v1_config_proto_goTypes = []any{
 	(Log_Format)(0),               // 17: transom.v1.Log.Format
 	(Log_Level)(0),                // 18: transom.v1.Log.Level
 	(*Config)(nil),                // 19: transom.v1.Config
-	(*ClientIp)(nil),              // 20: transom.v1.ClientIp
-	(*Overload)(nil),              // 21: transom.v1.Overload
-	(*CacheMemory)(nil),           // 22: transom.v1.CacheMemory
-	(*IdempotencyMemory)(nil),     // 23: transom.v1.IdempotencyMemory
-	(*Maintenance)(nil),           // 24: transom.v1.Maintenance
-	(*OwnServices)(nil),           // 25: transom.v1.OwnServices
-	(*Listener)(nil),              // 26: transom.v1.Listener
-	(*ProxyProtocol)(nil),         // 27: transom.v1.ProxyProtocol
-	(*ServerTls)(nil),             // 28: transom.v1.ServerTls
-	(*ServerCertificate)(nil),     // 29: transom.v1.ServerCertificate
-	(*Admin)(nil),                 // 30: transom.v1.Admin
-	(*AdminToken)(nil),            // 31: transom.v1.AdminToken
-	(*Audit)(nil),                 // 32: transom.v1.Audit
-	(*SchemaSource)(nil),          // 33: transom.v1.SchemaSource
-	(*Reflection)(nil),            // 34: transom.v1.Reflection
-	(*Upstream)(nil),              // 35: transom.v1.Upstream
-	(*GrpcUpstream)(nil),          // 36: transom.v1.GrpcUpstream
-	(*Outlier)(nil),               // 37: transom.v1.Outlier
-	(*Balancing)(nil),             // 38: transom.v1.Balancing
-	(*Hash)(nil),                  // 39: transom.v1.Hash
-	(*Sticky)(nil),                // 40: transom.v1.Sticky
-	(*ClientTls)(nil),             // 41: transom.v1.ClientTls
-	(*HttpUpstream)(nil),          // 42: transom.v1.HttpUpstream
-	(*HttpServer)(nil),            // 43: transom.v1.HttpServer
-	(*HttpTimeouts)(nil),          // 44: transom.v1.HttpTimeouts
-	(*HttpCredentials)(nil),       // 45: transom.v1.HttpCredentials
-	(*HealthCheck)(nil),           // 46: transom.v1.HealthCheck
-	(*PolicyRule)(nil),            // 47: transom.v1.PolicyRule
-	(*HttpRoute)(nil),             // 48: transom.v1.HttpRoute
-	(*HttpCompression)(nil),       // 49: transom.v1.HttpCompression
-	(*HttpRedirect)(nil),          // 50: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),           // 51: transom.v1.HttpRespond
-	(*HttpMatch)(nil),             // 52: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),           // 53: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),            // 54: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),             // 55: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),         // 56: transom.v1.SessionConfig
-	(*Stores)(nil),                // 57: transom.v1.Stores
-	(*RedisStore)(nil),            // 58: transom.v1.RedisStore
-	(*Events)(nil),                // 59: transom.v1.Events
-	(*EventTopic)(nil),            // 60: transom.v1.EventTopic
-	(*EventLog)(nil),              // 61: transom.v1.EventLog
-	(*GatewayEventRule)(nil),      // 62: transom.v1.GatewayEventRule
-	(*EventSink)(nil),             // 63: transom.v1.EventSink
-	(*KafkaSink)(nil),             // 64: transom.v1.KafkaSink
-	(*KafkaTopics)(nil),           // 65: transom.v1.KafkaTopics
-	(*SinkTls)(nil),               // 66: transom.v1.SinkTls
-	(*KafkaSasl)(nil),             // 67: transom.v1.KafkaSasl
-	(*NatsSink)(nil),              // 68: transom.v1.NatsSink
-	(*WebhookSink)(nil),           // 69: transom.v1.WebhookSink
-	(*Telemetry)(nil),             // 70: transom.v1.Telemetry
-	(*Log)(nil),                   // 71: transom.v1.Log
-	(*Otlp)(nil),                  // 72: transom.v1.Otlp
-	(*Rest)(nil),                  // 73: transom.v1.Rest
-	(*Metadata)(nil),              // 74: transom.v1.Metadata
-	nil,                           // 75: transom.v1.Config.UpstreamsEntry
-	nil,                           // 76: transom.v1.Config.ErrorPagesEntry
-	nil,                           // 77: transom.v1.HealthCheck.HeadersEntry
-	nil,                           // 78: transom.v1.HttpRespond.HeadersEntry
-	nil,                           // 79: transom.v1.HttpMatch.HeadersEntry
-	nil,                           // 80: transom.v1.HttpMatch.QueryEntry
-	nil,                           // 81: transom.v1.Events.SinksEntry
-	nil,                           // 82: transom.v1.KafkaTopics.ConfigEntry
-	nil,                           // 83: transom.v1.WebhookSink.HeadersEntry
-	(*annotations.HttpRule)(nil),  // 84: google.api.HttpRule
-	(*Policy)(nil),                // 85: transom.v1.Policy
-	(*durationpb.Duration)(nil),   // 86: google.protobuf.Duration
-	(*Subscription)(nil),          // 87: transom.v1.Subscription
-	(*EventStream)(nil),           // 88: transom.v1.EventStream
-	(*Behaviour)(nil),             // 89: transom.v1.Behaviour
-	(EventRule_Delivery)(0),       // 90: transom.v1.EventRule.Delivery
+	(*OpenApi)(nil),               // 20: transom.v1.OpenApi
+	(*ClientIp)(nil),              // 21: transom.v1.ClientIp
+	(*Overload)(nil),              // 22: transom.v1.Overload
+	(*CacheMemory)(nil),           // 23: transom.v1.CacheMemory
+	(*IdempotencyMemory)(nil),     // 24: transom.v1.IdempotencyMemory
+	(*Maintenance)(nil),           // 25: transom.v1.Maintenance
+	(*OwnServices)(nil),           // 26: transom.v1.OwnServices
+	(*Listener)(nil),              // 27: transom.v1.Listener
+	(*ProxyProtocol)(nil),         // 28: transom.v1.ProxyProtocol
+	(*ServerTls)(nil),             // 29: transom.v1.ServerTls
+	(*ServerCertificate)(nil),     // 30: transom.v1.ServerCertificate
+	(*Admin)(nil),                 // 31: transom.v1.Admin
+	(*AdminToken)(nil),            // 32: transom.v1.AdminToken
+	(*Audit)(nil),                 // 33: transom.v1.Audit
+	(*SchemaSource)(nil),          // 34: transom.v1.SchemaSource
+	(*Reflection)(nil),            // 35: transom.v1.Reflection
+	(*Upstream)(nil),              // 36: transom.v1.Upstream
+	(*GrpcUpstream)(nil),          // 37: transom.v1.GrpcUpstream
+	(*Outlier)(nil),               // 38: transom.v1.Outlier
+	(*Balancing)(nil),             // 39: transom.v1.Balancing
+	(*Hash)(nil),                  // 40: transom.v1.Hash
+	(*Sticky)(nil),                // 41: transom.v1.Sticky
+	(*ClientTls)(nil),             // 42: transom.v1.ClientTls
+	(*HttpUpstream)(nil),          // 43: transom.v1.HttpUpstream
+	(*HttpServer)(nil),            // 44: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),          // 45: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),       // 46: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),           // 47: transom.v1.HealthCheck
+	(*PolicyRule)(nil),            // 48: transom.v1.PolicyRule
+	(*HttpRoute)(nil),             // 49: transom.v1.HttpRoute
+	(*HttpCompression)(nil),       // 50: transom.v1.HttpCompression
+	(*HttpRedirect)(nil),          // 51: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),           // 52: transom.v1.HttpRespond
+	(*HttpMatch)(nil),             // 53: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),           // 54: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),            // 55: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),             // 56: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),         // 57: transom.v1.SessionConfig
+	(*Stores)(nil),                // 58: transom.v1.Stores
+	(*RedisStore)(nil),            // 59: transom.v1.RedisStore
+	(*Events)(nil),                // 60: transom.v1.Events
+	(*EventTopic)(nil),            // 61: transom.v1.EventTopic
+	(*EventLog)(nil),              // 62: transom.v1.EventLog
+	(*GatewayEventRule)(nil),      // 63: transom.v1.GatewayEventRule
+	(*EventSink)(nil),             // 64: transom.v1.EventSink
+	(*KafkaSink)(nil),             // 65: transom.v1.KafkaSink
+	(*KafkaTopics)(nil),           // 66: transom.v1.KafkaTopics
+	(*SinkTls)(nil),               // 67: transom.v1.SinkTls
+	(*KafkaSasl)(nil),             // 68: transom.v1.KafkaSasl
+	(*NatsSink)(nil),              // 69: transom.v1.NatsSink
+	(*WebhookSink)(nil),           // 70: transom.v1.WebhookSink
+	(*Telemetry)(nil),             // 71: transom.v1.Telemetry
+	(*Log)(nil),                   // 72: transom.v1.Log
+	(*Otlp)(nil),                  // 73: transom.v1.Otlp
+	(*Rest)(nil),                  // 74: transom.v1.Rest
+	(*Metadata)(nil),              // 75: transom.v1.Metadata
+	nil,                           // 76: transom.v1.Config.UpstreamsEntry
+	nil,                           // 77: transom.v1.Config.ErrorPagesEntry
+	nil,                           // 78: transom.v1.HealthCheck.HeadersEntry
+	nil,                           // 79: transom.v1.HttpRespond.HeadersEntry
+	nil,                           // 80: transom.v1.HttpMatch.HeadersEntry
+	nil,                           // 81: transom.v1.HttpMatch.QueryEntry
+	nil,                           // 82: transom.v1.Events.SinksEntry
+	nil,                           // 83: transom.v1.KafkaTopics.ConfigEntry
+	nil,                           // 84: transom.v1.WebhookSink.HeadersEntry
+	(*annotations.HttpRule)(nil),  // 85: google.api.HttpRule
+	(*Policy)(nil),                // 86: transom.v1.Policy
+	(*durationpb.Duration)(nil),   // 87: google.protobuf.Duration
+	(*Subscription)(nil),          // 88: transom.v1.Subscription
+	(*EventStream)(nil),           // 89: transom.v1.EventStream
+	(*Behaviour)(nil),             // 90: transom.v1.Behaviour
+	(EventRule_Delivery)(0),       // 91: transom.v1.EventRule.Delivery
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	26,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	30,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	33,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	75,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	84,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	85,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	47,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	48,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	54,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	57,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	59,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	70,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	27,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	31,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	34,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	76,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	85,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	86,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	48,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	49,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	55,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	58,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	60,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	71,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	1,   // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	73,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	74,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	86,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	25,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	74,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	75,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	87,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	26,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	2,   // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
-	76,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
-	24,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
-	22,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
-	23,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
+	77,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	25,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
+	23,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
+	24,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
 	3,   // 22: transom.v1.Config.forward_client_cert:type_name -> transom.v1.Config.ForwardClientCert
-	21,  // 23: transom.v1.Config.overload:type_name -> transom.v1.Overload
-	20,  // 24: transom.v1.Config.client_ip:type_name -> transom.v1.ClientIp
-	86,  // 25: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
-	28,  // 26: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	27,  // 27: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
-	86,  // 28: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
-	86,  // 29: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
-	86,  // 30: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
-	86,  // 31: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
-	86,  // 32: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
-	29,  // 33: transom.v1.ServerTls.certificates:type_name -> transom.v1.ServerCertificate
-	4,   // 34: transom.v1.ServerTls.min_version:type_name -> transom.v1.ServerTls.Version
-	5,   // 35: transom.v1.ServerTls.client_auth:type_name -> transom.v1.ServerTls.ClientAuth
-	31,  // 36: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	28,  // 37: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	32,  // 38: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	6,   // 39: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	34,  // 40: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	86,  // 41: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	36,  // 42: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	42,  // 43: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	41,  // 44: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	86,  // 45: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	86,  // 46: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	7,   // 47: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	38,  // 48: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	86,  // 49: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	46,  // 50: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	37,  // 51: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	8,   // 52: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	86,  // 53: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	86,  // 54: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	39,  // 55: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	40,  // 56: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	86,  // 57: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	9,   // 58: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	11,  // 59: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	46,  // 60: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	43,  // 61: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	41,  // 62: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	10,  // 63: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	44,  // 64: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	45,  // 65: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	38,  // 66: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	37,  // 67: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	8,   // 68: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	86,  // 69: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	86,  // 70: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	86,  // 71: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	86,  // 72: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	86,  // 73: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	77,  // 74: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	86,  // 75: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	85,  // 76: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	52,  // 77: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	53,  // 78: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	85,  // 79: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	50,  // 80: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	51,  // 81: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	49,  // 82: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
-	78,  // 83: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	79,  // 84: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	80,  // 85: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	55,  // 86: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	56,  // 87: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	86,  // 88: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	86,  // 89: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	86,  // 90: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	86,  // 91: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	11,  // 92: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	58,  // 93: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	86,  // 94: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	64,  // 95: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	68,  // 96: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	81,  // 97: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
-	60,  // 98: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
-	61,  // 99: transom.v1.Events.log:type_name -> transom.v1.EventLog
-	62,  // 100: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
-	12,  // 101: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
-	87,  // 102: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
-	88,  // 103: transom.v1.Events.streams:type_name -> transom.v1.EventStream
-	89,  // 104: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
-	86,  // 105: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
-	13,  // 106: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
-	14,  // 107: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
-	90,  // 108: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	64,  // 109: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
-	68,  // 110: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
-	69,  // 111: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
-	0,   // 112: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
-	15,  // 113: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
-	86,  // 114: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
-	66,  // 115: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
-	67,  // 116: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
-	65,  // 117: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
-	82,  // 118: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
-	16,  // 119: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
-	0,   // 120: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
-	66,  // 121: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
-	0,   // 122: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
-	86,  // 123: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
-	83,  // 124: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
-	66,  // 125: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
-	71,  // 126: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	72,  // 127: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	17,  // 128: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	18,  // 129: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	35,  // 130: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	63,  // 131: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
-	132, // [132:132] is the sub-list for method output_type
-	132, // [132:132] is the sub-list for method input_type
-	132, // [132:132] is the sub-list for extension type_name
-	132, // [132:132] is the sub-list for extension extendee
-	0,   // [0:132] is the sub-list for field type_name
+	22,  // 23: transom.v1.Config.overload:type_name -> transom.v1.Overload
+	21,  // 24: transom.v1.Config.client_ip:type_name -> transom.v1.ClientIp
+	20,  // 25: transom.v1.Config.openapi:type_name -> transom.v1.OpenApi
+	86,  // 26: transom.v1.OpenApi.policy:type_name -> transom.v1.Policy
+	87,  // 27: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
+	29,  // 28: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	28,  // 29: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
+	87,  // 30: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
+	87,  // 31: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
+	87,  // 32: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
+	87,  // 33: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
+	87,  // 34: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
+	30,  // 35: transom.v1.ServerTls.certificates:type_name -> transom.v1.ServerCertificate
+	4,   // 36: transom.v1.ServerTls.min_version:type_name -> transom.v1.ServerTls.Version
+	5,   // 37: transom.v1.ServerTls.client_auth:type_name -> transom.v1.ServerTls.ClientAuth
+	32,  // 38: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	29,  // 39: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	33,  // 40: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	6,   // 41: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	35,  // 42: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	87,  // 43: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	37,  // 44: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	43,  // 45: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	42,  // 46: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	87,  // 47: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	87,  // 48: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	7,   // 49: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	39,  // 50: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	87,  // 51: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	47,  // 52: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	38,  // 53: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	8,   // 54: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	87,  // 55: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	87,  // 56: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	40,  // 57: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	41,  // 58: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	87,  // 59: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	9,   // 60: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	11,  // 61: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	47,  // 62: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	44,  // 63: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	42,  // 64: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	10,  // 65: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	45,  // 66: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	46,  // 67: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	39,  // 68: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	38,  // 69: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	8,   // 70: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	87,  // 71: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	87,  // 72: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	87,  // 73: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	87,  // 74: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	87,  // 75: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	78,  // 76: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	87,  // 77: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	86,  // 78: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	53,  // 79: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	54,  // 80: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	86,  // 81: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	51,  // 82: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	52,  // 83: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	50,  // 84: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
+	79,  // 85: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	80,  // 86: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	81,  // 87: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	56,  // 88: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	57,  // 89: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	87,  // 90: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	87,  // 91: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	87,  // 92: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	87,  // 93: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	11,  // 94: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	59,  // 95: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	87,  // 96: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	65,  // 97: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	69,  // 98: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	82,  // 99: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
+	61,  // 100: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
+	62,  // 101: transom.v1.Events.log:type_name -> transom.v1.EventLog
+	63,  // 102: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
+	12,  // 103: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
+	88,  // 104: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
+	89,  // 105: transom.v1.Events.streams:type_name -> transom.v1.EventStream
+	90,  // 106: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
+	87,  // 107: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
+	13,  // 108: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
+	14,  // 109: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
+	91,  // 110: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	65,  // 111: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
+	69,  // 112: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
+	70,  // 113: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
+	0,   // 114: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
+	15,  // 115: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
+	87,  // 116: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
+	67,  // 117: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
+	68,  // 118: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
+	66,  // 119: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
+	83,  // 120: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
+	16,  // 121: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
+	0,   // 122: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
+	67,  // 123: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
+	0,   // 124: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
+	87,  // 125: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
+	84,  // 126: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
+	67,  // 127: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
+	72,  // 128: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	73,  // 129: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	17,  // 130: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	18,  // 131: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	36,  // 132: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	64,  // 133: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
+	134, // [134:134] is the sub-list for method output_type
+	134, // [134:134] is the sub-list for method input_type
+	134, // [134:134] is the sub-list for extension type_name
+	134, // [134:134] is the sub-list for extension extendee
+	0,   // [0:134] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -7383,49 +7496,49 @@ func file_transom_v1_config_proto_init() {
 	file_transom_v1_event_stream_proto_init()
 	file_transom_v1_policy_proto_init()
 	file_transom_v1_subscription_proto_init()
-	file_transom_v1_config_proto_msgTypes[6].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[14].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[7].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[15].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
 		(*SchemaSource_DescriptorSet)(nil),
 		(*SchemaSource_Reflection)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[16].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[17].OneofWrappers = []any{
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[26].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[25].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[27].OneofWrappers = []any{
 		(*HttpCredentials_Basic)(nil),
 		(*HttpCredentials_Bearer)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[31].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[32].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[32].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[33].OneofWrappers = []any{
 		(*HttpRespond_Body)(nil),
 		(*HttpRespond_File)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[34].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[36].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[35].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[37].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[44].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[45].OneofWrappers = []any{
 		(*EventSink_Kafka)(nil),
 		(*EventSink_Nats)(nil),
 		(*EventSink_Webhook)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[52].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[53].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[54].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[55].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[56].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
 			NumEnums:      19,
-			NumMessages:   65,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,119 @@
+package gateway
+
+import (
+	"bytes"
+	"compress/gzip"
+	"net/http"
+	"strings"
+
+	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/entitytag"
+	"github.com/transom-gateway/transom/internal/httproute"
+	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// ownFile is something that the gateway itself answers with, always the same.
+type ownFile struct {
+	plain, zipped    []byte
+	tag, contentType []string
+}
+
+// newOwnFile keeps a file, whose tag is not quoted.
+func newOwnFile(plain []byte, contentType, tag string) ownFile {
+	var b bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // there is such a level
+	_, _ = z.Write(plain)                                 // memory takes all
+	_ = z.Close()
+	return ownFile{plain: plain, zipped: b.Bytes(), tag: []string{`"` + tag + `"`}, contentType: []string{contentType}}
+}
+
+// answer sends it, or says that the client has it.
+func (f *ownFile) answer(c *call, d *httpDownstream) {
+	h := c.w.Header()
+	h["Content-Type"] = f.contentType
+	h["Etag"] = f.tag
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h["Vary"] = append(h["Vary"], "Accept-Encoding")
+	if entitytag.Listed(c.r.Header["If-None-Match"], f.tag[0]) {
+		d.answer(http.StatusNotModified, nil)
+		return
+	}
+	body := f.plain
+	if acceptsGzip(c.r.Header["Accept-Encoding"]) {
+		h["Content-Encoding"] = []string{"gzip"}
+		body = f.zipped
+	}
+	d.answer(http.StatusOK, body)
+}
+
+// acceptsGzip reports whether a client takes what is compressed by gzip.
+func acceptsGzip(lines []string) bool {
+	for coding := range strings.SplitSeq(strings.Join(lines, ","), ",") {
+		name, weight, _ := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";")
+		if strings.EqualFold(name, "gzip") {
+			return strings.Trim(strings.TrimPrefix(weight, "q="), "0.") != "" || weight == ""
+		}
+	}
+	return false
+}
+
+// ownHTTPRoute is a route of the gateway's own, at a path that a field of the configuration says.
+type ownHTTPRoute struct {
+	at, path string
+	methods  []string
+	cors     *transomv1.Cors // nil: as its policies say
+	action   httpAction
+	// policyAt is where its own policies stand, answer what the listing says.
+	policyAt string
+	policy   *transomv1.Policy
+	answer   string
+}
+
+// match is what a route of the gateway's own takes.
+func (o *ownHTTPRoute) match() *transomv1.HttpMatch {
+	return &transomv1.HttpMatch{Path: o.path, Methods: o.methods}
+}
+
+// newOwnRoute compiles one.
+func (b *builder) newOwnRoute(o ownHTTPRoute) *Route {
+	rule := &transomv1.HttpRoute{Match: o.match()}
+	name := routeName(rule.GetMatch())
+	e := &httpEndpoint{route: rule, errors: b.snapshot.errors, pages: b.snapshot.errorPages, inConfig: b.configPosition(o.at), action: o.action}
+	layers := b.routeLayers(o.policyAt, o.policy)
+	if layers != nil && o.cors != nil {
+		layers = append(layers, policy.Layer{Policy: &transomv1.Policy{Cors: o.cors}, Where: b.configPosition(o.at), Exact: true})
+	}
+	set, problems := b.snapshot.policies.Compile(policy.Target{RPC: name, PlainHTTP: true, Methods: o.methods, Path: o.path, Layers: layers, Backends: b.upstreams.named})
+	b.problems = append(b.problems, problems...)
+	if set == nil {
+		set = policy.NewSet(nil)
+	}
+	e.guard = guard{name: name, set: set, timeout: set.Timeout, idleTimeout: set.IdleTimeout, changesHeader: set.ChangesHeader()}
+	e.status = b.settings.of(set).Status
+	return &Route{
+		endpoint: e, guard: &e.guard, rule: strings.Join(o.methods, ",") + " " + o.path,
+		listing: Listed{Method: strings.Join(o.methods, ","), Path: config.RoutePath(rule.GetMatch()), Answer: o.answer},
+	}
+}
+
+// addOwnRoutes appends the routes of the gateway's own, and what they match.
+func (b *builder) addOwnRoutes(h *httpRoutes, matches []httproute.Match) []httproute.Match {
+	for _, o := range b.ownHTTPRoutes() {
+		h.routes = append(h.routes, b.newOwnRoute(o))
+		matches = append(matches, config.RouteMatch(o.match()))
+		for _, method := range o.methods {
+			if taken := b.takes(method, o.path, true); taken != nil {
+				b.refuseEvents(o.at, "found "+o.path+", which is a path of "+taken.endpoint.String()+" ("+taken.endpoint.where()+"): choose another one")
+			}
+		}
+	}
+	return matches
+}
+
+// refuseOwnRoute notes a problem of one of the gateway's own routes.
+func (b *builder) refuseOwnRoute(i int, message string) {
+	if all := b.ownHTTPRoutes(); i < len(all) {
+		b.refuseEvents(all[i].at, "found "+all[i].path+": "+message)
+	}
+}

@@ -1,0 +1,192 @@
+package openapi
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/transcoder/rpcerror"
+)
+
+// Names of the security schemes.
+const (
+	schemeToken       = "token"
+	schemeTokenQuery  = "tokenInQuery"
+	schemeTokenCookie = "tokenInCookie-" // and the cookie's name
+	schemeSession     = "session"
+	schemeCertificate = "certificate"
+)
+
+// defaultSessionCookie is the name where the configuration says none.
+const defaultSessionCookie = "__Host-transom-session"
+
+// security are the ways to prove who calls, of which one is enough (Surface 221). It is
+// empty for a method that anybody may call.
+func (w *writer) security(r *described) list {
+	auth := r.Policy.GetAuth()
+	scopes := texts(auth.GetScopes())
+	token := func(jwt *transomv1.JwtAuth) list {
+		ways := list{w.scheme(schemeToken, scopes)}
+		if jwt.GetAllowQuery() {
+			ways = append(ways, w.scheme(schemeTokenQuery, scopes))
+		}
+		if jwt.GetCookie() != "" {
+			ways = append(ways, w.scheme(schemeTokenCookie+jwt.GetCookie(), scopes))
+		}
+		return ways
+	}
+	switch m := auth.GetMechanism().(type) {
+	case *transomv1.Auth_Jwt:
+		return token(m.Jwt)
+	case *transomv1.Auth_Session:
+		return list{w.scheme(schemeSession, list{})}
+	case *transomv1.Auth_Mixed:
+		return append(token(m.Mixed.GetJwt()), w.scheme(schemeSession, list{}))
+	case *transomv1.Auth_Mtls:
+		return list{w.scheme(schemeCertificate, list{})}
+	}
+	return list{}
+}
+
+// scheme is the requirement of a security scheme, which it adds to the components.
+func (w *writer) scheme(name string, scopes list) *object {
+	if w.schemes[name] == nil {
+		w.schemes[name] = w.newScheme(name)
+	}
+	o := &object{}
+	o.put(name, scopes)
+	return o
+}
+
+func (w *writer) newScheme(name string) *object {
+	cookie, inCookie := strings.CutPrefix(name, schemeTokenCookie)
+	switch {
+	case inCookie:
+		return obj("type", "apiKey", "in", "cookie", "name", cookie, "description", "A signed JSON Web Token.")
+	case name == schemeTokenQuery:
+		return obj("type", "apiKey", "in", "query", "name", "access_token", "description", "A signed JSON Web Token.")
+	case name == schemeSession:
+		return obj("type", "apiKey", "in", "cookie", "name", cmp.Or(w.api.Auth.GetSession().GetCookie(), defaultSessionCookie), "description", "A session, which a login opens.")
+	case name == schemeCertificate:
+		return obj("type", "mutualTLS", "description", "A certificate of the client.")
+	}
+	about := "A signed JSON Web Token."
+	var issuers []string
+	for _, issuer := range w.api.Auth.GetJwt() {
+		issuers = append(issuers, "`"+issuer.GetIssuer()+"`")
+	}
+	if len(issuers) > 0 {
+		about = "A signed JSON Web Token of " + strings.Join(issuers, " or ") + "."
+	}
+	return obj("type", "http", "scheme", "bearer", "bearerFormat", "JWT", "description", about)
+}
+
+// demands says what a method asks of its callers beside an identity.
+func demands(op *object, auth *transomv1.Auth) {
+	op.set("x-transom-roles", texts(auth.GetRoles()))
+}
+
+// refusal is an answer that a policy may give.
+type refusal struct {
+	status int
+	name   string // of the component
+	about  string
+}
+
+// refusals are the answers that the policies of a method may give, beside the one of the
+// backend (Surface 220).
+func (r *described) refusals() []refusal {
+	p := r.Policy
+	var all []refusal
+	code := func(c codes.Code, name, about string) {
+		httpStatus := rpcerror.HTTPStatus(c)
+		if own, ok := r.Method.Settings.Status[c]; ok {
+			httpStatus, name = own, name+strconv.Itoa(own)
+		}
+		all = append(all, refusal{httpStatus, name, about})
+	}
+	if r.Validates || p.GetIdempotencyKey().GetRequired() {
+		code(codes.InvalidArgument, "InvalidArgument", "The request breaks a rule of its fields, or lacks something. `details` say which.")
+	}
+	auth := p.GetAuth()
+	if auth.GetMechanism() != nil && auth.GetAnonymous() == nil {
+		code(codes.Unauthenticated, "Unauthenticated", "The caller has not proven who it is.")
+	}
+	if auth.GetSession() != nil || auth.GetMixed() != nil || len(auth.GetRoles())+len(auth.GetScopes()) > 0 || auth.GetAllow() != "" {
+		code(codes.PermissionDenied, "PermissionDenied", "The caller may not do this.")
+	}
+	if p.GetIdempotencyKey() != nil {
+		all = append(all, refusal{409, "Conflict", "A call with the same key is under way."}, refusal{422, "OtherRequest", "The key belongs to a call with another request."})
+	}
+	if p.GetLimits().GetMaxBodyBytes() > 0 {
+		all = append(all, refusal{413, "TooLarge", "The body is larger than the limit."})
+	}
+	if len(p.GetRateLimit()) > 0 {
+		all = append(all, refusal{429, "TooManyRequests", "The limit of calls is reached."})
+	}
+	if p.GetConcurrency() != nil || p.GetCircuitBreaker() != nil {
+		code(codes.Unavailable, "Unavailable", "The backend is not asked just now.")
+	}
+	if p.GetTimeout().AsDuration() > 0 && r.Method.Shape.Unary() {
+		code(codes.DeadlineExceeded, "DeadlineExceeded", "The call took longer than it may.")
+	}
+	slices.SortStableFunc(all, func(a, b refusal) int { return cmp.Compare(a.status, b.status) })
+	return all
+}
+
+// refuse adds the answers of policies to those of an operation.
+func (w *writer) refuse(responses *object, r *described) {
+	for _, refused := range r.refusals() {
+		status := strconv.Itoa(refused.status)
+		if refused.status < 400 || responses.get(status) != nil {
+			continue
+		}
+		if w.refused[refused.name] == nil {
+			w.refused[refused.name] = w.newRefusal(refused)
+		}
+		responses.put(status, obj("$ref", "#/components/responses/"+refused.name))
+	}
+}
+
+func (w *writer) newRefusal(r refusal) *object {
+	o := obj("description", r.about)
+	seconds := obj("description", "Seconds after which to come again.", "schema", obj("type", "integer", "minimum", 0))
+	switch r.status {
+	case 401:
+		o.put("headers", obj("WWW-Authenticate", obj("description", "How to prove who calls.", "schema", obj("type", "string"))))
+	case 429:
+		o.put("headers", obj(
+			"RateLimit", obj("description", "What is left of the limit, and when there is more.", "schema", obj("type", "string")),
+			"Retry-After", seconds,
+		))
+	case 503:
+		o.put("headers", obj("Retry-After", seconds))
+	}
+	o.put("content", obj("application/json", obj("schema", w.schemas.status())))
+	return o
+}
+
+// idempotency says how a call may be made again (Surface 228).
+func (w *writer) idempotency(op *object, r *described) {
+	switch {
+	case r.Method.NoSideEffects:
+		op.set("x-idempotency", "NO_SIDE_EFFECTS")
+	case r.Method.Idempotent:
+		op.set("x-idempotency", "IDEMPOTENT")
+	}
+	key := r.Policy.GetIdempotencyKey()
+	if key == nil || key.GetField() != "" {
+		return
+	}
+	p := obj("name", "Idempotency-Key", "in", "header", "description", "Calls with the same key have one effect, and the answer of the first.")
+	if key.GetRequired() {
+		p.put("required", true)
+	}
+	p.put("schema", obj("type", "string", "minLength", 1))
+	parameters, _ := op.get("parameters").(list)
+	op.put("parameters", append(slices.Clone(parameters), p))
+}
