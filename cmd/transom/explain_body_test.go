@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/transom-gateway/transom/internal/gateway"
 )
 
 // TestExplainBodyOfAFile: explain reads the body from the file that -d names, as call does.
@@ -14,12 +16,12 @@ func TestExplainBodyOfAFile(t *testing.T) {
 		`{"name":"eve"}`:                      `{"name":"eve"}`,
 		"@-":                                  `{"name":"bob"}`,
 	} {
-		a := asked{data: data}
-		if err := a.read(strings.NewReader(`{"name":"bob"}`)); err != nil || a.data != want {
-			t.Errorf("%s: %s, %v", data, a.data, err)
+		a := asked{Asked: gateway.Asked{Body: data}}
+		if err := a.read(strings.NewReader(`{"name":"bob"}`)); err != nil || a.Body != want {
+			t.Errorf("%s: %s, %v", data, a.Body, err)
 		}
 	}
-	if err := (&asked{data: "@" + filepath.Join(dir, "none")}).read(nil); err == nil {
+	if err := (&asked{Asked: gateway.Asked{Body: "@" + filepath.Join(dir, "none")}}).read(nil); err == nil {
 		t.Error("a file that is not there is read")
 	}
 }

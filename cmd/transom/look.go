@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/http"
 	"os"
 	"runtime"
 	"slices"
@@ -155,13 +154,9 @@ func newExplain(s streams) *cobra.Command {
 		Example: "  transom explain GET /v1/shelves/1/books/2 ./protos\n  transom explain websocket /bookstore.v1.BookstoreService/Discuss ./protos\n  transom explain GET https://shop.example/cart --config transom.yaml",
 		Args:    takes(2, math.MaxInt, "a method, a path, then folders"),
 		RunE: func(c *cobra.Command, args []string) error {
-			ask.method = args[0]
-			ask.host, ask.path = splitURL(args[1])
-			if !strings.HasPrefix(ask.path, "/") {
-				return fmt.Errorf("found the path %q, expected one that begins with a slash", args[1])
-			}
-			if strings.ContainsAny(ask.path, "# ") {
-				return fmt.Errorf("found the path %q, expected one without # and spaces, which are written %%23 and %%20", args[1])
+			ask.Method, ask.URL = args[0], args[1]
+			if err := ask.Check(); err != nil {
+				return err
 			}
 			return in.look(c.Context(), s, args[2:], func(g *gateway.Gateway) error {
 				if err := ask.read(s.in); err != nil {
@@ -172,40 +167,21 @@ func newExplain(s streams) *cobra.Command {
 		},
 	}
 	in.flags(c)
-	c.Flags().StringVarP(&ask.data, "data", "d", "", "`body` of the request, @FILE, or @- for standard input")
-	c.Flags().StringArrayVarP(&ask.headers, "header", "H", nil, "header of the request, as `'name: value'`; may repeat")
+	c.Flags().StringVarP(&ask.Body, "data", "d", "", "`body` of the request, @FILE, or @- for standard input")
+	c.Flags().StringArrayVarP(&ask.Headers, "header", "H", nil, "header of the request, as `'name: value'`; may repeat")
+	c.Flags().BoolVar(&ask.asJSON, "json", false, "print JSON")
 	return c
 }
 
 // asked is a request to explain.
 type asked struct {
-	method, path, data string
-	host               string // that the URL names; "" for none
-	headers            []string
-}
-
-// anyHost is the Host of a request where neither its URL nor a header says one.
-const anyHost = "gateway"
-
-// splitURL splits what may be a path or a URL into host and path.
-func splitURL(text string) (host, path string) {
-	scheme, rest, ok := strings.Cut(text, "://")
-	if !ok || scheme != "http" && scheme != "https" {
-		return "", text
-	}
-	i := strings.IndexAny(rest, "/?")
-	switch {
-	case i < 0:
-		return rest, "/"
-	case rest[i] == '?':
-		return rest[:i], "/" + rest[i:]
-	}
-	return rest[:i], rest[i:]
+	gateway.Asked
+	asJSON bool
 }
 
 // read has the data be what is in the file that -d names.
 func (a *asked) read(in io.Reader) error {
-	name, isFile := strings.CutPrefix(a.data, "@")
+	name, isFile := strings.CutPrefix(a.Body, "@")
 	if !isFile {
 		return nil
 	}
@@ -219,45 +195,8 @@ func (a *asked) read(in io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("-d: %w", err)
 	}
-	a.data = string(data)
+	a.Body = string(data)
 	return nil
-}
-
-// request makes the request. The method "websocket" stands for a GET that opens a
-// WebSocket.
-func (a asked) request(ctx context.Context) (*http.Request, error) {
-	method := strings.ToUpper(a.method)
-	socket := method == "WEBSOCKET"
-	if socket {
-		method = http.MethodGet
-	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+cmp.Or(a.host, anyHost)+a.path, strings.NewReader(a.data))
-	if err != nil {
-		return nil, fmt.Errorf("%s %s is no request: %w", a.method, a.path, err)
-	}
-	request.RemoteAddr = "127.0.0.1:0"
-	for _, h := range a.headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok {
-			return nil, fmt.Errorf("-H %q: expected 'name: value'", h)
-		}
-		if name, value = strings.TrimSpace(name), strings.TrimSpace(value); strings.EqualFold(name, "Host") {
-			request.Host = value
-			continue
-		}
-		request.Header.Add(name, value)
-	}
-	if contentType := request.Header.Get("Content-Type"); contentType == "application/grpc" || strings.HasPrefix(contentType, "application/grpc+") {
-		request.Proto, request.ProtoMajor, request.ProtoMinor = "HTTP/2.0", 2, 0
-	}
-	if socket {
-		for name, value := range map[string]string{
-			"Connection": "Upgrade", "Upgrade": "websocket", "Sec-Websocket-Version": "13", "Sec-Websocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-		} {
-			request.Header.Set(name, value)
-		}
-	}
-	return request, nil
 }
 
 // errSaid ends a command that has printed what is wrong.
@@ -265,12 +204,17 @@ var errSaid = errors.New("")
 
 // explain prints what a gateway makes of a request.
 func (a asked) explain(ctx context.Context, w io.Writer, g *gateway.Gateway) error {
-	request, err := a.request(ctx)
+	request, err := a.Request(ctx)
 	if err != nil {
 		return err
 	}
 	verdict := g.Explain(request)
-	if _, err := io.WriteString(w, verdict.Report); err != nil {
+	if a.asJSON {
+		err = printJSON(w, verdict)
+	} else {
+		_, err = io.WriteString(w, verdict.Report)
+	}
+	if err != nil {
 		return err
 	}
 	if !verdict.Accepted {

@@ -22,16 +22,55 @@ import (
 	"github.com/transom-gateway/transom/transcoder/websocket"
 )
 
-// Verdict is what the gateway makes of a request.
+// Verdict is what the gateway makes of a request. Its JSON is what `transom explain --json`
+// prints and the admin listener answers.
 type Verdict struct {
-	// Report says which route the request takes, what its variables bind and which
-	// policies it meets, and why it is refused, if it is.
-	Report string
 	// Accepted says that the request would go to the backend if its policies admit
 	// it, or has an answer of the gateway that is no error.
-	Accepted bool
+	Accepted bool `json:"accepted"`
 	// Status is the HTTP status of a refusal; with gRPC's protocols it may be 200.
-	Status int
+	Status int `json:"status,omitempty"`
+	// Steps say which route the request takes, what its variables bind and which policies
+	// it meets, and why it is refused, if it is, in the order in which that is found out.
+	Steps []Step `json:"steps"`
+	// Report is the same as text.
+	Report string `json:"-"`
+}
+
+// Step is one thing that is found out about a request.
+type Step struct {
+	// Name is what it is about: route, rule, rpc, upstream, variable, timeout, policy, refused
+	// and others.
+	Name string `json:"name"`
+	// Policy is the field of transom.v1.Policy, for the name policy.
+	Policy string `json:"policy,omitempty"`
+	Text   string `json:"text"`
+	// Where is the place that a policy comes from, as file:line:column.
+	Where string `json:"where,omitempty"`
+}
+
+// verdictOf writes the report of the steps.
+func verdictOf(accepted bool, status int, steps ...Step) Verdict {
+	var b strings.Builder
+	policies := 0
+	for _, s := range steps {
+		name, text := s.Name, s.Text
+		if s.Name == "policy" {
+			policies++
+			name, text = "policies", fmt.Sprintf("%d. %s: %s (%s)", policies, s.Policy, s.Text, dash(s.Where))
+			if policies > 1 {
+				name = ""
+			}
+		}
+		fmt.Fprintf(&b, "%-10s %s\n", name, text)
+	}
+	return Verdict{Accepted: accepted, Status: status, Steps: steps, Report: b.String()}
+}
+
+// refusal is the step that says why a request is refused.
+func refusal(httpStatus int, err error) Step {
+	st := status.Convert(err)
+	return Step{Name: "refused", Text: fmt.Sprintf("%d %s: %s", httpStatus, codeName(st.Code()), st.Message())}
 }
 
 // Explain gives the verdict on a request by the code that serves it: the route is
@@ -40,7 +79,8 @@ type Verdict struct {
 func (g *Gateway) Explain(r *http.Request) Verdict {
 	s := g.acquire()
 	if s == nil {
-		return Verdict{Report: "no configuration has been loaded yet\n", Status: http.StatusServiceUnavailable}
+		const none = "no configuration has been loaded yet"
+		return Verdict{Status: http.StatusServiceUnavailable, Steps: []Step{{Name: "refused", Text: none}}, Report: none + "\n"}
 	}
 	defer s.release()
 	c, ok := calls.Get().(*call)
@@ -55,17 +95,15 @@ func (g *Gateway) Explain(r *http.Request) Verdict {
 		return s.explainUnmatched(answer, r, c, err)
 	}
 	c.route = route
-	var b strings.Builder
 	c.findOrigin()
-	route.explain(&b, c)
+	steps := route.explain(c)
 	if route.drops(r, c.match.protocol) {
-		fmt.Fprintf(&b, "%-10s %s\n", "body", "dropped: the rule takes none; all that counts is in path and query")
+		steps = append(steps, Step{Name: "body", Text: "dropped: the rule takes none; all that counts is in path and query"})
 	}
 	if err = c.try(answer, err); err != nil {
-		st := status.Convert(err)
-		fmt.Fprintf(&b, "%-10s %d %s: %s\n", "refused", answer.status, codeName(st.Code()), st.Message())
+		steps = append(steps, refusal(answer.status, err))
 	}
-	return Verdict{Report: b.String(), Accepted: err == nil, Status: answer.status}
+	return verdictOf(err == nil, answer.status, steps...)
 }
 
 // drops reports whether the request has a body that is nothing to the route
@@ -83,15 +121,14 @@ func (r *Route) drops(request *http.Request, p *transcoder.Protocol) bool {
 // explainUnmatched is the verdict where no route takes the request.
 func (s *Snapshot) explainUnmatched(w *answerRecorder, r *http.Request, c *call, err error) Verdict {
 	if err == nil && s.options(w, r, s.preflighted(r)) {
-		report := fmt.Sprintf("no route, and an answer: %d with Allow: %s\n", w.status, w.header.Get("Allow"))
-		return Verdict{Report: report, Accepted: true, Status: w.status}
+		report := fmt.Sprintf("no route, and an answer: %d with Allow: %s", w.status, w.header.Get("Allow"))
+		return Verdict{Accepted: true, Status: w.status, Steps: []Step{{Name: "answer", Text: report}}, Report: report + "\n"}
 	}
 	if err == nil {
 		err = s.noRoute(w, r, c.match.protocol)
 	}
 	s.errors.Write(w, r, c.match.protocol, err)
-	st := status.Convert(err)
-	return Verdict{Report: fmt.Sprintf("%-10s %d %s: %s\n", "refused", w.status, codeName(st.Code()), st.Message()), Status: w.status}
+	return verdictOf(false, w.status, refusal(w.status, err))
 }
 
 // try reads a request as for a call, and writes the refusal, if it is one. A
@@ -172,10 +209,11 @@ func (a *answerRecorder) SetReadDeadline(time.Time) error { return nil }
 // SetWriteDeadline does nothing, too.
 func (a *answerRecorder) SetWriteDeadline(time.Time) error { return nil }
 
-func (r *Route) explain(b *strings.Builder, c *call) {
+// explain says what a request meets on the route.
+func (r *Route) explain(c *call) (steps []Step) {
 	m := &c.match
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+		steps = append(steps, Step{Name: name, Text: fmt.Sprintf(format, args...)})
 	}
 	row("route", "%s", r.rule)
 	row("rule", "%s", r.endpoint.where())
@@ -204,13 +242,10 @@ func (r *Route) explain(b *strings.Builder, c *call) {
 	if len(explained) == 0 {
 		row("policies", "none")
 	}
-	for i, e := range explained {
-		name := "policies"
-		if i > 0 {
-			name = ""
-		}
-		row(name, "%d. %s: %s (%s)", i+1, e.Name, r.summary(&e, c.r.Method), dash(e.Where))
+	for _, e := range explained {
+		steps = append(steps, Step{Name: "policy", Policy: e.Name, Text: r.summary(&e, c.r.Method), Where: e.Where})
 	}
+	return steps
 }
 
 // summary says what a policy does for a request by a method of HTTP.

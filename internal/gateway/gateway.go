@@ -90,7 +90,8 @@ type Gateway struct {
 		sync.Mutex
 		generation int
 	}
-	last atomic.Pointer[ReloadStatus]
+	last    atomic.Pointer[ReloadStatus]
+	history reloadHistory
 
 	subscriptions subscriptions
 

@@ -57,7 +57,7 @@ func (g *Gateway) swap(start time.Time, next *Snapshot, problems Problems) (Chan
 	metrics, log := g.options.Telemetry.Metrics, g.options.Telemetry.Log
 	if fatal := problems.Fatal(); len(fatal) > 0 {
 		metrics.ReloadFailed(start, places(fatal)...)
-		g.refused(problems)
+		g.refused(start, problems)
 		return Change{}, fatal
 	}
 	for _, p := range problems {
@@ -70,6 +70,7 @@ func (g *Gateway) swap(start time.Time, next *Snapshot, problems Problems) (Chan
 	old := g.current.Swap(next)
 	change := difference(old, next)
 	g.last.Store(&ReloadStatus{LoadedAt: next.Built, Problems: problems, Generation: next.Generation, ConfigSum: next.Config.Sum, Change: change})
+	g.history.add(Reloaded{At: next.Built, Took: next.BuildFor, Generation: next.Generation, ConfigSum: next.Config.Sum, Problems: problems, Change: change})
 	g.retainMetrics(next)
 	g.setOverload(next)
 	g.own.update(old, next)
@@ -90,7 +91,7 @@ func (g *Gateway) swap(start time.Time, next *Snapshot, problems Problems) (Chan
 }
 
 // refused notes the problems of a reload that failed.
-func (g *Gateway) refused(problems Problems) {
+func (g *Gateway) refused(start time.Time, problems Problems) {
 	if g.current.Load() != nil {
 		for _, p := range problems.Fatal() {
 			g.options.Telemetry.Log.Error("reload: "+p.Message, placed(p)...)
@@ -101,6 +102,9 @@ func (g *Gateway) refused(problems Problems) {
 		failed.LoadedAt, failed.ConfigSum, failed.Change = last.LoadedAt, last.ConfigSum, last.Change
 	}
 	g.last.Store(&failed)
+	g.history.add(Reloaded{
+		At: failed.FailedAt, Took: failed.FailedAt.Sub(start), Generation: failed.Generation, ConfigSum: failed.ConfigSum, Refused: true, Problems: problems,
+	})
 	g.reviewUpstreams(nil)
 }
 
