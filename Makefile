@@ -18,7 +18,7 @@ BENCHFLAGS ?=
 TAGS := grpcnotrace
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Modules beside the root's, those that exist.
-MODULES := $(patsubst %/go.mod,%,$(wildcard bench/go.mod interop/go.mod))
+MODULES := $(patsubst %/go.mod,%,$(wildcard bench/go.mod interop/go.mod console/bundle/go.mod))
 LINT := $(CURDIR)/bin/golangci-lint
 
 .PHONY: help
@@ -167,6 +167,19 @@ generate: ## Write the Go code of the .proto files
 check-generated: ## Fail where generated code is stale
 	go run ./internal/generate -check
 	cd bench && go run ./gengateway -check
+
+# The console is built by esbuild, a Go module; Node's npm only fetches the locked packages.
+console/node_modules/.package-lock.json: console/package-lock.json
+	cd console && npm ci --ignore-scripts --no-audit --no-fund
+
+.PHONY: console
+console: console/node_modules/.package-lock.json ## Write the files of the console of its sources in TypeScript
+	cd console/bundle && go run .
+
+.PHONY: check-console
+check-console: console/node_modules/.package-lock.json ## Fail where the files of the console are stale, or its types are wrong
+	cd console/bundle && go run . -check
+	cd console && npm run --silent check
 
 .PHONY: clean
 clean: ## Remove what make built

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Role is what somebody may do.
@@ -47,18 +48,15 @@ func (a *Access) of(r *http.Request) (who string, role Role) {
 		return "certificate " + r.TLS.VerifiedChains[0][0].Subject.String(), Operator
 	}
 	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	var t *Token
 	if strings.EqualFold(scheme, "Bearer") {
-		// All are compared, by hashes, so that the time tells nothing of any.
-		sum, found := sha256.Sum256([]byte(strings.TrimSpace(given))), -1
-		for i, t := range a.Tokens {
-			own := sha256.Sum256([]byte(t.Secret))
-			if subtle.ConstantTimeCompare(sum[:], own[:]) == 1 {
-				found = i
-			}
-		}
-		if found >= 0 {
-			return "token " + a.Tokens[found].Name, a.Tokens[found].Role
-		}
+		t = a.token(strings.TrimSpace(given))
+	}
+	if t == nil {
+		t = a.ofSession(r, time.Now())
+	}
+	if t != nil {
+		return "token " + t.Name, t.Role
 	}
 	if !a.demands() {
 		return "anybody on this machine", Operator
@@ -66,11 +64,27 @@ func (a *Access) of(r *http.Request) (who string, role Role) {
 	return "", Nobody
 }
 
+// token is the one with the secret; nil for none.
+func (a *Access) token(secret string) *Token {
+	// All are compared, by hashes, so that the time tells nothing of any.
+	sum := sha256.Sum256([]byte(secret))
+	var found *Token
+	for i := range a.Tokens {
+		own := sha256.Sum256([]byte(a.Tokens[i].Secret))
+		if subtle.ConstantTimeCompare(sum[:], own[:]) == 1 {
+			found = &a.Tokens[i]
+		}
+	}
+	return found
+}
+
 // needed is the role that a request needs (Surface 231).
 func needed(r *http.Request) Role {
 	switch {
 	case slices.Contains(open, r.URL.Path) && r.URL.RawQuery == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		return Nobody
+	case r.URL.Path == "/explain":
+		return Reader // a question with a body, which changes nothing
 	case strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == "/events/tail" || r.URL.Path == "/events/rejected" || strings.HasPrefix(r.URL.Path, "/events/dead/") || r.Method != http.MethodGet && r.Method != http.MethodHead:
 		return Operator
 	}
@@ -81,6 +95,9 @@ func needed(r *http.Request) Role {
 func (s *server) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		need := needed(r)
+		if s.isShell(r) {
+			need = Nobody
+		}
 		who, role := s.Access.of(r)
 		if role >= need {
 			next.ServeHTTP(w, r)

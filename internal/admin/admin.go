@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -114,18 +115,22 @@ type Options struct {
 	Access Access
 	// Audit is told what is done; nil for nobody.
 	Audit *Audit
+	// Console answers for the files of the console, below its path; nil for no console.
+	Console http.Handler
 }
 
 // server answers the operator.
 type server struct {
 	Options
-	mux *http.ServeMux
+	mux     *http.ServeMux
+	viewers atomic.Int32 // pages of the console that are open
 }
 
 // New returns the handler of all admin paths.
 func New(o Options) http.Handler {
 	s := &server{Options: o, mux: http.NewServeMux()}
-	s.mux.HandleFunc("GET /{$}", s.page)
+	s.mux.HandleFunc("GET "+pagePath, s.page)
+	s.console()
 	s.mux.HandleFunc("GET /healthz", s.healthz)
 	s.mux.HandleFunc("GET /readyz", s.readyz)
 	s.mux.HandleFunc("GET /routes", s.routes)
@@ -146,12 +151,13 @@ func New(o Options) http.Handler {
 	return s.guard(http.NewCrossOriginProtection().Handler(noPageOfOthers(s.admit(http.HandlerFunc(s.route)))))
 }
 
-// noPageOfOthers keeps pages of other origins from having profiles taken, which costs time
-// though the page cannot read them. Browsers alone send the header.
+// noPageOfOthers keeps pages of other origins from having profiles taken and from taking the
+// places of pages of the console, which costs something though the page cannot read them.
+// Browsers alone send the header.
 func noPageOfOthers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from := r.Header.Get("Sec-Fetch-Site")
-		if strings.HasPrefix(r.URL.Path, "/debug/") && (from == "cross-site" || from == "same-site") {
+		if costs := strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == "/console/stream"; costs && (from == "cross-site" || from == "same-site") {
 			http.Error(w, "a page of another origin may not ask for this: open it by itself, or with curl", http.StatusForbidden)
 			return
 		}
@@ -166,7 +172,7 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
 		other := *r
 		other.Method = method
 		if _, pattern := s.mux.Handler(&other); pattern != "" {

@@ -194,8 +194,8 @@ func TestReload(t *testing.T) {
 		{"message": "nothing to serve"}]}`)
 
 	response, _ = ask(t, g, "POST", "/reload", "Accept", "text/html,application/xhtml+xml")
-	if response.StatusCode != 303 || response.Header.Get("Location") != "/" {
-		t.Errorf("the page's form gets %d to %q, want 303 to /", response.StatusCode, response.Header.Get("Location"))
+	if response.StatusCode != 303 || response.Header.Get("Location") != "/page" {
+		t.Errorf("the page's form gets %d to %q, want 303 to /page", response.StatusCode, response.Header.Get("Location"))
 	}
 }
 

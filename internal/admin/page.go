@@ -37,6 +37,10 @@ var links = []string{"healthz", "readyz?verbose", "metrics", "routes", "upstream
 // maxShown bounds the rows of the page; /routes lists all.
 const maxShown = 500
 
+// pagePath is where the page is, which is at / as well where there is no console. Browsers
+// without JavaScript are sent here (Surface 246).
+const pagePath = "/page"
+
 // page is the state of the gateway for people.
 func (s *server) page(w http.ResponseWriter, _ *http.Request) {
 	var b strings.Builder

@@ -39,7 +39,7 @@ func (s *server) reload(w http.ResponseWriter, r *http.Request) {
 	}
 	s.Audit.Write(entry)
 	if strings.HasPrefix(r.Header.Get("Accept"), "text/html") {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+		http.Redirect(w, r, pagePath, http.StatusSeeOther)
 		return
 	}
 	if len(problems) > 0 {

@@ -57,24 +57,27 @@ type Check struct {
 
 // upstreams answers how each upstream and each of its endpoints is.
 func (s *server) upstreams(w http.ResponseWriter, _ *http.Request) {
-	type upstream struct {
-		Name      string     `json:"name"`
-		Target    string     `json:"target"`
-		State     string     `json:"state"`
-		Why       string     `json:"why,omitempty"`
-		Endpoints []Endpoint `json:"endpoints"`
-	}
-	list := []upstream{} // never null
-	for _, u := range s.Gateway.Status().Upstreams {
-		endpoints := u.Endpoints
-		if endpoints == nil {
-			endpoints = []Endpoint{}
-		}
-		list = append(list, upstream{u.Name, u.Target, u.State, u.Failure, endpoints})
-	}
 	answer(w, http.StatusOK, struct {
-		Upstreams []upstream `json:"upstreams"`
-	}{list})
+		Upstreams []ofUpstream `json:"upstreams"`
+	}{ofUpstreams(s.Gateway.Status().Upstreams)})
+}
+
+// ofUpstream is an upstream as JSON.
+type ofUpstream struct {
+	Name      string     `json:"name"`
+	Target    string     `json:"target"`
+	State     string     `json:"state"`
+	Why       string     `json:"why,omitempty"`
+	Endpoints []Endpoint `json:"endpoints"`
+}
+
+// ofUpstreams is the list of all; it is never null, nor are those of endpoints.
+func ofUpstreams(upstreams []Upstream) []ofUpstream {
+	list := []ofUpstream{}
+	for _, u := range upstreams {
+		list = append(list, ofUpstream{u.Name, u.Target, u.State, u.Failure, append([]Endpoint{}, u.Endpoints...)})
+	}
+	return list
 }
 
 // writeEndpoints is /upstreams for people.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/admin"
 	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/console"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/internal/overload"
@@ -86,6 +87,11 @@ type Server struct {
 	upgrade   func(context.Context) (pid int, done func(), err error)
 	failed    chan error
 	running   sync.WaitGroup
+
+	started time.Time
+	history *observe.History
+	ended   chan struct{} // is closed when nobody looks at the history any more
+	end     func()
 }
 
 // served is a listener with its front.
@@ -103,6 +109,8 @@ func Listen(o Options) (*Server, error) {
 		o.Sockets = new(sockets.Set)
 	}
 	s := &Server{gateway: o.Gateway, sockets: o.Sockets, upgrade: o.Upgrade, file: o.File, not: o.NotReloaded, telemetry: o.Telemetry, log: o.Telemetry.Log, failed: make(chan error, 1)}
+	s.started, s.history, s.ended = time.Now(), observe.NewHistory(o.Telemetry.Metrics), make(chan struct{})
+	s.end = sync.OnceFunc(func() { close(s.ended) })
 	var errs []error
 	var err error
 	if s.fleet, err = security.NewFleet(o.File.Config.GetFleetSecret(), o.File.Resolve); err != nil {
@@ -214,6 +222,9 @@ func (o *Options) openAdmin(s *Server) error {
 func (o *Options) adminHandler(s *Server, audit *admin.Audit) http.Handler {
 	options := admin.Options{Version: o.Version, Gateway: administered{s}, Metrics: o.Telemetry.Metrics.Handler()}
 	options.Access, options.Audit = accessOf(o.File.Config.GetAdmin()), audit
+	if o.File.Config.GetAdmin().Console == nil || o.File.Config.GetAdmin().GetConsole() {
+		options.Console = console.New()
+	}
 	if host, _, err := net.SplitHostPort(o.File.Config.GetAdmin().GetAddress()); err == nil && net.ParseIP(host) == nil && host != "" {
 		options.Hosts = []string{host}
 	}
@@ -222,6 +233,9 @@ func (o *Options) adminHandler(s *Server, audit *admin.Audit) http.Handler {
 
 // Start serves on all listeners.
 func (s *Server) Start() {
+	if s.admin != nil {
+		s.running.Go(s.remember)
+	}
 	for _, l := range s.all() {
 		s.running.Go(func() {
 			if err := l.front.Serve(l); err != nil {

@@ -39,6 +39,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if s.admin != nil {
 		errs = append(errs, s.admin.front.Close())
 	}
+	s.end()
 	s.running.Wait()
 	all, streams = s.gateway.InFlight()
 	s.log.Info("stopped", "took", time.Since(start).Round(time.Millisecond).String(), "calls", all-streams, "streams", streams)
@@ -109,6 +110,7 @@ func (s *Server) Close() error {
 	for _, l := range s.all() {
 		errs = append(errs, l.front.Close())
 	}
+	s.end()
 	s.running.Wait()
 	return errors.Join(errs...)
 }

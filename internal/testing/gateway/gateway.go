@@ -54,6 +54,8 @@ type Options struct {
 	Overload *overload.Guard
 	// Listen is where the gateway listens; empty is a free port of loopback.
 	Listen string
+	// Admin has it listen for the operator, too.
+	Admin bool
 	// Listener changes the listener; nil leaves it.
 	Listener func(*transomv1.Listener)
 }
@@ -63,6 +65,8 @@ type Gateway struct {
 	*gateway.Gateway
 	// URL is "http://127.0.0.1:PORT", Addr the same without the scheme.
 	URL, Addr string
+	// Admin is that of the operator's listener, with the scheme; "" for none.
+	Admin string
 	// Backend is the address of the gRPC server.
 	Backend string
 	// Folder is that of the protos, Config the file transom.yaml.
@@ -76,13 +80,17 @@ type Gateway struct {
 	Server *server.Server
 
 	listen   string
+	admin    string
 	listener func(*transomv1.Listener)
 }
 
 // Start starts a gateway and fails the test where that does not work.
 func Start(t testing.TB, o Options) *Gateway {
 	t.Helper()
-	g := &Gateway{Backend: o.Backend, Folder: filepath.Join(t.TempDir(), "protos"), listen: cmp.Or(o.Listen, "127.0.0.1:0"), listener: o.Listener}
+	g := &Gateway{Backend: o.Backend, Folder: filepath.Join(t.TempDir(), "protos"), listen: cmp.Or(o.Listen, "127.0.0.1:0"), admin: config.NoAdmin, listener: o.Listener}
+	if o.Admin {
+		g.admin = "127.0.0.1:0"
+	}
 	if g.Backend == "" {
 		g.Backend = StartBookstore(t)
 	}
@@ -135,7 +143,7 @@ func (g *Gateway) load() (*config.File, error) {
 	if err := problems.Err(); err != nil {
 		return file, err
 	}
-	file.Listen(g.listen, config.NoAdmin)
+	file.Listen(g.listen, g.admin)
 	if g.listener != nil {
 		g.listener(file.Config.Listeners[0])
 	}
@@ -153,6 +161,9 @@ func (g *Gateway) serve(t testing.TB, not *server.NotReloaded) {
 	}
 	g.Addr = g.Server.Addresses()[0].String()
 	g.URL = "http://" + g.Addr
+	if at := g.Server.Admin(); at != nil {
+		g.Admin = "http://" + at.String()
+	}
 	g.Server.Start()
 	g.Client, g.HTTP2 = newClient(false), newClient(true)
 	t.Cleanup(func() {

@@ -2360,7 +2360,9 @@ type Admin struct {
 	// Serve TLS. Who has a certificate of client_ca may operate; others need a token.
 	Tls *ServerTls `protobuf:"bytes,3,opt,name=tls,proto3" json:"tls,omitempty"`
 	// Where the audit log is written. Default: lines of the application log.
-	Audit         *Audit `protobuf:"bytes,4,opt,name=audit,proto3" json:"audit,omitempty"`
+	Audit *Audit `protobuf:"bytes,4,opt,name=audit,proto3" json:"audit,omitempty"`
+	// Serve the console, for browsers. Default: true.
+	Console       *bool `protobuf:"varint,5,opt,name=console,proto3,oneof" json:"console,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2421,6 +2423,13 @@ func (x *Admin) GetAudit() *Audit {
 		return x.Audit
 	}
 	return nil
+}
+
+func (x *Admin) GetConsole() bool {
+	if x != nil && x.Console != nil {
+		return *x.Console
+	}
+	return false
 }
 
 // AdminToken is a bearer token for the admin listener.
@@ -6761,12 +6770,15 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\bOPTIONAL\x10\x02\"G\n" +
 	"\x11ServerCertificate\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"\xa3\x01\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"\xce\x01\n" +
 	"\x05Admin\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12.\n" +
 	"\x06tokens\x18\x02 \x03(\v2\x16.transom.v1.AdminTokenR\x06tokens\x12'\n" +
 	"\x03tls\x18\x03 \x01(\v2\x15.transom.v1.ServerTlsR\x03tls\x12'\n" +
-	"\x05audit\x18\x04 \x01(\v2\x11.transom.v1.AuditR\x05audit\"\x9c\x01\n" +
+	"\x05audit\x18\x04 \x01(\v2\x11.transom.v1.AuditR\x05audit\x12\x1d\n" +
+	"\aconsole\x18\x05 \x01(\bH\x00R\aconsole\x88\x01\x01B\n" +
+	"\n" +
+	"\b_console\"\x9c\x01\n" +
 	"\n" +
 	"AdminToken\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -7497,6 +7509,7 @@ func file_transom_v1_config_proto_init() {
 	file_transom_v1_policy_proto_init()
 	file_transom_v1_subscription_proto_init()
 	file_transom_v1_config_proto_msgTypes[7].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[12].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[15].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
 		(*SchemaSource_DescriptorSet)(nil),

@@ -1,0 +1,58 @@
+// What the admin listener answers. The pages stand below /console/, wherever a proxy has put
+// that, so all addresses are relative.
+
+export interface Problem { file?: string; line?: number; column?: number; message: string }
+export interface Endpoint {
+  addresses: string[]; state: string; why?: string; since: string; used: boolean; zone?: string
+  weight: number; priority: number; connections: number; in_flight: number; calls: number; faults: number
+  ejections: number; latency_ms: number
+}
+export interface Upstream { name: string; target: string; state: string; why?: string; endpoints: Endpoint[] }
+export interface Circuit { upstream: string; rpc: string; state: string; open_for?: string; calls: number; failures: number; in_a_row: number }
+export interface Status {
+  version: string; started?: string; ready: boolean; reason?: string; generation: number; config_sum?: string
+  loaded_at?: string; failed_at?: string; problems: Problem[]; not_reloaded: string[]; stores: string[]
+  sinks: string[]; subscriptions: string[]; upstreams: Upstream[]; circuits: Circuit[]
+  maintenance: { name: string; on: boolean; services: string[] }[]
+}
+export interface Point { t: number; n: number; r: number; f: number; p50: number; p99: number }
+export interface RouteHistory { rpc?: string; path: string; n: number; r: number; f: number; p99: number; counts: number[] }
+export interface History { step: number; all: Point[]; routes: RouteHistory[] }
+export interface Route {
+  method: string; path: string; rpc?: string; request?: string; response?: string; stream?: string
+  upstream?: string; policies: string[]; conditions?: string[]; answer?: string
+}
+export interface Effect { policy: string; summary: string; where?: string }
+export interface Detail extends Route {
+  where?: string; variables?: string[]; timeout?: string; effects: Effect[]; others?: Route[]; description?: string
+}
+export interface Step { name: string; policy?: string; text: string; where?: string }
+export interface Verdict { accepted: boolean; status?: number; steps: Step[] }
+export interface Reload {
+  at: string; took_ms: number; generation: number; config_sum?: string; refused: boolean; problems?: Problem[]
+  added?: string[]; removed?: string[]; changed?: string[]; counts: [number, number, number]
+}
+export interface Who { who: string; role: 'nobody' | 'read' | 'operate'; demanded?: boolean }
+
+/** An answer that is an error, with the text of the gateway. */
+export class Refused extends Error {
+  constructor(readonly status: number, message: string) { super(message) }
+}
+
+async function answered(answer: Response): Promise<Response> {
+  if (!answer.ok) throw new Refused(answer.status, (await answer.text()).trim() || answer.statusText)
+  return answer
+}
+
+export async function get<T>(path: string): Promise<T> {
+  return (await answered(await fetch('../' + path))).json()
+}
+
+export async function post(path: string, body?: unknown, method = 'POST'): Promise<Response> {
+  return answered(await fetch('../' + path, { method, body: body === undefined ? undefined : JSON.stringify(body) }))
+}
+
+/** What tells a route apart: its method, path and conditions. */
+export const ruleOf = (r: Route) => [r.method, r.path, ...(r.conditions ?? [])].join(' ')
+
+export const placeOf = (p: Problem) => [p.file, p.line, p.column].filter(Boolean).join(':')

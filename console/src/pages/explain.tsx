@@ -1,0 +1,63 @@
+import { useEffect, useState } from 'preact/hooks'
+import { post, Verdict } from '../api'
+import { quoted } from '../format'
+import { place, refine } from '../state'
+import { Card, Copy, Empty, Title } from '../ui'
+
+const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS', 'WEBSOCKET']
+
+/** The command that prints the same. */
+function command(method: string, url: string, headers: string[], body: string): string {
+  return ['transom explain', method === 'WEBSOCKET' ? 'websocket' : method, quoted(url), ...headers.map(h => '-H ' + quoted(h)), ...(body ? ['-d ' + quoted(body)] : [])].join(' ')
+}
+
+export function Explain() {
+  const { query } = place.value
+  const [method, setMethod] = useState('GET')
+  const [url, setURL] = useState('')
+  const [header, setHeader] = useState('')
+  const [body, setBody] = useState('')
+  const [verdict, setVerdict] = useState<Verdict | null>(null)
+  const [failure, setFailure] = useState('')
+  const headers = header.split('\n').map(h => h.trim()).filter(Boolean)
+  const ask = async (m: string, u: string, h: string[], b: string) => {
+    try {
+      setVerdict(await (await post('explain', { method: m, url: u, headers: h, body: b })).json())
+      setFailure('')
+    } catch (e) {
+      setVerdict(null)
+      setFailure((e as Error).message)
+    }
+  }
+  useEffect(() => {
+    const m = query.get('method') ?? 'GET', u = query.get('url') ?? ''
+    setMethod(m)
+    setURL(u)
+    if (u) void ask(m, u, headers, body)
+  }, [query])
+  const submit = (e: Event) => {
+    e.preventDefault()
+    refine('explain', { method, url })
+    void ask(method, url, headers, body)
+  }
+  return <>
+    <Title text="Explain"><p class="lead">What becomes of a request, and why. No policy is asked, and no backend called.</p></Title>
+    <form class="card ask" onSubmit={submit} aria-label="Request">
+      <label class="short">Method <select value={method} onChange={e => setMethod(e.currentTarget.value)}>
+        {(methods.includes(method) ? methods : [method, ...methods]).map(m => <option>{m}</option>)}</select></label>
+      <label class="long">Path or URL <input class="mono" required value={url} placeholder="/v1/shelves/1?view=FULL" onInput={e => setURL(e.currentTarget.value)} /></label>
+      <label class="half">Headers, one a line <textarea class="mono" rows={3} value={header} placeholder="authorization: Bearer …" onInput={e => setHeader(e.currentTarget.value)} /></label>
+      <label class="half">Body <textarea class="mono" rows={3} value={body} placeholder='{"theme": "tides"}' onInput={e => setBody(e.currentTarget.value)} /></label>
+      <p class="actions"><button class="main">Explain</button>{url && <Copy label="Copy as command" text={() => command(method, url, headers, body)} />}</p>
+    </form>
+    <div role="status">
+      {failure && <p class="card bad">{failure}</p>}
+      {verdict && <Card title={verdict.accepted ? 'It would be served' : 'It would be refused'} note={verdict.status ? 'status ' + verdict.status : verdict.steps.some(s => s.name === 'policy') ? 'if its policies admit it' : undefined}>
+        <ol class="steps explained">{verdict.steps.map(s => <li class={s.name === 'refused' ? 'refused' : s.policy ? 'policy' : ''}>
+          <b>{s.policy ?? s.name}</b><span class={s.policy || s.name === 'refused' ? '' : 'mono'}>{s.text || 'set'}</span>{s.where && <small class="mono">{s.where}</small>}
+        </li>)}</ol>
+      </Card>}
+      {!verdict && !failure && <Empty>Say which request, such as <span class="mono">GET /v1/shelves/1</span>.</Empty>}
+    </div>
+  </>
+}

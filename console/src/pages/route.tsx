@@ -1,0 +1,55 @@
+import { Detail, get, ruleOf } from '../api'
+import { quoted } from '../format'
+import { address, place, status } from '../state'
+import { Card, Copy, Empty, Title, useLoad } from '../ui'
+
+const access = ['auth', 'login', 'logout', 'cors', 'rate_limit', 'concurrency', 'validate']
+
+export function RoutePage() {
+  const rule = place.value.query.get('rule') ?? ''
+  const [d, failure] = useLoad(() => get<Detail>('routes/detail?rule=' + encodeURIComponent(rule)), [rule, status.value?.generation])
+  if (failure) return <><Title text="Route" /><Empty>{failure}</Empty></>
+  if (!d) return <Title text={rule || 'Route'} />
+  const example = d.path.replace(/\{[^=}]*=([^}]*)\}/g, '$1').replace(/\{[^}]*\}|\*\*?/g, '1')
+  const method = d.method === '*' ? 'GET' : d.method
+  const decides = d.effects.filter(e => access.includes(e.policy))
+  const open = !d.effects.some(e => e.policy === 'auth')
+  return <>
+    <Title text={ruleOf(d)}>
+      <p class="lead">
+        {d.rpc && <span class="mono">{d.rpc}</span>}{d.stream && <span>{d.stream.replaceAll('_', ' ')}</span>}
+        {d.where && <span class="mono soft">{d.where}</span>}
+      </p>
+      <p class="actions">
+        <a class="button main" href={address('explain', { method: d.method === '*' ? 'GET' : d.method, url: example })}>Explain a request</a>
+        <Copy label="Copy as transom explain" text={() => `transom explain ${method} ${quoted(example)}`} />
+      </p>
+    </Title>
+    <div class="cards">
+      <Card title="Who may call" note={open ? 'anybody' : undefined}>
+        {decides.length || !open ? <dl class="pairs">{open && <><dt>auth</dt><dd>Nobody has to prove who they are.</dd></>}
+          {decides.map(e => <><dt>{e.policy}</dt><dd>{e.summary || 'set'}{e.where && <small class="mono">{e.where}</small>}</dd></>)}</dl>
+          : <Empty>Anybody may, as often as they like.</Empty>}
+      </Card>
+      <Card title="Where it goes">
+        <dl class="pairs">
+          {d.upstream && <><dt>upstream</dt><dd><a href={address('upstreams')}>{d.upstream}</a></dd></>}
+          {d.answer && <><dt>answer</dt><dd>{d.answer}</dd></>}
+          {d.timeout && <><dt>timeout</dt><dd>{d.timeout}</dd></>}
+          {d.variables?.length ? <><dt>variables</dt><dd class="mono">{d.variables.join(', ')}</dd></> : null}
+          {d.request && <><dt>request</dt><dd><a class="mono" href={address('schema', { symbol: d.request })}>{d.request}</a></dd></>}
+          {d.response && <><dt>response</dt><dd><a class="mono" href={address('schema', { symbol: d.response })}>{d.response}</a></dd></>}
+        </dl>
+      </Card>
+      <Card title="Policies" note="in the order in which they hold" wide>
+        {d.effects.length ? <ol class="steps">{d.effects.map(e => <li>
+          <b>{e.policy}</b><span>{e.summary || 'set'}</span>{e.where && <small class="mono">{e.where}</small>}
+        </li>)}</ol> : <Empty>None.</Empty>}
+      </Card>
+      {d.others?.length ? <Card title="The same method elsewhere" wide>
+        <ul class="facts">{d.others.map(o => <li><b class={'verb ' + o.method}>{o.method}</b> <a class="mono" href={address('route', { rule: ruleOf(o) })}>{o.path}</a></li>)}</ul>
+      </Card> : null}
+      {d.description && <Card title="Description" wide><pre tabIndex={0}>{d.description.trim()}</pre></Card>}
+    </div>
+  </>
+}

@@ -1,0 +1,84 @@
+import { batch, signal } from '@preact/signals'
+import { get, History, Refused, Route, Status, Who } from './api'
+
+export const status = signal<Status | null>(null)
+export const history = signal<History | null>(null)
+export const who = signal<Who | null>(null)
+export const routes = signal<Route[] | null>(null)
+/** lost: there was a connection, and another one is tried. */
+export const connection = signal<'connecting' | 'live' | 'lost' | 'denied'>('connecting')
+
+/** What stands behind the # of the address: a page and what it is about. */
+export const place = signal(read())
+
+function read() {
+  const [, page, query] = /^#?\/?([^?]*)\??(.*)$/s.exec(location.hash)!
+  return { page: page || 'overview', query: new URLSearchParams(query) }
+}
+addEventListener('hashchange', () => { place.value = read() })
+
+export function address(page: string, query: Record<string, string> = {}): string {
+  const text = new URLSearchParams(query).toString()
+  return '#/' + page + (text && '?' + text)
+}
+
+/** Changes what the page is about without a step of the browser's history. */
+export function refine(page: string, query: Record<string, string>) {
+  window.history.replaceState(null, '', address(page, query))
+}
+
+let source: EventSource | null = null
+let again = 0
+let generation = -1
+
+/** Opens the one stream that a page has: all of the state first, then what changes. */
+export function connect() {
+  clearTimeout(again)
+  source?.close()
+  source = new EventSource('stream')
+  source.addEventListener('who', e => { who.value = JSON.parse(e.data); connection.value = 'live' })
+  source.addEventListener('status', e => {
+    const now: Status = JSON.parse(e.data)
+    batch(() => { status.value = now; connection.value = 'live' })
+    if (now.generation !== generation) {
+      generation = now.generation
+      void loadRoutes()
+    }
+  })
+  source.addEventListener('history', e => { history.value = JSON.parse(e.data) })
+  source.onerror = () => {
+    source?.close()
+    source = null
+    if (connection.value === 'live') connection.value = 'lost'
+    void diagnose()
+  }
+}
+
+/** Asks whether it is a token that is missing, and tries again else. */
+async function diagnose() {
+  try {
+    const me = await get<Who>('console/session')
+    if (me.role === 'nobody') {
+      batch(() => { who.value = me; connection.value = 'denied' })
+      return
+    }
+  } catch { /* the gateway is away: it is tried again */ }
+  clearTimeout(again)
+  again = window.setTimeout(connect, 1000)
+}
+
+async function loadRoutes() {
+  try {
+    routes.value = (await get<{ routes: Route[] }>('routes')).routes
+  } catch (e) {
+    if (!(e instanceof Refused)) generation = -1 // another generation, or the next status, asks again
+  }
+}
+
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) {
+    clearTimeout(again)
+    source?.close()
+    source = null
+  } else if (connection.value !== 'denied') connect()
+})

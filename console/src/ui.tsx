@@ -1,0 +1,75 @@
+import type { ComponentChildren } from 'preact'
+import { useEffect, useState } from 'preact/hooks'
+import { Refused } from './api'
+import { who } from './state'
+
+const moods: Record<string, string> = {
+  READY: 'good', OK: 'good', closed: 'good', IDLE: 'calm', CONNECTING: 'calm', STANDBY: 'calm', DRAINING: 'warn',
+  half_open: 'warn', closed_by_hand: 'warn', open: 'bad', open_by_hand: 'bad',
+}
+
+/** A state in words, with a dot whose shape and colour say it again. */
+export const State = ({ name, why }: { name: string; why?: string }) =>
+  <span class={'state ' + (moods[name] ?? 'bad')}>{name.toLowerCase().replaceAll('_', ' ')}{why && <span class="why">: {why}</span>}</span>
+
+export const Title = ({ text, children }: { text: string; children?: ComponentChildren }) => {
+  useEffect(() => { document.title = text + ' · Transom' }, [text])
+  return <div class="title"><h1>{text}</h1>{children}</div>
+}
+
+export const Card = ({ title, note, children, wide, id }: { title: string; note?: ComponentChildren; children: ComponentChildren; wide?: boolean; id?: string }) =>
+  <section class={wide ? 'card wide' : 'card'} aria-label={title} id={id}>
+    <header><h2>{title}</h2>{note && <span class="note">{note}</span>}</header>
+    {children}
+  </section>
+
+export const Empty = ({ children }: { children: ComponentChildren }) => <p class="empty">{children}</p>
+
+/** A table that scrolls by itself where the screen is too narrow. */
+export const Table = ({ label, head, children }: { label: string; head: string[]; children: ComponentChildren }) =>
+  <div class="scroll" tabIndex={0} role="group" aria-label={label}>
+    <table><thead><tr>{head.map(h => <th scope="col" class={h.startsWith('#') ? 'number' : ''}>{h.replace('#', '')}</th>)}</tr></thead><tbody>{children}</tbody></table>
+  </div>
+
+export const Copy = ({ text, label }: { text: () => string; label: string }) => {
+  const [done, setDone] = useState(false)
+  const copy = async () => {
+    await navigator.clipboard.writeText(text())
+    setDone(true)
+    setTimeout(() => setDone(false), 1500)
+  }
+  return <button type="button" class="small" onClick={copy}><span aria-live="polite">{done ? 'Copied' : label}</span></button>
+}
+
+/** A button for what needs the role operate. It says what came of it. */
+export const Operate = ({ label, act, danger }: { label: string; act: () => Promise<unknown>; danger?: boolean }) => {
+  const [failure, setFailure] = useState('')
+  const [busy, setBusy] = useState(false)
+  const allowed = who.value?.role === 'operate'
+  const run = async () => {
+    setBusy(true)
+    setFailure('')
+    try { await act() } catch (e) { setFailure(e instanceof Refused || e instanceof Error ? e.message : String(e)) }
+    setBusy(false)
+  }
+  return <>
+    <button type="button" class={danger ? 'small danger' : 'small'} disabled={busy || !allowed} onClick={run}
+      title={allowed ? undefined : 'This needs a token with the role OPERATE.'}>{label}</button>
+    {failure && <span class="bad" role="alert"> {failure}</span>}
+  </>
+}
+
+/** Loads something anew whenever what it depends on changes. */
+export function useLoad<T>(load: () => Promise<T>, depends: unknown[]): [T | null, string] {
+  const [value, setValue] = useState<T | null>(null)
+  const [failure, setFailure] = useState('')
+  useEffect(() => {
+    let gone = false
+    load().then(
+      v => { if (!gone) { setValue(v); setFailure('') } },
+      e => { if (!gone) { setValue(null); setFailure(e.message) } },
+    )
+    return () => { gone = true }
+  }, depends)
+  return [value, failure]
+}
