@@ -123,7 +123,7 @@ type describable interface{ describe() transcoder.Description }
 // describedAPI is what the routes are, for those who describe them.
 func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 	config := s.Config.Config
-	api := &openapi.API{Version: d.version, JSON: d.base.answerJSON(config.GetDefaults().GetJson()), Auth: config.GetAuth()}
+	api := &openapi.API{Version: d.version, JSON: d.base.answerJSON(config.GetDefaults().GetJson()), Auth: config.GetAuth(), Unchecked: config.GetDefaults().GetValidate().GetDisabled()}
 	packages := map[protoreflect.FullName]bool{}
 	var names []string
 	for _, r := range s.routes {

@@ -35,6 +35,8 @@ type API struct {
 	Servers []string
 	// JSON is how answers are written where a route's own policies say nothing else.
 	JSON jsonwire.Output
+	// Unchecked: the rules of fields do not hold where a route's own policies say nothing else.
+	Unchecked bool
 	// Routes in any order.
 	Routes []Route
 	// Auth is how callers prove who they are, as far as it is the same for all methods.
@@ -102,7 +104,7 @@ func New(api *API) *Source {
 			s.shared[service.Name()] = true
 		}
 		first[service.Name()] = service.FullName()
-		s.routes = append(s.routes, &described{Route: r, form: formOf(r.Method.Settings.JSON)})
+		s.routes = append(s.routes, &described{Route: r, form: formOf(r.Method.Settings.JSON, r.Policy.GetValidate().GetDisabled())})
 	}
 	slices.SortStableFunc(s.routes, func(a, b *described) int { return strings.Compare(a.Method.RPC, b.Method.RPC) })
 	s.name()
@@ -162,7 +164,7 @@ func (s *Source) HasService(name string) bool {
 
 // Document makes a document, and tells which routes it is without.
 func (s *Source) Document(o Options) (*Document, []Omitted) {
-	w := &writer{source: s, api: s.api, version: cmp.Or(o.Version, Version31), schemas: newSchemas(formOf(s.api.JSON)), paths: pathItems{byShape: map[string]*pathItem{}}, schemes: map[string]*object{}, refused: map[string]*object{}, omitted: slices.Clone(s.omitted)}
+	w := &writer{source: s, api: s.api, version: cmp.Or(o.Version, Version31), schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}}, schemes: map[string]*object{}, refused: map[string]*object{}, omitted: slices.Clone(s.omitted)}
 	w.schemas.writer = w
 	var routes []*described
 	for _, r := range s.routes {

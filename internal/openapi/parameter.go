@@ -88,14 +88,10 @@ func (q *queryMaker) field(field protoreflect.FieldDescriptor, path []protorefle
 	switch {
 	case field.IsMap():
 		if isText(field.MapValue()) {
-			p := q.parameter(name, field)
-			p.put("style", "deepObject")
-			p.put("explode", true)
-			p.put("schema", q.writer.schemas.fieldValue(field, q.route.form))
+			q.parameter(name, field, len(path) == 1, "style", "deepObject", "explode", true)
 		}
 	case isText(field):
-		p := q.parameter(name, field)
-		p.put("schema", q.writer.schemas.fieldValue(field, q.route.form))
+		q.parameter(name, field, len(path) == 1)
 	case field.IsList() || isSpecial(field.Message()):
 		// One JSON value, which nobody writes into a query by hand.
 	case len(path) < q.depth && !recursive(path):
@@ -103,16 +99,23 @@ func (q *queryMaker) field(field protoreflect.FieldDescriptor, path []protorefle
 	}
 }
 
-func (q *queryMaker) parameter(name string, field protoreflect.FieldDescriptor) *object {
+// parameter adds the parameter of a field. One below a message is not required: the message
+// need not be there.
+func (q *queryMaker) parameter(name string, field protoreflect.FieldDescriptor, outer bool, how ...any) {
 	p := obj("name", name, "in", "query", "description", commentOf(field).whole())
-	if isRequired(field) {
+	schema, demanded := q.writer.schemas.ruled(field, q.writer.schemas.fieldValue(field, q.route.form), q.route.form)
+	if outer && (demanded || isRequired(field)) {
 		p.put("required", true)
 	}
 	if deprecated(field) {
 		p.put("deprecated", true)
 	}
+	for i := 0; i+1 < len(how); i += 2 {
+		keyword, _ := how[i].(string)
+		p.put(keyword, how[i+1])
+	}
+	p.put("schema", schema)
 	q.found = append(q.found, p)
-	return p
 }
 
 // recursive reports whether the message at the end of a path is one on the way to it.

@@ -52,8 +52,9 @@ func (m *pathMaker) variable(v int) {
 	t := m.route.Template
 	of, field := t.Variables[v], m.route.Variables[v]
 	if of.First == of.Last && t.Segments[of.First].Kind == httprule.Single {
-		p := m.parameter(m.name(m.writer.schemas.fieldPath(field.Path(), m.route)), commentOf(field.Descriptor()).whole())
-		p.put("schema", m.writer.schemas.fieldValue(field.Descriptor(), m.route.form))
+		p := m.parameter(m.name(m.fieldName(field)), commentOf(field.Descriptor()).whole())
+		schema, _ := m.writer.schemas.ruled(field.Descriptor(), m.writer.schemas.fieldValue(field.Descriptor(), m.route.form), m.route.form)
+		p.put("schema", schema)
 		return
 	}
 	named := resourceNames(field.Descriptor(), m.route.Method.Descriptor, t.Segments[of.First:of.Last+1])
@@ -66,6 +67,12 @@ func (m *pathMaker) variable(v int) {
 	}
 }
 
+// fieldName is the name of a parameter that is a whole field. Dots are for many tools no part
+// of such a name.
+func (m *pathMaker) fieldName(field *jsonwire.Field) string {
+	return strings.ReplaceAll(m.writer.schemas.fieldPath(field.Path(), m.route), ".", "_")
+}
+
 // segment writes one segment. name is that of its wildcard, "" for one made of the segment
 // before; field is what it is a part of, nil for none.
 func (m *pathMaker) segment(all []httprule.Segment, i int, name string, field *jsonwire.Field) {
@@ -76,7 +83,7 @@ func (m *pathMaker) segment(all []httprule.Segment, i int, name string, field *j
 	switch {
 	case name != "":
 	case all[i].Kind == httprule.Deep && field != nil:
-		name = m.writer.schemas.fieldPath(field.Path(), m.route)
+		name = m.fieldName(field)
 	case i > 0 && all[i-1].Kind == httprule.Literal:
 		name = singular(all[i-1].Text)
 	default:

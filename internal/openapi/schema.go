@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -16,10 +17,12 @@ import (
 // form is what of the JSON of a message depends on the route (Surface 213).
 type form struct {
 	protoNames, enumNumbers, int64Numbers, nulls bool
+	// rules: the rules of the fields hold.
+	rules bool
 }
 
-func formOf(o jsonwire.Output) form {
-	return form{protoNames: o.ProtoNames, enumNumbers: o.EnumNumbers, int64Numbers: o.Int64Numbers, nulls: o.UnsetAsNull}
+func formOf(o jsonwire.Output, unchecked bool) form {
+	return form{protoNames: o.ProtoNames, enumNumbers: o.EnumNumbers, int64Numbers: o.Int64Numbers, nulls: o.UnsetAsNull, rules: !unchecked}
 }
 
 // suffix tells the form from that of the API in names of components. A hyphen is in no name
@@ -32,7 +35,7 @@ func (f form) suffix(base form) string {
 	for _, word := range []struct {
 		is   bool
 		name string
-	}{{f.protoNames, "proto_names"}, {f.enumNumbers, "enums_as_numbers"}, {f.int64Numbers, "int64_as_numbers"}, {f.nulls, "nulls"}} {
+	}{{f.protoNames, "proto_names"}, {f.enumNumbers, "enums_as_numbers"}, {f.int64Numbers, "int64_as_numbers"}, {f.nulls, "nulls"}, {!f.rules, "unchecked"}} {
 		if word.is {
 			words = append(words, word.name)
 		}
@@ -137,8 +140,9 @@ func (s *schemas) object(m protoreflect.MessageDescriptor, f form, without []str
 			continue
 		}
 		name := fieldName(field, f)
-		properties.add(name, s.property(field, f, below(without, string(field.Name()))))
-		if isRequired(field) {
+		property, demanded := s.property(field, f, below(without, string(field.Name())))
+		properties.add(name, property)
+		if demanded || isRequired(field) {
 			required = append(required, name)
 		}
 	}
@@ -147,7 +151,35 @@ func (s *schemas) object(m protoreflect.MessageDescriptor, f form, without []str
 	}
 	o.set("required", required)
 	o.set("x-oneof", s.oneofs(m, f))
+	if f.rules {
+		demandOneofs(o, m, f, without)
+	}
 	return o
+}
+
+// demandOneofs has an object have a member of each oneof that rules demand, unless the path
+// may set it.
+func demandOneofs(o *object, m protoreflect.MessageDescriptor, f form, without []string) {
+	c := &constraints{schema: o, form: f}
+	for i := range m.Oneofs().Len() {
+		oneof := m.Oneofs().Get(i)
+		rules, _ := schema.Option(oneof, validate.E_Oneof).(*validate.OneofRules)
+		if !rules.GetRequired() {
+			continue
+		}
+		var ways list
+		for j := range oneof.Fields().Len() {
+			member := oneof.Fields().Get(j)
+			if slices.Contains(without, string(member.Name())) {
+				ways = nil
+				break
+			}
+			ways = append(ways, obj("required", list{fieldName(member, f)}))
+		}
+		if len(ways) > 0 {
+			c.also(obj("anyOf", ways))
+		}
+	}
 }
 
 // below are the paths that go on below a field.
@@ -182,17 +214,19 @@ func (s *schemas) oneofs(m protoreflect.MessageDescriptor, f form) *object {
 }
 
 // property is a field of an object with what is said of it (Surface 211, 216, 218).
-func (s *schemas) property(field protoreflect.FieldDescriptor, f form, without []string) *object {
-	var value *object
+func (s *schemas) property(field protoreflect.FieldDescriptor, f form, without []string) (value *object, required bool) {
 	if len(without) > 0 && field.Message() != nil && !field.IsList() && !field.IsMap() {
 		value = s.object(field.Message(), f, without)
 	} else {
-		value = s.fieldValue(field, f)
+		value, required = s.ruled(field, s.fieldValue(field, f), f)
 	}
 	if f.nulls && nullable(field) {
 		value = orNull(value)
 	}
 	if text := commentOf(field).whole(); text != "" {
+		if rules, ok := value.get("description").(string); ok && strings.HasPrefix(rules, "Rules: ") {
+			text += "\n\n" + rules
+		}
 		value.put("description", text)
 	}
 	if deprecated(field) {
@@ -210,7 +244,7 @@ func (s *schemas) property(field protoreflect.FieldDescriptor, f form, without [
 	if has(field, annotations.FieldBehavior_IDENTIFIER) {
 		value.put("x-identifier", true)
 	}
-	return value
+	return value, required
 }
 
 // nullable reports whether a form with nulls writes one for a field that is not set.
