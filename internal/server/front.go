@@ -67,6 +67,8 @@ type frontOptions struct {
 	header, idle time.Duration
 	// ages ends old connections; nil for none.
 	ages *ages
+	// resets ends those whose requests are taken back; nil for none.
+	resets *resets
 }
 
 // newFrontOptions are those of a listener, with the defaults of what it does not say.
@@ -80,9 +82,10 @@ func newFrontOptions(c *transomv1.Listener) frontOptions {
 }
 
 // serves sets what serves the requests.
-func (o *frontOptions) serves(c *transomv1.Listener, handler http.Handler) {
-	o.handler = handler
-	if o.ages = newAges(c, handler); o.ages != nil {
+func (o *frontOptions) serves(c *transomv1.Listener, handler http.Handler, log *slog.Logger) {
+	o.resets = &resets{next: handler, most: int(cmp.Or(c.GetMaxResets(), defaultMaxResets)), log: log}
+	o.handler = o.resets
+	if o.ages = newAges(c, o.handler); o.ages != nil {
 		o.handler = o.ages
 	}
 }
@@ -92,6 +95,9 @@ func (o *frontOptions) connected(ctx context.Context, c net.Conn) context.Contex
 	ctx = proxy.WithRoom(ctx, o.maxWaiting)
 	if o.ages != nil {
 		ctx = o.ages.begin(ctx, c)
+	}
+	if o.resets != nil && c != nil {
+		ctx = o.resets.begin(ctx, c)
 	}
 	return ctx
 }

@@ -31,6 +31,7 @@ type listener struct {
 	secured *security.Security // nil for cleartext
 
 	connections *connections
+	resets      *resets
 	handshake   time.Duration // how long one of TLS may take
 	// udp is HTTP/3 at the same port; nil for none.
 	udp *served

@@ -47,7 +47,13 @@ func testServer(t *testing.T, c *transomv1.Listener, log io.Writer, changed ...f
 		return []byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" + c.RemoteAddr().String() + ": " + r.Message)
 	}}, slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug))
 	o := newFrontOptions(c)
-	o.serves(c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) }))
+	o.serves(c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			<-r.Context().Done()
+		}
+		_, _ = io.WriteString(w, r.RemoteAddr)
+	}), slog.New(slog.NewTextHandler(log, nil)))
+	l.resets = o.resets
 	o.ending, o.log = t.Context(), slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	front := newNetHTTP(o)
 	served := make(chan error, 1)
@@ -159,7 +165,12 @@ func TestProxyProtocolOverTLS(t *testing.T) {
 	l := newHandshakes(fromBalancers(raw, []string{"127.0.0.1/32"}, slog.New(slog.DiscardHandler)),
 		&tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{certificate}}, time.Minute, http1head.Options{MaxHead: maxHeaderBytes},
 		slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug))
-	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) })}
+	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			<-r.Context().Done()
+		}
+		_, _ = io.WriteString(w, r.RemoteAddr)
+	})}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	defer func() {

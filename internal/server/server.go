@@ -153,7 +153,7 @@ func (s *Server) connections(yield func(observe.Listener) bool) {
 		if strings.HasSuffix(address, ":0") {
 			address = l.Addr().String() // there may be several
 		}
-		if !yield(observe.Listener{Address: address, Open: l.connections.open.Load(), Refused: l.connections.refused.Load()}) {
+		if !yield(observe.Listener{Address: address, Open: l.connections.open.Load(), Refused: l.connections.refused.Load(), Reset: l.resets.ended.Load()}) {
 			return
 		}
 	}
@@ -177,7 +177,8 @@ func (o *Options) listen(s *Server, i int) (*listener, error) {
 		}
 	}
 	l.check(headOptions(o.Gateway), log)
-	front.serves(c, closing{handler, &s.draining})
+	front.serves(c, closing{handler, &s.draining}, o.Telemetry.Log)
+	l.resets = front.resets
 	front.tls = l.tls
 	l.front = newNetHTTP(front)
 	return l, nil

@@ -1952,6 +1952,9 @@ type Listener struct {
 	// How many bytes the backends' messages may hold together that wait for one
 	// client's connection; messages up to 64 KiB do not count. Default: 16 MiB.
 	MaxWaitingBytes uint64 `protobuf:"varint,17,opt,name=max_waiting_bytes,json=maxWaitingBytes,proto3" json:"max_waiting_bytes,omitempty"`
+	// How many requests a client may take back within a second on one HTTP/2 connection, where those are
+	// most of what it asks for; above it the connection ends (GOAWAY, ENHANCE_YOUR_CALM). Default: 100.
+	MaxResets uint32 `protobuf:"varint,28,opt,name=max_resets,json=maxResets,proto3" json:"max_resets,omitempty"`
 	// Send all requests to https at the same host, port 443, by 308, but for those of
 	// /.well-known/acme-challenge/. Not beside tls.
 	HttpsRedirect bool `protobuf:"varint,18,opt,name=https_redirect,json=httpsRedirect,proto3" json:"https_redirect,omitempty"`
@@ -2051,6 +2054,13 @@ func (x *Listener) GetMaxStreams() uint32 {
 func (x *Listener) GetMaxWaitingBytes() uint64 {
 	if x != nil {
 		return x.MaxWaitingBytes
+	}
+	return 0
+}
+
+func (x *Listener) GetMaxResets() uint32 {
+	if x != nil {
+		return x.MaxResets
 	}
 	return 0
 }
@@ -6723,7 +6733,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"reflection\x88\x01\x01\x12\x1b\n" +
 	"\x06health\x18\x02 \x01(\bH\x01R\x06health\x88\x01\x01B\r\n" +
 	"\v_reflectionB\t\n" +
-	"\a_health\"\xc7\x06\n" +
+	"\a_health\"\xe6\x06\n" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ServerTlsR\x03tls\x12\x14\n" +
@@ -6732,7 +6742,9 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"http3_port\x18\x1b \x01(\rR\thttp3Port\x12\x1f\n" +
 	"\vmax_streams\x18\x10 \x01(\rR\n" +
 	"maxStreams\x12*\n" +
-	"\x11max_waiting_bytes\x18\x11 \x01(\x04R\x0fmaxWaitingBytes\x12%\n" +
+	"\x11max_waiting_bytes\x18\x11 \x01(\x04R\x0fmaxWaitingBytes\x12\x1d\n" +
+	"\n" +
+	"max_resets\x18\x1c \x01(\rR\tmaxResets\x12%\n" +
 	"\x0ehttps_redirect\x18\x12 \x01(\bR\rhttpsRedirect\x12@\n" +
 	"\x0eproxy_protocol\x18\x13 \x01(\v2\x19.transom.v1.ProxyProtocolR\rproxyProtocol\x12'\n" +
 	"\x0fmax_connections\x18\x14 \x01(\rR\x0emaxConnections\x12;\n" +
