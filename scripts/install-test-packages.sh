@@ -23,6 +23,7 @@ wanted=(
 	pip3=python3-pip
 	kcat=kcat
 	systemd-socket-activate=systemd
+	promtool=prometheus
 )
 
 if [ "${1:-}" = image ]; then
