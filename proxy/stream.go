@@ -26,6 +26,8 @@ type streaming struct {
 	upstream Stream
 	idle     *time.Timer
 	messages <-chan received // read ahead of the client; nil until then
+	ready    readyStream     // in place of messages: the backend half, read by nobody else
+	ended    bool            // ready has told its end
 
 	// up is written by the goroutine that sends up and read after it has ended,
 	// err also after it has cancelled with errClient.
@@ -102,6 +104,10 @@ func (s *streaming) settle(r *Result) {
 		for m := range s.messages {
 			m.frame.Free()
 		}
+	}
+	for s.ready != nil && !s.ended {
+		m := s.next(false)
+		m.frame.Free()
 	}
 	if s.up.done != nil {
 		<-s.up.done
@@ -201,7 +207,9 @@ func (s *streaming) down(r *Result) error {
 	if !s.Shape.ServerStreams {
 		return s.downOne(r)
 	}
-	s.messages = s.prefetch()
+	if s.ready, _ = s.upstream.(readyStream); s.ready == nil {
+		s.messages = s.prefetch()
+	}
 	for {
 		m := s.next(r.ResponseMessages > 0)
 		if m.err != nil {
@@ -263,6 +271,14 @@ func (s *streaming) prefetch() <-chan received {
 // next returns the next message. Where none is waiting, what was written is
 // flushed first; the reader gets one chance to run before that.
 func (s *streaming) next(written bool) received {
+	if s.ready != nil {
+		if written && !s.ready.Ready() {
+			s.Downstream.Flush()
+		}
+		f, err := s.upstream.Recv()
+		s.ended = err != nil
+		return received{f, err}
+	}
 	if written {
 		for range 2 {
 			select {

@@ -103,6 +103,15 @@ func (s *Stream) Next(ctx context.Context, leave <-chan struct{}) (*Item, error)
 	}
 }
 
+// Ready reports whether Next returns at once, as something is at hand for the client.
+func (s *Stream) Ready() bool {
+	if s.over || !s.begun || s.reset != "" || len(s.ahead) > 0 {
+		return true
+	}
+	e, _, _, ok := s.class.next(s.next)
+	return e != nil || !ok
+}
+
 var (
 	errLeave = errors.New("the client is to come back")
 	errSlow  = errors.New("the client is too slow")

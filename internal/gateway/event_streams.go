@@ -196,6 +196,9 @@ func (s *listener) Recv() (proxy.Frame, error) {
 	return proxy.Frame{}, s.err
 }
 
+// Ready reports whether Recv returns at once.
+func (s *listener) Ready() bool { return s.err != nil || s.stream.Ready() }
+
 // comeBack is the error of a stream whose client was told to come back.
 type comeBack struct{}
 
