@@ -104,12 +104,13 @@ func newEventsDead(s streams, o *operator) *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var asJSON bool
+	var only deadFilter
 	list := &cobra.Command{
 		Use:   "list SUBSCRIPTION",
 		Short: "List the events whose calls did not succeed, and why",
 		Args:  takes(1, 1, "the name of a subscription"),
 		RunE: func(c *cobra.Command, args []string) error {
-			all, err := deadLetters(c.Context(), o, args[0])
+			all, err := deadLetters(c.Context(), o, args[0], &only)
 			if err != nil {
 				return problem(err)
 			}
@@ -120,6 +121,7 @@ func newEventsDead(s streams, o *operator) *cobra.Command {
 		},
 	}
 	list.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the events")
+	only.flag(list)
 	show := &cobra.Command{
 		Use: "show SUBSCRIPTION ID", Short: "Show a dead letter with its event", Args: takes(2, 2, "the name of a subscription, and an id as list shows it"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -138,18 +140,39 @@ func deadPath(name, id string) string {
 	return "/events/dead/" + url.PathEscape(name) + "/" + url.PathEscape(id)
 }
 
-func deadLetters(ctx context.Context, o *operator, name string) ([]admin.DeadLetter, error) {
-	var page struct {
-		Dead []admin.DeadLetter `json:"dead"`
+// deadLetters are those of a subscription that a filter lets pass.
+func deadLetters(ctx context.Context, o *operator, name string, only *deadFilter) ([]admin.DeadLetter, error) {
+	passes, err := only.compile()
+	if err != nil {
+		return nil, err
 	}
-	err := o.ask(ctx, http.MethodGet, "/events/dead/"+url.PathEscape(name), &page)
-	return page.Dead, err
+	all, after := []admin.DeadLetter{}, ""
+	for {
+		var page struct {
+			Dead []admin.DeadLetter `json:"dead"`
+		}
+		if err := o.ask(ctx, http.MethodGet, "/events/dead/"+url.PathEscape(name)+"?after="+url.QueryEscape(after), &page); err != nil {
+			return nil, err
+		}
+		for _, d := range page.Dead {
+			if ok, err := passes(d); err != nil {
+				return nil, err
+			} else if ok {
+				all = append(all, d)
+			}
+		}
+		if len(page.Dead) == 0 || page.Dead[len(page.Dead)-1].ID <= after {
+			return all, nil
+		}
+		after = page.Dead[len(page.Dead)-1].ID
+	}
 }
 
 // newDeadVerb is what is done to dead letters: those whose ids are given, or all.
 func newDeadVerb(s streams, o *operator, verb, short string) *cobra.Command {
 	var all bool
 	var rate float64
+	var only deadFilter
 	c := &cobra.Command{
 		Use:   verb + " SUBSCRIPTION [ID...]",
 		Short: short,
@@ -159,11 +182,14 @@ func newDeadVerb(s streams, o *operator, verb, short string) *cobra.Command {
 			if all == (len(ids) > 0) {
 				return problem(errors.New("expected either ids or --all"))
 			}
+			if only.source != "" && !all {
+				return problem(errors.New("--filter goes with --all"))
+			}
 			if rate <= 0 {
 				return problem(errors.New("--rate: expected a number above 0"))
 			}
 			if all {
-				list, err := deadLetters(c.Context(), o, args[0])
+				list, err := deadLetters(c.Context(), o, args[0], &only)
 				if err != nil {
 					return problem(err)
 				}
@@ -175,6 +201,7 @@ func newDeadVerb(s streams, o *operator, verb, short string) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "all dead letters of the subscription")
+	only.flag(c)
 	c.Flags().Float64Var(&rate, "rate", 10, "how many a `second`")
 	return c
 }

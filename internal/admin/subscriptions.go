@@ -17,8 +17,9 @@ type Subscribing interface {
 	PauseSubscription(name string) error
 	ResumeSubscription(name string) error
 	SeekSubscription(ctx context.Context, name string, to SeekTo) error
-	// DeadLetters lists those of a subscription, the oldest first, up to most.
-	DeadLetters(name string, most int) ([]DeadLetter, error)
+	// DeadLetters lists those of a subscription, the oldest first, up to most, that come behind
+	// the one of an id; "" for all.
+	DeadLetters(name, after string, most int) ([]DeadLetter, error)
 	DeadLetter(name, id string) (DeadLetter, error)
 	RetryDeadLetter(ctx context.Context, name, id string) error
 	DropDeadLetter(name, id string) error
@@ -74,7 +75,8 @@ type DeadLetter struct {
 	Event     json.RawMessage `json:"event"`
 }
 
-// maxDeadLetters is how many one answer has.
+// maxDeadLetters is how many one answer has. Who gets as many asks again with the last one's id as the
+// parameter after.
 const maxDeadLetters = 1000
 
 // subscriptions adds what is said of subscriptions (Events 170, 174 and 175).
@@ -100,7 +102,7 @@ func (s *server) subscriptions() {
 		return g.SeekSubscription(r.Context(), r.PathValue("name"), to)
 	})
 	s.mux.HandleFunc("GET /events/dead/{name}", func(w http.ResponseWriter, r *http.Request) {
-		list, err := g.DeadLetters(r.PathValue("name"), maxDeadLetters)
+		list, err := g.DeadLetters(r.PathValue("name"), r.URL.Query().Get("after"), maxDeadLetters)
 		if err != nil {
 			eventFailed(w, err)
 			return

@@ -104,9 +104,11 @@ func (a administered) SeekSubscription(ctx context.Context, name string, to admi
 }
 
 // DeadLetters implements admin.Subscribing.
-func (a administered) DeadLetters(name string, most int) (list []admin.DeadLetter, err error) {
+func (a administered) DeadLetters(name, after string, most int) (list []admin.DeadLetter, err error) {
 	err = a.server.gateway.DeadLetters(name, func(d subscription.Letter) bool {
-		list = append(list, shownLetter(d))
+		if d.ID > after { // they are in the order of their ids
+			list = append(list, shownLetter(d))
+		}
 		return len(list) < most
 	})
 	return list, known(err)
