@@ -297,6 +297,12 @@ func TestSubscriptionReloadsDuringCall(t *testing.T) {
 	}
 }
 
+// What stands beside the subscriptions where they are of brokers.
+const (
+	besideKafka = "]\n  kafka: { brokers: [\"localhost:1\"] }\n  extensions: ["
+	besideNATS  = "]\n  nats: { url: \"nats://localhost:1\" }\n  extensions: ["
+)
+
 // TestSubscriptionProblems: Events 160 and 178: what is wrong with a subscription is said at load,
 // with its place.
 func TestSubscriptionProblems(t *testing.T) {
@@ -307,17 +313,21 @@ func TestSubscriptionProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	for settings, want := range map[string]string{
-		`{ name: a, topic: reads, method: shared.v1.Service/Cuont }`:                `subscriptions[0].method: found "shared.v1.Service/Cuont", which no schema has as a method; did you mean shared.v1.Service/Count?`,
-		`{ name: a, topic: reads, method: shared.v1.Service/Watch }`:                `which streams; expected a unary method`,
-		`{ name: a, topic: reads, method: shared.v1.Service }`:                      `subscriptions[0].method: found "shared.v1.Service", expected a method such as`,
-		`{ name: a, topic: "a b", method: shared.v1.Service/Count }`:                `subscriptions[0].topic: found "a b", expected 1 to 249`,
-		`{ name: a, topic: a, source: kafak, method: shared.v1.Service/Count }`:     `subscriptions[0].source: found "kafak", expected one of log`,
-		`{ name: A, topic: a, method: shared.v1.Service/Count }`:                    `subscriptions[0].name: found "A"`,
-		countReads + ", " + countReads:                                              `subscriptions[1].name: found "counts", which events.subscriptions[0] is called, too`,
-		`{ name: a, topic: reads, method: shared.v1.Service/Read }`:                 `subscriptions[0].topic: found "reads", but calls of shared.v1.Service/Read publish shelf.read to it`,
-		`{ name: a, topic: a, codes: { BAD: RETRY }, method: shared.v1.Service/R }`: `codes.BAD: found no code of gRPC`,
-		`{ name: a, topic: a, concurrency: 1025, method: shared.v1.Service/R }`:     `concurrency: found 1025, expected 1 to 1024`,
-		`{ name: a, topic: a, instance_id: b, method: shared.v1.Service/R }`:        `instance_id: found "b", but only members of a group of Kafka have one`,
+		`{ name: a, topic: reads, method: shared.v1.Service/Cuont }`:                                                `subscriptions[0].method: found "shared.v1.Service/Cuont", which no schema has as a method; did you mean shared.v1.Service/Count?`,
+		`{ name: a, topic: reads, method: shared.v1.Service/Watch }`:                                                `which streams; expected a unary method`,
+		`{ name: a, topic: reads, method: shared.v1.Service }`:                                                      `subscriptions[0].method: found "shared.v1.Service", expected a method such as`,
+		`{ name: a, topic: "a b", method: shared.v1.Service/Count }`:                                                `subscriptions[0].topic: found "a b", expected 1 to 249`,
+		`{ name: a, topic: a, source: kafak, method: shared.v1.Service/Count }`:                                     `subscriptions[0].source: found "kafak", expected one of log`,
+		`{ name: A, topic: a, method: shared.v1.Service/Count }`:                                                    `subscriptions[0].name: found "A"`,
+		countReads + ", " + countReads:                                                                              `subscriptions[1].name: found "counts", which events.subscriptions[0] is called, too`,
+		`{ name: a, topic: reads, method: shared.v1.Service/Read }`:                                                 `subscriptions[0].topic: found "reads", but calls of shared.v1.Service/Read publish shelf.read to it`,
+		`{ name: a, topic: a, codes: { BAD: RETRY }, method: shared.v1.Service/R }`:                                 `codes.BAD: found no code of gRPC`,
+		`{ name: a, topic: a, concurrency: 1025, method: shared.v1.Service/R }`:                                     `concurrency: found 1025, expected 1 to 1024`,
+		`{ name: a, topic: a, source: nats, instance_id: b, method: shared.v1.Service/Count }` + besideNATS:         `instance_id: found "b", but only members of a group of Kafka have one`,
+		`{ name: a, topic: "a*", source: kafka, method: shared.v1.Service/Count }` + besideKafka:                    `subscriptions[0].topic: found "a*", expected 1 to 249`,
+		`{ name: a, topic: a, source: kafka, dead_letter_topic: "a b", method: shared.v1.Service/R }` + besideKafka: `dead_letter_topic: found "a b"`,
+		`{ name: a, topic: a, source: kafak, method: shared.v1.Service/Count }` + besideKafka:                       `source: found "kafak", expected one of log, kafka; did you mean kafka?`,
+		`{ name: a, topic: a, instance_id: b, method: shared.v1.Service/R }`:                                        `instance_id: found "b", but only members of a group of Kafka have one`,
 	} {
 		changed := strings.Replace(string(text), countReads, settings, 1)
 		if err := os.WriteFile(g.Config, []byte(changed), 0o600); err != nil {
