@@ -74,6 +74,12 @@ image-test: ## Build the image with buildah and run it with runc, as root: on a 
 	go vet -tags image ./cmd/transom
 	go test -tags image -count 1 -v -run '^(TestImage|TestFloodInContainer)$$' ./cmd/transom $(TESTFLAGS)
 
+# Apart from `make test`, as it fetches some 200 MB of others' packages.
+.PHONY: openapi-validators
+openapi-validators: test-packages ## Have openapi-spec-validator, Redocly and Spectral read the OpenAPI documents of bookstore, secured, etcd and Google's APIs
+	cd interop && go vet -tags validators ./openapi
+	cd interop && go test -tags validators -count 1 -v -run '^TestValidators$$' ./openapi $(TESTFLAGS)
+
 # Ten years on, certificates, tokens and fixed dates of tests have ended.
 # TestDemoOverTLS asks by curl, which has the machine's own date.
 .PHONY: test-future

@@ -1,0 +1,170 @@
+//go:build validators
+
+package openapi
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/transom-gateway/transom/internal/config"
+	"github.com/transom-gateway/transom/internal/gateway"
+	"github.com/transom-gateway/transom/internal/googleapis"
+	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/openapi"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// googleServices are services whose documents the validators read: with many methods, deep
+// queries, templates of several segments, streams and long operations.
+var googleServices = []string{
+	"google.pubsub.v1.Publisher", "google.cloud.aiplatform.v1.ModelService", "google.container.v1.ClusterManager",
+	"google.storage.v2.Storage", "google.cloud.talent.v4.JobService",
+}
+
+// secured is the configuration of what the secured example's protos need.
+const secured = `auth: { jwt: [{ issuer: lending-desk, secret: "a secret of more than 32 bytes, as it must be" }], session: { cookie: s } }
+`
+
+// TestValidators: Surface 204: openapi-spec-validator, Redocly and Spectral find no error in
+// the documents of either version.
+func TestValidators(t *testing.T) {
+	folder := t.TempDir()
+	documents := map[string][]byte{}
+	add := func(name string, g describing, service string) {
+		for _, version := range []string{openapi.Version31, openapi.Version32} {
+			d, omitted, err := g.OpenAPI(openapi.Options{Version: version, Service: service})
+			if err != nil || len(omitted) > 0 {
+				t.Fatalf("%s: %v %v", name, err, omitted)
+			}
+			documents[fmt.Sprintf("%s-%s.json", name, version)] = d.JSON()
+			documents[fmt.Sprintf("%s-%s.yaml", name, version)] = d.YAML()
+		}
+	}
+	add("bookstore", gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1"}), "")
+	add("grpc-gateway", gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", Config: "compatibility: GRPC_GATEWAY\n"}), "")
+	add("secured", gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: protosOf(t, "../../examples/secured/protos"), Config: secured}), "")
+	add("etcd", gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: etcdProtos(t), Config: "defaults: { json: { omit_defaults: true, proto_names: true } }\n"}), "")
+	google := googleAPIs(t)
+	for _, service := range googleServices {
+		add(service, google, service)
+	}
+	install(t, folder)
+	names := slices.Sorted(maps.Keys(documents))
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(folder, name), documents[name], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, validator := range [][]string{
+		{"venv/bin/openapi-spec-validator"},
+		{"node_modules/.bin/redocly", "lint", "--extends=spec", "--format=stylish"},
+		{"node_modules/.bin/spectral", "lint", "--ruleset", "ruleset.yaml", "--fail-severity", "error", "--quiet"},
+	} {
+		validator[0] = filepath.Join(folder, validator[0])
+		run(t, folder, slices.Concat(validator, names)...)
+	}
+}
+
+// describing is a gateway that has documents.
+type describing interface {
+	OpenAPI(openapi.Options) (*openapi.Document, gateway.Problems, error)
+}
+
+// googleAPIs is a gateway that knows all public Google APIs and serves nobody.
+func googleAPIs(t *testing.T) *gateway.Gateway {
+	t.Helper()
+	telemetry, err := observe.Setup(&transomv1.Telemetry{}, "test", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := googleapis.File(t)
+	g := gateway.New(gateway.Options{Telemetry: telemetry, Version: "test", Offline: true, Load: func() (*config.File, error) {
+		file := config.ForFlags(nil, []string{set}, false, "", "", "")
+		return file, file.Check().Err()
+	}})
+	t.Cleanup(g.Close)
+	if _, err := g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// install has the package managers put the validators into a folder, in the versions of the
+// files beside this one.
+func install(t *testing.T, folder string) {
+	t.Helper()
+	for _, name := range []string{"package.json", "package-lock.json", "requirements.txt"} {
+		text, err := os.ReadFile(filepath.Join("validators", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(folder, "ruleset.yaml"), []byte("extends: [\"spectral:oas\"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, folder, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	run(t, folder, "python3", "-m", "venv", "venv")
+	run(t, folder, filepath.Join(folder, "venv/bin/pip"), "install", "-q", "--no-deps", "--disable-pip-version-check", "-r", "requirements.txt")
+}
+
+// run fails the test where a program does.
+func run(t *testing.T, folder string, command ...string) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	c.Dir = folder
+	c.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v: %v\n%s", command, err, out)
+	}
+}
+
+// protosOf are the files of a folder by their import paths.
+func protosOf(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	protos := map[string]string{}
+	err := filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".proto" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(folder, path)
+		protos[filepath.ToSlash(name)] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return protos
+}
+
+// etcdProtos are etcd's own .proto files, as its Go module ships them.
+func etcdProtos(t *testing.T) map[string]string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "go.etcd.io/etcd/api/v3").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	protos := map[string]string{}
+	root := filepath.Clean(string(out[:len(out)-1]))
+	for _, name := range []string{"etcdserverpb/rpc.proto", "mvccpb/kv.proto", "authpb/auth.proto", "versionpb/version.proto"} {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		protos["etcd/api/"+name] = string(text)
+	}
+	return protos
+}
