@@ -131,6 +131,9 @@ func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 		if !ok {
 			continue
 		}
+		if described := e.describe(); s.rest.onlyRules && described.Template.String() == described.Method.Path {
+			continue // it is not served as plain JSON
+		}
 		route := openapi.Route{Description: e.describe(), Policy: r.guard.set.Effective, Validates: r.guard.decides("validate")}
 		api.Routes = append(api.Routes, route)
 		if pkg := route.Method.Descriptor.ParentFile().Package(); !packages[pkg] {

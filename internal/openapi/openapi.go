@@ -91,6 +91,8 @@ type described struct {
 	id   string // operationId
 	tag  string
 	form form
+	// connect: it is the method's own path, which speaks Connect.
+	connect bool
 }
 
 // New makes the documents' source of an API, which must not change any more.
@@ -104,7 +106,13 @@ func New(api *API) *Source {
 			s.shared[service.Name()] = true
 		}
 		first[service.Name()] = service.FullName()
-		s.routes = append(s.routes, &described{Route: r, form: formOf(r.Method.Settings.JSON, r.Policy.GetValidate().GetDisabled())})
+		d := &described{Route: r, connect: r.Template.String() == r.Method.Path && r.Method.Shape.Unary()}
+		json := r.Method.Settings.JSON
+		if d.connect {
+			json = r.Method.Settings.ConnectJSON
+		}
+		d.form = formOf(json, r.Policy.GetValidate().GetDisabled())
+		s.routes = append(s.routes, d)
 	}
 	slices.SortStableFunc(s.routes, func(a, b *described) int { return strings.Compare(a.Method.RPC, b.Method.RPC) })
 	s.name()
@@ -164,7 +172,7 @@ func (s *Source) HasService(name string) bool {
 
 // Document makes a document, and tells which routes it is without.
 func (s *Source) Document(o Options) (*Document, []Omitted) {
-	w := &writer{source: s, api: s.api, version: cmp.Or(o.Version, Version31), schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}}, schemes: map[string]*object{}, refused: map[string]*object{}, omitted: slices.Clone(s.omitted)}
+	w := &writer{source: s, api: s.api, version: cmp.Or(o.Version, Version31), schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}}, schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}, omitted: slices.Clone(s.omitted)}
 	w.schemas.writer = w
 	var routes []*described
 	for _, r := range s.routes {

@@ -165,24 +165,27 @@ func TestPaths(t *testing.T) {
 		"paths /v1/files/{name} get parameters 0":                            `{"name": "name", "in": "path", "description": "A part of the field ` + "`name`" + `.", "required": true, "schema": {"type": "string"}, "x-multi-segment": true}`,
 
 		// FindBooks and ListBooks differ in the name of the variable alone.
-		"paths /v1/books/{kind} get x-transom-alias":                     `["shelf"]`,
-		"paths /v1/books/{kind} get parameters 0 name":                   `"kind"`,
-		"paths /v1/books/{kind} get parameters 0 schema":                 `{"type": "string"}`,
-		"paths /v1/books/{kind} post parameters 0 schema":                `{"$ref": "#/components/schemas/library.v1.Kind"}`,
-		"paths /v1/books/{kind} post parameters 1":                       "",
-		"paths /v1/books/{shelf}":                                        "",
-		"paths /v1/shelves/{place}/books/{volume} patch parameters 2":    `{"name": "updateMask", "in": "query", "schema": {"type": "string", "description": "Paths of fields in lowerCamelCase, separated by commas."}}`,
-		"paths /v1/shelves/{place}/books/{volume} patch parameters 3":    "",
-		"paths /v1/shelves/{shelf}:rename post deprecated":               "true",
-		"paths /v1/shelves/{shelf}:rename post responses 200 content":    `{"application/json": {"schema": {"type": "string"}}}`,
-		"paths /v1/numbers x-transom-operations SEARCH operationId":      `"Library_Numbers"`,
-		"paths /library.v1.Library/Plain post responses 200 content":     `{"application/json": {"schema": {"type": "object"}}}`,
-		"paths /library.v1.Library/Plain post x-transom-rpc":             `"library.v1.Library/Plain"`,
-		"paths /library.v1.Library/Hidden":                               "",
-		"paths /v1/download/{name} get responses 200 content":            `{"*/*": {"schema": {}}}`,
-		"paths /v1/download/{name} get responses default":                `{"$ref": "#/components/responses/Error"}`,
-		"components responses Error content application/json schema":     `{"$ref": "#/components/schemas/google.rpc.Status"}`,
-		"components schemas library.v1.UpdateBookRequest properties nil": "",
+		"paths /v1/books/{kind} get x-transom-alias":                                               `["shelf"]`,
+		"paths /v1/books/{kind} get parameters 0 name":                                             `"kind"`,
+		"paths /v1/books/{kind} get parameters 0 schema":                                           `{"type": "string"}`,
+		"paths /v1/books/{kind} post parameters 0 schema":                                          `{"$ref": "#/components/schemas/library.v1.Kind"}`,
+		"paths /v1/books/{kind} post parameters 1":                                                 "",
+		"paths /v1/books/{shelf}":                                                                  "",
+		"paths /v1/shelves/{place}/books/{volume} patch parameters 2":                              `{"name": "updateMask", "in": "query", "schema": {"type": "string", "description": "Paths of fields in lowerCamelCase, separated by commas."}}`,
+		"paths /v1/shelves/{place}/books/{volume} patch parameters 3":                              "",
+		"paths /v1/shelves/{shelf}:rename post deprecated":                                         "true",
+		"paths /v1/shelves/{shelf}:rename post responses 200 content":                              `{"application/json": {"schema": {"type": "string"}}}`,
+		"paths /v1/numbers x-transom-operations SEARCH operationId":                                `"Library_Numbers"`,
+		"paths /library.v1.Library/Plain post responses 200 content":                               `{"application/json": {"schema": {"type": "object"}}}`,
+		"paths /library.v1.Library/Plain post responses default":                                   `{"$ref": "#/components/responses/ConnectError"}`,
+		"components responses ConnectError content application/json schema required":               `["code"]`,
+		"components responses ConnectError content application/json schema properties code enum 2": `"invalid_argument"`,
+		"paths /library.v1.Library/Plain post x-transom-rpc":                                       `"library.v1.Library/Plain"`,
+		"paths /library.v1.Library/Hidden":                                                         "",
+		"paths /v1/download/{name} get responses 200 content":                                      `{"*/*": {"schema": {}}}`,
+		"paths /v1/download/{name} get responses default":                                          `{"$ref": "#/components/responses/Error"}`,
+		"components responses Error content application/json schema":                               `{"$ref": "#/components/schemas/google.rpc.Status"}`,
+		"components schemas library.v1.UpdateBookRequest properties nil":                           "",
 	})
 	for _, path := range []string{
 		"paths /v1/shelves/{place}/books/{volume} patch requestBody content application/json schema properties",
@@ -263,6 +266,7 @@ func TestFormOfAll(t *testing.T) {
 	})
 	root = documentOf(t, openapi.Options{}, map[string]string{"library.proto": libraryProto}, "compatibility: GRPC_GATEWAY\n")
 	holds(t, root, map[string]string{
+		"paths /library.v1.Library/Plain":                      "",
 		"components schemas library.v1.Book properties sequel": `{"anyOf": [{"$ref": "#/components/schemas/library.v1.Book"}, {"type": "null"}]}`,
 	})
 }
@@ -277,7 +281,7 @@ message Question { string text = 1; }
 `}
 	root := documentOf(t, openapi.Options{Service: "other.v1.Library", Version: openapi.Version32}, protos, "")
 	schemas, _ := at(root, "components schemas").(map[string]any)
-	if len(schemas) != 2 || schemas["other.v1.Question"] == nil || schemas["google.rpc.Status"] == nil {
+	if len(schemas) != 1 || schemas["other.v1.Question"] == nil {
 		t.Errorf("got the schemas %v", schemas)
 	}
 	holds(t, root, map[string]string{

@@ -104,7 +104,7 @@ func (r *described) refusals() []refusal {
 	var all []refusal
 	code := func(c codes.Code, name, about string) {
 		httpStatus := rpcerror.HTTPStatus(c)
-		if own, ok := r.Method.Settings.Status[c]; ok {
+		if own, ok := r.Method.Settings.Status[c]; ok && !r.connect {
 			httpStatus, name = own, name+strconv.Itoa(own)
 		}
 		all = append(all, refusal{httpStatus, name, about})
@@ -142,17 +142,20 @@ func (r *described) refusals() []refusal {
 func (w *writer) refuse(responses *object, r *described) {
 	for _, refused := range r.refusals() {
 		status := strconv.Itoa(refused.status)
-		if refused.status < 400 || responses.get(status) != nil {
+		// Connect has no status of its own for these two.
+		unknown := r.connect && (refused.status == 413 || refused.status == 422)
+		if refused.status < 400 || unknown || responses.get(status) != nil {
 			continue
 		}
-		if w.refused[refused.name] == nil {
-			w.refused[refused.name] = w.newRefusal(refused)
+		name := r.componentName(refused.name)
+		if w.refused[name] == nil {
+			w.refused[name] = newRefusal(refused, w.errorContent(r))
 		}
-		responses.put(status, obj("$ref", "#/components/responses/"+refused.name))
+		responses.put(status, obj("$ref", "#/components/responses/"+name))
 	}
 }
 
-func (w *writer) newRefusal(r refusal) *object {
+func newRefusal(r refusal, content *object) *object {
 	o := obj("description", r.about)
 	seconds := obj("description", "Seconds after which to come again.", "schema", obj("type", "integer", "minimum", 0))
 	switch r.status {
@@ -166,7 +169,7 @@ func (w *writer) newRefusal(r refusal) *object {
 	case 503:
 		o.put("headers", obj("Retry-After", seconds))
 	}
-	o.put("content", obj("application/json", obj("schema", w.schemas.status())))
+	o.put("content", content)
 	return o
 }
 

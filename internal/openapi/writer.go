@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/transom-gateway/transom/internal/rpccode"
 )
 
 // writer makes one document.
@@ -20,8 +22,8 @@ type writer struct {
 	omitted []Omitted
 	// schemes and refused are the components of security and of refusals, by name.
 	schemes, refused map[string]*object
-	// errors: some operation refers to the answer of errors.
-	errors bool
+	// errors are the answers of errors that operations refer to, by name.
+	errors map[string]*object
 }
 
 // is32 reports whether the document may have what OpenAPI 3.2 brought.
@@ -98,13 +100,8 @@ func (w *writer) tags(routes []*described) list {
 
 // components are what operations refer to, by name.
 func (w *writer) components() *object {
+	maps.Copy(w.refused, w.errors)
 	responses := sorted(w.refused)
-	if w.errors {
-		responses.put("Error", obj(
-			"description", "The call failed. The HTTP status follows from the gRPC code.",
-			"content", obj("application/json", obj("schema", w.schemas.status())),
-		))
-	}
 	components := obj("schemas", w.schemas.components())
 	if len(responses.keys) > 0 {
 		components.put("responses", responses)
@@ -178,14 +175,44 @@ func (w *writer) operation(r *described, at operationPlace) *object {
 
 // responses are the answers.
 func (w *writer) responses(r *described) *object {
-	w.errors = true
 	responses := obj("200", w.success(r))
 	if r.Method.Settings.EntityTags && (r.HTTPMethod == "GET" || r.HTTPMethod == "HEAD") {
 		responses.put("304", obj("description", "The client has the answer already, as its If-None-Match says."))
 	}
 	w.refuse(responses, r)
-	responses.put("default", obj("$ref", "#/components/responses/Error"))
+	name := r.componentName("Error")
+	if w.errors[name] == nil {
+		w.errors[name] = obj("description", "The call failed. The HTTP status follows from the gRPC code.", "content", w.errorContent(r))
+	}
+	responses.put("default", obj("$ref", "#/components/responses/"+name))
 	return responses
+}
+
+// componentName is the name of an answer with an error: Connect's errors look otherwise.
+func (r *described) componentName(name string) string {
+	if r.connect {
+		return "Connect" + name
+	}
+	return name
+}
+
+// errorContent is what an error looks like.
+func (w *writer) errorContent(r *described) *object {
+	if !r.connect {
+		return obj("application/json", obj("schema", w.schemas.status()))
+	}
+	var names list
+	for _, name := range rpccode.Names() {
+		if name != "OK" {
+			names = append(names, strings.ToLower(name))
+		}
+	}
+	detail := obj("type", "object", "properties", obj(
+		"type", obj("type", "string"), "value", obj("type", "string", "contentEncoding", "base64"), "debug", &object{},
+	), "required", list{"type", "value"})
+	return obj("application/json", obj("schema", obj("type", "object", "properties", obj(
+		"code", obj("type", "string", "enum", names), "message", obj("type", "string"), "details", obj("type", "array", "items", detail),
+	), "required", list{"code"})))
 }
 
 // success is the answer where all went well.
