@@ -35,8 +35,8 @@ export function Overview() {
     <dl class="tiles">
       <Tile name="Requests per second" value={rate(now.rate)} note="last minute" />
       <Tile name="Failed" value={percent(now.failed)} bad={now.failed > 0.01} note={percent(now.refused) + ' refused'} />
-      <Tile name="Half take up to" value={duration(now.p50)} note="median" />
-      <Tile name="99 of 100 take up to" value={duration(now.p99)} note="slowest 5 s of the minute" />
+      <Tile name="Median latency" value={duration(now.p50)} note="last minute" />
+      <Tile name="p99 latency" value={duration(now.p99)} note="worst 5 s of the minute" />
       <Tile name="Routes" value={(routes.value?.length ?? 0).toLocaleString('en')} note={plural(s.upstreams.length, 'upstream')} />
       <Tile name="Up for" value={s.started ? span(Date.now() - Date.parse(s.started)) : '–'} note={'version ' + s.version} />
     </dl>
