@@ -11,16 +11,17 @@ import (
 	"strings"
 )
 
-// ofLimit is the part of the cgroup's memory, in percent, that Go may use: the
-// rest is for what Go does not count, such as the program and kernel buffers.
-const ofLimit = 90
+// spare is the least that a cgroup's memory has beside what Go may use, in bytes, but at most a
+// quarter of it. It is for what Go does not count, such as the program and kernel buffers, and
+// for what is allocated while a collection runs: in a small cgroup a tenth is gone sooner.
+const spare = 64 << 20
 
 // unlimited is more than any machine has; cgroup v1 writes such a number where
 // there is no limit.
 const unlimited = 1 << 60
 
-// Limit sets Go's soft limit of memory to 90 % of what the process's cgroup may
-// use, and returns it; 0 where the cgroup has no limit or GOMEMLIMIT is set.
+// Limit sets Go's soft limit of memory to what the process's cgroup may use but a tenth, or
+// 64 MiB where that is more, or a quarter where that is less, and returns it; 0 where the cgroup has no limit or GOMEMLIMIT is set.
 // root is the file system, os.DirFS("/"). It may be called again: limits change.
 func Limit(root fs.FS) int64 {
 	if os.Getenv("GOMEMLIMIT") != "" {
@@ -30,7 +31,7 @@ func Limit(root fs.FS) int64 {
 	if memory == 0 {
 		return 0
 	}
-	limit := memory / 100 * ofLimit
+	limit := memory - max(memory/10, min(spare, memory/4))
 	debug.SetMemoryLimit(limit)
 	return limit
 }

@@ -1,6 +1,7 @@
 package heap
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"runtime/debug"
@@ -91,15 +92,20 @@ func TestCgroupMemory(t *testing.T) {
 	}
 }
 
-// Semantics 304: 90 % of the cgroup's memory, unless GOMEMLIMIT is set.
+// Semantics 304: the cgroup's memory but a tenth, in a small one more, unless GOMEMLIMIT is set.
 func TestLimit(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	t.Setenv("GOMEMLIMIT", "")
-	machine := tree(v2 + `proc/self/cgroup: 0::/
-		sys/fs/cgroup/memory.max: 4000000000`)
-	if got := Limit(machine); got != 3_600_000_000 || debug.SetMemoryLimit(-1) != got {
-		t.Errorf("the limit is %d and Go's %d, want 3600000000", got, debug.SetMemoryLimit(-1))
+	of := func(memory int64) fstest.MapFS {
+		return tree(fmt.Sprintf(v2+`proc/self/cgroup: 0::/
+		sys/fs/cgroup/memory.max: %d`, memory))
+	}
+	machine := of(4_000_000_000)
+	for memory, want := range map[int64]int64{4_000_000_000: 3_600_000_000, 512 << 20: 448 << 20, 256 << 20: 192 << 20, 100 << 20: 75 << 20} {
+		if got := Limit(of(memory)); got != want || debug.SetMemoryLimit(-1) != got {
+			t.Errorf("of %d bytes the limit is %d and Go's %d, want %d", memory, got, debug.SetMemoryLimit(-1), want)
+		}
 	}
 	debug.SetMemoryLimit(math.MaxInt64)
 	if got := Limit(tree("")); got != 0 || debug.SetMemoryLimit(-1) != math.MaxInt64 {
