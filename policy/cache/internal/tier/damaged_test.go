@@ -55,8 +55,11 @@ var damages = map[string]func(ctx context.Context, c *redis.Client, key string) 
 	},
 	"an empty value": func(ctx context.Context, c *redis.Client, key string) error { return c.Set(ctx, key, "", 0).Err() },
 	"another type": func(ctx context.Context, c *redis.Client, key string) error {
-		c.Del(ctx, key)
-		return c.LPush(ctx, key, "a").Err()
+		_, err := c.TxPipelined(ctx, func(p redis.Pipeliner) error { // a write that is under way may come in between
+			p.Del(ctx, key)
+			return p.LPush(ctx, key, "a").Err()
+		})
+		return err
 	},
 	"a long value": func(ctx context.Context, c *redis.Client, key string) error {
 		return c.SetRange(ctx, key, 4<<20, "a").Err()
