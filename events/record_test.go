@@ -217,7 +217,7 @@ func normal(e *events.Event) string {
 }
 
 func TestIDs(t *testing.T) {
-	earlier, later := events.NewID(at), events.NewID(at.Add(time.Millisecond))
+	earlier, later := events.NewID(at), events.NewID(at.Add(time.Microsecond))
 	if len(earlier) != 36 || earlier[14] != '7' || !strings.ContainsRune("89ab", rune(earlier[19])) || earlier[8] != '-' || earlier[23] != '-' {
 		t.Errorf("%s is no UUID of version 7", earlier)
 	}

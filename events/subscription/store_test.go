@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -14,13 +16,20 @@ import (
 )
 
 // letter is a dead letter of somebody: "@name" is a caller whom the gateway knows, others are sources.
+// Each is a millisecond younger than the one before.
 func letter(from, id string) subscription.Letter {
 	e := &events.Event{ID: id, Source: from, Type: "user.click", DataContentType: events.JSON, Data: []byte("{}")}
 	if who, known := strings.CutPrefix(from, "@"); known {
 		e.Source, e.Extensions = "/transom", []events.Extension{{Name: "authid", Value: who}}
 	}
-	return subscription.NewLetter("shop.v1.Counter/Count", &subscription.Message{Event: e}, subscription.Result{Code: codes.InvalidArgument}, 1)
+	d := subscription.NewLetter("shop.v1.Counter/Count", &subscription.Message{Event: e}, subscription.Result{Code: codes.InvalidArgument}, 1)
+	d.At = d.At.Add(time.Duration(letters.Add(1)) * time.Millisecond)
+	d.ID = events.NewID(d.At)
+	return d
 }
+
+// letters counts them.
+var letters atomic.Int64
 
 // heldIn are the ids of the events in a store.
 func heldIn(s *subscription.Store) string {
