@@ -205,7 +205,7 @@ func TestClientsThatTakeNothing(t *testing.T) {
 			t.Logf("%d MiB for %d connections", most>>20, clients)
 			// Beside the 8 MiB that may wait, each of the 100 streams may have a compressor, of
 			// about half a megabyte. Without the bound, all bodies of a megabyte would be there.
-			if most > clients*75<<20 {
+			if most > clients*60<<20 {
 				t.Errorf("%d connections hold %d MiB", clients, most>>20)
 			}
 			for _, m := range all {
