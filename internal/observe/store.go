@@ -7,23 +7,30 @@ const storeAway = "unavailable_store"
 // the call; here only that it had to decide without its store, and what is no decision
 // on a call.
 func (m *Metrics) Decision(policy, rpc, result string) {
-	if result == storeAway || counted[[2]string{policy, result}] {
+	if result == storeAway || counted(policy, result) {
 		m.decisions.WithLabelValues(valid(policy), valid(rpc), result).Inc()
 	}
 }
 
-// counted are the results of policies that let calls pass, answer them themselves, or make
-// others beside them.
-var counted = func() map[[2]string]bool {
-	all := map[[2]string]bool{}
-	for policy, results := range map[string][]string{
-		"mirror":          {"answered", "failed", "too_many", "too_large", "incomplete"},
-		"idempotency_key": {"kept", "released", "unknown", "replayed", "passed"},
-		"cache":           {"hit", "miss", "collapsed", "stale", "revalidated", "bypass", "queue_full"},
-	} {
-		for _, result := range results {
-			all[[2]string{policy, result}] = true
+// counted reports whether a result is one of a policy that lets calls pass, answers them itself, or
+// makes others beside them.
+func counted(policy, result string) bool {
+	switch policy {
+	case "cache":
+		switch result {
+		case "hit", "miss", "collapsed", "stale", "revalidated", "bypass", "queue_full":
+			return true
+		}
+	case "idempotency_key":
+		switch result {
+		case "kept", "released", "unknown", "replayed", "passed":
+			return true
+		}
+	case "mirror":
+		switch result {
+		case "answered", "failed", "too_many", "too_large", "incomplete":
+			return true
 		}
 	}
-	return all
-}()
+	return false
+}
