@@ -2,6 +2,8 @@ package admin
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"net/http"
 	"time"
 )
@@ -9,7 +11,7 @@ import (
 // Described is a Gateway that has an OpenAPI document.
 type Described interface {
 	// OpenAPI is the document in a version of OpenAPI, of one service or of all, with an
-	// entity tag. The error is of what was asked for.
+	// entity tag. The error is of what was asked for, an fs.ErrNotExist where it is not there.
 	OpenAPI(version, service string, yaml bool) (text []byte, tag string, err error)
 }
 
@@ -23,8 +25,12 @@ func (s *server) openAPI() {
 		s.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			query := r.URL.Query()
 			text, tag, err := g.OpenAPI(query.Get("version"), query.Get("service"), path == "/openapi.yaml")
-			if err != nil {
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
 				http.Error(w, err.Error(), http.StatusNotFound)
+				return
+			case err != nil:
+				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
 			w.Header().Set("Content-Type", contentType)

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -13,7 +15,9 @@ type documented struct{ Gateway }
 func (documented) OpenAPI(version, service string, yaml bool) ([]byte, string, error) {
 	switch {
 	case service != "":
-		return nil, "", errors.New("no such service")
+		return nil, "", fmt.Errorf("no such service: %w", fs.ErrNotExist)
+	case version == "4":
+		return nil, "", errors.New("no such version")
 	case yaml:
 		return []byte("yaml " + version), `"y"`, nil
 	}
@@ -30,7 +34,8 @@ func TestOpenAPI(t *testing.T) {
 		{"/openapi.json", "", "json ", "application/json", 200},
 		{"/openapi.yaml?version=3.2", "", "yaml 3.2", "application/yaml", 200},
 		{"/openapi.json", `"j"`, "", "", 304},
-		{"/openapi.json?service=a", "", "no such service\n", "text/plain; charset=utf-8", 404},
+		{"/openapi.json?service=a", "", "no such service: file does not exist\n", "text/plain; charset=utf-8", 404},
+		{"/openapi.json?version=4", "", "no such version\n", "text/plain; charset=utf-8", 400},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost"+test.path, nil)
 		r.Header.Set("If-None-Match", test.tag)

@@ -99,13 +99,18 @@ func (a *httpRespond) explain(row func(name, format string, args ...any), _ *cal
 
 // answer writes an answer of the gateway.
 func (d *httpDownstream) answer(status int, body []byte) {
+	d.answerLong(status, body, []string{strconv.Itoa(len(body))})
+}
+
+// answerLong writes an answer whose length stands in a line that is made already.
+func (d *httpDownstream) answerLong(status int, body []byte, length []string) {
 	w := d.x.W
 	h := w.Header()
 	if d.x.BeforeHeader != nil {
 		d.x.BeforeHeader(h)
 	}
 	if status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified {
-		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+		h["Content-Length"] = length
 	}
 	w.WriteHeader(status)
 	d.written = status

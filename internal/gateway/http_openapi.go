@@ -1,12 +1,17 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"io/fs"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/transom-gateway/transom/internal/openapi"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
@@ -16,13 +21,24 @@ type httpOpenAPI struct{ yaml bool }
 
 // serve implements httpAction.
 func (a *httpOpenAPI) serve(_ context.Context, c *call, d *httpDownstream) proxy.Result {
-	query := c.r.URL.Query()
-	f, err := c.snapshot.openAPI.file(c.snapshot, wantedDocument{query.Get("version"), query.Get("service"), a.yaml})
-	if err != nil {
+	wanted := wantedDocument{version: openapi.Version31, yaml: a.yaml}
+	if c.r.URL.RawQuery != "" {
+		wanted.ask(c.r.URL.Query())
+	}
+	f, err := c.snapshot.openAPI.file(c.snapshot, wanted)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return proxy.Result{Err: rpcerror.New(http.StatusNotFound, codes.NotFound, "%s", err.Error())}
+	case err != nil:
+		return proxy.Result{Err: rpcerror.New(http.StatusBadRequest, codes.InvalidArgument, "%s", err.Error())}
 	}
 	f.answer(c, d)
 	return proxy.Result{}
+}
+
+// ask reads what a client asks for.
+func (w *wantedDocument) ask(query url.Values) {
+	w.version, w.service = cmp.Or(query.Get("version"), w.version), query.Get("service")
 }
 
 // explain implements httpAction.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/transom-gateway/transom/internal/config"
@@ -15,9 +16,13 @@ import (
 
 // ownFile is something that the gateway itself answers with, always the same.
 type ownFile struct {
-	plain, zipped    []byte
-	tag, contentType []string
+	plain, zipped             []byte
+	plainLength, zippedLength []string
+	tag, contentType          []string
 }
+
+// Lines of headers that are always the same. Nobody appends to them in place: they have no room.
+var noSniff, variesByEncoding, gzipped = []string{"nosniff"}, []string{"Accept-Encoding"}, []string{"gzip"}
 
 // newOwnFile keeps a file, whose tag is not quoted.
 func newOwnFile(plain []byte, contentType, tag string) ownFile {
@@ -25,7 +30,10 @@ func newOwnFile(plain []byte, contentType, tag string) ownFile {
 	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // there is such a level
 	_, _ = z.Write(plain)                                 // memory takes all
 	_ = z.Close()
-	return ownFile{plain: plain, zipped: b.Bytes(), tag: []string{`"` + tag + `"`}, contentType: []string{contentType}}
+	return ownFile{
+		plain: plain, plainLength: []string{strconv.Itoa(len(plain))}, zipped: b.Bytes(), zippedLength: []string{strconv.Itoa(b.Len())},
+		tag: []string{`"` + tag + `"`}, contentType: []string{contentType},
+	}
 }
 
 // answer sends it, or says that the client has it.
@@ -33,26 +41,33 @@ func (f *ownFile) answer(c *call, d *httpDownstream) {
 	h := c.w.Header()
 	h["Content-Type"] = f.contentType
 	h["Etag"] = f.tag
-	h["X-Content-Type-Options"] = []string{"nosniff"}
-	h["Vary"] = append(h["Vary"], "Accept-Encoding")
+	h["X-Content-Type-Options"] = noSniff
+	if h["Vary"] == nil {
+		h["Vary"] = variesByEncoding
+	} else {
+		h["Vary"] = append(h["Vary"], "Accept-Encoding")
+	}
 	if entitytag.Listed(c.r.Header["If-None-Match"], f.tag[0]) {
 		d.answer(http.StatusNotModified, nil)
 		return
 	}
-	body := f.plain
+	body, length := f.plain, f.plainLength
 	if acceptsGzip(c.r.Header["Accept-Encoding"]) {
-		h["Content-Encoding"] = []string{"gzip"}
-		body = f.zipped
+		h["Content-Encoding"] = gzipped
+		body, length = f.zipped, f.zippedLength
 	}
-	d.answer(http.StatusOK, body)
+	d.answerLong(http.StatusOK, body, length)
 }
 
 // acceptsGzip reports whether a client takes what is compressed by gzip.
 func acceptsGzip(lines []string) bool {
-	for coding := range strings.SplitSeq(strings.Join(lines, ","), ",") {
-		name, weight, _ := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";")
-		if strings.EqualFold(name, "gzip") {
-			return strings.Trim(strings.TrimPrefix(weight, "q="), "0.") != "" || weight == ""
+	for _, line := range lines {
+		for coding := range strings.SplitSeq(line, ",") {
+			name, weight, _ := strings.Cut(coding, ";")
+			if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+				weight = strings.TrimSpace(weight)
+				return weight == "" || strings.Trim(strings.TrimSpace(strings.TrimPrefix(weight, "q=")), "0.") != ""
+			}
 		}
 	}
 	return false

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -29,7 +30,7 @@ func (g *Gateway) OpenAPI(o openapi.Options) (*openapi.Document, Problems, error
 }
 
 // OpenAPIText is the text of the document of what is served, and its entity tag. It is made
-// when it is first asked for.
+// when it is first asked for. The error is an fs.ErrNotExist for what is not served.
 func (g *Gateway) OpenAPIText(version, service string, yaml bool) (text []byte, tag string, err error) {
 	s := g.acquire()
 	if s == nil {
@@ -105,16 +106,25 @@ func (d *documents) document(s *Snapshot, o openapi.Options) (*openapi.Document,
 	return document, problems, nil
 }
 
+// notServed is asked for, and not there: it is an fs.ErrNotExist.
+type notServed string
+
+// Error implements error.
+func (e notServed) Error() string { return string(e) }
+
+// Is has errors.Is take it for fs.ErrNotExist.
+func (e notServed) Is(target error) bool { return target == fs.ErrNotExist }
+
 // unknownService says what may have been meant.
 func unknownService(services []string, name string) error {
 	if meant := nearest.Of(services, name); meant != "" {
-		return fmt.Errorf("no route leads to a service %.200q; did you mean %s?", name, meant)
+		return notServed(fmt.Sprintf("no route leads to a service %.200q; did you mean %s?", name, meant))
 	}
 	more := ""
 	if len(services) > 10 {
 		services, more = services[:10], " and others"
 	}
-	return fmt.Errorf("no route leads to a service %.200q; there are %s%s", name, strings.Join(services, ", "), more)
+	return notServed(fmt.Sprintf("no route leads to a service %.200q; there are %s%s", name, strings.Join(services, ", "), more))
 }
 
 // describable is an endpoint that a document can describe.
@@ -127,6 +137,10 @@ func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 	packages := map[protoreflect.FullName]bool{}
 	var names []string
 	for _, r := range s.routes {
+		if e, ok := r.endpoint.(*httpEndpoint); ok {
+			api.Plain = append(api.Plain, e.plain()...)
+			continue
+		}
 		e, ok := r.endpoint.(describable)
 		if !ok {
 			continue
@@ -149,4 +163,19 @@ func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 		api.Title = cmp.Or(api.Title, strings.Join(names, ", "))
 	}
 	return api
+}
+
+// plain describes a route of the configuration; none for the gateway's own.
+func (e *httpEndpoint) plain() []openapi.Plain {
+	p := openapi.Plain{Match: e.route.GetMatch(), Policy: e.set.Effective, Statuses: e.status}
+	switch a := e.action.(type) {
+	case *httpForward:
+	case *httpRespond:
+		p.Status, p.Type = a.status, a.header.Get("Content-Type")
+	case *httpRedirect:
+		p.Status, p.Redirects = a.status, true
+	default:
+		return nil
+	}
+	return []openapi.Plain{p}
 }

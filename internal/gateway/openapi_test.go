@@ -26,7 +26,7 @@ func TestOpenAPIForClients(t *testing.T) {
 		{"/docs/api.yaml?version=3.2", "", 200, `openapi: "3.2.0"`},
 		{"/docs/api.yaml?service=bookstore.v1.BookstoreService", tag, 200, "BookstoreService"},
 		{"/docs/api.yaml?service=bookstore.v1.Bookstore", "", 404, "there are bookstore.v1.BookstoreService"},
-		{"/docs/api.json?version=2.0", "", 404, "expected 3.1 or 3.2"},
+		{"/docs/api.json?version=2.0", "", 400, "expected 3.1 or 3.2"},
 		{"/openapi.json", "", 404, ""},
 	} {
 		got := g.Do(t, "GET", test.path, "", "If-None-Match", test.header)

@@ -39,6 +39,8 @@ type API struct {
 	Unchecked bool
 	// Routes in any order.
 	Routes []Route
+	// Plain are the routes of plain HTTP, in the order of the configuration.
+	Plain []Plain
 	// Auth is how callers prove who they are, as far as it is the same for all methods.
 	Auth *transomv1.AuthConfig
 }
@@ -180,5 +182,5 @@ func (s *Source) Document(o Options) (*Document, []Omitted) {
 			routes = append(routes, r)
 		}
 	}
-	return &Document{w.document(routes)}, w.omitted
+	return &Document{w.document(routes, o.Service == "")}, w.omitted
 }

@@ -97,7 +97,12 @@ message Kinds {
 // documentOf holds Surface 204: the same API has the same bytes. It is the document of the library with a configuration, made by a gateway.
 func documentOf(t *testing.T, o openapi.Options, protos map[string]string, config string) map[string]any {
 	t.Helper()
-	g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: protos, Config: config})
+	return rootOf(t, gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: protos, Config: config}), o)
+}
+
+// rootOf is the document of a gateway.
+func rootOf(t *testing.T, g *gatewaytest.Gateway, o openapi.Options) map[string]any {
+	t.Helper()
 	d, _, err := g.OpenAPI(o)
 	if err != nil {
 		t.Fatal(err)
@@ -183,6 +188,7 @@ func TestPaths(t *testing.T) {
 		"paths /library.v1.Library/Plain post x-transom-rpc":                                       `"library.v1.Library/Plain"`,
 		"paths /library.v1.Library/Hidden":                                                         "",
 		"paths /v1/download/{name} get responses 200 content":                                      `{"*/*": {"schema": {}}}`,
+		"paths /v1/download/{name} get responses 200 headers Content-Disposition schema type":      `"string"`,
 		"paths /v1/download/{name} get responses default":                                          `{"$ref": "#/components/responses/Error"}`,
 		"components responses Error content application/json schema":                               `{"$ref": "#/components/schemas/google.rpc.Status"}`,
 		"components schemas library.v1.UpdateBookRequest properties nil":                           "",

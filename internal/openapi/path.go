@@ -224,6 +224,15 @@ func (p *pathItems) add(path, method string, operation *object) {
 	item.operations[method], item.order = o, append(item.order, o)
 }
 
+// operation is the one at a path, or at one that OpenAPI takes for the same; nil for none.
+func (p *pathItems) operation(path, method string) *object {
+	_, shape := pathNames(path)
+	if item := p.byShape[shape]; item != nil && item.operations[method] != nil {
+		return item.operations[method].operation
+	}
+	return nil
+}
+
 // settle gives the path the names that most of its operations have, and of these the
 // first.
 func (p *pathItem) settle() {

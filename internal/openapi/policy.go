@@ -26,8 +26,7 @@ const defaultSessionCookie = "__Host-transom-session"
 
 // security are the ways to prove who calls, of which one is enough (Surface 221). It is
 // empty for a method that anybody may call.
-func (w *writer) security(r *described) list {
-	auth := r.Policy.GetAuth()
+func (w *writer) security(auth *transomv1.Auth) list {
 	scopes := texts(auth.GetScopes())
 	token := func(jwt *transomv1.JwtAuth) list {
 		ways := list{w.scheme(schemeToken, scopes)}
@@ -97,19 +96,32 @@ type refusal struct {
 	about  string
 }
 
+// guarded is what the answers of policies follow from.
+type guarded struct {
+	policy    *transomv1.Policy
+	validates bool
+	statuses  map[codes.Code]int // that the policies give to codes
+	connect   bool
+	times     bool // the policy timeout ends calls
+}
+
+func (r *described) guarded() guarded {
+	return guarded{r.Policy, r.Validates, r.Method.Settings.Status, r.connect, r.Method.Shape.Unary()}
+}
+
 // refusals are the answers that the policies of a method may give, beside the one of the
 // backend (Surface 220).
-func (r *described) refusals() []refusal {
-	p := r.Policy
+func (g *guarded) refusals() []refusal {
+	p := g.policy
 	var all []refusal
 	code := func(c codes.Code, name, about string) {
 		httpStatus := rpcerror.HTTPStatus(c)
-		if own, ok := r.Method.Settings.Status[c]; ok && !r.connect {
+		if own, ok := g.statuses[c]; ok && !g.connect {
 			httpStatus, name = own, name+strconv.Itoa(own)
 		}
 		all = append(all, refusal{httpStatus, name, about})
 	}
-	if r.Validates || p.GetIdempotencyKey().GetRequired() {
+	if g.validates || p.GetIdempotencyKey().GetRequired() {
 		code(codes.InvalidArgument, "InvalidArgument", "The request breaks a rule of its fields, or lacks something. `details` say which.")
 	}
 	auth := p.GetAuth()
@@ -131,7 +143,7 @@ func (r *described) refusals() []refusal {
 	if p.GetConcurrency() != nil || p.GetCircuitBreaker() != nil {
 		code(codes.Unavailable, "Unavailable", "The backend is not asked just now.")
 	}
-	if p.GetTimeout().AsDuration() > 0 && r.Method.Shape.Unary() {
+	if p.GetTimeout().AsDuration() > 0 && g.times {
 		code(codes.DeadlineExceeded, "DeadlineExceeded", "The call took longer than it may.")
 	}
 	slices.SortStableFunc(all, func(a, b refusal) int { return cmp.Compare(a.status, b.status) })
@@ -139,17 +151,17 @@ func (r *described) refusals() []refusal {
 }
 
 // refuse adds the answers of policies to those of an operation.
-func (w *writer) refuse(responses *object, r *described) {
-	for _, refused := range r.refusals() {
+func (w *writer) refuse(responses *object, g guarded) {
+	for _, refused := range g.refusals() {
 		status := strconv.Itoa(refused.status)
 		// Connect has no status of its own for these two.
-		unknown := r.connect && (refused.status == 413 || refused.status == 422)
+		unknown := g.connect && (refused.status == 413 || refused.status == 422)
 		if refused.status < 400 || unknown || responses.get(status) != nil {
 			continue
 		}
-		name := r.componentName(refused.name)
+		name := componentName(refused.name, g.connect)
 		if w.refused[name] == nil {
-			w.refused[name] = newRefusal(refused, w.errorContent(r))
+			w.refused[name] = newRefusal(refused, w.errorContent(g.connect))
 		}
 		responses.put(status, obj("$ref", "#/components/responses/"+name))
 	}
@@ -181,7 +193,11 @@ func (w *writer) idempotency(op *object, r *described) {
 	case r.Method.Idempotent:
 		op.set("x-idempotency", "IDEMPOTENT")
 	}
-	key := r.Policy.GetIdempotencyKey()
+	idempotencyKey(op, r.Policy.GetIdempotencyKey())
+}
+
+// idempotencyKey adds the header of the policy.
+func idempotencyKey(op *object, key *transomv1.IdempotencyKey) {
 	if key == nil || key.GetField() != "" {
 		return
 	}

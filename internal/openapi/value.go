@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -74,6 +75,16 @@ func (o *object) get(name string) any {
 		}
 	}
 	return nil
+}
+
+// remove takes a member away.
+func (o *object) remove(name string) {
+	for i, key := range o.keys {
+		if key == name {
+			o.keys, o.values = slices.Delete(o.keys, i, i+1), slices.Delete(o.values, i, i+1)
+			return
+		}
+	}
 }
 
 // at is the object that a member is, which is made where there is none.

@@ -30,10 +30,14 @@ type writer struct {
 func (w *writer) is32() bool { return w.version == Version32 }
 
 // document makes the whole.
-func (w *writer) document(routes []*described) *object {
+func (w *writer) document(routes []*described, plain bool) *object {
 	for _, r := range routes {
 		w.route(r)
 	}
+	if plain {
+		w.plainRoutes()
+	}
+	w.sockets(routes)
 	version := "3.1.1"
 	if w.is32() {
 		version = "3.2.0"
@@ -43,7 +47,7 @@ func (w *writer) document(routes []*described) *object {
 		root.set("jsonSchemaDialect", "https://spec.openapis.org/oas/3.1/dialect/base")
 	}
 	root.put("servers", w.servers())
-	root.set("tags", w.tags(routes))
+	root.set("tags", w.tags(routes, plain && len(w.api.Plain) > 0))
 	root.put("paths", w.paths.object())
 	root.set("components", w.components())
 	return root
@@ -67,9 +71,13 @@ func (w *writer) servers() list {
 }
 
 // tags lists the services.
-func (w *writer) tags(routes []*described) list {
+func (w *writer) tags(routes []*described, plain bool) list {
 	seen := map[string]*object{}
 	var names []string
+	if plain {
+		seen[plainTag] = obj("name", plainTag, "description", "What servers and the gateway answer by plain HTTP.")
+		names = append(names, plainTag)
+	}
 	packages := map[string]bool{}
 	for _, r := range routes {
 		if seen[r.tag] != nil {
@@ -127,12 +135,17 @@ func sorted(members map[string]*object) *object {
 // route adds the operations of a route.
 func (w *writer) route(r *described) {
 	path, parameters := w.path(r)
+	if strings.EqualFold(r.HTTPMethod, socketMethod) {
+		return // sockets describes it
+	}
 	for _, method := range httpMethods(r.HTTPMethod) {
 		id := r.id
 		if r.HTTPMethod == "*" && method != "get" {
 			id += "_" + method
 		}
-		w.paths.add(path, method, w.operation(r, operationPlace{id, method, path, parameters}))
+		op := w.operation(r, operationPlace{id, method, path, parameters})
+		op.set("x-transom-websocket", w.socket(r))
+		w.paths.add(path, method, op)
 	}
 }
 
@@ -163,7 +176,7 @@ func (w *writer) operation(r *described, at operationPlace) *object {
 	if deprecated(d) {
 		op.set("deprecated", true)
 	}
-	op.put("security", w.security(r))
+	op.put("security", w.security(r.Policy.GetAuth()))
 	demands(op, r.Policy.GetAuth())
 	w.idempotency(op, r)
 	op.set("x-transom-rpc", r.Method.RPC)
@@ -179,26 +192,31 @@ func (w *writer) responses(r *described) *object {
 	if r.Method.Settings.EntityTags && (r.HTTPMethod == "GET" || r.HTTPMethod == "HEAD") {
 		responses.put("304", obj("description", "The client has the answer already, as its If-None-Match says."))
 	}
-	w.refuse(responses, r)
-	name := r.componentName("Error")
-	if w.errors[name] == nil {
-		w.errors[name] = obj("description", "The call failed. The HTTP status follows from the gRPC code.", "content", w.errorContent(r))
-	}
-	responses.put("default", obj("$ref", "#/components/responses/"+name))
+	w.refuse(responses, r.guarded())
+	responses.put("default", w.anyError(r.connect))
 	return responses
 }
 
+// anyError refers to the answer of any call that fails.
+func (w *writer) anyError(connect bool) *object {
+	name := componentName("Error", connect)
+	if w.errors[name] == nil {
+		w.errors[name] = obj("description", "The call failed. The HTTP status follows from the gRPC code.", "content", w.errorContent(connect))
+	}
+	return obj("$ref", "#/components/responses/"+name)
+}
+
 // componentName is the name of an answer with an error: Connect's errors look otherwise.
-func (r *described) componentName(name string) string {
-	if r.connect {
+func componentName(name string, connect bool) string {
+	if connect {
 		return "Connect" + name
 	}
 	return name
 }
 
 // errorContent is what an error looks like.
-func (w *writer) errorContent(r *described) *object {
-	if !r.connect {
+func (w *writer) errorContent(connect bool) *object {
+	if !connect {
 		return obj("application/json", obj("schema", w.schemas.status()))
 	}
 	var names list
@@ -223,6 +241,7 @@ func (w *writer) success(r *described) *object {
 	switch {
 	case r.RawAnswer:
 		content = obj("*/*", obj("schema", obj()))
+		answer.put("headers", obj("Content-Disposition", obj("description", "What to do with the file, and its name, where the service says so.", "schema", obj("type", "string"))))
 	case r.Method.Shape.ServerStreams:
 		content = w.streamContent(r)
 	default:
