@@ -56,3 +56,26 @@ export async function post(path: string, body?: unknown, method = 'POST'): Promi
 export const ruleOf = (r: Route) => [r.method, r.path, ...(r.conditions ?? [])].join(' ')
 
 export const placeOf = (p: Problem) => [p.file, p.line, p.column].filter(Boolean).join(':')
+
+/** A call that has ended, with all that the access log says of it. */
+export interface Call {
+  time: string; method: string; path: string; route: string; status: number; code: string; duration_ms: number
+  principal?: string; client_ip?: string; refused_by?: string; cache?: string
+}
+
+/** Reads Server-Sent Events until they end. Unlike an EventSource it tells why there are none. */
+export async function told(path: string, signal: AbortSignal, begun: () => void, heard: (event: string, data: string) => void) {
+  const answer = await answered(await fetch('../' + path, { signal, headers: { accept: 'text/event-stream' } }))
+  begun()
+  const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader()
+  for (let rest = ''; ;) {
+    const { value, done } = await reader.read()
+    if (done) return
+    const events = (rest + value).split('\n\n')
+    rest = events.pop()!
+    for (const e of events) {
+      const [, event, data] = /^event: (.*)\ndata: (.*)$/.exec(e) ?? []
+      if (event) heard(event, data)
+    }
+  }
+}

@@ -7,6 +7,7 @@ import { address, connect, connection, place, status, who } from './state'
 import { Empty, State } from './ui'
 import { Events } from './pages/events'
 import { Explain } from './pages/explain'
+import { Live } from './pages/live'
 import { Overview } from './pages/overview'
 import { Policies } from './pages/policies'
 import { Reloads } from './pages/reloads'
@@ -22,6 +23,7 @@ const pages: { page: string; title: string; key: string; show: () => preact.JSX.
   { page: 'explain', title: 'Explain', key: 'e', show: Explain },
   { page: 'upstreams', title: 'Upstreams', key: 'u', show: Upstreams },
   { page: 'policies', title: 'Policies', key: 'p', show: Policies },
+  { page: 'live', title: 'Live', key: 'i', show: Live },
   { page: 'events', title: 'Events', key: 'v', show: Events },
   { page: 'reloads', title: 'Reloads', key: 'l', show: Reloads },
   { page: 'schema', title: 'Schema', key: 's', show: Schema },
@@ -72,6 +74,7 @@ function Help({ close }: { close: () => void }) {
     <h2>Keys</h2>
     <dl class="pairs"><dt><kbd>/</kbd></dt><dd>filter</dd>
       {pages.map(p => <><dt><kbd>g</kbd> <kbd>{p.key}</kbd></dt><dd>{p.title}</dd></>)}
+      <dt><kbd>space</kbd></dt><dd>pause Live, and go on</dd>
       <dt><kbd>?</kbd></dt><dd>this help</dd></dl>
     <form method="dialog"><button class="main">Close</button></form>
   </dialog>

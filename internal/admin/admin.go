@@ -148,6 +148,7 @@ func New(o Options) http.Handler {
 	s.operate()
 	s.schemas()
 	s.openAPI()
+	s.mux.HandleFunc("GET "+livePath, s.live)
 	return s.guard(http.NewCrossOriginProtection().Handler(noPageOfOthers(s.admit(http.HandlerFunc(s.route)))))
 }
 
@@ -157,7 +158,7 @@ func New(o Options) http.Handler {
 func noPageOfOthers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from := r.Header.Get("Sec-Fetch-Site")
-		if costs := strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == "/console/stream"; costs && (from == "cross-site" || from == "same-site") {
+		if costs := strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == "/console/stream" || r.URL.Path == livePath; costs && (from == "cross-site" || from == "same-site") {
 			http.Error(w, "a page of another origin may not ask for this: open it by itself, or with curl", http.StatusForbidden)
 			return
 		}

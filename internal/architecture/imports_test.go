@@ -113,7 +113,7 @@ var rules = map[string]rule{
 	"events/sinks":                  {ours: slices.Concat(parts, []string{"events/..."}), reason: "the one list of all sinks"},
 	"internal/openapi":              {ours: slices.Concat(parts, []string{"transcoder", "transcoder/jsonwire", "transcoder/rpcerror", "policy"}), never: yamls, reason: "it describes what edges do, and does none of it"},
 	"proxy/httpbackend":             {ours: slices.Concat(base, []string{"proxy", "proxy/upstream", "proxy/attempt", "internal/tlsfiles"}), never: jsons, reason: "another client stands where those of gRPC do: it copies bodies, and reads none"},
-	"internal/observe":              {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
+	"internal/observe":              {ours: slices.Concat(base, []string{"policy", "proxy", "internal/live"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
 
 	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head", "policy/overload"}), never: commands, reason: "the assembly knows the parts, not who starts it"},
 	"internal/watch":           {ours: []string{"internal/gateway", "internal/regularfile"}, reason: "it says that something changed, not what to do"},
@@ -121,6 +121,7 @@ var rules = map[string]rule{
 	"internal/server/sockets":  {never: slices.Concat(jsons, protobuf, []string{"net/http"}), reason: "it opens sockets; what is spoken over them is the server's"},
 	"internal/server/coalesce": {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
 	"internal/server/security": {ours: slices.Concat(base, []string{"internal/tlsfiles"}), never: slices.Concat([]string{"net/http"}, yamls), reason: "TLS is the same for every listener and protocol, so it knows neither"},
+	"internal/live":            {ours: []string{"internal/nearest"}, never: slices.Concat(protobuf, yamls), reason: "it brings records to those who watch, and knows neither what a call is nor how it is shown"},
 	"internal/console":         {never: slices.Concat(protobuf, yamls), reason: "it hands out the files of the pages; what these show they ask the admin listener for"},
 	"internal/admin":           {reason: "the operator's server knows the gateway by its own interface, and is tested without one"},
 

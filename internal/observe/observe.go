@@ -18,6 +18,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/transom-gateway/transom/internal/live"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -28,6 +29,8 @@ type Telemetry struct {
 	Log *slog.Logger
 	// Metrics holds all counters; never nil.
 	Metrics *Metrics
+	// Live tells those who watch of calls as they end.
+	Live live.Hub
 
 	access  slog.Handler // nil: no access log
 	tracer  trace.Tracer // nil: no spans

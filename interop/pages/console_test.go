@@ -82,6 +82,7 @@ var consolePages = []struct{ name, hash, title, shows, text string }{
 	{"explain", "#/explain?method=GET&url=/v1/shelves/1%3Fcolor%3Dred", "Explain", ".steps", "refused"},
 	{"upstreams", "#/upstreams", "Upstreams", "table", "ready"},
 	{"policies", "#/policies", "Policies", ".facts", "rate_limit"},
+	{"live", "#/live", "Live", "main .lead", "watching"},
 	{"events", "#/events", "Events", "main", "publishes events"},
 	{"reloads", "#/reloads", "Reloads", ".cards", "Generation 1"},
 	{"schema", "#/schema?symbol=hostile.v1.Hostile.Attack", "Schema", "pre", "rpc Attack"},

@@ -1,0 +1,128 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { Call, Refused, told } from '../api'
+import { duration, plural, quoted } from '../format'
+import { place, refine } from '../state'
+import { Copy, Empty, Title } from '../ui'
+
+/** How many calls the page keeps, and how often it shows what has come, in ms. */
+const kept = 200, step = 200
+
+const examples: [string, string][] = [
+  ['failed', 'status >= 500'], ['refused', "refused_by != ''"], ['slow', 'duration_ms > 500.0'], ['streams', 'request_messages + response_messages > 2'],
+]
+
+type Seen = Call & { n: number }
+
+/** Calls as they end, without those that a filter leaves out; the gateway filters. */
+export function Live() {
+  const asked = place.value.query.get('filter') ?? ''
+  const [text, setText] = useState(asked)
+  const [filter, setFilter] = useState(asked)
+  const [paused, setPaused] = useState(false)
+  const [hidden, setHidden] = useState(document.hidden)
+  const [calls, setCalls] = useState<Seen[]>([])
+  const [more, setMore] = useState({ dropped: 0, missed: 0 })
+  const [now, setNow] = useState<'connecting' | 'live' | 'lost'>('connecting')
+  const [failure, setFailure] = useState('')
+  const n = useRef(0)
+
+  useEffect(() => {
+    const look = () => setHidden(document.hidden)
+    const press = (e: KeyboardEvent) => {
+      if (e.key !== ' ' || e.ctrlKey || e.metaKey || e.altKey || (e.target as HTMLElement).closest('input, textarea, select, dialog, button, a, summary')) return
+      e.preventDefault()
+      setPaused(p => !p)
+    }
+    document.addEventListener('visibilitychange', look)
+    addEventListener('keydown', press)
+    return () => { document.removeEventListener('visibilitychange', look); removeEventListener('keydown', press) }
+  }, [])
+
+  useEffect(() => {
+    if (paused || hidden) return
+    const stop = new AbortController()
+    let again = 0, due = 0, fresh: Seen[] = [], dropped = 0, missed = 0
+    const show = () => {
+      due = 0
+      const came = fresh.reverse(), d = dropped, m = missed
+      fresh = []
+      dropped = missed = 0
+      setCalls(before => came.concat(before).slice(0, kept))
+      if (d + m) setMore(before => ({ dropped: before.dropped + d, missed: before.missed + m }))
+    }
+    const watch = async () => {
+      setNow('connecting')
+      try {
+        await told('live?filter=' + encodeURIComponent(filter), stop.signal, () => { setNow('live'); setFailure('') }, (event, data) => {
+          const body = JSON.parse(data)
+          if (event === 'call') {
+            fresh.push({ ...body, n: n.current++ })
+            if (fresh.length > kept) fresh.shift()
+          } else {
+            dropped += body.dropped
+            missed += body.missed
+          }
+          due ||= window.setTimeout(show, step)
+        })
+      } catch (e) {
+        if (stop.signal.aborted) return
+        if (e instanceof Refused) setFailure(e.message)
+        if (e instanceof Refused && e.status === 400) return // the same filter is as wrong the next time
+      }
+      if (stop.signal.aborted) return
+      setNow('lost')
+      again = window.setTimeout(watch, 1000)
+    }
+    void watch()
+    return () => { stop.abort(); clearTimeout(again); clearTimeout(due) }
+  }, [filter, paused, hidden])
+
+  const use = (f: string) => {
+    setText(f)
+    setFailure('')
+    setCalls([])
+    setMore({ dropped: 0, missed: 0 })
+    refine('live', f ? { filter: f } : {})
+    setFilter(f)
+  }
+  const at = /^filter:1:(\d+): /.exec(failure)
+  return <>
+    <Title text="Live"><p class="actions">
+      <button type="button" class={paused ? 'small main' : 'small'} onClick={() => setPaused(!paused)}>{paused ? 'Resume' : 'Pause'} <kbd>space</kbd></button>
+      <button type="button" class="small" onClick={() => { setCalls([]); setMore({ dropped: 0, missed: 0 }) }}>Clear</button>
+      <Copy label="Copy as curl" text={() => `curl -NG ${quoted(new URL('../live', location.href.replace(/#.*/, '')).href)}` + (filter ? ` --data-urlencode ${quoted('filter=' + filter)}` : '')} />
+    </p></Title>
+    <form class="card tail" onSubmit={e => { e.preventDefault(); use(text) }}>
+      <label>Filter, an expression of CEL over the names of the access log
+        <span class="line-of"><input type="search" class="mono" value={text} spellcheck={false} placeholder="status >= 400 && path.startsWith('/v1/')" maxLength={4096}
+          aria-invalid={!!at} aria-describedby="wrong" onInput={e => setText(e.currentTarget.value)} /><button class={text !== filter ? 'main' : ''}>Apply</button></span></label>
+      <div id="wrong" role="status">{failure && <>
+        {at && <pre class="caret">{filter + '\n' + ' '.repeat(Number(at[1]) - 1) + '↑'}</pre>}<p class="bad">{failure}</p></>}</div>
+      <p class="actions">{examples.map(([name, f]) => <button type="button" class="small" aria-pressed={filter === f} onClick={() => use(filter === f ? '' : f)}>{name}</button>)}</p>
+    </form>
+    <p class="lead"><span role="status" class={'state ' + (!paused && !at && now === 'live' ? 'good' : 'calm')}>{
+      paused ? 'paused' : at ? 'the filter is wrong' : now === 'live' ? 'watching' : now === 'lost' ? 'reconnecting…' : 'connecting…'}</span>
+      <span>{calls.length === kept ? `the last ${kept} calls` : plural(calls.length, 'call')}</span>
+      {more.dropped > 0 && <span>and {plural(more.dropped, 'more')}, beyond 200 a second</span>}
+      {more.missed > 0 && <span>{more.missed.toLocaleString('en')} not looked at, since there were too many</span>}</p>
+    {calls.length ? <ol class="calls" aria-label="Calls, the latest first">{calls.map(c => <li key={c.n}><Row call={c} /></li>)}</ol> :
+      <Empty>{paused ? 'Paused.' : filter ? 'No call yet that the filter takes.' : 'No call yet. Those that end from now on are shown here; nothing is kept.'}</Empty>}
+  </>
+}
+
+const shown = new Set(['n', 'time', 'method', 'path', 'status', 'code', 'duration_ms'])
+
+function Row({ call }: { call: Call }) {
+  const mood = call.status >= 500 || call.status < 100 ? 'bad' : call.status >= 400 || call.code !== 'OK' ? 'warn' : 'good'
+  return <details>
+    <summary>
+      <time class="soft">{call.time.slice(11, 23)}</time>
+      <b class={'verb ' + call.method}>{call.method}</b>
+      <span class="mono path">{call.path}</span>
+      <span class={'state ' + mood}>{call.status >= 100 ? call.status : '–'}{call.code !== 'OK' && <small> {call.code}</small>}</span>
+      <span class="number">{duration(call.duration_ms)}</span>
+      <span class="soft by">{call.refused_by ? 'by ' + call.refused_by : call.cache ? 'cache ' + call.cache : call.principal || call.client_ip || ''}</span>
+    </summary>
+    <dl class="pairs">{Object.entries(call).filter(([k]) => !shown.has(k)).map(([k, v]) => <><dt>{k}</dt><dd class="mono">{typeof v === 'object' ? JSON.stringify(v) : String(v)}</dd></>)}</dl>
+  </details>
+}

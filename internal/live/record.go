@@ -1,0 +1,96 @@
+package live
+
+import "time"
+
+// Record is a call that has ended, as the access log tells of it and by the same names.
+type Record struct {
+	Time             time.Time `json:"time"`
+	Route            string    `json:"route"`
+	RPC              string    `json:"rpc,omitempty"`
+	RequestID        string    `json:"request_id"`
+	ClientIP         string    `json:"client_ip,omitempty"`
+	Method           string    `json:"method"`
+	Path             string    `json:"path"`
+	Protocol         string    `json:"protocol"`
+	Code             string    `json:"code"`
+	Status           int       `json:"status"`
+	DurationMS       float64   `json:"duration_ms"`
+	RequestBytes     int64     `json:"request_bytes"`
+	ResponseBytes    int64     `json:"response_bytes"`
+	RequestBody      int64     `json:"request_body_bytes"`
+	ResponseBody     int64     `json:"response_body_bytes"`
+	RequestMessages  int       `json:"request_messages"`
+	ResponseMessages int       `json:"response_messages"`
+	TraceID          string    `json:"trace_id,omitempty"`
+	Principal        string    `json:"principal,omitempty"`
+	RefusedBy        string    `json:"refused_by,omitempty"`
+	Reason           string    `json:"reason,omitempty"`
+	Cause            string    `json:"cause,omitempty"`
+	Endpoint         string    `json:"endpoint,omitempty"`
+	Branch           string    `json:"branch,omitempty"`
+	BranchNotReady   string    `json:"branch_not_ready,omitempty"`
+	Replayed         bool      `json:"replayed,omitempty"`
+	Cache            string    `json:"cache,omitempty"`
+	Attempts         int       `json:"attempts,omitempty"`
+	Hedged           int       `json:"hedged,omitempty"`
+	RetryDenied      string    `json:"retry_denied,omitempty"`
+	UserAgent        string    `json:"user_agent,omitempty"`
+	// Request and Response are the fields of messages that the configuration asks for, as JSON of
+	// their names and values.
+	Request  map[string]any `json:"request,omitempty"`
+	Response map[string]any `json:"response,omitempty"`
+}
+
+// variable is a name that filters may use.
+type variable struct {
+	kind kind
+	of   func(*Record) any
+}
+
+type kind int
+
+const (
+	text kind = iota
+	integer
+	number
+	truth
+	moment
+	fields
+)
+
+// variables are those of Record, by the names that it has in JSON.
+var variables = map[string]variable{
+	"time":                {moment, func(r *Record) any { return r.Time }},
+	"route":               {text, func(r *Record) any { return r.Route }},
+	"rpc":                 {text, func(r *Record) any { return r.RPC }},
+	"request_id":          {text, func(r *Record) any { return r.RequestID }},
+	"client_ip":           {text, func(r *Record) any { return r.ClientIP }},
+	"method":              {text, func(r *Record) any { return r.Method }},
+	"path":                {text, func(r *Record) any { return r.Path }},
+	"protocol":            {text, func(r *Record) any { return r.Protocol }},
+	"code":                {text, func(r *Record) any { return r.Code }},
+	"status":              {integer, func(r *Record) any { return r.Status }},
+	"duration_ms":         {number, func(r *Record) any { return r.DurationMS }},
+	"request_bytes":       {integer, func(r *Record) any { return r.RequestBytes }},
+	"response_bytes":      {integer, func(r *Record) any { return r.ResponseBytes }},
+	"request_body_bytes":  {integer, func(r *Record) any { return r.RequestBody }},
+	"response_body_bytes": {integer, func(r *Record) any { return r.ResponseBody }},
+	"request_messages":    {integer, func(r *Record) any { return r.RequestMessages }},
+	"response_messages":   {integer, func(r *Record) any { return r.ResponseMessages }},
+	"trace_id":            {text, func(r *Record) any { return r.TraceID }},
+	"principal":           {text, func(r *Record) any { return r.Principal }},
+	"refused_by":          {text, func(r *Record) any { return r.RefusedBy }},
+	"reason":              {text, func(r *Record) any { return r.Reason }},
+	"cause":               {text, func(r *Record) any { return r.Cause }},
+	"endpoint":            {text, func(r *Record) any { return r.Endpoint }},
+	"branch":              {text, func(r *Record) any { return r.Branch }},
+	"branch_not_ready":    {text, func(r *Record) any { return r.BranchNotReady }},
+	"replayed":            {truth, func(r *Record) any { return r.Replayed }},
+	"cache":               {text, func(r *Record) any { return r.Cache }},
+	"attempts":            {integer, func(r *Record) any { return r.Attempts }},
+	"hedged":              {integer, func(r *Record) any { return r.Hedged }},
+	"retry_denied":        {text, func(r *Record) any { return r.RetryDenied }},
+	"user_agent":          {text, func(r *Record) any { return r.UserAgent }},
+	"request":             {fields, func(r *Record) any { return r.Request }},
+	"response":            {fields, func(r *Record) any { return r.Response }},
+}

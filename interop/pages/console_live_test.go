@@ -1,0 +1,56 @@
+package pages
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/transom-gateway/transom/internal/testing/poll"
+	"github.com/transom-gateway/transom/interop/internal/browser"
+)
+
+// TestConsoleLive: Surface 242 and 245: by keyboard alone somebody watches calls as they end, filters them, is told
+// what is wrong with a filter and where, pauses, and sees what the log says of one.
+func TestConsoleLive(t *testing.T) {
+	g, page := startConsole(t)
+	page.awaits(t, "h1", "Overview")
+	page.Type(t, "gi")
+	page.awaits(t, "h1", "Live")
+	page.awaits(t, "main .lead", "watching")
+	shelf := func() { g.Do(t, "GET", "/v1/shelves?page_size=1", "") }
+	refused := func() { g.Do(t, "GET", "/v1/shelves/1", "") } // it needs a token
+	shelf()
+	refused()
+	page.awaits(t, ".calls", "401 UNAUTHENTICATED")
+	page.awaits(t, ".calls", "/v1/shelves")
+	if text := browser.Eval[string](t, page.Page, `() => document.querySelector('.calls').textContent`); strings.Contains(text, "page_size") {
+		t.Error("the query is shown")
+	}
+
+	page.Type(t, "/")
+	browser.Eval[any](t, page.Page, `() => document.activeElement.select()`)
+	page.Type(t, "statsu == 401\r")
+	page.awaits(t, "#wrong", `filter:1:1: there is no "statsu"; did you mean status?`)
+	page.picture(t, "console-live-wrong")
+	browser.Eval[any](t, page.Page, `() => document.activeElement.select()`)
+	page.Type(t, "refused_by == 'auth'\r")
+	page.awaits(t, "main .lead", "watching")
+	page.awaits(t, "main .lead", "0 calls")
+	shelf()
+	refused()
+	page.awaits(t, ".calls", "by auth")
+	if n := browser.Eval[int](t, page.Page, `() => document.querySelectorAll('.calls li').length`); n != 1 {
+		t.Errorf("%d calls, expected the refused one alone", n)
+	}
+
+	browser.Eval[any](t, page.Page, `() => document.activeElement.blur()`)
+	page.Type(t, " ")
+	page.awaits(t, "main .lead", "paused")
+	poll.Until(t, "nobody watches", func() bool { return !g.Telemetry.Live.Watched() })
+	page.Type(t, " ")
+	page.awaits(t, "main .lead", "watching")
+	browser.Eval[any](t, page.Page, `() => document.querySelector('.calls summary').focus()`)
+	page.Type(t, "\r")
+	page.awaits(t, ".calls [open] dl", "request_id")
+	page.awaits(t, ".calls [open] dl", "bookstore.v1.BookstoreService/GetShelf")
+	page.picture(t, "console-live-open")
+}
