@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/transom-gateway/transom/internal/gateway"
+	"github.com/transom-gateway/transom/internal/openapi"
 )
 
 func newVersion(s streams) *cobra.Command {
@@ -31,11 +32,11 @@ func newVersion(s streams) *cobra.Command {
 
 func newCheck(s streams) *cobra.Command {
 	in := input{namesWarnings: true}
-	live := false
+	var live, strict bool
 	c := &cobra.Command{
 		Use:   "check [FOLDER...]",
 		Short: "Compile protos, rules and policies and name every problem",
-		Long:  "Check compiles protos, HTTP rules and policies as serve does. Each problem is\nprinted as file:line:column: message; exit code 1 where there is one that is no\nwarning. With --live it also asks the brokers and webhooks of the configuration\nwhether topics are there, may be written and read, and take the largest event.",
+		Long:  "Check compiles protos, HTTP rules and policies as serve does. Each problem is\nprinted as file:line:column: message; exit code 1 where there is one that is no\nwarning. With --live it also asks the brokers and webhooks of the configuration\nwhether topics are there, may be written and read, and take the largest event.\nWith --strict a warning fails, too, and there is one for each part of an option for\nOpenAPI that the document is without.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return in.look(c.Context(), s, args, func(g *gateway.Gateway) error {
 				expiring, err := checkFiles(g)
@@ -56,6 +57,16 @@ func newCheck(s streams) *cobra.Command {
 					warnings += len(said)
 					found += ", asked " + counted(asked, "sink") + " of events"
 				}
+				if strict {
+					_, remarks, err := g.OpenAPI(openapi.Options{})
+					if err != nil {
+						return problem(err)
+					}
+					in.warn(s.err, remarks)
+					if warnings += len(remarks); warnings > 0 {
+						return problem(fmt.Errorf("found %s, expected none (--strict)", counted(warnings, "warning")))
+					}
+				}
 				if warnings > 0 {
 					found += ", " + counted(warnings, "warning")
 				}
@@ -65,6 +76,7 @@ func newCheck(s streams) *cobra.Command {
 		},
 	}
 	in.flags(c)
+	c.Flags().BoolVar(&strict, "strict", false, "take warnings for errors, those of OpenAPI documents, too")
 	c.Flags().BoolVar(&live, "live", false, "ask brokers and webhooks, too; nothing is written there")
 	return c
 }

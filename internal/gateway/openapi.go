@@ -98,12 +98,26 @@ func (d *documents) document(s *Snapshot, o openapi.Options) (*openapi.Document,
 	if o.Service != "" && !d.source.HasService(o.Service) {
 		return nil, nil, unknownService(d.source.Services(), o.Service)
 	}
-	document, omitted := d.source.Document(o)
+	document, remarks := d.source.Document(o)
 	var problems Problems
-	for _, without := range omitted {
-		problems = append(problems, Problem{Message: fmt.Sprintf("the OpenAPI document is without %s %s of %s: %s", without.Route.HTTPMethod, without.Route.Template, without.Route.Method.RPC, without.Why), Warning: true})
+	for _, r := range remarks {
+		p := s.placeOf(r.At)
+		p.Message, p.Warning = r.Message, true
+		problems = append(problems, p)
 	}
 	return document, problems, nil
+}
+
+// placeOf is where an element of a proto stands, as far as that is known.
+func (s *Snapshot) placeOf(d protoreflect.Descriptor) (p Problem) {
+	for _, r := range s.registries {
+		if file, err := r.FindFileByPath(d.ParentFile().Path()); err == nil && file == d.ParentFile() {
+			p.File, p.Line, p.Column = r.Position(d)
+			return p
+		}
+	}
+	p.File = d.ParentFile().Path()
+	return p
 }
 
 // notServed is asked for, and not there: it is an fs.ErrNotExist.
@@ -159,6 +173,7 @@ func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 	o := config.GetOpenapi()
 	api.Title, api.Description, api.Servers = o.GetTitle(), o.GetDescription(), o.GetServers()
 	api.Version = cmp.Or(o.GetVersion(), api.Version)
+	api.Titled, api.Versioned = o.GetTitle() != "", o.GetVersion() != ""
 	if len(names) <= 3 {
 		api.Title = cmp.Or(api.Title, strings.Join(names, ", "))
 	}

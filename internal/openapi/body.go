@@ -13,7 +13,7 @@ func (w *writer) requestBody(r *described) *object {
 	schema := w.bodySchema(r)
 	switch {
 	case r.RawBody:
-		body.put("content", obj("*/*", obj("schema", obj())))
+		body.put("content", w.rawContent(r, "consumes"))
 	case r.Method.Shape.ClientStreams:
 		body.put("content", w.uploadContent(schema))
 	default:

@@ -2,7 +2,7 @@
 // routes that there are and of the policies that hold for them. It serves nothing, and
 // knows no gateway.
 //
-//	document, omitted := openapi.New(api).Document(openapi.Options{Version: openapi.Version32})
+//	document, remarks := openapi.New(api).Document(openapi.Options{Version: openapi.Version32})
 //	bytes := document.JSON()
 //
 // The same API has the same bytes, each time.
@@ -31,6 +31,8 @@ const (
 type API struct {
 	// Title and Version are those of the API. Description may be empty.
 	Title, Version, Description string
+	// Titled and Versioned: the configuration says so, and options of protos do not change it.
+	Titled, Versioned bool
 	// Servers are URLs of the gateway; none: "/".
 	Servers []string
 	// JSON is how answers are written where a route's own policies say nothing else.
@@ -62,12 +64,6 @@ type Options struct {
 	Service string
 }
 
-// Omitted is a route that the document is without.
-type Omitted struct {
-	Route *Route
-	Why   string
-}
-
 // Document is an OpenAPI document.
 type Document struct{ root *object }
 
@@ -83,8 +79,10 @@ type Source struct {
 	routes []*described
 	// shared are the short names that several services have.
 	shared map[protoreflect.Name]bool
-	// omitted are routes of which no document can tell.
-	omitted []Omitted
+	// fragments are what options say, by element.
+	fragments map[protoreflect.Descriptor]*fragmentsOf
+	// remarks are of the names of operations.
+	remarks []Remark
 }
 
 // described is a route with what is the same in all documents.
@@ -99,7 +97,7 @@ type described struct {
 
 // New makes the documents' source of an API, which must not change any more.
 func New(api *API) *Source {
-	s := &Source{api: api, shared: map[protoreflect.Name]bool{}}
+	s := &Source{api: api, shared: map[protoreflect.Name]bool{}, fragments: map[protoreflect.Descriptor]*fragmentsOf{}}
 	first := map[protoreflect.Name]protoreflect.FullName{}
 	for i := range api.Routes {
 		r := &api.Routes[i]
@@ -121,20 +119,32 @@ func New(api *API) *Source {
 	return s
 }
 
-// name gives the routes their operationIds.
+// name gives the routes their operationIds (Surface 207).
 func (s *Source) name() {
-	taken := map[string]bool{}
+	w := s.writer(Version31)
+	bases := map[*described]string{}
+	owners := map[string]*described{}
 	for _, r := range s.routes {
-		taken[s.baseID(r)] = true
+		r.tag = s.serviceName(r.Method.Descriptor.Parent())
+		bases[r] = s.baseID(r)
+		for _, f := range w.fragments(r.Method.Descriptor) {
+			if id, _ := f.get("operationId").(string); id != "" {
+				bases[r] = id
+			}
+		}
+		if other := owners[bases[r]]; other != nil && other.Method.RPC != r.Method.RPC {
+			s.remarks = append(s.remarks, Remark{r.Method.Descriptor, fmt.Sprintf("found the operationId %q, which %s has, too: one of them has a number behind it in the OpenAPI document; give each its own", bases[r], other.Method.RPC)})
+			continue
+		}
+		owners[bases[r]] = r
 	}
 	used := map[string]bool{}
 	for _, r := range s.routes {
-		r.tag = s.serviceName(r.Method.Descriptor.Parent())
-		id := s.baseID(r)
+		id := bases[r]
 		for n := 2; used[id]; n++ {
-			id = fmt.Sprintf("%s_%d", s.baseID(r), n)
-			if taken[id] {
-				id = s.baseID(r) // a method has this name
+			id = fmt.Sprintf("%s_%d", bases[r], n)
+			if owners[id] != nil {
+				id = bases[r] // a method has this name
 			}
 		}
 		used[id] = true
@@ -172,15 +182,23 @@ func (s *Source) HasService(name string) bool {
 	return slices.ContainsFunc(s.routes, func(r *described) bool { return string(r.Method.Descriptor.Parent().FullName()) == name })
 }
 
-// Document makes a document, and tells which routes it is without.
-func (s *Source) Document(o Options) (*Document, []Omitted) {
-	w := &writer{source: s, api: s.api, version: cmp.Or(o.Version, Version31), schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}}, schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}, omitted: slices.Clone(s.omitted)}
-	w.schemas.writer = w
+// Document makes a document, and says what of the protos is not in it.
+func (s *Source) Document(o Options) (*Document, []Remark) {
+	w := s.writer(cmp.Or(o.Version, Version31))
 	var routes []*described
 	for _, r := range s.routes {
 		if o.Service == "" || string(r.Method.Descriptor.Parent().FullName()) == o.Service {
 			routes = append(routes, r)
 		}
 	}
-	return &Document{w.document(routes, o.Service == "")}, w.omitted
+	return &Document{w.document(routes, o.Service == "")}, w.remarks
+}
+
+func (s *Source) writer(version string) *writer {
+	w := &writer{
+		source: s, api: s.api, version: version, schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}},
+		schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}, remarks: slices.Clone(s.remarks),
+	}
+	w.schemas.writer = w
+	return w
 }

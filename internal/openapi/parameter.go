@@ -104,6 +104,7 @@ func (q *queryMaker) field(field protoreflect.FieldDescriptor, path []protorefle
 func (q *queryMaker) parameter(name string, field protoreflect.FieldDescriptor, outer bool, how ...any) {
 	p := obj("name", name, "in", "query", "description", commentOf(field).whole())
 	schema, demanded := q.writer.schemas.ruled(field, q.writer.schemas.fieldValue(field, q.route.form), q.route.form)
+	demanded = q.writer.applyParameter(p, schema, field) || demanded
 	if outer && (demanded || isRequired(field)) {
 		p.put("required", true)
 	}
@@ -116,6 +117,20 @@ func (q *queryMaker) parameter(name string, field protoreflect.FieldDescriptor, 
 	}
 	p.put("schema", schema)
 	q.found = append(q.found, p)
+}
+
+// applyParameter lays the options of a field over its parameter and the schema of it.
+func (w *writer) applyParameter(p, schema *object, field protoreflect.FieldDescriptor) (required bool) {
+	required = w.applySchema(schema, field)
+	if text, ok := schema.get("description").(string); ok && len(w.fragments(field)) > 0 {
+		p.put("description", text)
+		schema.remove("description")
+	}
+	if schema.get("deprecated") == true {
+		schema.remove("deprecated")
+		p.put("deprecated", true)
+	}
+	return required
 }
 
 // recursive reports whether the message at the end of a path is one on the way to it.

@@ -54,6 +54,7 @@ func (m *pathMaker) variable(v int) {
 	if of.First == of.Last && t.Segments[of.First].Kind == httprule.Single {
 		p := m.parameter(m.name(m.fieldName(field)), commentOf(field.Descriptor()).whole())
 		schema, _ := m.writer.schemas.ruled(field.Descriptor(), m.writer.schemas.fieldValue(field.Descriptor(), m.route.form), m.route.form)
+		m.writer.applyParameter(p, schema, field.Descriptor())
 		p.put("schema", schema)
 		return
 	}
@@ -70,6 +71,12 @@ func (m *pathMaker) variable(v int) {
 // fieldName is the name of a parameter that is a whole field. Dots are for many tools no part
 // of such a name.
 func (m *pathMaker) fieldName(field *jsonwire.Field) string {
+	for _, f := range m.writer.fragments(field.Descriptor()) {
+		configuration, _ := f.get("fieldConfiguration").(*object)
+		if name, _ := configuration.get("pathParamName").(string); name != "" && !strings.ContainsAny(name, "{}/?#") {
+			return name
+		}
+	}
 	return strings.ReplaceAll(m.writer.schemas.fieldPath(field.Path(), m.route), ".", "_")
 }
 

@@ -154,6 +154,7 @@ func (s *schemas) object(m protoreflect.MessageDescriptor, f form, without []str
 	if f.rules {
 		demandOneofs(o, m, f, without)
 	}
+	s.writer.applySchema(o, m)
 	return o
 }
 
@@ -244,7 +245,7 @@ func (s *schemas) property(field protoreflect.FieldDescriptor, f form, without [
 	if has(field, annotations.FieldBehavior_IDENTIFIER) {
 		value.put("x-identifier", true)
 	}
-	return value, required
+	return value, s.writer.applySchema(value, field) || required
 }
 
 // nullable reports whether a form with nulls writes one for a field that is not set.

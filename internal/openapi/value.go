@@ -69,12 +69,27 @@ func (o *object) add(name string, value any) {
 
 // get is the value of a member; nil where there is none.
 func (o *object) get(name string) any {
+	if o == nil {
+		return nil
+	}
 	for i, key := range o.keys {
 		if key == name {
 			return o.values[i]
 		}
 	}
 	return nil
+}
+
+// has reports whether there is a member.
+func (o *object) has(name string) bool { return o != nil && slices.Contains(o.keys, name) }
+
+// rename gives a member another name.
+func (o *object) rename(from, to string) {
+	for i, key := range o.keys {
+		if key == from {
+			o.keys[i] = to
+		}
+	}
 }
 
 // remove takes a member away.

@@ -19,7 +19,12 @@ type writer struct {
 	version string
 	schemas *schemas
 	paths   pathItems
-	omitted []Omitted
+	remarks []Remark
+	// declared are security schemes that options declare, said is what they say of the whole,
+	// perFile what they say of the operations of a file.
+	declared map[string]*object
+	said     *object
+	perFile  map[protoreflect.FileDescriptor][]fragment
 	// schemes and refused are the components of security and of refusals, by name.
 	schemes, refused map[string]*object
 	// errors are the answers of errors that operations refer to, by name.
@@ -31,6 +36,7 @@ func (w *writer) is32() bool { return w.version == Version32 }
 
 // document makes the whole.
 func (w *writer) document(routes []*described, plain bool) *object {
+	w.readFiles(routes)
 	for _, r := range routes {
 		w.route(r)
 	}
@@ -48,14 +54,41 @@ func (w *writer) document(routes []*described, plain bool) *object {
 	}
 	root.put("servers", w.servers())
 	root.set("tags", w.tags(routes, plain && len(w.api.Plain) > 0))
+	root.set("externalDocs", w.said.get("externalDocs"))
 	root.put("paths", w.paths.object())
 	root.set("components", w.components())
+	for i, name := range w.said.keys {
+		if strings.HasPrefix(name, "x-") {
+			root.put(name, w.said.values[i])
+		}
+	}
 	return root
 }
 
+// info is what the configuration says of the API, or else options.
 func (w *writer) info() *object {
-	info := obj("title", cmp.Or(w.api.Title, "API"), "description", w.api.Description)
-	info.put("version", cmp.Or(w.api.Version, "unversioned"))
+	said, _ := w.said.get("info").(*object)
+	text := func(name string) string {
+		t, _ := said.get(name).(string)
+		return t
+	}
+	title := w.api.Title
+	if !w.api.Titled {
+		title = cmp.Or(text("title"), title)
+	}
+	info := obj("title", cmp.Or(title, "API"), "description", cmp.Or(w.api.Description, text("description")))
+	if said != nil {
+		for i, name := range said.keys {
+			if !info.has(name) && name != "version" {
+				info.set(name, said.values[i])
+			}
+		}
+	}
+	version := w.api.Version
+	if !w.api.Versioned {
+		version = cmp.Or(text("version"), version)
+	}
+	info.put("version", cmp.Or(version, "unversioned"))
 	return info
 }
 
@@ -63,6 +96,9 @@ func (w *writer) servers() list {
 	var servers list
 	for _, url := range w.api.Servers {
 		servers = append(servers, obj("url", url))
+	}
+	if said, ok := w.said.get("servers").(list); ok && servers == nil {
+		return said
 	}
 	if servers == nil {
 		return list{obj("url", "/")}
@@ -85,6 +121,7 @@ func (w *writer) tags(routes []*described, plain bool) list {
 		}
 		service := r.Method.Descriptor.Parent()
 		tag := obj("name", r.tag, "description", commentOf(service).whole())
+		w.applyTag(tag, service)
 		if pkg := string(service.ParentFile().Package()); w.is32() && pkg != "" {
 			tag.set("parent", pkg)
 			packages[pkg] = true
@@ -179,6 +216,8 @@ func (w *writer) operation(r *described, at operationPlace) *object {
 	op.put("security", w.security(r.Policy.GetAuth()))
 	demands(op, r.Policy.GetAuth())
 	w.idempotency(op, r)
+	w.applyFile(op, r)
+	w.applyOperation(op, r)
 	op.set("x-transom-rpc", r.Method.RPC)
 	if template := r.Template.String(); template != at.path {
 		op.set("x-transom-template", template)
@@ -240,7 +279,7 @@ func (w *writer) success(r *described) *object {
 	var content *object
 	switch {
 	case r.RawAnswer:
-		content = obj("*/*", obj("schema", obj()))
+		content = w.rawContent(r, "produces")
 		answer.put("headers", obj("Content-Disposition", obj("description", "What to do with the file, and its name, where the service says so.", "schema", obj("type", "string"))))
 	case r.Method.Shape.ServerStreams:
 		content = w.streamContent(r)
