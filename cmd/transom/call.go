@@ -207,11 +207,11 @@ func (in *caller) sent() (metadata.MD, error) {
 	return sent, nil
 }
 
-// addMetadata sends any metadata as it is. Policies look for credentials in the
-// headers; of these Authorization reaches the backend as well, Cookie does not.
+// addMetadata sends any metadata as it is. Policies look for credentials and keys in the
+// headers; of these Authorization reaches the backend as well, the others do not in any case.
 func addMetadata(h http.Header, name, value string) {
 	name = http.CanonicalHeaderKey(name)
-	if name == "Authorization" || name == "Cookie" {
+	if name == "Authorization" || name == "Cookie" || name == "Idempotency-Key" {
 		h.Add(name, value)
 	}
 	if name != "Authorization" {

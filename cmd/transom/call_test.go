@@ -18,7 +18,7 @@ service AccountService {
   rpc SignIn(SignInRequest) returns (SignInResponse) {
     option (transom.v1.method) = { auth: { anonymous: {} } login: { subject: "user" token: { issuer: "us" field: "token" } } };
   }
-  rpc WhoAmI(google.protobuf.Empty) returns (WhoAmIResponse);
+  rpc WhoAmI(google.protobuf.Empty) returns (WhoAmIResponse) { option (transom.v1.method) = { idempotency_key: {} }; }
 }
 message SignInRequest { string name = 1; string password = 2; }
 message SignInResponse { string user = 1; repeated string groups = 2; string token = 7; }
@@ -50,6 +50,10 @@ func TestCallPolicies(t *testing.T) {
 	token := regexp.MustCompile(`eyJ[^"]+`).FindString(signedIn)
 	if out := call(0, "WhoAmI", append(config, "-H", "authorization: Bearer "+token, "-H", "x-mine: 7")...); !strings.Contains(out, `"x-transom-principal":"ada"`) ||
 		!strings.Contains(out, `"x-mine":"7"`) {
+		t.Error(out)
+	}
+	call(0, "WhoAmI", append(config, "-H", "authorization: Bearer "+token, "-H", "idempotency-key: \"k\"")...)
+	if out := call(exitProblem, "WhoAmI", append(config, "-H", "authorization: Bearer "+token, "-H", "idempotency-key: a b")...); !strings.Contains(out, "0x20") {
 		t.Error(out)
 	}
 	if out := call(exitProblem, "WhoAmI", append(config, "-H", "cookie: __Host-transom-session=x")...); !strings.Contains(out, "credentials are not valid") {

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -243,12 +244,15 @@ func TestConditionalRequests(t *testing.T) {
 // an answer is good, whatever protocol gets it, and nothing of it by gRPC.
 func TestCachesOnTheWay(t *testing.T) {
 	s := &taggedServer{text: "one"}
-	g := s.start(t, strings.Replace(taggedProto, "validators_only: true", "ttl { seconds: 60 }", 1))
+	g := s.start(t, strings.Replace(taggedProto, "validators_only: true", `ttl { seconds: 60 } vary: "x-tenant"`, 1))
 	for range 2 {
 		for _, path := range []string{"/v1/read", taggedGet} {
 			a := g.Do(t, "GET", path, "")
 			if got := a.Header.Get("Cache-Control"); !strings.HasPrefix(got, "public, max-age=") || a.Header.Get("Etag") == "" {
 				t.Errorf("Traffic 123: %s: %q", path, a.Header)
+			}
+			if got := strings.Join(slices.Sorted(slices.Values(a.Header["Vary"])), ", "); got != "Accept, Accept-Encoding, X-Tenant" {
+				t.Errorf("Traffic 123: %s: Vary: %s", path, got)
 			}
 		}
 	}

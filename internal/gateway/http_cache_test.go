@@ -68,7 +68,8 @@ func TestRouteCacheOfPrincipals(t *testing.T) {
 		Config: toyIssuer + `routes:
   - { match: { path_prefix: /own }, upstream: site, policy: { auth: { jwt: {} }, cache: { ttl: 60s } } }
   - { match: { path_prefix: /shared }, upstream: site, policy: { auth: { jwt: {} }, cache: { ttl: 60s, scope: PUBLIC } } }
-  - { match: { path_prefix: /open }, upstream: site, policy: { cache: { ttl: 60s } } }`,
+  - { match: { path_prefix: /open }, upstream: site, policy: { cache: { ttl: 60s } } }
+  - { match: { path_prefix: /varied }, upstream: site, policy: { cache: { ttl: 60s, vary: [x-tenant, Accept-Language] } } }`,
 	})
 	bearer := func(who string) string {
 		token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"iss": "id", "aud": "toys", "sub": who, "exp": time.Now().Add(time.Hour).Unix()}).
@@ -92,6 +93,8 @@ func TestRouteCacheOfPrincipals(t *testing.T) {
 		{"/open", "", 4, "public, max-age=60", ""},
 		{"/open", "", 4, "public, max-age=60", ""},
 		{"/open", "ada", 5, "", ""},
+		{"/varied", "", 6, "public, max-age=60", "Accept-Language, X-Tenant"},
+		{"/varied", "", 6, "public, max-age=60", "Accept-Language, X-Tenant"},
 	} {
 		var header []string
 		if step.who != "" {

@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"context"
 	"log/slog"
 	"maps"
 	"math"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -50,7 +52,7 @@ func newSettings(f *config.File, log *slog.Logger) settings {
 		Request: metadata.GetRequestHeaders(), Response: metadata.GetResponseHeaders(),
 		ResponsePrefix: prefix, TrailerPrefix: metadata.GetTrailerPrefix(),
 		HTTPTrailers: metadata.GetHttpTrailers(), PermanentPrefix: metadata.GetPermanentPrefix(), PrefixAll: metadata.GetPrefixAll(),
-		Dropped: func(name string) { log.Warn("a header value that is no printable ASCII was left out", "header", name) },
+		Dropped: leftOut(log),
 		DroppedName: func(name string) {
 			log.Debug("a header whose name gRPC cannot carry was left out", "header", name)
 		},
@@ -159,4 +161,17 @@ func (s settings) idleTimeout(set *policy.Set) time.Duration {
 		return set.IdleTimeout
 	}
 	return defaultIdle
+}
+
+// leftOut tells of values of headers that metadata cannot carry: clients may send as many as they like, so
+// that one is a warning.
+func leftOut(log *slog.Logger) func(name string) {
+	var warned atomic.Bool
+	return func(name string) {
+		level := slog.LevelDebug
+		if !warned.Swap(true) {
+			level = slog.LevelWarn
+		}
+		log.Log(context.Background(), level, "a header value that is no printable ASCII was left out; others like it are logged at the level debug", "header", name)
+	}
 }

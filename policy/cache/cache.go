@@ -39,7 +39,6 @@ type part struct {
 	now      func() time.Time
 
 	sharing.Scope
-	vary        []string // canonical
 	ttl         time.Duration
 	notFoundTTL time.Duration
 	// whileRevalidate and ifError hold where an answer says nothing.

@@ -112,7 +112,6 @@ func compileRead(s *policy.Scope, rule *transomv1.Cache) policy.Part {
 	p.notFoundTTL = duration(s, "cache.not_found_ttl", rule.GetNotFoundTtl())
 	p.whileRevalidate = duration(s, "cache.stale_while_revalidate", rule.GetStaleWhileRevalidate())
 	p.ifError = duration(s, "cache.stale_if_error", rule.GetStaleIfError())
-	p.vary = sharing.Vary(s, rule)
 	p.Scope = sharing.Of(s, rule)
 	if p.tags = templates(s, "cache.tags", rule.GetTags()); answered(p.tags) {
 		p.answers = canonical.New(s.Method.Output())
@@ -209,8 +208,8 @@ func (p *part) Summary() string {
 	if text += "; shared by all callers"; p.Principal {
 		text = strings.Replace(text, "shared by all callers", "each principal's own", 1)
 	}
-	if len(p.vary) > 0 {
-		text += "; varies by " + strings.Join(p.vary, ", ")
+	if len(p.Vary) > 0 {
+		text += "; varies by " + strings.Join(p.Vary, ", ")
 	}
 	if p.whileRevalidate > 0 {
 		text += fmt.Sprintf("; stale for %s while a new one is fetched", span.Text(p.whileRevalidate))

@@ -112,6 +112,6 @@ func (e *entry) looksAgain(now time.Time) bool {
 // varies leaves out what the policy has in every key.
 func (p *part) varies(names []string) []string {
 	return slices.DeleteFunc(sharing.Canonical(names), func(n string) bool {
-		return slices.ContainsFunc(p.vary, func(known string) bool { return strings.EqualFold(n, known) })
+		return slices.ContainsFunc(p.Vary, func(known string) bool { return strings.EqualFold(n, known) })
 	})
 }

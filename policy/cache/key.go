@@ -14,7 +14,7 @@ func (p *part) appendKey(key []byte, r *policy.Request, header proxy.Metadata, c
 	if p.Principal {
 		key = sharing.AppendIdentity(key, r.Identity, header)
 	}
-	for _, name := range p.vary {
+	for _, name := range p.Vary {
 		key = sharing.AppendVaried(key, name, r.HTTP.Header, header)
 	}
 	if c.Doubtful { // what callers without a credential get may be something else

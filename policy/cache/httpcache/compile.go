@@ -56,7 +56,6 @@ func compileRoute(s *policy.Scope, rule *transomv1.Cache) *part {
 	p.NotFoundTTL = s.CheckDuration("cache.not_found_ttl", rule.GetNotFoundTtl())
 	p.WhileRevalidate = s.CheckDuration("cache.stale_while_revalidate", rule.GetStaleWhileRevalidate())
 	p.IfError = s.CheckDuration("cache.stale_if_error", rule.GetStaleIfError())
-	p.Vary = sharing.Vary(s, rule)
 	p.Scope = sharing.Of(s, rule)
 	p.lease(s)
 	return p

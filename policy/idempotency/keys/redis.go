@@ -184,7 +184,7 @@ func (a *redisAnswers) Begin(ctx context.Context, c *Call) (Lease, *Record, erro
 	known := &Record{Fingerprint: Digest([]byte(answer[1]))}
 	switch answer[0] {
 	case inRedisTaken:
-		return a.hold(key, token, c.TTL), nil, nil
+		return a.hold(key, token, c), nil, nil
 	case inRedisRunning:
 		known.State = Running
 	case inRedisLost:
@@ -248,14 +248,16 @@ func (a *redisAnswers) Wait(ctx context.Context, id Digest) (*Record, bool) {
 type redisLease struct {
 	of         *redisAnswers
 	key, token string
+	id         Digest
+	rpc        string
 	ttl        time.Duration
 	state      string // that it is to have at its end, where a record is written
 	stop       chan struct{}
 	stopped    sync.WaitGroup
 }
 
-func (a *redisAnswers) hold(key, token string, ttl time.Duration) *redisLease {
-	l := &redisLease{of: a, key: key, token: token, ttl: ttl, stop: make(chan struct{})}
+func (a *redisAnswers) hold(key, token string, c *Call) *redisLease {
+	l := &redisLease{of: a, key: key, token: token, id: c.ID, rpc: c.RPC, ttl: c.TTL, stop: make(chan struct{})}
 	l.stopped.Go(l.renew)
 	return l
 }
@@ -307,7 +309,8 @@ func (l *redisLease) writeLate(raw []byte, ttl time.Duration) {
 				return
 			}
 		case <-ctx.Done():
-			l.of.log.Error("the answer to a call under an idempotency key could not be kept: the key's outcome is unknown now", "error", err)
+			l.of.log.Error("the answer to a call under an idempotency key could not be kept: the key's outcome is unknown now",
+				"id", hex.EncodeToString(l.id[:]), "rpc", l.rpc, "error", err)
 			return
 		}
 	}

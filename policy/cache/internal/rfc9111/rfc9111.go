@@ -22,8 +22,6 @@ import (
 // Rule says how the answers of a route are kept.
 type Rule struct {
 	sharing.Scope
-	// Vary are the names, canonical, of headers that are in every key.
-	Vary []string
 	// TTL holds for answers that do not say for how long they are fresh, NotFoundTTL for
 	// 404 and 410; 0: they are not kept.
 	TTL, NotFoundTTL time.Duration

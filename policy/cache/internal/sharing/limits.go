@@ -45,8 +45,8 @@ func Accepts(w *cachecontrol.Control, age, left time.Duration) bool {
 		(!w.Says(cachecontrol.MaxAge) || age <= w.MaxAge) && (!w.Says(cachecontrol.MinFresh) || left >= w.MinFresh)
 }
 
-// Vary returns the headers that a policy has in every key. It refuses what is none.
-func Vary(s *policy.Scope, rule *transomv1.Cache) []string {
+// vary returns the headers that a policy has in every key. It refuses what is none.
+func vary(s *policy.Scope, rule *transomv1.Cache) []string {
 	for i, n := range rule.GetVary() {
 		if !httpguts.ValidHeaderFieldName(n) {
 			s.Refuse(fmt.Sprintf("cache.vary[%d]", i), "cache.vary[%d]: found %q, expected the name of a header", i, n)

@@ -22,12 +22,14 @@ type Scope struct {
 	OwnCookies func() []string
 	// Status tells that answers say what the cache did.
 	Status bool
+	// Vary are the request headers that the policy has in every key, in canonical form and sorted.
+	Vary []string
 }
 
 // Of reads the scope of a policy. It refuses one that cannot be in s.
 func Of(s *policy.Scope, rule *transomv1.Cache) Scope {
 	known := CallersKnown(s)
-	c := Scope{Principal: known, Auth: known, OwnCookies: s.HiddenCookies, Status: s.Config.GetCache().GetStatusHeader()}
+	c := Scope{Principal: known, Auth: known, OwnCookies: s.HiddenCookies, Status: s.Config.GetCache().GetStatusHeader(), Vary: vary(s, rule)}
 	switch rule.GetScope() {
 	case transomv1.Cache_SCOPE_UNSPECIFIED:
 	case transomv1.Cache_PRINCIPAL:
@@ -58,6 +60,11 @@ func CallersKnown(s *policy.Scope) bool {
 
 // ResponseHeader implements policy.HeaderChanger.
 func (s Scope) ResponseHeader(r *policy.Request, h http.Header) {
+	if m := r.HTTP.Method; m == http.MethodGet || m == http.MethodHead {
+		for _, name := range s.Vary {
+			field.AddVary(h, name)
+		}
+	}
 	r.TellCaches(h, s.Principal)
 	if !r.Cache.Stored && s.ofOne(r) && h["Cache-Control"] == nil {
 		h["Cache-Control"] = cachecontrol.Unknown(true)
