@@ -109,10 +109,6 @@ type Stream interface {
 // triedStream is a Stream that counts its attempts.
 type triedStream interface{ Tries() Tries }
 
-// readyStream is a Stream that knows whether Recv returns at once. Nobody reads ahead of the client
-// then, which costs a goroutine for each stream and a change of goroutines for each message.
-type readyStream interface{ Ready() bool }
-
 // Shape says which sides of an RPC are streams.
 type Shape struct {
 	ClientStreams bool

@@ -16,31 +16,58 @@ type Note struct {
 	// Retry is how long a client waits before it comes back; 0 for its own time.
 	Retry time.Duration
 
-	mu    sync.Mutex
-	forms []noteForm
+	texts
 }
 
-// noteForm is the message as one edge writes it.
-type noteForm struct {
+// Run is messages that are at hand at once, each with a note. Many clients may get one run; it is not to be
+// changed.
+type Run struct {
+	Frames []Frame
+
+	texts
+}
+
+// runStream is a Stream whose messages come in runs. It knows whether RecvRun returns at once. Nobody reads ahead
+// of the client then, which costs a goroutine for each stream and a change of goroutines for each message.
+type runStream interface {
+	Ready() bool
+	// RecvRun is Recv for all that is at hand.
+	RecvRun() (*Run, error)
+}
+
+// runDownstream is a Downstream that writes a run faster than its messages one by one.
+type runDownstream interface {
+	// SendRun is Send for each message of the run.
+	SendRun(r *Run) error
+}
+
+// texts are what edges have made of something that they share.
+type texts struct {
+	mu  sync.Mutex
+	all []textOf
+}
+
+// textOf is the text of one edge.
+type textOf struct {
 	of   any
 	text []byte
 }
 
-// maxForms is how many forms of a message are kept.
-const maxForms = 4
+// maxTexts is how many texts are kept.
+const maxTexts = 4
 
-// Text returns the message as text, which make makes once for what it is of.
-func (n *Note) Text(of any, make func() ([]byte, error)) ([]byte, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, f := range n.forms {
+// Text returns the text that make makes once for what it is of.
+func (t *texts) Text(of any, make func() ([]byte, error)) ([]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.all {
 		if f.of == of {
 			return f.text, nil
 		}
 	}
 	text, err := make()
-	if err == nil && len(n.forms) < maxForms {
-		n.forms = append(n.forms, noteForm{of, text})
+	if err == nil && len(t.all) < maxTexts {
+		t.all = append(t.all, textOf{of, text})
 	}
 	return text, err
 }

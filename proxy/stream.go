@@ -26,8 +26,8 @@ type streaming struct {
 	upstream Stream
 	idle     *time.Timer
 	messages <-chan received // read ahead of the client; nil until then
-	ready    readyStream     // in place of messages: the backend half, read by nobody else
-	ended    bool            // ready has told its end
+	runs     runStream       // in place of messages: the backend half, read by nobody else
+	ended    bool            // runs has told its end
 
 	// up is written by the goroutine that sends up and read after it has ended,
 	// err also after it has cancelled with errClient.
@@ -105,9 +105,8 @@ func (s *streaming) settle(r *Result) {
 			m.frame.Free()
 		}
 	}
-	for s.ready != nil && !s.ended {
-		m := s.next(false)
-		m.frame.Free()
+	for s.runs != nil && !s.ended {
+		s.next(false)
 	}
 	if s.up.done != nil {
 		<-s.up.done
@@ -191,6 +190,7 @@ func (s *streaming) sendAll() error {
 // received is one message of the backend, or the end of them.
 type received struct {
 	frame Frame
+	run   *Run // in place of frame
 	err   error
 }
 
@@ -207,7 +207,7 @@ func (s *streaming) down(r *Result) error {
 	if !s.Shape.ServerStreams {
 		return s.downOne(r)
 	}
-	if s.ready, _ = s.upstream.(readyStream); s.ready == nil {
+	if s.runs, _ = s.upstream.(runStream); s.runs == nil {
 		s.messages = s.prefetch()
 	}
 	for {
@@ -216,12 +216,35 @@ func (s *streaming) down(r *Result) error {
 			return endOf(m.err)
 		}
 		s.alive()
+		if m.run != nil {
+			if err := s.sendRun(m.run, r); err != nil {
+				return err
+			}
+			continue
+		}
 		r.ResponseMessages++
 		r.ResponseBytes += int64(m.frame.Len())
 		if err := s.Downstream.Send(m.frame); err != nil {
 			return err
 		}
 	}
+}
+
+// sendRun sends the client messages that are at hand at once.
+func (s *streaming) sendRun(run *Run, r *Result) error {
+	for _, f := range run.Frames {
+		r.ResponseMessages++
+		r.ResponseBytes += int64(f.Len())
+	}
+	if d, ok := s.Downstream.(runDownstream); ok {
+		return d.SendRun(run)
+	}
+	for _, f := range run.Frames {
+		if err := s.Downstream.Send(f.Ref()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // downOne brings the single answer of a client-streaming call.
@@ -259,7 +282,7 @@ func (s *streaming) prefetch() <-chan received {
 		defer close(messages)
 		for {
 			f, err := s.upstream.Recv()
-			messages <- received{f, err}
+			messages <- received{frame: f, err: err}
 			if err != nil {
 				return
 			}
@@ -271,13 +294,13 @@ func (s *streaming) prefetch() <-chan received {
 // next returns the next message. Where none is waiting, what was written is
 // flushed first; the reader gets one chance to run before that.
 func (s *streaming) next(written bool) received {
-	if s.ready != nil {
-		if written && !s.ready.Ready() {
+	if s.runs != nil {
+		if written && !s.runs.Ready() {
 			s.Downstream.Flush()
 		}
-		f, err := s.upstream.Recv()
+		run, err := s.runs.RecvRun()
 		s.ended = err != nil
-		return received{f, err}
+		return received{run: run, err: err}
 	}
 	if written {
 		for range 2 {

@@ -1,9 +1,10 @@
+//go:build linux
+
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -38,7 +39,8 @@ const (
 	memoryBar = 40 << 10
 )
 
-// listeners are connections that are open, and what they have been told.
+// listeners are connections that are open, and what they have been told. A few threads read them all by epoll, as
+// they share the processors with the gateway: a goroutine for each would take most of them.
 type listeners struct {
 	late     [20_000]atomic.Int64 // by milliseconds
 	told     atomic.Int64
@@ -46,51 +48,190 @@ type listeners struct {
 	ended    atomic.Int64
 }
 
-// open makes one, which is told the events of a class.
-func (l *listeners) open(ctx context.Context, address string, class int) (read func(), close func() error, err error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-	if err != nil {
-		return nil, nil, err
-	}
-	_, err = fmt.Fprintf(conn, "GET /v1/events/user_behaviors?types=user.c%d HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", class, address)
-	if err != nil {
-		return nil, nil, err
-	}
-	response, err := http.ReadResponse(bufio.NewReaderSize(conn, 2<<10), nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	body := bufio.NewReaderSize(response.Body, 2<<10)
-	if first, err := body.ReadString('\n'); err != nil || response.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("%s %q: %w", response.Status, first, err)
-	}
-	return func() { l.follow(body) }, conn.Close, nil
+// listener is one of them.
+type listener struct {
+	body  chunks
+	event []byte // what has come of an event that is not whole
+	next  int64  // the number that comes next in its class
 }
 
-// follow reads what one is told: "anonymousId":"SENT.NUMBER".
-func (l *listeners) follow(body *bufio.Reader) {
-	defer l.ended.Add(1)
-	next := int64(0)
+// readingThreads are those that read.
+const readingThreads = 2
+
+// follow opens connections, each of which is told the events of its class, and reads them until the end of a test.
+func (l *listeners) follow(t *testing.T, address string, n int) {
+	t.Helper()
+	to, err := net.ResolveTCPAddr("tcp4", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &syscall.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}
+	var polls [readingThreads]int
+	of := make([]map[int32]*listener, readingThreads)
+	for i := range polls {
+		if polls[i], err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		of[i] = map[int32]*listener{}
+	}
+	var begun atomic.Int64
+	for i := range n {
+		fd, err := listen(server, address, i%loadClasses)
+		if err != nil {
+			t.Fatalf("client %d: %v", i, err)
+		}
+		of[i%readingThreads][int32(fd)] = &listener{}
+		t.Cleanup(func() { _ = syscall.Close(fd) })
+	}
+	var reading sync.WaitGroup
+	stop := make(chan struct{})
+	for i, all := range of {
+		for fd := range all {
+			event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: fd}
+			if err := syscall.EpollCtl(polls[i], syscall.EPOLL_CTL_ADD, int(fd), &event); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reading.Go(func() { l.read(polls[i], all, &begun, stop) })
+	}
+	t.Cleanup(func() {
+		close(stop)
+		reading.Wait()
+		for _, p := range polls {
+			_ = syscall.Close(p)
+		}
+	})
+	poll.Until(t, "all have been told where they are", func() bool { return begun.Load() == int64(n) || l.ended.Load() > 0 })
+}
+
+// listen opens one connection.
+func listen(server syscall.Sockaddr, address string, class int) (fd int, err error) {
+	if fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0); err != nil {
+		return 0, err
+	}
+	if err := syscall.Connect(fd, server); err != nil {
+		return 0, errors.Join(err, syscall.Close(fd))
+	}
+	request := fmt.Sprintf("GET /v1/events/user_behaviors?types=user.c%d HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", class, address)
+	if _, err := syscall.Write(fd, []byte(request)); err != nil {
+		return 0, errors.Join(err, syscall.Close(fd))
+	}
+	return fd, nil
+}
+
+// read reads connections until stop is closed. begun counts those that have been told something.
+func (l *listeners) read(poll int, all map[int32]*listener, begun *atomic.Int64, stop <-chan struct{}) {
+	events, buffer := make([]syscall.EpollEvent, 256), make([]byte, 256<<10)
 	for {
-		line, err := body.ReadSlice('\n')
-		if err != nil && err != bufio.ErrBufferFull {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		n, err := syscall.EpollWait(poll, events, 100)
+		if err != nil && err != syscall.EINTR {
+			l.ended.Add(1)
 			return
 		}
-		_, rest, ok := bytes.Cut(line, []byte(`"anonymousId":"`))
-		if !ok {
-			continue
+		for _, event := range events[:max(n, 0)] {
+			c := all[event.Fd]
+			n, _, err := syscall.Recvfrom(int(event.Fd), buffer, syscall.MSG_DONTWAIT)
+			if err == syscall.EAGAIN || err == syscall.EINTR {
+				continue
+			}
+			first := !c.body.begun()
+			if err != nil || n <= 0 || !c.body.read(buffer[:n], func(piece []byte) { l.heard(c, piece) }) {
+				l.ended.Add(1)
+				_ = syscall.EpollCtl(poll, syscall.EPOLL_CTL_DEL, int(event.Fd), nil)
+				continue
+			}
+			if first && c.body.begun() {
+				begun.Add(1)
+			}
 		}
-		id, _, _ := bytes.Cut(rest, []byte(`"`))
-		at, number, _ := strings.Cut(string(id), ".")
-		sent, _ := strconv.ParseInt(at, 10, 64)
-		if n, err := strconv.ParseInt(number, 10, 64); err != nil || n != next {
+	}
+}
+
+// heard reads a piece of what one is told: "anonymousId":"SENT.NUMBER".
+func (l *listeners) heard(c *listener, piece []byte) {
+	if len(c.event) > 0 {
+		c.event = append(c.event, piece...)
+		piece = c.event
+	}
+	end := bytes.LastIndex(piece, []byte("\n\n"))
+	now, whole := time.Now().UnixNano(), piece[:end+1]
+	for {
+		_, rest, ok := bytes.Cut(whole, []byte(`"anonymousId":"`))
+		if !ok {
+			break
+		}
+		id, rest, _ := bytes.Cut(rest, []byte(`"`))
+		at, number, _ := bytes.Cut(id, []byte("."))
+		if digits(number) != c.next {
 			l.disorder.Add(1)
 		}
-		next++
-		took := (time.Now().UnixNano() - sent) / 1e6
-		l.late[min(max(took, 0), int64(len(l.late)-1))].Add(1)
+		c.next++
+		l.late[min(max((now-digits(at))/1e6, 0), int64(len(l.late)-1))].Add(1)
 		l.told.Add(1)
+		whole = rest
 	}
+	c.event = append(c.event[:0], piece[end+1:]...)
+}
+
+// digits is a number, or -1.
+func digits(text []byte) (n int64) {
+	for _, d := range text {
+		if d < '0' || d > '9' {
+			return -1
+		}
+		n = 10*n + int64(d-'0')
+	}
+	return n
+}
+
+// chunks read an answer of HTTP/1.1 whose body is chunked.
+type chunks struct {
+	line []byte // what has come of one that is not whole
+	left int    // of a chunk, with the end of its line
+	in   bool   // the body has begun
+	some bool   // a chunk has
+}
+
+// begun reports whether a chunk has come.
+func (c *chunks) begun() bool { return c.some }
+
+// read calls each with the pieces of the body in what has come. It reports false for the end, and for what is wrong.
+func (c *chunks) read(b []byte, each func([]byte)) bool {
+	for len(b) > 0 {
+		if c.left > 0 {
+			n := min(c.left, len(b))
+			if data := min(n, c.left-2); data > 0 {
+				each(b[:data])
+			}
+			b, c.left = b[n:], c.left-n
+			continue
+		}
+		line, rest, whole := bytes.Cut(b, []byte("\n"))
+		c.line, b = append(c.line, line...), rest
+		if !whole {
+			return true
+		}
+		text := strings.TrimSuffix(string(c.line), "\r")
+		c.line = c.line[:0]
+		switch {
+		case !c.in && strings.HasPrefix(text, "HTTP/") && text != "HTTP/1.1 200 OK":
+			return false
+		case !c.in:
+			c.in = text == ""
+		default:
+			n, err := strconv.ParseInt(text, 16, 32)
+			if err != nil || n == 0 {
+				return false
+			}
+			c.left, c.some = int(n)+2, true
+		}
+	}
+	return true
 }
 
 // percentile is that of the times, rounded up.
@@ -119,16 +260,8 @@ events:
 	publish(t, gateway, 0, 0) // so that all of it has begun
 	before, encoded := residentOf(t, gateway.cmd.Process.Pid), encodedOf(t, gateway)
 	l := &listeners{}
-	var reading sync.WaitGroup
-	for i := range *loadClients {
-		read, end, err := l.open(t.Context(), strings.TrimPrefix(gateway.url, "http://"), i%loadClasses)
-		if err != nil {
-			t.Fatalf("client %d: %v", i, err)
-		}
-		defer func() { _ = end() }()
-		reading.Go(read)
-	}
-	open, used := residentOf(t, gateway.cmd.Process.Pid), processorOf(t, gateway.cmd.Process.Pid)
+	l.follow(t, strings.TrimPrefix(gateway.url, "http://"), *loadClients)
+	open, used, own := residentOf(t, gateway.cmd.Process.Pid), processorOf(t, gateway.cmd.Process.Pid), processorOf(t, os.Getpid())
 	began := time.Now()
 	sent := 0
 	const tick = 10 * time.Millisecond
@@ -148,9 +281,12 @@ events:
 	loaded := residentOf(t, gateway.cmd.Process.Pid)
 	perClient := func(bytes int64) float64 { return float64(bytes-before) / float64(*loadClients) / 1024 }
 	p99, encodings := l.percentile(0.99), encodedOf(t, gateway)-encoded
-	each := (processorOf(t, gateway.cmd.Process.Pid) - used) / time.Duration(max(l.told.Load(), 1))
-	t.Logf("%d clients were told %d events in %v, %.0f a second published: p50 %v, p99 %v; %v of a processor for each; %.1f KiB a connection at rest, %.1f under load; %d events encoded %d times",
-		*loadClients, l.told.Load(), took.Round(time.Millisecond), float64(sent)/took.Seconds(), l.percentile(0.5), p99, each, perClient(open), perClient(loaded), sent, encodings)
+	each := func(before time.Duration, pid int) time.Duration {
+		return (processorOf(t, pid) - before) / time.Duration(max(l.told.Load(), 1))
+	}
+	load, _ := os.ReadFile("/proc/loadavg") // it is told only
+	t.Logf("%d clients were told %d events in %v, %.0f a second published: p50 %v, p99 %v; %v of a processor for each, and %v of the clients'; %.1f KiB a connection at rest, %.1f under load; %d events encoded %d times; load average %s",
+		*loadClients, l.told.Load(), took.Round(time.Millisecond), float64(sent)/took.Seconds(), l.percentile(0.5), p99, each(used, gateway.cmd.Process.Pid), each(own, os.Getpid()), perClient(open), perClient(loaded), sent, encodings, bytes.TrimSpace(load))
 	if l.told.Load() != want || l.disorder.Load() > 0 || l.ended.Load() > 0 {
 		t.Errorf("told %d events, want %d; %d out of order; %d streams ended", l.told.Load(), want, l.disorder.Load(), l.ended.Load())
 	}

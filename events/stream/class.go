@@ -1,8 +1,10 @@
 package stream
 
 import (
+	"slices"
 	"sort"
 	"sync"
+	"time"
 
 	"cel.dev/cel-go/cel"
 )
@@ -17,6 +19,17 @@ type classKey struct {
 // classEvents is how many events of a class are at hand.
 const classEvents = 1024
 
+const (
+	// turnOf is how long a class waits for each client of the hub before it tells its clients something again:
+	// what many clients get is written in few writes, each of several events. longestTurn is the most, and
+	// with fewer than shortestTurn nobody waits.
+	turnOf       = 15 * time.Microsecond
+	longestTurn  = 150 * time.Millisecond
+	shortestTurn = 2 * time.Millisecond
+	// phases are how the turns of classes lie side by side.
+	phases = 16
+)
+
 // class are clients that get the same events. One goroutine of it asks of each event whether it is one
 // of them.
 type class struct {
@@ -29,11 +42,14 @@ type class struct {
 	caller  *Caller     // one of those that allow says the same of
 	clients int         // guarded by hub.mu
 	stop    chan struct{}
+	phase   time.Duration // of its turns, of phases
+	told    time.Time     // when its clients were told something; run has it
 
 	mu sync.RWMutex
 	// entries are those that clients get with offsets from low up to head.
 	entries   []*entry
 	low, head uint64
+	runs      []sharedRun   // the newest
 	grown     chan struct{} // closed when entries come
 }
 
@@ -61,6 +77,8 @@ func (h *Hub) joinClass(key classKey, made *class) *class {
 		c = made
 		c.hub, c.key, c.stop, c.grown = h, key, newSignal(), newSignal()
 		c.head, _ = h.ring.end()
+		c.phase = time.Duration(h.made % phases)
+		h.made++
 		c.low = c.head
 		h.classes[key] = c
 		h.done.Go(c.run)
@@ -88,6 +106,11 @@ func (c *class) leave() {
 func (c *class) run() {
 	var batch, kept []*entry
 	next := c.head
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.keepRuns(nil, 0)
+	}()
 	for {
 		_, grown := c.hub.ring.end()
 		var ok bool
@@ -107,6 +130,9 @@ func (c *class) run() {
 		if next > before {
 			c.add(kept, next, false)
 		}
+		if len(kept) > 0 {
+			c.told = time.Now()
+		}
 		if len(batch) == readBatch {
 			continue
 		}
@@ -118,18 +144,50 @@ func (c *class) run() {
 		case <-c.hub.ctx.Done():
 			return
 		}
+		if !c.await(c.turn(time.Now())) {
+			return
+		}
 	}
+}
+
+// turn is how long the class waits at a time before it tells its clients something: until its next turn, where
+// they were told something within the last. Their turns lie side by side, so that not all are written to at once.
+func (c *class) turn(now time.Time) time.Duration {
+	every := min(time.Duration(c.hub.stats.clients.Load())*turnOf, longestTurn)
+	if every < shortestTurn || now.Sub(c.told) >= every {
+		return 0
+	}
+	return every - (now.Sub(c.hub.began)+c.phase*every/phases)%every
+}
+
+// await reports false where the class or the hub ends first.
+func (c *class) await(d time.Duration) bool {
+	if d == 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-c.stop:
+	case <-c.hub.ctx.Done():
+	}
+	return false
 }
 
 // add appends entries, and says that all before head were looked at, or that some were not.
 func (c *class) add(kept []*entry, head uint64, gap bool) {
+	runs := c.share(kept)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.head = head
 	if gap {
 		clear(c.entries)
 		c.entries, c.low = c.entries[:0], head
+		c.keepRuns(nil, 0)
 	}
+	c.keepRuns(runs, keptRuns)
 	c.entries = append(c.entries, kept...)
 	if n := len(c.entries) - min(classEvents, c.hub.options.RingEvents); n > 0 {
 		c.low = c.entries[n-1].offset + 1
@@ -142,19 +200,36 @@ func (c *class) add(kept []*entry, head uint64, gap bool) {
 	}
 }
 
-// next returns the first entry from an offset on, or what is closed when one may have come. It
-// reports false for an offset whose events are not at hand.
-func (c *class) next(offset uint64) (e *entry, grown <-chan struct{}, head uint64, ok bool) {
+// next returns the entries from an offset on that are sent at once, shared where many clients stand there; or
+// what is closed when some may have come. It reports false for an offset whose events are not at hand.
+func (c *class) next(offset uint64) (run sharedRun, alone []*entry, grown <-chan struct{}, head uint64, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if offset < c.low {
-		return nil, nil, c.low, false
+		return sharedRun{}, nil, nil, c.low, false
 	}
-	i := sort.Search(len(c.entries), func(i int) bool { return c.entries[i].offset >= offset })
-	if i < len(c.entries) {
-		return c.entries[i], nil, c.head, true
+	i := c.search(offset)
+	if i == len(c.entries) {
+		return sharedRun{}, nil, c.grown, c.head, true
 	}
-	return nil, c.grown, c.head, true
+	for _, run := range c.runs {
+		if run.first == c.entries[i].offset {
+			return run, nil, nil, c.head, true
+		}
+	}
+	return sharedRun{}, slices.Clone(firstRun(c.entries[i:])), nil, c.head, true
+}
+
+// has reports whether next returns something for an offset that is not to be waited for.
+func (c *class) has(offset uint64) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return offset < c.low || c.search(offset) < len(c.entries)
+}
+
+// search is the place of the first entry from an offset on.
+func (c *class) search(offset uint64) int {
+	return sort.Search(len(c.entries), func(i int) bool { return c.entries[i].offset >= offset })
 }
 
 // matches reports whether clients of the class get an event.

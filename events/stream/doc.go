@@ -4,5 +4,5 @@
 //	hub, err := stream.NewHub(stream.Options{Log: log, Directory: directory})
 //	rules, err := hub.Rules(config.Streams)
 //	s, err := rules.Subscribe(request, caller)
-//	item, err := s.Next(ctx)
+//	run, err := s.Next(ctx)
 package stream

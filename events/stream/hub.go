@@ -23,6 +23,9 @@ type Options struct {
 	// Outer, if it is not nil, is called once for each item that clients share; Item.Outer is
 	// what it returns.
 	Outer func(*Item) any
+	// OuterRun, if it is not nil, is called once for each run of items that clients share; Run.Outer is
+	// what it returns.
+	OuterRun func([]*Item) any
 	// Logger is told of trouble with the log. Nil: slog.Default().
 	Logger *slog.Logger
 }
@@ -35,6 +38,7 @@ type Hub struct {
 	ring    ring
 	readers readers
 	stats   counters
+	began   time.Time
 
 	ctx    context.Context // ends with the hub
 	cancel context.CancelFunc
@@ -43,10 +47,12 @@ type Hub struct {
 	mu      sync.Mutex
 	topics  map[string]bool
 	classes map[classKey]*class
+	made    int // how many classes there have been
 }
 
 type counters struct {
 	clients                       atomic.Int64
+	runs                          atomic.Int64 // that classes keep
 	encoded, sent                 atomic.Uint64
 	caughtUp, dropped, conflated  atomic.Uint64
 	tooOld, otherTopic, unknownAt atomic.Uint64
@@ -84,7 +90,7 @@ func NewHub(o Options) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Hub{options: o, signer: s, lang: lang, topics: map[string]bool{}, classes: map[classKey]*class{}}
+	h := &Hub{options: o, signer: s, lang: lang, began: time.Now(), topics: map[string]bool{}, classes: map[classKey]*class{}}
 	h.readers.init(o.Log)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	next := o.Log.Stats().Next
@@ -125,11 +131,10 @@ func (h *Hub) Stats() Stats {
 // How the log is read.
 const (
 	readBatch = 512
-	// paceOf is how long the hub waits for each client between two batches, so that many clients
-	// are woken for several events at once, and longestPace the most.
-	paceOf      = 10 * time.Microsecond
+	// paceOf is how long the hub waits for each class between two batches, so that many classes
+	// look at several events at once, and longestPace the most.
+	paceOf      = 5 * time.Microsecond
 	longestPace = 100 * time.Millisecond
-	fewClients  = 100
 )
 
 // ended is a context that has ended, for reads that do not wait.
@@ -158,10 +163,17 @@ func (h *Hub) read(next uint64) {
 		if head > 0 {
 			h.ring.add(batch, head, generation)
 		}
-		if n := h.stats.clients.Load(); n >= fewClients {
-			h.pause(min(time.Duration(n)*paceOf, longestPace))
+		if d := h.pace(); d > time.Millisecond && len(batch) < readBatch {
+			h.pause(d)
 		}
 	}
+}
+
+// pace is how long the hub waits between two batches.
+func (h *Hub) pace() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return min(time.Duration(len(h.classes))*paceOf, longestPace)
 }
 
 func (h *Hub) pause(d time.Duration) {

@@ -51,11 +51,13 @@ func BenchmarkClients(b *testing.B) {
 		begun.Add(1)
 		all.Go(func() {
 			defer s.Close()
-			item, err := s.Next(ctx, nil)
+			run, err := s.Next(ctx, nil)
 			begun.Done()
-			for ; err == nil; item, err = s.Next(ctx, nil) {
-				if item.Name == "" && i%97 == 0 {
-					late[i] = append(late[i], time.Since(item.Outer.(time.Time)))
+			for ; err == nil; run, err = s.Next(ctx, nil) {
+				for _, item := range run.Items {
+					if item.Name == "" && i%97 == 0 {
+						late[i] = append(late[i], time.Since(item.Outer.(time.Time)))
+					}
 				}
 			}
 		})

@@ -69,9 +69,9 @@ func (s *Stream) Close() { s.class.leave() }
 // Cursor is where the stream is.
 func (s *Stream) Cursor() string { return s.class.hub.signer.cursor(s.class.rule.topic, s.next) }
 
-// Next waits for what comes next. Once leave is closed, the client is told to come back. io.EOF follows an item that tells of the end. Any other error is that
-// of ctx, or of a log that cannot be read.
-func (s *Stream) Next(ctx context.Context, leave <-chan struct{}) (*Item, error) {
+// Next waits for what comes next, and returns all that is at hand. Once leave is closed, the client is told to come
+// back. io.EOF follows an item that tells of the end. Any other error is that of ctx, or of a log that cannot be read.
+func (s *Stream) Next(ctx context.Context, leave <-chan struct{}) (*Run, error) {
 	switch {
 	case s.over:
 		return nil, io.EOF
@@ -85,7 +85,7 @@ func (s *Stream) Next(ctx context.Context, leave <-chan struct{}) (*Item, error)
 		return s.tell("reset", &transomv1.SubscribeResponse{Kind: &transomv1.SubscribeResponse_Reset_{Reset_: m}}, []byte(document)), nil
 	}
 	for {
-		e, err := s.entry(ctx, leave)
+		run, err := s.run(ctx, leave)
 		switch {
 		case errors.Is(err, errLeave):
 			s.over = true
@@ -95,21 +95,17 @@ func (s *Stream) Next(ctx context.Context, leave <-chan struct{}) (*Item, error)
 			return s.tell("lagged", &transomv1.SubscribeResponse{Kind: &transomv1.SubscribeResponse_Lagged{Lagged: &transomv1.StreamLagged{}}}, []byte("{}")), nil
 		case err != nil:
 			return nil, err
-		case e != nil:
-			s.next = e.offset + 1
-			s.class.hub.stats.sent.Add(1)
-			return e.form(s.class.rule).item, nil
+		case run.run != nil:
+			s.next = run.next
+			s.class.hub.stats.sent.Add(uint64(len(run.run.Items)))
+			return run.run, nil
 		}
 	}
 }
 
 // Ready reports whether Next returns at once, as something is at hand for the client.
 func (s *Stream) Ready() bool {
-	if s.over || !s.begun || s.reset != "" || len(s.ahead) > 0 {
-		return true
-	}
-	e, _, _, ok := s.class.next(s.next)
-	return e != nil || !ok
+	return s.over || !s.begun || s.reset != "" || len(s.ahead) > 0 || s.class.has(s.next)
 }
 
 var (
@@ -118,7 +114,7 @@ var (
 )
 
 // tell makes an item that is no event.
-func (s *Stream) tell(name string, m *transomv1.SubscribeResponse, document []byte) *Item {
+func (s *Stream) tell(name string, m *transomv1.SubscribeResponse, document []byte) *Run {
 	if m == nil {
 		m = &transomv1.SubscribeResponse{}
 	}
@@ -127,51 +123,59 @@ func (s *Stream) tell(name string, m *transomv1.SubscribeResponse, document []by
 	if outer := s.class.hub.options.Outer; outer != nil {
 		item.Outer = outer(item)
 	}
-	return item
+	return s.class.hub.newRun([]*Item{item})
 }
 
-// entry returns the next event, or nil where it is to be asked again.
-func (s *Stream) entry(ctx context.Context, leave <-chan struct{}) (*entry, error) {
+// run returns the next events, or none where it is to be asked again.
+func (s *Stream) run(ctx context.Context, leave <-chan struct{}) (sharedRun, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return sharedRun{}, err
 	}
 	h := s.class.hub
 	select {
 	case <-leave:
-		return nil, errLeave
+		return sharedRun{}, errLeave
 	case <-s.rule.gone:
-		return nil, errLeave
+		return sharedRun{}, errLeave
 	default:
 	}
 	if len(s.ahead) > 0 {
-		e := s.ahead[0]
-		s.ahead[0] = nil
-		if s.ahead = s.ahead[1:]; len(s.ahead) == 0 {
+		part := firstRun(s.ahead)
+		run := s.alone(part)
+		clear(part)
+		if s.ahead = s.ahead[len(part):]; len(s.ahead) == 0 {
 			s.ahead = nil
 		}
-		return e, nil
+		return run, nil
 	}
-	e, grown, head, ok := s.class.next(s.next)
+	run, alone, grown, head, ok := s.class.next(s.next)
 	switch {
 	case !ok:
-		return nil, s.behind(ctx, head)
-	case e != nil:
-		return e, nil
+		return sharedRun{}, s.behind(ctx, head)
+	case run.run != nil:
+		return run, nil
+	case len(alone) > 0:
+		return s.alone(alone), nil
 	}
 	s.live = true
 	s.next = max(s.next, head)
 	select {
 	case <-grown:
-		return nil, nil
+		return sharedRun{}, nil
 	case <-leave:
-		return nil, errLeave
+		return sharedRun{}, errLeave
 	case <-s.rule.gone:
-		return nil, errLeave
+		return sharedRun{}, errLeave
 	case <-h.ctx.Done():
-		return nil, errLeave
+		return sharedRun{}, errLeave
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return sharedRun{}, ctx.Err()
 	}
+}
+
+// alone makes a run of entries for this client.
+func (s *Stream) alone(entries []*entry) sharedRun {
+	return sharedRun{s.class.hub.newRun(s.class.rule.items(entries)), entries[0].offset, entries[len(entries)-1].offset + 1}
 }
 
 // behind gets events that the class does not have at hand any more, those before the offset end:

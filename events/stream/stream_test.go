@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,35 @@ import (
 	"github.com/transom-gateway/transom/events/stream"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
+
+// client is a stream whose items are asked for one by one.
+type client struct {
+	*stream.Stream
+	items []*stream.Item
+	last  *stream.Item
+}
+
+// Cursor is where the client is.
+func (c *client) Cursor() string {
+	if c.last == nil {
+		return c.Stream.Cursor()
+	}
+	return c.last.Cursor
+}
+
+// Next is the next item.
+func (c *client) Next(ctx context.Context, leave <-chan struct{}) (*stream.Item, error) {
+	if len(c.items) == 0 {
+		run, err := c.Stream.Next(ctx, leave)
+		if err != nil {
+			return nil, err
+		}
+		c.items = run.Items
+	}
+	item := c.items[0]
+	c.items, c.last = c.items[1:], item
+	return item, nil
+}
 
 // process is a hub with its log.
 type process struct {
@@ -81,18 +111,18 @@ func numbered(from, n int) []*events.Event {
 	return all
 }
 
-func (p *process) subscribe(r *stream.Rules, q *transomv1.SubscribeRequest, c stream.Caller) *stream.Stream {
+func (p *process) subscribe(r *stream.Rules, q *transomv1.SubscribeRequest, c stream.Caller) *client {
 	p.Helper()
 	q.Topic = "topic"
 	s, err := r.Subscribe(q, &c)
 	if err != nil {
 		p.Fatal(err)
 	}
-	return s
+	return &client{Stream: s}
 }
 
 // next is the next item with its message.
-func (p *process) next(s *stream.Stream) (*stream.Item, *transomv1.SubscribeResponse) {
+func (p *process) next(s *client) (*stream.Item, *transomv1.SubscribeResponse) {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.Context(), 20*time.Second)
 	defer cancel()
@@ -108,7 +138,7 @@ func (p *process) next(s *stream.Stream) (*stream.Item, *transomv1.SubscribeResp
 }
 
 // ids are those of the next n events.
-func (p *process) ids(s *stream.Stream, n int) string {
+func (p *process) ids(s *client, n int) string {
 	p.Helper()
 	var all []string
 	for len(all) < n {
@@ -123,7 +153,7 @@ func (p *process) ids(s *stream.Stream, n int) string {
 	return strings.Join(all, " ")
 }
 
-func (p *process) want(s *stream.Stream, want ...string) {
+func (p *process) want(s *client, want ...string) {
 	p.Helper()
 	if got := p.ids(s, len(want)); got != strings.Join(want, " ") {
 		p.Errorf("got %s, expected %s", got, want)
@@ -293,7 +323,7 @@ func TestSlow(t *testing.T) {
 }
 
 // waitLive has a stream wait for an event in vain, so that it knows that it has all.
-func waitLive(p *process, s *stream.Stream) {
+func waitLive(p *process, s *client) {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -302,11 +332,39 @@ func waitLive(p *process, s *stream.Stream) {
 	}
 }
 
+// TestSharedRuns holds Events 184: clients of a class get what is at hand at once, and the same of it.
+func TestSharedRuns(t *testing.T) {
+	p := start(t, t.TempDir(), stream.Options{OuterRun: func(items []*stream.Item) any { return len(items) }})
+	rules := p.rules(&transomv1.EventStream{Topic: "topic"})
+	var all [2][]*stream.Run
+	clients := []*client{p.subscribe(rules, &transomv1.SubscribeRequest{}, stream.Caller{}), p.subscribe(rules, &transomv1.SubscribeRequest{}, stream.Caller{})}
+	for _, s := range clients {
+		defer s.Close()
+		p.next(s) // where it begins
+	}
+	p.publish(numbered(0, 300)...)
+	for i, s := range clients {
+		for n := 0; n < 300; {
+			run, err := s.Stream.Next(p.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n += len(run.Items); run.Outer != len(run.Items) {
+				t.Errorf("%v made of %d items", run.Outer, len(run.Items))
+			}
+			all[i] = append(all[i], run)
+		}
+	}
+	if !slices.Equal(all[0], all[1]) || len(all[0]) > 100 {
+		t.Errorf("%d runs and %d: not the same, or of few events", len(all[0]), len(all[1]))
+	}
+}
+
 // TestOneEncoding holds Events 184: clients share what they get, and what they wait for.
 func TestOneEncoding(t *testing.T) {
 	p := start(t, t.TempDir(), stream.Options{})
 	rules := p.rules(&transomv1.EventStream{Topic: "topic"})
-	var all []*stream.Stream
+	var all []*client
 	for i := range 50 {
 		s := p.subscribe(rules, &transomv1.SubscribeRequest{Types: []string{"a.*", "*"}[i%2 : i%2+1], Filter: []string{"", "event.data.n == 1"}[i/2%2]}, stream.Caller{})
 		defer s.Close()
@@ -439,11 +497,12 @@ func FuzzCursor(f *testing.F) {
 	f.Cleanup(func() { _, _ = h.Close(), l.Close() })
 	rules, _ := h.Rules([]*transomv1.EventStream{{Topic: "topic"}})
 	f.Fuzz(func(t *testing.T, cursor string) {
-		s, err := rules.Subscribe(&transomv1.SubscribeRequest{Topic: "topic", LastEventId: cursor}, &stream.Caller{})
+		begun, err := rules.Subscribe(&transomv1.SubscribeRequest{Topic: "topic", LastEventId: cursor}, &stream.Caller{})
 		if err != nil {
 			return
 		}
-		defer s.Close()
+		defer begun.Close()
+		s := &client{Stream: begun}
 		_, _ = s.Next(t.Context(), nil)
 		leave := make(chan struct{})
 		close(leave)

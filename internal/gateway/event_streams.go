@@ -61,7 +61,7 @@ func (b *builder) streamRules(g *policy.Generation, streams []*transomv1.EventSt
 	}
 	eventBus, key := b.snapshot.bus, b.busKey()
 	hub, err := policy.Lease(g, hubKey{key}, func() (*stream.Hub, error) {
-		return stream.NewHub(stream.Options{Log: eventBus.Log(), Directory: key.directory, Folder: eventBus.Folder(), Outer: noted, Logger: b.gateway.options.Telemetry.Log})
+		return stream.NewHub(stream.Options{Log: eventBus.Log(), Directory: key.directory, Folder: eventBus.Folder(), Outer: noted, OuterRun: notedRun, Logger: b.gateway.options.Telemetry.Log})
 	})
 	if err != nil {
 		return nil, err
@@ -89,6 +89,15 @@ func noted(i *stream.Item) any {
 		note.Name, note.Retry = "", stream.Retry()
 	}
 	return proxy.WrapFrame(i.Message).WithNote(note)
+}
+
+// notedRun is what the edges get of items that are at hand at once.
+func notedRun(items []*stream.Item) any {
+	run := &proxy.Run{Frames: make([]proxy.Frame, len(items))}
+	for i, item := range items {
+		run.Frames[i], _ = item.Outer.(proxy.Frame)
+	}
+	return run
 }
 
 // listeners are the backend of Subscribe.
@@ -121,6 +130,7 @@ type listener struct {
 	stream *stream.Stream
 	leave  chan struct{} // closed when the client is to come back
 	undo   func() bool
+	frames []proxy.Frame // of a run that Recv has begun
 	err    error
 }
 
@@ -176,12 +186,26 @@ func (*listener) Trailer() metadata.MD { return nil }
 
 // Recv implements proxy.Stream.
 func (s *listener) Recv() (proxy.Frame, error) {
-	if s.err != nil {
-		return proxy.Frame{}, s.err
+	for len(s.frames) == 0 {
+		run, err := s.RecvRun()
+		if err != nil {
+			return proxy.Frame{}, err
+		}
+		s.frames = run.Frames
 	}
-	item, err := s.stream.Next(s.ctx, s.leave)
+	f := s.frames[0]
+	s.frames = s.frames[1:]
+	return f, nil
+}
+
+// RecvRun returns the messages that are at hand, as Recv would one by one.
+func (s *listener) RecvRun() (*proxy.Run, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	run, err := s.stream.Next(s.ctx, s.leave)
 	if err == nil {
-		return item.Outer.(proxy.Frame), nil
+		return run.Outer.(*proxy.Run), nil
 	}
 	switch {
 	case err == io.EOF:
@@ -193,10 +217,10 @@ func (s *listener) Recv() (proxy.Frame, error) {
 	}
 	s.undo()
 	s.stream.Close()
-	return proxy.Frame{}, s.err
+	return nil, s.err
 }
 
-// Ready reports whether Recv returns at once.
+// Ready reports whether RecvRun returns at once.
 func (s *listener) Ready() bool { return s.err != nil || s.stream.Ready() }
 
 // comeBack is the error of a stream whose client was told to come back.

@@ -173,9 +173,6 @@ func (s *restStream) Send(f proxy.Frame) error {
 
 func (s *restStream) sendJSON(f *proxy.Frame) error {
 	note := f.Note()
-	if note != nil && s.format == formatSSE {
-		return s.sendNote(note)
-	}
 	var err error
 	var long *jsonwire.Long
 	s.Scratch = s.format.appendOpen(s.Scratch[:0], s.sent)

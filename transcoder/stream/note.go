@@ -2,17 +2,60 @@ package stream
 
 import (
 	"bytes"
+	"net/http"
 	"strconv"
 
 	"github.com/transom-gateway/transom/proxy"
 )
 
-// sendNote writes a message that tells itself how it is written as a server-sent event. Without data it
-// tells the client an ID alone.
-func (s *restStream) sendNote(n *proxy.Note) error {
+// SendRun writes messages that are at hand at once. As server-sent events they are joined once for all clients
+// that get them.
+func (s *restStream) SendRun(r *proxy.Run) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.sendRun(r)
+	if err == nil && s.X.R.Method == http.MethodHead {
+		return errHead
+	}
+	return err
+}
+
+func (s *restStream) sendRun(r *proxy.Run) error {
+	if s.format != formatSSE {
+		for _, f := range r.Frames {
+			if err := s.sendJSON(&f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	text, err := r.Text(formatSSE, func() ([]byte, error) {
+		size := 0
+		for _, f := range r.Frames {
+			size += noteSize(f.Note())
+		}
+		text := make([]byte, 0, size)
+		for _, f := range r.Frames {
+			text = appendNote(text, f.Note())
+		}
+		return text, nil
+	})
+	if err != nil {
+		return err
+	}
 	s.begin200()
-	s.sent++
-	b := s.Scratch[:0]
+	s.sent += len(r.Frames)
+	return s.writer.write(text)
+}
+
+// noteRoom is more than what stands around the texts of a note.
+const noteRoom = 64
+
+func noteSize(n *proxy.Note) int { return noteRoom + len(n.ID) + len(n.Name) + len(n.Data) }
+
+// appendNote appends a message that tells itself how it is written as a server-sent event. Without data it
+// tells the client an ID alone.
+func appendNote(b []byte, n *proxy.Note) []byte {
 	if n.Retry > 0 {
 		b = append(b, "retry: "...)
 		b = append(strconv.AppendInt(b, n.Retry.Milliseconds(), 10), '\n')
@@ -25,9 +68,7 @@ func (s *restStream) sendNote(n *proxy.Note) error {
 	if n.Data != nil {
 		b = append(append(append(b, "data: "...), n.Data...), '\n')
 	}
-	b = append(b, '\n')
-	s.Scratch = b
-	return s.writer.write(s.Scratch)
+	return append(b, '\n')
 }
 
 // appendShared appends a message that many clients get, whose JSON is made once.
