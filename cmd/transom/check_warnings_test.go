@@ -55,6 +55,15 @@ func TestCheckWarnsOfConfiguration(t *testing.T) {
 	}
 }
 
+// TestCheckOfEventsAlone: a gateway that has nothing but events needs no server, and is not warned of having none.
+func TestCheckOfEventsAlone(t *testing.T) {
+	dir := folder(t, map[string]string{"transom.yaml": "events: { behaviour: {}, streams: [{ topic: user_behaviors }] }\n"})
+	code, out, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
+	if code != 0 || err != "" || strings.Contains(out, "warning") {
+		t.Errorf("%d %q %q", code, out, err)
+	}
+}
+
 // TestSemantics329Messages: a limit of messages that is written for a method that takes
 // one is an error at its place (Semantics 329).
 func TestSemantics329Messages(t *testing.T) {

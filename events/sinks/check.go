@@ -19,7 +19,7 @@ import (
 // Check tells report what is wrong with the sinks of a configuration that stands at path. It
 // reads the files that they name, and connects nowhere. Messages tell no secrets.
 func Check(path string, e *transomv1.Events, env events.Env, report func(path, message string)) {
-	c := &checker{env: env, report: report}
+	c := &checker{env: env, report: report, at: path, topics: e.GetTopics()}
 	if e.GetKafka() != nil {
 		c.kafka(path+".kafka", e.Kafka)
 	}
@@ -49,6 +49,8 @@ const maxName = 63
 type checker struct {
 	env    events.Env
 	report func(path, message string)
+	at     string // where the events stand
+	topics []*transomv1.EventTopic
 }
 
 func (c *checker) fail(path, format string, args ...any) {

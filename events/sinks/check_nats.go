@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -25,12 +26,23 @@ func (c *checker) nats(path string, n *transomv1.NatsSink) {
 	}
 	if err := nats.CheckSubject(template); err != nil {
 		c.fail(path+".subject", "%v", err)
+	} else if strings.Contains(template, "{topic}") {
+		c.natsTopics(path, template)
 	}
 	c.oneEvent(path+".mode", n.GetMode())
 	c.tls(path+".tls", n.GetTls())
 	c.natsUser(path, n)
 	if name := n.GetCreateStream(); name != "" {
 		c.stream(path+".create_stream", name, template)
+	}
+}
+
+// natsTopics checks the topics of a sink whose subjects name them.
+func (c *checker) natsTopics(path, template string) {
+	for i, t := range c.topics {
+		if err := nats.CheckSubject(strings.ReplaceAll(template, "{topic}", t.GetTopic())); err != nil {
+			c.fail(fmt.Sprintf("%s.topics[%d].topic", c.at, i), "found %.100q, of which %s.subject makes no subject: %v", t.GetTopic(), path, err)
+		}
 	}
 }
 

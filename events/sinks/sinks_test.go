@@ -122,7 +122,9 @@ var problems = map[string][]string{
 		`events.nats.password: found none`, `events.nats: found more than one of credentials, token and username`},
 	`{"nats":{"url":"nats://a","credentials":"none","create_stream":"a.b"}}`: {`events.nats.credentials: `, `events.nats.create_stream: found "a.b"`},
 	`{"nats":{"url":"nats://a","subject":"{type}","create_stream":"a"}}`:     {`events.nats.create_stream: found it with the subject "{type}"`},
-	`{"nats":{"url":"nats://a","subject":"events.{key}"}}`:                   {`events.nats.subject: found "{key}", expected {type} or {topic}`},
+	`{"nats":{"url":"nats://a","subject":"e.{topic}"},"topics":[{"topic":"ok.a"},{"topic":"a..b"},{"topic":"c."}]}`: {
+		`events.topics[1].topic: found "a..b", of which events.nats.subject makes no subject: found nothing between two dots`, `events.topics[2].topic: found "c."`},
+	`{"nats":{"url":"nats://a","subject":"events.{key}"}}`: {`events.nats.subject: found "{key}", expected {type} or {topic}`},
 	`{"sinks":{"A":{}}}`: {`events.sinks.A: found the name "A"`, `events.sinks.A: found no kind`},
 	`{"kafka":{"brokers":["a:1"]},"sinks":{"kafka":{"nats":{"url":"nats://a"}}}}`: {`events.sinks.kafka: found "kafka", which is the sink at events.kafka, too`},
 	`{"sinks":{"h":{"webhook":{}}}}`:                                              {`events.sinks.h.webhook.url: found none`, `events.sinks.h.webhook.secrets: found none`},

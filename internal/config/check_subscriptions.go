@@ -78,8 +78,10 @@ func (c *checker) subscriptionSource(path string, s *transomv1.Subscription, e *
 		c.fail(join(path, "source"), "%s", text)
 	}
 	switch topic := s.GetTopic(); {
-	case nats && !subjectName.MatchString(topic):
-		c.fail(join(path, "topic"), "found %.100q, expected a subject of NATS, such as \"events.order.>\"", topic)
+	case nats && !natsSubject(topic):
+		c.fail(join(path, "topic"), "found %.100q, expected a subject of NATS, such as \"events.order.>\": words with dots between them, \"*\" for any word, \">\" at the end for any words", topic)
+	case nats && s.GetDeadLetterTopic() != "" && (!natsSubject(s.GetDeadLetterTopic()) || strings.ContainsAny(s.GetDeadLetterTopic(), "*>")):
+		c.fail(join(path, "dead_letter_topic"), "found %.100q, expected a subject of NATS, such as \"dead.orders\": words with dots between them", s.GetDeadLetterTopic())
 	case !nats && (!topicName.MatchString(topic) || topic == "." || topic == ".."):
 		c.fail(join(path, "topic"), "found %.100q, expected 1 to 249 of letters, digits, \".\", \"_\" and \"-\"", topic)
 	}
@@ -90,6 +92,21 @@ func (c *checker) subscriptionSource(path string, s *transomv1.Subscription, e *
 	if source == "log" && s.GetDeadLetterTopic() != "" {
 		c.fail(join(path, "dead_letter_topic"), "found %q, but dead letters of the embedded log are put aside in the data directory: remove it", s.GetDeadLetterTopic())
 	}
+}
+
+// natsSubject reports whether consumers of NATS can be given the text for what they get.
+func natsSubject(text string) bool {
+	if !subjectName.MatchString(text) {
+		return false
+	}
+	words := strings.Split(text, ".")
+	for i, word := range words {
+		switch {
+		case word == "", len(word) > 1 && strings.ContainsAny(word, "*>"), word == ">" && i < len(words)-1:
+			return false
+		}
+	}
+	return true
 }
 
 // subscriptionNames checks names and patterns.

@@ -249,7 +249,7 @@ func (g *Gateway) observeEvents() (s observe.EventStatus, ok bool) {
 		s.Sinks = append(s.Sinks, observe.EventSink{Name: one.Name, Queue: one.Queue, Lag: one.Lag, Up: one.Failure == nil, LastSuccess: one.LastSuccess, Trimmed: one.Trimmed})
 	}
 	if l := status.Log; l != nil {
-		s.Log = &observe.EventLog{Bytes: l.Bytes, Records: l.Next - l.First, Oldest: l.Oldest}
+		s.Log = &observe.EventLog{Bytes: l.Bytes, Records: l.Next - l.First, Oldest: l.Oldest, Dropped: l.Dropped, Damaged: l.Damaged}
 	}
 	if now := g.current.Load(); now != nil && now.streams != nil {
 		t := now.streams.Stats()

@@ -178,7 +178,12 @@ func (b *builder) warnOfSuspicions() {
 // warnOfNoUpstream says that the methods have no server, where there is none for any of them.
 func (b *builder) warnOfNoUpstream() {
 	isGRPC := func(u *transomv1.Upstream) bool { return u.GetGrpc() != nil }
-	if b.file.Path == "" || slices.ContainsFunc(slices.Collect(maps.Values(b.file.Config.GetUpstreams())), isGRPC) || !slices.ContainsFunc(b.snapshot.routes, func(r *Route) bool { return r.listing.RPC != "" }) {
+	// The gateway's own services, such as EventService, need no server.
+	needsOne := func(r *Route) bool {
+		m, ok := r.endpoint.method()
+		return ok && !slices.Contains(b.snapshot.own, string(m.Parent().FullName()))
+	}
+	if b.file.Path == "" || slices.ContainsFunc(slices.Collect(maps.Values(b.file.Config.GetUpstreams())), isGRPC) || !slices.ContainsFunc(b.snapshot.routes, needsOne) {
 		return
 	}
 	const name = `name the server, for example upstreams: { books: { grpc: { target: "localhost:50051" } } }`

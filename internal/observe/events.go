@@ -68,6 +68,9 @@ type EventLog struct {
 	Bytes   int64
 	Records uint64
 	Oldest  time.Time // zero if that is not known
+	// Dropped are records that were removed, or not taken, before every sink had them, and Damaged those
+	// that were lost to damage.
+	Dropped, Damaged uint64
 }
 
 // EventSink is how a sink of events is.
@@ -101,6 +104,8 @@ var (
 	eventsTrim   = prometheus.NewDesc("transom_events_trimmed_total", "Events that went to a sink without some of their attributes, as headers are bounded.", bySink, nil)
 	eventsBytes  = prometheus.NewDesc("transom_events_log_bytes", "What the events log takes on disk.", nil, nil)
 	eventsCount  = prometheus.NewDesc("transom_events_log_records", "Records in the events log.", nil, nil)
+	eventsLost   = prometheus.NewDesc("transom_events_log_dropped_total", "Records that the events log has removed, or not taken, before every sink had them: it was full, or they were too old.", nil, nil)
+	eventsDamage = prometheus.NewDesc("transom_events_log_damaged_total", "Records of the events log that were lost to damage.", nil, nil)
 	eventsOldest = prometheus.NewDesc("transom_events_log_oldest_seconds", "Age of the oldest segment of the events log.", nil, nil)
 )
 
@@ -111,7 +116,7 @@ var _ prometheus.Collector = eventsCollector{}
 
 // Describe implements prometheus.Collector.
 func (eventsCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range append(streamDescs(), eventsQueue, eventsLag, eventsUp, eventsLast, eventsTrim, eventsBytes, eventsCount, eventsOldest) {
+	for _, d := range append(streamDescs(), eventsQueue, eventsLag, eventsUp, eventsLast, eventsTrim, eventsBytes, eventsCount, eventsLost, eventsDamage, eventsOldest) {
 		to <- d
 	}
 }
@@ -145,6 +150,8 @@ func (c eventsCollector) Collect(to chan<- prometheus.Metric) {
 	if l := status.Log; l != nil {
 		gauge(eventsBytes, float64(l.Bytes))
 		gauge(eventsCount, float64(l.Records))
+		to <- prometheus.MustNewConstMetric(eventsLost, prometheus.CounterValue, float64(l.Dropped))
+		to <- prometheus.MustNewConstMetric(eventsDamage, prometheus.CounterValue, float64(l.Damaged))
 		if !l.Oldest.IsZero() {
 			gauge(eventsOldest, time.Since(l.Oldest).Seconds())
 		}
