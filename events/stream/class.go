@@ -49,7 +49,7 @@ type class struct {
 	// entries are those that clients get with offsets from low up to head.
 	entries   []*entry
 	low, head uint64
-	runs      []sharedRun   // the newest
+	runs      []*keptRun    // the newest
 	grown     chan struct{} // closed when entries come
 }
 
@@ -187,7 +187,7 @@ func (c *class) add(kept []*entry, head uint64, gap bool) {
 		c.entries, c.low = c.entries[:0], head
 		c.keepRuns(nil, 0)
 	}
-	c.keepRuns(runs, keptRuns)
+	c.keepRuns(runs, classRuns)
 	c.entries = append(c.entries, kept...)
 	if n := len(c.entries) - min(classEvents, c.hub.options.RingEvents); n > 0 {
 		c.low = c.entries[n-1].offset + 1
@@ -202,22 +202,20 @@ func (c *class) add(kept []*entry, head uint64, gap bool) {
 
 // next returns the entries from an offset on that are sent at once, shared where many clients stand there; or
 // what is closed when some may have come. It reports false for an offset whose events are not at hand.
-func (c *class) next(offset uint64) (run sharedRun, alone []*entry, grown <-chan struct{}, head uint64, ok bool) {
+func (c *class) next(offset uint64) (run place, alone []*entry, grown <-chan struct{}, head uint64, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if offset < c.low {
-		return sharedRun{}, nil, nil, c.low, false
+		return place{}, nil, nil, c.low, false
 	}
 	i := c.search(offset)
 	if i == len(c.entries) {
-		return sharedRun{}, nil, c.grown, c.head, true
+		return place{}, nil, c.grown, c.head, true
 	}
-	for _, run := range c.runs {
-		if run.first == c.entries[i].offset {
-			return run, nil, nil, c.head, true
-		}
+	if run := c.shared(c.entries[i].offset); run.run != nil {
+		return run, nil, nil, c.head, true
 	}
-	return sharedRun{}, slices.Clone(firstRun(c.entries[i:])), nil, c.head, true
+	return place{}, slices.Clone(firstRun(c.entries[i:])), nil, c.head, true
 }
 
 // has reports whether next returns something for an offset that is not to be waited for.
@@ -241,6 +239,5 @@ func (c *class) matches(e *entry) bool {
 	if r.allow != nil && !yes(r.allow, c.caller.variables(e.attributes(e.value()))) {
 		return false
 	}
-	// What is left out for clients, their filters do not see.
-	return c.filter == nil || yes(c.filter, map[string]any{"event": e.form(r).variables})
+	return c.filter == nil || c.hub.filtered(c.filter, e, r)
 }

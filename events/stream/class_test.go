@@ -2,8 +2,11 @@ package stream
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/transom-gateway/transom/events"
 )
 
 // TestTurns holds Events 184: clients of a class that were told something a moment ago wait for its next turn, the
@@ -37,21 +40,40 @@ func TestTurns(t *testing.T) {
 // TestKeptRuns bounds what a class keeps, and all classes do.
 func TestKeptRuns(t *testing.T) {
 	h := &Hub{}
-	one, two := &class{hub: h}, &class{hub: h}
-	for i := range keptRuns + 3 {
-		one.keepRuns([]sharedRun{{first: uint64(i)}}, keptRuns)
+	one := &class{hub: h, rule: &rule{hub: h}}
+	entries := func(n, bytes int) (all []*entry) {
+		for i := range n {
+			e := newEntry(uint64(i), &events.Event{DataContentType: events.JSON, Data: fmt.Appendf(nil, "%q", strings.Repeat("x", bytes))}) //nolint:gosec // it is small
+			e.forms = []form{{item: &Item{JSON: e.event.Data}}}
+			all = append(all, e)
+		}
+		return all
 	}
-	two.keepRuns(make([]sharedRun, 5), keptRuns)
-	if n := h.stats.runs.Load(); len(one.runs) != keptRuns || one.runs[0].first != 3 || n != keptRuns+5 {
-		t.Errorf("%d runs from %d on, %d counted", len(one.runs), one.runs[0].first, n)
+	kept := func(c *class) (n int) {
+		for _, r := range c.runs {
+			if c.shared(r.first).run != nil {
+				n++
+			}
+		}
+		return n
 	}
-	one.keepRuns(nil, 0)
-	if n := h.stats.runs.Load(); len(one.runs) != 0 || n != 5 {
-		t.Errorf("%d runs, %d counted", len(one.runs), n)
+	for i := range classRuns + 3 {
+		e := entries(1, 100)
+		e[0].offset = uint64(i) //nolint:gosec // it is small
+		one.keepRuns(one.share(e), classRuns)
 	}
-	h.stats.runs.Store(allRuns)
-	if runs := one.share([]*entry{{}}); runs != nil {
-		t.Errorf("made %d runs beyond those of all classes", len(runs))
+	if len(one.runs) != classRuns || kept(one) != classRuns || one.shared(2).run != nil {
+		t.Errorf("%d runs, %d kept", len(one.runs), kept(one))
+	}
+	two := &class{hub: h, rule: one.rule}
+	large := allRunBytes / (200 << 10)
+	two.keepRuns(two.share(entries(large+10, 200<<10)), large+10)
+	if n := kept(two); h.kept.bytes > allRunBytes || h.kept.bytes < allRunBytes-(300<<10) || n < large-10 || n > large || kept(one) != 0 {
+		t.Errorf("all runs have %d bytes, of %d; %d and %d are kept", h.kept.bytes, allRunBytes, kept(one), n)
+	}
+	two.keepRuns(nil, 0)
+	if n := len(two.runs); n != 0 {
+		t.Errorf("%d runs of a class that has ended", n)
 	}
 }
 

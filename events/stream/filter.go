@@ -97,6 +97,15 @@ func check(env *cel.Env, source string) (*cel.Ast, error) {
 	return checked, nil
 }
 
+// filtered reports whether a filter of clients wants an event. Of all filters only so many are asked at once that
+// half of the processors are left: each is cheap, but clients may bring thousands of them.
+func (h *Hub) filtered(filter cel.Program, e *entry, r *rule) bool {
+	variables := map[string]any{"event": e.variables(r)} // what is left out for clients, their filters do not see
+	h.filtering <- struct{}{}
+	defer func() { <-h.filtering }()
+	return yes(filter, variables)
+}
+
 // yes reports whether a program says so; one that fails does not.
 func yes(p cel.Program, variables any) bool {
 	value, _, err := p.Eval(variables)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +39,10 @@ type Hub struct {
 	ring    ring
 	readers readers
 	stats   counters
+	kept    keptRuns
 	began   time.Time
+	// filtering has a token for each filter of a client that is asked at the moment.
+	filtering chan struct{}
 
 	ctx    context.Context // ends with the hub
 	cancel context.CancelFunc
@@ -52,7 +56,6 @@ type Hub struct {
 
 type counters struct {
 	clients                       atomic.Int64
-	runs                          atomic.Int64 // that classes keep
 	encoded, sent                 atomic.Uint64
 	caughtUp, dropped, conflated  atomic.Uint64
 	tooOld, otherTopic, unknownAt atomic.Uint64
@@ -90,7 +93,7 @@ func NewHub(o Options) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Hub{options: o, signer: s, lang: lang, began: time.Now(), topics: map[string]bool{}, classes: map[classKey]*class{}}
+	h := &Hub{options: o, signer: s, lang: lang, began: time.Now(), filtering: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), topics: map[string]bool{}, classes: map[classKey]*class{}}
 	h.readers.init(o.Log)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	next := o.Log.Stats().Next

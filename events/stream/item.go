@@ -47,7 +47,9 @@ type entry struct {
 type form struct {
 	fields string // of the rule
 	item   *Item
-	// variables are those of filters.
+	// data, if it is JSON, is that of filters, and variables are made of it when one asks.
+	data      any
+	json      bool
 	variables map[string]any
 }
 
@@ -107,13 +109,24 @@ func (e *entry) form(r *rule) *form {
 			raw, _ = json.Marshal(data) // it comes of JSON
 		}
 	}
-	f := form{fields: r.fieldsKey, variables: e.attributes(data, isJSON), item: e.encode(r, data, isJSON, raw)}
+	f := form{fields: r.fieldsKey, data: data, json: isJSON, item: e.encode(r, data, isJSON, raw)}
 	r.hub.stats.encoded.Add(1)
 	if r.hub.options.Outer != nil {
 		f.item.Outer = r.hub.options.Outer(f.item)
 	}
 	e.forms = append(e.forms[:len(e.forms):len(e.forms)], f) // pointers into the one before stay
 	return &e.forms[len(e.forms)-1]
+}
+
+// variables are those of the filters of clients of a rule.
+func (e *entry) variables(r *rule) map[string]any {
+	f := e.form(r)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if f.variables == nil {
+		f.variables = e.attributes(f.data, f.json)
+	}
+	return f.variables
 }
 
 // encode makes the item of an event, whose data is also raw.

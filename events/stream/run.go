@@ -1,5 +1,11 @@
 package stream
 
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
 // Run is items that a client gets at once. It is shared by clients, and is not to be changed.
 type Run struct {
 	Items []*Item
@@ -15,11 +21,38 @@ func (h *Hub) newRun(items []*Item) *Run {
 	return r
 }
 
-// sharedRun is a run that all clients of a class get that stand before its first event.
-type sharedRun struct {
+// place is a run with its offsets.
+type place struct {
 	run *Run // nil for none
 	// first is the offset of its first event, and next the one behind its last.
 	first, next uint64
+}
+
+// keptRun is a run that all clients of a class get that stand before its first event.
+type keptRun struct {
+	first, next uint64
+	size        int64               // of the text that it becomes, roughly, and of itself
+	run         atomic.Pointer[Run] // nil once it is not kept any more
+}
+
+// keptRuns are the newest runs of all classes.
+type keptRuns struct {
+	mu    sync.Mutex
+	all   []*keptRun // the oldest first
+	bytes int64
+}
+
+// add keeps a run, and drops the oldest of too many bytes.
+func (k *keptRuns) add(r *keptRun) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.all = append(k.all, r)
+	for k.bytes += r.size; k.bytes > allRunBytes; {
+		k.bytes -= k.all[0].size
+		k.all[0].run.Store(nil)
+		k.all[0] = nil
+		k.all = k.all[1:]
+	}
 }
 
 const (
@@ -27,10 +60,12 @@ const (
 	// is made into one text, which the slowest of them keeps.
 	runEvents = 256
 	runBytes  = 16 << 10
-	// keptRuns is how many runs a class keeps for clients that are late, and allRuns how many all classes
-	// keep, of which there may be many with few clients in each.
-	keptRuns = 64
-	allRuns  = 4096
+	// classRuns is how many runs a class keeps for clients that are late, and allRunBytes what those of all
+	// classes have, of which there may be many with few clients in each. itemBytes is what an item has beside
+	// its JSON, and what a run takes itself, roughly.
+	classRuns   = 64
+	allRunBytes = 64 << 20
+	itemBytes   = 256
 )
 
 // firstRun is the entries with which a run of entries begins.
@@ -54,22 +89,38 @@ func (r *rule) items(entries []*entry) []*Item {
 }
 
 // share makes runs of entries.
-func (c *class) share(kept []*entry) (runs []sharedRun) {
-	for len(kept) > 0 && c.hub.stats.runs.Load() < allRuns {
+func (c *class) share(kept []*entry) (runs []*keptRun) {
+	for len(kept) > 0 {
 		part := firstRun(kept)
 		kept = kept[len(part):]
-		runs = append(runs, sharedRun{c.hub.newRun(c.rule.items(part)), part[0].offset, part[len(part)-1].offset + 1})
+		r := &keptRun{first: part[0].offset, next: part[len(part)-1].offset + 1}
+		items := c.rule.items(part)
+		for _, item := range items {
+			r.size += int64(itemBytes + len(item.JSON))
+		}
+		r.run.Store(c.hub.newRun(items))
+		c.hub.kept.add(r)
+		runs = append(runs, r)
 	}
 	return runs
 }
 
 // keepRuns adds runs, of which the newest n are kept. c.mu is locked.
-func (c *class) keepRuns(runs []sharedRun, n int) {
-	before := len(c.runs)
+func (c *class) keepRuns(runs []*keptRun, n int) {
 	c.runs = append(c.runs, runs...)
-	if drop := len(c.runs) - n; drop > 0 {
-		c.runs = c.runs[:copy(c.runs, c.runs[drop:])]
-		clear(c.runs[len(c.runs):cap(c.runs)])
+	drop := max(len(c.runs)-n, 0)
+	for _, r := range c.runs[:drop] {
+		r.run.Store(nil)
 	}
-	c.hub.stats.runs.Add(int64(len(c.runs) - before))
+	c.runs = slices.Delete(c.runs, 0, drop)
+}
+
+// shared is the run that begins at an offset; none if it is not kept. c.mu is locked.
+func (c *class) shared(first uint64) place {
+	for _, r := range slices.Backward(c.runs) {
+		if r.first == first {
+			return place{r.run.Load(), r.first, r.next}
+		}
+	}
+	return place{}
 }

@@ -127,16 +127,16 @@ func (s *Stream) tell(name string, m *transomv1.SubscribeResponse, document []by
 }
 
 // run returns the next events, or none where it is to be asked again.
-func (s *Stream) run(ctx context.Context, leave <-chan struct{}) (sharedRun, error) {
+func (s *Stream) run(ctx context.Context, leave <-chan struct{}) (place, error) {
 	if err := ctx.Err(); err != nil {
-		return sharedRun{}, err
+		return place{}, err
 	}
 	h := s.class.hub
 	select {
 	case <-leave:
-		return sharedRun{}, errLeave
+		return place{}, errLeave
 	case <-s.rule.gone:
-		return sharedRun{}, errLeave
+		return place{}, errLeave
 	default:
 	}
 	if len(s.ahead) > 0 {
@@ -151,7 +151,7 @@ func (s *Stream) run(ctx context.Context, leave <-chan struct{}) (sharedRun, err
 	run, alone, grown, head, ok := s.class.next(s.next)
 	switch {
 	case !ok:
-		return sharedRun{}, s.behind(ctx, head)
+		return place{}, s.behind(ctx, head)
 	case run.run != nil:
 		return run, nil
 	case len(alone) > 0:
@@ -161,21 +161,21 @@ func (s *Stream) run(ctx context.Context, leave <-chan struct{}) (sharedRun, err
 	s.next = max(s.next, head)
 	select {
 	case <-grown:
-		return sharedRun{}, nil
+		return place{}, nil
 	case <-leave:
-		return sharedRun{}, errLeave
+		return place{}, errLeave
 	case <-s.rule.gone:
-		return sharedRun{}, errLeave
+		return place{}, errLeave
 	case <-h.ctx.Done():
-		return sharedRun{}, errLeave
+		return place{}, errLeave
 	case <-ctx.Done():
-		return sharedRun{}, ctx.Err()
+		return place{}, ctx.Err()
 	}
 }
 
 // alone makes a run of entries for this client.
-func (s *Stream) alone(entries []*entry) sharedRun {
-	return sharedRun{s.class.hub.newRun(s.class.rule.items(entries)), entries[0].offset, entries[len(entries)-1].offset + 1}
+func (s *Stream) alone(entries []*entry) place {
+	return place{run: s.class.hub.newRun(s.class.rule.items(entries)), first: entries[0].offset, next: entries[len(entries)-1].offset + 1}
 }
 
 // behind gets events that the class does not have at hand any more, those before the offset end:
