@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/events/internal/aside"
 	"github.com/transom-gateway/transom/events/log"
 )
 
@@ -65,15 +66,16 @@ type Bus struct {
 	// removed is why the folder of the log is no longer there; nil while it is.
 	removed atomic.Pointer[error]
 
-	mu      sync.Mutex
-	log     *log.Log // nil before it is needed
-	intents *intents
-	folder  string                   // the log's, in the directory
-	turns   map[string]chan struct{} // one token for each name of a sink
-	live    map[*Publisher]bool
-	runners map[*Runner]bool
-	toLog   *Runner        // nil before it is needed
-	aside   map[string]int // how many rejected events sinks have, where that is known
+	mu       sync.Mutex
+	log      *log.Log // nil before it is needed
+	intents  *intents
+	folder   string                   // the log's, in the directory
+	turns    map[string]chan struct{} // one token for each name of a sink
+	live     map[*Publisher]bool
+	runners  map[*Runner]bool
+	toLog    *Runner               // nil before it is needed
+	aside    map[string]*aside.Box // the rejected events of sinks
+	dropping map[string]dropping
 }
 
 // New makes a bus that has not opened its log.
@@ -84,7 +86,7 @@ func New(o Options) *Bus {
 	if o.Observer == nil {
 		o.Observer = nobody{}
 	}
-	b := &Bus{options: o, turns: map[string]chan struct{}{}, live: map[*Publisher]bool{}, runners: map[*Runner]bool{}, aside: map[string]int{}}
+	b := &Bus{options: o, turns: map[string]chan struct{}{}, live: map[*Publisher]bool{}, runners: map[*Runner]bool{}, aside: map[string]*aside.Box{}, dropping: map[string]dropping{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.stopping, b.stop = context.WithCancel(b.ctx)
 	return b

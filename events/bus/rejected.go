@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,11 +29,11 @@ type Rejected struct {
 	Record []byte `json:"record"`
 }
 
-// How much is put aside for one sink; beyond that the oldest give way.
+// How much is put aside for one sink; beyond that the oldest go of the sender that has the most, so that
+// nobody pushes out what others sent.
 const (
 	rejectedFolder = "rejected"
 	maxRejected    = 10_000
-	rejectedSuffix = ".json"
 )
 
 // writers is how many rejected events are written at once: a sink that refuses all must not be slower
@@ -47,68 +47,96 @@ func (b *Bus) reject(sink string, refused []*events.Event, whys []error) []error
 	if b.options.Directory == "" {
 		return errs
 	}
-	ids := make([]string, len(refused))
-	for i := range ids {
-		ids[i] = events.NewID(time.Now())
+	box, names, gone := b.box(sink), make([]string, len(refused)), []string(nil)
+	ids, senders := make([]string, len(refused)), make([]string, len(refused))
+	for i, e := range refused {
+		ids[i], senders[i] = events.NewID(time.Now()), aside.Sender(e.Extension("authid"), e.Source)
+		names[i] = aside.FileName(ids[i], senders[i])
+		more, _ := box.Place(ids[i], senders[i], maxRejected, false)
+		gone = append(gone, more...)
 	}
 	var next atomic.Int64
 	var running sync.WaitGroup
 	for range min(writers, len(refused)) {
 		running.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(refused); i = int(next.Add(1)) - 1 {
-				errs[i] = b.putAside(sink, ids[i], refused[i], whys[i])
+				errs[i] = putAside(box.Folder(), names[i], Rejected{ID: ids[i], Sink: sink, At: time.Now().UTC(), Reason: aside.Reason(whys[i].Error()), Record: events.AppendRecord(nil, refused[i])})
 			}
 		})
 	}
 	running.Wait()
-	b.bound(sink, len(refused))
+	b.remove(sink, box, gone)
+	for i, err := range errs {
+		box.Wrote(ids[i], senders[i], err)
+	}
 	return errs
 }
 
 // putAside writes one of them.
-func (b *Bus) putAside(sink, id string, e *events.Event, why error) error {
-	text, err := json.Marshal(Rejected{ID: id, Sink: sink, At: time.Now().UTC(), Reason: aside.Reason(why.Error()), Record: events.AppendRecord(nil, e)})
+func putAside(folder, name string, r Rejected) error {
+	text, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	return aside.Write(b.rejectedPath(sink), id+rejectedSuffix, text)
+	return aside.Write(folder, name, text)
 }
 
-// bound removes the oldest of too many, a tenth at once, as the folder is read for that.
-func (b *Bus) bound(sink string, more int) {
-	b.mu.Lock()
-	n, known := b.aside[sink]
-	b.aside[sink] = n + more
-	b.mu.Unlock()
-	if known && n+more <= maxRejected {
+// remove removes those for which there is no more room.
+func (b *Bus) remove(sink string, box *aside.Box, files []string) {
+	if len(files) == 0 {
 		return
 	}
-	ids := b.rejectedIDs(sink)
-	if len(ids) > maxRejected {
-		surplus := len(ids) - maxRejected*9/10
-		b.options.Logger.Error("too many events are put aside: the oldest are dropped", "sink", sink, "first", ids[0], "events", surplus, "most", maxRejected)
-		for _, id := range ids[:surplus] {
-			_ = b.DropRejected(sink, id)
-		}
-		ids = ids[surplus:]
+	for _, file := range files {
+		_ = os.Remove(filepath.Join(box.Folder(), file)) // it is taken for one that is there at the next look
 	}
 	b.mu.Lock()
-	b.aside[sink] = len(ids)
+	dropped := b.dropping[sink]
+	dropped.n += len(files)
+	tell := time.Since(dropped.told) > time.Minute
+	if tell {
+		dropped.told = time.Now()
+	}
+	b.dropping[sink] = dropped
 	b.mu.Unlock()
+	if tell {
+		b.options.Logger.Error("too many events are put aside: the oldest of those are dropped who have the most", "sink", sink, "events", dropped.n, "most", maxRejected)
+	}
+}
+
+// dropping is how many events that were put aside were dropped for want of room, and when that was told.
+type dropping struct {
+	n    int
+	told time.Time
+}
+
+// box is where the rejected events of a sink lie.
+func (b *Bus) box(sink string) *aside.Box {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.aside[sink] == nil {
+		b.aside[sink] = aside.NewBox(b.rejectedPath(sink))
+	}
+	return b.aside[sink]
 }
 
 // rejectedIDs are the IDs of what is put aside for a sink, the oldest first.
-func (b *Bus) rejectedIDs(sink string) (ids []string) {
-	entries, err := os.ReadDir(b.rejectedPath(sink)) // by name, which begins with the time
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		b.options.Logger.Warn("the rejected events of a sink cannot be listed", "sink", sink, "error", err)
-	}
-	for _, entry := range entries {
-		if id, ok := strings.CutSuffix(entry.Name(), rejectedSuffix); ok && aside.IsID(id) {
-			ids = append(ids, id)
-		}
-	}
+func (b *Bus) rejectedIDs(sink string) []string {
+	ids := aside.NewBox(b.rejectedPath(sink)).List() // it may be asked for by somebody who guesses
+	slices.Sort(ids)
 	return ids
+}
+
+// rejectedFile is the file of a rejected event.
+func (b *Bus) rejectedFile(sink, id string) (string, error) {
+	if !aside.IsID(id) {
+		return "", ErrNotRejected
+	}
+	box := b.box(sink)
+	name := box.File(id)
+	if name == "" {
+		return "", ErrNotRejected
+	}
+	return filepath.Join(box.Folder(), name), nil
 }
 
 func (b *Bus) rejectedPath(sink string) string {
@@ -148,10 +176,11 @@ func (b *Bus) Rejected(sink string) []Rejected {
 }
 
 func (b *Bus) rejected(sink, id string) (Rejected, error) {
-	if !aside.IsID(id) {
-		return Rejected{}, ErrNotRejected
+	path, err := b.rejectedFile(sink, id)
+	if err != nil {
+		return Rejected{}, err
 	}
-	text, err := os.ReadFile(filepath.Join(b.rejectedPath(sink), id+rejectedSuffix)) //nolint:gosec // its name is an ID
+	text, err := os.ReadFile(path) //nolint:gosec // its name is an ID
 	if errors.Is(err, fs.ErrNotExist) {
 		return Rejected{}, ErrNotRejected
 	}
@@ -188,10 +217,12 @@ func (b *Bus) RetryRejected(sink, id string) error {
 
 // DropRejected removes a rejected event.
 func (b *Bus) DropRejected(sink, id string) error {
-	if !aside.IsID(id) {
-		return ErrNotRejected
+	path, err := b.rejectedFile(sink, id)
+	if err != nil {
+		return err
 	}
-	err := os.Remove(filepath.Join(b.rejectedPath(sink), id+rejectedSuffix))
+	err = os.Remove(path)
+	b.box(sink).Dropped(id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrNotRejected
 	}

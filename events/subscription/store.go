@@ -21,13 +21,12 @@ type Store struct {
 	Folder string
 
 	mu    sync.Mutex
-	boxes map[string]*letters // by subscription
+	boxes map[string]*aside.Box // by subscription
 }
 
 const (
 	pausedName = "paused"
 	deadFolder = "dead"
-	deadSuffix = ".json"
 	// defaultDead is how many dead letters a subscription has, at most.
 	defaultDead = 10_000
 )
@@ -118,20 +117,20 @@ func (s *Store) Bury(name string, d Letter, b Bound) (gone []Letter, err error) 
 	if err != nil {
 		return nil, err
 	}
-	box, hash := s.box(name), senderOf(d.Event)
-	files, ok := box.place(d.ID, hash, b)
+	box, hash := s.box(name), aside.Sender(d.Event.Extension("authid"), d.Event.Source)
+	files, ok := box.Place(d.ID, hash, b.Limit(), b.Wait)
 	if !ok {
 		return nil, fmt.Errorf("%d dead letters of %s are put aside, and max_dead_letters allows no more: send them again, or drop them", b.Limit(), name)
 	}
-	err = aside.Write(box.folder, fileName(d.ID, hash), text)
+	err = aside.Write(box.Folder(), aside.FileName(d.ID, hash), text)
 	for _, file := range files {
 		if err != nil {
 			break
 		}
-		path := filepath.Join(box.folder, file)
+		path := filepath.Join(box.Folder(), file)
 		letter, unreadable := readLetter(path)
 		if unreadable != nil {
-			letter.ID, _, _ = parseName(file)
+			letter.ID, _, _ = aside.ParseName(file)
 		}
 		gone = append(gone, letter)
 		err = os.Remove(path)
@@ -139,18 +138,18 @@ func (s *Store) Bury(name string, d Letter, b Bound) (gone []Letter, err error) 
 			err = nil
 		}
 	}
-	box.wrote(d.ID, hash, err)
+	box.Wrote(d.ID, hash, err)
 	return gone, err
 }
 
-func (s *Store) box(name string) *letters {
+func (s *Store) box(name string) *aside.Box {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.boxes == nil {
-		s.boxes = map[string]*letters{}
+		s.boxes = map[string]*aside.Box{}
 	}
 	if s.boxes[name] == nil {
-		s.boxes[name] = &letters{folder: filepath.Join(s.Folder, name, deadFolder)}
+		s.boxes[name] = aside.NewBox(filepath.Join(s.Folder, name, deadFolder))
 	}
 	return s.boxes[name]
 }
@@ -162,7 +161,7 @@ var ErrNoDead = errors.New("the subscription has no dead letter of that ID")
 func (s *Store) Count(name string) int { return len(s.ids(name)) }
 
 func (s *Store) ids(name string) []string {
-	ids := s.box(name).list()
+	ids := s.box(name).List()
 	slices.Sort(ids)
 	return ids
 }
@@ -192,11 +191,11 @@ func (s *Store) path(name, id string) (string, error) {
 		return "", ErrNoDead
 	}
 	box := s.box(name)
-	file := box.file(id)
+	file := box.File(id)
 	if file == "" {
 		return "", ErrNoDead
 	}
-	return filepath.Join(box.folder, file), nil
+	return filepath.Join(box.Folder(), file), nil
 }
 
 func readLetter(path string) (d Letter, err error) {
@@ -225,7 +224,7 @@ func (s *Store) Drop(name, id string) error {
 		return err
 	}
 	err = os.Remove(path)
-	s.box(name).dropped(id)
+	s.box(name).Dropped(id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrNoDead
 	}

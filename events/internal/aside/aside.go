@@ -1,5 +1,5 @@
 // Package aside has what events that are put aside have in common, be they rejected by a sink or
-// dead letters: files named by their IDs, durable, with a reason.
+// dead letters: files named by their IDs, durable, with a reason, in folders whose room their senders share.
 package aside
 
 import (
