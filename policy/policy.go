@@ -74,6 +74,8 @@ type Request struct {
 	// for a client's call. Hops is how often an event has led to a call that led to the next one.
 	Subscription string
 	Hops         int
+	// Operator is who makes the call in the console; "" for a client's call.
+	Operator string
 	// Credential is what let the caller of a stream or WebSocket in, which ends with it;
 	// nil where it does not.
 	Credential Credential

@@ -24,7 +24,7 @@ export interface Route {
 }
 export interface Effect { policy: string; summary: string; where?: string }
 export interface Detail extends Route {
-  where?: string; variables?: string[]; timeout?: string; effects: Effect[]; others?: Route[]; description?: string
+  where?: string; variables?: string[]; body?: string; proto_file?: string; timeout?: string; effects: Effect[]; others?: Route[]; description?: string
 }
 export interface Step { name: string; policy?: string; text: string; where?: string }
 export interface Verdict { accepted: boolean; status?: number; steps: Step[] }

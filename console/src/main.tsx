@@ -4,7 +4,7 @@ import '@preact/signals'
 import { placeOf, post } from './api'
 import { moment } from './format'
 import { address, connect, connection, place, status, who } from './state'
-import { Empty, State } from './ui'
+import { Empty, later, State } from './ui'
 import { Events } from './pages/events'
 import { Explain } from './pages/explain'
 import { Live } from './pages/live'
@@ -21,6 +21,7 @@ const pages: { page: string; title: string; key: string; show: () => preact.JSX.
   { page: 'overview', title: 'Overview', key: 'o', show: Overview },
   { page: 'routes', title: 'Routes', key: 'r', show: Routes },
   { page: 'explain', title: 'Explain', key: 'e', show: Explain },
+  { page: 'try', title: 'Try', key: 't', show: later(() => import('./pages/try').then(m => m.Try)) },
   { page: 'upstreams', title: 'Upstreams', key: 'u', show: Upstreams },
   { page: 'policies', title: 'Policies', key: 'p', show: Policies },
   { page: 'live', title: 'Live', key: 'i', show: Live },

@@ -1,4 +1,4 @@
-import type { ComponentChildren } from 'preact'
+import type { ComponentChildren, JSX } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { Refused } from './api'
 import { who } from './state'
@@ -39,6 +39,16 @@ export const Copy = ({ text, label }: { text: () => string; label: string }) => 
     setTimeout(() => setDone(false), 1500)
   }
   return <button type="button" class="small" onClick={copy}><span aria-live="polite">{done ? 'Copied' : label}</span></button>
+}
+
+/** A page whose script is loaded when somebody goes there. */
+export const later = (load: () => Promise<() => JSX.Element>) => {
+  let there: (() => JSX.Element) | null = null
+  return () => {
+    const [, failure] = useLoad(async () => { there ??= await load(); return true }, [])
+    const Page = there
+    return Page ? <Page /> : <Empty>{failure || 'Loading…'}</Empty>
+  }
 }
 
 /** A button for what needs the role operate. It says what came of it. */

@@ -124,6 +124,7 @@ type server struct {
 	Options
 	mux     *http.ServeMux
 	viewers atomic.Int32 // pages of the console that are open
+	trials  trials       // its calls
 }
 
 // New returns the handler of all admin paths.
@@ -149,6 +150,7 @@ func New(o Options) http.Handler {
 	s.schemas()
 	s.openAPI()
 	s.mux.HandleFunc("GET "+livePath, s.live)
+	s.try()
 	return s.guard(http.NewCrossOriginProtection().Handler(noPageOfOthers(s.admit(http.HandlerFunc(s.route)))))
 }
 

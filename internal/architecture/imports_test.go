@@ -117,12 +117,13 @@ var rules = map[string]rule{
 
 	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head", "policy/overload"}), never: commands, reason: "the assembly knows the parts, not who starts it"},
 	"internal/watch":           {ours: []string{"internal/gateway", "internal/regularfile"}, reason: "it says that something changed, not what to do"},
-	"internal/server":          {ours: slices.Concat(base, []string{"events", "events/bus", "events/cloudevents", "events/subscription", "internal/config", "internal/observe", "internal/gateway", "internal/admin", "internal/console", "internal/http1head", "internal/tlsfiles", "internal/server/...", "proxy", "transcoder"}), never: slices.Concat(commands, yamls), reason: "tests drive the server that production runs, so it knows no flags, no words of the command and no signals"},
+	"internal/server":          {ours: slices.Concat(base, []string{"events", "events/bus", "events/cloudevents", "events/subscription", "internal/config", "internal/observe", "internal/gateway", "internal/admin", "internal/console", "internal/http1head", "internal/tlsfiles", "internal/try", "internal/server/...", "proxy", "transcoder"}), never: slices.Concat(commands, yamls), reason: "tests drive the server that production runs, so it knows no flags, no words of the command and no signals"},
 	"internal/server/sockets":  {never: slices.Concat(jsons, protobuf, []string{"net/http"}), reason: "it opens sockets; what is spoken over them is the server's"},
 	"internal/server/coalesce": {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
 	"internal/server/security": {ours: slices.Concat(base, []string{"internal/tlsfiles"}), never: slices.Concat([]string{"net/http"}, yamls), reason: "TLS is the same for every listener and protocol, so it knows neither"},
 	"internal/live":            {ours: []string{"internal/nearest"}, never: slices.Concat(protobuf, yamls), reason: "it brings records to those who watch, and knows neither what a call is nor how it is shown"},
 	"internal/console":         {never: slices.Concat(protobuf, yamls), reason: "it hands out the files of the pages; what these show they ask the admin listener for"},
+	"internal/try":             {ours: base, never: yamls, reason: "it calls as a client does, and knows nothing of who serves it"},
 	"internal/admin":           {reason: "the operator's server knows the gateway by its own interface, and is tested without one"},
 
 	"cmd/...":      {ours: []string{"..."}, reason: "the only place that knows every package"},

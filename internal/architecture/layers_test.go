@@ -13,7 +13,7 @@ import (
 // decides.
 var layers = [][]string{
 	{"cmd/..."},
-	{"internal/server/...", "internal/admin", "internal/console"},
+	{"internal/server/...", "internal/admin", "internal/console", "internal/try"},
 	{"internal/gateway/..."},
 	{"policy/kinds", "transcoder/protocols", "events/...", "internal/openapi", "internal/observe"},
 	{"policy/...", "transcoder/..."},

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"github.com/transom-gateway/transom/internal/span"
+	"github.com/transom-gateway/transom/transcoder"
 )
 
 // Detailed is a route with all that is said of it.
@@ -11,7 +12,12 @@ type Detailed struct {
 	Where string `json:"where,omitempty"`
 	// Variables of the path's template, by the names of their fields.
 	Variables []string `json:"variables,omitempty"`
-	Timeout   string   `json:"timeout,omitempty"`
+	// Body is what the request's body is: * for the whole message, or a field by its name in
+	// JSON; "" for none.
+	Body string `json:"body,omitempty"`
+	// ProtoFile is the proto that the method is declared in, by its import path.
+	ProtoFile string `json:"proto_file,omitempty"`
+	Timeout   string `json:"timeout,omitempty"`
 	// Effects are the policies in their order.
 	Effects []Effect `json:"effects"`
 	// Others are the other routes that lead to the same method.
@@ -51,10 +57,14 @@ func (g *Gateway) Detail(rule string) (Detailed, bool) {
 	for _, e := range found.guard.explained() {
 		d.Effects = append(d.Effects, Effect{Policy: e.Name, Summary: e.Summary, Where: e.Where})
 	}
+	if e, ok := found.endpoint.(describable); ok {
+		d.Body = bodyOf(e.describe())
+	}
 	method, ok := found.endpoint.method()
 	if !ok {
 		return d, true
 	}
+	d.ProtoFile = method.ParentFile().Path()
 	for _, r := range s.routes {
 		if m, ok := r.endpoint.method(); ok && r != found && m.FullName() == method.FullName() {
 			d.Others = append(d.Others, r.listed())
@@ -63,6 +73,17 @@ func (g *Gateway) Detail(rule string) (Detailed, bool) {
 	// A method of a snapshot that is in service has a description.
 	d.Description, _ = g.Describe(string(method.FullName()))
 	return d, true
+}
+
+// bodyOf names what a binding takes from the body.
+func bodyOf(d transcoder.Description) string {
+	switch {
+	case d.WholeBody:
+		return "*"
+	case d.BodyField != nil:
+		return d.BodyField.Descriptor().JSONName()
+	}
+	return ""
 }
 
 // Symbols lists what Describe describes: services, methods, messages and enums by their full

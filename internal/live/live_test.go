@@ -19,7 +19,7 @@ func record() *Record {
 		Path: "/v1/shelves/1", Protocol: "rest", Code: "UNAVAILABLE", Status: 503, DurationMS: 12.5, RequestBytes: 1, ResponseBytes: 2,
 		RequestBody: 3, ResponseBody: 4, RequestMessages: 5, ResponseMessages: 6, TraceID: "t", Principal: "alice", RefusedBy: "auth",
 		Reason: "why", Cause: "cause", Endpoint: "e", Branch: "b", BranchNotReady: "n", Replayed: true, Cache: "hit", Attempts: 7, Hedged: 8,
-		RetryDenied: "budget", UserAgent: "curl", Request: map[string]any{"name": "x"}, Response: map[string]any{"n": 1.5},
+		RetryDenied: "budget", Operator: "token ops", UserAgent: "curl", Request: map[string]any{"name": "x"}, Response: map[string]any{"n": 1.5},
 	}
 }
 

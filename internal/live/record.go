@@ -34,6 +34,7 @@ type Record struct {
 	Attempts         int       `json:"attempts,omitempty"`
 	Hedged           int       `json:"hedged,omitempty"`
 	RetryDenied      string    `json:"retry_denied,omitempty"`
+	Operator         string    `json:"x_transom_console,omitempty"`
 	UserAgent        string    `json:"user_agent,omitempty"`
 	// Request and Response are the fields of messages that the configuration asks for, as JSON of
 	// their names and values.
@@ -90,6 +91,7 @@ var variables = map[string]variable{
 	"attempts":            {integer, func(r *Record) any { return r.Attempts }},
 	"hedged":              {integer, func(r *Record) any { return r.Hedged }},
 	"retry_denied":        {text, func(r *Record) any { return r.RetryDenied }},
+	"x_transom_console":   {text, func(r *Record) any { return r.Operator }},
 	"user_agent":          {text, func(r *Record) any { return r.UserAgent }},
 	"request":             {fields, func(r *Record) any { return r.Request }},
 	"response":            {fields, func(r *Record) any { return r.Response }},

@@ -29,7 +29,7 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	}
 	r := c.request
 	record := slog.NewRecord(c.start.Add(took), level, "request", 0)
-	var buf [26]slog.Attr
+	var buf [27]slog.Attr
 	attrs := append(buf[:0],
 		slog.String("request_id", r.RequestID),
 		slog.String("client_ip", clientIP(r)),
@@ -62,6 +62,9 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 		attrs = append(attrs, slog.String("cause", problem.Clip(o.Cause, maxLoggedAgent)))
 	}
 	attrs = appendWay(attrs, r, o)
+	if r.Operator != "" {
+		attrs = append(attrs, slog.String("x_transom_console", problem.Clip(r.Operator, maxLoggedAgent)))
+	}
 	if agent := r.HTTP.Header["User-Agent"]; len(agent) > 0 {
 		attrs = append(attrs, slog.String("user_agent", problem.Clip(agent[0], maxLoggedAgent)))
 	}

@@ -81,12 +81,15 @@ type Server struct {
 	secured   *security.Security // of the admin listener; nil for cleartext
 	admin     *served            // nil for none
 	audit     *admin.Audit
-	draining  atomic.Bool
-	handed    atomic.Bool // to another process
-	released  atomic.Pointer[func()]
-	upgrade   func(context.Context) (pid int, done func(), err error)
-	failed    chan error
-	running   sync.WaitGroup
+	// calls are those of the console; nil for none.
+	calls      *consoleCalls
+	callsFront netHTTP
+	draining   atomic.Bool
+	handed     atomic.Bool // to another process
+	released   atomic.Pointer[func()]
+	upgrade    func(context.Context) (pid int, done func(), err error)
+	failed     chan error
+	running    sync.WaitGroup
 
 	started time.Time
 	history *observe.History
@@ -215,6 +218,7 @@ func (o *Options) openAdmin(s *Server) error {
 		return err
 	}
 	s.audit = audit
+	o.openConsoleCalls(s)
 	s.admin = &served{l, newOperatorsFront(o.adminHandler(s, audit), httpLog(s.log))}
 	return nil
 }
@@ -254,6 +258,9 @@ func (s *Server) clients() []*served {
 	var all []*served
 	for _, l := range s.listeners {
 		all = append(all, l.fronts()...)
+	}
+	if s.calls != nil {
+		all = append(all, &served{s.calls, s.callsFront})
 	}
 	return all
 }

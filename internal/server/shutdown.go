@@ -70,6 +70,10 @@ func (s *Server) endFronts(ctx context.Context) (errs []error) {
 			l.front.StopKeepAlives()
 			end(&streams, l.front)
 		}
+		if s.calls != nil {
+			s.callsFront.StopKeepAlives()
+			end(&streams, s.callsFront)
+		}
 	})
 	packets.Wait()
 	s.release()

@@ -80,6 +80,8 @@ var consolePages = []struct{ name, hash, title, shows, text string }{
 	{"routes", "#/routes", "Routes", ".window", "/v1/shelves"},
 	{"route", "#/route?rule=GET%20/v1/%7Bname%3Dshelves/*%7D", "GET /v1/{name=shelves/*}", ".steps", "rate_limit"},
 	{"explain", "#/explain?method=GET&url=/v1/shelves/1%3Fcolor%3Dred", "Explain", ".steps", "refused"},
+	{"try-choose", "#/try", "Try", ".choices", "/v1/shelves"},
+	{"try", "#/try?rule=POST%20/v1/%7Bparent%3Dshelves/*%7D/books&protocol=connect", "Try POST /v1/{parent=shelves/*}/books", ".form", "parent"},
 	{"upstreams", "#/upstreams", "Upstreams", "table", "ready"},
 	{"policies", "#/policies", "Policies", ".facts", "rate_limit"},
 	{"live", "#/live", "Live", "main .lead", "watching"},

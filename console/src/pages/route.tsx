@@ -21,7 +21,8 @@ export function RoutePage() {
         {d.where && <span class="mono soft">{d.where}</span>}
       </p>
       <p class="actions">
-        <a class="button main" href={address('explain', { method: d.method === '*' ? 'GET' : d.method, url: example })}>Explain a request</a>
+        <a class="button main" href={address('try', { rule: ruleOf(d) })}>Try it</a>
+        <a class="button" href={address('explain', { method: d.method === '*' ? 'GET' : d.method, url: example })}>Explain a request</a>
         <Copy label="Copy as transom explain" text={() => `transom explain ${method} ${quoted(example)}`} />
       </p>
     </Title>

@@ -1,0 +1,205 @@
+package pages
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/transom-gateway/transom/internal/testing/poll"
+	"github.com/transom-gateway/transom/interop/internal/browser"
+)
+
+// TestTryPage: Surface 238: a call is filled in, sent and its answer shown, for each protocol.
+func TestTryPage(t *testing.T) {
+	_, page := startConsole(t)
+	page.at(t, "#/try?rule=GET%20/v1/%7Bname%3Dshelves/*%7D", "Try GET /v1/{name=shelves/*}")
+	for _, protocol := range []string{"REST", "Connect", "gRPC-Web", "WebSocket"} {
+		page.choose(t, protocol)
+		page.Click(t, "main form button.main")
+		page.awaits(t, "[aria-label=Answer]", "UNAUTHENTICATED")
+		page.picture(t, "try-refused-"+strings.ToLower(protocol))
+	}
+	page.at(t, "#/try?rule=POST%20/v1/discuss:stream", "Try POST /v1/discuss:stream")
+	page.awaits(t, ".form", "text")
+	page.set(t, "[aria-label=text]", "Is it any good?")
+	page.Click(t, "main form button.main")
+	page.awaits(t, ".flow", "You said: Is it any good?")
+	page.set(t, "[aria-label=text]", "I like it")
+	page.Click(t, "main form button.main")
+	page.awaits(t, ".flow", "You said: I like it")
+	page.picture(t, "try-stream")
+}
+
+// choose takes a protocol or a tool.
+func (d demo) choose(t *testing.T, name string) {
+	t.Helper()
+	if !browser.Eval[bool](t, d.Page, `name => { const of = [...document.querySelectorAll('.choice label')].find(l => l.textContent === name); of?.querySelector('input').click(); return !!of }`, name) {
+		t.Fatalf("there is no %s to choose", name)
+	}
+}
+
+// set replaces the value of a field.
+func (d demo) set(t *testing.T, selector, text string) {
+	t.Helper()
+	browser.Eval[any](t, d.Page, `s => { document.querySelector(s).focus(); document.querySelector(s).select() }`, selector)
+	d.Type(t, text)
+}
+
+// programs builds what calls are copied for, and is a PATH with them.
+func programs(t *testing.T) string {
+	t.Helper()
+	bin := t.TempDir()
+	for _, build := range [][]string{
+		{".", "github.com/fullstorydev/grpcurl/cmd/grpcurl"},
+		{"../..", "./cmd/transom"},
+	} {
+		command := exec.CommandContext(t.Context(), "go", "build", "-o", bin+"/", build[1])
+		command.Dir = build[0]
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", build, err, out)
+		}
+	}
+	return bin + ":" + os.Getenv("PATH")
+}
+
+// copied is the call as a tool has it, from the page that shows it.
+func (d demo) copied(t *testing.T, tool string) string {
+	t.Helper()
+	d.choose(t, tool)
+	var text string
+	poll.Until(t, "the call as "+tool, func() bool {
+		text = browser.Eval[string](t, d.Page, `tool => document.querySelector('.copies input:checked + span').textContent === tool ? document.querySelector('.command')?.textContent ?? '' : ''`, tool)
+		return text != ""
+	})
+	return text
+}
+
+// TestTryCopies: Surface 239: each line that is copied makes the call: what it prints is the answer.
+func TestTryCopies(t *testing.T) {
+	_, page := startConsole(t)
+	path := programs(t)
+	token := "Authorization: Bearer " + consoleToken(t)
+	for name, test := range map[string]struct {
+		rule, query, says string
+		tools             []string
+	}{
+		"unary":            {"GET /v1/{name=shelves/*}", `protocol=rest&message={"name":"shelves/2"}&timeout=3s`, "shelves/2", []string{"curl", "grpcurl", "transom call"}},
+		"unary by Connect": {"GET /v1/{name=shelves/*}", `protocol=connect&message={"name":"shelves/2"}`, "shelves/2", []string{"curl"}},
+		"a body": {"POST /v1/{parent=shelves/*}/books", `protocol=rest&message={"parent":"shelves/3","book":{"title":"It's \"quoted\" 100% $HOME"},"validateOnly":true}`,
+			`It's \"quoted\" 100% $HOME`, []string{"curl", "grpcurl", "transom call"}},
+		"a query": {"GET /v1/books:search", `protocol=rest&message={"query":"sea","maxPrice":{"currency":"EUR","units":"20"},"genres":["FICTION","HISTORY"]}`,
+			"shelves/1/books/1", []string{"curl", "grpcurl", "transom call"}},
+		"a server's stream": {"GET /v1/{parent=shelves/*}/books:watch", `protocol=sse&message={"parent":"shelves/3","count":1,"interval":"0s"}`,
+			"sequence", []string{"curl", "grpcurl", "transom call"}},
+		"a client's stream": {"POST /v1/{parent=shelves/*}/books:import", `protocol=rest&message={"parent":"shelves/3","book":{"title":"a"}}`,
+			"count", []string{"curl", "grpcurl", "transom call"}},
+		"both ways":    {"POST /v1/discuss:stream", `protocol=connect&message={"text":"It's 'fine'"}`, "You said: It's 'fine'", []string{"curl", "grpcurl", "transom call"}},
+		"by WebSocket": {"POST /v1/discuss:stream", `protocol=websocket&message={"text":"a"}`, "You said: a", []string{"curl", "grpcurl"}},
+		"bytes":        {"POST /v1/{name=shelves/*/books/*}/cover", `protocol=rest&message={"name":"shelves/1/books/1","cover":{"contentType":"image/png","data":"iVBORwD/AA=="}}`, "7", []string{"curl", "grpcurl", "transom call"}},
+		"its own path": {"POST /bookstore.v1.BookstoreService/GetStatistics", `protocol=rest`, "uptime", []string{"curl", "grpcurl", "transom call"}},
+		"a delete":     {"DELETE /v1/{name=shelves/*/books/*}", `protocol=rest&message={"name":"shelves/1/books/none"}`, "none", []string{"curl"}},
+		"a well-known": {"POST /v1/echo", `protocol=rest&message={"specimen":{"timestamp":"2020-02-29T12:34:56Z","stringValue":"a"}}`, "2020-02-29T12:34:56Z", []string{"curl", "grpcurl", "transom call"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			query := url.Values{"rule": {test.rule}, "headers": {"x-nothing: 1"}}
+			for pair := range strings.SplitSeq(test.query, "&") {
+				k, v, _ := strings.Cut(pair, "=")
+				query.Set(k, v)
+			}
+			page.at(t, "#/try?"+query.Encode(), "Try "+test.rule)
+			page.awaits(t, ".copies .command", "curl")
+			page.set(t, "main textarea[placeholder^=authorization]", token)
+			page.awaits(t, ".copies .command", "Bearer")
+			for _, tool := range test.tools {
+				text := page.copied(t, tool)
+				command := exec.CommandContext(t.Context(), "sh", "-c", text)
+				command.Env = append(os.Environ(), "PATH="+path)
+				out, err := command.CombinedOutput()
+				if err != nil || !strings.Contains(string(out), test.says) {
+					t.Errorf("%s\n%v: %s\nwant %s", text, err, out, test.says)
+				}
+			}
+		})
+	}
+}
+
+// consoleToken is a token that consolePolicies let in.
+func consoleToken(t *testing.T) string {
+	t.Helper()
+	part := func(v any) string {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+	text := part(map[string]string{"alg": "HS256", "typ": "JWT"}) + "." + part(map[string]any{"iss": "console", "aud": "bookstore", "sub": "ada", "scope": "shelves.read", "exp": time.Now().Add(time.Hour).Unix()})
+	mac := hmac.New(sha256.New, []byte("0123456789abcdef0123456789abcdef"))
+	mac.Write([]byte(text))
+	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// TestTryKeepsNoSecrets: Surface 239, 240: neither the page's address nor the history has a secret; the
+// history is off at first, is kept for the tab, and ends with its switch.
+func TestTryKeepsNoSecrets(t *testing.T) {
+	_, page := startConsole(t)
+	stored := func() string {
+		return browser.Eval[string](t, page.Page, `() => JSON.stringify(sessionStorage) + JSON.stringify(localStorage) + location.hash`)
+	}
+	page.at(t, "#/try?rule=GET%20/v1/%7Bname%3Dshelves/*%7D", "Try GET /v1/{name=shelves/*}")
+	page.awaits(t, "[aria-label=History]", "Nothing is kept.")
+	page.set(t, "main textarea[placeholder^=authorization]", "Authorization: Bearer first-secret\rx-api-key: second-secret\rx-plain: plain-value")
+	page.Click(t, "main form button.main")
+	page.awaits(t, "[aria-label=Answer]", "UNAUTHENTICATED")
+	if got := stored(); strings.Contains(got, "secret") || strings.Contains(got, "transom-try") || !strings.Contains(got, "plain-value") {
+		t.Errorf("before the history is on: %s", got)
+	}
+	page.Click(t, "[aria-label=History] input")
+	for n := range 52 {
+		page.Click(t, "main form button.main")
+		poll.Until(t, "the call is in the history", func() bool {
+			return browser.Eval[int](t, page.Page, `() => document.querySelectorAll('[aria-label=History] li').length`) == min(50, n+1) &&
+				browser.Eval[bool](t, page.Page, `() => !document.querySelector('main form button.main').disabled`)
+		})
+	}
+	if got := stored(); strings.Contains(got, "secret") || !strings.Contains(got, "x-api-key: …") || !strings.Contains(got, "x-plain: plain-value") {
+		t.Errorf("the history: %s", got)
+	}
+	page.Click(t, "[aria-label=History] li a")
+	page.awaits(t, ".copies .command", "x-plain: plain-value")
+	if text := page.copied(t, "curl"); strings.Contains(text, "Authorization") {
+		t.Errorf("a call of the history has a header that was a secret: %s", text)
+	}
+	page.Click(t, "[aria-label=History] input")
+	page.awaits(t, "[aria-label=History]", "Nothing is kept.")
+	if got := stored(); strings.Contains(got, "transom-try") {
+		t.Errorf("after the history is off: %s", got)
+	}
+}
+
+// TestTryLink: Surface 239: the page's address opens the same call again.
+func TestTryLink(t *testing.T) {
+	g, page := startConsole(t)
+	page.at(t, "#/try?rule=POST%20/v1/discuss:stream", "Try POST /v1/discuss:stream")
+	page.choose(t, "gRPC-Web")
+	page.set(t, "[aria-label=text]", "a & b = ü")
+	page.set(t, "main input[placeholder='3s']", "2s")
+	page.Click(t, "main form button.main")
+	page.awaits(t, ".flow", "You said: a & b = ü")
+	page.awaits(t, "[aria-label=Answer]", "DEADLINE_EXCEEDED")
+	hash := browser.Eval[string](t, page.Page, `() => location.hash`)
+	page.Load(t, g.Admin+"/console/"+hash)
+	page.awaits(t, ".copies .command", "a & b = ü")
+	got := browser.Eval[[]string](t, page.Page, `() => [document.querySelector('[aria-label=text]').value, document.querySelector('[name=protocol]:checked + span').textContent, document.querySelector('main input[placeholder="3s"]').value]`)
+	if want := []string{"a & b = ü", "gRPC-Web", "2s"}; !slices.Equal(got, want) {
+		t.Errorf("%s opens %q, want %q", hash, got, want)
+	}
+}
