@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/transom-gateway/transom/internal/try"
 )
 
 const (
@@ -24,23 +27,9 @@ type Tried interface {
 	Public() any
 	// Fields lists the fields of a message and of those in it, as JSON.
 	Fields(symbol string) (any, error)
-	// Try prepares a call for somebody at an address. The error is of what is asked for.
-	Try(who, from string, question []byte) (Trial, error)
-}
-
-// Trial is a call of the console. Its methods may be called at the same time.
-type Trial interface {
-	// ID names it, and is not to be guessed.
-	ID() string
-	// What is asked for, in one line without secrets.
-	What() string
-	// Run makes the call, tells each event, and returns what came of it in one line. An error of
-	// tell ends the call, as the end of ctx does.
-	Run(ctx context.Context, tell func(event any) error) (result string)
-	// Send sends one more message, HalfClose says that there are no more, Cancel ends the call.
-	Send(message []byte) error
-	HalfClose()
-	Cancel()
+	// Try prepares a call for somebody at an address, and says in one line without secrets what
+	// is asked for. The error is of that.
+	Try(who, from string, asked try.Asked) (call *try.Trial, what string, err error)
 }
 
 // trials are the calls that run, by their ids.
@@ -50,12 +39,12 @@ type trials struct {
 }
 
 type ofTrial struct {
-	Trial
+	*try.Trial
 	who string
 }
 
 // enter notes a call, and reports whether there was room.
-func (t *trials) enter(trial Trial, who string) bool {
+func (t *trials) enter(trial *try.Trial, who string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.all) >= maxTrials {
@@ -64,18 +53,18 @@ func (t *trials) enter(trial Trial, who string) bool {
 	if t.all == nil {
 		t.all = map[string]ofTrial{}
 	}
-	t.all[trial.ID()] = ofTrial{trial, who}
+	t.all[trial.ID] = ofTrial{trial, who}
 	return true
 }
 
-func (t *trials) leave(trial Trial) {
+func (t *trials) leave(trial *try.Trial) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.all, trial.ID())
+	delete(t.all, trial.ID)
 }
 
 // of is the call of an id that is somebody's own; nil for none.
-func (t *trials) of(id, who string) Trial {
+func (t *trials) of(id, who string) *try.Trial {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if found, ok := t.all[id]; ok && found.who == who {
@@ -100,9 +89,9 @@ func (s *server) try() {
 		answer(w, http.StatusOK, fields)
 	})
 	s.mux.HandleFunc("POST /try", func(w http.ResponseWriter, r *http.Request) { s.runTrial(w, r, g) })
-	s.mux.HandleFunc("POST /try/{id}/message", s.ofTrial(func(t Trial, body []byte) error { return t.Send(body) }))
-	s.mux.HandleFunc("POST /try/{id}/half-close", s.ofTrial(func(t Trial, _ []byte) error { t.HalfClose(); return nil }))
-	s.mux.HandleFunc("POST /try/{id}/cancel", s.ofTrial(func(t Trial, _ []byte) error { t.Cancel(); return nil }))
+	s.mux.HandleFunc("POST /try/{id}/message", s.ofTrial(sendMessage))
+	s.mux.HandleFunc("POST /try/{id}/half-close", s.ofTrial(func(t *try.Trial, _ []byte) error { t.HalfClose(); return nil }))
+	s.mux.HandleFunc("POST /try/{id}/cancel", s.ofTrial(func(t *try.Trial, _ []byte) error { t.Cancel(); return nil }))
 }
 
 // trialBody reads a bounded body, and answers where it cannot.
@@ -126,8 +115,13 @@ func (s *server) runTrial(w http.ResponseWriter, r *http.Request, g Tried) {
 	if !ok {
 		return
 	}
+	var asked try.Asked
+	if err := strict(question, &asked); err != nil {
+		http.Error(w, "the call: "+err.Error(), http.StatusBadRequest)
+		return
+	}
 	who, _ := s.Access.of(r)
-	trial, err := g.Try(name(who), r.RemoteAddr, question)
+	trial, what, err := g.Try(name(who), r.RemoteAddr, asked)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -145,18 +139,34 @@ func (s *server) runTrial(w http.ResponseWriter, r *http.Request, g Tried) {
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
 	go s.watchTrial(ctx, r, trial)
-	result := trial.Run(ctx, func(event any) error {
+	result := trial.Run(ctx, func(event try.Event) error {
 		line, err := json.Marshal(event)
 		if err != nil {
 			return err
 		}
 		return v.write(append(line, '\n'))
 	})
-	s.Audit.Write(Entry{Event: "try", Who: who, From: r.RemoteAddr, What: trial.What(), Result: result})
+	s.Audit.Write(Entry{Event: "try", Who: who, From: r.RemoteAddr, What: what, Result: result})
+}
+
+// strict reads JSON without fields that nobody knows.
+func strict(text []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(into)
+}
+
+// sendMessage sends one more message.
+func sendMessage(t *try.Trial, body []byte) error {
+	var m try.Message
+	if err := strict(body, &m); err != nil {
+		return fmt.Errorf(`expected a message such as {"text": "{}"} or {"base64": "AAE="}: %w`, err)
+	}
+	return t.Send(m)
 }
 
 // watchTrial cancels a call when a token was taken away, or the session is over.
-func (s *server) watchTrial(ctx context.Context, r *http.Request, trial Trial) {
+func (s *server) watchTrial(ctx context.Context, r *http.Request, trial *try.Trial) {
 	ticks := time.NewTicker(streamStep)
 	defer ticks.Stop()
 	for {
@@ -173,7 +183,7 @@ func (s *server) watchTrial(ctx context.Context, r *http.Request, trial Trial) {
 }
 
 // ofTrial does something with a call that runs.
-func (s *server) ofTrial(do func(Trial, []byte) error) http.HandlerFunc {
+func (s *server) ofTrial(do func(*try.Trial, []byte) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, ok := trialBody(w, r)
 		if !ok {

@@ -124,7 +124,7 @@ var rules = map[string]rule{
 	"internal/live":            {ours: []string{"internal/nearest"}, never: slices.Concat(protobuf, yamls), reason: "it brings records to those who watch, and knows neither what a call is nor how it is shown"},
 	"internal/console":         {never: slices.Concat(protobuf, yamls), reason: "it hands out the files of the pages; what these show they ask the admin listener for"},
 	"internal/try":             {ours: base, never: yamls, reason: "it calls as a client does, and knows nothing of who serves it"},
-	"internal/admin":           {reason: "the operator's server knows the gateway by its own interface, and is tested without one"},
+	"internal/admin":           {ours: []string{"internal/try"}, reason: "the operator's server knows the gateway by its own interface, and is tested without one"},
 
 	"cmd/...":      {ours: []string{"..."}, reason: "the only place that knows every package"},
 	"examples/...": {ours: []string{"proto/transom/v1", "examples/..."}, reason: "an example shows what a user can write"},

@@ -1,11 +1,8 @@
 package server
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -157,30 +154,24 @@ func (a administered) Fields(symbol string) (any, error) {
 }
 
 // Try implements admin.Tried.
-func (a administered) Try(who, from string, question []byte) (admin.Trial, error) {
+func (a administered) Try(who, from string, asked try.Asked) (call *try.Trial, what string, err error) {
 	s := a.server
 	if s.calls == nil {
-		return nil, errors.New(noCalls)
-	}
-	var asked try.Asked
-	decoder := json.NewDecoder(bytes.NewReader(question))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&asked); err != nil {
-		return nil, fmt.Errorf("the call: %w", err)
+		return nil, "", errors.New(noCalls)
 	}
 	at, err := net.ResolveTCPAddr("tcp", from)
 	if err != nil {
 		at = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} // of a socket, which is on this machine
 	}
-	call, err := try.New(asked, try.Options{
+	call, err = try.New(asked, try.Options{
 		Dial:    func(ctx context.Context) (net.Conn, error) { return s.calls.dial(ctx, who, at) },
 		Host:    s.publicHost(),
 		Details: s.gateway.Details,
 	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return &trial{Trial: call, what: asked.Protocol + " " + s.routeOf(asked)}, nil
+	return call, asked.Protocol + " " + s.routeOf(asked), nil
 }
 
 // publicHost is the Host of requests that say none.
@@ -219,32 +210,4 @@ func (s *Server) routeOf(asked try.Asked) string {
 		return rule
 	}
 	return "no route"
-}
-
-// trial is a call of the console, for the admin listener.
-type trial struct {
-	*try.Trial
-	what string
-}
-
-// ID implements admin.Trial.
-func (t *trial) ID() string { return t.Trial.ID }
-
-// What implements admin.Trial.
-func (t *trial) What() string { return t.what }
-
-// Send implements admin.Trial.
-func (t *trial) Send(message []byte) error {
-	var m try.Message
-	decoder := json.NewDecoder(bytes.NewReader(message))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&m); err != nil {
-		return fmt.Errorf(`expected a message such as {"text": "{}"} or {"base64": "AAE="}: %w`, err)
-	}
-	return t.Trial.Send(m)
-}
-
-// Run implements admin.Trial.
-func (t *trial) Run(ctx context.Context, tell func(event any) error) string {
-	return t.Trial.Run(ctx, func(e try.Event) error { return tell(e) })
 }
