@@ -390,14 +390,25 @@ func TestTryIsBounded(t *testing.T) {
 // TestTryWithoutCertificates: Surface 241: where every client needs a certificate, the console makes no
 // calls, which would go round that.
 func TestTryWithoutCertificates(t *testing.T) {
-	g := gatewaytest.Start(t, gatewaytest.Options{Admin: true, Listener: func(l *transomv1.Listener) { l.HttpsRedirect = true }})
-	answer, err := http.Post(g.Admin+"/try", "", strings.NewReader(`{"protocol":"rest","method":"GET","url":"/"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, _ := io.ReadAll(answer.Body)
-	_ = answer.Body.Close()
-	if answer.StatusCode != 400 || !strings.Contains(string(text), "asks clients for a certificate") {
-		t.Errorf("%d %s", answer.StatusCode, text)
+	secured, _ := gatewaytest.ServeTLS(t)
+	for name, listener := range map[string]func(*transomv1.Listener){
+		"a redirect to https": func(l *transomv1.Listener) { l.HttpsRedirect = true },
+		"certificates of clients": func(l *transomv1.Listener) {
+			secured(l)
+			l.Tls.ClientCa = l.GetTls().GetCertificate()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := gatewaytest.Start(t, gatewaytest.Options{Admin: true, Listener: listener})
+			answer, err := http.Post(g.Admin+"/try", "", strings.NewReader(`{"protocol":"rest","method":"GET","url":"/"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, _ := io.ReadAll(answer.Body)
+			_ = answer.Body.Close()
+			if answer.StatusCode != 400 || !strings.Contains(string(text), "asks clients for a certificate") {
+				t.Errorf("%d %s", answer.StatusCode, text)
+			}
+		})
 	}
 }

@@ -71,7 +71,10 @@ function Bench({ rule, d, at, fields }: { rule: string; d: Detail; at: Public; f
   const abort = useRef<AbortController | null>(null)
   const id = useRef('')
   useEffect(() => () => abort.current?.abort(), [])
-  const change = (part: Partial<Wanted>) => setW({ ...w, ...part })
+  const change = (part: Partial<Wanted>) => {
+    setW({ ...w, ...part })
+    if (!busy) setSent([]) // what is copied is what is filled in again
+  }
   const streams = !!d.request && clientStreams(d)
 
   let request: Request | undefined, wrong = ''
