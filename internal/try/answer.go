@@ -68,11 +68,14 @@ func (t *Trial) lines(r io.Reader) (end Event) {
 	}
 }
 
+// maxLine is how much is kept of a line: what is shown and more, and the name of a field before it.
+const maxLine = maxShown + 64
+
 // readLine reads a line and keeps the first of it, without its end; n is how long it was.
 func readLine(r *bufio.Reader) (line []byte, n int64, err error) {
 	for {
 		part, err := r.ReadSlice('\n')
-		if room := maxShown + 1 - len(line); room > 0 {
+		if room := maxLine - len(line); room > 0 {
 			line = append(line, part[:min(len(part), room)]...)
 		}
 		n += int64(len(part))
@@ -89,9 +92,9 @@ func readLine(r *bufio.Reader) (line []byte, n int64, err error) {
 // serverSent tells Server-Sent Events.
 func (t *Trial) serverSent(r io.Reader) (end Event) {
 	lines := bufio.NewReaderSize(r, 64<<10)
-	kind, data, some := "", []byte(nil), false
+	kind, data, some, size := "", []byte(nil), false, int64(0)
 	for {
-		line, _, err := readLine(lines)
+		line, n, err := readLine(lines)
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		value = bytes.TrimPrefix(value, []byte(" "))
 		switch {
@@ -99,10 +102,10 @@ func (t *Trial) serverSent(r io.Reader) (end Event) {
 			if kind == "error" {
 				end = statusJSON(data)
 			}
-			e := Event{Name: "message", Bytes: int64(len(data)), Kind: kind}
+			e := Event{Name: "message", Bytes: size, Kind: kind}
 			e.content(data)
 			t.say(e)
-			kind, data, some = "", nil, false
+			kind, data, some, size = "", nil, false, 0
 		case string(name) == "event":
 			kind = string(value)
 		case string(name) == "data":
@@ -110,6 +113,7 @@ func (t *Trial) serverSent(r io.Reader) (end Event) {
 				data = append(data, '\n')
 			}
 			some = true
+			size += n - int64(len(line)-len(value))
 			data = append(data, value[:min(len(value), max(0, maxShown+1-len(data)))]...)
 		}
 		if errors.Is(err, io.EOF) {
