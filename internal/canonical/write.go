@@ -58,6 +58,11 @@ func (w *writer) message(dst []byte, f *Form, pieces []span, depth int) ([]byte,
 // split finds the parts of a message.
 func (w *writer) split(f *Form, pieces []span) (p parts, err error) {
 	var members members
+	known, unknown := w.count(f, pieces)
+	p.known = make([]occurrence, 0, known)
+	if unknown > 0 {
+		p.unknown = make([]span, 0, unknown)
+	}
 	for _, piece := range pieces {
 		for at := piece.start; at < piece.end; {
 			m := w.root[at:piece.end]
@@ -73,7 +78,11 @@ func (w *writer) split(f *Form, pieces []span) (p parts, err error) {
 			at = whole.end
 			i := f.find(number)
 			if i < 0 || !f.fields[i].fits(t) {
-				p.unknown = append(p.unknown, whole)
+				if last := len(p.unknown) - 1; last >= 0 && p.unknown[last].end == whole.start {
+					p.unknown[last].end = whole.end
+				} else {
+					p.unknown = append(p.unknown, whole)
+				}
 				continue
 			}
 			o := occurrence{uint32(i), w.value(number, t, span{whole.start + uint32(n), whole.end})} //nolint:gosec // as above
@@ -85,6 +94,33 @@ func (w *writer) split(f *Form, pieces []span) (p parts, err error) {
 	}
 	p.known = byField(members.drop(f, p.known), len(f.fields))
 	return p, nil
+}
+
+// count counts the values of known fields, and how often unknown ones begin, as far as the pieces
+// can be read, so that lists of them take no more memory than they need.
+func (w *writer) count(f *Form, pieces []span) (known, unknown int) {
+	for _, piece := range pieces {
+		again := false // the field before is unknown, too
+		for m := w.at(piece); len(m) > 0; {
+			number, t, tag := protowire.ConsumeTag(m)
+			if tag < 0 {
+				return known, unknown
+			}
+			size := protowire.ConsumeFieldValue(number, t, m[tag:])
+			if size < 0 {
+				return known, unknown
+			}
+			i := f.find(number)
+			switch is := i >= 0 && f.fields[i].fits(t); {
+			case is:
+				known, again = known+1, false
+			case !again:
+				unknown, again = unknown+1, true
+			}
+			m = m[tag+size:]
+		}
+	}
+	return known, unknown
 }
 
 // value leaves out the length in front of a value, or the tag behind a group.
@@ -264,11 +300,9 @@ func (w *writer) list(dst []byte, one *field, all []occurrence) ([]byte, error) 
 	return dst, nil
 }
 
-// entry is an entry of a map: its key, as it is written, and all pieces of its value.
-type entry struct {
-	key    []byte
-	values []occurrence
-}
+// entry is an entry of a map: all of it, and its key, without a length. There may be as many as
+// a client likes: they have no memory of their own.
+type entry struct{ whole, key span }
 
 // entries appends a map.
 func (w *writer) entries(dst []byte, one *field, all []occurrence, depth int) (_ []byte, err error) {
@@ -279,16 +313,26 @@ func (w *writer) entries(dst []byte, one *field, all []occurrence, depth int) (_
 		}
 	}
 	key, value := &one.of.fields[0], &one.of.fields[1]
-	slices.SortStableFunc(entries, func(a, b entry) int { return key.compare(a.key, b.key) })
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(w.compare(key, a.key, b.key), cmp.Compare(a.whole.start, b.whole.start))
+	})
 	for i, e := range entries {
-		if i+1 < len(entries) && bytes.Equal(e.key, entries[i+1].key) {
+		if i+1 < len(entries) && w.compare(key, e.key, entries[i+1].key) == 0 {
 			continue // the last one of each key holds
+		}
+		p, err := w.split(one.of, []span{e.whole})
+		if err != nil {
+			return nil, err
+		}
+		values := p.known
+		for len(values) > 0 && values[0].index() == 0 {
+			values = values[1:]
 		}
 		dst = protowire.AppendTag(dst, one.number, protowire.BytesType)
 		begin := len(dst)
-		dst = append(append(dst, 0, byte(protowire.EncodeTag(1, key.wire()))), e.key...)
-		if len(e.values) > 0 {
-			dst, err = w.single(dst, value, e.values, depth)
+		dst = w.key(append(dst, 0), key, e.key)
+		if len(values) > 0 {
+			dst, err = w.single(dst, value, values, depth)
 		} else {
 			dst = value.zero(dst)
 		}
@@ -300,28 +344,46 @@ func (w *writer) entries(dst []byte, one *field, all []occurrence, depth int) (_
 	return dst, nil
 }
 
-// entry reads an entry of a map.
-func (w *writer) entry(f *Form, s span) (entry, error) {
-	p, err := w.split(f, []span{s})
-	if err != nil {
-		return entry{}, err
-	}
-	var e entry
+// entry finds the key of an entry of a map, the last one; an empty span where it has none.
+func (w *writer) entry(f *Form, whole span) (entry, error) {
+	e := entry{whole: whole}
 	key := &f.fields[0]
-	n := 0
-	for n < len(p.known) && p.known[n].index() == 0 {
-		n++
+	for at := whole.start; at < whole.end; {
+		m := w.root[at:whole.end]
+		number, t, n := protowire.ConsumeTag(m)
+		if n < 0 {
+			return e, ErrSyntax
+		}
+		size := protowire.ConsumeFieldValue(number, t, m[n:])
+		if size < 0 {
+			return e, ErrSyntax
+		}
+		end := at + uint32(n+size) //nolint:gosec // within root
+		if number == key.number && key.fits(t) {
+			e.key = w.value(number, t, span{at + uint32(n), end}) //nolint:gosec // as above
+		}
+		at = end
 	}
-	switch {
-	case n == 0:
-		e.key = key.zero(nil)[1:]
-	case key.kind == text:
-		e.key = protowire.AppendBytes(nil, w.at(p.known[n-1].span))
-	default:
-		e.key = key.kind.append(nil, w.at(p.known[n-1].span))
-	}
-	e.values = p.known[n:]
 	return e, nil
+}
+
+// key appends the key of an entry of a map.
+func (w *writer) key(dst []byte, one *field, key span) []byte {
+	switch {
+	case one.kind == text:
+		return protowire.AppendBytes(protowire.AppendTag(dst, one.number, protowire.BytesType), w.at(key))
+	case key.start == key.end:
+		return one.zero(dst)
+	}
+	return one.kind.append(protowire.AppendTag(dst, one.number, one.wire()), w.at(key))
+}
+
+// compare orders keys of a map as field.compare does.
+func (w *writer) compare(one *field, a, b span) int {
+	if one.kind == text {
+		return bytes.Compare(w.at(a), w.at(b))
+	}
+	return cmp.Compare(one.kind.cut(one.order(w.at(a))), one.kind.cut(one.order(w.at(b)))) // 0 for none
 }
 
 // zero appends the field with its zero value. Its number is below 16.

@@ -3,7 +3,10 @@ package cache
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 // expect compares what calls were answered.
@@ -140,6 +144,41 @@ func TestScope(t *testing.T) {
 		m := newBench(t).method("Get", `cache { ttl { seconds: 60 } }`, saying())
 		expect(t, m.get("a")+m.get("a", "Cookie: a=b")+m.get("a"), "121")
 	})
+}
+
+// TestCertificates: Traffic 116: where backends are told of the client's certificate, that is a
+// credential, which a backend may look at: the answer is for nobody else.
+func TestCertificates(t *testing.T) {
+	ctx := context.Background()
+	with := func(serial int64) *policy.Request {
+		r := policytest.Request("192.0.2.1")
+		leaf := &x509.Certificate{SerialNumber: big.NewInt(serial)}
+		r.HTTP.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}, VerifiedChains: [][]*x509.Certificate{{leaf}}}
+		return r
+	}
+	for _, test := range []struct {
+		forward      transomv1.Config_ForwardClientCert
+		policy, says string
+		want         string // of two clients with certificates, and of two without
+	}{
+		{transomv1.Config_FORWARD_CLIENT_CERT_UNSPECIFIED, `cache { ttl { seconds: 60 } }`, "", "1111"},
+		{transomv1.Config_NEVER, `cache { ttl { seconds: 60 } }`, "", "1111"},
+		{transomv1.Config_DETAILS, `cache { ttl { seconds: 60 } }`, "", "1233"},
+		{transomv1.Config_CERTIFICATE, `cache { ttl { seconds: 60 } }`, "public, max-age=60", "1233"},
+		{transomv1.Config_DETAILS, `cache { scope: PUBLIC }`, "max-age=60", "1233"},
+		{transomv1.Config_DETAILS, `cache { scope: PUBLIC }`, "public, max-age=60", "1122"},
+		{transomv1.Config_DETAILS, `cache { scope: PUBLIC ttl { seconds: 60 } }`, "max-age=60", "1122"},
+	} {
+		t.Run(fmt.Sprint("Traffic 116: ", test.forward, " ", test.policy, " ", test.says), func(t *testing.T) {
+			b, s := newBench(t), saying()
+			if test.says != "" {
+				s = saying("cache-control", test.says)
+			}
+			b.Config.ForwardClientCert = test.forward
+			m := b.method("Get", test.policy, s)
+			expect(t, m.call(ctx, with(1), ask("a"))+m.call(ctx, with(2), ask("a"))+m.get("a")+m.get("a"), test.want)
+		})
+	}
 }
 
 // TestErrors: Traffic 112: only OK is kept, and NOT_FOUND where the policy says so.

@@ -8,10 +8,12 @@ import (
 
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/tag"
+	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/peers"
 	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/transport"
 )
 
 // writes is a backend whose calls drop answers when they have succeeded (Traffic 127).
@@ -24,10 +26,16 @@ type writes struct {
 // answers are dropped too.
 func (b *writes) Call(ctx context.Context, path string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
 	w := b.writer
+	r := policy.RequestOf(ctx)
 	tags, ok := render(nil, w.drops, w.request, request.Bytes(), false)
+	if !ok && r != nil {
+		request.Free()
+		return proxy.Reply{}, r.Refuse(w, errUnreadable)
+	}
+	before := refuser(r)
 	reply, err := b.Backend.Call(ctx, path, header, request)
 	switch {
-	case err != nil && !mayBeDone(&reply, err):
+	case err != nil && !mayBeDone(&reply, err, refuser(r) != before):
 		return reply, err
 	case ok && err == nil:
 		tags, ok = render(tags, w.drops, w.answer, reply.Message.Bytes(), true)
@@ -41,12 +49,29 @@ func (b *writes) Call(ctx context.Context, path string, header proxy.Metadata, r
 	return reply, err
 }
 
-// mayBeDone reports whether a call that failed may have been carried out: only the backend's own
-// word says that it was not. A backend that was told to end, or whose time was over, knows as
-// little as the gateway; and where the word is that of a second attempt, nobody knows what the
-// first has done.
-func mayBeDone(reply *proxy.Reply, err error) bool {
-	if !proxy.FromBackend(err) || reply.Tries.Attempts > 1 {
+// errUnreadable refuses a write of which nobody could tell what it is about. To let it pass would
+// be to drop all answers of all methods for whoever sends one and goes away.
+var errUnreadable = status.Error(codes.InvalidArgument, "the message cannot be read: expected one in protobuf's wire format, nested 100 deep at most")
+
+// refuser is who has refused a request so far; "" for nobody.
+func refuser(r *policy.Request) string {
+	if r == nil {
+		return ""
+	}
+	return r.RefusedBy
+}
+
+// mayBeDone reports whether a call that failed may have been carried out: that it was not, the
+// backend's own word says, or who did not let it get there. A backend that was told to end, or
+// whose time was over, knows as little as the gateway; and where there was more than one attempt,
+// nobody knows what the first has done.
+func mayBeDone(reply *proxy.Reply, err error, refused bool) bool {
+	switch {
+	case reply.Tries.Attempts > 1:
+		return true
+	case refused, proxy.RefuserOf(err) != "", reply.Tries.Unsent, transport.Unseen(err):
+		return false
+	case !proxy.FromBackend(err):
 		return true
 	}
 	switch status.Code(err) {

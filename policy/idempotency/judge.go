@@ -34,7 +34,7 @@ func (p *part) judge(reply *proxy.Reply, err error, refused bool) outcome {
 	var told *transport.ToldError
 	if !errors.As(err, &told) {
 		first := reply.Tries.Attempts <= 1
-		if refused || first && (reply.Tries.Unsent || neverSent(err)) {
+		if refused || first && (reply.Tries.Unsent || transport.Unseen(err)) {
 			return release
 		}
 		return p.unknown()
@@ -51,11 +51,6 @@ func (p *part) judge(reply *proxy.Reply, err error, refused bool) outcome {
 		return p.unknown()
 	}
 	return keep
-}
-
-// neverSent reports whether no server has looked at a call that ended so.
-func neverSent(err error) bool {
-	return errors.Is(err, transport.ErrUnsent) || errors.Is(err, transport.ErrUnprocessed) || errors.Is(err, transport.ErrRequest)
 }
 
 // unknown is the outcome where nobody knows it.

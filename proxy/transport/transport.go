@@ -94,6 +94,11 @@ var (
 	ErrRequest = errors.New("the request cannot be sent")
 )
 
+// Unseen reports whether no server has looked at a call that ended with an error.
+func Unseen(err error) bool {
+	return errors.Is(err, ErrUnsent) || errors.Is(err, ErrUnprocessed) || errors.Is(err, ErrRequest)
+}
+
 // statusOf is a status that wraps an error which says whose fault it is.
 type statusOf struct {
 	error

@@ -67,12 +67,19 @@ type Call struct {
 	About
 }
 
-// Owner is whose memory the answer takes.
+// Owner is whose memory the answer takes. An IPv6 client is its /64, which is what one client
+// gets: by addresses it could be as many owners as it likes, and fill the memory of all.
 func (c *Call) Owner() Digest {
 	if c.Principal != "" {
 		return sha256.Sum256([]byte("principal " + c.Principal))
 	}
-	return sha256.Sum256([]byte("address " + c.Address.String()))
+	address := c.Address.Unmap()
+	if address.Is6() {
+		network := address.As16()
+		clear(network[8:])
+		address = netip.AddrFrom16(network)
+	}
+	return sha256.Sum256([]byte("address " + address.String()))
 }
 
 // About says of a key what operators see.

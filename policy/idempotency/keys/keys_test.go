@@ -50,6 +50,39 @@ func keyed(key, owner, request string) *Call {
 	return &Call{ID: sha256.Sum256([]byte(key)), Address: netip.AddrFrom16([16]byte(address[:16])), Fingerprint: sha256.Sum256([]byte(request)), TTL: time.Minute}
 }
 
+// TestOwners: Traffic 95: a client by IPv6 has as much of the memory as one by IPv4, by whatever
+// address of its network.
+func TestOwners(t *testing.T) {
+	of := func(address string) Digest { return (&Call{Address: netip.MustParseAddr(address)}).Owner() }
+	for _, test := range []struct {
+		a, b string
+		same bool
+	}{
+		{"2001:db8::1", "2001:db8::ffff:1:2:3", true},
+		{"2001:db8::1", "2001:db8:0:1::1", false},
+		{"192.0.2.1", "192.0.2.2", false},
+		{"192.0.2.1", "::ffff:192.0.2.1", true},
+		{"::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
+		{"fe80::1%eth0", "fe80::2", true},
+	} {
+		if got := of(test.a) == of(test.b); got != test.same {
+			t.Errorf("%s and %s are one owner: %v, want %v", test.a, test.b, got, test.same)
+		}
+	}
+	m := newMemory(100<<10, policytest.NewClock())
+	kept := 0
+	for i := range 200 {
+		c := keyed(fmt.Sprint("key ", i), "", "")
+		c.Address = netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 15: byte(i)})
+		if lease, _, _ := m.Begin(t.Context(), c); lease != nil {
+			kept++
+		}
+	}
+	if kept == 0 || m.used > m.max/ownersPart {
+		t.Errorf("one client has %d bytes by %d keys, want a tenth of %d at most", m.used, kept, m.max)
+	}
+}
+
 // TestMemory: Traffic 93, 95: what is kept has its time, and no more room than there is; a full
 // memory refuses new keys and forgets none.
 func TestMemory(t *testing.T) {

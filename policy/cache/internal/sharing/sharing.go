@@ -20,6 +20,9 @@ type Scope struct {
 	Declared bool
 	// OwnCookies names the gateway's own, which no backend sees; nil for none.
 	OwnCookies func() []string
+	// Certificates tells that backends are told of the client's certificate, which is a
+	// credential as Authorization is.
+	Certificates bool
 	// Status tells that answers say what the cache did.
 	Status bool
 	// Vary are the request headers that the policy has in every key, in canonical form and sorted.
@@ -29,7 +32,10 @@ type Scope struct {
 // Of reads the scope of a policy. It refuses one that cannot be in s.
 func Of(s *policy.Scope, rule *transomv1.Cache) Scope {
 	known := CallersKnown(s)
-	c := Scope{Principal: known, Auth: known, OwnCookies: s.HiddenCookies, Status: s.Config.GetCache().GetStatusHeader(), Vary: vary(s, rule)}
+	c := Scope{
+		Principal: known, Auth: known, OwnCookies: s.HiddenCookies, Status: s.Config.GetCache().GetStatusHeader(),
+		Vary: vary(s, rule), Certificates: s.Config.GetForwardClientCert() > transomv1.Config_NEVER,
+	}
 	switch rule.GetScope() {
 	case transomv1.Cache_SCOPE_UNSPECIFIED:
 	case transomv1.Cache_PRINCIPAL:
@@ -80,7 +86,7 @@ func (s *Scope) ofOne(r *policy.Request) bool {
 	if m := r.HTTP.Method; s.Auth || s.Declared || m != http.MethodGet && m != http.MethodHead {
 		return false
 	}
-	return len(r.HTTP.Header["Authorization"]) > 0 || s.sendsCookies(r.HTTP.Header["Cookie"])
+	return s.sendsCredential(r)
 }
 
 // Caller is who may share an answer with whom.
@@ -93,20 +99,26 @@ type Caller struct {
 
 // Caller says whose answers a call may have; ok is false for none.
 func (s *Scope) Caller(r *policy.Request) (c Caller, ok bool) {
-	h := r.HTTP.Header
 	switch {
 	case s.Principal:
 		// A header Authorization that nobody has looked at may name someone else.
-		if r.Identity == nil || r.Unverified && len(h["Authorization"]) > 0 {
+		if r.Identity == nil || r.Unverified && len(r.HTTP.Header["Authorization"]) > 0 {
 			return c, false
 		}
 		return Caller{Principal: r.Identity.Principal}, true
 	case s.Auth:
 		return Caller{Doubtful: true}, true
-	case len(h["Authorization"]) > 0 || s.sendsCookies(h["Cookie"]):
+	case s.sendsCredential(r):
 		return Caller{Doubtful: true}, s.Explicit
 	}
 	return c, true
+}
+
+// sendsCredential reports whether a backend gets something by which it may know a caller whom the
+// gateway does not.
+func (s *Scope) sendsCredential(r *policy.Request) bool {
+	h := r.HTTP.Header
+	return len(h["Authorization"]) > 0 || s.sendsCookies(h["Cookie"]) || s.Certificates && r.Certificate() != nil
 }
 
 // sendsCookies reports whether a backend gets cookies of a client.
