@@ -217,6 +217,16 @@ type Identity struct {
 	Source any
 }
 
+// Issuer is who has issued the caller's token: what a principal is called says who it is to that
+// issuer (RFC 7519, 4.1.2). It is "" for callers without a token.
+func (id *Identity) Issuer() string {
+	if id.Mechanism != "jwt" {
+		return ""
+	}
+	issuer, _ := id.Claims["iss"].(string)
+	return issuer
+}
+
 // Credential is what let the caller of a stream in.
 type Credential interface {
 	// Watch calls end with ErrExpired when the credential ends. It is called once at

@@ -18,6 +18,7 @@ import (
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/proxy"
 )
 
 // expect compares what calls were answered.
@@ -103,10 +104,14 @@ func TestVary(t *testing.T) {
 	expect(t, m.get("a", "Accept-Language: de")+m.get("a", "Accept-Language: fr")+m.get("a", "Accept-Language: de"), "121")
 	expect(t, m.get("a", "Accept-Language: de", "X-Tenant: 1")+m.get("a", "Accept-Language: de", "X-Tenant: 2"), "34")
 	expect(t, m.get("a", "Accept-Language: de", "X-Tenant: 1")+m.get("a", "Accept-Language: de"), "31")
+	// A field that is there and empty is another one than none: backends may tell them apart.
+	empty := policytest.Request("192.0.2.1", "X-Tenant: ")
+	empty.Metadata.Set("x-tenant", "")
+	expect(t, m.get("b")+m.call(context.Background(), empty, ask("b"))+m.get("b"), "565")
 	// What the backend gets counts, whoever wrote it.
 	r := policytest.Request("192.0.2.1", "Accept-Language: de")
 	r.Metadata.Set("x-tenant", "1")
-	expect(t, m.call(context.Background(), r, ask("a")), "5")
+	expect(t, m.call(context.Background(), r, ask("a")), "7")
 }
 
 // TestScope: Traffic 116: an answer never crosses from one principal to another.
@@ -123,6 +128,10 @@ func TestScope(t *testing.T) {
 		unseen := as("ada")
 		unseen.Unverified = true
 		expect(t, m.call(ctx, unseen, ask("a")), "5")
+		of := func(issuer string) *policy.Request {
+			return as("ada", func(id *policy.Identity) { id.Claims = map[string]any{"iss": issuer} })
+		}
+		expect(t, m.call(ctx, of("one"), ask("a"))+m.call(ctx, of("two"), ask("a"))+m.call(ctx, of("one"), ask("a")), "676")
 	})
 	for _, test := range []struct{ policy, says, want string }{
 		{`auth { jwt {} } cache { scope: PUBLIC }`, "max-age=60", "12"},
@@ -198,6 +207,49 @@ func TestErrors(t *testing.T) {
 	if n := s.count(); n != 3 {
 		t.Errorf("%d calls, want 3", n)
 	}
+}
+
+// TestTrailersOnly: Traffic 117: what an error says of itself holds, too, where all of it came in
+// one block, which is the trailer; and a cookie anywhere is for one caller.
+func TestTrailersOnly(t *testing.T) {
+	for _, test := range []struct {
+		err             error
+		header, trailer metadata.MD
+		calls           int
+	}{
+		{failing(codes.NotFound), nil, nil, 1},
+		{failing(codes.NotFound), nil, metadata.Pairs("cache-control", "no-store"), 2},
+		{failing(codes.NotFound), nil, metadata.Pairs("cache-control", "private"), 2},
+		{failing(codes.NotFound), nil, metadata.Pairs("vary", "*"), 2},
+		{failing(codes.NotFound), nil, metadata.Pairs("set-cookie", "a=b"), 2},
+		{failing(codes.NotFound), nil, metadata.Pairs("cache-control", "max-age=0"), 2},
+		{failing(codes.NotFound), metadata.Pairs("x", "y"), metadata.Pairs("cache-control", "no-store"), 1},
+		{nil, nil, metadata.Pairs("set-cookie", "a=b"), 2},
+		{nil, nil, metadata.Pairs("cache-control", "no-store"), 1},
+	} {
+		t.Run(fmt.Sprint("Traffic 117: ", test.err, " ", test.header, " ", test.trailer), func(t *testing.T) {
+			s := &server{answer: func(context.Context, int, string) (string, metadata.MD, error) { return "", test.header, test.err }}
+			m := newBench(t).method("Get", `cache { ttl { seconds: 60 } not_found_ttl { seconds: 60 } }`, &trailing{s, test.trailer})
+			m.get("a")
+			m.get("a")
+			if n := s.count(); n != test.calls {
+				t.Errorf("%d calls, want %d", n, test.calls)
+			}
+		})
+	}
+}
+
+// trailing is a backend whose answers have a trailer.
+type trailing struct {
+	proxy.Backend
+	trailer metadata.MD
+}
+
+// Call implements proxy.Backend.
+func (b *trailing) Call(ctx context.Context, path string, header proxy.Metadata, request proxy.Frame) (proxy.Reply, error) {
+	reply, err := b.Backend.Call(ctx, path, header, request)
+	reply.Trailer = b.trailer
+	return reply, err
 }
 
 // TestClientDirectives: Traffic 118: what a client says of caches is heeded where the policy

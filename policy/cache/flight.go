@@ -132,7 +132,7 @@ func (s *Store) changed(key string, seen *entry, now time.Time) bool {
 func (s *Store) refresh(a *asked, primary, key string, seen *entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.isClosed || s.flights[key] != nil || s.changed(key, seen, a.part.now()) {
+	if s.isClosed || s.refreshing >= sharing.MaxRefreshes || s.flights[key] != nil || s.changed(key, seen, a.part.now()) {
 		return
 	}
 	f := s.begin(a, primary, key, true)
@@ -143,7 +143,17 @@ func (s *Store) refresh(a *asked, primary, key string, seen *entry) {
 func (s *Store) begin(a *asked, primary, key string, refreshes bool) *flight {
 	f := s.prepare(a, primary, key, refreshes)
 	s.flights[key] = f
-	s.running.Go(f.run)
+	if !refreshes {
+		s.running.Go(f.run)
+		return f
+	}
+	s.refreshing++
+	s.running.Go(func() {
+		f.run()
+		s.mu.Lock()
+		s.refreshing--
+		s.mu.Unlock()
+	})
 	return f
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -224,6 +225,44 @@ func TestStaleWhileRevalidate(t *testing.T) {
 		expect(t, m.get("a"), "2")
 		if s.count() != 2 {
 			t.Errorf("%d calls", s.count())
+		}
+	})
+}
+
+// TestManyRefreshes: Traffic 126: clients do not wait for what refreshes a stale answer: there are
+// so many at a time, and no more.
+func TestManyRefreshes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const over = 50
+		b := newBench(t)
+		var hangs atomic.Bool
+		end := make(chan struct{})
+		s := &server{answer: func(context.Context, int, string) (string, metadata.MD, error) {
+			if hangs.Load() {
+				<-end
+			}
+			return "x", nil, nil
+		}}
+		m := b.method("Get", `cache { ttl { seconds: 60 } stale_while_revalidate { seconds: 60 } }`, s)
+		ask := func() {
+			for i := range sharing.MaxRefreshes + over {
+				expect(t, m.get(fmt.Sprint(i)), "x")
+			}
+			synctest.Wait()
+		}
+		ask()
+		hangs.Store(true)
+		b.clock.Advance(minute)
+		ask()
+		if n := s.count() - (sharing.MaxRefreshes + over); n != sharing.MaxRefreshes {
+			t.Errorf("%d refreshes at a time, want %d", n, sharing.MaxRefreshes)
+		}
+		hangs.Store(false)
+		close(end)
+		synctest.Wait()
+		ask() // what had no room is refreshed now
+		if n := s.count(); n != 2*(sharing.MaxRefreshes+over) {
+			t.Errorf("%d calls, want %d", n, 2*(sharing.MaxRefreshes+over))
 		}
 	})
 }

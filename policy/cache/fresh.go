@@ -71,23 +71,27 @@ func (p *part) judge(reply *proxy.Reply, err error, c sharing.Caller, sent, now 
 			return nil
 		}
 	}
+	said := reply.Header
+	if len(said) == 0 && err != nil {
+		said = reply.Trailer // all of an error may come in one block, which is the trailer
+	}
 	var control cachecontrol.Control
-	fields(reply.Header, &control)
-	if control.Says(cachecontrol.NoStore|cachecontrol.NoCache) || len(reply.Header["set-cookie"]) > 0 ||
+	fields(said, &control)
+	if control.Says(cachecontrol.NoStore|cachecontrol.NoCache) || len(reply.Header["set-cookie"]) > 0 || len(reply.Trailer["set-cookie"]) > 0 ||
 		!p.Principal && control.Says(cachecontrol.Private) || !p.MayShare(&control, c) {
 		return nil
 	}
-	vary, none := cachecontrol.Vary(nil, reply.Header["vary"])
+	vary, none := cachecontrol.Vary(nil, said["vary"])
 	if none {
 		return nil
 	}
-	date := cachecontrol.Date(reply.Header["date"])
-	lifetime, said := cachecontrol.Lifetime(&control, reply.Header["expires"], date, now)
-	if !said {
+	date := cachecontrol.Date(said["date"])
+	lifetime, known := cachecontrol.Lifetime(&control, said["expires"], date, now)
+	if !known {
 		lifetime = ttl
 	}
-	age := cachecontrol.InitialAge(cachecontrol.Age(reply.Header["age"]), date, sent, now)
-	if len(reply.Header["date"]) == 0 && len(reply.Header["age"]) == 0 {
+	age := cachecontrol.InitialAge(cachecontrol.Age(said["age"]), date, sent, now)
+	if len(said["date"]) == 0 && len(said["age"]) == 0 {
 		age = 0 // the backend's own, made while we asked
 	}
 	e := &entry{

@@ -23,6 +23,8 @@ type Store struct {
 	flights  map[string]*flight
 	all      map[*flight]struct{} // those under way, also what is no longer to be joined
 	isClosed bool
+	// refreshing counts those that nobody waits for.
+	refreshing int
 
 	methods atomic.Uint64
 	running sync.WaitGroup

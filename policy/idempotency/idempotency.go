@@ -54,6 +54,7 @@ type part struct {
 	limit    int // of an answer, in bytes
 	store    keys.Store
 	shared   bool            // the store is one that may be away
+	issuers  bool            // callers have tokens of several issuers, who may call two by one name
 	observer policy.Observer // may be nil
 }
 
@@ -93,6 +94,7 @@ func newPart(s *policy.Scope, rule *transomv1.IdempotencyKey) *part {
 	if p.timeout <= 0 {
 		p.timeout = defaultTimeout
 	}
+	p.issuers = issuersOf(s) > 1
 	if rule.Ttl != nil {
 		if p.ttl = s.CheckDuration("idempotency_key.ttl", rule.Ttl); s.Noted() == before && (p.ttl < minTTL || p.ttl > maxTTL) {
 			s.Refuse("idempotency_key.ttl", "idempotency_key.ttl: found %s, expected 1s to 720h (30 days)", span.Text(p.ttl))
@@ -136,6 +138,21 @@ func applies(s *policy.Scope, rule *transomv1.IdempotencyKey) bool {
 func level(s *policy.Scope) descriptorpb.MethodOptions_IdempotencyLevel {
 	options, _ := s.Method.Options().(*descriptorpb.MethodOptions)
 	return options.GetIdempotencyLevel()
+}
+
+// issuersOf is of how many issuers callers may have tokens.
+func issuersOf(s *policy.Scope) int {
+	demand := s.Policy.GetAuth()
+	token := demand.GetJwt()
+	if mixed := demand.GetMixed(); mixed != nil {
+		token = mixed.GetJwt()
+	} else if token == nil {
+		return 0
+	}
+	if n := len(token.GetIssuers()); n > 0 {
+		return n
+	}
+	return len(s.Config.GetAuth().GetJwt())
 }
 
 // anonymous reports whether a method is open to callers who prove nothing.

@@ -110,6 +110,18 @@ func TestPrincipals(t *testing.T) {
 		}
 		seen[id] = name
 	}
+	of := func(issuer string) *policy.Request {
+		r := as("ada")
+		r.Identity.Mechanism, r.Identity.Claims = "jwt", map[string]any{"iss": issuer}
+		return r
+	}
+	several := &part{rpc: "a.B/C", rule: own.rule, issuers: true}
+	if one, two := several.call(of("one"), "k").ID, several.call(of("two"), "k").ID; one == two || one == several.call(as("ada"), "k").ID {
+		t.Errorf("callers whom several issuers call ada have one key: %x, %x", one, two)
+	}
+	if own.call(of("one"), "k").ID != own.call(as("ada"), "k").ID {
+		t.Error("of one issuer, ada by a token is not ada by a session")
+	}
 	shared := &part{rpc: "a.B/C", rule: &transomv1.IdempotencyKey{Scope: transomv1.IdempotencyKey_METHOD}}
 	a, b := shared.call(as("ada"), "k"), shared.call(as("bob"), "k")
 	if a.ID != b.ID || a.Owner() == b.Owner() {

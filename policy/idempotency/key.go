@@ -71,6 +71,9 @@ func (p *part) call(r *policy.Request, key string, more ...string) *call {
 	principal := ""
 	if p.rule.GetScope() != transomv1.IdempotencyKey_METHOD && r.Identity != nil {
 		principal = r.Identity.Principal
+		if issuer := r.Identity.Issuer(); p.issuers && issuer != "" {
+			more = append(more, "issuer", issuer)
+		}
 	}
 	who := ""
 	if r.Identity != nil {

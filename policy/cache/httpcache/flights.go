@@ -28,6 +28,8 @@ type flights struct {
 	all      map[*flight]struct{} // those under way
 	isClosed bool
 	running  sync.WaitGroup
+	// refreshing counts those under way that nobody waits for.
+	refreshing int
 }
 
 var _ peers.Answers = (*flights)(nil)
@@ -196,6 +198,7 @@ func (s *flights) end(f *flight) (unread bool) {
 	delete(s.all, f)
 	if f.refreshes {
 		f.readers--
+		s.refreshing--
 	}
 	f.ended = true
 	return f.readers == 0
@@ -239,7 +242,7 @@ func (s *flights) seat(key []byte) *flight {
 func (s *flights) start(f *flight, shared bool) (_ *flight, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.isClosed {
+	if s.isClosed || f.refreshes && s.refreshing >= sharing.MaxRefreshes {
 		return nil, false
 	}
 	if shared {
@@ -258,6 +261,9 @@ func (s *flights) start(f *flight, shared bool) (_ *flight, again bool) {
 	}
 	f.readers = 1
 	s.all[f] = struct{}{}
+	if f.refreshes {
+		s.refreshing++
+	}
 	s.running.Go(f.run)
 	return f, false
 }

@@ -2,8 +2,10 @@ package httpcache
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 )
 
@@ -46,6 +49,45 @@ func TestStaleWhileRevalidate(t *testing.T) {
 		done.Wait()
 		again[0].expect(t, revalidated, 200, "two")
 		get(p, o, "/a").expect(t, hit, 200, "two")
+	})
+}
+
+// TestManyRefreshes: Traffic 126: clients do not wait for what refreshes a stale answer: there are
+// so many at a time, and no more.
+func TestManyRefreshes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const all = sharing.MaxRefreshes + 50
+		p := newPart(t, func(p *part) { p.TTL, p.WhileRevalidate = time.Minute, time.Minute })
+		var hangs atomic.Bool
+		end := make(chan struct{})
+		o := &origin{}
+		o.serve = func(_ context.Context, w http.ResponseWriter, _ *http.Request) error {
+			if hangs.Load() {
+				<-end
+			}
+			begin(w, 200)
+			_, err := w.Write([]byte("x"))
+			return err
+		}
+		ask := func(result string) {
+			for i := range all {
+				get(p, o, fmt.Sprint("/", i)).expect(t, result, 200, "x")
+			}
+			synctest.Wait()
+		}
+		ask(miss)
+		hangs.Store(true)
+		time.Sleep(90 * time.Second)
+		ask(stale)
+		if n := o.asked.Load() - all; n != sharing.MaxRefreshes {
+			t.Errorf("%d refreshes at a time, want %d", n, sharing.MaxRefreshes)
+		}
+		hangs.Store(false)
+		close(end)
+		synctest.Wait()
+		if n := p.flights.refreshing; n != 0 {
+			t.Errorf("%d refreshes are counted, want none", n)
+		}
 	})
 }
 

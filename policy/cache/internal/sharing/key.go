@@ -32,11 +32,12 @@ func AppendText(b []byte, s string) []byte {
 }
 
 // AppendIdentity appends who calls, and what of it the backend is told: a token with less
-// rights must not get what one of the same principal with more has got.
+// rights must not get what one of the same principal with more has got, nor one of another issuer,
+// who may mean somebody else by the same name.
 func AppendIdentity(key []byte, id *policy.Identity, told proxy.Metadata) []byte {
 	var scratch [256]byte
 	b := AppendText(scratch[:0], id.Principal)
-	b = AppendText(b, id.Mechanism)
+	b = AppendText(AppendText(b, id.Mechanism), id.Issuer())
 	for _, list := range [][]string{id.Roles, id.Scopes} {
 		b = binary.AppendUvarint(b, uint64(len(list)))
 		for _, s := range list {
@@ -51,13 +52,14 @@ func AppendIdentity(key []byte, id *policy.Identity, told proxy.Metadata) []byte
 	return AppendPart(key, b)
 }
 
-// AppendVaried appends what a call says under a name: in its header, and to the backend.
+// AppendVaried appends what a call says under a name: in its header, and to the backend. A field
+// that is there and empty is another one than none.
 func AppendVaried(key []byte, canonicalName string, h http.Header, told proxy.Metadata) []byte {
 	var scratch [128]byte
 	b := cachecontrol.Normal(scratch[:0], h[canonicalName])
 	for i := 0; i+1 < len(told); i += 2 {
 		if strings.EqualFold(told[i], canonicalName) {
-			b = append(append(b, 0), told[i+1]...)
+			b = AppendText(append(b, 1), told[i+1]) // no header's value has that byte
 		}
 	}
 	return AppendPart(key, b)

@@ -24,6 +24,10 @@ const (
 	MaxTTL = 365 * 24 * time.Hour
 	// RefreshTime bounds a call that nobody waits for.
 	RefreshTime = 30 * time.Second
+	// MaxRefreshes bounds how many there are at a time, of methods and of routes each: clients
+	// do not wait for them, so that nothing else would. Beyond it, stale answers are given as
+	// they are.
+	MaxRefreshes = 1000
 	// MaxFlight bounds calls without a timeout, whose clients may wait for ever.
 	MaxFlight = 10 * time.Minute
 )
