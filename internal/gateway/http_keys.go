@@ -24,6 +24,9 @@ type keeper interface {
 	// Key finds the key of an admitted request, "" where it is made without one. The error is
 	// its refusal.
 	Key(r *policy.Request) (string, error)
+	// Sending returns what is told how many bytes more of a request's body are in memory while
+	// its client sends it, and less in the end, and reports whether there is room for them.
+	Sending(r *policy.Request) func(more int64) bool
 	// Serve serves a request under a key, whose body is given. forward makes the exchange; it
 	// is called once at most, and writes to what stands in x then.
 	Serve(ctx context.Context, r *policy.Request, key string, body *attempt.Kept, x *httpbackend.Exchange, forward func(context.Context) httpbackend.Result) httpbackend.Result
@@ -47,7 +50,7 @@ func (f *httpForward) keyed(ctx context.Context, c *call, d *httpDownstream, to 
 	}
 	body := attempt.NewKept(int(limit))
 	defer body.Free()
-	if err := readKept(body, d.x, limit, c); err != nil {
+	if err := readKept(body, d.x, limit, c, f.keys.Sending); err != nil {
 		return httpbackend.Result{Err: err}
 	}
 	x.R = withBody(c.r, body)
@@ -72,7 +75,7 @@ type entrance interface {
 }
 
 // readKept reads the body of a request, as a body of a unary call is read.
-func readKept(body *attempt.Kept, x exchange.Exchange, limit int64, c *call) error {
+func readKept(body *attempt.Kept, x exchange.Exchange, limit int64, c *call, sending func(*policy.Request) func(int64) bool) error {
 	if x.NoBody() || x.R.ContentLength == 0 {
 		return nil
 	}
@@ -80,16 +83,18 @@ func readKept(body *attempt.Kept, x exchange.Exchange, limit int64, c *call) err
 		return keyedTooLarge(limit)
 	}
 	reading := exchange.Watch(&x, c.bounds.deadline)
-	err := copyKept(body, x.R.Body, limit)
+	err := copyKept(body, x.R.Body, limit, sending(&c.request))
 	if late := reading.Done(); late != nil {
 		return late
 	}
 	return exchange.BodyError(err, limit)
 }
 
-// copyKept reads a body to its end.
-func copyKept(body *attempt.Kept, from io.Reader, limit int64) error {
+// copyKept reads a body to its end, as long as there is room for it: see keeper.Sending.
+func copyKept(body *attempt.Kept, from io.Reader, limit int64, room func(more int64) bool) error {
 	var buffer [8 << 10]byte
+	told := int64(0)
+	defer func() { room(-told) }()
 	for {
 		n, err := from.Read(buffer[:])
 		had := body.Len()
@@ -98,6 +103,12 @@ func copyKept(body *attempt.Kept, from io.Reader, limit int64) error {
 				return keyedTooLarge(limit)
 			}
 			return rpcerror.New(http.StatusServiceUnavailable, codes.Unavailable, "too many bodies are kept for now; try again later")
+		}
+		if more := body.Held() - told; more > 0 {
+			told += more
+			if !room(more) {
+				return rpcerror.New(http.StatusServiceUnavailable, codes.Unavailable, "too many bodies of this client are not complete; send fewer of them at a time")
+			}
 		}
 		if err == io.EOF {
 			return nil

@@ -18,7 +18,10 @@ import (
 )
 
 // route keeps the answers of one plain HTTP route.
-type route struct{ *part }
+type route struct {
+	*part
+	bodies *bodies
+}
 
 var _ policy.Part = (*route)(nil)
 
@@ -28,7 +31,12 @@ func compileRoute(s *policy.Scope, rule *transomv1.IdempotencyKey) policy.Part {
 	if !p.open(s, before) {
 		return nil
 	}
-	return &route{p}
+	sent, err := bodiesOf(s.Generation)
+	if err != nil {
+		s.Refuse(name, "%v", err)
+		return nil
+	}
+	return &route{p, sent}
 }
 
 // routeHasNone says why a route has no answers to keep; "" where it has (Traffic 82).

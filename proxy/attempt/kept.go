@@ -21,6 +21,9 @@ func NewKept(limit int) *Kept { return &Kept{limit: limit} }
 // Len is how many bytes are kept.
 func (k *Kept) Len() int { return k.n }
 
+// Held is how much memory that takes, in bytes.
+func (k *Kept) Held() int64 { return pieceSize * int64(len(k.pieces)) }
+
 // Add keeps a copy of p and reports whether there was room for it. Where there was none it
 // keeps nothing any more.
 func (k *Kept) Add(p []byte) bool {
