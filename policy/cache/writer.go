@@ -11,9 +11,9 @@ import (
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/peers"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 	"github.com/transom-gateway/transom/proxy"
-	"github.com/transom-gateway/transom/proxy/transport"
 )
 
 // writes is a backend whose calls drop answers when they have succeeded (Traffic 127).
@@ -35,7 +35,7 @@ func (b *writes) Call(ctx context.Context, path string, header proxy.Metadata, r
 	before := refuser(r)
 	reply, err := b.Backend.Call(ctx, path, header, request)
 	switch {
-	case err != nil && !mayBeDone(&reply, err, refuser(r) != before):
+	case err != nil && !sharing.MayBeDone(&reply, err, refuser(r) != before):
 		return reply, err
 	case ok && err == nil:
 		tags, ok = render(tags, w.drops, w.answer, reply.Message.Bytes(), true)
@@ -59,26 +59,6 @@ func refuser(r *policy.Request) string {
 		return ""
 	}
 	return r.RefusedBy
-}
-
-// mayBeDone reports whether a call that failed may have been carried out: that it was not, the
-// backend's own word says, or who did not let it get there. A backend that was told to end, or
-// whose time was over, knows as little as the gateway; and where there was more than one attempt,
-// nobody knows what the first has done.
-func mayBeDone(reply *proxy.Reply, err error, refused bool) bool {
-	switch {
-	case reply.Tries.Attempts > 1:
-		return true
-	case refused, proxy.RefuserOf(err) != "", reply.Tries.Unsent, transport.Unseen(err):
-		return false
-	case !proxy.FromBackend(err):
-		return true
-	}
-	switch status.Code(err) {
-	case codes.Canceled, codes.DeadlineExceeded:
-		return true
-	}
-	return false
 }
 
 // render appends the digests of the tags that templates make of a message, those over the answer or the

@@ -1,0 +1,29 @@
+package sharing
+
+import (
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/transport"
+)
+
+// MayBeDone reports whether a call that failed may have been carried out: that it was not, the
+// backend's own word says, or who did not let it get there. A backend that was told to end, or
+// whose time was over, knows as little as the gateway; and where there was more than one attempt,
+// nobody knows what the first has done.
+func MayBeDone(reply *proxy.Reply, err error, refused bool) bool {
+	switch {
+	case reply.Tries.Attempts > 1:
+		return true
+	case refused, proxy.RefuserOf(err) != "", reply.Tries.Unsent, transport.Unseen(err):
+		return false
+	case !proxy.FromBackend(err):
+		return true
+	}
+	switch status.Code(err) {
+	case codes.Canceled, codes.DeadlineExceeded:
+		return true
+	}
+	return false
+}
