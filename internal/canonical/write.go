@@ -64,32 +64,21 @@ func (w *writer) split(f *Form, pieces []span) (p parts, err error) {
 		p.unknown = make([]span, 0, unknown)
 	}
 	for _, piece := range pieces {
-		for at := piece.start; at < piece.end; {
-			m := w.root[at:piece.end]
-			number, t, n := protowire.ConsumeTag(m)
-			if n < 0 {
-				return p, ErrSyntax
+		for piece.start < piece.end {
+			v, err := w.read(piece)
+			if err != nil {
+				return p, err
 			}
-			size := protowire.ConsumeFieldValue(number, t, m[n:])
-			if size < 0 {
-				return p, ErrSyntax
-			}
-			whole := span{at, at + uint32(n+size)} //nolint:gosec // within root
-			at = whole.end
-			i := f.find(number)
-			if i < 0 || !f.fields[i].fits(t) {
-				if last := len(p.unknown) - 1; last >= 0 && p.unknown[last].end == whole.start {
-					p.unknown[last].end = whole.end
-				} else {
-					p.unknown = append(p.unknown, whole)
-				}
+			piece.start = v.whole.end
+			i := f.find(v.number)
+			if i < 0 || !f.fields[i].fits(v.wire) {
+				p.addUnknown(v.whole)
 				continue
 			}
-			o := occurrence{uint32(i), w.value(number, t, span{whole.start + uint32(n), whole.end})} //nolint:gosec // as above
 			if one := f.fields[i].oneof; one >= 0 {
 				members.set(one, i, len(p.known))
 			}
-			p.known = append(p.known, o)
+			p.known = append(p.known, occurrence{uint32(i), w.value(&v)}) //nolint:gosec // an index
 		}
 	}
 	p.known = byField(members.drop(f, p.known), len(f.fields))
@@ -101,39 +90,68 @@ func (w *writer) split(f *Form, pieces []span) (p parts, err error) {
 func (w *writer) count(f *Form, pieces []span) (known, unknown int) {
 	for _, piece := range pieces {
 		again := false // the field before is unknown, too
-		for m := w.at(piece); len(m) > 0; {
-			number, t, tag := protowire.ConsumeTag(m)
-			if tag < 0 {
-				return known, unknown
+		for piece.start < piece.end {
+			v, err := w.read(piece)
+			if err != nil {
+				break // split says so
 			}
-			size := protowire.ConsumeFieldValue(number, t, m[tag:])
-			if size < 0 {
-				return known, unknown
-			}
-			i := f.find(number)
-			switch is := i >= 0 && f.fields[i].fits(t); {
+			piece.start = v.whole.end
+			i := f.find(v.number)
+			switch is := i >= 0 && f.fields[i].fits(v.wire); {
 			case is:
 				known, again = known+1, false
 			case !again:
 				unknown, again = unknown+1, true
 			}
-			m = m[tag+size:]
 		}
 	}
 	return known, unknown
 }
 
+// value is a field as it stands in a message.
+type value struct {
+	number protowire.Number
+	wire   protowire.Type
+	whole  span
+	bare   span // without the tag
+}
+
+// read reads the field at the beginning of a part.
+func (w *writer) read(s span) (v value, err error) {
+	m := w.at(s)
+	number, t, n := protowire.ConsumeTag(m)
+	if n < 0 {
+		return v, ErrSyntax
+	}
+	size := protowire.ConsumeFieldValue(number, t, m[n:])
+	if size < 0 {
+		return v, ErrSyntax
+	}
+	end := s.start + uint32(n+size)                                                  //nolint:gosec // within root
+	return value{number, t, span{s.start, end}, span{s.start + uint32(n), end}}, nil //nolint:gosec // as above
+}
+
 // value leaves out the length in front of a value, or the tag behind a group.
-func (w *writer) value(number protowire.Number, t protowire.Type, s span) span {
-	switch t {
+func (w *writer) value(v *value) span {
+	s := v.bare
+	switch v.wire {
 	case protowire.BytesType:
 		inner, _ := protowire.ConsumeBytes(w.at(s))
 		s.start = s.end - uint32(len(inner)) //nolint:gosec // within root
 	case protowire.StartGroupType:
-		inner, _ := protowire.ConsumeGroup(number, w.at(s))
+		inner, _ := protowire.ConsumeGroup(v.number, w.at(s))
 		s.end = s.start + uint32(len(inner)) //nolint:gosec // as above
 	}
 	return s
+}
+
+// addUnknown adds a field that is unknown, to the one before where it stands right behind that.
+func (p *parts) addUnknown(whole span) {
+	if last := len(p.unknown) - 1; last >= 0 && p.unknown[last].end == whole.start {
+		p.unknown[last].end = whole.end
+		return
+	}
+	p.unknown = append(p.unknown, whole)
 }
 
 // members says which member each oneof has, and from which occurrence on.
@@ -312,7 +330,7 @@ func (w *writer) entries(dst []byte, one *field, all []occurrence, depth int) (_
 			return nil, err
 		}
 	}
-	key, value := &one.of.fields[0], &one.of.fields[1]
+	key := &one.of.fields[0]
 	slices.SortFunc(entries, func(a, b entry) int {
 		return cmp.Or(w.compare(key, a.key, b.key), cmp.Compare(a.whole.start, b.whole.start))
 	})
@@ -320,49 +338,49 @@ func (w *writer) entries(dst []byte, one *field, all []occurrence, depth int) (_
 		if i+1 < len(entries) && w.compare(key, e.key, entries[i+1].key) == 0 {
 			continue // the last one of each key holds
 		}
-		p, err := w.split(one.of, []span{e.whole})
-		if err != nil {
+		if dst, err = w.append(dst, one, e, depth); err != nil {
 			return nil, err
 		}
-		values := p.known
-		for len(values) > 0 && values[0].index() == 0 {
-			values = values[1:]
-		}
-		dst = protowire.AppendTag(dst, one.number, protowire.BytesType)
-		begin := len(dst)
-		dst = w.key(append(dst, 0), key, e.key)
-		if len(values) > 0 {
-			dst, err = w.single(dst, value, values, depth)
-		} else {
-			dst = value.zero(dst)
-		}
-		if err != nil {
-			return nil, err
-		}
-		dst = setLength(dst, begin)
 	}
 	return dst, nil
+}
+
+// append appends an entry of a map.
+func (w *writer) append(dst []byte, one *field, e entry, depth int) ([]byte, error) {
+	key, value := &one.of.fields[0], &one.of.fields[1]
+	p, err := w.split(one.of, []span{e.whole})
+	if err != nil {
+		return nil, err
+	}
+	values := p.known
+	for len(values) > 0 && values[0].index() == 0 {
+		values = values[1:]
+	}
+	dst = protowire.AppendTag(dst, one.number, protowire.BytesType)
+	begin := len(dst)
+	dst = w.key(append(dst, 0), key, e.key)
+	if len(values) > 0 {
+		if dst, err = w.single(dst, value, values, depth); err != nil {
+			return nil, err
+		}
+	} else {
+		dst = value.zero(dst)
+	}
+	return setLength(dst, begin), nil
 }
 
 // entry finds the key of an entry of a map, the last one; an empty span where it has none.
 func (w *writer) entry(f *Form, whole span) (entry, error) {
 	e := entry{whole: whole}
 	key := &f.fields[0]
-	for at := whole.start; at < whole.end; {
-		m := w.root[at:whole.end]
-		number, t, n := protowire.ConsumeTag(m)
-		if n < 0 {
-			return e, ErrSyntax
+	for whole.start < whole.end {
+		v, err := w.read(whole)
+		if err != nil {
+			return e, err
 		}
-		size := protowire.ConsumeFieldValue(number, t, m[n:])
-		if size < 0 {
-			return e, ErrSyntax
+		if whole.start = v.whole.end; v.number == key.number && key.fits(v.wire) {
+			e.key = w.value(&v)
 		}
-		end := at + uint32(n+size) //nolint:gosec // within root
-		if number == key.number && key.fits(t) {
-			e.key = w.value(number, t, span{at + uint32(n), end}) //nolint:gosec // as above
-		}
-		at = end
 	}
 	return e, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/proxy/transport"
 )
 
 // writes is a backend whose calls drop answers when they have succeeded (Traffic 127).
@@ -35,7 +36,7 @@ func (b *writes) Call(ctx context.Context, path string, header proxy.Metadata, r
 	before := refuser(r)
 	reply, err := b.Backend.Call(ctx, path, header, request)
 	switch {
-	case err != nil && !sharing.MayBeDone(&reply, err, refuser(r) != before):
+	case err != nil && !sharing.MayBeDone(&reply, err, refuser(r) != before || transport.Unseen(err)):
 		return reply, err
 	case ok && err == nil:
 		tags, ok = render(tags, w.drops, w.answer, reply.Message.Bytes(), true)
@@ -49,8 +50,7 @@ func (b *writes) Call(ctx context.Context, path string, header proxy.Metadata, r
 	return reply, err
 }
 
-// errUnreadable refuses a write of which nobody could tell what it is about. To let it pass would
-// be to drop all answers of all methods for whoever sends one and goes away.
+// errUnreadable refuses a write: whoever sends one and goes away would have all answers dropped.
 var errUnreadable = status.Error(codes.InvalidArgument, "the message cannot be read: expected one in protobuf's wire format, nested 100 deep at most")
 
 // refuser is who has refused a request so far; "" for nobody.

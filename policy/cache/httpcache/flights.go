@@ -23,13 +23,12 @@ type flights struct {
 
 	// mu guards what follows, what is put, and flight.outdated: whoever drops answers holds
 	// it, so that none is kept after that was asked for before.
-	mu       sync.Mutex
-	under    map[string]*flight   // those that may be joined, by key
-	all      map[*flight]struct{} // those under way
-	isClosed bool
-	running  sync.WaitGroup
-	// refreshing counts those under way that nobody waits for.
-	refreshing int
+	mu         sync.Mutex
+	under      map[string]*flight   // those that may be joined, by key
+	all        map[*flight]struct{} // those under way
+	isClosed   bool
+	running    sync.WaitGroup
+	refreshing int // how many are under way that nobody waits for
 }
 
 var _ peers.Answers = (*flights)(nil)

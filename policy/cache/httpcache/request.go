@@ -151,7 +151,7 @@ func (q *request) write() httpbackend.Result {
 		if answer != nil {
 			answer(status, server, h)
 		}
-		if dropped = status < http.StatusBadRequest || unsure(status); dropped {
+		if dropped = status < http.StatusBadRequest || rfc9111.Unsure(status); dropped {
 			q.drop(q.about(h))
 		}
 	}
@@ -160,12 +160,6 @@ func (q *request) write() httpbackend.Result {
 		q.drop([]string{tier.TagText(q.uri())})
 	}
 	return result
-}
-
-// unsure reports whether an answer is that of a server which does not know what became of the
-// request: it waited in vain for another one.
-func unsure(status int) bool {
-	return status == http.StatusBadGateway || status == http.StatusGatewayTimeout
 }
 
 // drop drops the answers with tags, here and at other gateways.

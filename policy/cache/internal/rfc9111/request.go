@@ -84,6 +84,12 @@ func Named(uri string, h http.Header) []string {
 	return all
 }
 
+// Unsure reports whether an answer is that of a server which does not know what became of the
+// request: it waited in vain for another one.
+func Unsure(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusGatewayTimeout
+}
+
 // Unsaid are the fields of an answer that its 304 does not have (RFC 9110 15.4.5).
 var Unsaid = []string{
 	"Content-Length", "Transfer-Encoding", "Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Trailer",

@@ -5,18 +5,17 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/proxy"
-	"github.com/transom-gateway/transom/proxy/transport"
 )
 
 // MayBeDone reports whether a call that failed may have been carried out: that it was not, the
-// backend's own word says, or who did not let it get there. A backend that was told to end, or
+// backend's own word says, or who did not let it get there (unseen, or who refused it). A backend that was told to end, or
 // whose time was over, knows as little as the gateway; and where there was more than one attempt,
 // nobody knows what the first has done.
-func MayBeDone(reply *proxy.Reply, err error, refused bool) bool {
+func MayBeDone(reply *proxy.Reply, err error, unseen bool) bool {
 	switch {
 	case reply.Tries.Attempts > 1:
 		return true
-	case refused, proxy.RefuserOf(err) != "", reply.Tries.Unsent, transport.Unseen(err):
+	case unseen, proxy.RefuserOf(err) != "", reply.Tries.Unsent:
 		return false
 	case !proxy.FromBackend(err):
 		return true
