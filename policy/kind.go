@@ -105,10 +105,11 @@ type concluder interface {
 }
 
 // answering is a Part that is told of the answer of a plain HTTP route before its header is
-// written. It is not told of those that Conclude comes before.
+// written, and of the bytes of its body, -1 where its header does not tell. It is not told of those that
+// Conclude comes before.
 type answering interface {
 	Part
-	Answering(ctx context.Context, r *Request, httpStatus int)
+	Answering(ctx context.Context, r *Request, httpStatus int, bytes int64)
 }
 
 // QueryReader is a Part that reads query parameters which are no part of the

@@ -258,10 +258,10 @@ func (s *Set) Conclude(ctx context.Context, r *Request, o *Outcome, err error) e
 }
 
 // Answering tells the policies that ask for it of the answer of a plain HTTP route, whose header
-// is about to be written.
-func (s *Set) Answering(ctx context.Context, r *Request, httpStatus int) {
+// is about to be written, and of the bytes of its body, -1 where its header does not tell.
+func (s *Set) Answering(ctx context.Context, r *Request, httpStatus int, bytes int64) {
 	for _, p := range s.answers {
-		p.Answering(ctx, r, httpStatus)
+		p.Answering(ctx, r, httpStatus, bytes)
 	}
 }
 

@@ -172,14 +172,14 @@ func (c *calls) Reply(ctx context.Context, r *policy.Request, message []byte) ([
 }
 
 // Answering is called by policy.Set before the header of an answer of a plain HTTP route: what is to be on
-// disk before the answer is stored here. What follows the header is not known.
-func (c *calls) Answering(ctx context.Context, r *policy.Request, httpStatus int) {
+// disk before the answer is stored here. Of the bodies is known what their headers say.
+func (c *calls) Answering(ctx context.Context, r *policy.Request, httpStatus int, bytes int64) {
 	began, _ := r.Kept(c).(*called)
 	if !c.durable || began == nil || began.stored {
 		return
 	}
 	began.stored = true
-	_ = c.store(ctx, c.factsOf(r, &policy.Outcome{HTTPStatus: httpStatus}, began)) // the answer is delivered all the same
+	_ = c.store(ctx, c.factsOf(r, &policy.Outcome{HTTPStatus: httpStatus, RequestBytes: max(r.HTTP.ContentLength, 0), ResponseBytes: max(bytes, 0)}, began)) // the answer is delivered all the same
 }
 
 // Conclude is called by policy.Set when a call ends.

@@ -167,7 +167,7 @@ func (e *ends) Reply(ctx context.Context, r *policy.Request, message []byte) ([]
 
 // Answering is called by policy.Set before the header of an answer of a plain HTTP route: what is to be on
 // disk before the answer is stored here.
-func (e *ends) Answering(ctx context.Context, r *policy.Request, httpStatus int) {
+func (e *ends) Answering(ctx context.Context, r *policy.Request, httpStatus int, _ int64) {
 	rules := e.response
 	if httpStatus >= http.StatusBadRequest {
 		rules = e.failure

@@ -346,7 +346,7 @@ routes:
 				t.Errorf("%s: %s is stored when the client has its answer", path, e.Type)
 			}
 		}
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.URL+path, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.URL+path, strings.NewReader("hello"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -361,9 +361,13 @@ routes:
 			t.Errorf("%s: %v", path, err)
 		}
 		var got []string
+		size := any("400") // as the header says
+		if strings.HasSuffix(path, "broken") {
+			size = nil
+		}
 		for _, e := range recorder.Wait(t, strings.Count(want, ",")+1) {
 			got = append(got, e.How+" "+e.Type)
-			if data := map[string]any{}; strings.HasPrefix(e.Type, "api.") && (json.Unmarshal(e.Data, &data) != nil || data["httpStatus"] != float64(response.StatusCode)) {
+			if data := map[string]any{}; strings.HasPrefix(e.Type, "api.") && (json.Unmarshal(e.Data, &data) != nil || data["httpStatus"] != float64(response.StatusCode) || data["requestBytes"] != "5" || data["responseBytes"] != size) {
 				t.Errorf("%s: %s", path, e.Data)
 			}
 		}

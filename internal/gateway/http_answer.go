@@ -37,7 +37,7 @@ func (a *httpRedirect) serve(_ context.Context, c *call, d *httpDownstream) prox
 	}
 	h := c.w.Header()
 	h["Location"] = []string{a.location(c)}
-	c.route.guard.set.Answering(c.r.Context(), &c.request, status)
+	c.route.guard.set.Answering(c.r.Context(), &c.request, status, 0)
 	d.answer(status, nil)
 	return proxy.Result{}
 }
@@ -87,7 +87,11 @@ func (a *httpRespond) serve(_ context.Context, c *call, d *httpDownstream) proxy
 	for name, values := range a.header {
 		h[name] = values
 	}
-	c.route.guard.set.Answering(c.r.Context(), &c.request, a.status)
+	size := int64(len(a.body))
+	if c.r.Method == http.MethodHead {
+		size = 0
+	}
+	c.route.guard.set.Answering(c.r.Context(), &c.request, a.status, size)
 	d.answer(a.status, a.body)
 	return proxy.Result{}
 }

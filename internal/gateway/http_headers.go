@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"net/textproto"
+	"strconv"
 	"strings"
 
 	"github.com/transom-gateway/transom/internal/field"
@@ -83,5 +84,17 @@ func (c *call) toClient(httpStatus int, server string, h http.Header) {
 	if c.route.guard.changesHeader {
 		c.beforeHeader(h)
 	}
-	c.route.guard.set.Answering(c.r.Context(), &c.request, httpStatus)
+	c.route.guard.set.Answering(c.r.Context(), &c.request, httpStatus, c.bodyLength(httpStatus, h))
+}
+
+// bodyLength is how long the body of an answer with a header is, -1 where that does not tell.
+func (c *call) bodyLength(httpStatus int, h http.Header) int64 {
+	if c.r.Method == http.MethodHead || httpStatus == http.StatusNotModified || httpStatus == http.StatusNoContent {
+		return 0
+	}
+	n, err := strconv.ParseInt(field.First(h, "Content-Length"), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
 }
