@@ -16,8 +16,12 @@ type classKey struct {
 	principal              string
 }
 
-// classEvents is how many events of a class are at hand.
-const classEvents = 1024
+// How many events of a class are at hand, as long as the ring has them: classEvents, and more where there are few
+// classes, which share allEvents.
+const (
+	classEvents = 1 << 10
+	allEvents   = 1 << 20
+)
 
 const (
 	// turnOf is how long a class waits for each client of the hub before it tells its clients something again:
@@ -81,6 +85,7 @@ func (h *Hub) joinClass(key classKey, made *class) *class {
 		h.made++
 		c.low = c.head
 		h.classes[key] = c
+		h.stats.classes.Add(1)
 		h.done.Go(c.run)
 	}
 	if c != nil {
@@ -98,6 +103,7 @@ func (c *class) leave() {
 	c.hub.stats.clients.Add(-1)
 	if c.clients--; c.clients == 0 {
 		delete(c.hub.classes, c.key)
+		c.hub.stats.classes.Add(-1)
 		close(c.stop)
 	}
 }
@@ -189,7 +195,8 @@ func (c *class) add(kept []*entry, head uint64, gap bool) {
 	}
 	c.keepRuns(runs, classRuns)
 	c.entries = append(c.entries, kept...)
-	if n := len(c.entries) - min(classEvents, c.hub.options.RingEvents); n > 0 {
+	most := min(max(classEvents, allEvents/max(int(c.hub.stats.classes.Load()), 1)), c.hub.options.RingEvents)
+	if n := max(len(c.entries)-most, c.search(c.hub.ring.lowest())); n > 0 {
 		c.low = c.entries[n-1].offset + 1
 		c.entries = c.entries[:copy(c.entries, c.entries[n:])]
 		clear(c.entries[len(c.entries):cap(c.entries)])

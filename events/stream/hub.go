@@ -55,7 +55,7 @@ type Hub struct {
 }
 
 type counters struct {
-	clients                       atomic.Int64
+	clients, classes              atomic.Int64
 	encoded, sent                 atomic.Uint64
 	caughtUp, dropped, conflated  atomic.Uint64
 	tooOld, otherTopic, unknownAt atomic.Uint64
@@ -118,12 +118,9 @@ func (h *Hub) end() {
 
 // Stats returns the figures of the moment.
 func (h *Hub) Stats() Stats {
-	h.mu.Lock()
-	classes := len(h.classes)
-	h.mu.Unlock()
 	c := &h.stats
 	s := Stats{
-		Clients: int(c.clients.Load()), Classes: classes, Encoded: c.encoded.Load(), Sent: c.sent.Load(),
+		Clients: int(c.clients.Load()), Classes: int(c.classes.Load()), Encoded: c.encoded.Load(), Sent: c.sent.Load(),
 		Slow:  map[string]uint64{"catch_up": c.caughtUp.Load(), "disconnect": c.dropped.Load(), "conflate": c.conflated.Load()},
 		Reset: map[string]uint64{tooOld: c.tooOld.Load(), otherTopic: c.otherTopic.Load(), unknown: c.unknownAt.Load()},
 	}
@@ -174,9 +171,7 @@ func (h *Hub) read(next uint64) {
 
 // pace is how long the hub waits between two batches.
 func (h *Hub) pace() time.Duration {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return min(time.Duration(len(h.classes))*paceOf, longestPace)
+	return min(time.Duration(h.stats.classes.Load())*paceOf, longestPace)
 }
 
 func (h *Hub) pause(d time.Duration) {

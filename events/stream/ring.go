@@ -66,6 +66,13 @@ func (r *ring) current() int {
 	return r.generation
 }
 
+// lowest is the offset from which on the ring has all.
+func (r *ring) lowest() uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.low
+}
+
 func (r *ring) size() (events, bytes int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -63,7 +64,7 @@ const (
 	// classRuns is how many runs a class keeps for clients that are late, and allRunBytes what those of all
 	// classes have, of which there may be many with few clients in each. itemBytes is what an item has beside
 	// its JSON, and what a run takes itself, roughly.
-	classRuns   = 64
+	classRuns   = 1024
 	allRunBytes = 64 << 20
 	itemBytes   = 256
 )
@@ -117,10 +118,9 @@ func (c *class) keepRuns(runs []*keptRun, n int) {
 
 // shared is the run that begins at an offset; none if it is not kept. c.mu is locked.
 func (c *class) shared(first uint64) place {
-	for _, r := range slices.Backward(c.runs) {
-		if r.first == first {
-			return place{r.run.Load(), r.first, r.next}
-		}
+	i, ok := slices.BinarySearchFunc(c.runs, first, func(r *keptRun, first uint64) int { return cmp.Compare(r.first, first) })
+	if !ok {
+		return place{}
 	}
-	return place{}
+	return place{c.runs[i].run.Load(), c.runs[i].first, c.runs[i].next}
 }
