@@ -32,7 +32,7 @@ type place struct {
 // keptRun is a run that all clients of a class get that stand before its first event.
 type keptRun struct {
 	first, next uint64
-	size        int64               // of the text that it becomes, roughly, and of itself
+	size        int64               // of its items and of the text that they become, roughly
 	run         atomic.Pointer[Run] // nil once it is not kept any more
 }
 
@@ -97,7 +97,7 @@ func (c *class) share(kept []*entry) (runs []*keptRun) {
 		r := &keptRun{first: part[0].offset, next: part[len(part)-1].offset + 1}
 		items := c.rule.items(part)
 		for _, item := range items {
-			r.size += int64(itemBytes + len(item.JSON))
+			r.size += int64(itemBytes + len(item.Message) + 2*len(item.JSON)) // once in the item, once in the text
 		}
 		r.run.Store(c.hub.newRun(items))
 		c.hub.kept.add(r)
