@@ -48,6 +48,8 @@ func (a *collections) stop() {
 type Use struct {
 	// Live is what the last collection left of the heap, and the stacks as they are.
 	Live uint64
+	// Held is all that Go has of the system but for what is free: beside what is live what has died since.
+	Held uint64
 	// Limit is Go's limit for all that it takes; 0 for none.
 	Limit uint64
 	// Collections is how many there have been.
@@ -58,6 +60,7 @@ type Use struct {
 func Usage() Use {
 	samples := [...]metrics.Sample{
 		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/gc/gomemlimit:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
+		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
 	}
 	metrics.Read(samples[:])
 	number := func(i int) uint64 {
@@ -67,6 +70,9 @@ func Usage() Use {
 		return samples[i].Value.Uint64()
 	}
 	u := Use{Live: number(0) + number(1), Limit: number(2), Collections: number(3)}
+	if all, free := number(4), number(5)+number(6); free < all {
+		u.Held = all - free
+	}
 	if u.Limit >= math.MaxInt64 {
 		u.Limit = 0
 	}

@@ -52,9 +52,16 @@ const (
 	// else has it collected: what is refused takes no memory.
 	look = time.Second
 	// pause is between two looks that something made necessary at once, or as long as timesPause of
-	// the last one where that is longer: they must not take all time.
+	// the last one where that is longer, but at most look: they must not take all time.
 	pause      = 50 * time.Millisecond
 	timesPause = 4
+	// glance is how often it is asked whether memory that was short still is.
+	glance = 10 * time.Millisecond
+	// glanceBytes is how much comes between two questions whether it is short, in bytes.
+	glanceBytes = 1 << 20
+	// beyond is the part of the limit by which Go may exceed it: a collection that runs takes some,
+	// too.
+	beyond = 16
 )
 
 // What is expected of memory until the next look, in bytes.
@@ -62,15 +69,20 @@ const (
 	// timesRead is what a body takes while it is read, as JSON in buffers that grow and as a message,
 	// in times its bytes.
 	timesRead = 3
-	// ofCall and ofConnection are what one takes at least: its stacks and buffers.
-	ofCall, ofConnection = 32 << 10, 16 << 10
+	// ofConnection is what one takes whose request is refused: 11 KiB of the heap, a stack of
+	// 16 KiB and what is written. Idle ones take less, but all may ask at the same time.
+	ofConnection = 36 << 10
+	// ofCall is what one takes besides. A WebSocket takes up to 60 KiB with its connection.
+	ofCall = 28 << 10
 )
 
 // Guard follows the memory of one process. A nil Guard is always in the stage Normal. It is
 // safe for concurrent use.
 //
 // Between two collections far more may come than there is memory for, so what calls, connections
-// and bodies take is counted beside what the last collection left.
+// and bodies take is counted beside what the last collection left. What is not counted, such as answers,
+// shows in what Go holds: where that is beyond its limit, as collections do not keep up, nothing
+// more begins until it is not.
 type Guard struct {
 	Options
 
@@ -82,17 +94,25 @@ type Guard struct {
 	// read are the bytes of bodies that have ever been read into memory: what is held no more is
 	// garbage until the next collection.
 	read, connections atomic.Int64
-	calls             atomic.Pointer[atomic.Int64] // nil: they are not counted
-	// base is what the last look found without what is counted, and most where stages begin,
-	// 0 for never.
-	base atomic.Int64
-	most [stages]atomic.Int64
+	// come is all that has come, in bytes, as far as it is known.
+	come atomic.Int64
+	// short is whether Go holds more than its limit.
+	short atomic.Bool
+	calls atomic.Pointer[atomic.Int64] // nil: they are not counted
+	// rest is what the last look found beside calls and connections, before what had been read, and
+	// most where stages begin, 0 for never.
+	rest, before atomic.Int64
+	most         [stages]atomic.Int64
 	// doubtful is half-way there, from where on a look is wanted.
 	doubtful [stages]atomic.Int64
 
 	mu       sync.Mutex
 	percents *Percents     // nil: off
 	next     chan struct{} // closed by the next look
+	// found is the collection that was last looked at, own the least that one has left, and
+	// standing what calls and connections were expected to take before it began.
+	found, own uint64
+	standing   int64
 }
 
 // Options are the outside of a Guard.
@@ -132,6 +152,7 @@ func (g *Guard) Set(p *Percents) {
 
 // Start follows the memory until stop.
 func (g *Guard) Start() (stop func()) {
+	g.review() // the limit may have been set since, and the next collection is far
 	end := heap.AfterEach(g.review)
 	done := make(chan struct{})
 	var running sync.WaitGroup
@@ -158,24 +179,79 @@ func (g *Guard) look(done <-chan struct{}) {
 			continue
 		case <-again:
 			if g.Usage().Collections == before {
-				runtime.GC()
+				g.collect()
 			}
 			g.review()
+		case <-g.soon():
+			g.glance()
 		case <-g.doubts:
-			if ready != nil {
-				select {
-				case <-ready:
-				case <-done:
-					return
-				}
+			if !g.ready(ready, done) {
+				return
 			}
 			start := time.Now()
-			runtime.GC()
+			g.collect()
 			g.review()
-			ready = time.After(max(pause, timesPause*time.Since(start)))
+			ready = time.After(min(max(pause, timesPause*time.Since(start)), look))
 		case <-done:
 			return
 		}
+	}
+}
+
+// ready waits until then, nil for no time, and reports false where done is closed before.
+func (g *Guard) ready(then <-chan time.Time, done <-chan struct{}) bool {
+	if then == nil {
+		return true
+	}
+	for {
+		select {
+		case <-then:
+			return true
+		case <-g.soon():
+			g.glance()
+		case <-done:
+			return false
+		}
+	}
+}
+
+// soon is when a glance is due; nil for never.
+func (g *Guard) soon() <-chan time.Time {
+	if !g.short.Load() {
+		return nil
+	}
+	return time.After(glance)
+}
+
+// collect collects the heap. What comes meanwhile may be in what is left, or not.
+func (g *Guard) collect() {
+	g.mu.Lock()
+	g.standing = g.levels()
+	g.mu.Unlock()
+	runtime.GC()
+}
+
+// glance looks whether Go holds more than its limit.
+func (g *Guard) glance() {
+	use := g.Usage()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	short := g.percents != nil && use.Limit > 0 && use.Held > use.Limit+use.Limit/beyond
+	if g.short.Swap(short) && !short {
+		g.wake()
+	}
+	if short {
+		g.doubt()
+	}
+}
+
+// Come notes that so many bytes have come into memory.
+func (g *Guard) Come(n int64) {
+	if g == nil {
+		return
+	}
+	if now := g.come.Add(n); now/glanceBytes != (now-n)/glanceBytes {
+		g.glance()
 	}
 }
 
@@ -192,28 +268,36 @@ func (g *Guard) Saving() bool { return g.Stage() >= Save }
 
 // at reports whether what a stage does without is done without: it holds, or what has come since the
 // last look is expected to lead to it.
-func (g *Guard) at(s Stage) bool {
-	if g.Stage() >= s {
+func (g *Guard) at(s Stage) bool { return g.with(s, 0) }
+
+// with is at with so many bytes more.
+func (g *Guard) with(s Stage, more int64) bool {
+	if g.Stage() >= s || g.short.Load() {
 		return true
 	}
 	most := g.most[s].Load()
 	if most == 0 {
 		return false
 	}
-	expected := g.base.Load() + g.counted()
+	expected := g.rest.Load() + g.levels() + timesRead*(g.read.Load()-g.before.Load()) + more
 	if expected < g.doubtful[s].Load() {
 		return false
 	}
+	g.doubt()
+	return expected >= most
+}
+
+// doubt has the heap looked at at once.
+func (g *Guard) doubt() {
 	select {
 	case g.doubts <- struct{}{}:
 	default: // one is enough
 	}
-	return expected >= most
 }
 
-// counted is what is expected of calls, connections and bodies.
-func (g *Guard) counted() int64 {
-	n := timesRead*g.read.Load() + ofConnection*g.connections.Load()
+// levels are what calls and connections are expected to take.
+func (g *Guard) levels() int64 {
+	n := ofConnection * g.connections.Load()
 	if calls := g.calls.Load(); calls != nil {
 		n += ofCall * calls.Load()
 	}
@@ -225,6 +309,7 @@ func (g *Guard) Refuses(streams bool) bool {
 	if g == nil {
 		return false
 	}
+	g.Come(ofCall)
 	if streams {
 		return g.at(Shed)
 	}
@@ -238,6 +323,7 @@ func (g *Guard) Full() bool { return g != nil && g.at(Refuse) }
 func (g *Guard) Read(n int64) {
 	if g != nil {
 		g.read.Add(n)
+		g.Come(n)
 	}
 }
 
@@ -252,6 +338,7 @@ func (g *Guard) Count(calls *atomic.Int64) {
 func (g *Guard) Connect(n int64) {
 	if g != nil {
 		g.connections.Add(n)
+		g.Come(ofConnection * max(n, 0))
 	}
 }
 
@@ -272,7 +359,7 @@ func (g *Guard) Await(done <-chan struct{}) bool {
 		g.mu.Lock()
 		next := g.next
 		g.mu.Unlock()
-		if !g.at(Shed) {
+		if !g.Crowded() {
 			return true
 		}
 		select {
@@ -283,15 +370,27 @@ func (g *Guard) Await(done <-chan struct{}) bool {
 	}
 }
 
-// Crowded reports whether there is no memory for another connection.
-func (g *Guard) Crowded() bool { return g != nil && g.at(Shed) }
+// Crowded reports whether there is no memory for another connection. One that has not asked for
+// anything is about to: whoever let in as many as there is memory for would have to refuse them all.
+func (g *Guard) Crowded() bool {
+	if g == nil {
+		return false
+	}
+	silent := g.connections.Load()
+	if calls := g.calls.Load(); calls != nil {
+		silent -= calls.Load()
+	}
+	return g.with(Shed, ofCall*max(silent, 0))
+}
 
 // review finds the stage anew.
 func (g *Guard) review() {
 	use := g.Usage()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.base.Store(int64(use.Live) - g.counted()) //nolint:gosec // no memory is that large
+	if use.Collections != g.found {
+		g.recount(use)
+	}
 	for s := Save; s <= Refuse; s++ {
 		most := g.percents.most(s, use)
 		g.most[s].Store(most)
@@ -300,6 +399,25 @@ func (g *Guard) review() {
 	before := g.Stage()
 	now := g.percents.stage(use, before)
 	g.enter(now, before, use)
+	g.wake()
+}
+
+// recount begins to count anew, from what a collection has left. g.mu is held.
+func (g *Guard) recount(use heap.Use) {
+	if g.own == 0 || use.Live < g.own {
+		g.own = use.Live
+	}
+	// Calls and connections may have come after the collection, which is not told at once: those that
+	// were there before it are in what is left. They may take less than is expected, but all of
+	// it sooner or later.
+	levels := g.levels()
+	g.rest.Store(max(int64(use.Live)-min(g.standing, levels), int64(g.own))) //nolint:gosec // no memory is that large
+	g.before.Store(g.read.Load())
+	g.found, g.standing = use.Collections, levels
+}
+
+// wake has those who wait look again. g.mu is held.
+func (g *Guard) wake() {
 	close(g.next)
 	g.next = make(chan struct{})
 }

@@ -92,9 +92,14 @@ func TestEnds(t *testing.T) {
 
 // Traffic 200: what bodies take between two looks counts three times, also what is held no more.
 func TestBodiesBetweenLooks(t *testing.T) {
-	g := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: 500, Limit: 1000} }})
+	collections := uint64(0)
+	g := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: 500, Limit: 1000, Collections: collections} }})
+	look := func() {
+		collections++
+		g.Set(&overload.Default)
+	}
 	g.Read(100) // which is in Live
-	g.Set(&overload.Default)
+	look()
 	if g.Full() {
 		t.Error("full at once")
 	}
@@ -107,6 +112,10 @@ func TestBodiesBetweenLooks(t *testing.T) {
 		t.Error("not full at 920 of 1000")
 	}
 	g.Set(&overload.Default)
+	if !g.Full() {
+		t.Error("not full although nothing has been collected")
+	}
+	look()
 	if g.Full() {
 		t.Error("full although a look has found 500 of 1000")
 	}
@@ -117,43 +126,109 @@ func TestBodiesBetweenLooks(t *testing.T) {
 	}
 }
 
-// Traffic 200: calls and connections that have come since the last look count, until they have gone.
+// Traffic 200: calls and connections that have come since the last look count, until they have gone, and
+// a connection without a call as one that will bring one, where another is to be accepted.
 func TestCallsBetweenLooks(t *testing.T) {
-	g := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: 500 << 20, Limit: 1000 << 20} }})
+	collections := uint64(0)
+	g := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: 500 << 20, Limit: 1000 << 20, Collections: collections} }})
 	var calls atomic.Int64
 	g.Count(&calls)
-	calls.Store(1000) // which are in Live
+	collections++
 	g.Set(&overload.Default)
 	// 350 MiB are left until 850.
 	for _, step := range []struct {
-		calls, connections int64
-		streams, all       bool
+		calls, connections    int64
+		streams, all, crowded bool
 	}{
-		{1000, 0, false, false}, {12_199, 0, false, false}, {12_200, 0, true, false}, {12_100, 199, false, false}, {12_100, 200, true, false},
-		{14_440, 0, true, true}, {14_339, 200, true, false}, {1000, 22_399, false, false}, {1000, 22_400, true, false}, {0, 0, false, false},
+		{calls: 12_799}, {calls: 12_800, streams: true, crowded: true},
+		{calls: 12_800 - 36, connections: 28, streams: true, crowded: true}, {calls: 12_800 - 37, connections: 28},
+		{calls: 15_360, streams: true, all: true, crowded: true}, {calls: 15_359, streams: true, crowded: true},
+		{calls: 1000, connections: 9177, crowded: true}, {calls: 1000, connections: 9178, streams: true, crowded: true},
+		{connections: 5600, crowded: true}, {connections: 5599}, {},
 	} {
 		calls.Store(step.calls)
 		g.Connect(step.connections)
-		if streams, all := g.Refuses(true), g.Refuses(false); streams != step.streams || all != step.all || g.Crowded() != streams {
-			t.Errorf("%+v: %v, %v", step, streams, all)
+		if streams, all, crowded := g.Refuses(true), g.Refuses(false), g.Crowded(); streams != step.streams || all != step.all || crowded != step.crowded {
+			t.Errorf("%+v: %v, %v, %v", step, streams, all, crowded)
 		}
 		g.Connect(-step.connections)
+	}
+}
+
+// Traffic 200: calls that come after a collection, but before it is looked at, count although they were
+// not there before; that those which were there take less than expected buys nobody anything.
+func TestCallsBesideALook(t *testing.T) {
+	use := heap.Use{Live: 100 << 20, Limit: 1000 << 20}
+	g := overload.New(overload.Options{Usage: func() heap.Use { return use }})
+	var calls atomic.Int64
+	g.Count(&calls)
+	look := func() {
+		use.Collections++
+		g.Set(&overload.Default)
+	}
+	look()
+	calls.Store(20_000) // 546 MiB
+	look()
+	if g.Refuses(true) {
+		t.Error("refused at 646 of 1000 MiB")
+	}
+	use.Live = 400 << 20 // of 546
+	look()
+	calls.Store(28_000)
+	if !g.Refuses(true) {
+		t.Error("not refused at 865 of 1000 MiB")
+	}
+}
+
+// Traffic 200: where Go holds more than its limit, nothing more begins until it does not, whatever is counted.
+func TestBeyondTheLimit(t *testing.T) {
+	var held atomic.Uint64
+	g := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: 100 << 20, Limit: 1000 << 20, Held: held.Load()} }})
+	g.Set(&overload.Default)
+	defer g.Start()()
+	held.Store(1050 << 20)
+	g.Come(1 << 20)
+	if g.Refuses(false) || g.Full() {
+		t.Error("refused although a collection that runs may take as much")
+	}
+	held.Store(1070 << 20)
+	g.Come(1 << 20)
+	if !g.Refuses(false) || !g.Refuses(true) || !g.Full() || !g.Crowded() {
+		t.Error("not refused at 107 % of the limit")
+	}
+	held.Store(900 << 20)
+	if !g.Await(make(chan struct{})) || g.Refuses(false) {
+		t.Error("refused although there is memory again")
+	}
+}
+
+// Traffic 200: a limit that is set after the percentages holds from the start on, not from the next collection.
+func TestLimitBeforeStart(t *testing.T) {
+	var limit atomic.Uint64
+	g := overload.New(overload.Options{Usage: func() heap.Use { return heap.Use{Live: 1 << 20, Limit: limit.Load()} }})
+	g.Set(&overload.Default)
+	limit.Store(100 << 20)
+	defer g.Start()()
+	g.Connect(10_000)
+	if !g.Refuses(true) {
+		t.Error("not refused at 351 of 100 MiB")
 	}
 }
 
 // Traffic 200: the heap is looked at at once where much is expected to have come, and who waits goes on.
 func TestLooksWhereMuchHasCome(t *testing.T) {
 	looks := make(chan struct{}, 10)
+	var collections atomic.Uint64
 	g := overload.New(overload.Options{Usage: func() heap.Use {
 		select {
 		case looks <- struct{}{}:
 		default:
 		}
-		return heap.Use{Live: 500 << 20, Limit: 1000 << 20}
+		return heap.Use{Live: 500 << 20, Limit: 1000 << 20, Collections: collections.Add(1)}
 	}})
 	g.Set(&overload.Default)
 	defer g.Start()()
-	g.Connect(1 << 20)
+	g.Read(200 << 20)
 	if !g.Await(make(chan struct{})) {
 		t.Error("nothing has come to wait for")
 	}
