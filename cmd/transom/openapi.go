@@ -49,6 +49,8 @@ same bytes.`,
 	in.flags(c)
 	c.Flags().StringVar(&o.Version, "version", openapi.Version31, "`version` of OpenAPI, 3.1 or 3.2")
 	c.Flags().StringVar(&o.Service, "service", "", "describe this service alone, by its full `name`")
+	c.Flags().StringSliceVar(&o.Packages, "package", nil, "describe the services of this `package` alone; may repeat")
+	c.Flags().StringSliceVar(&o.Visibility, "visibility", nil, "show what has this `restriction` of google.api; may repeat")
 	c.Flags().StringVar(&format, "format", "json", "json or yaml")
 	c.Flags().StringVarP(&output, "output", "o", "", "write into this `file`")
 	return c

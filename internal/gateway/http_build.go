@@ -27,6 +27,7 @@ func (b *builder) addHTTPRoutes() {
 		matches[i] = config.RouteMatch(route.GetMatch())
 		h.routes = append(h.routes, b.newHTTPRoute(i, route))
 	}
+	b.checkDocuments()
 	matches = b.addOwnRoutes(h, matches)
 	if len(matches) == 0 {
 		return

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -17,11 +19,11 @@ import (
 )
 
 // httpOpenAPI answers with the OpenAPI document of the snapshot.
-type httpOpenAPI struct{ yaml bool }
+type httpOpenAPI struct{ wanted wantedDocument }
 
 // serve implements httpAction.
 func (a *httpOpenAPI) serve(_ context.Context, c *call, d *httpDownstream) proxy.Result {
-	wanted := wantedDocument{version: openapi.Version31, yaml: a.yaml}
+	wanted := a.wanted
 	if c.r.URL.RawQuery != "" {
 		wanted.ask(c.r.URL.Query())
 	}
@@ -46,17 +48,55 @@ func (a *httpOpenAPI) explain(row func(name, format string, args ...any), _ *cal
 	row("answer", "200 with the OpenAPI document (openapi.path)")
 }
 
-// openAPIRoutes are the routes of the document, if clients may have it.
+// openAPIRoutes are the routes of the documents that clients may have.
 func (b *builder) openAPIRoutes() []ownHTTPRoute {
 	o := b.file.Config.GetOpenapi()
-	if o.GetPath() == "" {
-		return nil
+	var all []ownHTTPRoute
+	add := func(route ownHTTPRoute, wanted wantedDocument) {
+		route.methods, route.answer, route.action = []string{http.MethodGet, http.MethodHead}, "OpenAPI document", &httpOpenAPI{wanted}
+		all = append(all, route)
+		wanted.yaml = true
+		route.path, route.action = strings.TrimSuffix(route.path, ".json")+".yaml", &httpOpenAPI{wanted}
+		all = append(all, route)
 	}
-	json := ownHTTPRoute{
-		at: "openapi.path", path: o.GetPath(), methods: []string{http.MethodGet, http.MethodHead}, action: &httpOpenAPI{},
-		policyAt: "openapi", policy: o.GetPolicy(), answer: "OpenAPI document",
+	if o.GetPath() != "" {
+		add(ownHTTPRoute{at: "openapi.path", path: o.GetPath(), policyAt: "openapi", policy: o.GetPolicy()}, wantedDocument{version: openapi.Version31})
 	}
-	yaml := json
-	yaml.path, yaml.action = strings.TrimSuffix(o.GetPath(), ".json")+".yaml", &httpOpenAPI{yaml: true}
-	return []ownHTTPRoute{json, yaml}
+	for i, d := range o.GetDocuments() {
+		at := fmt.Sprintf("openapi.documents[%d]", i)
+		add(ownHTTPRoute{at: at + ".path", path: d.GetPath(), policyAt: at, policy: d.GetPolicy()}, wantedDocument{version: openapi.Version31, own: i + 1})
+	}
+	if o.GetByPackage() {
+		for _, pkg := range b.describedPackages() {
+			path := strings.TrimSuffix(o.GetPath(), ".json") + "/" + pkg + ".json"
+			add(ownHTTPRoute{at: "openapi.by_package", path: path, policyAt: "openapi", policy: o.GetPolicy()}, wantedDocument{version: openapi.Version31, pkg: pkg})
+		}
+	}
+	return all
+}
+
+// describedPackages are the packages of the methods that have routes.
+func (b *builder) describedPackages() []string {
+	var names []string
+	for _, r := range b.snapshot.routes {
+		if e, ok := r.endpoint.(describable); ok {
+			if pkg := string(e.describe().Method.Descriptor.ParentFile().Package()); pkg != "" {
+				names = append(names, pkg)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// checkDocuments warns of documents of packages that have no route.
+func (b *builder) checkDocuments() {
+	packages := b.describedPackages()
+	for i, d := range b.file.Config.GetOpenapi().GetDocuments() {
+		for j, pkg := range d.GetPackages() {
+			if !slices.Contains(packages, pkg) {
+				b.warn(fmt.Sprintf("openapi.documents[%d].packages[%d]: found %q, a package without a route: nobody gets the document; there are %s", i, j, pkg, strings.Join(packages, ", ")), "openapi", "documents", i, "packages", j)
+			}
+		}
+	}
 }

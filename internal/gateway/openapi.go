@@ -14,6 +14,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/nearest"
 	"github.com/transom-gateway/transom/internal/openapi"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/transcoder"
 )
 
@@ -26,6 +27,9 @@ func (g *Gateway) OpenAPI(o openapi.Options) (*openapi.Document, Problems, error
 	defer s.release()
 	s.openAPI.mu.Lock()
 	defer s.openAPI.mu.Unlock()
+	if o.Visibility == nil {
+		o.Visibility = s.Config.Config.GetOpenapi().GetVisibility()
+	}
 	return s.openAPI.document(s, o)
 }
 
@@ -37,7 +41,7 @@ func (g *Gateway) OpenAPIText(version, service string, yaml bool) (text []byte, 
 		return nil, "", fmt.Errorf("no configuration has been loaded yet")
 	}
 	defer s.release()
-	f, err := s.openAPI.file(s, wantedDocument{version, service, yaml})
+	f, err := s.openAPI.file(s, wantedDocument{version: version, service: service, yaml: yaml})
 	if err != nil {
 		return nil, "", err
 	}
@@ -56,8 +60,23 @@ type documents struct {
 
 // wantedDocument is what a client asks for.
 type wantedDocument struct {
-	version, service string
-	yaml             bool
+	version, service, pkg string
+	// own is the number of a document of the configuration from 1, 0 for that of all.
+	own  int
+	yaml bool
+}
+
+// options are those of the document, by the configuration.
+func (w *wantedDocument) options(o *transomv1.OpenApi) openapi.Options {
+	options := openapi.Options{Version: w.version, Service: w.service, Visibility: o.GetVisibility()}
+	if w.own > 0 {
+		d := o.GetDocuments()[w.own-1]
+		options.Packages, options.Visibility = d.GetPackages(), d.GetVisibility()
+	}
+	if w.pkg != "" {
+		options.Packages = []string{w.pkg}
+	}
+	return options
 }
 
 // file is the text of a document.
@@ -68,7 +87,7 @@ func (d *documents) file(s *Snapshot, a wantedDocument) (*ownFile, error) {
 	if f := d.files[a]; f != nil {
 		return f, nil
 	}
-	document, _, err := d.document(s, openapi.Options{Version: a.version, Service: a.service})
+	document, _, err := d.document(s, a.options(s.Config.Config.GetOpenapi()))
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +115,12 @@ func (d *documents) document(s *Snapshot, o openapi.Options) (*openapi.Document,
 		return nil, nil, fmt.Errorf("found the version %.20q of OpenAPI, expected %s or %s", o.Version, openapi.Version31, openapi.Version32)
 	}
 	if o.Service != "" && !d.source.HasService(o.Service) {
-		return nil, nil, unknownService(d.source.Services(), o.Service)
+		return nil, nil, unknown("service", d.source.Services(), o.Service)
+	}
+	for _, pkg := range o.Packages {
+		if packages := d.source.Packages(); !slices.Contains(packages, pkg) {
+			return nil, nil, unknown("package", packages, pkg)
+		}
 	}
 	document, remarks := d.source.Document(o)
 	var problems Problems
@@ -129,16 +153,16 @@ func (e notServed) Error() string { return string(e) }
 // Is has errors.Is take it for fs.ErrNotExist.
 func (e notServed) Is(target error) bool { return target == fs.ErrNotExist }
 
-// unknownService says what may have been meant.
-func unknownService(services []string, name string) error {
+// unknown says what may have been meant.
+func unknown(kind string, services []string, name string) error {
 	if meant := nearest.Of(services, name); meant != "" {
-		return notServed(fmt.Sprintf("no route leads to a service %.200q; did you mean %s?", name, meant))
+		return notServed(fmt.Sprintf("no route leads to a %s %.200q; did you mean %s?", kind, name, meant))
 	}
 	more := ""
 	if len(services) > 10 {
 		services, more = services[:10], " and others"
 	}
-	return notServed(fmt.Sprintf("no route leads to a service %.200q; there are %s%s", name, strings.Join(services, ", "), more))
+	return notServed(fmt.Sprintf("no route leads to a %s %.200q; there are %s%s", kind, name, strings.Join(services, ", "), more))
 }
 
 // describable is an endpoint that a document can describe.
@@ -173,6 +197,10 @@ func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 	o := config.GetOpenapi()
 	api.Title, api.Description, api.Servers = o.GetTitle(), o.GetDescription(), o.GetServers()
 	api.Version = cmp.Or(o.GetVersion(), api.Version)
+	api.GRPCGateway = config.GetCompatibility() == transomv1.Config_GRPC_GATEWAY
+	api.ShortNames, api.ExactOneofs, api.Errors = o.GetNaming() == transomv1.OpenApi_SHORT, o.GetOneofs() == transomv1.OpenApi_EXACT, o.GetErrors()
+	api.TemplatePaths = o.GetPathStyle() == transomv1.OpenApi_TEMPLATE || api.GRPCGateway && o.GetPathStyle() == transomv1.OpenApi_PATH_STYLE_UNSPECIFIED
+	api.QualifiedNames = o.GetNaming() == transomv1.OpenApi_QUALIFIED
 	api.Titled, api.Versioned = o.GetTitle() != "", o.GetVersion() != ""
 	if len(names) <= 3 {
 		api.Title = cmp.Or(api.Title, strings.Join(names, ", "))

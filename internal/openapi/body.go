@@ -47,5 +47,13 @@ func (w *writer) bodySchema(r *described) *object {
 	if len(without) == 0 || isSpecial(input) {
 		return w.schemas.message(input, r.form)
 	}
-	return w.schemas.object(input, r.form, without)
+	body := w.schemas.object(input, r.form, without)
+	if !w.api.GRPCGateway || r.BodyField != nil {
+		return body
+	}
+	name := w.source.schemaNames()[string(r.Method.Descriptor.FullName())] + "Body"
+	if w.bodies[name] == nil {
+		w.bodies[name] = body
+	}
+	return obj("$ref", schemaPlace+name)
 }

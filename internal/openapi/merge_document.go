@@ -139,10 +139,7 @@ func (w *writer) applyTag(tag *object, service protoreflect.Descriptor) {
 	}
 	for _, f := range w.fragments(service) {
 		f.object = f.clone()
-		if name := f.get("name"); name != nil && name != tag.get("name") {
-			w.unused(service, f.of, "name", "the tag of a service is its name")
-		}
-		f.remove("name")
+		f.remove("name") // it is read when operations get their tags
 		merge(tag, f.object)
 	}
 }

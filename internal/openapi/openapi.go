@@ -45,6 +45,14 @@ type API struct {
 	Plain []Plain
 	// Auth is how callers prove who they are, as far as it is the same for all methods.
 	Auth *transomv1.AuthConfig
+	// GRPCGateway: names and paths are those of protoc-gen-openapiv2.
+	GRPCGateway bool
+	// ShortNames: schemas have the shortest names that are unique; QualifiedNames: full ones, whatever
+	// GRPCGateway says. TemplatePaths: a variable is one
+	// parameter, whatever its template is. ExactOneofs: schemas refuse two members of a oneof.
+	ShortNames, QualifiedNames, TemplatePaths, ExactOneofs bool
+	// Errors says which errors operations have.
+	Errors transomv1.OpenApi_Errors
 }
 
 // Route is one way to call a method.
@@ -62,6 +70,18 @@ type Options struct {
 	Version string
 	// Service is the full name of the only service to describe; "" for all.
 	Service string
+	// Packages are those whose services are described; none for all.
+	Packages []string
+	// Visibility are the restrictions of google.api visibility that the document shows.
+	Visibility []string
+}
+
+// has reports whether the document is to have a service.
+func (o *Options) has(service protoreflect.Descriptor) bool {
+	if o.Service != "" && string(service.FullName()) != o.Service {
+		return false
+	}
+	return len(o.Packages) == 0 || slices.Contains(o.Packages, string(service.ParentFile().Package()))
 }
 
 // Document is an OpenAPI document.
@@ -81,6 +101,8 @@ type Source struct {
 	shared map[protoreflect.Name]bool
 	// fragments are what options say, by element.
 	fragments map[protoreflect.Descriptor]*fragmentsOf
+	// names are those of schemas, by full name; nil before they are needed.
+	names map[string]string
 	// remarks are of the names of operations.
 	remarks []Remark
 }
@@ -126,6 +148,11 @@ func (s *Source) name() {
 	owners := map[string]*described{}
 	for _, r := range s.routes {
 		r.tag = s.serviceName(r.Method.Descriptor.Parent())
+		for _, f := range w.fragments(r.Method.Descriptor.Parent()) {
+			if name, _ := f.get("name").(string); name != "" {
+				r.tag = name
+			}
+		}
 		bases[r] = s.baseID(r)
 		for _, f := range w.fragments(r.Method.Descriptor) {
 			if id, _ := f.get("operationId").(string); id != "" {
@@ -142,7 +169,7 @@ func (s *Source) name() {
 	for _, r := range s.routes {
 		id := bases[r]
 		for n := 2; used[id]; n++ {
-			id = fmt.Sprintf("%s_%d", bases[r], n)
+			id = fmt.Sprintf("%s%s%d", bases[r], s.numberMark(), n)
 			if owners[id] != nil {
 				id = bases[r] // a method has this name
 			}
@@ -150,6 +177,14 @@ func (s *Source) name() {
 		used[id] = true
 		r.id = id
 	}
+}
+
+// numberMark stands before the number of a further rule of a method.
+func (s *Source) numberMark() string {
+	if s.api.GRPCGateway {
+		return ""
+	}
+	return "_"
 }
 
 func (s *Source) baseID(r *described) string {
@@ -177,6 +212,16 @@ func (s *Source) Services() []string {
 	return names
 }
 
+// Packages lists the packages of services that have routes.
+func (s *Source) Packages() []string {
+	var names []string
+	for _, r := range s.routes {
+		names = append(names, string(r.Method.Descriptor.ParentFile().Package()))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // HasService reports whether there is a route of a service.
 func (s *Source) HasService(name string) bool {
 	return slices.ContainsFunc(s.routes, func(r *described) bool { return string(r.Method.Descriptor.Parent().FullName()) == name })
@@ -185,19 +230,23 @@ func (s *Source) HasService(name string) bool {
 // Document makes a document, and says what of the protos is not in it.
 func (s *Source) Document(o Options) (*Document, []Remark) {
 	w := s.writer(cmp.Or(o.Version, Version31))
+	w.visibility, w.title = o.Visibility, s.api.Title
+	if len(o.Packages) > 0 && !s.api.Titled {
+		w.title = strings.Join(o.Packages, ", ")
+	}
 	var routes []*described
 	for _, r := range s.routes {
-		if o.Service == "" || string(r.Method.Descriptor.Parent().FullName()) == o.Service {
+		if o.has(r.Method.Descriptor.Parent()) && w.showsRoute(r) {
 			routes = append(routes, r)
 		}
 	}
-	return &Document{w.document(routes, o.Service == "")}, w.remarks
+	return &Document{w.document(routes, o.Service == "" && len(o.Packages) == 0)}, w.remarks
 }
 
 func (s *Source) writer(version string) *writer {
 	w := &writer{
 		source: s, api: s.api, version: version, schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}},
-		schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}, remarks: slices.Clone(s.remarks),
+		schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}, bodies: map[string]*object{}, remarks: slices.Clone(s.remarks),
 	}
 	w.schemas.writer = w
 	return w

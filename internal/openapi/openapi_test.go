@@ -272,8 +272,8 @@ func TestFormOfAll(t *testing.T) {
 	})
 	root = documentOf(t, openapi.Options{}, map[string]string{"library.proto": libraryProto}, "compatibility: GRPC_GATEWAY\n")
 	holds(t, root, map[string]string{
-		"paths /library.v1.Library/Plain":                      "",
-		"components schemas library.v1.Book properties sequel": `{"anyOf": [{"$ref": "#/components/schemas/library.v1.Book"}, {"type": "null"}]}`,
+		"paths /library.v1.Library/Plain":             "",
+		"components schemas v1Book properties sequel": `{"anyOf": [{"$ref": "#/components/schemas/v1Book"}, {"type": "null"}]}`,
 	})
 }
 

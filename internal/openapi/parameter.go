@@ -65,7 +65,7 @@ func (q *queryMaker) message(m protoreflect.MessageDescriptor, above []protorefl
 		field := fields.Get(i)
 		path := slices.Concat(above, []protoreflect.FieldDescriptor{field})
 		name := protoPath(path)
-		if q.taken(name) || isOutputOnly(field) {
+		if q.taken(name) || isOutputOnly(field) || !q.writer.shown(field) {
 			continue
 		}
 		q.field(field, path)

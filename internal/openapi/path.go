@@ -3,6 +3,7 @@ package openapi
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,10 +52,20 @@ func (w *writer) path(r *described) (string, []*object) {
 func (m *pathMaker) variable(v int) {
 	t := m.route.Template
 	of, field := t.Variables[v], m.route.Variables[v]
-	if of.First == of.Last && t.Segments[of.First].Kind == httprule.Single {
+	if single := of.First == of.Last && t.Segments[of.First].Kind == httprule.Single; single || m.writer.api.TemplatePaths {
 		p := m.parameter(m.name(m.fieldName(field)), commentOf(field.Descriptor()).whole())
 		schema, _ := m.writer.schemas.ruled(field.Descriptor(), m.writer.schemas.fieldValue(field.Descriptor(), m.route.form), m.route.form)
 		m.writer.applyParameter(p, schema, field.Descriptor())
+		if !single {
+			if !schema.has("pattern") && schema.get("type") == "string" {
+				schema = schema.clone()
+				schema.put("pattern", segmentsPattern(t.Segments[of.First:of.Last+1]))
+			}
+			p.put("x-multi-segment", true)
+			if m.writer.is32() {
+				p.put("allowReserved", true)
+			}
+		}
 		p.put("schema", schema)
 		return
 	}
@@ -68,6 +79,22 @@ func (m *pathMaker) variable(v int) {
 	}
 }
 
+// segmentsPattern is what the text of a variable looks like.
+func segmentsPattern(segments []httprule.Segment) string {
+	var parts []string
+	for _, s := range segments {
+		switch s.Kind {
+		case httprule.Single:
+			parts = append(parts, "[^/]+")
+		case httprule.Deep:
+			parts = append(parts, ".*")
+		default:
+			parts = append(parts, regexp.QuoteMeta(s.Text))
+		}
+	}
+	return "^" + strings.Join(parts, "/") + "$"
+}
+
 // fieldName is the name of a parameter that is a whole field. Dots are for many tools no part
 // of such a name.
 func (m *pathMaker) fieldName(field *jsonwire.Field) string {
@@ -77,7 +104,11 @@ func (m *pathMaker) fieldName(field *jsonwire.Field) string {
 			return name
 		}
 	}
-	return strings.ReplaceAll(m.writer.schemas.fieldPath(field.Path(), m.route), ".", "_")
+	name := m.writer.schemas.fieldPath(field.Path(), m.route)
+	if m.writer.api.GRPCGateway {
+		return name
+	}
+	return strings.ReplaceAll(name, ".", "_")
 }
 
 // segment writes one segment. name is that of its wildcard, "" for one made of the segment

@@ -113,7 +113,7 @@ func (w *writer) plainOperation(p *Plain, id, method string, parameters list) *o
 	}
 	w.refuse(responses, g)
 	if responses.get("default") == nil {
-		responses.put("default", w.anyError(false))
+		w.refuseAll(responses, g)
 	}
 	op.put("responses", responses)
 	op.put("security", w.security(p.Policy.GetAuth()))

@@ -2,12 +2,14 @@ package openapi
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/transom-gateway/transom/internal/rpccode"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/transcoder/rpcerror"
 )
@@ -152,6 +154,9 @@ func (g *guarded) refusals() []refusal {
 
 // refuse adds the answers of policies to those of an operation.
 func (w *writer) refuse(responses *object, g guarded) {
+	if w.api.Errors == transomv1.OpenApi_NONE {
+		return
+	}
 	for _, refused := range g.refusals() {
 		status := strconv.Itoa(refused.status)
 		// Connect has no status of its own for these two.
@@ -165,6 +170,36 @@ func (w *writer) refuse(responses *object, g guarded) {
 		}
 		responses.put(status, obj("$ref", "#/components/responses/"+name))
 	}
+}
+
+// refuseAll adds what any call may fail with: one answer for all, and before it, where the settings
+// say so, one for each status that a code has.
+func (w *writer) refuseAll(responses *object, g guarded) {
+	if w.api.Errors == transomv1.OpenApi_NONE {
+		return
+	}
+	if w.api.Errors == transomv1.OpenApi_FULL {
+		byStatus := map[int][]string{}
+		for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+			httpStatus := rpcerror.HTTPStatus(code)
+			if own, ok := g.statuses[code]; ok && !g.connect {
+				httpStatus = own
+			}
+			byStatus[httpStatus] = append(byStatus[httpStatus], rpccode.Name(code))
+		}
+		for _, status := range slices.Sorted(maps.Keys(byStatus)) {
+			key := strconv.Itoa(status)
+			if responses.get(key) != nil || status < 400 {
+				continue
+			}
+			name := componentName("Status"+key+strings.Join(byStatus[status], ""), g.connect)
+			if w.refused[name] == nil {
+				w.refused[name] = newRefusal(refusal{status, name, strings.Join(byStatus[status], ", ") + "."}, w.errorContent(g.connect))
+			}
+			responses.put(key, obj("$ref", "#/components/responses/"+name))
+		}
+	}
+	responses.put("default", w.anyError(g.connect))
 }
 
 func newRefusal(r refusal, content *object) *object {

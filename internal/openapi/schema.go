@@ -136,7 +136,7 @@ func (s *schemas) object(m protoreflect.MessageDescriptor, f form, without []str
 	fields := m.Fields()
 	for i := range fields.Len() {
 		field := fields.Get(i)
-		if slices.Contains(without, string(field.Name())) {
+		if slices.Contains(without, string(field.Name())) || !s.writer.shown(field) {
 			continue
 		}
 		name := fieldName(field, f)
@@ -152,7 +152,10 @@ func (s *schemas) object(m protoreflect.MessageDescriptor, f form, without []str
 	o.set("required", required)
 	o.set("x-oneof", s.oneofs(m, f))
 	if f.rules {
-		demandOneofs(o, m, f, without)
+		s.demandOneofs(o, m, f, without)
+	}
+	if s.writer.api.ExactOneofs {
+		s.exactOneofs(o, m, f, without)
 	}
 	s.writer.applySchema(o, m)
 	return o
@@ -160,7 +163,7 @@ func (s *schemas) object(m protoreflect.MessageDescriptor, f form, without []str
 
 // demandOneofs has an object have a member of each oneof that rules demand, unless the path
 // may set it.
-func demandOneofs(o *object, m protoreflect.MessageDescriptor, f form, without []string) {
+func (s *schemas) demandOneofs(o *object, m protoreflect.MessageDescriptor, f form, without []string) {
 	c := &constraints{schema: o, form: f}
 	for i := range m.Oneofs().Len() {
 		oneof := m.Oneofs().Get(i)
@@ -171,7 +174,7 @@ func demandOneofs(o *object, m protoreflect.MessageDescriptor, f form, without [
 		var ways list
 		for j := range oneof.Fields().Len() {
 			member := oneof.Fields().Get(j)
-			if slices.Contains(without, string(member.Name())) {
+			if slices.Contains(without, string(member.Name())) || !s.writer.shown(member) {
 				ways = nil
 				break
 			}
@@ -179,6 +182,26 @@ func demandOneofs(o *object, m protoreflect.MessageDescriptor, f form, without [
 		}
 		if len(ways) > 0 {
 			c.also(obj("anyOf", ways))
+		}
+	}
+}
+
+// exactOneofs has an object refuse two members of a oneof at once (Surface 215).
+func (s *schemas) exactOneofs(o *object, m protoreflect.MessageDescriptor, f form, without []string) {
+	c := &constraints{schema: o, form: f}
+	for i := range m.Oneofs().Len() {
+		oneof := m.Oneofs().Get(i)
+		if oneof.IsSynthetic() {
+			continue
+		}
+		var ways list
+		for j := range oneof.Fields().Len() {
+			if member := oneof.Fields().Get(j); !slices.Contains(without, string(member.Name())) && s.writer.shown(member) {
+				ways = append(ways, obj("required", list{fieldName(member, f)}))
+			}
+		}
+		if len(ways) > 1 {
+			c.also(obj("oneOf", append(slices.Clone(ways), obj("not", obj("anyOf", ways)))))
 		}
 	}
 }
@@ -204,7 +227,12 @@ func (s *schemas) oneofs(m protoreflect.MessageDescriptor, f form) *object {
 		}
 		var names list
 		for j := range oneof.Fields().Len() {
-			names = append(names, fieldName(oneof.Fields().Get(j), f))
+			if member := oneof.Fields().Get(j); s.writer.shown(member) {
+				names = append(names, fieldName(member, f))
+			}
+		}
+		if len(names) == 0 {
+			continue
 		}
 		if o == nil {
 			o = &object{}
@@ -333,7 +361,7 @@ func (s *schemas) enum(e protoreflect.EnumDescriptor, f form) *object {
 	described := false
 	for i := range e.Values().Len() {
 		v := e.Values().Get(i)
-		if e.Values().ByNumber(v.Number()) != v {
+		if e.Values().ByNumber(v.Number()) != v || !s.writer.shown(v) {
 			continue // the first of several names is the one that is written
 		}
 		values = append(values, int64(v.Number()))

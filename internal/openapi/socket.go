@@ -49,7 +49,7 @@ func (w *writer) sockets(routes []*described) {
 		op.remove("requestBody")
 		responses := obj("101", switched)
 		w.refuse(responses, r.guarded())
-		responses.put("default", w.anyError(false))
+		w.refuseAll(responses, r.guarded())
 		op.put("responses", responses)
 		op.put("x-transom-websocket", socket)
 		w.paths.add(path, "get", op)

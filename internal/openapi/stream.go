@@ -1,5 +1,7 @@
 package openapi
 
+import "cmp"
+
 // streamContent is the content of an answer that is a stream of messages (Surface 222).
 func (w *writer) streamContent(r *described) *object {
 	message := w.answerSchema(r)
@@ -14,7 +16,7 @@ func (w *writer) streamContent(r *described) *object {
 		content.put("text/event-stream", obj("schema", message, "x-transom-stream", "server"))
 	}
 	if r.Method.Settings.StreamEnvelope {
-		result := obj("type", "object", "properties", obj("result", message, "error", w.schemas.status()))
+		result := obj("type", "object", "title", w.resultTitle(r), "properties", obj("result", message, "error", w.schemas.status()))
 		if w.is32() {
 			content.put("application/json", obj("itemSchema", result))
 		} else {
@@ -24,6 +26,15 @@ func (w *writer) streamContent(r *described) *object {
 	}
 	content.put("application/json", obj("schema", obj("type", "array", "items", message)))
 	return content
+}
+
+// resultTitle is the title of one answer of a stream in grpc-gateway's envelope.
+func (w *writer) resultTitle(r *described) string {
+	name := string(r.Method.Descriptor.Output().FullName())
+	if !w.api.QualifiedNames {
+		name = cmp.Or(w.source.schemaNames()[name], name)
+	}
+	return "Stream result of " + name
 }
 
 // event is one event of a text/event-stream.

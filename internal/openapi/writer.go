@@ -20,6 +20,9 @@ type writer struct {
 	schemas *schemas
 	paths   pathItems
 	remarks []Remark
+	title   string
+	// visibility are the restrictions that are shown.
+	visibility []string
 	// declared are security schemes that options declare, said is what they say of the whole,
 	// perFile what they say of the operations of a file.
 	declared map[string]*object
@@ -27,6 +30,8 @@ type writer struct {
 	perFile  map[protoreflect.FileDescriptor][]fragment
 	// schemes and refused are the components of security and of refusals, by name.
 	schemes, refused map[string]*object
+	// bodies are the schemas of bodies that have names of their own.
+	bodies map[string]*object
 	// errors are the answers of errors that operations refer to, by name.
 	errors map[string]*object
 }
@@ -62,6 +67,7 @@ func (w *writer) document(routes []*described, plain bool) *object {
 			root.put(name, w.said.values[i])
 		}
 	}
+	w.nameSchemas(root)
 	return root
 }
 
@@ -72,7 +78,7 @@ func (w *writer) info() *object {
 		t, _ := said.get(name).(string)
 		return t
 	}
-	title := w.api.Title
+	title := w.title
 	if !w.api.Titled {
 		title = cmp.Or(text("title"), title)
 	}
@@ -148,6 +154,9 @@ func (w *writer) components() *object {
 	maps.Copy(w.refused, w.errors)
 	responses := sorted(w.refused)
 	components := obj("schemas", w.schemas.components())
+	for _, name := range slices.Sorted(maps.Keys(w.bodies)) {
+		components.at("schemas").put(name, w.bodies[name])
+	}
 	if len(responses.keys) > 0 {
 		components.put("responses", responses)
 	}
@@ -232,7 +241,7 @@ func (w *writer) responses(r *described) *object {
 		responses.put("304", obj("description", "The client has the answer already, as its If-None-Match says."))
 	}
 	w.refuse(responses, r.guarded())
-	responses.put("default", w.anyError(r.connect))
+	w.refuseAll(responses, r.guarded())
 	return responses
 }
 

@@ -246,6 +246,222 @@ func (Config_ForwardClientCert) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_config_proto_rawDescGZIP(), []int{0, 2}
 }
 
+// Names of schemas.
+type OpenApi_Naming int32
+
+const (
+	// QUALIFIED, and with compatibility: GRPC_GATEWAY those of protoc-gen-openapiv2.
+	OpenApi_NAMING_UNSPECIFIED OpenApi_Naming = 0
+	// Full names, such as library.v1.Book.
+	OpenApi_QUALIFIED OpenApi_Naming = 1
+	// The shortest that no other message has, such as Book.
+	OpenApi_SHORT OpenApi_Naming = 2
+)
+
+// Enum value maps for OpenApi_Naming.
+var (
+	OpenApi_Naming_name = map[int32]string{
+		0: "NAMING_UNSPECIFIED",
+		1: "QUALIFIED",
+		2: "SHORT",
+	}
+	OpenApi_Naming_value = map[string]int32{
+		"NAMING_UNSPECIFIED": 0,
+		"QUALIFIED":          1,
+		"SHORT":              2,
+	}
+)
+
+func (x OpenApi_Naming) Enum() *OpenApi_Naming {
+	p := new(OpenApi_Naming)
+	*p = x
+	return p
+}
+
+func (x OpenApi_Naming) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OpenApi_Naming) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
+}
+
+func (OpenApi_Naming) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[4]
+}
+
+func (x OpenApi_Naming) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OpenApi_Naming.Descriptor instead.
+func (OpenApi_Naming) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{1, 0}
+}
+
+// Forms of paths.
+type OpenApi_PathStyle int32
+
+const (
+	// EXPANDED, and with compatibility: GRPC_GATEWAY TEMPLATE.
+	OpenApi_PATH_STYLE_UNSPECIFIED OpenApi_PathStyle = 0
+	// A parameter for each wildcard: /shelves/{shelf}/books/{book}.
+	OpenApi_EXPANDED OpenApi_PathStyle = 1
+	// A parameter for each variable, with a pattern: /{name}.
+	OpenApi_TEMPLATE OpenApi_PathStyle = 2
+)
+
+// Enum value maps for OpenApi_PathStyle.
+var (
+	OpenApi_PathStyle_name = map[int32]string{
+		0: "PATH_STYLE_UNSPECIFIED",
+		1: "EXPANDED",
+		2: "TEMPLATE",
+	}
+	OpenApi_PathStyle_value = map[string]int32{
+		"PATH_STYLE_UNSPECIFIED": 0,
+		"EXPANDED":               1,
+		"TEMPLATE":               2,
+	}
+)
+
+func (x OpenApi_PathStyle) Enum() *OpenApi_PathStyle {
+	p := new(OpenApi_PathStyle)
+	*p = x
+	return p
+}
+
+func (x OpenApi_PathStyle) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OpenApi_PathStyle) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
+}
+
+func (OpenApi_PathStyle) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[5]
+}
+
+func (x OpenApi_PathStyle) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OpenApi_PathStyle.Descriptor instead.
+func (OpenApi_PathStyle) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{1, 1}
+}
+
+// Forms of oneofs.
+type OpenApi_Oneofs int32
+
+const (
+	// LISTED.
+	OpenApi_ONEOFS_UNSPECIFIED OpenApi_Oneofs = 0
+	// Their members are optional properties, and x-oneof lists them.
+	OpenApi_LISTED OpenApi_Oneofs = 1
+	// The schema refuses two members at once, too, by oneOf.
+	OpenApi_EXACT OpenApi_Oneofs = 2
+)
+
+// Enum value maps for OpenApi_Oneofs.
+var (
+	OpenApi_Oneofs_name = map[int32]string{
+		0: "ONEOFS_UNSPECIFIED",
+		1: "LISTED",
+		2: "EXACT",
+	}
+	OpenApi_Oneofs_value = map[string]int32{
+		"ONEOFS_UNSPECIFIED": 0,
+		"LISTED":             1,
+		"EXACT":              2,
+	}
+)
+
+func (x OpenApi_Oneofs) Enum() *OpenApi_Oneofs {
+	p := new(OpenApi_Oneofs)
+	*p = x
+	return p
+}
+
+func (x OpenApi_Oneofs) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OpenApi_Oneofs) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
+}
+
+func (OpenApi_Oneofs) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[6]
+}
+
+func (x OpenApi_Oneofs) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OpenApi_Oneofs.Descriptor instead.
+func (OpenApi_Oneofs) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{1, 2}
+}
+
+// Which errors operations have.
+type OpenApi_Errors int32
+
+const (
+	// DEFAULT.
+	OpenApi_ERRORS_UNSPECIFIED OpenApi_Errors = 0
+	// None.
+	OpenApi_NONE OpenApi_Errors = 1
+	// Those of policies, and one for all others.
+	OpenApi_DEFAULT OpenApi_Errors = 2
+	// Those of policies, each status that a code of gRPC has, and one for all others.
+	OpenApi_FULL OpenApi_Errors = 3
+)
+
+// Enum value maps for OpenApi_Errors.
+var (
+	OpenApi_Errors_name = map[int32]string{
+		0: "ERRORS_UNSPECIFIED",
+		1: "NONE",
+		2: "DEFAULT",
+		3: "FULL",
+	}
+	OpenApi_Errors_value = map[string]int32{
+		"ERRORS_UNSPECIFIED": 0,
+		"NONE":               1,
+		"DEFAULT":            2,
+		"FULL":               3,
+	}
+)
+
+func (x OpenApi_Errors) Enum() *OpenApi_Errors {
+	p := new(OpenApi_Errors)
+	*p = x
+	return p
+}
+
+func (x OpenApi_Errors) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OpenApi_Errors) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
+}
+
+func (OpenApi_Errors) Type() protoreflect.EnumType {
+	return &file_transom_v1_config_proto_enumTypes[7]
+}
+
+func (x OpenApi_Errors) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OpenApi_Errors.Descriptor instead.
+func (OpenApi_Errors) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{1, 3}
+}
+
 // Version is a version of TLS.
 type ServerTls_Version int32
 
@@ -283,11 +499,11 @@ func (x ServerTls_Version) String() string {
 }
 
 func (ServerTls_Version) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[4].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[8].Descriptor()
 }
 
 func (ServerTls_Version) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[4]
+	return &file_transom_v1_config_proto_enumTypes[8]
 }
 
 func (x ServerTls_Version) Number() protoreflect.EnumNumber {
@@ -296,7 +512,7 @@ func (x ServerTls_Version) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_Version.Descriptor instead.
 func (ServerTls_Version) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11, 0}
 }
 
 // ClientAuth is whether clients need a certificate of client_ca.
@@ -336,11 +552,11 @@ func (x ServerTls_ClientAuth) String() string {
 }
 
 func (ServerTls_ClientAuth) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[5].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[9].Descriptor()
 }
 
 func (ServerTls_ClientAuth) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[5]
+	return &file_transom_v1_config_proto_enumTypes[9]
 }
 
 func (x ServerTls_ClientAuth) Number() protoreflect.EnumNumber {
@@ -349,7 +565,7 @@ func (x ServerTls_ClientAuth) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_ClientAuth.Descriptor instead.
 func (ServerTls_ClientAuth) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11, 1}
 }
 
 // What a holder may do.
@@ -389,11 +605,11 @@ func (x AdminToken_Role) String() string {
 }
 
 func (AdminToken_Role) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[6].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[10].Descriptor()
 }
 
 func (AdminToken_Role) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[6]
+	return &file_transom_v1_config_proto_enumTypes[10]
 }
 
 func (x AdminToken_Role) Number() protoreflect.EnumNumber {
@@ -402,7 +618,7 @@ func (x AdminToken_Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AdminToken_Role.Descriptor instead.
 func (AdminToken_Role) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // Which client speaks with the servers.
@@ -443,11 +659,11 @@ func (x GrpcUpstream_Client) String() string {
 }
 
 func (GrpcUpstream_Client) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[7].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[11].Descriptor()
 }
 
 func (GrpcUpstream_Client) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[7]
+	return &file_transom_v1_config_proto_enumTypes[11]
 }
 
 func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
@@ -456,7 +672,7 @@ func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Client.Descriptor instead.
 func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19, 0}
 }
 
 // What becomes of calls where too few servers are well.
@@ -496,11 +712,11 @@ func (x GrpcUpstream_Fail) String() string {
 }
 
 func (GrpcUpstream_Fail) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[8].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[12].Descriptor()
 }
 
 func (GrpcUpstream_Fail) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[8]
+	return &file_transom_v1_config_proto_enumTypes[12]
 }
 
 func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
@@ -509,7 +725,7 @@ func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Fail.Descriptor instead.
 func (GrpcUpstream_Fail) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19, 1}
 }
 
 // Where the key of a call comes from.
@@ -562,11 +778,11 @@ func (x Hash_Key) String() string {
 }
 
 func (Hash_Key) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[9].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[13].Descriptor()
 }
 
 func (Hash_Key) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[9]
+	return &file_transom_v1_config_proto_enumTypes[13]
 }
 
 func (x Hash_Key) Number() protoreflect.EnumNumber {
@@ -575,7 +791,7 @@ func (x Hash_Key) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hash_Key.Descriptor instead.
 func (Hash_Key) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22, 0}
 }
 
 // How HTTP is spoken with servers.
@@ -623,11 +839,11 @@ func (x HttpUpstream_Protocol) String() string {
 }
 
 func (HttpUpstream_Protocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[10].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[14].Descriptor()
 }
 
 func (HttpUpstream_Protocol) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[10]
+	return &file_transom_v1_config_proto_enumTypes[14]
 }
 
 func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
@@ -636,7 +852,7 @@ func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HttpUpstream_Protocol.Descriptor instead.
 func (HttpUpstream_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25, 0}
 }
 
 // SameSite as browsers know it.
@@ -680,11 +896,11 @@ func (x SessionConfig_SameSite) String() string {
 }
 
 func (SessionConfig_SameSite) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[11].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[15].Descriptor()
 }
 
 func (SessionConfig_SameSite) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[11]
+	return &file_transom_v1_config_proto_enumTypes[15]
 }
 
 func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
@@ -693,7 +909,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39, 0}
 }
 
 // An extension that is not written by itself.
@@ -729,11 +945,11 @@ func (x Events_Extension) String() string {
 }
 
 func (Events_Extension) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[12].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[16].Descriptor()
 }
 
 func (Events_Extension) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[12]
+	return &file_transom_v1_config_proto_enumTypes[16]
 }
 
 func (x Events_Extension) Number() protoreflect.EnumNumber {
@@ -742,7 +958,7 @@ func (x Events_Extension) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Events_Extension.Descriptor instead.
 func (Events_Extension) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{41, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{42, 0}
 }
 
 // What becomes of calls when it is full.
@@ -786,11 +1002,11 @@ func (x EventLog_OnFull) String() string {
 }
 
 func (EventLog_OnFull) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[13].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[17].Descriptor()
 }
 
 func (EventLog_OnFull) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[13]
+	return &file_transom_v1_config_proto_enumTypes[17]
 }
 
 func (x EventLog_OnFull) Number() protoreflect.EnumNumber {
@@ -799,7 +1015,7 @@ func (x EventLog_OnFull) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLog_OnFull.Descriptor instead.
 func (EventLog_OnFull) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{43, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{44, 0}
 }
 
 // What becomes of an answer whose event cannot be written.
@@ -839,11 +1055,11 @@ func (x EventLog_OnAppendFailure) String() string {
 }
 
 func (EventLog_OnAppendFailure) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[14].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[18].Descriptor()
 }
 
 func (EventLog_OnAppendFailure) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[14]
+	return &file_transom_v1_config_proto_enumTypes[18]
 }
 
 func (x EventLog_OnAppendFailure) Number() protoreflect.EnumNumber {
@@ -852,7 +1068,7 @@ func (x EventLog_OnAppendFailure) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLog_OnAppendFailure.Descriptor instead.
 func (EventLog_OnAppendFailure) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{43, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{44, 1}
 }
 
 // Compression of batches.
@@ -904,11 +1120,11 @@ func (x KafkaSink_Compression) String() string {
 }
 
 func (KafkaSink_Compression) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[15].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[19].Descriptor()
 }
 
 func (KafkaSink_Compression) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[15]
+	return &file_transom_v1_config_proto_enumTypes[19]
 }
 
 func (x KafkaSink_Compression) Number() protoreflect.EnumNumber {
@@ -917,7 +1133,7 @@ func (x KafkaSink_Compression) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KafkaSink_Compression.Descriptor instead.
 func (KafkaSink_Compression) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{46, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{47, 0}
 }
 
 // The mechanism.
@@ -965,11 +1181,11 @@ func (x KafkaSasl_Mechanism) String() string {
 }
 
 func (KafkaSasl_Mechanism) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[16].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[20].Descriptor()
 }
 
 func (KafkaSasl_Mechanism) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[16]
+	return &file_transom_v1_config_proto_enumTypes[20]
 }
 
 func (x KafkaSasl_Mechanism) Number() protoreflect.EnumNumber {
@@ -978,7 +1194,7 @@ func (x KafkaSasl_Mechanism) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KafkaSasl_Mechanism.Descriptor instead.
 func (KafkaSasl_Mechanism) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{49, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{50, 0}
 }
 
 // How a line is written.
@@ -1018,11 +1234,11 @@ func (x Log_Format) String() string {
 }
 
 func (Log_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[17].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[21].Descriptor()
 }
 
 func (Log_Format) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[17]
+	return &file_transom_v1_config_proto_enumTypes[21]
 }
 
 func (x Log_Format) Number() protoreflect.EnumNumber {
@@ -1031,7 +1247,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{53, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{54, 0}
 }
 
 // How much is written.
@@ -1075,11 +1291,11 @@ func (x Log_Level) String() string {
 }
 
 func (Log_Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_transom_v1_config_proto_enumTypes[18].Descriptor()
+	return file_transom_v1_config_proto_enumTypes[22].Descriptor()
 }
 
 func (Log_Level) Type() protoreflect.EnumType {
-	return &file_transom_v1_config_proto_enumTypes[18]
+	return &file_transom_v1_config_proto_enumTypes[22]
 }
 
 func (x Log_Level) Number() protoreflect.EnumNumber {
@@ -1088,7 +1304,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{53, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{54, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -1434,7 +1650,23 @@ type OpenApi struct {
 	// The version of the API. Default: that of the gateway's program.
 	Version string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
 	// Where clients reach the gateway, such as "https://api.example.com". Default: "/".
-	Servers       []string `protobuf:"bytes,6,rep,name=servers,proto3" json:"servers,omitempty"`
+	Servers []string `protobuf:"bytes,6,rep,name=servers,proto3" json:"servers,omitempty"`
+	// How schemas are named. Default: QUALIFIED.
+	Naming OpenApi_Naming `protobuf:"varint,7,opt,name=naming,proto3,enum=transom.v1.OpenApi_Naming" json:"naming,omitempty"`
+	// How paths with variables of several segments are written. Default: EXPANDED.
+	PathStyle OpenApi_PathStyle `protobuf:"varint,8,opt,name=path_style,json=pathStyle,proto3,enum=transom.v1.OpenApi_PathStyle" json:"path_style,omitempty"`
+	// How oneofs are described. Default: LISTED.
+	Oneofs OpenApi_Oneofs `protobuf:"varint,9,opt,name=oneofs,proto3,enum=transom.v1.OpenApi_Oneofs" json:"oneofs,omitempty"`
+	// Which errors operations have. Default: DEFAULT.
+	Errors OpenApi_Errors `protobuf:"varint,10,opt,name=errors,proto3,enum=transom.v1.OpenApi_Errors" json:"errors,omitempty"`
+	// Restrictions of google.api visibility that documents show, such as "PREVIEW". Default: what has
+	// a restriction is not in them.
+	Visibility []string `protobuf:"bytes,11,rep,name=visibility,proto3" json:"visibility,omitempty"`
+	// For each package a document of its own, at `path` without ".json", a slash, the package and
+	// ".json", such as /openapi/library.v1.json.
+	ByPackage bool `protobuf:"varint,12,opt,name=by_package,json=byPackage,proto3" json:"by_package,omitempty"`
+	// More documents, such as one for partners.
+	Documents     []*OpenApiDocument `protobuf:"bytes,13,rep,name=documents,proto3" json:"documents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1511,6 +1743,128 @@ func (x *OpenApi) GetServers() []string {
 	return nil
 }
 
+func (x *OpenApi) GetNaming() OpenApi_Naming {
+	if x != nil {
+		return x.Naming
+	}
+	return OpenApi_NAMING_UNSPECIFIED
+}
+
+func (x *OpenApi) GetPathStyle() OpenApi_PathStyle {
+	if x != nil {
+		return x.PathStyle
+	}
+	return OpenApi_PATH_STYLE_UNSPECIFIED
+}
+
+func (x *OpenApi) GetOneofs() OpenApi_Oneofs {
+	if x != nil {
+		return x.Oneofs
+	}
+	return OpenApi_ONEOFS_UNSPECIFIED
+}
+
+func (x *OpenApi) GetErrors() OpenApi_Errors {
+	if x != nil {
+		return x.Errors
+	}
+	return OpenApi_ERRORS_UNSPECIFIED
+}
+
+func (x *OpenApi) GetVisibility() []string {
+	if x != nil {
+		return x.Visibility
+	}
+	return nil
+}
+
+func (x *OpenApi) GetByPackage() bool {
+	if x != nil {
+		return x.ByPackage
+	}
+	return false
+}
+
+func (x *OpenApi) GetDocuments() []*OpenApiDocument {
+	if x != nil {
+		return x.Documents
+	}
+	return nil
+}
+
+// OpenApiDocument is a document of a part of the API.
+type OpenApiDocument struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where clients get it, a path that ends with ".json"; YAML is at the same with ".yaml".
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// The packages whose services it describes. Empty: all.
+	Packages []string `protobuf:"bytes,2,rep,name=packages,proto3" json:"packages,omitempty"`
+	// Restrictions of google.api visibility that it shows, in place of those of openapi.visibility.
+	Visibility []string `protobuf:"bytes,3,rep,name=visibility,proto3" json:"visibility,omitempty"`
+	// Policies for those who ask for it. Those of `defaults` hold, too.
+	Policy        *Policy `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenApiDocument) Reset() {
+	*x = OpenApiDocument{}
+	mi := &file_transom_v1_config_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenApiDocument) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenApiDocument) ProtoMessage() {}
+
+func (x *OpenApiDocument) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenApiDocument.ProtoReflect.Descriptor instead.
+func (*OpenApiDocument) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *OpenApiDocument) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *OpenApiDocument) GetPackages() []string {
+	if x != nil {
+		return x.Packages
+	}
+	return nil
+}
+
+func (x *OpenApiDocument) GetVisibility() []string {
+	if x != nil {
+		return x.Visibility
+	}
+	return nil
+}
+
+func (x *OpenApiDocument) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
 // ClientIp says how the address of the client is found behind proxies.
 type ClientIp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1528,7 +1882,7 @@ type ClientIp struct {
 
 func (x *ClientIp) Reset() {
 	*x = ClientIp{}
-	mi := &file_transom_v1_config_proto_msgTypes[2]
+	mi := &file_transom_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1894,7 @@ func (x *ClientIp) String() string {
 func (*ClientIp) ProtoMessage() {}
 
 func (x *ClientIp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[2]
+	mi := &file_transom_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1907,7 @@ func (x *ClientIp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientIp.ProtoReflect.Descriptor instead.
 func (*ClientIp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ClientIp) GetHeader() string {
@@ -1592,7 +1946,7 @@ type Overload struct {
 
 func (x *Overload) Reset() {
 	*x = Overload{}
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1958,7 @@ func (x *Overload) String() string {
 func (*Overload) ProtoMessage() {}
 
 func (x *Overload) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1971,7 @@ func (x *Overload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overload.ProtoReflect.Descriptor instead.
 func (*Overload) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Overload) GetOff() bool {
@@ -1663,7 +2017,7 @@ type CacheMemory struct {
 
 func (x *CacheMemory) Reset() {
 	*x = CacheMemory{}
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +2029,7 @@ func (x *CacheMemory) String() string {
 func (*CacheMemory) ProtoMessage() {}
 
 func (x *CacheMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +2042,7 @@ func (x *CacheMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CacheMemory.ProtoReflect.Descriptor instead.
 func (*CacheMemory) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CacheMemory) GetMaxBytes() uint64 {
@@ -1718,7 +2072,7 @@ type IdempotencyMemory struct {
 
 func (x *IdempotencyMemory) Reset() {
 	*x = IdempotencyMemory{}
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +2084,7 @@ func (x *IdempotencyMemory) String() string {
 func (*IdempotencyMemory) ProtoMessage() {}
 
 func (x *IdempotencyMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,7 +2097,7 @@ func (x *IdempotencyMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdempotencyMemory.ProtoReflect.Descriptor instead.
 func (*IdempotencyMemory) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *IdempotencyMemory) GetMaxBytes() uint64 {
@@ -1784,7 +2138,7 @@ type Maintenance struct {
 
 func (x *Maintenance) Reset() {
 	*x = Maintenance{}
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1796,7 +2150,7 @@ func (x *Maintenance) String() string {
 func (*Maintenance) ProtoMessage() {}
 
 func (x *Maintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1809,7 +2163,7 @@ func (x *Maintenance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Maintenance.ProtoReflect.Descriptor instead.
 func (*Maintenance) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Maintenance) GetName() string {
@@ -1890,7 +2244,7 @@ type OwnServices struct {
 
 func (x *OwnServices) Reset() {
 	*x = OwnServices{}
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +2256,7 @@ func (x *OwnServices) String() string {
 func (*OwnServices) ProtoMessage() {}
 
 func (x *OwnServices) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +2269,7 @@ func (x *OwnServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnServices.ProtoReflect.Descriptor instead.
 func (*OwnServices) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OwnServices) GetReflection() bool {
@@ -1988,7 +2342,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +2354,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2013,7 +2367,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Listener) GetAddress() string {
@@ -2155,7 +2509,7 @@ type ProxyProtocol struct {
 
 func (x *ProxyProtocol) Reset() {
 	*x = ProxyProtocol{}
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2167,7 +2521,7 @@ func (x *ProxyProtocol) String() string {
 func (*ProxyProtocol) ProtoMessage() {}
 
 func (x *ProxyProtocol) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2180,7 +2534,7 @@ func (x *ProxyProtocol) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyProtocol.ProtoReflect.Descriptor instead.
 func (*ProxyProtocol) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ProxyProtocol) GetFrom() []string {
@@ -2219,7 +2573,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2585,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2598,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ServerTls) GetCertificate() string {
@@ -2316,7 +2670,7 @@ type ServerCertificate struct {
 
 func (x *ServerCertificate) Reset() {
 	*x = ServerCertificate{}
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2328,7 +2682,7 @@ func (x *ServerCertificate) String() string {
 func (*ServerCertificate) ProtoMessage() {}
 
 func (x *ServerCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2341,7 +2695,7 @@ func (x *ServerCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerCertificate.ProtoReflect.Descriptor instead.
 func (*ServerCertificate) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ServerCertificate) GetCertificate() string {
@@ -2379,7 +2733,7 @@ type Admin struct {
 
 func (x *Admin) Reset() {
 	*x = Admin{}
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2745,7 @@ func (x *Admin) String() string {
 func (*Admin) ProtoMessage() {}
 
 func (x *Admin) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2758,7 @@ func (x *Admin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admin.ProtoReflect.Descriptor instead.
 func (*Admin) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Admin) GetAddress() string {
@@ -2457,7 +2811,7 @@ type AdminToken struct {
 
 func (x *AdminToken) Reset() {
 	*x = AdminToken{}
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2469,7 +2823,7 @@ func (x *AdminToken) String() string {
 func (*AdminToken) ProtoMessage() {}
 
 func (x *AdminToken) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2482,7 +2836,7 @@ func (x *AdminToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminToken.ProtoReflect.Descriptor instead.
 func (*AdminToken) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AdminToken) GetName() string {
@@ -2519,7 +2873,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2885,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2898,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Audit) GetFile() string {
@@ -2583,7 +2937,7 @@ type SchemaSource struct {
 
 func (x *SchemaSource) Reset() {
 	*x = SchemaSource{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +2949,7 @@ func (x *SchemaSource) String() string {
 func (*SchemaSource) ProtoMessage() {}
 
 func (x *SchemaSource) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +2962,7 @@ func (x *SchemaSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaSource.ProtoReflect.Descriptor instead.
 func (*SchemaSource) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SchemaSource) GetSource() isSchemaSource_Source {
@@ -2697,7 +3051,7 @@ type Reflection struct {
 
 func (x *Reflection) Reset() {
 	*x = Reflection{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2709,7 +3063,7 @@ func (x *Reflection) String() string {
 func (*Reflection) ProtoMessage() {}
 
 func (x *Reflection) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2722,7 +3076,7 @@ func (x *Reflection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reflection.ProtoReflect.Descriptor instead.
 func (*Reflection) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Reflection) GetUpstream() string {
@@ -2757,7 +3111,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2769,7 +3123,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2782,7 +3136,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Upstream) GetKind() isUpstream_Kind {
@@ -2890,7 +3244,7 @@ type GrpcUpstream struct {
 
 func (x *GrpcUpstream) Reset() {
 	*x = GrpcUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +3256,7 @@ func (x *GrpcUpstream) String() string {
 func (*GrpcUpstream) ProtoMessage() {}
 
 func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +3269,7 @@ func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrpcUpstream.ProtoReflect.Descriptor instead.
 func (*GrpcUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GrpcUpstream) GetTarget() string {
@@ -3045,7 +3399,7 @@ type Outlier struct {
 
 func (x *Outlier) Reset() {
 	*x = Outlier{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3057,7 +3411,7 @@ func (x *Outlier) String() string {
 func (*Outlier) ProtoMessage() {}
 
 func (x *Outlier) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3070,7 +3424,7 @@ func (x *Outlier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outlier.ProtoReflect.Descriptor instead.
 func (*Outlier) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Outlier) GetConsecutive() uint32 {
@@ -3135,7 +3489,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3147,7 +3501,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3160,7 +3514,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Balancing) GetPolicy() string {
@@ -3210,7 +3564,7 @@ type Hash struct {
 
 func (x *Hash) Reset() {
 	*x = Hash{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +3576,7 @@ func (x *Hash) String() string {
 func (*Hash) ProtoMessage() {}
 
 func (x *Hash) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3235,7 +3589,7 @@ func (x *Hash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hash.ProtoReflect.Descriptor instead.
 func (*Hash) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Hash) GetKey() Hash_Key {
@@ -3283,7 +3637,7 @@ type Sticky struct {
 
 func (x *Sticky) Reset() {
 	*x = Sticky{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3295,7 +3649,7 @@ func (x *Sticky) String() string {
 func (*Sticky) ProtoMessage() {}
 
 func (x *Sticky) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3308,7 +3662,7 @@ func (x *Sticky) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sticky.ProtoReflect.Descriptor instead.
 func (*Sticky) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Sticky) GetCookie() string {
@@ -3351,7 +3705,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3363,7 +3717,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3376,7 +3730,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -3458,7 +3812,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3470,7 +3824,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3483,7 +3837,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -3598,7 +3952,7 @@ type HttpServer struct {
 
 func (x *HttpServer) Reset() {
 	*x = HttpServer{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3610,7 +3964,7 @@ func (x *HttpServer) String() string {
 func (*HttpServer) ProtoMessage() {}
 
 func (x *HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3623,7 +3977,7 @@ func (x *HttpServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpServer.ProtoReflect.Descriptor instead.
 func (*HttpServer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HttpServer) GetAddress() string {
@@ -3656,7 +4010,7 @@ type HttpTimeouts struct {
 
 func (x *HttpTimeouts) Reset() {
 	*x = HttpTimeouts{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3668,7 +4022,7 @@ func (x *HttpTimeouts) String() string {
 func (*HttpTimeouts) ProtoMessage() {}
 
 func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3681,7 +4035,7 @@ func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpTimeouts.ProtoReflect.Descriptor instead.
 func (*HttpTimeouts) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HttpTimeouts) GetConnect() *durationpb.Duration {
@@ -3719,7 +4073,7 @@ type HttpCredentials struct {
 
 func (x *HttpCredentials) Reset() {
 	*x = HttpCredentials{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3731,7 +4085,7 @@ func (x *HttpCredentials) String() string {
 func (*HttpCredentials) ProtoMessage() {}
 
 func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3744,7 +4098,7 @@ func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCredentials.ProtoReflect.Descriptor instead.
 func (*HttpCredentials) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HttpCredentials) GetKind() isHttpCredentials_Kind {
@@ -3826,7 +4180,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3838,7 +4192,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3851,7 +4205,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -3944,7 +4298,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3956,7 +4310,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3969,7 +4323,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -4013,7 +4367,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4025,7 +4379,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4038,7 +4392,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -4112,7 +4466,7 @@ type HttpCompression struct {
 
 func (x *HttpCompression) Reset() {
 	*x = HttpCompression{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4124,7 +4478,7 @@ func (x *HttpCompression) String() string {
 func (*HttpCompression) ProtoMessage() {}
 
 func (x *HttpCompression) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4137,7 +4491,7 @@ func (x *HttpCompression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCompression.ProtoReflect.Descriptor instead.
 func (*HttpCompression) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HttpCompression) GetTypes() []string {
@@ -4176,7 +4530,7 @@ type HttpRedirect struct {
 
 func (x *HttpRedirect) Reset() {
 	*x = HttpRedirect{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4188,7 +4542,7 @@ func (x *HttpRedirect) String() string {
 func (*HttpRedirect) ProtoMessage() {}
 
 func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4201,7 +4555,7 @@ func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRedirect.ProtoReflect.Descriptor instead.
 func (*HttpRedirect) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HttpRedirect) GetScheme() string {
@@ -4269,7 +4623,7 @@ type HttpRespond struct {
 
 func (x *HttpRespond) Reset() {
 	*x = HttpRespond{}
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4281,7 +4635,7 @@ func (x *HttpRespond) String() string {
 func (*HttpRespond) ProtoMessage() {}
 
 func (x *HttpRespond) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4294,7 +4648,7 @@ func (x *HttpRespond) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRespond.ProtoReflect.Descriptor instead.
 func (*HttpRespond) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HttpRespond) GetStatus() uint32 {
@@ -4386,7 +4740,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4398,7 +4752,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4411,7 +4765,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -4479,7 +4833,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4491,7 +4845,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4504,7 +4858,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -4562,7 +4916,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4574,7 +4928,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4587,7 +4941,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -4645,7 +4999,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4657,7 +5011,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4670,7 +5024,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -4840,7 +5194,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4852,7 +5206,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4865,7 +5219,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -4921,7 +5275,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4933,7 +5287,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4946,7 +5300,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -4974,7 +5328,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4986,7 +5340,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4999,7 +5353,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -5065,7 +5419,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5077,7 +5431,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5090,7 +5444,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -5204,7 +5558,7 @@ type EventTopic struct {
 
 func (x *EventTopic) Reset() {
 	*x = EventTopic{}
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5216,7 +5570,7 @@ func (x *EventTopic) String() string {
 func (*EventTopic) ProtoMessage() {}
 
 func (x *EventTopic) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5229,7 +5583,7 @@ func (x *EventTopic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventTopic.ProtoReflect.Descriptor instead.
 func (*EventTopic) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *EventTopic) GetTypes() string {
@@ -5269,7 +5623,7 @@ type EventLog struct {
 
 func (x *EventLog) Reset() {
 	*x = EventLog{}
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5281,7 +5635,7 @@ func (x *EventLog) String() string {
 func (*EventLog) ProtoMessage() {}
 
 func (x *EventLog) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5294,7 +5648,7 @@ func (x *EventLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventLog.ProtoReflect.Descriptor instead.
 func (*EventLog) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *EventLog) GetDirectory() string {
@@ -5362,7 +5716,7 @@ type GatewayEventRule struct {
 
 func (x *GatewayEventRule) Reset() {
 	*x = GatewayEventRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5374,7 +5728,7 @@ func (x *GatewayEventRule) String() string {
 func (*GatewayEventRule) ProtoMessage() {}
 
 func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5387,7 +5741,7 @@ func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayEventRule.ProtoReflect.Descriptor instead.
 func (*GatewayEventRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GatewayEventRule) GetType() string {
@@ -5456,7 +5810,7 @@ type EventSink struct {
 
 func (x *EventSink) Reset() {
 	*x = EventSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[45]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5468,7 +5822,7 @@ func (x *EventSink) String() string {
 func (*EventSink) ProtoMessage() {}
 
 func (x *EventSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[45]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5481,7 +5835,7 @@ func (x *EventSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventSink.ProtoReflect.Descriptor instead.
 func (*EventSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *EventSink) GetKind() isEventSink_Kind {
@@ -5568,7 +5922,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[46]
+	mi := &file_transom_v1_config_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5580,7 +5934,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[46]
+	mi := &file_transom_v1_config_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5593,7 +5947,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -5667,7 +6021,7 @@ type KafkaTopics struct {
 
 func (x *KafkaTopics) Reset() {
 	*x = KafkaTopics{}
-	mi := &file_transom_v1_config_proto_msgTypes[47]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5679,7 +6033,7 @@ func (x *KafkaTopics) String() string {
 func (*KafkaTopics) ProtoMessage() {}
 
 func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[47]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5692,7 +6046,7 @@ func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaTopics.ProtoReflect.Descriptor instead.
 func (*KafkaTopics) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *KafkaTopics) GetPartitions() uint32 {
@@ -5734,7 +6088,7 @@ type SinkTls struct {
 
 func (x *SinkTls) Reset() {
 	*x = SinkTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[48]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5746,7 +6100,7 @@ func (x *SinkTls) String() string {
 func (*SinkTls) ProtoMessage() {}
 
 func (x *SinkTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[48]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5759,7 +6113,7 @@ func (x *SinkTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SinkTls.ProtoReflect.Descriptor instead.
 func (*SinkTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SinkTls) GetCa() string {
@@ -5815,7 +6169,7 @@ type KafkaSasl struct {
 
 func (x *KafkaSasl) Reset() {
 	*x = KafkaSasl{}
-	mi := &file_transom_v1_config_proto_msgTypes[49]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5827,7 +6181,7 @@ func (x *KafkaSasl) String() string {
 func (*KafkaSasl) ProtoMessage() {}
 
 func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[49]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5840,7 +6194,7 @@ func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSasl.ProtoReflect.Descriptor instead.
 func (*KafkaSasl) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *KafkaSasl) GetMechanism() KafkaSasl_Mechanism {
@@ -5928,7 +6282,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[50]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5940,7 +6294,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[50]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5953,7 +6307,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -6048,7 +6402,7 @@ type WebhookSink struct {
 
 func (x *WebhookSink) Reset() {
 	*x = WebhookSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[51]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6060,7 +6414,7 @@ func (x *WebhookSink) String() string {
 func (*WebhookSink) ProtoMessage() {}
 
 func (x *WebhookSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[51]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6073,7 +6427,7 @@ func (x *WebhookSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookSink.ProtoReflect.Descriptor instead.
 func (*WebhookSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *WebhookSink) GetUrl() string {
@@ -6152,7 +6506,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[52]
+	mi := &file_transom_v1_config_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6164,7 +6518,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[52]
+	mi := &file_transom_v1_config_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6177,7 +6531,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -6207,7 +6561,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[53]
+	mi := &file_transom_v1_config_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6219,7 +6573,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[53]
+	mi := &file_transom_v1_config_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6232,7 +6586,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{53}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -6269,7 +6623,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[54]
+	mi := &file_transom_v1_config_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6281,7 +6635,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[54]
+	mi := &file_transom_v1_config_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6294,7 +6648,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{54}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -6367,7 +6721,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[55]
+	mi := &file_transom_v1_config_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6379,7 +6733,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[55]
+	mi := &file_transom_v1_config_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6392,7 +6746,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{55}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -6558,7 +6912,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[56]
+	mi := &file_transom_v1_config_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6570,7 +6924,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[56]
+	mi := &file_transom_v1_config_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6583,7 +6937,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{56}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -6694,14 +7048,51 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x1fFORWARD_CLIENT_CERT_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05NEVER\x10\x01\x12\v\n" +
 	"\aDETAILS\x10\x02\x12\x0f\n" +
-	"\vCERTIFICATE\x10\x03\"\xb5\x01\n" +
+	"\vCERTIFICATE\x10\x03\"\x86\x06\n" +
 	"\aOpenApi\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12*\n" +
 	"\x06policy\x18\x02 \x01(\v2\x12.transom.v1.PolicyR\x06policy\x12\x14\n" +
 	"\x05title\x18\x03 \x01(\tR\x05title\x12 \n" +
 	"\vdescription\x18\x04 \x01(\tR\vdescription\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\tR\aversion\x12\x18\n" +
-	"\aservers\x18\x06 \x03(\tR\aservers\"E\n" +
+	"\aservers\x18\x06 \x03(\tR\aservers\x122\n" +
+	"\x06naming\x18\a \x01(\x0e2\x1a.transom.v1.OpenApi.NamingR\x06naming\x12<\n" +
+	"\n" +
+	"path_style\x18\b \x01(\x0e2\x1d.transom.v1.OpenApi.PathStyleR\tpathStyle\x122\n" +
+	"\x06oneofs\x18\t \x01(\x0e2\x1a.transom.v1.OpenApi.OneofsR\x06oneofs\x122\n" +
+	"\x06errors\x18\n" +
+	" \x01(\x0e2\x1a.transom.v1.OpenApi.ErrorsR\x06errors\x12\x1e\n" +
+	"\n" +
+	"visibility\x18\v \x03(\tR\n" +
+	"visibility\x12\x1d\n" +
+	"\n" +
+	"by_package\x18\f \x01(\bR\tbyPackage\x129\n" +
+	"\tdocuments\x18\r \x03(\v2\x1b.transom.v1.OpenApiDocumentR\tdocuments\":\n" +
+	"\x06Naming\x12\x16\n" +
+	"\x12NAMING_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tQUALIFIED\x10\x01\x12\t\n" +
+	"\x05SHORT\x10\x02\"C\n" +
+	"\tPathStyle\x12\x1a\n" +
+	"\x16PATH_STYLE_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bEXPANDED\x10\x01\x12\f\n" +
+	"\bTEMPLATE\x10\x02\"7\n" +
+	"\x06Oneofs\x12\x16\n" +
+	"\x12ONEOFS_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06LISTED\x10\x01\x12\t\n" +
+	"\x05EXACT\x10\x02\"A\n" +
+	"\x06Errors\x12\x16\n" +
+	"\x12ERRORS_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04NONE\x10\x01\x12\v\n" +
+	"\aDEFAULT\x10\x02\x12\b\n" +
+	"\x04FULL\x10\x03\"\x8d\x01\n" +
+	"\x0fOpenApiDocument\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
+	"\bpackages\x18\x02 \x03(\tR\bpackages\x12\x1e\n" +
+	"\n" +
+	"visibility\x18\x03 \x03(\tR\n" +
+	"visibility\x12*\n" +
+	"\x06policy\x18\x04 \x01(\v2\x12.transom.v1.PolicyR\x06policy\"E\n" +
 	"\bClientIp\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\tR\x06header\x12!\n" +
 	"\ftrusted_hops\x18\x02 \x01(\rR\vtrustedHops\"\x89\x01\n" +
@@ -7273,242 +7664,253 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 	return file_transom_v1_config_proto_rawDescData
 }
 
-var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 19)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 23)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_transom_v1_config_proto_goTypes = []any{
 	(EventMode)(0),                // 0: transom.v1.EventMode
 	(Config_Compatibility)(0),     // 1: transom.v1.Config.Compatibility
 	(Config_Forwarded)(0),         // 2: transom.v1.Config.Forwarded
 	(Config_ForwardClientCert)(0), // 3: transom.v1.Config.ForwardClientCert
-	(ServerTls_Version)(0),        // 4: transom.v1.ServerTls.Version
-	(ServerTls_ClientAuth)(0),     // 5: transom.v1.ServerTls.ClientAuth
-	(AdminToken_Role)(0),          // 6: transom.v1.AdminToken.Role
-	(GrpcUpstream_Client)(0),      // 7: transom.v1.GrpcUpstream.Client
-	(GrpcUpstream_Fail)(0),        // 8: transom.v1.GrpcUpstream.Fail
-	(Hash_Key)(0),                 // 9: transom.v1.Hash.Key
-	(HttpUpstream_Protocol)(0),    // 10: transom.v1.HttpUpstream.Protocol
-	(SessionConfig_SameSite)(0),   // 11: transom.v1.SessionConfig.SameSite
-	(Events_Extension)(0),         // 12: transom.v1.Events.Extension
-	(EventLog_OnFull)(0),          // 13: transom.v1.EventLog.OnFull
-	(EventLog_OnAppendFailure)(0), // 14: transom.v1.EventLog.OnAppendFailure
-	(KafkaSink_Compression)(0),    // 15: transom.v1.KafkaSink.Compression
-	(KafkaSasl_Mechanism)(0),      // 16: transom.v1.KafkaSasl.Mechanism
-	(Log_Format)(0),               // 17: transom.v1.Log.Format
-	(Log_Level)(0),                // 18: transom.v1.Log.Level
-	(*Config)(nil),                // 19: transom.v1.Config
-	(*OpenApi)(nil),               // 20: transom.v1.OpenApi
-	(*ClientIp)(nil),              // 21: transom.v1.ClientIp
-	(*Overload)(nil),              // 22: transom.v1.Overload
-	(*CacheMemory)(nil),           // 23: transom.v1.CacheMemory
-	(*IdempotencyMemory)(nil),     // 24: transom.v1.IdempotencyMemory
-	(*Maintenance)(nil),           // 25: transom.v1.Maintenance
-	(*OwnServices)(nil),           // 26: transom.v1.OwnServices
-	(*Listener)(nil),              // 27: transom.v1.Listener
-	(*ProxyProtocol)(nil),         // 28: transom.v1.ProxyProtocol
-	(*ServerTls)(nil),             // 29: transom.v1.ServerTls
-	(*ServerCertificate)(nil),     // 30: transom.v1.ServerCertificate
-	(*Admin)(nil),                 // 31: transom.v1.Admin
-	(*AdminToken)(nil),            // 32: transom.v1.AdminToken
-	(*Audit)(nil),                 // 33: transom.v1.Audit
-	(*SchemaSource)(nil),          // 34: transom.v1.SchemaSource
-	(*Reflection)(nil),            // 35: transom.v1.Reflection
-	(*Upstream)(nil),              // 36: transom.v1.Upstream
-	(*GrpcUpstream)(nil),          // 37: transom.v1.GrpcUpstream
-	(*Outlier)(nil),               // 38: transom.v1.Outlier
-	(*Balancing)(nil),             // 39: transom.v1.Balancing
-	(*Hash)(nil),                  // 40: transom.v1.Hash
-	(*Sticky)(nil),                // 41: transom.v1.Sticky
-	(*ClientTls)(nil),             // 42: transom.v1.ClientTls
-	(*HttpUpstream)(nil),          // 43: transom.v1.HttpUpstream
-	(*HttpServer)(nil),            // 44: transom.v1.HttpServer
-	(*HttpTimeouts)(nil),          // 45: transom.v1.HttpTimeouts
-	(*HttpCredentials)(nil),       // 46: transom.v1.HttpCredentials
-	(*HealthCheck)(nil),           // 47: transom.v1.HealthCheck
-	(*PolicyRule)(nil),            // 48: transom.v1.PolicyRule
-	(*HttpRoute)(nil),             // 49: transom.v1.HttpRoute
-	(*HttpCompression)(nil),       // 50: transom.v1.HttpCompression
-	(*HttpRedirect)(nil),          // 51: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),           // 52: transom.v1.HttpRespond
-	(*HttpMatch)(nil),             // 53: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),           // 54: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),            // 55: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),             // 56: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),         // 57: transom.v1.SessionConfig
-	(*Stores)(nil),                // 58: transom.v1.Stores
-	(*RedisStore)(nil),            // 59: transom.v1.RedisStore
-	(*Events)(nil),                // 60: transom.v1.Events
-	(*EventTopic)(nil),            // 61: transom.v1.EventTopic
-	(*EventLog)(nil),              // 62: transom.v1.EventLog
-	(*GatewayEventRule)(nil),      // 63: transom.v1.GatewayEventRule
-	(*EventSink)(nil),             // 64: transom.v1.EventSink
-	(*KafkaSink)(nil),             // 65: transom.v1.KafkaSink
-	(*KafkaTopics)(nil),           // 66: transom.v1.KafkaTopics
-	(*SinkTls)(nil),               // 67: transom.v1.SinkTls
-	(*KafkaSasl)(nil),             // 68: transom.v1.KafkaSasl
-	(*NatsSink)(nil),              // 69: transom.v1.NatsSink
-	(*WebhookSink)(nil),           // 70: transom.v1.WebhookSink
-	(*Telemetry)(nil),             // 71: transom.v1.Telemetry
-	(*Log)(nil),                   // 72: transom.v1.Log
-	(*Otlp)(nil),                  // 73: transom.v1.Otlp
-	(*Rest)(nil),                  // 74: transom.v1.Rest
-	(*Metadata)(nil),              // 75: transom.v1.Metadata
-	nil,                           // 76: transom.v1.Config.UpstreamsEntry
-	nil,                           // 77: transom.v1.Config.ErrorPagesEntry
-	nil,                           // 78: transom.v1.HealthCheck.HeadersEntry
-	nil,                           // 79: transom.v1.HttpRespond.HeadersEntry
-	nil,                           // 80: transom.v1.HttpMatch.HeadersEntry
-	nil,                           // 81: transom.v1.HttpMatch.QueryEntry
-	nil,                           // 82: transom.v1.Events.SinksEntry
-	nil,                           // 83: transom.v1.KafkaTopics.ConfigEntry
-	nil,                           // 84: transom.v1.WebhookSink.HeadersEntry
-	(*annotations.HttpRule)(nil),  // 85: google.api.HttpRule
-	(*Policy)(nil),                // 86: transom.v1.Policy
-	(*durationpb.Duration)(nil),   // 87: google.protobuf.Duration
-	(*Subscription)(nil),          // 88: transom.v1.Subscription
-	(*EventStream)(nil),           // 89: transom.v1.EventStream
-	(*Behaviour)(nil),             // 90: transom.v1.Behaviour
-	(EventRule_Delivery)(0),       // 91: transom.v1.EventRule.Delivery
+	(OpenApi_Naming)(0),           // 4: transom.v1.OpenApi.Naming
+	(OpenApi_PathStyle)(0),        // 5: transom.v1.OpenApi.PathStyle
+	(OpenApi_Oneofs)(0),           // 6: transom.v1.OpenApi.Oneofs
+	(OpenApi_Errors)(0),           // 7: transom.v1.OpenApi.Errors
+	(ServerTls_Version)(0),        // 8: transom.v1.ServerTls.Version
+	(ServerTls_ClientAuth)(0),     // 9: transom.v1.ServerTls.ClientAuth
+	(AdminToken_Role)(0),          // 10: transom.v1.AdminToken.Role
+	(GrpcUpstream_Client)(0),      // 11: transom.v1.GrpcUpstream.Client
+	(GrpcUpstream_Fail)(0),        // 12: transom.v1.GrpcUpstream.Fail
+	(Hash_Key)(0),                 // 13: transom.v1.Hash.Key
+	(HttpUpstream_Protocol)(0),    // 14: transom.v1.HttpUpstream.Protocol
+	(SessionConfig_SameSite)(0),   // 15: transom.v1.SessionConfig.SameSite
+	(Events_Extension)(0),         // 16: transom.v1.Events.Extension
+	(EventLog_OnFull)(0),          // 17: transom.v1.EventLog.OnFull
+	(EventLog_OnAppendFailure)(0), // 18: transom.v1.EventLog.OnAppendFailure
+	(KafkaSink_Compression)(0),    // 19: transom.v1.KafkaSink.Compression
+	(KafkaSasl_Mechanism)(0),      // 20: transom.v1.KafkaSasl.Mechanism
+	(Log_Format)(0),               // 21: transom.v1.Log.Format
+	(Log_Level)(0),                // 22: transom.v1.Log.Level
+	(*Config)(nil),                // 23: transom.v1.Config
+	(*OpenApi)(nil),               // 24: transom.v1.OpenApi
+	(*OpenApiDocument)(nil),       // 25: transom.v1.OpenApiDocument
+	(*ClientIp)(nil),              // 26: transom.v1.ClientIp
+	(*Overload)(nil),              // 27: transom.v1.Overload
+	(*CacheMemory)(nil),           // 28: transom.v1.CacheMemory
+	(*IdempotencyMemory)(nil),     // 29: transom.v1.IdempotencyMemory
+	(*Maintenance)(nil),           // 30: transom.v1.Maintenance
+	(*OwnServices)(nil),           // 31: transom.v1.OwnServices
+	(*Listener)(nil),              // 32: transom.v1.Listener
+	(*ProxyProtocol)(nil),         // 33: transom.v1.ProxyProtocol
+	(*ServerTls)(nil),             // 34: transom.v1.ServerTls
+	(*ServerCertificate)(nil),     // 35: transom.v1.ServerCertificate
+	(*Admin)(nil),                 // 36: transom.v1.Admin
+	(*AdminToken)(nil),            // 37: transom.v1.AdminToken
+	(*Audit)(nil),                 // 38: transom.v1.Audit
+	(*SchemaSource)(nil),          // 39: transom.v1.SchemaSource
+	(*Reflection)(nil),            // 40: transom.v1.Reflection
+	(*Upstream)(nil),              // 41: transom.v1.Upstream
+	(*GrpcUpstream)(nil),          // 42: transom.v1.GrpcUpstream
+	(*Outlier)(nil),               // 43: transom.v1.Outlier
+	(*Balancing)(nil),             // 44: transom.v1.Balancing
+	(*Hash)(nil),                  // 45: transom.v1.Hash
+	(*Sticky)(nil),                // 46: transom.v1.Sticky
+	(*ClientTls)(nil),             // 47: transom.v1.ClientTls
+	(*HttpUpstream)(nil),          // 48: transom.v1.HttpUpstream
+	(*HttpServer)(nil),            // 49: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),          // 50: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),       // 51: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),           // 52: transom.v1.HealthCheck
+	(*PolicyRule)(nil),            // 53: transom.v1.PolicyRule
+	(*HttpRoute)(nil),             // 54: transom.v1.HttpRoute
+	(*HttpCompression)(nil),       // 55: transom.v1.HttpCompression
+	(*HttpRedirect)(nil),          // 56: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),           // 57: transom.v1.HttpRespond
+	(*HttpMatch)(nil),             // 58: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),           // 59: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),            // 60: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),             // 61: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),         // 62: transom.v1.SessionConfig
+	(*Stores)(nil),                // 63: transom.v1.Stores
+	(*RedisStore)(nil),            // 64: transom.v1.RedisStore
+	(*Events)(nil),                // 65: transom.v1.Events
+	(*EventTopic)(nil),            // 66: transom.v1.EventTopic
+	(*EventLog)(nil),              // 67: transom.v1.EventLog
+	(*GatewayEventRule)(nil),      // 68: transom.v1.GatewayEventRule
+	(*EventSink)(nil),             // 69: transom.v1.EventSink
+	(*KafkaSink)(nil),             // 70: transom.v1.KafkaSink
+	(*KafkaTopics)(nil),           // 71: transom.v1.KafkaTopics
+	(*SinkTls)(nil),               // 72: transom.v1.SinkTls
+	(*KafkaSasl)(nil),             // 73: transom.v1.KafkaSasl
+	(*NatsSink)(nil),              // 74: transom.v1.NatsSink
+	(*WebhookSink)(nil),           // 75: transom.v1.WebhookSink
+	(*Telemetry)(nil),             // 76: transom.v1.Telemetry
+	(*Log)(nil),                   // 77: transom.v1.Log
+	(*Otlp)(nil),                  // 78: transom.v1.Otlp
+	(*Rest)(nil),                  // 79: transom.v1.Rest
+	(*Metadata)(nil),              // 80: transom.v1.Metadata
+	nil,                           // 81: transom.v1.Config.UpstreamsEntry
+	nil,                           // 82: transom.v1.Config.ErrorPagesEntry
+	nil,                           // 83: transom.v1.HealthCheck.HeadersEntry
+	nil,                           // 84: transom.v1.HttpRespond.HeadersEntry
+	nil,                           // 85: transom.v1.HttpMatch.HeadersEntry
+	nil,                           // 86: transom.v1.HttpMatch.QueryEntry
+	nil,                           // 87: transom.v1.Events.SinksEntry
+	nil,                           // 88: transom.v1.KafkaTopics.ConfigEntry
+	nil,                           // 89: transom.v1.WebhookSink.HeadersEntry
+	(*annotations.HttpRule)(nil),  // 90: google.api.HttpRule
+	(*Policy)(nil),                // 91: transom.v1.Policy
+	(*durationpb.Duration)(nil),   // 92: google.protobuf.Duration
+	(*Subscription)(nil),          // 93: transom.v1.Subscription
+	(*EventStream)(nil),           // 94: transom.v1.EventStream
+	(*Behaviour)(nil),             // 95: transom.v1.Behaviour
+	(EventRule_Delivery)(0),       // 96: transom.v1.EventRule.Delivery
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	27,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	31,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	34,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	76,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	85,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	86,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	48,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	49,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	55,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	58,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	60,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	71,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	32,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	36,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	39,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	81,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	90,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	91,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	53,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	54,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	60,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	63,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	65,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	76,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	1,   // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	74,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	75,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	87,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	26,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	79,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	80,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	92,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	31,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	2,   // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
-	77,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
-	25,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
-	23,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
-	24,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
+	82,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	30,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
+	28,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
+	29,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
 	3,   // 22: transom.v1.Config.forward_client_cert:type_name -> transom.v1.Config.ForwardClientCert
-	22,  // 23: transom.v1.Config.overload:type_name -> transom.v1.Overload
-	21,  // 24: transom.v1.Config.client_ip:type_name -> transom.v1.ClientIp
-	20,  // 25: transom.v1.Config.openapi:type_name -> transom.v1.OpenApi
-	86,  // 26: transom.v1.OpenApi.policy:type_name -> transom.v1.Policy
-	87,  // 27: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
-	29,  // 28: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	28,  // 29: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
-	87,  // 30: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
-	87,  // 31: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
-	87,  // 32: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
-	87,  // 33: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
-	87,  // 34: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
-	30,  // 35: transom.v1.ServerTls.certificates:type_name -> transom.v1.ServerCertificate
-	4,   // 36: transom.v1.ServerTls.min_version:type_name -> transom.v1.ServerTls.Version
-	5,   // 37: transom.v1.ServerTls.client_auth:type_name -> transom.v1.ServerTls.ClientAuth
-	32,  // 38: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	29,  // 39: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	33,  // 40: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	6,   // 41: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	35,  // 42: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	87,  // 43: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	37,  // 44: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	43,  // 45: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	42,  // 46: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	87,  // 47: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	87,  // 48: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	7,   // 49: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	39,  // 50: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	87,  // 51: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	47,  // 52: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	38,  // 53: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	8,   // 54: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	87,  // 55: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	87,  // 56: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	40,  // 57: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	41,  // 58: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	87,  // 59: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	9,   // 60: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	11,  // 61: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	47,  // 62: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	44,  // 63: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	42,  // 64: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	10,  // 65: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	45,  // 66: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	46,  // 67: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	39,  // 68: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	38,  // 69: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	8,   // 70: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	87,  // 71: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	87,  // 72: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	87,  // 73: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	87,  // 74: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	87,  // 75: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	78,  // 76: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	87,  // 77: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	86,  // 78: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	53,  // 79: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	54,  // 80: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	86,  // 81: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	51,  // 82: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	52,  // 83: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	50,  // 84: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
-	79,  // 85: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	80,  // 86: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	81,  // 87: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	56,  // 88: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	57,  // 89: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	87,  // 90: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	87,  // 91: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	87,  // 92: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	87,  // 93: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	11,  // 94: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	59,  // 95: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	87,  // 96: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	65,  // 97: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	69,  // 98: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	82,  // 99: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
-	61,  // 100: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
-	62,  // 101: transom.v1.Events.log:type_name -> transom.v1.EventLog
-	63,  // 102: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
-	12,  // 103: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
-	88,  // 104: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
-	89,  // 105: transom.v1.Events.streams:type_name -> transom.v1.EventStream
-	90,  // 106: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
-	87,  // 107: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
-	13,  // 108: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
-	14,  // 109: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
-	91,  // 110: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	65,  // 111: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
-	69,  // 112: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
-	70,  // 113: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
-	0,   // 114: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
-	15,  // 115: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
-	87,  // 116: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
-	67,  // 117: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
-	68,  // 118: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
-	66,  // 119: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
-	83,  // 120: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
-	16,  // 121: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
-	0,   // 122: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
-	67,  // 123: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
-	0,   // 124: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
-	87,  // 125: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
-	84,  // 126: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
-	67,  // 127: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
-	72,  // 128: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	73,  // 129: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	17,  // 130: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	18,  // 131: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	36,  // 132: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	64,  // 133: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
-	134, // [134:134] is the sub-list for method output_type
-	134, // [134:134] is the sub-list for method input_type
-	134, // [134:134] is the sub-list for extension type_name
-	134, // [134:134] is the sub-list for extension extendee
-	0,   // [0:134] is the sub-list for field type_name
+	27,  // 23: transom.v1.Config.overload:type_name -> transom.v1.Overload
+	26,  // 24: transom.v1.Config.client_ip:type_name -> transom.v1.ClientIp
+	24,  // 25: transom.v1.Config.openapi:type_name -> transom.v1.OpenApi
+	91,  // 26: transom.v1.OpenApi.policy:type_name -> transom.v1.Policy
+	4,   // 27: transom.v1.OpenApi.naming:type_name -> transom.v1.OpenApi.Naming
+	5,   // 28: transom.v1.OpenApi.path_style:type_name -> transom.v1.OpenApi.PathStyle
+	6,   // 29: transom.v1.OpenApi.oneofs:type_name -> transom.v1.OpenApi.Oneofs
+	7,   // 30: transom.v1.OpenApi.errors:type_name -> transom.v1.OpenApi.Errors
+	25,  // 31: transom.v1.OpenApi.documents:type_name -> transom.v1.OpenApiDocument
+	91,  // 32: transom.v1.OpenApiDocument.policy:type_name -> transom.v1.Policy
+	92,  // 33: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
+	34,  // 34: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	33,  // 35: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
+	92,  // 36: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
+	92,  // 37: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
+	92,  // 38: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
+	92,  // 39: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
+	92,  // 40: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
+	35,  // 41: transom.v1.ServerTls.certificates:type_name -> transom.v1.ServerCertificate
+	8,   // 42: transom.v1.ServerTls.min_version:type_name -> transom.v1.ServerTls.Version
+	9,   // 43: transom.v1.ServerTls.client_auth:type_name -> transom.v1.ServerTls.ClientAuth
+	37,  // 44: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	34,  // 45: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	38,  // 46: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	10,  // 47: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	40,  // 48: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	92,  // 49: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	42,  // 50: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	48,  // 51: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	47,  // 52: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	92,  // 53: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	92,  // 54: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	11,  // 55: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	44,  // 56: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	92,  // 57: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	52,  // 58: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	43,  // 59: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	12,  // 60: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	92,  // 61: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	92,  // 62: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	45,  // 63: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	46,  // 64: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	92,  // 65: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	13,  // 66: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	15,  // 67: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	52,  // 68: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	49,  // 69: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	47,  // 70: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	14,  // 71: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	50,  // 72: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	51,  // 73: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	44,  // 74: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	43,  // 75: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	12,  // 76: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	92,  // 77: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	92,  // 78: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	92,  // 79: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	92,  // 80: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	92,  // 81: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	83,  // 82: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	92,  // 83: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	91,  // 84: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	58,  // 85: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	59,  // 86: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	91,  // 87: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	56,  // 88: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	57,  // 89: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	55,  // 90: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
+	84,  // 91: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	85,  // 92: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	86,  // 93: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	61,  // 94: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	62,  // 95: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	92,  // 96: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	92,  // 97: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	92,  // 98: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	92,  // 99: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	15,  // 100: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	64,  // 101: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	92,  // 102: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	70,  // 103: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	74,  // 104: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	87,  // 105: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
+	66,  // 106: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
+	67,  // 107: transom.v1.Events.log:type_name -> transom.v1.EventLog
+	68,  // 108: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
+	16,  // 109: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
+	93,  // 110: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
+	94,  // 111: transom.v1.Events.streams:type_name -> transom.v1.EventStream
+	95,  // 112: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
+	92,  // 113: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
+	17,  // 114: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
+	18,  // 115: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
+	96,  // 116: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	70,  // 117: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
+	74,  // 118: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
+	75,  // 119: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
+	0,   // 120: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
+	19,  // 121: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
+	92,  // 122: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
+	72,  // 123: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
+	73,  // 124: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
+	71,  // 125: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
+	88,  // 126: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
+	20,  // 127: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
+	0,   // 128: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
+	72,  // 129: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
+	0,   // 130: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
+	92,  // 131: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
+	89,  // 132: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
+	72,  // 133: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
+	77,  // 134: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	78,  // 135: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	21,  // 136: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	22,  // 137: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	41,  // 138: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	69,  // 139: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
+	140, // [140:140] is the sub-list for method output_type
+	140, // [140:140] is the sub-list for method input_type
+	140, // [140:140] is the sub-list for extension type_name
+	140, // [140:140] is the sub-list for extension extendee
+	0,   // [0:140] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -7520,50 +7922,50 @@ func file_transom_v1_config_proto_init() {
 	file_transom_v1_event_stream_proto_init()
 	file_transom_v1_policy_proto_init()
 	file_transom_v1_subscription_proto_init()
-	file_transom_v1_config_proto_msgTypes[7].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[12].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[15].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[8].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[13].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[16].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
 		(*SchemaSource_DescriptorSet)(nil),
 		(*SchemaSource_Reflection)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[17].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[18].OneofWrappers = []any{
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[25].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[27].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[26].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[28].OneofWrappers = []any{
 		(*HttpCredentials_Basic)(nil),
 		(*HttpCredentials_Bearer)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[32].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[33].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[33].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[34].OneofWrappers = []any{
 		(*HttpRespond_Body)(nil),
 		(*HttpRespond_File)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[35].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[37].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[36].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[38].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[45].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[46].OneofWrappers = []any{
 		(*EventSink_Kafka)(nil),
 		(*EventSink_Nats)(nil),
 		(*EventSink_Webhook)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[53].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[54].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[55].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[56].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[57].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
-			NumEnums:      19,
-			NumMessages:   66,
+			NumEnums:      23,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,90 @@
+package openapi_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/transom-gateway/transom/internal/openapi"
+	"github.com/transom-gateway/transom/internal/testing/gateway"
+)
+
+const restrictedProto = `syntax = "proto3";
+package parts.v1;
+import "google/api/annotations.proto";
+import "google/api/visibility.proto";
+service Parts {
+  rpc Get(Part) returns (Part) { option (google.api.http) = { get: "/v1/part" }; }
+  rpc Preview(Part) returns (Part) { option (google.api.http) = { get: "/v1/preview" }; option (google.api.method_visibility).restriction = "PREVIEW, INTERNAL"; }
+}
+service Inner {
+  option (google.api.api_visibility).restriction = "INTERNAL";
+  rpc Look(Part) returns (Part) { option (google.api.http) = { get: "/v1/inner" }; }
+}
+message Part {
+  string name = 1;
+  string cost = 2 [(google.api.field_visibility).restriction = "INTERNAL"];
+  Secret secret = 3;
+  map<string, Secret> secrets = 4;
+  Kind kind = 5;
+  oneof way { string road = 6; string tunnel = 7 [(google.api.field_visibility).restriction = "INTERNAL"]; }
+}
+message Secret { option (google.api.message_visibility).restriction = "INTERNAL"; string text = 1; }
+enum Kind { KIND_UNSPECIFIED = 0; SMALL = 1; ODD = 2 [(google.api.value_visibility).restriction = "PREVIEW"]; }
+`
+
+// TestVisibility: Surface 224: what has a restriction is in no document that does not ask for it,
+// nor what only it refers to.
+func TestVisibility(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: map[string]string{"parts.proto": restrictedProto}})
+	holds(t, rootOf(t, g, openapi.Options{}), map[string]string{
+		"paths /v1/preview": "", "paths /v1/inner": "", "tags 1": "",
+		"components schemas parts.v1.Secret":          "",
+		"components schemas parts.v1.Kind enum":       `["KIND_UNSPECIFIED", "SMALL"]`,
+		"components schemas parts.v1.Part properties": `{"name": {"type": "string"}, "kind": {"$ref": "#/components/schemas/parts.v1.Kind"}, "road": {"type": "string"}}`,
+		"components schemas parts.v1.Part x-oneof":    `{"way": ["road"]}`,
+		"paths /v1/part get parameters 3":             "",
+	})
+	all := rootOf(t, g, openapi.Options{Visibility: []string{"INTERNAL"}})
+	holds(t, all, map[string]string{
+		"paths /v1/preview get operationId": `"Parts_Preview"`, "paths /v1/inner get operationId": `"Inner_Look"`,
+		"components schemas parts.v1.Part x-oneof":           `{"way": ["road", "tunnel"]}`,
+		"components schemas parts.v1.Kind enum":              `["KIND_UNSPECIFIED", "SMALL"]`,
+		"components schemas parts.v1.Secret properties text": `{"type": "string"}`,
+	})
+	configured := documentOf(t, openapi.Options{}, map[string]string{"parts.proto": restrictedProto}, "openapi: { visibility: [PREVIEW] }\n")
+	holds(t, configured, map[string]string{
+		"paths /v1/preview get operationId": `"Parts_Preview"`, "paths /v1/inner": "", "components schemas parts.v1.Kind enum": `["KIND_UNSPECIFIED", "SMALL", "ODD"]`,
+	})
+}
+
+// TestSettings: Surface 206, 208, 215 and 220: names, paths, oneofs and errors are those that the
+// configuration asks for.
+func TestSettings(t *testing.T) {
+	protos := map[string]string{"library.proto": libraryProto, "other.proto": `syntax = "proto3";
+package other.v1;
+service Asking { rpc Ask(Kinds) returns (Kinds); }
+message Kinds { Inner inner = 1; message Inner { string text = 1; } }
+`}
+	root := documentOf(t, openapi.Options{}, protos, "openapi: { naming: SHORT, path_style: TEMPLATE, oneofs: EXACT, errors: FULL }\n")
+	schemas, _ := at(root, "components schemas").(map[string]any)
+	for _, name := range []string{"Book", "Kind", "Inner", "Status", "library.v1.Kinds", "other.v1.Kinds", "Kind-proto_names.enums_as_numbers.int64_as_numbers"} {
+		if schemas[name] == nil {
+			t.Errorf("there is no schema %s among %q", name, slices.Sorted(maps.Keys(schemas)))
+		}
+	}
+	holds(t, root, map[string]string{
+		"paths /v1/{name} get parameters 0":                   `{"name": "name", "in": "path", "required": true, "x-multi-segment": true, "schema": {"type": "string", "pattern": "^shelves/[^/]+/books/[^/]+$"}}`,
+		"paths /v1/{name} get x-transom-template":             `"/v1/{name=shelves/*/books/*}"`,
+		"paths /v1/{book_name} patch operationId":             "",
+		"components schemas Book properties sequel":           `{"$ref": "#/components/schemas/Book"}`,
+		"components schemas Book oneOf":                       `[{"required": ["atHome"]}, {"required": ["lent"]}, {"not": {"anyOf": [{"required": ["atHome"]}, {"required": ["lent"]}]}}]`,
+		"paths /v1/books/{kind} get responses 404":            `{"$ref": "#/components/responses/Status404NOT_FOUND"}`,
+		"paths /v1/books/{kind} get responses 503":            `{"$ref": "#/components/responses/Status503UNAVAILABLE"}`,
+		"components responses Status404NOT_FOUND description": `"NOT_FOUND."`,
+	})
+	bare := documentOf(t, openapi.Options{}, protos, "openapi: { errors: NONE }\n")
+	holds(t, bare, map[string]string{
+		"paths /v1/books/{kind} get responses default": "", "components responses": "",
+	})
+}
