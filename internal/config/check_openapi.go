@@ -41,10 +41,15 @@ func (c *checker) openAPI(o *transomv1.OpenApi) {
 		c.labels(join(at, "visibility"), d.GetVisibility())
 	}
 	c.labels(join(path, "visibility"), o.GetVisibility())
-	for i, server := range o.GetServers() {
+	c.openAPIServers(join(path, "servers"), o.GetServers())
+}
+
+// openAPIServers checks where clients reach the gateway.
+func (c *checker) openAPIServers(path string, servers []string) {
+	for i, server := range servers {
 		u, err := url.Parse(server)
 		if err != nil || u.Fragment != "" || u.RawQuery != "" || u.Scheme == "" && !strings.HasPrefix(server, "/") || u.Scheme != "" && u.Host == "" {
-			c.fail(join(join(path, "servers"), i), "found %.100q, expected a URL such as %q, or a path", server, "https://api.example.com")
+			c.fail(join(path, i), "found %.100q, expected a URL such as %q, or a path", server, "https://api.example.com")
 		}
 	}
 }

@@ -197,15 +197,21 @@ func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 	o := config.GetOpenapi()
 	api.Title, api.Description, api.Servers = o.GetTitle(), o.GetDescription(), o.GetServers()
 	api.Version = cmp.Or(o.GetVersion(), api.Version)
+	settle(api, config)
+	if len(names) <= 3 {
+		api.Title = cmp.Or(api.Title, strings.Join(names, ", "))
+	}
+	return api
+}
+
+// settle says how the configuration has the API described.
+func settle(api *openapi.API, config *transomv1.Config) {
+	o := config.GetOpenapi()
 	api.GRPCGateway = config.GetCompatibility() == transomv1.Config_GRPC_GATEWAY
 	api.ShortNames, api.ExactOneofs, api.Errors = o.GetNaming() == transomv1.OpenApi_SHORT, o.GetOneofs() == transomv1.OpenApi_EXACT, o.GetErrors()
 	api.TemplatePaths = o.GetPathStyle() == transomv1.OpenApi_TEMPLATE || api.GRPCGateway && o.GetPathStyle() == transomv1.OpenApi_PATH_STYLE_UNSPECIFIED
 	api.QualifiedNames = o.GetNaming() == transomv1.OpenApi_QUALIFIED
 	api.Titled, api.Versioned = o.GetTitle() != "", o.GetVersion() != ""
-	if len(names) <= 3 {
-		api.Title = cmp.Or(api.Title, strings.Join(names, ", "))
-	}
-	return api
 }
 
 // plain describes a route of the configuration; none for the gateway's own.

@@ -91,6 +91,11 @@ func (c *converter) modern(o *object, path string) {
 	if text, ok := o.get("default").(string); ok && c.of.name == "protoc-gen-openapiv2" {
 		o.put("default", textValue(text))
 	}
+	c.modernType(o, path)
+}
+
+// modernType writes what Swagger and OpenAPI 3.0 say of types, and takes away what has no meaning here.
+func (c *converter) modernType(o *object, path string) {
 	if l, ok := o.get("type").(list); ok && len(l) == 1 {
 		o.put("type", l[0])
 	}
@@ -355,6 +360,11 @@ func structValue(m protoreflect.Message) any {
 		}
 		return o
 	}
+	return structList(m)
+}
+
+// structList is the list that a google.protobuf.Value holds; nil for any other.
+func structList(m protoreflect.Message) any {
 	if _, v, ok := field(m, "list_value"); ok {
 		l := list{}
 		if _, values, ok := field(v.Message(), "values"); ok {

@@ -165,6 +165,11 @@ func (s *Source) name() {
 		}
 		owners[bases[r]] = r
 	}
+	s.number(bases, owners)
+}
+
+// number gives the further rules of a method, and those that share a name, numbers.
+func (s *Source) number(bases map[*described]string, owners map[string]*described) {
 	used := map[string]bool{}
 	for _, r := range s.routes {
 		id := bases[r]

@@ -148,6 +148,10 @@ func (g *guarded) refusals() []refusal {
 	if p.GetTimeout().AsDuration() > 0 && g.times {
 		code(codes.DeadlineExceeded, "DeadlineExceeded", "The call took longer than it may.")
 	}
+	return sortedRefusals(all)
+}
+
+func sortedRefusals(all []refusal) []refusal {
 	slices.SortStableFunc(all, func(a, b refusal) int { return cmp.Compare(a.status, b.status) })
 	return all
 }

@@ -150,6 +150,12 @@ func (s *schemas) object(m protoreflect.MessageDescriptor, f form, without []str
 		o.put("properties", properties)
 	}
 	o.set("required", required)
+	s.settle(o, m, f, without)
+	return o
+}
+
+// settle lays what is said of a message as a whole over its schema.
+func (s *schemas) settle(o *object, m protoreflect.MessageDescriptor, f form, without []string) {
 	o.set("x-oneof", s.oneofs(m, f))
 	if f.rules {
 		s.demandOneofs(o, m, f, without)
@@ -158,7 +164,6 @@ func (s *schemas) object(m protoreflect.MessageDescriptor, f form, without []str
 		s.exactOneofs(o, m, f, without)
 	}
 	s.writer.applySchema(o, m)
-	return o
 }
 
 // demandOneofs has an object have a member of each oneof that rules demand, unless the path

@@ -157,6 +157,7 @@ func (w *writer) components() *object {
 	for _, name := range slices.Sorted(maps.Keys(w.bodies)) {
 		components.at("schemas").put(name, w.bodies[name])
 	}
+	w.addExamples(components)
 	if len(responses.keys) > 0 {
 		components.put("responses", responses)
 	}
