@@ -26,16 +26,7 @@ func (w *writer) requestBody(r *described) *object {
 // bodySchema is the schema of the body, or of one message of it. What the path sets is not
 // in it.
 func (w *writer) bodySchema(r *described) *object {
-	var without []string
-	prefix := ""
-	if r.BodyField != nil {
-		prefix = r.BodyField.Path() + "."
-	}
-	for _, v := range r.Variables {
-		if path, ok := strings.CutPrefix(v.Path(), prefix); ok {
-			without = append(without, path)
-		}
-	}
+	without := r.inPath()
 	input := r.Method.Descriptor.Input()
 	if r.BodyField != nil {
 		d := r.BodyField.Descriptor()
@@ -56,4 +47,19 @@ func (w *writer) bodySchema(r *described) *object {
 		w.bodies[name] = body
 	}
 	return obj("$ref", schemaPlace+name)
+}
+
+// inPath are the fields of the body, by their paths in it, that stand in the path of the request.
+func (r *described) inPath() []string {
+	prefix := ""
+	if r.BodyField != nil {
+		prefix = r.BodyField.Path() + "."
+	}
+	var fields []string
+	for _, v := range r.Variables {
+		if path, ok := strings.CutPrefix(v.Path(), prefix); ok {
+			fields = append(fields, path)
+		}
+	}
+	return fields
 }

@@ -90,19 +90,24 @@ func (e *exampler) value(s *object, depth int) (any, bool) {
 		return values[min(1, len(values)-1)], true // the first is often UNSPECIFIED
 	}
 	if !s.has("type") {
-		for _, way := range []string{"anyOf", "oneOf"} {
-			ways, _ := s.get(way).(list)
-			for _, o := range slices.Backward(ways) { // the zero stands first
-				if one, ok := o.(*object); ok && one.get("type") != "null" {
-					if v, ok := e.value(one, depth); ok {
-						return v, true
-					}
+		return e.untyped(s, depth), true
+	}
+	return e.typed(s, typeOf(s), depth)
+}
+
+// untyped is an example of one of the ways in which a schema may be.
+func (e *exampler) untyped(s *object, depth int) any {
+	for _, way := range []string{"anyOf", "oneOf"} {
+		ways, _ := s.get(way).(list)
+		for _, o := range slices.Backward(ways) { // the zero stands first
+			if one, ok := o.(*object); ok && one.get("type") != "null" {
+				if v, ok := e.value(one, depth); ok {
+					return v
 				}
 			}
 		}
-		return "any", true
 	}
-	return e.typed(s, typeOf(s), depth)
+	return "any"
 }
 
 // typeOf is the type of a schema other than null.
@@ -148,16 +153,7 @@ func (e *exampler) object(s *object, depth int) (any, bool) {
 	o := &object{}
 	properties, _ := s.get("properties").(*object)
 	required, _ := s.get("required").(list)
-	excluded := map[string]bool{}
-	if oneofs, ok := s.get("x-oneof").(*object); ok {
-		for _, v := range oneofs.values {
-			names, _ := v.(list)
-			for _, name := range names[min(1, len(names)):] {
-				text, _ := name.(string)
-				excluded[text] = true
-			}
-		}
-	}
+	excluded := othersOfOneofs(s)
 	if properties == nil {
 		return o, len(required) == 0
 	}
@@ -176,6 +172,21 @@ func (e *exampler) object(s *object, depth int) (any, bool) {
 		}
 	}
 	return o, true
+}
+
+// othersOfOneofs are the members of a schema's oneofs but for the first of each.
+func othersOfOneofs(s *object) map[string]bool {
+	others := map[string]bool{}
+	if oneofs, ok := s.get("x-oneof").(*object); ok {
+		for _, v := range oneofs.values {
+			names, _ := v.(list)
+			for _, name := range names[min(1, len(names)):] {
+				text, _ := name.(string)
+				others[text] = true
+			}
+		}
+	}
+	return others
 }
 
 // toInt is a number of a keyword.

@@ -80,13 +80,7 @@ func (s *Source) schemaNames() map[string]string {
 	if s.api.GRPCGateway && !s.api.ShortNames {
 		extra, separator = 1, ""
 	}
-	count := map[string]int{}
-	for _, name := range all {
-		parts := pathOf(name)
-		for i := range parts {
-			count[strings.Join(parts[i:], ".")]++
-		}
-	}
+	count := countEnds(all)
 	s.names = map[string]string{}
 	for _, name := range all {
 		parts := pathOf(name)
@@ -101,6 +95,18 @@ func (s *Source) schemaNames() map[string]string {
 		s.names[name] = strings.Join(parts, separator)
 	}
 	return s.names
+}
+
+// countEnds tells how many of the names end with the same parts.
+func countEnds(names []string) map[string]int {
+	count := map[string]int{}
+	for _, name := range names {
+		parts := pathOf(name)
+		for i := range parts {
+			count[strings.Join(parts[i:], ".")]++
+		}
+	}
+	return count
 }
 
 // pathOf are the parts of a full name.
@@ -133,14 +139,8 @@ func (s *Source) types() []string {
 		}
 		seen[f.Path()] = true
 		names = appendTypes(names, f)
-		for i := range f.Services().Len() {
-			if !s.api.GRPCGateway {
-				break
-			}
-			methods := f.Services().Get(i).Methods()
-			for j := range methods.Len() {
-				names = append(names, string(methods.Get(j).FullName())) // of which bodies have their names
-			}
+		if s.api.GRPCGateway {
+			names = appendMethods(names, f)
 		}
 		for i := range f.Imports().Len() {
 			queue = append(queue, f.Imports().Get(i).FileDescriptor)
@@ -148,6 +148,17 @@ func (s *Source) types() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// appendMethods appends the names of a file's methods, of which bodies have their names.
+func appendMethods(names []string, f protoreflect.FileDescriptor) []string {
+	for i := range f.Services().Len() {
+		methods := f.Services().Get(i).Methods()
+		for j := range methods.Len() {
+			names = append(names, string(methods.Get(j).FullName()))
+		}
+	}
+	return names
 }
 
 // appendTypes adds the types that a file or a message declares, without entries of maps.

@@ -34,10 +34,12 @@ func (w *writer) shown(d protoreflect.Descriptor) bool {
 		extension = visibility.E_FieldVisibility
 	}
 	rule, _ := schema.Option(d, extension).(*visibility.VisibilityRule)
-	if rule.GetRestriction() == "" {
-		return true
-	}
-	for label := range strings.SplitSeq(rule.GetRestriction(), ",") {
+	return rule.GetRestriction() == "" || w.listed(rule.GetRestriction())
+}
+
+// listed reports whether one of the labels of a restriction is to be shown.
+func (w *writer) listed(restriction string) bool {
+	for label := range strings.SplitSeq(restriction, ",") {
 		if slices.Contains(w.visibility, strings.TrimSpace(label)) {
 			return true
 		}
