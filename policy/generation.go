@@ -25,13 +25,15 @@ type Generation struct {
 }
 
 // RefuseConfig notes a problem at a field of the configuration, by a path such as
-// "auth.jwt[0].secret".
+// "auth.jwt[0].secret". One that is noted already is not noted again.
 func (g *Generation) RefuseConfig(path string, err error) {
 	where := ""
 	if g.Position != nil {
 		where = g.Position(path)
 	}
-	g.problems = append(g.problems, problem.At(where, path+": "+err.Error()))
+	if p := problem.At(where, path+": "+err.Error()); !slices.Contains(g.problems, p) {
+		g.problems = append(g.problems, p)
+	}
 }
 
 // maxSecret is the largest file of a secret, in bytes.

@@ -88,6 +88,8 @@ type Request struct {
 	Branch, BranchMeant string
 	// Replayed tells that the answer is one that was kept under the call's Idempotency-Key.
 	Replayed bool
+	// KeyPassed tells that the call was made without its Idempotency-Key, as the store was away.
+	KeyPassed bool
 	// Cache is what the policy cache did for the call; zero where it has none.
 	Cache CacheUse
 	// Answer is what the edge knows of the answer; nil for nothing, and where no policy is told

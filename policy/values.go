@@ -53,7 +53,7 @@ func (s *Scope) CheckDuration(path string, d *durationpb.Duration) time.Duration
 	}
 	value := d.AsDuration()
 	if d.CheckValid() != nil || value <= 0 || value.Seconds() > 365*24*3600 {
-		s.Refuse(path, "%s: found %s, expected a time above 0s and up to a year", path, span.Text(value))
+		s.Refuse(path, "%s: found %s, expected a time above 0s and up to 8760h (365 days)", path, span.Text(value))
 	}
 	return value
 }

@@ -60,6 +60,22 @@ policies: [{ selector: keyed.v1.Ledger.Pay, policy: { timeout: 0.2s } }]
 	if _, err := keys(1, "release", id); !strings.Contains(err, "404") {
 		t.Errorf("%s", err)
 	}
+	for _, args := range [][]string{{"show", "k1"}, {"show", id + "00"}, {"release", "k1"}} {
+		if _, err := keys(1, args...); !strings.Contains(err, "400") || !strings.Contains(err, "expected 64 hexadecimal digits") {
+			t.Errorf("%v: %s", args, err)
+		}
+	}
+	for asked, want := range map[string]string{
+		"keyed.v1.Ledger/Pai": `404 Not Found: "keyed.v1.Ledger/Pai" is no method or route with the policy idempotency_key; did you mean "keyed.v1.Ledger/Pay"?`,
+		"nosuch":              `404 Not Found: "nosuch" is no method or route with the policy idempotency_key, as "keyed.v1.Ledger/Pay" is`,
+	} {
+		if _, err := keys(1, "list", "--rpc", asked); !strings.Contains(err, want) {
+			t.Errorf("%s: %s", asked, err)
+		}
+	}
+	if out, _ := keys(0, "list", "--rpc", "keyed.v1.Ledger.Pay"); strings.Count(out, "\n") != 1 {
+		t.Errorf("%s", out)
+	}
 	close(l.leave)
 	if code, text := pay(t, http.DefaultClient, g.url, "k1"); code != http.StatusOK {
 		t.Errorf("%d %s", code, text)
@@ -68,7 +84,7 @@ policies: [{ selector: keyed.v1.Ledger.Pay, policy: { timeout: 0.2s } }]
 		t.Errorf("%s", err)
 	}
 	keys(0, "release", "--force", id)
-	if audit := g.log.String(); strings.Count(audit, "key_release") != 4 || !strings.Contains(audit, "unknown") {
+	if audit := g.log.String(); strings.Count(audit, "key_release") != 5 || !strings.Contains(audit, "unknown") {
 		t.Errorf("%s", audit)
 	}
 	other := httptest.NewServer(http.NotFoundHandler())
@@ -80,6 +96,31 @@ policies: [{ selector: keyed.v1.Ledger.Pay, policy: { timeout: 0.2s } }]
 	} {
 		if code, _, err := command(t, "keys", "list", "--admin", address); code != 1 || !strings.Contains(err, want) {
 			t.Errorf("%s: %d %s", address, code, err)
+		}
+	}
+}
+
+// TestKeysWithout: Traffic 90: a gateway that keeps no keys says so, which is no failure of its own, and
+// one that wants a token names the variable that has it.
+func TestKeysWithout(t *testing.T) {
+	dir := folder(t, map[string]string{"protos/keyed.proto": strings.ReplaceAll(keyedProto, " idempotency_key: { scope: METHOD required: true }", ""), "transom.yaml": `schemas: [{ directory: ./protos }]
+upstreams: { ledger: { grpc: { target: "127.0.0.1:1" } } }
+`})
+	g := startGateway(t, input{config: filepath.Join(dir, "transom.yaml")})
+	if code, _, err := command(t, "keys", "list", "--admin", g.admin); code != 1 || !strings.Contains(err, "404 Not Found: neither a method nor a route has the policy idempotency_key") {
+		t.Errorf("%d %s", code, err)
+	}
+	closed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "a token", http.StatusUnauthorized) }))
+	defer closed.Close()
+	for token, want := range map[string]string{
+		"":              "wants a token: set the environment variable TRANSOM_ADMIN_TOKEN to one of admin.tokens",
+		"another token": "does not take the token of the environment variable TRANSOM_ADMIN_TOKEN",
+	} {
+		t.Setenv("TRANSOM_ADMIN_TOKEN", token)
+		for _, args := range [][]string{{"keys", "list"}, {"events", "tail"}} {
+			if code, _, err := command(t, append(args, "--admin", closed.URL)...); code != 1 || !strings.Contains(err, want) {
+				t.Errorf("%v with %q: %d %s", args, token, code, err)
+			}
 		}
 	}
 }

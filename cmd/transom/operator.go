@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -42,7 +43,7 @@ func (o *operator) open(ctx context.Context, path string) (io.ReadCloser, error)
 		if !fromAdmin(answer) {
 			return nil, o.wrongPort(answer, body)
 		}
-		return nil, fmt.Errorf("the admin listener: %s: %s", answer.Status, strings.TrimSpace(string(body)))
+		return nil, refusal(answer, body)
 	}
 	return answer.Body, nil
 }
@@ -91,7 +92,7 @@ func (o *operator) ask(ctx context.Context, method, path string, out any) error 
 	case answer.StatusCode == http.StatusNotFound && strings.Contains(string(body), "page"):
 		return fmt.Errorf("the admin listener at %s, if it is one, answers %s: %s; is --admin its address?", o.address, answer.Status, strings.TrimSpace(string(body)))
 	case answer.StatusCode != http.StatusOK:
-		return fmt.Errorf("the admin listener: %s: %s", answer.Status, strings.TrimSpace(string(body)))
+		return refusal(answer, body)
 	case out == nil:
 		return nil
 	}
@@ -99,6 +100,17 @@ func (o *operator) ask(ctx context.Context, method, path string, out any) error 
 		return fmt.Errorf("the admin listener's answer: %w", err)
 	}
 	return nil
+}
+
+// refusal is the error of an answer of the admin listener.
+func refusal(answer *http.Response, body []byte) error {
+	if answer.StatusCode == http.StatusUnauthorized {
+		if os.Getenv("TRANSOM_ADMIN_TOKEN") == "" {
+			return errors.New("the admin listener wants a token: set the environment variable TRANSOM_ADMIN_TOKEN to one of admin.tokens in the gateway's configuration")
+		}
+		return errors.New("the admin listener does not take the token of the environment variable TRANSOM_ADMIN_TOKEN: set it to one of admin.tokens in the gateway's configuration")
+	}
+	return fmt.Errorf("the admin listener: %s: %s", answer.Status, strings.TrimSpace(string(body)))
 }
 
 // fromAdmin reports whether an answer may be an admin listener's, whose errors are plain text.

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,7 +16,7 @@ import (
 type Keyed interface {
 	// Keys lists the keys in flight and those whose outcome is unknown, as far as they have
 	// the texts of the query which are not empty; where it has a Key, answered ones, too. next is for the query of the page behind, ""
-	// for none; a page may be empty although others follow.
+	// for none; a page may be empty although others follow. The error is ErrNoKey where no method or route of the query can have any.
 	Keys(ctx context.Context, q KeyQuery) (list []Key, next string, err error)
 	// Key looks at one. The error is ErrNoKey where there is none.
 	Key(ctx context.Context, id string) (Key, error)
@@ -83,7 +85,11 @@ func (s *server) keys() {
 		}{list, next})
 	})
 	s.mux.HandleFunc("GET /keys/{id}", func(w http.ResponseWriter, r *http.Request) {
-		k, err := g.Key(r.Context(), r.PathValue("id"))
+		var k Key
+		err := errKeyID(r.PathValue("id"))
+		if err == nil {
+			k, err = g.Key(r.Context(), r.PathValue("id"))
+		}
 		if err != nil {
 			keyFailed(w, err)
 			return
@@ -93,7 +99,7 @@ func (s *server) keys() {
 	s.mux.HandleFunc("POST /keys/{id}/release", func(w http.ResponseWriter, r *http.Request) {
 		id, force := r.PathValue("id"), r.URL.Query().Get("force")
 		var k Key
-		err := errState("force", force, "", "true", "false")
+		err := errors.Join(errKeyID(id), errState("force", force, "", "true", "false"))
 		if err == nil {
 			k, err = g.ReleaseKey(r.Context(), id, force == "true")
 		}
@@ -104,6 +110,14 @@ func (s *server) keys() {
 		}
 		text(w, http.StatusOK, "released\n")
 	})
+}
+
+// errKeyID holds that an id may be one.
+func errKeyID(id string) error {
+	if raw, err := hex.DecodeString(id); err != nil || len(raw) != sha256.Size {
+		return errUsage{fmt.Errorf("found %q, which is no id: expected 64 hexadecimal digits, as `transom keys list` shows them; list --key finds the id of a client's key", id)}
+	}
+	return nil
 }
 
 // keyFailed answers what could not be done with keys.

@@ -14,7 +14,7 @@ func TestHints(t *testing.T) {
 		"a unit in words":            {"defaults: { timeout: 2 minutes }", `; did you mean "2m"?`},
 		"no unit":                    {"defaults: { timeout: 60 }", `; did you mean "60s"?`},
 		"a fraction without a unit":  {"defaults: { timeout: 1.5 }", `; did you mean "1.5s"?`},
-		"a day":                      {"auth: { session: { max_ttl: 7d } }", `; did you mean "168h"?`},
+		"a day":                      {"auth: { session: { max_ttl: 7d } }", `; 7 days are written "168h"`},
 		"no duration":                {"defaults: { timeout: soon }", `found "soon", expected a duration such as "1h", "30s" or "250ms"` + "\n"},
 		"an entry without its list":  {"defaults: { rate_limit: { requests: 1 } }", "found a mapping, expected a list; did you mean [{ … }]?"},
 		"a text in place of a list":  {"trusted_proxies: a", `trusted_proxies: found a text, expected a list; did you mean ["a"]?` + "\n"},

@@ -116,6 +116,9 @@ func hint(text string, field protoreflect.FieldDescriptor) string {
 			return fmt.Sprintf("; did you mean %s?", near)
 		}
 	case protoreflect.MessageKind:
+		if days, ok := inDays(text); ok {
+			return fmt.Sprintf("; %d days are written %q", days, fmt.Sprintf("%dh", 24*days))
+		}
 		if near := nearestDuration(text); near != "" {
 			return fmt.Sprintf("; did you mean %q?", near)
 		}
@@ -131,17 +134,25 @@ var units = map[string]string{
 	"msec": "ms", "msecs": "ms", "millis": "ms", "milliseconds": "ms", "MS": "ms",
 }
 
+// inDays reads a number of days, which have no unit of their own.
+func inDays(text string) (days uint64, ok bool) {
+	for _, unit := range [...]string{"d", "day", "days"} {
+		number, has := strings.CutSuffix(text, unit)
+		if days, err := strconv.ParseUint(strings.TrimSpace(number), 10, 16); has && err == nil {
+			return days, true
+		}
+	}
+	return 0, false
+}
+
 // nearestDuration is the duration that was probably meant by a number with another
-// unit, or none; "" where there is none. Days have no unit of their own.
+// unit, or none; "" where there is none.
 func nearestDuration(text string) string {
 	end := strings.IndexFunc(text, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
 	if end < 0 {
 		end = len(text)
 	}
 	number, unit := text[:end], strings.TrimSpace(text[end:])
-	if days, err := strconv.ParseUint(number, 10, 16); err == nil && (unit == "d" || unit == "day" || unit == "days") {
-		return fmt.Sprintf("%dh", 24*days)
-	}
 	unit, known := units[unit]
 	if _, err := time.ParseDuration(number + unit); err != nil || !known {
 		return ""

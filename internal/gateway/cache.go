@@ -62,7 +62,7 @@ func (g *Gateway) PurgeCache(rpc, tag, principal string) (int, error) {
 		return 0, errors.New("neither a method nor a route has the policy cache")
 	}
 	if rpc != "" && !slices.Contains(s.cacheNames, rpc) {
-		return 0, s.uncached(rpc)
+		return 0, errors.New(unnamed(s.cacheNames, rpc, "cache"))
 	}
 	dropped := 0
 	if s.cache != nil {
@@ -74,16 +74,16 @@ func (g *Gateway) PurgeCache(rpc, tag, principal string) (int, error) {
 	return dropped, nil
 }
 
-// uncached is the error of a name that no answers are kept under.
-func (s *Snapshot) uncached(rpc string) error {
-	meant := nearest.Of(s.cacheNames, rpc)
+// unnamed says that a name is none of those of the methods and routes with a policy.
+func unnamed(names []string, rpc, of string) string {
+	meant := nearest.Of(names, rpc)
 	if meant == "" {
-		meant = nearestLast(s.cacheNames, rpc)
+		meant = nearestLast(names, rpc)
 	}
 	if meant != "" {
-		return fmt.Errorf("%q is no method or route with the policy cache; did you mean %q?", rpc, meant)
+		return fmt.Sprintf("%q is no method or route with the policy %s; did you mean %q?", rpc, of, meant)
 	}
-	return fmt.Errorf("%q is no method or route with the policy cache, as %q is", rpc, s.cacheNames[0])
+	return fmt.Sprintf("%q is no method or route with the policy %s, as %q is", rpc, of, names[0])
 }
 
 // observeAnswers tells the metrics how full the memory of answers is; ok is false where the

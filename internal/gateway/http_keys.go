@@ -21,6 +21,8 @@ const maxKeyedBody = 1 << 20
 
 // keeper is the policy that keeps answers to keys of clients (Traffic 82).
 type keeper interface {
+	// Required reports whether requests without a key are refused.
+	Required() bool
 	// Key finds the key of an admitted request, "" where it is made without one. The error is
 	// its refusal.
 	Key(r *policy.Request) (string, error)
@@ -44,11 +46,11 @@ func (f *httpForward) keyed(ctx context.Context, c *call, d *httpDownstream, to 
 	if key == "" {
 		return to.answered(ctx, c, x)
 	}
-	limit := int64(maxKeyedBody)
-	if f.maxBody > 0 && f.maxBody < limit {
-		limit = f.maxBody
+	limit := keyedLimit{bytes: maxKeyedBody, alone: !f.keys.Required()}
+	if f.maxBody > 0 && f.maxBody <= limit.bytes {
+		limit = keyedLimit{bytes: f.maxBody}
 	}
-	body := attempt.NewKept(int(limit))
+	body := attempt.NewKept(int(limit.bytes))
 	defer body.Free()
 	if err := readKept(body, d.x, limit, c, f.keys.Sending); err != nil {
 		return httpbackend.Result{Err: err}
@@ -75,23 +77,23 @@ type entrance interface {
 }
 
 // readKept reads the body of a request, as a body of a unary call is read.
-func readKept(body *attempt.Kept, x exchange.Exchange, limit int64, c *call, sending func(*policy.Request) func(int64) bool) error {
+func readKept(body *attempt.Kept, x exchange.Exchange, limit keyedLimit, c *call, sending func(*policy.Request) func(int64) bool) error {
 	if x.NoBody() || x.R.ContentLength == 0 {
 		return nil
 	}
-	if x.R.ContentLength > limit {
-		return keyedTooLarge(limit)
+	if x.R.ContentLength > limit.bytes {
+		return limit.exceeded()
 	}
 	reading := exchange.Watch(&x, c.bounds.deadline)
 	err := copyKept(body, x.R.Body, limit, sending(&c.request))
 	if late := reading.Done(); late != nil {
 		return late
 	}
-	return exchange.BodyError(err, limit)
+	return exchange.BodyError(err, limit.bytes)
 }
 
 // copyKept reads a body to its end, as long as there is room for it: see keeper.Sending.
-func copyKept(body *attempt.Kept, from io.Reader, limit int64, room func(more int64) bool) error {
+func copyKept(body *attempt.Kept, from io.Reader, limit keyedLimit, room func(more int64) bool) error {
 	var buffer [8 << 10]byte
 	told := int64(0)
 	defer func() { room(-told) }()
@@ -99,8 +101,8 @@ func copyKept(body *attempt.Kept, from io.Reader, limit int64, room func(more in
 		n, err := from.Read(buffer[:])
 		had := body.Len()
 		if !body.Add(buffer[:n]) {
-			if int64(had+n) > limit {
-				return keyedTooLarge(limit)
+			if int64(had+n) > limit.bytes {
+				return limit.exceeded()
 			}
 			return rpcerror.New(http.StatusServiceUnavailable, codes.Unavailable, "too many bodies are kept for now; try again later")
 		}
@@ -119,10 +121,21 @@ func copyKept(body *attempt.Kept, from io.Reader, limit int64, room func(more in
 	}
 }
 
-// keyedTooLarge is the refusal of a body.
-func keyedTooLarge(limit int64) error {
+// keyedLimit is how large the body of a request under a key may be.
+type keyedLimit struct {
+	bytes int64
+	// alone tells that a larger one may be sent without a key.
+	alone bool
+}
+
+// exceeded is the refusal of a body.
+func (l keyedLimit) exceeded() error {
+	hint := ""
+	if l.alone {
+		hint = "; without the header it may be larger, but then the request may be carried out twice if it is sent again"
+	}
 	return rpcerror.New(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
-		"the body is larger than %d bytes, the most that a request with an Idempotency-Key may have", limit)
+		"the body is larger than %d bytes, the most that a request with an Idempotency-Key may have%s", l.bytes, hint)
 }
 
 // withBody is a request whose body was read.

@@ -351,6 +351,15 @@ func TestIdempotencyKeyStoreAway(t *testing.T) {
 	if a := pay(""); a.Status != 200 {
 		t.Errorf("without a key: %+v", a)
 	}
+	var log logtext.Text
+	open := gatewaytest.Start(t, gatewaytest.Options{
+		NoBookstore: true, Protos: map[string]string{"ledger.proto": ledgerProto}, Backend: address, Log: &log,
+		Config: fmt.Sprintf(ledgerPolicies, "REFUSE, on_unavailable: ALLOW") + fmt.Sprintf("stores: { redis: { url: %q, timeout: 0.2s } }\n", r.URL),
+	})
+	if a := open.Do(t, "POST", "/v1/payments", `{"name":"passes"}`, "Idempotency-Key", "k"); a.Status != 200 {
+		t.Errorf("ALLOW: %+v", a)
+	}
+	poll.Until(t, "the log to tell of it", func() bool { return strings.Contains(log.String(), "key_passed") })
 	r.Restart()
 	poll.Until(t, "the first answer", func() bool { a := pay("before"); return a.Status == 200 && strings.Contains(a.Body, "receipt 1") })
 	if n := l.times("away"); n > 4 {

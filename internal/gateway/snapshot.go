@@ -89,6 +89,8 @@ type Snapshot struct {
 	store      *subscription.Store
 	// keyStores are where keys of clients are kept, each once.
 	keyStores []keyStore
+	// keyNames are the methods and routes with the policy idempotency_key.
+	keyNames []string
 	// maintenance are the entries that are for some endpoint.
 	maintenance []*maintenance
 	// openAPI are the documents that describe the routes.

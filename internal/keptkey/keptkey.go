@@ -31,7 +31,12 @@ const (
 )
 
 // Filter says which keys are meant: those that have each of its texts which is not empty.
-type Filter struct{ Key, Principal, RPC string }
+type Filter struct {
+	Key, Principal, RPC string
+	// Read is what Key is where it is read as a header of a request is, such as abc for "abc"; "" for
+	// what is no key. Keys that are it are meant, too.
+	Read string
+}
 
 // Lists reports whether a key is listed: one that is meant, and was not answered. Where the filter
 // names the client's key, one that was answered is listed too, or nobody would find its ID.
@@ -39,7 +44,7 @@ func (f *Filter) Lists(k *Key) bool { return f.takes(k) && (k.State != Answered 
 
 // takes reports whether a key is meant.
 func (f *Filter) takes(k *Key) bool {
-	return (f.Key == "" || f.Key == k.Key) && (f.Principal == "" || f.Principal == k.Principal) && (f.RPC == "" || f.RPC == k.RPC)
+	return (f.Key == "" || f.Key == k.Key || f.Read != "" && f.Read == k.Key) && (f.Principal == "" || f.Principal == k.Principal) && (f.RPC == "" || f.RPC == k.RPC)
 }
 
 // ErrNone is the error where there is no key of an ID, and ErrHeld that of one which is not

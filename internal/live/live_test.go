@@ -18,7 +18,7 @@ func record() *Record {
 		Time: time.Unix(1, 0).UTC(), Route: "/v1/{name=shelves/*}", RPC: "a.v1.S/Get", RequestID: "r", ClientIP: "192.0.2.1", Method: "GET",
 		Path: "/v1/shelves/1", Protocol: "rest", Code: "UNAVAILABLE", Status: 503, DurationMS: 12.5, RequestBytes: 1, ResponseBytes: 2,
 		RequestBody: 3, ResponseBody: 4, RequestMessages: 5, ResponseMessages: 6, TraceID: "t", Principal: "alice", RefusedBy: "auth",
-		Reason: "why", Cause: "cause", Endpoint: "e", Branch: "b", BranchNotReady: "n", Replayed: true, Cache: "hit", Attempts: 7, Hedged: 8,
+		Reason: "why", Cause: "cause", Endpoint: "e", Branch: "b", BranchNotReady: "n", Replayed: true, KeyPassed: true, Cache: "hit", Attempts: 7, Hedged: 8,
 		RetryDenied: "budget", Operator: "token ops", UserAgent: "curl", Request: map[string]any{"name": "x"}, Response: map[string]any{"n": 1.5},
 	}
 }

@@ -30,6 +30,7 @@ type Record struct {
 	Branch           string    `json:"branch,omitempty"`
 	BranchNotReady   string    `json:"branch_not_ready,omitempty"`
 	Replayed         bool      `json:"replayed,omitempty"`
+	KeyPassed        bool      `json:"key_passed,omitempty"`
 	Cache            string    `json:"cache,omitempty"`
 	Attempts         int       `json:"attempts,omitempty"`
 	Hedged           int       `json:"hedged,omitempty"`
@@ -87,6 +88,7 @@ var variables = map[string]variable{
 	"branch":              {text, func(r *Record) any { return r.Branch }},
 	"branch_not_ready":    {text, func(r *Record) any { return r.BranchNotReady }},
 	"replayed":            {truth, func(r *Record) any { return r.Replayed }},
+	"key_passed":          {truth, func(r *Record) any { return r.KeyPassed }},
 	"cache":               {text, func(r *Record) any { return r.Cache }},
 	"attempts":            {integer, func(r *Record) any { return r.Attempts }},
 	"hedged":              {integer, func(r *Record) any { return r.Hedged }},

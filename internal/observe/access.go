@@ -86,6 +86,9 @@ func appendWay(attrs []slog.Attr, r *policy.Request, o *policy.Outcome) []slog.A
 	if r.Replayed {
 		attrs = append(attrs, slog.Bool("replayed", true))
 	}
+	if r.KeyPassed {
+		attrs = append(attrs, slog.Bool("key_passed", true))
+	}
 	if r.Cache.Result != "" {
 		attrs = append(attrs, slog.String("cache", r.Cache.Result))
 	}

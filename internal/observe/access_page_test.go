@@ -61,7 +61,7 @@ func logged(t *testing.T, traceparent string, identity *policy.Identity, o *poli
 		r.HTTP.Header.Set("Traceparent", traceparent)
 		r.HTTP.Header.Set("User-Agent", "test")
 		r.Identity, r.RefusedBy = identity, "auth"
-		r.Branch, r.BranchMeant, r.Replayed, r.Cache.Result = "stable", "canary", true, "stale"
+		r.Branch, r.BranchMeant, r.Replayed, r.KeyPassed, r.Cache.Result = "stable", "canary", true, true, "stale"
 		r.Operator = "token ops"
 	}
 	play(t, set, r, o)

@@ -19,7 +19,7 @@ func (c *call) live(took time.Duration, o *policy.Outcome) *live.Record {
 		RequestBytes: o.RequestBytes, ResponseBytes: o.ResponseBytes, RequestBody: o.RequestBody, ResponseBody: o.ResponseBody,
 		RequestMessages: o.RequestMessages, ResponseMessages: o.ResponseMessages, TraceID: c.traceID(),
 		RefusedBy: r.RefusedBy, Cause: problem.Clip(o.Cause, maxLoggedAgent),
-		Endpoint: o.Endpoint, Branch: r.Branch, BranchNotReady: r.BranchMeant, Replayed: r.Replayed, Cache: r.Cache.Result,
+		Endpoint: o.Endpoint, Branch: r.Branch, BranchNotReady: r.BranchMeant, Replayed: r.Replayed, KeyPassed: r.KeyPassed, Cache: r.Cache.Result,
 		Hedged: o.Hedged, RetryDenied: o.RetryDenied, Operator: problem.Clip(r.Operator, maxLoggedAgent),
 	}
 	if r.Identity != nil {

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/transom-gateway/transom/internal/admin"
 	"github.com/transom-gateway/transom/internal/gateway"
@@ -17,7 +16,7 @@ func (a administered) Keys(ctx context.Context, q admin.KeyQuery) (list []admin.
 	for i := range found {
 		list = append(list, adminKey(&found[i]))
 	}
-	return list, next, err
+	return list, next, keyError(err)
 }
 
 // Key implements admin.Keyed.
@@ -37,13 +36,22 @@ func adminKey(k *gateway.KeptKey) admin.Key {
 	return admin.Key{ID: k.ID, Key: k.Key.Key, Principal: k.Principal, RPC: k.RPC, State: k.State, Begun: k.Begun.UTC(), Ends: k.Ends.UTC(), Store: k.Store}
 }
 
+// keyFailure is an error that is one of the admin listener's.
+type keyFailure struct {
+	error
+	is error
+}
+
+// Is reports whether the error is another one, for errors.Is.
+func (f keyFailure) Is(other error) bool { return other == f.is }
+
 // keyError is an error as the admin listener knows it.
 func keyError(err error) error {
 	switch {
 	case errors.Is(err, gateway.ErrNoKey):
-		return fmt.Errorf("%w: %w", admin.ErrNoKey, err)
+		return keyFailure{err, admin.ErrNoKey}
 	case errors.Is(err, gateway.ErrKeyHeld):
-		return fmt.Errorf("%w: %w", admin.ErrKeyHeld, err)
+		return keyFailure{err, admin.ErrKeyHeld}
 	}
 	return err
 }

@@ -343,6 +343,7 @@ func TestRefused(t *testing.T) {
 		{"Get", `auth { anonymous {} } cache { scope: PRINCIPAL }`, "cache.scope: found PRINCIPAL, but callers"},
 		{"Get", `cache { scope: 7 }`, "cache.scope: found 7"},
 		{"Get", `cache { ttl { seconds: -1 } }`, "cache.ttl"},
+		{"Get", `cache { ttl { seconds: 31539600 } }`, "cache.ttl: found 8761h, expected a time above 0s and up to 8760h (365 days)"},
 		{"Get", `cache { vary: "a b" }`, `cache.vary[0]: found "a b", expected the name of a header`},
 		{"Get", `cache { tags: "{nme}" }`, `cache.tags[0]: found "{nme}": t.Ask has no field "nme"`},
 		{"Get", `cache { tags: "{name" }`, "is not closed"},

@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/transom-gateway/transom/internal/canonical"
 	"github.com/transom-gateway/transom/internal/digest"
@@ -108,10 +106,10 @@ func compileRead(s *policy.Scope, rule *transomv1.Cache) policy.Part {
 	if len(rule.GetInvalidates()) > 0 && s.Exact(name) {
 		s.Refuse("cache.invalidates", "cache.invalidates: the method has no side effects, so that nothing is to be dropped: remove it")
 	}
-	p.ttl = duration(s, "cache.ttl", rule.GetTtl())
-	p.notFoundTTL = duration(s, "cache.not_found_ttl", rule.GetNotFoundTtl())
-	p.whileRevalidate = duration(s, "cache.stale_while_revalidate", rule.GetStaleWhileRevalidate())
-	p.ifError = duration(s, "cache.stale_if_error", rule.GetStaleIfError())
+	p.ttl = s.CheckDuration("cache.ttl", rule.GetTtl())
+	p.notFoundTTL = s.CheckDuration("cache.not_found_ttl", rule.GetNotFoundTtl())
+	p.whileRevalidate = s.CheckDuration("cache.stale_while_revalidate", rule.GetStaleWhileRevalidate())
+	p.ifError = s.CheckDuration("cache.stale_if_error", rule.GetStaleIfError())
 	p.Scope = sharing.Of(s, rule)
 	if p.tags = templates(s, "cache.tags", rule.GetTags()); answered(p.tags) {
 		p.answers = canonical.New(s.Method.Output())
@@ -151,14 +149,6 @@ func (p *part) share(s *policy.Scope, rule *transomv1.Cache) {
 		}
 	}
 	p.inRedis = true
-}
-
-func duration(s *policy.Scope, path string, d *durationpb.Duration) time.Duration {
-	of := s.CheckDuration(path, d)
-	if of > sharing.MaxTTL {
-		s.Refuse(path, "%s: found %s, expected up to 8760h (365 days)", path, span.Text(of))
-	}
-	return of
 }
 
 // templates reads those of a field.

@@ -91,6 +91,7 @@ func (c *call) take(ctx context.Context) (keys.Lease, *keys.Record, error) {
 			switch {
 			case errors.Is(err, policy.ErrStoreAway) && c.mayPass():
 				c.count("passed")
+				c.r.KeyPassed = true
 				return nil, nil, nil
 			case err != nil:
 				return nil, nil, c.refuse(err)
@@ -206,10 +207,14 @@ func (c *call) recall(kept *keys.Record) error {
 		return c.refuse(outcomeUnknown(kept))
 	case keys.Bodyless:
 		return c.refuse(policy.WithHTTPStatus(keys.Refusal(codes.AlreadyExists, "ANSWER_NOT_KEPT",
-			"the first call with this key was carried out, and its answer was not kept: it was too large or a stream, or the memory for answers was full"), 409))
+			"the first call with this key was carried out, and its answer was not kept: it was too large or a stream, or the memory for answers was full; "+
+				"do not make the call again under a new key, but ask for its result by another call"), 409))
 	}
 	return nil
 }
+
+// advice is what a client can do about a call of which nobody knows whether it was carried out.
+const advice = "; it is not made again under this key: find out whether it was, and if not, make it under a new key, or have the gateway's operator release this one"
 
 // outcomeUnknown is the answer to a key of which nobody knows whether its call was made.
 func outcomeUnknown(kept *keys.Record) error {
@@ -221,6 +226,7 @@ func outcomeUnknown(kept *keys.Record) error {
 	if why := kept.Status.GetMessage(); why != "" {
 		text += ": " + why
 	}
+	text += advice
 	err := keys.Refusal(code, "OUTCOME_UNKNOWN", text)
 	if kept.HTTPStatus != 0 {
 		err = policy.WithHTTPStatus(err, kept.HTTPStatus)

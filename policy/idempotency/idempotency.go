@@ -72,11 +72,15 @@ func compile(s *policy.Scope) policy.Part {
 	if rule == nil || !applies(s, rule) {
 		return nil
 	}
-	if s.PlainHTTP() {
-		return compileRoute(s, rule)
-	}
 	before := s.Noted()
+	if rule.GetScope() != transomv1.IdempotencyKey_METHOD && anonymous(s.Policy.GetAuth()) && refuse(s, "the method is open to callers who prove nothing, "+
+		"so that whoever knows a key gets its answer: set auth, or scope: METHOD if that is right") {
+		return nil
+	}
 	p := newPart(s, rule)
+	if s.PlainHTTP() {
+		return p.compileRoute(s, before)
+	}
 	m := &method{part: p, form: canonical.New(s.Method.Input())}
 	m.checkField(s)
 	if !p.open(s, before) {
@@ -106,6 +110,9 @@ func newPart(s *policy.Scope, rule *transomv1.IdempotencyKey) *part {
 		p.limit = int(n)
 	}
 	checkEnums(s, rule)
+	if rule.GetStore() == transomv1.IdempotencyKey_REDIS && !store.Configured(s.Generation) {
+		s.Refuse("idempotency_key.store", "idempotency_key.store: found REDIS, but the configuration has no stores.redis: set its url, or store MEMORY")
+	}
 	return p
 }
 
@@ -122,17 +129,22 @@ func applies(s *policy.Scope, rule *transomv1.IdempotencyKey) bool {
 		why = "the method has login or logout, whose answer is for one caller once: remove it"
 	case s.Method != nil && level(s) == descriptorpb.MethodOptions_NO_SIDE_EFFECTS:
 		why = "the method is NO_SIDE_EFFECTS, which can be called as often as one likes: remove it, or see cache"
-	case rule.GetScope() != transomv1.IdempotencyKey_METHOD && anonymous(s.Policy.GetAuth()):
-		why = "the method is open to callers who prove nothing, so that whoever knows a key gets its answer: set auth, or scope: METHOD if that is right"
 	default:
 		return true
 	}
+	refuse(s, why)
+	return false
+}
+
+// refuse says why the policy cannot hold, or leaves it out where it is inherited, and reports
+// whether it has left it out.
+func refuse(s *policy.Scope, why string) (left bool) {
 	if s.Exact(name) {
 		s.Refuse(name, "idempotency_key: %s", why)
-	} else {
-		s.Leave(name)
+		return false
 	}
-	return false
+	s.Leave(name)
+	return true
 }
 
 func level(s *policy.Scope) descriptorpb.MethodOptions_IdempotencyLevel {
@@ -177,25 +189,17 @@ func (p *part) open(s *policy.Scope, before int) bool {
 	if s.Noted() > before || s.Suppresses("idempotency_key.store") {
 		return false
 	}
-	err := p.openStore(s)
-	if err != nil {
-		s.Refuse("idempotency_key.store", "idempotency_key.store: %v", err)
+	var err error
+	if p.shared = p.rule.GetStore() != transomv1.IdempotencyKey_MEMORY && store.Configured(s.Generation); p.shared {
+		if p.store, err = keys.InRedis(s.Generation); err != nil {
+			store.Refuse(s.Generation, err)
+		}
+		return err == nil
+	}
+	if p.store, err = keys.InMemory(s.Generation); err != nil {
+		s.Refuse(name, "%v", err)
 	}
 	return err == nil
-}
-
-func (p *part) openStore(s *policy.Scope) (err error) {
-	use := p.rule.GetStore()
-	configured := store.Configured(s.Generation)
-	if use == transomv1.IdempotencyKey_REDIS && !configured {
-		return fmt.Errorf("found REDIS, but stores.redis is not in the configuration: add it, or use MEMORY")
-	}
-	if p.shared = use != transomv1.IdempotencyKey_MEMORY && configured; p.shared {
-		p.store, err = keys.InRedis(s.Generation)
-		return err
-	}
-	p.store, err = keys.InMemory(s.Generation)
-	return err
 }
 
 // KeyStore is where the keys are kept, and the name of that.

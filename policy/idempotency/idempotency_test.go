@@ -30,7 +30,7 @@ func TestCompile(t *testing.T) {
 		{`idempotency_key { scope: METHOD ttl { nanos: 1 } }`, "!idempotency_key.ttl: found 1ns, expected 1s to 720h (30 days)"},
 		{`idempotency_key { scope: METHOD ttl { seconds: 9000000 } }`, "!idempotency_key.ttl: found 2500h, expected 1s to 720h (30 days)"},
 		{`idempotency_key { scope: METHOD max_answer_bytes: 16777217 }`, "!idempotency_key.max_answer_bytes: found 16777217, expected up to 16777216"},
-		{`idempotency_key { scope: METHOD store: REDIS }`, "!idempotency_key.store: found REDIS, but stores.redis is not in the configuration"},
+		{`idempotency_key { scope: METHOD store: REDIS }`, "!idempotency_key.store: found REDIS, but the configuration has no stores.redis: set its url, or store MEMORY"},
 		{`idempotency_key { disabled: true }`, ""},
 	} {
 		t.Run(test.text, func(t *testing.T) {
@@ -39,6 +39,20 @@ func TestCompile(t *testing.T) {
 			target := policy.Target{Method: policytest.ShopMethod("Buy"), RPC: "shop.v1.Shop/Buy", Upstream: "books", Layers: layers}
 			policytest.NewAuthBench(t, &transomv1.Config{}, Kind()).CheckExplained(t, target, test.want)
 		})
+	}
+}
+
+// TestCompileAllProblems: Traffic 82: a method without auth is told of what else is wrong, too.
+func TestCompileAllProblems(t *testing.T) {
+	layers := policytest.LayersOf(t, `idempotency_key { ttl { nanos: 500000000 } field: "nothing" store: REDIS }`)
+	layers[0].Exact = true
+	target := policy.Target{Method: policytest.ShopMethod("Buy"), RPC: "shop.v1.Shop/Buy", Upstream: "books", Layers: layers}
+	_, problems := policytest.NewAuthBench(t, &transomv1.Config{}, Kind()).Compile(target)
+	want := []string{"the method is open to callers who prove nothing", "idempotency_key.ttl: found 500ms", "idempotency_key.store: found REDIS", `idempotency_key.field: found "nothing"`}
+	for i, part := range want {
+		if len(problems) != len(want) || !strings.Contains(problems[i].Message, part) {
+			t.Fatalf("got %q, want %q", problems, want)
+		}
 	}
 }
 
@@ -132,8 +146,8 @@ func TestPrincipals(t *testing.T) {
 // TestOutcomeUnknown: Traffic 90: the answer says why nobody knows, where that is known.
 func TestOutcomeUnknown(t *testing.T) {
 	for want, kept := range map[string]*spb.Status{
-		"nobody knows whether the first call with this key was carried out":             nil, // a panic
-		"nobody knows whether the first call with this key was carried out: it is late": {Code: int32(codes.DeadlineExceeded), Message: "it is late"},
+		"nobody knows whether the first call with this key was carried out" + advice:             nil, // a panic
+		"nobody knows whether the first call with this key was carried out: it is late" + advice: {Code: int32(codes.DeadlineExceeded), Message: "it is late"},
 	} {
 		if got := status.Convert(outcomeUnknown(&keys.Record{State: keys.Uncertain, Status: kept})).Message(); got != want {
 			t.Errorf("found %q, want %q", got, want)

@@ -25,9 +25,7 @@ type route struct {
 
 var _ policy.Part = (*route)(nil)
 
-func compileRoute(s *policy.Scope, rule *transomv1.IdempotencyKey) policy.Part {
-	before := s.Noted()
-	p := newPart(s, rule)
+func (p *part) compileRoute(s *policy.Scope, before int) policy.Part {
 	if !p.open(s, before) {
 		return nil
 	}
@@ -70,6 +68,9 @@ func (p *route) PassedBy(method string) string {
 func (p *route) Keyed(r *policy.Request) bool {
 	return takesKeys(r.HTTP.Method) && len(r.HTTP.Header[header]) > 0
 }
+
+// Required reports whether requests without a key are refused.
+func (p *route) Required() bool { return p.rule.GetRequired() }
 
 // Key finds the key of an admitted request, "" where it is made without one. The error is
 // its refusal.

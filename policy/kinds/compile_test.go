@@ -154,7 +154,7 @@ func TestAllProblemsAreTold(t *testing.T) {
 	_, problems := b.Compile(policy.Target{Layers: policytest.LayersOf(t, `events { type: "x" }`, `timeout { seconds: -1 } auth { anonymous {} roles: "a" }`)})
 	if got, want := problems.Error(), strings.Join([]string{
 		"layer.yaml:1:1: found events, which this version of Transom does not have: remove it",
-		"layer.yaml:2:1: timeout: found -1s, expected a time above 0s and up to a year",
+		"layer.yaml:2:1: timeout: found -1s, expected a time above 0s and up to 8760h (365 days)",
 		"layer.yaml:2:1: auth.roles demands one of a, but the method is anonymous, so nothing is known of the caller: remove one of the two",
 	}, "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

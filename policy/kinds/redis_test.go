@@ -37,7 +37,7 @@ func TestRedisConfig(t *testing.T) {
 		{"a database that is no number", "redis://:hunter2@127.0.0.1:6379/x", time.Second, "stores.redis.url: found no URL of a Redis: "},
 		{"a bad cluster", "redis://:hunter2@127.0.0.1:1?addr=x&nonsense=1", time.Second, "stores.redis.url: found no URL of a cluster: "},
 		{"a missing file", "file:nowhere", time.Second, "stores.redis.url: open "},
-		{"no time", server.URL, -time.Second, "stores.redis.url: the timeout is -1s"},
+		{"no time", server.URL, -time.Second, "stores.redis.timeout: found -1s, expected 1ms at least"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			state := policy.NewState(policy.StateOptions{Log: slog.New(slog.DiscardHandler)})
@@ -50,6 +50,12 @@ func TestRedisConfig(t *testing.T) {
 			}
 			if strings.Contains(problems.Error(), "hunter2") {
 				t.Errorf("a problem tells the password: %q", problems)
+			}
+			// A method that needs it is not blamed as well.
+			for _, text := range []string{`idempotency_key { scope: METHOD }`, `rate_limit { requests: 1 per { seconds: 1 } key: CLIENT_IP }`, `cache { invalidates: "a" }`} {
+				if _, more := c.Compile(policy.Target{Method: policytest.ShopMethod("Buy"), Upstream: "shop", Layers: policytest.LayersOf(t, text)}); len(more) > 0 {
+					t.Errorf("%s is blamed: %q", text, more)
+				}
 			}
 			if test.want == "" && test.name != "a cluster" {
 				policytest.CompileSessionSets(t, c).LogIn(t, policytest.AdaReply)

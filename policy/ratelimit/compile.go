@@ -164,7 +164,7 @@ func newLimiter(s *policy.Scope, limits []limit) *limiter {
 	}
 	if l.local < len(l.limits) {
 		if l.shared, err = sharedBucketsOf(s.Generation); err != nil {
-			s.Refuse("rate_limit", "%v", err)
+			store.Refuse(s.Generation, err)
 		}
 	}
 	return l

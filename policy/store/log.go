@@ -89,7 +89,7 @@ func (l *storeLog) note(err error, begun time.Time) {
 	now, next := l.now().UnixNano(), l.next.Load()
 	if isStoreFailure(err) && now >= next && l.next.CompareAndSwap(next, now+int64(storeReminder)) {
 		l.told.Store(true)
-		l.log.Warn("Redis cannot be used: sessions, logouts and calls under idempotency keys fail, limits do as their on_unavailable says", "error", l.reason(err))
+		l.log.Warn("Redis cannot be used: sessions and logouts fail, calls under idempotency keys and limits do as their on_unavailable says", "error", l.reason(err))
 	}
 }
 

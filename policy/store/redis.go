@@ -55,7 +55,7 @@ func Of(g *policy.Generation) (*Redis, error) {
 	if config.GetTimeout() != nil {
 		s.Timeout = config.GetTimeout().AsDuration()
 		if s.Timeout < time.Millisecond {
-			return nil, fmt.Errorf("the timeout is %v, expected one millisecond at least", s.Timeout)
+			return nil, &fieldError{"stores.redis.timeout", fmt.Errorf("found %v, expected 1ms at least", s.Timeout)}
 		}
 	}
 	if config.GetKeyPrefix() != "" {
@@ -74,6 +74,23 @@ func Of(g *policy.Generation) (*Redis, error) {
 	}
 	s.Client, s.Health = client, client.health
 	return s, nil
+}
+
+// fieldError is an error at a field of the configuration.
+type fieldError struct {
+	field string
+	error
+}
+
+// Unwrap returns the error without its place.
+func (e *fieldError) Unwrap() error { return e.error }
+
+// Refuse notes an error of Of at the field of the configuration that it is of: once, however many
+// methods and routes need the Redis.
+func Refuse(g *policy.Generation, err error) {
+	at := &fieldError{"stores.redis.url", err}
+	_ = errors.As(err, &at)
+	g.RefuseConfig(at.field, at.error)
 }
 
 // probe asks a Redis whether it is back.

@@ -183,7 +183,7 @@ func openSessions(g *policy.Generation) *Sessions {
 		refuse("same_site", "browsers refuse a CROSS_SITE cookie without Secure: remove one of same_site and insecure")
 	}
 	if err := s.openStore(g); err != nil {
-		g.RefuseConfig("stores.redis.url", err)
+		store.Refuse(g, err)
 	}
 	return s
 }

@@ -28,7 +28,7 @@ func TestCompile(t *testing.T) {
 		{`cache { validators_only: true }`, "shop", true, "!cache.validators_only: it is for gRPC methods"},
 		{`cache { tags: "a:{b}" }`, "shop", false, usual + "; shared by all callers"},
 		{`cache { vary: "a b" }`, "shop", true, `!cache.vary[0]: found "a b", expected the name of a header`},
-		{`cache { ttl { seconds: 99999999 } }`, "shop", true, "!cache.ttl: found 27777h46m39s, expected a time above 0s and up to a year"},
+		{`cache { ttl { seconds: 99999999 } }`, "shop", true, "!cache.ttl: found 27777h46m39s, expected a time above 0s and up to 8760h (365 days)"},
 		{`cache { scope: PRINCIPAL }`, "shop", true, "!cache.scope: found PRINCIPAL, but callers of the route do not prove who they are: set auth, or scope PUBLIC"},
 		{`cache { scope: PRINCIPAL }`, "shop", false, ""},
 		{`cache { store: REDIS }`, "shop", true, "!cache.store: found REDIS, expected MEMORY, which answers of plain HTTP routes are kept in"},

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 
+	"github.com/transom-gateway/transom/internal/keptkey"
 	"github.com/transom-gateway/transom/policy"
 )
 
@@ -28,6 +29,14 @@ func Read(lines []string) (string, error) {
 		}
 	}
 	return key, Check("Idempotency-Key", key)
+}
+
+// reading is a filter that has its key read, too.
+func reading(f keptkey.Filter) keptkey.Filter {
+	if key, err := Read([]string{f.Key}); err == nil {
+		f.Read = key
+	}
+	return f
 }
 
 // unquote reads a string of RFC 9651, 4.2.5. Parameters are not looked at.

@@ -94,6 +94,18 @@ func TestOperators(t *testing.T) {
 			if list := all(t, s, keptkey.Filter{Key: "key 3"}, 100); len(list) != 1 || list[0].State != keptkey.Answered {
 				t.Errorf("the key of a client, answered: %+v", list)
 			}
+			begin(`3f6c`, "caller 2")
+			begin(`"quoted"`, "caller 2") // of a field
+			for _, asked := range []string{`3f6c`, `"3f6c"`, ` "3f6c";a=1`, `"quoted"`} {
+				if list := all(t, s, keptkey.Filter{Key: asked}, 100); len(list) != 1 || list[0].Key == "" {
+					t.Errorf("%s, as a header may have it: %+v", asked, list)
+				}
+			}
+			if list := all(t, s, keptkey.Filter{Key: `"3f6`}, 100); len(list) != 0 {
+				t.Errorf("half a key: %+v", list)
+			}
+			leases[`3f6c`].End(nil, time.Hour)
+			leases[`"quoted"`].End(nil, time.Hour)
 			if list := all(t, s, keptkey.Filter{Principal: "caller 0"}, 100); len(list) != 10 {
 				t.Errorf("%d of one caller", len(list))
 			}

@@ -21,6 +21,7 @@ func (m *memory) KeysUsage() keptkey.Usage {
 
 // ListKeys implements keptkey.Store.
 func (m *memory) ListKeys(_ context.Context, f keptkey.Filter, after string, limit int) (list []keptkey.Key, next string, err error) {
+	f = reading(f)
 	m.mu.Lock()
 	m.expire()
 	for _, e := range m.all {

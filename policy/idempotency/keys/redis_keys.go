@@ -117,6 +117,7 @@ var errCluster = errors.New("the keys in a cluster of Redis are not listed: look
 
 // ListKeys implements keptkey.Store.
 func (a *redisAnswers) ListKeys(ctx context.Context, f keptkey.Filter, after string, limit int) (list []keptkey.Key, next string, err error) {
+	f = reading(f)
 	cursor, err := strconv.ParseUint(after, 10, 64)
 	if err != nil {
 		cursor = 0

@@ -39,7 +39,7 @@ func Of(s *policy.Scope, of Answers) *tier.Tier {
 	}
 	r, err := store.Of(s.Generation)
 	if err != nil {
-		s.RefuseConfig("stores.redis", err)
+		store.Refuse(s.Generation, err)
 		return nil
 	}
 	t, err := policy.Lease(s.Generation, key{r.Client, r.Prefix, of}, func() (*tier.Tier, error) {

@@ -33,7 +33,7 @@ const (
 )
 
 // NotCached answers only-if-cached where nothing is kept (Traffic 118).
-var NotCached = policy.WithHTTPStatus(policy.Refusal(codes.FailedPrecondition, "no answer is kept, and the request is only-if-cached",
+var NotCached = policy.WithHTTPStatus(policy.Refusal(codes.FailedPrecondition, "no answer is kept, and the request is only-if-cached: send it without that to have the backend asked",
 	&errdetails.ErrorInfo{Reason: "NOT_CACHED", Domain: policy.ErrorDomain}), http.StatusGatewayTimeout)
 
 // MayBeStale reports whether a stale answer may stand in for an error (Traffic 126).
