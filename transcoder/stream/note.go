@@ -43,7 +43,10 @@ func (s *restStream) sendRun(r *proxy.Run) error {
 	if err != nil {
 		return err
 	}
-	s.begin200()
+	if !s.begun {
+		s.begin200()
+		s.writer.flushHeader()
+	}
 	s.sent += len(r.Frames)
 	return s.writer.write(text)
 }

@@ -71,6 +71,19 @@ func (w *streamWriter) flush() {
 	_ = w.x.Flush()
 }
 
+// flushHeader sends the header by a goroutine of its own: net/http takes some 3 KB of stack for that, once, which
+// would double the stack that a stream has as long as it lasts.
+func (w *streamWriter) flushHeader() {
+	w.watch.Begin()
+	defer w.watch.End()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = w.x.Flush() // the next write notices a client that is gone
+	}()
+	<-done
+}
+
 // close ends the answer.
 func (w *streamWriter) close() {
 	if w.zipper != nil {
