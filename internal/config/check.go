@@ -60,6 +60,7 @@ func (c *checker) config(config *transomv1.Config) {
 	c.memory("idempotency.max_bytes", config.Idempotency.GetMaxBytes())
 	c.overload(config.Overload)
 	c.openAPI(config.Openapi)
+	c.docs(config.Docs)
 	c.telemetry(config.Telemetry)
 	c.headerNames("metadata.request_headers", config.Metadata.GetRequestHeaders(), true)
 	c.headerNames("metadata.response_headers", config.Metadata.GetResponseHeaders(), false)

@@ -62,3 +62,14 @@ func (c *checker) labels(at string, labels []string) {
 		}
 	}
 }
+
+// docs checks where the documentation is.
+func (c *checker) docs(o *transomv1.Docs) {
+	const path = "docs"
+	if p := o.GetPath(); p != "" && !ownPath.MatchString(p) {
+		c.fail(join(path, "path"), "found %.100q, expected a path such as %q: segments of letters, digits, \".\", \"_\", \"~\" and \"-\"", p, "/docs")
+	}
+	if o.GetPolicy() != nil && o.GetPath() == "" {
+		c.fail(join(path, "policy"), "it is for those who read the documentation, and there is no path for it: set docs.path, such as %q, or remove it", "/docs")
+	}
+}

@@ -110,10 +110,10 @@ func (a *httpScript) explain(row func(name, format string, args ...any), _ *call
 	row("answer", "200 with the script for pages (events.behaviour.script)")
 }
 
-// ownHTTPRoutes are those of events and of the OpenAPI document.
+// ownHTTPRoutes are those of events, of the OpenAPI document and of the documentation.
 func (b *builder) ownHTTPRoutes() []ownHTTPRoute {
 	c := b.file.Config.GetEvents().GetBehaviour()
-	all := b.openAPIRoutes()
+	all := append(b.openAPIRoutes(), b.docsRoutes()...)
 	if c.GetBeacon() != "" && b.events.collector != nil {
 		all = append(all, ownHTTPRoute{
 			at: "events.behaviour.beacon", path: c.GetBeacon(), methods: []string{http.MethodPost}, cors: beaconCors(c), action: &httpBeacon{b.events.collector},

@@ -56,6 +56,7 @@ type documents struct {
 	mu     sync.Mutex      // for what follows
 	source *openapi.Source // nil before the first
 	files  map[wantedDocument]*ownFile
+	pages  map[string]*ownFile // by service
 }
 
 // wantedDocument is what a client asks for.
@@ -106,9 +107,7 @@ func (d *documents) file(s *Snapshot, a wantedDocument) (*ownFile, error) {
 
 // document makes a document, under the lock.
 func (d *documents) document(s *Snapshot, o openapi.Options) (*openapi.Document, Problems, error) {
-	if d.source == nil {
-		d.source = openapi.New(s.describedAPI(d))
-	}
+	d.open(s)
 	switch o.Version {
 	case "", openapi.Version31, openapi.Version32:
 	default:
@@ -152,6 +151,34 @@ func (e notServed) Error() string { return string(e) }
 
 // Is has errors.Is take it for fs.ErrNotExist.
 func (e notServed) Is(target error) bool { return target == fs.ErrNotExist }
+
+// open makes the source of documents and pages, under the lock.
+func (d *documents) open(s *Snapshot) {
+	if d.source == nil {
+		d.source = openapi.New(s.describedAPI(d))
+	}
+}
+
+// page is the documentation of a service, "" for all, as HTML.
+func (d *documents) page(s *Snapshot, service string) (*ownFile, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f := d.pages[service]; f != nil {
+		return f, nil
+	}
+	d.open(s)
+	if service != "" && !d.source.HasService(service) {
+		return nil, unknown("service", d.source.Services(), service)
+	}
+	text := d.source.Page(service)
+	sum := sha256.Sum256(text)
+	f := newOwnFile(text, "text/html; charset=utf-8", hex.EncodeToString(sum[:16]))
+	if d.pages == nil {
+		d.pages = map[string]*ownFile{}
+	}
+	d.pages[service] = &f
+	return &f, nil
+}
 
 // unknown says what may have been meant.
 func unknown(kind string, services []string, name string) error {

@@ -71,26 +71,31 @@ const numBuckets = 17
 // NewHistory begins with the counters as they are.
 func NewHistory(m *Metrics) *History {
 	h := &History{metrics: m, before: map[routeKey]*totals{}, routes: map[routeKey][]Point{}}
-	for key, r := range m.snapshot() {
-		h.before[key] = r.totals()
+	for _, r := range m.called() {
+		if t := r.totals(); t.requests > 0 {
+			h.before[r.key] = &t
+		}
 	}
 	return h
 }
 
-// snapshot are the routes as they are.
-func (m *Metrics) snapshot() map[routeKey]*RouteMetrics {
+// called are the routes that have been called, of which something can be counted.
+func (m *Metrics) called() (list []*RouteMetrics) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	routes := make(map[routeKey]*RouteMetrics, len(m.routes))
-	for key, r := range m.routes {
-		routes[key] = r
+	for _, r := range m.routes {
+		for i := range r.protocols {
+			if r.protocols[i].Load() != nil {
+				list = append(list, r)
+				break
+			}
+		}
 	}
-	return routes
+	return list
 }
 
 // totals reads the counters of a route.
-func (r *RouteMetrics) totals() *totals {
-	t := &totals{}
+func (r *RouteMetrics) totals() (t totals) {
 	for i := range r.protocols {
 		p := r.protocols[i].Load()
 		if p == nil {
@@ -127,28 +132,44 @@ func (t *totals) add(code codes.Code, c *codeMetrics) {
 
 // Sample adds a point that ends now.
 func (h *History) Sample(now time.Time) {
-	routes := h.metrics.snapshot()
+	routes := h.metrics.called()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var sum totals
-	for key, r := range routes {
-		t := r.totals()
-		before := h.before[key]
-		h.before[key] = t
-		step := *t
-		if before != nil && t.requests >= before.requests { // else the route went, and came back
-			step = t.since(before)
-		}
+	seen := make(map[routeKey]bool, len(routes))
+	for _, r := range routes {
+		seen[r.key] = true
+		step := h.step(r)
 		sum.plus(&step)
-		h.addTo(key, now, &step)
+		h.addTo(r.key, now, &step)
 	}
 	for key := range h.before {
-		if routes[key] == nil {
+		if !seen[key] { // it went, and may have come back
 			delete(h.before, key)
 			delete(h.routes, key)
 		}
 	}
 	h.all = appendPoint(h.all, sum.point(now))
+}
+
+// step is what was counted since the last one. Routes that were never called are not remembered:
+// there may be many.
+func (h *History) step(r *RouteMetrics) totals {
+	t := r.totals()
+	before := h.before[r.key]
+	switch {
+	case before == nil && t.requests == 0:
+		return t
+	case before == nil:
+		h.before[r.key] = &t
+		return t
+	}
+	step := t
+	if t.requests >= before.requests { // else the route went, and came back
+		step = t.since(before)
+	}
+	*before = t
+	return step
 }
 
 // addTo adds a point to a route that had one, or that has something to tell.

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -67,6 +68,30 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 	if len(h.routes) != historyRoutes || bytes > 2<<20 {
 		t.Errorf("%d routes, %d bytes", len(h.routes), bytes)
+	}
+}
+
+// TestHistoryOfManyRoutes: Surface 243: of 20,000 routes those that were called are remembered alone.
+func TestHistoryOfManyRoutes(t *testing.T) {
+	telemetry := quiet(t)
+	method := Method{RPC: testRPC}
+	for i := range 20_000 {
+		method.Routes = append(method.Routes, telemetry.Metrics.Route(testRPC, fmt.Sprintf("/v1/%d", i)))
+	}
+	set := policy.NewSet(nil, telemetry.Policies(method)...)
+	h := NewHistory(telemetry.Metrics)
+	for i := range 500 {
+		r := request("/v1/x")
+		r.Route = fmt.Sprintf("/v1/%d", i)
+		play(t, set, r, &policy.Outcome{Code: codes.OK, HTTPStatus: 200})
+	}
+	h.Sample(time.Unix(1_800_000_000, 0))
+	bytes := len(h.before) * (int(reflect.TypeFor[totals]().Size()) + 2*int(reflect.TypeFor[routeKey]().Size()))
+	for _, points := range h.routes {
+		bytes += cap(points) * int(reflect.TypeFor[Point]().Size())
+	}
+	if len(h.before) != 500 || len(h.routes) != historyRoutes || h.All()[0].Requests != 500 || bytes > 2<<20 {
+		t.Errorf("%d routes are remembered, %d with points, %d bytes, of %d calls", len(h.before), len(h.routes), bytes, h.All()[0].Requests)
 	}
 }
 

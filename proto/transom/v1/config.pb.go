@@ -512,7 +512,7 @@ func (x ServerTls_Version) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_Version.Descriptor instead.
 func (ServerTls_Version) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12, 0}
 }
 
 // ClientAuth is whether clients need a certificate of client_ca.
@@ -565,7 +565,7 @@ func (x ServerTls_ClientAuth) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerTls_ClientAuth.Descriptor instead.
 func (ServerTls_ClientAuth) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12, 1}
 }
 
 // What a holder may do.
@@ -618,7 +618,7 @@ func (x AdminToken_Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AdminToken_Role.Descriptor instead.
 func (AdminToken_Role) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15, 0}
 }
 
 // Which client speaks with the servers.
@@ -672,7 +672,7 @@ func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Client.Descriptor instead.
 func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20, 0}
 }
 
 // What becomes of calls where too few servers are well.
@@ -725,7 +725,7 @@ func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Fail.Descriptor instead.
 func (GrpcUpstream_Fail) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20, 1}
 }
 
 // Where the key of a call comes from.
@@ -791,7 +791,7 @@ func (x Hash_Key) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hash_Key.Descriptor instead.
 func (Hash_Key) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23, 0}
 }
 
 // How HTTP is spoken with servers.
@@ -852,7 +852,7 @@ func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HttpUpstream_Protocol.Descriptor instead.
 func (HttpUpstream_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26, 0}
 }
 
 // SameSite as browsers know it.
@@ -909,7 +909,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40, 0}
 }
 
 // An extension that is not written by itself.
@@ -958,7 +958,7 @@ func (x Events_Extension) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Events_Extension.Descriptor instead.
 func (Events_Extension) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43, 0}
 }
 
 // What becomes of calls when it is full.
@@ -1015,7 +1015,7 @@ func (x EventLog_OnFull) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLog_OnFull.Descriptor instead.
 func (EventLog_OnFull) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{44, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{45, 0}
 }
 
 // What becomes of an answer whose event cannot be written.
@@ -1068,7 +1068,7 @@ func (x EventLog_OnAppendFailure) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLog_OnAppendFailure.Descriptor instead.
 func (EventLog_OnAppendFailure) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{44, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{45, 1}
 }
 
 // Compression of batches.
@@ -1133,7 +1133,7 @@ func (x KafkaSink_Compression) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KafkaSink_Compression.Descriptor instead.
 func (KafkaSink_Compression) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{47, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{48, 0}
 }
 
 // The mechanism.
@@ -1194,7 +1194,7 @@ func (x KafkaSasl_Mechanism) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KafkaSasl_Mechanism.Descriptor instead.
 func (KafkaSasl_Mechanism) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{50, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{51, 0}
 }
 
 // How a line is written.
@@ -1247,7 +1247,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{54, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{55, 0}
 }
 
 // How much is written.
@@ -1304,7 +1304,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{54, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{55, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -1382,7 +1382,9 @@ type Config struct {
 	// By which header, and how many proxies away, clients are known.
 	ClientIp *ClientIp `protobuf:"bytes,34,opt,name=client_ip,json=clientIp,proto3" json:"client_ip,omitempty"`
 	// What the OpenAPI document says of the API, and where clients get it.
-	Openapi       *OpenApi `protobuf:"bytes,35,opt,name=openapi,proto3" json:"openapi,omitempty"`
+	Openapi *OpenApi `protobuf:"bytes,35,opt,name=openapi,proto3" json:"openapi,omitempty"`
+	// Where clients read the documentation of the API.
+	Docs          *Docs `protobuf:"bytes,36,opt,name=docs,proto3" json:"docs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1634,6 +1636,13 @@ func (x *Config) GetOpenapi() *OpenApi {
 	return nil
 }
 
+func (x *Config) GetDocs() *Docs {
+	if x != nil {
+		return x.Docs
+	}
+	return nil
+}
+
 // OpenApi is what the OpenAPI document of the routes says of the API as a whole, and where clients
 // get it. At the admin listener it is at /openapi.json and /openapi.yaml in any case.
 type OpenApi struct {
@@ -1865,6 +1874,62 @@ func (x *OpenApiDocument) GetPolicy() *Policy {
 	return nil
 }
 
+// Docs is the documentation of the routes for those who call them, as pages for browsers: the methods
+// of each service with what they need, examples and errors.
+type Docs struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where clients get it, such as "/docs". Default: nowhere.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Policies for those who ask for it there. Those of `defaults` hold, too.
+	Policy        *Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Docs) Reset() {
+	*x = Docs{}
+	mi := &file_transom_v1_config_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Docs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Docs) ProtoMessage() {}
+
+func (x *Docs) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Docs.ProtoReflect.Descriptor instead.
+func (*Docs) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Docs) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Docs) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
 // ClientIp says how the address of the client is found behind proxies.
 type ClientIp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1882,7 +1947,7 @@ type ClientIp struct {
 
 func (x *ClientIp) Reset() {
 	*x = ClientIp{}
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +1959,7 @@ func (x *ClientIp) String() string {
 func (*ClientIp) ProtoMessage() {}
 
 func (x *ClientIp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[3]
+	mi := &file_transom_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +1972,7 @@ func (x *ClientIp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientIp.ProtoReflect.Descriptor instead.
 func (*ClientIp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ClientIp) GetHeader() string {
@@ -1946,7 +2011,7 @@ type Overload struct {
 
 func (x *Overload) Reset() {
 	*x = Overload{}
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2023,7 @@ func (x *Overload) String() string {
 func (*Overload) ProtoMessage() {}
 
 func (x *Overload) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[4]
+	mi := &file_transom_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2036,7 @@ func (x *Overload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overload.ProtoReflect.Descriptor instead.
 func (*Overload) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Overload) GetOff() bool {
@@ -2017,7 +2082,7 @@ type CacheMemory struct {
 
 func (x *CacheMemory) Reset() {
 	*x = CacheMemory{}
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2029,7 +2094,7 @@ func (x *CacheMemory) String() string {
 func (*CacheMemory) ProtoMessage() {}
 
 func (x *CacheMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[5]
+	mi := &file_transom_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2042,7 +2107,7 @@ func (x *CacheMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CacheMemory.ProtoReflect.Descriptor instead.
 func (*CacheMemory) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CacheMemory) GetMaxBytes() uint64 {
@@ -2072,7 +2137,7 @@ type IdempotencyMemory struct {
 
 func (x *IdempotencyMemory) Reset() {
 	*x = IdempotencyMemory{}
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2084,7 +2149,7 @@ func (x *IdempotencyMemory) String() string {
 func (*IdempotencyMemory) ProtoMessage() {}
 
 func (x *IdempotencyMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[6]
+	mi := &file_transom_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2097,7 +2162,7 @@ func (x *IdempotencyMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdempotencyMemory.ProtoReflect.Descriptor instead.
 func (*IdempotencyMemory) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *IdempotencyMemory) GetMaxBytes() uint64 {
@@ -2138,7 +2203,7 @@ type Maintenance struct {
 
 func (x *Maintenance) Reset() {
 	*x = Maintenance{}
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2150,7 +2215,7 @@ func (x *Maintenance) String() string {
 func (*Maintenance) ProtoMessage() {}
 
 func (x *Maintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[7]
+	mi := &file_transom_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2163,7 +2228,7 @@ func (x *Maintenance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Maintenance.ProtoReflect.Descriptor instead.
 func (*Maintenance) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Maintenance) GetName() string {
@@ -2244,7 +2309,7 @@ type OwnServices struct {
 
 func (x *OwnServices) Reset() {
 	*x = OwnServices{}
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2256,7 +2321,7 @@ func (x *OwnServices) String() string {
 func (*OwnServices) ProtoMessage() {}
 
 func (x *OwnServices) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[8]
+	mi := &file_transom_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2269,7 +2334,7 @@ func (x *OwnServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnServices.ProtoReflect.Descriptor instead.
 func (*OwnServices) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OwnServices) GetReflection() bool {
@@ -2342,7 +2407,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2419,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[9]
+	mi := &file_transom_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2432,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Listener) GetAddress() string {
@@ -2509,7 +2574,7 @@ type ProxyProtocol struct {
 
 func (x *ProxyProtocol) Reset() {
 	*x = ProxyProtocol{}
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +2586,7 @@ func (x *ProxyProtocol) String() string {
 func (*ProxyProtocol) ProtoMessage() {}
 
 func (x *ProxyProtocol) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[10]
+	mi := &file_transom_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +2599,7 @@ func (x *ProxyProtocol) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyProtocol.ProtoReflect.Descriptor instead.
 func (*ProxyProtocol) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ProxyProtocol) GetFrom() []string {
@@ -2573,7 +2638,7 @@ type ServerTls struct {
 
 func (x *ServerTls) Reset() {
 	*x = ServerTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2585,7 +2650,7 @@ func (x *ServerTls) String() string {
 func (*ServerTls) ProtoMessage() {}
 
 func (x *ServerTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[11]
+	mi := &file_transom_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2598,7 +2663,7 @@ func (x *ServerTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
 func (*ServerTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ServerTls) GetCertificate() string {
@@ -2670,7 +2735,7 @@ type ServerCertificate struct {
 
 func (x *ServerCertificate) Reset() {
 	*x = ServerCertificate{}
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2682,7 +2747,7 @@ func (x *ServerCertificate) String() string {
 func (*ServerCertificate) ProtoMessage() {}
 
 func (x *ServerCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[12]
+	mi := &file_transom_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2695,7 +2760,7 @@ func (x *ServerCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerCertificate.ProtoReflect.Descriptor instead.
 func (*ServerCertificate) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ServerCertificate) GetCertificate() string {
@@ -2733,7 +2798,7 @@ type Admin struct {
 
 func (x *Admin) Reset() {
 	*x = Admin{}
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2745,7 +2810,7 @@ func (x *Admin) String() string {
 func (*Admin) ProtoMessage() {}
 
 func (x *Admin) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[13]
+	mi := &file_transom_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2758,7 +2823,7 @@ func (x *Admin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admin.ProtoReflect.Descriptor instead.
 func (*Admin) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Admin) GetAddress() string {
@@ -2811,7 +2876,7 @@ type AdminToken struct {
 
 func (x *AdminToken) Reset() {
 	*x = AdminToken{}
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2823,7 +2888,7 @@ func (x *AdminToken) String() string {
 func (*AdminToken) ProtoMessage() {}
 
 func (x *AdminToken) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[14]
+	mi := &file_transom_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2836,7 +2901,7 @@ func (x *AdminToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminToken.ProtoReflect.Descriptor instead.
 func (*AdminToken) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AdminToken) GetName() string {
@@ -2873,7 +2938,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2885,7 +2950,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2898,7 +2963,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Audit) GetFile() string {
@@ -2937,7 +3002,7 @@ type SchemaSource struct {
 
 func (x *SchemaSource) Reset() {
 	*x = SchemaSource{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2949,7 +3014,7 @@ func (x *SchemaSource) String() string {
 func (*SchemaSource) ProtoMessage() {}
 
 func (x *SchemaSource) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2962,7 +3027,7 @@ func (x *SchemaSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaSource.ProtoReflect.Descriptor instead.
 func (*SchemaSource) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SchemaSource) GetSource() isSchemaSource_Source {
@@ -3051,7 +3116,7 @@ type Reflection struct {
 
 func (x *Reflection) Reset() {
 	*x = Reflection{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3063,7 +3128,7 @@ func (x *Reflection) String() string {
 func (*Reflection) ProtoMessage() {}
 
 func (x *Reflection) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3076,7 +3141,7 @@ func (x *Reflection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reflection.ProtoReflect.Descriptor instead.
 func (*Reflection) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Reflection) GetUpstream() string {
@@ -3111,7 +3176,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3123,7 +3188,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3136,7 +3201,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Upstream) GetKind() isUpstream_Kind {
@@ -3244,7 +3309,7 @@ type GrpcUpstream struct {
 
 func (x *GrpcUpstream) Reset() {
 	*x = GrpcUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3321,7 @@ func (x *GrpcUpstream) String() string {
 func (*GrpcUpstream) ProtoMessage() {}
 
 func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3334,7 @@ func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrpcUpstream.ProtoReflect.Descriptor instead.
 func (*GrpcUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GrpcUpstream) GetTarget() string {
@@ -3399,7 +3464,7 @@ type Outlier struct {
 
 func (x *Outlier) Reset() {
 	*x = Outlier{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3411,7 +3476,7 @@ func (x *Outlier) String() string {
 func (*Outlier) ProtoMessage() {}
 
 func (x *Outlier) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3424,7 +3489,7 @@ func (x *Outlier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outlier.ProtoReflect.Descriptor instead.
 func (*Outlier) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Outlier) GetConsecutive() uint32 {
@@ -3489,7 +3554,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3501,7 +3566,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3514,7 +3579,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Balancing) GetPolicy() string {
@@ -3564,7 +3629,7 @@ type Hash struct {
 
 func (x *Hash) Reset() {
 	*x = Hash{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3576,7 +3641,7 @@ func (x *Hash) String() string {
 func (*Hash) ProtoMessage() {}
 
 func (x *Hash) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3589,7 +3654,7 @@ func (x *Hash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hash.ProtoReflect.Descriptor instead.
 func (*Hash) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Hash) GetKey() Hash_Key {
@@ -3637,7 +3702,7 @@ type Sticky struct {
 
 func (x *Sticky) Reset() {
 	*x = Sticky{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3649,7 +3714,7 @@ func (x *Sticky) String() string {
 func (*Sticky) ProtoMessage() {}
 
 func (x *Sticky) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3662,7 +3727,7 @@ func (x *Sticky) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sticky.ProtoReflect.Descriptor instead.
 func (*Sticky) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Sticky) GetCookie() string {
@@ -3705,7 +3770,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +3782,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +3795,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -3812,7 +3877,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3824,7 +3889,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3837,7 +3902,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -3952,7 +4017,7 @@ type HttpServer struct {
 
 func (x *HttpServer) Reset() {
 	*x = HttpServer{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3964,7 +4029,7 @@ func (x *HttpServer) String() string {
 func (*HttpServer) ProtoMessage() {}
 
 func (x *HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3977,7 +4042,7 @@ func (x *HttpServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpServer.ProtoReflect.Descriptor instead.
 func (*HttpServer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HttpServer) GetAddress() string {
@@ -4010,7 +4075,7 @@ type HttpTimeouts struct {
 
 func (x *HttpTimeouts) Reset() {
 	*x = HttpTimeouts{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4022,7 +4087,7 @@ func (x *HttpTimeouts) String() string {
 func (*HttpTimeouts) ProtoMessage() {}
 
 func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4035,7 +4100,7 @@ func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpTimeouts.ProtoReflect.Descriptor instead.
 func (*HttpTimeouts) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HttpTimeouts) GetConnect() *durationpb.Duration {
@@ -4073,7 +4138,7 @@ type HttpCredentials struct {
 
 func (x *HttpCredentials) Reset() {
 	*x = HttpCredentials{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4085,7 +4150,7 @@ func (x *HttpCredentials) String() string {
 func (*HttpCredentials) ProtoMessage() {}
 
 func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4098,7 +4163,7 @@ func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCredentials.ProtoReflect.Descriptor instead.
 func (*HttpCredentials) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HttpCredentials) GetKind() isHttpCredentials_Kind {
@@ -4180,7 +4245,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4192,7 +4257,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4205,7 +4270,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -4298,7 +4363,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4310,7 +4375,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4323,7 +4388,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -4367,7 +4432,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4379,7 +4444,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4392,7 +4457,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -4466,7 +4531,7 @@ type HttpCompression struct {
 
 func (x *HttpCompression) Reset() {
 	*x = HttpCompression{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4478,7 +4543,7 @@ func (x *HttpCompression) String() string {
 func (*HttpCompression) ProtoMessage() {}
 
 func (x *HttpCompression) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4491,7 +4556,7 @@ func (x *HttpCompression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCompression.ProtoReflect.Descriptor instead.
 func (*HttpCompression) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HttpCompression) GetTypes() []string {
@@ -4530,7 +4595,7 @@ type HttpRedirect struct {
 
 func (x *HttpRedirect) Reset() {
 	*x = HttpRedirect{}
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4542,7 +4607,7 @@ func (x *HttpRedirect) String() string {
 func (*HttpRedirect) ProtoMessage() {}
 
 func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4555,7 +4620,7 @@ func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRedirect.ProtoReflect.Descriptor instead.
 func (*HttpRedirect) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HttpRedirect) GetScheme() string {
@@ -4623,7 +4688,7 @@ type HttpRespond struct {
 
 func (x *HttpRespond) Reset() {
 	*x = HttpRespond{}
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4635,7 +4700,7 @@ func (x *HttpRespond) String() string {
 func (*HttpRespond) ProtoMessage() {}
 
 func (x *HttpRespond) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4648,7 +4713,7 @@ func (x *HttpRespond) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRespond.ProtoReflect.Descriptor instead.
 func (*HttpRespond) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HttpRespond) GetStatus() uint32 {
@@ -4740,7 +4805,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4752,7 +4817,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4765,7 +4830,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -4833,7 +4898,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4845,7 +4910,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4858,7 +4923,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -4916,7 +4981,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4928,7 +4993,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4941,7 +5006,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -4999,7 +5064,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5011,7 +5076,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5024,7 +5089,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -5194,7 +5259,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5206,7 +5271,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5219,7 +5284,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -5275,7 +5340,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5287,7 +5352,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5300,7 +5365,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -5328,7 +5393,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5340,7 +5405,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5353,7 +5418,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -5419,7 +5484,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5431,7 +5496,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5444,7 +5509,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -5558,7 +5623,7 @@ type EventTopic struct {
 
 func (x *EventTopic) Reset() {
 	*x = EventTopic{}
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5570,7 +5635,7 @@ func (x *EventTopic) String() string {
 func (*EventTopic) ProtoMessage() {}
 
 func (x *EventTopic) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5583,7 +5648,7 @@ func (x *EventTopic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventTopic.ProtoReflect.Descriptor instead.
 func (*EventTopic) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *EventTopic) GetTypes() string {
@@ -5623,7 +5688,7 @@ type EventLog struct {
 
 func (x *EventLog) Reset() {
 	*x = EventLog{}
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5635,7 +5700,7 @@ func (x *EventLog) String() string {
 func (*EventLog) ProtoMessage() {}
 
 func (x *EventLog) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5648,7 +5713,7 @@ func (x *EventLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventLog.ProtoReflect.Descriptor instead.
 func (*EventLog) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *EventLog) GetDirectory() string {
@@ -5716,7 +5781,7 @@ type GatewayEventRule struct {
 
 func (x *GatewayEventRule) Reset() {
 	*x = GatewayEventRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[45]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5728,7 +5793,7 @@ func (x *GatewayEventRule) String() string {
 func (*GatewayEventRule) ProtoMessage() {}
 
 func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[45]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5741,7 +5806,7 @@ func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayEventRule.ProtoReflect.Descriptor instead.
 func (*GatewayEventRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GatewayEventRule) GetType() string {
@@ -5810,7 +5875,7 @@ type EventSink struct {
 
 func (x *EventSink) Reset() {
 	*x = EventSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[46]
+	mi := &file_transom_v1_config_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5822,7 +5887,7 @@ func (x *EventSink) String() string {
 func (*EventSink) ProtoMessage() {}
 
 func (x *EventSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[46]
+	mi := &file_transom_v1_config_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5835,7 +5900,7 @@ func (x *EventSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventSink.ProtoReflect.Descriptor instead.
 func (*EventSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EventSink) GetKind() isEventSink_Kind {
@@ -5922,7 +5987,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[47]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5934,7 +5999,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[47]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5947,7 +6012,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -6021,7 +6086,7 @@ type KafkaTopics struct {
 
 func (x *KafkaTopics) Reset() {
 	*x = KafkaTopics{}
-	mi := &file_transom_v1_config_proto_msgTypes[48]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6033,7 +6098,7 @@ func (x *KafkaTopics) String() string {
 func (*KafkaTopics) ProtoMessage() {}
 
 func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[48]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6046,7 +6111,7 @@ func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaTopics.ProtoReflect.Descriptor instead.
 func (*KafkaTopics) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *KafkaTopics) GetPartitions() uint32 {
@@ -6088,7 +6153,7 @@ type SinkTls struct {
 
 func (x *SinkTls) Reset() {
 	*x = SinkTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[49]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6100,7 +6165,7 @@ func (x *SinkTls) String() string {
 func (*SinkTls) ProtoMessage() {}
 
 func (x *SinkTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[49]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6113,7 +6178,7 @@ func (x *SinkTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SinkTls.ProtoReflect.Descriptor instead.
 func (*SinkTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SinkTls) GetCa() string {
@@ -6169,7 +6234,7 @@ type KafkaSasl struct {
 
 func (x *KafkaSasl) Reset() {
 	*x = KafkaSasl{}
-	mi := &file_transom_v1_config_proto_msgTypes[50]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6181,7 +6246,7 @@ func (x *KafkaSasl) String() string {
 func (*KafkaSasl) ProtoMessage() {}
 
 func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[50]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6194,7 +6259,7 @@ func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSasl.ProtoReflect.Descriptor instead.
 func (*KafkaSasl) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *KafkaSasl) GetMechanism() KafkaSasl_Mechanism {
@@ -6282,7 +6347,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[51]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6294,7 +6359,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[51]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6307,7 +6372,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -6402,7 +6467,7 @@ type WebhookSink struct {
 
 func (x *WebhookSink) Reset() {
 	*x = WebhookSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[52]
+	mi := &file_transom_v1_config_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6414,7 +6479,7 @@ func (x *WebhookSink) String() string {
 func (*WebhookSink) ProtoMessage() {}
 
 func (x *WebhookSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[52]
+	mi := &file_transom_v1_config_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6427,7 +6492,7 @@ func (x *WebhookSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookSink.ProtoReflect.Descriptor instead.
 func (*WebhookSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *WebhookSink) GetUrl() string {
@@ -6506,7 +6571,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[53]
+	mi := &file_transom_v1_config_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6518,7 +6583,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[53]
+	mi := &file_transom_v1_config_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6531,7 +6596,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{53}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -6561,7 +6626,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[54]
+	mi := &file_transom_v1_config_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6573,7 +6638,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[54]
+	mi := &file_transom_v1_config_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6586,7 +6651,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{54}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -6623,7 +6688,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[55]
+	mi := &file_transom_v1_config_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6635,7 +6700,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[55]
+	mi := &file_transom_v1_config_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6648,7 +6713,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{55}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -6721,7 +6786,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[56]
+	mi := &file_transom_v1_config_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6733,7 +6798,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[56]
+	mi := &file_transom_v1_config_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6746,7 +6811,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{56}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -6912,7 +6977,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[57]
+	mi := &file_transom_v1_config_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6924,7 +6989,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[57]
+	mi := &file_transom_v1_config_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6937,7 +7002,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{57}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -6994,7 +7059,7 @@ var File_transom_v1_config_proto protoreflect.FileDescriptor
 const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\x17transom/v1/config.proto\x12\n" +
-	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atransom/v1/behaviour.proto\x1a\x1dtransom/v1/event_stream.proto\x1a\x17transom/v1/policy.proto\x1a\x1dtransom/v1/subscription.proto\"\xa4\x0f\n" +
+	"transom.v1\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atransom/v1/behaviour.proto\x1a\x1dtransom/v1/event_stream.proto\x1a\x17transom/v1/policy.proto\x1a\x1dtransom/v1/subscription.proto\"\xca\x0f\n" +
 	"\x06Config\x122\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x14.transom.v1.ListenerR\tlisteners\x12'\n" +
 	"\x05admin\x18\x02 \x01(\v2\x11.transom.v1.AdminR\x05admin\x122\n" +
@@ -7029,7 +7094,8 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x13forward_client_cert\x18  \x01(\x0e2$.transom.v1.Config.ForwardClientCertR\x11forwardClientCert\x120\n" +
 	"\boverload\x18! \x01(\v2\x14.transom.v1.OverloadR\boverload\x121\n" +
 	"\tclient_ip\x18\" \x01(\v2\x14.transom.v1.ClientIpR\bclientIp\x12-\n" +
-	"\aopenapi\x18# \x01(\v2\x13.transom.v1.OpenApiR\aopenapi\x1aR\n" +
+	"\aopenapi\x18# \x01(\v2\x13.transom.v1.OpenApiR\aopenapi\x12$\n" +
+	"\x04docs\x18$ \x01(\v2\x10.transom.v1.DocsR\x04docs\x1aR\n" +
 	"\x0eUpstreamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.transom.v1.UpstreamR\x05value:\x028\x01\x1a=\n" +
@@ -7092,7 +7158,10 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"visibility\x18\x03 \x03(\tR\n" +
 	"visibility\x12*\n" +
-	"\x06policy\x18\x04 \x01(\v2\x12.transom.v1.PolicyR\x06policy\"E\n" +
+	"\x06policy\x18\x04 \x01(\v2\x12.transom.v1.PolicyR\x06policy\"F\n" +
+	"\x04Docs\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12*\n" +
+	"\x06policy\x18\x02 \x01(\v2\x12.transom.v1.PolicyR\x06policy\"E\n" +
 	"\bClientIp\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\tR\x06header\x12!\n" +
 	"\ftrusted_hops\x18\x02 \x01(\rR\vtrustedHops\"\x89\x01\n" +
@@ -7665,7 +7734,7 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 23)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_transom_v1_config_proto_goTypes = []any{
 	(EventMode)(0),                // 0: transom.v1.EventMode
 	(Config_Compatibility)(0),     // 1: transom.v1.Config.Compatibility
@@ -7693,224 +7762,227 @@ var file_transom_v1_config_proto_goTypes = []any{
 	(*Config)(nil),                // 23: transom.v1.Config
 	(*OpenApi)(nil),               // 24: transom.v1.OpenApi
 	(*OpenApiDocument)(nil),       // 25: transom.v1.OpenApiDocument
-	(*ClientIp)(nil),              // 26: transom.v1.ClientIp
-	(*Overload)(nil),              // 27: transom.v1.Overload
-	(*CacheMemory)(nil),           // 28: transom.v1.CacheMemory
-	(*IdempotencyMemory)(nil),     // 29: transom.v1.IdempotencyMemory
-	(*Maintenance)(nil),           // 30: transom.v1.Maintenance
-	(*OwnServices)(nil),           // 31: transom.v1.OwnServices
-	(*Listener)(nil),              // 32: transom.v1.Listener
-	(*ProxyProtocol)(nil),         // 33: transom.v1.ProxyProtocol
-	(*ServerTls)(nil),             // 34: transom.v1.ServerTls
-	(*ServerCertificate)(nil),     // 35: transom.v1.ServerCertificate
-	(*Admin)(nil),                 // 36: transom.v1.Admin
-	(*AdminToken)(nil),            // 37: transom.v1.AdminToken
-	(*Audit)(nil),                 // 38: transom.v1.Audit
-	(*SchemaSource)(nil),          // 39: transom.v1.SchemaSource
-	(*Reflection)(nil),            // 40: transom.v1.Reflection
-	(*Upstream)(nil),              // 41: transom.v1.Upstream
-	(*GrpcUpstream)(nil),          // 42: transom.v1.GrpcUpstream
-	(*Outlier)(nil),               // 43: transom.v1.Outlier
-	(*Balancing)(nil),             // 44: transom.v1.Balancing
-	(*Hash)(nil),                  // 45: transom.v1.Hash
-	(*Sticky)(nil),                // 46: transom.v1.Sticky
-	(*ClientTls)(nil),             // 47: transom.v1.ClientTls
-	(*HttpUpstream)(nil),          // 48: transom.v1.HttpUpstream
-	(*HttpServer)(nil),            // 49: transom.v1.HttpServer
-	(*HttpTimeouts)(nil),          // 50: transom.v1.HttpTimeouts
-	(*HttpCredentials)(nil),       // 51: transom.v1.HttpCredentials
-	(*HealthCheck)(nil),           // 52: transom.v1.HealthCheck
-	(*PolicyRule)(nil),            // 53: transom.v1.PolicyRule
-	(*HttpRoute)(nil),             // 54: transom.v1.HttpRoute
-	(*HttpCompression)(nil),       // 55: transom.v1.HttpCompression
-	(*HttpRedirect)(nil),          // 56: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),           // 57: transom.v1.HttpRespond
-	(*HttpMatch)(nil),             // 58: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),           // 59: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),            // 60: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),             // 61: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),         // 62: transom.v1.SessionConfig
-	(*Stores)(nil),                // 63: transom.v1.Stores
-	(*RedisStore)(nil),            // 64: transom.v1.RedisStore
-	(*Events)(nil),                // 65: transom.v1.Events
-	(*EventTopic)(nil),            // 66: transom.v1.EventTopic
-	(*EventLog)(nil),              // 67: transom.v1.EventLog
-	(*GatewayEventRule)(nil),      // 68: transom.v1.GatewayEventRule
-	(*EventSink)(nil),             // 69: transom.v1.EventSink
-	(*KafkaSink)(nil),             // 70: transom.v1.KafkaSink
-	(*KafkaTopics)(nil),           // 71: transom.v1.KafkaTopics
-	(*SinkTls)(nil),               // 72: transom.v1.SinkTls
-	(*KafkaSasl)(nil),             // 73: transom.v1.KafkaSasl
-	(*NatsSink)(nil),              // 74: transom.v1.NatsSink
-	(*WebhookSink)(nil),           // 75: transom.v1.WebhookSink
-	(*Telemetry)(nil),             // 76: transom.v1.Telemetry
-	(*Log)(nil),                   // 77: transom.v1.Log
-	(*Otlp)(nil),                  // 78: transom.v1.Otlp
-	(*Rest)(nil),                  // 79: transom.v1.Rest
-	(*Metadata)(nil),              // 80: transom.v1.Metadata
-	nil,                           // 81: transom.v1.Config.UpstreamsEntry
-	nil,                           // 82: transom.v1.Config.ErrorPagesEntry
-	nil,                           // 83: transom.v1.HealthCheck.HeadersEntry
-	nil,                           // 84: transom.v1.HttpRespond.HeadersEntry
-	nil,                           // 85: transom.v1.HttpMatch.HeadersEntry
-	nil,                           // 86: transom.v1.HttpMatch.QueryEntry
-	nil,                           // 87: transom.v1.Events.SinksEntry
-	nil,                           // 88: transom.v1.KafkaTopics.ConfigEntry
-	nil,                           // 89: transom.v1.WebhookSink.HeadersEntry
-	(*annotations.HttpRule)(nil),  // 90: google.api.HttpRule
-	(*Policy)(nil),                // 91: transom.v1.Policy
-	(*durationpb.Duration)(nil),   // 92: google.protobuf.Duration
-	(*Subscription)(nil),          // 93: transom.v1.Subscription
-	(*EventStream)(nil),           // 94: transom.v1.EventStream
-	(*Behaviour)(nil),             // 95: transom.v1.Behaviour
-	(EventRule_Delivery)(0),       // 96: transom.v1.EventRule.Delivery
+	(*Docs)(nil),                  // 26: transom.v1.Docs
+	(*ClientIp)(nil),              // 27: transom.v1.ClientIp
+	(*Overload)(nil),              // 28: transom.v1.Overload
+	(*CacheMemory)(nil),           // 29: transom.v1.CacheMemory
+	(*IdempotencyMemory)(nil),     // 30: transom.v1.IdempotencyMemory
+	(*Maintenance)(nil),           // 31: transom.v1.Maintenance
+	(*OwnServices)(nil),           // 32: transom.v1.OwnServices
+	(*Listener)(nil),              // 33: transom.v1.Listener
+	(*ProxyProtocol)(nil),         // 34: transom.v1.ProxyProtocol
+	(*ServerTls)(nil),             // 35: transom.v1.ServerTls
+	(*ServerCertificate)(nil),     // 36: transom.v1.ServerCertificate
+	(*Admin)(nil),                 // 37: transom.v1.Admin
+	(*AdminToken)(nil),            // 38: transom.v1.AdminToken
+	(*Audit)(nil),                 // 39: transom.v1.Audit
+	(*SchemaSource)(nil),          // 40: transom.v1.SchemaSource
+	(*Reflection)(nil),            // 41: transom.v1.Reflection
+	(*Upstream)(nil),              // 42: transom.v1.Upstream
+	(*GrpcUpstream)(nil),          // 43: transom.v1.GrpcUpstream
+	(*Outlier)(nil),               // 44: transom.v1.Outlier
+	(*Balancing)(nil),             // 45: transom.v1.Balancing
+	(*Hash)(nil),                  // 46: transom.v1.Hash
+	(*Sticky)(nil),                // 47: transom.v1.Sticky
+	(*ClientTls)(nil),             // 48: transom.v1.ClientTls
+	(*HttpUpstream)(nil),          // 49: transom.v1.HttpUpstream
+	(*HttpServer)(nil),            // 50: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),          // 51: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),       // 52: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),           // 53: transom.v1.HealthCheck
+	(*PolicyRule)(nil),            // 54: transom.v1.PolicyRule
+	(*HttpRoute)(nil),             // 55: transom.v1.HttpRoute
+	(*HttpCompression)(nil),       // 56: transom.v1.HttpCompression
+	(*HttpRedirect)(nil),          // 57: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),           // 58: transom.v1.HttpRespond
+	(*HttpMatch)(nil),             // 59: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),           // 60: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),            // 61: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),             // 62: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),         // 63: transom.v1.SessionConfig
+	(*Stores)(nil),                // 64: transom.v1.Stores
+	(*RedisStore)(nil),            // 65: transom.v1.RedisStore
+	(*Events)(nil),                // 66: transom.v1.Events
+	(*EventTopic)(nil),            // 67: transom.v1.EventTopic
+	(*EventLog)(nil),              // 68: transom.v1.EventLog
+	(*GatewayEventRule)(nil),      // 69: transom.v1.GatewayEventRule
+	(*EventSink)(nil),             // 70: transom.v1.EventSink
+	(*KafkaSink)(nil),             // 71: transom.v1.KafkaSink
+	(*KafkaTopics)(nil),           // 72: transom.v1.KafkaTopics
+	(*SinkTls)(nil),               // 73: transom.v1.SinkTls
+	(*KafkaSasl)(nil),             // 74: transom.v1.KafkaSasl
+	(*NatsSink)(nil),              // 75: transom.v1.NatsSink
+	(*WebhookSink)(nil),           // 76: transom.v1.WebhookSink
+	(*Telemetry)(nil),             // 77: transom.v1.Telemetry
+	(*Log)(nil),                   // 78: transom.v1.Log
+	(*Otlp)(nil),                  // 79: transom.v1.Otlp
+	(*Rest)(nil),                  // 80: transom.v1.Rest
+	(*Metadata)(nil),              // 81: transom.v1.Metadata
+	nil,                           // 82: transom.v1.Config.UpstreamsEntry
+	nil,                           // 83: transom.v1.Config.ErrorPagesEntry
+	nil,                           // 84: transom.v1.HealthCheck.HeadersEntry
+	nil,                           // 85: transom.v1.HttpRespond.HeadersEntry
+	nil,                           // 86: transom.v1.HttpMatch.HeadersEntry
+	nil,                           // 87: transom.v1.HttpMatch.QueryEntry
+	nil,                           // 88: transom.v1.Events.SinksEntry
+	nil,                           // 89: transom.v1.KafkaTopics.ConfigEntry
+	nil,                           // 90: transom.v1.WebhookSink.HeadersEntry
+	(*annotations.HttpRule)(nil),  // 91: google.api.HttpRule
+	(*Policy)(nil),                // 92: transom.v1.Policy
+	(*durationpb.Duration)(nil),   // 93: google.protobuf.Duration
+	(*Subscription)(nil),          // 94: transom.v1.Subscription
+	(*EventStream)(nil),           // 95: transom.v1.EventStream
+	(*Behaviour)(nil),             // 96: transom.v1.Behaviour
+	(EventRule_Delivery)(0),       // 97: transom.v1.EventRule.Delivery
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
-	32,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
-	36,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	39,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	81,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	90,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	91,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	53,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	54,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	60,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	63,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	65,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	76,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	33,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
+	37,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
+	40,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	82,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	91,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	92,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	54,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	55,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	61,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	64,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	66,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	77,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	1,   // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	79,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	80,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	92,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
-	31,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
+	80,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	81,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	93,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	32,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	2,   // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
-	82,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
-	30,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
-	28,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
-	29,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
+	83,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	31,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
+	29,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
+	30,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
 	3,   // 22: transom.v1.Config.forward_client_cert:type_name -> transom.v1.Config.ForwardClientCert
-	27,  // 23: transom.v1.Config.overload:type_name -> transom.v1.Overload
-	26,  // 24: transom.v1.Config.client_ip:type_name -> transom.v1.ClientIp
+	28,  // 23: transom.v1.Config.overload:type_name -> transom.v1.Overload
+	27,  // 24: transom.v1.Config.client_ip:type_name -> transom.v1.ClientIp
 	24,  // 25: transom.v1.Config.openapi:type_name -> transom.v1.OpenApi
-	91,  // 26: transom.v1.OpenApi.policy:type_name -> transom.v1.Policy
-	4,   // 27: transom.v1.OpenApi.naming:type_name -> transom.v1.OpenApi.Naming
-	5,   // 28: transom.v1.OpenApi.path_style:type_name -> transom.v1.OpenApi.PathStyle
-	6,   // 29: transom.v1.OpenApi.oneofs:type_name -> transom.v1.OpenApi.Oneofs
-	7,   // 30: transom.v1.OpenApi.errors:type_name -> transom.v1.OpenApi.Errors
-	25,  // 31: transom.v1.OpenApi.documents:type_name -> transom.v1.OpenApiDocument
-	91,  // 32: transom.v1.OpenApiDocument.policy:type_name -> transom.v1.Policy
-	92,  // 33: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
-	34,  // 34: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
-	33,  // 35: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
-	92,  // 36: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
-	92,  // 37: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
-	92,  // 38: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
-	92,  // 39: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
-	92,  // 40: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
-	35,  // 41: transom.v1.ServerTls.certificates:type_name -> transom.v1.ServerCertificate
-	8,   // 42: transom.v1.ServerTls.min_version:type_name -> transom.v1.ServerTls.Version
-	9,   // 43: transom.v1.ServerTls.client_auth:type_name -> transom.v1.ServerTls.ClientAuth
-	37,  // 44: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
-	34,  // 45: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	38,  // 46: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	10,  // 47: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	40,  // 48: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	92,  // 49: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	42,  // 50: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	48,  // 51: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	47,  // 52: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	92,  // 53: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	92,  // 54: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	11,  // 55: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	44,  // 56: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	92,  // 57: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	52,  // 58: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	43,  // 59: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	12,  // 60: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	92,  // 61: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	92,  // 62: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	45,  // 63: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	46,  // 64: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	92,  // 65: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	13,  // 66: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	15,  // 67: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	52,  // 68: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	49,  // 69: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	47,  // 70: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	14,  // 71: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	50,  // 72: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	51,  // 73: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	44,  // 74: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	43,  // 75: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	12,  // 76: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	92,  // 77: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	92,  // 78: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	92,  // 79: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	92,  // 80: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	92,  // 81: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	83,  // 82: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	92,  // 83: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	91,  // 84: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	58,  // 85: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	59,  // 86: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	91,  // 87: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	56,  // 88: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	57,  // 89: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	55,  // 90: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
-	84,  // 91: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	85,  // 92: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	86,  // 93: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	61,  // 94: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	62,  // 95: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	92,  // 96: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	92,  // 97: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	92,  // 98: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	92,  // 99: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	15,  // 100: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	64,  // 101: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	92,  // 102: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	70,  // 103: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	74,  // 104: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	87,  // 105: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
-	66,  // 106: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
-	67,  // 107: transom.v1.Events.log:type_name -> transom.v1.EventLog
-	68,  // 108: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
-	16,  // 109: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
-	93,  // 110: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
-	94,  // 111: transom.v1.Events.streams:type_name -> transom.v1.EventStream
-	95,  // 112: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
-	92,  // 113: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
-	17,  // 114: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
-	18,  // 115: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
-	96,  // 116: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	70,  // 117: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
-	74,  // 118: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
-	75,  // 119: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
-	0,   // 120: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
-	19,  // 121: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
-	92,  // 122: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
-	72,  // 123: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
-	73,  // 124: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
-	71,  // 125: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
-	88,  // 126: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
-	20,  // 127: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
-	0,   // 128: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
-	72,  // 129: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
-	0,   // 130: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
-	92,  // 131: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
-	89,  // 132: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
-	72,  // 133: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
-	77,  // 134: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	78,  // 135: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	21,  // 136: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	22,  // 137: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	41,  // 138: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	69,  // 139: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
-	140, // [140:140] is the sub-list for method output_type
-	140, // [140:140] is the sub-list for method input_type
-	140, // [140:140] is the sub-list for extension type_name
-	140, // [140:140] is the sub-list for extension extendee
-	0,   // [0:140] is the sub-list for field type_name
+	26,  // 26: transom.v1.Config.docs:type_name -> transom.v1.Docs
+	92,  // 27: transom.v1.OpenApi.policy:type_name -> transom.v1.Policy
+	4,   // 28: transom.v1.OpenApi.naming:type_name -> transom.v1.OpenApi.Naming
+	5,   // 29: transom.v1.OpenApi.path_style:type_name -> transom.v1.OpenApi.PathStyle
+	6,   // 30: transom.v1.OpenApi.oneofs:type_name -> transom.v1.OpenApi.Oneofs
+	7,   // 31: transom.v1.OpenApi.errors:type_name -> transom.v1.OpenApi.Errors
+	25,  // 32: transom.v1.OpenApi.documents:type_name -> transom.v1.OpenApiDocument
+	92,  // 33: transom.v1.OpenApiDocument.policy:type_name -> transom.v1.Policy
+	92,  // 34: transom.v1.Docs.policy:type_name -> transom.v1.Policy
+	93,  // 35: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
+	35,  // 36: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
+	34,  // 37: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
+	93,  // 38: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
+	93,  // 39: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
+	93,  // 40: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
+	93,  // 41: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
+	93,  // 42: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
+	36,  // 43: transom.v1.ServerTls.certificates:type_name -> transom.v1.ServerCertificate
+	8,   // 44: transom.v1.ServerTls.min_version:type_name -> transom.v1.ServerTls.Version
+	9,   // 45: transom.v1.ServerTls.client_auth:type_name -> transom.v1.ServerTls.ClientAuth
+	38,  // 46: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	35,  // 47: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
+	39,  // 48: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	10,  // 49: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	41,  // 50: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	93,  // 51: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	43,  // 52: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	49,  // 53: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	48,  // 54: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	93,  // 55: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	93,  // 56: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	11,  // 57: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	45,  // 58: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	93,  // 59: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	53,  // 60: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	44,  // 61: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	12,  // 62: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	93,  // 63: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	93,  // 64: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	46,  // 65: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	47,  // 66: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	93,  // 67: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	13,  // 68: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	15,  // 69: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	53,  // 70: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	50,  // 71: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	48,  // 72: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	14,  // 73: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	51,  // 74: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	52,  // 75: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	45,  // 76: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	44,  // 77: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	12,  // 78: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	93,  // 79: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	93,  // 80: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	93,  // 81: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	93,  // 82: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	93,  // 83: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	84,  // 84: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	93,  // 85: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	92,  // 86: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	59,  // 87: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	60,  // 88: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	92,  // 89: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	57,  // 90: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	58,  // 91: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	56,  // 92: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
+	85,  // 93: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	86,  // 94: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	87,  // 95: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	62,  // 96: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	63,  // 97: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	93,  // 98: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	93,  // 99: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	93,  // 100: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	93,  // 101: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	15,  // 102: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	65,  // 103: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	93,  // 104: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	71,  // 105: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	75,  // 106: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	88,  // 107: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
+	67,  // 108: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
+	68,  // 109: transom.v1.Events.log:type_name -> transom.v1.EventLog
+	69,  // 110: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
+	16,  // 111: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
+	94,  // 112: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
+	95,  // 113: transom.v1.Events.streams:type_name -> transom.v1.EventStream
+	96,  // 114: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
+	93,  // 115: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
+	17,  // 116: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
+	18,  // 117: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
+	97,  // 118: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	71,  // 119: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
+	75,  // 120: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
+	76,  // 121: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
+	0,   // 122: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
+	19,  // 123: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
+	93,  // 124: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
+	73,  // 125: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
+	74,  // 126: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
+	72,  // 127: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
+	89,  // 128: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
+	20,  // 129: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
+	0,   // 130: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
+	73,  // 131: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
+	0,   // 132: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
+	93,  // 133: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
+	90,  // 134: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
+	73,  // 135: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
+	78,  // 136: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	79,  // 137: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	21,  // 138: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	22,  // 139: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	42,  // 140: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	70,  // 141: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
+	142, // [142:142] is the sub-list for method output_type
+	142, // [142:142] is the sub-list for method input_type
+	142, // [142:142] is the sub-list for extension type_name
+	142, // [142:142] is the sub-list for extension extendee
+	0,   // [0:142] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -7922,50 +7994,50 @@ func file_transom_v1_config_proto_init() {
 	file_transom_v1_event_stream_proto_init()
 	file_transom_v1_policy_proto_init()
 	file_transom_v1_subscription_proto_init()
-	file_transom_v1_config_proto_msgTypes[8].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[13].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[16].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[9].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[14].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[17].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
 		(*SchemaSource_DescriptorSet)(nil),
 		(*SchemaSource_Reflection)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[18].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[19].OneofWrappers = []any{
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[26].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[28].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{
 		(*HttpCredentials_Basic)(nil),
 		(*HttpCredentials_Bearer)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[33].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[34].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[34].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[35].OneofWrappers = []any{
 		(*HttpRespond_Body)(nil),
 		(*HttpRespond_File)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[36].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[38].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[37].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[39].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[46].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[47].OneofWrappers = []any{
 		(*EventSink_Kafka)(nil),
 		(*EventSink_Nats)(nil),
 		(*EventSink_Webhook)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[54].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[55].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[56].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[57].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[58].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
 			NumEnums:      23,
-			NumMessages:   67,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

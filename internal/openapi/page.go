@@ -1,0 +1,379 @@
+package openapi
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"html/template"
+	"slices"
+	"strings"
+
+	"github.com/transom-gateway/transom/internal/rpccode"
+)
+
+var (
+	//go:embed page/page.html
+	pageSource string
+	//go:embed page/page.css
+	pageStyle string
+	//go:embed page/page.js
+	pageScript string
+
+	pageTemplate = template.Must(template.New("page").Parse(pageSource))
+)
+
+// PagePolicy is the Content-Security-Policy of pages: the style and the script that are in them, by
+// their sums, and nothing else (Surface 247).
+var PagePolicy = "default-src 'none'; style-src " + sum(pageStyle) + "; script-src " + sum(pageScript) +
+	"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+func sum(text string) string {
+	s := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(s[:]) + "'"
+}
+
+// page is what the template shows.
+type page struct {
+	Title, Version string
+	Description    []string
+	// Services are all of them, for the list; Service is the one whose methods are shown, nil for none.
+	Services []*pageService
+	Service  *pageService
+	Types    []*pageType
+	// Server stands before the paths of snippets.
+	Server string
+}
+
+type pageService struct {
+	Name, Full string
+	Comment    []string
+	Methods    []*pageMethod
+}
+
+type pageMethod struct {
+	Name, RPC, Shape, Summary string
+	Comment, Needs            []string
+	Deprecated                bool
+	Routes                    []pageRoute
+	Parameters                []pageField
+	Body, Answer              *pageValue
+	Streams                   string
+	Snippets                  []pageSnippet
+	Errors                    []pageError
+}
+
+type pageRoute struct{ Method, Path string }
+
+// pageField is a parameter, a field of a message, or a value of an enum.
+type pageField struct {
+	Name, In string
+	Type     pageText
+	Comment  []string
+	Required bool
+	// Notes are words such as "read only", and rules.
+	Notes []string
+}
+
+// pageText is a type: a text, and the one of the page that it is about, if it is.
+type pageText struct{ Before, Link, After string }
+
+// pageValue is a body or an answer.
+type pageValue struct {
+	Type    pageText
+	Fields  []pageField // of one that has no name
+	Example string
+}
+
+// pageType is a message or an enum.
+type pageType struct {
+	Name    string
+	Comment []string
+	Enum    bool
+	Fields  []pageField
+}
+
+// pageTable is a table of fields.
+type pageTable struct {
+	Label, Head string
+	Enum        bool
+	Fields      []pageField
+}
+
+// Table is for the template.
+func (*page) Table(label, head string, enum bool, fields []pageField) pageTable {
+	return pageTable{label, head, enum, fields}
+}
+
+// Head is what the table of a type has first.
+func (t *pageType) Head() string {
+	if t.Enum {
+		return "Value"
+	}
+	return "Field"
+}
+
+// Also is what gRPC and Connect call the method by, where no route says so.
+func (m *pageMethod) Also() string {
+	for _, r := range m.Routes {
+		if r.Path == "/"+m.RPC {
+			return ""
+		}
+	}
+	return m.RPC
+}
+
+type pageSnippet struct{ Language, Text string }
+
+type pageError struct {
+	Status int
+	Code   string
+	About  string
+}
+
+// Page is the documentation of a service for those who call it, as HTML; without one it is a list
+// of all services, or the page of the only one there is. It tells what the document tells.
+func (s *Source) Page(service string) []byte {
+	p := &page{Title: cmp.Or(s.api.Title, "API"), Version: s.api.Version, Description: paragraphs(s.api.Description), Server: "$API"}
+	if len(s.api.Servers) > 0 {
+		p.Server = strings.TrimSuffix(s.api.Servers[0], "/")
+	}
+	w := &writer{source: s, api: s.api, version: Version31, schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}}, schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}}
+	w.schemas.writer = w
+	m := &pageMaker{writer: w, page: p}
+	for i := 0; i < len(s.routes); {
+		end := i + 1
+		for end < len(s.routes) && s.routes[end].Method.RPC == s.routes[i].Method.RPC {
+			end++
+		}
+		m.method(s.routes[i:end])
+		i = end
+	}
+	for _, of := range p.Services {
+		if of.Full == service || service == "" && len(p.Services) == 1 {
+			p.Service = of
+		}
+	}
+	if p.Service != nil {
+		m.details()
+	}
+	var b bytes.Buffer
+	b.WriteString("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<style>" + pageStyle + "</style>\n")
+	if err := pageTemplate.Execute(&b, p); err != nil {
+		b.WriteString(template.HTMLEscapeString(err.Error())) // the template fits: tests execute all of it
+	}
+	b.WriteString("<script>" + pageScript + "</script>\n")
+	return b.Bytes()
+}
+
+// pageMaker fills a page.
+type pageMaker struct {
+	writer *writer
+	page   *page
+	// routes are those of the methods.
+	routes map[*pageMethod][]*described
+}
+
+// method adds a method, which routes lead to, to its service.
+func (m *pageMaker) method(routes []*described) {
+	d := routes[0].Method.Descriptor
+	service := d.Parent()
+	full := string(service.FullName())
+	at := slices.IndexFunc(m.page.Services, func(s *pageService) bool { return s.Full == full })
+	if at < 0 {
+		at = len(m.page.Services)
+		m.page.Services = append(m.page.Services, &pageService{Name: routes[0].tag, Full: full, Comment: paragraphs(commentOf(service).whole())})
+	}
+	comment := commentOf(d)
+	made := &pageMethod{
+		Name: string(d.Name()), RPC: routes[0].Method.RPC, Summary: comment.summary, Comment: paragraphs(comment.whole()), Deprecated: deprecated(d),
+		Shape: routes[0].shape(),
+	}
+	m.page.Services[at].Methods = append(m.page.Services[at].Methods, made)
+	if m.routes == nil {
+		m.routes = map[*pageMethod][]*described{}
+	}
+	m.routes[made] = routes
+	for _, r := range routes {
+		made.Routes = append(made.Routes, pageRoute{strings.Replace(r.HTTPMethod, "*", "ANY", 1), r.Template.String()})
+	}
+	// Rules come before the method's own path, which all methods have.
+	slices.SortStableFunc(made.Routes, func(a, b pageRoute) int { return cmp.Compare(own(a, made), own(b, made)) })
+}
+
+// shape says who streams; "" for nobody.
+func (r *described) shape() string {
+	switch shape := r.Method.Shape; {
+	case shape.ClientStreams && shape.ServerStreams:
+		return "both sides stream"
+	case shape.ClientStreams:
+		return "the client streams"
+	case shape.ServerStreams:
+		return "the server streams"
+	}
+	return ""
+}
+
+func own(r pageRoute, of *pageMethod) int {
+	if r.Path == "/"+of.RPC {
+		return 1
+	}
+	return 0
+}
+
+// details says all of the methods of the service that is shown, and of the types that they need.
+func (m *pageMaker) details() {
+	for _, method := range m.page.Service.Methods {
+		routes := m.routes[method]
+		r := routes[0]
+		for _, other := range routes {
+			if other.Template.String() != other.Method.Path {
+				r = other // a rule, not the method's own path
+				break
+			}
+		}
+		m.detail(method, r)
+	}
+	components := m.writer.schemas.components()
+	if components == nil {
+		return
+	}
+	for i, name := range components.keys {
+		if o, ok := components.values[i].(*object); ok {
+			m.page.Types = append(m.page.Types, m.named(name, o))
+		}
+	}
+}
+
+// detail says all of a method, as a route has it.
+func (m *pageMaker) detail(method *pageMethod, r *described) {
+	path, inPath := m.writer.path(r)
+	for _, p := range m.writer.parameters(r, inPath) {
+		if o, ok := p.(*object); ok {
+			method.Parameters = append(method.Parameters, m.parameter(o))
+		}
+	}
+	if (r.WholeBody || r.BodyField != nil) && !r.RawBody {
+		method.Body = m.value(m.writer.bodySchema(r), true)
+	}
+	if !r.RawAnswer {
+		method.Answer = m.value(m.writer.answerSchema(r), false)
+	}
+	method.Needs, method.Streams = r.needs(), r.streams()
+	guarded := r.guarded()
+	for _, refused := range guarded.refusals() {
+		method.Errors = append(method.Errors, pageError{refused.status, words(refused.name), refused.about})
+	}
+	method.Snippets = m.snippets(r, path, method)
+}
+
+// words are those of a name such as TooManyRequests, without a status that it ends with.
+func words(name string) string {
+	name = strings.TrimRight(name, "0123456789")
+	var b strings.Builder
+	for i, c := range name {
+		if i > 0 && c >= 'A' && c <= 'Z' {
+			b.WriteByte('_')
+		}
+		b.WriteRune(c)
+	}
+	if upper := strings.ToUpper(b.String()); slices.Contains(rpccode.Names(), upper) {
+		return upper
+	}
+	return ""
+}
+
+// paragraphs are those of a text, which is shown as it is: it is no markup.
+func paragraphs(text string) []string {
+	if strings.TrimSpace(text) == "" {
+		return nil
+	}
+	return strings.Split(text, "\n\n")
+}
+
+// parameter is one of the path or the query.
+func (m *pageMaker) parameter(o *object) pageField {
+	name, _ := o.get("name").(string)
+	in, _ := o.get("in").(string)
+	schema, _ := o.get("schema").(*object)
+	f := m.field(name, schema)
+	f.In = in
+	if text, ok := o.get("description").(string); ok {
+		f.Comment = paragraphs(text)
+	}
+	f.Required = o.get("required") == true
+	return f
+}
+
+// field is a field by its schema.
+func (m *pageMaker) field(name string, schema *object) pageField {
+	if schema == nil {
+		schema = &object{}
+	}
+	f := pageField{Name: name, Type: typeText(schema), Notes: notes(schema)}
+	if text, ok := schema.get("description").(string); ok {
+		f.Comment = paragraphs(text)
+	}
+	return f
+}
+
+// fields are those of an object.
+func (m *pageMaker) fields(schema *object) (list []pageField) {
+	properties, _ := schema.get("properties").(*object)
+	if properties == nil {
+		return nil
+	}
+	for i, name := range properties.keys {
+		property, _ := properties.values[i].(*object)
+		f := m.field(name, property)
+		f.Required = contains(schema.get("required"), name)
+		list = append(list, f)
+	}
+	return list
+}
+
+func contains(of any, name string) bool {
+	l, _ := of.(list)
+	return slices.Contains(l, any(name))
+}
+
+// named is a type that has a name.
+func (m *pageMaker) named(name string, schema *object) *pageType {
+	t := &pageType{Name: name, Fields: m.fields(schema)}
+	if text, ok := schema.get("description").(string); ok {
+		t.Comment = paragraphs(text)
+	}
+	values, ok := schema.get("enum").(list)
+	if !ok {
+		return t
+	}
+	t.Enum = true
+	about, _ := schema.get("x-enum-descriptions").(list)
+	names, _ := schema.get("x-enum-varnames").(list)
+	for i, v := range values {
+		f := pageField{Name: shown(v)}
+		if i < len(names) {
+			f.Notes = []string{shown(names[i])}
+		}
+		if i < len(about) {
+			f.Comment = paragraphs(shown(about[i]))
+		}
+		t.Fields = append(t.Fields, f)
+	}
+	return t
+}
+
+// value is a body or an answer.
+func (m *pageMaker) value(schema *object, sent bool) *pageValue {
+	e := &exampleMaker{schemas: m.writer.schemas, sent: sent}
+	return &pageValue{Type: typeText(schema), Fields: m.fields(schema), Example: string(appendJSON(nil, e.value(schema, "", 0), 0))}
+}
+
+// shown is a value as text.
+func shown(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	return scalar(v)
+}
