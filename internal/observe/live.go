@@ -9,6 +9,13 @@ import (
 	"github.com/transom-gateway/transom/policy"
 )
 
+// tell tells those who watch of the call, if anybody does.
+func (c *call) tell(took time.Duration, o *policy.Outcome) {
+	if hub := &c.observer.telemetry.Live; hub.Watched() {
+		hub.Tell(c.live(took, o))
+	}
+}
+
 // live is the call for those who watch: what the access log says of it, whatever its level is.
 func (c *call) live(took time.Duration, o *policy.Outcome) *live.Record {
 	r := c.request

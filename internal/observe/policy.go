@@ -209,9 +209,7 @@ func (c *call) end(o *policy.Outcome) {
 	if c.route.access != nil {
 		c.log(took, o)
 	}
-	if c.observer.telemetry.Live.Watched() {
-		c.observer.telemetry.Live.Tell(c.live(took, o))
-	}
+	c.tell(took, o)
 	if c.span != nil {
 		endSpan(c.span, c.request, o)
 	}

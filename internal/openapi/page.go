@@ -139,9 +139,7 @@ func (s *Source) Page(service string) []byte {
 	if len(s.api.Servers) > 0 {
 		p.Server = strings.TrimSuffix(s.api.Servers[0], "/")
 	}
-	w := &writer{source: s, api: s.api, version: Version31, schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}}, schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}}
-	w.schemas.writer = w
-	m := &pageMaker{writer: w, page: p}
+	m := &pageMaker{writer: s.pageWriter(), page: p}
 	for i := 0; i < len(s.routes); {
 		end := i + 1
 		for end < len(s.routes) && s.routes[end].Method.RPC == s.routes[i].Method.RPC {
@@ -165,6 +163,13 @@ func (s *Source) Page(service string) []byte {
 	}
 	b.WriteString("<script>" + pageScript + "</script>\n")
 	return b.Bytes()
+}
+
+// pageWriter makes the schemas of a page.
+func (s *Source) pageWriter() *writer {
+	w := &writer{source: s, api: s.api, version: Version31, schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}}, schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}}
+	w.schemas.writer = w
+	return w
 }
 
 // pageMaker fills a page.

@@ -34,17 +34,22 @@ func typeText(s *object) pageText {
 	if s.get("contentEncoding") == "base64" {
 		return pageText{Before: "bytes, as base64"}
 	}
-	kind := "any JSON"
-	switch t := s.get("type").(type) {
-	case string:
-		kind = t
-	case list:
-		kind = shown(t[0]) + " or null"
-	}
+	kind := kindText(s.get("type"))
 	if format, ok := s.get("format").(string); ok {
 		kind += " (" + format + ")"
 	}
 	return pageText{Before: kind}
+}
+
+// kindText is a type of JSON Schema in words.
+func kindText(kind any) string {
+	switch t := kind.(type) {
+	case string:
+		return t
+	case list:
+		return shown(t[0]) + " or null"
+	}
+	return "any JSON"
 }
 
 // rules are the keywords of JSON Schema that bound a value, as texts with the value in them.
@@ -175,15 +180,7 @@ func (e *exampleMaker) object(s *object, depth int) *object {
 	if properties == nil {
 		return o
 	}
-	others := map[string]bool{}
-	if oneofs, _ := s.get("x-oneof").(*object); oneofs != nil {
-		for _, members := range oneofs.values {
-			names, _ := members.(list)
-			for _, name := range names[min(1, len(names)):] {
-				others[shown(name)] = true
-			}
-		}
-	}
+	others := othersOfOneofs(s)
 	for i, name := range properties.keys {
 		property, _ := properties.values[i].(*object)
 		hidden := property == nil || e.sent && property.get("readOnly") == true || !e.sent && property.get("writeOnly") == true
