@@ -27,6 +27,7 @@ const pages: { page: string; title: string; key: string; show: () => preact.JSX.
   { page: 'live', title: 'Live', key: 'i', show: Live },
   { page: 'events', title: 'Events', key: 'v', show: Events },
   { page: 'reloads', title: 'Reloads', key: 'l', show: Reloads },
+  { page: 'configuration', title: 'Configuration', key: 'c', show: later(() => import('./pages/configuration').then(m => m.Configuration)) },
   { page: 'schema', title: 'Schema', key: 's', show: Schema },
 ]
 

@@ -25,6 +25,8 @@ type Explored interface {
 	Describe(symbol string) (string, error)
 	// History is what calls there were in the last quarter of an hour; nil for none.
 	History() any
+	// Configuration is what is in effect, by lines, each with where it comes from; secrets are masked.
+	Configuration() any
 	// Started is when the process began to serve.
 	Started() time.Time
 }
@@ -80,6 +82,7 @@ func (s *server) console() {
 	s.mux.HandleFunc("GET /reloads", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"reloads": append([]ReloadRecord{}, g.Reloads()...)})
 	})
+	s.mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, g.Configuration()) })
 	s.mux.HandleFunc("GET /describe", func(w http.ResponseWriter, r *http.Request) { describe(w, r, g) })
 	s.mux.HandleFunc("GET /history", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, g.History()) })
 }

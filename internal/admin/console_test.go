@@ -46,6 +46,7 @@ func (exploredGateway) Describe(symbol string) (string, error) {
 }
 
 func (exploredGateway) History() any       { return map[string]int{"step": 5} }
+func (exploredGateway) Configuration() any { return map[string]int{"lines": 1} }
 func (exploredGateway) Started() time.Time { return noon }
 
 // consoled are options with a console whose files are their own paths.
@@ -67,7 +68,7 @@ func TestConsoleAccess(t *testing.T) {
 	if w := served(o, "GET", "/"); w.Code != 302 || w.Header().Get("Location") != "console/" {
 		t.Errorf("/: %d to %q", w.Code, w.Header().Get("Location"))
 	}
-	for _, path := range []string{"/page", "/status", "/console/stream", "/reloads", "/describe", "/history", "/routes/detail?rule=x"} {
+	for _, path := range []string{"/page", "/status", "/console/stream", "/reloads", "/describe", "/history", "/config", "/routes/detail?rule=x"} {
 		if w := served(o, "GET", path); w.Code != 401 {
 			t.Errorf("%s without a token: %d", path, w.Code)
 		}
@@ -160,6 +161,7 @@ func TestConsoleAnswers(t *testing.T) {
 		{"GET", "/describe?symbol=a.B", "", 200, `{"symbol":"a.B","text":"message a.B"}`},
 		{"GET", "/describe?symbol=a.C", "", 404, ""},
 		{"GET", "/history", "", 200, `{"step":5}`},
+		{"GET", "/config", "", 200, `{"lines":1}`},
 		{"GET", "/reloads", "", 200, `{"reloads":[{"at":"2026-11-01T12:00:00Z","took_ms":0,"generation":3,"refused":true,"counts":[0,0,0],
 			"problems":[{"file":"a.proto","line":3,"column":7,"message":"unknown type <Book>"}]}]}`},
 	} {

@@ -32,7 +32,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 
 var celTypes = map[kind]*cel.Type{
 	text: cel.StringType, integer: cel.IntType, number: cel.DoubleType, truth: cel.BoolType,
-	moment: cel.TimestampType, fields: cel.MapType(cel.StringType, cel.DynType),
+	moment: cel.TimestampType,
 }
 
 // newFilter compiles a filter; nil for "".

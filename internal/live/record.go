@@ -37,10 +37,6 @@ type Record struct {
 	RetryDenied      string    `json:"retry_denied,omitempty"`
 	Operator         string    `json:"x_transom_console,omitempty"`
 	UserAgent        string    `json:"user_agent,omitempty"`
-	// Request and Response are the fields of messages that the configuration asks for, as JSON of
-	// their names and values.
-	Request  map[string]any `json:"request,omitempty"`
-	Response map[string]any `json:"response,omitempty"`
 }
 
 // variable is a name that filters may use.
@@ -57,7 +53,6 @@ const (
 	number
 	truth
 	moment
-	fields
 )
 
 // variables are those of Record, by the names that it has in JSON.
@@ -95,6 +90,4 @@ var variables = map[string]variable{
 	"retry_denied":        {text, func(r *Record) any { return r.RetryDenied }},
 	"x_transom_console":   {text, func(r *Record) any { return r.Operator }},
 	"user_agent":          {text, func(r *Record) any { return r.UserAgent }},
-	"request":             {fields, func(r *Record) any { return r.Request }},
-	"response":            {fields, func(r *Record) any { return r.Response }},
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/admin"
+	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/observe"
 )
@@ -55,6 +56,15 @@ func (a administered) Symbols() []string { return a.server.gateway.Symbols() }
 // Describe implements admin.Explored.
 func (a administered) Describe(symbol string) (string, error) {
 	return a.server.gateway.Describe(symbol)
+}
+
+// Configuration implements admin.Explored.
+func (a administered) Configuration() any {
+	lines := []config.Line{}
+	if file := a.server.gateway.Config(); file != nil {
+		lines = append(lines, file.Effective()...)
+	}
+	return map[string]any{"lines": lines}
 }
 
 // Started implements admin.Explored.

@@ -87,6 +87,7 @@ var consolePages = []struct{ name, hash, title, shows, text string }{
 	{"live", "#/live", "Live", "main .lead", "watching"},
 	{"events", "#/events", "Events", "main", "publishes events"},
 	{"reloads", "#/reloads", "Reloads", ".cards", "Generation 1"},
+	{"configuration", "#/configuration", "Configuration", ".lines", "transom.yaml:"},
 	{"schema", "#/schema?symbol=hostile.v1.Hostile.Attack", "Schema", "pre", "rpc Attack"},
 }
 
