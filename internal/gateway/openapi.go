@@ -113,11 +113,13 @@ func (d *documents) document(s *Snapshot, o openapi.Options) (*openapi.Document,
 	default:
 		return nil, nil, fmt.Errorf("found the version %.20q of OpenAPI, expected %s or %s", o.Version, openapi.Version31, openapi.Version32)
 	}
-	if o.Service != "" && !d.source.HasService(o.Service) {
-		return nil, nil, unknown("service", d.source.Services(), o.Service)
+	if o.Service != "" {
+		if services := d.source.Services(o.Visibility); !slices.Contains(services, o.Service) {
+			return nil, nil, unknown("service", services, o.Service)
+		}
 	}
 	for _, pkg := range o.Packages {
-		if packages := d.source.Packages(); !slices.Contains(packages, pkg) {
+		if packages := d.source.Packages(o.Visibility); !slices.Contains(packages, pkg) {
 			return nil, nil, unknown("package", packages, pkg)
 		}
 	}
@@ -167,10 +169,13 @@ func (d *documents) page(s *Snapshot, service string) (*ownFile, error) {
 		return f, nil
 	}
 	d.open(s)
-	if service != "" && !d.source.HasService(service) {
-		return nil, unknown("service", d.source.Services(), service)
+	visibility := s.Config.Config.GetOpenapi().GetVisibility()
+	if service != "" {
+		if services := d.source.Services(visibility); !slices.Contains(services, service) {
+			return nil, unknown("service", services, service)
+		}
 	}
-	text := d.source.Page(service)
+	text := d.source.Page(service, visibility)
 	sum := sha256.Sum256(text)
 	f := newOwnFile(text, "text/html; charset=utf-8", hex.EncodeToString(sum[:16]))
 	if d.pages == nil {

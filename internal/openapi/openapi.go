@@ -206,10 +206,10 @@ func (s *Source) serviceName(service protoreflect.Descriptor) string {
 	return string(service.Name())
 }
 
-// Services lists the services that have routes, by full name.
-func (s *Source) Services() []string {
+// Services lists the services that have routes which restrictions show, by full name.
+func (s *Source) Services(visibility []string) []string {
 	var names []string
-	for _, r := range s.routes {
+	for _, r := range s.shownRoutes(visibility) {
 		if name := string(r.Method.Descriptor.Parent().FullName()); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -217,19 +217,20 @@ func (s *Source) Services() []string {
 	return names
 }
 
-// Packages lists the packages of services that have routes.
-func (s *Source) Packages() []string {
+// Packages lists the packages of services that have routes which restrictions show.
+func (s *Source) Packages(visibility []string) []string {
 	var names []string
-	for _, r := range s.routes {
+	for _, r := range s.shownRoutes(visibility) {
 		names = append(names, string(r.Method.Descriptor.ParentFile().Package()))
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// HasService reports whether there is a route of a service.
-func (s *Source) HasService(name string) bool {
-	return slices.ContainsFunc(s.routes, func(r *described) bool { return string(r.Method.Descriptor.Parent().FullName()) == name })
+// shownRoutes are the routes that a document has which shows restrictions.
+func (s *Source) shownRoutes(visibility []string) []*described {
+	w := &writer{visibility: visibility}
+	return slices.DeleteFunc(slices.Clone(s.routes), func(r *described) bool { return !w.showsRoute(r) })
 }
 
 // Document makes a document, and says what of the protos is not in it.
@@ -240,8 +241,8 @@ func (s *Source) Document(o Options) (*Document, []Remark) {
 		w.title = strings.Join(o.Packages, ", ")
 	}
 	var routes []*described
-	for _, r := range s.routes {
-		if o.has(r.Method.Descriptor.Parent()) && w.showsRoute(r) {
+	for _, r := range s.shownRoutes(o.Visibility) {
+		if o.has(r.Method.Descriptor.Parent()) {
 			routes = append(routes, r)
 		}
 	}

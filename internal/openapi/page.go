@@ -134,18 +134,20 @@ type pageError struct {
 
 // Page is the documentation of a service for those who call it, as HTML; without one it is a list
 // of all services, or the page of the only one there is. It tells what the document tells.
-func (s *Source) Page(service string) []byte {
+func (s *Source) Page(service string, visibility []string) []byte {
 	p := &page{Title: cmp.Or(s.api.Title, "API"), Version: s.api.Version, Description: paragraphs(s.api.Description), Server: "$API"}
 	if len(s.api.Servers) > 0 {
 		p.Server = strings.TrimSuffix(s.api.Servers[0], "/")
 	}
-	m := &pageMaker{writer: s.pageWriter(), page: p}
-	for i := 0; i < len(s.routes); {
+	m := &pageMaker{writer: s.writer(Version31), page: p}
+	m.writer.visibility = visibility
+	routes := s.shownRoutes(visibility)
+	for i := 0; i < len(routes); {
 		end := i + 1
-		for end < len(s.routes) && s.routes[end].Method.RPC == s.routes[i].Method.RPC {
+		for end < len(routes) && routes[end].Method.RPC == routes[i].Method.RPC {
 			end++
 		}
-		m.method(s.routes[i:end])
+		m.method(routes[i:end])
 		i = end
 	}
 	for _, of := range p.Services {
@@ -163,13 +165,6 @@ func (s *Source) Page(service string) []byte {
 	}
 	b.WriteString("<script>" + pageScript + "</script>\n")
 	return b.Bytes()
-}
-
-// pageWriter makes the schemas of a page.
-func (s *Source) pageWriter() *writer {
-	w := &writer{source: s, api: s.api, version: Version31, schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}}, schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}}
-	w.schemas.writer = w
-	return w
 }
 
 // pageMaker fills a page.

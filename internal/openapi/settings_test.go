@@ -3,6 +3,8 @@ package openapi_test
 import (
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/openapi"
@@ -56,6 +58,30 @@ func TestVisibility(t *testing.T) {
 	holds(t, configured, map[string]string{
 		"paths /v1/preview get operationId": `"Parts_Preview"`, "paths /v1/inner": "", "components schemas parts.v1.Kind enum": `["KIND_UNSPECIFIED", "SMALL", "ODD"]`,
 	})
+}
+
+// TestVisibilityOfPages: Surface 224 and 247: the documentation and what is said of a wrong name tell nothing of
+// what has a restriction.
+func TestVisibilityOfPages(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{
+		Backend: "127.0.0.1:1", NoBookstore: true, Protos: map[string]string{"parts.proto": restrictedProto},
+		Config: "docs: { path: /docs }\nopenapi: { path: /openapi.json, visibility: [PREVIEW] }\n",
+	})
+	for path, want := range map[string]int{"/docs": 200, "/docs?service=parts.v1.Parts": 200, "/docs?service=parts.v1.Inne": 404, "/docs?service=parts.v1.Inner": 404, "/openapi.json": 200, "/openapi.json?service=parts.v1.Inne": 404} {
+		a := g.Do(t, "GET", path, "")
+		said := strings.ReplaceAll(a.Body, strconv.Quote("parts.v1.Inne"), "")
+		if said = strings.ReplaceAll(said, `\"parts.v1.Inner\"`, ""); a.Status != want {
+			t.Errorf("%s: %d\n%s", path, a.Status, a.Body)
+		}
+		for _, hidden := range []string{"v1.Inner;", "v1.Inner?", "Look", "tunnel", "Secret"} {
+			if strings.Contains(said, hidden) {
+				t.Errorf("%s tells of %s:\n%s", path, hidden, a.Body)
+			}
+		}
+	}
+	if a := g.Do(t, "GET", "/docs?service=parts.v1.Parts", ""); !strings.Contains(a.Body, "Preview") || !strings.Contains(a.Body, "ODD") {
+		t.Errorf("the page lacks what is to be shown:\n%s", a.Body)
+	}
 }
 
 // TestSettings: Surface 206, 208, 215 and 220: names, paths, oneofs and errors are those that the
