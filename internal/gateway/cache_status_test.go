@@ -179,6 +179,8 @@ func TestCacheStatusOfRoutes(t *testing.T) {
 		{"GET", "/a", "", "transom; fwd=uri-miss; stored"},
 		{"GET", "/a", "", "transom; hit; ttl=+"},
 		{"GET", "/a", "Range", "transom; fwd=bypass; detail=range"},
+		{"GET", "/a", "X-Http-Method-Override", "transom; fwd=bypass"},
+		{"GET", "/a", "X-Original-Url", "transom; fwd=bypass"},
 		{"HEAD", "/a", "", "transom; hit; ttl=+"},
 		{"HEAD", "/b", "", "transom; fwd=uri-miss"},
 		{"OPTIONS", "/a", "", "transom; fwd=method"},
@@ -193,8 +195,12 @@ func TestCacheStatusOfRoutes(t *testing.T) {
 		{"GET", "/error", "ill", "transom; fwd=stale; ttl=-; detail=stale-if-error"},
 	} {
 		var headers []string
-		if c.header == "Range" {
+		switch c.header {
+		case "", "ill":
+		case "Range":
 			headers = []string{"Range", "bytes=0-1"}
+		default:
+			headers = []string{c.header, "/other"}
 		}
 		ill.Store(c.header == "ill")
 		a := g.Do(t, c.method, c.path, "", headers...)

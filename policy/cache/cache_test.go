@@ -128,10 +128,13 @@ func TestScope(t *testing.T) {
 		unseen := as("ada")
 		unseen.Unverified = true
 		expect(t, m.call(ctx, unseen, ask("a")), "5")
+		withCookie := as("ada", func(id *policy.Identity) { id.Mechanism = "mtls" })
+		withCookie.HTTP.Header.Set("Cookie", "user=bob")
+		expect(t, m.call(ctx, withCookie, ask("a")), "6")
 		of := func(issuer string) *policy.Request {
 			return as("ada", func(id *policy.Identity) { id.Claims = map[string]any{"iss": issuer} })
 		}
-		expect(t, m.call(ctx, of("one"), ask("a"))+m.call(ctx, of("two"), ask("a"))+m.call(ctx, of("one"), ask("a")), "676")
+		expect(t, m.call(ctx, of("one"), ask("a"))+m.call(ctx, of("two"), ask("a"))+m.call(ctx, of("one"), ask("a")), "787")
 	})
 	for _, test := range []struct{ policy, says, want string }{
 		{`auth { jwt {} } cache { scope: PUBLIC }`, "max-age=60", "12"},

@@ -12,12 +12,16 @@ import (
 )
 
 // Apart reports whether a request is one whose answer is for nobody else: with a body, for a
-// part, on a condition that is not the cache's to judge, or for another protocol.
+// part, on a condition that is not the cache's to judge, for another protocol, or for another method
+// or path than its own, which some servers take from a header.
 func Apart(r *http.Request) bool {
 	if r.ContentLength != 0 {
 		return true
 	}
-	for _, name := range [...]string{"Range", "If-Range", "If-Match", "If-Unmodified-Since", "Upgrade"} {
+	for _, name := range [...]string{
+		"Range", "If-Range", "If-Match", "If-Unmodified-Since", "Upgrade",
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url",
+	} {
 		if len(r.Header[name]) > 0 {
 			return true
 		}

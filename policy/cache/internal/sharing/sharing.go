@@ -105,6 +105,10 @@ func (s *Scope) Caller(r *policy.Request) (c Caller, ok bool) {
 		if r.Identity == nil || r.Unverified && len(r.HTTP.Header["Authorization"]) > 0 {
 			return c, false
 		}
+		// A service calls for many users, whom its cookies may name.
+		if r.Identity.Mechanism == "mtls" && s.sendsCookies(r.HTTP.Header["Cookie"]) {
+			return c, false
+		}
 		return Caller{Principal: r.Identity.Principal}, true
 	case s.Auth:
 		return Caller{Doubtful: true}, true
