@@ -1,12 +1,10 @@
 package openapi
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
-	"html/template"
 	"slices"
 	"strings"
 
@@ -14,14 +12,10 @@ import (
 )
 
 var (
-	//go:embed page/page.html
-	pageSource string
 	//go:embed page/page.css
 	pageStyle string
 	//go:embed page/page.js
 	pageScript string
-
-	pageTemplate = template.Must(template.New("page").Parse(pageSource))
 )
 
 // PagePolicy is the Content-Security-Policy of pages: the style and the script that are in them, by
@@ -34,7 +28,7 @@ func sum(text string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(s[:]) + "'"
 }
 
-// page is what the template shows.
+// page is what pageHTML shows.
 type page struct {
 	Title, Version string
 	Description    []string
@@ -94,28 +88,16 @@ type pageType struct {
 	Fields  []pageField
 }
 
-// pageTable is a table of fields.
-type pageTable struct {
-	Label, Head string
-	Enum        bool
-	Fields      []pageField
-}
-
-// Table is for the template.
-func (*page) Table(label, head string, enum bool, fields []pageField) pageTable {
-	return pageTable{label, head, enum, fields}
-}
-
-// Head is what the table of a type has first.
-func (t *pageType) Head() string {
+// head is what the table of a type has first.
+func (t *pageType) head() string {
 	if t.Enum {
 		return "Value"
 	}
 	return "Field"
 }
 
-// Also is what gRPC and Connect call the method by, where no route says so.
-func (m *pageMethod) Also() string {
+// also is what gRPC and Connect call the method by, where no route says so.
+func (m *pageMethod) also() string {
 	for _, r := range m.Routes {
 		if r.Path == "/"+m.RPC {
 			return ""
@@ -123,6 +105,9 @@ func (m *pageMethod) Also() string {
 	}
 	return m.RPC
 }
+
+// noServer stands for the server in examples where the configuration does not say where it is.
+const noServer = "$API"
 
 type pageSnippet struct{ Language, Text string }
 
@@ -135,7 +120,7 @@ type pageError struct {
 // Page is the documentation of a service for those who call it, as HTML; without one it is a list
 // of all services, or the page of the only one there is. It tells what the document tells.
 func (s *Source) Page(service string, visibility []string) []byte {
-	p := &page{Title: cmp.Or(s.api.Title, "API"), Version: s.api.Version, Description: paragraphs(s.api.Description), Server: "$API"}
+	p := &page{Title: cmp.Or(s.api.Title, "API"), Version: s.api.Version, Description: paragraphs(s.api.Description), Server: noServer}
 	if len(s.api.Servers) > 0 {
 		p.Server = strings.TrimSuffix(s.api.Servers[0], "/")
 	}
@@ -158,13 +143,8 @@ func (s *Source) Page(service string, visibility []string) []byte {
 	if p.Service != nil {
 		m.details()
 	}
-	var b bytes.Buffer
-	b.WriteString("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<style>" + pageStyle + "</style>\n")
-	if err := pageTemplate.Execute(&b, p); err != nil {
-		b.WriteString(template.HTMLEscapeString(err.Error())) // the template fits: tests execute all of it
-	}
-	b.WriteString("<script>" + pageScript + "</script>\n")
-	return b.Bytes()
+	h := pageHTML{page: p}
+	return h.write()
 }
 
 // pageMaker fills a page.
