@@ -9,6 +9,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+
+	"github.com/transom-gateway/transom/internal/schema"
 )
 
 const schemaPlace = "#/components/schemas/"
@@ -126,24 +128,14 @@ func camel(parts []string) {
 // of methods where bodies are named after these.
 func (s *Source) types() []string {
 	var names []string
-	seen := map[string]bool{}
-	queue := []protoreflect.FileDescriptor{(*spb.Status)(nil).ProtoReflect().Descriptor().ParentFile()}
+	files := []protoreflect.FileDescriptor{(*spb.Status)(nil).ProtoReflect().Descriptor().ParentFile()}
 	for _, r := range s.routes {
-		queue = append(queue, r.Method.Descriptor.ParentFile())
+		files = append(files, r.Method.Descriptor.ParentFile())
 	}
-	for len(queue) > 0 {
-		f := queue[0]
-		queue = queue[1:]
-		if seen[f.Path()] {
-			continue
-		}
-		seen[f.Path()] = true
+	for f := range schema.Known(files...) {
 		names = appendTypes(names, f)
 		if s.api.GRPCGateway {
 			names = appendMethods(names, f)
-		}
-		for i := range f.Imports().Len() {
-			queue = append(queue, f.Imports().Get(i).FileDescriptor)
 		}
 	}
 	slices.Sort(names)

@@ -162,15 +162,8 @@ func spanText(d time.Duration) string {
 
 // unit is a time behind "per".
 func unit(d time.Duration) string {
-	switch d {
-	case time.Second:
-		return "second"
-	case time.Minute:
-		return "minute"
-	case time.Hour:
-		return "hour"
-	case 24 * time.Hour:
-		return "day"
+	if word, ok := span.Word(d); ok {
+		return word
 	}
 	return spanText(d)
 }

@@ -1,6 +1,9 @@
 package schema
 
 import (
+	"iter"
+	"slices"
+
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -70,27 +73,37 @@ func bytesOf(unknown []byte, number protoreflect.FieldNumber) (wire []byte, foun
 // extensionType is the extension of options under a number, of the files that a file imports or
 // else of the program; nil where there is none.
 func extensionType(file protoreflect.FileDescriptor, of protoreflect.FullName, number protoreflect.FieldNumber) protoreflect.FieldDescriptor {
-	seen := map[string]bool{}
-	queue := []protoreflect.FileDescriptor{file}
-	for len(queue) > 0 {
-		f := queue[0]
-		queue = queue[1:]
-		if seen[f.Path()] {
-			continue
-		}
-		seen[f.Path()] = true
+	for f := range Known(file) {
 		for i := range f.Extensions().Len() {
 			x := f.Extensions().Get(i)
 			if x.Number() == number && x.ContainingMessage().FullName() == of {
 				return x
 			}
 		}
-		for i := range f.Imports().Len() {
-			queue = append(queue, f.Imports().Get(i).FileDescriptor)
-		}
 	}
 	if known, err := protoregistry.GlobalTypes.FindExtensionByNumber(of, number); err == nil {
 		return known.TypeDescriptor()
 	}
 	return nil
+}
+
+// Known are files and all that they import, each once, the nearest first.
+func Known(files ...protoreflect.FileDescriptor) iter.Seq[protoreflect.FileDescriptor] {
+	return func(yield func(protoreflect.FileDescriptor) bool) {
+		seen := map[string]bool{}
+		for queue := slices.Clone(files); len(queue) > 0; {
+			f := queue[0]
+			queue = queue[1:]
+			if seen[f.Path()] {
+				continue
+			}
+			seen[f.Path()] = true
+			if !yield(f) {
+				return
+			}
+			for i := range f.Imports().Len() {
+				queue = append(queue, f.Imports().Get(i).FileDescriptor)
+			}
+		}
+	}
 }

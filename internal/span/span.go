@@ -17,3 +17,18 @@ func Text(d time.Duration) string {
 	}
 	return text
 }
+
+// Word is what people say for d behind "per", such as "minute"; ok is false where there is no word for it.
+func Word(d time.Duration) (word string, ok bool) {
+	switch d {
+	case time.Second:
+		return "second", true
+	case time.Minute:
+		return "minute", true
+	case time.Hour:
+		return "hour", true
+	case 24 * time.Hour:
+		return "day", true
+	}
+	return "", false
+}

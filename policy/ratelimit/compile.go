@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/transom-gateway/transom/internal/field"
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/expr"
 	"github.com/transom-gateway/transom/policy/store"
@@ -353,15 +354,8 @@ func limitIdentity(rpc string, rule *transomv1.RateLimit, l *limit) string {
 
 // words writes a time as people say it after "per".
 func words(d time.Duration) string {
-	switch d {
-	case time.Second:
-		return "second"
-	case time.Minute:
-		return "minute"
-	case time.Hour:
-		return "hour"
-	case 24 * time.Hour:
-		return "day"
+	if word, ok := span.Word(d); ok {
+		return word
 	}
 	return d.String()
 }
