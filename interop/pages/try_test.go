@@ -174,10 +174,10 @@ func TestTryKeepsNoSecrets(t *testing.T) {
 		t.Errorf("the history: %s", got)
 	}
 	page.Click(t, "[aria-label=History] li a")
-	page.awaits(t, ".copies .command", "x-plain: plain-value")
-	if text := page.copied(t, "curl"); strings.Contains(text, "Authorization") {
-		t.Errorf("a call of the history has a header that was a secret: %s", text)
-	}
+	poll.Until(t, "the call of the history has no header that was a secret", func() bool {
+		text := page.copied(t, "curl")
+		return strings.Contains(text, "x-plain: plain-value") && !strings.Contains(text, "Authorization") && !strings.Contains(text, "x-api-key")
+	})
 	page.Click(t, "[aria-label=History] input")
 	page.awaits(t, "[aria-label=History]", "Nothing is kept.")
 	if got := stored(); strings.Contains(got, "transom-try") {

@@ -45,14 +45,14 @@ type incoming struct {
 // expect takes a DATA frame into account and reports whether it is wanted.
 func (in *incoming) expect(s *Stream, length int64) bool {
 	s.mu.Lock()
-	ended := s.ended
+	ending := s.ending
 	in.window -= length
 	broken := in.window < 0
 	s.mu.Unlock()
-	if !ended && broken {
+	if !ending && broken {
 		s.closeWith(http2.ErrCodeFlowControl, status.Error(codes.Internal, "the backend breaks the rules of HTTP/2"))
 	}
-	return !ended && !broken
+	return !ending && !broken
 }
 
 // read reads n bytes of a DATA frame into messages. What is left of it is
@@ -146,7 +146,7 @@ func (in *incoming) complete(s *Stream, buffer *[]byte) {
 	}
 	s.mu.Lock()
 	in.missing = 0
-	if s.ended {
+	if s.ending {
 		s.mu.Unlock()
 		if buffer != nil {
 			pool.Put(buffer) // without the lock: it may make room for other streams

@@ -113,7 +113,7 @@ func (s *Stream) claim(size int) {
 	c := &claim{room: r, size: int64(size), stream: s, pool: s.conn.options.Pool}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if s.ending {
 		return
 	}
 	s.in.claim, s.claimed = c, true

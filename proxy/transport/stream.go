@@ -37,10 +37,11 @@ type Stream struct {
 	began    bool   // the header has come; the reader's own
 	encoding string // grpc-encoding; the reader's own
 	answered bool   // the server itself has ended the call
-	ended    bool
-	err      error // of the end; nil for status OK
-	recycle  bool  // nobody but the caller can touch it any more
-	claimed  bool  // a claim may still know it
+	ending   bool   // the call has ended, and is being taken off the connection
+	ended    bool   // and has been
+	err      error  // of the end; nil for status OK
+	recycle  bool   // nobody but the caller can touch it any more
+	claimed  bool   // a claim may still know it
 	in       incoming
 }
 
@@ -123,10 +124,10 @@ func (c *Conn) Open(ctx context.Context, r *Request) (*Stream, error) {
 	c.flush(turn)
 	stop := context.AfterFunc(ctx, s.cancel)
 	s.mu.Lock()
-	ended := s.ended
+	ending := s.ending
 	s.stop = stop
 	s.mu.Unlock()
-	if ended {
+	if ending {
 		stop()
 	}
 	return s, nil
@@ -200,17 +201,21 @@ func (s *Stream) closeWith(code http2.ErrCode, err error) { s.close(code, err, f
 // again, so that it can be used for another call.
 func (s *Stream) close(code http2.ErrCode, err error, last bool) {
 	s.mu.Lock()
-	if s.ended {
+	if s.ending {
 		s.mu.Unlock()
 		return
 	}
-	s.ended, s.err = true, err
+	s.ending = true
 	stop, claim := s.stop, s.in.claim
 	s.in.claim = nil
 	s.mu.Unlock()
 	claim.drop()
-	// Whoever took it off the connection is the last that can have it.
-	s.recycle = s.conn.forget(s, code) && last
+	// Before the caller sees the end: the call it makes next must not find this one
+	// among those under way. Whoever took it off is the last that can have it.
+	recycle := s.conn.forget(s, code) && last
+	s.mu.Lock()
+	s.ended, s.err, s.recycle = true, err, recycle
+	s.mu.Unlock()
 	if stop != nil {
 		stop()
 	}
