@@ -18,6 +18,12 @@ export interface Status {
 export interface Point { t: number; n: number; r: number; f: number; p50: number; p99: number }
 export interface RouteHistory { rpc?: string; path: string; n: number; r: number; f: number; p99: number; counts: number[] }
 export interface History { step: number; all: Point[]; routes: RouteHistory[] }
+export interface OfRoute { step: number; points: Point[] }
+export interface Memory { bytes: number; max: number; entries: number; evicted?: number }
+export interface Limit { of: string; others?: number; name: string; text: string; by: string; shared?: boolean; callers: number; spent: number; fullest: number }
+export interface PolicyState {
+  decisions: { policy: string; counts: Record<string, number> }[]; cache?: Memory; keys?: Memory; limits: Limit[]; limits_total: number
+}
 export interface Route {
   method: string; path: string; rpc?: string; request?: string; response?: string; stream?: string
   upstream?: string; policies: string[]; conditions?: string[]; answer?: string

@@ -19,6 +19,8 @@ export function span(ms: number): string {
 
 export const rate = (n: number) => n >= 100 ? Math.round(n).toLocaleString('en') : n >= 10 ? n.toFixed(1) : n.toFixed(n ? 2 : 0)
 
+export const size = (n = 0) => n < 1024 ? n + ' B' : n < 1 << 20 ? (n / 1024).toFixed(1) + ' KiB' : (n / (1 << 20)).toFixed(1) + ' MiB'
+
 export const clock = (t: string | number) => new Date(t).toLocaleTimeString('en-GB')
 
 export const moment = (t: string) => {
@@ -27,5 +29,14 @@ export const moment = (t: string) => {
   return day + d.toLocaleTimeString('en-GB')
 }
 
-/** A word of a shell that stands for a text. */
-export const quoted = (text: string) => /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+/** A word of a shell that stands for a text. Control characters are escaped, since a terminal takes them for keys. */
+export function quoted(text: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(text)) return text
+  if (!/[\0-\x08\x0b-\x1f\x7f-\x9f]/.test(text)) return `'${text.replaceAll("'", `'\\''`)}'`
+  return `$'${text.replace(/[\\']/g, c => '\\' + c).replace(/[\0-\x1f\x7f-\x9f]/g, c => '\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'))}'`
+}
+
+const hidden = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g
+
+/** A text as it is to be seen: characters that nobody sees, or that turn the text around, are escaped. */
+export const plain = (text: string) => text.replace(hidden, c => '\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'))

@@ -69,6 +69,21 @@ export const Operate = ({ label, act, danger }: { label: string; act: () => Prom
   </>
 }
 
+/** A button for what cannot be taken back: it asks once more. */
+export const Sure = ({ label, act }: { label: string; act: () => Promise<unknown> }) => {
+  const [asked, setAsked] = useState(false)
+  useEffect(() => {
+    if (!asked) return
+    const forget = setTimeout(() => setAsked(false), 5000)
+    return () => clearTimeout(forget)
+  }, [asked])
+  return <Operate label={asked ? `${label}: sure?` : label} danger act={async () => { if (asked) await act(); setAsked(!asked) }} />
+}
+
+/** How much of something is used, in words and by a bar. */
+export const Fill = ({ part, text }: { part: number; text: string }) =>
+  <span class={part >= 1 ? 'fill bad' : part >= 0.8 ? 'fill warn' : 'fill'}><svg viewBox="0 0 60 8" preserveAspectRatio="none" aria-hidden="true"><rect width={60 * Math.min(1, part)} height="8" /></svg>{text}</span>
+
 /** Loads something anew whenever what it depends on changes. */
 export function useLoad<T>(load: () => Promise<T>, depends: unknown[]): [T | null, string] {
   const [value, setValue] = useState<T | null>(null)

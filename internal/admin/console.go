@@ -25,6 +25,10 @@ type Explored interface {
 	Describe(symbol string) (string, error)
 	// History is what calls there were in the last quarter of an hour; nil for none.
 	History() any
+	// RouteHistory is what calls of a route there were, by the rule of Detail; nil where there is no such route.
+	RouteHistory(rule string) any
+	// Policies is what policies have decided, and how full their memories are.
+	Policies() any
 	// Configuration is what is in effect, by lines, each with where it comes from; secrets are masked.
 	Configuration() any
 	// Started is when the process began to serve.
@@ -71,20 +75,25 @@ func (s *server) console() {
 		return
 	}
 	s.mux.HandleFunc("POST /explain", func(w http.ResponseWriter, r *http.Request) { explain(w, r, g) })
-	s.mux.HandleFunc("GET /routes/detail", func(w http.ResponseWriter, r *http.Request) {
-		detail := g.Detail(r.URL.Query().Get("rule"))
-		if detail == nil {
-			http.Error(w, "there is no such route; /routes lists all: rule is the method, a space and the path", http.StatusNotFound)
-			return
-		}
-		answer(w, http.StatusOK, detail)
-	})
+	s.mux.HandleFunc("GET /routes/detail", func(w http.ResponseWriter, r *http.Request) { ofRoute(w, r, g.Detail) })
+	s.mux.HandleFunc("GET /routes/history", func(w http.ResponseWriter, r *http.Request) { ofRoute(w, r, g.RouteHistory) })
+	s.mux.HandleFunc("GET /policies", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, g.Policies()) })
 	s.mux.HandleFunc("GET /reloads", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"reloads": append([]ReloadRecord{}, g.Reloads()...)})
 	})
 	s.mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, g.Configuration()) })
 	s.mux.HandleFunc("GET /describe", func(w http.ResponseWriter, r *http.Request) { describe(w, r, g) })
 	s.mux.HandleFunc("GET /history", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, g.History()) })
+}
+
+// ofRoute answers what is said of a route.
+func ofRoute(w http.ResponseWriter, r *http.Request, say func(rule string) any) {
+	said := say(r.URL.Query().Get("rule"))
+	if said == nil {
+		http.Error(w, "there is no such route; /routes lists all: rule is the method, a space and the path", http.StatusNotFound)
+		return
+	}
+	answer(w, http.StatusOK, said)
 }
 
 // explain answers what would become of a request.

@@ -45,6 +45,14 @@ func (exploredGateway) Describe(symbol string) (string, error) {
 	return "message a.B", nil
 }
 
+func (exploredGateway) RouteHistory(rule string) any {
+	if rule != "GET /v1/{name=shelves/*}" {
+		return nil
+	}
+	return map[string]int{"step": 6}
+}
+
+func (exploredGateway) Policies() any      { return map[string]int{"decisions": 2} }
 func (exploredGateway) History() any       { return map[string]int{"step": 5} }
 func (exploredGateway) Configuration() any { return map[string]int{"lines": 1} }
 func (exploredGateway) Started() time.Time { return noon }
@@ -68,7 +76,7 @@ func TestConsoleAccess(t *testing.T) {
 	if w := served(o, "GET", "/"); w.Code != 302 || w.Header().Get("Location") != "console/" {
 		t.Errorf("/: %d to %q", w.Code, w.Header().Get("Location"))
 	}
-	for _, path := range []string{"/page", "/status", "/console/stream", "/reloads", "/describe", "/history", "/config", "/routes/detail?rule=x"} {
+	for _, path := range []string{"/page", "/status", "/console/stream", "/reloads", "/describe", "/history", "/config", "/policies", "/routes/detail?rule=x", "/routes/history?rule=x"} {
 		if w := served(o, "GET", path); w.Code != 401 {
 			t.Errorf("%s without a token: %d", path, w.Code)
 		}
@@ -157,6 +165,9 @@ func TestConsoleAnswers(t *testing.T) {
 		{"POST", "/explain", `{"body":"` + strings.Repeat("x", maxQuestion) + `"}`, 413, ""},
 		{"GET", "/routes/detail?rule=GET+/v1/%7Bname%3Dshelves/*%7D", "", 200, `{"where":"a.proto:1:2"}`},
 		{"GET", "/routes/detail?rule=GET+/", "", 404, ""},
+		{"GET", "/routes/history?rule=GET+/v1/%7Bname%3Dshelves/*%7D", "", 200, `{"step":6}`},
+		{"GET", "/routes/history?rule=GET+/", "", 404, ""},
+		{"GET", "/policies", "", 200, `{"decisions":2}`},
 		{"GET", "/describe", "", 200, `{"symbols":["a.B"]}`},
 		{"GET", "/describe?symbol=a.B", "", 200, `{"symbol":"a.B","text":"message a.B"}`},
 		{"GET", "/describe?symbol=a.C", "", 404, ""},

@@ -30,7 +30,7 @@ type rule struct {
 
 // Layers from below. Each may import what stands above it here.
 var (
-	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/keptkey", "internal/nearest", "internal/overload", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/s3fifo", "internal/span", "internal/tag"}
+	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/keptkey", "internal/limituse", "internal/nearest", "internal/overload", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/s3fifo", "internal/span", "internal/tag"}
 	parts = slices.Concat(base, []string{"proxy/...", "internal/projection", "internal/schema", "internal/httprule", "internal/httproute", "internal/config"})
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
@@ -131,6 +131,7 @@ var rules = map[string]rule{
 
 	"internal/counted":      {never: slices.Concat(protobuf, []string{"net"}), reason: "connections and the state of policies are counted alike, so it knows neither"},
 	"internal/keptkey":      {never: slices.Concat(jsons, protobuf, []string{"net"}), reason: "what operators see of keys, wherever these are kept"},
+	"internal/limituse":     {never: slices.Concat(jsons, protobuf, []string{"net"}), reason: "what operators see of limits, wherever these are counted"},
 	"internal/cachecontrol": {never: slices.Concat(jsons, protobuf), reason: "what headers say of caching, for RPCs and plain HTTP alike"},
 	"internal/cachestatus":  {never: slices.Concat(jsons, protobuf), reason: "what a cache says of itself, for RPCs and plain HTTP alike"},
 	"internal/entitytag":    {never: slices.Concat(jsons, protobuf, []string{"net"}), reason: "text in, text out, for any edge"},

@@ -41,12 +41,7 @@ func (g *Gateway) Detail(rule string) (Detailed, bool) {
 		return Detailed{}, false
 	}
 	defer s.release()
-	var found *Route
-	for _, r := range s.routes {
-		if r.listing.rule() == rule {
-			found = r
-		}
-	}
+	found := s.ruled(rule)
 	if found == nil {
 		return Detailed{}, false
 	}
@@ -73,6 +68,32 @@ func (g *Gateway) Detail(rule string) (Detailed, bool) {
 	// A method of a snapshot that is in service has a description.
 	d.Description, _ = g.Describe(string(method.FullName()))
 	return d, true
+}
+
+// Counted is how the calls of a route are counted, by the RPC and the path's template; false where there is no
+// such route.
+func (g *Gateway) Counted(rule string) (rpc, path string, ok bool) {
+	s := g.acquire()
+	if s == nil {
+		return "", "", false
+	}
+	defer s.release()
+	found := s.ruled(rule)
+	if found == nil {
+		return "", "", false
+	}
+	l := found.listed()
+	return l.RPC, l.Path, true
+}
+
+// ruled is the route that is listed with a method, a path and conditions; nil for none.
+func (s *Snapshot) ruled(rule string) (found *Route) {
+	for _, r := range s.routes {
+		if r.listing.rule() == rule {
+			found = r
+		}
+	}
+	return found
 }
 
 // bodyOf names what a binding takes from the body.

@@ -32,6 +32,8 @@ type FormField struct {
 	Oneof   string   `json:"oneof,omitempty"`
 	Enum    []string `json:"enum,omitempty"`
 	Comment string   `json:"comment,omitempty"`
+	// Rules are those of protovalidate, in the words of its protos.
+	Rules []string `json:"rules,omitempty"`
 }
 
 // Fields lists the fields of a message and of those in it, by their full names. There are at
@@ -116,6 +118,7 @@ func formField(f protoreflect.FieldDescriptor) FormField {
 	if field.Comment == "" {
 		field.Comment = strings.TrimSpace(at.TrailingComments)
 	}
+	field.Rules = ruleTexts(f)
 	return field
 }
 

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// MaxWatches is how many may watch at once.
-	MaxWatches = 16
+	// MaxWatches is how many may watch at once: as many as may have a page of the console open.
+	MaxWatches = 64
 	// MaxPerSecond is how many calls a watch is told of in a second.
 	MaxPerSecond = 200
 	// waiting is how many calls may wait for a watch to look at them.

@@ -148,7 +148,7 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-// TestMaxWatches: Surface 242: 16 watch at once, and who closes makes room.
+// TestMaxWatches: Surface 242: 64 watch at once, and who closes makes room.
 func TestMaxWatches(t *testing.T) {
 	var hub Hub
 	var watches []*Watch

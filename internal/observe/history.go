@@ -248,6 +248,14 @@ func (h *History) All() []Point {
 	return append([]Point{}, h.all...)
 }
 
+// Of are the points of the calls of an RPC by a route, the oldest first. There are none of a route that
+// was not called in the quarter of an hour.
+func (h *History) Of(rpc, route string) []Point {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]Point{}, h.routes[routeKey{valid(rpc), valid(route)}]...)
+}
+
 // busiest is how many routes Busiest has.
 const busiest = 10
 

@@ -33,6 +33,9 @@ func TestHistory(t *testing.T) {
 	if int64(p.At) != now.Unix()+5 || p.Requests != 3 || p.Refused != 1 || p.Failed != 1 || p.P50 < 0 || p.P99 < p.P50 {
 		t.Errorf("three calls: %+v", p)
 	}
+	if of := h.Of(testRPC, testRoute); len(of) != 1 || of[0] != p || len(h.Of(testRPC, "/other")) != 0 {
+		t.Errorf("of the route: %+v", of)
+	}
 	if r := h.Busiest(); len(r) != 1 || r[0].RPC != testRPC || r[0].Path != testRoute || r[0].Requests != 3 || r[0].Refused != 1 || r[0].Failed != 1 || r[0].P99 < 0 || r[0].Counts[44] != 3 {
 		t.Errorf("the route: %+v", r)
 	}

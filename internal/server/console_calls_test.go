@@ -412,3 +412,53 @@ func TestTryWithoutCertificates(t *testing.T) {
 		})
 	}
 }
+
+// TestConsoleState: Surface 234 and 243: what policies have decided, how full limits are, what calls of a route there were,
+// and the rules of the fields of a form.
+func TestConsoleState(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{Admin: true, Config: "policies:\n  - selector: bookstore.v1.BookstoreService.ListShelves\n    policy: { rate_limit: [{ requests: 2, per: 3600s }], cache: { ttl: 60s } }\n",
+		Protos: map[string]string{"ruled/v1/ruled.proto": `syntax = "proto3";
+package ruled.v1;
+import "buf/validate/validate.proto";
+service Ruled { rpc Call(Message) returns (Message); }
+message Message {
+  string text = 1 [(buf.validate.field).string = {min_len: 1 email: true in: ["a@b.example", "c@d.example"]}];
+  repeated int32 sizes = 2 [(buf.validate.field) = {required: true repeated: {max_items: 3 items: {int32: {gt: 0}}}}];
+  map<string, string> labels = 3 [(buf.validate.field).cel = {id: "l" message: "labels are few" expression: "size(this) < 3"}];
+}
+`}})
+	for range 3 {
+		g.Do(t, "GET", "/v1/shelves", "")
+	}
+	get := func(path string) string {
+		t.Helper()
+		answer, err := http.Get(g.Admin + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = answer.Body.Close() }()
+		text, err := io.ReadAll(answer.Body)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d %s, %v", path, answer.StatusCode, text, err)
+		}
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, text); err != nil {
+			t.Fatal(err)
+		}
+		return compact.String()
+	}
+	for path, wants := range map[string][]string{
+		"/policies": {`"policy":"rate_limit","counts":{"admitted":2,"refused":1}`, `"of":"bookstore.v1.BookstoreService/ListShelves","name":"client_ip","text":"2 per hour","by":"client_ip","callers":1,"spent":1,"fullest":0.99`,
+			`"limits_total":1`, `"cache":{"bytes":`},
+		"/routes/history?rule=GET+/v1/shelves": {`"step":5`, `"points":[`},
+		"/describe/fields?symbol=ruled.v1.Message": {`"rules":["min_len 1","in a@b.example, c@d.example","email"]`, `"rules":["required","max_items 3","items: gt 0"]`,
+			`"rules":["labels are few"]`},
+	} {
+		text := get(path)
+		for _, want := range wants {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: found %s\nwant %s", path, text, want)
+			}
+		}
+	}
+}

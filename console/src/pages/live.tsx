@@ -1,17 +1,15 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
-import { Call, Refused, told } from '../api'
-import { duration, plural, quoted } from '../format'
+import { useEffect, useState } from 'preact/hooks'
+import type { Call } from '../api'
+import { Seen, useCalls } from '../calls'
+import { duration, plain, plural, quoted } from '../format'
 import { place, refine } from '../state'
 import { Copy, Empty, Title } from '../ui'
 
-/** How many calls the page keeps, and how often it shows what has come, in ms. */
-const kept = 200, step = 200
+const kept = 200
 
 const examples: [string, string][] = [
   ['failed', 'status >= 500'], ['refused', "refused_by != ''"], ['slow', 'duration_ms > 500.0'], ['streams', 'request_messages + response_messages > 2'],
 ]
-
-type Seen = Call & { n: number }
 
 /** Calls as they end, without those that a filter leaves out; the gateway filters. */
 export function Live() {
@@ -19,69 +17,21 @@ export function Live() {
   const [text, setText] = useState(asked)
   const [filter, setFilter] = useState(asked)
   const [paused, setPaused] = useState(false)
-  const [hidden, setHidden] = useState(document.hidden)
-  const [calls, setCalls] = useState<Seen[]>([])
-  const [more, setMore] = useState({ dropped: 0, missed: 0 })
-  const [now, setNow] = useState<'connecting' | 'live' | 'lost'>('connecting')
-  const [failure, setFailure] = useState('')
-  const n = useRef(0)
+  const { calls, more, now, failure, clear } = useCalls(filter, paused, kept)
+  useEffect(() => { setText(asked); setFilter(asked) }, [asked])
 
   useEffect(() => {
-    const look = () => setHidden(document.hidden)
     const press = (e: KeyboardEvent) => {
       if (e.key !== ' ' || e.ctrlKey || e.metaKey || e.altKey || (e.target as HTMLElement).closest('input, textarea, select, dialog, button, a, summary')) return
       e.preventDefault()
       setPaused(p => !p)
     }
-    document.addEventListener('visibilitychange', look)
     addEventListener('keydown', press)
-    return () => { document.removeEventListener('visibilitychange', look); removeEventListener('keydown', press) }
+    return () => removeEventListener('keydown', press)
   }, [])
-
-  useEffect(() => {
-    if (paused || hidden) return
-    const stop = new AbortController()
-    let again = 0, due = 0, fresh: Seen[] = [], dropped = 0, missed = 0
-    const show = () => {
-      due = 0
-      const came = fresh.reverse(), d = dropped, m = missed
-      fresh = []
-      dropped = missed = 0
-      setCalls(before => came.concat(before).slice(0, kept))
-      if (d + m) setMore(before => ({ dropped: before.dropped + d, missed: before.missed + m }))
-    }
-    const watch = async () => {
-      setNow('connecting')
-      try {
-        await told('live?filter=' + encodeURIComponent(filter), stop.signal, () => { setNow('live'); setFailure('') }, (event, data) => {
-          const body = JSON.parse(data)
-          if (event === 'call') {
-            fresh.push({ ...body, n: n.current++ })
-            if (fresh.length > kept) fresh.shift()
-          } else {
-            dropped += body.dropped
-            missed += body.missed
-          }
-          due ||= window.setTimeout(show, step)
-        })
-      } catch (e) {
-        if (stop.signal.aborted) return
-        if (e instanceof Refused) setFailure(e.message)
-        if (e instanceof Refused && e.status === 400) return // the same filter is as wrong the next time
-      }
-      if (stop.signal.aborted) return
-      setNow('lost')
-      again = window.setTimeout(watch, 1000)
-    }
-    void watch()
-    return () => { stop.abort(); clearTimeout(again); clearTimeout(due) }
-  }, [filter, paused, hidden])
 
   const use = (f: string) => {
     setText(f)
-    setFailure('')
-    setCalls([])
-    setMore({ dropped: 0, missed: 0 })
     refine('live', f ? { filter: f } : {})
     setFilter(f)
   }
@@ -89,7 +39,7 @@ export function Live() {
   return <>
     <Title text="Live"><p class="actions">
       <button type="button" class={paused ? 'small main' : 'small'} onClick={() => setPaused(!paused)}>{paused ? 'Resume' : 'Pause'} <kbd>space</kbd></button>
-      <button type="button" class="small" onClick={() => { setCalls([]); setMore({ dropped: 0, missed: 0 }) }}>Clear</button>
+      <button type="button" class="small" onClick={clear}>Clear</button>
       <Copy label="Copy as curl" text={() => `curl -NG ${quoted(new URL('../live', location.href.replace(/#.*/, '')).href)}` + (filter ? ` --data-urlencode ${quoted('filter=' + filter)}` : '')} />
     </p></Title>
     <form class="card tail" onSubmit={e => { e.preventDefault(); use(text) }}>
@@ -105,24 +55,27 @@ export function Live() {
       <span>{calls.length === kept ? `the last ${kept} calls` : plural(calls.length, 'call')}</span>
       {more.dropped > 0 && <span>and {plural(more.dropped, 'more')}, beyond 200 a second</span>}
       {more.missed > 0 && <span>{more.missed.toLocaleString('en')} not looked at, since there were too many</span>}</p>
-    {calls.length ? <ol class="calls" aria-label="Calls, the latest first">{calls.map(c => <li key={c.n}><Row call={c} /></li>)}</ol> :
+    {calls.length ? <Calls list={calls} /> :
       <Empty>{paused ? 'Paused.' : filter ? 'No call yet that the filter takes.' : 'No call yet. Those that end from now on are shown here; nothing is kept.'}</Empty>}
   </>
 }
 
 const shown = new Set(['n', 'time', 'method', 'path', 'status', 'code', 'duration_ms'])
 
+export const Calls = ({ list }: { list: Seen[] }) =>
+  <ol class="calls" aria-label="Calls, the latest first">{list.map(c => <li key={c.n}><Row call={c} /></li>)}</ol>
+
 function Row({ call }: { call: Call }) {
   const mood = call.status >= 500 || call.status < 100 ? 'bad' : call.status >= 400 || call.code !== 'OK' ? 'warn' : 'good'
   return <details>
     <summary>
       <time class="soft">{call.time.slice(11, 23)}</time>
-      <b class={'verb ' + call.method}>{call.method}</b>
-      <span class="mono path">{call.path}</span>
+      <b class={'verb ' + call.method}>{plain(call.method)}</b>
+      <span class="mono path">{plain(call.path)}</span>
       <span class={'state ' + mood}>{call.status >= 100 ? call.status : '–'}{call.code !== 'OK' && <small> {call.code}</small>}</span>
       <span class="number">{duration(call.duration_ms)}</span>
-      <span class="soft by">{call.refused_by ? 'by ' + call.refused_by : call.cache ? 'cache ' + call.cache : call.principal || call.client_ip || ''}</span>
+      <span class="soft by">{plain(call.refused_by ? 'by ' + call.refused_by : call.cache ? 'cache ' + call.cache : call.principal || call.client_ip || '')}</span>
     </summary>
-    <dl class="pairs">{Object.entries(call).filter(([k]) => !shown.has(k)).map(([k, v]) => <><dt>{k}</dt><dd class="mono">{typeof v === 'object' ? JSON.stringify(v) : String(v)}</dd></>)}</dl>
+    <dl class="pairs">{Object.entries(call).filter(([k]) => !shown.has(k)).map(([k, v]) => <><dt>{k}</dt><dd class="mono">{plain(typeof v === 'object' ? JSON.stringify(v) : String(v))}</dd></>)}</dl>
   </details>
 }

@@ -1,8 +1,44 @@
 import { useMemo } from 'preact/hooks'
-import { post } from '../api'
-import { plural } from '../format'
-import { address, routes, status } from '../state'
-import { Card, Empty, Operate, State, Table, Title } from '../ui'
+import { get, Limit, Memory, PolicyState, post } from '../api'
+import { plural, size } from '../format'
+import { address, history, routes, status } from '../state'
+import { Card, Empty, Fill, Operate, State, Table, Title, useLoad } from '../ui'
+
+const MemoryOf = ({ of, memory }: { of: string; memory: Memory }) => <><dt>{of}</dt><dd>
+  <Fill part={memory.max ? memory.bytes / memory.max : 0} text={`${size(memory.bytes)} of ${size(memory.max)}`} /> <span class="soft">{memory.entries === 1 ? '1 entry' : memory.entries.toLocaleString('en') + ' entries'}{memory.evicted ? `, ${memory.evicted.toLocaleString('en')} dropped for want of room` : ''}</span></dd></>
+
+/** How often caches answered, of the calls that they could have answered. */
+function hits(state: PolicyState): string {
+  const c = state.decisions.find(d => d.policy === 'cache')?.counts ?? {}
+  const hit = (c.hit ?? 0) + (c.stale ?? 0) + (c.revalidated ?? 0) + (c.collapsed ?? 0), all = hit + (c.miss ?? 0)
+  return all ? `${(100 * hit / all).toFixed(1)} % of ${all.toLocaleString('en')} calls` : 'no call yet'
+}
+
+const results = ['admitted', 'refused']
+
+function Decisions({ state }: { state: PolicyState }) {
+  const list = state.decisions.filter(d => Object.values(d.counts).some(Boolean))
+  if (!list.length) return <Empty>No policy has decided anything yet.</Empty>
+  return <Table label="Decisions" head={['Policy', '#Admitted', '#Refused', 'Other results']}>{list.map(d => <tr>
+    <td>{d.policy}</td><td class="number">{(d.counts.admitted ?? 0).toLocaleString('en')}</td>
+    <td class={d.counts.refused ? 'number bad' : 'number'}>{(d.counts.refused ?? 0).toLocaleString('en')}</td>
+    <td>{Object.entries(d.counts).filter(([k, n]) => n && !results.includes(k)).map(([k, n]) => `${k.replaceAll('_', ' ')} ${n.toLocaleString('en')}`).join(', ') || '–'}</td>
+  </tr>)}</Table>
+}
+
+function Limits({ list, total }: { list: Limit[]; total: number }) {
+  if (!list.length) return <Empty>No route has a rate limit.</Empty>
+  return <>
+    <Table label="Rate limits" head={['Method or route', 'Limit', 'By', '#Callers', '#Spent', 'Fullest caller']}>{list.map(l => <tr>
+      <td><a class="mono" href={address('routes', { q: l.of.replace(/^.*\//, '') })}>{l.of}</a>{l.others ? <span class="soft"> and {l.others} more</span> : null}</td>
+      <td>{l.text}</td><td>{l.by}</td>
+      {l.shared ? <td colSpan={3} class="soft">counted in Redis</td> : <>
+        <td class="number">{l.callers.toLocaleString('en')}</td><td class={l.spent ? 'number bad' : 'number'}>{l.spent.toLocaleString('en')}</td>
+        <td><Fill part={l.fullest} text={Math.round(100 * l.fullest) + ' %'} /></td></>}
+    </tr>)}</Table>
+    {total > list.length && <p class="soft">The {list.length} that callers have used most, of {total.toLocaleString('en')}.</p>}
+  </>
+}
 
 export function Policies() {
   const { circuits, maintenance } = status.value!
@@ -11,6 +47,7 @@ export function Policies() {
     for (const r of routes.value ?? []) for (const p of r.policies) counts.set(p, (counts.get(p) ?? 0) + 1)
     return [...counts].sort((a, b) => b[1] - a[1])
   }, [routes.value])
+  const [state, failure] = useLoad(() => get<PolicyState>('policies'), [history.value, status.value!.generation])
   const circuit = (upstream: string, rpc: string, state: string) => () =>
     post(`upstreams/${encodeURIComponent(upstream)}/circuit?${new URLSearchParams({ rpc, state })}`)
   return <>
@@ -20,7 +57,14 @@ export function Policies() {
         {used.length ? <ul class="facts">{used.map(([name, n]) => <li><a href={address('routes', { q: name })}>{name}</a> <span class="soft">{plural(n, 'route')}</span></li>)}</ul>
           : <Empty>No route has a policy.</Empty>}
       </Card>
-      <Card title="Maintenance">
+      <Card title="Memories">
+        {state?.cache || state?.keys ? <dl class="pairs">
+          {state.cache && <><MemoryOf of="kept answers" memory={state.cache} /><dt>hits</dt><dd>{hits(state)}</dd></>}
+          {state.keys && <MemoryOf of="idempotency keys" memory={state.keys} />}</dl> : <Empty>{failure || 'No answers and no idempotency keys are kept here.'}</Empty>}
+      </Card>
+      <Card title="Decisions" note="since the start" wide>{state ? <Decisions state={state} /> : <Empty>{failure || 'Loading…'}</Empty>}</Card>
+      <Card title="Rate limits" note="a caller is spent who would be refused now" wide>{state ? <Limits list={state.limits} total={state.limits_total} /> : <Empty>{failure || 'Loading…'}</Empty>}</Card>
+      <Card title="Maintenance" wide>
         {maintenance.length ? <ul class="facts">{maintenance.map(m => <li>{m.name} <span class="soft">{m.services.join(', ')}</span> {m.on ? <b class="bad">on</b> : 'off'} <Operate
           label={m.on ? 'End' : 'Begin'} danger={!m.on} act={() => post(`maintenance?${new URLSearchParams({ name: m.name, state: m.on ? 'off' : 'on' })}`)} /></li>)}</ul>
           : <Empty>The configuration has no entry of maintenance.</Empty>}

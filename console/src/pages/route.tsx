@@ -1,15 +1,45 @@
-import { Detail, get, ruleOf } from '../api'
-import { quoted } from '../format'
-import { address, place, status } from '../state'
+import { Detail, get, OfRoute, ruleOf } from '../api'
+import { useCalls } from '../calls'
+import { Chart } from '../chart'
+import { duration, plain, quoted, rate } from '../format'
+import { address, history, place, status } from '../state'
+import { Calls } from './live'
 import { Card, Copy, Empty, Title, useLoad } from '../ui'
 
 const access = ['auth', 'login', 'logout', 'cors', 'rate_limit', 'concurrency', 'validate']
+
+/** What calls of the route there were, and those that end while somebody looks. */
+function Traffic({ d }: { d: Detail }) {
+  const rule = ruleOf(d)
+  const filter = `route == ${JSON.stringify(d.path)} && rpc == ${JSON.stringify(d.rpc ?? '')}`
+  const [of] = useLoad(() => get<OfRoute>('routes/history?rule=' + encodeURIComponent(rule)), [rule, history.value])
+  const { calls, now, failure } = useCalls(filter, false, 20)
+  const points = of?.points ?? [], step = of?.step ?? 5, times = points.map(p => p.t)
+  return <>
+    <Card title="Requests" note="per second">
+      {points.length ? <Chart label="Requests per second" times={times} format={rate} series={[
+        { name: 'all', mood: 'accent', area: true, values: points.map(p => p.n / step) },
+        { name: 'refused', mood: 'warn', values: points.map(p => p.r / step) },
+        { name: 'failed', mood: 'bad', values: points.map(p => p.f / step) },
+      ]} /> : <Empty>None in the last quarter of an hour.</Empty>}
+    </Card>
+    <Card title="Latency">
+      {points.length ? <Chart label="Latency" times={times} format={duration} series={[
+        { name: 'p99', mood: 'warn', values: points.map(p => p.p99) },
+        { name: 'p50', mood: 'accent', values: points.map(p => p.p50) },
+      ]} /> : <Empty>None in the last quarter of an hour.</Empty>}
+    </Card>
+    <Card title="Recent calls" note={<>{now === 'live' ? 'since this page is open' : 'connecting…'} <a href={address('live', { filter })}>Live</a></>} wide>
+      {failure ? <p class="bad">{failure}</p> : calls.length ? <Calls list={calls} /> : <Empty>No call has ended since this page is open.</Empty>}
+    </Card>
+  </>
+}
 
 export function RoutePage() {
   const rule = place.value.query.get('rule') ?? ''
   const [d, failure] = useLoad(() => get<Detail>('routes/detail?rule=' + encodeURIComponent(rule)), [rule, status.value?.generation])
   if (failure) return <><Title text="Route" /><Empty>{failure}</Empty></>
-  if (!d) return <Title text={rule || 'Route'} />
+  if (!d || ruleOf(d) !== rule) return <Title text={plain(rule) || 'Route'} />
   const example = d.path.replace(/\{[^=}]*=([^}]*)\}/g, '$1').replace(/\{[^}]*\}|\*\*?/g, '1')
   const method = d.method === '*' ? 'GET' : d.method
   const decides = d.effects.filter(e => access.includes(e.policy))
@@ -47,10 +77,11 @@ export function RoutePage() {
           <b>{e.policy}</b><span>{e.summary || 'set'}</span>{e.where && <small class="mono">{e.where}</small>}
         </li>)}</ol> : <Empty>None.</Empty>}
       </Card>
+      <Traffic key={rule} d={d} />
       {d.others?.length ? <Card title="The same method elsewhere" wide>
         <ul class="facts">{d.others.map(o => <li><b class={'verb ' + o.method}>{o.method}</b> <a class="mono" href={address('route', { rule: ruleOf(o) })}>{o.path}</a></li>)}</ul>
       </Card> : null}
-      {d.description && <Card title="Description" wide><pre tabIndex={0}>{d.description.trim()}</pre></Card>}
+      {d.description && <Card title="Description" wide><pre tabIndex={0}>{plain(d.description.trim())}</pre></Card>}
     </div>
   </>
 }

@@ -1,6 +1,6 @@
 import { useMemo, useState } from 'preact/hooks'
 import { get } from '../api'
-import { plural } from '../format'
+import { plain, plural } from '../format'
 import { address, place, status } from '../state'
 import { Card, Empty, Title, useLoad } from '../ui'
 
@@ -26,8 +26,8 @@ export function Schema() {
         <ul>{shown.slice(0, most).map(s => <li><a class="mono" href={address('schema', { symbol: s })} aria-current={s === symbol ? 'true' : undefined}>{s}</a></li>)}</ul>
         {shown.length > most && <p class="soft">The first {most} are shown: filter for others.</p>}
       </nav>
-      <Card title={symbol || 'Pick a name'}>
-        {failure ? <p class="bad">{failure}</p> : found ? <pre tabIndex={0}>{found.text.trim()}</pre> : <Empty>Services, methods, messages and enums with their comments, as <code>transom describe</code> prints them.</Empty>}
+      <Card title={plain(symbol) || 'Pick a name'}>
+        {failure ? <p class="bad">{failure}</p> : found ? <pre tabIndex={0}>{plain(found.text.trim())}</pre> : <Empty>Services, methods, messages and enums with their comments, as <code>transom describe</code> prints them.</Empty>}
       </Card>
     </div>
   </>

@@ -1,6 +1,7 @@
+import { memo } from '../memo'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Detail, get, post, ruleOf } from '../api'
-import { clock, duration } from '../format'
+import { clock, duration, plain, size } from '../format'
 import { address, place, refine, routes, status, who } from '../state'
 import { Card, Copy, Empty, Title, useLoad } from '../ui'
 import { filtered } from './routes'
@@ -11,6 +12,8 @@ import { history, keep, note } from '../try/history'
 import { begun, clientStreams, Fields, framed, linesOf, Message, names, parsed, Protocol, protocolsOf, Public, publicHeaders, publicMessage, publicPath, Request, requestOf, Wanted } from '../try/request'
 
 const shown = 300 // events of a stream; those before are counted
+const kept = 8 << 20 // of their texts, in characters, the last one at least
+const step = 100 // how often what has come is shown, in ms
 
 /** A route to begin with. */
 function Choose() {
@@ -92,20 +95,22 @@ function Bench({ rule, d, at, fields }: { rule: string; d: Detail; at: Public; f
     const messages = streams || w.protocol === 'websocket' && !socketOfServer ? [framed(d, w, fields)] : socketOfServer || !request.body ? [] : [request.body]
     if (streams) setSent([w.message])
     const asked: Asked = { protocol: w.protocol, method: request.method, url: request.url, stream: d.stream || undefined, headers: request.headers, timeout: w.timeout.trim() || undefined, messages, open: streams }
-    let end: Event | undefined, head: Event | undefined, list: Event[] = []
+    let end: Event | undefined, head: Event | undefined, due = 0
+    const list = new Kept()
+    const show = () => { due = 0; if (!control.signal.aborted) setEvents(list.all()) }
     const tell = (e: Event) => {
       if (e.event === 'open') id.current = e.id!
       if (e.event === 'head') head = e
       if (e.event === 'end') end = e
-      list = [...list, e]
-      const over = list.length - shown
-      if (over > 50) list = list.filter((e, i) => i >= over || e.event === 'open' || e.event === 'head')
-      setEvents(list)
+      list.add(e)
+      due ||= window.setTimeout(show, step)
     }
     try { await run(asked, tell, control.signal) } catch (e) {
       if (control.signal.aborted) return
       setFailure((e as Error).message)
     }
+    clearTimeout(due)
+    show()
     setBusy(false); setClosed(true)
     note(rule, own, end ? resultOf(head, end) : 'no answer')
   }
@@ -132,7 +137,7 @@ function Bench({ rule, d, at, fields }: { rule: string; d: Detail; at: Public; f
       <form class="card" aria-label="Request" onSubmit={send}>
         <header><h2>Request</h2></header>
         <fieldset class="choice"><legend>Protocol</legend>{protocolsOf(d).map(p => <label><input type="radio" name="protocol" checked={w.protocol === p} disabled={busy} onChange={() => change({ protocol: p })} /><span>{d.request ? names[p] : 'HTTP'}</span></label>)}</fieldset>
-        {request && d.request && <p class="line mono" tabIndex={0} role="group" aria-label="Request line"><b class={'verb ' + (w.protocol === 'websocket' ? 'GET' : request.method)}>{w.protocol === 'websocket' ? 'GET' : request.method}</b> {request.url}</p>}
+        {request && d.request && <p class="line mono" tabIndex={0} role="group" aria-label="Request line"><b class={'verb ' + (w.protocol === 'websocket' ? 'GET' : request.method)}>{w.protocol === 'websocket' ? 'GET' : request.method}</b> {plain(request.url)}</p>}
         {wrong && <p class="bad" role="alert">{wrong}</p>}
         {!d.request ? <>
           <div class="ask"><label class="short">Method <input class="mono" value={w.method} disabled={d.method !== '*'} onInput={e => change({ method: e.currentTarget.value })} /></label>
@@ -163,14 +168,31 @@ function Bench({ rule, d, at, fields }: { rule: string; d: Detail; at: Public; f
   </>
 }
 
+/** What is kept of the events of a call, however many there are: the last, and those that say how it began. */
+class Kept {
+  private first: Event[] = []
+  private rest: Event[] = []
+  private length = 0
+
+  add(e: Event) {
+    if (e.event === 'open' || e.event === 'head') { this.first.push(e); return }
+    this.rest.push(e)
+    this.length += lengthOf(e)
+    while (this.rest.length > shown || this.rest.length > 1 && this.length > kept) this.length -= lengthOf(this.rest.shift()!)
+  }
+
+  all = () => [...this.first, ...this.rest]
+}
+
+const lengthOf = (e: Event) => (e.text?.length ?? 0) + (e.base64?.length ?? 0)
+
 const resultOf = (head: Event | undefined, end: Event) => [head?.status, end.failure ?? end.code].filter(Boolean).join(' ')
 
 const pretty = (text: string) => { try { return JSON.stringify(JSON.parse(text), null, 2) } catch { return text } }
-const size = (n = 0) => n < 1024 ? n + ' B' : n < 1 << 20 ? (n / 1024).toFixed(1) + ' KiB' : (n / (1 << 20)).toFixed(1) + ' MiB'
 
 const FieldList = ({ name, list }: { name: string; list?: [string, string][] }) => list?.length ? <details>
   <summary>{name} <span class="soft">{list.length}</span></summary>
-  <dl class="pairs mono">{list.map(([n, v]) => <><dt>{n}</dt><dd>{v}</dd></>)}</dl>
+  <dl class="pairs mono">{list.map(([n, v]) => <><dt>{plain(n)}</dt><dd>{plain(v)}</dd></>)}</dl>
 </details> : null
 
 function Answer({ events, busy, failure }: { events: Event[]; busy: boolean; failure: string }) {
@@ -185,21 +207,31 @@ function Answer({ events, busy, failure }: { events: Event[]; busy: boolean; fai
       {head && <b class={bad && end ? 'state bad' : 'state'}>{head.status}{end?.code ? ' ' + end.code : ''}</b>}
       {head && <span class="soft">{head.http}</span>}
       {end?.close && <span class="soft">closed with {end.close}</span>}
-      {end?.failure && <b class={head ? 'bad' : 'state bad'}>{end.failure}</b>}
+      {end?.failure && <b class={head ? 'bad' : 'state bad'}>{plain(end.failure)}</b>}
       {busy && <span class="soft">{head ? 'The stream is open.' : 'Waiting…'}</span>}</>}</p>
-    {end?.message && <p class="bad">{end.message}</p>}
-    {end?.details?.length ? <div class="details"><h3>Details</h3>{end.details.map(x => <pre tabIndex={0}>{JSON.stringify(x, null, 2)}</pre>)}</div> : null}
+    {end?.message && <p class="bad">{plain(end.message)}</p>}
+    {end?.details?.length ? <div class="details"><h3>Details</h3>{end.details.map(x => <pre tabIndex={0}>{plain(JSON.stringify(x, null, 2))}</pre>)}</div> : null}
     <ol class="flow">{flow.length > 0 && flow[0].n! > 1 && flow[0].event === 'message' && <li class="soft">Earlier messages are left out.</li>}
-      {flow.map(e => <li class={e.event}>
-        <p><b>{e.event === 'sent' ? '→ sent' : '← received'}{e.kind && ' ' + e.kind} {(received.length > 1 || e.event === 'sent' || e.n! > 1) && e.n}</b> <span class="soft">{duration(e.at_ms)}, {size(e.bytes)}{e.cut && ', cut'}</span></p>
-        {e.text !== undefined && <pre tabIndex={0}>{pretty(e.text)}</pre>}
-        {e.base64 && <p><a class="button" download="answer" href={'data:application/octet-stream;base64,' + e.base64}>Save {size(e.bytes)}</a></p>}
-      </li>)}</ol>
+      {flow.map(e => <Told key={e.event + e.n} e={e} alone={received.length === 1 && e.event === 'message' && e.n === 1} />)}</ol>
     <FieldList name="Headers" list={head?.fields} />
     <FieldList name="Trailers" list={trailer?.fields} />
     {open?.trace_id && <p class="soft trace">Trace <code>{open.trace_id}</code> <Copy label="Copy" text={() => open.trace_id!} /></p>}
   </section>
 }
+
+const most = 100_000 // characters of a message that are shown at first
+
+/** A message, in full only when somebody asks for it. */
+const Told = memo(({ e, alone }: { e: Event; alone: boolean }) => {
+  const [all, setAll] = useState(false)
+  const text = useMemo(() => e.text === undefined ? undefined : plain(pretty(e.text)), [e])
+  return <li class={e.event}>
+    <p><b>{e.event === 'sent' ? '→ sent' : '← received'}{e.kind && ' ' + plain(e.kind)} {!alone && e.n}</b> <span class="soft">{duration(e.at_ms)}, {size(e.bytes)}{e.cut && ', cut'}</span></p>
+    {text !== undefined && <pre tabIndex={0}>{all ? text : text.slice(0, most)}</pre>}
+    {text !== undefined && text.length > most && !all && <p><button type="button" class="small" onClick={() => setAll(true)}>Show all of {size(e.text!.length)}</button></p>}
+    {e.base64 && <p><a class="button" download="answer" href={'data:application/octet-stream;base64,' + e.base64}>Save {size(e.bytes)}</a></p>}
+  </li>
+})
 
 function CopyAs({ d, w, fields, at, messages }: { d: Detail; w: Wanted; fields: Fields; at: Public; messages: string[] }) {
   const [tool, setTool] = useState('curl')
@@ -208,7 +240,7 @@ function CopyAs({ d, w, fields, at, messages }: { d: Detail; w: Wanted; fields: 
   return <section class="card wide copies" aria-label="Copy as">
     <header><h2>Copy as</h2><Copy label="Copy" text={() => text} /></header>
     <fieldset class="choice"><legend class="skip">Tool</legend>{toolsFor(d).map(t => <label><input type="radio" name="tool" checked={t === tool} onChange={() => setTool(t)} /><span>{t}</span></label>)}</fieldset>
-    {wrong ? <p class="bad">{wrong}</p> : <pre class="command" tabIndex={0}>{text}</pre>}
+    {wrong ? <p class="bad">{wrong}</p> : <pre class="command" tabIndex={0}>{plain(text)}</pre>}
     {linesOf(w.headers).length > 0 && <p class="soft">It has your headers in it, also those with secrets. The link of this page has none of these.</p>}
   </section>
 }

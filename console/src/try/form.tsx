@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks'
+import { plain } from '../format'
 import type { Field, Fields, Json, Message } from './request'
 
 const numbers = /^(u?int32|sint32|s?fixed32|float|double)$/
@@ -75,13 +76,38 @@ function Inner({ field, fields, value, set, label, depth }: Editor) {
 
 function List(p: Editor) {
   const list = Array.isArray(p.value) ? p.value : []
-  const put = (i: number, v: Json | undefined) => p.set(list.map((x, j) => j === i ? v ?? (p.field.kind === 'message' ? {} : '') : x))
+  const put = (i: number, v: Json | undefined) => p.set(list.map((x, j) => j === i ? v ?? blank(p.field) : x))
   return <span class="list">
     {list.map((v, i) => <span class="item"><One {...p} value={v} set={x => put(i, x)} label={`${p.label} ${i + 1}`} />
       <button type="button" class="small" aria-label={`Remove ${p.label} ${i + 1}`} onClick={() => { const rest = list.filter((_, j) => j !== i); p.set(rest.length ? rest : undefined) }}>✕</button></span>)}
-    <button type="button" class="small" aria-label={'Add to ' + p.label} onClick={() => p.set([...list, p.field.kind === 'message' ? {} : p.field.kind === 'enum' ? p.field.enum![0] : p.field.type === 'bool' ? false : numbers.test(p.field.type) ? 0 : ''])}>Add</button>
+    <button type="button" class="small" aria-label={'Add to ' + p.label} onClick={() => p.set([...list, blank(p.field)])}>Add</button>
   </span>
 }
+
+const keyHint: Record<string, string> = { bool: 'true or false', string: 'key' }
+
+/** A map as rows. A key that two rows have is the last one's. */
+function Pairs(p: Editor) {
+  const of = p.value && typeof p.value === 'object' && !Array.isArray(p.value) ? p.value : {}
+  const [rows, setRows] = useState<[string, Json | undefined][]>(() => Object.entries(of))
+  const made = (list: typeof rows) => Object.fromEntries(list.filter(([k]) => k !== '' || p.field.key === 'string').map(([k, v]) => [k, v ?? blank(p.field)]))
+  // What came another way, such as the text of JSON, takes the place of the rows.
+  const list = JSON.stringify(made(rows)) === JSON.stringify(of) ? rows : Object.entries(of)
+  const change = (next: typeof rows) => { setRows(next); p.set(next.length ? made(next) : undefined) }
+  const twice = (k: string, i: number) => list.some(([other], j) => other === k && j > i)
+  return <span class="list">
+    {list.map(([k, v], i) => <span class="pair">
+      <input class="mono" aria-label={`${p.label} key ${i + 1}`} aria-invalid={twice(k, i)} value={k} placeholder={keyHint[p.field.key!] ?? '0'} onInput={e => change(list.map((row, j) => j === i ? [e.currentTarget.value, row[1]] : row))} />
+      <One {...p} field={{ ...p.field, key: undefined }} value={v} set={x => change(list.map((row, j) => j === i ? [row[0], x] : row))} label={`${p.label} value ${i + 1}`} />
+      <button type="button" class="small" aria-label={`Remove ${p.label} ${i + 1}`} onClick={() => change(list.filter((_, j) => j !== i))}>✕</button>
+      {twice(k, i) && <small class="bad">A row below has the same key, which counts.</small>}
+    </span>)}
+    <button type="button" class="small" aria-label={'Add to ' + p.label} onClick={() => change([...list, ['', blank(p.field)]])}>Add</button>
+  </span>
+}
+
+/** What a new element is at first. */
+const blank = (f: Field): Json => f.kind === 'message' ? {} : f.kind === 'enum' ? f.enum![0] : f.type === 'bool' ? false : numbers.test(f.type) ? 0 : ''
 
 const shortType = (f: Field) => f.key ? `map<${f.key}, ${f.type.slice(f.type.lastIndexOf('.') + 1)}>` : (f.repeated ? 'repeated ' : '') + f.type.slice(f.type.lastIndexOf('.') + 1)
 
@@ -102,8 +128,9 @@ export function Form({ type, fields, value, set, within = '', depth = 0 }: { typ
     const p: Editor = { field: f, fields, value: value[f.name] ?? undefined, set: put, label: within + f.name, depth }
     return <div class="field">
       <span class="about"><b>{f.name}</b> <small class="mono">{shortType(f)}</small>{f.oneof && <small>one of {f.oneof}</small>}</span>
-      <span class="entry">{f.key ? <JSONBox value={p.value} set={put} label={p.label} hint='{"key": …}' /> : f.repeated ? <List {...p} /> : <One {...p} />}
-        {f.comment && <small>{f.comment.split(/\n\s*\n/)[0]}</small>}</span>
+      <span class="entry">{f.key ? <Pairs {...p} /> : f.repeated ? <List {...p} /> : <One {...p} />}
+        {f.rules?.length ? <small class="rules">{f.rules.map(r => <span>{plain(r)}</span>)}</small> : null}
+        {f.comment && <small>{plain(f.comment.split(/\n\s*\n/)[0])}</small>}</span>
     </div>
   })}</div>
 }

@@ -5,7 +5,7 @@ export const names: Record<Protocol, string> = { rest: 'REST', connect: 'Connect
 
 export interface Field {
   name: string; proto?: string; type: string; kind: 'scalar' | 'enum' | 'message'; key?: string; repeated?: boolean
-  oneof?: string; enum?: string[]; comment?: string
+  oneof?: string; enum?: string[]; comment?: string; rules?: string[]
 }
 export type Fields = Record<string, Field[]>
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
