@@ -71,6 +71,8 @@ type Reply struct {
 	Header  metadata.MD
 	Trailer metadata.MD
 	Tries   Tries
+	// Substitute tells that another upstream than the method's own has answered.
+	Substitute bool
 }
 
 // Tries tells of the attempts that a call took. The zero Tries is that of a Backend

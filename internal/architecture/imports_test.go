@@ -84,7 +84,7 @@ var rules = map[string]rule{
 	"policy/cache/internal/memory":  {ours: slices.Concat(base, []string{"policy"}), reason: "it knows no answer that it keeps"},
 	"policy/cache/internal/peers":   {ours: slices.Concat(base, []string{"policy", "policy/store", "policy/cache/internal/memory", "policy/cache/internal/tier"}), reason: "other gateways are told the same of methods and routes"},
 	"policy/cache/internal/rfc9111": {ours: slices.Concat(base, []string{"internal/httproute", "policy/cache/internal/sharing"}), reason: "what headers mean for a cache is judged without one"},
-	"policy/cache/internal/sharing": {ours: slices.Concat(base, []string{"policy", "proxy"}), reason: "who shares answers is the same for methods and routes"},
+	"policy/cache/internal/sharing": {ours: slices.Concat(base, []string{"policy", "policy/auth", "proxy"}), reason: "who shares answers is the same for methods and routes"},
 	"policy/cache/internal/tier":    {ours: slices.Concat(base, []string{"policy/store"}), reason: "it knows no policy, only records and what they are dropped by"},
 	"policy/store":                  {ours: slices.Concat(base, []string{"policy"}), reason: "policies share it, so it knows none of them"},
 	"policy/expr":                   {ours: slices.Concat(base, []string{"policy"}), reason: "policies share it, so it knows none of them"},

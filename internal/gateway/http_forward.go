@@ -120,7 +120,7 @@ func (w *httpWay) Forward(ctx context.Context, x *httpbackend.Exchange) httpback
 	}
 	result := w.upstream.Forward(ctx, x)
 	if result.Refused && w.fallback != nil {
-		x.Attempts, x.Place = nil, upstream.Place{} // once, without retries (Traffic 107)
+		x.Attempts, x.Place, x.Substitute = nil, upstream.Place{}, true // once, without retries (Traffic 107)
 		result = w.fallback.Forward(ctx, x)
 	}
 	return result

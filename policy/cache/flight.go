@@ -306,6 +306,7 @@ func (f *flight) complete(lead *waiter, reply proxy.Reply, err error, sent time.
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	f.outdated = f.outdated || reply.Substitute // the method's own backend may say something else
 	stored := false
 	switch {
 	case e != nil:

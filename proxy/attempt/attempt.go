@@ -73,7 +73,9 @@ func (g *GRPC) Call(ctx context.Context, method string, header proxy.Metadata, r
 	t := g.tries(ctx, &request)
 	if wait, ok := t.ask(); !ok {
 		if g.circuit.Fallback != nil {
-			return g.circuit.Fallback.Call(ctx, method, header, request.Ref())
+			reply, err := g.circuit.Fallback.Call(ctx, method, header, request.Ref())
+			reply.Substitute = true
+			return reply, err
 		}
 		return proxy.Reply{}, t.circuit.Refusal(wait)
 	}

@@ -47,6 +47,9 @@ type Exchange struct {
 	// Attempts says how attempts are made; nil: as the zero attempt.Plain does.
 	Attempts *attempt.Plain
 
+	// Substitute tells that it goes to another upstream than the route's own.
+	Substitute bool
+
 	// detached tells that the exchange was made by Detach: R's header is the server's already.
 	detached bool
 }

@@ -172,7 +172,7 @@ func (f *flight) revalidate(h *rfc9111.Head) {
 	f.answer.Key, f.answer.Tags = f.old.Key, f.old.Tags
 	f.answer.withBody(f.old.body)
 	f.body.Hold(f.part.flights.memory, &f.answer.Entry)
-	if f.stored = kept && f.part.flights.keep(f, f.answer); !f.stored {
+	if f.stored = kept && f.part.flights.keep(f, f.answer); !f.stored && !f.x.Substitute {
 		f.part.flights.drop(f.old)
 	}
 }

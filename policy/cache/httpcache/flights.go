@@ -91,9 +91,9 @@ func (s *flights) peek(key string) *answer {
 }
 
 // put keeps what a flight has brought, unless it was asked for before something was dropped
-// that it may be. The caller holds mu.
+// that it may be, or is not of the route's own upstream. The caller holds mu.
 func (s *flights) put(f *flight, a *answer) bool {
-	return !f.outdated && !s.isClosed && a.Size <= memory.MaxEntry && s.memory.Put(&a.Entry)
+	return !f.outdated && !f.x.Substitute && !s.isClosed && a.Size <= memory.MaxEntry && s.memory.Put(&a.Entry)
 }
 
 // mark keeps what is known of answers. The caller holds mu.

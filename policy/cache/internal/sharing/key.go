@@ -5,10 +5,13 @@ import (
 	"encoding/binary"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"github.com/transom-gateway/transom/internal/cachecontrol"
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/auth"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
 )
 
@@ -34,7 +37,7 @@ func AppendText(b []byte, s string) []byte {
 // AppendIdentity appends who calls, and what of it the backend is told: a token with less
 // rights must not get what one of the same principal with more has got, nor one of another issuer,
 // who may mean somebody else by the same name.
-func AppendIdentity(key []byte, id *policy.Identity, told proxy.Metadata) []byte {
+func (s *Scope) AppendIdentity(key []byte, id *policy.Identity, told proxy.Metadata) []byte {
 	var scratch [256]byte
 	b := AppendText(scratch[:0], id.Principal)
 	b = AppendText(AppendText(b, id.Mechanism), id.Issuer())
@@ -49,7 +52,25 @@ func AppendIdentity(key []byte, id *policy.Identity, told proxy.Metadata) []byte
 			b = AppendText(AppendText(b, told[i]), told[i+1])
 		}
 	}
+	for _, path := range s.claims {
+		value, _ := auth.ClaimAt(id.Claims, path)
+		b = AppendText(b, auth.ClaimText(value))
+	}
 	return AppendPart(key, b)
+}
+
+// claimsTold lists the claims that the policy headers has in headers for the backend.
+func claimsTold(t *transomv1.HeaderTransform) (paths []string) {
+	for _, values := range []map[string]string{t.GetSet(), t.GetAdd()} {
+		for _, value := range values {
+			for _, behind := range strings.Split(value, "${claim.")[1:] {
+				path, _, _ := strings.Cut(behind, "}")
+				paths = append(paths, path)
+			}
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
 }
 
 // AppendVaried appends what a call says under a name: in its header, and to the backend. A field

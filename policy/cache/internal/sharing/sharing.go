@@ -27,6 +27,8 @@ type Scope struct {
 	Status bool
 	// Vary are the request headers that the policy has in every key, in canonical form and sorted.
 	Vary []string
+
+	claims []string // paths of those that backends are told in headers
 }
 
 // Of reads the scope of a policy. It refuses one that cannot be in s.
@@ -35,6 +37,7 @@ func Of(s *policy.Scope, rule *transomv1.Cache) Scope {
 	c := Scope{
 		Principal: known, Auth: known, OwnCookies: s.HiddenCookies, Status: s.Config.GetCache().GetStatusHeader(),
 		Vary: vary(s, rule), Certificates: s.Config.GetForwardClientCert() > transomv1.Config_NEVER,
+		claims: claimsTold(s.Policy.GetHeaders().GetRequest()),
 	}
 	switch rule.GetScope() {
 	case transomv1.Cache_SCOPE_UNSPECIFIED:
