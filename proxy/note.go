@@ -23,8 +23,19 @@ type Note struct {
 // changed.
 type Run struct {
 	Frames []Frame
+	// bytes is the size of all, which is added up once.
+	bytes int64
 
 	texts
+}
+
+// NewRun makes a run.
+func NewRun(frames []Frame) *Run {
+	r := &Run{Frames: frames}
+	for _, f := range frames {
+		r.bytes += int64(f.Len())
+	}
+	return r
 }
 
 // runStream is a Stream whose messages come in runs. It knows whether RecvRun returns at once. Nobody reads ahead

@@ -55,11 +55,11 @@ func (b openRuns) Open(ctx context.Context, method string, header Metadata, shap
 func TestRuns(t *testing.T) {
 	backend := func() Backend {
 		run := func(texts ...string) *Run {
-			r := &Run{}
+			var frames []Frame
 			for _, text := range texts {
-				r.Frames = append(r.Frames, WrapFrame([]byte(text)).WithNote(&Note{ID: text}))
+				frames = append(frames, WrapFrame([]byte(text)).WithNote(&Note{ID: text}))
 			}
-			return r
+			return NewRun(frames)
 		}
 		b := newFakeBackend()
 		return openRuns{b, &runBackend{b, []*Run{run("1", "2"), run("3"), run("4", "5", "6")}, []bool{false, true, false, false, false}}}

@@ -232,10 +232,8 @@ func (s *streaming) down(r *Result) error {
 
 // sendRun sends the client messages that are at hand at once.
 func (s *streaming) sendRun(run *Run, r *Result) error {
-	for _, f := range run.Frames {
-		r.ResponseMessages++
-		r.ResponseBytes += int64(f.Len())
-	}
+	r.ResponseMessages += len(run.Frames)
+	r.ResponseBytes += run.bytes
 	if d, ok := s.Downstream.(runDownstream); ok {
 		return d.SendRun(run)
 	}

@@ -50,7 +50,7 @@ type listeners struct {
 
 // listener is one of them.
 type listener struct {
-	body  chunks
+	body  answer
 	event []byte // what has come of an event that is not whole
 	next  int64  // the number that comes next in its class
 }
@@ -189,47 +189,33 @@ func digits(text []byte) (n int64) {
 	return n
 }
 
-// chunks read an answer of HTTP/1.1 whose body is chunked.
-type chunks struct {
+// answer reads one of HTTP/1.1 whose body ends with the connection.
+type answer struct {
 	line []byte // what has come of one that is not whole
-	left int    // of a chunk, with the end of its line
 	in   bool   // the body has begun
-	some bool   // a chunk has
+	some bool   // some of it has come
 }
 
-// begun reports whether a chunk has come.
-func (c *chunks) begun() bool { return c.some }
+// begun reports whether some of the body has come.
+func (a *answer) begun() bool { return a.some }
 
-// read calls each with the pieces of the body in what has come. It reports false for the end, and for what is wrong.
-func (c *chunks) read(b []byte, each func([]byte)) bool {
-	for len(b) > 0 {
-		if c.left > 0 {
-			n := min(c.left, len(b))
-			if data := min(n, c.left-2); data > 0 {
-				each(b[:data])
-			}
-			b, c.left = b[n:], c.left-n
-			continue
-		}
+// read calls each with what has come of the body. It reports false for an answer that is no such one.
+func (a *answer) read(b []byte, each func([]byte)) bool {
+	for !a.in {
 		line, rest, whole := bytes.Cut(b, []byte("\n"))
-		c.line, b = append(c.line, line...), rest
-		if !whole {
+		if a.line = append(a.line, line...); !whole {
 			return true
 		}
-		text := strings.TrimSuffix(string(c.line), "\r")
-		c.line = c.line[:0]
-		switch {
-		case !c.in && strings.HasPrefix(text, "HTTP/") && text != "HTTP/1.1 200 OK":
+		text := strings.ToLower(strings.TrimSuffix(string(a.line), "\r"))
+		a.line, b = a.line[:0], rest
+		if strings.HasPrefix(text, "http/") && text != "http/1.1 200 ok" || strings.HasPrefix(text, "transfer-encoding:") {
 			return false
-		case !c.in:
-			c.in = text == ""
-		default:
-			n, err := strconv.ParseInt(text, 16, 32)
-			if err != nil || n == 0 {
-				return false
-			}
-			c.left, c.some = int(n)+2, true
 		}
+		a.in = text == ""
+	}
+	if len(b) > 0 {
+		a.some = true
+		each(b)
 	}
 	return true
 }

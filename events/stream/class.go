@@ -202,9 +202,21 @@ func (c *class) add(kept []*entry, head uint64, gap bool) {
 		clear(c.entries[len(c.entries):cap(c.entries)])
 	}
 	if len(kept) > 0 || gap {
-		close(c.grown)
-		c.grown = make(chan struct{})
+		c.wakeAll()
 	}
+}
+
+// wake has the clients of the class look what there is.
+func (c *class) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wakeAll()
+}
+
+// wakeAll is wake where c.mu is locked.
+func (c *class) wakeAll() {
+	close(c.grown)
+	c.grown = newSignal()
 }
 
 // next returns the entries from an offset on that are sent at once, shared where many clients stand there; or

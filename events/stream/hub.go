@@ -114,6 +114,23 @@ func (h *Hub) end() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cancel()
+	h.wakeClasses("")
+}
+
+// wake has the clients of a topic look whether they are to come back.
+func (h *Hub) wake(topic string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wakeClasses(topic)
+}
+
+// wakeClasses is wake, of all topics for "". h.mu is locked.
+func (h *Hub) wakeClasses(topic string) {
+	for key, c := range h.classes {
+		if topic == "" || key.topic == topic {
+			c.wake()
+		}
+	}
 }
 
 // Stats returns the figures of the moment.

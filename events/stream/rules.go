@@ -171,7 +171,10 @@ func (s *Rules) Retire(next *Rules) {
 		if next != nil && next.hub == s.hub && next.topics[topic] != nil && next.topics[topic].text == r.text {
 			continue
 		}
-		r.retire.Do(func() { close(r.gone) })
+		r.retire.Do(func() {
+			close(r.gone)
+			r.hub.wake(topic)
+		})
 	}
 }
 

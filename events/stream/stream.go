@@ -131,13 +131,8 @@ func (s *Stream) run(ctx context.Context, leave <-chan struct{}) (place, error) 
 	if err := ctx.Err(); err != nil {
 		return place{}, err
 	}
-	h := s.class.hub
-	select {
-	case <-leave:
+	if s.leaves(leave) {
 		return place{}, errLeave
-	case <-s.rule.gone:
-		return place{}, errLeave
-	default:
 	}
 	if len(s.ahead) > 0 {
 		part := firstRun(s.ahead)
@@ -159,18 +154,30 @@ func (s *Stream) run(ctx context.Context, leave <-chan struct{}) (place, error) 
 	}
 	s.live = true
 	s.next = max(s.next, head)
+	if s.leaves(leave) { // what has closed an earlier grown
+		return place{}, errLeave
+	}
 	select {
 	case <-grown:
 		return place{}, nil
 	case <-leave:
 		return place{}, errLeave
-	case <-s.rule.gone:
-		return place{}, errLeave
-	case <-h.ctx.Done():
-		return place{}, errLeave
 	case <-ctx.Done():
 		return place{}, ctx.Err()
 	}
+}
+
+// leaves reports whether the client is to come back. What is the same for many clients closes their class's grown,
+// too: each channel that a stream waits for costs it something each time that it wakes.
+func (s *Stream) leaves(leave <-chan struct{}) bool {
+	select {
+	case <-leave:
+	case <-s.rule.gone:
+	case <-s.class.hub.ctx.Done():
+	default:
+		return false
+	}
+	return true
 }
 
 // alone makes a run of entries for this client.

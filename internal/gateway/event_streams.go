@@ -93,11 +93,11 @@ func noted(i *stream.Item) any {
 
 // notedRun is what the edges get of items that are at hand at once.
 func notedRun(items []*stream.Item) any {
-	run := &proxy.Run{Frames: make([]proxy.Frame, len(items))}
+	frames := make([]proxy.Frame, len(items))
 	for i, item := range items {
-		run.Frames[i], _ = item.Outer.(proxy.Frame)
+		frames[i], _ = item.Outer.(proxy.Frame)
 	}
-	return run
+	return proxy.NewRun(frames)
 }
 
 // listeners are the backend of Subscribe.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -189,6 +190,40 @@ func TestStreamBySSE(t *testing.T) {
 			t.Errorf("got %v", b)
 		}
 	})
+}
+
+// TestStreamWithoutChunks holds Events 184: over HTTP/1.1 what clients are told is the body as it is, which ends with
+// the connection; over HTTP/2 nothing is said of that, and HEAD has no body.
+func TestStreamWithoutChunks(t *testing.T) {
+	g := streaming(t, t.TempDir())
+	publishUser(t, g, "a")
+	for _, version := range []string{"1.1", "1.0"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(g.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = fmt.Fprintf(conn, "GET /v1/events/user_behaviors?lastEventId=earliest HTTP/%s\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n", version)
+		in := bufio.NewReader(conn)
+		a, err := http.ReadResponse(in, nil)
+		if err != nil || !a.Close || len(a.TransferEncoding) > 0 || a.ContentLength != -1 {
+			t.Fatalf("HTTP/%s: %v, %+v", version, err, a)
+		}
+		s := &sse{t, bufio.NewScanner(in), conn.Close}
+		s.next()
+		s.user("a")
+		_ = s.close()
+	}
+	r, _ := http.NewRequestWithContext(t.Context(), "GET", g.URL+"/v1/events/user_behaviors", nil)
+	r.Header.Set("Accept", "text/event-stream")
+	a, err := g.HTTP2.Do(r)
+	if err != nil || a.Header.Get("Transfer-Encoding")+a.Header.Get("Connection") != "" {
+		t.Fatalf("HTTP/2: %v, %v", err, a)
+	}
+	_ = a.Body.Close()
+	if a := g.Do(t, "HEAD", "/v1/events/user_behaviors", "", "Accept", "text/event-stream"); a.Status != 200 || a.Body != "" {
+		t.Errorf("HEAD: %+v", a)
+	}
 }
 
 // TestStreamByAll holds Events 182 for the other protocols, which have the cursor in each message.
