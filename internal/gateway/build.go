@@ -66,6 +66,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 	}
 	b.addHTTPRoutes()
 	b.addOwnServices(linkedPlans())
+	b.checkOperations()
 	if len(problems.Fatal()) == 0 && !b.incomplete && !b.sources.waiting() {
 		// All methods are known, so what selects none of them is a mistake.
 		b.rules.unused(b)

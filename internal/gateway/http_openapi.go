@@ -100,3 +100,22 @@ func (b *builder) checkDocuments() {
 		}
 	}
 }
+
+// checkOperations refuses operationIds that options give to two methods: a document has each once
+// (Surface 207).
+func (b *builder) checkOperations() {
+	source := openapi.New(b.snapshot.describedAPI(&b.snapshot.openAPI))
+	for _, r := range source.Repeated() {
+		registry, other := b.services[r.Method.Parent().FullName()], b.services[r.Other.Parent().FullName()]
+		if registry == nil {
+			continue
+		}
+		owner := string(r.Other.FullName())
+		if other != nil && r.OtherOption > 0 {
+			owner += " (" + place(other.Position(r.Other, int32(r.OtherOption))) + ")"
+		} else if other != nil {
+			owner += " (" + place(other.Position(r.Other)) + ")"
+		}
+		b.problemAt(registry, r.Method, fmt.Sprintf("found the operationId %.200q, which %s has, too: an OpenAPI document has each once; change or remove one of the two", r.ID, owner), int32(r.Option))
+	}
+}

@@ -1,16 +1,20 @@
 package openapi
 
 import (
-	"math"
-	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
-// maxExampleDepth bounds how deep messages nest in an example.
-const maxExampleDepth = 3
+const (
+	// maxExampleDepth bounds how deep messages nest in an example.
+	maxExampleDepth = 4
+	// maxExampleValues is how many values an example has before members that need not be there are
+	// left out, and maxExampleSteps how many are tried in all.
+	maxExampleValues, maxExampleSteps = 100, 1000
+	// maxExampleItems bounds the elements that rules demand of a list or a map.
+	maxExampleItems = 20
+)
 
 // addExamples gives the schemas of messages an example each, where options give none. It is made of
 // the schema alone, always the same, and only where it is valid (Surface 226).
@@ -19,26 +23,34 @@ func (w *writer) addExamples(components *object) {
 	if all == nil {
 		return
 	}
-	e := &exampler{all: all}
+	// All are made before the first is added: an example has none of another's within.
+	made := make([]list, len(all.keys))
 	for i := range all.keys {
 		o, ok := all.values[i].(*object)
 		if ok {
-			w.checkExamples(e, all.keys[i], o)
+			w.checkExamples(all.keys[i], o)
 		}
 		if !ok || o.get("type") != "object" || o.has("examples") || !o.has("properties") {
 			continue
 		}
-		if value, ok := e.value(o, 0); ok && e.valid(o, value, 0) {
-			o.put("examples", list{value})
+		e := &exampler{writer: w, within: []string{schemaPlace + all.keys[i]}}
+		if value, ok := e.value(o, ""); ok && e.valid(o, value, 0) {
+			made[i] = list{value}
+		}
+	}
+	for i, examples := range made {
+		if o, ok := all.values[i].(*object); ok {
+			o.set("examples", examples)
 		}
 	}
 }
 
 // checkExamples takes away what options give for an example and the schema refuses, of a message and
 // of its fields.
-func (w *writer) checkExamples(e *exampler, name string, o *object) {
+func (w *writer) checkExamples(name string, o *object) {
 	check := func(s *object, at string) {
 		given, _ := s.get("examples").(list)
+		e := &exampler{writer: w}
 		kept := slices.DeleteFunc(slices.Clone(given), func(v any) bool { return !e.valid(s, v, 0) })
 		if len(kept) == len(given) {
 			return
@@ -60,54 +72,110 @@ func (w *writer) checkExamples(e *exampler, name string, o *object) {
 	check(o, "")
 }
 
-// exampler makes values of schemas.
-type exampler struct{ all *object }
-
-// resolve is what a reference leads to; nil for another document's.
-func (e *exampler) resolve(s *object) *object {
-	if reference, ok := s.get("$ref").(string); ok {
-		target, _ := e.all.get(strings.TrimPrefix(reference, schemaPlace)).(*object)
-		return target
-	}
-	return s
+// exampler makes an example of a schema: of a component of a document, or of a request or an answer
+// on a page.
+type exampler struct {
+	writer *writer
+	// hidden is the keyword of members that are not there: readOnly in what clients send, writeOnly
+	// in what they get; "" for none.
+	hidden string
+	// values are those made so far, within the references above, and turn which of several values
+	// of one schema is wanted.
+	values int
+	within []string
+	turn   int
 }
 
-// value makes a value of a schema, which may not be valid; false where there is none.
-func (e *exampler) value(s *object, depth int) (any, bool) {
-	if s.has("$ref") {
-		if s = e.resolve(s); s == nil || depth >= maxExampleDepth {
-			return nil, false
-		}
-		depth++
+// value makes a value of a schema, which may not be valid; false where there is none. name is that of
+// the field, "" for none.
+func (e *exampler) value(s *object, name string) (any, bool) {
+	if e.values++; e.values > maxExampleSteps {
+		return nil, false
 	}
-	if given, ok := s.get("examples").(list); ok && len(given) > 0 {
-		return given[0], true
+	if v, ok := e.said(s); ok {
+		return v, true
+	}
+	if reference, ok := s.get("$ref").(string); ok {
+		return e.referred(s, reference, name)
+	}
+	if !s.has("type") {
+		return e.untyped(s, name)
+	}
+	return e.typed(s, typeOf(s), name)
+}
+
+// said is a value that the schema names itself: that of an option, one that fits rules without words
+// in JSON Schema, the only one, or one of several.
+func (e *exampler) said(s *object) (any, bool) {
+	given, _ := s.get("examples").(list)
+	for _, v := range given {
+		if e.valid(s, v, 0) {
+			return v, true
+		}
 	}
 	if s.has("const") {
 		return s.get("const"), true
 	}
 	if values, ok := s.get("enum").(list); ok && len(values) > 0 {
-		return values[min(1, len(values)-1)], true // the first is often UNSPECIFIED
+		return e.choose(s, values), true
 	}
-	if !s.has("type") {
-		return e.untyped(s, depth), true
+	if s.fits != nil && e.turn == 0 && e.valid(s, s.fits, 0) {
+		return s.fits, true
 	}
-	return e.typed(s, typeOf(s), depth)
+	return nil, false
+}
+
+// choose is the second of several values, as the first often stands for none, or the next that
+// is valid.
+func (e *exampler) choose(s *object, values list) any {
+	const most = 50
+	for i := range min(len(values), most) {
+		if v := values[(i+e.turn+1)%len(values)]; v != nil && e.valid(s, v, 0) {
+			return v
+		}
+	}
+	return values[0]
+}
+
+// referred is a value of a component, of which keywords beside the reference may take some alone.
+func (e *exampler) referred(s *object, reference, name string) (any, bool) {
+	target := e.writer.component(reference)
+	if target == nil || len(e.within) >= maxExampleDepth || slices.Contains(e.within, reference) {
+		return nil, false
+	}
+	if values, ok := target.get("enum").(list); ok && len(values) > 0 {
+		return e.choose(s, values), true
+	}
+	e.within = append(e.within, reference)
+	defer func() { e.within = e.within[:len(e.within)-1] }()
+	return e.value(target, name)
+}
+
+// component is the schema that a reference leads to; nil for one of another document.
+func (w *writer) component(reference string) *object {
+	name := strings.TrimPrefix(reference, schemaPlace)
+	if c := w.schemas.named[name]; c != nil {
+		return w.schemas.made(c)
+	}
+	return w.bodies[name]
 }
 
 // untyped is an example of one of the ways in which a schema may be.
-func (e *exampler) untyped(s *object, depth int) any {
-	for _, way := range []string{"anyOf", "oneOf"} {
+func (e *exampler) untyped(s *object, name string) (any, bool) {
+	for _, way := range []string{"anyOf", "oneOf", "allOf"} {
 		ways, _ := s.get(way).(list)
 		for _, o := range slices.Backward(ways) { // the zero stands first
 			if one, ok := o.(*object); ok && one.get("type") != "null" {
-				if v, ok := e.value(one, depth); ok {
-					return v
+				if v, ok := e.value(one, name); ok {
+					return v, true
 				}
 			}
 		}
+		if len(ways) > 0 {
+			return nil, false
+		}
 	}
-	return "any"
+	return "any", true
 }
 
 // typeOf is the type of a schema other than null.
@@ -123,50 +191,100 @@ func typeOf(s *object) string {
 	return kind
 }
 
-func (e *exampler) typed(s *object, kind string, depth int) (any, bool) {
+func (e *exampler) typed(s *object, kind, name string) (any, bool) {
 	switch kind {
 	case "boolean":
-		return true, true
+		return e.turn%2 == 0, true
 	case "integer", "number":
-		return exampleNumber(s), true
+		return exampleNumber(s, kind == "integer", e.turn), true
 	case "string":
-		return exampleText(s)
+		return exampleText(s, name, e.turn)
 	case "array":
-		items, ok := s.get("items").(*object)
-		l := list{}
-		for n := max(1, toInt(s.get("minItems"), 0)); ok && len(l) < min(n, 10); {
-			v, made := e.value(items, depth)
-			if !made {
-				break
-			}
-			l = append(l, v)
-		}
-		return l, len(l) >= toInt(s.get("minItems"), 0)
+		return e.array(s, name)
 	case "object":
-		return e.object(s, depth)
+		if values, ok := s.get("additionalProperties").(*object); ok && !s.has("properties") {
+			return e.entries(s, values, name)
+		}
+		return e.object(s)
 	}
 	return nil, kind == "null"
 }
 
-// object makes the members of an object, of a oneof the first.
-func (e *exampler) object(s *object, depth int) (any, bool) {
+// elements calls make for each element that a list or a map is to have: one, or as many as rules
+// demand. It ends where there is none.
+func (e *exampler) elements(least int, differ bool, add func() bool) bool {
+	n := max(1, least)
+	if e.values > maxExampleValues {
+		n = least
+	}
+	turn := e.turn
+	defer func() { e.turn = turn }()
+	for i := range min(n, maxExampleItems) {
+		if differ {
+			e.turn = turn + i
+		}
+		if !add() {
+			return i >= least
+		}
+	}
+	return least <= maxExampleItems
+}
+
+func (e *exampler) array(s *object, name string) (any, bool) {
+	items, _ := s.get("items").(*object)
+	l := list{}
+	ok := e.elements(toInt(s.get("minItems"), 0), s.get("uniqueItems") == true, func() bool {
+		if items == nil || len(l) >= toInt(s.get("maxItems"), maxExampleItems) {
+			return false
+		}
+		v, ok := e.value(items, name)
+		if ok = ok && e.valid(items, v, 0); ok {
+			l = append(l, v)
+		}
+		return ok
+	})
+	return l, ok
+}
+
+// entries are those of a map.
+func (e *exampler) entries(s, values *object, name string) (any, bool) {
+	keys, _ := s.get("propertyNames").(*object)
+	if keys == nil {
+		keys = obj("type", "string")
+	}
+	o := &object{}
+	ok := e.elements(toInt(s.get("minProperties"), 0), true, func() bool {
+		key, made := e.value(keys, "key")
+		text, is := key.(string)
+		v, ok := e.value(values, name)
+		if ok = ok && made && is && !o.has(text) && len(o.keys) < toInt(s.get("maxProperties"), maxExampleItems) && e.valid(values, v, 0); ok {
+			o.put(text, v)
+		}
+		return ok
+	})
+	return o, ok
+}
+
+// object makes the members of an object, one of each oneof.
+func (e *exampler) object(s *object) (any, bool) {
 	o := &object{}
 	properties, _ := s.get("properties").(*object)
 	required, _ := s.get("required").(list)
-	excluded := othersOfOneofs(s)
 	if properties == nil {
 		return o, len(required) == 0
 	}
+	oneofs, set := oneofsOf(s), map[string]bool{}
 	for i, name := range properties.keys {
 		property, _ := properties.values[i].(*object)
 		demanded := slices.Contains(required, any(name))
-		if excluded[name] && !demanded || property == nil {
+		if property == nil || e.hides(property) || !demanded && (set[oneofs[name]] || e.values > maxExampleValues) {
 			continue
 		}
-		v, ok := e.value(property, depth)
+		v, ok := e.value(property, name)
 		switch {
 		case ok && e.valid(property, v, 0):
 			o.put(name, v)
+			set[oneofs[name]] = oneofs[name] != ""
 		case demanded:
 			return nil, false
 		}
@@ -174,19 +292,24 @@ func (e *exampler) object(s *object, depth int) (any, bool) {
 	return o, true
 }
 
-// othersOfOneofs are the members of a schema's oneofs but for the first of each.
-func othersOfOneofs(s *object) map[string]bool {
-	others := map[string]bool{}
+// hides reports whether a member is not there in what is sent one way.
+func (e *exampler) hides(property *object) bool {
+	return e.hidden != "" && property.get(e.hidden) == true
+}
+
+// oneofsOf names the oneof of each member that is of one.
+func oneofsOf(s *object) map[string]string {
+	of := map[string]string{}
 	if oneofs, ok := s.get("x-oneof").(*object); ok {
-		for _, v := range oneofs.values {
+		for i, v := range oneofs.values {
 			names, _ := v.(list)
-			for _, name := range names[min(1, len(names)):] {
+			for _, name := range names {
 				text, _ := name.(string)
-				others[text] = true
+				of[text] = oneofs.keys[i]
 			}
 		}
 	}
-	return others
+	return of
 }
 
 // toInt is a number of a keyword.
@@ -209,108 +332,4 @@ func toFloat(v any) (float64, bool) {
 		return f, err == nil
 	}
 	return 0, false
-}
-
-// exampleNumber is a number within the bounds of a schema.
-func exampleNumber(s *object) any {
-	value := 1.0
-	if low, ok := toFloat(s.get("minimum")); ok {
-		value = max(value, math.Ceil(low))
-	}
-	if low, ok := toFloat(s.get("exclusiveMinimum")); ok && value <= low {
-		value = math.Floor(low) + 1
-	}
-	if high, ok := toFloat(s.get("maximum")); ok {
-		value = min(value, math.Floor(high))
-	}
-	if high, ok := toFloat(s.get("exclusiveMaximum")); ok && value >= high {
-		value = math.Ceil(high) - 1
-	}
-	if step, ok := toFloat(s.get("multipleOf")); ok && step > 0 {
-		value = math.Ceil(value/step) * step
-	}
-	return number(strconv.FormatFloat(value, 'f', -1, 64))
-}
-
-// formats are values of the formats of strings.
-var formats = map[string]string{
-	"date-time": "2024-05-17T12:30:00Z", "email": "ada@example.com", "uuid": "6f1f9c6e-6a3c-4d3a-9a55-0d7b6c1f2e3d", "uri": "https://example.com/a", "uri-reference": "/a",
-	"hostname": "example.com", "ipv4": "192.0.2.1", "ipv6": "2001:db8::1", "date": "2024-05-17", "binary": "bytes", "byte": "Ynl0ZXM=",
-}
-
-// exampleText is a text of a schema.
-func exampleText(s *object) (any, bool) {
-	if s.get("contentEncoding") == "base64" {
-		return "Ynl0ZXM=", true
-	}
-	format, _ := s.get("format").(string)
-	if text := formats[format]; text != "" {
-		return text, true
-	}
-	least, most := toInt(s.get("minLength"), 0), toInt(s.get("maxLength"), 1<<31)
-	if pattern, ok := s.get("pattern").(string); ok {
-		tree, err := syntax.Parse(pattern, syntax.Perl)
-		if err != nil {
-			return nil, false
-		}
-		var b strings.Builder
-		appendMatch(&b, tree.Simplify(), least)
-		return b.String(), true
-	}
-	text := "text"
-	for least > utf8.RuneCountInString(text) && least < 1000 {
-		text += "t"
-	}
-	return text[:min(len(text), max(0, most))], true
-}
-
-// appendMatch writes a text that a pattern matches, about as long as it is to be at least; what it
-// cannot, such as a word boundary, the check finds.
-func appendMatch(b *strings.Builder, r *syntax.Regexp, least int) {
-	repeat := func(low, high int) {
-		n := max(low, 0)
-		if n == 0 && least == 0 {
-			return
-		}
-		for i := 0; i < n || b.Len() < least && (high < 0 || i < high) && i < 1000; i++ {
-			appendMatch(b, r.Sub[0], 0)
-		}
-	}
-	switch r.Op {
-	case syntax.OpLiteral:
-		b.WriteString(string(r.Rune))
-	case syntax.OpCharClass:
-		b.WriteRune(classRune(r.Rune))
-	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-		b.WriteByte('a')
-	case syntax.OpStar:
-		repeat(0, -1)
-	case syntax.OpQuest:
-		repeat(0, 1)
-	case syntax.OpPlus:
-		repeat(1, -1)
-	case syntax.OpRepeat:
-		repeat(r.Min, r.Max)
-	case syntax.OpAlternate:
-		appendMatch(b, r.Sub[0], least)
-	case syntax.OpConcat, syntax.OpCapture:
-		for _, sub := range r.Sub {
-			appendMatch(b, sub, least)
-		}
-	}
-}
-
-// classRune is a character of a class: a letter or a digit where there is one.
-func classRune(ranges []rune) rune {
-	for _, wanted := range "a1AxZz09" {
-		for i := 0; i+1 < len(ranges); i += 2 {
-			if ranges[i] <= wanted && wanted <= ranges[i+1] {
-				return wanted
-			}
-		}
-	}
-	if len(ranges) == 0 {
-		return 'a'
-	}
-	return ranges[0]
 }

@@ -13,7 +13,7 @@ func (e *exampler) valid(s *object, v any, depth int) bool {
 	if s == nil || depth > 20 {
 		return false
 	}
-	if s.has("$ref") && !e.valid(e.resolve(s), v, depth+1) {
+	if reference, ok := s.get("$ref").(string); ok && !e.valid(e.writer.component(reference), v, depth+1) {
 		return false
 	}
 	for i, keyword := range s.keys {
@@ -55,7 +55,7 @@ func (e *exampler) holds(s *object, keyword string, of, v any, depth int) bool {
 	}
 	switch value := v.(type) {
 	case string:
-		return textHolds(keyword, of, value)
+		return e.textHolds(keyword, of, value)
 	case *object:
 		return e.objectHolds(s, keyword, of, value, depth)
 	case list:
@@ -115,7 +115,7 @@ func numberHolds(keyword string, of, v any) bool {
 	return true
 }
 
-func textHolds(keyword string, of any, v string) bool {
+func (e *exampler) textHolds(keyword string, of any, v string) bool {
 	switch keyword {
 	case "minLength":
 		return utf8.RuneCountInString(v) >= toInt(of, 0)
@@ -123,10 +123,24 @@ func textHolds(keyword string, of any, v string) bool {
 		return utf8.RuneCountInString(v) <= toInt(of, 0)
 	case "pattern":
 		text, _ := of.(string)
-		pattern, err := regexp.Compile(text)
-		return err == nil && pattern.MatchString(v)
+		pattern := e.writer.compiled(text)
+		return pattern != nil && pattern.MatchString(v)
 	}
 	return true
+}
+
+// compiled is a pattern, once for a document; nil for one that Go has no words for.
+func (w *writer) compiled(text string) *regexp.Regexp {
+	pattern, known := w.patterns[text]
+	if known {
+		return pattern
+	}
+	pattern, err := regexp.Compile(text)
+	if err != nil {
+		pattern = nil
+	}
+	w.patterns[text] = pattern
+	return pattern
 }
 
 func (e *exampler) listHolds(keyword string, of any, v list, depth int) bool {
@@ -154,7 +168,11 @@ func (e *exampler) objectHolds(s *object, keyword string, of any, v *object, dep
 	switch keyword {
 	case "required":
 		names, _ := of.(list)
-		return !slices.ContainsFunc(names, func(name any) bool { text, _ := name.(string); return !v.has(text) })
+		return !slices.ContainsFunc(names, func(name any) bool {
+			text, _ := name.(string)
+			property, _ := properties.get(text).(*object)
+			return !v.has(text) && !e.hides(property)
+		})
 	case "minProperties":
 		return len(v.keys) >= toInt(of, 0)
 	case "maxProperties":

@@ -10,7 +10,7 @@ package openapi
 
 import (
 	"cmp"
-	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -103,8 +103,11 @@ type Source struct {
 	fragments map[protoreflect.Descriptor]*fragmentsOf
 	// names are those of schemas, by full name; nil before they are needed.
 	names map[string]string
-	// remarks are of the names of operations.
-	remarks []Remark
+	// ids are the operationIds of routes and of what follows from these, repeated those that options
+	// give to two methods, and remarks are of others.
+	ids      map[string]bool
+	repeated []Repeated
+	remarks  []Remark
 }
 
 // described is a route with what is the same in all documents.
@@ -139,62 +142,6 @@ func New(api *API) *Source {
 	slices.SortStableFunc(s.routes, func(a, b *described) int { return strings.Compare(a.Method.RPC, b.Method.RPC) })
 	s.name()
 	return s
-}
-
-// name gives the routes their operationIds (Surface 207).
-func (s *Source) name() {
-	w := s.writer(Version31)
-	bases := map[*described]string{}
-	owners := map[string]*described{}
-	for _, r := range s.routes {
-		r.tag = s.serviceName(r.Method.Descriptor.Parent())
-		for _, f := range w.fragments(r.Method.Descriptor.Parent()) {
-			if name, _ := f.get("name").(string); name != "" {
-				r.tag = name
-			}
-		}
-		bases[r] = s.baseID(r)
-		for _, f := range w.fragments(r.Method.Descriptor) {
-			if id, _ := f.get("operationId").(string); id != "" {
-				bases[r] = id
-			}
-		}
-		if other := owners[bases[r]]; other != nil && other.Method.RPC != r.Method.RPC {
-			s.remarks = append(s.remarks, Remark{r.Method.Descriptor, fmt.Sprintf("found the operationId %q, which %s has, too: one of them has a number behind it in the OpenAPI document; give each its own", bases[r], other.Method.RPC)})
-			continue
-		}
-		owners[bases[r]] = r
-	}
-	s.number(bases, owners)
-}
-
-// number gives the further rules of a method, and those that share a name, numbers.
-func (s *Source) number(bases map[*described]string, owners map[string]*described) {
-	used := map[string]bool{}
-	for _, r := range s.routes {
-		id := bases[r]
-		for n := 2; used[id]; n++ {
-			id = fmt.Sprintf("%s%s%d", bases[r], s.numberMark(), n)
-			if owners[id] != nil {
-				id = bases[r] // a method has this name
-			}
-		}
-		used[id] = true
-		r.id = id
-	}
-}
-
-// numberMark stands before the number of a further rule of a method.
-func (s *Source) numberMark() string {
-	if s.api.GRPCGateway {
-		return ""
-	}
-	return "_"
-}
-
-func (s *Source) baseID(r *described) string {
-	d := r.Method.Descriptor
-	return strings.ReplaceAll(s.serviceName(d.Parent()), ".", "_") + "_" + string(d.Name())
 }
 
 // serviceName is the service's name in tags and operationIds: the short one where no other
@@ -253,6 +200,7 @@ func (s *Source) writer(version string) *writer {
 	w := &writer{
 		source: s, api: s.api, version: version, schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}},
 		schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}, bodies: map[string]*object{}, remarks: slices.Clone(s.remarks),
+		patterns: map[string]*regexp.Regexp{},
 	}
 	w.schemas.writer = w
 	return w

@@ -235,10 +235,10 @@ func (m *pageMaker) detail(method *pageMethod, r *described) {
 		}
 	}
 	if (r.WholeBody || r.BodyField != nil) && !r.RawBody {
-		method.Body = m.value(m.writer.bodySchema(r), true)
+		method.Body = m.value(m.writer.bodySchema(r), "readOnly")
 	}
 	if !r.RawAnswer {
-		method.Answer = m.value(m.writer.answerSchema(r), false)
+		method.Answer = m.value(m.writer.answerSchema(r), "writeOnly")
 	}
 	method.Needs, method.Streams = r.needs(), r.streams()
 	guarded := r.guarded()
@@ -345,9 +345,18 @@ func (m *pageMaker) named(name string, schema *object) *pageType {
 }
 
 // value is a body or an answer.
-func (m *pageMaker) value(schema *object, sent bool) *pageValue {
-	e := &exampleMaker{schemas: m.writer.schemas, sent: sent}
-	return &pageValue{Type: typeText(schema), Fields: m.fields(schema), Example: string(appendJSON(nil, e.value(schema, "", 0), 0))}
+func (m *pageMaker) value(schema *object, hidden string) *pageValue {
+	return &pageValue{Type: typeText(schema), Fields: m.fields(schema), Example: m.example(schema, hidden)}
+}
+
+// example is one of a schema, without the members that are not there the one way.
+func (m *pageMaker) example(schema *object, hidden string) string {
+	e := &exampler{writer: m.writer, hidden: hidden}
+	v, ok := e.value(schema, "")
+	if !ok {
+		v = &object{}
+	}
+	return string(appendJSON(nil, v, 0))
 }
 
 // shown is a value as text.

@@ -123,7 +123,9 @@ func (h *pageHTML) index() {
 			if len(m.Routes) > 0 {
 				h.add(" <code>% %</code>", m.Routes[0].Method, m.Routes[0].Path)
 			}
-			h.add("<span>%</span></li>", m.Summary)
+			h.add("<span>")
+			h.prose(m.Summary)
+			h.add("</span></li>")
 		}
 		h.add("</ul></section>\n")
 	}
@@ -219,7 +221,9 @@ func (h *pageHTML) errors(all []pageError) {
 	for _, e := range all {
 		h.add("<li><b>%</b>", strconv.Itoa(e.Status))
 		h.addIf(e.Code, " <code>%</code>")
-		h.add(" <span>%</span></li>", e.About)
+		h.add(" <span>")
+		h.prose(e.About)
+		h.add("</span></li>")
 	}
 	h.add("</ul>\n")
 }
@@ -227,7 +231,46 @@ func (h *pageHTML) errors(all []pageError) {
 // text is a comment, by paragraphs.
 func (h *pageHTML) text(paragraphs []string) {
 	for _, p := range paragraphs {
-		h.add(`<p class="text">%</p>`, p)
+		h.add(`<p class="text">`)
+		h.prose(p)
+		h.add("</p>")
+	}
+}
+
+// prose is text in which backticks mark code, as they do in comments: as many begin it as end it.
+func (h *pageHTML) prose(text string) {
+	for {
+		at := strings.IndexByte(text, '`')
+		if at < 0 {
+			break
+		}
+		rest := strings.TrimLeft(text[at:], "`")
+		mark := text[at : len(text)-len(rest)]
+		end := closing(rest, mark)
+		if end < 0 {
+			h.add("%", text[:at]+mark)
+			text = rest
+			continue
+		}
+		h.add("%<code>%</code>", text[:at], strings.TrimSpace(rest[:end]))
+		text = rest[end+len(mark):]
+	}
+	h.add("%", text)
+}
+
+// closing is where the same run of backticks as a mark stands in a text, below 0 for nowhere.
+func closing(text, mark string) int {
+	for from := 0; ; {
+		at := strings.Index(text[from:], mark)
+		if at < 0 {
+			return -1
+		}
+		at += from
+		end := len(text) - len(strings.TrimLeft(text[at:], "`"))
+		if end-at == len(mark) {
+			return at
+		}
+		from = end
 	}
 }
 

@@ -56,8 +56,7 @@ func (m *pageMaker) snippets(r *described, path string, method *pageMethod) []pa
 
 // whole is an example of the whole request, as gRPC and Connect have it.
 func (m *pageMaker) whole(r *described) string {
-	e := &exampleMaker{schemas: m.writer.schemas, sent: true}
-	return string(appendJSON(nil, e.value(m.writer.schemas.message(r.Method.Descriptor.Input(), r.form), "", 0), 0))
+	return m.example(m.writer.schemas.message(r.Method.Descriptor.Input(), r.form), "readOnly")
 }
 
 func (m *pageMaker) grpcurl(r *described, secured bool) pageSnippet {

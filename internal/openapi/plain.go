@@ -32,10 +32,7 @@ const plainTag = "http"
 
 // plainRoutes describes the routes of plain HTTP.
 func (w *writer) plainRoutes() {
-	used := map[string]bool{}
-	for _, r := range w.source.routes {
-		used[r.id] = true
-	}
+	used := maps.Clone(w.source.ids)
 	for i := range w.api.Plain {
 		p := &w.api.Plain[i]
 		path, parameters := plainPath(p.Match)

@@ -127,7 +127,7 @@ func (c *constraints) wellKnown(r *validate.StringRules) {
 		words = "a host and a port"
 	default:
 		if r.GetWellKnown() != nil {
-			c.remarkf("%s", wellKnownName(r))
+			c.remarkf("%s", wellKnownName(r.ProtoReflect()))
 		}
 		return
 	}
@@ -142,9 +142,8 @@ func (c *constraints) wellKnown(r *validate.StringRules) {
 }
 
 // wellKnownName is the name of a kind of text that has no schema.
-func wellKnownName(r *validate.StringRules) string {
+func wellKnownName(m protoreflect.Message) string {
 	name := ""
-	m := r.ProtoReflect()
 	if f := m.WhichOneof(m.Descriptor().Oneofs().ByName("well_known")); f != nil {
 		name = strings.ReplaceAll(string(f.Name()), "_", " ")
 	}
@@ -172,11 +171,13 @@ func (c *constraints) number(f protoreflect.FieldDescriptor, r *validate.FieldRu
 		}
 		return jsonNumber(rules.Get(d))
 	}
-	if f.Message() != nil || f.Kind() == protoreflect.BytesKind {
+	if f.Message() != nil {
+		c.times(rules)
 		return
 	}
 	c.bounds(get, numeric)
 	c.choices(rules, numeric && f.Kind() != protoreflect.FloatKind)
+	c.fitNumber(rules, !numeric)
 }
 
 // bounds are lt, lte, gt and gte. Where the upper one is below the lower one, what lies

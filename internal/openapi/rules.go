@@ -99,9 +99,16 @@ func (c *constraints) field(f protoreflect.FieldDescriptor, r *validate.FieldRul
 
 // value adds the rules of one value.
 func (c *constraints) value(f protoreflect.FieldDescriptor, r *validate.FieldRules) {
+	if f.Message() != nil && isWrapper(f.Message()) {
+		c.wrapped(f.Message().Fields().ByName("value"), r)
+		return
+	}
 	switch t := r.GetType().(type) {
 	case *validate.FieldRules_String_:
 		c.text(t.String_)
+		c.fitText(t.String_)
+	case *validate.FieldRules_Bytes:
+		c.bytes(t.Bytes)
 	case *validate.FieldRules_Bool:
 		if t.Bool.Const != nil {
 			c.schema.put("const", t.Bool.GetConst())
@@ -113,6 +120,14 @@ func (c *constraints) value(f protoreflect.FieldDescriptor, r *validate.FieldRul
 	default:
 		c.number(f, r)
 	}
+}
+
+// wrapped adds the rules of the value in a wrapper, which do not hold for null.
+func (c *constraints) wrapped(f protoreflect.FieldDescriptor, r *validate.FieldRules) {
+	inner := &constraints{schema: c.schema.clone(), form: c.form, zero: true}
+	inner.schema.put("type", typeOf(c.schema))
+	inner.value(f, r)
+	c.schema, c.remarks = orNull(inner.schema), append(c.remarks, inner.remarks...)
 }
 
 func (c *constraints) repeated(f protoreflect.FieldDescriptor, r *validate.RepeatedRules) {

@@ -88,12 +88,7 @@ func (s *schemas) components() *object {
 	for len(s.queue) > 0 {
 		c := s.queue[0]
 		s.queue = s.queue[1:]
-		switch d := c.of.(type) {
-		case protoreflect.MessageDescriptor:
-			c.schema = s.object(d, c.form, nil)
-		case protoreflect.EnumDescriptor:
-			c.schema = s.enum(d, c.form)
-		}
+		s.made(c)
 	}
 	names := make([]string, 0, len(s.named))
 	for name := range s.named {
@@ -108,6 +103,19 @@ func (s *schemas) components() *object {
 		return nil
 	}
 	return o
+}
+
+// made is the schema of a component, which is made when it is first asked for.
+func (s *schemas) made(c *component) *object {
+	if c.schema == nil {
+		switch d := c.of.(type) {
+		case protoreflect.MessageDescriptor:
+			c.schema = s.object(d, c.form, nil)
+		case protoreflect.EnumDescriptor:
+			c.schema = s.enum(d, c.form)
+		}
+	}
+	return c.schema
 }
 
 // status is the schema of an error.
@@ -292,6 +300,11 @@ func orNull(value *object) *object {
 	case string:
 		value = value.clone()
 		value.put("type", list{kind, "null"})
+		if value.has("const") {
+			value.put("enum", list{value.get("const"), nil})
+			value.remove("const")
+			return value
+		}
 		if names, ok := value.get("enum").(list); ok {
 			value.put("enum", append(slices.Clone(names), nil))
 		}
@@ -309,11 +322,26 @@ func orNull(value *object) *object {
 func (s *schemas) fieldValue(field protoreflect.FieldDescriptor, f form) *object {
 	switch {
 	case field.IsMap():
-		return obj("type", "object", "additionalProperties", s.single(field.MapValue(), f))
+		return obj("type", "object", "additionalProperties", s.single(field.MapValue(), f), "propertyNames", keySchema(field.MapKey().Kind()))
 	case field.IsList():
 		return obj("type", "array", "items", s.single(field, f))
 	}
 	return s.single(field, f)
+}
+
+// keySchema is the schema of a map's keys, which JSON has as strings; nil where they are any.
+func keySchema(kind protoreflect.Kind) *object {
+	switch kind {
+	case protoreflect.StringKind:
+		return nil
+	case protoreflect.BoolKind:
+		return obj("enum", list{"false", "true"})
+	}
+	pattern := "^-?[0-9]+$"
+	if scalarSchema(kind, form{}).has("minimum") || kind == protoreflect.Uint64Kind || kind == protoreflect.Fixed64Kind {
+		pattern = "^[0-9]+$"
+	}
+	return obj("type", "string", "pattern", pattern)
 }
 
 // single is the schema of one value.

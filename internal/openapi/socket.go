@@ -45,7 +45,7 @@ func (w *writer) sockets(routes []*described) {
 			}
 			continue
 		}
-		op := w.operation(r, operationPlace{r.id + "_WebSocket", "get", path, parameters})
+		op := w.operation(r, operationPlace{r.id + webSocketID, "get", path, parameters})
 		op.remove("requestBody")
 		responses := obj("101", switched)
 		w.refuse(responses, r.guarded())

@@ -12,6 +12,8 @@ import (
 type object struct {
 	keys   []string
 	values []any
+	// fits, of a schema, is a value that rules take for which JSON Schema has no words; nil for none.
+	fits any
 }
 
 // list is a JSON array.
@@ -114,7 +116,7 @@ func (o *object) at(name string) *object {
 
 // clone is another object with the same members.
 func (o *object) clone() *object {
-	return &object{keys: append([]string(nil), o.keys...), values: append([]any(nil), o.values...)}
+	return &object{keys: append([]string(nil), o.keys...), values: append([]any(nil), o.values...), fits: o.fits}
 }
 
 // texts is a list of strings.

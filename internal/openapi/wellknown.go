@@ -12,7 +12,9 @@ func (s *schemas) special(m protoreflect.MessageDescriptor, f form) *object {
 	case "google.protobuf.Timestamp":
 		return obj("type", "string", "format", "date-time")
 	case "google.protobuf.Duration":
-		return obj("type", "string", "pattern", `^-?[0-9]+(\.[0-9]{1,9})?s$`)
+		o := obj("type", "string", "pattern", `^-?[0-9]+(\.[0-9]{1,9})?s$`)
+		o.fits = "3s"
+		return o
 	case "google.protobuf.FieldMask":
 		return obj("type", "string", "description", "Paths of fields in lowerCamelCase, separated by commas.")
 	case "google.protobuf.Struct":
@@ -22,7 +24,9 @@ func (s *schemas) special(m protoreflect.MessageDescriptor, f form) *object {
 	case "google.protobuf.ListValue":
 		return obj("type", "array", "items", &object{})
 	case "google.protobuf.Any":
-		return obj("type", "object", "properties", obj("@type", obj("type", "string", "description", "The URL of the message's type.")), "additionalProperties", true)
+		o := obj("type", "object", "properties", obj("@type", obj("type", "string", "description", "The URL of the message's type.")), "additionalProperties", true)
+		o.fits = &object{} // a type has to be one that the reader knows
+		return o
 	case "google.protobuf.Empty":
 		return obj("type", "object")
 	}

@@ -3,6 +3,7 @@ package openapi
 import (
 	"cmp"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -34,6 +35,8 @@ type writer struct {
 	bodies map[string]*object
 	// errors are the answers of errors that operations refer to, by name.
 	errors map[string]*object
+	// patterns are those of schemas, compiled for examples.
+	patterns map[string]*regexp.Regexp
 }
 
 // is32 reports whether the document may have what OpenAPI 3.2 brought.

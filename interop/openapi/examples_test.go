@@ -1,9 +1,17 @@
 package openapi
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
@@ -43,5 +51,89 @@ func TestExamples(t *testing.T) {
 			}
 			t.Logf("%d examples, %d schemas without one", valid, without)
 		})
+	}
+}
+
+// wordedFields have rules for which JSON Schema has no words, or values that need some care.
+var wordedFields = []string{
+	`int64 f = 1 [(buf.validate.field).int64 = { gte: 100 lt: 200 }];`,
+	`int64 f = 1 [(buf.validate.field).int64 = { in: [7, 9] }];`,
+	`int64 f = 1 [(buf.validate.field).int64 = { gt: 5 lt: -5 not_in: [6, 7] }];`,
+	`uint64 f = 1 [(buf.validate.field).uint64 = { gt: 1 not_in: [2] }];`,
+	`sfixed64 f = 1 [(buf.validate.field).sfixed64.const = -3];`,
+	`float f = 1 [(buf.validate.field).float = { in: [4, 5] }];`,
+	`double f = 1 [(buf.validate.field).double = { gt: 0.25 lt: 0.75 }];`,
+	`bytes f = 1 [(buf.validate.field).bytes = { min_len: 5 max_len: 9 prefix: "ab" }];`,
+	`bytes f = 1 [(buf.validate.field).bytes.len = 3];`,
+	`bytes f = 1 [(buf.validate.field).bytes.in = "x"];`,
+	`bytes f = 1 [(buf.validate.field).bytes.ipv6 = true];`,
+	`string f = 1 [(buf.validate.field).string = { min_bytes: 9 max_bytes: 9 }];`,
+	`string f = 1 [(buf.validate.field).string = { prefix: "ab/" suffix: ".txt" min_len: 20 }];`,
+	`string f = 1 [(buf.validate.field).string.ip = true];`,
+	`string f = 1 [(buf.validate.field).string.host_and_port = true];`,
+	`string f = 1 [(buf.validate.field).string.ipv6_prefix = true];`,
+	`string f = 1 [(buf.validate.field).string.well_known_regex = KNOWN_REGEX_HTTP_HEADER_NAME];`,
+	`string f = 1 [(buf.validate.field).string.email = true];`,
+	`string f = 1 [(buf.validate.field).string.ulid = true];`,
+	`google.protobuf.Duration f = 1 [(buf.validate.field).duration = { gt: { seconds: 60 } lte: { seconds: 3600 } }];`,
+	`google.protobuf.Duration f = 1 [(buf.validate.field).duration = { in: [{ seconds: 5 }] }];`,
+	`google.protobuf.Timestamp f = 1 [(buf.validate.field).timestamp.lt_now = true];`,
+	`google.protobuf.Timestamp f = 1 [(buf.validate.field).timestamp.gt_now = true];`,
+	`google.protobuf.Timestamp f = 1 [(buf.validate.field).timestamp.gt = { seconds: 2000000000 }];`,
+	`google.protobuf.FieldMask f = 1 [(buf.validate.field).field_mask = { in: ["title"] }];`,
+	`google.protobuf.Int32Value f = 1 [(buf.validate.field).int32.gte = 10];`,
+	`google.protobuf.StringValue f = 1 [(buf.validate.field).string.const = "only"];`,
+	`google.protobuf.UInt64Value f = 1 [(buf.validate.field).uint64.gt = 10];`,
+	`repeated string f = 1 [(buf.validate.field).repeated = { unique: true min_items: 4 items: { string: { min_len: 2 max_len: 3 } } }];`,
+	`repeated int32 f = 1 [(buf.validate.field).repeated = { unique: true min_items: 3 items: { int32: { gt: 5 } } }];`,
+	`repeated Level f = 1 [(buf.validate.field).repeated = { unique: true min_items: 2 items: { enum: { not_in: [0] } } }];`,
+	`map<int32, string> f = 1 [(buf.validate.field).map.min_pairs = 3];`,
+	`map<bool, Inner> f = 1 [(buf.validate.field).map.min_pairs = 2];`,
+	`map<uint64, int64> f = 1;`,
+	`oneof choice { option (buf.validate.oneof).required = true; Recursive g = 2; Inner f = 1; }`,
+	`Recursive f = 1;`,
+}
+
+// TestExamplesKeepRules: Surface 226: protovalidate takes the examples of messages with rules of every kind,
+// those for which JSON Schema has no words, too; each message has one.
+func TestExamplesKeepRules(t *testing.T) {
+	fields := slices.Concat(ruledFields, wordedFields)
+	var members, messages strings.Builder
+	for i, field := range fields {
+		fmt.Fprintf(&members, "M%d m%d = %d; ", i, i, i+1)
+		fmt.Fprintf(&messages, "message M%d { %s }\n", i, field)
+	}
+	messages.WriteString("message Inner { string text = 1 [(buf.validate.field).string.min_len = 1]; }\n")
+	messages.WriteString("message Recursive { Recursive below = 1; repeated Recursive more = 2; string name = 3; }\n")
+	source := strings.Replace(fmt.Sprintf(ruledProto, members.String(), messages.String()), "import", `import "google/protobuf/duration.proto";
+import "google/protobuf/field_mask.proto";
+import "google/protobuf/timestamp.proto";
+import "google/protobuf/wrappers.proto";
+import`, 1)
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: map[string]string{"ruled.proto": source}})
+	schemas, document := compile(t, g), documentOf(t, g)
+	file := descriptors(t, g, "ruled.v1.All")
+	for i, field := range fields {
+		message := file.Messages().ByName(protoreflect.Name(fmt.Sprintf("M%d", i)))
+		name := string(message.FullName())
+		examples, _ := at(document, "components", "schemas", name, "examples").([]any)
+		if len(examples) != 1 {
+			t.Errorf("%s: it has %d examples", field, len(examples))
+			continue
+		}
+		text, err := json.Marshal(examples[0])
+		m := dynamicpb.NewMessage(message)
+		if err == nil {
+			err = protojson.Unmarshal(text, m)
+		}
+		if err == nil {
+			err = protovalidate.Validate(m)
+		}
+		if err == nil {
+			err = schemas(t, "schemas/"+name).Validate(examples[0])
+		}
+		if err != nil {
+			t.Errorf("%s: %s: %v", field, text, err)
+		}
 	}
 }

@@ -81,6 +81,7 @@ var ruledFields = []string{
 	`Inner f = 1 [(buf.validate.field).required = true];`,
 	`Inner f = 1;`,
 	`oneof choice { option (buf.validate.oneof).required = true; string f = 1; int32 g = 2 [(buf.validate.field).int32.gt = 0]; }`,
+	`map<int32, int32> f = 1 [(buf.validate.field).map = { min_pairs: 1 values: { int32: { gt: 0 } } }];`,
 }
 
 // TestRules: Surface 217: what protovalidate takes the schema takes, and what one refuses the
