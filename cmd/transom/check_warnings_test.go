@@ -55,6 +55,33 @@ func TestCheckWarnsOfConfiguration(t *testing.T) {
 	}
 }
 
+// TestCheckWarnsOfTags: Traffic 127: a tag that a write drops and no answer can have is named at its place. With Redis it
+// may be another gateway's, where this one has no tags at all.
+func TestCheckWarnsOfTags(t *testing.T) {
+	proto := strings.Replace(warnedProto, "service S {", "service S {\n  rpc Look(M) returns (M) { option idempotency_level = NO_SIDE_EFFECTS; }", 1)
+	const redis = "stores: { redis: { url: \"redis://localhost:1\" } }\n"
+	policies := func(tags, drops string) string {
+		return "upstreams: { a: { grpc: { target: \"localhost:1\" } } }\npolicies: [{ selector: w.v1.S.Look, policy: { cache: { ttl: 1s, tags: [" + tags + "] } } }, { selector: w.v1.S.Get, policy: { cache: { invalidates: [" + drops + "] } } }]\n"
+	}
+	for name, test := range map[string]struct{ config, want string }{
+		"the same":      {policies(`"m:{name}"`, `"m:{response.name}"`), ""},
+		"one of them":   {policies(`"m:{name}"`, `"m:all"`), ""},
+		"all":           {policies(`"all", "m:{name}"`, `"all"`), ""},
+		"misspelled":    {policies(`"m:{name}", "all"`, `"n:{name}"`), `:3:130: warning: cache.invalidates: found "n:{name}", which drops nothing: the tags of answers are all, m:{name}`},
+		"no tags":       {policies("", `"n"`), `warning: cache.invalidates: found "n", which drops nothing: no method has cache.tags`},
+		"of others":     {redis + policies("", `"n"`), ""},
+		"among its own": {redis + policies(`"m:{name}"`, `"n"`), `warning: cache.invalidates: found "n"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"protos/w.proto": proto, "transom.yaml": "schemas: [{ directory: protos }]\n" + test.config})
+			code, out, err := command(t, "check", "--config", filepath.Join(dir, "transom.yaml"))
+			if code != 0 || !strings.Contains(err, test.want) || (err == "") != (test.want == "") {
+				t.Errorf("%d %q %q, want %q", code, out, err, test.want)
+			}
+		})
+	}
+}
+
 // TestCheckOfEventsAlone: a gateway that has nothing but events needs no server, and is not warned of having none.
 func TestCheckOfEventsAlone(t *testing.T) {
 	dir := folder(t, map[string]string{"transom.yaml": "events: { behaviour: {}, streams: [{ topic: user_behaviors }] }\n"})

@@ -64,6 +64,9 @@ func (g *Gateway) PurgeCache(rpc, tag, principal string) (int, error) {
 	if rpc != "" && !slices.Contains(s.cacheNames, rpc) {
 		return 0, errors.New(unnamed(s.cacheNames, rpc, "cache"))
 	}
+	if tag != "" && !s.knowsTag(tag) {
+		return 0, s.errUnknownTag(tag)
+	}
 	dropped := 0
 	if s.cache != nil {
 		dropped += s.cache.PurgeAnswers(rpc, tag, principal)

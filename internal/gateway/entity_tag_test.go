@@ -332,4 +332,7 @@ func TestConditionsStayAtTheCache(t *testing.T) {
 	if _, err := g.PurgeCache("tagged.v1.Service/Raed", "", ""); err == nil || !strings.Contains(err.Error(), `did you mean "`) {
 		t.Errorf("Traffic 128: a name that is none is dropped: %v", err)
 	}
+	if _, err := g.PurgeCache("", "shelf:1", ""); err == nil || !strings.Contains(err.Error(), `found "shelf:1", but no method has cache.tags`) {
+		t.Errorf("Traffic 128: a tag that is none is dropped: %v", err)
+	}
 }

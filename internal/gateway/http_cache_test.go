@@ -165,6 +165,9 @@ func TestRouteCachePurge(t *testing.T) {
 	if n, err := g.PurgeCache("/x/**", "", ""); n != 0 || err == nil || !strings.Contains(err.Error(), `"/x/**" is no method or route`) {
 		t.Errorf("a name that is none drops %d, %v", n, err)
 	}
+	if n, err := g.PurgeCache("", "/a", ""); n != 0 || err == nil || !strings.Contains(err.Error(), `found "/a", which no answer can have; the tags are the URIs of routes`) {
+		t.Errorf("a tag that none has drops %d, %v", n, err)
+	}
 	text, err := os.ReadFile(g.Config)
 	if err != nil {
 		t.Fatal(err)

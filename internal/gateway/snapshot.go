@@ -12,6 +12,7 @@ import (
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/schema"
+	"github.com/transom-gateway/transom/internal/tag"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/transcoder"
@@ -80,6 +81,10 @@ type Snapshot struct {
 	cachedRoutes cachedRoute
 	// cacheNames are the methods and routes with the policy cache.
 	cacheNames []string
+	// cacheTags are the tags of answers of methods, and allCacheTags tells that no other gateway
+	// keeps answers with others.
+	cacheTags    []tag.Template
+	allCacheTags bool
 	// bus brings events to sinks; nil where nothing is published.
 	bus *bus.Bus
 	// streams are what clients may listen to; nil where they may not.

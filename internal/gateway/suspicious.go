@@ -31,6 +31,8 @@ type suspicions struct {
 	// retries are the places that have calls retried, and whether one of their methods
 	// can be.
 	retries map[string]bool
+	// drops are the tags of answers that are dropped.
+	drops []droppedTag
 }
 
 // suspect notes what is odd about the policies of one method or plain HTTP route.
@@ -45,6 +47,7 @@ func (b *builder) suspect(layers []policy.Layer, set *policy.Set) {
 	if at := written(layers, "auth"); auth.GetMtls() != nil && at != nil {
 		s.certificates = at.Where
 	}
+	b.suspectTags(layers, set)
 	s.logins = s.logins || set.Effective.GetLogin().GetSession() != nil
 	variable := callerVariable(set.Effective.GetHeaders())
 	at := written(layers, "headers")
@@ -151,6 +154,7 @@ func (b *builder) warnOfSuspicions() {
 				"IDEMPOTENT or NO_SIDE_EFFECTS, or retry.idempotency_level")
 		}
 	}
+	b.warnOfTags()
 	if s.sessions && !s.logins {
 		where := s.sessionMethod
 		if b.file.Written("auth.session") {

@@ -121,6 +121,53 @@ func (t *Template) Render(message []byte) string {
 	return string(b)
 }
 
+// Meets reports whether the texts of two templates may be equal, where a field may hold anything.
+func (t *Template) Meets(other *Template) bool {
+	a, b := t.Pattern(), other.Pattern()
+	switch {
+	case len(a) == 1:
+		return Fits(b, a[0])
+	case len(b) == 1:
+		return Fits(a, b[0])
+	}
+	begin := min(len(a[0]), len(b[0]))
+	x, y := a[len(a)-1], b[len(b)-1]
+	end := min(len(x), len(y))
+	return a[0][:begin] == b[0][:begin] && x[len(x)-end:] == y[len(y)-end:]
+}
+
+// Pattern is the literal text before, between and behind the fields.
+func (t *Template) Pattern() []string {
+	pattern := []string{""}
+	for i := range t.parts {
+		pattern[len(pattern)-1] += t.parts[i].literal
+		if t.parts[i].path != nil {
+			pattern = append(pattern, "")
+		}
+	}
+	return pattern
+}
+
+// Fits reports whether a text may be of a pattern.
+func Fits(pattern []string, text string) bool {
+	last := len(pattern) - 1
+	if last == 0 {
+		return text == pattern[0]
+	}
+	rest, begins := strings.CutPrefix(text, pattern[0])
+	if !begins {
+		return false
+	}
+	for _, literal := range pattern[1:last] {
+		_, behind, found := strings.Cut(rest, literal)
+		if !found {
+			return false
+		}
+		rest = behind
+	}
+	return strings.HasSuffix(rest, pattern[last])
+}
+
 // append writes the field's value. A canonical message has each field once.
 func (p *piece) append(b, message []byte) []byte {
 	for i, number := range p.path {

@@ -68,6 +68,9 @@ func (*part) Decides() bool { return true }
 // Cache returns the store that the answers are in.
 func (p *part) Cache() *Store { return p.store }
 
+// Tags are those of the answers that are kept.
+func (p *part) Tags() []tag.Template { return p.tags }
+
 // AnswersUsage is how full the memory of all answers is.
 func (p *part) AnswersUsage() s3fifo.Usage { return p.store.memory.Usage() }
 
@@ -102,6 +105,9 @@ func (*writer) Name() string { return name }
 
 // Decides implements policy.Wrapper.
 func (*writer) Decides() bool { return false }
+
+// Drops are the tags of the answers that are dropped.
+func (w *writer) Drops() []tag.Template { return w.drops }
 
 // Cache returns the store whose answers are dropped.
 func (w *writer) Cache() *Store { return w.store }

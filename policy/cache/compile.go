@@ -213,6 +213,9 @@ func (p *part) Summary() string {
 	case p.sensitive != "":
 		text += fmt.Sprintf("; in memory only, for %s is not to be kept elsewhere", p.sensitive)
 	}
+	if p.obeyClient {
+		text += "; and as the client's Cache-Control says"
+	}
 	if len(p.tags) > 0 {
 		text += "; tagged " + texts(p.tags)
 	}

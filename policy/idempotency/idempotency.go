@@ -223,8 +223,23 @@ func (p *part) Summary() string {
 	if p.rule.GetScope() == transomv1.IdempotencyKey_METHOD {
 		text += "; all callers share them"
 	}
+	if p.rule.GetInFlight() == transomv1.IdempotencyKey_WAIT {
+		text += "; while its call is under way others wait for the answer"
+	}
+	if p.rule.GetBackendHonours() {
+		text += "; the backend tells calls of one key apart itself"
+	}
+	if p.rule.GetStrict() {
+		text += "; strict: after UNAVAILABLE, RESOURCE_EXHAUSTED or ABORTED the outcome is not known"
+	}
+	if n := p.rule.GetMaxAnswerBytes(); n > 0 {
+		text += fmt.Sprintf("; answers of up to %d bytes", n)
+	}
 	if p.shared {
 		text += "; in Redis"
+		if p.rule.GetOnUnavailable() == transomv1.IdempotencyKey_ALLOW {
+			text += ", without which calls are made as if they had no key"
+		}
 	}
 	return text
 }

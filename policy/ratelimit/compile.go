@@ -194,6 +194,7 @@ func newLimit(s *policy.Scope, i int, rule *transomv1.RateLimit) (limit, bool) {
 		requests: rule.GetRequests(), burst: rule.GetBurst(), per: time.Second,
 		key: limitKeyOf(rule), header: textproto.CanonicalMIMEHeaderKey(rule.GetHeader()),
 		unavailable: rule.GetOnUnavailable(), perMessage: rule.GetPerMessage(),
+		issuers: len(s.Config.GetAuth().GetJwt()) > 1,
 	}
 	if l.burst == 0 {
 		l.burst = l.requests

@@ -31,7 +31,9 @@ type limit struct {
 	key    transomv1.RateLimit_Key
 	header string           // canonical, for HEADER
 	value  *expr.Expression // for CEL
-	by     string           // the key, for people
+	// issuers tells that callers may have tokens of several, who may call two by one name.
+	issuers bool
+	by      string // the key, for people
 
 	number      uint32 // in buckets
 	digest      string // in sharedBuckets; empty where the limit is this process's own
@@ -47,7 +49,7 @@ func (l *limit) caller(ctx context.Context, r *policy.Request, message []byte) (
 	switch l.key {
 	case transomv1.RateLimit_PRINCIPAL:
 		if r.Identity != nil {
-			return callerOfText(r.Identity.Principal), nil
+			return l.callerOfIdentity(r.Identity), nil
 		}
 	case transomv1.RateLimit_HEADER:
 		if values := r.HTTP.Header[l.header]; len(values) > 0 {
@@ -63,6 +65,16 @@ func (l *limit) caller(ctx context.Context, r *policy.Request, message []byte) (
 		return callerOfText(keyText(value.Value())), nil
 	}
 	return callerOfAddress(r.ClientIP), nil
+}
+
+// callerOfIdentity tells principals of several issuers apart.
+func (l *limit) callerOfIdentity(id *policy.Identity) caller {
+	c := callerOfText(id.Principal)
+	if issuer := id.Issuer(); l.issuers && issuer != "" {
+		i := callerOfText(issuer)
+		c.hi, c.lo = c.hi^i.lo, c.lo^i.hi // crossed, as a principal may be named like an issuer
+	}
+	return c
 }
 
 // keyText writes what a key's expression gave: a claim may be a number, and one

@@ -15,6 +15,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 func TestRateLimitRefusesAndTellsTheClient(t *testing.T) {
@@ -114,6 +115,30 @@ func TestRateLimitKeys(t *testing.T) {
 				t.Errorf("admitted %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+// TestRateLimitIssuers: two issuers may call two callers by one name, and each has a bucket of its own.
+func TestRateLimitIssuers(t *testing.T) {
+	of := func(principal, issuer string) *policy.Request {
+		r := policytest.Request("192.0.2.1")
+		r.Identity = &policy.Identity{Principal: principal, Mechanism: "jwt", Claims: map[string]any{"iss": issuer}}
+		return r
+	}
+	for issuers, want := range map[int]string{1: "ynnyy", 2: "yynyy"} {
+		b := policytest.NewBench(t, policy.StateOptions{Now: policytest.NewClock().Now}, Early(), Late())
+		b.Config.Auth = &transomv1.AuthConfig{Jwt: make([]*transomv1.JwtIssuer, issuers)}
+		s, got := b.Set(`rate_limit { requests: 1 per { seconds: 60 } key: PRINCIPAL }`), ""
+		for _, r := range []*policy.Request{of("ann", "one"), of("ann", "two"), of("ann", "one"), of("a", "b"), of("b", "a")} {
+			if policytest.Admit(s, r) == nil {
+				got += "y"
+			} else {
+				got += "n"
+			}
+		}
+		if got != want {
+			t.Errorf("%d issuers: admitted %s, want %s", issuers, got, want)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -39,13 +40,24 @@ const (
 	inRedisTaken   = "taken"   // by us
 )
 
+// maxRecord is above what a record can have, in bytes: somebody else wrote what is larger.
+const maxRecord = 32 << 20
+
+// readRecord defines a function of scripts that reads a record, "" for one of more than maxRecord.
+var readRecord = fmt.Sprintf(`
+local function record()
+  if redis.call('HSTRLEN', KEYS[1], 'record') > %d then return '' end
+  return redis.call('HGET', KEYS[1], 'record') or ''
+end
+`, maxRecord)
+
 // beginScript takes a key, or tells what is known of it.
 //
 // KEYS: the key. ARGV: token, fingerprint, lease and ttl in milliseconds, "1" where a lost
 // call may be made again, the client's key, principal, method or route. Answer: state,
 // fingerprint, record.
-var beginScript = redis.NewScript(store.ServerNow + `
-local v = redis.call('HMGET', KEYS[1], 'state', 'fingerprint', 'until', 'record')
+var beginScript = redis.NewScript(store.ServerNow + readRecord + `
+local v = redis.call('HMGET', KEYS[1], 'state', 'fingerprint', 'until')
 local lost = v[1] == 'running' and (tonumber(v[3]) or 0) < now
 if not v[1] or (lost or v[1] == 'lost') and ARGV[5] == '1' and v[2] == ARGV[2] then
   redis.call('HSET', KEYS[1], 'state', 'running', 'fingerprint', ARGV[2], 'token', ARGV[1], 'until', string.format('%.0f', now + ARGV[3] * 1000),
@@ -57,7 +69,7 @@ if lost then
   redis.call('HSET', KEYS[1], 'state', 'lost')
   return {'lost', v[2], ''}
 end
-return {v[1], v[2], v[4] or ''}
+return {v[1], v[2], record()}
 `)
 
 // renewScript keeps a key. KEYS: the key. ARGV: token, lease and ttl in milliseconds.

@@ -191,11 +191,11 @@ var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`
 
 // watchScript tells what those who wait for a key have to know. KEYS: the key. Answer: state,
 // fingerprint, record.
-var watchScript = redis.NewScript(store.ServerNow + `
-local v = redis.call('HMGET', KEYS[1], 'state', 'until', 'fingerprint', 'record')
+var watchScript = redis.NewScript(store.ServerNow + readRecord + `
+local v = redis.call('HMGET', KEYS[1], 'state', 'until', 'fingerprint')
 if not v[1] then return {'', '', ''} end
 if v[1] == 'running' and (tonumber(v[2]) or 0) < now then v[1] = 'lost' end
-return {v[1], v[3] or '', v[4] or ''}
+return {v[1], v[3] or '', record()}
 `)
 
 // look looks at a key for those who wait for it.
