@@ -191,6 +191,16 @@ check-console: console/node_modules/.package-lock.json ## Fail where the files o
 	cd console/bundle && go run . -check
 	cd console && npm run --silent check
 
+# Apart from `make test`, as times take a quiet machine, and as Lighthouse brings 200 packages of others.
+.PHONY: console-times
+console-times: ## Have Chromium show 20,000 routes: the first rows within 300 ms, those of a filter within 50 ms
+	cd interop && go test -count 1 -run '^TestConsoleOfManyRoutes$$' -v ./pages -args -console-times
+
+.PHONY: console-lighthouse
+console-lighthouse: test-packages ## Have Lighthouse look at each page of the console
+	cd interop && go vet -tags lighthouse ./pages
+	cd interop && go test -tags lighthouse -count 1 -run '^TestLighthouse$$' -v ./pages
+
 .PHONY: clean
 clean: ## Remove what make built
 	rm -rf bin dist bench/bin

@@ -1,10 +1,12 @@
-import { batch, signal } from '@preact/signals'
+import { batch, computed, signal } from '@preact/signals'
 import { get, History, Refused, Route, Status, Who } from './api'
 
 export const status = signal<Status | null>(null)
 export const history = signal<History | null>(null)
 export const who = signal<Who | null>(null)
 export const routes = signal<Route[] | null>(null)
+/** Names what is in service: it is another after a reload, and after a restart, whose generations begin anew. */
+export const edition = computed(() => [status.value?.started, status.value?.generation, status.value?.config_sum].join(' '))
 /** lost: there was a connection, and another one is tried. */
 export const connection = signal<'connecting' | 'live' | 'lost' | 'denied'>('connecting')
 
@@ -29,7 +31,7 @@ export function refine(page: string, query: Record<string, string>) {
 
 let source: EventSource | null = null
 let again = 0
-let generation = -1
+let shown = '' // the edition whose routes are there
 
 /** Opens the one stream that a page has: all of the state first, then what changes. */
 export function connect() {
@@ -40,8 +42,8 @@ export function connect() {
   source.addEventListener('status', e => {
     const now: Status = JSON.parse(e.data)
     batch(() => { status.value = now; connection.value = 'live' })
-    if (now.generation !== generation) {
-      generation = now.generation
+    if (edition.value !== shown) {
+      shown = edition.value
       void loadRoutes()
     }
   })
@@ -71,7 +73,7 @@ async function loadRoutes() {
   try {
     routes.value = (await get<{ routes: Route[] }>('routes')).routes
   } catch (e) {
-    if (!(e instanceof Refused)) generation = -1 // another generation, or the next status, asks again
+    if (!(e instanceof Refused)) shown = '' // the next status asks again
   }
 }
 

@@ -69,8 +69,9 @@ func (f *File) UpstreamTLS(ca string) {
 	u.Tls = &transomv1.ClientTls{Ca: ca}
 }
 
-// Listen has the command line's addresses stand in place of the listeners and the
-// admin listener; "" leaves what there is.
+// Listen has the command line's addresses stand in place of the listeners and of the
+// admin listener's; "" leaves what there is. Who may operate stays as the configuration says:
+// another address must not let others in.
 func (f *File) Listen(listen, admin string) {
 	if f.flags == nil {
 		f.flags = map[string]string{}
@@ -81,7 +82,10 @@ func (f *File) Listen(listen, admin string) {
 	}
 	if admin != "" {
 		f.flags["admin.address"] = "--admin"
-		f.Config.Admin = &transomv1.Admin{Address: admin}
+		if f.Config.Admin == nil || admin == NoAdmin {
+			f.Config.Admin = &transomv1.Admin{}
+		}
+		f.Config.Admin.Address = admin
 	}
 }
 

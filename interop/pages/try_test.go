@@ -5,11 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"net/url"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,82 +54,41 @@ func (d demo) set(t *testing.T, selector, text string) {
 	d.Type(t, text)
 }
 
+// built is the folder of what programs builds, once for all tests.
+var built struct {
+	sync.Once
+	folder string
+	err    error
+}
+
 // programs builds what calls are copied for, and is a PATH with them.
 func programs(t *testing.T) string {
 	t.Helper()
-	bin := t.TempDir()
-	for _, build := range [][]string{
-		{".", "github.com/fullstorydev/grpcurl/cmd/grpcurl"},
-		{"../..", "./cmd/transom"},
-	} {
-		command := exec.CommandContext(t.Context(), "go", "build", "-o", bin+"/", build[1])
-		command.Dir = build[0]
-		if out, err := command.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", build, err, out)
+	built.Do(func() {
+		if built.folder, built.err = os.MkdirTemp("", "transom-pages-"); built.err != nil {
+			return
 		}
-	}
-	return bin + ":" + os.Getenv("PATH")
-}
-
-// copied is the call as a tool has it, from the page that shows it.
-func (d demo) copied(t *testing.T, tool string) string {
-	t.Helper()
-	d.choose(t, tool)
-	var text string
-	poll.Until(t, "the call as "+tool, func() bool {
-		text = browser.Eval[string](t, d.Page, `tool => document.querySelector('.copies input:checked + span').textContent === tool ? document.querySelector('.command')?.textContent ?? '' : ''`, tool)
-		return text != ""
+		for from, name := range map[string]string{".": "github.com/fullstorydev/grpcurl/cmd/grpcurl", "../..": "./cmd/transom"} {
+			command := exec.Command("go", "build", "-o", built.folder+"/", name)
+			command.Dir = from
+			if out, err := command.CombinedOutput(); err != nil {
+				built.err = fmt.Errorf("%s: %w\n%s", name, err, out)
+			}
+		}
 	})
-	return text
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.folder + ":" + os.Getenv("PATH")
 }
 
-// TestTryCopies: Surface 239: each line that is copied makes the call: what it prints is the answer.
-func TestTryCopies(t *testing.T) {
-	_, page := startConsole(t)
-	path := programs(t)
-	token := "Authorization: Bearer " + consoleToken(t)
-	for name, test := range map[string]struct {
-		rule, query, says string
-		tools             []string
-	}{
-		"unary":            {"GET /v1/{name=shelves/*}", `protocol=rest&message={"name":"shelves/2"}&timeout=3s`, "shelves/2", []string{"curl", "grpcurl", "transom call"}},
-		"unary by Connect": {"GET /v1/{name=shelves/*}", `protocol=connect&message={"name":"shelves/2"}`, "shelves/2", []string{"curl"}},
-		"a body": {"POST /v1/{parent=shelves/*}/books", `protocol=rest&message={"parent":"shelves/3","book":{"title":"It's \"quoted\" 100% $HOME"},"validateOnly":true}`,
-			`It's \"quoted\" 100% $HOME`, []string{"curl", "grpcurl", "transom call"}},
-		"a query": {"GET /v1/books:search", `protocol=rest&message={"query":"sea","maxPrice":{"currency":"EUR","units":"20"},"genres":["FICTION","HISTORY"]}`,
-			"shelves/1/books/1", []string{"curl", "grpcurl", "transom call"}},
-		"a server's stream": {"GET /v1/{parent=shelves/*}/books:watch", `protocol=sse&message={"parent":"shelves/3","count":1,"interval":"0s"}`,
-			"sequence", []string{"curl", "grpcurl", "transom call"}},
-		"a client's stream": {"POST /v1/{parent=shelves/*}/books:import", `protocol=rest&message={"parent":"shelves/3","book":{"title":"a"}}`,
-			"count", []string{"curl", "grpcurl", "transom call"}},
-		"both ways":    {"POST /v1/discuss:stream", `protocol=connect&message={"text":"It's 'fine'"}`, "You said: It's 'fine'", []string{"curl", "grpcurl", "transom call"}},
-		"by WebSocket": {"POST /v1/discuss:stream", `protocol=websocket&message={"text":"a"}`, "You said: a", []string{"curl", "grpcurl"}},
-		"bytes":        {"POST /v1/{name=shelves/*/books/*}/cover", `protocol=rest&message={"name":"shelves/1/books/1","cover":{"contentType":"image/png","data":"iVBORwD/AA=="}}`, "7", []string{"curl", "grpcurl", "transom call"}},
-		"its own path": {"POST /bookstore.v1.BookstoreService/GetStatistics", `protocol=rest`, "uptime", []string{"curl", "grpcurl", "transom call"}},
-		"a delete":     {"DELETE /v1/{name=shelves/*/books/*}", `protocol=rest&message={"name":"shelves/1/books/none"}`, "none", []string{"curl"}},
-		"a well-known": {"POST /v1/echo", `protocol=rest&message={"specimen":{"timestamp":"2020-02-29T12:34:56Z","stringValue":"a"}}`, "2020-02-29T12:34:56Z", []string{"curl", "grpcurl", "transom call"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			query := url.Values{"rule": {test.rule}, "headers": {"x-nothing: 1"}}
-			for pair := range strings.SplitSeq(test.query, "&") {
-				k, v, _ := strings.Cut(pair, "=")
-				query.Set(k, v)
-			}
-			page.at(t, "#/try?"+query.Encode(), "Try "+test.rule)
-			page.awaits(t, ".copies .command", "curl")
-			page.set(t, "main textarea[placeholder^=authorization]", token)
-			page.awaits(t, ".copies .command", "Bearer")
-			for _, tool := range test.tools {
-				text := page.copied(t, tool)
-				command := exec.CommandContext(t.Context(), "sh", "-c", text)
-				command.Env = append(os.Environ(), "PATH="+path)
-				out, err := command.CombinedOutput()
-				if err != nil || !strings.Contains(string(out), test.says) {
-					t.Errorf("%s\n%v: %s\nwant %s", text, err, out, test.says)
-				}
-			}
-		})
+// TestMain removes what programs has built.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.folder != "" {
+		_ = os.RemoveAll(built.folder) // a temporary folder
 	}
+	os.Exit(code)
 }
 
 // consoleToken is a token that consolePolicies let in.

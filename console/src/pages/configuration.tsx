@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import { get } from '../api'
 import { plural } from '../format'
-import { status } from '../state'
+import { edition } from '../state'
 import { Copy, Empty, Title, useLoad } from '../ui'
 
 interface Line { text: string; where: string }
@@ -11,7 +11,7 @@ const most = 2000
 
 /** What is in effect, each line with where it comes from. */
 export function Configuration() {
-  const [answer, failure] = useLoad(() => get<{ lines: Line[] }>('config'), [status.value!.generation])
+  const [answer, failure] = useLoad(() => get<{ lines: Line[] }>('config'), [edition.value])
   const [words, setWords] = useState('')
   const all = answer?.lines ?? []
   const wanted = words.toLowerCase().split(/\s+/).filter(Boolean)

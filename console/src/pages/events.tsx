@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import { get, post } from '../api'
 import { moment, plain, plural, size } from '../format'
-import { history, status, who } from '../state'
+import { edition, history, status, who } from '../state'
 import { Card, Empty, Operate, State, Sure, Table, Title, useLoad } from '../ui'
 
 interface Sinks {
@@ -81,8 +81,8 @@ export function Events() {
   const s = status.value!
   const [done, setDone] = useState(0)
   const again = () => setDone(n => n + 1)
-  const [sinks, failure] = useLoad(() => get<Sinks>('events/sinks'), [s.sinks.join('\n'), s.generation, done, history.value])
-  const [groups, noGroups] = useLoad(async () => s.subscriptions.length ? get<{ groups: Group[] }>('events/groups') : null, [s.subscriptions.join('\n'), s.generation, done, history.value])
+  const [sinks, failure] = useLoad(() => get<Sinks>('events/sinks'), [s.sinks.join('\n'), edition.value, done, history.value])
+  const [groups, noGroups] = useLoad(async () => s.subscriptions.length ? get<{ groups: Group[] }>('events/groups') : null, [s.subscriptions.join('\n'), edition.value, done, history.value])
   return <>
     <Title text="Events" />
     <div class="cards">

@@ -1,7 +1,7 @@
 import { useMemo } from 'preact/hooks'
 import { get, Limit, Memory, PolicyState, post } from '../api'
 import { plural, size } from '../format'
-import { address, history, routes, status } from '../state'
+import { address, edition, history, routes, status } from '../state'
 import { Card, Empty, Fill, Operate, State, Table, Title, useLoad } from '../ui'
 
 const MemoryOf = ({ of, memory }: { of: string; memory: Memory }) => <><dt>{of}</dt><dd>
@@ -47,7 +47,7 @@ export function Policies() {
     for (const r of routes.value ?? []) for (const p of r.policies) counts.set(p, (counts.get(p) ?? 0) + 1)
     return [...counts].sort((a, b) => b[1] - a[1])
   }, [routes.value])
-  const [state, failure] = useLoad(() => get<PolicyState>('policies'), [history.value, status.value!.generation])
+  const [state, failure] = useLoad(() => get<PolicyState>('policies'), [history.value, edition.value])
   const circuit = (upstream: string, rpc: string, state: string) => () =>
     post(`upstreams/${encodeURIComponent(upstream)}/circuit?${new URLSearchParams({ rpc, state })}`)
   return <>

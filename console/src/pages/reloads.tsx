@@ -1,6 +1,6 @@
 import { get, placeOf, Problem, Reload, post } from '../api'
 import { duration, moment, plural } from '../format'
-import { status } from '../state'
+import { edition, status } from '../state'
 import { Card, Empty, Operate, State, Title, useLoad } from '../ui'
 
 export const Problems = ({ list }: { list: Problem[] }) => <ul class="problems">{list.map(p => <li>
@@ -12,7 +12,7 @@ const Changes = ({ sign, name, list, count }: { sign: string; name: string; list
 
 export function Reloads() {
   const s = status.value!
-  const [answer, failure] = useLoad(() => get<{ reloads: Reload[] }>('reloads'), [s.generation, s.failed_at])
+  const [answer, failure] = useLoad(() => get<{ reloads: Reload[] }>('reloads'), [edition.value, s.failed_at])
   return <>
     <Title text="Reloads"><p class="actions"><Operate label="Reload now" act={() => post('reload')} /></p></Title>
     {failure && <Empty>{failure}</Empty>}

@@ -2,7 +2,7 @@ import { Detail, get, OfRoute, ruleOf } from '../api'
 import { useCalls } from '../calls'
 import { Chart } from '../chart'
 import { duration, plain, quoted, rate } from '../format'
-import { address, history, place, status } from '../state'
+import { address, edition, history, place } from '../state'
 import { Calls } from './live'
 import { Card, Copy, Empty, Title, useLoad } from '../ui'
 
@@ -37,7 +37,7 @@ function Traffic({ d }: { d: Detail }) {
 
 export function RoutePage() {
   const rule = place.value.query.get('rule') ?? ''
-  const [d, failure] = useLoad(() => get<Detail>('routes/detail?rule=' + encodeURIComponent(rule)), [rule, status.value?.generation])
+  const [d, failure] = useLoad(() => get<Detail>('routes/detail?rule=' + encodeURIComponent(rule)), [rule, edition.value])
   if (failure) return <><Title text="Route" /><Empty>{failure}</Empty></>
   if (!d || ruleOf(d) !== rule) return <Title text={plain(rule) || 'Route'} />
   const example = d.path.replace(/\{[^=}]*=([^}]*)\}/g, '$1').replace(/\{[^}]*\}|\*\*?/g, '1')

@@ -1,4 +1,4 @@
-import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Route, ruleOf } from '../api'
 import { plural } from '../format'
 import { address, place, refine, routes } from '../state'
@@ -45,6 +45,10 @@ export function Routes() {
   const box = useRef<HTMLDivElement>(null)
   const [view, setView] = useState({ from: 0, to: 40, row: 38 })
   const list = useMemo(() => filtered(all ?? [], words, by, down), [all, words, by, down])
+  useEffect(() => { // the first word of a filter does not wait for it
+    const soon = setTimeout(() => all && textsOf(all), 100)
+    return () => clearTimeout(soon)
+  }, [all])
   const look = () => {
     const b = box.current
     if (!b) return

@@ -1,7 +1,7 @@
 import { useMemo, useState } from 'preact/hooks'
 import { get } from '../api'
 import { plain, plural } from '../format'
-import { address, place, status } from '../state'
+import { address, edition, place } from '../state'
 import { Card, Empty, Title, useLoad } from '../ui'
 
 const most = 300
@@ -9,7 +9,7 @@ const most = 300
 export function Schema() {
   const symbol = place.value.query.get('symbol') ?? ''
   const [words, setWords] = useState('')
-  const generation = status.value?.generation
+  const generation = edition.value
   const [list] = useLoad(() => get<{ symbols: string[] }>('describe'), [generation])
   const [found, failure] = useLoad(async () => symbol ? get<{ text: string }>('describe?symbol=' + encodeURIComponent(symbol)) : null, [symbol, generation])
   const shown = useMemo(() => {

@@ -2,7 +2,7 @@ import { memo } from '../memo'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Detail, get, post, ruleOf } from '../api'
 import { clock, duration, plain, size } from '../format'
-import { address, place, refine, routes, status, who } from '../state'
+import { address, edition, place, refine, routes, who } from '../state'
 import { Card, Copy, Empty, Title, useLoad } from '../ui'
 import { filtered } from './routes'
 import { Asked, Event, run } from '../try/call'
@@ -33,7 +33,7 @@ function Choose() {
 
 export function Try() {
   const rule = place.value.query.get('rule') ?? ''
-  const generation = status.value?.generation
+  const generation = edition.value
   const [loaded, failure] = useLoad(async () => {
     if (!rule) return null
     const d = await get<Detail>('routes/detail?rule=' + encodeURIComponent(rule))

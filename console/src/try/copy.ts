@@ -28,7 +28,7 @@ function curl(c: Copied): string {
   const r = plain(c)
   const parts = ['curl', r.streams ? '-sN' : '-s']
   const type = r.headers.some(h => /^content-type:/i.test(h))
-  if (r.method !== (r.body ? 'POST' : 'GET')) parts.push('-X ' + r.method)
+  if (r.method !== (r.body ? 'POST' : 'GET')) parts.push('-X ' + quoted(r.method))
   for (const h of r.headers) parts.push('-H ' + quoted(h))
   if (r.body?.base64 !== undefined) return `printf %s ${quoted(r.body.base64)} | base64 -d | ${parts.join(' ')} --data-binary @- ${quoted(c.at.url + r.url)}`
   if (r.body && !c.d.request) parts.push('--data-binary ' + quoted(r.body.text!))
@@ -98,7 +98,7 @@ function connectES(c: Copied): string {
   return `import { fromJson } from "@bufbuild/protobuf"
 import { createClient } from "@connectrpc/connect"
 import { createConnectTransport } from ${clientStreams(c.d) ? '"@connectrpc/connect-node"' : '"@connectrpc/connect-web"'}
-import { ${service} } from "./gen/${(c.d.proto_file ?? '').replace(/\.proto$/, '')}_pb"
+import { ${service} } from "./gen/${(c.d.proto_file ?? '').replace(/\.proto$/, '')}_pb.js"
 
 const client = createClient(${service}, createConnectTransport({ baseUrl: ${js(c.at.url)}${clientStreams(c.d) ? ', httpVersion: "2"' : ''} }))
 ${serverStreams(c.d) ? `for await (const answer of client.${lower(method)}(${input}${headers})) console.log(answer)` : `console.log(await client.${lower(method)}(${input}${headers}))`}`

@@ -10,7 +10,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/heapprofiler"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -103,6 +105,22 @@ func (p *Page) Screenshot(t testing.TB, file string) {
 	if err != nil {
 		t.Fatalf("taking a picture of the page: %v", err)
 	}
+}
+
+// Heap returns how many bytes the JavaScript objects of the page have when those that nothing needs any
+// more are gone.
+func (p *Page) Heap(t testing.TB) float64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Call(ctx, heapprofiler.CollectGarbage, cdp.Empty{}); err != nil {
+		t.Fatalf("collecting garbage: %v", err)
+	}
+	usage, err := chromedp.Call(ctx, runtime.GetHeapUsage, cdp.Empty{})
+	if err != nil {
+		t.Fatalf("asking for the heap: %v", err)
+	}
+	return usage.UsedSize
 }
 
 // Uncaught returns the exceptions that nothing in the page caught so far.
