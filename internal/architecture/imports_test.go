@@ -30,7 +30,7 @@ type rule struct {
 
 // Layers from below. Each may import what stands above it here.
 var (
-	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/entitytag", "internal/field", "internal/keptkey", "internal/limituse", "internal/nearest", "internal/overload", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/s3fifo", "internal/span", "internal/tag"}
+	base  = []string{"proto/transom/v1", "internal/cachecontrol", "internal/cachestatus", "internal/canonical", "internal/counted", "internal/digest", "internal/earlydata", "internal/entitytag", "internal/field", "internal/keptkey", "internal/limituse", "internal/nearest", "internal/overload", "internal/problem", "internal/regularfile", "internal/rpccode", "internal/s3fifo", "internal/span", "internal/tag"}
 	parts = slices.Concat(base, []string{"proxy/...", "internal/projection", "internal/schema", "internal/httprule", "internal/httproute", "internal/config"})
 	// shared is what the edges of the transcoder have in common, besides its core.
 	shared = []string{"transcoder/jsonwire", "transcoder/rpcerror", "transcoder/exchange", "transcoder/compression"}
@@ -55,6 +55,7 @@ var rules = map[string]rule{
 	"proto/...": {reason: "users import the options; they must not get the gateway with them"},
 
 	"internal/digest":            {reason: "schemas are compared without what is made of them"},
+	"internal/earlydata":         {never: slices.Concat(protobuf, jsons), reason: "who reads requests and who runs them agree on it, and on nothing else"},
 	"internal/s3fifo":            {never: protobuf, reason: "it keeps values of any kind"},
 	"internal/tag":               {never: jsons, reason: "tags are written over bytes"},
 	"internal/httprule":          {never: slices.Concat(protobuf, yamls), reason: "templates and their matching are fuzzed and measured without descriptors"},

@@ -29,6 +29,9 @@ func (c *checker) admin(a *transomv1.Admin) {
 		}
 	}
 	c.serverTLS("admin.tls", a.GetTls())
+	if a.GetTls().GetEarlyData() {
+		c.fail("admin.tls.early_data", "found it at the admin listener, expected none: only HTTP/3 has early data")
+	}
 	if a.GetAudit() != nil && a.GetAudit().GetFile() == "" {
 		c.fail("admin.audit.file", "found none, expected the file to append to")
 	}

@@ -414,6 +414,8 @@ func (c *checker) http3(path string, l *transomv1.Listener) {
 		c.fail(join(path, "http3"), "found it without tls, expected tls beside it: HTTP/3 has no cleartext")
 	case l.Http3 && strings.HasPrefix(l.Address, unixScheme):
 		c.fail(join(path, "http3"), "found it at a unix socket, expected host:port: HTTP/3 is served by UDP")
+	case l.Tls.GetEarlyData() && !l.Http3:
+		c.fail(join(join(path, "tls"), "early_data"), "found it without http3, expected http3: true beside tls: only HTTP/3 has early data")
 	}
 	if l.Http3Port > 65535 {
 		c.fail(join(path, "http3_port"), "found %d, expected 1 to 65535", l.Http3Port)

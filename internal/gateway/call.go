@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/earlydata"
 	"github.com/transom-gateway/transom/internal/observe"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
@@ -37,8 +38,9 @@ type call struct {
 	opened    bool  // the client's half of the call is open
 	badHeader error // what keeps an admitted call from the backend
 	bounds    bounds
-	placing   *placing         // at the upstream that it goes to
-	ticket    *upstream.Ticket // of a client that is brought back to its endpoint; nil: none is
+	handshake *earlydata.Handshake // that may not be over yet; nil: it is, or nothing depends on it
+	placing   *placing             // at the upstream that it goes to
+	ticket    *upstream.Ticket     // of a client that is brought back to its endpoint; nil: none is
 
 	// The functions below are made once, not per call.
 	beforeHeader func(http.Header)
@@ -138,7 +140,7 @@ func (c *call) recycle() {
 	c.snapshot, c.w, c.r, c.route, c.client, c.inside = nil, nil, nil, nil, nil, nil
 	c.rpc = proxy.Call{}
 	c.outcome = policy.Outcome{}
-	c.opened, c.badHeader, c.bounds, c.placing, c.ticket = false, nil, bounds{}, nil, nil
+	c.opened, c.badHeader, c.bounds, c.placing, c.ticket, c.handshake = false, nil, bounds{}, nil, nil, nil
 	c.origin = origin{}
 	c.match.reset()
 	calls.Put(c)

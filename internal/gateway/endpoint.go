@@ -72,6 +72,9 @@ type guard struct {
 	comesBack bool
 	// changesHeader: some policy changes the header of the answer.
 	changesHeader bool
+	// runsEarly: its calls may be made twice, so those are served that came before the client's handshake
+	// was over; of a plain HTTP route those of GET and HEAD.
+	runsEarly bool
 	// placing says at which server of the upstream calls are best made; nil: at any.
 	placing *placing
 	// split has calls spread over several upstreams; nil: all go to upstream.

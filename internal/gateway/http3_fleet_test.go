@@ -1,11 +1,13 @@
 package gateway_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +26,62 @@ type relay struct {
 	client      atomic.Pointer[net.UDPAddr]
 	server      atomic.Pointer[net.UDPAddr]
 	running     sync.WaitGroup
+
+	mu       sync.Mutex
+	released chan struct{} // what the server sends waits for it; nil: for nothing
+	keeps    bool          // what the client sends goes no further
+	datagram [][]byte      // that were kept
+}
+
+// hold has what the server sends wait until release.
+func (r *relay) hold() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.released = make(chan struct{})
+}
+
+func (r *relay) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.released != nil {
+		close(r.released)
+		r.released = nil
+	}
+}
+
+// keep has what the client sends be kept, and nothing of it go on to the server.
+func (r *relay) keep() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keeps = true
+}
+
+// kept is what was.
+func (r *relay) kept() [][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.datagram)
+}
+
+// toServer reports whether a datagram of the client goes on.
+func (r *relay) toServer(packet []byte) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.keeps {
+		r.datagram = append(r.datagram, bytes.Clone(packet))
+	}
+	return !r.keeps
+}
+
+// toClient waits until what the server sends may go on.
+func (r *relay) toClient([]byte) bool {
+	r.mu.Lock()
+	released := r.released
+	r.mu.Unlock()
+	if released != nil {
+		<-released
+	}
+	return true
 }
 
 // newRelay relays to an address until the test ends.
@@ -37,7 +95,7 @@ func newRelay(t *testing.T, address string) *relay {
 		t.Fatal(err)
 	}
 	r.lead(t, address)
-	pass := func(from, to *net.UDPConn, seen, target *atomic.Pointer[net.UDPAddr]) {
+	pass := func(from, to *net.UDPConn, seen, target *atomic.Pointer[net.UDPAddr], passes func([]byte) bool) {
 		packet := make([]byte, 65536)
 		for {
 			n, at, err := from.ReadFromUDP(packet)
@@ -47,14 +105,15 @@ func newRelay(t *testing.T, address string) *relay {
 			if seen != nil {
 				seen.Store(at)
 			}
-			if to := to; target.Load() != nil {
+			if passes(packet[:n]) && target.Load() != nil {
 				_, _ = to.WriteToUDP(packet[:n], target.Load()) // UDP may lose packets
 			}
 		}
 	}
-	r.running.Go(func() { pass(r.front, r.back, &r.client, &r.server) })
-	r.running.Go(func() { pass(r.back, r.front, nil, &r.client) })
+	r.running.Go(func() { pass(r.front, r.back, &r.client, &r.server, r.toServer) })
+	r.running.Go(func() { pass(r.back, r.front, nil, &r.client, r.toClient) })
 	t.Cleanup(func() {
+		r.release()
 		_, _ = r.front.Close(), r.back.Close()
 		r.running.Wait()
 	})
@@ -90,6 +149,9 @@ func TestHTTP3ReachesAnotherReplica(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.CloseWithError(0, "") }()
+	if _, err := c.AcceptUniStream(ctx); err != nil { // the first has it: the handshake is over at both ends
+		t.Fatal(err)
+	}
 	r.lead(t, second.Addr)
 	stream, err := c.OpenUniStream()
 	if err != nil {

@@ -67,6 +67,7 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 		name: name, set: set, upstream: upstream,
 		timeout: set.Timeout, idleTimeout: set.IdleTimeout, changesHeader: set.ChangesHeader(),
 	}
+	e.runsEarly = e.mayRunEarly()
 	e.status = b.settings.of(set).Status
 	b.suspect(target.Layers, set)
 	b.suspectFault(target.Layers, set)

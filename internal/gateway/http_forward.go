@@ -82,6 +82,9 @@ func (f *httpForward) serve(ctx context.Context, c *call, d *httpDownstream) pro
 		to, placing = &own.http, own.placing
 	}
 	x.Attempts = to.attempts
+	if c.handshake != nil {
+		x.AfterHandshake = c.handshake.Wait
+	}
 	if placing != nil {
 		x.Place = placing.place(c.place(ctx, placing), nil)
 	}

@@ -105,6 +105,7 @@ func (b *builder) newOwnRoute(o ownHTTPRoute) *Route {
 		set = policy.NewSet(nil)
 	}
 	e.guard = guard{name: name, set: set, timeout: set.Timeout, idleTimeout: set.IdleTimeout, changesHeader: set.ChangesHeader()}
+	e.runsEarly = e.mayRunEarly()
 	e.status = b.settings.of(set).Status
 	return &Route{
 		endpoint: e, guard: &e.guard, rule: strings.Join(o.methods, ",") + " " + o.path,

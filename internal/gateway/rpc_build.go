@@ -137,6 +137,7 @@ func (b *builder) wrapMethod(m *transcoder.Method, set *policy.Set, backend prox
 		guard: guard{
 			name: m.RPC, set: set, clientTime: true,
 			timeout: set.Timeout, idleTimeout: b.settings.idleTimeout(set), changesHeader: set.ChangesHeader(),
+			runsEarly: m.NoSideEffects && mayRunEarly(set),
 		},
 		backend: set.Wrap(backend),
 	}

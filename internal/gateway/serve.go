@@ -88,7 +88,13 @@ func (c *call) openEdge(readings *exchange.Readings) {
 // admit asks the policies. The context is the call's from here on.
 func (c *call) admit(ctx context.Context) (context.Context, error) {
 	guard := c.route.guard
-	c.badHeader = c.route.endpoint.begin(c)
+	var tooEarly error
+	if c.r.Header["Early-Data"] != nil {
+		tooEarly = c.settleEarlyData(ctx)
+	}
+	if c.badHeader = c.route.endpoint.begin(c); c.badHeader == nil {
+		c.badHeader = tooEarly
+	}
 	// What a call waits for its admission is part of its time.
 	deadline, whose, badTimeout := guard.deadline(c.r.Header)
 	c.bounds.whose = whose

@@ -45,7 +45,7 @@ type quicListener struct {
 	serving atomic.Bool
 
 	mu       sync.Mutex
-	listener *quic.Listener // nil until packets are read
+	listener accepter // nil until packets are read
 	closed   chan struct{}
 }
 
@@ -76,7 +76,11 @@ func (o *Options) listenQUIC(l *listener, fleet *security.Fleet, c *transomv1.Li
 			MaxIncomingUniStreams:      controlStreams,
 			MaxStreamReceiveWindow:     streamWindow,
 			MaxConnectionReceiveWindow: connectionWindow,
+			Allow0RTT:                  c.GetTls().GetEarlyData(),
 		},
+	}
+	if opened.config.Allow0RTT {
+		opened.transport.ConnContext = withProof
 	}
 	if err := share(opened.transport, fleet); err != nil {
 		return nil, fmt.Errorf("http3: %w", errors.Join(err, udp.Close()))
@@ -91,7 +95,7 @@ func (o *Options) listenQUIC(l *listener, fleet *security.Fleet, c *transomv1.Li
 }
 
 // begin reads packets. The listener is nil where it was closed before.
-func (l *quicListener) begin() (*quic.Listener, error) {
+func (l *quicListener) begin() (accepter, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
@@ -102,15 +106,17 @@ func (l *quicListener) begin() (*quic.Listener, error) {
 	if l.listener != nil {
 		return l.listener, nil
 	}
-	var err error
-	if l.listener, err = l.transport.Listen(l.tls, l.config); err == nil {
-		l.serving.Store(true)
+	listener, err := l.accept()
+	if err != nil {
+		return nil, err
 	}
-	return l.listener, err
+	l.listener = listener
+	l.serving.Store(true)
+	return listener, nil
 }
 
 // await waits until no other process reads the socket, and begins to.
-func (l *quicListener) await() (*quic.Listener, error) {
+func (l *quicListener) await() (accepter, error) {
 	if l.released != nil {
 		select {
 		case <-l.released:

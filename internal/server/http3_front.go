@@ -59,7 +59,7 @@ func (f *http3Front) Serve(net.Listener) error {
 		if err != nil {
 			return err
 		}
-		f.take(c)
+		f.receive(c)
 	}
 }
 
@@ -73,7 +73,7 @@ func (f *http3Front) take(c *quic.Conn) {
 	// A server of its own for each connection, so that one that is too old can be ended by
 	// GOAWAY alone.
 	server := &http3.Server{
-		Handler:        f,
+		Handler:        f.handlerOf(c),
 		MaxHeaderBytes: maxHeaderBytes,
 		IdleTimeout:    f.o.idle,
 		Logger:         slog.New(slog.DiscardHandler), // what clients do wrong
@@ -90,6 +90,14 @@ func (f *http3Front) take(c *quic.Conn) {
 		defer f.grow(server, c)()
 		_ = server.ServeQUICConn(c) // what a client did wrong is its own concern
 	})
+}
+
+// handlerOf is what serves the requests of a connection.
+func (f *http3Front) handlerOf(c *quic.Conn) http.Handler {
+	if f.quicListener.config.Allow0RTT {
+		return earlyRequests{f, c}
+	}
+	return f
 }
 
 // enter notes a connection, and reports whether the front still serves.

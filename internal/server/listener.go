@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/quic-go/quic-go/http3"
-
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/http1head"
 	"github.com/transom-gateway/transom/internal/server/coalesce"
@@ -113,7 +111,9 @@ func (l *listener) serveTLS(c *transomv1.ServerTls, file *config.File, fleet *se
 	if l.secured, err = security.Open(c, security.Options{Resolve: file.Resolve, Fleet: fleet}); err != nil {
 		return err
 	}
-	l.packets = l.secured.Config(http3.NextProtoH3)
+	if l.packets, err = packetsTLS(l.secured, c.GetEarlyData()); err != nil {
+		return err
+	}
 	l.tls = l.secured.Config("h2", "http/1.1")
 	l.tls.GetConfigForClient = coalesce.ConfigForClient(l.tls.GetConfigForClient)
 	return nil

@@ -49,6 +49,10 @@ type Exchange struct {
 
 	// Substitute tells that it goes to another upstream than the route's own.
 	Substitute bool
+	// AfterHandshake waits until the handshake of a client is over whose request came before that, which
+	// R says by Early-Data; its error is the context's. Nil: there is nothing to wait for. A server that answers
+	// 425 is asked once more then (RFC 8470).
+	AfterHandshake func(context.Context) error
 
 	// detached tells that the exchange was made by Detach: R's header is the server's already.
 	detached bool
@@ -101,6 +105,7 @@ type exchange struct {
 	tunnel bool     // the client's stream is to be a WebSocket
 	key    string   // of that
 	twins  bool     // a server may take one field of the header for another
+	shaken bool     // the handshake of a client is over that was not when the request came
 
 	// Of a connection of ours:
 	link           atomic.Pointer[link]
@@ -167,7 +172,10 @@ func (e *exchange) run() {
 		return
 	}
 	e.keep()
-	response, err := e.attempts() //nolint:bodyclose // answer closes it
+	response, err := e.attempts()
+	if err == nil && response.StatusCode == http.StatusTooEarly && e.AfterHandshake != nil {
+		response, err = e.afterHandshake(response) //nolint:bodyclose // answer closes it
+	}
 	if err != nil {
 		e.result.Err = err
 		return

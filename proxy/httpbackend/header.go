@@ -21,6 +21,9 @@ func (e *exchange) requestHeader() http.Header {
 		dropTwins(to)
 	}
 	hideKeys(to)
+	if e.shaken {
+		delete(to, "Early-Data")
+	}
 	if _, ok := to["User-Agent"]; !ok {
 		to["User-Agent"] = nil // or net/http would name itself
 	}

@@ -7,6 +7,7 @@
 package security
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -119,15 +120,14 @@ func clientAuth(c *transomv1.ServerTls, otherwise transomv1.ServerTls_ClientAuth
 
 // Config makes the configuration of connections that speak these protocols. Each handshake is by
 // what the files hold then.
-func (s *Security) Config(protocols ...string) *tls.Config {
+func (s *Security) Config(protocols ...string) *tls.Config { return s.variant(protocols).whole() }
+
+func (s *Security) variant(protocols []string) *variant {
 	base := &tls.Config{MinVersion: s.least, GetCertificate: s.certificates.choose, NextProtos: protocols, ClientAuth: s.auth} //nolint:gosec // TLS 1.2 at the least
 	if s.revoked != nil {
 		base.VerifyConnection = s.verify
 	}
-	v := &variant{security: s, base: base, label: strings.Join(protocols, " ")}
-	config := base.Clone()
-	config.GetConfigForClient = v.config
-	return config
+	return &variant{security: s, base: base, label: strings.Join(protocols, " ")}
 }
 
 // verify refuses certificates that were revoked. It is asked for resumed sessions, too.
@@ -144,18 +144,36 @@ type variant struct {
 	base     *tls.Config
 	label    string
 	made     atomic.Pointer[made]
+	early    *early // nil: there is no early data
+	may      func(context.Context) bool
+}
+
+// whole is the configuration that asks for the one of each moment.
+func (v *variant) whole() *tls.Config {
+	config := v.base.Clone()
+	config.GetConfigForClient = v.config
+	return config
 }
 
 // made is a configuration and what it was made of.
 type made struct {
 	config  *tls.Config
+	late    *tls.Config // for clients without early data; nil where no client has any
 	clients *x509.CertPool
 	tickets tickets
 }
 
+// of is the configuration for a client.
+func (m *made) of(v *variant, hello *tls.ClientHelloInfo) *tls.Config {
+	if m.late != nil && !v.may(hello.Context()) {
+		return m.late
+	}
+	return m.config
+}
+
 // config is the one by what the files hold now, for tls.Config.GetConfigForClient. Where authorities
 // have changed, crypto/tls resumes no session of others.
-func (v *variant) config(*tls.ClientHelloInfo) (*tls.Config, error) {
+func (v *variant) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	s, now := v.security, time.Now()
 	s.look(now)
 	var clients *x509.CertPool
@@ -164,17 +182,20 @@ func (v *variant) config(*tls.ClientHelloInfo) (*tls.Config, error) {
 	}
 	tickets := s.tickets(now)
 	if m := v.made.Load(); m != nil && m.clients == clients && m.tickets.same(tickets) {
-		return m.config, nil
+		return m.of(v, hello), nil
 	}
 	keys, err := tickets.derive(v.label)
 	if err != nil {
 		return nil, err
 	}
-	m := &made{v.base.Clone(), clients, tickets}
+	m := &made{config: v.base.Clone(), clients: clients, tickets: tickets}
 	m.config.ClientCAs = clients
 	m.config.SetSessionTicketKeys(keys)
+	if v.early != nil {
+		m.addEarly(v.early)
+	}
 	v.made.Store(m) // whoever made another one meanwhile made the same
-	return m.config, nil
+	return m.of(v, hello), nil
 }
 
 // look has the files looked at, if nobody did so a moment ago. The handshake that does waits for

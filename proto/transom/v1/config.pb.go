@@ -2631,7 +2631,11 @@ type ServerTls struct {
 	Crl string `protobuf:"bytes,7,opt,name=crl,proto3" json:"crl,omitempty"`
 	// Keys of session tickets, file:PATH: one a line, 64 hexadecimal digits or base64 of 32 bytes.
 	// The first encrypts; all decrypt. Default: derived from fleet_secret, anew each day.
-	TicketKeys    string `protobuf:"bytes,8,opt,name=ticket_keys,json=ticketKeys,proto3" json:"ticket_keys,omitempty"`
+	TicketKeys string `protobuf:"bytes,8,opt,name=ticket_keys,json=ticketKeys,proto3" json:"ticket_keys,omitempty"`
+	// Run requests over HTTP/3 that came before the client's handshake was over (0-RTT): GET and HEAD
+	// without a body of methods and routes without side effects. Others wait for the handshake. Needs
+	// http3. Default: false.
+	EarlyData     bool `protobuf:"varint,9,opt,name=early_data,json=earlyData,proto3" json:"early_data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2720,6 +2724,13 @@ func (x *ServerTls) GetTicketKeys() string {
 		return x.TicketKeys
 	}
 	return ""
+}
+
+func (x *ServerTls) GetEarlyData() bool {
+	if x != nil {
+		return x.EarlyData
+	}
+	return false
 }
 
 // ServerCertificate is a certificate and its key.
@@ -7218,7 +7229,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"socketMode\x12!\n" +
 	"\fsocket_group\x18) \x01(\tR\vsocketGroup\"#\n" +
 	"\rProxyProtocol\x12\x12\n" +
-	"\x04from\x18\x01 \x03(\tR\x04from\"\xd9\x03\n" +
+	"\x04from\x18\x01 \x03(\tR\x04from\"\xf8\x03\n" +
 	"\tServerTls\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1b\n" +
@@ -7230,7 +7241,9 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"clientAuth\x12\x10\n" +
 	"\x03crl\x18\a \x01(\tR\x03crl\x12\x1f\n" +
 	"\vticket_keys\x18\b \x01(\tR\n" +
-	"ticketKeys\"<\n" +
+	"ticketKeys\x12\x1d\n" +
+	"\n" +
+	"early_data\x18\t \x01(\bR\tearlyData\"<\n" +
 	"\aVersion\x12\x17\n" +
 	"\x13VERSION_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aTLS_1_2\x10\x01\x12\v\n" +
