@@ -54,6 +54,10 @@ export async function get<T>(path: string): Promise<T> {
   return (await answered(await fetch('../' + path))).json()
 }
 
+export async function getText(path: string): Promise<string> {
+  return (await answered(await fetch('../' + path))).text()
+}
+
 export async function post(path: string, body?: unknown, method = 'POST'): Promise<Response> {
   return answered(await fetch('../' + path, { method, body: body === undefined ? undefined : JSON.stringify(body) }))
 }

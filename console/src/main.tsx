@@ -3,7 +3,8 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import '@preact/signals'
 import { placeOf, post } from './api'
 import { moment } from './format'
-import { address, connect, connection, place, status, who } from './state'
+import { address, connect, connection, disconnect, place, status, who } from './state'
+import { Guard } from './guard'
 import { Empty, later, State } from './ui'
 import { Events } from './pages/events'
 import { Explain } from './pages/explain'
@@ -69,6 +70,13 @@ function SignIn() {
   </form>
 }
 
+/** Takes the cookie away. Whoever has proved it otherwise is in at once again. */
+async function signOut() {
+  await post('console/session', undefined, 'DELETE')
+  disconnect()
+  connect()
+}
+
 function Help({ close }: { close: () => void }) {
   const box = useRef<HTMLDialogElement>(null)
   useEffect(() => { box.current?.showModal() }, [])
@@ -112,9 +120,9 @@ function Main() {
   const { page } = place.value
   if (connection.value === 'denied') return <SignIn />
   if (!status.value) return <Empty>{connection.value === 'connecting' ? 'Connecting…' : 'The gateway does not answer. Trying again…'}</Empty>
-  if (page === 'route') return <RoutePage />
+  if (page === 'route') return <Guard key={place.value.query.toString()}><RoutePage /></Guard>
   const Page = pages.find(p => p.page === page)?.show
-  return Page ? <Page /> : <Empty>There is no page of that name.</Empty>
+  return Page ? <Guard key={page}><Page /></Guard> : <Empty>There is no page of that name.</Empty>
 }
 
 function App() {
@@ -127,6 +135,7 @@ function App() {
     if (!first.current && !document.activeElement?.closest('dialog, main input')) main.current?.focus()
     first.current = false
     scrollTo(0, 0)
+    document.querySelector('nav.pages [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' }) // on a narrow screen it is a row that scrolls
   }, [page, query.get('rule')])
   const s = status.value
   return <>
@@ -135,6 +144,7 @@ function App() {
       <a class="brand" href={address('overview')}><Mark />Transom</a>
       <span class="facts-line" role="status"><Connection />{s?.config_sum && <span title={'SHA-256 of the configuration: ' + s.config_sum}>config <code>{s.config_sum.slice(0, 8)}</code></span>}{s && <span>generation {s.generation}</span>}</span>
       <span class="me">{who.value && who.value.role !== 'nobody' && <span class="who">{who.value.who.startsWith('token') ? who.value.who.slice(6) : ''} {who.value.role}</span>}
+        {who.value?.who.startsWith('token ') && <button type="button" class="small" onClick={signOut}>Sign out</button>}
         <button type="button" class="small" onClick={() => setHelp(true)}>Keys <kbd>?</kbd></button></span>
     </header>
     <nav class="pages" aria-label="Pages"><ul>{pages.map(p => <li><a href={address(p.page)} aria-current={p.page === page || page === 'route' && p.page === 'routes' ? 'page' : undefined}>{p.title}</a></li>)}</ul></nav>

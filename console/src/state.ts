@@ -69,6 +69,13 @@ async function diagnose() {
   again = window.setTimeout(connect, 1000)
 }
 
+/** Forgets what this page was told. */
+export function disconnect() {
+  source?.close()
+  batch(() => { connection.value = 'connecting'; status.value = null; history.value = null; routes.value = null; who.value = null })
+  shown = ''
+}
+
 async function loadRoutes() {
   try {
     routes.value = (await get<{ routes: Route[] }>('routes')).routes

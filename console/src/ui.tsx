@@ -4,7 +4,7 @@ import { Refused } from './api'
 import { who } from './state'
 
 const moods: Record<string, string> = {
-  READY: 'good', OK: 'good', closed: 'good', IDLE: 'calm', CONNECTING: 'calm', STANDBY: 'calm', DRAINING: 'warn',
+  READY: 'good', OK: 'good', running: 'good', paused: 'calm', waiting: 'calm', away: 'bad', closed: 'good', IDLE: 'calm', CONNECTING: 'calm', STANDBY: 'calm', DRAINING: 'warn',
   half_open: 'warn', closed_by_hand: 'warn', open: 'bad', open_by_hand: 'bad',
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 )
@@ -81,7 +80,7 @@ func (a *Access) token(secret string) *Token {
 // needed is the role that a request needs (Surface 231).
 func needed(r *http.Request) Role {
 	switch {
-	case slices.Contains(open, r.URL.Path) && r.URL.RawQuery == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+	case isOpen(r):
 		return Nobody
 	case r.URL.Path == "/explain":
 		return Reader // a question with a body, which changes nothing

@@ -140,11 +140,29 @@ func TestPagesOfOthers(t *testing.T) {
 			}
 		}
 	}
-	r := httptest.NewRequest("POST", "http://rebound.example/reload", nil)
-	w := httptest.NewRecorder()
-	New(Options{Gateway: newGateway()}).ServeHTTP(w, r)
-	if w.Code != 421 {
-		t.Errorf("a name that resolves to this machine: %d", w.Code)
+	o := consoled()
+	o.Access = Access{}
+	link := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
+	for _, path := range []string{"/status", "/policies", "/routes/history?rule=x", "/console/stream", "/debug/pprof/profile", "/events/tail", "/live", "/console/", "/healthz?verbose"} {
+		for _, header := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "no-cors"}, {"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}} {
+			if w := served(o, "GET", path, header...); w.Code != 403 {
+				t.Errorf("%s for a page of another origin, %q: %d", path, header, w.Code)
+			}
+		}
+		if w := served(o, "GET", path, link...); (w.Code == 403) != goesOn(path) {
+			t.Errorf("a link to %s: %d", path, w.Code)
+		}
+		for _, method := range []string{"GET", "POST", "DELETE"} {
+			r := httptest.NewRequest(method, "http://rebound.example"+path, nil)
+			w := httptest.NewRecorder()
+			New(o).ServeHTTP(w, r)
+			if w.Code != 421 {
+				t.Errorf("%s %s by a name that resolves to this machine: %d", method, path, w.Code)
+			}
+		}
+	}
+	if w := served(o, "GET", "/healthz", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors"); w.Code != 200 || w.Header().Get("Cross-Origin-Resource-Policy") != "same-origin" {
+		t.Errorf("what is open to all: %d %v", w.Code, w.Header())
 	}
 }
 

@@ -154,18 +154,24 @@ func New(o Options) http.Handler {
 	return s.guard(http.NewCrossOriginProtection().Handler(noPageOfOthers(s.admit(http.HandlerFunc(s.route)))))
 }
 
-// noPageOfOthers keeps pages of other origins from having profiles taken and from taking the
-// places of pages of the console, which costs something though the page cannot read them.
-// Browsers alone send the header.
+// noPageOfOthers keeps pages of other origins from asking for anything, which costs something though they
+// cannot read it: a profile, the place of a page of the console, a look at all limits. A link leads to a page, but to
+// nothing that goes on. Browsers alone send the headers.
 func noPageOfOthers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		from := r.Header.Get("Sec-Fetch-Site")
-		if costs := strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == "/console/stream" || r.URL.Path == livePath; costs && (from == "cross-site" || from == "same-site") {
+		from, mode := r.Header.Get("Sec-Fetch-Site"), r.Header.Get("Sec-Fetch-Mode")
+		link := mode == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document" && !goesOn(r.URL.Path)
+		if (from == "cross-site" || from == "same-site") && !link && !isOpen(r) {
 			http.Error(w, "a page of another origin may not ask for this: open it by itself, or with curl", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// goesOn reports whether what is at a path goes on until who asks is gone, or costs as much.
+func goesOn(path string) bool {
+	return strings.HasPrefix(path, "/debug/") || path == "/console/stream" || path == livePath || path == "/events/tail"
 }
 
 // route says what there is instead where nothing is to be had.

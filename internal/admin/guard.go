@@ -12,6 +12,11 @@ import (
 // orchestrator gave the process. They tell little and change nothing.
 var open = []string{"/healthz", "/readyz", "/metrics"}
 
+// isOpen reports whether a request is for what is open to all.
+func isOpen(r *http.Request) bool {
+	return slices.Contains(open, r.URL.Path) && r.URL.RawQuery == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+}
+
 // guard answers only requests addressed to us, and tells browsers to be
 // careful with what they get. A page of an attacker whose name resolves to this
 // address (DNS rebinding) is of the same origin to the browser, but its name
@@ -23,9 +28,9 @@ func (s *server) guard(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-		plain := slices.Contains(open, r.URL.Path) && r.URL.RawQuery == ""
-		if !plain && !s.addressed(r.Host) {
+		if !isOpen(r) && !s.addressed(r.Host) {
 			http.Error(w, "the admin server does not answer to this host name; use localhost or its IP address", http.StatusMisdirectedRequest)
 			return
 		}

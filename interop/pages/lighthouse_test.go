@@ -37,12 +37,15 @@ func TestLighthouse(t *testing.T) {
 					AuditRefs []struct{ ID string }
 				}
 				Audits map[string]struct {
-					Title string
-					Score *float64
+					Title, DisplayValue string
+					Score               *float64
 				}
 			}
 			if err != nil || json.Unmarshal(out, &report) != nil {
 				t.Fatalf("lighthouse: %v\n%.1000s", err, out)
+			}
+			for _, metric := range []string{"first-contentful-paint", "largest-contentful-paint", "total-blocking-time", "cumulative-layout-shift"} {
+				t.Logf("%s: %s", metric, report.Audits[metric].DisplayValue)
 			}
 			for name, c := range report.Categories {
 				if c.Score == nil {

@@ -1,10 +1,18 @@
 import { useState } from 'preact/hooks'
-import { get } from '../api'
+import { get, getText, post } from '../api'
 import { plural } from '../format'
 import { edition } from '../state'
-import { Copy, Empty, Title, useLoad } from '../ui'
+import { Copy, Empty, Operate, Title, useLoad } from '../ui'
 
 interface Line { text: string; where: string }
+
+/** How much is logged, until the process ends or it is told otherwise. */
+function Logging() {
+  const [set, setSet] = useState(0)
+  const [level, failure] = useLoad(async () => (await getText('log/level')).trim(), [set])
+  return <p class="actions"><span class="soft">Log level, until the process ends:</span> {failure || <b>{level ?? '…'}</b>}{['DEBUG', 'INFO', 'WARN', 'ERROR'].filter(l => level && l !== level).map(l =>
+    <Operate key={l} label={l} act={async () => { await post('log/level?level=' + l); setSet(set + 1) }} />)}</p>
+}
 
 /** How many lines are shown at once. */
 const most = 2000
@@ -22,6 +30,7 @@ export function Configuration() {
       <Copy label="Copy as YAML" text={() => all.map(l => l.text).join('\n') + '\n'} /></p></Title>
     <p class="lead" role="status">{failure || (!answer ? 'Loading…' : list.length === all.length ? plural(all.length, 'line') : `${list.length} of ${plural(all.length, 'line')}`)}</p>
     <p class="soft">What is in effect: variables and defaults are filled in, what the command line says is in it, and secrets are masked. Policies in protos are on the page of each route.</p>
+    <Logging />
     {answer && (list.length ? <ol class="lines" aria-label="Configuration">{list.slice(0, most).map(l => <li><code>{l.text}</code><small class="mono" title={l.where}>{l.where.replace(/^.*\//, '').replace(/:\d+$/, '')}</small></li>)}</ol> :
       <Empty>{all.length ? 'No line has that.' : 'There is no configuration yet.'}</Empty>)}
     {list.length > most && <p class="soft">and {list.length - most} more: filter them, or copy all.</p>}

@@ -18,8 +18,6 @@ interface Dead { id: string; at: string; code: string; message?: string; reason?
 /** How many events a list shows; the first of them give way to others. */
 const most = 100
 
-const states: Record<string, string> = { running: 'OK', paused: 'STANDBY', waiting: 'CONNECTING' }
-
 /** One that is put aside, with what it is and what can be done. */
 const Aside = ({ id, at, about, why, event, act }: { id: string; at: string; about: string; why: string; event: unknown; act: (verb: string) => Promise<unknown> }) => <li>
   <details>
@@ -70,7 +68,7 @@ function Subscriptions({ list, again }: { list: Group[]; again: () => void }) {
   const act = (g: Group, verb: string) => async () => { await post(`events/groups/${encodeURIComponent(g.name)}/${verb}`); again() }
   return <Table label="Subscriptions" head={['Subscription', 'Topic', 'Method', 'State', '#Behind', '#In flight', '#Dead', 'By hand']}>{list.map(g => <tr>
     <td>{g.name}</td><td class="mono">{g.source}: {g.topic}</td><td class="mono">{g.method}</td>
-    <td><State name={states[g.state] ?? 'AWAY'} />{g.state in states ? <span class="soft"> {g.state}</span> : null}{g.failure && <span class="bad"> {plain(g.failure)}</span>}</td>
+    <td><State name={g.state} why={g.failure && plain(g.failure)} /></td>
     <td class="number" title={g.lag_failure}>{g.lag_failure ? '?' : g.partitions.reduce((n, p) => n + p.lag, 0).toLocaleString('en')}</td>
     <td class="number">{g.in_flight}</td><td class={g.dead ? 'number bad' : 'number'}>{g.dead}</td>
     <td>{g.state === 'paused' ? <Operate label="Resume" act={act(g, 'resume')} /> : <Operate label="Pause" danger act={act(g, 'pause')} />}</td>

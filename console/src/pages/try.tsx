@@ -1,5 +1,5 @@
 import { memo } from '../memo'
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Detail, get, post, ruleOf } from '../api'
 import { clock, duration, plain, size } from '../format'
 import { address, edition, place, refine, routes, who } from '../state'
@@ -195,11 +195,18 @@ const FieldList = ({ name, list }: { name: string; list?: [string, string][] }) 
   <dl class="pairs mono">{list.map(([n, v]) => <><dt>{plain(n)}</dt><dd>{plain(v)}</dd></>)}</dl>
 </details> : null
 
+const atEnd = (box: Element) => box.scrollHeight - box.scrollTop - box.clientHeight < 40
+
 function Answer({ events, busy, failure }: { events: Event[]; busy: boolean; failure: string }) {
   const of = (name: string) => events.findLast(e => e.event === name)
   const open = of('open'), head = of('head'), trailer = of('trailer'), end = of('end')
   const flow = events.filter(e => e.event === 'sent' || e.event === 'message')
   const bad = (head?.status ?? 0) >= 400 || !!end?.failure || !!end?.code && end.code !== 'OK'
+  const box = useRef<HTMLOListElement>(null), stays = useRef(true)
+  useLayoutEffect(() => { // whoever looks at the last message sees the next one, too
+    if (events.length < 3) stays.current = true
+    if (stays.current && flow.length > 1) box.current?.scrollTo(0, box.current.scrollHeight)
+  }, [events])
   const received = flow.filter(e => e.event === 'message')
   return <section class="card" aria-label="Answer">
     <header><h2>Answer</h2>{end && <span class="note">{duration(end.at_ms)}</span>}</header>
@@ -211,7 +218,7 @@ function Answer({ events, busy, failure }: { events: Event[]; busy: boolean; fai
       {busy && <span class="soft">{head ? 'The stream is open.' : 'Waiting…'}</span>}</>}</p>
     {end?.message && <p class="bad">{plain(end.message)}</p>}
     {end?.details?.length ? <div class="details"><h3>Details</h3>{end.details.map(x => <pre tabIndex={0}>{plain(JSON.stringify(x, null, 2))}</pre>)}</div> : null}
-    <ol class="flow">{flow.length > 0 && flow[0].n! > 1 && flow[0].event === 'message' && <li class="soft">Earlier messages are left out.</li>}
+    <ol class="flow" ref={box} onScroll={e => { stays.current = atEnd(e.currentTarget) }}>{flow.length > 0 && flow[0].n! > 1 && flow[0].event === 'message' && <li class="soft">Earlier messages are left out.</li>}
       {flow.map(e => <Told key={e.event + e.n} e={e} alone={received.length === 1 && e.event === 'message' && e.n === 1} />)}</ol>
     <FieldList name="Headers" list={head?.fields} />
     <FieldList name="Trailers" list={trailer?.fields} />

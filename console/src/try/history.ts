@@ -6,10 +6,14 @@ export interface Entry { at: number; rule: string; wanted: Wanted; result: strin
 
 const key = 'transom-try', most = 50
 
+/** What an older console has kept may be another thing. */
+const isEntry = (e: Entry | null) => typeof e?.at === 'number' && typeof e.rule === 'string' && typeof e.result === 'string' &&
+  (['protocol', 'path', 'method', 'message', 'headers', 'timeout'] as const).every(k => typeof e.wanted?.[k] === 'string')
+
 function stored(): Entry[] | null {
   try {
     const list = JSON.parse(sessionStorage.getItem(key) ?? 'null')
-    return Array.isArray(list) ? list : null
+    return Array.isArray(list) ? list.filter(isEntry) : null
   } catch { return null }
 }
 
