@@ -96,7 +96,7 @@ func (p *part) judge(reply *proxy.Reply, err error, c sharing.Caller, sent, now 
 	}
 	e := &entry{
 		method: p.method, principal: c.Principal, public: !p.Principal, err: err, stored: now, age: age,
-		header: reply.Header, trailer: reply.Trailer, fresh: now.Add(lifetime - age),
+		header: sharing.WithoutIDs(reply.Header), trailer: sharing.WithoutIDs(reply.Trailer), fresh: now.Add(lifetime - age),
 	}
 	e.whileRevalidate, e.ifError = control.StaleUntil(e.fresh, p.whileRevalidate, p.ifError)
 	if e.expired(now) {

@@ -188,12 +188,15 @@ func Once(h *Head) *Kept {
 	return &Kept{Status: h.Status, Server: h.Server, Header: keptHeader(h), Came: h.Came, Fresh: h.Came}
 }
 
+// ofOneCall are fields that say of which request or trace an answer is.
+var ofOneCall = map[string]bool{"X-Request-Id": true, "Traceparent": true, "Tracestate": true}
+
 // keptHeader is what is kept of a header. Nobody else has its slices, nor can append to
 // them.
 func keptHeader(h *Head) http.Header {
 	kept := make(http.Header, len(h.Header)+1)
 	for name, values := range h.Header {
-		if field.HopByHop(name) || name == "Age" || name == "Content-Length" || name == "X-Request-Id" {
+		if field.HopByHop(name) || name == "Age" || name == "Content-Length" || ofOneCall[name] {
 			continue
 		}
 		kept[name] = slices.Clip(slices.Clone(values))
@@ -213,7 +216,7 @@ func (r *Rule) varies(names []string) (_ []string, ok bool) {
 		canonical := textproto.CanonicalMIMEHeaderKey(n)
 		switch {
 		case canonical == "Host", canonical == "X-Forwarded-Host", canonical == "X-Forwarded-Proto", slices.Contains(r.Vary, canonical):
-		case canonical == "Via", canonical == "Traceparent", canonical == "Tracestate", canonical == "X-Request-Id", field.HopByHop(canonical), field.Origin(n):
+		case canonical == "Via", ofOneCall[canonical], field.HopByHop(canonical), field.Origin(n):
 			return nil, false
 		default:
 			all = append(all, canonical)

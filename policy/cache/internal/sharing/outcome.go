@@ -2,6 +2,7 @@ package sharing
 
 import (
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/proxy"
@@ -25,4 +26,15 @@ func MayBeDone(reply *proxy.Reply, err error, unseen bool) bool {
 		return true
 	}
 	return false
+}
+
+// WithoutIDs is metadata without what says of which request or trace it is.
+func WithoutIDs(md metadata.MD) metadata.MD {
+	for _, name := range [...]string{"x-request-id", "traceparent", "tracestate"} {
+		if len(md[name]) > 0 {
+			md = md.Copy()
+			delete(md, name)
+		}
+	}
+	return md
 }
