@@ -220,7 +220,7 @@ func BenchmarkBeacon(b *testing.B) {
 	c.Count = func(string, string, int) {}
 	at := now
 	c.Now = func() time.Time { // no event comes again within ten minutes
-		at = at.Add(window)
+		at = at.Add(Window)
 		return at
 	}
 	body := beaconOf(20)

@@ -46,6 +46,8 @@ type Options struct {
 	Own func(kind string) bool
 	// Memory is what outlives the Collector. Required.
 	Memory *Memory
+	// Shared remembers what came to all gateways. Nil: each knows what came to itself.
+	Shared Shared
 	// Count is told what becomes of events: a result ("accepted", "rejected", "dropped" or
 	// "corrected") and why. Required.
 	Count func(result, reason string, n int)
@@ -123,6 +125,7 @@ const (
 	tooLarge    = "too_large"
 	tooMany     = "too_many"
 	unavailable = "unavailable"
+	duplicate   = "duplicate"
 )
 
 func (r *Result) reject(c *Collector, index int, reason, text string) {
@@ -134,9 +137,7 @@ func (r *Result) reject(c *Collector, index int, reason, text string) {
 func (c *Collector) Take(ctx context.Context, from *Client, batch *Batch) Result {
 	var result Result
 	v := c.visit(from)
-	made := make([]*events.Event, 0, min(len(batch.Events), MaxEvents))
-	at := make([]int, 0, cap(made))
-	ids := make([]id, 0, cap(made))
+	made := make([]taken, 0, min(len(batch.Events), MaxEvents))
 	for i, e := range batch.Events {
 		if i == MaxEvents { // said once, as a small body may have very many
 			result.reject(c, i, tooMany, "a batch has at most 500 events: this one and all behind it are not taken")
@@ -158,55 +159,75 @@ func (c *Collector) Take(ctx context.Context, from *Client, batch *Batch) Result
 			result.reject(c, i, reason, text)
 			continue
 		}
-		if why := v.drops(e); why != "" {
-			c.Count("dropped", why, 1)
-			result.Accepted++
-			continue
+		if t, ok := v.take(e, i, &result); ok {
+			made = append(made, t)
 		}
-		key, again := c.Memory.seen(e, v.now)
-		if again {
-			c.Count("dropped", "duplicate", 1)
-			result.Accepted++
-			continue
-		}
-		event, err := v.event(e)
-		switch {
-		case err != nil:
-			c.Memory.forget(key)
-			result.reject(c, i, malformed, "it has no JSON form: "+clipped(err.Error()))
-			continue
-		case c.tooLarge(event):
-			c.Memory.forget(key)
-			result.reject(c, i, tooLarge, "with what the gateway adds it is larger than events.max_event_bytes")
-			continue
-		}
-		made, at, ids = append(made, event), append(at, i), append(ids, key)
 	}
-	c.publish(ctx, made, at, ids, &result)
+	c.publish(ctx, c.unseen(ctx, made, &result), &result)
 	return result
 }
 
+// taken is an event of a batch that is to be published.
+type taken struct {
+	event *events.Event
+	at    int // in the batch
+	key   id  // of Memory
+	again bool
+}
+
+// take makes the event of one that is right. It reports false for one that is not to be published.
+func (v *visit) take(e *transomv1.UserEvent, at int, result *Result) (t taken, ok bool) {
+	c := v.Collector
+	if why := v.drops(e); why != "" {
+		c.Count("dropped", why, 1)
+		result.Accepted++
+		return t, false
+	}
+	key, again := c.Memory.seen(e, v.now)
+	if again {
+		c.Count("dropped", duplicate, 1)
+		result.Accepted++
+		return t, false
+	}
+	t = taken{at: at, key: key, again: e.GetMessageId() != ""}
+	var err error
+	t.event, err = v.event(e)
+	switch {
+	case err != nil:
+		c.Memory.forget(key)
+		result.reject(c, at, malformed, "it has no JSON form: "+clipped(err.Error()))
+	case c.tooLarge(t.event):
+		c.Memory.forget(key)
+		result.reject(c, at, tooLarge, "with what the gateway adds it is larger than events.max_event_bytes")
+	default:
+		return t, true
+	}
+	return t, false
+}
+
 // publish hands the events on.
-func (c *Collector) publish(ctx context.Context, made []*events.Event, at []int, ids []id, result *Result) {
-	accepted := len(made)
+func (c *Collector) publish(ctx context.Context, made []taken, result *Result) {
 	if c.Config.GetDelivery() != transomv1.EventRule_AT_LEAST_ONCE {
-		for _, e := range made {
-			c.Publisher.Publish(e)
+		for _, t := range made {
+			c.Publisher.Publish(t.event)
 		}
 	} else {
+		stored := made[:0]
 		for k, err := range c.store(ctx, made) {
 			if err == nil {
+				stored = append(stored, made[k])
 				continue
 			}
-			accepted--
-			c.Memory.forget(ids[k])
+			c.Memory.forget(made[k].key)
 			result.Unavailable = true
-			result.reject(c, at[k], unavailable, "it cannot be stored at the moment; send it again")
+			result.reject(c, made[k].at, unavailable, "it cannot be stored at the moment; send it again")
 		}
+		made = stored
 	}
-	result.Accepted += accepted
-	if accepted > 0 {
-		c.Count("accepted", "", accepted)
+	c.remember(ctx, made)
+	result.Accepted += len(made)
+	if len(made) > 0 {
+		c.Count("accepted", "", len(made))
 	}
 }
 
@@ -214,17 +235,17 @@ func (c *Collector) publish(ctx context.Context, made []*events.Event, at []int,
 const storing = 64
 
 // store makes events durable, which it returns the errors of.
-func (c *Collector) store(ctx context.Context, made []*events.Event) []error {
+func (c *Collector) store(ctx context.Context, made []taken) []error {
 	errs := make([]error, len(made))
 	if len(made) == 1 {
-		errs[0] = c.Publisher.Store(ctx, made[0])
+		errs[0] = c.Publisher.Store(ctx, made[0].event)
 		return errs
 	}
 	var all sync.WaitGroup
 	for lane := range min(storing, len(made)) {
 		all.Go(func() {
 			for i := lane; i < len(made); i += storing {
-				errs[i] = c.Publisher.Store(ctx, made[i])
+				errs[i] = c.Publisher.Store(ctx, made[i].event)
 			}
 		})
 	}

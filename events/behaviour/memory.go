@@ -16,7 +16,8 @@ import (
 
 // Bounds of what is remembered of events (Events 198).
 const (
-	window  = 10 * time.Minute
+	// Window is how long an event is remembered.
+	Window  = 10 * time.Minute
 	maxSeen = 1 << 20
 )
 
@@ -33,6 +34,8 @@ type Memory struct {
 	begun     time.Time // of the newer generation
 	newer     map[id]int64
 	older     map[id]int64
+	sharing   time.Time // since when shared counts
+	shared    int       // the ids that Shared was told
 	salt      [32]byte
 	saltedFor int64 // a day since 1970
 	salted    bool
@@ -70,14 +73,14 @@ func (m *Memory) seen(e *transomv1.UserEvent, now time.Time) (key id, again bool
 	key = m.idOf(e)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if now.Sub(m.begun) >= window || len(m.newer) >= m.most {
+	if now.Sub(m.begun) >= Window || len(m.newer) >= m.most {
 		m.older, m.newer, m.begun = m.newer, map[id]int64{}, now
 	}
 	at, ok := m.newer[key]
 	if !ok {
 		at, ok = m.older[key]
 	}
-	if ok && now.UnixNano()-at < int64(window) {
+	if ok && now.UnixNano()-at < int64(Window) {
 		return key, true
 	}
 	m.newer[key] = now.UnixNano()

@@ -116,7 +116,7 @@ var rules = map[string]rule{
 	"proxy/httpbackend":             {ours: slices.Concat(base, []string{"proxy", "proxy/upstream", "proxy/attempt", "internal/tlsfiles"}), never: jsons, reason: "another client stands where those of gRPC do: it copies bodies, and reads none"},
 	"internal/observe":              {ours: slices.Concat(base, []string{"policy", "proxy", "internal/live"}), reason: "telemetry sees calls as policies do, so it sees all protocols alike"},
 
-	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head", "policy/overload"}), never: commands, reason: "the assembly knows the parts, not who starts it"},
+	"internal/gateway/...":     {ours: slices.Concat(edges, []string{"internal/gateway/...", "internal/http1head", "policy/overload", "policy/store"}), never: commands, reason: "the assembly knows the parts, not who starts it"},
 	"internal/watch":           {ours: []string{"internal/gateway", "internal/regularfile"}, reason: "it says that something changed, not what to do"},
 	"internal/server":          {ours: slices.Concat(base, []string{"events", "events/bus", "events/cloudevents", "events/subscription", "internal/config", "internal/observe", "internal/gateway", "internal/admin", "internal/console", "internal/http1head", "internal/tlsfiles", "internal/try", "internal/server/...", "proxy", "transcoder"}), never: slices.Concat(commands, yamls), reason: "tests drive the server that production runs, so it knows no flags, no words of the command and no signals"},
 	"internal/server/sockets":  {never: slices.Concat(jsons, protobuf, []string{"net/http"}), reason: "it opens sockets; what is spoken over them is the server's"},

@@ -60,6 +60,9 @@ func (c *checker) behaviour(b *transomv1.Behaviour) {
 			c.fail(join(join(path, "query"), i), "found %.100q, expected the name of a parameter, such as %q, or %q", name, "gclid", "utm_*")
 		}
 	}
+	if b.GetDuplicates() == transomv1.Behaviour_REDIS && c.file.Config.GetStores().GetRedis().GetUrl() == "" {
+		c.fail(join(path, "duplicates"), "found REDIS, but the configuration has no stores.redis: set its url, or duplicates MEMORY")
+	}
 	c.consent(join(path, "consent"), b.GetConsent())
 	c.visits(join(path, "session"), b.GetSession())
 }

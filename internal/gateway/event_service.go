@@ -13,6 +13,7 @@ import (
 	"github.com/transom-gateway/transom/events/behaviour"
 	"github.com/transom-gateway/transom/events/rule"
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/store"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -111,6 +112,7 @@ func (b *builder) openEvents(g *policy.Generation, open func(*policy.Generation)
 	for _, extension := range e.GetExtensions() {
 		o.Auth = o.Auth || extension == transomv1.Events_AUTH
 	}
+	o.Shared = sharedEvents(g, config)
 	for i, key := range config.GetWriteKeys() {
 		secret, err := g.Secret(key)
 		if err == nil && secret == "" {
@@ -124,6 +126,19 @@ func (b *builder) openEvents(g *policy.Generation, open func(*policy.Generation)
 	own := map[string]bool{}
 	o.Own = func(kind string) bool { return own[strings.ToLower(kind)] }
 	b.events.collector, b.events.own = behaviour.New(o), own
+}
+
+// sharedEvents is what gateways remember together of events; nil where each does by itself.
+func sharedEvents(g *policy.Generation, c *transomv1.Behaviour) behaviour.Shared {
+	if c.GetDuplicates() != transomv1.Behaviour_REDIS || g.State.Offline {
+		return nil
+	}
+	r, err := store.Of(g)
+	if err != nil {
+		store.Refuse(g, err)
+		return nil
+	}
+	return r.Seen("event", behaviour.Window)
 }
 
 // noteEventTypes notes which types of events rules publish, when all are compiled.

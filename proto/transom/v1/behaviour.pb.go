@@ -144,6 +144,59 @@ func (Behaviour_Bots) EnumDescriptor() ([]byte, []int) {
 	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{0, 1}
 }
 
+// Where it is remembered which events were there, for ten minutes.
+type Behaviour_Duplicates int32
+
+const (
+	// MEMORY.
+	Behaviour_DUPLICATES_UNSPECIFIED Behaviour_Duplicates = 0
+	// In this process.
+	Behaviour_MEMORY Behaviour_Duplicates = 1
+	// In this process, and in the configuration's stores.redis, shared between gateways.
+	Behaviour_REDIS Behaviour_Duplicates = 2
+)
+
+// Enum value maps for Behaviour_Duplicates.
+var (
+	Behaviour_Duplicates_name = map[int32]string{
+		0: "DUPLICATES_UNSPECIFIED",
+		1: "MEMORY",
+		2: "REDIS",
+	}
+	Behaviour_Duplicates_value = map[string]int32{
+		"DUPLICATES_UNSPECIFIED": 0,
+		"MEMORY":                 1,
+		"REDIS":                  2,
+	}
+)
+
+func (x Behaviour_Duplicates) Enum() *Behaviour_Duplicates {
+	p := new(Behaviour_Duplicates)
+	*p = x
+	return p
+}
+
+func (x Behaviour_Duplicates) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Behaviour_Duplicates) Descriptor() protoreflect.EnumDescriptor {
+	return file_transom_v1_behaviour_proto_enumTypes[2].Descriptor()
+}
+
+func (Behaviour_Duplicates) Type() protoreflect.EnumType {
+	return &file_transom_v1_behaviour_proto_enumTypes[2]
+}
+
+func (x Behaviour_Duplicates) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Behaviour_Duplicates.Descriptor instead.
+func (Behaviour_Duplicates) EnumDescriptor() ([]byte, []int) {
+	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{0, 2}
+}
+
 // Behaviour takes the events of pages and apps by EventService.Publish and PublishBatch, and by
 // beacons.
 type Behaviour struct {
@@ -176,7 +229,9 @@ type Behaviour struct {
 	// and those by which advertisers tell a click, such as gclid.
 	Query []string `protobuf:"bytes,12,rep,name=query,proto3" json:"query,omitempty"`
 	// A cookie of the gateway's own that tells sessions. Default: no cookie is set.
-	Session       *BehaviourSession `protobuf:"bytes,13,opt,name=session,proto3" json:"session,omitempty"`
+	Session *BehaviourSession `protobuf:"bytes,13,opt,name=session,proto3" json:"session,omitempty"`
+	// Where events that come again are recognized. Default: MEMORY.
+	Duplicates    Behaviour_Duplicates `protobuf:"varint,14,opt,name=duplicates,proto3,enum=transom.v1.Behaviour_Duplicates" json:"duplicates,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -300,6 +355,13 @@ func (x *Behaviour) GetSession() *BehaviourSession {
 		return x.Session
 	}
 	return nil
+}
+
+func (x *Behaviour) GetDuplicates() Behaviour_Duplicates {
+	if x != nil {
+		return x.Duplicates
+	}
+	return Behaviour_DUPLICATES_UNSPECIFIED
 }
 
 // Consent is what a page must show.
@@ -1354,7 +1416,7 @@ var File_transom_v1_behaviour_proto protoreflect.FileDescriptor
 const file_transom_v1_behaviour_proto_rawDesc = "" +
 	"\n" +
 	"\x1atransom/v1/behaviour.proto\x12\n" +
-	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16transom/v1/event.proto\x1a\x17transom/v1/policy.proto\"\x80\x05\n" +
+	"transom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16transom/v1/event.proto\x1a\x17transom/v1/policy.proto\"\x83\x06\n" +
 	"\tBehaviour\x12\x16\n" +
 	"\x06beacon\x18\x01 \x01(\tR\x06beacon\x12*\n" +
 	"\x06policy\x18\x02 \x01(\v2\x12.transom.v1.PolicyR\x06policy\x12\x18\n" +
@@ -1370,7 +1432,10 @@ const file_transom_v1_behaviour_proto_rawDesc = "" +
 	" \x01(\v2\x13.transom.v1.ConsentR\aconsent\x12\x14\n" +
 	"\x05scrub\x18\v \x01(\bR\x05scrub\x12\x14\n" +
 	"\x05query\x18\f \x03(\tR\x05query\x126\n" +
-	"\asession\x18\r \x01(\v2\x1c.transom.v1.BehaviourSessionR\asession\"N\n" +
+	"\asession\x18\r \x01(\v2\x1c.transom.v1.BehaviourSessionR\asession\x12@\n" +
+	"\n" +
+	"duplicates\x18\x0e \x01(\x0e2 .transom.v1.Behaviour.DuplicatesR\n" +
+	"duplicates\"N\n" +
 	"\aAddress\x12\x17\n" +
 	"\x13ADDRESS_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bTRUNCATE\x10\x01\x12\b\n" +
@@ -1381,7 +1446,13 @@ const file_transom_v1_behaviour_proto_rawDesc = "" +
 	"\x10BOTS_UNSPECIFIED\x10\x00\x12\a\n" +
 	"\x03TAG\x10\x01\x12\b\n" +
 	"\x04DROP\x10\x02\x12\b\n" +
-	"\x04KEEP\x10\x03\"\\\n" +
+	"\x04KEEP\x10\x03\"?\n" +
+	"\n" +
+	"Duplicates\x12\x1a\n" +
+	"\x16DUPLICATES_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06MEMORY\x10\x01\x12\t\n" +
+	"\x05REDIS\x10\x02\"\\\n" +
 	"\aConsent\x12\x18\n" +
 	"\x06cookie\x18\x01 \x01(\tH\x00R\x06cookie\x12\x18\n" +
 	"\x06header\x18\x02 \x01(\tH\x00R\x06header\x12\x14\n" +
@@ -1480,66 +1551,68 @@ func file_transom_v1_behaviour_proto_rawDescGZIP() []byte {
 	return file_transom_v1_behaviour_proto_rawDescData
 }
 
-var file_transom_v1_behaviour_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_transom_v1_behaviour_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_transom_v1_behaviour_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_transom_v1_behaviour_proto_goTypes = []any{
 	(Behaviour_Address)(0),        // 0: transom.v1.Behaviour.Address
 	(Behaviour_Bots)(0),           // 1: transom.v1.Behaviour.Bots
-	(*Behaviour)(nil),             // 2: transom.v1.Behaviour
-	(*Consent)(nil),               // 3: transom.v1.Consent
-	(*BehaviourSession)(nil),      // 4: transom.v1.BehaviourSession
-	(*UserEvent)(nil),             // 5: transom.v1.UserEvent
-	(*UserEventContext)(nil),      // 6: transom.v1.UserEventContext
-	(*Page)(nil),                  // 7: transom.v1.Page
-	(*Click)(nil),                 // 8: transom.v1.Click
-	(*View)(nil),                  // 9: transom.v1.View
-	(*Search)(nil),                // 10: transom.v1.Search
-	(*Observed)(nil),              // 11: transom.v1.Observed
-	(*PublishRequest)(nil),        // 12: transom.v1.PublishRequest
-	(*PublishResponse)(nil),       // 13: transom.v1.PublishResponse
-	(*PublishBatchRequest)(nil),   // 14: transom.v1.PublishBatchRequest
-	(*PublishBatchResponse)(nil),  // 15: transom.v1.PublishBatchResponse
-	(*RejectedEvent)(nil),         // 16: transom.v1.RejectedEvent
-	nil,                           // 17: transom.v1.UserEventContext.CampaignEntry
-	nil,                           // 18: transom.v1.Search.FiltersEntry
-	(*Policy)(nil),                // 19: transom.v1.Policy
-	(EventRule_Delivery)(0),       // 20: transom.v1.EventRule.Delivery
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),       // 23: google.protobuf.Struct
-	(*Device)(nil),                // 24: transom.v1.Device
+	(Behaviour_Duplicates)(0),     // 2: transom.v1.Behaviour.Duplicates
+	(*Behaviour)(nil),             // 3: transom.v1.Behaviour
+	(*Consent)(nil),               // 4: transom.v1.Consent
+	(*BehaviourSession)(nil),      // 5: transom.v1.BehaviourSession
+	(*UserEvent)(nil),             // 6: transom.v1.UserEvent
+	(*UserEventContext)(nil),      // 7: transom.v1.UserEventContext
+	(*Page)(nil),                  // 8: transom.v1.Page
+	(*Click)(nil),                 // 9: transom.v1.Click
+	(*View)(nil),                  // 10: transom.v1.View
+	(*Search)(nil),                // 11: transom.v1.Search
+	(*Observed)(nil),              // 12: transom.v1.Observed
+	(*PublishRequest)(nil),        // 13: transom.v1.PublishRequest
+	(*PublishResponse)(nil),       // 14: transom.v1.PublishResponse
+	(*PublishBatchRequest)(nil),   // 15: transom.v1.PublishBatchRequest
+	(*PublishBatchResponse)(nil),  // 16: transom.v1.PublishBatchResponse
+	(*RejectedEvent)(nil),         // 17: transom.v1.RejectedEvent
+	nil,                           // 18: transom.v1.UserEventContext.CampaignEntry
+	nil,                           // 19: transom.v1.Search.FiltersEntry
+	(*Policy)(nil),                // 20: transom.v1.Policy
+	(EventRule_Delivery)(0),       // 21: transom.v1.EventRule.Delivery
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 24: google.protobuf.Struct
+	(*Device)(nil),                // 25: transom.v1.Device
 }
 var file_transom_v1_behaviour_proto_depIdxs = []int32{
-	19, // 0: transom.v1.Behaviour.policy:type_name -> transom.v1.Policy
-	20, // 1: transom.v1.Behaviour.delivery:type_name -> transom.v1.EventRule.Delivery
+	20, // 0: transom.v1.Behaviour.policy:type_name -> transom.v1.Policy
+	21, // 1: transom.v1.Behaviour.delivery:type_name -> transom.v1.EventRule.Delivery
 	0,  // 2: transom.v1.Behaviour.address:type_name -> transom.v1.Behaviour.Address
 	1,  // 3: transom.v1.Behaviour.bots:type_name -> transom.v1.Behaviour.Bots
-	3,  // 4: transom.v1.Behaviour.consent:type_name -> transom.v1.Consent
-	4,  // 5: transom.v1.Behaviour.session:type_name -> transom.v1.BehaviourSession
-	21, // 6: transom.v1.BehaviourSession.idle:type_name -> google.protobuf.Duration
-	22, // 7: transom.v1.UserEvent.timestamp:type_name -> google.protobuf.Timestamp
-	22, // 8: transom.v1.UserEvent.sent_at:type_name -> google.protobuf.Timestamp
-	6,  // 9: transom.v1.UserEvent.context:type_name -> transom.v1.UserEventContext
-	23, // 10: transom.v1.UserEvent.properties:type_name -> google.protobuf.Struct
-	8,  // 11: transom.v1.UserEvent.click:type_name -> transom.v1.Click
-	9,  // 12: transom.v1.UserEvent.view:type_name -> transom.v1.View
-	10, // 13: transom.v1.UserEvent.search:type_name -> transom.v1.Search
-	11, // 14: transom.v1.UserEvent.observed:type_name -> transom.v1.Observed
-	7,  // 15: transom.v1.UserEventContext.page:type_name -> transom.v1.Page
-	17, // 16: transom.v1.UserEventContext.campaign:type_name -> transom.v1.UserEventContext.CampaignEntry
-	23, // 17: transom.v1.UserEventContext.user_agent_data:type_name -> google.protobuf.Struct
-	18, // 18: transom.v1.Search.filters:type_name -> transom.v1.Search.FiltersEntry
-	22, // 19: transom.v1.Observed.received_at:type_name -> google.protobuf.Timestamp
-	24, // 20: transom.v1.Observed.device:type_name -> transom.v1.Device
-	5,  // 21: transom.v1.PublishRequest.event:type_name -> transom.v1.UserEvent
-	5,  // 22: transom.v1.PublishBatchRequest.events:type_name -> transom.v1.UserEvent
-	22, // 23: transom.v1.PublishBatchRequest.sent_at:type_name -> google.protobuf.Timestamp
-	16, // 24: transom.v1.PublishBatchResponse.rejected:type_name -> transom.v1.RejectedEvent
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	4,  // 4: transom.v1.Behaviour.consent:type_name -> transom.v1.Consent
+	5,  // 5: transom.v1.Behaviour.session:type_name -> transom.v1.BehaviourSession
+	2,  // 6: transom.v1.Behaviour.duplicates:type_name -> transom.v1.Behaviour.Duplicates
+	22, // 7: transom.v1.BehaviourSession.idle:type_name -> google.protobuf.Duration
+	23, // 8: transom.v1.UserEvent.timestamp:type_name -> google.protobuf.Timestamp
+	23, // 9: transom.v1.UserEvent.sent_at:type_name -> google.protobuf.Timestamp
+	7,  // 10: transom.v1.UserEvent.context:type_name -> transom.v1.UserEventContext
+	24, // 11: transom.v1.UserEvent.properties:type_name -> google.protobuf.Struct
+	9,  // 12: transom.v1.UserEvent.click:type_name -> transom.v1.Click
+	10, // 13: transom.v1.UserEvent.view:type_name -> transom.v1.View
+	11, // 14: transom.v1.UserEvent.search:type_name -> transom.v1.Search
+	12, // 15: transom.v1.UserEvent.observed:type_name -> transom.v1.Observed
+	8,  // 16: transom.v1.UserEventContext.page:type_name -> transom.v1.Page
+	18, // 17: transom.v1.UserEventContext.campaign:type_name -> transom.v1.UserEventContext.CampaignEntry
+	24, // 18: transom.v1.UserEventContext.user_agent_data:type_name -> google.protobuf.Struct
+	19, // 19: transom.v1.Search.filters:type_name -> transom.v1.Search.FiltersEntry
+	23, // 20: transom.v1.Observed.received_at:type_name -> google.protobuf.Timestamp
+	25, // 21: transom.v1.Observed.device:type_name -> transom.v1.Device
+	6,  // 22: transom.v1.PublishRequest.event:type_name -> transom.v1.UserEvent
+	6,  // 23: transom.v1.PublishBatchRequest.events:type_name -> transom.v1.UserEvent
+	23, // 24: transom.v1.PublishBatchRequest.sent_at:type_name -> google.protobuf.Timestamp
+	17, // 25: transom.v1.PublishBatchResponse.rejected:type_name -> transom.v1.RejectedEvent
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_behaviour_proto_init() }
@@ -1563,7 +1636,7 @@ func file_transom_v1_behaviour_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_behaviour_proto_rawDesc), len(file_transom_v1_behaviour_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
