@@ -24,6 +24,7 @@ wanted=(
 	kcat=kcat
 	systemd-socket-activate=systemd
 	promtool=prometheus
+	gtlsclient=ngtcp2-client
 )
 
 if [ "${1:-}" = image ]; then

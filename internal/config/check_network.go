@@ -33,6 +33,7 @@ func (c *checker) listeners(config *transomv1.Config) {
 		c.address(join(path, "address"), l.Address, true, seen)
 		c.http3(path, l)
 		c.socketFile(path, l)
+		c.reusePort(path, l)
 		if l.MaxStreams > maxStreams {
 			c.fail(join(path, "max_streams"), "is %d; expected at most %d", l.MaxStreams, maxStreams)
 		}
@@ -143,6 +144,13 @@ func (c *checker) socketFile(path string, l *transomv1.Listener) {
 	}
 	if n, err := strconv.ParseUint(l.SocketMode, 8, 12); l.SocketMode != "" && (err != nil || n == 0 || n > 0o777) {
 		c.fail(join(path, "socket_mode"), "found %q, expected permissions in octal digits, such as \"0660\"", l.SocketMode)
+	}
+}
+
+// reusePort checks whether others could listen at a listener's address, too.
+func (c *checker) reusePort(path string, l *transomv1.Listener) {
+	if l.ReusePort && (strings.HasPrefix(l.Address, unixScheme) || strings.HasPrefix(l.Address, systemdScheme)) {
+		c.fail(join(path, "reuse_port"), "found it at %q, expected host:port: only ports can be shared", l.Address)
 	}
 }
 

@@ -130,7 +130,7 @@ func (r *relay) lead(t *testing.T, address string) {
 	r.server.Store(at)
 }
 
-// TestHTTP3ReachesAnotherReplica: Traffic 186: a client whose packets reach another replica than its
+// TestHTTP3ReachesAnotherReplica: Traffic 186 and 191: a client whose packets reach another replica than its
 // connection is with learns at once that it is gone, by a stateless reset of the key that they share.
 func TestHTTP3ReachesAnotherReplica(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")

@@ -296,3 +296,43 @@ func TestHTTP3Limits(t *testing.T) {
 		})
 	})
 }
+
+// TestHTTP3Resets: Traffic 199: a connection ends whose client takes back most of what it asks for, by HTTP/3,
+// too.
+func TestHTTP3Resets(t *testing.T) {
+	g, _, trust := startHTTP3(t, gatewaytest.Options{}, func(l *transomv1.Listener) { l.MaxResets = 3 })
+	config := trust.Clone()
+	config.NextProtos = []string{http3.NextProtoH3}
+	c, err := quic.DialAddr(t.Context(), g.Addr, config, &quic.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.CloseWithError(0, "") }()
+	client := (&http3.Transport{}).NewClientConn(c)
+	for c.Context().Err() == nil { // a slow machine takes longer for as many in a second
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.URL+"/v1/discuss:stream", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream, err := client.OpenRequestStream(t.Context())
+		if err != nil {
+			break
+		}
+		if stream.SendRequestHeader(request) != nil {
+			break
+		}
+		begun := func() bool { all, _ := g.InFlight(); return all > 0 || c.Context().Err() != nil }
+		poll.Until(t, "the request to begin", begun)
+		stream.CancelRead(quic.StreamErrorCode(http3.ErrCodeRequestCanceled))
+		stream.CancelWrite(quic.StreamErrorCode(http3.ErrCodeRequestCanceled))
+		poll.Until(t, "the request to end", func() bool { all, _ := g.InFlight(); return all == 0 })
+	}
+	<-c.Context().Done()
+	var ended *quic.ApplicationError
+	if err := context.Cause(c.Context()); !errors.As(err, &ended) || !ended.Remote || ended.ErrorCode != quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad) {
+		t.Errorf("the connection ended by %v, want H3_EXCESSIVE_LOAD", err)
+	}
+	if a := g.Do(t, "GET", "/v1/shelves/1", ""); a.Status != http.StatusOK {
+		t.Errorf("another connection: %+v", a)
+	}
+}

@@ -82,9 +82,8 @@ func newFrontOptions(c *transomv1.Listener) frontOptions {
 }
 
 // serves sets what serves the requests.
-func (o *frontOptions) serves(c *transomv1.Listener, handler http.Handler, log *slog.Logger) {
-	o.resets = &resets{next: handler, most: int(cmp.Or(c.GetMaxResets(), defaultMaxResets)), log: log}
-	o.handler = o.resets
+func (o *frontOptions) serves(c *transomv1.Listener, handler http.Handler) {
+	o.handler = countedRequests{handler, o.resets}
 	if o.ages = newAges(c, o.handler); o.ages != nil {
 		o.handler = o.ages
 	}

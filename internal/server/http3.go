@@ -56,7 +56,7 @@ func (o *Options) listenQUIC(l *listener, fleet *security.Fleet, c *transomv1.Li
 	if !ok {
 		return nil, fmt.Errorf("http3: found the address %s, expected one of TCP: HTTP/3 is served at the UDP port of the same number", l.Addr())
 	}
-	udp, err := o.Sockets.ListenPacket(forPackets, c.GetAddress(), &net.UDPAddr{IP: tcp.IP, Port: tcp.Port, Zone: tcp.Zone})
+	udp, err := o.Sockets.ListenPacket(forPackets, c.GetAddress(), &net.UDPAddr{IP: tcp.IP, Port: tcp.Port, Zone: tcp.Zone}, socketOptions(c))
 	if err != nil {
 		return nil, fmt.Errorf("http3: %w", advised(err))
 	}

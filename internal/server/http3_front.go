@@ -77,7 +77,9 @@ func (f *http3Front) take(c *quic.Conn) {
 		MaxHeaderBytes: maxHeaderBytes,
 		IdleTimeout:    f.o.idle,
 		Logger:         slog.New(slog.DiscardHandler), // what clients do wrong
-		ConnContext:    func(ctx context.Context, _ *quic.Conn) context.Context { return f.o.connected(ctx, nil) },
+		ConnContext: func(ctx context.Context, c *quic.Conn) context.Context {
+			return f.o.resets.beginPackets(f.o.connected(ctx, nil), c)
+		},
 	}
 	if !f.enter(server, c) {
 		leave()

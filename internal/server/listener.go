@@ -50,7 +50,7 @@ func openListener(set *sockets.Set, c *transomv1.Listener, file *config.File, fl
 			return nil, err
 		}
 	}
-	l, err := set.Listen(forClients, c.GetAddress(), socketFile(c))
+	l, err := set.Listen(forClients, c.GetAddress(), socketOptions(c))
 	if err != nil {
 		return nil, advised(err)
 	}
@@ -69,13 +69,13 @@ const (
 	forOperator = "admin"
 )
 
-// socketFile is what a listener says of its socket's file.
-func socketFile(c *transomv1.Listener) sockets.File {
+// socketOptions are what a listener says of its sockets.
+func socketOptions(c *transomv1.Listener) sockets.Options {
 	mode, err := strconv.ParseUint(c.GetSocketMode(), 8, 12)
 	if err != nil {
 		mode = 0 // it is not said: the configuration is checked
 	}
-	return sockets.File{Mode: os.FileMode(mode), Group: c.GetSocketGroup()}
+	return sockets.Options{Mode: os.FileMode(mode), Group: c.GetSocketGroup(), ReusePort: c.GetReusePort()}
 }
 
 // handshakeOf is how long a handshake may take.

@@ -108,7 +108,7 @@ func (o *Options) listenAdmin(s *Server) (net.Listener, error) {
 		s.secured.Report(func(what, why string) { s.not.Set("admin.tls"+what, why) })
 		secure = s.secured.Config("http/1.1")
 	}
-	l, err := o.Sockets.Listen(forOperator, a.GetAddress(), sockets.File{Mode: operatorsMode})
+	l, err := o.Sockets.Listen(forOperator, a.GetAddress(), sockets.Options{Mode: operatorsMode})
 	if err != nil {
 		return nil, advised(err)
 	}

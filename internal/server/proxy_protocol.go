@@ -29,7 +29,7 @@ func fromBalancers(l net.Listener, from []string, log *slog.Logger) net.Listener
 			b.ranges = append(b.ranges, p.Masked())
 		}
 	}
-	return balanced{&proxyproto.Listener{Listener: l, ConnPolicy: b.policy, ValidateHeader: checkProxyHeader, ReadHeaderTimeout: proxyHeaderTime}, &b}
+	return balanced{&proxyproto.Listener{Listener: inPieces{l, &b}, ConnPolicy: b.policy, ValidateHeader: checkProxyHeader, ReadHeaderTimeout: proxyHeaderTime}, &b}
 }
 
 // balancers are the load balancers in front of a listener.

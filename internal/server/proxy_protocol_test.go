@@ -47,12 +47,13 @@ func testServer(t *testing.T, c *transomv1.Listener, log io.Writer, changed ...f
 		return []byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" + c.RemoteAddr().String() + ": " + r.Message)
 	}}, slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug))
 	o := newFrontOptions(c)
+	o.resets = newResets(c, slog.New(slog.NewTextHandler(log, nil)))
 	o.serves(c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/wait" {
 			<-r.Context().Done()
 		}
 		_, _ = io.WriteString(w, r.RemoteAddr)
-	}), slog.New(slog.NewTextHandler(log, nil)))
+	}))
 	l.resets = o.resets
 	o.ending, o.log = t.Context(), slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	front := newNetHTTP(o)
@@ -143,6 +144,11 @@ func TestProxyProtocol(t *testing.T) {
 				t.Errorf("a stranger is believed: %q", got)
 			}
 		})
+	}
+	for _, header := range []string{"PROXY TCP4 192.0.2.7 10.0.0.1 12345 443\r\n", v2IPv4, v2 + "\x21\x11\x10\x00\xc0\x00\x02\x07\x0a\x00\x00\x01\x30\x39\x01\xbb\x04\x0f\xf1" + strings.Repeat("\x00", 0xff1)} {
+		if got := exchange(t, listed, strings.Split(header+getAndClose, "")...); !strings.Contains(got, "192.0.2.7:12345") {
+			t.Errorf("a header of %d bytes that comes byte by byte: %q", len(header), got)
+		}
 	}
 	if got := log.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, "PROXY protocol") {
 		t.Errorf("the log: %s", got)

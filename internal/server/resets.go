@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -8,6 +9,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 const (
@@ -17,11 +23,10 @@ const (
 	takenBackWithin = time.Second
 )
 
-// resets ends connections of HTTP/2 whose clients ask only to take back what they asked for: each of
+// resets ends connections of HTTP/2 and HTTP/3 whose clients ask only to take back what they asked for: each of
 // these requests costs the gateway, and perhaps a backend, much more than its client (Traffic 199). What
 // is taken back before its handler has begun, net/http bounds.
 type resets struct {
-	next http.Handler
 	most int
 	log  *slog.Logger
 
@@ -29,12 +34,17 @@ type resets struct {
 	warned atomic.Bool
 }
 
+func newResets(c *transomv1.Listener, log *slog.Logger) *resets {
+	return &resets{most: int(cmp.Or(c.GetMaxResets(), defaultMaxResets)), log: log}
+}
+
 // resetsKey is the key of the *connectionResets in a connection's context.
 type resetsKey struct{}
 
 // connectionResets are those of a connection.
 type connectionResets struct {
-	conn     net.Conn
+	client   net.Addr
+	end      func()
 	requests atomic.Int64
 	// any: from the first one on, it is noted when requests begin. over: there were too many, and
 	// the next request ends the connection; the end of one takes all its requests back.
@@ -49,18 +59,31 @@ type connectionResets struct {
 
 // begin has the resets of a connection counted.
 func (s *resets) begin(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, resetsKey{}, &connectionResets{conn: c})
+	return context.WithValue(ctx, resetsKey{}, &connectionResets{client: c.RemoteAddr(), end: func() { calmDown(c) }})
+}
+
+// beginPackets has those of a connection of QUIC counted.
+func (s *resets) beginPackets(ctx context.Context, c *quic.Conn) context.Context {
+	return context.WithValue(ctx, resetsKey{}, &connectionResets{client: c.RemoteAddr(), end: func() {
+		_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "too many resets") // it may have ended by then
+	}})
+}
+
+// countedRequests are the requests whose resets are counted.
+type countedRequests struct {
+	next http.Handler
+	by   *resets
 }
 
 // ServeHTTP implements http.Handler.
-func (s *resets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s countedRequests) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, ok := r.Context().Value(resetsKey{}).(*connectionResets)
-	if !ok || r.ProtoMajor != 2 {
+	if !ok || r.ProtoMajor < 2 {
 		s.next.ServeHTTP(w, r)
 		return
 	}
 	if c.over.Load() {
-		c.ending.Do(func() { s.end(c) })
+		c.ending.Do(func() { s.by.end(c) })
 		return
 	}
 	c.requests.Add(1)
@@ -74,7 +97,7 @@ func (s *resets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	now := time.Now()
 	if start.IsZero() || now.Sub(start) < takenBackWithin {
-		c.reset(now, s.most)
+		c.reset(now, s.by.most)
 	}
 }
 
@@ -96,8 +119,7 @@ func (c *connectionResets) reset(now time.Time, most int) {
 // calm is GOAWAY with ENHANCE_YOUR_CALM (RFC 9113, section 6.8), of which all streams may have been seen.
 var calm = []byte("\x00\x00\x18\x07\x00\x00\x00\x00\x00" + "\x7f\xff\xff\xff" + "\x00\x00\x00\x0b" + "too many resets.")
 
-// end ends a connection. The frame is written past net/http, which has no way to: where it is in the
-// middle of a frame of its own, the client sees a broken one, and the end all the same.
+// end ends a connection.
 func (s *resets) end(c *connectionResets) {
 	s.ended.Add(1)
 	level := slog.LevelDebug
@@ -105,8 +127,14 @@ func (s *resets) end(c *connectionResets) {
 		level = slog.LevelWarn
 	}
 	s.log.Log(context.Background(), level, "a connection ends, as its client takes back most of its requests, more than max_resets in a second; others like it are logged at the level debug",
-		"client", c.conn.RemoteAddr().String(), "limit", s.most)
-	_ = c.conn.SetWriteDeadline(time.Now().Add(answerTime)) // fails only on a closed connection, as the next lines do
-	_, _ = c.conn.Write(calm)
-	_ = c.conn.Close()
+		"client", c.client.String(), "limit", s.most)
+	c.end()
+}
+
+// calmDown ends a connection of HTTP/2. The frame is written past net/http, which has no way to: where it is
+// in the middle of a frame of its own, the client sees a broken one, and the end all the same.
+func calmDown(c net.Conn) {
+	_ = c.SetWriteDeadline(time.Now().Add(answerTime)) // fails only on a closed connection, as the next lines do
+	_, _ = c.Write(calm)
+	_ = c.Close()
 }

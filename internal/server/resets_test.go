@@ -167,8 +167,10 @@ func TestResetsOfSome(t *testing.T) {
 			t.Errorf("%s: %v", test.name, got)
 		}
 	}
-	s := &resets{next: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), most: 100}
-	r, err := http.NewRequestWithContext(s.begin(context.Background(), nil), http.MethodGet, "http://a/", nil)
+	s := countedRequests{http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), &resets{most: 100}}
+	near, far := net.Pipe()
+	defer func() { _, _ = near.Close(), far.Close() }()
+	r, err := http.NewRequestWithContext(s.by.begin(context.Background(), near), http.MethodGet, "http://a/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -173,6 +173,7 @@ func (o *Options) listen(s *Server, i int) (*listener, error) {
 	log := httpLog(o.Telemetry.Log)
 	handler := clientsHandler(c, o.Gateway)
 	front := newFrontOptions(c)
+	front.resets = newResets(c, o.Telemetry.Log)
 	front.ending, front.log = o.Gateway.Context(), log
 	if c.GetHttp3() {
 		if handler, err = o.serveHTTP3(s, l, c, front, handler); err != nil {
@@ -180,7 +181,7 @@ func (o *Options) listen(s *Server, i int) (*listener, error) {
 		}
 	}
 	l.check(headOptions(o.Gateway), log)
-	front.serves(c, closing{handler, &s.draining}, o.Telemetry.Log)
+	front.serves(c, closing{handler, &s.draining})
 	l.resets = front.resets
 	front.tls = l.tls
 	l.front = newNetHTTP(front)
@@ -194,7 +195,7 @@ func (o *Options) serveHTTP3(s *Server, l *listener, c *transomv1.Listener, fron
 	if err != nil {
 		return nil, err
 	}
-	front.handler = handler
+	front.handler = countedRequests{handler, front.resets}
 	l.udp = &served{packets, newHTTP3(packets, c, front, l.connections)}
 	return newAlternative(handler, portOf(c, packets.Addr()), func() bool { return packets.serving.Load() && !s.draining.Load() }), nil
 }

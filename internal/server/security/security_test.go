@@ -270,6 +270,11 @@ func TestClients(t *testing.T) {
 	strange, strangeKey := stranger.Issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "good"}})
 	old, oldKey := ca.Issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "old"}, NotAfter: time.Now().Add(-time.Minute)})
 	forServers, forServersKey := ca.Issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "s"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	var names []string
+	for i := range 500 {
+		names = append(names, fmt.Sprintf("service-%d.example", i))
+	}
+	many, manyKey := ca.Issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "many"}, DNSNames: names})
 	resolve := folder(t, "cert.pem", own, "key.pem", ownKey, "ca.pem", ca.PEM)
 	for _, how := range []transomv1.ServerTls_ClientAuth{transomv1.ServerTls_CLIENT_AUTH_UNSPECIFIED, transomv1.ServerTls_REQUIRE, transomv1.ServerTls_OPTIONAL} {
 		s := open(t, &transomv1.ServerTls{Certificate: "cert.pem", Key: "key.pem", ClientCa: "ca.pem", ClientAuth: how}, resolve, "")
@@ -280,6 +285,8 @@ func TestClients(t *testing.T) {
 		}{
 			"none": {"", "", how == transomv1.ServerTls_OPTIONAL}, "good": {good, goodKey, true}, "with its chain": {below + between.PEM, belowKey, true},
 			"without its chain": {below, belowKey, false}, "another authority's": {strange, strangeKey, false}, "expired": {old, oldKey, false}, "for servers": {forServers, forServersKey, false},
+			"of 500 names": {many, manyKey, true}, "with 30 that are no chain": {good + strings.Repeat(strange, 30), goodKey, true},
+			"longer than any chain": {good + strings.Repeat(many, 40), goodKey, false},
 		} {
 			if _, err := shake(at, client(t, ca.PEM, "a.example", test.cert, test.key)); (err == nil) != test.want {
 				t.Errorf("%s, %s: %v", how, name, err)

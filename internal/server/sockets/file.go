@@ -11,41 +11,43 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// File is what is said of the file of a unix socket.
-type File struct {
-	// Mode are its permissions; 0 for those that the umask leaves, or 0660 beside a group.
+// Options are what is said of a socket beside its address.
+type Options struct {
+	// Mode are the permissions of a unix socket's file; 0 for those that the umask leaves, or 0660
+	// beside a group.
 	Mode os.FileMode
 	// Group is the name or the number of its group; "" for the process's.
 	Group string
+	// ReusePort lets other processes of the same user listen at the same address of TCP or UDP, among
+	// which the kernel spreads what comes (SO_REUSEPORT).
+	ReusePort bool
 }
 
 // listen opens a socket. The file of one that a process left is replaced.
-func (f File) listen(network, address string) (net.Listener, error) {
-	group, err := f.group()
+func (o Options) listen(network, address string) (net.Listener, error) {
+	group, err := o.group()
 	if err != nil {
 		return nil, err
 	}
-	if group >= 0 && f.Mode == 0 {
-		f.Mode = 0o660
+	if group >= 0 && o.Mode == 0 {
+		o.Mode = 0o660
 	}
-	l, err := f.bind(network, address)
+	l, err := o.bind(network, address)
 	if err != nil && network == "unix" && left(address) && os.Remove(address) == nil {
-		l, err = f.bind(network, address)
+		l, err = o.bind(network, address)
 	}
 	if err != nil || network != "unix" || strings.HasPrefix(address, "@") {
 		return l, err
 	}
 	if group >= 0 {
 		if err := os.Chown(address, -1, group); err != nil {
-			return nil, errors.Join(fmt.Errorf("the socket cannot be given to the group %s, of which this process must be a member: %w", f.Group, err), l.Close())
+			return nil, errors.Join(fmt.Errorf("the socket cannot be given to the group %s, of which this process must be a member: %w", o.Group, err), l.Close())
 		}
 	}
-	if f.Mode != 0 {
-		if err := os.Chmod(address, f.Mode); err != nil {
+	if o.Mode != 0 {
+		if err := os.Chmod(address, o.Mode); err != nil {
 			return nil, errors.Join(err, l.Close())
 		}
 	}
@@ -54,27 +56,40 @@ func (f File) listen(network, address string) (net.Listener, error) {
 
 // bind binds a socket. Where permissions are wanted, its file has none until it has those: the
 // mode of a socket before bind(2) is its file's on Linux.
-func (f File) bind(network, address string) (net.Listener, error) {
-	var c net.ListenConfig
-	if network == "unix" && f.Mode != 0 {
-		c.Control = func(_, _ string, raw syscall.RawConn) error {
-			return raw.Control(func(fd uintptr) { _ = unix.Fchmod(int(fd), 0o600) }) //nolint:gosec // a file descriptor; other kernels have the umask alone
-		}
+func (o Options) bind(network, address string) (net.Listener, error) {
+	c := o.config()
+	if network == "unix" && o.Mode != 0 {
+		c.Control = func(_, _ string, raw syscall.RawConn) error { return raw.Control(hide) }
 	}
 	return c.Listen(context.Background(), network, address)
 }
 
+// config has sockets of TCP and UDP opened as the options say.
+func (o Options) config() (c net.ListenConfig) {
+	if o.ReusePort {
+		c.Control = func(network, _ string, raw syscall.RawConn) error {
+			if network == "unix" {
+				return nil
+			}
+			var failed error
+			err := raw.Control(func(fd uintptr) { failed = reusePort(fd) })
+			return errors.Join(err, failed)
+		}
+	}
+	return c
+}
+
 // group is the number of the file's group; -1 for none.
-func (f File) group() (int, error) {
-	if f.Group == "" {
+func (o Options) group() (int, error) {
+	if o.Group == "" {
 		return -1, nil
 	}
-	if n, err := strconv.ParseUint(f.Group, 10, 31); err == nil {
+	if n, err := strconv.ParseUint(o.Group, 10, 31); err == nil {
 		return int(n), nil //nolint:gosec // it has 31 bits
 	}
-	g, err := user.LookupGroup(f.Group)
+	g, err := user.LookupGroup(o.Group)
 	if err != nil {
-		return 0, fmt.Errorf("socket_group: found %q, which is no group of this machine; expected its name or number", f.Group)
+		return 0, fmt.Errorf("socket_group: found %q, which is no group of this machine; expected its name or number", o.Group)
 	}
 	return strconv.Atoi(g.Gid)
 }

@@ -5,8 +5,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -50,7 +48,7 @@ func inherited(lookup func(string) (string, bool), first int) (*Set, error) {
 		return s, nil
 	}
 	before, ok := lookup(predecessorVar)
-	s.successor = ok && before == strconv.Itoa(os.Getppid())
+	s.successor = ok && isPredecessor(before)
 	if pid, _ := lookup("LISTEN_PID"); !s.successor && pid != strconv.Itoa(os.Getpid()) {
 		return s, nil // they are for another process
 	}
@@ -68,13 +66,19 @@ func inherited(lookup func(string) (string, bool), first int) (*Set, error) {
 		if named {
 			name = names[i]
 		}
-		if _, err := unix.FcntlInt(uintptr(first+i), unix.F_GETFD, 0); err != nil { //nolint:gosec // a file descriptor
+		if err := takeDescriptor(first + i); err != nil {
 			return nil, fmt.Errorf("LISTEN_FDS: found %d, and the descriptor %d is not open: %w", n, first+i, err)
 		}
-		unix.CloseOnExec(first + i)
 		s.given[name] = append(s.given[name], os.NewFile(uintptr(first+i), name)) //nolint:gosec // a file descriptor
 	}
 	return s, nil
+}
+
+// isPredecessor reports whether a process is the one before this one: the parent, or one that was killed since
+// it has started this one, whose sockets would be left to nobody.
+func isPredecessor(id string) bool {
+	pid, err := strconv.Atoi(id)
+	return err == nil && pid > 0 && (pid == os.Getppid() || isGone(pid))
 }
 
 // Take takes a descriptor that came from the process before and is no socket; nil for none.

@@ -3,12 +3,13 @@
 // protocol of LISTEN_FDS (sd_listen_fds(3)). It knows nothing of what is spoken over them.
 //
 //	set, err := sockets.Inherited()
-//	l, err := set.Listen("l", "systemd:web", sockets.File{})
+//	l, err := set.Listen("l", "systemd:web", sockets.Options{})
 //	set.Discard()               // those that nobody wants
 //	names, files, err := set.Export() // for the next process
 package sockets
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,8 +20,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // Schemes of addresses that are none of TCP.
@@ -58,7 +57,7 @@ func key(use, address string) string { return use + "=" + url.QueryEscape(addres
 
 // Listen opens the socket of a listener, or takes the one that came with the process. use
 // tells sockets of the same address apart, as ":0".
-func (s *Set) Listen(use, address string, f File) (net.Listener, error) {
+func (s *Set) Listen(use, address string, o Options) (net.Listener, error) {
 	if l, err := s.takeListener(use, address); l != nil || err != nil {
 		return l, err
 	}
@@ -66,7 +65,7 @@ func (s *Set) Listen(use, address string, f File) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, unixScheme); ok {
 		network, address = "unix", path
 	}
-	l, err := f.listen(network, address)
+	l, err := o.listen(network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -79,12 +78,12 @@ func (s *Set) Listen(use, address string, f File) (net.Listener, error) {
 
 // takeListener is the socket for an address that came with the process; nil for none.
 func (s *Set) takeListener(use, address string) (net.Listener, error) {
-	file, err := s.take(use, address, unix.SOCK_STREAM)
+	file, err := s.take(use, address, stream)
 	if file == nil || err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // the listener has a copy
-	if option(file, unix.SO_ACCEPTCONN) == 0 {
+	if option(file, accepts) == 0 {
 		return nil, fmt.Errorf("%s: found a socket that takes no connections, expected one that listens: a .socket unit with Accept=no", address)
 	}
 	l, err := net.FileListener(file)
@@ -97,23 +96,28 @@ func (s *Set) takeListener(use, address string) (net.Listener, error) {
 
 // ListenPacket opens the UDP port of a listener's address, or takes the socket that came with
 // the process.
-func (s *Set) ListenPacket(use, address string, at *net.UDPAddr) (*net.UDPConn, error) {
-	file, err := s.take(use, address, unix.SOCK_DGRAM)
+func (s *Set) ListenPacket(use, address string, at *net.UDPAddr, o Options) (*net.UDPConn, error) {
+	file, err := s.take(use, address, datagram)
 	if err != nil {
 		return nil, err
 	}
 	if file == nil {
-		udp, err := net.ListenUDP("udp", at)
-		if err != nil {
-			return nil, err
-		}
-		s.add(key(use, address), udp, false)
-		return udp, nil
+		c := o.config()
+		conn, err := c.ListenPacket(context.Background(), "udp", at.String())
+		return s.addPackets(use, address, conn, err)
 	}
 	defer func() { _ = file.Close() }() // as above
 	conn, err := net.FilePacketConn(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: found a socket that is none of UDP: %w", address, err)
+	}
+	return s.addPackets(use, address, conn, nil)
+}
+
+// addPackets notes a socket of UDP that is in use.
+func (s *Set) addPackets(use, address string, conn net.PacketConn, err error) (*net.UDPConn, error) {
+	if err != nil {
+		return nil, err
 	}
 	udp, ok := conn.(*net.UDPConn)
 	if !ok {
@@ -146,13 +150,13 @@ func (s *Set) take(use, address string, kind int) (*os.File, error) {
 // takeOfSystemd takes the first socket of a name and a kind.
 func (s *Set) takeOfSystemd(name string, kind int) (*os.File, error) {
 	for i, file := range s.given[name] {
-		if option(file, unix.SO_TYPE) == kind {
+		if option(file, kindOf) == kind {
 			s.given[name] = slices.Delete(s.given[name], i, i+1)
 			return file, nil
 		}
 	}
 	wanted := "ListenStream"
-	if kind == unix.SOCK_DGRAM {
+	if kind == datagram {
 		wanted = "ListenDatagram"
 	}
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(s.given)), func(name string) bool { return len(s.given[name]) == 0 })
@@ -169,7 +173,7 @@ func option(file *os.File, which int) (value int) {
 		return 0
 	}
 	_ = raw.Control(func(fd uintptr) { // the file is open
-		value, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, which) //nolint:gosec // a file descriptor
+		value, err = socketOption(fd, which)
 	})
 	if err != nil {
 		return 0
@@ -249,7 +253,7 @@ func duplicate(c syscall.Conn) (*os.File, error) {
 	}
 	var fd int
 	var failed error
-	err = raw.Control(func(of uintptr) { fd, failed = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 3) })
+	err = raw.Control(func(of uintptr) { fd, failed = copyDescriptor(of) })
 	if err = errors.Join(err, failed); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // shortDir is a folder whose name leaves room for that of a socket.
@@ -43,7 +46,7 @@ func TestUnixSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	gid := os.Getgid()
-	l, err := new(Set).Listen("clients", address, File{Mode: 0o606, Group: strconv.Itoa(gid)})
+	l, err := new(Set).Listen("clients", address, Options{Mode: 0o606, Group: strconv.Itoa(gid)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,13 +57,13 @@ func TestUnixSocket(t *testing.T) {
 	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || int(stat.Gid) != gid {
 		t.Errorf("%+v", info.Sys())
 	}
-	if _, err := new(Set).Listen("clients", address, File{}); !errors.Is(err, syscall.EADDRINUSE) {
+	if _, err := new(Set).Listen("clients", address, Options{}); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("a socket in use: %v", err)
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
-	l, err = new(Set).Listen("clients", address, File{Group: strconv.Itoa(gid)})
+	l, err = new(Set).Listen("clients", address, Options{Group: strconv.Itoa(gid)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,10 +76,10 @@ func TestUnixSocket(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := new(Set).Listen("clients", address, File{}); !errors.Is(err, syscall.EADDRINUSE) {
+	if _, err := new(Set).Listen("clients", address, Options{}); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("a file: %v", err)
 	}
-	_, err = new(Set).Listen("clients", address+"2", File{Group: "nobody has this group"})
+	_, err = new(Set).Listen("clients", address+"2", Options{Group: "nobody has this group"})
 	if err == nil || !strings.Contains(err.Error(), `socket_group: found "nobody has this group", which is no group of this machine`) {
 		t.Error(err)
 	}
@@ -85,7 +88,7 @@ func TestUnixSocket(t *testing.T) {
 // TestAbstractSocket: Traffic 193: unix:@name has no file.
 func TestAbstractSocket(t *testing.T) {
 	name := "@transom-test-" + strconv.Itoa(os.Getpid())
-	l, err := new(Set).Listen("clients", "unix:"+name, File{})
+	l, err := new(Set).Listen("clients", "unix:"+name, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +98,7 @@ func TestAbstractSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.Close()
-	if _, err := new(Set).Listen("clients", "unix:"+name, File{}); !errors.Is(err, syscall.EADDRINUSE) {
+	if _, err := new(Set).Listen("clients", "unix:"+name, Options{}); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("a name in use: %v", err)
 	}
 }
@@ -167,13 +170,13 @@ func TestOfSystemd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packets, err := set.ListenPacket("packets", "systemd:web", nil)
+	packets, err := set.ListenPacket("packets", "systemd:web", nil, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = packets.Close() })
 	for name, want := range map[string]net.Addr{"web": tcp.Addr(), "local": file.Addr()} {
-		l, err := set.Listen("clients", "systemd:"+name, File{})
+		l, err := set.Listen("clients", "systemd:"+name, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,14 +188,14 @@ func TestOfSystemd(t *testing.T) {
 	if packets.LocalAddr().String() != udp.LocalAddr().String() {
 		t.Error(packets.LocalAddr())
 	}
-	_, err = set.Listen("clients", "systemd:web", File{})
+	_, err = set.Listen("clients", "systemd:web", Options{})
 	if err == nil || err.Error() != `found no socket of ListenStream by the name "web", but of ["other"]: write FileDescriptorName=web into the .socket unit` {
 		t.Error(err)
 	}
 	if names := set.Discard(); len(names) != 1 || names[0] != "other" {
 		t.Error(names)
 	}
-	if _, err = set.Listen("clients", "systemd:web", File{}); err == nil || !strings.Contains(err.Error(), "found no socket of systemd left") {
+	if _, err = set.Listen("clients", "systemd:web", Options{}); err == nil || !strings.Contains(err.Error(), "found no socket of systemd left") {
 		t.Error(err)
 	}
 	for _, l := range set.opened {
@@ -216,7 +219,7 @@ func TestBadEnvironment(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	for _, env := range [][]string{nil, {"LISTEN_FDS=1"}, {"LISTEN_FDS=1", "LISTEN_PID=1"}, {"LISTEN_FDS=1", "TRANSOM_PREDECESSOR=1234567"}} {
+	for _, env := range [][]string{nil, {"LISTEN_FDS=1"}, {"LISTEN_FDS=1", "LISTEN_PID=1"}, {"LISTEN_FDS=1", "TRANSOM_PREDECESSOR=" + strconv.Itoa(os.Getpid())}} {
 		set, err := inherited(environ(env...), given(t, tcp))
 		if err != nil || len(set.given) != 0 || set.Successor() {
 			t.Errorf("%v: %v %+v", env, err, set)
@@ -231,7 +234,7 @@ func TestBadEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := set.Listen("clients", "systemd:web", File{}); err == nil || !strings.Contains(err.Error(), "expected one that listens: a .socket unit with Accept=no") {
+	if _, err := set.Listen("clients", "systemd:web", Options{}); err == nil || !strings.Contains(err.Error(), "expected one that listens: a .socket unit with Accept=no") {
 		t.Error(err)
 	}
 }
@@ -243,14 +246,14 @@ func TestSuccession(t *testing.T) {
 	first := new(Set)
 	var addresses []string
 	for _, address := range []string{"127.0.0.1:0", "127.0.0.1:0", "unix:" + path} {
-		l, err := first.Listen("clients", address, File{})
+		l, err := first.Listen("clients", address, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		closing(t, l)
 		addresses = append(addresses, l.Addr().String())
 	}
-	udp, err := first.ListenPacket("packets", "127.0.0.1:0", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	udp, err := first.ListenPacket("packets", "127.0.0.1:0", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +274,7 @@ func TestSuccession(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, address := range []string{"127.0.0.1:0", "127.0.0.1:0", "unix:" + path} {
-		l, err := next.Listen("clients", address, File{})
+		l, err := next.Listen("clients", address, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,17 +283,85 @@ func TestSuccession(t *testing.T) {
 			t.Errorf("%s: %s, want %s", address, l.Addr(), addresses[i])
 		}
 	}
-	again, err := next.ListenPacket("packets", "127.0.0.1:0", nil)
+	again, err := next.ListenPacket("packets", "127.0.0.1:0", nil, Options{})
 	if err != nil || again.LocalAddr().String() != udp.LocalAddr().String() {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = again.Close() })
-	if _, err := next.Listen("clients", "systemd:web", File{}); err == nil || !strings.Contains(err.Error(), "restart the service to have systemd open it") {
+	if _, err := next.Listen("clients", "systemd:web", Options{}); err == nil || !strings.Contains(err.Error(), "restart the service to have systemd open it") {
 		t.Error(err)
 	}
-	l, err := next.Listen("clients", "127.0.0.1:0", File{})
+	l, err := next.Listen("clients", "127.0.0.1:0", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	closing(t, l)
+}
+
+// TestReusePort: Traffic 195: others may listen at the same port of TCP and UDP where both say so, and not
+// otherwise.
+func TestReusePort(t *testing.T) {
+	set, shared := new(Set), Options{ReusePort: true}
+	first, err := set.Listen("clients", "127.0.0.1:0", shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing(t, first)
+	at := first.Addr().String()
+	second, err := new(Set).Listen("clients", at, shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing(t, second)
+	if l, err := new(Set).Listen("clients", at, Options{}); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("%v, %v", l, err)
+	}
+	packets := func(at *net.UDPAddr, o Options) (*net.UDPConn, error) {
+		udp, err := new(Set).ListenPacket("packets", "", at, o)
+		if err == nil {
+			t.Cleanup(func() { _ = udp.Close() }) // nobody waits for it
+		}
+		return udp, err
+	}
+	udp, err := packets(&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, ok := udp.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		t.Fatal(udp.LocalAddr())
+	}
+	if _, err := packets(port, shared); err != nil {
+		t.Error(err)
+	}
+	if _, err := packets(port, Options{}); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Error(err)
+	}
+}
+
+// TestPredecessorThatIsGone: Traffic 196: a process takes the sockets of the one before it also where that was
+// killed meanwhile; of one that lives and is not its parent it does not.
+func TestPredecessorThatIsGone(t *testing.T) {
+	gone, unwaited := exec.Command("true"), exec.Command("true")
+	said, err := unwaited.StdoutPipe()
+	if err = errors.Join(err, gone.Run(), unwaited.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unwaited.Wait() }) // it says nothing
+	_, _ = said.Read(make([]byte, 1))         // until it has ended, or is about to
+	poll.Until(t, "the process to end", func() bool { return isGone(unwaited.Process.Pid) })
+	tcp, _, _ := three(t)
+	for before, want := range map[int]bool{gone.Process.Pid: true, unwaited.Process.Pid: true, os.Getppid(): true, os.Getpid(): false, 0: false, -1: false} {
+		first := given(t, tcp)
+		set, err := inherited(environ("LISTEN_FDS=1", "LISTEN_FDNAMES=a", predecessorVar+"="+strconv.Itoa(before)), first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if set.Successor() != want {
+			t.Errorf("of process %d: %v", before, set.Successor())
+		}
+		if names := set.Discard(); len(names) == 0 {
+			_ = unix.Close(first) // nobody has taken it
+		}
+	}
 }

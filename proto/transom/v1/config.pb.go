@@ -2371,8 +2371,8 @@ type Listener struct {
 	// How many bytes the backends' messages may hold together that wait for one
 	// client's connection; messages up to 64 KiB do not count. Default: 16 MiB.
 	MaxWaitingBytes uint64 `protobuf:"varint,17,opt,name=max_waiting_bytes,json=maxWaitingBytes,proto3" json:"max_waiting_bytes,omitempty"`
-	// How many requests a client may take back within a second on one HTTP/2 connection, where those are
-	// most of what it asks for; above it the connection ends (GOAWAY, ENHANCE_YOUR_CALM). Default: 100.
+	// How many requests a client may take back within a second on one connection of HTTP/2 or HTTP/3, where those
+	// are most of what it asks for; above it the connection ends (ENHANCE_YOUR_CALM, H3_EXCESSIVE_LOAD). Default: 100.
 	MaxResets uint32 `protobuf:"varint,28,opt,name=max_resets,json=maxResets,proto3" json:"max_resets,omitempty"`
 	// Send all requests to https at the same host, port 443, by 308, but for those of
 	// /.well-known/acme-challenge/. Not beside tls.
@@ -2396,6 +2396,9 @@ type Listener struct {
 	IdleTimeout *durationpb.Duration `protobuf:"bytes,25,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
 	// How long the handshake of TLS may take. Default: 10 s.
 	HandshakeTimeout *durationpb.Duration `protobuf:"bytes,26,opt,name=handshake_timeout,json=handshakeTimeout,proto3" json:"handshake_timeout,omitempty"`
+	// Let other gateways of the same user listen at the same address (SO_REUSEPORT); the kernel spreads connections
+	// over them, and drops those that wait for one that ends. Not for a unix socket or one of systemd. Default: false.
+	ReusePort bool `protobuf:"varint,29,opt,name=reuse_port,json=reusePort,proto3" json:"reuse_port,omitempty"`
 	// The permissions of a unix socket's file, as text of octal digits such as "0660". Default:
 	// those that the umask leaves; 0660 beside socket_group.
 	SocketMode string `protobuf:"bytes,40,opt,name=socket_mode,json=socketMode,proto3" json:"socket_mode,omitempty"`
@@ -2545,6 +2548,13 @@ func (x *Listener) GetHandshakeTimeout() *durationpb.Duration {
 		return x.HandshakeTimeout
 	}
 	return nil
+}
+
+func (x *Listener) GetReusePort() bool {
+	if x != nil {
+		return x.ReusePort
+	}
+	return false
 }
 
 func (x *Listener) GetSocketMode() string {
@@ -7204,7 +7214,7 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"reflection\x88\x01\x01\x12\x1b\n" +
 	"\x06health\x18\x02 \x01(\bH\x01R\x06health\x88\x01\x01B\r\n" +
 	"\v_reflectionB\t\n" +
-	"\a_health\"\xe6\x06\n" +
+	"\a_health\"\x85\a\n" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12'\n" +
 	"\x03tls\x18\x02 \x01(\v2\x15.transom.v1.ServerTlsR\x03tls\x12\x14\n" +
@@ -7224,7 +7234,9 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\x18max_connection_age_grace\x18\x17 \x01(\v2\x19.google.protobuf.DurationR\x15maxConnectionAgeGrace\x12@\n" +
 	"\x0eheader_timeout\x18\x18 \x01(\v2\x19.google.protobuf.DurationR\rheaderTimeout\x12<\n" +
 	"\fidle_timeout\x18\x19 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12F\n" +
-	"\x11handshake_timeout\x18\x1a \x01(\v2\x19.google.protobuf.DurationR\x10handshakeTimeout\x12\x1f\n" +
+	"\x11handshake_timeout\x18\x1a \x01(\v2\x19.google.protobuf.DurationR\x10handshakeTimeout\x12\x1d\n" +
+	"\n" +
+	"reuse_port\x18\x1d \x01(\bR\treusePort\x12\x1f\n" +
 	"\vsocket_mode\x18( \x01(\tR\n" +
 	"socketMode\x12!\n" +
 	"\fsocket_group\x18) \x01(\tR\vsocketGroup\"#\n" +
