@@ -2,7 +2,7 @@ import { render } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import '@preact/signals'
 import { placeOf, post } from './api'
-import { moment } from './format'
+import { moment, plain } from './format'
 import { address, connect, connection, disconnect, place, status, who } from './state'
 import { Guard } from './guard'
 import { Empty, later, State } from './ui'
@@ -39,7 +39,7 @@ function Banner() {
   if (!s?.failed_at) return null
   return <div class="banner" role="alert">
     <p><b>The configuration of {moment(s.failed_at)} was refused.</b> Generation {s.generation} is still in service. <a href={address('reloads')}>All reloads</a></p>
-    <ul>{s.problems.slice(0, 5).map(p => <li>{p.file && <code>{placeOf(p)}</code>} {p.message}</li>)}</ul>
+    <ul>{s.problems.slice(0, 5).map(p => <li>{p.file && <code>{plain(placeOf(p))}</code>} {plain(p.message)}</li>)}</ul>
     {s.problems.length > 5 && <p>and {s.problems.length - 5} more</p>}
   </div>
 }

@@ -1,6 +1,7 @@
 import type { ComponentChildren, JSX } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { Refused } from './api'
+import { plain } from './format'
 import { who } from './state'
 
 const moods: Record<string, string> = {
@@ -10,11 +11,11 @@ const moods: Record<string, string> = {
 
 /** A state in words, with a dot whose shape and colour say it again. */
 export const State = ({ name, why }: { name: string; why?: string }) =>
-  <span class={'state ' + (moods[name] ?? 'bad')}>{name.toLowerCase().replaceAll('_', ' ')}{why && <span class="why">: {why}</span>}</span>
+  <span class={'state ' + (moods[name] ?? 'bad')}>{name.toLowerCase().replaceAll('_', ' ')}{why && <span class="why">: {plain(why)}</span>}</span>
 
 export const Title = ({ text, children }: { text: string; children?: ComponentChildren }) => {
   useEffect(() => { document.title = text + ' · Transom' }, [text])
-  return <div class="title"><h1>{text}</h1>{children}</div>
+  return <div class="title"><h1>{plain(text)}</h1>{children}</div>
 }
 
 export const Card = ({ title, note, children, wide, id }: { title: string; note?: ComponentChildren; children: ComponentChildren; wide?: boolean; id?: string }) =>
@@ -31,14 +32,26 @@ export const Table = ({ label, head, children }: { label: string; head: string[]
     <table><thead><tr>{head.map(h => <th scope="col" class={h.startsWith('#') ? 'number' : ''}>{h.replace('#', '')}</th>)}</tr></thead><tbody>{children}</tbody></table>
   </div>
 
+/** Over cleartext to another machine there is no clipboard but the old way. */
+async function toClipboard(text: string) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text)
+  const box = document.createElement('textarea'), had = document.activeElement as HTMLElement | null
+  box.value = text
+  document.body.append(box)
+  box.select()
+  const copied = document.execCommand('copy')
+  box.remove()
+  had?.focus()
+  if (!copied) throw new Error('not copied')
+}
+
 export const Copy = ({ text, label }: { text: () => string; label: string }) => {
-  const [done, setDone] = useState(false)
+  const [said, setSaid] = useState('')
   const copy = async () => {
-    await navigator.clipboard.writeText(text())
-    setDone(true)
-    setTimeout(() => setDone(false), 1500)
+    try { await toClipboard(text()); setSaid('Copied') } catch { setSaid('The browser does not let this page copy') }
+    setTimeout(() => setSaid(''), 1500)
   }
-  return <button type="button" class="small" onClick={copy}><span aria-live="polite">{done ? 'Copied' : label}</span></button>
+  return <button type="button" class="small" onClick={copy}><span aria-live="polite">{said || label}</span></button>
 }
 
 /** A page whose script is loaded when somebody goes there. */

@@ -60,7 +60,13 @@ func axe(t *testing.T) string {
 // startConsole opens the console of a bookstore in a browser.
 func startConsole(t *testing.T) (*gatewaytest.Gateway, demo) {
 	t.Helper()
-	g := gatewaytest.Start(t, gatewaytest.Options{Admin: true, Config: consolePolicies, Protos: map[string]string{"hostile/v1/hostile.proto": hostileProto}})
+	return startConsoleOf(t, consolePolicies)
+}
+
+// startConsoleOf is startConsole with a configuration.
+func startConsoleOf(t *testing.T, config string) (*gatewaytest.Gateway, demo) {
+	t.Helper()
+	g := gatewaytest.Start(t, gatewaytest.Options{Admin: true, Config: config, Protos: map[string]string{"hostile/v1/hostile.proto": hostileProto}})
 	page := demo{browser.Start(t).Open(t, g.Admin+"/")}
 	page.Resize(t, 1440, 900)
 	browser.Eval[any](t, page.Page, `() => { window.violations = []; addEventListener('securitypolicyviolation', e => violations.push(e.violatedDirective + ' ' + e.blockedURI)) }`)
@@ -85,7 +91,7 @@ var consolePages = []struct{ name, hash, title, shows, text string }{
 	{"upstreams", "#/upstreams", "Upstreams", "table", "ready"},
 	{"policies", "#/policies", "Policies", ".facts", "rate_limit"},
 	{"live", "#/live", "Live", "main .lead", "watching"},
-	{"events", "#/events", "Events", "main", "publishes events"},
+	{"events", "#/events", "Events", "main", "Nothing is published"},
 	{"reloads", "#/reloads", "Reloads", ".cards", "Generation 1"},
 	{"configuration", "#/configuration", "Configuration", ".lines", "transom.yaml:"},
 	{"schema", "#/schema?symbol=hostile.v1.Hostile.Attack", "Schema", "pre", "rpc Attack"},

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import { get, getText, post } from '../api'
-import { plural } from '../format'
+import { plain, plural } from '../format'
 import { edition } from '../state'
 import { Copy, Empty, Operate, Title, useLoad } from '../ui'
 
@@ -31,7 +31,7 @@ export function Configuration() {
     <p class="lead" role="status">{failure || (!answer ? 'Loading…' : list.length === all.length ? plural(all.length, 'line') : `${list.length} of ${plural(all.length, 'line')}`)}</p>
     <p class="soft">What is in effect: variables and defaults are filled in, what the command line says is in it, and secrets are masked. Policies in protos are on the page of each route.</p>
     <Logging />
-    {answer && (list.length ? <ol class="lines" aria-label="Configuration">{list.slice(0, most).map(l => <li><code>{l.text}</code><small class="mono" title={l.where}>{l.where.replace(/^.*\//, '').replace(/:\d+$/, '')}</small></li>)}</ol> :
+    {answer && (list.length ? <ol class="lines" aria-label="Configuration">{list.slice(0, most).map(l => <li><code>{plain(l.text)}</code><small class="mono" title={l.where}>{l.where.replace(/^.*\//, '').replace(/:\d+$/, '')}</small></li>)}</ol> :
       <Empty>{all.length ? 'No line has that.' : 'There is no configuration yet.'}</Empty>)}
     {list.length > most && <p class="soft">and {list.length - most} more: filter them, or copy all.</p>}
   </>

@@ -79,16 +79,16 @@ export function Events() {
   const s = status.value!
   const [done, setDone] = useState(0)
   const again = () => setDone(n => n + 1)
-  const [sinks, failure] = useLoad(() => get<Sinks>('events/sinks'), [s.sinks.join('\n'), edition.value, done, history.value])
+  const [sinks, failure] = useLoad(async () => s.sinks.length ? get<Sinks>('events/sinks') : null, [s.sinks.join('\n'), edition.value, done, history.value])
   const [groups, noGroups] = useLoad(async () => s.subscriptions.length ? get<{ groups: Group[] }>('events/groups') : null, [s.subscriptions.join('\n'), edition.value, done, history.value])
   return <>
     <Title text="Events" />
     <div class="cards">
       <Card title="Sinks" wide>
-        {failure ? <Empty>No sink: {failure}.</Empty> : sinks?.sinks?.length ? <Table label="Sinks" head={['Sink', 'State', '#Queued', '#Behind', 'Last success']}>
+        {failure ? <Empty>{failure}</Empty> : sinks?.sinks?.length ? <Table label="Sinks" head={['Sink', 'State', '#Queued', '#Behind', 'Last success']}>
           {sinks.sinks.map(x => <tr><td>{x.name}</td><td><State name={x.failure ? 'AWAY' : x.refusal ? 'REJECTS' : 'OK'} why={x.failure ?? x.refusal} /></td>
             <td class="number">{x.queue}</td><td class="number">{x.lag}</td><td>{x.last_success ? moment(x.last_success) : '–'}</td></tr>)}
-        </Table> : <Empty>Nothing is published: the configuration has no sink of events.</Empty>}
+        </Table> : s.sinks.length ? <Empty>Loading…</Empty> : <Empty>Nothing is published: the configuration has no sink of events.</Empty>}
       </Card>
       {sinks?.log && <Card title="Log">
         <dl class="pairs"><dt>records</dt><dd>{sinks.log.records.toLocaleString('en')}</dd><dt>on disk</dt><dd>{size(sinks.log.bytes)}</dd>

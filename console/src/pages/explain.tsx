@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 import { post, Verdict } from '../api'
-import { quoted } from '../format'
+import { plain, quoted } from '../format'
 import { place, refine } from '../state'
 import { Card, Copy, Empty, Title } from '../ui'
 
@@ -51,10 +51,10 @@ export function Explain() {
       <p class="actions"><button class="main">Explain</button>{url && <Copy label="Copy as command" text={() => command(method, url, headers, body)} />}</p>
     </form>
     <div role="status">
-      {failure && <p class="card bad">{failure}</p>}
+      {failure && <p class="card bad">{plain(failure)}</p>}
       {verdict && <Card title={verdict.accepted ? 'It would be served' : 'It would be refused'} note={verdict.status ? 'status ' + verdict.status : verdict.steps.some(s => s.name === 'policy') ? 'if its policies admit it' : undefined}>
         <ol class="steps explained">{verdict.steps.map(s => <li class={s.name === 'refused' ? 'refused' : s.policy ? 'policy' : ''}>
-          <b>{s.policy ?? s.name}</b><span class={s.policy || s.name === 'refused' ? '' : 'mono'}>{s.text || 'set'}</span>{s.where && <small class="mono">{s.where}</small>}
+          <b>{s.policy ?? s.name}</b><span class={s.policy || s.name === 'refused' ? '' : 'mono'}>{plain(s.text || 'set')}</span>{s.where && <small class="mono">{s.where}</small>}
         </li>)}</ol>
       </Card>}
       {!verdict && !failure && <Empty>Say which request, such as <span class="mono">GET /v1/shelves/1</span>.</Empty>}

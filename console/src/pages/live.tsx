@@ -47,7 +47,7 @@ export function Live() {
         <span class="line-of"><input type="search" class="mono" value={text} spellcheck={false} placeholder="status >= 400 && path.startsWith('/v1/')" maxLength={4096}
           aria-invalid={!!at} aria-describedby="wrong" onInput={e => setText(e.currentTarget.value)} /><button class={text !== filter ? 'main' : ''}>Apply</button></span></label>
       <div id="wrong" role="status">{failure && <>
-        {at && <pre class="caret">{filter + '\n' + ' '.repeat(Number(at[1]) - 1) + '↑'}</pre>}<p class="bad">{failure}</p></>}</div>
+        {at && <pre class="caret">{filter + '\n' + ' '.repeat(Number(at[1]) - 1) + '↑'}</pre>}<p class="bad">{plain(failure)}</p></>}</div>
       <p class="actions">{examples.map(([name, f]) => <button type="button" class="small" aria-pressed={filter === f} onClick={() => use(filter === f ? '' : f)}>{name}</button>)}</p>
     </form>
     <p class="lead"><span role="status" class={'state ' + (!paused && !at && now === 'live' ? 'good' : 'calm')}>{

@@ -1,14 +1,14 @@
 import { get, placeOf, Problem, Reload, post } from '../api'
-import { duration, moment, plural } from '../format'
+import { duration, moment, plain, plural } from '../format'
 import { edition, status } from '../state'
 import { Card, Empty, Operate, State, Title, useLoad } from '../ui'
 
 export const Problems = ({ list }: { list: Problem[] }) => <ul class="problems">{list.map(p => <li>
-  {p.file && <code>{placeOf(p)}</code>} <span>{p.message}</span>
+  {p.file && <code>{plain(placeOf(p))}</code>} <span>{plain(p.message)}</span>
 </li>)}</ul>
 
 const Changes = ({ sign, name, list, count }: { sign: string; name: string; list?: string[]; count: number }) =>
-  count ? <><dt>{count} {name}</dt><dd class="diff">{list?.map(l => <code>{sign} {l}</code>)}{count > (list?.length ?? 0) && <small>and {count - (list?.length ?? 0)} more</small>}</dd></> : null
+  count ? <><dt>{count} {name}</dt><dd class="diff">{list?.map(l => <code>{sign} {plain(l)}</code>)}{count > (list?.length ?? 0) && <small>and {count - (list?.length ?? 0)} more</small>}</dd></> : null
 
 export function Reloads() {
   const s = status.value!

@@ -1,6 +1,6 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Route, ruleOf } from '../api'
-import { plural } from '../format'
+import { plain, plural } from '../format'
 import { address, place, refine, routes } from '../state'
 import { Empty, Title } from '../ui'
 
@@ -73,7 +73,7 @@ export function Routes() {
       <label class="filter">Filter <input type="search" value={words} placeholder="path, RPC, upstream or policy" onInput={e => filter(e.currentTarget.value)} /></label>
     </Title>
     <p class="lead" role="status">{!all ? 'Loading…' : list.length === all.length ? plural(all.length, 'route') : `${list.length.toLocaleString('en')} of ${plural(all.length, 'route')}`}</p>
-    {all && !list.length ? <Empty>{all.length ? <>No route has <b>{words}</b>.</> : 'Nothing is served yet.'}</Empty> :
+    {all && !list.length ? <Empty>{all.length ? <>No route has <b>{plain(words)}</b>.</> : 'Nothing is served yet.'}</Empty> :
       <div class="rows" role="table" aria-label="Routes" aria-rowcount={list.length + 1}>
         <div class="row head" role="row" aria-rowindex={1}>
           {columns.map((c, i) => <span role="columnheader" aria-sort={by === i ? down ? 'descending' : 'ascending' : 'none'}>
@@ -85,7 +85,7 @@ export function Routes() {
             const index = view.from + i
             return <div class="row" role="row" aria-rowindex={index + 2} key={ruleOf(r)} style={{ top: index * view.row + 'px' }}>
               <span role="cell"><b class={'verb ' + r.method}>{r.method}</b></span>
-              <span role="cell" class="mono"><a href={address('route', { rule: ruleOf(r) })}>{r.path}{r.conditions && <i> {r.conditions.join(' ')}</i>}</a></span>
+              <span role="cell" class="mono"><a href={address('route', { rule: ruleOf(r) })}>{plain(r.path)}{r.conditions && <i> {plain(r.conditions.join(' '))}</i>}</a></span>
               <span role="cell" class="mono soft" title={r.rpc}>{r.rpc?.replace(/^.*\//, '')}</span>
               <span role="cell" class="soft">{streams[r.stream ?? '']}</span>
               <span role="cell">{r.upstream || r.answer}</span>

@@ -210,7 +210,7 @@ function Answer({ events, busy, failure }: { events: Event[]; busy: boolean; fai
   const received = flow.filter(e => e.event === 'message')
   return <section class="card" aria-label="Answer">
     <header><h2>Answer</h2>{end && <span class="note">{duration(end.at_ms)}</span>}</header>
-    <p role="status" class="verdict">{failure ? <span class="bad">{failure}</span> : !events.length ? <span class="soft">Nothing has been sent yet.</span> : <>
+    <p role="status" class="verdict">{failure ? <span class="bad">{plain(failure)}</span> : !events.length ? <span class="soft">Nothing has been sent yet.</span> : <>
       {head && <b class={bad && end ? 'state bad' : 'state'}>{head.status}{end?.code ? ' ' + end.code : ''}</b>}
       {head && <span class="soft">{head.http}</span>}
       {end?.close && <span class="soft">closed with {end.close}</span>}
