@@ -95,6 +95,8 @@ type Request struct {
 	// Answer is what the edge knows of the answer; nil for nothing, and where no policy is told
 	// how calls end.
 	Answer proxy.Answer
+	// Received is the size of a unary call's message in wire format, for those who look at its answer.
+	Received int64
 	// LoggedIn is whom the policy login has logged in by the call; "" for nobody.
 	LoggedIn string
 	// RefusedBy names the policy that refused the call or one of its messages,

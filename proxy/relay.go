@@ -40,6 +40,9 @@ type Call struct {
 	// OnReply is shown the answer of a unary call, with its metadata, and may
 	// replace it; an error takes the place of the answer. Nil for nothing to do.
 	OnReply func(ctx context.Context, f *Frame) error
+
+	// Received is the size of a unary call's message in bytes, from OnReply on.
+	Received int64
 }
 
 // Result is how a call ended.
@@ -70,7 +73,8 @@ func relayUnary(ctx context.Context, c *Call) (r Result) {
 		r.Err = err
 		return r
 	}
-	r.RequestMessages, r.RequestBytes = 1, int64(request.Len())
+	c.Received = int64(request.Len())
+	r.RequestMessages, r.RequestBytes = 1, c.Received
 	reply, err := c.Backend.Call(ctx, c.Method, c.Header, request)
 	r.Trailer, r.Tries = reply.Trailer, reply.Tries
 	if len(reply.Header) > 0 {

@@ -164,7 +164,7 @@ func (c *calls) Reply(ctx context.Context, r *policy.Request, message []byte) ([
 		return message, nil // what leaves at the end is stored then, when more is known
 	}
 	began.stored = true
-	o := policy.Outcome{ResponseBytes: int64(len(message))}
+	o := policy.Outcome{RequestBytes: r.Received, ResponseBytes: int64(len(message))}
 	if r.Answer != nil {
 		o.HTTPStatus = r.Answer.Status(nil)
 	}

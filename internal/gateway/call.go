@@ -158,6 +158,7 @@ func (c *call) checkMessage(ctx context.Context, f *proxy.Frame) error {
 
 func (c *call) changeReply(ctx context.Context, f *proxy.Frame) error {
 	before := f.Bytes()
+	c.request.Received = c.rpc.Received
 	after, err := c.route.guard.set.Reply(ctx, &c.request, before)
 	if err != nil {
 		return err

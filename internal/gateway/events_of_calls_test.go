@@ -229,6 +229,7 @@ func (c *calling) protocols(t *testing.T) {
 				t.Fatalf("%s: %v %v", client.name, a, err)
 			}
 		})
+		c.sizes(t, client.name)
 		c.hold(t, told{callFailed, "ann", notFound, "NOT_FOUND", protocol}, func() {
 			if a, err := client.ask(t.Context(), c.Gateway, "shelves/none"); err != nil || a.code != codes.NotFound {
 				t.Fatalf("%s: %v %v", client.name, a, err)
@@ -237,9 +238,24 @@ func (c *calling) protocols(t *testing.T) {
 	}
 }
 
+// sizes holds that the last call's messages, a shelf's name each way, have the sizes that they have.
+func (c *calling) sizes(t *testing.T, how string) {
+	t.Helper()
+	for _, e := range c.events.All()[c.seen-len(strings.Fields(callAnswered)) : c.seen] {
+		said := new(transomv1.CallEvent)
+		if err := protojson.Unmarshal(e.Data, said); err != nil {
+			t.Fatal(err)
+		}
+		if want := uint64(len("\n\tshelves/1")); e.Type == "api.response" && (said.GetRequestBytes() != want || said.GetResponseBytes() != want) {
+			t.Errorf("%s: %d bytes up and %d down, want %d each", how, said.GetRequestBytes(), said.GetResponseBytes(), want)
+		}
+	}
+}
+
 func (c *calling) streams(t *testing.T) {
 	for protocol, accept := range map[string]string{"sse": "text/event-stream", "ndjson": "application/x-ndjson"} {
 		c.hold(t, told{callAnswered, "ann", 200, "OK", protocol}, func() { c.Do(t, "GET", "/v1/watched/shelves/1", "", "Accept", accept) })
+		c.sizes(t, protocol)
 	}
 	c.hold(t, told{callFailed, "ann", 404, "NOT_FOUND", "ndjson"}, func() { c.Do(t, "GET", "/v1/watched/shelves/none", "", "Accept", "application/x-ndjson") })
 	c.hold(t, told{callAnswered, "ann", 101, "OK", "websocket"}, func() {

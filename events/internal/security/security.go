@@ -51,8 +51,10 @@ func (s *Security) Config() *tls.Config {
 		config.RootCAs = s.authorities.Get()
 	}
 	if s.own != nil {
-		s.own.Review()
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return s.own.Get(), nil }
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			s.own.Review() // a client that connects again by itself has the Config that it began with
+			return s.own.Get(), nil
+		}
 	}
 	return config
 }

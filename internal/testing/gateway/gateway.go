@@ -50,6 +50,8 @@ type Options struct {
 	Log io.Writer
 	// Events is where events go; nil for nowhere.
 	Events events.Publisher
+	// Sinks are the kinds of sinks that it has, without Events; the zero value has none.
+	Sinks gateway.EventSinks
 	// Overload says to calls, and not to connections, how short memory is; nil for not at all.
 	Overload *overload.Guard
 	// Listen is where the gateway listens; empty is a free port of loopback.
@@ -120,7 +122,7 @@ func Start(t testing.TB, o Options) *Gateway {
 		t.Fatal(err)
 	}
 	not := server.NewNotReloaded(g.Telemetry)
-	g.Gateway = gateway.New(gateway.Options{Events: opened(o.Events), Overload: o.Overload, Load: g.load, Telemetry: g.Telemetry, Version: "test", NotReloaded: not.Set, NeverRead: not.SetNeverRead})
+	g.Gateway = gateway.New(gateway.Options{Events: opened(o.Events), Sinks: o.Sinks, Overload: o.Overload, Load: g.load, Telemetry: g.Telemetry, Version: "test", NotReloaded: not.Set, NeverRead: not.SetNeverRead})
 	if _, err := g.Reload(t.Context()); err != nil {
 		g.Close()
 		t.Fatalf("loading the gateway:\n%v", err)
