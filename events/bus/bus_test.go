@@ -64,7 +64,7 @@ func TestLinger(t *testing.T) {
 	})
 }
 
-// TestQueueIsBounded holds Events 133: what does not fit is dropped and counted, whoever
+// TestQueueIsBounded holds Events 133 and 154: what does not fit is dropped and counted, whoever
 // publishes does not wait, and another sink gets all.
 func TestQueueIsBounded(t *testing.T) {
 	for name, data := range map[string]int{"many": 2, "large": 100 << 10} {
@@ -145,7 +145,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestAwayAndBack holds Events 148 and 152: a sink that is away delays, and nothing is lost by
+// TestAwayAndBack holds Events 148, 152 and 154: a sink that is away delays, and nothing is lost by
 // it, nor by restarts, nor is another sink kept.
 func TestAwayAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -39,7 +39,7 @@ func provider(t *testing.T, lifetime int) (server *httptest.Server, tokens *atom
 	return server, tokens
 }
 
-// TestMechanisms sends by each mechanism, with and without TLS, and is refused with a wrong
+// TestMechanisms holds Events 153: it sends by each mechanism, with and without TLS, and is refused with a wrong
 // password.
 func TestMechanisms(t *testing.T) {
 	broker := kafkatest.Shared(t)
@@ -86,7 +86,7 @@ func TestMechanisms(t *testing.T) {
 	}
 }
 
-// TestWrongAuthority holds that a broker with another's certificate gets nothing.
+// TestWrongAuthority holds Events 153: a broker with another's certificate gets nothing.
 func TestWrongAuthority(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	settings := &transomv1.KafkaSink{Brokers: []string{broker.SSL}, Tls: &transomv1.SinkTls{Ca: broker.Cert, ServerName: kafkatest.ServerName}}

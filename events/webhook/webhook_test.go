@@ -151,7 +151,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// TestRequests holds what stands in a request of each mode.
+// TestRequests holds Events 126: what stands in a request of each mode.
 func TestRequests(t *testing.T) {
 	one, two := event("ann", 1), event("", 2)
 	one.Subject = "é"

@@ -58,6 +58,7 @@ func shake(t *testing.T, client, server *tls.Config) error {
 	return err
 }
 
+// TestFilesAreReadAgain holds Events 153: files that change are in effect for the next handshake; broken ones change nothing.
 func TestFilesAreReadAgain(t *testing.T) {
 	f := folder{t, t.TempDir()}
 	serverCert, serverKey := keytest.Certificate(t, "broker.example")
