@@ -80,6 +80,13 @@ openapi-validators: test-packages ## Have openapi-spec-validator, Redocly and Sp
 	cd interop && go vet -tags validators ./openapi
 	cd interop && go test -tags validators -count 1 -v -run '^TestValidators$$' ./openapi $(TESTFLAGS)
 
+# Apart from `make test`, as it fetches some 100 MB of others' packages.
+.PHONY: openapi-clients
+openapi-clients: ## Have openapi-typescript, hey-api and openapi-generator make clients of the bookstore's OpenAPI document, and have these call it
+	@scripts/install-test-packages.sh clients
+	cd interop && go vet -tags clients ./openapi
+	cd interop && go test -tags clients -count 1 -v -run '^TestClients$$' ./openapi $(TESTFLAGS)
+
 # Ten years on, certificates, tokens and fixed dates of tests have ended.
 # TestDemoOverTLS asks by curl, which has the machine's own date.
 .PHONY: test-future

@@ -115,8 +115,31 @@ func (q *queryMaker) parameter(name string, field protoreflect.FieldDescriptor, 
 		keyword, _ := how[i].(string)
 		p.put(keyword, how[i+1])
 	}
-	p.put("schema", schema)
+	p.put("schema", asText(schema))
 	q.found = append(q.found, p)
+}
+
+// asText is the schema of a value that stands in a path or a query, where there is no null but the name
+// of the NullValue.
+func asText(schema *object) *object {
+	items, nested := schema.get("items").(*object)
+	values, mapped := schema.get("additionalProperties").(*object)
+	kinds, several := schema.get("type").(list)
+	enum, _ := schema.get("enum").(list)
+	schema = schema.clone()
+	switch {
+	case nested:
+		schema.put("items", asText(items))
+	case mapped:
+		schema.put("additionalProperties", asText(values))
+	case schema.get("type") == "null":
+		schema.put("type", "string")
+		schema.put("enum", list{"NULL_VALUE"})
+	case several && slices.Contains(kinds, any("null")):
+		schema.put("type", typeOf(schema))
+		schema.set("enum", slices.DeleteFunc(slices.Clone(enum), func(v any) bool { return v == nil }))
+	}
+	return schema
 }
 
 // applyParameter lays the options of a field over its parameter and the schema of it.

@@ -56,6 +56,7 @@ func (m *pathMaker) variable(v int) {
 		p := m.parameter(m.name(m.fieldName(field)), commentOf(field.Descriptor()).whole())
 		schema, _ := m.writer.schemas.ruled(field.Descriptor(), m.writer.schemas.fieldValue(field.Descriptor(), m.route.form), m.route.form)
 		m.writer.applyParameter(p, schema, field.Descriptor())
+		schema = asText(schema)
 		if !single {
 			if !schema.has("pattern") && schema.get("type") == "string" {
 				schema = schema.clone()

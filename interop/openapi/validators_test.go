@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -99,30 +98,10 @@ func googleAPIs(t *testing.T) *gateway.Gateway {
 // files beside this one.
 func install(t *testing.T, folder string) {
 	t.Helper()
-	for _, name := range []string{"package.json", "package-lock.json", "requirements.txt"} {
-		text, err := os.ReadFile(filepath.Join("validators", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	copyFiles(t, "validators", folder)
 	if err := os.WriteFile(filepath.Join(folder, "ruleset.yaml"), []byte("extends: [\"spectral:oas\"]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	run(t, folder, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	run(t, folder, "python3", "-m", "venv", "venv")
-	run(t, folder, filepath.Join(folder, "venv/bin/pip"), "install", "-q", "--no-deps", "--disable-pip-version-check", "-r", "requirements.txt")
-}
-
-// run fails the test where a program does.
-func run(t *testing.T, folder string, command ...string) {
-	t.Helper()
-	c := exec.CommandContext(t.Context(), command[0], command[1:]...)
-	c.Dir = folder
-	c.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true")
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Errorf("%v: %v\n%s", command, err, out)
-	}
+	installPython(t, folder)
 }
