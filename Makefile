@@ -76,7 +76,7 @@ image-test: ## Build the image with buildah and run it with runc, as root: on a 
 
 # Apart from `make test`, as it fetches some 200 MB of others' packages.
 .PHONY: openapi-validators
-openapi-validators: test-packages ## Have openapi-spec-validator, Redocly and Spectral read the OpenAPI documents of bookstore, secured, etcd and Google's APIs
+openapi-validators: test-packages ## Have openapi-spec-validator, Redocly and Spectral read the OpenAPI documents of bookstore, secured, etcd, OpenFGA and Google's APIs
 	cd interop && go vet -tags validators ./openapi
 	cd interop && go test -tags validators -count 1 -v -run '^TestValidators$$' ./openapi $(TESTFLAGS)
 
@@ -86,6 +86,12 @@ openapi-clients: ## Have openapi-typescript, hey-api and openapi-generator make 
 	@scripts/install-test-packages.sh clients
 	cd interop && go vet -tags clients ./openapi
 	cd interop && go test -tags clients -count 1 -v -run '^TestClients$$' ./openapi $(TESTFLAGS)
+
+# Apart from `make test`, as it fetches others' packages and takes minutes.
+.PHONY: openapi-schemathesis
+openapi-schemathesis: test-packages ## Have Schemathesis make 5,000 cases each of the OpenAPI documents of bookstore and secured, and judge the answers of their gateways
+	cd interop && go vet -tags schemathesis ./openapi
+	cd interop && go test -tags schemathesis -count 1 -v -timeout 30m -run '^TestSchemathesis$$' ./openapi $(TESTFLAGS)
 
 # Ten years on, certificates, tokens and fixed dates of tests have ended.
 # TestDemoOverTLS asks by curl, which has the machine's own date.

@@ -3,6 +3,7 @@ package openapi
 import (
 	"cmp"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,6 +85,27 @@ func (w *writer) newScheme(name string) *object {
 		about = "A signed JSON Web Token of " + strings.Join(issuers, " or ") + "."
 	}
 	return obj("type", "http", "scheme", "bearer", "bearerFormat", "JWT", "description", about)
+}
+
+// tell adds what the service itself may say of its answers in metadata, where the policy lets it: other
+// statuses and headers.
+func (w *writer) tell(responses *object, r *described) {
+	said := r.Policy.GetResponseMetadata()
+	if said == nil || r.connect {
+		return
+	}
+	success := responses.at("200")
+	for _, name := range said.GetHeaders() {
+		success.at("headers").put(http.CanonicalHeaderKey(name), obj("description", "Where the service says so.", "schema", obj("type", "string")))
+	}
+	if !said.GetHttpStatus() {
+		return
+	}
+	other := success.clone()
+	other.put("description", "Another success, by the service.")
+	responses.put("204", obj("description", "A success without content, by the service."))
+	responses.put("2XX", other)
+	responses.put("3XX", obj("description", "Another place, by the service."))
 }
 
 // demands says what a method asks of its callers beside an identity.

@@ -241,6 +241,7 @@ func (w *writer) operation(r *described, at operationPlace) *object {
 // responses are the answers.
 func (w *writer) responses(r *described) *object {
 	responses := obj("200", w.success(r))
+	w.tell(responses, r)
 	if r.Method.Settings.EntityTags && (r.HTTPMethod == "GET" || r.HTTPMethod == "HEAD") {
 		responses.put("304", obj("description", "The client has the answer already, as its If-None-Match says."))
 	}
@@ -305,8 +306,12 @@ func (w *writer) success(r *described) *object {
 
 // answerSchema is the schema of one answer, or of one message of a stream.
 func (w *writer) answerSchema(r *described) *object {
-	if r.Response != nil {
-		return w.schemas.fieldValue(r.Response, r.form)
+	if d := r.Response; d != nil {
+		value := w.schemas.fieldValue(d, r.form)
+		if d.HasPresence() && !d.HasDefault() {
+			value = orNull(value) // which stands for a field that is not set
+		}
+		return value
 	}
 	return w.schemas.message(r.Method.Descriptor.Output(), r.form)
 }
