@@ -57,6 +57,7 @@ type documents struct {
 	source *openapi.Source // nil before the first
 	files  map[wantedDocument]*ownFile
 	pages  map[string]*ownFile // by service
+	kept   int                 // bytes of files and pages
 }
 
 // wantedDocument is what a client asks for.
@@ -101,8 +102,22 @@ func (d *documents) file(s *Snapshot, a wantedDocument) (*ownFile, error) {
 	if d.files == nil {
 		d.files = map[wantedDocument]*ownFile{}
 	}
+	d.keep(&f)
 	d.files[a] = &f
 	return &f, nil
+}
+
+// maxKeptDocuments bounds the bytes of the files that are kept: clients choose which of them there are.
+const maxKeptDocuments = 64 << 20
+
+// keep makes room for a file, under the lock.
+func (d *documents) keep(f *ownFile) {
+	size := len(f.plain) + len(f.zipped)
+	if d.kept += size; d.kept > maxKeptDocuments {
+		clear(d.files)
+		clear(d.pages)
+		d.kept = size
+	}
 }
 
 // document makes a document, under the lock.
@@ -114,7 +129,7 @@ func (d *documents) document(s *Snapshot, o openapi.Options) (*openapi.Document,
 		return nil, nil, fmt.Errorf("found the version %.20q of OpenAPI, expected %s or %s", o.Version, openapi.Version31, openapi.Version32)
 	}
 	if o.Service != "" {
-		if services := d.source.Services(o.Visibility); !slices.Contains(services, o.Service) {
+		if services := d.source.Services(o.Visibility, o.Packages); !slices.Contains(services, o.Service) {
 			return nil, nil, unknown("service", services, o.Service)
 		}
 	}
@@ -171,7 +186,7 @@ func (d *documents) page(s *Snapshot, service string) (*ownFile, error) {
 	d.open(s)
 	visibility := s.Config.Config.GetOpenapi().GetVisibility()
 	if service != "" {
-		if services := d.source.Services(visibility); !slices.Contains(services, service) {
+		if services := d.source.Services(visibility, nil); !slices.Contains(services, service) {
 			return nil, unknown("service", services, service)
 		}
 	}
@@ -181,6 +196,7 @@ func (d *documents) page(s *Snapshot, service string) (*ownFile, error) {
 	if d.pages == nil {
 		d.pages = map[string]*ownFile{}
 	}
+	d.keep(&f)
 	d.pages[service] = &f
 	return &f, nil
 }

@@ -1,7 +1,12 @@
 package gateway_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
@@ -62,6 +67,7 @@ func TestOpenAPIDocuments(t *testing.T) {
 		{"/api/all/other.v2.json", 404, "", ""},
 		{"/partners.json", 200, "other.v1.Other/Ask", "bookstore.v1.Book"},
 		{"/partners.yaml?version=3.2", 200, "3.2.0", "bookstore.v1.Book"},
+		{"/partners.json?service=bookstore.v1.BookstoreService", 404, "there are other.v1.Other", "bookstore.v1.BookstoreService,"},
 		{"/none.json", 404, "no route leads to a package \\\"other.v2\\\"; did you mean other.v1?", ""},
 	} {
 		got := g.Do(t, "GET", test.path, "")
@@ -79,4 +85,87 @@ func TestOpenAPIDocuments(t *testing.T) {
 	if !warned {
 		t.Errorf("there is no warning of a package without a route: %v", g.Status().Problems)
 	}
+}
+
+// TestOpenAPIRequests: Surface 204 and 247: whatever is asked of the document and of the pages, the answer is one of
+// HTTP's: what is not understood is refused or ignored, and nothing of it comes back as markup.
+func TestOpenAPIRequests(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{Admin: true, Backend: "127.0.0.1:1", Config: "openapi: { path: /openapi.json }\ndocs: { path: /docs }\n"})
+	long := strings.Repeat("x", 3000)
+	for _, test := range []struct {
+		method, path string
+		headers      []string
+		status       int
+	}{
+		{"GET", "/openapi.json?service=%3Cscript%3E" + long, nil, 404},
+		{"GET", "/openapi.json?service=%00&version=%ff", nil, 400},
+		{"GET", "/openapi.json?version=3.1&version=9", nil, 200},
+		{"GET", "/openapi.json?%zz&;=&&&=", nil, 200},
+		{"GET", "/openapi.json?version=" + long, nil, 400},
+		{"GET", "/openapi.json/", nil, 404},
+		{"GET", "/openapi%2ejson", nil, 200},
+		{"POST", "/openapi.json", nil, 405},
+		{"DELETE", "/docs", nil, 405},
+		{"HEAD", "/openapi.json", nil, 200},
+		{"HEAD", "/docs?service=none", nil, 404},
+		{"GET", "/openapi.json", []string{"Accept", "image/png", "Accept-Encoding", "gzip;q=0, br, *;q=x"}, 200},
+		{"GET", "/openapi.json", []string{"Range", "bytes=0-10,-1,5-", "If-Range", "W/\"x\""}, 200},
+		{"GET", "/openapi.json", []string{"If-None-Match", "*"}, 304},
+		{"GET", "/openapi.json", []string{"If-None-Match", `"a, "b", W/`}, 200},
+		{"GET", "/openapi.json", []string{"If-None-Match", strings.Repeat(`"a",`, 1000)}, 200},
+		{"GET", "/docs?service=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E", nil, 404},
+		{"GET", "/docs", []string{"Range", "bytes=1-2"}, 200},
+	} {
+		got := g.Do(t, test.method, test.path, "", test.headers...)
+		if got.Status != test.status || got.Status < 400 && got.Header.Get("Etag") == "" {
+			t.Errorf("%s %.60s: %d %v %.200s, want %d", test.method, test.path, got.Status, got.Header, got.Body, test.status)
+		}
+		if kind := got.Header.Get("Content-Type"); got.Status >= 400 && strings.Contains(kind, "html") {
+			t.Errorf("%s %.60s: an error is %s", test.method, test.path, kind)
+		}
+	}
+}
+
+// TestOpenAPIReloaded: Surface 204: while configurations come and go, a tag is that of the bytes that come with it, and
+// a client that has the tag is told that it has the document of now.
+func TestOpenAPIReloaded(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", Config: "openapi: { path: /openapi.json, title: T0 }\n"})
+	before, err := os.ReadFile(g.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var clients sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		clients.Go(func() {
+			tag := ""
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				got := g.Do(t, "GET", "/openapi.json", "", "If-None-Match", tag)
+				sum := sha256.Sum256([]byte(got.Body))
+				switch own := got.Header.Get("Etag"); {
+				case got.Status == 304 && own == tag && tag != "":
+				case got.Status == 200 && own == `"`+hex.EncodeToString(sum[:16])+`"` && own != tag:
+					tag = own
+				default:
+					t.Errorf("%d with %s for %s", got.Status, own, tag)
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		text := strings.Replace(string(before), "T0", fmt.Sprintf("T%d", i%3), 1)
+		if err := os.WriteFile(g.Config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(done)
+	clients.Wait()
 }

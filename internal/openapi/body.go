@@ -42,7 +42,11 @@ func (w *writer) bodySchema(r *described) *object {
 	if !w.api.GRPCGateway || r.BodyField != nil {
 		return body
 	}
-	name := w.source.schemaNames()[string(r.Method.Descriptor.FullName())] + "Body"
+	names := w.source.schemaNames()
+	name := names[string(r.Method.Descriptor.FullName())] + "Body"
+	for _, taken := names[name]; taken; _, taken = names[name] {
+		name += "_" // a message without a package is called so
+	}
 	if w.bodies[name] == nil {
 		w.bodies[name] = body
 	}

@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -39,12 +40,18 @@ type Remark struct {
 
 // remark notes a remark, each once.
 func (w *writer) remark(d protoreflect.Descriptor, message string) {
-	r := Remark{d, message}
-	if !slices.ContainsFunc(w.remarks, func(o Remark) bool {
-		return o.Message == message && o.At.FullName() == d.FullName() && o.At.ParentFile().Path() == d.ParentFile().Path()
-	}) {
-		w.remarks = append(w.remarks, r)
+	key := remarked{message, d.FullName(), d.ParentFile().Path()}
+	if !w.remarked[key] {
+		w.remarked[key] = true
+		w.remarks = append(w.remarks, Remark{d, message})
 	}
+}
+
+// remarked is what tells remarks apart.
+type remarked struct {
+	message string
+	at      protoreflect.FullName
+	path    string
 }
 
 // unused notes a part of an option that does not come into the document.
@@ -92,6 +99,7 @@ type converter struct {
 	writer *writer
 	at     protoreflect.Descriptor
 	of     *dialect
+	depth  int
 }
 
 // unused notes a part of the option.
@@ -99,6 +107,11 @@ func (c *converter) unused(part, why string) { c.writer.unused(c.at, c.of, part,
 
 // message converts a message at a path of the option.
 func (c *converter) message(m protoreflect.Message, path string) any {
+	if c.depth++; c.depth > maxValueDepth {
+		c.unused("…", "it is nested deeper than 100 messages")
+		return &object{}
+	}
+	defer func() { c.depth-- }()
 	d := m.Descriptor()
 	if len(m.GetUnknown()) > 0 {
 		c.unused(strings.TrimPrefix(path+".?", "."), "it has fields that the type "+string(d.FullName())+" has not")
@@ -122,11 +135,29 @@ func (c *converter) message(m protoreflect.Message, path string) any {
 func (c *converter) only(m protoreflect.Message, path string) any {
 	for i := range m.Descriptor().Fields().Len() {
 		if f := m.Descriptor().Fields().Get(i); m.Has(f) {
-			return c.single(f, m.Get(f), path)
+			return c.value(f, m.Get(f), path)
 		}
 	}
 	return &object{}
 }
+
+// value converts the value of a field. Options may be of types that somebody else has written.
+func (c *converter) value(f protoreflect.FieldDescriptor, v protoreflect.Value, path string) any {
+	switch {
+	case f.IsMap():
+		return c.mapping(f, v.Map(), path)
+	case f.IsList():
+		var l list
+		for i := range v.List().Len() {
+			l = append(l, c.single(f, v.List().Get(i), path))
+		}
+		return l
+	}
+	return c.single(f, v, path)
+}
+
+// isPairs reports whether a field is a list of messages.
+func isPairs(f protoreflect.FieldDescriptor) bool { return f.IsList() && f.Message() != nil }
 
 // members adds the fields that are set.
 func (c *converter) members(o *object, m protoreflect.Message, path string) {
@@ -140,23 +171,15 @@ func (c *converter) members(o *object, m protoreflect.Message, path string) {
 		switch {
 		case f.Name() == "extensions" && f.IsMap():
 			c.extensions(o, c.mapping(f, m.Get(f).Map(), name), name)
-		case f.Name() == "specification_extension":
+		case f.Name() == "specification_extension" && isPairs(f):
 			c.extensions(o, c.named(m.Get(f).List(), name), name)
-		case f.Name() == "additional_properties" && f.IsList(), f.Name() == "response_or_reference", f.Name() == "path" && c.of.name == "gnostic":
+		case isPairs(f) && (f.Name() == "additional_properties" || f.Name() == "response_or_reference" || f.Name() == "path" && c.of.name == "gnostic"):
 			named := c.named(m.Get(f).List(), name)
 			for i, key := range named.keys {
 				o.put(key, named.values[i])
 			}
-		case f.IsMap():
-			o.put(memberName(f), c.mapping(f, m.Get(f).Map(), name))
-		case f.IsList():
-			var l list
-			for i := range m.Get(f).List().Len() {
-				l = append(l, c.single(f, m.Get(f).List().Get(i), name))
-			}
-			o.put(memberName(f), l)
 		default:
-			o.put(memberName(f), c.single(f, m.Get(f), name))
+			o.put(memberName(f), c.value(f, m.Get(f), name))
 		}
 	}
 }
@@ -193,22 +216,21 @@ func (c *converter) named(pairs protoreflect.List, path string) *object {
 			continue
 		}
 		key := pair.Get(name).String()
-		o.put(key, c.single(value, pair.Get(value), path+"."+key))
+		o.put(key, c.value(value, pair.Get(value), path+"."+key))
 	}
 	return o
 }
 
 // mapping is an object of a map, in the order of keys.
 func (c *converter) mapping(f protoreflect.FieldDescriptor, m protoreflect.Map, path string) *object {
-	var keys []string
-	m.Range(func(k protoreflect.MapKey, _ protoreflect.Value) bool {
-		keys = append(keys, k.String())
+	values := map[string]protoreflect.Value{}
+	m.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+		values[k.String()] = v
 		return true
 	})
-	slices.Sort(keys)
 	o := &object{}
-	for _, key := range keys {
-		o.put(key, c.single(f.MapValue(), m.Get(protoreflect.ValueOfString(key).MapKey()), path+"."+key))
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		o.add(key, c.single(f.MapValue(), values[key], path+"."+key))
 	}
 	return o
 }

@@ -46,7 +46,7 @@ func field(m protoreflect.Message, name protoreflect.Name) (protoreflect.FieldDe
 // schema2 is a schema of Swagger with what stands beside it.
 func (c *converter) schema2(m protoreflect.Message, path string) any {
 	o := &object{}
-	if _, v, ok := field(m, "json_schema"); ok {
+	if f, v, ok := field(m, "json_schema"); ok && f.Message() != nil && !f.IsList() && !f.IsMap() {
 		if inner, ok := c.keywords(v.Message(), path+".json_schema").(*object); ok {
 			o = inner
 		}

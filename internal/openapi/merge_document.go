@@ -11,8 +11,10 @@ import (
 // files are those of the services of a document, in the order of their paths.
 func files(routes []*described) []protoreflect.FileDescriptor {
 	var all []protoreflect.FileDescriptor
+	seen := map[protoreflect.FileDescriptor]bool{}
 	for _, r := range routes {
-		if f := r.Method.Descriptor.ParentFile(); !slices.Contains(all, f) {
+		if f := r.Method.Descriptor.ParentFile(); !seen[f] {
+			seen[f] = true
 			all = append(all, f)
 		}
 	}
@@ -38,7 +40,11 @@ func (w *writer) readFiles(routes []*described) {
 
 // documentMember takes one member of a document.
 func (w *writer) documentMember(file protoreflect.FileDescriptor, f fragment, name string, value any) {
-	o, _ := value.(*object)
+	o, is := value.(*object)
+	if !is && (name == "info" || name == "securityDefinitions" || name == "components") {
+		w.unused(file, f.of, name, "expected a message")
+		return
+	}
 	switch name {
 	case "info":
 		w.said.put("info", overlaid(o, w.said.at("info")))
@@ -47,9 +53,9 @@ func (w *writer) documentMember(file protoreflect.FileDescriptor, f fragment, na
 		have, _ := w.said.get("tags").(list)
 		w.said.set("tags", append(slices.Clone(have), tags...))
 	case "securityDefinitions":
-		w.declare(o.at("security"))
+		w.declare(file, f.of, o.at("security"))
 	case "components":
-		w.declare(o.at("securitySchemes"))
+		w.declare(file, f.of, o.at("securitySchemes"))
 		for _, part := range o.keys {
 			if part != "securitySchemes" {
 				w.unused(file, f.of, "components."+part, "components are those that operations refer to")
@@ -75,9 +81,13 @@ func (w *writer) documentMember(file protoreflect.FileDescriptor, f fragment, na
 }
 
 // declare keeps security schemes, of which operations name some.
-func (w *writer) declare(schemes *object) {
+func (w *writer) declare(file protoreflect.FileDescriptor, of *dialect, schemes *object) {
 	for i, name := range schemes.keys {
-		if o, ok := schemes.values[i].(*object); ok && w.declared[name] == nil {
+		o, ok := schemes.values[i].(*object)
+		switch {
+		case !ok || !validComponent(name):
+			w.unused(file, of, "securitySchemes."+name, "expected a name of letters, digits, \".\", \"_\" and \"-\", and a message")
+		case w.declared[name] == nil:
 			w.declared[name] = o
 		}
 	}

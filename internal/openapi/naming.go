@@ -24,6 +24,9 @@ func (w *writer) nameSchemas(root *object) {
 	names := w.source.schemaNames()
 	to := map[string]string{}
 	taken := map[string]bool{}
+	for name := range w.bodies {
+		taken[name] = true
+	}
 	for _, key := range slices.Sorted(maps.Keys(w.schemas.named)) {
 		full := string(w.schemas.named[key].of.FullName())
 		name := cmp.Or(names[full], full) + strings.TrimPrefix(key, full)

@@ -153,15 +153,19 @@ func (s *Source) serviceName(service protoreflect.Descriptor) string {
 	return string(service.Name())
 }
 
-// Services lists the services that have routes which restrictions show, by full name.
-func (s *Source) Services(visibility []string) []string {
+// Services lists the services of packages, or of all where none is named, that have routes which
+// restrictions show, by full name.
+func (s *Source) Services(visibility, packages []string) []string {
 	var names []string
-	for _, r := range s.shownRoutes(visibility) {
-		if name := string(r.Method.Descriptor.Parent().FullName()); !slices.Contains(names, name) {
+	o := Options{Packages: packages}
+	for _, r := range s.shownRoutes(visibility) { // in the order of services
+		service := r.Method.Descriptor.Parent()
+		if name := string(service.FullName()); o.has(service) && (len(names) == 0 || names[len(names)-1] != name) {
 			names = append(names, name)
 		}
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Packages lists the packages of services that have routes which restrictions show.
@@ -200,7 +204,7 @@ func (s *Source) writer(version string) *writer {
 	w := &writer{
 		source: s, api: s.api, version: version, schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}},
 		schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}, bodies: map[string]*object{}, remarks: slices.Clone(s.remarks),
-		patterns: map[string]*regexp.Regexp{},
+		patterns: map[string]*regexp.Regexp{}, remarked: map[remarked]bool{},
 	}
 	w.schemas.writer = w
 	return w

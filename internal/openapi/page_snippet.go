@@ -1,6 +1,8 @@
 package openapi
 
 import (
+	"cmp"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -13,11 +15,12 @@ var pathVariable = regexp.MustCompile(`\{([^}]*)\}`)
 // snippets are ways to make a call, each to be pasted. What the caller has to fill in stands in capitals.
 func (m *pageMaker) snippets(r *described, path string, method *pageMethod) []pageSnippet {
 	shape := r.Method.Shape
-	url := m.page.Server + pathVariable.ReplaceAllStringFunc(path, func(v string) string { return strings.ToUpper(strings.Trim(v, "{}")) })
+	// A dollar sign would name a variable of the shell.
+	url := m.page.Server + pathVariable.ReplaceAllStringFunc(strings.ReplaceAll(path, "$", "%24"), placeholder)
 	sep := "?"
 	for _, p := range method.Parameters {
 		if p.In == "query" && p.Required {
-			url += sep + p.Name + "=" + strings.ToUpper(p.Name)
+			url += sep + escaped(p.Name) + "=" + placeholder(p.Name)
 			sep = "&"
 		}
 	}
@@ -53,6 +56,15 @@ func (m *pageMaker) snippets(r *described, path string, method *pageMethod) []pa
 	}
 	return append(list, m.grpcurl(r, secured))
 }
+
+// placeholder is what stands for a value that the caller fills in: the name in capitals, of which shells and
+// URLs have no other meaning.
+func placeholder(name string) string {
+	return cmp.Or(strings.ToUpper(strings.Trim(idPart(name), "_")), "VALUE")
+}
+
+// escaped is the name of a parameter in a URL that stands between double quotes of a shell.
+func escaped(name string) string { return strings.ReplaceAll(url.QueryEscape(name), "+", "%20") }
 
 // whole is an example of the whole request, as gRPC and Connect have it.
 func (m *pageMaker) whole(r *described) string {

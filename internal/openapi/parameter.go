@@ -14,6 +14,10 @@ import (
 // fields below it than anybody reads.
 const maxParameters = 200
 
+// maxQuerySteps bounds the fields that are looked at for them: messages may have ways without
+// number to each other.
+const maxQuerySteps = 20000
+
 // parameters are those of an operation: of the path, then of the query.
 func (w *writer) parameters(r *described, path []*object) list {
 	var all list
@@ -25,9 +29,9 @@ func (w *writer) parameters(r *described, path []*object) list {
 	}
 	// The whole depth where that is few enough, else less.
 	for depth := 100; depth > 0; depth = min(depth-1, 3) {
-		q := &queryMaker{writer: w, route: r, depth: depth, bound: r.bound()}
+		q := &queryMaker{writer: w, route: r, depth: depth, bound: r.bound(), names: map[string]bool{}}
 		q.message(r.Method.Descriptor.Input(), nil)
-		if len(q.found) <= maxParameters || depth == 1 {
+		if q.steps <= maxQuerySteps && len(q.found) <= maxParameters || depth == 1 {
 			return append(all, q.found[:min(len(q.found), maxParameters)]...)
 		}
 	}
@@ -52,6 +56,8 @@ type queryMaker struct {
 	route  *described
 	depth  int
 	bound  []string
+	steps  int
+	names  map[string]bool
 	found  list
 }
 
@@ -59,7 +65,7 @@ type queryMaker struct {
 func (q *queryMaker) message(m protoreflect.MessageDescriptor, above []protoreflect.FieldDescriptor) {
 	fields := m.Fields()
 	for i := range fields.Len() {
-		if len(q.found) > maxParameters {
+		if q.steps++; q.steps > maxQuerySteps || len(q.found) > maxParameters {
 			return
 		}
 		field := fields.Get(i)
@@ -102,6 +108,10 @@ func (q *queryMaker) field(field protoreflect.FieldDescriptor, path []protorefle
 // parameter adds the parameter of a field. One below a message is not required: the message
 // need not be there.
 func (q *queryMaker) parameter(name string, field protoreflect.FieldDescriptor, outer bool, how ...any) {
+	if q.names[name] {
+		return // a name in JSON may be that of a path
+	}
+	q.names[name] = true
 	p := obj("name", name, "in", "query", "description", commentOf(field).whole())
 	schema, demanded := q.writer.schemas.ruled(field, q.writer.schemas.fieldValue(field, q.route.form), q.route.form)
 	demanded = q.writer.applyParameter(p, schema, field) || demanded

@@ -145,6 +145,12 @@ func (m *pathMaker) segment(all []httprule.Segment, i int, name string, field *j
 
 // name makes a name one of its own in the path.
 func (m *pathMaker) name(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r <= ' ' || r == 0x7f || strings.ContainsRune("{}/?#%", r) {
+			return '_' // it would end the name, or the path
+		}
+		return r
+	}, name)
 	unique := name
 	for n := 2; m.names[unique]; n++ {
 		unique = name + "_" + strconv.Itoa(n)

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"cmp"
+	"encoding/hex"
 	"maps"
 	"net/http"
 	"slices"
@@ -55,13 +56,22 @@ func (w *writer) security(auth *transomv1.Auth) list {
 }
 
 // scheme is the requirement of a security scheme, which it adds to the components.
-func (w *writer) scheme(name string, scopes list) *object {
+func (w *writer) scheme(of string, scopes list) *object {
+	name := of
+	if !validComponent(of) { // the name of a cookie may have other characters
+		name = schemeTokenCookie + hex.EncodeToString([]byte(of))
+	}
 	if w.schemes[name] == nil {
-		w.schemes[name] = w.newScheme(name)
+		w.schemes[name] = w.newScheme(of)
 	}
 	o := &object{}
 	o.put(name, scopes)
 	return o
+}
+
+// validComponent reports whether a component may have a name.
+func validComponent(name string) bool {
+	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
 }
 
 func (w *writer) newScheme(name string) *object {

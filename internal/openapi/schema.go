@@ -139,7 +139,7 @@ func (s *schemas) object(m protoreflect.MessageDescriptor, f form, without []str
 	if deprecated(m) {
 		o.set("deprecated", true)
 	}
-	properties := &object{}
+	properties, names := &object{}, map[string]bool{}
 	var required list
 	fields := m.Fields()
 	for i := range fields.Len() {
@@ -148,6 +148,10 @@ func (s *schemas) object(m protoreflect.MessageDescriptor, f form, without []str
 			continue
 		}
 		name := fieldName(field, f)
+		if names[name] {
+			continue // descriptors may have two fields of one name in JSON
+		}
+		names[name] = true
 		property, demanded := s.property(field, f, below(without, string(field.Name())))
 		properties.add(name, property)
 		if demanded || isRequired(field) {

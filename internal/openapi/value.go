@@ -224,14 +224,22 @@ func printable(r rune) bool {
 	return true
 }
 
+// maxYAMLKey is how long a key may be that stands before its colon on one line; YAML has 1,024 characters.
+const maxYAMLKey = 500
+
 // appendYAML writes an object or a list as YAML, each line indented.
 func appendYAML(dst []byte, value any, indent int) []byte {
 	switch v := value.(type) {
 	case *object:
 		for i, key := range v.keys {
 			dst = appendIndent(dst, indent)
-			dst = append(appendPlain(dst, key), ':')
-			dst = appendYAMLValue(dst, v.values[i], indent+1)
+			if len(key) > maxYAMLKey {
+				dst = append(appendQuoted(append(dst, "? "...), key), '\n')
+				dst = appendIndent(dst, indent)
+			} else {
+				dst = appendPlain(dst, key)
+			}
+			dst = appendYAMLValue(append(dst, ':'), v.values[i], indent+1)
 		}
 	case list:
 		for _, item := range v {

@@ -21,7 +21,9 @@ type writer struct {
 	schemas *schemas
 	paths   pathItems
 	remarks []Remark
-	title   string
+	// remarked tells them apart.
+	remarked map[remarked]bool
+	title    string
 	// visibility are the restrictions that are shown.
 	visibility []string
 	// declared are security schemes that options declare, said is what they say of the whole,
@@ -123,7 +125,10 @@ func (w *writer) tags(routes []*described, plain bool) list {
 		seen[plainTag] = obj("name", plainTag, "description", "What servers and the gateway answer by plain HTTP.")
 		names = append(names, plainTag)
 	}
-	packages := map[string]bool{}
+	packages, services := map[string]bool{}, map[string]bool{}
+	for _, r := range routes {
+		services[r.tag] = true
+	}
 	for _, r := range routes {
 		if seen[r.tag] != nil {
 			continue
@@ -131,7 +136,7 @@ func (w *writer) tags(routes []*described, plain bool) list {
 		service := r.Method.Descriptor.Parent()
 		tag := obj("name", r.tag, "description", commentOf(service).whole())
 		w.applyTag(tag, service)
-		if pkg := string(service.ParentFile().Package()); w.is32() && pkg != "" {
+		if pkg := string(service.ParentFile().Package()); w.is32() && pkg != "" && !services[pkg] { // a tag is not below a service, nor itself
 			tag.set("parent", pkg)
 			packages[pkg] = true
 		}
