@@ -82,8 +82,8 @@ openapi-validators: test-packages ## Have openapi-spec-validator, Redocly and Sp
 
 # Apart from `make test`, as it fetches some 100 MB of others' packages.
 .PHONY: openapi-clients
-openapi-clients: ## Have openapi-typescript, hey-api and openapi-generator make clients of the bookstore's OpenAPI document, and have these call it
-	@scripts/install-test-packages.sh clients
+openapi-clients: test-packages ## Have openapi-typescript, hey-api and openapi-generator make clients of the bookstore's OpenAPI document, and have these call it
+	@command -v javac >/dev/null || { echo "openapi-clients needs the program javac: install the package default-jdk-headless" >&2; exit 1; }
 	cd interop && go vet -tags clients ./openapi
 	cd interop && go test -tags clients -count 1 -v -run '^TestClients$$' ./openapi $(TESTFLAGS)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# usage: scripts/install-test-packages.sh [image|clients]
+# usage: scripts/install-test-packages.sh [image]
 #
-# Installs the programs that tests start, or those of `make image-test` or `make openapi-clients`, where the system's package manager may
+# Installs the programs that tests start, or those of `make image-test`, where the system's package manager may
 # be used; else names what is missing and fails. A test never passes because its
 # counterpart is absent.
 set -euo pipefail
@@ -29,9 +29,6 @@ wanted=(
 
 if [ "${1:-}" = image ]; then
 	wanted=(buildah=buildah runc=runc nsenter=util-linux curl=curl)
-fi
-if [ "${1:-}" = clients ]; then
-	wanted=(node=nodejs npm=npm javac=default-jdk-headless mvn=maven)
 fi
 
 missing=()
