@@ -109,6 +109,7 @@ lint: $(LINT) ## Check format, vet and the linters, in every module
 		(cd $$module && $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || failed="$$failed $$module:golangci-lint"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+	@for os in darwin windows; do GOOS=$$os go vet ./internal/server/sockets || exit 1; done
 
 # The linter's version is pinned in a module of its own, so that what it needs
 # never meets what Transom needs.

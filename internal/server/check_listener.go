@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/transom-gateway/transom/internal/config"
@@ -86,10 +85,4 @@ func checkSocket(path string) error {
 		return fmt.Errorf("unix:%s: there is something else than a socket already; remove it, or choose another address", path)
 	}
 	return nil
-}
-
-// writable says why this process may not make files in a folder; nil where it may.
-func writable(folder string) error {
-	const write, search = 2, 1 // W_OK and X_OK of access(2)
-	return syscall.Access(folder, write|search)
 }
