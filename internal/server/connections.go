@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/transom-gateway/transom/internal/overload"
+	"github.com/transom-gateway/transom/internal/server/coalesce"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -174,7 +175,10 @@ type countedConn struct {
 	once   sync.Once
 }
 
-var _ io.ReaderFrom = (*countedConn)(nil)
+var (
+	_ io.ReaderFrom          = (*countedConn)(nil)
+	_ coalesce.BuffersWriter = (*countedConn)(nil)
+)
 
 // admit reports whether the client may have the connection.
 func (c *countedConn) admit() bool {
@@ -225,6 +229,9 @@ func (c *countedConn) ReadFrom(r io.Reader) (int64, error) {
 	}
 	return io.Copy(struct{ io.Writer }{c.Conn}, r)
 }
+
+// WriteBuffers implements coalesce.BuffersWriter.
+func (c *countedConn) WriteBuffers(b *net.Buffers) (int64, error) { return b.WriteTo(c.Conn) }
 
 // CloseWrite ends our half of the connection.
 func (c *countedConn) CloseWrite() error {

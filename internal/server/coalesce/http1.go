@@ -119,8 +119,22 @@ func (h *held) send(to net.Conn, p []byte) (int, error) {
 	if len(p) == 0 {
 		h.parts = h.parts[:1]
 	}
-	n, err := h.parts.WriteTo(to)
+	n, err := writeTo(to, &h.parts)
 	h.vector, h.parts = [2][]byte{}, nil
 	helds.Put(h)
 	return max(0, int(n)-fullBuffer), err
+}
+
+// BuffersWriter is a connection around another one, which may send several buffers by one
+// system call: net.Buffers finds out only of the net package's own.
+type BuffersWriter interface {
+	// WriteBuffers sends what net.Buffers.WriteTo would.
+	WriteBuffers(b *net.Buffers) (int64, error)
+}
+
+func writeTo(c net.Conn, parts *net.Buffers) (int64, error) {
+	if w, ok := c.(BuffersWriter); ok {
+		return w.WriteBuffers(parts)
+	}
+	return parts.WriteTo(c)
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -47,6 +48,37 @@ func TestHTTP1FirstPartLeavesWithTheRest(t *testing.T) {
 		write(t, c, "rest")
 		if c.held != nil || c.releasing || len(r.writes) != 2 || r.writes[1] != "rest" {
 			t.Errorf("held %v, releasing %v, %d writes", c.held != nil, c.releasing, len(r.writes))
+		}
+	})
+}
+
+// around is a connection around another one, which takes several buffers at once.
+type around struct {
+	net.Conn
+	sizes [][]int
+}
+
+func (a *around) WriteBuffers(b *net.Buffers) (int64, error) {
+	var sizes []int
+	for _, part := range *b {
+		sizes = append(sizes, len(part))
+	}
+	a.sizes = append(a.sizes, sizes)
+	return b.WriteTo(a.Conn)
+}
+
+// What is held and what follows go to the connection beneath at once, whatever is around that.
+func TestHTTP1PartsLeaveAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, r := begin(t, "GET / HTTP/1.1\r\n")
+		beneath := &around{Conn: c.Conn}
+		c.Conn = beneath
+		c.mu.Lock()
+		c.hold([]byte(first))
+		c.mu.Unlock()
+		write(t, c, "rest")
+		if want := [][]int{{fullBuffer, 4}}; !reflect.DeepEqual(beneath.sizes, want) || strings.Join(r.writes, "") != first+"rest" {
+			t.Errorf("buffers of %v, want %v", beneath.sizes, want)
 		}
 	})
 }
