@@ -50,6 +50,7 @@ func testServer(t *testing.T, c *transomv1.Listener, log io.Writer, changed ...f
 	o.resets = newResets(c, slog.New(slog.NewTextHandler(log, nil)))
 	o.serves(c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/wait" {
+			_ = http.NewResponseController(w).Flush() // the client sees that it has begun
 			<-r.Context().Done()
 		}
 		_, _ = io.WriteString(w, r.RemoteAddr)

@@ -49,6 +49,7 @@ type connectionResets struct {
 	// any: from the first one on, it is noted when requests begin. over: there were too many, and
 	// the next request ends the connection; the end of one takes all its requests back.
 	any, over atomic.Bool
+	late      atomic.Int64 // requests that came with over set, and were taken back before they began
 	ending    sync.Once
 
 	mu     sync.Mutex
@@ -83,7 +84,10 @@ func (s countedRequests) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if c.over.Load() {
-		c.ending.Do(func() { s.by.end(c) })
+		// Where the connection has ended, some of its requests may begin only now.
+		if r.Context().Err() == nil || c.late.Add(1) > defaultMaxStreams {
+			c.ending.Do(func() { s.by.end(c) })
+		}
 		return
 	}
 	c.requests.Add(1)

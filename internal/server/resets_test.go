@@ -79,7 +79,7 @@ func TestRapidResets(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if end, ok := going.heard(); !ok {
+			if end, ok := going.begun(defaultMaxStreams); !ok {
 				t.Fatalf("requests that go on end the connection: %v", end)
 			}
 			_ = going.conn.Close()
@@ -118,6 +118,24 @@ func (f *client2) heard() (end *http2.GoAwayFrame, ok bool) {
 			}
 		}
 	}
+}
+
+// begun waits until so many requests have begun, and reports false and how the connection ended where it
+// did.
+func (f *client2) begun(n int) (end *http2.GoAwayFrame, ok bool) {
+	for n > 0 {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			return nil, false
+		}
+		switch frame := frame.(type) {
+		case *http2.GoAwayFrame:
+			return frame, false
+		case *http2.HeadersFrame:
+			n--
+		}
+	}
+	return nil, true
 }
 
 // untilGoAway takes requests back until the connection ends.
