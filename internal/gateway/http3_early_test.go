@@ -148,6 +148,10 @@ func (*returning) get(t *testing.T, transport *http3.Transport, method, url stri
 
 // TestEarlyData: Traffic 189: GET and HEAD for what has no side effects run before the handshake is over,
 // and servers are told so; others wait, and a server that does not want it is asked again afterwards.
+//
+// Without the race detector, which finds the client's own race of streams that it opens early (quic-go#4303).
+//
+//transom:norace
 func TestEarlyData(t *testing.T) {
 	g, site, trust := startEarly(t)
 	t.Run("runs early", func(t *testing.T) {
@@ -238,6 +242,10 @@ func TestEarlyDataOfOthers(t *testing.T) {
 
 // TestReplay: Traffic 189: what a client sent before the handshake was over is run once, however often somebody
 // sends it again.
+//
+// Without the race detector, as TestEarlyData.
+//
+//transom:norace
 func TestReplay(t *testing.T) {
 	g, site, trust := startEarly(t)
 	c := newReturning(t, g, trust)

@@ -154,7 +154,9 @@ func (f *http3Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect && r.ProtoMajor == 3 && r.Proto != "HTTP/3.0" {
 		r.Header[":protocol"], r.Proto = []string{r.Proto}, "HTTP/3.0"
 	}
-	f.o.handler.ServeHTTP(&http3Writer{w}, r)
+	if f.settleBody(w, r) {
+		f.o.handler.ServeHTTP(&http3Writer{w}, r)
+	}
 }
 
 // http3Writer writes an answer over HTTP/3.

@@ -1,0 +1,42 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// settleBody finds out whether a request of HTTP/3 that tells no length has a body, as HTTP/2 knows from
+// END_STREAM in the request's head: QUIC's end of the stream may come after it. Only methods are looked
+// at whose requests have none, as a rule; others may be streams, whose first byte waits for an answer. It
+// reports false where the request is over: what was wrong was answered, or its client has gone.
+func (f *http3Front) settleBody(w http.ResponseWriter, r *http.Request) bool {
+	if r.ContentLength >= 0 || r.Body == http.NoBody {
+		return true
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete:
+	default:
+		return true
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(f.o.header)) // streams of QUIC have deadlines
+	body := &peeked{ReadCloser: r.Body, read: make(chan struct{})}
+	body.n, body.err = io.ReadFull(r.Body, body.first[:])
+	close(body.read)
+	_ = control.SetReadDeadline(time.Time{}) // as above
+	switch {
+	case body.err == nil:
+		r.Body = body
+	case body.err == io.EOF:
+		r.Body, r.ContentLength = http.NoBody, 0
+	case errors.Is(body.err, os.ErrDeadlineExceeded):
+		http.Error(w, "the request did not end in time", http.StatusRequestTimeout)
+		return false
+	default:
+		return false
+	}
+	return true
+}
