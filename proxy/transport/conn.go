@@ -61,6 +61,7 @@ type Conn struct {
 	goneAway bool   // the server has said that it is leaving
 	refused  string // why there are no new streams; empty: there are
 	err      error  // why the connection is closed
+	due      int64  // bytes of DATA that may be on their way for calls that were reset
 }
 
 // New speaks HTTP/2 on a connection and returns when the server has answered
@@ -205,15 +206,18 @@ func (c *Conn) stream(id uint32) (*Stream, error) {
 }
 
 // forget takes a stream off the connection and reports whether it was there.
-// code resets it on the server, unless it is noReset.
-func (c *Conn) forget(s *Stream, code http2.ErrCode) bool {
+// code resets it on the server, unless it is noReset; due is how many bytes of DATA
+// the server may have sent by the time that it hears of a reset.
+func (c *Conn) forget(s *Stream, code http2.ErrCode, due int64) bool {
 	c.mu.Lock()
 	if !c.table.has(s) {
 		c.mu.Unlock()
 		return false
 	}
 	c.drop(s)
-	if code == noReset && !s.closed {
+	if code != noReset {
+		c.due = min(c.due+max(due, 0), connWindow)
+	} else if !s.closed {
 		// The server has ended the call and does not want the rest of the request.
 		code = http2.ErrCodeNo
 	}

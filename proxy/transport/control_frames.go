@@ -21,7 +21,8 @@ const (
 	// controlPerSecond is how many more the time allows, for pings on a connection
 	// without calls.
 	controlPerSecond = 10
-	// smallFrame is the size below which DATA of a call that has ended counts.
+	// smallFrame is the size below which DATA of a call that has ended counts, unless it was
+	// on its way when we reset the call.
 	smallFrame = 512
 )
 
@@ -61,6 +62,18 @@ func (r *reader) count() error {
 	r.conn.flooded.Store(true)
 	r.conn.goAway(http2.ErrCodeEnhanceYourCalm)
 	return floodError{}
+}
+
+// wasDue reports whether DATA of a call that has ended, of so many bytes, may have been on its way
+// when the call was reset: a server sends what the call's window allows until it hears of that.
+func (c *Conn) wasDue(n int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n > c.due {
+		return false
+	}
+	c.due -= n
+	return true
 }
 
 // Flooded reports whether the connection was closed for the control frames that

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -190,6 +191,54 @@ func TestControlFrames(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestDataOfResetCalls: what a server had sent of a call until it heard of the reset is no flood, however
+// small its messages, as long as it is within the call's window (Semantics 51).
+func TestDataOfResetCalls(t *testing.T) {
+	const window, frame = 65535, 6 // of a message of one byte
+	for name, test := range map[string]struct {
+		frames int
+		floods bool
+	}{
+		"within the window": {window / frame, false},
+		"beyond it":         {1e6, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sent := 0
+				conn := connectPipe(t, func(s *rawServer) {
+					id := s.call()
+					s.begin(id)
+					s.await(http2.FrameRSTStream)
+					for ; sent < test.frames && s.WriteData(id, false, []byte("\x00\x00\x00\x00\x01x")) == nil; sent++ {
+					}
+					if !test.floods {
+						s.answer(s.request(), "x")
+					}
+					s.drain()
+				})
+				ctx, cancel := context.WithCancel(t.Context())
+				stream, err := conn.Open(ctx, &transport.Request{Method: "/test.Test/Stream", Limit: testLimit})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := stream.Header(); err != nil {
+					t.Fatal(err)
+				}
+				cancel()
+				synctest.Wait() // the reset is before the next call
+				if !test.floods {
+					succeed(t, conn, "x")
+					return
+				}
+				<-conn.Done()
+				if most := window/frame + 3000; !conn.Flooded() || sent > most {
+					t.Errorf("flooded: %v; %d frames were taken, want at most %d", conn.Flooded(), sent, most)
+				}
+			})
+		})
+	}
 }
 
 func succeed(t *testing.T, conn *transport.Conn, text string) {

@@ -124,9 +124,11 @@ func (r *reader) readData(head http2.FrameHeader) error {
 			return http2.ConnectionError(http2.ErrCodeProtocol)
 		}
 	}
-	if s != nil && length > 0 {
+	switch {
+	case s != nil && length > 0:
 		r.control.called()
-	} else if length < smallFrame {
+	case length > 0 && r.conn.wasDue(int64(head.Length)):
+	case length < smallFrame:
 		if err := r.count(); err != nil {
 			return err
 		}

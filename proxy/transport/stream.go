@@ -206,13 +206,13 @@ func (s *Stream) close(code http2.ErrCode, err error, last bool) {
 		return
 	}
 	s.ending = true
-	stop, claim := s.stop, s.in.claim
+	stop, claim, due := s.stop, s.in.claim, s.in.window
 	s.in.claim = nil
 	s.mu.Unlock()
 	claim.drop()
 	// Before the caller sees the end: the call it makes next must not find this one
 	// among those under way. Whoever took it off is the last that can have it.
-	recycle := s.conn.forget(s, code) && last
+	recycle := s.conn.forget(s, code, due) && last
 	s.mu.Lock()
 	s.ended, s.err, s.recycle = true, err, recycle
 	s.mu.Unlock()
