@@ -237,11 +237,12 @@ func (c *class) next(offset uint64) (run place, alone []*entry, grown <-chan str
 	return place{}, slices.Clone(firstRun(c.entries[i:])), nil, c.head, true
 }
 
-// has reports whether next returns something for an offset that is not to be waited for.
+// has reports whether next returns events for an offset. Whether there are some among those that are not at hand, it
+// does not know.
 func (c *class) has(offset uint64) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return offset < c.low || c.search(offset) < len(c.entries)
+	return offset >= c.low && c.search(offset) < len(c.entries)
 }
 
 // search is the place of the first entry from an offset on.

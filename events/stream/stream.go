@@ -103,7 +103,8 @@ func (s *Stream) Next(ctx context.Context, leave <-chan struct{}) (*Run, error) 
 	}
 }
 
-// Ready reports whether Next returns at once, as something is at hand for the client.
+// Ready reports whether Next returns at once, as something is at hand for the client. Where it is not sure, it says no:
+// what the client has been sent until then is not to wait for what may never come.
 func (s *Stream) Ready() bool {
 	return s.over || !s.begun || s.reset != "" || len(s.ahead) > 0 || s.class.has(s.next)
 }

@@ -170,6 +170,30 @@ func TestOnce(t *testing.T) {
 	})
 }
 
+// TestReady holds Events 183 for clients that catch up: Ready never promises what Next waits for, whatever other events
+// stand behind the client's own, in memory and in the log.
+func TestReady(t *testing.T) {
+	for name, ring := range map[string]int{"in memory": 1 << 10, "in the log": 1} {
+		t.Run("Events 183: "+name, func(t *testing.T) {
+			p := start(t, t.TempDir(), stream.Options{RingEvents: ring})
+			rules := p.rules(&transomv1.EventStream{Topic: "topic"}, &transomv1.EventStream{Topic: "elsewhere"})
+			p.publish(numbered(0, 3)...)
+			behind := numbered(3, 700)
+			for _, e := range behind {
+				e.Topic = "elsewhere"
+			}
+			p.publish(behind...)
+			s := p.subscribe(rules, &transomv1.SubscribeRequest{LastEventId: "earliest"}, stream.Caller{})
+			defer s.Close()
+			p.next(s) // where it begins
+			p.want(s, "0", "1", "2")
+			for s.Ready() {
+				p.next(s)
+			}
+		})
+	}
+}
+
 // TestCursors holds Events 182 for what clients send, in this process and the next.
 func TestCursors(t *testing.T) {
 	dir := t.TempDir()

@@ -192,6 +192,27 @@ func TestStreamBySSE(t *testing.T) {
 	})
 }
 
+// TestStreamGoesOnAtOnce holds Events 182 for events that were missed: they come although others stand behind them in the log,
+// those of another topic, in the process that has taken them and in the next.
+func TestStreamGoesOnAtOnce(t *testing.T) {
+	directory := t.TempDir()
+	for _, name := range []string{"in memory", "after a restart"} {
+		t.Run("Events 182: "+name, func(t *testing.T) {
+			g := streaming(t, directory)
+			if name == "in memory" {
+				publishUser(t, g, "a", "b")
+				if a := g.Do(t, "POST", "/v1/events", `{"type":"other.kind"}`, "Content-Type", "application/json"); a.Status != 200 {
+					t.Fatal(a.Status, a.Body)
+				}
+			}
+			s := listen(t, g, "/v1/events/user_behaviors?lastEventId=earliest")
+			s.next()
+			s.user("a")
+			s.user("b")
+		})
+	}
+}
+
 // TestStreamWithoutChunks holds Events 184: over HTTP/1.1 what clients are told is the body as it is, which ends with
 // the connection; over HTTP/2 nothing is said of that, and HEAD has no body.
 func TestStreamWithoutChunks(t *testing.T) {
