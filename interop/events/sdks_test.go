@@ -2,25 +2,22 @@ package events
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/events/cloudevents"
 	"github.com/transom-gateway/transom/events/webhook"
+	"github.com/transom-gateway/transom/internal/testing/installed"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -28,93 +25,19 @@ import (
 // files beside it.
 type foreign struct {
 	program, script string
+	manager         installed.Manager
 	pins            []string // files that say which packages there are
-	install         func(folder string) *exec.Cmd
-	variable        string // of the environment, that leads to the packages
-	below           string // where they are in the folder
-	decodes         bool   // it decodes percent signs in headers
+	variable        string   // of the environment, that leads to the packages
+	decodes         bool     // it decodes percent signs in headers
 }
 
 var foreigners = map[string]foreign{
 	"JavaScript": {
-		program: "node", script: "readers/read.cjs", pins: []string{"readers/package.json", "readers/package-lock.json"}, variable: "NODE_PATH", below: "node_modules",
-		install: func(folder string) *exec.Cmd {
-			return exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", folder)
-		},
+		program: "node", script: "readers/read.cjs", manager: installed.NPM, pins: []string{"readers/package.json", "readers/package-lock.json"}, variable: "NODE_PATH",
 	},
 	"Python": {
-		program: "python3", script: "readers/read.py", pins: []string{"readers/requirements.txt"}, variable: "PYTHONPATH", below: "packages", decodes: true,
-		install: func(folder string) *exec.Cmd {
-			return exec.Command("python3", "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check", "--target", filepath.Join(folder, "packages"), "-r", filepath.Join(folder, "requirements.txt"))
-		},
+		program: "python3", script: "readers/read.py", manager: installed.Pip, pins: []string{"readers/requirements.txt"}, variable: "PYTHONPATH", decodes: true,
 	},
-}
-
-// packages is the folder of the program's packages, in the user's cache, where its package manager puts
-// them once for each state of the pins.
-func (f *foreign) packages(t *testing.T) string {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.New()
-	for _, pin := range f.pins {
-		content, err := os.ReadFile(pin)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum.Write(content)
-	}
-	root := filepath.Join(cache, "transom-tests")
-	if err := os.MkdirAll(root, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	lock, err := os.OpenFile(filepath.Join(root, f.program+"-lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = lock.Close() }()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil { //nolint:gosec // a descriptor is small
-		t.Fatal(err)
-	}
-	folder := filepath.Join(root, "readers-"+f.program+"-"+hex.EncodeToString(sum.Sum(nil)[:8]))
-	if _, err := os.Stat(folder); err != nil {
-		f.fetch(t, root, folder)
-	}
-	return filepath.Join(folder, f.below)
-}
-
-func (f *foreign) fetch(t *testing.T, root, folder string) {
-	t.Helper()
-	work, err := os.MkdirTemp(root, "fetch")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = os.RemoveAll(work) }()
-	for _, pin := range f.pins {
-		content, err := os.ReadFile(pin)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(work, filepath.Base(pin)), content, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	var output []byte
-	for range 3 { // a network may fail once
-		command := f.install(work)
-		command.Dir = work
-		if output, err = command.CombinedOutput(); err == nil {
-			break
-		}
-	}
-	if err != nil {
-		t.Fatalf("%s's packages cannot be fetched: %v\n%s", f.program, err, output)
-	}
-	if err := os.Rename(work, folder); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // sent is a message as a consumer gets it.
@@ -150,7 +73,7 @@ func (f *foreign) read(t *testing.T, all []*sent) []heard {
 		t.Fatal(err)
 	}
 	command := exec.CommandContext(t.Context(), f.program, f.script)
-	command.Env = append(os.Environ(), f.variable+"="+f.packages(t), "PYTHONDONTWRITEBYTECODE=1")
+	command.Env = append(os.Environ(), f.variable+"="+installed.Packages(t, f.manager, installed.Files(t, f.pins...)), "PYTHONDONTWRITEBYTECODE=1")
 	command.Stdin = bytes.NewReader(input)
 	var told, wrong bytes.Buffer
 	command.Stdout, command.Stderr = &told, &wrong

@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/installed"
 )
 
 // TestLighthouse: Surface 245: Lighthouse finds nothing to better in the accessibility of a page, nor in how it is made.
 func TestLighthouse(t *testing.T) {
-	folder := installed(t, "npm", "lighthouse/package.json", "lighthouse/package-lock.json")
+	folder := installed.Packages(t, installed.NPM, installed.Files(t, "lighthouse/package.json", "lighthouse/package-lock.json"))
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +28,7 @@ func TestLighthouse(t *testing.T) {
 			p.hash = "#/schema?symbol=bookstore.v1.Shelf"
 		}
 		t.Run(p.name, func(t *testing.T) {
-			command := exec.CommandContext(t.Context(), filepath.Join(folder, "node_modules/.bin/lighthouse"), g.Admin+"/console/"+p.hash, "--quiet", "--output=json",
+			command := exec.CommandContext(t.Context(), filepath.Join(folder, ".bin/lighthouse"), g.Admin+"/console/"+p.hash, "--quiet", "--output=json",
 				"--only-categories=accessibility,best-practices,performance", "--preset=desktop", "--chrome-flags=--headless=new --no-sandbox --disable-gpu")
 			command.Env = append(command.Environ(), "CHROME_PATH="+chromium)
 			out, err := command.Output()

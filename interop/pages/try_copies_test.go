@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/installed"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/interop/internal/browser"
 )
@@ -44,8 +45,8 @@ type goCall struct{ name, text, says string }
 func newCopies(t *testing.T, g *gatewaytest.Gateway) *copies {
 	t.Helper()
 	c := &copies{path: programs(t), work: t.TempDir()}
-	c.node = filepath.Join(installed(t, "npm", "clients/package.json", "clients/package-lock.json"), "node_modules")
-	c.packages = filepath.Join(installed(t, "pip", "clients/requirements.txt"), "packages")
+	c.node = installed.Packages(t, installed.NPM, installed.Files(t, "clients/package.json", "clients/package-lock.json"))
+	c.packages = installed.Packages(t, installed.Pip, installed.Files(t, "clients/requirements.txt"))
 	c.path = filepath.Join(c.node, ".bin") + ":" + c.path
 	answer, err := http.Get(g.Admin + "/schemas/bookstore.v1.WatchBooksRequest")
 	if err != nil {
