@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -28,6 +27,7 @@ type http3Front struct {
 	grace        time.Duration // of connections that are too old; 0 for none
 	age          time.Duration // 0 for any age
 
+	date     date
 	handling atomic.Int64 // requests
 	running  sync.WaitGroup
 
@@ -71,15 +71,12 @@ func (f *http3Front) take(c *quic.Conn) {
 		return
 	}
 	// A server of its own for each connection, so that one that is too old can be ended by
-	// GOAWAY alone.
+	// GOAWAY alone. Without a Logger it tells slog.Default of panics, and nobody of what clients do wrong.
 	server := &http3.Server{
 		Handler:        f.handlerOf(c),
 		MaxHeaderBytes: maxHeaderBytes,
 		IdleTimeout:    f.o.idle,
-		Logger:         slog.New(slog.DiscardHandler), // what clients do wrong
-		ConnContext: func(ctx context.Context, c *quic.Conn) context.Context {
-			return f.o.resets.beginPackets(f.o.connected(ctx, nil), c)
-		},
+		ConnContext:    f.begin,
 	}
 	if !f.enter(server, c) {
 		leave()
@@ -92,6 +89,14 @@ func (f *http3Front) take(c *quic.Conn) {
 		defer f.grow(server, c)()
 		_ = server.ServeQUICConn(c) // what a client did wrong is its own concern
 	})
+}
+
+// begin makes the context of a connection's requests, which ends with the connection, and with the gateway's calls.
+func (f *http3Front) begin(ctx context.Context, c *quic.Conn) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(f.o.ending, cancel)
+	context.AfterFunc(ctx, func() { forget() })
+	return f.o.resets.beginPackets(f.o.connected(ctx, nil), c)
 }
 
 // handlerOf is what serves the requests of a connection.
@@ -147,20 +152,46 @@ func (f *http3Front) grow(s *http3.Server, c *quic.Conn) (stop func()) {
 func (f *http3Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.handling.Add(1)
 	defer f.handling.Add(-1)
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(f.o.ending, cancel)()
-	r = r.WithContext(ctx)
+	growStack(false)
 	if r.Method == http.MethodConnect && r.ProtoMajor == 3 && r.Proto != "HTTP/3.0" {
 		r.Header[":protocol"], r.Proto = []string{r.Proto}, "HTTP/3.0"
 	}
-	if f.settleBody(w, r) {
-		f.o.handler.ServeHTTP(&http3Writer{w}, r)
+	if answer := (&http3Writer{ResponseWriter: w, date: &f.date}); f.settleBody(answer, r) {
+		f.o.handler.ServeHTTP(answer, r)
 	}
 }
 
+// growStack has the stack of a request's goroutine, which is a new one for each, grow while there is little on it: all of it is
+// copied then, which would take longer further on, and be done more than once. Never is false.
+//
+//go:noinline
+func growStack(never bool) (last byte) {
+	if never {
+		var room [6 << 10]byte
+		for i := range room {
+			room[i] = last
+			last += room[len(room)-1-i]
+		}
+	}
+	return last
+}
+
 // http3Writer writes an answer over HTTP/3.
-type http3Writer struct{ http.ResponseWriter }
+type http3Writer struct {
+	http.ResponseWriter
+	date  *date
+	first [1]byte // of the request's body
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *http3Writer) WriteHeader(status int) {
+	if header := w.Header(); status >= http.StatusOK {
+		if _, told := header["Date"]; !told { // nil tells none
+			header["Date"] = w.date.header()
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
 
 // EnableFullDuplex is for http.ResponseController: streams are.
 func (*http3Writer) EnableFullDuplex() error { return nil }

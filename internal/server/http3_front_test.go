@@ -1,0 +1,137 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go/http3"
+
+	"github.com/transom-gateway/transom/internal/observe"
+	"github.com/transom-gateway/transom/internal/server/security"
+	"github.com/transom-gateway/transom/internal/server/sockets"
+	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/poll"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+)
+
+// servePackets serves HTTP/3 until the test is over. It returns a client, and where it finds the server.
+func servePackets(t *testing.T, ending context.Context, handler http.HandlerFunc) (client *http.Client, url string) {
+	t.Helper()
+	certificate, key := certificateFiles(t)
+	fleet, err := security.NewFleet("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &transomv1.Listener{Address: "127.0.0.1:0", Http3: true, Tls: &transomv1.ServerTls{Certificate: certificate, Key: key}}
+	o := &Options{Sockets: new(sockets.Set), Telemetry: &observe.Telemetry{Log: slog.New(slog.DiscardHandler)}}
+	l, err := openListener(o.Sockets, c, nil, fleet, o.Telemetry.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() }) // only its port was needed
+	f := newFrontOptions(c)
+	f.ending, f.resets = ending, newResets(c, o.Telemetry.Log)
+	f.handler = countedRequests{handler, f.resets}
+	packets, err := o.listenQUIC(l, fleet, c, &f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := newHTTP3(packets, c, f, l.connections)
+	served := make(chan error, 1)
+	go func() { served <- front.Serve(packets) }()
+	transport := &http3.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // whose it is does not matter here
+	t.Cleanup(func() {
+		_ = transport.Close() // the server may have ended it
+		if err := front.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return &http.Client{Transport: transport}, "https://" + packets.Addr().String()
+}
+
+// TestHTTP3Panics: the log has a handler's panic, as it has those of the other versions.
+func TestHTTP3Panics(t *testing.T) {
+	var log logtext.Text
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	t.Cleanup(func() { slog.SetDefault(before) })
+	client, url := servePackets(t, t.Context(), func(http.ResponseWriter, *http.Request) { panic("a fault of the gateway") })
+	if a, err := client.Get(url); err == nil {
+		t.Errorf("the answer is %s", a.Status)
+		_ = a.Body.Close()
+	}
+	poll.Until(t, "the panic in the log", func() bool { return strings.Contains(log.String(), "a fault of the gateway") })
+}
+
+// TestHTTP3Contexts: the context of a request ends with the request, and with the gateway's calls.
+func TestHTTP3Contexts(t *testing.T) {
+	ending, end := context.WithCancel(t.Context())
+	defer end()
+	contexts := make(chan context.Context, 2)
+	client, url := servePackets(t, ending, func(w http.ResponseWriter, r *http.Request) {
+		contexts <- r.Context()
+		if r.URL.Path == "/wait" {
+			_ = http.NewResponseController(w).Flush() // the client sees that it has begun
+			<-r.Context().Done()
+		}
+	})
+	for _, path := range []string{"/", "/wait"} {
+		a, err := client.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		of := <-contexts
+		if path == "/wait" {
+			if of.Err() != nil {
+				t.Error("the context of a request that goes on has ended")
+			}
+			end()
+		}
+		<-of.Done()
+		_, _ = io.Copy(io.Discard, a.Body) // it may be cut
+		_ = a.Body.Close()                 // it is read
+	}
+}
+
+// TestHTTP3Date: answers have the time, unless they have one or want none.
+func TestHTTP3Date(t *testing.T) {
+	client, url := servePackets(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/own":
+			w.Header().Set("Date", "Sun, 06 Nov 1994 08:49:37 GMT")
+		case "/none":
+			w.Header()["Date"] = nil
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	began := time.Now().Truncate(time.Second)
+	for path, want := range map[string]string{"/": "", "/own": "Sun, 06 Nov 1994 08:49:37 GMT", "/none": ""} {
+		for range 2 { // the second one's time was written for the first
+			a, err := client.Get(url + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = a.Body.Close() // there is none
+			switch got := a.Header.Get("Date"); {
+			case path != "/":
+				if got != want {
+					t.Errorf("%s: %q, want %q", path, got, want)
+				}
+			default:
+				at, err := http.ParseTime(got)
+				if err != nil || at.Before(began) || at.After(time.Now()) {
+					t.Errorf("the date is %q at %s: %v", got, began, err)
+				}
+			}
+		}
+	}
+}
