@@ -140,6 +140,9 @@ func TestHandOverAtSignal(t *testing.T) {
 	transport := &http.Transport{DialContext: dialUnix(socket)}
 	defer transport.CloseIdleConnections()
 	put(t, &http.Client{Transport: transport}, "http://gateway")
+	if want := `"msg":"listening","address":"unix:` + socket + `"`; strings.Count(gateway.log.String(), want) != 2 {
+		t.Errorf("not twice in the log: %s", want)
+	}
 	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("%v %v", info, err)
 	}
@@ -178,7 +181,7 @@ func TestHandOverOfHTTP3(t *testing.T) {
 	if answer := put(t, second, url); answer.ProtoMajor != 3 || answer.TLS.Version != tls.VersionTLS13 {
 		t.Error(answer.Proto)
 	}
-	if log := gateway.log.String(); !strings.Contains(log, `"msg":"the new process serves`) {
+	if log := gateway.log.String(); !strings.Contains(log, `"msg":"the new process serves`) || !strings.Contains(log, `"tls":true,"http3":true`) {
 		t.Error(log)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"runtime"
 
@@ -112,14 +113,15 @@ func (v *supervision) serve(ctx context.Context, h *handOver, usr2 <-chan os.Sig
 	running.Start()
 	go h.onSignal(ctx, usr2)
 	for i, address := range running.Addresses() {
-		telemetry.Log.Info("listening", "address", address.String(), "tls", file.Config.GetListeners()[i].GetTls() != nil)
+		c := file.Config.GetListeners()[i]
+		telemetry.Log.Info("listening", "address", reachedAt("", address), "tls", c.GetTls() != nil, "http3", c.GetHttp3())
 	}
 	if address := running.Admin(); address != nil {
 		scheme := "http://"
 		if file.Config.GetAdmin().GetTls() != nil {
 			scheme = "https://"
 		}
-		telemetry.Log.Info("admin", "address", scheme+address.String())
+		telemetry.Log.Info("admin", "address", reachedAt(scheme, address))
 	}
 	v.serves(telemetry.Log)
 	if started != nil {
@@ -155,4 +157,12 @@ func allWrong(ctx context.Context, load func() (*config.File, error), wrong erro
 		return all
 	}
 	return wrong // it was mended meanwhile
+}
+
+// reachedAt is how clients write where a listener is: by a URL where scheme is one, or by the path of a unix socket.
+func reachedAt(scheme string, at net.Addr) string {
+	if at.Network() == "unix" {
+		return "unix:" + at.String()
+	}
+	return scheme + at.String()
 }
