@@ -33,6 +33,8 @@ type settings struct {
 	rounds  int
 	idle    int
 	transom string
+	only    string
+	admin   string
 }
 
 // bareCommand makes this program the bare servers.
@@ -55,7 +57,9 @@ func run(ctx context.Context) error {
 	var s settings
 	flag.DurationVar(&s.time, "time", 2*time.Second, "how long each server is loaded in each round")
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds; in each, every server is loaded once; 0 measures memory alone")
-	flag.IntVar(&s.idle, "idle", 10_000, "how many connections lie idle")
+	flag.IntVar(&s.idle, "idle", 10_000, "how many connections lie idle; 0 measures rates alone")
+	flag.StringVar(&s.only, "only", "", "measure only the rates whose name has this")
+	flag.StringVar(&s.admin, "admin", "-", "the address of Transom's admin listener, for profiles")
 	flag.StringVar(&s.transom, "transom", "", "the transom binary")
 	flag.Parse()
 	if s.transom == "" {
@@ -82,7 +86,7 @@ type server struct {
 const answer = `{"name":"items/1","title":"A small answer","size":42}`
 
 // startTransom starts the gateway in front of a backend.
-func startTransom(dir, binary, backend string) (*server, error) {
+func startTransom(dir string, s settings, backend string) (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -92,17 +96,17 @@ func startTransom(dir, binary, backend string) (*server, error) {
 		return nil, err
 	}
 	config := fmt.Sprintf(`listeners: [{ address: %q, http3: true, idle_timeout: 600s, tls: { certificate: cert.pem, key: key.pem } }]
-admin: { address: "-" }
+admin: { address: %q }
 schemas: [{ directory: %q }]
 upstreams: { items: { grpc: { target: %q } } }
 routes: [{ match: { path: /ready }, respond: { status: 200, headers: { Content-Type: application/json }, body: %q } }]
 telemetry: { log: { access: false } }
-`, address, protos, backend, answer)
+`, address, s.admin, protos, backend, answer)
 	file := filepath.Join(dir, "transom.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	return start("transom", address, exec.Command(binary, "serve", "--config", file))
+	return start("transom", address, exec.Command(s.transom, "serve", "--config", file))
 }
 
 // startBare starts bare servers.

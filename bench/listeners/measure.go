@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,13 +25,16 @@ func measure(ctx context.Context, dir string, s settings) error {
 		return err
 	}
 	starts := [2]func() (*server, error){
-		func() (*server, error) { return startTransom(dir, s.transom, backend) },
+		func() (*server, error) { return startTransom(dir, s, backend) },
 		func() (*server, error) { return startBare(dir) },
 	}
 	if s.rounds > 0 {
 		if err := measureRates(ctx, s, starts); err != nil {
 			return err
 		}
+	}
+	if s.idle == 0 {
+		return nil
 	}
 	for _, version := range []int{1, 2, 3} {
 		for _, start := range starts {
@@ -70,6 +74,9 @@ func measureRates(ctx context.Context, s settings, starts [2]func() (*server, er
 		{"connections by TCP that resume a session", func(ctx context.Context, a string) (int64, error) { return shake(ctx, a, true) }},
 		{"connections by QUIC, with whole handshakes", shakeQUIC},
 	} {
+		if !strings.Contains(w.name, s.only) {
+			continue
+		}
 		if err := compare(ctx, s, w.name, w.load, servers); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
