@@ -68,6 +68,12 @@ func IsType(kind string) bool {
 	return true
 }
 
+// IsTypes reports whether a text means types: one, the first words of some and a star, as "user.*", or a star alone.
+func IsTypes(text string) bool {
+	front, _ := strings.CutSuffix(text, ".*")
+	return text == "*" || IsType(front)
+}
+
 // IsReserved reports whether events of a type are the gateway's own, so that neither clients nor rules of
 // methods publish them: those whose first word is "api", "auth" or "transom", in whatever case, as
 // consumers may fold it.

@@ -120,7 +120,21 @@ events:
 		t.Errorf("behind the first are %s", page)
 	}
 
-	ask(http.MethodPost, "/events/dead/visits/"+first+"/retry", http.StatusServiceUnavailable)
+	ask(http.MethodPost, "/events/dead/visits/"+first+"/retry", http.StatusConflict)
+	for want, args := range map[string][]string{
+		`there is no such subscription: "none"; groups lists those that there are` + "\n":                                          {"pause", "none"},
+		"the subscription has no dead letter of that ID\n":                                                                         {"dead", "show", "visits", "zz"},
+		"the subscription is not moved: found the offset 9999 of partition 0, but the log has 0 to 3, and the partition 0 alone\n": {"seek", "visits", "9999"},
+		"the subscription is not moved: found the offset 1 of partition 7, but the log has 0 to 3, and the partition 0 alone\n":    {"seek", "visits", "1", "--partition", "7"},
+		"to: found \"yesterday\", expected earliest, latest, an offset, or a time such as 2026-01-31T12:00:00Z\n":                  {"seek", "visits", "yesterday"},
+		"there is no such sink: found \"none\", expected one of log\n":                                                             {"rejected", "list", "--sink", "none"},
+		"the sink has no rejected event of that ID\n":                                                                              {"rejected", "retry", "log", "zz"},
+		`type: found "us..*", expected a type, such as "user.click", or "user.*", or "*"` + "\n":                                   {"tail", "--type", "us..*"},
+	} {
+		if code, _, said := command(t, append(append([]string{"events"}, args...), "--admin", gateway.admin)...); code != exitProblem || said != want {
+			t.Errorf("%v: %d %q, want %q", args, code, said, want)
+		}
+	}
 	server.mu.Lock()
 	server.disliked = ""
 	server.mu.Unlock()

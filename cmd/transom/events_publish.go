@@ -30,7 +30,7 @@ type publisher struct {
 
 	batch    []json.RawMessage
 	size     int
-	first    int // the line of the batch's first event
+	lines    []int // of the batch's events
 	accepted int
 	rejected int
 }
@@ -76,28 +76,30 @@ func (p *publisher) publish(ctx context.Context, in io.Reader) error {
 			continue
 		}
 		if !json.Valid(line) {
-			return fmt.Errorf("line %d: expected an event in JSON", n)
+			return p.end(ctx, fmt.Errorf("line %d: expected an event in JSON; what is before it was sent, and nothing behind it", n))
 		}
 		if len(p.batch) == publishEvents || p.size+len(line) > publishBytes && len(p.batch) > 0 {
 			if err := p.send(ctx); err != nil {
 				return err
 			}
 		}
-		if len(p.batch) == 0 {
-			p.first = n
-		}
-		p.batch, p.size = append(p.batch, bytes.Clone(line)), p.size+len(line)
+		p.batch, p.lines, p.size = append(p.batch, bytes.Clone(line)), append(p.lines, n), p.size+len(line)
 	}
-	if err := errors.Join(lines.Err(), p.send(ctx)); err != nil {
-		return err
+	return p.end(ctx, lines.Err())
+}
+
+// end sends what waits, and says what became of all.
+func (p *publisher) end(ctx context.Context, wrong error) error {
+	if err := p.send(ctx); err != nil {
+		return errors.Join(wrong, err)
 	}
 	if _, err := fmt.Fprintf(p.out, "%d accepted, %d rejected\n", p.accepted, p.rejected); err != nil {
 		return err
 	}
-	if p.rejected > 0 {
+	if wrong == nil && p.rejected > 0 {
 		return errors.New("some events were rejected")
 	}
-	return nil
+	return wrong
 }
 
 // send sends what waits.
@@ -153,11 +155,14 @@ func (p *publisher) tell(answer *http.Response, text []byte) error {
 		return fmt.Errorf("the gateway's answer: %w", err)
 	}
 	for _, one := range result.Rejected {
-		if _, err := fmt.Fprintf(p.out, "event %d of the batch that begins at line %d: %s\n", one.Index+1, p.first, one.Reason); err != nil {
+		if one.Index < 0 || one.Index >= len(p.lines) {
+			return fmt.Errorf("the gateway's answer: found the event %d, but %d were sent", one.Index, len(p.lines))
+		}
+		if _, err := fmt.Fprintf(p.out, "line %d: %s\n", p.lines[one.Index], one.Reason); err != nil {
 			return err
 		}
 	}
 	p.accepted, p.rejected = p.accepted+result.Accepted, p.rejected+len(result.Rejected)
-	p.batch, p.size = nil, 0
+	p.batch, p.lines, p.size = nil, nil, 0
 	return nil
 }

@@ -82,7 +82,9 @@ func TestEventsPublish(t *testing.T) {
 	write(t, filepath.Join(dir, "events.ndjson"), strings.Repeat(`{"type": "user.view"}`+"\n", 600)+"\n"+`{"type": "api.request"}`+"\n")
 	walkthrough.Shell{Dir: dir, Bin: commandFolder(t), Replace: []string{"http://localhost:8080", gateway.url}}.Run(t, walkthrough.Steps("```console\n"+
 		"$ transom events publish --url http://localhost:8080 < events.ndjson 2> errors || echo \"exit code $?\"\n"+
-		"event 101 of the batch that begins at line 501: forged: events of the type \"api.request\" are the gateway's own\n600 accepted, 1 rejected\nexit code 1\n"+
+		"line 602: forged: events of the type \"api.request\" are the gateway's own\n600 accepted, 1 rejected\nexit code 1\n"+
 		"$ transom events publish --url http://localhost:8080 -d '{\"type\": \"user.view\"}'\n1 accepted, 0 rejected\n"+
-		"$ transom events publish --url http://localhost:8080 -d 'x' 2>&1 || echo \"exit code $?\"\n…expected an event in JSON…\nexit code 1\n```\n"))
+		"$ transom events publish --url http://localhost:8080 -d 'x' 2>&1 || echo \"exit code $?\"\n…expected an event in JSON…\nexit code 1\n"+
+		"$ printf '{\"type\": \"user.a\"}\\n\\nx\\n{\"type\": \"user.b\"}\\n' | transom events publish --url http://localhost:8080 2>&1 || echo \"exit code $?\"\n"+
+		"1 accepted, 0 rejected\nline 3: expected an event in JSON; what is before it was sent, and nothing behind it\nexit code 1\n```\n"))
 }

@@ -54,20 +54,20 @@ policies: [{ selector: keyed.v1.Ledger.Pay, policy: { timeout: 0.2s } }]
 	if out, _ := keys(0, "release", id); out != "released\n" {
 		t.Errorf("%s", out)
 	}
-	if _, err := keys(1, "show", id); !strings.Contains(err, "404") {
+	if _, err := keys(1, "show", id); !strings.HasPrefix(err, "found no key with this id") {
 		t.Errorf("%s", err)
 	}
-	if _, err := keys(1, "release", id); !strings.Contains(err, "404") {
+	if _, err := keys(1, "release", id); !strings.HasPrefix(err, "found no key with this id") {
 		t.Errorf("%s", err)
 	}
 	for _, args := range [][]string{{"show", "k1"}, {"show", id + "00"}, {"release", "k1"}} {
-		if _, err := keys(1, args...); !strings.Contains(err, "400") || !strings.Contains(err, "expected 64 hexadecimal digits") {
+		if _, err := keys(1, args...); !strings.Contains(err, "expected 64 hexadecimal digits") {
 			t.Errorf("%v: %s", args, err)
 		}
 	}
 	for asked, want := range map[string]string{
-		"keyed.v1.Ledger/Pai": `404 Not Found: "keyed.v1.Ledger/Pai" is no method or route with the policy idempotency_key; did you mean "keyed.v1.Ledger/Pay"?`,
-		"nosuch":              `404 Not Found: "nosuch" is no method or route with the policy idempotency_key, as "keyed.v1.Ledger/Pay" is`,
+		"keyed.v1.Ledger/Pai": `"keyed.v1.Ledger/Pai" is no method or route with the policy idempotency_key; did you mean "keyed.v1.Ledger/Pay"?`,
+		"nosuch":              `"nosuch" is no method or route with the policy idempotency_key, as "keyed.v1.Ledger/Pay" is`,
 	} {
 		if _, err := keys(1, "list", "--rpc", asked); !strings.Contains(err, want) {
 			t.Errorf("%s: %s", asked, err)
@@ -80,7 +80,7 @@ policies: [{ selector: keyed.v1.Ledger.Pay, policy: { timeout: 0.2s } }]
 	if code, text := pay(t, http.DefaultClient, g.url, "k1"); code != http.StatusOK {
 		t.Errorf("%d %s", code, text)
 	}
-	if _, err := keys(1, "release", id); !strings.Contains(err, "409") || !strings.Contains(err, "force") {
+	if _, err := keys(1, "release", id); !strings.Contains(err, "force") {
 		t.Errorf("%s", err)
 	}
 	keys(0, "release", "--force", id)
@@ -107,7 +107,7 @@ func TestKeysWithout(t *testing.T) {
 upstreams: { ledger: { grpc: { target: "127.0.0.1:1" } } }
 `})
 	g := startGateway(t, input{config: filepath.Join(dir, "transom.yaml")})
-	if code, _, err := command(t, "keys", "list", "--admin", g.admin); code != 1 || !strings.Contains(err, "404 Not Found: neither a method nor a route has the policy idempotency_key") {
+	if code, _, err := command(t, "keys", "list", "--admin", g.admin); code != 1 || !strings.Contains(err, "neither a method nor a route has the policy idempotency_key") {
 		t.Errorf("%d %s", code, err)
 	}
 	closed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "a token", http.StatusUnauthorized) }))

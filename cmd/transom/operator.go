@@ -110,7 +110,14 @@ func refusal(answer *http.Response, body []byte) error {
 		}
 		return errors.New("the admin listener does not take the token of the environment variable TRANSOM_ADMIN_TOKEN: set it to one of admin.tokens in the gateway's configuration")
 	}
-	return fmt.Errorf("the admin listener: %s: %s", answer.Status, strings.TrimSpace(string(body)))
+	text := strings.TrimSpace(string(body))
+	switch answer.StatusCode {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusConflict: // the listener is well, and says what is wrong
+		if text != "" {
+			return errors.New(text)
+		}
+	}
+	return fmt.Errorf("the admin listener: %s: %s", answer.Status, text)
 }
 
 // fromAdmin reports whether an answer may be an admin listener's, whose errors are plain text.

@@ -226,14 +226,11 @@ func (s *Source) Seek(ctx context.Context, to subscription.Position) error {
 		}
 		return s.seekOffset(l, admin, partitions, to)
 	})
-	if err != nil && !errors.Is(err, errRefused) {
+	if err != nil && !errors.Is(err, subscription.ErrNotMoved) {
 		return s.away(err)
 	}
 	return err
 }
-
-// errRefused is wrapped by what is wrong with a position.
-var errRefused = errors.New("the subscription is not moved")
 
 func (s *Source) seekOffset(l *link, admin sarama.ClusterAdmin, partitions []int32, to subscription.Position) error {
 	oldest, err := s.offsets(l, admin, partitions, sarama.OffsetOldest)
@@ -247,9 +244,9 @@ func (s *Source) seekOffset(l *link, admin sarama.ClusterAdmin, partitions []int
 	first, ok := oldest[to.Partition]
 	switch {
 	case !ok:
-		return fmt.Errorf("%w: found the partition %d, but the topic %s has 0 to %d", errRefused, to.Partition, s.what.Topic, len(partitions)-1)
+		return fmt.Errorf("%w: found the partition %d, but the topic %s has 0 to %d", subscription.ErrNotMoved, to.Partition, s.what.Topic, len(partitions)-1)
 	case to.Offset < first || to.Offset > end[to.Partition]:
-		return fmt.Errorf("%w: found the offset %d, but the partition %d has %d to %d", errRefused, to.Offset, to.Partition, first, end[to.Partition])
+		return fmt.Errorf("%w: found the offset %d, but the partition %d has %d to %d", subscription.ErrNotMoved, to.Offset, to.Partition, first, end[to.Partition])
 	}
 	return s.commit(admin, map[int32]int64{to.Partition: to.Offset})
 }
@@ -268,7 +265,7 @@ func (s *Source) withoutMembers(admin sarama.ClusterAdmin) error {
 	}
 	for _, g := range groups {
 		if n := len(g.Members); n > 0 {
-			return fmt.Errorf("%w: the group %s has %d members in other processes: stop these first", errRefused, s.what.Group, n)
+			return fmt.Errorf("%w: the group %s has %d members in other processes: stop these first", subscription.ErrNotMoved, s.what.Group, n)
 		}
 	}
 	return nil

@@ -45,6 +45,9 @@ func (s *Source) consumer(ctx context.Context, to *subscription.Position) (jetst
 	start := s.what.Start
 	if to != nil {
 		start = *to
+		if err := within(ctx, js, stream, start); err != nil {
+			return nil, err
+		}
 		if err := s.forget(ctx, js, stream); err != nil {
 			return nil, err
 		}
@@ -61,6 +64,21 @@ func (s *Source) consumer(ctx context.Context, to *subscription.Position) (jetst
 		return nil, err
 	}
 	return consumer, s.compare(consumer.CachedInfo().Config, want)
+}
+
+// within refuses a sequence number behind all of a stream: messages would be passed over until it came.
+func within(ctx context.Context, js jetstream.JetStream, name string, to subscription.Position) error {
+	if to.Offset == 0 { // or another kind of position
+		return nil
+	}
+	stream, err := js.Stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	if has := stream.CachedInfo().State; uint64(to.Offset) > has.LastSeq+1 { //nolint:gosec // it is not negative
+		return fmt.Errorf("%w: found the sequence number %d, but the stream %s has %d to %d", subscription.ErrNotMoved, to.Offset, name, has.FirstSeq, has.LastSeq)
+	}
+	return nil
 }
 
 // config is that of the consumer. What the server has delivered and nobody has acknowledged is bounded; one
@@ -130,7 +148,7 @@ func (s *Source) forget(ctx context.Context, js jetstream.JetStream, stream stri
 			break
 		}
 		if since.IsZero() && now.After(until) {
-			return fmt.Errorf("%w: the consumer %s has members in other processes: stop these first", errRefused, s.what.Group)
+			return fmt.Errorf("%w: the consumer %s has members in other processes: stop these first", subscription.ErrNotMoved, s.what.Group)
 		}
 		timer := time.NewTimer(farewell / 20)
 		select {

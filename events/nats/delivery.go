@@ -110,6 +110,8 @@ func (s *Sink) judge(to string, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, nats.ErrReconnectBufExceeded): // the client's word for no connection, as it is to keep nothing
+		return s.away(s.disconnected())
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum), errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrHeadersNotSupported):
 		return fmt.Errorf("%w: %s: subject %s: %w", events.ErrRejected, s.hosts, to, err)
 	case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
@@ -119,6 +121,14 @@ func (s *Sink) judge(to string, err error) error {
 		return s.away(fmt.Errorf("no stream takes the subject %s: create one, or set create_stream: %w", to, err))
 	}
 	return s.away(fmt.Errorf("subject %s: %w", to, err))
+}
+
+// disconnected says why there is no connection, as far as that is known.
+func (s *Sink) disconnected() error {
+	if why := s.down.Load(); why != nil {
+		return fmt.Errorf("there is no connection: %w", *why)
+	}
+	return errors.New("there is no connection")
 }
 
 // away is an error that may pass, for people.

@@ -48,6 +48,7 @@ type Sink struct {
 	trimmed atomic.Uint64
 	lost    atomic.Bool           // no stream took an event
 	refusal atomic.Pointer[error] // what a server has said of itself
+	down    atomic.Pointer[error] // why the connection did not come back
 }
 
 var _ events.Sink = (*Sink)(nil)
@@ -165,6 +166,7 @@ func (s *Sink) options() ([]nats.Option, error) {
 		nats.IgnoreAuthErrorAbort(), // credentials may be replaced
 		nats.SetCustomDialer(dialer{}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.refusal.Store(&err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { s.down.Store(&err) }),
 	}
 	if s.tls != nil {
 		options = append(options, nats.Secure(s.tls.Config()))

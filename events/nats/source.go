@@ -220,9 +220,6 @@ func (s *Source) Close() error {
 	return s.sink.Close()
 }
 
-// errRefused is wrapped by what is wrong with a position.
-var errRefused = errors.New("the subscription is not moved")
-
 // Lag implements subscription.Source. The consumer is the partition 0.
 func (s *Source) Lag(ctx context.Context) ([]subscription.Lag, error) {
 	js, err := s.connected(ctx)
@@ -244,10 +241,10 @@ func (s *Source) Lag(ctx context.Context) ([]subscription.Lag, error) {
 // Seek implements subscription.Source.
 func (s *Source) Seek(ctx context.Context, to subscription.Position) error {
 	if to.Offset < 0 || to.Partition != 0 {
-		return fmt.Errorf("%w: found the offset %d of partition %d, expected a sequence number of the stream", errRefused, to.Offset, to.Partition)
+		return fmt.Errorf("%w: found the offset %d of partition %d, expected a sequence number of the stream", subscription.ErrNotMoved, to.Offset, to.Partition)
 	}
 	_, err := s.consumer(ctx, &to)
-	if err != nil && !errors.Is(err, errRefused) {
+	if err != nil && !errors.Is(err, subscription.ErrNotMoved) {
 		return s.sink.away(err)
 	}
 	return err

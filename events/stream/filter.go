@@ -9,6 +9,8 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/ext"
+
+	"github.com/transom-gateway/transom/events"
 )
 
 // Bounds of expressions. Those of clients are smaller than those of operators.
@@ -146,15 +148,14 @@ const (
 // typeSet are patterns of types; an empty one takes all.
 type typeSet []string
 
-var errTypes = errors.New(`expected a type such as "user.click", or the front of some and a star, such as "user.*"`)
+var errTypes = errors.New(`expected a type such as "user.click", or the first words of some and a star, such as "user.*"`)
 
 func newTypeSet(patterns []string) (typeSet, error) {
 	if len(patterns) > maxTypes {
 		return nil, fmt.Errorf("found %d types, expected up to %d", len(patterns), maxTypes)
 	}
 	for _, p := range patterns {
-		front, _ := strings.CutSuffix(p, "*")
-		if p == "" || len(p) > maxTypeText || strings.Contains(front, "*") || front != p && front != "" && !strings.HasSuffix(front, ".") {
+		if len(p) > maxTypeText || !events.IsTypes(p) {
 			return nil, fmt.Errorf("found the type %.100q, %w", p, errTypes)
 		}
 	}

@@ -396,6 +396,8 @@ func TestRefused(t *testing.T) {
 		"expected bool":                          {Filter: "event.id + 'a'"},
 		"filter: found 1025 bytes":               {Filter: strings.Repeat(" ", 1025)},
 		"types: found the type \"a*\"":           {Types: []string{"a*"}},
+		"types: found the type \"a..b\"":         {Types: []string{"a.b", "a..b"}},
+		"types: found the type \".*\"":           {Types: []string{".*"}},
 		"last_event_id: found 257":               {LastEventId: strings.Repeat("a", 257)},
 	} {
 		r.Topic = "topic"

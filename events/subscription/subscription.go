@@ -49,6 +49,9 @@ type Reading struct {
 	InFlight int
 }
 
+// ErrNotMoved is wrapped by what is wrong with a position, or with the moment.
+var ErrNotMoved = errors.New("the subscription is not moved")
+
 // Lag is how far a partition has come.
 type Lag struct {
 	Partition int32

@@ -117,8 +117,8 @@ func (s *Sink) disable() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.disabled == nil {
-		s.disabled = fmt.Errorf("%w: %s answered 410 Gone: it wants no more events, until the gateway starts or loads its configuration again", events.ErrRejected, s.host)
-		s.log.Error("a webhook is gone: its events are rejected until the gateway starts or loads its configuration again", "host", s.host)
+		s.disabled = fmt.Errorf("%w: %s answered 410 Gone: it wants no more events, until the gateway starts, or the settings of the sink change", events.ErrRejected, s.host)
+		s.log.Error("a webhook is gone: its events are rejected until the gateway starts, or the settings of the sink change", "host", s.host)
 	}
 	return s.disabled
 }

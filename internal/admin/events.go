@@ -77,7 +77,8 @@ type RejectedEvent struct {
 	Event json.RawMessage `json:"event"`
 }
 
-// ErrNoEvent is the error of an Eventful for what is not there.
+// ErrNoEvent is the error of an Eventful for what is not there. For what cannot be done as things are, through no fault of
+// the gateway, an error has the method NotDone.
 var ErrNoEvent = errors.New("no such event")
 
 // events adds what is said of events (Surface 296).
@@ -195,11 +196,14 @@ func (q EventQuery) Has(eventType, topic string) bool {
 
 func eventFailed(w http.ResponseWriter, err error) {
 	var usage errUsage
+	var notDone interface{ NotDone() }
 	switch {
 	case errors.As(err, &usage):
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	case errors.Is(err, ErrNoEvent):
 		http.Error(w, err.Error(), http.StatusNotFound)
+	case errors.As(err, &notDone):
+		http.Error(w, err.Error(), http.StatusConflict)
 	default:
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	}

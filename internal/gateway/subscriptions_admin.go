@@ -23,6 +23,9 @@ type SubscriptionStatus struct {
 // ErrNoSubscription is returned for a name that no subscription has.
 var ErrNoSubscription = errors.New("there is no such subscription")
 
+// ErrFailedAgain is wrapped by the outcome of a dead letter's call that does not succeed.
+var ErrFailedAgain = errors.New("the call has failed again")
+
 // Subscriptions are those at work, by name.
 func (g *Gateway) Subscriptions(ctx context.Context) []SubscriptionStatus {
 	g.subscriptions.Lock()
@@ -46,7 +49,7 @@ func (g *Gateway) subscription(name string) (*running, error) {
 	if r := g.subscriptions.running[name]; r != nil {
 		return r, nil
 	}
-	return nil, fmt.Errorf("%w: %q", ErrNoSubscription, name)
+	return nil, fmt.Errorf("%w: %q; groups lists those that there are", ErrNoSubscription, name)
 }
 
 // PauseSubscription has a subscription make no calls until ResumeSubscription (Events 174).
@@ -109,7 +112,7 @@ func (g *Gateway) RetryDeadLetter(ctx context.Context, name, id string) error {
 	}
 	result := g.deliver(ctx, r.of, letter.Again(), 1)
 	if result.Reason != "" || verdicts(r.of.settings.GetCodes())(result.Code) != subscription.Done {
-		return fmt.Errorf("the call has failed again: %s: %s", rpccode.Name(result.Code), result.Message)
+		return fmt.Errorf("%w: %s: %s", ErrFailedAgain, rpccode.Name(result.Code), result.Message)
 	}
 	return r.store.Drop(name, id)
 }

@@ -2,8 +2,9 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/transom-gateway/transom/events"
@@ -56,6 +57,9 @@ func (a administered) TailEvents(ctx context.Context, q admin.EventQuery, each f
 	if err != nil {
 		return err
 	}
+	if q.Type != "" && !events.IsTypes(q.Type) {
+		return notDone{fmt.Errorf(`type: found %.100q, expected a type, such as "user.click", or "user.*", or "*"`, q.Type)}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(a.server.gateway.Context(), cancel)()
@@ -78,8 +82,14 @@ func (a administered) RejectedEvents(sink string) ([]admin.RejectedEvent, error)
 	if err != nil {
 		return nil, err
 	}
+	rejecting := b.RejectingSinks()
+	if sink != "" && !slices.Contains(rejecting, sink) {
+		if err := knownSink(b, sink); err != nil {
+			return nil, err
+		}
+	}
 	var list []admin.RejectedEvent
-	for _, name := range b.RejectingSinks() {
+	for _, name := range rejecting {
 		if sink != "" && sink != name {
 			continue
 		}
@@ -90,6 +100,18 @@ func (a administered) RejectedEvents(sink string) ([]admin.RejectedEvent, error)
 		}
 	}
 	return list, nil
+}
+
+// knownSink is the error for the name of no sink; nil for the name of one.
+func knownSink(b *bus.Bus, name string) error {
+	var names []string
+	for _, s := range b.Status().Sinks {
+		names = append(names, s.Name)
+	}
+	if slices.Contains(names, name) {
+		return nil
+	}
+	return notThere{fmt.Errorf("there is no such sink: found %q, expected one of %s", name, strings.Join(names, ", "))}
 }
 
 // RetryRejected implements admin.Eventful.
@@ -107,10 +129,7 @@ func (a administered) rejected(do func(*bus.Bus) error) error {
 	if err != nil {
 		return err
 	}
-	if err = do(b); errors.Is(err, bus.ErrNotRejected) {
-		return fmt.Errorf("%w: %w", admin.ErrNoEvent, err)
-	}
-	return err
+	return known(do(b))
 }
 
 var _ admin.Schemaful = administered{}

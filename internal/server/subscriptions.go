@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/transom-gateway/transom/events/bus"
 	"github.com/transom-gateway/transom/events/cloudevents"
 	"github.com/transom-gateway/transom/events/subscription"
 	"github.com/transom-gateway/transom/internal/admin"
@@ -80,10 +81,25 @@ func subscriptionLines(g *gateway.Gateway) (lines []string) {
 	return lines
 }
 
-// known gives the errors of what is not there the form that the admin listener knows.
+// notThere is an error that is admin.ErrNoEvent, too, of which its text says nothing.
+type notThere struct{ error }
+
+// Is implements errors.Is.
+func (notThere) Is(target error) bool { return target == admin.ErrNoEvent }
+
+// notDone is the error of what cannot be done as things are.
+type notDone struct{ error }
+
+// NotDone says so to the admin listener.
+func (notDone) NotDone() {}
+
+// known says which errors are of what is not there, and which of what cannot be done.
 func known(err error) error {
-	if errors.Is(err, gateway.ErrNoSubscription) || errors.Is(err, subscription.ErrNoDead) {
-		return fmt.Errorf("%w: %w", admin.ErrNoEvent, err)
+	switch {
+	case errors.Is(err, gateway.ErrNoSubscription), errors.Is(err, subscription.ErrNoDead), errors.Is(err, bus.ErrNotRejected):
+		return notThere{err}
+	case errors.Is(err, gateway.ErrFailedAgain), errors.Is(err, subscription.ErrNotMoved):
+		return notDone{err}
 	}
 	return err
 }

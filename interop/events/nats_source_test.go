@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -92,6 +93,9 @@ func TestNATSSource(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "has members in other processes")
 	})
 	stopMember(t, second)
+	if err := first.Seek(t.Context(), subscription.Position{Offset: 1 << 40}); !errors.Is(err, subscription.ErrNotMoved) || !strings.Contains(err.Error(), "the stream EVENTS has 1 to ") {
+		t.Errorf("moved behind the end of the stream: %v", err)
+	}
 	_, before := h.Done()
 	if err := first.Seek(t.Context(), subscription.Position{Earliest: true}); err != nil {
 		t.Fatal(err)

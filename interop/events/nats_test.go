@@ -258,6 +258,26 @@ func TestNATSRefusals(t *testing.T) {
 	}
 }
 
+// TestNATSAway holds Events 152 for a server that goes: what is told of the sink is why the connection does not come back.
+func TestNATSAway(t *testing.T) {
+	s := startNATS(t, "")
+	sink := openNATS(t, &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"})
+	send(t, sink, event("ann", 1))
+	s.kill()
+	errs := make([]error, 1)
+	t.Run("Events 152: the server has gone", func(t *testing.T) {
+		poll.Until(t, "the reason", func() bool {
+			sink.Send(t.Context(), []*events.Event{event("ann", 2)}, errs)
+			if errs[0] == nil || strings.Contains(errs[0].Error(), "buffer") {
+				t.Fatal(errs[0])
+			}
+			return strings.Contains(errs[0].Error(), "there is no connection: ") && strings.Contains(errs[0].Error(), "connection refused")
+		})
+	})
+	s.start()
+	send(t, sink, event("ann", 2))
+}
+
 // TestNATSSecurity sends by user and token over TLS with a client's certificate, and says what
 // is wrong with another password.
 func TestNATSSecurity(t *testing.T) {

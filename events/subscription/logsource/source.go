@@ -6,6 +6,7 @@ package logsource
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/transom-gateway/transom/events"
@@ -166,6 +167,9 @@ func (s *Source) Seek(ctx context.Context, to subscription.Position) error {
 		if at, err = s.find(ctx, l, to); err != nil {
 			return err
 		}
+	} else if has := l.Stats(); to.Partition != 0 || at < has.First || at > has.Next {
+		return fmt.Errorf("%w: found the offset %d of partition %d, but the log has %d to %d, and the partition 0 alone",
+			subscription.ErrNotMoved, to.Offset, to.Partition, has.First, has.Next)
 	}
 	_, err = l.Seek(s.place, at)
 	return err
