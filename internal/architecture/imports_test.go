@@ -123,7 +123,7 @@ var rules = map[string]rule{
 	"internal/server/coalesce": {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
 	"internal/server/security": {ours: slices.Concat(base, []string{"internal/tlsfiles"}), never: slices.Concat([]string{"net/http"}, yamls), reason: "TLS is the same for every listener and protocol, so it knows neither"},
 	"internal/live":            {ours: []string{"internal/nearest"}, never: slices.Concat(protobuf, yamls), reason: "it brings records to those who watch, and knows neither what a call is nor how it is shown"},
-	"internal/console":         {never: slices.Concat(protobuf, yamls), reason: "it hands out the files of the pages; what these show they ask the admin listener for"},
+	"internal/console":         {ours: []string{"internal/entitytag", "internal/field"}, never: slices.Concat(protobuf, yamls), reason: "it hands out the files of the pages; what these show they ask the admin listener for"},
 	"internal/try":             {ours: base, never: yamls, reason: "it calls as a client does, and knows nothing of who serves it"},
 	"internal/admin":           {ours: []string{"internal/try"}, reason: "the operator's server knows the gateway by its own interface, and is tested without one"},
 

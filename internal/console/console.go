@@ -17,6 +17,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/transom-gateway/transom/internal/entitytag"
+	"github.com/transom-gateway/transom/internal/field"
 )
 
 //go:embed built
@@ -44,7 +47,7 @@ var types = map[string]string{
 type file struct {
 	plain, gzipped []byte
 	mediaType      string
-	tag            string // of the content, for If-None-Match
+	sum            string // of the content, for entity tags
 }
 
 // files are all of them, by name. They are compressed when somebody asks for the first.
@@ -57,7 +60,7 @@ var files = sync.OnceValue(func() map[string]*file {
 			continue // embedded files can be read
 		}
 		sum := sha256.Sum256(plain)
-		all[path.Base(name)] = &file{plain, compressed(plain), types[path.Ext(name)], `"` + hex.EncodeToString(sum[:12]) + `"`}
+		all[path.Base(name)] = &file{plain, compressed(plain), types[path.Ext(name)], hex.EncodeToString(sum[:12])}
 	}
 	return all
 })
@@ -89,20 +92,22 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", f.mediaType)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Etag", f.tag)
+	content, tag, zipped := f.plain, `"`+f.sum+`"`, field.Accepts(r.Header["Accept-Encoding"], "gzip")
+	if zipped {
+		content, tag = f.gzipped, `"`+f.sum+`-gzip"` // other bytes have another tag (RFC 9110 8.8.3.3)
+	}
+	h.Set("Etag", tag)
 	h.Set("Vary", "Accept-Encoding")
 	if name == index || name == licenses {
 		h.Set("Cache-Control", "no-cache") // a later version has other scripts
 	} else {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	if strings.Contains(r.Header.Get("If-None-Match"), f.tag) {
+	if entitytag.Listed(r.Header["If-None-Match"], tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	content := f.plain
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		content = f.gzipped
+	if zipped {
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(content)))

@@ -63,6 +63,12 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%s is kept as %s", name, answer.Header.Get("Cache-Control"))
 		}
 		packed := ask("/"+name, "Accept-Encoding", "br, gzip")
+		if tag := packed.Header.Get("Etag"); tag == answer.Header.Get("Etag") || ask("/"+name, "If-None-Match", tag).StatusCode != 200 {
+			t.Errorf("%s: the tag %s stands for two forms (RFC 9110 8.8.3.3)", name, tag)
+		}
+		if refused := ask("/"+name, "Accept-Encoding", "gzip;q=0"); refused.Header.Get("Content-Encoding") != "" || refused.Header.Get("Etag") != answer.Header.Get("Etag") {
+			t.Errorf("%s: who takes no gzip gets %v", name, refused.Header)
+		}
 		z, err := gzip.NewReader(packed.Body)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)

@@ -171,10 +171,10 @@ func TestScript(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(a.Body), a.Header)
 	}
 	plain := g.Do(t, "GET", "/transom.js", "", "Accept-Encoding", "gzip;q=0")
-	if plain.Status != 200 || !strings.Contains(plain.Body, "sendBeacon") || plain.Header.Get("Content-Encoding") != "" || plain.Header.Get("Etag") != a.Header.Get("Etag") {
+	if plain.Status != 200 || !strings.Contains(plain.Body, "sendBeacon") || plain.Header.Get("Content-Encoding") != "" || plain.Header.Get("Etag") == a.Header.Get("Etag") {
 		t.Error(plain)
 	}
-	if again := g.Do(t, "GET", "/transom.js", "", "If-None-Match", a.Header.Get("Etag")); again.Status != 304 || again.Body != "" {
+	if again := g.Do(t, "GET", "/transom.js", "", "If-None-Match", a.Header.Get("Etag"), "Accept-Encoding", "gzip"); again.Status != 304 || again.Body != "" {
 		t.Error(again)
 	}
 	if off := gatewaytest.Start(t, gatewaytest.Options{Events: new(eventtest.Recorder), Config: "events: { behaviour: {} }\n"}); off.Do(t, "GET", "/transom.js", "").Status != 404 {

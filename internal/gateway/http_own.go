@@ -9,16 +9,19 @@ import (
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/entitytag"
+	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/internal/httproute"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// ownFile is something that the gateway itself answers with, always the same.
+// ownFile is something that the gateway itself answers with, always the same. Its two forms are other
+// bytes, so they have other tags (RFC 9110 8.8.3.3).
 type ownFile struct {
 	plain, zipped             []byte
 	plainLength, zippedLength []string
-	tag, contentType          []string
+	tag, zippedTag            []string
+	contentType               []string
 }
 
 // Lines of headers that are always the same. Nobody appends to them in place: they have no room.
@@ -32,45 +35,33 @@ func newOwnFile(plain []byte, contentType, tag string) ownFile {
 	_ = z.Close()
 	return ownFile{
 		plain: plain, plainLength: []string{strconv.Itoa(len(plain))}, zipped: b.Bytes(), zippedLength: []string{strconv.Itoa(b.Len())},
-		tag: []string{`"` + tag + `"`}, contentType: []string{contentType},
+		tag: []string{`"` + tag + `"`}, zippedTag: []string{`"` + tag + `-gzip"`}, contentType: []string{contentType},
 	}
 }
 
 // answer sends it, or says that the client has it.
 func (f *ownFile) answer(c *call, d *httpDownstream) {
 	h := c.w.Header()
+	body, length, tag, zipped := f.plain, f.plainLength, f.tag, field.Accepts(c.r.Header["Accept-Encoding"], "gzip")
+	if zipped {
+		body, length, tag = f.zipped, f.zippedLength, f.zippedTag
+	}
 	h["Content-Type"] = f.contentType
-	h["Etag"] = f.tag
+	h["Etag"] = tag
 	h["X-Content-Type-Options"] = noSniff
 	if h["Vary"] == nil {
 		h["Vary"] = variesByEncoding
 	} else {
 		h["Vary"] = append(h["Vary"], "Accept-Encoding")
 	}
-	if entitytag.Listed(c.r.Header["If-None-Match"], f.tag[0]) {
+	if entitytag.Listed(c.r.Header["If-None-Match"], tag[0]) {
 		d.answer(http.StatusNotModified, nil)
 		return
 	}
-	body, length := f.plain, f.plainLength
-	if acceptsGzip(c.r.Header["Accept-Encoding"]) {
+	if zipped {
 		h["Content-Encoding"] = gzipped
-		body, length = f.zipped, f.zippedLength
 	}
 	d.answerLong(http.StatusOK, body, length)
-}
-
-// acceptsGzip reports whether a client takes what is compressed by gzip.
-func acceptsGzip(lines []string) bool {
-	for _, line := range lines {
-		for coding := range strings.SplitSeq(line, ",") {
-			name, weight, _ := strings.Cut(coding, ";")
-			if strings.EqualFold(strings.TrimSpace(name), "gzip") {
-				weight = strings.TrimSpace(weight)
-				return weight == "" || strings.Trim(strings.TrimSpace(strings.TrimPrefix(weight, "q=")), "0.") != ""
-			}
-		}
-	}
-	return false
 }
 
 // ownHTTPRoute is a route of the gateway's own, at a path that a field of the configuration says.

@@ -39,7 +39,12 @@ func TestOpenAPIForClients(t *testing.T) {
 			t.Errorf("%s: got %d %.200s, want %d with %q", test.path, got.Status, got.Body, test.status, test.has)
 		}
 	}
-	if zipped := g.Do(t, "GET", "/docs/api.json", "", "Accept-Encoding", "gzip"); zipped.Header.Get("Content-Encoding") != "gzip" || len(zipped.Body) > len(first.Body)/4 {
+	zipped := g.Do(t, "GET", "/docs/api.json", "", "Accept-Encoding", "gzip")
+	if other := zipped.Header.Get("Etag"); other == tag || g.Do(t, "GET", "/docs/api.json", "", "If-None-Match", other).Status != 200 ||
+		g.Do(t, "HEAD", "/docs/api.json", "", "If-None-Match", other, "Accept-Encoding", "gzip").Status != 304 {
+		t.Errorf("the tag %s stands for the plain and for the compressed form", other)
+	}
+	if zipped.Header.Get("Content-Encoding") != "gzip" || len(zipped.Body) > len(first.Body)/4 {
 		t.Errorf("%d %v, %d bytes of %d", zipped.Status, zipped.Header, len(zipped.Body), len(first.Body))
 	}
 }

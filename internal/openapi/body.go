@@ -19,8 +19,30 @@ func (w *writer) requestBody(r *described) *object {
 	default:
 		body.put("content", obj("application/json", obj("schema", schema)))
 	}
-	body.put("required", true)
+	if w.bodyRequired(r) {
+		body.put("required", true)
+	}
 	return body
+}
+
+// bodyRequired reports whether a request without a body is not valid. The gateway takes one for an empty
+// message, or a field that is not set (Semantics 19).
+func (w *writer) bodyRequired(r *described) bool {
+	input := r.Method.Descriptor.Input()
+	switch {
+	case w.api.GRPCGateway:
+		return true // generated clients keep the signatures that protoc-gen-openapiv2 gives them
+	case r.Method.Shape.ClientStreams:
+		return false // a stream may have no message
+	case r.BodyField != nil:
+		d := r.BodyField.Descriptor()
+		_, demanded := w.schemas.property(d, r.form, nil)
+		return demanded || isRequired(d)
+	case isSpecial(input):
+		return false
+	}
+	e := &exampler{writer: w, hidden: "readOnly"}
+	return !e.valid(w.schemas.object(input, r.form, r.inPath()), &object{}, 0)
 }
 
 // bodySchema is the schema of the body, or of one message of it. What the path sets is not

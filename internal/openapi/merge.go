@@ -147,8 +147,10 @@ func (w *writer) mergeBody(op *object, r *described, of *dialect, value any) {
 		w.unused(r.Method.Descriptor, of, "requestBody", "the method has no body, or the option refers to one")
 		return
 	}
-	if text := given.get("description"); text != nil {
-		body.put("description", text)
+	for i, name := range given.keys {
+		if name == "description" || name == "required" && given.values[i] == true || strings.HasPrefix(name, "x-") {
+			body.put(name, given.values[i])
+		}
 	}
 	if content, ok := given.get("content").(*object); ok {
 		w.mergeContent(body, content, r, of, "requestBody.content", r.RawBody)

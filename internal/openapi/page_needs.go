@@ -41,7 +41,7 @@ func (r *described) treatment() (list []string) {
 		say("A body has %s at most.", bytesText(n))
 	}
 	if d := p.GetTimeout().AsDuration(); d > 0 {
-		say("A call may take %s.", spanText(d))
+		say("A call may take %s.", span.Text(d))
 	}
 	if cache := p.GetCache(); cache != nil && !cache.GetDisabled() && r.Method.NoSideEffects {
 		say("%s", cached(cache))
@@ -98,7 +98,7 @@ func limited(l *transomv1.RateLimit) string {
 	if l.GetPerMessage() {
 		what = "message"
 	}
-	text := fmt.Sprintf("%d %s per %s", l.GetRequests(), plural(int(l.GetRequests()), what, what+"s"), unit(per))
+	text := fmt.Sprintf("%d %s per %s", l.GetRequests(), plural(int(l.GetRequests()), what, what+"s"), span.Per(per))
 	switch l.GetKey() {
 	case transomv1.RateLimit_PRINCIPAL:
 		text += " for each caller"
@@ -131,7 +131,7 @@ func keyed(k *transomv1.IdempotencyKey) string {
 	if k.GetTtl() != nil {
 		ttl = k.GetTtl().AsDuration()
 	}
-	return text + "; a key is kept for " + spanText(ttl) + "."
+	return text + "; a key is kept for " + span.Text(ttl) + "."
 }
 
 // cached says how long answers are kept.
@@ -146,26 +146,7 @@ func cached(c *transomv1.Cache) string {
 	case c.GetTtl().AsDuration() == 0:
 		return "Answers are cached for as long as they say themselves, " + whose + "."
 	}
-	return "Answers are cached for " + spanText(c.GetTtl().AsDuration()) + ", " + whose + "."
-}
-
-// spanText is a time with words of units: 30 s, 5 min.
-func spanText(d time.Duration) string {
-	text := span.Text(d)
-	for _, u := range [][2]string{{"h", " h"}, {"ms", " ms"}, {"m", " min"}, {"s", " s"}} {
-		if n, ok := strings.CutSuffix(text, u[0]); ok && strings.Trim(n, "0123456789.") == "" {
-			return n + u[1]
-		}
-	}
-	return text
-}
-
-// unit is a time behind "per".
-func unit(d time.Duration) string {
-	if word, ok := span.Word(d); ok {
-		return word
-	}
-	return spanText(d)
+	return "Answers are cached for " + span.Text(c.GetTtl().AsDuration()) + ", " + whose + "."
 }
 
 func bytesText(n uint64) string {

@@ -1,7 +1,9 @@
 package openapi
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"strings"
@@ -44,7 +46,7 @@ func (m *pageMaker) snippets(r *described, path string, method *pageMethod) []pa
 	if body != "" {
 		kind := "json"
 		if shape.ClientStreams {
-			kind, body = "x-ndjson", strings.Join(strings.Fields(body), " ")
+			kind, body = "x-ndjson", oneLine(body)
 		}
 		curl += " \\\n  -H 'content-type: application/" + kind + "' -d " + quoted(body)
 	}
@@ -55,6 +57,13 @@ func (m *pageMaker) snippets(r *described, path string, method *pageMethod) []pa
 			" \\\n  -H 'connect-protocol-version: 1' -H 'content-type: application/json' -d " + quoted(m.whole(r))})
 	}
 	return append(list, m.grpcurl(r, secured))
+}
+
+// oneLine is JSON without the breaks of lines that are no part of a text.
+func oneLine(text string) string {
+	var b bytes.Buffer
+	_ = json.Compact(&b, []byte(text)) // it is JSON
+	return b.String()
 }
 
 // placeholder is what stands for a value that the caller fills in: the name in capitals, of which shells and

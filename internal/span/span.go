@@ -18,17 +18,17 @@ func Text(d time.Duration) string {
 	return text
 }
 
-// Word is what people say for d behind "per", such as "minute"; ok is false where there is no word for it.
-func Word(d time.Duration) (word string, ok bool) {
+// Per is what people say for d behind "per": a word, such as "minute", where there is one.
+func Per(d time.Duration) string {
 	switch d {
 	case time.Second:
-		return "second", true
+		return "second"
 	case time.Minute:
-		return "minute", true
+		return "minute"
 	case time.Hour:
-		return "hour", true
+		return "hour"
 	case 24 * time.Hour:
-		return "day", true
+		return "day"
 	}
-	return "", false
+	return Text(d)
 }

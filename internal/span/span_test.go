@@ -21,10 +21,10 @@ func TestText(t *testing.T) {
 	}
 }
 
-func TestWord(t *testing.T) {
-	for d, want := range map[time.Duration]string{time.Second: "second", time.Minute: "minute", time.Hour: "hour", 24 * time.Hour: "day", 2 * time.Minute: "", 0: ""} {
-		if got, ok := span.Word(d); got != want || ok != (want != "") {
-			t.Errorf("%v: %q, %v, want %q", d, got, ok, want)
+func TestPer(t *testing.T) {
+	for d, want := range map[time.Duration]string{time.Second: "second", time.Minute: "minute", time.Hour: "hour", 24 * time.Hour: "day", 2 * time.Minute: "2m", 240 * time.Hour: "240h", 0: "0s"} {
+		if got := span.Per(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
 		}
 	}
 }

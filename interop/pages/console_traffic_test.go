@@ -31,7 +31,7 @@ func TestConsoleTraffic(t *testing.T) {
 	})
 	page.picture(t, "console-route-traffic")
 	page.at(t, "#/policies", "Policies")
-	page.awaits(t, "[aria-label='Rate limits'] tbody", "bookstore.v1.BookstoreService/GetShelf10 per 240h0m0sprincipal1010 %")
+	page.awaits(t, "[aria-label='Rate limits'] tbody", "bookstore.v1.BookstoreService/GetShelf10 per 240hprincipal1010 %")
 	page.awaits(t, "[aria-label=Decisions] tbody", "rate_limit")
 	page.picture(t, "console-policies-traffic")
 }

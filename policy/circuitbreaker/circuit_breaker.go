@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/transom-gateway/transom/internal/rpccode"
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
@@ -232,11 +233,11 @@ func (p *part) Summary() string {
 	if p.route {
 		names = statusNames(p.circuit.Codes)
 	}
-	text := fmt.Sprintf("opens at %d %% failures of at least %d calls in %v", p.options.Percent, p.options.MinCalls, p.options.Window)
+	text := fmt.Sprintf("opens at %d %% failures of at least %d calls in %s", p.options.Percent, p.options.MinCalls, span.Text(p.options.Window))
 	if p.options.Consecutive > 0 {
 		text += fmt.Sprintf(", or %d in a row", p.options.Consecutive)
 	}
-	text += fmt.Sprintf(", for %v; closes after %d that succeed; failures are %s", p.options.OpenFor, p.options.Probes, strings.Join(names, ", "))
+	text += fmt.Sprintf(", for %s; closes after %d that succeed; failures are %s", span.Text(p.options.OpenFor), p.options.Probes, strings.Join(names, ", "))
 	if p.fallback != "" {
 		text += "; while it is open, " + p.fallback + " answers"
 	}

@@ -23,7 +23,7 @@ func TestCompile(t *testing.T) {
 	}{
 		{`circuit_breaker {}`, true, usual},
 		{`circuit_breaker { consecutive_failures: 7 failure_percent: 10 min_calls: 3 window { seconds: 60 } open_for { seconds: 1 } probes: 4 codes: "INTERNAL" codes: "5002" fallback: "spare" }`, true,
-			"opens at 10 % failures of at least 3 calls in 1m0s, or 7 in a row, for 1s; closes after 4 that succeed; failures are UNAVAILABLE, INTERNAL, 5002; while it is open, spare answers"},
+			"opens at 10 % failures of at least 3 calls in 1m, or 7 in a row, for 1s; closes after 4 that succeed; failures are UNAVAILABLE, INTERNAL, 5002; while it is open, spare answers"},
 		{`circuit_breaker { codes: "UNAVAILABLE" }`, true, "opens at 50 % failures of at least 20 calls in 10s, for 5s; closes after 1 that succeed; failures are UNAVAILABLE"},
 		{`circuit_breaker { failure_percent: 101 }`, true, "!circuit_breaker.failure_percent: found 101, expected 1 to 100"},
 		{`circuit_breaker { probes: 1001 }`, true, "!circuit_breaker.probes: found 1001, expected 1 to 1000"},

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 )
@@ -106,7 +107,7 @@ func (p *places) Name() string { return "concurrency" }
 func (p *places) Summary() string {
 	text := fmt.Sprintf("at most %d at once", p.max)
 	if p.queue > 0 {
-		text += fmt.Sprintf(", %d more wait up to %v", p.queue, p.timeout)
+		text += fmt.Sprintf(", %d more wait up to %s", p.queue, span.Text(p.timeout))
 	}
 	return text
 }

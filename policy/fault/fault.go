@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/rpccode"
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/expr"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -53,7 +54,7 @@ func compile(s *policy.Scope) policy.Part {
 	}
 	f := &fault{delay: s.CheckDuration("fault.delay", rule.GetDelay()), share: 1, text: summary(rule)}
 	if f.delay > maxDelay {
-		s.Refuse("fault.delay", "fault.delay: found %v, expected at most %v", f.delay, maxDelay)
+		s.Refuse("fault.delay", "fault.delay: found %s, expected at most %s", span.Text(f.delay), span.Text(maxDelay))
 	}
 	if rule.Percent != nil {
 		if p := rule.GetPercent(); !(p > 0 && p <= 100) {
@@ -138,7 +139,7 @@ func (f *fault) Admit(ctx context.Context, r *policy.Request) (context.Context, 
 func summary(rule *transomv1.Fault) string {
 	var parts []string
 	if d := rule.GetDelay(); d != nil {
-		parts = append(parts, "waits "+d.AsDuration().String())
+		parts = append(parts, "waits "+span.Text(d.AsDuration()))
 	}
 	switch kind := rule.GetAbort().GetKind().(type) {
 	case *transomv1.FaultAbort_Code:

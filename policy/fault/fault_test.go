@@ -94,7 +94,7 @@ func TestWhatIsRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		`fault { }`:                                        "fault: found neither delay nor abort",
 		`fault { delay { } }`:                              "fault.delay: found 0s",
-		`fault { delay { seconds: 301 } }`:                 "fault.delay: found 5m1s, expected at most 5m0s",
+		`fault { delay { seconds: 301 } }`:                 "fault.delay: found 5m1s, expected at most 5m",
 		`fault { abort { } }`:                              "fault.abort: found nothing, expected code or http_status",
 		`fault { abort { code: "OK" } }`:                   `fault.abort.code: found "OK"`,
 		`fault { abort { code: "AWAY" } }`:                 `fault.abort.code: found "AWAY"`,

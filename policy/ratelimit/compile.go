@@ -216,7 +216,7 @@ func newLimit(s *policy.Scope, i int, rule *transomv1.RateLimit) (limit, bool) {
 		return l, false
 	}
 	if float64(l.interval)*float64(l.burst) > float64(maxWindow) {
-		refuse("burst", "is %d: at %d per %s the bucket would take more than ten years to fill; expected less", l.burst, l.requests, words(l.per))
+		refuse("burst", "is %d: at %d per %s the bucket would take more than ten years to fill; expected less", l.burst, l.requests, span.Per(l.per))
 		return l, false
 	}
 	l.window = l.interval * time.Duration(l.burst)
@@ -286,7 +286,7 @@ func limitName(l *limit, rule *transomv1.RateLimit, refuse refuser) {
 	if len(l.name) > 64 {
 		refuse("name", "has %d bytes; expected at most 64", len(l.name))
 	}
-	l.text = fmt.Sprintf("%d per %s", l.requests, words(l.per))
+	l.text = fmt.Sprintf("%d per %s", l.requests, span.Per(l.per))
 	if l.burst != l.requests {
 		l.text += fmt.Sprintf(", %d at once", l.burst)
 	}
@@ -351,12 +351,4 @@ func limitIdentity(rpc string, rule *transomv1.RateLimit, l *limit) string {
 		scope = "name " + rule.GetName()
 	}
 	return fmt.Sprintf("%q %d/%d/%d %d %q %q", scope, l.requests, l.per, l.burst, l.key, rule.GetHeader(), rule.GetCel())
-}
-
-// words writes a time as people say it after "per".
-func words(d time.Duration) string {
-	if word, ok := span.Word(d); ok {
-		return word
-	}
-	return d.String()
 }

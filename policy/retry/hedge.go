@@ -3,6 +3,7 @@ package retry
 import (
 	"fmt"
 
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy/attempt"
@@ -70,9 +71,9 @@ func hedging(h *attempt.Hedge) string {
 	case h == nil:
 		return ""
 	case h.Percentile == 0:
-		return fmt.Sprintf("; hedged: the next one at another endpoint after %v without an answer", h.After)
+		return fmt.Sprintf("; hedged: the next one at another endpoint after %s without an answer", span.Text(h.After))
 	case h.After == 0:
 		return fmt.Sprintf("; hedged: the next one at another endpoint after the time within which %d %% of its calls are answered", h.Percentile)
 	}
-	return fmt.Sprintf("; hedged: the next one at another endpoint after the time within which %d %% of its calls are answered, at least %v", h.Percentile, h.After)
+	return fmt.Sprintf("; hedged: the next one at another endpoint after the time within which %d %% of its calls are answered, at least %s", h.Percentile, span.Text(h.After))
 }

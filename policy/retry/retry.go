@@ -13,6 +13,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/nearest"
 	"github.com/transom-gateway/transom/internal/rpccode"
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
@@ -206,10 +207,10 @@ func (p part) Summary() string {
 	for _, code := range p.retry.Codes {
 		names = append(names, rpccode.Name(code))
 	}
-	text := fmt.Sprintf("up to %d attempts on %s, as the method is %s%s; pauses %v to %v, at most %d %% of the backend's calls",
-		p.retry.Attempts, strings.Join(names, ", "), p.level, hedging(p.retry.Hedge), p.retry.InitialBackoff, p.retry.MaxBackoff, p.retry.BudgetPercent)
+	text := fmt.Sprintf("up to %d attempts on %s, as the method is %s%s; pauses %s to %s, at most %d %% of the backend's calls",
+		p.retry.Attempts, strings.Join(names, ", "), p.level, hedging(p.retry.Hedge), span.Text(p.retry.InitialBackoff), span.Text(p.retry.MaxBackoff), p.retry.BudgetPercent)
 	if p.retry.PerTry > 0 {
-		text += fmt.Sprintf("; %v each", p.retry.PerTry)
+		text += fmt.Sprintf("; %s each", span.Text(p.retry.PerTry))
 	}
 	return text
 }

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -52,10 +53,10 @@ func (p part) routeSummary() string {
 	if p.retry.AnyMethod {
 		methods = "any method"
 	}
-	text := fmt.Sprintf("up to %d attempts of %s, on broken connections and %s; pauses %v to %v, at most %d %% of the upstream's requests",
-		p.retry.Attempts, methods, strings.Join(statuses, ", "), p.retry.InitialBackoff, p.retry.MaxBackoff, p.retry.BudgetPercent)
+	text := fmt.Sprintf("up to %d attempts of %s, on broken connections and %s; pauses %s to %s, at most %d %% of the upstream's requests",
+		p.retry.Attempts, methods, strings.Join(statuses, ", "), span.Text(p.retry.InitialBackoff), span.Text(p.retry.MaxBackoff), p.retry.BudgetPercent)
 	if p.retry.PerTry > 0 {
-		text += fmt.Sprintf("; %v each", p.retry.PerTry)
+		text += fmt.Sprintf("; %s each", span.Text(p.retry.PerTry))
 	}
 	return text
 }

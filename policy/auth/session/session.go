@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/field"
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/auth"
 	"github.com/transom-gateway/transom/policy/store"
@@ -198,7 +199,7 @@ func (s *Sessions) readTimes(config *transomv1.SessionConfig, refuse func(field,
 	s.longest = max(s.longest, s.Idle)
 	if config.GetMaxTtl() != nil {
 		if s.longest = config.GetMaxTtl().AsDuration(); s.longest < s.Idle {
-			refuse("max_ttl", "found %v, expected ttl (%v) at least", s.longest, s.Idle)
+			refuse("max_ttl", "found %s, expected ttl (%s) at least", span.Text(s.longest), span.Text(s.Idle))
 		}
 	}
 }
