@@ -11,9 +11,11 @@ import (
 	"sync"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/transom-gateway/transom/internal/nearest"
 	"github.com/transom-gateway/transom/internal/openapi"
+	"github.com/transom-gateway/transom/internal/schema"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/transcoder"
 )
@@ -219,7 +221,7 @@ type describable interface{ describe() transcoder.Description }
 // describedAPI is what the routes are, for those who describe them.
 func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 	config := s.Config.Config
-	api := &openapi.API{Version: d.version, JSON: d.base.answerJSON(config.GetDefaults().GetJson()), Auth: config.GetAuth(), Unchecked: config.GetDefaults().GetValidate().GetDisabled()}
+	api := &openapi.API{Version: d.version, JSON: d.base.answerJSON(config.GetDefaults().GetJson()), Auth: config.GetAuth(), Unchecked: config.GetDefaults().GetValidate().GetDisabled(), Extensions: declared(s.registries)}
 	packages := map[protoreflect.FullName]bool{}
 	var names []string
 	for _, r := range s.routes {
@@ -250,6 +252,29 @@ func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 		api.Title = cmp.Or(api.Title, strings.Join(names, ", "))
 	}
 	return api
+}
+
+// declared are the extensions that schemas have, or else the program.
+type declared []*schema.Registry
+
+// FindExtensionByName implements protoregistry.ExtensionTypeResolver.
+func (e declared) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
+	for _, r := range e {
+		if found, err := r.FindExtensionByName(name); err == nil {
+			return found, nil
+		}
+	}
+	return protoregistry.GlobalTypes.FindExtensionByName(name)
+}
+
+// FindExtensionByNumber implements protoregistry.ExtensionTypeResolver.
+func (e declared) FindExtensionByNumber(message protoreflect.FullName, number protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
+	for _, r := range e {
+		if found, err := r.FindExtensionByNumber(message, number); err == nil {
+			return found, nil
+		}
+	}
+	return protoregistry.GlobalTypes.FindExtensionByNumber(message, number)
 }
 
 // settle says how the configuration has the API described.

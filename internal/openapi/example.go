@@ -24,12 +24,14 @@ func (w *writer) addExamples(components *object) {
 		return
 	}
 	// All are made before the first is added: an example has none of another's within.
+	for i, name := range all.keys {
+		if o, ok := all.values[i].(*object); ok {
+			w.checkExamples(name, o)
+		}
+	}
 	made := make([]list, len(all.keys))
 	for i := range all.keys {
 		o, ok := all.values[i].(*object)
-		if ok {
-			w.checkExamples(all.keys[i], o)
-		}
 		if !ok || o.get("type") != "object" || o.has("examples") || !o.has("properties") {
 			continue
 		}
@@ -48,28 +50,29 @@ func (w *writer) addExamples(components *object) {
 // checkExamples takes away what options give for an example and the schema refuses, of a message and
 // of its fields.
 func (w *writer) checkExamples(name string, o *object) {
-	check := func(s *object, at string) {
+	c := w.schemas.named[name]
+	check := func(s *object, field, at string) {
 		given, _ := s.get("examples").(list)
 		e := &exampler{writer: w}
-		kept := slices.DeleteFunc(slices.Clone(given), func(v any) bool { return !e.valid(s, v, 0) })
+		kept := slices.DeleteFunc(slices.Clone(given), func(v any) bool { return !e.valid(s, v, 0) || c.breaks(w.judge, field, v) })
 		if len(kept) == len(given) {
 			return
 		}
 		s.remove("examples")
 		s.set("examples", kept)
-		if c := w.schemas.named[name]; c != nil {
-			w.remark(c.of, "the OpenAPI document is without the example of an option"+at+": it is not valid by its schema, which has what is required and the rules of fields")
+		if c != nil {
+			w.remark(c.of, "the OpenAPI document is without the example of an option"+at+": it is not valid by its schema, which has what is required, or by the rules of fields")
 		}
 	}
 	properties, _ := o.get("properties").(*object)
 	if properties != nil {
 		for i, field := range properties.keys {
 			if property, ok := properties.values[i].(*object); ok {
-				check(property, " of "+field)
+				check(property, field, " of "+field)
 			}
 		}
 	}
-	check(o, "")
+	check(o, "", "")
 }
 
 // exampler makes an example of a schema: of a component of a document, or of a request or an answer
@@ -79,6 +82,8 @@ type exampler struct {
 	// hidden is the keyword of members that are not there: readOnly in what clients send, writeOnly
 	// in what they get; "" for none.
 	hidden string
+	// lax: rules that no schema has may be broken.
+	lax bool
 	// values are those made so far, within the references above, and turn which of several values
 	// of one schema is wanted.
 	values int
@@ -109,7 +114,7 @@ func (e *exampler) value(s *object, name string) (any, bool) {
 func (e *exampler) said(s *object) (any, bool) {
 	given, _ := s.get("examples").(list)
 	for _, v := range given {
-		if e.valid(s, v, 0) {
+		if e.valid(s, v, 0) && e.unbroken(s, v) {
 			return v, true
 		}
 	}
@@ -265,8 +270,21 @@ func (e *exampler) entries(s, values *object, name string) (any, bool) {
 	return o, ok
 }
 
-// object makes the members of an object, one of each oneof.
+// object makes an object that keeps the rules of its message.
 func (e *exampler) object(s *object) (any, bool) {
+	judged := e.judged(s)
+	if judged && len(s.of.without) > 0 {
+		return e.whole(s)
+	}
+	v, ok := e.members(s)
+	if o, is := v.(*object); ok && is && judged {
+		return e.settled(s, o)
+	}
+	return v, ok
+}
+
+// members makes the members of an object, one of each oneof.
+func (e *exampler) members(s *object) (any, bool) {
 	o := &object{}
 	properties, _ := s.get("properties").(*object)
 	required, _ := s.get("required").(list)

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/transcoder"
@@ -43,6 +44,8 @@ type API struct {
 	Routes []Route
 	// Plain are the routes of plain HTTP, in the order of the configuration.
 	Plain []Plain
+	// Extensions finds those of options, such as predefined rules; nil for those of the program alone.
+	Extensions protoregistry.ExtensionTypeResolver
 	// Auth is how callers prove who they are, as far as it is the same for all methods.
 	Auth *transomv1.AuthConfig
 	// GRPCGateway: names and paths are those of protoc-gen-openapiv2.
@@ -204,7 +207,7 @@ func (s *Source) writer(version string) *writer {
 	w := &writer{
 		source: s, api: s.api, version: version, schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}},
 		schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}, bodies: map[string]*object{}, remarks: slices.Clone(s.remarks),
-		patterns: map[string]*regexp.Regexp{}, remarked: map[remarked]bool{},
+		patterns: map[string]*regexp.Regexp{}, settled: map[string]*object{}, judge: &judge{api: s.api, rules: map[protoreflect.MessageDescriptor]*exprRules{}}, remarked: map[remarked]bool{},
 	}
 	w.schemas.writer = w
 	return w

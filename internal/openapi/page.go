@@ -153,6 +153,8 @@ type pageMaker struct {
 	page   *page
 	// routes are those of the methods.
 	routes map[*pageMethod][]*described
+	// breaks: an example of the method breaks a rule in CEL, as none was found that does not.
+	breaks bool
 }
 
 // method adds a method, which routes lead to, to its service.
@@ -246,6 +248,10 @@ func (m *pageMaker) detail(method *pageMethod, r *described) {
 		method.Errors = append(method.Errors, pageError{refused.status, words(refused.name), refused.about})
 	}
 	method.Snippets = m.snippets(r, path, method)
+	if m.breaks {
+		method.Needs = append(method.Needs, "The examples do not keep all rules of the messages: a rule in CEL asks for other values.")
+		m.breaks = false
+	}
 }
 
 // words are those of a name such as TooManyRequests, without a status that it ends with.
@@ -351,8 +357,11 @@ func (m *pageMaker) value(schema *object, hidden string) *pageValue {
 
 // example is one of a schema, without the members that are not there the one way.
 func (m *pageMaker) example(schema *object, hidden string) string {
-	e := &exampler{writer: m.writer, hidden: hidden}
-	v, ok := e.value(schema, "")
+	v, ok := (&exampler{writer: m.writer, hidden: hidden}).value(schema, "")
+	if !ok {
+		v, ok = (&exampler{writer: m.writer, hidden: hidden, lax: true}).value(schema, "")
+		m.breaks = m.breaks || ok
+	}
 	if !ok {
 		v = &object{}
 	}

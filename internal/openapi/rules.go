@@ -242,17 +242,27 @@ func (c *constraints) enum(e protoreflect.EnumDescriptor, r *validate.EnumRules)
 
 // remark tells of rules in words (Surface 217).
 func (c *constraints) remark(r *validate.FieldRules) {
+	c.expressions(r.GetCel(), r.GetCelExpression())
+	c.describe()
+}
+
+// expressions tells of rules in CEL.
+func (c *constraints) expressions(rules []*validate.Rule, texts []string) {
 	var expressions list
-	for _, rule := range r.GetCel() {
+	for _, rule := range rules {
 		expressions = append(expressions, obj("id", rule.GetId(), "message", rule.GetMessage(), "expression", rule.GetExpression()))
 		if rule.GetMessage() != "" {
 			c.remarks = append(c.remarks, rule.GetMessage())
 		}
 	}
-	for _, expression := range r.GetCelExpression() {
+	for _, expression := range texts {
 		expressions = append(expressions, obj("expression", expression))
 	}
 	c.schema.set("x-cel", expressions)
+}
+
+// describe writes what there is to say of rules in words behind the description.
+func (c *constraints) describe() {
 	if len(c.remarks) > 0 {
 		about, _ := c.schema.get("description").(string)
 		if about != "" {

@@ -136,6 +136,7 @@ func (s *schemas) message(m protoreflect.MessageDescriptor, f form) *object {
 func (s *schemas) object(m protoreflect.MessageDescriptor, f form, without []string) *object {
 	comment := commentOf(m)
 	o := obj("type", "object", "description", comment.whole())
+	o.of = &madeOf{m, f, without}
 	if deprecated(m) {
 		o.set("deprecated", true)
 	}
@@ -171,6 +172,7 @@ func (s *schemas) settle(o *object, m protoreflect.MessageDescriptor, f form, wi
 	o.set("x-oneof", s.oneofs(m, f))
 	if f.rules {
 		s.demandOneofs(o, m, f, without)
+		s.ruleMessage(o, m, f)
 	}
 	if s.writer.api.ExactOneofs {
 		s.exactOneofs(o, m, f, without)
@@ -201,6 +203,27 @@ func (s *schemas) demandOneofs(o *object, m protoreflect.MessageDescriptor, f fo
 			c.also(obj("anyOf", ways))
 		}
 	}
+}
+
+// ruleMessage tells of the rules of a message as a whole.
+func (s *schemas) ruleMessage(o *object, m protoreflect.MessageDescriptor, f form) {
+	rules, _ := schema.Option(m, validate.E_Message).(*validate.MessageRules)
+	c := &constraints{schema: o, form: f}
+	c.expressions(rules.GetCel(), rules.GetCelExpression())
+	for _, oneof := range rules.GetOneof() {
+		var names []string
+		for _, name := range oneof.GetFields() {
+			if field := m.Fields().ByName(protoreflect.Name(name)); field != nil && s.writer.shown(field) {
+				names = append(names, "`"+fieldName(field, f)+"`")
+			}
+		}
+		words := "at most one of %s is set"
+		if oneof.GetRequired() {
+			words = "one of %s is set"
+		}
+		c.remarkf(words, strings.Join(names, ", "))
+	}
+	c.describe()
 }
 
 // exactOneofs has an object refuse two members of a oneof at once (Surface 215).

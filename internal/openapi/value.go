@@ -14,6 +14,8 @@ type object struct {
 	values []any
 	// fits, of a schema, is a value that rules take for which JSON Schema has no words; nil for none.
 	fits any
+	// of is what the schema of a message was made of; nil for any other.
+	of *madeOf
 }
 
 // list is a JSON array.
@@ -116,7 +118,7 @@ func (o *object) at(name string) *object {
 
 // clone is another object with the same members.
 func (o *object) clone() *object {
-	return &object{keys: append([]string(nil), o.keys...), values: append([]any(nil), o.values...), fits: o.fits}
+	return &object{keys: append([]string(nil), o.keys...), values: append([]any(nil), o.values...), fits: o.fits, of: o.of}
 }
 
 // texts is a list of strings.

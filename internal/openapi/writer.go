@@ -39,6 +39,11 @@ type writer struct {
 	errors map[string]*object
 	// patterns are those of schemas, compiled for examples.
 	patterns map[string]*regexp.Regexp
+	// judge knows rules that no schema has. settled are examples that keep them, by what they were made
+	// of, and trials is how many were tried.
+	judge   *judge
+	settled map[string]*object
+	trials  int
 }
 
 // is32 reports whether the document may have what OpenAPI 3.2 brought.

@@ -11,6 +11,7 @@ import (
 	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
@@ -136,4 +137,106 @@ import`, 1)
 			t.Errorf("%s: %s: %v", field, text, err)
 		}
 	}
+}
+
+// expressed are messages with rules that only CEL says. Those that nothing fits, or nothing that was tried, have no example.
+var expressed = []struct {
+	fields string
+	none   bool
+}{
+	{`string f = 1 [(buf.validate.field).cel = { id: "a" expression: "this.startsWith('books/')" }];`, false},
+	{`string f = 1 [(buf.validate.field).cel = { id: "a" expression: "this.matches('^[A-Z]{3}-[0-9]{4}$')" }];`, false},
+	{`string f = 1 [(buf.validate.field).cel = { id: "a" expression: "size(this) == 17" }];`, false},
+	{`string f = 1 [(buf.validate.field).cel_expression = "this == this.upperAscii()"];`, false},
+	{`int32 f = 1 [(buf.validate.field).cel = { id: "a" expression: "this % 7 == 0 && this > 0" }];`, false},
+	{`int64 f = 1 [(buf.validate.field).cel = { id: "a" expression: "this >= 1000 ? '' : 'too small'" }];`, false},
+	{`bytes f = 1 [(buf.validate.field).cel = { id: "a" expression: "size(this) == 16" }];`, false},
+	{`Level f = 1 [(buf.validate.field).cel = { id: "a" expression: "this == 0" }];`, false},
+	{`repeated string f = 1 [(buf.validate.field).cel = { id: "a" expression: "size(this) >= 3" }];`, false},
+	{`repeated string f = 1 [(buf.validate.field).repeated.items = { cel: { id: "a" expression: "this.contains('@')" } }];`, false},
+	{`map<string, string> f = 1 [(buf.validate.field).map.keys = { cel: { id: "a" expression: "this in ['x', 'y']" } }];`, false},
+	{`google.protobuf.Duration f = 1 [(buf.validate.field).cel = { id: "a" expression: "this > duration('90s')" }];`, false},
+	{`google.protobuf.Duration f = 1 [(buf.validate.field).cel = { id: "a" expression: "this.getSeconds() > 90" }];`, false},
+	{`google.protobuf.Timestamp f = 1 [(buf.validate.field).cel = { id: "a" expression: "this > now" }];`, false},
+	{`google.protobuf.Timestamp f = 1 [(buf.validate.field).cel = { id: "a" expression: "now - this > duration('157680h')" }];`, false},
+	{`google.protobuf.Timestamp f = 1 [(buf.validate.field).cel = { id: "a" expression: "this > now - duration('1h') && this < now" }, (buf.validate.field).required = true];`, true},
+	{`option (buf.validate.message).cel = { id: "a" message: "begin before end" expression: "this.begin < this.end" }; int32 begin = 1; int32 end = 2;`, false},
+	{`option (buf.validate.message).cel_expression = "!has(this.inner) || this.inner.text == this.name"; Inner inner = 1; string name = 2;`, false},
+	{`option (buf.validate.message).cel_expression = "this.begin < this.end"; google.protobuf.Timestamp begin = 1; google.protobuf.Timestamp end = 2;`, false},
+	{`option (buf.validate.message).oneof = { fields: ["a", "b"] required: true }; string a = 1; string b = 2;`, false},
+	{`oneof way { string a = 1; string b = 2; } option (buf.validate.message).cel_expression = "has(this.b)";`, false},
+	{`string f = 1 [(buf.validate.field).cel = { id: "a" expression: "false" }];`, true},
+	{`string f = 1 [(buf.validate.field).cel = { id: "a" expression: "this.matches('^ab$')" }, (grpc.gateway.protoc_gen_openapiv2.options.openapiv2_field) = { example: "\"cd\"" }];`, false},
+	{`string f = 1 [(buf.validate.field).string.(tenfold) = 10];`, false},
+	{`Impossible f = 1;`, false},
+	{`Impossible f = 1 [(buf.validate.field).required = true];`, true},
+}
+
+// TestExamplesKeepExpressions: Surface 226: no example breaks a rule in CEL, those of options neither, and most rules have one that
+// keeps them.
+func TestExamplesKeepExpressions(t *testing.T) {
+	var members, messages strings.Builder
+	for i, one := range expressed {
+		fmt.Fprintf(&members, "M%d m%d = %d; ", i, i, i+1)
+		fmt.Fprintf(&messages, "message M%d { %s }\n", i, one.fields)
+	}
+	messages.WriteString(`message Inner { string text = 1; }
+message Impossible { option (buf.validate.message).cel_expression = "this.text != this.text"; string text = 1; }
+`)
+	predefined := `syntax = "proto2";
+package ruled.v1;
+import "buf/validate/validate.proto";
+extend buf.validate.StringRules { optional int32 tenfold = 90100 [(buf.validate.predefined).cel = { id: "tenfold" expression: "size(this) % rule == 0" }]; }
+`
+	source := strings.Replace(fmt.Sprintf(ruledProto, members.String(), messages.String()), "import", `import "google/protobuf/duration.proto";
+import "google/protobuf/timestamp.proto";
+import "predefined.proto";
+import "protoc-gen-openapiv2/options/annotations.proto";
+import`, 1)
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: map[string]string{"ruled.proto": source, "predefined.proto": predefined}})
+	schemas, document := compile(t, g), documentOf(t, g)
+	file := descriptors(t, g, "ruled.v1.All")
+	validator, err := protovalidate.New(protovalidate.WithExtensionTypeResolver(extensionsOf(t, file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, one := range expressed {
+		message := file.Messages().ByName(protoreflect.Name(fmt.Sprintf("M%d", i)))
+		name := string(message.FullName())
+		examples, _ := at(document, "components", "schemas", name, "examples").([]any)
+		if len(examples) != 0 == one.none {
+			t.Errorf("%s: it has the examples %v, none are wanted: %v", one.fields, examples, one.none)
+		}
+		for _, example := range examples {
+			text, err := json.Marshal(example)
+			m := dynamicpb.NewMessage(message)
+			if err == nil {
+				err = protojson.Unmarshal(text, m)
+			}
+			if err == nil {
+				err = validator.Validate(m)
+			}
+			if err == nil {
+				err = schemas(t, "schemas/"+name).Validate(example)
+			}
+			if err != nil {
+				t.Errorf("%s: %s: %v", one.fields, text, err)
+			}
+			t.Logf("%s: %s", one.fields, text)
+		}
+	}
+}
+
+// extensionsOf are the extensions of the files that a file imports.
+func extensionsOf(t *testing.T, file protoreflect.FileDescriptor) *protoregistry.Types {
+	t.Helper()
+	types := new(protoregistry.Types)
+	for i := range file.Imports().Len() {
+		for j := range file.Imports().Get(i).Extensions().Len() {
+			if err := types.RegisterExtension(dynamicpb.NewExtensionType(file.Imports().Get(i).Extensions().Get(j))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return types
 }
