@@ -11,7 +11,7 @@ import (
 const (
 	// maxTrials is how many other values are tried of one message, and maxAllTrials of a document, so
 	// that its rules, which anybody may have written, cost no more than that.
-	maxTrials, maxAllTrials = 200, 4000
+	maxTrials, maxAllTrials = 200, 2000
 	// maxOthers bounds the other values of one member.
 	maxOthers = 40
 )
