@@ -54,6 +54,22 @@ type Observer interface {
 	Decision(policy, rpc, result string)
 }
 
+// resolver is an Observer that looks up once what one policy's decisions on one RPC need.
+type resolver interface {
+	Decisions(policy, rpc string) func(result string)
+}
+
+// Decisions is what a policy of that name tells what it decides on each call of the RPC; never nil.
+func (s *Scope) Decisions(policy string) func(result string) {
+	if s.Observer == nil {
+		return func(string) {}
+	}
+	if o, ok := s.Observer.(resolver); ok {
+		return o.Decisions(policy, s.RPC)
+	}
+	return func(result string) { s.Observer.Decision(policy, s.RPC, result) }
+}
+
 // Target is what one Set is compiled for.
 type Target struct {
 	// Method is the method; nil for a plain HTTP route.

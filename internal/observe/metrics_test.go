@@ -216,6 +216,28 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+// TestResolvedDecisions: what Decisions resolves counts as Decision does, from several goroutines at once.
+func TestResolvedDecisions(t *testing.T) {
+	m := NewMetrics("")
+	count := m.Decisions("cache", testRPC)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for _, result := range []string{"hit", "hit", "miss", "no result", storeAway} {
+				count(result)
+			}
+		})
+	}
+	all.Wait()
+	m.Decision("cache", testRPC, "hit")
+	for _, line := range []string{`"hit",rpc="` + testRPC + `"} 17`, `"miss",rpc="` + testRPC + `"} 8`, `"unavailable_store",rpc="` + testRPC + `"} 8`} {
+		wantLine(t, m, `transom_policy_decisions_total{policy="cache",result=`+line)
+	}
+	if got := scrape(t, m, "transom_policy_decisions_total{"); len(got) != 3 {
+		t.Errorf("%v: want three results", got)
+	}
+}
+
 func TestReloadMetrics(t *testing.T) {
 	m := NewMetrics("")
 	wantLine(t, m, `transom_reloads_total{result="failure"} 0`)

@@ -160,9 +160,7 @@ func (p *part) tell(r *policy.Request, result string, e *entry, why sharing.Why,
 		kept = &sharing.Answer{Public: e.public, Age: e.ageAt(now), Left: e.fresh.Sub(now), Fields: &e.fields}
 	}
 	r.Cache = sharing.Use(result, kept, why)
-	if p.observer != nil {
-		p.observer.Decision(name, p.rpc, result)
-	}
+	p.count(result)
 }
 
 // fetch calls the backend, once for all who ask for the same at the time. seen is what was

@@ -30,13 +30,13 @@ func Kind() policy.Kind { return policy.Kind{Field: name, Compile: compile} }
 
 // part keeps the answers of one method.
 type part struct {
-	rpc      string
-	store    *Store
-	method   *method
-	form     *canonical.Form // of requests
-	answers  *canonical.Form // where tags are about answers; else nil
-	observer policy.Observer // may be nil
-	now      func() time.Time
+	rpc     string
+	store   *Store
+	method  *method
+	form    *canonical.Form     // of requests
+	answers *canonical.Form     // where tags are about answers; else nil
+	count   func(result string) // a decision
+	now     func() time.Time
 
 	sharing.Scope
 	ttl         time.Duration

@@ -101,7 +101,7 @@ func compileWrite(s *policy.Scope, rule *transomv1.Cache) policy.Part {
 }
 
 func compileRead(s *policy.Scope, rule *transomv1.Cache) policy.Part {
-	p := &part{rpc: s.RPC, form: canonical.New(s.Method.Input()), observer: s.Observer, now: s.State.Now, obeyClient: rule.GetObeyClient()}
+	p := &part{rpc: s.RPC, form: canonical.New(s.Method.Input()), count: s.Decisions(name), now: s.State.Now, obeyClient: rule.GetObeyClient()}
 	p.timeout = s.Policy.GetTimeout().AsDuration()
 	if len(rule.GetInvalidates()) > 0 && s.Exact(name) {
 		s.Refuse("cache.invalidates", "cache.invalidates: the method has no side effects, so that nothing is to be dropped: remove it")

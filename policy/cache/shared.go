@@ -68,7 +68,7 @@ func (f *flight) find() bool {
 	p, about := f.part, f.about()
 	stamps, r, err := p.shared.Find(f.ctx, p.method.tierKey(f.key), about, p.answers != nil)
 	if err != nil {
-		p.tellAway("unavailable_store")
+		p.count("unavailable_store")
 	}
 	f.stamps = stamps
 	now := p.now()
@@ -139,16 +139,9 @@ func (f *flight) share(e *entry) {
 		}
 		r.NotFound, r.Text, r.Message = true, s.Message(), nil
 	}
-	i := &tier.Item{Key: f.part.method.tierKey(e.Key), Record: r, Stamps: f.stamps, More: tier.Digests(e.Tags), Lost: func() { f.part.tellAway("unavailable_store") }}
+	i := &tier.Item{Key: f.part.method.tierKey(e.Key), Record: r, Stamps: f.stamps, More: tier.Digests(e.Tags), Lost: func() { f.part.count("unavailable_store") }}
 	if !f.part.shared.Keep(i) {
-		f.part.tellAway("queue_full")
-	}
-}
-
-// tellAway counts what could not be had of Redis.
-func (p *part) tellAway(result string) {
-	if p.observer != nil {
-		p.observer.Decision(name, p.rpc, result)
+		f.part.count("queue_full")
 	}
 }
 

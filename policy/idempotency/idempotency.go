@@ -47,15 +47,15 @@ func Kind() policy.Kind {
 
 // part is the policy of one method or route.
 type part struct {
-	rpc      string
-	rule     *transomv1.IdempotencyKey
-	ttl      time.Duration
-	timeout  time.Duration
-	limit    int // of an answer, in bytes
-	store    keys.Store
-	shared   bool            // the store is one that may be away
-	issuers  bool            // callers have tokens of several issuers, who may call two by one name
-	observer policy.Observer // may be nil
+	rpc     string
+	rule    *transomv1.IdempotencyKey
+	ttl     time.Duration
+	timeout time.Duration
+	limit   int // of an answer, in bytes
+	store   keys.Store
+	shared  bool                // the store is one that may be away
+	issuers bool                // callers have tokens of several issuers, who may call two by one name
+	count   func(result string) // what became of a call under a key
 }
 
 // method keeps the answers of one method.
@@ -93,7 +93,7 @@ func compile(s *policy.Scope) policy.Part {
 func newPart(s *policy.Scope, rule *transomv1.IdempotencyKey) *part {
 	before := s.Noted()
 	p := &part{
-		rpc: s.RPC, rule: rule, ttl: defaultTTL, limit: defaultAnswer, timeout: s.Policy.GetTimeout().AsDuration(), observer: s.Observer,
+		rpc: s.RPC, rule: rule, ttl: defaultTTL, limit: defaultAnswer, timeout: s.Policy.GetTimeout().AsDuration(), count: s.Decisions(name),
 	}
 	if p.timeout <= 0 {
 		p.timeout = defaultTimeout
@@ -264,13 +264,6 @@ func (m *method) Concerns(r *policy.Request) bool {
 
 // Wrap implements policy.Wrapper.
 func (m *method) Wrap(next proxy.Backend) proxy.Backend { return &backend{next, m} }
-
-// count counts what became of a call under a key.
-func (p *part) count(result string) {
-	if p.observer != nil {
-		p.observer.Decision(name, p.rpc, result)
-	}
-}
 
 // keyField is the field of requests that holds the key.
 type keyField struct {

@@ -18,7 +18,7 @@ func compile(s *policy.Scope) policy.Part {
 		return nil
 	}
 	before := s.Noted()
-	p := sender{upstream: rule.GetUpstream(), rpc: s.RPC, share: 1, redacts: rule.GetRedact(), observer: s.Observer}
+	p := sender{upstream: rule.GetUpstream(), rpc: s.RPC, share: 1, redacts: rule.GetRedact(), decided: s.Decisions(name)}
 	if rule.Percent != nil {
 		if n := rule.GetPercent(); !(n > 0 && n <= 100) {
 			s.Refuse("mirror.percent", "mirror.percent: found %v, expected more than 0 and up to 100", n)

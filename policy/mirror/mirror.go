@@ -43,7 +43,7 @@ type sender struct {
 	share    float64
 	redacts  bool
 	copies   *copies
-	observer policy.Observer // may be nil
+	decided  func(result string)
 }
 
 // part sends copies of the calls of one method.
@@ -168,7 +168,7 @@ func (p *part) send(method string, md proxy.Metadata, request *proxy.Frame) stri
 
 // count counts what became of a copy.
 func (p *sender) count(result string) {
-	if result != "" && p.observer != nil {
-		p.observer.Decision(name, p.rpc, result)
+	if result != "" {
+		p.decided(result)
 	}
 }

@@ -11,12 +11,6 @@ import (
 	"github.com/transom-gateway/transom/proxy"
 )
 
-// counted is an Observer of results.
-type counted map[string]int
-
-// Decision implements policy.Observer.
-func (c counted) Decision(_, _, result string) { c[result]++ }
-
 // silent takes calls and answers nothing.
 type silent struct{ proxy.Backend }
 
@@ -88,8 +82,8 @@ func TestCompileRoutes(t *testing.T) {
 
 // TestTooLarge: Traffic 208: a message above 256 KiB is not copied, but counted.
 func TestTooLarge(t *testing.T) {
-	results := counted{}
-	p := &part{sender: sender{rpc: "a/b", share: 1, copies: &copies{}, observer: results}, to: silent{}}
+	results := map[string]int{}
+	p := &part{sender: sender{rpc: "a/b", share: 1, copies: &copies{}, decided: func(result string) { results[result]++ }}, to: silent{}}
 	if _, err := p.Wrap(silent{}).Call(t.Context(), "/a/b", nil, proxy.NewFrame(make([]byte, maxCopy+1))); err != nil {
 		t.Fatal(err)
 	}

@@ -79,7 +79,7 @@ func begin(w http.ResponseWriter, status int, header ...string) {
 
 // newPart makes a part whose answers are kept in a memory of its own.
 func newPart(t testing.TB, edit func(*part)) *part {
-	p := &part{rpc: "/**", flights: newFlights(memory.New(64 << 20)), now: time.Now}
+	p := &part{rpc: "/**", flights: newFlights(memory.New(64 << 20)), now: time.Now, count: func(string) {}}
 	p.group = &group{id: p.flights.groups.Add(1), rpc: p.rpc, flights: p.flights}
 	if edit != nil {
 		edit(p)

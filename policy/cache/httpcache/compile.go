@@ -40,7 +40,7 @@ var ofMessages = map[protoreflect.Name]string{
 }
 
 func compileRoute(s *policy.Scope, rule *transomv1.Cache) *part {
-	p := &part{rpc: s.RPC, observer: s.Observer, now: s.State.Now, obeyClient: rule.GetObeyClient(), timeout: s.Policy.GetTimeout().AsDuration()}
+	p := &part{rpc: s.RPC, count: s.Decisions(name), now: s.State.Now, obeyClient: rule.GetObeyClient(), timeout: s.Policy.GetTimeout().AsDuration()}
 	if s.Exact(name) {
 		rule.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
 			if why := ofMessages[f.Name()]; why != "" {

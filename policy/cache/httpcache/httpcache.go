@@ -26,12 +26,12 @@ func Kind() policy.Kind { return policy.Kind{Field: name, Compile: compile} }
 
 // part keeps the answers of one route from one upstream.
 type part struct {
-	rpc      string
-	flights  *flights
-	group    *group
-	shared   *tier.Tier      // tells other gateways what is dropped; nil without Redis
-	observer policy.Observer // may be nil
-	now      func() time.Time
+	rpc     string
+	flights *flights
+	group   *group
+	shared  *tier.Tier          // tells other gateways what is dropped; nil without Redis
+	count   func(result string) // a decision
+	now     func() time.Time
 
 	rfc9111.Rule
 	obeyClient bool

@@ -134,9 +134,7 @@ func (q *request) tell(result string, a *answer, now time.Time) {
 		kept = &sharing.Answer{Public: a.public, Age: a.AgeAt(now), Left: a.Fresh.Sub(now), Fields: &a.fields}
 	}
 	q.r.Cache = sharing.Use(result, kept, q.why)
-	if q.observer != nil {
-		q.observer.Decision(name, q.rpc, result)
-	}
+	q.count(result)
 }
 
 // write has a request go its way that may change something at the server. When that has
