@@ -54,6 +54,7 @@ func openListener(set *sockets.Set, c *transomv1.Listener, file *config.File, fl
 	if err != nil {
 		return nil, advised(err)
 	}
+	l = boundUnsent(l)
 	if p := c.GetProxyProtocol(); p != nil {
 		l = fromBalancers(l, p.GetFrom(), log)
 	}
