@@ -2,10 +2,11 @@ package policy
 
 import (
 	"bytes"
-	"encoding/json"
+	"cmp"
+	"slices"
 	"strconv"
+	"strings"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -52,13 +53,13 @@ func (s *Scope) explain(parts []Part) []Explained {
 }
 
 // settingText writes a field that no policy describes: a duration as such, else
-// JSON on one line.
+// its fields on one line.
 func settingText(p *transomv1.Policy, field protoreflect.FieldDescriptor) string {
 	value := p.ProtoReflect().Get(field)
 	if field.IsList() {
 		var text bytes.Buffer
 		for i := range value.List().Len() {
-			text.WriteString([]string{"", ", "}[min(i, 1)] + Text(value.List().Get(i).Message().Interface()))
+			text.WriteString([]string{"", "; "}[min(i, 1)] + Text(value.List().Get(i).Message().Interface()))
 		}
 		return text.String()
 	}
@@ -75,16 +76,52 @@ func settingText(p *transomv1.Policy, field protoreflect.FieldDescriptor) string
 	return Text(m)
 }
 
-// Text writes a message as JSON on one line, for a summary.
+// Text writes the fields of a message that are set on one line, for a summary: "max_body_bytes 16384, http_status".
 func Text(m proto.Message) string {
-	loose, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
-	if err != nil {
-		return strconv.Quote(err.Error())
+	var parts []string
+	fields := m.ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		if f := fields.Get(i); m.ProtoReflect().Has(f) {
+			parts = append(parts, fieldText(f, m.ProtoReflect().Get(f)))
+		}
 	}
-	// protojson's white space is random by design.
-	var text bytes.Buffer
-	if err := json.Compact(&text, loose); err != nil {
-		return strconv.Quote(err.Error())
+	return cmp.Or(strings.Join(parts, ", "), "{}")
+}
+
+// fieldText is the name of a field and its value; of a switch that is on, the name alone.
+func fieldText(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
+	var values []string
+	switch {
+	case f.IsList():
+		for i := range v.List().Len() {
+			values = append(values, valueText(f, v.List().Get(i)))
+		}
+	case f.IsMap():
+		v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+			values = append(values, k.String()+"="+valueText(f.MapValue(), v))
+			return true
+		})
+		slices.Sort(values)
+	case f.Kind() == protoreflect.BoolKind && v.Bool():
+	default:
+		values = []string{valueText(f, v)}
 	}
-	return text.String()
+	return strings.Join(append([]string{string(f.Name())}, values...), " ")
+}
+
+// valueText is one value.
+func valueText(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
+	switch {
+	case f.Enum() != nil && f.Enum().Values().ByNumber(v.Enum()) != nil:
+		return string(f.Enum().Values().ByNumber(v.Enum()).Name())
+	case f.Message() == nil:
+		if text := v.String(); !strings.ContainsAny(text, " ,;()\n") {
+			return text
+		}
+		return strconv.Quote(v.String())
+	}
+	if d, ok := v.Message().Interface().(*durationpb.Duration); ok {
+		return span.Text(d.AsDuration())
+	}
+	return "(" + Text(v.Message().Interface()) + ")"
 }

@@ -111,7 +111,7 @@ func printTour(s streams, running *server.Server, folder, certificate string) {
 	printLines(s, "In the console of that page, by EventSource and WebSocket", bookstore.TourInConsole())
 	_, _ = fmt.Fprintf(s.out, "\nIts protos are in %s:\nedit one and see the API change.", filepath.Clean(folder))
 	if address := running.Admin(); address != nil {
-		_, _ = fmt.Fprintf(s.out, " Routes, metrics, health: http://%s", address)
+		_, _ = fmt.Fprintf(s.out, " Console, metrics, health: http://%s", address)
 	}
 	_, _ = fmt.Fprint(s.out, "\n\n")
 }

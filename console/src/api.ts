@@ -31,6 +31,7 @@ export interface Route {
 export interface Effect { policy: string; summary: string; where?: string }
 export interface Detail extends Route {
   where?: string; variables?: string[]; body?: string; proto_file?: string; timeout?: string; effects: Effect[]; others?: Route[]; description?: string
+  socket?: boolean // a WebSocket at its path reaches it
 }
 export interface Step { name: string; policy?: string; text: string; where?: string }
 export interface Verdict { accepted: boolean; status?: number; steps: Step[] }
@@ -61,6 +62,9 @@ export async function getText(path: string): Promise<string> {
 export async function post(path: string, body?: unknown, method = 'POST'): Promise<Response> {
   return answered(await fetch('../' + path, { method, body: body === undefined ? undefined : JSON.stringify(body) }))
 }
+
+/** A path that a route takes. */
+export const exampleOf = (r: Route) => r.path.replace(/\{[^=}]*=([^}]*)\}/g, '$1').replace(/\{[^}]*\}|\*\*?/g, '1')
 
 /** What tells a route apart: its method, path and conditions. */
 export const ruleOf = (r: Route) => [r.method, r.path, ...(r.conditions ?? [])].join(' ')

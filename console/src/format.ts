@@ -17,7 +17,13 @@ export function span(ms: number): string {
   return `${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24} h`
 }
 
-export const rate = (n: number) => n >= 100 ? Math.round(n).toLocaleString('en') : n >= 10 ? n.toFixed(1) : n.toFixed(n ? 2 : 0)
+export const rate = (n: number) => n >= 100 ? Math.round(n).toLocaleString('en') : String(+n.toFixed(n >= 10 ? 1 : 2))
+
+/** The shape of a method, such as "server streaming". */
+export const shape = (stream?: string) => stream?.replaceAll('_', ' ') ?? ''
+
+/** The last part of the name of an RPC. */
+export const methodOf = (rpc?: string) => rpc?.replace(/^.*\//, '') ?? ''
 
 export const size = (n = 0) => n < 1024 ? n + ' B' : n < 1 << 20 ? (n / 1024).toFixed(1) + ' KiB' : (n / (1 << 20)).toFixed(1) + ' MiB'
 

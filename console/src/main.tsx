@@ -85,6 +85,8 @@ function Help({ close }: { close: () => void }) {
     <dl class="pairs"><dt><kbd>/</kbd></dt><dd>filter</dd>
       {pages.map(p => <><dt><kbd>g</kbd> <kbd>{p.key}</kbd></dt><dd>{p.title}</dd></>)}
       <dt><kbd>space</kbd></dt><dd>pause Live, and go on</dd>
+      <dt><kbd>Enter</kbd></dt><dd>in a filter of routes: open the first</dd>
+      <dt><kbd>Ctrl</kbd> <kbd>Enter</kbd></dt><dd>in Try: send</dd>
       <dt><kbd>?</kbd></dt><dd>this help</dd></dl>
     <form method="dialog"><button class="main">Close</button></form>
   </dialog>
@@ -143,7 +145,7 @@ function App() {
     <header class="top">
       <a class="brand" href={address('overview')}><Mark />Transom</a>
       <span class="facts-line" role="status"><Connection />{s?.config_sum && <span title={'SHA-256 of the configuration: ' + s.config_sum}>config <code>{s.config_sum.slice(0, 8)}</code></span>}{s && <span>generation {s.generation}</span>}</span>
-      <span class="me">{who.value && who.value.role !== 'nobody' && <span class="who">{who.value.who.startsWith('token') ? who.value.who.slice(6) : ''} {who.value.role}</span>}
+      <span class="me">{who.value && who.value.role !== 'nobody' && <span class="who">{who.value.who.startsWith('token') ? who.value.who.slice(6) : 'you'} may {who.value.role}</span>}
         {who.value?.who.startsWith('token ') && <button type="button" class="small" onClick={signOut}>Sign out</button>}
         <button type="button" class="small" onClick={() => setHelp(true)}>Keys <kbd>?</kbd></button></span>
     </header>

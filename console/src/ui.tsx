@@ -13,9 +13,9 @@ const moods: Record<string, string> = {
 export const State = ({ name, why }: { name: string; why?: string }) =>
   <span class={'state ' + (moods[name] ?? 'bad')}>{name.toLowerCase().replaceAll('_', ' ')}{why && <span class="why">: {plain(why)}</span>}</span>
 
-export const Title = ({ text, children }: { text: string; children?: ComponentChildren }) => {
+export const Title = ({ text, children, long }: { text: string; children?: ComponentChildren; long?: boolean }) => {
   useEffect(() => { document.title = text + ' · Transom' }, [text])
-  return <div class="title"><h1>{plain(text)}</h1>{children}</div>
+  return <div class={long ? 'title long' : 'title'}><h1>{plain(text)}</h1>{children}</div>
 }
 
 export const Card = ({ title, note, children, wide, id }: { title: string; note?: ComponentChildren; children: ComponentChildren; wide?: boolean; id?: string }) =>
@@ -31,6 +31,9 @@ export const Table = ({ label, head, children }: { label: string; head: string[]
   <div class="scroll" tabIndex={0} role="group" aria-label={label}>
     <table><thead><tr>{head.map(h => <th scope="col" class={h.startsWith('#') ? 'number' : ''}>{h.replace('#', '')}</th>)}</tr></thead><tbody>{children}</tbody></table>
   </div>
+
+/** A dotted name, which may be broken behind its dots. */
+export const Dotted = ({ name }: { name: string }) => <>{plain(name).split(/(?<=[.\/])/).map(part => <>{part}<wbr /></>)}</>
 
 /** Over cleartext to another machine there is no clipboard but the old way. */
 async function toClipboard(text: string) {

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/transom-gateway/transom/internal/projection"
 )
 
 // maxFormMessages bounds the messages whose fields are told at once.
@@ -34,6 +36,8 @@ type FormField struct {
 	Comment string   `json:"comment,omitempty"`
 	// Rules are those of protovalidate, in the words of its protos.
 	Rules []string `json:"rules,omitempty"`
+	// Sensitive marks what nobody but the caller and the backend may see.
+	Sensitive bool `json:"sensitive,omitempty"`
 }
 
 // Fields lists the fields of a message and of those in it, by their full names. There are at
@@ -94,7 +98,7 @@ func valueOf(f protoreflect.FieldDescriptor) protoreflect.FieldDescriptor {
 
 func formField(f protoreflect.FieldDescriptor) FormField {
 	value := valueOf(f)
-	field := FormField{Name: f.JSONName(), Type: value.Kind().String(), Kind: "scalar", Repeated: f.IsList()}
+	field := FormField{Name: f.JSONName(), Type: value.Kind().String(), Kind: "scalar", Repeated: f.IsList(), Sensitive: projection.Sensitive(f)}
 	if string(f.Name()) != field.Name {
 		field.Proto = string(f.Name())
 	}

@@ -41,6 +41,6 @@ func (b *builder) docsRoutes() []ownHTTPRoute {
 	}
 	return []ownHTTPRoute{{
 		at: "docs.path", path: o.GetPath(), methods: []string{http.MethodGet, http.MethodHead}, action: &httpDocs{},
-		policyAt: "docs", policy: o.GetPolicy(), answer: "documentation",
+		policyAt: "docs", policy: o.GetPolicy(), answer: "documentation", ownContent: true,
 	}}
 }

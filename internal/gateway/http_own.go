@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/entitytag"
 	"github.com/transom-gateway/transom/internal/field"
@@ -74,6 +76,8 @@ type ownHTTPRoute struct {
 	policyAt string
 	policy   *transomv1.Policy
 	answer   string
+	// ownContent is for answers that say themselves what may run in them, whatever defaults say.
+	ownContent bool
 }
 
 // match is what a route of the gateway's own takes.
@@ -87,6 +91,9 @@ func (b *builder) newOwnRoute(o ownHTTPRoute) *Route {
 	name := routeName(rule.GetMatch())
 	e := &httpEndpoint{route: rule, errors: b.snapshot.errors, pages: b.snapshot.errorPages, inConfig: b.configPosition(o.at), action: o.action}
 	layers := b.routeLayers(o.policyAt, o.policy)
+	if o.ownContent && len(layers) > 0 {
+		layers[0].Policy = withoutContentPolicy(layers[0].Policy)
+	}
 	if layers != nil && o.cors != nil {
 		layers = append(layers, policy.Layer{Policy: &transomv1.Policy{Cors: o.cors}, Where: b.configPosition(o.at), Exact: true})
 	}
@@ -102,6 +109,17 @@ func (b *builder) newOwnRoute(o ownHTTPRoute) *Route {
 		endpoint: e, guard: &e.guard, rule: strings.Join(o.methods, ",") + " " + o.path,
 		listing: Listed{Method: strings.Join(o.methods, ","), Path: config.RoutePath(rule.GetMatch()), Answer: o.answer},
 	}
+}
+
+// withoutContentPolicy is a policy that does not say what may run in an answer: a page for people with
+// the Content-Security-Policy of an API has no style and no script.
+func withoutContentPolicy(p *transomv1.Policy) *transomv1.Policy {
+	if p.GetHeaders().GetSecurity().GetContentSecurityPolicy() == "" {
+		return p
+	}
+	p = proto.CloneOf(p)
+	p.GetHeaders().GetSecurity().ContentSecurityPolicy = ""
+	return p
 }
 
 // addOwnRoutes appends the routes of the gateway's own, and what they match.

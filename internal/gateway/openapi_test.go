@@ -92,6 +92,25 @@ func TestOpenAPIDocuments(t *testing.T) {
 	}
 }
 
+// TestDocsContentPolicy: Surface 247: what defaults say of the answers of an API does not hold for pages, whose style and script it would
+// stop; what the pages' own policy says does.
+func TestDocsContentPolicy(t *testing.T) {
+	const defaults = "defaults: { headers: { security: { content_security_policy: \"default-src 'none'\", hsts: {} } } }\n"
+	for own, want := range map[string]string{
+		"": "script-src 'sha256-",
+		", policy: { headers: { security: { content_security_policy: \"default-src 'self'\" } } }": "default-src 'self'",
+	} {
+		g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", Config: defaults + "openapi: { path: /openapi.json }\ndocs: { path: /docs" + own + " }\n"})
+		got := g.Do(t, "GET", "/docs", "")
+		if policy := got.Header.Get("Content-Security-Policy"); got.Status != 200 || !strings.Contains(policy, want) || got.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("docs%s: %d %v, want %s", own, got.Status, got.Header, want)
+		}
+		if policy := g.Do(t, "GET", "/openapi.json", "").Header.Get("Content-Security-Policy"); policy != "default-src 'none'" {
+			t.Errorf("of the document, too: %q", policy)
+		}
+	}
+}
+
 // TestOpenAPIRequests: Surface 204 and 247: whatever is asked of the document and of the pages, the answer is one of
 // HTTP's: what is not understood is refused or ignored, and nothing of it comes back as markup.
 func TestOpenAPIRequests(t *testing.T) {

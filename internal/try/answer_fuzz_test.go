@@ -76,6 +76,19 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
+// TestStreamedBytes: what a client streams as JSON has a line for each message; bytes of another type stay as they are.
+func TestStreamedBytes(t *testing.T) {
+	for want, headers := range map[string][]string{
+		"{}\n": nil, "{} \n": {"Content-Type: application/x-ndjson"}, "{}": {"content-type: application/octet-stream"},
+	} {
+		trial, _ := trialOf(t, Asked{Protocol: REST, Method: "POST", Stream: clientStream, Headers: headers})
+		text := strings.TrimRight(want, "\n")
+		if got := string(trial.encoded(Message{Text: text})); got != want {
+			t.Errorf("%q: %q, want %q", headers, got, want)
+		}
+	}
+}
+
 // TestBrokenAnswers: an answer that is none, or breaks off, is told as such and never as a success.
 func TestBrokenAnswers(t *testing.T) {
 	for name, test := range map[string]struct {

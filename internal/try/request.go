@@ -116,10 +116,16 @@ func (t *Trial) encoded(m Message) []byte {
 	switch {
 	case t.asked.Protocol == GRPCWeb, t.asked.Protocol == Connect && t.asked.Stream != unary:
 		return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(b))), b...) //nolint:gosec // check bounds it
-	case t.asked.clientStreams():
+	case t.asked.clientStreams() && !t.raw():
 		return append(b, '\n')
 	}
 	return b
+}
+
+// raw reports whether messages are bytes of a type of their own, between which nothing stands.
+func (t *Trial) raw() bool {
+	mediaType := t.headers.Get("Content-Type")
+	return mediaType != "" && !strings.Contains(strings.ToLower(mediaType), "json")
 }
 
 // answer reads an answer and tells its messages.

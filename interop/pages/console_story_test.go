@@ -28,7 +28,7 @@ func startDemo(t *testing.T, program string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = command.Wait() }) // the test's context has ended it
-	admin := regexp.MustCompile(`Routes, metrics, health: (http://\S+)`)
+	admin := regexp.MustCompile(`Console, metrics, health: (http://\S+)`)
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if found := admin.FindStringSubmatch(lines.Text()); found != nil {
 			go func() { _, _ = io.Copy(io.Discard, out) }() // whatever else it prints

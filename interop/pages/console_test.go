@@ -171,6 +171,11 @@ func TestConsoleByKeyboard(t *testing.T) {
 	page.awaits(t, ".steps .refused", `400 INVALID_ARGUMENT`)
 	page.Type(t, "\t")
 	browser.Eval[any](t, page.Page, `() => document.activeElement.blur()`)
+	page.at(t, "#/routes?q=getshelf", "Routes")
+	page.awaits(t, "main .lead", "of")
+	page.Click(t, "main input[type=search]")
+	page.Type(t, "\r") // opens the first that is found
+	page.awaits(t, "h1", "GET /v1/{name=shelves/*}")
 	page.Type(t, "?")
 	page.awaits(t, "dialog", "this help")
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -37,6 +38,27 @@ func TestTryPage(t *testing.T) {
 	page.Click(t, "main form button.main")
 	page.awaits(t, ".flow", "You said: I like it")
 	page.picture(t, "try-stream")
+	browser.Eval[any](t, page.Page, `() => document.querySelector('main form .danger').click()`)
+}
+
+// TestTryWebSocketOfTwo: Surface 238: where GET leads to another method at the path of a stream, a WebSocket of Try is opened at
+// the path of the RPC, and what is sent as bytes has nothing between its messages.
+func TestTryWebSocketOfTwo(t *testing.T) {
+	_, page := startConsole(t)
+	page.at(t, "#/try?rule="+url.QueryEscape("POST /v1/{name=shelves/*/books/*}:content")+"&message="+url.QueryEscape(`{"name":"shelves/1/books/1","content":{"contentType":"text/plain","data":"YWJj"}}`), "Try POST")
+	page.choose(t, "WebSocket")
+	page.awaits(t, "[aria-label='Request line']", "GET /bookstore.v1.BookstoreService/WriteContent")
+	page.awaits(t, ".copies", "does not speak WebSocket")
+	for _, protocol := range []string{"WebSocket", "REST", "Connect"} {
+		page.choose(t, protocol)
+		page.awaits(t, "main form button.main", "Open and send")
+		page.Click(t, "main form button.main")
+		page.awaits(t, "main form button.main", "Send the next message")
+		page.Click(t, "main form button.main")
+		page.awaits(t, ".flow", "sent 2")
+		page.Click(t, "main form .actions button:nth-child(2)")
+		page.awaits(t, ".flow .message", `"size": "6"`)
+	}
 }
 
 // choose takes a protocol or a tool.

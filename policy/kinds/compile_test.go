@@ -43,8 +43,8 @@ func TestPrecedence(t *testing.T) {
 		{Name: "auth", Summary: "a token of https://id.test with the claims x", Where: "layer.yaml:2:1"},
 		{Name: "timeout", Summary: "3s", Where: "layer.yaml:4:1"},
 		{Name: "idle_timeout", Summary: "10s", Where: "layer.yaml:1:1"},
-		{Name: "json", Summary: `{"enums_as_numbers":true}`, Where: "layer.yaml:5:1"},
-		{Name: "status", Summary: `{"code":"NOT_FOUND","http_status":410}`, Where: "layer.yaml:5:1"},
+		{Name: "json", Summary: "enums_as_numbers", Where: "layer.yaml:5:1"},
+		{Name: "status", Summary: "code NOT_FOUND, http_status 410", Where: "layer.yaml:5:1"},
 	}
 	if got := set.Explain(); !slices.Equal(got, want) {
 		t.Errorf("explained as\n%+v, want\n%+v", got, want)

@@ -59,7 +59,7 @@ func TestLimitsExplainThemselves(t *testing.T) {
 		"concurrency": "at most 8 at once, 4 more wait up to 1s",
 		"headers": "request sets x-a, request removes x-b, x-frame-options, x-content-type-options, referrer-policy, " +
 			"strict-transport-security",
-		"limits": `{"max_body_bytes":"7","max_header_bytes":"500"}`,
+		"limits": "max_body_bytes 7, max_header_bytes 500",
 	}
 	for _, line := range s.Explain() {
 		if line.Summary != want[line.Name] {

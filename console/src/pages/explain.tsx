@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
-import { post, Verdict } from '../api'
+import { exampleOf, post, Route, ruleOf, Verdict } from '../api'
 import { plain, quoted } from '../format'
-import { place, refine } from '../state'
+import { address, place, refine, routes } from '../state'
 import { Card, Copy, Empty, Title } from '../ui'
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS', 'WEBSOCKET']
@@ -9,6 +9,20 @@ const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS', 'WE
 /** The command that prints the same. */
 function command(method: string, url: string, headers: string[], body: string): string {
   return ['transom explain', method === 'WEBSOCKET' ? 'websocket' : method, quoted(url), ...headers.map(h => '-H ' + quoted(h)), ...(body ? ['-d ' + quoted(body)] : [])].join(' ')
+}
+
+/** Routes whose paths begin as one does that no route takes, as somebody may have meant one of them. */
+function Near({ url }: { url: string }) {
+  const wanted = url.replace(/^[a-z]+:\/\/[^/]*|[?#].*/g, '').split(/[/:]/).slice(1)
+  const fits = (r: Route) => {
+    const own = exampleOf(r).split(/[/:]/).slice(1), template = r.path.includes('{') || r.path.includes('*')
+    let same = 0
+    while (same < wanted.length && same < own.length && (own[same] === wanted[same] || template && own[same] === '1')) same++
+    return same / Math.max(wanted.length, own.length)
+  }
+  const list = (routes.value ?? []).map(r => [fits(r), r] as const).filter(([f]) => f >= 0.5).sort((a, b) => b[0] - a[0]).slice(0, 5)
+  return list.length ? <><h3>Routes that are like it</h3><ul class="facts choices">{list.map(([, r]) => <li>
+    <b class={'verb ' + r.method}>{r.method}</b> <a class="mono" href={address('route', { rule: ruleOf(r) })}>{plain(r.path)}</a></li>)}</ul></> : null
 }
 
 export function Explain() {
@@ -52,10 +66,11 @@ export function Explain() {
     </form>
     <div role="status">
       {failure && <p class="card bad">{plain(failure)}</p>}
-      {verdict && <Card title={verdict.accepted ? 'It would be served' : 'It would be refused'} note={verdict.status ? 'status ' + verdict.status : verdict.steps.some(s => s.name === 'policy') ? 'if its policies admit it' : undefined}>
+      {verdict && <Card title={!verdict.accepted ? 'It would be refused' : verdict.steps.some(s => s.name === 'policy') ? 'It would be served if its policies admit it' : 'It would be served'} note={verdict.status ? 'status ' + verdict.status : undefined}>
         <ol class="steps explained">{verdict.steps.map(s => <li class={s.name === 'refused' ? 'refused' : s.policy ? 'policy' : ''}>
-          <b>{s.policy ?? s.name}</b><span class={s.policy || s.name === 'refused' ? '' : 'mono'}>{plain(s.text || 'set')}</span>{s.where && <small class="mono">{s.where}</small>}
+          <b>{s.policy ?? s.name}</b><span class={s.policy || s.name === 'refused' ? '' : 'mono'}>{s.name === 'route' ? <a href={address('route', { rule: s.text })}>{plain(s.text)}</a> : plain(s.text || 'set')}</span>{s.where && <small class="mono">{s.where}</small>}
         </li>)}</ol>
+        {!verdict.steps.some(s => s.name === 'route') && <Near url={url} />}
       </Card>}
       {!verdict && !failure && <Empty>Say which request, such as <span class="mono">GET /v1/shelves/1</span>.</Empty>}
     </div>

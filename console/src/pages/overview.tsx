@@ -1,7 +1,7 @@
 import type { Point } from '../api'
 import { Chart, Spark } from '../chart'
-import { duration, moment, plural, rate, span } from '../format'
-import { address, history, routes, status } from '../state'
+import { duration, methodOf, moment, plain, plural, rate, span } from '../format'
+import { address, connection, history, routes, status } from '../state'
 import { Card, Empty, State, Table, Title } from '../ui'
 
 const Tile = ({ name, value, note, bad }: { name: string; value: string; note?: string; bad?: boolean }) =>
@@ -29,7 +29,7 @@ export function Overview() {
   const warnings = [...s.not_reloaded, ...s.stores, ...(s.failed_at ? [] : s.problems.map(p => p.message))]
   return <>
     <Title text="Overview">
-      <p class="lead">{s.ready ? <State name="READY" /> : <State name="NOT_READY" why={s.reason} />}
+      <p class="lead">{connection.value !== 'live' ? <span class="state calm">not connected: what was known last</span> : s.ready ? <State name="READY" /> : <State name="NOT_READY" why={s.reason} />}
         {s.loaded_at && <span>generation {s.generation}, in service since {moment(s.loaded_at)}</span>}</p>
     </Title>
     <dl class="tiles">
@@ -55,10 +55,10 @@ export function Overview() {
         ]} />
       </Card>
       <Card title="Busiest routes" note="15 min" wide>
-        {h?.routes.length ? <Table label="Busiest routes" head={['Route', 'Method', '#Requests', '#Failed', '#p99', 'Course']}>
+        {h?.routes.length ? <Table label="Busiest routes" head={['Route', 'RPC', '#Requests', '#Failed', '#p99', 'Last 15 min']}>
           {h.routes.map(r => <tr>
-            <td><a class="mono" href={address('routes', { q: r.path })}>{r.path}</a></td>
-            <td class="mono soft">{r.rpc?.split('/').pop() ?? '–'}</td>
+            <td>{r.rpc || r.path.startsWith('/') ? <a class="mono" href={address('routes', { q: r.path })}>{plain(r.path)}</a> : <span class="mono soft">no route</span>}</td>
+            <td class="mono soft" title={r.rpc}>{methodOf(r.rpc) || '–'}</td>
             <td class="number">{r.n.toLocaleString('en')}</td>
             <td class={r.f ? 'number bad' : 'number'}>{r.f.toLocaleString('en')}</td>
             <td class="number">{duration(r.p99)}</td>

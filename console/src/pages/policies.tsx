@@ -54,7 +54,7 @@ export function Policies() {
     <Title text="Policies" />
     <div class="cards">
       <Card title="In use">
-        {used.length ? <ul class="facts">{used.map(([name, n]) => <li><a href={address('routes', { q: name })}>{name}</a> <span class="soft">{plural(n, 'route')}</span></li>)}</ul>
+        {used.length ? <ul class="facts columns">{used.map(([name, n]) => <li><a href={address('routes', { q: name })}>{name}</a> <span class="soft">{plural(n, 'route')}</span></li>)}</ul>
           : <Empty>No route has a policy.</Empty>}
       </Card>
       <Card title="Memories">
@@ -63,11 +63,11 @@ export function Policies() {
           {state.keys && <MemoryOf of="idempotency keys" memory={state.keys} />}</dl> : <Empty>{failure || 'No answers and no idempotency keys are kept here.'}</Empty>}
       </Card>
       <Card title="Decisions" note="since the start" wide>{state ? <Decisions state={state} /> : <Empty>{failure || 'Loading…'}</Empty>}</Card>
-      <Card title="Rate limits" note="a caller is spent who would be refused now" wide>{state ? <Limits list={state.limits} total={state.limits_total} /> : <Empty>{failure || 'Loading…'}</Empty>}</Card>
+      <Card title="Rate limits" note={state?.limits.length ? 'spent: who would be refused now' : undefined} wide>{state ? <Limits list={state.limits} total={state.limits_total} /> : <Empty>{failure || 'Loading…'}</Empty>}</Card>
       <Card title="Maintenance" wide>
         {maintenance.length ? <ul class="facts">{maintenance.map(m => <li>{m.name} <span class="soft">{m.services.join(', ')}</span> {m.on ? <b class="bad">on</b> : 'off'} <Operate
           label={m.on ? 'End' : 'Begin'} danger={!m.on} act={() => post(`maintenance?${new URLSearchParams({ name: m.name, state: m.on ? 'off' : 'on' })}`)} /></li>)}</ul>
-          : <Empty>The configuration has no entry of maintenance.</Empty>}
+          : <Empty>The configuration has no maintenance.</Empty>}
       </Card>
       <Card title="Circuit breakers" wide>
         {circuits.length ? <Table label="Circuit breakers" head={['Upstream', 'RPC', 'State', '#Calls', '#Failures', '#In a row', 'By hand']}>

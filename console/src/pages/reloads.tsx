@@ -26,7 +26,7 @@ export function Reloads() {
         <Changes sign="~" name="changed" list={r.changed} count={r.counts[2]} />
       </dl>
       {!r.refused && !r.counts.some(Boolean) && <p class="soft">No route has changed.</p>}
-      {r.config_sum && <p class="soft">Configuration <code>{r.config_sum.slice(0, 12)}</code></p>}
+      {r.config_sum && <p class="soft sum">Configuration <code>{r.config_sum.slice(0, 12)}</code></p>}
     </Card>)}</div>
     {answer && <p class="soft">{plural(answer.reloads.length, 'reload')} since the start; the last 50 are kept.</p>}
   </>

@@ -1,7 +1,7 @@
-import { Detail, get, OfRoute, ruleOf } from '../api'
+import { Detail, exampleOf, get, OfRoute, ruleOf } from '../api'
 import { useCalls } from '../calls'
 import { Chart } from '../chart'
-import { duration, plain, quoted, rate } from '../format'
+import { duration, plain, quoted, rate, shape } from '../format'
 import { address, edition, history, place } from '../state'
 import { Calls } from './live'
 import { Card, Copy, Empty, Title, useLoad } from '../ui'
@@ -38,16 +38,16 @@ function Traffic({ d }: { d: Detail }) {
 export function RoutePage() {
   const rule = place.value.query.get('rule') ?? ''
   const [d, failure] = useLoad(() => get<Detail>('routes/detail?rule=' + encodeURIComponent(rule)), [rule, edition.value])
-  if (failure) return <><Title text="Route" /><Empty>{failure}</Empty></>
+  if (failure) return <><Title text="Route" /><Empty>{/no such route/.test(failure) ? 'This route is not served, or not any more.' : failure} <a href={address('routes')}>All routes</a></Empty></>
   if (!d || ruleOf(d) !== rule) return <Title text={plain(rule) || 'Route'} />
-  const example = d.path.replace(/\{[^=}]*=([^}]*)\}/g, '$1').replace(/\{[^}]*\}|\*\*?/g, '1')
+  const example = exampleOf(d)
   const method = d.method === '*' ? 'GET' : d.method
   const decides = d.effects.filter(e => access.includes(e.policy))
   const open = !d.effects.some(e => e.policy === 'auth')
   return <>
-    <Title text={ruleOf(d)}>
+    <Title text={ruleOf(d)} long>
       <p class="lead">
-        {d.rpc && <span class="mono">{d.rpc}</span>}{d.stream && <span>{d.stream.replaceAll('_', ' ')}</span>}
+        {d.rpc && <span class="mono">{d.rpc}</span>}{d.stream && <span>{shape(d.stream)}</span>}
         {d.where && <span class="mono soft">{d.where}</span>}
       </p>
       <p class="actions">

@@ -2,7 +2,7 @@ import { useMemo, useState } from 'preact/hooks'
 import { get } from '../api'
 import { plain, plural } from '../format'
 import { address, edition, place } from '../state'
-import { Card, Empty, Title, useLoad } from '../ui'
+import { Card, Dotted, Empty, Title, useLoad } from '../ui'
 
 const most = 300
 
@@ -23,7 +23,7 @@ export function Schema() {
     <div class="beside">
       <nav class="card names" aria-label="Symbols" tabIndex={0}>
         <p class="soft" role="status">{plural(shown.length, 'name')}</p>
-        <ul>{shown.slice(0, most).map(s => <li><a class="mono" href={address('schema', { symbol: s })} aria-current={s === symbol ? 'true' : undefined}>{s}</a></li>)}</ul>
+        <ul>{shown.slice(0, most).map(s => <li><a class="mono" href={address('schema', { symbol: s })} aria-current={s === symbol ? 'true' : undefined}><Dotted name={s} /></a></li>)}</ul>
         {shown.length > most && <p class="soft">The first {most} are shown: filter for others.</p>}
       </nav>
       <Card title={plain(symbol) || 'Pick a name'}>

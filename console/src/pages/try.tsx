@@ -1,31 +1,39 @@
+import type { TargetedKeyboardEvent } from 'preact'
 import { memo } from '../memo'
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { Detail, get, post, ruleOf } from '../api'
-import { clock, duration, plain, size } from '../format'
+import { Detail, exampleOf, get, post, ruleOf, Verdict } from '../api'
+import { clock, duration, methodOf, plain, shape, size } from '../format'
 import { address, edition, place, refine, routes, who } from '../state'
 import { Card, Copy, Empty, Title, useLoad } from '../ui'
-import { filtered } from './routes'
+import { indexOf, opens } from '../find'
 import { Asked, Event, run } from '../try/call'
-import { copyAs, toolsFor } from '../try/copy'
+import { copyAs, otherwise, toolsFor } from '../try/copy'
 import { Form } from '../try/form'
 import { history, keep, note } from '../try/history'
-import { begun, clientStreams, Fields, framed, linesOf, Message, names, parsed, Protocol, protocolsOf, Public, publicHeaders, publicMessage, publicPath, Request, requestOf, Wanted } from '../try/request'
+import { begun, clientStreams, Fields, framed, linesOf, mark, Message, names, parsed, Protocol, protocolsOf, Public, publicHeaders, publicMessage, publicPath, Request, requestOf, Wanted } from '../try/request'
 
 const shown = 300 // events of a stream; those before are counted
 const kept = 8 << 20 // of their texts, in characters, the last one at least
 const step = 100 // how often what has come is shown, in ms
 
+/** Whether a WebSocket at the path of a route reaches it: where another route takes GET there, that one is reached. */
+async function opensAt(d: Detail): Promise<boolean> {
+  if (!d.request || d.stream === 'unary') return false
+  const { steps }: Verdict = await (await post('explain', { method: 'WEBSOCKET', url: exampleOf(d), headers: [], body: '' })).json()
+  return steps.some(s => s.name === 'rpc' && s.text.split(' ')[0] === d.rpc)
+}
+
 /** A route to begin with. */
 function Choose() {
   const [words, setWords] = useState('')
-  const list = useMemo(() => filtered(routes.value ?? [], words, -1, false).slice(0, 40), [routes.value, words])
+  const list = useMemo(() => routes.value ? indexOf(routes.value).find(words, -1, false).slice(0, 40) : [], [routes.value, words])
   return <>
     <Title text="Try">
-      <label class="filter">Filter <input type="search" value={words} placeholder="path, RPC, upstream or policy" onInput={e => setWords(e.currentTarget.value)} /></label>
+      <label class="filter">Filter <input type="search" value={words} placeholder="path, RPC, upstream or policy" onInput={e => setWords(e.currentTarget.value)} onKeyDown={opens(list, 'try')} /></label>
     </Title>
     <p class="lead">A call goes through the gateway as a client's does, with every policy. Choose a route.</p>
     {list.length ? <Card title="Routes" wide><ul class="facts choices">{list.map(r => <li>
-      <b class={'verb ' + r.method}>{r.method}</b> <a class="mono" href={address('try', { rule: ruleOf(r) })}>{r.path}</a> <span class="soft">{r.rpc?.replace(/^.*\//, '')} {r.stream === 'unary' ? '' : r.stream?.replaceAll('_', ' ')}</span>
+      <b class={'verb ' + r.method}>{r.method}</b> <a class="mono" href={address('try', { rule: ruleOf(r) })}>{plain(r.path)}</a> <span class="soft">{methodOf(r.rpc)} {r.stream === 'unary' ? '' : shape(r.stream)}</span>
     </li>)}</ul></Card> : <Empty>{routes.value ? 'No route is like that.' : 'Loading…'}</Empty>}
     <History />
   </>
@@ -38,7 +46,8 @@ export function Try() {
     if (!rule) return null
     const d = await get<Detail>('routes/detail?rule=' + encodeURIComponent(rule))
     const [at, fields] = await Promise.all([get<Public>('try'), d.request ? get<{ messages: Fields }>('describe/fields?symbol=' + encodeURIComponent(d.request)) : { messages: {} }])
-    return { rule, d, at, fields: fields.messages }
+    mark(fields.messages)
+    return { rule, d: { ...d, socket: await opensAt(d) }, at, fields: fields.messages }
   }, [rule, generation])
   if (!rule) return <Choose />
   if (failure) return <><Title text="Try" /><Empty>{failure}</Empty></>
@@ -59,7 +68,7 @@ function first(d: Detail, fields: Fields, q: URLSearchParams): Wanted {
   if (said) try { message = d.request ? JSON.stringify(JSON.parse(said), null, 2) : said } catch { message = said }
   return {
     protocol: protocols.includes(asked) ? asked : d.stream === 'bidi_streaming' ? 'websocket' : protocols[0], message, headers: q.get('headers') ?? '', timeout: q.get('timeout') ?? '',
-    path: d.request ? '' : q.get('path') ?? d.path.replace(/\{[^=}]*=([^}]*)\}/g, '$1').replace(/\{[^}]*\}|\*\*?/g, '1'), method: d.method === '*' ? 'GET' : d.method,
+    path: d.request ? '' : q.get('path') ?? exampleOf(d), method: d.method === '*' ? 'GET' : d.method,
   }
 }
 
@@ -91,7 +100,7 @@ function Bench({ rule, d, at, fields }: { rule: string; d: Detail; at: Public; f
     setEvents([]); setFailure(''); setBusy(true); setClosed(!streams); setSent([])
     id.current = ''
     refine('try', query(rule, w))
-    const socketOfServer = w.protocol === 'websocket' && d.stream === 'server_streaming' // path and query say it all
+    const socketOfServer = w.protocol === 'websocket' && d.stream === 'server_streaming' && d.socket // path and query say it all
     const messages = streams || w.protocol === 'websocket' && !socketOfServer ? [framed(d, w, fields)] : socketOfServer || !request.body ? [] : [request.body]
     if (streams) setSent([w.message])
     const asked: Asked = { protocol: w.protocol, method: request.method, url: request.url, stream: d.stream || undefined, headers: request.headers, timeout: w.timeout.trim() || undefined, messages, open: streams }
@@ -128,13 +137,13 @@ function Bench({ rule, d, at, fields }: { rule: string; d: Detail; at: Public; f
 
   const allowed = who.value?.role === 'operate'
   return <>
-    <Title text={'Try ' + rule}>
-      <p class="lead">{d.rpc && <span class="mono">{d.rpc}</span>}{d.stream && <span>{d.stream.replaceAll('_', ' ')}</span>}</p>
+    <Title text={'Try ' + rule} long>
+      <p class="lead">{d.rpc && <span class="mono">{d.rpc}</span>}{d.stream && <span>{shape(d.stream)}</span>}</p>
       <p class="actions"><a class="button" href={address('route', { rule })}>About the route</a><a class="button" href={address('try')}>Another route</a></p>
     </Title>
     {!at.available && <p class="card bad" role="alert">{at.why}</p>}
     <div class="bench">
-      <form class="card" aria-label="Request" onSubmit={send}>
+      <form class="card" aria-label="Request" onSubmit={send} onKeyDown={e => sendBy(e)}>
         <header><h2>Request</h2></header>
         <fieldset class="choice"><legend>Protocol</legend>{protocolsOf(d).map(p => <label><input type="radio" name="protocol" checked={w.protocol === p} disabled={busy} onChange={() => change({ protocol: p })} /><span>{d.request ? names[p] : 'HTTP'}</span></label>)}</fieldset>
         {request && d.request && <p class="line mono" tabIndex={0} role="group" aria-label="Request line"><b class={'verb ' + (w.protocol === 'websocket' ? 'GET' : request.method)}>{w.protocol === 'websocket' ? 'GET' : request.method}</b> {plain(request.url)}</p>}
@@ -166,6 +175,14 @@ function Bench({ rule, d, at, fields }: { rule: string; d: Detail; at: Public; f
     <CopyAs d={d} w={w} fields={fields} at={at} messages={sent.length ? sent : [w.message]} />
     <History />
   </>
+}
+
+/** Ctrl and Enter send, wherever in the form somebody types. */
+function sendBy(e: TargetedKeyboardEvent<HTMLFormElement>) {
+  const send = e.currentTarget.querySelector<HTMLButtonElement>('button.main')
+  if (e.key !== 'Enter' || !e.ctrlKey && !e.metaKey || send?.disabled) return
+  e.preventDefault()
+  e.currentTarget.requestSubmit(send)
 }
 
 /** What is kept of the events of a call, however many there are: the last, and those that say how it began. */
@@ -201,25 +218,27 @@ function Answer({ events, busy, failure }: { events: Event[]; busy: boolean; fai
   const of = (name: string) => events.findLast(e => e.event === name)
   const open = of('open'), head = of('head'), trailer = of('trailer'), end = of('end')
   const flow = events.filter(e => e.event === 'sent' || e.event === 'message')
-  const bad = (head?.status ?? 0) >= 400 || !!end?.failure || !!end?.code && end.code !== 'OK'
+  const left = end?.failure === 'cancelled'
+  const bad = (head?.status ?? 0) >= 400 || !!end?.failure && !left || !!end?.code && end.code !== 'OK'
   const box = useRef<HTMLOListElement>(null), stays = useRef(true)
   useLayoutEffect(() => { // whoever looks at the last message sees the next one, too
     if (events.length < 3) stays.current = true
     if (stays.current && flow.length > 1) box.current?.scrollTo(0, box.current.scrollHeight)
   }, [events])
   const received = flow.filter(e => e.event === 'message')
+  const kind = head?.fields?.find(([name]) => name === 'content-type')?.[1]
   return <section class="card" aria-label="Answer">
     <header><h2>Answer</h2>{end && <span class="note">{duration(end.at_ms)}</span>}</header>
     <p role="status" class="verdict">{failure ? <span class="bad">{plain(failure)}</span> : !events.length ? <span class="soft">Nothing has been sent yet.</span> : <>
-      {head && <b class={bad && end ? 'state bad' : 'state'}>{head.status}{end?.code ? ' ' + end.code : ''}</b>}
+      {head && <b class={bad && end ? 'state bad' : left ? 'state calm' : 'state'}>{head.status}{end?.code ? ' ' + end.code : ''}</b>}
       {head && <span class="soft">{head.http}</span>}
       {end?.close && <span class="soft">closed with {end.close}</span>}
-      {end?.failure && <b class={head ? 'bad' : 'state bad'}>{plain(end.failure)}</b>}
+      {end?.failure && <b class={left ? 'soft' : head ? 'bad' : 'state bad'}>{plain(end.failure)}</b>}
       {busy && <span class="soft">{head ? 'The stream is open.' : 'Waiting…'}</span>}</>}</p>
     {end?.message && <p class="bad">{plain(end.message)}</p>}
     {end?.details?.length ? <div class="details"><h3>Details</h3>{end.details.map(x => <pre tabIndex={0}>{plain(JSON.stringify(x, null, 2))}</pre>)}</div> : null}
     <ol class="flow" ref={box} onScroll={e => { stays.current = atEnd(e.currentTarget) }}>{flow.length > 0 && flow[0].n! > 1 && flow[0].event === 'message' && <li class="soft">Earlier messages are left out.</li>}
-      {flow.map(e => <Told key={e.event + e.n} e={e} alone={received.length === 1 && e.event === 'message' && e.n === 1} />)}</ol>
+      {flow.map(e => <Told key={e.event + e.n} e={e} alone={received.length === 1 && e.event === 'message' && e.n === 1} kind={kind} />)}</ol>
     <FieldList name="Headers" list={head?.fields} />
     <FieldList name="Trailers" list={trailer?.fields} />
     {open?.trace_id && <p class="soft trace">Trace <code>{open.trace_id}</code> <Copy label="Copy" text={() => open.trace_id!} /></p>}
@@ -229,14 +248,14 @@ function Answer({ events, busy, failure }: { events: Event[]; busy: boolean; fai
 const most = 100_000 // characters of a message that are shown at first
 
 /** A message, in full only when somebody asks for it. */
-const Told = memo(({ e, alone }: { e: Event; alone: boolean }) => {
+const Told = memo(({ e, alone, kind }: { e: Event; alone: boolean; kind?: string }) => {
   const [all, setAll] = useState(false)
   const text = useMemo(() => e.text === undefined ? undefined : plain(pretty(e.text)), [e])
   return <li class={e.event}>
     <p><b>{e.event === 'sent' ? '→ sent' : '← received'}{e.kind && ' ' + plain(e.kind)} {!alone && e.n}</b> <span class="soft">{duration(e.at_ms)}, {size(e.bytes)}{e.cut && ', cut'}</span></p>
     {text !== undefined && <pre tabIndex={0}>{all ? text : text.slice(0, most)}</pre>}
     {text !== undefined && text.length > most && !all && <p><button type="button" class="small" onClick={() => setAll(true)}>Show all of {size(e.text!.length)}</button></p>}
-    {e.base64 && <p><a class="button" download="answer" href={'data:application/octet-stream;base64,' + e.base64}>Save {size(e.bytes)}</a></p>}
+    {e.base64 && <p><a class="button" download="answer" href={'data:application/octet-stream;base64,' + e.base64}>Save {size(e.bytes)}{kind && ' of ' + plain(kind)}</a></p>}
   </li>
 })
 
@@ -248,6 +267,7 @@ function CopyAs({ d, w, fields, at, messages }: { d: Detail; w: Wanted; fields: 
     <header><h2>Copy as</h2><Copy label="Copy" text={() => text} /></header>
     <fieldset class="choice"><legend class="skip">Tool</legend>{toolsFor(d).map(t => <label><input type="radio" name="tool" checked={t === tool} onChange={() => setTool(t)} /><span>{t}</span></label>)}</fieldset>
     {wrong ? <p class="bad">{wrong}</p> : <pre class="command" tabIndex={0}>{plain(text)}</pre>}
+    {otherwise(tool, w.protocol) && <p class="soft">{otherwise(tool, w.protocol)}</p>}
     {linesOf(w.headers).length > 0 && <p class="soft">It has your headers in it, also those with secrets. The link of this page has none of these.</p>}
   </section>
 }

@@ -1,6 +1,6 @@
 import type { Detail } from '../api'
 import { quoted } from '../format'
-import { baseOf, clientStreams, Fields, framed, linesOf, parsed, Public, Request, requestOf, rpcPath, serverStreams, Wanted } from './request'
+import { baseOf, clientStreams, Fields, framed, linesOf, parsed, Protocol, Public, Request, requestOf, rpcPath, serverStreams, Wanted } from './request'
 
 /** What a call is copied of. Messages are those of a client that streams, whole, in JSON. */
 interface Copied { d: Detail; w: Wanted; fields: Fields; at: ReturnType<typeof baseOf>; messages: string[] }
@@ -70,7 +70,7 @@ function fetched(c: Copied): string {
     const r = requestOf(c.d, c.w, c.fields)
     return `const socket = new WebSocket(${js(c.at.url.replace(/^http/, 'ws') + r.url)}, ["transom.json"])
 socket.onopen = () => {
-${c.d.stream === 'server_streaming' ? '' : c.messages.map(message => `  socket.send(${js(framed(c.d, { ...c.w, message }, c.fields).text)})\n`).join('')}${clientStreams(c.d) ? '  socket.send("") // no more\n' : ''}}
+${c.d.stream === 'server_streaming' && c.d.socket ? '' : c.messages.map(message => `  socket.send(${js(framed(c.d, { ...c.w, message }, c.fields).text)})\n`).join('')}${clientStreams(c.d) ? '  socket.send("") // no more\n' : ''}}
 socket.onmessage = event => console.log(JSON.parse(event.data))
 socket.onclose = event => console.log(event.code, event.reason)`
   }
@@ -150,6 +150,14 @@ function httpx(c: Copied): string {
   const start = (r.body?.base64 !== undefined ? 'import base64\n' : '') + 'import httpx\n\n'
   return start + (serverStreams(c.d) ? `with httpx.stream(${text}, timeout=None) as answer:\n    for line in answer.iter_lines():\n        print(line)`
     : `answer = httpx.request(${text})\nprint(answer.status_code, answer.text)`)
+}
+
+/** What a tool does instead, where it does not speak a protocol. */
+export function otherwise(tool: string, protocol: Protocol): string {
+  if (protocol === 'websocket' && tool === 'fetch') return ''
+  if (protocol === 'websocket') return `${tool} does not speak WebSocket here: it makes the same call otherwise. "fetch" has a WebSocket.`
+  if (protocol === 'grpc-web' && ['curl', 'fetch', 'Python, httpx'].includes(tool)) return `${tool} does not speak gRPC-Web: it makes the same call with JSON.`
+  return ''
 }
 
 const makers: [string, (c: Copied) => string, boolean][] = [

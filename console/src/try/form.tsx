@@ -57,7 +57,7 @@ function One(p: Editor) {
   if (opens.test(field.type)) return <JSONBox value={value} set={set} label={label} hint={field.type.endsWith('Any') ? '{"@type": "type.googleapis.com/…"}' : 'JSON'} />
   if (field.kind === 'message' && !texts[field.type] && !numberTexts.test(field.type)) return <Inner {...p} />
   const number = numbers.test(field.type) || numberTexts.test(field.type)
-  return <input class="mono" aria-label={label} value={text} placeholder={texts[field.type] ?? ''} inputMode={number ? 'decimal' : undefined} onInput={e => {
+  return <input class={field.sensitive ? 'mono secret' : 'mono'} autocomplete="off" aria-label={label} value={text} placeholder={texts[field.type] ?? ''} inputMode={number ? 'decimal' : undefined} onInput={e => {
     const now = e.currentTarget.value
     set(now === '' ? undefined : number && now.trim() !== '' && isFinite(Number(now)) && !/[.e]$/i.test(now) ? Number(now) : now)
   }} />
@@ -127,7 +127,7 @@ export function Form({ type, fields, value, set, within = '', depth = 0 }: { typ
     }
     const p: Editor = { field: f, fields, value: value[f.name] ?? undefined, set: put, label: within + f.name, depth }
     return <div class="field">
-      <span class="about"><b>{f.name}</b> <small class="mono">{shortType(f)}</small>{f.oneof && <small>one of {f.oneof}</small>}</span>
+      <span class="about"><b>{f.name}</b> <small class="mono">{shortType(f)}</small>{f.oneof && <small>one of {f.oneof}</small>}{f.sensitive && <small>sensitive</small>}</span>
       <span class="entry">{f.key ? <Pairs {...p} /> : f.repeated ? <List {...p} /> : <One {...p} />}
         {f.rules?.length ? <small class="rules">{f.rules.map(r => <span>{plain(r)}</span>)}</small> : null}
         {f.comment && <small>{plain(f.comment.split(/\n\s*\n/)[0])}</small>}</span>

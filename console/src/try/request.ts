@@ -5,7 +5,7 @@ export const names: Record<Protocol, string> = { rest: 'REST', connect: 'Connect
 
 export interface Field {
   name: string; proto?: string; type: string; kind: 'scalar' | 'enum' | 'message'; key?: string; repeated?: boolean
-  oneof?: string; enum?: string[]; comment?: string; rules?: string[]
+  oneof?: string; enum?: string[]; comment?: string; rules?: string[]; sensitive?: boolean
 }
 export type Fields = Record<string, Field[]>
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
@@ -132,8 +132,8 @@ export function framed(d: Detail, w: Wanted, fields: Fields): Sent {
   return bodyOf(d, message, fields).body ?? { text: '{}' }
 }
 
-/** Whether the path of the RPC is called, not the route's own: WebSockets open at paths of streams. */
-const atRPC = (d: Detail, p: Protocol) => p === 'websocket' && d.stream === 'unary'
+/** Whether the path of the RPC is called, not the route's own: WebSockets open at paths of streams, unless GET leads elsewhere there. */
+const atRPC = (d: Detail, p: Protocol) => p === 'websocket' && !d.socket
 
 export function requestOf(d: Detail, w: Wanted, fields: Fields): Request {
   const headers = linesOf(w.headers)
@@ -147,8 +147,15 @@ export function requestOf(d: Detail, w: Wanted, fields: Fields): Request {
   return { ...r, headers: [...r.headers.filter(h => !has(h)), ...headers] }
 }
 
+/** Fields that their schemas mark sensitive, by name. */
+const marked = new Set<string>()
+
+export function mark(fields: Fields) {
+  for (const list of Object.values(fields)) for (const f of list) if (f.sensitive) marked.add(f.name).add(f.proto ?? f.name)
+}
+
 /** Names of headers and fields that may hold secrets. */
-export const isSecret = (name: string) => /auth|cookie|token|secret|passw|pwd|api-?_?key|private|credential|session|signature|\bpin\b/i.test(name)
+export const isSecret = (name: string) => marked.has(name) || /auth|cookie|token|secret|passw|pwd|api-?_?key|private|credential|session|signature|\bpin\b/i.test(name)
 
 /** Headers without those that may be secrets, or with masks for them. */
 export const publicHeaders = (lines: string, mask = false) => linesOf(lines).flatMap(l => {

@@ -11,6 +11,17 @@
     none.hidden = found > 0 || parts.length === 0;
   };
   box.hidden = false;
+  if (navigator.clipboard) for (const pre of document.querySelectorAll('details pre')) {
+    const copy = document.createElement('button');
+    copy.type = 'button';
+    copy.className = 'copy';
+    copy.textContent = 'Copy';
+    copy.addEventListener('click', () => navigator.clipboard.writeText(pre.textContent).then(() => 'Copied', () => 'Not copied').then(said => {
+      copy.textContent = said;
+      setTimeout(() => { copy.textContent = 'Copy'; }, 1500);
+    }));
+    pre.before(copy);
+  }
   input.addEventListener('input', search);
   addEventListener('hashchange', () => { if (input.value) { input.value = ''; search(); document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView(); } });
   addEventListener('keydown', e => {
