@@ -97,6 +97,23 @@ func TestWrongAuthority(t *testing.T) {
 	}
 }
 
+// TestReplacedTLS holds Events 153: where the authority and our own certificate are replaced while events are sent, new
+// connections use those that are there now.
+func TestReplacedTLS(t *testing.T) {
+	broker := kafkatest.Start(t)
+	s := open(t, &transomv1.KafkaSink{Brokers: []string{broker.SSL}, CreateTopics: creates,
+		Tls: &transomv1.SinkTls{Ca: broker.CA, Cert: broker.Cert, Key: broker.Key, ServerName: kafkatest.ServerName}}, "replaced")
+	send(t, s, event("replaced", "ann", 1))
+	broker.Kill()
+	broker.Renew(t)
+	broker.Restart(t)
+	send(t, s, event("replaced", "ann", 2))
+	if why := s.NotReloaded(); why != "" {
+		t.Error(why)
+	}
+	read(t, broker.Plaintext, "replaced", 2)
+}
+
 // TestTokens holds that a token serves for 80 % of its lifetime, and not longer.
 func TestTokens(t *testing.T) {
 	server, tokens := provider(t, 1000)

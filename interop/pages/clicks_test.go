@@ -3,14 +3,32 @@ package pages
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/transom-gateway/transom/events"
+	natssink "github.com/transom-gateway/transom/events/nats"
+	"github.com/transom-gateway/transom/events/subscription"
 	"github.com/transom-gateway/transom/examples/behaviour"
+	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
+// natsSinks are those of a program that has no others.
+var natsSinks = gateway.EventSinks{
+	Open: func(name string, s *transomv1.EventSink, env events.Env) (events.Sink, error) {
+		return natssink.Open(name, s.GetNats(), env)
+	},
+	Source: func(name string, s *transomv1.EventSink, what subscription.Reading, env events.Env) (subscription.Source, error) {
+		return natssink.OpenSource(name, s.GetNats(), what, env)
+	},
+}
+
 // startBehaviour starts the servers of examples/behaviour and returns what a gateway in front
-// of them is told.
-func startBehaviour(t *testing.T) gatewaytest.Options {
+// of them is told, by one of its configurations.
+func startBehaviour(t *testing.T, name string) gatewaytest.Options {
 	t.Helper()
 	api, site := gatewaytest.StartServers(t, behaviour.Serve)
 	read := func(name string) string {
@@ -20,22 +38,48 @@ func startBehaviour(t *testing.T) gatewaytest.Options {
 		}
 		return string(text)
 	}
-	_, config, ok := strings.Cut(read("transom.yaml"), "\nroutes:")
+	_, config, ok := strings.Cut(read(name), "\nroutes:")
 	if !ok {
 		t.Fatal("the example has no routes")
 	}
 	return gatewaytest.Options{
-		Backend: api, NoBookstore: true,
+		Backend: api, NoBookstore: true, Sinks: natsSinks,
 		Protos:    map[string]string{"clicks/v1/clicks.proto": read("protos/clicks/v1/clicks.proto")},
 		Upstreams: `shop: { http: { servers: ["` + site + `"] } }`,
 		Config:    "data_directory: " + t.TempDir() + "\nroutes:" + config,
 	}
 }
 
+// startNATS starts a NATS server with JetStream in this process, and returns its URL.
+func startNATS(t *testing.T) string {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(time.Minute) {
+		t.Fatal("the NATS server does not listen")
+	}
+	return s.ClientURL()
+}
+
 // TestBehaviour plays examples/behaviour in two windows of a browser: a click in one is counted
-// in both.
+// in both, with the topic in the embedded log and on a NATS server.
 func TestBehaviour(t *testing.T) {
-	g, chromium, _ := start(t, startBehaviour(t))
+	t.Run("log", func(t *testing.T) { playClicks(t, "transom.yaml") })
+	t.Run("NATS", func(t *testing.T) {
+		t.Setenv("NATS", startNATS(t))
+		playClicks(t, "transom-nats.yaml")
+	})
+}
+
+func playClicks(t *testing.T, config string) {
+	g, chromium, _ := start(t, startBehaviour(t, config))
 	first, second := demo{chromium.Open(t, g.URL+"/")}, demo{chromium.Open(t, g.URL+"/")}
 	for _, page := range []demo{first, second} {
 		page.awaits(t, "#state", "Live.")

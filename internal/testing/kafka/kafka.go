@@ -109,17 +109,27 @@ func newBroker(t testing.TB) *Broker {
 		CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"),
 		lib: lib, dir: dir,
 	}
+	if err := os.WriteFile(b.path("server.properties"), []byte(b.properties(loopback.Address(t))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.Renew(t)
+	return b
+}
+
+// Renew gives the broker and its clients other certificates, in the same files, of which nobody trusts those before. The
+// broker reads them when it starts.
+func (b *Broker) Renew(t testing.TB) {
+	t.Helper()
 	cert, key := keytest.Certificate(t, ServerName)
 	clientCert, clientKey := keytest.Certificate(t, "client.test")
-	for name, text := range map[string]string{
-		b.CA: cert, filepath.Join(dir, "broker.pem"): key + cert, b.Cert: clientCert, b.Key: clientKey,
-		b.path("server.properties"): b.properties(loopback.Address(t)),
-	} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+	for name, text := range map[string]string{b.CA: cert, b.path("broker.pem"): key + cert, b.Cert: clientCert, b.Key: clientKey} {
+		if err := os.WriteFile(name+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(name+".new", name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return b
 }
 
 func (b *Broker) path(name string) string { return filepath.Join(b.dir, name) }
