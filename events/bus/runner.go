@@ -82,7 +82,7 @@ func (b *Bus) start(name string, sink events.Sink, reads bool) *Runner {
 
 // place has the log keep what is appended from now on for the sink, unless it does already.
 func (r *Runner) place(l *log.Log) error {
-	if _, has := l.Cursors()[r.name]; has || !r.reads {
+	if _, has := l.Cursor(r.name); has || !r.reads {
 		return nil
 	}
 	sink, err := l.Sink(r.name)

@@ -33,6 +33,18 @@ func (l *Log) Place(name string, from uint64) (made bool, err error) {
 	return true, nil
 }
 
+// Cursor is the offset of the first record that a sink has not acknowledged, as Cursors has it for all; false for a sink
+// that is not there.
+func (l *Log) Cursor(name string) (uint64, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.sinks[name]
+	if c == nil {
+		return 0, false
+	}
+	return c.next, true
+}
+
 // within is the offset nearest to one at which there is a record, or the next one will be.
 // The caller holds mu.
 func (l *Log) within(offset uint64) uint64 {

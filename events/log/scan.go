@@ -99,10 +99,10 @@ func (s *scanner) bytes(pos int64, n int) []byte {
 }
 
 func (s *scanner) fill(pos int64, n int) {
-	if want := max(n, window); cap(s.buf) < want {
-		s.buf = make([]byte, want)
-	}
 	s.from, s.to = pos, min(pos+int64(max(n, window)), s.end)
+	if want := int(s.to - s.from); cap(s.buf) < want { // one who follows the log reads little at a time, and may be one of many
+		s.buf = make([]byte, max(want, min(2*cap(s.buf), window), page))
+	}
 	s.buf = s.buf[:s.to-s.from]
 	s.unreadable = max(s.unreadable, readDamaged(s.f, s.buf, pos))
 }

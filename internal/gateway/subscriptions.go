@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -240,23 +241,45 @@ func verdicts(said map[string]transomv1.Subscription_Verdict) func(codes.Code) s
 // beginTime is how long the places of new subscriptions may take.
 const beginTime = 5 * time.Second
 
+// beginAtOnce is how many are made at once: each waits for the disk.
+const beginAtOnce = 64
+
 // beginSubscriptions makes the places in the log that new subscriptions of a snapshot have, before it comes
 // into service: they miss no event of its calls (Events 173). One that has a place keeps it.
 func (g *Gateway) beginSubscriptions(next *Snapshot) {
 	ctx, cancel := context.WithTimeout(g.ending, beginTime)
 	defer cancel()
+	var all sync.WaitGroup
+	var late atomic.Int64
+	places := make(chan struct{}, beginAtOnce)
 	for _, one := range next.subscribed {
 		if one.source != embeddedLog {
 			continue
 		}
-		source, err := one.open()
-		if begins, can := source.(interface{ Begin(context.Context) error }); can && err == nil {
-			err = begins.Begin(ctx)
-		}
-		if err != nil {
-			g.options.Telemetry.Log.Warn("a subscription has no place in the log yet; it is made when it starts", "subscription", one.name, "error", err)
-		}
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			if err := begin(ctx, one); err != nil && late.Add(1) == 1 {
+				g.options.Telemetry.Log.Warn("a subscription has no place in the log yet; it is made when it starts", "subscription", one.name, "error", err)
+			}
+		})
 	}
+	all.Wait()
+	if n := late.Load(); n > 1 {
+		g.options.Telemetry.Log.Warn("others have no place either", "subscriptions", n-1)
+	}
+}
+
+// begin makes the place of one.
+func begin(ctx context.Context, one *subscribed) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	source, err := one.open()
+	if begins, can := source.(interface{ Begin(context.Context) error }); can && err == nil {
+		err = begins.Begin(ctx)
+	}
+	return err
 }
 
 // followSubscriptions has the subscriptions of a snapshot run that has come into service, and no others. Those

@@ -95,7 +95,7 @@ func (s *Source) open(ctx context.Context) (*log.Log, error) {
 	if l == nil {
 		return nil, bus.ErrNoLog
 	}
-	if _, has := l.Cursors()[s.place]; has {
+	if _, has := l.Cursor(s.place); has {
 		return l, nil
 	}
 	at, err := s.find(ctx, l, s.o.Start)
@@ -148,7 +148,7 @@ func (s *Source) Lag(context.Context) ([]subscription.Lag, error) {
 	if l == nil {
 		return nil, bus.ErrNoLog
 	}
-	at, has := l.Cursors()[s.place]
+	at, has := l.Cursor(s.place)
 	if !has {
 		return nil, nil
 	}
