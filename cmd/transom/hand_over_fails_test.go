@@ -163,7 +163,7 @@ func TestHandOverOfHTTP3(t *testing.T) {
 	gateway := startReplaced(t, buildTransom(t), `[{ address: "127.0.0.1:0", http3: true, tls: { certificate: "`+dir+`/cert.pem", key: "`+dir+`/key.pem" } }]`, "")
 	url := strings.Replace(gateway.url, "http:", "https:", 1)
 	trust := trusting(t, cert, "first.example")
-	byTCP := &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}
+	byTCP := &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true, ForceAttemptHTTP2: true}
 	byQUIC := func() *http.Client { return &http.Client{Transport: &http3.Transport{TLSClientConfig: trust.Clone()}} }
 	first := byQUIC()
 	defer first.CloseIdleConnections()
@@ -181,7 +181,7 @@ func TestHandOverOfHTTP3(t *testing.T) {
 	if answer := put(t, second, url); answer.ProtoMajor != 3 || answer.TLS.Version != tls.VersionTLS13 {
 		t.Error(answer.Proto)
 	}
-	if log := gateway.log.String(); !strings.Contains(log, `"msg":"the new process serves`) || !strings.Contains(log, `"tls":true,"http3":true`) {
-		t.Error(log)
+	for _, want := range []string{`"msg":"the new process serves`, `"tls":true,"http3":true`, `"http_version":"3"`, `"http_version":"2"`} {
+		poll.Until(t, want+" in the log", func() bool { return strings.Contains(gateway.log.String(), want) })
 	}
 }

@@ -12,6 +12,7 @@ type Record struct {
 	Method           string    `json:"method"`
 	Path             string    `json:"path"`
 	Protocol         string    `json:"protocol"`
+	HTTPVersion      string    `json:"http_version"`
 	Code             string    `json:"code"`
 	Status           int       `json:"status"`
 	DurationMS       float64   `json:"duration_ms"`
@@ -65,6 +66,7 @@ var variables = map[string]variable{
 	"method":              {text, func(r *Record) any { return r.Method }},
 	"path":                {text, func(r *Record) any { return r.Path }},
 	"protocol":            {text, func(r *Record) any { return r.Protocol }},
+	"http_version":        {text, func(r *Record) any { return r.HTTPVersion }},
 	"code":                {text, func(r *Record) any { return r.Code }},
 	"status":              {integer, func(r *Record) any { return r.Status }},
 	"duration_ms":         {number, func(r *Record) any { return r.DurationMS }},

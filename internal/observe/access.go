@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"net/http"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -29,13 +30,14 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	}
 	r := c.request
 	record := slog.NewRecord(c.start.Add(took), level, "request", 0)
-	var buf [27]slog.Attr
+	var buf [28]slog.Attr
 	attrs := append(buf[:0],
 		slog.String("request_id", r.RequestID),
 		slog.String("client_ip", clientIP(r)),
 		slog.String("method", problem.Clip(r.HTTP.Method, maxLoggedAgent)),
 		slog.String("path", c.route.path(r)),
 		slog.String("protocol", r.Protocol),
+		slog.String("http_version", httpVersion(r.HTTP)),
 		slog.String("code", codeName(o.Code)),
 		slog.Int("status", o.HTTPStatus),
 		slog.Float64("duration_ms", math.Round(float64(took)/1e3)/1e3),
@@ -102,6 +104,19 @@ func appendWay(attrs []slog.Attr, r *policy.Request, o *policy.Outcome) []slog.A
 		attrs = append(attrs, slog.String("retry_denied", o.RetryDenied))
 	}
 	return attrs
+}
+
+// httpVersion is the version of HTTP that a request came by.
+func httpVersion(r *http.Request) string {
+	switch {
+	case r.ProtoMajor == 3:
+		return "3"
+	case r.ProtoMajor == 2:
+		return "2"
+	case r.ProtoMinor == 0:
+		return "1.0"
+	}
+	return "1.1"
 }
 
 // clientIP is empty for a client that has none, as on a unix socket.

@@ -21,7 +21,7 @@ func (c *call) live(took time.Duration, o *policy.Outcome) *live.Record {
 	r := c.request
 	l := &live.Record{
 		Time: c.start.Add(took).UTC(), Route: c.route.template, RPC: c.observer.rpc, RequestID: r.RequestID, ClientIP: clientIP(r),
-		Method: problem.Clip(r.HTTP.Method, maxLoggedAgent), Path: c.route.path(r), Protocol: r.Protocol,
+		Method: problem.Clip(r.HTTP.Method, maxLoggedAgent), Path: c.route.path(r), Protocol: r.Protocol, HTTPVersion: httpVersion(r.HTTP),
 		Code: codeName(o.Code), Status: o.HTTPStatus, DurationMS: math.Round(float64(took)/1e3) / 1e3,
 		RequestBytes: o.RequestBytes, ResponseBytes: o.ResponseBytes, RequestBody: o.RequestBody, ResponseBody: o.ResponseBody,
 		RequestMessages: o.RequestMessages, ResponseMessages: o.ResponseMessages, TraceID: c.traceID(),

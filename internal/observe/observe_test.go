@@ -113,7 +113,7 @@ func TestAccessLog(t *testing.T) {
 	}
 	want := map[string]any{
 		"level": "INFO", "msg": "request", "route": testRoute, "rpc": testRPC, "request_id": "req-1",
-		"client_ip": "192.0.2.7", "method": "GET", "path": "/v1/shelves/1/books/2", "protocol": "rest",
+		"client_ip": "192.0.2.7", "method": "GET", "path": "/v1/shelves/1/books/2", "protocol": "rest", "http_version": "1.1",
 		"code": "NOT_FOUND", "status": 404., "request_bytes": 20., "response_bytes": 0.,
 		"request_body_bytes": 25., "response_body_bytes": 70.,
 		"request_messages": 1., "response_messages": 0., "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",

@@ -38,13 +38,14 @@ func (t *Telemetry) startSpan(ctx context.Context, r *policy.Request, route *obs
 // startAttributes follow OpenTelemetry's semantic conventions for HTTP and RPC
 // servers. The query is left out: it may hold tokens.
 func startAttributes(r *policy.Request, route *observed) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 12)
+	attrs := make([]attribute.KeyValue, 0, 13)
 	attrs = append(attrs, requestMethod(r.HTTP.Method)...)
 	attrs = append(attrs,
 		attribute.String("http.route", route.template),
 		attribute.String("url.path", route.path(r)),
 		attribute.String("url.scheme", scheme(r)),
 		attribute.String("client.address", clientIP(r)),
+		attribute.String("network.protocol.version", httpVersion(r.HTTP)),
 		attribute.String("transom.protocol", r.Protocol),
 		attribute.String("transom.request_id", r.RequestID),
 	)
