@@ -109,8 +109,8 @@ func (s *webSocket) stop() { s.cancel(nil) }
 // refuseExtra ends a call whose client sends on behind all that the method takes. An
 // empty message is a half-close, and says nothing new (Semantics 313).
 func (s *webSocket) refuseExtra(number int64) {
-	if !s.complete.Load() || s.over.Load() {
-		return
+	if !s.complete.Load() || s.over.Load() || s.broken.Load() != nil {
+		return // also where it has been: the flood goes on for a while
 	}
 	text := "the call takes one message of the client, and has it"
 	switch {
