@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/transom-gateway/transom/internal/config"
@@ -51,11 +52,11 @@ func Inputs(c *config.File) []string {
 		}
 	}
 	for _, l := range c.Config.GetListeners() {
-		for _, name := range []string{l.GetTls().GetCertificate(), l.GetTls().GetKey(), l.GetTls().GetClientCa()} {
-			if name != "" {
-				files = append(files, c.Resolve(name))
-			}
-		}
+		files = append(files, serverFiles(c, l.GetTls())...)
+	}
+	files = append(files, serverFiles(c, c.Config.GetAdmin().GetTls())...)
+	if name, ok := strings.CutPrefix(c.Config.GetFleetSecret(), "file:"); ok {
+		files = append(files, c.Resolve(name))
 	}
 	for _, u := range c.Config.GetUpstreams() {
 		for _, t := range []*transomv1.ClientTls{u.GetGrpc().GetTls(), u.GetHttp().GetTls()} {
@@ -81,6 +82,20 @@ func Inputs(c *config.File) []string {
 	}
 	slices.Sort(files)
 	return slices.Compact(files)
+}
+
+// serverFiles are those that TLS of a listener is made of.
+func serverFiles(c *config.File, t *transomv1.ServerTls) (files []string) {
+	names := []string{t.GetCertificate(), t.GetKey(), t.GetClientCa(), t.GetCrl(), strings.TrimPrefix(t.GetTicketKeys(), "file:")}
+	for _, pair := range t.GetCertificates() {
+		names = append(names, pair.GetCertificate(), pair.GetKey())
+	}
+	for _, name := range names {
+		if name != "" {
+			files = append(files, c.Resolve(name))
+		}
+	}
+	return files
 }
 
 // AwaitServers has the gateway start without the servers whose reflection it is to
