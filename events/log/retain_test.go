@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -254,6 +255,47 @@ func TestAgeAndKept(t *testing.T) {
 	l.age()
 	if s := l.Stats(); s.Segments > 2 || s.First != s.Next {
 		t.Errorf("an hour and a half later: %+v", s)
+	}
+}
+
+// Events 145: where the clock is set back, in a process and between two, offsets go on, nothing is removed before its time, and
+// what is old by the clock then is removed when that time has come.
+func TestClockSetBack(t *testing.T) {
+	var clock atomic.Int64
+	now := func() time.Time { return time.Unix(clock.Load(), 0) }
+	start := fixedTime().Unix()
+	clock.Store(start)
+	o, fs := small(), newMemory()
+	o.MaxAge, o.KeepBytes = time.Hour, 1<<20-1
+	var l *Log
+	for turn, at := range []int64{start, start - 24*3600, start - 24*3600, start} {
+		clock.Store(at)
+		if turn != 1 { // the first time it is set back in the process
+			if l != nil {
+				closeTest(t, l)
+			}
+			var err error
+			if l, err = open(fs, "/log", o, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		from := uint64(turn) * 200 //nolint:gosec // it is small
+		appendTest(t, l, from, from+200)
+	}
+	closeTest(t, l)
+	clock.Store(start - 23*3600)
+	l.age()
+	l, err := open(fs, "/log", o, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantAll(t, l, 800)
+	closeTest(t, l) // the test is the writing goroutine now
+	clock.Store(start + 2*3600)
+	l.age()
+	l.age()
+	if s := l.Stats(); s.First < 600 {
+		t.Errorf("what is old is kept: %+v", s)
 	}
 }
 
