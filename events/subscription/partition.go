@@ -128,7 +128,7 @@ type Partition struct {
 	o       Options
 	from    int64
 	tracker tracker
-	lanes   []chan *Message
+	lanes   []*lane
 	seed    maphash.Seed
 	running sync.WaitGroup
 	// ctx ends calls under way, and stopping what waits between attempts.
@@ -166,14 +166,14 @@ func NewPartition(o Options, from int64) *Partition {
 	p := &Partition{o: o, from: from, seed: maphash.MakeSeed(), room: make(chan struct{}, o.MaxInFlight), less: make(chan struct{}, 1)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.stopping, p.stop = context.WithCancel(p.ctx)
-	shared := make(chan *Message, o.MaxInFlight)
+	shared := newLane()
 	for range o.Lanes {
-		lane := shared
+		one := shared
 		if o.Order != NoOrder {
-			lane = make(chan *Message, o.MaxInFlight)
+			one = newLane()
 		}
-		p.lanes = append(p.lanes, lane)
-		p.running.Go(func() { p.run(lane) })
+		p.lanes = append(p.lanes, one)
+		p.running.Go(func() { p.run(one) })
 	}
 	return p
 }
@@ -206,7 +206,7 @@ func (p *Partition) Take(ctx context.Context, m *Message) error {
 	}
 	p.bytes.Add(int64(m.Size))
 	p.tracker.take(m.Offset, m.at())
-	p.lane(m) <- m // it has room for all in flight
+	p.lane(m).add(m)
 	return nil
 }
 
@@ -239,7 +239,7 @@ func (m *Message) at() time.Time {
 func (p *Partition) Oldest() time.Time { return p.tracker.oldest() }
 
 // lane is where a message waits.
-func (p *Partition) lane(m *Message) chan *Message {
+func (p *Partition) lane(m *Message) *lane {
 	switch {
 	case len(p.lanes) == 1:
 		return p.lanes[0]
@@ -271,20 +271,19 @@ func (p *Partition) Close(ctx context.Context) {
 }
 
 // run works on the messages of one lane, one after the other.
-func (p *Partition) run(lane chan *Message) {
+func (p *Partition) run(from *lane) {
 	for {
 		select { // what has ended is seen first
 		case <-p.stopping.Done():
 			return
 		default:
 		}
-		select {
-		case m := <-lane:
-			if p.deal(m) {
-				p.finish(m)
-			}
-		case <-p.stopping.Done():
+		m := from.next(p.stopping.Done())
+		if m == nil {
 			return
+		}
+		if p.deal(m) {
+			p.finish(m)
 		}
 	}
 }
