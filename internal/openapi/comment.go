@@ -23,7 +23,8 @@ func (c comment) whole() string {
 
 var (
 	// internalNote is what only those who write the API are told (AIP-192).
-	internalNote = regexp.MustCompile(`(?s)\(--.*?--\)`)
+	// One without an end goes on to that of the comment.
+	internalNote = regexp.MustCompile(`(?s)\(--.*?--\)|\(--\s.*\z`)
 	// protoLink is a reference to an element of a proto, such as [Book][library.v1.Book].
 	protoLink = regexp.MustCompile(`\[([^\[\]]+)\]\[([A-Za-z_][A-Za-z0-9_.]*)\]`)
 	// directive is a line for a linter.
@@ -33,16 +34,12 @@ var (
 // commentOf reads the comment of an element.
 func commentOf(d protoreflect.Descriptor) comment {
 	at := d.ParentFile().SourceLocations().ByDescriptor(d)
-	text := at.LeadingComments
-	if strings.TrimSpace(text) == "" {
-		text = at.TrailingComments
-	}
-	return parseComment(text)
+	return parseComment(at.LeadingComments + "\n\n" + at.TrailingComments)
 }
 
 // parseComment reads the text of a comment (Surface 218).
 func parseComment(text string) comment {
-	if text == "" {
+	if strings.TrimSpace(text) == "" {
 		return comment{}
 	}
 	text = internalNote.ReplaceAllString(text, "")

@@ -183,6 +183,7 @@ func (c *converter) response2(m protoreflect.Message, path string) any {
 			if h, ok := headers.values[i].(*object); ok {
 				about := obj("description", h.get("description"))
 				h.remove("description")
+				c.modern(h, path+".headers."+headers.keys[i])
 				about.put("schema", h)
 				headers.values[i] = about
 			}

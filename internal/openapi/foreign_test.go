@@ -188,3 +188,67 @@ func TestOptionsOfOthers(t *testing.T) {
 		"info title": `"Ours"`, "info version": `"2"`, "info description": `"D"`, "servers": `[{"url": "/api"}]`,
 	})
 }
+
+const moreOptionsProto = `syntax = "proto3";
+package more.v1;
+import "gnostic/openapi/v3/annotations.proto";
+import "google/api/annotations.proto";
+import "google/protobuf/timestamp.proto";
+import "protoc-gen-openapiv2/options/annotations.proto";
+option (grpc.gateway.protoc_gen_openapiv2.options.openapiv2_swagger) = { tags: { name: "shelf" description: "Of shelves." extensions: { key: "x-a" value: { bool_value: true } } } tags: { name: "unused" } };
+service More {
+  rpc Find(Ask) returns (Answer) {
+    option (google.api.http) = { get: "/v1/find" };
+    option (grpc.gateway.protoc_gen_openapiv2.options.openapiv2_operation) = {
+      tags: "shelf"
+      responses: { key: "404" value: { schema: { json_schema: { ref: ".more.v1.Trouble" } } headers: { key: "X-Id" value: { type: "string" default: "\"a\"" } } } }
+      responses: { key: "409" value: { schema: { json_schema: { ref: ".google.protobuf.Timestamp" } } } }
+      responses: { key: "418" value: { schema: { json_schema: { ref: ".more.v1.Nothing" description: "Tea." } } } }
+    };
+    option (gnostic.openapi.v3.operation) = { responses: { response_or_reference: { name: "410" value: { response: { description: "Gone." content: { additional_properties: { name: "application/json" value: { schema: { reference: { _ref: "#/components/schemas/Trouble" } } } } } } } } } };
+  }
+}
+message Ask {
+  option (grpc.gateway.protoc_gen_openapiv2.options.openapiv2_schema) = { json_schema: { required: "word" } };
+  string word = 1; // Behind.
+  // Before. (-- and this goes on
+  repeated string ids = 2 [(grpc.gateway.protoc_gen_openapiv2.options.openapiv2_field) = { pattern: "^[a-z]+$" format: "uuid" max_items: 3 }];
+  Size size = 3;
+  string color = 4 [(grpc.gateway.protoc_gen_openapiv2.options.openapiv2_field) = { enum: "red" enum: "blue" }];
+}
+message Answer { string text = 1; }
+message Trouble { Answer last = 1; }
+enum Size {
+  option (grpc.gateway.protoc_gen_openapiv2.options.openapiv2_enum) = { title: "How large" external_docs: { url: "https://size.example" } example: "SMALL" extensions: { key: "x-b" value: { number_value: 1 } } };
+  SIZE_UNSPECIFIED = 0;
+  // Not large.
+  SMALL = 1 [deprecated = true];
+}
+`
+
+// TestMoreOptionsOfOthers: Surface 218, 219 and 225: options refer to types of the document by their names; those of enums, of lists, of tags
+// and of what is required are in it.
+func TestMoreOptionsOfOthers(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: map[string]string{"more.proto": moreOptionsProto}})
+	root := rootOf(t, g, openapi.Options{})
+	find := "paths /v1/find get "
+	trouble := `{"$ref": "#/components/schemas/more.v1.Trouble"}`
+	holds(t, root, map[string]string{
+		"tags": `[{"name": "More"}, {"name": "shelf", "description": "Of shelves.", "x-a": true}]`,
+		find + "responses 404 content application/json schema": trouble,
+		find + "responses 404 headers X-Id schema":             `{"type": "string", "default": "a"}`,
+		find + "responses 409 content application/json schema": `{"type": "string", "format": "date-time"}`,
+		find + "responses 410 content application/json schema": trouble,
+		find + "responses 418 content application/json schema": `{"description": "Tea."}`,
+		find + "parameters 0":                                  `{"name": "word", "in": "query", "description": "Behind.", "required": true, "schema": {"type": "string"}}`,
+		find + "parameters 1":                                  `{"name": "ids", "in": "query", "description": "Before.", "schema": {"type": "array", "items": {"type": "string", "format": "uuid", "pattern": "^[a-z]+$"}, "maxItems": 3}}`,
+		find + "parameters 3 schema":                           `{"type": "string", "enum": ["red", "blue"]}`,
+		"components schemas more.v1.Trouble properties last":   `{"$ref": "#/components/schemas/more.v1.Answer"}`,
+		"components schemas more.v1.Size": `{"type": "string", "enum": ["SIZE_UNSPECIFIED", "SMALL"], "x-enum-descriptions": ["", "Deprecated. Not large."], "title": "How large",
+			"externalDocs": {"url": "https://size.example"}, "examples": ["SMALL"], "x-b": 1}`,
+	})
+	_, remarks, err := g.OpenAPI(openapi.Options{})
+	if err != nil || len(remarks) != 1 || !strings.Contains(remarks[0].Message, "`ref`") || !strings.Contains(remarks[0].Message, `".more.v1.Nothing"`) {
+		t.Errorf("%v, %v", remarks, err)
+	}
+}

@@ -19,6 +19,7 @@ func (w *writer) applyOperation(op *object, r *described) {
 // operationMember lays one member over an operation.
 func (w *writer) operationMember(op *object, r *described, f fragment, name string, value any) {
 	d := r.Method.Descriptor
+	value = w.withReferences(value, d, f.of, false)
 	switch name {
 	case "operationId": // it is read when operations get their names
 	case "security":
@@ -39,6 +40,12 @@ func (w *writer) operationMember(op *object, r *described, f fragment, name stri
 		}
 	case "schemes":
 		w.unused(d, f.of, name, "OpenAPI 3 has servers in place of it: set openapi.servers")
+	case "tags":
+		op.put(name, value)
+		names, _ := value.(list)
+		for _, name := range names {
+			w.tagged[name] = true
+		}
 	case "deprecated":
 		if value == true {
 			op.put(name, true)
@@ -258,9 +265,19 @@ func validStatus(s string) bool {
 func (w *writer) applySchema(o *object, d protoreflect.Descriptor) (required bool) {
 	for _, f := range w.fragments(d) {
 		for i, name := range f.keys {
+			if elementKeywords[name] && o.get("type") == "array" {
+				applyToElements(o, name, f.values[i])
+				continue
+			}
 			switch name {
 			case "required":
 				required = required || w.schemaRequired(o, d, f, f.values[i])
+			case "enum":
+				if values, ok := f.values[i].(list); ok && o.get("type") == "string" && !o.has("format") && !o.has("enum") {
+					o.put(name, values)
+				} else {
+					w.unused(d, f.of, name, "the values are those of the field's type")
+				}
 			case "fieldConfiguration":
 				// path_param_name is read where paths are written.
 				if inner, ok := f.values[i].(*object); ok && inner.get("deprecated") == true {
@@ -276,7 +293,7 @@ func (w *writer) applySchema(o *object, d protoreflect.Descriptor) (required boo
 				if !o.has("$ref") {
 					o.put(name, f.values[i])
 				}
-			case "allOf", "anyOf", "oneOf", "not", "items", "properties", "additionalProperties", "enum":
+			case "allOf", "anyOf", "oneOf", "not", "items", "properties", "additionalProperties":
 				w.unused(d, f.of, name, "the gateway answers with the JSON of the message")
 			default:
 				o.put(name, f.values[i])
@@ -284,6 +301,22 @@ func (w *writer) applySchema(o *object, d protoreflect.Descriptor) (required boo
 		}
 	}
 	return required
+}
+
+// elementKeywords are of the elements where a field is repeated.
+var elementKeywords = map[string]bool{
+	"pattern": true, "format": true, "minLength": true, "maxLength": true, "minimum": true, "maximum": true, "exclusiveMinimum": true, "exclusiveMaximum": true, "multipleOf": true,
+}
+
+// applyToElements has a keyword hold for each element of a list.
+func applyToElements(o *object, name string, value any) {
+	items, _ := o.get("items").(*object)
+	if items == nil || items.has("$ref") {
+		return
+	}
+	items = items.clone()
+	items.put(name, value)
+	o.put("items", items)
 }
 
 // schemaRequired adds what an option of a message requires; of a field it says that the field

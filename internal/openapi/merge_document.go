@@ -103,7 +103,7 @@ func (w *writer) applyFile(op *object, r *described) {
 			w.unused(d, f.of, "security", "the policy auth of methods says who may call")
 		}
 		if responses := f.get("responses"); responses != nil {
-			w.mergeResponses(op, r, f.of, responses)
+			w.mergeResponses(op, r, f.of, w.withReferences(responses, d, f.of, false))
 		}
 	}
 }
@@ -152,6 +152,17 @@ func (w *writer) applyTag(tag *object, service protoreflect.Descriptor) {
 		f.remove("name") // it is read when operations get their tags
 		merge(tag, f.object)
 	}
+}
+
+// saidTags are the tags of files that operations have.
+func (w *writer) saidTags() (all []*object) {
+	tags, _ := w.said.get("tags").(list)
+	for _, v := range tags {
+		if o, ok := v.(*object); ok && w.tagged[o.get("name")] {
+			all = append(all, o)
+		}
+	}
+	return all
 }
 
 // merge puts the members of an object into another.

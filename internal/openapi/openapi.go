@@ -209,7 +209,7 @@ func (s *Source) writer(version string) *writer {
 	w := &writer{
 		source: s, api: s.api, version: version, schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}},
 		schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}, bodies: map[string]*object{}, remarks: slices.Clone(s.remarks),
-		patterns: map[string]*regexp.Regexp{}, settled: map[string]*object{}, judge: &s.judge, remarked: map[remarked]bool{},
+		patterns: map[string]*regexp.Regexp{}, tagged: map[any]bool{}, settled: map[string]*object{}, judge: &s.judge, remarked: map[remarked]bool{},
 	}
 	w.schemas.writer = w
 	return w

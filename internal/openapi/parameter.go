@@ -114,7 +114,7 @@ func (q *queryMaker) parameter(name string, field protoreflect.FieldDescriptor, 
 	q.names[name] = true
 	p := obj("name", name, "in", "query", "description", commentOf(field).whole())
 	schema, demanded := q.writer.schemas.ruled(field, q.writer.schemas.fieldValue(field, q.route.form), q.route.form)
-	demanded = q.writer.applyParameter(p, schema, field) || demanded
+	demanded = q.writer.applyParameter(p, schema, field) || q.writer.listsRequired(field) || demanded
 	if outer && (demanded || isRequired(field)) {
 		p.put("required", true)
 	}
@@ -164,6 +164,19 @@ func (w *writer) applyParameter(p, schema *object, field protoreflect.FieldDescr
 		p.put("deprecated", true)
 	}
 	return required
+}
+
+// listsRequired reports whether options of a message list a field among those that are required.
+func (w *writer) listsRequired(field protoreflect.FieldDescriptor) bool {
+	for _, f := range w.fragments(field.ContainingMessage()) {
+		names, _ := f.get("required").(list)
+		for _, name := range names {
+			if name == string(field.Name()) || name == field.JSONName() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // recursive reports whether the message at the end of a path is one on the way to it.

@@ -208,8 +208,11 @@ func (s *schemas) demandOneofs(o *object, m protoreflect.MessageDescriptor, f fo
 // ruleMessage tells of the rules of a message as a whole.
 func (s *schemas) ruleMessage(o *object, m protoreflect.MessageDescriptor, f form) {
 	rules, _ := schema.Option(m, validate.E_Message).(*validate.MessageRules)
+	if rules == nil {
+		return
+	}
 	c := &constraints{schema: o, form: f}
-	c.expressions(rules.GetCel(), rules.GetCelExpression())
+	c.expressions(s.open(m, rules))
 	for _, oneof := range rules.GetOneof() {
 		var names []string
 		for _, name := range oneof.GetFields() {
@@ -302,7 +305,7 @@ func (s *schemas) property(field protoreflect.FieldDescriptor, f form, without [
 		value.set("deprecated", true)
 	}
 	switch {
-	case has(field, annotations.FieldBehavior_OUTPUT_ONLY):
+	case has(field, annotations.FieldBehavior_OUTPUT_ONLY), s.writer.api.GRPCGateway && strings.Contains(commentOf(field).whole(), "Output only."):
 		value.put("readOnly", true)
 	case has(field, annotations.FieldBehavior_INPUT_ONLY):
 		value.put("writeOnly", true)
@@ -427,6 +430,9 @@ func (s *schemas) enum(e protoreflect.EnumDescriptor, f form) *object {
 		values = append(values, int64(v.Number()))
 		names = append(names, jsonwire.EnumName(v))
 		text := commentOf(v).whole()
+		if deprecated(v) {
+			text = strings.TrimSpace("Deprecated. " + text)
+		}
 		described = described || text != ""
 		about = append(about, text)
 	}
@@ -444,6 +450,7 @@ func (s *schemas) enum(e protoreflect.EnumDescriptor, f form) *object {
 	if deprecated(e) {
 		o.set("deprecated", true)
 	}
+	s.writer.applySchema(o, e)
 	return o
 }
 

@@ -114,3 +114,37 @@ message Kinds { Inner inner = 1; message Inner { string text = 1; } }
 		"paths /v1/books/{kind} get responses default": "", "components responses": "",
 	})
 }
+
+const ruledPartsProto = `syntax = "proto3";
+package parts.v1;
+import "buf/validate/validate.proto";
+import "google/api/visibility.proto";
+service Parts { rpc Get(Part) returns (Part); rpc Never(Closed) returns (Part); }
+message Part {
+  option (buf.validate.message).cel = { id: "open" message: "a name is short" expression: "size(this.name) < 9" };
+  option (buf.validate.message).cel = { id: "closed" message: "it costs" expression: "this.inner.cost > 3" };
+  option (buf.validate.message).cel_expression = "has(this.inner) || this.name != ''";
+  string name = 1;
+  Inner inner = 2;
+}
+message Inner { int32 cost = 1 [(google.api.field_visibility).restriction = "INTERNAL"]; string text = 2; }
+message Closed { string text = 1 [(buf.validate.field).cel = { id: "never" expression: "this != this" }, (buf.validate.field).required = true]; }
+`
+
+// TestVisibilityOfRules: Surface 217, 224 and 226: rules of a message in CEL are told, those that name a field which is not shown are not;
+// the page says where its examples break one.
+func TestVisibilityOfRules(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: map[string]string{"parts.proto": ruledPartsProto}, Config: "docs: { path: /docs }\n"})
+	part := "components schemas parts.v1.Part "
+	holds(t, rootOf(t, g, openapi.Options{}), map[string]string{
+		part + "x-cel":       `[{"id": "open", "message": "a name is short", "expression": "size(this.name) < 9"}, {"expression": "has(this.inner) || this.name != ''"}]`,
+		part + "description": `"Rules: a name is short."`,
+	})
+	if all := rootOf(t, g, openapi.Options{Visibility: []string{"INTERNAL"}}); at(all, part+"x-cel 1 id") != "closed" {
+		t.Errorf("the document of those inside is without a rule: %v", at(all, part+"x-cel"))
+	}
+	page := g.Do(t, "GET", "/docs?service=parts.v1.Parts", "").Body
+	if n := strings.Count(page, "a rule in CEL asks for other values"); n != 1 || !strings.Contains(page, "parts.v1.Parts/Never") {
+		t.Errorf("the page says %d times that its examples break a rule, want once", n)
+	}
+}

@@ -1,9 +1,11 @@
 package openapi
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"google.golang.org/genproto/googleapis/api/visibility"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -45,6 +47,41 @@ func (w *writer) listed(restriction string) bool {
 		}
 	}
 	return false
+}
+
+// identifier is a name in an expression.
+var identifier = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
+
+// open are the rules of a message in CEL that name no field which is not shown.
+func (s *schemas) open(m protoreflect.MessageDescriptor, rules *validate.MessageRules) (cel []*validate.Rule, expressions []string) {
+	hidden := s.writer.hiddenNames(m)
+	names := func(text string) bool {
+		return slices.ContainsFunc(identifier.FindAllString(text, -1), func(name string) bool { return hidden[name] })
+	}
+	for _, rule := range rules.GetCel() {
+		if !names(rule.GetExpression()) {
+			cel = append(cel, rule)
+		}
+	}
+	for _, text := range rules.GetCelExpression() {
+		if !names(text) {
+			expressions = append(expressions, text)
+		}
+	}
+	return cel, expressions
+}
+
+// hiddenNames are those of fields that are not shown, of a message with rules and of what it leads to.
+func (w *writer) hiddenNames(m protoreflect.MessageDescriptor) map[string]bool {
+	hidden := map[string]bool{}
+	for below := range reachable(m) {
+		for i := range below.Fields().Len() {
+			if f := below.Fields().Get(i); !w.shown(f) {
+				hidden[string(f.Name())] = true
+			}
+		}
+	}
+	return hidden
 }
 
 // showsRoute reports whether a document has a route.

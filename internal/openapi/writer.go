@@ -31,6 +31,8 @@ type writer struct {
 	declared map[string]*object
 	said     *object
 	perFile  map[protoreflect.FileDescriptor][]fragment
+	// tagged are the tags that options give to operations.
+	tagged map[any]bool
 	// schemes and refused are the components of security and of refusals, by name.
 	schemes, refused map[string]*object
 	// bodies are the schemas of bodies that have names of their own.
@@ -147,6 +149,12 @@ func (w *writer) tags(routes []*described, plain bool) list {
 		}
 		seen[r.tag] = tag
 		names = append(names, r.tag)
+	}
+	for _, tag := range w.saidTags() {
+		if name, _ := tag.get("name").(string); seen[name] == nil {
+			seen[name] = tag
+			names = append(names, name)
+		}
 	}
 	for pkg := range packages {
 		if seen[pkg] == nil {

@@ -52,6 +52,7 @@ func TestValidators(t *testing.T) {
 	}
 	add("bookstore", gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1"}), "")
 	add("grpc-gateway", gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", Config: "compatibility: GRPC_GATEWAY\n"}), "")
+	add("grpc-gateway-examples", gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: exampleProtos(t), Config: refusedRules}), "")
 	add("secured", gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: protosOf(t, "../../examples/secured/protos"), Config: secured}), "")
 	add("etcd", gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: etcdProtos(t), Config: "defaults: { json: { omit_defaults: true, proto_names: true } }\n"}), "")
 	add("openfga", loaded(t, config.ForFlags(nil, nil, true, openFGA(t), "", "")), "")
