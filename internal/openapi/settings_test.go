@@ -122,7 +122,7 @@ import "google/api/visibility.proto";
 service Parts { rpc Get(Part) returns (Part); rpc Never(Closed) returns (Part); }
 message Part {
   option (buf.validate.message).cel = { id: "open" message: "a name is short" expression: "size(this.name) < 9" };
-  option (buf.validate.message).cel = { id: "closed" message: "it costs" expression: "this.inner.cost > 3" };
+  option (buf.validate.message).cel = { id: "closed" message: "it costs" expression: "!has(this.inner) || this.inner.cost > 3" };
   option (buf.validate.message).cel_expression = "has(this.inner) || this.name != ''";
   string name = 1;
   Inner inner = 2;
