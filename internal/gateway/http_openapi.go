@@ -67,7 +67,7 @@ func (b *builder) openAPIRoutes() []ownHTTPRoute {
 		add(ownHTTPRoute{at: at + ".path", path: d.GetPath(), policyAt: at, policy: d.GetPolicy()}, wantedDocument{version: openapi.Version31, own: i + 1})
 	}
 	if o.GetByPackage() {
-		for _, pkg := range b.describedPackages() {
+		for _, pkg := range openapi.New(b.snapshot.describedAPI(&b.snapshot.openAPI)).Packages(o.GetVisibility()) {
 			path := strings.TrimSuffix(o.GetPath(), ".json") + "/" + pkg + ".json"
 			add(ownHTTPRoute{at: "openapi.by_package", path: path, policyAt: "openapi", policy: o.GetPolicy()}, wantedDocument{version: openapi.Version31, pkg: pkg})
 		}

@@ -222,8 +222,6 @@ type describable interface{ describe() transcoder.Description }
 func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 	config := s.Config.Config
 	api := &openapi.API{Version: d.version, JSON: d.base.answerJSON(config.GetDefaults().GetJson()), Auth: config.GetAuth(), Unchecked: config.GetDefaults().GetValidate().GetDisabled(), Extensions: declared(s.registries)}
-	packages := map[protoreflect.FullName]bool{}
-	var names []string
 	for _, r := range s.routes {
 		if e, ok := r.endpoint.(*httpEndpoint); ok {
 			api.Plain = append(api.Plain, e.plain()...)
@@ -238,19 +236,11 @@ func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 		}
 		route := openapi.Route{Description: e.describe(), Policy: r.guard.set.Effective, Validates: r.guard.decides("validate")}
 		api.Routes = append(api.Routes, route)
-		if pkg := route.Method.Descriptor.ParentFile().Package(); !packages[pkg] {
-			packages[pkg] = true
-			names = append(names, string(pkg))
-		}
 	}
-	slices.Sort(names)
 	o := config.GetOpenapi()
 	api.Title, api.Description, api.Servers = o.GetTitle(), o.GetDescription(), o.GetServers()
 	api.Version = cmp.Or(o.GetVersion(), api.Version)
 	settle(api, config)
-	if len(names) <= 3 {
-		api.Title = cmp.Or(api.Title, strings.Join(names, ", "))
-	}
 	return api
 }
 

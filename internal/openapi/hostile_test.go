@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -23,7 +24,7 @@ import "google/api/annotations.proto";
 import "google/api/field_behavior.proto";
 // </script><script>alert(1)</script> <img src=x onerror=alert(1)> ` + "`</code><b>`" + ` <!-- --> ]]> \u2028 {{7*7}}
 //
-// --- "a": b # c
+// --- "a": b # c ` + "\u202eturned\u202c \x1b[31m" + `
 service http {
   // <h1 id="main">
   rpc Get(Odd) returns (Odd) { option (google.api.http) = { get: "/v1/$(id)/{plain}/$HOME/{brace}" }; }
@@ -89,8 +90,11 @@ func TestHostile(t *testing.T) {
 			t.Errorf("%s: YAML is another document than JSON: %v", version, err)
 		}
 		once(t, byJSON)
+		seen(t, d.JSON())
+		seen(t, d.YAML())
 	}
 	page := g.Do(t, "GET", "/docs", "").Body
+	seen(t, []byte(page))
 	for _, found := range tag.FindAllStringSubmatch(page, -1) {
 		name, rest := strings.ToLower(found[1]), html.UnescapeString(found[2])
 		allowed := " !doctype html meta style title a header p small label input nav section h1 h2 h3 ul li main article span b code em pre details summary div table thead tbody tr th td script "
@@ -107,6 +111,14 @@ func TestHostile(t *testing.T) {
 		if strings.ContainsAny(strings.NewReplacer("$API", "", "$TOKEN", "", "${API/http/ws}", "").Replace(quoted), "$`\\") && !strings.HasSuffix(quoted, `\`) {
 			t.Errorf("a shell runs or reads something of %s", quoted)
 		}
+	}
+}
+
+// seen fails the test where a text has a character that hides, or turns what is behind it.
+func seen(t *testing.T, text []byte) {
+	t.Helper()
+	if i := bytes.IndexFunc(text, func(r rune) bool { return r != '\n' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }); i >= 0 {
+		t.Errorf("there is %q", text[i:min(len(text), i+20)])
 	}
 }
 

@@ -30,7 +30,7 @@ const (
 
 // API is what a document describes.
 type API struct {
-	// Title and Version are those of the API. Description may be empty.
+	// Title and Version are those of the API, without a title it is that of its packages. Description may be empty.
 	Title, Version, Description string
 	// Titled and Versioned: the configuration says so, and options of protos do not change it.
 	Titled, Versioned bool
@@ -192,17 +192,34 @@ func (s *Source) shownRoutes(visibility []string) []*described {
 // Document makes a document, and says what of the protos is not in it.
 func (s *Source) Document(o Options) (*Document, []Remark) {
 	w := s.writer(cmp.Or(o.Version, Version31))
-	w.visibility, w.title = o.Visibility, s.api.Title
-	if len(o.Packages) > 0 && !s.api.Titled {
-		w.title = strings.Join(o.Packages, ", ")
-	}
+	w.visibility = o.Visibility
 	var routes []*described
 	for _, r := range s.shownRoutes(o.Visibility) {
 		if o.has(r.Method.Descriptor.Parent()) {
 			routes = append(routes, r)
 		}
 	}
+	w.title = s.title(routes)
+	if len(o.Packages) > 0 && !s.api.Titled {
+		w.title = strings.Join(o.Packages, ", ")
+	}
 	return &Document{w.document(routes, o.Service == "" && len(o.Packages) == 0)}, w.remarks
+}
+
+// title is that of the API, or the names of the few packages of the routes that are shown.
+func (s *Source) title(routes []*described) string {
+	const most = 3
+	var names []string
+	for _, r := range routes {
+		if name := string(r.Method.Descriptor.ParentFile().Package()); s.api.Title == "" && !slices.Contains(names, name) && len(names) <= most {
+			names = append(names, name)
+		}
+	}
+	if len(names) > most {
+		return ""
+	}
+	slices.Sort(names)
+	return cmp.Or(s.api.Title, strings.Join(names, ", "))
 }
 
 func (s *Source) writer(version string) *writer {

@@ -120,7 +120,7 @@ type pageError struct {
 // Page is the documentation of a service for those who call it, as HTML; without one it is a list
 // of all services, or the page of the only one there is. It tells what the document tells.
 func (s *Source) Page(service string, visibility []string) []byte {
-	p := &page{Title: cmp.Or(s.api.Title, "API"), Version: s.api.Version, Description: paragraphs(s.api.Description), Server: noServer}
+	p := &page{Title: cmp.Or(s.title(s.shownRoutes(visibility)), "API"), Version: s.api.Version, Description: paragraphs(s.api.Description), Server: noServer}
 	if len(s.api.Servers) > 0 {
 		p.Server = strings.TrimSuffix(s.api.Servers[0], "/")
 	}

@@ -20,7 +20,7 @@ func (h *pageHTML) add(markup string, texts ...string) {
 	for _, text := range texts {
 		before, after, _ := strings.Cut(markup, "%")
 		h.b.WriteString(before)
-		h.b.WriteString(html.EscapeString(text))
+		h.b.WriteString(html.EscapeString(visible(text)))
 		markup = after
 	}
 	h.b.WriteString(markup)

@@ -148,3 +148,22 @@ func TestVisibilityOfRules(t *testing.T) {
 		t.Errorf("the page says %d times that its examples break a rule, want once", n)
 	}
 }
+
+// TestVisibilityOfPackages: Surface 224: nothing names a package whose services are not shown, neither the title nor a path of a document.
+func TestVisibilityOfPackages(t *testing.T) {
+	inner := "syntax = \"proto3\";\npackage inner.v1;\nimport \"google/api/visibility.proto\";\nservice Inner { option (google.api.api_visibility).restriction = \"INTERNAL\"; rpc Look(M) returns (M); }\nmessage M { string a = 1; }\n"
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: map[string]string{"parts.proto": restrictedProto, "inner.proto": inner},
+		Config: "openapi: { path: /openapi.json, by_package: true }\ndocs: { path: /docs }\n"})
+	if title := at(rootOf(t, g, openapi.Options{}), "info title"); title != "parts.v1" {
+		t.Errorf("the title is %v", title)
+	}
+	if title := at(rootOf(t, g, openapi.Options{Visibility: []string{"INTERNAL"}}), "info title"); title != "inner.v1, parts.v1" {
+		t.Errorf("the title of all is %v", title)
+	}
+	for path, status := range map[string]int{"/openapi.json": 200, "/openapi/parts.v1.json": 200, "/openapi/inner.v1.json": 404, "/openapi/none.v1.json": 404, "/docs": 200, "/docs?service=none.v1.None": 404} {
+		answer := g.Do(t, "GET", path, "")
+		if body := strings.ReplaceAll(answer.Body, path, ""); answer.Status != status || strings.Contains(body, "inner.v1") {
+			t.Errorf("%s: %d %.300s", path, answer.Status, body)
+		}
+	}
+}

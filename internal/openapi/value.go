@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -217,13 +218,31 @@ func appendQuoted(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// printable reports whether YAML takes a character as it is.
+// printable reports whether YAML takes a character as it is, and it does not turn the direction of the text behind it.
 func printable(r rune) bool {
 	switch {
-	case r < 0x20, r >= 0x7F && r < 0xA0, r == 0x2028, r == 0x2029, r == 0xFEFF, r == 0xFFFE, r == 0xFFFF:
+	case r < 0x20, r >= 0x7F && r < 0xA0, r == 0x2028, r == 0x2029, r == 0xFEFF, r == 0xFFFE, r == 0xFFFF,
+		r >= 0x202A && r <= 0x202E, r >= 0x2066 && r <= 0x2069:
 		return false
 	}
 	return true
+}
+
+// visible is a text in which characters that nobody sees, but for breaks of lines, stand as escapes.
+func visible(text string) string {
+	hidden := func(r rune) bool { return r < 0x10000 && r != '\n' && r != '\t' && !printable(r) }
+	if strings.IndexFunc(text, hidden) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if hidden(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // maxYAMLKey is how long a key may be that stands before its colon on one line; YAML has 1,024 characters.
