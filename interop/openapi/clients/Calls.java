@@ -14,7 +14,7 @@ public final class Calls {
         client.setBasePath(args[0]);
         BookstoreServiceApi api = new BookstoreServiceApi(client);
         List<BookstoreV1Book> books = api.bookstoreServiceListBooks("1", 2, null).getBooks();
-        BookstoreV1Shelf made = api.bookstoreServiceCreateShelf(new BookstoreV1Shelf().theme("Made by Java"), "by-java");
+        BookstoreV1Shelf made = api.bookstoreServiceCreateShelf("by-java", new BookstoreV1Shelf().theme("Made by Java"));
         try {
             api.bookstoreServiceGetBook("1", "none / at all", null);
             throw new IllegalStateException("there is a book");
