@@ -22,7 +22,7 @@ const (
 // Entry is one line of the audit log.
 type Entry struct {
 	Time time.Time `json:"time"`
-	// Event is reload, circuit, endpoint, maintenance, cache_purge, key_release, log_level, try or auth_failed.
+	// Event is reload, circuit, endpoint, maintenance, cache_purge, key_release, log_level, try, live_messages or auth_failed.
 	Event string `json:"event"`
 	// Who did it, From where.
 	Who  string `json:"who,omitempty"`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -14,8 +15,9 @@ type Watched interface {
 	// Watch begins to tell of the calls that a filter takes; "" takes all. next waits for calls, for a
 	// second at most, and is false when ctx has ended. It gives calls, which are written as JSON as
 	// they are, how many there were besides, more than a viewer gets, and how many were not judged.
-	// end ends it. The error is one of the filter, unless it has a method TooMany.
-	Watch(filter string) (next func(context.Context) (calls []any, dropped, missed uint64, ok bool), end func(), err error)
+	// end ends it. With messages calls have those of their messages that admin.capture shows; the error is one of the filter, or of
+	// messages where it shows none, unless it has a method TooMany.
+	Watch(filter string, messages bool) (next func(context.Context) (calls []any, dropped, missed uint64, ok bool), end func(), err error)
 }
 
 // livePath is where calls are told of.
@@ -28,7 +30,19 @@ func (s *server) live(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	next, end, err := g.Watch(r.URL.Query().Get("filter"))
+	filter, messages, needs := r.URL.Query().Get("filter"), r.URL.Query().Get("messages") == "true", Reader
+	if messages {
+		needs = Operator
+	}
+	if who, role := s.Access.of(r); role < needs {
+		s.Audit.failed(Entry{Event: "auth_failed", Who: who, From: r.RemoteAddr, What: "GET /live with messages"})
+		http.Error(w, "found the role "+role.String()+", expected "+needs.String()+" to see messages: use another token, or watch without messages", http.StatusForbidden)
+		return
+	}
+	next, end, err := g.Watch(filter, messages)
+	if messages {
+		s.wrote(r, "live_messages", "filter "+strconv.Quote(filter), err)
+	}
 	if err != nil {
 		code := http.StatusBadRequest
 		if full := new(interface{ TooMany() }); errors.As(err, full) {
@@ -47,7 +61,7 @@ func (s *server) live(w http.ResponseWriter, r *http.Request) {
 	for said := time.Now(); ; {
 		calls, dropped, missed, ok := next(r.Context())
 		// A token may have been taken away, or the session is over.
-		if _, now := s.Access.of(r); !ok || now < Reader {
+		if _, now := s.Access.of(r); !ok || now < needs {
 			return
 		}
 		text, err := liveEvents(calls, dropped, missed)

@@ -34,10 +34,15 @@ type full struct{}
 func (full) Error() string { return "nobody else" }
 func (full) TooMany()      {}
 
-func (g *watchedGateway) Watch(filter string) (func(context.Context) ([]any, uint64, uint64, bool), func(), error) {
+func (g *watchedGateway) Watch(filter string, messages bool) (func(context.Context) ([]any, uint64, uint64, bool), func(), error) {
 	switch filter {
 	case "wrong":
 		return nil, nil, errors.New("filter:1:1: that is wrong")
+	case "messages":
+		if !messages {
+			return nil, nil, errors.New("without messages")
+		}
+		return nil, nil, errors.New("no messages are shown")
 	case "full":
 		return nil, nil, full{}
 	}
@@ -66,6 +71,8 @@ func TestLive(t *testing.T) {
 		{"no token", "/live", nil, 401, ""},
 		{"a page from elsewhere", "/live", []string{"Sec-Fetch-Site", "cross-site"}, 403, ""},
 		{"a wrong filter", "/live?filter=wrong", []string{"Authorization", "Bearer a token that reads"}, 400, "filter:1:1: that is wrong"},
+		{"messages without the role", "/live?filter=messages&messages=true", []string{"Authorization", "Bearer a token that reads"}, 403, "expected operate"},
+		{"messages that nobody shows", "/live?filter=messages&messages=true", []string{"Authorization", "Bearer a token that operates"}, 400, "no messages are shown"},
 		{"no place", "/live?filter=full", []string{"Authorization", "Bearer a token that reads"}, 503, "nobody else"},
 	} {
 		if w := served(o, "GET", test.target, test.header...); w.Code != test.code || !strings.Contains(w.Body.String(), test.want) {

@@ -35,10 +35,27 @@ func (c *checker) admin(a *transomv1.Admin) {
 	if a.GetAudit() != nil && a.GetAudit().GetFile() == "" {
 		c.fail("admin.audit.file", "found none, expected the file to append to")
 	}
+	c.capture(a.GetCapture())
 	host, _, err := net.SplitHostPort(a.GetAddress())
 	if err == nil && !strings.HasPrefix(a.GetAddress(), unixScheme) && !isLoopback(host) && len(a.GetTokens()) == 0 && a.GetTls().GetClientCa() == "" {
 		c.fail("admin.address", "found %q, which others can reach, and nothing that says who may: add admin.tokens or admin.tls.client_ca, "+
 			"or listen on 127.0.0.1", a.GetAddress())
+	}
+}
+
+// capture checks of which calls messages are shown.
+func (c *checker) capture(rules []*transomv1.Capture) {
+	for i, rule := range rules {
+		path := join("admin.capture", i)
+		c.selector(join(path, "selector"), rule.GetSelector())
+		if len(rule.GetFields()) == 0 {
+			c.fail(join(path, "fields"), `found none, expected "*" for all fields, or paths such as "request.name"`)
+		}
+		for j, field := range rule.GetFields() {
+			if field != "*" && !strings.HasPrefix(field, "request.") && !strings.HasPrefix(field, "response.") {
+				c.fail(join(join(path, "fields"), j), `found %q, expected "*", or a path that begins with "request." or "response."`, field)
+			}
+		}
 	}
 }
 

@@ -71,6 +71,7 @@ func (g *Gateway) build(ctx context.Context) (*Snapshot, Problems) {
 		// All methods are known, so what selects none of them is a mistake.
 		b.rules.unused(b)
 		b.policies.unused(b)
+		b.checkCapture()
 		b.idlePatterns()
 		b.checkHashes()
 		b.warnOfSuspicions()
@@ -214,7 +215,7 @@ func (b *builder) kinds() []policy.Kind {
 	first, last := rule.Kinds(rule.Options{Open: open, JSON: b.settings.answerJSON})
 	events := policy.Kind{Open: func(g *policy.Generation) { b.openEvents(g, open) }, Compile: func(*policy.Scope) policy.Part { return nil }}
 	readers := policy.Kind{Open: b.openReaders, Compile: events.Compile}
-	return slices.Concat(kinds.All(append([]policy.Kind{observe.Kind(t)}, first...)...), last, []policy.Kind{observe.Attempts(t), events, readers})
+	return slices.Concat(kinds.All(append([]policy.Kind{observe.Kind(t), observe.Capture(t)}, first...)...), last, []policy.Kind{observe.Attempts(t), events, readers})
 }
 
 // linkedPlans makes plans of the types that are linked into the program.

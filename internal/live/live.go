@@ -32,8 +32,10 @@ const (
 
 // Hub brings calls to watches. The zero Hub is ready, and safe for concurrent use.
 type Hub struct {
-	watches atomic.Pointer[[]*Watch] // nil: nobody watches
-	mu      sync.Mutex               // of those who change watches
+	watches                atomic.Pointer[[]*Watch] // nil: nobody watches
+	bodies                 atomic.Int32             // how many watch messages
+	second, captured, held atomic.Int64
+	mu                     sync.Mutex // of those who change watches
 }
 
 // Watched reports whether anybody watches.
@@ -56,12 +58,17 @@ func (h *Hub) Tell(r *Record) {
 
 // Watch begins to watch the calls that a filter, an expression of CEL, takes; "" takes all. The
 // error says what is wrong with the filter, and where, or is ErrTooMany.
-func (h *Hub) Watch(filter string) (*Watch, error) {
+func (h *Hub) Watch(filter string) (*Watch, error) { return h.watch(filter, false) }
+
+// WatchBodies begins to watch calls with those of their messages that Capture keeps.
+func (h *Hub) WatchBodies(filter string) (*Watch, error) { return h.watch(filter, true) }
+
+func (h *Hub) watch(filter string, bodies bool) (*Watch, error) {
 	f, err := newFilter(filter)
 	if err != nil {
 		return nil, err
 	}
-	w := &Watch{hub: h, filter: f, calls: make(chan *Record, waiting)}
+	w := &Watch{hub: h, filter: f, bodies: bodies, calls: make(chan *Record, waiting)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var watches []*Watch
@@ -73,6 +80,9 @@ func (h *Hub) Watch(filter string) (*Watch, error) {
 	}
 	watches = append(watches, w)
 	h.watches.Store(&watches)
+	if bodies {
+		h.bodies.Add(1)
+	}
 	return w, nil
 }
 
@@ -91,6 +101,7 @@ func (ErrTooMany) Error() string {
 type Watch struct {
 	hub    *Hub
 	filter *filter // nil takes all
+	bodies bool    // messages are told, too
 	calls  chan *Record
 	missed atomic.Uint64
 
@@ -143,6 +154,11 @@ func (w *Watch) take(r *Record, b *Batch) {
 		return
 	}
 	w.told++
+	if !w.bodies && r.Messages != nil {
+		less := *r
+		less.Messages = nil
+		r = &less
+	}
 	b.Calls = append(b.Calls, r)
 }
 
@@ -155,6 +171,9 @@ func (w *Watch) Close() {
 		return
 	}
 	left := slices.DeleteFunc(slices.Clone(*now), func(o *Watch) bool { return o == w })
+	if w.bodies && len(left) < len(*now) {
+		w.hub.bodies.Add(-1)
+	}
 	if len(left) == 0 {
 		w.hub.watches.Store(nil)
 		return

@@ -34,8 +34,8 @@ func TestFilterNames(t *testing.T) {
 	if err := json.Unmarshal(text, &told); err != nil {
 		t.Fatal(err)
 	}
-	if len(told) != reflect.TypeFor[Record]().NumField() {
-		t.Errorf("the record of the test has %d fields of %d", len(told), reflect.TypeFor[Record]().NumField())
+	if all := reflect.TypeFor[Record]().NumField() - 1; len(told) != all { // Messages are no variable
+		t.Errorf("the record of the test has %d fields of %d", len(told), all)
 	}
 	mine := map[string]any{}
 	for name, v := range variables {

@@ -38,6 +38,15 @@ type Record struct {
 	RetryDenied      string    `json:"retry_denied,omitempty"`
 	Operator         string    `json:"x_transom_console,omitempty"`
 	UserAgent        string    `json:"user_agent,omitempty"`
+	// Messages are for those who watch them; no filter sees them.
+	Messages *Messages `json:"messages,omitempty"`
+}
+
+// Messages are the first of a call each way, in JSON; Cut tells that there was more.
+type Messages struct {
+	Request  []string `json:"request,omitempty"`
+	Response []string `json:"response,omitempty"`
+	Cut      bool     `json:"cut,omitempty"`
 }
 
 // variable is a name that filters may use.

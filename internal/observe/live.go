@@ -11,8 +11,17 @@ import (
 
 // tell tells those who watch of the call, if anybody does.
 func (c *call) tell(took time.Duration, o *policy.Outcome) {
-	if hub := &c.observer.telemetry.Live; hub.Watched() {
-		hub.Tell(c.live(took, o))
+	bodies, _ := c.request.Kept(captured{}).(*live.Bodies)
+	var l *live.Record
+	hub := &c.observer.telemetry.Live
+	if hub.Watched() {
+		l = c.live(took, o)
+	}
+	if bodies != nil {
+		bodies.End(l)
+	}
+	if l != nil {
+		hub.Tell(l)
 	}
 }
 

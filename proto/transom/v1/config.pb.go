@@ -618,7 +618,7 @@ func (x AdminToken_Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AdminToken_Role.Descriptor instead.
 func (AdminToken_Role) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16, 0}
 }
 
 // Which client speaks with the servers.
@@ -672,7 +672,7 @@ func (x GrpcUpstream_Client) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Client.Descriptor instead.
 func (GrpcUpstream_Client) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21, 0}
 }
 
 // What becomes of calls where too few servers are well.
@@ -725,7 +725,7 @@ func (x GrpcUpstream_Fail) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GrpcUpstream_Fail.Descriptor instead.
 func (GrpcUpstream_Fail) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21, 1}
 }
 
 // Where the key of a call comes from.
@@ -791,7 +791,7 @@ func (x Hash_Key) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hash_Key.Descriptor instead.
 func (Hash_Key) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24, 0}
 }
 
 // How HTTP is spoken with servers.
@@ -852,7 +852,7 @@ func (x HttpUpstream_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HttpUpstream_Protocol.Descriptor instead.
 func (HttpUpstream_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27, 0}
 }
 
 // SameSite as browsers know it.
@@ -909,7 +909,7 @@ func (x SessionConfig_SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionConfig_SameSite.Descriptor instead.
 func (SessionConfig_SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41, 0}
 }
 
 // An extension that is not written by itself.
@@ -958,7 +958,7 @@ func (x Events_Extension) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Events_Extension.Descriptor instead.
 func (Events_Extension) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{43, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{44, 0}
 }
 
 // What becomes of calls when it is full.
@@ -1015,7 +1015,7 @@ func (x EventLog_OnFull) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLog_OnFull.Descriptor instead.
 func (EventLog_OnFull) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{45, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{46, 0}
 }
 
 // What becomes of an answer whose event cannot be written.
@@ -1068,7 +1068,7 @@ func (x EventLog_OnAppendFailure) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLog_OnAppendFailure.Descriptor instead.
 func (EventLog_OnAppendFailure) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{45, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{46, 1}
 }
 
 // Compression of batches.
@@ -1133,7 +1133,7 @@ func (x KafkaSink_Compression) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KafkaSink_Compression.Descriptor instead.
 func (KafkaSink_Compression) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{48, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{49, 0}
 }
 
 // The mechanism.
@@ -1194,7 +1194,7 @@ func (x KafkaSasl_Mechanism) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KafkaSasl_Mechanism.Descriptor instead.
 func (KafkaSasl_Mechanism) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{51, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{52, 0}
 }
 
 // How a line is written.
@@ -1247,7 +1247,7 @@ func (x Log_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Format.Descriptor instead.
 func (Log_Format) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{55, 0}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{56, 0}
 }
 
 // How much is written.
@@ -1304,7 +1304,7 @@ func (x Log_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Log_Level.Descriptor instead.
 func (Log_Level) EnumDescriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{55, 1}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{56, 1}
 }
 
 // Config is the whole of transom.yaml.
@@ -2812,7 +2812,10 @@ type Admin struct {
 	// Where the audit log is written. Default: lines of the application log.
 	Audit *Audit `protobuf:"bytes,4,opt,name=audit,proto3" json:"audit,omitempty"`
 	// Serve the console, for browsers. Default: true.
-	Console       *bool `protobuf:"varint,5,opt,name=console,proto3,oneof" json:"console,omitempty"`
+	Console *bool `protobuf:"varint,5,opt,name=console,proto3,oneof" json:"console,omitempty"`
+	// Of which calls those who may operate can see messages live. Default: none. Of several that
+	// fit a method the last one holds.
+	Capture       []*Capture `protobuf:"bytes,6,rep,name=capture,proto3" json:"capture,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2882,6 +2885,69 @@ func (x *Admin) GetConsole() bool {
 	return false
 }
 
+func (x *Admin) GetCapture() []*Capture {
+	if x != nil {
+		return x.Capture
+	}
+	return nil
+}
+
+// Capture has messages of calls shown to those who watch calls live, may operate, and ask for them.
+type Capture struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose calls: a full name, "package.*" or "*". Required.
+	Selector string `protobuf:"bytes,1,opt,name=selector,proto3" json:"selector,omitempty"`
+	// Which fields are shown: "*" for all, or dotted paths that begin with "request." or
+	// "response.". Those that are marked sensitive never are. Required.
+	Fields        []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Capture) Reset() {
+	*x = Capture{}
+	mi := &file_transom_v1_config_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Capture) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Capture) ProtoMessage() {}
+
+func (x *Capture) ProtoReflect() protoreflect.Message {
+	mi := &file_transom_v1_config_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Capture.ProtoReflect.Descriptor instead.
+func (*Capture) Descriptor() ([]byte, []int) {
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Capture) GetSelector() string {
+	if x != nil {
+		return x.Selector
+	}
+	return ""
+}
+
+func (x *Capture) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
 // AdminToken is a bearer token for the admin listener.
 type AdminToken struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2897,7 +2963,7 @@ type AdminToken struct {
 
 func (x *AdminToken) Reset() {
 	*x = AdminToken{}
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2909,7 +2975,7 @@ func (x *AdminToken) String() string {
 func (*AdminToken) ProtoMessage() {}
 
 func (x *AdminToken) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[15]
+	mi := &file_transom_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2922,7 +2988,7 @@ func (x *AdminToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminToken.ProtoReflect.Descriptor instead.
 func (*AdminToken) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AdminToken) GetName() string {
@@ -2959,7 +3025,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2971,7 +3037,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[16]
+	mi := &file_transom_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2984,7 +3050,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Audit) GetFile() string {
@@ -3023,7 +3089,7 @@ type SchemaSource struct {
 
 func (x *SchemaSource) Reset() {
 	*x = SchemaSource{}
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3035,7 +3101,7 @@ func (x *SchemaSource) String() string {
 func (*SchemaSource) ProtoMessage() {}
 
 func (x *SchemaSource) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[17]
+	mi := &file_transom_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3048,7 +3114,7 @@ func (x *SchemaSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaSource.ProtoReflect.Descriptor instead.
 func (*SchemaSource) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SchemaSource) GetSource() isSchemaSource_Source {
@@ -3137,7 +3203,7 @@ type Reflection struct {
 
 func (x *Reflection) Reset() {
 	*x = Reflection{}
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3149,7 +3215,7 @@ func (x *Reflection) String() string {
 func (*Reflection) ProtoMessage() {}
 
 func (x *Reflection) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[18]
+	mi := &file_transom_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3162,7 +3228,7 @@ func (x *Reflection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reflection.ProtoReflect.Descriptor instead.
 func (*Reflection) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Reflection) GetUpstream() string {
@@ -3197,7 +3263,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3209,7 +3275,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[19]
+	mi := &file_transom_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3222,7 +3288,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Upstream) GetKind() isUpstream_Kind {
@@ -3330,7 +3396,7 @@ type GrpcUpstream struct {
 
 func (x *GrpcUpstream) Reset() {
 	*x = GrpcUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3342,7 +3408,7 @@ func (x *GrpcUpstream) String() string {
 func (*GrpcUpstream) ProtoMessage() {}
 
 func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[20]
+	mi := &file_transom_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +3421,7 @@ func (x *GrpcUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrpcUpstream.ProtoReflect.Descriptor instead.
 func (*GrpcUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GrpcUpstream) GetTarget() string {
@@ -3485,7 +3551,7 @@ type Outlier struct {
 
 func (x *Outlier) Reset() {
 	*x = Outlier{}
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3497,7 +3563,7 @@ func (x *Outlier) String() string {
 func (*Outlier) ProtoMessage() {}
 
 func (x *Outlier) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[21]
+	mi := &file_transom_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3510,7 +3576,7 @@ func (x *Outlier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outlier.ProtoReflect.Descriptor instead.
 func (*Outlier) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Outlier) GetConsecutive() uint32 {
@@ -3575,7 +3641,7 @@ type Balancing struct {
 
 func (x *Balancing) Reset() {
 	*x = Balancing{}
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3587,7 +3653,7 @@ func (x *Balancing) String() string {
 func (*Balancing) ProtoMessage() {}
 
 func (x *Balancing) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[22]
+	mi := &file_transom_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3600,7 +3666,7 @@ func (x *Balancing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balancing.ProtoReflect.Descriptor instead.
 func (*Balancing) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Balancing) GetPolicy() string {
@@ -3650,7 +3716,7 @@ type Hash struct {
 
 func (x *Hash) Reset() {
 	*x = Hash{}
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3662,7 +3728,7 @@ func (x *Hash) String() string {
 func (*Hash) ProtoMessage() {}
 
 func (x *Hash) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[23]
+	mi := &file_transom_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3675,7 +3741,7 @@ func (x *Hash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hash.ProtoReflect.Descriptor instead.
 func (*Hash) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Hash) GetKey() Hash_Key {
@@ -3723,7 +3789,7 @@ type Sticky struct {
 
 func (x *Sticky) Reset() {
 	*x = Sticky{}
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3735,7 +3801,7 @@ func (x *Sticky) String() string {
 func (*Sticky) ProtoMessage() {}
 
 func (x *Sticky) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[24]
+	mi := &file_transom_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3748,7 +3814,7 @@ func (x *Sticky) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sticky.ProtoReflect.Descriptor instead.
 func (*Sticky) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Sticky) GetCookie() string {
@@ -3791,7 +3857,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3803,7 +3869,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[25]
+	mi := &file_transom_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3816,7 +3882,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -3898,7 +3964,7 @@ type HttpUpstream struct {
 
 func (x *HttpUpstream) Reset() {
 	*x = HttpUpstream{}
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3910,7 +3976,7 @@ func (x *HttpUpstream) String() string {
 func (*HttpUpstream) ProtoMessage() {}
 
 func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[26]
+	mi := &file_transom_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3923,7 +3989,7 @@ func (x *HttpUpstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpUpstream.ProtoReflect.Descriptor instead.
 func (*HttpUpstream) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HttpUpstream) GetServers() []string {
@@ -4038,7 +4104,7 @@ type HttpServer struct {
 
 func (x *HttpServer) Reset() {
 	*x = HttpServer{}
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4050,7 +4116,7 @@ func (x *HttpServer) String() string {
 func (*HttpServer) ProtoMessage() {}
 
 func (x *HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[27]
+	mi := &file_transom_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4063,7 +4129,7 @@ func (x *HttpServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpServer.ProtoReflect.Descriptor instead.
 func (*HttpServer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HttpServer) GetAddress() string {
@@ -4096,7 +4162,7 @@ type HttpTimeouts struct {
 
 func (x *HttpTimeouts) Reset() {
 	*x = HttpTimeouts{}
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4108,7 +4174,7 @@ func (x *HttpTimeouts) String() string {
 func (*HttpTimeouts) ProtoMessage() {}
 
 func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[28]
+	mi := &file_transom_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4121,7 +4187,7 @@ func (x *HttpTimeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpTimeouts.ProtoReflect.Descriptor instead.
 func (*HttpTimeouts) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HttpTimeouts) GetConnect() *durationpb.Duration {
@@ -4159,7 +4225,7 @@ type HttpCredentials struct {
 
 func (x *HttpCredentials) Reset() {
 	*x = HttpCredentials{}
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4171,7 +4237,7 @@ func (x *HttpCredentials) String() string {
 func (*HttpCredentials) ProtoMessage() {}
 
 func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[29]
+	mi := &file_transom_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4184,7 +4250,7 @@ func (x *HttpCredentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCredentials.ProtoReflect.Descriptor instead.
 func (*HttpCredentials) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HttpCredentials) GetKind() isHttpCredentials_Kind {
@@ -4266,7 +4332,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4278,7 +4344,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[30]
+	mi := &file_transom_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4291,7 +4357,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HealthCheck) GetPath() string {
@@ -4384,7 +4450,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4396,7 +4462,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[31]
+	mi := &file_transom_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4409,7 +4475,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PolicyRule) GetSelector() string {
@@ -4453,7 +4519,7 @@ type HttpRoute struct {
 
 func (x *HttpRoute) Reset() {
 	*x = HttpRoute{}
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4465,7 +4531,7 @@ func (x *HttpRoute) String() string {
 func (*HttpRoute) ProtoMessage() {}
 
 func (x *HttpRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[32]
+	mi := &file_transom_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4478,7 +4544,7 @@ func (x *HttpRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRoute.ProtoReflect.Descriptor instead.
 func (*HttpRoute) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HttpRoute) GetMatch() *HttpMatch {
@@ -4552,7 +4618,7 @@ type HttpCompression struct {
 
 func (x *HttpCompression) Reset() {
 	*x = HttpCompression{}
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4564,7 +4630,7 @@ func (x *HttpCompression) String() string {
 func (*HttpCompression) ProtoMessage() {}
 
 func (x *HttpCompression) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[33]
+	mi := &file_transom_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4577,7 +4643,7 @@ func (x *HttpCompression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpCompression.ProtoReflect.Descriptor instead.
 func (*HttpCompression) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HttpCompression) GetTypes() []string {
@@ -4616,7 +4682,7 @@ type HttpRedirect struct {
 
 func (x *HttpRedirect) Reset() {
 	*x = HttpRedirect{}
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4628,7 +4694,7 @@ func (x *HttpRedirect) String() string {
 func (*HttpRedirect) ProtoMessage() {}
 
 func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[34]
+	mi := &file_transom_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4641,7 +4707,7 @@ func (x *HttpRedirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRedirect.ProtoReflect.Descriptor instead.
 func (*HttpRedirect) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HttpRedirect) GetScheme() string {
@@ -4709,7 +4775,7 @@ type HttpRespond struct {
 
 func (x *HttpRespond) Reset() {
 	*x = HttpRespond{}
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4721,7 +4787,7 @@ func (x *HttpRespond) String() string {
 func (*HttpRespond) ProtoMessage() {}
 
 func (x *HttpRespond) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[35]
+	mi := &file_transom_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4734,7 +4800,7 @@ func (x *HttpRespond) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRespond.ProtoReflect.Descriptor instead.
 func (*HttpRespond) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *HttpRespond) GetStatus() uint32 {
@@ -4826,7 +4892,7 @@ type HttpMatch struct {
 
 func (x *HttpMatch) Reset() {
 	*x = HttpMatch{}
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4838,7 +4904,7 @@ func (x *HttpMatch) String() string {
 func (*HttpMatch) ProtoMessage() {}
 
 func (x *HttpMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[36]
+	mi := &file_transom_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4851,7 +4917,7 @@ func (x *HttpMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpMatch.ProtoReflect.Descriptor instead.
 func (*HttpMatch) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *HttpMatch) GetPathPrefix() string {
@@ -4919,7 +4985,7 @@ type HttpRewrite struct {
 
 func (x *HttpRewrite) Reset() {
 	*x = HttpRewrite{}
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4931,7 +4997,7 @@ func (x *HttpRewrite) String() string {
 func (*HttpRewrite) ProtoMessage() {}
 
 func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[37]
+	mi := &file_transom_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4944,7 +5010,7 @@ func (x *HttpRewrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRewrite.ProtoReflect.Descriptor instead.
 func (*HttpRewrite) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *HttpRewrite) GetStripPrefix() string {
@@ -5002,7 +5068,7 @@ type AuthConfig struct {
 
 func (x *AuthConfig) Reset() {
 	*x = AuthConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5014,7 +5080,7 @@ func (x *AuthConfig) String() string {
 func (*AuthConfig) ProtoMessage() {}
 
 func (x *AuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[38]
+	mi := &file_transom_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5027,7 +5093,7 @@ func (x *AuthConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthConfig.ProtoReflect.Descriptor instead.
 func (*AuthConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AuthConfig) GetJwt() []*JwtIssuer {
@@ -5085,7 +5151,7 @@ type JwtIssuer struct {
 
 func (x *JwtIssuer) Reset() {
 	*x = JwtIssuer{}
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5097,7 +5163,7 @@ func (x *JwtIssuer) String() string {
 func (*JwtIssuer) ProtoMessage() {}
 
 func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[39]
+	mi := &file_transom_v1_config_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5110,7 +5176,7 @@ func (x *JwtIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtIssuer.ProtoReflect.Descriptor instead.
 func (*JwtIssuer) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *JwtIssuer) GetIssuer() string {
@@ -5280,7 +5346,7 @@ type SessionConfig struct {
 
 func (x *SessionConfig) Reset() {
 	*x = SessionConfig{}
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5292,7 +5358,7 @@ func (x *SessionConfig) String() string {
 func (*SessionConfig) ProtoMessage() {}
 
 func (x *SessionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[40]
+	mi := &file_transom_v1_config_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5305,7 +5371,7 @@ func (x *SessionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionConfig.ProtoReflect.Descriptor instead.
 func (*SessionConfig) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SessionConfig) GetCookie() string {
@@ -5361,7 +5427,7 @@ type Stores struct {
 
 func (x *Stores) Reset() {
 	*x = Stores{}
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5373,7 +5439,7 @@ func (x *Stores) String() string {
 func (*Stores) ProtoMessage() {}
 
 func (x *Stores) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[41]
+	mi := &file_transom_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5386,7 +5452,7 @@ func (x *Stores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stores.ProtoReflect.Descriptor instead.
 func (*Stores) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{41}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Stores) GetRedis() *RedisStore {
@@ -5414,7 +5480,7 @@ type RedisStore struct {
 
 func (x *RedisStore) Reset() {
 	*x = RedisStore{}
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5426,7 +5492,7 @@ func (x *RedisStore) String() string {
 func (*RedisStore) ProtoMessage() {}
 
 func (x *RedisStore) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[42]
+	mi := &file_transom_v1_config_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5439,7 +5505,7 @@ func (x *RedisStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedisStore.ProtoReflect.Descriptor instead.
 func (*RedisStore) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{42}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RedisStore) GetUrl() string {
@@ -5505,7 +5571,7 @@ type Events struct {
 
 func (x *Events) Reset() {
 	*x = Events{}
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5517,7 +5583,7 @@ func (x *Events) String() string {
 func (*Events) ProtoMessage() {}
 
 func (x *Events) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[43]
+	mi := &file_transom_v1_config_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5530,7 +5596,7 @@ func (x *Events) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Events.ProtoReflect.Descriptor instead.
 func (*Events) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{43}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Events) GetKafka() *KafkaSink {
@@ -5644,7 +5710,7 @@ type EventTopic struct {
 
 func (x *EventTopic) Reset() {
 	*x = EventTopic{}
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5656,7 +5722,7 @@ func (x *EventTopic) String() string {
 func (*EventTopic) ProtoMessage() {}
 
 func (x *EventTopic) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[44]
+	mi := &file_transom_v1_config_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5669,7 +5735,7 @@ func (x *EventTopic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventTopic.ProtoReflect.Descriptor instead.
 func (*EventTopic) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{44}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *EventTopic) GetTypes() string {
@@ -5709,7 +5775,7 @@ type EventLog struct {
 
 func (x *EventLog) Reset() {
 	*x = EventLog{}
-	mi := &file_transom_v1_config_proto_msgTypes[45]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5721,7 +5787,7 @@ func (x *EventLog) String() string {
 func (*EventLog) ProtoMessage() {}
 
 func (x *EventLog) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[45]
+	mi := &file_transom_v1_config_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5734,7 +5800,7 @@ func (x *EventLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventLog.ProtoReflect.Descriptor instead.
 func (*EventLog) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{45}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *EventLog) GetDirectory() string {
@@ -5802,7 +5868,7 @@ type GatewayEventRule struct {
 
 func (x *GatewayEventRule) Reset() {
 	*x = GatewayEventRule{}
-	mi := &file_transom_v1_config_proto_msgTypes[46]
+	mi := &file_transom_v1_config_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5814,7 +5880,7 @@ func (x *GatewayEventRule) String() string {
 func (*GatewayEventRule) ProtoMessage() {}
 
 func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[46]
+	mi := &file_transom_v1_config_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5827,7 +5893,7 @@ func (x *GatewayEventRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayEventRule.ProtoReflect.Descriptor instead.
 func (*GatewayEventRule) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{46}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GatewayEventRule) GetType() string {
@@ -5896,7 +5962,7 @@ type EventSink struct {
 
 func (x *EventSink) Reset() {
 	*x = EventSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[47]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5908,7 +5974,7 @@ func (x *EventSink) String() string {
 func (*EventSink) ProtoMessage() {}
 
 func (x *EventSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[47]
+	mi := &file_transom_v1_config_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5921,7 +5987,7 @@ func (x *EventSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventSink.ProtoReflect.Descriptor instead.
 func (*EventSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{47}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *EventSink) GetKind() isEventSink_Kind {
@@ -6008,7 +6074,7 @@ type KafkaSink struct {
 
 func (x *KafkaSink) Reset() {
 	*x = KafkaSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[48]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6020,7 +6086,7 @@ func (x *KafkaSink) String() string {
 func (*KafkaSink) ProtoMessage() {}
 
 func (x *KafkaSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[48]
+	mi := &file_transom_v1_config_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6033,7 +6099,7 @@ func (x *KafkaSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSink.ProtoReflect.Descriptor instead.
 func (*KafkaSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{48}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *KafkaSink) GetBrokers() []string {
@@ -6107,7 +6173,7 @@ type KafkaTopics struct {
 
 func (x *KafkaTopics) Reset() {
 	*x = KafkaTopics{}
-	mi := &file_transom_v1_config_proto_msgTypes[49]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6119,7 +6185,7 @@ func (x *KafkaTopics) String() string {
 func (*KafkaTopics) ProtoMessage() {}
 
 func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[49]
+	mi := &file_transom_v1_config_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6132,7 +6198,7 @@ func (x *KafkaTopics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaTopics.ProtoReflect.Descriptor instead.
 func (*KafkaTopics) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{49}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *KafkaTopics) GetPartitions() uint32 {
@@ -6174,7 +6240,7 @@ type SinkTls struct {
 
 func (x *SinkTls) Reset() {
 	*x = SinkTls{}
-	mi := &file_transom_v1_config_proto_msgTypes[50]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6186,7 +6252,7 @@ func (x *SinkTls) String() string {
 func (*SinkTls) ProtoMessage() {}
 
 func (x *SinkTls) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[50]
+	mi := &file_transom_v1_config_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6199,7 +6265,7 @@ func (x *SinkTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SinkTls.ProtoReflect.Descriptor instead.
 func (*SinkTls) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{50}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SinkTls) GetCa() string {
@@ -6255,7 +6321,7 @@ type KafkaSasl struct {
 
 func (x *KafkaSasl) Reset() {
 	*x = KafkaSasl{}
-	mi := &file_transom_v1_config_proto_msgTypes[51]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6267,7 +6333,7 @@ func (x *KafkaSasl) String() string {
 func (*KafkaSasl) ProtoMessage() {}
 
 func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[51]
+	mi := &file_transom_v1_config_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6280,7 +6346,7 @@ func (x *KafkaSasl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KafkaSasl.ProtoReflect.Descriptor instead.
 func (*KafkaSasl) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{51}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *KafkaSasl) GetMechanism() KafkaSasl_Mechanism {
@@ -6368,7 +6434,7 @@ type NatsSink struct {
 
 func (x *NatsSink) Reset() {
 	*x = NatsSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[52]
+	mi := &file_transom_v1_config_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6380,7 +6446,7 @@ func (x *NatsSink) String() string {
 func (*NatsSink) ProtoMessage() {}
 
 func (x *NatsSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[52]
+	mi := &file_transom_v1_config_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6393,7 +6459,7 @@ func (x *NatsSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NatsSink.ProtoReflect.Descriptor instead.
 func (*NatsSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{52}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *NatsSink) GetUrl() string {
@@ -6488,7 +6554,7 @@ type WebhookSink struct {
 
 func (x *WebhookSink) Reset() {
 	*x = WebhookSink{}
-	mi := &file_transom_v1_config_proto_msgTypes[53]
+	mi := &file_transom_v1_config_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6500,7 +6566,7 @@ func (x *WebhookSink) String() string {
 func (*WebhookSink) ProtoMessage() {}
 
 func (x *WebhookSink) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[53]
+	mi := &file_transom_v1_config_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6513,7 +6579,7 @@ func (x *WebhookSink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookSink.ProtoReflect.Descriptor instead.
 func (*WebhookSink) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{53}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *WebhookSink) GetUrl() string {
@@ -6592,7 +6658,7 @@ type Telemetry struct {
 
 func (x *Telemetry) Reset() {
 	*x = Telemetry{}
-	mi := &file_transom_v1_config_proto_msgTypes[54]
+	mi := &file_transom_v1_config_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6604,7 +6670,7 @@ func (x *Telemetry) String() string {
 func (*Telemetry) ProtoMessage() {}
 
 func (x *Telemetry) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[54]
+	mi := &file_transom_v1_config_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6617,7 +6683,7 @@ func (x *Telemetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Telemetry.ProtoReflect.Descriptor instead.
 func (*Telemetry) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{54}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Telemetry) GetLog() *Log {
@@ -6647,7 +6713,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_transom_v1_config_proto_msgTypes[55]
+	mi := &file_transom_v1_config_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6659,7 +6725,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[55]
+	mi := &file_transom_v1_config_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6672,7 +6738,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{55}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Log) GetFormat() Log_Format {
@@ -6709,7 +6775,7 @@ type Otlp struct {
 
 func (x *Otlp) Reset() {
 	*x = Otlp{}
-	mi := &file_transom_v1_config_proto_msgTypes[56]
+	mi := &file_transom_v1_config_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6721,7 +6787,7 @@ func (x *Otlp) String() string {
 func (*Otlp) ProtoMessage() {}
 
 func (x *Otlp) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[56]
+	mi := &file_transom_v1_config_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6734,7 +6800,7 @@ func (x *Otlp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Otlp.ProtoReflect.Descriptor instead.
 func (*Otlp) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{56}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Otlp) GetEndpoint() string {
@@ -6807,7 +6873,7 @@ type Rest struct {
 
 func (x *Rest) Reset() {
 	*x = Rest{}
-	mi := &file_transom_v1_config_proto_msgTypes[57]
+	mi := &file_transom_v1_config_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6819,7 +6885,7 @@ func (x *Rest) String() string {
 func (*Rest) ProtoMessage() {}
 
 func (x *Rest) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[57]
+	mi := &file_transom_v1_config_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6832,7 +6898,7 @@ func (x *Rest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rest.ProtoReflect.Descriptor instead.
 func (*Rest) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{57}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Rest) GetAcceptTrailingSlash() bool {
@@ -6998,7 +7064,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_transom_v1_config_proto_msgTypes[58]
+	mi := &file_transom_v1_config_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7010,7 +7076,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_transom_v1_config_proto_msgTypes[58]
+	mi := &file_transom_v1_config_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7023,7 +7089,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_transom_v1_config_proto_rawDescGZIP(), []int{58}
+	return file_transom_v1_config_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Metadata) GetRequestHeaders() []string {
@@ -7267,15 +7333,19 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\bOPTIONAL\x10\x02\"G\n" +
 	"\x11ServerCertificate\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"\xce\x01\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"\xfd\x01\n" +
 	"\x05Admin\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12.\n" +
 	"\x06tokens\x18\x02 \x03(\v2\x16.transom.v1.AdminTokenR\x06tokens\x12'\n" +
 	"\x03tls\x18\x03 \x01(\v2\x15.transom.v1.ServerTlsR\x03tls\x12'\n" +
 	"\x05audit\x18\x04 \x01(\v2\x11.transom.v1.AuditR\x05audit\x12\x1d\n" +
-	"\aconsole\x18\x05 \x01(\bH\x00R\aconsole\x88\x01\x01B\n" +
+	"\aconsole\x18\x05 \x01(\bH\x00R\aconsole\x88\x01\x01\x12-\n" +
+	"\acapture\x18\x06 \x03(\v2\x13.transom.v1.CaptureR\acaptureB\n" +
 	"\n" +
-	"\b_console\"\x9c\x01\n" +
+	"\b_console\"=\n" +
+	"\aCapture\x12\x1a\n" +
+	"\bselector\x18\x01 \x01(\tR\bselector\x12\x16\n" +
+	"\x06fields\x18\x02 \x03(\tR\x06fields\"\x9c\x01\n" +
 	"\n" +
 	"AdminToken\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -7759,7 +7829,7 @@ func file_transom_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_transom_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 23)
-var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
+var file_transom_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_transom_v1_config_proto_goTypes = []any{
 	(EventMode)(0),                // 0: transom.v1.EventMode
 	(Config_Compatibility)(0),     // 1: transom.v1.Config.Compatibility
@@ -7799,87 +7869,88 @@ var file_transom_v1_config_proto_goTypes = []any{
 	(*ServerTls)(nil),             // 35: transom.v1.ServerTls
 	(*ServerCertificate)(nil),     // 36: transom.v1.ServerCertificate
 	(*Admin)(nil),                 // 37: transom.v1.Admin
-	(*AdminToken)(nil),            // 38: transom.v1.AdminToken
-	(*Audit)(nil),                 // 39: transom.v1.Audit
-	(*SchemaSource)(nil),          // 40: transom.v1.SchemaSource
-	(*Reflection)(nil),            // 41: transom.v1.Reflection
-	(*Upstream)(nil),              // 42: transom.v1.Upstream
-	(*GrpcUpstream)(nil),          // 43: transom.v1.GrpcUpstream
-	(*Outlier)(nil),               // 44: transom.v1.Outlier
-	(*Balancing)(nil),             // 45: transom.v1.Balancing
-	(*Hash)(nil),                  // 46: transom.v1.Hash
-	(*Sticky)(nil),                // 47: transom.v1.Sticky
-	(*ClientTls)(nil),             // 48: transom.v1.ClientTls
-	(*HttpUpstream)(nil),          // 49: transom.v1.HttpUpstream
-	(*HttpServer)(nil),            // 50: transom.v1.HttpServer
-	(*HttpTimeouts)(nil),          // 51: transom.v1.HttpTimeouts
-	(*HttpCredentials)(nil),       // 52: transom.v1.HttpCredentials
-	(*HealthCheck)(nil),           // 53: transom.v1.HealthCheck
-	(*PolicyRule)(nil),            // 54: transom.v1.PolicyRule
-	(*HttpRoute)(nil),             // 55: transom.v1.HttpRoute
-	(*HttpCompression)(nil),       // 56: transom.v1.HttpCompression
-	(*HttpRedirect)(nil),          // 57: transom.v1.HttpRedirect
-	(*HttpRespond)(nil),           // 58: transom.v1.HttpRespond
-	(*HttpMatch)(nil),             // 59: transom.v1.HttpMatch
-	(*HttpRewrite)(nil),           // 60: transom.v1.HttpRewrite
-	(*AuthConfig)(nil),            // 61: transom.v1.AuthConfig
-	(*JwtIssuer)(nil),             // 62: transom.v1.JwtIssuer
-	(*SessionConfig)(nil),         // 63: transom.v1.SessionConfig
-	(*Stores)(nil),                // 64: transom.v1.Stores
-	(*RedisStore)(nil),            // 65: transom.v1.RedisStore
-	(*Events)(nil),                // 66: transom.v1.Events
-	(*EventTopic)(nil),            // 67: transom.v1.EventTopic
-	(*EventLog)(nil),              // 68: transom.v1.EventLog
-	(*GatewayEventRule)(nil),      // 69: transom.v1.GatewayEventRule
-	(*EventSink)(nil),             // 70: transom.v1.EventSink
-	(*KafkaSink)(nil),             // 71: transom.v1.KafkaSink
-	(*KafkaTopics)(nil),           // 72: transom.v1.KafkaTopics
-	(*SinkTls)(nil),               // 73: transom.v1.SinkTls
-	(*KafkaSasl)(nil),             // 74: transom.v1.KafkaSasl
-	(*NatsSink)(nil),              // 75: transom.v1.NatsSink
-	(*WebhookSink)(nil),           // 76: transom.v1.WebhookSink
-	(*Telemetry)(nil),             // 77: transom.v1.Telemetry
-	(*Log)(nil),                   // 78: transom.v1.Log
-	(*Otlp)(nil),                  // 79: transom.v1.Otlp
-	(*Rest)(nil),                  // 80: transom.v1.Rest
-	(*Metadata)(nil),              // 81: transom.v1.Metadata
-	nil,                           // 82: transom.v1.Config.UpstreamsEntry
-	nil,                           // 83: transom.v1.Config.ErrorPagesEntry
-	nil,                           // 84: transom.v1.HealthCheck.HeadersEntry
-	nil,                           // 85: transom.v1.HttpRespond.HeadersEntry
-	nil,                           // 86: transom.v1.HttpMatch.HeadersEntry
-	nil,                           // 87: transom.v1.HttpMatch.QueryEntry
-	nil,                           // 88: transom.v1.Events.SinksEntry
-	nil,                           // 89: transom.v1.KafkaTopics.ConfigEntry
-	nil,                           // 90: transom.v1.WebhookSink.HeadersEntry
-	(*annotations.HttpRule)(nil),  // 91: google.api.HttpRule
-	(*Policy)(nil),                // 92: transom.v1.Policy
-	(*durationpb.Duration)(nil),   // 93: google.protobuf.Duration
-	(*Subscription)(nil),          // 94: transom.v1.Subscription
-	(*EventStream)(nil),           // 95: transom.v1.EventStream
-	(*Behaviour)(nil),             // 96: transom.v1.Behaviour
-	(EventRule_Delivery)(0),       // 97: transom.v1.EventRule.Delivery
+	(*Capture)(nil),               // 38: transom.v1.Capture
+	(*AdminToken)(nil),            // 39: transom.v1.AdminToken
+	(*Audit)(nil),                 // 40: transom.v1.Audit
+	(*SchemaSource)(nil),          // 41: transom.v1.SchemaSource
+	(*Reflection)(nil),            // 42: transom.v1.Reflection
+	(*Upstream)(nil),              // 43: transom.v1.Upstream
+	(*GrpcUpstream)(nil),          // 44: transom.v1.GrpcUpstream
+	(*Outlier)(nil),               // 45: transom.v1.Outlier
+	(*Balancing)(nil),             // 46: transom.v1.Balancing
+	(*Hash)(nil),                  // 47: transom.v1.Hash
+	(*Sticky)(nil),                // 48: transom.v1.Sticky
+	(*ClientTls)(nil),             // 49: transom.v1.ClientTls
+	(*HttpUpstream)(nil),          // 50: transom.v1.HttpUpstream
+	(*HttpServer)(nil),            // 51: transom.v1.HttpServer
+	(*HttpTimeouts)(nil),          // 52: transom.v1.HttpTimeouts
+	(*HttpCredentials)(nil),       // 53: transom.v1.HttpCredentials
+	(*HealthCheck)(nil),           // 54: transom.v1.HealthCheck
+	(*PolicyRule)(nil),            // 55: transom.v1.PolicyRule
+	(*HttpRoute)(nil),             // 56: transom.v1.HttpRoute
+	(*HttpCompression)(nil),       // 57: transom.v1.HttpCompression
+	(*HttpRedirect)(nil),          // 58: transom.v1.HttpRedirect
+	(*HttpRespond)(nil),           // 59: transom.v1.HttpRespond
+	(*HttpMatch)(nil),             // 60: transom.v1.HttpMatch
+	(*HttpRewrite)(nil),           // 61: transom.v1.HttpRewrite
+	(*AuthConfig)(nil),            // 62: transom.v1.AuthConfig
+	(*JwtIssuer)(nil),             // 63: transom.v1.JwtIssuer
+	(*SessionConfig)(nil),         // 64: transom.v1.SessionConfig
+	(*Stores)(nil),                // 65: transom.v1.Stores
+	(*RedisStore)(nil),            // 66: transom.v1.RedisStore
+	(*Events)(nil),                // 67: transom.v1.Events
+	(*EventTopic)(nil),            // 68: transom.v1.EventTopic
+	(*EventLog)(nil),              // 69: transom.v1.EventLog
+	(*GatewayEventRule)(nil),      // 70: transom.v1.GatewayEventRule
+	(*EventSink)(nil),             // 71: transom.v1.EventSink
+	(*KafkaSink)(nil),             // 72: transom.v1.KafkaSink
+	(*KafkaTopics)(nil),           // 73: transom.v1.KafkaTopics
+	(*SinkTls)(nil),               // 74: transom.v1.SinkTls
+	(*KafkaSasl)(nil),             // 75: transom.v1.KafkaSasl
+	(*NatsSink)(nil),              // 76: transom.v1.NatsSink
+	(*WebhookSink)(nil),           // 77: transom.v1.WebhookSink
+	(*Telemetry)(nil),             // 78: transom.v1.Telemetry
+	(*Log)(nil),                   // 79: transom.v1.Log
+	(*Otlp)(nil),                  // 80: transom.v1.Otlp
+	(*Rest)(nil),                  // 81: transom.v1.Rest
+	(*Metadata)(nil),              // 82: transom.v1.Metadata
+	nil,                           // 83: transom.v1.Config.UpstreamsEntry
+	nil,                           // 84: transom.v1.Config.ErrorPagesEntry
+	nil,                           // 85: transom.v1.HealthCheck.HeadersEntry
+	nil,                           // 86: transom.v1.HttpRespond.HeadersEntry
+	nil,                           // 87: transom.v1.HttpMatch.HeadersEntry
+	nil,                           // 88: transom.v1.HttpMatch.QueryEntry
+	nil,                           // 89: transom.v1.Events.SinksEntry
+	nil,                           // 90: transom.v1.KafkaTopics.ConfigEntry
+	nil,                           // 91: transom.v1.WebhookSink.HeadersEntry
+	(*annotations.HttpRule)(nil),  // 92: google.api.HttpRule
+	(*Policy)(nil),                // 93: transom.v1.Policy
+	(*durationpb.Duration)(nil),   // 94: google.protobuf.Duration
+	(*Subscription)(nil),          // 95: transom.v1.Subscription
+	(*EventStream)(nil),           // 96: transom.v1.EventStream
+	(*Behaviour)(nil),             // 97: transom.v1.Behaviour
+	(EventRule_Delivery)(0),       // 98: transom.v1.EventRule.Delivery
 }
 var file_transom_v1_config_proto_depIdxs = []int32{
 	33,  // 0: transom.v1.Config.listeners:type_name -> transom.v1.Listener
 	37,  // 1: transom.v1.Config.admin:type_name -> transom.v1.Admin
-	40,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
-	82,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
-	91,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
-	92,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
-	54,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
-	55,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
-	61,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
-	64,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
-	66,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
-	77,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
+	41,  // 2: transom.v1.Config.schemas:type_name -> transom.v1.SchemaSource
+	83,  // 3: transom.v1.Config.upstreams:type_name -> transom.v1.Config.UpstreamsEntry
+	92,  // 4: transom.v1.Config.http_rules:type_name -> google.api.HttpRule
+	93,  // 5: transom.v1.Config.defaults:type_name -> transom.v1.Policy
+	55,  // 6: transom.v1.Config.policies:type_name -> transom.v1.PolicyRule
+	56,  // 7: transom.v1.Config.routes:type_name -> transom.v1.HttpRoute
+	62,  // 8: transom.v1.Config.auth:type_name -> transom.v1.AuthConfig
+	65,  // 9: transom.v1.Config.stores:type_name -> transom.v1.Stores
+	67,  // 10: transom.v1.Config.events:type_name -> transom.v1.Events
+	78,  // 11: transom.v1.Config.telemetry:type_name -> transom.v1.Telemetry
 	1,   // 12: transom.v1.Config.compatibility:type_name -> transom.v1.Config.Compatibility
-	80,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
-	81,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
-	93,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
+	81,  // 13: transom.v1.Config.rest:type_name -> transom.v1.Rest
+	82,  // 14: transom.v1.Config.metadata:type_name -> transom.v1.Metadata
+	94,  // 15: transom.v1.Config.shutdown_timeout:type_name -> google.protobuf.Duration
 	32,  // 16: transom.v1.Config.own_services:type_name -> transom.v1.OwnServices
 	2,   // 17: transom.v1.Config.forwarded:type_name -> transom.v1.Config.Forwarded
-	83,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
+	84,  // 18: transom.v1.Config.error_pages:type_name -> transom.v1.Config.ErrorPagesEntry
 	31,  // 19: transom.v1.Config.maintenance:type_name -> transom.v1.Maintenance
 	29,  // 20: transom.v1.Config.cache:type_name -> transom.v1.CacheMemory
 	30,  // 21: transom.v1.Config.idempotency:type_name -> transom.v1.IdempotencyMemory
@@ -7888,126 +7959,127 @@ var file_transom_v1_config_proto_depIdxs = []int32{
 	27,  // 24: transom.v1.Config.client_ip:type_name -> transom.v1.ClientIp
 	24,  // 25: transom.v1.Config.openapi:type_name -> transom.v1.OpenApi
 	26,  // 26: transom.v1.Config.docs:type_name -> transom.v1.Docs
-	92,  // 27: transom.v1.OpenApi.policy:type_name -> transom.v1.Policy
+	93,  // 27: transom.v1.OpenApi.policy:type_name -> transom.v1.Policy
 	4,   // 28: transom.v1.OpenApi.naming:type_name -> transom.v1.OpenApi.Naming
 	5,   // 29: transom.v1.OpenApi.path_style:type_name -> transom.v1.OpenApi.PathStyle
 	6,   // 30: transom.v1.OpenApi.oneofs:type_name -> transom.v1.OpenApi.Oneofs
 	7,   // 31: transom.v1.OpenApi.errors:type_name -> transom.v1.OpenApi.Errors
 	25,  // 32: transom.v1.OpenApi.documents:type_name -> transom.v1.OpenApiDocument
-	92,  // 33: transom.v1.OpenApiDocument.policy:type_name -> transom.v1.Policy
-	92,  // 34: transom.v1.Docs.policy:type_name -> transom.v1.Policy
-	93,  // 35: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
+	93,  // 33: transom.v1.OpenApiDocument.policy:type_name -> transom.v1.Policy
+	93,  // 34: transom.v1.Docs.policy:type_name -> transom.v1.Policy
+	94,  // 35: transom.v1.Maintenance.retry_after:type_name -> google.protobuf.Duration
 	35,  // 36: transom.v1.Listener.tls:type_name -> transom.v1.ServerTls
 	34,  // 37: transom.v1.Listener.proxy_protocol:type_name -> transom.v1.ProxyProtocol
-	93,  // 38: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
-	93,  // 39: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
-	93,  // 40: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
-	93,  // 41: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
-	93,  // 42: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
+	94,  // 38: transom.v1.Listener.max_connection_age:type_name -> google.protobuf.Duration
+	94,  // 39: transom.v1.Listener.max_connection_age_grace:type_name -> google.protobuf.Duration
+	94,  // 40: transom.v1.Listener.header_timeout:type_name -> google.protobuf.Duration
+	94,  // 41: transom.v1.Listener.idle_timeout:type_name -> google.protobuf.Duration
+	94,  // 42: transom.v1.Listener.handshake_timeout:type_name -> google.protobuf.Duration
 	36,  // 43: transom.v1.ServerTls.certificates:type_name -> transom.v1.ServerCertificate
 	8,   // 44: transom.v1.ServerTls.min_version:type_name -> transom.v1.ServerTls.Version
 	9,   // 45: transom.v1.ServerTls.client_auth:type_name -> transom.v1.ServerTls.ClientAuth
-	38,  // 46: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
+	39,  // 46: transom.v1.Admin.tokens:type_name -> transom.v1.AdminToken
 	35,  // 47: transom.v1.Admin.tls:type_name -> transom.v1.ServerTls
-	39,  // 48: transom.v1.Admin.audit:type_name -> transom.v1.Audit
-	10,  // 49: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
-	41,  // 50: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
-	93,  // 51: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
-	43,  // 52: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
-	49,  // 53: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
-	48,  // 54: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
-	93,  // 55: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
-	93,  // 56: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	11,  // 57: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
-	45,  // 58: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
-	93,  // 59: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
-	53,  // 60: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
-	44,  // 61: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
-	12,  // 62: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	93,  // 63: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
-	93,  // 64: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
-	46,  // 65: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
-	47,  // 66: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
-	93,  // 67: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
-	13,  // 68: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
-	15,  // 69: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	53,  // 70: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
-	50,  // 71: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
-	48,  // 72: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
-	14,  // 73: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
-	51,  // 74: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
-	52,  // 75: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
-	45,  // 76: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
-	44,  // 77: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
-	12,  // 78: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
-	93,  // 79: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
-	93,  // 80: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
-	93,  // 81: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
-	93,  // 82: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
-	93,  // 83: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	84,  // 84: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
-	93,  // 85: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	92,  // 86: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
-	59,  // 87: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
-	60,  // 88: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
-	92,  // 89: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
-	57,  // 90: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
-	58,  // 91: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
-	56,  // 92: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
-	85,  // 93: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
-	86,  // 94: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
-	87,  // 95: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
-	62,  // 96: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
-	63,  // 97: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
-	93,  // 98: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
-	93,  // 99: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
-	93,  // 100: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
-	93,  // 101: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
-	15,  // 102: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
-	65,  // 103: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
-	93,  // 104: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
-	71,  // 105: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
-	75,  // 106: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
-	88,  // 107: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
-	67,  // 108: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
-	68,  // 109: transom.v1.Events.log:type_name -> transom.v1.EventLog
-	69,  // 110: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
-	16,  // 111: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
-	94,  // 112: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
-	95,  // 113: transom.v1.Events.streams:type_name -> transom.v1.EventStream
-	96,  // 114: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
-	93,  // 115: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
-	17,  // 116: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
-	18,  // 117: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
-	97,  // 118: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
-	71,  // 119: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
-	75,  // 120: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
-	76,  // 121: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
-	0,   // 122: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
-	19,  // 123: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
-	93,  // 124: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
-	73,  // 125: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
-	74,  // 126: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
-	72,  // 127: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
-	89,  // 128: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
-	20,  // 129: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
-	0,   // 130: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
-	73,  // 131: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
-	0,   // 132: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
-	93,  // 133: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
-	90,  // 134: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
-	73,  // 135: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
-	78,  // 136: transom.v1.Telemetry.log:type_name -> transom.v1.Log
-	79,  // 137: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
-	21,  // 138: transom.v1.Log.format:type_name -> transom.v1.Log.Format
-	22,  // 139: transom.v1.Log.level:type_name -> transom.v1.Log.Level
-	42,  // 140: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
-	70,  // 141: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
-	142, // [142:142] is the sub-list for method output_type
-	142, // [142:142] is the sub-list for method input_type
-	142, // [142:142] is the sub-list for extension type_name
-	142, // [142:142] is the sub-list for extension extendee
-	0,   // [0:142] is the sub-list for field type_name
+	40,  // 48: transom.v1.Admin.audit:type_name -> transom.v1.Audit
+	38,  // 49: transom.v1.Admin.capture:type_name -> transom.v1.Capture
+	10,  // 50: transom.v1.AdminToken.role:type_name -> transom.v1.AdminToken.Role
+	42,  // 51: transom.v1.SchemaSource.reflection:type_name -> transom.v1.Reflection
+	94,  // 52: transom.v1.Reflection.poll:type_name -> google.protobuf.Duration
+	44,  // 53: transom.v1.Upstream.grpc:type_name -> transom.v1.GrpcUpstream
+	50,  // 54: transom.v1.Upstream.http:type_name -> transom.v1.HttpUpstream
+	49,  // 55: transom.v1.GrpcUpstream.tls:type_name -> transom.v1.ClientTls
+	94,  // 56: transom.v1.GrpcUpstream.keepalive:type_name -> google.protobuf.Duration
+	94,  // 57: transom.v1.GrpcUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	11,  // 58: transom.v1.GrpcUpstream.client:type_name -> transom.v1.GrpcUpstream.Client
+	46,  // 59: transom.v1.GrpcUpstream.balancing:type_name -> transom.v1.Balancing
+	94,  // 60: transom.v1.GrpcUpstream.max_connection_age:type_name -> google.protobuf.Duration
+	54,  // 61: transom.v1.GrpcUpstream.health_check:type_name -> transom.v1.HealthCheck
+	45,  // 62: transom.v1.GrpcUpstream.outlier:type_name -> transom.v1.Outlier
+	12,  // 63: transom.v1.GrpcUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	94,  // 64: transom.v1.Outlier.interval:type_name -> google.protobuf.Duration
+	94,  // 65: transom.v1.Outlier.base_ejection:type_name -> google.protobuf.Duration
+	47,  // 66: transom.v1.Balancing.hash:type_name -> transom.v1.Hash
+	48,  // 67: transom.v1.Balancing.sticky:type_name -> transom.v1.Sticky
+	94,  // 68: transom.v1.Balancing.slow_start:type_name -> google.protobuf.Duration
+	13,  // 69: transom.v1.Hash.key:type_name -> transom.v1.Hash.Key
+	15,  // 70: transom.v1.Sticky.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	54,  // 71: transom.v1.HttpUpstream.health_check:type_name -> transom.v1.HealthCheck
+	51,  // 72: transom.v1.HttpUpstream.weighted_servers:type_name -> transom.v1.HttpServer
+	49,  // 73: transom.v1.HttpUpstream.tls:type_name -> transom.v1.ClientTls
+	14,  // 74: transom.v1.HttpUpstream.protocol:type_name -> transom.v1.HttpUpstream.Protocol
+	52,  // 75: transom.v1.HttpUpstream.timeouts:type_name -> transom.v1.HttpTimeouts
+	53,  // 76: transom.v1.HttpUpstream.credentials:type_name -> transom.v1.HttpCredentials
+	46,  // 77: transom.v1.HttpUpstream.balancing:type_name -> transom.v1.Balancing
+	45,  // 78: transom.v1.HttpUpstream.outlier:type_name -> transom.v1.Outlier
+	12,  // 79: transom.v1.HttpUpstream.fail:type_name -> transom.v1.GrpcUpstream.Fail
+	94,  // 80: transom.v1.HttpUpstream.resolve_interval:type_name -> google.protobuf.Duration
+	94,  // 81: transom.v1.HttpTimeouts.connect:type_name -> google.protobuf.Duration
+	94,  // 82: transom.v1.HttpTimeouts.response_header:type_name -> google.protobuf.Duration
+	94,  // 83: transom.v1.HttpTimeouts.idle:type_name -> google.protobuf.Duration
+	94,  // 84: transom.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	85,  // 85: transom.v1.HealthCheck.headers:type_name -> transom.v1.HealthCheck.HeadersEntry
+	94,  // 86: transom.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	93,  // 87: transom.v1.PolicyRule.policy:type_name -> transom.v1.Policy
+	60,  // 88: transom.v1.HttpRoute.match:type_name -> transom.v1.HttpMatch
+	61,  // 89: transom.v1.HttpRoute.rewrite:type_name -> transom.v1.HttpRewrite
+	93,  // 90: transom.v1.HttpRoute.policy:type_name -> transom.v1.Policy
+	58,  // 91: transom.v1.HttpRoute.redirect:type_name -> transom.v1.HttpRedirect
+	59,  // 92: transom.v1.HttpRoute.respond:type_name -> transom.v1.HttpRespond
+	57,  // 93: transom.v1.HttpRoute.compression:type_name -> transom.v1.HttpCompression
+	86,  // 94: transom.v1.HttpRespond.headers:type_name -> transom.v1.HttpRespond.HeadersEntry
+	87,  // 95: transom.v1.HttpMatch.headers:type_name -> transom.v1.HttpMatch.HeadersEntry
+	88,  // 96: transom.v1.HttpMatch.query:type_name -> transom.v1.HttpMatch.QueryEntry
+	63,  // 97: transom.v1.AuthConfig.jwt:type_name -> transom.v1.JwtIssuer
+	64,  // 98: transom.v1.AuthConfig.session:type_name -> transom.v1.SessionConfig
+	94,  // 99: transom.v1.JwtIssuer.leeway:type_name -> google.protobuf.Duration
+	94,  // 100: transom.v1.JwtIssuer.refresh:type_name -> google.protobuf.Duration
+	94,  // 101: transom.v1.SessionConfig.ttl:type_name -> google.protobuf.Duration
+	94,  // 102: transom.v1.SessionConfig.max_ttl:type_name -> google.protobuf.Duration
+	15,  // 103: transom.v1.SessionConfig.same_site:type_name -> transom.v1.SessionConfig.SameSite
+	66,  // 104: transom.v1.Stores.redis:type_name -> transom.v1.RedisStore
+	94,  // 105: transom.v1.RedisStore.timeout:type_name -> google.protobuf.Duration
+	72,  // 106: transom.v1.Events.kafka:type_name -> transom.v1.KafkaSink
+	76,  // 107: transom.v1.Events.nats:type_name -> transom.v1.NatsSink
+	89,  // 108: transom.v1.Events.sinks:type_name -> transom.v1.Events.SinksEntry
+	68,  // 109: transom.v1.Events.topics:type_name -> transom.v1.EventTopic
+	69,  // 110: transom.v1.Events.log:type_name -> transom.v1.EventLog
+	70,  // 111: transom.v1.Events.gateway:type_name -> transom.v1.GatewayEventRule
+	16,  // 112: transom.v1.Events.extensions:type_name -> transom.v1.Events.Extension
+	95,  // 113: transom.v1.Events.subscriptions:type_name -> transom.v1.Subscription
+	96,  // 114: transom.v1.Events.streams:type_name -> transom.v1.EventStream
+	97,  // 115: transom.v1.Events.behaviour:type_name -> transom.v1.Behaviour
+	94,  // 116: transom.v1.EventLog.max_age:type_name -> google.protobuf.Duration
+	17,  // 117: transom.v1.EventLog.on_full:type_name -> transom.v1.EventLog.OnFull
+	18,  // 118: transom.v1.EventLog.on_append_failure:type_name -> transom.v1.EventLog.OnAppendFailure
+	98,  // 119: transom.v1.GatewayEventRule.delivery:type_name -> transom.v1.EventRule.Delivery
+	72,  // 120: transom.v1.EventSink.kafka:type_name -> transom.v1.KafkaSink
+	76,  // 121: transom.v1.EventSink.nats:type_name -> transom.v1.NatsSink
+	77,  // 122: transom.v1.EventSink.webhook:type_name -> transom.v1.WebhookSink
+	0,   // 123: transom.v1.KafkaSink.mode:type_name -> transom.v1.EventMode
+	19,  // 124: transom.v1.KafkaSink.compression:type_name -> transom.v1.KafkaSink.Compression
+	94,  // 125: transom.v1.KafkaSink.linger:type_name -> google.protobuf.Duration
+	74,  // 126: transom.v1.KafkaSink.tls:type_name -> transom.v1.SinkTls
+	75,  // 127: transom.v1.KafkaSink.sasl:type_name -> transom.v1.KafkaSasl
+	73,  // 128: transom.v1.KafkaSink.create_topics:type_name -> transom.v1.KafkaTopics
+	90,  // 129: transom.v1.KafkaTopics.config:type_name -> transom.v1.KafkaTopics.ConfigEntry
+	20,  // 130: transom.v1.KafkaSasl.mechanism:type_name -> transom.v1.KafkaSasl.Mechanism
+	0,   // 131: transom.v1.NatsSink.mode:type_name -> transom.v1.EventMode
+	74,  // 132: transom.v1.NatsSink.tls:type_name -> transom.v1.SinkTls
+	0,   // 133: transom.v1.WebhookSink.mode:type_name -> transom.v1.EventMode
+	94,  // 134: transom.v1.WebhookSink.timeout:type_name -> google.protobuf.Duration
+	91,  // 135: transom.v1.WebhookSink.headers:type_name -> transom.v1.WebhookSink.HeadersEntry
+	74,  // 136: transom.v1.WebhookSink.tls:type_name -> transom.v1.SinkTls
+	79,  // 137: transom.v1.Telemetry.log:type_name -> transom.v1.Log
+	80,  // 138: transom.v1.Telemetry.otlp:type_name -> transom.v1.Otlp
+	21,  // 139: transom.v1.Log.format:type_name -> transom.v1.Log.Format
+	22,  // 140: transom.v1.Log.level:type_name -> transom.v1.Log.Level
+	43,  // 141: transom.v1.Config.UpstreamsEntry.value:type_name -> transom.v1.Upstream
+	71,  // 142: transom.v1.Events.SinksEntry.value:type_name -> transom.v1.EventSink
+	143, // [143:143] is the sub-list for method output_type
+	143, // [143:143] is the sub-list for method input_type
+	143, // [143:143] is the sub-list for extension type_name
+	143, // [143:143] is the sub-list for extension extendee
+	0,   // [0:143] is the sub-list for field type_name
 }
 
 func init() { file_transom_v1_config_proto_init() }
@@ -8021,48 +8093,48 @@ func file_transom_v1_config_proto_init() {
 	file_transom_v1_subscription_proto_init()
 	file_transom_v1_config_proto_msgTypes[9].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[14].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[17].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[18].OneofWrappers = []any{
 		(*SchemaSource_Directory)(nil),
 		(*SchemaSource_DescriptorSet)(nil),
 		(*SchemaSource_Reflection)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[19].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[20].OneofWrappers = []any{
 		(*Upstream_Grpc)(nil),
 		(*Upstream_Http)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[29].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[30].OneofWrappers = []any{
 		(*HttpCredentials_Basic)(nil),
 		(*HttpCredentials_Bearer)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[34].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[35].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[35].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[36].OneofWrappers = []any{
 		(*HttpRespond_Body)(nil),
 		(*HttpRespond_File)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[37].OneofWrappers = []any{}
-	file_transom_v1_config_proto_msgTypes[39].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[38].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[40].OneofWrappers = []any{
 		(*JwtIssuer_JwksUrl)(nil),
 		(*JwtIssuer_JwksFile)(nil),
 		(*JwtIssuer_PublicKey)(nil),
 		(*JwtIssuer_Secret)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[47].OneofWrappers = []any{
+	file_transom_v1_config_proto_msgTypes[48].OneofWrappers = []any{
 		(*EventSink_Kafka)(nil),
 		(*EventSink_Nats)(nil),
 		(*EventSink_Webhook)(nil),
 	}
-	file_transom_v1_config_proto_msgTypes[55].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[56].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[57].OneofWrappers = []any{}
 	file_transom_v1_config_proto_msgTypes[58].OneofWrappers = []any{}
+	file_transom_v1_config_proto_msgTypes[59].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_transom_v1_config_proto_rawDesc), len(file_transom_v1_config_proto_rawDesc)),
 			NumEnums:      23,
-			NumMessages:   68,
+			NumMessages:   69,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
