@@ -75,6 +75,7 @@ export const placeOf = (p: Problem) => [p.file, p.line, p.column].filter(Boolean
 export interface Call {
   time: string; method: string; path: string; route: string; status: number; code: string; duration_ms: number
   principal?: string; client_ip?: string; refused_by?: string; cache?: string
+  messages?: { request?: string[]; response?: string[]; cut?: boolean }
 }
 
 /** Reads Server-Sent Events until they end. Unlike an EventSource it tells why there are none. */

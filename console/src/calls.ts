@@ -7,7 +7,7 @@ const step = 200
 export type Seen = Call & { n: number }
 
 /** Calls as they end, the latest first, that a filter takes; the gateway filters. A page that nobody sees asks for none. */
-export function useCalls(filter: string, paused: boolean, kept: number) {
+export function useCalls(filter: string, paused: boolean, kept: number, messages = false) {
   const [hidden, setHidden] = useState(document.hidden)
   const [calls, setCalls] = useState<Seen[]>([])
   const [more, setMore] = useState({ dropped: 0, missed: 0 })
@@ -22,7 +22,7 @@ export function useCalls(filter: string, paused: boolean, kept: number) {
     return () => document.removeEventListener('visibilitychange', look)
   }, [])
 
-  useEffect(() => { clear(); setFailure('') }, [filter])
+  useEffect(() => { clear(); setFailure('') }, [filter, messages])
 
   useEffect(() => {
     if (paused || hidden) return
@@ -39,7 +39,7 @@ export function useCalls(filter: string, paused: boolean, kept: number) {
     const watch = async () => {
       setNow('connecting')
       try {
-        await told('live?filter=' + encodeURIComponent(filter), stop.signal, () => { setNow('live'); setFailure('') }, (event, data) => {
+        await told('live?filter=' + encodeURIComponent(filter) + (messages ? '&messages=true' : ''), stop.signal, () => { setNow('live'); setFailure('') }, (event, data) => {
           const body = JSON.parse(data)
           if (event === 'call') {
             fresh.push({ ...body, n: n.current++ })
@@ -61,6 +61,6 @@ export function useCalls(filter: string, paused: boolean, kept: number) {
     }
     void watch()
     return () => { stop.abort(); clearTimeout(again); clearTimeout(due) }
-  }, [filter, paused, hidden])
+  }, [filter, paused, hidden, messages])
   return { calls, more, now, failure, clear }
 }

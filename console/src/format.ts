@@ -19,6 +19,9 @@ export function span(ms: number): string {
 
 export const rate = (n: number) => n >= 100 ? Math.round(n).toLocaleString('en') : String(+n.toFixed(n >= 10 ? 1 : 2))
 
+/** JSON with a line for each member; another text as it is. */
+export const pretty = (text: string) => { try { return JSON.stringify(JSON.parse(text), null, 2) } catch { return text } }
+
 /** The shape of a method, such as "server streaming". */
 export const shape = (stream?: string) => stream?.replaceAll('_', ' ') ?? ''
 

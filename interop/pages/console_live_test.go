@@ -54,3 +54,27 @@ func TestConsoleLive(t *testing.T) {
 	page.awaits(t, ".calls [open] dl", "bookstore.v1.BookstoreService/GetShelf")
 	page.picture(t, "console-live-open")
 }
+
+// TestConsoleMessages: Surface 242: an operator has the messages of calls shown that admin.capture names, as text; without it the page says
+// what to do.
+func TestConsoleMessages(t *testing.T) {
+	const shows = "admin: { capture: [{ selector: bookstore.v1.BookstoreService.ListShelves, fields: [\"*\"] }] }\n"
+	for config, want := range map[string]string{consolePolicies: "admin.capture shows messages of no method", consolePolicies + shows: ""} {
+		g, page := startConsoleOf(t, config)
+		page.at(t, "#/live", "Live")
+		page.awaits(t, "main .lead", "watching")
+		page.Click(t, "main .switch input")
+		page.awaits(t, "#wrong", want)
+		if want != "" {
+			continue
+		}
+		poll.Until(t, "a call with its messages", func() bool {
+			g.Do(t, "GET", "/v1/shelves?page_token=%3Cb%3E", "")
+			return browser.Eval[bool](t, page.Page, `() => !!document.querySelector('.calls .said')`)
+		})
+		page.Click(t, "main .actions button.small") // pauses
+		browser.Eval[any](t, page.Page, `() => { document.querySelector('.calls li:has(.said) details').open = true }`)
+		page.awaits(t, ".calls .said", `"pageToken": "<b>"`)
+		page.picture(t, "console-messages")
+	}
+}

@@ -1,8 +1,8 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { Call } from '../api'
 import { Seen, useCalls } from '../calls'
-import { duration, plain, plural, quoted } from '../format'
-import { place, refine } from '../state'
+import { duration, plain, plural, pretty, quoted } from '../format'
+import { place, refine, who } from '../state'
 import { Copy, Empty, Title } from '../ui'
 
 const kept = 200
@@ -17,7 +17,8 @@ export function Live() {
   const [text, setText] = useState(asked)
   const [filter, setFilter] = useState(asked)
   const [paused, setPaused] = useState(false)
-  const { calls, more, now, failure, clear } = useCalls(filter, paused, kept)
+  const [messages, setMessages] = useState(false)
+  const { calls, more, now, failure, clear } = useCalls(filter, paused, kept, messages)
   useEffect(() => { setText(asked); setFilter(asked) }, [asked])
 
   useEffect(() => {
@@ -40,7 +41,7 @@ export function Live() {
     <Title text="Live"><p class="actions">
       <button type="button" class={paused ? 'small main' : 'small'} onClick={() => setPaused(!paused)}>{paused ? 'Resume' : 'Pause'} <kbd>space</kbd></button>
       <button type="button" class="small" onClick={clear}>Clear</button>
-      <Copy label="Copy as curl" text={() => `curl -NG ${quoted(new URL('../live', location.href.replace(/#.*/, '')).href)}` + (filter ? ` --data-urlencode ${quoted('filter=' + filter)}` : '')} />
+      <Copy label="Copy as curl" text={() => `curl -NG ${quoted(new URL('../live', location.href.replace(/#.*/, '')).href)}` + (filter ? ` --data-urlencode ${quoted('filter=' + filter)}` : '') + (messages ? ' -d messages=true' : '')} />
     </p></Title>
     <form class="card tail" onSubmit={e => { e.preventDefault(); use(text) }}>
       <label>Filter, an expression of CEL over the names of the access log
@@ -48,7 +49,8 @@ export function Live() {
           aria-invalid={!!at} aria-describedby="wrong" onInput={e => setText(e.currentTarget.value)} /><button class={text !== filter ? 'main' : ''}>Apply</button></span></label>
       <div id="wrong" role="status">{failure && <>
         {at && <pre class="caret">{filter + '\n' + ' '.repeat(Number(at[1]) - 1) + '↑'}</pre>}<p class="bad">{plain(failure)}</p></>}</div>
-      <p class="actions">{examples.map(([name, f]) => <button type="button" class="small" aria-pressed={filter === f} onClick={() => use(filter === f ? '' : f)}>{name}</button>)}</p>
+      <p class="actions">{examples.map(([name, f]) => <button type="button" class="small" aria-pressed={filter === f} onClick={() => use(filter === f ? '' : f)}>{name}</button>)}
+        {who.value?.role === 'operate' && <label class="switch"><input type="checkbox" checked={messages} onChange={e => setMessages(e.currentTarget.checked)} /> Messages, as admin.capture shows them</label>}</p>
     </form>
     <p class="lead"><span role="status" class={'state ' + (!paused && !at && now === 'live' ? 'good' : 'calm')}>{
       paused ? 'paused' : at ? 'the filter is wrong' : now === 'live' ? 'watching' : now === 'lost' ? 'reconnecting…' : 'connecting…'}</span>
@@ -60,10 +62,17 @@ export function Live() {
   </>
 }
 
-const shown = new Set(['n', 'time', 'method', 'path', 'status', 'code', 'duration_ms'])
+const shown = new Set(['n', 'time', 'method', 'path', 'status', 'code', 'duration_ms', 'messages'])
 
 export const Calls = ({ list }: { list: Seen[] }) =>
   <ol class="calls" aria-label="Calls, the latest first">{list.map(c => <li key={c.n}><Row call={c} /></li>)}</ol>
+
+/** The messages of a call that may be seen. */
+const Messages = ({ of }: { of: NonNullable<Call['messages']> }) => <ul class="flow said">
+  {(['request', 'response'] as const).map(side => of[side]?.map(text => <li class={side === 'request' ? 'sent' : 'message'}>
+    <p><b>{side === 'request' ? '→ request' : '← response'}</b></p><pre tabIndex={0}>{plain(pretty(text))}</pre></li>))}
+  {of.cut && <li class="soft">There was more than is shown.</li>}
+</ul>
 
 function Row({ call }: { call: Call }) {
   const mood = call.status >= 500 || call.status < 100 ? 'bad' : call.status >= 400 || call.code !== 'OK' ? 'warn' : 'good'
@@ -76,6 +85,7 @@ function Row({ call }: { call: Call }) {
       <span class="number">{duration(call.duration_ms)}</span>
       <span class="soft by">{plain(call.refused_by ? 'by ' + call.refused_by : call.cache ? 'cache ' + call.cache : call.principal || call.client_ip || '')}</span>
     </summary>
+    {call.messages && <Messages of={call.messages} />}
     <dl class="pairs">{Object.entries(call).filter(([k]) => !shown.has(k)).map(([k, v]) => <><dt>{k}</dt><dd class="mono">{plain(typeof v === 'object' ? JSON.stringify(v) : String(v))}</dd></>)}</dl>
   </details>
 }

@@ -2,7 +2,7 @@ import type { TargetedKeyboardEvent } from 'preact'
 import { memo } from '../memo'
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Detail, exampleOf, get, post, ruleOf, Verdict } from '../api'
-import { clock, duration, methodOf, plain, shape, size } from '../format'
+import { clock, duration, methodOf, plain, pretty, shape, size } from '../format'
 import { address, edition, place, refine, routes, who } from '../state'
 import { Card, Copy, Empty, Title, useLoad } from '../ui'
 import { indexOf, opens } from '../find'
@@ -204,8 +204,6 @@ class Kept {
 const lengthOf = (e: Event) => (e.text?.length ?? 0) + (e.base64?.length ?? 0)
 
 const resultOf = (head: Event | undefined, end: Event) => [head?.status, end.failure ?? end.code].filter(Boolean).join(' ')
-
-const pretty = (text: string) => { try { return JSON.stringify(JSON.parse(text), null, 2) } catch { return text } }
 
 const FieldList = ({ name, list }: { name: string; list?: [string, string][] }) => list?.length ? <details>
   <summary>{name} <span class="soft">{list.length}</span></summary>
