@@ -37,7 +37,7 @@ var (
 
 	mapped = slices.Concat(base, []string{"proxy", "internal/httprule"}) // what HTTP is mapped to
 	sinks  = slices.Concat(base, []string{"events", "events/cloudevents", "events/internal/..."})
-	edges  = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "events/behaviour", "events/bus", "events/log", "events/rule", "events/stream", "events/subscription", "events/subscription/logsource", "internal/observe", "internal/openapi"})
+	edges  = slices.Concat(parts, []string{"transcoder/...", "policy", "policy/kinds", "events", "events/behaviour", "events/bus", "events/log", "events/rule", "events/stream", "events/subscription", "events/subscription/logsource", "internal/capture", "internal/observe", "internal/openapi"})
 )
 
 // What some must not know: protobuf and the forms of messages for people, and what
@@ -122,6 +122,7 @@ var rules = map[string]rule{
 	"internal/server/sockets":  {never: slices.Concat(jsons, protobuf, []string{"net/http"}), reason: "it opens sockets; what is spoken over them is the server's"},
 	"internal/server/coalesce": {never: []string{"net/http"}, reason: "it joins bytes; what they mean is the server's"},
 	"internal/server/security": {ours: slices.Concat(base, []string{"internal/tlsfiles"}), never: slices.Concat([]string{"net/http"}, yamls), reason: "TLS is the same for every listener and protocol, so it knows neither"},
+	"internal/capture":         {ours: slices.Concat(parts, []string{"policy", "internal/live", "transcoder/jsonwire"}), reason: "it shows messages of calls as policies see them, by any protocol, and knows nobody who watches"},
 	"internal/live":            {ours: []string{"internal/nearest"}, never: slices.Concat(protobuf, yamls), reason: "it brings records to those who watch, and knows neither what a call is nor how it is shown"},
 	"internal/console":         {ours: []string{"internal/entitytag", "internal/field"}, never: slices.Concat(protobuf, yamls), reason: "it hands out the files of the pages; what these show they ask the admin listener for"},
 	"internal/try":             {ours: base, never: yamls, reason: "it calls as a client does, and knows nothing of who serves it"},

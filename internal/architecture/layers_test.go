@@ -15,7 +15,7 @@ var layers = [][]string{
 	{"cmd/..."},
 	{"internal/server/...", "internal/admin", "internal/console", "internal/try"},
 	{"internal/gateway/..."},
-	{"policy/kinds", "transcoder/protocols", "events/...", "internal/openapi", "internal/observe"},
+	{"policy/kinds", "transcoder/protocols", "events/...", "internal/openapi", "internal/capture", "internal/observe"},
 	{"policy/...", "transcoder/..."},
 	{"policy", "transcoder", "proxy/upstream/...", "proxy/attempt", "proxy/grpcgo", "proxy/httpbackend"},
 	{"transcoder/jsonwire", "transcoder/exchange", "transcoder/rpcerror", "transcoder/compression"}, // what all edges share

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/transom-gateway/transom/events/rule"
+	"github.com/transom-gateway/transom/internal/capture"
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/observe"
@@ -215,7 +216,7 @@ func (b *builder) kinds() []policy.Kind {
 	first, last := rule.Kinds(rule.Options{Open: open, JSON: b.settings.answerJSON})
 	events := policy.Kind{Open: func(g *policy.Generation) { b.openEvents(g, open) }, Compile: func(*policy.Scope) policy.Part { return nil }}
 	readers := policy.Kind{Open: b.openReaders, Compile: events.Compile}
-	return slices.Concat(kinds.All(append([]policy.Kind{observe.Kind(t), observe.Capture(t)}, first...)...), last, []policy.Kind{observe.Attempts(t), events, readers})
+	return slices.Concat(kinds.All(append([]policy.Kind{observe.Kind(t), capture.Kind(&t.Live)}, first...)...), last, []policy.Kind{observe.Attempts(t), events, readers})
 }
 
 // linkedPlans makes plans of the types that are linked into the program.

@@ -25,6 +25,9 @@ type Bodies struct {
 	cut   bool
 }
 
+// Kept is what the Bodies of a call are kept under while it is under way.
+type Kept struct{}
+
 // The sides of a call.
 const (
 	Request = iota

@@ -11,7 +11,7 @@ import (
 
 // tell tells those who watch of the call, if anybody does.
 func (c *call) tell(took time.Duration, o *policy.Outcome) {
-	bodies, _ := c.request.Kept(captured{}).(*live.Bodies)
+	bodies, _ := c.request.Kept(live.Kept{}).(*live.Bodies)
 	var l *live.Record
 	hub := &c.observer.telemetry.Live
 	if hub.Watched() {

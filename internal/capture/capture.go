@@ -1,4 +1,6 @@
-package observe
+// Package capture keeps the first messages of calls for operators who watch them live (Surface 242): the fields that admin.capture
+// names, none of them sensitive.
+package capture
 
 import (
 	"context"
@@ -20,9 +22,9 @@ import (
 // maxCaptured is the longest message, in wire format, that is looked at to be shown.
 const maxCaptured = 64 << 10
 
-// Capture is what keeps the first messages of calls for those who watch them, by admin.capture (Surface 242). It belongs in front
-// of all that may answer in a backend's place, so that it sees what clients sent and get.
-func Capture(t *Telemetry) policy.Kind {
+// Kind keeps messages for those who watch a hub. It belongs in front of all that may answer in a backend's place, so that it
+// sees what clients sent and get.
+func Kind(hub *live.Hub) policy.Kind {
 	return policy.Kind{Compile: func(s *policy.Scope) policy.Part {
 		rules := s.Config.GetAdmin().GetCapture()
 		if len(rules) == 0 || s.Method == nil {
@@ -32,7 +34,7 @@ func Capture(t *Telemetry) policy.Kind {
 		if i < 0 {
 			return nil
 		}
-		c := &capture{hub: &t.Live}
+		c := &capture{hub: hub}
 		find := finder(s)
 		for j, of := range []protoreflect.MessageDescriptor{live.Request: s.Method.Input(), live.Response: s.Method.Output()} {
 			c.sides[j] = shownFields(s, i, j, of, find)
@@ -133,21 +135,18 @@ func (c *capture) Concerns(*policy.Request) bool { return c.hub.Capturing() }
 // Wrap implements policy.Wrapper.
 func (c *capture) Wrap(next proxy.Backend) proxy.Backend { return &capturing{next, c} }
 
-// captured is what the bodies of a call are kept under.
-type captured struct{}
-
 // begin begins to keep the messages of a call; nil where they are not to be kept.
 func (c *capture) begin(ctx context.Context) *live.Bodies {
 	if !c.hub.Capturing() {
 		return nil
 	}
 	r := policy.RequestOf(ctx)
-	if r == nil || r.Kept(captured{}) != nil {
+	if r == nil || r.Kept(live.Kept{}) != nil {
 		return nil
 	}
 	bodies := c.hub.Capture()
 	if bodies != nil {
-		r.Keep(captured{}, bodies)
+		r.Keep(live.Kept{}, bodies)
 	}
 	return bodies
 }
