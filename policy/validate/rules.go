@@ -3,6 +3,7 @@ package validate
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"strings"
 
@@ -34,15 +35,14 @@ func compileValidate(s *policy.Scope) policy.Part {
 		s.Refuse("validate", "%v", err)
 		return nil
 	}
-	ruled := false
-	for _, m := range reachable(input) {
-		if rules := book.look(m); rules.any {
-			ruled = true
-			s.Note(rules.broken...)
-		}
-	}
-	if !ruled {
+	reach := book.reachOf(input)
+	if !reach.rules {
 		return nil
+	}
+	if reach.broken {
+		for _, m := range reachable(input) {
+			s.Note(book.look(m).broken...)
+		}
 	}
 	// A request that has no rules of its own, but leads to some, is not compiled
 	// yet. Whether an empty one is valid does not matter.
@@ -56,6 +56,7 @@ type ruleBook struct {
 	validator  protovalidate.Validator
 	extensions ruleExtensions
 	messages   map[protoreflect.MessageDescriptor]messageRules
+	reached    map[protoreflect.MessageDescriptor]reach
 }
 
 // messageRules is what is known of the rules of one message.
@@ -76,6 +77,49 @@ func (k *ruleBook) look(m protoreflect.MessageDescriptor) messageRules {
 	return rules
 }
 
+// reach is what a message and all that its fields lead to have among them.
+type reach struct {
+	rules  bool // any
+	broken bool // rules that do not compile
+}
+
+// reachOf walks over each message once, however many methods lead to it: first down to all that have not been seen, then
+// up again with what was found.
+func (k *ruleBook) reachOf(root protoreflect.MessageDescriptor) reach {
+	unseen := k.begin(nil, root)
+	above := map[protoreflect.MessageDescriptor][]protoreflect.MessageDescriptor{}
+	var found []protoreflect.MessageDescriptor // what they reach is news to those above
+	for i := 0; i < len(unseen); i++ {
+		for below := range fieldMessages(unseen[i]) {
+			unseen = k.begin(unseen, below)
+			above[below] = append(above[below], unseen[i])
+			found = append(found, below)
+		}
+	}
+	for len(found) > 0 {
+		below := found[len(found)-1]
+		found = found[:len(found)-1]
+		for _, m := range above[below] {
+			both := reach{k.reached[m].rules || k.reached[below].rules, k.reached[m].broken || k.reached[below].broken}
+			if both != k.reached[m] {
+				k.reached[m] = both
+				found = append(found, m)
+			}
+		}
+	}
+	return k.reached[root]
+}
+
+// begin adds a message to those that have not been seen, with what it has itself, if it is one.
+func (k *ruleBook) begin(unseen []protoreflect.MessageDescriptor, m protoreflect.MessageDescriptor) []protoreflect.MessageDescriptor {
+	if _, seen := k.reached[m]; seen {
+		return unseen
+	}
+	rules := k.look(m)
+	k.reached[m] = reach{rules.any, len(rules.broken) > 0}
+	return append(unseen, m)
+}
+
 // ruleBooks are those of one generation, by the extensions of their schemas.
 type ruleBooks map[policy.Extensions]*ruleBook
 
@@ -86,7 +130,7 @@ func ruleBookOf(g *policy.Generation, extensions policy.Extensions) (*ruleBook, 
 	if keyed && books[extensions] != nil {
 		return books[extensions], nil
 	}
-	book := &ruleBook{extensions: ruleExtensions{extensions}, messages: map[protoreflect.MessageDescriptor]messageRules{}}
+	book := &ruleBook{extensions: ruleExtensions{extensions}, messages: map[protoreflect.MessageDescriptor]messageRules{}, reached: map[protoreflect.MessageDescriptor]reach{}}
 	var err error
 	book.validator, err = protovalidate.New(protovalidate.WithExtensionTypeResolver(book.extensions))
 	if err == nil && keyed {
@@ -131,18 +175,28 @@ func extensionType(d protoreflect.ExtensionDescriptor) protoreflect.ExtensionTyp
 // reachable lists a message and all that its fields lead to.
 func reachable(root protoreflect.MessageDescriptor) []protoreflect.MessageDescriptor {
 	found := []protoreflect.MessageDescriptor{root}
-	seen := map[protoreflect.FullName]bool{root.FullName(): true}
+	seen := map[protoreflect.MessageDescriptor]bool{root: true}
 	for i := 0; i < len(found); i++ {
-		fields := found[i].Fields()
-		for j := range fields.Len() {
-			m := fields.Get(j).Message()
-			if m != nil && !m.IsPlaceholder() && !seen[m.FullName()] {
-				seen[m.FullName()] = true
+		for m := range fieldMessages(found[i]) {
+			if !seen[m] {
+				seen[m] = true
 				found = append(found, m)
 			}
 		}
 	}
 	return found
+}
+
+// fieldMessages are the messages of a message's fields.
+func fieldMessages(m protoreflect.MessageDescriptor) iter.Seq[protoreflect.MessageDescriptor] {
+	return func(yield func(protoreflect.MessageDescriptor) bool) {
+		for i := range m.Fields().Len() {
+			below := m.Fields().Get(i).Message()
+			if below != nil && !below.IsPlaceholder() && !yield(below) {
+				return
+			}
+		}
+	}
 }
 
 // hasRules reports whether a message, its fields or its oneofs have rules.
