@@ -46,6 +46,9 @@ func TestConsoleLive(t *testing.T) {
 	page.Type(t, " ")
 	page.awaits(t, "main .lead", "paused")
 	poll.Until(t, "nobody watches", func() bool { return !g.Telemetry.Live.Watched() })
+	for _, violation := range page.violations(t) {
+		t.Errorf("paused: %s", violation)
+	}
 	page.Type(t, " ")
 	page.awaits(t, "main .lead", "watching")
 	browser.Eval[any](t, page.Page, `() => document.querySelector('.calls summary').focus()`)
@@ -75,6 +78,9 @@ func TestConsoleMessages(t *testing.T) {
 		page.Click(t, "main .actions button.small") // pauses
 		browser.Eval[any](t, page.Page, `() => { document.querySelector('.calls li:has(.said) details').open = true }`)
 		page.awaits(t, ".calls .said", `"pageToken": "<b>"`)
+		for _, violation := range page.violations(t) {
+			t.Errorf("with messages: %s", violation)
+		}
 		page.picture(t, "console-messages")
 	}
 }

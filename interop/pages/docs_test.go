@@ -41,9 +41,7 @@ func TestDocsPage(t *testing.T) {
 					if wide := browser.Eval[int64](t, page.Page, `() => document.documentElement.scrollWidth`); wide > width {
 						t.Errorf("the page has %d pixels on a screen of %d", wide, width)
 					}
-					browser.Eval[any](t, page.Page, "() => {"+axe(t)+"\n}")
-					for _, violation := range browser.Eval[[]string](t, page.Page, `async () => (await axe.run(document, { resultTypes: ['violations'] })).violations.map(
-						v => v.id + ': ' + v.help + ': ' + v.nodes.map(n => n.html + ' ' + n.any.map(c => c.message).join(' ')).join('; '))`) {
+					for _, violation := range page.violations(t) {
 						t.Errorf("%d pixels: %s", width, violation)
 					}
 					page.picture(t, fmt.Sprintf("docs-%s-%s-%d", p.name, scheme, width))
