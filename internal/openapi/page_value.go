@@ -54,6 +54,18 @@ var rules = []struct{ keyword, text string }{
 	{"minItems", "at least %s elements"}, {"maxItems", "at most %s elements"}, {"minProperties", "at least %s entries"}, {"maxProperties", "at most %s entries"},
 }
 
+// ofType reports whether a keyword says no more than the type does, which has a text of its own: that a number as a string
+// has digits, or an unsigned one no sign.
+func ofType(s *object, keyword string, value any) bool {
+	switch keyword {
+	case "pattern":
+		return strings.Contains(typeText(s).Before, "int64")
+	case "minimum":
+		return s.get("format") == "uint32" && shown(value) == "0"
+	}
+	return false
+}
+
 // notes are what a schema says of its values besides their type.
 func notes(s *object) (words []string) {
 	for keyword, word := range map[string]string{"deprecated": "deprecated", "readOnly": "read only", "writeOnly": "write only", "uniqueItems": "no element twice", "x-immutable": "cannot be changed"} {
@@ -62,9 +74,8 @@ func notes(s *object) (words []string) {
 		}
 	}
 	slices.Sort(words)
-	number := strings.Contains(typeText(s).Before, "int64") // the pattern is that of the type
 	for _, r := range rules {
-		if v := s.get(r.keyword); v != nil && (!number || r.keyword != "pattern") {
+		if v := s.get(r.keyword); v != nil && !ofType(s, r.keyword, v) {
 			words = append(words, fmt.Sprintf(r.text, shown(v)))
 		}
 	}
