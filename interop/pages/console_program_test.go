@@ -253,11 +253,26 @@ events:
 	page.Click(t, subscriptions+" td button")
 	page.awaits(t, subscriptions, "paused")
 	page.awaits(t, subscriptions+" td button", "Resume")
+	const seek = subscriptions + " .seek button"
+	page.Click(t, subscriptions+" .seek summary")
+	for _, to := range []struct{ text, selector, want string }{
+		{"77", ".seek [role=alert]", "77"}, {"yesterday", ".seek [role=alert]", `found "yesterday", expected earliest, latest`}, {"earliest", ".seek [role=status]", "goes on at earliest"},
+	} {
+		page.fill(t, subscriptions+" .seek input", to.text)
+		page.Click(t, seek)
+		page.awaits(t, seek, "sure?")
+		page.Click(t, seek)
+		page.awaits(t, subscriptions+" "+to.selector, to.want)
+	}
+	for _, violation := range page.violations(t) {
+		t.Error(violation)
+	}
+	page.picture(t, "console-events-seek")
 	audit, err := os.ReadFile(filepath.Join(filepath.Dir(p.config), "audit.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"event":"dead_letter_retry"`, `"event":"event_drop"`, `"event":"subscription_pause"`} {
+	for _, want := range []string{`"event":"subscription_seek"`, `"event":"dead_letter_retry"`, `"event":"event_drop"`, `"event":"subscription_pause"`} {
 		if !strings.Contains(string(audit), want) {
 			t.Errorf("the audit log has no %s:\n%s", want, audit)
 		}

@@ -64,6 +64,25 @@ function DeadLetters({ name, count, again }: { name: string; count: number; agai
   </Card>
 }
 
+/** Has a subscription go on at another place of its topic. */
+function Seek({ group, again }: { group: Group; again: () => void }) {
+  const [to, setTo] = useState('')
+  const [partition, setPartition] = useState('0')
+  const [moved, setMoved] = useState('')
+  const seek = async () => {
+    setMoved('')
+    await post(`events/groups/${encodeURIComponent(group.name)}/seek?${new URLSearchParams({ to, partition })}`)
+    setMoved(to)
+    again()
+  }
+  return <details class="seek"><summary>Seek</summary>
+    <label>Go on at <input class="mono" value={to} autocomplete="off" placeholder="earliest, latest, 1200 or 2026-01-31T12:00:00Z" onInput={e => setTo(e.currentTarget.value.trim())} /></label>
+    {/^\d+$/.test(to) && group.partitions.length > 1 && <label>of partition <select value={partition} onChange={e => setPartition(e.currentTarget.value)}>
+      {group.partitions.map(p => <option>{p.partition}</option>)}</select></label>}
+    <span class="actions"><Sure label="Seek" act={seek} />{moved && <span class="soft" role="status">goes on at {moved}</span>}</span>
+  </details>
+}
+
 function Subscriptions({ list, again }: { list: Group[]; again: () => void }) {
   const act = (g: Group, verb: string) => async () => { await post(`events/groups/${encodeURIComponent(g.name)}/${verb}`); again() }
   return <Table label="Subscriptions" head={['Subscription', 'Topic', 'Method', 'State', '#Behind', '#In flight', '#Dead', 'By hand']}>{list.map(g => <tr>
@@ -71,7 +90,7 @@ function Subscriptions({ list, again }: { list: Group[]; again: () => void }) {
     <td><State name={g.state} why={g.failure && plain(g.failure)} /></td>
     <td class="number" title={g.lag_failure}>{g.lag_failure ? '?' : g.partitions.reduce((n, p) => n + p.lag, 0).toLocaleString('en')}</td>
     <td class="number">{g.in_flight}</td><td class={g.dead ? 'number bad' : 'number'}>{g.dead}</td>
-    <td>{g.state === 'paused' ? <Operate label="Resume" act={act(g, 'resume')} /> : <Operate label="Pause" danger act={act(g, 'pause')} />}</td>
+    <td>{g.state === 'paused' ? <Operate label="Resume" act={act(g, 'resume')} /> : <Operate label="Pause" danger act={act(g, 'pause')} />} <Seek group={g} again={again} /></td>
   </tr>)}</Table>
 }
 
