@@ -210,6 +210,10 @@ check-console: console/node_modules/.package-lock.json ## Fail where the files o
 console-times: ## Have Chromium show 20,000 routes: the first rows within 300 ms, those of a filter within 50 ms
 	cd interop && go test -count 1 -run '^TestConsoleOfManyRoutes$$' -v ./pages -args -console-times
 
+.PHONY: console-tail
+console-tail: ## Watch 1,000 calls a second in the console for ten minutes: neither its heap nor the gateway's grows
+	cd interop && go test -count 1 -run '^TestConsoleTail$$' -v -timeout 30m ./pages -args -console-tail-time 10m
+
 .PHONY: console-lighthouse
 console-lighthouse: test-packages ## Have Lighthouse look at each page of the console
 	cd interop && go vet -tags lighthouse ./pages
