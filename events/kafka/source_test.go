@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -142,6 +143,7 @@ func TestSourceOfKilledBroker(t *testing.T) {
 	sink, h := open(t, c, topic), &eventtest.Handled{}
 	fill(t, sink, topic, keys, 0, 10)
 	free := make(chan struct{})
+	release := sync.OnceFunc(func() { close(free) })
 	h.Answer = func(m *subscription.Message, _ int) subscription.Result {
 		if m.Key == "key 3" {
 			<-free
@@ -149,14 +151,16 @@ func TestSourceOfKilledBroker(t *testing.T) {
 		return subscription.Result{}
 	}
 	s := subscribe(t, c, reading(topic), h, nil)
-	poll.Until(t, "all that are not held up", func() bool { n, _ := h.Done(); return n == 9*10 })
+	t.Cleanup(release)
+	// Key 9 falls to the same partition, and may fall to the same lane.
+	poll.Until(t, "all that are not held up", func() bool { n, _ := h.Done(); return n >= 8*10 })
 	broker.Kill()
 	poll.Until(t, "the failure is told", func() bool { return s.Status(t.Context()).Failure != nil })
 	if st := s.Status(t.Context()); st.LagError == nil || !strings.Contains(st.Failure.Error(), "kafka at "+broker.Plaintext) {
 		t.Errorf("%+v", st)
 	}
 	broker.Restart(t)
-	close(free)
+	release()
 	fill(t, sink, topic, keys, 10, 20)
 	poll.Until(t, "all records", func() bool { n, _ := h.Done(); return n == keys*20 })
 	poll.Until(t, "all is well", func() bool {
