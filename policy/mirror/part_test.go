@@ -33,7 +33,7 @@ func TestRedactedCalls(t *testing.T) {
 	t.Cleanup(func() { _ = copies.Close() })
 	own := receiver{told: make(chan proxy.Metadata, 1), message: make(chan []byte, 1)}
 	other := receiver{told: make(chan proxy.Metadata, 1), message: make(chan []byte, 1)}
-	p := &part{sender: sender{rpc: "a/b", share: 1, redacts: true, copies: copies}, to: other, redactor: newRedactor(bookOf(t))}
+	p := &part{sender: sender{rpc: "a/b", share: 1, redacts: true, copies: copies, decided: func(string) {}}, to: other, redactor: newRedactor(bookOf(t))}
 	name := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "a")
 	whole := protowire.AppendString(protowire.AppendTag(slices.Clone(name), 2, protowire.BytesType), "secret")
 	md := proxy.Metadata{"authorization", "Bearer x", "accept-language", "de", "cookie", "a=b", "x-transom-principal", "p"}
