@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -40,19 +39,7 @@ events:
 		}
 		_ = response.Body.Close()
 	}
-	metrics := func() string {
-		t.Helper()
-		response, err := http.Get(g.admin + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = response.Body.Close() }()
-		text, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
+	metrics := func() string { return body(t, g.admin+"/metrics") }
 	counted := func(lines ...string) bool {
 		all := "\n" + metrics()
 		for _, line := range lines {

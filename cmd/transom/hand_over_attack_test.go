@@ -103,17 +103,11 @@ func attack(address string, running *sync.WaitGroup) {
 // gauge is a metric of the process that serves.
 func (p *process) gauge(name string) int {
 	p.t.Helper()
-	answer, err := http.Get(p.admin + "/metrics")
-	if err != nil {
-		p.t.Fatal(err)
+	found := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(body(p.t, p.admin+"/metrics"))
+	if found == nil {
+		p.t.Fatalf("there is no metric %s", name)
 	}
-	text, err := io.ReadAll(answer.Body)
-	_ = answer.Body.Close()
-	found := regexp.MustCompile(`(?m)^` + name + ` ([0-9.e+]+)$`).FindSubmatch(text)
-	if err != nil || found == nil {
-		p.t.Fatalf("no %s: %v", name, err)
-	}
-	value, err := strconv.ParseFloat(string(found[1]), 64)
+	value, err := strconv.ParseFloat(found[1], 64)
 	if err != nil {
 		p.t.Fatal(err)
 	}

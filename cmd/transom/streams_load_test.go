@@ -354,19 +354,10 @@ func processorOf(t *testing.T, pid int) time.Duration {
 // encodedOf is how many events were encoded for clients.
 func encodedOf(t *testing.T, gateway *process) int {
 	t.Helper()
-	response, err := http.Get(gateway.admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := regexp.MustCompile(`(?m)^transom_event_streams_encoded_total (\S+)$`).FindSubmatch(text)
+	found := regexp.MustCompile(`(?m)^transom_event_streams_encoded_total (\S+)$`).FindStringSubmatch(body(t, gateway.admin+"/metrics"))
 	if found == nil {
 		return 0
 	}
-	n, _ := strconv.ParseFloat(string(found[1]), 64)
+	n, _ := strconv.ParseFloat(found[1], 64)
 	return int(n)
 }

@@ -2,7 +2,6 @@ package openapi
 
 import (
 	"errors"
-	"iter"
 	"regexp"
 	"slices"
 	"strconv"
@@ -51,30 +50,12 @@ var literals = regexp.MustCompile(`"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|\b([0
 
 // below reports whether a message, or one that its fields lead to, has such rules.
 func (j *judge) below(m protoreflect.MessageDescriptor) bool {
-	for one := range reachable(m) {
+	for one := range schema.Reachable(m) {
 		if j.of(one) != nil {
 			return true
 		}
 	}
 	return false
-}
-
-// reachable are a message and those that its fields lead to, each once.
-func reachable(m protoreflect.MessageDescriptor) iter.Seq[protoreflect.MessageDescriptor] {
-	return func(yield func(protoreflect.MessageDescriptor) bool) {
-		seen := map[protoreflect.MessageDescriptor]bool{m: true}
-		for queue := []protoreflect.MessageDescriptor{m}; len(queue) > 0; queue = queue[1:] {
-			if !yield(queue[0]) {
-				return
-			}
-			for i := range queue[0].Fields().Len() {
-				if next := queue[0].Fields().Get(i).Message(); next != nil && !seen[next] {
-					seen[next] = true
-					queue = append(queue, next)
-				}
-			}
-		}
-	}
 }
 
 // of are the rules of a message; nil for none.

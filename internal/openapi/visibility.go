@@ -74,7 +74,7 @@ func (s *schemas) open(m protoreflect.MessageDescriptor, rules *validate.Message
 // hiddenNames are those of fields that are not shown, of a message with rules and of what it leads to.
 func (w *writer) hiddenNames(m protoreflect.MessageDescriptor) map[string]bool {
 	hidden := map[string]bool{}
-	for below := range reachable(m) {
+	for below := range schema.Reachable(m) {
 		for i := range below.Fields().Len() {
 			if f := below.Fields().Get(i); !w.shown(f) {
 				hidden[string(f.Name())] = true

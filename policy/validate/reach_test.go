@@ -9,6 +9,7 @@ import (
 	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/transom-gateway/transom/internal/schema"
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 )
 
@@ -46,7 +47,7 @@ func TestReach(t *testing.T) {
 		book := &ruleBook{validator: validator, messages: map[protoreflect.MessageDescriptor]messageRules{}, reached: map[protoreflect.MessageDescriptor]reach{}}
 		for _, i := range random.Perm(file.Messages().Len()) {
 			var want reach
-			for _, m := range reachable(file.Messages().Get(i)) {
+			for m := range schema.Reachable(file.Messages().Get(i)) {
 				rules := book.look(m)
 				want.rules, want.broken = want.rules || rules.any, want.broken || len(rules.broken) > 0
 			}

@@ -3,7 +3,6 @@ package validate
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"reflect"
 	"strings"
 
@@ -40,7 +39,7 @@ func compileValidate(s *policy.Scope) policy.Part {
 		return nil
 	}
 	if reach.broken {
-		for _, m := range reachable(input) {
+		for m := range schema.Reachable(input) {
 			s.Note(book.look(m).broken...)
 		}
 	}
@@ -90,7 +89,7 @@ func (k *ruleBook) reachOf(root protoreflect.MessageDescriptor) reach {
 	above := map[protoreflect.MessageDescriptor][]protoreflect.MessageDescriptor{}
 	var found []protoreflect.MessageDescriptor // what they reach is news to those above
 	for i := 0; i < len(unseen); i++ {
-		for below := range fieldMessages(unseen[i]) {
+		for below := range schema.FieldMessages(unseen[i]) {
 			unseen = k.begin(unseen, below)
 			above[below] = append(above[below], unseen[i])
 			found = append(found, below)
@@ -170,33 +169,6 @@ func extensionType(d protoreflect.ExtensionDescriptor) protoreflect.ExtensionTyp
 		return typed.Type()
 	}
 	return dynamicpb.NewExtensionType(d)
-}
-
-// reachable lists a message and all that its fields lead to.
-func reachable(root protoreflect.MessageDescriptor) []protoreflect.MessageDescriptor {
-	found := []protoreflect.MessageDescriptor{root}
-	seen := map[protoreflect.MessageDescriptor]bool{root: true}
-	for i := 0; i < len(found); i++ {
-		for m := range fieldMessages(found[i]) {
-			if !seen[m] {
-				seen[m] = true
-				found = append(found, m)
-			}
-		}
-	}
-	return found
-}
-
-// fieldMessages are the messages of a message's fields.
-func fieldMessages(m protoreflect.MessageDescriptor) iter.Seq[protoreflect.MessageDescriptor] {
-	return func(yield func(protoreflect.MessageDescriptor) bool) {
-		for i := range m.Fields().Len() {
-			below := m.Fields().Get(i).Message()
-			if below != nil && !below.IsPlaceholder() && !yield(below) {
-				return
-			}
-		}
-	}
 }
 
 // hasRules reports whether a message, its fields or its oneofs have rules.
