@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/policy"
@@ -105,6 +106,18 @@ func (g *guard) deadline(h http.Header) (deadline time.Time, whose, err error) {
 // decides reports whether the policy of a field is one that decides on calls.
 func (g *guard) decides(name string) bool {
 	return slices.ContainsFunc(g.set.Parts(), func(p policy.Part) bool { return p.Name() == name })
+}
+
+// validator is what checks the rules of requests; nil where nothing does.
+func (g *guard) validator() protovalidate.Validator {
+	for _, p := range g.set.Parts() {
+		if v, ok := p.(interface {
+			Validator() protovalidate.Validator
+		}); ok {
+			return v.Validator()
+		}
+	}
+	return nil
 }
 
 // explained lists the policies that hold for the endpoint: those that decide, in their

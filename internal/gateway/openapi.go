@@ -234,7 +234,7 @@ func (s *Snapshot) describedAPI(d *documents) *openapi.API {
 		if described := e.describe(); s.rest.onlyRules && described.Template.String() == described.Method.Path {
 			continue // it is not served as plain JSON
 		}
-		route := openapi.Route{Description: e.describe(), Policy: r.guard.set.Effective, Validates: r.guard.decides("validate")}
+		route := openapi.Route{Description: e.describe(), Policy: r.guard.set.Effective, Validator: r.guard.validator()}
 		api.Routes = append(api.Routes, route)
 	}
 	o := config.GetOpenapi()

@@ -11,7 +11,9 @@ import (
 const (
 	// maxTrials is how many other values are tried of one message, and maxAllTrials of a document, so
 	// that its rules, which anybody may have written, cost no more than that.
-	maxTrials, maxAllTrials = 200, 2000
+	maxTrials, maxAllTrials = 200, 10_000
+	// maxRounds is how often the members of a message are gone through.
+	maxRounds = 6
 	// maxOthers bounds the other values of one member.
 	maxOthers = 40
 )
@@ -100,8 +102,8 @@ func (e *exampler) settled(s, o *object) (any, bool) {
 		return found, found != nil
 	}
 	v := &variation{exampler: e, schema: s, best: o, left: maxTrials}
-	v.broken = w.judge.broken(s.of.message, o, nil)
-	for range 3 { // a change may need another before it
+	v.verdict = w.judge.judge(s.of.message, o, nil)
+	for range maxRounds { // a change may need another before it
 		if before := v.broken; v.broken == 0 || !v.round() || v.broken == before {
 			break
 		}
@@ -117,34 +119,60 @@ func (e *exampler) settled(s, o *object) (any, bool) {
 type variation struct {
 	*exampler
 	schema, best *object
-	broken, left int
+	verdict
+	left int
 }
 
-// round tries others of each member, and reports whether there may be more to try.
+// round tries others of each member, first of those that are to blame, and reports whether there may be
+// more to try.
 func (v *variation) round() bool {
 	properties, _ := v.schema.get("properties").(*object)
 	if properties == nil {
 		return false
 	}
-	for i, name := range properties.keys {
-		property, _ := properties.values[i].(*object)
-		if property == nil || v.hides(property) {
-			continue
-		}
-		for _, other := range v.others(property, name, v.best.get(name)) {
-			if v.broken == 0 || v.left == 0 || v.writer.trials >= maxAllTrials {
+	tried := map[string]bool{}
+	for _, blamed := range []bool{true, false} {
+		for i, name := range properties.keys {
+			property, _ := properties.values[i].(*object)
+			if property == nil || v.hides(property) || tried[name] || blamed && !v.blames(name) {
+				continue
+			}
+			tried[name] = true
+			if !v.vary(property, name) {
 				return false
 			}
-			if v.valid(property, other, 0) {
-				v.try(v.with(name, other))
-			}
-		}
-		v.try(v.with(name, nil))
-		if zero := empty(v.best.get(name)); zero != nil && v.valid(property, zero, 0) {
-			v.try(v.with(name, zero))
 		}
 	}
 	return true
+}
+
+// blames reports whether a member may have to change.
+func (v *variation) blames(name string) bool {
+	for field := range v.blamed {
+		if d := v.schema.of.message.Fields().ByName(field); d != nil && fieldName(d, v.schema.of.form) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// vary tries others of a member until one breaks less, and reports whether there may be more to try.
+func (v *variation) vary(property *object, name string) bool {
+	for _, other := range v.others(property, name, v.best.get(name)) {
+		if v.left == 0 || v.writer.trials >= maxAllTrials {
+			return false
+		}
+		if v.valid(property, other, 0) && v.try(v.with(name, other)) {
+			return v.broken > 0
+		}
+	}
+	if v.try(v.with(name, nil)) {
+		return v.broken > 0
+	}
+	if zero := empty(v.best.get(name)); zero != nil && v.valid(property, zero, 0) {
+		v.try(v.with(name, zero))
+	}
+	return v.broken > 0
 }
 
 // empty is the value of a kind that holds nothing; nil where that kind has none.
@@ -177,16 +205,19 @@ func (v *variation) with(name string, value any) *object {
 	return o
 }
 
-// try keeps a value that is valid and breaks less.
-func (v *variation) try(o *object) {
-	if v.broken == 0 || !v.valid(v.schema, o, 0) {
-		return
+// try keeps a value that is valid and breaks less, and reports whether it is one.
+func (v *variation) try(o *object) bool {
+	if !v.valid(v.schema, o, 0) {
+		return false
 	}
 	v.left--
 	v.writer.trials++
-	if n := v.writer.judge.broken(v.schema.of.message, o, nil); n < v.broken {
-		v.best, v.broken = o, n
+	found := v.writer.judge.judge(v.schema.of.message, o, nil)
+	if found.broken >= v.broken {
+		return false
 	}
+	v.best, v.verdict = o, found
+	return true
 }
 
 // others are values of a member that rules may ask for in place of the one that it has.

@@ -11,26 +11,28 @@ import (
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/transom-gateway/transom/internal/schema"
 )
 
 // judge says which values break rules that no schema has: those in CEL, predefined ones, and the oneofs
-// of messages' options. It is made when the first message with such rules is met.
+// of messages' options. It is that of one document.
 type judge struct {
-	api       *API
-	validator protovalidate.Validator
-	rules     map[protoreflect.MessageDescriptor]*exprRules
+	*compiledRules
+	// seen are the messages whose rules have been compiled for the document, or would have been, by
+	// whether they have been, and spent is what that took.
+	seen  map[protoreflect.MessageDescriptor]bool
+	spent int
 }
 
 // exprRules are the rules of one message, and of its fields, that no schema has.
 type exprRules struct {
 	// texts and numbers are the literals of expressions: what a rule asks for is often one of them.
 	texts, numbers []string
+	// words are those of the message's own expressions: its fields are among them.
+	words map[protoreflect.Name]bool
 	// timed: an expression asks what time it is.
 	timed bool
 }
@@ -48,6 +50,9 @@ const maxLiterals = 20
 // literals are texts and numbers in expressions of CEL.
 var literals = regexp.MustCompile(`"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|\b([0-9]+(?:\.[0-9]+)?)u?\b`)
 
+// word may be the name of a field.
+var word = regexp.MustCompile(`[A-Za-z_][A-Za-z_0-9]*`)
+
 // below reports whether a message, or one that its fields lead to, has such rules.
 func (j *judge) below(m protoreflect.MessageDescriptor) bool {
 	for one := range schema.Reachable(m) {
@@ -58,20 +63,11 @@ func (j *judge) below(m protoreflect.MessageDescriptor) bool {
 	return false
 }
 
-// of are the rules of a message; nil for none.
-func (j *judge) of(m protoreflect.MessageDescriptor) *exprRules {
-	found, known := j.rules[m]
-	if !known {
-		found = readRules(m)
-		j.rules[m] = found
-	}
-	return found
-}
-
 func readRules(m protoreflect.MessageDescriptor) *exprRules {
-	r := &exprRules{}
+	r := &exprRules{words: map[protoreflect.Name]bool{}}
 	message, _ := schema.Option(m, validate.E_Message).(*validate.MessageRules)
 	some := r.read(message.GetCel(), message.GetCelExpression()) || len(message.GetOneof()) > 0
+	r.readWords(message)
 	for i := range m.Fields().Len() {
 		if rules := rulesOf(m.Fields().Get(i)); rules != nil {
 			some = r.field(rules) || some
@@ -99,6 +95,24 @@ func (r *exprRules) read(rules []*validate.Rule, expressions []string) bool {
 		}
 	}
 	return len(expressions) > 0
+}
+
+// readWords takes what the message's own rules may speak of.
+func (r *exprRules) readWords(message *validate.MessageRules) {
+	add := func(text string) {
+		for _, found := range word.FindAllString(text, -1) {
+			r.words[protoreflect.Name(found)] = true
+		}
+	}
+	for _, rule := range message.GetCel() {
+		add(rule.GetExpression())
+	}
+	for _, text := range message.GetCelExpression() {
+		add(text)
+	}
+	for _, rule := range message.GetOneof() {
+		add(strings.Join(rule.GetFields(), " "))
+	}
 }
 
 // added is a list with one more text, where it has room and has it not yet.
@@ -142,64 +156,67 @@ func hasExtensions(m protoreflect.Message) bool {
 	return found
 }
 
+// verdict is which rules a value of a message breaks.
+type verdict struct {
+	// broken is how many, or some number above 0 where that is not known.
+	broken int
+	// blamed are the fields of the message that may have to change.
+	blamed map[protoreflect.Name]bool
+}
+
 // broken is how many rules a value of a message breaks, or some number above 0 where that is not known.
 // With a field, it is of that field's own rules.
 func (j *judge) broken(m protoreflect.MessageDescriptor, v *object, field protoreflect.FieldDescriptor) int {
+	return j.judge(m, v, field).broken
+}
+
+func (j *judge) judge(m protoreflect.MessageDescriptor, v *object, field protoreflect.FieldDescriptor) verdict {
 	const unknown = 1000
-	message := dynamicpb.NewMessage(m)
-	if j.open() != nil || (protojson.UnmarshalOptions{DiscardUnknown: true, AllowPartial: true}).Unmarshal(appendJSON(nil, v, 0), message) != nil {
-		return unknown
+	message, validator := dynamicpb.NewMessage(m), j.validatorOf(m)
+	if validator == nil || (protojson.UnmarshalOptions{DiscardUnknown: true, AllowPartial: true}).Unmarshal(appendJSON(nil, v, 0), message) != nil {
+		return verdict{broken: unknown}
 	}
 	times := []time.Time{earlyTime}
 	if j.of(m) != nil && j.of(m).timed {
 		times = append(times, lateTime)
 	}
-	n := 0
+	found := verdict{blamed: map[protoreflect.Name]bool{}}
 	for _, at := range times {
-		err := j.validate(message, at, field)
+		err := check(validator, message, at, field)
 		violations := new(protovalidate.ValidationError)
 		switch {
 		case errors.As(err, &violations):
-			n += countExpressions(violations)
+			found.add(violations, j.of(m))
 		case err != nil:
-			n += unknown
+			found.broken += unknown
 		}
 	}
-	return n
+	return found
 }
 
-func (j *judge) validate(m proto.Message, at time.Time, field protoreflect.FieldDescriptor) error {
-	options := []protovalidate.ValidationOption{protovalidate.WithNowFunc(func() *timestamppb.Timestamp { return timestamppb.New(at) })}
-	if field != nil {
-		options = append(options, protovalidate.WithFilter(protovalidate.FilterFunc(
-			func(_ protoreflect.Message, d protoreflect.Descriptor) bool { return d == field })))
+// add counts the violations that schemas do not find.
+func (v *verdict) add(err *protovalidate.ValidationError, rules *exprRules) {
+	for _, one := range err.Violations {
+		if !expressed(one) {
+			continue
+		}
+		v.broken++
+		if path := one.Proto.GetField().GetElements(); len(path) > 0 {
+			v.blamed[protoreflect.Name(path[0].GetFieldName())] = true
+		} else if rules != nil {
+			for name := range rules.words {
+				v.blamed[name] = true
+			}
+		}
 	}
-	return j.validator.Validate(m, options...)
 }
 
-// countExpressions counts the violations that schemas do not find.
-func countExpressions(err *protovalidate.ValidationError) (n int) {
-	for _, v := range err.Violations {
-		path := v.Proto.GetRule().GetElements()
-		name := ""
-		if len(path) > 0 {
-			name = path[len(path)-1].GetFieldName()
-		}
-		if name == "" || name == "cel" || name == "cel_expression" || name[0] == '[' {
-			n++
-		}
+// expressed reports whether a violation is of a rule that no schema has.
+func expressed(v *protovalidate.Violation) bool {
+	path := v.Proto.GetRule().GetElements()
+	if len(path) == 0 {
+		return true
 	}
-	return n
-}
-
-// open makes the validator.
-func (j *judge) open() (err error) {
-	if j.validator == nil {
-		var options []protovalidate.ValidatorOption
-		if j.api.Extensions != nil {
-			options = append(options, protovalidate.WithExtensionTypeResolver(j.api.Extensions))
-		}
-		j.validator, err = protovalidate.New(options...)
-	}
-	return err
+	name := path[len(path)-1].GetFieldName()
+	return name == "" || name == "cel" || name == "cel_expression" || name[0] == '['
 }

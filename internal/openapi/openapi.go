@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
@@ -63,8 +64,8 @@ type Route struct {
 	transcoder.Description
 	// Policy are the policies that hold; never nil.
 	Policy *transomv1.Policy
-	// Validates: the gateway checks the rules of the request's fields.
-	Validates bool
+	// Validator checks the rules of the request's fields, which it has compiled; nil: the gateway does not check them.
+	Validator protovalidate.Validator
 }
 
 // Options say which document of an API is asked for.
@@ -106,8 +107,8 @@ type Source struct {
 	fragments map[protoreflect.Descriptor]*fragmentsOf
 	// names are those of schemas, by full name; nil before they are needed.
 	names map[string]string
-	// judge is shared, as rules take long to compile.
-	judge judge
+	// compiled is shared, as rules take long to compile.
+	compiled *compiledRules
 	// ids are the operationIds of routes and of what follows from these, repeated those that options
 	// give to two methods, and remarks are of others.
 	ids      map[string]bool
@@ -127,7 +128,7 @@ type described struct {
 
 // New makes the documents' source of an API, which must not change any more.
 func New(api *API) *Source {
-	s := &Source{api: api, judge: judge{api: api, rules: map[protoreflect.MessageDescriptor]*exprRules{}}, shared: map[protoreflect.Name]bool{}, fragments: map[protoreflect.Descriptor]*fragmentsOf{}}
+	s := &Source{api: api, compiled: newCompiledRules(api), shared: map[protoreflect.Name]bool{}, fragments: map[protoreflect.Descriptor]*fragmentsOf{}}
 	first := map[protoreflect.Name]protoreflect.FullName{}
 	for i := range api.Routes {
 		r := &api.Routes[i]
@@ -226,7 +227,7 @@ func (s *Source) writer(version string) *writer {
 	w := &writer{
 		source: s, api: s.api, version: version, schemas: newSchemas(formOf(s.api.JSON, s.api.Unchecked)), paths: pathItems{byShape: map[string]*pathItem{}},
 		schemes: map[string]*object{}, refused: map[string]*object{}, errors: map[string]*object{}, bodies: map[string]*object{}, remarks: slices.Clone(s.remarks),
-		patterns: map[string]*regexp.Regexp{}, tagged: map[any]bool{}, settled: map[string]*object{}, judge: &s.judge, remarked: map[remarked]bool{},
+		patterns: map[string]*regexp.Regexp{}, tagged: map[any]bool{}, settled: map[string]*object{}, judge: &judge{compiledRules: s.compiled, seen: map[protoreflect.MessageDescriptor]bool{}}, remarked: map[remarked]bool{},
 	}
 	w.schemas.writer = w
 	return w

@@ -34,7 +34,7 @@ func (r *described) needs() (list []string) {
 func (r *described) treatment() (list []string) {
 	say := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	p := r.Policy
-	if r.Validates {
+	if r.Validator != nil {
 		say("The rules of the request's fields are checked before the call is made.")
 	}
 	if n := p.GetLimits().GetMaxBodyBytes(); n > 0 {

@@ -140,7 +140,7 @@ type guarded struct {
 }
 
 func (r *described) guarded() guarded {
-	return guarded{r.Policy, r.Validates, r.Method.Settings.Status, r.connect, r.Method.Shape.Unary()}
+	return guarded{r.Policy, r.Validator != nil, r.Method.Settings.Status, r.connect, r.Method.Shape.Unary()}
 }
 
 // refusals are the answers that the policies of a method may give, beside the one of the

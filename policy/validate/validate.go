@@ -48,6 +48,9 @@ var _ policy.MessageChecker = (*validation)(nil)
 // Name implements Part.
 func (p *validation) Name() string { return "validate" }
 
+// Validator is what checks the rules, which it has compiled. Others may ask it, too.
+func (p *validation) Validator() protovalidate.Validator { return p.validator }
+
 // Summary is one line for explain.
 func (p *validation) Summary() string { return "the rules of " + string(p.input.FullName()) }
 
