@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,11 +29,12 @@ func startReflected(t *testing.T, options ...grpc.ServerOption) string {
 	s := grpc.NewServer(options...)
 	pb.RegisterBookstoreServiceServer(s, bookstore.NewServer())
 	reflection.Register(s)
-	_, port, err := net.SplitHostPort(grpctest.Serve(t, s))
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the address of localhost, for the certificate's sake
 	if err != nil {
 		t.Fatal(err)
 	}
-	return port
+	grpctest.ServeOn(t, l, s)
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 const getShelf = "bookstore.v1.BookstoreService/GetShelf"

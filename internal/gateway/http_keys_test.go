@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
@@ -358,7 +359,7 @@ func TestRouteKeyTime(t *testing.T) {
 // TestRouteKeyUnsent: Traffic 89: a request that no server has seen leaves its key free.
 func TestRouteKeyUnsent(t *testing.T) {
 	g := gatewaytest.Start(t, gatewaytest.Options{
-		Upstreams: fmt.Sprintf("till: { http: { servers: [%q] } }", closedPort(t)),
+		Upstreams: fmt.Sprintf("till: { http: { servers: [%q] } }", loopback.Address(t)),
 		Config:    "routes: [{ match: { path_prefix: / }, upstream: till, policy: { idempotency_key: { scope: METHOD, required: true } } }]\n",
 	})
 	for range 2 {

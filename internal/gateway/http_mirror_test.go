@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
@@ -172,7 +173,7 @@ func TestMirrorOfRoutesInTrouble(t *testing.T) {
 		calls, counted  int
 	}{
 		"hangs":      {strings.TrimPrefix(hangs.URL, "http://"), "too_many", 120, 20},
-		"refuses":    {closedPort(t), "failed", 5, 5},
+		"refuses":    {loopback.Address(t), "failed", 5, 5},
 		"breaks off": {strings.TrimPrefix(breaks.URL, "http://"), "failed", 5, 5},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/otlptest"
 )
 
@@ -35,7 +36,7 @@ func TestAttemptSpansOfRoutes(t *testing.T) {
 	_, port, _ := strings.Cut(address, ":")
 	var collector otlptest.Collector
 	g := gatewaytest.Start(t, gatewaytest.Options{
-		Upstreams: fmt.Sprintf("site: { http: { servers: [%q] } }, away: { http: { servers: [%q] } }", address, closedPort(t)),
+		Upstreams: fmt.Sprintf("site: { http: { servers: [%q] } }, away: { http: { servers: [%q] } }", address, loopback.Address(t)),
 		Config: `
 routes:
   - { match: { path_prefix: /site }, upstream: site, policy: { retry: { max_attempts: 2 } } }

@@ -21,6 +21,7 @@ import (
 	"github.com/transom-gateway/transom/internal/testing/gateway"
 	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	redistest "github.com/transom-gateway/transom/internal/testing/redis"
 )
@@ -370,7 +371,7 @@ func TestIdempotencyKeyStoreAway(t *testing.T) {
 // TestIdempotencyKeyUnsent: Traffic 89: a call that no server has seen leaves its key free.
 func TestIdempotencyKeyUnsent(t *testing.T) {
 	g := gatewaytest.Start(t, gatewaytest.Options{
-		NoBookstore: true, Protos: map[string]string{"ledger.proto": ledgerProto}, Backend: closedPort(t), Config: fmt.Sprintf(ledgerPolicies, "REFUSE"),
+		NoBookstore: true, Protos: map[string]string{"ledger.proto": ledgerProto}, Backend: loopback.Address(t), Config: fmt.Sprintf(ledgerPolicies, "REFUSE"),
 	})
 	for range 2 {
 		if a := g.Do(t, "POST", "/v1/payments", `{"name":"plain"}`, "Idempotency-Key", "k"); a.Status != 503 || strings.Contains(a.Body, "OUTCOME_UNKNOWN") {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
 	"github.com/transom-gateway/transom/internal/testing/grpctest"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
@@ -98,7 +99,7 @@ func TestMirrorInTrouble(t *testing.T) {
 		calls, counted  int
 	}{
 		"hangs":      {hangs, "too_many", 120, 20},
-		"refuses":    {closedPort(t), "failed", 5, 5},
+		"refuses":    {loopback.Address(t), "failed", 5, 5},
 		"breaks off": {l.Addr().String(), "failed", 5, 5},
 	} {
 		t.Run(name, func(t *testing.T) {

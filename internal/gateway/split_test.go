@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
@@ -32,17 +32,6 @@ func metricsOf(g *gatewaytest.Gateway) string {
 	scrape := httptest.NewRecorder()
 	g.Telemetry.Metrics.Handler().ServeHTTP(scrape, httptest.NewRequest("GET", "/metrics", nil))
 	return scrape.Body.String()
-}
-
-// closedPort is an address that refuses connections.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // TestSplitMethods: Traffic 203, 204: calls by every protocol and streams are spread over
@@ -120,7 +109,7 @@ func TestSplitNotReady(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		g := gatewaytest.Start(t, gatewaytest.Options{
 			NoBookstore: true, Protos: map[string]string{"parted.proto": splitProto}, Backend: stableAt,
-			Upstreams: fmt.Sprintf("stable: { grpc: { target: %q } }, away: { grpc: { target: %q } }", stableAt, closedPort(t)),
+			Upstreams: fmt.Sprintf("stable: { grpc: { target: %q } }, away: { grpc: { target: %q } }", stableAt, loopback.Address(t)),
 			Config: fmt.Sprintf(`
 policies: [{ selector: "*", policy: { split: { strict: %t, branches: [{ upstream: away, weight: 1 }, { upstream: stable, weight: 0 }, { upstream: stable, name: rest, weight: 1 }], header: X-User } } }]
 `, strict)})

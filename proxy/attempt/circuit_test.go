@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/attempt"
@@ -110,15 +110,9 @@ func TestBlame(t *testing.T) {
 // TestBlameOfConnections: Traffic 99: without a connection, and with one that breaks in the
 // middle of a call.
 func TestBlameOfConnections(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := l.Addr().String()
-	_ = l.Close() // nobody listens there
 	c := circuit(0)
-	g := attempt.NewGRPC(connect(t, nobody), 1<<20).Breaking(c)
-	_, err = g.Call(t.Context(), "/test.Test/Unary", nil, message("x"))
+	g := attempt.NewGRPC(connect(t, loopback.Address(t)), 1<<20).Breaking(c)
+	_, err := g.Call(t.Context(), "/test.Test/Unary", nil, message("x"))
 	if s := c.Breaker.Status(); status.Code(err) != codes.Unavailable || s.Failures != 1 {
 		t.Errorf("without a connection: %v, %+v", err, s)
 	}

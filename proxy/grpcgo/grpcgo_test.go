@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/testing/grpctest"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/attempt"
@@ -50,7 +51,7 @@ func (s *server) UnaryCall(ctx context.Context, r *testpb.SimpleRequest) (*testp
 
 func start(t testing.TB) *server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", loopback.Address(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,16 +180,11 @@ func TestRefused(t *testing.T) {
 
 // TestUnreachable: Semantics 26: what is wrong is said without an address.
 func TestUnreachable(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = dead.Close()
 	for _, test := range []struct {
 		target upstream.Target
 		want   string
 	}{
-		{upstream.Target{Address: dead.Addr().String()}, "the backend cannot be reached: connection refused"},
+		{upstream.Target{Address: loopback.Address(t)}, "the backend cannot be reached: connection refused"},
 		{upstream.Target{Address: "unix:" + filepath.Join(t.TempDir(), "none")}, "the backend cannot be reached: its socket does not exist"},
 		{upstream.Target{Address: "dns:///nowhere.invalid:1"}, "the backend cannot be reached: its name has no address"},
 		{upstream.Target{Address: start(t).address, TLS: &upstream.TLS{}}, "the backend cannot be reached: TLS failed"},

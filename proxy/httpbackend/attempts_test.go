@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/testing/front"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/httpbackend"
@@ -45,17 +46,6 @@ func newAttemptsRig(t testing.TB, plain *attempt.Plain, addresses ...string) *ri
 // again is a policy of three attempts.
 func again() *attempt.Plain {
 	return &attempt.Plain{Retry: &attempt.Retry{Attempts: 3, InitialBackoff: time.Millisecond, MaxBackoff: time.Millisecond, BudgetPercent: 100, Buffer: 256 << 10}}
-}
-
-// nobody is an address that refuses connections.
-func nobody(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close() // nothing was written
-	return l.Addr().String()
 }
 
 // echoes starts a server that answers with what it got, and counts.
@@ -93,7 +83,7 @@ func breaking(t testing.TB, read int64) (string, *atomic.Int64) {
 // server where there is no connection to the first, its body with it, and arrives once.
 func TestRefusedElsewhere(t *testing.T) {
 	well, arrived := echoes(t)
-	g := newAttemptsRig(t, nil, nobody(t), nobody(t), well)
+	g := newAttemptsRig(t, nil, loopback.Address(t), loopback.Address(t), well)
 	forAll(t, g, func(t *testing.T, c *front.Client) {
 		before := arrived.Load()
 		for n := range 12 {
@@ -109,7 +99,7 @@ func TestRefusedElsewhere(t *testing.T) {
 	if tries := g.last().Tries; tries.Attempts != 1 {
 		t.Errorf("%+v", tries)
 	}
-	all := newAttemptsRig(t, nil, nobody(t), nobody(t))
+	all := newAttemptsRig(t, nil, loopback.Address(t), loopback.Address(t))
 	if got := do(t, all.Clients["HTTP/1.1"], "POST", "/", strings.NewReader("x")); got.StatusCode != 502 {
 		t.Errorf("%d %q", got.StatusCode, got.body)
 	}

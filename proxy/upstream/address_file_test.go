@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
@@ -27,7 +28,7 @@ func put(t *testing.T, name, text string) {
 // TestAddressFile: Traffic 176: a file of addresses is followed; while it cannot be used,
 // what it said before stays.
 func TestAddressFile(t *testing.T) {
-	a, b := start(t, "tcp", "127.0.0.1:0"), start(t, "tcp", "127.0.0.1:0")
+	a, b := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
 	name := filepath.Join(t.TempDir(), "books.yaml")
 	put(t, name, "- { address: \""+a.address+"\", weight: 3, zone: eu-1a }\n- "+b.address)
 	lines := &logtext.Text{}

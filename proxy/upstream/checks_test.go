@@ -22,6 +22,7 @@ import (
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/upstream"
 	"github.com/transom-gateway/transom/proxy/upstream/health"
@@ -31,7 +32,7 @@ import (
 func startChecked(t *testing.T) (*server, *grpchealth.Server) {
 	t.Helper()
 	h := grpchealth.NewServer()
-	return startRegistered(t, "127.0.0.1:0", func(s grpc.ServiceRegistrar) { healthpb.RegisterHealthServer(s, h) }), h
+	return startRegistered(t, loopback.Address(t), func(s grpc.ServiceRegistrar) { healthpb.RegisterHealthServer(s, h) }), h
 }
 
 func check(c health.Check) *health.Check {
@@ -58,7 +59,7 @@ func settled(t *testing.T, conn *upstream.Conn, servers ...*server) {
 func TestGRPCHealth(t *testing.T) {
 	a, sayA := startChecked(t)
 	b, sayB := startChecked(t)
-	silent := start(t, "tcp", "127.0.0.1:0") // it has no health service
+	silent := start(t, "tcp", loopback.Address(t)) // it has no health service
 	_, target := names(t, a.address, b.address, silent.address)
 	conn := get(t, upstream.Target{Address: target, LoadBalancing: "round_robin", Health: check(health.Check{})})
 	settled(t, conn, a, b, silent)
@@ -128,7 +129,7 @@ func TestStartWaitsForChecks(t *testing.T) {
 	})
 	t.Run("no longer than one timeout", func(t *testing.T) {
 		hold := make(chan struct{})
-		a := startRegistered(t, "127.0.0.1:0", func(s grpc.ServiceRegistrar) { healthpb.RegisterHealthServer(s, &mute{hold: hold}) })
+		a := startRegistered(t, loopback.Address(t), func(s grpc.ServiceRegistrar) { healthpb.RegisterHealthServer(s, &mute{hold: hold}) })
 		t.Cleanup(func() { close(hold) })
 		conn := get(t, upstream.Target{Address: a.address, Health: check(health.Check{Timeout: 50 * time.Millisecond})})
 		if s := conn.State(); s != connectivity.Connecting {
@@ -318,7 +319,7 @@ func TestHTTPHealth(t *testing.T) {
 // TestFlappingHealth: Traffic 180: a server whose health flaps fills no log.
 func TestFlappingHealth(t *testing.T) {
 	a, say := startChecked(t)
-	b := start(t, "tcp", "127.0.0.1:0")
+	b := start(t, "tcp", loopback.Address(t))
 	_, target := names(t, a.address, b.address)
 	lines := &logtext.Text{}
 	conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(lines, nil))).Get(upstream.Target{Address: target, Health: check(health.Check{})})

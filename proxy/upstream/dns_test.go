@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
@@ -28,6 +29,8 @@ type nameServer struct {
 	code dnsmessage.RCode
 	a    []netip.Addr
 	srv  []dnsmessage.SRVResource
+	// local is where the servers of SRV records listen.
+	local netip.Addr
 	// lost are names of which nothing is known, and broken those that it cannot answer.
 	lost, broken string
 	asks         int // for addresses of IPv4
@@ -39,7 +42,7 @@ func startNameServer(t testing.TB) *nameServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &nameServer{conn: conn}
+	s := &nameServer{conn: conn, local: netip.MustParseAddrPort(loopback.Address(t)).Addr()}
 	var work sync.WaitGroup
 	work.Go(s.serve)
 	t.Cleanup(func() {

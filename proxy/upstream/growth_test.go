@@ -15,6 +15,7 @@ import (
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/upstream"
@@ -185,7 +186,7 @@ func TestRollingRestart(t *testing.T) {
 	var servers []*server
 	var addresses []string
 	for range 10 {
-		s := start(t, "tcp", "127.0.0.1:0")
+		s := start(t, "tcp", loopback.Address(t))
 		servers = append(servers, s)
 		addresses = append(addresses, s.address)
 	}

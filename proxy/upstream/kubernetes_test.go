@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
@@ -24,7 +25,7 @@ import (
 // TestKubernetes: Traffic 175: pods that are ready get calls, those that end only while
 // no other one can take them, and others none.
 func TestKubernetes(t *testing.T) {
-	ready, ending, other := start(t, "tcp", "127.0.0.1:0"), start(t, "tcp", "127.0.0.1:0"), start(t, "tcp", "127.0.0.1:0")
+	ready, ending, other := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
 	// Each has a slice of its own, as their ports differ.
 	slice := func(s *server, ready, serving, terminating bool) string {
 		at := netip.MustParseAddrPort(s.address)

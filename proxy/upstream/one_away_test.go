@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
@@ -14,7 +15,7 @@ import (
 // TestOneEndpointAway: the log hears of one server of three that cannot be reached when it
 // goes and when it comes back, once each, however often it is tried and called meanwhile.
 func TestOneEndpointAway(t *testing.T) {
-	a, b, c := start(t, "tcp", "127.0.0.1:0"), start(t, "tcp", "127.0.0.1:0"), start(t, "tcp", "127.0.0.1:0")
+	a, b, c := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
 	r, target := names(t, a.address, b.address, c.address)
 	lines := &logtext.Text{}
 	conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(lines, nil))).Get(upstream.Target{Address: target, LoadBalancing: "round_robin"})

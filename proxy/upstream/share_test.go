@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc/resolver"
 
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
@@ -28,7 +29,7 @@ func sharedState(all ...shared) (s resolver.State) {
 // gives it, also when that changes while the connections stay; one of weight 0 or of a
 // larger priority gets calls only while there is no other.
 func TestShares(t *testing.T) {
-	a, b := start(t, "tcp", "127.0.0.1:0"), start(t, "tcp", "127.0.0.1:0")
+	a, b := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
 	r, target := names(t)
 	r.InitialState(sharedState(shared{a.address, upstream.Share{Weight: 1}}, shared{b.address, upstream.Share{Weight: 1}}))
 	conn := get(t, upstream.Target{Address: target, LoadBalancing: "round_robin"})
@@ -69,7 +70,7 @@ func TestShares(t *testing.T) {
 // TestSharePickFirst: Traffic 165: pick_first tries the addresses in the order of
 // their priorities.
 func TestSharePickFirst(t *testing.T) {
-	a, b := start(t, "tcp", "127.0.0.1:0"), start(t, "tcp", "127.0.0.1:0")
+	a, b := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
 	r, target := names(t)
 	r.InitialState(sharedState(shared{a.address, upstream.Share{Weight: 1, Priority: 1}}, shared{b.address, upstream.Share{Weight: 1}}))
 	conn := get(t, upstream.Target{Address: target, LoadBalancing: "pick_first"})

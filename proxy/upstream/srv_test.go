@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
@@ -24,7 +25,7 @@ func record(s *server, priority, weight uint16) dnsmessage.SRVResource {
 func (s *nameServer) sayServers(code dnsmessage.RCode, records ...dnsmessage.SRVResource) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.code, s.srv, s.a = code, records, []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+	s.code, s.srv, s.a = code, records, []netip.Addr{s.local}
 }
 
 func (s *nameServer) lose(lost, broken string) {
@@ -55,7 +56,7 @@ func share(t *testing.T, conn *upstream.Conn, calls int) map[string]int {
 // for again.
 func TestSRV(t *testing.T) {
 	const often = 20 * time.Millisecond
-	local := func(t *testing.T) *server { return start(t, "tcp", "127.0.0.1:0") }
+	local := func(t *testing.T) *server { return start(t, "tcp", loopback.Address(t)) }
 	t.Run("ports and weights", func(t *testing.T) {
 		light, heavy, drained := local(t), local(t), local(t)
 		dns := startNameServer(t)

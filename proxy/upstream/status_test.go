@@ -9,6 +9,7 @@ import (
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/resolver"
 
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/upstream"
@@ -22,7 +23,7 @@ func TestEndpoints(t *testing.T) {
 	a, _ := startChecked(t)
 	ill, say := startChecked(t)
 	say.SetServingStatus("", notServing)
-	standby := start(t, "tcp", "127.0.0.1:0")
+	standby := start(t, "tcp", loopback.Address(t))
 	r, target := names(t)
 	share := func(address string, s upstream.Share) resolver.Endpoint {
 		return upstream.WithShare(resolver.Endpoint{Addresses: []resolver.Address{{Addr: address}}}, s)

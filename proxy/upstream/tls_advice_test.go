@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/upstream"
 )
@@ -30,7 +31,7 @@ func TestTLSAdvice(t *testing.T) {
 		{"cleartext to a TLS server", secure.Listener.Addr().String(), nil, "speak TLS: set tls in the upstream, or --upstream-tls"},
 		{"cleartext to a TLS server of grpc-go", startTLS(t, own, nil).address, nil, "speak TLS: set tls in the upstream, or --upstream-tls"},
 		{"TLS to a cleartext server", plain.Listener.Addr().String(), &upstream.TLS{}, "seems not to speak TLS: remove tls from the upstream, or --upstream-tls"},
-		{"TLS to a cleartext server of grpc-go", start(t, "tcp", "127.0.0.1:0").address, &upstream.TLS{}, "seems not to speak TLS: remove tls from the upstream, or --upstream-tls"},
+		{"TLS to a cleartext server of grpc-go", start(t, "tcp", loopback.Address(t)).address, &upstream.TLS{}, "seems not to speak TLS: remove tls from the upstream, or --upstream-tls"},
 		{"gRPC to a server of HTTP/1.1", http11(t), nil, "the server speaks HTTP/1.1, and was asked for HTTP/2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

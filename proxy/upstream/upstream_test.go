@@ -22,6 +22,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/proxy/attempt"
 	"github.com/transom-gateway/transom/proxy/upstream"
@@ -128,7 +129,7 @@ func state(addresses ...string) resolver.State {
 // TestBalancing spreads calls over the addresses of a name and follows it when
 // they change.
 func TestBalancing(t *testing.T) {
-	a, b, c := start(t, "tcp", "127.0.0.1:0"), start(t, "tcp", "127.0.0.1:0"), start(t, "tcp", "127.0.0.1:0")
+	a, b, c := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
 	seen := func(conn *upstream.Conn) map[string]int {
 		counts := map[string]int{}
 		for range 30 {
@@ -175,12 +176,7 @@ func TestBalancing(t *testing.T) {
 		})
 	})
 	t.Run("pick first", func(t *testing.T) {
-		dead, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = dead.Close()
-		_, target := names(t, dead.Addr().String(), a.address, c.address)
+		_, target := names(t, loopback.Address(t), a.address, c.address)
 		conn := get(t, upstream.Target{Address: target, LoadBalancing: "pick_first"})
 		if counts := seen(conn); counts[a.address] != 30 {
 			t.Errorf("%v, want all to %s", counts, a.address)
@@ -215,7 +211,7 @@ func TestBalancing(t *testing.T) {
 func TestTargets(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	start(t, "unix", socket)
-	tcp := start(t, "tcp", "127.0.0.1:0")
+	tcp := start(t, "tcp", loopback.Address(t))
 	for _, address := range []string{tcp.address, "dns:///" + tcp.address, "passthrough:///" + tcp.address, "unix://" + socket, "unix:" + socket} {
 		if _, _, err := ask(t, get(t, upstream.Target{Address: address})); err != nil {
 			t.Errorf("%s: %v", address, err)
@@ -259,17 +255,12 @@ func TestUnreachable(t *testing.T) {
 		_ = web.Close()
 		<-done
 	}()
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = dead.Close()
-	plain := start(t, "tcp", "127.0.0.1:0")
+	plain := start(t, "tcp", loopback.Address(t))
 	for _, test := range []struct {
 		target upstream.Target
 		want   string
 	}{
-		{upstream.Target{Address: dead.Addr().String()}, "the backend cannot be reached: connection refused"},
+		{upstream.Target{Address: loopback.Address(t)}, "the backend cannot be reached: connection refused"},
 		{upstream.Target{Address: "unix:" + filepath.Join(t.TempDir(), "none")}, "the backend cannot be reached: its socket does not exist"},
 		{upstream.Target{Address: "dns:///nowhere.invalid:1"}, "the backend cannot be reached: its name has no address"},
 		{upstream.Target{Address: web.Addr().String()}, "the backend does not speak HTTP/2"},
@@ -289,7 +280,7 @@ func TestUnreachable(t *testing.T) {
 // TestRestart stops a server at its ease, with calls under way, and starts
 // another one at its address.
 func TestRestart(t *testing.T) {
-	first := start(t, "tcp", "127.0.0.1:0")
+	first := start(t, "tcp", loopback.Address(t))
 	conn := get(t, upstream.Target{Address: first.address})
 	stream, err := testpb.NewTestServiceClient(attempt.NewClient(conn)).StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
 	if err != nil {
@@ -316,12 +307,7 @@ func TestRestart(t *testing.T) {
 // TestLog: the operator hears once that a backend cannot be reached, and why, and
 // once that it is again.
 func TestLog(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	address := l.Addr().String()
+	address := loopback.Address(t)
 	lines := &logtext.Text{}
 	conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(lines, nil))).Get(upstream.Target{Address: address})
 	if err != nil {
@@ -351,7 +337,7 @@ func TestLog(t *testing.T) {
 
 // TestRelease closes a connection with calls under way.
 func TestRelease(t *testing.T) {
-	s := start(t, "tcp", "127.0.0.1:0")
+	s := start(t, "tcp", loopback.Address(t))
 	pool := upstream.NewPool(slog.New(slog.DiscardHandler))
 	conn, err := pool.Get(upstream.Target{Address: s.address})
 	if err != nil {
@@ -382,7 +368,7 @@ func TestRelease(t *testing.T) {
 // TestBusy makes many calls of all kinds at once, some of them given up, while
 // the server is stopped and started again.
 func TestBusy(t *testing.T) {
-	s := start(t, "tcp", "127.0.0.1:0")
+	s := start(t, "tcp", loopback.Address(t))
 	close(s.hold)
 	conn := get(t, upstream.Target{Address: s.address, Connections: 2})
 	client := testpb.NewTestServiceClient(attempt.NewClient(conn))

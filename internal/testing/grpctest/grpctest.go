@@ -12,13 +12,15 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 )
 
 // Serve serves on a free port until the test ends, and returns the address. The server
-// may be stopped before.
+// may be stopped before: nobody else has its address then.
 func Serve(t testing.TB, server *grpc.Server) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", loopback.Address(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	grpcgo "google.golang.org/grpc"
 
 	"github.com/transom-gateway/transom/internal/testing/grpctest"
+	"github.com/transom-gateway/transom/internal/testing/loopback"
 )
 
 // TestHTTP: Traffic 179: GET with host and headers; what is expected is well, all else
@@ -34,9 +35,15 @@ func TestHTTP(t *testing.T) {
 			connections.Add(1)
 		}
 	}
+	_ = server.Listener.Close()
+	l, err := net.Listen("tcp", loopback.Address(t)) // nobody else has it when the server is closed
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Listener = l
 	server.Start()
 	defer server.Close()
-	address := server.Listener.Addr().String()
+	address := l.Addr().String()
 	c := Check{Path: "/ready?deep=1", Host: "books.example", Headers: "x-probe: gateway\nx-more: 1"}.WithDefaults()
 	h := NewHTTP(c, Server{Network: "tcp", Address: func() string { return address }, Authority: "other.example"})
 	defer h.Close()
@@ -52,7 +59,7 @@ func TestHTTP(t *testing.T) {
 	if n := connections.Load(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
-	_, port, err := net.SplitHostPort(address)
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +69,7 @@ func TestHTTP(t *testing.T) {
 	}
 	status.Store(200)
 	c.Port, c.Expect = uint16(n), "200"
-	other := NewHTTP(c, Server{Network: "tcp", Address: func() string { return "127.0.0.1:1" }, Authority: "x"})
+	other := NewHTTP(c, Server{Network: "tcp", Address: func() string { return net.JoinHostPort(host, "1") }, Authority: "x"})
 	defer other.Close()
 	if r := other.Ask(t.Context()); !r.Well {
 		t.Errorf("another port: %+v", r)
