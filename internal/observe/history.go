@@ -13,11 +13,11 @@ import (
 )
 
 // The history is a quarter of an hour, a point each five seconds (Surface 243). That of a route
-// has 4.3 KB, so all of them have 1.7 MB at most.
+// has 5.8 KB, so all of them have 2.0 MB at most.
 const (
 	HistoryStep   = 5 * time.Second
 	historyPoints = 180
-	historyRoutes = 400
+	historyRoutes = 340
 )
 
 // Point is what happened in one step.
@@ -29,8 +29,11 @@ type Point struct {
 	Requests uint32 `json:"n"`
 	Refused  uint32 `json:"r"`
 	Failed   uint32 `json:"f"`
-	// P50 and P99 are milliseconds that half of the requests and 99 of 100 took at most; -1 where
-	// there were none.
+	// Streams are those of the requests that were streams: how long they were open says nothing of
+	// latency.
+	Streams uint32 `json:"s"`
+	// P50 and P99 are milliseconds that half of the other requests and 99 of 100 took at most; -1
+	// where there were none.
 	P50 float32 `json:"p50"`
 	P99 float32 `json:"p99"`
 }
@@ -42,7 +45,9 @@ type RouteHistory struct {
 	Requests uint64 `json:"n"`
 	Refused  uint64 `json:"r"`
 	Failed   uint64 `json:"f"`
-	// P99 is that of the slowest step; -1 where there was no request.
+	// Streams are those of the requests that were streams.
+	Streams uint64 `json:"s"`
+	// P99 is that of the slowest step; -1 where there was no request but streams.
 	P99 float32 `json:"p99"`
 	// Counts are the requests of four steps each, the oldest first.
 	Counts []uint32 `json:"counts"`
@@ -61,8 +66,8 @@ type History struct {
 
 // totals are what counters said, summed up over protocols and codes.
 type totals struct {
-	requests, refused, failed uint64
-	buckets                   [numBuckets]uint64 // each with all below it, as Prometheus counts
+	requests, refused, failed, streams uint64
+	buckets                            [numBuckets]uint64 // without streams, each with all below it, as Prometheus counts
 }
 
 // numBuckets are those of durationBuckets, and one for what took longer.
@@ -96,6 +101,7 @@ func (m *Metrics) called() (list []*RouteMetrics) {
 
 // totals reads the counters of a route.
 func (r *RouteMetrics) totals() (t totals) {
+	streams := r.streams.Load().upTo() // first, since each is among all requests before it is among these
 	for i := range r.protocols {
 		p := r.protocols[i].Load()
 		if p == nil {
@@ -106,6 +112,10 @@ func (r *RouteMetrics) totals() (t totals) {
 				t.add(codes.Code(code), c) //nolint:gosec // there are 18
 			}
 		}
+	}
+	t.streams = streams[numBuckets-1]
+	for i := range t.buckets {
+		t.buckets[i] -= streams[i]
 	}
 	return t
 }
@@ -197,15 +207,15 @@ func appendPoint(points []Point, p Point) []Point {
 }
 
 func (t *totals) since(before *totals) totals {
-	d := totals{requests: t.requests - before.requests, refused: t.refused - before.refused, failed: t.failed - before.failed}
+	d := totals{requests: t.requests - before.requests, refused: t.refused - before.refused, failed: t.failed - before.failed, streams: t.streams - before.streams}
 	for i := range d.buckets {
-		d.buckets[i] = t.buckets[i] - before.buckets[i]
+		d.buckets[i] = max(t.buckets[i], before.buckets[i]) - before.buckets[i] // a stream may be found out as one a step late
 	}
 	return d
 }
 
 func (t *totals) plus(o *totals) {
-	t.requests, t.refused, t.failed = t.requests+o.requests, t.refused+o.refused, t.failed+o.failed
+	t.requests, t.refused, t.failed, t.streams = t.requests+o.requests, t.refused+o.refused, t.failed+o.failed, t.streams+o.streams
 	for i := range t.buckets {
 		t.buckets[i] += o.buckets[i]
 	}
@@ -215,18 +225,19 @@ func (t *totals) point(now time.Time) Point {
 	count := func(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) } //nolint:gosec // it is not above
 	return Point{
 		At:       uint32(now.Unix()), //nolint:gosec // enough for 80 years
-		Requests: count(t.requests), Refused: count(t.refused), Failed: count(t.failed),
+		Requests: count(t.requests), Refused: count(t.refused), Failed: count(t.failed), Streams: count(t.streams),
 		P50: t.quantile(0.5), P99: t.quantile(0.99),
 	}
 }
 
-// quantile is how many milliseconds that part of the requests took at most, as far as the
-// buckets tell; -1 where there were none.
+// quantile is how many milliseconds that part of the requests that were no streams took at most, as
+// far as the buckets tell; -1 where there were none.
 func (t *totals) quantile(q float64) float32 {
-	if t.requests == 0 {
+	n := t.buckets[numBuckets-1]
+	if n == 0 {
 		return -1
 	}
-	rank, below, lower := q*float64(t.requests), 0.0, 0.0
+	rank, below, lower := q*float64(n), 0.0, 0.0
 	for i, upper := range durationBuckets {
 		upTo := float64(t.buckets[i])
 		if upTo >= rank {
@@ -281,7 +292,8 @@ const stepsOfCount = 4
 func (k routeKey) history(points []Point) RouteHistory {
 	r := RouteHistory{RPC: k.rpc, Path: k.route, P99: -1, Counts: make([]uint32, historyPoints/stepsOfCount)}
 	for i, p := range points {
-		r.Requests, r.Refused, r.Failed, r.P99 = r.Requests+uint64(p.Requests), r.Refused+uint64(p.Refused), r.Failed+uint64(p.Failed), max(r.P99, p.P99)
+		r.Requests, r.Refused, r.Failed, r.Streams = r.Requests+uint64(p.Requests), r.Refused+uint64(p.Refused), r.Failed+uint64(p.Failed), r.Streams+uint64(p.Streams)
+		r.P99 = max(r.P99, p.P99)
 		r.Counts[(historyPoints-len(points)+i)/stepsOfCount] += p.Requests
 	}
 	return r

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -57,6 +58,39 @@ func TestHistory(t *testing.T) {
 	if r := h.Busiest(); len(r) != 0 {
 		t.Errorf("a route that is gone: %+v", r)
 	}
+}
+
+// TestHistoryOfStreams: Surface 243: how long a stream was open counts in no latency; it counts among the requests.
+func TestHistoryOfStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		telemetry := quiet(t)
+		set := policy.NewSet(nil, telemetry.Policies(routes(telemetry))...)
+		h := NewHistory(telemetry.Metrics)
+		call := func(stream bool, took time.Duration) {
+			r := request("/v1/shelves/1/books/2")
+			r.Stream = stream
+			if _, err := set.Admit(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(took)
+			set.Done(r, &policy.Outcome{Code: codes.OK, HTTPStatus: 200})
+		}
+		call(true, time.Hour)
+		h.Sample(time.Now())
+		if p := h.All()[0]; p.Requests != 1 || p.Streams != 1 || p.P50 != -1 || p.P99 != -1 {
+			t.Errorf("a stream alone: %+v", p)
+		}
+		call(true, 20*time.Second)
+		call(false, 3*time.Millisecond)
+		call(true, time.Nanosecond)
+		h.Sample(time.Now())
+		if p := h.All()[1]; p.Requests != 3 || p.Streams != 2 || p.P50 <= 2.5 || p.P99 > 5 {
+			t.Errorf("a call of 3 ms among streams: %+v", p)
+		}
+		if r := h.Busiest(); len(r) != 1 || r[0].Requests != 4 || r[0].Streams != 3 || r[0].P99 > 5 {
+			t.Errorf("the route: %+v", r)
+		}
+	})
 }
 
 // TestHistoryIsBounded: Surface 243: however many routes are called, the history has a bound.

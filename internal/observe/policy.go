@@ -200,6 +200,7 @@ func (c *call) end(o *policy.Outcome) {
 	if c.request.Stream {
 		m.up.Add(float64(o.RequestMessages))
 		m.down.Add(float64(o.ResponseMessages))
+		c.route.metrics.streamed(took)
 	}
 	if c.request.Branch != "" {
 		c.observer.branched(c.request, o.Code, took)

@@ -60,6 +60,7 @@ type RouteMetrics struct {
 	key       routeKey
 	retired   bool // guarded by metrics.mu
 	protocols [len(protocols)]atomic.Pointer[protocolMetrics]
+	streams   atomic.Pointer[streamTimes] // nil: none has ended
 }
 
 // protocolMetrics are a route's counters for one protocol.
