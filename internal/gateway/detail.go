@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/transcoder"
 )
 
@@ -17,7 +16,6 @@ type Detailed struct {
 	Body string `json:"body,omitempty"`
 	// ProtoFile is the proto that the method is declared in, by its import path.
 	ProtoFile string `json:"proto_file,omitempty"`
-	Timeout   string `json:"timeout,omitempty"`
 	// Effects are the policies in their order.
 	Effects []Effect `json:"effects"`
 	// Others are the other routes that lead to the same method.
@@ -46,9 +44,6 @@ func (g *Gateway) Detail(rule string) (Detailed, bool) {
 		return Detailed{}, false
 	}
 	d := Detailed{Listed: found.listed(), Where: found.endpoint.where(), Variables: found.variables, Effects: []Effect{}}
-	if t := found.guard.timeout; t > 0 {
-		d.Timeout = span.Text(t)
-	}
 	for _, e := range found.guard.explained() {
 		d.Effects = append(d.Effects, Effect{Policy: e.Name, Summary: e.Summary, Where: e.Where})
 	}

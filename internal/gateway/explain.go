@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
@@ -39,7 +38,7 @@ type Verdict struct {
 
 // Step is one thing that is found out about a request.
 type Step struct {
-	// Name is what it is about: route, rule, rpc, upstream, variable, timeout, policy, refused
+	// Name is what it is about: route, rule, rpc, upstream, variable, policy, refused
 	// and others.
 	Name string `json:"name"`
 	// Policy is the field of transom.v1.Policy, for the name policy.
@@ -234,9 +233,6 @@ func (r *Route) explain(c *call) (steps []Step) {
 		Summary() string
 	}](r.guard.set); ok {
 		row("maintenance", "%s", part.Summary())
-	}
-	if t := r.guard.timeout; t > 0 {
-		row("timeout", "%s", span.Text(t))
 	}
 	explained := r.guard.explained()
 	if len(explained) == 0 {

@@ -129,7 +129,7 @@ routes:
 `,
 	})
 	for method, want := range map[string][]string{
-		"GET":  {"idempotency_key: nothing for GET: keys are for POST and PATCH", "cache: by RFC 9111, for as long as", "else 1m", "timeout    1h\n", "timeout: 1h ("},
+		"GET":  {"idempotency_key: nothing for GET: keys are for POST and PATCH", "cache: by RFC 9111, for as long as", "else 1m", "timeout: 1h ("},
 		"POST": {"idempotency_key: the answer to each key is kept for 24h; ", "cache: not for POST: one that succeeds has what is kept of its URI dropped"},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), method, g.URL+"/shop", http.NoBody)
@@ -141,6 +141,9 @@ routes:
 			if !strings.Contains(report, want) {
 				t.Errorf("%s: %q is not in\n%s", method, want, report)
 			}
+		}
+		if strings.Count(report, "timeout") != 1 {
+			t.Errorf("%s: the timeout is not there once:\n%s", method, report)
 		}
 	}
 }

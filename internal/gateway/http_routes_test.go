@@ -233,7 +233,7 @@ routes:
 `)
 	r := httptest.NewRequest("GET", "http://shop.example/legacy/a?b=c", nil)
 	verdict := g.Explain(r)
-	for _, want := range []string{"route      GET,POST shop.example/legacy/**", "sends      GET /a?b=c, Host: shop.example", "timeout    3s"} {
+	for _, want := range []string{"route      GET,POST shop.example/legacy/**", "sends      GET /a?b=c, Host: shop.example", "timeout: 3s ("} {
 		if !strings.Contains(verdict.Report, want) {
 			t.Errorf("there is no %q in\n%s", want, verdict.Report)
 		}
