@@ -15,8 +15,8 @@ export interface Status {
   sinks: string[]; subscriptions: string[]; upstreams: Upstream[]; circuits: Circuit[]
   maintenance: { name: string; on: boolean; services: string[] }[]
 }
-export interface Point { t: number; n: number; r: number; f: number; p50: number; p99: number }
-export interface RouteHistory { rpc?: string; path: string; n: number; r: number; f: number; p99: number; counts: number[] }
+export interface Point { t: number; n: number; r: number; f: number; s: number; p50: number; p99: number }
+export interface RouteHistory { rpc?: string; path: string; n: number; r: number; f: number; s: number; p99: number; counts: number[] }
 export interface History { step: number; all: Point[]; routes: RouteHistory[] }
 export interface OfRoute { step: number; points: Point[] }
 export interface Memory { bytes: number; max: number; entries: number; evicted?: number }
@@ -30,7 +30,7 @@ export interface Route {
 }
 export interface Effect { policy: string; summary: string; where?: string }
 export interface Detail extends Route {
-  where?: string; variables?: string[]; body?: string; proto_file?: string; timeout?: string; effects: Effect[]; others?: Route[]; description?: string
+  where?: string; variables?: string[]; body?: string; proto_file?: string; effects: Effect[]; others?: Route[]; description?: string
   socket?: boolean // a WebSocket at its path reaches it
 }
 export interface Step { name: string; policy?: string; text: string; where?: string }

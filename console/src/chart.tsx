@@ -3,6 +3,9 @@ import { clock } from './format'
 
 export interface Series { name: string; mood: string; values: number[]; area?: boolean }
 
+/** What a latency is the time of. */
+export const latencyNote = "from the request's header to the end; streams are left out"
+
 const width = 600, height = 150, steps = 180
 
 /** A step of the scale that people read well: 1, 2 or 5 times a power of ten. */

@@ -1,5 +1,6 @@
+import { effect } from '@preact/signals'
 import { ruleOf, Route } from './api'
-import { address } from './state'
+import { address, routes } from './state'
 
 export const columns: { name: string; of: (r: Route) => string }[] = [
   { name: 'Method', of: r => r.method },
@@ -10,7 +11,10 @@ export const columns: { name: string; of: (r: Route) => string }[] = [
   { name: 'Policies', of: r => r.policies.join(' ') },
 ]
 
-const part = 1000 // routes whose texts are made at once
+const part = 500 // routes whose texts are made between two looks at the clock
+
+/** What is looked for in, a line for each column and condition. */
+const textOf = (r: Route) => `${r.method}\n${r.path}\n${r.rpc ?? ''}\n${r.stream ?? ''}\n${r.upstream || r.answer || ''}\n${r.policies.join(' ')}\n${r.conditions?.join('\n') ?? ''}`.toLowerCase()
 
 /**
  * Finds routes in a list of any length within the time between two keys: the texts and the orders are made once, a query that grows looks
@@ -24,14 +28,13 @@ class Index {
 
   constructor(private all: Route[]) {}
 
-  /** Makes some more of the texts, and reports whether there are more to be made. */
-  prepare(n = part): boolean {
-    const end = Math.min(this.all.length, this.texts.length + n)
-    for (let i = this.texts.length; i < end; i++) {
-      const r = this.all[i]
-      this.texts.push((columns.map(c => c.of(r)).join('\n') + '\n' + (r.conditions?.join('\n') ?? '')).toLowerCase())
-    }
-    return end < this.all.length
+  /** Makes more of the texts while there is time, and reports whether all are made. */
+  prepare(time: () => boolean = () => true): boolean {
+    do {
+      const end = Math.min(this.all.length, this.texts.length + part)
+      for (let i = this.texts.length; i < end; i++) this.texts.push(textOf(this.all[i]))
+    } while (this.texts.length < this.all.length && time())
+    return this.texts.length === this.all.length
   }
 
   find(query: string, by: number, down: boolean): Route[] {
@@ -56,7 +59,7 @@ class Index {
       this.found = null
       return
     }
-    this.prepare(this.all.length)
+    this.prepare()
     const has = (i: number) => words.every(w => this.texts[i].includes(w))
     if (narrower && this.found) this.found = this.found.filter(has)
     else {
@@ -85,6 +88,18 @@ export function indexOf(all: Route[]): Index {
   if (!index) indexes.set(all, index = new Index(all))
   return index
 }
+
+const idle: typeof window.requestIdleCallback = window.requestIdleCallback ?? // Safari has none
+  (f => window.setTimeout(() => { const end = performance.now() + 5; f({ didTimeout: false, timeRemaining: () => end - performance.now() }) }, 20))
+
+// The first word of a filter does not wait for the texts: they are made when the browser has nothing else to do.
+effect(() => {
+  const all = routes.value
+  const more: IdleRequestCallback = left => {
+    if (all && routes.peek() === all && !indexOf(all).prepare(() => left.timeRemaining() > 1)) idle(more, { timeout: 100 })
+  }
+  idle(more, { timeout: 100 })
+})
 
 /** Has the key Enter open the first route that a filter has found. */
 export const opens = (list: Route[], page: string) => (e: KeyboardEvent) => {

@@ -1,4 +1,7 @@
-export const plural = (n: number, thing: string) => `${n.toLocaleString('en')} ${thing}${n === 1 ? '' : 's'}`
+/** A whole number with its thousands apart. The first number that Intl writes would take 10 ms. */
+export const count = (n: number) => String(n).replace(/\B(?=(\d{3})+$)/g, ',')
+
+export const plural = (n: number, thing: string) => `${count(n)} ${thing}${n === 1 ? '' : 's'}`
 
 export function duration(ms: number): string {
   if (ms < 0) return '–'
@@ -17,7 +20,7 @@ export function span(ms: number): string {
   return `${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24} h`
 }
 
-export const rate = (n: number) => n >= 100 ? Math.round(n).toLocaleString('en') : String(+n.toFixed(n >= 10 ? 1 : 2))
+export const rate = (n: number) => n >= 100 ? count(Math.round(n)) : String(+n.toFixed(n >= 10 ? 1 : 2))
 
 /** JSON with a line for each member; another text as it is. */
 export const pretty = (text: string) => { try { return JSON.stringify(JSON.parse(text), null, 2) } catch { return text } }

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import { get, post } from '../api'
-import { moment, plain, plural, size } from '../format'
+import { count, moment, plain, plural, size } from '../format'
 import { edition, history, status, who } from '../state'
 import { Card, Empty, Operate, State, Sure, Table, Title, useLoad } from '../ui'
 
@@ -88,7 +88,7 @@ function Subscriptions({ list, again }: { list: Group[]; again: () => void }) {
   return <Table label="Subscriptions" head={['Subscription', 'Topic', 'Method', 'State', '#Behind', '#In flight', '#Dead', 'By hand']}>{list.map(g => <tr>
     <td>{g.name}</td><td class="mono">{g.source}: {g.topic}</td><td class="mono">{g.method}</td>
     <td><State name={g.state} why={g.failure && plain(g.failure)} /></td>
-    <td class="number" title={g.lag_failure}>{g.lag_failure ? '?' : g.partitions.reduce((n, p) => n + p.lag, 0).toLocaleString('en')}</td>
+    <td class="number" title={g.lag_failure}>{g.lag_failure ? '?' : count(g.partitions.reduce((n, p) => n + p.lag, 0))}</td>
     <td class="number">{g.in_flight}</td><td class={g.dead ? 'number bad' : 'number'}>{g.dead}</td>
     <td>{g.state === 'paused' ? <Operate label="Resume" act={act(g, 'resume')} /> : <Operate label="Pause" danger act={act(g, 'pause')} />} <Seek group={g} again={again} /></td>
   </tr>)}</Table>
@@ -110,7 +110,7 @@ export function Events() {
         </Table> : s.sinks.length ? <Empty>Loading…</Empty> : <Empty>Nothing is published: the configuration has no sink of events.</Empty>}
       </Card>
       {sinks?.log && <Card title="Log">
-        <dl class="pairs"><dt>records</dt><dd>{sinks.log.records.toLocaleString('en')}</dd><dt>on disk</dt><dd>{size(sinks.log.bytes)}</dd>
+        <dl class="pairs"><dt>records</dt><dd>{count(sinks.log.records)}</dd><dt>on disk</dt><dd>{size(sinks.log.bytes)}</dd>
           {sinks.log.oldest && <><dt>oldest</dt><dd>{moment(sinks.log.oldest)}</dd></>}{sinks.log.failure && <><dt>failure</dt><dd class="bad">{sinks.log.failure}</dd></>}</dl>
       </Card>}
       {!failure && sinks?.sinks?.length ? <RejectedEvents again={again} /> : null}

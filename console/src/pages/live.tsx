@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { Call } from '../api'
 import { Seen, useCalls } from '../calls'
-import { duration, plain, plural, pretty, quoted } from '../format'
+import { count, duration, plain, plural, pretty, quoted } from '../format'
 import { place, refine, who } from '../state'
 import { Copy, Empty, Title } from '../ui'
 
@@ -56,7 +56,7 @@ export function Live() {
       paused ? 'paused' : at ? 'the filter is wrong' : now === 'live' ? 'watching' : now === 'lost' ? 'reconnecting…' : 'connecting…'}</span>
       <span>{calls.length === kept ? `the last ${kept} calls` : plural(calls.length, 'call')}</span>
       {more.dropped > 0 && <span>and {plural(more.dropped, 'more')}, beyond 200 a second</span>}
-      {more.missed > 0 && <span>{more.missed.toLocaleString('en')} not looked at, since there were too many</span>}</p>
+      {more.missed > 0 && <span>{count(more.missed)} not looked at, since there were too many</span>}</p>
     {calls.length ? <Calls list={calls} /> :
       <Empty>{paused ? 'Paused.' : filter ? 'No call yet that the filter takes.' : 'No call yet. Those that end from now on are shown here; nothing is kept.'}</Empty>}
   </>

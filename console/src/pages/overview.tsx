@@ -1,6 +1,6 @@
 import type { Point } from '../api'
-import { Chart, Spark } from '../chart'
-import { duration, methodOf, moment, plain, plural, rate, span } from '../format'
+import { Chart, latencyNote, Spark } from '../chart'
+import { count, duration, methodOf, moment, plain, plural, rate, span } from '../format'
 import { address, connection, history, routes, status } from '../state'
 import { Card, Empty, State, Table, Title } from '../ui'
 
@@ -11,10 +11,10 @@ const Tile = ({ name, value, note, bad }: { name: string; value: string; note?: 
 function lately(points: Point[], step: number) {
   const last = points.slice(-60 / step)
   const sum = (f: (p: Point) => number) => last.reduce((a, p) => a + f(p), 0)
-  const n = sum(p => p.n), answered = last.filter(p => p.n)
+  const n = sum(p => p.n), calls = sum(p => p.n - p.s), answered = last.filter(p => p.p50 >= 0)
   return {
     rate: last.length ? n / (last.length * step) : 0, failed: n ? sum(p => p.f) / n : 0, refused: n ? sum(p => p.r) / n : 0,
-    p50: answered.length ? answered.reduce((a, p) => a + p.p50 * p.n, 0) / n : -1,
+    p50: answered.length ? answered.reduce((a, p) => a + p.p50 * (p.n - p.s), 0) / calls : -1,
     p99: answered.length ? Math.max(...answered.map(p => p.p99)) : -1,
   }
 }
@@ -37,7 +37,7 @@ export function Overview() {
       <Tile name="Failed" value={percent(now.failed)} bad={now.failed > 0.01} note={percent(now.refused) + ' refused'} />
       <Tile name="Median latency" value={duration(now.p50)} note="last minute" />
       <Tile name="p99 latency" value={duration(now.p99)} note="worst 5 s of the minute" />
-      <Tile name="Routes" value={(routes.value?.length ?? 0).toLocaleString('en')} note={plural(s.upstreams.length, 'upstream')} />
+      <Tile name="Routes" value={count(routes.value?.length ?? 0)} note={plural(s.upstreams.length, 'upstream')} />
       <Tile name="Up for" value={s.started ? span(Date.now() - Date.parse(s.started)) : '–'} note={'version ' + s.version} />
     </dl>
     <div class="cards">
@@ -48,7 +48,7 @@ export function Overview() {
           { name: 'failed', mood: 'bad', values: points.map(p => p.f / step) },
         ]} />
       </Card>
-      <Card title="Latency" note="from the request's header to the end">
+      <Card title="Latency" note={latencyNote}>
         <Chart label="Latency" times={times} format={duration} series={[
           { name: 'p99', mood: 'warn', values: points.map(p => p.p99) },
           { name: 'p50', mood: 'accent', values: points.map(p => p.p50) },
@@ -59,8 +59,8 @@ export function Overview() {
           {h.routes.map(r => <tr>
             <td>{r.rpc || r.path.startsWith('/') ? <a class="mono" href={address('routes', { q: r.path })}>{plain(r.path)}</a> : <span class="mono soft">no route</span>}</td>
             <td class="mono soft" title={r.rpc}>{methodOf(r.rpc) || '–'}</td>
-            <td class="number">{r.n.toLocaleString('en')}</td>
-            <td class={r.f ? 'number bad' : 'number'}>{r.f.toLocaleString('en')}</td>
+            <td class="number">{count(r.n)}</td>
+            <td class={r.f ? 'number bad' : 'number'}>{count(r.f)}</td>
             <td class="number">{duration(r.p99)}</td>
             <td><Spark values={r.counts} /></td>
           </tr>)}

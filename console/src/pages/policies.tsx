@@ -1,17 +1,17 @@
 import { useMemo } from 'preact/hooks'
 import { get, Limit, Memory, PolicyState, post } from '../api'
-import { plural, size } from '../format'
+import { count, plural, size } from '../format'
 import { address, edition, history, routes, status } from '../state'
 import { Card, Empty, Fill, Operate, State, Table, Title, useLoad } from '../ui'
 
 const MemoryOf = ({ of, memory }: { of: string; memory: Memory }) => <><dt>{of}</dt><dd>
-  <Fill part={memory.max ? memory.bytes / memory.max : 0} text={`${size(memory.bytes)} of ${size(memory.max)}`} /> <span class="soft">{memory.entries === 1 ? '1 entry' : memory.entries.toLocaleString('en') + ' entries'}{memory.evicted ? `, ${memory.evicted.toLocaleString('en')} dropped for want of room` : ''}</span></dd></>
+  <Fill part={memory.max ? memory.bytes / memory.max : 0} text={`${size(memory.bytes)} of ${size(memory.max)}`} /> <span class="soft">{memory.entries === 1 ? '1 entry' : count(memory.entries) + ' entries'}{memory.evicted ? `, ${count(memory.evicted)} dropped for want of room` : ''}</span></dd></>
 
 /** How often caches answered, of the calls that they could have answered. */
 function hits(state: PolicyState): string {
   const c = state.decisions.find(d => d.policy === 'cache')?.counts ?? {}
   const hit = (c.hit ?? 0) + (c.stale ?? 0) + (c.revalidated ?? 0) + (c.collapsed ?? 0), all = hit + (c.miss ?? 0)
-  return all ? `${(100 * hit / all).toFixed(1)} % of ${all.toLocaleString('en')} calls` : 'no call yet'
+  return all ? `${(100 * hit / all).toFixed(1)} % of ${count(all)} calls` : 'no call yet'
 }
 
 const results = ['admitted', 'refused']
@@ -20,9 +20,9 @@ function Decisions({ state }: { state: PolicyState }) {
   const list = state.decisions.filter(d => Object.values(d.counts).some(Boolean))
   if (!list.length) return <Empty>No policy has decided anything yet.</Empty>
   return <Table label="Decisions" head={['Policy', '#Admitted', '#Refused', 'Other results']}>{list.map(d => <tr>
-    <td>{d.policy}</td><td class="number">{(d.counts.admitted ?? 0).toLocaleString('en')}</td>
-    <td class={d.counts.refused ? 'number bad' : 'number'}>{(d.counts.refused ?? 0).toLocaleString('en')}</td>
-    <td>{Object.entries(d.counts).filter(([k, n]) => n && !results.includes(k)).map(([k, n]) => `${k.replaceAll('_', ' ')} ${n.toLocaleString('en')}`).join(', ') || '–'}</td>
+    <td>{d.policy}</td><td class="number">{count(d.counts.admitted ?? 0)}</td>
+    <td class={d.counts.refused ? 'number bad' : 'number'}>{count(d.counts.refused ?? 0)}</td>
+    <td>{Object.entries(d.counts).filter(([k, n]) => n && !results.includes(k)).map(([k, n]) => `${k.replaceAll('_', ' ')} ${count(n)}`).join(', ') || '–'}</td>
   </tr>)}</Table>
 }
 
@@ -33,10 +33,10 @@ function Limits({ list, total }: { list: Limit[]; total: number }) {
       <td><a class="mono" href={address('routes', { q: l.of.replace(/^.*\//, '') })}>{l.of}</a>{l.others ? <span class="soft"> and {l.others} more</span> : null}</td>
       <td>{l.text}</td><td>{l.by}</td>
       {l.shared ? <td colSpan={3} class="soft">counted in Redis</td> : <>
-        <td class="number">{l.callers.toLocaleString('en')}</td><td class={l.spent ? 'number bad' : 'number'}>{l.spent.toLocaleString('en')}</td>
+        <td class="number">{count(l.callers)}</td><td class={l.spent ? 'number bad' : 'number'}>{count(l.spent)}</td>
         <td><Fill part={l.fullest} text={Math.round(100 * l.fullest) + ' %'} /></td></>}
     </tr>)}</Table>
-    {total > list.length && <p class="soft">The {list.length} that callers have used most, of {total.toLocaleString('en')}.</p>}
+    {total > list.length && <p class="soft">The {list.length} that callers have used most, of {count(total)}.</p>}
   </>
 }
 

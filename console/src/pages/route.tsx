@@ -1,7 +1,7 @@
 import { Detail, exampleOf, get, OfRoute, ruleOf } from '../api'
 import { useCalls } from '../calls'
-import { Chart } from '../chart'
-import { duration, plain, quoted, rate, shape } from '../format'
+import { Chart, latencyNote } from '../chart'
+import { count, duration, plain, quoted, rate, shape } from '../format'
 import { address, edition, history, place } from '../state'
 import { Calls } from './live'
 import { Card, Copy, Empty, Title, useLoad } from '../ui'
@@ -23,8 +23,9 @@ function Traffic({ d }: { d: Detail }) {
         { name: 'failed', mood: 'bad', values: points.map(p => p.f / step) },
       ]} /> : <Empty>None in the last quarter of an hour.</Empty>}
     </Card>
-    <Card title="Latency">
-      {points.length ? <Chart label="Latency" times={times} format={duration} series={[
+    <Card title="Latency" note={latencyNote}>
+      {points.length && points.every(p => p.n === p.s) ? <Empty>Streams alone have ended, {count(points.reduce((n, p) => n + p.s, 0))} in the last quarter of an hour. How long they were open is no latency.</Empty> :
+        points.length ? <Chart label="Latency" times={times} format={duration} series={[
         { name: 'p99', mood: 'warn', values: points.map(p => p.p99) },
         { name: 'p50', mood: 'accent', values: points.map(p => p.p50) },
       ]} /> : <Empty>None in the last quarter of an hour.</Empty>}
@@ -66,7 +67,6 @@ export function RoutePage() {
         <dl class="pairs">
           {d.upstream && <><dt>upstream</dt><dd><a href={address('upstreams')}>{d.upstream}</a></dd></>}
           {d.answer && <><dt>answer</dt><dd>{d.answer}</dd></>}
-          {d.timeout && <><dt>timeout</dt><dd>{d.timeout}</dd></>}
           {d.variables?.length ? <><dt>variables</dt><dd class="mono">{d.variables.join(', ')}</dd></> : null}
           {d.request && <><dt>request</dt><dd><a class="mono" href={address('schema', { symbol: d.request })}>{d.request}</a></dd></>}
           {d.response && <><dt>response</dt><dd><a class="mono" href={address('schema', { symbol: d.response })}>{d.response}</a></dd></>}

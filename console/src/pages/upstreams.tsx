@@ -1,5 +1,5 @@
 import { post } from '../api'
-import { duration, moment } from '../format'
+import { count, duration, moment } from '../format'
 import { status } from '../state'
 import { Card, Empty, Operate, State, Table, Title } from '../ui'
 
@@ -17,8 +17,8 @@ export function Upstreams() {
           <td class="mono">{e.addresses.join(', ')}{e.zone && <span class="soft"> {e.zone}</span>}</td>
           <td><State name={e.state} why={e.why} />{e.used && e.state !== 'READY' && <span class="soft"> used, as none is better</span>}</td>
           <td>{moment(e.since)}</td>
-          <td class="number">{e.in_flight}</td><td class="number">{e.calls.toLocaleString('en')}</td>
-          <td class={e.faults ? 'number bad' : 'number'}>{e.faults.toLocaleString('en')}</td>
+          <td class="number">{e.in_flight}</td><td class="number">{count(e.calls)}</td>
+          <td class={e.faults ? 'number bad' : 'number'}>{count(e.faults)}</td>
           <td class="number">{e.latency_ms ? duration(e.latency_ms) : '–'}</td><td class="number">{e.connections}</td>
           <td>{e.state === 'OUT'
             ? <Operate label="Put back" act={set(u.name, e.addresses[0], 'in')} />
