@@ -67,10 +67,14 @@ func (c *conn) bound() {
 	}
 }
 
-// SetWriteDeadline implements net.Conn.
+// SetWriteDeadline implements net.Conn. net/http takes the deadline of writes away after
+// each answer: where it has set none, ours stays, which the next write renews if it must.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if t.IsZero() && !c.bounded && !c.until.IsZero() {
+		return nil
+	}
 	c.bounded, c.until = !t.IsZero(), time.Time{}
 	return c.Conn.SetWriteDeadline(t)
 }

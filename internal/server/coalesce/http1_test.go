@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"reflect"
 	"strings"
 	"testing"
@@ -211,4 +212,45 @@ func bounded(t *testing.T, c *conn, in time.Duration) {
 	if err := c.SetDeadline(at); err != nil {
 		t.Error(err)
 	}
+}
+
+// deadlines keeps the deadlines of writes that it is given.
+type deadlines struct {
+	net.Conn
+	got []time.Time
+}
+
+func (d *deadlines) Write(p []byte) (int, error) { return len(p), nil }
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.got = append(d.got, t)
+	return nil
+}
+
+func (d *deadlines) SetDeadline(t time.Time) error { return d.SetWriteDeadline(t) }
+
+// Answers share a deadline of ours, although net/http takes it away after each; what its
+// user sets or takes away itself holds.
+func TestHTTP1SharedDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := new(deadlines)
+		c := newConn(d)
+		none, ours, users := time.Time{}, time.Now().Add(patience), time.Now().Add(time.Hour)
+		for range 3 {
+			write(t, c, "an answer")
+			if err := c.SetWriteDeadline(none); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, at := range []time.Time{users, none} {
+			if err := c.SetWriteDeadline(at); err != nil {
+				t.Error(err)
+			}
+		}
+		write(t, c, "an answer")
+		bounded(t, c, 0) // as net/http does before it gives the connection away
+		if want := []time.Time{ours, users, none, ours, none}; !slices.Equal(d.got, want) {
+			t.Errorf("got %v, want %v", d.got, want)
+		}
+	})
 }
