@@ -30,6 +30,7 @@ type Binding struct {
 
 	variables []*jsonwire.Field
 	claims    []*jsonwire.Field // those of variables that set a member of a oneof
+	given     []*jsonwire.Field // those of variables that are required, which the body need not have
 	Body      Body
 	Frame     Body // of a WebSocket's frame
 	query     *query
@@ -233,6 +234,9 @@ func (b *Binding) claimVariables() error {
 		}
 		if reason := filled.Claim(field); reason != "" {
 			return fmt.Errorf("path variable {%s} %s; a message has only one of them, so that the other would be lost", name, reason)
+		}
+		if field.Descriptor().Cardinality() == protoreflect.Required {
+			b.given = append(b.given, field)
 		}
 		if field.InOneof() {
 			b.claims = append(b.claims, field)

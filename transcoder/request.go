@@ -140,11 +140,13 @@ func (c *Call) BodyFormat() (BodyFormat, error) {
 // AppendJSON appends one JSON value as the body.
 func (c *Call) AppendJSON(value []byte) error {
 	m := c.Binding.Method
+	in := m.Settings.Input
+	in.Given = c.Binding.given
 	var err error
 	if c.Body.Kind == bodyAll {
-		c.Wire, err = m.Input.AppendWire(c.Wire, value, m.Settings.Input)
+		c.Wire, err = m.Input.AppendWire(c.Wire, value, in)
 	} else {
-		c.Wire, err = c.Body.Field.AppendWire(c.Wire, value, m.Settings.Input)
+		c.Wire, err = c.Body.Field.AppendWire(c.Wire, value, in)
 	}
 	if err != nil {
 		return rpcerror.BadRequest("body: %v", err)

@@ -36,13 +36,18 @@ func (w *writer) bodyRequired(r *described) bool {
 		return false // a stream may have no message
 	case r.BodyField != nil:
 		d := r.BodyField.Descriptor()
-		_, demanded := w.schemas.property(d, r.form, nil)
+		_, demanded := w.schemas.property(d, r.form, r.inPath())
 		return demanded || isRequired(d)
 	case isSpecial(input):
 		return false
 	}
-	e := &exampler{writer: w, hidden: "readOnly"}
-	return !e.valid(w.schemas.object(input, r.form, r.inPath()), &object{}, 0)
+	return w.schemas.demands(w.schemas.object(input, r.form, r.inPath()))
+}
+
+// demands reports whether an empty object is not one of a schema.
+func (s *schemas) demands(schema *object) bool {
+	e := &exampler{writer: s.writer, hidden: "readOnly"}
+	return !e.valid(schema, &object{}, 0)
 }
 
 // bodySchema is the schema of the body, or of one message of it. What the path sets is not

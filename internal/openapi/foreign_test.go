@@ -174,13 +174,13 @@ func TestOptionsOfOthers(t *testing.T) {
 			t.Errorf("there is no place of %v", r)
 		}
 	}
-	for _, part := range []string{"`host` of the option of protoc-gen-openapiv2", "`schemes`", "`extensions.mark`", "`parameters.nowhere` of the option of gnostic", "`security` of the option of protoc-gen-openapiv2: the policy auth"} {
+	for _, part := range []string{"`host` of the option of protoc-gen-openapiv2", "`schemes`", "`extensions.mark`", "`parameters.nowhere` of the option of gnostic", "`security` of the option of protoc-gen-openapiv2: the policy auth", "says 201 as an option does, and the gateway answers 200"} {
 		if !slices.ContainsFunc(said, func(s string) bool { return strings.Contains(s, part) }) {
 			t.Errorf("nothing is said of %s in\n%s", part, strings.Join(said, "\n"))
 		}
 	}
-	if len(said) != 5 {
-		t.Errorf("%d remarks, want 5:\n%s", len(said), strings.Join(said, "\n"))
+	if len(said) != 6 {
+		t.Errorf("%d remarks, want 6:\n%s", len(said), strings.Join(said, "\n"))
 	}
 	titled := rootOf(t, gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: optionFiles(),
 		Config: tokens + "openapi: { title: Ours, version: \"2\", servers: [/api], description: D }\n"}), openapi.Options{})

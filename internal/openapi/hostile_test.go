@@ -97,7 +97,7 @@ func TestHostile(t *testing.T) {
 	seen(t, []byte(page))
 	for _, found := range tag.FindAllStringSubmatch(page, -1) {
 		name, rest := strings.ToLower(found[1]), html.UnescapeString(found[2])
-		allowed := " !doctype html meta style title a header p small label input nav section h1 h2 h3 ul li main article span b code em pre details summary div table thead tbody tr th td script "
+		allowed := " !doctype html meta style title a header p small label input nav section h1 h2 h3 ul li main article span b code em pre details summary div table thead tbody tr th td script wbr "
 		if !strings.Contains(allowed, " "+name+" ") || regexp.MustCompile(`(?i)\son[a-z]+\s*=`).MatchString(found[2]) {
 			t.Errorf("the page has <%s%s>", name, rest)
 		}

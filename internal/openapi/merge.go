@@ -184,6 +184,9 @@ func (w *writer) mergeContent(into, content *object, r *described, of *dialect, 
 			case "example", "examples":
 				old.put(name, given.values[j])
 			default:
+				if name == "schema" && same(given.values[j], old.get(name)) {
+					continue
+				}
 				if !strings.HasPrefix(name, "x-") {
 					w.unused(r.Method.Descriptor, of, path+"."+kind+"."+name, "the schema is that of the message")
 					continue
@@ -214,6 +217,9 @@ func (w *writer) mergeResponses(op *object, r *described, of *dialect, value any
 		if strings.HasPrefix(status, "2") && old == nil {
 			if old, _ = responses.get("200").(*object); old != nil && !given.has("200") {
 				responses.rename("200", status)
+				if !r.Policy.GetResponseMetadata().GetHttpStatus() {
+					w.remark(r.Method.Descriptor, "the OpenAPI document says "+status+" as an option does, and the gateway answers 200: with response_metadata.http_status the service says which status")
+				}
 			}
 		}
 		content, hasContent := answer.get("content").(*object)

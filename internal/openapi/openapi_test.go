@@ -167,7 +167,7 @@ func TestPaths(t *testing.T) {
 		"paths /v1/shelves/{place}/books/{volume} get parameters 1 name":     `"volume"`,
 		"paths /v1/shelves/{place}/books/{volume} get parameters 1 required": `true`,
 		"paths /v1/payment-rails/{payment_rail} get operationId":             `"Library_GetBook_2"`,
-		"paths /v1/files/{name} get parameters 0":                            `{"name": "name", "in": "path", "description": "A part of the field ` + "`name`" + `.", "required": true, "schema": {"type": "string"}, "x-multi-segment": true}`,
+		"paths /v1/files/{name} get parameters 0":                            `{"name": "name", "in": "path", "required": true, "schema": {"type": "string"}, "x-multi-segment": true}`,
 
 		// FindBooks and ListBooks differ in the name of the variable alone.
 		"paths /v1/books/{kind} get x-transom-alias":                                               `["shelf"]`,

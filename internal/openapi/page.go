@@ -127,6 +127,8 @@ func (s *Source) Page(service string, visibility []string) []byte {
 	m := &pageMaker{writer: s.writer(Version31), page: p}
 	m.writer.visibility = visibility
 	routes := s.shownRoutes(visibility)
+	m.writer.title = p.Title
+	m.head(routes)
 	for i := 0; i < len(routes); {
 		end := i + 1
 		for end < len(routes) && routes[end].Method.RPC == routes[i].Method.RPC {
@@ -165,11 +167,13 @@ func (m *pageMaker) method(routes []*described) {
 	at := slices.IndexFunc(m.page.Services, func(s *pageService) bool { return s.Full == full })
 	if at < 0 {
 		at = len(m.page.Services)
-		m.page.Services = append(m.page.Services, &pageService{Name: routes[0].tag, Full: full, Comment: paragraphs(commentOf(service).whole())})
+		m.page.Services = append(m.page.Services, &pageService{Name: routes[0].tag, Full: full, Comment: paragraphs(m.writer.aboutService(routes[0]))})
 	}
-	comment := commentOf(d)
+	about := m.writer.aboutMethod(routes[0])
+	summary, _ := about.get("summary").(string)
+	rest, _ := about.get("description").(string)
 	made := &pageMethod{
-		Name: string(d.Name()), RPC: routes[0].Method.RPC, Summary: comment.summary, Comment: paragraphs(comment.whole()), Deprecated: deprecated(d),
+		Name: string(d.Name()), RPC: routes[0].Method.RPC, Summary: summary, Comment: paragraphs(summary + "\n\n" + rest), Deprecated: about.get("deprecated") == true,
 		Shape: routes[0].shape(),
 	}
 	m.page.Services[at].Methods = append(m.page.Services[at].Methods, made)
@@ -275,7 +279,7 @@ func paragraphs(text string) []string {
 	if strings.TrimSpace(text) == "" {
 		return nil
 	}
-	return strings.Split(text, "\n\n")
+	return strings.Split(strings.TrimSpace(text), "\n\n")
 }
 
 // parameter is one of the path or the query.

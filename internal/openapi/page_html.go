@@ -112,7 +112,9 @@ func (h *pageHTML) index() {
 		h.add("<p>No method is served.</p>\n")
 	}
 	for _, s := range p.Services {
-		h.add(`<section class="service"><h2><a href="%">%</a></h2>`, pageOf(s), s.Full)
+		h.add(`<section class="service"><h2><a href="%">`, pageOf(s))
+		h.name(s.Full)
+		h.add("</a></h2>")
 		h.text(s.Comment)
 		h.add("<ul class=\"list\">")
 		for _, m := range s.Methods {
@@ -133,7 +135,9 @@ func (h *pageHTML) index() {
 
 // service is the page of one.
 func (h *pageHTML) service(s *pageService) {
-	h.add("<h1>%</h1>\n", s.Full)
+	h.add("<h1>")
+	h.name(s.Full)
+	h.add("</h1>\n")
 	h.text(s.Comment)
 	if h.page.Server == noServer {
 		h.add(`<p class="soft">In examples <code>%</code> is where the gateway is, such as <code>https://api.example.com</code>, and words in capitals are yours to fill in.</p>`, noServer)
@@ -145,7 +149,9 @@ func (h *pageHTML) service(s *pageService) {
 		h.add("<h2 class=\"types\">Types</h2>\n")
 	}
 	for _, t := range h.page.Types {
-		h.add(`<section class="type" id="type-%"><h3>%</h3>`, t.Name, t.Name)
+		h.add(`<section class="type" id="type-%"><h3>`, t.Name)
+		h.name(t.Name)
+		h.add("</h3>")
 		h.text(t.Comment)
 		if len(t.Fields) > 0 {
 			h.table(t.Name, t.head(), t.Fields, t.Enum)
@@ -274,11 +280,23 @@ func closing(text, mark string) int {
 	}
 }
 
+// name adds a full name, which a narrow place may break before its dots.
+func (h *pageHTML) name(full string) {
+	for i, part := range strings.Split(full, ".") {
+		if i > 0 {
+			h.add("<wbr>.")
+		}
+		h.add("%", part)
+	}
+}
+
 // kind is a type.
 func (h *pageHTML) kind(t pageText) {
 	h.add("%", t.Before)
 	if t.Link != "" {
-		h.add(`<a href="%">%</a>`, "#type-"+url.PathEscape(t.Link), t.Link)
+		h.add(`<a href="%">`, "#type-"+url.PathEscape(t.Link))
+		h.name(t.Link)
+		h.add("</a>")
 	}
 	h.add("%", t.After)
 }

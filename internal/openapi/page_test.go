@@ -79,8 +79,8 @@ policies:
 		`-H 'content-type: application/json' -d '{`:             create,
 		"Server-Sent Events for Accept: text/event-stream":      page,
 		`websocat "wss://api.example.com/v1/discuss:stream"`:    page,
-		"grpcurl -d":                  page,
-		"<h3>bookstore.v1.Genre</h3>": page,
+		"grpcurl -d":                            page,
+		"<h3>bookstore<wbr>.v1<wbr>.Genre</h3>": page,
 	} {
 		if !strings.Contains(in, text) {
 			t.Errorf("the page does not say %q", text)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -94,10 +95,10 @@ func (q *queryMaker) field(field protoreflect.FieldDescriptor, path []protorefle
 	switch {
 	case field.IsMap():
 		if isText(field.MapValue()) {
-			q.parameter(name, field, len(path) == 1, "style", "deepObject", "explode", true)
+			q.parameter(name, path, "style", "deepObject", "explode", true)
 		}
 	case isText(field):
-		q.parameter(name, field, len(path) == 1)
+		q.parameter(name, path)
 	case field.IsList() || isSpecial(field.Message()):
 		// One JSON value, which nobody writes into a query by hand.
 	case len(path) < q.depth && !recursive(path):
@@ -105,18 +106,31 @@ func (q *queryMaker) field(field protoreflect.FieldDescriptor, path []protorefle
 	}
 }
 
-// parameter adds the parameter of a field. One below a message is not required: the message
+// require says of a parameter that it must be there. One below a message is not required for itself: the message
 // need not be there.
-func (q *queryMaker) parameter(name string, field protoreflect.FieldDescriptor, outer bool, how ...any) {
+func (q *queryMaker) require(p *object, path []protoreflect.FieldDescriptor) {
+	if len(path) == 1 {
+		p.put("required", true)
+		return
+	}
+	text, _ := p.get("description").(string)
+	above := q.writer.schemas.namePath(path[:len(path)-1], q.route.form)
+	p.put("description", strings.TrimSpace(text+"\n\nRequired with any other parameter of `"+above+"`."))
+}
+
+// parameter adds the parameter of a field.
+func (q *queryMaker) parameter(name string, path []protoreflect.FieldDescriptor, how ...any) {
+	field := path[len(path)-1]
 	if q.names[name] {
 		return // a name in JSON may be that of a path
 	}
 	q.names[name] = true
 	p := obj("name", name, "in", "query", "description", commentOf(field).whole())
 	schema, demanded := q.writer.schemas.ruled(field, q.writer.schemas.fieldValue(field, q.route.form), q.route.form)
+	schema = declared(schema, field, q.route.form)
 	demanded = q.writer.applyParameter(p, schema, field) || q.writer.listsRequired(field) || demanded
-	if outer && (demanded || isRequired(field)) {
-		p.put("required", true)
+	if demanded || isRequired(field) {
+		q.require(p, path)
 	}
 	if deprecated(field) {
 		p.put("deprecated", true)
@@ -127,6 +141,45 @@ func (q *queryMaker) parameter(name string, field protoreflect.FieldDescriptor, 
 	}
 	p.put("schema", asText(schema))
 	q.found = append(q.found, p)
+}
+
+// ruleParameters tells of the rules of the request as a whole where its fields are parameters: no schema says them.
+func (w *writer) ruleParameters(op *object, r *described) {
+	input := r.Method.Descriptor.Input()
+	if r.WholeBody || isSpecial(input) || !r.Query && len(r.Variables) == 0 {
+		return
+	}
+	op.set("x-oneof", w.schemas.oneofs(input, r.form))
+	if !r.form.rules {
+		return
+	}
+	whole := &object{}
+	c := &constraints{schema: whole, form: r.form}
+	w.schemas.messageRules(c, input, r.form)
+	for i := range input.Oneofs().Len() {
+		oneof := input.Oneofs().Get(i)
+		rules, _ := schema.Option(oneof, validate.E_Oneof).(*validate.OneofRules)
+		if names := w.schemas.memberNames(oneof, r.form); rules.GetRequired() && names != "" {
+			c.remarkf("one of %s is set", names)
+		}
+	}
+	c.describe()
+	op.set("x-cel", whole.get("x-cel"))
+	if rules, _ := whole.get("description").(string); rules != "" {
+		text, _ := op.get("description").(string)
+		op.put("description", strings.TrimSpace(text+"\n\n"+rules))
+	}
+}
+
+// memberNames are those of a oneof that the document shows.
+func (s *schemas) memberNames(oneof protoreflect.OneofDescriptor, f form) string {
+	var names []string
+	for i := range oneof.Fields().Len() {
+		if member := oneof.Fields().Get(i); s.writer.shown(member) {
+			names = append(names, "`"+fieldName(member, f)+"`")
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // asText is the schema of a value that stands in a path or a query, where there is no null but the name
@@ -226,6 +279,7 @@ func isOutputOnly(f protoreflect.FieldDescriptor) bool {
 	return has(f, annotations.FieldBehavior_OUTPUT_ONLY)
 }
 
+// isRequired reports whether a field is required by its option, or is one of proto2 that must be there.
 func isRequired(f protoreflect.FieldDescriptor) bool {
-	return has(f, annotations.FieldBehavior_REQUIRED)
+	return f.Cardinality() == protoreflect.Required || has(f, annotations.FieldBehavior_REQUIRED)
 }

@@ -78,6 +78,11 @@ func (m *pathMaker) variable(v int) {
 		}
 		m.segment(t.Segments, i, name, field)
 	}
+	if of.First == of.Last && t.Segments[of.First].Kind == httprule.Deep {
+		last := m.parameters[len(m.parameters)-1] // the whole field
+		last.remove("description")
+		last.set("description", commentOf(field.Descriptor()).whole())
+	}
 }
 
 // segmentsPattern is what the text of a variable looks like.
@@ -131,6 +136,9 @@ func (m *pathMaker) segment(all []httprule.Segment, i int, name string, field *j
 	about := "Any text; the method does not see it."
 	if field != nil {
 		about = fmt.Sprintf("A part of the field `%s`.", field.Path())
+		if text := commentOf(field.Descriptor()).whole(); text != "" {
+			about += "\n\n" + text
+		}
 	}
 	p := m.parameter(m.name(name), about)
 	p.put("schema", obj("type", "string"))

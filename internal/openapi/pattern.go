@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"fmt"
+	"regexp"
 	"regexp/syntax"
 	"strings"
 	"unicode"
@@ -14,10 +15,21 @@ func ecmaPattern(pattern string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
+	if sharedPattern.MatchString(pattern) && !nothingRepeated.MatchString(pattern) {
+		return pattern, true
+	}
 	var b strings.Builder
 	ok := appendECMA(&b, re)
 	return b.String(), ok
 }
+
+// sharedPattern matches expressions of words that mean the same in both, which stay as their author wrote them, and
+// nothingRepeated those that repeat what is no text, which ECMAScript refuses.
+var (
+	sharedPattern = regexp.MustCompile(`^(?:[A-Za-z0-9_/:,;@#%&=!~'"<> -]|\(\?:|[\^$|()]|[*+?]\??|\{[0-9]+(?:,[0-9]*)?\}\??|\\[dwDW.^$|()\[\]{}*+?/\\]|` +
+		`\[\^?-?(?:[A-Za-z0-9]-[A-Za-z0-9]|[A-Za-z0-9_/:,;@#%&=!~'"<>.*+?()|{}$ ]|\\[dw.\-\[\]/^\\])+-?\])*$`)
+	nothingRepeated = regexp.MustCompile(`(?:^|[\^$|])[*+?{]|\((?:[*+{]|\?[^:])`)
+)
 
 // appendECMA writes one node, and what stands below it.
 func appendECMA(b *strings.Builder, re *syntax.Regexp) bool {

@@ -207,11 +207,16 @@ func (s *schemas) demandOneofs(o *object, m protoreflect.MessageDescriptor, f fo
 
 // ruleMessage tells of the rules of a message as a whole.
 func (s *schemas) ruleMessage(o *object, m protoreflect.MessageDescriptor, f form) {
+	c := &constraints{schema: o, form: f}
+	s.messageRules(c, m, f)
+	c.describe()
+}
+
+func (s *schemas) messageRules(c *constraints, m protoreflect.MessageDescriptor, f form) {
 	rules, _ := schema.Option(m, validate.E_Message).(*validate.MessageRules)
 	if rules == nil {
 		return
 	}
-	c := &constraints{schema: o, form: f}
 	c.expressions(s.open(m, rules))
 	for _, oneof := range rules.GetOneof() {
 		var names []string
@@ -226,7 +231,6 @@ func (s *schemas) ruleMessage(o *object, m protoreflect.MessageDescriptor, f for
 		}
 		c.remarkf(words, strings.Join(names, ", "))
 	}
-	c.describe()
 }
 
 // exactOneofs has an object refuse two members of a oneof at once (Surface 215).
@@ -289,9 +293,11 @@ func (s *schemas) oneofs(m protoreflect.MessageDescriptor, f form) *object {
 func (s *schemas) property(field protoreflect.FieldDescriptor, f form, without []string) (value *object, required bool) {
 	if len(without) > 0 && field.Message() != nil && !field.IsList() && !field.IsMap() {
 		value = s.object(field.Message(), f, without)
+		required = s.demands(value) // the path has it be there
 	} else {
 		value, required = s.ruled(field, s.fieldValue(field, f), f)
 	}
+	value = declared(value, field, f)
 	if f.nulls && nullable(field) {
 		value = orNull(value)
 	}

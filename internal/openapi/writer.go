@@ -239,6 +239,7 @@ func (w *writer) operation(r *described, at operationPlace) *object {
 	op := obj("tags", list{r.tag}, "summary", comment.summary, "description", comment.rest, "operationId", at.id)
 	parameters := w.parameters(r, at.parameters)
 	op.set("parameters", parameters)
+	w.ruleParameters(op, r)
 	op.set("requestBody", w.requestBody(r))
 	op.put("responses", w.responses(r))
 	if deprecated(d) {

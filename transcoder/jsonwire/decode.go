@@ -1,6 +1,7 @@
 package jsonwire
 
 import (
+	"slices"
 	"sync"
 )
 
@@ -16,6 +17,9 @@ type Input struct {
 	AllowTrailing bool
 	// MaxDepth is how many objects and arrays may be open at once; 0 is 100.
 	MaxDepth int
+	// Given are fields that something else sets, such as the path of a request: they may be missing
+	// although they are required.
+	Given []*Field
 }
 
 const defaultDepth = 100
@@ -34,6 +38,8 @@ type decoder struct {
 	ignoreEnums bool
 	// partial: required fields are not checked (inside an Any).
 	partial bool
+	// given are required fields that may be missing.
+	given []*Field
 	// keep: a zero is written although it is the same as unset.
 	keep bool
 
@@ -52,7 +58,7 @@ func newDecoder(s *Plans, dst, json []byte, in Input) *decoder {
 	d.plans, d.in, d.pos, d.out = s, json, 0, dst
 	d.depth, d.max, d.ignore, d.partial, d.keep = 0, in.MaxDepth, in.IgnoreUnknown, false, false
 	d.ignoreEnums = in.IgnoreEnums || in.IgnoreUnknown && !in.KnownEnums
-	d.marked, d.marking = 0, false
+	d.marked, d.marking, d.given = 0, false, in.Given
 	if d.max == 0 {
 		d.max = defaultDepth
 	}
@@ -60,7 +66,7 @@ func newDecoder(s *Plans, dst, json []byte, in Input) *decoder {
 }
 
 func (d *decoder) free() {
-	d.plans, d.in, d.out = nil, nil, nil
+	d.plans, d.in, d.out, d.given = nil, nil, nil, nil
 	d.sets.shrink()
 	if cap(d.scratch) > maxKept {
 		d.scratch = nil
@@ -246,13 +252,18 @@ func (d *decoder) fields(p *Plan, typeAt int) error {
 	}
 	if len(p.required) > 0 && !d.partial {
 		for _, f := range p.required {
-			if !seen.has(f.required) {
+			if !seen.has(f.required) && !d.isGiven(f) {
 				return d.failAt(start, "required field %s is missing", f.desc.JSONName())
 			}
 		}
 	}
 	d.words = d.words[:words]
 	return nil
+}
+
+// isGiven reports whether something else sets a field.
+func (d *decoder) isGiven(f *fieldPlan) bool {
+	return slices.ContainsFunc(d.given, func(g *Field) bool { return g.leaf == f })
 }
 
 // one writes one field of any kind and returns the field to expect next. Without f
