@@ -17,6 +17,9 @@ import (
 // ballast is heap that nobody touches, so that there is as much garbage between collections as in Transom.
 const ballast = 24 << 20
 
+// requestID is as long as those that Transom makes.
+const requestID = "5f0c6f3f9f8b4c0e8d2a7b1c3e5f7a9d"
+
 // serveBare serves the answer by nothing but net/http and quic-go.
 func serveBare(ctx context.Context, address, dir string) error {
 	heap := make([]byte, ballast)
@@ -26,10 +29,7 @@ func serveBare(ctx context.Context, address, dir string) error {
 		return err
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, answer) // the client may be gone
-	})
+	handler := http.HandlerFunc(answerBare)
 	packets, err := net.ListenPacket("udp", address)
 	if err != nil {
 		return err
@@ -45,4 +45,14 @@ func serveBare(ctx context.Context, address, dir string) error {
 	case <-ctx.Done():
 		return errors.Join(byTCP.Close(), byUDP.Close())
 	}
+}
+
+// answerBare reads the request, as whoever serves unary calls has to, and says what Transom says, with the same headers.
+func answerBare(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return // the client may be gone
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Request-Id", requestID)
+	_, _ = io.WriteString(w, answer) // as above
 }
