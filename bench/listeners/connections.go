@@ -19,9 +19,9 @@ func newHTTP3() *http3.Transport {
 	return &http3.Transport{TLSClientConfig: trust(), QUICConfig: &quic.Config{MaxIdleTimeout: 10 * time.Minute}}
 }
 
-// shake makes handshakes of TLS without a pause, each with a request, by which tickets come. With resumed, all but each
-// client's first resume a session; one that does not is an error.
-func shake(ctx context.Context, address string, resumed bool) (int64, error) {
+// shake makes handshakes of TLS without a pause. With resumed, all but each client's first resume a session; one that
+// does not is an error. exchange is what a connection is used for.
+func shake(ctx context.Context, address string, resumed bool, exchange func(net.Conn) error) (int64, error) {
 	return repeat(ctx, streams, func(count *atomic.Int64) error {
 		config := trust()
 		config.NextProtos = []string{"http/1.1"}
@@ -29,7 +29,7 @@ func shake(ctx context.Context, address string, resumed bool) (int64, error) {
 			config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		}
 		for first := true; ctx.Err() == nil; first = false {
-			state, err := exchange(ctx, address, config)
+			state, err := connect(ctx, address, config, exchange)
 			if err != nil {
 				return err
 			}
@@ -42,17 +42,17 @@ func shake(ctx context.Context, address string, resumed bool) (int64, error) {
 	})
 }
 
-// exchange makes a connection for one request.
-func exchange(ctx context.Context, address string, config *tls.Config) (tls.ConnectionState, error) {
+// connect makes a connection and uses it until the server closes it.
+func connect(ctx context.Context, address string, config *tls.Config, exchange func(net.Conn) error) (tls.ConnectionState, error) {
 	c, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return tls.ConnectionState{}, err
 	}
 	defer func() { _ = c.Close() }() // it is over
-	if _, err := io.WriteString(c, "GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); err != nil {
+	if err := exchange(c); err != nil {
 		return tls.ConnectionState{}, err
 	}
-	if _, err := io.Copy(io.Discard, c); err != nil {
+	if _, err := io.Copy(io.Discard, c); err != nil { // tickets come here, too
 		return tls.ConnectionState{}, err
 	}
 	secure, ok := c.(*tls.Conn)
@@ -60,6 +60,21 @@ func exchange(ctx context.Context, address string, config *tls.Config) (tls.Conn
 		return tls.ConnectionState{}, fmt.Errorf("it is a %T", c)
 	}
 	return secure.ConnectionState(), nil
+}
+
+// askOnce makes the only request of a connection.
+func askOnce(c net.Conn) error {
+	_, err := io.WriteString(c, "GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	return err
+}
+
+// askNothing ends a connection after its handshake.
+func askNothing(c net.Conn) error {
+	half, ok := c.(interface{ CloseWrite() error })
+	if !ok {
+		return fmt.Errorf("a %T has no half to close", c)
+	}
+	return half.CloseWrite()
 }
 
 // shakeQUIC makes handshakes of QUIC without a pause.

@@ -70,8 +70,10 @@ func measureRates(ctx context.Context, s settings, starts [2]func() (*server, er
 	}{
 		{"requests by HTTP/3 that the server answers itself", func(ctx context.Context, a string) (int64, error) { return ask(ctx, a, "/ready") }},
 		{"calls by HTTP/3, a small GET of a gRPC method", func(ctx context.Context, a string) (int64, error) { return ask(ctx, a, "/v1/items/1") }},
-		{"connections by TCP, with whole handshakes of TLS 1.3", func(ctx context.Context, a string) (int64, error) { return shake(ctx, a, false) }},
-		{"connections by TCP that resume a session", func(ctx context.Context, a string) (int64, error) { return shake(ctx, a, true) }},
+		{"whole handshakes of TLS 1.3 by TCP", func(ctx context.Context, a string) (int64, error) { return shake(ctx, a, false, askNothing) }},
+		{"handshakes by TCP that resume a session", func(ctx context.Context, a string) (int64, error) { return shake(ctx, a, true, askNothing) }},
+		{"connections by TCP for one request, with whole handshakes", func(ctx context.Context, a string) (int64, error) { return shake(ctx, a, false, askOnce) }},
+		{"connections by TCP for one request, with resumed ones", func(ctx context.Context, a string) (int64, error) { return shake(ctx, a, true, askOnce) }},
 		{"connections by QUIC, with whole handshakes", shakeQUIC},
 	} {
 		if !strings.Contains(w.name, s.only) {

@@ -78,10 +78,9 @@ func (h *handshakes) run() {
 const acceptPause = 50 * time.Millisecond
 
 func (h *handshakes) handshake(raw net.Conn) {
-	ctx, cancel := context.WithTimeout(h.closing, h.limit)
-	defer cancel()
+	growStackForHandshake(false)
 	c := tls.Server(raw, h.config)
-	if err := c.HandshakeContext(ctx); err != nil {
+	if err := h.shake(raw, c); err != nil {
 		h.refuse(raw, err)
 		return
 	}
@@ -94,6 +93,21 @@ func (h *handshakes) handshake(raw net.Conn) {
 	case <-h.closing.Done():
 		_ = c.Close() // nobody waits for it any more
 	}
+}
+
+// shake does one handshake. A deadline and what closes the connection in the end take the place of a context, which
+// would cost crypto/tls a goroutine.
+func (h *handshakes) shake(raw net.Conn, c *tls.Conn) error {
+	_ = raw.SetDeadline(time.Now().Add(h.limit))                     // fails only on a closed connection, as the handshake does then
+	stop := context.AfterFunc(h.closing, func() { _ = raw.Close() }) // it may be closed already
+	err := c.HandshakeContext(context.Background())
+	if !stop() && err == nil {
+		err = h.closing.Err()
+	}
+	if err != nil {
+		return err
+	}
+	return raw.SetDeadline(time.Time{})
 }
 
 // refuse tells a client that speaks no TLS so.

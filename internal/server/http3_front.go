@@ -152,28 +152,13 @@ func (f *http3Front) grow(s *http3.Server, c *quic.Conn) (stop func()) {
 func (f *http3Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.handling.Add(1)
 	defer f.handling.Add(-1)
-	growStack(false)
+	growStackForRequest(false)
 	if r.Method == http.MethodConnect && r.ProtoMajor == 3 && r.Proto != "HTTP/3.0" {
 		r.Header[":protocol"], r.Proto = []string{r.Proto}, "HTTP/3.0"
 	}
 	if answer := (&http3Writer{ResponseWriter: w, date: &f.date}); f.settleBody(answer, r) {
 		f.o.handler.ServeHTTP(answer, r)
 	}
-}
-
-// growStack has the stack of a request's goroutine, which is a new one for each, grow while there is little on it: all of it is
-// copied then, which would take longer further on, and be done more than once. Never is false.
-//
-//go:noinline
-func growStack(never bool) (last byte) {
-	if never {
-		var room [6 << 10]byte
-		for i := range room {
-			room[i] = last
-			last += room[len(room)-1-i]
-		}
-	}
-	return last
 }
 
 // http3Writer writes an answer over HTTP/3.
