@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +19,7 @@ import (
 
 	"github.com/quic-go/quic-go/http3"
 
+	"github.com/transom-gateway/transom/internal/admin"
 	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/poll"
@@ -183,5 +188,34 @@ func TestHandOverOfHTTP3(t *testing.T) {
 	}
 	for _, want := range []string{`"msg":"the new process serves`, `"tls":true,"http3":true`, `"http_version":"3"`, `"http_version":"2"`} {
 		poll.Until(t, want+" in the log", func() bool { return strings.Contains(gateway.log.String(), want) })
+	}
+}
+
+// TestHandOverIsAudited: Surface 267: the audit log says of a hand-over which configuration was in service before it, and
+// which one the new process has read.
+func TestHandOverIsAudited(t *testing.T) {
+	audit := filepath.Join(t.TempDir(), "audit.jsonl")
+	config := replaced(t, `[{ address: "127.0.0.1:0" }]`, "")
+	text := strings.Replace(readPage(t, config), "admin: {", "admin: { audit: { file: "+strconv.Quote(audit)+" }, ", 1)
+	write(t, config, text)
+	gateway := startConfigured(t, buildTransom(t), config)
+	gateway.upgraded()
+	lines := map[string]admin.Entry{}
+	poll.Until(t, "both lines", func() bool {
+		for line := range strings.Lines(readPage(t, audit)) {
+			var e admin.Entry
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				return false // it is being written
+			}
+			lines[e.Event] = e
+		}
+		return len(lines) == 2
+	})
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+	if e := lines["upgrade"]; e.Result != "done" || e.Before == 0 || e.ConfigBefore != sum {
+		t.Errorf("%+v, want the sum %s before it", e, sum)
+	}
+	if e := lines["reload"]; e.Who != "upgrade" || e.After != 1 || e.ConfigAfter != sum {
+		t.Errorf("%+v, want the sum %s after it", e, sum)
 	}
 }

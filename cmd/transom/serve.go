@@ -79,9 +79,10 @@ func (v *supervision) serve(ctx context.Context, h *handOver, usr2 <-chan os.Sig
 	reloads := newReloads(g, telemetry.Log)
 	reloads.notify = v.notify
 	defer reloads.end(g.Close)
-	err = reloads.await(ctx, func() error {
+	var first gateway.Change
+	err = reloads.await(ctx, func() (err error) {
 		reloads.watch(gateway.Inputs(file)) // before they are read: no change falls between
-		_, err := g.Reload(ctx)
+		first, err = g.Reload(ctx)
 		return err
 	})
 	if err != nil {
@@ -108,6 +109,9 @@ func (v *supervision) serve(ctx context.Context, h *handOver, usr2 <-chan os.Sig
 	}
 	g.LogInService()
 	reloads.reloaded, reloads.audit = running.Compare, running.Reloaded
+	if v.released != nil { // the line of the process before says what was in service
+		running.Reloaded("upgrade", nil, first, nil)
+	}
 	defer reloads.start(ctx)()
 	h.serves(running, telemetry.Log)
 	running.Start()

@@ -22,7 +22,7 @@ const (
 // Entry is one line of the audit log.
 type Entry struct {
 	Time time.Time `json:"time"`
-	// Event is reload, circuit, endpoint, maintenance, cache_purge, key_release, log_level, try, live_messages or auth_failed.
+	// Event is reload, upgrade, circuit, endpoint, maintenance, cache_purge, key_release, log_level, try, live_messages or auth_failed.
 	Event string `json:"event"`
 	// Who did it, From where.
 	Who  string `json:"who,omitempty"`
@@ -122,8 +122,13 @@ func (a *Audit) failed(e Entry) {
 
 // wrote writes down an operation and what came of it.
 func (s *server) wrote(r *http.Request, event, what string, err error) {
-	who, _ := s.Access.of(r)
-	e := Entry{Event: event, Who: who, From: r.RemoteAddr, What: what, Result: "done"}
+	s.write(r, Entry{Event: event, What: what}, err)
+}
+
+// write adds to an entry who asked for an operation, and what came of it.
+func (s *server) write(r *http.Request, e Entry, err error) {
+	e.Who, _ = s.Access.of(r)
+	e.From, e.Result = r.RemoteAddr, "done"
 	if err != nil {
 		e.Result = "failed: " + err.Error()
 	}

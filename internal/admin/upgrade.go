@@ -22,7 +22,8 @@ func (s *server) upgrade() {
 	s.mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) {
 		// A client that goes away must not leave half of it.
 		pid, done, err := g.Upgrade(context.WithoutCancel(r.Context()))
-		s.wrote(r, "upgrade", fmt.Sprintf("pid=%d", pid), err)
+		now := s.Gateway.Status() // what the new process has read is its own line
+		s.write(r, Entry{Event: "upgrade", What: fmt.Sprintf("pid=%d", pid), Before: now.Generation, ConfigBefore: now.ConfigSum}, err)
 		if err != nil {
 			text(w, http.StatusConflict, line(err.Error())+"; this process goes on\n")
 			return
