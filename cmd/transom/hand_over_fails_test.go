@@ -20,7 +20,6 @@ import (
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/transom-gateway/transom/internal/admin"
-	"github.com/transom-gateway/transom/internal/testing/keytest"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
@@ -161,13 +160,7 @@ func TestHandOverAtSignal(t *testing.T) {
 // TestHandOverOfHTTP3: Traffic 196 and 202: while the old process has UDP, clients are told that there
 // is no HTTP/3; then the new one serves it on the same port.
 func TestHandOverOfHTTP3(t *testing.T) {
-	dir := t.TempDir()
-	cert, key := keytest.Certificate(t, "first.example")
-	write(t, filepath.Join(dir, "cert.pem"), cert)
-	write(t, filepath.Join(dir, "key.pem"), key)
-	gateway := startReplaced(t, buildTransom(t), `[{ address: "127.0.0.1:0", http3: true, tls: { certificate: "`+dir+`/cert.pem", key: "`+dir+`/key.pem" } }]`, "")
-	url := strings.Replace(gateway.url, "http:", "https:", 1)
-	trust := trusting(t, cert, "first.example")
+	gateway, url, trust := startReplacedHTTP3(t)
 	byTCP := &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true, ForceAttemptHTTP2: true}
 	byQUIC := func() *http.Client { return &http.Client{Transport: &http3.Transport{TLSClientConfig: trust.Clone()}} }
 	first := byQUIC()

@@ -142,8 +142,12 @@ func (c *checker) socketFile(path string, l *transomv1.Listener) {
 			c.fail(join(path, said[0]), "found it at %q, which has no file: expected it at an address such as \"unix:/run/transom.sock\"", l.Address)
 		}
 	}
-	if n, err := strconv.ParseUint(l.SocketMode, 8, 12); l.SocketMode != "" && (err != nil || n == 0 || n > 0o777) {
+	switch n, err := strconv.ParseUint(l.SocketMode, 8, 12); {
+	case l.SocketMode == "":
+	case err != nil || n == 0 || n > 0o777:
 		c.fail(join(path, "socket_mode"), "found %q, expected permissions in octal digits, such as \"0660\"", l.SocketMode)
+	case l.SocketMode[0] != '0': // it could be meant as a decimal number
+		c.fail(join(path, "socket_mode"), "found %q, expected octal digits that begin with 0: \"0%s\"", l.SocketMode, l.SocketMode)
 	}
 }
 

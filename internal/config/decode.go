@@ -234,8 +234,14 @@ func (d *decoder) value(path string, n *yaml.Node, field protoreflect.FieldDescr
 		return fresh, false
 	}
 	v, ok := scalar(text, field)
-	if !ok {
+	switch {
+	case !ok:
 		d.fail(path, "found %s, expected %s%s", quoted(text, field), expected, hint(text, field))
+	case isZero(v, field) && !zeros[field.FullName()]:
+		d.fail(path, "found %s, expected a number above 0; without the line the default holds", quoted(text, field))
+		ok = false
+	}
+	if !ok {
 		return fresh, false
 	}
 	return v, true

@@ -39,6 +39,34 @@ func scalar(text string, field protoreflect.FieldDescriptor) (protoreflect.Value
 	panic("transom.v1.Config has a field of a kind that this package does not read: " + field.FullName())
 }
 
+// zeros are the numbers of the configuration for which 0 is a value of its own, such as no bound.
+var zeros = map[protoreflect.FullName]bool{
+	"transom.v1.Listener.max_connections":            true,
+	"transom.v1.Listener.max_connections_per_client": true,
+	"transom.v1.HttpUpstream.max_connections":        true,
+	"transom.v1.HttpUpstream.min_healthy_percent":    true,
+	"transom.v1.GrpcUpstream.min_healthy_percent":    true,
+}
+
+// isZero reports whether a value of a setting is the number 0, which would pass for a line that is not there.
+func isZero(v protoreflect.Value, field protoreflect.FieldDescriptor) bool {
+	if field.HasPresence() || field.IsMap() || field.IsList() || field.ContainingMessage().IsMapEntry() {
+		return false
+	}
+	switch field.ParentFile().Path() {
+	case "transom/v1/config.proto", "transom/v1/subscription.proto":
+	default:
+		return false // the policies say themselves what 0 is
+	}
+	switch field.Kind() {
+	case protoreflect.Uint32Kind, protoreflect.Uint64Kind:
+		return v.Uint() == 0
+	case protoreflect.DoubleKind:
+		return v.Float() == 0
+	}
+	return false
+}
+
 // enum reads the name of a value, or the number of a known one.
 func enum(text string, e protoreflect.EnumDescriptor) (protoreflect.Value, bool) {
 	v := e.Values().ByName(protoreflect.Name(text))
