@@ -14,6 +14,9 @@ function Logging() {
     <Operate key={l} label={l} act={async () => { await post('log/level?level=' + l); setSet(set + 1) }} />)}</p>
 }
 
+/** How far from the left stands what does not fit on a line, in characters. */
+const depth = (text: string) => text.length - text.trimStart().length + 2
+
 /** How many lines are shown at once. */
 const most = 2000
 
@@ -31,7 +34,7 @@ export function Configuration() {
     <p class="lead" role="status">{failure || (!answer ? 'Loading…' : list.length === all.length ? plural(all.length, 'line') : `${list.length} of ${plural(all.length, 'line')}`)}</p>
     <p class="soft">What is in effect: variables and defaults are filled in, what the command line says is in it, and secrets are masked. Policies in protos are on the page of each route.</p>
     <Logging />
-    {answer && (list.length ? <ol class="lines" aria-label="Configuration">{list.slice(0, most).map(l => <li><code>{plain(l.text)}</code><small class="mono" title={l.where}>{l.where.replace(/^.*\//, '').replace(/:\d+$/, '')}</small></li>)}</ol> :
+    {answer && (list.length ? <ol class="lines" aria-label="Configuration">{list.slice(0, most).map(l => <li><code style={{ paddingLeft: depth(l.text) + 'ch', textIndent: -depth(l.text) + 'ch' }}>{plain(l.text)}</code><small class="mono" title={l.where}>{l.where.replace(/^.*\//, '').replace(/:\d+$/, '')}</small></li>)}</ol> :
       <Empty>{all.length ? 'No line has that.' : 'There is no configuration yet.'}</Empty>)}
     {list.length > most && <p class="soft">and {list.length - most} more: filter them, or copy all.</p>}
   </>

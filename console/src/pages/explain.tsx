@@ -54,6 +54,7 @@ export function Explain() {
     refine('explain', { method, url })
     void ask(method, url, headers, body)
   }
+  const refused = verdict?.steps.find(s => s.name === 'refused')
   return <>
     <Title text="Explain"><p class="lead">What becomes of a request, and why. No policy is asked, and no backend called.</p></Title>
     <form class="card ask" onSubmit={submit} aria-label="Request">
@@ -67,6 +68,7 @@ export function Explain() {
     <div role="status">
       {failure && <p class="card bad">{plain(failure)}</p>}
       {verdict && <Card title={!verdict.accepted ? 'It would be refused' : verdict.steps.some(s => s.name === 'policy') ? 'It would be served if its policies admit it' : 'It would be served'} note={verdict.status ? 'status ' + verdict.status : undefined}>
+        {refused && <p class="bad">{plain(refused.text)}</p>}
         <ol class="steps explained">{verdict.steps.map(s => <li class={s.name === 'refused' ? 'refused' : s.policy ? 'policy' : ''}>
           <b>{s.policy ?? s.name}</b><span class={s.policy || s.name === 'refused' ? '' : 'mono'}>{s.name === 'route' ? <a href={address('route', { rule: s.text })}>{plain(s.text)}</a> : plain(s.text || 'set')}</span>{s.where && <small class="mono">{s.where}</small>}
         </li>)}</ol>

@@ -1,7 +1,7 @@
 import { get, placeOf, Problem, Reload, post } from '../api'
 import { duration, moment, plain, plural } from '../format'
 import { edition, status } from '../state'
-import { Card, Empty, Operate, State, Title, useLoad } from '../ui'
+import { Card, Empty, Operate, Title, useLoad } from '../ui'
 
 export const Problems = ({ list }: { list: Problem[] }) => <ul class="problems">{list.map(p => <li>
   {p.file && <code>{plain(placeOf(p))}</code>} <span>{plain(p.message)}</span>
@@ -17,7 +17,7 @@ export function Reloads() {
     <Title text="Reloads"><p class="actions"><Operate label="Reload now" act={() => post('reload')} /></p></Title>
     {failure && <Empty>{failure}</Empty>}
     <div class="cards">{answer?.reloads.map((r, i) => <Card wide title={r.refused ? 'Refused' : `Generation ${r.generation}`}
-      note={<>{moment(r.at)}, took {duration(r.took_ms)} {!r.refused && i === answer.reloads.findIndex(x => !x.refused) && <State name="READY" why="in service" />}</>}>
+      note={<>{moment(r.at)}, took {duration(r.took_ms)} {!r.refused && i === answer.reloads.findIndex(x => !x.refused) && <span class="state good">in service</span>}</>}>
       {r.refused && <p class="bad">Generation {r.generation} has stayed in service.</p>}
       {r.problems?.length ? <Problems list={r.problems} /> : null}
       <dl class="pairs">
