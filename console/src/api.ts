@@ -14,6 +14,7 @@ export interface Status {
   loaded_at?: string; failed_at?: string; problems: Problem[]; not_reloaded: string[]; stores: string[]
   sinks: string[]; subscriptions: string[]; upstreams: Upstream[]; circuits: Circuit[]
   maintenance: { name: string; on: boolean; services: string[] }[]
+  trace_url?: string // {trace_id} stands for the id
 }
 export interface Point { t: number; n: number; r: number; f: number; s: number; p50: number; p99: number }
 export interface RouteHistory { rpc?: string; path: string; n: number; r: number; f: number; s: number; p99: number; counts: number[] }
@@ -51,13 +52,21 @@ async function answered(answer: Response): Promise<Response> {
   return answer
 }
 
-export async function get<T>(path: string): Promise<T> {
-  return (await answered(await fetch('../' + path))).json()
+/** How long an answer may take, in ms: a gateway that hangs is not waited for. */
+const patience = 30_000
+
+async function ask(path: string): Promise<Response> {
+  try {
+    return await answered(await fetch('../' + path, { signal: AbortSignal.timeout(patience) }))
+  } catch (e) {
+    if ((e as Error).name === 'TimeoutError') throw new Error(`The gateway has not answered within ${patience / 1000} s.`)
+    throw e instanceof TypeError ? new Error('The gateway does not answer.') : e
+  }
 }
 
-export async function getText(path: string): Promise<string> {
-  return (await answered(await fetch('../' + path))).text()
-}
+export const get = async <T,>(path: string): Promise<T> => (await ask(path)).json()
+
+export const getText = async (path: string) => (await ask(path)).text()
 
 export async function post(path: string, body?: unknown, method = 'POST'): Promise<Response> {
   return answered(await fetch('../' + path, { method, body: body === undefined ? undefined : JSON.stringify(body) }))

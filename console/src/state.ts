@@ -31,6 +31,8 @@ export function refine(page: string, query: Record<string, string>) {
 
 let source: EventSource | null = null
 let again = 0
+let quiet = 0
+const silence = 20_000 // ms without a word of a gateway that tells something each 5 s
 let shown = '' // the edition whose routes are there
 
 /** Opens the one stream that a page has: all of the state first, then what changes. */
@@ -38,8 +40,10 @@ export function connect() {
   clearTimeout(again)
   source?.close()
   source = new EventSource('stream')
-  source.addEventListener('who', e => { who.value = JSON.parse(e.data); connection.value = 'live' })
+  hear()
+  source.addEventListener('who', e => { hear(); who.value = JSON.parse(e.data); connection.value = 'live' })
   source.addEventListener('status', e => {
+    hear()
     const now: Status = JSON.parse(e.data)
     batch(() => { status.value = now; connection.value = 'live' })
     if (edition.value !== shown) {
@@ -47,13 +51,22 @@ export function connect() {
       void loadRoutes()
     }
   })
-  source.addEventListener('history', e => { history.value = JSON.parse(e.data) })
-  source.onerror = () => {
-    source?.close()
-    source = null
-    if (connection.value === 'live') connection.value = 'lost'
-    void diagnose()
-  }
+  source.addEventListener('history', e => { hear(); history.value = JSON.parse(e.data) })
+  source.onerror = lose
+}
+
+/** Goes on waiting. A gateway that hangs keeps its connections and says nothing. */
+function hear() {
+  clearTimeout(quiet)
+  quiet = window.setTimeout(lose, silence)
+}
+
+function lose() {
+  clearTimeout(quiet)
+  source?.close()
+  source = null
+  if (connection.value === 'live') connection.value = 'lost'
+  void diagnose()
 }
 
 /** Asks whether it is a token that is missing, and tries again else. */
@@ -71,6 +84,7 @@ async function diagnose() {
 
 /** Forgets what this page was told. */
 export function disconnect() {
+  clearTimeout(quiet)
   source?.close()
   batch(() => { connection.value = 'connecting'; status.value = null; history.value = null; routes.value = null; who.value = null })
   shown = ''
@@ -87,6 +101,7 @@ async function loadRoutes() {
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) {
     clearTimeout(again)
+    clearTimeout(quiet)
     source?.close()
     source = null
   } else if (connection.value !== 'denied') connect()

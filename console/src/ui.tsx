@@ -2,7 +2,7 @@ import type { ComponentChildren, JSX } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { Refused } from './api'
 import { plain } from './format'
-import { who } from './state'
+import { status, who } from './state'
 
 const moods: Record<string, string> = {
   READY: 'good', OK: 'good', running: 'good', paused: 'calm', waiting: 'calm', away: 'bad', closed: 'good', IDLE: 'calm', CONNECTING: 'calm', STANDBY: 'calm', DRAINING: 'warn',
@@ -31,6 +31,12 @@ export const Table = ({ label, head, children }: { label: string; head: string[]
   <div class="scroll" tabIndex={0} role="group" aria-label={label}>
     <table><thead><tr>{head.map(h => <th scope="col" class={h.startsWith('#') ? 'number' : ''}>{h.replace('#', '')}</th>)}</tr></thead><tbody>{children}</tbody></table>
   </div>
+
+/** The id of a trace, which leads to where telemetry.trace_url says. */
+export const Trace = ({ id }: { id: string }) => {
+  const at = status.value?.trace_url
+  return at && /^https?:/.test(at) ? <a class="mono" href={at.replaceAll('{trace_id}', encodeURIComponent(id))} target="_blank" rel="noopener noreferrer">{plain(id)}</a> : <code>{plain(id)}</code>
+}
 
 /** A dotted name, which may be broken behind its dots. */
 export const Dotted = ({ name }: { name: string }) => <>{plain(name).split(/(?<=[.\/])/).map(part => <>{part}<wbr /></>)}</>

@@ -117,6 +117,8 @@ type Options struct {
 	Audit *Audit
 	// Console answers for the files of the console, below its path; nil for no console.
 	Console http.Handler
+	// TraceURL is where a trace can be looked at, with {trace_id} for its id; "" for nowhere.
+	TraceURL string
 }
 
 // server answers the operator.

@@ -151,13 +151,15 @@ type State struct {
 	Upstreams     []ofUpstream  `json:"upstreams"`
 	Circuits      []Circuit     `json:"circuits"`
 	Maintenance   []Maintenance `json:"maintenance"`
+	// TraceURL is where a trace can be looked at, with {trace_id} for its id.
+	TraceURL string `json:"trace_url,omitempty"`
 }
 
 // state collects the status. Its lists are never null.
 func (s *server) state() State {
 	status := s.Gateway.Status()
 	state := State{
-		Version: s.Version, Generation: status.Generation, ConfigSum: status.ConfigSum,
+		Version: s.Version, TraceURL: s.TraceURL, Generation: status.Generation, ConfigSum: status.ConfigSum,
 		LoadedAt: unlessZero(status.LoadedAt), FailedAt: unlessZero(status.FailedAt),
 		Problems: append([]Problem{}, status.Problems...), NotReloaded: append([]string{}, status.NotReloaded...),
 		Stores: append([]string{}, status.Stores...), Sinks: []string{}, Subscriptions: append([]string{}, status.Subscriptions...),

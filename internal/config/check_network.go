@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -392,6 +393,9 @@ func (c *checker) stores(s *transomv1.Stores) {
 }
 
 func (c *checker) telemetry(t *transomv1.Telemetry) {
+	if problem := traceURLProblem(t.GetTraceUrl()); t.GetTraceUrl() != "" && problem != "" {
+		c.fail("telemetry.trace_url", `%s, expected a URL such as "https://traces.example/trace/{trace_id}"`, problem)
+	}
 	o := t.GetOtlp()
 	if o == nil {
 		return
@@ -402,6 +406,28 @@ func (c *checker) telemetry(t *transomv1.Telemetry) {
 	if r := o.GetSampleRatio(); r < 0 || r > 1 {
 		c.fail("telemetry.otlp.sample_ratio", "found %v, expected 0 to 1", r)
 	}
+}
+
+// maxTraceURL bounds telemetry.trace_url.
+const maxTraceURL = 2048
+
+// traceURLProblem is what a browser cannot go to, or should not; "" for nothing.
+func traceURLProblem(text string) string {
+	if len(text) > maxTraceURL {
+		return fmt.Sprintf("found %d bytes, expected %d at most", len(text), maxTraceURL)
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("found %q, which is no URL: %v", text, errors.Unwrap(err))
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return fmt.Sprintf("found %q", text)
+	case u.User != nil:
+		return "found a URL with a user, which all who look would be told"
+	case !strings.Contains(text, "{trace_id}"):
+		return fmt.Sprintf("found %q without {trace_id}", text)
+	}
+	return ""
 }
 
 // hasScheme reports whether text is a URL with one of the schemes and something

@@ -228,6 +228,7 @@ func (o *Options) openAdmin(s *Server) error {
 func (o *Options) adminHandler(s *Server, audit *admin.Audit) http.Handler {
 	options := admin.Options{Version: o.Version, Gateway: administered{s}, Metrics: o.Telemetry.Metrics.Handler()}
 	options.Access, options.Audit = accessOf(o.File.Config.GetAdmin()), audit
+	options.TraceURL = o.File.Config.GetTelemetry().GetTraceUrl()
 	if o.File.Config.GetAdmin().Console == nil || o.File.Config.GetAdmin().GetConsole() {
 		options.Console = console.New()
 	}

@@ -3,7 +3,7 @@ import type { Call } from '../api'
 import { Seen, useCalls } from '../calls'
 import { count, duration, plain, plural, pretty, quoted } from '../format'
 import { place, refine, who } from '../state'
-import { Copy, Empty, Title } from '../ui'
+import { Copy, Empty, Title, Trace } from '../ui'
 
 const kept = 200
 
@@ -86,6 +86,6 @@ function Row({ call }: { call: Call }) {
       <span class="soft by">{plain(call.refused_by ? 'by ' + call.refused_by : call.cache ? 'cache ' + call.cache : call.principal || call.client_ip || '')}</span>
     </summary>
     {call.messages && <Messages of={call.messages} />}
-    <dl class="pairs">{Object.entries(call).filter(([k]) => !shown.has(k)).map(([k, v]) => <><dt>{k}</dt><dd class="mono">{plain(typeof v === 'object' ? JSON.stringify(v) : String(v))}</dd></>)}</dl>
+    <dl class="pairs">{Object.entries(call).filter(([k]) => !shown.has(k)).map(([k, v]) => <><dt>{k}</dt><dd class="mono">{k === 'trace_id' ? <Trace id={String(v)} /> : plain(typeof v === 'object' ? JSON.stringify(v) : String(v))}</dd></>)}</dl>
   </details>
 }

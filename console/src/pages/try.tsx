@@ -4,7 +4,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/ho
 import { Detail, exampleOf, get, post, ruleOf, Verdict } from '../api'
 import { clock, duration, methodOf, plain, pretty, shape, size } from '../format'
 import { address, edition, place, refine, routes, who } from '../state'
-import { Card, Copy, Empty, Title, useLoad } from '../ui'
+import { Card, Copy, Empty, Title, Trace, useLoad } from '../ui'
 import { indexOf, opens } from '../find'
 import { Asked, Event, run } from '../try/call'
 import { copyAs, otherwise, toolsFor } from '../try/copy'
@@ -239,7 +239,7 @@ function Answer({ events, busy, failure }: { events: Event[]; busy: boolean; fai
       {flow.map(e => <Told key={e.event + e.n} e={e} alone={received.length === 1 && e.event === 'message' && e.n === 1} kind={kind} />)}</ol>
     <FieldList name="Headers" list={head?.fields} />
     <FieldList name="Trailers" list={trailer?.fields} />
-    {open?.trace_id && <p class="soft trace">Trace <code>{open.trace_id}</code> <Copy label="Copy" text={() => open.trace_id!} /></p>}
+    {open?.trace_id && <p class="soft trace">Trace <Trace id={open.trace_id} /> <Copy label="Copy" text={() => open.trace_id!} /></p>}
   </section>
 }
 

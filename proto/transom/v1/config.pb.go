@@ -6651,7 +6651,10 @@ type Telemetry struct {
 	// The logs.
 	Log *Log `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
 	// Trace export. The standard OTEL_* environment variables work too.
-	Otlp          *Otlp `protobuf:"bytes,2,opt,name=otlp,proto3" json:"otlp,omitempty"`
+	Otlp *Otlp `protobuf:"bytes,2,opt,name=otlp,proto3" json:"otlp,omitempty"`
+	// Where a trace can be looked at, for the console: an http or https URL with "{trace_id}" in
+	// its path, query or fragment. Default: the console shows the ids alone.
+	TraceUrl      string `protobuf:"bytes,3,opt,name=trace_url,json=traceUrl,proto3" json:"trace_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6698,6 +6701,13 @@ func (x *Telemetry) GetOtlp() *Otlp {
 		return x.Otlp
 	}
 	return nil
+}
+
+func (x *Telemetry) GetTraceUrl() string {
+	if x != nil {
+		return x.TraceUrl
+	}
+	return ""
 }
 
 // Log is the application log and the access log, both on standard error.
@@ -7729,10 +7739,11 @@ const file_transom_v1_config_proto_rawDesc = "" +
 	"\binsecure\x18\t \x01(\bR\binsecure\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"T\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"q\n" +
 	"\tTelemetry\x12!\n" +
 	"\x03log\x18\x01 \x01(\v2\x0f.transom.v1.LogR\x03log\x12$\n" +
-	"\x04otlp\x18\x02 \x01(\v2\x10.transom.v1.OtlpR\x04otlp\"\x8a\x02\n" +
+	"\x04otlp\x18\x02 \x01(\v2\x10.transom.v1.OtlpR\x04otlp\x12\x1b\n" +
+	"\ttrace_url\x18\x03 \x01(\tR\btraceUrl\"\x8a\x02\n" +
 	"\x03Log\x12.\n" +
 	"\x06format\x18\x01 \x01(\x0e2\x16.transom.v1.Log.FormatR\x06format\x12+\n" +
 	"\x05level\x18\x02 \x01(\x0e2\x15.transom.v1.Log.LevelR\x05level\x12\x1b\n" +
