@@ -48,6 +48,8 @@ type runStream interface {
 
 // runDownstream is a Downstream that writes a run faster than its messages one by one.
 type runDownstream interface {
+	// ExpectRuns is called before all else that comes of the backend.
+	ExpectRuns()
 	// SendRun is Send for each message of the run.
 	SendRun(r *Run) error
 }

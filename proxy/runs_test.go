@@ -31,7 +31,14 @@ func (b *runBackend) RecvRun() (*Run, error) {
 // runClient is a fakeClient that takes runs.
 type runClient struct {
 	*fakeClient
-	runs []*Run
+	runs     []*Run
+	expected int // how often it was told of runs before the first one
+}
+
+func (c *runClient) ExpectRuns() {
+	if len(c.runs) == 0 {
+		c.expected++
+	}
 }
 
 func (c *runClient) SendRun(r *Run) error {
@@ -71,7 +78,7 @@ func TestRuns(t *testing.T) {
 	}
 	all := &runClient{fakeClient: newFakeClient("a")}
 	r := Relay(t.Context(), &Call{Downstream: all, Backend: backend(), Shape: serverStreams})
-	if check(t, r, codes.OK, 1, 6); r.ResponseBytes != 6 || len(all.runs) != 3 || len(all.runs[2].Frames) != 3 || all.flushes != 2 || len(all.got) > 0 {
-		t.Errorf("%+v: %d runs, %q, flushed %d times", r, len(all.runs), all.got, all.flushes)
+	if check(t, r, codes.OK, 1, 6); r.ResponseBytes != 6 || len(all.runs) != 3 || len(all.runs[2].Frames) != 3 || all.flushes != 2 || len(all.got) > 0 || all.expected != 1 {
+		t.Errorf("%+v: %d runs, expected %d times, %q, flushed %d times", r, len(all.runs), all.expected, all.got, all.flushes)
 	}
 }

@@ -197,6 +197,7 @@ type received struct {
 // down brings the backend's messages to the client and returns the status the
 // backend ended with, or why the client could not take them.
 func (s *streaming) down(r *Result) error {
+	s.expectRuns()
 	header, err := s.upstream.Header()
 	if err != nil {
 		return statusError(err)
@@ -207,7 +208,7 @@ func (s *streaming) down(r *Result) error {
 	if !s.Shape.ServerStreams {
 		return s.downOne(r)
 	}
-	if s.runs, _ = s.upstream.(runStream); s.runs == nil {
+	if s.runs == nil {
 		s.messages = s.prefetch()
 	}
 	for {
@@ -227,6 +228,16 @@ func (s *streaming) down(r *Result) error {
 		if err := s.Downstream.Send(m.frame); err != nil {
 			return err
 		}
+	}
+}
+
+// expectRuns tells the client's half where messages come in runs.
+func (s *streaming) expectRuns() {
+	if s.Shape.ServerStreams {
+		s.runs, _ = s.upstream.(runStream)
+	}
+	if d, ok := s.Downstream.(runDownstream); ok && s.runs != nil {
+		d.ExpectRuns()
 	}
 }
 

@@ -42,7 +42,7 @@ const (
 // listeners are connections that are open, and what they have been told. A few threads read them all by epoll, as
 // they share the processors with the gateway: a goroutine for each would take most of them.
 type listeners struct {
-	late     [20_000]atomic.Int64 // by milliseconds
+	threads  [readingThreads]thread
 	told     atomic.Int64
 	disorder atomic.Int64
 	ended    atomic.Int64
@@ -53,6 +53,8 @@ type listener struct {
 	body  answer
 	event []byte // what has come of an event that is not whole
 	next  int64  // the number that comes next in its class
+	// length is that of the event before, and mark the place of its mark. With the length 0 there was none.
+	length, mark int
 }
 
 // readingThreads are those that read.
@@ -92,7 +94,8 @@ func (l *listeners) follow(t *testing.T, address string, n int) {
 				t.Fatal(err)
 			}
 		}
-		reading.Go(func() { l.read(polls[i], all, &begun, stop) })
+		l.threads[i].of = l
+		reading.Go(func() { l.threads[i].read(polls[i], all, &begun, stop) })
 	}
 	t.Cleanup(func() {
 		close(stop)
@@ -120,7 +123,7 @@ func listen(server syscall.Sockaddr, address string, class int) (fd int, err err
 }
 
 // read reads connections until stop is closed. begun counts those that have been told something.
-func (l *listeners) read(poll int, all map[int32]*listener, begun *atomic.Int64, stop <-chan struct{}) {
+func (r *thread) read(poll int, all map[int32]*listener, begun *atomic.Int64, stop <-chan struct{}) {
 	events, buffer := make([]syscall.EpollEvent, 256), make([]byte, 256<<10)
 	for {
 		select {
@@ -130,7 +133,7 @@ func (l *listeners) read(poll int, all map[int32]*listener, begun *atomic.Int64,
 		}
 		n, err := syscall.EpollWait(poll, events, 100)
 		if err != nil && err != syscall.EINTR {
-			l.ended.Add(1)
+			r.of.ended.Add(1)
 			return
 		}
 		for _, event := range events[:max(n, 0)] {
@@ -140,8 +143,8 @@ func (l *listeners) read(poll int, all map[int32]*listener, begun *atomic.Int64,
 				continue
 			}
 			first := !c.body.begun()
-			if err != nil || n <= 0 || !c.body.read(buffer[:n], func(piece []byte) { l.heard(c, piece) }) {
-				l.ended.Add(1)
+			if err != nil || n <= 0 || !c.body.read(buffer[:n], func(piece []byte) { r.heard(c, piece) }) {
+				r.of.ended.Add(1)
 				_ = syscall.EpollCtl(poll, syscall.EPOLL_CTL_DEL, int(event.Fd), nil)
 				continue
 			}
@@ -152,41 +155,92 @@ func (l *listeners) read(poll int, all map[int32]*listener, begun *atomic.Int64,
 	}
 }
 
-// heard reads a piece of what one is told: "anonymousId":"SENT.NUMBER".
-func (l *listeners) heard(c *listener, piece []byte) {
-	if len(c.event) > 0 {
-		c.event = append(c.event, piece...)
-		piece = c.event
-	}
-	end := bytes.LastIndex(piece, []byte("\n\n"))
-	now, whole := time.Now().UnixNano(), piece[:end+1]
-	for {
-		_, rest, ok := bytes.Cut(whole, []byte(`"anonymousId":"`))
-		if !ok {
-			break
-		}
-		id, rest, _ := bytes.Cut(rest, []byte(`"`))
-		at, number, _ := bytes.Cut(id, []byte("."))
-		if digits(number) != c.next {
-			l.disorder.Add(1)
-		}
-		c.next++
-		l.late[min(max((now-digits(at))/1e6, 0), int64(len(l.late)-1))].Add(1)
-		l.told.Add(1)
-		whole = rest
-	}
-	c.event = append(c.event[:0], piece[end+1:]...)
+// thread is one of those that read, and what it has counted.
+type thread struct {
+	of   *listeners
+	late [20_000]atomic.Int64 // by milliseconds
+	told int64                // since it was added to those of all
 }
 
-// digits is a number, or -1.
-func digits(text []byte) (n int64) {
-	for _, d := range text {
+// eventMark stands before what an event says of itself: "SENT.NUMBER".
+const eventMark = `"anonymousId":"`
+
+// heard reads a piece of what one is told.
+func (r *thread) heard(c *listener, piece []byte) {
+	now := time.Now().UnixNano()
+	if len(c.event) > 0 {
+		n := bytes.Index(piece, []byte("\n\n"))
+		switch {
+		case c.event[len(c.event)-1] == '\n' && piece[0] == '\n':
+			n = 1
+		case n < 0:
+			c.event = append(c.event, piece...)
+			return
+		default:
+			n += 2
+		}
+		c.event = append(c.event, piece[:n]...)
+		c.end(c.event)
+		r.event(c, c.event, now)
+		c.event, piece = c.event[:0], piece[n:]
+	}
+	for len(piece) > 0 {
+		n := c.end(piece)
+		if n == 0 {
+			c.event = append(c.event, piece...)
+			break
+		}
+		r.event(c, piece[:n], now)
+		piece = piece[n:]
+	}
+	r.of.told.Add(r.told)
+	r.told = 0
+}
+
+// end is where the event ends with which a piece begins; 0 for one that is not whole. Most events are as long as the one
+// before, as they differ in numbers alone: then there is nothing to look for.
+func (c *listener) end(piece []byte) int {
+	if n := c.length; n > 0 && len(piece) >= n && piece[n-1] == '\n' && piece[n-2] == '\n' && bytes.HasPrefix(piece[c.mark:], []byte(eventMark)) {
+		return n
+	}
+	n := bytes.Index(piece, []byte("\n\n")) + 2
+	if n < 2 {
+		return 0
+	}
+	c.length, c.mark = n, bytes.LastIndex(piece[:n], []byte(eventMark))
+	if c.mark < 0 { // it tells where the client is
+		c.length, c.mark = 0, n
+	}
+	return n
+}
+
+// event reads one event, of which c.mark says where its mark is.
+func (r *thread) event(c *listener, text []byte, now int64) {
+	if c.mark == len(text) {
+		return
+	}
+	sent, rest := digits(text[c.mark+len(eventMark):], '.')
+	number, _ := digits(rest, '"')
+	if number != c.next {
+		r.of.disorder.Add(1)
+	}
+	c.next = number + 1
+	r.late[min(max((now-sent)/1e6, 0), int64(len(r.late)-1))].Add(1)
+	r.told++
+}
+
+// digits is the number with which a text begins, and what is behind it and its end; -1 for none.
+func digits(text []byte, end byte) (n int64, rest []byte) {
+	for i, d := range text {
+		if d == end && i > 0 {
+			return n, text[i+1:]
+		}
 		if d < '0' || d > '9' {
-			return -1
+			break
 		}
 		n = 10*n + int64(d-'0')
 	}
-	return n
+	return -1, nil
 }
 
 // answer reads one of HTTP/1.1 whose body ends with the connection.
@@ -223,12 +277,16 @@ func (a *answer) read(b []byte, each func([]byte)) bool {
 // percentile is that of the times, rounded up.
 func (l *listeners) percentile(share float64) time.Duration {
 	left := int64(float64(l.told.Load()) * share)
-	for ms := range l.late {
-		if left -= l.late[ms].Load(); left <= 0 {
+	most := len(l.threads[0].late)
+	for ms := range most {
+		for i := range l.threads {
+			left -= l.threads[i].late[ms].Load()
+		}
+		if left <= 0 {
 			return time.Duration(ms+1) * time.Millisecond
 		}
 	}
-	return time.Duration(len(l.late)) * time.Millisecond
+	return time.Duration(most) * time.Millisecond
 }
 
 // TestStreamsLoad: Events 184: clients of server-sent events in ten classes of filters each get the events of

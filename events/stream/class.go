@@ -27,8 +27,8 @@ const (
 	// turnOf is how long a class waits for each client of the hub before it tells its clients something again:
 	// what many clients get is written in few writes, each of several events. longestTurn is the most, and
 	// with fewer than shortestTurn nobody waits.
-	turnOf       = 15 * time.Microsecond
-	longestTurn  = 150 * time.Millisecond
+	turnOf       = 18 * time.Microsecond
+	longestTurn  = 180 * time.Millisecond
 	shortestTurn = 2 * time.Millisecond
 	// phases are how the turns of classes lie side by side.
 	phases = 16
@@ -54,6 +54,7 @@ type class struct {
 	entries   []*entry
 	low, head uint64
 	runs      []*keptRun    // the newest
+	joined    joinedRuns    // of these
 	grown     chan struct{} // closed when entries come
 }
 
@@ -116,6 +117,7 @@ func (c *class) run() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.keepRuns(nil, 0)
+		c.joined.dropAll()
 	}()
 	for {
 		_, grown := c.hub.ring.end()
@@ -256,7 +258,7 @@ func (c *class) matches(e *entry) bool {
 	if v.Topic != r.topic || !r.types.has(v.Type) || !c.types.has(v.Type) || c.subject != "" && c.subject != v.Subject {
 		return false
 	}
-	if r.allow != nil && !yes(r.allow, c.caller.variables(e.attributes(e.value()))) {
+	if r.allow != nil && !yes(r.allow, c.caller.variables(e.everything())) {
 		return false
 	}
 	return c.filter == nil || c.hub.filtered(c.filter, e, r)

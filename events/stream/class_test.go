@@ -19,13 +19,13 @@ func TestTurns(t *testing.T) {
 		want           time.Duration
 	}{
 		{100, 0, time.Second, time.Second, 0},
-		{10_000, 0, time.Second, time.Second - 150*time.Millisecond, 0},
-		{10_000, 0, time.Second, time.Second, 50 * time.Millisecond}, // 7 turns of 150 ms
-		{10_000, 0, time.Second, time.Second - 149*time.Millisecond, 50 * time.Millisecond},
-		{10_000, 1, time.Second, time.Second, 40625 * time.Microsecond},
-		{10_000, 15, time.Second, time.Second, 59375 * time.Microsecond},
-		{1_000_000, 0, time.Second, time.Second, 50 * time.Millisecond},
-		{1000, 0, time.Second, time.Second, 5 * time.Millisecond}, // 67 turns of 15 ms
+		{10_000, 0, time.Second, time.Second - 180*time.Millisecond, 0},
+		{10_000, 0, time.Second, time.Second, 80 * time.Millisecond}, // 6 turns of 180 ms
+		{10_000, 0, time.Second, time.Second - 179*time.Millisecond, 80 * time.Millisecond},
+		{10_000, 1, time.Second, time.Second, 68750 * time.Microsecond},
+		{10_000, 15, time.Second, time.Second, 91250 * time.Microsecond},
+		{1_000_000, 0, time.Second, time.Second, 80 * time.Millisecond},
+		{1000, 0, time.Second, time.Second, 8 * time.Millisecond}, // 56 turns of 18 ms
 	} {
 		t.Run(fmt.Sprintf("Events 184: %d clients, phase %d, told %v ago", test.clients, test.phase, test.at-test.told), func(t *testing.T) {
 			h.stats.clients.Store(int64(test.clients))
@@ -51,7 +51,7 @@ func TestKeptRuns(t *testing.T) {
 	}
 	kept := func(c *class) (n int) {
 		for _, r := range c.runs {
-			if c.shared(r.first).run != nil {
+			if r.run.Load() != nil {
 				n++
 			}
 		}
@@ -86,10 +86,71 @@ func TestFirstRun(t *testing.T) {
 		return all
 	}
 	for _, test := range []struct{ n, size, want int }{
-		{1, 10 * runBytes, 1}, {2, runBytes, 1}, {5, runBytes / 2, 2}, {3, 1, 3}, {runEvents + 9, 1, runEvents},
+		{1, 10 * aloneBytes, 1}, {2, aloneBytes, 1}, {5, aloneBytes / 2, 2}, {3, 1, 3}, {runEvents + 9, 1, runEvents},
 	} {
 		if got := len(firstRun(of(test.n, test.size))); got != test.want {
 			t.Errorf("%d of %d bytes: %d at once, want %d", test.n, test.size, got, test.want)
+		}
+	}
+}
+
+// TestFirstItems bounds what is sent to many clients at once, by what they get.
+func TestFirstItems(t *testing.T) {
+	of := func(n, size int) (all []*Item) {
+		for range n {
+			all = append(all, &Item{JSON: make([]byte, size)})
+		}
+		return all
+	}
+	for _, test := range []struct{ n, size, want int }{
+		{1, 10 * runBytes, 1}, {2, runBytes, 1}, {5, runBytes / 2, 2}, {3, 1, 3}, {runEvents + 9, 1, runEvents},
+	} {
+		if got := firstItems(of(test.n, test.size)); got != test.want {
+			t.Errorf("%d of %d bytes: %d at once, want %d", test.n, test.size, got, test.want)
+		}
+	}
+}
+
+// TestJoinedRuns holds Events 184: clients that are late get several runs as one, which is made once for those that
+// stand at one place, and is bounded.
+func TestJoinedRuns(t *testing.T) {
+	h := &Hub{}
+	c := &class{hub: h, rule: &rule{hub: h}}
+	add := func(offset uint64, bytes int) {
+		e := &entry{offset: offset, forms: []form{{item: &Item{JSON: make([]byte, bytes)}}}}
+		c.keepRuns(c.share([]*entry{e}), classRuns)
+	}
+	for i := range uint64(10) {
+		add(i, joinedBytes/8)
+	}
+	at := func(first uint64) place { return c.shared(first) }
+	if p := at(0); len(p.run.Items) != 8 || p.next != 8 {
+		t.Errorf("from 0 on: %d events, up to %d", len(p.run.Items), p.next)
+	}
+	if p := at(7); len(p.run.Items) != 3 || p.next != 10 {
+		t.Errorf("from 7 on: %d events, up to %d", len(p.run.Items), p.next)
+	}
+	if p := at(9); p.run != c.runs[9].run.Load() {
+		t.Error("the newest run is made anew")
+	}
+	if one, two := at(7), at(7); one != two {
+		t.Error("two clients at one place get different runs")
+	}
+	add(10, 1)
+	if p := at(7); len(p.run.Items) != 4 || p.run.Items[3] != c.runs[10].run.Load().Items[0] {
+		t.Errorf("with a new one: %d events", len(p.run.Items))
+	}
+	c.runs[8].run.Store(nil) // of too many bytes
+	if p := at(7); len(p.run.Items) != 1 || p.next != 8 {
+		t.Errorf("before one that is gone: %d events, up to %d", len(p.run.Items), p.next)
+	}
+	if p := at(8); p.run != nil {
+		t.Error("one that is gone is given")
+	}
+	c.joined.dropAll()
+	for _, r := range h.kept.all {
+		if r.run.Load() != nil && len(r.run.Load().Items) > 1 {
+			t.Error("a joined run is kept for nobody")
 		}
 	}
 }

@@ -35,21 +35,17 @@ type entry struct {
 	size   int
 	event  *events.Event
 
-	parse sync.Once
-	data  any  // of JSON
-	json  bool // whether it is that
-
 	mu    sync.Mutex
 	forms []form
+	// all are the attributes for `allow`, made when the first class asks.
+	all map[string]any
 }
 
 // form is an event as clients of one rule get it.
 type form struct {
 	fields string // of the rule
 	item   *Item
-	// data, if it is JSON, is that of filters, and variables are made of it when one asks.
-	data      any
-	json      bool
+	// variables are those of filters, made when the first one asks.
 	variables map[string]any
 }
 
@@ -66,15 +62,33 @@ func newEntry(offset uint64, e *events.Event) *entry {
 	return &entry{offset: offset, event: e, size: n + 4*len(e.Data)}
 }
 
-// value is the data, where that is JSON.
-func (e *entry) value() (any, bool) {
-	e.parse.Do(func() {
-		media, _, _ := strings.Cut(e.event.DataContentType, ";")
-		if media = strings.TrimSpace(media); media == events.JSON || strings.HasSuffix(media, "+json") {
-			e.json = json.Unmarshal(e.event.Data, &e.data) == nil
-		}
-	})
-	return e.data, e.json
+// value is the data, where that is JSON. It is not kept: as a tree it takes several times what it takes as text, for as
+// long as the event is in memory, and most streams look at it once.
+func (e *entry) value() (data any, isJSON bool) {
+	media, _, _ := strings.Cut(e.event.DataContentType, ";")
+	if media = strings.TrimSpace(media); media == events.JSON || strings.HasSuffix(media, "+json") {
+		isJSON = json.Unmarshal(e.event.Data, &data) == nil
+	}
+	return data, isJSON
+}
+
+// picked is value as clients of a rule get it.
+func (e *entry) picked(r *rule) (data any, isJSON bool) {
+	data, isJSON = e.value()
+	if isJSON && len(r.fields) > 0 {
+		data = pick(data, r.fields)
+	}
+	return data, isJSON
+}
+
+// everything is what `allow` sees.
+func (e *entry) everything() map[string]any {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.all == nil {
+		e.all = e.attributes(e.value())
+	}
+	return e.all
 }
 
 // attributes are those of the event, with data, for expressions.
@@ -100,16 +114,15 @@ func (e *entry) form(r *rule) *form {
 			return &e.forms[i]
 		}
 	}
-	data, isJSON := e.value()
+	data, isJSON := e.picked(r)
 	raw := e.event.Data
 	if len(r.fields) > 0 {
 		raw = nil
 		if isJSON {
-			data = pick(data, r.fields)
 			raw, _ = json.Marshal(data) // it comes of JSON
 		}
 	}
-	f := form{fields: r.fieldsKey, data: data, json: isJSON, item: e.encode(r, data, isJSON, raw)}
+	f := form{fields: r.fieldsKey, item: e.encode(r, data, isJSON, raw)}
 	r.hub.stats.encoded.Add(1)
 	if r.hub.options.Outer != nil {
 		f.item.Outer = r.hub.options.Outer(f.item)
@@ -124,7 +137,7 @@ func (e *entry) variables(r *rule) map[string]any {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if f.variables == nil {
-		f.variables = e.attributes(f.data, f.json)
+		f.variables = e.attributes(e.picked(r))
 	}
 	return f.variables
 }

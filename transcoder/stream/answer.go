@@ -129,6 +129,9 @@ func (s *restStream) begin200() {
 		h["Cache-Control"] = []string{"no-store"}
 		h["X-Accel-Buffering"] = []string{"no"}
 	}
+	if s.closes {
+		h["Transfer-Encoding"] = []string{"identity"}
+	}
 	var e *compression.Encoding
 	if s.format != formatRaw {
 		field.AddVary(h, "Accept")

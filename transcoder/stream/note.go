@@ -44,7 +44,6 @@ func (s *restStream) sendRun(r *proxy.Run) error {
 		return err
 	}
 	if !s.begun {
-		s.endByClose()
 		s.begin200()
 		s.writer.flushHeader()
 	}
@@ -52,13 +51,13 @@ func (s *restStream) sendRun(r *proxy.Run) error {
 	return s.writer.write(text)
 }
 
-// endByClose has the body end with the connection, over HTTP/1.1, in place of chunks: net/http writes a long chunk
-// to the network in three pieces, and what many clients are told costs little but these. A client that needs to
-// know whether the body is whole has the event "end" or "error".
-func (s *restStream) endByClose() {
-	if s.X.HTTP1() {
-		s.X.Header()["Transfer-Encoding"] = []string{"identity"}
-	}
+// ExpectRuns has the body of server-sent events end with the connection, over HTTP/1.1, in place of chunks: net/http
+// writes a long chunk to the network in three pieces, and what many clients are told costs little but these. A client
+// that needs to know whether the body is whole has the event "end" or "error".
+func (s *restStream) ExpectRuns() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closes = s.format == formatSSE && s.X.HTTP1()
 }
 
 // noteRoom is more than what stands around the texts of a note.

@@ -34,6 +34,7 @@ type restStream struct {
 	mu         sync.Mutex
 	begun      bool // the header is written
 	finished   bool
+	closes     bool // the body ends with the connection, not by chunks
 	sent       int
 	reply      proxy.Frame     // the one answer of a client stream
 	replyBody  transcoder.Text // reply, as it is written

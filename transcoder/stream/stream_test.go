@@ -67,6 +67,24 @@ func TestHeartbeat(t *testing.T) {
 	})
 }
 
+// TestExpectRuns holds Events 184: a body of messages that come in runs ends with the connection over HTTP/1.1, also
+// where its header is sent before the first of them.
+func TestExpectRuns(t *testing.T) {
+	for accept, want := range map[string]string{"text/event-stream": "identity", "application/x-ndjson": ""} {
+		synctest.Test(t, func(t *testing.T) {
+			s, w := watching(t, accept)
+			s.(interface{ ExpectRuns() }).ExpectRuns()
+			time.Sleep(firstMessageWait)
+			synctest.Wait()
+			code, _ := w.Visible()
+			if got := w.Header().Get("Transfer-Encoding"); code != 200 || got != want {
+				t.Errorf("%s: status %d, Transfer-Encoding %q, want %q", accept, code, got, want)
+			}
+			s.Finish(nil, nil)
+		})
+	}
+}
+
 func TestFirstMessageWait(t *testing.T) {
 	for name, test := range map[string]struct {
 		wait   time.Duration
