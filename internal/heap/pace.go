@@ -13,15 +13,25 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
+	"time"
 )
 
-// Floor is how far the heap may grow between two collections at least. A
+// Floor is how far the heap of a busy process may grow between two collections at least. A
 // gateway's live heap is small, mostly the compiled schema; with Go's 100 % it
 // would be collected hundreds of times a second under load.
 const Floor = 96 << 20
 
 // leastHeap is what Go takes a smaller heap for, times GOGC.
 const leastHeap = 4 << 20
+
+const (
+	// seldom is after how long without a collection the heap may grow by half as much, and
+	// often how soon the next one follows where it may grow by twice as much again.
+	seldom = 4 * time.Second
+	often  = time.Second
+	// mostHalved is how many times it is halved.
+	mostHalved = 2
+)
 
 // percentFor is the GOGC by which a heap grows by floor bytes, or by as many as a
 // collection has to look through. Go counts it from all that was live.
@@ -38,33 +48,82 @@ func percentFor(found collection, floor uint64) int {
 //
 // GOGC is a ratio, so it is reckoned anew after each collection: one that was set
 // for a small heap would let a large one grow without measure.
+//
+// All this is for a process that allocates much. Where collections are seldom, as
+// with thousands of connections on which little happens, the heap grows by half of
+// it and then a quarter: what is saved there is memory, and a collection more in
+// some seconds costs nothing to speak of.
 func Pace(floor uint64) (stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
 	}
-	p := &pace{floor: floor, samples: []metrics.Sample{
-		{Name: "/gc/scan/heap:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"},
-	}}
+	p := newPace(floor)
 	p.percent = percentFor(p.last(), floor)
 	before := debug.SetGCPercent(p.percent)
-	end := AfterEach(p.collected)
+	p.since = time.Now()
+	p.quiet = time.AfterFunc(seldom, p.halve)
+	end := AfterEach(func() { p.collected(time.Now()) })
 	return sync.OnceFunc(func() {
 		end()
+		p.stop()
 		debug.SetGCPercent(before)
 	})
 }
 
-// pace is changed after one collection after the other.
+// pace is changed after one collection after the other, and where there is none for long.
 type pace struct {
+	mu      sync.Mutex
 	floor   uint64
 	percent int
+	halved  int         // how many times the growth is halved
+	since   time.Time   // when the last collection was
+	quiet   *time.Timer // calls halve
+	stopped bool
 	samples []metrics.Sample
 }
 
-// collected follows the live heap. To set the percentage stops the world for a
-// moment, so it is left where it would hardly change.
-func (p *pace) collected() {
-	percent := percentFor(p.last(), p.floor)
+func newPace(floor uint64) *pace {
+	return &pace{floor: floor, samples: []metrics.Sample{
+		{Name: "/gc/scan/heap:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"},
+	}}
+}
+
+// collected follows the live heap, and how often collections come.
+func (p *pace) collected(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Sub(p.since) < often {
+		p.halved = max(p.halved-1, 0)
+	}
+	p.since = now
+	p.quiet.Reset(seldom)
+	p.set()
+}
+
+// halve is called where there was no collection for long.
+func (p *pace) halve() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped || p.halved == mostHalved {
+		return
+	}
+	p.halved++
+	p.quiet.Reset(seldom)
+	p.set()
+}
+
+// stop has nothing change any more.
+func (p *pace) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
+	p.quiet.Stop()
+}
+
+// set sets the percentage. That stops the world for a moment, so it is left where it would hardly
+// change. p.mu is locked.
+func (p *pace) set() {
+	percent := max(1, percentFor(p.last(), p.floor)>>p.halved)
 	if difference := percent - p.percent; max(difference, -difference) > p.percent/16 {
 		p.percent = percent
 		debug.SetGCPercent(percent)

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"testing"
+	"time"
 
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
@@ -66,6 +67,36 @@ func TestPaceFollowsTheLiveHeap(t *testing.T) {
 	stop()
 	if got := debug.SetGCPercent(100); got != 100 {
 		t.Errorf("stop left %d %%, want the 100 of before", got)
+	}
+}
+
+// Semantics 304: where collections are seldom the room is halved, twice at most, and it grows again
+// with the first ones that follow each other soon.
+func TestPaceOfQuietProcess(t *testing.T) {
+	t.Setenv("GOGC", "")
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	runtime.GC()
+	p := newPace(64 << 20)
+	p.quiet = time.NewTimer(time.Hour)
+	defer p.stop()
+	at := time.Now()
+	after := func(d time.Duration) func() {
+		return func() { at = at.Add(d); p.collected(at) }
+	}
+	after(time.Minute)()
+	whole := p.percent
+	for i, step := range []struct {
+		what func()
+		want int
+	}{
+		{p.halve, 1}, {p.halve, 2}, {p.halve, 2}, {after(seldom), 2}, {after(often), 2}, {after(often - 1), 1}, {after(often), 1},
+		{after(0), 0}, {after(0), 0}, {p.halve, 1}, {p.stop, 1}, {p.halve, 1},
+	} {
+		step.what()
+		if want := whole >> step.want; p.halved != step.want || p.percent < want-want/8 || p.percent > want+want/8+1 {
+			t.Errorf("step %d: halved %d times, %d %%, want %d times and %d", i, p.halved, p.percent, step.want, want)
+		}
 	}
 }
 
