@@ -116,11 +116,7 @@ func (e *rpcEndpoint) relay(ctx context.Context, c *call) proxy.Result {
 	if m.set.ReadsReply() {
 		c.rpc.OnReply = c.onReply
 	}
-	switch {
-	case m.tellsRequest && !m.Shape.Unary():
-		// The handler of a stream may end a little later than the call.
-		ctx = policy.NewContext(ctx, c.request.Detached())
-	case m.tellsRequest || m.set.NeedsContext(&c.request):
+	if m.tellsRequest || m.set.NeedsContext(&c.request) {
 		ctx = policy.NewContext(ctx, &c.request)
 	}
 	return proxy.Relay(c.place(ctx, placing), &c.rpc)
