@@ -18,7 +18,7 @@ BENCHFLAGS ?=
 TAGS := grpcnotrace
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Modules beside the root's, those that exist.
-MODULES := $(patsubst %/go.mod,%,$(wildcard bench/go.mod interop/go.mod console/bundle/go.mod))
+MODULES := $(patsubst %/go.mod,%,$(wildcard bench/go.mod interop/go.mod interop/deploy/go.mod console/bundle/go.mod))
 LINT := $(CURDIR)/bin/golangci-lint
 
 .PHONY: help

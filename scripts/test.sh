@@ -20,7 +20,7 @@ try() {
 	(cd "$dir" && "$@") 2>&1 | tee -a "$out" || failed+=("in $dir: $*")
 }
 
-for mod in go.mod interop/go.mod bench/go.mod; do
+for mod in go.mod interop/go.mod interop/deploy/go.mod bench/go.mod; do
 	[ -f "$mod" ] || continue
 	module=$(dirname "$mod")
 	race=(go test -race -timeout 20m)
