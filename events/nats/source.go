@@ -1,9 +1,11 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -79,12 +81,13 @@ func (s *Source) Run(ctx context.Context, w *subscription.Work) error {
 	defer w.Close(p, 0)
 	w.Well()
 	r := &receiver{source: s, ctx: ctx, work: w, partition: p, held: h, queue: make(chan jetstream.Msg, fetchMost)}
+	r.before = beforeOf(s.what.Order, consumer.CachedInfo(), time.Now())
 	var taking sync.WaitGroup
 	taking.Go(r.take)
 	defer taking.Wait()
 	defer close(r.queue)
 	for {
-		if err := r.fetch(consumer); err != nil || ctx.Err() != nil {
+		if err := r.turn(consumer); err != nil || ctx.Err() != nil {
 			return s.ended(ctx, err)
 		}
 	}
@@ -99,6 +102,35 @@ type receiver struct {
 	held      *held
 	queue     chan jetstream.Msg
 	queued    sync.WaitGroup
+	before    before
+}
+
+// turn fetches messages, but while later ones wait for those that were under way before.
+func (r *receiver) turn(consumer jetstream.Consumer) error {
+	began := time.Now()
+	if r.before.full() && began.Before(r.before.until) {
+		r.before.pause(r.ctx)
+	} else if err := r.fetch(consumer); err != nil {
+		return err
+	}
+	if len(r.before.kept) == 0 {
+		return nil
+	}
+	settled, err := r.before.settled(r.ctx, consumer, len(r.held.list()), began)
+	if err != nil || !settled {
+		return err
+	}
+	for _, m := range r.before.release() {
+		r.give(m)
+	}
+	r.queued.Wait()
+	return nil
+}
+
+// give has a message taken.
+func (r *receiver) give(m jetstream.Msg) {
+	r.queued.Add(1)
+	r.queue <- m
 }
 
 // fetch asks for messages once, and returns when the partition has taken them: nothing is held by the
@@ -111,9 +143,9 @@ func (r *receiver) fetch(consumer jetstream.Consumer) error {
 		return err
 	}
 	for m := range batch.Messages() {
-		r.held.hold(m)
-		r.queued.Add(1)
-		r.queue <- m
+		if r.held.hold(m); !r.before.keeps(m) {
+			r.give(m)
+		}
 	}
 	r.queued.Wait()
 	if err := batch.Error(); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) && !errors.Is(err, jetstream.ErrNoMessages) {
@@ -197,11 +229,22 @@ func (h *held) refresh(ctx context.Context) {
 	}
 }
 
-// giveBack has the server give the messages to another member at once.
+// giveBack has the server give the messages to another member at once, in their order.
 func (h *held) giveBack() {
-	for _, m := range h.list() {
+	all := h.list()
+	slices.SortFunc(all, func(a, b jetstream.Msg) int { return cmp.Compare(sequence(a), sequence(b)) })
+	for _, m := range all {
 		_ = m.Nak()
 	}
+}
+
+// sequence is the number of a message in its stream.
+func sequence(m jetstream.Msg) uint64 {
+	meta, err := m.Metadata()
+	if err != nil {
+		return 0
+	}
+	return meta.Sequence.Stream
 }
 
 func (h *held) list() (all []jetstream.Msg) {

@@ -106,6 +106,61 @@ func TestNATSSource(t *testing.T) {
 	}
 }
 
+// TestNATSSourceAfterCrash: Events 167 and 176: what a member had under way that is gone comes again when ack_wait is over,
+// and the next member keeps later messages of the same keys until then.
+func TestNATSSourceAfterCrash(t *testing.T) {
+	s := startNATS(t, "")
+	settings := &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"}
+	sink, h := openNATS(t, settings), &eventtest.Handled{}
+	fill := func(from, to int) {
+		var batch []*events.Event
+		for n := from; n < to; n++ {
+			for k := range 10 {
+				batch = append(batch, event(fmt.Sprint("key ", k), n))
+			}
+		}
+		send(t, sink, batch...)
+	}
+	fill(0, 4)
+	takeAndLeave(t, s, reading(), 25)
+	fill(4, 20)
+	subscribe(t, settings, reading(), h)
+	poll.Until(t, "all messages", func() bool { done, _ := h.Done(); return done >= 200 })
+	if done, calls := h.Done(); done != 200 || calls != 200 || len(h.Wrong()) > 0 {
+		t.Errorf("%d messages by %d calls; out of order: %v", done, calls, h.Wrong())
+	}
+}
+
+// takeAndLeave takes messages as a member that is killed then: it acknowledges none.
+func takeAndLeave(t *testing.T, s *natsServer, what subscription.Reading, n int) {
+	t.Helper()
+	conn, err := nats.Connect("nats://" + s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer, err := js.CreateConsumer(t.Context(), "EVENTS", jetstream.ConsumerConfig{
+		Durable: what.Group, FilterSubject: what.Topic, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxAckPending: 1024, MaxDeliver: -1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := consumer.Fetch(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range batch.Messages() {
+		n--
+	}
+	if n != 0 || batch.Error() != nil {
+		t.Fatalf("%d messages are missing: %v", n, batch.Error())
+	}
+}
+
 // TestNATSSourceDeadLetters: Events 161, 168 and 176: what cannot be read, and what does not succeed, goes to the subject of
 // dead letters as it was, with the reason; a consumer of somebody else's making that does not fit is refused, and left alone.
 func TestNATSSourceDeadLetters(t *testing.T) {
