@@ -70,10 +70,13 @@ func (f *http3Front) take(c *quic.Conn) {
 		_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "too many connections") // it may be gone already
 		return
 	}
+	requests := &halfRequests{next: f.handlerOf(c), every: f.o.idle + f.o.header, end: func() {
+		_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeRequestIncomplete), "no request came in time") // it may have ended by then
+	}}
 	// A server of its own for each connection, so that one that is too old can be ended by
 	// GOAWAY alone. Without a Logger it tells slog.Default of panics, and nobody of what clients do wrong.
 	server := &http3.Server{
-		Handler:        f.handlerOf(c),
+		Handler:        requests,
 		MaxHeaderBytes: maxHeaderBytes,
 		IdleTimeout:    f.o.idle,
 		ConnContext:    f.begin,
@@ -87,6 +90,7 @@ func (f *http3Front) take(c *quic.Conn) {
 		defer leave()
 		defer f.forget(server)
 		defer f.grow(server, c)()
+		defer requests.watch()()
 		_ = server.ServeQUICConn(c) // what a client did wrong is its own concern
 	})
 }

@@ -20,8 +20,8 @@ import (
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// servePackets serves HTTP/3 until the test is over. It returns a client, and where it finds the server.
-func servePackets(t *testing.T, ending context.Context, handler http.HandlerFunc) (client *http.Client, url string) {
+// servePackets serves HTTP/3 until the test is over, by a listener with more settings. It returns a client, and where it finds the server.
+func servePackets(t *testing.T, ending context.Context, handler http.HandlerFunc, set ...func(*transomv1.Listener)) (client *http.Client, url string) {
 	t.Helper()
 	certificate, key := certificateFiles(t)
 	fleet, err := security.NewFleet("", nil)
@@ -29,6 +29,9 @@ func servePackets(t *testing.T, ending context.Context, handler http.HandlerFunc
 		t.Fatal(err)
 	}
 	c := &transomv1.Listener{Address: "127.0.0.1:0", Http3: true, Tls: &transomv1.ServerTls{Certificate: certificate, Key: key}}
+	for _, set := range set {
+		set(c)
+	}
 	o := &Options{Sockets: new(sockets.Set), Telemetry: &observe.Telemetry{Log: slog.New(slog.DiscardHandler)}}
 	l, err := openListener(o.Sockets, c, nil, fleet, o.Telemetry.Log)
 	if err != nil {
