@@ -13,6 +13,7 @@ import (
 
 	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/internal/regularfile"
+	"github.com/transom-gateway/transom/internal/span"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -82,7 +83,7 @@ func (c *checker) duration(path string, d *durationpb.Duration, least, most time
 		return
 	}
 	if got := d.AsDuration(); got < least || got > most {
-		c.fail(path, "found %s, expected %s to %s", got, least, most)
+		c.fail(path, "found %s, expected %s to %s", span.Text(got), span.Text(least), span.Text(most))
 	}
 }
 

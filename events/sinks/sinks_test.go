@@ -131,7 +131,7 @@ var problems = map[string][]string{
 	`{"sinks":{"h":{"webhook":{"url":"http://a/hunter2","secrets":["hunter2","whsec_aGk="]}}}}`: {
 		`events.sinks.h.webhook.url: found an http URL`, `events.sinks.h.webhook.secrets[0]: found another text`, `events.sinks.h.webhook.secrets[1]: found 2 bytes`},
 	`{"sinks":{"h":{"webhook":{"url":"https://ann:hunter2@a","secrets":["file:secret"],"timeout":"0.099s","concurrency":65,"allow":["localhost"]}}}}`: {
-		`events.sinks.h.webhook.url: found another text`, `events.sinks.h.webhook.timeout: found 99ms, expected 100ms to 1m0s`,
+		`events.sinks.h.webhook.url: found another text`, `events.sinks.h.webhook.timeout: found 99ms, expected 100ms to 1m`,
 		`events.sinks.h.webhook.concurrency: found 65`, `events.sinks.h.webhook.allow[0]: found "localhost"`},
 	`{"sinks":{"h":{"webhook":{"url":"https://LocalHost.:8443/x","secrets":["file:secret"]}}}}`:                      {`events.sinks.h.webhook.url: 127.0.0.1 is no public address: list it in allow`},
 	`{"sinks":{"h":{"webhook":{"url":"https://[::ffff:10.0.0.1]","secrets":["file:secret"],"allow":["10.0.0.2"]}}}}`: {`events.sinks.h.webhook.url: `},

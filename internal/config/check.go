@@ -13,6 +13,7 @@ import (
 	"github.com/transom-gateway/transom/internal/httprule"
 	"github.com/transom-gateway/transom/internal/nearest"
 	"github.com/transom-gateway/transom/internal/regularfile"
+	"github.com/transom-gateway/transom/internal/span"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -231,12 +232,12 @@ func (c *checker) there(path, name, kind string, is func(fs.FileInfo) bool, othe
 // positive holds that a duration, if it is set, is more than zero.
 func (c *checker) positive(path string, d *durationpb.Duration) {
 	if d != nil && d.AsDuration() <= 0 {
-		c.fail(path, "found %s, expected more than 0s", d.AsDuration())
+		c.fail(path, "found %s, expected more than 0s", span.Text(d.AsDuration()))
 	}
 }
 
 func (c *checker) notNegative(path string, d *durationpb.Duration) {
 	if d.AsDuration() < 0 {
-		c.fail(path, "found %s, expected at least 0s", d.AsDuration())
+		c.fail(path, "found %s, expected at least 0s", span.Text(d.AsDuration()))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/transom-gateway/transom/internal/span"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -94,7 +95,7 @@ func (c *checker) session(s *transomv1.SessionConfig) {
 	c.positive("auth.session.ttl", s.Ttl)
 	c.positive("auth.session.max_ttl", s.MaxTtl)
 	if s.MaxTtl.AsDuration() > 0 && s.Ttl.AsDuration() > s.MaxTtl.AsDuration() {
-		c.fail("auth.session.ttl", "found %s, expected at most max_ttl, which is %s", s.Ttl.AsDuration(), s.MaxTtl.AsDuration())
+		c.fail("auth.session.ttl", "found %s, expected at most max_ttl, which is %s", span.Text(s.Ttl.AsDuration()), span.Text(s.MaxTtl.AsDuration()))
 	}
 	if strings.ContainsAny(s.Cookie, " \t\r\n()<>@,;:\\\"/[]?={}") {
 		c.fail("auth.session.cookie", "found %q, expected the name of a cookie", s.Cookie)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/internal/nearest"
+	"github.com/transom-gateway/transom/internal/span"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -190,6 +191,6 @@ func (c *checker) growth(path string, g *transomv1.GrpcUpstream) {
 		c.fail(at, "found %d, expected at least the %d of connections", most, g.Connections)
 	}
 	if d := g.MaxConnectionAge; d != nil && d.AsDuration() < time.Second {
-		c.fail(join(path, "max_connection_age"), "found %s, expected at least 1s", d.AsDuration())
+		c.fail(join(path, "max_connection_age"), "found %s, expected at least 1s", span.Text(d.AsDuration()))
 	}
 }

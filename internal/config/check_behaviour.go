@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/transom-gateway/transom/internal/span"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -92,7 +93,7 @@ func (c *checker) visits(path string, s *transomv1.BehaviourSession) {
 		c.fail(join(path, "cookie"), "found %.100q, expected the name of a cookie, such as %q", s.GetCookie(), "visit")
 	}
 	if d := s.GetIdle(); d != nil && d.AsDuration() < 1e9 {
-		c.fail(join(path, "idle"), "found %v, expected at least 1s", d.AsDuration())
+		c.fail(join(path, "idle"), "found %v, expected at least 1s", span.Text(d.AsDuration()))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/transom-gateway/transom/internal/field"
+	"github.com/transom-gateway/transom/internal/span"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -28,10 +29,10 @@ func (c *checker) health(path string, h *transomv1.HealthCheck) {
 		return
 	}
 	if d := h.Interval; d != nil && d.AsDuration() < minHealthInterval {
-		c.fail(join(path, "interval"), "found %s, expected at least %s", d.AsDuration(), minHealthInterval)
+		c.fail(join(path, "interval"), "found %s, expected at least %s", span.Text(d.AsDuration()), span.Text(minHealthInterval))
 	}
 	if d := h.Timeout; d != nil && (d.AsDuration() <= 0 || d.AsDuration() > maxHealthTimeout) {
-		c.fail(join(path, "timeout"), "found %s, expected more than 0s and at most %s", d.AsDuration(), maxHealthTimeout)
+		c.fail(join(path, "timeout"), "found %s, expected more than 0s and at most %s", span.Text(d.AsDuration()), span.Text(maxHealthTimeout))
 	}
 	for key, n := range map[string]uint32{"up": h.Up, "down": h.Down} {
 		if n > maxHealthCount {

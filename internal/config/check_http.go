@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/transom-gateway/transom/internal/span"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -35,7 +36,7 @@ func (c *checker) httpUpstream(path string, u *transomv1.HttpUpstream) {
 		c.fail(join(path, "balancing.hash.field"), "found a field of the message, which a plain HTTP request has none of; expected a header or cookie, or key CLIENT_IP or PRINCIPAL")
 	}
 	if d := u.ResolveInterval; d != nil && d.AsDuration() < time.Second {
-		c.fail(join(path, "resolve_interval"), "found %s, expected at least 1s", d.AsDuration())
+		c.fail(join(path, "resolve_interval"), "found %s, expected at least 1s", span.Text(d.AsDuration()))
 	}
 	c.httpCredentials(join(path, "credentials"), u.Credentials)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/nearest"
+	"github.com/transom-gateway/transom/internal/span"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -32,7 +33,7 @@ func (c *checker) maintenance(config *transomv1.Config) {
 			}
 		}
 		if d := m.RetryAfter.AsDuration(); m.RetryAfter != nil && (d < time.Second || d > 24*time.Hour) {
-			c.fail(join(path, "retry_after"), "found %v, expected 1s to 24h", d)
+			c.fail(join(path, "retry_after"), "found %v, expected 1s to 24h", span.Text(d))
 		}
 		for n, text := range m.Allow {
 			if _, err := AddressRange(text); err != nil {

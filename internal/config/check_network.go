@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/overload"
+	"github.com/transom-gateway/transom/internal/span"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -241,10 +242,10 @@ func (c *checker) grpcUpstream(path string, g *transomv1.GrpcUpstream) {
 	}
 	c.balancing(path, g)
 	if d := g.Keepalive; d != nil && d.AsDuration() < minKeepalive {
-		c.fail(join(path, "keepalive"), "found %s, expected at least %s: servers end connections with more pings", d.AsDuration(), minKeepalive)
+		c.fail(join(path, "keepalive"), "found %s, expected at least %s: servers end connections with more pings", span.Text(d.AsDuration()), span.Text(minKeepalive))
 	}
 	if d := g.ResolveInterval; d != nil && d.AsDuration() < time.Second {
-		c.fail(join(path, "resolve_interval"), "found %s, expected at least 1s", d.AsDuration())
+		c.fail(join(path, "resolve_interval"), "found %s, expected at least 1s", span.Text(d.AsDuration()))
 	}
 	c.health(join(path, "health_check"), g.HealthCheck)
 	c.outlier(path, g)

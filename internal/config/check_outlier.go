@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"github.com/transom-gateway/transom/internal/span"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -23,7 +24,7 @@ func (c *checker) outlier(path string, g *transomv1.GrpcUpstream) {
 	c.positive(join(path, "interval"), o.Interval)
 	c.positive(join(path, "base_ejection"), o.BaseEjection)
 	if d := o.BaseEjection.AsDuration(); d > maxEjection {
-		c.fail(join(path, "base_ejection"), "found %s, expected at most %s, which is the longest there is", d, maxEjection)
+		c.fail(join(path, "base_ejection"), "found %s, expected at most %s, which is the longest there is", span.Text(d), span.Text(maxEjection))
 	}
 	if BalancingPolicy(g) == "pick_first" {
 		c.fail(path, "has no effect with the policy pick_first, which has one server in use: remove one of them")

@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/transom-gateway/transom/internal/span"
 )
 
 // Line is a line of the configuration as it is in effect.
@@ -142,7 +144,7 @@ func scalarText(field protoreflect.FieldDescriptor, value protoreflect.Value, na
 	switch field.Kind() {
 	case protoreflect.MessageKind:
 		if d, ok := value.Message().Interface().(*durationpb.Duration); ok {
-			return d.AsDuration().String()
+			return span.Text(d.AsDuration())
 		}
 	case protoreflect.EnumKind:
 		if v := field.Enum().Values().ByNumber(value.Enum()); v != nil {

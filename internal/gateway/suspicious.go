@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/problem"
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy/grpcgo"
@@ -98,7 +99,7 @@ func (b *builder) suspectRetry(layers []policy.Layer, set *policy.Set, to namedU
 		b.warnAt(at.Where, fmt.Sprintf("retry: it has no effect on the upstream %s, whose client is GRPC_GO: remove client there, or retry here", to.name))
 	}
 	if each := holds.GetPerTryTimeout().AsDuration(); each > 0 && set.Timeout > 0 && each >= set.Timeout {
-		b.warnAt(at.Where, fmt.Sprintf("retry.per_try_timeout: %v leaves no time for another attempt, as timeout is %v in all: make it shorter", each, set.Timeout))
+		b.warnAt(at.Where, fmt.Sprintf("retry.per_try_timeout: %v leaves no time for another attempt, as timeout is %v in all: make it shorter", span.Text(each), span.Text(set.Timeout)))
 	}
 }
 

@@ -124,3 +124,51 @@ func TestPageSaysOptions(t *testing.T) {
 		t.Errorf("%v %v", problems, err)
 	}
 }
+
+// TestPartsOfGnostic: Surface 219: what options declare as components stands where operations refer to it, and a value in YAML that is
+// not read is not there.
+func TestPartsOfGnostic(t *testing.T) {
+	root := documentOf(t, openapi.Options{}, map[string]string{"parts.proto": `syntax = "proto3";
+package parts.v1;
+import "google/api/annotations.proto";
+import "openapiv3/annotations.proto";
+option (openapi.v3.document) = {
+  components: {
+    responses: { additional_properties: [{ name: "NotThere" value: { response: { description: "It is not there" headers: { additional_properties: [{ name: "X-A" value: { reference: { _ref: "#/components/headers/Limit" } } }] } } } }] }
+    headers: { additional_properties: [{ name: "Limit" value: { header: { description: "Left" schema: { schema: { type: "integer" } } } } }] }
+    parameters: { additional_properties: [{ name: "Trace" value: { parameter: { name: "X-Trace" in: "header" schema: { schema: { type: "string" } } } } }] }
+  }
+  specification_extension: [{ name: "x-groups" value: { yaml: "- name: a\n  tags: [b]\n" } }]
+};
+service Parts {
+  rpc Get(Part) returns (Part) {
+    option (google.api.http) = { get: "/v1/parts" };
+    option (openapi.v3.operation) = {
+      parameters: [{ reference: { _ref: "#/components/parameters/Trace" } }]
+      responses: { response_or_reference: [
+        { name: "200" value: { response: { description: "Fine" headers: { additional_properties: [{ name: "X-Limit" value: { reference: { _ref: "#/components/headers/Limit" } } }] } content: { additional_properties: [{ name: "application/json" value: { example: { yaml: "id: \"7\"\nlabel: seven\n" } } }] } } } },
+        { name: "404" value: { reference: { _ref: "#/components/responses/NotThere" } } },
+        { name: "410" value: { reference: { _ref: "#/components/responses/Nowhere" } } }
+      ] }
+    };
+  }
+}
+message Part { string id = 1; repeated string tags = 2 [(openapi.v3.property) = { example: { yaml: "- a\n- b\n" } }]; }
+`}, "")
+	get := "paths /v1/parts get "
+	for path, want := range map[string]any{
+		get + "responses 404 description":                 "It is not there",
+		get + "responses 200 headers X-Limit description": "Left",
+		get + "responses 410 description":                 "",
+		get + "parameters 2 name":                         "X-Trace",
+		"x-groups":                                        nil,
+	} {
+		if got := at(root, path); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %v, want %v", path, got, want)
+		}
+	}
+	text, err := json.Marshal(root)
+	if err != nil || strings.Contains(string(text), "null") || strings.Contains(string(text), "components/headers") || strings.Contains(string(text), "components/parameters") || strings.Contains(string(text), "Nowhere") {
+		t.Errorf("the document has null, or refers to nothing: %v\n%s", err, text)
+	}
+}

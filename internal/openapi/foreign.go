@@ -79,7 +79,7 @@ func (w *writer) fragments(d protoreflect.Descriptor) []fragment {
 			// Somebody's own option has the number.
 		default:
 			c := &converter{writer: w, at: d, of: of}
-			if o, ok := c.message(message, "").(*object); ok && len(o.keys) > 0 {
+			if o, ok := readParts(c.message(message, "")).(*object); ok && len(o.keys) > 0 {
 				all = append(all, fragment{of, o})
 			}
 		}

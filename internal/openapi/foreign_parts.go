@@ -266,7 +266,7 @@ func (c *converter) yaml(m protoreflect.Message, path string) any {
 	}
 	if strings.ContainsAny(text, "\n") || strings.Contains(text, ": ") || strings.HasPrefix(text, "- ") || text != "" && strings.ContainsRune("&*!|>{}[]%@`\"", rune(text[0])) {
 		c.unused(path, "it is YAML of more than a word; write it as JSON, which is YAML, too")
-		return nil
+		return unread{}
 	}
 	return text
 }

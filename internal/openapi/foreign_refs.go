@@ -27,10 +27,62 @@ func (w *writer) withReferences(value any, at protoreflect.Descriptor, of *diale
 		}
 		if reference, ok := o.get("$ref").(string); ok && inSchema {
 			return w.refer(o, reference, at, of)
+		} else if ok && strings.HasPrefix(reference, partsPlace) {
+			return w.part(reference, at, of)
 		}
 		return o
 	}
 	return value
+}
+
+const partsPlace = "#/components/"
+
+// part is what an option declares and refers to in place of an answer, a header, a parameter or an example. What it refers to itself
+// is not there.
+func (w *writer) part(reference string, at protoreflect.Descriptor, of *dialect) any {
+	kind, name, _ := strings.Cut(strings.TrimPrefix(reference, partsPlace), "/")
+	declared, _ := w.parts.get(kind).(*object)
+	o, ok := declared.get(name).(*object)
+	if !ok || o.has("$ref") {
+		w.unused(at, of, "ref", "no option declares "+short(reference))
+		return &object{}
+	}
+	parts := w.parts
+	w.parts = &object{} // no reference leads round in a circle
+	defer func() { w.parts = parts }()
+	return w.withReferences(o, at, of, false)
+}
+
+// unread is a value that was not read.
+type unread struct{}
+
+// readParts is a value without those that were not read, and without what then is empty.
+func readParts(v any) any {
+	switch v := v.(type) {
+	case list:
+		kept := list{}
+		for _, one := range v {
+			if one = readParts(one); one != (unread{}) {
+				kept = append(kept, one)
+			}
+		}
+		if len(kept) == 0 && len(v) > 0 {
+			return unread{}
+		}
+		return kept
+	case *object:
+		kept := &object{}
+		for i, name := range v.keys {
+			if one := readParts(v.values[i]); one != any(unread{}) {
+				kept.add(name, one)
+			}
+		}
+		if len(kept.keys) == 0 && len(v.keys) > 0 {
+			return unread{}
+		}
+		return kept
+	}
+	return v
 }
 
 // refer has a schema refer to the component that an option means, with what stands beside the reference.

@@ -25,7 +25,7 @@ func files(routes []*described) []protoreflect.FileDescriptor {
 // readFiles reads what the options of files say of the document. Of two files the first has the
 // say.
 func (w *writer) readFiles(routes []*described) {
-	w.declared, w.said = map[string]*object{}, &object{}
+	w.declared, w.said, w.parts = map[string]*object{}, &object{}, &object{}
 	w.perFile = map[protoreflect.FileDescriptor][]fragment{}
 	for _, file := range files(routes) {
 		fragments := w.fragments(file)
@@ -56,8 +56,9 @@ func (w *writer) documentMember(file protoreflect.FileDescriptor, f fragment, na
 		w.declare(file, f.of, o.at("security"))
 	case "components":
 		w.declare(file, f.of, o.at("securitySchemes"))
+		w.parts = overlaid(o, w.parts)
 		for _, part := range o.keys {
-			if part != "securitySchemes" {
+			if part == "schemas" || part == "links" || part == "callbacks" {
 				w.unused(file, f.of, "components."+part, "components are those that operations refer to")
 			}
 		}

@@ -31,6 +31,8 @@ type writer struct {
 	declared map[string]*object
 	said     *object
 	perFile  map[protoreflect.FileDescriptor][]fragment
+	// parts are the components that options declare, which stand where operations refer to them.
+	parts *object
 	// tagged are the tags that options give to operations.
 	tagged map[any]bool
 	// schemes and refused are the components of security and of refusals, by name.

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/transom-gateway/transom/internal/span"
 )
 
 // The protocols that a call is made by.
@@ -141,7 +143,7 @@ func (a *Asked) timeout() (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(a.Timeout)
 	if err == nil && (d < time.Millisecond || d > MaxTime) {
-		err = fmt.Errorf("found %q, expected from 1ms to %v", a.Timeout, MaxTime)
+		err = fmt.Errorf("found %q, expected from 1ms to %v", a.Timeout, span.Text(MaxTime))
 	}
 	return d, err
 }

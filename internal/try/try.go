@@ -19,6 +19,8 @@ import (
 	"time"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+
+	"github.com/transom-gateway/transom/internal/span"
 )
 
 // The bounds of one call.
@@ -176,7 +178,9 @@ func (t *Trial) Run(ctx context.Context, tell func(Event) error) (result string)
 	defer t.cancel(errCancelled)
 	stop := context.AfterFunc(ctx, func() { t.cancel(errCancelled) })
 	defer stop()
-	limit := time.AfterFunc(MaxTime, func() { t.cancel(fmt.Errorf("it took longer than %v, the most for a call of the console", MaxTime)) })
+	limit := time.AfterFunc(MaxTime, func() {
+		t.cancel(fmt.Errorf("it took longer than %v, the most for a call of the console", span.Text(MaxTime)))
+	})
 	defer limit.Stop()
 	t.began, t.tell = time.Now(), tell
 	t.say(Event{Name: "open", ID: t.ID, TraceID: t.trace})

@@ -85,9 +85,9 @@ func compile(s *policy.Scope) *places {
 	if rule.GetQueueTimeout() != nil {
 		p.timeout = rule.GetQueueTimeout().AsDuration()
 		if p.timeout <= 0 {
-			s.Refuse("concurrency.queue_timeout", "concurrency.queue_timeout is %v; expected a time above 0, or queue 0 to wait for nothing", p.timeout)
+			s.Refuse("concurrency.queue_timeout", "concurrency.queue_timeout is %v; expected a time above 0, or queue 0 to wait for nothing", span.Text(p.timeout))
 		} else if p.queue == 0 {
-			s.Refuse("concurrency.queue_timeout", "concurrency.queue_timeout is %v, but nothing waits without concurrency.queue: set how many may, or remove it", p.timeout)
+			s.Refuse("concurrency.queue_timeout", "concurrency.queue_timeout is %v, but nothing waits without concurrency.queue: set how many may, or remove it", span.Text(p.timeout))
 		}
 	}
 	var err error

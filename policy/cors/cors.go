@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 )
 
@@ -257,7 +258,7 @@ func compileCors(s *policy.Scope) policy.Part {
 	age := defaultMaxAge
 	if rule.GetMaxAge() != nil {
 		if age = rule.GetMaxAge().AsDuration(); age < 0 {
-			s.Refuse("cors.max_age", "cors.max_age is %v; expected 0 or more", age)
+			s.Refuse("cors.max_age", "cors.max_age is %v; expected 0 or more", span.Text(age))
 		}
 	}
 	c.maxAge = []string{strconv.FormatInt(int64(age/time.Second), 10)}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
@@ -73,7 +74,7 @@ func newHSTS(s *policy.Scope, rule *transomv1.Hsts) []string {
 	age := aYear
 	if rule.GetMaxAge() != nil {
 		if age = rule.GetMaxAge().AsDuration(); age < 0 {
-			s.Refuse("headers.security.hsts.max_age", "headers.security.hsts.max_age is %v; expected 0, which ends it, or more", age)
+			s.Refuse("headers.security.hsts.max_age", "headers.security.hsts.max_age is %v; expected 0, which ends it, or more", span.Text(age))
 		}
 	}
 	value := "max-age=" + strconv.FormatInt(int64(age/time.Second), 10)

@@ -202,7 +202,7 @@ func newLimit(s *policy.Scope, i int, rule *transomv1.RateLimit) (limit, bool) {
 	if rule.GetPer() != nil {
 		l.per = rule.GetPer().AsDuration()
 		if l.per <= 0 || l.per > maxPer {
-			refuse("per", "is %v; expected a time above 0 and up to 366 days", l.per)
+			refuse("per", "is %v; expected a time above 0 and up to 366 days", span.Text(l.per))
 			return l, false
 		}
 	}
@@ -212,7 +212,7 @@ func newLimit(s *policy.Scope, i int, rule *transomv1.RateLimit) (limit, bool) {
 	}
 	l.interval = l.per / time.Duration(l.requests)
 	if l.interval == 0 {
-		refuse("requests", "is %d in %v, more than one a nanosecond; expected fewer", l.requests, l.per)
+		refuse("requests", "is %d in %v, more than one a nanosecond; expected fewer", l.requests, span.Text(l.per))
 		return l, false
 	}
 	if float64(l.interval)*float64(l.burst) > float64(maxWindow) {

@@ -110,7 +110,7 @@ func pauses(s *policy.Scope, rule *transomv1.Retry, r *attempt.Retry) {
 	}
 	if d := s.CheckDuration("retry.max_backoff", rule.GetMaxBackoff()); d > 0 {
 		if r.MaxBackoff = d; d < r.InitialBackoff {
-			s.Refuse("retry.max_backoff", "retry.max_backoff: found %v, which is shorter than the first pause, %v (initial_backoff)", d, r.InitialBackoff)
+			s.Refuse("retry.max_backoff", "retry.max_backoff: found %v, which is shorter than the first pause, %v (initial_backoff)", span.Text(d), span.Text(r.InitialBackoff))
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transom-gateway/transom/internal/span"
 )
 
 // storeReminder is how often the log repeats that a store is away.
@@ -105,7 +107,7 @@ func (l *storeLog) tell(why string) {
 // reason words what a person can act on.
 func (l *storeLog) reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Sprintf("no answer within stores.redis.timeout, %v", l.timeout)
+		return fmt.Sprintf("no answer within stores.redis.timeout, %v", span.Text(l.timeout))
 	}
 	if IsReadOnly(err) {
 		return "it is a replica, which takes no writes: have stores.redis.url name the primary, by a name that follows it when it changes"

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 )
 
@@ -55,7 +56,7 @@ func Of(g *policy.Generation) (*Redis, error) {
 	if config.GetTimeout() != nil {
 		s.Timeout = config.GetTimeout().AsDuration()
 		if s.Timeout < time.Millisecond {
-			return nil, &fieldError{"stores.redis.timeout", fmt.Errorf("found %v, expected 1ms at least", s.Timeout)}
+			return nil, &fieldError{"stores.redis.timeout", fmt.Errorf("found %v, expected 1ms at least", span.Text(s.Timeout))}
 		}
 	}
 	if config.GetKeyPrefix() != "" {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/auth"
 	"github.com/transom-gateway/transom/policy/auth/session"
@@ -235,7 +236,7 @@ func newTokenGrant(s *policy.Scope, config *transomv1.TokenGrant) *tokenGrant {
 	}
 	if config.GetTtl() != nil {
 		if g.ttl = config.GetTtl().AsDuration(); g.ttl < time.Second {
-			s.Refuse("login.token.ttl", "login.token.ttl: found %v, expected one second at least", g.ttl)
+			s.Refuse("login.token.ttl", "login.token.ttl: found %v, expected one second at least", span.Text(g.ttl))
 		}
 	}
 	if g.issuer != nil {

@@ -193,7 +193,7 @@ func openSessions(g *policy.Generation) *Sessions {
 func (s *Sessions) readTimes(config *transomv1.SessionConfig, refuse func(field, format string, args ...any)) {
 	if config.GetTtl() != nil {
 		if s.Idle = config.GetTtl().AsDuration(); s.Idle < time.Second {
-			refuse("ttl", "found %v, expected one second at least", s.Idle)
+			refuse("ttl", "found %v, expected one second at least", span.Text(s.Idle))
 		}
 	}
 	s.longest = max(s.longest, s.Idle)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/transom-gateway/transom/internal/span"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/auth"
 	"github.com/transom-gateway/transom/policy/auth/token/keys"
@@ -99,7 +100,7 @@ func newIssuer(g *policy.Generation, config *transomv1.JwtIssuer) (_ *Issuer, fi
 	if config.GetLeeway() != nil {
 		i.leeway = config.GetLeeway().AsDuration()
 		if i.leeway < 0 || i.leeway > time.Hour {
-			return nil, ".leeway", fmt.Errorf("found %v, expected 0s to 1h", i.leeway)
+			return nil, ".leeway", fmt.Errorf("found %v, expected 0s to 1h", span.Text(i.leeway))
 		}
 	}
 	if config.GetPrincipalClaim() != "" {
@@ -210,7 +211,7 @@ func openConfiguredURL(g *policy.Generation, value string, config *transomv1.Jwt
 	every := keys.DefaultRefresh
 	if config.GetRefresh() != nil {
 		if every = config.GetRefresh().AsDuration(); every < time.Second {
-			return nil, fmt.Errorf("the refresh is %v, expected one second at least", every)
+			return nil, fmt.Errorf("the refresh is %v, expected one second at least", span.Text(every))
 		}
 	}
 	return keys.OpenURL(g, config.GetIssuer(), address, every)
