@@ -52,16 +52,17 @@ async function answered(answer: Response): Promise<Response> {
   return answer
 }
 
-/** How long an answer may take, in ms: a gateway that hangs is not waited for. */
+/** How long the header of an answer may take, in ms: a gateway that hangs is not waited for. */
 const patience = 30_000
 
 async function ask(path: string): Promise<Response> {
+  const stop = new AbortController(), late = setTimeout(() => stop.abort(), patience)
   try {
-    return await answered(await fetch('../' + path, { signal: AbortSignal.timeout(patience) }))
+    return await answered(await fetch('../' + path, { signal: stop.signal }))
   } catch (e) {
-    if ((e as Error).name === 'TimeoutError') throw new Error(`The gateway has not answered within ${patience / 1000} s.`)
+    if (stop.signal.aborted) throw new Error(`The gateway has not answered within ${patience / 1000} s.`)
     throw e instanceof TypeError ? new Error('The gateway does not answer.') : e
-  }
+  } finally { clearTimeout(late) }
 }
 
 export const get = async <T,>(path: string): Promise<T> => (await ask(path)).json()

@@ -5,6 +5,7 @@ export const plural = (n: number, thing: string) => `${count(n)} ${thing}${n ===
 
 export function duration(ms: number): string {
   if (ms < 0) return '–'
+  if (ms > 0 && ms < 0.05) return '< 0.1 ms'
   if (ms < 10) return ms.toFixed(1) + ' ms'
   if (ms < 1000) return Math.round(ms) + ' ms'
   if (ms < 10_000) return (ms / 1000).toFixed(1) + ' s'
@@ -34,6 +35,12 @@ export const methodOf = (rpc?: string) => rpc?.replace(/^.*\//, '') ?? ''
 export const size = (n = 0) => n < 1024 ? n + ' B' : n < 1 << 20 ? (n / 1024).toFixed(1) + ' KiB' : (n / (1 << 20)).toFixed(1) + ' MiB'
 
 export const clock = (t: string | number) => new Date(t).toLocaleTimeString('en-GB')
+
+/** The time of day that a text of RFC 3339 says, where the reader is, with its milliseconds. */
+export const instant = (t: string) => {
+  const d = new Date(t), two = (n: number) => String(n).padStart(2, '0')
+  return `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}.${String(d.getMilliseconds()).padStart(3, '0')}`
+}
 
 export const moment = (t: string) => {
   const d = new Date(t)

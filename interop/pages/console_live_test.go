@@ -3,6 +3,7 @@ package pages
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/interop/internal/browser"
@@ -82,5 +83,23 @@ func TestConsoleMessages(t *testing.T) {
 			t.Errorf("with messages: %s", violation)
 		}
 		page.picture(t, "console-messages")
+	}
+}
+
+// TestConsoleTimesAreLocal: Surface 242: the page Live says when a call ended by the clock of who looks, as all other pages do.
+func TestConsoleTimesAreLocal(t *testing.T) {
+	g, page := startConsole(t)
+	page.Zone(t, "Asia/Kolkata")
+	page.at(t, "#/live", "Live")
+	page.awaits(t, "main .lead", "watching")
+	g.Do(t, "GET", "/v1/shelves", "")
+	page.awaits(t, ".calls", "/v1/shelves")
+	shown := browser.Eval[[]string](t, page.Page, `() => { const at = document.querySelector('.calls time'); return [at.textContent, at.title] }`)
+	ended, err := time.Parse(time.RFC3339Nano, shown[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := ended.In(time.FixedZone("", 5*3600+1800)).Format("15:04:05.000"); shown[0] != want {
+		t.Errorf("%s is shown as %s, expected %s", shown[1], shown[0], want)
 	}
 }

@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { Call } from '../api'
 import { Seen, useCalls } from '../calls'
-import { count, duration, plain, plural, pretty, quoted } from '../format'
+import { count, duration, instant, plain, plural, pretty, quoted } from '../format'
 import { place, refine, who } from '../state'
 import { Copy, Empty, Title, Trace } from '../ui'
 
@@ -78,7 +78,7 @@ function Row({ call }: { call: Call }) {
   const mood = call.status >= 500 || call.status < 100 ? 'bad' : call.status >= 400 || call.code !== 'OK' ? 'warn' : 'good'
   return <details>
     <summary>
-      <time class="soft">{call.time.slice(11, 23)}</time>
+      <time class="soft" title={call.time}>{instant(call.time)}</time>
       <b class={'verb ' + call.method}>{plain(call.method)}</b>
       <span class="mono path">{plain(call.path)}</span>
       <span class={'state ' + mood}>{call.status >= 100 ? call.status : '–'}{call.code !== 'OK' && <small> {call.code}</small>}</span>

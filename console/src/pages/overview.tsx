@@ -26,6 +26,7 @@ export function Overview() {
   const points = h?.all ?? [], step = h?.step ?? 5
   const now = lately(points, step)
   const times = points.map(p => p.t)
+  const present = points.length ? points[points.length - 1].t * 1000 : Date.now() // the gateway's clock, where it has said: the browser's may be wrong
   const warnings = [...s.not_reloaded, ...s.stores, ...(s.failed_at ? [] : s.problems.map(p => p.message))]
   return <>
     <Title text="Overview">
@@ -38,7 +39,7 @@ export function Overview() {
       <Tile name="Median latency" value={duration(now.p50)} note="last minute" />
       <Tile name="p99 latency" value={duration(now.p99)} note="worst 5 s of the minute" />
       <Tile name="Routes" value={count(routes.value?.length ?? 0)} note={plural(s.upstreams.length, 'upstream')} />
-      <Tile name="Up for" value={s.started ? span(Date.now() - Date.parse(s.started)) : '–'} note={'version ' + s.version} />
+      <Tile name="Up for" value={s.started ? span(present - Date.parse(s.started)) : '–'} note={'version ' + s.version} />
     </dl>
     <div class="cards">
       <Card title="Requests" note="per second">

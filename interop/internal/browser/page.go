@@ -81,6 +81,16 @@ func (p *Page) Prefer(t testing.TB, feature, value string) {
 	}
 }
 
+// Zone moves the page to a time zone, such as "Asia/Kolkata".
+func (p *Page) Zone(t testing.TB, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Call(ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: name}); err != nil {
+		t.Fatalf("moving to %s: %v", name, err)
+	}
+}
+
 // Type presses keys, such as "hello" or "\r" for Enter, where the focus is.
 func (p *Page) Type(t testing.TB, keys string) {
 	t.Helper()
