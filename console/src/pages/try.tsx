@@ -81,7 +81,8 @@ function Bench({ rule, d, at, fields }: { rule: string; d: Detail; at: Public; f
   const [sent, setSent] = useState<string[]>([])
   const [closed, setClosed] = useState(false)
   const abort = useRef<AbortController | null>(null)
-  const id = useRef('')
+  const opened = useRef(Promise.resolve('')) // the id of the call, when the gateway has said it; '' for none
+  const line = useRef(Promise.resolve()) // messages go one after the other, whoever is quick
   useEffect(() => () => abort.current?.abort(), [])
   const change = (part: Partial<Wanted>) => {
     setW({ ...w, ...part })
@@ -98,7 +99,9 @@ function Bench({ rule, d, at, fields }: { rule: string; d: Detail; at: Public; f
     if (!request) return
     const control = abort.current = new AbortController(), own = w
     setEvents([]); setFailure(''); setBusy(true); setClosed(!streams); setSent([])
-    id.current = ''
+    let told = (_: string) => {}
+    opened.current = new Promise(done => { told = done })
+    line.current = Promise.resolve()
     refine('try', query(rule, w))
     const socketOfServer = w.protocol === 'websocket' && d.stream === 'server_streaming' && d.socket // path and query say it all
     const messages = streams || w.protocol === 'websocket' && !socketOfServer ? [framed(d, w, fields)] : socketOfServer || !request.body ? [] : [request.body]
@@ -108,7 +111,7 @@ function Bench({ rule, d, at, fields }: { rule: string; d: Detail; at: Public; f
     const list = new Kept()
     const show = () => { due = 0; if (!control.signal.aborted) setEvents(list.all()) }
     const tell = (e: Event) => {
-      if (e.event === 'open') id.current = e.id!
+      if (e.event === 'open') told(e.id!)
       if (e.event === 'head') head = e
       if (e.event === 'end') end = e
       list.add(e)
@@ -117,23 +120,29 @@ function Bench({ rule, d, at, fields }: { rule: string; d: Detail; at: Public; f
     try { await run(asked, tell, control.signal) } catch (e) {
       if (control.signal.aborted) return
       setFailure((e as Error).message)
-    }
+    } finally { told('') } // the first that is said holds
     clearTimeout(due)
     show()
     setBusy(false); setClosed(true)
     note(rule, own, end ? resultOf(head, end) : 'no answer')
   }
-  const more = async (what: string, body?: unknown) => {
-    try { await post(`try/${id.current}/${what}`, body); setFailure('') } catch (e) { setFailure((e as Error).message) }
+  const more = async (what: string, body?: unknown, of = opened.current) => {
+    const id = await of
+    if (!id) return
+    try { await post(`try/${id}/${what}`, body); setFailure('') } catch (e) { setFailure((e as Error).message) }
   }
-  const send = async (e: SubmitEvent) => {
+  const then = (what: string, body?: unknown) => {
+    const of = opened.current
+    line.current = line.current.then(() => more(what, body, of))
+  }
+  const send = (e: SubmitEvent) => {
     e.preventDefault()
     if (!busy) return void start()
     const next = framed(d, w, fields)
     setSent([...sent, w.message])
-    await more('message', next)
+    then('message', next)
   }
-  const halfClose = () => { setClosed(true); void more('half-close') }
+  const halfClose = () => { setClosed(true); then('half-close') }
 
   const allowed = who.value?.role === 'operate'
   return <>
