@@ -252,3 +252,37 @@ func TestMoreOptionsOfOthers(t *testing.T) {
 		t.Errorf("%v, %v", remarks, err)
 	}
 }
+
+const textsProto = `syntax = "proto3";
+package texts.v1;
+import "google/api/annotations.proto";
+import "protoc-gen-openapiv2/options/annotations.proto";
+service Texts {
+  rpc Keep(Text) returns (Text) { option (google.api.http) = { post: "/v1/texts" body: "*" }; }
+}
+message Text {
+  string code = 1 [(grpc.gateway.protoc_gen_openapiv2.options.openapiv2_field) = { default: "1e3" example: "007" }];
+  string word = 2 [(grpc.gateway.protoc_gen_openapiv2.options.openapiv2_field) = { default: "\"a\"" example: "true" }];
+  int64 many = 3 [(grpc.gateway.protoc_gen_openapiv2.options.openapiv2_field) = { default: "5" example: "6" }];
+  double share = 4 [(grpc.gateway.protoc_gen_openapiv2.options.openapiv2_field) = { default: "1e3" example: "0.5" }];
+  bool is_open = 5 [(grpc.gateway.protoc_gen_openapiv2.options.openapiv2_field) = { default: "true" }];
+}
+`
+
+// TestTextsOfOptions: Surface 219: defaults and examples that options give as texts are of the type of their field, also where
+// the text of a string reads as a number.
+func TestTextsOfOptions(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: map[string]string{"texts.proto": textsProto}})
+	of := "components schemas texts.v1.Text properties "
+	holds(t, rootOf(t, g, openapi.Options{}), map[string]string{
+		of + "code default":   `"1e3"`,
+		of + "code examples":  `["007"]`,
+		of + "word default":   `"a"`,
+		of + "word examples":  `["true"]`,
+		of + "many default":   `"5"`,
+		of + "many examples":  `["6"]`,
+		of + "share default":  `1e3`,
+		of + "share examples": `[0.5]`,
+		of + "isOpen default": `true`,
+	})
+}

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -299,6 +300,8 @@ func (w *writer) applySchema(o *object, d protoreflect.Descriptor) (required boo
 				if !o.has("$ref") {
 					o.put(name, f.values[i])
 				}
+			case "default", "examples":
+				o.put(name, valueAsText(o, f.values[i]))
 			case "allOf", "anyOf", "oneOf", "not", "items", "properties", "additionalProperties":
 				w.unused(d, f.of, name, "the gateway answers with the JSON of the message")
 			default:
@@ -307,6 +310,27 @@ func (w *writer) applySchema(o *object, d protoreflect.Descriptor) (required boo
 		}
 	}
 	return required
+}
+
+// valueAsText is a value of an option that reads as JSON, as the text that it is where a schema is of a string: of a string the default
+// 1e3 is no number. Numbers of 64 bits are strings in the JSON of a message, too.
+func valueAsText(o *object, value any) any {
+	if o.get("type") != "string" {
+		return value
+	}
+	switch v := value.(type) {
+	case number:
+		return string(v)
+	case bool:
+		return strconv.FormatBool(v)
+	case list: // of examples
+		texts := list{}
+		for _, one := range v {
+			texts = append(texts, valueAsText(o, one))
+		}
+		return texts
+	}
+	return value
 }
 
 // elementKeywords are of the elements where a field is repeated.
