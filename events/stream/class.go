@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"math/bits"
 	"slices"
 	"sort"
 	"sync"
@@ -82,7 +83,7 @@ func (h *Hub) joinClass(key classKey, made *class) *class {
 		c = made
 		c.hub, c.key, c.stop, c.grown = h, key, newSignal(), newSignal()
 		c.head, _ = h.ring.end()
-		c.phase = time.Duration(h.made % phases)
+		c.phase = phaseOf(h.made)
 		h.made++
 		c.low = c.head
 		h.classes[key] = c
@@ -166,6 +167,12 @@ func (c *class) turn(now time.Time) time.Duration {
 		return 0
 	}
 	return every - (now.Sub(c.hub.began)+c.phase*every/phases)%every
+}
+
+// phaseOf is the phase of a class by how many were made before it: of however many classes, the turns lie as far apart as
+// they can, and not one behind the other with a rest for all at the end.
+func phaseOf(made int) time.Duration {
+	return time.Duration(bits.Reverse8(uint8(made%phases)) / (1 << 8 / phases)) //nolint:gosec // it is small
 }
 
 // await reports false where the class or the hub ends first.

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,27 @@ func TestTurns(t *testing.T) {
 				t.Errorf("waits %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// TestPhases holds Events 184: the turns of a few classes are spread over the time that one takes, and each phase is used.
+func TestPhases(t *testing.T) {
+	for n := 2; n <= phases; n++ {
+		var all []int
+		for made := range n {
+			all = append(all, int(phaseOf(phases+made)))
+		}
+		slices.Sort(all)
+		widest := all[0] + phases - all[n-1]
+		for i := 1; i < n; i++ {
+			widest = max(widest, all[i]-all[i-1])
+			if all[i] == all[i-1] {
+				t.Errorf("%d classes: two have the phase %d", n, all[i])
+			}
+		}
+		if most := 2 * phases / n; widest > most {
+			t.Errorf("%d classes have the phases %v: %d pass without one, want %d at most", n, all, widest, most)
+		}
 	}
 }
 
