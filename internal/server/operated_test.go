@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,9 +16,9 @@ import (
 	"github.com/transom-gateway/transom/internal/server"
 )
 
-// TestOperated: Surface 231 and 267: the configuration's tokens decide who is let in, and
+// TestOperated: Surface 231, 237 and 267: the configuration's tokens decide who is let in, and
 // its file gets the lines of the audit log, those of reloads that nobody asked for
-// here among them.
+// here among them. No other file is written.
 func TestOperated(t *testing.T) {
 	audit := filepath.Join(t.TempDir(), "audit.jsonl")
 	o := options(t, `listeners: [{ address: "127.0.0.1:0" }]
@@ -41,6 +42,7 @@ admin:
 	}
 	s.Start()
 	defer func() { _ = s.Close() }()
+	before := contents(t, filepath.Dir(o.File.Path))
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	_, port, _ := strings.Cut(strings.TrimPrefix(s.Admin().String(), "[::]"), ":")
 	ask := func(method, path, token string) int {
@@ -82,6 +84,9 @@ admin:
 	s.Reloaded("SIGHUP", nil, gateway.Change{}, nil)
 	s.Reloaded("SIGHUP", s1, gateway.Change{}, errors.New("a\nb"))
 	s.Reloaded("a change of files or servers", s1, gateway.Change{}, nil) // which changed nothing
+	if after := contents(t, filepath.Dir(o.File.Path)); !maps.Equal(after, before) {
+		t.Errorf("operations have changed files: %q, before %q", after, before)
+	}
 	lines, err := os.ReadFile(audit)
 	if err != nil {
 		t.Fatal(err)
@@ -97,4 +102,22 @@ admin:
 	if got, want := strings.Join(events, ", "), "auth_failed, auth_failed token eye, endpoint token ops, endpoint token ops, endpoint token ops, circuit token ops, auth_failed token eye, maintenance token ops, maintenance token ops, maintenance token ops, reload SIGHUP, reload SIGHUP"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+}
+
+// contents are those of the files of a folder, by their names.
+func contents(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	names, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%s has %d files, %v", folder, len(names), err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = string(text)
+	}
+	return all
 }
