@@ -99,7 +99,8 @@ export const Sure = ({ label, act }: { label: string; act: () => Promise<unknown
     const forget = setTimeout(() => setAsked(false), 5000)
     return () => clearTimeout(forget)
   }, [asked])
-  return <Operate label={asked ? `${label}: sure?` : label} danger act={async () => { if (asked) await act(); setAsked(!asked) }} />
+  const sure = async () => { try { if (asked) await act() } finally { setAsked(!asked) } } // one that failed is asked about again, too
+  return <Operate label={asked ? `${label}: sure?` : label} danger act={sure} />
 }
 
 /** How much of something is used, in words and by a bar. */

@@ -1,4 +1,4 @@
-import{K as a,O as d,a as h,c as m,k as p,q as f}from"./chunk-NY5FDIWF.js";var w=[{name:"Method",of:e=>e.method},{name:"Path",of:e=>e.path},{name:"RPC",of:e=>e.rpc??""},{name:"Stream",of:e=>e.stream??""},{name:"Upstream",of:e=>e.upstream||e.answer||""},{name:"Policies",of:e=>e.policies.join(" ")}],x=500,R=e=>`${e.method}
+import{K as a,O as d,a as h,c as m,k as p,q as f}from"./chunk-UJWMBMYJ.js";var w=[{name:"Method",of:e=>e.method},{name:"Path",of:e=>e.path},{name:"RPC",of:e=>e.rpc??""},{name:"Stream",of:e=>e.stream??""},{name:"Upstream",of:e=>e.upstream||e.answer||""},{name:"Policies",of:e=>e.policies.join(" ")}],x=500,R=e=>`${e.method}
 ${e.path}
 ${e.rpc??""}
 ${e.stream??""}
