@@ -51,6 +51,18 @@ func reading() subscription.Reading {
 	return subscription.Reading{Subscription: "counts", Topic: "events.>", Group: "transom-counts", Start: subscription.Position{Earliest: true}, DeadLetters: "dead.counts"}
 }
 
+// fill sends ten keys the events of some numbers each, in their order.
+func fill(t *testing.T, sink events.Sink, from, to int) {
+	t.Helper()
+	var batch []*events.Event
+	for n := from; n < to; n++ {
+		for k := range 10 {
+			batch = append(batch, event(fmt.Sprint("key ", k), n))
+		}
+	}
+	send(t, sink, batch...)
+}
+
 // TestNATSSource: Events 164, 167 and 176: a server that is killed while its messages are dealt with comes back, and
 // each message has its effect, those of a key in their order; a second member shares the work, and the consumer can be moved
 // while nobody else has it.
@@ -58,26 +70,17 @@ func TestNATSSource(t *testing.T) {
 	s := startNATS(t, "")
 	settings := &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"}
 	sink, h := openNATS(t, settings), &eventtest.Handled{}
-	fill := func(from, to int) {
-		var batch []*events.Event
-		for n := from; n < to; n++ {
-			for k := range 10 {
-				batch = append(batch, event(fmt.Sprint("key ", k), n))
-			}
-		}
-		send(t, sink, batch...)
-	}
 	wait := func(n int) {
 		t.Helper()
 		poll.Until(t, fmt.Sprintf("%d messages", n), func() bool { done, _ := h.Done(); return done >= n })
 	}
-	fill(0, 20)
+	fill(t, sink, 0, 20)
 	first := subscribe(t, settings, reading(), h)
 	wait(50)
 	s.kill()
 	poll.Until(t, "the failure is told", func() bool { return first.Status(t.Context()).Failure != nil })
 	s.start()
-	fill(20, 30)
+	fill(t, sink, 20, 30)
 	wait(300)
 	idle := func(of *subscription.Subscription) func() bool {
 		return func() bool {
@@ -112,18 +115,9 @@ func TestNATSSourceAfterCrash(t *testing.T) {
 	s := startNATS(t, "")
 	settings := &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"}
 	sink, h := openNATS(t, settings), &eventtest.Handled{}
-	fill := func(from, to int) {
-		var batch []*events.Event
-		for n := from; n < to; n++ {
-			for k := range 10 {
-				batch = append(batch, event(fmt.Sprint("key ", k), n))
-			}
-		}
-		send(t, sink, batch...)
-	}
-	fill(0, 4)
+	fill(t, sink, 0, 4)
 	takeAndLeave(t, s, reading(), 25)
-	fill(4, 20)
+	fill(t, sink, 4, 20)
 	subscribe(t, settings, reading(), h)
 	poll.Until(t, "all messages", func() bool { done, _ := h.Done(); return done >= 200 })
 	if done, calls := h.Done(); done != 200 || calls != 200 || len(h.Wrong()) > 0 {
