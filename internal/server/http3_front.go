@@ -70,17 +70,15 @@ func (f *http3Front) take(c *quic.Conn) {
 		_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "too many connections") // it may be gone already
 		return
 	}
-	requests := &halfRequests{next: f.handlerOf(c), every: f.o.idle + f.o.header, end: func() {
-		_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeRequestIncomplete), "no request came in time") // it may have ended by then
-	}}
 	// A server of its own for each connection, so that one that is too old can be ended by
 	// GOAWAY alone. Without a Logger it tells slog.Default of panics, and nobody of what clients do wrong.
 	server := &http3.Server{
-		Handler:        requests,
 		MaxHeaderBytes: maxHeaderBytes,
 		IdleTimeout:    f.o.idle,
 		ConnContext:    f.begin,
 	}
+	requests := f.requestsOf(c, server)
+	server.Handler = requests
 	if !f.enter(server, c) {
 		leave()
 		_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "") // as above
@@ -101,6 +99,19 @@ func (f *http3Front) begin(ctx context.Context, c *quic.Conn) context.Context {
 	forget := context.AfterFunc(f.o.ending, cancel)
 	context.AfterFunc(ctx, func() { forget() })
 	return f.o.resets.beginPackets(f.o.connected(ctx, nil), c)
+}
+
+// requestsOf is what sees to it that the requests of a connection come.
+func (f *http3Front) requestsOf(c *quic.Conn, s *http3.Server) *halfRequests {
+	return &halfRequests{
+		next: f.handlerOf(c), every: f.o.idle + f.o.header,
+		retire: func() {
+			go func() { _ = s.Shutdown(c.Context()) }() // it ends with the connection
+		},
+		end: func() {
+			_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeRequestIncomplete), "no request came in time") // it may have ended by then
+		},
+	}
 }
 
 // handlerOf is what serves the requests of a connection.
