@@ -1,30 +1,22 @@
 package pages
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/transom-gateway/transom/events"
-	natssink "github.com/transom-gateway/transom/events/nats"
-	"github.com/transom-gateway/transom/events/subscription"
+	"github.com/transom-gateway/transom/events/sinks"
 	"github.com/transom-gateway/transom/examples/behaviour"
 	"github.com/transom-gateway/transom/internal/gateway"
 	"github.com/transom-gateway/transom/internal/testing/gateway"
-	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
+	"github.com/transom-gateway/transom/internal/testing/kafka"
 )
 
-// natsSinks are those of a program that has no others.
-var natsSinks = gateway.EventSinks{
-	Open: func(name string, s *transomv1.EventSink, env events.Env) (events.Sink, error) {
-		return natssink.Open(name, s.GetNats(), env)
-	},
-	Source: func(name string, s *transomv1.EventSink, what subscription.Reading, env events.Env) (subscription.Source, error) {
-		return natssink.OpenSource(name, s.GetNats(), what, env)
-	},
-}
+// eventSinks are those of the program.
+var eventSinks = gateway.EventSinks{Open: sinks.Open, Source: sinks.Source}
 
 // startBehaviour starts the servers of examples/behaviour and returns what a gateway in front
 // of them is told, by one of its configurations.
@@ -43,7 +35,7 @@ func startBehaviour(t *testing.T, name string) gatewaytest.Options {
 		t.Fatal("the example has no routes")
 	}
 	return gatewaytest.Options{
-		Backend: api, NoBookstore: true, Sinks: natsSinks,
+		Backend: api, NoBookstore: true, Sinks: eventSinks,
 		Protos:    map[string]string{"clicks/v1/clicks.proto": read("protos/clicks/v1/clicks.proto")},
 		Upstreams: `shop: { http: { servers: ["` + site + `"] } }`,
 		Config:    "data_directory: " + t.TempDir() + "\nroutes:" + config,
@@ -69,13 +61,42 @@ func startNATS(t *testing.T) string {
 }
 
 // TestBehaviour plays examples/behaviour in two windows of a browser: a click in one is counted
-// in both, with the topic in the embedded log and on a NATS server.
+// in both, with the topic in the embedded log, on a NATS server and on a Kafka broker (Events 161).
 func TestBehaviour(t *testing.T) {
 	t.Run("log", func(t *testing.T) { playClicks(t, "transom.yaml") })
 	t.Run("NATS", func(t *testing.T) {
 		t.Setenv("NATS", startNATS(t))
 		playClicks(t, "transom-nats.yaml")
 	})
+	t.Run("Kafka", func(t *testing.T) {
+		broker := kafkatest.Start(t).Plaintext
+		t.Setenv("KAFKA", broker)
+		playClicks(t, "transom-kafka.yaml")
+		// The way led by the topic: the broker has each click once, under its visitor's key.
+		targets := map[string]int{}
+		for record := range strings.Lines(kcat(t, "-b", broker, "-C", "-t", "user_behaviors", "-e", "-q", "-f", "%k %s\n")) {
+			visitor, event, _ := strings.Cut(record, " ")
+			_, target, _ := strings.Cut(event, `"click":{"target":`)
+			target, _, _ = strings.Cut(target, ",")
+			if !strings.Contains(event, `"anonymousId":"`+visitor+`"`) {
+				t.Errorf("the topic has %s", record)
+			}
+			targets[target]++
+		}
+		if len(targets) != 2 || targets[`"lamp"`] != 2 || targets[`"rope"`] != 1 {
+			t.Errorf("the topic has clicks on %v", targets)
+		}
+	})
+}
+
+// kcat is what kcat, a program of the system, prints.
+func kcat(t *testing.T, arguments ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "kcat", arguments...).Output()
+	if err != nil {
+		t.Fatalf("kcat %q: %v (the test needs Debian's package kcat)", arguments, err)
+	}
+	return string(out)
 }
 
 func playClicks(t *testing.T, config string) {
