@@ -25,6 +25,7 @@ wanted=(
 	systemd-socket-activate=systemd
 	promtool=prometheus
 	gtlsclient=ngtcp2-client
+	strace=strace
 )
 
 if [ "${1:-}" = image ]; then
