@@ -29,6 +29,7 @@ var (
 	loadRate    = flag.Int("streams-rate", 500, "how many events a second they are told, all classes together")
 	loadTime    = flag.Duration("streams-time", time.Second, "for how long")
 	loadBars    = flag.Bool("streams-bars", false, "hold the times and the memory, too")
+	loadProgram = flag.String("streams-program", "", "the program that is measured; built here, without what it ships with, if it is empty")
 )
 
 const (
@@ -300,7 +301,11 @@ events:
   behaviour: {}
   streams: [{ topic: user_behaviors, fields: [anonymousId] }]
 `})
-	gateway := startProcess(t, buildTransom(t), "--config", filepath.Join(dir, "transom.yaml"))
+	program := *loadProgram
+	if program == "" {
+		program = buildTransom(t)
+	}
+	gateway := startProcess(t, program, "--config", filepath.Join(dir, "transom.yaml"))
 	publish(t, gateway, 0, 0) // so that all of it has begun
 	before, encoded := residentOf(t, gateway.cmd.Process.Pid), encodedOf(t, gateway)
 	l := &listeners{}
