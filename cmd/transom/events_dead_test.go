@@ -129,6 +129,8 @@ events:
 		"to: found \"yesterday\", expected earliest, latest, an offset, or a time such as 2026-01-31T12:00:00Z\n":                  {"seek", "visits", "yesterday"},
 		"there is no such sink: found \"none\", expected one of log\n":                                                             {"rejected", "list", "--sink", "none"},
 		"the sink has no rejected event of that ID\n":                                                                              {"rejected", "retry", "log", "zz"},
+		`nothing publishes to that topic: found "user_behaviour", expected one of misc_events, user_behaviors` + "\n":              {"tail", "--topic", "user_behaviour"},
+		`nothing publishes to that topic: found "old", expected one of misc_events, user_behaviors` + "\n":                         {"tail", "--topic", "old", "--from-earliest"},
 		`type: found "us..*", expected a type, such as "user.click", or "user.*", or "*"` + "\n":                                   {"tail", "--type", "us..*"},
 	} {
 		if code, _, said := command(t, append(append([]string{"events"}, args...), "--admin", gateway.admin)...); code != exitProblem || said != want {
@@ -161,6 +163,13 @@ events:
 	ask(http.MethodPost, "/events/groups/none/pause", 404)
 	ask(http.MethodPost, "/events/groups/visits/resume", 200)
 	poll.Until(t, "the event", func() bool { return server.have("ann bad2 eve") })
-	ask(http.MethodPost, "/events/groups/visits/seek?to=earliest", 200)
-	poll.Until(t, "all of them again", func() bool { return server.have("ann bad2 eve ann bad1 bad2 eve") })
+	for _, to := range [][3]string{
+		{"latest", "4", "ann bad2 eve"}, {"2", "2", "ann bad2 eve bad2 eve"}, {"2026-01-31T12:00:00Z", "0", "ann bad2 eve bad2 eve ann bad1 bad2 eve"},
+		{"earliest", "0", "ann bad2 eve bad2 eve ann bad1 bad2 eve ann bad1 bad2 eve"},
+	} {
+		if code, out, said := command(t, "events", "seek", "visits", to[0], "--admin", gateway.admin); code != 0 || out != "partition 0 goes on at offset "+to[1]+"\n" {
+			t.Errorf("to %s: %d %q %s", to[0], code, out, said)
+		}
+		poll.Until(t, "those from "+to[0], func() bool { return server.have(to[2]) })
+	}
 }

@@ -89,7 +89,16 @@ func newEventsVerbs(s streams, o *operator) []*cobra.Command {
 		Args:    takes(2, 2, "the name of a subscription, and earliest, latest, a time or an offset"),
 		RunE: func(c *cobra.Command, args []string) error {
 			q := url.Values{"to": {args[1]}, "partition": {strconv.Itoa(partition)}}
-			return done(c.Context(), groupPath(args[0], "seek")+"?"+q.Encode())
+			var said string
+			if err := o.ask(c.Context(), http.MethodPost, groupPath(args[0], "seek")+"?"+q.Encode(), &said); err != nil {
+				return problem(err)
+			}
+			for line := range strings.Lines(said) {
+				if _, err := fmt.Fprintln(s.out, printable(strings.TrimSpace(line))); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}
 	seek.Flags().IntVar(&partition, "partition", 0, "the `partition` that an offset is of")

@@ -71,7 +71,8 @@ func (o *operator) send(ctx context.Context, client *http.Client, method, path s
 	return answer, nil
 }
 
-// ask makes one request, and reads the answer's JSON into out, if that is not nil.
+// ask makes one request, and reads the answer into out: its JSON, or its text if that is a
+// string; nothing if it is nil.
 func (o *operator) ask(ctx context.Context, method, path string, out any) error {
 	client, err := o.client()
 	if err != nil {
@@ -94,6 +95,10 @@ func (o *operator) ask(ctx context.Context, method, path string, out any) error 
 	case answer.StatusCode != http.StatusOK:
 		return refusal(answer, body)
 	case out == nil:
+		return nil
+	}
+	if text, ok := out.(*string); ok {
+		*text = string(body)
 		return nil
 	}
 	if err := json.Unmarshal(body, out); err != nil {

@@ -8,6 +8,28 @@ import (
 	"github.com/transom-gateway/transom/events/log"
 )
 
+// Has reports whether the log has an event of a topic.
+func (b *Bus) Has(ctx context.Context, topic string) bool {
+	l := b.Log()
+	if l == nil {
+		return false
+	}
+	atOnce, stop := context.WithCancel(ctx)
+	stop() // the end of the log is not waited at
+	r := l.Reader(l.Stats().First)
+	defer func() { _ = r.Close() }() // it was read
+	for ctx.Err() == nil {
+		record, err := r.Next(atOnce)
+		if err != nil {
+			return false
+		}
+		if parsed, err := events.ParseRecord(record.Body); err == nil && parsed.Event != nil && parsed.Event.Topic == topic {
+			return true
+		}
+	}
+	return false
+}
+
 // Tail calls each with the events of the log, from the oldest or from now on, until ctx ends
 // or each returns an error. It calls it with nil first, once it sees what is appended.
 func (b *Bus) Tail(ctx context.Context, earliest bool, each func(*events.Event) error) (err error) {

@@ -212,27 +212,32 @@ func (s *Source) commit(admin sarama.ClusterAdmin, to map[int32]int64) error {
 }
 
 // Seek implements subscription.Source.
-func (s *Source) Seek(ctx context.Context, to subscription.Position) error {
-	err := s.ofGroup(ctx, func(l *link, admin sarama.ClusterAdmin, partitions []int32) error {
+func (s *Source) Seek(ctx context.Context, to subscription.Position) (at map[int32]int64, err error) {
+	err = s.ofGroup(ctx, func(l *link, admin sarama.ClusterAdmin, partitions []int32) error {
 		if err := s.withoutMembers(admin); err != nil {
 			return err
 		}
+		at = map[int32]int64{to.Partition: to.Offset}
 		if to.Earliest || to.Latest || !to.Time.IsZero() {
-			at, err := s.find(l, admin, partitions, to)
-			if err != nil {
+			if at, err = s.find(l, admin, partitions, to); err != nil {
 				return err
 			}
-			return s.commit(admin, at)
+		} else if err := s.offered(l, admin, partitions, to); err != nil {
+			return err
 		}
-		return s.seekOffset(l, admin, partitions, to)
+		return s.commit(admin, at)
 	})
-	if err != nil && !errors.Is(err, subscription.ErrNotMoved) {
-		return s.away(err)
+	switch {
+	case errors.Is(err, subscription.ErrNotMoved):
+		return nil, err
+	case err != nil:
+		return nil, s.away(err)
 	}
-	return err
+	return at, nil
 }
 
-func (s *Source) seekOffset(l *link, admin sarama.ClusterAdmin, partitions []int32, to subscription.Position) error {
+// offered refuses an offset that its partition does not have.
+func (s *Source) offered(l *link, admin sarama.ClusterAdmin, partitions []int32, to subscription.Position) error {
 	oldest, err := s.offsets(l, admin, partitions, sarama.OffsetOldest)
 	if err != nil {
 		return err
@@ -248,7 +253,7 @@ func (s *Source) seekOffset(l *link, admin sarama.ClusterAdmin, partitions []int
 	case to.Offset < first || to.Offset > end[to.Partition]:
 		return fmt.Errorf("%w: found the offset %d, but the partition %d has %d to %d", subscription.ErrNotMoved, to.Offset, to.Partition, first, end[to.Partition])
 	}
-	return s.commit(admin, map[int32]int64{to.Partition: to.Offset})
+	return nil
 }
 
 // withoutMembers refuses what is done to a group that has members. A member of ours with an ID has not

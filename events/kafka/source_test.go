@@ -217,7 +217,7 @@ func TestSourcePlaces(t *testing.T) {
 	poll.Until(t, "what came meanwhile", func() bool { _, n := h.Done(); return n == 12 })
 	other := subscribe(t, c, what, h, nil)
 	poll.Until(t, "two members", func() bool { return len(holders(t, broker, what.Group)) == 2 })
-	if err := s.Seek(t.Context(), subscription.Position{Earliest: true}); err == nil || !strings.Contains(err.Error(), "has 1 members in other processes") {
+	if _, err := s.Seek(t.Context(), subscription.Position{Earliest: true}); err == nil || !strings.Contains(err.Error(), "has 1 members in other processes") {
 		t.Error(err)
 	}
 	stop(t, other)
@@ -225,16 +225,16 @@ func TestSourcePlaces(t *testing.T) {
 		"found the partition 9, but the topic places has 0 to 1": {Partition: 9},
 		"found the offset 99, but the partition 1 has 0 to ":     {Partition: 1, Offset: 99},
 	} {
-		if err := s.Seek(t.Context(), to); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := s.Seek(t.Context(), to); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	if err := s.Seek(t.Context(), subscription.Position{Earliest: true}); err != nil {
-		t.Fatal(err)
+	if at, err := s.Seek(t.Context(), subscription.Position{Earliest: true}); err != nil || len(at) != 2 || at[0] != 0 || at[1] != 0 {
+		t.Fatal(at, err)
 	}
 	poll.Until(t, "all once more", func() bool { _, n := h.Done(); return n == 12+32 })
-	if err := s.Seek(t.Context(), subscription.Position{Time: time.Now().Add(time.Hour)}); err != nil {
-		t.Fatal(err)
+	if at, err := s.Seek(t.Context(), subscription.Position{Time: time.Now().Add(time.Hour)}); err != nil || len(at) != 2 || at[0]+at[1] != 32 {
+		t.Fatal(at, err) // behind all records of both partitions
 	}
 	poll.Until(t, "the end", func() bool { return lagOf(s.Status(t.Context())) == 0 })
 }

@@ -282,13 +282,16 @@ func (s *Source) Lag(ctx context.Context) ([]subscription.Lag, error) {
 }
 
 // Seek implements subscription.Source.
-func (s *Source) Seek(ctx context.Context, to subscription.Position) error {
+func (s *Source) Seek(ctx context.Context, to subscription.Position) (map[int32]int64, error) {
 	if to.Offset < 0 || to.Partition != 0 {
-		return fmt.Errorf("%w: found the offset %d of partition %d, expected a sequence number of the stream", subscription.ErrNotMoved, to.Offset, to.Partition)
+		return nil, fmt.Errorf("%w: found the offset %d of partition %d, expected a sequence number of the stream", subscription.ErrNotMoved, to.Offset, to.Partition)
 	}
-	_, err := s.consumer(ctx, &to)
-	if err != nil && !errors.Is(err, subscription.ErrNotMoved) {
-		return s.sink.away(err)
+	consumer, err := s.consumer(ctx, &to)
+	switch {
+	case errors.Is(err, subscription.ErrNotMoved):
+		return nil, err
+	case err != nil:
+		return nil, s.sink.away(err)
 	}
-	return err
+	return map[int32]int64{0: int64(consumer.CachedInfo().AckFloor.Stream) + 1}, nil //nolint:gosec // sequences are counted from 1
 }

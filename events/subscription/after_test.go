@@ -27,7 +27,7 @@ func (h *held) Run(ctx context.Context, _ *subscription.Work) error {
 
 func (*held) Lag(context.Context) ([]subscription.Lag, error) { return nil, nil }
 
-func (*held) Seek(context.Context, subscription.Position) error { return nil }
+func (*held) Seek(context.Context, subscription.Position) (map[int32]int64, error) { return nil, nil }
 
 func (*held) Close() error { return nil }
 
@@ -82,7 +82,9 @@ func (h *hanging) Run(ctx context.Context, w *subscription.Work) error {
 
 func (*hanging) Lag(context.Context) ([]subscription.Lag, error) { return nil, nil }
 
-func (*hanging) Seek(context.Context, subscription.Position) error { return nil }
+func (*hanging) Seek(context.Context, subscription.Position) (map[int32]int64, error) {
+	return nil, nil
+}
 
 func (*hanging) Close() error { return nil }
 
@@ -93,7 +95,8 @@ func TestReplacedSubscriptionEnds(t *testing.T) {
 	for name, end := range map[string]func(*subscription.Subscription) error{
 		"replaced": func(s *subscription.Subscription) error { s.Quit(); return nil },
 		"moved": func(s *subscription.Subscription) error {
-			return s.Seek(context.Background(), subscription.Position{Latest: true})
+			_, err := s.Seek(context.Background(), subscription.Position{Latest: true})
+			return err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

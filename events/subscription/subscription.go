@@ -16,8 +16,8 @@ type Source interface {
 	Run(ctx context.Context, w *Work) error
 	// Lag says how far partitions have come, also while Run does not run.
 	Lag(ctx context.Context) ([]Lag, error)
-	// Seek has partitions go on elsewhere. Run does not run.
-	Seek(ctx context.Context, to Position) error
+	// Seek has partitions go on elsewhere, and returns at which offsets. Run does not run.
+	Seek(ctx context.Context, to Position) (map[int32]int64, error)
 	// Close gives back what the source holds. Run does not run.
 	Close() error
 }
@@ -269,15 +269,15 @@ func (s *Subscription) Resume() error {
 	return nil
 }
 
-// Seek has the subscription go on elsewhere. Calls under way end before.
-func (s *Subscription) Seek(ctx context.Context, to Position) error {
+// Seek has the subscription go on elsewhere, and returns at which offsets of its partitions. Calls under way end before.
+func (s *Subscription) Seek(ctx context.Context, to Position) (map[int32]int64, error) {
 	s.seeking.Lock()
 	defer s.seeking.Unlock()
 	s.mu.Lock()
 	halt, halted, w := s.halt, s.halted, s.work
 	s.mu.Unlock()
 	if s.stopped.Err() != nil {
-		return errors.New("the subscription stops")
+		return nil, errors.New("the subscription stops")
 	}
 	if halt != nil {
 		defer time.AfterFunc(s.grace(), w.cutNow).Stop()

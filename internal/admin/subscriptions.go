@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,7 +19,8 @@ type Subscribing interface {
 	// The error is ErrNoEvent for a name or ID that nothing has.
 	PauseSubscription(name string) error
 	ResumeSubscription(name string) error
-	SeekSubscription(ctx context.Context, name string, to SeekTo) error
+	// SeekSubscription returns at which offsets of its partitions the subscription goes on.
+	SeekSubscription(ctx context.Context, name string, to SeekTo) (map[int32]int64, error)
 	// DeadLetters lists those of a subscription, the oldest first, up to most, that come behind
 	// the one of an id; "" for all.
 	DeadLetters(name, after string, most int) ([]DeadLetter, error)
@@ -92,14 +96,15 @@ func (s *server) subscriptions() {
 		}
 		answer(w, http.StatusOK, map[string][]Subscription{"groups": list})
 	})
-	s.change("POST /events/groups/{name}/pause", "subscription_pause", func(r *http.Request) error { return g.PauseSubscription(r.PathValue("name")) })
-	s.change("POST /events/groups/{name}/resume", "subscription_resume", func(r *http.Request) error { return g.ResumeSubscription(r.PathValue("name")) })
-	s.change("POST /events/groups/{name}/seek", "subscription_seek", func(r *http.Request) error {
+	s.change("POST /events/groups/{name}/pause", "subscription_pause", quiet(func(r *http.Request) error { return g.PauseSubscription(r.PathValue("name")) }))
+	s.change("POST /events/groups/{name}/resume", "subscription_resume", quiet(func(r *http.Request) error { return g.ResumeSubscription(r.PathValue("name")) }))
+	s.change("POST /events/groups/{name}/seek", "subscription_seek", func(r *http.Request) (string, error) {
 		to, err := seekTo(r)
 		if err != nil {
-			return errUsage{err}
+			return "", errUsage{err}
 		}
-		return g.SeekSubscription(r.Context(), r.PathValue("name"), to)
+		at, err := g.SeekSubscription(r.Context(), r.PathValue("name"), to)
+		return landed(at), err
 	})
 	s.mux.HandleFunc("GET /events/dead/{name}", func(w http.ResponseWriter, r *http.Request) {
 		list, err := g.DeadLetters(r.PathValue("name"), r.URL.Query().Get("after"), maxDeadLetters)
@@ -120,24 +125,38 @@ func (s *server) subscriptions() {
 		}
 		answer(w, http.StatusOK, letter)
 	})
-	s.change("POST /events/dead/{name}/{id}/retry", "dead_letter_retry", func(r *http.Request) error {
+	s.change("POST /events/dead/{name}/{id}/retry", "dead_letter_retry", quiet(func(r *http.Request) error {
 		return g.RetryDeadLetter(r.Context(), r.PathValue("name"), r.PathValue("id"))
-	})
-	s.change("POST /events/dead/{name}/{id}/drop", "dead_letter_drop", func(r *http.Request) error {
+	}))
+	s.change("POST /events/dead/{name}/{id}/drop", "dead_letter_drop", quiet(func(r *http.Request) error {
 		return g.DropDeadLetter(r.PathValue("name"), r.PathValue("id"))
-	})
+	}))
 }
 
-// change adds something that changes a subscription, which is audited.
-func (s *server) change(pattern, event string, do func(*http.Request) error) {
+// quiet is what has nothing to say but that it is done.
+func quiet(do func(*http.Request) error) func(*http.Request) (string, error) {
+	return func(r *http.Request) (string, error) { return "done\n", do(r) }
+}
+
+// landed says where a subscription goes on, a line for each partition.
+func landed(at map[int32]int64) string {
+	var b strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(at)) {
+		_, _ = fmt.Fprintf(&b, "partition %d goes on at offset %d\n", id, at[id]) // into memory
+	}
+	return b.String()
+}
+
+// change adds something that changes a subscription, which is audited. What it says is the answer.
+func (s *server) change(pattern, event string, do func(*http.Request) (string, error)) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		err := do(r)
+		said, err := do(r)
 		s.wrote(r, event, fmt.Sprintf("subscription=%q id=%q to=%q", r.PathValue("name"), r.PathValue("id"), r.URL.Query().Get("to")), err)
 		if err != nil {
 			eventFailed(w, err)
 			return
 		}
-		text(w, http.StatusOK, "done\n")
+		text(w, http.StatusOK, said)
 	})
 }
 

@@ -112,6 +112,22 @@ func (s *Snapshot) eventUses() []sinkUse {
 	return append(all, s.subscribedUses(e)...)
 }
 
+// EventTopics are the topics to which the configuration has something publish, in their order.
+func (g *Gateway) EventTopics() []string {
+	s := g.acquire()
+	if s == nil {
+		return nil
+	}
+	defer s.release()
+	topics := map[string]bool{}
+	for _, u := range s.eventUses() {
+		if u.sink == "" { // else it is read
+			topics[u.Topic] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(topics))
+}
+
 // subscribedUses are the uses by subscriptions that read brokers.
 func (s *Snapshot) subscribedUses(e *transomv1.Events) (all []sinkUse) {
 	sinks := events.Configured(e)

@@ -70,11 +70,11 @@ func (g *Gateway) ResumeSubscription(name string) error {
 	return r.Resume()
 }
 
-// SeekSubscription has a subscription go on elsewhere.
-func (g *Gateway) SeekSubscription(ctx context.Context, name string, to subscription.Position) error {
+// SeekSubscription has a subscription go on elsewhere, and returns at which offsets of its partitions.
+func (g *Gateway) SeekSubscription(ctx context.Context, name string, to subscription.Position) (map[int32]int64, error) {
 	r, err := g.subscription(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return r.Seek(ctx, to)
 }

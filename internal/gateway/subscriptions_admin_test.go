@@ -113,8 +113,8 @@ func TestPauseAndSeek(t *testing.T) {
 	if got := server.wait(t, "Count", 3); got[1].name+got[2].name != "shelves/2shelves/3" && got[2].name+got[1].name != "shelves/2shelves/3" {
 		t.Errorf("after the pause there are %s and %s", got[1].name, got[2].name)
 	}
-	if err := g.SeekSubscription(t.Context(), "counts", subscription.Position{Earliest: true}); err != nil {
-		t.Fatal(err)
+	if at, err := g.SeekSubscription(t.Context(), "counts", subscription.Position{Earliest: true}); err != nil || len(at) != 1 || at[0] != 0 {
+		t.Fatal(at, err)
 	}
 	server.wait(t, "Count", 6)
 	if _, err := os.Stat(data + "/subscriptions/counts/paused"); err == nil {

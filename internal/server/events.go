@@ -62,6 +62,9 @@ func (a administered) TailEvents(ctx context.Context, q admin.EventQuery, each f
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := a.knownTopic(ctx, b, q); err != nil {
+		return err
+	}
 	defer context.AfterFunc(a.server.gateway.Context(), cancel)()
 	var text []byte
 	return b.Tail(ctx, q.Earliest, func(e *events.Event) error {
@@ -74,6 +77,19 @@ func (a administered) TailEvents(ctx context.Context, q admin.EventQuery, each f
 		text = cloudevents.AppendJSON(text[:0], e)
 		return each(text)
 	})
+}
+
+// knownTopic is the error for a topic to which nothing publishes, and of which no event is wanted that the log has. For "" it is nil.
+func (a administered) knownTopic(ctx context.Context, b *bus.Bus, q admin.EventQuery) error {
+	topics := a.server.gateway.EventTopics()
+	if q.Topic == "" || slices.Contains(topics, q.Topic) || q.Earliest && b.Has(ctx, q.Topic) {
+		return nil
+	}
+	expected := "expected one of " + strings.Join(topics, ", ")
+	if len(topics) == 0 {
+		expected = "and no rule, method or client publishes to any"
+	}
+	return notThere{fmt.Errorf("nothing publishes to that topic: found %.100q, %s", q.Topic, expected)}
 }
 
 // RejectedEvents implements admin.Eventful.

@@ -115,8 +115,9 @@ func (a administered) ResumeSubscription(name string) error {
 }
 
 // SeekSubscription implements admin.Subscribing.
-func (a administered) SeekSubscription(ctx context.Context, name string, to admin.SeekTo) error {
-	return known(a.server.gateway.SeekSubscription(ctx, name, subscription.Position(to)))
+func (a administered) SeekSubscription(ctx context.Context, name string, to admin.SeekTo) (map[int32]int64, error) {
+	at, err := a.server.gateway.SeekSubscription(ctx, name, subscription.Position(to))
+	return at, known(err)
 }
 
 // DeadLetters implements admin.Subscribing.

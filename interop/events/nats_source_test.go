@@ -92,16 +92,21 @@ func TestNATSSource(t *testing.T) {
 	second := subscribe(t, settings, reading(), h)
 	poll.Until(t, "the second member", idle(second))
 	poll.Until(t, "a refusal", func() bool {
-		err := first.Seek(t.Context(), subscription.Position{Earliest: true})
+		_, err := first.Seek(t.Context(), subscription.Position{Earliest: true})
 		return err != nil && strings.Contains(err.Error(), "has members in other processes")
 	})
 	stopMember(t, second)
-	if err := first.Seek(t.Context(), subscription.Position{Offset: 1 << 40}); !errors.Is(err, subscription.ErrNotMoved) || !strings.Contains(err.Error(), "the stream EVENTS has 1 to ") {
+	if _, err := first.Seek(t.Context(), subscription.Position{Offset: 1 << 40}); !errors.Is(err, subscription.ErrNotMoved) || !strings.Contains(err.Error(), "the stream EVENTS has 1 to ") {
 		t.Errorf("moved behind the end of the stream: %v", err)
 	}
 	_, before := h.Done()
-	if err := first.Seek(t.Context(), subscription.Position{Earliest: true}); err != nil {
-		t.Fatal(err)
+	for _, m := range []struct {
+		to   subscription.Position
+		want int64
+	}{{subscription.Position{Latest: true}, 301}, {subscription.Position{Offset: 200}, 200}, {subscription.Position{Earliest: true}, 1}} {
+		if at, err := first.Seek(t.Context(), m.to); err != nil || len(at) != 1 || at[0] != m.want {
+			t.Fatalf("%+v: it goes on at %v, %v, want %d", m.to, at, err, m.want)
+		}
 	}
 	poll.Until(t, "all once more", func() bool { _, calls := h.Done(); return calls >= before+300 })
 	if len(h.Wrong()) > 0 {

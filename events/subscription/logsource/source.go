@@ -157,22 +157,22 @@ func (s *Source) Lag(context.Context) ([]subscription.Lag, error) {
 }
 
 // Seek implements subscription.Source.
-func (s *Source) Seek(ctx context.Context, to subscription.Position) error {
+func (s *Source) Seek(ctx context.Context, to subscription.Position) (map[int32]int64, error) {
 	l, err := s.open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	at := uint64(max(to.Offset, 0)) //nolint:gosec // it is not negative
 	if to.Earliest || to.Latest || !to.Time.IsZero() {
 		if at, err = s.find(ctx, l, to); err != nil {
-			return err
+			return nil, err
 		}
 	} else if has := l.Stats(); to.Partition != 0 || at < has.First || at > has.Next {
-		return fmt.Errorf("%w: found the offset %d of partition %d, but the log has %d to %d, and the partition 0 alone",
+		return nil, fmt.Errorf("%w: found the offset %d of partition %d, but the log has %d to %d, and the partition 0 alone",
 			subscription.ErrNotMoved, to.Offset, to.Partition, has.First, has.Next)
 	}
-	_, err = l.Seek(s.place, at)
-	return err
+	at, err = l.Seek(s.place, at)
+	return map[int32]int64{0: int64(at)}, err //nolint:gosec // offsets are counted from 0
 }
 
 // Close implements subscription.Source.
