@@ -31,6 +31,9 @@ type Publisher interface {
 	// Store makes an event durable. It returns nil when it is on disk, from where it reaches
 	// all sinks. The event may be changed afterwards.
 	Store(ctx context.Context, e *Event) error
+	// StoreAll makes events durable as Store does, in their order, and notes the error of each in errs, which
+	// has as many.
+	StoreAll(ctx context.Context, all []*Event, errs []error)
 	// Begin stores an intent: an event that is published, with the extension outcome=unknown,
 	// should the process end before the intent is completed.
 	Begin(ctx context.Context, e *Event) (Intent, error)
@@ -53,6 +56,7 @@ type discard struct{}
 func (discard) Publish(*Event)                                {}
 func (discard) Open() error                                   { return nil }
 func (discard) Store(context.Context, *Event) error           { return nil }
+func (discard) StoreAll(context.Context, []*Event, []error)   {}
 func (discard) Begin(context.Context, *Event) (Intent, error) { return discard{}, nil }
 func (discard) Lost(*Event)                                   {}
 func (discard) Complete(context.Context, *Event) error        { return nil }

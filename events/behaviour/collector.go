@@ -231,25 +231,18 @@ func (c *Collector) publish(ctx context.Context, made []taken, result *Result) {
 	}
 }
 
-// storing is how many events of a batch are stored at once: they share their syncs.
-const storing = 64
-
-// store makes events durable, which it returns the errors of.
+// store makes events durable in their order, which those of a visitor have to keep, and returns the errors of each.
 func (c *Collector) store(ctx context.Context, made []taken) []error {
 	errs := make([]error, len(made))
 	if len(made) == 1 {
 		errs[0] = c.Publisher.Store(ctx, made[0].event)
 		return errs
 	}
-	var all sync.WaitGroup
-	for lane := range min(storing, len(made)) {
-		all.Go(func() {
-			for i := lane; i < len(made); i += storing {
-				errs[i] = c.Publisher.Store(ctx, made[i].event)
-			}
-		})
+	all := make([]*events.Event, len(made))
+	for i, t := range made {
+		all[i] = t.event
 	}
-	all.Wait()
+	c.Publisher.StoreAll(ctx, all, errs)
 	return errs
 }
 

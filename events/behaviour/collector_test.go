@@ -400,11 +400,15 @@ func TestScrub(t *testing.T) {
 	}
 }
 
-// TestStored: Events 201: best effort is the default; at least once an event is on disk, or told to be
+// TestStored: Events 191 and 201: best effort is the default; at least once the events of a batch are on disk in their order, or told to be
 // sent again, and then no duplicate.
 func TestStored(t *testing.T) {
 	c := collect(t, &transomv1.Behaviour{Delivery: transomv1.EventRule_AT_LEAST_ONCE})
-	body := `[` + strings.Repeat(`{"type": "user.view"},`, 99) + `{"type": "user.view", "messageId": "m"}]`
+	var views strings.Builder
+	for n := range 99 {
+		_, _ = fmt.Fprintf(&views, `{"type": "user.view", "properties": {"n": %d}},`, n) // into memory
+	}
+	body := `[` + views.String() + `{"type": "user.view", "messageId": "m"}]`
 	c.Fail = fmt.Errorf("the disk is full")
 	result, got := c.take(t, &Client{}, body)
 	if len(got) != 0 || !result.Unavailable || result.Accepted != 0 || len(result.Rejected) != 100 {
@@ -413,5 +417,10 @@ func TestStored(t *testing.T) {
 	c.Fail = nil
 	if result, got = c.take(t, &Client{}, body); len(got) != 100 || result.Unavailable || result.Accepted != 100 || c.All()[0].How != "store" {
 		t.Error(len(got), result)
+	}
+	for n, e := range got[:99] {
+		if at := e.GetProperties().GetFields()["n"].GetNumberValue(); int(at) != n {
+			t.Fatalf("event %v came at the place %d", at, n)
+		}
 	}
 }

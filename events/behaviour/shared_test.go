@@ -48,6 +48,12 @@ func (r refusing) Store(ctx context.Context, e *events.Event) error {
 	return r.Publisher.Store(ctx, e)
 }
 
+func (r refusing) StoreAll(ctx context.Context, all []*events.Event, errs []error) {
+	for i, e := range all {
+		errs[i] = r.Store(ctx, e)
+	}
+}
+
 // TestSharedDuplicates holds Events 198 for several gateways: each batch asks once, those that came to another are
 // dropped and counted, and others hear of what was published alone.
 func TestSharedDuplicates(t *testing.T) {

@@ -102,6 +102,29 @@ func (p *Publisher) Store(ctx context.Context, e *events.Event) error {
 	return nil
 }
 
+// StoreAll implements events.Publisher.
+func (p *Publisher) StoreAll(ctx context.Context, all []*events.Event, errs []error) {
+	err, n := ErrNoLog, 0
+	if l := p.bus.Log(); l != nil {
+		if why := p.bus.removed.Load(); why != nil {
+			err = *why
+		} else {
+			bodies := make([][]byte, len(all))
+			for i, e := range all {
+				bodies[i] = events.AppendRecord(nil, e)
+			}
+			n, err = l.AppendAll(ctx, bodies)
+		}
+	}
+	for i, e := range all {
+		if i < n {
+			p.stored(e)
+		} else {
+			errs[i] = fmt.Errorf("the event %s: %w", e.Type, err)
+		}
+	}
+}
+
 // stored counts an event for those that will get it.
 func (p *Publisher) stored(e *events.Event) {
 	if len(p.runners) == 0 {

@@ -2,6 +2,8 @@ package bus_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/events/bus"
 	"github.com/transom-gateway/transom/events/log"
 )
@@ -63,6 +66,35 @@ func TestRemovedFolder(t *testing.T) {
 		_, begun := publisher.Begin(t.Context(), event("3"))
 		if err == nil || begun == nil || p.Failure() == nil || !strings.Contains(p.said.String(), "was removed") {
 			t.Errorf("%v, %v, %v; it was said: %s", err, begun, p.Failure(), &p.said)
+		}
+	})
+}
+
+// TestStoreAll: Events 191: events that are stored together reach sinks in their order, and each has the error of a log that
+// cannot take it.
+func TestStoreAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, a := opened(t, t.TempDir()), &receiver{}
+		publisher := p.Publisher(p.Add("a", a))
+		var all []*events.Event
+		var ids []string
+		for n := range 200 {
+			ids = append(ids, fmt.Sprint(n))
+			all = append(all, event(ids[n]))
+		}
+		errs := make([]error, len(all))
+		publisher.StoreAll(t.Context(), all, errs)
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		wantIDs(t, a, ids...)
+		_ = p.Close()
+		publisher.StoreAll(t.Context(), all, errs)
+		for i, err := range errs {
+			if err == nil {
+				t.Fatalf("event %d was stored in a log that is closed", i)
+			}
 		}
 	})
 }

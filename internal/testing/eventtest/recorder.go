@@ -91,6 +91,13 @@ func (r *Recorder) Lost(e *events.Event) { r.record("lost", e) }
 // Store implements events.Publisher.
 func (r *Recorder) Store(ctx context.Context, e *events.Event) error { return r.store(ctx, "store", e) }
 
+// StoreAll implements events.Publisher.
+func (r *Recorder) StoreAll(ctx context.Context, all []*events.Event, errs []error) {
+	for i, e := range all {
+		errs[i] = r.store(ctx, "store", e)
+	}
+}
+
 func (r *Recorder) store(ctx context.Context, how string, e *events.Event) error {
 	if r.Stored != nil {
 		r.Stored(e)
