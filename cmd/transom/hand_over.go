@@ -50,6 +50,8 @@ type ownSockets interface {
 	// HandedOver leaves the sockets to the next process, which is told by released that it may
 	// read those of UDP.
 	HandedOver(released func())
+	// Replaced writes down a hand-over by whom, and what came of it.
+	Replaced(who string, pid int, err error)
 }
 
 var _ ownSockets = (*server.Server)(nil)
@@ -103,14 +105,15 @@ func (h *handOver) serves(running ownSockets, log *slog.Logger) {
 	h.server, h.log = running, log
 }
 
-// onSignal hands over at SIGUSR2, until ctx ends.
+// onSignal hands over at SIGUSR2, until ctx ends. The gateway serves.
 func (h *handOver) onSignal(ctx context.Context, usr2 <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-usr2:
-			_, done, err := h.run(ctx)
+			pid, done, err := h.run(ctx)
+			h.server.Replaced("SIGUSR2", pid, err)
 			if err != nil {
 				h.log.Error("no hand-over at SIGUSR2", "error", err)
 				continue

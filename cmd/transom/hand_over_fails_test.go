@@ -95,6 +95,7 @@ type noSockets struct{}
 func (noSockets) Draining() bool                        { return false }
 func (noSockets) Export() ([]string, []*os.File, error) { return nil, nil, nil }
 func (noSockets) HandedOver(func())                     {}
+func (noSockets) Replaced(string, int, error)           {}
 
 // TestHandOverIsBounded: Traffic 196: a process that does not serve in time is killed.
 func TestHandOverIsBounded(t *testing.T) {
@@ -134,13 +135,7 @@ func TestHandOverAtSignal(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "s")
 	gateway := startReplaced(t, buildTransom(t), `[{ address: "127.0.0.1:0" }, { address: "unix:`+socket+`", socket_mode: "0640" }]`, "")
-	if err := gateway.cmd.Process.Signal(syscall.SIGUSR2); err != nil {
-		t.Fatal(err)
-	}
-	poll.Until(t, "the first process to end", func() bool { return strings.Contains(gateway.log.String(), `"msg":"stopped"`) })
-	_, found, _ := strings.Cut(gateway.log.String(), `"msg":"the new process serves; this one ends when its calls have","pid":`)
-	pid, _, _ := strings.Cut(found, "}")
-	gateway.last = processOf(t, pid)
+	gateway.signalled()
 	transport := &http.Transport{DialContext: dialUnix(socket)}
 	defer transport.CloseIdleConnections()
 	put(t, &http.Client{Transport: transport}, "http://gateway")
@@ -155,6 +150,18 @@ func TestHandOverAtSignal(t *testing.T) {
 	if _, err := os.Stat(socket); err == nil {
 		t.Error("the last process has left its socket")
 	}
+}
+
+// signalled has the gateway replaced by SIGUSR2, and waits until the old process has ended.
+func (p *process) signalled() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGUSR2); err != nil {
+		p.t.Fatal(err)
+	}
+	poll.Until(p.t, "the first process to end", func() bool { return strings.Contains(p.log.String(), `"msg":"stopped"`) })
+	_, found, _ := strings.Cut(p.log.String(), `"msg":"the new process serves; this one ends when its calls have","pid":`)
+	pid, _, _ := strings.Cut(found, "}")
+	p.last = processOf(p.t, pid)
 }
 
 // TestHandOverOfHTTP3: Traffic 196 and 202: while the old process has UDP, clients are told that there
@@ -184,31 +191,74 @@ func TestHandOverOfHTTP3(t *testing.T) {
 	}
 }
 
-// TestHandOverIsAudited: Surface 267: the audit log says of a hand-over which configuration was in service before it, and
-// which one the new process has read.
+// TestHandOverIsAudited: Surface 267: the audit log says of a hand-over, however it was asked for, which configuration was in
+// service before it, and which one the new process has read; and of one that came to nothing, why.
 func TestHandOverIsAudited(t *testing.T) {
-	audit := filepath.Join(t.TempDir(), "audit.jsonl")
-	config := replaced(t, `[{ address: "127.0.0.1:0" }]`, "")
-	text := strings.Replace(readPage(t, config), "admin: {", "admin: { audit: { file: "+strconv.Quote(audit)+" }, ", 1)
-	write(t, config, text)
-	gateway := startConfigured(t, buildTransom(t), config)
-	gateway.upgraded()
+	bin := buildTransom(t)
+	for name, test := range map[string]struct {
+		ask func(*process)
+		who string
+	}{
+		"transom upgrade": {(*process).upgraded, "anybody on this machine"},
+		"SIGUSR2":         {(*process).signalled, "SIGUSR2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			audit := filepath.Join(t.TempDir(), "audit.jsonl")
+			config := replaced(t, `[{ address: "127.0.0.1:0" }]`, "")
+			text := strings.Replace(readPage(t, config), "admin: {", "admin: { audit: { file: "+strconv.Quote(audit)+" }, ", 1)
+			write(t, config, text)
+			gateway := startConfigured(t, bin, config)
+			test.ask(gateway)
+			lines := auditOf(t, audit, 2)
+			sum := fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+			if e := lines["upgrade"]; e.Who != test.who || e.Result != "done" || !strings.HasPrefix(e.What, "pid=") || e.Before == 0 || e.ConfigBefore != sum {
+				t.Errorf("%+v, want the sum %s before it", e, sum)
+			}
+			if e := lines["reload"]; e.Who != "upgrade" || e.After != 1 || e.ConfigAfter != sum {
+				t.Errorf("%+v, want the sum %s after it", e, sum)
+			}
+		})
+	}
+	audit := &logtext.Text{}
+	h := &handOver{within: time.Millisecond}
+	h.serves(auditedSockets{to: audit}, slog.New(slog.DiscardHandler))
+	h.done = true // as after another one
+	usr2 := make(chan os.Signal)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.onSignal(ctx, usr2)
+	}()
+	usr2 <- syscall.SIGUSR2
+	poll.Until(t, "a line", func() bool { return audit.String() == "SIGUSR2 0 "+errNotServing.Error() })
+	cancel()
+	<-ended
+}
+
+// auditedSockets notes what is written down.
+type auditedSockets struct {
+	noSockets
+	to io.Writer
+}
+
+func (a auditedSockets) Replaced(who string, pid int, err error) {
+	_, _ = fmt.Fprint(a.to, who, " ", pid, " ", err) // it takes all
+}
+
+// auditOf reads so many lines of an audit log, each of an event of its own.
+func auditOf(t *testing.T, file string, n int) map[string]admin.Entry {
+	t.Helper()
 	lines := map[string]admin.Entry{}
-	poll.Until(t, "both lines", func() bool {
-		for line := range strings.Lines(readPage(t, audit)) {
+	poll.Until(t, "the lines", func() bool {
+		for line := range strings.Lines(readPage(t, file)) {
 			var e admin.Entry
 			if err := json.Unmarshal([]byte(line), &e); err != nil {
 				return false // it is being written
 			}
 			lines[e.Event] = e
 		}
-		return len(lines) == 2
+		return len(lines) == n
 	})
-	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
-	if e := lines["upgrade"]; e.Result != "done" || e.Before == 0 || e.ConfigBefore != sum {
-		t.Errorf("%+v, want the sum %s before it", e, sum)
-	}
-	if e := lines["reload"]; e.Who != "upgrade" || e.After != 1 || e.ConfigAfter != sum {
-		t.Errorf("%+v, want the sum %s after it", e, sum)
-	}
+	return lines
 }

@@ -141,6 +141,18 @@ func (s *Server) Reloaded(who string, before *gateway.ReloadStatus, change gatew
 	s.audit.Write(e)
 }
 
+// Replaced writes down a hand-over that nobody has asked the admin listener for, and what came of it.
+func (s *Server) Replaced(who string, pid int, err error) {
+	e := admin.Entry{Event: "upgrade", Who: who, What: fmt.Sprintf("pid=%d", pid), Result: "done"}
+	if now := s.gateway.Status(); now != nil {
+		e.Before, e.ConfigBefore = uint64(max(0, now.Generation)), now.ConfigSum
+	}
+	if err != nil {
+		e.Result, _, _ = strings.Cut("failed: "+err.Error(), "\n")
+	}
+	s.audit.Write(e)
+}
+
 var _ admin.Caching = administered{}
 
 // PurgeCache implements admin.Caching.
