@@ -35,6 +35,7 @@ func (s *Scope) refuseUnknown(kinds []Kind) {
 
 // checkValues checks the fields that are no decisions and that others apply.
 func (s *Scope) checkValues() {
+	s.refuseZeros(s.Policy.ProtoReflect(), "")
 	s.CheckDuration("timeout", s.Policy.GetTimeout())
 	s.CheckDuration("idle_timeout", s.Policy.GetIdleTimeout())
 	s.checkStatus()

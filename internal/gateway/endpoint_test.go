@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/config"
@@ -80,7 +81,7 @@ func TestEndpointWithoutMethod(t *testing.T) {
 	set, problems := b.snapshot.policies.Compile(policy.Target{RPC: "greeting", Layers: []policy.Layer{{
 		Policy: &transomv1.Policy{Headers: &transomv1.Headers{Response: &transomv1.HeaderTransform{Set: map[string]string{"X-Page": "yes"}}}},
 	}, {
-		Policy: &transomv1.Policy{Limits: &transomv1.Limits{MaxHeaderBytes: 300}},
+		Policy: &transomv1.Policy{Limits: &transomv1.Limits{MaxHeaderBytes: proto.Uint64(300)}},
 	}}})
 	if len(problems) > 0 {
 		t.Fatal(problems)

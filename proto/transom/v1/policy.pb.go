@@ -1914,7 +1914,7 @@ type RateLimit struct {
 	// The time over which `requests` are admitted. Default: one second.
 	Per *durationpb.Duration `protobuf:"bytes,2,opt,name=per,proto3" json:"per,omitempty"`
 	// How many calls may come at once. Default: `requests`.
-	Burst uint32 `protobuf:"varint,3,opt,name=burst,proto3" json:"burst,omitempty"`
+	Burst *uint32 `protobuf:"varint,3,opt,name=burst,proto3,oneof" json:"burst,omitempty"`
 	// What calls are counted by.
 	Key RateLimit_Key `protobuf:"varint,4,opt,name=key,proto3,enum=transom.v1.RateLimit_Key" json:"key,omitempty"`
 	// The header for HEADER.
@@ -1980,8 +1980,8 @@ func (x *RateLimit) GetPer() *durationpb.Duration {
 }
 
 func (x *RateLimit) GetBurst() uint32 {
-	if x != nil {
-		return x.Burst
+	if x != nil && x.Burst != nil {
+		return *x.Burst
 	}
 	return 0
 }
@@ -2146,12 +2146,12 @@ type Retry struct {
 	BudgetPercent *uint32 `protobuf:"varint,8,opt,name=budget_percent,json=budgetPercent,proto3,oneof" json:"budget_percent,omitempty"`
 	// What is kept of a client's stream for another attempt, in bytes, up to 64 MiB.
 	// Default: 256 KiB.
-	BufferBytes uint64 `protobuf:"varint,9,opt,name=buffer_bytes,json=bufferBytes,proto3" json:"buffer_bytes,omitempty"`
+	BufferBytes *uint64 `protobuf:"varint,9,opt,name=buffer_bytes,json=bufferBytes,proto3,oneof" json:"buffer_bytes,omitempty"`
 	// As hedge_after, after the time that so many percent of the method's calls took at
 	// most in the last minute, 50 to 99. None is made while these were fewer than 100,
 	// nor are more than the share of these that the percentile leaves: 5 % with 95.
 	// With hedge_after: not before that.
-	HedgePercentile uint32 `protobuf:"varint,10,opt,name=hedge_percentile,json=hedgePercentile,proto3" json:"hedge_percentile,omitempty"`
+	HedgePercentile *uint32 `protobuf:"varint,10,opt,name=hedge_percentile,json=hedgePercentile,proto3,oneof" json:"hedge_percentile,omitempty"`
 	// Takes back what a wider place says of it; nothing stands beside it.
 	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2245,15 +2245,15 @@ func (x *Retry) GetBudgetPercent() uint32 {
 }
 
 func (x *Retry) GetBufferBytes() uint64 {
-	if x != nil {
-		return x.BufferBytes
+	if x != nil && x.BufferBytes != nil {
+		return *x.BufferBytes
 	}
 	return 0
 }
 
 func (x *Retry) GetHedgePercentile() uint32 {
-	if x != nil {
-		return x.HedgePercentile
+	if x != nil && x.HedgePercentile != nil {
+		return *x.HedgePercentile
 	}
 	return 0
 }
@@ -2287,7 +2287,7 @@ type IdempotencyKey struct {
 	// nothing: their outcome is not known.
 	Strict bool `protobuf:"varint,7,opt,name=strict,proto3" json:"strict,omitempty"`
 	// The largest answer that is kept, in bytes, up to 16 MiB. Default: 256 KiB.
-	MaxAnswerBytes uint32 `protobuf:"varint,8,opt,name=max_answer_bytes,json=maxAnswerBytes,proto3" json:"max_answer_bytes,omitempty"`
+	MaxAnswerBytes *uint32 `protobuf:"varint,8,opt,name=max_answer_bytes,json=maxAnswerBytes,proto3,oneof" json:"max_answer_bytes,omitempty"`
 	// Where the answers are kept.
 	Store IdempotencyKey_Store `protobuf:"varint,9,opt,name=store,proto3,enum=transom.v1.IdempotencyKey_Store" json:"store,omitempty"`
 	// What becomes of calls with a key while the store cannot be reached. Default: DENY.
@@ -2378,8 +2378,8 @@ func (x *IdempotencyKey) GetStrict() bool {
 }
 
 func (x *IdempotencyKey) GetMaxAnswerBytes() uint32 {
-	if x != nil {
-		return x.MaxAnswerBytes
+	if x != nil && x.MaxAnswerBytes != nil {
+		return *x.MaxAnswerBytes
 	}
 	return 0
 }
@@ -2410,18 +2410,18 @@ type CircuitBreaker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Open after this many failures in a row, beside failure_percent. Default: no such
 	// number.
-	ConsecutiveFailures uint32 `protobuf:"varint,1,opt,name=consecutive_failures,json=consecutiveFailures,proto3" json:"consecutive_failures,omitempty"`
+	ConsecutiveFailures *uint32 `protobuf:"varint,1,opt,name=consecutive_failures,json=consecutiveFailures,proto3,oneof" json:"consecutive_failures,omitempty"`
 	// Open when this share of calls failed, in percent. Default: 50.
-	FailurePercent uint32 `protobuf:"varint,2,opt,name=failure_percent,json=failurePercent,proto3" json:"failure_percent,omitempty"`
+	FailurePercent *uint32 `protobuf:"varint,2,opt,name=failure_percent,json=failurePercent,proto3,oneof" json:"failure_percent,omitempty"`
 	// The fewest calls in `window` for `failure_percent` to count. Default: 20.
-	MinCalls uint32 `protobuf:"varint,3,opt,name=min_calls,json=minCalls,proto3" json:"min_calls,omitempty"`
+	MinCalls *uint32 `protobuf:"varint,3,opt,name=min_calls,json=minCalls,proto3,oneof" json:"min_calls,omitempty"`
 	// The time over which `failure_percent` is taken. Default: 10 seconds.
 	Window *durationpb.Duration `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
 	// How long it stays open, give or take a fifth; twice as long after each probe that
 	// failed, up to ten times. Default: 5 seconds.
 	OpenFor *durationpb.Duration `protobuf:"bytes,5,opt,name=open_for,json=openFor,proto3" json:"open_for,omitempty"`
 	// How many probes must succeed to close it, up to 1,000. Default: 1.
-	Probes uint32 `protobuf:"varint,6,opt,name=probes,proto3" json:"probes,omitempty"`
+	Probes *uint32 `protobuf:"varint,6,opt,name=probes,proto3,oneof" json:"probes,omitempty"`
 	// Codes of the backend's status that are failures, besides UNAVAILABLE. Default:
 	// UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, DATA_LOSS. On a plain HTTP route: statuses
 	// besides 502, 503 and 504, "429" or "500" to "599". Default: all from 500 but 501.
@@ -2466,22 +2466,22 @@ func (*CircuitBreaker) Descriptor() ([]byte, []int) {
 }
 
 func (x *CircuitBreaker) GetConsecutiveFailures() uint32 {
-	if x != nil {
-		return x.ConsecutiveFailures
+	if x != nil && x.ConsecutiveFailures != nil {
+		return *x.ConsecutiveFailures
 	}
 	return 0
 }
 
 func (x *CircuitBreaker) GetFailurePercent() uint32 {
-	if x != nil {
-		return x.FailurePercent
+	if x != nil && x.FailurePercent != nil {
+		return *x.FailurePercent
 	}
 	return 0
 }
 
 func (x *CircuitBreaker) GetMinCalls() uint32 {
-	if x != nil {
-		return x.MinCalls
+	if x != nil && x.MinCalls != nil {
+		return *x.MinCalls
 	}
 	return 0
 }
@@ -2501,8 +2501,8 @@ func (x *CircuitBreaker) GetOpenFor() *durationpb.Duration {
 }
 
 func (x *CircuitBreaker) GetProbes() uint32 {
-	if x != nil {
-		return x.Probes
+	if x != nil && x.Probes != nil {
+		return *x.Probes
 	}
 	return 0
 }
@@ -2528,22 +2528,22 @@ func (x *CircuitBreaker) GetDisabled() bool {
 	return false
 }
 
-// Limits bounds what is read, in bytes. Zero: the default.
+// Limits bounds what is read, in bytes. 0 is refused.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The whole body of a unary request, after decompression. Default: 4 MiB.
 	// Above: RESOURCE_EXHAUSTED, HTTP 413.
-	MaxBodyBytes uint64 `protobuf:"varint,1,opt,name=max_body_bytes,json=maxBodyBytes,proto3" json:"max_body_bytes,omitempty"`
+	MaxBodyBytes *uint64 `protobuf:"varint,1,opt,name=max_body_bytes,json=maxBodyBytes,proto3,oneof" json:"max_body_bytes,omitempty"`
 	// One message of a stream, after decompression. Default: 4 MiB.
-	MaxMessageBytes uint64 `protobuf:"varint,2,opt,name=max_message_bytes,json=maxMessageBytes,proto3" json:"max_message_bytes,omitempty"`
+	MaxMessageBytes *uint64 `protobuf:"varint,2,opt,name=max_message_bytes,json=maxMessageBytes,proto3,oneof" json:"max_message_bytes,omitempty"`
 	// The request's header fields together. Default: the listener's own limit
 	// of 64 KiB. Above: HTTP 431.
-	MaxHeaderBytes uint64 `protobuf:"varint,3,opt,name=max_header_bytes,json=maxHeaderBytes,proto3" json:"max_header_bytes,omitempty"`
+	MaxHeaderBytes *uint64 `protobuf:"varint,3,opt,name=max_header_bytes,json=maxHeaderBytes,proto3,oneof" json:"max_header_bytes,omitempty"`
 	// One message of the backend. Default: 16 MiB.
-	MaxResponseBytes uint64 `protobuf:"varint,4,opt,name=max_response_bytes,json=maxResponseBytes,proto3" json:"max_response_bytes,omitempty"`
+	MaxResponseBytes *uint64 `protobuf:"varint,4,opt,name=max_response_bytes,json=maxResponseBytes,proto3,oneof" json:"max_response_bytes,omitempty"`
 	// One message of the backend once it is JSON, up to 2 GiB. Default: 64 MiB.
 	// Above: RESOURCE_EXHAUSTED, HTTP 502.
-	MaxJsonBytes uint64 `protobuf:"varint,5,opt,name=max_json_bytes,json=maxJsonBytes,proto3" json:"max_json_bytes,omitempty"`
+	MaxJsonBytes *uint64 `protobuf:"varint,5,opt,name=max_json_bytes,json=maxJsonBytes,proto3,oneof" json:"max_json_bytes,omitempty"`
 	// Takes back what a wider place says of it; nothing stands beside it.
 	Disabled      bool `protobuf:"varint,100,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2581,36 +2581,36 @@ func (*Limits) Descriptor() ([]byte, []int) {
 }
 
 func (x *Limits) GetMaxBodyBytes() uint64 {
-	if x != nil {
-		return x.MaxBodyBytes
+	if x != nil && x.MaxBodyBytes != nil {
+		return *x.MaxBodyBytes
 	}
 	return 0
 }
 
 func (x *Limits) GetMaxMessageBytes() uint64 {
-	if x != nil {
-		return x.MaxMessageBytes
+	if x != nil && x.MaxMessageBytes != nil {
+		return *x.MaxMessageBytes
 	}
 	return 0
 }
 
 func (x *Limits) GetMaxHeaderBytes() uint64 {
-	if x != nil {
-		return x.MaxHeaderBytes
+	if x != nil && x.MaxHeaderBytes != nil {
+		return *x.MaxHeaderBytes
 	}
 	return 0
 }
 
 func (x *Limits) GetMaxResponseBytes() uint64 {
-	if x != nil {
-		return x.MaxResponseBytes
+	if x != nil && x.MaxResponseBytes != nil {
+		return *x.MaxResponseBytes
 	}
 	return 0
 }
 
 func (x *Limits) GetMaxJsonBytes() uint64 {
-	if x != nil {
-		return x.MaxJsonBytes
+	if x != nil && x.MaxJsonBytes != nil {
+		return *x.MaxJsonBytes
 	}
 	return 0
 }
@@ -3425,7 +3425,7 @@ type EventRule struct {
 	When string `protobuf:"bytes,8,opt,name=when,proto3" json:"when,omitempty"`
 	// The share of events that are published, above 0 and up to 1, chosen by the key, so that a
 	// user is in or out as a whole. Default: 1.
-	Sample float64 `protobuf:"fixed64,9,opt,name=sample,proto3" json:"sample,omitempty"`
+	Sample *float64 `protobuf:"fixed64,9,opt,name=sample,proto3,oneof" json:"sample,omitempty"`
 	// Sample errors, too. Default: each is published.
 	SampleErrors bool `protobuf:"varint,10,opt,name=sample_errors,json=sampleErrors,proto3" json:"sample_errors,omitempty"`
 	// How the data is written. Default: JSON.
@@ -3528,8 +3528,8 @@ func (x *EventRule) GetWhen() string {
 }
 
 func (x *EventRule) GetSample() float64 {
-	if x != nil {
-		return x.Sample
+	if x != nil && x.Sample != nil {
+		return *x.Sample
 	}
 	return 0
 }
@@ -4221,11 +4221,11 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x05field\x18\x03 \x01(\tR\x05field\"6\n" +
 	"\x06Logout\x12\x10\n" +
 	"\x03all\x18\x01 \x01(\bR\x03all\x12\x1a\n" +
-	"\bdisabled\x18d \x01(\bR\bdisabled\"\xf3\x04\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabled\"\x82\x05\n" +
 	"\tRateLimit\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\rR\brequests\x12+\n" +
-	"\x03per\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03per\x12\x14\n" +
-	"\x05burst\x18\x03 \x01(\rR\x05burst\x12+\n" +
+	"\x03per\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03per\x12\x19\n" +
+	"\x05burst\x18\x03 \x01(\rH\x00R\x05burst\x88\x01\x01\x12+\n" +
 	"\x03key\x18\x04 \x01(\x0e2\x19.transom.v1.RateLimit.KeyR\x03key\x12\x16\n" +
 	"\x06header\x18\x05 \x01(\tR\x06header\x12\x10\n" +
 	"\x03cel\x18\x06 \x01(\tR\x03cel\x12J\n" +
@@ -4253,12 +4253,13 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x11STORE_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06MEMORY\x10\x01\x12\t\n" +
-	"\x05REDIS\x10\x02\"\x91\x01\n" +
+	"\x05REDIS\x10\x02B\b\n" +
+	"\x06_burst\"\x91\x01\n" +
 	"\vConcurrency\x12\x10\n" +
 	"\x03max\x18\x01 \x01(\rR\x03max\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\rR\x05queue\x12>\n" +
 	"\rqueue_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fqueueTimeout\x12\x1a\n" +
-	"\bdisabled\x18d \x01(\bR\bdisabled\"\xab\x04\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabled\"\xdb\x04\n" +
 	"\x05Retry\x12&\n" +
 	"\fmax_attempts\x18\x01 \x01(\rH\x00R\vmaxAttempts\x88\x01\x01\x12A\n" +
 	"\x0fper_try_timeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\rperTryTimeout\x12\x14\n" +
@@ -4269,13 +4270,15 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x11idempotency_level\x18\x06 \x01(\tR\x10idempotencyLevel\x12:\n" +
 	"\vhedge_after\x18\a \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"hedgeAfter\x12*\n" +
-	"\x0ebudget_percent\x18\b \x01(\rH\x01R\rbudgetPercent\x88\x01\x01\x12!\n" +
-	"\fbuffer_bytes\x18\t \x01(\x04R\vbufferBytes\x12)\n" +
+	"\x0ebudget_percent\x18\b \x01(\rH\x01R\rbudgetPercent\x88\x01\x01\x12&\n" +
+	"\fbuffer_bytes\x18\t \x01(\x04H\x02R\vbufferBytes\x88\x01\x01\x12.\n" +
 	"\x10hedge_percentile\x18\n" +
-	" \x01(\rR\x0fhedgePercentile\x12\x1a\n" +
+	" \x01(\rH\x03R\x0fhedgePercentile\x88\x01\x01\x12\x1a\n" +
 	"\bdisabled\x18d \x01(\bR\bdisabledB\x0f\n" +
 	"\r_max_attemptsB\x11\n" +
-	"\x0f_budget_percent\"\xee\x05\n" +
+	"\x0f_budget_percentB\x0f\n" +
+	"\r_buffer_bytesB\x13\n" +
+	"\x11_hedge_percentile\"\x88\x06\n" +
 	"\x0eIdempotencyKey\x12+\n" +
 	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x1a\n" +
 	"\brequired\x18\x02 \x01(\bR\brequired\x126\n" +
@@ -4283,8 +4286,8 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\tin_flight\x18\x04 \x01(\x0e2#.transom.v1.IdempotencyKey.InFlightR\binFlight\x12\x14\n" +
 	"\x05field\x18\x05 \x01(\tR\x05field\x12'\n" +
 	"\x0fbackend_honours\x18\x06 \x01(\bR\x0ebackendHonours\x12\x16\n" +
-	"\x06strict\x18\a \x01(\bR\x06strict\x12(\n" +
-	"\x10max_answer_bytes\x18\b \x01(\rR\x0emaxAnswerBytes\x126\n" +
+	"\x06strict\x18\a \x01(\bR\x06strict\x12-\n" +
+	"\x10max_answer_bytes\x18\b \x01(\rH\x00R\x0emaxAnswerBytes\x88\x01\x01\x126\n" +
 	"\x05store\x18\t \x01(\x0e2 .transom.v1.IdempotencyKey.StoreR\x05store\x12O\n" +
 	"\x0eon_unavailable\x18\n" +
 	" \x01(\x0e2(.transom.v1.IdempotencyKey.OnUnavailableR\ronUnavailable\x12\x1a\n" +
@@ -4307,24 +4310,35 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x11STORE_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06MEMORY\x10\x01\x12\t\n" +
-	"\x05REDIS\x10\x02\"\xd8\x02\n" +
-	"\x0eCircuitBreaker\x121\n" +
-	"\x14consecutive_failures\x18\x01 \x01(\rR\x13consecutiveFailures\x12'\n" +
-	"\x0ffailure_percent\x18\x02 \x01(\rR\x0efailurePercent\x12\x1b\n" +
-	"\tmin_calls\x18\x03 \x01(\rR\bminCalls\x121\n" +
+	"\x05REDIS\x10\x02B\x13\n" +
+	"\x11_max_answer_bytes\"\xb2\x03\n" +
+	"\x0eCircuitBreaker\x126\n" +
+	"\x14consecutive_failures\x18\x01 \x01(\rH\x00R\x13consecutiveFailures\x88\x01\x01\x12,\n" +
+	"\x0ffailure_percent\x18\x02 \x01(\rH\x01R\x0efailurePercent\x88\x01\x01\x12 \n" +
+	"\tmin_calls\x18\x03 \x01(\rH\x02R\bminCalls\x88\x01\x01\x121\n" +
 	"\x06window\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06window\x124\n" +
-	"\bopen_for\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\aopenFor\x12\x16\n" +
-	"\x06probes\x18\x06 \x01(\rR\x06probes\x12\x14\n" +
+	"\bopen_for\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\aopenFor\x12\x1b\n" +
+	"\x06probes\x18\x06 \x01(\rH\x03R\x06probes\x88\x01\x01\x12\x14\n" +
 	"\x05codes\x18\a \x03(\tR\x05codes\x12\x1a\n" +
 	"\bfallback\x18\b \x01(\tR\bfallback\x12\x1a\n" +
-	"\bdisabled\x18d \x01(\bR\bdisabled\"\xf4\x01\n" +
-	"\x06Limits\x12$\n" +
-	"\x0emax_body_bytes\x18\x01 \x01(\x04R\fmaxBodyBytes\x12*\n" +
-	"\x11max_message_bytes\x18\x02 \x01(\x04R\x0fmaxMessageBytes\x12(\n" +
-	"\x10max_header_bytes\x18\x03 \x01(\x04R\x0emaxHeaderBytes\x12,\n" +
-	"\x12max_response_bytes\x18\x04 \x01(\x04R\x10maxResponseBytes\x12$\n" +
-	"\x0emax_json_bytes\x18\x05 \x01(\x04R\fmaxJsonBytes\x12\x1a\n" +
-	"\bdisabled\x18d \x01(\bR\bdisabled\"&\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabledB\x17\n" +
+	"\x15_consecutive_failuresB\x12\n" +
+	"\x10_failure_percentB\f\n" +
+	"\n" +
+	"_min_callsB\t\n" +
+	"\a_probes\"\xf5\x02\n" +
+	"\x06Limits\x12)\n" +
+	"\x0emax_body_bytes\x18\x01 \x01(\x04H\x00R\fmaxBodyBytes\x88\x01\x01\x12/\n" +
+	"\x11max_message_bytes\x18\x02 \x01(\x04H\x01R\x0fmaxMessageBytes\x88\x01\x01\x12-\n" +
+	"\x10max_header_bytes\x18\x03 \x01(\x04H\x02R\x0emaxHeaderBytes\x88\x01\x01\x121\n" +
+	"\x12max_response_bytes\x18\x04 \x01(\x04H\x03R\x10maxResponseBytes\x88\x01\x01\x12)\n" +
+	"\x0emax_json_bytes\x18\x05 \x01(\x04H\x04R\fmaxJsonBytes\x88\x01\x01\x12\x1a\n" +
+	"\bdisabled\x18d \x01(\bR\bdisabledB\x11\n" +
+	"\x0f_max_body_bytesB\x14\n" +
+	"\x12_max_message_bytesB\x13\n" +
+	"\x11_max_header_bytesB\x15\n" +
+	"\x13_max_response_bytesB\x11\n" +
+	"\x0f_max_json_bytes\"&\n" +
 	"\bValidate\x12\x1a\n" +
 	"\bdisabled\x18\x01 \x01(\bR\bdisabled\"\xdb\x02\n" +
 	"\x04Cors\x12'\n" +
@@ -4401,7 +4415,7 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\x11STORE_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06MEMORY\x10\x01\x12\t\n" +
-	"\x05REDIS\x10\x02\"\xe9\x05\n" +
+	"\x05REDIS\x10\x02\"\xf9\x05\n" +
 	"\tEventRule\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x12,\n" +
@@ -4410,8 +4424,8 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\bdelivery\x18\x05 \x01(\x0e2\x1e.transom.v1.EventRule.DeliveryR\bdelivery\x12\x18\n" +
 	"\asubject\x18\x06 \x01(\tR\asubject\x12\x10\n" +
 	"\x03key\x18\a \x01(\tR\x03key\x12\x12\n" +
-	"\x04when\x18\b \x01(\tR\x04when\x12\x16\n" +
-	"\x06sample\x18\t \x01(\x01R\x06sample\x12#\n" +
+	"\x04when\x18\b \x01(\tR\x04when\x12\x1b\n" +
+	"\x06sample\x18\t \x01(\x01H\x00R\x06sample\x88\x01\x01\x12#\n" +
 	"\rsample_errors\x18\n" +
 	" \x01(\bR\fsampleErrors\x12:\n" +
 	"\bencoding\x18\v \x01(\x0e2\x1e.transom.v1.EventRule.EncodingR\bencoding\x12=\n" +
@@ -4434,7 +4448,8 @@ const file_transom_v1_policy_proto_rawDesc = "" +
 	"\tSensitive\x12\x19\n" +
 	"\x15SENSITIVE_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04OMIT\x10\x01\x12\b\n" +
-	"\x04HASH\x10\x02\"\xc4\x03\n" +
+	"\x04HASH\x10\x02B\t\n" +
+	"\a_sample\"\xc4\x03\n" +
 	"\x04Json\x12(\n" +
 	"\romit_defaults\x18\x01 \x01(\bH\x00R\fomitDefaults\x88\x01\x01\x128\n" +
 	"\x16unset_messages_as_null\x18\x02 \x01(\bH\x01R\x13unsetMessagesAsNull\x88\x01\x01\x12$\n" +
@@ -4671,12 +4686,17 @@ func file_transom_v1_policy_proto_init() {
 		(*Login_Session)(nil),
 		(*Login_Token)(nil),
 	}
+	file_transom_v1_policy_proto_msgTypes[11].OneofWrappers = []any{}
 	file_transom_v1_policy_proto_msgTypes[13].OneofWrappers = []any{}
+	file_transom_v1_policy_proto_msgTypes[14].OneofWrappers = []any{}
+	file_transom_v1_policy_proto_msgTypes[15].OneofWrappers = []any{}
+	file_transom_v1_policy_proto_msgTypes[16].OneofWrappers = []any{}
 	file_transom_v1_policy_proto_msgTypes[19].OneofWrappers = []any{}
 	file_transom_v1_policy_proto_msgTypes[20].OneofWrappers = []any{
 		(*FaultAbort_Code)(nil),
 		(*FaultAbort_HttpStatus)(nil),
 	}
+	file_transom_v1_policy_proto_msgTypes[26].OneofWrappers = []any{}
 	file_transom_v1_policy_proto_msgTypes[27].OneofWrappers = []any{}
 	file_transom_v1_policy_proto_msgTypes[31].OneofWrappers = []any{}
 	file_transom_v1_policy_proto_msgTypes[33].OneofWrappers = []any{}
