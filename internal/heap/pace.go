@@ -10,6 +10,7 @@ package heap
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
@@ -52,7 +53,9 @@ func percentFor(found collection, floor uint64) int {
 // All this is for a process that allocates much. Where collections are seldom, as
 // with thousands of connections on which little happens, the heap grows by half of
 // it and then a quarter: what is saved there is memory, and a collection more in
-// some seconds costs nothing to speak of.
+// some seconds costs nothing to speak of. And where the last collection before that found much
+// more than there had been, as after thousands of clients that have gone by now, it is looked again: a
+// quiet process would hold their memory for minutes.
 func Pace(floor uint64) (stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
@@ -76,6 +79,8 @@ type pace struct {
 	floor   uint64
 	percent int
 	halved  int         // how many times the growth is halved
+	least   uint64      // what was live when there was least of it, since it was looked again
+	collect func()      // has the heap collected, twice: pools give things back by the second time
 	since   time.Time   // when the last collection was
 	quiet   *time.Timer // calls halve
 	stopped bool
@@ -83,9 +88,15 @@ type pace struct {
 }
 
 func newPace(floor uint64) *pace {
-	return &pace{floor: floor, samples: []metrics.Sample{
+	p := &pace{floor: floor, samples: []metrics.Sample{
 		{Name: "/gc/scan/heap:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"},
 	}}
+	p.least = p.last().live
+	p.collect = func() {
+		runtime.GC()
+		runtime.GC()
+	}
+	return p
 }
 
 // collected follows the live heap, and how often collections come.
@@ -96,6 +107,7 @@ func (p *pace) collected(now time.Time) {
 		p.halved = max(p.halved-1, 0)
 	}
 	p.since = now
+	p.least = min(p.least, p.last().live)
 	p.quiet.Reset(seldom)
 	p.set()
 }
@@ -104,12 +116,18 @@ func (p *pace) collected(now time.Time) {
 func (p *pace) halve() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stopped || p.halved == mostHalved {
-		return
+	switch {
+	case p.stopped:
+	case p.halved < mostHalved:
+		p.halved++
+		p.quiet.Reset(seldom)
+		p.set()
+	case p.last().live > p.least+p.floor/4:
+		p.mu.Unlock()
+		p.collect()
+		p.mu.Lock()
+		p.least = p.last().live // what is not garbage is there to stay
 	}
-	p.halved++
-	p.quiet.Reset(seldom)
-	p.set()
 }
 
 // stop has nothing change any more.

@@ -100,6 +100,51 @@ func TestPaceOfQuietProcess(t *testing.T) {
 	}
 }
 
+// Semantics 304: what many clients have left is collected once the process is quiet, and what stays is not looked at again
+// and again.
+func TestPaceOfClientsThatHaveGone(t *testing.T) {
+	t.Setenv("GOGC", "")
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	runtime.GC()
+	const floor = 64 << 20
+	p := newPace(floor)
+	p.quiet = time.NewTimer(time.Hour)
+	defer p.stop()
+	collect, times := p.collect, 0
+	p.collect = func() {
+		times++
+		collect()
+	}
+	at := time.Now()
+	quiet := func(held []byte) (live uint64, looked int) {
+		runtime.GC()
+		runtime.KeepAlive(held)
+		at = at.Add(time.Minute)
+		p.collected(at)
+		held, times = nil, 0
+		for range mostHalved + 2 {
+			p.halve()
+		}
+		return p.last().live, times
+	}
+	little, looked := quiet(nil)
+	if looked != 0 {
+		t.Errorf("it is looked again %d times where nothing came", looked)
+	}
+	if live, looked := quiet(make([]byte, floor)); looked != 1 || live > little+floor/8 {
+		t.Errorf("of %d bytes that have gone %d are held; it was looked again %d times", floor, live-little, looked)
+	}
+	kept := make([]byte, floor)
+	if live, looked := quiet(kept); looked != 1 || live < floor {
+		t.Errorf("%d bytes are live; it was looked again %d times", live, looked)
+	}
+	if _, looked := quiet(kept); looked != 0 {
+		t.Errorf("it is looked again %d times at what stays", looked)
+	}
+	runtime.KeepAlive(kept)
+}
+
 // Semantics 304: who sets GOGC knows better.
 func TestPaceLeavesGOGC(t *testing.T) {
 	t.Setenv("GOGC", "50")
