@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -211,10 +210,7 @@ func (c *Call) WriteText(httpStatus int, contentType string, body *Text) {
 	}
 	SetContentType(h, contentType)
 	if size >= largeAnswer || size >= exchange.LongAnswer && c.X.Multiplexed() {
-		err := c.X.SetWriteDeadline(time.Now().Add(exchange.WriteTimeout + time.Duration(size>>16)*time.Second))
-		if err == nil && c.X.HTTP1() { // over HTTP/2 it is the stream's, whose last bytes the server writes later
-			defer func() { _ = c.X.SetWriteDeadline(time.Time{}) }()
-		}
+		defer c.X.BoundWrite(size)()
 	}
 	if size >= compression.MinSize && h["Content-Encoding"] == nil {
 		field.AddVary(h, "Accept-Encoding")

@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/transom-gateway/transom/internal/config"
 	"github.com/transom-gateway/transom/internal/regularfile"
+	"github.com/transom-gateway/transom/transcoder/exchange"
 )
 
 // errorPages are pages for browsers that a plain HTTP route refuses, by what
@@ -51,6 +53,14 @@ func (p errorPages) write(w http.ResponseWriter, r *http.Request, httpStatus int
 	}
 	w.WriteHeader(httpStatus)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(page) // a client that is gone reads no page
+		writePage(w, page)
 	}
+}
+
+// writePage writes a page that the client has to read in time. net/http takes the deadline away behind it.
+func writePage(w http.ResponseWriter, page []byte) {
+	if len(page) >= exchange.LongAnswer {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exchange.WriteTimeout)) // recorders alone have none
+	}
+	_, _ = w.Write(page) // a client that is gone reads no page
 }

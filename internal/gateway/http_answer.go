@@ -11,6 +11,7 @@ import (
 	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/internal/httproute"
 	"github.com/transom-gateway/transom/proxy"
+	"github.com/transom-gateway/transom/transcoder/exchange"
 )
 
 // httpRedirect sends the clients of a route elsewhere (Traffic 205). Where that is, is
@@ -119,6 +120,9 @@ func (d *httpDownstream) answerLong(status int, body []byte, length []string) {
 	w.WriteHeader(status)
 	d.written = status
 	if len(body) > 0 && d.x.R.Method != http.MethodHead {
+		if len(body) >= exchange.LongAnswer {
+			defer d.x.BoundWrite(len(body))()
+		}
 		_, _ = w.Write(body) // a client that is gone reads no error either
 	}
 }

@@ -130,7 +130,7 @@ func (c *call) showPage(err error) (httpStatus int, shown bool) {
 	h["Cache-Control"] = []string{"no-store"}
 	c.w.WriteHeader(http.StatusServiceUnavailable)
 	if c.r.Method != http.MethodHead {
-		_, _ = c.w.Write(page) // a client that is gone reads no error either
+		writePage(c.w, page)
 	}
 	return http.StatusServiceUnavailable, true
 }

@@ -171,16 +171,27 @@ func (f *http3Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect && r.ProtoMajor == 3 && r.Proto != "HTTP/3.0" {
 		r.Header[":protocol"], r.Proto = []string{r.Proto}, "HTTP/3.0"
 	}
-	if answer := (&http3Writer{ResponseWriter: w, date: &f.date}); f.settleBody(answer, r) {
+	answer := &http3Writer{ResponseWriter: w, date: &f.date}
+	if f.settleBody(answer, r) {
 		f.o.handler.ServeHTTP(answer, r)
+	}
+	if !answer.bounded {
+		_ = answer.SetWriteDeadline(time.Now().Add(unreadWithin)) // of what quic-go sends only now; its streams have deadlines
 	}
 }
 
 // http3Writer writes an answer over HTTP/3.
 type http3Writer struct {
 	http.ResponseWriter
-	date  *date
-	first [1]byte // of the request's body
+	date    *date
+	bounded bool    // there is a deadline of writes, which may have passed
+	first   [1]byte // of the request's body
+}
+
+// SetWriteDeadline is for http.ResponseController.
+func (w *http3Writer) SetWriteDeadline(t time.Time) error {
+	w.bounded = !t.IsZero()
+	return http.NewResponseController(w.ResponseWriter).SetWriteDeadline(t)
 }
 
 // WriteHeader implements http.ResponseWriter.

@@ -27,15 +27,17 @@ const (
 // these requests costs the gateway, and perhaps a backend, much more than its client (Traffic 199). What
 // is taken back before its handler has begun, net/http bounds.
 type resets struct {
-	most int
-	log  *slog.Logger
+	most  int
+	every time.Duration // of unread
+	log   *slog.Logger
 
 	ended  atomic.Int64 // connections
 	warned atomic.Bool
 }
 
 func newResets(c *transomv1.Listener, log *slog.Logger) *resets {
-	return &resets{most: int(cmp.Or(c.GetMaxResets(), defaultMaxResets)), log: log}
+	o := newFrontOptions(c)
+	return &resets{most: int(cmp.Or(c.GetMaxResets(), defaultMaxResets)), every: o.idle + o.header, log: log}
 }
 
 // resetsKey is the key of the *connectionResets in a connection's context.
@@ -51,6 +53,7 @@ type connectionResets struct {
 	any, over atomic.Bool
 	late      atomic.Int64 // requests that came with over set, and were taken back before they began
 	ending    sync.Once
+	unread    unread // by HTTP/2
 
 	mu     sync.Mutex
 	since  time.Time
@@ -60,7 +63,9 @@ type connectionResets struct {
 
 // begin has the resets of a connection counted.
 func (s *resets) begin(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, resetsKey{}, &connectionResets{client: c.RemoteAddr(), end: func() { calmDown(c) }})
+	of := &connectionResets{client: c.RemoteAddr(), end: func() { calmDown(c, tooManyResets) }}
+	of.unread.every, of.unread.end = s.every, func() { go calmDown(c, notRead) } // which may wait for the client
+	return context.WithValue(ctx, resetsKey{}, of)
 }
 
 // beginPackets has those of a connection of QUIC counted.
@@ -90,7 +95,10 @@ func (s countedRequests) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	c.requests.Add(1)
+	if c.requests.Add(1) == 1 && r.ProtoMajor == 2 {
+		c.unread.watch(&c.requests)
+	}
+	defer c.unread.done.Add(1)
 	var start time.Time // the first ones are taken to have begun just now
 	if c.any.Load() {
 		start = time.Now()
@@ -120,8 +128,14 @@ func (c *connectionResets) reset(now time.Time, most int) {
 	}
 }
 
-// calm is GOAWAY with ENHANCE_YOUR_CALM (RFC 9113, section 6.8), of which all streams may have been seen.
-var calm = []byte("\x00\x00\x18\x07\x00\x00\x00\x00\x00" + "\x7f\xff\xff\xff" + "\x00\x00\x00\x0b" + "too many resets.")
+// Frames of GOAWAY with ENHANCE_YOUR_CALM (RFC 9113, section 6.8), of which all streams may have been seen.
+var (
+	tooManyResets = []byte("\x00\x00\x18" + calm + "too many resets.")
+	notRead       = []byte("\x00\x00\x1c" + calm + "answers are not read")
+)
+
+// calm is what is behind the length of such a frame, but for its text.
+const calm = "\x07\x00\x00\x00\x00\x00" + "\x7f\xff\xff\xff" + "\x00\x00\x00\x0b"
 
 // end ends a connection.
 func (s *resets) end(c *connectionResets) {
@@ -137,8 +151,8 @@ func (s *resets) end(c *connectionResets) {
 
 // calmDown ends a connection of HTTP/2. The frame is written past net/http, which has no way to: where it is
 // in the middle of a frame of its own, the client sees a broken one, and the end all the same.
-func calmDown(c net.Conn) {
+func calmDown(c net.Conn, goAway []byte) {
 	_ = c.SetWriteDeadline(time.Now().Add(answerTime)) // fails only on a closed connection, as the next lines do
-	_, _ = c.Write(calm)
+	_, _ = c.Write(goAway)
 	_ = c.Close()
 }

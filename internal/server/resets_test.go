@@ -33,17 +33,22 @@ func newClient2(t *testing.T, c net.Conn) *client2 {
 	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
 		t.Fatal(err)
 	}
-	var block bytes.Buffer
-	e := hpack.NewEncoder(&block)
-	e.SetMaxDynamicTableSizeLimit(0)
-	for _, f := range []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "a"}, {Name: ":path", Value: "/wait"}} {
-		_ = e.WriteField(f) // a bytes.Buffer takes all
-	}
-	f := &client2{Framer: http2.NewFramer(c, c), conn: c, block: block.Bytes(), next: 1}
+	f := &client2{Framer: http2.NewFramer(c, c), conn: c, block: blockOf("/wait"), next: 1}
 	if err := f.WriteSettings(); err != nil {
 		t.Fatal(err)
 	}
 	return f
+}
+
+// blockOf is the header of a GET.
+func blockOf(path string) []byte {
+	var block bytes.Buffer
+	e := hpack.NewEncoder(&block)
+	e.SetMaxDynamicTableSizeLimit(0)
+	for _, f := range []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "a"}, {Name: ":path", Value: path}} {
+		_ = e.WriteField(f) // a bytes.Buffer takes all
+	}
+	return block.Bytes()
 }
 
 // ask begins a request.
