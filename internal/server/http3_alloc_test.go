@@ -14,7 +14,8 @@ import (
 // http3Answer is as much of quic-go's http.ResponseWriter as is asked for.
 type http3Answer struct{ *httptest.ResponseRecorder }
 
-func (http3Answer) SetReadDeadline(time.Time) error { return nil }
+func (http3Answer) SetReadDeadline(time.Time) error  { return nil }
+func (http3Answer) SetWriteDeadline(time.Time) error { return nil }
 
 // TestHTTP3Allocates: what is between quic-go and the gateway's handler takes one piece of memory for a request
 // without a body.

@@ -191,7 +191,10 @@ type http3Writer struct {
 // SetWriteDeadline is for http.ResponseController.
 func (w *http3Writer) SetWriteDeadline(t time.Time) error {
 	w.bounded = !t.IsZero()
-	return http.NewResponseController(w.ResponseWriter).SetWriteDeadline(t)
+	if stream, ok := w.ResponseWriter.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		return stream.SetWriteDeadline(t)
+	}
+	return http.ErrNotSupported
 }
 
 // WriteHeader implements http.ResponseWriter.
