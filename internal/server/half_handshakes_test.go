@@ -2,11 +2,17 @@ package server
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
+	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/transom-gateway/transom/internal/testing/poll"
@@ -56,6 +62,58 @@ func TestHalfHandshakes(t *testing.T) {
 		t.Errorf("%q, %v", answer, err)
 	}
 	poll.Until(t, "the others to be gone", func() bool { return l.connections.open.Load() == 0 })
+}
+
+// noting notes the first bytes of packets that come.
+type noting struct {
+	net.PacketConn
+	mu    sync.Mutex
+	first []byte
+}
+
+func (n *noting) ReadFrom(p []byte) (int, net.Addr, error) {
+	length, from, err := n.PacketConn.ReadFrom(p)
+	if length > 0 {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.first = append(n.first, p[0])
+	}
+	return length, from, err
+}
+
+// TestRetry: Traffic 190: a client that nobody knows is served at once, and above the bound once it has shown by a Retry (RFC 9000,
+// 17.2.5) that it is at its address.
+func TestRetry(t *testing.T) {
+	l, _, url := servedPackets(t, t.Context(), func(http.ResponseWriter, *http.Request) {})
+	for _, most := range []int{1, 0} {
+		l.newcomers.mu.Lock()
+		l.newcomers.most, l.newcomers.count = most, 0
+		l.newcomers.mu.Unlock()
+		udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := net.ResolveUDPAddr("udp", strings.TrimPrefix(url, "https://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard := &noting{PacketConn: udp}
+		from := &quic.Transport{Conn: heard}
+		c, err := from.Dial(t.Context(), to, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{http3.NextProtoH3}}, nil) //nolint:gosec // whose it is does not matter here
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.CloseWithError(0, "") // it was all
+		if err := errors.Join(from.Close(), udp.Close()); err != nil {
+			t.Error(err)
+		}
+		heard.mu.Lock()
+		retry := heard.first[0]&0xf0 == 0xf0
+		heard.mu.Unlock()
+		if want := most == 0; retry != want {
+			t.Errorf("of %d: a Retry comes first: %v", most, retry)
+		}
+	}
 }
 
 // TestUnconfirmedAddresses: Traffic 190: above 500 handshakes in a second, QUIC asks whoever has not proven its address

@@ -41,6 +41,8 @@ type quicListener struct {
 	config    *quic.Config
 	// released is closed when no other process reads the socket; nil where none does.
 	released <-chan struct{}
+	// newcomers are the handshakes from addresses that nobody has confirmed.
+	newcomers *perSecond
 	// serving: packets are read.
 	serving atomic.Bool
 
@@ -67,7 +69,7 @@ func (o *Options) listenQUIC(l *listener, fleet *security.Fleet, c *transomv1.Li
 	warnOfBuffers(udp, o.Telemetry.Log)
 	newcomers := &perSecond{most: unvalidated}
 	opened := &quicListener{
-		udp: udp, tls: http3.ConfigureTLSConfig(l.packets), released: o.Released, closed: make(chan struct{}),
+		udp: udp, tls: http3.ConfigureTLSConfig(l.packets), released: o.Released, closed: make(chan struct{}), newcomers: newcomers,
 		transport: &quic.Transport{Conn: udp, VerifySourceAddress: func(net.Addr) bool { return !newcomers.allow(time.Now()) }},
 		config: &quic.Config{
 			HandshakeIdleTimeout:       handshakeOf(c),

@@ -23,6 +23,13 @@ import (
 // servePackets serves HTTP/3 until the test is over, by a listener with more settings. It returns a client, and where it finds the server.
 func servePackets(t *testing.T, ending context.Context, handler http.HandlerFunc, set ...func(*transomv1.Listener)) (client *http.Client, url string) {
 	t.Helper()
+	_, client, url = servedPackets(t, ending, handler, set...)
+	return client, url
+}
+
+// servedPackets is servePackets, with the listener.
+func servedPackets(t *testing.T, ending context.Context, handler http.HandlerFunc, set ...func(*transomv1.Listener)) (l *quicListener, client *http.Client, url string) {
+	t.Helper()
 	certificate, key := certificateFiles(t)
 	fleet, err := security.NewFleet("", nil)
 	if err != nil {
@@ -33,19 +40,19 @@ func servePackets(t *testing.T, ending context.Context, handler http.HandlerFunc
 		set(c)
 	}
 	o := &Options{Sockets: new(sockets.Set), Telemetry: &observe.Telemetry{Log: slog.New(slog.DiscardHandler)}}
-	l, err := openListener(o.Sockets, c, nil, fleet, o.Telemetry.Log)
+	opened, err := openListener(o.Sockets, c, nil, fleet, o.Telemetry.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() }) // only its port was needed
+	t.Cleanup(func() { _ = opened.Close() }) // only its port was needed
 	f := newFrontOptions(c)
 	f.ending, f.resets = ending, newResets(c, o.Telemetry.Log)
 	f.handler = countedRequests{handler, f.resets}
-	packets, err := o.listenQUIC(l, fleet, c, &f)
+	packets, err := o.listenQUIC(opened, fleet, c, &f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := newHTTP3(packets, c, f, l.connections)
+	front := newHTTP3(packets, c, f, opened.connections)
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(packets) }()
 	transport := &http3.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // whose it is does not matter here
@@ -58,7 +65,7 @@ func servePackets(t *testing.T, ending context.Context, handler http.HandlerFunc
 			t.Error(err)
 		}
 	})
-	return &http.Client{Transport: transport}, "https://" + packets.Addr().String()
+	return packets, &http.Client{Transport: transport}, "https://" + packets.Addr().String()
 }
 
 // TestHTTP3Panics: the log has a handler's panic, as it has those of the other versions.
