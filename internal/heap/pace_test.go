@@ -122,7 +122,7 @@ func TestPaceOfClientsThatHaveGone(t *testing.T) {
 		runtime.KeepAlive(held)
 		at = at.Add(time.Minute)
 		p.collected(at)
-		held, times = nil, 0
+		times = 0
 		for range mostHalved + 2 {
 			p.halve()
 		}

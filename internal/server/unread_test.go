@@ -84,7 +84,6 @@ func TestUnreadIsForgotten(t *testing.T) {
 	c.unread.every, c.unread.end = time.Hour, func() {}
 	c.unread.watch(&c.requests)
 	of := weak.Make(c)
-	c = nil
 	poll.Until(t, "the memory to be free", func() bool {
 		runtime.GC()
 		return of.Value() == nil

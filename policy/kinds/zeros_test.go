@@ -26,8 +26,8 @@ func TestZerosOfPolicies(t *testing.T) {
 	seen := 0
 	eachNumber(&transomv1.Policy{}, func(path string, p *transomv1.Policy) {
 		seen++
-		_, problems := b.Compiler.Compile(policytest.ShopTarget("Buy", p))
-		_, onRoute := b.Compiler.Compile(policy.Target{RPC: "page", PlainHTTP: true, Upstream: "pages", Methods: []string{"GET"}, Path: "/page", Layers: []policy.Layer{{Policy: p, Exact: true}}})
+		_, problems := b.Compile(policytest.ShopTarget("Buy", p))
+		_, onRoute := b.Compile(policy.Target{RPC: "page", PlainHTTP: true, Upstream: "pages", Methods: []string{"GET"}, Path: "/page", Layers: []policy.Layer{{Policy: p, Exact: true}}})
 		problems = append(problems, onRoute...) // a method that writes has no cache and no mirror
 		refused := false
 		for _, problem := range problems {
