@@ -29,12 +29,12 @@ func newEvents(s streams) *cobra.Command {
 		Use:   "events",
 		Short: "Look at events of a gateway that runs, and at its log of events",
 		Long: `Events asks the admin listener of a gateway for its events: those that it publishes,
-how far sinks are, and what they have refused. "events log" reads the log on disk, of a
+how far sinks are and what they have refused, and how subscriptions are. "events log" reads the log on disk, of a
 gateway that runs or does not.
 
 The token for the listener, if it wants one, is the environment variable TRANSOM_ADMIN_TOKEN;
-tail and rejected need the role operate, as events may tell of people.`,
-		Args: takes(0, 0, "publish, tail, lag, rejected or log"),
+tail, rejected and dead need the role operate, as events may tell of people.`,
+		Args: takes(0, 0, "publish, tail, lag, rejected, groups, pause, resume, seek, dead or log"),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.PersistentFlags().StringVar(&o.address, "admin", "127.0.0.1:9901", "`address` of the admin listener: host:port, or https://host:port")

@@ -128,6 +128,7 @@ events:
 		"the subscription is not moved: found the offset 1 of partition 7, but the log has 0 to 3, and the partition 0 alone\n":    {"seek", "visits", "1", "--partition", "7"},
 		"to: found \"yesterday\", expected earliest, latest, an offset, or a time such as 2026-01-31T12:00:00Z\n":                  {"seek", "visits", "yesterday"},
 		"there is no such sink: found \"none\", expected one of log\n":                                                             {"rejected", "list", "--sink", "none"},
+		"there is no such sink: found \"no\", expected one of log\n":                                                               {"rejected", "drop", "no", "zz"},
 		"the sink has no rejected event of that ID\n":                                                                              {"rejected", "retry", "log", "zz"},
 		`nothing publishes to that topic: found "user_behaviour", expected one of misc_events, user_behaviors` + "\n":              {"tail", "--topic", "user_behaviour"},
 		`nothing publishes to that topic: found "old", expected one of misc_events, user_behaviors` + "\n":                         {"tail", "--topic", "old", "--from-earliest"},

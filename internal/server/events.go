@@ -132,18 +132,24 @@ func knownSink(b *bus.Bus, name string) error {
 
 // RetryRejected implements admin.Eventful.
 func (a administered) RetryRejected(sink, id string) error {
-	return a.rejected(func(b *bus.Bus) error { return b.RetryRejected(sink, id) })
+	return a.rejected(sink, func(b *bus.Bus) error { return b.RetryRejected(sink, id) })
 }
 
 // DropRejected implements admin.Eventful.
 func (a administered) DropRejected(sink, id string) error {
-	return a.rejected(func(b *bus.Bus) error { return b.DropRejected(sink, id) })
+	return a.rejected(sink, func(b *bus.Bus) error { return b.DropRejected(sink, id) })
 }
 
-func (a administered) rejected(do func(*bus.Bus) error) error {
+// rejected does it to an event of a sink, which may be one of an earlier configuration.
+func (a administered) rejected(sink string, do func(*bus.Bus) error) error {
 	b, err := a.server.gateway.EventBus()
 	if err != nil {
 		return err
+	}
+	if !slices.Contains(b.RejectingSinks(), sink) {
+		if err := knownSink(b, sink); err != nil {
+			return err
+		}
 	}
 	return known(do(b))
 }
