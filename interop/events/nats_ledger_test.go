@@ -3,6 +3,7 @@ package events
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -26,6 +27,8 @@ import (
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
+var natsLedgerSeed = flag.Uint64("nats-ledger-seed", 1, "what the chances of TestNATSLedger begin with")
+
 const visitsProto = `syntax = "proto3";
 package v.v1;
 import "google/protobuf/empty.proto";
@@ -45,8 +48,8 @@ func TestNATSLedger(t *testing.T) {
 	}
 	for i, order := range []string{"KEY", "PARTITION"} {
 		t.Run("order "+order, func(t *testing.T) {
-			t.Parallel()                                   // most of the time they wait for ack_wait
-			l := newNATSLedger(t, bin, order, uint64(i)+1) //nolint:gosec // it is not negative
+			t.Parallel()                                                    // most of the time they wait for ack_wait
+			l := newNATSLedger(t, bin, order, *natsLedgerSeed<<1+uint64(i)) //nolint:gosec // it is not negative
 			for range 2 {
 				l.round()
 			}
