@@ -84,8 +84,10 @@ func transomConfig(name, serve, admin, protos, backend string) map[string]any {
 			"policy":   map[string]any{"retry": map[string]any{}, "circuit_breaker": map[string]any{}},
 		}}
 	case transomKept:
+		config["idempotency"] = map[string]any{"max_bytes": 32 << 30} // a new key for each call of some minutes, and none is dropped
 		config["policies"] = []any{
 			map[string]any{"selector": "bench.v1.ItemService.GetSecuredItem", "policy": map[string]any{"cache": map[string]any{"ttl": "24h"}}},
+			map[string]any{"selector": "bench.v1.ItemService.ListItems", "policy": map[string]any{"cache": map[string]any{"ttl": "24h"}}},
 			map[string]any{"selector": "bench.v1.ItemService.CreateItem", "policy": map[string]any{"idempotency_key": map[string]any{"scope": "METHOD"}}},
 		}
 	case transomSecured:

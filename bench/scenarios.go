@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 
@@ -62,6 +63,9 @@ const (
 	netHTTPFloor = "floor"
 )
 
+// keyHeader is the header of idempotency keys.
+const keyHeader = "Idempotency-Key"
+
 // ticks is how many messages the stream scenario sends.
 const ticks = 1000
 
@@ -80,7 +84,7 @@ func scenarios() []scenario {
 		}.scenario(),
 		timed{
 			name: "list", title: "list of 50 KB, HTTP/1.1, 32 connections",
-			tool: load.Wrk, request: load.Request{Path: "/v1/items?filter=brass&pageSize=50"}, form: jsonForm,
+			tool: load.Wrk, request: listRequest(), form: jsonForm,
 			contenders: rest(0.12),
 		}.scenario(),
 		timed{
@@ -127,11 +131,17 @@ func scenarios() []scenario {
 				{label: "Transom, bare method", peer: transomSecured, goal: 1.15, request: bareRequest()},
 			},
 		}.scenario(),
-		keptScenario("kept", "small GET that the cache answers, HTTP/1.1, 32 connections", load.Request{Path: "/v1/secured/item-1"},
+		keptScenario("kept", "small GET that the cache answers, HTTP/1.1, 32 connections", load.Request{Path: "/v1/secured/item-1"}, load.Wrk, load.Options{},
 			contender{label: "Transom, by a miss, with the backend's time", goal: 0.2, request: load.Request{Path: "/v1/secured/item-1", Apart: true}},
 			contender{label: "Transom, without a cache, with the backend's time", request: load.Request{Path: "/v1/items/item-1"}}),
-		keptScenario("replay", "POST of 1 KB under a key whose answer is kept, HTTP/1.1, 32 connections", replayedRequest(),
-			contender{label: "Transom, by a call, with the backend's time", goal: 0.3, request: postRequest()}),
+		keptScenario("kept-list", "list of 50 KB that the cache answers, HTTP/1.1, 32 connections", listRequest(), load.Wrk, load.Options{},
+			contender{label: "Transom, by a miss, with the backend's time", goal: 0.2, request: apart(listRequest())},
+			contender{label: "Transom, without a cache, with the backend's time", peer: transom, request: listRequest()}),
+		keptScenario("kept-http2", "small GET that the cache answers, HTTP/2, 4 connections of 8 streams", load.Request{Path: "/v1/secured/item-1"}, load.H2load, load.Options{Connections: 4, Streams: 8},
+			contender{label: "Transom, without a cache, with the backend's time", request: load.Request{Path: "/v1/items/item-1"}}),
+		keptScenario("replay", "POST of 1 KB under a key whose answer is kept, HTTP/1.1, 32 connections", replayedRequest(), load.Wrk, load.Options{},
+			contender{label: "Transom, by a call without a key, with the backend's time", goal: 0.3, request: postRequest()},
+			contender{label: "Transom, by the first call under a key, with the backend's time", request: firstRequest()}),
 		timed{
 			name: "http", title: "plain HTTP route, small GET (0.3 KB), HTTP/1.1, 32 connections", transomOnly: true,
 			tool: load.Wrk, request: load.Request{Path: "/v1/items/item-1"}, form: jsonForm,
@@ -151,18 +161,24 @@ func scenarios() []scenario {
 }
 
 // keptScenario compares an answer that is kept with that of the backend, whose work counts
-// as the gateway's does, and with what net/http alone takes to read the request and write the answer.
-func keptScenario(name, title string, kept load.Request, called ...contender) scenario {
+// as the gateway's does, and, over HTTP/1.1, with what net/http alone takes to read the request and write the answer.
+func keptScenario(name, title string, kept load.Request, tool load.Tool, options load.Options, called ...contender) scenario {
 	contenders := []contender{
 		{label: "Transom, kept", request: kept},
 		{label: "Transom, kept, again (noise)", request: kept},
 	}
 	contenders = append(contenders, called...)
 	for i := range contenders {
-		contenders[i].peer = transomKept
+		contenders[i].peer = cmp.Or(contenders[i].peer, transomKept)
 	}
-	contenders = append(contenders, contender{label: "net/http with the answer ready", peer: netHTTPFloor, request: kept})
-	return timed{name: name, title: title, transomOnly: true, withBackend: true, tool: load.Wrk, form: jsonForm, contenders: contenders}.scenario()
+	http2 := options.Streams > 0
+	if !http2 {
+		contenders = append(contenders, contender{label: "net/http with the answer ready", peer: netHTTPFloor, request: kept})
+	}
+	return timed{
+		name: name, title: title, transomOnly: true, withBackend: true, tool: tool, options: options, http2: http2,
+		form: jsonForm, contenders: contenders,
+	}.scenario()
 }
 
 // rest are those who serve JSON; the goal is against grpc-gateway.
@@ -213,7 +229,21 @@ func postRequest() load.Request {
 
 func replayedRequest() load.Request {
 	r := postRequest()
-	r.Headers["Idempotency-Key"] = "one-for-all"
+	r.Headers[keyHeader] = "one-for-all"
+	return r
+}
+
+// firstRequest has a key of its own each time.
+func firstRequest() load.Request {
+	r := postRequest()
+	r.Headers[keyHeader], r.ApartHeader = "first", keyHeader
+	return r
+}
+
+func listRequest() load.Request { return load.Request{Path: "/v1/items?pageSize=50&filter=brass"} }
+
+func apart(r load.Request) load.Request {
+	r.Apart = true
 	return r
 }
 

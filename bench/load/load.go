@@ -30,6 +30,8 @@ type Request struct {
 	Body []byte
 	// Apart appends to the path of each request what no other one has, "-…". Wrk alone heeds it.
 	Apart bool
+	// ApartHeader names the header whose value gets that in place of the path. Wrk alone heeds it.
+	ApartHeader string
 }
 
 // Options say how.

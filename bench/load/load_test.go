@@ -82,26 +82,37 @@ func TestTools(t *testing.T) {
 	}
 }
 
-// Requests that are to be apart are, over two runs too.
+// Requests that are to be apart are, by their paths or by a header, over two runs too.
 func TestApart(t *testing.T) {
 	if missing := Missing("wrk"); missing != nil {
 		t.Fatalf("install %v: bench/install.sh", missing)
 	}
-	var paths sync.Map
-	var served, again atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		served.Add(1)
-		if _, twice := paths.LoadOrStore(r.URL.Path, true); twice || r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, "/a-") {
-			again.Add(1)
-		}
-	}))
-	defer server.Close()
-	for range 2 {
-		if _, err := Wrk(context.Background(), server.URL, Request{Path: "/a", Apart: true}, Options{Time: time.Second, Connections: 2}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if served.Load() < 2 || again.Load() > 0 {
-		t.Errorf("%d of %d paths are not new", again.Load(), served.Load())
+	for name, of := range map[string]struct {
+		request Request
+		value   func(*http.Request) string
+	}{
+		"path":   {Request{Path: "/a", Apart: true}, func(r *http.Request) string { return r.URL.Path }},
+		"header": {Request{Path: "/", Headers: map[string]string{"Key": "/a"}, ApartHeader: "Key"}, func(r *http.Request) string { return r.Header.Get("Key") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var values sync.Map
+			var served, again atomic.Int64
+			server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				served.Add(1)
+				value := of.value(r)
+				if _, twice := values.LoadOrStore(value, true); twice || r.Method != http.MethodGet || !strings.HasPrefix(value, "/a-") {
+					again.Add(1)
+				}
+			}))
+			defer server.Close()
+			for range 2 {
+				if _, err := Wrk(context.Background(), server.URL, of.request, Options{Time: time.Second, Connections: 2}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if served.Load() < 2 || again.Load() > 0 {
+				t.Errorf("%d of %d are not new", again.Load(), served.Load())
+			}
+		})
 	}
 }

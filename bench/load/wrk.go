@@ -33,7 +33,7 @@ func Wrk(ctx context.Context, base string, r Request, o Options) (requests int64
 		requests, err = parseWrk(out)
 		return err
 	}
-	if r.Method == "" && r.Body == nil && !r.Apart {
+	if r.Method == "" && r.Body == nil && !r.Apart && r.ApartHeader == "" {
 		return requests, once(args...)
 	}
 	err = inFile("request.lua", wrkScript(r), func(path string) error {
@@ -42,11 +42,15 @@ func Wrk(ctx context.Context, base string, r Request, o Options) (requests int64
 	return requests, err
 }
 
-// wrkScript sets the method, the body, and the path where each request has its own.
+// wrkScript sets the method, the body, and the path or the header where each request has its own.
 func wrkScript(r Request) []byte {
 	script := fmt.Appendf(nil, "wrk.method = %s\nwrk.body = %s\n", luaString(cmp.Or(r.Method, http.MethodGet)), luaString(string(r.Body)))
 	if r.Apart {
 		script = fmt.Appendf(script, "local n = 0\nfunction request()\n  n = n + 1\n  return wrk.format(nil, %s .. n)\nend\n", luaString(r.Path+"-"+rand.Text()+"-"))
+	}
+	if name := r.ApartHeader; name != "" {
+		script = fmt.Appendf(script, "local n = 0\nfunction request()\n  n = n + 1\n  wrk.headers[%s] = %s .. n\n  return wrk.format()\nend\n",
+			luaString(name), luaString(r.Headers[name]+"-"+rand.Text()+"-"))
 	}
 	return script
 }
