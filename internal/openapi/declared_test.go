@@ -96,6 +96,38 @@ func TestDeclared(t *testing.T) {
 	}
 }
 
+const givenProto = `syntax = "proto2";
+package given.v1;
+import "google/api/annotations.proto";
+service Nodes {
+  rpc Put(Node) returns (Node) { option (google.api.http) = { put: "/v1/nodes/{id}/{left.id}" body: "*" }; }
+  rpc Patch(Change) returns (Node) { option (google.api.http) = { patch: "/v1/changes/{node.id}" body: "node" }; }
+}
+message Change { optional Node node = 1; }
+message Node { required string id = 1; optional Node left = 2; optional Node right = 3; repeated Node all = 4; map<string, Node> by_name = 5; }
+`
+
+// TestGivenByPathBelow: Semantics 19: it is that field alone which may be missing, and no other one of the same message.
+func TestGivenByPathBelow(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: map[string]string{"given.proto": givenProto}})
+	for _, tt := range []struct{ method, path, body, lacks string }{
+		{"PUT", "/v1/nodes/a/b", `{}`, ""},
+		{"PUT", "/v1/nodes/a/b", `{"left":{}}`, ""},
+		{"PUT", "/v1/nodes/a/b", `{"left":{"right":{"id":"x"}},"all":[{"id":"y"}]}`, ""},
+		{"PUT", "/v1/nodes/a/b", `{"right":{}}`, "right: required field id is missing"},
+		{"PUT", "/v1/nodes/a/b", `{"left":{"left":{}}}`, "left.left: required field id is missing"},
+		{"PUT", "/v1/nodes/a/b", `{"all":[{"id":"x"},{}]}`, "all[1]: required field id is missing"},
+		{"PUT", "/v1/nodes/a/b", `{"byName":{"x":{}}}`, `byName["x"]: required field id is missing`},
+				{"PATCH", "/v1/changes/a", `{}`, ""},
+		{"PATCH", "/v1/changes/a", `{"left":{}}`, "left: required field id is missing"},
+	} {
+		a := g.Do(t, tt.method, tt.path, tt.body)
+		if tt.lacks == "" && a.Status != 503 || tt.lacks != "" && (a.Status != 400 || !strings.Contains(strings.ReplaceAll(a.Body, `\"`, `"`), tt.lacks)) {
+			t.Errorf("%s %s %s: %d %s, expected %q", tt.method, tt.path, tt.body, a.Status, a.Body, tt.lacks)
+		}
+	}
+}
+
 // TestGivenByPath: Semantics 19: a required field that the path sets may be missing in the body.
 func TestGivenByPath(t *testing.T) {
 	g := gatewaytest.Start(t, gatewaytest.Options{Backend: "127.0.0.1:1", NoBookstore: true, Protos: map[string]string{"declared.proto": declaredProto}})

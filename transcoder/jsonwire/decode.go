@@ -1,7 +1,6 @@
 package jsonwire
 
 import (
-	"slices"
 	"sync"
 )
 
@@ -38,8 +37,10 @@ type decoder struct {
 	ignoreEnums bool
 	// partial: required fields are not checked (inside an Any).
 	partial bool
-	// given are required fields that may be missing.
-	given []*Field
+	// given are required fields that may be missing, lacks those that are.
+	given    []*Field
+	lacks    []lack
+	repeated int // lists and maps that are open
 	// keep: a zero is written although it is the same as unset.
 	keep bool
 
@@ -58,7 +59,7 @@ func newDecoder(s *Plans, dst, json []byte, in Input) *decoder {
 	d.plans, d.in, d.pos, d.out = s, json, 0, dst
 	d.depth, d.max, d.ignore, d.partial, d.keep = 0, in.MaxDepth, in.IgnoreUnknown, false, false
 	d.ignoreEnums = in.IgnoreEnums || in.IgnoreUnknown && !in.KnownEnums
-	d.marked, d.marking, d.given = 0, false, in.Given
+	d.marked, d.marking, d.given, d.repeated = 0, false, in.Given, 0
 	if d.max == 0 {
 		d.max = defaultDepth
 	}
@@ -66,7 +67,7 @@ func newDecoder(s *Plans, dst, json []byte, in Input) *decoder {
 }
 
 func (d *decoder) free() {
-	d.plans, d.in, d.out, d.given = nil, nil, nil, nil
+	d.plans, d.in, d.out, d.given, d.lacks = nil, nil, nil, nil, nil
 	d.sets.shrink()
 	if cap(d.scratch) > maxKept {
 		d.scratch = nil
@@ -89,6 +90,9 @@ func (p *Plan) AppendWire(dst, json []byte, in Input) ([]byte, error) {
 	err := d.message(p)
 	if err == nil && !in.AllowTrailing {
 		err = d.end()
+	}
+	if err == nil {
+		err = d.complete(nil)
 	}
 	out := d.out
 	d.free()
@@ -251,19 +255,12 @@ func (d *decoder) fields(p *Plan, typeAt int) error {
 		}
 	}
 	if len(p.required) > 0 && !d.partial {
-		for _, f := range p.required {
-			if !seen.has(f.required) && !d.isGiven(f) {
-				return d.failAt(start, "required field %s is missing", f.desc.JSONName())
-			}
+		if err := d.require(p, start, &seen); err != nil {
+			return err
 		}
 	}
 	d.words = d.words[:words]
 	return nil
-}
-
-// isGiven reports whether something else sets a field.
-func (d *decoder) isGiven(f *fieldPlan) bool {
-	return slices.ContainsFunc(d.given, func(g *Field) bool { return g.leaf == f })
 }
 
 // one writes one field of any kind and returns the field to expect next. Without f
@@ -284,9 +281,12 @@ func (d *decoder) one(p *Plan, f *fieldPlan, typeAt, next int, seen *seenBits) (
 	} else if err := d.see(f, at, seen, p); err != nil {
 		return next, err
 	}
-	before := len(d.out)
+	before, lacks := len(d.out), len(d.lacks)
 	if err := d.field(f); err != nil {
 		return next, f.below(err, f.desc.JSONName())
+	}
+	if len(d.lacks) > lacks {
+		d.lackBelow(f, lacks)
 	}
 	if f.required > 0 && len(d.out) > before {
 		d.note(seen, f.required, p)

@@ -18,9 +18,15 @@ func (d *decoder) field(f *fieldPlan) error {
 	}
 	switch f.card {
 	case list:
-		return d.list(f)
+		d.repeated++
+		err := d.list(f)
+		d.repeated--
+		return err
 	case mapping:
-		return d.mapping(f)
+		d.repeated++
+		err := d.mapping(f)
+		d.repeated--
+		return err
 	}
 	_, err := d.single(f, f.implicit && !d.keep)
 	return err

@@ -108,10 +108,15 @@ func (f *Field) AppendWire(dst, json []byte, in Input) ([]byte, error) {
 	d.keep = true
 	err := d.below(f, func() error {
 		d.space()
-		if err := d.field(f.leaf); err != nil || in.AllowTrailing {
+		if err := d.field(f.leaf); err != nil {
 			return err
 		}
-		return d.end()
+		if !in.AllowTrailing {
+			if err := d.end(); err != nil {
+				return err
+			}
+		}
+		return d.complete(f)
 	})
 	out := d.out
 	d.free()
