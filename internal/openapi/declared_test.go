@@ -118,7 +118,7 @@ func TestGivenByPathBelow(t *testing.T) {
 		{"PUT", "/v1/nodes/a/b", `{"left":{"left":{}}}`, "left.left: required field id is missing"},
 		{"PUT", "/v1/nodes/a/b", `{"all":[{"id":"x"},{}]}`, "all[1]: required field id is missing"},
 		{"PUT", "/v1/nodes/a/b", `{"byName":{"x":{}}}`, `byName["x"]: required field id is missing`},
-				{"PATCH", "/v1/changes/a", `{}`, ""},
+		{"PATCH", "/v1/changes/a", `{}`, ""},
 		{"PATCH", "/v1/changes/a", `{"left":{}}`, "left: required field id is missing"},
 	} {
 		a := g.Do(t, tt.method, tt.path, tt.body)
