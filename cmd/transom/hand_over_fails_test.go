@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -149,6 +150,34 @@ func TestHandOverAtSignal(t *testing.T) {
 	gateway.stop()
 	if _, err := os.Stat(socket); err == nil {
 		t.Error("the last process has left its socket")
+	}
+}
+
+// TestPredecessorIsKilled: Traffic 196: a process whose predecessor is killed while it starts serves on the sockets that it has;
+// who connects meanwhile waits.
+func TestPredecessorIsKilled(t *testing.T) {
+	good, dir := buildTransom(t), t.TempDir()
+	bin, gone := filepath.Join(dir, "transom"), filepath.Join(dir, "gone")
+	if err := os.Symlink(good, bin); err != nil {
+		t.Fatal(err)
+	}
+	gateway := startReplaced(t, bin, `[{ address: "127.0.0.1:0" }]`, "")
+	write(t, bin+".new", "#!/bin/sh\nuntil [ -e "+gone+" ]; do :; done\nexec "+good+" \"$@\"\n")
+	if err := errors.Join(os.Chmod(bin+".new", 0o700), os.Rename(bin+".new", bin), gateway.cmd.Process.Signal(syscall.SIGUSR2)); err != nil {
+		t.Fatal(err)
+	}
+	const started = `"msg":"a new process was started to take over","pid":`
+	poll.Until(t, "the new process to start", func() bool { return strings.Contains(gateway.log.String(), started) })
+	_, found, _ := strings.Cut(gateway.log.String(), started)
+	pid, _, _ := strings.Cut(found, "}")
+	gateway.last = processOf(t, pid)
+	if err := gateway.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, gone, "")
+	put(t, http.DefaultClient, gateway.url)
+	if err := gateway.end(); err == nil || err.Error() != "signal: killed" {
+		t.Errorf("the first process ended by %v", err)
 	}
 }
 
