@@ -210,7 +210,8 @@ func (c *Call) WriteText(httpStatus int, contentType string, body *Text) {
 	}
 	SetContentType(h, contentType)
 	if size >= largeAnswer || size >= exchange.LongAnswer && c.X.Multiplexed() {
-		defer c.X.BoundWrite(size)()
+		c.X.BoundWrite(size)
+		defer c.X.UnboundWrite()
 	}
 	if size >= compression.MinSize && h["Content-Encoding"] == nil {
 		field.AddVary(h, "Accept-Encoding")

@@ -121,7 +121,8 @@ func (d *httpDownstream) answerLong(status int, body []byte, length []string) {
 	d.written = status
 	if len(body) > 0 && d.x.R.Method != http.MethodHead {
 		if len(body) >= exchange.LongAnswer {
-			defer d.x.BoundWrite(len(body))()
+			d.x.BoundWrite(len(body))
+			defer d.x.UnboundWrite()
 		}
 		_, _ = w.Write(body) // a client that is gone reads no error either
 	}

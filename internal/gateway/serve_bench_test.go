@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
 )
@@ -36,3 +37,6 @@ type unreadAnswer struct {
 func (d *unreadAnswer) Header() http.Header         { return d.header }
 func (d *unreadAnswer) WriteHeader(status int)      { d.status = status }
 func (d *unreadAnswer) Write(p []byte) (int, error) { return len(p), nil }
+
+// SetWriteDeadline is what http.ResponseController calls.
+func (d *unreadAnswer) SetWriteDeadline(time.Time) error { return nil }

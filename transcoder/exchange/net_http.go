@@ -100,13 +100,17 @@ func (x *Exchange) InterruptRead() { _ = x.SetReadDeadline(time.Unix(1, 0)) }
 // is not supported, the server's own holds.
 func (x *Exchange) SetWriteDeadline(t time.Time) error { return x.W.SetWriteDeadline(t) }
 
-// BoundWrite gives a client WriteTimeout, and a second for each 64 KiB, to read an answer of that size, until done.
-func (x *Exchange) BoundWrite(size int) (done func()) {
-	err := x.SetWriteDeadline(time.Now().Add(WriteTimeout + time.Duration(size>>16)*time.Second))
-	if err != nil || !x.HTTP1() { // over HTTP/2 it is the stream's, whose last bytes the server writes later
-		return func() {}
+// BoundWrite gives a client WriteTimeout, and a second for each 64 KiB, to read an answer of that size.
+func (x *Exchange) BoundWrite(size int) {
+	_ = x.SetWriteDeadline(time.Now().Add(WriteTimeout + time.Duration(size>>16)*time.Second))
+}
+
+// UnboundWrite takes the bound off once the answer is written. Over HTTP/2 it is the stream's, whose last bytes
+// the server writes later.
+func (x *Exchange) UnboundWrite() {
+	if x.HTTP1() {
+		_ = x.SetWriteDeadline(time.Time{})
 	}
-	return func() { _ = x.SetWriteDeadline(time.Time{}) }
 }
 
 // InterruptWrite makes a write that waits for the client fail, and all that follow. It
