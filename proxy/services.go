@@ -86,7 +86,7 @@ func unknownMethod(method string) error {
 
 func decodeRequest(f Frame, m any) error {
 	if err := Unmarshal(f.Bytes(), m); err != nil {
-		return status.Error(codes.Internal, "the request's message is malformed")
+		return status.Error(codes.InvalidArgument, "the request's message is malformed")
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func TestServicesCall(t *testing.T) {
 		code         codes.Code
 	}{
 		{"a call", testService + "EmptyCall", Frame{}, codes.OK},
-		{"a malformed message", testService + "EmptyCall", frame("\xff"), codes.Internal},
+		{"a malformed message", testService + "EmptyCall", frame("\xff"), codes.InvalidArgument},
 		{"no such method", testService + "No", Frame{}, codes.Unimplemented},
 		{"a stream's method", testService + "FullDuplexCall", Frame{}, codes.Unimplemented},
 		{"a status", testService + "UnaryCall", frame("\x3a\x06\x08\x05\x12\x02no"), codes.NotFound}, // response_status { code: 5 message: "no" }
@@ -116,7 +116,7 @@ func TestServicesByTheRelay(t *testing.T) {
 		{"unary", "EmptyCall", unary, newFakeClient("").done(), codes.OK, 1, 1},
 		{"server stream", "StreamingOutputCall", server, newFakeClient("\x12\x02\x08\x01\x12\x02\x08\x02").done(), codes.OK, 1, 2},
 		{"client stream", "StreamingInputCall", client, newFakeClient("", "").done(), codes.OK, 2, 1},
-		{"a malformed message", "StreamingInputCall", client, newFakeClient("\xff").done(), codes.Internal, 1, 0},
+		{"a malformed message", "StreamingInputCall", client, newFakeClient("\xff").done(), codes.InvalidArgument, 1, 0},
 		{"Semantics 54: an end at once", "HalfDuplexCall", both, newFakeClient(), codes.FailedPrecondition, 0, 0},
 		{"no such stream", "No", both, newFakeClient(), codes.Unimplemented, 0, 0},
 	} {
