@@ -8,11 +8,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 // A cursor is the URL-safe base64 of
@@ -41,13 +43,18 @@ const (
 
 // signer writes and reads cursors of one log.
 type signer struct {
-	key   []byte
 	epoch uint64
+	// macs are hashes that have the key: there is a cursor for each event, and to make a hash takes more than to sign one.
+	macs sync.Pool
+}
+
+func newSigner(key []byte, epoch uint64) *signer {
+	return &signer{epoch: epoch, macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
 }
 
 func topicHash(topic string) uint32 {
 	h := fnv.New32a()
-	_, _ = io.WriteString(h, topic) // it does not fail
+	_, _ = h.Write([]byte(topic)) // it does not fail
 	return h.Sum32()
 }
 
@@ -63,7 +70,9 @@ func (s *signer) cursor(topic string, next uint64) string {
 
 // sign appends the signature of b and a topic to b.
 func (s *signer) sign(b []byte, topic string) []byte {
-	mac := hmac.New(sha256.New, s.key)
+	mac := s.macs.Get().(hash.Hash)
+	defer s.macs.Put(mac)
+	mac.Reset()
 	_, _ = mac.Write(b)
 	_, _ = io.WriteString(mac, topic)
 	return mac.Sum(b)
@@ -107,7 +116,7 @@ func openSigner(all, one string) (*signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &signer{key, binary.BigEndian.Uint64(epoch)}, nil
+	return newSigner(key, binary.BigEndian.Uint64(epoch)), nil
 }
 
 // secret reads a file of n random bytes, which it makes where it is not there or not whole.
