@@ -3,6 +3,7 @@ package events
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -70,13 +71,19 @@ func AppendIntent(dst []byte, e *Event) []byte { return appendRecord(dst, record
 func AppendDone(dst []byte, id string) []byte { return appendString(dst, recordDone, id) }
 
 func appendRecord(dst []byte, kind protowire.Number, e *Event) []byte {
+	size := sizeCloudEvent(e)
+	all := sizeString(recordTopic, e.Topic) + sizeString(recordKey, e.Key) + protowire.SizeTag(kind) + protowire.SizeBytes(size)
+	for _, name := range e.Sinks {
+		all += sizeString(recordSinks, name)
+	}
+	dst = slices.Grow(dst, all)
 	dst = appendString(dst, recordTopic, e.Topic)
 	dst = appendString(dst, recordKey, e.Key)
 	for _, name := range e.Sinks {
 		dst = appendString(dst, recordSinks, name)
 	}
 	dst = protowire.AppendTag(dst, kind, protowire.BytesType)
-	dst = protowire.AppendVarint(dst, uint64(sizeCloudEvent(e))) //nolint:gosec // it is not negative
+	dst = protowire.AppendVarint(dst, uint64(size)) //nolint:gosec // it is not negative
 	return AppendCloudEvent(dst, e)
 }
 
