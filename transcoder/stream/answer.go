@@ -102,15 +102,15 @@ func (s *restStream) checkWrite() {
 // beat writes a heartbeat where one is due and returns the time to the next.
 func (s *restStream) beat() time.Duration {
 	if s.format != formatSSE {
-		return stallCheck
+		return nextCheck()
 	}
 	if quiet := time.Since(s.writer.last); quiet < heartbeat {
-		return min(heartbeat-quiet, stallCheck)
+		return min(heartbeat-quiet, nextCheck())
 	}
 	if s.writer.write([]byte(": ping\n\n")) == nil { // else Send will notice
 		s.writer.flush()
 	}
-	return stallCheck
+	return nextCheck()
 }
 
 // begin200 writes the header of a streaming answer, once.
@@ -119,6 +119,9 @@ func (s *restStream) begin200() {
 		return
 	}
 	s.begun = true
+	if s.timer != nil {
+		s.timer.Reset(nextCheck()) // nobody waits for the header any more
+	}
 	h := s.X.Header()
 	contentType := s.format.contentType()
 	if s.format == formatRaw {

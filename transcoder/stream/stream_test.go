@@ -113,6 +113,20 @@ func TestFirstMessageWait(t *testing.T) {
 	}
 }
 
+// TestNextCheck: streams that began at once are looked at apart from one another, none too late.
+func TestNextCheck(t *testing.T) {
+	found := map[time.Duration]bool{}
+	for range 100 {
+		d := nextCheck()
+		if found[d] = true; d <= stallCheck/2 || d > stallCheck {
+			t.Errorf("%s", d)
+		}
+	}
+	if len(found) < 50 {
+		t.Errorf("%d of 100 times differ", len(found))
+	}
+}
+
 // TestStalledClient has a client that does not read.
 func TestStalledClient(t *testing.T) {
 	send := func(s proxy.Downstream, f proxy.Frame) <-chan error {

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"io"
+	"math/rand/v2"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -13,6 +14,12 @@ import (
 
 // stallCheck is how often a write that waits is looked at.
 const stallCheck = exchange.WriteTimeout / 4
+
+// nextCheck is stallCheck or less. Thousands of streams that began at once, as after a restart, would else be looked at
+// at once for as long as they live, each by a goroutine.
+func nextCheck() time.Duration {
+	return stallCheck - rand.N(stallCheck/2) //nolint:gosec // it spreads them
+}
 
 // streamWriter writes a streaming answer, compressed where the client takes
 // that. The zero value has written nothing; only its watch may be used
