@@ -164,7 +164,7 @@ func (e *entry) encode(r *rule, data any, isJSON bool, raw []byte) *Item {
 	}
 	cursor := r.hub.signer.cursor(v.Topic, e.offset+1)
 	response := &transomv1.SubscribeResponse{Cursor: cursor, Kind: &transomv1.SubscribeResponse_Event{Event: m}}
-	return &Item{Cursor: cursor, Message: marshal(response), JSON: appendEvent(nil, m, isJSON, raw)}
+	return &Item{Cursor: cursor, Message: marshal(response), JSON: eventJSON(m, isJSON, raw)}
 }
 
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
@@ -178,9 +178,9 @@ func marshal(m *transomv1.SubscribeResponse) []byte {
 	return wire
 }
 
-// appendEvent appends an event as protojson writes it, on one line and in one way only, with its data as it
+// eventJSON is an event as protojson writes it, on one line and in one way only, with its data as it
 // is in the log.
-func appendEvent(dst []byte, m *transomv1.StreamedEvent, isJSON bool, raw []byte) []byte {
+func eventJSON(m *transomv1.StreamedEvent, isJSON bool, raw []byte) []byte {
 	var o struct {
 		ID         string            `json:"id,omitempty"`
 		Source     string            `json:"source,omitempty"`
@@ -205,9 +205,9 @@ func appendEvent(dst []byte, m *transomv1.StreamedEvent, isJSON bool, raw []byte
 	}
 	document, err := json.Marshal(o)
 	if err != nil { // it was parsed before
-		return append(dst, `{}`...)
+		return []byte(`{}`)
 	}
-	return append(dst, document...)
+	return document
 }
 
 // pick keeps the fields of a JSON value whose paths are given.
