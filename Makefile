@@ -162,7 +162,7 @@ events-bench: ## Measure events: what one costs a call, appends beside the disk'
 
 .PHONY: streams-load
 streams-load: build ## Tell 10,000 clients of server-sent events, in ten classes, 1,000 events a second: prints times, memory and encodings
-	go test -count 1 -run '^TestStreamsLoad$$' -v -timeout 10m ./cmd/transom -args -streams-clients 10000 -streams-rate 1000 -streams-time 15s -streams-program $(CURDIR)/bin/transom
+	go test -count 1 -run '^TestStreamsLoad$$' -v -timeout 10m ./cmd/transom -args -streams-clients 10000 -streams-few 2000 -streams-rate 1000 -streams-time 15s -streams-program $(CURDIR)/bin/transom
 
 .PHONY: tabs-soak
 tabs-soak: ## Close 1,000 tabs of Chromium: at least 99.5 % of their events arrive

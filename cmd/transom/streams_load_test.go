@@ -26,6 +26,7 @@ import (
 
 var (
 	loadClients = flag.Int("streams-clients", 100, "how many clients of server-sent events TestStreamsLoad has")
+	loadFew     = flag.Int("streams-few", 0, "how many clients another gateway has before, so that what the process takes for itself is told apart; 0 for none")
 	loadRate    = flag.Int("streams-rate", 500, "how many events a second they are told, all classes together")
 	loadTime    = flag.Duration("streams-time", time.Second, "for how long")
 	loadBars    = flag.Bool("streams-bars", false, "hold the times and the memory, too")
@@ -292,31 +293,82 @@ func (l *listeners) percentile(share float64) time.Duration {
 
 // TestStreamsLoad: Events 184: clients of server-sent events in ten classes of filters each get the events of
 // their class, all of them, in order; each event is encoded once, however many get it. `make streams-load` has
-// 10,000 clients; -streams-bars holds the times and the memory, on a machine that does nothing else.
+// 10,000 clients, and says what each takes beyond a process that has 2,000 and the same events;
+// -streams-bars holds the times and the memory, on a machine that does nothing else.
 func TestStreamsLoad(t *testing.T) {
-	moreFiles(t, *loadClients+100)
+	moreFiles(t, max(*loadClients, *loadFew)+100)
+	program := *loadProgram
+	if program == "" {
+		program = buildTransom(t)
+	}
+	var few streamsLoad
+	if *loadFew > 0 {
+		t.Run("few", func(t *testing.T) { few = loadStreams(t, program, *loadFew) }) // whose gateway ends with it
+	}
+	all := loadStreams(t, program, *loadClients)
+	each := float64(all.loaded) / float64(all.clients)
+	if few.clients > 0 && few.clients < all.clients {
+		each = float64(all.loaded-few.loaded) / float64(all.clients-few.clients)
+		t.Logf("beyond %d clients, each takes %.1f KiB under load", few.clients, each/1024)
+	}
+	if *loadBars && (all.p99 > p99Bar || each > memoryBar) {
+		t.Errorf("p99 is %v and a connection takes %.1f KiB, expected at most %v and %d", all.p99, each/1024, p99Bar, memoryBar/1024)
+	}
+}
+
+// streamsLoad is what a gateway took for its clients.
+type streamsLoad struct {
+	clients int
+	p99     time.Duration
+	// loaded is the memory that came to be resident, in bytes, until all had been told all.
+	loaded int64
+}
+
+// loadStreams has a gateway of its own tell clients events, and checks that they were.
+func loadStreams(t *testing.T, program string, clients int) streamsLoad {
+	t.Helper()
 	dir := folder(t, map[string]string{"transom.yaml": `data_directory: data
 telemetry: { log: { access: false } }
 events:
   behaviour: {}
   streams: [{ topic: user_behaviors, fields: [anonymousId] }]
 `})
-	program := *loadProgram
-	if program == "" {
-		program = buildTransom(t)
-	}
 	gateway := startProcess(t, program, "--config", filepath.Join(dir, "transom.yaml"))
 	publish(t, gateway, 0, 0) // so that all of it has begun
-	before, encoded := residentOf(t, gateway.cmd.Process.Pid), encodedOf(t, gateway)
+	pid := gateway.cmd.Process.Pid
+	before, encoded := residentOf(t, pid), encodedOf(t, gateway)
 	l := &listeners{}
-	l.follow(t, strings.TrimPrefix(gateway.url, "http://"), *loadClients)
-	open, used, own := residentOf(t, gateway.cmd.Process.Pid), processorOf(t, gateway.cmd.Process.Pid), processorOf(t, os.Getpid())
+	l.follow(t, strings.TrimPrefix(gateway.url, "http://"), clients)
+	open, used, own := residentOf(t, pid), processorOf(t, pid), processorOf(t, os.Getpid())
+	sent, took := publishFor(t, gateway, *loadTime)
+	want := int64(sent) * int64(clients) / loadClasses
+	poll.Until(t, "all have been told all", func() bool { return l.told.Load() >= want || l.ended.Load() > 0 })
+	loaded := residentOf(t, pid)
+	perClient := func(bytes int64) float64 { return float64(bytes-before) / float64(clients) / 1024 }
+	p99, encodings := l.percentile(0.99), encodedOf(t, gateway)-encoded
+	each := func(before time.Duration, pid int) time.Duration {
+		return (processorOf(t, pid) - before) / time.Duration(max(l.told.Load(), 1))
+	}
+	load, _ := os.ReadFile("/proc/loadavg") // it is told only
+	t.Logf("%d clients were told %d events in %v, %.0f a second published: p50 %v, p99 %v; %v of a processor for each, and %v of the clients'; %.1f KiB a connection at rest, %.1f under load; %d events encoded %d times; load average %s",
+		clients, l.told.Load(), took.Round(time.Millisecond), float64(sent)/took.Seconds(), l.percentile(0.5), p99, each(used, pid), each(own, os.Getpid()), perClient(open), perClient(loaded), sent, encodings, bytes.TrimSpace(load))
+	if l.told.Load() != want || l.disorder.Load() > 0 || l.ended.Load() > 0 {
+		t.Errorf("told %d events, want %d; %d out of order; %d streams ended", l.told.Load(), want, l.disorder.Load(), l.ended.Load())
+	}
+	if encodings != sent {
+		t.Errorf("%d events were encoded %d times", sent, encodings)
+	}
+	return streamsLoad{clients: clients, p99: p99, loaded: loaded - before}
+}
+
+// publishFor publishes for some time, and tells how many events that were and how long it took.
+func publishFor(t *testing.T, gateway *process, most time.Duration) (sent int, took time.Duration) {
+	t.Helper()
 	began := time.Now()
-	sent := 0
 	const tick = 10 * time.Millisecond
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	for time.Since(began) < *loadTime {
+	for time.Since(began) < most {
 		<-ticker.C
 		n := int(time.Since(began).Seconds()*float64(*loadRate)) - sent
 		if n = min(n-n%loadClasses, 500); n > 0 {
@@ -324,27 +376,7 @@ events:
 			sent += n
 		}
 	}
-	took := time.Since(began)
-	want := int64(sent) * int64(*loadClients) / loadClasses
-	poll.Until(t, "all have been told all", func() bool { return l.told.Load() >= want || l.ended.Load() > 0 })
-	loaded := residentOf(t, gateway.cmd.Process.Pid)
-	perClient := func(bytes int64) float64 { return float64(bytes-before) / float64(*loadClients) / 1024 }
-	p99, encodings := l.percentile(0.99), encodedOf(t, gateway)-encoded
-	each := func(before time.Duration, pid int) time.Duration {
-		return (processorOf(t, pid) - before) / time.Duration(max(l.told.Load(), 1))
-	}
-	load, _ := os.ReadFile("/proc/loadavg") // it is told only
-	t.Logf("%d clients were told %d events in %v, %.0f a second published: p50 %v, p99 %v; %v of a processor for each, and %v of the clients'; %.1f KiB a connection at rest, %.1f under load; %d events encoded %d times; load average %s",
-		*loadClients, l.told.Load(), took.Round(time.Millisecond), float64(sent)/took.Seconds(), l.percentile(0.5), p99, each(used, gateway.cmd.Process.Pid), each(own, os.Getpid()), perClient(open), perClient(loaded), sent, encodings, bytes.TrimSpace(load))
-	if l.told.Load() != want || l.disorder.Load() > 0 || l.ended.Load() > 0 {
-		t.Errorf("told %d events, want %d; %d out of order; %d streams ended", l.told.Load(), want, l.disorder.Load(), l.ended.Load())
-	}
-	if encodings != sent {
-		t.Errorf("%d events were encoded %d times", sent, encodings)
-	}
-	if *loadBars && (p99 > p99Bar || perClient(loaded) > memoryBar/1024) {
-		t.Errorf("p99 is %v and a connection takes %.1f KiB, expected at most %v and %d", p99, perClient(loaded), p99Bar, memoryBar/1024)
-	}
+	return sent, time.Since(began)
 }
 
 // moreFiles raises the limit of open files, of this process and of those that it starts.
@@ -355,7 +387,7 @@ func moreFiles(t *testing.T, n int) {
 		t.Fatal(err)
 	}
 	if limit.Max < uint64(n) { //nolint:gosec // it is a small number
-		t.Fatalf("a process may have %d files open, and %d clients need %d: raise the hard limit (ulimit -Hn)", limit.Max, *loadClients, n)
+		t.Fatalf("a process may have %d files open, and %d are needed: raise the hard limit (ulimit -Hn)", limit.Max, n)
 	}
 	limit.Cur = limit.Max
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
