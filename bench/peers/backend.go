@@ -45,8 +45,11 @@ func (backend) CreateItem(_ context.Context, item *benchv1.Item) (*benchv1.Item,
 	return item, nil
 }
 
-// ListItems returns the list, whatever is asked for.
-func (backend) ListItems(context.Context, *benchv1.ListItemsRequest) (*benchv1.ListItemsResponse, error) {
+// ListItems returns the list, or as much of it as is asked for.
+func (backend) ListItems(_ context.Context, r *benchv1.ListItemsRequest) (*benchv1.ListItemsResponse, error) {
+	if n := int(r.GetPageSize()); n > 0 && n < len(list.GetItems()) {
+		return &benchv1.ListItemsResponse{Items: list.GetItems()[:n], NextPageToken: list.GetNextPageToken()}, nil
+	}
 	return list, nil
 }
 
