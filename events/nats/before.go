@@ -1,7 +1,9 @@
 package nats
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,14 +16,16 @@ import (
 const backAgain = ackWait + 2*time.Second
 
 // before are the messages that a consumer had under way when a member of it began. Where the one that had them was killed,
-// the server gives them again only after ackWait, and would give later ones of their keys at once: these are kept until then.
+// the server gives them again only after ackWait, and would give later ones of their keys at once, and first those of them that a
+// member has given back. So all are kept until then, and go on in their order.
 // The zero value is of a consumer that had none.
 type before struct {
 	last  uint64          // the sequence of the last message that was given
 	want  int             // how many were under way
 	again map[uint64]bool // those that have come again
 	until time.Time       // when they all have come again
-	kept  []jetstream.Msg // later ones
+	kept  []jetstream.Msg // they, and later ones
+	later int             // how many of these are later
 }
 
 // beforeOf is what a consumer has under way, where the order of keys asks for it.
@@ -46,26 +50,31 @@ func (b *before) keeps(m jetstream.Msg) bool {
 	}
 	if at := meta.Sequence.Stream; at <= b.last {
 		b.again[at] = true
-		return false
+	} else {
+		b.later++
 	}
 	b.kept = append(b.kept, m)
 	return true
 }
 
-// release returns the messages that it has kept, and keeps no others.
+// release returns the messages that it has kept, in the order of their stream, and keeps no others. Of one that has come
+// twice it returns both.
 func (b *before) release() []jetstream.Msg {
 	kept := b.kept
+	slices.SortStableFunc(kept, func(x, y jetstream.Msg) int { return cmp.Compare(sequence(x), sequence(y)) })
 	*b = before{}
 	return kept
 }
 
-// full reports whether it keeps as many as it should.
-func (b *before) full() bool { return len(b.kept) >= fetchMost }
+// full reports whether it keeps as many later ones as it should.
+func (b *before) full() bool { return b.later >= fetchMost }
 
-// settled reports whether what was under way is no more: all that the server still waits for is ours, which are held; or
-// the time is over, and a fetch that began behind it has got what there was.
-func (b *before) settled(ctx context.Context, consumer jetstream.Consumer, held int, began time.Time) (bool, error) {
-	if !b.waits() || !began.Before(b.until) {
+// isLate reports whether those that have not come again should have.
+func (b *before) isLate(now time.Time) bool { return b.waits() && !now.Before(b.until) }
+
+// settled reports whether what was under way is no more: all that the server still waits for is ours, which are held.
+func (b *before) settled(ctx context.Context, consumer jetstream.Consumer, held int) (bool, error) {
+	if !b.waits() {
 		return true, nil
 	}
 	info, err := consumer.Info(ctx)

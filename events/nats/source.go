@@ -107,8 +107,10 @@ type receiver struct {
 
 // turn fetches messages, but while later ones wait for those that were under way before.
 func (r *receiver) turn(consumer jetstream.Consumer) error {
-	began := time.Now()
-	if r.before.full() && began.Before(r.before.until) {
+	if r.before.isLate(time.Now()) {
+		return r.takeLate(consumer)
+	}
+	if r.before.full() {
 		r.before.pause(r.ctx)
 	} else if err := r.fetch(consumer); err != nil {
 		return err
@@ -116,15 +118,33 @@ func (r *receiver) turn(consumer jetstream.Consumer) error {
 	if len(r.before.kept) == 0 {
 		return nil
 	}
-	settled, err := r.before.settled(r.ctx, consumer, len(r.held.list()), began)
-	if err != nil || !settled {
-		return err
+	settled, err := r.before.settled(r.ctx, consumer, len(r.held.list()))
+	if err == nil && settled {
+		r.release()
 	}
+	return err
+}
+
+// takeLate fetches what has come again until then. The server gives it before all else, so that there is no more of it where
+// there is nothing, or something later.
+func (r *receiver) takeLate(consumer jetstream.Consumer) error {
+	again := len(r.before.again)
+	batch, err := consumer.FetchNoWait(fetchMost)
+	if err == nil {
+		err = r.takeBatch(batch)
+	}
+	if err == nil && len(r.before.again) == again {
+		r.release()
+	}
+	return err
+}
+
+// release gives what was kept.
+func (r *receiver) release() {
 	for _, m := range r.before.release() {
 		r.give(m)
 	}
 	r.queued.Wait()
-	return nil
 }
 
 // give has a message taken.
@@ -142,6 +162,11 @@ func (r *receiver) fetch(consumer jetstream.Consumer) error {
 	if err != nil {
 		return err
 	}
+	return r.takeBatch(batch)
+}
+
+// takeBatch takes what was fetched.
+func (r *receiver) takeBatch(batch jetstream.MessageBatch) error {
 	for m := range batch.Messages() {
 		if r.held.hold(m); !r.before.keeps(m) {
 			r.give(m)

@@ -115,7 +115,8 @@ func TestNATSSource(t *testing.T) {
 }
 
 // TestNATSSourceAfterCrash: Events 167 and 176: what a member had under way that is gone comes again when ack_wait is over,
-// and the next member keeps later messages of the same keys until then.
+// and the next member keeps later messages of the same keys until then. So does the one behind it, to which these come first, as
+// they were given back.
 func TestNATSSourceAfterCrash(t *testing.T) {
 	s := startNATS(t, "")
 	settings := &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"}
@@ -123,25 +124,40 @@ func TestNATSSourceAfterCrash(t *testing.T) {
 	fill(t, sink, 0, 4)
 	takeAndLeave(t, s, reading(), 25)
 	fill(t, sink, 4, 20)
+	js, leave := jetStream(t, s)
+	defer leave()
+	next := subscribe(t, settings, reading(), h)
+	poll.Until(t, "later messages to be kept", func() bool {
+		consumer, err := js.Consumer(t.Context(), "EVENTS", reading().Group)
+		return err == nil && consumer.CachedInfo().NumAckPending > 25
+	})
+	stopMember(t, next)
 	subscribe(t, settings, reading(), h)
-	poll.Until(t, "all messages", func() bool { done, _ := h.Done(); return done >= 200 })
+	poll.Until(t, "all messages", func() bool { _, calls := h.Done(); return calls >= 200 })
 	if done, calls := h.Done(); done != 200 || calls != 200 || len(h.Wrong()) > 0 {
 		t.Errorf("%d messages by %d calls; out of order: %v", done, calls, h.Wrong())
 	}
 }
 
-// takeAndLeave takes messages as a member that is killed then: it acknowledges none.
-func takeAndLeave(t *testing.T, s *natsServer, what subscription.Reading, n int) {
+// jetStream is a client of the server, until leave.
+func jetStream(t *testing.T, s *natsServer) (js jetstream.JetStream, leave func()) {
 	t.Helper()
 	conn, err := nats.Connect("nats://" + s.address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
+	js, err = jetstream.New(conn)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return js, conn.Close
+}
+
+// takeAndLeave takes messages as a member that is killed then: it acknowledges none.
+func takeAndLeave(t *testing.T, s *natsServer, what subscription.Reading, n int) {
+	t.Helper()
+	js, leave := jetStream(t, s)
+	defer leave()
 	consumer, err := js.CreateConsumer(t.Context(), "EVENTS", jetstream.ConsumerConfig{
 		Durable: what.Group, FilterSubject: what.Topic, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxAckPending: 1024, MaxDeliver: -1,
 	})
@@ -169,15 +185,8 @@ func TestNATSSourceDeadLetters(t *testing.T) {
 	bad := event("a", 1)
 	bad.Subject = "bad"
 	send(t, sink, event("a", 0), bad)
-	conn, err := nats.Connect("nats://" + s.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, leave := jetStream(t, s)
+	defer leave()
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "DEAD", Subjects: []string{"dead.>"}}); err != nil {
 		t.Fatal(err)
 	}
