@@ -84,15 +84,19 @@ func (s *setup) write(folder string) error {
 		}
 		backend["tls"] = tls
 	}
+	limits := map[string]any{}
+	for name, bytes := range map[string]uint64{"max_body_bytes": s.limit, "max_message_bytes": s.limit, "max_response_bytes": s.answerLimit} {
+		if bytes > 0 {
+			limits[name] = bytes
+		}
+	}
 	text, err := json.Marshal(map[string]any{ // JSON is YAML
 		"listeners": []any{listener},
 		"admin":     map[string]any{"address": "-"},
 		"schemas":   []any{map[string]any{"directory": os.Getenv(envProtos)}},
 		"upstreams": map[string]any{"reference": map[string]any{"grpc": backend}},
 		"telemetry": map[string]any{"log": map[string]any{"format": "JSON", "access": false}},
-		"defaults": map[string]any{"limits": map[string]any{
-			"max_body_bytes": s.limit, "max_message_bytes": s.limit, "max_response_bytes": s.answerLimit,
-		}},
+		"defaults":  map[string]any{"limits": limits},
 	})
 	if err != nil {
 		return err
