@@ -9,56 +9,11 @@ import (
 	"sync"
 	"testing"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/emptypb"
-	"google.golang.org/protobuf/types/known/structpb"
-
+	"github.com/transom-gateway/transom/internal/testing/eventtest"
 	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	kafkatest "github.com/transom-gateway/transom/internal/testing/kafka"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
-
-// takings is a service that subscriptions call. It fails each tenth call.
-type takings struct {
-	mu    sync.Mutex
-	calls int
-	got   map[string][]int // by the key, in the order of the calls
-}
-
-func (s *takings) serve(_ any, stream grpc.ServerStream) error {
-	event := new(structpb.Struct)
-	if err := stream.RecvMsg(event); err != nil {
-		return err
-	}
-	key, n := event.GetFields()["anonymousId"].GetStringValue(), event.GetFields()["properties"].GetStructValue().GetFields()["n"].GetNumberValue()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.calls++; s.calls%10 == 0 {
-		return status.Error(codes.Unavailable, "not now")
-	}
-	s.got[key] = append(s.got[key], int(n))
-	return stream.SendMsg(&emptypb.Empty{})
-}
-
-// missing is how many of those acknowledged have not come.
-func (s *takings) missing(acknowledged map[string][]int) (missing int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for key, all := range acknowledged {
-		seen := map[int]bool{}
-		for _, n := range s.got[key] {
-			seen[n] = true
-		}
-		for _, n := range all {
-			if !seen[n] {
-				missing++
-			}
-		}
-	}
-	return missing
-}
 
 // ordered reports whether calls came in their order, but for those that were made again: a key goes back at most so often, and
 // each event comes for the first time behind those before it.
@@ -80,8 +35,8 @@ func ordered(calls []int, mostBack int) bool {
 
 const ledgerKeys, ledgerKills, ledgerEach = 8, 3, 400
 
-// round publishes by a new gateway until it is killed.
-func (s *takings) round(t *testing.T, bin, config string, sent map[string]int, acknowledged map[string][]int) {
+// publishUntilKilled publishes by a new gateway until it is killed.
+func publishUntilKilled(t *testing.T, bin, config string, sent map[string]int, acknowledged map[string][]int) {
 	gateway := startProcess(t, bin, "--config", config)
 	var all sync.WaitGroup
 	var mu sync.Mutex
@@ -130,24 +85,23 @@ func TestSubscriptionsLedger(t *testing.T) {
 		},
 	} {
 		t.Run("Events 179: "+name, func(t *testing.T) {
-			server := &takings{got: map[string][]int{}}
+			server := new(eventtest.Takings)
 			dir := folder(t, map[string]string{
-				"protos/v.proto": "syntax = \"proto3\";\npackage v.v1;\nimport \"google/protobuf/empty.proto\";\nimport \"google/protobuf/struct.proto\";\nservice Visits { rpc Take(google.protobuf.Struct) returns (google.protobuf.Empty); }\n",
+				"protos/v.proto": eventtest.VisitsProto,
 				"transom.yaml": fmt.Sprintf("schemas: [{ directory: protos }]\nupstreams: { v: { grpc: { target: %q } } }\ndata_directory: data\nevents:\n%s"+
 					"  behaviour: { delivery: AT_LEAST_ONCE }\n  subscriptions: [{ name: visits, topic: user_behaviors, start: EARLIEST, method: v.v1.Visits/Take, max_attempts: 0 }]\n",
-					grpctest.ServeAny(t, server.serve), sources(t)),
+					grpctest.ServeAny(t, server.Serve), sources(t)),
 			})
 			config := filepath.Join(dir, "transom.yaml")
 			sent, acknowledged := map[string]int{}, map[string][]int{}
 			for range ledgerKills {
-				server.round(t, bin, config, sent, acknowledged)
+				publishUntilKilled(t, bin, config, sent, acknowledged)
 			}
 			startProcess(t, bin, "--config", config)
-			poll.Until(t, "all that was acknowledged", func() bool { return server.missing(acknowledged) == 0 })
-			server.mu.Lock()
-			defer server.mu.Unlock()
+			poll.Until(t, "all that was acknowledged", func() bool { return server.Missing(acknowledged) == 0 })
 			total, distinct, count := 0, 0, 0
-			for key, calls := range server.got {
+			for key := range sent {
+				calls := server.Of(key)
 				total += len(calls)
 				distinct += len(slices.Compact(slices.Sorted(slices.Values(calls))))
 				count += len(acknowledged[key])

@@ -16,25 +16,13 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/emptypb"
-	"google.golang.org/protobuf/types/known/structpb"
-
+	"github.com/transom-gateway/transom/internal/testing/eventtest"
 	"github.com/transom-gateway/transom/internal/testing/grpctest"
 	"github.com/transom-gateway/transom/internal/testing/logtext"
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 var natsLedgerSeed = flag.Uint64("nats-ledger-seed", 1, "what the chances of TestNATSLedger begin with")
-
-const visitsProto = `syntax = "proto3";
-package v.v1;
-import "google/protobuf/empty.proto";
-import "google/protobuf/struct.proto";
-service Visits { rpc Take(google.protobuf.Struct) returns (google.protobuf.Empty); }
-`
 
 // TestNATSLedger: Events 148, 164, 167 and 176: the program and its NATS server are killed while visitors click and a
 // subscription calls a method with what the stream has: each event that was acknowledged calls it, those of a visitor in
@@ -70,28 +58,28 @@ type natsLedger struct {
 	random *rand.Rand
 	kills  int
 
+	service eventtest.Takings
+
 	mu           sync.Mutex
-	calls        int
-	got          map[string][]int // by visitors, in the order of the calls
-	sent         map[string]int   // the last number of each visitor
+	sent         map[string]int // the last number of each visitor
 	acknowledged map[string][]int
 }
 
 func newNATSLedger(t *testing.T, bin, order string, seed uint64) *natsLedger {
 	l := &natsLedger{
 		t: t, bin: bin, server: startNATS(t, ""), random: rand.New(rand.NewPCG(176, seed)), //nolint:gosec // it is a test's
-		got: map[string][]int{}, sent: map[string]int{}, acknowledged: map[string][]int{},
+		sent: map[string]int{}, acknowledged: map[string][]int{},
 	}
 	dir := t.TempDir()
 	l.config = filepath.Join(dir, "transom.yaml")
-	for name, text := range map[string]string{"v.proto": visitsProto, "transom.yaml": fmt.Sprintf(`schemas: [{ directory: . }]
+	for name, text := range map[string]string{"v.proto": eventtest.VisitsProto, "transom.yaml": fmt.Sprintf(`schemas: [{ directory: . }]
 upstreams: { v: { grpc: { target: %q } } }
 data_directory: data
 events:
   nats: { url: "nats://%s", create_stream: EVENTS }
   behaviour: { delivery: AT_LEAST_ONCE }
   subscriptions: [{ name: visits, topic: events.user.click, start: EARLIEST, order: %s, method: v.v1.Visits/Take, max_attempts: 0 }]
-`, grpctest.ServeAny(t, l.take), l.server.address, order)} {
+`, grpctest.ServeAny(t, l.service.Serve), l.server.address, order)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -99,31 +87,15 @@ events:
 	return l
 }
 
-// take is the service. It fails each tenth call.
-func (l *natsLedger) take(_ any, stream grpc.ServerStream) error {
-	event := new(structpb.Struct)
-	if err := stream.RecvMsg(event); err != nil {
-		return err
-	}
-	visitor, n := event.GetFields()["anonymousId"].GetStringValue(), event.GetFields()["properties"].GetStructValue().GetFields()["n"].GetNumberValue()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.calls++; l.calls%10 == 0 {
-		return status.Error(codes.Unavailable, "not now")
-	}
-	l.got[visitor] = append(l.got[visitor], int(n))
-	return stream.SendMsg(&emptypb.Empty{})
-}
-
 // round has visitors click by a new gateway while the server is killed, and again once the service has got more than
 // before; then the gateway is killed.
 func (l *natsLedger) round() {
-	g, before := l.start(), l.taken()
+	g, before := l.start(), l.service.Calls()
 	l.clicks(g, 50+l.random.IntN(100), l.server.kill)
 	l.clicks(g, 1+l.random.IntN(100), nil) // while it is away
 	l.server.start()
 	more := before + 1 + l.random.IntN(50)
-	if !poll.Within(3*time.Minute, func() bool { return l.taken() >= more }) {
+	if !poll.Within(3*time.Minute, func() bool { return l.service.Calls() >= more }) {
 		l.t.Error("the service gets nothing")
 	}
 	l.clicks(g, 1+l.random.IntN(100), g.end)
@@ -157,12 +129,6 @@ func (l *natsLedger) clicks(g *program, answers int, then func()) {
 	visitors.Wait()
 }
 
-func (l *natsLedger) taken() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.calls
-}
-
 // click publishes the next event of a visitor, and reports whether there was an answer.
 func (l *natsLedger) click(url, visitor string) bool {
 	l.mu.Lock()
@@ -185,21 +151,10 @@ func (l *natsLedger) click(url, visitor string) bool {
 }
 
 // missing is how many that were acknowledged have not come.
-func (l *natsLedger) missing() (missing int) {
+func (l *natsLedger) missing() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for visitor, all := range l.acknowledged {
-		seen := map[int]bool{}
-		for _, n := range l.got[visitor] {
-			seen[n] = true
-		}
-		for _, n := range all {
-			if !seen[n] {
-				missing++
-			}
-		}
-	}
-	return missing
+	return l.service.Missing(l.acknowledged)
 }
 
 // tell prints the ledger, and wants nothing lost and the order kept.
@@ -211,12 +166,13 @@ func (l *natsLedger) tell(all bool) {
 	for visitor, n := range l.sent {
 		sent += n
 		acknowledged += len(l.acknowledged[visitor])
-		total += len(l.got[visitor])
-		delivered += len(slices.Compact(slices.Sorted(slices.Values(l.got[visitor]))))
+		got := l.service.Of(visitor)
+		total += len(got)
+		delivered += len(slices.Compact(slices.Sorted(slices.Values(got))))
 		highest, seen := 0, map[int]bool{}
-		for _, n := range l.got[visitor] {
+		for _, n := range got {
 			if !seen[n] && n < highest {
-				l.t.Errorf("%s: %d came first behind %d: %v", visitor, n, highest, l.got[visitor])
+				l.t.Errorf("%s: %d came first behind %d: %v", visitor, n, highest, got)
 				break
 			}
 			seen[n], highest = true, max(highest, n)
