@@ -32,7 +32,7 @@ type Publisher interface {
 	// all sinks. The event may be changed afterwards.
 	Store(ctx context.Context, e *Event) error
 	// StoreAll makes events durable as Store does, in their order, and notes the error of each in errs, which
-	// has as many.
+	// has as many. Behind one that cannot be stored no other is: each has its error.
 	StoreAll(ctx context.Context, all []*Event, errs []error)
 	// Begin stores an intent: an event that is published, with the extension outcome=unknown,
 	// should the process end before the intent is completed.

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/events/log"
 )
 
 // embedded is the name of the log among the sinks, for counters.
@@ -80,18 +81,27 @@ var records = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b 
 // maxPooled is the largest buffer that is kept.
 const maxPooled = 64 << 10
 
-// Store implements events.Publisher.
-func (p *Publisher) Store(ctx context.Context, e *events.Event) error {
+// log is the log that takes events, or why there is none.
+func (p *Publisher) log() (*log.Log, error) {
 	l := p.bus.Log()
 	if l == nil {
-		return ErrNoLog
+		return nil, ErrNoLog
 	}
 	if why := p.bus.removed.Load(); why != nil {
-		return *why
+		return nil, *why
+	}
+	return l, nil
+}
+
+// Store implements events.Publisher.
+func (p *Publisher) Store(ctx context.Context, e *events.Event) error {
+	l, err := p.log()
+	if err != nil {
+		return err
 	}
 	buffer := records.Get().(*[]byte)
 	*buffer = events.AppendRecord((*buffer)[:0], e)
-	_, err := l.Append(ctx, *buffer)
+	_, err = l.Append(ctx, *buffer)
 	if cap(*buffer) <= maxPooled {
 		records.Put(buffer)
 	}
@@ -104,17 +114,14 @@ func (p *Publisher) Store(ctx context.Context, e *events.Event) error {
 
 // StoreAll implements events.Publisher.
 func (p *Publisher) StoreAll(ctx context.Context, all []*events.Event, errs []error) {
-	err, n := ErrNoLog, 0
-	if l := p.bus.Log(); l != nil {
-		if why := p.bus.removed.Load(); why != nil {
-			err = *why
-		} else {
-			bodies := make([][]byte, len(all))
-			for i, e := range all {
-				bodies[i] = events.AppendRecord(nil, e)
-			}
-			n, err = l.AppendAll(ctx, bodies)
+	n := 0
+	l, err := p.log()
+	if err == nil {
+		bodies := make([][]byte, len(all))
+		for i, e := range all {
+			bodies[i] = events.AppendRecord(nil, e)
 		}
+		n, err = l.AppendAll(ctx, bodies)
 	}
 	for i, e := range all {
 		if i < n {

@@ -87,7 +87,7 @@ func TestStoreAll(t *testing.T) {
 		if err := errors.Join(errs...); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		synctest.Wait()
 		wantIDs(t, a, ids...)
 		_ = p.Close()
 		publisher.StoreAll(t.Context(), all, errs)
