@@ -83,10 +83,5 @@ func (b *before) settled(ctx context.Context, consumer jetstream.Consumer, held 
 
 // pause waits a moment, where no more messages are to be fetched: until then.
 func (b *before) pause(ctx context.Context) {
-	timer := time.NewTimer(min(time.Second, max(time.Until(b.until), 0)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	_ = wait(ctx, min(time.Second, max(time.Until(b.until), 0))) // whoever calls asks the context itself
 }

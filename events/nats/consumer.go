@@ -150,12 +150,8 @@ func (s *Source) forget(ctx context.Context, js jetstream.JetStream, stream stri
 		if since.IsZero() && now.After(until) {
 			return fmt.Errorf("%w: the consumer %s has members in other processes: stop these first", subscription.ErrNotMoved, s.what.Group)
 		}
-		timer := time.NewTimer(farewell / 20)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := wait(ctx, farewell/20); err != nil {
+			return err
 		}
 	}
 	err := js.DeleteConsumer(ctx, stream, s.what.Group)

@@ -30,8 +30,9 @@ const (
 type Source struct {
 	what subscription.Reading
 
-	mu   sync.Mutex
-	sink *Sink // whose connection it is
+	mu      sync.Mutex
+	sink    *Sink // whose connection it is
+	answers answers
 }
 
 var (
@@ -64,39 +65,65 @@ func (s *Source) connected(ctx context.Context) (jetstream.JetStream, error) {
 	return s.sink.stream, nil
 }
 
-// Run implements subscription.Source.
+// Run implements subscription.Source. It ends with its connection: what was under way to a member then is lost, and
+// whatever the server says of the consumer may be older than what it said before.
 func (s *Source) Run(ctx context.Context, w *subscription.Work) error {
-	consumer, err := s.consumer(ctx, nil)
-	if err != nil {
+	if _, err := s.connected(ctx); err != nil {
 		return s.ended(ctx, err)
 	}
-	h := &held{all: map[jetstream.Msg]bool{}}
+	l := s.link()
+	connected, stop := l.watch(ctx)
+	defer stop()
+	consumer, before, err := s.begin(connected, l)
+	if err != nil {
+		return s.ended(ctx, cmp.Or(context.Cause(connected), err))
+	}
+	h := &held{all: map[jetstream.Msg]bool{}, answers: &s.answers}
 	p := w.Open(0, 0, nil)
-	refreshing, stop := context.WithCancel(context.Background())
+	refreshing, stopRefreshing := context.WithCancel(context.Background())
 	var refresh sync.WaitGroup
 	refresh.Go(func() { h.refresh(refreshing) })
 	defer h.giveBack()
 	defer refresh.Wait()
-	defer stop()
+	defer stopRefreshing()
 	defer w.Close(p, 0)
 	w.Well()
-	r := &receiver{source: s, ctx: ctx, work: w, partition: p, held: h, queue: make(chan jetstream.Msg, fetchMost)}
-	r.before = beforeOf(s.what.Order, consumer.CachedInfo(), time.Now())
+	r := &receiver{source: s, ctx: connected, link: l, work: w, partition: p, held: h, before: before, queue: make(chan jetstream.Msg, fetchMost)}
 	var taking sync.WaitGroup
 	taking.Go(r.take)
 	defer taking.Wait()
 	defer close(r.queue)
-	for {
-		if err := r.turn(consumer); err != nil || ctx.Err() != nil {
-			return s.ended(ctx, err)
+	for err == nil && connected.Err() == nil {
+		if err = r.turn(consumer); l.lost() {
+			err = errLost
 		}
 	}
+	return s.ended(ctx, cmp.Or(context.Cause(connected), err))
+}
+
+// begin is the consumer, and what it has under way, when the server has been told again what may have got lost, and no
+// request stands of a member that has gone: the server would give messages to it that this one does not know of.
+func (s *Source) begin(ctx context.Context, l link) (jetstream.Consumer, before, error) {
+	consumer, err := s.consumer(ctx, nil)
+	if err == nil && s.answers.again(l.conn, consumer.CachedInfo().Created) {
+		_, err = consumer.Info(ctx) // which the server answers when it has taken these
+	}
+	for until := time.Now().Add(fetchWait); err == nil && s.what.Order == subscription.ByKey && consumer.CachedInfo().NumWaiting > 0 && time.Now().Before(until); {
+		if err = wait(ctx, fetchWait/20); err == nil {
+			_, err = consumer.Info(ctx)
+		}
+	}
+	if err != nil {
+		return nil, before{}, err
+	}
+	return consumer, beforeOf(s.what.Order, consumer.CachedInfo(), time.Now()), nil
 }
 
 // receiver gives what a consumer has to a partition.
 type receiver struct {
 	source    *Source
-	ctx       context.Context //nolint:containedctx // that of Run, for which it lives
+	ctx       context.Context //nolint:containedctx // that of Run, for which it lives; it ends with the connection
+	link      link
 	work      *subscription.Work
 	partition *subscription.Partition
 	held      *held
@@ -107,10 +134,8 @@ type receiver struct {
 
 // turn fetches messages, but while later ones wait for those that were under way before.
 func (r *receiver) turn(consumer jetstream.Consumer) error {
-	if r.before.isLate(time.Now()) {
-		return r.takeLate(consumer)
-	}
-	if r.before.full() {
+	late, again := r.before.isLate(time.Now()), len(r.before.again)
+	if !late && r.before.full() {
 		r.before.pause(r.ctx)
 	} else if err := r.fetch(consumer); err != nil {
 		return err
@@ -118,25 +143,17 @@ func (r *receiver) turn(consumer jetstream.Consumer) error {
 	if len(r.before.kept) == 0 {
 		return nil
 	}
-	settled, err := r.before.settled(r.ctx, consumer, len(r.held.list()))
-	if err == nil && settled {
+	settled := late && len(r.before.again) == again // the server gives what comes again before all else: there is no more of it
+	if !settled {
+		var err error
+		if settled, err = r.before.settled(r.ctx, consumer, len(r.held.list())); err != nil {
+			return err
+		}
+	}
+	if settled && !r.link.lost() {
 		r.release()
 	}
-	return err
-}
-
-// takeLate fetches what has come again until then. The server gives it before all else, so that there is no more of it where
-// there is nothing, or something later.
-func (r *receiver) takeLate(consumer jetstream.Consumer) error {
-	again := len(r.before.again)
-	batch, err := consumer.FetchNoWait(fetchMost)
-	if err == nil {
-		err = r.takeBatch(batch)
-	}
-	if err == nil && len(r.before.again) == again {
-		r.release()
-	}
-	return err
+	return nil
 }
 
 // release gives what was kept.
@@ -168,12 +185,15 @@ func (r *receiver) fetch(consumer jetstream.Consumer) error {
 // takeBatch takes what was fetched.
 func (r *receiver) takeBatch(batch jetstream.MessageBatch) error {
 	for m := range batch.Messages() {
-		if r.held.hold(m); !r.before.keeps(m) {
+		if r.held.hold(m); !r.link.lost() && !r.before.keeps(m) {
 			r.give(m)
 		}
 	}
 	r.queued.Wait()
-	if err := batch.Error(); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) && !errors.Is(err, jetstream.ErrNoMessages) {
+	switch err := batch.Error(); {
+	case errors.Is(err, context.DeadlineExceeded): // it may have sent messages that nobody waited for anymore
+		return errors.New("the server has not said that a request for messages has ended")
+	case !errors.Is(err, context.Canceled):
 		return err
 	}
 	return nil
@@ -215,6 +235,8 @@ func (s *Source) ended(ctx context.Context, err error) error {
 
 // held are the messages that a member has and has not acknowledged.
 type held struct {
+	answers *answers
+
 	mu  sync.Mutex
 	all map[jetstream.Msg]bool
 }
@@ -236,6 +258,7 @@ func (h *held) end(m jetstream.Msg, how string) {
 	default:
 		_ = m.Ack()
 	}
+	h.answers.ended(m.Reply())
 }
 
 // refresh tells the server from time to time that the messages are under way (Events 176).
@@ -259,7 +282,9 @@ func (h *held) giveBack() {
 	all := h.list()
 	slices.SortFunc(all, func(a, b jetstream.Msg) int { return cmp.Compare(sequence(a), sequence(b)) })
 	for _, m := range all {
-		_ = m.Nak()
+		if m.Nak() != nil {
+			h.answers.givenBack(m.Reply())
+		}
 	}
 }
 

@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -127,10 +132,7 @@ func TestNATSSourceAfterCrash(t *testing.T) {
 	js, leave := jetStream(t, s)
 	defer leave()
 	next := subscribe(t, settings, reading(), h)
-	poll.Until(t, "later messages to be kept", func() bool {
-		consumer, err := js.Consumer(t.Context(), "EVENTS", reading().Group)
-		return err == nil && consumer.CachedInfo().NumAckPending > 25
-	})
+	poll.Until(t, "later messages to be kept", func() bool { return underWay(t, js) > 25 })
 	stopMember(t, next)
 	subscribe(t, settings, reading(), h)
 	poll.Until(t, "all messages", func() bool { _, calls := h.Done(); return calls >= 200 })
@@ -138,6 +140,185 @@ func TestNATSSourceAfterCrash(t *testing.T) {
 		t.Errorf("%d messages by %d calls; out of order: %v", done, calls, h.Wrong())
 	}
 }
+
+// TestNATSSourceOldServer: Events 167 and 176: a server that comes back with what it knew some time ago, as one that was killed
+// does, gives again what it had under way when ack_wait is over; later messages of the same keys that the member had kept until
+// then go on behind it.
+func TestNATSSourceOldServer(t *testing.T) {
+	t.Parallel()
+	s := startNATS(t, "")
+	settings := &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"}
+	sink, h := openNATS(t, settings), &eventtest.Handled{}
+	fill(t, sink, 0, 4)
+	takeAndLeave(t, s, reading(), 25)
+	s.stop()
+	state := filepath.Join(s.dir, "store", "jetstream", "$G", "streams", "EVENTS", "obs", reading().Group, "o.dat")
+	old, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	js, leave := jetStream(t, s)
+	subscribe(t, settings, reading(), h)
+	fill(t, sink, 4, 20)
+	poll.Until(t, "later messages to be kept", func() bool { return underWay(t, js) >= 64 })
+	leave()
+	s.kill()
+	if err := os.WriteFile(state, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	poll.Until(t, "all messages", func() bool { done, _ := h.Done(); return done >= 200 })
+	if len(h.Wrong()) > 0 {
+		t.Errorf("out of order: %v", h.Wrong())
+	}
+}
+
+// TestNATSSourceStandingRequest: Events 167 and 176: a member asks for messages when no request stands from before, which may be
+// of a member that has gone: what goes there is under way then, and later messages of the same keys wait for it.
+func TestNATSSourceStandingRequest(t *testing.T) {
+	t.Parallel()
+	s := startNATS(t, "")
+	settings := &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"}
+	sink, h := openNATS(t, settings), &eventtest.Handled{}
+	js, leave := jetStream(t, s)
+	defer leave()
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "EVENTS", Subjects: []string{"events.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	gone := request(t, s, reading(), 30)
+	standing := func() int {
+		consumer, err := js.Consumer(t.Context(), "EVENTS", reading().Group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return consumer.CachedInfo().NumWaiting
+	}
+	poll.Until(t, "a request", func() bool { return standing() == 1 })
+	subscribe(t, settings, reading(), h)
+	if poll.Within(time.Second, func() bool { return standing() > 1 }) {
+		t.Error("the next member asks while the request of another stands")
+	}
+	fill(t, sink, 0, 20)
+	gone()
+	poll.Until(t, "all messages", func() bool { _, calls := h.Done(); return calls >= 200 })
+	if done, calls := h.Done(); done != 200 || calls != 200 || len(h.Wrong()) > 0 {
+		t.Errorf("%d messages by %d calls; out of order: %v", done, calls, h.Wrong())
+	}
+}
+
+// TestNATSSourceLostMessages: Events 167 and 176: messages that got lost with a connection come again when ack_wait is over, and
+// later ones of the same keys wait for them. What was done with others is told the server again: they come once.
+func TestNATSSourceLostMessages(t *testing.T) {
+	t.Parallel()
+	s := startNATS(t, "")
+	settings := &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"}
+	sink, h := openNATS(t, settings), &eventtest.Handled{}
+	js, leave := jetStream(t, s)
+	defer leave()
+	way := &lossyWay{to: s.address}
+	address := way.listen(t)
+	subscribe(t, &transomv1.NatsSink{Url: "nats://" + address}, reading(), h)
+	fill(t, sink, 0, 3)
+	poll.Until(t, "the first messages", func() bool { _, calls := h.Done(); return calls == 30 && underWay(t, js) == 0 })
+	way.lose(true)
+	fill(t, sink, 3, 20)
+	poll.Until(t, "lost messages", func() bool { return underWay(t, js) >= 30 })
+	way.lose(false)
+	way.cut()
+	poll.Until(t, "all messages", func() bool { _, calls := h.Done(); return calls >= 200 })
+	if done, calls := h.Done(); done != 200 || calls != 200 || len(h.Wrong()) > 0 {
+		t.Errorf("%d messages by %d calls; out of order: %v", done, calls, h.Wrong())
+	}
+}
+
+// underWay is how many messages the server waits for.
+func underWay(t *testing.T, js jetstream.JetStream) int {
+	t.Helper()
+	consumer, err := js.Consumer(t.Context(), "EVENTS", reading().Group)
+	if err != nil {
+		return 0
+	}
+	return consumer.CachedInfo().NumAckPending
+}
+
+// lossyWay is a way to a server on which what it sends can get lost.
+type lossyWay struct {
+	to string
+
+	mu     sync.Mutex
+	conns  []net.Conn
+	losing bool
+}
+
+func (w *lossyWay) listen(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { w.carry(from) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		w.cut()
+		running.Wait()
+	})
+	return l.Addr().String()
+}
+
+func (w *lossyWay) carry(from net.Conn) {
+	defer func() { _ = from.Close() }()
+	to, err := net.Dial("tcp", w.to)
+	if err != nil {
+		return
+	}
+	defer func() { _ = to.Close() }()
+	w.mu.Lock()
+	w.conns = append(w.conns, from, to)
+	w.mu.Unlock()
+	go func() { // until to is closed
+		_, _ = io.Copy(to, from)
+		_ = to.Close()
+	}()
+	_, _ = io.Copy(writerFunc(func(b []byte) (int, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.losing {
+			return len(b), nil
+		}
+		return from.Write(b)
+	}), to)
+}
+
+// lose has what the server sends get lost from now on, or not anymore.
+func (w *lossyWay) lose(losing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.losing = losing
+}
+
+// cut ends the connections.
+func (w *lossyWay) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.conns {
+		_ = c.Close()
+	}
+	w.conns = nil
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // jetStream is a client of the server, until leave.
 func jetStream(t *testing.T, s *natsServer) (js jetstream.JetStream, leave func()) {
@@ -156,8 +337,13 @@ func jetStream(t *testing.T, s *natsServer) (js jetstream.JetStream, leave func(
 // takeAndLeave takes messages as a member that is killed then: it acknowledges none.
 func takeAndLeave(t *testing.T, s *natsServer, what subscription.Reading, n int) {
 	t.Helper()
+	request(t, s, what, n)()
+}
+
+// request asks for messages as a member that is killed when it has taken them, by take.
+func request(t *testing.T, s *natsServer, what subscription.Reading, n int) (take func()) {
+	t.Helper()
 	js, leave := jetStream(t, s)
-	defer leave()
 	consumer, err := js.CreateConsumer(t.Context(), "EVENTS", jetstream.ConsumerConfig{
 		Durable: what.Group, FilterSubject: what.Topic, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxAckPending: 1024, MaxDeliver: -1,
 	})
@@ -168,11 +354,14 @@ func takeAndLeave(t *testing.T, s *natsServer, what subscription.Reading, n int)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range batch.Messages() {
-		n--
-	}
-	if n != 0 || batch.Error() != nil {
-		t.Fatalf("%d messages are missing: %v", n, batch.Error())
+	return func() {
+		defer leave()
+		for range batch.Messages() {
+			n--
+		}
+		if n != 0 || batch.Error() != nil {
+			t.Errorf("%d messages are missing: %v", n, batch.Error())
+		}
 	}
 }
 

@@ -11,9 +11,11 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,6 +46,12 @@ func TestMain(m *testing.M) {
 			log.Fatal(err)
 		}
 		s.Start()
+		ended := make(chan os.Signal, 1)
+		signal.Notify(ended, syscall.SIGTERM)
+		go func() {
+			<-ended
+			s.Shutdown()
+		}()
 		s.WaitForShutdown()
 		return
 	}
@@ -97,6 +105,12 @@ func (s *natsServer) start() {
 
 func (s *natsServer) kill() {
 	_ = s.process.Process.Kill()
+	_ = s.process.Wait()
+}
+
+// stop ends the process when all that it knows is on the disk.
+func (s *natsServer) stop() {
+	_ = s.process.Process.Signal(syscall.SIGTERM)
 	_ = s.process.Wait()
 }
 
