@@ -4,8 +4,8 @@
 // wait for each other as long as the scheduler takes to run a goroutine, and
 // leave together, and reads are buffered. Of a long HTTP/1 answer the first 4 KB
 // wait likewise for the rest. A client that reads nothing loses an HTTP/1
-// connection after a minute. It knows no HTTP beyond the first bytes of a
-// connection.
+// connection after a minute. Deadlines of reads are set when there is a read to
+// bound. It knows no HTTP beyond the first bytes of a connection.
 //
 //	server.Serve(coalesce.Listener(listener))
 //
@@ -80,6 +80,8 @@ type conn struct {
 	in         []byte // nil until there is something to join
 	start, end int    // what of in is not taken yet
 
+	deadline readDeadline
+
 	mu      sync.Mutex
 	room    sync.Cond
 	pending *[]byte // nil for none
@@ -114,7 +116,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.in != nil && len(p) < len(c.in) {
 		return c.fill(p)
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.deadline.read(c.Conn, p)
 	if n > 0 && c.in == nil {
 		c.look(p[:n])
 	}
@@ -135,7 +137,7 @@ func (c *conn) look(firstBytes []byte) {
 }
 
 func (c *conn) fill(p []byte) (int, error) {
-	n, err := c.Conn.Read(c.in)
+	n, err := c.deadline.read(c.Conn, c.in)
 	c.start, c.end = 0, n
 	if n == 0 {
 		return 0, err

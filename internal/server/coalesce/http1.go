@@ -1,6 +1,7 @@
 package coalesce
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -84,8 +85,11 @@ func (c *conn) SetDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.bounded, c.until = !t.IsZero(), time.Time{}
-	return c.Conn.SetDeadline(t)
+	return errors.Join(c.deadline.want(c.Conn, t), c.Conn.SetWriteDeadline(t))
 }
+
+// SetReadDeadline implements net.Conn.
+func (c *conn) SetReadDeadline(t time.Time) error { return c.deadline.want(c.Conn, t) }
 
 func (c *conn) hold(p []byte) {
 	h, ok := helds.Get().(*held)
