@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/events"
+	"github.com/transom-gateway/transom/events/internal/aside"
 )
 
 // tellAgain is how often the log is told of a sink that does not take events.
@@ -24,6 +25,15 @@ type health struct {
 	refusalTold time.Time
 }
 
+// brief is an error with a shorter text: brokers and servers may say what they like.
+type brief struct {
+	text string
+	error
+}
+
+func (b brief) Error() string { return b.text }
+func (b brief) Unwrap() error { return b.error }
+
 // succeeded notes that an event was acknowledged.
 func (h *health) succeeded() {
 	h.mu.Lock()
@@ -35,6 +45,7 @@ func (h *health) succeeded() {
 func (h *health) refused(logger *slog.Logger, sink string, e *events.Event, why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	why = brief{aside.Reason(why.Error()), why}
 	h.refusal = why
 	h.refusals++
 	if now := time.Now(); now.Sub(h.refusalTold) >= tellAgain {
@@ -61,6 +72,7 @@ func (h *health) failed(logger *slog.Logger, sink string, err error) {
 	if h.err == nil {
 		h.since = now
 	}
+	err = brief{aside.Reason(err.Error()), err}
 	h.err = err
 	if now.Sub(h.told) < tellAgain {
 		return

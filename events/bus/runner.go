@@ -45,13 +45,6 @@ type Runner struct {
 	drained, done chan struct{}
 }
 
-// batch is what was read from the log.
-type batch struct {
-	events []*events.Event
-	last   uint64 // its last offset
-	from   *log.Sink
-}
-
 // Add has a sink sent what is published and stored for it. The name is its cursor's. Of two runners
 // of one name, as during a reload, the later one reads the log only when the earlier one
 // has ended. The sink is closed with the runner.
@@ -134,41 +127,75 @@ func (r *Runner) run() {
 	r.bus.mu.Unlock()
 }
 
-// send sends what comes, until the runner is closed and the queue is empty.
+// send sends what comes, until the runner is closed and the queue is empty. What a sink does not take is sent again
+// beside what comes later, which need not wait for it.
 func (r *Runner) send() {
-	work := make([]*events.Event, 0, maxBatch)
-	for {
-		select {
-		case <-r.handOver:
-			r.drop(nil)
-			return
-		default:
+	w, wait := &work{}, firstBackoff
+	for r.fill(w) {
+		before := len(w.events)
+		if before == 0 {
+			continue // nothing of what was read is for this sink
 		}
-		select {
-		case b := <-r.durable:
-			if left := r.deliver(b.events); len(left) == 0 {
-				b.from.Ack(b.last)
-			}
+		r.attempt(w)
+		if len(w.events) < before {
+			wait = firstBackoff // it goes forward
+		}
+		if len(w.events) == 0 {
+			r.health.recovered(r.bus.options.Logger, r.name)
 			continue
-		case e := <-r.queue.events:
-			r.queue.took(e)
-			work = r.queue.more(append(work[:0], e), maxBatch)
-			if len(work) < maxBatch && r.linger > 0 {
-				r.wait(r.linger)
-				work = r.queue.more(work, maxBatch)
-			}
-		case <-r.closing.Done():
-			if work = r.queue.more(work[:0], maxBatch); len(work) == 0 {
-				return
-			}
 		}
-		if left := r.deliver(work); len(left) > 0 {
-			r.drop(left)
-			return
+		if !r.pause(wait/2 + rand.N(wait/2+1)) { //nolint:gosec // it spreads attempts
+			break
 		}
-		clear(work)
+		wait = min(2*wait, longestWait)
+		r.bus.observe("retried", r.name, w.events)
+	}
+	r.drop(w.given())
+}
+
+// fill adds what there is to send, and waits for that where nothing is left. It reports false when the runner ends.
+func (r *Runner) fill(w *work) bool {
+	select {
+	case <-r.handOver:
+		return false
+	default:
+	}
+	if len(w.events) > 0 {
+		r.ahead(w)
+		return true
+	}
+	select {
+	case b := <-r.durable:
+		w.store(b)
+	case e := <-r.queue.events:
+		r.queue.took(e)
+		w.give(e)
+		if r.queued(w); len(w.events) < maxBatch && r.linger > 0 {
+			r.wait(r.linger)
+			r.queued(w)
+		}
+	case <-r.closing.Done():
+		r.queued(w)
+		return len(w.events) > 0
+	}
+	return true
+}
+
+// ahead adds what is at hand to what is sent again, as far as there is room.
+func (r *Runner) ahead(w *work) {
+	if !w.room() {
+		return
+	}
+	r.queued(w)
+	select {
+	case b := <-r.durable:
+		w.store(b)
+	default:
 	}
 }
+
+// queued adds what waits in the queue.
+func (r *Runner) queued(w *work) { w.give(r.queue.more(nil, maxBatch-len(w.events))...) }
 
 // drop counts events that were published best effort and will not be sent, and those in the
 // queue. A successor gets them instead.
@@ -188,31 +215,6 @@ func (r *Runner) drop(some []*events.Event) {
 		return
 	}
 	r.bus.options.Logger.Warn("events were dropped, as the gateway stops or no longer has the sink", "sink", r.name, "events", n)
-}
-
-// deliver sends events until each is acknowledged or rejected. It returns those that are left
-// when the runner ends before.
-func (r *Runner) deliver(pending []*events.Event) (left []*events.Event) {
-	if len(pending) == 0 {
-		return nil
-	}
-	wait := firstBackoff
-	for {
-		left = r.attempt(pending)
-		if len(left) == 0 {
-			r.health.recovered(r.bus.options.Logger, r.name)
-			return nil
-		}
-		if len(left) < len(pending) {
-			wait = firstBackoff // it goes forward
-		}
-		pending = left
-		if !r.pause(wait/2 + rand.N(wait/2+1)) { //nolint:gosec // it spreads attempts
-			return pending
-		}
-		wait = min(2*wait, longestWait)
-		r.bus.observe("retried", r.name, pending)
-	}
 }
 
 // wait waits, or less where the runner is closed meanwhile.
@@ -239,13 +241,17 @@ func (r *Runner) pause(d time.Duration) bool {
 	}
 }
 
-// attempt sends events once and returns those that are to be sent again.
-func (r *Runner) attempt(pending []*events.Event) (left []*events.Event) {
-	errs := make([]error, len(pending))
-	r.sink.Send(r.ctx, pending, errs)
-	var sent, refused []*events.Event
+// attempt sends events once, and leaves those that are to be sent again.
+func (r *Runner) attempt(w *work) {
+	pending, errs := w.events, w.begin()
+	if sink, ok := r.sink.(teller); ok {
+		sink.SendTelling(r.ctx, pending, errs, w.taken)
+	} else {
+		r.sink.Send(r.ctx, pending, errs)
+	}
+	var sent, refused, left []*events.Event
 	var whys []error
-	var last error
+	var why error // of the first, for which others may wait
 	for i, e := range pending {
 		switch err := errs[i]; {
 		case err == nil:
@@ -253,7 +259,10 @@ func (r *Runner) attempt(pending []*events.Event) (left []*events.Event) {
 		case errors.Is(err, events.ErrRejected):
 			refused, whys = append(refused, e), append(whys, err)
 		default:
-			last, left = err, append(left, e)
+			left = append(left, e)
+			if why == nil {
+				why = err
+			}
 		}
 	}
 	r.bus.observe("sent", r.name, sent)
@@ -261,12 +270,12 @@ func (r *Runner) attempt(pending []*events.Event) (left []*events.Event) {
 		r.health.succeeded()
 	}
 	if still := r.reject(refused, whys); len(still) > 0 {
-		last, left = whys[0], inOrder(pending, left, still)
+		why, left = whys[0], inOrder(pending, left, still)
 	}
-	if last != nil && r.ctx.Err() == nil {
-		r.health.failed(r.bus.options.Logger, r.name, last)
+	if why != nil && r.ctx.Err() == nil {
+		r.health.failed(r.bus.options.Logger, r.name, why)
 	}
-	return left
+	w.keep(left)
 }
 
 // inOrder are the events of both in the order of all.
@@ -386,7 +395,7 @@ func (r *Runner) next(sink *log.Sink) (b batch, ok bool) {
 			continue
 		}
 		if e := parsed.Event; e != nil && e.For(r.name) {
-			b.events = append(b.events, late(e))
+			b.events, b.offsets = append(b.events, late(e)), append(b.offsets, record.Offset)
 		}
 	}
 	return b, true

@@ -3,8 +3,6 @@ package webhook
 import (
 	"context"
 	"errors"
-	"fmt"
-	"hash/maphash"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -17,13 +15,18 @@ const (
 	// maxDocument and maxDocumentBytes bound a batch that is one document.
 	maxDocument      = 100
 	maxDocumentBytes = 512 << 10
-	// maxInVain is after how many failures in a row a lane ends.
+	// maxInVain is after how many failures in a row a worker ends.
 	maxInVain = 3
 )
 
 // Send sends the events. One that the server does not take holds up those of its key alone.
 func (s *Sink) Send(ctx context.Context, batch []*events.Event, errs []error) {
-	d := &delivery{sink: s, batch: batch, errs: errs, tried: make([]bool, len(batch))}
+	s.SendTelling(ctx, batch, errs, func(int) {})
+}
+
+// SendTelling is Send, and tells of each event that the server takes at once.
+func (s *Sink) SendTelling(ctx context.Context, batch []*events.Event, errs []error, taken func(i int)) {
+	d := &delivery{sink: s, batch: batch, errs: errs, taken: taken, tried: make([]bool, len(batch))}
 	err := s.gone()
 	if err == nil {
 		err = s.wait(ctx)
@@ -37,11 +40,13 @@ func (s *Sink) Send(ctx context.Context, batch []*events.Event, errs []error) {
 		}
 		return
 	}
-	var lanes sync.WaitGroup
-	for _, members := range d.lanes() {
-		lanes.Go(func() { d.lane(ctx, members) })
+	d.line = newLine(batch)
+	var workers sync.WaitGroup
+	for range min(s.lanes, len(batch)) {
+		workers.Go(func() { d.work(ctx) })
 	}
-	lanes.Wait()
+	workers.Wait()
+	d.line.rest(errs)
 	d.age()
 }
 
@@ -50,93 +55,46 @@ type delivery struct {
 	sink    *Sink
 	batch   []*events.Event
 	errs    []error
-	keys    [][]byte
+	taken   func(i int)
+	line    *line
+	secrets [][]byte
 	headers http.Header
 	tried   []bool
-	// stop is why no lane sends anything more; nil while they do.
+	// stop is why nothing more is sent; nil while it is.
 	stop atomic.Pointer[error]
 }
 
-var seed = maphash.MakeSeed()
-
-// lanes are the events, those of a key in one lane, in their order.
-func (d *delivery) lanes() [][]int {
-	all := make([][]int, d.sink.lanes)
-	for i, e := range d.batch {
-		n := i % len(all)
-		if e.Key != "" {
-			n = int(maphash.String(seed, e.Key) % uint64(len(all))) //nolint:gosec // below 64
+// work sends events until there are none, or several were sent in vain.
+func (d *delivery) work(ctx context.Context) {
+	for inVain := 0; inVain < maxInVain; {
+		part := d.take()
+		if len(part) == 0 {
+			return
 		}
-		all[n] = append(all[n], i)
+		inVain++
+		if d.deliver(ctx, part) == nil {
+			inVain = 0
+		}
+		d.line.release(part, d.errs)
 	}
-	return all
 }
 
-// lane sends events one after another.
-func (d *delivery) lane(ctx context.Context, members []int) {
-	held := map[string]error{} // keys with an event that was not taken
-	inVain := 0
-	for len(members) > 0 {
-		n := d.next(members)
-		part := members[:n]
-		members = members[n:]
+// take takes the events of the next request.
+func (d *delivery) take() []int {
+	most, mostBytes := 1, 0
+	if d.sink.settings.Mode == transomv1.EventMode_BATCH {
+		most, mostBytes = maxDocument, maxDocumentBytes
+	}
+	now := d.sink.now()
+	return d.line.take(most, mostBytes, d.errs, func(i int) error {
 		if why := d.stop.Load(); why != nil {
-			d.fail(part, *why)
-			continue
+			return *why
 		}
-		if part = d.free(part, held); len(part) == 0 {
-			continue
+		if tr, ok := d.sink.troubles[d.batch[i].ID]; ok && tr.others && now.Before(tr.due) {
+			return tr.err
 		}
-		if err := d.deliver(ctx, part); err != nil {
-			d.hold(part, held)
-			if inVain++; inVain == maxInVain {
-				d.fail(members, err)
-				return
-			}
-			continue
-		}
-		inVain = 0
-	}
-}
-
-// next is how many of the events make one request.
-func (d *delivery) next(members []int) int {
-	if d.sink.settings.Mode != transomv1.EventMode_BATCH {
-		return 1
-	}
-	n, size := 0, 0
-	for _, i := range members {
-		if size += len(d.batch[i].Data) + 512; n > 0 && (size > maxDocumentBytes || n == maxDocument) {
-			break
-		}
-		n++
-	}
-	return n
-}
-
-// free leaves out the events whose keys are held up.
-func (d *delivery) free(part []int, held map[string]error) []int {
-	if len(held) == 0 {
-		return part
-	}
-	var free []int
-	for _, i := range part {
-		if why := held[d.batch[i].Key]; why != nil {
-			d.errs[i] = why
-			continue
-		}
-		free = append(free, i)
-	}
-	return free
-}
-
-// hold notes the keys of those that were not taken.
-func (d *delivery) hold(part []int, held map[string]error) {
-	for _, i := range part {
-		if err, key := d.errs[i], d.batch[i].Key; err != nil && key != "" && !errors.Is(err, events.ErrRejected) {
-			held[key] = fmt.Errorf("it waits for another of its key: %w", err)
-		}
-	}
+		return nil
+	})
 }
 
 // deliver sends events as one request, and returns the error of those that were not taken, but
@@ -149,6 +107,9 @@ func (d *delivery) deliver(ctx context.Context, part []int) error {
 	var refused *statusError
 	switch {
 	case err == nil:
+		for _, i := range part {
+			d.taken(i)
+		}
 		return nil
 	case errors.Is(err, events.ErrRejected):
 		d.fail(part, err)

@@ -74,6 +74,10 @@ func TestHostileAnswers(t *testing.T) {
 		{"half a header", func(w io.Writer) { _, _ = io.WriteString(w, "HTTP/1.1 200 OK\r\nX: ") }, "no answer within 500ms"},
 		{"no answer", func(io.Writer) {}, "no answer within 500ms"},
 		{"no HTTP", func(w io.Writer) { _, _ = io.WriteString(w, "\x1b[31mred\a\r\n\r\n") }, `malformed HTTP response "\x1b[31mred\a"`},
+		{"a status without end", func(w io.Writer) { _, _ = io.WriteString(w, "HTTP/1.1 "+strings.Repeat("\x1b", 60_000)+"\r\n\r\n") }, "malformed HTTP status code"},
+		{"a location that is none", func(w io.Writer) {
+			_, _ = io.WriteString(w, "HTTP/1.1 302 Found\r\nLocation: http://a:b"+strings.Repeat("%zz", 15_000)+"\r\nContent-Length: 0\r\n\r\n")
+		}, "failed to parse Location"},
 		{"a body that never comes", func(w io.Writer) { _, _ = io.WriteString(w, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n") }, "-"},
 		{"a body without end", func(w io.Writer) {
 			_, _ = io.WriteString(w, "HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n")
@@ -97,6 +101,8 @@ func TestHostileAnswers(t *testing.T) {
 				t.Errorf("got %v, want none: the server has taken it", errs[0])
 			case test.want != "-" && (errs[0] == nil || !strings.Contains(errs[0].Error(), test.want)):
 				t.Errorf("got %v, want %q", errs[0], test.want)
+			case errs[0] != nil && len(errs[0].Error()) > 500:
+				t.Errorf("the error has %d bytes: the log, /readyz and the rejected event would have them", len(errs[0].Error()))
 			}
 		})
 	}

@@ -2,11 +2,9 @@ package webhook
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/transom-gateway/transom/events"
@@ -39,11 +37,7 @@ func (s *Sink) ask(ctx context.Context, warn func(string)) error {
 	request.Header = d.headers
 	response, err := s.client.Do(request)
 	if err != nil {
-		var withURL *url.Error
-		if errors.As(err, &withURL) {
-			err = withURL.Err
-		}
-		return fmt.Errorf("%s: %w", s.host, err)
+		return s.unanswered(err)
 	}
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		_, _ = io.CopyN(io.Discard, response.Body, maxAnswer)
@@ -58,7 +52,7 @@ func (s *Sink) judge(response *http.Response, warn func(string)) error {
 	case status == http.StatusGone:
 		return fmt.Errorf("%s: found status 410: the server wants no more events", s.host)
 	case status >= 300 && status < 400:
-		return &statusError{s.host, status}
+		return &statusError{host: s.host, status: status}
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound, status >= 500 && status != http.StatusNotImplemented:
 		warn(fmt.Sprintf("%s: found status %d in answer to OPTIONS: events may be refused, too", s.host, status))
 	case !allows(response.Header.Values("Allow")):

@@ -19,17 +19,38 @@ const (
 	patienceWithContent = time.Minute
 )
 
+// How long an event pauses that the server does not take while it takes others, which do not wait for it.
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 30 * time.Second
+)
+
 // trouble is that of an event which was sent in vain.
 type trouble struct {
 	since time.Time
 	// others reports whether others were taken when it was not.
 	others bool
+	err    error // of the last attempt
+	pause  time.Duration
+	due    time.Time // when the next one is made, where others were taken
+}
+
+// failed notes an attempt.
+func (tr *trouble) failed(now time.Time, err error, others bool) {
+	if tr.since.IsZero() {
+		tr.since = now
+	}
+	tr.others = tr.others || others
+	tr.err, tr.pause = err, min(max(2*tr.pause, firstPause), longestPause)
+	tr.due = now.Add(tr.pause)
 }
 
 // limit is how long an event with that trouble is sent again.
 func (tr trouble) limit(err error) time.Duration {
 	var refused *statusError
 	switch {
+	case errors.As(err, &refused) && refused.ofLoad():
+		return patience
 	case errors.As(err, &refused) && refused.ofContent():
 		return patienceWithContent
 	case tr.others:
@@ -51,15 +72,13 @@ func (d *delivery) age() {
 			continue
 		}
 		tr, ok := before[e.ID]
-		if !ok && !d.tried[i] {
-			continue
-		}
-		if !ok {
-			tr.since = now
-		}
-		tr.others = tr.others || taken && d.tried[i]
-		if limit := tr.limit(d.errs[i]); d.tried[i] && now.Sub(tr.since) >= limit {
-			d.errs[i] = fmt.Errorf("%w: sent in vain for %v: %w", events.ErrRejected, limit, d.errs[i])
+		if d.tried[i] {
+			tr.failed(now, d.errs[i], taken)
+			if limit := tr.limit(tr.err); now.Sub(tr.since) >= limit {
+				d.errs[i] = fmt.Errorf("%w: sent in vain for %v: %w", events.ErrRejected, limit, tr.err)
+				continue
+			}
+		} else if !ok {
 			continue
 		}
 		d.sink.troubles[e.ID] = tr

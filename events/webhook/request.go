@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/transom-gateway/transom/events"
@@ -27,7 +28,7 @@ func (d *delivery) prepare() error {
 		if err != nil {
 			return fmt.Errorf("secrets[%d]: %w", i, err)
 		}
-		d.keys = append(d.keys, key)
+		d.secrets = append(d.secrets, key)
 	}
 	d.headers = http.Header{"User-Agent": {"Transom"}}
 	for name, value := range d.sink.settings.Headers {
@@ -88,17 +89,10 @@ func (d *delivery) post(ctx context.Context, part []int) error {
 	id, at := identity(d.events(part)), s.now()
 	request.Header.Set("Webhook-Id", id)
 	request.Header.Set("Webhook-Timestamp", strconv.FormatInt(at.Unix(), 10))
-	request.Header.Set("Webhook-Signature", sign(d.keys, id, at, m.Body))
+	request.Header.Set("Webhook-Signature", sign(d.secrets, id, at, m.Body))
 	response, err := s.client.Do(request)
 	if err != nil {
-		var withURL *url.Error
-		if errors.As(err, &withURL) {
-			err = withURL.Err
-		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("%s: no answer within %v: %w", s.host, s.timeout, err)
-		}
-		return fmt.Errorf("%s: %w", s.host, err)
+		return s.unanswered(err)
 	}
 	// What the server says does not matter, but the connection serves again when it is read. That of
 	// another protocol has no end that the request's context would bring.
@@ -109,17 +103,55 @@ func (d *delivery) post(ctx context.Context, part []int) error {
 	return d.answered(response)
 }
 
+// unanswered is the error of a request without an answer. It does not tell the URL.
+func (s *Sink) unanswered(err error) error {
+	var withURL *url.Error
+	if errors.As(err, &withURL) {
+		err = withURL.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s: no answer within %v: %w", s.host, s.timeout, err)
+	}
+	return fmt.Errorf("%s: %w", s.host, brief{err})
+}
+
+// maxError is the longest text of an error. It may quote what the server has sent.
+const maxError = 300
+
+// brief is an error whose text is bounded.
+type brief struct{ error }
+
+func (b brief) Error() string {
+	text := b.error.Error()
+	if len(text) <= maxError {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxError], "") + "…"
+}
+
+func (b brief) Unwrap() error { return b.error }
+
 // statusError is the error of an answer that is no success.
 type statusError struct {
 	host   string
 	status int
+	until  time.Time // when more may come, as the server says
 }
 
 func (e *statusError) Error() string {
 	if e.status >= 300 && e.status < 400 {
 		return fmt.Sprintf("%s: found status %d, expected 2xx; redirects are not followed: set the URL that it leads to", e.host, e.status)
 	}
-	return fmt.Sprintf("%s: found status %d, expected 2xx", e.host, e.status)
+	text := fmt.Sprintf("%s: found status %d, expected 2xx", e.host, e.status)
+	if !e.until.IsZero() {
+		text += "; it asked for a pause until " + e.until.UTC().Format(time.RFC3339)
+	}
+	return text
+}
+
+// ofLoad reports whether the server has too much to do, which is due to no event.
+func (e *statusError) ofLoad() bool {
+	return e.status == http.StatusTooManyRequests || !e.until.IsZero()
 }
 
 // ofContent reports whether the status may be due to what the request holds.
@@ -143,10 +175,12 @@ func (d *delivery) answered(response *http.Response) error {
 	case status == http.StatusGone:
 		return s.disable()
 	}
-	var err error = &statusError{s.host, status}
+	refused := &statusError{host: s.host, status: status}
+	var err error = refused
 	pause, said := retryAfter(response.Header.Get("Retry-After"), s.now())
 	if said {
-		s.holdOff(s.now().Add(min(pause, maxHoldOff)))
+		refused.until = s.now().Add(min(pause, maxHoldOff))
+		s.holdOff(refused.until)
 	}
 	if said || status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		d.stop.CompareAndSwap(nil, &err)

@@ -312,54 +312,6 @@ func TestOneBadEvent(t *testing.T) {
 	}
 }
 
-// TestPatience holds how long an event is sent again: shortly when the server does not
-// understand it, longer when it takes others meanwhile, a day otherwise; and that those of its
-// key come next.
-func TestPatience(t *testing.T) {
-	for name, test := range map[string]struct {
-		status int
-		others bool
-		want   time.Duration
-	}{
-		"content":      {http.StatusBadRequest, false, time.Minute},
-		"others taken": {http.StatusInternalServerError, true, 10 * time.Minute},
-		"alone":        {http.StatusInternalServerError, false, 24 * time.Hour},
-		"not found":    {http.StatusNotFound, false, 24 * time.Hour},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bad := true
-			receiver := serve(t, func(r received) int {
-				if bad && strings.Contains(r.body, `"n":1}`) {
-					return test.status
-				}
-				return http.StatusOK
-			})
-			s, _ := open(t, &transomv1.WebhookSink{Concurrency: 1}, receiver.URL)
-			now := time.Now()
-			s.now = func() time.Time { return now }
-			first, next := event("ann", 1), event("ann", 2)
-			batch := []*events.Event{first, next}
-			if test.others {
-				batch = append(batch, event("bob", 3))
-			}
-			if errs := sendAll(t, s, batch...); errs[0] == nil || errs[1] == nil || test.others && errs[2] != nil {
-				t.Fatalf("got %v", errs)
-			}
-			now = now.Add(test.want - time.Second)
-			if errs := sendAll(t, s, first, next); errs[0] == nil || errs[1] == nil || errors.Is(errs[0], events.ErrRejected) || errors.Is(errs[1], events.ErrRejected) {
-				t.Errorf("before the time: got %v", errs)
-			}
-			now = now.Add(time.Second)
-			if errs := sendAll(t, s, first, next); !errors.Is(errs[0], events.ErrRejected) || errs[1] == nil || errors.Is(errs[1], events.ErrRejected) {
-				t.Errorf("got %v", errs)
-			}
-			if errs := sendAll(t, s, next); errs[0] != nil {
-				t.Errorf("got %v", errs)
-			}
-		})
-	}
-}
-
 func TestTimeout(t *testing.T) {
 	release := make(chan struct{})
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
