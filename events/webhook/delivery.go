@@ -26,7 +26,7 @@ func (s *Sink) Send(ctx context.Context, batch []*events.Event, errs []error) {
 
 // SendTelling is Send, and tells of each event that the server takes at once.
 func (s *Sink) SendTelling(ctx context.Context, batch []*events.Event, errs []error, taken func(i int)) {
-	d := &delivery{sink: s, batch: batch, errs: errs, taken: taken, tried: make([]bool, len(batch))}
+	d := &delivery{sink: s, batch: batch, errs: errs, taken: taken, tried: make([]string, len(batch))}
 	err := s.gone()
 	if err == nil {
 		err = s.wait(ctx)
@@ -40,7 +40,7 @@ func (s *Sink) SendTelling(ctx context.Context, batch []*events.Event, errs []er
 		}
 		return
 	}
-	d.line = newLine(batch)
+	d.line = newLine(batch, s.troubles)
 	var workers sync.WaitGroup
 	for range min(s.lanes, len(batch)) {
 		workers.Go(func() { d.work(ctx) })
@@ -59,7 +59,7 @@ type delivery struct {
 	line    *line
 	secrets [][]byte
 	headers http.Header
-	tried   []bool
+	tried   []string // the webhook-id with which an event was sent last; "" for none
 	// stop is why nothing more is sent; nil while it is.
 	stop atomic.Pointer[error]
 }
@@ -100,10 +100,11 @@ func (d *delivery) take() []int {
 // deliver sends events as one request, and returns the error of those that were not taken, but
 // may be later. Where the server refuses several, it sends halves: one of them may be bad.
 func (d *delivery) deliver(ctx context.Context, part []int) error {
+	id := identity(d.events(part))
 	for _, i := range part {
-		d.tried[i] = true
+		d.tried[i] = id
 	}
-	err := d.post(ctx, part)
+	err := d.post(ctx, id, part)
 	var refused *statusError
 	switch {
 	case err == nil:

@@ -12,6 +12,9 @@ import (
 type line struct {
 	batch []*events.Event
 	keys  []int // the number of each event's key; 0 for none
+	// documents are those in which events were sent in vain: one that is sent again holds the same events, so that it has
+	// the same webhook-id.
+	documents []string
 
 	mu     sync.Mutex
 	change sync.Cond
@@ -22,8 +25,8 @@ type line struct {
 	last   error   // of a request that was in vain
 }
 
-func newLine(batch []*events.Event) *line {
-	l := &line{batch: batch, keys: make([]int, len(batch)), over: make([]bool, len(batch))}
+func newLine(batch []*events.Event, before map[string]trouble) *line {
+	l := &line{batch: batch, documents: make([]string, len(batch)), keys: make([]int, len(batch)), over: make([]bool, len(batch))}
 	numbers := map[string]int{"": 0}
 	for i, e := range batch {
 		n, ok := numbers[e.Key]
@@ -31,7 +34,7 @@ func newLine(batch []*events.Event) *line {
 			n = len(numbers)
 			numbers[e.Key] = n
 		}
-		l.keys[i] = n
+		l.keys[i], l.documents[i] = n, before[e.ID].document
 	}
 	l.busy, l.held = make([]bool, len(numbers)), make([]error, len(numbers))
 	l.change.L = &l.mu
@@ -70,7 +73,8 @@ func (l *line) free(most, mostBytes int, errs []error, not func(i int) error) (p
 		if l.outOf(i, errs, not) {
 			continue
 		}
-		if size += len(l.batch[i].Data) + 512; len(part) > 0 && size > mostBytes {
+		size += len(l.batch[i].Data) + 512
+		if len(part) > 0 && (size > mostBytes || l.documents[i] != l.documents[part[0]]) {
 			break
 		}
 		l.over[i], part = true, append(part, i)

@@ -49,3 +49,23 @@ func TestSlowEvent(t *testing.T) {
 		t.Errorf("got %v, and %d of the slow ones", err, slow.Load())
 	}
 }
+
+// TestSameDocument: Events 126: a document that was sent in vain, and may have arrived all the same, is sent again as it was and under its
+// id, whatever has come meanwhile.
+func TestSameDocument(t *testing.T) {
+	status := http.StatusBadGateway
+	receiver := serve(t, func(received) int { return status })
+	s, _ := open(t, &transomv1.WebhookSink{Mode: transomv1.EventMode_BATCH, Concurrency: 1}, receiver.URL)
+	one, two, three := event("ann", 1), event("bob", 2), event("ann", 3)
+	if errs := sendAll(t, s, one, two); errs[0] == nil || errs[1] == nil {
+		t.Fatalf("got %v", errs)
+	}
+	status = http.StatusOK
+	if err := errors.Join(sendAll(t, s, one, two, three)...); err != nil {
+		t.Fatal(err)
+	}
+	got := receiver.all()
+	if len(got) != 3 || got[1].body != got[0].body || got[1].header.Get("Webhook-Id") != got[0].header.Get("Webhook-Id") || got[2].header.Get("Webhook-Id") != three.ID {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -29,10 +29,11 @@ const (
 type trouble struct {
 	since time.Time
 	// others reports whether others were taken when it was not.
-	others bool
-	err    error // of the last attempt
-	pause  time.Duration
-	due    time.Time // when the next one is made, where others were taken
+	others   bool
+	err      error  // of the last attempt
+	document string // the webhook-id that it had
+	pause    time.Duration
+	due      time.Time // when the next one is made, where others were taken
 }
 
 // failed notes an attempt.
@@ -72,7 +73,8 @@ func (d *delivery) age() {
 			continue
 		}
 		tr, ok := before[e.ID]
-		if d.tried[i] {
+		if d.tried[i] != "" {
+			tr.document = d.tried[i]
 			tr.failed(now, d.errs[i], taken)
 			if limit := tr.limit(tr.err); now.Sub(tr.since) >= limit {
 				d.errs[i] = fmt.Errorf("%w: sent in vain for %v: %w", events.ErrRejected, limit, tr.err)

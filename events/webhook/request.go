@@ -64,7 +64,7 @@ func (d *delivery) events(part []int) []*events.Event {
 }
 
 // post makes one request.
-func (d *delivery) post(ctx context.Context, part []int) error {
+func (d *delivery) post(ctx context.Context, id string, part []int) error {
 	s := d.sink
 	if err := s.gone(); err != nil {
 		return err
@@ -86,7 +86,7 @@ func (d *delivery) post(ctx context.Context, part []int) error {
 	for _, h := range m.Headers {
 		request.Header.Set(h.Name, h.Value)
 	}
-	id, at := identity(d.events(part)), s.now()
+	at := s.now()
 	request.Header.Set("Webhook-Id", id)
 	request.Header.Set("Webhook-Timestamp", strconv.FormatInt(at.Unix(), 10))
 	request.Header.Set("Webhook-Signature", sign(d.secrets, id, at, m.Body))
