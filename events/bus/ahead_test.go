@@ -43,6 +43,23 @@ func TestAheadOfOneBadEvent(t *testing.T) {
 	})
 }
 
+// TestStopWithWhatIsStored holds Events 135: what the log keeps does not hold up the end of the gateway, whose sink is away.
+func TestStopWithWhatIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, a := opened(t, t.TempDir()), &receiver{answer: away}
+		publisher := p.Publisher(p.Add("a", a))
+		store(t, publisher, "1")
+		time.Sleep(time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		began := time.Now()
+		p.Stop(ctx)
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 // slow is a sink that takes one event after another, when it is told to.
 type slow struct {
 	receiver
@@ -66,10 +83,11 @@ func (s *slow) SendTelling(ctx context.Context, batch []*events.Event, errs []er
 // sent again that it was given at once.
 func TestTakenOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, a := opened(t, t.TempDir()), &slow{next: make(chan int)}
+		p, a := opened(t, t.TempDir()), &slow{receiver: receiver{linger: time.Second}, next: make(chan int)}
 		publisher := p.Publisher(p.Add("a", a))
 		all := []*events.Event{event("0"), event("1"), event("2"), event("3"), event("4")}
 		publisher.StoreAll(t.Context(), all, make([]error, len(all)))
+		time.Sleep(time.Minute) // all are under way
 		first := p.Log().Cursors()["a"]
 		for _, step := range []struct{ taken, behind int }{{1, 0}, {0, 2}, {3, 2}, {2, 4}} {
 			a.next <- step.taken

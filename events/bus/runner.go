@@ -144,13 +144,22 @@ func (r *Runner) send() {
 			r.health.recovered(r.bus.options.Logger, r.name)
 			continue
 		}
-		if !r.pause(wait/2 + rand.N(wait/2+1)) { //nolint:gosec // it spreads attempts
+		if r.over(w) || !r.pause(wait/2+rand.N(wait/2+1)) { //nolint:gosec // it spreads attempts
 			break
 		}
 		wait = min(2*wait, longestWait)
 		r.bus.observe("retried", r.name, w.events)
 	}
 	r.drop(w.given())
+}
+
+// over reports whether the runner is closed and has nothing more to send but what the log keeps.
+func (r *Runner) over(w *work) bool {
+	if r.closing.Err() == nil {
+		return false
+	}
+	r.queued(w)
+	return len(w.given()) == 0
 }
 
 // fill adds what there is to send, and waits for that where nothing is left. It reports false when the runner ends.
@@ -227,12 +236,18 @@ func (r *Runner) wait(d time.Duration) {
 	}
 }
 
-// pause waits, and reports false if the runner ends before.
+// pause waits until the next attempt, which is made at once when the runner is closed meanwhile, and reports false if it ends.
 func (r *Runner) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
+	closing := r.closing.Done()
+	if r.closing.Err() != nil {
+		closing = nil
+	}
 	select {
 	case <-timer.C:
+		return true
+	case <-closing:
 		return true
 	case <-r.ctx.Done():
 		return false
