@@ -72,7 +72,7 @@ func (s *slow) SendTelling(ctx context.Context, batch []*events.Event, errs []er
 		case i := <-s.next:
 			taken(i)
 		case <-ctx.Done():
-			s.receiver.block = true
+			s.block = true
 			s.Send(ctx, batch, errs)
 			return
 		}
