@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -119,109 +118,6 @@ func (s *Source) begin(ctx context.Context, l link) (jetstream.Consumer, before,
 	return consumer, beforeOf(s.what.Order, consumer.CachedInfo(), time.Now()), nil
 }
 
-// receiver gives what a consumer has to a partition.
-type receiver struct {
-	source    *Source
-	ctx       context.Context //nolint:containedctx // that of Run, for which it lives; it ends with the connection
-	link      link
-	work      *subscription.Work
-	partition *subscription.Partition
-	held      *held
-	queue     chan jetstream.Msg
-	queued    sync.WaitGroup
-	before    before
-}
-
-// turn fetches messages, but while later ones wait for those that were under way before.
-func (r *receiver) turn(consumer jetstream.Consumer) error {
-	late, again := r.before.isLate(time.Now()), len(r.before.again)
-	if !late && r.before.full() {
-		r.before.pause(r.ctx)
-	} else if err := r.fetch(consumer); err != nil {
-		return err
-	}
-	if len(r.before.kept) == 0 {
-		return nil
-	}
-	settled := late && len(r.before.again) == again // the server gives what comes again before all else: there is no more of it
-	if !settled {
-		var err error
-		if settled, err = r.before.settled(r.ctx, consumer, len(r.held.list())); err != nil {
-			return err
-		}
-	}
-	if settled && !r.link.lost() {
-		r.release()
-	}
-	return nil
-}
-
-// release gives what was kept.
-func (r *receiver) release() {
-	for _, m := range r.before.release() {
-		r.give(m)
-	}
-	r.queued.Wait()
-}
-
-// give has a message taken.
-func (r *receiver) give(m jetstream.Msg) {
-	r.queued.Add(1)
-	r.queue <- m
-}
-
-// fetch asks for messages once, and returns when the partition has taken them: nothing is held by the
-// client of which the server is not told that it is under way.
-func (r *receiver) fetch(consumer jetstream.Consumer) error {
-	ctx, cancel := context.WithTimeout(r.ctx, fetchWait)
-	defer cancel()
-	batch, err := consumer.Fetch(fetchMost, jetstream.FetchContext(ctx))
-	if err != nil {
-		return err
-	}
-	return r.takeBatch(batch)
-}
-
-// takeBatch takes what was fetched.
-func (r *receiver) takeBatch(batch jetstream.MessageBatch) error {
-	for m := range batch.Messages() {
-		if r.held.hold(m); !r.link.lost() && !r.before.keeps(m) {
-			r.give(m)
-		}
-	}
-	r.queued.Wait()
-	switch err := batch.Error(); {
-	case errors.Is(err, context.DeadlineExceeded): // it may have sent messages that nobody waited for anymore
-		return errors.New("the server has not said that a request for messages has ended")
-	case !errors.Is(err, context.Canceled):
-		return err
-	}
-	return nil
-}
-
-// take gives messages to the partition. What comes when Run shall end is given back.
-func (r *receiver) take() {
-	n := int64(0)
-	for raw := range r.queue {
-		if r.ctx.Err() == nil {
-			r.takeOne(n, raw)
-			n++
-		}
-		r.queued.Done()
-	}
-}
-
-func (r *receiver) takeOne(n int64, raw jetstream.Msg) {
-	m := r.source.message(n, raw)
-	if m.Unreadable == "" && !r.work.Takes(m.Event.Type) {
-		r.partition.Pass(n)
-		r.held.end(raw, "")
-		return
-	}
-	m.Done = func(how string) { r.held.end(raw, how) }
-	_ = r.partition.Take(r.ctx, m)
-}
-
 // ended is the error of Run.
 func (s *Source) ended(ctx context.Context, err error) error {
 	switch {
@@ -231,79 +127,6 @@ func (s *Source) ended(ctx context.Context, err error) error {
 		err = errors.New("the consumer has ended")
 	}
 	return s.sink.away(err)
-}
-
-// held are the messages that a member has and has not acknowledged.
-type held struct {
-	answers *answers
-
-	mu  sync.Mutex
-	all map[jetstream.Msg]bool
-}
-
-func (h *held) hold(m jetstream.Msg) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.all[m] = true
-}
-
-// end acknowledges a message, which is given to nobody again. One whose acknowledgement is lost is.
-func (h *held) end(m jetstream.Msg, how string) {
-	h.mu.Lock()
-	delete(h.all, m)
-	h.mu.Unlock()
-	switch how {
-	case "dead":
-		_ = m.TermWithReason("dead letter")
-	default:
-		_ = m.Ack()
-	}
-	h.answers.ended(m.Reply())
-}
-
-// refresh tells the server from time to time that the messages are under way (Events 176).
-func (h *held) refresh(ctx context.Context) {
-	again := time.NewTicker(ackWait / 3)
-	defer again.Stop()
-	for {
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return
-		}
-		for _, m := range h.list() {
-			_ = m.InProgress()
-		}
-	}
-}
-
-// giveBack has the server give the messages to another member at once, in their order.
-func (h *held) giveBack() {
-	all := h.list()
-	slices.SortFunc(all, func(a, b jetstream.Msg) int { return cmp.Compare(sequence(a), sequence(b)) })
-	for _, m := range all {
-		if m.Nak() != nil {
-			h.answers.givenBack(m.Reply())
-		}
-	}
-}
-
-// sequence is the number of a message in its stream.
-func sequence(m jetstream.Msg) uint64 {
-	meta, err := m.Metadata()
-	if err != nil {
-		return 0
-	}
-	return meta.Sequence.Stream
-}
-
-func (h *held) list() (all []jetstream.Msg) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for m := range h.all {
-		all = append(all, m)
-	}
-	return all
 }
 
 // Close implements subscription.Source.
