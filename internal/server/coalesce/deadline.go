@@ -21,6 +21,10 @@ type readDeadline struct {
 	wanted, set time.Time // zero for none
 }
 
+// hasPassed reports whether a deadline is over. One by which net/http breaks a read off, or we do,
+// is at the beginning of 1970, for which nobody needs to look at the clock.
+func hasPassed(t time.Time) bool { return t.Unix() <= 1 || !time.Now().Before(t) }
+
 // earlier reports whether a deadline ends a read before another one does.
 func earlier(a, b time.Time) bool { return !a.IsZero() && (b.IsZero() || a.Before(b)) }
 
@@ -55,7 +59,7 @@ func (d *readDeadline) begin(c net.Conn) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if earlier(d.wanted, d.set) {
-		if !time.Now().Before(d.wanted) {
+		if hasPassed(d.wanted) {
 			return os.ErrDeadlineExceeded
 		}
 		d.set = d.wanted
