@@ -43,6 +43,11 @@ type Call struct {
 
 	// Received is the size of a unary call's message in bytes, from OnReply on.
 	Received int64
+
+	// request and reply are what OnRequest and OnReply may change: here they take no memory of
+	// their own.
+	request Frame
+	reply   Reply
 }
 
 // Result is how a call ended.
@@ -75,7 +80,8 @@ func relayUnary(ctx context.Context, c *Call) (r Result) {
 	}
 	c.Received = int64(request.Len())
 	r.RequestMessages, r.RequestBytes = 1, c.Received
-	reply, err := c.Backend.Call(ctx, c.Method, c.Header, request)
+	reply := &c.reply
+	*reply, err = c.Backend.Call(ctx, c.Method, c.Header, request)
 	r.Trailer, r.Tries = reply.Trailer, reply.Tries
 	if len(reply.Header) > 0 {
 		c.Downstream.Header(reply.Header)
@@ -98,7 +104,8 @@ func relayUnary(ctx context.Context, c *Call) (r Result) {
 
 // receiveOnly returns the one message of a client that does not stream.
 func (c *Call) receiveOnly(ctx context.Context) (Frame, error) {
-	request, err := c.Downstream.Recv()
+	var err error
+	c.request, err = c.Downstream.Recv()
 	if err == io.EOF {
 		return Frame{}, status.Error(codes.Unimplemented, "the request has no message; a unary call takes exactly one")
 	}
@@ -106,12 +113,12 @@ func (c *Call) receiveOnly(ctx context.Context) (Frame, error) {
 		return Frame{}, err
 	}
 	if c.OnRequest != nil {
-		if err := c.OnRequest(ctx, &request); err != nil {
-			request.Free()
+		if err := c.OnRequest(ctx, &c.request); err != nil {
+			c.request.Free()
 			return Frame{}, err
 		}
 	}
-	return request, nil
+	return c.request, nil
 }
 
 // expired makes DEADLINE_EXCEEDED of whatever was reported once the call's time
