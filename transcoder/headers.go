@@ -212,6 +212,9 @@ func (rules *HeaderRules) requestName(name string, all bool) string {
 		}
 		return ""
 	}
+	if !all && len(rules.requestPrefixes) == 0 {
+		return ""
+	}
 	origin := saysOrigin(name)
 	crosses := all && !origin
 	for _, prefix := range rules.requestPrefixes {
