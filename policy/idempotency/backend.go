@@ -81,7 +81,7 @@ func missing(where string) error {
 // take takes the key for the call, or returns the answer that is kept. It returns neither where
 // the call passes without its key. An error was noted as the refusal of the call.
 func (c *call) take(ctx context.Context) (keys.Lease, *keys.Record, error) {
-	latest := time.Now().Add(maxWait)
+	var latest time.Time // when it waits no more
 	var kept *keys.Record
 	for {
 		if kept == nil {
@@ -108,6 +108,9 @@ func (c *call) take(ctx context.Context) (keys.Lease, *keys.Record, error) {
 		}
 		ok := c.waits()
 		if ok {
+			if latest.IsZero() {
+				latest = time.Now().Add(maxWait)
+			}
 			kept, ok = c.wait(ctx, latest)
 		}
 		if !ok {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -250,6 +251,33 @@ func FuzzUnmarshal(f *testing.F) {
 			t.Errorf("%x: %+v, again %+v, %v", raw, r, again, err)
 		}
 	})
+}
+
+// TestWaitInMemory: who waits for a call under a key hears of its end, and at once of one that has
+// ended, be it answered or not.
+func TestWaitInMemory(t *testing.T) {
+	for name, kept := range map[string]*Record{"answered": {State: Answered}, "released": nil} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory(100<<10, policytest.NewClock())
+				c := keyed("a", "a", "")
+				lease, _, err := m.Begin(t.Context(), c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				begun := time.Now()
+				time.AfterFunc(time.Second, func() { lease.End(kept, time.Minute) })
+				for range 2 {
+					if _, ok := m.Wait(t.Context(), c.ID); !ok || time.Since(begun) != time.Second {
+						t.Errorf("%v after %v", ok, time.Since(begun))
+					}
+				}
+				if e := m.all[c.ID]; e != nil && e.ended != nil {
+					t.Error("a key that is answered keeps what others have waited by")
+				}
+			})
+		})
+	}
 }
 
 // TestFormsLeaveRoomForKeys: Traffic 95: what is made of answers that are given again counts, and takes

@@ -48,7 +48,7 @@ type entry struct {
 	size      int64
 	due       time.Time     // zero while a call is under way
 	at        int           // in the heap, once it has a due
-	ended     chan struct{} // closed when it is not any more
+	ended     chan struct{} // closed when it is not any more, and nil then
 }
 
 // memoryKey is that of the memory in the State: all methods share it.
@@ -167,13 +167,16 @@ func (m *memory) expire() {
 // Wait implements Store.
 func (m *memory) Wait(ctx context.Context, id Digest) (*Record, bool) {
 	m.mu.Lock()
-	e := m.all[id]
+	var ended chan struct{}
+	if e := m.all[id]; e != nil {
+		ended = e.ended
+	}
 	m.mu.Unlock()
-	if e == nil {
+	if ended == nil {
 		return nil, true
 	}
 	select {
-	case <-e.ended:
+	case <-ended:
 		return nil, true
 	case <-ctx.Done():
 		return nil, false
@@ -194,7 +197,8 @@ func (l *memoryLease) End(kept *Record, ttl time.Duration) {
 	if m.all[e.id] != e {
 		return // it was released by hand
 	}
-	defer close(e.ended)
+	close(e.ended) // who waits finds what is kept once m.mu is free
+	e.ended = nil
 	if kept == nil {
 		m.drop(e)
 		return
