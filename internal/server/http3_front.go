@@ -172,46 +172,14 @@ func (f *http3Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Header[":protocol"], r.Proto = []string{r.Proto}, "HTTP/3.0"
 	}
 	answer := &http3Writer{ResponseWriter: w, date: &f.date}
+	if r.Method != http.MethodHead && r.Method != http.MethodConnect {
+		answer.stream, _ = w.(http3.HTTPStreamer)
+	}
 	if f.settleBody(answer, r) {
 		f.o.handler.ServeHTTP(answer, r)
 	}
-	if !answer.bounded {
-		_ = answer.SetWriteDeadline(time.Now().Add(unreadWithin)) // of what quic-go sends only now; its streams have deadlines
-	}
+	answer.finish()
 }
-
-// http3Writer writes an answer over HTTP/3.
-type http3Writer struct {
-	http.ResponseWriter
-	date    *date
-	bounded bool    // there is a deadline of writes, which may have passed
-	first   [1]byte // of the request's body
-}
-
-// SetWriteDeadline is for http.ResponseController.
-func (w *http3Writer) SetWriteDeadline(t time.Time) error {
-	w.bounded = !t.IsZero()
-	if stream, ok := w.ResponseWriter.(interface{ SetWriteDeadline(time.Time) error }); ok {
-		return stream.SetWriteDeadline(t)
-	}
-	return http.ErrNotSupported
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (w *http3Writer) WriteHeader(status int) {
-	if header := w.Header(); status >= http.StatusOK {
-		if _, told := header["Date"]; !told { // nil tells none
-			header["Date"] = w.date.header()
-		}
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// EnableFullDuplex is for http.ResponseController: streams are.
-func (*http3Writer) EnableFullDuplex() error { return nil }
-
-// Unwrap is for http.ResponseController.
-func (w *http3Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // StopKeepAlives implements Front. The connections that are there are told by Shutdown.
 func (f *http3Front) StopKeepAlives() {}
