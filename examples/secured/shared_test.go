@@ -14,7 +14,7 @@ import (
 // testSharedSessions logs in at one gateway and out at another: with REDIS_URL
 // the same configuration shares sessions and limits.
 func testSharedSessions(t *testing.T, bin string) {
-	options := securedtest.Options{Bin: bin, Env: []string{"REDIS_URL=" + redistest.Start(t).URL}}
+	options := securedtest.Options{Bin: bin, Patient: true, Env: []string{"REDIS_URL=" + redistest.Start(t).URL}}
 	first, second := securedtest.Start(t, options), securedtest.Start(t, options)
 
 	jar, err := cookiejar.New(nil)

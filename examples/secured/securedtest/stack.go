@@ -37,6 +37,9 @@ type Options struct {
 	Bin string
 	// Env is further NAME=value pairs, such as "DESK_PAGES=http://localhost:3000".
 	Env []string
+	// Patient gives Redis ten seconds for an answer, where a busy machine may take longer than the
+	// default.
+	Patient bool
 }
 
 // Stack is a desk and a gateway that serve until the test ends.
@@ -61,6 +64,9 @@ func Start(t testing.TB, o Options) *Stack {
 	folder := filepath.Join(s.Dir, "examples", "secured")
 	if err := os.CopyFS(folder, fs.FS(secured.Files)); err != nil {
 		t.Fatal(err)
+	}
+	if o.Patient {
+		bePatient(t, filepath.Join(folder, "transom.yaml"))
 	}
 	desk := exec.Command(filepath.Join(o.Bin, "lending-desk"), "-addr", "127.0.0.1:0", "-gateway", filepath.Join(o.Bin, "transom"),
 		"-config", "examples/secured/transom.yaml", "--", "--listen", "127.0.0.1:0", "--admin", "-")
@@ -94,6 +100,22 @@ func Start(t testing.TB, o Options) *Stack {
 		t.Fatal("the gateway does not listen")
 	}
 	return s
+}
+
+// bePatient writes Options.Patient into a configuration.
+func bePatient(t testing.TB, config string) {
+	t.Helper()
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patient := bytes.Replace(text, []byte(`redis: { url: "${REDIS_URL:-}" }`), []byte(`redis: { url: "${REDIS_URL:-}", timeout: 10s }`), 1)
+	if bytes.Equal(patient, text) {
+		t.Fatalf("%s has no stores.redis to be patient with", config)
+	}
+	if err := os.WriteFile(config, patient, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // follow keeps the log, and finds the address in it.
