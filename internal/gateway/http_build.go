@@ -89,7 +89,7 @@ func (b *builder) newHTTPRoute(i int, rule *transomv1.HttpRoute) *Route {
 		methods = strings.Join(m, ",")
 	}
 	return &Route{
-		endpoint: e, guard: &e.guard,
+		endpoint: e, guard: &e.guard, alone: ownAnswer(rule) != "",
 		rule:    methods + " " + config.RoutePath(rule.GetMatch()) + conditionText(rule.GetMatch()),
 		listing: Listed{Method: methods, Path: config.RoutePath(rule.GetMatch()), Conditions: conditions(rule.GetMatch()), Answer: ownAnswer(rule)},
 	}

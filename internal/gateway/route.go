@@ -18,6 +18,8 @@ type Route struct {
 	rule      string   // in one line, for people
 	variables []string // of the template
 	hidesPath bool     // a path of the template may hold what no log may repeat
+	// alone: the gateway answers by itself, with what is there already.
+	alone bool
 	// pathMethods are the HTTP methods that the endpoint's own path takes.
 	pathMethods []string
 }

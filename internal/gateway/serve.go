@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/transom-gateway/transom/internal/stack"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/attempt"
@@ -41,6 +42,9 @@ func (g *Gateway) take(w http.ResponseWriter, r *http.Request, operator string) 
 	if route == nil {
 		g.unmatched(c, err)
 		return
+	}
+	if r.ProtoMajor == 3 && !route.alone { // whose goroutines are new
+		stack.ForCall(false)
 	}
 	c.route = route
 	c.guardBody(g.options.Overload)

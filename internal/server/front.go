@@ -83,7 +83,7 @@ func newFrontOptions(c *transomv1.Listener) frontOptions {
 
 // serves sets what serves the requests.
 func (o *frontOptions) serves(c *transomv1.Listener, handler http.Handler) {
-	o.handler = countedRequests{handler, o.resets}
+	o.handler = &countedRequests{handler, o.resets}
 	if o.ages = newAges(c, o.handler); o.ages != nil {
 		o.handler = o.ages
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/http1head"
+	"github.com/transom-gateway/transom/internal/stack"
 )
 
 // handshakes is a listener that does the handshakes of TLS, so that what clients of
@@ -78,7 +79,7 @@ func (h *handshakes) run() {
 const acceptPause = 50 * time.Millisecond
 
 func (h *handshakes) handshake(raw net.Conn) {
-	growStackForHandshake(false)
+	stack.ForHandshake(false)
 	c := tls.Server(raw, h.config)
 	if err := h.shake(raw, c); err != nil {
 		h.refuse(raw, err)

@@ -167,7 +167,6 @@ func (f *http3Front) grow(s *http3.Server, c *quic.Conn) (stop func()) {
 func (f *http3Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.handling.Add(1)
 	defer f.handling.Add(-1)
-	growStackForRequest(false)
 	if r.Method == http.MethodConnect && r.ProtoMajor == 3 && r.Proto != "HTTP/3.0" {
 		r.Header[":protocol"], r.Proto = []string{r.Proto}, "HTTP/3.0"
 	}

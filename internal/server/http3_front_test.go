@@ -47,7 +47,7 @@ func servedPackets(t *testing.T, ending context.Context, handler http.HandlerFun
 	t.Cleanup(func() { _ = opened.Close() }) // only its port was needed
 	f := newFrontOptions(c)
 	f.ending, f.resets = ending, newResets(c, o.Telemetry.Log)
-	f.handler = countedRequests{handler, f.resets}
+	f.handler = &countedRequests{handler, f.resets}
 	packets, err := o.listenQUIC(opened, fleet, c, &f)
 	if err != nil {
 		t.Fatal(err)

@@ -82,7 +82,7 @@ type countedRequests struct {
 }
 
 // ServeHTTP implements http.Handler.
-func (s countedRequests) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *countedRequests) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, ok := r.Context().Value(resetsKey{}).(*connectionResets)
 	if !ok || r.ProtoMajor < 2 {
 		s.next.ServeHTTP(w, r)

@@ -190,7 +190,7 @@ func TestResetsOfSome(t *testing.T) {
 			t.Errorf("%s: %v", test.name, got)
 		}
 	}
-	s := countedRequests{http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), &resets{most: 100}}
+	s := &countedRequests{http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), &resets{most: 100}}
 	near, far := net.Pipe()
 	defer func() { _, _ = near.Close(), far.Close() }()
 	r, err := http.NewRequestWithContext(s.by.begin(context.Background(), near), http.MethodGet, "http://a/", nil)

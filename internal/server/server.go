@@ -195,7 +195,7 @@ func (o *Options) serveHTTP3(s *Server, l *listener, c *transomv1.Listener, fron
 	if err != nil {
 		return nil, err
 	}
-	front.handler = countedRequests{handler, front.resets}
+	front.handler = &countedRequests{handler, front.resets}
 	l.udp = &served{packets, newHTTP3(packets, c, front, l.connections)}
 	return newAlternative(handler, portOf(c, packets.Addr()), func() bool { return packets.serving.Load() && !s.draining.Load() }), nil
 }
