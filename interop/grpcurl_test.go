@@ -78,7 +78,7 @@ func TestGrpcurl(t *testing.T) {
 			"an error with details": {[]string{"-d", `{"code":5,"message":"no such thing","rich":true}`}, []string{service + "/Fail"}, grpcurlNotFound, []string{
 				"Code: NotFound", "Message: no such thing", "google.rpc.ErrorInfo", "TOLD_TO", "google.rpc.BadRequest"}},
 			"a method that is not there": {nil, []string{service + "/Vanish"}, 1, []string{"does not include a method named \"Vanish\""}},
-			"time that is over": {[]string{"-max-time", "0.2", "-d", `{"parent":"shelves/1","interval":"60s"}`}, []string{service + "/WatchBooks"}, grpcurlTooLate, []string{
+			"time that is over": {[]string{"-max-time", "5", "-d", `{"parent":"shelves/1","interval":"60s"}`}, []string{service + "/WatchBooks"}, grpcurlTooLate, []string{
 				"Code: DeadlineExceeded"}},
 			"metadata": {[]string{"-H", "x-request-id: harbour-7", "-v", "-d", `{"name":"shelves/1"}`}, []string{service + "/GetShelf"}, 0, []string{
 				"x-request-id: harbour-7", "Response contents:", "Response trailers received:"}},
