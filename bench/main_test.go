@@ -135,6 +135,13 @@ func TestTable(t *testing.T) {
 	if err := writeRows(&out, sc, rows, nil); err != nil {
 		t.Fatal(err)
 	}
+	withRates := []row{
+		{label: "kept", figure: 15, allocs: 24, ratio: math.NaN(), rate: 40_100},
+		{label: "a miss", figure: 60, allocs: 71, ratio: 0.25, low: 0.2, high: 0.3, rate: 13_300},
+	}
+	if err := writeRows(&out, sc, withRates, nil); err != nil {
+		t.Fatal(err)
+	}
 	if err := writeRows(&out, sc, nil, errors.New("no luck")); err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +152,13 @@ func TestTable(t *testing.T) {
 | --- | ---: | ---: | ---: | ---: |
 | Transom | 62.4 | 57.0 |  |  |
 | nginx | 8.00 |  | 7.80 (7.00–8.12) | ≤ 0.6 **missed** |
+
+### get: a GET
+
+| | CPU µs | calls/s | allocations | kept ÷ this | goal |
+| --- | ---: | ---: | ---: | ---: | ---: |
+| kept | 15.0 | 40100 | 24.0 |  |  |
+| a miss | 60.0 | 13300 | 71.0 | 0.25 (0.20–0.30) |  |
 
 ### get: a GET
 

@@ -22,6 +22,8 @@ type row struct {
 	bounded bool
 	// cells stand in place of all but the goal where the scenario has its own head.
 	cells string
+	// rate is how many calls a second the client has made; zero: it is not in the table.
+	rate float64
 }
 
 // met reports whether the goal, if there is one, is reached.
@@ -60,9 +62,13 @@ func writeRows(out io.Writer, sc scenario, rows []row, failure error) error {
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", r.label, r.cells, r.goalText())
 		}
 	default:
-		fmt.Fprintf(&b, "| | %s | allocations | %s ÷ this | goal |\n| --- | ---: | ---: | ---: | ---: |\n", sc.unit, rows[0].label)
+		rate, line := "", ""
+		if rows[0].rate > 0 {
+			rate, line = "calls/s | ", " ---: |"
+		}
+		fmt.Fprintf(&b, "| | %s | %sallocations | %s ÷ this | goal |\n| --- | ---: |%s ---: | ---: | ---: |\n", sc.unit, rate, rows[0].label, line)
 		for _, r := range rows {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.label, number(r.figure), number(r.allocs), r.ratioText(), r.goalText())
+			fmt.Fprintf(&b, "| %s | %s | %s%s | %s | %s |\n", r.label, number(r.figure), r.rateText(), number(r.allocs), r.ratioText(), r.goalText())
 		}
 	}
 	_, err := io.WriteString(out, b.String())
@@ -74,6 +80,14 @@ func (r row) ratioText() string {
 		return ""
 	}
 	return fmt.Sprintf("%.2f (%.2f–%.2f)", r.ratio, r.low, r.high)
+}
+
+// rateText is the cell of calls per second, where there is one.
+func (r row) rateText() string {
+	if r.rate == 0 {
+		return ""
+	}
+	return number(r.rate) + " | "
 }
 
 func (r row) goalText() string {

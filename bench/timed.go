@@ -26,7 +26,8 @@ type timed struct {
 	// contenders; the first is the subject that the others are compared with.
 	contenders  []contender
 	transomOnly bool
-	// withBackend: the CPU time of the gRPC backend counts, too.
+	// withBackend: the CPU time of the gRPC backend counts, too, and the table has calls per
+	// second, for all of the work is on one machine then.
 	withBackend bool
 }
 
@@ -34,6 +35,7 @@ type timed struct {
 type cost struct {
 	cpu    time.Duration
 	allocs float64 // NaN where the process does not count them.
+	rate   float64 // Requests per second.
 }
 
 func (t timed) scenario() scenario {
@@ -90,10 +92,12 @@ func (t timed) measure(ctx context.Context, f *fleet, i int, long time.Duration)
 	if err != nil {
 		return cost{}, err
 	}
+	begun := time.Now()
 	requests, err := t.tool(ctx, p.base, t.requestOf(c), o)
 	if err != nil {
 		return cost{}, fmt.Errorf("%s: %w", c.label, err)
 	}
+	took := time.Since(begun)
 	after, err := t.cpu(f, p)
 	if err != nil {
 		return cost{}, err
@@ -103,7 +107,9 @@ func (t timed) measure(ctx context.Context, f *fleet, i int, long time.Duration)
 		return cost{}, err
 	}
 	n := requests * int64(max(1, t.messages))
-	return cost{cpu: (after - before) / time.Duration(n), allocs: (allocsAfter - allocsBefore) / float64(n)}, nil
+	return cost{
+		cpu: (after - before) / time.Duration(n), allocs: (allocsAfter - allocsBefore) / float64(n), rate: float64(requests) / took.Seconds(),
+	}, nil
 }
 
 // cpu is the time that counts for a contender so far.
@@ -138,6 +144,9 @@ func (t timed) rows(costs [][]cost, s settings) []row {
 			allocs: median(costs[i], func(c cost) float64 { return c.allocs }),
 			goal:   c.goal,
 			ratio:  math.NaN(),
+		}
+		if t.withBackend {
+			r.rate = median(costs[i], func(c cost) float64 { return c.rate })
 		}
 		if s.subject == subjectSelf { // The goals are Transom's.
 			r.goal, r.label = 0, strings.Replace(r.label, "Transom", "stand-in", 1)
