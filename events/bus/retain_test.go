@@ -98,3 +98,24 @@ func TestStoreAll(t *testing.T) {
 		}
 	})
 }
+
+// TestStoreAllBehindRefused: Events 191: behind an event that the log refuses none is stored, so that who sends all again
+// does not have them in another order.
+func TestStoreAllBehindRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, a := opened(t, t.TempDir()), &receiver{}
+		publisher := p.Publisher(p.Add("a", a))
+		large := event("large")
+		large.Data = make([]byte, 16<<20)
+		errs := make([]error, 3)
+		publisher.StoreAll(t.Context(), []*events.Event{event("1"), large, event("2")}, errs)
+		time.Sleep(time.Second)
+		wantIDs(t, a, "1")
+		if errs[0] != nil || !errors.Is(errs[1], log.ErrTooLarge) || !errors.Is(errs[2], log.ErrTooLarge) {
+			t.Errorf("got %v", errs)
+		}
+		publisher.StoreAll(t.Context(), []*events.Event{event("2"), event("3")}, make([]error, 2))
+		time.Sleep(time.Second)
+		wantIDs(t, a, "1", "2", "3")
+	})
+}

@@ -48,6 +48,11 @@ func (s *eventService) Publish(ctx context.Context, r *transomv1.PublishRequest)
 
 // PublishBatch implements transomv1.EventServiceServer.
 func (s *eventService) PublishBatch(ctx context.Context, r *transomv1.PublishBatchRequest) (*transomv1.PublishBatchResponse, error) {
+	if len(r.GetEvents()) == 0 {
+		// Fields that the request does not have are ignored: where the events stand in one of another name, they would be lost unnoticed.
+		return nil, policy.Refusal(codes.InvalidArgument, `events: found none, expected at least one, as in {"events": [{"type": "user.click"}]}`,
+			&errdetails.ErrorInfo{Reason: "EVENT_INVALID", Domain: policy.ErrorDomain})
+	}
 	result := s.take(ctx, &behaviour.Batch{Events: r.GetEvents(), SentAt: r.GetSentAt()})
 	return &transomv1.PublishBatchResponse{Accepted: int32(result.Accepted), Rejected: result.Rejected}, nil //nolint:gosec // a message has fewer
 }

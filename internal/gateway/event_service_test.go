@@ -121,6 +121,11 @@ policies:
 	if _, err := client.Publish(ctx, &transomv1.PublishRequest{}); status.Code(err) != codes.InvalidArgument {
 		t.Error(err)
 	}
+	for _, none := range []string{`{}`, `{"events": []}`, `{"event": [{"type": "user.view"}]}`} { // Events 191
+		if a := g.Do(t, "POST", "/v1/events:batch", none, "Authorization", token); a.Status != 400 || !strings.Contains(a.Body, "events: found none") || !strings.Contains(a.Body, "EVENT_INVALID") {
+			t.Errorf("%s: %v", none, a)
+		}
+	}
 	if a := g.Do(t, "POST", "/v1/events", `{"type": "user.view"}`); a.Status != 401 {
 		t.Errorf("without a token: %v", a)
 	}

@@ -1247,7 +1247,7 @@ func (*PublishResponse) Descriptor() ([]byte, []int) {
 	return file_transom_v1_behaviour_proto_rawDescGZIP(), []int{11}
 }
 
-// PublishBatchRequest is several events, up to 500.
+// PublishBatchRequest is several events, 1 to 500.
 type PublishBatchRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Events []*UserEvent           `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
