@@ -35,7 +35,7 @@ service Service {
   rpc Read(bookstore.v1.GetShelfRequest) returns (bookstore.v1.Shelf) {
     option (google.api.http) = { get: "/v1/shared/{name=shelves/*}" };
     option (transom.v1.method) = {
-      events: { type: "shelf.read" fields: "request.name" key: "request.name" delivery: AT_LEAST_ONCE topic: "reads" encoding: PROTOBUF }
+      events: { type: "shelf.read" fields: "request.name" key: "request.name" subject: "request.name" delivery: AT_LEAST_ONCE topic: "reads" encoding: PROTOBUF }
     };
   }
   rpc Tell(bookstore.v1.GetShelfRequest) returns (bookstore.v1.Shelf) {
@@ -135,6 +135,13 @@ func TestSubscription(t *testing.T) {
 	if got.name != "shelves/1" || one("x-transom-principal") != "subscription:counts" || one("x-transom-attempt") != "1" || len(one("ce-id")) != 36 ||
 		one("ce-source") != "/transom/shared.v1.Service/Read" || one("ce-type") != "shelf.read" || len(one("idempotency-key")) != 64 || len(one("traceparent")) != 55 {
 		t.Errorf("%s with %v", got.name, got.md)
+	}
+	if a := g.Do(t, "GET", "/v1/shared/shelves/%C3%A9%25", ""); a.Status != 200 {
+		t.Fatal(a)
+	}
+	if other := server.wait(t, "Count", 2)[1].md; one("ce-subject") != "shelves/1" || strings.Join(other.Get("ce-subject"), ",") != "shelves/%C3%A9%25" ||
+		other.Get("idempotency-key")[0] == one("idempotency-key") || other.Get("traceparent")[0][:35] == one("traceparent")[:35] {
+		t.Errorf("got %v and %v", got.md, other)
 	}
 }
 

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -275,4 +276,22 @@ func TestUpstreams(t *testing.T) {
 	wantLine(t, m, `transom_upstream_calls_waited_total{result="refused",upstream="books"} 1`)
 	state = "TRANSIENT_FAILURE"
 	wantLine(t, m, `transom_upstream_state{state="TRANSIENT_FAILURE",upstream="books"} 1`)
+}
+
+// TestEventCounters: Events 158: what becomes of events is counted by sink and topic, what is dropped by its reason, too.
+func TestEventCounters(t *testing.T) {
+	m := quiet(t).Metrics
+	for n, what := range []string{"published", "sent", "retried", "rejected", "lost"} {
+		m.Event(what, "hook", "books", n+1)
+		m.Event(what, "hook", "books", n+1)
+		wantLine(t, m, fmt.Sprintf(`transom_events_%s_total{sink="hook",topic="books"} %d`, what, 2*(n+1)))
+	}
+	for _, reason := range []string{"queue_full", "log_full", "shutdown"} {
+		m.Dropped("hook", "books", reason, 3)
+		wantLine(t, m, `transom_events_dropped_total{reason="`+reason+`",sink="hook",topic="books"} 3`)
+	}
+	m.Event("something else", "hook", "books", 1)
+	if got := scrape(t, m, "transom_events_", "books"); len(got) != 8 {
+		t.Errorf("got %q", got)
+	}
 }

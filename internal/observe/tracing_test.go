@@ -3,6 +3,7 @@ package observe
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -260,5 +261,41 @@ func TestRequestMethod(t *testing.T) {
 		if want == "_OTHER" && (len(attributes) != 2 || attributes[1].Value.AsString() != method) {
 			t.Errorf("%s is told as %v", method, attributes)
 		}
+	}
+}
+
+// TestConsume: Events 162: the call that an event leads to has a span of its own, the root of a trace, with a link to the event's.
+func TestConsume(t *testing.T) {
+	for name, test := range map[string]struct {
+		parent string
+		links  int
+	}{"an event with a trace": {sampled, 1}, "without one": {"", 0}, "with another text": {"x", 0}} {
+		t.Run(name, func(t *testing.T) {
+			var collector otlptest.Collector
+			off := false
+			telemetry := setup(t, &transomv1.Telemetry{Log: &transomv1.Log{Access: &off}, Otlp: &transomv1.Otlp{Endpoint: collector.OverHTTP(t)}}, t.Output())
+			header := http.Header{}
+			telemetry.Consume(header, "books", "counts", test.parent, "")(codes.Unavailable)
+			if err := telemetry.Shutdown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			spans := collector.Spans()
+			if len(spans) != 1 {
+				t.Fatalf("%d spans arrived, want 1", len(spans))
+			}
+			span := spans[0]
+			own := "00-" + hex.EncodeToString(span.TraceId) + "-" + hex.EncodeToString(span.SpanId) + "-01"
+			if header.Get("Traceparent") != own || strings.Contains(own, parentTrace) || len(span.ParentSpanId) != 0 || span.Name != "process books" || span.Status.GetCode() != tracev1.Status_STATUS_CODE_ERROR {
+				t.Errorf("the call has %s, and the span is %v", header.Get("Traceparent"), span)
+			}
+			if len(span.Links) != test.links || test.links > 0 && hex.EncodeToString(span.Links[0].TraceId) != parentTrace {
+				t.Errorf("the links are %v", span.Links)
+			}
+		})
+	}
+	header := http.Header{}
+	quiet(t).Consume(header, "books", "counts", sampled, "")(codes.OK)
+	if got := header.Get("Traceparent"); len(got) != 55 || strings.Contains(got, parentTrace) {
+		t.Errorf("without spans the call has %q", got)
 	}
 }
