@@ -12,7 +12,7 @@ import (
 	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
-// TestEventMetrics: Events 158: what becomes of events is counted by sink and topic, and clients make no topic of their own.
+// TestEventMetrics: Events 158 and 159: a sink that is away, or rejects all, leaves the gateway ready, and /readyz?verbose names it; what becomes of events is counted by sink and topic, and clients make no topic of their own.
 func TestEventMetrics(t *testing.T) {
 	var calls, gone atomic.Int64
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -24,12 +24,15 @@ func TestEventMetrics(t *testing.T) {
 		}
 	}))
 	t.Cleanup(hook.Close)
+	nobody := httptest.NewServer(nil)
+	nobody.Close()
 	dir := folder(t, map[string]string{"transom.yaml": fmt.Sprintf(`data_directory: %q
 events:
   behaviour: { delivery: AT_LEAST_ONCE }
   sinks:
     hook: { webhook: { url: %q, insecure: true, allow: ["127.0.0.0/8", "::1"], secrets: ["whsec_MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA="] } }
-`, t.TempDir(), hook.URL)})
+    away: { webhook: { url: %q, insecure: true, allow: ["127.0.0.0/8", "::1"], secrets: ["whsec_MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA="] } }
+`, t.TempDir(), hook.URL, nobody.URL)})
 	g := startProcess(t, buildTransom(t), "--config", filepath.Join(dir, "transom.yaml"))
 	publish := func(kind string) {
 		t.Helper()
@@ -65,6 +68,18 @@ events:
 	gone.Store(1)
 	publish("user.last")
 	poll.Until(t, "the last is rejected", func() bool { return counted(`transom_events_rejected_total{sink="hook",topic="user_behaviors"} 1`) })
+	ready := func(line string) {
+		t.Helper()
+		code, text := get(t, g.admin+"/readyz")
+		if verbose := body(t, g.admin+"/readyz?verbose"); code != http.StatusOK || text != "ready\n" || !strings.Contains(verbose, line) {
+			t.Errorf("Events 159: got %d %q, and\n%s", code, text, verbose)
+		}
+	}
+	ready("events to hook: it rejects them, ")
+	poll.Until(t, "a sink is away", func() bool {
+		return counted(`transom_events_sink_up{sink="away"} 0`, `transom_events_sink_lag_records{sink="away"} 61`)
+	})
+	ready("events to away: away since ")
 	topics := map[string]bool{}
 	for line := range strings.Lines(metrics()) {
 		if _, after, ok := strings.Cut(line, `topic="`); ok && strings.HasPrefix(line, "transom_events_") {

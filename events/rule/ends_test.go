@@ -137,8 +137,42 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// TestConditions: Events 132: only what is true is published.
+// TestSampledErrors: Events 132: errors are sampled where the rule says so, and calls without a key one by one.
+func TestSampledErrors(t *testing.T) {
+	b := newBench(t, config(), `events { type: "a" on: [RESPONSE, ERROR] sample: 0.25 sample_errors: true }`)
+	failed := status.Error(codes.NotFound, "none")
+	for n := range 400 {
+		by := fmt.Sprint("user-", n)
+		b.Reset()
+		if err := b.run(t.Context(), callBy(by), nil, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		in := len(b.All())
+		b.Reset()
+		_ = b.run(t.Context(), callBy(by), nil, nil, failed)
+		if all := b.All(); len(all) != in || in == 1 && all[0].Extension("sampledrate") != "4" {
+			t.Fatalf("user %d is in with %d answers and %v", n, in, all)
+		}
+	}
+	b.Reset()
+	const nobody = 2000
+	for range nobody {
+		_ = b.run(t.Context(), callBy(""), nil, nil, nil)
+	}
+	if in := len(b.All()); in < nobody/8 || in > nobody/2 { // of 500 that are expected; by chance it is never so far off
+		t.Errorf("%d of %d calls of nobody are in", in, nobody)
+	}
+}
+
+// TestConditions: Events 132: only what is true is published, and nothing where that cannot be told.
 func TestConditions(t *testing.T) {
+	unknown := newBench(t, config(), `events { type: "a" when: "12 / (request.pages - 4) > 1" }`)
+	for pages, want := range map[string]int{"8": 1, "4": 0, "40": 0} {
+		unknown.Reset()
+		if err := unknown.run(t.Context(), callBy("ada"), unknown.book(t, `{"pages":`+pages+`}`), nil, nil); err != nil || len(unknown.All()) != want {
+			t.Errorf("%s pages published %d, %v", pages, len(unknown.All()), err)
+		}
+	}
 	b := newBench(t, config(), `events { type: "a" on: [RESPONSE, ERROR] when: "request.pages > 3 && response.name != 'no'" }`)
 	for _, test := range []struct {
 		request, response string
@@ -174,8 +208,22 @@ func TestData(t *testing.T) {
 		if !sameData(e, test.data) || e.DataContentType != test.kind || e.Data == nil || test.mark != "" && e.Extension(test.mark) != "true" {
 			t.Errorf("%s: %.200s, %v", test.rule, e.Data, e.Extensions)
 		}
+		if test.mark == "" && e.Extension("datatruncated") != "" {
+			t.Errorf("%s: %v", test.rule, e.Extensions)
+		}
 		if test.kind == events.Protobuf && e.DataSchema != "https://type.googleapis.com/rules.v1.Book" {
 			t.Error(e.DataSchema)
+		}
+	}
+	c := config()
+	c.Events.MaxEventBytes = 64 << 10
+	for size, cut := range map[int]bool{32 << 10: false, 80 << 10: true} {
+		b := newBench(t, c, `events { type: "a" fields: "name" }`)
+		if err := b.run(t.Context(), callBy("ada"), nil, b.book(t, `{"name":"`+strings.Repeat("x", size)+`"}`), nil); err != nil {
+			t.Fatal(err)
+		}
+		if e := b.Wait(t, 1)[0].Event; (e.Extension("datatruncated") == "true") != cut || (len(e.Data) < size) != cut {
+			t.Errorf("%d bytes with a bound of 64 KiB: %d bytes of data, %v", size, len(e.Data), e.Extensions)
 		}
 	}
 	b := newBench(t, config(), `events { type: "a" fields: "name" }`)

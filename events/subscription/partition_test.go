@@ -247,6 +247,43 @@ func TestNobodyThere(t *testing.T) {
 	})
 }
 
+// TestPauses holds Events 166: attempts are 100 ms apart and then up to twice as long each time, 30 s at most, with full jitter.
+func TestPauses(t *testing.T) {
+	const tries, messages = 14, 64
+	var mu sync.Mutex
+	longest, sum := [tries]time.Duration{}, [tries]time.Duration{}
+	synctest.Test(t, func(t *testing.T) {
+		last := map[int64]time.Time{}
+		f := &method{answer: func(m *subscription.Message, attempt int) subscription.Result {
+			mu.Lock()
+			defer mu.Unlock()
+			if before, ok := last[m.Offset]; ok && attempt <= tries {
+				pause := time.Since(before)
+				longest[attempt-1], sum[attempt-1] = max(longest[attempt-1], pause), sum[attempt-1]+pause
+			}
+			last[m.Offset] = time.Now()
+			return subscription.Result{Code: codes.Internal}
+		}}
+		o := options(f)
+		o.MaxAttempts, o.Lanes, o.Order = tries, messages, subscription.NoOrder
+		p := subscription.NewPartition(o, 0)
+		defer closeNow(p)
+		for n := range int64(messages) {
+			take(t, p, message(n, ""))
+		}
+		time.Sleep(time.Hour)
+		if p.Committed() != messages {
+			t.Errorf("committed %d", p.Committed())
+		}
+	})
+	for n := 1; n < tries; n++ {
+		bound := min(100*time.Millisecond<<(n-1), 30*time.Second)
+		if mean := sum[n] / messages; longest[n] > bound || longest[n] < bound*3/4 || mean < bound/4 || mean > bound*3/4 {
+			t.Errorf("before attempt %d pauses are up to %v and %v on average, want up to %v and half of that", n+1, longest[n], mean, bound)
+		}
+	}
+}
+
 // TestDeadLetterWaits holds Events 168: a message is done only when its dead letter is
 // written.
 func TestDeadLetterWaits(t *testing.T) {
