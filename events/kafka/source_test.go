@@ -239,6 +239,57 @@ func TestSourcePlaces(t *testing.T) {
 	poll.Until(t, "the end", func() bool { return lagOf(s.Status(t.Context())) == 0 })
 }
 
+// TestSourceOfNewPartition: Events 173: a group that is new begins with the first record of a time, and what comes to a partition that is
+// added later is read from its beginning, also where that was before a member knew of it.
+func TestSourceOfNewPartition(t *testing.T) {
+	const topic = "growing"
+	broker := kafkatest.Shared(t)
+	c := settings(broker, 1)
+	sink, h := open(t, c, topic), &eventtest.Handled{}
+	begin := time.Now().Add(-time.Hour).Truncate(time.Second)
+	for n := range 4 {
+		e := event(topic, "a", n)
+		e.Time = begin.Add(time.Duration(n) * time.Minute)
+		send(t, sink, e)
+	}
+	what := reading(topic)
+	what.Start = subscription.Position{Time: begin.Add(2 * time.Minute)}
+	s := subscribe(t, c, what, h, nil)
+	poll.Until(t, "those of the time", func() bool { return len(h.All()) == 2 && lagOf(s.Status(t.Context())) == 0 })
+	if first := h.All()[0]; first.Offset != 2 {
+		t.Errorf("it began with %d", first.Offset)
+	}
+	stop(t, s)
+	config := sarama.NewConfig()
+	config.Version = sarama.V2_8_0_0
+	admin, err := sarama.NewClusterAdmin([]string{broker.Plaintext}, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	if err := admin.CreatePartitions(topic, 2, nil, false); err != nil {
+		t.Fatal(err)
+	}
+	poll.Until(t, "the new partition", func() bool {
+		topics, err := admin.DescribeTopics([]string{topic})
+		return err == nil && len(topics) == 1 && len(topics[0].Partitions) == 2 && topics[0].Partitions[0].Leader >= 0 && topics[0].Partitions[1].Leader >= 0
+	})
+	again := open(t, c, topic)
+	for n := range 20 { // of 20 keys some are of the new partition
+		send(t, again, event(topic, fmt.Sprint("key ", n), 0))
+	}
+	what.Start = subscription.Position{Latest: true}
+	s = subscribe(t, c, what, h, nil)
+	poll.Until(t, "all of both", func() bool { return len(h.All()) == 22 && lagOf(s.Status(t.Context())) == 0 })
+	partitions := map[int32]bool{}
+	for _, m := range h.All() {
+		partitions[m.Partition] = true
+	}
+	if len(partitions) != 2 {
+		t.Errorf("records of the partitions %v", partitions)
+	}
+}
+
 // TestSourceDeadLetters: Events 161, 165 and 168: a record that cannot be read, and one whose calls do
 // not succeed, go to the topic of dead letters as they were, with the reason.
 func TestSourceDeadLetters(t *testing.T) {
