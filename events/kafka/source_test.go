@@ -290,6 +290,43 @@ func TestSourceOfNewPartition(t *testing.T) {
 	}
 }
 
+// TestSourceMember: Events 171: members share partitions by the cooperative sticky strategy, and one with an instance_id is known by it, so that
+// it keeps its partitions over a restart.
+func TestSourceMember(t *testing.T) {
+	const topic = "known"
+	broker := kafkatest.Shared(t)
+	c := settings(broker, 2)
+	send(t, open(t, c, topic), event(topic, "a", 0))
+	what, h := reading(topic), &eventtest.Handled{}
+	what.Instance = "gateway-1"
+	config := sarama.NewConfig()
+	config.Version = sarama.V2_8_0_0
+	admin, err := sarama.NewClusterAdmin([]string{broker.Plaintext}, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	member := func() (id, instance, protocol string) {
+		groups, err := admin.DescribeConsumerGroups([]string{what.Group})
+		if err != nil {
+			return "", "", ""
+		}
+		for name, m := range groups[0].Members {
+			id, protocol = name, groups[0].Protocol
+			if m.GroupInstanceId != nil {
+				instance = *m.GroupInstanceId
+			}
+		}
+		return id, instance, protocol
+	}
+	s := subscribe(t, c, what, h, nil)
+	poll.Until(t, "it works", func() bool { return len(h.All()) == 1 })
+	if _, instance, protocol := member(); instance != "gateway-1" || protocol != "cooperative-sticky" {
+		t.Errorf("the member is known as %q, and the group shares by %q", instance, protocol)
+	}
+	stop(t, s)
+}
+
 // TestSourceDeadLetters: Events 161, 165 and 168: a record that cannot be read, and one whose calls do
 // not succeed, go to the topic of dead letters as they were, with the reason.
 func TestSourceDeadLetters(t *testing.T) {

@@ -13,8 +13,11 @@ import (
 var refused = prefixes(
 	"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
 	"168.63.129.16/32", // a cloud's server of secrets, at an address that looks public
-	"::/96", "64:ff9b:1::/48", "100::/64", "2001::/32", "2001:db8::/32", "fec0::/10",
+	"2001::/23", "2001:db8::/32", "3fff::/20",
 )
+
+// public has all public addresses of IPv6; what it leaves out may lead to an IPv4 address in a way that only this network knows.
+var public = netip.MustParsePrefix("2000::/3")
 
 // Ranges of IPv6 that lead to an IPv4 address within them.
 var (
@@ -104,7 +107,7 @@ func reachable(a netip.Addr, allow []netip.Prefix) bool {
 			return true
 		}
 	}
-	if !a.IsGlobalUnicast() || a.IsPrivate() {
+	if !a.IsGlobalUnicast() || a.IsPrivate() || a.Is6() && !public.Contains(a) {
 		return false
 	}
 	for _, p := range refused {

@@ -18,6 +18,7 @@ func listen(t testing.TB, address string) net.Listener {
 	return l
 }
 
+// TestAddresses: Events 155: which addresses a webhook may lead to, and that no form of IPv6 leads round that.
 func TestAddresses(t *testing.T) {
 	allow, err := ranges([]string{"10.1.0.0/16", "192.168.1.7", "::ffff:172.16.0.1", "fd00:1::/32"})
 	if err != nil {
@@ -31,7 +32,7 @@ func TestAddresses(t *testing.T) {
 		"::": false, "::1": false, "::ffff:127.0.0.1": false, "::ffff:10.0.0.1": false, "::127.0.0.1": false, "::808:808": false,
 		"fe80::1": false, "fe80::1%eth0": false, "fc00::1": false, "fd00:ec2::254": false, "fec0::1": false, "ff02::1": false,
 		"64:ff9b::7f00:1": false, "64:ff9b::a9fe:a9fe": false, "64:ff9b:1::1": false, "2002:7f00:1::1": false, "2002:a9fe:a9fe::": false,
-		"2001:0:53aa::1": false, "2001:db8::1": false, "100::1": false,
+		"2001:0:53aa::1": false, "2001:db8::1": false, "100::1": false, "::ffff:0:7f00:1": false, "3fff::1": false, "5f00::1": false, "2001:20::1": false, "4000::1": false,
 		"10.1.2.3": true, "::ffff:10.1.2.3": true, "64:ff9b::a01:203": true, "192.168.1.7": true, "192.168.1.8": false, "172.16.0.1": true, "172.16.0.2": false,
 		"fd00:1::1": true, "fd00:2::1": false,
 	} {
