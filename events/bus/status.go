@@ -1,8 +1,8 @@
 package bus
 
 import (
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/transom-gateway/transom/events/log"
@@ -54,16 +54,17 @@ func (b *Bus) Status() Status {
 		stats := l.Stats()
 		s.Log, cursors = &stats, l.Cursors()
 	}
+	byName := map[string]*Runner{} // during a reload there may be two of one name
 	for _, r := range all {
-		one := r.status()
-		if next, ok := cursors[r.name]; ok {
+		byName[r.name] = r
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) { // to sort what is returned would be a sorting of its own, of 20 KB
+		one := byName[name].status()
+		if next, ok := cursors[name]; ok {
 			one.Lag = s.Log.Next - min(next, s.Log.Next)
 		}
 		s.Sinks = append(s.Sinks, one)
 	}
-	slices.SortFunc(s.Sinks, func(a, b SinkStatus) int { return strings.Compare(a.Name, b.Name) })
-	// During a reload there may be two of one name.
-	s.Sinks = slices.CompactFunc(s.Sinks, func(a, b SinkStatus) bool { return a.Name == b.Name })
 	return s
 }
 
