@@ -66,7 +66,14 @@ var shortAnswers3 = map[string]http.HandlerFunc{
 		w.WriteHeader(http.StatusOK)
 		_, _ = io.WriteString(w, "hello")
 	},
-	"no body":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },
+	"no body": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },
+	"a type and no header": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, "hello")
+	},
+	"long, no header": func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "<html>"+strings.Repeat("x", 8<<10))
+	},
 	"no header": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
 	"nothing":   func(http.ResponseWriter, *http.Request) {},
 	"no type": func(w http.ResponseWriter, _ *http.Request) {
@@ -187,7 +194,7 @@ func TestHTTP3ShortAnswers(t *testing.T) {
 // TestHTTP3ShortIsWhole: who encodes a short answer is not quic-go, which is left alone.
 func TestHTTP3ShortIsWhole(t *testing.T) {
 	for how, whole := range map[string]bool{
-		"short": true, "length": true, "a shorter body than told": true, "no length": true, "no body": true, "two headers": true, "as long as may be": true,
+		"short": true, "length": true, "a shorter body than told": true, "no length": true, "no body": true, "two headers": true, "a type and no header": true, "long, no header": false, "as long as may be": true,
 		"broken off": true, // whose end is a panic
 		"no header":  false, "nothing": false, "no type": false, "204": false, "304": false, "an interim answer": false, "an announced trailer": false, "a trailer": false,
 		"long": false, "a long header": false, "a header that leaves no room": false, "in two parts": false, "a wrong length": false, "a longer body than told": false,

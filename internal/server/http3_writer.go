@@ -61,6 +61,9 @@ func (w *http3Writer) WriteHeader(status int) {
 
 // Write implements io.Writer.
 func (w *http3Writer) Write(p []byte) (int, error) {
+	if !w.begun && w.Header()["Content-Type"] != nil { // which else quic-go guesses
+		w.WriteHeader(http.StatusOK)
+	}
 	if w.short != nil && w.short.takes(p) {
 		return len(p), nil
 	}
