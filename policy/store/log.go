@@ -105,9 +105,12 @@ func (l *storeLog) tell(why string) {
 }
 
 // reason words what a person can act on.
-func (l *storeLog) reason(err error) string {
+func (l *storeLog) reason(err error) string { return Reason(err, l.timeout) }
+
+// Reason words an error of Redis as what a person can act on; timeout is that of one command.
+func Reason(err error, timeout time.Duration) string {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Sprintf("no answer within stores.redis.timeout, %v", span.Text(l.timeout))
+		return fmt.Sprintf("no answer within stores.redis.timeout, %v", span.Text(timeout))
 	}
 	if IsReadOnly(err) {
 		return "it is a replica, which takes no writes: have stores.redis.url name the primary, by a name that follows it when it changes"

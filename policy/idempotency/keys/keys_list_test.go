@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -192,5 +193,21 @@ func TestLostLeaseIsListed(t *testing.T) {
 		t.Errorf("%+v, %v", kept, err)
 	} else {
 		lease.End(nil, time.Minute)
+	}
+}
+
+// TestWhyKeysAreNotShown: an operator is told what a person can act on.
+func TestWhyKeysAreNotShown(t *testing.T) {
+	s := inRedis(t, redistest.Start(t), "t:")
+	s.Timeout = 1
+	const want = "the store of idempotency keys cannot be used: no answer within stores.redis.timeout, 1ns"
+	id := strings.Repeat("0", 64)
+	_, _, listed := s.ListKeys(t.Context(), keptkey.Filter{}, "", 10)
+	_, shown := s.LookUpKey(t.Context(), id)
+	_, released := s.ReleaseKey(t.Context(), id, true)
+	for what, err := range map[string]error{"list": listed, "show": shown, "release": released} {
+		if err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", what, err, want)
+		}
 	}
 }

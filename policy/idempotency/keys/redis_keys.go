@@ -95,7 +95,7 @@ func (a *redisAnswers) ask(ctx context.Context, id string, script *redis.Script,
 	defer cancel()
 	answer, err := script.Run(bounded, a.Client, []string{a.name(id)}, args...).StringSlice()
 	if err != nil {
-		return keptkey.Key{}, unlisted(err)
+		return keptkey.Key{}, a.unlisted(err)
 	}
 	k, err := keptKey(id, answer)
 	if err == nil && len(answer) == 7 && answer[6] != "1" {
@@ -105,11 +105,8 @@ func (a *redisAnswers) ask(ctx context.Context, id string, script *redis.Script,
 }
 
 // unlisted is why Redis does not tell.
-func unlisted(err error) error {
-	if store.IsReadOnly(err) {
-		return errors.New("the store of idempotency keys is a replica, which takes no writes: have stores.redis.url name the primary")
-	}
-	return fmt.Errorf("the store of idempotency keys cannot be asked: %w", store.WithoutURL(err))
+func (a *redisAnswers) unlisted(err error) error {
+	return fmt.Errorf("the store of idempotency keys cannot be used: %s", store.Reason(err, a.Timeout))
 }
 
 // errCluster is the error of a list of what no one server has.
@@ -151,10 +148,10 @@ func (a *redisAnswers) scan(ctx context.Context, cursor uint64) ([]keptkey.Key, 
 	}
 	names, next, err := a.Client.Scan(bounded, cursor, globEscaper.Replace(a.Prefix)+"idempotency:{*}", scanCount).Result()
 	if err != nil {
-		return nil, 0, unlisted(err)
+		return nil, 0, a.unlisted(err)
 	}
 	if err := lookScript.Load(bounded, a.Client).Err(); err != nil {
-		return nil, 0, unlisted(err)
+		return nil, 0, a.unlisted(err)
 	}
 	answers := make([]*redis.Cmd, len(names))
 	_, err = a.Client.Pipelined(bounded, func(p redis.Pipeliner) error {
@@ -164,7 +161,7 @@ func (a *redisAnswers) scan(ctx context.Context, cursor uint64) ([]keptkey.Key, 
 		return nil
 	})
 	if err != nil && !strings.HasPrefix(err.Error(), wrongType) {
-		return nil, 0, unlisted(err)
+		return nil, 0, a.unlisted(err)
 	}
 	var list []keptkey.Key
 	for i, name := range names {
@@ -173,7 +170,7 @@ func (a *redisAnswers) scan(ctx context.Context, cursor uint64) ([]keptkey.Key, 
 			continue // somebody else has written it: it is no record
 		}
 		if err != nil {
-			return nil, 0, unlisted(err)
+			return nil, 0, a.unlisted(err)
 		}
 		id := strings.TrimSuffix(strings.TrimPrefix(name, a.Prefix+"idempotency:{"), "}")
 		if k, err := keptKey(id, answer); err == nil && isID(id) { // else it is gone meanwhile
