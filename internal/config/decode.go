@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/transom-gateway/transom/internal/nearest"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 // maxNodes bounds the values of a configuration, those of an alias counted each
@@ -125,6 +126,10 @@ func (d *decoder) unknown(path string, key *yaml.Node, m protoreflect.MessageDes
 		d.failAt(child, key, "merge keys are not read; expected an alias for a whole value, or the fields themselves")
 		return
 	}
+	if there := standsIn(path, key.Value); there != "" {
+		d.failAt(child, key, "unknown field, expected one of %s; did you mean %s?", strings.Join(known, ", "), there)
+		return
+	}
 	if near := nearest.Of(known, key.Value); near != "" {
 		d.failAt(child, key, "unknown field; did you mean %q?", near)
 		d.broken = append(d.broken, join(path, near))
@@ -136,6 +141,25 @@ func (d *decoder) unknown(path string, key *yaml.Node, m protoreflect.MessageDes
 		return
 	}
 	d.failAt(child, key, "unknown field, expected one of %s", strings.Join(known, ", "))
+}
+
+// standsIn says where an unknown field of a section stands: beside policies, where a policy has the
+// section's name, too, or in that policy; "" for neither.
+func standsIn(path, name string) string {
+	section := protoreflect.Name(path[strings.LastIndexByte(path, '.')+1:])
+	for _, place := range []struct {
+		of   protoreflect.MessageDescriptor
+		says string
+	}{
+		{new(transomv1.Config).ProtoReflect().Descriptor(), ", beside policies"},
+		{new(transomv1.Policy).ProtoReflect().Descriptor(), " of a policy"},
+	} {
+		field := place.of.Fields().ByName(section)
+		if field != nil && field.Message() != nil && field.Message().Fields().ByName(protoreflect.Name(name)) != nil {
+			return fmt.Sprintf("%s.%s%s", section, name, place.says)
+		}
+	}
+	return ""
 }
 
 // partly is the only name of which another one is a part, as prefix is of path_prefix; "" for

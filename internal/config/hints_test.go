@@ -19,6 +19,8 @@ func TestHints(t *testing.T) {
 		"an entry without its list":  {"defaults: { rate_limit: { requests: 1 } }", "found a mapping, expected a list; did you mean [{ … }]?"},
 		"a text in place of a list":  {"trusted_proxies: a", `trusted_proxies: found a text, expected a list; did you mean ["a"]?` + "\n"},
 		"a text in place of entries": {"defaults: { rate_limit: often }", "rate_limit: found a text, expected a list\n"},
+		"a setting in a policy":      {"defaults: { cache: { status_header: true } }", "; did you mean cache.status_header, beside policies?\n"},
+		"a policy as a setting":      {"cache: { ttl: 60s }", "; did you mean cache.ttl of a policy?\n"},
 		"a line indented too far":    {"rest:\n  only_rules: true\n    literal_plus: true", "not YAML: mapping values are not allowed in this context; is this line, or the one above it, indented too far?"},
 		"a colon in a text":          {"defaults:\n  json: a: b", `Text with ": " in it must be quoted`},
 		"a line indented too little": {"listeners:\n  - address: a\n tls: {}", "did not find expected key; is this line, or one above it, indented too far or not enough?"},
