@@ -147,8 +147,8 @@ func (c *mixedCall) make(ctx context.Context, protocol int, givenUp func() bool)
 		times = 3
 	}
 	said := answer.Header.Get("X-Said") + answer.Header.Get("Grpc-Metadata-X-Said")
-	if answer.StatusCode != 200 || said != c.wants || strings.Count(string(body), c.text) != times || strings.Count(string(body), "text ") != times {
-		return fmt.Errorf("%s by %d, %s of %s: %d %q %q, %v: %.300q", c.method, protocol, c.text, c.who, answer.StatusCode, said, answer.Trailer, err, body)
+	if err != nil || answer.StatusCode != 200 || said != c.wants || strings.Count(string(body), c.text) != times || strings.Count(string(body), "text ") != times {
+		return fmt.Errorf("%s by %d, %s of %s: %d %q %q: %.300q, %w", c.method, protocol, c.text, c.who, answer.StatusCode, said, answer.Trailer, body, err)
 	}
 	return nil
 }
