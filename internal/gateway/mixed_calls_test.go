@@ -157,8 +157,22 @@ func (c *mixedCall) make(ctx context.Context, protocol int, givenUp func() bool)
 // answers that are kept, with streams and with clients that go, each has its own message and metadata,
 // and tells the backend its own.
 func TestMixedCalls(t *testing.T) {
-	backend := grpctest.ServeAny(t, mixedServer, grpc.ForceServerCodecV2(bytesCodec{}))
-	g := gatewaytest.Start(t, gatewaytest.Options{Backend: backend, NoBookstore: true, Config: mixedConfig, Protos: map[string]string{"mixed.proto": mixedProto}})
+	options := gatewaytest.Options{
+		Backend: grpctest.ServeAny(t, mixedServer, grpc.ForceServerCodecV2(bytesCodec{})), NoBookstore: true,
+		Config: mixedConfig, Protos: map[string]string{"mixed.proto": mixedProto},
+	}
+	t.Run("HTTP/1.1 and HTTP/2", func(t *testing.T) {
+		g := gatewaytest.Start(t, options)
+		mixCalls(t, g, g.Client, g.HTTP2)
+	})
+	t.Run("HTTP/3", func(t *testing.T) {
+		g, _, _ := startHTTP3(t, options, nil)
+		mixCalls(t, g, g.Client, g.Client)
+	})
+}
+
+// mixCalls makes calls to a gateway; http2 is a client for gRPC.
+func mixCalls(t *testing.T, g *gatewaytest.Gateway, client, http2 *http.Client) {
 	bearers := map[string]string{}
 	for i := range 4 {
 		who := fmt.Sprint("who", i)
@@ -172,13 +186,13 @@ func TestMixedCalls(t *testing.T) {
 			for n := range 60 {
 				who := fmt.Sprint("who", random.IntN(4))
 				c := &mixedCall{
-					g: g, client: []*http.Client{g.Client, g.HTTP2}[random.IntN(2)], who: who, bearer: bearers[who], again: &again,
+					g: g, client: []*http.Client{client, http2}[random.IntN(2)], who: who, bearer: bearers[who], again: &again,
 					method: []string{"Plain", "Keyed", "Kept", "Many"}[random.IntN(4)],
 					text:   fmt.Sprintf("text %d-%d %s", i, n, strings.Repeat("x", random.IntN(3000))),
 				}
 				protocol := random.IntN(4)
 				if protocol == 1 {
-					c.client = g.HTTP2
+					c.client = http2
 				}
 				c.wants = strings.Join([]string{who, who, who + "+" + who, who, ""}, "|")
 				switch c.method {
