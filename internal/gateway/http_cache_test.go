@@ -193,6 +193,19 @@ func TestRouteCachePurge(t *testing.T) {
 	}
 }
 
+// TestRouteCachePurgeCounts: Traffic 128: what is told is how many answers were dropped, without what
+// the cache notes beside them.
+func TestRouteCachePurgeCounts(t *testing.T) {
+	address, _ := counting(t, "Cache-Control", "max-age=60", "Vary", "X-A")
+	g := startCachedRoute(t, address, "{}", "")
+	for _, value := range []string{"one", "two", "one"} {
+		g.Do(t, "GET", "/a", "", "X-A", value)
+	}
+	if n, err := g.PurgeCache("", g.URL+"/a", ""); n != 2 || err != nil {
+		t.Errorf("%d dropped, %v", n, err)
+	}
+}
+
 // TestRouteCacheOfBranches: Traffic 131 and 203: each upstream of a split has answers of its
 // own, and where a route rewrites paths, what is asked for is part of the key.
 func TestRouteCacheOfBranches(t *testing.T) {

@@ -332,3 +332,24 @@ func TestPurge(t *testing.T) {
 		}
 	}
 }
+
+// TestPurgeCounts: Traffic 128: what is told is how many answers were dropped, without what the cache
+// notes beside them: that they vary, or are not kept.
+func TestPurgeCounts(t *testing.T) {
+	for said, want := range map[string]int{"max-age=60": 2, "no-store": 0} {
+		s := &server{answer: func(context.Context, int, string) (string, metadata.MD, error) {
+			return "answer", metadata.Pairs("cache-control", said, "vary", "x-a"), nil
+		}}
+		m := newBench(t).method("Get", `auth { jwt {} } cache { ttl { seconds: 60 } }`, s)
+		for _, value := range []string{"one", "two", "one"} {
+			r := as("ada")
+			r.HTTP.Header["X-A"] = []string{value}
+			m.call(t.Context(), r, ask("a"))
+		}
+		store, _ := policy.Find[interface{ Cache() *Store }](m.set)
+		before := store.Cache().memory.Len()
+		if n := store.Cache().Purge(memory.Purge{}); n != want || before <= n || store.Cache().memory.Len() != 0 {
+			t.Errorf("%s: %d of %d entries dropped as answers, want %d", said, n, before, want)
+		}
+	}
+}

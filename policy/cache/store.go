@@ -118,25 +118,31 @@ type Purge = memory.Purge
 // Purge drops answers, and has none kept that was asked for before. It returns how many it
 // dropped.
 func (s *Store) Purge(p Purge) int {
-	tag := tier.TagText(p.Tag)
-	return s.purge(func(e *memory.Entry) bool {
-		return e.Value.Matches(p) && (p.Tag == "" || slices.Contains(e.Tags, tag))
+	tag, answers := tier.TagText(p.Tag), 0
+	s.purge(func(kept *memory.Entry) bool {
+		if !kept.Value.Matches(p) || p.Tag != "" && !slices.Contains(kept.Tags, tag) {
+			return false
+		}
+		if e, ok := kept.Value.(*entry); ok && !e.marker && !e.pass {
+			answers++
+		}
+		return true
 	}, func(f *flight) bool {
 		// What a tag means for an answer that is not there yet nobody knows.
 		return (p.RPC == "" || f.part.method.rpc == p.RPC) && (p.Principal == "" || f.caller.Principal == p.Principal)
 	})
+	return answers
 }
 
-func (s *Store) purge(which func(*memory.Entry) bool, under func(*flight) bool) int {
+func (s *Store) purge(which func(*memory.Entry) bool, under func(*flight) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	dropped := s.memory.DropFunc(which)
+	s.memory.DropFunc(which)
 	for f := range s.all {
 		if under(f) {
 			f.outdate()
 		}
 	}
-	return dropped
 }
 
 // entryBytes is what an entry takes beside its key, message, metadata and tags: itself, the

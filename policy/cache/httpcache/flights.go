@@ -147,26 +147,32 @@ func (s *flights) DropWhere(which func(rpc, principal string) bool) {
 // DropTagged implements peers.Answers: each answer has the tag of its URI.
 func (s *flights) DropTagged() { s.DropWhere(func(_, _ string) bool { return true }) }
 
-// purge drops answers by hand.
+// purge drops answers by hand. It returns how many.
 func (s *flights) purge(p memory.Purge) int {
-	tag := tier.TagText(p.Tag)
-	return s.drops(func(e *memory.Entry) bool {
-		return e.Value.Matches(p) && (p.Tag == "" || slices.Contains(e.Tags, tag))
+	tag, answers := tier.TagText(p.Tag), 0
+	s.drops(func(e *memory.Entry) bool {
+		if !e.Value.Matches(p) || p.Tag != "" && !slices.Contains(e.Tags, tag) {
+			return false
+		}
+		if a, ok := e.Value.(*answer); ok && !a.marker && !a.pass {
+			answers++
+		}
+		return true
 	}, func(f *flight) bool {
 		return (p.RPC == "" || f.part.rpc == p.RPC) && (p.Principal == "" || f.caller.Principal == p.Principal) && (p.Tag == "" || f.tag == tag)
 	})
+	return answers
 }
 
-func (s *flights) drops(which func(*memory.Entry) bool, under func(*flight) bool) int {
+func (s *flights) drops(which func(*memory.Entry) bool, under func(*flight) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	dropped := s.memory.DropFunc(which)
+	s.memory.DropFunc(which)
 	for f := range s.all {
 		if under(f) {
 			s.outdate(f)
 		}
 	}
-	return dropped
 }
 
 // outdate has what a flight brings go to those who wait, and to nobody else. The caller
