@@ -120,13 +120,11 @@ type Purge = memory.Purge
 func (s *Store) Purge(p Purge) int {
 	tag, answers := tier.TagText(p.Tag), 0
 	s.purge(func(kept *memory.Entry) bool {
-		if !kept.Value.Matches(p) || p.Tag != "" && !slices.Contains(kept.Tags, tag) {
-			return false
-		}
-		if e, ok := kept.Value.(*entry); ok && !e.marker && !e.pass {
+		fits := kept.Value.Matches(p) && (p.Tag == "" || slices.Contains(kept.Tags, tag))
+		if e, ok := kept.Value.(*entry); ok && fits && !e.marker && !e.pass {
 			answers++
 		}
-		return true
+		return fits
 	}, func(f *flight) bool {
 		// What a tag means for an answer that is not there yet nobody knows.
 		return (p.RPC == "" || f.part.method.rpc == p.RPC) && (p.Principal == "" || f.caller.Principal == p.Principal)

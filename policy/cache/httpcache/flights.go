@@ -151,13 +151,11 @@ func (s *flights) DropTagged() { s.DropWhere(func(_, _ string) bool { return tru
 func (s *flights) purge(p memory.Purge) int {
 	tag, answers := tier.TagText(p.Tag), 0
 	s.drops(func(e *memory.Entry) bool {
-		if !e.Value.Matches(p) || p.Tag != "" && !slices.Contains(e.Tags, tag) {
-			return false
-		}
-		if a, ok := e.Value.(*answer); ok && !a.marker && !a.pass {
+		fits := e.Value.Matches(p) && (p.Tag == "" || slices.Contains(e.Tags, tag))
+		if a, ok := e.Value.(*answer); ok && fits && !a.marker && !a.pass {
 			answers++
 		}
-		return true
+		return fits
 	}, func(f *flight) bool {
 		return (p.RPC == "" || f.part.rpc == p.RPC) && (p.Principal == "" || f.caller.Principal == p.Principal) && (p.Tag == "" || f.tag == tag)
 	})
