@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -45,6 +46,8 @@ type quicListener struct {
 	newcomers *perSecond
 	// serving: packets are read.
 	serving atomic.Bool
+	// shaking is how many connections have begun a handshake and are not accepted yet.
+	shaking atomic.Int64
 
 	mu       sync.Mutex
 	listener accepter // nil until packets are read
@@ -81,9 +84,7 @@ func (o *Options) listenQUIC(l *listener, fleet *security.Fleet, c *transomv1.Li
 			Allow0RTT:                  c.GetTls().GetEarlyData(),
 		},
 	}
-	if opened.config.Allow0RTT {
-		opened.transport.ConnContext = withProof
-	}
+	opened.transport.ConnContext = opened.greet
 	if err := share(opened.transport, fleet); err != nil {
 		return nil, fmt.Errorf("http3: %w", errors.Join(err, udp.Close()))
 	}
@@ -162,6 +163,44 @@ func (l *quicListener) Close() error {
 		return nil
 	}
 	return l.listener.Close()
+}
+
+// greet is quic.Transport.ConnContext.
+func (l *quicListener) greet(ctx context.Context, client *quic.ClientInfo) (context.Context, error) {
+	l.shaking.Add(1)
+	gone := context.AfterFunc(ctx, func() { l.shaking.Add(-1) }) // without being accepted
+	ctx = context.WithValue(ctx, acceptedKey{}, func() {
+		if gone() {
+			l.shaking.Add(-1)
+		}
+	})
+	if l.config.Allow0RTT {
+		return withProof(ctx, client)
+	}
+	return ctx, nil
+}
+
+// acceptedKey is the key of what is called when a connection has been accepted.
+type acceptedKey struct{}
+
+// accepted notes that a connection is.
+func accepted(c *quic.Conn) {
+	if done, ok := c.Context().Value(acceptedKey{}).(func()); ok {
+		done()
+	}
+}
+
+// lastHandshakes is how long a listener that is about to close waits for handshakes under way.
+const lastHandshakes = time.Second
+
+// leave closes the listener once no handshake is under way: quic-go refuses their clients, which may have sent a request by then.
+func (l *quicListener) leave() {
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for until := time.Now().Add(lastHandshakes); l.shaking.Load() > 0 && time.Now().Before(until); {
+		<-look.C
+	}
+	_ = l.Close() // it is only closed once more by the front
 }
 
 // end closes the socket.

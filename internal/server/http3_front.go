@@ -59,6 +59,7 @@ func (f *http3Front) Serve(net.Listener) error {
 		if err != nil {
 			return err
 		}
+		accepted(c)
 		f.receive(c)
 	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -143,5 +144,72 @@ func TestHTTP3Date(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestHTTP3LastHandshakes: Traffic 202: a handshake that has begun before the listener closes ends, and its request has an answer; one
+// that does not end is not waited for.
+func TestHTTP3LastHandshakes(t *testing.T) {
+	l, client, url := servedPackets(t, t.Context(), func(http.ResponseWriter, *http.Request) {})
+	verify := make(chan struct{})
+	transport, ok := client.Transport.(*http3.Transport)
+	if !ok {
+		t.Fatal("another transport")
+	}
+	transport.TLSClientConfig.VerifyConnection = func(tls.ConnectionState) error {
+		<-verify
+		return nil
+	}
+	answered := make(chan error, 1)
+	ask := func() {
+		answer, err := client.Get(url) //nolint:noctx // it ends, or the test does
+		if err == nil {
+			err = answer.Body.Close()
+		}
+		answered <- err
+	}
+	go ask()
+	poll.Until(t, "a handshake", func() bool { return l.shaking.Load() == 1 })
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		l.leave()
+	}()
+	close(verify)
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	<-left
+	if n := l.shaking.Load(); n != 0 {
+		t.Errorf("%d handshakes are under way", n)
+	}
+}
+
+// TestHTTP3HandshakesWithoutEnd: one that does not end holds nobody up.
+func TestHTTP3HandshakesWithoutEnd(t *testing.T) {
+	l, client, url := servedPackets(t, t.Context(), func(http.ResponseWriter, *http.Request) {})
+	ctx, cancel := context.WithCancel(t.Context())
+	transport, ok := client.Transport.(*http3.Transport)
+	if !ok {
+		t.Fatal("another transport")
+	}
+	transport.TLSClientConfig.VerifyConnection = func(tls.ConnectionState) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	ended := make(chan error, 1)
+	go func() {
+		answer, err := client.Get(url) //nolint:noctx // the test ends it
+		if err == nil {
+			err = errors.Join(errors.New("there was an answer"), answer.Body.Close())
+		}
+		ended <- err
+	}()
+	poll.Until(t, "a handshake", func() bool { return l.shaking.Load() == 1 })
+	l.leave()
+	poll.Until(t, "the end of the handshake", func() bool { return l.shaking.Load() == 0 })
+	cancel()
+	if err := <-ended; err == nil || strings.Contains(err.Error(), "there was an answer") {
+		t.Error(err)
 	}
 }

@@ -96,9 +96,15 @@ func (s *Server) endFront(ctx context.Context, front Front) (err error) {
 
 // leaveListeners accepts no more connections: a successor does, where there is one.
 func (s *Server) leaveListeners() {
+	var leaving sync.WaitGroup
 	for _, l := range s.clients() {
+		if packets, ok := l.Listener.(*quicListener); ok {
+			leaving.Go(packets.leave)
+			continue
+		}
 		_ = l.Close() // it is only closed once more by the front
 	}
+	leaving.Wait()
 	if s.handed.Load() && s.admin != nil {
 		_ = s.admin.Close()
 		s.admin.front.StopKeepAlives()
