@@ -159,6 +159,98 @@ var shortAnswers3 = map[string]http.HandlerFunc{
 	},
 }
 
+// unsendable3 are handlers whose answers have fields that HTTP/3 forbids.
+var unsendable3 = map[string]http.HandlerFunc{
+	"short": func(w http.ResponseWriter, _ *http.Request) {
+		setUnsendable(w.Header(), "")
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, "hello")
+	},
+	"short, set late": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, "hello")
+		w.Header()["X-A"] = []string{"fine"}
+		w.Header()["Connection"] = []string{"close"}
+	},
+	"long": func(w http.ResponseWriter, _ *http.Request) {
+		setUnsendable(w.Header(), "")
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, strings.Repeat("x", 5*shortBody))
+	},
+	"longer than short": func(w http.ResponseWriter, _ *http.Request) {
+		setUnsendable(w.Header(), "")
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, "hello")
+		_, _ = io.WriteString(w, strings.Repeat("x", 5*shortBody))
+	},
+	"no status": func(w http.ResponseWriter, _ *http.Request) {
+		setUnsendable(w.Header(), "")
+		_, _ = io.WriteString(w, strings.Repeat("x", 5*shortBody))
+	},
+	"no status, an interim one": func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		setUnsendable(w.Header(), "")
+		_, _ = io.WriteString(w, strings.Repeat("x", 5*shortBody))
+	},
+	"an interim answer": func(w http.ResponseWriter, _ *http.Request) {
+		setUnsendable(w.Header(), "")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusOK)
+	},
+	"a flush alone": func(w http.ResponseWriter, _ *http.Request) {
+		setUnsendable(w.Header(), "")
+		_ = http.NewResponseController(w).Flush()
+	},
+	"nothing": func(w http.ResponseWriter, _ *http.Request) { setUnsendable(w.Header(), "") },
+	"a trailer": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["X-A"] = []string{"fine"}
+		w.Header().Set("Content-Type", "text/plain")
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, "hello")
+		setUnsendable(w.Header(), http.TrailerPrefix)
+	},
+}
+
+// notSent is shared by answers, as values may be.
+var notSent = []string{"a\r\nb: c", "fine", "a\x00"}
+
+// setUnsendable sets fields of which "X-A: fine" alone may be sent, beside a type.
+func setUnsendable(h http.Header, prefix string) {
+	for _, name := range []string{"Connection", "connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "X B", "X\nC", ":status", ""} {
+		h[prefix+name] = []string{"close"}
+	}
+	h[prefix+"X-A"] = notSent
+	if prefix == "" {
+		h["Content-Type"] = []string{"text/plain"}
+	}
+}
+
+// TestHTTP3Unsendable: an answer with fields that HTTP/3 forbids reaches its client without them, as by HTTP/2.
+func TestHTTP3Unsendable(t *testing.T) {
+	s := serveHTTP3(t, &http3Front{o: frontOptions{header: time.Minute, handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		unsendable3[r.URL.Query().Get("how")](w, r)
+	})}})
+	want := http.Header{"X-A": {"fine"}, "Content-Type": {"text/plain"}}
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		for how := range unsendable3 {
+			got := s.ask(t, method, how)
+			for _, name := range []string{"Date", "Content-Length"} {
+				got.Header.Del(name)
+			}
+			if got.Failed || got.Status != http.StatusOK || !reflect.DeepEqual(got.Header, want) {
+				t.Errorf("%s, %s: found\n%+v, expected the header %v", method, how, got, want)
+			}
+			if fields := (http.Header{"X-A": {"fine"}}); how == "a trailer" && method != http.MethodHead && !reflect.DeepEqual(got.Trailer, fields) {
+				t.Errorf("%s, %s: found the trailer %v, expected %v", method, how, got.Trailer, fields)
+			}
+		}
+	}
+	if len(notSent) != 3 || notSent[1] != "fine" || notSent[2] != "a\x00" {
+		t.Errorf("values that answers share became %q", notSent)
+	}
+}
+
 // heard3 is what a client gets to see.
 type heard3 struct {
 	Status          int

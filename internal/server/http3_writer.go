@@ -18,6 +18,7 @@ type http3Writer struct {
 	// stream gives the request's stream to who answers it in place of quic-go; nil where only that knows how.
 	stream http3.HTTPStreamer
 	begun  bool         // a header was written, be it that of an interim answer
+	final  bool         // the header of the answer itself was
 	short  *shortAnswer // nil: the answer is quic-go's
 
 	bounded atomic.Bool // there is a deadline of writes, which may have passed
@@ -53,9 +54,18 @@ func (w *http3Writer) WriteHeader(status int) {
 	if !w.begun && w.stream != nil {
 		w.short = beginShort(status, header)
 	}
-	w.begun = true
+	w.begun, w.final = true, w.final || status >= http.StatusOK
 	if w.short == nil {
+		dropUnsendable(header)
 		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// begin begins an answer whose handler tells no status.
+func (w *http3Writer) begin() {
+	if !w.final {
+		w.begun, w.final = true, true
+		dropUnsendable(w.Header())
 	}
 }
 
@@ -67,7 +77,7 @@ func (w *http3Writer) Write(p []byte) (int, error) {
 	if w.short != nil && w.short.takes(p) {
 		return len(p), nil
 	}
-	w.begun = true
+	w.begin()
 	if err := w.handOver(); err != nil {
 		return 0, err
 	}
@@ -76,7 +86,7 @@ func (w *http3Writer) Write(p []byte) (int, error) {
 
 // FlushError is for http.ResponseController.
 func (w *http3Writer) FlushError() error {
-	w.begun = true
+	w.begin()
 	if err := w.handOver(); err != nil {
 		return err
 	}
@@ -91,6 +101,7 @@ func (w *http3Writer) handOver() error {
 	}
 	w.short = nil
 	defer s.recycle()
+	dropUnsendable(w.Header())
 	w.ResponseWriter.WriteHeader(s.status)
 	if len(s.body) == 0 {
 		return nil
@@ -101,6 +112,7 @@ func (w *http3Writer) handOver() error {
 
 // finish sends what is left of the answer, or has quic-go do so within a time.
 func (w *http3Writer) finish() {
+	dropUnsendable(w.Header()) // of a header that is sent only now, or the trailer
 	if w.short != nil && w.sendShort() {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -108,7 +109,7 @@ func TestUnreadLooks(t *testing.T) {
 
 // TestUnreadAnswersOverHTTP3: Traffic 199: by HTTP/3 such an answer has a deadline of its own.
 func TestUnreadAnswersOverHTTP3(t *testing.T) {
-	w := &deadlines{}
+	w := &deadlines{ResponseWriter: httptest.NewRecorder()}
 	f := &http3Front{o: frontOptions{handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}}
 	began := time.Now()
 	f.ServeHTTP(w, &http.Request{Method: http.MethodGet, Body: http.NoBody})
