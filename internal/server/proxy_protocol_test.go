@@ -250,3 +250,24 @@ func TestSilentLoadBalancer(t *testing.T) {
 		})
 	}
 }
+
+// TestBalancersWaitForNobody: a load balancer that does not say who its client is keeps no other one waiting.
+func TestBalancersWaitForNobody(t *testing.T) {
+	at := balancedServer(t, "127.0.0.1:0", []string{"127.0.0.0/8"}, io.Discard)
+	silent, err := net.Dial(at.Network(), at.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }() // it is read
+	const request = "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+	if got := exchange(t, at, request); !strings.HasSuffix(got, "192.0.2.1:1") {
+		t.Errorf("the second one: %q", got)
+	}
+	// The second one's answer came before the time of the first was over, which would have ended it.
+	if _, err := io.WriteString(silent, request); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(silent); err != nil || !strings.HasSuffix(string(got), "192.0.2.1:1") {
+		t.Errorf("the first one: %q, %v", got, err)
+	}
+}

@@ -45,7 +45,9 @@ type resetsKey struct{}
 
 // connectionResets are those of a connection.
 type connectionResets struct {
-	client   net.Addr
+	// client has the client's address, for which one waits where a load balancer has yet to tell it: whoever accepts
+	// connections must not ask.
+	client   interface{ RemoteAddr() net.Addr }
 	end      func()
 	requests atomic.Int64
 	// any: from the first one on, it is noted when requests begin. over: there were too many, and
@@ -63,14 +65,14 @@ type connectionResets struct {
 
 // begin has the resets of a connection counted.
 func (s *resets) begin(ctx context.Context, c net.Conn) context.Context {
-	of := &connectionResets{client: c.RemoteAddr(), end: func() { calmDown(c, tooManyResets) }}
+	of := &connectionResets{client: c, end: func() { calmDown(c, tooManyResets) }}
 	of.unread.every, of.unread.end = s.every, func() { go calmDown(c, notRead) } // which may wait for the client
 	return context.WithValue(ctx, resetsKey{}, of)
 }
 
 // beginPackets has those of a connection of QUIC counted.
 func (s *resets) beginPackets(ctx context.Context, c *quic.Conn) context.Context {
-	return context.WithValue(ctx, resetsKey{}, &connectionResets{client: c.RemoteAddr(), end: func() {
+	return context.WithValue(ctx, resetsKey{}, &connectionResets{client: c, end: func() {
 		_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "too many resets") // it may have ended by then
 	}})
 }
@@ -145,7 +147,7 @@ func (s *resets) end(c *connectionResets) {
 		level = slog.LevelWarn
 	}
 	s.log.Log(context.Background(), level, "a connection ends, as its client takes back most of its requests, more than max_resets in a second; others like it are logged at the level debug",
-		"client", c.client.String(), "limit", s.most)
+		"client", c.client.RemoteAddr().String(), "limit", s.most)
 	c.end()
 }
 
