@@ -12,6 +12,9 @@ import (
 // tellAgain is how often the log is told of a sink that does not take events.
 const tellAgain = time.Minute
 
+// maxError is how long the log and the state of a sink tell an error, in bytes.
+const maxError = 1 << 10
+
 // health is how a sink has been of late.
 type health struct {
 	mu    sync.Mutex
@@ -25,15 +28,6 @@ type health struct {
 	refusalTold time.Time
 }
 
-// brief is an error with a shorter text: brokers and servers may say what they like.
-type brief struct {
-	text string
-	error
-}
-
-func (b brief) Error() string { return b.text }
-func (b brief) Unwrap() error { return b.error }
-
 // succeeded notes that an event was acknowledged.
 func (h *health) succeeded() {
 	h.mu.Lock()
@@ -45,7 +39,7 @@ func (h *health) succeeded() {
 func (h *health) refused(logger *slog.Logger, sink string, e *events.Event, why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	why = brief{aside.Reason(why.Error()), why}
+	why = aside.Brief(why, maxError)
 	h.refusal = why
 	h.refusals++
 	if now := time.Now(); now.Sub(h.refusalTold) >= tellAgain {
@@ -72,7 +66,7 @@ func (h *health) failed(logger *slog.Logger, sink string, err error) {
 	if h.err == nil {
 		h.since = now
 	}
-	err = brief{aside.Reason(err.Error()), err}
+	err = aside.Brief(err, maxError)
 	h.err = err
 	if now.Sub(h.told) < tellAgain {
 		return

@@ -9,11 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/transom-gateway/transom/events"
 	"github.com/transom-gateway/transom/events/cloudevents"
+	"github.com/transom-gateway/transom/events/internal/aside"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -112,24 +112,11 @@ func (s *Sink) unanswered(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s: no answer within %v: %w", s.host, s.timeout, err)
 	}
-	return fmt.Errorf("%s: %w", s.host, brief{err})
+	return fmt.Errorf("%s: %w", s.host, aside.Brief(err, maxError))
 }
 
 // maxError is the longest text of an error. It may quote what the server has sent.
 const maxError = 300
-
-// brief is an error whose text is bounded.
-type brief struct{ error }
-
-func (b brief) Error() string {
-	text := b.error.Error()
-	if len(text) <= maxError {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxError], "") + "…"
-}
-
-func (b brief) Unwrap() error { return b.error }
 
 // statusError is the error of an answer that is no success.
 type statusError struct {

@@ -96,7 +96,7 @@ func (c *mixedCall) message() []byte {
 }
 
 // request makes the call by one of the protocols.
-func (c *mixedCall) request(ctx context.Context, protocol int) *http.Request {
+func (c *mixedCall) request(ctx context.Context, protocol int) (*http.Request, error) {
 	message := c.message()
 	framed := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
 	path, kind, body := "/mixed.v1.Mixed/"+c.method, "", []byte(nil)
@@ -119,7 +119,7 @@ func (c *mixedCall) request(ctx context.Context, protocol int) *http.Request {
 	}
 	r, err := http.NewRequestWithContext(ctx, verb, c.g.URL+path, bytes.NewReader(body))
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
 	r.Header = http.Header{
 		"Authorization": {c.bearer}, "x-wHo": {c.who}, "X-ODD-name": {c.who, c.who}, "x-odd-bin": {base64.RawStdEncoding.EncodeToString([]byte(c.who))},
@@ -135,12 +135,16 @@ func (c *mixedCall) request(ctx context.Context, protocol int) *http.Request {
 	if c.key != "" {
 		r.Header["Idempotency-Key"] = []string{c.key}
 	}
-	return r
+	return r, nil
 }
 
 // make makes the call, and compares what comes. An answer that was given up may break off.
 func (c *mixedCall) make(ctx context.Context, protocol int, givenUp func() bool) error {
-	answer, err := c.client.Do(c.request(ctx, protocol))
+	r, err := c.request(ctx, protocol)
+	if err != nil {
+		return err
+	}
+	answer, err := c.client.Do(r)
 	if err != nil {
 		if givenUp() {
 			return nil

@@ -21,6 +21,24 @@ func Reason(text string) string {
 	return text
 }
 
+// Brief is an error whose text has that many bytes at most: brokers and servers may say what they like.
+func Brief(err error, most int) error {
+	text := strings.ToValidUTF8(err.Error(), "\uFFFD")
+	if len(text) > most {
+		const cut = "…"
+		text = strings.ToValidUTF8(text[:max(most-len(cut), 0)], "") + cut
+	}
+	return brief{err, text}
+}
+
+type brief struct {
+	error
+	text string
+}
+
+func (b brief) Error() string { return b.text }
+func (b brief) Unwrap() error { return b.error }
+
 // IsID reports whether a text has the form of what events.NewID makes, and so cannot lead out of
 // a folder.
 func IsID(id string) bool {

@@ -1,6 +1,7 @@
 package aside
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +44,24 @@ func TestReason(t *testing.T) {
 	for _, text := range []string{"", "short", "a\xffb", strings.Repeat("ü", 2000)} {
 		if got := Reason(text); !utf8.ValidString(got) || len(got) > maxReason || len(text) < maxReason && utf8.ValidString(text) && got != text {
 			t.Errorf("%.10q: %.10q of %d bytes", text, got, len(got))
+		}
+	}
+}
+
+// TestBrief: an error that quotes somebody else is as long as it may be, and still the same error.
+func TestBrief(t *testing.T) {
+	for name, test := range map[string]struct{ said, want string }{
+		"short":       {"no", "no"},
+		"as long":     {strings.Repeat("x", 20), strings.Repeat("x", 20)},
+		"longer":      {strings.Repeat("x", 21), strings.Repeat("x", 17) + "…"},
+		"amid a rune": {strings.Repeat("x", 16) + "é and more", strings.Repeat("x", 16) + "…"},
+		"no text":     {"a\xff", "a\uFFFD"},
+		"bytes alone": {strings.Repeat("\xff", 21), "\uFFFD"},
+	} {
+		said := errors.New(test.said)
+		err := Brief(said, 20)
+		if got := err.Error(); got != test.want || !errors.Is(err, said) {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
 }
