@@ -93,6 +93,16 @@ type Wrapper interface {
 	Decides() bool
 }
 
+// recaller is a Wrapper that may know the answer to a call by what the client wrote, before a
+// message is made of that.
+type recaller interface {
+	Wrapper
+	selective
+	// Recall returns the answer, if it is known, and says in r.Received how large the message
+	// is of which it was the answer. The error is the call's, as that of a Backend.
+	Recall(ctx context.Context, r *Request, s proxy.Source) (reply proxy.Reply, known bool, err error)
+}
+
 // concluder is a Part that is told how a call ends before its client is.
 type concluder interface {
 	Part

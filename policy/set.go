@@ -35,6 +35,10 @@ type Set struct {
 	// those that decide on some.
 	needsContext bool
 	selective    []selective
+	// recaller may know answers by what the client wrote; nil for nobody. inFront are the
+	// wrappers before it, which see the messages of some calls.
+	recaller recaller
+	inFront  []selective
 
 	explained []Explained
 	observer  Observer
@@ -91,6 +95,7 @@ func (s *Set) add(p Part, own bool) {
 		s.answers = append(s.answers, a)
 	}
 	if w, ok := p.(Wrapper); ok {
+		s.addRecaller(w)
 		if some, ok := p.(selective); ok {
 			s.selective = append(s.selective, some)
 		} else {
@@ -98,6 +103,33 @@ func (s *Set) add(p Part, own bool) {
 		}
 		s.wrappers = append(s.wrappers, w)
 	}
+}
+
+// addRecaller notes a wrapper that may know answers, if those before it see but some calls, and
+// say which.
+func (s *Set) addRecaller(w Wrapper) {
+	if r, ok := w.(recaller); ok && len(s.selective) == len(s.wrappers) && s.recaller == nil {
+		s.recaller, s.inFront = r, s.selective
+	}
+}
+
+// Recalls reports whether Recall may know the answer to an admitted call. It does not where a
+// policy is to see the call's message.
+func (s *Set) Recalls(r *Request) bool {
+	if s.recaller == nil || len(s.messages) > 0 || !s.recaller.Concerns(r) {
+		return false
+	}
+	for _, w := range s.inFront {
+		if w.Concerns(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// Recall returns the answer to a call if it is known by what the client wrote.
+func (s *Set) Recall(ctx context.Context, r *Request, from proxy.Source) (reply proxy.Reply, known bool, err error) {
+	return s.recaller.Recall(ctx, r, from)
 }
 
 // Find returns the first part of a Set that is a T: a caller's own interface, for

@@ -41,6 +41,11 @@ type Call struct {
 	// replace it; an error takes the place of the answer. Nil for nothing to do.
 	OnReply func(ctx context.Context, f *Frame) error
 
+	// Known is asked for the answer to a unary call before a message is made of what the client
+	// wrote; false where there is none. It sets Received. The error is the call's, as that of
+	// a Backend. Nil for nothing to ask.
+	Known func(ctx context.Context, s Source) (reply Reply, known bool, err error)
+
 	// Received is the size of a unary call's message in bytes, from OnReply on.
 	Received int64
 
@@ -73,15 +78,25 @@ func Relay(ctx context.Context, c *Call) Result {
 }
 
 func relayUnary(ctx context.Context, c *Call) (r Result) {
-	request, err := c.receiveOnly(ctx)
-	if err != nil {
-		r.Err = err
-		return r
+	var known bool
+	var err error
+	if c.Known != nil {
+		if known, err = c.recall(ctx); err != nil && !known {
+			r.Err = err
+			return r
+		}
 	}
-	c.Received = int64(request.Len())
-	r.RequestMessages, r.RequestBytes = 1, c.Received
 	reply := &c.reply
-	*reply, err = c.Backend.Call(ctx, c.Method, c.Header, request)
+	if !known {
+		request, refused := c.receiveOnly(ctx)
+		if refused != nil {
+			r.Err = refused
+			return r
+		}
+		c.Received = int64(request.Len())
+		*reply, err = c.Backend.Call(ctx, c.Method, c.Header, request)
+	}
+	r.RequestMessages, r.RequestBytes = 1, c.Received
 	r.Trailer, r.Tries = reply.Trailer, reply.Tries
 	if len(reply.Header) > 0 {
 		c.Downstream.Header(reply.Header)

@@ -25,6 +25,7 @@ type Call struct {
 	// Deadline is the call's; zero for none.
 	Deadline time.Time
 
+	hasRead      bool   // the body is in Raw
 	binaryAnswer bool   // the client wants the message in wire format
 	binaryType   string // and calls it so
 	lateTrailer  bool   // trailing metadata follows the body

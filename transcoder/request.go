@@ -17,8 +17,10 @@ func (c *Call) Request() ([]byte, error) {
 	c.Wire = c.Wire[:0]
 	c.ClaimVariables()
 	if c.Body.Kind != BodyNone {
-		if err := c.ReadBody(); err != nil {
-			return nil, err
+		if !c.hasRead {
+			if err := c.ReadBody(); err != nil {
+				return nil, err
+			}
 		}
 		if err := c.appendBody(); err != nil {
 			return nil, err

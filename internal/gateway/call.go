@@ -46,6 +46,7 @@ type call struct {
 	beforeHeader func(http.Header)
 	onRequest    func(context.Context, *proxy.Frame) error
 	onReply      func(context.Context, *proxy.Frame) error
+	known        func(context.Context, proxy.Source) (proxy.Reply, bool, error)
 	onHeader     func(http.Header)              // of a plain HTTP request
 	onAnswer     func(int, string, http.Header) // to one
 }
@@ -58,6 +59,7 @@ var calls = sync.Pool{New: func() any {
 	}
 	c.onRequest = c.checkMessage
 	c.onReply = c.changeReply
+	c.known = c.recall
 	c.onHeader, c.onAnswer = c.toServer, c.toClient
 	return c
 }}
@@ -154,6 +156,13 @@ func (c *call) checkMessage(ctx context.Context, f *proxy.Frame) error {
 		return refusedMessage{err}
 	}
 	return nil
+}
+
+// recall asks the policies for an answer that they know by what the client wrote.
+func (c *call) recall(ctx context.Context, from proxy.Source) (proxy.Reply, bool, error) {
+	reply, known, err := c.route.guard.set.Recall(ctx, &c.request, from)
+	c.rpc.Received = c.request.Received
+	return reply, known, err
 }
 
 func (c *call) changeReply(ctx context.Context, f *proxy.Frame) error {

@@ -116,6 +116,9 @@ func (e *rpcEndpoint) relay(ctx context.Context, c *call) proxy.Result {
 	if m.set.ReadsReply() {
 		c.rpc.OnReply = c.onReply
 	}
+	if m.split == nil && m.set.Recalls(&c.request) {
+		c.rpc.Known = c.known
+	}
 	if m.tellsRequest || m.set.NeedsContext(&c.request) {
 		ctx = policy.NewContext(ctx, &c.request)
 	}

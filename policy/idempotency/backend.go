@@ -27,6 +27,9 @@ type call struct {
 	*part
 	keys.Call
 	r *policy.Request
+
+	source   keys.Digest // zero where it is not known
+	received int64       // how large the message is, in bytes
 }
 
 // Call implements proxy.Backend.
@@ -35,19 +38,22 @@ func (b *backend) Call(ctx context.Context, method string, md proxy.Metadata, re
 	if r == nil || !b.Concerns(r) {
 		return b.Backend.Call(ctx, method, md, request)
 	}
-	key, err := b.key(r, request.Bytes())
-	if err == nil && key == "" {
-		if !b.rule.GetRequired() {
-			return b.Backend.Call(ctx, method, md, request)
+	c := b.recalled(r)
+	if c == nil {
+		key, err := b.key(r, request.Bytes())
+		if err == nil && key == "" {
+			if !b.rule.GetRequired() {
+				return b.Backend.Call(ctx, method, md, request)
+			}
+			err = b.missing()
 		}
-		err = b.missing()
+		if err != nil {
+			request.Free()
+			return proxy.Reply{}, r.Refuse(b.part, err)
+		}
+		c = b.call(r, key)
 	}
-	if err != nil {
-		request.Free()
-		return proxy.Reply{}, r.Refuse(b.part, err)
-	}
-	c := b.call(r, key)
-	c.Fingerprint = b.fingerprint(request.Bytes())
+	c.Fingerprint, c.received = b.fingerprint(request.Bytes()), int64(request.Len())
 	lease, kept, err := c.take(ctx)
 	switch {
 	case err != nil:
@@ -58,7 +64,7 @@ func (b *backend) Call(ctx context.Context, method string, md proxy.Metadata, re
 		return c.replay(kept)
 	}
 	md = slices.Clone(md)
-	md.Set(metadata, key)
+	md.Set(metadata, c.Key)
 	if lease == nil {
 		return b.Backend.Call(ctx, method, md, request)
 	}
@@ -169,7 +175,7 @@ func (c *call) first(ctx context.Context, lease keys.Lease, next func(context.Co
 	o := c.judge(&reply, err, refused)
 	var kept *keys.Record
 	if o != release {
-		kept = c.recordOf(c.Fingerprint, &reply, err, o)
+		kept = c.recordOf(&reply, err, o)
 	}
 	c.end(lease, kept, o)
 	ended = true

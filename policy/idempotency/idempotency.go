@@ -7,6 +7,7 @@
 package idempotency
 
 import (
+	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -63,6 +64,7 @@ type method struct {
 	*part
 	field *keyField       // nil: the header
 	form  *canonical.Form // of requests
+	load  string          // tells this load of the schema from all others
 }
 
 var _ policy.Wrapper = (*method)(nil)
@@ -81,7 +83,7 @@ func compile(s *policy.Scope) policy.Part {
 	if s.PlainHTTP() {
 		return p.compileRoute(s, before)
 	}
-	m := &method{part: p, form: canonical.New(s.Method.Input())}
+	m := &method{part: p, form: canonical.New(s.Method.Input()), load: rand.Text()}
 	m.checkField(s)
 	if !p.open(s, before) {
 		return nil

@@ -62,8 +62,8 @@ func (p *part) unknown() outcome {
 }
 
 // recordOf is what is kept of the end of a call.
-func (p *part) recordOf(fingerprint keys.Digest, reply *proxy.Reply, err error, o outcome) *keys.Record {
-	r := &keys.Record{State: keys.Answered, Fingerprint: fingerprint}
+func (c *call) recordOf(reply *proxy.Reply, err error, o outcome) *keys.Record {
+	r := &keys.Record{State: keys.Answered, Fingerprint: c.Fingerprint, Source: c.source, Received: c.received}
 	if err != nil {
 		r.Status = status.Convert(err).Proto()
 	}
@@ -73,8 +73,8 @@ func (p *part) recordOf(fingerprint keys.Digest, reply *proxy.Reply, err error, 
 	}
 	r.Header, r.Trailer = crossing(reply.Header), crossing(reply.Trailer)
 	r.Message = append(r.Message, reply.Message.Bytes()...)
-	if r.Content() > p.limit {
-		return &keys.Record{State: keys.Bodyless, Fingerprint: fingerprint}
+	if r.Content() > c.limit {
+		return &keys.Record{State: keys.Bodyless, Fingerprint: c.Fingerprint}
 	}
 	return r
 }

@@ -99,6 +99,13 @@ type Store interface {
 	Wait(ctx context.Context, id Digest) (kept *Record, ok bool)
 }
 
+// Rememberer is a Store that says at once what is known of a key.
+type Rememberer interface {
+	Store
+	// Known returns what is known; nil for nothing.
+	Known(id Digest) *Record
+}
+
 // Lease is a key that a call has taken.
 type Lease interface {
 	// End keeps a record for ttl; nil frees the key. It is called once, and never fails: the

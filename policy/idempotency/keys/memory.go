@@ -80,10 +80,8 @@ func (m *memory) Begin(_ context.Context, c *Call) (Lease, *Record, error) {
 	}()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.expire()
-	if e := m.all[c.ID]; e != nil {
-		m.keepForms(e)
-		return nil, e.record, nil
+	if kept := m.known(c.ID); kept != nil {
+		return nil, kept, nil
 	}
 	owner, size := c.Owner(), int64(overhead+len(c.Key)+len(c.Principal))
 	if !m.fits(owner, size) {
@@ -96,13 +94,31 @@ func (m *memory) Begin(_ context.Context, c *Call) (Lease, *Record, error) {
 	return &memoryLease{m, e}, nil, nil
 }
 
+// Known implements Rememberer.
+func (m *memory) Known(id Digest) *Record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.known(id)
+}
+
+// known returns what is known of a key; nil for nothing. m.mu is held.
+func (m *memory) known(id Digest) *Record {
+	m.expire()
+	e := m.all[id]
+	if e == nil {
+		return nil
+	}
+	m.keepForms(e)
+	return e.record
+}
+
 // fits reports whether there is room. m.mu is held.
 func (m *memory) fits(owner Digest, more int64) bool {
 	return m.used+more <= m.max && m.owners[owner]+more <= m.max/ownersPart
 }
 
 // formsBytes is what Forms take without any, and the copy of a record that has them.
-const formsBytes = 320
+const formsBytes = 352
 
 // keepForms has what is made of an answer that is given again be kept, where more than half of the
 // memory is free: the other half is for keys. m.mu is held.

@@ -38,6 +38,11 @@ type Record struct {
 	Server     string
 	// Forms are what is made of Message; nil where that is not kept.
 	Forms *proxy.Forms
+	// Source is the digest of what the request was made of, as its client wrote it, and Received the size
+	// of its message; zero where they are not known. No store writes them: they hold within
+	// one process.
+	Source   Digest
+	Received int64
 }
 
 // Size is how many bytes of memory a record takes, about.
@@ -61,7 +66,7 @@ func (r *Record) Size() int {
 func (r *Record) Content() int { return r.Size() - overhead }
 
 // overhead is what a record takes without an answer, in bytes.
-const overhead = 512
+const overhead = 544
 
 // Numbers of the fields by which a record is written.
 const (
