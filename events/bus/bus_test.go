@@ -288,7 +288,7 @@ func TestTakeOver(t *testing.T) {
 		time.Sleep(time.Minute)
 		wantIDs(t, b, "1", "2")
 		_ = first.Close()
-		time.Sleep(time.Minute)
+		time.Sleep(6 * time.Second) // it looks for such folders every 5 seconds
 		wantIDs(t, a2, "1", "2", "3")
 		wantIDs(t, b2, "3")
 		if outcome := b2.got[0].Extension("outcome"); outcome != "unknown" {

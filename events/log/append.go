@@ -36,10 +36,10 @@ func newBatch(buffer []byte) *batch {
 // other error leaves that open, but for a failed disk: a record that could not be synced
 // may be found when the log is opened anew. Body may be changed when Append has returned.
 func (l *Log) Append(ctx context.Context, body []byte) (offset uint64, err error) {
-	if len(body) > l.options.MaxRecordBytes {
-		return 0, fmt.Errorf("%w: it has %d bytes, %d are the most", ErrTooLarge, len(body), l.options.MaxRecordBytes)
+	if err := l.checkSize(body); err != nil {
+		return 0, err
 	}
-	b, index, err := l.enqueue(ctx, body)
+	b, index, _, err := l.enqueue(ctx, [][]byte{body})
 	if err != nil {
 		return 0, err
 	}
@@ -55,48 +55,50 @@ func (l *Log) Append(ctx context.Context, body []byte) (offset uint64, err error
 }
 
 // AppendAll appends records as Append does, in their order, and returns how many of them are
-// durable, counted from the first. Others' records may stand between them.
+// durable, counted from the first. None is written behind one that is not: what has no room in
+// one batch waits until that batch is durable. Others' records may stand between them.
 func (l *Log) AppendAll(ctx context.Context, bodies [][]byte) (n int, err error) {
-	type place struct {
-		b     *batch
-		index int
-	}
-	places := make([]place, 0, len(bodies))
-	for _, body := range bodies {
-		if len(body) > l.options.MaxRecordBytes {
-			err = fmt.Errorf("%w: it has %d bytes, %d are the most", ErrTooLarge, len(body), l.options.MaxRecordBytes)
+	for i, body := range bodies {
+		if err = l.checkSize(body); err != nil {
+			bodies = bodies[:i]
 			break
 		}
-		b, index, failed := l.enqueue(ctx, body)
-		if failed != nil {
-			err = failed
-			break
-		}
-		places = append(places, place{b, index})
 	}
-	for _, p := range places {
+	for n < len(bodies) {
+		b, index, taken, err := l.enqueue(ctx, bodies[n:])
+		if err != nil {
+			return n, err
+		}
 		select {
-		case <-p.b.done:
+		case <-b.done:
 		case <-ctx.Done():
 			return n, ctx.Err()
 		}
-		if p.index >= p.b.good {
-			return n, p.b.err
+		if good := max(b.good-index, 0); good < taken {
+			return n + good, b.err
 		}
-		n++
+		n += taken
 	}
 	return n, err
 }
 
-// enqueue adds a record to the batch that is filled, when that has room.
-func (l *Log) enqueue(ctx context.Context, body []byte) (b *batch, index int, err error) {
+func (l *Log) checkSize(body []byte) error {
+	if len(body) > l.options.MaxRecordBytes {
+		return fmt.Errorf("%w: it has %d bytes, %d are the most", ErrTooLarge, len(body), l.options.MaxRecordBytes)
+	}
+	return nil
+}
+
+// enqueue adds records to the batch that is filled, when that has room: the first, and as many
+// behind it as have room, too.
+func (l *Log) enqueue(ctx context.Context, bodies [][]byte) (b *batch, index, n int, err error) {
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, 0, err
+			return nil, 0, 0, err
 		}
-		b, index, full, err := l.tryEnqueue(body)
+		b, index, n, full, err := l.tryEnqueue(bodies)
 		if full == nil {
-			return b, index, err
+			return b, index, n, err
 		}
 		select {
 		case <-full:
@@ -106,26 +108,33 @@ func (l *Log) enqueue(ctx context.Context, body []byte) (b *batch, index int, er
 }
 
 // tryEnqueue returns a channel to wait for if there is no room.
-func (l *Log) tryEnqueue(body []byte) (b *batch, index int, full <-chan struct{}, err error) {
+func (l *Log) tryEnqueue(bodies [][]byte) (b *batch, index, n int, full <-chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closing {
-		return nil, 0, nil, ErrClosed
+		return nil, 0, 0, nil, ErrClosed
 	}
 	b = l.filling
-	if b.n > 0 && len(b.records)+recordSize(len(body)) > maxBatchBytes || b.n >= maxBatchRecords {
+	index = b.n
+	for n < len(bodies) && b.hasRoom(bodies[n]) {
+		b.records = reserve(b.records, bodies[n])
+		b.n++
+		n++
+	}
+	if n == 0 {
 		if b.full == nil {
 			b.full = make(chan struct{})
 		}
-		return nil, 0, b.full, nil
+		return nil, 0, 0, b.full, nil
 	}
-	index = b.n
-	b.records = reserve(b.records, body)
-	b.n++
 	if index == 0 {
 		l.signal()
 	}
-	return b, index, nil, nil
+	return b, index, n, nil, nil
+}
+
+func (b *batch) hasRoom(body []byte) bool {
+	return b.n == 0 || b.n < maxBatchRecords && len(b.records)+recordSize(len(body)) <= maxBatchBytes
 }
 
 // take returns the batch that was filled, nil if it is empty, and begins another. last

@@ -1,11 +1,15 @@
 package log
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"log/slog"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -112,12 +116,17 @@ func unreadable(name string, bad int) func(string, string, int) error {
 	}
 }
 
+// damagePattern is what is said of a damaged piece.
+var damagePattern = regexp.MustCompile(`events log: damaged records are left out" file=/log/\S+ from=\d+ to=\d+ first_offset=\d+ records=\d+ copy=/log/quarantine/\S+`)
+
 func damagedPiece(t *testing.T, fs *memory) {
 	t.Helper()
 	var lost, next uint64
 	for round := range 3 {
 		o := small()
 		o.SegmentBytes = 10 << 10
+		var said bytes.Buffer
+		o.Logger = slog.New(slog.NewTextHandler(&said, nil))
 		l := openTest(t, fs, o)
 		found := readAll(t, l)
 		for offset, id := range found {
@@ -126,6 +135,9 @@ func damagedPiece(t *testing.T, fs *memory) {
 			}
 		}
 		s := l.Stats()
+		if lines := damagePattern.FindAllString(said.String(), -1); len(lines) != 1 || !strings.Contains(lines[0], fmt.Sprintf(" records=%d ", s.Damaged)) {
+			t.Errorf("of %d damaged records it is said: %s", s.Damaged, &said)
+		}
 		if round == 0 {
 			next = s.Next
 		}
@@ -163,6 +175,51 @@ func TestMissingSegment(t *testing.T) {
 	found := readAll(t, l)
 	if want := 120 - int(after.first-gone.first); len(found) != want {
 		t.Errorf("%d records are read, want %d", len(found), want)
+	}
+}
+
+// Events 142: copies of damaged pieces take no more room than they may; what has none is told of and counted all the same.
+func TestQuarantineIsBounded(t *testing.T) {
+	fs, segments := damagedLog(t, 94)
+	clear(fs.names[segments[0]].data[headerPage+500 : headerPage+1200])
+	q := quarantine{fs: fs, dir: "/log/quarantine", logger: slog.New(slog.DiscardHandler), most: 1000}
+	s := segmentNamed(path.Base(segments[0]))
+	for i := range int64(4) {
+		f, err := fs.Open(segments[0], false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.keep(f, s, damage{from: headerPage + i*400, to: headerPage + (i+1)*400, first: 0, next: 2})
+	}
+	names, err := fs.List("/log/quarantine")
+	if err != nil || len(names) != 2 || q.lost() != 8 {
+		t.Errorf("%d pieces of 400 bytes are kept, 1000 bytes may be; %d records are counted; %v", len(names), q.lost(), err)
+	}
+}
+
+// Events 142: an offset that a sink has acknowledged is not used again, though the records are gone.
+func TestAcknowledgedOffsetsAreGone(t *testing.T) {
+	for name, lose := range map[string]func(fs *memory, segment string){
+		"a segment":            func(fs *memory, segment string) { delete(fs.names, segment) },
+		"the end of a segment": func(fs *memory, segment string) { clear(fs.names[segment].data[headerPage+40:]) },
+	} {
+		fs, segments := damagedLog(t, 50)
+		fs.names["/log/cursors/slow"] = &inode{data: encodeCursor(50), dirty: map[int64]bool{}}
+		for _, segment := range segments {
+			lose(fs, segment)
+		}
+		l := openTest(t, fs, small())
+		if offset, err := l.Append(t.Context(), body(50)); err != nil || offset != 50 {
+			t.Errorf("%s is gone: the next record has offset %d, %v", name, offset, err)
+		}
+		sink, err := l.Sink("slow")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if record, err := sink.Next(t.Context()); err != nil || record.Offset != 50 {
+			t.Errorf("%s is gone: the sink goes on with %d, %v", name, record.Offset, err)
+		}
+		closeTest(t, l)
 	}
 }
 

@@ -143,7 +143,7 @@ func open(fs filesystem, dir string, options Options, now func() time.Time) (*Lo
 		grown: make(chan struct{}), sinks: map[string]*cursor{},
 	}
 	l.filling = newBatch(nil)
-	l.aside = quarantine{fs: fs, dir: filepath.Join(dir, "quarantine"), logger: options.Logger}
+	l.aside = quarantine{fs: fs, dir: filepath.Join(dir, "quarantine"), logger: options.Logger, most: maxQuarantine}
 	for _, made := range []string{dir, l.path(cursorsFolder)} {
 		if err := fs.MkdirAll(made); err != nil {
 			return nil, fmt.Errorf("events log: %w; it needs a directory that the gateway can write to", err)

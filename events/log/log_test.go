@@ -212,16 +212,26 @@ func holdSync(fs *memory) (held, release chan struct{}) {
 }
 
 // Events 141: a caller leaves when its context ends, whether it waits for the disk or for
-// room in the queue; the queue is bounded.
+// room in the queue; the queue is bounded by its records and their bytes.
 func TestAppendLeaves(t *testing.T) {
+	for name, test := range map[string]struct{ bytes, room int }{
+		"by records": {0, maxBatchRecords},
+		"by bytes":   {4 << 10, maxBatchBytes / recordSize(4<<10)},
+	} {
+		t.Run(name, func(t *testing.T) { appendLeaves(t, make([]byte, test.bytes), test.room) })
+	}
+}
+
+func appendLeaves(t *testing.T, body []byte, room int) {
+	t.Helper()
 	fs := newMemory()
 	l := openTest(t, fs, small())
 	held, release := holdSync(fs) // a disk that does not answer
 	ctx, cancel := context.WithCancel(t.Context())
-	const callers = maxBatchRecords + 100
+	callers := room + 100
 	results := make(chan error, callers+1)
 	append1 := func() {
-		_, err := l.Append(ctx, nil)
+		_, err := l.Append(ctx, body)
 		results <- err
 	}
 	go append1()
@@ -232,7 +242,7 @@ func TestAppendLeaves(t *testing.T) {
 	poll.Until(t, "the records to wait", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return l.filling.n == maxBatchRecords && l.filling.full != nil
+		return l.filling.n == room && l.filling.full != nil
 	})
 	cancel()
 	for range callers + 1 {
@@ -299,6 +309,38 @@ func TestRecycledFile(t *testing.T) {
 		t.Errorf("%d files were allocated; passed segments should be used again", n)
 	}
 	closeTest(t, l)
+}
+
+// Events 140: the record of another segment is none of this one, though it stands where the next one belongs and has
+// its offset: what a disk gives back after a crash may be of any file.
+func TestRecordsOfAnotherFile(t *testing.T) {
+	files := make([]*memory, 2)
+	for i := range files {
+		files[i] = newMemory()
+		l := openTest(t, files[i], small())
+		for n := range uint64(10 + 10*i) { //nolint:gosec // it is small
+			if _, err := l.Append(t.Context(), binary.BigEndian.AppendUint64(nil, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		closeTest(t, l)
+	}
+	data := func(fs *memory) []byte {
+		for name, node := range fs.names {
+			if strings.HasSuffix(name, suffix) {
+				return node.data
+			}
+		}
+		t.Fatal("there is no segment")
+		return nil
+	}
+	from := headerPage + 10*recordSize(8)
+	copy(data(files[0])[from:], data(files[1])[from:])
+	l := openTest(t, files[0], small())
+	defer closeTest(t, l)
+	if s := l.Stats(); s.Next != 10 {
+		t.Errorf("of a log of 10 records %d are read", s.Next)
+	}
 }
 
 // A reader waits for what is not there yet, and sees it once it is durable.

@@ -17,6 +17,7 @@ type quarantine struct {
 	fs     filesystem
 	dir    string
 	logger *slog.Logger
+	most   int64 // bytes that are kept
 
 	mu      sync.Mutex
 	known   []string // pieces that were told of
@@ -55,8 +56,8 @@ func (q *quarantine) copy(from file, name string, d damage) error {
 	if err != nil || slices.Contains(names, name) { // it was copied before
 		return err
 	}
-	if size := q.size(names); size+d.to-d.from > maxQuarantine {
-		return fmt.Errorf("there are %d bytes already, and %d are the most", size, maxQuarantine)
+	if size := q.size(names); size+d.to-d.from > q.most {
+		return fmt.Errorf("there are %d bytes already, and %d are the most", size, q.most)
 	}
 	to, err := q.fs.Create(filepath.Join(q.dir, name))
 	if err != nil {

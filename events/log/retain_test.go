@@ -91,7 +91,7 @@ func TestSinkNames(t *testing.T) {
 	}
 }
 
-// Events 144: a cursor that cannot be written is tried again; a full disk gives it the
+// Events 144 and 145: a cursor that cannot be written is tried again; a full disk gives it the
 // room of the spare segment.
 func TestCursorOnFullDisk(t *testing.T) {
 	fs := newMemory()
@@ -296,6 +296,14 @@ func TestClockSetBack(t *testing.T) {
 	l.age()
 	if s := l.Stats(); s.First < 600 {
 		t.Errorf("what is old is kept: %+v", s)
+	}
+}
+
+// Events 140 and 145: what a log takes where nothing is said.
+func TestDefaults(t *testing.T) {
+	var o Options
+	if err := o.setDefaults(); err != nil || o.SegmentBytes != 64<<20 || o.MaxBytes != 1<<30 || o.MaxRecordBytes != 256<<10 || o.OnFull != Refuse || o.MaxAge != 0 {
+		t.Errorf("%+v, %v", o, err)
 	}
 }
 

@@ -36,7 +36,9 @@ func failedWrite(t *testing.T, op string, nth int, cut bool) {
 		offset, err := l.Append(t.Context(), body(id))
 		switch {
 		case errors.Is(err, syscall.EIO):
-			failed++
+			if failed++; isWriting(l) {
+				t.Fatalf("%s %d: the segment is still written after a failure", op, nth)
+			}
 			continue
 		case err != nil:
 			t.Fatal(err)
@@ -68,4 +70,11 @@ func failedWrite(t *testing.T, op string, nth int, cut bool) {
 	again := openTest(t, fs, small())
 	defer closeTest(t, again)
 	check(again)
+}
+
+// isWriting reports whether the log has a segment that it goes on with.
+func isWriting(l *Log) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.writing
 }
