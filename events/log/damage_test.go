@@ -210,7 +210,7 @@ func TestAcknowledgedOffsetsAreGone(t *testing.T) {
 		}
 		l := openTest(t, fs, small())
 		if offset, err := l.Append(t.Context(), body(50)); err != nil || offset != 50 {
-			t.Errorf("%s is gone: the next record has offset %d, %v", name, offset, err)
+			t.Fatalf("%s is gone: the next record has offset %d, %v", name, offset, err)
 		}
 		sink, err := l.Sink("slow")
 		if err != nil {

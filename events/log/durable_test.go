@@ -1,6 +1,7 @@
 package log
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/transom-gateway/transom/internal/testing/poll"
 )
 
 // Events 143 and 144: what the log has made, renamed and removed in its folders is durable when it goes on: segments,
@@ -22,6 +25,9 @@ func TestFoldersAreSynced(t *testing.T) {
 	var acknowledged uint64
 	settled := func(after string) {
 		t.Helper()
+		poll.Until(t, "a spare segment", l.hasSpare)
+		l.removal.Lock() // whoever makes or removes one has done so
+		defer l.removal.Unlock()
 		fs.mu.Lock()
 		defer fs.mu.Unlock()
 		if len(fs.changes) > 0 {
@@ -33,6 +39,12 @@ func TestFoldersAreSynced(t *testing.T) {
 		acknowledged += 200
 		for _, to := range []uint64{acknowledged - 150, acknowledged - 1} { // within a segment, and over some
 			sink.Ack(to)
+			settled("before that")
+			if round == 2 && l.takeSpare() { // a segment that is passed takes its place
+				if err := errors.Join(fs.Remove("/log/"+spareName), fs.SyncDir("/log")); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if err := l.saveCursors(); err != nil {
 				t.Fatal(err)
 			}
