@@ -418,6 +418,10 @@ func TestStored(t *testing.T) {
 	if result, got = c.take(t, &Client{}, body); len(got) != 100 || result.Unavailable || result.Accepted != 100 || c.All()[0].How != "store" {
 		t.Error(len(got), result)
 	}
+	c = collect(t, &transomv1.Behaviour{})
+	if c.take(t, &Client{}, `{"type": "user.view"}`); len(c.All()) != 1 || c.All()[0].How != "publish" {
+		t.Errorf("where nothing is said: %+v", c.All())
+	}
 	for n, e := range got[:99] {
 		if at := e.GetProperties().GetFields()["n"].GetNumberValue(); int(at) != n {
 			t.Fatalf("event %v came at the place %d", at, n)

@@ -291,6 +291,9 @@ func TestTakeOver(t *testing.T) {
 		time.Sleep(6 * time.Second) // it looks for such folders every 5 seconds
 		wantIDs(t, a2, "1", "2", "3")
 		wantIDs(t, b2, "3")
+		if len(b2.got) == 0 {
+			t.Fatal("it took nothing over")
+		}
 		if outcome := b2.got[0].Extension("outcome"); outcome != "unknown" {
 			t.Errorf("Events 138: the outcome is %q", outcome)
 		}

@@ -204,6 +204,8 @@ func TestRejected(t *testing.T) {
 	}
 }
 
+// TestMissingTopic holds Events 151: a topic that is not there holds up its events, which the error says, and is created where
+// create_topics says so.
 func TestMissingTopic(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	s := open(t, &transomv1.KafkaSink{Brokers: []string{broker.Plaintext}})
@@ -220,7 +222,7 @@ func TestMissingTopic(t *testing.T) {
 	}
 }
 
-// TestNobodyThere holds that a sink opens without a broker, and says what is wrong.
+// TestNobodyThere holds Events 152: a sink opens without a broker, and says what is wrong.
 func TestNobodyThere(t *testing.T) {
 	s := open(t, &transomv1.KafkaSink{Brokers: []string{"127.0.0.1:1"}})
 	errs := make([]error, 1)

@@ -114,7 +114,38 @@ func TestReplacedTLS(t *testing.T) {
 	read(t, broker.Plaintext, "replaced", 2)
 }
 
-// TestTokens holds that a token serves for 80 % of its lifetime, and not longer.
+// TestReplacedSecret holds Events 152: a password that is replaced is in effect for the next attempt, and no restart is needed.
+func TestReplacedSecret(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	var password atomic.Value
+	password.Store("of yesterday")
+	settings := &transomv1.KafkaSink{Brokers: []string{broker.SASLPlaintext}, CreateTopics: creates, Sasl: &transomv1.KafkaSasl{
+		Mechanism: transomv1.KafkaSasl_SCRAM_SHA_512, Username: kafkatest.User, Password: "file:password",
+	}}
+	e := env(t, "replaced_secret")
+	e.Secret = func(value string) (string, error) {
+		if value == "file:password" {
+			value = password.Load().(string)
+		}
+		return value, nil
+	}
+	s, err := Open("kafka", settings, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	errs := make([]error, 1)
+	if s.Send(t.Context(), []*events.Event{event("replaced_secret", "ann", 1)}, errs); errs[0] == nil || errors.Is(errs[0], events.ErrRejected) {
+		t.Fatalf("with another password: %v", errs[0])
+	}
+	password.Store(kafkatest.Password)
+	errs[0] = nil
+	if s.Send(t.Context(), []*events.Event{event("replaced_secret", "ann", 1)}, errs); errs[0] != nil {
+		t.Errorf("with the password: %v", errs[0])
+	}
+}
+
+// TestTokens holds Events 153: a token serves for 80 % of its lifetime, and not longer.
 func TestTokens(t *testing.T) {
 	server, tokens := provider(t, 1000)
 	s := newTokenSource(&transomv1.KafkaSasl{TokenUrl: server.URL, ClientId: "gateway", ClientSecret: "s&cret", Scopes: []string{"a", "b"}},

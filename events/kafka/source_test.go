@@ -327,6 +327,36 @@ func TestSourceMember(t *testing.T) {
 	stop(t, s)
 }
 
+// TestSourceLeaves: Events 172: a member that stops lets its call end, commits what is done, and has left the group then:
+// others need not wait until they miss it.
+func TestSourceLeaves(t *testing.T) {
+	const topic = "left"
+	broker := kafkatest.Shared(t)
+	c := settings(broker, 1)
+	send(t, open(t, c, topic), event(topic, "a", 0), event(topic, "a", 1))
+	begun, release := make(chan struct{}, 2), make(chan struct{})
+	h := &eventtest.Handled{Answer: func(*subscription.Message, int) subscription.Result {
+		begun <- struct{}{}
+		<-release
+		return subscription.Result{}
+	}}
+	what := reading(topic)
+	s := subscribe(t, c, what, h, nil)
+	<-begun
+	s.Quit()
+	close(release)
+	stop(t, s)
+	done := len(h.All())
+	admin := administer(t, broker)
+	offsets, err := admin.ListConsumerGroupOffsets(what.Group, map[string][]int32{topic: {0}})
+	if err != nil || offsets.GetBlock(topic, 0) == nil || done == 0 || offsets.GetBlock(topic, 0).Offset != int64(done) {
+		t.Errorf("of %d messages that are done the group has committed %+v, %v", done, offsets, err)
+	}
+	if groups, err := admin.DescribeConsumerGroups([]string{what.Group}); err != nil || len(groups[0].Members) != 0 {
+		t.Errorf("the group is %+v, %v", groups[0], err)
+	}
+}
+
 // TestSourceDeadLetters: Events 161, 165 and 168: a record that cannot be read, and one whose calls do
 // not succeed, go to the topic of dead letters as they were, with the reason.
 func TestSourceDeadLetters(t *testing.T) {

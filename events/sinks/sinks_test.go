@@ -141,6 +141,7 @@ var problems = map[string][]string{
 		`events.sinks.h.webhook.headers.Host: `, `events.sinks.h.webhook.headers.Webhook-Id: `, `events.sinks.h.webhook.headers.X-A: found a value with control characters`},
 }
 
+// TestProblems: Events 153 and others: what is wrong with a sink is said at its place, such as PLAIN without TLS, and no secret with it.
 func TestProblems(t *testing.T) {
 	env := env(t)
 	for _, text := range slices.Sorted(maps.Keys(problems)) {

@@ -163,6 +163,48 @@ events:
 	}
 }
 
+// TestBeaconLimits: Events 201: beacons are limited by write key, wherever it stands, by address and by caller; what is too
+// much is 429, and counted.
+func TestBeaconLimits(t *testing.T) {
+	const limit = "rate_limit: [{ requests: 1, per: 86400s, burst: 1, "
+	for name, test := range map[string]struct {
+		limit       string
+		first, then []string // path and headers
+		others      []string
+	}{
+		"by write key": {limit + "key: HEADER, header: x-write-key }]", []string{"/e?key=k1", "X-Write-Key", "random"}, []string{"/e", "X-Write-Key", "k1"}, []string{"/e?key=k2"}},
+		"by address":   {limit + "key: CLIENT_IP }]", []string{"/e?key=k1", "X-Forwarded-For", "198.51.100.1"}, []string{"/e?key=k2", "X-Forwarded-For", "198.51.100.1"}, []string{"/e?key=k1", "X-Forwarded-For", "198.51.100.2"}},
+		"by caller": {"auth: { jwt: {} }, " + limit + "key: PRINCIPAL }]", append([]string{"/e?key=k1"}, bearerOf(t, "ann")...), append([]string{"/e?key=k2"}, bearerOf(t, "ann")...),
+			append([]string{"/e?key=k1"}, bearerOf(t, "bob")...)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			recorder := new(eventtest.Recorder)
+			g := gatewaytest.Start(t, gatewaytest.Options{Events: recorder, Config: jwtConfig + `
+trusted_proxies: [127.0.0.1/32]
+events:
+  behaviour:
+    beacon: /e
+    write_keys: [k1, k2]
+    policy: { ` + test.limit + ` }
+`})
+			for i, of := range []struct {
+				request []string
+				want    int
+			}{{test.first, 204}, {test.then, 429}, {test.others, 204}} {
+				if a := g.Do(t, "POST", of.request[0], click, of.request[1:]...); a.Status != of.want {
+					t.Errorf("request %d: got %v, want %d", i, a, of.want)
+				}
+			}
+			if n := len(recorder.All()); n != 2 {
+				t.Errorf("%d events", n)
+			}
+			if all := metricsOf(g); !strings.Contains(all, `transom_policy_decisions_total{policy="rate_limit",result="refused",rpc="POST /e"} 1`) {
+				t.Error("it is not counted")
+			}
+		})
+	}
+}
+
 // TestScript: Events 202: the script for pages is small, and kept by browsers.
 func TestScript(t *testing.T) {
 	g := gatewaytest.Start(t, gatewaytest.Options{Events: new(eventtest.Recorder), Config: "events: { behaviour: { script: /transom.js } }\n"})

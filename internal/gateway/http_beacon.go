@@ -56,6 +56,13 @@ func (a *httpBeacon) serve(ctx context.Context, c *call, d *httpDownstream) prox
 	return proxy.Result{}
 }
 
+// showWriteKey has a write key of the query stand in the header, too, which policies can count by (Events 201).
+func showWriteKey(r *http.Request) {
+	if key := r.URL.Query().Get("key"); key != "" {
+		r.Header.Set("X-Write-Key", key)
+	}
+}
+
 func refuseBeacon(httpStatus int, code codes.Code, message string) proxy.Result {
 	return proxy.Result{Err: httpError(httpStatus, code, message)}
 }
@@ -117,6 +124,7 @@ func (b *builder) ownHTTPRoutes() []ownHTTPRoute {
 	if c.GetBeacon() != "" && b.events.collector != nil {
 		all = append(all, ownHTTPRoute{
 			at: "events.behaviour.beacon", path: c.GetBeacon(), methods: []string{http.MethodPost}, cors: beaconCors(c), action: &httpBeacon{b.events.collector},
+			prepare:  showWriteKey,
 			policyAt: "events.behaviour", policy: c.GetPolicy(), answer: "beacon of events",
 		})
 	}

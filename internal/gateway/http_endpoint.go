@@ -26,6 +26,8 @@ import (
 type httpEndpoint struct {
 	guard
 	action httpAction
+	// prepare changes a request before its policies see it; nil: it stays as it is.
+	prepare func(r *http.Request)
 	// status are the HTTP statuses that codes have by the policy.
 	status   map[codes.Code]int
 	errors   *transcoder.ErrorWriter
@@ -59,7 +61,12 @@ func (e *httpEndpoint) method() (protoreflect.MethodDescriptor, bool) { return n
 func (e *httpEndpoint) String() string { return e.name }
 
 // begin implements endpoint: policies add to what the server is told.
-func (e *httpEndpoint) begin(*call) error { return nil }
+func (e *httpEndpoint) begin(c *call) error {
+	if e.prepare != nil {
+		e.prepare(c.r)
+	}
+	return nil
+}
 
 // streams implements endpoint: an upgrade and a stream of events may go on without end.
 func (e *httpEndpoint) streams(r *http.Request, p *transcoder.Protocol) bool {

@@ -76,6 +76,7 @@ type ownHTTPRoute struct {
 	policyAt string
 	policy   *transomv1.Policy
 	answer   string
+	prepare  func(r *http.Request) // as that of httpEndpoint
 	// ownContent is for answers that say themselves what may run in them, whatever defaults say.
 	ownContent bool
 }
@@ -89,7 +90,7 @@ func (o *ownHTTPRoute) match() *transomv1.HttpMatch {
 func (b *builder) newOwnRoute(o ownHTTPRoute) *Route {
 	rule := &transomv1.HttpRoute{Match: o.match()}
 	name := routeName(rule.GetMatch())
-	e := &httpEndpoint{route: rule, errors: b.snapshot.errors, pages: b.snapshot.errorPages, inConfig: b.configPosition(o.at), action: o.action}
+	e := &httpEndpoint{route: rule, errors: b.snapshot.errors, pages: b.snapshot.errorPages, inConfig: b.configPosition(o.at), action: o.action, prepare: o.prepare}
 	layers := b.routeLayers(o.policyAt, o.policy)
 	if o.ownContent && len(layers) > 0 {
 		layers[0].Policy = withoutContentPolicy(layers[0].Policy)

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -48,9 +49,11 @@ import "buf/validate/validate.proto";
 import "google/protobuf/empty.proto";
 import "io/cloudevents/v1/cloudevents.proto";
 message Strict { string name = 1 [(buf.validate.field).string.pattern = "^shelves/[0-9]$"]; }
+message Lax { string type = 1; }
 service Taker {
   rpc Whole(io.cloudevents.v1.CloudEvent) returns (google.protobuf.Empty);
   rpc Checked(Strict) returns (google.protobuf.Empty);
+  rpc Named(Lax) returns (google.protobuf.Empty);
 }
 `
 
@@ -79,17 +82,17 @@ func (s *taker) of(method string) [][]byte {
 	return s.got[method]
 }
 
-func startTaker(t *testing.T, subscriptions string) (*gatewaytest.Gateway, *taker) {
+func startTaker(t *testing.T, subscriptions, further string) (*gatewaytest.Gateway, *taker) {
 	t.Helper()
 	server := &taker{got: map[string][][]byte{}}
 	return gatewaytest.Start(t, gatewaytest.Options{Backend: grpctest.ServeAny(t, server.serve),
 		Protos: map[string]string{"shared.proto": withoutWhole(), "whole.proto": wholeProto, "io/cloudevents/v1/cloudevents.proto": cloudEventProto},
-		Config: jwtConfig + "data_directory: " + t.TempDir() + "\nevents:\n  subscriptions: [" + subscriptions + "]\n"}), server
+		Config: jwtConfig + "data_directory: " + t.TempDir() + "\nevents:\n  subscriptions: [" + subscriptions + "]\n" + further}), server
 }
 
 // TestSubscriptionOfCloudEvents: Events 161: a method that takes a CloudEvent gets the whole event.
 func TestSubscriptionOfCloudEvents(t *testing.T) {
-	g, server := startTaker(t, `{ name: whole, topic: told, method: whole.v1.Taker/Whole }, { name: bytes, topic: reads, method: whole.v1.Taker/Whole }`)
+	g, server := startTaker(t, `{ name: whole, topic: told, method: whole.v1.Taker/Whole }, { name: bytes, topic: reads, method: whole.v1.Taker/Whole }`, "")
 	g.Do(t, "GET", "/v1/told/shelves/1", "")
 	poll.Until(t, "the event", func() bool { return len(server.of("Whole")) == 1 })
 	e, err := cloudevents.ParseCloudEvent(server.of("Whole")[0])
@@ -107,7 +110,7 @@ func TestSubscriptionOfCloudEvents(t *testing.T) {
 // TestSubscriptionValidates: Events 163: an event that breaks the rules of the method's message does not get to
 // its server, and is a dead letter that says which rule.
 func TestSubscriptionValidates(t *testing.T) {
-	g, server := startTaker(t, `{ name: checked, topic: told, method: whole.v1.Taker/Checked }`)
+	g, server := startTaker(t, `{ name: checked, topic: told, method: whole.v1.Taker/Checked }`, "")
 	g.Do(t, "GET", "/v1/told/shelves/bad", "")
 	g.Do(t, "GET", "/v1/told/shelves/1", "")
 	poll.Until(t, "a dead letter, and a call", func() bool { return len(deadLetters(t, g, "checked")) == 1 && len(server.of("Checked")) == 1 })
@@ -116,6 +119,26 @@ func TestSubscriptionValidates(t *testing.T) {
 	}
 	if got := string(server.of("Checked")[0]); !strings.HasSuffix(got, "shelves/1") {
 		t.Errorf("the server got %q", got)
+	}
+}
+
+// TestSubscriptionUnknownFields: Events 161: a field of JSON that the message does not have is a mistake, as in a call, unless
+// the method's policy json ignores such fields.
+func TestSubscriptionUnknownFields(t *testing.T) {
+	for _, ignored := range []bool{false, true} {
+		t.Run(fmt.Sprint("ignored: ", ignored), func(t *testing.T) {
+			g, server := startTaker(t, `{ name: visits, topic: user_behaviors, method: whole.v1.Taker/Named }`,
+				fmt.Sprintf("  behaviour: {}\npolicies: [{ selector: whole.v1.Taker.Named, policy: { json: { ignore_unknown_fields: %t } } }]\n", ignored))
+			g.Do(t, "POST", "/v1/events", `{"type":"user.click","anonymousId":"a1"}`)
+			poll.Until(t, "a call, or a dead letter", func() bool { return len(server.of("Named"))+len(deadLetters(t, g, "visits")) == 1 })
+			dead := deadLetters(t, g, "visits")
+			if called := len(dead) == 0; called != ignored {
+				t.Errorf("it was called: %t, %+v", called, dead)
+			}
+			if !ignored && (dead[0].Code != "INVALID_ARGUMENT" || !strings.Contains(dead[0].Message, "anonymousId")) {
+				t.Errorf("got %+v", dead[0])
+			}
+		})
 	}
 }
 

@@ -215,6 +215,18 @@ func TestSubscriptionPrincipal(t *testing.T) {
 	}
 }
 
+// TestSubscriptionNotAllowed: Events 163: auth.allow is asked of a subscription, by its own name, and what it refuses does not
+// get to the server.
+func TestSubscriptionNotAllowed(t *testing.T) {
+	server := new(counter)
+	g := subscribing(t, server, strings.Replace(countReads, "counts", "others", 1))
+	g.Do(t, "GET", "/v1/shared/shelves/1", "")
+	poll.Until(t, "a dead letter", func() bool { return len(deadLetters(t, g, "others")) == 1 })
+	if d := deadLetters(t, g, "others")[0]; d.Code != "PERMISSION_DENIED" || len(server.of("Count")) != 0 {
+		t.Errorf("got %+v, and %d calls", d, len(server.of("Count")))
+	}
+}
+
 // TestSubscriptionReload: Events 160: a subscription that a reload does not change goes on, one that
 // it removes ends, and one that comes back goes on anew.
 func TestSubscriptionReload(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -222,6 +223,7 @@ func (s *natsServer) messages(stream string, n int, options ...nats.Option) []je
 	return got
 }
 
+// TestNATS holds Events 125: a stream has acknowledged what is sent, under the event's own id, and a double is a success.
 func TestNATS(t *testing.T) {
 	s := startNATS(t, "")
 	sink := openNATS(t, &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS"})
@@ -248,8 +250,8 @@ func TestNATS(t *testing.T) {
 	}
 }
 
-// TestNATSRefusals holds that a message which is too large is rejected, and that others wait
-// for a stream.
+// TestNATSRefusals holds Events 125: what no stream acknowledges is not sent, and waits for one; what is too large for the server
+// is rejected.
 func TestNATSRefusals(t *testing.T) {
 	s := startNATS(t, "max_payload: 10000\n")
 	sink := openNATS(t, &transomv1.NatsSink{Url: "nats://" + s.address, Mode: transomv1.EventMode_STRUCTURED})
@@ -326,6 +328,44 @@ func TestNATSSecurity(t *testing.T) {
 				t.Log(err)
 			}
 		})
+	}
+}
+
+// TestNATSReplacedPassword holds Events 152: a password that is replaced is read for the next connection, be it the first or
+// one that comes back.
+func TestNATSReplacedPassword(t *testing.T) {
+	config := func(s *natsServer, password string) {
+		s.write("server.conf", fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always }\nauthorization { user: ann, password: %s }\n",
+			s.address, filepath.Join(s.dir, "store"), password))
+	}
+	s := startNATS(t, "authorization { user: ann, password: hunter1 }\n")
+	var password atomic.Value
+	password.Store("hunter0")
+	e := env(t)
+	e.Secret = func(value string) (string, error) {
+		if value == "file:password" {
+			value = password.Load().(string)
+		}
+		return value, nil
+	}
+	sink, err := natssink.Open("nats", &transomv1.NatsSink{Url: "nats://" + s.address, CreateStream: "EVENTS", Username: "ann", Password: "file:password"}, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sink.Close() })
+	errs := make([]error, 1)
+	if sink.Send(t.Context(), []*events.Event{event("ann", 1)}, errs); errs[0] == nil || errors.Is(errs[0], events.ErrRejected) {
+		t.Fatalf("with another password: %v", errs[0])
+	}
+	password.Store("hunter1")
+	send(t, sink, event("ann", 1))
+	s.kill()
+	config(s, "hunter2")
+	password.Store("hunter2")
+	s.start()
+	send(t, sink, event("ann", 2))
+	if n := len(s.messages("EVENTS", 2, nats.UserInfo("ann", "hunter2"))); n != 2 {
+		t.Errorf("got %d messages", n)
 	}
 }
 
