@@ -147,6 +147,8 @@ func sinkState(s admin.EventSink) string {
 		state = "away since " + s.Since.Format(time.RFC3339) + ": " + printable(s.Failure)
 	case s.Failure != "":
 		state = "away: " + printable(s.Failure)
+	case s.SilentSince != nil:
+		state = "no answer since " + s.SilentSince.Format(time.RFC3339)
 	case s.Refusal != "":
 		state = "rejects: " + printable(s.Refusal)
 	}

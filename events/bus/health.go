@@ -22,10 +22,36 @@ type health struct {
 	since time.Time // when it began to fail
 	told  time.Time
 	last  time.Time // when an event was acknowledged last
+	heard time.Time // when what is under way was begun, or something of it acknowledged last; zero where nothing is
 	// refusal is why an event was rejected, if none was acknowledged since then.
 	refusal     error
 	refusals    int // that the log was not told of
 	refusalTold time.Time
+}
+
+// hears notes that something is under way with the sink, or that it has acknowledged a part of that.
+func (h *health) hears() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.heard = time.Now()
+}
+
+// answered notes that nothing is under way any more.
+func (h *health) answered() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.heard = time.Time{}
+}
+
+// silence is after how long without an acknowledgement the state of a sink says so.
+const silence = 5 * time.Second
+
+// silent is since when nothing of what is under way was acknowledged; zero where that is no time to speak of. The caller holds mu.
+func (h *health) silent() time.Time {
+	if h.heard.IsZero() || time.Since(h.heard) < silence {
+		return time.Time{}
+	}
+	return h.heard
 }
 
 // succeeded notes that an event was acknowledged.

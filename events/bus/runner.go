@@ -259,11 +259,16 @@ func (r *Runner) pause(d time.Duration) bool {
 // attempt sends events once, and leaves those that are to be sent again.
 func (r *Runner) attempt(w *work) {
 	pending, errs := w.events, w.begin()
+	r.health.hears()
 	if sink, ok := r.sink.(teller); ok {
-		sink.SendTelling(r.ctx, pending, errs, w.taken)
+		sink.SendTelling(r.ctx, pending, errs, func(i int) {
+			r.health.hears()
+			w.taken(i)
+		})
 	} else {
 		r.sink.Send(r.ctx, pending, errs)
 	}
+	r.health.answered()
 	var sent, refused, left []*events.Event
 	var whys []error
 	var why error // of the first, for which others may wait

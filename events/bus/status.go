@@ -27,6 +27,9 @@ type SinkStatus struct {
 	// tried.
 	Failure error
 	Since   time.Time
+	// Silent is since when it has acknowledged nothing of what it was sent, and not failed either; zero where that
+	// is less than a few seconds.
+	Silent time.Time
 	// Refusal is why it has rejected an event, if it has acknowledged none since then; nil else.
 	Refusal error
 	// NotReloaded says which of its files are not in effect as they are now; "" where all are.
@@ -71,7 +74,7 @@ func (b *Bus) Status() Status {
 func (r *Runner) status() SinkStatus {
 	r.health.mu.Lock()
 	defer r.health.mu.Unlock()
-	s := SinkStatus{Name: r.name, Queue: len(r.queue.events), QueueBytes: r.queue.bytes.Load(), Failure: r.health.err, Refusal: r.health.refusal, LastSuccess: r.health.last}
+	s := SinkStatus{Name: r.name, Queue: len(r.queue.events), QueueBytes: r.queue.bytes.Load(), Failure: r.health.err, Refusal: r.health.refusal, LastSuccess: r.health.last, Silent: r.health.silent()}
 	if s.Failure != nil {
 		s.Since = r.health.since
 	}

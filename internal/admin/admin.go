@@ -67,6 +67,8 @@ type Sink struct {
 	// Failure is why it does not take events, since Since; "" where it does.
 	Failure string
 	Since   time.Time
+	// Silent is since when it has acknowledged nothing of what it was sent; zero where that is no time to speak of.
+	Silent time.Time
 	// Refusal is why it has rejected an event, if it has acknowledged none since then; "" else.
 	Refusal string
 	// NotReloaded says which of its files are not in effect; "" where all are.

@@ -43,6 +43,8 @@ type EventSink struct {
 	Failure     string     `json:"failure,omitempty"`
 	Since       *time.Time `json:"since,omitempty"`
 	LastSuccess *time.Time `json:"last_success,omitempty"`
+	// SilentSince is since when it has acknowledged nothing of what it was sent, where that is some seconds ago.
+	SilentSince *time.Time `json:"silent_since,omitempty"`
 	// Refusal is why it has rejected an event, if it has acknowledged none since then.
 	Refusal string `json:"refusal,omitempty"`
 	// NotReloaded says which of its files are not in effect.

@@ -144,6 +144,8 @@ func (s Sink) String() string {
 	switch {
 	case s.Failure != "":
 		words = fmt.Sprintf("events to %s: away since %s, %d events wait: %s", s.Name, s.Since.UTC().Format(time.RFC3339), s.Waiting, s.Failure)
+	case !s.Silent.IsZero():
+		words = fmt.Sprintf("events to %s: no answer since %s, %d events wait", s.Name, s.Silent.UTC().Format(time.RFC3339), s.Waiting)
 	case s.Refusal != "":
 		words = fmt.Sprintf("events to %s: it rejects them, %d events wait: %s", s.Name, s.Waiting, s.Refusal)
 	}

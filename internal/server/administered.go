@@ -50,7 +50,7 @@ func (a administered) Status() admin.Status {
 }
 
 func adminSink(sink bus.SinkStatus) admin.Sink {
-	s := admin.Sink{Name: sink.Name, NotReloaded: sink.NotReloaded, Waiting: sink.Lag + uint64(sink.Queue)} //nolint:gosec // it is not negative
+	s := admin.Sink{Name: sink.Name, Silent: sink.Silent, NotReloaded: sink.NotReloaded, Waiting: sink.Lag + uint64(sink.Queue)} //nolint:gosec // it is not negative
 	if sink.Failure != nil {
 		s.Failure, s.Since = sink.Failure.Error(), sink.Since
 	}

@@ -24,7 +24,7 @@ func (a administered) EventSinks() (admin.EventSinks, error) {
 	status := b.Status()
 	all := admin.EventSinks{Sinks: []admin.EventSink{}}
 	for _, s := range status.Sinks {
-		one := admin.EventSink{Name: s.Name, Queue: s.Queue, Lag: s.Lag, Since: set(s.Since), LastSuccess: set(s.LastSuccess), NotReloaded: s.NotReloaded}
+		one := admin.EventSink{Name: s.Name, Queue: s.Queue, Lag: s.Lag, Since: set(s.Since), LastSuccess: set(s.LastSuccess), SilentSince: set(s.Silent), NotReloaded: s.NotReloaded}
 		if s.Failure != nil {
 			one.Failure = s.Failure.Error()
 		}
