@@ -55,14 +55,15 @@ end
 //
 // KEYS: the key. ARGV: token, fingerprint, lease and ttl in milliseconds, "1" where a lost
 // call may be made again, the client's key, principal, method or route. Answer: state,
-// fingerprint, record.
+// fingerprint, record. While its call is under way a key is there for the lease and then for ttl: one
+// that had gone before its call has ended would be taken once more.
 var beginScript = redis.NewScript(store.ServerNow + readRecord + `
 local v = redis.call('HMGET', KEYS[1], 'state', 'fingerprint', 'until')
 local lost = v[1] == 'running' and (tonumber(v[3]) or 0) < now
 if not v[1] or (lost or v[1] == 'lost') and ARGV[5] == '1' and v[2] == ARGV[2] then
   redis.call('HSET', KEYS[1], 'state', 'running', 'fingerprint', ARGV[2], 'token', ARGV[1], 'until', string.format('%.0f', now + ARGV[3] * 1000),
     'key', ARGV[6], 'principal', ARGV[7], 'rpc', ARGV[8], 'begun', string.format('%.0f', now / 1000))
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+  redis.call('PEXPIRE', KEYS[1], ARGV[3] + ARGV[4])
   return {'taken', ARGV[2], ''}
 end
 if lost then
@@ -76,7 +77,7 @@ return {v[1], v[2], record()}
 var renewScript = redis.NewScript(store.ServerNow + `
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'state', 'running', 'until', string.format('%.0f', now + ARGV[2] * 1000))
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[2] + ARGV[3])
 return 1
 `)
 

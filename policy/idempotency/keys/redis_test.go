@@ -49,3 +49,64 @@ func TestHugeRecord(t *testing.T) {
 		t.Errorf("%d bytes were read", n)
 	}
 }
+
+// TestTTLBeginsAtTheEnd: Traffic 93: a key whose ttl is shorter than its call stays taken until the call has ended,
+// also between two renewals, and is kept for ttl from then on; one whose gateway died is unknown for ttl.
+func TestTTLBeginsAtTheEnd(t *testing.T) {
+	server := redistest.StartWithClock(t, 0)
+	answers := inRedis(t, server, "t:")
+	state := func(c *Call) State {
+		t.Helper()
+		lease, kept, err := answers.Begin(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lease != nil {
+			lease.End(nil, time.Second)
+			return 0
+		}
+		return kept.State
+	}
+	begin := func(key string) (*Call, *redisLease) {
+		t.Helper()
+		c := keyed(key, "one", "request")
+		c.TTL = time.Second
+		first, _, err := answers.Begin(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lease, ok := first.(*redisLease)
+		if !ok {
+			t.Fatalf("%T is no lease of Redis", first)
+		}
+		return c, lease
+	}
+	is := func(when string, got, want State) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s the key is in the state %d, want %d", when, got, want)
+		}
+	}
+	c, lease := begin("alive")
+	server.Advance(renewEvery - time.Second)
+	is("before it is renewed", state(c), Running)
+	ctx, cancel := answers.Bound(t.Context())
+	defer cancel()
+	if err := renewScript.Run(ctx, answers.Client, []string{lease.key}, lease.token, leaseTime.Milliseconds(), c.TTL.Milliseconds()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	server.Advance(renewEvery - time.Second)
+	is("once it was renewed", state(c), Running)
+	lease.End(&Record{State: Answered, Fingerprint: c.Fingerprint}, c.TTL)
+	is("when its call has ended", state(c), Answered)
+	server.Advance(2 * time.Second)
+	is("behind its time", state(c), 0)
+
+	c, lease = begin("dead")
+	close(lease.stop) // nobody renews
+	lease.stopped.Wait()
+	server.Advance(leaseTime + c.TTL/2)
+	is("when its gateway is lost", state(c), Uncertain)
+	server.Advance(c.TTL)
+	is("ttl behind that", state(c), 0)
+}
