@@ -23,9 +23,9 @@ func (g *operatedGateway) Circuits() []Circuit {
 	return []Circuit{{Upstream: "books", RPC: "p.S/M", State: "open", OpenFor: "3s", Calls: 20, Failures: 10}}
 }
 
-func (g *operatedGateway) PurgeCache(rpc, tag, principal string) (int, error) {
+func (g *operatedGateway) PurgeCache(rpc, tag, principal string) (dropped int, told bool, _ error) {
 	g.set = append(g.set, "purge "+rpc+" "+tag+" "+principal)
-	return 1, nil
+	return 1, tag != "of a store that is away", nil
 }
 
 func (g *operatedGateway) SetCircuit(upstream, rpc, state string) (int, error) {

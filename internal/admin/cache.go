@@ -11,8 +11,9 @@ import (
 // Caching is a Gateway whose kept answers are dropped by hand.
 type Caching interface {
 	// PurgeCache drops the answers of an RPC, with a tag, and of a principal, as far as they
-	// are not empty, and returns how many it dropped.
-	PurgeCache(rpc, tag, principal string) (int, error)
+	// are not empty, and returns how many it dropped. told is false where the store could not be
+	// reached by which other gateways learn of it: they are told when it can be.
+	PurgeCache(rpc, tag, principal string) (dropped int, told bool, err error)
 }
 
 // purge adds POST /cache/purge (Traffic 128).
@@ -24,14 +25,28 @@ func (s *server) purge() {
 	s.mux.HandleFunc("POST /cache/purge", func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
 		rpc, tag, principal := rpcName(query.Get("rpc")), query.Get("tag"), query.Get("principal")
-		dropped, err := 0, errPurge(query)
+		dropped, told, err := 0, true, errPurge(query)
 		if err == nil {
-			dropped, err = g.PurgeCache(rpc, tag, principal)
+			dropped, told, err = g.PurgeCache(rpc, tag, principal)
 		}
-		s.wrote(r, "cache_purge", fmt.Sprintf("rpc=%q tag=%q principal=%q all=%q", rpc, tag, principal, query.Get("all")), err)
-		s.operated(w, err, fmt.Sprintf("answers dropped: %d", dropped))
+		what := fmt.Sprintf("rpc=%q tag=%q principal=%q all=%q", rpc, tag, principal, query.Get("all"))
+		if err == nil && !told {
+			what += " others=later"
+		}
+		s.wrote(r, "cache_purge", what, err)
+		done := fmt.Sprintf("answers dropped: %d\n", dropped)
+		if err == nil && !told {
+			text(w, http.StatusAccepted, done+othersLater)
+			return
+		}
+		s.operated(w, err, strings.TrimSpace(done))
 	})
 }
+
+// othersLater stands behind the answer to a purge that other gateways may not know of: it is not done, but
+// accepted.
+const othersLater = "other gateways: not told yet, as stores.redis could not be used; this gateway tells them when it can be, and they give what they have until then. " +
+	"Purge again if this gateway ends before\n"
 
 // errPurge holds that a request says what to drop: a name that is misspelled must not drop
 // everything.

@@ -18,13 +18,13 @@ type answersKept interface {
 // cached is a part of a method whose answers are kept.
 type cached interface {
 	answersKept
-	PurgeAnswers(rpc, tag, principal string) int
+	PurgeAnswers(rpc, tag, principal string) (n int, told bool)
 }
 
 // cachedRoute is a part of a plain HTTP route whose answers are kept.
 type cachedRoute interface {
 	answersKept
-	PurgeRoutes(rpc, tag, principal string) int
+	PurgeRoutes(rpc, tag, principal string) (n int, told bool)
 }
 
 // addCache notes the stores of the answers: there is one for all methods and one for all
@@ -51,30 +51,35 @@ func (b *builder) addCache(g *guard) {
 }
 
 // PurgeCache drops the kept answers of an RPC, with a tag, and of a principal, as far as
-// they are not empty. It returns how many it dropped.
-func (g *Gateway) PurgeCache(rpc, tag, principal string) (int, error) {
+// they are not empty. It returns how many it dropped here, and whether other gateways were told to
+// drop theirs, if there is a Redis by which to tell them: else they are when it can be used again.
+func (g *Gateway) PurgeCache(rpc, tag, principal string) (dropped int, told bool, _ error) {
 	s := g.acquire()
 	if s == nil {
-		return 0, errors.New("no configuration has been loaded yet")
+		return 0, false, errors.New("no configuration has been loaded yet")
 	}
 	defer s.release()
 	if s.cache == nil && s.cachedRoutes == nil {
-		return 0, errors.New("neither a method nor a route has the policy cache")
+		return 0, false, errors.New("neither a method nor a route has the policy cache")
 	}
 	if rpc != "" && !slices.Contains(s.cacheNames, rpc) {
-		return 0, errors.New(unnamed(s.cacheNames, rpc, "cache"))
+		return 0, false, errors.New(unnamed(s.cacheNames, rpc, "cache"))
 	}
 	if tag != "" && !s.knowsTag(tag) {
-		return 0, s.errUnknownTag(tag)
+		return 0, false, s.errUnknownTag(tag)
 	}
-	dropped := 0
+	told = true
+	add := func(n int, ok bool) {
+		dropped += n
+		told = told && ok
+	}
 	if s.cache != nil {
-		dropped += s.cache.PurgeAnswers(rpc, tag, principal)
+		add(s.cache.PurgeAnswers(rpc, tag, principal))
 	}
 	if s.cachedRoutes != nil {
-		dropped += s.cachedRoutes.PurgeRoutes(rpc, tag, principal)
+		add(s.cachedRoutes.PurgeRoutes(rpc, tag, principal))
 	}
-	return dropped, nil
+	return dropped, told, nil
 }
 
 // unnamed says that a name is none of those of the methods and routes with a policy.

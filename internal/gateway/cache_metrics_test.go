@@ -48,7 +48,7 @@ func TestCacheMetrics(t *testing.T) {
 		}
 		want(t, g, "bytes", func(n float64) bool { return n > 800<<10 && n <= 1<<20 })
 		want(t, g, "evictions_total", func(n float64) bool { return n >= 10 && n < 20 })
-		if _, err := g.PurgeCache("", "", ""); err != nil {
+		if _, _, err := g.PurgeCache("", "", ""); err != nil {
 			t.Fatal(err)
 		}
 		want(t, g, "entries", is(0))

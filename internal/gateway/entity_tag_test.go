@@ -325,14 +325,14 @@ func TestConditionsStayAtTheCache(t *testing.T) {
 		if n := asked.Load(); n != int64(i+1) {
 			t.Errorf("%d calls reached the backend", n)
 		}
-		if _, err := g.PurgeCache("", "", ""); err != nil {
+		if _, _, err := g.PurgeCache("", "", ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := g.PurgeCache("tagged.v1.Service/Raed", "", ""); err == nil || !strings.Contains(err.Error(), `did you mean "`) {
+	if _, _, err := g.PurgeCache("tagged.v1.Service/Raed", "", ""); err == nil || !strings.Contains(err.Error(), `did you mean "`) {
 		t.Errorf("Traffic 128: a name that is none is dropped: %v", err)
 	}
-	if _, err := g.PurgeCache("", "shelf:1", ""); err == nil || !strings.Contains(err.Error(), `found "shelf:1", but no method has cache.tags`) {
+	if _, _, err := g.PurgeCache("", "shelf:1", ""); err == nil || !strings.Contains(err.Error(), `found "shelf:1", but no method has cache.tags`) {
 		t.Errorf("Traffic 128: a tag that is none is dropped: %v", err)
 	}
 }

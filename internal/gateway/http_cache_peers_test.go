@@ -72,7 +72,7 @@ func TestRouteDropsElsewhere(t *testing.T) {
 
 	for i, purge := range [][3]string{{"", "http://shop.example/b", ""}, {"/**", "", ""}, {"", "", ""}} {
 		version.Add(1)
-		if _, err := other.PurgeCache(purge[0], purge[1], purge[2]); err != nil {
+		if _, _, err := other.PurgeCache(purge[0], purge[1], purge[2]); err != nil {
 			t.Fatal(err)
 		}
 		want := fmt.Sprint("version ", 2+i)

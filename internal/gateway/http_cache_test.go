@@ -152,20 +152,20 @@ func TestRouteCachePurge(t *testing.T) {
 	get("1")
 	get("1")
 	for i, purge := range [][3]string{{"", g.URL + "/a?b=c", ""}, {"/**", "", ""}, {"", "", ""}} {
-		if n, err := g.PurgeCache(purge[0], purge[1], purge[2]); n != 1 || err != nil {
+		if n, _, err := g.PurgeCache(purge[0], purge[1], purge[2]); n != 1 || err != nil {
 			t.Errorf("%q drops %d, %v", purge, n, err)
 		}
 		get(strconv.Itoa(i + 2))
 	}
 	for _, other := range [][3]string{{"", g.URL + "/a", ""}, {"", "", "ada"}} {
-		if n, err := g.PurgeCache(other[0], other[1], other[2]); n != 0 || err != nil {
+		if n, _, err := g.PurgeCache(other[0], other[1], other[2]); n != 0 || err != nil {
 			t.Errorf("%q drops %d, %v", other, n, err)
 		}
 	}
-	if n, err := g.PurgeCache("/x/**", "", ""); n != 0 || err == nil || !strings.Contains(err.Error(), `"/x/**" is no method or route`) {
+	if n, _, err := g.PurgeCache("/x/**", "", ""); n != 0 || err == nil || !strings.Contains(err.Error(), `"/x/**" is no method or route`) {
 		t.Errorf("a name that is none drops %d, %v", n, err)
 	}
-	if n, err := g.PurgeCache("", "/a", ""); n != 0 || err == nil || !strings.Contains(err.Error(), `found "/a", which no answer can have; the tags are the URIs of routes`) {
+	if n, _, err := g.PurgeCache("", "/a", ""); n != 0 || err == nil || !strings.Contains(err.Error(), `found "/a", which no answer can have; the tags are the URIs of routes`) {
 		t.Errorf("a tag that none has drops %d, %v", n, err)
 	}
 	text, err := os.ReadFile(g.Config)
@@ -201,7 +201,7 @@ func TestRouteCachePurgeCounts(t *testing.T) {
 	for _, value := range []string{"one", "two", "one"} {
 		g.Do(t, "GET", "/a", "", "X-A", value)
 	}
-	if n, err := g.PurgeCache("", g.URL+"/a", ""); n != 2 || err != nil {
+	if n, _, err := g.PurgeCache("", g.URL+"/a", ""); n != 2 || err != nil {
 		t.Errorf("%d dropped, %v", n, err)
 	}
 }

@@ -156,7 +156,7 @@ func (s *Server) Replaced(who string, pid int, err error) {
 var _ admin.Caching = administered{}
 
 // PurgeCache implements admin.Caching.
-func (a administered) PurgeCache(rpc, tag, principal string) (int, error) {
+func (a administered) PurgeCache(rpc, tag, principal string) (dropped int, told bool, err error) {
 	return a.server.gateway.PurgeCache(rpc, tag, principal)
 }
 

@@ -119,6 +119,6 @@ func (w *writer) AnswersUsage() s3fifo.Usage { return w.store.memory.Usage() }
 func (w *writer) Wrap(next proxy.Backend) proxy.Backend { return &writes{next, w} }
 
 // PurgeAnswers is as that of writer.
-func (p *part) PurgeAnswers(rpc, tag, principal string) int {
+func (p *part) PurgeAnswers(rpc, tag, principal string) (n int, told bool) {
 	return purgeAll(p.store, p.shared, memory.Purge{RPC: rpc, Tag: tag, Principal: principal})
 }

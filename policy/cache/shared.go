@@ -34,8 +34,8 @@ func (s *Store) DropTagged() {
 	}, func(f *flight) bool { return len(f.part.tags) > 0 })
 }
 
-// purgeAll drops answers here and elsewhere.
-func purgeAll(s *Store, t *tier.Tier, p Purge) int {
+// purgeAll drops answers here and elsewhere, as peers.Purge.
+func purgeAll(s *Store, t *tier.Tier, p Purge) (n int, told bool) {
 	return peers.Purge(t, p, func() int { return s.Purge(p) })
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/transom-gateway/transom/internal/testing/poll"
 	"github.com/transom-gateway/transom/internal/testing/redis"
 	"github.com/transom-gateway/transom/policy"
+	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 )
 
 // TestRedisKilledUnderLoad: Traffic 127, 129: while a Redis is killed and stopped again and again, two
@@ -143,6 +144,42 @@ func TestUnheardDrops(t *testing.T) {
 	got := ""
 	if !poll.Within(patience, func() bool { got = kept.get("a"); return got != "2" }) {
 		t.Errorf("%q is given by a gateway that hears again", got)
+	}
+}
+
+// TestUnheardPurges: Traffic 128: a gateway whose connection to the others is lost drops what has no tag, too, when
+// it hears again, if answers were dropped by hand meanwhile; and keeps it where only writes have dropped some.
+func TestUnheardPurges(t *testing.T) {
+	const untagged = `cache { ttl { seconds: 60 } }`
+	r := redistest.Start(t)
+	one, other := withRedis(t, r), withRedis(t, r)
+	a, b := one.method("Get", untagged, saying()), other.method("Get", untagged, saying())
+	tagged := one.method("Other", `cache { ttl { seconds: 60 } tags: "n:{name}" }`, saying())
+	w := other.method("Put", `cache { invalidates: "n:{name}" }`, saying())
+	p, _ := policy.Find[interface {
+		PurgeAnswers(rpc, tag, principal string) (int, bool)
+	}](b.set)
+	hears := func(m *caching, before string) {
+		t.Helper()
+		if !poll.Within(patience, func() bool { return m.get("a") != before }) {
+			t.Errorf("%q is given by a gateway that hears again", before)
+		}
+	}
+	expect(t, a.get("a")+b.get("a")+tagged.get("a"), "111")
+	deafened := deaf(t, r)
+	w.get("a")
+	deafened()
+	hears(tagged, "1")
+	expect(t, a.get("a"), "1")
+
+	for i, purge := range []memory.Purge{{RPC: "t.S/Get"}, {}, {RPC: "t.S/Get"}} {
+		expect(t, a.get("a"), strconv.Itoa(i+1))
+		deafened = deaf(t, r)
+		if _, told := p.PurgeAnswers(purge.RPC, purge.Tag, purge.Principal); !told {
+			t.Fatal("Redis was not told")
+		}
+		deafened()
+		hears(a, strconv.Itoa(i+1))
 	}
 }
 

@@ -229,15 +229,51 @@ func TestSharedPurge(t *testing.T) {
 			inRedis(t, r, 1)
 			expect(t, b.call(ctx, as("ada"), ask("a")), "1")
 			p, _ := policy.Find[interface {
-				PurgeAnswers(rpc, tag, principal string) int
+				PurgeAnswers(rpc, tag, principal string) (int, bool)
 			}](b.set)
-			if n := p.PurgeAnswers(purge.RPC, purge.Tag, purge.Principal); n != 1 {
-				t.Errorf("%d dropped here, want 1", n)
+			if n, told := p.PurgeAnswers(purge.RPC, purge.Tag, purge.Principal); n != 1 || !told {
+				t.Errorf("%d dropped here, others told: %v; want 1, true", n, told)
 			}
 			expect(t, b.call(ctx, as("ada"), ask("a")), "2")
 			got := ""
 			if !poll.Within(patience, func() bool { got = a.call(ctx, as("ada"), ask("a")); return got != "1" }) {
 				t.Errorf("%q is given elsewhere", got)
+			}
+		})
+	}
+}
+
+// TestPurgeWithoutRedis: Traffic 128: what is dropped by hand while Redis is killed or stopped is dropped here,
+// and said not to be elsewhere; other gateways are told when Redis is back, also of what has no tag.
+func TestPurgeWithoutRedis(t *testing.T) {
+	for name, away := range map[string]func(*redistest.Server) (stop, start func()){
+		"Traffic 128: killed":  func(r *redistest.Server) (stop, start func()) { return r.Kill, r.Restart },
+		"Traffic 128: stopped": func(r *redistest.Server) (stop, start func()) { return r.Pause, r.Resume },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := redistest.Start(t)
+			one, other := withRedis(t, r), withRedis(t, r)
+			other.Config.Stores.Redis.Timeout = durationpb.New(50 * time.Millisecond)
+			const untagged = `cache { ttl { seconds: 60 } }`
+			a, b := one.method("Get", untagged, saying()), other.method("Get", untagged, saying())
+			expect(t, a.get("a")+b.get("a"), "11")
+			p, _ := policy.Find[interface {
+				PurgeAnswers(rpc, tag, principal string) (int, bool)
+			}](b.set)
+			stop, start := away(r)
+			stop()
+			if n, told := p.PurgeAnswers("t.S/Get", "", ""); n != 1 || told {
+				t.Errorf("%d dropped here, others told: %v; want 1, false", n, told)
+			}
+			expect(t, b.get("a")+a.get("a"), "21")
+			start()
+			got := ""
+			if !poll.Within(patience, func() bool {
+				other.clock.Advance(time.Second) // Redis is left alone for a while after a failure
+				got = a.get("a")
+				return got != "1"
+			}) {
+				t.Errorf("%q is given elsewhere when Redis is back", got)
 			}
 		})
 	}

@@ -80,7 +80,8 @@ func render(tags []string, templates []tag.Template, form *canonical.Form, messa
 	return tags, true
 }
 
-// PurgeAnswers drops answers of all methods, as Store.Purge does.
-func (w *writer) PurgeAnswers(rpc, tag, principal string) int {
+// PurgeAnswers drops answers of all methods, as Store.Purge does, and of other gateways. told is false where
+// these learn of it when Redis can be used again.
+func (w *writer) PurgeAnswers(rpc, tag, principal string) (n int, told bool) {
 	return purgeAll(w.store, w.shared, memory.Purge{RPC: rpc, Tag: tag, Principal: principal})
 }

@@ -46,9 +46,9 @@ func (*part) Name() string { return name }
 // AnswersUsage is how full the memory of all answers is.
 func (p *part) AnswersUsage() s3fifo.Usage { return p.flights.memory.Usage() }
 
-// PurgeRoutes drops the kept answers of a route, with a tag, which is a URI, and of a
-// principal, as far as they are not empty. It returns how many it dropped.
-func (p *part) PurgeRoutes(rpc, tag, principal string) int {
+// PurgeRoutes drops the kept answers of a route, with a tag, which is a URI, and of a principal, as far as
+// they are not empty. It returns how many here, and whether other gateways were told, as peers.Purge.
+func (p *part) PurgeRoutes(rpc, tag, principal string) (n int, told bool) {
 	purge := memory.Purge{RPC: rpc, Tag: tag, Principal: principal}
 	return peers.Purge(p.shared, purge, func() int { return p.flights.purge(purge) })
 }

@@ -77,20 +77,21 @@ func (l listener) Dropped(about []tier.Digest, wide bool) {
 func (l listener) Missed() { l.answers.DropTagged() }
 
 // Purge drops answers by hand: by local here, and elsewhere where t is not nil. It returns what
-// local does.
-func Purge(t *tier.Tier, p memory.Purge, local func() int) int {
+// local does, and false where the others are told when Redis can be used again.
+func Purge(t *tier.Tier, p memory.Purge, local func() int) (n int, told bool) {
 	if t == nil {
-		return local()
+		return local(), true
 	}
 	return t.Drop([]tier.Digest{tier.Narrowest(p.RPC, p.Tag, p.Principal)}, true, local)
 }
 
 // Invalidate drops the answers about tags, here and, where t is not nil, elsewhere.
-func Invalidate(t *tier.Tier, tags []string, of Answers) int {
+func Invalidate(t *tier.Tier, tags []string, of Answers) {
 	if t == nil {
-		return of.Invalidate(tags)
+		of.Invalidate(tags)
+		return
 	}
-	return t.Drop(tier.Digests(tags), false, func() int { return of.Invalidate(tags) })
+	t.Drop(tier.Digests(tags), false, func() int { return of.Invalidate(tags) })
 }
 
 // Announce is Invalidate of answers that are in no Redis.

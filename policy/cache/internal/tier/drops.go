@@ -2,6 +2,7 @@ package tier
 
 import (
 	"context"
+	"crypto/rand"
 	"maps"
 	"slices"
 	"sync"
@@ -30,9 +31,10 @@ func (p *pending) concerns(stamps []stamp) bool {
 type drops struct {
 	pending atomic.Pointer[pending]
 
-	mu   sync.Mutex // of changes
-	late map[Digest]int
-	wake chan struct{}
+	mu       sync.Mutex // of changes
+	late     map[Digest]int
+	lateWide bool // there are others than tags among them
+	wake     chan struct{}
 }
 
 // add notes that answers are dropped, or, with -1, that Redis knows of it.
@@ -57,9 +59,10 @@ func (d *drops) change(about []Digest, n int) {
 }
 
 // postpone has Redis told later.
-func (d *drops) postpone(about []Digest) {
+func (d *drops) postpone(about []Digest, wide bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.lateWide = d.lateWide || wide
 	if d.late == nil {
 		d.late = map[Digest]int{}
 	}
@@ -70,7 +73,7 @@ func (d *drops) postpone(about []Digest) {
 		for a, n := range d.late {
 			d.change([]Digest{a}, -n)
 		}
-		d.late = map[Digest]int{All: 1}
+		d.late, d.lateWide = map[Digest]int{All: 1}, true
 		d.change([]Digest{All}, 1)
 	}
 	select {
@@ -82,16 +85,16 @@ func (d *drops) postpone(about []Digest) {
 // Drop drops answers: at once for this gateway, by local, and for the others before it
 // returns, if Redis answers in time. Else they learn it when it does, and until then this
 // gateway reads nothing there that it is about. wide reports whether there are others than
-// tags among them.
-func (t *Tier) Drop(about []Digest, wide bool, local func() int) int {
+// tags among them. It returns what local does, and whether the others were told.
+func (t *Tier) Drop(about []Digest, wide bool, local func() int) (n int, told bool) {
 	t.drops.add(about, 1)
-	n := local()
+	n = local()
 	if len(about) > 0 && t.tell(about, wide) != nil {
-		t.drops.postpone(about)
-		return n
+		t.drops.postpone(about, wide)
+		return n, false
 	}
 	t.drops.add(about, -1)
-	return n
+	return n, true
 }
 
 // Announce is Drop of answers that are in no Redis, but in memories alone: nothing is written
@@ -100,7 +103,7 @@ func (t *Tier) Announce(about []Digest, local func() int) int {
 	n := local()
 	if len(about) > 0 && t.announce(about) != nil {
 		t.drops.add(about, 1)
-		t.drops.postpone(about)
+		t.drops.postpone(about, false)
 	}
 	return n
 }
@@ -124,6 +127,14 @@ func (t *Tier) tell(about []Digest, wide bool) error {
 	}
 	ctx, cancel := t.redis.Bound(context.Background())
 	defer cancel()
+	message := about
+	if wide {
+		mark, err := t.mark(ctx)
+		if err != nil {
+			return t.failed(context.Background(), err)
+		}
+		message = slices.Concat([]Digest{mark}, about)
+	}
 	count, err := t.count(ctx, 1)
 	if err != nil {
 		return t.failed(context.Background(), err)
@@ -133,11 +144,19 @@ func (t *Tier) tell(about []Digest, wide bool) error {
 		g := newGeneration(count)
 		p.Set(ctx, t.generationKey(d), g[:], generationLife)
 	}
-	p.Publish(ctx, t.channel(), t.message(about, wide))
+	p.Publish(ctx, t.channel(), t.message(message, wide))
 	if _, err := p.Exec(ctx); err != nil {
 		return t.failed(context.Background(), err)
 	}
 	return nil
+}
+
+// mark leaves a new mark of a drop that others than tags are among. Who has not heard of it finds
+// the mark: most answers in memory have nothing else by which it could be seen that they were dropped.
+func (t *Tier) mark(ctx context.Context) (Digest, error) {
+	var m Digest
+	_, _ = rand.Read(m[:])
+	return m, t.redis.Client.Set(ctx, t.markKey(), m[:], 0).Err()
 }
 
 // deliverLate tells Redis what it could not be told at once, until the Tier is closed.
@@ -164,10 +183,10 @@ func (t *Tier) deliverLate() {
 // deliver tries once to tell all that is late, and reports whether something is left.
 func (t *Tier) deliver() bool {
 	t.drops.mu.Lock()
-	late := maps.Clone(t.drops.late)
+	late, wide := maps.Clone(t.drops.late), t.drops.lateWide
 	t.drops.mu.Unlock()
-	for about := range slices.Chunk(slices.Collect(maps.Keys(late)), maxTold) {
-		if t.tell(about, true) != nil {
+	for about := range slices.Chunk(slices.Collect(maps.Keys(late)), maxTold-1) { // and the mark
+		if t.tell(about, wide) != nil {
 			return true
 		}
 		t.drops.mu.Lock()
@@ -183,5 +202,6 @@ func (t *Tier) deliver() bool {
 	}
 	t.drops.mu.Lock()
 	defer t.drops.mu.Unlock()
+	t.drops.lateWide = t.drops.lateWide && len(t.drops.late) > 0
 	return len(t.drops.late) > 0
 }

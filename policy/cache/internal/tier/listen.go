@@ -20,7 +20,8 @@ const (
 	listenAgain = 100 * time.Millisecond
 )
 
-// Messages are a version, the gateway that sends, a flag and digests.
+// Messages are a version, the gateway that sends, a flag and digests. Where the flag says that
+// others than tags are among them, the first one is the mark of the drop.
 const (
 	messageVersion = 1
 	messageHead    = 1 + 8 + 1
@@ -87,9 +88,13 @@ func (t *Tier) hear(heard func()) {
 		switch got := got.(type) {
 		case *redis.Subscription:
 			t.listener.Missed()
+			t.catchUp()
 			heard()
 		case *redis.Message:
 			about, wide, own, ok := t.parse([]byte(got.Payload))
+			if ok && wide && len(about) > 0 {
+				t.marked = string(about[0][:])
+			}
 			switch {
 			case !ok:
 				t.listener.Missed() // of a gateway of another version, perhaps
@@ -99,3 +104,25 @@ func (t *Tier) hear(heard func()) {
 		}
 	}
 }
+
+// catchUp drops everything where there was a drop that others than tags are among while nothing was
+// heard of others. It is called once messages come again, so that none is missed behind it.
+func (t *Tier) catchUp() {
+	ctx, cancel := t.redis.Bound(t.ctx)
+	defer cancel()
+	mark, err := t.redis.Client.Get(ctx, t.markKey()).Result()
+	if errors.Is(err, redis.Nil) {
+		mark, err = "", nil
+	}
+	if err == nil && mark == t.marked {
+		return
+	}
+	if err != nil {
+		mark = unknownMark
+	}
+	t.listener.Dropped([]Digest{All}, true)
+	t.marked = mark
+}
+
+// unknownMark is none, so that everything is dropped once more when the mark can be read.
+const unknownMark = "unknown"

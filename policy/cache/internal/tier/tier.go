@@ -84,6 +84,8 @@ type Tier struct {
 	queued atomic.Int64 // bytes
 
 	drops drops
+	// marked is the mark of the last drop that was heard of, by whoever listens; "" for none.
+	marked string
 
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -155,5 +157,7 @@ func (t *Tier) generationKey(d Digest) string {
 }
 
 func (t *Tier) countKey() string { return t.redis.Prefix + "cache-drops" }
+
+func (t *Tier) markKey() string { return t.redis.Prefix + "cache-mark" }
 
 func (t *Tier) channel() string { return t.redis.Prefix + "cache-dropped" }
