@@ -34,6 +34,9 @@ func (r *Request) TellCaches(h http.Header, own bool) {
 		field.AddVary(h, "Cookie")
 	}
 	u := &r.Cache
+	for _, name := range u.Vary {
+		field.AddVaryMetadata(h, name)
+	}
 	control := cachecontrol.Unknown(own)
 	if u.Stored {
 		var age []string

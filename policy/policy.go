@@ -144,6 +144,8 @@ type CacheUse struct {
 	Forward       string
 	ForwardStatus int
 	Detail        string
+	// Vary are the headers that the answer of a method varies by, by its own word.
+	Vary []string
 }
 
 // Detached is a copy of the request for a call to the backend that may outlive the

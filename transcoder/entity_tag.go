@@ -162,6 +162,17 @@ func (c *Call) setValidators(md metadata.MD) {
 			SetValues(h, f.header, f.metadata, v)
 		}
 	}
+	if v := md[varyMetadata]; len(v) > 0 {
+		c.Binding.Method.Settings.Headers.vary(h, v)
+	}
+}
+
+// SetErrorValidators is setValidators of an error. All that a backend says of one may have come in one block with its
+// status, which gRPC takes for a trailer.
+func (c *Call) SetErrorValidators(trailer metadata.MD) {
+	if c.TagsAnswers() {
+		c.setValidators(trailer)
+	}
 }
 
 // NotModified reports whether an error is a handler's "not modified", as connect-go's

@@ -2,6 +2,7 @@ package transcoder
 
 import (
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -29,6 +30,8 @@ type HeaderRules struct {
 	responsePrefix, trailerPrefix string
 	// responseAll: response metadata without an entry crosses under its own name.
 	responseAll bool
+	// tellsCaches: what the backend says to caches of HTTP crosses under its own name.
+	tellsCaches bool
 	// httpTrailers sends trailers as such, to clients that ask for them.
 	httpTrailers bool
 	// permanent maps canonical names of HTTP's permanent headers to metadata
@@ -110,6 +113,7 @@ func NewHeaderRules(o HeaderOptions) *HeaderRules {
 		}
 	}
 	known := responseDefaults
+	rules.tellsCaches = !o.PrefixAll
 	if o.PrefixAll {
 		known = nil
 	}
@@ -293,6 +297,10 @@ func (rules *HeaderRules) Response(h http.Header, md metadata.MD, own map[string
 		if to == "" && own[name] {
 			to = textproto.CanonicalMIMEHeaderKey(name)
 		}
+		if to == "" && rules.tellsCaches && name == varyMetadata {
+			rules.vary(h, values)
+			continue
+		}
 		if to == "" {
 			if rules.responsePrefix == "" && !rules.responseAll || name == StatusMetadata || neverCrosses(name) {
 				continue
@@ -307,6 +315,33 @@ func (rules *HeaderRules) Response(h http.Header, md metadata.MD, own map[string
 			continue // the gateway's own, by which the log knows the request (Semantics 321)
 		}
 		rules.setValues(h, to, name, values)
+	}
+}
+
+// varyMetadata is the response metadata by which a backend says what its answer varies by.
+const varyMetadata = "vary"
+
+// vary tells caches what an answer varies by. The backend names metadata: clients say it by headers.
+func (rules *HeaderRules) vary(h http.Header, values []string) {
+	for _, line := range values {
+		for name := range strings.SplitSeq(line, ",") {
+			name = strings.ToLower(strings.TrimSpace(name))
+			if name == "*" {
+				field.AddVary(h, name)
+				continue
+			}
+			if !isMetadataName(name) {
+				continue
+			}
+			field.AddVaryMetadata(h, textproto.CanonicalMIMEHeaderKey(name))
+			for _, table := range []map[string]string{rules.request, rules.permanent} {
+				for _, header := range slices.Sorted(maps.Keys(table)) {
+					if table[header] == name {
+						field.AddVary(h, header)
+					}
+				}
+			}
+		}
 	}
 }
 

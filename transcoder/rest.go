@@ -156,6 +156,7 @@ func (c *restUnary) Finish(err error, trailer metadata.MD) int {
 	case err != nil && c.TagsAnswers() && c.NotModified(err):
 		httpStatus = c.WriteNotModified(trailer)
 	case err != nil:
+		c.SetErrorValidators(trailer)
 		httpStatus = c.WriteError(err)
 	default:
 		httpStatus = http.StatusOK

@@ -74,3 +74,25 @@ func AddVary(h http.Header, name string) {
 	}
 	h["Vary"] = append(lines, name)
 }
+
+// AddVaryMetadata adds the name of a header that clients may also send as metadata, under another name: caches
+// on the way know nothing of that.
+func AddVaryMetadata(h http.Header, name string) {
+	AddVary(h, name)
+	if prefixed := MetadataHeader(name); prefixed != "" {
+		AddVary(h, prefixed)
+	}
+}
+
+// MetadataHeader is the header by which clients of REST and Connect say metadata of a name that has no header of
+// its own; "" for what crosses under its own name alone.
+func MetadataHeader(name string) string {
+	folded := Fold(name)
+	if folded == "*" || folded == "accept-encoding" || Reserved(folded) || HopByHop(folded) || Protocol(folded) {
+		return ""
+	}
+	return metadataPrefix + name
+}
+
+// metadataPrefix marks request headers that cross without it.
+const metadataPrefix = "Grpc-Metadata-"

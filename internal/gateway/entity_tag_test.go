@@ -251,7 +251,7 @@ func TestCachesOnTheWay(t *testing.T) {
 			if got := a.Header.Get("Cache-Control"); !strings.HasPrefix(got, "public, max-age=") || a.Header.Get("Etag") == "" {
 				t.Errorf("Traffic 123: %s: %q", path, a.Header)
 			}
-			if got := strings.Join(slices.Sorted(slices.Values(a.Header["Vary"])), ", "); got != "Accept, Accept-Encoding, X-Tenant" {
+			if got := strings.Join(slices.Sorted(slices.Values(a.Header["Vary"])), ", "); got != "Accept, Accept-Encoding, Grpc-Metadata-X-Tenant, X-Tenant" {
 				t.Errorf("Traffic 123: %s: Vary: %s", path, got)
 			}
 		}

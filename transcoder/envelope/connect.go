@@ -210,6 +210,9 @@ func (c *connectUnary) Finish(err error, trailer metadata.MD) int {
 	if err != nil && c.get && c.NotModified(err) {
 		httpStatus = c.WriteNotModified(trailer)
 	} else if err != nil {
+		if c.get {
+			c.SetErrorValidators(trailer)
+		}
 		var st *status.Status
 		st, httpStatus = rpcerror.Of(err, c.Binding.Method.Settings.Status)
 		httpStatus = rpcerror.ErrorStatus(httpStatus, st.Code())

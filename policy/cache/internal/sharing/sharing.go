@@ -28,6 +28,7 @@ type Scope struct {
 	// Vary are the request headers that the policy has in every key, in canonical form and sorted.
 	Vary []string
 
+	told   []string // names in the header Vary of answers: those of Vary, and by which else clients say these
 	claims []string // paths of those that backends are told in headers
 }
 
@@ -38,6 +39,10 @@ func Of(s *policy.Scope, rule *transomv1.Cache) Scope {
 		Principal: known, Auth: known, OwnCookies: s.HiddenCookies, Status: s.Config.GetCache().GetStatusHeader(),
 		Vary: vary(s, rule), Certificates: s.Config.GetForwardClientCert() > transomv1.Config_NEVER,
 		claims: claimsTold(s.Policy.GetHeaders().GetRequest()),
+	}
+	c.told = c.Vary
+	if !s.PlainHTTP() {
+		c.told = withMetadata(c.Vary)
 	}
 	switch rule.GetScope() {
 	case transomv1.Cache_SCOPE_UNSPECIFIED:
@@ -58,6 +63,17 @@ func Of(s *policy.Scope, rule *transomv1.Cache) Scope {
 	return c
 }
 
+// withMetadata are names of headers, and those by which clients may send the same as metadata.
+func withMetadata(names []string) (all []string) {
+	for _, name := range names {
+		all = append(all, name)
+		if prefixed := field.MetadataHeader(name); prefixed != "" {
+			all = append(all, prefixed)
+		}
+	}
+	return all
+}
+
 // CallersKnown reports whether callers prove who they are.
 func CallersKnown(s *policy.Scope) bool {
 	switch s.Policy.GetAuth().GetMechanism().(type) {
@@ -70,7 +86,7 @@ func CallersKnown(s *policy.Scope) bool {
 // ResponseHeader implements policy.HeaderChanger.
 func (s Scope) ResponseHeader(r *policy.Request, h http.Header) {
 	if m := r.HTTP.Method; m == http.MethodGet || m == http.MethodHead {
-		for _, name := range s.Vary {
+		for _, name := range s.told {
 			field.AddVary(h, name)
 		}
 	}

@@ -24,6 +24,8 @@ type Answer struct {
 	Public    bool // all callers share it
 	Age, Left time.Duration
 	Fields    *cachecontrol.Fields
+	// Vary are headers that it varies by, of which its own header may say nothing to the client.
+	Vary []string
 }
 
 // Why is why a call went on to the backend, "" where it did not yet, and a detail of it.
@@ -45,6 +47,7 @@ func Use(result string, a *Answer, why Why) policy.CacheUse {
 	u := policy.CacheUse{Result: result, Forward: string(why.Forward), Detail: why.Detail}
 	if a != nil {
 		u.Stored, u.Public, u.Age, u.Left = true, a.Public, a.Age, a.Left
+		u.Vary = a.Vary
 		u.AgeField, u.Control = a.Fields.Of(a.Age, a.Left, a.Public)
 	}
 	switch {
