@@ -236,3 +236,27 @@ func TestRouteCacheOfBranches(t *testing.T) {
 	g.Do(t, "GET", "/w/a", "")
 	check(3, 2)
 }
+
+// TestConnectionNamesNoVariant: Traffic 131: a field that Connection names does not reach the server, so that an answer
+// without it is not kept for those whose field does: by Vary, and by the policy's.
+func TestConnectionNamesNoVariant(t *testing.T) {
+	address, _ := counting(t, "Vary", "Accept-Language", "Cache-Control", "max-age=60")
+	g := startCachedRoute(t, address, "{ vary: [x-tenant] }", "")
+	for _, name := range []string{"Accept-Language", "X-Tenant"} {
+		path := "/" + name
+		for i, header := range [][]string{
+			{name, "de", "Connection", name},
+			{name, "de"},
+			{},
+			{name, "de", "Connection", "close, " + name},
+			{name, "de", "Connection", "keep-alive"},
+		} {
+			got, _, _ := strings.Cut(g.Do(t, "GET", path, "", header...).Body, " ")
+			if n, err := strconv.Atoi(got); err != nil || i > 1 && n%2 == 0 != (i == 4) {
+				t.Errorf("%s: request %d with %q got answer %q", name, i, header, got)
+			} else if i == 1 && n%2 != 0 {
+				t.Errorf("%s: who sends it to the server got the answer to one who does not, %q", name, got)
+			}
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/transom-gateway/transom/internal/cachecontrol"
+	"github.com/transom-gateway/transom/internal/field"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/auth"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -74,10 +75,15 @@ func claimsTold(t *transomv1.HeaderTransform) (paths []string) {
 }
 
 // AppendVaried appends what a call says under a name: in its header, and to the backend. A field
-// that is there and empty is another one than none.
+// that is there and empty is another one than none. One that Connection names says nothing, as no backend
+// gets it: others who send it to backends must not get what was answered without it.
 func AppendVaried(key []byte, canonicalName string, h http.Header, told proxy.Metadata) []byte {
 	var scratch [128]byte
-	b := cachecontrol.Normal(scratch[:0], h[canonicalName])
+	lines := h[canonicalName]
+	if len(lines) > 0 && field.NamedByConnection(h["Connection"])[canonicalName] {
+		lines = nil
+	}
+	b := cachecontrol.Normal(scratch[:0], lines)
 	for i := 0; i+1 < len(told); i += 2 {
 		if strings.EqualFold(told[i], canonicalName) {
 			b = AppendText(append(b, 1), told[i+1]) // no header's value has that byte
