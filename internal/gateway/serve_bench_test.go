@@ -6,17 +6,33 @@ import (
 	"time"
 
 	"github.com/transom-gateway/transom/internal/testing/gateway"
+	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
 // BenchmarkServe carries a small unary call through the gateway to the bookstore and
 // back, without net/http's server.
 func BenchmarkServe(b *testing.B) {
-	g := gatewaytest.Start(b, gatewaytest.Options{})
-	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, g.URL+"/v1/shelves/1", http.NoBody)
+	serveAgain(b, gatewaytest.Start(b, gatewaytest.Options{}), "/v1/shelves/1")
+}
+
+// BenchmarkHit answers a small unary call from the cache, likewise.
+func BenchmarkHit(b *testing.B) {
+	_, target := startNamedServers(b, 1)
+	g := gatewaytest.Start(b, gatewaytest.Options{Backend: target, NoBookstore: true, Protos: map[string]string{"places.proto": placesProto}, Config: lookIsCached})
+	if err := g.Telemetry.SetLevel(transomv1.Log_ERROR); err != nil { // the access log takes longer than the rest
+		b.Fatal(err)
+	}
+	serveAgain(b, g, "/v1/look/item-1")
+}
+
+// serveAgain has the gateway serve a GET of a path over and over.
+func serveAgain(b *testing.B, g *gatewaytest.Gateway, path string) {
+	b.Helper()
+	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, g.URL+path, http.NoBody)
 	if err != nil {
 		b.Fatal(err)
 	}
-	request.RemoteAddr, request.RequestURI = "127.0.0.1:1", "/v1/shelves/1"
+	request.RemoteAddr, request.RequestURI = "127.0.0.1:1", path
 	w := &unreadAnswer{header: http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {
