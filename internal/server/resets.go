@@ -85,8 +85,11 @@ type countedRequests struct {
 
 // ServeHTTP implements http.Handler.
 func (s *countedRequests) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c, ok := r.Context().Value(resetsKey{}).(*connectionResets)
-	if !ok || r.ProtoMajor < 2 {
+	var c *connectionResets
+	if r.ProtoMajor >= 2 {
+		c, _ = r.Context().Value(resetsKey{}).(*connectionResets)
+	}
+	if c == nil {
 		s.next.ServeHTTP(w, r)
 		return
 	}
