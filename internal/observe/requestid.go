@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
 
@@ -85,14 +87,10 @@ func hexadecimal(s string) bool {
 // newRequestID needs to be unique, not secret: the runtime's generator keeps
 // its state by thread and takes no lock.
 func newRequestID() string {
-	const digits = "0123456789abcdef"
-	var id [32]byte
-	for half := range 2 {
-		bits := rand.Uint64()
-		for i := range 16 {
-			id[half*16+i] = digits[bits&15]
-			bits >>= 4
-		}
-	}
+	var bits [16]byte
+	binary.LittleEndian.PutUint64(bits[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(bits[8:], rand.Uint64())
+	var id [2 * len(bits)]byte
+	hex.Encode(id[:], bits[:])
 	return string(id[:])
 }
