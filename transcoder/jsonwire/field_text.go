@@ -13,6 +13,11 @@ import (
 // appends one element. A repeated field, a map or another message takes one JSON
 // value.
 func (f *Field) AppendText(dst []byte, text string) ([]byte, error) {
+	if f.isPlainText() && utf8.ValidString(text) {
+		dst = append(dst, f.leaf.tag...)
+		dst = appendUvarint(dst, uint64(len(text)))
+		return append(dst, text...), nil
+	}
 	value := f.leaf.ofText(text)
 	d := newDecoder(f.root.plans, dst, value, Input{})
 	d.keep, d.depth = true, len(f.parents)
@@ -27,6 +32,11 @@ func (f *Field) AppendText(dst []byte, text string) ([]byte, error) {
 		return d.text(f.leaf, value)
 	})
 	return d.finish(dst, err)
+}
+
+// isPlainText reports whether a text is the field's value as it is, as that of most path variables.
+func (f *Field) isPlainText() bool {
+	return f.leaf.op == opString && f.leaf.card == single && len(f.parents) == 0
 }
 
 // ofText is the text that a value is read from. An Empty has nothing that a text
