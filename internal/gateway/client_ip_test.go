@@ -62,6 +62,19 @@ func TestClientIP(t *testing.T) {
 	}
 }
 
+// TestPeerOf: a peer is known by its address, which has one form, and that of a unix socket by none.
+func TestPeerOf(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.1:80": "192.0.2.1", "[2001:db8::1]:80": "2001:db8::1", "[::ffff:192.0.2.1]:80": "192.0.2.1", "[fe80::1%eth0]:80": "fe80::1",
+		"192.0.2.1": "", "2001:db8::1": "", "::ffff:192.0.2.1:80": "", "gateway.example:80": "", ":80": "", "@": "", "": "",
+	} {
+		peer, text := peerOf(remote)
+		if text != want || peer.IsValid() != (want != "") || want != "" && peer.String() != want {
+			t.Errorf("%q: %s, %q; want %q", remote, peer, text, want)
+		}
+	}
+}
+
 // FuzzRFC7239 reads Forwarded as a trusted proxy's: whatever it says, the client is an address
 // that stands in it, or the peer's, and the host is one.
 func FuzzRFC7239(f *testing.F) {

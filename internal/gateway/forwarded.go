@@ -77,13 +77,10 @@ func (p *proxies) origin(r *http.Request) origin {
 	if r.TLS != nil {
 		o.scheme = "https"
 	}
-	var peer netip.Addr
-	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		peer = plainAddr(at.Addr())
-	}
+	peer, text := peerOf(r.RemoteAddr)
 	o.client = peer
 	if !p.trustPeer(r, peer) {
-		o.hops = peerText(r.RemoteAddr, peer)
+		o.hops = text
 		return o
 	}
 	o.locate(p, r.Header, peer)
@@ -266,15 +263,20 @@ func (o *origin) write(h http.Header, rfc7239 bool) {
 	say("X-Forwarded-Port", port)
 }
 
-// peerText is the peer's address as it stands in RemoteAddr, without a copy.
-func peerText(remote string, peer netip.Addr) string {
-	if !peer.IsValid() {
-		return ""
-	}
+// peerOf reads the peer's address in RemoteAddr, and returns it as a text, too; nothing for a unix socket's. That of
+// IPv4 needs neither a copy nor a look at the port.
+func peerOf(remote string) (peer netip.Addr, text string) {
 	if i := strings.LastIndexByte(remote, ':'); i > 0 && remote[0] != '[' {
-		return remote[:i]
+		if peer, err := netip.ParseAddr(remote[:i]); err == nil && peer.Is4() {
+			return peer, remote[:i]
+		}
 	}
-	return peer.String()
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}, ""
+	}
+	peer = plainAddr(at.Addr())
+	return peer, peer.String()
 }
 
 // plain reports whether a value can be gRPC metadata.
