@@ -205,7 +205,9 @@ func RequestOf(ctx context.Context) *Request {
 func (r *Request) Reset() {
 	clear(r.dones)
 	clear(r.notes)
-	*r = Request{dones: r.dones[:0], notes: r.notes[:0], Dropped: r.Dropped[:0]}
+	dones, notes, dropped := r.dones[:0], r.notes[:0], r.Dropped[:0]
+	*r = Request{}
+	r.dones, r.notes, r.Dropped = dones, notes, dropped
 }
 
 // Identity is an authenticated caller.

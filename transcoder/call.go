@@ -41,5 +41,7 @@ func (c *Call) Begin(b *Binding, x exchange.Exchange) {
 // not too large.
 func (c *Call) Release() {
 	c.filled.Reset()
-	*c = Call{Raw: exchange.Keep(c.Raw), Wire: exchange.Keep(c.Wire), Scratch: exchange.Keep(c.Scratch), filled: c.filled}
+	raw, wire, scratch, filled := exchange.Keep(c.Raw), exchange.Keep(c.Wire), exchange.Keep(c.Scratch), c.filled
+	*c = Call{}
+	c.Raw, c.Wire, c.Scratch, c.filled = raw, wire, scratch, filled
 }

@@ -22,12 +22,16 @@ import (
 // message, one HTTP answer the other.
 type restUnary struct {
 	Call
-	// reply is the answer's body, out its content type.
+	unaryAnswer
+	received bool
+}
+
+// unaryAnswer is what becomes of the backend's answer.
+type unaryAnswer struct {
+	// reply is the answer's message.
 	reply       proxy.Frame
 	body        Text // the answer's body: JSON in the call's scratch or kept, or bytes of the reply
 	contentType string
-	replied     bool
-	received    bool
 	statusCode  int    // from x-http-code; 0 for the usual one
 	tag         string // the backend's entity tag, if it says one and answers have them
 }
@@ -45,7 +49,9 @@ func OpenUnary(b *Binding, x exchange.Exchange) proxy.Downstream {
 
 // Open implements proxy.Downstream.
 func (c *restUnary) Open(ctx context.Context) (context.Context, error) {
-	c.Deadline, _ = ctx.Deadline()
+	if !c.X.NoBody() { // which alone is waited for
+		c.Deadline, _ = ctx.Deadline()
+	}
 	return ctx, nil
 }
 
@@ -85,7 +91,7 @@ func (c *restUnary) Header(md metadata.MD) {
 // Send implements proxy.Downstream. The answer waits for Finish, when the
 // status is known.
 func (c *restUnary) Send(f proxy.Frame) error {
-	c.reply, c.replied = f, true
+	c.reply = f
 	var err error
 	c.body, c.contentType, err = c.Encode(&c.reply)
 	return err
@@ -171,8 +177,7 @@ func (c *restUnary) Finish(err error, trailer metadata.MD) int {
 	c.SendTrailer(trailer)
 	c.reply.Free()
 	c.Release()
-	body := c.Call
-	*c = restUnary{Call: body}
+	c.unaryAnswer, c.received = unaryAnswer{}, false
 	restUnaries.Put(c)
 	return httpStatus
 }
