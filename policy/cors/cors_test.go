@@ -289,3 +289,24 @@ func corsOf(s *policy.Set) *Policy {
 	c, _ := policy.Find[*Policy](s)
 	return c
 }
+
+// TestPagesKnowReplays: Traffic 92: pages of other origins may send Idempotency-Key, and read that an answer is a
+// replay, where the policy names no headers of its own.
+func TestPagesKnowReplays(t *testing.T) {
+	s := policytest.NewBench(t, policy.StateOptions{}, Kind()).Set(`cors { allowed_origins: "*" }`)
+	h := http.Header{}
+	if !corsOf(s).Preflight(preflight("https://a.example", "POST", "content-type, idempotency-key"), h, []string{"POST"}) {
+		t.Fatal("a preflight was not taken for one")
+	}
+	if got := h.Get("Access-Control-Allow-Headers"); !strings.Contains(got, "idempotency-key") {
+		t.Errorf("let through are %q", got)
+	}
+	r := policytest.Request("192.0.2.1")
+	r.HTTP.Header.Set("Origin", "https://a.example")
+	if err := policytest.Admit(s, r); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.ResponseHeader.Get("Access-Control-Expose-Headers"); !strings.Contains(got, "idempotent-replayed") {
+		t.Errorf("exposed are %q", got)
+	}
+}

@@ -110,3 +110,56 @@ func TestTTLBeginsAtTheEnd(t *testing.T) {
 	server.Advance(c.TTL)
 	is("ttl behind that", state(c), 0)
 }
+
+// TestScriptsOfACall: Traffic 96: the first call under a key asks Redis to run two scripts, a replay one; a key is
+// one key there, whose name has it in one slot of a cluster and tells nothing of the client's.
+func TestScriptsOfACall(t *testing.T) {
+	server := redistest.Start(t)
+	answers, client := inRedis(t, server, "t:"), server.Client(t)
+	ran := func() (n int) {
+		t.Helper()
+		info, err := client.InfoMap(t.Context(), "commandstats").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"cmdstat_eval", "cmdstat_evalsha"} {
+			text, _, _ := strings.Cut(strings.TrimPrefix(info["Commandstats"][name], "calls="), ",")
+			if count, err := strconv.Atoi(text); err == nil {
+				n += count
+			}
+		}
+		return n
+	}
+	call := func(key string) (replayed bool) {
+		t.Helper()
+		c := keyed(key, "one", "request")
+		c.Key = key
+		lease, kept, err := answers.Begin(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lease != nil {
+			lease.End(&Record{State: Answered, Fingerprint: c.Fingerprint}, time.Minute)
+		}
+		return kept != nil
+	}
+	call("warm") // the scripts are there from now on
+	for _, want := range []struct {
+		replayed bool
+		scripts  int
+	}{{false, 2}, {true, 1}} {
+		before := ran()
+		if replayed := call("a-client's-key"); replayed != want.replayed || ran()-before != want.scripts {
+			t.Errorf("replayed is %v after %d scripts, want %+v", replayed, ran()-before, want)
+		}
+	}
+	names, err := client.Keys(t.Context(), "*").Result()
+	if err != nil || len(names) != 2 {
+		t.Fatalf("%q, %v; want a key for each", names, err)
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, "t:idempotency:{") || !strings.HasSuffix(name, "}") || strings.Contains(name, "client") {
+			t.Errorf("a key is %q", name)
+		}
+	}
+}
