@@ -63,8 +63,7 @@ func Pace(floor uint64) (stop func()) {
 	p := newPace(floor)
 	p.percent = percentFor(p.last(), floor)
 	before := debug.SetGCPercent(p.percent)
-	p.since = time.Now()
-	p.quiet = time.AfterFunc(seldom, p.halve)
+	p.begin()
 	end := AfterEach(func() { p.collected(time.Now()) })
 	return sync.OnceFunc(func() {
 		end()
@@ -97,6 +96,15 @@ func newPace(floor uint64) *pace {
 		runtime.GC()
 	}
 	return p
+}
+
+// begin waits for the first collection, or for none. It holds p.mu until the timer can be seen by what
+// that calls.
+func (p *pace) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.since = time.Now()
+	p.quiet = time.AfterFunc(seldom, p.halve)
 }
 
 // collected follows the live heap, and how often collections come.

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/transom-gateway/transom/internal/testing/poll"
@@ -154,4 +155,19 @@ func TestPaceLeavesGOGC(t *testing.T) {
 	if got := debug.SetGCPercent(50); got != 50 {
 		t.Errorf("GOGC is %d, want the 50 that was set", got)
 	}
+}
+
+// TestPaceBegins: the first wait for a collection is seen by what ends it (the race detector looks).
+func TestPaceBegins(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	synctest.Test(t, func(t *testing.T) {
+		p := newPace(1 << 20)
+		p.begin()
+		time.Sleep(seldom)
+		synctest.Wait()
+		p.stop()
+		if p.halved != 1 {
+			t.Errorf("without a collection the growth was halved %d times, want once", p.halved)
+		}
+	})
 }
