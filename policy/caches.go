@@ -35,7 +35,7 @@ func (r *Request) TellCaches(h http.Header, own bool) {
 	}
 	u := &r.Cache
 	for _, name := range u.Vary {
-		field.AddVaryMetadata(h, name)
+		field.AddVary(h, name)
 	}
 	control := cachecontrol.Unknown(own)
 	if u.Stored {

@@ -144,7 +144,7 @@ type CacheUse struct {
 	Forward       string
 	ForwardStatus int
 	Detail        string
-	// Vary are the headers that the answer of a method varies by, by its own word.
+	// Vary is for the header of that name: what the answer of a method varies by, by its own word.
 	Vary []string
 }
 

@@ -30,6 +30,8 @@ type HeaderRules struct {
 	responsePrefix, trailerPrefix string
 	// responseAll: response metadata without an entry crosses under its own name.
 	responseAll bool
+	// saidBy are the headers of clients by the metadata that they become under another name.
+	saidBy map[string][]string
 	// tellsCaches: what the backend says to caches of HTTP crosses under its own name.
 	tellsCaches bool
 	// httpTrailers sends trailers as such, to clients that ask for them.
@@ -71,7 +73,7 @@ const MaxHeader = 64 << 10
 
 // DefaultResponsePrefix stands before response metadata that has no header of
 // its own.
-const DefaultResponsePrefix = "Grpc-Metadata-"
+const DefaultResponsePrefix = field.MetadataPrefix
 
 var responseDefaults = []string{
 	"cache-control", "content-disposition", "content-language", "etag", "last-modified", "retry-after", "x-request-id",
@@ -80,9 +82,6 @@ var responseDefaults = []string{
 // StatusMetadata tells the gateway the HTTP status of the answer (Semantics
 // 30). It is no news for the client, who has the status.
 const StatusMetadata = "x-http-code"
-
-// metadataPrefix marks request headers that cross without it.
-const metadataPrefix = "Grpc-Metadata-"
 
 // NewHeaderRules builds the tables.
 func NewHeaderRules(o HeaderOptions) *HeaderRules {
@@ -123,6 +122,12 @@ func NewHeaderRules(o HeaderOptions) *HeaderRules {
 			continue
 		}
 		rules.response[strings.ToLower(name)] = textproto.CanonicalMIMEHeaderKey(name)
+	}
+	rules.saidBy = map[string][]string{}
+	for _, table := range []map[string]string{rules.request, rules.permanent} {
+		for _, header := range slices.Sorted(maps.Keys(table)) {
+			rules.saidBy[table[header]] = append(rules.saidBy[table[header]], header)
+		}
 	}
 	return rules
 }
@@ -210,7 +215,7 @@ func (rules *HeaderRules) Request(md *proxy.Metadata, h http.Header, all bool) e
 // own, "" if it stays here. What the gateway verifies, sets or names itself has an
 // entry, or crosses under none (Semantics 305).
 func (rules *HeaderRules) requestName(name string, all bool) string {
-	if rest, ok := strings.CutPrefix(name, metadataPrefix); ok && rest != "" {
+	if rest, ok := strings.CutPrefix(name, field.MetadataPrefix); ok && rest != "" {
 		if lower := strings.ToLower(rest); !neverCrosses(lower) && !field.Reserved(lower, rules.prefixes...) {
 			return lower
 		}
@@ -334,12 +339,8 @@ func (rules *HeaderRules) vary(h http.Header, values []string) {
 				continue
 			}
 			field.AddVaryMetadata(h, textproto.CanonicalMIMEHeaderKey(name))
-			for _, table := range []map[string]string{rules.request, rules.permanent} {
-				for _, header := range slices.Sorted(maps.Keys(table)) {
-					if table[header] == name {
-						field.AddVary(h, header)
-					}
-				}
+			for _, header := range rules.saidBy[name] {
+				field.AddVary(h, header)
 			}
 		}
 	}

@@ -91,8 +91,8 @@ func MetadataHeader(name string) string {
 	if folded == "*" || folded == "accept-encoding" || Reserved(folded) || HopByHop(folded) || Protocol(folded) {
 		return ""
 	}
-	return metadataPrefix + name
+	return MetadataPrefix + name
 }
 
-// metadataPrefix marks request headers that cross without it.
-const metadataPrefix = "Grpc-Metadata-"
+// MetadataPrefix marks request headers that cross without it, as in grpc-gateway.
+const MetadataPrefix = "Grpc-Metadata-"

@@ -157,7 +157,7 @@ func (a *asked) tell(result string, e *entry, now time.Time) {
 func (p *part) tell(r *policy.Request, result string, e *entry, why sharing.Why, now time.Time) {
 	var kept *sharing.Answer
 	if e != nil {
-		kept = &sharing.Answer{Public: e.public, Age: e.ageAt(now), Left: e.fresh.Sub(now), Fields: &e.fields, Vary: e.vary}
+		kept = &sharing.Answer{Public: e.public, Age: e.ageAt(now), Left: e.fresh.Sub(now), Fields: &e.fields, Vary: e.told}
 	}
 	r.Cache = sharing.Use(result, kept, why)
 	p.count(result)

@@ -360,7 +360,7 @@ func (f *flight) name(e *entry, lead *waiter) {
 	}
 	s := f.part.store
 	if old := s.peek(f.primary); old != nil && old.marker {
-		e.vary = sharing.Varying(e.vary, old.vary)
+		e.varyBy(sharing.Varying(e.vary, old.vary))
 	}
 	e.Key = string(appendVariant([]byte(f.primary), e.vary, lead.request, lead.header))
 	if !f.outdated {

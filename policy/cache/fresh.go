@@ -38,6 +38,7 @@ type entry struct {
 	fresh, whileRevalidate, ifError time.Time
 
 	vary   []string // headers that it varies by
+	told   []string // names of these in the header Vary, and of what clients may say the same by
 	marker bool     // it is no answer: they vary by vary
 	shared bool     // it is in Redis, too, which is asked again after LocalLife
 	pass   bool     // it is no answer: they are not kept
@@ -103,10 +104,13 @@ func (p *part) judge(reply *proxy.Reply, err error, c sharing.Caller, sent, now 
 		return nil
 	}
 	e.frame = proxy.WrapFrame(bytes.Clone(reply.Message.Bytes()))
-	e.vary = p.varies(vary)
+	e.varyBy(p.varies(vary))
 	e.shared = p.inRedis
 	return e
 }
+
+// varyBy notes what the entry varies by.
+func (e *entry) varyBy(names []string) { e.vary, e.told = names, sharing.WithMetadata(names) }
 
 // looksAgain reports whether the entry is not to be given before Redis was asked.
 func (e *entry) looksAgain(now time.Time) bool {

@@ -105,9 +105,10 @@ func (f *flight) find() bool {
 func (p *part) entryOf(r *tier.Record, f *flight, about []tier.Digest, now time.Time) *entry {
 	e := &entry{
 		Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.Principal, public: !p.Principal, marker: r.Marker,
-		header: r.Header, trailer: r.Trailer, stored: now, age: r.Age, vary: r.Vary, frame: proxy.WrapFrame(bytes.Clone(r.Message)),
+		header: r.Header, trailer: r.Trailer, stored: now, age: r.Age, frame: proxy.WrapFrame(bytes.Clone(r.Message)),
 		fresh: now.Add(r.Fresh), whileRevalidate: now.Add(r.WhileRevalidate), ifError: now.Add(r.IfError), shared: true,
 	}
+	e.varyBy(r.Vary)
 	if r.NotFound {
 		e.err = transport.Told(status.New(codes.NotFound, r.Text))
 	}

@@ -154,7 +154,7 @@ func sizeOf(e *entry) int64 {
 	for _, tag := range e.Tags {
 		n += 3*len(tag) + 200
 	}
-	for _, v := range e.vary {
+	for _, v := range slices.Concat(e.vary, e.told) {
 		n += len(v) + 16
 	}
 	return int64(n)

@@ -65,6 +65,7 @@ type method struct {
 	field *keyField       // nil: the header
 	form  *canonical.Form // of requests
 	load  string          // tells this load of the schema from all others
+	known keys.Rememberer // has answers by what clients wrote; nil where they are judged by their messages alone
 }
 
 var _ policy.Wrapper = (*method)(nil)
@@ -87,6 +88,9 @@ func compile(s *policy.Scope) policy.Part {
 	m.checkField(s)
 	if !p.open(s, before) {
 		return nil
+	}
+	if m.field == nil {
+		m.known, _ = p.store.(keys.Rememberer)
 	}
 	return m
 }

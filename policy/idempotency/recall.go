@@ -16,8 +16,7 @@ type recalled struct{ *part }
 // All others are judged by Call. So are those of Redis, which has its answer for other
 // gateways, too: a source holds for one load of the schema alone.
 func (m *method) Recall(_ context.Context, r *policy.Request, s proxy.Source) (reply proxy.Reply, known bool, err error) {
-	store, ok := m.store.(keys.Rememberer)
-	if !ok || m.field != nil {
+	if m.known == nil {
 		return proxy.Reply{}, false, nil
 	}
 	key, err := m.key(r, nil)
@@ -26,7 +25,7 @@ func (m *method) Recall(_ context.Context, r *policy.Request, s proxy.Source) (r
 	}
 	c := m.call(r, key)
 	c.source = keys.DigestOf(s.Body, m.load, m.rpc, s.Texts[0], s.Texts[1], s.Texts[2])
-	kept := store.Known(c.ID)
+	kept := m.known.Known(c.ID)
 	if kept == nil || kept.State != keys.Answered || kept.Source != c.source {
 		r.Keep(recalled{m.part}, c)
 		return proxy.Reply{}, false, nil

@@ -42,7 +42,7 @@ func Of(s *policy.Scope, rule *transomv1.Cache) Scope {
 	}
 	c.told = c.Vary
 	if !s.PlainHTTP() {
-		c.told = withMetadata(c.Vary)
+		c.told = WithMetadata(c.Vary)
 	}
 	switch rule.GetScope() {
 	case transomv1.Cache_SCOPE_UNSPECIFIED:
@@ -63,8 +63,8 @@ func Of(s *policy.Scope, rule *transomv1.Cache) Scope {
 	return c
 }
 
-// withMetadata are names of headers, and those by which clients may send the same as metadata.
-func withMetadata(names []string) (all []string) {
+// WithMetadata are names of headers, and those by which clients may send the same as metadata.
+func WithMetadata(names []string) (all []string) {
 	for _, name := range names {
 		all = append(all, name)
 		if prefixed := field.MetadataHeader(name); prefixed != "" {

@@ -24,7 +24,7 @@ type Answer struct {
 	Public    bool // all callers share it
 	Age, Left time.Duration
 	Fields    *cachecontrol.Fields
-	// Vary are headers that it varies by, of which its own header may say nothing to the client.
+	// Vary is for the header of that name: what it varies by, of which its own header may say nothing.
 	Vary []string
 }
 
