@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"context"
 	"log/slog"
 	"math"
 	"net/http"
@@ -21,15 +20,13 @@ const (
 )
 
 // log writes the call's line. The query is left out whole, for it may hold
-// tokens; slog quotes what would break a line.
+// tokens; what would break a line is quoted.
 func (c *call) log(took time.Duration, o *policy.Outcome) {
 	level := lineLevel(o)
-	ctx := context.Background() // the handlers do not look at it
-	if !c.route.access.Enabled(ctx, level) {
+	if !c.route.access.enabled(level) {
 		return
 	}
 	r := c.request
-	record := slog.NewRecord(c.start.Add(took), level, "request", 0)
 	var buf [28]slog.Attr
 	attrs := append(buf[:0],
 		slog.String("request_id", r.RequestID),
@@ -70,8 +67,7 @@ func (c *call) log(took time.Duration, o *policy.Outcome) {
 	if agent := r.HTTP.Header["User-Agent"]; len(agent) > 0 {
 		attrs = append(attrs, slog.String("user_agent", problem.Clip(agent[0], maxLoggedAgent)))
 	}
-	record.AddAttrs(attrs...)
-	_ = c.route.access.Handle(ctx, record) // there is nowhere to report it to
+	c.route.access.write(c.start.Add(took), level, attrs)
 }
 
 // appendWay adds where the call went, and how often.

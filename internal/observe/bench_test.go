@@ -2,10 +2,12 @@ package observe
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/transom-gateway/transom/policy"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
@@ -40,7 +42,29 @@ func BenchmarkAccessLogJSON(b *testing.B) {
 	benchmark(b, &transomv1.Telemetry{Log: &transomv1.Log{Format: transomv1.Log_JSON}}, io.Discard)
 }
 
-// The same with the write, to a file.
+// One line of the access log in JSON beside what slog takes for the same, without the write.
+func BenchmarkLine(b *testing.B) {
+	handler := slog.NewJSONHandler(io.Discard, nil)
+	logs := map[string]*accessLog{"transom": {handler: handler, w: io.Discard}, "slog": {handler: handler}}
+	attrs := []slog.Attr{
+		slog.String("request_id", "01jdz3v9q8f2m4n6p8r0s2t4v6"), slog.String("client_ip", "203.0.113.9"), slog.String("method", "GET"),
+		slog.String("path", "/v1/shelves/1/books/2"), slog.String("protocol", "rest"), slog.String("http_version", "1.1"),
+		slog.String("code", "OK"), slog.Int("status", 200), slog.Float64("duration_ms", 0.412), slog.Int64("request_bytes", 20),
+		slog.Int64("response_bytes", 300), slog.Int64("request_body_bytes", 0), slog.Int64("response_body_bytes", 340),
+		slog.Int("request_messages", 1), slog.Int("response_messages", 1), slog.String("endpoint", "10.0.0.1:50051"), slog.String("user_agent", "curl/8.14.1"),
+	}
+	for name, log := range logs {
+		b.Run(name, func(b *testing.B) {
+			route, at := log.of("/v1/{name=shelves/*/books/*}", "bookstore.v1.BookstoreService/GetBook"), time.Unix(1700000000, 123456789)
+			b.ReportAllocs()
+			for b.Loop() {
+				route.write(at, slog.LevelInfo, attrs)
+			}
+		})
+	}
+}
+
+// What metrics and a line of the access log cost a call, with the write to a file.
 func BenchmarkAccessLogFile(b *testing.B) {
 	f, err := os.Create(filepath.Join(b.TempDir(), "log"))
 	if err != nil {

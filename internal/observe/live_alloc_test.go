@@ -39,6 +39,23 @@ func TestNobodyWatchesForFree(t *testing.T) {
 	}
 }
 
+// TestAccessLogAllocations: a line of the access log allocates the text of the client's address
+// and nothing else, however many fields it has.
+//
+//transom:norace
+func TestAccessLogAllocations(t *testing.T) {
+	telemetry := setup(t, &transomv1.Telemetry{Log: &transomv1.Log{Format: transomv1.Log_JSON}}, io.Discard)
+	set := policy.NewSet(nil, telemetry.Policies(routes(telemetry))...)
+	r, o, ctx := request("/v1/shelves/1/books/2"), &policy.Outcome{HTTPStatus: 200, Endpoint: "10.0.0.1:50051"}, t.Context()
+	r.HTTP.Header.Set("User-Agent", "test/1.0")
+	if n := testing.AllocsPerRun(1000, func() {
+		_, _ = set.Admit(ctx, r)
+		set.Done(r, o)
+	}); n > 1 {
+		t.Errorf("a call with its line allocates %v times, expected 1", n)
+	}
+}
+
 // What a call costs more while somebody watches.
 func BenchmarkWatched(b *testing.B) {
 	for name, filters := range map[string][]string{"nobody": nil, "one": {"status >= 500"}, "sixteen": make([]string, 16)} {

@@ -9,11 +9,11 @@ import (
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
-// newHandler makes the handler that both logs write to.
-func newHandler(config *transomv1.Log, w io.Writer, level *slog.LevelVar) (slog.Handler, error) {
+// newLogs makes what the application log and the access log write to.
+func newLogs(config *transomv1.Log, w io.Writer, level *slog.LevelVar) (slog.Handler, *accessLog, error) {
 	l, err := levelOf(config.GetLevel())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	level.Set(l)
 	options := &slog.HandlerOptions{Level: level}
@@ -26,11 +26,14 @@ func newHandler(config *transomv1.Log, w io.Writer, level *slog.LevelVar) (slog.
 	}
 	switch format {
 	case transomv1.Log_JSON:
-		return slog.NewJSONHandler(w, options), nil
+		both := &inTurn{w: w}
+		handler := slog.NewJSONHandler(both, options)
+		return handler, &accessLog{handler: handler, w: both}, nil
 	case transomv1.Log_TEXT:
-		return slog.NewTextHandler(w, options), nil
+		handler := slog.NewTextHandler(w, options)
+		return handler, &accessLog{handler: handler}, nil
 	}
-	return nil, fmt.Errorf("format %d is not known; expected JSON or TEXT", format)
+	return nil, nil, fmt.Errorf("format %d is not known; expected JSON or TEXT", format)
 }
 
 // SetLevel changes how much is written from now on, for example on a reload.

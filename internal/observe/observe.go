@@ -32,7 +32,7 @@ type Telemetry struct {
 	// Live tells those who watch of calls as they end.
 	Live live.Hub
 
-	access  slog.Handler // nil: no access log
+	access  *accessLog   // nil: no access log
 	tracer  trace.Tracer // nil: no spans
 	level   *slog.LevelVar
 	closers []func(context.Context) error
@@ -45,13 +45,13 @@ type Telemetry struct {
 // error names the setting and what was expected of it.
 func Setup(config *transomv1.Telemetry, version string, w io.Writer) (*Telemetry, error) {
 	t := &Telemetry{Metrics: NewMetrics(version), level: new(slog.LevelVar)}
-	handler, err := newHandler(config.GetLog(), w, t.level)
+	handler, access, err := newLogs(config.GetLog(), w, t.level)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.log: %w", err)
 	}
 	t.Log = slog.New(handler)
 	if log := config.GetLog(); log == nil || log.Access == nil || log.GetAccess() {
-		t.access = handler
+		t.access = access
 	}
 	if err := t.setupTracing(config.GetOtlp(), version); err != nil {
 		return nil, err

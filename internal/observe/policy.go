@@ -2,7 +2,6 @@ package observe
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -28,7 +27,7 @@ func (t *Telemetry) Unmatched(hidden []policy.Route) policy.Part {
 	p.add(t.Metrics.Unmatched(), false)
 	for _, r := range hidden {
 		template := valid(r.Template)
-		p.near[template] = &observed{template: template, metrics: p.routes[0].metrics, hidden: true, access: t.named(template, "")}
+		p.near[template] = &observed{template: template, metrics: p.routes[0].metrics, hidden: true, access: t.access.of(template, "")}
 	}
 	return p
 }
@@ -59,7 +58,7 @@ func (p *observer) Finish(s *policy.Set, routes []policy.Route) {
 
 // add is for the calls of a route.
 func (p *observer) add(r *RouteMetrics, hidden bool) {
-	p.routes = append(p.routes, observed{template: r.key.route, metrics: r, hidden: hidden, access: p.telemetry.named(r.key.route, r.key.rpc)})
+	p.routes = append(p.routes, observed{template: r.key.route, metrics: r, hidden: hidden, access: p.telemetry.access.of(r.key.route, r.key.rpc)})
 }
 
 // count has the decisions of a policy counted. It may stand in the Set in two parts; a
@@ -68,14 +67,6 @@ func (p *observer) count(name string) {
 	if !slices.ContainsFunc(p.behind, func(d decision) bool { return d.name == name }) {
 		p.behind = append(p.behind, p.telemetry.Metrics.decision(name, p.rpc))
 	}
-}
-
-// named is the access log for the calls of a route; nil for none.
-func (t *Telemetry) named(route, rpc string) slog.Handler {
-	if t.access == nil {
-		return nil
-	}
-	return t.access.WithAttrs([]slog.Attr{slog.String("route", route), slog.String("rpc", rpc)})
 }
 
 // observer is logs, metrics and traces as one policy, so that a call pays for
@@ -103,8 +94,8 @@ var (
 type observed struct {
 	template string
 	metrics  *RouteMetrics
-	hidden   bool         // the template stands for the path
-	access   slog.Handler // nil: no access log
+	hidden   bool       // the template stands for the path
+	access   *accessLog // nil: no access log
 }
 
 // path is what is said of a request's path.
@@ -160,7 +151,7 @@ func (p *observer) routeOf(r *policy.Request) *observed {
 	if o := p.near[r.Route]; o != nil {
 		return o
 	}
-	return &observed{template: r.Route, metrics: first.metrics, access: p.telemetry.named(r.Route, "")}
+	return &observed{template: r.Route, metrics: first.metrics, access: p.telemetry.access.of(r.Route, "")}
 }
 
 // call is one call under way. Calls are pooled, each with the function that
