@@ -69,6 +69,18 @@ func (s *Scope) Where(path string) string {
 	return s.target.Layers[i].at(path)
 }
 
+// PrincipalClaims are the claims by which issuers of tokens name callers, by issuer, but for those that do
+// it by "sub": by another claim a name may be somebody else's, also after a reload.
+func (s *Scope) PrincipalClaims() map[string]string {
+	claims := map[string]string{}
+	for _, issuer := range s.Config.GetAuth().GetJwt() {
+		if claim := issuer.GetPrincipalClaim(); claim != "" && claim != "sub" {
+			claims[issuer.GetIssuer()] = claim
+		}
+	}
+	return claims
+}
+
 // Backends finds the backends of other upstreams, by their names; nil for none that is
 // known by a name.
 func (s *Scope) Backends(name string) proxy.Backend {

@@ -153,8 +153,33 @@ func TestScope(t *testing.T) {
 		})
 	}
 	t.Run("a cookie without auth", func(t *testing.T) {
-		m := newBench(t).method("Get", `cache { ttl { seconds: 60 } }`, saying())
+		b := newBench(t)
+		b.Authorization = []string{"grpcgateway-authorization"}
+		m := b.method("Get", `cache { ttl { seconds: 60 } }`, saying())
 		expect(t, m.get("a")+m.get("a", "Cookie: a=b")+m.get("a"), "121")
+		expect(t, m.get("b", "Grpc-Metadata-Cookie: a=b")+m.get("b")+m.get("b", "Grpc-Metadata-Cookie: a=c")+m.get("b"), "3454")
+		expect(t, m.get("c", "Grpc-Metadata-Grpcgateway-Cookie: a=b")+m.get("c")+m.get("c", "Grpcgateway-Cookie: a=b"), "678")
+	})
+	t.Run("a cookie of a caller with a certificate", func(t *testing.T) {
+		m := newBench(t).method("Get", `auth { jwt {} } cache { ttl { seconds: 60 } }`, saying())
+		service := func(cookie string) *policy.Request {
+			r := as("books", func(id *policy.Identity) { id.Mechanism = "mtls" })
+			r.HTTP.Header.Set("Grpc-Metadata-Cookie", cookie)
+			return r
+		}
+		expect(t, m.call(ctx, service("user=ada"), ask("a"))+m.call(ctx, service("user=bob"), ask("a")), "12")
+	})
+	t.Run("another claim names callers", func(t *testing.T) {
+		b, s := newBench(t), saying()
+		token := func() *policy.Request {
+			return as("ada", func(id *policy.Identity) { id.Claims = map[string]any{"iss": "one"} })
+		}
+		said := ""
+		for _, claim := range []string{"", "sub", "email"} {
+			b.Config.Auth = &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{{Issuer: "one", PrincipalClaim: claim}}}
+			said += b.method("Get", `auth { jwt {} } cache { ttl { seconds: 60 } }`, s).call(ctx, token(), ask("a"))
+		}
+		expect(t, said, "112")
 	})
 }
 
@@ -164,7 +189,7 @@ func TestCertificates(t *testing.T) {
 	ctx := context.Background()
 	with := func(serial int64) *policy.Request {
 		r := policytest.Request("192.0.2.1")
-		leaf := &x509.Certificate{SerialNumber: big.NewInt(serial)}
+		leaf := &x509.Certificate{SerialNumber: big.NewInt(serial), Raw: []byte{byte(serial)}}
 		r.HTTP.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}, VerifiedChains: [][]*x509.Certificate{{leaf}}}
 		return r
 	}
@@ -189,6 +214,22 @@ func TestCertificates(t *testing.T) {
 			b.Config.ForwardClientCert = test.forward
 			m := b.method("Get", test.policy, s)
 			expect(t, m.call(ctx, with(1), ask("a"))+m.call(ctx, with(2), ask("a"))+m.get("a")+m.get("a"), test.want)
+		})
+	}
+	for forward, want := range map[transomv1.Config_ForwardClientCert]string{transomv1.Config_NEVER: "1111", transomv1.Config_DETAILS: "1213"} {
+		t.Run(fmt.Sprint("Traffic 116: one principal with certificates: ", forward), func(t *testing.T) {
+			b := newBench(t)
+			b.Config.ForwardClientCert = forward
+			m := b.method("Get", `auth { jwt {} } cache { ttl { seconds: 60 } }`, saying())
+			got := ""
+			for _, serial := range []int64{1, 2, 1, 0} {
+				r := as("ada")
+				if serial > 0 {
+					r.HTTP.TLS = with(serial).HTTP.TLS
+				}
+				got += m.call(ctx, r, ask("a"))
+			}
+			expect(t, got, want)
 		})
 	}
 }

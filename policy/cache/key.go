@@ -12,7 +12,7 @@ import (
 func (p *part) appendKey(key []byte, r *policy.Request, header proxy.Metadata, c sharing.Caller, canonical []byte) []byte {
 	key = binary.BigEndian.AppendUint64(key, p.method.id)
 	if p.Principal {
-		key = p.AppendIdentity(key, r.Identity, header)
+		key = p.AppendIdentity(key, r, header)
 	}
 	for _, name := range p.Vary {
 		key = sharing.AppendVaried(key, name, r.HTTP.Header, header)

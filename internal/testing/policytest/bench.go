@@ -48,6 +48,8 @@ func (c *Clock) Advance(d time.Duration) {
 type Bench struct {
 	// Inherited tells that policies stand at a wider place than the method.
 	Inherited bool
+	// Authorization is that of the environment.
+	Authorization []string
 
 	t        testing.TB
 	State    *policy.State
@@ -77,7 +79,7 @@ func TestMethod(name protoreflect.Name) protoreflect.MethodDescriptor {
 // compile makes the Set of a policy in text form.
 func (b *Bench) compile(text string) (*policy.Set, policy.Problems) {
 	b.t.Helper()
-	c, problems := policy.New(b.kinds, policy.Environment{Config: b.Config, State: b.State, Observer: b.Observer})
+	c, problems := policy.New(b.kinds, policy.Environment{Config: b.Config, State: b.State, Observer: b.Observer, Authorization: b.Authorization})
 	b.t.Cleanup(c.Close)
 	if len(problems) > 0 {
 		return nil, problems

@@ -34,7 +34,7 @@ func (q *request) appendKey(key []byte) []byte {
 	key = sharing.AppendPart(key, append(scratch[:0], strings.ToLower(q.x.Host)...))
 	key = sharing.AppendPart(key, append(scratch[:0], q.x.Target...))
 	if p.Principal {
-		key = p.AppendIdentity(key, q.r.Identity, q.r.Metadata)
+		key = p.AppendIdentity(key, q.r, q.r.Metadata)
 	}
 	for _, name := range p.Vary {
 		key = sharing.AppendVaried(key, name, q.r.HTTP.Header, q.r.Metadata)

@@ -37,11 +37,16 @@ func AppendText(b []byte, s string) []byte {
 
 // AppendIdentity appends who calls, and what of it the backend is told: a token with less
 // rights must not get what one of the same principal with more has got, nor one of another issuer,
-// who may mean somebody else by the same name.
-func (s *Scope) AppendIdentity(key []byte, id *policy.Identity, told proxy.Metadata) []byte {
+// who may mean somebody else by the same name. Where the backend is told of certificates, each is
+// another caller, whatever else the caller has shown.
+func (s *Scope) AppendIdentity(key []byte, r *policy.Request, told proxy.Metadata) []byte {
 	var scratch [256]byte
+	id := r.Identity
 	b := AppendText(scratch[:0], id.Principal)
 	b = AppendText(AppendText(b, id.Mechanism), id.Issuer())
+	if claim := s.named[id.Issuer()]; claim != "" {
+		b = AppendText(append(b, 0xff), claim) // no list below is that long
+	}
 	for _, list := range [][]string{id.Roles, id.Scopes} {
 		b = binary.AppendUvarint(b, uint64(len(list)))
 		for _, s := range list {
@@ -56,6 +61,11 @@ func (s *Scope) AppendIdentity(key []byte, id *policy.Identity, told proxy.Metad
 	for _, path := range s.claims {
 		value, _ := auth.ClaimAt(id.Claims, path)
 		b = AppendText(b, auth.ClaimText(value))
+	}
+	if s.Certificates {
+		if leaf := r.Certificate(); leaf != nil {
+			b = append(AppendText(b, "certificate"), leaf.Raw...)
+		}
 	}
 	return AppendPart(key, b)
 }

@@ -4,6 +4,8 @@ package sharing
 
 import (
 	"net/http"
+	"net/textproto"
+	"strings"
 
 	"github.com/transom-gateway/transom/internal/cachecontrol"
 	"github.com/transom-gateway/transom/internal/field"
@@ -28,8 +30,10 @@ type Scope struct {
 	// Vary are the request headers that the policy has in every key, in canonical form and sorted.
 	Vary []string
 
-	told   []string // names in the header Vary of answers: those of Vary, and by which else clients say these
-	claims []string // paths of those that backends are told in headers
+	told    []string          // names in the header Vary of answers: those of Vary, and by which else clients say these
+	claims  []string          // paths of those that backends are told in headers
+	cookies []string          // headers by which clients send cookies, besides Cookie
+	named   map[string]string // by which claims issuers name callers, but for "sub"
 }
 
 // Of reads the scope of a policy. It refuses one that cannot be in s.
@@ -38,7 +42,7 @@ func Of(s *policy.Scope, rule *transomv1.Cache) Scope {
 	c := Scope{
 		Principal: known, Auth: known, OwnCookies: s.HiddenCookies, Status: s.Config.GetCache().GetStatusHeader(),
 		Vary: vary(s, rule), Certificates: s.Config.GetForwardClientCert() > transomv1.Config_NEVER,
-		claims: claimsTold(s.Policy.GetHeaders().GetRequest()),
+		cookies: cookieHeaders(s), claims: claimsTold(s.Policy.GetHeaders().GetRequest()), named: s.PrincipalClaims(),
 	}
 	c.told = c.Vary
 	if !s.PlainHTTP() {
@@ -125,7 +129,7 @@ func (s *Scope) Caller(r *policy.Request) (c Caller, ok bool) {
 			return c, false
 		}
 		// A service calls for many users, whom its cookies may name.
-		if r.Identity.Mechanism == "mtls" && s.sendsCookies(r.HTTP.Header["Cookie"]) {
+		if r.Identity.Mechanism == "mtls" && s.sendsCookies(r.HTTP.Header) {
 			return c, false
 		}
 		return Caller{Principal: r.Identity.Principal}, true
@@ -141,12 +145,40 @@ func (s *Scope) Caller(r *policy.Request) (c Caller, ok bool) {
 // gateway does not.
 func (s *Scope) sendsCredential(r *policy.Request) bool {
 	h := r.HTTP.Header
-	return len(h["Authorization"]) > 0 || s.sendsCookies(h["Cookie"]) || s.Certificates && r.Certificate() != nil
+	return len(h["Authorization"]) > 0 || s.sendsCookies(h) || s.Certificates && r.Certificate() != nil
 }
 
 // sendsCookies reports whether a backend gets cookies of a client.
-func (s *Scope) sendsCookies(lines []string) bool {
+func (s *Scope) sendsCookies(h http.Header) bool {
+	if s.areOthers(h["Cookie"]) {
+		return true
+	}
+	for _, name := range s.cookies {
+		if s.areOthers(h[name]) {
+			return true
+		}
+	}
+	return false
+}
+
+// areOthers reports whether values hold cookies that are not the gateway's own.
+func (s *Scope) areOthers(lines []string) bool {
 	return len(lines) > 0 && (s.OwnCookies == nil || field.HasOtherCookies(lines, s.OwnCookies()))
+}
+
+// cookieHeaders are the headers, besides Cookie, by which clients send cookies to backends: what is metadata there
+// may be sent under a prefix, too, and under that of HTTP's permanent headers, by which some backends know them.
+func cookieHeaders(s *policy.Scope) []string {
+	if s.PlainHTTP() {
+		return nil
+	}
+	names := []string{field.MetadataPrefix + "Cookie"}
+	for _, authorization := range s.Authorization {
+		if prefix, ok := strings.CutSuffix(authorization, "authorization"); ok {
+			names = append(names, textproto.CanonicalMIMEHeaderKey(prefix+"cookie"), textproto.CanonicalMIMEHeaderKey(field.MetadataPrefix+prefix+"cookie"))
+		}
+	}
+	return names
 }
 
 // MayShare reports whether an answer to a caller may be given to others (RFC 9111 3.5).
