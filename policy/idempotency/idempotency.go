@@ -55,7 +55,8 @@ type part struct {
 	limit   int // of an answer, in bytes
 	store   keys.Store
 	shared  bool                // the store is one that may be away
-	issuers bool                // callers have tokens of several issuers, who may call two by one name
+	issuer  string              // whose callers those with sessions are, where they may have its tokens and no other's; "" for nobody's
+	named   map[string]string   // by which claims issuers name callers, but for "sub"
 	count   func(result string) // what became of a call under a key
 }
 
@@ -104,7 +105,7 @@ func newPart(s *policy.Scope, rule *transomv1.IdempotencyKey) *part {
 	if p.timeout <= 0 {
 		p.timeout = defaultTimeout
 	}
-	p.issuers = issuersOf(s) > 1
+	p.issuer, p.named = onlyIssuer(s), s.PrincipalClaims()
 	if rule.Ttl != nil {
 		if p.ttl = s.CheckDuration("idempotency_key.ttl", rule.Ttl); s.Noted() == before && (p.ttl < minTTL || p.ttl > maxTTL) {
 			s.Refuse("idempotency_key.ttl", "idempotency_key.ttl: found %s, expected 1s to 720h (30 days)", span.Text(p.ttl))
@@ -158,19 +159,23 @@ func level(s *policy.Scope) descriptorpb.MethodOptions_IdempotencyLevel {
 	return options.GetIdempotencyLevel()
 }
 
-// issuersOf is of how many issuers callers may have tokens.
-func issuersOf(s *policy.Scope) int {
-	demand := s.Policy.GetAuth()
-	token := demand.GetJwt()
-	if mixed := demand.GetMixed(); mixed != nil {
-		token = mixed.GetJwt()
-	} else if token == nil {
-		return 0
+// onlyIssuer is the one of whom callers may have tokens beside sessions; "" where there are several, or
+// none: the two name callers alike then.
+func onlyIssuer(s *policy.Scope) string {
+	mixed := s.Policy.GetAuth().GetMixed()
+	if mixed == nil {
+		return ""
 	}
-	if n := len(token.GetIssuers()); n > 0 {
-		return n
+	accepted := mixed.GetJwt().GetIssuers()
+	if len(accepted) == 0 {
+		for _, issuer := range s.Config.GetAuth().GetJwt() {
+			accepted = append(accepted, issuer.GetIssuer())
+		}
 	}
-	return len(s.Config.GetAuth().GetJwt())
+	if len(accepted) != 1 {
+		return ""
+	}
+	return accepted[0]
 }
 
 // anonymous reports whether a method is open to callers who prove nothing.

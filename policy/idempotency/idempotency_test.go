@@ -42,6 +42,36 @@ func TestCompile(t *testing.T) {
 	}
 }
 
+// TestPrincipalsOfReloads: Traffic 85: whose a key is does not depend on how many issuers are accepted, which a
+// reload may change while answers are kept: they stay those of their callers, and become nobody else's.
+func TestPrincipalsOfReloads(t *testing.T) {
+	config := &transomv1.Config{Auth: &transomv1.AuthConfig{Jwt: []*transomv1.JwtIssuer{{Issuer: "one"}, {Issuer: "two", PrincipalClaim: "email"}}}}
+	known := policy.Kind{Field: "auth", Compile: func(*policy.Scope) policy.Part { return nil }}
+	id := func(auth, mechanism, issuer string) keys.Digest {
+		layers := policytest.LayersOf(t, auth+` idempotency_key {}`)
+		target := policy.Target{Method: policytest.ShopMethod("Buy"), RPC: "shop.v1.Shop/Buy", Upstream: "books", Layers: layers}
+		set := policytest.MustCompile(t, policytest.NewAuthBench(t, config, known, Kind()).Compiler, target)
+		p, ok := policy.Find[*method](set)
+		if !ok {
+			t.Fatalf("%s has no keys", auth)
+		}
+		r := &policy.Request{HTTP: &http.Request{Header: http.Header{}}}
+		r.Identity = &policy.Identity{Principal: "ada", Mechanism: mechanism, Claims: map[string]any{"iss": issuer}}
+		return p.call(r, "k").ID
+	}
+	const one, two, both = `auth { jwt { issuers: "one" } }`, `auth { jwt { issuers: "two" } }`, `auth { jwt {} }`
+	if id(one, "jwt", "one") != id(both, "jwt", "one") || id(two, "jwt", "two") != id(both, "jwt", "two") {
+		t.Error("beside another issuer a key is free again")
+	}
+	if id(one, "jwt", "one") == id(two, "jwt", "two") {
+		t.Error("the caller of one issuer has the keys of another's")
+	}
+	const mixed = `auth { mixed { jwt { issuers: "two" } } }`
+	if id(mixed, "session", "") != id(mixed, "jwt", "two") || id(mixed, "session", "") == id(`auth { mixed {} }`, "session", "") {
+		t.Error("a session is not that of the only issuer beside it, or of one of several")
+	}
+}
+
 // TestCompileAllProblems: Traffic 82: a method without auth is told of what else is wrong, too.
 func TestCompileAllProblems(t *testing.T) {
 	layers := policytest.LayersOf(t, `idempotency_key { ttl { nanos: 500000000 } field: "nothing" store: REDIS }`)
@@ -129,12 +159,21 @@ func TestPrincipals(t *testing.T) {
 		r.Identity.Mechanism, r.Identity.Claims = "jwt", map[string]any{"iss": issuer}
 		return r
 	}
-	several := &part{rpc: "a.B/C", rule: own.rule, issuers: true}
-	if one, two := several.call(of("one"), "k").ID, several.call(of("two"), "k").ID; one == two || one == several.call(as("ada"), "k").ID {
+	if one, two := own.call(of("one"), "k").ID, own.call(of("two"), "k").ID; one == two || one == own.call(as("ada"), "k").ID {
 		t.Errorf("callers whom several issuers call ada have one key: %x, %x", one, two)
 	}
-	if own.call(of("one"), "k").ID != own.call(as("ada"), "k").ID {
+	mixed := &part{rpc: "a.B/C", rule: own.rule, issuer: "one"}
+	if mixed.call(of("one"), "k").ID != mixed.call(as("ada"), "k").ID {
 		t.Error("of one issuer, ada by a token is not ada by a session")
+	}
+	renamed := &part{rpc: "a.B/C", rule: own.rule, named: map[string]string{"one": "email"}}
+	if renamed.call(of("one"), "k").ID == own.call(of("one"), "k").ID || renamed.call(of("two"), "k").ID != own.call(of("two"), "k").ID {
+		t.Error("who is called ada by another claim than before is ada still, or so are others no longer")
+	}
+	certified := as("ada")
+	certified.Identity.Mechanism = "mtls"
+	if id := own.call(certified, "k").ID; id == own.call(as("ada"), "k").ID || id == own.call(of("one"), "k").ID {
+		t.Error("ada by a certificate is ada by something else")
 	}
 	shared := &part{rpc: "a.B/C", rule: &transomv1.IdempotencyKey{Scope: transomv1.IdempotencyKey_METHOD}}
 	a, b := shared.call(as("ada"), "k"), shared.call(as("bob"), "k")

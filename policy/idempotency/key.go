@@ -68,23 +68,41 @@ func invalid(err error) error {
 // call begins the call of a request under a key. A key belongs to a caller and to the method or
 // route, and to what else it is told apart by.
 func (p *part) call(r *policy.Request, key string, more ...string) *call {
-	principal := ""
+	var scratch [512]byte
+	var id []byte
 	if p.rule.GetScope() != transomv1.IdempotencyKey_METHOD && r.Identity != nil {
-		principal = r.Identity.Principal
-		if issuer := r.Identity.Issuer(); p.issuers && issuer != "" {
-			more = append(more, "issuer", issuer)
-		}
+		id = p.appendNamer(keys.Append(scratch[:0], r.Identity.Principal, p.rpc, key), r.Identity)
+	} else {
+		id = keys.Append(scratch[:0], "", p.rpc, key)
 	}
+	id = keys.Append(id, more...)
 	who := ""
 	if r.Identity != nil {
 		who = r.Identity.Principal
 	}
-	var scratch [512]byte
-	id := keys.Append(keys.Append(scratch[:0], principal, p.rpc, key), more...)
 	return &call{part: p, r: r, Call: keys.Call{
 		ID: sha256.Sum256(id), TTL: p.ttl, Again: p.rule.GetBackendHonours(), Address: r.ClientIP,
 		About: keys.About{Key: key, Principal: who, RPC: p.rpc},
 	}}
+}
+
+// appendNamer appends who gave a caller the name, and by what: of another issuer or from a certificate, it may be
+// somebody else's. How many issuers there are does not matter, as a reload may change that while answers are kept.
+func (p *part) appendNamer(key []byte, id *policy.Identity) []byte {
+	issuer := id.Issuer()
+	switch {
+	case id.Mechanism == "mtls":
+		return keys.Append(key, id.Mechanism)
+	case issuer == "":
+		issuer = p.issuer
+	}
+	if issuer != "" {
+		key = keys.Append(key, "issuer", issuer)
+	}
+	if claim := p.named[issuer]; claim != "" {
+		key = keys.Append(key, "claim", claim)
+	}
+	return key
 }
 
 // fingerprint tells requests apart that have one key.
