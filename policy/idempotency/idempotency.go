@@ -58,6 +58,7 @@ type part struct {
 	issuer  string              // whose callers those with sessions are, where they may have its tokens and no other's; "" for nobody's
 	named   map[string]string   // by which claims issuers name callers, but for "sub"
 	count   func(result string) // what became of a call under a key
+	lost    func()              // counts that what became of one could not be written
 }
 
 // method keeps the answers of one method.
@@ -102,6 +103,7 @@ func newPart(s *policy.Scope, rule *transomv1.IdempotencyKey) *part {
 	p := &part{
 		rpc: s.RPC, rule: rule, ttl: defaultTTL, limit: defaultAnswer, timeout: s.Policy.GetTimeout().AsDuration(), count: s.Decisions(name),
 	}
+	p.lost = func() { p.count("lost") }
 	if p.timeout <= 0 {
 		p.timeout = defaultTimeout
 	}

@@ -81,7 +81,7 @@ func (p *part) call(r *policy.Request, key string, more ...string) *call {
 		who = r.Identity.Principal
 	}
 	return &call{part: p, r: r, Call: keys.Call{
-		ID: sha256.Sum256(id), TTL: p.ttl, Again: p.rule.GetBackendHonours(), Address: r.ClientIP,
+		ID: sha256.Sum256(id), TTL: p.ttl, Again: p.rule.GetBackendHonours(), Address: r.ClientIP, Lost: p.lost,
 		About: keys.About{Key: key, Principal: who, RPC: p.rpc},
 	}}
 }

@@ -64,6 +64,8 @@ type Call struct {
 	Again bool
 	// Address is where the call comes from.
 	Address netip.Addr
+	// Lost is called, by another goroutine, where the end of the call could not be written; nil for nobody.
+	Lost func()
 	About
 }
 

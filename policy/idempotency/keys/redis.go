@@ -264,13 +264,14 @@ type redisLease struct {
 	id         Digest
 	rpc        string
 	ttl        time.Duration
+	lost       func() // of its Call
 	state      string // that it is to have at its end, where a record is written
 	stop       chan struct{}
 	stopped    sync.WaitGroup
 }
 
 func (a *redisAnswers) hold(key, token string, c *Call) *redisLease {
-	l := &redisLease{of: a, key: key, token: token, id: c.ID, rpc: c.RPC, ttl: c.TTL, stop: make(chan struct{})}
+	l := &redisLease{of: a, key: key, token: token, id: c.ID, rpc: c.RPC, ttl: c.TTL, lost: c.Lost, stop: make(chan struct{})}
 	l.stopped.Go(l.renew)
 	return l
 }
@@ -324,6 +325,9 @@ func (l *redisLease) writeLate(raw []byte, ttl time.Duration) {
 		case <-ctx.Done():
 			l.of.log.Error("the answer to a call under an idempotency key could not be kept: the key's outcome is unknown now",
 				"id", hex.EncodeToString(l.id[:]), "rpc", l.rpc, "error", err)
+			if l.lost != nil {
+				l.lost()
+			}
 			return
 		}
 	}
