@@ -24,7 +24,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beTransom) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if built.folder != "" {
+		_ = os.RemoveAll(built.folder) // a temporary folder
+	}
+	os.Exit(code)
 }
 
 // commandFolder makes a folder with a `transom` in it that is this test binary.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -20,12 +21,32 @@ import (
 // processPatience bounds how long a process may take to start, and to end.
 const processPatience = time.Minute
 
-// buildTransom builds the program as its users do.
+// built is the program itself, which the tests of processes start. It is linked once, as that takes
+// longer than most of them; TestMain removes it.
+var built struct {
+	sync.Once
+	folder string
+	err    error
+}
+
+// buildTransom is a file of the test's own that is the program: the test may put another in its place, but
+// not write to it.
 func buildTransom(t *testing.T) string {
 	t.Helper()
+	built.Do(func() {
+		if built.folder, built.err = os.MkdirTemp("", "transom-command-"); built.err != nil {
+			return
+		}
+		if out, err := exec.Command("go", "build", "-o", built.folder+"/", ".").CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("building transom: %w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
 	bin := filepath.Join(t.TempDir(), "transom")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building transom: %v\n%s", err, out)
+	if err := os.Link(filepath.Join(built.folder, "transom"), bin); err != nil {
+		t.Fatal(err)
 	}
 	return bin
 }

@@ -219,6 +219,7 @@ func TestShutdownAwaitsFiniteStreams(t *testing.T) {
 	for name, begin := range finiteCalls {
 		for _, late := range []bool{false, true} {
 			t.Run(name+map[bool]string{true: " that is late"}[late], func(t *testing.T) {
+				t.Parallel() // most of the time they wait
 				timeout := map[bool]string{true: "3s", false: "60s"}[late]
 				r, own, u := serveUploads(t, timeout)
 				call := begin(t, r, u)
@@ -274,6 +275,7 @@ func TestShutdownAnswersBodiesThatStillArrive(t *testing.T) {
 		"gRPC-Web, HTTP/2": {"/u.v1.U/Put", "application/grpc-web+proto", true, "200 OK 14"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of the time they wait
 			r, own, _ := serveUploads(t, "3s")
 			protocols := new(http.Protocols)
 			protocols.SetHTTP1(!c.http2)

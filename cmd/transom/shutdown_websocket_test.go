@@ -54,6 +54,7 @@ func TestShutdownWithDeafWebSockets(t *testing.T) {
 		"shutdown_timeout ends at once":              {"1ms", exitProblem, []string{`"limit":"1ms"`, `"calls":0,"streams":3}`, "\n3 calls were still in flight: context deadline exceeded\n"}, "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of the time they wait
 			target, u := startUploads(t)
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "u.proto"), uploadProto)
