@@ -43,6 +43,7 @@ service Service {
 type taggedServer struct {
 	mu      sync.Mutex
 	text    string
+	raw     []byte // the message, in the place of text
 	header  metadata.MD
 	trailer metadata.MD
 	err     error
@@ -51,7 +52,7 @@ type taggedServer struct {
 func (s *taggedServer) set(text string, header metadata.MD) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.text, s.header, s.trailer, s.err = text, header, nil, nil
+	s.text, s.raw, s.header, s.trailer, s.err = text, nil, header, nil, nil
 }
 
 func (s *taggedServer) fail(err error, trailer metadata.MD) {
@@ -80,6 +81,11 @@ func (s *taggedServer) startWith(t *testing.T, proto, config string) *gatewaytes
 		}
 		if err := stream.SetHeader(s.header); err != nil {
 			return err
+		}
+		if s.raw != nil {
+			answer := new(emptypb.Empty)
+			answer.ProtoReflect().SetUnknown(s.raw)
+			return stream.SendMsg(answer)
 		}
 		return stream.SendMsg(wrapperspb.String(s.text))
 	})
@@ -119,6 +125,12 @@ func TestEntityTags(t *testing.T) {
 		}
 		if a := g.Do(t, "HEAD", "/v1/read", ""); a.Header.Get("Etag") != rest {
 			t.Errorf("HEAD has %q, GET %q", a.Header.Get("Etag"), rest)
+		}
+		s.mu.Lock()
+		s.raw = []byte("\x0a\x03two\x0a\x03one") // the last one holds
+		s.mu.Unlock()
+		if again := tag("/v1/read"); again != rest {
+			t.Errorf("the same answer, written in another way, has %s and %s", rest, again)
 		}
 		s.set("two", nil)
 		if other := tag("/v1/read"); other == rest {
@@ -235,6 +247,11 @@ func TestConditionalRequests(t *testing.T) {
 			}
 			if a := g.Do(t, "GET", path, ""); a.Status != 500 {
 				t.Errorf("%s, without a condition: got %d, %q", path, a.Status, a.Body)
+			}
+		}
+		for _, path := range []string{"/v1/read", "/tagged.v1.Service/Read"} {
+			if a := g.Do(t, "POST", path, "{}", "Content-Type", "application/json", "If-None-Match", `"v7"`); a.Status != 500 {
+				t.Errorf("POST %s: got %d, %q", path, a.Status, a.Body)
 			}
 		}
 	})

@@ -3,6 +3,7 @@ package rfc9111
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,13 @@ func TestJudge(t *testing.T) {
 		{"the rule's time, of an answer that is older", Rule{TTL: time.Minute}, headOf(200, "Age: 40"), 20 * time.Second},
 		{"a status that says its time alone", Rule{TTL: time.Minute}, headOf(302), not},
 		{"an error", Rule{TTL: time.Minute, NotFoundTTL: time.Minute}, headOf(503), not},
+		{"part of one", Rule{TTL: time.Minute}, headOf(206, "Cache-Control: max-age=60"), not},
+		{"a cookie", Rule{TTL: time.Minute}, headOf(200, "Set-Cookie: a=b"), not},
+		{"no-cache", Rule{TTL: time.Minute}, headOf(200, "Cache-Control: no-cache"), not},
+		{"private of all", Rule{TTL: time.Minute}, headOf(200, "Cache-Control: private, max-age=60"), not},
+		{"what varies by everything", Rule{TTL: time.Minute}, headOf(200, "Vary: *"), not},
+		{"what varies by the proxies on the way", Rule{TTL: time.Minute}, headOf(200, "Vary: Via"), not},
+		{"an error that says its time", Rule{}, headOf(503, "Cache-Control: max-age=60"), time.Minute},
 		{"no-store, separated by a semicolon", Rule{TTL: time.Minute}, headOf(200, "Cache-Control: no-store; max-age=60"), not},
 		{"404", Rule{TTL: time.Minute}, headOf(404), not},
 		{"404 with a time of its own", Rule{NotFoundTTL: time.Second}, headOf(404), time.Second},
@@ -72,6 +80,55 @@ func TestJudge(t *testing.T) {
 				t.Errorf("it is fresh for %v, want %v", k.Fresh.Sub(noon), test.fresh)
 			}
 		})
+	}
+}
+
+// TestStatuses: Traffic 131: the rule's time is for these statuses alone, and that of what is missing for those.
+func TestStatuses(t *testing.T) {
+	for status := 200; status < 600; status++ {
+		var want time.Duration
+		switch status {
+		case 200, 203, 204, 300, 301, 308:
+			want = time.Minute
+		case 404, 410:
+			want = time.Second
+		}
+		k := (&Rule{TTL: time.Minute, NotFoundTTL: time.Second}).Judge(headOf(status), sharing.Caller{})
+		if (k != nil) != (want > 0) || k != nil && k.Fresh.Sub(noon) != want {
+			t.Errorf("%d: %+v, want it fresh for %v", status, k, want)
+		}
+	}
+}
+
+// TestApart: Traffic 131: which requests pass by what is kept.
+func TestApart(t *testing.T) {
+	for name, want := range map[string]bool{
+		"Range": true, "If-Range": true, "If-Match": true, "If-Unmodified-Since": true, "Upgrade": true, "X-HTTP-Method-Override": true, "X-HTTP-Method": true,
+		"X-Method-Override": true, "X-Original-URL": true, "X-Rewrite-URL": true, "If-None-Match": false, "If-Modified-Since": false, "Accept": false,
+	} {
+		r := &http.Request{Header: http.Header{}}
+		r.Header.Set(name, "x")
+		if got := Apart(r); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	for length, want := range map[int64]bool{0: false, 1: true, -1: true} {
+		if got := Apart(&http.Request{ContentLength: length}); got != want {
+			t.Errorf("a body of %d bytes: %v, want %v", length, got, want)
+		}
+	}
+}
+
+// TestNamed: Traffic 131: what is dropped with a URI: what the answer names of the same origin.
+func TestNamed(t *testing.T) {
+	const from = "http://site.example/a"
+	h := http.Header{"Location": {"/b"}, "Content-Location": {"c"}}
+	if got := Named(from, h); !slices.Equal(got, []string{from, "http://site.example/b", "http://site.example/c"}) {
+		t.Errorf("%q", got)
+	}
+	h = http.Header{"Location": {"http://other.example/b"}, "Content-Location": {"https://site.example/c"}}
+	if got := Named(from, h); !slices.Equal(got, []string{from}) {
+		t.Errorf("of others: %q", got)
 	}
 }
 
