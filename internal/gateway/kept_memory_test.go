@@ -22,14 +22,14 @@ func TestKeptMemory(t *testing.T) {
 		config, method, path string
 		key                  bool
 		part                 int64  // of the bound that one caller may take: 1/part
-		full                 string // the metric that tells that more was asked for than there is room
+		full                 string // the metric that tells that more was asked for than there is room; keys are refused then
 	}{
 		"cache of methods": {config: "cache: { max_bytes: %d }", method: "GET", path: "/v1/read/", part: 1, full: "transom_cache_evictions_total"},
 		"cache of routes": {
 			config: "cache: { max_bytes: %d }\nroutes: [{ match: { path_prefix: /plain/ }, upstream: site, policy: { cache: {} } }]",
 			method: "GET", path: "/plain/", part: 1, full: "transom_cache_evictions_total",
 		},
-		"keys": {config: "idempotency: { max_bytes: %d }", method: "POST", path: "/v1/write", key: true, part: 10, full: `transom_idempotency_total{rpc="same.v1.Service/Write",result="full"}`},
+		"keys": {config: "idempotency: { max_bytes: %d }", method: "POST", path: "/v1/write", key: true, part: 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := gatewaytest.Start(t, gatewaytest.Options{
@@ -73,7 +73,7 @@ func TestKeptMemory(t *testing.T) {
 			full := func() bool {
 				var n float64
 				for line := range strings.Lines(metricsOf(g)) {
-					if rest, ok := strings.CutPrefix(line, c.full+" "); ok {
+					if rest, ok := strings.CutPrefix(line, c.full+" "); ok && c.full != "" {
 						_, _ = fmt.Sscan(rest, &n)
 					}
 				}
