@@ -43,10 +43,8 @@ func (s *Scope) AppendIdentity(key []byte, r *policy.Request, told proxy.Metadat
 	var scratch [256]byte
 	id := r.Identity
 	b := AppendText(scratch[:0], id.Principal)
-	b = AppendText(AppendText(b, id.Mechanism), id.Issuer())
-	if claim := s.named[id.Issuer()]; claim != "" {
-		b = AppendText(append(b, 0xff), claim) // no list below is that long
-	}
+	issuer := id.Issuer()
+	b = AppendText(AppendText(AppendText(b, id.Mechanism), issuer), s.named[issuer])
 	for _, list := range [][]string{id.Roles, id.Scopes} {
 		b = binary.AppendUvarint(b, uint64(len(list)))
 		for _, s := range list {
@@ -64,7 +62,8 @@ func (s *Scope) AppendIdentity(key []byte, r *policy.Request, told proxy.Metadat
 	}
 	if s.Certificates {
 		if leaf := r.Certificate(); leaf != nil {
-			b = append(AppendText(b, "certificate"), leaf.Raw...)
+			sum := sha256.Sum256(leaf.Raw)
+			b = append(b, sum[:]...)
 		}
 	}
 	return AppendPart(key, b)
