@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"io"
@@ -13,7 +14,10 @@ const (
 	// behind a damaged piece: bodies may be written so that each of their bytes looks
 	// like the beginning of a long record.
 	maxSearched = 2 << 30
+	zeroPiece   = 4 << 10 // that is compared with zeros at a time
 )
+
+var zeroBytes [zeroPiece]byte
 
 // scanner reads the records of one segment in order. It allocates its window only.
 type scanner struct {
@@ -68,7 +72,13 @@ func (s *scanner) recordAt(pos int64, least, most uint64, searched *int64) ([]by
 // reports whether there is one. complete is false if it gave up before all was searched.
 func (s *scanner) skip(limit uint64) (found, complete bool) {
 	var searched int64
+	zeroRecord := crc32.Update(s.seed, castagnoli, make([]byte, recordHeader-4)) == 0
 	for pos := s.pos + recordAlign; pos+recordHeader <= s.end; pos += recordAlign {
+		if !zeroRecord {
+			if pos = s.behindZeros(pos); pos+recordHeader > s.end {
+				break
+			}
+		}
 		// Between here and there is no room for more records.
 		most := s.next + uint64(pos-s.pos)/recordHeader
 		if limit > 0 {
@@ -84,6 +94,23 @@ func (s *scanner) skip(limit uint64) (found, complete bool) {
 		}
 	}
 	return false, true
+}
+
+// behindZeros is the first place at or behind pos whose header is not all zeros, as all of
+// what was allocated and never written is, or one near the end.
+func (s *scanner) behindZeros(pos int64) int64 {
+	for {
+		b := s.bytes(pos, int(min(zeroPiece, (s.end-pos)&^(recordAlign-1))))
+		zeros := int64(len(b))
+		if !bytes.Equal(b, zeroBytes[:len(b)]) {
+			zeros = int64(len(b) - len(bytes.TrimLeft(b, "\x00")))
+		}
+		if zeros < recordHeader {
+			return pos
+		}
+		// A header may begin in the last zeros.
+		pos += (zeros - recordHeader + recordAlign) &^ (recordAlign - 1)
+	}
 }
 
 // bytes are those of the file, or nil beyond its end. They are valid until the next call.

@@ -142,8 +142,13 @@ var badReflection = map[string]func(questions) error{
 			if q.GetListServices() != "" {
 				return listed("bad.S")
 			}
-			n++
-			return sent(badFile(fmt.Sprintf("s%d.proto", n-1), fmt.Sprintf("S%d", n), fmt.Sprintf("s%d.proto", n)))
+			// As many as end soon: the bound is one of files, not of answers.
+			files := make([][]byte, 250)
+			for i := range files {
+				n++
+				files[i] = badFile(fmt.Sprintf("s%d.proto", n-1), fmt.Sprintf("S%d", n), fmt.Sprintf("s%d.proto", n))
+			}
+			return sent(files...)
 		})(stream)
 	},
 	"answers without end": func(stream questions) error {

@@ -87,6 +87,7 @@ func logoutEnds(t *testing.T, keeper *doorBackend, stream, logout *gatewaytest.G
 	if a := logout.Do(t, "POST", "/Open/ask", `{"text": "bye"}`, "Cookie", cookie); a.Status != 200 {
 		t.Errorf("the logout answers %d %s", a.Status, a.Body)
 	}
+	t.Parallel() // from here on: a gateway elsewhere learns of all of the logouts when it looks again
 	if a := wait(t, answered, "the end of the stream"); a.code != codes.Unauthenticated {
 		t.Errorf("the stream ended with %v %s", a.code, a.message)
 	}

@@ -120,6 +120,7 @@ func refusesBodies(t *testing.T, g *gatewaytest.Gateway, path string) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := dialRaw(t, g.Addr, head+more)
+			t.Parallel() // from here on: the server closes a second later
 			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
 			if err != nil {
 				t.Fatal(err)
