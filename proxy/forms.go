@@ -8,9 +8,7 @@ import (
 // Forms are what edges have made of a message that is given again and again, so that it is made
 // once. They are of one message, of which there may be many frames, and safe for concurrent use.
 type Forms struct {
-	// take is asked for memory; below zero gives it back.
-	take func(bytes int) bool
-
+	room Room
 	mu   sync.Mutex
 	list atomic.Pointer[[]*Form] // immutable
 }
@@ -36,8 +34,21 @@ const mostForms = 8
 // formBytes is what a form takes beside its text, with its place in the list.
 const formBytes = 200
 
-// NewForms returns Forms without any. take is asked whether there is memory for more.
-func NewForms(take func(bytes int) bool) *Forms { return &Forms{take: take} }
+// Room is the memory that Forms may take.
+type Room interface {
+	// Take takes bytes of it, or gives them back where they are below zero. It reports false, and
+	// takes nothing, where there are not so many.
+	Take(bytes int) bool
+}
+
+// NewForms returns Forms without any.
+func NewForms(room Room) *Forms { return new(Forms).Init(room) }
+
+// Init has Forms, which nobody else uses yet, take their memory from a room, and returns them.
+func (f *Forms) Init(room Room) *Forms {
+	f.room = room
+	return f
+}
 
 // Get returns a form; nil where there is none yet.
 func (f *Forms) Get(of *FormKind, encoding string) *Form {
@@ -67,7 +78,7 @@ func (f *Forms) Keep(form *Form) {
 		more -= len(kept[0].Text) + formBytes
 		kept = kept[1:]
 	}
-	if !f.take(more) {
+	if !f.room.Take(more) {
 		return
 	}
 	kept = append(kept[:len(kept):len(kept)], form)

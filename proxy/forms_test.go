@@ -6,17 +6,22 @@ import (
 	"testing"
 )
 
+// room is a Room by its function.
+type room func(bytes int) bool
+
+func (r room) Take(bytes int) bool { return r(bytes) }
+
 // TestForms: what is made of a message is kept as long as there is memory for it, and the oldest
 // gives way where there is too much; what it took is given back.
 func TestForms(t *testing.T) {
 	free := 10_000
-	forms := NewForms(func(n int) bool {
+	forms := NewForms(room(func(n int) bool {
 		if n > free {
 			return false
 		}
 		free -= n
 		return true
-	})
+	}))
 	var kinds [mostForms + 2]FormKind
 	for i := range kinds {
 		of := &kinds[i]
@@ -46,7 +51,7 @@ func TestForms(t *testing.T) {
 
 // TestFormsConcurrently: many ask for forms, and make them, at once.
 func TestFormsConcurrently(t *testing.T) {
-	forms := NewForms(func(int) bool { return true })
+	forms := NewForms(room(func(int) bool { return true }))
 	var kinds [3]FormKind
 	var all sync.WaitGroup
 	for range 8 {

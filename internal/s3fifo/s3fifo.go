@@ -17,7 +17,7 @@ type Cache[V any] struct {
 	max     int64
 	bytes   int64
 	entries map[string]*Entry[V]
-	tagged  map[string]map[*Entry[V]]struct{}
+	tagged  map[string]*link[V] // the first of a list
 	small   queue[V]
 	main    queue[V]
 	ghosts  ghosts
@@ -39,6 +39,7 @@ type Entry[V any] struct {
 	state      atomic.Uint32 // how many read it, and inside
 	queue      *queue[V]
 	prev, next *Entry[V]
+	links      []link[V] // one for each of Tags
 }
 
 // maxUses is up to where uses of an entry are counted.
@@ -46,7 +47,7 @@ const maxUses = 3
 
 // New returns an empty Cache for entries of at most maxBytes in all.
 func New[V any](maxBytes int64) *Cache[V] {
-	return &Cache[V]{max: maxBytes, entries: map[string]*Entry[V]{}, tagged: map[string]map[*Entry[V]]struct{}{}}
+	return &Cache[V]{max: maxBytes, entries: map[string]*Entry[V]{}, tagged: map[string]*link[V]{}}
 }
 
 // Get returns the entry of a key and counts a use of it, or nil.
@@ -87,14 +88,7 @@ func (c *Cache[V]) Put(e *Entry[V]) bool {
 		c.remove(old)
 	}
 	c.entries[e.Key] = e
-	for _, tag := range e.Tags {
-		set := c.tagged[tag]
-		if set == nil {
-			set = map[*Entry[V]]struct{}{}
-			c.tagged[tag] = set
-		}
-		set[e] = struct{}{}
-	}
+	c.link(e)
 	c.bytes += e.Size
 	if e.state.Or(inside) > 0 {
 		c.outside.Add(-e.Size)
@@ -183,8 +177,8 @@ func (c *Cache[V]) DropTagged(tags []string) int {
 	defer c.mu.Unlock()
 	dropped := 0
 	for _, tag := range tags {
-		for e := range c.tagged[tag] {
-			c.remove(e)
+		for l := c.tagged[tag]; l != nil; l = c.tagged[tag] {
+			c.remove(l.of)
 			dropped++
 		}
 	}
@@ -256,13 +250,7 @@ func (c *Cache[V]) remove(e *Entry[V]) bool {
 		return false
 	}
 	delete(c.entries, e.Key)
-	for _, tag := range e.Tags {
-		if set := c.tagged[tag]; set != nil {
-			if delete(set, e); len(set) == 0 {
-				delete(c.tagged, tag)
-			}
-		}
-	}
+	c.unlink(e)
 	e.queue.remove(e)
 	c.bytes -= e.Size
 	if e.state.And(^uint32(inside)) > inside {

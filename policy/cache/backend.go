@@ -68,16 +68,16 @@ func (b *backend) Call(ctx context.Context, path string, header proxy.Metadata, 
 
 // answers reports whether the entry is the answer as it is, without a look at anything else.
 func (e *entry) answers(now time.Time) bool {
-	return !e.marker && !e.pass && now.Before(e.fresh) && !e.looksAgain(now)
+	return !e.marker && !e.pass && now.Before(e.FreshUntil()) && !e.looksAgain(now)
 }
 
 // reply is the entry as an answer; again where it is not given for the first time.
 func (e *entry) reply(again bool) (proxy.Reply, error) {
-	frame := e.frame
-	if again && e.forms != nil {
-		frame = frame.WithForms(e.forms)
+	frame := proxy.FrameOf(e.message)
+	if again {
+		frame = frame.WithForms(&e.forms)
 	}
-	return proxy.Reply{Message: frame, Header: e.header, Trailer: e.trailer}, e.err
+	return proxy.Reply{Message: frame, Header: e.header, Trailer: e.more.trailer}, e.more.err
 }
 
 // alone makes the call without the cache.
@@ -97,27 +97,27 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 		e := p.store.get(key, now)
 		if e != nil && e.marker && !e.looksAgain(now) {
 			a.why.Forward = cachestatus.VaryMiss
-			key = appendVariant(key, e.vary, a.r, a.header)
+			key = appendVariant(key, e.more.vary, a.r, a.header)
 			e = p.store.get(key, now)
 		}
 		seen := e
-		if e != nil && e.looksAgain(now) && (e.marker || !e.fresh.Before(e.ifError)) {
+		if e != nil && e.looksAgain(now) && (e.marker || !e.FreshUntil().Before(e.IfUntil())) {
 			e = nil // it is not given before Redis was asked, nor instead of an answer
 		}
 		switch {
 		case e == nil || e.looksAgain(now):
 		case e.pass:
 			return a.alone(sharing.NotKept)
-		case now.Before(e.fresh) && sharing.Accepts(&a.wants, e.ageAt(now), e.fresh.Sub(now)):
+		case now.Before(e.FreshUntil()) && sharing.Accepts(&a.wants, e.AgeAt(now), e.FreshUntil().Sub(now)):
 			a.why = sharing.Why{}
 			a.request.Free()
 			return a.give(sharing.Hit, e, now)
-		case !now.Before(e.fresh) && now.Before(e.whileRevalidate) && a.wants.Has == 0:
+		case !now.Before(e.FreshUntil()) && now.Before(e.WhileUntil()) && a.wants.Has == 0:
 			p.store.refresh(a, string(primary), string(key), e)
 			a.why = sharing.Why{}
 			a.request.Free()
 			return a.give(sharing.Stale, e, now)
-		case now.Before(e.fresh):
+		case now.Before(e.FreshUntil()):
 			a.why.Forward = cachestatus.Request
 		default:
 			a.why.Forward = cachestatus.Stale
@@ -139,10 +139,6 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 	return a.alone(sharing.PassedBy)
 }
 
-func (e *entry) ageAt(now time.Time) time.Duration {
-	return cachecontrol.CurrentAge(e.age, e.stored, now)
-}
-
 // give answers with an entry, which stays the store's.
 func (a *asked) give(result string, e *entry, now time.Time) (proxy.Reply, error) {
 	a.tell(result, e, now)
@@ -157,7 +153,10 @@ func (a *asked) tell(result string, e *entry, now time.Time) {
 func (p *part) tell(r *policy.Request, result string, e *entry, why sharing.Why, now time.Time) {
 	var kept *sharing.Answer
 	if e != nil {
-		kept = &sharing.Answer{Public: e.public, Age: e.ageAt(now), Left: e.fresh.Sub(now), Fields: &e.fields, Vary: e.told}
+		kept = &sharing.Answer{Public: e.public, Age: e.AgeAt(now), Left: e.FreshUntil().Sub(now), Vary: e.more.told}
+		if result == sharing.Hit || result == sharing.Stale {
+			kept.Fields = &e.fields // it may be given again, as it was now
+		}
 	}
 	r.Cache = sharing.Use(result, kept, why)
 	p.count(result)
@@ -190,7 +189,7 @@ func (a *asked) fetch(primary, key string, old, seen *entry) (_ proxy.Reply, aga
 	case out.alone:
 		reply, err := a.alone(sharing.NotKept)
 		return reply, false, err
-	case out.entry != nil && !w.led && len(out.entry.vary) > 0 && string(appendVariant([]byte(primary), out.entry.vary, a.r, a.header)) != out.entry.Key:
+	case out.entry != nil && !w.led && len(out.entry.more.vary) > 0 && string(appendVariant([]byte(primary), out.entry.more.vary, a.r, a.header)) != out.entry.Key:
 		return proxy.Reply{}, true, nil
 	}
 	a.request.Free()
@@ -209,7 +208,7 @@ func (a *asked) fetch(primary, key string, old, seen *entry) (_ proxy.Reply, aga
 		a.r.Cache.Stored = out.stored
 		reply.Tries = out.reply.Tries
 		return reply, false, err
-	case out.err != nil && sharing.MayBeStale(out.err) && old != nil && now.Before(old.ifError) && a.part.store.holds(old):
+	case out.err != nil && sharing.MayBeStale(out.err) && old != nil && now.Before(old.IfUntil()) && a.part.store.holds(old):
 		reply, err := a.give(sharing.Stale, old, now)
 		reply.Tries = out.reply.Tries
 		return reply, false, err

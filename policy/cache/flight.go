@@ -124,7 +124,7 @@ func (s *Store) join(a *asked, primary, key string, old, seen *entry) (_ *waiter
 // use. The caller holds mu.
 func (s *Store) changed(key string, seen *entry, now time.Time) bool {
 	e := s.peek(key)
-	return e != nil && e != seen && !e.expired(now)
+	return e != nil && e != seen && !e.Over(now)
 }
 
 // refresh begins a flight that nobody waits for, unless there is one or was one since the
@@ -316,7 +316,7 @@ func (f *flight) complete(lead *waiter, reply proxy.Reply, err error, sent time.
 			f.share(e)
 		}
 	case err == nil && !f.outdated:
-		s.put(&entry{Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.Principal, pass: true, fresh: now.Add(sharing.PassFor)})
+		s.put(&entry{Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.Principal, pass: true, more: noMore, Life: sharing.Life{Came: now, Fresh: sharing.PassFor}})
 	}
 	f.leave()
 	delete(s.all, f)
@@ -355,16 +355,19 @@ func (f *flight) tag(e *entry, reply *proxy.Reply, err error) bool {
 
 // name gives an entry its key, and notes what answers vary by. The caller holds Store.mu.
 func (f *flight) name(e *entry, lead *waiter) {
-	if e.Key = f.key; len(e.vary) == 0 {
+	if e.Key = f.key; len(e.more.vary) == 0 {
 		return
 	}
 	s := f.part.store
 	if old := s.peek(f.primary); old != nil && old.marker {
-		e.varyBy(sharing.Varying(e.vary, old.vary))
+		e.more = moreOf(more{e.more.trailer, e.more.err, sharing.Varying(e.more.vary, old.more.vary), nil})
 	}
-	e.Key = string(appendVariant([]byte(f.primary), e.vary, lead.request, lead.header))
+	e.Key = string(appendVariant([]byte(f.primary), e.more.vary, lead.request, lead.header))
 	if !f.outdated {
-		m := &entry{Entry: memory.Entry{Key: f.primary}, method: f.part.method, principal: f.caller.Principal, vary: e.vary, marker: true, shared: e.shared, stored: e.stored, fresh: e.stored.Add(sharing.MaxTTL)}
+		m := &entry{
+			Entry: memory.Entry{Key: f.primary}, method: f.part.method, principal: f.caller.Principal, more: &more{vary: e.more.vary},
+			marker: true, shared: e.shared, Life: sharing.Life{Came: e.Came, Fresh: sharing.MaxTTL},
+		}
 		s.put(m)
 		f.share(m)
 	}

@@ -1,12 +1,12 @@
 package cache
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -21,46 +21,46 @@ import (
 // immutable, but for what is made of the answer when it is given.
 type entry struct {
 	memory.Entry // its Value is the entry itself
-	method       *method
-	principal    string
-	public       bool
+	sharing.Life
+	method    *method
+	principal string
 
-	frame           proxy.Frame  // of memory that nobody else has
-	forms           *proxy.Forms // of the frame; nil while the entry is not kept
-	fields          cachecontrol.Fields
-	header, trailer metadata.MD
-	err             error // NOT_FOUND
+	message mem.BufferSlice // of memory that nobody else has
+	forms   proxy.Forms     // of the message, once the entry is put
+	fields  cachecontrol.Fields
+	header  metadata.MD
+	more    *more
 
-	// stored is when the answer came, and age how old it was then.
-	stored time.Time
-	age    time.Duration
-	// fresh is its end, and until whileRevalidate and ifError it is given when it is stale.
-	fresh, whileRevalidate, ifError time.Time
-
-	vary   []string // headers that it varies by
-	told   []string // names of these in the header Vary, and of what clients may say the same by
-	marker bool     // it is no answer: they vary by vary
-	shared bool     // it is in Redis, too, which is asked again after LocalLife
-	pass   bool     // it is no answer: they are not kept
+	public bool
+	marker bool // it is no answer: they vary
+	shared bool // it is in Redis, too, which is asked again after LocalLife
+	pass   bool // it is no answer: they are not kept
 }
 
-var _ memory.Value = (*entry)(nil)
+// more is what few answers have. It is not changed.
+type more struct {
+	trailer metadata.MD
+	err     error    // NOT_FOUND
+	vary    []string // headers that it varies by
+	told    []string // names of these in the header Vary, and of what clients may say the same by
+}
+
+// noMore is that of the others.
+var noMore = new(more)
+
+var (
+	_ memory.Value = (*entry)(nil)
+	_ proxy.Room   = (*entry)(nil)
+)
+
+// Take implements proxy.Room: what is made of an answer counts with it.
+func (e *entry) Take(bytes int) bool {
+	return e.method.store.memory.Grow(&e.Entry, int64(bytes), memory.MaxEntry)
+}
 
 // Matches implements memory.Value.
 func (e *entry) Matches(p memory.Purge) bool {
 	return (p.RPC == "" || e.method.rpc == p.RPC) && (p.Principal == "" || e.principal == p.Principal)
-}
-
-// expired reports whether the entry is of no use any more.
-func (e *entry) expired(now time.Time) bool {
-	return !now.Before(e.fresh) && !now.Before(e.whileRevalidate) && !now.Before(e.ifError)
-}
-
-// fields is what an answer says of itself in its metadata.
-func fields(md metadata.MD, control *cachecontrol.Control) {
-	for _, line := range md["cache-control"] {
-		control.Add(line)
-	}
 }
 
 // judge makes an entry of an answer, nil for one that must not be kept (Traffic 117). It
@@ -77,7 +77,9 @@ func (p *part) judge(reply *proxy.Reply, err error, c sharing.Caller, sent, now 
 		said = reply.Trailer // all of an error may come in one block, which is the trailer
 	}
 	var control cachecontrol.Control
-	fields(said, &control)
+	for _, line := range said["cache-control"] {
+		control.Add(line)
+	}
 	if control.Says(cachecontrol.NoStore|cachecontrol.NoCache) || len(reply.Header["set-cookie"]) > 0 || len(reply.Trailer["set-cookie"]) > 0 ||
 		!p.Principal && control.Says(cachecontrol.Private) || !p.MayShare(&control, c) {
 		return nil
@@ -86,35 +88,33 @@ func (p *part) judge(reply *proxy.Reply, err error, c sharing.Caller, sent, now 
 	if none {
 		return nil
 	}
-	date := cachecontrol.Date(said["date"])
-	lifetime, known := cachecontrol.Lifetime(&control, said["expires"], date, now)
-	if !known {
-		lifetime = ttl
-	}
-	age := cachecontrol.InitialAge(cachecontrol.Age(said["age"]), date, sent, now)
-	if len(said["date"]) == 0 && len(said["age"]) == 0 {
-		age = 0 // the backend's own, made while we asked
-	}
 	e := &entry{
-		method: p.method, principal: c.Principal, public: !p.Principal, err: err, stored: now, age: age,
-		header: sharing.WithoutIDs(reply.Header), trailer: sharing.WithoutIDs(reply.Trailer), fresh: now.Add(lifetime - age),
+		method: p.method, principal: c.Principal, public: !p.Principal,
+		header: sharing.WithoutIDs(reply.Header), Life: sharing.LifeOf(said, &control, sent, now, ttl, p.whileRevalidate, p.ifError),
 	}
-	e.whileRevalidate, e.ifError = control.StaleUntil(e.fresh, p.whileRevalidate, p.ifError)
-	if e.expired(now) {
+	if e.Over(now) {
 		return nil
 	}
-	e.frame = proxy.WrapFrame(bytes.Clone(reply.Message.Bytes()))
-	e.varyBy(p.varies(vary))
+	e.message = memory.Message(reply.Message.Bytes())
+	e.more = moreOf(more{trailer: sharing.WithoutIDs(reply.Trailer), err: err, vary: p.varies(vary)})
 	e.shared = p.inRedis
 	return e
 }
 
-// varyBy notes what the entry varies by.
-func (e *entry) varyBy(names []string) { e.vary, e.told = names, sharing.WithMetadata(names) }
+// moreOf is what an answer has beside told, with that, which is by vary.
+func moreOf(m more) *more {
+	switch {
+	case len(m.vary) > 0:
+		m.told = sharing.WithMetadata(m.vary)
+	case len(m.trailer) == 0 && m.err == nil:
+		return noMore
+	}
+	return &m
+}
 
 // looksAgain reports whether the entry is not to be given before Redis was asked.
 func (e *entry) looksAgain(now time.Time) bool {
-	return e.shared && !now.Before(e.stored.Add(tier.LocalLife))
+	return e.shared && !now.Before(e.Came.Add(tier.LocalLife))
 }
 
 // varies leaves out what the policy has in every key.

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/peers"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/policy/cache/internal/tier"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/proxy/transport"
@@ -88,7 +88,7 @@ func (f *flight) find() bool {
 	if f.outdated || slices.ContainsFunc(e.Tags, func(tag string) bool { return slices.Contains(f.written, tag) }) || !s.put(e) {
 		return false
 	}
-	if !now.Before(e.fresh) && (f.refreshes || !now.Before(e.whileRevalidate)) {
+	if !now.Before(e.FreshUntil()) && (f.refreshes || !now.Before(e.WhileUntil())) {
 		f.hasStale = true
 		return false
 	}
@@ -105,13 +105,14 @@ func (f *flight) find() bool {
 func (p *part) entryOf(r *tier.Record, f *flight, about []tier.Digest, now time.Time) *entry {
 	e := &entry{
 		Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.Principal, public: !p.Principal, marker: r.Marker,
-		header: r.Header, trailer: r.Trailer, stored: now, age: r.Age, frame: proxy.WrapFrame(bytes.Clone(r.Message)),
-		fresh: now.Add(r.Fresh), whileRevalidate: now.Add(r.WhileRevalidate), ifError: now.Add(r.IfError), shared: true,
+		header: r.Header, Life: sharing.Life{Came: now, Age: r.Age, Fresh: r.Fresh, While: r.WhileRevalidate, If: r.IfError}, message: memory.Message(r.Message),
+		shared: true,
 	}
-	e.varyBy(r.Vary)
+	m := more{trailer: r.Trailer, vary: r.Vary}
 	if r.NotFound {
-		e.err = transport.Told(status.New(codes.NotFound, r.Text))
+		m.err = transport.Told(status.New(codes.NotFound, r.Text))
 	}
+	e.more = moreOf(m)
 	e.Tags = slices.Clone(f.tags)
 	for _, d := range r.Tags(about...) {
 		e.Tags = append(e.Tags, string(d[:]))
@@ -124,17 +125,17 @@ func (f *flight) share(e *entry) {
 	if f.stamps == nil || f.unread {
 		return
 	}
-	now := f.part.now()
+	now, message := f.part.now(), proxy.FrameOf(e.message)
 	r := &tier.Record{
-		Marker: e.marker, Header: e.header, Trailer: e.trailer, Message: e.frame.Bytes(), Vary: e.vary,
-		Age: e.ageAt(now), Fresh: e.fresh.Sub(now), WhileRevalidate: e.whileRevalidate.Sub(now), IfError: e.ifError.Sub(now),
+		Marker: e.marker, Header: e.header, Trailer: e.more.trailer, Message: message.Bytes(), Vary: e.more.vary,
+		Age: e.AgeAt(now), Fresh: e.FreshUntil().Sub(now), WhileRevalidate: e.WhileUntil().Sub(now), IfError: e.IfUntil().Sub(now),
 	}
 	if e.marker {
 		r.Age, r.Fresh = 0, tier.MaxLife
 		r.WhileRevalidate, r.IfError = r.Fresh, r.Fresh
 	}
-	if e.err != nil {
-		s := status.Convert(e.err)
+	if err := e.more.err; err != nil {
+		s := status.Convert(err)
 		if len(s.Proto().GetDetails()) > 0 {
 			return // what they hold nobody knows
 		}

@@ -9,7 +9,6 @@ import (
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/peers"
 	"github.com/transom-gateway/transom/policy/cache/internal/tier"
-	"github.com/transom-gateway/transom/proxy"
 )
 
 // Store keeps the answers of all methods in the gateway's memory, and knows the calls under
@@ -78,7 +77,7 @@ func (m *method) Close() error {
 
 // get finds an entry that is of use at a moment.
 func (s *Store) get(key []byte, now time.Time) *entry {
-	if e, ok := memory.Get[*entry](s.memory, key); ok && !e.expired(now) {
+	if e, ok := memory.Get[*entry](s.memory, key); ok && !e.Over(now) {
 		return e
 	}
 	return nil
@@ -97,7 +96,7 @@ func (s *Store) put(e *entry) bool {
 	if e.Size = sizeOf(e); e.Size > memory.MaxEntry || s.isClosed {
 		return false
 	}
-	e.forms = proxy.NewForms(func(n int) bool { return s.memory.Grow(&e.Entry, int64(n), memory.MaxEntry) })
+	e.forms.Init(e)
 	return s.memory.Put(&e.Entry)
 }
 
@@ -144,17 +143,14 @@ func (s *Store) purge(which func(*memory.Entry) bool, under func(*flight) bool) 
 }
 
 // entryBytes is what an entry takes beside its key, message, metadata and tags: itself, the
-// frame, the forms' list, the fields that are made for it once a second, its place in the
-// map and the queue, and what the allocator rounds up.
-const entryBytes = 700
+// message's buffer, the fields that are made for it once a second, its place in the map and
+// among the ghosts, and what the allocator rounds up.
+const entryBytes = 600
 
 // sizeOf is the memory of an entry, not too small.
 func sizeOf(e *entry) int64 {
-	n := entryBytes + 2*len(e.Key) + e.frame.Len() + len(e.principal) + memory.MetadataSize(e.header) + memory.MetadataSize(e.trailer)
-	for _, tag := range e.Tags {
-		n += 3*len(tag) + 200
-	}
-	for _, v := range slices.Concat(e.vary, e.told) {
+	n := entryBytes + 2*len(e.Key) + e.message.Len() + len(e.principal) + memory.MetadataSize(e.header) + memory.MetadataSize(e.more.trailer) + memory.TagsSize(e.Tags)
+	for _, v := range slices.Concat(e.more.vary, e.more.told) {
 		n += len(v) + 16
 	}
 	return int64(n)

@@ -13,12 +13,13 @@ import (
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 	"github.com/transom-gateway/transom/proxy"
 )
 
 // entryOf is an entry with a message of a size.
 func entryOf(m *method, key string, size int) *entry {
-	return &entry{Entry: memory.Entry{Key: key}, method: m, frame: proxy.WrapFrame(make([]byte, size)), fresh: time.Now().Add(time.Hour)}
+	return &entry{Entry: memory.Entry{Key: key}, method: m, more: noMore, message: memory.Message(make([]byte, size)), Life: sharing.Life{Came: time.Now(), Fresh: time.Hour}}
 }
 
 func (s *Store) putOne(e *entry) {

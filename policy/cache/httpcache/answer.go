@@ -46,14 +46,12 @@ func note(from time.Time, lasts time.Duration) *answer {
 	return &answer{Kept: &rfc9111.Kept{Came: from, Fresh: from.Add(lasts)}}
 }
 
-// entryBytes is what an answer takes beside what it has of variable length.
-const entryBytes = 680
+// entryBytes is what an answer takes beside what it has of variable length: itself and its head, the header's
+// table, its place in the map and among the ghosts, and what the allocator rounds up. All but the last two are
+// pointers, by which a large heap grows further between two collections: they count twice.
+const entryBytes = 1200
 
 // size is the memory of an answer, not too small.
 func (a *answer) size() int64 {
-	n := entryBytes + 2*len(a.Key) + len(a.body) + len(a.principal) + a.Bytes() + 200*len(a.Tags)
-	for _, tag := range a.Tags {
-		n += 3 * len(tag)
-	}
-	return int64(n)
+	return int64(entryBytes + 2*len(a.Key) + len(a.body) + len(a.principal) + a.Bytes() + memory.TagsSize(a.Tags))
 }

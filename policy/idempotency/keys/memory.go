@@ -127,17 +127,26 @@ func (m *memory) keepForms(e *entry) {
 		return
 	}
 	known := *e.record
-	known.Forms = proxy.NewForms(func(n int) bool {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if m.all[e.id] != e || n > 0 && !m.hasSpare(e, int64(n)) {
-			return false
-		}
-		m.charge(e, int64(n))
-		return true
-	})
+	known.Forms = proxy.NewForms(&room{m, e})
 	e.record = &known
 	m.charge(e, formsBytes)
+}
+
+// room is the memory for what is made of an entry's answer.
+type room struct {
+	*memory
+	of *entry
+}
+
+// Take implements proxy.Room.
+func (r *room) Take(n int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all[r.of.id] != r.of || n > 0 && !r.hasSpare(r.of, int64(n)) {
+		return false
+	}
+	r.charge(r.of, int64(n))
+	return true
 }
 
 // hasSpare reports whether there is memory that keys do not need. m.mu is held.
