@@ -95,7 +95,7 @@ func (p *part) judge(reply *proxy.Reply, err error, c sharing.Caller, sent, now 
 	if e.Over(now) {
 		return nil
 	}
-	e.message = memory.Message(reply.Message.Bytes())
+	e.message = sharing.Message(reply.Message.Bytes())
 	e.more = moreOf(more{trailer: sharing.WithoutIDs(reply.Trailer), err: err, vary: p.varies(vary)})
 	e.shared = p.inRedis
 	return e

@@ -105,7 +105,7 @@ func (f *flight) find() bool {
 func (p *part) entryOf(r *tier.Record, f *flight, about []tier.Digest, now time.Time) *entry {
 	e := &entry{
 		Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.Principal, public: !p.Principal, marker: r.Marker,
-		header: r.Header, Life: sharing.Life{Came: now, Age: r.Age, Fresh: r.Fresh, While: r.WhileRevalidate, If: r.IfError}, message: memory.Message(r.Message),
+		header: r.Header, Life: sharing.Life{Came: now, Age: r.Age, Fresh: r.Fresh, While: r.WhileRevalidate, If: r.IfError}, message: sharing.Message(r.Message),
 		shared: true,
 	}
 	m := more{trailer: r.Trailer, vary: r.Vary}

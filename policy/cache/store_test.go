@@ -19,7 +19,7 @@ import (
 
 // entryOf is an entry with a message of a size.
 func entryOf(m *method, key string, size int) *entry {
-	return &entry{Entry: memory.Entry{Key: key}, method: m, more: noMore, message: memory.Message(make([]byte, size)), Life: sharing.Life{Came: time.Now(), Fresh: time.Hour}}
+	return &entry{Entry: memory.Entry{Key: key}, method: m, more: noMore, message: sharing.Message(make([]byte, size)), Life: sharing.Life{Came: time.Now(), Fresh: time.Hour}}
 }
 
 func (s *Store) putOne(e *entry) {
