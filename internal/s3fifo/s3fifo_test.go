@@ -3,6 +3,7 @@ package s3fifo_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -114,4 +115,42 @@ func TestConcurrent(t *testing.T) {
 		t.Errorf("%d entries have the tag of all, of %d", dropped, n)
 	}
 	expect(t, c, 0, 0)
+}
+
+// TestTags: what a tag drops is what has it, whatever was put and removed before, and a tag that an entry
+// has twice is as one that it has once.
+func TestTags(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	c, model := s3fifo.New[int](1<<20), map[string][]string{}
+	for range 20_000 {
+		key := fmt.Sprint(random.IntN(40))
+		switch random.IntN(8) {
+		case 0:
+			if e := c.Peek(key); e != nil {
+				c.Remove(e)
+			}
+			delete(model, key)
+		case 1:
+			tags, want := []string{fmt.Sprint(random.IntN(10)), fmt.Sprint(random.IntN(10))}, 0
+			for key, has := range model {
+				if slices.ContainsFunc(has, func(tag string) bool { return slices.Contains(tags, tag) }) {
+					delete(model, key)
+					want++
+				}
+			}
+			if got := c.DropTagged(tags); got != want {
+				t.Fatalf("%d entries are dropped, want %d", got, want)
+			}
+		default:
+			tags := make([]string, random.IntN(4))
+			for i := range tags {
+				tags[i] = fmt.Sprint(random.IntN(10))
+			}
+			put(c, key, 10, 0, tags...)
+			model[key] = tags
+		}
+		if c.Len() != len(model) {
+			t.Fatalf("%d entries, want %d", c.Len(), len(model))
+		}
+	}
 }
