@@ -101,7 +101,7 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 			e = p.store.get(key, now)
 		}
 		seen := e
-		if e != nil && e.looksAgain(now) && (e.marker || !e.FreshUntil().Before(e.IfUntil())) {
+		if e != nil && e.looksAgain(now) && (e.marker || !e.FreshUntil().Before(e.ErrorUntil())) {
 			e = nil // it is not given before Redis was asked, nor instead of an answer
 		}
 		switch {
@@ -112,7 +112,7 @@ func (a *asked) answer(primary []byte) (proxy.Reply, error) {
 			a.why = sharing.Why{}
 			a.request.Free()
 			return a.give(sharing.Hit, e, now)
-		case !now.Before(e.FreshUntil()) && now.Before(e.WhileUntil()) && a.wants.Has == 0:
+		case !now.Before(e.FreshUntil()) && now.Before(e.RevalidateUntil()) && a.wants.Has == 0:
 			p.store.refresh(a, string(primary), string(key), e)
 			a.why = sharing.Why{}
 			a.request.Free()
@@ -208,7 +208,7 @@ func (a *asked) fetch(primary, key string, old, seen *entry) (_ proxy.Reply, aga
 		a.r.Cache.Stored = out.stored
 		reply.Tries = out.reply.Tries
 		return reply, false, err
-	case out.err != nil && sharing.MayBeStale(out.err) && old != nil && now.Before(old.IfUntil()) && a.part.store.holds(old):
+	case out.err != nil && sharing.MayBeStale(out.err) && old != nil && now.Before(old.ErrorUntil()) && a.part.store.holds(old):
 		reply, err := a.give(sharing.Stale, old, now)
 		reply.Tries = out.reply.Tries
 		return reply, false, err

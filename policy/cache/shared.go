@@ -88,7 +88,7 @@ func (f *flight) find() bool {
 	if f.outdated || slices.ContainsFunc(e.Tags, func(tag string) bool { return slices.Contains(f.written, tag) }) || !s.put(e) {
 		return false
 	}
-	if !now.Before(e.FreshUntil()) && (f.refreshes || !now.Before(e.WhileUntil())) {
+	if !now.Before(e.FreshUntil()) && (f.refreshes || !now.Before(e.RevalidateUntil())) {
 		f.hasStale = true
 		return false
 	}
@@ -105,7 +105,7 @@ func (f *flight) find() bool {
 func (p *part) entryOf(r *tier.Record, f *flight, about []tier.Digest, now time.Time) *entry {
 	e := &entry{
 		Entry: memory.Entry{Key: f.key}, method: p.method, principal: f.caller.Principal, public: !p.Principal, marker: r.Marker,
-		header: r.Header, Life: sharing.Life{Came: now, Age: r.Age, Fresh: r.Fresh, While: r.WhileRevalidate, If: r.IfError}, message: sharing.Message(r.Message),
+		header: r.Header, Life: sharing.Life{Came: now, Age: r.Age, Fresh: r.Fresh, WhileRevalidate: r.WhileRevalidate, IfError: r.IfError}, message: sharing.Message(r.Message),
 		shared: true,
 	}
 	m := more{trailer: r.Trailer, vary: r.Vary}
@@ -128,7 +128,7 @@ func (f *flight) share(e *entry) {
 	now, message := f.part.now(), proxy.FrameOf(e.message)
 	r := &tier.Record{
 		Marker: e.marker, Header: e.header, Trailer: e.more.trailer, Message: message.Bytes(), Vary: e.more.vary,
-		Age: e.AgeAt(now), Fresh: e.FreshUntil().Sub(now), WhileRevalidate: e.WhileUntil().Sub(now), IfError: e.IfUntil().Sub(now),
+		Age: e.AgeAt(now), Fresh: e.FreshUntil().Sub(now), WhileRevalidate: e.RevalidateUntil().Sub(now), IfError: e.ErrorUntil().Sub(now),
 	}
 	if e.marker {
 		r.Age, r.Fresh = 0, tier.MaxLife

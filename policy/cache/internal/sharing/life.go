@@ -13,9 +13,9 @@ type Life struct {
 	// Came is when the answer came, and Age how old it was then.
 	Came time.Time
 	Age  time.Duration
-	// Fresh is how long it is fresh, and While and If how long it is given, stale or not: while a new
+	// Fresh is how long it is fresh, and WhileRevalidate and IfError how long it is given, stale or not: while a new
 	// one is fetched, and where none can be had. All count from Came.
-	Fresh, While, If time.Duration
+	Fresh, WhileRevalidate, IfError time.Duration
 }
 
 // LifeOf is that of an answer with such metadata, which came now and was asked for at a time before. ttl,
@@ -32,21 +32,23 @@ func LifeOf(said metadata.MD, control *cachecontrol.Control, sent, now time.Time
 	}
 	l.Fresh = lifetime - l.Age
 	whileUntil, failedUntil := control.StaleUntil(l.FreshUntil(), while, failed)
-	l.While, l.If = whileUntil.Sub(now), failedUntil.Sub(now)
+	l.WhileRevalidate, l.IfError = whileUntil.Sub(now), failedUntil.Sub(now)
 	return l
 }
 
 // FreshUntil is when the answer is fresh no more.
 func (l *Life) FreshUntil() time.Time { return l.Came.Add(l.Fresh) }
 
-// WhileUntil is until when it is given while a new one is fetched.
-func (l *Life) WhileUntil() time.Time { return l.Came.Add(l.While) }
+// RevalidateUntil is until when it is given while a new one is fetched.
+func (l *Life) RevalidateUntil() time.Time { return l.Came.Add(l.WhileRevalidate) }
 
-// IfUntil is until when it is given where no new one can be had.
-func (l *Life) IfUntil() time.Time { return l.Came.Add(l.If) }
+// ErrorUntil is until when it is given where no new one can be had.
+func (l *Life) ErrorUntil() time.Time { return l.Came.Add(l.IfError) }
 
 // Over reports whether the answer is of no use any more.
-func (l *Life) Over(now time.Time) bool { return now.Sub(l.Came) >= max(l.Fresh, l.While, l.If) }
+func (l *Life) Over(now time.Time) bool {
+	return now.Sub(l.Came) >= max(l.Fresh, l.WhileRevalidate, l.IfError)
+}
 
 // AgeAt is how old the answer is.
 func (l *Life) AgeAt(now time.Time) time.Duration { return cachecontrol.CurrentAge(l.Age, l.Came, now) }
