@@ -108,8 +108,10 @@ func TestWebSocketsOutliveReloads(t *testing.T) {
 	const route = "routes: [{ match: { path_prefix: /chat }, upstream: site"
 	address := echoSite(t)
 	g := gatewaytest.Start(t, gatewaytest.Options{
-		Upstreams: fmt.Sprintf("site: { http: { servers: [%q] } }", address),
-		Config:    route + " }]\n",
+		NoBookstore: true, // whose compilation would be what the reloads take
+		Protos:      map[string]string{"small.proto": `syntax = "proto3"; package small.v1; service Small { rpc Do(M) returns (M); } message M {}`},
+		Upstreams:   fmt.Sprintf("site: { http: { servers: [%q] } }", address),
+		Config:      route + " }]\n",
 	})
 	first, err := os.ReadFile(g.Config)
 	if err != nil {
