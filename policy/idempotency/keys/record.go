@@ -1,6 +1,8 @@
 package keys
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"strings"
 
@@ -80,9 +82,36 @@ const (
 	serverNumber
 )
 
-// marshal writes a record for a store.
-func (r *Record) marshal() []byte {
-	b := protowire.AppendVarint(protowire.AppendTag(nil, stateNumber, protowire.VarintType), uint64(r.State))
+// sumSize is that of the checksum which begins what is written of a record.
+const sumSize = 16
+
+// sum is the checksum of what is written under a key.
+func sum(id Digest, body []byte) []byte {
+	h := sha256.New()
+	h.Write(id[:])
+	h.Write(body)
+	return h.Sum(nil)[:sumSize]
+}
+
+// seal writes a record for a store, under the ID of its key.
+func (r *Record) seal(id Digest) []byte {
+	b := r.marshal(make([]byte, sumSize, sumSize+256+len(r.Message)))
+	copy(b, sum(id, b[sumSize:]))
+	return b
+}
+
+// open reads what seal has written. What was cut or changed since, or belongs to another key, is no
+// record: half an answer must not be given for a whole one, nor one caller's to another.
+func open(id Digest, b []byte) (*Record, error) {
+	if len(b) < sumSize || !bytes.Equal(sum(id, b[sumSize:]), b[:sumSize]) {
+		return nil, errRecord
+	}
+	return unmarshal(b[sumSize:])
+}
+
+// marshal appends the fields of a record to b.
+func (r *Record) marshal(b []byte) []byte {
+	b = protowire.AppendVarint(protowire.AppendTag(b, stateNumber, protowire.VarintType), uint64(r.State))
 	b = appendBytes(b, fingerprintNumber, r.Fingerprint[:])
 	if r.Status != nil {
 		if raw, err := proto.Marshal(r.Status); err == nil { // it was read from a wire

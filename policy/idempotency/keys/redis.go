@@ -51,14 +51,22 @@ local function record()
 end
 `, maxRecord)
 
+// readFields begins scripts that read fields of a key: v has those that are named, or nothing where
+// somebody else has written what is no hash.
+const readFields = `
+local v = redis.pcall('HMGET', KEYS[1], %s)
+if v.err and string.find(v.err, 'WRONGTYPE', 1, true) then v = {} end
+if v.err then return v end
+if not v[1] and redis.call('EXISTS', KEYS[1]) == 1 then v[1] = 'damaged' end
+`
+
 // beginScript takes a key, or tells what is known of it.
 //
 // KEYS: the key. ARGV: token, fingerprint, lease and ttl in milliseconds, "1" where a lost
 // call may be made again, the client's key, principal, method or route. Answer: state,
 // fingerprint, record. While its call is under way a key is there for the lease and then for ttl: one
 // that had gone before its call has ended would be taken once more.
-var beginScript = redis.NewScript(store.ServerNow + readRecord + `
-local v = redis.call('HMGET', KEYS[1], 'state', 'fingerprint', 'until')
+var beginScript = redis.NewScript(store.ServerNow + readRecord + fmt.Sprintf(readFields, "'state', 'fingerprint', 'until'") + `
 local lost = v[1] == 'running' and (tonumber(v[3]) or 0) < now
 if not v[1] or (lost or v[1] == 'lost') and ARGV[5] == '1' and v[2] == ARGV[2] then
   redis.call('HSET', KEYS[1], 'state', 'running', 'fingerprint', ARGV[2], 'token', ARGV[1], 'until', string.format('%.0f', now + ARGV[3] * 1000),
@@ -68,9 +76,9 @@ if not v[1] or (lost or v[1] == 'lost') and ARGV[5] == '1' and v[2] == ARGV[2] t
 end
 if lost then
   redis.call('HSET', KEYS[1], 'state', 'lost')
-  return {'lost', v[2], ''}
+  return {'lost', v[2] or '', ''}
 end
-return {v[1], v[2], record()}
+return {v[1], v[2] or '', v[2] and record() or ''}
 `)
 
 // renewScript keeps a key. KEYS: the key. ARGV: token, lease and ttl in milliseconds.
@@ -172,13 +180,16 @@ func (a *redisAnswers) failed(l *redisLease, err error) error {
 	return errAway
 }
 
+// damaged is the refusal of a call whose key has something else in the store than was written there.
+func (a *redisAnswers) damaged(c *Call) error {
+	a.log.Warn("the store has something else in the place of an idempotency key than was written there: calls under it are refused until it is released by force or its time is over",
+		"id", hex.EncodeToString(c.ID[:]), "rpc", c.RPC)
+	return policy.StoreAway("what the store has of this idempotency key cannot be read, so that nobody knows what became of the first call, and none is made: ask who runs the gateway")
+}
+
 // Begin implements Store.
 func (a *redisAnswers) Begin(ctx context.Context, c *Call) (Lease, *Record, error) {
 	token := rand.Text()
-	again := "0"
-	if c.Again {
-		again = "1"
-	}
 	if err := ctx.Err(); err != nil {
 		return nil, nil, status.FromContextError(err).Err()
 	}
@@ -190,9 +201,12 @@ func (a *redisAnswers) Begin(ctx context.Context, c *Call) (Lease, *Record, erro
 	defer cancel()
 	key := a.key(c.ID)
 	answer, err := beginScript.Run(bounded, a.Client, []string{key}, token, c.Fingerprint[:], leaseTime.Milliseconds(),
-		c.TTL.Milliseconds(), again, c.Key, c.Principal, c.RPC).StringSlice()
-	if err != nil || len(answer) != 3 || len(answer[1]) != len(Digest{}) {
+		c.TTL.Milliseconds(), c.Again, c.Key, c.Principal, c.RPC).StringSlice()
+	if err != nil || len(answer) != 3 {
 		return nil, nil, a.failed(&redisLease{of: a, key: key, token: token}, err)
+	}
+	if len(answer[1]) != len(Digest{}) {
+		return nil, nil, a.damaged(c)
 	}
 	known := &Record{Fingerprint: Digest([]byte(answer[1]))}
 	switch answer[0] {
@@ -203,8 +217,8 @@ func (a *redisAnswers) Begin(ctx context.Context, c *Call) (Lease, *Record, erro
 	case inRedisLost:
 		known.State, known.Status = Uncertain, lostStatus
 	default:
-		if known, err = unmarshal([]byte(answer[2])); err != nil {
-			return nil, nil, policy.StoreAway(err.Error())
+		if known, err = open(c.ID, []byte(answer[2])); err != nil {
+			return nil, nil, a.damaged(c)
 		}
 	}
 	return nil, known, nil
@@ -299,7 +313,7 @@ func (l *redisLease) End(kept *Record, ttl time.Duration) {
 	l.stopped.Wait()
 	var raw []byte
 	if kept != nil {
-		raw, l.state = kept.marshal(), inRedisDone
+		raw, l.state = kept.seal(l.id), inRedisDone
 		if kept.State == Uncertain {
 			l.state = inRedisUnknown
 		}

@@ -23,10 +23,12 @@ const (
 
 var _ keptkey.Store = (*redisAnswers)(nil)
 
+// readShown reads what operators see of a key.
+var readShown = fmt.Sprintf(readFields, "'state', 'until', 'key', 'principal', 'rpc', 'begun'")
+
 // lookScript tells of a key what operators see. KEYS: the key. Answer: nothing, or state, key,
 // principal, method or route, begun in milliseconds, for how many milliseconds it is kept.
-var lookScript = redis.NewScript(store.ServerNow + `
-local v = redis.call('HMGET', KEYS[1], 'state', 'until', 'key', 'principal', 'rpc', 'begun')
+var lookScript = redis.NewScript(store.ServerNow + readShown + `
 if not v[1] then return {} end
 if v[1] == 'running' and (tonumber(v[2]) or 0) < now then v[1] = 'lost' end
 return {v[1], v[3] or '', v[4] or '', v[5] or '', v[6] or '0', tostring(redis.call('PTTL', KEYS[1]))}
@@ -34,12 +36,11 @@ return {v[1], v[3] or '', v[4] or '', v[5] or '', v[6] or '0', tostring(redis.ca
 
 // releaseScript forgets a key. KEYS: the key. ARGV: "1" for one in any state. Answer: as that
 // of lookScript, and "1" where it was forgotten.
-var releaseScript = redis.NewScript(store.ServerNow + `
-local v = redis.call('HMGET', KEYS[1], 'state', 'until', 'key', 'principal', 'rpc', 'begun')
+var releaseScript = redis.NewScript(store.ServerNow + readShown + `
 if not v[1] then return {} end
 if v[1] == 'running' and (tonumber(v[2]) or 0) < now then v[1] = 'lost' end
 local gone, left = '0', tostring(redis.call('PTTL', KEYS[1]))
-if v[1] == 'lost' or v[1] == 'unknown' or ARGV[1] == '1' then
+if v[1] ~= 'running' and v[1] ~= 'done' or ARGV[1] == '1' then
   redis.call('DEL', KEYS[1])
   gone = '1'
 end
@@ -51,12 +52,12 @@ func keptKey(id string, answer []string) (keptkey.Key, error) {
 	if len(answer) < 6 {
 		return keptkey.Key{}, keptkey.ErrNone
 	}
-	k := keptkey.Key{ID: id, Key: answer[1], Principal: answer[2], RPC: answer[3], State: keptkey.Answered}
-	switch answer[0] {
+	k := keptkey.Key{ID: id, Key: answer[1], Principal: answer[2], RPC: answer[3], State: keptkey.Unknown}
+	switch answer[0] { // what is none of these is damaged
 	case inRedisRunning:
 		k.State = keptkey.InFlight
-	case inRedisLost, inRedisUnknown:
-		k.State = keptkey.Unknown
+	case inRedisDone:
+		k.State = keptkey.Answered
 	}
 	if begun, err := strconv.ParseInt(answer[4], 10, 64); err == nil && begun > 0 {
 		k.Begun = time.UnixMilli(begun)
@@ -79,11 +80,7 @@ func (a *redisAnswers) LookUpKey(ctx context.Context, id string) (keptkey.Key, e
 
 // ReleaseKey implements keptkey.Store.
 func (a *redisAnswers) ReleaseKey(ctx context.Context, id string, force bool) (keptkey.Key, error) {
-	by := "0"
-	if force {
-		by = "1"
-	}
-	return a.ask(ctx, id, releaseScript, by)
+	return a.ask(ctx, id, releaseScript, force)
 }
 
 // ask runs a script for a key.
@@ -154,21 +151,15 @@ func (a *redisAnswers) scan(ctx context.Context, cursor uint64) ([]keptkey.Key, 
 		return nil, 0, a.unlisted(err)
 	}
 	answers := make([]*redis.Cmd, len(names))
-	_, err = a.Client.Pipelined(bounded, func(p redis.Pipeliner) error {
+	_, _ = a.Client.Pipelined(bounded, func(p redis.Pipeliner) error {
 		for i, name := range names {
 			answers[i] = lookScript.EvalSha(bounded, p, []string{name})
 		}
-		return nil
+		return nil // each has its own error
 	})
-	if err != nil && !strings.HasPrefix(err.Error(), wrongType) {
-		return nil, 0, a.unlisted(err)
-	}
 	var list []keptkey.Key
 	for i, name := range names {
 		answer, err := answers[i].StringSlice()
-		if err != nil && strings.HasPrefix(err.Error(), wrongType) {
-			continue // somebody else has written it: it is no record
-		}
 		if err != nil {
 			return nil, 0, a.unlisted(err)
 		}
@@ -179,9 +170,6 @@ func (a *redisAnswers) scan(ctx context.Context, cursor uint64) ([]keptkey.Key, 
 	}
 	return list, next, nil
 }
-
-// wrongType begins the error of a value that is no hash.
-const wrongType = "WRONGTYPE "
 
 // globEscaper writes a text so that a pattern of Redis means itself.
 var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
@@ -209,7 +197,7 @@ func (a *redisAnswers) look(ctx context.Context, id Digest) (sight, *Record) {
 	case inRedisRunning:
 		return held, nil
 	case inRedisDone, inRedisUnknown:
-		if r, err := unmarshal([]byte(answer[2])); err == nil {
+		if r, err := open(id, []byte(answer[2])); err == nil {
 			return settled, r
 		}
 	}
