@@ -88,17 +88,19 @@ func (p *part) judge(reply *proxy.Reply, err error, c sharing.Caller, sent, now 
 	if none {
 		return nil
 	}
-	e := &entry{
-		method: p.method, principal: c.Principal, public: !p.Principal,
-		header: sharing.WithoutIDs(reply.Header), Life: sharing.LifeOf(said, &control, sent, now, ttl, p.whileRevalidate, p.ifError),
+	times := sharing.Said{Control: &control, Date: said["date"], Age: said["age"], Expires: said["expires"], Sent: sent, Came: now}
+	if own, ok := times.Lifetime(); ok {
+		ttl = own
 	}
-	if e.Over(now) {
+	life := times.Life(ttl, p.whileRevalidate, p.ifError)
+	if life.Over(now) {
 		return nil
 	}
-	e.message = sharing.Message(reply.Message.Bytes())
-	e.more = moreOf(more{trailer: sharing.WithoutIDs(reply.Trailer), err: err, vary: p.varies(vary)})
-	e.shared = p.inRedis
-	return e
+	return &entry{
+		Life: life, method: p.method, principal: c.Principal, public: !p.Principal, shared: p.inRedis,
+		header: sharing.WithoutIDs(reply.Header), message: sharing.Message(reply.Message.Bytes()),
+		more: moreOf(more{trailer: sharing.WithoutIDs(reply.Trailer), err: err, vary: p.varies(vary)}),
+	}
 }
 
 // moreOf is what an answer has beside told, with that, which is by vary.

@@ -8,6 +8,7 @@ import (
 	"github.com/transom-gateway/transom/internal/cachecontrol"
 	"github.com/transom-gateway/transom/policy/cache/internal/memory"
 	"github.com/transom-gateway/transom/policy/cache/internal/rfc9111"
+	"github.com/transom-gateway/transom/policy/cache/internal/sharing"
 )
 
 // answer is one that is kept, or what is known of answers that are not. It is immutable.
@@ -43,7 +44,7 @@ func (a *answer) withBody(body []byte) {
 
 // note is what is known of answers, for a time.
 func note(from time.Time, lasts time.Duration) *answer {
-	return &answer{Kept: &rfc9111.Kept{Came: from, Fresh: from.Add(lasts)}}
+	return &answer{Kept: &rfc9111.Kept{Life: sharing.Life{Came: from, Fresh: lasts}}}
 }
 
 // entryBytes is what an answer takes beside what it has of variable length: itself and its head, the header's

@@ -118,7 +118,7 @@ func (f *flight) finish(result *httpbackend.Result) {
 
 // mayStandIn reports whether the old answer may stand in for an error.
 func (f *flight) mayStandIn(now time.Time) bool {
-	return f.old != nil && now.Before(f.old.IfError) && !f.part.flights.isOutdated(f)
+	return f.old != nil && now.Before(f.old.ErrorUntil()) && !f.part.flights.isOutdated(f)
 }
 
 // begin is told the head of the server's answer, and says what becomes of it.

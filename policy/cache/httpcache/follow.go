@@ -125,7 +125,7 @@ func (w *follower) copies() step {
 		return w.more()
 	case w.leads:
 		return w.heads(f.head.Header, sharing.Miss)
-	case !w.now().Before(f.answer.Fresh) || !f.isFor(f.answer, w.primary, w.request):
+	case !w.now().Before(f.answer.FreshUntil()) || !f.isFor(f.answer, w.primary, w.request):
 		return w.parts
 	case f.length >= 0:
 		header := maps.Clone(f.answer.Header)
@@ -243,7 +243,7 @@ func (w *follower) ends() step {
 		return w.heads(f.head.Header, sharing.Miss) // then the rest of it
 	case f.answer == nil:
 		return w.parts
-	case !w.leads && (!w.now().Before(f.answer.Fresh) || !f.isFor(f.answer, w.primary, w.request)):
+	case !w.leads && (!w.now().Before(f.answer.FreshUntil()) || !f.isFor(f.answer, w.primary, w.request)):
 		return w.parts
 	}
 	result := sharing.Collapsed

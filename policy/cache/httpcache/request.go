@@ -96,14 +96,14 @@ func (q *request) answer(primary []byte) httpbackend.Result {
 		case a == nil:
 		case a.pass:
 			return q.alone(sharing.NotKept)
-		case now.Before(a.Fresh) && sharing.Accepts(&q.wants, a.AgeAt(now), a.Fresh.Sub(now)):
+		case now.Before(a.FreshUntil()) && sharing.Accepts(&q.wants, a.AgeAt(now), a.FreshUntil().Sub(now)):
 			q.why = sharing.Why{}
 			return q.give(sharing.Hit, a, now)
-		case !now.Before(a.Fresh) && now.Before(a.WhileRevalidate) && q.wants.Has&^cachecontrol.OnlyIfCached == 0:
+		case !now.Before(a.FreshUntil()) && now.Before(a.RevalidateUntil()) && q.wants.Has&^cachecontrol.OnlyIfCached == 0:
 			s.refresh(q, primary, key, a)
 			q.why = sharing.Why{}
 			return q.give(sharing.Stale, a, now)
-		case now.Before(a.Fresh):
+		case now.Before(a.FreshUntil()):
 			q.why.Forward = cachestatus.Request
 		default:
 			q.why.Forward = cachestatus.Stale
@@ -131,7 +131,7 @@ func (q *request) answer(primary []byte) httpbackend.Result {
 func (q *request) tell(result string, a *answer, now time.Time) {
 	var kept *sharing.Answer
 	if a != nil {
-		kept = &sharing.Answer{Public: a.public, Age: a.AgeAt(now), Left: a.Fresh.Sub(now), Fields: &a.fields}
+		kept = &sharing.Answer{Public: a.public, Age: a.AgeAt(now), Left: a.FreshUntil().Sub(now), Fields: &a.fields}
 	}
 	q.r.Cache = sharing.Use(result, kept, q.why)
 	q.count(result)

@@ -3,7 +3,7 @@
 // stale. It keeps nothing, and asks nobody.
 //
 //	if kept := rule.Judge(&head, caller); kept != nil {
-//		// with its body it is given until kept.Fresh
+//		// with its body it is given until kept.FreshUntil()
 //	}
 package rfc9111
 
@@ -45,12 +45,9 @@ type Kept struct {
 	Status int
 	Server string
 	Header http.Header // end to end, without Age and Content-Length
-	// Came is when the answer came, and Age how old it was then.
-	Came time.Time
-	Age  time.Duration
-	// Fresh is its end. Until WhileRevalidate and IfError it is given when it is stale, and
-	// until Until it is asked for by its validators.
-	Fresh, WhileRevalidate, IfError, Until time.Time
+	sharing.Life
+	// Asked is how long it is asked for by its validators, from when it came.
+	Asked time.Duration
 	// Vary are the names, canonical, of headers that it varies by, besides those in every
 	// key.
 	Vary []string
@@ -58,12 +55,7 @@ type Kept struct {
 
 // Expired reports whether the answer is of no use any more.
 func (k *Kept) Expired(now time.Time) bool {
-	return !now.Before(k.Fresh) && !now.Before(k.Until) && !now.Before(k.WhileRevalidate) && !now.Before(k.IfError)
-}
-
-// AgeAt is how old the answer is.
-func (k *Kept) AgeAt(now time.Time) time.Duration {
-	return cachecontrol.CurrentAge(k.Age, k.Came, now)
+	return k.Over(now) && now.Sub(k.Came) >= k.Asked
 }
 
 // Bytes is the memory that what has no fixed length in it takes, not too small.
@@ -82,7 +74,7 @@ func (k *Kept) Bytes() int {
 }
 
 // EverFresh reports whether there was a time at which the answer was.
-func (k *Kept) EverFresh() bool { return k.Fresh.After(k.Came) }
+func (k *Kept) EverFresh() bool { return k.Fresh > 0 }
 
 // statuses says how answers are kept that have a status: RFC 9110 15.1 has those that need
 // not say for how long, and all of these are what a cache that keeps whole answers
@@ -129,12 +121,12 @@ func isStream(contentType []string) bool {
 
 // lifetime is for how long an answer is fresh, by itself or else by the rule; ok is false
 // where neither says it.
-func (r *Rule) lifetime(h *Head, control *cachecontrol.Control, date time.Time) (_ time.Duration, ok bool) {
-	of, ok := cachecontrol.Lifetime(control, h.Header["Expires"], date, h.Came)
+func (r *Rule) lifetime(status int, said *sharing.Said) (_ time.Duration, ok bool) {
+	of, ok := said.Lifetime()
 	if ok {
 		return of, true
 	}
-	switch known := statuses[h.Status]; {
+	switch known := statuses[status]; {
 	case known.byDefault:
 		of = r.TTL
 	case known.missing:
@@ -143,8 +135,8 @@ func (r *Rule) lifetime(h *Head, control *cachecontrol.Control, date time.Time) 
 	return of, of > 0
 }
 
-// untilFor is for how long a stale answer is kept that the server can be asked about.
-const untilFor = 24 * time.Hour
+// askedFor is for how long a stale answer is kept that the server can be asked about.
+const askedFor = 24 * time.Hour
 
 // Judge returns what is kept of an answer to a caller; nil for one that must not be kept
 // (Traffic 117, 131).
@@ -158,23 +150,14 @@ func (r *Rule) Judge(h *Head, c sharing.Caller) *Kept {
 		return nil
 	}
 	names, ok := r.varies(vary)
-	date := cachecontrol.Date(h.Header["Date"])
-	lifetime, known := r.lifetime(h, &control, date)
+	said := sharing.Said{Control: &control, Date: h.Header["Date"], Age: h.Header["Age"], Expires: h.Header["Expires"], Sent: h.Sent, Came: h.Came}
+	lifetime, known := r.lifetime(h.Status, &said)
 	if !ok || !known {
 		return nil
 	}
-	k := &Kept{Status: h.Status, Server: h.Server, Vary: names, Came: h.Came}
-	if len(h.Header["Date"]) > 0 || len(h.Header["Age"]) > 0 { // else it is the server's own, made while we asked
-		k.Age = cachecontrol.InitialAge(cachecontrol.Age(h.Header["Age"]), date, h.Sent, h.Came)
-	}
-	k.Fresh = h.Came.Add(lifetime - k.Age)
-	k.WhileRevalidate, k.IfError = control.StaleUntil(k.Fresh, r.WhileRevalidate, r.IfError)
-	k.Until = k.Fresh
+	k := &Kept{Status: h.Status, Server: h.Server, Vary: names, Life: said.Life(lifetime, r.WhileRevalidate, r.IfError)}
 	if etag, modified := validators(h.Header); etag != "" || modified != "" {
-		k.Until = h.Came.Add(untilFor)
-		if k.EverFresh() {
-			k.Until = k.Fresh.Add(untilFor)
-		}
+		k.Asked = max(k.Fresh, 0) + askedFor
 	}
 	if k.Expired(h.Came) {
 		return nil
@@ -185,7 +168,7 @@ func (r *Rule) Judge(h *Head, c sharing.Caller) *Kept {
 
 // Once is what a head is that is not kept, and is for those who wait for it alone.
 func Once(h *Head) *Kept {
-	return &Kept{Status: h.Status, Server: h.Server, Header: keptHeader(h), Came: h.Came, Fresh: h.Came}
+	return &Kept{Status: h.Status, Server: h.Server, Header: keptHeader(h), Life: sharing.Life{Came: h.Came}}
 }
 
 // ofOneCall are fields that say of which request or trace an answer is.

@@ -75,9 +75,9 @@ func TestJudge(t *testing.T) {
 			case k == nil && test.fresh != not:
 				t.Errorf("it is not kept; want it fresh for %v", test.fresh)
 			case k != nil && test.fresh == not:
-				t.Errorf("it is fresh for %v; want it not kept", k.Fresh.Sub(noon))
-			case k != nil && k.Fresh.Sub(noon) != test.fresh:
-				t.Errorf("it is fresh for %v, want %v", k.Fresh.Sub(noon), test.fresh)
+				t.Errorf("it is fresh for %v; want it not kept", k.FreshUntil().Sub(noon))
+			case k != nil && k.FreshUntil().Sub(noon) != test.fresh:
+				t.Errorf("it is fresh for %v, want %v", k.FreshUntil().Sub(noon), test.fresh)
 			}
 		})
 	}
@@ -94,7 +94,7 @@ func TestStatuses(t *testing.T) {
 			want = time.Second
 		}
 		k := (&Rule{TTL: time.Minute, NotFoundTTL: time.Second}).Judge(headOf(status), sharing.Caller{})
-		if (k != nil) != (want > 0) || k != nil && k.Fresh.Sub(noon) != want {
+		if (k != nil) != (want > 0) || k != nil && k.FreshUntil().Sub(noon) != want {
 			t.Errorf("%d: %+v, want it fresh for %v", status, k, want)
 		}
 	}
@@ -138,7 +138,7 @@ func TestRenew(t *testing.T) {
 	r := Rule{}
 	k := r.Judge(headOf(200, "Cache-Control: max-age=0", `Etag: "a"`, "Content-Type: text/plain", "Content-Encoding: br", "X-A: 1", "X-B: 1", "Vary: X-V"), sharing.Caller{})
 	fresh, kept := r.Renew(k, headOf(304, "Cache-Control: max-age=60", `Etag: "a"`, "Content-Type: text/html", "Content-Encoding: gzip", "Content-Length: 0", "X-A: 2"), sharing.Caller{})
-	if !kept || fresh.Status != 200 || fresh.Fresh.Sub(noon) != time.Minute {
+	if !kept || fresh.Status != 200 || fresh.FreshUntil().Sub(noon) != time.Minute {
 		t.Fatalf("%+v, kept %t", fresh, kept)
 	}
 	for name, want := range map[string]string{"Content-Type": "text/plain", "Content-Encoding": "br", "X-A": "2", "X-B": "1", "Cache-Control": "max-age=60", "Content-Length": "", "Vary": "X-V"} {
@@ -200,7 +200,7 @@ func FuzzJudge(f *testing.F) {
 					t.Errorf("%s is kept", name)
 				}
 			}
-			if k.Status < 200 || k.Status > 599 || k.Status == 206 || k.Status == 304 || k.Expired(noon) || k.Fresh.After(noon.Add(cachecontrol.Most)) || k.AgeAt(noon) < 0 {
+			if k.Status < 200 || k.Status > 599 || k.Status == 206 || k.Status == 304 || k.Expired(noon) || k.FreshUntil().After(noon.Add(cachecontrol.Most)) || k.AgeAt(noon) < 0 {
 				t.Errorf("%+v is kept", k)
 			}
 			control := cachecontrol.Parse(k.Header["Cache-Control"])

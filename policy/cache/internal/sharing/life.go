@@ -3,8 +3,6 @@ package sharing
 import (
 	"time"
 
-	"google.golang.org/grpc/metadata"
-
 	"github.com/transom-gateway/transom/internal/cachecontrol"
 )
 
@@ -18,21 +16,27 @@ type Life struct {
 	Fresh, WhileRevalidate, IfError time.Duration
 }
 
-// LifeOf is that of an answer with such metadata, which came now and was asked for at a time before. ttl,
-// while and failed stand in for what it does not say.
-func LifeOf(said metadata.MD, control *cachecontrol.Control, sent, now time.Time, ttl, while, failed time.Duration) Life {
-	date := cachecontrol.Date(said["date"])
-	lifetime, known := cachecontrol.Lifetime(control, said["expires"], date, now)
-	if !known {
-		lifetime = ttl
-	}
-	l := Life{Came: now}
-	if len(said["date"]) > 0 || len(said["age"]) > 0 { // else the backend's own, made while we asked
-		l.Age = cachecontrol.InitialAge(cachecontrol.Age(said["age"]), date, sent, now)
+// Said is what an answer says of its times, and when it was asked for and came.
+type Said struct {
+	Control            *cachecontrol.Control
+	Date, Age, Expires []string // lines of its header
+	Sent, Came         time.Time
+}
+
+// Lifetime is for how long the answer is fresh, from when it was made; ok is false where it does not say it.
+func (s *Said) Lifetime() (_ time.Duration, ok bool) {
+	return cachecontrol.Lifetime(s.Control, s.Expires, cachecontrol.Date(s.Date), s.Came)
+}
+
+// Life is that of the answer. whileRevalidate and ifError stand in for what it does not say.
+func (s *Said) Life(lifetime, whileRevalidate, ifError time.Duration) Life {
+	l := Life{Came: s.Came}
+	if len(s.Date) > 0 || len(s.Age) > 0 { // else it is the server's own, made while we asked
+		l.Age = cachecontrol.InitialAge(cachecontrol.Age(s.Age), cachecontrol.Date(s.Date), s.Sent, s.Came)
 	}
 	l.Fresh = lifetime - l.Age
-	whileUntil, failedUntil := control.StaleUntil(l.FreshUntil(), while, failed)
-	l.WhileRevalidate, l.IfError = whileUntil.Sub(now), failedUntil.Sub(now)
+	revalidate, failed := s.Control.StaleUntil(l.FreshUntil(), whileRevalidate, ifError)
+	l.WhileRevalidate, l.IfError = revalidate.Sub(s.Came), failed.Sub(s.Came)
 	return l
 }
 
