@@ -90,6 +90,25 @@ func TestScopeOfCredentials(t *testing.T) {
 	expect(t, of(service)+of(service)+of(service, "Cookie", "user=bob")+of(service, "Cookie", "user=bob")+of(service), "33453")
 }
 
+// TestVaryByCookie: Traffic 114, 116: the cookies of a caller who is known by a token are no part of the key but where vary
+// names their header.
+func TestVaryByCookie(t *testing.T) {
+	for policies, want := range map[string]string{
+		`auth { jwt {} } cache { ttl { seconds: 60 } }`:                "11111",
+		`auth { jwt {} } cache { ttl { seconds: 60 } vary: "cookie" }`: "12132",
+	} {
+		m, got := newBench(t).method("Get", policies, saying()), ""
+		for _, cookie := range []string{"", "user=1", "", "user=2", "user=1"} {
+			r := as("ada")
+			if cookie != "" {
+				r.HTTP.Header.Set("Cookie", cookie)
+			}
+			got += m.call(t.Context(), r, ask("a"))
+		}
+		expect(t, got, want)
+	}
+}
+
 // TestWordsOfAnswers: Traffic 117, 126: an answer's Expires says how long it is fresh where its Cache-Control does not; private
 // keeps it from others, and not from its principal; how long it may be stale the answer says before the policy.
 func TestWordsOfAnswers(t *testing.T) {
