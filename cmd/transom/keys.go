@@ -134,7 +134,13 @@ func printKeys(w io.Writer, list []admin.Key) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "STATE\tBEGUN\tRPC\tPRINCIPAL\tKEY\tSTORE\tID") // Flush says
 	for _, k := range list {
-		_, _ = fmt.Fprintln(t, strings.Join([]string{k.State, k.Begun.Format(time.RFC3339), k.RPC, dash(printable(k.Principal)), k.Key, k.Store, k.ID}, "\t"))
+		begun := "" // of one that somebody else has changed in the store, that and more may be unknown
+		if !k.Begun.IsZero() {
+			begun = k.Begun.Format(time.RFC3339)
+		}
+		_, _ = fmt.Fprintln(t, strings.Join([]string{
+			k.State, dash(begun), dash(printable(k.RPC)), dash(printable(k.Principal)), dash(printable(k.Key)), k.Store, k.ID,
+		}, "\t"))
 	}
 	return t.Flush()
 }

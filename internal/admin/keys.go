@@ -43,7 +43,7 @@ type Key struct {
 	RPC       string `json:"rpc"`
 	// State is in_flight, unknown or answered.
 	State string    `json:"state"`
-	Begun time.Time `json:"begun"`
+	Begun time.Time `json:"begun,omitzero"`
 	// Ends is when it is forgotten; zero while its call is under way.
 	Ends time.Time `json:"ends,omitzero"`
 	// Store is memory or redis.
